@@ -1,0 +1,86 @@
+"""JSON as bytes that can be hashed: written in RFC 8785 form, read without guessing.
+
+A leaf holds ASCII names, strings, integers below 2^53, booleans, nulls, lists and objects, and no floats. For
+that subset RFC 8785 and `json.dumps` with sorted keys give the same bytes (tests/unit/test_canonical.py holds
+the two together), and `json.dumps` is thirty times faster.
+"""
+
+import hashlib
+import json
+from decimal import Decimal
+from typing import Any
+
+import jiter
+
+MAX_SAFE_INTEGER = 2**53 - 1
+
+
+def dumps(value: Any) -> bytes:
+    """The RFC 8785 bytes of a value.
+
+    Raises ValueError for what has no single form: floats, Decimals, integers from 2^53 on, names that are not
+    ASCII strings, lone surrogates.
+    """
+    _check(value)
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"a lone surrogate has no UTF-8 form: {error}") from error
+
+
+def _check(value: Any) -> None:
+    kind = type(value)
+    if kind is str or kind is bool or value is None:
+        return
+    if kind is int:
+        if not -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
+            raise ValueError(f"integer {value} is not exact in every JSON reader; write it as a string")
+    elif kind is dict:
+        for name, item in value.items():
+            if type(name) is not str or not name.isascii():
+                raise ValueError(f"name {name!r} is not an ASCII string")
+            _check(item)
+    elif kind is list:
+        for item in value:
+            _check(item)
+    else:
+        raise ValueError(f"{kind.__name__} {value!r} has no canonical form; write decimals as strings")
+
+
+def loads(raw: bytes) -> Any:
+    """The value of one JSON text: numbers with a point as Decimal, whole ones as int.
+
+    Raises ValueError for duplicate names, NaN, Infinity, bytes that are no UTF-8, trailing text and nesting
+    beyond 200 levels, all of which `json.loads` would let pass or die of.
+    """
+    return jiter.from_json(
+        raw, allow_inf_nan=False, catch_duplicate_keys=True, float_mode="decimal", cache_mode="keys"
+    )
+
+
+def is_canonical(raw: bytes) -> bool:
+    """Whether these bytes are the only form of what they say."""
+    try:
+        return dumps(loads(raw)) == raw
+    except ValueError:
+        return False
+
+
+def wire(value: Any) -> bytes:
+    """A live value as Redis holds it: compact JSON with Decimals as numbers, whole ones without a point.
+
+    Source: SCHEMA.md writes prices as JSON numbers; 17 significant digits survive the way through a float.
+    """
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_number).encode()
+
+
+def _number(value: Any) -> int | float:
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def sha256(raw: bytes) -> str:
+    """The SHA-256 of these exact bytes, in lower-case hex."""
+    return hashlib.sha256(raw).hexdigest()

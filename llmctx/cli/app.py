@@ -1,0 +1,31 @@
+"""The commands, in the order in which one meets them."""
+
+import typer
+
+from llmctx.cli import ask, data, demo, look, prove, serve
+
+app = typer.Typer(
+    name="llmctx",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="Puts a trading system's live Redis state before an LLM, and keeps a provable record of every decision.\n\n"
+    "Begin with `llmctx demo`. Exit codes: 0 good, 1 the evidence or the check fails, 2 misuse or unusable input, "
+    "3 a needed server or state is not there.",
+)
+
+for _command in (
+    demo.demo,
+    serve.redis,
+    serve.standin,
+    data.feed,
+    serve.run,
+    look.status,
+    ask.context,
+    ask.decide,
+    look.decisions,
+    look.show,
+    prove.verify,
+    data.schema,
+):
+    app.command(name=_command.__name__)(_command)

@@ -1,0 +1,297 @@
+"""Commands that look at the trail: status, decisions, show."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+import typer
+from redis.asyncio import Redis
+
+from llmctx import clock
+from llmctx.cli.options import AsJson, RedisUrl, StateDir
+from llmctx.cli.output import coloured, escape, out, print_json
+from llmctx.cli.serve import line_of
+from llmctx.cli.setup import redis_of, settings_for
+from llmctx.errors import LlmctxError, TrailError
+from llmctx.settings import Settings
+from llmctx.trail.entry import Entry, address
+from llmctx.trail.instance import Instance, read_instance
+from llmctx.trail.log import Log
+
+_DEFAULT_LIMIT = 20
+_SPAN = re.compile(r"(\d+)([smhd])\Z")
+_SPAN_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_FOLLOW_PAUSE_S = 0.3
+
+
+async def read_existing_instance(redis: Redis) -> Instance:
+    """The instance of a Redis.
+
+    Raises TrailError where it has none.
+    """
+    instance = await read_instance(redis)
+    if instance is None:
+        raise TrailError("This Redis has no trail yet.", "Record something: `llmctx run` or `llmctx decide SYMBOL`.")
+    return instance
+
+
+def status(redis_url: RedisUrl = None, state_dir: StateDir = None, as_json: AsJson = False) -> None:
+    """Print how things stand, on one screen: backlog, owner, rates, last trouble, newest record.
+
+    \b
+    llmctx status
+    """
+    from llmctx.worker.status import read_status
+
+    async def read() -> dict[str, Any]:
+        async with redis_of(settings_for(redis_url, state_dir)) as (redis, url):
+            return await read_status(redis, url)
+
+    found = asyncio.run(read())
+    if as_json:
+        print_json(found)
+        return
+    out.print(f"[bold]server[/]      {found['server']} at {found['url']}, {found['memory']}")
+    if found["instance"] is None:
+        out.print("[bold]trail[/]       none yet; `llmctx run` or `llmctx decide SYMBOL` makes one")
+        return
+    out.print(f"[bold]instance[/]    {found['instance']}, {len(found['partitions'])} partition(s)")
+    for partition in found["partitions"]:
+        out.print(f"\n[bold]partition {partition['partition']}[/]")
+        out.print(f"  owner        {escape(partition['owner'] or 'nobody: start one with `llmctx run`')}")
+        out.print(f"  backlog      {partition['backlog']} ticks, {partition['pending']} of them given out")
+        out.print(f"  records      {partition['records']}, checkpoint {partition['checkpoint'] or 'none yet'}")
+        out.print(f"  rate         {partition['per_minute']} records in the last minute")
+        out.print(f"  newest       {escape(partition['newest'] or 'none')}")
+        out.print(f"  last trouble {escape(partition['last_trouble'] or 'none among the last 200 records')}")
+
+
+def decisions(
+    symbol: Annotated[str | None, typer.Option(help="Only this symbol.")] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="Only this kind: decision, skipped, failed, dead_letter, incident, notice.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only records made since then: 15m, 2h, 1d, or an ISO 8601 time with zone.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="At most the newest N; 20 for people, all with --json or --since.")
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on printing new records until Ctrl-C.")] = False,
+    redis_url: RedisUrl = None,
+    state_dir: StateDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the records, oldest first; with --json one leaf a line, with its index and address.
+
+    \b
+    llmctx decisions --symbol AAPL --limit 5
+    llmctx decisions --since 15m --follow
+    """
+    since_ms = None if since is None else _since_ms(since)
+    if limit is None and not as_json and since is None:
+        limit = _DEFAULT_LIMIT
+    settings = settings_for(redis_url, state_dir)
+    asyncio.run(
+        _decisions(settings, symbol, kind, since_ms, limit, follow=follow, as_json=as_json)
+    )
+
+
+def _since_ms(text: str) -> int:
+    if match := _SPAN.match(text):
+        return clock.now_ms() - int(match[1]) * _SPAN_MS[match[2]]
+    try:
+        return clock.to_ms(clock.parse_iso(text))
+    except ValueError as error:
+        raise LlmctxError(f"--since {text}: {error}.", "Write 15m, 2h, 1d, or 2026-03-02T14:30:00Z.") from error
+
+
+async def _decisions(
+    settings: Settings,
+    symbol: str | None,
+    kind: str | None,
+    since_ms: int | None,
+    limit: int | None,
+    *,
+    follow: bool,
+    as_json: bool,
+) -> None:
+    def wanted(entry: Entry) -> bool:
+        record = entry.record
+        return (kind is None or record["kind"] == kind) and (symbol is None or record.get("symbol") == symbol)
+
+    async with redis_of(settings) as (redis, _):
+        instance = await read_existing_instance(redis)
+        logs = [Log(redis, partition) for partition in range(instance.partitions)]
+        next_index = [await log.size() for log in logs]
+        found: list[Entry] = []
+        for log in logs:
+            matching = 0
+            async for entry in log.read_back() if symbol is None else log.read_back_of(symbol):
+                if since_ms is not None and entry.record["recorded_at_ms"] < since_ms:
+                    break
+                if entry.index < next_index[log.partition] and wanted(entry):
+                    found.append(entry)
+                    matching += 1
+                    if matching == limit:
+                        break
+        found.sort(key=lambda entry: (entry.record["recorded_at_ms"], entry.partition, entry.index))
+        for entry in found[-limit:] if limit else found:
+            _print_line(entry, instance.partitions, as_json=as_json)
+        if follow:
+            async for entry in _follow(logs, next_index):
+                if wanted(entry):
+                    _print_line(entry, instance.partitions, as_json=as_json)
+
+
+async def _follow(logs: list[Log], next_index: list[int]) -> AsyncIterator[Entry]:
+    while True:
+        for i, log in enumerate(logs):
+            async for entry in log.read(next_index[i]):
+                yield entry
+                next_index[i] = entry.index + 1
+        await asyncio.sleep(_FOLLOW_PAUSE_S)
+
+
+def _print_line(entry: Entry, partitions: int, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"address": address(entry.index, entry.partition, partitions), "index": entry.index, **entry.record})
+        return
+    at = clock.iso(entry.record.get("as_of_ms", entry.record["recorded_at_ms"]))
+    out.print(f"[dim]{at}[/] {line_of(entry.index, entry.record)}")
+
+
+def show(
+    record: Annotated[str, typer.Argument(metavar="ADDRESS", help="INDEX, or P:INDEX where there are several partitions.")],
+    redis_url: RedisUrl = None,
+    state_dir: StateDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print one record with its whole evidence: what was known, asked, answered, concluded.
+
+    \b
+    llmctx show 12
+    """
+    entry, partitions = asyncio.run(_read(settings_for(redis_url, state_dir), record))
+    if as_json:
+        from llmctx.trail.entry import evidence_text
+        from llmctx import canonical
+
+        pieces = canonical.loads(evidence_text(entry.pieces))
+        print_json(
+            {
+                "address": address(entry.index, entry.partition, partitions),
+                "index": entry.index,
+                "leaf_hash": entry.leaf_hash,
+                "leaf": entry.record,
+                "pieces": pieces,
+            }
+        )
+        return
+    _print_entry(entry, partitions)
+
+
+async def _read(settings: Settings, text: str) -> tuple[Entry, int]:
+    async with redis_of(settings) as (redis, _):
+        instance = await read_existing_instance(redis)
+        partition, index = _parse_address(text, instance.partitions)
+        entry = await Log(redis, partition).entry(index)
+        if entry is None:
+            size = await Log(redis, partition).size()
+            raise LlmctxError(
+                f"There is no record {text}.", f"The log has the records 0 to {size - 1}; `llmctx decisions` lists them."
+            )
+        return entry, instance.partitions
+
+
+def _parse_address(text: str, partitions: int) -> tuple[int, int]:
+    partition, _, index = text.rpartition(":")
+    try:
+        return int(partition or 0), int(index)
+    except ValueError as error:
+        form = "INDEX" if partitions == 1 else "P:INDEX"
+        raise LlmctxError(f"{text!r} is no address.", f"Write it as {form}, as `llmctx decisions` prints it.") from error
+
+
+def _print_entry(entry: Entry, partitions: int) -> None:
+    record = entry.record
+    out.print(f"[bold]record {address(entry.index, entry.partition, partitions)}[/]  {record['kind']}")
+    _print_fields(
+        {
+            "leaf hash": entry.leaf_hash,
+            "tick": record.get("tick"),
+            "settles also": ", ".join(record.get("conflated", [])) or None,
+            "cause": record.get("cause"),
+            "as of": None if "as_of_ms" not in record else clock.iso(record["as_of_ms"]),
+            "recorded": clock.iso(record["recorded_at_ms"]),
+            "worker": f"{record['worker']}, attempt {record['attempts']}, {record['code']}",
+            "steps": ", ".join(f"{step} {ms} ms" for step, ms in record.get("timings_ms", {}).items()) or None,
+        }
+    )
+    out.print()
+    print_verdict(record)
+    if "completion" in record:
+        _print_call(record)
+    if "snapshot" in record:
+        _print_sections(record, entry.pieces["snapshot"])
+    if "messages" in entry.pieces:
+        from llmctx import canonical
+
+        for message in canonical.loads(entry.pieces["messages"]):
+            out.rule(f"asked ({message['role']})", align="left")
+            out.print(message["content"], markup=False)
+    if "completion" in entry.pieces:
+        out.rule("answered (raw)", align="left")
+        out.print(entry.pieces["completion"].decode(errors="replace"), markup=False)
+
+
+def _print_fields(fields: dict[str, Any]) -> None:
+    for name, value in fields.items():
+        if value is not None:
+            out.print(f"  {name:<12} {escape(str(value))}")
+
+
+def print_verdict(record: dict[str, Any]) -> None:
+    """The decision and the verdict of a record."""
+    decision, verdict = record.get("decision"), record["verdict"]
+    if decision is not None:
+        out.print(f"[bold]decision[/]  {coloured(decision['action'])}, confidence {decision['confidence']}")
+        _print_fields({name: decision.get(name) for name in ("quantity", "stop_loss", "take_profit", "reasoning")})
+        for item in decision["evidence"]:
+            _print_fields({"evidence": f"{item['path']} = {item['value']} ({item['reading']})"})
+        _print_fields({"invalidation": decision["invalidation"], "valid for": f"{decision['valid_for']} min"})
+    out.print(f"[bold]verdict[/]   {coloured(verdict['action'])}")
+    _print_fields({name: verdict.get(name) for name in ("quantity", "stop_loss", "take_profit")})
+    for guard in verdict.get("guards", []):
+        _print_fields({"guard": f"{guard['name']}: {guard['detail']}"})
+    _print_fields({"reason": verdict["reason"]})
+
+
+def _print_call(record: dict[str, Any]) -> None:
+    request, completion = record["request"], record["completion"]
+    usage = completion.get("usage", {})
+    out.print("\n[bold]call[/]")
+    _print_fields(
+        {
+            "asked": f"{request.get('model', 'no model')} at {request.get('endpoint', 'no endpoint')}",
+            "served by": completion.get("model"),
+            "outcome": completion["outcome"] + (f": {completion['detail']}" if "detail" in completion else ""),
+            "attempts": ", ".join(f"{a['result']} ({a['duration_ms']} ms)" for a in completion.get("attempts", [])) or None,
+            "tokens": ", ".join(f"{name} {count}" for name, count in usage.items()) or None,
+        }
+    )
+
+
+def _print_sections(record: dict[str, Any], snapshot: bytes) -> None:
+    from llmctx import canonical
+    from llmctx.prompt.render import in_words
+
+    document = canonical.loads(snapshot)
+    out.print("\n[bold]known[/]")
+    for name, section in record["snapshot"]["sections"].items():
+        age = f"{in_words(section['age_ms'])} old" if "age_ms" in section else ""
+        raw = document["sections"][name]
+        if raw is None:
+            raw = document.get("unread", {}).get(name, {}).get("why", "")
+        out.print(f"  {name:<14} {coloured(section['status']):<20} {age:<16} {escape(' '.join(raw.split()))}")

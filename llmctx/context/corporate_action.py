@@ -1,0 +1,22 @@
+"""A price that jumps overnight by more than any market does: a split or another corporate action is suspected."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+LIMIT = Decimal("0.40")
+"""A move of more than 40% between two sessions is no price move until someone says so."""
+OVERNIGHT = timedelta(hours=4)
+"""Two marks at least this far apart lie in different sessions."""
+
+
+def overnight_move(
+    price_before: Decimal, time_before: datetime, price_now: Decimal, time_now: datetime
+) -> Decimal | None:
+    """The relative move between two sessions where it is beyond the limit, otherwise None.
+
+    A 7:1 split shows as -0.857.
+    """
+    if time_now - time_before < OVERNIGHT:
+        return None
+    move = price_now / price_before - 1
+    return move if abs(move) > LIMIT else None

@@ -1,0 +1,168 @@
+"""The package: the typed join of a snapshot, each section with its age and status.
+
+A pure function of the snapshot: no clock, no server, no settings. What cannot be used says why and costs its own
+section only; without a usable position and price there is nothing to decide on, and the call is refused.
+"""
+
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from llmctx import canonical, clock
+from llmctx.context.corporate_action import overnight_move
+from llmctx.context.snapshot import RawSection, Snapshot
+from llmctx.context.staleness import Status, age, future_moment
+from llmctx.schema import values
+from llmctx.schema.keys import model_of
+
+_REQUIRED = ("position", "price")
+_ERRORS_TOLD = 3
+
+
+class Section(NamedTuple):
+    """One section of a package. (A tuple, because a dozen are made on every tick.)"""
+
+    name: str
+    """price, indicators, signals.entry, ..."""
+    key: str
+    """The Redis key it was read from."""
+    status: Status
+    """fresh, stale, empty, missing or invalid."""
+    age_ms: int | None = None
+    """Milliseconds from when it was written to as_of, by its own timestamp; None where it carries none."""
+    reason: str | None = None
+    """Why it is invalid or empty; names key, path and rule."""
+    value: BaseModel | None = None
+    """The typed value; None unless the section is fresh or stale."""
+
+
+class Package(BaseModel):
+    """Everything known about one position at one time."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    symbol: str
+    """The symbol."""
+    as_of_ms: int
+    """The time of the package, in milliseconds."""
+    clock: str
+    """Whose time that is: server, or bars (recorded data)."""
+    sections: dict[str, Section]
+    """Section name to section, in the order in which a prompt shows them."""
+
+    @property
+    def position(self) -> values.Position:
+        """The position; ask `refusal` first."""
+        value = self.sections["position"].value
+        assert isinstance(value, values.Position)
+        return value
+
+    @property
+    def price(self) -> values.Price:
+        """The price; ask `refusal` first."""
+        value = self.sections["price"].value
+        assert isinstance(value, values.Price)
+        return value
+
+    @property
+    def refusal(self) -> str | None:
+        """Why no decision can be asked for; None where one can."""
+        for name in _REQUIRED:
+            section = self.sections[name]
+            if section.value is None:
+                return f"{name} is {section.status}: {section.reason}"
+        return None
+
+
+def build_package(snapshot: Snapshot) -> Package:
+    """The typed join of a snapshot."""
+    # a collector's clock may run a little ahead of the server's; recorded data has one clock only
+    skew_ms = snapshot.rules.skew_ms if snapshot.clock == "server" else 0
+    latest = clock.from_ms(snapshot.as_of_ms + skew_ms)
+    sections = {name: _section(name, raw, snapshot, latest) for name, raw in snapshot.sections.items()}
+    _check_identity(sections, snapshot.symbol)
+    _check_corporate_action(sections)
+    _check_thesis(sections)
+    return Package.model_construct(
+        symbol=snapshot.symbol, as_of_ms=snapshot.as_of_ms, clock=snapshot.clock, sections=sections
+    )
+
+
+def _section(name: str, raw: RawSection, snapshot: Snapshot, latest: datetime) -> Section:
+    if raw.unread is not None:
+        return _invalid(name, raw.key, raw.unread)
+    if raw.raw is None:
+        return Section(
+            name=name, key=raw.key, status=Status.MISSING, reason=f"{raw.key}: no such key"
+        )
+    try:
+        document = canonical.loads(raw.raw)
+    except ValueError as error:
+        return _invalid(name, raw.key, f"not usable JSON: {error}")
+    if not document and name not in _REQUIRED and document in (None, {}, []):
+        return _empty(name, raw.key, "says nothing")
+    try:
+        value = model_of(name).model_validate(document)
+    except ValidationError as error:
+        return _invalid(name, raw.key, _explain(error))
+    if isinstance(value, values.Sentiment) and value.news_count == 0:
+        return _empty(name, raw.key, "no news")
+    if (future := future_moment(value, latest)) is not None:
+        return _invalid(name, raw.key, f"{future} lies after the time of the package, {clock.iso(snapshot.as_of_ms)}")
+    age_ms, status = age(value, name, snapshot.as_of_ms, snapshot.rules)
+    return Section(name=name, key=raw.key, status=status, age_ms=age_ms, value=value)
+
+
+def _invalid(name: str, key: str, why: str) -> Section:
+    return Section(name=name, key=key, status=Status.INVALID, reason=f"{key}: {why}")
+
+
+def _empty(name: str, key: str, why: str) -> Section:
+    return Section(name=name, key=key, status=Status.EMPTY, reason=f"{key}: {why}")
+
+
+def _explain(error: ValidationError) -> str:
+    problems = [_explain_one(problem) for problem in error.errors(include_url=False)]
+    more = len(problems) - _ERRORS_TOLD
+    return "; ".join(problems[:_ERRORS_TOLD]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _explain_one(problem: Any) -> str:
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem["loc"]).lstrip(".")
+    rule = "is missing" if problem["type"] == "missing" else problem["msg"]
+    return f"{path} {rule}" if path else rule
+
+
+def _check_identity(sections: dict[str, Section], symbol: str) -> None:
+    position = sections["position"]
+    if isinstance(position.value, values.Position) and position.value.symbol != symbol:
+        sections["position"] = _invalid(
+            "position", position.key, f"symbol is {position.value.symbol!r}, expected {symbol!r}"
+        )
+
+
+def _check_corporate_action(sections: dict[str, Section]) -> None:
+    """A price is not comparable with a position that was last marked before a split."""
+    position, price = sections["position"].value, sections["price"].value
+    if not isinstance(position, values.Position) or not isinstance(price, values.Price):
+        return
+    move = overnight_move(position.current_price, position.last_update, price.price.last, price.timestamp)
+    if move is not None:
+        marked = clock.iso(clock.to_ms(position.last_update))
+        sections["price"] = _invalid(
+            "price",
+            sections["price"].key,
+            f"suspected corporate action: price.last {price.price.last} is {move:+.1%} from the position's "
+            f"current_price {position.current_price}, marked at {marked}; rewrite {sections['position'].key} in "
+            f"today's shares, or feed with --adjust {position.symbol}=RATIO",
+        )
+
+
+def _check_thesis(sections: dict[str, Section]) -> None:
+    """The thesis is carried while the position is the same one."""
+    thesis, position = sections["thesis"], sections["position"].value
+    if not isinstance(thesis.value, values.Thesis):
+        return
+    if not isinstance(position, values.Position) or thesis.value.entry_time != position.entry_time:
+        sections["thesis"] = _empty("thesis", thesis.key, "the last decision was on another position")

@@ -1,0 +1,50 @@
+"""The door through which snapshots come: one round trip, one instant."""
+
+from pathlib import Path
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from llmctx.context.snapshot import RawSection, ReadRules, Snapshot, as_of
+from llmctx.errors import SnapshotError
+from llmctx.functions import ServerFunction
+from llmctx.schema.keys import section_keys
+
+_JOIN = ServerFunction(Path(__file__).with_name("join.lua"), read_only=True)
+
+
+async def read_snapshot(redis: Redis, symbol: str, partition: int, rules: ReadRules) -> Snapshot:
+    """Read every section of a symbol at one instant, with the server's time.
+
+    A missing key, a key of another type and a value over the cap are what their sections say, no errors.
+
+    Raises SnapshotError when the server does not answer.
+    Source: valkey.io, functions: one call runs alone, so no writer comes between its reads.
+    """
+    keys = section_keys(symbol, rules.signal_types, partition)
+    try:
+        seconds, micros, *values = await _JOIN(redis, list(keys.values()), [rules.max_value_bytes])
+    except RedisError as error:
+        raise SnapshotError(
+            f"The keys of {symbol} could not be read: {error}",
+            "See that Redis (>= 7.0) or Valkey (>= 7.2) answers: `llmctx status`.",
+        ) from error
+    server_ms = int(seconds) * 1000 + int(micros) // 1000
+    sections = {
+        name: RawSection(
+            key=key,
+            raw=value if isinstance(value, bytes) else None,
+            unread=value[0].decode() if isinstance(value, list) else None,
+        )
+        for (name, key), value in zip(keys.items(), values, strict=True)
+    }
+    as_of_ms, clock = as_of(sections["system"].raw, server_ms)
+    return Snapshot.model_construct(
+        symbol=symbol,
+        partition=partition,
+        server_ms=server_ms,
+        as_of_ms=as_of_ms,
+        clock=clock,
+        rules=rules,
+        sections=sections,
+    )

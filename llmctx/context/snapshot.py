@@ -1,0 +1,155 @@
+"""A snapshot: the raw text of every section's key, read at one instant and kept verbatim.
+
+It is the whole evidence of what was known. `evidence()` gives the exact bytes whose digest the leaf holds, and
+`from_evidence()` gives the snapshot back from them, so that a package can be built again from the record alone.
+"""
+
+import base64
+from typing import Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+from llmctx import canonical
+from llmctx.clock import parse_iso, to_ms
+from llmctx.schema.keys import SIGNAL_TYPES, section_keys
+
+DEFAULT_MAX_AGE_S: dict[str, int] = {
+    "price": 90,
+    "indicators": 180,
+    "sentiment": 4 * 3600,
+    "position": 300,
+    "monitoring": 300,
+    "signals": 3600,
+    "candidates": 900,
+    "system": 300,
+    "performance": 86_400,
+    "market": 3600,
+}
+"""Seconds after which a section counts as stale; the watchlist and the thesis have no limit."""
+
+
+class ReadRules(BaseModel):
+    """What shapes a package beside the data."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    signal_types: tuple[str, ...] = SIGNAL_TYPES
+    """The signal types that are read, one section each."""
+    max_age_s: dict[str, int] = DEFAULT_MAX_AGE_S
+    """Limits by section, in seconds."""
+    max_value_bytes: int = 256 * 1024
+    """A value larger than this is not transferred; its section is invalid."""
+    skew_ms: int = 2000
+    """How far ahead of the server's clock a collector's clock may be. Nothing is forgiven on the bars clock."""
+
+
+class RawSection(NamedTuple):
+    """One key as it was read. (A tuple, because a dozen are made on every tick.)"""
+
+    key: str
+    """The key."""
+    raw: bytes | None = None
+    """Its exact bytes; None where there is no key, or where it could not be read."""
+    unread: str | None = None
+    """Why it could not be read: another type than string, or a size over the cap."""
+
+
+class Snapshot(BaseModel):
+    """Every section of one symbol at one instant."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    symbol: str
+    """Whose sections these are."""
+    partition: int
+    """The partition that keeps the symbol; it names the thesis key."""
+    server_ms: int
+    """The server's time of the read, in milliseconds."""
+    as_of_ms: int
+    """The time by which everything is judged, in milliseconds; nothing later may reach the package."""
+    clock: Literal["server", "bars"]
+    """Whose time as_of_ms is: the server's, or system:state's own."""
+    rules: ReadRules
+    """The limits that hold for this package."""
+    sections: dict[str, RawSection]
+    """Section name to what was read, in the order of `schema.keys.section_keys`."""
+
+    def evidence(self) -> bytes:
+        """The snapshot as the bytes that are hashed and kept. Its form is documented in audit/README.md."""
+        texts: dict[str, str | None] = {}
+        unread: dict[str, dict[str, str]] = {}
+        for name, section in self.sections.items():
+            texts[name] = None
+            if section.unread is not None:
+                unread[name] = {"why": section.unread}
+            elif section.raw is not None:
+                try:
+                    texts[name] = section.raw.decode()
+                except UnicodeDecodeError:
+                    unread[name] = {"base64": base64.b64encode(section.raw).decode()}
+        document: dict[str, Any] = {
+            "symbol": self.symbol,
+            "partition": self.partition,
+            "server_ms": self.server_ms,
+            "as_of_ms": self.as_of_ms,
+            "clock": self.clock,
+            "signal_types": list(self.rules.signal_types),
+            "limits": {
+                "max_age_s": self.rules.max_age_s,
+                "max_value_bytes": self.rules.max_value_bytes,
+                "skew_ms": self.rules.skew_ms,
+            },
+            "sections": texts,
+        }
+        if unread:
+            document["unread"] = unread
+        return canonical.dumps(document)
+
+    @classmethod
+    def from_evidence(cls, raw: bytes) -> "Snapshot":
+        """The snapshot that `evidence()` wrote.
+
+        Raises ValueError where the bytes are not such a document.
+        """
+        document = canonical.loads(raw)
+        try:
+            rules = ReadRules(signal_types=tuple(document["signal_types"]), **document["limits"])
+            keys = section_keys(document["symbol"], rules.signal_types, document["partition"])
+            unread = document.get("unread", {})
+            sections = {
+                name: _raw_section(key, document["sections"][name], unread.get(name, {}))
+                for name, key in keys.items()
+            }
+            return cls(
+                symbol=document["symbol"],
+                partition=document["partition"],
+                server_ms=document["server_ms"],
+                as_of_ms=document["as_of_ms"],
+                clock=document["clock"],
+                rules=rules,
+                sections=sections,
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"the snapshot piece lacks {error}") from error
+
+
+def _raw_section(key: str, text: str | None, unread: dict[str, str]) -> RawSection:
+    if "base64" in unread:
+        return RawSection(key=key, raw=base64.b64decode(unread["base64"]))
+    return RawSection(key=key, raw=None if text is None else text.encode(), unread=unread.get("why"))
+
+
+def as_of(system_state: bytes | None, server_ms: int) -> tuple[int, Literal["server", "bars"]]:
+    """The time by which a snapshot is judged, in milliseconds, and whose clock it is.
+
+    A feed of recorded data marks system:state with "clock": "bars"; then its own timestamp holds, because the
+    server's time says nothing about data of another day.
+    """
+    if system_state is not None and b'"clock"' in system_state:
+        try:
+            document = canonical.loads(system_state)
+            if isinstance(document, dict) and document.get("clock") == "bars":
+                return to_ms(parse_iso(document["timestamp"])), "bars"
+        except (ValueError, KeyError, TypeError):
+            pass  # the system section itself will be invalid and say why
+    return server_ms, "server"

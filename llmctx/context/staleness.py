@@ -1,0 +1,92 @@
+"""How old a section is, and what that makes of it."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from enum import StrEnum
+from functools import cache
+from typing import Any, get_args
+
+from pydantic import BaseModel
+
+from llmctx import clock
+from llmctx.context.snapshot import ReadRules
+from llmctx.schema import values
+
+
+class Status(StrEnum):
+    """What a section is worth."""
+
+    FRESH = "fresh"
+    """Present, and younger than its limit."""
+    STALE = "stale"
+    """Present, and older than its limit."""
+    EMPTY = "empty"
+    """Present, but it says nothing: no news, no signal, a thesis on another position."""
+    MISSING = "missing"
+    """There is no key."""
+    INVALID = "invalid"
+    """Present and unusable; the reason names key, path and rule."""
+
+
+@cache
+def _timed_fields(model: type[BaseModel]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The fields of a model that are times, and those whose inner models have times."""
+    own, inner = [], []
+    for name, field in model.model_fields.items():
+        types = set(_types_within(field.annotation))
+        if datetime in types:
+            own.append(name)
+        if any(isinstance(t, type) and issubclass(t, BaseModel) and any(_timed_fields(t)) for t in types):
+            inner.append(name)
+    return tuple(own), tuple(inner)
+
+
+def _types_within(annotation: Any) -> Iterator[Any]:
+    yield annotation
+    for argument in get_args(annotation):
+        yield from _types_within(argument)
+
+
+def future_moment(value: BaseModel | list[BaseModel] | None, latest: datetime) -> str | None:
+    """The path and moment of the first time inside a value that lies after `latest`, otherwise None."""
+    if isinstance(value, list):
+        for i, item in enumerate(value):
+            if (found := future_moment(item, latest)) is not None:
+                return f"[{i}].{found}"
+    elif value is not None:
+        own, inner = _timed_fields(type(value))
+        for name in own:
+            moment = getattr(value, name)
+            if moment is not None and moment > latest:
+                return f"{name} {clock.iso(clock.to_ms(moment))}"
+        for name in inner:
+            if (found := future_moment(getattr(value, name), latest)) is not None:
+                return found if name == "root" else f"{name}{found if found[0] == '[' else '.' + found}"
+    return None
+
+
+@cache
+def _written_field(model: type[BaseModel]) -> str | None:
+    return next((name for name in ("timestamp", "last_update", "as_of") if name in model.model_fields), None)
+
+
+def written_at(value: BaseModel) -> datetime | None:
+    """When a value was written, by its own word; None where it carries no time."""
+    name = _written_field(type(value))
+    if name is not None:
+        moment: datetime = getattr(value, name)
+        return moment
+    if isinstance(value, values.Candidates):
+        return max(candidate.timestamp for candidate in value.root)
+    return None
+
+
+def age(value: BaseModel, section: str, as_of_ms: int, rules: ReadRules) -> tuple[int | None, Status]:
+    """A value's age in milliseconds (None where it carries no time), and whether it is fresh or stale."""
+    written = written_at(value)
+    if written is None:
+        return None, Status.FRESH
+    age_ms = max(0, as_of_ms - clock.to_ms(written))
+    limit_s = rules.max_age_s.get(section) or rules.max_age_s.get(section.partition(".")[0])
+    stale = limit_s is not None and age_ms > limit_s * 1000
+    return age_ms, Status.STALE if stale else Status.FRESH

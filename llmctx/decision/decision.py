@@ -1,0 +1,109 @@
+"""A decision: what the model answered, in the one form that is accepted."""
+
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from llmctx.llm.completion import OutputSchema
+from llmctx.schema.values import Number, Positive
+
+
+class Action(StrEnum):
+    """What may be decided about an open position."""
+
+    HOLD = "hold"
+    """Leave it as it is."""
+    EXIT = "exit"
+    """Close all of it."""
+    REDUCE = "reduce"
+    """Close a part of it."""
+    ADD = "add"
+    """Enlarge it in its own direction."""
+    ADJUST_STOPS = "adjust_stops"
+    """Move the stop, the target or both."""
+
+
+def _share(value: Decimal) -> Decimal:
+    if not 0 <= value <= 1:
+        raise PydanticCustomError("share", "must lie between 0 and 1")
+    return value
+
+
+def _minutes(value: Any) -> int:
+    if type(value) is not int or not 0 <= value <= 100_000:  # noqa: PLR2004
+        raise PydanticCustomError("minutes", "must be a whole number of minutes from 0 to 100000")
+    return value
+
+
+def _said(value: str) -> str:
+    if not value.strip():
+        raise PydanticCustomError("empty", "must not be empty")
+    return value
+
+
+Said = Annotated[str, AfterValidator(_said)]
+Confidence = Annotated[Number, AfterValidator(_share), WithJsonSchema({"type": "number"})]
+Minutes = Annotated[int, PlainValidator(_minutes), WithJsonSchema({"type": "integer"})]
+Amount = Annotated[Positive, WithJsonSchema({"type": "number"})]
+
+
+class Evidence(BaseModel):
+    """One fact that carried the decision."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: Said = Field(description="The fact's path, exactly as shown.")
+    value: Annotated[str, Field(description="The fact's value, exactly as shown, without quotes and unit.")]
+    reading: str = Field(description="What it means for this position, in a few words.")
+
+
+class Decision(BaseModel):
+    """One answer about one position."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    action: Action = Field(description="What to do.")
+    quantity: Amount | None = Field(description="Shares to close or add, for reduce and add; otherwise null.")
+    stop_loss: Amount | None = Field(description="The new stop, for adjust_stops; null leaves it.")
+    take_profit: Amount | None = Field(description="The new target, for adjust_stops; null leaves it.")
+    confidence: Confidence = Field(description="From 0 to 1, how sure you are that the action is right.")
+    reasoning: Said = Field(description="Two to five sentences from the facts to the action.")
+    evidence: list[Evidence] = Field(description="The facts that carried the decision, at least one.")
+    invalidation: Said = Field(description="What would prove this decision wrong.")
+    valid_for: Minutes = Field(description="For how many minutes it should be taken to hold.")
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Decision":
+        if self.action in (Action.REDUCE, Action.ADD) and self.quantity is None:
+            raise PydanticCustomError("incomplete", "{action} needs a quantity", {"action": self.action.value})
+        if self.action is Action.ADJUST_STOPS and self.stop_loss is None and self.take_profit is None:
+            raise PydanticCustomError("incomplete", "adjust_stops needs a stop_loss or a take_profit")
+        if not self.evidence:
+            raise PydanticCustomError("incomplete", "evidence must name at least one fact")
+        return self
+
+
+def _strict_schema() -> dict[str, Any]:
+    """The schema in the form that strict endpoints take: every property required, nothing beside them."""
+    schema = Decision.model_json_schema()
+    for definition in [schema, *schema["$defs"].values()]:
+        definition.pop("title", None)
+        definition.pop("description", None)
+        for item in definition.get("properties", {}).values():
+            item.pop("title", None)
+    return schema
+
+
+OUTPUT = OutputSchema("decision", _strict_schema())
+"""What a template that says `output: decision` asks for."""

@@ -1,0 +1,1 @@
+"""Data in: recorded or simulated bars become live keys, positions and ticks."""

@@ -1,0 +1,95 @@
+"""Bars: what they are, and how they are read from a CSV file."""
+
+import csv
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import NamedTuple
+
+from llmctx.clock import parse_iso
+from llmctx.errors import FeedError, SchemaError
+from llmctx.schema.keys import check_symbol
+
+HEADER = ("timestamp", "symbol", "open", "high", "low", "close", "volume")
+"""The columns of a bars file; the timestamp is ISO 8601 UTC, the start of the bar."""
+
+
+class Bar(NamedTuple):
+    """One bar of one symbol."""
+
+    start: datetime
+    """When it begins, UTC."""
+    symbol: str
+    """Whose it is."""
+    open: Decimal
+    """First price."""
+    high: Decimal
+    """Highest price."""
+    low: Decimal
+    """Lowest price."""
+    close: Decimal
+    """Last price."""
+    volume: Decimal
+    """Shares traded."""
+
+    def end(self, interval: timedelta) -> datetime:
+        """When what the bar says is known."""
+        return self.start + interval
+
+
+class BadRow(NamedTuple):
+    """A row that is no bar."""
+
+    line: int
+    """Its line in the file, from 1 on."""
+    why: str
+    """The column and the rule it breaks."""
+
+
+def read_bars(path: Path) -> Iterator[Bar | BadRow]:
+    """The bars of a CSV file in its order, and each row that is none.
+
+    Raises FeedError where the file cannot be read or has other columns.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.reader(file)
+            header = tuple(name.strip().lower() for name in next(rows, ()))
+            if header != HEADER:
+                raise FeedError(
+                    f"{path}, line 1: the columns are {','.join(header) or '(none)'}.",
+                    f"Write them as {','.join(HEADER)}.",
+                )
+            for row in rows:
+                if row:
+                    yield parse_row(row, rows.line_num)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise FeedError(f"{path} cannot be read: {error}.", "Name a CSV file of bars.") from error
+
+
+def parse_row(row: list[str], line: int) -> Bar | BadRow:
+    """The bar that a row says, or why it is none."""
+    if len(row) != len(HEADER):
+        return BadRow(line, f"{len(row)} columns, expected {len(HEADER)}")
+    try:
+        start = parse_iso(row[0].strip())
+    except ValueError as error:
+        return BadRow(line, f"timestamp {row[0]!r}: {error}")
+    try:
+        symbol = check_symbol(row[1].strip())
+    except SchemaError as error:
+        return BadRow(line, f"symbol: {error.what}")
+    numbers = []
+    for name, text in zip(HEADER[2:], row[2:], strict=True):
+        try:
+            number = Decimal(text.strip())
+        except InvalidOperation:
+            return BadRow(line, f"{name} {text!r} is no number")
+        if not number.is_finite() or number < 0 or (number == 0 and name != "volume"):
+            return BadRow(line, f"{name} {text!r} must be a finite number above 0")
+        numbers.append(number)
+    bar = Bar(start, symbol, *numbers)
+    if not bar.low <= min(bar.open, bar.close) <= max(bar.open, bar.close) <= bar.high:
+        return BadRow(line, f"low {bar.low} and high {bar.high} do not enclose open {bar.open} and close {bar.close}")
+    return bar

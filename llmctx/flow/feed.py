@@ -1,0 +1,227 @@
+"""The feed: bars in, live keys and ticks out, one write a bar and symbol, the bar's end as the time of everything."""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from pydantic import ValidationError
+
+from llmctx import canonical, clock
+from llmctx.context.corporate_action import overnight_move
+from llmctx.context.tick import Tick
+from llmctx.flow.bars import BadRow, Bar
+from llmctx.flow.marks import adjust, is_over, mark, open_position
+from llmctx.flow.track import Track
+from llmctx.flow.writer import BarWrite, BarWriter
+from llmctx.schema.values import Position
+
+_LONGEST_PAUSE_S = 3600
+_TOLD = 5
+
+
+@dataclass
+class Summary:
+    """What a feed did."""
+
+    run: str
+    """The run's id, which every tick id carries."""
+    bars: int = 0
+    """Bars written."""
+    ticks: int = 0
+    """Ticks raised."""
+    opened: int = 0
+    """Positions opened."""
+    closed: int = 0
+    """Positions closed."""
+    already_fed: int = 0
+    """Bars not newer than what the bars stream holds, left out."""
+    bad_rows: int = 0
+    """Rows that are no bar, or out of order, left out."""
+    suspected: int = 0
+    """Bars at which a corporate action was suspected."""
+    first: str | None = None
+    """When the first written bar began."""
+    last: str | None = None
+    """When the last written bar ended."""
+    symbols: list[str] = field(default_factory=list)
+    """The symbols fed."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The summary as JSON has it."""
+        return asdict(self)
+
+
+@dataclass
+class _Symbol:
+    track: Track
+    position: bytes
+    suspected: bool = False
+
+
+class Feed:
+    """Feeds bars in the order in which they come."""
+
+    def __init__(
+        self,
+        writer: BarWriter,
+        *,
+        interval: timedelta = timedelta(minutes=1),
+        speed: float | None = None,
+        ratios: Mapping[str, Decimal] | None = None,
+        settled: Callable[[Tick], Awaitable[None]] | None = None,
+        on_bar: Callable[[Bar], None] = lambda _: None,
+        on_trouble: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """`speed` is a multiple of real time, None as fast as it goes; `ratios` are splits by symbol, new shares for
+        each old one; with `settled` the next bar waits until it returns for each tick (lockstep).
+        """
+        self._writer = writer
+        self._interval = interval
+        self._speed = speed
+        self._ratios = dict(ratios or {})
+        self._settled = settled
+        self._on_bar = on_bar
+        self._on_trouble = on_trouble
+        self._symbols: dict[str, _Symbol] = {}
+        self._time: datetime | None = None
+        self.summary = Summary(uuid.uuid4().hex[:12])
+        """What was done so far."""
+
+    async def run(self, rows: Iterable[Bar | BadRow]) -> Summary:
+        """Feed all of them; what is no bar is told and left out.
+
+        Raises ServerError when the server does not answer.
+        """
+        for row in rows:
+            if isinstance(row, BadRow):
+                self._leave_out(f"line {row.line}: {row.why}; left out")
+            elif self._time is not None and row.start < self._time:
+                at = clock.iso(clock.to_ms(row.start))
+                self._leave_out(f"{row.symbol} at {at}: earlier than the bar before it; sort the file by time")
+            else:
+                await self._pace(row)
+                await self._feed(row)
+        return self.summary
+
+    def _leave_out(self, why: str) -> None:
+        self.summary.bad_rows += 1
+        if self.summary.bad_rows <= _TOLD:
+            self._on_trouble(why)
+        elif self.summary.bad_rows == _TOLD + 1:
+            self._on_trouble("further rows are left out without being told; the summary counts them")
+
+    async def _pace(self, bar: Bar) -> None:
+        if self._speed is not None and self._time is not None and bar.start > self._time:
+            passed_s = (bar.start - self._time).total_seconds()
+            # nobody watches a night go by
+            pause_s = passed_s if passed_s <= _LONGEST_PAUSE_S else self._interval.total_seconds()
+            await asyncio.sleep(pause_s / self._speed)
+        self._time = bar.start
+
+    async def _symbol(self, name: str) -> _Symbol:
+        """What is known of a symbol; the first time, what the server knows of it."""
+        if name not in self._symbols:
+            track = Track(self._interval)
+            async for bar, ratio in self._writer.bars(name, self._interval):
+                track.add(bar, ratio)
+            self._symbols[name] = _Symbol(track, await self._writer.position(name))
+            self.summary.symbols = sorted(self._symbols)
+        return self._symbols[name]
+
+    async def _feed(self, bar: Bar) -> None:
+        symbol = await self._symbol(bar.symbol)
+        if symbol.track.last is not None and bar.start <= symbol.track.last.start:
+            self.summary.already_fed += 1
+            return
+        ratio = symbol.track.add(bar, self._ratios.get(bar.symbol))
+        while True:
+            known = symbol.position
+            position, cause = self._next_position(symbol, bar)
+            tick = None if cause is None else self._tick(bar, cause)
+            write = BarWrite(bar, ratio, known, position, self._live(symbol, position, bar), tick)
+            changed = await self._writer.write(write)
+            if changed is None:
+                break
+            symbol.position = changed  # somebody else rewrote it: look again
+        self._count(bar, known, position, tick)
+        symbol.position = position
+        self._on_bar(bar)
+        if tick is not None and self._settled is not None:
+            await self._settled(tick)
+
+    def _tick(self, bar: Bar, cause: str) -> Tick:
+        at_ms = clock.to_ms(bar.start)
+        return Tick(id=f"{self.summary.run}:{bar.symbol}:{at_ms}", symbol=bar.symbol, cause=cause)
+
+    def _next_position(self, symbol: _Symbol, bar: Bar) -> tuple[bytes, str | None]:
+        """The position after this bar, and why it asks for a decision (None: it does not)."""
+        at = bar.end(self._interval)
+        symbol.suspected = False
+        if not symbol.position:
+            values = symbol.track.indicators.values()
+            opened = open_position(bar.symbol, bar.close, at, values["macd"], values["macd_signal"])
+            return (b"", None) if opened is None else (_wire(opened), "position_opened")
+        try:
+            position = Position.model_validate(canonical.loads(symbol.position))
+        except (ValueError, ValidationError):
+            return symbol.position, "position_unusable"  # its record will say why
+        if position.last_update > at:
+            return symbol.position, "position_unusable"
+        if overnight_move(position.current_price, position.last_update, bar.close, at) is not None:
+            ratio = self._ratios.get(bar.symbol)
+            adjusted = None if ratio is None else adjust(position, ratio)
+            if adjusted is None or overnight_move(adjusted.current_price, adjusted.last_update, bar.close, at):
+                symbol.suspected = True
+                return symbol.position, "corporate_action_suspected"
+            position = adjusted
+        if is_over(position):
+            return b"", None
+        return _wire(mark(position, bar.close, at)), "position_marked"
+
+    def _live(self, symbol: _Symbol, position: bytes, bar: Bar) -> dict[str, dict[str, Any]]:
+        now = clock.iso(clock.to_ms(bar.end(self._interval)))
+        held = sum(bool(other.position) for other in self._symbols.values() if other is not symbol)
+        return {
+            "price": {"price": symbol.track.session, "timestamp": now},
+            "indicators": {**symbol.track.indicators.values(), "timestamp": now},
+            "system": {
+                "state": "running",
+                "market_status": "open",
+                "active_positions_count": held + bool(position),
+                "watchlist_count": len(self._symbols),
+                "last_scan_time": None,
+                "timestamp": now,
+                "clock": "bars",
+            },
+        }
+
+    def _count(self, bar: Bar, before: bytes, after: bytes, tick: Tick | None) -> None:
+        summary, symbol = self.summary, self._symbols[bar.symbol]
+        summary.bars += 1
+        summary.ticks += tick is not None
+        summary.opened += not before and bool(after)
+        summary.closed += bool(before) and not after
+        if symbol.suspected:
+            summary.suspected += 1
+            if summary.suspected <= _TOLD:
+                self._on_trouble(
+                    f"{bar.symbol} at {clock.iso(clock.to_ms(bar.start))}: the price jumped overnight; a corporate "
+                    f"action is suspected and its ticks will be skipped until the position is rewritten, or until "
+                    f"you feed with --adjust {bar.symbol}=RATIO"
+                )
+        summary.first = summary.first or clock.iso(clock.to_ms(bar.start))
+        summary.last = clock.iso(clock.to_ms(bar.end(self._interval)))
+
+
+def _wire(position: Position) -> bytes:
+    return canonical.wire(position.model_dump() | _times(position))
+
+
+def _times(position: Position) -> dict[str, str]:
+    return {
+        name: clock.iso(clock.to_ms(getattr(position, name))) for name in ("entry_time", "last_update")
+    }

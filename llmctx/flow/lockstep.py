@@ -1,0 +1,35 @@
+"""Lockstep: the feed waits for each decision before it writes the next bar, so a session is the same every time."""
+
+import asyncio
+from collections.abc import Callable
+
+from redis.asyncio import Redis
+
+from llmctx import clock
+from llmctx.context.tick import Tick
+from llmctx.schema.keys import partition_of
+from llmctx.trail.log import Log
+
+_SHORTEST_S, _LONGEST_S = 0.001, 0.02
+_TELL_AFTER_S = 10.0
+
+
+class Lockstep:
+    """`await lockstep(tick)` returns once the tick is settled."""
+
+    def __init__(
+        self, redis: Redis, partitions: int, *, on_trouble: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self._logs = [Log(redis, partition) for partition in range(partitions)]
+        self._on_trouble = on_trouble
+
+    async def __call__(self, tick: Tick) -> None:
+        """Wait, for ever if need be; say so when it takes long."""
+        log = self._logs[partition_of(tick.symbol, len(self._logs))]
+        pause_s, told_s = _SHORTEST_S, clock.monotonic_s()
+        while (await log.settled([tick.id]))[0] is None:
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 1.5, _LONGEST_S)
+            if clock.monotonic_s() - told_s > _TELL_AFTER_S:
+                told_s = clock.monotonic_s()
+                self._on_trouble(f"waiting for the decision on {tick.symbol}; is `llmctx run` running?")

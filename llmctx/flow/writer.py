@@ -1,0 +1,111 @@
+"""The door through which the feed writes: everything that a bar says about a symbol, in one call.
+
+Others may rewrite a position at any time (an execution side, a person after a split), so the write names the
+position it stands on and is refused where that has changed.
+"""
+
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from llmctx import canonical, clock
+from llmctx.context.tick import Tick
+from llmctx.errors import ServerError
+from llmctx.flow.bars import Bar
+from llmctx.functions import ServerFunction
+from llmctx.schema import keys
+
+NOT_A_STRING = b"not a string"
+"""What bar.lua takes a position key of another type for; it is left alone."""
+
+_BAR = ServerFunction(Path(__file__).with_name("bar.lua"))
+
+
+class BarWrite(NamedTuple):
+    """Everything that one bar changes."""
+
+    bar: Bar
+    """The bar itself, for the stream."""
+    ratio: Decimal | None
+    """New shares for each old one, where earlier prices were adjusted at this bar."""
+    known: bytes
+    """The position as the writer knows it; empty for none."""
+    position: bytes
+    """The position to write; empty deletes it."""
+    live: dict[str, dict[str, Any]]
+    """Section name to value, for every other live key of this bar."""
+    tick: Tick | None
+    """The tick that it raises."""
+
+
+class BarWriter:
+    """Writes bars to one server."""
+
+    def __init__(self, redis: Redis, partitions: int) -> None:
+        self._redis = redis
+        self._partitions = partitions
+
+    async def write(self, write: BarWrite) -> bytes | None:
+        """Write a bar: None when it is done, otherwise the position that somebody else has put there meanwhile.
+
+        Raises ServerError when the server does not answer; calling again changes nothing that is written already.
+        """
+        symbol = write.bar.symbol
+        families = [keys.BY_SECTION[section] for section in write.live]
+        tick = write.tick or Tick.model_construct(id="", symbol=symbol, cause="")
+        arguments: list[bytes | str | int] = [
+            write.known,
+            write.position,
+            f"{clock.to_ms(write.bar.start)}-0",
+            keys.KEPT_BARS,
+            "" if write.ratio is None else str(write.ratio),
+            *(str(number) for number in write.bar[2:]),
+            tick.id,
+            tick.symbol,
+            tick.cause,
+        ]
+        for family in families:
+            arguments += [family.lifetime_s or 0, canonical.wire(write.live[family.section])]
+        names = [
+            keys.BY_SECTION["position"].key(symbol),
+            keys.bars(symbol),
+            keys.ticks(keys.partition_of(symbol, self._partitions)),
+            *(family.key(symbol) for family in families),
+        ]
+        try:
+            done, *changed = await _BAR(self._redis, names, arguments)
+        except RedisError as error:
+            raise _unwritten(symbol, error) from error
+        return None if done else changed[0]
+
+    async def position(self, symbol: str) -> bytes:
+        """A symbol's position as it stands; empty where there is none."""
+        try:
+            return await self._redis.get(keys.BY_SECTION["position"].key(symbol)) or b""
+        except ResponseError:
+            return NOT_A_STRING
+        except RedisError as error:
+            raise _unwritten(symbol, error) from error
+
+    async def bars(self, symbol: str, interval: timedelta) -> AsyncIterator[tuple[Bar, Decimal | None]]:
+        """The bars of the stream in order, each with its ratio of adjustment."""
+        try:
+            for entry_id, fields in await self._redis.xrange(keys.bars(symbol)):
+                start: datetime = clock.from_ms(int(entry_id.partition(b"-")[0]))
+                numbers = [Decimal(fields[name].decode()) for name in (b"open", b"high", b"low", b"close", b"volume")]
+                ratio = fields.get(b"adjust")
+                yield Bar(start, symbol, *numbers), None if ratio is None else Decimal(ratio.decode())
+        except RedisError as error:
+            raise _unwritten(symbol, error) from error
+
+
+def _unwritten(symbol: str, error: RedisError) -> ServerError:
+    return ServerError(
+        f"The bars of {symbol} could not be written: {error}",
+        "See that Redis answers, then feed the same file again: it goes on where it stopped.",
+    )

@@ -1,0 +1,43 @@
+"""Functions that run inside the server, one call alone and undisturbed.
+
+A function's name carries the digest of its source, so two versions of llmctx on one server never run each
+other's code. Functions live in the server's data and are lost with it: whoever calls one loads it again when
+the server does not know it (FCALL rather than EVALSHA, because a script cache never survives a restart).
+"""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+Argument = bytes | str | int
+
+
+class ServerFunction:
+    """A Lua function of one file, whose `run(keys, args)` the server calls."""
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        source = path.read_text(encoding="utf-8")
+        self.name = f"llmctx_{path.stem}_{hashlib.sha256(source.encode()).hexdigest()[:8]}"
+        flags = "flags = {'no-writes'}, " if read_only else ""
+        self._library = (
+            f"#!lua name={self.name}\n{source}\n"
+            f"redis.register_function{{function_name = '{self.name}', {flags}callback = run}}\n"
+        )
+        self._verb = "FCALL_RO" if read_only else "FCALL"
+
+    async def __call__(self, redis: Redis, keys: Sequence[str], args: Sequence[Argument]) -> Any:
+        """What the function answers for these keys and arguments.
+
+        Raises redis.exceptions.ResponseError for an error that the function itself gives.
+        """
+        try:
+            return await redis.execute_command(self._verb, self.name, len(keys), *keys, *args)
+        except ResponseError as error:
+            if "Function not found" not in str(error):
+                raise
+        await redis.execute_command("FUNCTION", "LOAD", "REPLACE", self._library)
+        return await redis.execute_command(self._verb, self.name, len(keys), *keys, *args)

@@ -1,0 +1,1 @@
+"""What it answered: one call to an OpenAI-compatible endpoint, and everything about it worth keeping."""

@@ -1,0 +1,213 @@
+"""The door to the Trade LLM: the openai SDK against any OpenAI-compatible endpoint.
+
+Rules of order: one owner of retries (tenacity; the SDK's own are off, together they would multiply); one deadline
+over all attempts, waits included; every attempt is kept; what cannot get better is not asked again.
+"""
+
+import asyncio
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception,
+    stop_after_attempt,
+    stop_any,
+    stop_before_delay,
+    wait_random_exponential,
+)
+
+from llmctx import clock
+from llmctx.llm.completion import Attempt, Completion, Outcome, OutputSchema, read_completion
+from llmctx.prompt.render import Prompt
+
+if TYPE_CHECKING:
+    import httpx
+    import httpx2
+
+_BACKOFF = wait_random_exponential(multiplier=0.25, max=8)
+_WORTH_ASKING_AGAIN = {408, 409, 429}
+_DETAIL_CHARACTERS = 300
+
+
+class EndpointClient:
+    """A model at an OpenAI-compatible endpoint."""
+
+    def __init__(
+        self,
+        base_url: str | None,
+        api_key: str,
+        model: str,
+        *,
+        timeout_s: float = 60.0,
+        max_attempts: int = 3,
+        http_client: "httpx2.AsyncClient | httpx.AsyncClient | None" = None,
+    ) -> None:
+        """`base_url` None is the SDK's own default; `timeout_s` is the deadline over all attempts.
+
+        `http_client` replaces the SDK's transport: unit tests pass one that they can intercept.
+        """
+        import openai  # noqa: PLC0415  half a second: only who asks a model pays it
+
+        self._openai = openai
+        self._sdk = openai.AsyncOpenAI(
+            base_url=base_url,
+            api_key=api_key,
+            max_retries=0,
+            http_client=http_client,  # type: ignore[arg-type]  # httpx works too, and is what respx intercepts
+        )
+        self._model = model
+        self._timeout_s = timeout_s
+        self._max_attempts = max_attempts
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._sdk.close()
+
+    async def complete(self, prompt: Prompt, output: OutputSchema) -> Completion:
+        """The completion of a prompt; every failure of the call is an outcome in it."""
+        parameters = prompt.parameters.model_dump(exclude_none=True)
+        request = self._request(parameters, output)
+        attempts: list[Attempt] = []
+        arguments = {
+            "model": self._model,
+            "messages": [message._asdict() for message in prompt.messages],
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"name": output.name, "strict": True, "schema": output.schema},
+            },
+            **parameters,
+        }
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                body = await self._attempt_until_done(arguments, attempts)
+        except TimeoutError:
+            return self._failed(Outcome.TIMEOUT, "no answer before the deadline", request, attempts)
+        except self._openai.APIStatusError as error:
+            outcome = Outcome.UNREACHABLE if self._is_transient(error) else Outcome.REJECTED
+            detail = f"http {error.status_code}: {_short(error.response.text)}"
+            return self._failed(outcome, detail, request, attempts, error.response.content)
+        except self._openai.APITimeoutError:
+            return self._failed(Outcome.TIMEOUT, "no answer before the deadline", request, attempts)
+        except self._openai.APIConnectionError as error:
+            detail = f"connection: {_short(str(error.__cause__ or error))}"
+            return self._failed(Outcome.UNREACHABLE, detail, request, attempts)
+        return read_completion(body, request, tuple(attempts))
+
+    async def _attempt_until_done(self, arguments: dict[str, Any], attempts: list[Attempt]) -> bytes:
+        retrying = AsyncRetrying(
+            stop=stop_any(stop_after_attempt(self._max_attempts), stop_before_delay(self._timeout_s)),
+            wait=_wait,
+            retry=retry_if_exception(self._is_transient),
+            reraise=True,
+        )
+        body: bytes = await retrying(self._attempt, arguments, attempts)
+        return body
+
+    async def _attempt(self, arguments: dict[str, Any], attempts: list[Attempt]) -> bytes:
+        began_s = clock.monotonic_s()
+        result, request_id = "cancelled at the deadline", None
+        try:
+            # The raw response: its body is evidence, and the SDK's own models of it are not needed.
+            response = await self._sdk.chat.completions.with_raw_response.create(
+                **arguments, timeout=self._timeout_s
+            )
+            result, request_id = "ok", response.headers.get("x-request-id")
+            return response.content
+        except self._openai.APIStatusError as error:
+            result, request_id = f"http {error.status_code}", error.request_id
+            raise
+        except self._openai.APITimeoutError:
+            result = "timeout"
+            raise
+        except self._openai.APIConnectionError:
+            result = "connection"
+            raise
+        finally:
+            attempts.append(Attempt(result, round(clock.elapsed_ms(began_s)), request_id))
+
+    def _is_transient(self, error: BaseException) -> bool:
+        if isinstance(error, self._openai.APIStatusError):
+            if error.code == "insufficient_quota":
+                return False
+            return error.status_code in _WORTH_ASKING_AGAIN or error.status_code >= 500  # noqa: PLR2004
+        return isinstance(error, self._openai.APIConnectionError)
+
+    def _request(self, parameters: dict[str, Any], output: OutputSchema) -> dict[str, Any]:
+        """What is asked for, as the leaf keeps it: no secrets, decimals as strings."""
+        return {
+            "endpoint": _without_secrets(str(self._sdk.base_url)),
+            "model": self._model,
+            "parameters": {
+                name: str(value) if isinstance(value, float) else value for name, value in parameters.items()
+            },
+            "schema": output.name,
+            "schema_sha256": output.sha256,
+        }
+
+    def _failed(
+        self,
+        outcome: Outcome,
+        detail: str,
+        request: dict[str, Any],
+        attempts: list[Attempt],
+        body: bytes | None = None,
+    ) -> Completion:
+        return Completion(
+            outcome=outcome,
+            detail=f"{detail} ({len(attempts)} attempts within {self._timeout_s:g} s)",
+            request=request,
+            attempts=tuple(attempts),
+            body=body,
+            request_id=attempts[-1].request_id if attempts else None,
+        )
+
+
+def _wait(state: RetryCallState) -> float:
+    """Seconds to the next attempt: what the endpoint asks for, otherwise exponential with jitter."""
+    error = state.outcome.exception() if state.outcome else None
+    asked_s = _retry_after_s(getattr(getattr(error, "response", None), "headers", {}))
+    return _BACKOFF(state) if asked_s is None else asked_s
+
+
+def _retry_after_s(headers: Any) -> float | None:
+    """What retry-after-ms or retry-after (seconds or an HTTP date) asks for, in seconds."""
+    try:
+        if "retry-after-ms" in headers:
+            return max(0.0, float(headers["retry-after-ms"]) / 1000)
+        if "retry-after" in headers:
+            text = headers["retry-after"]
+            if text[:1].isdigit():
+                return float(text)
+            return max(0.0, (clock.to_ms(parsedate_to_datetime(text)) - clock.now_ms()) / 1000)
+    except (ValueError, TypeError):
+        return None
+    return None
+
+
+def _without_secrets(url: str) -> str:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return urlunsplit((parts.scheme, f"{host}:{parts.port}" if parts.port else host, parts.path, "", ""))
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= _DETAIL_CHARACTERS else text[:_DETAIL_CHARACTERS] + "..."
+
+
+class NoEndpoint:
+    """Stands where no endpoint is configured: every call is unreachable, so the guardrails alone decide."""
+
+    async def aclose(self) -> None:
+        """Nothing to close."""
+
+    async def complete(self, prompt: Prompt, output: OutputSchema) -> Completion:  # noqa: ARG002
+        """A completion that says what to configure."""
+        return Completion(
+            outcome=Outcome.UNREACHABLE,
+            detail="no LLM endpoint is configured; set LLMCTX_LLM__BASE_URL and LLMCTX_LLM__MODEL",
+            request={"schema": output.name, "schema_sha256": output.sha256},
+        )

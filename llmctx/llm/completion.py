@@ -1,0 +1,184 @@
+"""A completion: what the endpoint returned, verbatim, and what became of the call.
+
+Whatever goes wrong on the way is an outcome with a name, not an exception: a tick ends in a record either way.
+"""
+
+from enum import StrEnum
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from llmctx import canonical
+from llmctx.prompt.render import Prompt
+
+
+class OutputSchema:
+    """The JSON schema that an answer must fit."""
+
+    def __init__(self, name: str, schema: dict[str, Any]) -> None:
+        self.name = name
+        self.schema = schema
+
+    @cached_property
+    def bundle(self) -> bytes:
+        """The schema as one blob."""
+        return canonical.dumps({"name": self.name, "schema": self.schema})
+
+    @cached_property
+    def sha256(self) -> str:
+        """The digest that names this exact schema."""
+        return canonical.sha256(self.bundle)
+
+
+class Outcome(StrEnum):
+    """What became of a call."""
+
+    ANSWERED = "answered"
+    """There is a text that claims to be the answer."""
+    REFUSED = "refused"
+    """The model declined to answer."""
+    TRUNCATED = "truncated"
+    """The answer was cut at the length limit."""
+    FILTERED = "filtered"
+    """The provider's content filter stopped it."""
+    UNREADABLE = "unreadable"
+    """The endpoint answered 200 with a body that is no chat completion."""
+    REJECTED = "rejected"
+    """The endpoint refused the request; asking again would not help."""
+    UNREACHABLE = "unreachable"
+    """No attempt got through: connection, overload or server errors."""
+    TIMEOUT = "timeout"
+    """The deadline over all attempts passed."""
+
+
+class Attempt(NamedTuple):
+    """One request on the wire."""
+
+    result: str
+    """ok, http 429, timeout, connection, ..."""
+    duration_ms: int
+    """How long it took."""
+    request_id: str | None
+    """The provider's id of the request."""
+
+
+class Usage(NamedTuple):
+    """Tokens, as the endpoint counted them."""
+
+    prompt: int
+    """Tokens read."""
+    completion: int
+    """Tokens written."""
+    cached: int
+    """Of those read, how many came from the provider's cache."""
+    reasoning: int
+    """Of those written, how many were spent on thinking."""
+
+
+class Completion(BaseModel):
+    """One call to the model, whatever came of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    outcome: Outcome
+    """What became of it."""
+    detail: str | None = None
+    """Why, where it is not an answer."""
+    content: str | None = None
+    """The answer's text."""
+    request: dict[str, Any]
+    """What was asked for: endpoint, model, parameters, schema."""
+    attempts: tuple[Attempt, ...] = ()
+    """Every request on the wire, in order."""
+    body: bytes | None = None
+    """The raw body of the last response; None where there was none."""
+    model: str | None = None
+    """The model that served it, as the endpoint says."""
+    response_id: str | None = None
+    """The endpoint's id of the completion."""
+    request_id: str | None = None
+    """The provider's id of the request."""
+    system_fingerprint: str | None = None
+    """The backend's configuration, as the endpoint names it."""
+    service_tier: str | None = None
+    """The tier it was served in."""
+    finish_reason: str | None = None
+    """Why the model stopped."""
+    usage: Usage | None = None
+    """Tokens."""
+
+
+class Completer(Protocol):
+    """Whoever can answer a prompt: the client of an endpoint, or a script in a test."""
+
+    async def complete(self, prompt: Prompt, output: OutputSchema) -> Completion:
+        """The completion of a prompt; every failure of the call is an outcome in it."""
+        ...
+
+
+def read_completion(body: bytes, request: dict[str, Any], attempts: tuple[Attempt, ...]) -> Completion:
+    """What a 200 response says. A pure function of its body, so that replay reads it the same way."""
+    try:
+        document = canonical.loads(body)
+        choice = document["choices"][0]
+        message = choice["message"]
+        content, refusal = message.get("content"), message.get("refusal")
+        finish_reason = _text(choice.get("finish_reason"))
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        return Completion(
+            outcome=Outcome.UNREADABLE,
+            detail=f"the response is no chat completion: {type(error).__name__}: {error}",
+            request=request,
+            attempts=attempts,
+            body=body,
+            request_id=attempts[-1].request_id if attempts else None,
+        )
+    outcome, detail = _judge(content, refusal, finish_reason)
+    return Completion.model_construct(
+        outcome=outcome,
+        detail=detail,
+        content=content if outcome is Outcome.ANSWERED else None,
+        request=request,
+        attempts=attempts,
+        body=body,
+        model=_text(document.get("model")),
+        response_id=_text(document.get("id")),
+        request_id=attempts[-1].request_id if attempts else None,
+        system_fingerprint=_text(document.get("system_fingerprint")),
+        service_tier=_text(document.get("service_tier")),
+        finish_reason=finish_reason,
+        usage=_usage(document.get("usage")),
+    )
+
+
+def _judge(content: Any, refusal: Any, finish_reason: str | None) -> tuple[Outcome, str | None]:
+    if refusal:
+        return Outcome.REFUSED, f"the model refused: {refusal}"
+    if finish_reason == "length":
+        return Outcome.TRUNCATED, "the answer was cut at the length limit (finish_reason length)"
+    if finish_reason == "content_filter":
+        return Outcome.FILTERED, "the provider's content filter stopped the answer"
+    if not isinstance(content, str) or not content.strip():
+        return Outcome.UNREADABLE, f"the message has no text (finish_reason {finish_reason})"
+    return Outcome.ANSWERED, None
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _usage(value: Any) -> Usage | None:
+    if not isinstance(value, dict):
+        return None
+    return Usage(
+        prompt=_count(value, "prompt_tokens"),
+        completion=_count(value, "completion_tokens"),
+        cached=_count(value.get("prompt_tokens_details"), "cached_tokens"),
+        reasoning=_count(value.get("completion_tokens_details"), "reasoning_tokens"),
+    )
+
+
+def _count(value: Any, name: str) -> int:
+    count = value.get(name) if isinstance(value, dict) else None
+    return count if type(count) is int else 0

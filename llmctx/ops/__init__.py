@@ -1,0 +1,1 @@
+"""What keeps the system running: the embedded server."""

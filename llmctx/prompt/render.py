@@ -1,0 +1,181 @@
+"""Render a package with a template: a pure function of the two, down to the byte.
+
+The reader of the prompt gets every fact under the path by which it can cite it, with unit and age, and is told
+what is missing and why. Texts from outside go through `untrusted`.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from jinja2 import TemplateError as JinjaError
+from jinja2 import UndefinedError
+from pydantic import BaseModel, ConfigDict
+
+from llmctx import canonical, clock
+from llmctx.context.facts import Fact, facts_of
+from llmctx.context.package import Package, Section
+from llmctx.errors import TemplateError
+from llmctx.prompt import untrusted
+from llmctx.prompt.template import Parameters, Part, Template
+
+MAX_CHARACTERS = 200_000
+"""A template that renders to more than this is refused."""
+
+
+class Message(NamedTuple):
+    """One message, as it is sent."""
+
+    role: str
+    """system or user."""
+    content: str
+    """Its text."""
+
+
+class Prompt(BaseModel):
+    """The rendered messages, with the template they came from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    template: str
+    """The template's name."""
+    version: int
+    """Its version."""
+    template_sha256: str
+    """The digest of the template and all it includes."""
+    parameters: Parameters
+    """What is asked of the model beside the messages."""
+    output: str
+    """The schema that the answer must fit."""
+    messages: tuple[Message, ...]
+    """What the model is shown."""
+    evidence: bytes
+    """The messages as the bytes that are hashed and kept."""
+
+
+class SectionView(NamedTuple):
+    """A section as a template sees it."""
+
+    name: str
+    """price, signals.entry, ..."""
+    key: str
+    """Its Redis key."""
+    status: str
+    """fresh, stale, empty, missing or invalid."""
+    age: str
+    """How old it is, in words; empty where it carries no time."""
+    reason: str
+    """Why it is invalid or empty; empty otherwise."""
+    text: str
+    """Its facts, one a line: `- path: value [unit]`."""
+
+
+def render(template: Template, package: Package) -> Prompt:
+    """The prompt that this template makes of this package.
+
+    Raises TemplateError where the template asks for what is not there, or grows beyond the cap.
+    """
+    facts = {name: facts_of(section) for name, section in package.sections.items()}
+    names: dict[str, Any] = {
+        "symbol": package.symbol,
+        "as_of": clock.iso(package.as_of_ms),
+        "clock": package.clock,
+        "sections": [_view(section, facts[name]) for name, section in package.sections.items()],
+        "field": _field_reader(facts),
+    }
+    messages = tuple(Message(part.role, _render_part(part, names, template.ref)) for part in template.parts)
+    return Prompt.model_construct(
+        template=template.front_matter.name,
+        version=template.front_matter.version,
+        template_sha256=template.sha256,
+        parameters=template.front_matter.parameters,
+        output=template.front_matter.output,
+        messages=messages,
+        evidence=canonical.dumps([message._asdict() for message in messages]),
+    )
+
+
+def _render_part(part: Part, names: dict[str, Any], ref: str) -> str:
+    pieces: list[str] = []
+    size = 0
+    try:
+        for piece in part.template.generate(names):
+            size += len(piece)
+            if size > MAX_CHARACTERS:
+                raise _error(ref, part.role, f"renders to more than {MAX_CHARACTERS} characters")
+            pieces.append(piece)
+    except UndefinedError as error:
+        raise _error(ref, part.role, f"unknown field: {error.message}", _line(error)) from error
+    except (JinjaError, ArithmeticError, TypeError, ValueError, LookupError, AttributeError) as error:
+        raise _error(ref, part.role, f"{type(error).__name__}: {error}", _line(error)) from error
+    return "".join(pieces).strip()
+
+
+def _line(error: Exception) -> int | None:
+    """The template's line on which rendering failed."""
+    line, frame = None, error.__traceback__
+    while frame is not None:
+        if frame.tb_frame.f_code.co_filename == "<template>":
+            line = frame.tb_lineno
+        frame = frame.tb_next
+    return line
+
+
+def _error(ref: str, role: str, what: str, line: int | None = None) -> TemplateError:
+    where = f"{ref}, {role} part" + (f", line {line}" if line else "")
+    return TemplateError(f"{where}: {what}.", "Correct the template, or set another with --prompt NAME.")
+
+
+def _view(section: Section, facts: list[Fact]) -> SectionView:
+    return SectionView(
+        name=section.name,
+        key=section.key,
+        status=str(section.status),
+        age="" if section.age_ms is None else in_words(section.age_ms),
+        reason=untrusted.visible(section.reason or ""),
+        text="\n".join(map(_line_of, facts)),
+    )
+
+
+def _line_of(fact: Fact) -> str:
+    unit = f" [{fact.unit}]" if fact.unit and fact.value is not None else ""
+    return f"- {untrusted.path(fact.path)}: {text_of(fact.value)}{unit}"
+
+
+def text_of(value: Any) -> str:
+    """A fact's value as a prompt shows it: numbers in full, texts quoted, null where there is nothing."""
+    if isinstance(value, str):
+        return untrusted.quoted(value)
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, datetime):
+        return clock.iso(clock.to_ms(value))
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "null" if value is None else str(value)
+
+
+def _field_reader(facts: dict[str, list[Fact]]) -> Callable[[str], str]:
+    def field(path: str) -> str:
+        for section_facts in facts.values():
+            for fact in section_facts:
+                if fact.path == path:
+                    return text_of(fact.value)
+        raise UndefinedError(f"the package has no {path!r}")
+
+    return field
+
+
+def in_words(ms: int) -> str:
+    """A span of time for a reader: 0.4 s, 12 s, 5 min 3 s, 2 h 10 min, 561 d."""
+    seconds = ms // 1000
+    if seconds < 10:
+        return f"{ms / 1000:.1f} s"
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60} s"
+    if seconds < 172_800:
+        return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+    return f"{seconds // 86_400} d"

@@ -1,0 +1,210 @@
+"""Prompt templates: files NAME/vN.md.j2 with YAML front matter, a `system:` part and a `user:` part.
+
+Rules of order: the source is split into its parts before anything is rendered, so no value can open a role; the
+digest covers the source and everything it includes; a published version is never edited, a new one is added.
+"""
+
+import re
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+import yaml
+from jinja2 import DictLoader, StrictUndefined, TemplateSyntaxError
+from jinja2 import Template as JinjaTemplate
+from jinja2.meta import find_referenced_templates
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from llmctx import canonical
+from llmctx.errors import TemplateError
+
+_SUFFIX = ".md.j2"
+_FRONT_MATTER = re.compile(r"\A---\n(.*?\n)---\n", re.DOTALL)
+_ROLE = re.compile(r"^(system|user):[ \t]*$", re.MULTILINE)
+_VERSION = re.compile(r"v([1-9][0-9]*)\Z")
+
+
+class Parameters(BaseModel):
+    """What is asked of the model beside the messages; what is not set is not sent."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    temperature: float | None = Field(None, ge=0, le=2)
+    """Sampling temperature."""
+    top_p: float | None = Field(None, gt=0, le=1)
+    """Nucleus sampling."""
+    seed: int | None = None
+    """Seed, where the endpoint knows one."""
+    max_completion_tokens: int | None = Field(None, ge=1)
+    """Length limit of the answer, in tokens."""
+    max_tokens: int | None = Field(None, ge=1)
+    """The same under its older name, for endpoints that know only that."""
+    reasoning_effort: str | None = None
+    """How long a reasoning model may think."""
+
+
+class FrontMatter(BaseModel):
+    """What a template says of itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    """Its folder's name."""
+    version: int = Field(ge=1)
+    """Its file's number."""
+    description: str
+    """What it is for, in a sentence."""
+    parameters: Parameters = Parameters()
+    """What is asked of the model."""
+    output: str
+    """The name of the schema that the answer must fit."""
+
+
+class Part(NamedTuple):
+    """One message of a template, not yet rendered."""
+
+    role: str
+    """system or user."""
+    template: JinjaTemplate
+    """Its compiled source; line numbers are those of the file."""
+
+
+class Template:
+    """One version of a prompt, ready to be rendered."""
+
+    def __init__(self, ref: str, sources: dict[str, str]) -> None:
+        """`ref` is NAME/vN; `sources` holds the template and all it includes, by file name.
+
+        Raises TemplateError for a template that cannot be used, naming file and line.
+        """
+        self.ref = ref
+        self.sources = sources
+        self._file = ref + _SUFFIX
+        self.front_matter, body, first_line = self._read_front_matter()
+        self._environment = ImmutableSandboxedEnvironment(
+            loader=DictLoader(sources),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self.parts = self._compile(body, first_line)
+
+    @cached_property
+    def bundle(self) -> bytes:
+        """The template as one blob: its name and the source of everything it is made of."""
+        return canonical.dumps({"ref": self.ref, "sources": self.sources})
+
+    @cached_property
+    def sha256(self) -> str:
+        """The digest that names this exact template."""
+        return canonical.sha256(self.bundle)
+
+    @classmethod
+    def from_bundle(cls, bundle: bytes) -> "Template":
+        """The template of a blob, as replay takes it.
+
+        Raises TemplateError where the blob is no template.
+        """
+        try:
+            document = canonical.loads(bundle)
+            return cls(document["ref"], document["sources"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise TemplateError(
+                f"The blob {canonical.sha256(bundle)} is no template: {error}.",
+                "`llmctx verify` tells whether the trail was altered.",
+            ) from error
+
+    def _read_front_matter(self) -> tuple[FrontMatter, str, int]:
+        source = self.sources[self._file]
+        match = _FRONT_MATTER.match(source)
+        if match is None:
+            raise self._error(1, "the file does not begin with YAML front matter between two lines of ---")
+        try:
+            front_matter = FrontMatter.model_validate(yaml.safe_load(match[1]))
+        except yaml.YAMLError as error:
+            raise self._error(1, f"the front matter is no YAML: {error}") from error
+        except ValidationError as error:
+            problem = error.errors()[0]
+            where = ".".join(str(part) for part in problem["loc"])
+            raise self._error(1, f"front matter, {where or 'as a whole'}: {problem['msg']}") from error
+        said = f"{front_matter.name}/v{front_matter.version}"
+        if said != self.ref:
+            raise self._error(1, f"the front matter says {said}, the file is {self.ref}")
+        return front_matter, source[match.end() :], source[: match.end()].count("\n") + 1
+
+    def _compile(self, body: str, first_line: int) -> tuple[Part, ...]:
+        marks = list(_ROLE.finditer(body))
+        if [mark[1] for mark in marks] != ["system", "user"]:
+            raise self._error(first_line, "the body needs one line `system:` and after it one line `user:`")
+        if body[: marks[0].start()].strip():
+            raise self._error(first_line, "there is text before `system:`")
+        parts = []
+        for mark, end in zip(marks, [marks[1].start(), len(body)], strict=True):
+            # Leading line ends keep the file's line numbers in errors; rendering strips them.
+            padding = "\n" * (first_line - 1 + body.count("\n", 0, mark.end()))
+            try:
+                compiled = self._environment.from_string(padding + body[mark.end() : end])
+            except TemplateSyntaxError as error:
+                raise self._error(error.lineno, error.message or "syntax error") from error
+            parts.append(Part(mark[1], compiled))
+        return tuple(parts)
+
+    def _error(self, line: int, what: str) -> TemplateError:
+        return TemplateError(f"{self._file}, line {line}: {what}.", "Correct the template and try again.")
+
+
+def load_template(folder: Path, name: str) -> Template:
+    """The template NAME/vN of a folder, or the newest version of NAME.
+
+    Raises TemplateError where there is none, or where it cannot be used.
+    """
+    ref = name if "/" in name else _newest(folder, name)
+    sources: dict[str, str] = {}
+    _collect(folder, ref + _SUFFIX, sources, wanted_by=f"--prompt {name}")
+    return Template(ref, sources)
+
+
+def _newest(folder: Path, name: str) -> str:
+    versions = [
+        int(match[1])
+        for file in folder.glob(f"{name}/v*{_SUFFIX}")
+        if (match := _VERSION.match(file.name.removesuffix(_SUFFIX)))
+    ]
+    if not versions:
+        known = sorted({file.parent.name for file in folder.glob(f"*/v*{_SUFFIX}")})
+        raise TemplateError(
+            f"There is no prompt {name!r} in {folder}.",
+            f"Name one of: {', '.join(known) or '(the folder is empty)'}; or set --prompts DIR.",
+        )
+    return f"{name}/v{max(versions)}"
+
+
+def _collect(folder: Path, file: str, sources: dict[str, str], *, wanted_by: str) -> None:
+    """Read a template and, through it, everything it includes."""
+    if file in sources:
+        return
+    path = PurePosixPath(file)
+    if path.is_absolute() or ".." in path.parts:
+        raise TemplateError(f"{wanted_by} asks for {file}, outside {folder}.", "Keep templates in one folder.")
+    try:
+        sources[file] = (folder / path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TemplateError(
+            f"{wanted_by} asks for {file}, which cannot be read in {folder}: {error}.",
+            "Correct the name, or add the file.",
+        ) from error
+    body = _FRONT_MATTER.sub("", sources[file])
+    try:
+        included: list[Any] = list(
+            find_referenced_templates(ImmutableSandboxedEnvironment().parse(body))
+        )
+    except TemplateSyntaxError:
+        return  # compiling it reports the error with the right line
+    for name in included:
+        if name is None:
+            raise TemplateError(
+                f"{file} includes a template whose name is computed.",
+                "Write the name as a plain text, so that the digest can cover it.",
+            )
+        _collect(folder, name, sources, wanted_by=file)

@@ -1,0 +1,235 @@
+"""One tick's values <-> the payload that the trail keeps.
+
+The payload is JSON with ASCII names, strings and integers; decimals are strings, and what a kind of record does not
+have is absent (audit/README.md lists every name). Composing it is the only place where trading meets the trail.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from llmctx import canonical, clock
+from llmctx.context.package import Package
+from llmctx.context.snapshot import Snapshot
+from llmctx.context.tick import Tick
+from llmctx.decision.decision import Decision
+from llmctx.decision.guardrail import Verdict
+from llmctx.llm.completion import Completion
+from llmctx.prompt.render import Prompt
+from llmctx.schema import values
+from llmctx.trail.entry import Entry, address
+from llmctx.trail.log import Draft
+from llmctx.version import VERSION
+
+FORMAT = 1
+CODE = f"llmctx {VERSION}"
+
+
+class Circumstances(NamedTuple):
+    """What a record says of how it came about."""
+
+    recorded_at_ms: int
+    """When, in milliseconds of the server's time."""
+    worker: str
+    """Who made it: host and process."""
+    conflated: tuple[str, ...] = ()
+    """Ticks that it settles beside its own."""
+    attempts: int = 1
+    """How many times a decision was started for this tick, this one included."""
+    timings_ms: Mapping[str, float] = {}
+    """How long each step took."""
+
+
+class Conclusion(NamedTuple):
+    """What a tick came to, as far as it came."""
+
+    snapshot: Snapshot
+    """What was read."""
+    package: Package
+    """Its join."""
+    verdict: Verdict
+    """What may be acted on."""
+    prompt: Prompt | None = None
+    """What was asked; None where the call was refused before."""
+    completion: Completion | None = None
+    """What came back."""
+    decision: Decision | None = None
+    """What the model decided; None without a usable answer."""
+
+    @property
+    def kind(self) -> str:
+        """decision, failed or skipped."""
+        if self.completion is None:
+            return "skipped"
+        return "failed" if self.decision is None else "decision"
+
+
+def compose(tick: Tick, conclusion: Conclusion, circumstances: Circumstances, blobs: tuple[bytes, ...]) -> Draft:
+    """The record of a tick, ready to be appended. `blobs` are the sources that it names by digest."""
+    snapshot_piece = conclusion.snapshot.evidence()
+    pieces = {"snapshot": snapshot_piece}
+    leaf = _head(conclusion.kind, circumstances) | {
+        "tick": tick.id,
+        "symbol": tick.symbol,
+        "cause": tick.cause,
+        "as_of_ms": conclusion.snapshot.as_of_ms,
+        "snapshot": {
+            "sha256": canonical.sha256(snapshot_piece),
+            "sections": {
+                section.name: _present({"key": section.key, "status": str(section.status), "age_ms": section.age_ms})
+                for section in conclusion.package.sections.values()
+            },
+        },
+        "verdict": _verdict(conclusion.verdict),
+    }
+    if conclusion.prompt is not None:
+        leaf["prompt"] = _prompt(conclusion.prompt)
+        pieces["messages"] = conclusion.prompt.evidence
+    if conclusion.completion is not None:
+        leaf["request"] = conclusion.completion.request
+        leaf["completion"] = _completion(conclusion.completion)
+        if conclusion.completion.body is not None:
+            pieces["completion"] = conclusion.completion.body
+    if conclusion.decision is not None:
+        leaf["decision"] = _decision(conclusion.decision)
+    return Draft(
+        canonical.dumps(leaf),
+        pieces,
+        blobs if conclusion.completion is not None else (),
+        circumstances.recorded_at_ms,
+        tick.id,
+        tick.symbol,
+        circumstances.conflated,
+    )
+
+
+def compose_unread(kind: str, tick: Tick | None, reason: str, circumstances: Circumstances) -> Draft:
+    """A record without a snapshot: dead_letter and skipped (with their tick), notice and incident (without)."""
+    leaf = _head(kind, circumstances) | {"verdict": {"action": "none", "reason": reason}}
+    if tick is not None:
+        leaf |= {"tick": tick.id, "symbol": tick.symbol, "cause": tick.cause}
+    return Draft(
+        canonical.dumps(leaf),
+        {},
+        (),
+        circumstances.recorded_at_ms,
+        tick.id if tick else "",
+        tick.symbol if tick else "",
+        circumstances.conflated,
+    )
+
+
+def publication(entry: Entry, partitions: int) -> values.Thesis | None:
+    """What the execution side is told of a record; None for a record without a verdict on a position."""
+    record = entry.record
+    if record["kind"] not in ("decision", "failed"):
+        return None
+    position = canonical.loads(entry.pieces["snapshot"])["sections"]["position"]
+    decision, verdict = record.get("decision", {}), record["verdict"]
+    return values.Thesis.model_validate(
+        {
+            "address": address(entry.index, entry.partition, partitions),
+            "kind": record["kind"],
+            "tick": record["tick"],
+            "symbol": record["symbol"],
+            "as_of": clock.iso(record["as_of_ms"]),
+            "entry_time": canonical.loads(position.encode())["entry_time"],
+            "action": verdict["action"],
+            "quantity": _decimal(verdict.get("quantity")),
+            "stop_loss": _decimal(verdict.get("stop_loss")),
+            "take_profit": _decimal(verdict.get("take_profit")),
+            "reason": verdict["reason"],
+            "decided": decision.get("action"),
+            "confidence": _decimal(decision.get("confidence")),
+            "reasoning": decision.get("reasoning"),
+            "invalidation": decision.get("invalidation"),
+            "valid_for": decision.get("valid_for"),
+        }
+    )
+
+
+def _head(kind: str, circumstances: Circumstances) -> dict[str, Any]:
+    head: dict[str, Any] = {
+        "v": FORMAT,
+        "kind": kind,
+        "recorded_at_ms": circumstances.recorded_at_ms,
+        "worker": circumstances.worker,
+        "attempts": circumstances.attempts,
+        "code": CODE,
+    }
+    if circumstances.conflated:
+        head["conflated"] = list(circumstances.conflated)
+    if circumstances.timings_ms:
+        head["timings_ms"] = {step: f"{ms:.1f}" for step, ms in circumstances.timings_ms.items()}
+    return head
+
+
+def _prompt(prompt: Prompt) -> dict[str, Any]:
+    return {
+        "template": prompt.template,
+        "version": prompt.version,
+        "template_sha256": prompt.template_sha256,
+        "sha256": canonical.sha256(prompt.evidence),
+    }
+
+
+def _completion(completion: Completion) -> dict[str, Any]:
+    return _present(
+        {
+            "outcome": str(completion.outcome),
+            "detail": completion.detail,
+            "model": completion.model,
+            "response_id": completion.response_id,
+            "request_id": completion.request_id,
+            "system_fingerprint": completion.system_fingerprint,
+            "service_tier": completion.service_tier,
+            "finish_reason": completion.finish_reason,
+            "usage": None if completion.usage is None else completion.usage._asdict(),
+            "attempts": [_present(attempt._asdict()) for attempt in completion.attempts],
+            "sha256": None if completion.body is None else canonical.sha256(completion.body),
+        }
+    )
+
+
+def _decision(decision: Decision) -> dict[str, Any]:
+    return _present(
+        {
+            "action": str(decision.action),
+            "quantity": _text(decision.quantity),
+            "stop_loss": _text(decision.stop_loss),
+            "take_profit": _text(decision.take_profit),
+            "confidence": _text(decision.confidence),
+            "reasoning": decision.reasoning,
+            "evidence": [
+                {"path": item.path, "value": item.value, "reading": item.reading} for item in decision.evidence
+            ],
+            "invalidation": decision.invalidation,
+            "valid_for": decision.valid_for,
+        }
+    )
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    return _present(
+        {
+            "action": verdict.action,
+            "quantity": _text(verdict.quantity),
+            "stop_loss": _text(verdict.stop_loss),
+            "take_profit": _text(verdict.take_profit),
+            "guards": [guard._asdict() for guard in verdict.guards] or None,
+            "reason": verdict.reason,
+        }
+    )
+
+
+def _present(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _text(value: Decimal | None) -> str | None:
+    return None if value is None else format(value, "f")
+
+
+def _decimal(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
+

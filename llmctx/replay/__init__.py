@@ -1,0 +1,1 @@
+"""What we would decide again: recorded decisions, rebuilt from their evidence alone."""

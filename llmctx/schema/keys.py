@@ -1,0 +1,176 @@
+"""Every key family, declared once: pattern, model, lifetime and writer.
+
+The command line, the JSON Schemas, the reader and the feed all take keys from this table; the audit keys are
+spelled in `llmctx.trail`. `{symbol}` in a pattern is a placeholder, no hash tag; `{0}` in a work key is one.
+"""
+
+import re
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
+
+from pydantic import BaseModel
+
+from llmctx.errors import SchemaError
+from llmctx.schema import values
+
+DAY_S = 86_400
+SIGNAL_TYPES = ("entry", "exit")
+"""The signal types that are read where nothing else is set."""
+DECIDERS = "deciders"
+"""The consumer group on every tick stream."""
+
+_SYMBOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/^=+-]{0,31}\Z")
+
+
+@dataclass(frozen=True)
+class Family:
+    """One key family of the schema document."""
+
+    section: str
+    """The name it has in a package."""
+    pattern: str
+    """The key, with {symbol} and {signal_type} as placeholders."""
+    model: type[BaseModel]
+    """What stands in it."""
+    lifetime_s: int | None
+    """TTL that each write sets, seconds of wall time; None never expires and is never evicted."""
+    writer: str
+    """Who writes it."""
+    says: str
+    """What it says, in a line."""
+
+    def key(self, symbol: str = "", signal_type: str = "") -> str:
+        """The key for one symbol (and signal type)."""
+        return self.pattern.replace("{symbol}", symbol).replace("{signal_type}", signal_type)
+
+
+FAMILIES = (
+    Family(
+        "price", "stocks:price:{symbol}", values.Price, DAY_S,
+        "feed or your collector", "last price and the session so far",
+    ),
+    Family(
+        "indicators", "stocks:indicators:{symbol}", values.Indicators, DAY_S,
+        "feed or your collector", "RSI, MACD, Bollinger bands",
+    ),
+    Family(
+        "sentiment", "stocks:sentiment:{symbol}", values.Sentiment, DAY_S,
+        "your collector", "headlines and how they read",
+    ),
+    Family(
+        "watchlist", "watchlist:current", values.Watchlist, 7 * DAY_S,
+        "your screener", "symbols under watch",
+    ),
+    Family(
+        "candidates", "candidates:ranked", values.Candidates, DAY_S,
+        "your screener", "ranked symbols, best first",
+    ),
+    Family(
+        "position", "positions:active:{symbol}", values.Position, None,
+        "feed or your execution side", "the open position",
+    ),
+    Family(
+        "monitoring", "positions:monitoring:{symbol}", values.Monitoring, None,
+        "your monitor", "short-term readings on the position",
+    ),
+    Family(
+        "signals", "signals:{signal_type}:{symbol}", values.Signal, DAY_S,
+        "your screener", "an entry or exit signal",
+    ),
+    Family(
+        "system", "system:state", values.System, 7 * DAY_S,
+        "feed or your scheduler", "state, market status, the clock",
+    ),
+    Family(
+        "performance", "metrics:performance", values.Performance, 7 * DAY_S,
+        "your book-keeping", "the day's profit and rates",
+    ),
+    Family(
+        "market", "context:market", values.Market, DAY_S,
+        "your collector", "sectors, breadth, regime",
+    ),
+)  # fmt: skip
+"""The eleven families of the schema document, in the order in which a prompt shows them."""
+
+BY_SECTION = {family.section: family for family in FAMILIES}
+
+
+def find_family(key: str) -> Family:
+    """The family that a key, a pattern or a section name belongs to.
+
+    Raises SchemaError where there is none.
+    """
+    for family in FAMILIES:
+        shape = re.escape(family.pattern).replace(r"\{symbol\}", "[^:]+").replace(r"\{signal_type\}", "[^:]+")
+        if key in (family.section, family.pattern) or re.fullmatch(shape, key):
+            return family
+    raise SchemaError(f"No key family matches {key!r}.", "`llmctx schema` lists the families and their keys.")
+
+
+def check_symbol(symbol: str) -> str:
+    """The symbol itself, where it can stand in a key.
+
+    Raises SchemaError for a symbol with other characters than letters, digits and . _ / ^ = + - (at most 32).
+    """
+    if not _SYMBOL.match(symbol):
+        raise SchemaError(
+            f"{symbol!r} is no symbol: at most 32 letters, digits and . _ / ^ = + -, with no colon or space.",
+            "Write the symbol as it stands in positions:active:SYMBOL, for example AAPL.",
+        )
+    return symbol
+
+
+def partition_of(symbol: str, partitions: int) -> int:
+    """The partition that keeps a symbol's ticks and records: CRC32 of its name, modulo the count."""
+    return zlib.crc32(symbol.encode()) % partitions
+
+
+@lru_cache(maxsize=4096)
+def section_keys(symbol: str, signal_types: tuple[str, ...], partition: int) -> Mapping[str, str]:
+    """Every section of a symbol's package with its key, in the order in which a prompt shows them."""
+    keys: dict[str, str] = {}
+    for family in FAMILIES:
+        if family.section == "signals":
+            keys |= {f"signals.{kind}": family.key(symbol, kind) for kind in signal_types}
+        else:
+            keys[family.section] = family.key(symbol)
+    return MappingProxyType(keys | {"thesis": latest(partition, symbol)})
+
+
+def model_of(section: str) -> type[BaseModel]:
+    """The model of a package's section, signals and thesis included."""
+    if section == "thesis":
+        return values.Thesis
+    return BY_SECTION[section.partition(".")[0]].model
+
+
+KEPT_BARS = 5000
+"""About how many bars a bars stream keeps."""
+
+
+def bars(symbol: str) -> str:
+    """The capped stream of a symbol's bars; entry ids are `<bar start in ms>-0`."""
+    return f"stocks:bars:{symbol}"
+
+
+def ticks(partition: int) -> str:
+    """The stream of ticks to decide."""
+    return f"ticks:{{{partition}}}"
+
+
+def attempts(partition: int) -> str:
+    """The hash that counts decisions started on ticks that were delivered before."""
+    return f"ticks:{{{partition}}}:attempts"
+
+
+def decisions(partition: int) -> str:
+    """The stream of published decisions; entry ids are `<index>-1`."""
+    return f"decisions:{{{partition}}}"
+
+
+def latest(partition: int, symbol: str) -> str:
+    """The last published decision on a symbol."""
+    return f"decisions:{{{partition}}}:latest:{symbol}"

@@ -1,0 +1,407 @@
+"""What stands in the live keys: one model a key family, in exactly the shapes of the schema document.
+
+Other programs write these keys, so every model keeps fields it does not know. Numbers are JSON numbers on the
+wire and Decimal here; a text is never read as a number, a number never as a time, a time never without a zone.
+A field that the document shows must be there; where there is nothing to say, its writer puts null.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from math import isfinite
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    RootModel,
+    WithJsonSchema,
+)
+from pydantic_core import PydanticCustomError
+
+from llmctx import clock
+
+_LARGEST_EXPONENT = 30
+
+
+def _number(value: Any) -> Decimal:
+    if type(value) is Decimal:
+        number = value
+    elif type(value) is int:
+        number = Decimal(value)
+    elif type(value) is float and isfinite(value):  # from Python code, or from pydantic's own JSON parser
+        number = Decimal(repr(value))
+    else:
+        raise PydanticCustomError("number", "must be a JSON number, not {got}", {"got": _json_type(value)})
+    if number and abs(number.adjusted()) > _LARGEST_EXPONENT:
+        raise PydanticCustomError("number_range", "is beyond 1e30 or below 1e-30")
+    return number
+
+
+def _positive(value: Decimal) -> Decimal:
+    if value <= 0:
+        raise PydanticCustomError("positive", "must be greater than 0")
+    return value
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 2**53:
+        raise PydanticCustomError(
+            "count", "must be a whole number from 0 on, not {got}", {"got": _json_type(value)}
+        )
+    return value
+
+
+def _timestamp(value: Any) -> datetime:
+    if type(value) is datetime:
+        return value
+    if type(value) is not str:
+        raise PydanticCustomError(
+            "timestamp", "must be an ISO 8601 text such as 2025-05-09T08:15:30.123Z, not {got}",
+            {"got": _json_type(value)},
+        )  # fmt: skip
+    try:
+        return clock.parse_iso(value)
+    except ValueError as error:
+        raise PydanticCustomError(
+            "timestamp", "must be ISO 8601 with a zone: {error}", {"error": str(error)}
+        ) from error
+
+
+def _json_type(value: Any) -> str:
+    names = {str: "a string", bool: "a boolean", type(None): "null", dict: "an object", list: "a list"}
+    return names.get(type(value), "a number")
+
+
+def _iso(value: datetime) -> str:
+    return clock.iso(clock.to_ms(value))
+
+
+Number = Annotated[
+    Decimal,
+    PlainValidator(_number),
+    PlainSerializer(float, when_used="json"),
+    WithJsonSchema({"type": "number"}),
+]
+Positive = Annotated[
+    Number, AfterValidator(_positive), WithJsonSchema({"type": "number", "exclusiveMinimum": 0})
+]
+Count = Annotated[int, PlainValidator(_count), WithJsonSchema({"type": "integer", "minimum": 0})]
+Timestamp = Annotated[
+    datetime,
+    PlainValidator(_timestamp),
+    PlainSerializer(_iso, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+
+
+def _unit(unit: str) -> Any:
+    """Mark a field with the unit that a reader of the prompt is told."""
+    return Field(json_schema_extra={"unit": unit})
+
+
+class LiveValue(BaseModel):
+    """A value that other programs may write; fields it does not know are kept."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class OHLCV(LiveValue):
+    """The session so far, as one bar with its last price."""
+
+    last: Positive = _unit("price")
+    """The newest traded price."""
+    open: Positive = _unit("price")
+    """The session's first price."""
+    high: Positive = _unit("price")
+    """The session's highest price."""
+    low: Positive = _unit("price")
+    """The session's lowest price."""
+    volume: Number = _unit("shares")
+    """Shares traded in the session."""
+
+
+class Price(LiveValue):
+    """`stocks:price:{symbol}`"""
+
+    price: OHLCV
+    """The prices."""
+    timestamp: Timestamp
+    """When they were known."""
+
+
+class Indicators(LiveValue):
+    """`stocks:indicators:{symbol}`; an indicator that is not warm yet is null."""
+
+    rsi_14: Number | None = _unit("0 to 100")
+    """Relative strength index over 14 bars (Wilder)."""
+    macd: Number | None = _unit("price difference")
+    """EMA(12) - EMA(26)."""
+    macd_signal: Number | None = _unit("price difference")
+    """EMA(9) of macd."""
+    bollinger_upper: Number | None = _unit("price")
+    """SMA(20) + 2 standard deviations."""
+    bollinger_lower: Number | None = _unit("price")
+    """SMA(20) - 2 standard deviations."""
+    bollinger_width: Number | None = _unit("price difference")
+    """Upper band - lower band."""
+    timestamp: Timestamp
+    """When they were known."""
+
+
+class News(LiveValue):
+    """One headline."""
+
+    headline: str
+    """Its text, as it came."""
+    source: str
+    """Who published it."""
+    timestamp: Timestamp
+    """When it was published."""
+    url: str
+    """Where it stands."""
+
+
+class Sentiment(LiveValue):
+    """`stocks:sentiment:{symbol}`"""
+
+    sentiment_score: Number | None = _unit("-1 to 1")
+    """How the news reads; null where there is none."""
+    sentiment_label: str | None
+    """bullish, bearish or neutral; null where there is no news."""
+    news_count: Count = _unit("headlines")
+    """How many headlines the score stands on."""
+    latest_news: list[News]
+    """The newest headlines, newest first."""
+    timestamp: Timestamp
+    """When it was written."""
+
+
+class Watchlist(RootModel[list[str]]):
+    """`watchlist:current`: the symbols under watch."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Candidate(LiveValue):
+    """One symbol of the ranking."""
+
+    symbol: str
+    """The symbol."""
+    score: Number = _unit("0 to 1")
+    """Its score; higher is better."""
+    price: Positive = _unit("price")
+    """Its price when it was ranked."""
+    signals: list[str]
+    """What speaks for it."""
+    timestamp: Timestamp
+    """When it was ranked."""
+
+
+class Candidates(RootModel[list[Candidate]]):
+    """`candidates:ranked`: best first."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Position(LiveValue):
+    """`positions:active:{symbol}`"""
+
+    symbol: str
+    """The symbol that is held."""
+    entry_price: Positive = _unit("price")
+    """What was paid a share."""
+    current_price: Positive = _unit("price")
+    """The price at the last mark."""
+    quantity: Positive = _unit("shares")
+    """Shares held, counted from 0 up on either side."""
+    side: Literal["long", "short"]
+    """Which way it earns."""
+    entry_time: Timestamp
+    """When it was opened; it names the position."""
+    unrealized_pnl: Number = _unit("account currency")
+    """What closing at current_price would earn."""
+    unrealized_pnl_pct: Number = _unit("%")
+    """The same, as a percentage of what was paid."""
+    stop_loss: Positive | None = _unit("price")
+    """Where the loss is cut; null where no stop is set."""
+    take_profit: Positive | None = _unit("price")
+    """Where the profit is taken; null where no target is set."""
+    last_update: Timestamp
+    """When it was last marked to market."""
+
+
+class Reading(LiveValue):
+    """One indicator with what it says."""
+
+    value: Number | None
+    """The indicator."""
+    signal: str | None
+    """What it says."""
+
+
+class Level(LiveValue):
+    """The next price level that may stop a move."""
+
+    next_level: Positive | None = _unit("price")
+    """The level."""
+    type: str | None
+    """support or resistance."""
+
+
+class TechnicalSignals(LiveValue):
+    """Short-term readings on a position."""
+
+    rsi_1m: Reading | None
+    """RSI on one-minute bars."""
+    macd_5m: Reading | None
+    """MACD on five-minute bars."""
+    support_resistance: Level | None
+    """The next level."""
+
+
+class Distance(LiveValue):
+    """A price and how far it is away."""
+
+    value: Positive | None = _unit("price")
+    """The price."""
+    distance: str | None
+    """How far, as a percentage of the last price: "1.9%"."""
+
+
+class Monitoring(LiveValue):
+    """`positions:monitoring:{symbol}`"""
+
+    technical_signals: TechnicalSignals
+    """Short-term readings."""
+    profit_target: Distance | None
+    """The target and the way to it."""
+    stop_loss: Distance | None
+    """The stop and the way to it."""
+    time_in_trade: str = _unit("hh:mm:ss")
+    """How long the position has been open."""
+    timestamp: Timestamp
+    """When it was written."""
+
+
+class Signal(LiveValue):
+    """`signals:{signal_type}:{symbol}`"""
+
+    reason: str
+    """What was seen: breakout, target_reached, ..."""
+    price: Positive = _unit("price")
+    """The price when it was seen."""
+    timestamp: Timestamp
+    """When it was seen."""
+    indicators: dict[str, Any]
+    """The indicators it stands on."""
+    confidence: Number = _unit("0 to 1")
+    """How sure its writer is."""
+
+
+class System(LiveValue):
+    """`system:state`; a feed of recorded data adds "clock": "bars"."""
+
+    state: str
+    """running, paused, ..."""
+    market_status: str
+    """open, closed, ..."""
+    active_positions_count: Count = _unit("positions")
+    """Positions held."""
+    watchlist_count: Count = _unit("symbols")
+    """Symbols under watch."""
+    last_scan_time: Timestamp | None
+    """When candidates were last ranked; null before the first scan."""
+    timestamp: Timestamp
+    """When it was written; with "clock": "bars" it is the time by which everything is judged."""
+
+
+class Performance(LiveValue):
+    """`metrics:performance`; null where there is nothing to average."""
+
+    daily_pnl: Number | None = _unit("account currency")
+    """Profit of the day."""
+    daily_pnl_pct: Number | None = _unit("%")
+    """The same, as a percentage of the day's first equity."""
+    win_count: Count = _unit("trades")
+    """Trades closed with a profit."""
+    loss_count: Count = _unit("trades")
+    """Trades closed with a loss."""
+    win_rate: Number | None = _unit("0 to 1")
+    """win_count / all closed trades."""
+    avg_win: Number | None = _unit("account currency")
+    """Mean profit of the winners."""
+    avg_loss: Number | None = _unit("account currency")
+    """Mean loss of the losers, negative."""
+    largest_win: Number | None = _unit("account currency")
+    """The best trade."""
+    largest_loss: Number | None = _unit("account currency")
+    """The worst trade, negative."""
+    timestamp: Timestamp
+    """When it was written."""
+
+
+class Breadth(LiveValue):
+    """How many symbols rose and fell."""
+
+    advancing: Count = _unit("symbols")
+    """Above their previous close."""
+    declining: Count = _unit("symbols")
+    """Below it."""
+    unchanged: Count = _unit("symbols")
+    """At it."""
+
+
+class Market(LiveValue):
+    """`context:market`"""
+
+    sector_performance: dict[str, Number] = _unit("%")
+    """Change of the day, a sector."""
+    market_breadth: Breadth
+    """How broad the move is."""
+    vix: Number | None = _unit("index points")
+    """The volatility index; null where it is not known."""
+    market_regime: str | None
+    """The regime in words."""
+    timestamp: Timestamp
+    """When it was written."""
+
+
+class Thesis(LiveValue):
+    """`decisions:{p}:latest:{symbol}`: the last published decision, as the execution side reads it."""
+
+    address: str
+    """Its record in the trail: INDEX, or P:INDEX where there are several partitions."""
+    kind: str
+    """decision or failed."""
+    tick: str
+    """The tick it settled."""
+    symbol: str
+    """What it is about."""
+    as_of: Timestamp
+    """The time of the data it stands on."""
+    entry_time: Timestamp
+    """The position it is about."""
+    action: str
+    """What may be acted on, after the guardrails."""
+    quantity: Number | None = _unit("shares")
+    """How many, where the action needs it."""
+    stop_loss: Number | None = _unit("price")
+    """The stop to set; null leaves it."""
+    take_profit: Number | None = _unit("price")
+    """The target to set; null leaves it."""
+    reason: str
+    """Why the verdict is what it is."""
+    decided: str | None
+    """What the model itself answered; null without a usable answer."""
+    confidence: Number | None = _unit("0 to 1")
+    """How sure the model was."""
+    reasoning: str | None
+    """The model's reasoning."""
+    invalidation: str | None
+    """What would prove it wrong."""
+    valid_for: Count | None = _unit("minutes")
+    """How long the model meant it to hold."""

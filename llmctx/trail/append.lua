@@ -1,0 +1,65 @@
+-- Append one record to a partition's log, or find the one that settled its tick before.
+--
+-- KEYS: 1 lease, 2 log, 3 tick map, 4 symbol index (written for records with a tick), 5 tick stream,
+--       6 attempts, then one per blob that the record names.
+-- ARGV: 1 owner ('' where no lease is needed), 2 tick id ('' for a record without a tick), 3 time in ms,
+--       4 leaf, 5 evidence, 6 consumer group, 7 number of conflated tick ids, the ids, then the ids of the
+--       stream entries that this record settles.
+-- Answers {index, 1 if it was appended now, 0 if it stood there before}.
+--
+-- All checks come before the first write: nothing inside a function is ever rolled back.
+local function run(keys, args)
+  local lease, log, map, by_symbol, stream, attempts = keys[1], keys[2], keys[3], keys[4], keys[5], keys[6]
+  local owner, tick, conflated_count = args[1], args[2], tonumber(args[7])
+
+  if owner ~= '' then
+    local now = redis.call('TIME')
+    local held = redis.call('HMGET', lease, 'owner', 'until_ms')
+    if held[1] ~= owner then
+      return redis.error_reply('LEASE held by ' .. (held[1] or 'nobody'))
+    end
+    if tonumber(held[2]) < now[1] * 1000 + math.floor(now[2] / 1000) then
+      return redis.error_reply('LEASE ended')
+    end
+  end
+  for i = 7, #keys do
+    if redis.call('EXISTS', keys[i]) == 0 then
+      return redis.error_reply('BLOB missing ' .. keys[i])
+    end
+  end
+
+  local index = tick ~= '' and redis.call('HGET', map, tick)
+  for i = 8, 7 + conflated_count do
+    local settled = redis.call('HGET', map, args[i])
+    if (not index and settled) or (index and settled ~= index) then
+      return redis.error_reply('SETTLED ' .. args[i])
+    end
+  end
+
+  local appended = 0
+  if not index then
+    local last = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)
+    index = last[1] and tonumber(string.match(last[1][1], '^%d+')) + 1 or 0
+    redis.call('XADD', log, index .. '-1', 'leaf', args[4], 'evidence', args[5])
+    if tick ~= '' then
+      redis.call('HSET', map, tick, index)
+      redis.call('ZADD', by_symbol, args[3], index)
+    end
+    for i = 8, 7 + conflated_count do
+      redis.call('HSET', map, args[i], index)
+    end
+    appended = 1
+  end
+
+  if tick ~= '' then
+    redis.call('HDEL', attempts, tick)
+  end
+  for i = 8, 7 + conflated_count do
+    redis.call('HDEL', attempts, args[i])
+  end
+  for i = 8 + conflated_count, #args do
+    redis.pcall('XACK', stream, args[6], args[i])
+    redis.call('XDEL', stream, args[i])
+  end
+  return {tonumber(index), appended}
+end

@@ -1,0 +1,106 @@
+"""The instance: one trail in one Redis, known by the same id there and in the state directory.
+
+A state directory used with another Redis, or a Redis that lost everything, must never be written to as if nothing
+had happened: what one of them proves, the other one contradicts.
+"""
+
+import json
+import uuid
+from pathlib import Path
+from typing import NamedTuple
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from llmctx.errors import InstanceError, TrailError
+from llmctx.trail.lease import SEE_REDIS
+
+FORMAT = "1"
+_KEY = "audit:instance"
+
+
+class Instance(NamedTuple):
+    """What both sides must agree on."""
+
+    id: str
+    """Made once."""
+    partitions: int
+    """How many partitions the trail has; fixed when the instance is made."""
+
+
+async def read_instance(redis: Redis) -> Instance | None:
+    """The instance of a Redis, None where none was made.
+
+    Raises TrailError when the server does not answer or holds a format that this version does not know.
+    """
+    try:
+        found = await redis.hgetall(_KEY)
+    except RedisError as error:
+        raise TrailError(f"Redis did not answer: {error}", SEE_REDIS) from error
+    if not found:
+        return None
+    if found.get(b"format") != FORMAT.encode():
+        raise TrailError(
+            f"{_KEY} has format {found.get(b'format', b'?').decode()}, this version of llmctx knows {FORMAT}.",
+            "Use the version of llmctx that wrote it.",
+        )
+    return Instance(found[b"id"].decode(), int(found[b"partitions"]))
+
+
+async def bind_instance(
+    redis: Redis, state_dir: Path, *, partitions: int = 1, new: bool = False
+) -> tuple[Instance, bool]:
+    """The instance that Redis and the state directory agree on, and whether it was made now.
+
+    Where neither has one, it is made; a directory without one joins the one of Redis. `new` lets a directory leave
+    its old instance behind: its file is kept beside the new one.
+
+    Raises InstanceError where the two differ, or where Redis has none while the directory has; TrailError when the
+    server does not answer.
+    """
+    there = await read_instance(redis)
+    file = state_dir / "instance.json"
+    here = _read_file(file)
+    if here is not None and here != there and not new:
+        raise InstanceError(
+            f"{file} belongs to instance {here.id}, but Redis has "
+            + (f"instance {there.id}." if there else "none: it is another server, or it lost its data."),
+            "Name the right --redis-url or --state-dir; put the lost data back with `llmctx restore`; or start a new "
+            "trail with --new-instance.",
+        )
+    if here is not None and here == there:
+        return here, False
+    made = there is None
+    instance = there or await _make(redis, partitions)
+    state_dir.mkdir(parents=True, exist_ok=True)
+    if here is not None:
+        file.rename(state_dir / f"instance.{here.id}.json")
+    file.write_text(json.dumps({"format": FORMAT, **instance._asdict()}) + "\n", encoding="utf-8")
+    return instance, made
+
+
+async def _make(redis: Redis, partitions: int) -> Instance:
+    instance = Instance(uuid.uuid4().hex, partitions)
+    try:
+        # Two that start at once: whoever comes first sets everything, and both go on with that.
+        async with redis.pipeline(transaction=True) as both:
+            for field, value in (("id", instance.id), ("partitions", partitions), ("format", FORMAT)):
+                both.hsetnx(_KEY, field, str(value))
+            await both.execute()
+    except RedisError as error:
+        raise TrailError(f"The instance could not be made: {error}", SEE_REDIS) from error
+    found = await read_instance(redis)
+    assert found is not None
+    return found
+
+
+def _read_file(file: Path) -> Instance | None:
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+        return Instance(document["id"], document["partitions"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError) as error:
+        raise InstanceError(
+            f"{file} cannot be read: {error}.", "Put it back from a backup, or remove it to join the Redis named."
+        ) from error

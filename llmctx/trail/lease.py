@@ -1,0 +1,82 @@
+"""The lease of a partition: who may append to its log, until when, by the server's clock."""
+
+import os
+import socket
+import uuid
+from pathlib import Path
+from typing import NamedTuple
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from llmctx.errors import TrailError
+from llmctx.functions import ServerFunction
+
+LEASE_MS = 10_000
+"""How long a lease lasts unless it is renewed."""
+
+_LEASE = ServerFunction(Path(__file__).with_name("lease.lua"))
+
+
+class Holder(NamedTuple):
+    """Whoever holds a lease."""
+
+    owner: str
+    """Its uuid."""
+    label: str
+    """What it says of itself: host and process."""
+    until_ms: int
+    """When the lease ends unless it is renewed, in the server's milliseconds."""
+
+
+class Lease:
+    """One owner's claim on one partition."""
+
+    def __init__(self, redis: Redis, partition: int, *, length_ms: int = LEASE_MS) -> None:
+        self._redis = redis
+        self._key = lease_key(partition)
+        self._length_ms = length_ms
+        self.owner = uuid.uuid4().hex
+        """A fresh uuid: a process that comes back from the dead is another owner."""
+        self.label = f"{socket.gethostname()}:{os.getpid()}"
+        """What others are told of the owner."""
+
+    async def take(self) -> Holder | None:
+        """Take or renew the lease: None where it is ours now, otherwise who holds it.
+
+        Raises TrailError when the server does not answer.
+        """
+        return await self._call(self._length_ms)
+
+    async def give_up(self) -> None:
+        """Let the next owner in at once.
+
+        Raises TrailError when the server does not answer; the lease then ends by itself.
+        """
+        await self._call(0)
+
+    async def _call(self, length_ms: int) -> Holder | None:
+        try:
+            ours, until_ms, *holder = await _LEASE(
+                self._redis, [self._key], [self.owner, length_ms, self.label]
+            )
+        except RedisError as error:
+            raise TrailError(f"The lease {self._key} could not be asked for: {error}", SEE_REDIS) from error
+        return None if ours else Holder(holder[0].decode(), holder[1].decode(), until_ms)
+
+
+SEE_REDIS = "See that Redis answers: `llmctx status`."
+
+
+def lease_key(partition: int) -> str:
+    """The hash that holds a partition's lease."""
+    return f"audit:{{{partition}}}:lease"
+
+
+async def read_holder(redis: Redis, partition: int) -> Holder | None:
+    """Whoever holds a partition's lease now, None where it is free."""
+    seconds, micros = await redis.time()
+    owner, label, until = await redis.hmget(lease_key(partition), ["owner", "label", "until_ms"])
+    if owner is None or int(until) < seconds * 1000 + micros // 1000:
+        return None
+    return Holder(owner.decode(), (label or b"").decode(), int(until))

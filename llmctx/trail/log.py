@@ -1,0 +1,225 @@
+"""The door to a partition's log in Redis: append, read, blobs.
+
+Rules of order: a record is appended only by the holder of the lease, checked inside the append itself; one tick
+id has one record for ever, so a repeated append finds the first; blobs are there before a record names them.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from llmctx import canonical
+from llmctx.errors import LeaseError, SettledError, TrailError
+from llmctx.functions import ServerFunction
+from llmctx.trail.entry import Entry, restored, stored
+from llmctx.trail.lease import SEE_REDIS, lease_key
+
+_APPEND = ServerFunction(Path(__file__).with_name("append.lua"))
+_PAGE = 200
+
+
+class Settlement(NamedTuple):
+    """The work entries that a record settles."""
+
+    stream: str
+    """The stream they stand in."""
+    attempts: str
+    """The hash that counts attempts by tick id."""
+    group: str
+    """The consumer group that was given them."""
+    entry_ids: tuple[str, ...] = ()
+    """Their ids in the stream; acknowledged and deleted together with the append."""
+
+
+class Draft(NamedTuple):
+    """A record that is not in the log yet."""
+
+    leaf: bytes
+    """Its exact bytes."""
+    pieces: dict[str, bytes]
+    """Its evidence."""
+    blobs: tuple[bytes, ...]
+    """What it names by digest and must be kept."""
+    time_ms: int
+    """Its place in time in the symbol's index, in milliseconds."""
+    tick: str = ""
+    """The tick it settles; empty for a record without one."""
+    symbol: str = ""
+    """The symbol it is found by; empty for a record without one."""
+    conflated: tuple[str, ...] = ()
+    """Ticks that it settles beside its own."""
+
+
+class Log:
+    """One partition's log."""
+
+    def __init__(self, redis: Redis, partition: int = 0) -> None:
+        self._redis = redis
+        self.partition = partition
+        self._log = self._key("log")
+        self._ticks = self._key("ticks")
+        self._kept_blobs: set[str] = set()
+
+    def _key(self, name: str) -> str:
+        return f"audit:{{{self.partition}}}:{name}"
+
+    def _symbol_key(self, symbol: str) -> str:
+        return self._key(f"symbol:{symbol}")
+
+    async def append(self, draft: Draft, owner: str, settlement: Settlement) -> Entry:
+        """Append a record and settle its ticks, or find the record that settled its tick before.
+
+        Raises LeaseError when another owner has the partition, SettledError when a conflated tick is settled in
+        another record, TrailError when the server does not answer; nothing was written by this call then, or all
+        of it was and calling again finds it.
+        """
+        digests = [canonical.sha256(blob) for blob in draft.blobs]
+        for digest, blob in zip(digests, draft.blobs, strict=True):
+            if digest not in self._kept_blobs:
+                await self.keep_blob(blob)
+        try:
+            return await self._append(draft, digests, owner, settlement)
+        except ResponseError as error:
+            if not str(error).startswith("BLOB"):
+                raise self._explain(error, draft) from error
+        # The server has lost a blob that it had: keep it again, then the record can name it.
+        self._kept_blobs.clear()
+        for blob in draft.blobs:
+            await self.keep_blob(blob)
+        try:
+            return await self._append(draft, digests, owner, settlement)
+        except ResponseError as error:
+            raise self._explain(error, draft) from error
+
+    async def _append(self, draft: Draft, digests: list[str], owner: str, settlement: Settlement) -> Entry:
+        fields = stored(draft.leaf, draft.pieces)
+        keys = [
+            lease_key(self.partition),
+            self._log,
+            self._ticks,
+            self._symbol_key(draft.symbol),
+            settlement.stream,
+            settlement.attempts,
+            *(self._blob_key(digest) for digest in digests),
+        ]
+        args = [
+            owner,
+            draft.tick,
+            draft.time_ms,
+            fields["leaf"],
+            fields["evidence"],
+            settlement.group,
+            len(draft.conflated),
+            *draft.conflated,
+            *settlement.entry_ids,
+        ]
+        try:
+            index, appended = await _APPEND(self._redis, keys, args)
+        except ResponseError:
+            raise
+        except RedisError as error:
+            raise TrailError(f"The record of {draft.tick or 'the trail'} could not be appended: {error}", SEE_REDIS) from error
+        if not appended:
+            found = await self.entry(index)
+            if found is not None:
+                return found
+        return Entry(draft.leaf, draft.pieces, index=index, partition=self.partition)
+
+    def _explain(self, error: ResponseError, draft: Draft) -> TrailError:
+        text = str(error)
+        if text.startswith("LEASE"):
+            return LeaseError(
+                f"Partition {self.partition} is not ours ({text}); tick {draft.tick} was not recorded.",
+                "Let the present owner decide it, or wait until its lease ends.",
+            )
+        if text.startswith("SETTLED"):
+            return SettledError(f"Tick {text.partition(' ')[2]} is settled already.", "Leave it out.")
+        return TrailError(f"The record of tick {draft.tick} was refused: {text}", SEE_REDIS)
+
+    async def size(self) -> int:
+        """How many records the log has: one more than its last index."""
+        newest = await self._redis.xrevrange(self._log, count=1)
+        return _index_of(newest[0][0]) + 1 if newest else 0
+
+    async def entry(self, index: int) -> Entry | None:
+        """The record at an index, None where there is none."""
+        found = await self._redis.xrange(self._log, f"{index}-1", f"{index}-1")
+        return restored(found[0][1], index, self.partition) if found else None
+
+    async def read(self, start: int = 0, stop: int | None = None) -> AsyncIterator[Entry]:
+        """The records from `start` up to but not including `stop` (None: to the end), in order."""
+        last = "+" if stop is None else f"({stop}-0"
+        while True:
+            page = await self._redis.xrange(self._log, f"{start}-0", last, count=_PAGE)
+            for entry_id, fields in page:
+                yield restored(fields, _index_of(entry_id), self.partition)
+            if len(page) < _PAGE:
+                return
+            start = _index_of(page[-1][0]) + 1
+
+    async def read_back(self) -> AsyncIterator[Entry]:
+        """The records from the newest to the first."""
+        last = "+"
+        while True:
+            page = await self._redis.xrevrange(self._log, last, "-", count=_PAGE)
+            for entry_id, fields in page:
+                yield restored(fields, _index_of(entry_id), self.partition)
+            if len(page) < _PAGE:
+                return
+            last = f"({page[-1][0].decode()}"
+
+    async def settled(self, tick_ids: Sequence[str]) -> list[int | None]:
+        """The index of the record that settled each tick, None where it is not settled."""
+        if not tick_ids:
+            return []
+        found = await self._redis.hmget(self._ticks, list(tick_ids))
+        return [None if index is None else int(index) for index in found]
+
+    async def tick_map(self) -> dict[str, int]:
+        """Every settled tick with the index of its record."""
+        return {
+            tick.decode(): int(index)
+            async for tick, index in self._redis.hscan_iter(self._ticks, count=1000)
+        }
+
+    async def read_back_of(self, symbol: str) -> AsyncIterator[Entry]:
+        """A symbol's records from the newest to the first."""
+        start = 0
+        while indices := await self._redis.zrevrange(self._symbol_key(symbol), start, start + _PAGE - 1):
+            for index in indices:
+                if (entry := await self.entry(int(index))) is not None:
+                    yield entry
+            start += _PAGE
+
+    def _blob_key(self, digest: str) -> str:
+        return self._key(f"blob:{digest}")
+
+    async def keep_blob(self, blob: bytes) -> str:
+        """Keep a blob under its digest; keeping it again changes nothing.
+
+        Raises TrailError when the server does not answer.
+        """
+        digest = canonical.sha256(blob)
+        try:
+            await self._redis.set(self._blob_key(digest), blob, nx=True)
+        except RedisError as error:
+            raise TrailError(f"The blob {digest} could not be kept: {error}", SEE_REDIS) from error
+        self._kept_blobs.add(digest)
+        return digest
+
+    async def blob(self, digest: str) -> bytes | None:
+        """The blob of a digest, None where it is not there."""
+        found: bytes | None = await self._redis.get(self._blob_key(digest))
+        return found
+
+    async def blobs(self, digests: Iterable[str]) -> dict[str, bytes]:
+        """The blobs that are there, by digest."""
+        found = {digest: await self.blob(digest) for digest in digests}
+        return {digest: blob for digest, blob in found.items() if blob is not None}
+
+
+def _index_of(entry_id: bytes) -> int:
+    return int(entry_id.partition(b"-")[0])

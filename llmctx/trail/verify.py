@@ -1,0 +1,102 @@
+"""Verify a log: the rules that need no knowledge of what the records mean (audit/README.md states them).
+
+The first record that breaks a rule ends a check: everything after it stands on it.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from llmctx import canonical
+from llmctx.trail.entry import PIECES, Entry
+
+KINDS = ("decision", "skipped", "failed", "dead_letter", "incident", "notice")
+"""The kinds of record."""
+SETTLING = ("decision", "skipped", "failed", "dead_letter")
+"""The kinds that settle a tick."""
+
+
+class Fault(NamedTuple):
+    """A rule that a record breaks."""
+
+    index: int
+    """The first bad index."""
+    rule: str
+    """The rule, by the name it has in audit/README.md."""
+    expected: str
+    """What the rule asks for."""
+    found: str
+    """What is there."""
+
+    def __str__(self) -> str:
+        return f"record {self.index} breaks {self.rule}: expected {self.expected}, found {self.found}"
+
+
+class Verifier:
+    """Checks records in order; knows what it has seen so far."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        """How many records were found good."""
+        self.settled: dict[str, int] = {}
+        """Every tick that was settled, with the index of its record."""
+
+    def check(self, entry: Entry) -> Fault | None:
+        """The rule that the next record breaks, None where it is good."""
+        if entry.index != self.size:
+            return Fault(self.size, "contiguity", f"index {self.size}", f"index {entry.index}")
+        fault = _check_form(entry) or self._check_ticks(entry) or _check_evidence(entry)
+        if fault is None:
+            self.size += 1
+        return fault
+
+    def check_map(self, tick_map: Mapping[str, int]) -> Fault | None:
+        """Whether a map of tick ids says just what the records say."""
+        for tick in self.settled.keys() | tick_map.keys():
+            says, is_at = tick_map.get(tick), self.settled.get(tick)
+            if says != is_at:
+                index = is_at if is_at is not None else self.size
+                return Fault(index, "tick-map", f"tick {tick} -> {is_at}", f"tick {tick} -> {says}")
+        return None
+
+    def _check_ticks(self, entry: Entry) -> Fault | None:
+        record = entry.record
+        ticks = [record["tick"], *record.get("conflated", [])] if "tick" in record else []
+        if (record["kind"] in SETTLING) != bool(ticks):
+            expected = "a tick" if record["kind"] in SETTLING else "no tick"
+            return Fault(entry.index, "one-record-per-tick", f"{expected} in a {record['kind']}", str(ticks))
+        for tick in ticks:
+            first = self.settled.setdefault(tick, entry.index)
+            if first != entry.index or ticks.count(tick) > 1:
+                return Fault(entry.index, "one-record-per-tick", f"tick {tick} only in record {first}", "it again")
+        return None
+
+
+def _check_form(entry: Entry) -> Fault | None:
+    try:
+        record: Any = canonical.loads(entry.leaf)
+    except ValueError as error:
+        return Fault(entry.index, "canonical-form", "one JSON text without duplicate names", str(error))
+    if not isinstance(record, dict) or record.get("v") != 1 or record.get("kind") not in KINDS:
+        return Fault(entry.index, "record-form", 'an object with "v": 1 and a known kind', str(record)[:120])
+    if not canonical.is_canonical(entry.leaf):
+        return Fault(entry.index, "canonical-form", "RFC 8785 bytes of its content", "other bytes")
+    return None
+
+
+def _check_evidence(entry: Entry) -> Fault | None:
+    promised = {
+        piece: entry.record[name]["sha256"]
+        for piece, name in PIECES.items()
+        if isinstance(entry.record.get(name), dict) and "sha256" in entry.record[name]
+    }
+    if promised.keys() != entry.pieces.keys():
+        return Fault(entry.index, "evidence-pieces", _names(promised), _names(entry.pieces))
+    for piece, digest in promised.items():
+        found = canonical.sha256(entry.pieces[piece])
+        if found != digest:
+            return Fault(entry.index, f"evidence-digest of {piece}", digest, found)
+    return None
+
+
+def _names(pieces: Mapping[str, object]) -> str:
+    return ", ".join(sorted(pieces)) or "none"

@@ -1,0 +1,95 @@
+"""The door to the execution side: decisions go out in the order of their index, each at least once.
+
+The index is a decision's identity: the stream refuses an index that is not higher than its last, so publishing again
+after a crash changes nothing, and nothing is left out because it goes on from the last published one.
+"""
+
+import asyncio
+from pathlib import Path
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from llmctx.errors import TrailError
+from llmctx.functions import ServerFunction
+from llmctx.record import publication
+from llmctx.schema import keys
+from llmctx.trail.entry import Entry
+from llmctx.trail.log import Log
+
+KEPT = 10_000
+"""About how many decisions the stream keeps; all of them are in the trail."""
+
+_PUBLISH = ServerFunction(Path(__file__).with_name("publish.lua"))
+
+
+class Publisher:
+    """Publishes one partition's records in order."""
+
+    def __init__(self, redis: Redis, log: Log, partitions: int) -> None:
+        self._redis = redis
+        self._log = log
+        self._partitions = partitions
+        self._next = 0
+        self._waiting: dict[int, tuple[Entry, asyncio.Future[None]]] = {}
+        self._turn = asyncio.Lock()
+
+    async def resume(self) -> int:
+        """Publish what stands in the log after the last published decision; how many that were.
+
+        Raises TrailError when the server does not answer.
+        """
+        async with self._turn:
+            try:
+                newest = await self._redis.xrevrange(keys.decisions(self._log.partition), count=1)
+                self._next = int(newest[0][0].partition(b"-")[0]) + 1 if newest else 0
+                published = 0
+                async for entry in self._log.read(self._next):
+                    published += await self._publish(entry)
+                    self._next = entry.index + 1
+            except RedisError as error:
+                raise _unanswered(error) from error
+            for index in [index for index in self._waiting if index < self._next]:
+                self._done(index)
+            return published
+
+    async def publish(self, entry: Entry) -> None:
+        """Publish a record when everything before it is published; done when it is out.
+
+        Raises TrailError when the server does not answer; `resume` goes on from there.
+        """
+        if entry.index < self._next:
+            return
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[entry.index] = (entry, done)
+        async with self._turn:
+            while self._next in self._waiting:
+                ready, _ = self._waiting[self._next]
+                try:
+                    await self._publish(ready)
+                except RedisError as error:
+                    raise _unanswered(error) from error
+                self._done(self._next)
+                self._next += 1
+        await done
+
+    def _done(self, index: int) -> None:
+        _, done = self._waiting.pop(index)
+        if not done.done():
+            done.set_result(None)
+
+    async def _publish(self, entry: Entry) -> int:
+        thesis = publication(entry, self._partitions)
+        if thesis is None:
+            return 0
+        partition = entry.partition
+        published: int = await _PUBLISH(
+            self._redis,
+            [keys.decisions(partition), keys.latest(partition, thesis.symbol)],
+            [entry.index, thesis.model_dump_json(), KEPT],
+        )
+        return published
+
+
+def _unanswered(error: RedisError) -> TrailError:
+    return TrailError(f"A decision could not be published: {error}", "It is in the trail and goes out later.")

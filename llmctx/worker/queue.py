@@ -1,0 +1,94 @@
+"""What an owner has in hand: ticks by symbol, newest wins, none twice. Pure: it knows no server and no clock.
+
+While a symbol is busy its ticks wait; those that wait are conflated into the newest, whose record lists them.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from llmctx.context.tick import Tick
+
+MOST_CONFLATED = 500
+"""A record lists at most this many conflated ticks; more of them begin a second record."""
+
+
+@dataclass
+class Batch:
+    """Ticks of one symbol that one record will settle."""
+
+    tick: Tick
+    """The newest, which is decided."""
+    conflated: list[str] = field(default_factory=list)
+    """The ids of the ticks that it stands for as well."""
+    entry_ids: list[str] = field(default_factory=list)
+    """The stream entries of all of them."""
+    redelivered: bool = False
+    """Whether any of them was given out before: a decision may have been started already."""
+
+
+class TickQueue:
+    """Batches by symbol."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, deque[Batch]] = {}
+        self._busy: dict[str, Batch] = {}
+        self._by_tick: dict[str, Batch] = {}
+        self._entries: set[str] = set()
+
+    def __len__(self) -> int:
+        """How many stream entries are in hand."""
+        return len(self._entries)
+
+    def holds(self, entry_id: str) -> bool:
+        """Whether a stream entry is in hand."""
+        return entry_id in self._entries
+
+    def add(self, entry_id: str, tick: Tick, *, redelivered: bool) -> None:
+        """Take a tick; one that is in hand already only brings its stream entry."""
+        if entry_id in self._entries:
+            return
+        self._entries.add(entry_id)
+        batch = self._by_tick.get(tick.id)
+        if batch is None:
+            batch = self._batch_for(tick)
+            self._by_tick[tick.id] = batch
+        batch.entry_ids.append(entry_id)
+        batch.redelivered |= redelivered
+
+    def _batch_for(self, tick: Tick) -> Batch:
+        waiting = self._waiting.setdefault(tick.symbol, deque())
+        if waiting and len(waiting[-1].conflated) < MOST_CONFLATED:
+            newest = waiting[-1]
+            newest.conflated.append(newest.tick.id)
+            newest.tick = tick
+            return newest
+        waiting.append(Batch(tick))
+        return waiting[-1]
+
+    def take(self, room: int) -> Iterable[Batch]:
+        """Batches that may be decided now, at most `room` of them: one a symbol, none of a busy one."""
+        free = [symbol for symbol in self._waiting if symbol not in self._busy][: max(0, room)]
+        for symbol in free:
+            batch = self._waiting[symbol].popleft()
+            if not self._waiting[symbol]:
+                del self._waiting[symbol]
+            self._busy[symbol] = batch
+            yield batch
+
+    def done(self, batch: Batch) -> None:
+        """Forget a batch that is settled, or that stays pending in the stream; its symbol is free."""
+        self._busy.pop(batch.tick.symbol, None)
+        self._entries.difference_update(batch.entry_ids)
+        for tick_id in (batch.tick.id, *batch.conflated):
+            self._by_tick.pop(tick_id, None)
+
+    @property
+    def busy(self) -> int:
+        """How many symbols are being decided."""
+        return len(self._busy)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing waits and nothing is being decided."""
+        return not self._busy and not self._waiting

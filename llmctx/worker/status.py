@@ -1,0 +1,75 @@
+"""How things stand: read from the server alone, so that it can be asked from anywhere."""
+
+from typing import Any
+
+from redis.asyncio import Redis
+
+from llmctx import clock
+from llmctx.connection import check
+from llmctx.schema import keys
+from llmctx.trail.entry import Entry
+from llmctx.trail.instance import read_instance
+from llmctx.trail.lease import read_holder
+from llmctx.trail.log import Log
+
+_LOOKED_AT = 200
+_MINUTE_MS = 60_000
+
+
+async def read_status(redis: Redis, url: str) -> dict[str, Any]:
+    """Server, instance, and for each partition its owner, backlog, rate, newest record and last trouble."""
+    memory = await redis.info("memory")
+    instance = await read_instance(redis)
+    limit = int(memory["maxmemory"])
+    used = f"{int(memory['used_memory']) / 2**20:.1f} MB used" + (f" of {limit / 2**20:.0f} MB" if limit else "")
+    return {
+        "server": await check(redis, url),
+        "url": url,
+        "memory": used,
+        "used_memory_bytes": int(memory["used_memory"]),
+        "maxmemory_bytes": limit,
+        "instance": None if instance is None else instance.id,
+        "partitions": []
+        if instance is None
+        else [await _partition(redis, partition) for partition in range(instance.partitions)],
+    }
+
+
+async def _partition(redis: Redis, partition: int) -> dict[str, Any]:
+    log, stream = Log(redis, partition), keys.ticks(partition)
+    holder = await read_holder(redis, partition)
+    pending = 0
+    if await redis.exists(stream):
+        pending = sum(int(group["pending"]) for group in await redis.xinfo_groups(stream))
+    now_ms = (await redis.time())[0] * 1000
+    per_minute, looked_at = 0, 0
+    newest: Entry | None = None
+    trouble: Entry | None = None
+    async for entry in log.read_back():
+        newest = newest or entry
+        if entry.record["recorded_at_ms"] >= now_ms - _MINUTE_MS:
+            per_minute += 1
+        if trouble is None and entry.record["kind"] in ("failed", "skipped", "dead_letter", "incident"):
+            trouble = entry
+        looked_at += 1
+        if looked_at >= _LOOKED_AT and entry.record["recorded_at_ms"] < now_ms - _MINUTE_MS:
+            break
+    return {
+        "partition": partition,
+        "owner": None if holder is None else holder.label,
+        "owner_until_ms": None if holder is None else holder.until_ms,
+        "backlog": await redis.xlen(stream),
+        "pending": pending,
+        "records": await log.size(),
+        "checkpoint": None,
+        "per_minute": per_minute,
+        "newest": None if newest is None else _line(newest),
+        "last_trouble": None if trouble is None else _line(trouble),
+    }
+
+
+def _line(entry: Entry) -> str:
+    record = entry.record
+    at = clock.iso(record["recorded_at_ms"])
+    said = f"{record['verdict']['action']}: {record['verdict']['reason']}"
+    return f"{entry.index} at {at}: {record['kind']} {record.get('symbol', '')} {said}"

@@ -1,0 +1,88 @@
+"""The door to a partition's tick stream: ticks that were given out before and never settled, then new ones.
+
+A reply that is lost leaves its entries given out but unseen, so pending entries are read first, after a start and
+after every reconnect. For the same reason the connection that reads must not repeat commands by itself.
+"""
+
+from typing import NamedTuple
+
+from pydantic import ValidationError
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from llmctx.context.tick import Tick
+from llmctx.errors import LlmctxError
+from llmctx.schema import keys
+
+_CONSUMER = "owner"
+"""One name for whoever owns the partition: a new owner finds the old one's pending entries under it."""
+_COUNT = 500
+
+
+class Delivery(NamedTuple):
+    """One entry of the tick stream."""
+
+    entry_id: str
+    """Its id in the stream."""
+    tick: Tick | None
+    """The tick; None where the entry is none."""
+    problem: str = ""
+    """Why it is none."""
+    tick_id: str = ""
+    """The tick id of an entry that is no tick, as far as it has one."""
+
+
+class TickStream:
+    """One partition's ticks, as its owner reads them."""
+
+    def __init__(self, redis: Redis, partition: int) -> None:
+        """`redis` must not retry: a repeated read would hide the entries that the first one took."""
+        self._redis = redis
+        self._key = keys.ticks(partition)
+
+    async def open(self) -> None:
+        """Make the consumer group where it is not there; it begins with the stream's first tick."""
+        try:
+            await self._redis.xgroup_create(self._key, keys.DECIDERS, id="0", mkstream=True)
+        except ResponseError as error:
+            if "BUSYGROUP" not in str(error):
+                raise
+
+    async def pending(self, after: str) -> list[Delivery]:
+        """Entries after an id that were given out before and are not settled; empty at the end."""
+        return await self._read(after, None)
+
+    async def new(self, block_ms: int | None) -> list[Delivery]:
+        """Entries that nobody was given yet; waits up to `block_ms` for the first, None does not wait."""
+        return await self._read(">", block_ms)
+
+    async def last_id(self) -> str:
+        """The id of the newest tick that was ever raised."""
+        found = await self._redis.xinfo_stream(self._key)
+        last: bytes = found["last-generated-id"]
+        return last.decode()
+
+    async def _read(self, after: str, block_ms: int | None) -> list[Delivery]:
+        answer = await self._redis.xreadgroup(
+            keys.DECIDERS, _CONSUMER, {self._key: after}, count=_COUNT, block=block_ms
+        )
+        return [_delivery(entry) for _, entries in answer or [] for entry in entries]
+
+
+def _delivery(entry: tuple[bytes, dict[bytes, bytes] | None]) -> Delivery:
+    entry_id = entry[0].decode()
+    if not entry[1]:
+        return Delivery(entry_id, None, f"tick entry {entry_id} was trimmed from the stream before it was decided")
+    fields = {name.decode(errors="replace"): value.decode(errors="replace") for name, value in entry[1].items()}
+    tick_id = fields.get("id", "")
+    try:
+        tick = Tick(id=tick_id, symbol=fields["symbol"], cause=fields.get("cause", "unknown"))
+    except KeyError:
+        return Delivery(entry_id, None, f"tick entry {entry_id} has no field 'symbol'", tick_id)
+    except LlmctxError as error:
+        return Delivery(entry_id, None, f"tick entry {entry_id}: {error.what}", tick_id)
+    except ValidationError as error:
+        return Delivery(entry_id, None, f"tick entry {entry_id}: {error.errors()[0]['msg']}", tick_id)
+    if not tick_id:
+        return Delivery(entry_id, None, f"tick entry {entry_id} has no field 'id'")
+    return Delivery(entry_id, tick)
