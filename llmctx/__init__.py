@@ -1,7 +1,7 @@
-"""llmctx: puts a trading system's live Redis state before an LLM, and keeps a provable record of every decision.
+r"""llmctx: puts a trading system's live Redis state before an LLM, and keeps a provable record of every decision.
 
     tick -> snapshot -> package -> prompt -> completion -> decision -> verdict -> trail -> published
-                                                                            \\-> verify, replay, compare, archive
+                                                                            \-> verify, replay, compare, archive
 
 Each step is a value in a folder of that name: `context` what we knew, `prompt` what we asked, `llm` what it
 answered, `decision` what we concluded, `trail` what we can prove. `pipeline` is one tick through all of them.
@@ -10,7 +10,7 @@ answered, `decision` what we concluded, `trail` what we can prove. `pipeline` is
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from llmctx.version import VERSION as __version__
+from llmctx import version
 
 if TYPE_CHECKING:
     from llmctx.context.package import Package, build_package
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from llmctx.prompt.template import load_template
     from llmctx.trail.entry import Entry
     from llmctx.worker.session import open_pipeline
+
+__version__ = version.VERSION
 
 _HOMES = {
     "Completion": "llmctx.llm.completion",

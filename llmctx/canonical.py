@@ -54,9 +54,7 @@ def loads(raw: bytes) -> Any:
     Raises ValueError for duplicate names, NaN, Infinity, bytes that are no UTF-8, trailing text and nesting
     beyond 200 levels, all of which `json.loads` would let pass or die of.
     """
-    return jiter.from_json(
-        raw, allow_inf_nan=False, catch_duplicate_keys=True, float_mode="decimal", cache_mode="keys"
-    )
+    return jiter.from_json(raw, allow_inf_nan=False, catch_duplicate_keys=True, float_mode="decimal", cache_mode="keys")
 
 
 def is_canonical(raw: bytes) -> bool:

@@ -8,7 +8,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 def now_ms() -> int:
-    """This machine's wall clock, in milliseconds since 1970."""
+    """The wall clock of the machine, in milliseconds since 1970."""
     return time.time_ns() // 1_000_000
 
 

@@ -1,5 +1,7 @@
 """The way to a server: how every connection to Redis or Valkey is made."""
 
+from typing import Any, NamedTuple, cast
+
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
@@ -32,7 +34,8 @@ def connect(url: str, *, retries: int = 3) -> Redis:
         )
     except (ValueError, RedisError) as error:
         raise ServerError(
-            f"{url!r} is no Redis address: {error}.", "Write it as redis://HOST:PORT/DB, for example redis://127.0.0.1:6379/0."
+            f"{url!r} is no Redis address: {error}.",
+            "Write it as redis://HOST:PORT/DB, for example redis://127.0.0.1:6379/0.",
         ) from error
     return Redis.from_pool(pool)
 
@@ -57,3 +60,35 @@ async def check(redis: Redis, url: str) -> str:
     if "valkey_version" in info:
         return f"Valkey {info['valkey_version']}"
     return f"Redis {version}"
+
+
+class StreamEntry(NamedTuple):
+    """One entry of a stream, as the server keeps it."""
+
+    id: str
+    """Its id, MS-SEQUENCE or INDEX-1."""
+    fields: dict[bytes, bytes]
+    """Its fields."""
+
+    @property
+    def number(self) -> int:
+        """The part of the id before the dash: an index, or milliseconds."""
+        return int(self.id.partition("-")[0])
+
+
+async def read_stream(
+    redis: Redis, key: str, first: str = "-", last: str = "+", *, count: int | None = None
+) -> list[StreamEntry]:
+    """The entries from `first` to `last`, oldest first."""
+    return _entries(await redis.xrange(key, first, last, count=count))
+
+
+async def read_stream_back(redis: Redis, key: str, last: str = "+", *, count: int | None = None) -> list[StreamEntry]:
+    """The entries up to `last`, newest first."""
+    return _entries(await redis.xrevrange(key, last, "-", count=count))
+
+
+def _entries(reply: Any) -> list[StreamEntry]:
+    # The client's types allow for decoded texts and for None; these connections never decode.
+    found = cast("list[tuple[bytes, dict[bytes, bytes]]]", reply or [])
+    return [StreamEntry(entry_id.decode(), fields) for entry_id, fields in found]

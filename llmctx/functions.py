@@ -16,6 +16,11 @@ from redis.exceptions import ResponseError
 Argument = bytes | str | int
 
 
+async def execute(redis: Redis, *command: Argument) -> Any:
+    """What the server answers to a command."""
+    return await redis.execute_command(*command)  # type: ignore[no-untyped-call]  # untyped in redis-py
+
+
 class ServerFunction:
     """A Lua function of one file, whose `run(keys, args)` the server calls."""
 
@@ -34,10 +39,11 @@ class ServerFunction:
 
         Raises redis.exceptions.ResponseError for an error that the function itself gives.
         """
+        command = (self._verb, self.name, len(keys), *keys, *args)
         try:
-            return await redis.execute_command(self._verb, self.name, len(keys), *keys, *args)
+            return await execute(redis, *command)
         except ResponseError as error:
             if "Function not found" not in str(error):
                 raise
-        await redis.execute_command("FUNCTION", "LOAD", "REPLACE", self._library)
-        return await redis.execute_command(self._verb, self.name, len(keys), *keys, *args)
+        await execute(redis, "FUNCTION", "LOAD", "REPLACE", self._library)
+        return await execute(redis, *command)

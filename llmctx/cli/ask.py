@@ -1,7 +1,6 @@
 """Commands about one symbol now: context, decide."""
 
 import asyncio
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -132,9 +131,7 @@ async def _decide(settings: Settings, symbol: str, *, new_instance: bool) -> tup
     from llmctx.worker.session import decide_once
 
     async with asking_of(settings) as asking, redis_of(settings) as (redis, _):
-        instance, _ = await bind_instance(
-            redis, settings.state_dir, partitions=settings.partitions, new=new_instance
-        )
+        instance, _ = await bind_instance(redis, settings.state_dir, partitions=settings.partitions, new=new_instance)
         entry = await decide_once(redis, instance, symbol, asking, timeout_s=settings.llm.timeout_s + 30)
         return entry, instance.partitions
 

@@ -25,7 +25,8 @@ def feed(
     adjust: Annotated[
         list[str] | None,
         typer.Option(
-            help="SYMBOL=RATIO, new shares for each old one: AAPL=7 (or AAPL=7:1) after a 7:1 split.", show_default=False
+            help="SYMBOL=RATIO, new shares for each old one: AAPL=7 (or AAPL=7:1) after a 7:1 split.",
+            show_default=False,
         ),
     ] = None,
     interval_s: Annotated[int, typer.Option(help="Length of a bar in seconds.", min=1)] = 60,
@@ -48,7 +49,13 @@ def feed(
     ratios = dict(_ratio(text) for text in adjust or [])
     asyncio.run(
         _feed(
-            settings, bars, _speed(speed), ratios, timedelta(seconds=interval_s), lockstep=lockstep, as_json=as_json
+            settings,
+            bars,
+            _speed(speed),
+            ratios,
+            timedelta(seconds=interval_s),
+            lockstep=lockstep,
+            as_json=as_json,
         )
     )
 
@@ -115,8 +122,8 @@ async def _feed(
         print_json(summary.as_dict())
         return
     out.print(
-        f"Fed {summary.bars} bars of {', '.join(summary.symbols) or 'no symbol'} to {url}: {summary.ticks} ticks raised, "
-        f"{summary.opened} positions opened, {summary.closed} closed."
+        f"Fed {summary.bars} bars of {', '.join(summary.symbols) or 'no symbol'} to {url}: "
+        f"{summary.ticks} ticks raised, {summary.opened} positions opened, {summary.closed} closed."
     )
     if summary.already_fed:
         out.print(f"{summary.already_fed} bars were there already and were left out.")

@@ -53,8 +53,13 @@ async def _demo(directory: Path, endpoint: str | None, model: str | None) -> Non
         if not real:
             standin = await stack.enter_async_context(Standin(latency_ms=15))
             endpoint, model = standin.base_url, MODEL
-        out.print(f"Valkey on {server.url}; " + (f"{model} at {endpoint}" if real else "the stand-in model, which follows rules"))
-        out.print(f"Four simulated symbols, {_MINUTES} one-minute bars each, in lockstep: each bar waits for its decisions.\n")
+        out.print(
+            f"Valkey on {server.url}; "
+            + (f"{model} at {endpoint}" if real else "the stand-in model, which follows rules")
+        )
+        out.print(
+            f"Four simulated symbols, {_MINUTES} one-minute bars each, in lockstep: each bar waits for its decisions.\n"
+        )
         out.print("[dim]record  symbol verdict  reasoning, or the guardrail that fired[/]")
         await _session(server.url, directory, endpoint, model, real=real)
     _next_steps(directory)
@@ -106,8 +111,12 @@ async def _session(url: str, directory: Path, endpoint: str | None, model: str |
         report = await verify_log(Log(redis))
         if report.fault is not None:
             raise LlmctxError(f"The trail does not verify: {report.fault}", "This is a defect; please report it.")
-        out.print(f"[bold]verify[/]      [green]passed[/]: {report.records} records, {report.ticks} ticks, each settled once")
-        out.print(f"[bold]replay[/]      {report.prompts} prompts rendered again from their evidence, each the same byte for byte")
+        out.print(
+            f"[bold]verify[/]      [green]passed[/]: {report.records} records, {report.ticks} ticks, each settled once"
+        )
+        out.print(
+            f"[bold]replay[/]      {report.prompts} prompts rendered again from their evidence, the same to the byte"
+        )
 
 
 class _Tally:
@@ -148,7 +157,9 @@ class _Tally:
         out.print(f"\n[bold]session[/]     {bars} bars fed, {ticks} ticks raised, {sum(self.kinds.values())} records")
         out.print(f"[bold]verdicts[/]    {counted}")
         out.print(f"[bold]guards[/]      {guards}")
-        out.print(f"[bold]tokens[/]      {self._tokens[0]} read, {self._tokens[1]} written (the stand-in estimates four bytes a token)")
+        out.print(
+            f"[bold]tokens[/]      {self._tokens[0]} read, {self._tokens[1]} written (by the stand-in's estimate)"
+        )
         if self._call_ms:
             out.print(
                 f"[bold]latency[/]     model {statistics.median(self._call_ms):.1f} ms, "

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from redis.asyncio import Redis
@@ -70,13 +70,16 @@ def status(redis_url: RedisUrl = None, state_dir: StateDir = None, as_json: AsJs
 def decisions(
     symbol: Annotated[str | None, typer.Option(help="Only this symbol.")] = None,
     kind: Annotated[
-        str | None, typer.Option(help="Only this kind: decision, skipped, failed, dead_letter, incident, notice.")
+        str | None,
+        typer.Option(help="Only this kind: decision, skipped, failed, dead_letter, incident, notice."),
     ] = None,
     since: Annotated[
-        str | None, typer.Option(help="Only records made since then: 15m, 2h, 1d, or an ISO 8601 time with zone.")
+        str | None,
+        typer.Option(help="Only records made since then: 15m, 2h, 1d, or an ISO 8601 time with zone."),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="At most the newest N; 20 for people, all with --json or --since.")
+        int | None,
+        typer.Option(min=1, help="At most the newest N; 20 for people, all with --json or --since."),
     ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on printing new records until Ctrl-C.")] = False,
     redis_url: RedisUrl = None,
@@ -93,9 +96,7 @@ def decisions(
     if limit is None and not as_json and since is None:
         limit = _DEFAULT_LIMIT
     settings = settings_for(redis_url, state_dir)
-    asyncio.run(
-        _decisions(settings, symbol, kind, since_ms, limit, follow=follow, as_json=as_json)
-    )
+    asyncio.run(_decisions(settings, _Filter(symbol, kind, since_ms, limit), follow=follow, as_json=as_json))
 
 
 def _since_ms(text: str) -> int:
@@ -107,41 +108,41 @@ def _since_ms(text: str) -> int:
         raise LlmctxError(f"--since {text}: {error}.", "Write 15m, 2h, 1d, or 2026-03-02T14:30:00Z.") from error
 
 
-async def _decisions(
-    settings: Settings,
-    symbol: str | None,
-    kind: str | None,
-    since_ms: int | None,
-    limit: int | None,
-    *,
-    follow: bool,
-    as_json: bool,
-) -> None:
-    def wanted(entry: Entry) -> bool:
-        record = entry.record
-        return (kind is None or record["kind"] == kind) and (symbol is None or record.get("symbol") == symbol)
+class _Filter(NamedTuple):
+    """Which records are asked for."""
 
+    symbol: str | None
+    kind: str | None
+    since_ms: int | None
+    limit: int | None
+
+    def wants(self, entry: Entry) -> bool:
+        record = entry.record
+        return self.kind in (None, record["kind"]) and self.symbol in (None, record.get("symbol"))
+
+    async def newest(self, log: Log, size: int) -> list[Entry]:
+        """The wanted records of a log that has `size` records, newest first."""
+        found: list[Entry] = []
+        async for entry in log.read_back() if self.symbol is None else log.read_back_of(self.symbol):
+            if len(found) == self.limit or entry.record["recorded_at_ms"] < (self.since_ms or 0):
+                break
+            if entry.index < size and self.wants(entry):
+                found.append(entry)
+        return found
+
+
+async def _decisions(settings: Settings, wanted: _Filter, *, follow: bool, as_json: bool) -> None:
     async with redis_of(settings) as (redis, _):
         instance = await read_existing_instance(redis)
         logs = [Log(redis, partition) for partition in range(instance.partitions)]
-        next_index = [await log.size() for log in logs]
-        found: list[Entry] = []
-        for log in logs:
-            matching = 0
-            async for entry in log.read_back() if symbol is None else log.read_back_of(symbol):
-                if since_ms is not None and entry.record["recorded_at_ms"] < since_ms:
-                    break
-                if entry.index < next_index[log.partition] and wanted(entry):
-                    found.append(entry)
-                    matching += 1
-                    if matching == limit:
-                        break
+        sizes = [await log.size() for log in logs]
+        found = [entry for log, size in zip(logs, sizes, strict=True) for entry in await wanted.newest(log, size)]
         found.sort(key=lambda entry: (entry.record["recorded_at_ms"], entry.partition, entry.index))
-        for entry in found[-limit:] if limit else found:
+        for entry in found[-wanted.limit :] if wanted.limit else found:
             _print_line(entry, instance.partitions, as_json=as_json)
         if follow:
-            async for entry in _follow(logs, next_index):
-                if wanted(entry):
+            async for entry in _follow(logs, sizes):
+                if wanted.wants(entry):
                     _print_line(entry, instance.partitions, as_json=as_json)
 
 
@@ -156,14 +157,22 @@ async def _follow(logs: list[Log], next_index: list[int]) -> AsyncIterator[Entry
 
 def _print_line(entry: Entry, partitions: int, *, as_json: bool) -> None:
     if as_json:
-        print_json({"address": address(entry.index, entry.partition, partitions), "index": entry.index, **entry.record})
+        print_json(
+            {
+                "address": address(entry.index, entry.partition, partitions),
+                "index": entry.index,
+                **entry.record,
+            }
+        )
         return
     at = clock.iso(entry.record.get("as_of_ms", entry.record["recorded_at_ms"]))
     out.print(f"[dim]{at}[/] {line_of(entry.index, entry.record)}")
 
 
 def show(
-    record: Annotated[str, typer.Argument(metavar="ADDRESS", help="INDEX, or P:INDEX where there are several partitions.")],
+    record: Annotated[
+        str, typer.Argument(metavar="ADDRESS", help="INDEX, or P:INDEX where there are several partitions.")
+    ],
     redis_url: RedisUrl = None,
     state_dir: StateDir = None,
     as_json: AsJson = False,
@@ -175,8 +184,8 @@ def show(
     """
     entry, partitions = asyncio.run(_read(settings_for(redis_url, state_dir), record))
     if as_json:
-        from llmctx.trail.entry import evidence_text
         from llmctx import canonical
+        from llmctx.trail.entry import evidence_text
 
         pieces = canonical.loads(evidence_text(entry.pieces))
         print_json(
@@ -200,7 +209,8 @@ async def _read(settings: Settings, text: str) -> tuple[Entry, int]:
         if entry is None:
             size = await Log(redis, partition).size()
             raise LlmctxError(
-                f"There is no record {text}.", f"The log has the records 0 to {size - 1}; `llmctx decisions` lists them."
+                f"There is no record {text}.",
+                f"The log has the records 0 to {size - 1}; `llmctx decisions` lists them.",
             )
         return entry, instance.partitions
 
@@ -211,7 +221,9 @@ def _parse_address(text: str, partitions: int) -> tuple[int, int]:
         return int(partition or 0), int(index)
     except ValueError as error:
         form = "INDEX" if partitions == 1 else "P:INDEX"
-        raise LlmctxError(f"{text!r} is no address.", f"Write it as {form}, as `llmctx decisions` prints it.") from error
+        raise LlmctxError(
+            f"{text!r} is no address.", f"Write it as {form}, as `llmctx decisions` prints it."
+        ) from error
 
 
 def _print_entry(entry: Entry, partitions: int) -> None:
@@ -277,7 +289,8 @@ def _print_call(record: dict[str, Any]) -> None:
             "asked": f"{request.get('model', 'no model')} at {request.get('endpoint', 'no endpoint')}",
             "served by": completion.get("model"),
             "outcome": completion["outcome"] + (f": {completion['detail']}" if "detail" in completion else ""),
-            "attempts": ", ".join(f"{a['result']} ({a['duration_ms']} ms)" for a in completion.get("attempts", [])) or None,
+            "attempts": ", ".join(f"{a['result']} ({a['duration_ms']} ms)" for a in completion.get("attempts", []))
+            or None,
             "tokens": ", ".join(f"{name} {count}" for name, count in usage.items()) or None,
         }
     )

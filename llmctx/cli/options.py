@@ -30,12 +30,18 @@ NewInstance = Annotated[
 PromptName = Annotated[
     str | None,
     typer.Option(
-        "--prompt", help="The prompt: NAME for its newest version, or NAME/vN. Also LLMCTX_PROMPT.", show_default=False
+        "--prompt",
+        help="The prompt: NAME for its newest version, or NAME/vN. Also LLMCTX_PROMPT.",
+        show_default=False,
     ),
 ]
 PromptsDir = Annotated[
     Path | None,
-    typer.Option("--prompts", help="The folder with the prompts; those that ship with llmctx otherwise.", show_default=False),
+    typer.Option(
+        "--prompts",
+        help="The folder with the prompts; those that ship with llmctx otherwise.",
+        show_default=False,
+    ),
 ]
 Endpoint = Annotated[
     str | None,

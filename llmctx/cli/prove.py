@@ -1,12 +1,14 @@
 """Commands that prove: verify."""
 
 import asyncio
+from functools import partial
 
 import typer
 
 from llmctx.cli.options import AsJson, RedisUrl, StateDir
 from llmctx.cli.output import err, escape, out, print_json
 from llmctx.cli.setup import redis_of, settings_for
+from llmctx.replay.check import Report
 from llmctx.settings import Settings
 
 
@@ -22,7 +24,7 @@ def verify(redis_url: RedisUrl = None, state_dir: StateDir = None, as_json: AsJs
     raise typer.Exit(1 if any(report.fault for report in reports) else 0)
 
 
-async def _verify(settings: Settings, *, as_json: bool) -> "list[Report]":  # noqa: F821
+async def _verify(settings: Settings, *, as_json: bool) -> list[Report]:
     from rich.progress import Progress
 
     from llmctx.cli.look import read_existing_instance
@@ -36,7 +38,7 @@ async def _verify(settings: Settings, *, as_json: bool) -> "list[Report]":  # no
             for partition in range(instance.partitions):
                 log = Log(redis, partition)
                 task = progress.add_task(f"partition {partition}", total=await log.size())
-                reports.append(await verify_log(log, lambda task=task: progress.advance(task)))
+                reports.append(await verify_log(log, partial(progress.advance, task)))
     if as_json:
         for report in reports:
             print_json({"instance": instance.id, **report.as_dict()})
@@ -45,7 +47,11 @@ async def _verify(settings: Settings, *, as_json: bool) -> "list[Report]":  # no
         out.print(
             f"partition {report.partition}: {report.records} records settle {report.ticks} ticks; "
             f"{report.prompts} prompts came out again byte for byte"
-            + (f", {report.not_reproducible} are not reproducible under this code version" if report.not_reproducible else "")
+            + (
+                f", {report.not_reproducible} are not reproducible under this code version"
+                if report.not_reproducible
+                else ""
+            )
             + "."
         )
         if report.fault is not None:

@@ -9,7 +9,16 @@ from typing import Annotated
 
 import typer
 
-from llmctx.cli.options import AsJson, Endpoint, Model, NewInstance, PromptName, PromptsDir, RedisUrl, StateDir
+from llmctx.cli.options import (
+    AsJson,
+    Endpoint,
+    Model,
+    NewInstance,
+    PromptName,
+    PromptsDir,
+    RedisUrl,
+    StateDir,
+)
 from llmctx.cli.output import coloured, err, escape, out, print_json, warn
 from llmctx.cli.setup import asking_of, redis_of, settings_for
 from llmctx.settings import Settings
@@ -106,9 +115,7 @@ async def _run(settings: Settings, *, new_instance: bool, verbose: bool, as_json
     stop = _stop_signal()
     tally = _Tally(verbose=verbose, as_json=as_json)
     async with asking_of(settings, need_endpoint=True) as asking, redis_of(settings) as (client, url):
-        instance, _ = await bind_instance(
-            client, settings.state_dir, partitions=settings.partitions, new=new_instance
-        )
+        instance, _ = await bind_instance(client, settings.state_dir, partitions=settings.partitions, new=new_instance)
         if not as_json:
             out.print(f"Deciding with {asking.template.ref} and {settings.llm.model} on {url}. Ctrl-C stops it.")
         async with asyncio.TaskGroup() as partitions:

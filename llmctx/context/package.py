@@ -21,7 +21,7 @@ _ERRORS_TOLD = 3
 
 
 class Section(NamedTuple):
-    """One section of a package. (A tuple, because a dozen are made on every tick.)"""
+    """One section of a package; a tuple, because a dozen are made on every tick."""
 
     name: str
     """price, indicators, signals.entry, ..."""
@@ -93,9 +93,7 @@ def _section(name: str, raw: RawSection, snapshot: Snapshot, latest: datetime) -
     if raw.unread is not None:
         return _invalid(name, raw.key, raw.unread)
     if raw.raw is None:
-        return Section(
-            name=name, key=raw.key, status=Status.MISSING, reason=f"{raw.key}: no such key"
-        )
+        return Section(name=name, key=raw.key, status=Status.MISSING, reason=f"{raw.key}: no such key")
     try:
         document = canonical.loads(raw.raw)
     except ValueError as error:

@@ -44,7 +44,7 @@ class ReadRules(BaseModel):
 
 
 class RawSection(NamedTuple):
-    """One key as it was read. (A tuple, because a dozen are made on every tick.)"""
+    """One key as it was read; a tuple, because a dozen are made on every tick."""
 
     key: str
     """The key."""
@@ -117,8 +117,7 @@ class Snapshot(BaseModel):
             keys = section_keys(document["symbol"], rules.signal_types, document["partition"])
             unread = document.get("unread", {})
             sections = {
-                name: _raw_section(key, document["sections"][name], unread.get(name, {}))
-                for name, key in keys.items()
+                name: _raw_section(key, document["sections"][name], unread.get(name, {})) for name, key in keys.items()
             }
             return cls(
                 symbol=document["symbol"],

@@ -126,7 +126,7 @@ class Feed:
         """What is known of a symbol; the first time, what the server knows of it."""
         if name not in self._symbols:
             track = Track(self._interval)
-            async for bar, ratio in self._writer.bars(name, self._interval):
+            async for bar, ratio in self._writer.bars(name):
                 track.add(bar, ratio)
             self._symbols[name] = _Symbol(track, await self._writer.position(name))
             self.summary.symbols = sorted(self._symbols)
@@ -222,6 +222,4 @@ def _wire(position: Position) -> bytes:
 
 
 def _times(position: Position) -> dict[str, str]:
-    return {
-        name: clock.iso(clock.to_ms(getattr(position, name))) for name in ("entry_time", "last_update")
-    }
+    return {name: clock.iso(clock.to_ms(getattr(position, name))) for name in ("entry_time", "last_update")}

@@ -17,9 +17,7 @@ _TELL_AFTER_S = 10.0
 class Lockstep:
     """`await lockstep(tick)` returns once the tick is settled."""
 
-    def __init__(
-        self, redis: Redis, partitions: int, *, on_trouble: Callable[[str], None] = lambda _: None
-    ) -> None:
+    def __init__(self, redis: Redis, partitions: int, *, on_trouble: Callable[[str], None] = lambda _: None) -> None:
         self._logs = [Log(redis, partition) for partition in range(partitions)]
         self._on_trouble = on_trouble
 

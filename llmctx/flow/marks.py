@@ -61,9 +61,7 @@ def is_over(position: Position) -> bool:
     """Whether the position's last mark has reached its stop or its target."""
     sign = 1 if position.side == "long" else -1
     stop, target, price = position.stop_loss, position.take_profit, position.current_price
-    return (stop is not None and (price - stop) * sign <= 0) or (
-        target is not None and (price - target) * sign >= 0
-    )
+    return (stop is not None and (price - stop) * sign <= 0) or (target is not None and (price - target) * sign >= 0)
 
 
 def adjust(position: Position, ratio: Decimal) -> Position:

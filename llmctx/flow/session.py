@@ -34,7 +34,10 @@ def simulate(*, seed: int, minutes: int) -> Iterator[Bar]:
             yield Bar(
                 OPENING + timedelta(minutes=minute),
                 symbol,
-                *(_cents(price) for price in (before, high, low, closes)),
+                _cents(before),
+                _cents(high),
+                _cents(low),
+                _cents(closes),
                 Decimal(volume),
             )
 

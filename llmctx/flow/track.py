@@ -30,9 +30,7 @@ class Track:
         """
         before = self.last
         applied = None
-        if before is not None and overnight_move(
-            before.close, before.end(self._interval), bar.open, bar.start
-        ):
+        if before is not None and overnight_move(before.close, before.end(self._interval), bar.open, bar.start):
             if ratio is not None:
                 applied = ratio
                 self._closes = deque((close / ratio for close in self._closes), maxlen=MEMORY)

@@ -5,15 +5,15 @@ position it stands on and is refused where that has changed.
 """
 
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from llmctx import canonical, clock
+from llmctx.connection import read_stream
 from llmctx.context.tick import Tick
 from llmctx.errors import ServerError
 from llmctx.flow.bars import Bar
@@ -23,6 +23,7 @@ from llmctx.schema import keys
 NOT_A_STRING = b"not a string"
 """What bar.lua takes a position key of another type for; it is left alone."""
 
+_FIELDS = (b"open", b"high", b"low", b"close", b"volume")
 _BAR = ServerFunction(Path(__file__).with_name("bar.lua"))
 
 
@@ -86,20 +87,23 @@ class BarWriter:
     async def position(self, symbol: str) -> bytes:
         """A symbol's position as it stands; empty where there is none."""
         try:
-            return await self._redis.get(keys.BY_SECTION["position"].key(symbol)) or b""
+            return cast("bytes", await self._redis.get(keys.BY_SECTION["position"].key(symbol)) or b"")
         except ResponseError:
             return NOT_A_STRING
         except RedisError as error:
             raise _unwritten(symbol, error) from error
 
-    async def bars(self, symbol: str, interval: timedelta) -> AsyncIterator[tuple[Bar, Decimal | None]]:
+    async def bars(self, symbol: str) -> AsyncIterator[tuple[Bar, Decimal | None]]:
         """The bars of the stream in order, each with its ratio of adjustment."""
         try:
-            for entry_id, fields in await self._redis.xrange(keys.bars(symbol)):
-                start: datetime = clock.from_ms(int(entry_id.partition(b"-")[0]))
-                numbers = [Decimal(fields[name].decode()) for name in (b"open", b"high", b"low", b"close", b"volume")]
+            for found in await read_stream(self._redis, keys.bars(symbol)):
+                start, fields = clock.from_ms(found.number), found.fields
+                open_, high, low, close, volume = (Decimal(fields[name].decode()) for name in _FIELDS)
                 ratio = fields.get(b"adjust")
-                yield Bar(start, symbol, *numbers), None if ratio is None else Decimal(ratio.decode())
+                yield (
+                    Bar(start, symbol, open_, high, low, close, volume),
+                    None if ratio is None else Decimal(ratio.decode()),
+                )
         except RedisError as error:
             raise _unwritten(symbol, error) from error
 

@@ -6,7 +6,7 @@ over all attempts, waits included; every attempt is kept; what cannot get better
 
 import asyncio
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from tenacity import (
@@ -111,11 +111,9 @@ class EndpointClient:
         result, request_id = "cancelled at the deadline", None
         try:
             # The raw response: its body is evidence, and the SDK's own models of it are not needed.
-            response = await self._sdk.chat.completions.with_raw_response.create(
-                **arguments, timeout=self._timeout_s
-            )
+            response = await self._sdk.chat.completions.with_raw_response.create(**arguments, timeout=self._timeout_s)
             result, request_id = "ok", response.headers.get("x-request-id")
-            return response.content
+            return cast("bytes", response.content)
         except self._openai.APIStatusError as error:
             result, request_id = f"http {error.status_code}", error.request_id
             raise

@@ -11,7 +11,7 @@ import contextlib
 import json
 import random
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import h11
 
@@ -57,7 +57,7 @@ class Standin:
         self.requests = 0
         """How many completions were asked for."""
 
-    async def __aenter__(self) -> "Standin":
+    async def __aenter__(self) -> Self:
         try:
             self._server = await asyncio.start_server(self._connected, self._host, self._port)
         except OSError as error:
@@ -186,9 +186,7 @@ class Standin:
         )
 
 
-async def _read_request(
-    connection: h11.Connection, reader: asyncio.StreamReader
-) -> tuple[h11.Request, bytes] | None:
+async def _read_request(connection: h11.Connection, reader: asyncio.StreamReader) -> tuple[h11.Request, bytes] | None:
     head: h11.Request | None = None
     body = bytearray()
     while True:

@@ -3,7 +3,7 @@
 import socket
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from llmctx.assets import asset
 from llmctx.errors import ServerError
@@ -33,7 +33,7 @@ class EmbeddedServer:
             include=f'"{asset("redis.conf").resolve()}"',
         )
 
-    def __enter__(self) -> "EmbeddedServer":
+    def __enter__(self) -> Self:
         """Start it and wait until it answers.
 
         Raises ServerError where it cannot start: the port is taken, the directory belongs to another server.

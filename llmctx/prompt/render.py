@@ -24,6 +24,9 @@ MAX_CHARACTERS = 200_000
 """A template that renders to more than this is refused."""
 
 
+_TENTHS_BELOW_S, _MINUTE_S, _HOUR_S, _DAY_S = 10, 60, 3600, 86_400
+
+
 class Message(NamedTuple):
     """One message, as it is sent."""
 
@@ -170,12 +173,12 @@ def _field_reader(facts: dict[str, list[Fact]]) -> Callable[[str], str]:
 def in_words(ms: int) -> str:
     """A span of time for a reader: 0.4 s, 12 s, 5 min 3 s, 2 h 10 min, 561 d."""
     seconds = ms // 1000
-    if seconds < 10:
+    if seconds < _TENTHS_BELOW_S:
         return f"{ms / 1000:.1f} s"
-    if seconds < 60:
+    if seconds < _MINUTE_S:
         return f"{seconds} s"
-    if seconds < 3600:
-        return f"{seconds // 60} min {seconds % 60} s"
-    if seconds < 172_800:
-        return f"{seconds // 3600} h {seconds % 3600 // 60} min"
-    return f"{seconds // 86_400} d"
+    if seconds < _HOUR_S:
+        return f"{seconds // _MINUTE_S} min {seconds % _MINUTE_S} s"
+    if seconds < 2 * _DAY_S:
+        return f"{seconds // _HOUR_S} h {seconds % _HOUR_S // _MINUTE_S} min"
+    return f"{seconds // _DAY_S} d"

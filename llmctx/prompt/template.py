@@ -196,9 +196,7 @@ def _collect(folder: Path, file: str, sources: dict[str, str], *, wanted_by: str
         ) from error
     body = _FRONT_MATTER.sub("", sources[file])
     try:
-        included: list[Any] = list(
-            find_referenced_templates(ImmutableSandboxedEnvironment().parse(body))
-        )
+        included: list[Any] = list(find_referenced_templates(ImmutableSandboxedEnvironment().parse(body)))
     except TemplateSyntaxError:
         return  # compiling it reports the error with the right line
     for name in included:

@@ -16,9 +16,7 @@ _NOT_A_PATH = re.compile(r"[^\w.\-/ ()\[\]=+^:]")
 def visible(text: str) -> str:
     """The text on one line, without control, format (bidirectional, zero-width, tag) and unassigned characters."""
     if not (text.isascii() and text.isprintable()):
-        text = "".join(
-            " " if c.isspace() else c for c in text if c.isspace() or unicodedata.category(c) not in _HIDDEN
-        )
+        text = "".join(" " if c.isspace() else c for c in text if c.isspace() or unicodedata.category(c) not in _HIDDEN)
     return " ".join(text.split())
 
 

@@ -49,9 +49,7 @@ def _positive(value: Decimal) -> Decimal:
 
 def _count(value: Any) -> int:
     if type(value) is not int or not 0 <= value < 2**53:
-        raise PydanticCustomError(
-            "count", "must be a whole number from 0 on, not {got}", {"got": _json_type(value)}
-        )
+        raise PydanticCustomError("count", "must be a whole number from 0 on, not {got}", {"got": _json_type(value)})
     return value
 
 
@@ -86,9 +84,7 @@ Number = Annotated[
     PlainSerializer(float, when_used="json"),
     WithJsonSchema({"type": "number"}),
 ]
-Positive = Annotated[
-    Number, AfterValidator(_positive), WithJsonSchema({"type": "number", "exclusiveMinimum": 0})
-]
+Positive = Annotated[Number, AfterValidator(_positive), WithJsonSchema({"type": "number", "exclusiveMinimum": 0})]
 Count = Annotated[int, PlainValidator(_count), WithJsonSchema({"type": "integer", "minimum": 0})]
 Timestamp = Annotated[
     datetime,
@@ -125,7 +121,7 @@ class OHLCV(LiveValue):
 
 
 class Price(LiveValue):
-    """`stocks:price:{symbol}`"""
+    """`stocks:price:{symbol}`."""
 
     price: OHLCV
     """The prices."""
@@ -166,7 +162,7 @@ class News(LiveValue):
 
 
 class Sentiment(LiveValue):
-    """`stocks:sentiment:{symbol}`"""
+    """`stocks:sentiment:{symbol}`."""
 
     sentiment_score: Number | None = _unit("-1 to 1")
     """How the news reads; null where there is none."""
@@ -208,7 +204,7 @@ class Candidates(RootModel[list[Candidate]]):
 
 
 class Position(LiveValue):
-    """`positions:active:{symbol}`"""
+    """`positions:active:{symbol}`."""
 
     symbol: str
     """The symbol that is held."""
@@ -273,7 +269,7 @@ class Distance(LiveValue):
 
 
 class Monitoring(LiveValue):
-    """`positions:monitoring:{symbol}`"""
+    """`positions:monitoring:{symbol}`."""
 
     technical_signals: TechnicalSignals
     """Short-term readings."""
@@ -288,7 +284,7 @@ class Monitoring(LiveValue):
 
 
 class Signal(LiveValue):
-    """`signals:{signal_type}:{symbol}`"""
+    """`signals:{signal_type}:{symbol}`."""
 
     reason: str
     """What was seen: breakout, target_reached, ..."""
@@ -356,7 +352,7 @@ class Breadth(LiveValue):
 
 
 class Market(LiveValue):
-    """`context:market`"""
+    """`context:market`."""
 
     sector_performance: dict[str, Number] = _unit("%")
     """Change of the day, a sector."""

@@ -7,7 +7,7 @@ had happened: what one of them proves, the other one contradicts.
 import json
 import uuid
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -34,7 +34,7 @@ async def read_instance(redis: Redis) -> Instance | None:
     Raises TrailError when the server does not answer or holds a format that this version does not know.
     """
     try:
-        found = await redis.hgetall(_KEY)
+        found = cast("dict[bytes, bytes]", await redis.hgetall(_KEY))
     except RedisError as error:
         raise TrailError(f"Redis did not answer: {error}", SEE_REDIS) from error
     if not found:
@@ -72,10 +72,9 @@ async def bind_instance(
         return here, False
     made = there is None
     instance = there or await _make(redis, partitions)
-    state_dir.mkdir(parents=True, exist_ok=True)
     if here is not None:
         file.rename(state_dir / f"instance.{here.id}.json")
-    file.write_text(json.dumps({"format": FORMAT, **instance._asdict()}) + "\n", encoding="utf-8")
+    _write_file(file, instance)
     return instance, made
 
 
@@ -102,5 +101,11 @@ def _read_file(file: Path) -> Instance | None:
         return None
     except (OSError, ValueError, KeyError) as error:
         raise InstanceError(
-            f"{file} cannot be read: {error}.", "Put it back from a backup, or remove it to join the Redis named."
+            f"{file} cannot be read: {error}.",
+            "Put it back from a backup, or remove it to join the Redis named.",
         ) from error
+
+
+def _write_file(file: Path, instance: Instance) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({"format": FORMAT, **instance._asdict()}) + "\n", encoding="utf-8")

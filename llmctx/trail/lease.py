@@ -4,7 +4,7 @@ import os
 import socket
 import uuid
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -57,9 +57,7 @@ class Lease:
 
     async def _call(self, length_ms: int) -> Holder | None:
         try:
-            ours, until_ms, *holder = await _LEASE(
-                self._redis, [self._key], [self.owner, length_ms, self.label]
-            )
+            ours, until_ms, *holder = await _LEASE(self._redis, [self._key], [self.owner, length_ms, self.label])
         except RedisError as error:
             raise TrailError(f"The lease {self._key} could not be asked for: {error}", SEE_REDIS) from error
         return None if ours else Holder(holder[0].decode(), holder[1].decode(), until_ms)
@@ -76,7 +74,7 @@ def lease_key(partition: int) -> str:
 async def read_holder(redis: Redis, partition: int) -> Holder | None:
     """Whoever holds a partition's lease now, None where it is free."""
     seconds, micros = await redis.time()
-    owner, label, until = await redis.hmget(lease_key(partition), ["owner", "label", "until_ms"])
-    if owner is None or int(until) < seconds * 1000 + micros // 1000:
+    held = cast("dict[bytes, bytes]", await redis.hgetall(lease_key(partition)))
+    if not held or int(held[b"until_ms"]) < seconds * 1000 + micros // 1000:
         return None
-    return Holder(owner.decode(), (label or b"").decode(), int(until))
+    return Holder(held[b"owner"].decode(), held[b"label"].decode(), int(held[b"until_ms"]))

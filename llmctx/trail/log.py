@@ -6,14 +6,15 @@ id has one record for ever, so a repeated append finds the first; blobs are ther
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from llmctx import canonical
+from llmctx.connection import read_stream, read_stream_back
 from llmctx.errors import LeaseError, SettledError, TrailError
-from llmctx.functions import ServerFunction
+from llmctx.functions import Argument, ServerFunction
 from llmctx.trail.entry import Entry, restored, stored
 from llmctx.trail.lease import SEE_REDIS, lease_key
 
@@ -105,7 +106,7 @@ class Log:
             settlement.attempts,
             *(self._blob_key(digest) for digest in digests),
         ]
-        args = [
+        args: list[Argument] = [
             owner,
             draft.tick,
             draft.time_ms,
@@ -121,7 +122,9 @@ class Log:
         except ResponseError:
             raise
         except RedisError as error:
-            raise TrailError(f"The record of {draft.tick or 'the trail'} could not be appended: {error}", SEE_REDIS) from error
+            raise TrailError(
+                f"The record of {draft.tick or 'the trail'} could not be appended: {error}", SEE_REDIS
+            ) from error
         if not appended:
             found = await self.entry(index)
             if found is not None:
@@ -141,35 +144,35 @@ class Log:
 
     async def size(self) -> int:
         """How many records the log has: one more than its last index."""
-        newest = await self._redis.xrevrange(self._log, count=1)
-        return _index_of(newest[0][0]) + 1 if newest else 0
+        newest = await read_stream_back(self._redis, self._log, count=1)
+        return newest[0].number + 1 if newest else 0
 
     async def entry(self, index: int) -> Entry | None:
         """The record at an index, None where there is none."""
-        found = await self._redis.xrange(self._log, f"{index}-1", f"{index}-1")
-        return restored(found[0][1], index, self.partition) if found else None
+        found = await read_stream(self._redis, self._log, f"{index}-1", f"{index}-1")
+        return restored(found[0].fields, index, self.partition) if found else None
 
     async def read(self, start: int = 0, stop: int | None = None) -> AsyncIterator[Entry]:
         """The records from `start` up to but not including `stop` (None: to the end), in order."""
         last = "+" if stop is None else f"({stop}-0"
         while True:
-            page = await self._redis.xrange(self._log, f"{start}-0", last, count=_PAGE)
-            for entry_id, fields in page:
-                yield restored(fields, _index_of(entry_id), self.partition)
+            page = await read_stream(self._redis, self._log, f"{start}-0", last, count=_PAGE)
+            for found in page:
+                yield restored(found.fields, found.number, self.partition)
             if len(page) < _PAGE:
                 return
-            start = _index_of(page[-1][0]) + 1
+            start = page[-1].number + 1
 
     async def read_back(self) -> AsyncIterator[Entry]:
         """The records from the newest to the first."""
         last = "+"
         while True:
-            page = await self._redis.xrevrange(self._log, last, "-", count=_PAGE)
-            for entry_id, fields in page:
-                yield restored(fields, _index_of(entry_id), self.partition)
+            page = await read_stream_back(self._redis, self._log, last, count=_PAGE)
+            for found in page:
+                yield restored(found.fields, found.number, self.partition)
             if len(page) < _PAGE:
                 return
-            last = f"({page[-1][0].decode()}"
+            last = f"({page[-1].id}"
 
     async def settled(self, tick_ids: Sequence[str]) -> list[int | None]:
         """The index of the record that settled each tick, None where it is not settled."""
@@ -180,16 +183,13 @@ class Log:
 
     async def tick_map(self) -> dict[str, int]:
         """Every settled tick with the index of its record."""
-        return {
-            tick.decode(): int(index)
-            async for tick, index in self._redis.hscan_iter(self._ticks, count=1000)
-        }
+        return {tick.decode(): int(index) async for tick, index in self._redis.hscan_iter(self._ticks, count=1000)}
 
     async def read_back_of(self, symbol: str) -> AsyncIterator[Entry]:
         """A symbol's records from the newest to the first."""
         start = 0
         while indices := await self._redis.zrevrange(self._symbol_key(symbol), start, start + _PAGE - 1):
-            for index in indices:
+            for index in cast("list[bytes]", indices):
                 if (entry := await self.entry(int(index))) is not None:
                     yield entry
             start += _PAGE
@@ -212,14 +212,9 @@ class Log:
 
     async def blob(self, digest: str) -> bytes | None:
         """The blob of a digest, None where it is not there."""
-        found: bytes | None = await self._redis.get(self._blob_key(digest))
-        return found
+        return cast("bytes | None", await self._redis.get(self._blob_key(digest)))
 
     async def blobs(self, digests: Iterable[str]) -> dict[str, bytes]:
         """The blobs that are there, by digest."""
         found = {digest: await self.blob(digest) for digest in digests}
         return {digest: blob for digest, blob in found.items() if blob is not None}
-
-
-def _index_of(entry_id: bytes) -> int:
-    return int(entry_id.partition(b"-")[0])

@@ -18,7 +18,7 @@ SETTLING = ("decision", "skipped", "failed", "dead_letter")
 class Fault(NamedTuple):
     """A rule that a record breaks."""
 
-    index: int
+    at: int
     """The first bad index."""
     rule: str
     """The rule, by the name it has in audit/README.md."""
@@ -28,7 +28,7 @@ class Fault(NamedTuple):
     """What is there."""
 
     def __str__(self) -> str:
-        return f"record {self.index} breaks {self.rule}: expected {self.expected}, found {self.found}"
+        return f"record {self.at} breaks {self.rule}: expected {self.expected}, found {self.found}"
 
 
 class Verifier:

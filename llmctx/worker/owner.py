@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from types import TracebackType
+from typing import Self
 
 from redis.asyncio import Redis
 
@@ -56,7 +57,7 @@ class Owner:
         """How records name this owner: host and process."""
         return self._lease.label
 
-    async def __aenter__(self) -> "Owner":
+    async def __aenter__(self) -> Self:
         """Take the partition and publish what its last owner could not.
 
         Raises LeaseError when another owner has it, TrailError when the server does not answer.
@@ -86,9 +87,7 @@ class Owner:
         Raises LeaseError when the partition is another's now, SettledError when a conflated tick is settled
         elsewhere, TrailError when the server stays away for half a minute.
         """
-        settlement = Settlement(
-            keys.ticks(self.partition), keys.attempts(self.partition), keys.DECIDERS, entry_ids
-        )
+        settlement = Settlement(keys.ticks(self.partition), keys.attempts(self.partition), keys.DECIDERS, entry_ids)
         began_s = clock.monotonic_s()
         while True:
             try:
@@ -105,11 +104,12 @@ class Owner:
         while True:
             try:
                 await self._publisher.publish(entry)
-                return entry
             except TrailError as error:
                 await _pause_or_give_up(began_s, error)
                 with contextlib.suppress(TrailError):
                     await self._publisher.resume()
+            else:
+                return entry
 
     async def check_instance(self) -> None:
         """See that the server is still the one that we began with.

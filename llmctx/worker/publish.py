@@ -10,6 +10,7 @@ from pathlib import Path
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from llmctx.connection import read_stream_back
 from llmctx.errors import TrailError
 from llmctx.functions import ServerFunction
 from llmctx.record import publication
@@ -41,8 +42,8 @@ class Publisher:
         """
         async with self._turn:
             try:
-                newest = await self._redis.xrevrange(keys.decisions(self._log.partition), count=1)
-                self._next = int(newest[0][0].partition(b"-")[0]) + 1 if newest else 0
+                newest = await read_stream_back(self._redis, keys.decisions(self._log.partition), count=1)
+                self._next = newest[0].number + 1 if newest else 0
                 published = 0
                 async for entry in self._log.read(self._next):
                     published += await self._publish(entry)

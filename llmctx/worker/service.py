@@ -131,7 +131,9 @@ class Service:
             self._owner.lost = error
         except (LlmctxError, RedisError) as error:
             if not isinstance(error, SettledError):  # what is settled is sorted out when it is read again
-                self._on_trouble(f"{batch.tick.symbol}: {_first_line(error)}; its ticks stay pending and are read again")
+                self._on_trouble(
+                    f"{batch.tick.symbol}: {_first_line(error)}; its ticks stay pending and are read again"
+                )
             await asyncio.sleep(_PAUSE_S)
             self._reread = True
         except Exception as error:  # noqa: BLE001  a poisonous tick must not end the service
@@ -152,16 +154,10 @@ class Service:
         if attempts > MOST_ATTEMPTS:
             reason = f"a decision was started {MOST_ATTEMPTS} times and never recorded"
             return await self._bury(batch.tick, reason, conflated, entry_ids)
-        return await self._pipeline.decide(
-            batch.tick, conflated=conflated, entry_ids=entry_ids, attempts=attempts
-        )
+        return await self._pipeline.decide(batch.tick, conflated=conflated, entry_ids=entry_ids, attempts=attempts)
 
-    async def _bury(
-        self, tick: Tick, reason: str, conflated: tuple[str, ...], entry_ids: tuple[str, ...]
-    ) -> Entry:
-        circumstances = (await self._owner.circumstances())._replace(
-            conflated=conflated, attempts=MOST_ATTEMPTS
-        )
+    async def _bury(self, tick: Tick, reason: str, conflated: tuple[str, ...], entry_ids: tuple[str, ...]) -> Entry:
+        circumstances = (await self._owner.circumstances())._replace(conflated=conflated, attempts=MOST_ATTEMPTS)
         return await self._owner.settle(compose_unread("dead_letter", tick, reason, circumstances), entry_ids)
 
     async def _settle_unusable(self, delivery: Delivery) -> None:

@@ -4,7 +4,7 @@ A reply that is lost leaves its entries given out but unseen, so pending entries
 after every reconnect. For the same reason the connection that reads must not repeat commands by itself.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from pydantic import ValidationError
 from redis.asyncio import Redis
@@ -17,6 +17,9 @@ from llmctx.schema import keys
 _CONSUMER = "owner"
 """One name for whoever owns the partition: a new owner finds the old one's pending entries under it."""
 _COUNT = 500
+
+
+_RawEntry = tuple[bytes, dict[bytes, bytes] | None]
 
 
 class Delivery(NamedTuple):
@@ -66,10 +69,11 @@ class TickStream:
         answer = await self._redis.xreadgroup(
             keys.DECIDERS, _CONSUMER, {self._key: after}, count=_COUNT, block=block_ms
         )
-        return [_delivery(entry) for _, entries in answer or [] for entry in entries]
+        streams = cast("list[tuple[bytes, list[_RawEntry]]]", answer or [])
+        return [_delivery(entry) for _, entries in streams for entry in entries]
 
 
-def _delivery(entry: tuple[bytes, dict[bytes, bytes] | None]) -> Delivery:
+def _delivery(entry: _RawEntry) -> Delivery:
     entry_id = entry[0].decode()
     if not entry[1]:
         return Delivery(entry_id, None, f"tick entry {entry_id} was trimmed from the stream before it was decided")
