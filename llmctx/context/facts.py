@@ -3,7 +3,6 @@
 A path is the section's name and the way through its JSON: `price.price.last`, `sentiment.latest_news[0].headline`.
 """
 
-from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 from functools import cache
@@ -16,6 +15,7 @@ from llmctx.context.package import Section
 _ITEMS_SHOWN = 5
 _SCALARS_SHOWN = 30
 _FACTS_SHOWN = 80
+_SCALARS = frozenset({str, int, bool, Decimal, datetime, type(None)})
 
 
 class Fact(NamedTuple):
@@ -36,7 +36,8 @@ def facts_of(section: Section) -> list[Fact]:
     """
     if section.value is None:
         return []
-    found = list(_walk(section.value, section.name, None))
+    found: list[Fact] = []
+    _collect(section.value, section.name, None, found)
     if len(found) <= _FACTS_SHOWN:
         return found
     left_out = Fact(f"{section.name} (not shown)", f"{len(found) - _FACTS_SHOWN} more fields", None)
@@ -52,29 +53,29 @@ def _units(model: type[BaseModel]) -> dict[str, str]:
     return units
 
 
-def _walk(value: Any, path: str, unit: str | None) -> Iterator[Fact]:
-    if isinstance(value, BaseModel):
+def _collect(value: Any, path: str, unit: str | None, found: list[Fact]) -> None:
+    if type(value) in _SCALARS:
+        found.append(Fact(path, value, unit))
+    elif isinstance(value, BaseModel):
         units = _units(type(value))
         for name, item in value.__dict__.items():
-            yield from _walk(item, path if name == "root" else f"{path}.{name}", units.get(name))
+            _collect(item, path if name == "root" else f"{path}.{name}", units.get(name), found)
         for name, item in (value.__pydantic_extra__ or {}).items():
-            yield from _walk(item, f"{path}.{name}", None)
+            _collect(item, f"{path}.{name}", None, found)
     elif isinstance(value, dict):
         for name, item in value.items():
-            yield from _walk(item, f"{path}.{name}", unit)
-    elif isinstance(value, list):
-        yield from _walk_list(value, path, unit)
+            _collect(item, f"{path}.{name}", unit, found)
     else:
-        yield Fact(path, value, unit)
+        _collect_list(value, path, unit, found)
 
 
-def _walk_list(items: list[Any], path: str, unit: str | None) -> Iterator[Fact]:
+def _collect_list(items: list[Any], path: str, unit: str | None, found: list[Fact]) -> None:
     if all(isinstance(item, str | int | Decimal) for item in items):
         shown = ", ".join(str(item) for item in items[:_SCALARS_SHOWN])
         more = len(items) - _SCALARS_SHOWN
-        yield Fact(path, f"{shown}, and {more} more" if more > 0 else shown or "none", unit)
+        found.append(Fact(path, f"{shown}, and {more} more" if more > 0 else shown or "none", unit))
         return
     for i, item in enumerate(items[:_ITEMS_SHOWN]):
-        yield from _walk(item, f"{path}[{i}]", unit)
+        _collect(item, f"{path}[{i}]", unit, found)
     if len(items) > _ITEMS_SHOWN:
-        yield Fact(f"{path} (not shown)", f"{len(items) - _ITEMS_SHOWN} more", None)
+        found.append(Fact(f"{path} (not shown)", f"{len(items) - _ITEMS_SHOWN} more", None))

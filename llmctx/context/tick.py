@@ -1,6 +1,7 @@
 """A tick: a symbol whose position changed, with an id that its raiser chose."""
 
 import uuid
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
@@ -29,6 +30,6 @@ class Tick(BaseModel):
         """A tick for one symbol, raised by a person or by code that keeps no run of its own."""
         return cls(id=f"hand-{uuid.uuid4().hex}", symbol=symbol)
 
-    def fields(self) -> dict[str, str]:
+    def fields(self) -> dict[Any, Any]:
         """The tick as an entry of the tick stream."""
         return {"id": self.id, "symbol": self.symbol, "cause": self.cause}

@@ -6,7 +6,7 @@ over all attempts, waits included; every attempt is kept; what cannot get better
 
 import asyncio
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from tenacity import (
@@ -49,8 +49,10 @@ class EndpointClient:
 
         `http_client` replaces the SDK's transport: unit tests pass one that they can intercept.
         """
-        import openai  # noqa: PLC0415  half a second: only who asks a model pays it
+        import httpx2  # noqa: PLC0415  half a second: only who asks a model pays it
+        import openai  # noqa: PLC0415  the same
 
+        self._response = httpx2.Response
         self._openai = openai
         self._sdk = openai.AsyncOpenAI(
             base_url=base_url,
@@ -71,18 +73,15 @@ class EndpointClient:
         parameters = prompt.parameters.model_dump(exclude_none=True)
         request = self._request(parameters, output)
         attempts: list[Attempt] = []
-        arguments = {
+        body = {
             "model": self._model,
             "messages": [message._asdict() for message in prompt.messages],
-            "response_format": {
-                "type": "json_schema",
-                "json_schema": {"name": output.name, "strict": True, "schema": output.schema},
-            },
+            "response_format": output.response_format,
             **parameters,
         }
         try:
             async with asyncio.timeout(self._timeout_s):
-                body = await self._attempt_until_done(arguments, attempts)
+                answer = await self._attempt_until_done(body, attempts)
         except TimeoutError:
             return self._failed(Outcome.TIMEOUT, "no answer before the deadline", request, attempts)
         except self._openai.APIStatusError as error:
@@ -94,26 +93,32 @@ class EndpointClient:
         except self._openai.APIConnectionError as error:
             detail = f"connection: {_short(str(error.__cause__ or error))}"
             return self._failed(Outcome.UNREACHABLE, detail, request, attempts)
-        return read_completion(body, request, tuple(attempts))
+        return read_completion(answer, request, tuple(attempts))
 
-    async def _attempt_until_done(self, arguments: dict[str, Any], attempts: list[Attempt]) -> bytes:
+    async def _attempt_until_done(self, body: dict[str, Any], attempts: list[Attempt]) -> bytes:
         retrying = AsyncRetrying(
             stop=stop_any(stop_after_attempt(self._max_attempts), stop_before_delay(self._timeout_s)),
             wait=_wait,
             retry=retry_if_exception(self._is_transient),
             reraise=True,
         )
-        body: bytes = await retrying(self._attempt, arguments, attempts)
-        return body
+        answer: bytes = await retrying(self._attempt, body, attempts)
+        return answer
 
-    async def _attempt(self, arguments: dict[str, Any], attempts: list[Attempt]) -> bytes:
+    async def _attempt(self, body: dict[str, Any], attempts: list[Attempt]) -> bytes:
         began_s = clock.monotonic_s()
         result, request_id = "cancelled at the deadline", None
         try:
-            # The raw response: its body is evidence, and the SDK's own models of it are not needed.
-            response = await self._sdk.chat.completions.with_raw_response.create(**arguments, timeout=self._timeout_s)
+            # The SDK's own way to a raw response (its body is evidence). chat.completions.create would walk through
+            # messages and schema and build models of an answer that is read here anyway, for twice the CPU.
+            response = await self._sdk.post(
+                "/chat/completions",
+                body=body,
+                cast_to=self._response,
+                options={"timeout": self._timeout_s},
+            )
             result, request_id = "ok", response.headers.get("x-request-id")
-            return cast("bytes", response.content)
+            return response.content
         except self._openai.APIStatusError as error:
             result, request_id = f"http {error.status_code}", error.request_id
             raise

@@ -21,6 +21,14 @@ class OutputSchema:
         self.schema = schema
 
     @cached_property
+    def response_format(self) -> dict[str, Any]:
+        """The schema as an endpoint is asked for it."""
+        return {
+            "type": "json_schema",
+            "json_schema": {"name": self.name, "strict": True, "schema": self.schema},
+        }
+
+    @cached_property
     def bundle(self) -> bytes:
         """The schema as one blob."""
         return canonical.dumps({"name": self.name, "schema": self.schema})

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from llmctx import canonical, clock
 from llmctx.context.facts import Fact, facts_of
 from llmctx.context.package import Package, Section
+from llmctx.context.staleness import Status
 from llmctx.errors import TemplateError
 from llmctx.prompt import untrusted
 from llmctx.prompt.template import Parameters, Part, Template
@@ -72,6 +73,10 @@ class SectionView(NamedTuple):
     """Why it is invalid or empty; empty otherwise."""
     text: str
     """Its facts, one a line: `- path: value [unit]`."""
+    title: str
+    """`name: status`, and how old it is."""
+    body: str
+    """Its facts, or what is to be said where there are none."""
 
 
 def render(template: Template, package: Package) -> Prompt:
@@ -131,13 +136,19 @@ def _error(ref: str, role: str, what: str, line: int | None = None) -> TemplateE
 
 
 def _view(section: Section, facts: list[Fact]) -> SectionView:
+    age = "" if section.age_ms is None else in_words(section.age_ms)
+    reason = untrusted.visible(section.reason or "")
+    text = "\n".join([_line_of(fact) for fact in facts])
+    missing = f"Nobody has written {section.key}."
     return SectionView(
         name=section.name,
         key=section.key,
         status=str(section.status),
-        age="" if section.age_ms is None else in_words(section.age_ms),
-        reason=untrusted.visible(section.reason or ""),
-        text="\n".join(map(_line_of, facts)),
+        age=age,
+        reason=reason,
+        text=text,
+        title=f"{section.name}: {section.status}" + (f", {age} old" if age else ""),
+        body=text or (missing if section.status is Status.MISSING else reason),
     )
 
 
@@ -148,10 +159,10 @@ def _line_of(fact: Fact) -> str:
 
 def text_of(value: Any) -> str:
     """A fact's value as a prompt shows it: numbers in full, texts quoted, null where there is nothing."""
-    if isinstance(value, str):
-        return untrusted.quoted(value)
     if isinstance(value, Decimal):
         return format(value, "f")
+    if isinstance(value, str):
+        return untrusted.quoted(value)
     if isinstance(value, datetime):
         return clock.iso(clock.to_ms(value))
     if isinstance(value, bool):

@@ -6,6 +6,7 @@ on one line, without characters that hide or reorder text, and bounded.
 
 import re
 import unicodedata
+from functools import lru_cache
 
 _LONGEST_TEXT = 300
 _LONGEST_PATH = 120
@@ -28,6 +29,7 @@ def quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', "'") + '"'
 
 
+@lru_cache(maxsize=10_000)
 def path(text: str) -> str:
     """A path whose parts may be field names from outside, with nothing in it but what a path needs."""
     if text.isascii() and text.replace(".", "").replace("_", "").isalnum():

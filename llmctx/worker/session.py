@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 from redis.asyncio import Redis
 
@@ -188,7 +188,7 @@ async def decide_once(
                     "It stays raised; see `llmctx status`.",
                 ) from error
         if entry_id is None:
-            entry_id = cast("bytes", await redis.xadd(ticks(partition), cast("Any", tick.fields()))).decode()
+            entry_id = cast("bytes", await redis.xadd(ticks(partition), tick.fields())).decode()
         # the owner may settle it, or die and leave the lease to us: look for both
         for _ in range(20):
             index = (await log.settled([tick.id]))[0]

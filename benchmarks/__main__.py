@@ -1,0 +1,19 @@
+"""`python -m benchmarks`: run all of them; the last lines are `bench NAME VALUE UNIT`."""
+
+import asyncio
+
+from benchmarks import join, tick
+from benchmarks.stage import stage
+
+
+async def main() -> None:
+    """Measure everything on one stage."""
+    figures: dict[str, str] = {}
+    async with stage() as where:
+        for benchmark in (join, tick):
+            figures |= await benchmark.measure(where)
+    for name, value in figures.items():
+        print(f"bench {name} {value}")
+
+
+asyncio.run(main())

@@ -1,0 +1,104 @@
+"""A whole tick (read from the stream, decided, appended, published, acknowledged) against a bare SDK call."""
+
+import asyncio
+import time
+from typing import Any
+
+import openai
+
+from benchmarks.stage import SYMBOLS, Stage
+from llmctx.context.package import build_package
+from llmctx.context.reader import read_snapshot
+from llmctx.context.snapshot import ReadRules
+from llmctx.context.tick import Tick
+from llmctx.decision.decision import OUTPUT
+from llmctx.llm.standin import MODEL
+from llmctx.prompt.render import render
+from llmctx.schema import keys
+from llmctx.trail.entry import Entry
+from llmctx.trail.instance import bind_instance
+from llmctx.worker.session import Asking, serve_partition
+
+IN_FLIGHT = 32
+ROUNDS = 6
+
+
+async def measure(stage: Stage) -> dict[str, str]:
+    """tick_cpu_ratio: CPU of a whole tick / CPU of a bare chat.completions.create; ticks_per_s: whole ticks."""
+    async with stage.asking() as asking:
+        arguments = await _arguments(stage, asking)
+        instance, _ = await bind_instance(stage.redis, stage.state_dir)
+        stop, settled = asyncio.Event(), _Counter()
+        service = asyncio.create_task(
+            serve_partition(
+                stage.redis, stage.url, instance, 0, asking, stop, concurrency=IN_FLIGHT, on_entry=settled.add
+            )
+        )
+        sdk = openai.AsyncOpenAI(base_url=stage.base_url, api_key="none", max_retries=0)
+        bare_cpu = tick_cpu = tick_wall = 0.0
+        for number in range(ROUNDS + 1):
+            began = time.process_time()
+            await _call_all(sdk, arguments)
+            bare = time.process_time() - began
+            began, began_wall = time.process_time(), time.perf_counter()
+            await _tick_all(stage, settled, number)
+            tick, wall = time.process_time() - began, time.perf_counter() - began_wall
+            if number > 0:  # the first round opens connections
+                bare_cpu, tick_cpu, tick_wall = bare_cpu + bare, tick_cpu + tick, tick_wall + wall
+        await sdk.close()
+        stop.set()
+        await service
+    count = ROUNDS * len(SYMBOLS)
+    print(f"CPU of a tick: {tick_cpu / count * 1e3:.2f} ms, of a bare call: {bare_cpu / count * 1e3:.2f} ms")
+    return {"tick_cpu_ratio": f"{tick_cpu / bare_cpu:.2f} x", "ticks_per_s": f"{count / tick_wall:.0f} /s"}
+
+
+async def _arguments(stage: Stage, asking: Asking) -> dict[str, Any]:
+    """What the bare call sends: the same messages, the same schema."""
+    package = build_package(await read_snapshot(stage.redis, SYMBOLS[0], 0, ReadRules()))
+    prompt = render(asking.template, package)
+    return {
+        "model": MODEL,
+        "messages": [message._asdict() for message in prompt.messages],
+        "response_format": OUTPUT.response_format,
+        **prompt.parameters.model_dump(exclude_none=True),
+    }
+
+
+async def _call_all(sdk: openai.AsyncOpenAI, arguments: dict[str, Any]) -> None:
+    room = asyncio.Semaphore(IN_FLIGHT)
+
+    async def call() -> None:
+        async with room:
+            await sdk.chat.completions.create(**arguments)
+
+    await asyncio.gather(*(call() for _ in SYMBOLS))
+
+
+async def _tick_all(stage: Stage, settled: "_Counter", number: int) -> None:
+    """Raise one tick a symbol and wait until each is settled."""
+    settled.expect(len(SYMBOLS))
+    async with stage.redis.pipeline(transaction=False) as raising:
+        for symbol in SYMBOLS:
+            tick = Tick(id=f"bench:{number}:{symbol}", symbol=symbol, cause="benchmark")
+            raising.xadd(keys.ticks(0), tick.fields())
+        await raising.execute()
+    await settled.done.wait()
+
+
+class _Counter:
+    """Counts records until all that are expected are there."""
+
+    def __init__(self) -> None:
+        self.done = asyncio.Event()
+        self._missing = 0
+
+    def expect(self, count: int) -> None:
+        self.done.clear()
+        self._missing = count
+
+    def add(self, entry: Entry) -> None:
+        assert entry.record["kind"] == "decision", entry.record["verdict"]
+        self._missing -= 1
+        if self._missing == 0:
+            self.done.set()
