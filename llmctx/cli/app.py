@@ -8,6 +8,7 @@ app = typer.Typer(
     name="llmctx",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     add_completion=False,
     help="Puts a trading system's live Redis state before an LLM, and keeps a provable record of every decision.\n\n"
     "Begin with `llmctx demo`. Exit codes: 0 good, 1 the evidence or the check fails, 2 misuse or unusable input, "

@@ -34,7 +34,9 @@ def context(
     state_dir: StateDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print what the model would be shown now: the package, or with --prompt the messages.
+    """Print what the model would be shown now.
+
+    The package, or with --prompt the messages.
 
     \b
     llmctx context AAPL
@@ -109,9 +111,10 @@ def decide(
     as_json: AsJson = False,
     new_instance: NewInstance = False,
 ) -> None:
-    """Ask for one decision now, and record it: through the running owner, or by taking the free lease.
+    """Ask for one decision now, and record it.
 
-    Always ends in one record. Exit code 0 for a decision, 2 where the data did not allow the call (skipped), 3 where
+    Through the running owner, or by taking the free lease. Always ends in one record. Exit code 0 for a decision, 2
+    where the data did not allow the call (skipped), 3 where
     the endpoint did not answer, 1 where its answer was unusable (both failed: the guardrails alone decided).
 
     \b

@@ -34,7 +34,9 @@ def feed(
     state_dir: StateDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Feed recorded bars: write the live keys, keep positions marked, raise one tick for each position change.
+    """Feed recorded bars: live keys, positions, ticks.
+
+    One write a bar and symbol, one tick for each position change.
 
     Bars are stamped at their start and known at their end. The same file fed again goes on where the bars stream
     ends. Positions follow one rule: when flat, open about 10,000 worth on the side of MACD, with a stop at 1% and a
@@ -142,7 +144,7 @@ def schema(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the Redis schema: every key family, or the JSON Schema of one key.
+    """Print the Redis schema, or the JSON Schema of one key.
 
     \b
     llmctx schema
@@ -169,7 +171,8 @@ def schema(
             )
         return
     table = Table(box=None, pad_edge=False)
-    for heading in ("key", "section", "lifetime", "written by", "says"):
+    table.add_column("key", no_wrap=True, min_width=max(len(family.pattern) for family in FAMILIES))
+    for heading in ("section", "lifetime", "written by", "says"):
         table.add_column(heading)
     for family in FAMILIES:
         lifetime = "for ever" if family.lifetime_s is None else f"{family.lifetime_s // 3600} h"

@@ -31,9 +31,10 @@ def demo(
     endpoint: Endpoint = None,
     model: Model = None,
 ) -> None:
-    """Run the whole loop once: embedded Valkey, a simulated session, decisions, a verified trail, a replay.
+    """Run the whole loop once, with nothing to set up.
 
-    Answers come from the stand-in, which follows rules and is no LLM; with --endpoint and --model a real one is asked,
+    An embedded Valkey, a simulated session in lockstep, decisions as they fall, a verified trail, a replay. Answers
+    come from the stand-in, which follows rules and is no LLM; with --endpoint and --model a real one is asked,
     at most 20 times.
 
     \b

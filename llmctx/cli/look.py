@@ -37,7 +37,9 @@ async def read_existing_instance(redis: Redis) -> Instance:
 
 
 def status(redis_url: RedisUrl = None, state_dir: StateDir = None, as_json: AsJson = False) -> None:
-    """Print how things stand, on one screen: backlog, owner, rates, last trouble, newest record.
+    """Print how things stand, on one screen.
+
+    Server, owner, backlog, rate, newest record, last trouble.
 
     \b
     llmctx status
@@ -86,7 +88,9 @@ def decisions(
     state_dir: StateDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the records, oldest first; with --json one leaf a line, with its index and address.
+    """List the records, oldest first.
+
+    With --json one leaf a line, with its index and address.
 
     \b
     llmctx decisions --symbol AAPL --limit 5
@@ -177,7 +181,9 @@ def show(
     state_dir: StateDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print one record with its whole evidence: what was known, asked, answered, concluded.
+    """Print one record with its whole evidence.
+
+    What was known, asked, answered and concluded.
 
     \b
     llmctx show 12

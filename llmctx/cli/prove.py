@@ -13,9 +13,10 @@ from llmctx.settings import Settings
 
 
 def verify(redis_url: RedisUrl = None, state_dir: StateDir = None, as_json: AsJson = False) -> None:
-    """Verify the trail in Redis: every record in order, its evidence, and its prompt rendered again.
+    """Verify the trail: every record and all its evidence.
 
-    Exit code 0 where all is good; 1 with the first bad record, the rule it breaks, what was expected and found.
+    In order, with each prompt rendered again from its evidence. Exit code 0 where all is good; 1 with the first bad
+    record, the rule it breaks, what was expected and found.
 
     \b
     llmctx verify

@@ -28,7 +28,9 @@ def redis(
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 6379,
     directory: Annotated[Path, typer.Option("--dir", help="Where the data lies.")] = Path("var/redis"),
 ) -> None:
-    """Run the embedded Valkey with the project's redis.conf, in the foreground, until Ctrl-C or SIGTERM.
+    """Run the embedded Valkey in the foreground.
+
+    It obeys the project's redis.conf and runs until Ctrl-C or SIGTERM.
 
     \b
     llmctx redis --port 6390 --dir ./var/redis
@@ -57,7 +59,9 @@ def standin(
     ] = None,
     seed: Annotated[int, typer.Option(help="Makes faults repeatable.")] = 0,
 ) -> None:
-    """Run the stand-in model: an OpenAI-compatible server that answers by documented rules. It is no LLM.
+    """Run the stand-in model, an endpoint that follows rules.
+
+    It speaks the OpenAI chat-completions protocol and answers from the prompt's own facts. It is no LLM.
 
     \b
     llmctx standin --port 8700
@@ -96,9 +100,10 @@ def run(
     as_json: AsJson = False,
     new_instance: NewInstance = False,
 ) -> None:
-    """Run the service: settle every tick exactly once, many symbols at a time, until Ctrl-C or SIGTERM.
+    """Run the service: settle every tick exactly once.
 
-    On SIGTERM it settles what was raised before and ends with 0; a second one ends it at once, and what was not
+    Many symbols are decided at a time, never one symbol twice at a time. On SIGTERM or Ctrl-C it settles what was
+    raised before and ends with 0; a second one ends it at once, and what was not
     settled is taken up by the next run.
 
     \b

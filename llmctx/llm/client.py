@@ -117,8 +117,6 @@ class EndpointClient:
                 cast_to=self._response,
                 options={"timeout": self._timeout_s},
             )
-            result, request_id = "ok", response.headers.get("x-request-id")
-            return response.content
         except self._openai.APIStatusError as error:
             result, request_id = f"http {error.status_code}", error.request_id
             raise
@@ -128,6 +126,9 @@ class EndpointClient:
         except self._openai.APIConnectionError:
             result = "connection"
             raise
+        else:
+            result, request_id = "ok", response.headers.get("x-request-id")
+            return response.content
         finally:
             attempts.append(Attempt(result, round(clock.elapsed_ms(began_s)), request_id))
 

@@ -1,0 +1,135 @@
+"""The documents tell the truth: commands exist, examples run, links lead somewhere, tables match the code."""
+
+import asyncio
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from llmctx.context.snapshot import DEFAULT_MAX_AGE_S
+from llmctx.decision import guardrail
+from llmctx.llm.standin import MODEL, Standin
+from llmctx.trail.verify import KINDS
+
+from .conftest import ROOT
+
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "audit" / "README.md"]
+DOCUMENTS += sorted((ROOT / "docs").rglob("*.md"))
+PROGRAM = Path(sys.executable).parent / "llmctx"
+COMMANDS = ("demo", "redis", "standin", "feed", "run", "status", "context", "decide", "decisions", "show", "verify", "schema")  # fmt: skip
+
+
+@cache
+def help_of(command: str) -> str:
+    done = subprocess.run([PROGRAM, command, "--help"], capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def calls_in(text: str) -> Iterator[list[str]]:
+    """Every llmctx call in code blocks and examples, as words."""
+    for line in re.findall(r"^\s*(?:\S+=\S+ )*llmctx .*$", text, re.MULTILINE):
+        words = shlex.split(line, comments=True)
+        yield words[words.index("llmctx") + 1 :]
+
+
+def documented_calls() -> list[tuple[str, list[str]]]:
+    calls = []
+    for document in DOCUMENTS:
+        blocks = re.findall(
+            r"^```sh\n(.*?)^```|^((?:    .*\n)+)", document.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+        )
+        for block in blocks:
+            calls += [(document.name, call) for call in calls_in("".join(block))]
+    for command in COMMANDS:
+        calls += [(f"{command} --help", call) for call in calls_in(help_of(command))]
+    return calls
+
+
+def test_the_commands_are_these() -> None:
+    done = subprocess.run([PROGRAM, "--help"], capture_output=True, text=True, check=True)
+    listed = re.findall(r"^  (\w+) {2,}\w", done.stdout.partition("Commands:")[2], re.MULTILINE)
+    assert tuple(listed) == COMMANDS
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_explains_itself_with_an_example(command: str) -> None:
+    text = help_of(command)
+    assert [call for call in calls_in(text) if call[0] == command]
+    assert "..." not in text.splitlines()[2]
+
+
+def test_every_documented_call_names_a_command_and_options_that_exist() -> None:
+    calls = documented_calls()
+    assert len(calls) > 30
+    for where, (command, *words) in calls:
+        assert command in COMMANDS, f"{where}: llmctx {command}"
+        options = [word.partition("=")[0] for word in words if word.startswith("--")]
+        assert not [option for option in options if option not in help_of(command)], f"{where}: {command} {words}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_leads_to_a_file(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
+        assert (document.parent / target).exists(), f"{document}: {target}"
+
+
+def test_every_make_target_in_the_readme_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"make (demo|test|check|bench|\w+)\s", (ROOT / "README.md").read_text(encoding="utf-8")):
+        if target in {"demo", "test", "check", "bench"}:
+            assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+
+
+async def test_the_python_example_of_the_readme_runs(
+    valkey: Redis, valkey_url: str, standin: Standin, schema_examples: dict[str, str], tmp_path: Path
+) -> None:
+    for key, value in schema_examples.items():
+        await valkey.set(key, value)
+    example = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert example is not None
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", example[1],
+        cwd=tmp_path,
+        env={
+            "LLMCTX_REDIS_URL": valkey_url, "LLMCTX_LLM__BASE_URL": standin.base_url, "LLMCTX_LLM__MODEL": MODEL,
+            "PATH": "/usr/bin:/bin",
+        },
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    out, _ = await process.communicate()
+    assert process.returncode == 0
+    assert out.decode().split() == ["1", "decision", "hold"]
+
+
+def test_the_limits_in_the_concepts_are_those_of_the_code() -> None:
+    text = (ROOT / "docs" / "concepts.md").read_text(encoding="utf-8")
+    names = "| " + " | ".join(DEFAULT_MAX_AGE_S) + " |"
+    limits = "| " + " | ".join(str(limit) for limit in DEFAULT_MAX_AGE_S.values()) + " |"
+    assert f"{names}\n|---|---|---|---|---|---|---|---|---|---|\n{limits}" in text
+
+
+def test_every_guard_and_every_kind_of_record_stands_in_the_concepts() -> None:
+    text = (ROOT / "docs" / "concepts.md").read_text(encoding="utf-8")
+    guards = re.findall(r'fire\(\s*"(\w+)"', Path(guardrail.__file__).read_text(encoding="utf-8"))
+    assert len(guards) > 6
+    assert not [name for name in (*guards, *KINDS) if f"`{name}`" not in text]
+
+
+def test_every_rule_of_the_verifiers_stands_in_the_evidence_room() -> None:
+    text = (ROOT / "audit" / "README.md").read_text(encoding="utf-8")
+    sources = [ROOT / "llmctx" / "trail" / "verify.py", ROOT / "llmctx" / "replay" / "check.py"]
+    rules = [rule for source in sources for rule in re.findall(r'Fault\([^"]*?f?"([a-z-]+)', source.read_text("utf-8"))]
+    assert len(rules) > 8
+    assert not [rule for rule in rules if f"`{rule}`" not in text]
+
+
+def test_the_constraints_name_no_registry() -> None:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    assert lines
+    assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9_.]+", line) for line in lines)
