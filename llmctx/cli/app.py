@@ -2,7 +2,7 @@
 
 import typer
 
-from llmctx.cli import ask, data, demo, look, prove, serve
+from llmctx.cli import ask, data, demo, look, prove, serve, show
 
 app = typer.Typer(
     name="llmctx",
@@ -25,7 +25,7 @@ for _command in (
     ask.context,
     ask.decide,
     look.decisions,
-    look.show,
+    show.show,
     prove.verify,
     data.schema,
 ):

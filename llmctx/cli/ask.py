@@ -150,7 +150,7 @@ def _exit_code(record: dict[str, Any]) -> int:
 
 
 def _print_decision(entry: Entry, partitions: int, *, as_json: bool) -> None:
-    from llmctx.cli.look import print_verdict
+    from llmctx.cli.show import print_verdict
     from llmctx.trail.entry import address
 
     receipt = {"address": address(entry.index, entry.partition, partitions), "leaf_hash": entry.leaf_hash}

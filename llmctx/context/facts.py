@@ -45,21 +45,24 @@ def facts_of(section: Section) -> list[Fact]:
 
 
 @cache
-def _units(model: type[BaseModel]) -> dict[str, str]:
-    units: dict[str, str] = {}
+def _shown(model: type[BaseModel]) -> dict[str, str | None]:
+    """The fields of a model that are facts, each with its unit."""
+    told: dict[str, str | None] = {}
     for name, field in model.model_fields.items():
-        if isinstance(field.json_schema_extra, dict) and "unit" in field.json_schema_extra:
-            units[name] = str(field.json_schema_extra["unit"])
-    return units
+        extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+        if extra.get("shown", True):
+            unit = extra.get("unit")
+            told[name] = None if unit is None else str(unit)
+    return told
 
 
 def _collect(value: Any, path: str, unit: str | None, found: list[Fact]) -> None:
     if type(value) in _SCALARS:
         found.append(Fact(path, value, unit))
     elif isinstance(value, BaseModel):
-        units = _units(type(value))
-        for name, item in value.__dict__.items():
-            _collect(item, path if name == "root" else f"{path}.{name}", units.get(name), found)
+        own = value.__dict__
+        for name, own_unit in _shown(type(value)).items():
+            _collect(own[name], path if name == "root" else f"{path}.{name}", own_unit, found)
         for name, item in (value.__pydantic_extra__ or {}).items():
             _collect(item, f"{path}.{name}", None, found)
     elif isinstance(value, dict):

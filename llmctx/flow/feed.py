@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -15,44 +15,13 @@ from llmctx.context.corporate_action import overnight_move
 from llmctx.context.tick import Tick
 from llmctx.flow.bars import BadRow, Bar
 from llmctx.flow.marks import adjust, is_over, mark, open_position
+from llmctx.flow.summary import Summary
 from llmctx.flow.track import Track
 from llmctx.flow.writer import BarWrite, BarWriter
 from llmctx.schema.values import Position
 
 _LONGEST_PAUSE_S = 3600
 _TOLD = 5
-
-
-@dataclass
-class Summary:
-    """What a feed did."""
-
-    run: str
-    """The run's id, which every tick id carries."""
-    bars: int = 0
-    """Bars written."""
-    ticks: int = 0
-    """Ticks raised."""
-    opened: int = 0
-    """Positions opened."""
-    closed: int = 0
-    """Positions closed."""
-    already_fed: int = 0
-    """Bars not newer than what the bars stream holds, left out."""
-    bad_rows: int = 0
-    """Rows that are no bar, or out of order, left out."""
-    suspected: int = 0
-    """Bars at which a corporate action was suspected."""
-    first: str | None = None
-    """When the first written bar began."""
-    last: str | None = None
-    """When the last written bar ended."""
-    symbols: list[str] = field(default_factory=list)
-    """The symbols fed."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """The summary as JSON has it."""
-        return asdict(self)
 
 
 @dataclass
@@ -87,6 +56,7 @@ class Feed:
         self._on_bar = on_bar
         self._on_trouble = on_trouble
         self._symbols: dict[str, _Symbol] = {}
+        self._told: set[str] = set()
         self._time: datetime | None = None
         self.summary = Summary(uuid.uuid4().hex[:12])
         """What was done so far."""
@@ -96,6 +66,8 @@ class Feed:
 
         Raises ServerError when the server does not answer.
         """
+        for name in self._ratios:
+            await self._adjust_position(await self._symbol(name))
         for row in rows:
             if isinstance(row, BadRow):
                 self._leave_out(f"line {row.line}: {row.why}; left out")
@@ -165,22 +137,44 @@ class Feed:
             values = symbol.track.indicators.values()
             opened = open_position(bar.symbol, bar.close, at, values["macd"], values["macd_signal"])
             return (b"", None) if opened is None else (_wire(opened), "position_opened")
-        try:
-            position = Position.model_validate(canonical.loads(symbol.position))
-        except (ValueError, ValidationError):
+        position = _read(symbol.position)
+        if position is None or position.last_update > at:
             return symbol.position, "position_unusable"  # its record will say why
-        if position.last_update > at:
-            return symbol.position, "position_unusable"
-        if overnight_move(position.current_price, position.last_update, bar.close, at) is not None:
-            ratio = self._ratios.get(bar.symbol)
-            adjusted = None if ratio is None else adjust(position, ratio)
-            if adjusted is None or overnight_move(adjusted.current_price, adjusted.last_update, bar.close, at):
-                symbol.suspected = True
-                return symbol.position, "corporate_action_suspected"
-            position = adjusted
-        if is_over(position):
+        adjusted = self._adjusted(position, bar.close, at)
+        if adjusted is None:
+            symbol.suspected = True
+            return symbol.position, "corporate_action_suspected"
+        if is_over(adjusted):
             return b"", None
-        return _wire(mark(position, bar.close, at)), "position_marked"
+        return _wire(mark(adjusted, bar.close, at)), "position_marked"
+
+    def _adjusted(self, position: Position, price: Decimal, at: datetime) -> Position | None:
+        """The position in shares of `at`; None where it jumps and no ratio explains it."""
+        if overnight_move(position.current_price, position.last_update, price, at) is None:
+            return position
+        ratio = self._ratios.get(position.symbol)
+        if ratio is None:
+            return None
+        adjusted = adjust(position, ratio)
+        jumps = overnight_move(adjusted.current_price, adjusted.last_update, price, at) is not None
+        return None if jumps else adjusted
+
+    async def _adjust_position(self, symbol: _Symbol) -> None:
+        """Adjust a position that bars of an earlier feed have left behind."""
+        last, at = symbol.track.last, symbol.track.known_at
+        position = _read(symbol.position)
+        if last is None or at is None or position is None or position.last_update > at:
+            return
+        adjusted = self._adjusted(position, last.close, at)
+        if adjusted is None or adjusted is position:
+            return
+        rewritten = _wire(mark(adjusted, last.close, at))
+        tick = self._tick(last, "position_adjusted")
+        if await self._writer.rewrite_position(tick, symbol.position, rewritten):
+            symbol.position = rewritten
+            self.summary.ticks += 1
+            if self._settled is not None:
+                await self._settled(tick)
 
     def _live(self, symbol: _Symbol, position: bytes, bar: Bar) -> dict[str, dict[str, Any]]:
         now = clock.iso(clock.to_ms(bar.end(self._interval)))
@@ -207,7 +201,8 @@ class Feed:
         summary.closed += bool(before) and not after
         if symbol.suspected:
             summary.suspected += 1
-            if summary.suspected <= _TOLD:
+            if bar.symbol not in self._told:
+                self._told.add(bar.symbol)
                 self._on_trouble(
                     f"{bar.symbol} at {clock.iso(clock.to_ms(bar.start))}: the price jumped overnight; a corporate "
                     f"action is suspected and its ticks will be skipped until the position is rewritten, or until "
@@ -215,6 +210,13 @@ class Feed:
                 )
         summary.first = summary.first or clock.iso(clock.to_ms(bar.start))
         summary.last = clock.iso(clock.to_ms(bar.end(self._interval)))
+
+
+def _read(raw: bytes) -> Position | None:
+    try:
+        return Position.model_validate(canonical.loads(raw))
+    except (ValueError, ValidationError):
+        return None
 
 
 def _wire(position: Position) -> bytes:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError, ResponseError, WatchError
 
 from llmctx import canonical, clock
 from llmctx.connection import read_stream
@@ -83,6 +83,27 @@ class BarWriter:
         except RedisError as error:
             raise _unwritten(symbol, error) from error
         return None if done else changed[0]
+
+    async def rewrite_position(self, tick: Tick, known: bytes, position: bytes) -> bool:
+        """Put a position in place of the one that is known and raise its tick; False where that one has changed.
+
+        Raises ServerError when the server does not answer.
+        """
+        key = keys.BY_SECTION["position"].key(tick.symbol)
+        try:
+            async with self._redis.pipeline(transaction=True) as both:
+                await both.watch(key)
+                if await both.get(key) != known:
+                    return False
+                both.multi()  # type: ignore[no-untyped-call]  # untyped in redis-py
+                both.set(key, position)
+                both.xadd(keys.ticks(keys.partition_of(tick.symbol, self._partitions)), tick.fields())
+                await both.execute()
+        except WatchError:
+            return False
+        except RedisError as error:
+            raise _unwritten(tick.symbol, error) from error
+        return True
 
     async def position(self, symbol: str) -> bytes:
         """A symbol's position as it stands; empty where there is none."""

@@ -99,6 +99,11 @@ def _unit(unit: str) -> Any:
     return Field(json_schema_extra={"unit": unit})
 
 
+def _unshown() -> Any:
+    """Mark a field that says nothing to a reader of the prompt, and would make equal prompts differ."""
+    return Field(json_schema_extra={"shown": False})
+
+
 class LiveValue(BaseModel):
     """A value that other programs may write; fields it does not know are kept."""
 
@@ -369,13 +374,13 @@ class Market(LiveValue):
 class Thesis(LiveValue):
     """`decisions:{p}:latest:{symbol}`: the last published decision, as the execution side reads it."""
 
-    address: str
+    address: str = _unshown()
     """Its record in the trail: INDEX, or P:INDEX where there are several partitions."""
     kind: str
     """decision or failed."""
-    tick: str
+    tick: str = _unshown()
     """The tick it settled."""
-    symbol: str
+    symbol: str = _unshown()
     """What it is about."""
     as_of: Timestamp
     """The time of the data it stands on."""

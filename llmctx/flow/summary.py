@@ -1,0 +1,36 @@
+"""What a feed did, in numbers."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass
+class Summary:
+    """What a feed did."""
+
+    run: str
+    """The run's id, which every tick id carries."""
+    bars: int = 0
+    """Bars written."""
+    ticks: int = 0
+    """Ticks raised."""
+    opened: int = 0
+    """Positions opened."""
+    closed: int = 0
+    """Positions closed."""
+    already_fed: int = 0
+    """Bars not newer than what the bars stream holds, left out."""
+    bad_rows: int = 0
+    """Rows that are no bar, or out of order, left out."""
+    suspected: int = 0
+    """Bars at which a corporate action was suspected."""
+    first: str | None = None
+    """When the first written bar began."""
+    last: str | None = None
+    """When the last written bar ended."""
+    symbols: list[str] = field(default_factory=list)
+    """The symbols fed."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The summary as JSON has it."""
+        return asdict(self)
