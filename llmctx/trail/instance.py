@@ -65,7 +65,7 @@ async def bind_instance(
         raise InstanceError(
             f"{file} belongs to instance {here.id}, but Redis has "
             + (f"instance {there.id}." if there else "none: it is another server, or it lost its data."),
-            "Name the right --redis-url or --state-dir; put the lost data back with `llmctx restore`; or start a new "
+            "Name the right --redis-url or --state-dir; restore the server's data from a backup; or start a new "
             "trail with --new-instance.",
         )
     if here is not None and here == there:

@@ -66,15 +66,22 @@ class Owner:
             if self._wait is None or not self._wait(holder):
                 raise _not_ours(self.partition, holder)
             await asyncio.sleep(1)
-        if await self.log.size() == 0:
-            await self._note_instance()
-        await self._publisher.resume()
         self._renewal = asyncio.create_task(self._renew())
+        try:
+            await self.resume()
+            if await self.log.size() == 0:
+                await self._note_instance()
+        except BaseException:
+            await self._let_go()
+            raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self._let_go()
+
+    async def _let_go(self) -> None:
         self._renewal.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._renewal
@@ -111,17 +118,18 @@ class Owner:
             else:
                 return entry
 
-    async def check_instance(self) -> None:
-        """See that the server is still the one that we began with.
+    async def resume(self) -> None:
+        """Go on after a start or a reconnect: see that the server is still ours, publish what is not out yet.
 
-        Raises InstanceError where it came back as another one, or without its data.
+        Raises InstanceError where it came back as another one, or without its data; TrailError when it does not answer.
         """
         now = await read_instance(self._redis)
         if now != self._instance:
             raise InstanceError(
                 f"Redis had instance {self._instance.id}, now it has {now.id if now else 'none: it lost its data'}.",
-                "Put the data back with `llmctx restore`, or start a new trail with --new-instance.",
+                "Stop, and restore the server's data from a backup; or start a new trail with --new-instance.",
             )
+        await self._publisher.resume()
 
     async def circumstances(self) -> Circumstances:
         """What a record says that is made outside the pipeline, by the server's time."""

@@ -67,7 +67,7 @@ class Service:
     async def _serve(self, stop: asyncio.Event) -> None:
         """Read pending ticks, then new ones, until stopped or until the connection breaks."""
         try:
-            await self._owner.check_instance()
+            await self._owner.resume()
             await self._stream.open()
             await self._read_pending()
             while not stop.is_set() and not self._reread:
