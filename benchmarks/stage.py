@@ -64,7 +64,7 @@ async def _fill(redis: Redis) -> None:
     shared = {
         "watchlist:current": SYMBOLS[:20],
         "candidates:ranked": [
-            {"symbol": symbol, "score": 0.95, "price": 150.25, "signals": ["breakout", "volume_surge"], "timestamp": now}
+            {"symbol": symbol, "score": 0.95, "price": 150.25, "signals": ["breakout"], "timestamp": now}
             for symbol in SYMBOLS[:3]
         ],
         "system:state": {

@@ -75,6 +75,8 @@ def wire(value: Any) -> bytes:
 
 def _number(value: Any) -> int | float:
     if isinstance(value, Decimal):
+        if not value.is_finite():
+            raise ValueError(f"{value} is not JSON")
         return int(value) if value == value.to_integral_value() else float(value)
     raise TypeError(f"{type(value).__name__} is not JSON")
 

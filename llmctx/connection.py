@@ -1,6 +1,8 @@
 """The way to a server: how every connection to Redis or Valkey is made."""
 
+import re
 from typing import Any, NamedTuple, cast
+from urllib.parse import urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -23,6 +25,7 @@ def connect(url: str, *, retries: int = 3) -> Redis:
 
     Raises ServerError for a URL that names no server.
     """
+    _check_url(url)
     try:
         pool = BlockingConnectionPool.from_url(
             url,
@@ -32,12 +35,38 @@ def connect(url: str, *, retries: int = 3) -> Redis:
             socket_connect_timeout=2,
             retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), retries),
         )
-    except (ValueError, RedisError) as error:
-        raise ServerError(
-            f"{url!r} is no Redis address: {error}.",
-            "Write it as redis://HOST:PORT/DB, for example redis://127.0.0.1:6379/0.",
-        ) from error
+        pool.connection_class(**pool.connection_kwargs)  # connects to nothing; finds options that nobody knows
+    except (ValueError, TypeError, RedisError) as error:
+        raise _no_address(url, str(error)) from error
     return Redis.from_pool(pool)
+
+
+def _check_url(url: str) -> None:
+    """Refuse what redis-py would read as something else: /trading as database 0, redis:/host as localhost."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise _no_address(url, str(error)) from error
+    if parts.scheme == "unix":
+        return
+    if parts.scheme not in ("redis", "rediss") or not parts.hostname:
+        raise _no_address(url, "it names no host after redis://")
+    if parts.path.strip("/") and not parts.path.strip("/").isdecimal():
+        raise _no_address(url, f"the database {parts.path.strip('/')!r} is no number")
+
+
+def _no_address(url: str, why: str) -> ServerError:
+    return ServerError(
+        f"{without_password(url)!r} is no Redis address: {why}.",
+        "Write it as redis://HOST:PORT/DB, for example redis://127.0.0.1:6379/0.",
+        exit_code=2,
+    )
+
+
+def without_password(url: str) -> str:
+    """The address as it may be shown and kept."""
+    return re.sub(r"//[^/@]*@", "//***@", url)
 
 
 async def check(redis: Redis, url: str) -> str:
@@ -45,18 +74,21 @@ async def check(redis: Redis, url: str) -> str:
 
     Raises ServerError where nothing answers, or where the version is too old.
     """
+    shown = without_password(url)
     try:
         info = await redis.info("server")
     except ResponseError as error:
-        raise ServerError(f"The server at {url} refuses: {error}.", "See user and password in --redis-url.") from error
+        raise ServerError(
+            f"The server at {shown} refuses: {error}.", "See user, password and database in --redis-url."
+        ) from error
     except (RedisError, OSError) as error:
         raise ServerError(
-            f"No Redis answers at {url}: {error}.",
+            f"No Redis answers at {shown}: {error}.",
             "Start one (`llmctx redis`, or `redis-server redis.conf`), or name another with --redis-url.",
         ) from error
     version = str(info["redis_version"])
     if tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
-        raise ServerError(f"The server at {url} is Redis {version}.", "llmctx needs Redis >= 7.0 or Valkey >= 7.2.")
+        raise ServerError(f"The server at {shown} is Redis {version}.", "llmctx needs Redis >= 7.0 or Valkey >= 7.2.")
     if "valkey_version" in info:
         return f"Valkey {info['valkey_version']}"
     return f"Redis {version}"

@@ -11,9 +11,10 @@ class LlmctxError(Exception):
     exit_code = 2
     """What the command line ends with: 2 misuse or unusable input, 3 a needed server or state is not there."""
 
-    def __init__(self, what: str, do: str) -> None:
+    def __init__(self, what: str, do: str, *, exit_code: int | None = None) -> None:
         self.what = what
         self.do = do
+        self.exit_code = self.exit_code if exit_code is None else exit_code
         super().__init__(f"{what}\n  what to do: {do}")
 
 
@@ -41,6 +42,20 @@ class TrailError(LlmctxError):
     """The audit trail cannot be read or written."""
 
     exit_code = 3
+
+
+class RecordError(TrailError):
+    """A record in the log that is none."""
+
+    exit_code = 1
+
+    def __init__(self, index: int, partition: int, why: str) -> None:
+        self.index = index
+        self.why = why
+        super().__init__(
+            f"Record {index} of partition {partition} cannot be read: {why}.",
+            "`llmctx verify` names the first bad record.",
+        )
 
 
 class LeaseError(TrailError):

@@ -9,11 +9,11 @@ from llmctx.context.package import Package, build_package
 from llmctx.context.reader import read_snapshot
 from llmctx.context.snapshot import ReadRules, Snapshot
 from llmctx.context.tick import Tick
-from llmctx.decision.decision import OUTPUT, Decision
+from llmctx.decision.decision import OUTPUT
 from llmctx.decision.guardrail import GuardPolicy, guard, refused
-from llmctx.decision.parse import Misfit, parse
+from llmctx.decision.parse import judge
 from llmctx.errors import TemplateError
-from llmctx.llm.completion import Completer, Completion
+from llmctx.llm.completion import Completer
 from llmctx.prompt.render import render
 from llmctx.prompt.template import Template
 from llmctx.record import Circumstances, Conclusion, compose
@@ -95,16 +95,6 @@ class Pipeline:
         decision, failure = judge(completion)
         verdict = guard(package, decision, self._policy, failure)
         return Conclusion(snapshot, package, verdict, prompt, completion, decision)
-
-
-def judge(completion: Completion) -> tuple[Decision | None, str]:
-    """The decision that a completion holds, or None and the reason why it holds none."""
-    if completion.content is None:
-        return None, f"{completion.outcome}: {completion.detail}"
-    decision = parse(completion.content)
-    if isinstance(decision, Misfit):
-        return None, f"misfit: {decision.reason}"
-    return decision, ""
 
 
 class Stopwatch:

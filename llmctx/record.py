@@ -73,14 +73,8 @@ def compose(tick: Tick, conclusion: Conclusion, circumstances: Circumstances, bl
         "symbol": tick.symbol,
         "cause": tick.cause,
         "as_of_ms": conclusion.snapshot.as_of_ms,
-        "snapshot": {
-            "sha256": canonical.sha256(snapshot_piece),
-            "sections": {
-                section.name: _present({"key": section.key, "status": str(section.status), "age_ms": section.age_ms})
-                for section in conclusion.package.sections.values()
-            },
-        },
-        "verdict": _verdict(conclusion.verdict),
+        "snapshot": {"sha256": canonical.sha256(snapshot_piece), "sections": sections_fields(conclusion.package)},
+        "verdict": verdict_fields(conclusion.verdict),
     }
     if conclusion.prompt is not None:
         leaf["prompt"] = _prompt(conclusion.prompt)
@@ -91,7 +85,7 @@ def compose(tick: Tick, conclusion: Conclusion, circumstances: Circumstances, bl
         if conclusion.completion.body is not None:
             pieces["completion"] = conclusion.completion.body
     if conclusion.decision is not None:
-        leaf["decision"] = _decision(conclusion.decision)
+        leaf["decision"] = decision_fields(conclusion.decision)
     return Draft(
         canonical.dumps(leaf),
         pieces,
@@ -191,7 +185,16 @@ def _completion(completion: Completion) -> dict[str, Any]:
     )
 
 
-def _decision(decision: Decision) -> dict[str, Any]:
+def sections_fields(package: Package) -> dict[str, Any]:
+    """Every section's key, status and age, as a leaf has them."""
+    return {
+        section.name: _present({"key": section.key, "status": str(section.status), "age_ms": section.age_ms})
+        for section in package.sections.values()
+    }
+
+
+def decision_fields(decision: Decision) -> dict[str, Any]:
+    """A decision as a leaf has it."""
     return _present(
         {
             "action": str(decision.action),
@@ -209,7 +212,8 @@ def _decision(decision: Decision) -> dict[str, Any]:
     )
 
 
-def _verdict(verdict: Verdict) -> dict[str, Any]:
+def verdict_fields(verdict: Verdict) -> dict[str, Any]:
+    """A verdict as a leaf has it."""
     return _present(
         {
             "action": verdict.action,
@@ -217,6 +221,7 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
             "stop_loss": _text(verdict.stop_loss),
             "take_profit": _text(verdict.take_profit),
             "guards": [guard._asdict() for guard in verdict.guards] or None,
+            "policy": None if verdict.policy is None else {"confidence_floor": _text(verdict.policy.confidence_floor)},
             "reason": verdict.reason,
         }
     )

@@ -6,20 +6,28 @@ Only the command line reads them; everything below is given plain values.
 import os
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
 from llmctx.assets import asset
 from llmctx.context.snapshot import DEFAULT_MAX_AGE_S
 from llmctx.errors import LlmctxError
-from llmctx.schema.keys import SIGNAL_TYPES
+from llmctx.schema.keys import BY_SECTION, SIGNAL_TYPES
+
+
+def _known_sections(limits: dict[str, int]) -> dict[str, int]:
+    for section in limits:
+        if section not in BY_SECTION and not section.startswith("signals."):
+            raise ValueError(f"there is no section {section!r}; the sections are {', '.join(BY_SECTION)}")
+    return limits
 
 
 class LLMSettings(BaseModel):
@@ -58,7 +66,7 @@ class Settings(BaseSettings):
     """The folder with the prompts."""
     signal_types: tuple[str, ...] = SIGNAL_TYPES
     """The signal types that are read."""
-    max_age_s: dict[str, int] = {}
+    max_age_s: Annotated[dict[str, Annotated[int, Field(ge=0)]], AfterValidator(_known_sections)] = {}
     """Seconds after which a section is stale, where they differ from the defaults."""
     confidence_floor: Decimal = Field(Decimal("0.5"), ge=0, le=1)
     """Actions less sure than this become a hold."""
@@ -97,6 +105,7 @@ def load_settings(**given: Any) -> Settings:
 
     Raises LlmctxError for a setting that cannot be used, naming it.
     """
+    _check_environment()
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
@@ -107,5 +116,18 @@ def load_settings(**given: Any) -> Settings:
             f"The setting {name} cannot be used: {problem['msg']}.",
             f"Correct it on the command line, in {variable}, or in llmctx.toml.",
         ) from error
-    except ValueError as error:
+    except SettingsError as error:
+        raise LlmctxError(
+            f"The environment cannot be read: {error}.", 'Write lists and tables as JSON, for example {"price": 60}.'
+        ) from error
+    except (ValueError, OSError) as error:
         raise LlmctxError(f"llmctx.toml cannot be read: {error}.", "Correct the file, or remove it.") from error
+
+
+def _check_environment() -> None:
+    """A misspelt variable would be passed over in silence; llmctx.toml refuses it too."""
+    known = {f"LLMCTX_{name}".upper() for name in Settings.model_fields}
+    known |= {f"LLMCTX_LLM__{name}".upper() for name in LLMSettings.model_fields}
+    for name in os.environ:
+        if name.upper().startswith("LLMCTX_") and name.upper() not in known:
+            raise LlmctxError(f"There is no setting {name}.", f"The settings are {', '.join(sorted(known))}.")

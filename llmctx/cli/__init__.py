@@ -1,6 +1,5 @@
 """The command line: parse, call one library function, print, end with an exit code."""
 
-import os
 import sys
 
 from llmctx.errors import LlmctxError
@@ -18,7 +17,6 @@ def main() -> None:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:
-        # Whoever read our output has seen enough; nothing more may be written, not even at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+    except OSError as error:  # what is read or written by a command itself: files, and the output
+        complain(LlmctxError(f"{error}.", "See that the file or the output can be used."))
+        sys.exit(2)

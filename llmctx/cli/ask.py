@@ -15,7 +15,7 @@ from llmctx.cli.options import (
     RedisUrl,
     StateDir,
 )
-from llmctx.cli.output import coloured, err, escape, out, print_json
+from llmctx.cli.output import coloured, err, escape, out, print_json, visible
 from llmctx.cli.setup import asking_of, partitions_of, redis_of, rules_of, settings_for
 from llmctx.context.package import Package
 from llmctx.schema.keys import check_symbol
@@ -28,7 +28,9 @@ _EXIT_OF_OUTCOME = {"unreachable": 3, "timeout": 3}
 
 def context(
     symbol: Symbol,
-    prompt: PromptName = None,
+    prompt: Annotated[
+        str | None, typer.Option("--prompt", help="Print the messages of this prompt: NAME or NAME/vN.")
+    ] = None,
     prompts: PromptsDir = None,
     redis_url: RedisUrl = None,
     state_dir: StateDir = None,
@@ -64,7 +66,7 @@ async def _context(settings: Settings, symbol: str, prompt: str | None, *, as_js
         else:
             for message in messages:
                 out.rule(message.role, align="left")
-                out.print(message.content, markup=False)
+                out.print(visible(message.content), markup=False)
         return
     if as_json:
         print_json(_as_dict(package))
@@ -83,9 +85,9 @@ def _as_dict(package: Package) -> dict[str, Any]:
 
 
 def _print_package(package: Package) -> None:
-    from llmctx.clock import iso
+    from llmctx.clock import in_words, iso
     from llmctx.context.facts import facts_of
-    from llmctx.prompt.render import in_words, text_of
+    from llmctx.prompt.render import text_of
 
     out.print(f"[bold]{package.symbol}[/] as of {iso(package.as_of_ms)} ({package.clock} clock)")
     for section in package.sections.values():
@@ -95,7 +97,7 @@ def _print_package(package: Package) -> None:
             out.print(f"  {escape(section.reason)}")
         for fact in facts_of(section):
             unit = f"  [dim]{fact.unit}[/]" if fact.unit else ""
-            out.print(f"  {escape(fact.path):<46} {escape(text_of(fact.value))}{unit}")
+            out.print(f"  {escape(f'{fact.path:<46}')} {escape(text_of(fact.value))}{unit}")
     if package.refusal:
         out.print(f"\nNo decision could be asked for: {escape(package.refusal)}")
 

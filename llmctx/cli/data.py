@@ -11,6 +11,9 @@ import typer
 from llmctx.cli.options import AsJson, RedisUrl, StateDir
 from llmctx.cli.output import err, escape, out, print_json, warn
 from llmctx.cli.setup import partitions_of, redis_of, settings_for
+from llmctx.connection import without_password
+from llmctx.errors import FeedError
+from llmctx.flow.summary import Summary
 from llmctx.settings import Settings
 
 
@@ -122,11 +125,19 @@ async def _feed(
             summary = await feeder.run(row for rows_of in ([first] if first else [], rows) for row in rows_of)
     if as_json:
         print_json(summary.as_dict())
-        return
+    else:
+        _print_summary(summary, url)
+    if not summary.bars and not summary.already_fed:
+        raise FeedError(f"{path} has no bar that could be fed.", "See the warnings above, and correct its rows.")
+
+
+def _print_summary(summary: Summary, url: str) -> None:
     out.print(
-        f"Fed {summary.bars} bars of {', '.join(summary.symbols) or 'no symbol'} to {url}: "
+        f"Fed {summary.bars} bars of {', '.join(summary.symbols) or 'no symbol'} to {without_password(url)}: "
         f"{summary.ticks} ticks raised, {summary.opened} positions opened, {summary.closed} closed."
     )
+    if summary.adjusted:
+        out.print(f"Positions rewritten for a split: {', '.join(summary.adjusted)}.")
     if summary.already_fed:
         out.print(f"{summary.already_fed} bars were there already and were left out.")
     if summary.bad_rows:
@@ -172,9 +183,9 @@ def schema(
         return
     table = Table(box=None, pad_edge=False)
     table.add_column("key", no_wrap=True, min_width=max(len(family.pattern) for family in FAMILIES))
-    for heading in ("section", "lifetime", "written by", "says"):
-        table.add_column(heading)
+    for heading in ("section", "lifetime", "says"):
+        table.add_column(heading, no_wrap=heading != "says")
     for family in FAMILIES:
         lifetime = "for ever" if family.lifetime_s is None else f"{family.lifetime_s // 3600} h"
-        table.add_row(escape(family.pattern), family.section, lifetime, family.writer, family.says)
+        table.add_row(escape(family.pattern), family.section, lifetime, family.says)
     out.print(table)

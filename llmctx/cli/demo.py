@@ -116,7 +116,7 @@ async def _session(url: str, directory: Path, endpoint: str | None, model: str |
             f"[bold]verify[/]      [green]passed[/]: {report.records} records, {report.ticks} ticks, each settled once"
         )
         out.print(
-            f"[bold]replay[/]      {report.prompts} prompts rendered again from their evidence, the same to the byte"
+            f"[bold]replay[/]      {report.rebuilt} decisions rebuilt from their evidence, prompts the same to the byte"
         )
 
 

@@ -18,6 +18,7 @@ from llmctx.settings import Settings
 from llmctx.trail.entry import Entry, address
 from llmctx.trail.instance import Instance, read_instance
 from llmctx.trail.log import Log
+from llmctx.trail.verify import KINDS
 
 _DEFAULT_LIMIT = 20
 _SPAN = re.compile(r"(\d+)([smhd])\Z")
@@ -97,6 +98,8 @@ def decisions(
     llmctx decisions --since 15m --follow
     """
     since_ms = None if since is None else _since_ms(since)
+    if kind is not None and kind not in KINDS:
+        raise typer.BadParameter(f"--kind {kind}: name one of {', '.join(KINDS)}")
     if limit is None and not as_json and since is None:
         limit = _DEFAULT_LIMIT
     settings = settings_for(redis_url, state_dir)

@@ -1,20 +1,39 @@
 """How commands print: tables and colours for people, JSON for programs, troubles on standard error."""
 
 import json
+import os
 import sys
+import unicodedata
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from math import isfinite
+from typing import Any, NoReturn
 
+import rich.markup
 from pydantic import BaseModel
 from rich.console import Console
 
 from llmctx import clock
 from llmctx.errors import LlmctxError
 
-out = Console(highlight=False, soft_wrap=True)
+_STEERING = {"Cc", "Cf", "Cs"}
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Whoever read our output has seen enough: that is no failure."""
+        stop_writing()
+
+
+def stop_writing() -> NoReturn:
+    """End with 0; nothing more may be written, not even at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(0)
+
+
+out = _Console(highlight=False, soft_wrap=True)
 """For people."""
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+err = _Console(stderr=True, highlight=False, soft_wrap=True)
 """For what went wrong."""
 
 COLOURS = {
@@ -31,13 +50,17 @@ def coloured(word: str) -> str:
 
 def print_json(value: Any) -> None:
     """One JSON document on one line."""
-    sys.stdout.write(json.dumps(value, default=_plain, ensure_ascii=False) + "\n")
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(json.dumps(value, default=_plain, ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        stop_writing()
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Decimal):
-        return float(value)
+        number = float(value)
+        return number if isfinite(number) else str(value)
     if isinstance(value, datetime):
         return clock.iso(clock.to_ms(value))
     if isinstance(value, BaseModel):
@@ -57,5 +80,10 @@ def warn(text: str) -> None:
 
 
 def escape(text: str) -> str:
-    """Text in which brackets are no markup."""
-    return text.replace("[", r"\[")
+    """Text from anywhere, in which brackets are no markup and nothing steers the terminal."""
+    return rich.markup.escape(visible(text))
+
+
+def visible(text: str) -> str:
+    """The text with control characters written out, line ends kept."""
+    return "".join(c if c == "\n" or unicodedata.category(c) not in _STEERING else repr(c)[1:-1] for c in text)

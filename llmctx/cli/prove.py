@@ -47,7 +47,7 @@ async def _verify(settings: Settings, *, as_json: bool) -> list[Report]:
     for report in reports:
         out.print(
             f"partition {report.partition}: {report.records} records settle {report.ticks} ticks; "
-            f"{report.prompts} prompts came out again byte for byte"
+            f"{report.rebuilt} came out of their evidence again, prompts byte for byte"
             + (
                 f", {report.not_reproducible} are not reproducible under this code version"
                 if report.not_reproducible

@@ -25,7 +25,7 @@ from llmctx.settings import Settings
 
 
 def redis(
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 6379,
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = 6379,
     directory: Annotated[Path, typer.Option("--dir", help="Where the data lies.")] = Path("var/redis"),
 ) -> None:
     """Run the embedded Valkey in the foreground.
@@ -48,8 +48,8 @@ def redis(
 
 
 def standin(
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8700,
-    latency_ms: Annotated[int, typer.Option(help="Milliseconds to wait before each answer.")] = 0,
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = 8700,
+    latency_ms: Annotated[int, typer.Option(help="Milliseconds to wait before each answer.", min=0)] = 0,
     fault: Annotated[
         list[str] | None,
         typer.Option(
@@ -76,8 +76,10 @@ def _rates(faults: list[str]) -> dict[str, float]:
         name, _, rate = fault.partition("=")
         try:
             rates[name] = float(rate or 1)
-        except ValueError as error:
-            raise typer.BadParameter(f"--fault {fault}: the rate must be a number from 0 to 1") from error
+        except ValueError:
+            rates[name] = -1
+        if not 0 <= rates[name] <= 1:
+            raise typer.BadParameter(f"--fault {fault}: the rate must be a number from 0 to 1")
     return rates
 
 

@@ -8,9 +8,10 @@ from redis.asyncio import Redis
 
 from llmctx.context.snapshot import ReadRules
 from llmctx.decision.guardrail import GuardPolicy
-from llmctx.errors import EndpointError
+from llmctx.errors import EndpointError, ServerError, TemplateError
 from llmctx.llm.client import EndpointClient, NoEndpoint
 from llmctx.ops.server import EmbeddedServer
+from llmctx.prompt.render import unknown_names
 from llmctx.prompt.template import load_template
 from llmctx.settings import LLMSettings, Settings, load_settings
 from llmctx.trail.instance import Instance, read_instance
@@ -46,9 +47,18 @@ async def redis_of(settings: Settings) -> AsyncIterator[tuple[Redis, str]]:
     with ExitStack() as stack:
         url = settings.redis_url
         if url.startswith(_EMBEDDED):
-            url = stack.enter_context(EmbeddedServer(Path(url.removeprefix(_EMBEDDED)))).url
+            url = stack.enter_context(_embedded(Path(url.removeprefix(_EMBEDDED)))).url
         async with open_redis(url) as redis:
             yield redis, url
+
+
+def _embedded(directory: Path) -> EmbeddedServer:
+    if not directory.is_dir():
+        raise ServerError(
+            f"There is no embedded server's data in {directory}.",
+            "Name the folder that `llmctx redis --dir` or the demo wrote; it is taken from where you are now.",
+        )
+    return EmbeddedServer(directory)
 
 
 async def partitions_of(redis: Redis, settings: Settings) -> int:
@@ -69,7 +79,9 @@ def client_of(settings: Settings) -> EndpointClient | NoEndpoint:
         return NoEndpoint()
     if llm.model is None:
         raise EndpointError(
-            "An LLM endpoint is configured, but no model.", "Name one with --model or LLMCTX_LLM__MODEL."
+            "An LLM endpoint is configured, but no model.",
+            "Name one with --model or LLMCTX_LLM__MODEL.",
+            exit_code=2,
         )
     return EndpointClient(
         llm.base_url,
@@ -87,6 +99,12 @@ async def asking_of(settings: Settings, *, need_endpoint: bool = False) -> Async
     Raises EndpointError without an endpoint where one is needed, TemplateError for a prompt that cannot be used.
     """
     template = load_template(settings.prompts, settings.prompt)
+    if need_endpoint and (unknown := unknown_names(template)):
+        # a service would skip every tick for it, for good
+        raise TemplateError(
+            f"{template.ref} asks for {', '.join(unknown)}, which no package has.",
+            "Use the names in docs/concepts.md; `llmctx context SYMBOL --prompt NAME` shows a rendering.",
+        )
     client = client_of(settings)
     if need_endpoint and isinstance(client, NoEndpoint):
         raise EndpointError(

@@ -8,8 +8,12 @@ import typer
 from llmctx import canonical, clock
 from llmctx.cli.look import read_existing_instance
 from llmctx.cli.options import AsJson, RedisUrl, StateDir
-from llmctx.cli.output import coloured, escape, out, print_json
+from llmctx.cli.output import coloured, escape, out, print_json, visible
 from llmctx.cli.setup import redis_of, settings_for
+from llmctx.clock import in_words
+from llmctx.context.package import build_package
+from llmctx.context.snapshot import Snapshot
+from llmctx.context.staleness import Status
 from llmctx.errors import LlmctxError
 from llmctx.settings import Settings
 from llmctx.trail.entry import Entry, address, evidence_text
@@ -40,6 +44,7 @@ def show(
                 "index": entry.index,
                 "leaf_hash": entry.leaf_hash,
                 "leaf": entry.record,
+                "leaf_text": entry.leaf.decode(errors="replace"),
                 "pieces": pieces,
             }
         )
@@ -56,20 +61,18 @@ async def _read(settings: Settings, text: str) -> tuple[Entry, int]:
             size = await Log(redis, partition).size()
             raise LlmctxError(
                 f"There is no record {text}.",
-                f"The log has the records 0 to {size - 1}; `llmctx decisions` lists them.",
+                f"The log has {size} records, from 0 on; `llmctx decisions` lists them.",
             )
         return entry, instance.partitions
 
 
 def _parse_address(text: str, partitions: int) -> tuple[int, int]:
     partition, _, index = text.rpartition(":")
-    try:
-        return int(partition or 0), int(index)
-    except ValueError as error:
-        form = "INDEX" if partitions == 1 else "P:INDEX"
-        raise LlmctxError(
-            f"{text!r} is no address.", f"Write it as {form}, as `llmctx decisions` prints it."
-        ) from error
+    partition = partition or "0"
+    if index.isdecimal() and partition.isdecimal() and int(index) < 2**53 and int(partition) < partitions:
+        return int(partition), int(index)
+    form = "INDEX" if partitions == 1 else "P:INDEX"
+    raise LlmctxError(f"{text!r} is no address.", f"Write it as {form}, as `llmctx decisions` prints it.")
 
 
 def _print_entry(entry: Entry, partitions: int) -> None:
@@ -92,14 +95,14 @@ def _print_entry(entry: Entry, partitions: int) -> None:
     if "completion" in record:
         _print_call(record)
     if "snapshot" in record:
-        _print_sections(record, entry.pieces["snapshot"])
+        _print_sections(entry.pieces["snapshot"])
     if "messages" in entry.pieces:
         for message in canonical.loads(entry.pieces["messages"]):
             out.rule(f"asked ({message['role']})", align="left")
-            out.print(message["content"], markup=False)
+            out.print(visible(message["content"]), markup=False)
     if "completion" in entry.pieces:
         out.rule("answered (raw)", align="left")
-        out.print(entry.pieces["completion"].decode(errors="replace"), markup=False)
+        out.print(visible(entry.pieces["completion"].decode(errors="replace")), markup=False)
 
 
 def _print_fields(fields: dict[str, Any]) -> None:
@@ -140,14 +143,13 @@ def _print_call(record: dict[str, Any]) -> None:
     )
 
 
-def _print_sections(record: dict[str, Any], snapshot: bytes) -> None:
-    from llmctx.prompt.render import in_words
-
-    document = canonical.loads(snapshot)
+def _print_sections(snapshot: bytes) -> None:
+    read = Snapshot.from_evidence(snapshot)
     out.print("\n[bold]known[/]")
-    for name, section in record["snapshot"]["sections"].items():
-        age = f"{in_words(section['age_ms'])} old" if "age_ms" in section else ""
-        raw = document["sections"][name]
-        if raw is None:
-            raw = document.get("unread", {}).get(name, {}).get("why", "")
-        out.print(f"  {name:<14} {coloured(section['status']):<20} {age:<16} {escape(' '.join(raw.split()))}")
+    for name, section in build_package(read).sections.items():
+        age = "" if section.age_ms is None else f"{in_words(section.age_ms)} old"
+        raw = read.sections[name].raw or b""
+        text = " ".join(raw.decode(errors="replace").split())
+        out.print(f"  {name:<14} {coloured(section.status):<20} {age:<16} {escape(text)}")
+        if section.reason and section.status is not Status.MISSING:
+            out.print(f"  {'':<14} {escape(section.reason)}")

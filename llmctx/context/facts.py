@@ -74,7 +74,7 @@ def _collect(value: Any, path: str, unit: str | None, found: list[Fact]) -> None
 
 def _collect_list(items: list[Any], path: str, unit: str | None, found: list[Fact]) -> None:
     if all(isinstance(item, str | int | Decimal) for item in items):
-        shown = ", ".join(str(item) for item in items[:_SCALARS_SHOWN])
+        shown = ", ".join(_in_a_list(item) for item in items[:_SCALARS_SHOWN])
         more = len(items) - _SCALARS_SHOWN
         found.append(Fact(path, f"{shown}, and {more} more" if more > 0 else shown or "none", unit))
         return
@@ -82,3 +82,7 @@ def _collect_list(items: list[Any], path: str, unit: str | None, found: list[Fac
         _collect(item, f"{path}[{i}]", unit, found)
     if len(items) > _ITEMS_SHOWN:
         found.append(Fact(f"{path} (not shown)", f"{len(items) - _ITEMS_SHOWN} more", None))
+
+
+def _in_a_list(item: str | int | Decimal) -> str:
+    return str(item).lower() if isinstance(item, bool) else str(item)

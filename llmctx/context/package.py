@@ -4,7 +4,7 @@ A pure function of the snapshot: no clock, no server, no settings. What cannot b
 section only; without a usable position and price there is nothing to decide on, and the call is refused.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -79,7 +79,8 @@ def build_package(snapshot: Snapshot) -> Package:
     """The typed join of a snapshot."""
     # a collector's clock may run a little ahead of the server's; recorded data has one clock only
     skew_ms = snapshot.rules.skew_ms if snapshot.clock == "server" else 0
-    latest = clock.from_ms(snapshot.as_of_ms + skew_ms)
+    # as_of is cut to milliseconds: what was written within its last one is not later
+    latest = clock.from_ms(snapshot.as_of_ms + skew_ms) + timedelta(microseconds=999)
     sections = {name: _section(name, raw, snapshot, latest) for name, raw in snapshot.sections.items()}
     _check_identity(sections, snapshot.symbol)
     _check_corporate_action(sections)
@@ -162,5 +163,8 @@ def _check_thesis(sections: dict[str, Section]) -> None:
     thesis, position = sections["thesis"], sections["position"].value
     if not isinstance(thesis.value, values.Thesis):
         return
-    if not isinstance(position, values.Position) or thesis.value.entry_time != position.entry_time:
+    # published theses carry milliseconds, positions may carry more
+    if not isinstance(position, values.Position) or clock.to_ms(thesis.value.entry_time) != clock.to_ms(
+        position.entry_time
+    ):
         sections["thesis"] = _empty("thesis", thesis.key, "the last decision was on another position")

@@ -5,9 +5,9 @@ It is the whole evidence of what was known. `evidence()` gives the exact bytes w
 """
 
 import base64
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from llmctx import canonical
 from llmctx.clock import parse_iso, to_ms
@@ -28,18 +28,27 @@ DEFAULT_MAX_AGE_S: dict[str, int] = {
 """Seconds after which a section counts as stale; the watchlist and the thesis have no limit."""
 
 
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
+"""A signal type: it stands in keys and in records."""
+SectionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,60}$")]
+"""A section, or one signal type's section: signals.entry."""
+
+
+Limit = Annotated[int, Field(ge=0, le=10**12)]
+
+
 class ReadRules(BaseModel):
     """What shapes a package beside the data."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    signal_types: tuple[str, ...] = SIGNAL_TYPES
+    signal_types: tuple[Name, ...] = SIGNAL_TYPES
     """The signal types that are read, one section each."""
-    max_age_s: dict[str, int] = DEFAULT_MAX_AGE_S
+    max_age_s: dict[SectionName, Limit] = DEFAULT_MAX_AGE_S
     """Limits by section, in seconds."""
-    max_value_bytes: int = 256 * 1024
+    max_value_bytes: Limit = 256 * 1024
     """A value larger than this is not transferred; its section is invalid."""
-    skew_ms: int = 2000
+    skew_ms: Limit = 2000
     """How far ahead of the server's clock a collector's clock may be. Nothing is forgiven on the bars clock."""
 
 

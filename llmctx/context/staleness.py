@@ -87,6 +87,8 @@ def age(value: BaseModel, section: str, as_of_ms: int, rules: ReadRules) -> tupl
     if written is None:
         return None, Status.FRESH
     age_ms = max(0, as_of_ms - clock.to_ms(written))
-    limit_s = rules.max_age_s.get(section) or rules.max_age_s.get(section.partition(".")[0])
+    limit_s = rules.max_age_s.get(section)
+    if limit_s is None and "." in section:  # one limit for all signal types
+        limit_s = rules.max_age_s.get(section.partition(".")[0])
     stale = limit_s is not None and age_ms > limit_s * 1000
     return age_ms, Status.STALE if stale else Status.FRESH

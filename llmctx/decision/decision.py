@@ -97,12 +97,26 @@ class Decision(BaseModel):
 def _strict_schema() -> dict[str, Any]:
     """The schema in the form that strict endpoints take: every property required, nothing beside them."""
     schema = Decision.model_json_schema()
-    for definition in [schema, *schema["$defs"].values()]:
-        definition.pop("title", None)
-        definition.pop("description", None)
-        for item in definition.get("properties", {}).values():
-            item.pop("title", None)
-    return schema
+    definitions = schema.pop("$defs")
+
+    def inlined(node: Any) -> Any:
+        # A reference may have no other keyword beside it there, so what it names is written in its place.
+        if isinstance(node, list):
+            return [inlined(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        if "$ref" in node:
+            node = definitions[node["$ref"].rpartition("/")[2]] | {k: v for k, v in node.items() if k != "$ref"}
+        if "properties" in node:
+            node = node | {"properties": {name: inlined(item) for name, item in node["properties"].items()}}
+        return {
+            name: item if name == "properties" else inlined(item)
+            for name, item in node.items()
+            if name != "title" and not (name == "description" and "properties" in node)
+        }
+
+    strict: dict[str, Any] = inlined(schema)
+    return strict
 
 
 OUTPUT = OutputSchema("decision", _strict_schema())

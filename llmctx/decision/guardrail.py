@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from llmctx import clock
 from llmctx.context.package import Package
 from llmctx.context.staleness import Status
 from llmctx.decision.decision import Action, Decision
@@ -55,6 +56,8 @@ class Verdict(BaseModel):
     """The target to set; None leaves it."""
     guards: tuple[Guard, ...] = ()
     """Every guardrail that fired, in order."""
+    policy: GuardPolicy | None = None
+    """What the guardrails were set to; None where none was asked."""
     reason: str
     """Why the verdict is what it is, in a sentence."""
 
@@ -107,6 +110,7 @@ def guard(package: Package, decision: Decision | None, policy: GuardPolicy, fail
         stop_loss=draft.stop_loss,
         take_profit=draft.take_profit,
         guards=tuple(draft.guards),
+        policy=policy,
         reason=draft.guards[-1].detail if draft.guards else "as the model decided",
     )
 
@@ -120,7 +124,7 @@ def _confidence_floor(draft: _Draft, decision: Decision, policy: GuardPolicy) ->
 def _stale_price(draft: _Draft) -> None:
     section = draft.package.sections["price"]
     if draft.action is Action.ADD and section.status is Status.STALE:
-        draft.fire("stale_price", f"the price is {(section.age_ms or 0) // 1000} s old", Action.HOLD)
+        draft.fire("stale_price", f"the price is {clock.in_words(section.age_ms or 0)} old", Action.HOLD)
 
 
 def _market_closed(draft: _Draft) -> None:
@@ -133,11 +137,13 @@ def _market_closed(draft: _Draft) -> None:
 
 def _quantity_cap(draft: _Draft) -> None:
     held = draft.package.position.quantity
-    if draft.quantity is not None and draft.quantity > held:
+    if draft.quantity is None or draft.quantity < held:
+        return
+    if draft.action is Action.REDUCE:
+        draft.fire("quantity_cap", f"{draft.quantity} is all of the {held} held", Action.EXIT)
+    elif draft.quantity > held:
         draft.fire("quantity_cap", f"{draft.action} of {draft.quantity} is capped at the {held} held")
         draft.quantity = held
-    if draft.action is Action.REDUCE and draft.quantity == held:
-        draft.action = Action.EXIT  # closing everything has one name
 
 
 def _stop_sides(draft: _Draft) -> None:

@@ -6,6 +6,11 @@ from pydantic import ValidationError
 
 from llmctx import canonical
 from llmctx.decision.decision import Decision
+from llmctx.llm.completion import Completion
+
+_PROBLEMS_TOLD = 5
+_LONGEST_NAME = 80
+_LONGEST_REASON = 1000
 
 
 class Misfit(NamedTuple):
@@ -20,13 +25,23 @@ def parse(content: str) -> Decision | Misfit:
     try:
         document = canonical.loads(content.encode())
     except ValueError as error:
-        return Misfit(f"the answer is not one JSON text: {error}")
+        return Misfit(f"the answer is not one JSON text: {error}"[:_LONGEST_REASON])
     try:
         return Decision.model_validate(document)
     except ValidationError as error:
         problems = error.errors(include_url=False)
-        return Misfit("; ".join(f"{_path(p['loc'])}{p['msg']}" for p in problems[:5]))
+        return Misfit("; ".join(f"{_path(p['loc'])}{p['msg']}" for p in problems[:_PROBLEMS_TOLD])[:_LONGEST_REASON])
+
+
+def judge(completion: Completion) -> tuple[Decision | None, str]:
+    """The decision that a completion holds, or None and the reason why it holds none."""
+    if completion.content is None:
+        return None, f"{completion.outcome}: {completion.detail}"
+    decision = parse(completion.content)
+    if isinstance(decision, Misfit):
+        return None, f"misfit: {decision.reason}"
+    return decision, ""
 
 
 def _path(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in location) + ": " if location else ""
+    return ".".join(str(part)[:_LONGEST_NAME] for part in location) + ": " if location else ""

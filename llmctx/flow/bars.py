@@ -1,9 +1,10 @@
 """Bars: what they are, and how they are read from a CSV file."""
 
 import csv
+import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,14 @@ from llmctx.schema.keys import check_symbol
 
 HEADER = ("timestamp", "symbol", "open", "high", "low", "close", "volume")
 """The columns of a bars file; the timestamp is ISO 8601 UTC, the start of the bar."""
+
+
+_PLAIN = re.compile(
+    r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(s?nan|inf|infinity)", re.ASCII | re.IGNORECASE
+)
+_LARGEST_EXPONENT = 15
+_LONGEST_NUMBER = 40
+_EARLIEST_YEAR, _LATEST_YEAR = 1970, 9998
 
 
 class Bar(NamedTuple):
@@ -76,20 +85,32 @@ def parse_row(row: list[str], line: int) -> Bar | BadRow:
         start = parse_iso(row[0].strip())
     except ValueError as error:
         return BadRow(line, f"timestamp {row[0]!r}: {error}")
+    if not _EARLIEST_YEAR <= start.year <= _LATEST_YEAR:
+        return BadRow(line, f"timestamp {row[0]!r}: the year must lie between {_EARLIEST_YEAR} and {_LATEST_YEAR}")
     try:
         symbol = check_symbol(row[1].strip())
     except SchemaError as error:
         return BadRow(line, f"symbol: {error.what}")
     numbers = []
     for name, text in zip(HEADER[2:], row[2:], strict=True):
-        try:
-            number = Decimal(text.strip())
-        except InvalidOperation:
-            return BadRow(line, f"{name} {text!r} is no number")
-        if not number.is_finite() or number < 0 or (number == 0 and name != "volume"):
-            return BadRow(line, f"{name} {text!r} must be a finite number above 0")
+        number = _number(name, text.strip())
+        if isinstance(number, str):
+            return BadRow(line, f"{name} {text[:_LONGEST_NUMBER]!r} {number}")
         numbers.append(number)
-    bar = Bar(start, symbol, *numbers)
+    open_, high, low, close, volume = numbers
+    bar = Bar(start, symbol, open_, high, low, close, volume)
     if not bar.low <= min(bar.open, bar.close) <= max(bar.open, bar.close) <= bar.high:
         return BadRow(line, f"low {bar.low} and high {bar.high} do not enclose open {bar.open} and close {bar.close}")
     return bar
+
+
+def _number(name: str, text: str) -> Decimal | str:
+    """The number that a column says, or what is wrong with it."""
+    if not _PLAIN.fullmatch(text):  # Decimal alone would also take 1_0 and the digits of any script
+        return "is no number"
+    number = Decimal(text)
+    if not number.is_finite() or number < 0 or (number == 0 and name != "volume"):
+        return "must be a finite number " + ("from 0 on" if name == "volume" else "above 0")
+    if abs(number.adjusted()) > _LARGEST_EXPONENT or len(text) > _LONGEST_NUMBER:
+        return "is beyond what a price or volume can be"
+    return number

@@ -57,6 +57,8 @@ class Feed:
         self._on_trouble = on_trouble
         self._symbols: dict[str, _Symbol] = {}
         self._told: set[str] = set()
+        self._started = False
+        self._others: frozenset[str] = frozenset()
         self._time: datetime | None = None
         self.summary = Summary(uuid.uuid4().hex[:12])
         """What was done so far."""
@@ -66,8 +68,8 @@ class Feed:
 
         Raises ServerError when the server does not answer.
         """
-        for name in self._ratios:
-            await self._adjust_position(await self._symbol(name))
+        if not self._started:
+            await self._start()
         for row in rows:
             if isinstance(row, BadRow):
                 self._leave_out(f"line {row.line}: {row.why}; left out")
@@ -78,6 +80,21 @@ class Feed:
                 await self._pace(row)
                 await self._feed(row)
         return self.summary
+
+    async def _start(self) -> None:
+        self._started = True
+        self._others = await self._writer.held_symbols()
+        if await self._writer.has_live_clock():
+            self._on_trouble(
+                "this Redis is in live use: its system:state goes by the server's clock. Recorded bars set it to "
+                "their own time, and live data of other symbols will then lie in the future; feed them into a Redis "
+                "of their own"
+            )
+        for name in self._ratios:
+            symbol = await self._symbol(name)
+            if not symbol.position:
+                self._on_trouble(f"--adjust {name}: there is no position in {name} to adjust")
+            await self._adjust_position(symbol)
 
     def _leave_out(self, why: str) -> None:
         self.summary.bad_rows += 1
@@ -120,6 +137,8 @@ class Feed:
                 break
             symbol.position = changed  # somebody else rewrote it: look again
         self._count(bar, known, position, tick)
+        if cause == "position_adjusted":
+            self.summary.adjusted.append(bar.symbol)
         symbol.position = position
         self._on_bar(bar)
         if tick is not None and self._settled is not None:
@@ -146,7 +165,8 @@ class Feed:
             return symbol.position, "corporate_action_suspected"
         if is_over(adjusted):
             return b"", None
-        return _wire(mark(adjusted, bar.close, at)), "position_marked"
+        cause = "position_marked" if adjusted is position else "position_adjusted"
+        return _wire(mark(adjusted, bar.close, at)), cause
 
     def _adjusted(self, position: Position, price: Decimal, at: datetime) -> Position | None:
         """The position in shares of `at`; None where it jumps and no ratio explains it."""
@@ -172,13 +192,15 @@ class Feed:
         tick = self._tick(last, "position_adjusted")
         if await self._writer.rewrite_position(tick, symbol.position, rewritten):
             symbol.position = rewritten
+            self.summary.adjusted.append(last.symbol)
             self.summary.ticks += 1
             if self._settled is not None:
                 await self._settled(tick)
 
     def _live(self, symbol: _Symbol, position: bytes, bar: Bar) -> dict[str, dict[str, Any]]:
         now = clock.iso(clock.to_ms(bar.end(self._interval)))
-        held = sum(bool(other.position) for other in self._symbols.values() if other is not symbol)
+        mine = sum(bool(other.position) for other in self._symbols.values() if other is not symbol)
+        held = mine + len(self._others - self._symbols.keys())
         return {
             "price": {"price": symbol.track.session, "timestamp": now},
             "indicators": {**symbol.track.indicators.values(), "timestamp": now},
@@ -186,7 +208,7 @@ class Feed:
                 "state": "running",
                 "market_status": "open",
                 "active_positions_count": held + bool(position),
-                "watchlist_count": len(self._symbols),
+                "watchlist_count": len(self._others | self._symbols.keys()),
                 "last_scan_time": None,
                 "timestamp": now,
                 "clock": "bars",

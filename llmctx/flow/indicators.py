@@ -28,16 +28,21 @@ class Indicators:
 
     def values(self) -> dict[str, Decimal | None]:
         """The fields of stocks:indicators, without the timestamp; None while not warm."""
-        macd, bands = self._macd[-1], self._bollinger[-1]  # the library's last value; None before it is warm
+        macd, bands = _last(self._macd), _last(self._bollinger)
         upper, lower = _field(bands, "ub"), _field(bands, "lb")
         return {
-            "rsi_14": _rounded(self._rsi[-1]),
+            "rsi_14": _rounded(_last(self._rsi)),
             "macd": _field(macd, "macd"),
             "macd_signal": _field(macd, "signal"),
             "bollinger_upper": upper,
             "bollinger_lower": lower,
             "bollinger_width": None if upper is None or lower is None else upper - lower,
         }
+
+
+def _last(indicator: Any) -> Any:
+    """The library's newest value; None before the first close and while it is not warm."""
+    return indicator[-1] if len(indicator) else None
 
 
 def _field(value: Any, name: str) -> Decimal | None:

@@ -17,7 +17,8 @@ STOP = Decimal("0.01")
 TARGET = Decimal("0.02")
 """Distance of the target, as a share of the entry price."""
 
-_PRICE = Decimal("0.0001")
+_PLACES = 4
+_FIGURES = 6
 _MONEY = Decimal("0.01")
 
 
@@ -38,8 +39,8 @@ def open_position(
         entry_time=at,
         unrealized_pnl=Decimal(0),
         unrealized_pnl_pct=Decimal(0),
-        stop_loss=_rounded(price * (1 - sign * STOP), _PRICE),
-        take_profit=_rounded(price * (1 + sign * TARGET), _PRICE),
+        stop_loss=_price(price * (1 - sign * STOP)),
+        take_profit=_price(price * (1 + sign * TARGET)),
         last_update=at,
     )
 
@@ -51,7 +52,7 @@ def mark(position: Position, price: Decimal, at: datetime) -> Position:
         update={
             "current_price": price,
             "unrealized_pnl": _rounded(move * position.quantity, _MONEY),
-            "unrealized_pnl_pct": _rounded(move / position.entry_price * 100, _PRICE),
+            "unrealized_pnl_pct": _rounded(move / position.entry_price * 100, Decimal("0.0001")),
             "last_update": at,
         }
     )
@@ -69,13 +70,19 @@ def adjust(position: Position, ratio: Decimal) -> Position:
     stop, target = position.stop_loss, position.take_profit
     return position.model_copy(
         update={
-            "entry_price": _rounded(position.entry_price / ratio, _PRICE),
-            "current_price": _rounded(position.current_price / ratio, _PRICE),
+            "entry_price": _price(position.entry_price / ratio),
+            "current_price": _price(position.current_price / ratio),
             "quantity": position.quantity * ratio,
-            "stop_loss": None if stop is None else _rounded(stop / ratio, _PRICE),
-            "take_profit": None if target is None else _rounded(target / ratio, _PRICE),
+            "stop_loss": None if stop is None else _price(stop / ratio),
+            "take_profit": None if target is None else _price(target / ratio),
         }
     )
+
+
+def _price(value: Decimal) -> Decimal:
+    """Four places, and more for cheap symbols: six figures at least."""
+    places = max(_PLACES, _FIGURES - 1 - value.adjusted() if value < 1 else 0)
+    return _rounded(value, Decimal(1).scaleb(-places))
 
 
 def _rounded(value: Decimal, step: Decimal) -> Decimal:

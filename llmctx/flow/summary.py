@@ -18,6 +18,8 @@ class Summary:
     """Positions opened."""
     closed: int = 0
     """Positions closed."""
+    adjusted: list[str] = field(default_factory=list)
+    """Symbols whose position was rewritten for a split."""
     already_fed: int = 0
     """Bars not newer than what the bars stream holds, left out."""
     bad_rows: int = 0

@@ -14,6 +14,7 @@ from redis.exceptions import RedisError, ResponseError, WatchError
 
 from llmctx import canonical, clock
 from llmctx.connection import read_stream
+from llmctx.context.snapshot import as_of
 from llmctx.context.tick import Tick
 from llmctx.errors import ServerError
 from llmctx.flow.bars import Bar
@@ -104,6 +105,25 @@ class BarWriter:
         except RedisError as error:
             raise _unwritten(tick.symbol, error) from error
         return True
+
+    async def held_symbols(self) -> frozenset[str]:
+        """Every symbol that has a position."""
+        pattern = keys.BY_SECTION["position"].key("*")
+        try:
+            found = [key async for key in self._redis.scan_iter(pattern, count=1000)]
+        except RedisError as error:
+            raise _unwritten("all symbols", error) from error
+        return frozenset(cast("bytes", key).decode(errors="replace").rpartition(":")[2] for key in found)
+
+    async def has_live_clock(self) -> bool:
+        """Whether system:state is there and goes by the server's clock."""
+        try:
+            state = cast("bytes | None", await self._redis.get(keys.BY_SECTION["system"].key()))
+        except ResponseError:
+            return False
+        except RedisError as error:
+            raise _unwritten("system:state", error) from error
+        return state is not None and as_of(state, 0)[1] == "server"
 
     async def position(self, symbol: str) -> bytes:
         """A symbol's position as it stands; empty where there is none."""

@@ -20,6 +20,7 @@ from tenacity import (
 )
 
 from llmctx import clock
+from llmctx.errors import EndpointError
 from llmctx.llm.completion import Attempt, Completion, Outcome, OutputSchema, read_completion
 from llmctx.prompt.render import Prompt
 
@@ -48,10 +49,13 @@ class EndpointClient:
         """`base_url` None is the SDK's own default; `timeout_s` is the deadline over all attempts.
 
         `http_client` replaces the SDK's transport: unit tests pass one that they can intercept.
+
+        Raises EndpointError for an address or a key that cannot be used.
         """
         import httpx2  # noqa: PLC0415  half a second: only who asks a model pays it
         import openai  # noqa: PLC0415  the same
 
+        _check_endpoint(base_url, api_key)
         self._response = httpx2.Response
         self._openai = openai
         self._sdk = openai.AsyncOpenAI(
@@ -86,7 +90,8 @@ class EndpointClient:
             return self._failed(Outcome.TIMEOUT, "no answer before the deadline", request, attempts)
         except self._openai.APIStatusError as error:
             outcome = Outcome.UNREACHABLE if self._is_transient(error) else Outcome.REJECTED
-            detail = f"http {error.status_code}: {_short(error.response.text)}"
+            said = error.response.text.replace(self._sdk.api_key, "(the API key)")
+            detail = f"http {error.status_code}: {_short(said)}"
             return self._failed(outcome, detail, request, attempts, error.response.content)
         except self._openai.APITimeoutError:
             return self._failed(Outcome.TIMEOUT, "no answer before the deadline", request, attempts)
@@ -161,7 +166,7 @@ class EndpointClient:
     ) -> Completion:
         return Completion(
             outcome=outcome,
-            detail=f"{detail} ({len(attempts)} attempts within {self._timeout_s:g} s)",
+            detail=f"{detail} ({_times(len(attempts))} within {self._timeout_s:g} s)",
             request=request,
             attempts=tuple(attempts),
             body=body,
@@ -191,10 +196,28 @@ def _retry_after_s(headers: Any) -> float | None:
     return None
 
 
+def _check_endpoint(base_url: str | None, api_key: str) -> None:
+    """Find now what the transport would only find at the first call."""
+    try:
+        parts = urlsplit(base_url or "https://default")
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise EndpointError(
+            f"{base_url!r} is no endpoint.", "Write it as http://HOST:PORT/v1 or https://HOST/v1.", exit_code=2
+        )
+    if not (api_key.isascii() and api_key.isprintable()):
+        raise EndpointError("The API key has characters that no HTTP header can carry.", "Copy the key again.")
+
+
 def _without_secrets(url: str) -> str:
     parts = urlsplit(url)
-    host = parts.hostname or ""
-    return urlunsplit((parts.scheme, f"{host}:{parts.port}" if parts.port else host, parts.path, "", ""))
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def _times(count: int) -> str:
+    return "1 attempt" if count == 1 else f"{count} attempts"
 
 
 def _short(text: str) -> str:

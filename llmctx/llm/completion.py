@@ -189,4 +189,4 @@ def _usage(value: Any) -> Usage | None:
 
 def _count(value: Any, name: str) -> int:
     count = value.get(name) if isinstance(value, dict) else None
-    return count if type(count) is int else 0
+    return count if type(count) is int and 0 <= count <= canonical.MAX_SAFE_INTEGER else 0

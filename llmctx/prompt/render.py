@@ -19,13 +19,15 @@ from llmctx.context.package import Package, Section
 from llmctx.context.staleness import Status
 from llmctx.errors import TemplateError
 from llmctx.prompt import untrusted
-from llmctx.prompt.template import Parameters, Part, Template
+from llmctx.prompt.template import MAIN_PART, Parameters, Part, Template
 
 MAX_CHARACTERS = 200_000
 """A template that renders to more than this is refused."""
+MAX_SECTION_CHARACTERS = 8_000
+"""What strangers write into one section cannot crowd out the others."""
 
-
-_TENTHS_BELOW_S, _MINUTE_S, _HOUR_S, _DAY_S = 10, 60, 3600, 86_400
+_LONGEST_EXPONENT = 30
+_LONGEST_NUMBER = 60
 
 
 class Message(NamedTuple):
@@ -79,6 +81,15 @@ class SectionView(NamedTuple):
     """Its facts, or what is to be said where there are none."""
 
 
+NAMES = ("symbol", "as_of", "clock", "sections", "field")
+"""What a template can ask for."""
+
+
+def unknown_names(template: Template) -> list[str]:
+    """The names that a template asks for and no package has."""
+    return sorted(template.names() - set(NAMES))
+
+
 def render(template: Template, package: Package) -> Prompt:
     """The prompt that this template makes of this package.
 
@@ -92,7 +103,7 @@ def render(template: Template, package: Package) -> Prompt:
         "sections": [_view(section, facts[name]) for name, section in package.sections.items()],
         "field": _field_reader(facts),
     }
-    messages = tuple(Message(part.role, _render_part(part, names, template.ref)) for part in template.parts)
+    messages = tuple(Message(part.role, _render_part(part, names, template)) for part in template.parts)
     return Prompt.model_construct(
         template=template.front_matter.name,
         version=template.front_matter.version,
@@ -104,41 +115,47 @@ def render(template: Template, package: Package) -> Prompt:
     )
 
 
-def _render_part(part: Part, names: dict[str, Any], ref: str) -> str:
+def _render_part(part: Part, names: dict[str, Any], template: Template) -> str:
     pieces: list[str] = []
     size = 0
     try:
         for piece in part.template.generate(names):
             size += len(piece)
             if size > MAX_CHARACTERS:
-                raise _error(ref, part.role, f"renders to more than {MAX_CHARACTERS} characters")
+                raise _error(template.ref, part.role, f"renders to more than {MAX_CHARACTERS} characters")
             pieces.append(piece)
     except UndefinedError as error:
-        raise _error(ref, part.role, f"unknown field: {error.message}", _line(error)) from error
-    except (JinjaError, ArithmeticError, TypeError, ValueError, LookupError, AttributeError) as error:
-        raise _error(ref, part.role, f"{type(error).__name__}: {error}", _line(error)) from error
-    return "".join(pieces).strip()
+        raise _error(template.ref, part.role, f"unknown field: {error.message}", _line(error, template)) from error
+    except (JinjaError, ArithmeticError, TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:
+        raise _error(template.ref, part.role, f"{type(error).__name__}: {error}", _line(error, template)) from error
+    text = "".join(pieces).strip()
+    if not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
+        raise _error(template.ref, part.role, "renders a lone surrogate, which no message can carry")
+    return text
 
 
-def _line(error: Exception) -> int | None:
-    """The template's line on which rendering failed."""
-    line, frame = None, error.__traceback__
+def _line(error: Exception, template: Template) -> str:
+    """The line on which rendering failed, with its file where that is an included one."""
+    where, frame = "", error.__traceback__
     while frame is not None:
-        if frame.tb_frame.f_code.co_filename == "<template>":
-            line = frame.tb_lineno
+        file = frame.tb_frame.f_code.co_filename
+        if file == MAIN_PART:
+            where = f", line {frame.tb_lineno}"
+        elif file in template.sources:
+            where = f", {file}, line {frame.tb_lineno}"
         frame = frame.tb_next
-    return line
+    return where
 
 
-def _error(ref: str, role: str, what: str, line: int | None = None) -> TemplateError:
-    where = f"{ref}, {role} part" + (f", line {line}" if line else "")
+def _error(ref: str, role: str, what: str, line: str = "") -> TemplateError:
+    where = f"{ref}, {role} part{line}"
     return TemplateError(f"{where}: {what}.", "Correct the template, or set another with --prompt NAME.")
 
 
 def _view(section: Section, facts: list[Fact]) -> SectionView:
-    age = "" if section.age_ms is None else in_words(section.age_ms)
+    age = "" if section.age_ms is None else clock.in_words(section.age_ms)
     reason = untrusted.visible(section.reason or "")
-    text = "\n".join([_line_of(fact) for fact in facts])
+    text = _text_of(facts)
     missing = f"Nobody has written {section.key}."
     return SectionView(
         name=section.name,
@@ -148,8 +165,22 @@ def _view(section: Section, facts: list[Fact]) -> SectionView:
         reason=reason,
         text=text,
         title=f"{section.name}: {section.status}" + (f", {age} old" if age else ""),
-        body=text or (missing if section.status is Status.MISSING else reason),
+        body=text or (missing if section.status is Status.MISSING else untrusted.quoted(section.reason or "")),
     )
+
+
+def _text_of(facts: list[Fact]) -> str:
+    """The facts, one a line, as many as a section may fill."""
+    lines: list[str] = []
+    room = MAX_SECTION_CHARACTERS
+    for number, fact in enumerate(facts):
+        line = _line_of(fact)
+        room -= len(line) + 1
+        if room < 0:
+            lines.append(f"- (not shown): {len(facts) - number} more facts")
+            break
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def _line_of(fact: Fact) -> str:
@@ -160,14 +191,25 @@ def _line_of(fact: Fact) -> str:
 def text_of(value: Any) -> str:
     """A fact's value as a prompt shows it: numbers in full, texts quoted, null where there is nothing."""
     if isinstance(value, Decimal):
-        return format(value, "f")
+        return _number(value)
     if isinstance(value, str):
         return untrusted.quoted(value)
     if isinstance(value, datetime):
         return clock.iso(clock.to_ms(value))
     if isinstance(value, bool):
         return "true" if value else "false"
-    return "null" if value is None else str(value)
+    if isinstance(value, int):
+        return _number(Decimal(value))
+    return "null"
+
+
+def _number(value: Decimal) -> str:
+    """A number in full where that is short; an unknown field may hold one of any size."""
+    if abs(value.adjusted()) <= _LONGEST_EXPONENT:
+        text = format(value, "f")
+        if len(text) <= _LONGEST_NUMBER:
+            return text
+    return f"{value:.20e}"
 
 
 def _field_reader(facts: dict[str, list[Fact]]) -> Callable[[str], str]:
@@ -179,17 +221,3 @@ def _field_reader(facts: dict[str, list[Fact]]) -> Callable[[str], str]:
         raise UndefinedError(f"the package has no {path!r}")
 
     return field
-
-
-def in_words(ms: int) -> str:
-    """A span of time for a reader: 0.4 s, 12 s, 5 min 3 s, 2 h 10 min, 561 d."""
-    seconds = ms // 1000
-    if seconds < _TENTHS_BELOW_S:
-        return f"{ms / 1000:.1f} s"
-    if seconds < _MINUTE_S:
-        return f"{seconds} s"
-    if seconds < _HOUR_S:
-        return f"{seconds // _MINUTE_S} min {seconds % _MINUTE_S} s"
-    if seconds < 2 * _DAY_S:
-        return f"{seconds // _HOUR_S} h {seconds % _HOUR_S // _MINUTE_S} min"
-    return f"{seconds // _DAY_S} d"

@@ -5,21 +5,27 @@ digest covers the source and everything it includes; a published version is neve
 """
 
 import re
+from decimal import Decimal
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import yaml
-from jinja2 import DictLoader, StrictUndefined, TemplateSyntaxError
+from jinja2 import DictLoader, Environment, StrictUndefined, TemplateSyntaxError, Undefined
 from jinja2 import Template as JinjaTemplate
-from jinja2.meta import find_referenced_templates
+from jinja2.exceptions import SecurityError
+from jinja2.meta import find_referenced_templates, find_undeclared_variables
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from llmctx import canonical
 from llmctx.errors import TemplateError
 
-_SUFFIX = ".md.j2"
+SUFFIX = ".md.j2"
+MAIN_PART = "<template>"
+"""What errors in a part of the template itself give as their file; an include gives its own name."""
+
 _FRONT_MATTER = re.compile(r"\A---\n(.*?\n)---\n", re.DOTALL)
 _ROLE = re.compile(r"^(system|user):[ \t]*$", re.MULTILINE)
 _VERSION = re.compile(r"v([1-9][0-9]*)\Z")
@@ -61,6 +67,55 @@ class FrontMatter(BaseModel):
     """The name of the schema that the answer must fit."""
 
 
+class _OnceLoader(yaml.SafeLoader):
+    """Safe YAML in which no name stands twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [repr(self.construct_object(key, deep=True)) for key, _ in node.value]
+        if len(set(names)) != len(names):
+            raise yaml.YAMLError(f"a name stands twice among {', '.join(names)}")
+        return super().construct_mapping(node, deep)
+
+
+class _Sources(DictLoader):
+    """Templates by file name; errors name the file."""
+
+    def get_source(self, environment: Environment, template: str) -> Any:
+        source, _, is_current = super().get_source(environment, template)
+        return source, template, is_current
+
+
+class _Stateless(JinjaTemplate):
+    """A template whose imports are made anew each time: nothing is left behind for the next rendering."""
+
+    def _get_default_module(self, ctx: Context | None = None) -> Any:
+        return self.make_module(None if ctx is None else ctx.parent, shared=ctx is not None)
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    """The sandbox: no chance, no state, no undefined names, and nothing written but texts and numbers."""
+
+    template_class = _Stateless
+
+    def __init__(self, sources: dict[str, str]) -> None:
+        super().__init__(
+            loader=_Sources(sources),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            finalize=_only_text,
+        )
+        del self.filters["random"]
+        del self.globals["lipsum"]
+
+
+def _only_text(value: Any) -> Any:
+    """What an expression may write; anything else would show how Python writes it, addresses included."""
+    if isinstance(value, str | int | float | Decimal | Undefined | None):
+        return value
+    raise SecurityError(f"a {type(value).__name__} is no text")
+
+
 class Part(NamedTuple):
     """One message of a template, not yet rendered."""
 
@@ -80,14 +135,10 @@ class Template:
         """
         self.ref = ref
         self.sources = sources
-        self._file = ref + _SUFFIX
+        self._file = ref + SUFFIX
         self.front_matter, body, first_line = self._read_front_matter()
-        self._environment = ImmutableSandboxedEnvironment(
-            loader=DictLoader(sources),
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
+        self._environment = _Environment(sources)
+        self._compile_includes()
         self.parts = self._compile(body, first_line)
 
     @cached_property
@@ -115,23 +166,38 @@ class Template:
                 "`llmctx verify` tells whether the trail was altered.",
             ) from error
 
+    def names(self) -> set[str]:
+        """Every name that the template and its includes ask for."""
+        asked: set[str] = set()
+        for source in self.sources.values():
+            asked |= find_undeclared_variables(self._environment.parse(_FRONT_MATTER.sub("", source)))
+        return asked
+
     def _read_front_matter(self) -> tuple[FrontMatter, str, int]:
         source = self.sources[self._file]
         match = _FRONT_MATTER.match(source)
         if match is None:
             raise self._error(1, "the file does not begin with YAML front matter between two lines of ---")
         try:
-            front_matter = FrontMatter.model_validate(yaml.safe_load(match[1]))
-        except yaml.YAMLError as error:
-            raise self._error(1, f"the front matter is no YAML: {error}") from error
+            front_matter = FrontMatter.model_validate(yaml.load(match[1], _OnceLoader))  # noqa: S506  a SafeLoader
         except ValidationError as error:
             problem = error.errors()[0]
             where = ".".join(str(part) for part in problem["loc"])
             raise self._error(1, f"front matter, {where or 'as a whole'}: {problem['msg']}") from error
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            raise self._error(1, f"the front matter is no YAML: {error}") from error
         said = f"{front_matter.name}/v{front_matter.version}"
         if said != self.ref:
             raise self._error(1, f"the front matter says {said}, the file is {self.ref}")
         return front_matter, source[match.end() :], source[: match.end()].count("\n") + 1
+
+    def _compile_includes(self) -> None:
+        """Find slips in included files now, not at the first decision."""
+        for file in self.sources.keys() - {self._file}:
+            try:
+                self._environment.get_template(file)
+            except TemplateSyntaxError as error:
+                raise self._error(error.lineno, error.message or "syntax error", file) from error
 
     def _compile(self, body: str, first_line: int) -> tuple[Part, ...]:
         marks = list(_ROLE.finditer(body))
@@ -150,8 +216,8 @@ class Template:
             parts.append(Part(mark[1], compiled))
         return tuple(parts)
 
-    def _error(self, line: int, what: str) -> TemplateError:
-        return TemplateError(f"{self._file}, line {line}: {what}.", "Correct the template and try again.")
+    def _error(self, line: int, what: str, file: str = "") -> TemplateError:
+        return TemplateError(f"{file or self._file}, line {line}: {what}.", "Correct the template and try again.")
 
 
 def load_template(folder: Path, name: str) -> Template:
@@ -159,20 +225,22 @@ def load_template(folder: Path, name: str) -> Template:
 
     Raises TemplateError where there is none, or where it cannot be used.
     """
+    if not name:
+        raise TemplateError(f"{name!r} names no prompt.", "Write NAME or NAME/vN, for example position or position/v1.")
     ref = name if "/" in name else _newest(folder, name)
     sources: dict[str, str] = {}
-    _collect(folder, ref + _SUFFIX, sources, wanted_by=f"--prompt {name}")
+    _collect(folder, ref + SUFFIX, sources, wanted_by=f"--prompt {name}")
     return Template(ref, sources)
 
 
 def _newest(folder: Path, name: str) -> str:
     versions = [
         int(match[1])
-        for file in folder.glob(f"{name}/v*{_SUFFIX}")
-        if (match := _VERSION.match(file.name.removesuffix(_SUFFIX)))
+        for file in folder.glob(f"{name}/v*{SUFFIX}")
+        if (match := _VERSION.match(file.name.removesuffix(SUFFIX)))
     ]
     if not versions:
-        known = sorted({file.parent.name for file in folder.glob(f"*/v*{_SUFFIX}")})
+        known = sorted({file.parent.name for file in folder.glob(f"*/v*{SUFFIX}")})
         raise TemplateError(
             f"There is no prompt {name!r} in {folder}.",
             f"Name one of: {', '.join(known) or '(the folder is empty)'}; or set --prompts DIR.",
@@ -187,6 +255,8 @@ def _collect(folder: Path, file: str, sources: dict[str, str], *, wanted_by: str
     path = PurePosixPath(file)
     if path.is_absolute() or ".." in path.parts:
         raise TemplateError(f"{wanted_by} asks for {file}, outside {folder}.", "Keep templates in one folder.")
+    if not file.isascii():
+        raise TemplateError(f"{wanted_by} asks for {file}.", "Name templates in ASCII, so that records can name them.")
     try:
         sources[file] = (folder / path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

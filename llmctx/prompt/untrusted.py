@@ -11,12 +11,15 @@ from functools import lru_cache
 _LONGEST_TEXT = 300
 _LONGEST_PATH = 120
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-_NOT_A_PATH = re.compile(r"[^\w.\-/ ()\[\]=+^:]")
+_NOT_A_PATH = re.compile(r"[^\w.\-/ ()\[\]=+^]")
+# Characters that Unicode calls letters or marks and that nobody sees: fillers, joiners, variation selectors.
+_UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
 
 
 def visible(text: str) -> str:
     """The text on one line, without control, format (bidirectional, zero-width, tag) and unassigned characters."""
     if not (text.isascii() and text.isprintable()):
+        text = _UNSEEN.sub("", text)
         text = "".join(" " if c.isspace() else c for c in text if c.isspace() or unicodedata.category(c) not in _HIDDEN)
     return " ".join(text.split())
 

@@ -1,11 +1,12 @@
-"""Verify a trail in full: the rules of the log, then the prompts rendered again from their evidence."""
+"""Verify a trail in full: the rules of the log, then each record rebuilt from its evidence."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from llmctx import canonical
-from llmctx.replay.rerun import Templates, rebuild_prompt
-from llmctx.trail.entry import BLOBS
+from llmctx.errors import RecordError
+from llmctx.replay.rerun import Templates, rebuild
+from llmctx.trail.entry import BLOBS, Entry
 from llmctx.trail.log import Log
 from llmctx.trail.verify import Fault, Verifier
 
@@ -19,10 +20,10 @@ class Report(NamedTuple):
     """Records found good."""
     ticks: int
     """Distinct ticks that they settle."""
-    prompts: int
-    """Prompts that came out again, byte for byte."""
+    rebuilt: int
+    """Records with a prompt that came out of their evidence again: the prompt byte for byte, decision and verdict."""
     not_reproducible: int
-    """Prompts recorded by another code version that do not come out here."""
+    """Records of another code version that do not come out here."""
     fault: Fault | None
     """The first bad record; None where all are good."""
 
@@ -33,37 +34,40 @@ class Report(NamedTuple):
 
 async def verify_log(log: Log, on_record: Callable[[], None] = lambda: None) -> Report:
     """Check every record of a partition, in order, up to the first bad one."""
-    verifier, prompts, unreproducible = Verifier(), 0, 0
+    verifier, rebuilt, unreproducible = Verifier(), 0, 0
     blobs: dict[str, bytes] = {}
     templates = Templates(blobs)
     fault: Fault | None = None
-    async for entry in log.read():
-        fault = verifier.check(entry)
-        if fault is None:
-            fault = await _check_blobs(entry.record, entry.index, blobs, log)
-        if fault is None:
-            rebuilt = rebuild_prompt(entry, templates)
-            prompts += rebuilt is not None and rebuilt.same
-            unreproducible += rebuilt is not None and not rebuilt.same
-            if rebuilt is not None and rebuilt.tampered:
-                fault = Fault(entry.index, "prompt-rebuilt", "the recorded messages, byte for byte", rebuilt.cause)
-        if fault is not None:
-            break
-        on_record()
+    try:
+        async for entry in log.read():
+            fault = verifier.check(entry) or await _check_blobs(entry, blobs, log)
+            if fault is None:
+                difference = rebuild(entry, templates)
+                if difference is not None and difference.tampered:
+                    expected = "what its evidence gives"
+                    fault = Fault(entry.index, difference.rule, expected, difference.cause)
+                unreproducible += difference is not None
+                rebuilt += difference is None and "prompt" in entry.record
+            if fault is not None:
+                break
+            on_record()
+    except RecordError as error:
+        fault = Fault(verifier.size, "record-form", "a leaf and evidence that can be unpacked", error.why)
     if fault is None:
         fault = verifier.check_map(await log.tick_map())
-    return Report(log.partition, verifier.size, len(verifier.settled), prompts, unreproducible, fault)
+    size = verifier.size if fault is None else min(fault.at, verifier.size)
+    return Report(log.partition, size, len(verifier.settled), rebuilt, unreproducible, fault)
 
 
-async def _check_blobs(record: dict[str, Any], index: int, blobs: dict[str, bytes], log: Log) -> Fault | None:
+async def _check_blobs(entry: Entry, blobs: dict[str, bytes], log: Log) -> Fault | None:
     """Every blob that a record names is there, with that digest."""
     for section, field in BLOBS:
-        digest = record.get(section, {}).get(field)
+        digest = entry.record.get(section, {}).get(field)
         if digest is None or digest in blobs:
             continue
         blob = await log.blob(digest)
         if blob is None or canonical.sha256(blob) != digest:
             found = "nothing" if blob is None else canonical.sha256(blob)
-            return Fault(index, f"blob-digest of {field}", digest, found)
+            return Fault(entry.index, f"blob-digest of {field}", digest, found)
         blobs[digest] = blob
     return None

@@ -1,29 +1,36 @@
-"""Rebuild a recorded decision from its evidence: snapshot to package to prompt, byte for byte, then answer to verdict.
+"""Rebuild a record from its evidence: snapshot to package to prompt, byte for byte, then answer to decision to verdict.
 
 Nothing here asks a model or a server; templates come from the trail's blobs, never from files.
 """
 
-from typing import NamedTuple
+from decimal import Decimal
+from typing import Any, NamedTuple
 
 from llmctx import canonical
-from llmctx.context.package import build_package
+from llmctx.context.package import Package, build_package
 from llmctx.context.snapshot import Snapshot
+from llmctx.decision.decision import Decision
+from llmctx.decision.guardrail import GuardPolicy, guard, refused
+from llmctx.decision.parse import judge
 from llmctx.errors import TemplateError
+from llmctx.llm.completion import Outcome, read_completion
 from llmctx.prompt.render import render
 from llmctx.prompt.template import Template
-from llmctx.record import CODE
+from llmctx.record import CODE, decision_fields, sections_fields, verdict_fields
 from llmctx.trail.entry import Entry
 
+_READ_FROM_BODY = {Outcome.ANSWERED, Outcome.REFUSED, Outcome.TRUNCATED, Outcome.FILTERED, Outcome.UNREADABLE}
 
-class Rebuilt(NamedTuple):
-    """How a record compares with what its evidence gives today."""
 
-    same: bool
-    """Whether the messages are the same, byte for byte."""
-    cause: str = ""
-    """What a difference comes from; empty where there is none."""
-    tampered: bool = False
-    """Whether a difference can only come from an altered record: the code is the same."""
+class Difference(NamedTuple):
+    """What a record says and its evidence does not."""
+
+    rule: str
+    """The rule it breaks, by the name it has in audit/README.md."""
+    cause: str
+    """What differs."""
+    tampered: bool
+    """Whether only an altered record explains it. Another code version may write other bytes for good reason."""
 
 
 class Templates:
@@ -33,40 +40,93 @@ class Templates:
         self._blobs = blobs
         self._compiled: dict[str, Template] = {}
 
-    def get(self, digest: str) -> Template | str:
-        """The template of a digest, or why it cannot be had."""
+    def get(self, digest: str) -> Template:
+        """The template of a digest.
+
+        Raises TemplateError where it cannot be had.
+        """
         if digest not in self._compiled:
             blob = self._blobs.get(digest)
-            if blob is None:
-                return f"the blob {digest} is missing"
-            if canonical.sha256(blob) != digest:
-                return f"the blob {digest} has the digest {canonical.sha256(blob)}"
-            try:
-                self._compiled[digest] = Template.from_bundle(blob)
-            except TemplateError as error:
-                return error.what
+            if blob is None or canonical.sha256(blob) != digest:
+                found = "missing" if blob is None else f"another one: {canonical.sha256(blob)}"
+                raise TemplateError(f"the blob {digest} is {found}", "Put the blob back from a backup.")
+            self._compiled[digest] = Template.from_bundle(blob)
         return self._compiled[digest]
 
 
-def rebuild_prompt(entry: Entry, templates: Templates) -> Rebuilt | None:
-    """Whether the recorded messages come out of the recorded snapshot again; None for a record without a prompt."""
-    said = entry.record.get("prompt")
-    if said is None:
+def rebuild(entry: Entry, templates: Templates) -> Difference | None:
+    """The first thing that a record says and its evidence does not; None where all comes out again.
+
+    A record without a snapshot has nothing to rebuild.
+    """
+    record = entry.record
+    if "snapshot" not in record:
+        if record["kind"] in ("decision", "failed"):
+            return Difference("record-rebuilt", f"a {record['kind']} without a snapshot", tampered=True)
         return None
-    template = templates.get(said["template_sha256"])
-    if isinstance(template, str):
-        return Rebuilt(same=False, cause=template, tampered=True)
-    same_code = entry.record["code"] == CODE
+    same_code = record.get("code", CODE) == CODE
     try:
-        prompt = render(template, build_package(Snapshot.from_evidence(entry.pieces["snapshot"])))
-    except (TemplateError, ValueError) as error:
-        return _differs(f"it cannot be rendered again: {error}", tampered=same_code)
+        snapshot = Snapshot.from_evidence(entry.pieces["snapshot"])
+        package = build_package(snapshot)
+        _expect("snapshot", {"symbol": snapshot.symbol, "as_of_ms": snapshot.as_of_ms}, record)
+        _expect("snapshot", {"sections": sections_fields(package)}, record["snapshot"])
+        if "prompt" in record:
+            _expect_prompt(entry, package, templates)
+        _expect_conclusion(entry, package)
+    except _DiffersError as difference:
+        return Difference(difference.rule, str(difference), same_code)
+    except TemplateError as error:
+        return Difference("prompt-rebuilt", error.what, tampered=True)
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
+        return Difference("record-rebuilt", f"it cannot be rebuilt: {type(error).__name__}: {error}", same_code)
+    return None
+
+
+class _DiffersError(Exception):
+    """Ends a rebuild at its first difference."""
+
+    def __init__(self, rule: str, what: str) -> None:
+        self.rule = rule
+        super().__init__(what)
+
+
+def _expect(where: str, expected: dict[str, Any], found: dict[str, Any]) -> None:
+    for name, value in expected.items():
+        if found.get(name) != value:
+            what = f"{where}: {name} is {str(found.get(name))[:120]!r}, its evidence gives {str(value)[:120]!r}"
+            raise _DiffersError("record-rebuilt", what)
+
+
+def _expect_prompt(entry: Entry, package: Package, templates: Templates) -> None:
+    said = entry.record["prompt"]
+    template = templates.get(said["template_sha256"])
+    try:
+        prompt = render(template, package)
+    except TemplateError as error:
+        raise _DiffersError("prompt-rebuilt", f"the prompt cannot be rendered again: {error.what}") from error
     if prompt.evidence != entry.pieces["messages"]:
-        return _differs("the messages differ from those that were sent", tampered=same_code)
-    return Rebuilt(same=True)
+        raise _DiffersError("prompt-rebuilt", "the messages differ from those that were sent")
+    _expect("prompt", {"template": prompt.template, "version": prompt.version}, said)
 
 
-def _differs(what: str, *, tampered: bool) -> Rebuilt:
-    if tampered:
-        return Rebuilt(same=False, cause=what, tampered=True)
-    return Rebuilt(same=False, cause=f"not reproducible here ({what}); it was recorded by another code version")
+def _expect_conclusion(entry: Entry, package: Package) -> None:
+    record = entry.record
+    if "completion" not in record:
+        if package.refusal is not None:  # otherwise the template refused, and the verdict repeats its reason
+            _expect("verdict", verdict_fields(refused(package.refusal)), record["verdict"])
+        return
+    decision, failure = _judged(entry)
+    _expect("record", {"decision": None if decision is None else decision_fields(decision)}, record)
+    policy = GuardPolicy(confidence_floor=Decimal(record["verdict"]["policy"]["confidence_floor"]))
+    verdict = verdict_fields(guard(package, decision, policy, failure))
+    _expect("record", {"verdict": verdict}, record)
+    _expect("record", {"kind": "failed" if decision is None else "decision"}, record)
+
+
+def _judged(entry: Entry) -> tuple[Decision | None, str]:
+    said = entry.record["completion"]
+    if said["outcome"] not in _READ_FROM_BODY:
+        return None, f"{said['outcome']}: {said['detail']}"
+    completion = read_completion(entry.pieces["completion"], {}, ())
+    _expect("completion", {"outcome": completion.outcome.value, "model": completion.model}, said)
+    return judge(completion)

@@ -8,7 +8,7 @@ import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from types import MappingProxyType
 
 from pydantic import BaseModel
@@ -22,7 +22,7 @@ SIGNAL_TYPES = ("entry", "exit")
 DECIDERS = "deciders"
 """The consumer group on every tick stream."""
 
-_SYMBOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/^=+-]{0,31}\Z")
+_SYMBOL = re.compile(r"(?=.{1,32}\Z)[.^=]?[A-Za-z0-9][A-Za-z0-9._/^=+-]*\Z")
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,8 @@ def check_symbol(symbol: str) -> str:
     """
     if not _SYMBOL.match(symbol):
         raise SchemaError(
-            f"{symbol!r} is no symbol: at most 32 letters, digits and . _ / ^ = + -, with no colon or space.",
+            f"{symbol!r} is no symbol: at most 32 letters, digits and . _ / ^ = + -, beginning with a letter or digit, "
+            "or with one behind a . ^ or =.",
             "Write the symbol as it stands in positions:active:SYMBOL, for example AAPL.",
         )
     return symbol
@@ -140,6 +141,7 @@ def section_keys(symbol: str, signal_types: tuple[str, ...], partition: int) -> 
     return MappingProxyType(keys | {"thesis": latest(partition, symbol)})
 
 
+@cache
 def model_of(section: str) -> type[BaseModel]:
     """The model of a package's section, signals and thesis included."""
     if section == "thesis":

@@ -18,13 +18,16 @@ from pydantic import (
     PlainSerializer,
     PlainValidator,
     RootModel,
+    SerializerFunctionWrapHandler,
     WithJsonSchema,
+    model_serializer,
 )
 from pydantic_core import PydanticCustomError
 
 from llmctx import clock
 
 _LARGEST_EXPONENT = 30
+_MOST_CHARACTERS = 60
 
 
 def _number(value: Any) -> Decimal:
@@ -36,8 +39,13 @@ def _number(value: Any) -> Decimal:
         number = Decimal(repr(value))
     else:
         raise PydanticCustomError("number", "must be a JSON number, not {got}", {"got": _json_type(value)})
-    if number and abs(number.adjusted()) > _LARGEST_EXPONENT:
+    # Zeros have exponents too: written out in full, 0e-1000000 is a megabyte.
+    if not number.is_finite():
+        raise PydanticCustomError("finite", "must be finite")
+    if abs(number.adjusted()) > _LARGEST_EXPONENT:
         raise PydanticCustomError("number_range", "is beyond 1e30 or below 1e-30")
+    if len(str(number)) > _MOST_CHARACTERS:
+        raise PydanticCustomError("number_length", "has more than 60 characters")
     return number
 
 
@@ -54,7 +62,7 @@ def _count(value: Any) -> int:
 
 
 def _timestamp(value: Any) -> datetime:
-    if type(value) is datetime:
+    if type(value) is datetime and value.tzinfo is not None:
         return value
     if type(value) is not str:
         raise PydanticCustomError(
@@ -70,7 +78,14 @@ def _timestamp(value: Any) -> datetime:
 
 
 def _json_type(value: Any) -> str:
-    names = {str: "a string", bool: "a boolean", type(None): "null", dict: "an object", list: "a list"}
+    names = {
+        str: "a string",
+        bool: "a boolean",
+        type(None): "null",
+        dict: "an object",
+        list: "a list",
+        datetime: "a time without a zone",
+    }
     return names.get(type(value), "a number")
 
 
@@ -108,6 +123,26 @@ class LiveValue(BaseModel):
     """A value that other programs may write; fields it does not know are kept."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
+
+    @model_serializer(mode="wrap", when_used="json")
+    def _numbers_as_numbers(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """JSON in which Decimals of unknown and free-form fields are numbers too, as they came."""
+        fields: dict[str, Any] = serialize(self)
+        own = type(self).model_fields
+        for name, value in (*self.__dict__.items(), *(self.__pydantic_extra__ or {}).items()):
+            if name not in own or own[name].annotation == dict[str, Any]:
+                fields[name] = _plain(value)
+        return fields
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value
 
 
 class OHLCV(LiveValue):

@@ -43,7 +43,9 @@ local function run(keys, args)
     redis.call('XADD', log, index .. '-1', 'leaf', args[4], 'evidence', args[5])
     if tick ~= '' then
       redis.call('HSET', map, tick, index)
-      redis.call('ZADD', by_symbol, args[3], index)
+      if string.sub(by_symbol, -1) ~= ':' then -- an entry that names no symbol is found by its tick alone
+        redis.call('ZADD', by_symbol, args[3], index)
+      end
     end
     for i = 8, 7 + conflated_count do
       redis.call('HSET', map, args[i], index)

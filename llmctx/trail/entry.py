@@ -11,7 +11,7 @@ from typing import Any
 import zstandard
 
 from llmctx import canonical
-from llmctx.errors import TrailError
+from llmctx.errors import RecordError
 
 PIECES = {"snapshot": "snapshot", "messages": "prompt", "completion": "completion"}
 """Evidence piece -> the name in the leaf under which its sha256 stands."""
@@ -46,21 +46,15 @@ class Entry:
     def record(self) -> dict[str, Any]:
         """The leaf, read.
 
-        Raises TrailError where it is no JSON object.
+        Raises RecordError where it is no JSON object.
         """
         try:
             document = canonical.loads(self.leaf)
         except ValueError as error:
-            raise self._unreadable(f"its leaf is no JSON: {error}") from error
+            raise RecordError(self.index, self.partition, f"its leaf is no JSON: {error}") from error
         if not isinstance(document, dict):
-            raise self._unreadable("its leaf is no JSON object")
+            raise RecordError(self.index, self.partition, "its leaf is no JSON object")
         return document
-
-    def _unreadable(self, why: str) -> TrailError:
-        return TrailError(
-            f"Record {self.index} of partition {self.partition} cannot be read: {why}.",
-            "`llmctx verify` names the first bad record.",
-        )
 
 
 def address(index: int, partition: int, partitions: int) -> str:
@@ -93,7 +87,7 @@ def _piece_value(raw: bytes) -> str | dict[str, str]:
 def restored(fields: dict[bytes, bytes], index: int, partition: int) -> Entry:
     """The entry that a log entry holds.
 
-    Raises TrailError where the fields cannot be unpacked.
+    Raises RecordError where the fields cannot be unpacked.
     """
     try:
         leaf = _decompress(fields[b"leaf"])
@@ -102,10 +96,8 @@ def restored(fields: dict[bytes, bytes], index: int, partition: int) -> Entry:
             for name, value in canonical.loads(_decompress(fields[b"evidence"])).items()
         }
     except (KeyError, ValueError, TypeError, AttributeError, zstandard.ZstdError) as error:
-        raise TrailError(
-            f"Record {index} of partition {partition} cannot be unpacked: {type(error).__name__}: {error}.",
-            "`llmctx verify` names the first bad record.",
-        ) from error
+        why = f"it cannot be unpacked: {type(error).__name__}: {error}"
+        raise RecordError(index, partition, why) from error
     return Entry(leaf, pieces, index=index, partition=partition)
 
 

@@ -72,9 +72,7 @@ async def bind_instance(
         return here, False
     made = there is None
     instance = there or await _make(redis, partitions)
-    if here is not None:
-        file.rename(state_dir / f"instance.{here.id}.json")
-    _write_file(file, instance)
+    _write_file(file, instance, before=here)
     return instance, made
 
 
@@ -99,13 +97,18 @@ def _read_file(file: Path) -> Instance | None:
         return Instance(document["id"], document["partitions"])
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InstanceError(
             f"{file} cannot be read: {error}.",
             "Put it back from a backup, or remove it to join the Redis named.",
         ) from error
 
 
-def _write_file(file: Path, instance: Instance) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps({"format": FORMAT, **instance._asdict()}) + "\n", encoding="utf-8")
+def _write_file(file: Path, instance: Instance, *, before: Instance | None) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if before is not None:
+            file.rename(file.with_name(f"instance.{before.id}.json"))
+        file.write_text(json.dumps({"format": FORMAT, **instance._asdict()}) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InstanceError(f"{file} cannot be written: {error}.", "Name a --state-dir that can be.") from error

@@ -187,12 +187,22 @@ class Log:
 
     async def read_back_of(self, symbol: str) -> AsyncIterator[Entry]:
         """A symbol's records from the newest to the first."""
-        start = 0
-        while indices := await self._redis.zrevrange(self._symbol_key(symbol), start, start + _PAGE - 1):
-            for index in cast("list[bytes]", indices):
-                if (entry := await self.entry(int(index))) is not None:
+        key, latest = self._symbol_key(symbol), "+inf"
+        while page := await self._by_time(key, latest, "-inf", _PAGE):
+            # Within one millisecond the server orders indices as texts: take all of them and order them here.
+            oldest_ms = page[-1][1]
+            page = sorted({*page, *await self._by_time(key, oldest_ms, oldest_ms, None)}, key=_newest_first)
+            for index, _ in page:
+                if (entry := await self.entry(index)) is not None:
                     yield entry
-            start += _PAGE
+            latest = f"({oldest_ms}"
+
+    async def _by_time(
+        self, key: str, latest: str | int, earliest: str | int, count: int | None
+    ) -> list[tuple[int, int]]:
+        start = None if count is None else 0
+        found = await self._redis.zrevrangebyscore(key, latest, earliest, start, count, withscores=True)
+        return [(int(index), int(ms)) for index, ms in cast("list[tuple[bytes, float]]", found)]
 
     def _blob_key(self, digest: str) -> str:
         return self._key(f"blob:{digest}")
@@ -218,3 +228,8 @@ class Log:
         """The blobs that are there, by digest."""
         found = {digest: await self.blob(digest) for digest in digests}
         return {digest: blob for digest, blob in found.items() if blob is not None}
+
+
+def _newest_first(found: tuple[int, int]) -> tuple[int, int]:
+    index, ms = found
+    return -ms, -index

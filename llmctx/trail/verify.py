@@ -15,6 +15,23 @@ SETTLING = ("decision", "skipped", "failed", "dead_letter")
 """The kinds that settle a tick."""
 
 
+REQUIRED = ("recorded_at_ms", "worker", "attempts", "code", "verdict")
+"""What every record has."""
+FORM: dict[str, type] = {
+    "recorded_at_ms": int,
+    "worker": str,
+    "attempts": int,
+    "code": str,
+    "verdict": dict,
+    "snapshot": dict,
+    "prompt": dict,
+    "request": dict,
+    "completion": dict,
+    "decision": dict,
+}
+"""The JSON types of a record's names."""
+
+
 class Fault(NamedTuple):
     """A rule that a record breaks."""
 
@@ -51,19 +68,22 @@ class Verifier:
 
     def check_map(self, tick_map: Mapping[str, int]) -> Fault | None:
         """Whether a map of tick ids says just what the records say."""
+        faults = []
         for tick in self.settled.keys() | tick_map.keys():
             says, is_at = tick_map.get(tick), self.settled.get(tick)
             if says != is_at:
-                index = is_at if is_at is not None else self.size
-                return Fault(index, "tick-map", f"tick {tick} -> {is_at}", f"tick {tick} -> {says}")
-        return None
+                index = self.size if is_at is None else is_at
+                faults.append(Fault(index, "tick-map", f"tick {tick} -> {is_at}", f"tick {tick} -> {says}"))
+        return min(faults, default=None)
 
     def _check_ticks(self, entry: Entry) -> Fault | None:
         record = entry.record
-        ticks = [record["tick"], *record.get("conflated", [])] if "tick" in record else []
-        if (record["kind"] in SETTLING) != bool(ticks):
-            expected = "a tick" if record["kind"] in SETTLING else "no tick"
-            return Fault(entry.index, "one-record-per-tick", f"{expected} in a {record['kind']}", str(ticks))
+        own, conflated = record.get("tick"), record.get("conflated", [])
+        ticks = [*([] if own is None else [own]), *conflated] if isinstance(conflated, list) else [conflated]
+        settles = record["kind"] in SETTLING
+        if (own is not None) != settles or not all(isinstance(tick, str) for tick in ticks) or (ticks and not settles):
+            expected = "ticks as texts" if settles else "no tick"
+            return Fault(entry.index, "one-record-per-tick", f"{expected} in a {record['kind']}", str(ticks)[:120])
         for tick in ticks:
             first = self.settled.setdefault(tick, entry.index)
             if first != entry.index or ticks.count(tick) > 1:
@@ -76,8 +96,14 @@ def _check_form(entry: Entry) -> Fault | None:
         record: Any = canonical.loads(entry.leaf)
     except ValueError as error:
         return Fault(entry.index, "canonical-form", "one JSON text without duplicate names", str(error))
-    if not isinstance(record, dict) or record.get("v") != 1 or record.get("kind") not in KINDS:
+    known = isinstance(record, dict) and record.get("kind") in KINDS
+    if not known or type(record.get("v")) is not int or record["v"] != 1:
         return Fault(entry.index, "record-form", 'an object with "v": 1 and a known kind', str(record)[:120])
+    for name, kinds in FORM.items():
+        required = name in REQUIRED
+        if (required or name in record) and type(record.get(name)) is not kinds:
+            found = f"{name} {str(record.get(name))[:120]!r}"
+            return Fault(entry.index, "record-form", f"{name} as {kinds.__name__}", found)
     if not canonical.is_canonical(entry.leaf):
         return Fault(entry.index, "canonical-form", "RFC 8785 bytes of its content", "other bytes")
     return None

@@ -21,6 +21,7 @@ from llmctx.trail.log import Log
 KEPT = 10_000
 """About how many decisions the stream keeps; all of them are in the trail."""
 
+_PATIENCE_S = 0.5
 _PUBLISH = ServerFunction(Path(__file__).with_name("publish.lua"))
 
 
@@ -72,7 +73,10 @@ class Publisher:
                     raise _unanswered(error) from error
                 self._done(self._next)
                 self._next += 1
-        await done
+        while not done.done():
+            await asyncio.wait([done], timeout=_PATIENCE_S)
+            if not done.done():
+                await self.resume()  # what comes before was recorded by another owner: take it from the log
 
     def _done(self, index: int) -> None:
         _, done = self._waiting.pop(index)

@@ -125,8 +125,11 @@ class Service:
             task.add_done_callback(self._tasks.discard)
 
     async def _settle(self, batch: Batch) -> None:
+        handed_in = len(batch.entry_ids)
         try:
             self._on_entry(await self._decide(batch))
+            for entry_id in batch.entry_ids[handed_in:]:  # raised again while it was being decided
+                await self._discard(entry_id)
         except LeaseError as error:
             self._owner.lost = error
         except (LlmctxError, RedisError) as error:
@@ -148,13 +151,24 @@ class Service:
     async def _decide(self, batch: Batch) -> Entry:
         attempts = 1
         if batch.redelivered:
-            # The delivery count cannot be used: it also counts mere readings of the pending list.
-            attempts += await self._redis.hincrby(keys.attempts(self._owner.partition), batch.tick.id, 1)
+            attempts += await self._count_attempt(batch)
         conflated, entry_ids = tuple(batch.conflated), tuple(batch.entry_ids)
         if attempts > MOST_ATTEMPTS:
             reason = f"a decision was started {MOST_ATTEMPTS} times and never recorded"
             return await self._bury(batch.tick, reason, conflated, entry_ids)
         return await self._pipeline.decide(batch.tick, conflated=conflated, entry_ids=entry_ids, attempts=attempts)
+
+    async def _count_attempt(self, batch: Batch) -> int:
+        """How often a decision was started before for the tick of a batch that suffered most.
+
+        The delivery count cannot be used: it also counts mere readings of the pending list. Every tick is counted,
+        because newer ones would otherwise hide one that makes each decision fail.
+        """
+        key = keys.attempts(self._owner.partition)
+        async with self._redis.pipeline(transaction=False) as counting:
+            for tick_id in (batch.tick.id, *batch.conflated):
+                counting.hincrby(key, tick_id, 1)
+            return int(max(await counting.execute()))
 
     async def _bury(self, tick: Tick, reason: str, conflated: tuple[str, ...], entry_ids: tuple[str, ...]) -> Entry:
         circumstances = (await self._owner.circumstances())._replace(conflated=conflated, attempts=MOST_ATTEMPTS)

@@ -48,9 +48,13 @@ async def open_redis(url: str, *, retries: int = 3) -> AsyncIterator[Redis]:
 
     Raises ServerError where no usable server answers.
     """
+    probe = connect(url, retries=0)  # a server that is not there is told at once
+    try:
+        await check(probe, url)
+    finally:
+        await probe.aclose()
     redis = connect(url, retries=retries)
     try:
-        await check(redis, url)
         yield redis
     finally:
         await redis.aclose()

@@ -1,0 +1,199 @@
+"""What the tests on real servers share: live keys of a symbol, ready records, a completer that answers by rules."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import cast
+
+import pytest
+from redis.asyncio import Redis
+
+from llmctx.assets import asset
+from llmctx.context.tick import Tick
+from llmctx.llm.completion import Completion, OutputSchema, read_completion
+from llmctx.llm.rulebook import Facts, decide
+from llmctx.pipeline import Pipeline
+from llmctx.prompt.render import Prompt
+from llmctx.prompt.template import load_template
+from llmctx.record import Circumstances, compose_unread
+from llmctx.schema import keys
+from llmctx.trail.entry import Entry
+from llmctx.trail.instance import bind_instance
+from llmctx.trail.lease import Lease
+from llmctx.trail.log import Draft, Log, Settlement
+from llmctx.worker import service
+from llmctx.worker.session import Asking, serve_partition
+
+NOW = "2026-03-02T15:00:00.000Z"
+"""The time of the live keys below, by the bars clock."""
+SETTLEMENT = Settlement(keys.ticks(0), keys.attempts(0), keys.DECIDERS)
+
+
+def live(symbol: str, *, price: float = 100.0, **position: object) -> dict[str, str]:
+    """The keys on which a decision about a symbol can be asked for."""
+    held = {
+        "symbol": symbol, "entry_price": 100.0, "current_price": price, "quantity": 10, "side": "long",
+        "entry_time": "2026-03-02T14:30:00.000Z", "unrealized_pnl": 0, "unrealized_pnl_pct": 0,
+        "stop_loss": 90.0, "take_profit": 120.0, "last_update": NOW,
+    }  # fmt: skip
+    session = {"last": price, "open": 100.0, "high": 130.0, "low": 80.0, "volume": 1000}
+    state = {
+        "state": "running", "market_status": "open", "active_positions_count": 1, "watchlist_count": 1,
+        "last_scan_time": None, "timestamp": NOW, "clock": "bars",
+    }  # fmt: skip
+    return {
+        f"positions:active:{symbol}": json.dumps(held | position),
+        f"stocks:price:{symbol}": json.dumps({"price": session, "timestamp": NOW}),
+        "system:state": json.dumps(state),
+    }
+
+
+async def hold(redis: Redis, *symbols: str) -> None:
+    """Put live keys there for each symbol."""
+    for symbol in symbols:
+        await redis.mset(live(symbol))
+
+
+async def raise_tick(redis: Redis, tick_id: str, symbol: str, partition: int = 0) -> str:
+    """The entry id of a tick that was raised now."""
+    entry_id = await redis.xadd(keys.ticks(partition), Tick(id=tick_id, symbol=symbol).fields())
+    return cast("bytes", entry_id).decode()
+
+
+def draft(tick_id: str, symbol: str = "AAPL", *, conflated: Iterable[str] = (), blobs: Iterable[bytes] = ()) -> Draft:
+    """A record that settles a tick and says nothing more."""
+    circumstances = Circumstances(recorded_at_ms=1000, worker="test", conflated=tuple(conflated))
+    made = compose_unread("skipped", Tick(id=tick_id, symbol=symbol), "no reason", circumstances)
+    return made._replace(blobs=tuple(blobs))
+
+
+async def held_lease(redis: Redis) -> Lease:
+    """The lease of partition 0, taken."""
+    lease = Lease(redis, 0)
+    assert await lease.take() is None
+    return lease
+
+
+async def until(holds: Callable[[], object]) -> None:
+    """Wait until something holds; it may be asked of a server. The test's own timeout ends a wait for ever."""
+    while True:
+        answer = holds()
+        if await answer if isinstance(answer, Awaitable) else answer:
+            return
+        await asyncio.sleep(0.005)
+
+
+class ByRules:
+    """Answers as the stand-in does, without the way over HTTP, and notes who is asked about at the same time."""
+
+    def __init__(self, *, pauses: int = 0) -> None:
+        self.asked: Counter[str] = Counter()
+        self.overlaps: list[str] = []
+        self.most_at_once = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self._busy: Counter[str] = Counter()
+        self._pauses = pauses
+
+    async def complete(self, prompt: Prompt, output: OutputSchema) -> Completion:
+        text = prompt.messages[1].content
+        symbol = text.partition("Position in ")[2].partition(",")[0]
+        self.asked[symbol] += 1
+        self._busy[symbol] += 1
+        if self._busy[symbol] > 1:
+            self.overlaps.append(symbol)
+        self.most_at_once = max(self.most_at_once, self._busy.total())
+        try:
+            for _ in range(self._pauses):
+                await asyncio.sleep(0)
+            await self.gate.wait()
+        finally:
+            self._busy[symbol] -= 1
+        message = {"role": "assistant", "content": json.dumps(decide(Facts(text)))}
+        body = {"id": "x", "model": "rules", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+        return read_completion(json.dumps(body).encode(), {"schema": output.name, "schema_sha256": output.sha256}, ())
+
+
+class Raises:
+    """A completer with a defect."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def complete(self, prompt: Prompt, output: OutputSchema) -> Completion:  # noqa: ARG002
+        self.asked += 1
+        raise ZeroDivisionError("a defect")
+
+
+async def decided(redis: Redis, symbol: str, tick_id: str) -> Draft:
+    """The record of one whole decision about a symbol that is held, not appended yet."""
+    drafts: list[Draft] = []
+
+    async def keep(made: Draft, _: tuple[str, ...]) -> Entry:
+        drafts.append(made)
+        return Entry(made.leaf, made.pieces, index=0)
+
+    template = load_template(asset("prompts"), "position")
+    pipeline = Pipeline(redis, partition=0, template=template, completer=ByRules(), settle=keep, worker="test")
+    await pipeline.decide(Tick(id=tick_id, symbol=symbol))
+    return drafts[0]
+
+
+class Running:
+    """A service at work."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.troubles: list[str] = []
+        self.stop = asyncio.Event()
+
+    def settled(self) -> list[str]:
+        """Every tick id that a record settles, in order, again where it stands again."""
+        return [
+            tick
+            for entry in self.entries
+            if "tick" in entry.record
+            for tick in (entry.record["tick"], *entry.record.get("conflated", []))
+        ]
+
+    async def until_settled(self, *ticks: str) -> None:
+        await until(lambda: set(ticks) <= set(self.settled()))
+
+    async def until_trouble(self, text: str) -> None:
+        await until(lambda: any(text in trouble for trouble in self.troubles))
+
+
+@asynccontextmanager
+async def serving(
+    redis: Redis, url: str, state_dir: Path, completer: ByRules | Raises, *, concurrency: int = 32
+) -> AsyncIterator[Running]:
+    """A service of partition 0; at the end it is stopped and has drained."""
+    running = Running()
+    asking = Asking(load_template(asset("prompts"), "position"), completer)
+    instance, _ = await bind_instance(redis, state_dir)
+    task = asyncio.create_task(
+        serve_partition(
+            redis, url, instance, 0, asking, running.stop, concurrency=concurrency,
+            on_entry=running.entries.append, on_trouble=running.troubles.append,
+        )
+    )  # fmt: skip
+    try:
+        yield running
+    finally:
+        running.stop.set()
+        await asyncio.wait_for(task, 20)
+
+
+async def leaves(redis: Redis) -> list[dict[str, object]]:
+    """Every record of partition 0, in order."""
+    return [entry.record async for entry in Log(redis).read()]
+
+
+@pytest.fixture
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that waits for milliseconds where it would wait for half a second."""
+    monkeypatch.setattr(service, "_BLOCK_MS", 20)
+    monkeypatch.setattr(service, "_PAUSE_S", 0.01)

@@ -1,0 +1,1052 @@
+"""The command line from end to end: the installed program against real servers."""
+
+import asyncio
+import json
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from redis.asyncio import Redis
+
+from llmctx import canonical
+from llmctx.connection import read_stream
+from llmctx.llm.standin import MODEL, Standin
+from llmctx.replay.check import verify_log
+from llmctx.schema import keys
+from llmctx.trail.entry import restored, stored
+from llmctx.trail.instance import bind_instance
+from llmctx.trail.log import Log
+from tests.conftest import SHARED_DATA, free_port
+from tests.integration.conftest import NOW, ByRules, hold, live, raise_tick, serving, until
+
+PROGRAM = Path(sys.executable).parent / "llmctx"
+LOG = "audit:{0}:log"
+HEADER = "timestamp,symbol,open,high,low,close,volume"
+ROW = "2026-03-02T14:{:02}:00Z,AAPL,100,101,99,100,1000"
+
+
+class Ended(NamedTuple):
+    """What a run of the program left."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        """Its one JSON document."""
+        return json.loads(self.out)
+
+    @property
+    def lines(self) -> list[Any]:
+        """Its JSON Lines."""
+        return [json.loads(line) for line in self.out.split("\n") if line]
+
+
+class Program:
+    """The installed program, with a server, a state directory and perhaps an endpoint."""
+
+    def __init__(self, url: str, folder: Path, endpoint: str | None = None) -> None:
+        self.folder = folder
+        self.environment = {
+            "PATH": "/usr/bin:/bin", "HOME": str(folder), "COLUMNS": "200", "NO_COLOR": "1",
+            "LLMCTX_REDIS_URL": url, "LLMCTX_STATE_DIR": str(folder / "var"),
+        }  # fmt: skip
+        if endpoint is not None:
+            self.environment |= {"LLMCTX_LLM__BASE_URL": endpoint, "LLMCTX_LLM__MODEL": MODEL}
+
+    async def start(self, *arguments: str) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            str(PROGRAM), *arguments, cwd=self.folder, env=self.environment,
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+
+    async def __call__(self, *arguments: str) -> Ended:
+        """What a command ends with; a traceback is never an end."""
+        return await self.ended(await self.start(*arguments))
+
+    async def all(self, *commands: str) -> list[Ended]:
+        """What several commands end with that run beside each other."""
+        return await asyncio.gather(*(self(*command.split()) for command in commands))
+
+    async def ended(self, process: asyncio.subprocess.Process) -> Ended:
+        out, err = await asyncio.wait_for(process.communicate(), 60)
+        ended = Ended(process.returncode or 0, out.decode(), err.decode())
+        assert "Traceback" not in ended.err, ended.err[-2000:]
+        return ended
+
+    @asynccontextmanager
+    async def running(self, redis: Redis, *options: str) -> AsyncIterator[asyncio.subprocess.Process]:
+        """`llmctx run`, holding its partition; killed where the test did not end it."""
+        process = await self.start("run", *options)
+        try:
+            async with asyncio.timeout(20):
+                await until(lambda: process.returncode is not None or redis.exists("audit:{0}:lease"))
+            assert process.returncode is None
+            yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.communicate()
+
+    async def stop(self, process: asyncio.subprocess.Process) -> Ended:
+        process.send_signal(signal.SIGTERM)
+        return await self.ended(process)
+
+
+@pytest.fixture
+async def program(valkey: Redis, valkey_url: str, standin: Standin, tmp_path: Path) -> Program:
+    """The program on an empty Valkey, with the stand-in as its endpoint."""
+    assert await valkey.dbsize() == 0
+    return Program(valkey_url, tmp_path, standin.base_url)
+
+
+@pytest.fixture
+async def dumb(valkey: Redis, valkey_url: str, tmp_path: Path) -> Program:
+    """The program on an empty Valkey, with no endpoint."""
+    assert await valkey.dbsize() == 0
+    return Program(valkey_url, tmp_path)
+
+
+@pytest.fixture
+async def on_each(redis: Redis, redis_url: str, standin: Standin, tmp_path: Path) -> Program:
+    """The program on each server in turn."""
+    assert await redis.dbsize() == 0
+    return Program(redis_url, tmp_path, standin.base_url)
+
+
+async def kinds(redis: Redis) -> list[str]:
+    return [str(entry.record["kind"]) async for entry in Log(redis).read() if entry.record["kind"] != "notice"]
+
+
+# help and schema
+
+
+async def test_help_names_the_exit_codes(dumb: Program) -> None:
+    ended = await dumb("--help")
+    assert ended.code == 0
+    assert "0 good, 1 the evidence or the check fails, 2 misuse or unusable input, 3 a needed server" in " ".join(
+        ended.out.split()
+    )
+
+
+async def test_misuse_exits_with_2(dumb: Program) -> None:
+    ended = await dumb.all("nonsense", "decide", "decide AAPL --nonsense")
+    assert [run.code for run in ended] == [2, 2, 2]
+
+
+async def test_schema_lists_every_family_of_the_schema_document(dumb: Program) -> None:
+    ended = await dumb("schema")
+    assert ended.code == 0
+    assert all(family.pattern in ended.out for family in keys.FAMILIES)
+
+
+async def test_schema_json_has_one_line_a_family(dumb: Program) -> None:
+    assert [line["section"] for line in (await dumb("schema", "--json")).lines] == list(keys.BY_SECTION)
+
+
+async def test_schema_of_a_key_or_section_is_its_json_schema(dumb: Program) -> None:
+    for ended in await dumb.all("schema positions:active:AAPL", "schema position"):
+        assert ended.code == 0
+        assert "entry_price" in ended.document["properties"]
+
+
+async def test_schema_of_an_unknown_key_exits_with_2_and_names_it(dumb: Program) -> None:
+    ended = await dumb("schema", "positions:closed:AAPL")
+    assert ended.code == 2
+    assert "'positions:closed:AAPL'" in ended.err
+
+
+async def test_schema_needs_no_server(tmp_path: Path) -> None:
+    assert (await Program(f"redis://127.0.0.1:{free_port()}/0", tmp_path)("schema")).code == 0
+
+
+# context
+
+
+async def test_context_shows_every_section_with_its_status(
+    dumb: Program, valkey: Redis, schema_examples: dict[str, str]
+) -> None:
+    await valkey.mset(schema_examples)
+    ended = await dumb("context", "AAPL")
+    assert ended.code == 0
+    assert all(key in ended.out for key in schema_examples)
+    assert "price.price.last" in ended.out
+
+
+async def test_context_json_is_one_document(dumb: Program, valkey: Redis, schema_examples: dict[str, str]) -> None:
+    await valkey.mset(schema_examples)
+    package = (await dumb("context", "AAPL", "--json")).document
+    assert (package["symbol"], package["refusal"]) == ("AAPL", None)
+    assert package["sections"]["position"]["value"]["entry_price"] == 150.0
+    assert package["sections"]["thesis"]["status"] == "missing"
+
+
+async def test_context_prompt_shows_the_messages(dumb: Program, valkey: Redis, schema_examples: dict[str, str]) -> None:
+    await valkey.mset(schema_examples)
+    ended = await dumb("context", "AAPL", "--prompt", "position")
+    assert ended.code == 0
+    assert "- price.price.last: 150.25 [price]" in ended.out
+
+
+async def test_context_prompt_json_is_what_a_decision_would_send(program: Program, valkey: Redis) -> None:
+    await hold(valkey, "AAPL")
+    shown = (await program("context", "AAPL", "--prompt", "position", "--json")).document
+    await program("decide", "AAPL")
+    entry = await Log(valkey).entry(1)
+    assert entry is not None
+    assert json.loads(entry.pieces["messages"]) == shown
+
+
+async def test_context_writes_nothing(dumb: Program, valkey: Redis) -> None:
+    await dumb("context", "AAPL")
+    assert await valkey.dbsize() == 0
+
+
+async def test_context_of_a_symbol_that_is_not_held_says_so(dumb: Program) -> None:
+    ended = await dumb("context", "AAPL")
+    assert ended.code == 0
+    assert "position is missing: positions:active:AAPL: no such key" in ended.out
+
+
+async def test_context_of_no_symbol_exits_with_2(dumb: Program) -> None:
+    ended = await dumb("context", "A:B")
+    assert (ended.code, "'A:B' is no symbol" in ended.err) == (2, True)
+
+
+# decide
+
+
+async def test_decide_on_the_schema_documents_examples_ends_in_one_decision(
+    on_each: Program, redis: Redis, schema_examples: dict[str, str]
+) -> None:
+    for key, text in schema_examples.items():
+        await redis.set(key, text)
+    ended = await on_each("decide", "AAPL")
+    assert ended.code == 0
+    assert "receipt" in ended.out
+    assert await kinds(redis) == ["decision"]
+    assert (await on_each("verify")).code == 0
+
+
+async def test_decide_json_is_the_leaf_with_its_receipt(program: Program, valkey: Redis) -> None:
+    await hold(valkey, "AAPL")
+    printed = (await program("decide", "AAPL", "--json")).document
+    entry = await Log(valkey).entry(printed["index"])
+    assert entry is not None
+    assert printed == {
+        "address": "1", "index": 1, "leaf_hash": entry.leaf_hash, **json.loads(entry.leaf)
+    }  # fmt: skip
+
+
+async def test_decide_publishes_the_decision(program: Program, valkey: Redis) -> None:
+    await hold(valkey, "AAPL")
+    await program("decide", "AAPL")
+    assert [found.number for found in await read_stream(valkey, keys.decisions(0))] == [1]
+
+
+async def test_decide_beside_a_running_owner_goes_through_it(program: Program, valkey: Redis) -> None:
+    await hold(valkey, "AAPL")
+    async with program.running(valkey) as process:
+        printed = (await program("decide", "AAPL", "--json")).document
+        assert printed["worker"].endswith(f":{process.pid}")
+        await program.stop(process)
+    assert await kinds(valkey) == ["decision"]
+
+
+async def test_decide_without_an_endpoint_is_a_failed_record_and_exits_with_3(dumb: Program, valkey: Redis) -> None:
+    await hold(valkey, "AAPL")
+    ended = await dumb("decide", "AAPL")
+    assert ended.code == 3
+    assert "no LLM endpoint is configured" in ended.err
+    assert await kinds(valkey) == ["failed"]
+
+
+async def test_decide_with_the_endpoint_down_is_a_failed_record_and_exits_with_3(dumb: Program, valkey: Redis) -> None:
+    await hold(valkey, "AAPL")
+    ended = await dumb("decide", "AAPL", "--endpoint", f"http://127.0.0.1:{free_port()}/v1", "--model", "x")
+    assert ended.code == 3
+    assert "unreachable: connection" in ended.err
+    assert await kinds(valkey) == ["failed"]
+
+
+async def test_decide_with_an_endpoint_that_is_no_address_exits_with_3_and_writes_nothing(
+    dumb: Program, valkey: Redis
+) -> None:
+    ended = await dumb("decide", "AAPL", "--endpoint", "nonsense", "--model", "x")
+    assert (ended.code, "'nonsense' is no endpoint" in ended.err) == (3, True)
+    assert await valkey.dbsize() == 0
+
+
+async def test_decide_with_an_endpoint_and_no_model_exits_with_3_and_writes_nothing(
+    dumb: Program, valkey: Redis
+) -> None:
+    ended = await dumb("decide", "AAPL", "--endpoint", "http://127.0.0.1:1/v1")
+    assert (ended.code, "--model" in ended.err) == (3, True)
+    assert await valkey.dbsize() == 0
+
+
+@pytest.mark.parametrize("fault", ["refusal", "misfit"])
+async def test_an_unusable_answer_is_a_failed_record_and_exits_with_1(dumb: Program, valkey: Redis, fault: str) -> None:
+    await hold(valkey, "AAPL")
+    async with Standin(faults={fault: 1.0}) as server:
+        ended = await dumb("decide", "AAPL", "--endpoint", server.base_url, "--model", MODEL)
+    assert ended.code == 1
+    assert ended.err.startswith("error: failed: ")
+    assert await kinds(valkey) == ["failed"]
+
+
+async def test_a_breached_stop_is_an_exit_without_any_endpoint(dumb: Program, valkey: Redis) -> None:
+    await valkey.mset(live("AAPL", price=89.0))
+    printed = (await dumb("decide", "AAPL", "--json")).document
+    assert (printed["kind"], printed["verdict"]["action"], printed["verdict"]["quantity"]) == ("failed", "exit", "10")
+
+
+def without(key: str, *path: str) -> str:
+    """A live value that lacks one field."""
+    document = json.loads(live("AAPL")[key])
+    inner = document
+    for name in path[:-1]:
+        inner = inner[name]
+    del inner[path[-1]]
+    return json.dumps(document)
+
+
+POSITION, PRICE = "positions:active:AAPL", "stocks:price:AAPL"
+BROKEN = {
+    "no JSON": (PRICE, "last: 150", "not usable JSON"),
+    "nothing": (PRICE, "", "not usable JSON"),
+    "NaN": (PRICE, live("AAPL")[PRICE].replace('"volume": 1000', '"volume": NaN'), "not usable JSON"),
+    "Infinity": (POSITION, live("AAPL")[POSITION].replace('"quantity": 10', '"quantity": Infinity'), "not usable JSON"),
+    "a duplicate name": (PRICE, '{"timestamp": 1, ' + live("AAPL")[PRICE][1:], "timestamp"),
+    "a missing field": (POSITION, without(POSITION, "entry_price"), "entry_price"),
+    "a missing inner field": (PRICE, without(PRICE, "price", "last"), "price.last"),
+    "a text for a number": (POSITION, live("AAPL")[POSITION].replace('"quantity": 10', '"quantity": "10"'), "quantity"),
+    "no side": (POSITION, live("AAPL")[POSITION].replace('"long"', '"up"'), "side"),
+    "a time without a zone": (PRICE, json.dumps(json.loads(live("AAPL")[PRICE]) | {"timestamp": "2026-03-02T15:00:00"}), "timestamp"),
+    "a time to come": (PRICE, json.dumps(json.loads(live("AAPL")[PRICE]) | {"timestamp": "2027-03-02T15:00:00Z"}), "timestamp"),
+    "another symbol's position": (POSITION, live("MSFT")["positions:active:MSFT"], "symbol"),
+    "a list": (PRICE, "[]", ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ["no JSON", "NaN", "a duplicate name", "a missing field"])
+async def test_decide_on_a_key_that_cannot_be_used_is_a_skipped_record_and_exits_with_2(
+    dumb: Program, valkey: Redis, what: str
+) -> None:
+    key, value, said = BROKEN[what]
+    await valkey.mset(live("AAPL") | {key: value})
+    ended = await dumb("decide", "AAPL")
+    assert ended.code == 2
+    assert ended.err.startswith("error: skipped: ")
+    assert key in ended.err
+    assert said in ended.err
+    assert await kinds(valkey) == ["skipped"]
+
+
+@pytest.mark.parametrize("what", BROKEN)
+@pytest.mark.usefixtures("short_pauses")
+async def test_a_key_that_cannot_be_used_is_a_skipped_record_that_names_key_and_field(
+    valkey: Redis, valkey_url: str, tmp_path: Path, what: str
+) -> None:
+    key, value, said = BROKEN[what]
+    await valkey.mset(live("AAPL") | {key: value})
+    async with serving(valkey, valkey_url, tmp_path, ByRules()) as running:
+        await raise_tick(valkey, "t", "AAPL")
+        await running.until_settled("t")
+    (entry,) = running.entries
+    assert entry.record["kind"] == "skipped"
+    assert key in entry.record["verdict"]["reason"]
+    assert said in entry.record["verdict"]["reason"]
+    assert (await verify_log(Log(valkey))).fault is None
+
+
+async def test_a_time_beyond_the_calendar_is_a_skipped_record(program: Program, valkey: Redis) -> None:
+    value = json.loads(live("AAPL")[PRICE]) | {"timestamp": "0001-01-01T00:00:00+14:00"}
+    await valkey.mset(live("AAPL") | {PRICE: json.dumps(value)})
+    ended = await program("decide", "AAPL")
+    assert (ended.code, PRICE in ended.err) == (2, True)
+
+
+async def test_a_hash_where_a_string_should_be_is_a_skipped_record_that_names_it(
+    program: Program, valkey: Redis
+) -> None:
+    await hold(valkey, "AAPL")
+    await valkey.delete(PRICE)
+    await valkey.hset(PRICE, "last", "150")
+    ended = await program("decide", "AAPL")
+    assert ended.code == 2
+    assert f"{PRICE}: is a hash, not a string" in ended.err
+    assert await kinds(valkey) == ["skipped"]
+
+
+async def test_a_broken_key_that_is_not_required_costs_only_its_section(program: Program, valkey: Redis) -> None:
+    await hold(valkey, "AAPL")
+    await valkey.set("stocks:indicators:AAPL", "no json")
+    printed = (await program("decide", "AAPL", "--json")).document
+    assert printed["kind"] == "decision"
+    assert printed["snapshot"]["sections"]["indicators"]["status"] == "invalid"
+
+
+async def show_texts(program: Program, redis: Redis, *texts: str) -> None:
+    """Texts from outside, as values and as names, through every command that prints them."""
+    found = {"reason": " ".join(texts), "price": 1, "timestamp": NOW, "indicators": dict.fromkeys(texts, "x")}
+    await hold(redis, "AAPL")
+    await redis.set("signals:entry:AAPL", json.dumps(found | {"confidence": 1}))
+    shown = await program("context", "AAPL")
+    assert shown.code == 0
+    assert "signals.entry.confidence" in shown.out
+    assert (await program("decide", "AAPL")).code == 3
+    assert (await program("show", "1")).code == 0
+
+
+async def test_texts_from_outside_are_no_markup(dumb: Program, valkey: Redis) -> None:
+    await show_texts(dumb, valkey, "[/red]", "[red]", "\\", "\x1b[31m", "{{ 7 * 7 }}", "\u2028", "%s")
+
+
+async def test_a_backslash_before_a_bracket_is_no_markup(dumb: Program, valkey: Redis) -> None:
+    await show_texts(dumb, valkey, "\\[/red]")
+
+
+async def template(folder: Path, line: str) -> None:
+    (folder / "prompts" / "mine").mkdir(parents=True)
+    head = "---\nname: mine\nversion: 1\ndescription: x\noutput: decision\n---\n"
+    (folder / "prompts" / "mine" / "v1.md.j2").write_text(f"{head}system:\nJudge.\nuser:\nNow {line}\n")
+
+
+async def test_a_template_with_an_unknown_field_is_a_skipped_record_that_names_it(
+    program: Program, valkey: Redis, tmp_path: Path
+) -> None:
+    await hold(valkey, "AAPL")
+    await template(tmp_path, "{{ nonsense }}")
+    ended = await program("decide", "AAPL", "--prompts", "prompts", "--prompt", "mine")
+    assert ended.code == 2
+    assert "mine/v1, user part, line 10" in ended.err
+    assert "'nonsense'" in ended.err
+    assert await kinds(valkey) == ["skipped"]
+
+
+async def test_context_with_a_template_with_an_unknown_field_exits_with_2(
+    program: Program, valkey: Redis, tmp_path: Path
+) -> None:
+    await hold(valkey, "AAPL")
+    await template(tmp_path, "{{ nonsense }}")
+    ended = await program("context", "AAPL", "--prompts", "prompts", "--prompt", "mine")
+    assert (ended.code, "'nonsense'" in ended.err) == (2, True)
+
+
+async def test_a_template_that_is_not_there_exits_with_2_and_names_those_that_are(program: Program) -> None:
+    ended = await program("decide", "AAPL", "--prompt", "none")
+    assert (ended.code, "'none'" in ended.err, "position" in ended.err) == (2, True, True)
+
+
+# no server, no state
+
+
+COMMANDS = ("status", "verify", "decisions", "show 0", "context AAPL", "decide AAPL", "feed b.csv", "run")
+
+
+async def test_without_a_server_every_command_exits_with_3_and_says_how_to_start_one(tmp_path: Path) -> None:
+    url = f"redis://127.0.0.1:{free_port()}/0"
+    (tmp_path / "b.csv").write_text(f"{HEADER}\n{ROW.format(30)}\n")
+    program = Program(url, tmp_path, "http://127.0.0.1:1/v1")
+    for ended in await program.all(*COMMANDS):
+        assert ended.code == 3
+        assert url in ended.err
+        assert "llmctx redis" in ended.err
+
+
+async def test_without_a_trail_a_look_at_it_exits_with_3(dumb: Program) -> None:
+    for ended in await dumb.all("verify", "decisions", "show 0"):
+        assert (ended.code, "no trail yet" in ended.err) == (3, True)
+
+
+async def test_run_without_an_endpoint_exits_with_3_and_writes_nothing(dumb: Program, valkey: Redis) -> None:
+    ended = await dumb("run")
+    assert ended.code == 3
+    assert "LLMCTX_LLM__BASE_URL" in ended.err
+    assert await valkey.dbsize() == 0
+
+
+@pytest.mark.parametrize("command", [["run"], ["decide", "AAPL"]])
+async def test_another_servers_state_directory_exits_with_3_and_writes_nothing(
+    program: Program, valkey: Redis, command: list[str]
+) -> None:
+    await bind_instance(valkey, program.folder / "var")
+    await valkey.flushall()
+    ended = await program(*command)
+    assert ended.code == 3
+    assert "--new-instance" in ended.err
+    assert await valkey.dbsize() == 0
+
+
+async def test_new_instance_starts_a_new_trail(program: Program, valkey: Redis, tmp_path: Path) -> None:
+    await bind_instance(valkey, program.folder / "var")
+    await valkey.flushall()
+    ended = await program("decide", "AAPL", "--new-instance", "--json")
+    assert ended.document["index"] == 1
+    assert len(list((tmp_path / "var").glob("instance.*.json"))) == 1
+
+
+async def test_a_state_directory_that_cannot_be_made_exits_with_a_clear_error(dumb: Program) -> None:
+    ended = await dumb("decide", "AAPL", "--state-dir", "/proc/nowhere")
+    assert (ended.code, "/proc/nowhere" in ended.err) == (3, True)
+
+
+async def test_a_setting_that_cannot_be_used_exits_with_2_and_names_it(dumb: Program) -> None:
+    dumb.environment["LLMCTX_CONCURRENCY"] = "none"
+    ended = await dumb("status")
+    assert (ended.code, "LLMCTX_CONCURRENCY" in ended.err) == (2, True)
+
+
+# a trail to look at
+
+
+@pytest.fixture
+async def trail(dumb: Program, valkey: Redis, valkey_url: str, short_pauses: None) -> Program:  # noqa: ARG001
+    """Records 0 to 4: the notice, decisions about AAPL and MSFT, a skipped one about NONE, a decision about AAPL."""
+    await hold(valkey, "AAPL", "MSFT")
+    async with serving(valkey, valkey_url, dumb.folder / "var", ByRules()) as running:
+        for n, symbol in enumerate(("AAPL", "MSFT", "NONE", "AAPL"), start=1):
+            await raise_tick(valkey, f"t{n}", symbol)
+            await running.until_settled(f"t{n}")
+    return dumb
+
+
+async def test_decisions_lists_the_records_that_are_asked_for(trail: Program) -> None:
+    everything, *some = await trail.all(
+        "decisions --json",
+        "decisions --json --symbol AAPL",
+        "decisions --json --limit 1",
+        "decisions --json --kind skipped",
+        "decisions --json --since 2100-01-01T00:00:00Z",
+    )
+    assert [line["index"] for line in everything.lines] == [0, 1, 2, 3, 4]
+    assert [line["address"] for line in everything.lines] == ["0", "1", "2", "3", "4"]
+    assert [line.get("tick") for line in everything.lines] == [None, "t1", "t2", "t3", "t4"]
+    assert [[line["tick"] for line in ended.lines] for ended in some] == [["t1", "t4"], ["t4"], ["t3"], []]
+
+
+async def test_decisions_for_people_are_one_line_a_record(trail: Program) -> None:
+    people, misuse = await trail.all("decisions", "decisions --since nonsense")
+    assert (people.code, len(people.out.splitlines())) == (0, 5)
+    assert (misuse.code, "nonsense" in misuse.err) == (2, True)
+
+
+async def test_show_prints_a_record_with_all_its_evidence(trail: Program, valkey: Redis) -> None:
+    shown = (await trail("show", "1", "--json")).document
+    entry = await Log(valkey).entry(1)
+    assert entry is not None
+    assert shown["leaf"] == json.loads(entry.leaf)
+    assert shown["leaf_hash"] == entry.leaf_hash
+    assert {name: text.encode() for name, text in shown["pieces"].items()} == entry.pieces
+    people = await trail("show", "1")
+    assert people.code == 0
+    for part in (entry.leaf_hash, "verdict", "known", "asked (system)", "asked (user)", "answered (raw)"):
+        assert part in people.out
+
+
+async def test_show_of_no_record_exits_with_2_and_names_the_address(trail: Program) -> None:
+    addresses = ("99", "nonsense", "5:0")
+    for address, ended in zip(addresses, await trail.all(*(f"show {address}" for address in addresses)), strict=True):
+        assert (ended.code, address in ended.err) == (2, True)
+
+
+@pytest.mark.parametrize("address", ["-1", "99999999999999999999999"])
+async def test_show_of_an_impossible_index_exits_with_2(trail: Program, address: str) -> None:
+    assert (await trail("show", "--", address)).code == 2
+
+
+async def test_decisions_since_a_time_beyond_the_calendar_exits_with_2(trail: Program) -> None:
+    assert (await trail("decisions", "--since", "0001-01-01T00:00:00+14:00")).code == 2
+
+
+async def test_status_says_how_things_stand(trail: Program, valkey: Redis) -> None:
+    await raise_tick(valkey, "waiting", "AAPL")
+    status = (await trail("status", "--json")).document
+    (partition,) = status["partitions"]
+    assert status["server"].startswith("Valkey")
+    assert status["maxmemory_bytes"] == 2 * 1024**3
+    assert (partition["records"], partition["backlog"], partition["pending"]) == (5, 1, 0)
+    assert partition["owner"] is None
+    assert partition["newest"].startswith("4 at ")
+    assert "skipped NONE" in partition["last_trouble"]
+    people = await trail("status")
+    assert people.code == 0
+    assert "nobody: start one with `llmctx run`" in people.out
+
+
+async def test_status_without_a_trail_says_so(dumb: Program) -> None:
+    ended = await dumb("status")
+    assert (ended.code, "none yet" in ended.out) == (0, True)
+    assert (await dumb("status", "--json")).document["instance"] is None
+
+
+async def test_verify_of_a_good_trail(trail: Program) -> None:
+    ended = await trail("verify")
+    assert (ended.code, "verified" in ended.out) == (0, True)
+    report = (await trail("verify", "--json")).document
+    assert (report["records"], report["ticks"], report["prompts"], report["fault"]) == (5, 4, 3, None)
+
+
+# tampering
+
+Tampering = Callable[[Redis], Awaitable[int]]
+"""Alters the trail; answers the first index that is bad then."""
+
+
+async def rebuild(redis: Redis, index: int, alter: Callable[[dict[str, Any], dict[str, bytes]], None]) -> int:
+    """Write the whole stream again under the same ids, with one record altered."""
+    found = await read_stream(redis, LOG)
+    await redis.delete(LOG)
+    for old in found:
+        fields = old.fields
+        if old.number == index:
+            entry = restored(fields, index, 0)
+            leaf, pieces = json.loads(entry.leaf), dict(entry.pieces)
+            alter(leaf, pieces)
+            fields = {name.encode(): value for name, value in stored(canonical.dumps(leaf), pieces).items()}
+        await redis.xadd(LOG, fields, id=old.id)  # type: ignore[arg-type]
+    return index
+
+
+async def drop_a_record(redis: Redis) -> int:
+    await redis.xdel(LOG, "2-1")
+    return 2
+
+
+async def drop_the_first_record(redis: Redis) -> int:
+    await redis.xdel(LOG, "0-1")
+    return 0
+
+
+async def drop_the_newest_record(redis: Redis) -> int:
+    await redis.xdel(LOG, "4-1")
+    return 4
+
+
+async def swap_two_records(redis: Redis) -> int:
+    found = await read_stream(redis, LOG)
+    await redis.delete(LOG)
+    order = [0, 2, 1, 3, 4]
+    for place, n in enumerate(order):
+        await redis.xadd(LOG, found[n].fields, id=f"{place}-1")  # type: ignore[arg-type]
+    return 1
+
+
+async def insert_a_tick_again(redis: Redis) -> int:
+    newest = (await read_stream(redis, LOG))[-1]
+    await redis.xadd(LOG, newest.fields, id="5-1")  # type: ignore[arg-type]
+    return 5
+
+
+async def alter_the_snapshot(redis: Redis) -> int:
+    return await rebuild(redis, 1, lambda _, pieces: pieces.update(snapshot=pieces["snapshot"].replace(b"100", b"101")))
+
+
+async def alter_the_answer(redis: Redis) -> int:
+    return await rebuild(redis, 1, lambda _, pieces: pieces.update(completion=pieces["completion"] + b" "))
+
+
+async def alter_the_messages(redis: Redis) -> int:
+    return await rebuild(redis, 1, lambda _, pieces: pieces.update(messages=pieces["messages"] + b" "))
+
+
+async def alter_messages_with_their_digest(redis: Redis) -> int:
+    def alter(leaf: dict[str, Any], pieces: dict[str, bytes]) -> None:
+        pieces["messages"] = pieces["messages"].replace(b"risk-aware", b"reckless")
+        leaf["prompt"]["sha256"] = canonical.sha256(pieces["messages"])
+
+    return await rebuild(redis, 1, alter)
+
+
+async def alter_the_tick(redis: Redis) -> int:
+    return await rebuild(redis, 1, lambda leaf, _: leaf.update(tick="another"))
+
+
+async def alter_the_kind(redis: Redis) -> int:
+    return await rebuild(redis, 1, lambda leaf, _: leaf.update(kind="invented"))
+
+
+async def drop_the_evidence(redis: Redis) -> int:
+    return await rebuild(redis, 1, lambda _, pieces: pieces.clear())
+
+
+async def write_a_leaf_in_another_form(redis: Redis) -> int:
+    found = await read_stream(redis, LOG)
+    await redis.delete(LOG)
+    for old in found:
+        entry = restored(old.fields, old.number, 0)
+        leaf = json.dumps(json.loads(entry.leaf)).encode() if old.number == 2 else entry.leaf
+        await redis.xadd(LOG, stored(leaf, entry.pieces), id=old.id)  # type: ignore[arg-type]
+    return 2
+
+
+async def drop_a_blob(redis: Redis) -> int:
+    await redis.delete(*[name async for name in redis.scan_iter("audit:{0}:blob:*")])
+    return 1
+
+
+async def alter_a_blob(redis: Redis) -> int:
+    async for name in redis.scan_iter("audit:{0}:blob:*"):
+        await redis.append(name, " ")
+    return 1
+
+
+async def point_the_tick_map_elsewhere(redis: Redis) -> int:
+    await redis.hset("audit:{0}:ticks", "t2", "4")
+    return 2
+
+
+async def settle_a_tick_in_the_map_alone(redis: Redis) -> int:
+    await redis.hset("audit:{0}:ticks", "invented", "5")
+    return 5
+
+
+TAMPERINGS: list[Tampering] = [
+    drop_a_record, drop_the_first_record, drop_the_newest_record, insert_a_tick_again,
+    alter_the_snapshot, alter_the_answer, alter_the_messages, alter_messages_with_their_digest,
+    alter_the_kind, drop_the_evidence, write_a_leaf_in_another_form, drop_a_blob, alter_a_blob,
+    point_the_tick_map_elsewhere, settle_a_tick_in_the_map_alone,
+]  # fmt: skip
+
+
+async def alter_the_verdict(redis: Redis) -> int:
+    return await rebuild(redis, 1, lambda leaf, _: leaf["verdict"].update(action="exit"))
+
+
+async def alter_the_decision(redis: Redis) -> int:
+    return await rebuild(redis, 1, lambda leaf, _: leaf["decision"].update(reasoning="Something else."))
+
+
+async def alter_the_symbol(redis: Redis) -> int:
+    return await rebuild(redis, 1, lambda leaf, _: leaf.update(symbol="OTHER"))
+
+
+UNSEEN: list[Tampering] = [alter_the_verdict, alter_the_decision, alter_the_symbol]
+
+
+async def write_garbage(redis: Redis) -> int:
+    found = await read_stream(redis, LOG)
+    await redis.delete(LOG)
+    for old in found:
+        fields = {"leaf": b"garbage", "evidence": b"garbage"} if old.number == 2 else old.fields
+        await redis.xadd(LOG, fields, id=old.id)  # type: ignore[arg-type]
+    return 2
+
+
+async def make_the_tick_a_list(redis: Redis) -> int:
+    return await rebuild(redis, 1, lambda leaf, _: leaf.update(tick=["t1"]))
+
+
+async def make_the_prompt_a_text(redis: Redis) -> int:
+    def alter(leaf: dict[str, Any], pieces: dict[str, bytes]) -> None:
+        leaf["prompt"] = "position"
+        del pieces["messages"]
+
+    return await rebuild(redis, 1, alter)
+
+
+async def drop_the_code(redis: Redis) -> int:
+    return await rebuild(redis, 1, lambda leaf, _: leaf.pop("code"))
+
+
+UNREADABLE: list[Tampering] = [write_garbage, make_the_tick_a_list, make_the_prompt_a_text, drop_the_code]
+
+
+@pytest.mark.parametrize("tampering", TAMPERINGS, ids=lambda tampering: tampering.__name__)
+@pytest.mark.usefixtures("trail")
+async def test_tampering_is_found_at_its_index(valkey: Redis, tampering: Tampering) -> None:
+    index = await tampering(valkey)
+    fault = (await verify_log(Log(valkey))).fault
+    assert fault is not None
+    assert fault.at == index
+
+
+@pytest.mark.parametrize("tampering", UNSEEN, ids=lambda tampering: tampering.__name__)
+@pytest.mark.usefixtures("trail")
+async def test_tampering_with_the_leafs_own_words_is_found(valkey: Redis, tampering: Tampering) -> None:
+    index = await tampering(valkey)
+    fault = (await verify_log(Log(valkey))).fault
+    assert fault is not None
+    assert fault.at == index
+
+
+@pytest.mark.parametrize("tampering", UNREADABLE, ids=lambda tampering: tampering.__name__)
+@pytest.mark.usefixtures("trail")
+async def test_a_record_of_another_form_is_found_at_its_index(valkey: Redis, tampering: Tampering) -> None:
+    index = await tampering(valkey)
+    fault = (await verify_log(Log(valkey))).fault
+    assert fault is not None
+    assert fault.at == index
+
+
+async def check_verify(program: Program, index: int) -> None:
+    ended, people = await program.all("verify --json", "verify")
+    assert ended.code == 1, ended.err
+    assert ended.document["fault"]["at"] == index
+    assert people.code == 1
+    assert f"FAILED  record {index} breaks " in people.out
+    assert "verified" not in people.out
+
+
+async def test_verify_of_an_altered_trail_exits_with_1_and_names_the_index(trail: Program, valkey: Redis) -> None:
+    await check_verify(trail, await alter_the_snapshot(valkey))
+
+
+@pytest.mark.parametrize("tampering", [swap_two_records, alter_the_tick], ids=lambda tampering: tampering.__name__)
+async def test_verify_names_the_first_bad_index_of_the_tick_map(
+    trail: Program, valkey: Redis, tampering: Tampering
+) -> None:
+    index = await tampering(valkey)
+    runs = []
+    for seed in range(4):  # the order of a set of texts changes with it
+        trail.environment["PYTHONHASHSEED"] = str(seed)
+        runs.append(await trail.start("verify", "--json"))
+    named = [(await trail.ended(run)).document["fault"]["at"] for run in runs]
+    assert named == [index] * 4
+
+
+async def test_verify_of_bytes_that_are_no_record_exits_with_1_and_names_the_index(
+    trail: Program, valkey: Redis
+) -> None:
+    await check_verify(trail, await write_garbage(valkey))
+
+
+# feed
+
+
+@pytest.fixture
+def bars(tmp_path: Path) -> Callable[..., Path]:
+    def write(*rows: str, header: str = HEADER) -> Path:
+        file = tmp_path / "bars.csv"
+        file.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+        return file
+
+    return write
+
+
+async def test_feed_json_ends_with_a_summary(dumb: Program, bars: Callable[..., Path], valkey: Redis) -> None:
+    file = bars(*(ROW.format(minute) for minute in range(40)))
+    ended = await dumb("feed", str(file), "--json")
+    assert ended.code == 0
+    summary = ended.document
+    assert (summary["bars"], summary["symbols"], summary["bad_rows"]) == (40, ["AAPL"], 0)
+    assert summary["ticks"] == await valkey.xlen(keys.ticks(0)) > 0
+
+
+async def test_feed_again_adds_nothing_and_says_so(dumb: Program, bars: Callable[..., Path]) -> None:
+    file = bars(*(ROW.format(minute) for minute in range(3)))
+    await dumb("feed", str(file))
+    ended = await dumb("feed", str(file))
+    assert ended.code == 0
+    assert "3 bars were there already" in ended.out
+
+
+BAD_ROWS = {
+    "0001-01-01T00:00:00+14:00,AAPL,100,101,99,100,1000": "timestamp '0001-01-01T00:00:00+14:00'",
+    "2026-03-02T14:31:00Z,AAPL,100,101,99": "5 columns, expected 7",
+    "2026-03-02T14:31:00Z,AAPL,100,101,99,100,1000,1": "8 columns, expected 7",
+    "nonsense,AAPL,100,101,99,100,1000": "timestamp 'nonsense'",
+    "2026-03-02T14:31:00,AAPL,100,101,99,100,1000": "the time has no zone",
+    "2026-03-02T14:31:00Z,A:B,100,101,99,100,1000": "symbol: 'A:B' is no symbol",
+    "2026-03-02T14:31:00Z,,100,101,99,100,1000": "symbol: '' is no symbol",
+    "2026-03-02T14:31:00Z,AAPL,x,101,99,100,1000": "open 'x' is no number",
+    "2026-03-02T14:31:00Z,AAPL,100,NaN,99,100,1000": "high 'NaN' must be a finite number",
+    "2026-03-02T14:31:00Z,AAPL,100,Infinity,99,100,1000": "high 'Infinity' must be a finite number",
+    "2026-03-02T14:31:00Z,AAPL,100,101,0,100,1000": "low '0' must be a finite number above 0",
+    "2026-03-02T14:31:00Z,AAPL,100,101,99,100,-1": "volume '-1'",
+    "2026-03-02T14:31:00Z,AAPL,100,99,101,100,1000": "do not enclose",
+    "2026-03-02T14:29:00Z,AAPL,100,101,99,100,1000": "earlier than the bar before it",
+}
+
+
+async def test_bad_rows_are_left_out_and_named_by_line_and_column(dumb: Program, bars: Callable[..., Path]) -> None:
+    for some in (list(BAD_ROWS)[:5], list(BAD_ROWS)[5:10], list(BAD_ROWS)[10:]):
+        ended = await dumb("feed", str(bars(ROW.format(30), *some, ROW.format(32))), "--json")
+        assert ended.code == 0
+        assert ended.document["bad_rows"] == len(some)
+        for line, row in enumerate(some, start=3):
+            assert BAD_ROWS[row] in ended.err
+            assert f"line {line}: " in ended.err or "earlier than" in BAD_ROWS[row]
+
+
+IMPOSSIBLE_ROWS = {
+    "a bar that ends after the year 9999": "9999-12-31T23:59:59Z,AAPL,1,1,1,1,1",
+    "a number that JSON readers refuse": "2026-03-02T14:31:00Z,AAPL,1,1e5000,1,1,1",
+    "a time before 1970": "1960-01-01T00:00:00Z,AAPL,1,1,1,1,1",
+}
+
+
+@pytest.mark.parametrize("what", IMPOSSIBLE_ROWS)
+async def test_an_impossible_row_is_left_out_and_named(dumb: Program, bars: Callable[..., Path], what: str) -> None:
+    ended = await dumb("feed", str(bars(IMPOSSIBLE_ROWS[what])), "--json")
+    assert (ended.code, "line 2: " in ended.err) == (0, True)
+
+
+@pytest.mark.parametrize("price", ["1e31", "1e-400"])
+async def test_a_price_that_the_schema_refuses_is_not_written(
+    dumb: Program, bars: Callable[..., Path], valkey: Redis, price: str
+) -> None:
+    await dumb("feed", str(bars(f"2026-03-02T14:30:00Z,AAPL,{price},{price},{price},{price},1")))
+    assert await valkey.get(PRICE) is None
+
+
+async def test_another_header_exits_with_2_and_names_the_columns(dumb: Program, bars: Callable[..., Path]) -> None:
+    ended = await dumb("feed", str(bars(ROW.format(30), header="date,symbol,open")))
+    assert (ended.code, HEADER in ended.err, "bars.csv, line 1" in ended.err) == (2, True, True)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00"])
+async def test_a_file_that_is_no_csv_exits_with_2_and_names_it(dumb: Program, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "bars.csv").write_bytes(content)
+    ended = await dumb("feed", "bars.csv")
+    assert (ended.code, "bars.csv" in ended.err) == (2, True)
+
+
+@pytest.mark.parametrize("name", ["none.csv", "."])
+async def test_a_file_that_is_not_there_exits_with_2_and_names_it(dumb: Program, name: str) -> None:
+    ended = await dumb("feed", name)
+    assert (ended.code, f"{name} cannot be read" in ended.err) == (2, True)
+
+
+async def test_an_option_that_cannot_be_used_exits_with_2_and_names_it(
+    dumb: Program, bars: Callable[..., Path]
+) -> None:
+    file = bars(ROW.format(30))
+    options = ("--speed 0", "--speed nan", "--adjust AAPL=0", "--adjust AAPL=x", "--interval-s 0")
+    for option, ended in zip(options, await dumb.all(*(f"feed {file} {option}" for option in options)), strict=True):
+        assert (ended.code, option.partition(" ")[0] in ended.err) == (2, True)
+
+
+# run
+
+
+async def test_run_settles_everything_and_exits_with_0_on_sigterm(on_each: Program, redis: Redis) -> None:
+    symbols = [f"S{n}" for n in range(20)]
+    await hold(redis, *symbols)
+    async with on_each.running(redis) as process:
+        for n in range(10):
+            for symbol in symbols:
+                await raise_tick(redis, f"{symbol}-{n}", symbol)
+        ended = await on_each.stop(process)
+    assert ended.code == 0
+    assert "200 ticks settled" in ended.out
+    assert await redis.hlen("audit:{0}:ticks") == 200
+    assert await redis.xlen(keys.ticks(0)) == 0
+    assert (await on_each("verify")).code == 0
+
+
+async def test_run_json_prints_one_leaf_a_line(program: Program, valkey: Redis) -> None:
+    await hold(valkey, "AAPL")
+    async with program.running(valkey, "--json") as process:
+        await raise_tick(valkey, "t1", "AAPL")
+        await until(lambda: valkey.exists("audit:{0}:ticks"))
+        ended = await program.stop(process)
+    assert [line["tick"] for line in ended.lines] == ["t1"]
+
+
+async def test_a_second_run_waits_and_can_be_stopped(program: Program, valkey: Redis) -> None:
+    async with program.running(valkey) as first, program.running(valkey) as second:
+        assert second.stderr is not None
+        told = await asyncio.wait_for(second.stderr.readline(), 20)
+        assert b"is held by" in told
+        assert (await program.stop(second)).code == 0
+        assert (await program.stop(first)).code == 0
+
+
+async def test_what_a_killed_run_left_is_settled_by_the_next_one(program: Program, valkey: Redis) -> None:
+    await hold(valkey, "AAPL")
+    async with Standin(faults={"hang": 1.0}) as hanging:
+        program.environment["LLMCTX_LLM__BASE_URL"], good = (
+            hanging.base_url,
+            program.environment["LLMCTX_LLM__BASE_URL"],
+        )
+        async with program.running(valkey) as process:
+            await raise_tick(valkey, "t1", "AAPL")
+            await until(lambda: hanging.requests)
+            process.kill()
+            await process.communicate()
+    await valkey.delete("audit:{0}:lease")  # ten seconds go by
+    program.environment["LLMCTX_LLM__BASE_URL"] = good
+    async with program.running(valkey) as process:
+        await until(lambda: valkey.exists("audit:{0}:ticks"))
+        await program.stop(process)
+    entry = await Log(valkey).entry(1)
+    assert entry is not None
+    assert (entry.record["tick"], entry.record["attempts"], entry.record["kind"]) == ("t1", 2, "decision")
+
+
+# redis, standin
+
+
+async def wait_for_line(process: asyncio.subprocess.Process, text: str) -> str:
+    assert process.stdout is not None
+    while line := (await asyncio.wait_for(process.stdout.readline(), 30)).decode():
+        if text in line:
+            return line
+    raise AssertionError(f"the program ended without saying {text!r}")
+
+
+async def test_redis_listens_until_sigterm_and_keeps_its_data(dumb: Program, tmp_path: Path) -> None:
+    port = free_port()
+    dumb.environment["LLMCTX_REDIS_URL"] = f"redis://127.0.0.1:{port}/0"
+    for _ in range(2):
+        process = await dumb.start("redis", "--port", str(port), "--dir", str(tmp_path / "data"))
+        assert str(port) in await wait_for_line(process, "Valkey listens on")
+        ended = await dumb("decide", "AAPL", "--json")
+        assert ended.code == 2
+        assert (await dumb.stop(process)).code == 0
+    assert ended.document["index"] == 2
+
+
+async def test_redis_on_a_taken_port_exits_with_3(dumb: Program, valkey_url: str) -> None:
+    port = valkey_url.rpartition(":")[2].removesuffix("/0")
+    ended = await dumb("redis", "--port", port, "--dir", "data")
+    assert (ended.code, "--port" in ended.err) == (3, True)
+
+
+async def test_standin_answers_decide(dumb: Program, valkey: Redis) -> None:
+    await hold(valkey, "AAPL")
+    process = await dumb.start("standin", "--port", "0")
+    line = await wait_for_line(process, "answers at")
+    endpoint = line.partition("answers at ")[2].partition(" ")[0]
+    ended = await dumb("decide", "AAPL", "--endpoint", endpoint, "--model", MODEL)
+    assert (await dumb.stop(process)).code == 0
+    assert ended.code == 0
+
+
+async def test_standin_on_a_taken_port_exits_with_3(dumb: Program) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        ended = await dumb("standin", "--port", str(taken.getsockname()[1]))
+    assert (ended.code, "--port" in ended.err) == (3, True)
+
+
+async def test_an_embedded_address_starts_a_server_for_one_command(dumb: Program, tmp_path: Path) -> None:
+    for n in (1, 2):
+        ended = await dumb("decide", "AAPL", "--redis-url", f"embedded:{tmp_path / 'data'}", "--json")
+        assert (ended.code, ended.document["index"]) == (2, n)
+
+
+# real data
+
+
+@pytest.mark.skipif(not SHARED_DATA.exists(), reason="the recorded bars are not on this machine")
+async def test_every_tick_of_real_bars_is_settled_once(on_each: Program, redis: Redis) -> None:
+    async with on_each.running(redis) as process:
+        fed = await on_each("feed", str(SHARED_DATA / "bars_us4_2013-10-04_07.csv"), "--speed", "max", "--json")
+        ended = await on_each.stop(process)
+    assert (fed.code, ended.code) == (0, 0)
+    summary = fed.document
+    assert (summary["bars"], summary["bad_rows"]) == (3118, 0)
+    assert summary["ticks"] == await redis.hlen("audit:{0}:ticks") > 2000
+    assert await redis.xlen(keys.ticks(0)) == 0
+    report = (await on_each("verify", "--json")).document
+    assert (report["fault"], report["ticks"]) == (None, summary["ticks"])

@@ -1,0 +1,224 @@
+"""Publishing: in the order of the index, each once, and nothing is left out after a break."""
+
+import asyncio
+import json
+import random
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from llmctx.connection import connect, read_stream
+from llmctx.context.tick import Tick
+from llmctx.errors import TrailError
+from llmctx.record import Circumstances, compose_unread
+from llmctx.schema import keys, values
+from llmctx.trail.entry import Entry
+from llmctx.trail.instance import bind_instance
+from llmctx.trail.lease import lease_key
+from llmctx.trail.log import Log
+from llmctx.worker.owner import Owner
+from llmctx.worker.publish import Publisher
+from tests.conftest import free_port
+from tests.integration.conftest import SETTLEMENT, decided, draft, held_lease, hold
+
+SYMBOLS = ("AAPL", "MSFT", "AIG")
+
+
+@pytest.fixture
+async def owner(redis: Redis) -> str:
+    await hold(redis, *SYMBOLS)
+    return (await held_lease(redis)).owner
+
+
+async def record(redis: Redis, owner: str, count: int, first: int = 0) -> list[Entry]:
+    """That many decisions in the log, of the symbols in turn."""
+    log = Log(redis)
+    return [
+        await log.append(await decided(redis, SYMBOLS[n % 3], f"t{n}"), owner, SETTLEMENT)
+        for n in range(first, first + count)
+    ]
+
+
+async def published(redis: Redis) -> list[int]:
+    return [found.number for found in await read_stream(redis, keys.decisions(0))]
+
+
+async def latest(redis: Redis, symbol: str) -> values.Thesis | None:
+    raw = await redis.get(keys.latest(0, symbol))
+    return None if raw is None else values.Thesis.model_validate(json.loads(raw))
+
+
+def publisher(redis: Redis) -> Publisher:
+    return Publisher(redis, Log(redis), 1)
+
+
+async def test_a_decision_is_published_under_its_index(redis: Redis, owner: str) -> None:
+    (entry,) = await record(redis, owner, 1)
+    await publisher(redis).publish(entry)
+    (found,) = await read_stream(redis, keys.decisions(0))
+    thesis = values.Thesis.model_validate(json.loads(found.fields[b"decision"]))
+    assert (found.id, thesis.address, thesis.tick, thesis.symbol) == ("0-1", "0", "t0", "AAPL")
+
+
+async def test_what_is_published_says_what_the_record_says(redis: Redis, owner: str) -> None:
+    (entry,) = await record(redis, owner, 1)
+    await publisher(redis).publish(entry)
+    thesis, leaf = await latest(redis, "AAPL"), entry.record
+    assert thesis is not None
+    assert (thesis.kind, thesis.action, thesis.decided, thesis.reasoning) == (
+        leaf["kind"], leaf["verdict"]["action"], leaf["decision"]["action"], leaf["decision"]["reasoning"],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_decisions_go_out_by_index_though_handed_in_out_of_order(redis: Redis, owner: str, seed: int) -> None:
+    entries = await record(redis, owner, 12)
+    random.Random(seed).shuffle(entries)
+    out = publisher(redis)
+    await asyncio.gather(*(out.publish(entry) for entry in entries))
+    assert await published(redis) == list(range(12))
+
+
+async def test_a_decision_waits_for_those_before_it(redis: Redis, owner: str) -> None:
+    first, second = await record(redis, owner, 2)
+    out = publisher(redis)
+    waiting = asyncio.create_task(out.publish(second))
+    await redis.ping()
+    assert not waiting.done()
+    assert await published(redis) == []
+    await out.publish(first)
+    await waiting
+    assert await published(redis) == [0, 1]
+
+
+async def test_publishing_again_changes_nothing(redis: Redis, owner: str) -> None:
+    entries = await record(redis, owner, 3)
+    out = publisher(redis)
+    for entry in entries:
+        await out.publish(entry)
+    before = await read_stream(redis, keys.decisions(0))
+    for entry in entries:
+        await out.publish(entry)
+    assert await read_stream(redis, keys.decisions(0)) == before
+
+
+async def test_another_publisher_publishes_nothing_again(redis: Redis, owner: str) -> None:
+    await record(redis, owner, 3)
+    assert await publisher(redis).resume() == 3
+    before = await redis.dump(keys.decisions(0))
+    assert await publisher(redis).resume() == 0
+    assert await redis.dump(keys.decisions(0)) == before
+
+
+async def test_a_new_publisher_that_is_handed_an_old_record_publishes_it_no_second_time(
+    redis: Redis, owner: str
+) -> None:
+    entries = await record(redis, owner, 2)
+    for _ in range(2):
+        out = publisher(redis)
+        for entry in entries:
+            await out.publish(entry)
+    assert await published(redis) == [0, 1]
+
+
+async def test_resuming_publishes_what_was_recorded_and_never_published(redis: Redis, owner: str) -> None:
+    first = await record(redis, owner, 2)
+    out = publisher(redis)
+    for entry in first:
+        await out.publish(entry)
+    await record(redis, owner, 4, first=2)
+    assert await publisher(redis).resume() == 4
+    assert await published(redis) == list(range(6))
+
+
+async def test_resuming_lets_those_go_that_waited_for_a_gap(redis: Redis, owner: str) -> None:
+    entries = await record(redis, owner, 3)
+    out = publisher(redis)
+    waiting = [asyncio.create_task(out.publish(entry)) for entry in entries[1:]]
+    await redis.ping()
+    await out.resume()
+    await asyncio.wait_for(asyncio.gather(*waiting), 5)
+    assert await published(redis) == [0, 1, 2]
+
+
+async def test_latest_is_the_newest_of_each_symbol(redis: Redis, owner: str) -> None:
+    entries = await record(redis, owner, 8)
+    random.Random(1).shuffle(entries)
+    out = publisher(redis)
+    await asyncio.gather(*(out.publish(entry) for entry in entries))
+    found = [await latest(redis, symbol) for symbol in SYMBOLS]
+    assert [thesis and thesis.address for thesis in found] == ["6", "7", "5"]
+
+
+async def test_an_older_decision_does_not_replace_the_latest(redis: Redis, owner: str) -> None:
+    entries = await record(redis, owner, 4)
+    await publisher(redis).resume()
+    await publisher(redis)._publish(entries[0])
+    thesis = await latest(redis, "AAPL")
+    assert thesis is not None
+    assert thesis.address == "3"
+
+
+@pytest.mark.parametrize("kind", ["skipped", "dead_letter", "notice", "incident"])
+async def test_a_record_without_a_verdict_on_a_position_is_not_published(redis: Redis, owner: str, kind: str) -> None:
+    tick = Tick(id="t", symbol="AAPL") if kind in ("skipped", "dead_letter") else None
+    made = compose_unread(kind, tick, "why", Circumstances(1000, "test"))
+    entry = await Log(redis).append(made, owner, SETTLEMENT)
+    await publisher(redis).publish(entry)
+    assert await published(redis) == []
+    assert await latest(redis, "AAPL") is None
+
+
+async def test_a_skipped_record_does_not_hold_up_those_after_it(redis: Redis, owner: str) -> None:
+    skipped = await Log(redis).append(draft("s"), owner, SETTLEMENT)
+    (entry,) = await record(redis, owner, 1)
+    out = publisher(redis)
+    await asyncio.gather(out.publish(entry), out.publish(skipped))
+    assert await published(redis) == [1]
+
+
+async def test_resuming_reads_nothing_before_the_last_published_index(redis: Redis, owner: str) -> None:
+    await Log(redis).append(draft("s"), owner, SETTLEMENT)
+    await record(redis, owner, 1)
+    await Log(redis).append(draft("u"), owner, SETTLEMENT)
+    assert await publisher(redis).resume() == 1
+    assert await publisher(redis).resume() == 0
+
+
+async def test_the_stream_of_decisions_has_no_ttl(redis: Redis, owner: str) -> None:
+    await record(redis, owner, 1)
+    await publisher(redis).resume()
+    assert await redis.ttl(keys.decisions(0)) == await redis.ttl(keys.latest(0, "AAPL")) == -1
+
+
+async def test_a_server_that_is_not_there_is_a_trail_error(redis: Redis, owner: str) -> None:
+    (entry,) = await record(redis, owner, 1)
+    client = connect(f"redis://127.0.0.1:{free_port()}/0", retries=0)
+    out = Publisher(client, Log(client), 1)
+    with pytest.raises(TrailError, match="could not be published"):
+        await out.publish(entry)
+    with pytest.raises(TrailError, match="could not be published"):
+        await out.resume()
+    await client.aclose()
+
+
+async def test_an_owner_publishes_what_its_predecessor_could_not(redis: Redis, owner: str, tmp_path: Path) -> None:
+    await record(redis, owner, 3)
+    await redis.delete(lease_key(0))
+    instance, _ = await bind_instance(redis, tmp_path)
+    async with Owner(redis, instance):
+        assert await published(redis) == [0, 1, 2]
+
+
+async def test_an_owner_goes_on_after_another_recorded_while_its_lease_had_ended(redis: Redis, tmp_path: Path) -> None:
+    await hold(redis, *SYMBOLS)
+    instance, _ = await bind_instance(redis, tmp_path)
+    async with Owner(redis, instance) as sleeper:
+        await sleeper.settle(await decided(redis, "AAPL", "before"))
+        await redis.delete(lease_key(0))  # it slept longer than its lease lasts
+        async with Owner(redis, instance) as other:
+            await other.settle(await decided(redis, "AAPL", "between"))
+        async with asyncio.timeout(2):
+            await sleeper.settle(await decided(redis, "AAPL", "after"))
+    assert len(await published(redis)) == 3

@@ -1,0 +1,163 @@
+"""The snapshot: one round trip, and what cannot be read says why without costing the rest."""
+
+import json
+
+import pytest
+from redis.asyncio import Redis
+
+from llmctx import clock
+from llmctx.connection import connect
+from llmctx.context.package import build_package
+from llmctx.context.reader import read_snapshot
+from llmctx.context.snapshot import ReadRules, Snapshot
+from llmctx.context.staleness import Status
+from llmctx.errors import SnapshotError
+from llmctx.schema.keys import section_keys
+from tests.conftest import free_port
+from tests.integration.conftest import NOW, hold
+
+RULES = ReadRules()
+SECTIONS = section_keys("AAPL", RULES.signal_types, 0)
+
+
+async def snapshot_of(redis: Redis, rules: ReadRules = RULES) -> Snapshot:
+    return await read_snapshot(redis, "AAPL", 0, rules)
+
+
+async def test_every_section_is_read_as_the_exact_bytes(redis: Redis, schema_examples: dict[str, str]) -> None:
+    await redis.mset(schema_examples)
+    snapshot = await snapshot_of(redis)
+    read = {section.key: section.raw for section in snapshot.sections.values() if section.raw is not None}
+    assert read == {key: text.encode() for key, text in schema_examples.items()}
+
+
+async def test_a_snapshot_is_one_round_trip(redis: Redis) -> None:
+    await snapshot_of(redis)  # the function is loaded now
+    await redis.config_resetstat()
+    await snapshot_of(redis)
+    stats = await redis.info("commandstats")
+    assert {name: entry["calls"] for name, entry in stats.items() if name.startswith("cmdstat_fcall")} == {
+        "cmdstat_fcall_ro": 1
+    }
+    # what the function calls is counted too, but reaches the server in no request of its own
+    assert stats.keys() <= {
+        "cmdstat_fcall_ro",
+        "cmdstat_get",
+        "cmdstat_time",
+        "cmdstat_type",
+        "cmdstat_config|resetstat",
+    }
+
+
+async def test_nothing_there_makes_every_section_missing(redis: Redis) -> None:
+    package = build_package(await snapshot_of(redis))
+    assert {section.status for section in package.sections.values()} == {Status.MISSING}
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+async def test_a_missing_key_is_named(redis: Redis, section: str) -> None:
+    package = build_package(await snapshot_of(redis))
+    assert SECTIONS[section] in (package.sections[section].reason or "")
+
+
+async def put_wrong_type(redis: Redis, key: str, kind: str) -> None:
+    match kind:
+        case "hash":
+            await redis.hset(key, "last", "150.25")
+        case "list":
+            await redis.rpush(key, "150.25")
+        case "set":
+            await redis.sadd(key, "150.25")
+        case "zset":
+            await redis.zadd(key, {"AAPL": 1})
+        case "stream":
+            await redis.xadd(key, {"last": "150.25"})
+
+
+@pytest.mark.parametrize("kind", ["hash", "list", "set", "zset", "stream"])
+@pytest.mark.parametrize("section", SECTIONS)
+async def test_a_key_of_another_type_is_invalid_and_told(redis: Redis, section: str, kind: str) -> None:
+    await put_wrong_type(redis, SECTIONS[section], kind)
+    found = build_package(await snapshot_of(redis)).sections[section]
+    assert (found.status, found.reason) == (Status.INVALID, f"{SECTIONS[section]}: is a {kind}, not a string")
+
+
+async def test_a_key_of_another_type_costs_only_its_own_section(redis: Redis) -> None:
+    await hold(redis, "AAPL")
+    await put_wrong_type(redis, "stocks:indicators:AAPL", "hash")
+    assert build_package(await snapshot_of(redis)).refusal is None
+
+
+async def test_a_value_over_the_cap_is_not_transferred(redis: Redis) -> None:
+    await redis.set("stocks:price:AAPL", b"x" * 101)
+    snapshot = await snapshot_of(redis, ReadRules(max_value_bytes=100))
+    assert snapshot.sections["price"].raw is None
+    assert snapshot.sections["price"].unread == "has 101 bytes, more than the cap of 100"
+
+
+async def test_a_value_at_the_cap_is_read(redis: Redis) -> None:
+    await redis.set("stocks:price:AAPL", b"x" * 100)
+    snapshot = await snapshot_of(redis, ReadRules(max_value_bytes=100))
+    assert snapshot.sections["price"].raw == b"x" * 100
+
+
+async def test_an_empty_string_is_there_and_invalid(redis: Redis) -> None:
+    await redis.set("stocks:price:AAPL", "")
+    found = build_package(await snapshot_of(redis)).sections["price"]
+    assert found.status is Status.INVALID
+    assert "stocks:price:AAPL" in (found.reason or "")
+
+
+async def test_bytes_that_are_no_utf8_are_invalid_and_kept(redis: Redis) -> None:
+    await redis.set("stocks:price:AAPL", b'{"price": "\xff"}')
+    snapshot = await snapshot_of(redis)
+    found = build_package(snapshot).sections["price"]
+    assert found.status is Status.INVALID
+    assert (found.reason or "").startswith("stocks:price:AAPL: not usable JSON")
+    assert Snapshot.from_evidence(snapshot.evidence()).sections["price"].raw == b'{"price": "\xff"}'
+
+
+async def test_the_evidence_of_a_mixed_snapshot_gives_the_snapshot_back(redis: Redis) -> None:
+    await hold(redis, "AAPL")
+    await redis.set("stocks:sentiment:AAPL", b"\xff")
+    await put_wrong_type(redis, "stocks:indicators:AAPL", "hash")
+    snapshot = await snapshot_of(redis)
+    assert Snapshot.from_evidence(snapshot.evidence()) == snapshot
+
+
+async def test_the_servers_time_holds_without_a_bars_clock(redis: Redis) -> None:
+    await redis.set("system:state", json.dumps({"timestamp": NOW}))
+    before = await redis.time()
+    snapshot = await snapshot_of(redis)
+    assert snapshot.clock == "server"
+    assert snapshot.as_of_ms == snapshot.server_ms >= before[0] * 1000 + before[1] // 1000
+
+
+async def test_the_bars_clock_holds_where_system_state_says_so(redis: Redis) -> None:
+    await redis.set("system:state", json.dumps({"timestamp": NOW, "clock": "bars"}))
+    snapshot = await snapshot_of(redis)
+    assert (snapshot.clock, clock.iso(snapshot.as_of_ms)) == ("bars", NOW)
+
+
+async def test_other_signal_types_are_read_where_they_are_set(redis: Redis) -> None:
+    await redis.set("signals:scalp:AAPL", "{}")
+    snapshot = await snapshot_of(redis, ReadRules(signal_types=("scalp",)))
+    assert snapshot.sections["signals.scalp"].raw == b"{}"
+    assert "signals.entry" not in snapshot.sections
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+@pytest.mark.parametrize("section", ["price", "position", "system"])
+async def test_a_time_beyond_the_calendar_is_invalid(redis: Redis, section: str, moment: str) -> None:
+    await hold(redis, "AAPL")
+    value = json.loads(await redis.get(SECTIONS[section]) or b"")
+    value |= {"last_update" if section == "position" else "timestamp": moment}
+    await redis.set(SECTIONS[section], json.dumps(value))
+    assert build_package(await snapshot_of(redis)).sections[section].status is Status.INVALID
+
+
+async def test_a_server_that_is_not_there_is_a_snapshot_error() -> None:
+    client = connect(f"redis://127.0.0.1:{free_port()}/0", retries=0)
+    with pytest.raises(SnapshotError, match="AAPL"):
+        await snapshot_of(client)
+    await client.aclose()

@@ -1,0 +1,100 @@
+"""Snapshots to begin with: the examples of the schema document, read at the end of their day."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from llmctx import clock
+from llmctx.context.package import Package, Section, build_package
+from llmctx.context.snapshot import RawSection, ReadRules, Snapshot
+from llmctx.schema.keys import section_keys
+from tests.conftest import ASSETS
+
+RULES = ReadRules()
+KEYS = section_keys("AAPL", RULES.signal_types, 0)
+END_OF_DAY = "2025-05-09T16:00:00.000Z"
+END_OF_DAY_MS = clock.to_ms(clock.parse_iso(END_OF_DAY))
+
+_EXAMPLES: dict[str, str] = json.loads((ASSETS / "schema_examples.json").read_text(encoding="utf-8"))
+THESIS = json.dumps(
+    {
+        "address": "7",
+        "kind": "decision",
+        "tick": "run-1",
+        "symbol": "AAPL",
+        "as_of": "2025-05-09T10:00:00.000Z",
+        "entry_time": "2025-05-09T09:45:32.000Z",
+        "action": "hold",
+        "quantity": None,
+        "stop_loss": None,
+        "take_profit": 160.5,
+        "reason": "as decided",
+        "decided": "hold",
+        "confidence": 0.7,
+        "reasoning": "Momentum is intact.",
+        "invalidation": "A close below 145.",
+        "valid_for": 15,
+    }
+)
+TEXTS = {name: _EXAMPLES[key] for name, key in KEYS.items() if key in _EXAMPLES} | {"thesis": THESIS}
+"""Every section's example as a text; the thesis is about the example's position."""
+
+
+def edited(section: str, *path: str | int, to: Any) -> str:
+    """A section's example with one value set to something else."""
+    document = json.loads(TEXTS[section])
+    place = document
+    for part in path[:-1]:
+        place = place[part]
+    place[path[-1]] = to
+    return json.dumps(document)
+
+
+def with_raw(section: str, name: str, raw: str) -> str:
+    """A section's example with one more field, whose JSON text is `raw`."""
+    return TEXTS[section].replace("{", '{"' + name + '": ' + raw + ",", 1)
+
+
+def snapshot_of(
+    changes: Mapping[str, str | bytes | None] | None = None,
+    *,
+    as_of_ms: int = END_OF_DAY_MS,
+    whose: Literal["server", "bars"] = "server",
+    rules: ReadRules = RULES,
+) -> Snapshot:
+    """The examples with some sections changed (None takes the key away)."""
+    found: dict[str, str | bytes | None] = {**TEXTS, **(changes or {})}
+    return Snapshot(
+        symbol="AAPL",
+        partition=0,
+        server_ms=as_of_ms,
+        as_of_ms=as_of_ms,
+        clock=whose,
+        rules=rules,
+        sections={name: RawSection(key, _bytes(found.get(name))) for name, key in KEYS.items()},
+    )
+
+
+def package_of(
+    changes: Mapping[str, str | bytes | None] | None = None,
+    *,
+    as_of_ms: int = END_OF_DAY_MS,
+    whose: Literal["server", "bars"] = "server",
+    rules: ReadRules = RULES,
+) -> Package:
+    """The package of the same."""
+    return build_package(snapshot_of(changes, as_of_ms=as_of_ms, whose=whose, rules=rules))
+
+
+def section_of(section: str, raw: str | bytes | None) -> Section:
+    """One section of a package whose others are the examples."""
+    return package_of({section: raw}).sections[section]
+
+
+def only(*sections: str) -> dict[str, str | bytes | None]:
+    """Changes that leave nothing but these sections."""
+    return {name: None for name in KEYS if name not in sections}
+
+
+def _bytes(text: str | bytes | None) -> bytes | None:
+    return text.encode() if isinstance(text, str) else text

@@ -1,0 +1,193 @@
+import json
+from collections import Counter
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from llmctx.context.facts import Fact, facts_of
+from llmctx.context.package import Section
+from llmctx.context.staleness import Status
+from llmctx.schema import values
+from llmctx.schema.keys import model_of
+from tests.unit.context.scene import TEXTS, package_of, section_of, with_raw
+
+
+def facts(section: str, raw: str | None = None) -> list[Fact]:
+    return facts_of(section_of(section, raw or TEXTS[section]))
+
+
+def by_path(section: str, raw: str | None = None) -> dict[str, Any]:
+    return {fact.path: fact.value for fact in facts(section, raw)}
+
+
+def test_facts_stand_under_the_path_of_their_json() -> None:
+    assert by_path("monitoring")["monitoring.technical_signals.rsi_1m.value"] == Decimal("78.5")
+
+
+def test_an_item_of_a_list_stands_under_its_number() -> None:
+    assert by_path("sentiment")["sentiment.latest_news[0].headline"] == "Company XYZ Reports Strong Earnings"
+
+
+def test_an_item_of_a_value_that_is_a_list_stands_under_its_number() -> None:
+    assert by_path("candidates")["candidates[1].symbol"] == "MSFT"
+
+
+def test_a_signals_path_names_its_type() -> None:
+    assert by_path("signals.exit")["signals.exit.reason"] == "target_reached"
+
+
+def test_fields_come_in_the_schemas_order_whatever_the_order_of_the_json() -> None:
+    turned = json.dumps(dict(reversed(json.loads(TEXTS["indicators"]).items())))
+    assert [fact.path for fact in facts("indicators", turned)] == [fact.path for fact in facts("indicators")]
+
+
+def test_unknown_fields_come_after_the_schemas_own() -> None:
+    assert facts("indicators", with_raw("indicators", "atr_14", "2.5"))[-1] == Fact(
+        "indicators.atr_14", Decimal("2.5"), None
+    )
+
+
+@pytest.mark.parametrize(
+    ("section", "path", "unit"),
+    [
+        ("price", "price.price.last", "price"),
+        ("price", "price.price.volume", "shares"),
+        ("position", "position.unrealized_pnl_pct", "%"),
+        ("market", "market.sector_performance.energy", "%"),
+        ("candidates", "candidates[0].score", "0 to 1"),
+        ("position", "position.side", None),
+    ],
+)
+def test_a_fact_has_the_unit_of_its_field(section: str, path: str, unit: str | None) -> None:
+    assert {fact.path: fact.unit for fact in facts(section)}[path] == unit
+
+
+def test_every_field_of_a_price_is_a_fact() -> None:
+    assert facts("price") == [
+        Fact("price.price.last", Decimal("150.25"), "price"),
+        Fact("price.price.open", Decimal("149.80"), "price"),
+        Fact("price.price.high", Decimal("151.20"), "price"),
+        Fact("price.price.low", Decimal("149.50"), "price"),
+        Fact("price.price.volume", Decimal(25000000), "shares"),
+        Fact("price.timestamp", values.Price.model_validate_json(TEXTS["price"]).timestamp, None),
+    ]
+
+
+@pytest.mark.parametrize("name", ["address", "tick", "symbol"])
+def test_the_ids_of_a_thesis_are_no_facts(name: str) -> None:
+    assert f"thesis.{name}" not in by_path("thesis")
+
+
+def test_no_two_facts_of_a_package_share_a_path() -> None:
+    paths = Counter(fact.path for section in package_of().sections.values() for fact in facts_of(section))
+    assert set(paths.values()) == {1}
+
+
+@pytest.mark.parametrize("raw", [None, "[]", "{", "{}"])
+def test_a_section_without_a_value_has_no_facts(raw: str | None) -> None:
+    assert facts_of(section_of("market", raw)) == []
+
+
+def test_a_list_of_texts_is_one_fact() -> None:
+    assert facts("watchlist") == [Fact("watchlist", "AAPL, MSFT, GOOGL, AMZN, META", None)]
+
+
+@pytest.mark.parametrize(("count", "ends"), [(30, "S29"), (31, "S29, and 1 more"), (500, "S29, and 470 more")])
+def test_a_long_list_of_texts_is_cut_and_says_so(count: int, ends: str) -> None:
+    (fact,) = facts("watchlist", json.dumps([f"S{i}" for i in range(count)]))
+    assert str(fact.value).endswith(ends)
+
+
+def news(count: int) -> str:
+    item = json.loads(TEXTS["sentiment"])["latest_news"][0]
+    items = [item | {"headline": f"Headline {i}"} for i in range(count)]
+    return json.dumps(json.loads(TEXTS["sentiment"]) | {"latest_news": items})
+
+
+@pytest.mark.parametrize(("count", "shown"), [(1, 1), (5, 5), (6, 5), (50, 5)])
+def test_five_items_of_a_list_are_shown(count: int, shown: int) -> None:
+    headlines = [fact for fact in facts("sentiment", news(count)) if fact.path.endswith(".headline")]
+    assert [fact.value for fact in headlines] == [f"Headline {i}" for i in range(shown)]
+
+
+def test_what_is_not_shown_of_a_list_is_counted() -> None:
+    assert Fact("sentiment.latest_news (not shown)", "7 more", None) in facts("sentiment", news(12))
+
+
+def test_a_list_that_is_shown_in_full_counts_nothing() -> None:
+    assert not [fact for fact in facts("sentiment", news(5)) if "not shown" in fact.path]
+
+
+def test_an_empty_list_says_none() -> None:
+    assert by_path("sentiment", news(0))["sentiment.latest_news"] == "none"
+
+
+def sectors(count: int) -> str:
+    document = json.loads(TEXTS["market"]) | {"sector_performance": {f"s{i}": i for i in range(count)}}
+    return json.dumps(document)
+
+
+OTHERS = 6  # facts of a market beside its sectors
+
+
+@pytest.mark.parametrize("count", [1, 80 - OTHERS])
+def test_up_to_eighty_facts_are_shown(count: int) -> None:
+    assert len(facts("market", sectors(count))) == count + OTHERS
+
+
+@pytest.mark.parametrize("more", [1, 500])
+def test_a_section_of_many_facts_is_cut_and_says_so(more: int) -> None:
+    found = facts("market", sectors(80 - OTHERS + more))
+    assert len(found) == 81
+    assert found[-1] == Fact("market (not shown)", f"{more} more fields", None)
+
+
+@pytest.mark.parametrize(
+    ("raw", "value"),
+    [
+        ("1", 1),
+        ("1.50", Decimal("1.50")),
+        ("true", True),
+        ("null", None),
+        ('"text"', "text"),
+        ('["a", "b"]', "a, b"),
+        ("[1, 2.5]", "1, 2.5"),
+        ("[]", "none"),
+    ],
+)
+def test_an_unknown_field_is_a_fact_with_its_value(raw: str, value: Any) -> None:
+    assert facts("system", with_raw("system", "brand_new", raw))[-1] == Fact("system.brand_new", value, None)
+
+
+def test_truths_in_a_list_are_written_as_json_writes_them() -> None:
+    assert by_path("system", with_raw("system", "brand_new", "[true, false]"))["system.brand_new"] == "true, false"
+
+
+def test_an_unknown_object_is_taken_apart() -> None:
+    raw = with_raw("system", "brand_new", '{"a": {"b": [{"c": 1}, null]}}')
+    found = by_path("system", raw)
+    assert found["system.brand_new.a.b[0].c"] == 1
+    assert found["system.brand_new.a.b[1]"] is None
+
+
+def test_an_unknown_object_of_a_hundred_levels_is_taken_apart() -> None:
+    raw = with_raw("system", "x", '{"a":' * 100 + "1" + "}" * 100)
+    assert by_path("system", raw)["system.x" + ".a" * 100] == 1
+
+
+def test_every_fact_of_a_value_is_a_scalar() -> None:
+    found = [fact for section in package_of().sections.values() for fact in facts_of(section)]
+    assert all(not isinstance(fact.value, list | dict) for fact in found)
+
+
+def test_an_empty_object_has_no_facts() -> None:
+    raw = with_raw("system", "brand_new", "{}")
+    assert not [path for path in by_path("system", raw) if "brand_new" in path]
+
+
+def test_facts_need_no_package() -> None:
+    value = model_of("watchlist").model_validate(["AAPL"])
+    assert facts_of(Section("watchlist", "watchlist:current", Status.FRESH, value=value)) == [
+        Fact("watchlist", "AAPL", None)
+    ]

@@ -1,0 +1,205 @@
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmctx.errors import FeedError
+from llmctx.flow.bars import HEADER, BadRow, Bar, parse_row, read_bars
+from tests.conftest import SHARED_DATA
+
+HEAD = ",".join(HEADER)
+GOOD = ["2014-06-05T13:30:00Z", "AAPL", "646.25", "646.96", "645.75", "646.26", "220173"]
+START = datetime(2014, 6, 5, 13, 30, tzinfo=UTC)
+BAR = Bar(START, "AAPL", Decimal("646.25"), Decimal("646.96"), Decimal("645.75"), Decimal("646.26"), Decimal(220173))
+
+
+def row(**changes: str) -> list[str]:
+    return [changes.get(name, text) for name, text in zip(HEADER, GOOD, strict=True)]
+
+
+def file(folder: Path, *lines: str, head: str = HEAD, encoding: str = "utf-8") -> Path:
+    path = folder / "bars.csv"
+    path.write_bytes("\n".join([head, *lines, ""]).encode(encoding))
+    return path
+
+
+def why(cells: list[str]) -> str:
+    found = parse_row(cells, 7)
+    assert isinstance(found, BadRow), found
+    assert found.line == 7
+    return found.why
+
+
+def test_a_good_row_is_a_bar() -> None:
+    assert parse_row(GOOD, 2) == BAR
+
+
+def test_space_around_a_cell_says_nothing() -> None:
+    assert parse_row([f" {cell} " for cell in GOOD], 2) == BAR
+
+
+@pytest.mark.parametrize(
+    "timestamp", ["2014-06-05T13:30:00Z", "2014-06-05T13:30:00+00:00", "2014-06-05T09:30:00-04:00", "20140605T133000Z"]
+)
+def test_a_time_with_a_zone_is_taken_to_utc(timestamp: str) -> None:
+    assert parse_row(row(timestamp=timestamp), 2) == BAR
+
+
+@pytest.mark.parametrize(
+    "timestamp",
+    ["", "yesterday", "2014-06-05", "2014-06-05T13:30:00", "2014-06-05 13:30", "1401975000", "2014-13-01T00:00:00Z"],
+)
+def test_a_time_that_is_none_or_has_no_zone_is_named(timestamp: str) -> None:
+    assert why(row(timestamp=timestamp)).startswith(f"timestamp {timestamp!r}: ")
+
+
+@pytest.mark.parametrize("timestamp", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_time_beyond_the_calendar_is_named(timestamp: str) -> None:
+    assert why(row(timestamp=timestamp)).startswith("timestamp ")
+
+
+@pytest.mark.parametrize("symbol", ["", "A B", "A:B", "{A}", "Ä", "A" * 33, "-A", "*"])
+def test_a_symbol_that_can_be_no_key_is_named(symbol: str) -> None:
+    assert why(row(symbol=symbol)).startswith(f"symbol: {symbol!r} is no symbol")
+
+
+@pytest.mark.parametrize("name", HEADER[2:])
+@pytest.mark.parametrize("text", ["", "many", "1,5", "0x10", "--1", "$5", "1 000"])
+def test_a_cell_that_is_no_number_is_named(name: str, text: str) -> None:
+    assert why(row(**{name: text})) == f"{name} {text!r} is no number"
+
+
+@pytest.mark.parametrize("name", HEADER[2:])
+@pytest.mark.parametrize("text", ["nan", "NaN", "sNaN", "inf", "-Infinity", "-1", "-0.01"])
+def test_a_number_that_is_not_finite_or_below_0_is_named(name: str, text: str) -> None:
+    assert why(row(**{name: text})).startswith(f"{name} {text!r} must be a finite number")
+
+
+@pytest.mark.parametrize("name", ["open", "high", "low", "close"])
+@pytest.mark.parametrize("text", ["0", "0.00", "-0"])
+def test_a_price_of_0_is_named(name: str, text: str) -> None:
+    assert why(row(**{name: text})) == f"{name} {text!r} must be a finite number above 0"
+
+
+def test_a_volume_of_0_is_a_volume() -> None:
+    assert parse_row(row(volume="0"), 2) == BAR._replace(volume=Decimal(0))
+
+
+def test_a_volume_below_0_is_not_told_to_be_above_0() -> None:
+    assert not why(row(volume="-1")).endswith("above 0")
+
+
+@pytest.mark.parametrize("text", ["646_2", "٦٤٦"])
+def test_a_number_in_the_notation_of_a_program_is_no_number(text: str) -> None:
+    assert why(row(open=text)) == f"open {text!r} is no number"
+
+
+@pytest.mark.parametrize("text", ["1e400", "1e31"])
+def test_a_price_that_no_package_could_take_is_named(text: str) -> None:
+    assert why(row(high=text, close=text)).startswith("high ")
+
+
+@pytest.mark.parametrize("count", [0, 1, 6, 8])
+def test_a_row_with_other_columns_says_how_many(count: int) -> None:
+    assert why((GOOD * 2)[:count]) == f"{count} columns, expected 7"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"low": "646.255"}, {"high": "646.255"}, {"low": "646.97"}, {"open": "647"}, {"close": "645.74"}, {"open": "1"}],
+)
+def test_prices_that_do_not_enclose_each_other_are_named(changes: dict[str, str]) -> None:
+    said = why(row(**changes))
+    for name in ("low", "high", "open", "close"):
+        assert f"{name} {changes.get(name, GOOD[HEADER.index(name)])}" in said
+
+
+def test_a_bar_of_one_price_is_a_bar() -> None:
+    assert isinstance(parse_row(row(open="5", high="5", low="5", close="5"), 2), Bar)
+
+
+@given(
+    prices=st.lists(st.decimals("0.0001", "100000", places=4), min_size=4, max_size=4),
+    volume=st.decimals(0, 10**9, places=0),
+    start=st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001  as hypothesis takes it
+)
+def test_what_is_written_as_a_row_is_read_as_the_same_bar(
+    prices: list[Decimal], volume: Decimal, start: datetime
+) -> None:
+    low, first, last, high = sorted(prices)
+    bar = Bar(start, "X", first, high, low, last, volume)
+    assert parse_row([start.isoformat(), *(str(cell) for cell in bar[1:])], 2) == bar
+
+
+@given(st.lists(st.text(max_size=8), max_size=8))
+def test_no_row_makes_reading_fail(cells: list[str]) -> None:
+    assert isinstance(parse_row(cells, 2), BadRow)
+
+
+def test_a_bar_is_known_at_its_end() -> None:
+    assert BAR.end(timedelta(minutes=5)) == START + timedelta(minutes=5)
+
+
+def test_a_file_gives_bars_and_bad_rows_in_its_order_with_their_lines(tmp_path: Path) -> None:
+    path = file(tmp_path, ",".join(GOOD), ",".join(row(close="x")), ",".join(GOOD), "a,b")
+    assert list(read_bars(path)) == [BAR, BadRow(3, "close 'x' is no number"), BAR, BadRow(5, "2 columns, expected 7")]
+
+
+def test_blank_lines_are_left_out_and_counted(tmp_path: Path) -> None:
+    path = file(tmp_path, "", ",".join(GOOD), "", ",".join(row(symbol="A B")))
+    found = list(read_bars(path))
+    assert found[0] == BAR
+    assert isinstance(found[1], BadRow)
+    assert found[1].line == 5
+
+
+@pytest.mark.parametrize("head", [HEAD.upper(), HEAD.replace(",", " , "), f"\ufeff{HEAD}"])
+def test_a_header_in_capitals_with_spaces_or_a_byte_order_mark_is_the_header(head: str, tmp_path: Path) -> None:
+    assert list(read_bars(file(tmp_path, ",".join(GOOD), head=head))) == [BAR]
+
+
+@pytest.mark.parametrize(
+    "head", ["", "time,symbol,open,high,low,close,volume", "timestamp,symbol,open", ",".join(GOOD), f"{HEAD},vwap"]
+)
+def test_other_columns_are_refused_and_both_are_named(head: str, tmp_path: Path) -> None:
+    with pytest.raises(FeedError) as caught:
+        list(read_bars(file(tmp_path, ",".join(GOOD), head=head)))
+    assert "line 1: the columns are" in caught.value.what
+    assert HEAD in caught.value.do
+
+
+def test_an_empty_file_has_no_columns(tmp_path: Path) -> None:
+    path = tmp_path / "bars.csv"
+    path.touch()
+    with pytest.raises(FeedError, match=r"the columns are \(none\)"):
+        list(read_bars(path))
+
+
+def test_a_header_alone_is_no_bars(tmp_path: Path) -> None:
+    assert list(read_bars(file(tmp_path))) == []
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FeedError, match=r"none\.csv cannot be read"):
+        list(read_bars(tmp_path / "none.csv"))
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FeedError, match=r"bars\.csv cannot be read"):
+        list(read_bars(file(tmp_path, "ä" * 10, encoding="latin-1")))
+
+
+def test_a_cell_beyond_any_size_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    with pytest.raises(FeedError, match=r"bars\.csv cannot be read"):
+        list(read_bars(file(tmp_path, "x" * 200_000)))
+
+
+@pytest.mark.skipif(not SHARED_DATA.exists(), reason="the recorded bars are not here")
+@pytest.mark.parametrize(("name", "bars"), [("bars_us4_2013-10-04_07.csv", 3118), ("bars_aapl_2014-06-05_06.csv", 780)])
+def test_every_row_of_the_recorded_bars_is_a_bar(name: str, bars: int) -> None:
+    found = list(read_bars(SHARED_DATA / name))
+    assert len(found) == bars
+    assert not [bad for bad in found if isinstance(bad, BadRow)]

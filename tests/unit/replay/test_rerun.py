@@ -1,0 +1,219 @@
+from typing import Any
+
+import pytest
+
+from llmctx import canonical
+from llmctx.context.tick import Tick
+from llmctx.decision.guardrail import GuardPolicy, guard, refused
+from llmctx.decision.parse import judge
+from llmctx.errors import TemplateError
+from llmctx.prompt.render import render
+from llmctx.prompt.template import Template
+from llmctx.record import Circumstances, Conclusion, compose
+from llmctx.replay.rerun import Difference, Templates, rebuild
+from llmctx.trail.entry import Entry, restored, stored
+from llmctx.trail.verify import Verifier
+from tests.unit.makers import NOW_MS, SYMBOL, completion, market, package_of, snapshot_of, template, template_of
+
+BLOB = template().bundle
+DIGEST = template().sha256
+BLOBS = {DIGEST: BLOB}
+
+
+def recorded(*, with_prompt: bool = True, using: Template | None = None, **changes: Any) -> Entry:
+    """A record as it comes back from the log."""
+    documents = market(**changes)
+    snapshot, package = snapshot_of(documents), package_of(documents)
+    if with_prompt:
+        decided, failure = judge(completion())
+        verdict = guard(package, decided, GuardPolicy(), failure)
+        prompt = render(using or template(), package)
+        conclusion = Conclusion(snapshot, package, verdict, prompt, completion(), decided)
+    else:
+        conclusion = Conclusion(snapshot, package, refused("why"))
+    draft = compose(Tick(id="a", symbol=SYMBOL), conclusion, Circumstances(NOW_MS, "host:1"), ())
+    return restored({name.encode(): raw for name, raw in stored(draft.leaf, draft.pieces).items()}, 0, 0)
+
+
+def altered(entry: Entry, *, code: str | None = None, **pieces: bytes) -> Entry:
+    """The record with other evidence, and a leaf that promises just that: the rules of the log cannot tell."""
+    names = {"snapshot": "snapshot", "messages": "prompt", "completion": "completion"}
+    leaf = dict(entry.record)
+    for piece, raw in pieces.items():
+        leaf[names[piece]] = leaf[names[piece]] | {"sha256": canonical.sha256(raw)}
+    if code is not None:
+        leaf["code"] = code
+    made = Entry(canonical.dumps(leaf), entry.pieces | pieces, index=0)
+    assert Verifier().check(made) is None
+    return made
+
+
+def difference(entry: Entry, blobs: dict[str, bytes] | None = None) -> Difference | None:
+    return rebuild(entry, Templates(BLOBS if blobs is None else blobs))
+
+
+def tampering(entry: Entry, blobs: dict[str, bytes] | None = None) -> Difference:
+    found = difference(entry, blobs)
+    assert found is not None
+    assert found.tampered
+    return found
+
+
+def other_snapshot(entry: Entry) -> bytes:
+    raw = entry.pieces["snapshot"]
+    changed = raw.replace(b'\\"last\\":152.5', b'\\"last\\":151.5')
+    assert changed != raw
+    return changed
+
+
+def with_words(entry: Entry, **words: Any) -> Entry:
+    """The record with other words in its leaf, evidence untouched."""
+    leaf = entry.record | words
+    made = Entry(canonical.dumps(leaf), entry.pieces, index=0)
+    assert Verifier().check(made) is None
+    return made
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"side": "short"}, {"price": "0.0001", "stop": None}, {"price_at": "2025-05-09T10:00:00Z"}],
+)
+def test_a_record_comes_out_of_its_evidence_again(changes: dict[str, Any]) -> None:
+    assert difference(recorded(**changes)) is None
+
+
+def test_a_record_without_a_prompt_needs_no_template() -> None:
+    assert difference(recorded(with_prompt=False), {}) is None
+
+
+def test_the_template_is_that_of_the_blob_and_not_of_a_file() -> None:
+    own = template_of("{{ symbol }} as of {{ as_of }}, {{ field('price.price.last') }}")
+    entry = recorded(using=own)
+    assert difference(entry, {own.sha256: own.bundle}) is None
+    assert tampering(entry, BLOBS).cause == f"the blob {own.sha256} is missing"
+
+
+def test_an_altered_snapshot_is_tampering() -> None:
+    entry = recorded()
+    found = tampering(altered(entry, snapshot=other_snapshot(entry)))
+    assert found.rule == "prompt-rebuilt"
+    assert found.cause == "the messages differ from those that were sent"
+
+
+def test_altered_messages_are_tampering() -> None:
+    entry = recorded()
+    found = tampering(altered(entry, messages=entry.pieces["messages"].replace(b"hold", b"sell")))
+    assert found.cause == "the messages differ from those that were sent"
+
+
+def test_an_altered_answer_is_tampering() -> None:
+    entry = recorded()
+    raw = entry.pieces["completion"]
+    assert raw.count(b"hold")
+    assert tampering(altered(entry, completion=raw.replace(b"hold", b"exit", 1))).rule == "record-rebuilt"
+
+
+@pytest.mark.parametrize("name", ["action", "reason", "quantity"])
+def test_an_altered_verdict_is_tampering(name: str) -> None:
+    entry = recorded()
+    found = tampering(with_words(entry, verdict=entry.record["verdict"] | {name: "99"}))
+    assert found.cause.startswith("record: verdict is ")
+
+
+@pytest.mark.parametrize("name", ["action", "confidence", "reasoning", "invalidation"])
+def test_an_altered_decision_is_tampering(name: str) -> None:
+    entry = recorded()
+    found = tampering(with_words(entry, decision=entry.record["decision"] | {name: "0.9"}))
+    assert found.cause.startswith("record: decision is ")
+
+
+@pytest.mark.parametrize("words", [{"symbol": "OTHER"}, {"as_of_ms": 5}, {"kind": "failed"}])
+def test_other_altered_words_are_tampering(words: dict[str, Any]) -> None:
+    assert tampering(with_words(recorded(), **words)).rule == "record-rebuilt"
+
+
+def test_an_altered_section_status_is_tampering() -> None:
+    entry = recorded()
+    sections = entry.record["snapshot"]["sections"] | {"price": {"key": "stocks:price:AAPL", "status": "missing"}}
+    found = tampering(with_words(entry, snapshot=entry.record["snapshot"] | {"sections": sections}))
+    assert found.cause.startswith("snapshot: sections is ")
+
+
+@pytest.mark.parametrize("snapshot", [b"", b"no JSON", b"[]", b"{}", b'{"symbol":"AAPL"}', b"\xff"])
+def test_a_snapshot_that_is_none_is_tampering_and_no_exception(snapshot: bytes) -> None:
+    assert tampering(altered(recorded(), snapshot=snapshot)).cause.startswith("it cannot be rebuilt: ")
+
+
+@pytest.mark.parametrize("as_of_ms", [10**15, -(10**15)])
+def test_a_snapshot_of_an_impossible_time_is_tampering_and_no_exception(as_of_ms: int) -> None:
+    entry = recorded()
+    document = canonical.loads(entry.pieces["snapshot"]) | {"as_of_ms": as_of_ms}
+    tampering(altered(entry, snapshot=canonical.dumps(document)))
+
+
+def test_a_snapshot_from_which_the_price_is_gone_is_tampering() -> None:
+    entry = recorded()
+    document = canonical.loads(entry.pieces["snapshot"])
+    document["sections"]["price"] = None
+    tampering(altered(entry, snapshot=canonical.dumps(document)))
+
+
+@pytest.mark.parametrize("code", [None, "llmctx 0.0.1"])
+@pytest.mark.parametrize("blobs", [{}, {DIGEST: BLOB.replace(b"risk-aware", b"reckless")}, {DIGEST: b"other"}])
+def test_a_missing_or_altered_blob_is_tampering_under_any_code_version(
+    blobs: dict[str, bytes], code: str | None
+) -> None:
+    found = tampering(altered(recorded(), code=code), blobs)
+    assert DIGEST in found.cause
+
+
+@pytest.mark.parametrize("blob", [b"", b"no template", b"[]", b"{}", b'{"ref":"a/v1","sources":{}}'])
+def test_a_blob_that_is_no_template_is_tampering_and_no_exception(blob: bytes) -> None:
+    entry = recorded()
+    digest = canonical.sha256(blob)
+    prompt = entry.record["prompt"] | {"template_sha256": digest}
+    assert digest in tampering(with_words(entry, prompt=prompt), {digest: blob}).cause
+
+
+@pytest.mark.parametrize("snapshot", [None, b"{}"])
+def test_a_difference_under_another_code_version_is_no_tampering(snapshot: bytes | None) -> None:
+    entry = recorded()
+    changed = other_snapshot(entry) if snapshot is None else snapshot
+    found = difference(altered(entry, code="llmctx 0.0.1", snapshot=changed))
+    assert found is not None
+    assert not found.tampered
+
+
+def test_the_same_record_under_another_code_version_is_the_same() -> None:
+    assert difference(altered(recorded(), code="llmctx 0.0.1")) is None
+
+
+def test_a_prompt_that_lacks_its_template_is_tampering_and_no_exception() -> None:
+    entry = recorded()
+    pieces = {name: raw for name, raw in entry.pieces.items() if name != "messages"}
+    made = Entry(canonical.dumps(entry.record | {"prompt": {}}), pieces, index=0)
+    assert Verifier().check(made) is None
+    tampering(made)
+
+
+def test_a_decision_without_a_snapshot_is_tampering_and_no_exception() -> None:
+    entry = recorded()
+    leaf = {name: value for name, value in entry.record.items() if name != "snapshot"}
+    pieces = {name: raw for name, raw in entry.pieces.items() if name != "snapshot"}
+    made = Entry(canonical.dumps(leaf), pieces, index=0)
+    assert Verifier().check(made) is None
+    tampering(made)
+
+
+def test_a_template_is_compiled_once() -> None:
+    templates = Templates(dict(BLOBS))
+    assert templates.get(DIGEST) is templates.get(DIGEST)
+
+
+def test_a_blob_that_comes_later_is_found() -> None:
+    blobs: dict[str, bytes] = {}
+    templates = Templates(blobs)
+    with pytest.raises(TemplateError, match="is missing"):
+        templates.get(DIGEST)
+    blobs[DIGEST] = BLOB
+    assert templates.get(DIGEST).ref == template().ref

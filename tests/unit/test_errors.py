@@ -1,0 +1,77 @@
+import importlib
+import pkgutil
+from collections.abc import Iterator
+
+import pytest
+
+import llmctx
+from llmctx import errors
+from llmctx.errors import LlmctxError
+
+
+def family(of: type[LlmctxError]) -> Iterator[type[LlmctxError]]:
+    yield of
+    for child in of.__subclasses__():
+        yield from family(child)
+
+
+def everyone() -> list[type[LlmctxError]]:
+    for module in pkgutil.walk_packages(llmctx.__path__, "llmctx."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    return [error for error in dict.fromkeys(family(LlmctxError)) if error.__module__.startswith("llmctx")]
+
+
+FAMILY = everyone()
+
+
+def test_the_family_is_found() -> None:
+    assert {errors.SchemaError, errors.SnapshotError, errors.TemplateError, errors.LeaseError} < set(FAMILY)
+
+
+@pytest.mark.parametrize("error", FAMILY)
+def test_the_name_ends_in_error(error: type[LlmctxError]) -> None:
+    assert error.__name__.endswith("Error")
+
+
+@pytest.mark.parametrize("error", FAMILY)
+def test_the_message_says_what_happened_and_what_to_do(error: type[LlmctxError]) -> None:
+    assert str(error("AAPL is gone.", "Bring it back.")) == "AAPL is gone.\n  what to do: Bring it back."
+
+
+@pytest.mark.parametrize("error", FAMILY)
+def test_both_parts_can_be_asked_for(error: type[LlmctxError]) -> None:
+    raised = error("AAPL is gone.", "Bring it back.")
+    assert (raised.what, raised.do) == ("AAPL is gone.", "Bring it back.")
+
+
+@pytest.mark.parametrize("error", FAMILY)
+def test_the_exit_code_is_misuse_or_a_missing_server(error: type[LlmctxError]) -> None:
+    assert error.exit_code in (2, 3)
+
+
+@pytest.mark.parametrize("error", FAMILY)
+def test_every_error_says_in_a_line_what_it_is(error: type[LlmctxError]) -> None:
+    assert error.__dict__["__doc__"]
+
+
+@pytest.mark.parametrize("error", FAMILY)
+def test_every_error_lives_in_the_one_file(error: type[LlmctxError]) -> None:
+    assert error.__module__ == "llmctx.errors"
+
+
+@pytest.mark.parametrize(
+    "error", [errors.SnapshotError, errors.EndpointError, errors.TrailError, errors.InstanceError, errors.ServerError]
+)
+def test_what_needs_a_server_or_its_state_ends_with_3(error: type[LlmctxError]) -> None:
+    assert error.exit_code == 3
+
+
+@pytest.mark.parametrize("error", [LlmctxError, errors.SchemaError, errors.TemplateError, errors.FeedError])
+def test_unusable_input_ends_with_2(error: type[LlmctxError]) -> None:
+    assert error.exit_code == 2
+
+
+@pytest.mark.parametrize("error", [errors.LeaseError, errors.SettledError, errors.InstanceError])
+def test_whoever_catches_trail_errors_catches_its_children(error: type[LlmctxError]) -> None:
+    assert issubclass(error, errors.TrailError)

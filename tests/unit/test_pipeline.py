@@ -1,0 +1,284 @@
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from llmctx import canonical
+from llmctx.context.snapshot import ReadRules
+from llmctx.context.tick import Tick
+from llmctx.decision.decision import OUTPUT
+from llmctx.decision.guardrail import GuardPolicy
+from llmctx.decision.parse import judge
+from llmctx.errors import SnapshotError, TemplateError
+from llmctx.llm.completion import Completion, Outcome
+from llmctx.pipeline import Pipeline
+from llmctx.prompt.template import Template
+from llmctx.trail.entry import Entry
+from llmctx.trail.log import Draft
+from llmctx.trail.verify import Verifier
+from tests.conftest import free_port
+from tests.unit.makers import (
+    NOW_MS,
+    SYMBOL,
+    Document,
+    Scripted,
+    answer_text,
+    body,
+    completion,
+    live_keys,
+    market,
+    template,
+    template_of,
+)
+
+TICK = Tick(id="run:AAPL:1", symbol=SYMBOL, cause="position_marked")
+
+
+class Collected:
+    """A settle that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.drafts: list[Draft] = []
+        self.entry_ids: list[tuple[str, ...]] = []
+
+    async def settle(self, draft: Draft, entry_ids: tuple[str, ...]) -> Entry:
+        self.drafts.append(draft)
+        self.entry_ids.append(entry_ids)
+        return Entry(draft.leaf, draft.pieces, index=len(self.drafts) - 1)
+
+
+def refusal_body() -> bytes:
+    message = {"role": "assistant", "content": None, "refusal": "I cannot help with that."}
+    return body(choices=[{"index": 0, "message": message, "finish_reason": "stop"}])
+
+
+def cut_body(finish: str) -> bytes:
+    message = {"role": "assistant", "content": '{"action": "ho', "refusal": None}
+    return body(choices=[{"index": 0, "message": message, "finish_reason": finish}])
+
+
+def unanswered(outcome: Outcome, detail: str) -> Completion:
+    return Completion(outcome=outcome, detail=detail, request={"model": "asked-model"})
+
+
+UNUSABLE = {
+    "refused: the model refused: I cannot help with that.": completion(refusal_body()),
+    "truncated: the answer was cut": completion(cut_body("length")),
+    "filtered: the provider's content filter": completion(cut_body("content_filter")),
+    "unreadable: the response is no chat completion": completion(b"<html>"),
+    "unreadable: the message has no text": completion(body("")),
+    "rejected: http 401": unanswered(Outcome.REJECTED, "http 401"),
+    "unreachable: connection": unanswered(Outcome.UNREACHABLE, "connection"),
+    "timeout: no answer": unanswered(Outcome.TIMEOUT, "no answer"),
+    "misfit: the answer is not one JSON text": completion(body("I would hold.")),
+    "misfit: confidence: must lie between 0 and 1": completion(body(answer_text(confidence=7))),
+}
+CASES = pytest.mark.parametrize("reason", UNUSABLE)
+
+
+def test_an_answer_that_fits_is_judged_a_decision() -> None:
+    decided, failure = judge(completion(body(answer_text(action="exit"))))
+    assert decided is not None
+    assert (decided.action, failure) == ("exit", "")
+
+
+@CASES
+def test_an_unusable_answer_is_judged_none_with_its_reason(reason: str) -> None:
+    decided, failure = judge(UNUSABLE[reason])
+    assert decided is None
+    assert failure.startswith(reason)
+
+
+Decide = Callable[..., Any]
+
+
+@pytest.fixture
+async def decide(valkey: Redis) -> Decide:
+    """Writes these documents, decides one tick with this completion, and returns the record, checked."""
+
+    async def run(
+        answered: Completion | None,
+        documents: Mapping[str, Document] | None = None,
+        *,
+        asking: Template | None = None,
+        settings: Mapping[str, Any] | None = None,
+        **circumstances: Any,
+    ) -> Entry:
+        await valkey.mset(live_keys(market() if documents is None else documents))
+        collected = Collected()
+        pipeline = Pipeline(
+            valkey,
+            partition=0,
+            template=asking or template(),
+            completer=Scripted(*([] if answered is None else [answered])),
+            settle=collected.settle,
+            worker="host:1",
+            **(settings or {}),
+        )
+        entry = await pipeline.decide(TICK, **circumstances)
+        assert len(collected.drafts) == 1
+        assert Verifier().check(entry) is None
+        return entry
+
+    return run
+
+
+async def test_an_answer_becomes_a_decision(decide: Decide) -> None:
+    record = (await decide(completion(body(answer_text(action="exit"))))).record
+    assert (record["kind"], record["decision"]["action"]) == ("decision", "exit")
+    assert record["verdict"] == {"action": "exit", "quantity": "10", "reason": "as the model decided"}
+
+
+async def test_a_decision_says_which_tick_and_when_and_who(decide: Decide) -> None:
+    record = (await decide(completion(), conflated=("a", "b"), attempts=3)).record
+    assert (record["tick"], record["conflated"], record["cause"]) == (TICK.id, ["a", "b"], "position_marked")
+    assert (record["as_of_ms"], record["worker"], record["attempts"]) == (NOW_MS, "host:1", 3)
+    assert record["timings_ms"].keys() == {"read", "render", "complete"}
+
+
+async def test_the_time_of_the_record_is_the_servers(decide: Decide, valkey: Redis) -> None:
+    seconds, _ = await valkey.time()
+    record = (await decide(completion())).record
+    assert record["recorded_at_ms"] >= seconds * 1000
+
+
+async def test_the_stream_entries_are_handed_on_to_be_settled(valkey: Redis) -> None:
+    await valkey.mset(live_keys(market()))
+    collected = Collected()
+    pipeline = Pipeline(
+        valkey, partition=0, template=template(), completer=Scripted(completion()), settle=collected.settle
+    )
+    await pipeline.decide(TICK, entry_ids=("1-0", "2-0"))
+    assert collected.entry_ids == [("1-0", "2-0")]
+
+
+async def test_the_blobs_are_the_template_and_the_schema(valkey: Redis) -> None:
+    await valkey.mset(live_keys(market()))
+    collected, shipped = Collected(), template()
+    pipeline = Pipeline(
+        valkey, partition=0, template=shipped, completer=Scripted(completion()), settle=collected.settle
+    )
+    entry = await pipeline.decide(TICK)
+    assert collected.drafts[0].blobs == (shipped.bundle, OUTPUT.bundle)
+    assert entry.record["prompt"]["template_sha256"] == canonical.sha256(shipped.bundle)
+
+
+async def test_the_model_is_shown_what_redis_holds(valkey: Redis) -> None:
+    await valkey.mset(live_keys(market(price="151.75")))
+    completer = Scripted(completion())
+    pipeline = Pipeline(valkey, partition=0, template=template(), completer=completer, settle=Collected().settle)
+    entry = await pipeline.decide(TICK)
+    assert "- price.price.last: 151.75 [price]" in completer.prompts[0].messages[1].content
+    assert entry.pieces["messages"] == completer.prompts[0].evidence
+
+
+@pytest.mark.parametrize("lacking", ["price", "position"])
+async def test_a_missing_section_that_is_needed_skips_the_tick_without_a_call(lacking: str, decide: Decide) -> None:
+    documents = market()
+    del documents[lacking]
+    entry = await decide(None, documents)
+    record = entry.record
+    assert record["kind"] == "skipped"
+    assert record["verdict"]["action"] == "none"
+    assert record["verdict"]["reason"].startswith(f"{lacking} is missing: ")
+    assert entry.pieces.keys() == {"snapshot"}
+
+
+async def test_nothing_at_all_in_redis_skips_the_tick_and_names_the_position(valkey: Redis) -> None:
+    pipeline = Pipeline(valkey, partition=0, template=template(), completer=Scripted(), settle=Collected().settle)
+    record = (await pipeline.decide(TICK)).record
+    assert (record["kind"], record["verdict"]["reason"]) == (
+        "skipped",
+        "position is missing: positions:active:AAPL: no such key",
+    )
+
+
+async def test_an_invalid_price_skips_the_tick_and_names_key_and_field(decide: Decide) -> None:
+    documents = market()
+    documents["price"]["price"]["last"] = "152.5"
+    record = (await decide(None, documents)).record
+    assert record["verdict"]["reason"] == (
+        "price is invalid: stocks:price:AAPL: price.last must be a JSON number, not a string"
+    )
+
+
+async def test_a_suspected_split_skips_the_tick(decide: Decide) -> None:
+    documents = market(price="20")
+    documents["position"] |= {"current_price": 152, "last_update": "2025-05-08T20:00:00Z"}
+    record = (await decide(None, documents)).record
+    assert "suspected corporate action" in record["verdict"]["reason"]
+
+
+@pytest.mark.parametrize("user", ["{{ nothing }}", "{{ field('price.nothing') }}", "{{ 1 / 0 }}"])
+async def test_a_template_that_cannot_be_rendered_skips_the_tick_and_is_named(user: str, decide: Decide) -> None:
+    entry = await decide(None, asking=template_of(user))
+    assert entry.record["kind"] == "skipped"
+    assert entry.record["verdict"]["reason"].startswith("probe/v1, user part, line ")
+    assert entry.pieces.keys() == {"snapshot"}
+
+
+async def test_a_template_that_grows_beyond_the_cap_skips_the_tick(decide: Decide) -> None:
+    entry = await decide(None, asking=template_of("{% for i in range(99999) %}{{ symbol }}{% endfor %}"))
+    assert "renders to more than 200000 characters" in entry.record["verdict"]["reason"]
+
+
+@CASES
+async def test_an_unusable_answer_fails_and_holds(reason: str, decide: Decide) -> None:
+    record = (await decide(UNUSABLE[reason])).record
+    assert record["kind"] == "failed"
+    assert record["completion"]["outcome"] == UNUSABLE[reason].outcome
+    assert record["verdict"]["action"] == "hold"
+    assert record["verdict"]["reason"].startswith(reason)
+    assert [guard["name"] for guard in record["verdict"]["guards"]] == ["no_answer"]
+
+
+@CASES
+async def test_an_unusable_answer_on_a_breached_stop_exits(reason: str, decide: Decide) -> None:
+    record = (await decide(UNUSABLE[reason], market(price="145"))).record
+    assert (record["kind"], record["verdict"]["action"], record["verdict"]["quantity"]) == ("failed", "exit", "10")
+    assert record["verdict"]["guards"][0]["detail"].startswith(reason)
+
+
+async def test_a_breached_stop_exits_whatever_the_model_says(decide: Decide) -> None:
+    record = (await decide(completion(), market(side="short", stop="152.5", target="100"))).record
+    assert (record["kind"], record["decision"]["action"], record["verdict"]["action"]) == ("decision", "hold", "exit")
+
+
+async def test_the_policy_that_was_set_is_the_one_that_guards(decide: Decide) -> None:
+    sure = completion(body(answer_text(action="exit", confidence=0.8)))
+    record = (await decide(sure, settings={"policy": GuardPolicy(confidence_floor=0.9)})).record
+    assert (record["decision"]["action"], record["verdict"]["action"]) == ("exit", "hold")
+
+
+async def test_the_rules_that_were_set_are_the_ones_that_are_read_by(decide: Decide) -> None:
+    rules = ReadRules(signal_types=("breakout",), max_age_s={"price": 1})
+    documents = market(price_at="2025-05-09T10:15:28.000Z")
+    entry = await decide(completion(), documents, settings={"rules": rules})
+    sections = entry.record["snapshot"]["sections"]
+    assert sections["price"]["status"] == "stale"
+    assert "signals.breakout" in sections
+    assert json.loads(entry.pieces["snapshot"])["signal_types"] == ["breakout"]
+
+
+def test_a_template_for_another_output_is_refused(valkey_url: str) -> None:
+    source = "---\nname: probe\nversion: 1\ndescription: x\noutput: poem\n---\nsystem:\na\nuser:\nb\n"
+    with pytest.raises(TemplateError, match=r"probe/v1 asks for the output 'poem'(.|\n)*output: decision"):
+        Pipeline(
+            Redis.from_url(valkey_url),
+            partition=0,
+            template=Template("probe/v1", {"probe/v1.md.j2": source}),
+            completer=Scripted(),
+            settle=Collected().settle,
+        )
+
+
+async def test_a_server_that_does_not_answer_settles_nothing() -> None:
+    collected = Collected()
+    redis = Redis.from_url(f"redis://127.0.0.1:{free_port()}/0", retry=None)
+    pipeline = Pipeline(redis, partition=0, template=template(), completer=Scripted(), settle=collected.settle)
+    with pytest.raises(SnapshotError, match="AAPL"):
+        await pipeline.decide(TICK)
+    await redis.aclose()
+    assert collected.drafts == []
