@@ -122,7 +122,7 @@ class BarWriter:
         except ResponseError:
             return False
         except RedisError as error:
-            raise _unwritten("system:state", error) from error
+            raise _unwritten("the system state", error) from error
         return state is not None and as_of(state, 0)[1] == "server"
 
     async def position(self, symbol: str) -> bytes:

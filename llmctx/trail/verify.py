@@ -79,10 +79,11 @@ class Verifier:
     def _check_ticks(self, entry: Entry) -> Fault | None:
         record = entry.record
         own, conflated = record.get("tick"), record.get("conflated", [])
-        ticks = [*([] if own is None else [own]), *conflated] if isinstance(conflated, list) else [conflated]
+        listed = conflated if isinstance(conflated, list) else [None]
+        ticks = [*([own] if "tick" in record else []), *listed]
         settles = record["kind"] in SETTLING
-        if (own is not None) != settles or not all(isinstance(tick, str) for tick in ticks) or (ticks and not settles):
-            expected = "ticks as texts" if settles else "no tick"
+        if ("tick" in record) != settles or not all(isinstance(tick, str) for tick in ticks) or (ticks and not settles):
+            expected = "a tick" if settles else "no tick"
             return Fault(entry.index, "one-record-per-tick", f"{expected} in a {record['kind']}", str(ticks)[:120])
         for tick in ticks:
             first = self.settled.setdefault(tick, entry.index)

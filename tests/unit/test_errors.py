@@ -23,6 +23,7 @@ def everyone() -> list[type[LlmctxError]]:
 
 
 FAMILY = everyone()
+PLAIN = [error for error in FAMILY if error is not errors.RecordError]  # which is made of index, partition, reason
 
 
 def test_the_family_is_found() -> None:
@@ -34,20 +35,26 @@ def test_the_name_ends_in_error(error: type[LlmctxError]) -> None:
     assert error.__name__.endswith("Error")
 
 
-@pytest.mark.parametrize("error", FAMILY)
+@pytest.mark.parametrize("error", PLAIN)
 def test_the_message_says_what_happened_and_what_to_do(error: type[LlmctxError]) -> None:
     assert str(error("AAPL is gone.", "Bring it back.")) == "AAPL is gone.\n  what to do: Bring it back."
 
 
-@pytest.mark.parametrize("error", FAMILY)
+@pytest.mark.parametrize("error", PLAIN)
 def test_both_parts_can_be_asked_for(error: type[LlmctxError]) -> None:
     raised = error("AAPL is gone.", "Bring it back.")
     assert (raised.what, raised.do) == ("AAPL is gone.", "Bring it back.")
 
 
-@pytest.mark.parametrize("error", FAMILY)
+@pytest.mark.parametrize("error", PLAIN)
 def test_the_exit_code_is_misuse_or_a_missing_server(error: type[LlmctxError]) -> None:
     assert error.exit_code in (2, 3)
+
+
+def test_a_record_that_is_none_is_a_failed_check_and_named() -> None:
+    error = errors.RecordError(7, 0, "its leaf is no JSON")
+    assert error.exit_code == 1
+    assert str(error).startswith("Record 7 of partition 0 cannot be read: its leaf is no JSON.")
 
 
 @pytest.mark.parametrize("error", FAMILY)

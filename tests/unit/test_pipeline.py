@@ -128,7 +128,12 @@ async def decide(valkey: Redis) -> Decide:
 async def test_an_answer_becomes_a_decision(decide: Decide) -> None:
     record = (await decide(completion(body(answer_text(action="exit"))))).record
     assert (record["kind"], record["decision"]["action"]) == ("decision", "exit")
-    assert record["verdict"] == {"action": "exit", "quantity": "10", "reason": "as the model decided"}
+    assert record["verdict"] == {
+        "action": "exit",
+        "quantity": "10",
+        "policy": {"confidence_floor": "0.5"},
+        "reason": "as the model decided",
+    }
 
 
 async def test_a_decision_says_which_tick_and_when_and_who(decide: Decide) -> None:

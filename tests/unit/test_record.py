@@ -235,7 +235,12 @@ def test_a_decision_is_told_in_full_with_decimals_as_texts() -> None:
         "invalidation": "A close below the stop.",
         "valid_for": 5,
     }
-    assert leaf["verdict"] == {"action": "reduce", "quantity": "2.5", "reason": "as the model decided"}
+    assert leaf["verdict"] == {
+        "action": "reduce",
+        "quantity": "2.5",
+        "policy": {"confidence_floor": "0.5"},
+        "reason": "as the model decided",
+    }
 
 
 def test_a_decimal_is_written_without_an_exponent() -> None:

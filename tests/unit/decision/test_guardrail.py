@@ -138,7 +138,7 @@ OLDEST_FRESH = "2025-05-09T10:14:00.123Z"
 def test_nothing_is_added_on_a_stale_price() -> None:
     found = verdict({"action": "add", "quantity": 3}, price_at=STALE)
     assert found.action == "hold"
-    assert found.guards == (("stale_price", "the price is 91 s old: add becomes hold"),)
+    assert found.guards == (("stale_price", "the price is 1 min 31 s old: add becomes hold"),)
 
 
 def test_a_price_exactly_at_its_limit_is_not_stale() -> None:

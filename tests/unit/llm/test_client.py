@@ -195,7 +195,7 @@ async def test_an_attempt_that_cannot_get_better_ends_the_others(wire: respx.Rou
 async def test_a_rejection_says_status_and_text_and_keeps_the_body(wire: respx.Route, make: Make) -> None:
     wire.mock(return_value=httpx.Response(404, text="no model\n asked-model"))
     completion = await ask(make())
-    assert completion.detail == "http 404: no model asked-model (1 attempts within 60 s)"
+    assert completion.detail == "http 404: no model asked-model (1 attempt within 60 s)"
     assert completion.body == b"no model\n asked-model"
 
 
@@ -286,7 +286,7 @@ async def test_no_answer_before_the_deadline_is_a_timeout(wire: respx.Route, mak
     wire.mock(side_effect=never)
     completion = await ask(make(timeout_s=0.05))
     assert completion.outcome is Outcome.TIMEOUT
-    assert completion.detail == "no answer before the deadline (1 attempts within 0.05 s)"
+    assert completion.detail == "no answer before the deadline (1 attempt within 0.05 s)"
     assert results(completion) == ["cancelled at the deadline"]
 
 

@@ -77,7 +77,7 @@ def test_storing_again_gives_the_same_bytes() -> None:
     ],
 )
 def test_a_corrupted_frame_is_a_trail_error_that_names_the_record(name: bytes, frame: bytes) -> None:
-    with pytest.raises(TrailError, match="Record 7 of partition 2 cannot be unpacked"):
+    with pytest.raises(TrailError, match="Record 7 of partition 2 cannot be read: it cannot be unpacked"):
         restored(fields() | {name: frame}, 7, 2)
 
 
@@ -122,7 +122,7 @@ def test_a_frame_that_does_not_say_its_size_is_still_bounded() -> None:
     ],
 )
 def test_evidence_that_is_no_object_of_pieces_is_a_trail_error(evidence: bytes) -> None:
-    with pytest.raises(TrailError, match="Record 7 of partition 2 cannot be unpacked"):
+    with pytest.raises(TrailError, match="Record 7 of partition 2 cannot be read: it cannot be unpacked"):
         restored(fields() | {b"evidence": packed(evidence)}, 7, 2)
 
 
