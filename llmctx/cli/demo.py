@@ -59,8 +59,9 @@ async def _demo(directory: Path, endpoint: str | None, model: str | None) -> Non
             + (f"{model} at {endpoint}" if real else "the stand-in model, which follows rules")
         )
         out.print(
-            f"Four simulated symbols, {_MINUTES} one-minute bars each, in lockstep: each bar waits for its decisions.\n"
+            f"Four simulated symbols, {_MINUTES} one-minute bars each, in lockstep: each bar waits for its decision."
         )
+        out.print("Positions follow the feed's own rule; nothing trades on the decisions here.\n")
         out.print("[dim]record  symbol verdict  reasoning, or the guardrail that fired[/]")
         await _session(server.url, directory, endpoint, model, real=real)
     _next_steps(directory)
@@ -155,7 +156,10 @@ class _Tally:
     def summarise(self, ticks: int, bars: int) -> None:
         counted = ", ".join(f"{coloured(action)} {count}" for action, count in self._actions.most_common())
         guards = ", ".join(f"{name} {count}" for name, count in self._guards.most_common()) or "none"
-        out.print(f"\n[bold]session[/]     {bars} bars fed, {ticks} ticks raised, {sum(self.kinds.values())} records")
+        out.print(
+            f"\n[bold]session[/]     {bars} bars fed, {ticks} ticks raised, {sum(self.kinds.values())} records, "
+            "and a notice that the trail was made"
+        )
         out.print(f"[bold]verdicts[/]    {counted}")
         out.print(f"[bold]guards[/]      {guards}")
         out.print(

@@ -275,19 +275,19 @@ async def test_decide_with_the_endpoint_down_is_a_failed_record_and_exits_with_3
     assert await kinds(valkey) == ["failed"]
 
 
-async def test_decide_with_an_endpoint_that_is_no_address_exits_with_3_and_writes_nothing(
+async def test_decide_with_an_endpoint_that_is_no_address_exits_with_2_and_writes_nothing(
     dumb: Program, valkey: Redis
 ) -> None:
     ended = await dumb("decide", "AAPL", "--endpoint", "nonsense", "--model", "x")
-    assert (ended.code, "'nonsense' is no endpoint" in ended.err) == (3, True)
+    assert (ended.code, "'nonsense' is no endpoint" in ended.err) == (2, True)
     assert await valkey.dbsize() == 0
 
 
-async def test_decide_with_an_endpoint_and_no_model_exits_with_3_and_writes_nothing(
+async def test_decide_with_an_endpoint_and_no_model_exits_with_2_and_writes_nothing(
     dumb: Program, valkey: Redis
 ) -> None:
     ended = await dumb("decide", "AAPL", "--endpoint", "http://127.0.0.1:1/v1")
-    assert (ended.code, "--model" in ended.err) == (3, True)
+    assert (ended.code, "--model" in ended.err) == (2, True)
     assert await valkey.dbsize() == 0
 
 
@@ -591,7 +591,7 @@ async def test_verify_of_a_good_trail(trail: Program) -> None:
     ended = await trail("verify")
     assert (ended.code, "verified" in ended.out) == (0, True)
     report = (await trail("verify", "--json")).document
-    assert (report["records"], report["ticks"], report["prompts"], report["fault"]) == (5, 4, 3, None)
+    assert (report["records"], report["ticks"], report["rebuilt"], report["fault"]) == (5, 4, 3, None)
 
 
 # tampering
@@ -886,7 +886,8 @@ IMPOSSIBLE_ROWS = {
 @pytest.mark.parametrize("what", IMPOSSIBLE_ROWS)
 async def test_an_impossible_row_is_left_out_and_named(dumb: Program, bars: Callable[..., Path], what: str) -> None:
     ended = await dumb("feed", str(bars(IMPOSSIBLE_ROWS[what])), "--json")
-    assert (ended.code, "line 2: " in ended.err) == (0, True)
+    assert (ended.code, "line 2: " in ended.err) == (2, True)  # nothing else was in the file
+    assert ended.document["bad_rows"] == 1
 
 
 @pytest.mark.parametrize("price", ["1e31", "1e-400"])
@@ -1030,9 +1031,16 @@ async def test_standin_on_a_taken_port_exits_with_3(dumb: Program) -> None:
 
 
 async def test_an_embedded_address_starts_a_server_for_one_command(dumb: Program, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
     for n in (1, 2):
         ended = await dumb("decide", "AAPL", "--redis-url", f"embedded:{tmp_path / 'data'}", "--json")
         assert (ended.code, ended.document["index"]) == (2, n)
+
+
+async def test_an_embedded_address_without_data_is_told_and_makes_none(dumb: Program, tmp_path: Path) -> None:
+    ended = await dumb("status", "--redis-url", f"embedded:{tmp_path / 'nowhere'}")
+    assert (ended.code, "no embedded server's data" in ended.err) == (3, True)
+    assert not (tmp_path / "nowhere").exists()
 
 
 # real data

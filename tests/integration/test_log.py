@@ -285,7 +285,7 @@ async def test_partitions_have_logs_of_their_own(redis: Redis, owner: str) -> No
 
 async def test_what_is_no_record_is_an_error_that_names_its_index(redis: Redis) -> None:
     await redis.xadd("audit:{0}:log", {"leaf": b"x", "evidence": b"y"}, id="0-1")
-    with pytest.raises(TrailError, match="Record 0 of partition 0 cannot be unpacked"):
+    with pytest.raises(TrailError, match="Record 0 of partition 0 cannot be read: it cannot be unpacked"):
         await Log(redis).entry(0)
 
 
