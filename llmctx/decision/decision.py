@@ -16,7 +16,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from llmctx.llm.completion import OutputSchema
-from llmctx.schema.values import Number, Positive
+from llmctx.schema.fields import Number, Positive
 
 
 class Action(StrEnum):

@@ -5,22 +5,20 @@ digest covers the source and everything it includes; a published version is neve
 """
 
 import re
-from decimal import Decimal
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import yaml
-from jinja2 import DictLoader, Environment, StrictUndefined, TemplateSyntaxError, Undefined
 from jinja2 import Template as JinjaTemplate
-from jinja2.exceptions import SecurityError
+from jinja2 import TemplateSyntaxError
 from jinja2.meta import find_referenced_templates, find_undeclared_variables
-from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from llmctx import canonical
 from llmctx.errors import TemplateError
+from llmctx.prompt.sandbox import Sandbox
 
 SUFFIX = ".md.j2"
 MAIN_PART = "<template>"
@@ -77,45 +75,6 @@ class _OnceLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-class _Sources(DictLoader):
-    """Templates by file name; errors name the file."""
-
-    def get_source(self, environment: Environment, template: str) -> Any:
-        source, _, is_current = super().get_source(environment, template)
-        return source, template, is_current
-
-
-class _Stateless(JinjaTemplate):
-    """A template whose imports are made anew each time: nothing is left behind for the next rendering."""
-
-    def _get_default_module(self, ctx: Context | None = None) -> Any:
-        return self.make_module(None if ctx is None else ctx.parent, shared=ctx is not None)
-
-
-class _Environment(ImmutableSandboxedEnvironment):
-    """The sandbox: no chance, no state, no undefined names, and nothing written but texts and numbers."""
-
-    template_class = _Stateless
-
-    def __init__(self, sources: dict[str, str]) -> None:
-        super().__init__(
-            loader=_Sources(sources),
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            finalize=_only_text,
-        )
-        del self.filters["random"]
-        del self.globals["lipsum"]
-
-
-def _only_text(value: Any) -> Any:
-    """What an expression may write; anything else would show how Python writes it, addresses included."""
-    if isinstance(value, str | int | float | Decimal | Undefined | None):
-        return value
-    raise SecurityError(f"a {type(value).__name__} is no text")
-
-
 class Part(NamedTuple):
     """One message of a template, not yet rendered."""
 
@@ -137,7 +96,7 @@ class Template:
         self.sources = sources
         self._file = ref + SUFFIX
         self.front_matter, body, first_line = self._read_front_matter()
-        self._environment = _Environment(sources)
+        self._environment = Sandbox(sources)
         self._compile_includes()
         self.parts = self._compile(body, first_line)
 

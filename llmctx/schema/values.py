@@ -1,112 +1,22 @@
 """What stands in the live keys: one model a key family, in exactly the shapes of the schema document.
 
-Other programs write these keys, so every model keeps fields it does not know. Numbers are JSON numbers on the
-wire and Decimal here; a text is never read as a number, a number never as a time, a time never without a zone.
-A field that the document shows must be there; where there is nothing to say, its writer puts null.
+Other programs write these keys, so every model keeps fields it does not know. A field that the document
+shows must be there; where there is nothing to say, its writer puts null.
 """
 
-from datetime import datetime
 from decimal import Decimal
-from math import isfinite
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
-    PlainSerializer,
-    PlainValidator,
     RootModel,
     SerializerFunctionWrapHandler,
-    WithJsonSchema,
     model_serializer,
 )
-from pydantic_core import PydanticCustomError
 
-from llmctx import clock
-
-_LARGEST_EXPONENT = 30
-_MOST_CHARACTERS = 60
-
-
-def _number(value: Any) -> Decimal:
-    if type(value) is Decimal:
-        number = value
-    elif type(value) is int:
-        number = Decimal(value)
-    elif type(value) is float and isfinite(value):  # from Python code, or from pydantic's own JSON parser
-        number = Decimal(repr(value))
-    else:
-        raise PydanticCustomError("number", "must be a JSON number, not {got}", {"got": _json_type(value)})
-    # Zeros have exponents too: written out in full, 0e-1000000 is a megabyte.
-    if not number.is_finite():
-        raise PydanticCustomError("finite", "must be finite")
-    if abs(number.adjusted()) > _LARGEST_EXPONENT:
-        raise PydanticCustomError("number_range", "is beyond 1e30 or below 1e-30")
-    if len(str(number)) > _MOST_CHARACTERS:
-        raise PydanticCustomError("number_length", "has more than 60 characters")
-    return number
-
-
-def _positive(value: Decimal) -> Decimal:
-    if value <= 0:
-        raise PydanticCustomError("positive", "must be greater than 0")
-    return value
-
-
-def _count(value: Any) -> int:
-    if type(value) is not int or not 0 <= value < 2**53:
-        raise PydanticCustomError("count", "must be a whole number from 0 on, not {got}", {"got": _json_type(value)})
-    return value
-
-
-def _timestamp(value: Any) -> datetime:
-    if type(value) is datetime and value.tzinfo is not None:
-        return value
-    if type(value) is not str:
-        raise PydanticCustomError(
-            "timestamp", "must be an ISO 8601 text such as 2025-05-09T08:15:30.123Z, not {got}",
-            {"got": _json_type(value)},
-        )  # fmt: skip
-    try:
-        return clock.parse_iso(value)
-    except ValueError as error:
-        raise PydanticCustomError(
-            "timestamp", "must be ISO 8601 with a zone: {error}", {"error": str(error)}
-        ) from error
-
-
-def _json_type(value: Any) -> str:
-    names = {
-        str: "a string",
-        bool: "a boolean",
-        type(None): "null",
-        dict: "an object",
-        list: "a list",
-        datetime: "a time without a zone",
-    }
-    return names.get(type(value), "a number")
-
-
-def _iso(value: datetime) -> str:
-    return clock.iso(clock.to_ms(value))
-
-
-Number = Annotated[
-    Decimal,
-    PlainValidator(_number),
-    PlainSerializer(float, when_used="json"),
-    WithJsonSchema({"type": "number"}),
-]
-Positive = Annotated[Number, AfterValidator(_positive), WithJsonSchema({"type": "number", "exclusiveMinimum": 0})]
-Count = Annotated[int, PlainValidator(_count), WithJsonSchema({"type": "integer", "minimum": 0})]
-Timestamp = Annotated[
-    datetime,
-    PlainValidator(_timestamp),
-    PlainSerializer(_iso, when_used="json"),
-    WithJsonSchema({"type": "string", "format": "date-time"}),
-]
+from llmctx.schema.fields import Count, Number, Positive, Timestamp
 
 
 def _unit(unit: str) -> Any:

@@ -13,14 +13,15 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from llmctx import canonical, clock
 from llmctx.schema import values
+from llmctx.schema.fields import Count, Number, Positive, Timestamp
 from llmctx.schema.keys import model_of
 from tests.unit.context.scene import TEXTS
 
 Path = tuple[str | int, ...]
-NUMBER: TypeAdapter[Decimal] = TypeAdapter(values.Number)
-POSITIVE: TypeAdapter[Decimal] = TypeAdapter(values.Positive)
-COUNT: TypeAdapter[int] = TypeAdapter(values.Count)
-TIMESTAMP: TypeAdapter[datetime] = TypeAdapter(values.Timestamp)
+NUMBER: TypeAdapter[Decimal] = TypeAdapter(Number)
+POSITIVE: TypeAdapter[Decimal] = TypeAdapter(Positive)
+COUNT: TypeAdapter[int] = TypeAdapter(Count)
+TIMESTAMP: TypeAdapter[datetime] = TypeAdapter(Timestamp)
 
 # What its writer names freely: there no name is required.
 FREE = {("market", "sector_performance"), ("signals.entry", "indicators"), ("signals.exit", "indicators")}

@@ -1,0 +1,52 @@
+"""The sandbox in which templates run: no chance, no state, no undefined names, nothing written but texts and numbers.
+
+What a template renders must be the same every time, or a record could not be rebuilt.
+"""
+
+from decimal import Decimal
+from typing import Any
+
+from jinja2 import DictLoader, Environment, StrictUndefined, Undefined
+from jinja2 import Template as JinjaTemplate
+from jinja2.exceptions import SecurityError
+from jinja2.runtime import Context
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+
+class _Sources(DictLoader):
+    """Templates by file name; errors name the file."""
+
+    def get_source(self, environment: Environment, template: str) -> Any:
+        source, _, is_current = super().get_source(environment, template)
+        return source, template, is_current
+
+
+class _Stateless(JinjaTemplate):
+    """A template whose imports are made anew each time: nothing is left behind for the next rendering."""
+
+    def _get_default_module(self, ctx: Context | None = None) -> Any:
+        return self.make_module(None if ctx is None else ctx.parent, shared=ctx is not None)
+
+
+class Sandbox(ImmutableSandboxedEnvironment):
+    """The sandbox: no chance, no state, no undefined names, and nothing written but texts and numbers."""
+
+    template_class = _Stateless
+
+    def __init__(self, sources: dict[str, str]) -> None:
+        super().__init__(
+            loader=_Sources(sources),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            finalize=_only_text,
+        )
+        del self.filters["random"]
+        del self.globals["lipsum"]
+
+
+def _only_text(value: Any) -> Any:
+    """What an expression may write; anything else would show how Python writes it, addresses included."""
+    if isinstance(value, str | int | float | Decimal | Undefined | None):
+        return value
+    raise SecurityError(f"a {type(value).__name__} is no text")
