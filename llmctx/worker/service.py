@@ -83,8 +83,10 @@ class Service:
             await asyncio.sleep(_PAUSE_S)
 
     async def _drain(self) -> None:
-        """Settle what was raised before now."""
+        """Settle what was raised before now, also where the stop came before anything was read."""
         try:
+            await self._stream.open()
+            await self._read_pending()
             last = await self._stream.last_id()
             while (deliveries := await self._stream.new(None)) and _order(deliveries[0].entry_id) <= _order(last):
                 await self._accept(deliveries, redelivered=False)
