@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from llmctx.cli.options import AsJson, RedisUrl, StateDir
-from llmctx.cli.output import err, escape, out, print_json, warn
+from llmctx.cli.output import escape, out, print_json, warn
+from llmctx.cli.progress import progress
 from llmctx.cli.setup import partitions_of, redis_of, settings_for
 from llmctx.connection import without_password
 from llmctx.errors import FeedError
@@ -99,8 +100,6 @@ async def _feed(
     lockstep: bool,
     as_json: bool,
 ) -> None:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from llmctx.flow.bars import read_bars
     from llmctx.flow.feed import Feed
     from llmctx.flow.lockstep import Lockstep
@@ -110,16 +109,14 @@ async def _feed(
     first = next(rows, None)  # a file that cannot be read is told before a server is asked for
     async with redis_of(settings) as (redis, url):
         partitions = await partitions_of(redis, settings)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=err, disable=as_json or not err.is_terminal) as progress:
-            task = progress.add_task(f"feeding {path.name}", total=_count_lines(path) if err.is_terminal else None)
+        with progress(f"feeding {path.name}", _count_lines(path), quiet=as_json) as advance:
             feeder = Feed(
                 BarWriter(redis, partitions),
                 interval=interval,
                 speed=speed,
                 ratios=ratios,
                 settled=Lockstep(redis, partitions, on_trouble=warn) if lockstep else None,
-                on_bar=lambda _: progress.advance(task),
+                on_bar=lambda _: advance(),
                 on_trouble=warn,
             )
             summary = await feeder.run(row for rows_of in ([first] if first else [], rows) for row in rows_of)

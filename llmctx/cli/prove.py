@@ -1,12 +1,12 @@
 """Commands that prove: verify."""
 
 import asyncio
-from functools import partial
 
 import typer
 
 from llmctx.cli.options import AsJson, RedisUrl, StateDir
-from llmctx.cli.output import err, escape, out, print_json
+from llmctx.cli.output import escape, out, print_json
+from llmctx.cli.progress import progress
 from llmctx.cli.setup import redis_of, settings_for
 from llmctx.replay.check import Report
 from llmctx.settings import Settings
@@ -26,8 +26,6 @@ def verify(redis_url: RedisUrl = None, state_dir: StateDir = None, as_json: AsJs
 
 
 async def _verify(settings: Settings, *, as_json: bool) -> list[Report]:
-    from rich.progress import Progress
-
     from llmctx.cli.look import read_existing_instance
     from llmctx.replay.check import verify_log
     from llmctx.trail.log import Log
@@ -35,11 +33,10 @@ async def _verify(settings: Settings, *, as_json: bool) -> list[Report]:
     reports = []
     async with redis_of(settings) as (redis, _):
         instance = await read_existing_instance(redis)
-        with Progress(console=err, disable=as_json or not err.is_terminal) as progress:
-            for partition in range(instance.partitions):
-                log = Log(redis, partition)
-                task = progress.add_task(f"partition {partition}", total=await log.size())
-                reports.append(await verify_log(log, partial(progress.advance, task)))
+        for partition in range(instance.partitions):
+            log = Log(redis, partition)
+            with progress(f"partition {partition}", await log.size(), quiet=as_json) as advance:
+                reports.append(await verify_log(log, advance))
     if as_json:
         for report in reports:
             print_json({"instance": instance.id, **report.as_dict()})

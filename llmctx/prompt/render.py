@@ -190,9 +190,10 @@ def _line_of(fact: Fact) -> str:
 
 def text_of(value: Any) -> str:
     """A fact's value as a prompt shows it: numbers in full, texts quoted, null where there is nothing."""
-    if isinstance(value, Decimal):
+    kind = type(value)
+    if kind is Decimal:
         return _number(value)
-    if isinstance(value, str):
+    if kind is str:
         return untrusted.quoted(value)
     if isinstance(value, datetime):
         return clock.iso(clock.to_ms(value))
@@ -205,11 +206,10 @@ def text_of(value: Any) -> str:
 
 def _number(value: Decimal) -> str:
     """A number in full where that is short; an unknown field may hold one of any size."""
-    if abs(value.adjusted()) <= _LONGEST_EXPONENT:
+    text = str(value)
+    if "E" in text and abs(value.adjusted()) <= _LONGEST_EXPONENT:
         text = format(value, "f")
-        if len(text) <= _LONGEST_NUMBER:
-            return text
-    return f"{value:.20e}"
+    return text if len(text) <= _LONGEST_NUMBER and "E" not in text else f"{value:.20e}"
 
 
 def _field_reader(facts: dict[str, list[Fact]]) -> Callable[[str], str]:
