@@ -63,8 +63,8 @@ async def _demo(directory: Path, endpoint: str | None, model: str | None) -> Non
         )
         out.print("Positions follow the feed's own rule; nothing trades on the decisions here.\n")
         out.print("[dim]record  symbol verdict  reasoning, or the guardrail that fired[/]")
-        await _session(server.url, directory, endpoint, model, real=real)
-    _next_steps(directory)
+        records = await _session(server.url, directory, endpoint, model, real=real)
+    _next_steps(directory, records // 4)
 
 
 def _make_room(directory: Path) -> None:
@@ -77,7 +77,7 @@ def _make_room(directory: Path) -> None:
     mark.touch()
 
 
-async def _session(url: str, directory: Path, endpoint: str | None, model: str | None, *, real: bool) -> None:
+async def _session(url: str, directory: Path, endpoint: str | None, model: str | None, *, real: bool) -> int:
     from llmctx.cli.setup import asking_of, settings_for
     from llmctx.flow.feed import Feed
     from llmctx.flow.lockstep import Lockstep
@@ -90,6 +90,8 @@ async def _session(url: str, directory: Path, endpoint: str | None, model: str |
 
     tally = _Tally()
     settings = settings_for(url, directory, endpoint=endpoint, model=model)
+    if real:
+        settings.llm.max_attempts = 1  # at most twenty requests, whatever happens to them
     async with asking_of(settings, need_endpoint=True) as asking, open_redis(url) as redis:
         instance, _ = await bind_instance(redis, directory)
         stop = asyncio.Event()
@@ -102,6 +104,8 @@ async def _session(url: str, directory: Path, endpoint: str | None, model: str |
             on_trouble=warn,
         )
         for bar in simulate(seed=_SEED, minutes=_MINUTES):
+            if service.done():
+                break  # what ended it is raised below
             await feed.run([bar])
             if sum(tally.kinds.values()) >= _MOST_REAL_CALLS and real:
                 break
@@ -109,7 +113,7 @@ async def _session(url: str, directory: Path, endpoint: str | None, model: str |
                 await asyncio.sleep(_BAR_PAUSE_S)
         stop.set()
         await service
-        tally.summarise(feed.summary.ticks, feed.summary.bars)
+        tally.summarise(feed.summary.ticks, feed.summary.bars, real=real)
         report = await verify_log(Log(redis))
         if report.fault is not None:
             raise LlmctxError(f"The trail does not verify: {report.fault}", "This is a defect; please report it.")
@@ -119,6 +123,7 @@ async def _session(url: str, directory: Path, endpoint: str | None, model: str |
         out.print(
             f"[bold]replay[/]      {report.rebuilt} decisions rebuilt from their evidence, prompts the same to the byte"
         )
+        return report.records
 
 
 class _Tally:
@@ -141,7 +146,7 @@ class _Tally:
         self._count(record)
         symbol, action = record.get("symbol", ""), record["verdict"]["action"]
         if self._last.get(symbol) != action or record["verdict"].get("guards"):
-            out.print(line_of(entry.index, record))  # the others say the same again
+            out.print(line_of(str(entry.index), record))  # the others say the same again
         self._last[symbol] = action
 
     def _count(self, record: dict[str, Any]) -> None:
@@ -153,7 +158,7 @@ class _Tally:
             self._call_ms.append(timings.pop("complete"))
             self._own_ms.append(sum(timings.values()))
 
-    def summarise(self, ticks: int, bars: int) -> None:
+    def summarise(self, ticks: int, bars: int, *, real: bool) -> None:
         counted = ", ".join(f"{coloured(action)} {count}" for action, count in self._actions.most_common())
         guards = ", ".join(f"{name} {count}" for name, count in self._guards.most_common()) or "none"
         out.print(
@@ -163,7 +168,8 @@ class _Tally:
         out.print(f"[bold]verdicts[/]    {counted}")
         out.print(f"[bold]guards[/]      {guards}")
         out.print(
-            f"[bold]tokens[/]      {self._tokens[0]} read, {self._tokens[1]} written (by the stand-in's estimate)"
+            f"[bold]tokens[/]      {self._tokens[0]} read, {self._tokens[1]} written"
+            + ("" if real else " (the stand-in's estimate)")
         )
         if self._call_ms:
             out.print(
@@ -172,13 +178,13 @@ class _Tally:
             )
 
 
-def _next_steps(directory: Path) -> None:
+def _next_steps(directory: Path, record: int) -> None:
     program = _program()
     at = f"--redis-url embedded:{directory / 'redis'}"
     out.print("\nThe data stays. Try next:")
     for command in (
         f"{program} decisions --limit 5 {at}",
-        f"{program} show 60 {at}",
+        f"{program} show {record} {at}",
         f"{program} context ACME --prompt position {at}",
         f"{program} verify {at}",
         f"{program} status {at}",

@@ -173,4 +173,4 @@ def _print_line(entry: Entry, partitions: int, *, as_json: bool) -> None:
         )
         return
     at = clock.iso(entry.record.get("as_of_ms", entry.record["recorded_at_ms"]))
-    out.print(f"[dim]{at}[/] {line_of(entry.index, entry.record)}")
+    out.print(f"[dim]{at}[/] {line_of(address(entry.index, entry.partition, partitions), entry.record)}")

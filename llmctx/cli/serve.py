@@ -21,7 +21,10 @@ from llmctx.cli.options import (
 )
 from llmctx.cli.output import coloured, err, escape, out, print_json, warn
 from llmctx.cli.setup import asking_of, redis_of, settings_for
+from llmctx.connection import without_password
+from llmctx.errors import ServerError
 from llmctx.settings import Settings
+from llmctx.trail.entry import Entry, address
 
 
 def redis(
@@ -45,6 +48,7 @@ def redis(
         out.print(f"Valkey listens on {server.url}, data in {directory}. Ctrl-C stops it.")
         while server.running:
             time.sleep(0.5)
+        raise ServerError("The embedded Valkey has ended.", f"See {directory / 'valkey.log'}, and start it again.")
 
 
 def standin(
@@ -124,19 +128,27 @@ async def _run(settings: Settings, *, new_instance: bool, verbose: bool, as_json
     async with asking_of(settings, need_endpoint=True) as asking, redis_of(settings) as (client, url):
         instance, _ = await bind_instance(client, settings.state_dir, partitions=settings.partitions, new=new_instance)
         if not as_json:
-            out.print(f"Deciding with {asking.template.ref} and {settings.llm.model} on {url}. Ctrl-C stops it.")
-        async with asyncio.TaskGroup() as partitions:
-            reports = partitions.create_task(tally.report())
-            services = [
-                partitions.create_task(
+            where = without_password(url)
+            out.print(f"Deciding with {asking.template.ref} and {settings.llm.model} on {where}. Ctrl-C stops it.")
+        reports = asyncio.create_task(tally.report())
+        try:
+            await asyncio.gather(
+                *(
                     serve_partition(
-                        client, url, instance, partition, asking, stop,
-                        concurrency=settings.concurrency, on_entry=tally.add, on_trouble=warn,
+                        client,
+                        url,
+                        instance,
+                        partition,
+                        asking,
+                        stop,
+                        concurrency=settings.concurrency,
+                        on_entry=lambda entry: tally.add(entry, instance.partitions),
+                        on_trouble=warn,
                     )
+                    for partition in range(instance.partitions)
                 )
-                for partition in range(instance.partitions)
-            ]  # fmt: skip
-            await asyncio.gather(*services)
+            )
+        finally:
             reports.cancel()
     if not as_json:
         out.print(f"Stopped. {tally.text()}")
@@ -150,16 +162,13 @@ class _Tally:
         self._as_json = as_json
         self._records = self._ticks = 0
 
-    def add(self, entry: object) -> None:
-        from llmctx.trail.entry import Entry
-
-        assert isinstance(entry, Entry)
+    def add(self, entry: Entry, partitions: int) -> None:
         self._records += 1
         self._ticks += 1 + len(entry.record.get("conflated", []))
         if self._as_json:
             print_json({"index": entry.index, **entry.record})
         elif self._verbose:
-            out.print(line_of(entry.index, entry.record))
+            out.print(line_of(address(entry.index, entry.partition, partitions), entry.record))
 
     def text(self) -> str:
         return f"{self._ticks} ticks settled in {self._records} records."
@@ -173,7 +182,7 @@ class _Tally:
                 out.print(self.text())
 
 
-def line_of(index: int, record: dict[str, object]) -> str:
+def line_of(where: str, record: dict[str, object]) -> str:
     """A record on one line."""
     verdict, decision = record["verdict"], record.get("decision")
     assert isinstance(verdict, dict)
@@ -184,7 +193,7 @@ def line_of(index: int, record: dict[str, object]) -> str:
     said = escape(str(verdict["reason"]))
     if isinstance(decision, dict) and not verdict.get("guards"):
         said = escape(str(decision["reasoning"]))
-    return f"{index:>6}  {record.get('symbol', ''):<6} {coloured(action):<6}{sure}  {said}{also}"
+    return f"{where:>6}  {record.get('symbol', ''):<6} {coloured(action):<6}{sure}  {said}{also}"
 
 
 def _stop_signal() -> asyncio.Event:

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from llmctx.context.snapshot import ReadRules
 from llmctx.decision.guardrail import GuardPolicy
 from llmctx.errors import EndpointError, ServerError, TemplateError
-from llmctx.llm.client import EndpointClient, NoEndpoint
+from llmctx.llm.client import NO_KEY, EndpointClient, NoEndpoint
 from llmctx.ops.server import EmbeddedServer
 from llmctx.prompt.render import unknown_names
 from llmctx.prompt.template import load_template
@@ -85,7 +85,7 @@ def client_of(settings: Settings) -> EndpointClient | NoEndpoint:
         )
     return EndpointClient(
         llm.base_url,
-        settings.api_key or "none",
+        settings.api_key or NO_KEY,
         llm.model,
         timeout_s=llm.timeout_s,
         max_attempts=llm.max_attempts,

@@ -68,7 +68,8 @@ async def _read(settings: Settings, text: str) -> tuple[Entry, int]:
 
 def _parse_address(text: str, partitions: int) -> tuple[int, int]:
     partition, _, index = text.rpartition(":")
-    partition = partition or "0"
+    if not partition and partitions == 1:
+        partition = "0"
     if index.isdecimal() and partition.isdecimal() and int(index) < 2**53 and int(partition) < partitions:
         return int(partition), int(index)
     form = "INDEX" if partitions == 1 else "P:INDEX"

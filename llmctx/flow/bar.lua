@@ -4,13 +4,19 @@
 -- ARGV: 1 the position as the writer knows it ('' for none), 2 the position to write ('' deletes it),
 --       3 bar id, 4 how many bars are kept, 5 the bar's ratio of adjustment ('' for none),
 --       6..10 open high low close volume, 11 tick id ('' raises none), 12 symbol, 13 cause,
---       then for each live key its lifetime in seconds and its value.
--- Answers {1} when it is written (now or by an earlier call), {0, position} when somebody else has changed the
--- position: nothing is written then, and the writer looks again.
+--       14 the writer's run, then for each live key its lifetime in seconds and its value.
+-- Answers {1} when it is written (now, or by an earlier call of the same run), {0, position} when somebody else has
+-- changed the position, {2} when another run has written this bar or a later one: nothing is written then.
 local function run(keys, args)
   local last = redis.call('XREVRANGE', keys[2], '+', '-', 'COUNT', 1)
   if last[1] and tonumber(string.match(last[1][1], '^%d+')) >= tonumber(string.match(args[3], '^%d+')) then
-    return {1}
+    local fields, run_before = last[1][2], nil
+    for i = 1, #fields, 2 do
+      if fields[i] == 'run' then
+        run_before = fields[i + 1]
+      end
+    end
+    return {last[1][1] == args[3] and run_before == args[14] and 1 or 2}
   end
   local position = redis.pcall('GET', keys[1])
   if type(position) == 'table' then
@@ -28,13 +34,13 @@ local function run(keys, args)
       redis.call('SET', keys[1], args[2])
     end
   end
-  local bar = {'open', args[6], 'high', args[7], 'low', args[8], 'close', args[9], 'volume', args[10]}
+  local bar = {'run', args[14], 'open', args[6], 'high', args[7], 'low', args[8], 'close', args[9], 'volume', args[10]}
   if args[5] ~= '' then
-    bar[11], bar[12] = 'adjust', args[5]
+    bar[13], bar[14] = 'adjust', args[5]
   end
   redis.call('XADD', keys[2], 'MAXLEN', '~', args[4], args[3], unpack(bar))
   for i = 4, #keys do
-    redis.call('SET', keys[i], args[2 * i + 7], 'EX', args[2 * i + 6])
+    redis.call('SET', keys[i], args[2 * i + 8], 'EX', args[2 * i + 7])
   end
   if args[11] ~= '' then
     redis.call('XADD', keys[3], '*', 'id', args[11], 'symbol', args[12], 'cause', args[13])

@@ -77,7 +77,6 @@ class Feed:
                 at = clock.iso(clock.to_ms(row.start))
                 self._leave_out(f"{row.symbol} at {at}: earlier than the bar before it; sort the file by time")
             else:
-                await self._pace(row)
                 await self._feed(row)
         return self.summary
 
@@ -126,16 +125,21 @@ class Feed:
         if symbol.track.last is not None and bar.start <= symbol.track.last.start:
             self.summary.already_fed += 1
             return
+        await self._pace(bar)
         ratio = symbol.track.add(bar, self._ratios.get(bar.symbol))
         while True:
             known = symbol.position
             position, cause = self._next_position(symbol, bar)
             tick = None if cause is None else self._tick(bar, cause)
-            write = BarWrite(bar, ratio, known, position, self._live(symbol, position, bar), tick)
-            changed = await self._writer.write(write)
-            if changed is None:
+            live = self._live(symbol, position, bar)
+            written = await self._writer.write(BarWrite(bar, ratio, known, position, live, tick, self.summary.run))
+            if written.done:
                 break
-            symbol.position = changed  # somebody else rewrote it: look again
+            if written.position is None:  # another feed is ahead of us: go on from what it left
+                del self._symbols[bar.symbol]
+                self.summary.already_fed += 1
+                return
+            symbol.position = written.position  # somebody else rewrote it: look again
         self._count(bar, known, position, tick)
         if cause == "position_adjusted":
             self.summary.adjusted.append(bar.symbol)

@@ -43,6 +43,17 @@ class BarWrite(NamedTuple):
     """Section name to value, for every other live key of this bar."""
     tick: Tick | None
     """The tick that it raises."""
+    run: str
+    """The writer's run."""
+
+
+class Written(NamedTuple):
+    """What became of a write."""
+
+    done: bool
+    """Whether the bar stands there as this run wrote it."""
+    position: bytes | None = None
+    """The position that somebody else has put there meanwhile; None where another run has written the bar."""
 
 
 class BarWriter:
@@ -52,8 +63,8 @@ class BarWriter:
         self._redis = redis
         self._partitions = partitions
 
-    async def write(self, write: BarWrite) -> bytes | None:
-        """Write a bar: None when it is done, otherwise the position that somebody else has put there meanwhile.
+    async def write(self, write: BarWrite) -> Written:
+        """Write a bar, unless somebody else has changed the position, or another run has written the bar.
 
         Raises ServerError when the server does not answer; calling again changes nothing that is written already.
         """
@@ -70,6 +81,7 @@ class BarWriter:
             tick.id,
             tick.symbol,
             tick.cause,
+            write.run,
         ]
         for family in families:
             arguments += [family.lifetime_s or 0, canonical.wire(write.live[family.section])]
@@ -83,7 +95,7 @@ class BarWriter:
             done, *changed = await _BAR(self._redis, names, arguments)
         except RedisError as error:
             raise _unwritten(symbol, error) from error
-        return None if done else changed[0]
+        return Written(done == 1, changed[0] if changed else None)
 
     async def rewrite_position(self, tick: Tick, known: bytes, position: bytes) -> bool:
         """Put a position in place of the one that is known and raise its tick; False where that one has changed.

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 _BACKOFF = wait_random_exponential(multiplier=0.25, max=8)
 _WORTH_ASKING_AGAIN = {408, 409, 429}
 _DETAIL_CHARACTERS = 300
+NO_KEY = "none"
+"""What stands for a key where an endpoint needs none; the SDK insists on one."""
 
 
 class EndpointClient:
@@ -90,7 +92,9 @@ class EndpointClient:
             return self._failed(Outcome.TIMEOUT, "no answer before the deadline", request, attempts)
         except self._openai.APIStatusError as error:
             outcome = Outcome.UNREACHABLE if self._is_transient(error) else Outcome.REJECTED
-            said = error.response.text.replace(self._sdk.api_key, "(the API key)")
+            said = error.response.text
+            if self._sdk.api_key != NO_KEY:
+                said = said.replace(self._sdk.api_key, "(the API key)")
             detail = f"http {error.status_code}: {_short(said)}"
             return self._failed(outcome, detail, request, attempts, error.response.content)
         except self._openai.APITimeoutError:

@@ -38,6 +38,8 @@ async def verify_log(log: Log, on_record: Callable[[], None] = lambda: None) -> 
     blobs: dict[str, bytes] = {}
     templates = Templates(blobs)
     fault: Fault | None = None
+    # The map is taken first: a running service settles ticks while the log is read, and those are in no map yet.
+    size, tick_map = await log.size(), await log.tick_map()
     try:
         async for entry in log.read():
             fault = verifier.check(entry) or await _check_blobs(entry, blobs, log)
@@ -46,7 +48,7 @@ async def verify_log(log: Log, on_record: Callable[[], None] = lambda: None) -> 
                 if difference is not None and difference.tampered:
                     expected = "what its evidence gives"
                     fault = Fault(entry.index, difference.rule, expected, difference.cause)
-                unreproducible += difference is not None
+                unreproducible += difference is not None and not difference.tampered
                 rebuilt += difference is None and "prompt" in entry.record
             if fault is not None:
                 break
@@ -54,16 +56,21 @@ async def verify_log(log: Log, on_record: Callable[[], None] = lambda: None) -> 
     except RecordError as error:
         fault = Fault(verifier.size, "record-form", "a leaf and evidence that can be unpacked", error.why)
     if fault is None:
-        fault = verifier.check_map(await log.tick_map())
-    size = verifier.size if fault is None else min(fault.at, verifier.size)
-    return Report(log.partition, size, len(verifier.settled), rebuilt, unreproducible, fault)
+        fault = verifier.check_map(tick_map, size)
+    good = verifier.size if fault is None else min(fault.at, verifier.size)
+    ticks = sum(index < good for index in verifier.settled.values())
+    return Report(log.partition, good, ticks, rebuilt, unreproducible, fault)
 
 
 async def _check_blobs(entry: Entry, blobs: dict[str, bytes], log: Log) -> Fault | None:
     """Every blob that a record names is there, with that digest."""
     for section, field in BLOBS:
         digest = entry.record.get(section, {}).get(field)
-        if digest is None or digest in blobs:
+        if digest is None:
+            continue
+        if not isinstance(digest, str):
+            return Fault(entry.index, "record-form", f"{field} as str", str(digest)[:120])
+        if digest in blobs:
             continue
         blob = await log.blob(digest)
         if blob is None or canonical.sha256(blob) != digest:

@@ -77,7 +77,7 @@ def rebuild(entry: Entry, templates: Templates) -> Difference | None:
         return Difference(difference.rule, str(difference), same_code)
     except TemplateError as error:
         return Difference("prompt-rebuilt", error.what, tampered=True)
-    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, AssertionError) as error:
         return Difference("record-rebuilt", f"it cannot be rebuilt: {type(error).__name__}: {error}", same_code)
     return None
 

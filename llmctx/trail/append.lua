@@ -29,6 +29,15 @@ local function run(keys, args)
   end
 
   local index = tick ~= '' and redis.call('HGET', map, tick)
+  local first_entry = args[8 + conflated_count]
+  if tick == '' and first_entry then
+    -- An incident has no tick to be known by: it stands there already where its work entry is not pending any more.
+    local pending = redis.pcall('XPENDING', stream, args[6], first_entry, first_entry, 1)
+    local newest = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)
+    if newest[1] and pending['err'] == nil and #pending == 0 then
+      index = string.match(newest[1][1], '^%d+')
+    end
+  end
   for i = 8, 7 + conflated_count do
     local settled = redis.call('HGET', map, args[i])
     if (not index and settled) or (index and settled ~= index) then

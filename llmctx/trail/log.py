@@ -4,7 +4,8 @@ Rules of order: a record is appended only by the holder of the lease, checked in
 id has one record for ever, so a repeated append finds the first; blobs are there before a record names them.
 """
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -144,19 +145,22 @@ class Log:
 
     async def size(self) -> int:
         """How many records the log has: one more than its last index."""
-        newest = await read_stream_back(self._redis, self._log, count=1)
+        with _door():
+            newest = await read_stream_back(self._redis, self._log, count=1)
         return newest[0].number + 1 if newest else 0
 
     async def entry(self, index: int) -> Entry | None:
         """The record at an index, None where there is none."""
-        found = await read_stream(self._redis, self._log, f"{index}-1", f"{index}-1")
+        with _door():
+            found = await read_stream(self._redis, self._log, f"{index}-1", f"{index}-1")
         return restored(found[0].fields, index, self.partition) if found else None
 
     async def read(self, start: int = 0, stop: int | None = None) -> AsyncIterator[Entry]:
         """The records from `start` up to but not including `stop` (None: to the end), in order."""
         last = "+" if stop is None else f"({stop}-0"
         while True:
-            page = await read_stream(self._redis, self._log, f"{start}-0", last, count=_PAGE)
+            with _door():
+                page = await read_stream(self._redis, self._log, f"{start}-0", last, count=_PAGE)
             for found in page:
                 yield restored(found.fields, found.number, self.partition)
             if len(page) < _PAGE:
@@ -167,7 +171,8 @@ class Log:
         """The records from the newest to the first."""
         last = "+"
         while True:
-            page = await read_stream_back(self._redis, self._log, last, count=_PAGE)
+            with _door():
+                page = await read_stream_back(self._redis, self._log, last, count=_PAGE)
             for found in page:
                 yield restored(found.fields, found.number, self.partition)
             if len(page) < _PAGE:
@@ -178,12 +183,17 @@ class Log:
         """The index of the record that settled each tick, None where it is not settled."""
         if not tick_ids:
             return []
-        found = await self._redis.hmget(self._ticks, list(tick_ids))
+        with _door():
+            found = await self._redis.hmget(self._ticks, list(tick_ids))
         return [None if index is None else int(index) for index in found]
 
     async def tick_map(self) -> dict[str, int]:
-        """Every settled tick with the index of its record."""
-        return {tick.decode(): int(index) async for tick, index in self._redis.hscan_iter(self._ticks, count=1000)}
+        """Every settled tick with the index of its record; -1 where the map says no index."""
+        with _door():
+            return {
+                tick.decode(errors="replace"): int(index) if index.isdigit() else -1
+                async for tick, index in self._redis.hscan_iter(self._ticks, count=1000)
+            }
 
     async def read_back_of(self, symbol: str) -> AsyncIterator[Entry]:
         """A symbol's records from the newest to the first."""
@@ -201,7 +211,8 @@ class Log:
         self, key: str, latest: str | int, earliest: str | int, count: int | None
     ) -> list[tuple[int, int]]:
         start = None if count is None else 0
-        found = await self._redis.zrevrangebyscore(key, latest, earliest, start, count, withscores=True)
+        with _door():
+            found = await self._redis.zrevrangebyscore(key, latest, earliest, start, count, withscores=True)
         return [(int(index), int(ms)) for index, ms in cast("list[tuple[bytes, float]]", found)]
 
     def _blob_key(self, digest: str) -> str:
@@ -222,12 +233,17 @@ class Log:
 
     async def blob(self, digest: str) -> bytes | None:
         """The blob of a digest, None where it is not there."""
-        return cast("bytes | None", await self._redis.get(self._blob_key(digest)))
+        with _door():
+            return cast("bytes | None", await self._redis.get(self._blob_key(digest)))
 
-    async def blobs(self, digests: Iterable[str]) -> dict[str, bytes]:
-        """The blobs that are there, by digest."""
-        found = {digest: await self.blob(digest) for digest in digests}
-        return {digest: blob for digest, blob in found.items() if blob is not None}
+
+@contextmanager
+def _door() -> Iterator[None]:
+    """No exception of the client leaves: what the server does not answer is a TrailError."""
+    try:
+        yield
+    except RedisError as error:
+        raise TrailError(f"The trail could not be read: {error}", SEE_REDIS) from error
 
 
 def _newest_first(found: tuple[int, int]) -> tuple[int, int]:

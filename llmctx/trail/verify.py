@@ -19,6 +19,10 @@ REQUIRED = ("recorded_at_ms", "worker", "attempts", "code", "verdict")
 """What every record has."""
 FORM: dict[str, type] = {
     "recorded_at_ms": int,
+    "symbol": str,
+    "cause": str,
+    "as_of_ms": int,
+    "timings_ms": dict,
     "worker": str,
     "attempts": int,
     "code": str,
@@ -66,11 +70,16 @@ class Verifier:
             self.size += 1
         return fault
 
-    def check_map(self, tick_map: Mapping[str, int]) -> Fault | None:
-        """Whether a map of tick ids says just what the records say."""
+    def check_map(self, tick_map: Mapping[str, int], size: int | None = None) -> Fault | None:
+        """Whether a map of tick ids says just what the records say.
+
+        `size` is how many records the log had when the map was taken; ticks of later ones need not be in it.
+        """
         faults = []
         for tick in self.settled.keys() | tick_map.keys():
             says, is_at = tick_map.get(tick), self.settled.get(tick)
+            if says is None and size is not None and is_at is not None and is_at >= size:
+                continue
             if says != is_at:
                 index = self.size if is_at is None else is_at
                 faults.append(Fault(index, "tick-map", f"tick {tick} -> {is_at}", f"tick {tick} -> {says}"))

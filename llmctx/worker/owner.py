@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from llmctx import clock
 from llmctx.errors import InstanceError, LeaseError, SettledError, TrailError
@@ -19,7 +20,7 @@ from llmctx.record import Circumstances, compose_unread
 from llmctx.schema import keys
 from llmctx.trail.entry import Entry
 from llmctx.trail.instance import Instance, read_instance
-from llmctx.trail.lease import Holder, Lease
+from llmctx.trail.lease import SEE_REDIS, Holder, Lease
 from llmctx.trail.log import Draft, Log, Settlement
 from llmctx.worker.publish import Publisher
 
@@ -47,7 +48,7 @@ class Owner:
         self.partition = partition
         self.log = Log(redis, partition)
         """The partition's log."""
-        self.lost: LeaseError | None = None
+        self.lost: LeaseError | InstanceError | None = None
         """Why the partition is not ours any more, once it is not."""
         self._lease = Lease(redis, partition)
         self._publisher = Publisher(redis, self.log, instance.partitions)
@@ -101,7 +102,9 @@ class Owner:
                 entry = await self.log.append(draft, self._lease.owner, settlement)
                 break
             except LeaseError:
-                # Ended, not taken: while the server was away nobody renewed it. The append checks it again.
+                # Ended, not taken: while the server was away nobody renewed it. The append checks it again. A server
+                # that lost its data knows no lease either: nothing may be written there as if it were the first.
+                await self._check_instance()
                 if await self._taken() is not None:
                     raise
             except SettledError:
@@ -123,20 +126,27 @@ class Owner:
 
         Raises InstanceError where it came back as another one, or without its data; TrailError when it does not answer.
         """
+        await self._check_instance()
+        await self._publisher.resume()
+
+    async def _check_instance(self) -> None:
         now = await read_instance(self._redis)
         if now != self._instance:
             raise InstanceError(
                 f"Redis had instance {self._instance.id}, now it has {now.id if now else 'none: it lost its data'}.",
                 "Stop, and restore the server's data from a backup; or start a new trail with --new-instance.",
             )
-        await self._publisher.resume()
 
     async def circumstances(self) -> Circumstances:
         """What a record says that is made outside the pipeline, by the server's time."""
-        seconds, micros = await self._redis.time()
+        try:
+            seconds, micros = await self._redis.time()
+        except RedisError as error:
+            raise TrailError(f"The server did not tell its time: {error}", SEE_REDIS) from error
         return Circumstances(seconds * 1000 + micros // 1000, self.label)
 
     async def _taken(self) -> Holder | None:
+        """Take the lease again, on the same instance only: None where it is ours, or where the server is away."""
         with contextlib.suppress(TrailError):
             return await self._lease.take()
         return None
@@ -148,8 +158,14 @@ class Owner:
     async def _renew(self) -> None:
         while True:
             await asyncio.sleep(2)
-            with contextlib.suppress(TrailError):
+            try:
+                await self._check_instance()
                 holder = await self._lease.take()
+            except InstanceError as error:
+                self.lost = error
+            except TrailError:
+                continue
+            else:
                 if holder is not None:
                     self.lost = _not_ours(self.partition, holder)
 

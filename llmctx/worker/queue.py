@@ -25,6 +25,8 @@ class Batch:
     """The stream entries of all of them."""
     redelivered: bool = False
     """Whether any of them was given out before: a decision may have been started already."""
+    at: tuple[int, int] = field(default=(0, 0), compare=False)
+    """The newest one's place in the stream."""
 
 
 class TickQueue:
@@ -51,19 +53,22 @@ class TickQueue:
         self._entries.add(entry_id)
         batch = self._by_tick.get(tick.id)
         if batch is None:
-            batch = self._batch_for(tick)
+            batch = self._batch_for(tick, order(entry_id))
             self._by_tick[tick.id] = batch
         batch.entry_ids.append(entry_id)
         batch.redelivered |= redelivered
 
-    def _batch_for(self, tick: Tick) -> Batch:
+    def _batch_for(self, tick: Tick, at: tuple[int, int]) -> Batch:
         waiting = self._waiting.setdefault(tick.symbol, deque())
         if waiting and len(waiting[-1].conflated) < MOST_CONFLATED:
-            newest = waiting[-1]
-            newest.conflated.append(newest.tick.id)
-            newest.tick = tick
-            return newest
-        waiting.append(Batch(tick))
+            batch = waiting[-1]
+            if at < batch.at:  # read again after a newer one
+                batch.conflated.append(tick.id)
+            else:
+                batch.conflated.append(batch.tick.id)
+                batch.tick, batch.at = tick, at
+            return batch
+        waiting.append(Batch(tick, at=at))
         return waiting[-1]
 
     def take(self, room: int) -> Iterable[Batch]:
@@ -92,3 +97,9 @@ class TickQueue:
     def empty(self) -> bool:
         """Whether nothing waits and nothing is being decided."""
         return not self._busy and not self._waiting
+
+
+def order(entry_id: str) -> tuple[int, int]:
+    """A stream entry's place: milliseconds and sequence."""
+    ms, _, sequence = entry_id.partition("-")
+    return int(ms), int(sequence or 0)

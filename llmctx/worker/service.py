@@ -13,7 +13,7 @@ from llmctx.record import compose_unread
 from llmctx.schema import keys
 from llmctx.trail.entry import Entry
 from llmctx.worker.owner import Owner
-from llmctx.worker.queue import Batch, TickQueue
+from llmctx.worker.queue import Batch, TickQueue, order
 from llmctx.worker.ticks import Delivery, TickStream
 
 MOST_ATTEMPTS = 5
@@ -73,7 +73,10 @@ class Service:
             while not stop.is_set() and not self._reread:
                 self._check_lease()
                 if len(self._queue) < _MOST_IN_HAND:
-                    await self._accept(await self._stream.new(_BLOCK_MS), redelivered=False)
+                    deliveries = await self._stream.new(_BLOCK_MS)
+                    await self._accept(deliveries, redelivered=False)
+                    if not deliveries and self._queue.empty:
+                        await self._read_pending()  # what an owner that had lost its lease still read
                 else:
                     await asyncio.sleep(_PAUSE_S)
         except (InstanceError, LeaseError):
@@ -85,12 +88,15 @@ class Service:
     async def _drain(self) -> None:
         """Settle what was raised before now, also where the stop came before anything was read."""
         try:
+            await self._owner.resume()
             await self._stream.open()
             await self._read_pending()
             last = await self._stream.last_id()
-            while (deliveries := await self._stream.new(None)) and _order(deliveries[0].entry_id) <= _order(last):
+            while (deliveries := await self._stream.new(None)) and order(deliveries[0].entry_id) <= order(last):
                 await self._accept(deliveries, redelivered=False)
-        except (RedisError, OSError) as error:
+        except (InstanceError, LeaseError):
+            raise
+        except (RedisError, TrailError, OSError) as error:
             self._on_trouble(f"Redis is away ({_first_line(error)}); unread ticks stay in the stream")
         while self._tasks:
             self._check_lease()
@@ -132,7 +138,7 @@ class Service:
             self._on_entry(await self._decide(batch))
             for entry_id in batch.entry_ids[handed_in:]:  # raised again while it was being decided
                 await self._discard(entry_id)
-        except LeaseError as error:
+        except (LeaseError, InstanceError) as error:
             self._owner.lost = error
         except (LlmctxError, RedisError) as error:
             if not isinstance(error, SettledError):  # what is settled is sorted out when it is read again
@@ -192,11 +198,6 @@ class Service:
             both.xack(stream, keys.DECIDERS, entry_id)
             both.xdel(stream, entry_id)
             await both.execute()
-
-
-def _order(entry_id: str) -> tuple[int, int]:
-    ms, _, sequence = entry_id.partition("-")
-    return int(ms), int(sequence)
 
 
 def _first_line(error: Exception) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from llmctx import clock
 from llmctx.assets import asset
@@ -14,7 +15,7 @@ from llmctx.connection import check, connect
 from llmctx.context.snapshot import ReadRules
 from llmctx.context.tick import Tick
 from llmctx.decision.guardrail import GuardPolicy
-from llmctx.errors import InstanceError, LeaseError, TrailError
+from llmctx.errors import InstanceError, LeaseError, ServerError, TrailError
 from llmctx.llm.client import EndpointClient
 from llmctx.llm.completion import Completer
 from llmctx.pipeline import Pipeline
@@ -115,12 +116,14 @@ async def serve_partition(
         return not stop.is_set()
 
     told: set[str] = set()
+    served = False
     while not stop.is_set():
         try:
             async with (
                 own(redis, instance, partition, asking, wait=wait) as (owner, pipeline),
                 open_redis(url, retries=0) as reader,
             ):
+                served = True
                 stream = TickStream(reader, partition)
                 service = Service(
                     redis,
@@ -134,7 +137,9 @@ async def serve_partition(
                 await service.run(stop)
         except InstanceError:
             raise
-        except TrailError as error:
+        except (TrailError, ServerError) as error:
+            if isinstance(error, ServerError) and not served:
+                raise
             told.clear()
             on_trouble(f"{error.what}; trying again")
             await asyncio.sleep(1)
@@ -163,6 +168,11 @@ async def open_pipeline(
     try:
         async with open_redis(redis_url) as redis:
             instance, _ = await bind_instance(redis, state_dir)
+            if instance.partitions != 1:
+                raise TrailError(
+                    f"The trail has {instance.partitions} partitions, and a pipeline of one's own holds one.",
+                    "Run `llmctx run` and raise ticks on their streams.",
+                )
             async with own(redis, instance, 0, Asking(template, client)) as (_, pipeline):
                 yield pipeline
     finally:
@@ -192,7 +202,7 @@ async def decide_once(
                     "It stays raised; see `llmctx status`.",
                 ) from error
         if entry_id is None:
-            entry_id = cast("bytes", await redis.xadd(ticks(partition), tick.fields())).decode()
+            entry_id = await _raise_tick(redis, partition, tick)
         # the owner may settle it, or die and leave the lease to us: look for both
         for _ in range(20):
             index = (await log.settled([tick.id]))[0]
@@ -201,3 +211,10 @@ async def decide_once(
                 assert entry is not None
                 return entry
             await asyncio.sleep(0.05)
+
+
+async def _raise_tick(redis: Redis, partition: int, tick: Tick) -> str:
+    try:
+        return cast("bytes", await redis.xadd(ticks(partition), tick.fields())).decode()
+    except RedisError as error:
+        raise TrailError(f"The tick {tick.id} could not be raised: {error}", "See that Redis answers.") from error

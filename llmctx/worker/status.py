@@ -5,9 +5,9 @@ from typing import Any
 from redis.asyncio import Redis
 
 from llmctx import clock
-from llmctx.connection import check
+from llmctx.connection import check, without_password
 from llmctx.schema import keys
-from llmctx.trail.entry import Entry
+from llmctx.trail.entry import Entry, address
 from llmctx.trail.instance import read_instance
 from llmctx.trail.lease import read_holder
 from llmctx.trail.log import Log
@@ -24,18 +24,18 @@ async def read_status(redis: Redis, url: str) -> dict[str, Any]:
     used = f"{int(memory['used_memory']) / 2**20:.1f} MB used" + (f" of {limit / 2**20:.0f} MB" if limit else "")
     return {
         "server": await check(redis, url),
-        "url": url,
+        "url": without_password(url),
         "memory": used,
         "used_memory_bytes": int(memory["used_memory"]),
         "maxmemory_bytes": limit,
         "instance": None if instance is None else instance.id,
         "partitions": []
         if instance is None
-        else [await _partition(redis, partition) for partition in range(instance.partitions)],
+        else [await _partition(redis, partition, instance.partitions) for partition in range(instance.partitions)],
     }
 
 
-async def _partition(redis: Redis, partition: int) -> dict[str, Any]:
+async def _partition(redis: Redis, partition: int, partitions: int) -> dict[str, Any]:
     log, stream = Log(redis, partition), keys.ticks(partition)
     holder = await read_holder(redis, partition)
     pending = 0
@@ -63,13 +63,14 @@ async def _partition(redis: Redis, partition: int) -> dict[str, Any]:
         "records": await log.size(),
         "checkpoint": None,
         "per_minute": per_minute,
-        "newest": None if newest is None else _line(newest),
-        "last_trouble": None if trouble is None else _line(trouble),
+        "newest": None if newest is None else _line(newest, partitions),
+        "last_trouble": None if trouble is None else _line(trouble, partitions),
     }
 
 
-def _line(entry: Entry) -> str:
+def _line(entry: Entry, partitions: int) -> str:
     record = entry.record
     at = clock.iso(record["recorded_at_ms"])
+    where = address(entry.index, entry.partition, partitions)
     said = f"{record['verdict']['action']}: {record['verdict']['reason']}"
-    return f"{entry.index} at {at}: {record['kind']} {record.get('symbol', '')} {said}"
+    return f"{where} at {at}: {record['kind']} {record.get('symbol', '')} {said}"

@@ -13,11 +13,17 @@ def tick(name: str, symbol: str = "AAPL") -> Tick:
     return Tick(id=name, symbol=symbol)
 
 
+def at(name: str) -> str:
+    """The stream entry of a tick: entries are in the order of the names."""
+    place = 1000 if name == "again" else int(name) if name.isdigit() else ord(name)
+    return f"{place}-0"
+
+
 def queue_of(*names: str, symbol: str = "AAPL") -> TickQueue:
     """A queue with these ticks, each from a stream entry of its own."""
     queue = TickQueue()
     for name in names:
-        queue.add(f"entry-{name}", tick(name, symbol), redelivered=False)
+        queue.add(at(name), tick(name, symbol), redelivered=False)
     return queue
 
 
@@ -33,24 +39,31 @@ def test_a_new_queue_is_empty() -> None:
 
 def test_one_tick_is_one_batch() -> None:
     (batch,) = take(queue_of("a"))
-    assert batch == Batch(tick("a"), [], ["entry-a"], redelivered=False)
+    assert batch == Batch(tick("a"), [], [at("a")], redelivered=False)
 
 
 def test_ticks_that_wait_are_conflated_into_the_newest() -> None:
     (batch,) = take(queue_of("a", "b", "c"))
     assert (batch.tick.id, batch.conflated) == ("c", ["a", "b"])
-    assert batch.entry_ids == ["entry-a", "entry-b", "entry-c"]
+    assert batch.entry_ids == [at("a"), at("b"), at("c")]
+
+
+def test_an_older_tick_that_is_read_again_does_not_replace_a_newer_one() -> None:
+    queue = queue_of("b", "c")
+    queue.add(at("a"), tick("a"), redelivered=True)
+    (batch,) = take(queue)
+    assert (batch.tick.id, batch.conflated, batch.redelivered) == ("c", ["b", "a"], True)
 
 
 def test_symbols_are_batches_of_their_own() -> None:
     queue = queue_of("a")
-    queue.add("entry-b", tick("b", "MSFT"), redelivered=False)
+    queue.add(at("b"), tick("b", "MSFT"), redelivered=False)
     assert [batch.tick.id for batch in take(queue)] == ["a", "b"]
 
 
 def test_no_more_batches_are_taken_than_there_is_room_for() -> None:
     queue = queue_of("a")
-    queue.add("entry-b", tick("b", "MSFT"), redelivered=False)
+    queue.add(at("b"), tick("b", "MSFT"), redelivered=False)
     assert [batch.tick.id for batch in take(queue, 1)] == ["a"]
     assert [batch.tick.id for batch in take(queue, 1)] == ["b"]
 
@@ -63,7 +76,7 @@ def test_without_room_nothing_is_taken(room: int) -> None:
 def test_a_busy_symbol_is_not_taken_until_its_batch_is_done() -> None:
     queue = queue_of("a")
     (first,) = take(queue)
-    queue.add("entry-b", tick("b"), redelivered=False)
+    queue.add(at("b"), tick("b"), redelivered=False)
     assert take(queue) == []
     queue.done(first)
     assert [batch.tick.id for batch in take(queue)] == ["b"]
@@ -72,38 +85,38 @@ def test_a_busy_symbol_is_not_taken_until_its_batch_is_done() -> None:
 def test_a_busy_symbol_leaves_its_room_to_others() -> None:
     queue = queue_of("a")
     take(queue)
-    queue.add("entry-b", tick("b"), redelivered=False)
-    queue.add("entry-c", tick("c", "MSFT"), redelivered=False)
+    queue.add(at("b"), tick("b"), redelivered=False)
+    queue.add(at("c"), tick("c", "MSFT"), redelivered=False)
     assert [batch.tick.id for batch in take(queue, 1)] == ["c"]
 
 
 def test_the_same_stream_entry_twice_changes_nothing() -> None:
     queue = queue_of("a")
-    queue.add("entry-a", tick("a"), redelivered=True)
+    queue.add(at("a"), tick("a"), redelivered=True)
     (batch,) = take(queue)
-    assert batch == Batch(tick("a"), [], ["entry-a"], redelivered=False)
+    assert batch == Batch(tick("a"), [], [at("a")], redelivered=False)
 
 
 def test_a_tick_raised_twice_only_brings_its_stream_entry() -> None:
     queue = queue_of("a")
-    queue.add("entry-again", tick("a"), redelivered=False)
+    queue.add(at("again"), tick("a"), redelivered=False)
     (batch,) = take(queue)
-    assert (batch.tick.id, batch.conflated, batch.entry_ids) == ("a", [], ["entry-a", "entry-again"])
+    assert (batch.tick.id, batch.conflated, batch.entry_ids) == ("a", [], [at("a"), at("again")])
 
 
 def test_a_conflated_tick_raised_again_only_brings_its_stream_entry() -> None:
     queue = queue_of("a", "b")
-    queue.add("entry-again", tick("a"), redelivered=False)
+    queue.add(at("again"), tick("a"), redelivered=False)
     (batch,) = take(queue)
     assert (batch.tick.id, batch.conflated) == ("b", ["a"])
-    assert batch.entry_ids == ["entry-a", "entry-b", "entry-again"]
+    assert batch.entry_ids == [at("a"), at("b"), at("again")]
 
 
 def test_a_tick_raised_again_while_it_is_decided_belongs_to_that_batch() -> None:
     queue = queue_of("a")
     (batch,) = take(queue)
-    queue.add("entry-again", tick("a"), redelivered=False)
-    assert batch.entry_ids == ["entry-a", "entry-again"]
+    queue.add(at("again"), tick("a"), redelivered=False)
+    assert batch.entry_ids == [at("a"), at("again")]
     queue.done(batch)
     assert queue.empty
 
@@ -112,7 +125,7 @@ def test_a_tick_raised_again_while_it_is_decided_belongs_to_that_batch() -> None
 def test_one_redelivered_tick_makes_the_batch_redelivered(redelivered: tuple[bool, bool]) -> None:
     queue = TickQueue()
     for name, again in zip("ab", redelivered, strict=True):
-        queue.add(f"entry-{name}", tick(name), redelivered=again)
+        queue.add(at(name), tick(name), redelivered=again)
     (batch,) = take(queue)
     assert batch.redelivered
 
@@ -121,17 +134,17 @@ def test_what_is_done_is_forgotten_and_may_come_again() -> None:
     queue = queue_of("a", "b")
     (batch,) = take(queue)
     queue.done(batch)
-    assert not queue.holds("entry-a")
-    queue.add("entry-a", tick("a"), redelivered=True)
-    assert take(queue) == [Batch(tick("a"), [], ["entry-a"], redelivered=True)]
+    assert not queue.holds(at("a"))
+    queue.add(at("a"), tick("a"), redelivered=True)
+    assert take(queue) == [Batch(tick("a"), [], [at("a")], redelivered=True)]
 
 
 def test_what_is_in_hand_is_counted_until_it_is_done() -> None:
     queue = queue_of("a", "b")
     (batch,) = take(queue)
-    assert (len(queue), queue.busy, queue.empty, queue.holds("entry-a")) == (2, 1, False, True)
+    assert (len(queue), queue.busy, queue.empty, queue.holds(at("a"))) == (2, 1, False, True)
     queue.done(batch)
-    assert (len(queue), queue.busy, queue.empty, queue.holds("entry-a")) == (0, 0, True, False)
+    assert (len(queue), queue.busy, queue.empty, queue.holds(at("a"))) == (0, 0, True, False)
 
 
 def test_a_record_lists_at_most_so_many_conflated_ticks() -> None:
@@ -139,7 +152,7 @@ def test_a_record_lists_at_most_so_many_conflated_ticks() -> None:
     (first,) = take(queue)
     assert (first.tick.id, len(first.conflated)) == (str(MOST_CONFLATED), MOST_CONFLATED)
     queue.done(first)
-    assert take(queue) == [Batch(tick("501"), [], ["entry-501"])]
+    assert take(queue) == [Batch(tick("501"), [], [at("501")])]
 
 
 def test_ticks_beyond_the_cap_wait_for_the_first_batch() -> None:
