@@ -124,6 +124,7 @@ class Feed:
         symbol = await self._symbol(bar.symbol)
         if symbol.track.last is not None and bar.start <= symbol.track.last.start:
             self.summary.already_fed += 1
+            self._time = bar.start
             return
         await self._pace(bar)
         ratio = symbol.track.add(bar, self._ratios.get(bar.symbol))

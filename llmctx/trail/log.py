@@ -63,7 +63,6 @@ class Log:
         self.partition = partition
         self._log = self._key("log")
         self._ticks = self._key("ticks")
-        self._kept_blobs: set[str] = set()
 
     def _key(self, name: str) -> str:
         return f"audit:{{{self.partition}}}:{name}"
@@ -79,16 +78,12 @@ class Log:
         of it was and calling again finds it.
         """
         digests = [canonical.sha256(blob) for blob in draft.blobs]
-        for digest, blob in zip(digests, draft.blobs, strict=True):
-            if digest not in self._kept_blobs:
-                await self.keep_blob(blob)
         try:
             return await self._append(draft, digests, owner, settlement)
         except ResponseError as error:
             if not str(error).startswith("BLOB"):
                 raise self._explain(error, draft) from error
-        # The server has lost a blob that it had: keep it again, then the record can name it.
-        self._kept_blobs.clear()
+        # The server does not have them, or not any more: who may append keeps them, and the record can name them.
         for blob in draft.blobs:
             await self.keep_blob(blob)
         try:
@@ -228,7 +223,6 @@ class Log:
             await self._redis.set(self._blob_key(digest), blob, nx=True)
         except RedisError as error:
             raise TrailError(f"The blob {digest} could not be kept: {error}", SEE_REDIS) from error
-        self._kept_blobs.add(digest)
         return digest
 
     async def blob(self, digest: str) -> bytes | None:

@@ -943,6 +943,26 @@ async def test_run_settles_everything_and_exits_with_0_on_sigterm(on_each: Progr
     assert (await on_each("verify")).code == 0
 
 
+async def test_run_on_a_server_that_loses_its_data_exits_with_3_and_says_what_to_do(
+    program: Program, valkey: Redis
+) -> None:
+    async with program.running(valkey) as process:
+        await valkey.flushall()
+        out, err = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 3
+    assert "--new-instance" in err.decode()
+    assert "Traceback" not in err.decode() + out.decode()
+
+
+async def test_a_password_in_the_address_is_not_printed(program: Program, valkey: Redis) -> None:
+    await valkey.acl_setuser("auditor", enabled=True, passwords=["+hunter2"], categories=["+@all"], keys=["*"])
+    url = program.environment["LLMCTX_REDIS_URL"].replace("redis://", "redis://auditor:hunter2@")
+    ended = await program("status", "--redis-url", url)
+    await valkey.acl_deluser("auditor")
+    assert ended.code == 0
+    assert "hunter2" not in ended.out + ended.err
+
+
 async def test_run_json_prints_one_leaf_a_line(program: Program, valkey: Redis) -> None:
     await hold(valkey, "AAPL")
     async with program.running(valkey, "--json") as process:

@@ -73,9 +73,9 @@ async def live_keys(redis: Redis) -> dict[str, bytes]:
 
 
 async def everything(redis: Redis) -> dict[str, object]:
-    """All that a feed leaves behind, tick ids and their times of arrival aside."""
+    """All that a feed leaves behind, the ids of runs and the times of arrival aside."""
     streams = {
-        key: [(found.id, found.fields) for found in await read_stream(redis, key)]
+        key: [(found.id, found.fields | {b"run": b""}) for found in await read_stream(redis, key)]
         for key in [name.decode() async for name in redis.scan_iter("stocks:bars:*")]
     }
     ticks = [
@@ -83,6 +83,17 @@ async def everything(redis: Redis) -> dict[str, object]:
         for found in await read_stream(redis, keys.ticks(0))
     ]
     return {"live": await live_keys(redis), "bars": streams, "ticks": ticks}
+
+
+async def test_a_feed_beside_another_one_counts_only_its_own_ticks(redis: Redis) -> None:
+    one, other = Feed(BarWriter(redis, 1)), Feed(BarWriter(redis, 1))
+    for bar in SESSION:
+        await one.run([bar])
+        await other.run([bar])
+    raised = await redis.xlen(keys.ticks(0))
+    assert raised > 0
+    assert one.summary.ticks + other.summary.ticks == raised
+    assert one.summary.bars + other.summary.bars == len(SESSION)
 
 
 async def test_every_live_key_that_it_writes_is_valid(redis: Redis) -> None:

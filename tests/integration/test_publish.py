@@ -4,19 +4,20 @@ import asyncio
 import json
 import random
 from pathlib import Path
+from typing import cast
 
 import pytest
 from redis.asyncio import Redis
 
 from llmctx.connection import connect, read_stream
 from llmctx.context.tick import Tick
-from llmctx.errors import TrailError
+from llmctx.errors import InstanceError, TrailError
 from llmctx.record import Circumstances, compose_unread
 from llmctx.schema import keys, values
 from llmctx.trail.entry import Entry
 from llmctx.trail.instance import bind_instance
 from llmctx.trail.lease import lease_key
-from llmctx.trail.log import Log
+from llmctx.trail.log import Log, Settlement
 from llmctx.worker.owner import Owner
 from llmctx.worker.publish import Publisher
 from tests.conftest import free_port
@@ -222,3 +223,26 @@ async def test_an_owner_goes_on_after_another_recorded_while_its_lease_had_ended
         async with asyncio.timeout(2):
             await sleeper.settle(await decided(redis, "AAPL", "after"))
     assert len(await published(redis)) == 3
+
+
+async def test_a_server_that_lost_its_data_is_not_written_to(redis: Redis, tmp_path: Path) -> None:
+    await hold(redis, "AAPL")
+    instance, _ = await bind_instance(redis, tmp_path)
+    async with Owner(redis, instance) as owner:
+        draft = await decided(redis, "AAPL", "before")
+        await redis.flushall()
+        with pytest.raises(InstanceError, match="--new-instance"):
+            await owner.settle(draft)
+    assert await redis.dbsize() == 0
+
+
+async def test_an_incident_that_is_sent_again_stands_once(redis: Redis, owner: str) -> None:
+    log = Log(redis)
+    await redis.xgroup_create(keys.ticks(0), keys.DECIDERS, id="0", mkstream=True)
+    entry_id = cast("bytes", await redis.xadd(keys.ticks(0), {"x": "y"})).decode()
+    await redis.xreadgroup(keys.DECIDERS, "owner", {keys.ticks(0): ">"})
+    draft = compose_unread("incident", None, "no tick", Circumstances(1, "host:1"))
+    settlement = Settlement(keys.ticks(0), keys.attempts(0), keys.DECIDERS, (entry_id,))
+    first = await log.append(draft, owner, settlement)
+    again = await log.append(draft, owner, settlement)
+    assert (first.index, again.index, await log.size()) == (0, 0, 1)

@@ -439,3 +439,31 @@ async def test_lost_blobs_do_not_stop_the_service(redis: Redis, redis_url: str, 
         await raise_tick(redis, "t3", "AAPL")
         await running.until_settled("t3")
     await check_oracle(redis, ["t1", "t2", "t3"])
+
+
+async def test_verify_beside_a_running_service_finds_no_fault(redis: Redis, redis_url: str, tmp_path: Path) -> None:
+    await hold(redis, *MANY)
+    async with serving(redis, redis_url, tmp_path, ByRules()) as running:
+        raised: list[str] = []
+        for n in range(8):
+            for symbol in MANY:
+                raised.append(f"{symbol}-{n}")
+                await raise_tick(redis, raised[-1], symbol)
+            assert (await verify_log(Log(redis))).fault is None
+        await running.until_settled(*raised)
+    await check_oracle(redis, raised)
+
+
+async def test_a_tick_that_another_reader_took_and_left_is_settled(
+    redis: Redis, redis_url: str, tmp_path: Path
+) -> None:
+    await hold(redis, "AAPL")
+    async with serving(redis, redis_url, tmp_path, ByRules()) as running:
+        await raise_tick(redis, "first", "AAPL")
+        await running.until_settled("first")
+        async with redis.pipeline(transaction=True) as both:  # an owner that has lost its lease reads once more
+            both.xadd(keys.ticks(0), {"id": "taken", "symbol": "AAPL", "cause": "test"})
+            both.xreadgroup(keys.DECIDERS, "owner", {keys.ticks(0): ">"})
+            await both.execute()
+        await running.until_settled("taken")
+    await check_oracle(redis, ["first", "taken"])
