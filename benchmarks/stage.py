@@ -44,7 +44,7 @@ async def stage() -> AsyncIterator[Stage]:
     with tempfile.TemporaryDirectory() as folder, EmbeddedServer(Path(folder) / "redis") as server:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", "from llmctx.cli import main; main()", "standin", "--port", "0",
-            stdout=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
         try:
             assert process.stdout is not None
