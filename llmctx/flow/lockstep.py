@@ -26,6 +26,9 @@ class Lockstep:
         log = self._logs[partition_of(tick.symbol, len(self._logs))]
         pause_s, told_s = _SHORTEST_S, clock.monotonic_s()
         while (await log.settled([tick.id]))[0] is None:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise asyncio.CancelledError  # a client library may have swallowed it; nobody would stop us then
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 1.5, _LONGEST_S)
             if clock.monotonic_s() - told_s > _TELL_AFTER_S:
