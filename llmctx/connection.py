@@ -94,6 +94,12 @@ async def check(redis: Redis, url: str) -> str:
     return f"Redis {version}"
 
 
+async def server_ms(redis: Redis) -> int:
+    """The server's time, in milliseconds since 1970."""
+    seconds, micros = await redis.time()
+    return seconds * 1000 + micros // 1000
+
+
 class StreamEntry(NamedTuple):
     """One entry of a stream, as the server keeps it."""
 

@@ -28,7 +28,6 @@ _TOLD = 5
 class _Symbol:
     track: Track
     position: bytes
-    suspected: bool = False
 
 
 class Feed:
@@ -141,9 +140,7 @@ class Feed:
                 self.summary.already_fed += 1
                 return
             symbol.position = written.position  # somebody else rewrote it: look again
-        self._count(bar, known, position, tick)
-        if cause == "position_adjusted":
-            self.summary.adjusted.append(bar.symbol)
+        self._count(bar, known, position, cause)
         symbol.position = position
         self._on_bar(bar)
         if tick is not None and self._settled is not None:
@@ -156,7 +153,6 @@ class Feed:
     def _next_position(self, symbol: _Symbol, bar: Bar) -> tuple[bytes, str | None]:
         """The position after this bar, and why it asks for a decision (None: it does not)."""
         at = bar.end(self._interval)
-        symbol.suspected = False
         if not symbol.position:
             values = symbol.track.indicators.values()
             opened = open_position(bar.symbol, bar.close, at, values["macd"], values["macd_signal"])
@@ -166,7 +162,6 @@ class Feed:
             return symbol.position, "position_unusable"  # its record will say why
         adjusted = self._adjusted(position, bar.close, at)
         if adjusted is None:
-            symbol.suspected = True
             return symbol.position, "corporate_action_suspected"
         if is_over(adjusted):
             return b"", None
@@ -220,13 +215,15 @@ class Feed:
             },
         }
 
-    def _count(self, bar: Bar, before: bytes, after: bytes, tick: Tick | None) -> None:
-        summary, symbol = self.summary, self._symbols[bar.symbol]
+    def _count(self, bar: Bar, before: bytes, after: bytes, cause: str | None) -> None:
+        summary = self.summary
         summary.bars += 1
-        summary.ticks += tick is not None
+        summary.ticks += cause is not None
         summary.opened += not before and bool(after)
         summary.closed += bool(before) and not after
-        if symbol.suspected:
+        if cause == "position_adjusted":
+            summary.adjusted.append(bar.symbol)
+        if cause == "corporate_action_suspected":
             summary.suspected += 1
             if bar.symbol not in self._told:
                 self._told.add(bar.symbol)

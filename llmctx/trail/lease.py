@@ -9,6 +9,7 @@ from typing import NamedTuple, cast
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from llmctx.connection import server_ms
 from llmctx.errors import TrailError
 from llmctx.functions import ServerFunction
 
@@ -73,8 +74,8 @@ def lease_key(partition: int) -> str:
 
 async def read_holder(redis: Redis, partition: int) -> Holder | None:
     """Whoever holds a partition's lease now, None where it is free."""
-    seconds, micros = await redis.time()
+    now_ms = await server_ms(redis)
     held = cast("dict[bytes, bytes]", await redis.hgetall(lease_key(partition)))
-    if not held or int(held[b"until_ms"]) < seconds * 1000 + micros // 1000:
+    if not held or int(held[b"until_ms"]) < now_ms:
         return None
     return Holder(held[b"owner"].decode(), held[b"label"].decode(), int(held[b"until_ms"]))

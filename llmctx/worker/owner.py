@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from llmctx import clock
+from llmctx.connection import server_ms
 from llmctx.errors import InstanceError, LeaseError, SettledError, TrailError
 from llmctx.record import Circumstances, compose_unread
 from llmctx.schema import keys
@@ -102,10 +103,8 @@ class Owner:
                 entry = await self.log.append(draft, self._lease.owner, settlement)
                 break
             except LeaseError:
-                # Ended, not taken: while the server was away nobody renewed it. The append checks it again. A server
-                # that lost its data knows no lease either: nothing may be written there as if it were the first.
-                await self._check_instance()
-                if await self._taken() is not None:
+                # Ended, not taken: while the server was away nobody renewed it. The append checks it again.
+                if await self._retake() is not None:
                     raise
             except SettledError:
                 raise
@@ -140,16 +139,23 @@ class Owner:
     async def circumstances(self) -> Circumstances:
         """What a record says that is made outside the pipeline, by the server's time."""
         try:
-            seconds, micros = await self._redis.time()
+            return Circumstances(await server_ms(self._redis), self.label)
         except RedisError as error:
             raise TrailError(f"The server did not tell its time: {error}", SEE_REDIS) from error
-        return Circumstances(seconds * 1000 + micros // 1000, self.label)
 
-    async def _taken(self) -> Holder | None:
-        """Take the lease again, on the same instance only: None where it is ours, or where the server is away."""
-        with contextlib.suppress(TrailError):
+    async def _retake(self) -> Holder | None:
+        """Take or renew the lease: None where it is ours, or where the server is away and may be asked again.
+
+        Raises InstanceError on a server that lost its data: it knows no lease either, and nothing may be written
+        there as if it were the first.
+        """
+        try:
+            await self._check_instance()
             return await self._lease.take()
-        return None
+        except InstanceError:
+            raise
+        except TrailError:
+            return None
 
     async def _note_instance(self) -> None:
         reason = f"instance {self._instance.id} made, {self._instance.partitions} partitions"
@@ -159,12 +165,9 @@ class Owner:
         while True:
             await asyncio.sleep(2)
             try:
-                await self._check_instance()
-                holder = await self._lease.take()
+                holder = await self._retake()
             except InstanceError as error:
                 self.lost = error
-            except TrailError:
-                continue
             else:
                 if holder is not None:
                     self.lost = _not_ours(self.partition, holder)

@@ -5,7 +5,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from llmctx import clock
-from llmctx.connection import check, without_password
+from llmctx.connection import check, server_ms, without_password
 from llmctx.schema import keys
 from llmctx.trail.entry import Entry, address
 from llmctx.trail.instance import read_instance
@@ -41,7 +41,7 @@ async def _partition(redis: Redis, partition: int, partitions: int) -> dict[str,
     pending = 0
     if await redis.exists(stream):
         pending = sum(int(group["pending"]) for group in await redis.xinfo_groups(stream))
-    now_ms = (await redis.time())[0] * 1000
+    now_ms = await server_ms(redis)
     per_minute, looked_at = 0, 0
     newest: Entry | None = None
     trouble: Entry | None = None

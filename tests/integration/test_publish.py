@@ -246,3 +246,19 @@ async def test_an_incident_that_is_sent_again_stands_once(redis: Redis, owner: s
     first = await log.append(draft, owner, settlement)
     again = await log.append(draft, owner, settlement)
     assert (first.index, again.index, await log.size()) == (0, 0, 1)
+
+
+async def test_a_record_waits_out_a_full_server_and_a_lease_that_ended_meanwhile(redis: Redis, tmp_path: Path) -> None:
+    await hold(redis, "AAPL")
+    instance, _ = await bind_instance(redis, tmp_path)
+    async with Owner(redis, instance) as owner:
+        draft = await decided(redis, "AAPL", "t1")
+        await redis.delete(lease_key(0))
+        await redis.config_set("maxmemory", "1")
+        try:
+            settling = asyncio.create_task(owner.settle(draft))
+            await asyncio.sleep(0.3)
+            assert not settling.done()
+        finally:
+            await redis.config_set("maxmemory", "2gb")
+        assert (await asyncio.wait_for(settling, 10)).index == 1
