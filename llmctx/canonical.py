@@ -70,7 +70,7 @@ def wire(value: Any) -> bytes:
 
     Source: SCHEMA.md writes prices as JSON numbers; 17 significant digits survive the way through a float.
     """
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_number).encode()
+    return _wire.encode(value).encode()
 
 
 def _number(value: Any) -> int | float:
@@ -79,6 +79,9 @@ def _number(value: Any) -> int | float:
             raise ValueError(f"{value} is not JSON")
         return int(value) if value == value.to_integral_value() else float(value)
     raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+_wire = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_number)
 
 
 def sha256(raw: bytes) -> str:

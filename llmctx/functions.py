@@ -43,7 +43,36 @@ class ServerFunction:
         try:
             return await execute(redis, *command)
         except ResponseError as error:
-            if "Function not found" not in str(error):
+            if not _not_found(error):
                 raise
-        await execute(redis, "FUNCTION", "LOAD", "REPLACE", self._library)
+        await self._load(redis)
         return await execute(redis, *command)
+
+    async def many(self, redis: Redis, calls: Sequence[tuple[Sequence[str], Sequence[Argument]]]) -> list[Any]:
+        """What the function answers to each call, in one round trip; each runs alone, none waits for the others.
+
+        Raises redis.exceptions.ResponseError for an error that the function itself gives.
+        """
+        answers = await self._pipelined(redis, calls)
+        missing = [number for number, answer in enumerate(answers) if _not_found(answer)]
+        if missing:
+            await self._load(redis)
+            again = await self._pipelined(redis, [calls[number] for number in missing])
+            answers = [again.pop(0) if number in missing else answer for number, answer in enumerate(answers)]
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return answers
+
+    async def _pipelined(self, redis: Redis, calls: Sequence[tuple[Sequence[str], Sequence[Argument]]]) -> list[Any]:
+        async with redis.pipeline(transaction=False) as pipeline:
+            for keys, args in calls:
+                pipeline.execute_command(self._verb, self.name, len(keys), *keys, *args)  # type: ignore[no-untyped-call]
+            return await pipeline.execute(raise_on_error=False)
+
+    async def _load(self, redis: Redis) -> None:
+        await execute(redis, "FUNCTION", "LOAD", "REPLACE", self._library)
+
+
+def _not_found(answer: Any) -> bool:
+    return isinstance(answer, ResponseError) and "Function not found" in str(answer)

@@ -1,5 +1,6 @@
 """Indicators of one symbol, updated bar by bar (talipp): RSI 14, MACD 12/26/9, Bollinger 20/2."""
 
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -22,9 +23,7 @@ class Indicators:
         """Take the next close."""
         value = float(close)
         for indicator in (self._rsi, self._macd, self._bollinger):
-            indicator.add(value)
-            if len(indicator.input_values) > 2 * MEMORY:
-                indicator.purge_oldest(MEMORY)
+            _add(indicator, value)
 
     def values(self) -> dict[str, Decimal | None]:
         """The fields of stocks:indicators, without the timestamp; None while not warm."""
@@ -38,6 +37,59 @@ class Indicators:
             "bollinger_lower": lower,
             "bollinger_width": None if upper is None or lower is None else upper - lower,
         }
+
+
+class SlowMacd:
+    """MACD 12/26/9 on longer bars that are put together from shorter ones; only complete ones count."""
+
+    def __init__(self, length: timedelta, interval: timedelta) -> None:
+        """`length` of the longer bars, `interval` of those that come in; without a whole ratio there is no value."""
+        self._length = length
+        self._fits = length % interval == timedelta(0)
+        self._interval = interval
+        self._macd = MACD(12, 26, 9)
+        self._open: tuple[datetime, Decimal] | None = None
+
+    def add(self, start: datetime, close: Decimal) -> None:
+        """Take the next short bar."""
+        if not self._fits:
+            return
+        bucket = start - (start - datetime.min.replace(tzinfo=start.tzinfo)) % self._length
+        if self._open is not None and self._open[0] != bucket:
+            self._close()
+        self._open = bucket, close
+        if start + self._interval == bucket + self._length:
+            self._close()
+
+    def _close(self) -> None:
+        if self._open is not None:
+            _add(self._macd, float(self._open[1]))
+            self._open = None
+
+    def reading(self) -> dict[str, Any] | None:
+        """The value and what it says, as positions:monitoring has it; None while not warm.
+
+        The histogram (MACD less its signal line) tells: above zero it is `rising`, or `weakening` where it was higher
+        a bar before; below zero it is `falling`, or `recovering` where it was lower.
+        """
+        now, before = (_histogram(self._macd, at) for at in (-1, -2))
+        if now is None:
+            return None
+        up = now > 0
+        turning = before is not None and (now < before if up else now > before)
+        signal = ("weakening" if turning else "rising") if up else ("recovering" if turning else "falling")
+        return {"value": _field(_last(self._macd), "macd"), "signal": signal}
+
+
+def _add(indicator: Any, value: float) -> None:
+    indicator.add(value)
+    if len(indicator.input_values) > 2 * MEMORY:
+        indicator.purge_oldest(MEMORY)
+
+
+def _histogram(macd: Any, at: int) -> float | None:
+    value = macd[at] if len(macd) >= -at else None
+    return None if value is None or value.signal is None else value.macd - value.signal
 
 
 def _last(indicator: Any) -> Any:

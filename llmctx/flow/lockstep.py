@@ -1,13 +1,15 @@
 """Lockstep: the feed waits for each decision before it writes the next bar, so a session is the same every time."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from redis.asyncio import Redis
 
 from llmctx import clock
+from llmctx.connection import read_stream_back
 from llmctx.context.tick import Tick
-from llmctx.schema.keys import partition_of
+from llmctx.record import publication
+from llmctx.schema.keys import decisions, partition_of
 from llmctx.trail.log import Log
 
 _SHORTEST_S, _LONGEST_S = 0.001, 0.02
@@ -15,17 +17,29 @@ _TELL_AFTER_S = 10.0
 
 
 class Lockstep:
-    """`await lockstep(tick)` returns once the tick is settled."""
+    """`await lockstep(tick)` returns once the tick is settled and its decision, if it has one, is out."""
 
     def __init__(self, redis: Redis, partitions: int, *, on_trouble: Callable[[str], None] = lambda _: None) -> None:
+        self._redis = redis
         self._logs = [Log(redis, partition) for partition in range(partitions)]
         self._on_trouble = on_trouble
 
     async def __call__(self, tick: Tick) -> None:
         """Wait, for ever if need be; say so when it takes long."""
         log = self._logs[partition_of(tick.symbol, len(self._logs))]
+        index = await self._until(lambda: _settled(log, tick), tick)
+        entry = await log.entry(index)
+        if entry is not None and publication(entry, len(self._logs)) is not None:
+            await self._until(lambda: self._published(log.partition, index), tick)
+
+    async def _published(self, partition: int, index: int) -> int | None:
+        newest = await read_stream_back(self._redis, decisions(partition), count=1)
+        return index if newest and newest[0].number >= index else None
+
+    async def _until(self, asked: Callable[[], Awaitable[int | None]], tick: Tick) -> int:
+        """What is asked for, once it is there."""
         pause_s, told_s = _SHORTEST_S, clock.monotonic_s()
-        while (await log.settled([tick.id]))[0] is None:
+        while (answer := await asked()) is None:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise asyncio.CancelledError  # a client library may have swallowed it; nobody would stop us then
@@ -34,3 +48,8 @@ class Lockstep:
             if clock.monotonic_s() - told_s > _TELL_AFTER_S:
                 told_s = clock.monotonic_s()
                 self._on_trouble(f"waiting for the decision on {tick.symbol}; is `llmctx run` running?")
+        return answer
+
+
+async def _settled(log: Log, tick: Tick) -> int | None:
+    return (await log.settled([tick.id]))[0]

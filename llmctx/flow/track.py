@@ -6,7 +6,12 @@ from decimal import Decimal
 
 from llmctx.context.corporate_action import overnight_move
 from llmctx.flow.bars import Bar
-from llmctx.flow.indicators import MEMORY, Indicators
+from llmctx.flow.indicators import MEMORY, Indicators, SlowMacd
+from llmctx.flow.levels import Levels
+
+WINDOW = 20
+"""How many bars before the newest one a breakout and a usual volume are judged by."""
+_FIVE_MINUTES = timedelta(minutes=5)
 
 
 class Track:
@@ -14,36 +19,67 @@ class Track:
 
     def __init__(self, interval: timedelta) -> None:
         self._interval = interval
-        self._closes: deque[Decimal] = deque(maxlen=MEMORY)
-        self.indicators = Indicators()
-        """The indicators as of the last bar."""
+        self._closes: deque[tuple[datetime, Decimal]] = deque(maxlen=5 * MEMORY)
+        self.window: deque[Bar] = deque(maxlen=WINDOW)
+        """The bars before the newest one."""
         self.last: Bar | None = None
         """The newest bar."""
         self.session: dict[str, Decimal] = {}
         """The `price` object of stocks:price: the session so far. A session is a UTC date."""
+        self.previous_close: Decimal | None = None
+        """The last close of the session before; None on a symbol's first day, and after a jump without a ratio."""
+        self._begin()
+
+    def _begin(self) -> None:
+        self.indicators = Indicators()
+        self.macd_5m = SlowMacd(_FIVE_MINUTES, self._interval)
+        self.levels = Levels()
+        self.before: dict[str, Decimal | None] = {}
+        self.now: dict[str, Decimal | None] = {}
 
     def add(self, bar: Bar, ratio: Decimal | None = None) -> Decimal | None:
         """Take the next bar; the ratio by which earlier prices were adjusted for it, if they were.
 
         After an overnight jump beyond any market's, earlier prices say nothing about later ones: with a ratio (new
-        shares for each old one) they are adjusted, without one the indicators begin anew.
+        shares for each old one) they are adjusted, without one everything begins anew.
         """
-        before = self.last
+        last = self.last
+        new_session = last is None or last.start.date() != bar.start.date()
+        if last is not None:
+            self.window.append(last)
+            if new_session:
+                self.previous_close = last.close
         applied = None
-        if before is not None and overnight_move(before.close, before.end(self._interval), bar.open, bar.start):
-            if ratio is not None:
-                applied = ratio
-                self._closes = deque((close / ratio for close in self._closes), maxlen=MEMORY)
-            else:
-                self._closes.clear()
-            self.indicators = Indicators()
-            for close in self._closes:
-                self.indicators.add(close)
-        self._closes.append(bar.close)
-        self.indicators.add(bar.close)
-        self._add_to_session(bar, new=before is None or before.start.date() != bar.start.date())
+        if last is not None and overnight_move(last.close, last.end(self._interval), bar.open, bar.start):
+            applied = ratio
+            self._jump(ratio)
+        self._closes.append((bar.start, bar.close))
+        self._take(bar.start, bar.close)
+        self.levels.add(bar.high, bar.low)
+        self._add_to_session(bar, new=new_session)
         self.last = bar
         return applied
+
+    def _jump(self, ratio: Decimal | None) -> None:
+        closes, levels = list(self._closes), self.levels
+        self._closes.clear()
+        self.window.clear()
+        self._begin()
+        if ratio is None:
+            self.previous_close = None
+            return
+        if self.previous_close is not None:
+            self.previous_close /= ratio
+        levels.adjust(ratio)
+        self.levels = levels
+        self._closes.extend((start, close / ratio) for start, close in closes)
+        for start, close in self._closes:
+            self._take(start, close)
+
+    def _take(self, start: datetime, close: Decimal) -> None:
+        self.indicators.add(close)
+        self.macd_5m.add(start, close)
+        self.before, self.now = self.now, self.indicators.values()
 
     def _add_to_session(self, bar: Bar, *, new: bool) -> None:
         so_far = self.session
@@ -59,3 +95,17 @@ class Track:
     def known_at(self) -> datetime | None:
         """When the newest bar ended; None before the first."""
         return None if self.last is None else self.last.end(self._interval)
+
+    @property
+    def change_pct(self) -> Decimal:
+        """The day's change in percent, four decimals: from the close of the session before, else from the open."""
+        base = self.previous_close or self.session["open"]
+        return ((self.session["last"] / base - 1) * 100).quantize(Decimal("0.0001"))
+
+    @property
+    def relative_volume(self) -> Decimal | None:
+        """The newest bar's volume as a multiple of the window's mean; None while the window is not full."""
+        if self.last is None or len(self.window) < WINDOW:
+            return None
+        usual = sum((bar.volume for bar in self.window), Decimal(0)) / WINDOW
+        return self.last.volume / usual if usual else None

@@ -158,6 +158,29 @@ def bars(symbol: str) -> str:
     return f"stocks:bars:{symbol}"
 
 
+def news(symbol: str) -> str:
+    """The sorted set of a symbol's headlines that count, by time; the feed's own memory."""
+    return f"stocks:news:{symbol}"
+
+
+SCORES = "candidates:scores"
+"""The sorted set of symbols by score, from which `candidates:ranked` is written."""
+SCREENED = "candidates:screened"
+"""The hash with each symbol's newest entry: `<its bar's end in ms> <change of the day in %> <candidate as JSON>`."""
+FILLS = "positions:fills"
+"""The stream of the paper broker's fills."""
+CLOSED = "positions:closed"
+"""The stream of positions that were closed."""
+DAYS = "positions:days"
+"""The stream of closed days: the paper broker's books, a day an entry."""
+BOOK = "positions:book"
+"""What the paper broker must remember from one bar to the next."""
+KEPT_HISTORY = 100_000
+"""About how many entries of fills and closed positions are kept."""
+UPDATES = "updates:"
+"""The prefix of a live key's pub/sub channel; each write publishes the new value there, a deletion an empty text."""
+
+
 def ticks(partition: int) -> str:
     """The stream of ticks to decide."""
     return f"ticks:{{{partition}}}"

@@ -1,0 +1,74 @@
+"""When an exchange is open: its holidays and half days from the `holidays` library, its hours from the table below."""
+
+from datetime import UTC, datetime, time
+from functools import lru_cache
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+import holidays
+
+from llmctx.errors import FeedError
+
+ALWAYS = "always"
+"""Stands for a market that never closes."""
+
+
+class _Hours(NamedTuple):
+    zone: ZoneInfo
+    opens: time
+    closes: time
+    half_day_closes: time
+
+
+_HOURS = {
+    "XNYS": _Hours(ZoneInfo("America/New_York"), time(9, 30), time(16), time(13)),
+    "XNAS": _Hours(ZoneInfo("America/New_York"), time(9, 30), time(16), time(13)),
+    "XLON": _Hours(ZoneInfo("Europe/London"), time(8), time(16, 30), time(12, 30)),
+    "XETR": _Hours(ZoneInfo("Europe/Berlin"), time(9), time(17, 30), time(14)),
+    "XPAR": _Hours(ZoneInfo("Europe/Paris"), time(9), time(17, 30), time(14, 5)),
+}
+"""Regular hours by ISO 10383 code, in the exchange's own time."""
+NAMES = (*_HOURS, ALWAYS)
+"""The exchanges that can be named."""
+_SATURDAY = 5
+
+
+class Exchange:
+    """One exchange's calendar."""
+
+    def __init__(self, name: str = "XNYS") -> None:
+        """Raises FeedError for a name that is none of NAMES."""
+        if name not in NAMES:
+            raise FeedError(f"The exchange {name!r} is not known.", f"Name one of {', '.join(NAMES)}.")
+        self.name = name
+        self._hours = _HOURS.get(name)
+        self._day = lru_cache(maxsize=16)(self._day_of)
+
+    def status(self, at: datetime) -> str:
+        """open, pre_market, after_hours, or closed for the whole day."""
+        if self._hours is None:
+            return "open"
+        times = self._day(at.astimezone(self._hours.zone).date().isoformat())
+        if times is None:
+            return "closed"
+        opens, closes = times
+        if at < opens:
+            return "pre_market"
+        return "open" if at < closes else "after_hours"
+
+    def _day_of(self, date: str) -> tuple[datetime, datetime] | None:
+        """When it opens and closes on a date; None where it does not."""
+        assert self._hours is not None
+        zone, opens, closes, half_day_closes = self._hours
+        day = datetime.fromisoformat(date)
+        if day.weekday() >= _SATURDAY or _is_in(self.name, day, "public"):
+            return None
+        end = half_day_closes if _is_in(self.name, day, "half_day") else closes
+        return tuple(datetime.combine(day, at, zone).astimezone(UTC) for at in (opens, end))  # type: ignore[return-value]
+
+
+def _is_in(name: str, day: datetime, category: str) -> bool:
+    calendar = holidays.financial_holidays(name, years=[day.year])
+    if category not in calendar.supported_categories:
+        return False
+    return day.date() in holidays.financial_holidays(name, years=[day.year], categories=(category,))

@@ -1,0 +1,62 @@
+"""Support and resistance of one symbol, from its own swings. Pure.
+
+A swing high is a high that no bar within five on either side exceeds, a swing low the mirror image; each is known five
+bars later. The fifty newest are kept, and the session's high and low count as well. Which of them is support and
+which resistance is a matter of the price: what lies below supports, what lies above resists, whatever it once was.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from typing import Any
+
+_REACH = 5
+_KEPT = 50
+
+
+class Levels:
+    """The swings of one series of bars."""
+
+    def __init__(self) -> None:
+        self._highs: deque[Decimal] = deque(maxlen=2 * _REACH + 1)
+        self._lows: deque[Decimal] = deque(maxlen=2 * _REACH + 1)
+        self._swings: deque[Decimal] = deque(maxlen=_KEPT)
+
+    def add(self, high: Decimal, low: Decimal) -> None:
+        """Take the next bar."""
+        self._highs.append(high)
+        self._lows.append(low)
+        if len(self._highs) == self._highs.maxlen:
+            self._swings.extend(_swing(self._highs, max))
+            self._swings.extend(_swing(self._lows, min))
+
+    def adjust(self, ratio: Decimal) -> None:
+        """Divide every level by a split's ratio."""
+        for levels in (self._highs, self._lows, self._swings):
+            adjusted = [level / ratio for level in levels]
+            levels.clear()
+            levels.extend(adjusted)
+
+    def below(self, price: Decimal) -> Decimal | None:
+        """The highest swing below a price; None where there is none."""
+        return max((level for level in self._swings if level < price), default=None)
+
+    def above(self, price: Decimal) -> Decimal | None:
+        """The lowest swing above a price; None where there is none."""
+        return min((level for level in self._swings if level > price), default=None)
+
+    def nearest(self, price: Decimal, *more: Decimal) -> dict[str, Any] | None:
+        """The level next to a price, as positions:monitoring has it; None where there is none."""
+        level = min((level for level in (*self._swings, *more) if level != price), key=_way(price), default=None)
+        if level is None:
+            return None
+        return {"next_level": level, "type": "support" if level < price else "resistance"}
+
+
+def _swing(window: deque[Decimal], best: Callable[[Iterable[Decimal]], Decimal]) -> list[Decimal]:
+    middle = window[_REACH]
+    return [middle] if middle == best(window) else []
+
+
+def _way(price: Decimal) -> Callable[[Decimal], Decimal]:
+    return lambda level: abs(level - price)

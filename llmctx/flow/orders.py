@@ -1,0 +1,43 @@
+"""Orders from decisions: what a partition's stream of decisions asks the paper broker to do. Pure."""
+
+from collections.abc import Iterable
+
+from pydantic import ValidationError
+
+from llmctx import canonical, clock
+from llmctx.connection import StreamEntry
+from llmctx.flow.book import Book, Order
+from llmctx.schema.values import Thesis
+
+_TRADED = ("exit", "reduce", "add", "adjust_stops")
+
+
+def read_decisions(book: Book, partition: int, entries: Iterable[StreamEntry]) -> Book:
+    """The book with every decision read and what they ask for put down, in order."""
+    last, seen = None, int(book.seen.get(str(partition), "-1").partition("-")[0] or -1)
+    for entry in entries:
+        if entry.number <= seen:
+            continue  # several writes that went out together bring the same ones
+        last = entry.id
+        order, symbol = _order_of(entry.fields.get(b"decision", b""))
+        if order is not None:
+            book = book.with_orders(symbol, (*book.orders.get(symbol, ()), order))
+    return book if last is None else book.with_seen(partition, last)
+
+
+def _order_of(raw: bytes) -> tuple[Order | None, str]:
+    try:
+        decided = Thesis.model_validate(canonical.loads(raw))
+    except (ValueError, ValidationError):
+        return None, ""  # no decision of this version's: nothing is done on a guess
+    if decided.action not in _TRADED:
+        return None, ""
+    order = Order(
+        decided.action,
+        f"decision {decided.address}",
+        quantity=decided.quantity,
+        stop_loss=decided.stop_loss,
+        take_profit=decided.take_profit,
+        entry_time=clock.iso(clock.to_ms(decided.entry_time)),
+    )
+    return order, decided.symbol

@@ -1,0 +1,78 @@
+"""What a feed tells while it goes on: its summary, and troubles, each of them once."""
+
+from collections.abc import Callable
+from datetime import date
+
+from llmctx import clock
+from llmctx.flow.bars import Bar
+from llmctx.flow.compose import Taken
+from llmctx.flow.summary import Summary
+
+_TOLD = 5
+
+
+class Report:
+    """Counts what was done and tells what went wrong."""
+
+    def __init__(self, run: str, on_trouble: Callable[[str], None]) -> None:
+        self.summary = Summary(run)
+        """What was done so far."""
+        self._on_trouble = on_trouble
+        self._told: set[str] = set()
+
+    def trouble(self, what: str, *, about: str) -> None:
+        """Tell a trouble, once for whatever it is about."""
+        if about not in self._told:
+            self._told.add(about)
+            self._on_trouble(what)
+
+    def leave_out(self, why: str) -> None:
+        """Count a row that is left out; the first few are told."""
+        self.summary.bad_rows += 1
+        if self.summary.bad_rows <= _TOLD:
+            self._on_trouble(why)
+        elif self.summary.bad_rows == _TOLD + 1:
+            self._on_trouble("further rows are left out without being told; the summary counts them")
+
+    def out_of_order(self, bar: Bar) -> None:
+        """Count a bar that came after later ones."""
+        at = clock.iso(clock.to_ms(bar.start))
+        self.leave_out(f"{bar.symbol} at {at}: earlier than the bar before it; sort the file by time")
+
+    def closed(self, exchange: str, day: date) -> None:
+        """Tell that bars come on a day on which the exchange is closed."""
+        self.trouble(
+            f"{exchange} is closed on {day}, so market_status is not open and nothing is traded; name the bars' own "
+            "exchange, or `--exchange always`",
+            about="calendar",
+        )
+
+    def live_clock(self) -> None:
+        """Tell that the server is in live use."""
+        self.trouble(
+            "this Redis is in live use: its system:state goes by the server's clock. Recorded bars set it to "
+            "their own time, and live data of other symbols will then lie in the future; feed them into a Redis "
+            "of their own",
+            about="clock",
+        )
+
+    def done(self, taken: Taken) -> None:
+        """Count a bar that is written."""
+        summary, step, bar = self.summary, taken.step, taken.bar
+        summary.bars += 1
+        summary.ticks += taken.tick is not None
+        summary.fills += len(step.fills)
+        summary.opened += step.opened or (step.closed is not None and not taken.before)
+        summary.closed += step.closed is not None
+        if step.cause == "position_adjusted":
+            summary.adjusted.append(bar.symbol)
+        if step.cause == "corporate_action_suspected":
+            summary.suspected += 1
+            self.trouble(
+                f"{bar.symbol} at {clock.iso(clock.to_ms(bar.start))}: the price jumped overnight; a corporate "
+                f"action is suspected and its ticks will be skipped until the position is rewritten, or until "
+                f"you feed with --adjust {bar.symbol}=RATIO",
+                about=f"{bar.symbol} jumps",
+            )
+        summary.first = summary.first or clock.iso(clock.to_ms(bar.start))
+        summary.last = clock.iso(clock.to_ms(taken.end))

@@ -1,0 +1,79 @@
+"""A write: everything that one bar or headline changes, put together step by step. Pure; write.lua does it."""
+
+import itertools
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Self
+
+import msgpack
+
+from llmctx import clock
+from llmctx.flow.bars import Bar
+from llmctx.functions import Argument
+from llmctx.schema import keys
+from llmctx.schema.keys import Family
+
+
+class Write:
+    """Everything that one bar or headline changes."""
+
+    def __init__(self, symbol: str, partition: int, run: str, *, bar: Bar | None = None, seen: str = "") -> None:
+        """`seen` is the last decision of the partition that the writer has read; empty asks for none."""
+        self.symbol = symbol
+        self._head = ["" if bar is None else bar_id(bar), run, seen]
+        self._places: dict[str, int] = {}
+        self._known: list[bytes] = []
+        self._operations: list[list[Any]] = []
+        self._place(keys.bars(symbol))
+        self._place(keys.decisions(partition))
+
+    def guard(self, key: str, known: bytes) -> Self:
+        """Write nothing where the key holds something else than `known` (empty: nothing). Guards come first."""
+        self._place(key)
+        self._known.append(known)
+        return self
+
+    def set(self, family: Family, value: bytes, *, signal_type: str = "") -> None:
+        """Set a live key for as long as its family lives, and announce it."""
+        self._add("set", family.key(self.symbol, signal_type), family.lifetime_s or 0, value)
+
+    def keep_value(self, key: str, value: bytes) -> None:
+        """Set a key that lives for ever."""
+        self._add("set", key, 0, value)
+
+    def delete(self, family: Family, *, signal_type: str = "") -> None:
+        """Delete a live key, and announce it."""
+        self._add("del", family.key(self.symbol, signal_type))
+
+    def append(self, stream: str, fields: Mapping[str, str], *, most: int = 0, entry_id: str = "*") -> None:
+        """Add an entry to a stream; `most` caps it, 0 does not."""
+        self._add("add", stream, most, entry_id, *itertools.chain.from_iterable(fields.items()))
+
+    def keep_member(self, key: str, score: int, member: bytes, *, lowest: int) -> None:
+        """Add to a sorted set, and forget what lies below the lowest score."""
+        self._add("keep", key, score, member, lowest)
+
+    def rank(
+        self, score: Decimal, end_ms: int, change_pct: Decimal, candidate: bytes, *, oldest_ms: int, most: int
+    ) -> None:
+        """Put the symbol into the ranking and write the ranking from it."""
+        family = keys.BY_SECTION["candidates"]
+        places = self._place(keys.SCREENED), self._place(family.key())
+        numbers = str(score), end_ms, str(change_pct), candidate, oldest_ms, most
+        self._add("rank", keys.SCORES, *places, self.symbol, *numbers, family.lifetime_s or 0)
+
+    def _add(self, operation: str, key: str, *arguments: Any) -> None:
+        self._operations.append([operation, self._place(key), *arguments])
+
+    def _place(self, key: str) -> int:
+        return self._places.setdefault(key, len(self._places) + 1)
+
+    def call(self) -> tuple[list[str], list[Argument]]:
+        """Keys and arguments of write.lua."""
+        packed: bytes = msgpack.packb([*self._head, self._known, self._operations], use_bin_type=False)
+        return list(self._places), [packed]
+
+
+def bar_id(bar: Bar) -> str:
+    """A bar's id in the bars stream: its start."""
+    return f"{clock.to_ms(bar.start)}-0"
