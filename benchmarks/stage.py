@@ -17,7 +17,8 @@ from llmctx.llm.client import EndpointClient
 from llmctx.llm.standin import MODEL
 from llmctx.ops.server import EmbeddedServer
 from llmctx.prompt.template import load_template
-from llmctx.worker.session import Asking, open_redis
+from llmctx.connection import open_redis
+from llmctx.worker.session import Asking
 
 SYMBOLS = [f"S{number:03}" for number in range(200)]
 

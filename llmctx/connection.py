@@ -1,6 +1,8 @@
 """The way to a server: how every connection to Redis or Valkey is made."""
 
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
@@ -92,6 +94,24 @@ async def check(redis: Redis, url: str) -> str:
     if "valkey_version" in info:
         return f"Valkey {info['valkey_version']}"
     return f"Redis {version}"
+
+
+@asynccontextmanager
+async def open_redis(url: str, *, retries: int = 3) -> AsyncIterator[Redis]:
+    """A connected client, closed at the end.
+
+    Raises ServerError where no usable server answers.
+    """
+    probe = connect(url, retries=0)  # a server that is not there is told at once
+    try:
+        await check(probe, url)
+    finally:
+        await probe.aclose()
+    redis = connect(url, retries=retries)
+    try:
+        yield redis
+    finally:
+        await redis.aclose()
 
 
 async def server_ms(redis: Redis) -> int:

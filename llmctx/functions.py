@@ -67,7 +67,7 @@ class ServerFunction:
     async def _pipelined(self, redis: Redis, calls: Sequence[tuple[Sequence[str], Sequence[Argument]]]) -> list[Any]:
         async with redis.pipeline(transaction=False) as pipeline:
             for keys, args in calls:
-                pipeline.execute_command(self._verb, self.name, len(keys), *keys, *args)  # type: ignore[no-untyped-call]
+                pipeline.execute_command(self._verb, self.name, len(keys), *keys, *args)
             return await pipeline.execute(raise_on_error=False)
 
     async def _load(self, redis: Redis) -> None:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from llmctx.cli import ask, data, demo, look, prove, serve, show
+from llmctx.cli import ask, data, demo, feed, look, prove, serve, show
 from llmctx.version import VERSION
 
 app = typer.Typer(
@@ -39,7 +39,8 @@ for _command in (
     demo.demo,
     serve.redis,
     serve.standin,
-    data.feed,
+    feed.feed,
+    feed.simulate,
     serve.run,
     look.status,
     ask.context,
@@ -48,5 +49,7 @@ for _command in (
     show.show,
     prove.verify,
     data.schema,
+    data.keys,
+    data.watch,
 ):
     app.command(name=_command.__name__)(_command)

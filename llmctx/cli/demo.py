@@ -3,25 +3,30 @@
 import asyncio
 import contextlib
 import shutil
-import statistics
 import sys
-from collections import Counter
+from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from llmctx.cli.options import Endpoint, Model
-from llmctx.cli.output import coloured, escape, out, warn
-from llmctx.cli.serve import line_of
+from llmctx.cli.output import escape, out, warn
+from llmctx.cli.theatre import Theatre
 from llmctx.errors import LlmctxError
-from llmctx.trail.entry import Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from llmctx.flow.feed import Feed
+    from llmctx.flow.timeline import Item
+    from llmctx.trail.log import Log
 
 _MARK = "made-by-llmctx-demo"
 _SEED = 7
-_MINUTES = 100
+_DAYS, _MINUTES = 2, 60
 _MOST_REAL_CALLS = 20
-_BAR_PAUSE_S = 0.08
+_MINUTE_PAUSE_S = 0.2
 
 
 def demo(
@@ -33,9 +38,9 @@ def demo(
 ) -> None:
     """Run the whole loop once, with nothing to set up.
 
-    An embedded Valkey, a simulated session in lockstep, decisions as they fall, a verified trail, a replay. Answers
-    come from the stand-in, which follows rules and is no LLM; with --endpoint and --model a real one is asked,
-    at most 20 times.
+    An embedded Valkey, a simulated market in lockstep, a paper broker that follows the decisions, a verified trail, a
+    replay. On a terminal it shows positions, profit and decisions as they change. Answers come from the stand-in,
+    which follows rules and is no LLM; with --endpoint and --model a real one is asked, at most 20 times.
 
     \b
     llmctx demo
@@ -44,6 +49,7 @@ def demo(
 
 
 async def _demo(directory: Path, endpoint: str | None, model: str | None) -> None:
+    from llmctx.flow.session import SECTORS
     from llmctx.llm.standin import MODEL, Standin
     from llmctx.ops.server import EmbeddedServer
 
@@ -59,10 +65,9 @@ async def _demo(directory: Path, endpoint: str | None, model: str | None) -> Non
             + (f"{model} at {endpoint}" if real else "the stand-in model, which follows rules")
         )
         out.print(
-            f"Four simulated symbols, {_MINUTES} one-minute bars each, in lockstep: each bar waits for its decision."
+            f"{len(SECTORS)} simulated symbols, {_DAYS} days of {_MINUTES} one-minute bars, in lockstep: each bar "
+            "waits for its decision,\nand the paper broker fills what was decided at the next bar's open.\n"
         )
-        out.print("Positions follow the feed's own rule; nothing trades on the decisions here.\n")
-        out.print("[dim]record  symbol verdict  reasoning, or the guardrail that fired[/]")
         records = await _session(server.url, directory, endpoint, model, real=real)
     _next_steps(directory, records // 4)
 
@@ -79,103 +84,67 @@ def _make_room(directory: Path) -> None:
 
 async def _session(url: str, directory: Path, endpoint: str | None, model: str | None, *, real: bool) -> int:
     from llmctx.cli.setup import asking_of, settings_for
-    from llmctx.flow.feed import Feed
+    from llmctx.connection import open_redis
+    from llmctx.flow.feed import Feed, FeedRules
     from llmctx.flow.lockstep import Lockstep
     from llmctx.flow.session import simulate
-    from llmctx.flow.writer import BarWriter
-    from llmctx.replay.check import verify_log
+    from llmctx.flow.store import Store
     from llmctx.trail.instance import bind_instance
     from llmctx.trail.log import Log
-    from llmctx.worker.session import open_redis, serve_partition
+    from llmctx.worker.session import serve_partition
 
-    tally = _Tally()
     settings = settings_for(url, directory, endpoint=endpoint, model=model)
     if real:
         settings.llm.max_attempts = 1  # at most twenty requests, whatever happens to them
+    market = simulate(seed=_SEED, days=_DAYS, minutes=_MINUTES)
+    theatre = Theatre(live=out.is_terminal)
     async with asking_of(settings, need_endpoint=True) as asking, open_redis(url) as redis:
         instance, _ = await bind_instance(redis, directory)
         stop = asyncio.Event()
         service = asyncio.create_task(
-            serve_partition(redis, url, instance, 0, asking, stop, on_entry=tally.add, on_trouble=warn)
+            serve_partition(redis, url, instance, 0, asking, stop, on_entry=theatre.entry, on_trouble=warn)
         )
         feed = Feed(
-            BarWriter(redis, 1),
+            Store(redis, 1),
+            FeedRules(sectors=market.sectors),
             settled=Lockstep(redis, 1, on_trouble=warn),
+            on_bar=theatre.bar,
             on_trouble=warn,
         )
-        for bar in simulate(seed=_SEED, minutes=_MINUTES):
-            if service.done():
-                break  # what ended it is raised below
-            await feed.run([bar])
-            if sum(tally.kinds.values()) >= _MOST_REAL_CALLS and real:
-                break
-            if feed.summary.ticks:
-                await asyncio.sleep(_BAR_PAUSE_S)
+        with theatre:
+            await _play(feed, market.items(), service, theatre, most=_MOST_REAL_CALLS if real else None)
         stop.set()
         await service
-        tally.summarise(feed.summary.ticks, feed.summary.bars, real=real)
-        report = await verify_log(Log(redis))
-        if report.fault is not None:
-            raise LlmctxError(f"The trail does not verify: {report.fault}", "This is a defect; please report it.")
-        out.print(
-            f"[bold]verify[/]      [green]passed[/]: {report.records} records, {report.ticks} ticks, each settled once"
-        )
-        out.print(
-            f"[bold]replay[/]      {report.rebuilt} decisions rebuilt from their evidence, prompts the same to the byte"
-        )
-        return report.records
+        theatre.summarise(feed.summary, real=real)
+        return await _prove(Log(redis))
 
 
-class _Tally:
-    """What the demo saw."""
+async def _play(
+    feed: "Feed", items: "Iterable[Item]", service: asyncio.Task[None], theatre: Theatre, *, most: int | None
+) -> None:
+    """Feed minute by minute, until the service ends or as many decisions were made as may be."""
+    for _, together in groupby(items, key=lambda item: getattr(item, "start", None)):
+        for item in together:
+            if service.done() or (most is not None and theatre.records >= most):
+                return  # what ended the service is raised by whoever waits for it
+            await feed.run([item])
+        if out.is_terminal:
+            await asyncio.sleep(_MINUTE_PAUSE_S)
 
-    def __init__(self) -> None:
-        self.kinds: Counter[str] = Counter()
-        self._actions: Counter[str] = Counter()
-        self._guards: Counter[str] = Counter()
-        self._tokens = [0, 0]
-        self._call_ms: list[float] = []
-        self._own_ms: list[float] = []
-        self._last: dict[str, str] = {}
 
-    def add(self, entry: Entry) -> None:
-        record = entry.record
-        self.kinds[record["kind"]] += 1
-        self._actions[record["verdict"]["action"]] += 1
-        self._guards.update(guard["name"] for guard in record["verdict"].get("guards", []))
-        self._count(record)
-        symbol, action = record.get("symbol", ""), record["verdict"]["action"]
-        if self._last.get(symbol) != action or record["verdict"].get("guards"):
-            out.print(line_of(str(entry.index), record))  # the others say the same again
-        self._last[symbol] = action
+async def _prove(log: "Log") -> int:
+    from llmctx.replay.check import verify_log
 
-    def _count(self, record: dict[str, Any]) -> None:
-        usage = record.get("completion", {}).get("usage", {})
-        self._tokens[0] += usage.get("prompt", 0)
-        self._tokens[1] += usage.get("completion", 0)
-        timings = {step: float(ms) for step, ms in record.get("timings_ms", {}).items()}
-        if "complete" in timings:
-            self._call_ms.append(timings.pop("complete"))
-            self._own_ms.append(sum(timings.values()))
-
-    def summarise(self, ticks: int, bars: int, *, real: bool) -> None:
-        counted = ", ".join(f"{coloured(action)} {count}" for action, count in self._actions.most_common())
-        guards = ", ".join(f"{name} {count}" for name, count in self._guards.most_common()) or "none"
-        out.print(
-            f"\n[bold]session[/]     {bars} bars fed, {ticks} ticks raised, {sum(self.kinds.values())} records, "
-            "and a notice that the trail was made"
-        )
-        out.print(f"[bold]verdicts[/]    {counted}")
-        out.print(f"[bold]guards[/]      {guards}")
-        out.print(
-            f"[bold]tokens[/]      {self._tokens[0]} read, {self._tokens[1]} written"
-            + ("" if real else " (the stand-in's estimate)")
-        )
-        if self._call_ms:
-            out.print(
-                f"[bold]latency[/]     model {statistics.median(self._call_ms):.1f} ms, "
-                f"llmctx around it {statistics.median(self._own_ms):.1f} ms (medians)"
-            )
+    report = await verify_log(log)
+    if report.fault is not None:
+        raise LlmctxError(f"The trail does not verify: {report.fault}", "This is a defect; please report it.")
+    out.print(
+        f"[bold]verify[/]      [green]passed[/]: {report.records} records, {report.ticks} ticks, each settled once"
+    )
+    out.print(
+        f"[bold]replay[/]      {report.rebuilt} decisions rebuilt from their evidence, prompts the same to the byte"
+    )
+    return report.records
 
 
 def _next_steps(directory: Path, record: int) -> None:
@@ -185,7 +154,8 @@ def _next_steps(directory: Path, record: int) -> None:
     for command in (
         f"{program} decisions --limit 5 {at}",
         f"{program} show {record} {at}",
-        f"{program} context ACME --prompt position {at}",
+        f"{program} context ACME {at}",
+        f"{program} keys {at}",
         f"{program} verify {at}",
         f"{program} status {at}",
         f"{program} schema",

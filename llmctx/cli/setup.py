@@ -6,6 +6,7 @@ from pathlib import Path
 
 from redis.asyncio import Redis
 
+from llmctx.connection import open_redis
 from llmctx.context.snapshot import ReadRules
 from llmctx.decision.guardrail import GuardPolicy
 from llmctx.errors import EndpointError, ServerError, TemplateError
@@ -15,7 +16,7 @@ from llmctx.prompt.render import unknown_names
 from llmctx.prompt.template import load_template
 from llmctx.settings import LLMSettings, Settings, load_settings
 from llmctx.trail.instance import Instance, read_instance
-from llmctx.worker.session import Asking, open_redis
+from llmctx.worker.session import Asking
 
 _EMBEDDED = "embedded:"
 

@@ -104,7 +104,7 @@ def _section(name: str, raw: RawSection, snapshot: Snapshot, latest: datetime) -
     try:
         value = model_of(name).model_validate(document)
     except ValidationError as error:
-        return _invalid(name, raw.key, _explain(error))
+        return _invalid(name, raw.key, explain(error))
     if isinstance(value, values.Sentiment) and value.news_count == 0:
         return _empty(name, raw.key, "no news")
     if (future := future_moment(value, latest)) is not None:
@@ -121,7 +121,8 @@ def _empty(name: str, key: str, why: str) -> Section:
     return Section(name=name, key=key, status=Status.EMPTY, reason=f"{key}: {why}")
 
 
-def _explain(error: ValidationError) -> str:
+def explain(error: ValidationError) -> str:
+    """What is wrong with a value: each field and the rule it breaks, the first three of them."""
     problems = [_explain_one(problem) for problem in error.errors(include_url=False)]
     more = len(problems) - _ERRORS_TOLD
     return "; ".join(problems[:_ERRORS_TOLD]) + (f"; and {more} more" if more > 0 else "")

@@ -1,6 +1,6 @@
 """When an exchange is open: its holidays and half days from the `holidays` library, its hours from the table below."""
 
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -41,34 +41,35 @@ class Exchange:
         if name not in NAMES:
             raise FeedError(f"The exchange {name!r} is not known.", f"Name one of {', '.join(NAMES)}.")
         self.name = name
-        self._hours = _HOURS.get(name)
-        self._day = lru_cache(maxsize=16)(self._day_of)
+        self._times = _HOURS.get(name)
+        self.hours = lru_cache(maxsize=16)(self._hours_of)
+        """When it opens and closes on a date, UTC; None where it does not."""
 
     def status(self, at: datetime) -> str:
         """open, pre_market, after_hours, or closed for the whole day."""
-        if self._hours is None:
+        if self._times is None:
             return "open"
-        times = self._day(at.astimezone(self._hours.zone).date().isoformat())
-        if times is None:
+        hours = self.hours(at.astimezone(self._times.zone).date())
+        if hours is None:
             return "closed"
-        opens, closes = times
+        opens, closes = hours
         if at < opens:
             return "pre_market"
         return "open" if at < closes else "after_hours"
 
-    def _day_of(self, date: str) -> tuple[datetime, datetime] | None:
-        """When it opens and closes on a date; None where it does not."""
-        assert self._hours is not None
-        zone, opens, closes, half_day_closes = self._hours
-        day = datetime.fromisoformat(date)
+    def _hours_of(self, day: date) -> tuple[datetime, datetime] | None:
+        if self._times is None:
+            begins = datetime.combine(day, time(), UTC)
+            return begins, begins + timedelta(days=1)
         if day.weekday() >= _SATURDAY or _is_in(self.name, day, "public"):
             return None
+        zone, opens, closes, half_day_closes = self._times
         end = half_day_closes if _is_in(self.name, day, "half_day") else closes
-        return tuple(datetime.combine(day, at, zone).astimezone(UTC) for at in (opens, end))  # type: ignore[return-value]
+        return datetime.combine(day, opens, zone).astimezone(UTC), datetime.combine(day, end, zone).astimezone(UTC)
 
 
-def _is_in(name: str, day: datetime, category: str) -> bool:
+def _is_in(name: str, day: date, category: str) -> bool:
     calendar = holidays.financial_holidays(name, years=[day.year])
     if category not in calendar.supported_categories:
         return False
-    return day.date() in holidays.financial_holidays(name, years=[day.year], categories=(category,))
+    return day in holidays.financial_holidays(name, years=[day.year], categories=(category,))

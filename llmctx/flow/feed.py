@@ -65,7 +65,7 @@ class Feed:
         *,
         speed: float | None = None,
         settled: Callable[[Tick], Awaitable[None]] | None = None,
-        on_bar: Callable[[Bar], None] = lambda _: None,
+        on_bar: Callable[[Taken], None] = lambda _: None,
         on_trouble: Callable[[str], None] = lambda _: None,
     ) -> None:
         """`speed` is a multiple of real time, None as fast as it goes; with `settled` the next bar waits until it
@@ -253,7 +253,7 @@ class Feed:
         partition = self._store.partition_of(taken.bar.symbol)
         self._book = read_decisions(self._book, partition, answer.decisions)
         self._report.done(taken)
-        self._on_bar(taken.bar)
+        self._on_bar(taken)
         if taken.tick is not None and self._settled is not None:
             await self._settled(taken.tick)
             if self._rules.broker is not None:

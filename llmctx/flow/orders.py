@@ -1,6 +1,7 @@
 """Orders from decisions: what a partition's stream of decisions asks the paper broker to do. Pure."""
 
 from collections.abc import Iterable
+from decimal import Decimal
 
 from pydantic import ValidationError
 
@@ -35,9 +36,14 @@ def _order_of(raw: bytes) -> tuple[Order | None, str]:
     order = Order(
         decided.action,
         f"decision {decided.address}",
-        quantity=decided.quantity,
-        stop_loss=decided.stop_loss,
-        take_profit=decided.take_profit,
+        quantity=_whole(decided.quantity),
+        stop_loss=_whole(decided.stop_loss),
+        take_profit=_whole(decided.take_profit),
         entry_time=clock.iso(clock.to_ms(decided.entry_time)),
     )
     return order, decided.symbol
+
+
+def _whole(value: Decimal | None) -> Decimal | None:
+    """The number without a point where it is whole: JSON writes 91 as 91.0."""
+    return value.to_integral_value() if value is not None and value == value.to_integral_value() else value

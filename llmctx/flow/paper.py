@@ -27,6 +27,8 @@ from llmctx.schema.values import Position
 
 STAKE = Decimal(10_000)
 """What a position is worth when it is opened, about, in account currency."""
+MOST_WORTH = 2 * STAKE
+"""A position is not enlarged beyond this: an addition is cut down to the whole shares that fit."""
 MOST_POSITIONS = 8
 """How many positions are open at once."""
 LEAST_CONFIDENCE = Decimal("0.55")
@@ -158,6 +160,10 @@ class Account:
     def _enlarge(self, quantity: Decimal, price: Decimal, reason: str) -> None:
         position, trade = self.position, self.book.trades[self._bar.symbol]
         assert position is not None
+        fits = ((MOST_WORTH - trade.basis) / price).to_integral_value(ROUND_FLOOR)
+        quantity = min(quantity, fits)
+        if quantity <= 0:
+            return
         trade = self._trade(trade, quantity, price, reason)
         average = rounded_price(trade.basis / trade.quantity)
         self.position = position.model_copy(update={"quantity": trade.quantity, "entry_price": average})

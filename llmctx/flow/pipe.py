@@ -35,7 +35,7 @@ def parse_line(line: bytes, number: int) -> Item:
     if "headline" in document:
         return headline_of(document, number)
     if "vix" in document:
-        return _vix_of(document, number)
+        return parse_vix(document, number)
     missing = [name for name in HEADER if name not in document]
     if missing:
         return BadRow(number, f"is no bar (without {', '.join(missing)}), no headline and no vix")
@@ -46,7 +46,8 @@ def _text(value: Any) -> str:
     return format(value, "f") if isinstance(value, Decimal) and value.is_finite() else str(value)
 
 
-def _vix_of(document: dict[str, Any], number: int) -> Vix | BadRow:
+def parse_vix(document: dict[str, Any], number: int) -> Vix | BadRow:
+    """The reading of the volatility index that a JSON object says, or why it says none."""
     value = document["vix"]
     if type(value) not in (int, Decimal) or not 0 < value < 10_000:  # noqa: PLR2004  far above any index
         return BadRow(number, f"vix {value!r} must be a number above 0")

@@ -7,7 +7,7 @@ They read the lines `- path: value [unit]` and the first one that applies decide
 3. RSI against the position at an extreme (long >= 75, short <= 25) with a profit: reduce by half
 4. half of the way to the target is done and the stop still allows a loss: adjust_stops, the stop to the entry
 5. two thirds of the way to the stop are gone and MACD runs against the position: reduce by half, not very sure
-6. an entry signal is there and MACD runs with the position: add a tenth
+6. the newest bar gave an entry signal and MACD runs with the position: add a tenth
 7. otherwise: hold
 """
 
@@ -74,8 +74,10 @@ def decide(facts: Facts) -> dict[str, Any]:
                 quantity=half,
             )  # fmt: skip
     tenth = str((quantity / 10).to_integral_value(ROUND_FLOOR))
-    if "signals.entry.reason" in facts.texts and momentum is not None and momentum > 0 and tenth != "0":
-        text = f"An entry signal ({facts.texts['signals.entry.reason']}) agrees with MACD {macd} above {signal}."
+    new_signal = facts.texts.get("signals.entry.timestamp") == facts.texts.get("position.last_update", "")
+    if new_signal and momentum is not None and momentum > 0 and tenth != "0":
+        where = "above" if sign > 0 else "below"
+        text = f"An entry signal ({facts.texts['signals.entry.reason']}) agrees with MACD {macd} {where} {signal}."
         return _answer(facts, "add", "0.6", text, ["signals.entry.reason", "indicators.macd"], quantity=tenth)
     text = f"At {price}, between the stop {stop} and the target {target}, no rule asks for a change."
     return _answer(facts, "hold", "0.6", text, ["price.price.last"])

@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from llmctx import clock
 from llmctx.assets import asset
-from llmctx.connection import check, connect
+from llmctx.connection import open_redis
 from llmctx.context.snapshot import ReadRules
 from llmctx.context.tick import Tick
 from llmctx.decision.guardrail import GuardPolicy
@@ -41,24 +41,6 @@ class Asking(NamedTuple):
     """What is read, and the limits."""
     policy: GuardPolicy = GuardPolicy()
     """The guardrails."""
-
-
-@asynccontextmanager
-async def open_redis(url: str, *, retries: int = 3) -> AsyncIterator[Redis]:
-    """A connected client, closed at the end.
-
-    Raises ServerError where no usable server answers.
-    """
-    probe = connect(url, retries=0)  # a server that is not there is told at once
-    try:
-        await check(probe, url)
-    finally:
-        await probe.aclose()
-    redis = connect(url, retries=retries)
-    try:
-        yield redis
-    finally:
-        await redis.aclose()
 
 
 def pipeline_of(redis: Redis, owner: Owner, asking: Asking) -> Pipeline:
