@@ -81,6 +81,11 @@ def _number(value: Any) -> int | float:
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
+def plain(value: Decimal) -> str:
+    """A decimal in full, without exponent and trailing zeros: equal numbers have equal texts."""
+    return format(value.normalize(), "f")
+
+
 _wire = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_number)
 
 

@@ -22,7 +22,7 @@ from .conftest import ROOT
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "audit" / "README.md"]
 DOCUMENTS += sorted((ROOT / "docs").rglob("*.md"))
 PROGRAM = Path(sys.executable).parent / "llmctx"
-COMMANDS = ("demo", "redis", "standin", "feed", "run", "status", "context", "decide", "decisions", "show", "verify", "schema")  # fmt: skip
+COMMANDS = ("demo", "redis", "standin", "feed", "simulate", "run", "status", "context", "decide", "decisions", "show", "verify", "schema", "keys", "watch")  # fmt: skip
 
 
 @cache
@@ -84,6 +84,18 @@ def test_every_make_target_in_the_readme_exists() -> None:
     for target in re.findall(r"make (demo|test|check|bench|\w+)\s", (ROOT / "README.md").read_text(encoding="utf-8")):
         if target in {"demo", "test", "check", "bench"}:
             assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+
+
+async def test_the_python_example_of_the_data_flow_runs(valkey: Redis, valkey_url: str, tmp_path: Path) -> None:
+    example = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "data-flow.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert example is not None
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", example[1], cwd=tmp_path,
+        env={"LLMCTX_REDIS_URL": valkey_url, "PATH": "/usr/bin:/bin"}, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    out, _ = await process.communicate()
+    assert (process.returncode, out.decode().split()) == (0, ["1", "1"])
+    assert await valkey.exists("stocks:sentiment:AAPL", "context:market", "candidates:ranked") == 3
 
 
 async def test_the_python_example_of_the_readme_runs(

@@ -79,8 +79,8 @@ class Theatre:
         self._guards.update(guard["name"] for guard in record["verdict"].get("guards", []))
         self._count(record)
         symbol, action = record.get("symbol", ""), record["verdict"]["action"]
-        if self._last.get(symbol) != action or record["verdict"].get("guards"):
-            self._say(line_of(str(entry.index), record))  # the others say the same again
+        if (action not in ("hold", self._last.get(symbol))) or record["verdict"].get("guards"):
+            self._say(line_of(str(entry.index), record))  # the others hold, or say the same again
         self._last[symbol] = action
 
     def _say(self, line: str) -> None:

@@ -194,7 +194,7 @@ def _with(mapping: Mapping[str, Any], name: str, value: Any) -> dict[str, Any]:
 
 def _texts(value: Any) -> dict[str, Any]:
     return {
-        name: str(item) if isinstance(item, Decimal) else item
+        name: canonical.plain(item) if isinstance(item, Decimal) else item
         for name, item in value._asdict().items()
         if item is not None
     }

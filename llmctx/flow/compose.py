@@ -107,7 +107,8 @@ class Composer:
                 write.set(BY_SECTION["position"], step.raw)
             else:
                 write.delete(BY_SECTION["position"])
-                write.delete(BY_SECTION["monitoring"])
+        if not step.raw and symbol.monitored:
+            write.delete(BY_SECTION["monitoring"])
         if step.held is not None:
             readings = monitoring(step.held, symbol.track, taken.end, one_minute=self._interval == _MINUTE)
             write.set(BY_SECTION["monitoring"], _stamped(readings, now))
@@ -167,7 +168,13 @@ def day_fields(day: Day) -> dict[str, str]:
     """A closed day as an entry of its stream."""
     closing = {"date": day.date, "first_equity": day.equity, "last_equity": day.equity + day.earned}
     told = closing | day.performance()
-    return {name: "" if value is None else str(value) for name, value in told.items()}
+    return {name: _plain(value) for name, value in told.items()}
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return ""
+    return canonical.plain(value) if isinstance(value, Decimal) else str(value)
 
 
 def _signals(taken: Taken) -> list[tuple[str, Signal, Decimal]]:
@@ -179,7 +186,7 @@ def _signals(taken: Taken) -> list[tuple[str, Signal, Decimal]]:
 
 def _bar_fields(taken: Taken, run: str) -> dict[str, str]:
     names = ("open", "high", "low", "close", "volume")
-    fields = {"run": run} | {name: str(number) for name, number in zip(names, taken.bar[2:], strict=True)}
+    fields = {"run": run} | {name: canonical.plain(number) for name, number in zip(names, taken.bar[2:], strict=True)}
     return fields if taken.ratio is None else fields | {"adjust": str(taken.ratio)}
 
 

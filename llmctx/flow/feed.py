@@ -194,10 +194,10 @@ class Feed:
         on_the_way = []
         for bar in bars:
             symbol = await self._symbol(bar.symbol)
-            if symbol.track.last is not None and bar.start <= symbol.track.last.start:
-                self.summary.already_fed += 1
-            elif self._bar_start is not None and bar.start < self._bar_start:
+            if self._bar_start is not None and bar.start < self._bar_start:
                 self._report.out_of_order(bar)
+            elif symbol.track.last is not None and bar.start <= symbol.track.last.start:
+                self.summary.already_fed += 1
             else:
                 on_the_way.append(await self._take(symbol, bar))
         if on_the_way:
@@ -252,6 +252,7 @@ class Feed:
     async def _done(self, taken: Taken, answer: Written) -> None:
         partition = self._store.partition_of(taken.bar.symbol)
         self._book = read_decisions(self._book, partition, answer.decisions)
+        taken.symbol.monitored = bool(taken.step.raw)
         self._report.done(taken)
         self._on_bar(taken)
         if taken.tick is not None and self._settled is not None:

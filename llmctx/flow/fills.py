@@ -4,7 +4,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from llmctx import clock
+from llmctx import canonical, clock
 
 
 class Fill(NamedTuple):
@@ -61,4 +61,4 @@ def fields_of(row: Fill | Closed) -> dict[str, str]:
 def _text(value: Any) -> str:
     if isinstance(value, datetime):
         return clock.iso(clock.to_ms(value))
-    return format(value, "f") if isinstance(value, Decimal) else str(value)
+    return canonical.plain(value) if isinstance(value, Decimal) else str(value)

@@ -22,6 +22,8 @@ class Symbol:
         self.track = Track(interval)
         self.screen = Screen()
         self.news = News()
+        self.monitored = True
+        """Whether positions:monitoring may be there, also where somebody else has closed the position."""
         self._interval = interval
         self._raw = b""
         self._held: Position | None = None

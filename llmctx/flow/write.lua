@@ -6,6 +6,7 @@
 --       writer has read ('' where it reads none), {what the writer knows each guarded key to hold, '' for nothing},
 --       {operation, ...}}. An operation is its name, the place of its key in KEYS, and then:
 --         set   lifetime in seconds (0: none), value      and announce it on the key's channel
+--         put   value                                     for ever, and tells nobody
 --         del                                             and announce it as an empty text
 --         add   most entries (0: all), id, field, value, ...
 --         keep  score, member, lowest score that is kept  a sorted set
@@ -43,6 +44,9 @@ end
 local operations = {
   set = function(_, key, lifetime, value)
     set(key, lifetime, value)
+  end,
+  put = function(_, key, value)
+    redis.call('SET', key, value)
   end,
   del = function(_, key)
     if redis.call('DEL', key) == 1 then

@@ -38,8 +38,8 @@ class Write:
         self._add("set", family.key(self.symbol, signal_type), family.lifetime_s or 0, value)
 
     def keep_value(self, key: str, value: bytes) -> None:
-        """Set a key that lives for ever."""
-        self._add("set", key, 0, value)
+        """Set a key of our own that lives for ever; nobody is told."""
+        self._add("put", key, value)
 
     def delete(self, family: Family, *, signal_type: str = "") -> None:
         """Delete a live key, and announce it."""

@@ -7,7 +7,7 @@ They read the lines `- path: value [unit]` and the first one that applies decide
 3. RSI against the position at an extreme (long >= 75, short <= 25) with a profit: reduce by half
 4. half of the way to the target is done and the stop still allows a loss: adjust_stops, the stop to the entry
 5. two thirds of the way to the stop are gone and MACD runs against the position: reduce by half, not very sure
-6. the newest bar gave an entry signal and MACD runs with the position: add a tenth
+6. the newest bar gave an entry signal that does not point against the position, and MACD runs with it: add a tenth
 7. otherwise: hold
 """
 
@@ -16,6 +16,8 @@ from decimal import ROUND_FLOOR, Decimal, InvalidOperation
 from typing import Any
 
 _FACT = re.compile(r"^- (\S+): (.*?)(?: \[[^\]]*\])?$", re.MULTILINE)
+_LONG_REASONS = ("breakout", "volume_surge", "support_bounce", "macd_cross")
+_SHORT_REASONS = ("breakdown", "volume_surge_down", "resistance_rejection", "macd_cross_down")
 _HALF = Decimal("0.5")
 _TWO_THIRDS = Decimal(2) / 3
 
@@ -74,10 +76,12 @@ def decide(facts: Facts) -> dict[str, Any]:
                 quantity=half,
             )  # fmt: skip
     tenth = str((quantity / 10).to_integral_value(ROUND_FLOOR))
-    new_signal = facts.texts.get("signals.entry.timestamp") == facts.texts.get("position.last_update", "")
-    if new_signal and momentum is not None and momentum > 0 and tenth != "0":
+    reason = facts.texts.get("signals.entry.reason", "")
+    is_new = facts.texts.get("signals.entry.timestamp") == facts.texts.get("position.last_update", "")
+    against = reason in _LONG_REASONS if sign < 0 else reason in _SHORT_REASONS
+    if is_new and not against and momentum is not None and momentum > 0 and tenth != "0":
         where = "above" if sign > 0 else "below"
-        text = f"An entry signal ({facts.texts['signals.entry.reason']}) agrees with MACD {macd} {where} {signal}."
+        text = f"An entry signal ({reason}) agrees with MACD {macd} {where} {signal}."
         return _answer(facts, "add", "0.6", text, ["signals.entry.reason", "indicators.macd"], quantity=tenth)
     text = f"At {price}, between the stop {stop} and the target {target}, no rule asks for a change."
     return _answer(facts, "hold", "0.6", text, ["price.price.last"])

@@ -58,15 +58,15 @@ FAMILIES = (
     ),
     Family(
         "sentiment", "stocks:sentiment:{symbol}", values.Sentiment, DAY_S,
-        "your collector", "headlines and how they read",
+        "feed or your collector", "headlines and how they read",
     ),
     Family(
         "watchlist", "watchlist:current", values.Watchlist, 7 * DAY_S,
-        "your screener", "symbols under watch",
+        "feed or your screener", "symbols under watch",
     ),
     Family(
         "candidates", "candidates:ranked", values.Candidates, DAY_S,
-        "your screener", "ranked symbols, best first",
+        "feed or your screener", "ranked symbols, best first",
     ),
     Family(
         "position", "positions:active:{symbol}", values.Position, None,
@@ -74,11 +74,11 @@ FAMILIES = (
     ),
     Family(
         "monitoring", "positions:monitoring:{symbol}", values.Monitoring, None,
-        "your monitor", "short-term readings on the position",
+        "feed or your monitor", "short-term readings on the position",
     ),
     Family(
         "signals", "signals:{signal_type}:{symbol}", values.Signal, DAY_S,
-        "your screener", "an entry or exit signal",
+        "feed or your screener", "an entry or exit signal",
     ),
     Family(
         "system", "system:state", values.System, 7 * DAY_S,
@@ -86,11 +86,11 @@ FAMILIES = (
     ),
     Family(
         "performance", "metrics:performance", values.Performance, 7 * DAY_S,
-        "your book-keeping", "the day's profit and rates",
+        "feed or your book-keeping", "the day's profit and rates",
     ),
     Family(
         "market", "context:market", values.Market, DAY_S,
-        "your collector", "sectors, breadth, regime",
+        "feed or your collector", "sectors, breadth, regime",
     ),
 )  # fmt: skip
 """The eleven families of the schema document, in the order in which a prompt shows them."""

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import cast
@@ -15,6 +15,7 @@ from llmctx.assets import asset
 from llmctx.context.tick import Tick
 from llmctx.llm.completion import Completion, OutputSchema, read_completion
 from llmctx.llm.rulebook import Facts, decide
+from llmctx.llm.standin import Standin
 from llmctx.pipeline import Pipeline
 from llmctx.prompt.render import Prompt
 from llmctx.prompt.template import load_template
@@ -26,6 +27,7 @@ from llmctx.trail.lease import Lease
 from llmctx.trail.log import Draft, Log, Settlement
 from llmctx.worker import service
 from llmctx.worker.session import Asking, serve_partition
+from tests.integration.program import Program, until
 
 NOW = "2026-03-02T15:00:00.000Z"
 """The time of the live keys below, by the bars clock."""
@@ -75,15 +77,6 @@ async def held_lease(redis: Redis) -> Lease:
     lease = Lease(redis, 0)
     assert await lease.take() is None
     return lease
-
-
-async def until(holds: Callable[[], object]) -> None:
-    """Wait until something holds; it may be asked of a server. The test's own timeout ends a wait for ever."""
-    while True:
-        answer = holds()
-        if await answer if isinstance(answer, Awaitable) else answer:
-            return
-        await asyncio.sleep(0.005)
 
 
 class ByRules:
@@ -190,6 +183,27 @@ async def serving(
 async def leaves(redis: Redis) -> list[dict[str, object]]:
     """Every record of partition 0, in order."""
     return [entry.record async for entry in Log(redis).read()]
+
+
+@pytest.fixture
+async def program(valkey: Redis, valkey_url: str, standin: Standin, tmp_path: Path) -> Program:
+    """The program on an empty Valkey, with the stand-in as its endpoint."""
+    assert await valkey.dbsize() == 0
+    return Program(valkey_url, tmp_path, standin.base_url)
+
+
+@pytest.fixture
+async def dumb(valkey: Redis, valkey_url: str, tmp_path: Path) -> Program:
+    """The program on an empty Valkey, with no endpoint."""
+    assert await valkey.dbsize() == 0
+    return Program(valkey_url, tmp_path)
+
+
+@pytest.fixture
+async def on_each(redis: Redis, redis_url: str, standin: Standin, tmp_path: Path) -> Program:
+    """The program on each server in turn."""
+    assert await redis.dbsize() == 0
+    return Program(redis_url, tmp_path, standin.base_url)
 
 
 @pytest.fixture

@@ -2,13 +2,10 @@
 
 import asyncio
 import json
-import signal
 import socket
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -22,102 +19,12 @@ from llmctx.trail.entry import restored, stored
 from llmctx.trail.instance import bind_instance
 from llmctx.trail.log import Log
 from tests.conftest import SHARED_DATA, free_port
-from tests.integration.conftest import NOW, ByRules, hold, live, raise_tick, serving, until
+from tests.integration.conftest import NOW, ByRules, hold, live, raise_tick, serving
+from tests.integration.program import Program, until
 
-PROGRAM = Path(sys.executable).parent / "llmctx"
 LOG = "audit:{0}:log"
 HEADER = "timestamp,symbol,open,high,low,close,volume"
 ROW = "2026-03-02T14:{:02}:00Z,AAPL,100,101,99,100,1000"
-
-
-class Ended(NamedTuple):
-    """What a run of the program left."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> Any:
-        """Its one JSON document."""
-        return json.loads(self.out)
-
-    @property
-    def lines(self) -> list[Any]:
-        """Its JSON Lines."""
-        return [json.loads(line) for line in self.out.split("\n") if line]
-
-
-class Program:
-    """The installed program, with a server, a state directory and perhaps an endpoint."""
-
-    def __init__(self, url: str, folder: Path, endpoint: str | None = None) -> None:
-        self.folder = folder
-        self.environment = {
-            "PATH": "/usr/bin:/bin", "HOME": str(folder), "COLUMNS": "200", "NO_COLOR": "1",
-            "LLMCTX_REDIS_URL": url, "LLMCTX_STATE_DIR": str(folder / "var"),
-        }  # fmt: skip
-        if endpoint is not None:
-            self.environment |= {"LLMCTX_LLM__BASE_URL": endpoint, "LLMCTX_LLM__MODEL": MODEL}
-
-    async def start(self, *arguments: str) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            str(PROGRAM), *arguments, cwd=self.folder, env=self.environment,
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-
-    async def __call__(self, *arguments: str) -> Ended:
-        """What a command ends with; a traceback is never an end."""
-        return await self.ended(await self.start(*arguments))
-
-    async def all(self, *commands: str) -> list[Ended]:
-        """What several commands end with that run beside each other."""
-        return await asyncio.gather(*(self(*command.split()) for command in commands))
-
-    async def ended(self, process: asyncio.subprocess.Process) -> Ended:
-        out, err = await asyncio.wait_for(process.communicate(), 60)
-        ended = Ended(process.returncode or 0, out.decode(), err.decode())
-        assert "Traceback" not in ended.err, ended.err[-2000:]
-        return ended
-
-    @asynccontextmanager
-    async def running(self, redis: Redis, *options: str) -> AsyncIterator[asyncio.subprocess.Process]:
-        """`llmctx run`, holding its partition; killed where the test did not end it."""
-        process = await self.start("run", *options)
-        try:
-            async with asyncio.timeout(20):
-                await until(lambda: process.returncode is not None or redis.exists("audit:{0}:lease"))
-            assert process.returncode is None
-            yield process
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.communicate()
-
-    async def stop(self, process: asyncio.subprocess.Process) -> Ended:
-        process.send_signal(signal.SIGTERM)
-        return await self.ended(process)
-
-
-@pytest.fixture
-async def program(valkey: Redis, valkey_url: str, standin: Standin, tmp_path: Path) -> Program:
-    """The program on an empty Valkey, with the stand-in as its endpoint."""
-    assert await valkey.dbsize() == 0
-    return Program(valkey_url, tmp_path, standin.base_url)
-
-
-@pytest.fixture
-async def dumb(valkey: Redis, valkey_url: str, tmp_path: Path) -> Program:
-    """The program on an empty Valkey, with no endpoint."""
-    assert await valkey.dbsize() == 0
-    return Program(valkey_url, tmp_path)
-
-
-@pytest.fixture
-async def on_each(redis: Redis, redis_url: str, standin: Standin, tmp_path: Path) -> Program:
-    """The program on each server in turn."""
-    assert await redis.dbsize() == 0
-    return Program(redis_url, tmp_path, standin.base_url)
 
 
 async def kinds(redis: Redis) -> list[str]:
@@ -816,113 +723,6 @@ async def test_verify_of_bytes_that_are_no_record_exits_with_1_and_names_the_ind
     trail: Program, valkey: Redis
 ) -> None:
     await check_verify(trail, await write_garbage(valkey))
-
-
-# feed
-
-
-@pytest.fixture
-def bars(tmp_path: Path) -> Callable[..., Path]:
-    def write(*rows: str, header: str = HEADER) -> Path:
-        file = tmp_path / "bars.csv"
-        file.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
-        return file
-
-    return write
-
-
-async def test_feed_json_ends_with_a_summary(dumb: Program, bars: Callable[..., Path], valkey: Redis) -> None:
-    file = bars(*(ROW.format(minute) for minute in range(40)))
-    ended = await dumb("feed", str(file), "--json")
-    assert ended.code == 0
-    summary = ended.document
-    assert (summary["bars"], summary["symbols"], summary["bad_rows"]) == (40, ["AAPL"], 0)
-    assert summary["ticks"] == await valkey.xlen(keys.ticks(0)) > 0
-
-
-async def test_feed_again_adds_nothing_and_says_so(dumb: Program, bars: Callable[..., Path]) -> None:
-    file = bars(*(ROW.format(minute) for minute in range(3)))
-    await dumb("feed", str(file))
-    ended = await dumb("feed", str(file))
-    assert ended.code == 0
-    assert "3 bars were there already" in ended.out
-
-
-BAD_ROWS = {
-    "0001-01-01T00:00:00+14:00,AAPL,100,101,99,100,1000": "timestamp '0001-01-01T00:00:00+14:00'",
-    "2026-03-02T14:31:00Z,AAPL,100,101,99": "5 columns, expected 7",
-    "2026-03-02T14:31:00Z,AAPL,100,101,99,100,1000,1": "8 columns, expected 7",
-    "nonsense,AAPL,100,101,99,100,1000": "timestamp 'nonsense'",
-    "2026-03-02T14:31:00,AAPL,100,101,99,100,1000": "the time has no zone",
-    "2026-03-02T14:31:00Z,A:B,100,101,99,100,1000": "symbol: 'A:B' is no symbol",
-    "2026-03-02T14:31:00Z,,100,101,99,100,1000": "symbol: '' is no symbol",
-    "2026-03-02T14:31:00Z,AAPL,x,101,99,100,1000": "open 'x' is no number",
-    "2026-03-02T14:31:00Z,AAPL,100,NaN,99,100,1000": "high 'NaN' must be a finite number",
-    "2026-03-02T14:31:00Z,AAPL,100,Infinity,99,100,1000": "high 'Infinity' must be a finite number",
-    "2026-03-02T14:31:00Z,AAPL,100,101,0,100,1000": "low '0' must be a finite number above 0",
-    "2026-03-02T14:31:00Z,AAPL,100,101,99,100,-1": "volume '-1'",
-    "2026-03-02T14:31:00Z,AAPL,100,99,101,100,1000": "do not enclose",
-    "2026-03-02T14:29:00Z,AAPL,100,101,99,100,1000": "earlier than the bar before it",
-}
-
-
-async def test_bad_rows_are_left_out_and_named_by_line_and_column(dumb: Program, bars: Callable[..., Path]) -> None:
-    for some in (list(BAD_ROWS)[:5], list(BAD_ROWS)[5:10], list(BAD_ROWS)[10:]):
-        ended = await dumb("feed", str(bars(ROW.format(30), *some, ROW.format(32))), "--json")
-        assert ended.code == 0
-        assert ended.document["bad_rows"] == len(some)
-        for line, row in enumerate(some, start=3):
-            assert BAD_ROWS[row] in ended.err
-            assert f"line {line}: " in ended.err or "earlier than" in BAD_ROWS[row]
-
-
-IMPOSSIBLE_ROWS = {
-    "a bar that ends after the year 9999": "9999-12-31T23:59:59Z,AAPL,1,1,1,1,1",
-    "a number that JSON readers refuse": "2026-03-02T14:31:00Z,AAPL,1,1e5000,1,1,1",
-    "a time before 1970": "1960-01-01T00:00:00Z,AAPL,1,1,1,1,1",
-}
-
-
-@pytest.mark.parametrize("what", IMPOSSIBLE_ROWS)
-async def test_an_impossible_row_is_left_out_and_named(dumb: Program, bars: Callable[..., Path], what: str) -> None:
-    ended = await dumb("feed", str(bars(IMPOSSIBLE_ROWS[what])), "--json")
-    assert (ended.code, "line 2: " in ended.err) == (2, True)  # nothing else was in the file
-    assert ended.document["bad_rows"] == 1
-
-
-@pytest.mark.parametrize("price", ["1e31", "1e-400"])
-async def test_a_price_that_the_schema_refuses_is_not_written(
-    dumb: Program, bars: Callable[..., Path], valkey: Redis, price: str
-) -> None:
-    await dumb("feed", str(bars(f"2026-03-02T14:30:00Z,AAPL,{price},{price},{price},{price},1")))
-    assert await valkey.get(PRICE) is None
-
-
-async def test_another_header_exits_with_2_and_names_the_columns(dumb: Program, bars: Callable[..., Path]) -> None:
-    ended = await dumb("feed", str(bars(ROW.format(30), header="date,symbol,open")))
-    assert (ended.code, HEADER in ended.err, "bars.csv, line 1" in ended.err) == (2, True, True)
-
-
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00"])
-async def test_a_file_that_is_no_csv_exits_with_2_and_names_it(dumb: Program, tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "bars.csv").write_bytes(content)
-    ended = await dumb("feed", "bars.csv")
-    assert (ended.code, "bars.csv" in ended.err) == (2, True)
-
-
-@pytest.mark.parametrize("name", ["none.csv", "."])
-async def test_a_file_that_is_not_there_exits_with_2_and_names_it(dumb: Program, name: str) -> None:
-    ended = await dumb("feed", name)
-    assert (ended.code, f"{name} cannot be read" in ended.err) == (2, True)
-
-
-async def test_an_option_that_cannot_be_used_exits_with_2_and_names_it(
-    dumb: Program, bars: Callable[..., Path]
-) -> None:
-    file = bars(ROW.format(30))
-    options = ("--speed 0", "--speed nan", "--adjust AAPL=0", "--adjust AAPL=x", "--interval-s 0")
-    for option, ended in zip(options, await dumb.all(*(f"feed {file} {option}" for option in options)), strict=True):
-        assert (ended.code, option.partition(" ")[0] in ended.err) == (2, True)
 
 
 # run

@@ -2,13 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
+from jsonschema import Draft202012Validator
 from redis.asyncio import Redis
 
 from llmctx import canonical
@@ -16,24 +17,32 @@ from llmctx.connection import read_stream
 from llmctx.context.package import build_package
 from llmctx.context.reader import read_snapshot
 from llmctx.context.snapshot import ReadRules
-from llmctx.errors import SchemaError
+from llmctx.errors import FeedError, SchemaError
 from llmctx.flow.bars import Bar
-from llmctx.flow.feed import Feed
+from llmctx.flow.feed import Feed, FeedRules
 from llmctx.flow.lockstep import Lockstep
 from llmctx.flow.session import simulate
+from llmctx.flow.store import Store
 from llmctx.flow.summary import Summary
-from llmctx.flow.writer import BarWriter
+from llmctx.flow.timeline import Item
 from llmctx.schema import keys
 from llmctx.schema.values import Position
-from tests.integration.conftest import ByRules, leaves, serving, until
+from tests.integration.conftest import ByRules, leaves, serving
+from tests.integration.program import until
 
-SESSION = list(simulate(seed=7, minutes=60))
-"""240 bars of four symbols; positions are opened from the 34th minute on."""
+MARKET = simulate(seed=7, days=2, minutes=50)
+SESSION = list(MARKET.items())
+"""Bars and headlines of eight symbols over two days, in the order in which they are known."""
+BARS = [item for item in SESSION if isinstance(item, Bar)]
 OPEN = datetime(2026, 3, 2, 14, 30, tzinfo=UTC)
+PATTERNS = {family.section for family in keys.FAMILIES}
 
 
-async def feed(redis: Redis, bars: Iterable[Bar], **options: object) -> Summary:
-    return await Feed(BarWriter(redis, 1), **options).run(bars)  # type: ignore[arg-type]
+async def feed(
+    redis: Redis, items: Iterable[Item], *, ratios: Mapping[str, Decimal] | None = None, **options: Any
+) -> Summary:
+    rules = FeedRules(ratios=ratios or {}, sectors=MARKET.sectors)
+    return await Feed(Store(redis, 1), rules, **options).run(items)
 
 
 def day(symbol: str, prices: Sequence[float], start: datetime = OPEN) -> list[Bar]:
@@ -59,6 +68,17 @@ async def held(redis: Redis) -> Position:
     return Position.model_validate(canonical.loads(await raw(redis, "positions:active:AAPL")))
 
 
+async def hold(redis: Redis, *, price: float = 100.0, at: datetime = OPEN, **changes: object) -> None:
+    """Put a position in AAPL there, as an execution side would."""
+    moment = at.isoformat().replace("+00:00", "Z")
+    position = {
+        "symbol": "AAPL", "entry_price": price, "current_price": price, "quantity": 10, "side": "long",
+        "entry_time": moment, "unrealized_pnl": 0, "unrealized_pnl_pct": 0, "stop_loss": price * 0.5,
+        "take_profit": price * 2, "last_update": moment,
+    }  # fmt: skip
+    await redis.set("positions:active:AAPL", json.dumps(position | changes))
+
+
 async def live_keys(redis: Redis) -> dict[str, bytes]:
     """Every key of the schema document that is there."""
     found = {}
@@ -72,42 +92,95 @@ async def live_keys(redis: Redis) -> dict[str, bytes]:
     return found
 
 
+async def stream(redis: Redis, key: str) -> list[dict[bytes, bytes]]:
+    """The entries of a stream, without the time at which they came."""
+    return [found.fields | {b"run": b""} for found in await read_stream(redis, key)]
+
+
 async def everything(redis: Redis) -> dict[str, object]:
     """All that a feed leaves behind, the ids of runs and the times of arrival aside."""
-    streams = {
-        key: [(found.id, found.fields | {b"run": b""}) for found in await read_stream(redis, key)]
-        for key in [name.decode() async for name in redis.scan_iter("stocks:bars:*")]
-    }
+    names = [name.decode() async for name in redis.scan_iter()]
+    streams = {key: await stream(redis, key) for key in names if key.startswith(("stocks:bars:", "positions:"))
+               and await redis.type(key) == b"stream"}  # fmt: skip
     ticks = [
         (found.fields[b"id"].partition(b":")[2], found.fields[b"symbol"], found.fields[b"cause"])
         for found in await read_stream(redis, keys.ticks(0))
     ]
-    return {"live": await live_keys(redis), "bars": streams, "ticks": ticks}
+    news = {key: await redis.zrange(key, 0, -1) for key in names if key.startswith("stocks:news:")}
+    scores = await redis.zrange(keys.SCORES, 0, -1, withscores=True)
+    book = await raw(redis, keys.BOOK)
+    return {
+        "live": await live_keys(redis), "streams": streams, "ticks": ticks, "news": news, "scores": scores, "book": book
+    }  # fmt: skip
+
+
+def validators() -> dict[str, Draft202012Validator]:
+    """The JSON Schema of every family."""
+    return {family.section: Draft202012Validator(family.model.model_json_schema()) for family in keys.FAMILIES}
+
+
+async def check_all(redis: Redis, against: Mapping[str, Draft202012Validator]) -> set[str]:
+    """The families that are present; each of their values fits model and JSON Schema."""
+    present = set()
+    for key, value in (await live_keys(redis)).items():
+        family = keys.find_family(key)
+        family.model.model_validate(canonical.loads(value))
+        against[family.section].validate(json.loads(value))
+        present.add(family.section)
+    return present
+
+
+async def test_every_family_is_there_and_valid_while_it_runs(redis: Redis) -> None:
+    feeder, against, present = Feed(Store(redis, 1), FeedRules(sectors=MARKET.sectors)), validators(), set()
+    for number, item in enumerate(SESSION):
+        await feeder.run([item])
+        if number % 40 == 0 or number == len(SESSION) - 1:
+            present |= await check_all(redis, against)
+    assert present == PATTERNS
+
+
+async def test_what_is_written_has_just_the_fields_of_the_schema_document(
+    redis: Redis, schema_examples: dict[str, str]
+) -> None:
+    await feed(redis, SESSION)
+    found = await live_keys(redis)
+    for key, text in schema_examples.items():
+        family, example = keys.find_family(key), json.loads(text)
+        kept = [json.loads(value) for name, value in found.items() if keys.find_family(name) is family]
+        assert kept, key
+        if isinstance(example, dict):
+            extra = {"clock"} if family.section == "system" else set()
+            assert all(value.keys() - extra == example.keys() for value in kept), key
+    ranked = json.loads(found["candidates:ranked"])
+    assert all(row.keys() == {"symbol", "score", "price", "signals", "timestamp"} for row in ranked)
 
 
 async def test_a_feed_beside_another_one_counts_only_its_own_ticks(redis: Redis) -> None:
-    one, other = Feed(BarWriter(redis, 1)), Feed(BarWriter(redis, 1))
-    for bar in SESSION:
-        await one.run([bar])
-        await other.run([bar])
+    one, other = Feed(Store(redis, 1)), Feed(Store(redis, 1))
+    for item in SESSION:
+        await one.run([item])
+        await other.run([item])
     raised = await redis.xlen(keys.ticks(0))
     assert raised > 0
     assert one.summary.ticks + other.summary.ticks == raised
-    assert one.summary.bars + other.summary.bars == len(SESSION)
+    assert one.summary.bars + other.summary.bars == len(BARS)
 
 
-async def test_every_live_key_that_it_writes_is_valid(redis: Redis) -> None:
-    await feed(redis, SESSION)
-    found = await live_keys(redis)
-    assert {keys.find_family(key).section for key in found} == {"price", "indicators", "position", "system"}
-    for key, value in found.items():
-        keys.find_family(key).model.model_validate(canonical.loads(value))
+async def test_two_feeds_of_different_symbols_trade_in_one_book(redis: Redis) -> None:
+    one, other = Feed(Store(redis, 1)), Feed(Store(redis, 1))
+    for bar in BARS:
+        await (one if bar.symbol < "E" else other).run([bar])
+    fills = await stream(redis, keys.FILLS)
+    assert one.summary.fills + other.summary.fills == len(fills) > 0
+    book = json.loads(await raw(redis, keys.BOOK))
+    costs_and_earnings = sum(Decimal(f[b"realized"].decode()) - Decimal(f[b"cost"].decode()) for f in fills)
+    assert Decimal(book["day"]["equity"]) + Decimal(book["day"]["earned"]) - 100_000 == costs_and_earnings
+    assert book["trades"].keys() == {key.rpartition(":")[2] for key in await live_keys(redis) if "active" in key}
 
 
 async def test_every_live_key_is_valid_from_the_first_bar_on(redis: Redis) -> None:
-    await feed(redis, SESSION[:1])
-    for key, value in (await live_keys(redis)).items():
-        keys.find_family(key).model.model_validate(canonical.loads(value))
+    await feed(redis, BARS[:1])
+    assert await check_all(redis, validators()) == PATTERNS - {"position", "monitoring", "signals"}
 
 
 async def test_a_decision_can_be_asked_for_what_it_writes(redis: Redis) -> None:
@@ -115,30 +188,51 @@ async def test_a_decision_can_be_asked_for_what_it_writes(redis: Redis) -> None:
     symbols = [name.decode().rpartition(":")[2] async for name in redis.scan_iter("positions:active:*")]
     assert symbols
     for symbol in symbols:
-        assert build_package(await read_snapshot(redis, symbol, 0, ReadRules())).refusal is None
+        package = build_package(await read_snapshot(redis, symbol, 0, ReadRules()))
+        assert package.refusal is None
+        statuses = {name: section.status for name, section in package.sections.items()}
+        assert "invalid" not in statuses.values()
+        assert statuses["monitoring"] == statuses["market"] == statuses["performance"] == "fresh"
 
 
 async def test_live_keys_live_for_a_day_at_least(redis: Redis) -> None:
     await feed(redis, SESSION)
     timed = [key for key in await live_keys(redis) if not key.startswith("positions:")]
-    assert len(timed) == 9
+    assert len(timed) > 3 * len(MARKET.sectors)
     for key in timed:
         assert await redis.ttl(key) > keys.DAY_S - 60
 
 
-async def test_positions_bars_and_ticks_never_expire(redis: Redis) -> None:
+async def test_positions_bars_history_and_ticks_never_expire(redis: Redis) -> None:
     await feed(redis, SESSION)
     names = [name.decode() async for name in redis.scan_iter()]
     kept = [name for name in names if name.startswith(("positions:", "stocks:bars:", "ticks:"))]
-    assert any(name.startswith("positions:") for name in kept)
+    assert {keys.FILLS, keys.CLOSED, keys.DAYS, keys.BOOK} <= set(kept)
     for name in kept:
         assert await redis.ttl(name) == -1
 
 
 async def test_a_bar_is_known_at_its_end(redis: Redis) -> None:
-    await feed(redis, SESSION[:4])
+    await feed(redis, BARS[:8])
     for key, value in (await live_keys(redis)).items():
-        assert json.loads(value)["timestamp"] == "2026-03-02T14:31:00.000Z", key
+        if key != "watchlist:current":
+            rows = json.loads(value) if key == "candidates:ranked" else [json.loads(value)]
+            assert {row["timestamp"] for row in rows} == {"2026-03-02T14:31:00.000Z"}, key
+
+
+async def test_headlines_appear_at_their_own_time_and_never_before(redis: Redis) -> None:
+    feeder, seen = Feed(Store(redis, 1)), 0
+    for item in SESSION:
+        await feeder.run([item])
+        state = json.loads(await raw(redis, "system:state"))
+        sentiment = json.loads(await raw(redis, f"stocks:sentiment:{item.symbol}"))  # type: ignore[union-attr]
+        news = sentiment["latest_news"]
+        assert all(line["timestamp"] <= sentiment["timestamp"] <= state["timestamp"] for line in news)
+        if not isinstance(item, Bar):
+            seen += 1
+            assert news[0]["headline"] == item.headline  # type: ignore[union-attr]
+            assert news[0]["timestamp"] == state["timestamp"]
+    assert seen == len(MARKET.news) == feeder.summary.headlines
 
 
 async def test_each_tick_is_raised_once_with_the_runs_id(redis: Redis) -> None:
@@ -148,12 +242,12 @@ async def test_each_tick_is_raised_once_with_the_runs_id(redis: Redis) -> None:
     assert {tick.partition(":")[0] for tick in ids} == {summary.run}
 
 
-async def test_the_same_bars_twice_add_nothing(redis: Redis) -> None:
+async def test_the_same_data_twice_adds_nothing(redis: Redis) -> None:
     await feed(redis, SESSION)
     before = await everything(redis)
     again = await feed(redis, SESSION)
     assert await everything(redis) == before
-    assert (again.bars, again.ticks, again.already_fed) == (0, 0, len(SESSION))
+    assert (again.bars, again.ticks, again.headlines, again.already_fed) == (0, 0, 0, len(SESSION))
 
 
 async def fed_in_parts(redis: Redis, cuts: Sequence[int]) -> dict[str, object]:
@@ -163,45 +257,44 @@ async def fed_in_parts(redis: Redis, cuts: Sequence[int]) -> dict[str, object]:
     return await everything(redis)
 
 
-@pytest.mark.parametrize("cut", [4, 80, 136, 160, 236])
+@pytest.mark.parametrize("cut", [4, 80, 300, 390, 420, 700])
 async def test_two_halves_give_the_same_keys_as_the_whole(redis: Redis, cut: int) -> None:
     assert await fed_in_parts(redis, [cut]) == await fed_in_parts(redis, [])
 
 
 async def test_a_file_that_grows_gives_the_same_keys_as_the_whole(redis: Redis) -> None:
-    await feed(redis, SESSION[:100])
+    await feed(redis, SESSION[:300])
     await feed(redis, SESSION)
     grown = await everything(redis)
     assert grown == await fed_in_parts(redis, [])
 
 
-@pytest.mark.parametrize("cut", [237, 239])
+@pytest.mark.parametrize("cut", [3, 1])
 async def test_a_second_part_without_some_symbols_still_counts_them(redis: Redis, cut: int) -> None:
-    assert await fed_in_parts(redis, [cut]) == await fed_in_parts(redis, [])
+    assert await fed_in_parts(redis, [len(SESSION) - cut]) == await fed_in_parts(redis, [])
 
 
 async def test_a_position_that_somebody_rewrote_between_bars_is_marked_and_not_overwritten(redis: Redis) -> None:
     bars = day("AAPL", wave(100.0, 60))
-    feeder = Feed(BarWriter(redis, 1))
-    await feeder.run(bars[:40])
-    mine = await held(redis)
-    theirs = mine.model_dump(mode="json") | {"quantity": 7, "stop_loss": 1.5, "note": "by hand"}
-    await redis.set("positions:active:AAPL", json.dumps(theirs))
-    await feeder.run(bars[40:41])
+    feeder = Feed(Store(redis, 1))
+    await feeder.run(bars[:10])
+    await hold(redis, at=OPEN, quantity=7, stop_loss=1.5, note="by hand")
+    await feeder.run(bars[10:11])
     now = json.loads(await raw(redis, "positions:active:AAPL"))
     assert (now["quantity"], now["stop_loss"], now["note"]) == (7, 1.5, "by hand")
-    assert (now["current_price"], now["last_update"]) == (float(bars[40].close), "2026-03-02T15:11:00.000Z")
+    assert (now["current_price"], now["last_update"]) == (float(bars[10].close), "2026-03-02T14:41:00.000Z")
 
 
-async def test_a_position_that_somebody_closed_between_bars_is_not_brought_back_as_it_was(redis: Redis) -> None:
-    bars = day("AAPL", wave(100.0, 60))
-    feeder = Feed(BarWriter(redis, 1))
-    await feeder.run(bars[:40])
-    before = json.loads(await raw(redis, "positions:active:AAPL"))
+async def test_a_position_that_somebody_closed_between_bars_is_not_brought_back(redis: Redis) -> None:
+    bars = day("AAPL", wave(100.0, 30))
+    await hold(redis)
+    feeder = Feed(Store(redis, 1))
+    await feeder.run(bars[:20])
     await redis.delete("positions:active:AAPL")
-    await feeder.run(bars[40:41])
-    now = json.loads(await raw(redis, "positions:active:AAPL"))
-    assert now["entry_time"] == "2026-03-02T15:11:00.000Z" != before["entry_time"]
+    await feeder.run(bars[20:21])
+    assert not await redis.exists("positions:active:AAPL", "positions:monitoring:AAPL")
+    assert json.loads(await raw(redis, "system:state"))["active_positions_count"] == 0
+    assert json.loads(await raw(redis, keys.BOOK))["trades"] == {}
 
 
 @pytest.mark.parametrize("theirs", ["no json", "[]", '{"symbol": "AAPL"}', '{"a": 1, "a": 2}'])
@@ -221,12 +314,39 @@ async def test_a_position_key_of_another_type_is_left_alone(redis: Redis) -> Non
     assert (summary.bars, summary.ticks) == (2, 2)
 
 
+async def test_a_book_that_cannot_be_read_is_named(redis: Redis) -> None:
+    await redis.set(keys.BOOK, "no book")
+    with pytest.raises(FeedError, match="positions:book"):
+        await feed(redis, BARS[:1])
+
+
 async def test_bars_that_come_too_late_are_left_out_and_told(redis: Redis) -> None:
     troubles: list[str] = []
     bars = day("AAPL", wave(100.0, 3))
-    summary = await feed(redis, [bars[0], bars[2], bars[1]], on_trouble=troubles.append)
+    other = day("BBBB", wave(100.0, 3))
+    summary = await feed(redis, [bars[0], bars[2], other[1]], on_trouble=troubles.append)
     assert (summary.bars, summary.bad_rows) == (2, 1)
-    assert "AAPL at 2026-03-02T14:31:00.000Z: earlier than the bar before it" in troubles[0]
+    assert "BBBB at 2026-03-02T14:31:00.000Z: earlier than the bar before it" in troubles[0]
+
+
+async def test_bars_on_a_holiday_are_told_and_nothing_is_traded(redis: Redis) -> None:
+    troubles: list[str] = []
+    sunday = [
+        bar._replace(start=bar.start - timedelta(days=1)) for bar in BARS if bar.start < OPEN + timedelta(hours=2)
+    ]
+    summary = await feed(redis, sunday, on_trouble=troubles.append)
+    assert summary.opened == 0
+    assert troubles == [text for text in troubles if "XNYS is closed on 2026-03-01" in text] != []
+    assert json.loads(await raw(redis, "system:state"))["market_status"] == "closed"
+
+
+async def test_without_a_broker_positions_are_only_marked(redis: Redis) -> None:
+    await hold(redis, price=84.0)
+    theirs = [bar._replace(symbol="AAPL") for bar in BARS if bar.symbol == "ACME"]
+    summary = await Feed(Store(redis, 1), FeedRules(broker=None)).run([*theirs])
+    assert (summary.opened, summary.closed, summary.fills) == (0, 0, 0)
+    assert (await held(redis)).current_price == theirs[-1].close
+    assert not await redis.exists(keys.BOOK, keys.FILLS, "metrics:performance")
 
 
 NEXT_DAY = OPEN + timedelta(days=1)
@@ -234,9 +354,15 @@ SPLIT = [*day("AAPL", wave(700.0)), *day("AAPL", wave(100.0), NEXT_DAY)]
 """A 7:1 split between two sessions."""
 
 
+async def split(redis: Redis, items: Iterable[Item] = SPLIT, **options: Any) -> Summary:
+    """Feed the split with a position of before it."""
+    await hold(redis, price=700.0)
+    return await feed(redis, items, **options)
+
+
 async def test_an_overnight_jump_is_suspected_and_told(redis: Redis) -> None:
     troubles: list[str] = []
-    summary = await feed(redis, SPLIT, on_trouble=troubles.append)
+    summary = await split(redis, on_trouble=troubles.append)
     assert summary.suspected == 40
     assert "--adjust AAPL=RATIO" in troubles[0]
     causes = [found.fields[b"cause"] for found in await read_stream(redis, keys.ticks(0))]
@@ -244,9 +370,8 @@ async def test_an_overnight_jump_is_suspected_and_told(redis: Redis) -> None:
 
 
 async def test_a_suspected_position_is_not_marked(redis: Redis) -> None:
-    await feed(redis, SPLIT[:40])
+    await split(redis, SPLIT[:40])
     before = await redis.get("positions:active:AAPL")
-    assert before is not None
     await feed(redis, SPLIT[40:])
     assert await redis.get("positions:active:AAPL") == before
 
@@ -256,7 +381,7 @@ async def test_ticks_after_an_overnight_jump_are_skipped_with_that_reason(
     redis: Redis, redis_url: str, tmp_path: Path
 ) -> None:
     async with serving(redis, redis_url, tmp_path, ByRules()):
-        await feed(redis, SPLIT, settled=Lockstep(redis, 1))
+        await split(redis, settled=Lockstep(redis, 1))
     suspected = [leaf for leaf in await leaves(redis) if leaf.get("cause") == "corporate_action_suspected"]
     assert {leaf["kind"] for leaf in suspected} == {"skipped"}
     assert len(suspected) == 40
@@ -267,13 +392,13 @@ async def test_ticks_after_an_overnight_jump_are_skipped_with_that_reason(
 @pytest.mark.usefixtures("short_pauses")
 async def test_adjust_mends_an_overnight_jump(redis: Redis, redis_url: str, tmp_path: Path) -> None:
     async with serving(redis, redis_url, tmp_path, ByRules()):
-        summary = await feed(redis, SPLIT, settled=Lockstep(redis, 1), ratios={"AAPL": Decimal(7)})
+        summary = await split(redis, settled=Lockstep(redis, 1), ratios={"AAPL": Decimal(7)})
     assert summary.suspected == 0
     assert "skipped" not in {leaf["kind"] for leaf in await leaves(redis)}
 
 
 async def test_adjust_divides_prices_and_multiplies_shares(redis: Redis) -> None:
-    await feed(redis, SPLIT[:40])
+    await split(redis, SPLIT[:40])
     before = await held(redis)
     await feed(redis, SPLIT[40:41], ratios={"AAPL": Decimal(7)})
     after = await held(redis)
@@ -284,17 +409,18 @@ async def test_adjust_divides_prices_and_multiplies_shares(redis: Redis) -> None
 
 
 async def test_adjust_mends_a_jump_that_was_fed_without_it(redis: Redis) -> None:
-    await feed(redis, SPLIT[:60])
+    await split(redis, SPLIT[:60])
     summary = await feed(redis, SPLIT, ratios={"AAPL": Decimal(7)})
-    assert (summary.bars, summary.suspected) == (20, 0)
+    assert (summary.bars, summary.suspected, summary.adjusted) == (20, 0, ["AAPL"])
 
 
 async def test_the_wrong_ratio_mends_nothing(redis: Redis) -> None:
-    summary = await feed(redis, SPLIT, ratios={"AAPL": Decimal(2)})
+    summary = await split(redis, ratios={"AAPL": Decimal(2)})
     assert summary.suspected == 40
 
 
 async def test_a_move_within_the_limit_is_marked(redis: Redis) -> None:
+    await hold(redis)
     bars = [*day("AAPL", wave(100.0)), *day("AAPL", wave(65.0, 5), NEXT_DAY)]
     assert (await feed(redis, bars)).suspected == 0
 
@@ -305,42 +431,34 @@ async def test_the_session_begins_anew_each_day(redis: Redis) -> None:
     assert price == {"last": 102, "open": 101, "high": 102, "low": 101, "volume": 200}
 
 
-async def lockstep_session(redis: Redis, url: str, state_dir: Path) -> list[object]:
-    """What a lockstep session decides, without what changes from run to run."""
-    await redis.flushall()
-    async with serving(redis, url, state_dir, ByRules()):
-        await feed(redis, SESSION, settled=Lockstep(redis, 1))
-    return [
-        (leaf.get("symbol"), leaf.get("as_of_ms"), leaf["kind"], leaf.get("decision"), leaf["verdict"])
-        for leaf in await leaves(redis)
-        if leaf["kind"] != "notice"
-    ]
+async def test_the_ranking_is_that_of_the_sorted_set_and_forgets_who_has_no_bars(redis: Redis) -> None:
+    await feed(redis, SESSION)
+    ranked = json.loads(await raw(redis, "candidates:ranked"))
+    scores = [row["score"] for row in ranked]
+    assert scores == sorted(scores, reverse=True)
+    kept = cast("list[bytes]", await redis.zrevrange(keys.SCORES, 0, -1))
+    assert [row["symbol"] for row in ranked] == [name.decode() for name in kept]
+    later = [bar._replace(start=bar.start + timedelta(hours=2)) for bar in BARS[-8:] if bar.symbol != "GILT"]
+    await feed(redis, later)
+    assert "GILT" not in {row["symbol"] for row in json.loads(await raw(redis, "candidates:ranked"))}
 
 
-@pytest.mark.usefixtures("short_pauses")
-async def test_in_lockstep_no_tick_is_conflated(redis: Redis, redis_url: str, tmp_path: Path) -> None:
-    async with serving(redis, redis_url, tmp_path, ByRules()):
-        summary = await feed(redis, SESSION, settled=Lockstep(redis, 1))
-    records = [leaf for leaf in await leaves(redis) if "tick" in leaf]
-    assert len(records) == summary.ticks
-    assert not any("conflated" in leaf for leaf in records)
-
-
-@pytest.mark.usefixtures("short_pauses")
-async def test_a_session_in_lockstep_is_the_same_every_time(redis: Redis, redis_url: str, tmp_path: Path) -> None:
-    first = await lockstep_session(redis, redis_url, tmp_path / "one")
-    second = await lockstep_session(redis, redis_url, tmp_path / "two")
-    assert first == second
-    assert len(first) > 50
+async def test_each_update_is_announced_on_the_keys_channel(redis: Redis) -> None:
+    async with redis.pubsub() as channel:
+        await channel.psubscribe("updates:*")
+        await channel.get_message(timeout=1)
+        await feed(redis, SESSION[:40])
+        announced: dict[str, bytes] = {}
+        while (message := await channel.get_message(ignore_subscribe_messages=True, timeout=0.2)) is not None:
+            announced[message["channel"].decode().removeprefix("updates:")] = message["data"]
+    assert announced == await live_keys(redis)
 
 
 async def test_in_lockstep_the_next_bar_waits_for_the_decision(redis: Redis) -> None:
-    bars = day("AAPL", wave(100.0, 60))
-    going = asyncio.create_task(feed(redis, bars, settled=Lockstep(redis, 1)))
+    await hold(redis)
+    going = asyncio.create_task(feed(redis, day("AAPL", wave(100.0, 60)), settled=Lockstep(redis, 1)))
     await until(lambda: redis.exists(keys.ticks(0)))
     await asyncio.sleep(0.05)
-    fed = await redis.xlen("stocks:bars:AAPL")
-    assert await redis.xlen(keys.ticks(0)) == 1
-    assert fed < 60
+    assert await redis.xlen("stocks:bars:AAPL") == await redis.xlen(keys.ticks(0)) == 1
     going.cancel()
     await asyncio.gather(going, return_exceptions=True)

@@ -16,7 +16,8 @@ from llmctx.trail.log import Log
 from llmctx.worker import queue, service
 from llmctx.worker.owner import Owner
 from llmctx.worker.ticks import TickStream
-from tests.integration.conftest import ByRules, Raises, hold, leaves, raise_tick, serving, until
+from tests.integration.conftest import ByRules, Raises, hold, leaves, raise_tick, serving
+from tests.integration.program import until
 
 pytestmark = pytest.mark.usefixtures("short_pauses")
 

@@ -1,4 +1,4 @@
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -129,8 +129,8 @@ def test_every_moment_has_a_status_and_weekends_are_closed(name: str, at: dateti
         assert found == "closed"
 
 
-@given(st.sampled_from(NAMES), st.dates(datetime(2000, 1, 1).date(), datetime(2030, 1, 1).date()))  # noqa: DTZ001  as hypothesis takes it
-def test_asking_again_or_in_another_order_changes_nothing(name: str, day: datetime) -> None:
+@given(st.sampled_from(NAMES), st.dates(date(2000, 1, 1), date(2030, 1, 1)))
+def test_asking_again_or_in_another_order_changes_nothing(name: str, day: date) -> None:
     noon = datetime(day.year, day.month, day.day, 15, tzinfo=UTC)
     times = [noon + timedelta(days=days) for days in range(20)]
     one = Exchange(name)

@@ -1,82 +1,56 @@
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmctx.flow.marks import adjust, is_over, mark, open_position
+from llmctx.flow.marks import STOP, TARGET, adjust, mark, rounded_price
 from llmctx.schema.values import Position
+from tests.unit.flow.makers import OPENING, position
 
-AT = datetime(2014, 6, 6, 13, 30, tzinfo=UTC)
+AT = OPENING
 LATER = AT + timedelta(minutes=1)
-UP, DOWN = (Decimal("0.2"), Decimal("0.1")), (Decimal("0.1"), Decimal("0.2"))
-LEVELS = {"long": UP, "short": DOWN}
-SIDES = pytest.mark.parametrize("side", LEVELS)
-
-
-def opened(side: str = "long", price: str | Decimal = "640") -> Position:
-    position = open_position("AAPL", Decimal(price), AT, *LEVELS[side])
-    assert position is not None
-    return position
-
-
-@pytest.mark.parametrize(("macd", "signal"), [(None, None), (Decimal(1), None), (None, Decimal(1))])
-def test_nothing_is_opened_while_the_indicators_are_not_warm(macd: Decimal | None, signal: Decimal | None) -> None:
-    assert open_position("AAPL", Decimal(640), AT, macd, signal) is None
-
-
-@pytest.mark.parametrize(
-    ("macd", "signal", "side"),
-    [("0.2", "0.1", "long"), ("0.1", "0.1", "long"), ("0", "0", "long"), ("-0.2", "-0.1", "short")],
-)
-def test_the_side_is_that_of_macd(macd: str, signal: str, side: str) -> None:
-    position = open_position("AAPL", Decimal(640), AT, Decimal(macd), Decimal(signal))
-    assert position is not None
-    assert position.side == side
-
-
-@SIDES
-def test_a_new_position_is_marked_at_its_entry(side: str) -> None:
-    position = opened(side)
-    assert (position.symbol, position.entry_price, position.current_price) == ("AAPL", Decimal(640), Decimal(640))
-    assert (position.entry_time, position.last_update) == (AT, AT)
-    assert (position.unrealized_pnl, position.unrealized_pnl_pct) == (Decimal(0), Decimal(0))
-
-
-@pytest.mark.parametrize(("side", "stop", "target"), [("long", "633.6", "652.8"), ("short", "646.4", "627.2")])
-def test_the_stop_is_one_percent_against_and_the_target_two_in_favour(side: str, stop: str, target: str) -> None:
-    position = opened(side)
-    assert (position.stop_loss, position.take_profit) == (Decimal(stop), Decimal(target))
-
-
-@pytest.mark.parametrize(
-    ("price", "quantity"), [("640", 15), ("10000", 1), ("10000.01", 1), ("250000", 1), ("5000.01", 1), ("0.5", 20_000)]
-)
-def test_the_size_is_about_ten_thousand_and_at_least_one_share(price: str, quantity: int) -> None:
-    assert opened("long", price).quantity == quantity
-
-
+SIDES = st.sampled_from(["long", "short"])
 prices = st.decimals("0.01", "100000", places=4)
 
 
-@given(side=st.sampled_from(["long", "short"]), price=prices)
-def test_stop_and_target_enclose_the_entry_and_a_new_position_is_not_over(side: str, price: Decimal) -> None:
-    position = opened(side, price)
-    assert position.stop_loss is not None
-    assert position.take_profit is not None
-    low, high = sorted([position.stop_loss, position.take_profit])
-    assert low < price < high
-    assert (position.stop_loss < price) == (side == "long")
-    assert not is_over(position)
+def opened(side: str = "long", price: str | Decimal = "640") -> Position:
+    """Fifteen shares with the stop and target of a new position."""
+    paid, sign = Decimal(price), 1 if side == "long" else -1
+    return position(
+        side,
+        entry_price=paid,
+        current_price=paid,
+        quantity=Decimal(15),
+        stop_loss=rounded_price(paid * (1 - sign * STOP)),
+        take_profit=rounded_price(paid * (1 + sign * TARGET)),
+    )
 
 
-def test_a_price_below_a_hundredth_of_a_cent_opens_a_position() -> None:
-    assert opened("long", "0.00004").quantity == 250_000_000
+@pytest.mark.parametrize(
+    ("price", "rounded"),
+    [
+        ("640.123456", "640.1235"),
+        ("640.12345", "640.1234"),  # a half goes to the even digit
+        ("640.12355", "640.1236"),
+        ("100000", "100000.0000"),
+        ("1.23456789", "1.2346"),
+        ("0.123456789", "0.123457"),
+        ("0.0123456789", "0.0123457"),
+        ("0.000040004449", "0.0000400044"),
+        ("1E-10", "1.00000E-10"),
+    ],
+)
+def test_a_price_has_four_places_and_a_cheap_one_six_figures(price: str, rounded: str) -> None:
+    assert str(rounded_price(Decimal(price))) == rounded
 
 
-def test_a_price_of_less_than_a_cent_is_not_at_its_stop_at_once() -> None:
-    assert not is_over(opened("long", "0.004"))
+@given(st.decimals("0.00000001", "10000000", places=12))
+def test_rounding_moves_a_price_by_less_than_a_hundredth_of_a_percent(price: Decimal) -> None:
+    rounded = rounded_price(price)
+    assert abs(rounded / price - 1) < Decimal("0.0001")
+    assert rounded_price(rounded) == rounded
 
 
 def test_a_mark_moves_price_profit_and_time_and_nothing_else() -> None:
@@ -103,12 +77,19 @@ def test_a_mark_tells_the_profit_in_money_and_percent(side: str, price: str, pnl
     assert (position.unrealized_pnl, position.unrealized_pnl_pct) == (Decimal(pnl), Decimal(percent))
 
 
+@pytest.mark.parametrize(("entry", "price"), [("1e-15", "1e15"), ("1e15", "1e-15")])
+def test_whatever_can_be_a_price_can_be_a_mark(entry: str, price: str) -> None:
+    held = position(entry_price=Decimal(entry), stop_loss=None, take_profit=None)
+    marked = mark(held, Decimal(price), LATER)
+    assert (marked.unrealized_pnl > 0) == (Decimal(price) > Decimal(entry))
+
+
 def test_a_mark_stands_on_the_entry_and_not_on_the_mark_before() -> None:
     twice = mark(mark(opened(), Decimal(600), AT), Decimal(646), LATER)
     assert twice == mark(opened(), Decimal(646), LATER)
 
 
-@given(side=st.sampled_from(["long", "short"]), price=prices)
+@given(side=SIDES, price=prices)
 def test_a_long_position_earns_what_a_short_one_loses(side: str, price: Decimal) -> None:
     other = "short" if side == "long" else "long"
     assert mark(opened(side), price, LATER).unrealized_pnl == -mark(opened(other), price, LATER).unrealized_pnl
@@ -117,34 +98,6 @@ def test_a_long_position_earns_what_a_short_one_loses(side: str, price: Decimal)
 def test_unknown_fields_of_a_position_survive_a_mark() -> None:
     position = Position.model_validate(opened().model_dump() | {"broker": "X"})
     assert mark(position, Decimal(646), LATER).model_dump()["broker"] == "X"
-
-
-@pytest.mark.parametrize(
-    ("side", "price", "over"),
-    [
-        ("long", "633.61", False),
-        ("long", "633.6", True),
-        ("long", "633", True),
-        ("long", "652.79", False),
-        ("long", "652.8", True),
-        ("long", "700", True),
-        ("short", "646.39", False),
-        ("short", "646.4", True),
-        ("short", "700", True),
-        ("short", "627.21", False),
-        ("short", "627.2", True),
-        ("short", "500", True),
-    ],
-)
-def test_a_position_is_over_when_its_mark_has_reached_stop_or_target(side: str, price: str, *, over: bool) -> None:
-    assert is_over(mark(opened(side), Decimal(price), LATER)) == over
-
-
-@SIDES
-@pytest.mark.parametrize("price", ["1", "100000"])
-def test_a_position_without_stop_and_target_is_never_over(side: str, price: str) -> None:
-    open_ended = opened(side).model_copy(update={"stop_loss": None, "take_profit": None})
-    assert not is_over(mark(open_ended, Decimal(price), LATER))
 
 
 def test_a_split_divides_prices_and_multiplies_shares() -> None:
@@ -176,10 +129,13 @@ def test_a_split_leaves_a_stop_or_target_that_is_not_set() -> None:
     assert (position.stop_loss, position.take_profit) == (None, None)
 
 
-@given(side=st.sampled_from(["long", "short"]), price=st.decimals("50", "1000", places=2), ratio=st.integers(2, 20))
+@given(side=SIDES, price=st.decimals("50", "1000", places=2), ratio=st.integers(2, 20))
 def test_a_split_changes_what_a_position_is_worth_by_rounding_only(side: str, price: Decimal, ratio: int) -> None:
     before = opened(side, price)
     after = adjust(before, Decimal(ratio))
     worth = before.current_price * before.quantity
     assert abs(after.current_price * after.quantity - worth) <= after.quantity * Decimal("0.00005")
-    assert not is_over(after)
+    assert after.stop_loss is not None
+    assert after.take_profit is not None
+    low, high = sorted([after.stop_loss, after.take_profit])
+    assert low < after.current_price < high

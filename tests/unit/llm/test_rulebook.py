@@ -33,6 +33,13 @@ def with_momentum(side: str, strength: float) -> dict[str, Any]:
     return {"indicators__macd": CASES[side] * strength, "indicators__macd_signal": 0}
 
 
+def new_signal(side: str) -> dict[str, Any]:
+    """An entry signal of the newest bar that points in a direction."""
+    at = "2026-03-02T14:31:00.000Z"
+    reason = '"breakout"' if side == "long" else '"breakdown"'
+    return {"signals__entry__reason": reason, "signals__entry__timestamp": at, "position__last_update": at}
+
+
 SIDES = pytest.mark.parametrize("side", CASES)
 
 
@@ -125,7 +132,7 @@ def test_close_to_the_stop_without_macd_changes_nothing(side: str) -> None:
 
 @SIDES
 def test_an_entry_signal_with_the_momentum_adds_a_tenth(side: str) -> None:
-    answer = asked(side, 0, signals__entry__reason='"breakout"', **with_momentum(side, 0.1))
+    answer = asked(side, 0, **new_signal(side), **with_momentum(side, 0.1))
     assert (answer["action"], answer["quantity"]) == ("add", 2)
     assert [fact["path"] for fact in answer["evidence"]] == ["signals.entry.reason", "indicators.macd"]
 
@@ -133,7 +140,19 @@ def test_an_entry_signal_with_the_momentum_adds_a_tenth(side: str) -> None:
 @SIDES
 @pytest.mark.parametrize("strength", [0, -0.1])
 def test_an_entry_signal_without_the_momentum_adds_nothing(side: str, strength: float) -> None:
-    assert asked(side, 0, signals__entry__reason='"breakout"', **with_momentum(side, strength))["action"] == "hold"
+    assert asked(side, 0, **new_signal(side), **with_momentum(side, strength))["action"] == "hold"
+
+
+@SIDES
+def test_an_entry_signal_of_an_earlier_bar_adds_nothing(side: str) -> None:
+    earlier = new_signal(side) | {"position__last_update": "2026-03-02T14:32:00.000Z"}
+    assert asked(side, 0, **earlier, **with_momentum(side, 0.1))["action"] == "hold"
+
+
+@SIDES
+def test_an_entry_signal_against_the_position_adds_nothing(side: str) -> None:
+    other = new_signal("short" if side == "long" else "long")
+    assert asked(side, 0, **other, **with_momentum(side, 0.1))["action"] == "hold"
 
 
 @SIDES
@@ -142,7 +161,7 @@ def test_the_momentum_without_an_entry_signal_adds_nothing(side: str) -> None:
 
 
 def test_a_tenth_of_nine_shares_is_none_so_nothing_is_added() -> None:
-    answer = asked("long", 0, signals__entry__reason='"breakout"', position__quantity=9, **with_momentum("long", 1))
+    answer = asked("long", 0, **new_signal("long"), position__quantity=9, **with_momentum("long", 1))
     assert answer["action"] == "hold"
 
 
@@ -176,7 +195,7 @@ def test_the_answer_to_an_empty_prompt_fits_the_schema() -> None:
 
 
 def test_the_evidence_repeats_values_as_the_prompt_shows_them() -> None:
-    answer = asked("long", 0, signals__entry__reason='"breakout"', **with_momentum("long", 0.5))
+    answer = asked("long", 0, **new_signal("long"), **with_momentum("long", 0.5))
     assert [fact["value"] for fact in answer["evidence"]] == ["breakout", "0.5"]
 
 

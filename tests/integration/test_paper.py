@@ -1,0 +1,242 @@
+"""The paper broker on real servers: it follows decisions, its books agree with its fills, and a day is repeatable."""
+
+import asyncio
+import csv
+import io
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import pytest
+from redis.asyncio import Redis
+
+from llmctx import canonical
+from llmctx.clock import parse_iso, to_ms
+from llmctx.connection import open_redis, read_stream
+from llmctx.flow.bars import Bar, read_bars
+from llmctx.flow.feed import Feed, FeedRules
+from llmctx.flow.lockstep import Lockstep
+from llmctx.flow.news import read_news
+from llmctx.flow.session import simulate
+from llmctx.flow.store import Store
+from llmctx.flow.summary import Summary
+from llmctx.flow.timeline import Item, by_stamp, in_order
+from llmctx.schema import keys
+from llmctx.trail.entry import Entry
+from llmctx.trail.log import Log
+from llmctx.worker import service
+from tests.conftest import SHARED_DATA
+from tests.integration.conftest import ByRules, serving
+
+MARKET = simulate(seed=11, days=2, minutes=60)
+BARS = {(bar.symbol, bar.start): bar for bar in MARKET.bars}
+DAY_MS = 86_400_000
+
+Row = dict[str, str]
+
+
+class Played(NamedTuple):
+    """A whole session in lockstep beside the service, and all that it left."""
+
+    summary: Summary
+    entries: list[Entry]
+    fills: list[Row]
+    closed: list[Row]
+    days: list[Row]
+    performance: dict[str, Any]
+    book: bytes
+
+    def outcome(self) -> dict[str, object]:
+        """What was decided and earned, without the times of recording."""
+        decided = [
+            (leaf.get("symbol"), leaf.get("as_of_ms"), leaf["kind"], leaf.get("decision"), leaf["verdict"])
+            for leaf in (entry.record for entry in self.entries)
+            if leaf["kind"] != "notice"
+        ]
+        return {"decided": decided, "fills": self.fills, "closed": self.closed, "book": self.book}
+
+
+async def rows(redis: Redis, key: str) -> list[Row]:
+    """The entries of a history stream."""
+    return [
+        {name.decode(): value.decode() for name, value in found.fields.items()}
+        for found in await read_stream(redis, key)
+    ]
+
+
+async def play(url: str, state_dir: Path, *parts: Iterable[Item]) -> Played:
+    """Feed the parts one after the other, each with a feed of its own."""
+    async with open_redis(url) as redis:
+        await redis.flushall()
+        async with serving(redis, url, state_dir, ByRules()):
+            for part in parts:
+                feed = Feed(Store(redis, 1), FeedRules(sectors=MARKET.sectors), settled=Lockstep(redis, 1))
+                await feed.run(part)
+        return Played(
+            feed.summary,
+            [entry async for entry in Log(redis).read()],
+            await rows(redis, keys.FILLS),
+            await rows(redis, keys.CLOSED),
+            await rows(redis, keys.DAYS),
+            json.loads(await redis.get("metrics:performance") or b"{}"),
+            cast("bytes", await redis.get(keys.BOOK)),
+        )
+
+
+@pytest.fixture(scope="module", params=["valkey_url", "debian_url"])
+def url(request: pytest.FixtureRequest) -> str:
+    """Each server in turn."""
+    found: str = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(service, "_BLOCK_MS", 20)
+        yield
+
+
+@pytest.fixture(scope="module")
+def played(url: str, tmp_path_factory: pytest.TempPathFactory) -> Played:
+    """The simulated market, once on each server."""
+    return asyncio.run(play(url, tmp_path_factory.mktemp("played"), MARKET.items()))
+
+
+async def test_two_lockstep_runs_decide_and_earn_the_same_to_the_last_digit(
+    played: Played, url: str, tmp_path: Path
+) -> None:
+    again = await play(url, tmp_path, MARKET.items())
+    assert again.outcome() == played.outcome()
+    assert len(played.fills) > 20
+    assert len(played.entries) > 200
+
+
+def test_no_tick_is_conflated_in_lockstep(played: Played) -> None:
+    settled = [entry.record for entry in played.entries if "tick" in entry.record]
+    assert len(settled) == played.summary.ticks
+    assert not any("conflated" in leaf for leaf in settled)
+
+
+async def test_a_lockstep_session_in_two_parts_is_that_of_the_whole(played: Played, url: str, tmp_path: Path) -> None:
+    items = list(MARKET.items())
+    parts = await play(url, tmp_path, items[:501], items[501:])
+    assert parts.outcome() == played.outcome()
+
+
+def test_what_was_earned_is_the_difference_of_the_cash_flows(played: Played) -> None:
+    cash: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+    shares: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+    for fill in played.fills:
+        trade, way = (fill["symbol"], fill["entry_time"]), 1 if fill["side"] == "buy" else -1
+        shares[trade] += way * Decimal(fill["quantity"])
+        cash[trade] -= way * Decimal(fill["quantity"]) * Decimal(fill["price"])
+        cash[trade] -= Decimal(fill["cost"])
+    closed = played.closed
+    assert len(closed) > 5
+    for row in closed:
+        trade = row["symbol"], row["entry_time"]
+        assert shares[trade] == 0
+        assert Decimal(row["net"]) == cash[trade]
+    nets = [Decimal(row["net"]) for row in closed if row["exit_time"] > "2026-03-03"]
+    performance = played.performance
+    assert performance["win_count"] == sum(net > 0 for net in nets)
+    assert performance["loss_count"] == sum(net < 0 for net in nets)
+    assert performance["largest_loss"] == float(min(net for net in nets if net < 0))
+
+
+def test_the_days_profit_is_that_of_the_days_fills(played: Played) -> None:
+    earned: dict[str, Decimal] = defaultdict(Decimal)
+    for fill in played.fills:
+        earned[fill["at"][:10]] += Decimal(fill["realized"]) - Decimal(fill["cost"])
+    [first_day] = played.days
+    assert (first_day["date"], Decimal(first_day["daily_pnl"])) == ("2026-03-02", earned["2026-03-02"])
+    assert Decimal(first_day["last_equity"]) == 100_000 + earned["2026-03-02"]
+    performance = played.performance
+    assert performance["daily_pnl"] == float(earned["2026-03-03"])
+    assert performance["daily_pnl_pct"] == pytest.approx(
+        float(earned["2026-03-03"] / Decimal(first_day["last_equity"]) * 100), abs=1e-4
+    )
+
+
+def test_fills_stand_at_the_bars_open_or_at_a_level_inside_it(played: Played) -> None:
+    reasons = set()
+    for fill in played.fills:
+        at, price, symbol = parse_iso(fill["at"]), Decimal(fill["price"]), fill["symbol"]
+        reasons.add(fill["reason"].partition(" ")[0])
+        if fill["reason"] in ("stop_hit", "target_reached") and (symbol, at) not in BARS:
+            continue
+        if fill["reason"] in ("stop_hit", "target_reached") and BARS[symbol, at].open != price:
+            at = next(bar.start for bar in MARKET.bars if bar.symbol == symbol and bar.end(FeedRules().interval) == at)
+            assert BARS[symbol, at].low <= price <= BARS[symbol, at].high
+        else:
+            assert BARS[symbol, at].open == price
+        worth = price * Decimal(fill["quantity"])
+        assert abs(Decimal(fill["cost"]) - worth * Decimal("0.0002")) <= Decimal("0.005")
+    assert {"decision", "stop_hit"} <= reasons
+
+
+def test_each_decision_is_filled_at_the_next_bars_open(played: Played) -> None:
+    fills = {fill["reason"]: fill for fill in played.fills}
+    followed = 0
+    for entry in played.entries:
+        verdict = entry.record["verdict"]
+        if verdict["action"] not in ("exit", "reduce"):
+            continue
+        symbol, as_of_ms = entry.record["symbol"], entry.record["as_of_ms"]
+        later = [bar for bar in MARKET.bars if bar.symbol == symbol and to_ms(bar.start) >= as_of_ms]
+        if later:
+            fill = fills[f"decision {entry.index}"]
+            assert parse_iso(fill["at"]) == later[0].start
+            assert Decimal(fill["price"]) == later[0].open
+            assert Decimal(fill["quantity"]) == Decimal(verdict["quantity"])
+            followed += 1
+    assert followed > 3
+
+
+def test_nothing_of_later_than_its_time_stands_in_any_record(played: Played) -> None:
+    checked = 0
+    for entry in played.entries:
+        if "snapshot" not in entry.pieces:
+            continue
+        snapshot = canonical.loads(entry.pieces["snapshot"])
+        symbol, sections, as_of_ms = snapshot["symbol"], snapshot["sections"], snapshot["as_of_ms"]
+        known = [bar for bar in MARKET.bars if bar.symbol == symbol and _end_ms(bar) <= as_of_ms]
+        price = json.loads(sections["price"] or "")
+        assert price["price"]["last"] == float(known[-1].close)
+        news = json.loads(sections["sentiment"] or "")["latest_news"]
+        published = [
+            line["headline"]
+            for line in MARKET.news
+            if line["symbol"] == symbol and as_of_ms - DAY_MS < to_ms(parse_iso(line["timestamp"])) <= as_of_ms
+        ]
+        assert [line["headline"] for line in news] == list(dict.fromkeys(reversed(published)))[:5]
+        checked += 1
+    assert checked > 200
+
+
+def _end_ms(bar: Bar) -> int:
+    return to_ms(bar.end(FeedRules().interval))
+
+
+@pytest.mark.skipif(not SHARED_DATA.exists(), reason="the recorded days are not here")
+async def test_a_recorded_day_is_repeatable(valkey_url: str, tmp_path: Path) -> None:
+    bars = list(read_bars(SHARED_DATA / "bars_aapl_2014-06-05_06.csv"))[:300]
+    news = list(read_news(SHARED_DATA / "news_aapl_2014-06-05_06.jsonl"))
+    items = list(in_order(by_stamp(bars, news), FeedRules().interval))
+    one, two = [await play(valkey_url, tmp_path / name, items) for name in ("one", "two")]
+    assert one.outcome() == two.outcome()
+    assert len(one.entries) > 200
+
+
+def test_a_simulated_market_survives_the_way_through_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "bars.csv"
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(("timestamp", "symbol", "open", "high", "low", "close", "volume"))
+    writer.writerows([bar.start.isoformat(), *bar[1:]] for bar in MARKET.bars)
+    path.write_text(text.getvalue(), encoding="utf-8")
+    assert list(read_bars(path)) == MARKET.bars

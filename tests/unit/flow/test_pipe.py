@@ -1,0 +1,189 @@
+import json
+import tracemalloc
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmctx.flow.bars import HEADER, BadRow, Bar
+from llmctx.flow.news import Headline, parse_headline
+from llmctx.flow.pipe import parse_line
+from llmctx.flow.timeline import Vix
+
+AT = datetime(2014, 6, 5, 13, 30, tzinfo=UTC)
+TIME = "2014-06-05T13:30:00Z"
+BAR = {
+    "timestamp": TIME, "symbol": "AAPL", "open": 646.25, "high": 646.96, "low": 645.75, "close": 646.26,
+    "volume": 220173,
+}  # fmt: skip
+HEADLINE = {"timestamp": TIME, "symbol": "AAPL", "headline": "Up we go", "source": "Wire", "url": "https://example.com"}
+VIX = {"timestamp": TIME, "vix": 15.25}
+
+
+def line(document: dict[str, Any], **changes: Any) -> bytes:
+    return json.dumps(document | changes).encode()
+
+
+def raw_bar(name: str, text: str) -> bytes:
+    """A bar with a number exactly as written."""
+    return line(BAR | {name: 0}).replace(f'"{name}": 0'.encode(), f'"{name}": {text}'.encode())
+
+
+def why(raw: bytes) -> str:
+    found = parse_line(raw, 7)
+    assert isinstance(found, BadRow), found
+    assert found.line == 7
+    return found.why
+
+
+def test_a_bar_is_a_bar() -> None:
+    prices = (Decimal(text) for text in ("646.25", "646.96", "645.75", "646.26", "220173"))
+    assert parse_line(line(BAR), 1) == Bar(AT, "AAPL", *prices)
+
+
+def test_numbers_may_be_texts_and_other_fields_say_nothing() -> None:
+    assert parse_line(line({name: str(value) for name, value in BAR.items()}, vwap=646.3), 1) == parse_line(
+        line(BAR), 1
+    )
+
+
+def test_prices_are_taken_to_the_last_digit() -> None:
+    found = parse_line(raw_bar("close", "646.1000000000000000001"), 1)
+    assert isinstance(found, Bar)
+    assert found.close == Decimal("646.1000000000000000001")
+
+
+@pytest.mark.parametrize("text", ["6.4625e2", "64625E-2", "646250e-3"])
+def test_an_exponent_is_a_notation_like_any_other(text: str) -> None:
+    assert parse_line(raw_bar("open", text), 1) == parse_line(line(BAR), 1)
+
+
+@pytest.mark.parametrize("name", HEADER)
+def test_a_bar_without_a_column_says_which(name: str) -> None:
+    document = {column: value for column, value in BAR.items() if column != name}
+    assert why(line(document)) == f"is no bar (without {name}), no headline and no vix"
+
+
+def test_an_object_of_nothing_names_every_column() -> None:
+    assert why(b"{}") == f"is no bar (without {', '.join(HEADER)}), no headline and no vix"
+
+
+@pytest.mark.parametrize("name", HEADER[2:])
+@pytest.mark.parametrize("value", [None, True, "many", "", [1], {"a": 1}, -1, "nan"])
+def test_a_number_that_is_none_is_named(name: str, value: Any) -> None:
+    assert why(line(BAR, **{name: value})).startswith(f"{name} ")
+
+
+@pytest.mark.parametrize("name", HEADER[2:6])
+@pytest.mark.parametrize("text", ["0", "0.0", "1e31", "1e-31", "1e400", "9" * 4000])
+def test_a_price_that_no_package_could_take_is_named(name: str, text: str) -> None:
+    assert why(raw_bar(name, text)).startswith(f"{name} ")
+
+
+@pytest.mark.parametrize("text", ["1e9000000", "1e-9000000"])
+def test_a_short_line_is_never_written_out_in_megabytes(text: str) -> None:
+    tracemalloc.start()
+    try:
+        assert why(raw_bar("close", text)).startswith("close ")
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "timestamp", [None, "", "2014-06-05", "2014-06-05T13:30:00", 1401975000, 20140605, [TIME], True]
+)
+@pytest.mark.parametrize("document", [BAR, VIX, HEADLINE])
+def test_a_time_that_is_none_or_has_no_zone_is_named(document: dict[str, Any], timestamp: Any) -> None:
+    assert "timestamp " in why(line(document, timestamp=timestamp))
+
+
+@pytest.mark.parametrize("symbol", ["", "A B", "{A}", "A" * 33, ["A"]])
+@pytest.mark.parametrize("document", [BAR, HEADLINE])
+def test_a_symbol_that_can_be_no_key_is_named(document: dict[str, Any], symbol: Any) -> None:
+    assert "symbol" in why(line(document, symbol=symbol))
+
+
+@pytest.mark.parametrize("symbol", [None, True, 5, 1.5])
+@pytest.mark.parametrize("document", [BAR, HEADLINE])
+def test_a_symbol_that_is_no_text_is_named(document: dict[str, Any], symbol: Any) -> None:
+    assert "symbol" in why(line(document, symbol=symbol))
+
+
+def test_prices_that_do_not_enclose_each_other_are_named() -> None:
+    assert "do not enclose" in why(line(BAR, high=646))
+
+
+def test_a_headline_is_what_it_is_in_a_file() -> None:
+    found = parse_line(line(HEADLINE), 1)
+    assert isinstance(found, Headline)
+    assert found == parse_headline(json.dumps(HEADLINE), 1)
+
+
+def test_a_headlines_defect_is_named() -> None:
+    assert why(line(HEADLINE, headline="")) == "no headline: headline must be a text that is not empty"
+
+
+def test_what_has_a_headline_is_a_headline_whatever_else_it_has() -> None:
+    assert isinstance(parse_line(line(BAR | VIX | HEADLINE), 1), Headline)
+
+
+@pytest.mark.parametrize("value", [15.25, 15, 0.01, 9999])
+def test_a_reading_of_the_volatility_index_is_one(value: float) -> None:
+    assert parse_line(line(VIX, vix=value), 1) == Vix(AT, Decimal(str(value)))
+
+
+@pytest.mark.parametrize("value", [0, -1, 10_000, 1e300, "15", None, True, [15]])
+def test_a_reading_beyond_any_index_is_named(value: Any) -> None:
+    said = why(line(VIX, vix=value))
+    assert said.startswith("vix ")
+    assert said.endswith(" must be a number above 0")
+
+
+def test_a_reading_without_a_time_is_named() -> None:
+    assert why(b'{"vix":15}').startswith("timestamp None: ")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"x", b"{", b"", b'{"vix":15}{', b'{"vix":15,"vix":15}', b'{"vix":NaN}', b"\xff", b'{"a":"\xff"}', b"[" * 500],
+)
+def test_a_line_that_is_no_json_says_so(raw: bytes) -> None:
+    assert why(raw).startswith("no JSON: ")
+
+
+@pytest.mark.parametrize("raw", [b"[]", b"5", b'"AAPL"', b"null", b"true", b'["timestamp"]'])
+def test_a_line_that_is_no_object_says_so(raw: bytes) -> None:
+    assert why(raw) == "is no JSON object"
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=4,
+)
+
+
+@given(st.sampled_from([BAR, HEADLINE, VIX]), st.dictionaries(st.sampled_from([*BAR, *HEADLINE, *VIX]), json_values))
+def test_no_line_makes_reading_fail(document: dict[str, Any], changes: dict[str, Any]) -> None:
+    assert isinstance(parse_line(line(document | changes), 1), Bar | Headline | Vix | BadRow)
+
+
+@given(st.binary(max_size=60))
+def test_no_bytes_make_reading_fail(raw: bytes) -> None:
+    assert isinstance(parse_line(raw, 1), BadRow)
+
+
+prices = st.lists(st.decimals("0.0001", "100000", places=4), min_size=4, max_size=4).map(sorted)
+
+
+@given(prices, st.integers(0, 10**9))
+def test_what_is_piped_as_json_is_read_as_the_same_bar(found: list[Decimal], volume: int) -> None:
+    low, first, last, high = found
+    numbers = dict(zip(HEADER[2:], (first, high, low, last, volume), strict=True))
+    texts = (f'"{name}":{number}' for name, number in numbers.items())
+    raw = f'{{"timestamp":"{TIME}","symbol":"X",{",".join(texts)}}}'
+    assert parse_line(raw.encode(), 1) == Bar(AT, "X", first, high, low, last, Decimal(volume))
