@@ -13,11 +13,11 @@ from redis.asyncio import Redis
 
 from llmctx.assets import asset
 from llmctx.clock import iso, now_ms
+from llmctx.connection import open_redis
 from llmctx.llm.client import EndpointClient
 from llmctx.llm.standin import MODEL
 from llmctx.ops.server import EmbeddedServer
 from llmctx.prompt.template import load_template
-from llmctx.connection import open_redis
 from llmctx.worker.session import Asking
 
 SYMBOLS = [f"S{number:03}" for number in range(200)]
