@@ -3,7 +3,8 @@
 import time
 
 from benchmarks.stage import Stage
-from llmctx.flow.feed import Feed, FeedRules
+from llmctx.flow.feed import Feed
+from llmctx.flow.rules import FeedRules
 from llmctx.flow.session import simulate
 from llmctx.flow.store import Store
 

@@ -85,8 +85,9 @@ def _make_room(directory: Path) -> None:
 async def _session(url: str, directory: Path, endpoint: str | None, model: str | None, *, real: bool) -> int:
     from llmctx.cli.setup import asking_of, settings_for
     from llmctx.connection import open_redis
-    from llmctx.flow.feed import Feed, FeedRules
+    from llmctx.flow.feed import Feed
     from llmctx.flow.lockstep import Lockstep
+    from llmctx.flow.rules import FeedRules
     from llmctx.flow.session import simulate
     from llmctx.flow.store import Store
     from llmctx.trail.instance import bind_instance
@@ -127,7 +128,7 @@ async def _play(
         for item in together:
             if service.done() or (most is not None and theatre.records >= most):
                 return  # what ended the service is raised by whoever waits for it
-            await feed.run([item])
+            await feed.take([item])
         if out.is_terminal:
             await asyncio.sleep(_MINUTE_PAUSE_S)
 
