@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from llmctx.cli import ask, data, demo, look, prove, serve, show
+from llmctx.cli import ask, data, demo, key, look, prove, serve, show
 from llmctx.version import VERSION
 
 app = typer.Typer(
@@ -47,6 +47,7 @@ for _command in (
     look.decisions,
     show.show,
     prove.verify,
+    key.key,
     data.schema,
 ):
     app.command(name=_command.__name__)(_command)
