@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from llmctx.cli import ask, data, demo, key, look, prove, serve, show
+from llmctx.cli import ask, data, demo, key, look, notary, prove, serve, show
 from llmctx.version import VERSION
 
 app = typer.Typer(
@@ -48,6 +48,7 @@ for _command in (
     show.show,
     prove.verify,
     key.key,
+    notary.notary,
     data.schema,
 ):
     app.command(name=_command.__name__)(_command)

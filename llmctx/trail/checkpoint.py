@@ -4,6 +4,7 @@
     1024                                 how many leaves
     <base64 of the root>
     time 1746778530123                   when it was signed, in ms since 1970; an extension line, so it is signed too
+    late-since 1746778400000             only where it covers records that had waited for more than a minute
 
     — llmctx/<instance> <base64 of key id and signature>
 
@@ -25,6 +26,8 @@ ED25519 = b"\x01"
 """The signature type of C2SP signed-note that is used here."""
 _ID_BYTES, _SIGNATURE_BYTES = 4, 64
 _TIME = "time "
+LATE_SINCE = "late-since "
+"""How the line begins that says since when records had waited for this checkpoint."""
 _DASH = "\N{EM DASH} "
 _NOTE = re.compile(rb"(?:[^\n]+\n)+\n(?:\xe2\x80\x94 [^\n]+\n)+")
 _TORN = re.compile(rb"(?:[^\n]+\n)*(?:[^\n]*|\n[^\n]*)")
@@ -69,10 +72,24 @@ class Checkpoint(NamedTuple):
 
         Raises CheckpointError where it does not say so in exactly one line.
         """
-        said = [line.removeprefix(_TIME) for line in self.extensions if line.startswith(_TIME)]
+        said = self._said(_TIME)
         if len(said) != 1:
             raise CheckpointError(f"it has {len(said)} lines that begin with 'time '")
         return _whole(said[0], "time")
+
+    @property
+    def late_since_ms(self) -> int | None:
+        """Since when records had waited for it, where it says that it came late.
+
+        Raises CheckpointError where it says so in another form.
+        """
+        said = self._said(LATE_SINCE)
+        if len(said) > 1:
+            raise CheckpointError(f"it has {len(said)} lines that begin with 'late-since '")
+        return _whole(said[0], "late-since") if said else None
+
+    def _said(self, begin: str) -> list[str]:
+        return [line.removeprefix(begin) for line in self.extensions if line.startswith(begin)]
 
 
 class Key(NamedTuple):
@@ -134,10 +151,10 @@ def read_note(note: str) -> Checkpoint:
     return _parse(note)[0]
 
 
-def open_note(note: str, key: Key) -> Checkpoint:
+def open_note(note: str, key: Key, origin: str | None = None) -> Checkpoint:
     """What a signed note says, if the key signed it; signatures of other keys are passed over.
 
-    Raises CheckpointError where it is no checkpoint, or not signed by the key.
+    Raises CheckpointError where it is no checkpoint, not signed by the key, or of another origin than that.
     """
     checkpoint, signatures = _parse(note)
     ours = [signature for name, key_id, signature in signatures if (name, key_id) == (key.name, key.id)]
@@ -146,6 +163,8 @@ def open_note(note: str, key: Key) -> Checkpoint:
         raise CheckpointError(f"it is signed by {names}, not by {key.name} ({key.id.hex()})")
     if not all(key.accepts(checkpoint.text, signature) for signature in ours):
         raise CheckpointError(f"its signature by {key.name} does not fit its text")
+    if origin not in (None, checkpoint.origin):
+        raise CheckpointError(f"its origin is {checkpoint.origin}, not {origin}")
     return checkpoint
 
 
