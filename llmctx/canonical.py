@@ -7,12 +7,14 @@ the two together), and `json.dumps` is thirty times faster.
 
 import hashlib
 import json
+import re
 from decimal import Decimal
 from typing import Any
 
 import jiter
 
 MAX_SAFE_INTEGER = 2**53 - 1
+_LONG_NUMBER = re.compile(rb"[0-9]{16}")
 
 
 def dumps(value: Any) -> bytes:
@@ -62,6 +64,20 @@ def is_canonical(raw: bytes) -> bool:
     try:
         return dumps(loads(raw)) == raw
     except ValueError:
+        return False
+
+
+def is_form_of(value: Any, raw: bytes) -> bool:
+    """Whether these bytes are the RFC 8785 form of a value that `loads` read out of them.
+
+    Does what `is_canonical` does, without reading again: names and integers are only looked at one by one where the
+    bytes show that one of them might be no good.
+    """
+    try:
+        if not raw.isascii() or _LONG_NUMBER.search(raw):
+            _check(value)
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode() == raw
+    except (TypeError, ValueError):  # a Decimal, or a lone surrogate
         return False
 
 

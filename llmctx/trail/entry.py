@@ -73,11 +73,13 @@ def stored(leaf: bytes, pieces: dict[str, bytes]) -> dict[str, bytes]:
 def evidence_text(pieces: dict[str, bytes]) -> bytes:
     """The pieces as one JSON object: text as it is, what is no UTF-8 as {"base64": ...}."""
     return json.dumps(
-        {name: _piece_value(raw) for name, raw in pieces.items()}, separators=(",", ":"), ensure_ascii=False
+        {name: piece_value(raw) for name, raw in pieces.items()}, separators=(",", ":"), ensure_ascii=False
     ).encode()
 
 
-def _piece_value(raw: bytes) -> str | dict[str, str]:
+def piece_value(raw: bytes) -> str | dict[str, str]:
+    """A piece as JSON has it."""
+    """A piece as JSON has it."""
     try:
         return raw.decode()
     except UnicodeDecodeError:
