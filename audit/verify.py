@@ -4,9 +4,9 @@
     python verify.py DIR --key VKEY [--origin ORIGIN] [--receipt-held FILE ...]
     python verify.py --receipt FILE --key VKEY [--origin ORIGIN]
 
-It needs Python >= 3.11 and the package `cryptography`, and imports nothing of llmctx: it follows the README, to be read
-in one sitting by somebody who trusts neither. Exit code 0: verified, or intact with losses that are accounted for; 1: the
-first fault is printed; 2: nothing there to check.
+It needs Python >= 3.11 and the package `cryptography`, and imports nothing of llmctx: it follows the README, to be
+read in one sitting by somebody who trusts neither. Exit code 0: verified, or intact with losses that are accounted
+for; 1: the first fault is printed; 2: nothing there to check.
 """
 
 import argparse

@@ -133,10 +133,9 @@ class Verifier:
             expected = f"{self.coverage.size} records, as the last checkpoint says"
             return Fault(self.size, "tail", expected, f"{self.size}")
         if all_covered and self.coverage.size < self.size:
-            return Fault(
-                self.coverage.size, "uncovered", "a checkpoint over every record", f"none above {self.coverage.size}"
-            )
-        return None
+            covered = self.coverage.size
+            return Fault(covered, "uncovered", "a checkpoint over every record", f"none above {covered}")
+        return self._held.check_size(self.size)
 
     def check_found(self, entry: Entry, lost: Mapping[int, bytes]) -> Fault | None:
         """Whether a lost record that was found again is the one that was lost, with its evidence."""
@@ -190,6 +189,8 @@ def _check_form(entry: Entry) -> Fault | None:
         record: Any = canonical.loads(entry.leaf)
     except ValueError as error:
         return Fault(entry.index, "canonical-form", "one JSON text without duplicate names", str(error))
+    if not canonical.is_form_of(record, entry.leaf):
+        return Fault(entry.index, "canonical-form", "RFC 8785 bytes of its content", "other bytes")
     known = isinstance(record, dict) and record.get("kind") in KINDS
     if not known or type(record.get("v")) is not int or record["v"] != 1:
         return Fault(entry.index, "record-form", 'an object with "v": 1 and a known kind', str(record)[:120])
@@ -199,8 +200,6 @@ def _check_form(entry: Entry) -> Fault | None:
         if (required or name in record) and type(record.get(name)) is not kinds:
             found = f"{name} {str(record.get(name))[:120]!r}"
             return Fault(entry.index, "record-form", f"{name} as {kinds.__name__}", found)
-    if not canonical.is_form_of(record, entry.leaf):
-        return Fault(entry.index, "canonical-form", "RFC 8785 bytes of its content", "other bytes")
     return None
 
 
