@@ -638,6 +638,8 @@ def read_manifest(export: Path, origin: str) -> list[dict[str, Any]]:
 
 def verify_export(export: Path, key: Key, origin: str, held: list[Receipt]) -> list[dict[str, Any]]:
     """Check every partition; what was found of each."""
+    if not (export / "manifest.json").is_file():
+        raise FileNotFoundError(f"{export} has no manifest.json, so it is no export")
     try:
         inside = (export / "trail.pub").read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
