@@ -32,6 +32,7 @@ SOMETIMES = {
     "symbol": str, "cause": str, "as_of_ms": int, "timings_ms": dict, "snapshot": dict, "prompt": dict,
     "request": dict, "completion": dict, "decision": dict, "incident": dict,
 }  # fmt: skip
+TYPES = ALWAYS | SOMETIMES
 DIGESTS = {"snapshot": "snapshot", "prompt": "messages", "completion": "completion"}
 BLOBS = {"prompt": "template_sha256", "request": "schema_sha256"}
 
@@ -51,42 +52,39 @@ def _refuse(text: str) -> NoReturn:
     raise ValueError(f"{text} is no integer")
 
 
-def _integer(text: str) -> int:
-    number = int(text)
-    if not -SAFE <= number <= SAFE:
-        raise ValueError(f"{text} is above 2^53 - 1")
-    return number
-
-
-_decode = json.JSONDecoder(parse_float=_refuse, parse_constant=_refuse, parse_int=_integer).decode
+_decode = json.JSONDecoder(parse_float=_refuse, parse_constant=_refuse).raw_decode
+_DIGITS = bytes(ord("0") if chr(code) in "123456789" else code for code in range(256))
 _encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode
 
 
-def read_json(raw: bytes) -> Any:
+def read_json(raw: bytes, *, numbers: bool = True) -> Any:
     """The value of bytes that are the one form of it.
 
     Whatever has several forms (white space, escapes, order, a name twice) does not come out again as it was.
+    `numbers` says whether there may be any that are too long.
     """
     try:
-        value = _decode(raw.decode())
+        value = _decode(raw.decode())[0]
         if _encode(value).encode() != raw:
             raise ValueError("it is not in RFC 8785 form")
-        if not raw.isascii():
-            _ascii_names(value)
+        if not raw.isascii() or (numbers and b"0" * 16 in raw.translate(_DIGITS)):
+            _each(value)  # a name that is not ASCII or a long number may be in it: look at each
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     return value
 
 
-def _ascii_names(value: Any) -> None:
-    """RFC 8785 sorts names by UTF-16 units, Python by code points: for ASCII names that is the same."""
+def _each(value: Any) -> None:
+    """Names are ASCII (RFC 8785 sorts by UTF-16 units, Python by code points), integers not above 2^53 - 1."""
     if isinstance(value, dict):
         if not all(name.isascii() for name in value):
             raise ValueError("a name is not ASCII")
         value = list(value.values())
     if isinstance(value, list):
         for item in value:
-            _ascii_names(item)
+            _each(item)
+    elif type(value) is int and not -SAFE <= value <= SAFE:
+        raise ValueError(f"{value} is above 2^53 - 1")
 
 
 def from_base64(text: str) -> bytes:
@@ -233,7 +231,8 @@ def read_checkpoint(found: "re.Match[str]", at: int, key: Key, origin: str) -> C
 def _integer_of(text: str) -> int:
     if not re.fullmatch(r"0|[1-9][0-9]{0,15}", text):
         raise ValueError(f"{text!r} is no whole number")
-    return _integer(text)
+    _each(int(text))
+    return int(text)
 
 
 def _signature(line: str) -> tuple[str, bytes, bytes]:
@@ -421,7 +420,10 @@ class Partition:
 
     def settle(self, index: int, says: dict[str, Any]) -> None:
         """No tick stands in two records."""
-        ticks = ([says["tick"]] if "tick" in says else []) + says.get("conflated", [])
+        conflated = says.get("conflated", [])
+        ticks = ([says["tick"]] if "tick" in says else []) + (conflated if isinstance(conflated, list) else [None])
+        if not all(isinstance(tick, str) for tick in ticks):
+            raise Fault(index, "one-record-per-tick", "tick ids that are texts", str(ticks)[:120])
         settles = SETTLES[says["kind"]]
         if ("tick" in says) != settles or (ticks and not settles):
             raise Fault(
@@ -446,6 +448,8 @@ class Partition:
                 raise Fault(index, f"evidence-digest of {piece}", digest, found)
         for name, field in BLOBS.items():
             digest = says.get(name, {}).get(field)
+            if not isinstance(digest, str | None):
+                raise Fault(index, "record-form", f"{name}.{field} as str", repr(digest)[:120])
             if digest is not None and digest not in self.blobs:
                 check_blob(self.export, index, digest)
                 self.blobs.add(digest)
@@ -520,7 +524,7 @@ class Partition:
 
     def _lines(self, name: str) -> Iterator[bytes]:
         try:
-            with (self.folder / name).open("rb") as file:
+            with (self.folder / name).open("rb", buffering=1 << 20) as file:
                 for number, line in enumerate(file):  # a binary file is split at \n only
                     if line[-1:] != b"\n":
                         raise Fault(number, "lines", f"whole lines in {name}", "a last one without end")
@@ -565,18 +569,11 @@ def form(index: int, says: Any) -> None:
     ):
         raise Fault(index, "record-form", 'an object with "v": 1 and a known kind', str(says)[:120])
     for name, kind in ALWAYS.items():
-        if type(says.get(name)) is not kind:
-            raise Fault(index, "record-form", f"{name} as {kind.__name__}", repr(says.get(name))[:120])
-    for name, kind in SOMETIMES.items():
-        if name in says and type(says[name]) is not kind:
-            raise Fault(index, "record-form", f"{name} as {kind.__name__}", repr(says[name])[:120])
-    conflated = says.get("conflated", [])
-    texts = [says.get("tick", ""), *(conflated if isinstance(conflated, list) else [None])]
-    if not all(isinstance(tick, str) for tick in texts):
-        raise Fault(index, "one-record-per-tick", "tick ids that are texts", str(texts)[:120])
-    for name, field in (*((name, "sha256") for name in DIGESTS), *BLOBS.items()):
-        if not isinstance(says.get(name, {}).get(field, ""), str):
-            raise Fault(index, "record-form", f"{name}.{field} as str", repr(says[name][field])[:120])
+        if name not in says:
+            raise Fault(index, "record-form", f"{name} as {kind.__name__}", "nothing")
+    for name, value in says.items():
+        if type(value) is not TYPES.get(name, type(value)):
+            raise Fault(index, "record-form", f"{name} as {TYPES[name].__name__}", repr(value)[:120])
 
 
 def _known_kind(kind: Any) -> bool:
@@ -586,7 +583,7 @@ def _known_kind(kind: Any) -> bool:
 def read_pieces(index: int, line: bytes) -> dict[str, bytes]:
     """The evidence of one record: piece name -> exact bytes."""
     try:
-        document = read_json(line)
+        document = read_json(line, numbers=False)
         pieces = {name: _piece(value) for name, value in document["pieces"].items()}
         said = document["index"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -142,7 +142,7 @@ class Export:
 
     def _lines(self, part: Part, name: str) -> Iterator[bytes]:
         try:
-            with self._path(part, name).open("rb") as file:
+            with self._path(part, name).open("rb", buffering=1 << 20) as file:
                 for number, line in enumerate(file):  # a binary file is split at \n only
                     if not line.endswith(b"\n"):
                         raise FaultError(Fault(number, "lines", f"whole lines in {name}", "a last one without end"))

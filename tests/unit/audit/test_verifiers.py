@@ -629,3 +629,22 @@ def test_the_verifier_of_the_evidence_room_imports_nothing_of_llmctx() -> None:
 def test_both_are_what_is_checked_here() -> None:
     assert set(BOTH) == {by_audit, by_llmctx}
     assert notes_of(made().hashes) == made().notes
+
+
+@both
+@pytest.mark.parametrize("value", [5, {}, [], True])
+@pytest.mark.parametrize(
+    ("name", "field", "rule"),
+    [
+        ("prompt", "template_sha256", "record-form"),
+        ("request", "schema_sha256", "record-form"),
+        ("snapshot", "sha256", "evidence-digest"),
+    ],
+)
+def test_a_digest_that_is_no_text_is_found(
+    verify: Verifier, tmp_path: Path, name: str, field: str, rule: str, value: object
+) -> None:
+    records = good()
+    told = json.loads(records[2].leaf).get(name, {}) | {field: value}
+    records[2] = record(2, **{name: told})
+    assert verify(made(records).write(tmp_path / "e")) == Found(2, rule)
