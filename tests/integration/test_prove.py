@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fastjsonschema
 import pytest
 from redis.asyncio import Redis
 
@@ -109,6 +110,9 @@ async def test_an_export_has_the_files_of_the_evidence_room(proven: Program, val
     evidence = [json.loads(line) for line in (folder / "0" / "evidence.jsonl").read_bytes().split(b"\n")[:-1]]
     assert [line["index"] for line in evidence] == list(range(SIZE))
     assert evidence[1]["pieces"] == {name: raw.decode() for name, raw in entries[1].pieces.items()}
+    schema = fastjsonschema.compile(json.loads((ROOT / "audit" / "record.schema.json").read_bytes()))
+    for entry in entries:
+        schema(json.loads(entry.leaf))
     assert (folder / "trail.pub").read_text(encoding="utf-8") == await vkey(proven) + "\n"
     blobs = {path.name: path.read_bytes() for path in (folder / "blobs").iterdir()}
     assert blobs
