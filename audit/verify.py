@@ -276,7 +276,13 @@ class Receipt:
     """A receipt, or what was noted of a decision when it was recorded."""
 
     def __init__(self, path: Path) -> None:
-        document = json.loads(path.read_bytes())
+        raw = path.read_bytes()
+        try:
+            self._read(json.loads(raw))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise Fault(0, "receipt-form", "a receipt", repr(error)) from error
+
+    def _read(self, document: dict[str, Any]) -> None:
         self.whole = "format" in document
         self.leaf, self.note, self.origin, self.proof = b"", "", "", []
         if not self.whole:
@@ -289,7 +295,7 @@ class Receipt:
         self.hashed, self.origin = hash_leaf(self.leaf), document["origin"]
         self.proof = [from_hex(step) for step in document["proof"]]
         self.partition, self.size = int(self.origin.rpartition("/")[2]), document["size"]
-        if type(self.at) is not int or type(self.size) is not int:
+        if type(self.at) is not int or type(self.size) is not int or self.at < 0:
             raise ValueError("index and size are no integers")
 
     def check(self, key: Key, origin: str) -> Checkpoint:
@@ -301,7 +307,9 @@ class Receipt:
             raise Fault(self.at, "origin", origin, self.origin)
         checkpoint = read_checkpoint(found, self.at, key, origin)
         led = root_by_proof(self.hashed, self.at, self.size, self.proof) if 0 <= self.at < self.size else None
-        if self.size != checkpoint.size or led != checkpoint.root:
+        if self.size != checkpoint.size:
+            raise Fault(0, "receipt-form", f"size {checkpoint.size}, as its checkpoint has", self.size)
+        if led != checkpoint.root:
             raise Fault(
                 self.at, "inclusion", f"a proof that leads to {checkpoint.root.hex()}", led.hex() if led else "none"
             )

@@ -11,7 +11,7 @@ from llmctx.cli.options import AsJson, RedisUrl, StateDir
 from llmctx.cli.output import escape, out, print_json
 from llmctx.cli.progress import progress
 from llmctx.cli.setup import redis_of, settings_for
-from llmctx.errors import CheckpointError, LlmctxError, ReceiptError
+from llmctx.errors import CheckpointError, LlmctxError
 from llmctx.replay.check import Outside, Report, trusted_of, verify_log, verify_part
 from llmctx.settings import Settings
 from llmctx.trail.checkpoint import Key
@@ -61,12 +61,11 @@ def verify(
     """
     settings = settings_for(redis_url, state_dir)
     given = None if key is None else _read_key(key)
-    if receipt is not None:
-        _verify_alone(receipt, given, origin, as_json=as_json)
-        return
-    receipts = [_read_receipt(path) for path in held or []]
     try:
-        if directory is None:
+        receipts = [read_receipt(path.read_bytes()) for path in held or []]
+        if receipt is not None:
+            reports = [_verify_alone(receipt, given, origin, as_json=as_json)]
+        elif directory is None:
             reports = asyncio.run(_verify_redis(settings, given, origin, receipts, rebuild=rebuild, as_json=as_json))
         else:
             reports = asyncio.run(_verify_export(directory, given, origin, receipts, rebuild=rebuild, as_json=as_json))
@@ -84,26 +83,18 @@ def _read_key(text: str) -> Key:
         raise LlmctxError(f"--key: {error.why}.", "Give the line that `llmctx key` prints.") from error
 
 
-def _read_receipt(path: Path) -> Receipt:
-    try:
-        return read_receipt(path.read_bytes())
-    except ReceiptError as error:
-        raise LlmctxError(f"{path}: {error.what}", error.do) from error
-
-
-def _verify_alone(path: Path, key: Key | None, origin: str | None, *, as_json: bool) -> None:
+def _verify_alone(path: Path, key: Key | None, origin: str | None, *, as_json: bool) -> Report:
     if key is None:
         raise LlmctxError("A receipt is checked with a key.", "Name the notary's vkey with --key.")
-    held = _read_receipt(path)
+    held = read_receipt(path.read_bytes())
     fault = verify_receipt(held, trusted_of(key, origin, held.partition))
+    if fault is not None:
+        raise FaultError(fault)
     if as_json:
-        verdict = "verified" if fault is None else "failed"
-        print_json({"index": held.at, "verdict": verdict, "fault": None if fault is None else fault._asdict()})
-    elif fault is None:
-        out.print(f"[green]verified[/]  record {held.at} of {held.origin} stands in the tree that {key.name} signed.")
+        print_json({"index": held.at, "origin": held.origin, "verdict": "verified", "fault": None})
     else:
-        out.print(f"[red]FAILED[/]  {escape(str(fault))}")
-    raise typer.Exit(0 if fault is None else 1)
+        out.print(f"[green]verified[/]  record {held.at} of {held.origin} stands in the tree that {key.name} signed.")
+    return Report(held.partition, 1, 1, 0, 0, None)
 
 
 def receipts_of(receipts: list[Receipt], partition: int, origin: str) -> list[Receipt]:

@@ -14,7 +14,7 @@ from llmctx import canonical
 from llmctx.errors import CheckpointError, ReceiptError
 from llmctx.trail.checkpoint import Checkpoint, open_note, read_note
 from llmctx.trail.coverage import Trusted
-from llmctx.trail.fault import Fault
+from llmctx.trail.fault import Fault, FaultError
 from llmctx.trail.merkle import HASH_BYTES, CompactRange, inclusion_proof, leaf_hash, verify_inclusion
 
 FORMAT = "llmctx-receipt/1"
@@ -64,19 +64,17 @@ def make_receipt(leaf: bytes, index: int, hashes: Sequence[bytes], note: str) ->
 def read_receipt(text: bytes) -> Receipt:
     """The receipt that a file holds.
 
-    Raises ReceiptError where it is none.
+    Raises FaultError where it is none.
     """
     try:
         document = canonical.loads(text)
         if "format" not in document:
             return _noted(document)
         return _whole(document)
+    except CheckpointError as error:
+        raise FaultError(Fault(0, "note-grammar", "a receipt with a signed checkpoint", error.why)) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ReceiptError(
-            f"It is no receipt: {type(error).__name__}: {error}.",
-            "`llmctx receipt ADDRESS` makes one; audit/README.md states its form.",
-            exit_code=2,
-        ) from error
+        raise FaultError(Fault(0, "receipt-form", "a receipt", f"{type(error).__name__}: {error}")) from error
 
 
 def _whole(document: dict[str, Any]) -> Receipt:

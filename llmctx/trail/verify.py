@@ -147,13 +147,16 @@ class Verifier:
     def check_map(self, tick_map: Mapping[str, int], size: int | None = None) -> Fault | None:
         """Whether a map of tick ids says just what the records say.
 
-        `size` is how many records the log had when the map was taken; ticks of later ones need not be in it.
+        `size` is how many records the log had when the map was taken; ticks of later ones need not be in it. What lost
+        records settled nobody can say.
         """
         faults = []
         for tick in self.settled.keys() | tick_map.keys():
             says, is_at = tick_map.get(tick), self.settled.get(tick)
             if says is None and size is not None and is_at is not None and is_at >= size:
                 continue
+            if is_at is None and any(first <= (says or 0) <= last for first, last in self.losses):
+                continue  # its record is lost, and may well have settled it
             if says != is_at:
                 index = self.size if is_at is None else is_at
                 faults.append(Fault(index, "tick-map", f"tick {tick} -> {is_at}", f"tick {tick} -> {says}"))
