@@ -11,6 +11,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llmctx.replay.check import trusted_of
+from llmctx.trail.checkpoint import Key
+from llmctx.trail.fault import FaultError
+from llmctx.trail.receipt import read_receipt, verify_receipt
 from tests.conftest import ROOT
 
 from . import exports
@@ -575,50 +579,29 @@ def test_blobs_are_held_against_their_digests(verify: Verifier, tmp_path: Path) 
 # receipts
 
 
-def alone_by_audit(document: dict[str, object], folder: Path) -> str | None:
-    file = folder / "alone.json"
-    file.write_text(json.dumps(document), encoding="utf-8")
-    held = exports.ALONE.Receipt(file)
-    try:
-        held.check(exports.ALONE.Key(vkey()), f"{ORIGIN}/{held.partition}")
-    except exports.ALONE.Fault as fault:
-        return str(fault.fields["rule"])
-    return None
+@both
+def test_a_receipt_proves_its_record_alone_and_no_other_one(verify: Verifier, tmp_path: Path) -> None:
+    file = tmp_path / "receipt.json"
 
+    def check(document: dict[str, object]) -> str | None:
+        file.write_text(json.dumps(document), encoding="utf-8")
+        return _alone(verify, file)
 
-def alone_by_llmctx(document: dict[str, object], _: Path) -> str | None:
-    from llmctx.errors import ReceiptError  # noqa: PLC0415
-    from llmctx.replay.check import trusted_of  # noqa: PLC0415
-    from llmctx.trail.checkpoint import Key  # noqa: PLC0415
-    from llmctx.trail.receipt import read_receipt, verify_receipt  # noqa: PLC0415
-
-    try:
-        held = read_receipt(json.dumps(document).encode())
-    except ReceiptError:
-        return "form"
-    fault = verify_receipt(held, trusted_of(Key.read(vkey()), None, held.partition))
-    return None if fault is None else fault.rule
-
-
-@pytest.mark.parametrize("check", [alone_by_audit, alone_by_llmctx])
-def test_a_receipt_proves_its_record_alone_and_no_other_one(
-    check: Callable[[dict[str, object], Path], str | None], tmp_path: Path
-) -> None:
     for size in range(1, 8):
         for index in range(size):
             good_one = receipt(made(), index, size)
-            assert check(good_one, tmp_path) is None
-            assert check(good_one | {"leaf": good_one["leaf"].replace("host:1", "host:2")}, tmp_path) == "inclusion"
-            assert check(good_one | {"index": size}, tmp_path) == "inclusion"
+            assert check(good_one) is None
+            assert check(good_one | {"leaf": good_one["leaf"].replace("host:1", "host:2")}) == "inclusion"
+            assert check(good_one | {"index": size}) == "inclusion"
             if size > 1:
-                assert check(good_one | {"index": (index + 1) % size}, tmp_path) == "inclusion"
-                assert check(good_one | {"proof": good_one["proof"][:-1]}, tmp_path) == "inclusion"
-                assert check(good_one | {"proof": [*good_one["proof"], "00" * 32]}, tmp_path) == "inclusion"
+                assert check(good_one | {"index": (index + 1) % size}) == "inclusion"
+                assert check(good_one | {"proof": good_one["proof"][:-1]}) == "inclusion"
+                assert check(good_one | {"proof": [*good_one["proof"], "00" * 32]}) == "inclusion"
     signed = receipt(made(), 2, 5)
     other = note(5, tree_root(made().hashes[:5]), START_MS, private=OTHER)
-    assert check(signed | {"checkpoint": other}, tmp_path) == "signature"
+    assert check(signed | {"checkpoint": other}) == "signature"
     elsewhere = note(5, tree_root(made().hashes[:5]), START_MS, origin="llmctx/other/0")
-    assert check(signed | {"checkpoint": elsewhere, "origin": "llmctx/other/0"}, tmp_path) == "origin"
+    assert check(signed | {"checkpoint": elsewhere, "origin": "llmctx/other/0"}) == "origin"
 
 
 def test_the_verifier_of_the_evidence_room_imports_nothing_of_llmctx() -> None:
@@ -648,3 +631,60 @@ def test_a_digest_that_is_no_text_is_found(
     told = json.loads(records[2].leaf).get(name, {}) | {field: value}
     records[2] = record(2, **{name: told})
     assert verify(made(records).write(tmp_path / "e")) == Found(2, rule)
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_a_flipped_bit_anywhere_in_a_receipt_is_found_by_both(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    whole = json.dumps(receipt(made(), 3, 6), ensure_ascii=False).encode()
+    raw = bytearray(whole)
+    raw[data.draw(st.integers(0, len(raw) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    file = tmp_path_factory.mktemp("flipped") / "receipt.json"
+    for content, good_one in ((whole, True), (bytes(raw), False)):
+        file.write_bytes(content)
+        assert (_alone(by_audit, file) is None) == good_one
+        assert (_alone(by_llmctx, file) is None) == good_one
+
+
+def _alone(verify: Verifier, file: Path) -> str | None:
+    """The rule that a receipt breaks by itself."""
+    if verify is by_audit:
+        try:
+            held = exports.ALONE.Receipt(file)
+            if not held.whole:
+                return "no proof"
+            held.check(exports.ALONE.Key(vkey()), f"{ORIGIN}/{held.partition}")
+        except exports.ALONE.Fault as fault:
+            return str(fault.fields["rule"])
+        return None
+    try:
+        read = read_receipt(file.read_bytes())
+    except FaultError as broken:
+        return broken.fault.rule
+    found = verify_receipt(read, trusted_of(Key.read(vkey()), None, read.partition))
+    return None if found is None else found.rule
+
+
+@pytest.mark.parametrize("verify", BOTH)
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"format": "llmctx-receipt/2"}, "receipt-form"),
+        ({"index": "2"}, "receipt-form"),
+        ({"index": -1}, "receipt-form"),
+        ({"index": None}, "receipt-form"),
+        ({"size": 6}, "receipt-form"),
+        ({"leaf": 5}, "receipt-form"),
+        ({"proof": "none"}, "receipt-form"),
+        ({"proof": ["AB"]}, "receipt-form"),
+        ({"checkpoint": "none"}, "note-grammar"),
+    ],
+)
+def test_a_receipt_of_another_form_is_named(
+    verify: Verifier, tmp_path: Path, changes: dict[str, object], rule: str
+) -> None:
+    file = tmp_path / "receipt.json"
+    file.write_text(json.dumps(receipt(made(), 2, 5) | changes), encoding="utf-8")
+    assert _alone(verify, file) == rule
