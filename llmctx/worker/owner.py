@@ -19,6 +19,7 @@ from llmctx.connection import server_ms
 from llmctx.errors import InstanceError, LeaseError, SettledError, TrailError
 from llmctx.record import Circumstances, compose_unread
 from llmctx.schema import keys
+from llmctx.trail.dictionaries import Trainer
 from llmctx.trail.entry import Entry
 from llmctx.trail.instance import Instance, read_instance
 from llmctx.trail.lease import SEE_REDIS, Holder, Lease
@@ -71,6 +72,8 @@ class Owner:
         self._renewal = asyncio.create_task(self._renew())
         try:
             await self.resume()
+            self.log.dictionary, trained_at = await self.log.blobs.newest_dictionary()
+            self.log.trainer = Trainer(trained_at)
             if await self.log.size() == 0:
                 await self._note_instance()
         except BaseException:
@@ -118,7 +121,12 @@ class Owner:
                 with contextlib.suppress(TrailError):
                     await self._publisher.resume()
             else:
+                await self._improve(entry.index + 1)
                 return entry
+
+    async def _improve(self, size: int) -> None:
+        with contextlib.suppress(TrailError):  # the old dictionary does as well
+            await self.log.improve(size)
 
     async def resume(self) -> None:
         """Go on after a start or a reconnect: see that the server is still ours, publish what is not out yet.

@@ -18,8 +18,9 @@ from llmctx.schema import keys
 from llmctx.trail.entry import Entry
 from llmctx.trail.log import Log
 
-KEPT = 10_000
-"""About how many decisions the stream keeps; all of them are in the trail."""
+KEPT = 1000
+"""About how many decisions the stream keeps: hours of reading late, at a tenth of the trail's own memory a decision.
+All of them are in the trail."""
 
 _PATIENCE_S = 0.5
 _PUBLISH = ServerFunction(Path(__file__).with_name("publish.lua"))
