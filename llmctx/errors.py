@@ -70,6 +70,42 @@ class InstanceError(TrailError):
     """Redis and the state directory belong to different instances."""
 
 
+class AnchorError(TrailError):
+    """The anchor outside Redis cannot be read or written."""
+
+
+class AnchorBusyError(AnchorError):
+    """Another process appends to the anchor."""
+
+
+class ForkError(TrailError):
+    """Two histories of one partition: an index has two leaf hashes."""
+
+    exit_code = 1
+
+    def __init__(self, index: int, where: str, there: str, other: str) -> None:
+        self.index = index
+        super().__init__(
+            f"A fork at index {index}: the {where} has the leaf hash {there}, but now it is to be {other}.",
+            "Write nothing more. Keep Redis and the state directory as they are, and find out which is the true one: "
+            "`llmctx verify`.",
+        )
+
+
+class CheckpointError(TrailError):
+    """A checkpoint or a key that is none, or not signed by the key."""
+
+    exit_code = 1
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+        super().__init__(f"A checkpoint cannot be used: {why}.", "audit/README.md states the form of a checkpoint.")
+
+
+class KeyFileError(TrailError):
+    """A key file that is not there, or that cannot be used."""
+
+
 class FeedError(LlmctxError):
     """Bars or headlines that cannot be read."""
 

@@ -22,7 +22,7 @@ from .conftest import ROOT
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "audit" / "README.md"]
 DOCUMENTS += sorted((ROOT / "docs").rglob("*.md"))
 PROGRAM = Path(sys.executable).parent / "llmctx"
-COMMANDS = ("demo", "redis", "standin", "feed", "run", "status", "context", "decide", "decisions", "show", "verify", "schema")  # fmt: skip
+COMMANDS = ("demo", "redis", "standin", "feed", "run", "status", "context", "decide", "decisions", "show", "verify", "key", "notary", "schema")  # fmt: skip
 
 
 @cache

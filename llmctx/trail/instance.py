@@ -76,6 +76,14 @@ async def bind_instance(
     return instance, made
 
 
+def read_state_instance(state_dir: Path) -> Instance | None:
+    """The instance that a state directory belongs to, None where it has none.
+
+    Raises InstanceError for a file that cannot be read.
+    """
+    return _read_file(state_dir / "instance.json")
+
+
 async def _make(redis: Redis, partitions: int) -> Instance:
     instance = Instance(uuid.uuid4().hex, partitions)
     try:
