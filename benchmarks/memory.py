@@ -47,7 +47,7 @@ async def _measure(url: str, state_dir: Path) -> str:
     async with open_redis(url) as redis:
         instance, _ = await bind_instance(redis, state_dir)
         asking = Asking(load_template(asset("prompts"), "position"), _ByRules())
-        async with own(redis, instance, 0, asking) as (_, pipeline):
+        async with own(redis, instance, 0, asking, state_dir=state_dir) as (_, pipeline):
             day, seen = Day(), iter(bars())
             for bar in islice(seen, 10):  # functions and live keys are no part of a decision's memory
                 await redis.mset(day.after(bar))

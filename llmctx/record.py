@@ -111,6 +111,16 @@ def compose_unread(kind: str, tick: Tick | None, reason: str, circumstances: Cir
     )
 
 
+def compose_loss(first: int, last: int, circumstances: Circumstances) -> Draft:
+    """The incident that stands for records which neither Redis nor the spool has any more."""
+    reason = f"records {first} to {last} are lost; the anchor has their leaf hashes"
+    leaf = _head("incident", circumstances) | {
+        "verdict": {"action": "none", "reason": reason},
+        "incident": {"what": "lost", "first": first, "last": last},
+    }
+    return Draft(canonical.dumps(leaf), {}, ())
+
+
 def publication(entry: Entry, partitions: int) -> values.Thesis | None:
     """What the execution side is told of a record; None for a record without a verdict on a position."""
     record = entry.record

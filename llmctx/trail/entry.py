@@ -82,6 +82,13 @@ def address(index: int, partition: int, partitions: int) -> str:
     return str(index) if partitions == 1 else f"{partition}:{index}"
 
 
+def named_blobs(record: dict[str, Any]) -> list[str]:
+    """The digests of the blobs that a record names."""
+    parts = ((record.get(section), field) for section, field in BLOBS)
+    found = [part.get(field) for part, field in parts if isinstance(part, dict)]
+    return [digest for digest in found if isinstance(digest, str)]
+
+
 def stored(leaf: bytes, pieces: Pieces, dictionary: Dictionary | None = None) -> dict[bytes, bytes]:
     """The fields of a log entry."""
     return {FIELD: pack(leaf, pieces, dictionary)}

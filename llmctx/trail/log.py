@@ -14,7 +14,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from llmctx import canonical
 from llmctx.connection import StreamEntry, read_stream, read_stream_back
-from llmctx.errors import LeaseError, SettledError, TrailError
+from llmctx.errors import BehindError, LeaseError, SettledError, TrailError
 from llmctx.functions import Argument, ServerFunction
 from llmctx.trail.blobs import Blobs, door
 from llmctx.trail.entry import FIELD, Entry, restored
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from llmctx.trail.dictionaries import Trainer
 
 _APPEND = ServerFunction(Path(__file__).with_name("append.lua"))
+_DURABLE = ServerFunction(Path(__file__).with_name("durable.lua"))
 _PAGE = 200
 
 
@@ -70,16 +71,19 @@ class Log:
         """What its records name by digest."""
         self.dictionary: Dictionary | None = None
         """What new records are compressed with; the blobs have it."""
-        self.trainer: "Trainer | None" = None
+        self.trainer: Trainer | None = None
         """Who is told the texts of new records, so that dictionaries follow them; only an owner has one."""
-        self._log = self._key("log")
-        self._ticks = self._key("ticks")
+        self.known = 0
+        """The log's size as far as this owner has been told: one that has forgotten records takes no new ones."""
+        self._log = self.key("log")
+        self._ticks = self.key("ticks")
 
-    def _key(self, name: str) -> str:
+    def key(self, name: str) -> str:
+        """The partition's audit key of a name."""
         return f"audit:{{{self.partition}}}:{name}"
 
     def _symbol_key(self, symbol: str) -> str:
-        return self._key(f"symbol:{symbol}")
+        return self.key(f"symbol:{symbol}")
 
     async def append(self, draft: Draft, owner: str, settlement: Settlement) -> Entry:
         """Append a record and settle its ticks, or find the record that settled its tick before.
@@ -127,6 +131,7 @@ class Log:
             owner,
             draft.tick,
             "" if draft.at is None else draft.at,
+            0 if draft.at is not None else self.known,
             packed,
             settlement.group,
             len(draft.conflated),
@@ -141,11 +146,33 @@ class Log:
             raise TrailError(
                 f"The record of {draft.tick or 'the trail'} could not be appended: {error}", SEE_REDIS
             ) from error
+        self.known = max(self.known, index + 1)
         if not appended:
             found = await self.entry(index)
             if found is not None:
                 return found
         return Entry(draft.leaf, draft.pieces, index=index, partition=self.partition, packed=packed)
+
+    async def advance(self, size: int, owner: str) -> None:
+        """Tell Redis how much of the log is in the spool.
+
+        Raises LeaseError when another owner has the partition, TrailError when the server does not answer.
+        """
+        names = [lease_key(self.partition), self.key("durable")]
+        try:
+            await _DURABLE(self._redis, names, [owner, size])
+        except ResponseError as error:
+            if not str(error).startswith("LEASE"):
+                raise TrailError(f"The durable size could not be told: {error}", SEE_REDIS) from error
+            raise LeaseError(f"Partition {self.partition} is not ours ({error}).", "Let its owner go on.") from error
+        except RedisError as error:
+            raise TrailError(f"The durable size could not be told: {error}", SEE_REDIS) from error
+
+    async def durable(self) -> int:
+        """How much of the log is in the spool, as Redis has been told."""
+        with door():
+            found = await self._redis.get(self.key("durable"))
+        return int(found) if found is not None and found.isdigit() else 0
 
     async def improve(self, size: int) -> None:
         """Train a new dictionary where a log of this size deserves one; records from now on are compressed with it.
@@ -166,6 +193,11 @@ class Log:
                 f"Partition {self.partition} is not ours ({text}); tick {draft.tick} was not recorded.",
                 "Let the present owner decide it, or wait until its lease ends.",
             )
+        if text.startswith("BEHIND"):
+            return BehindError(
+                f"Partition {self.partition} has {text.partition(' ')[2]} records; this owner knows of {self.known}.",
+                "Refill it from the spool.",
+            )
         if text.startswith("SETTLED"):
             return SettledError(f"Tick {text.partition(' ')[2]} is settled already.", "Leave it out.")
         return TrailError(f"The record of tick {draft.tick} was refused: {text}", SEE_REDIS)
@@ -184,6 +216,8 @@ class Log:
 
     async def read(self, start: int = 0, stop: int | None = None) -> AsyncIterator[Entry]:
         """The records from `start` up to but not including `stop` (None: to the end), in order."""
+        if stop is not None and stop <= start:
+            return
         last = "+" if stop is None else f"({stop}-0"
         while True:
             with door():

@@ -194,7 +194,7 @@ async def alter(redis: Redis, index: int) -> tuple[str, str]:
     await redis.delete("audit:{0}:log")
     for entry in entries:
         leaf = entry.leaf.replace(b"no reason", b"no season") if entry.index == index else entry.leaf
-        await redis.xadd("audit:{0}:log", {**stored(leaf, entry.pieces)}, id=f"{entry.index}-1")
+        await redis.xadd("audit:{0}:log", stored(leaf, entry.pieces), id=f"{entry.index}-1")  # type: ignore[arg-type]
     altered = await log.entry(index)
     assert altered is not None
     return entries[index].leaf_hash, altered.leaf_hash
