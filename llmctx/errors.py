@@ -66,6 +66,14 @@ class SettledError(TrailError):
     """A conflated tick is settled already in another record; nothing was written."""
 
 
+class BehindError(TrailError):
+    """Redis has forgotten records that this owner knows of; nothing was written."""
+
+
+class SpoolError(TrailError):
+    """The spool cannot be read or written."""
+
+
 class InstanceError(TrailError):
     """Redis and the state directory belong to different instances."""
 

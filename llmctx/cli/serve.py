@@ -141,6 +141,7 @@ async def _run(settings: Settings, *, new_instance: bool, verbose: bool, as_json
                         partition,
                         asking,
                         stop,
+                        state_dir=settings.state_dir,
                         concurrency=settings.concurrency,
                         on_entry=lambda entry: tally.add(entry, instance.partitions),
                         on_trouble=warn,

@@ -12,9 +12,10 @@ from llmctx import canonical
 from llmctx.errors import ExportError
 from llmctx.trail.anchor import Anchor, anchor_directory
 from llmctx.trail.checkpoint import Key, join_notes, key_name_of, origin_of, read_note
-from llmctx.trail.entry import BLOBS, Entry, piece_value
+from llmctx.trail.entry import Entry, named_blobs
 from llmctx.trail.instance import Instance
 from llmctx.trail.log import Log
+from llmctx.trail.packing import textual
 
 FORMAT = "llmctx-export/1"
 
@@ -77,10 +78,8 @@ class Exporter:
         return Exported(log.partition, size, files.lost, max(0, await log.size() - size))
 
     async def _keep_blobs(self, entry: Entry, log: Log) -> None:
-        for section, field in BLOBS:
-            named = entry.record.get(section)
-            digest = named.get(field) if isinstance(named, dict) else None
-            if not isinstance(digest, str) or digest in self._blobs:
+        for digest in named_blobs(entry.record):
+            if digest in self._blobs:
                 continue
             self._blobs.add(digest)
             blob = await log.blob(digest)
@@ -150,5 +149,5 @@ class _Files:
 
 def evidence_line(entry: Entry) -> bytes:
     """A record's evidence as an export has it, in RFC 8785 form."""
-    pieces = {name: piece_value(raw) for name, raw in entry.pieces.items()}
+    pieces = {name: textual(raw) for name, raw in entry.pieces.items()}
     return canonical.dumps({"index": entry.index, "pieces": pieces})

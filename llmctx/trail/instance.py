@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from llmctx.errors import InstanceError, TrailError
 from llmctx.trail.lease import SEE_REDIS
 
-FORMAT = "1"
+FORMAT = "2"
 _KEY = "audit:instance"
 
 
