@@ -12,7 +12,8 @@ from llmctx.cli.output import escape, out, print_json
 from llmctx.cli.progress import progress
 from llmctx.cli.setup import redis_of, settings_for
 from llmctx.errors import CheckpointError, LlmctxError
-from llmctx.replay.check import Outside, Report, trusted_of, verify_log, verify_part
+from llmctx.replay.check import Outside, trusted_of, verify_log, verify_part
+from llmctx.replay.report import Report
 from llmctx.settings import Settings
 from llmctx.trail.checkpoint import Key
 from llmctx.trail.fault import Fault, FaultError
@@ -97,6 +98,17 @@ def _verify_alone(path: Path, key: Key | None, origin: str | None, *, as_json: b
     return Report(held.partition, 1, 1, 0, 0, None)
 
 
+def _check_partitions(receipts: list[Receipt], partitions: int) -> None:
+    """Every receipt speaks of a partition that there is.
+
+    Raises FaultError for the first one that does not.
+    """
+    for receipt in receipts:
+        if receipt.partition >= partitions:
+            found = f"{partitions} partitions"
+            raise FaultError(Fault(receipt.at, "receipt", f"a partition {receipt.partition}", found))
+
+
 def receipts_of(receipts: list[Receipt], partition: int, origin: str) -> list[Receipt]:
     """The receipts that speak of one partition.
 
@@ -116,6 +128,7 @@ async def _verify_redis(
 
     async with redis_of(settings) as (redis, _):
         instance = await read_existing_instance(redis)
+        _check_partitions(receipts, instance.partitions)
         reports = [
             await _verify_partition(redis, settings, instance, partition, key, origin, receipts, rebuild, as_json)
             for partition in range(instance.partitions)
@@ -166,6 +179,7 @@ async def _verify_export(
     if export.origin != origin:
         raise FaultError(Fault(0, "origin", origin, export.origin))
     export.check_blobs()
+    _check_partitions(receipts, len(export.parts))
     reports = []
     for part in export.parts:
         trusted, held = trusted_of(inside, origin, part.partition), receipts_of(receipts, part.partition, part.origin)

@@ -226,6 +226,15 @@ async def test_a_receipt_is_checked_alone_by_both_programs(trail: Program) -> No
         assert ended.code == 1, ended
 
 
+async def test_a_receipt_of_a_partition_that_is_not_there_is_found_by_both(proven: Program) -> None:
+    await proven("export", "export")
+    held = {"address": "7:1", "leaf_hash": "00" * 32}
+    (proven.folder / "noted.json").write_text(json.dumps(held), encoding="utf-8")
+    options = ("export", "--key", await vkey(proven), "--receipt-held", "noted.json")
+    for ended in (await proven("verify", *options), await audit(proven, *options)):
+        assert (ended.code, "breaks receipt: expected a partition 7" in ended.out) == (1, True), ended
+
+
 async def test_a_receipt_of_no_record_is_misuse_and_of_one_not_covered_is_told(proven: Program, valkey: Redis) -> None:
     assert (await proven("receipt", "99")).code == 2
     newest = (await read_stream(valkey, LOG))[-1]
