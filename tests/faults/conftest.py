@@ -20,6 +20,7 @@ from llmctx.replay.check import verify_log
 from llmctx.schema import keys
 from llmctx.trail.lease import lease_key
 from llmctx.trail.log import Log
+from llmctx.worker import service
 from tests.conftest import ROOT, free_port
 
 BINARIES = {"valkey": "valkey-server", "redis": "redis-server"}
@@ -140,3 +141,10 @@ async def check_oracle(redis: Redis, raised: list[str]) -> None:
     report = await verify_log(Log(redis))
     assert report.fault is None
     assert await Log(redis).durable() == len(records)
+
+
+@pytest.fixture
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that waits for milliseconds where it would wait for half a second."""
+    monkeypatch.setattr(service, "_BLOCK_MS", 20)
+    monkeypatch.setattr(service, "_PAUSE_S", 0.01)
