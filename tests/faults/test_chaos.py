@@ -3,11 +3,10 @@
 import asyncio
 import contextlib
 import random
-import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from llmctx.connection import connect
@@ -18,6 +17,11 @@ from llmctx.trail.instance import bind_instance
 from llmctx.trail.log import Log
 from tests.faults.conftest import Server, Worker, check_oracle
 from tests.integration.conftest import hold
+
+if TYPE_CHECKING:
+    import subprocess
+
+    from redis.asyncio import Redis
 
 TICKS = 20_000
 SYMBOLS = [f"S{n:03}" for n in range(150)]
