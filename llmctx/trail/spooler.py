@@ -174,6 +174,8 @@ class Spooler:
             except FileExistsError:
                 raise self._superseded() from None
             except (OSError, SpoolError) as error:
+                if self._segment is not None and not self._segment.has_records:
+                    self._segment.remove()  # a full disk needs no hundred torn beginnings
                 self._drop_segment()
                 if not told:
                     told = True
