@@ -369,7 +369,7 @@ async def test_a_second_service_waits_for_the_lease(redis: Redis, redis_url: str
 
 async def test_a_service_that_waits_for_the_lease_can_be_stopped(redis: Redis, redis_url: str, tmp_path: Path) -> None:
     instance, _ = await bind_instance(redis, tmp_path)
-    async with Owner(redis, instance), serving(redis, redis_url, tmp_path, ByRules()) as waiting:
+    async with Owner(redis, instance, tmp_path), serving(redis, redis_url, tmp_path, ByRules()) as waiting:
         await waiting.until_trouble("is held by")
     assert waiting.entries == []
 
@@ -468,3 +468,17 @@ async def test_a_tick_that_another_reader_took_and_left_is_settled(
             await both.execute()
         await running.until_settled("taken")
     await check_oracle(redis, ["first", "taken"])
+
+
+async def test_only_the_tick_that_was_started_too_often_is_a_dead_letter(
+    redis: Redis, redis_url: str, tmp_path: Path
+) -> None:
+    await hold(redis, "AAPL")
+    await give_out(redis, "poison", "late")
+    await redis.hset(keys.attempts(0), "poison", str(service.MOST_ATTEMPTS))
+    async with serving(redis, redis_url, tmp_path, ByRules()) as running:
+        await running.until_settled("poison", "late")
+    records = {leaf["tick"]: leaf for leaf in await leaves(redis) if "tick" in leaf}
+    assert {tick: leaf["kind"] for tick, leaf in records.items()} == {"poison": "dead_letter", "late": "decision"}
+    assert all("conflated" not in leaf for leaf in records.values())
+    await check_oracle(redis, ["poison", "late"])
