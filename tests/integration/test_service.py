@@ -65,7 +65,10 @@ async def test_no_more_symbols_are_decided_at_once_than_allowed(redis: Redis, re
     for symbol in MANY:
         await raise_tick(redis, symbol, symbol)
     completer = ByRules(pauses=5)
+    completer.gate.clear()  # nobody is answered before as many are asked as may be
     async with serving(redis, redis_url, tmp_path, completer, concurrency=4) as running:
+        await until(lambda: completer.most_at_once >= 4)
+        completer.gate.set()
         await running.until_settled(*MANY)
     assert completer.most_at_once == 4
     await check_oracle(redis, MANY)

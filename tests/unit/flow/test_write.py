@@ -25,7 +25,7 @@ def unpacked(write: Write) -> tuple[list[bytes], list[Any]]:
 
 def operations(write: Write) -> list[list[Any]]:
     """The operations, with each key in the place of its number."""
-    places, (_, _, _, _, todo) = unpacked(write)
+    places, (*_, todo) = unpacked(write)
     found = []
     for name, *arguments in todo:
         many = 3 if name == b"rank" else 1
