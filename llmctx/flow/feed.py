@@ -58,6 +58,7 @@ class Feed:
         self._report = Report(uuid.uuid4().hex[:12], on_trouble)
         self._keeper = Keeper(store, self._rules, self.summary.run)
         self._recent = Recent()
+        self._in_doubt: dict[Bar, Taken] = {}  # sent, and not known to be written and settled
         self._started = False
         self._time: datetime | None = None
         self._bar_start: datetime | None = None
@@ -197,7 +198,7 @@ class Feed:
             if self._bar_start is not None and bar.start < self._bar_start:
                 self._report.out_of_order(bar)
             elif last is not None and bar.start <= last.start:
-                self._report.already_fed(bar, self._recent)
+                await self._was_there(bar)
             else:
                 wanted.append(bar)
         if wanted:
@@ -205,12 +206,29 @@ class Feed:
             self._bar_start = wanted[0].start
             if self._keeper.exchange.status(self._bar_start) == "closed":
                 self._report.closed(self._keeper.exchange.name, self._bar_start.date())
-            self.summary.already_fed += await self._keeper.bars(wanted, at, self._done)
+            self.summary.already_fed += await self._keeper.bars(wanted, at, self._sent, self._done)
+            self._in_doubt.clear()
+
+    async def _was_there(self, bar: Bar) -> None:
+        """A bar that need not be written: of an earlier feed, or ours, whose reply was lost."""
+        taken = self._in_doubt.pop(bar, None)
+        if taken is not None and await self._keeper.holds(bar):
+            await self._done(taken)
+        else:
+            self._report.already_fed(bar, self._recent)
+
+    def _sent(self, taken: Taken) -> None:
+        self._in_doubt[taken.bar] = taken
 
     async def _done(self, taken: Taken) -> None:
+        self._in_doubt[taken.bar] = taken  # as it was written, not as it was first thought of
         if self._recent.add(taken.bar):
             self._report.done(taken)
             self._on_bar(taken)
+        await self._decided(taken)
+        del self._in_doubt[taken.bar]
+
+    async def _decided(self, taken: Taken) -> None:
         if taken.tick is not None and self._settled is not None:
             await self._wait_for(taken.tick, taken.bar)
             await self._keeper.read_decisions(taken.bar.symbol)

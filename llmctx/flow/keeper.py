@@ -96,10 +96,16 @@ class Keeper:
         partition, status = self._store.partition_of(symbol.name), self.exchange.status(at)
         await self._store.write([self.composer.headline(symbol, headline, partition, at, status)])
 
-    async def bars(self, bars: list[Bar], at: datetime, done: Callable[[Taken], Awaitable[None]]) -> int:
-        """Write bars of different symbols in one round trip and tell each that is written; how many others had been.
+    async def bars(
+        self,
+        bars: list[Bar],
+        at: datetime,
+        sent: Callable[[Taken], None],
+        done: Callable[[Taken], Awaitable[None]],
+    ) -> int:
+        """Write bars of different symbols in one round trip; how many of them another feed had written.
 
-        `at` is the time of the clock.
+        `at` is the time of the clock; `sent` is told each before it goes out, `done` each that is written.
 
         Raises ForgottenError where the server has lost earlier ones.
         """
@@ -111,6 +117,7 @@ class Keeper:
             self.composer.market.update(bar.start.date(), bar.symbol, symbol.track.change_pct)
             self.composer.watched.add(bar.symbol)
             on_the_way.append(self._step(symbol, bar, before, ratio, found, at))
+            sent(on_the_way[-1][0])
         return await self._send(on_the_way, at, done)
 
     def _step(
@@ -142,15 +149,16 @@ class Keeper:
         self, on_the_way: list[tuple[Taken, Write]], at: datetime, done: Callable[[Taken], Awaitable[None]]
     ) -> int:
         answers = await self._store.write([write for _, write in on_the_way])
-        if any(answer.forgotten for answer in answers):
-            raise ForgottenError
         refused = [(taken, answer) for (taken, _), answer in zip(on_the_way, answers, strict=True) if not answer.done]
-        if refused:
+        forgotten = any(answer.forgotten for answer in answers)
+        if refused and not forgotten:
             await self._recall_book()
         for (taken, _), answer in zip(on_the_way, answers, strict=True):
             if answer.done:
                 self._learn(taken, answer)
                 await done(taken)
+        if forgotten:
+            raise ForgottenError
         fed_by_others = 0
         for taken, answer in refused:
             if not answer.changed:  # another feed is ahead of us: go on from what it left
@@ -168,9 +176,8 @@ class Keeper:
         taken.symbol.monitored = bool(taken.step.raw)
 
     async def holds(self, bar: Bar) -> bool:
-        """Whether the server has a bar, or a later one of its symbol."""
-        last_ms = await self._store.last_bar_ms(bar.symbol)
-        return last_ms is not None and last_ms >= clock.to_ms(bar.start)
+        """Whether the server has a bar that this feed has written."""
+        return await self._store.writer_of(bar) == self._run
 
     def _tick(self, bar: Bar, cause: str) -> Tick:
         at_ms = clock.to_ms(bar.start)

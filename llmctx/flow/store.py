@@ -17,7 +17,7 @@ from llmctx.connection import StreamEntry, read_stream, read_stream_back
 from llmctx.context.snapshot import as_of
 from llmctx.errors import ServerError
 from llmctx.flow.bars import Bar
-from llmctx.flow.write import Write
+from llmctx.flow.write import Write, bar_id
 from llmctx.functions import ServerFunction
 from llmctx.schema import keys
 
@@ -126,13 +126,13 @@ class Store:
         except RedisError as error:
             raise _unwritten(key, error) from error
 
-    async def last_bar_ms(self, symbol: str) -> int | None:
-        """When a symbol's last bar began, in ms; None where it has none."""
+    async def writer_of(self, bar: Bar) -> str | None:
+        """The run that wrote a bar; None where it is not there."""
         try:
-            newest = await read_stream_back(self._redis, keys.bars(symbol), count=1)
+            found = await read_stream(self._redis, keys.bars(bar.symbol), bar_id(bar), bar_id(bar))
         except RedisError as error:
-            raise _unwritten(symbol, error) from error
-        return newest[0].number if newest else None
+            raise _unwritten(bar.symbol, error) from error
+        return found[0].fields[b"run"].decode() if found else None
 
     async def bars(self, symbol: str) -> AsyncIterator[tuple[Bar, Decimal | None]]:
         """The bars of the stream in order, each with its ratio of adjustment."""
