@@ -117,11 +117,11 @@ class Worker:
         code = await asyncio.to_thread(process.wait, 60)
         assert code == -signal.SIGKILL, f"it ended with {code} before it reached {kill_point}"
 
-    async def drain(self) -> None:
+    async def drain(self, redis: Redis) -> None:
         """Settle what was raised, and stop."""
         process = self.start()
-        process.send_signal(0)
-        await asyncio.sleep(1.5)
+        while not await redis.exists(lease_key(0)):
+            await asyncio.sleep(0.02)
         process.terminate()
         assert await asyncio.to_thread(process.wait, 60) == 0
 
