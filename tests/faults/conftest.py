@@ -23,6 +23,7 @@ from llmctx.trail.log import Log
 from llmctx.worker import service
 from llmctx.worker.publish import KEPT
 from tests.conftest import ROOT, free_port
+from tests.integration.conftest import until
 
 BINARIES = {"valkey": "valkey-server", "redis": "redis-server"}
 
@@ -120,8 +121,7 @@ class Worker:
     async def drain(self, redis: Redis) -> None:
         """Settle what was raised, and stop."""
         process = self.start()
-        while not await redis.exists(lease_key(0)):
-            await asyncio.sleep(0.02)
+        await until(lambda: redis.exists(lease_key(0)))
         process.terminate()
         assert await asyncio.to_thread(process.wait, 60) == 0
 
