@@ -110,6 +110,16 @@ class CheckpointError(TrailError):
         super().__init__(f"A checkpoint cannot be used: {why}.", "audit/README.md states the form of a checkpoint.")
 
 
+class ReceiptError(TrailError):
+    """A receipt that is none, or that cannot be made yet."""
+
+
+class ExportError(TrailError):
+    """A folder that cannot be exported to, or that holds no export."""
+
+    exit_code = 2
+
+
 class KeyFileError(TrailError):
     """A key file that is not there, or that cannot be used."""
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from llmctx.cli import ask, data, demo, key, look, notary, prove, serve, show
+from llmctx.cli import ask, data, demo, export, key, look, notary, prove, serve, show
 from llmctx.version import VERSION
 
 app = typer.Typer(
@@ -47,6 +47,8 @@ for _command in (
     look.decisions,
     show.show,
     prove.verify,
+    export.export,
+    export.receipt,
     key.key,
     notary.notary,
     data.schema,

@@ -23,12 +23,13 @@ def notary(
 ) -> None:
     """Run the notary alone: anchor and sign what is recorded.
 
-    `llmctx run` has one in it. Run it as a process of its own, with a state directory of its own, where the workers
-    shall not have the private key. It makes the key at its first start; `llmctx key` shows it. On SIGTERM or Ctrl-C
-    it signs what is durable and ends with 0; with 1 where Redis contradicts the anchor.
+    `llmctx run` has one in it. Run it as a process of its own, in the same state directory, where the workers shall
+    not be able to read STATE_DIR/keys. It makes the key at its first start; `llmctx key` shows it. Where another one
+    has the anchor, it waits. On SIGTERM or Ctrl-C it signs what is durable and ends with 0; with 1 where Redis
+    contradicts the anchor.
 
     \b
-    llmctx notary --state-dir ./notary
+    llmctx notary --verbose
     """
     asyncio.run(_notary(settings_for(redis_url, state_dir), verbose=verbose, as_json=as_json))
 
@@ -51,4 +52,6 @@ async def _notary(settings: Settings, *, verbose: bool, as_json: bool) -> None:
         public = load_or_make_key(settings.state_dir, instance.id).key
         if not as_json:
             out.print(f"Signing with {public.text}. Ctrl-C stops it.")
-        await serve_notary(redis, instance, settings.state_dir, stop, on_checkpoint=told, on_trouble=warn)
+        await serve_notary(
+            redis, instance, settings.state_dir, stop, on_checkpoint=told, on_trouble=warn, on_waiting=warn
+        )

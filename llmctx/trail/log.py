@@ -240,6 +240,12 @@ class Log:
                 return
             last = f"({page[-1].id}"
 
+    async def checkpoint(self) -> str | None:
+        """The newest signed checkpoint as it stands in Redis, None where there is none."""
+        with door():
+            note = cast("bytes | None", await self._redis.get(self.key("checkpoint")))
+        return None if note is None else note.decode(errors="replace")
+
     async def settled(self, tick_ids: Sequence[str]) -> list[int | None]:
         """The index of the record that settled each tick, None where it is not settled."""
         if not tick_ids:

@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 from llmctx.connection import server_ms
 from llmctx.errors import CheckpointError, ForkError, TrailError
+from llmctx.killpoint import reached
 from llmctx.trail.anchor import Anchor, anchor_directory
 from llmctx.trail.checkpoint import LATE_SINCE, Checkpoint, open_note, origin_of
 from llmctx.trail.key import SigningKey
@@ -87,7 +88,7 @@ class Notary:
         if since_ms is not None and 0 <= since_ms < SHORTEST_MS:
             return None
         await self._compare(max(0, self._tree.size - 1))
-        fresh = await self._fresh(await self._durable())
+        fresh = await self._fresh(await self._log.durable())
         if not fresh.hashes and not await self._sign_of_life_is_due(since_ms):
             return None
         self._compare_checkpoint(await self._told(), fresh.hashes)
@@ -96,7 +97,7 @@ class Notary:
     async def is_behind(self) -> bool:
         """Whether the log has durable records that no checkpoint covers."""
         covered = 0 if self.last is None else self.last.size
-        return min(await self._durable(), await self._log.size()) > covered
+        return min(await self._log.durable(), await self._log.size()) > covered
 
     async def _sign_of_life_is_due(self, since_ms: int | None) -> bool:
         if since_ms is None or 0 <= since_ms < LONGEST_MS:
@@ -113,6 +114,7 @@ class Notary:
             late = f"{LATE_SINCE}{fresh.earliest_ms}"
             checkpoint = checkpoint._replace(extensions=(*checkpoint.extensions, late))
         note = self._signing.sign(checkpoint)
+        reached("signed")
         try:
             await _to_the_end(self.anchor.append, start, fresh.hashes, note)
         except TrailError:
@@ -120,6 +122,7 @@ class Notary:
             raise
         self.last, self._last_note = checkpoint, note
         await self._tell(note)
+        reached("told")
         return checkpoint
 
     async def _fresh(self, durable: int) -> _Fresh:
@@ -185,10 +188,6 @@ class Notary:
 
     async def _tell(self, note: str) -> None:
         await self._ask(self._redis.set(self._checkpoint_key, note))
-
-    async def _durable(self) -> int:
-        found = await self._ask(self._redis.get(f"audit:{{{self._log.partition}}}:durable"))
-        return int(found) if found is not None and found.isdigit() else 0
 
     async def _now_ms(self) -> int:
         return cast("int", await self._ask(server_ms(self._redis)))

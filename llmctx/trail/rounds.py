@@ -22,17 +22,18 @@ async def serve_notary(
     *,
     on_checkpoint: Callable[[Checkpoint], None] = lambda _: None,
     on_trouble: Callable[[str], None] = lambda _: None,
+    on_waiting: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Keep the anchors of every partition until `stop` is set, and cover what is durable then.
 
-    The private key is made where there is none. While another notary has an anchor, Redis is away, or the disk is
-    full, this one tells so and waits.
+    The private key is made where there is none. While Redis is away or the disk is full, this one tells `on_trouble`
+    and tries again; while another notary has an anchor, it tells `on_waiting` and takes over when that one ends.
 
     Raises ForkError where the log contradicts an anchor, KeyFileError for a key that cannot be used.
     """
     signing = load_or_make_key(state_dir, instance.id)
     notaries = [Notary(redis, instance.id, partition, state_dir, signing) for partition in range(instance.partitions)]
-    await asyncio.gather(*(_serve(notary, stop, on_checkpoint, on_trouble) for notary in notaries))
+    await asyncio.gather(*(_serve(notary, stop, on_checkpoint, on_trouble, on_waiting) for notary in notaries))
 
 
 async def _serve(
@@ -40,6 +41,7 @@ async def _serve(
     stop: asyncio.Event,
     on_checkpoint: Callable[[Checkpoint], None],
     on_trouble: Callable[[str], None],
+    on_waiting: Callable[[str], None],
 ) -> None:
     told = ""
     while True:
@@ -54,7 +56,7 @@ async def _serve(
         except TrailError as error:
             if str(error) != told:
                 told = str(error)
-                on_trouble(told)
+                (on_waiting if isinstance(error, AnchorBusyError) else on_trouble)(told)
         if await _stopped_within(stop, SHORTEST_MS):
             return
 

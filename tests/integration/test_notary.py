@@ -297,7 +297,7 @@ async def test_a_second_notary_says_so_and_waits_for_the_first(scene: Scene) -> 
         second = asyncio.create_task(
             serve_notary(
                 scene.redis, scene.instance, scene.state_dir, stop,
-                on_checkpoint=signed.append, on_trouble=troubles.append,
+                on_checkpoint=signed.append, on_waiting=troubles.append,
             )
         )  # fmt: skip
         await until(lambda: troubles)
