@@ -6,6 +6,7 @@ from collections.abc import Callable
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from llmctx import clock
 from llmctx.context.tick import Tick
 from llmctx.errors import ForkError, InstanceError, LeaseError, LlmctxError, SettledError, TrailError
 from llmctx.killpoint import reached
@@ -24,6 +25,7 @@ MOST_ATTEMPTS = 5
 _BLOCK_MS = 500
 _PAUSE_S = 0.5
 _MOST_IN_HAND = 20_000
+_STUCK_S = 90.0
 
 
 class Service:
@@ -113,9 +115,14 @@ class Service:
             raise
         except (RedisError, TrailError, OSError) as error:
             self._on_trouble(f"Redis is away ({_first_line(error)}); unread ticks stay in the stream")
-        while self._tasks:
+        moved_s, left = clock.monotonic_s(), len(self._tasks)
+        while self._tasks and clock.monotonic_s() - moved_s < _STUCK_S:
             self._check_lease()
             await asyncio.wait(self._tasks, timeout=_PAUSE_S)
+            if len(self._tasks) != left:
+                moved_s, left = clock.monotonic_s(), len(self._tasks)
+        if self._tasks:
+            self._on_trouble(f"{len(self._tasks)} decisions do not come to an end; the next run settles their ticks")
 
     def _check_lease(self) -> None:
         if self._owner.lost is not None:

@@ -104,14 +104,30 @@ class Watch:
             self._to_look_at.add(key.decode(errors="replace")[len(self._prefix) :])
 
     async def _look(self) -> None:
-        if not self._to_look_at:
+        """Look at what was told; what is written from now on is told again.
+
+        In this order, so that a tick which was raised together with its position is seen: the position, the ticks that
+        wait, the newest record. A tick that does not wait any more has its record.
+        """
+        told, self._to_look_at = self._to_look_at, set()
+        positions = {symbol: await self._position(symbol) for symbol in told}
+        if not any(positions.values()):
             return
         waiting: set[str] = set()
         for log in self._logs:
             waiting |= await self._symbols_that_wait(log.partition)
-        for symbol in sorted(self._to_look_at - waiting):
-            self._to_look_at.discard(symbol)  # what is written from now on is told again
-            await self._look_at(symbol)
+        self._to_look_at |= told & waiting
+        for symbol, position in positions.items():
+            if position is not None and symbol not in waiting:
+                await self._raise_if_unseen(symbol, position)
+
+    async def _position(self, symbol: str) -> bytes | None:
+        try:
+            key = _POSITION.key(keys.check_symbol(symbol))
+        except LlmctxError as error:
+            self._on_trouble(f"{error.what} Its position is not watched")
+            return None
+        return cast("bytes | None", await self._redis.get(key))
 
     async def _symbols_that_wait(self, partition: int) -> set[str]:
         """The symbols of ticks that are not settled: their decision may see the position, or may have missed it."""
@@ -122,14 +138,7 @@ class Watch:
             first = f"({page[-1].id}"
         return found
 
-    async def _look_at(self, symbol: str) -> None:
-        try:
-            position = cast("bytes | None", await self._redis.get(_POSITION.key(keys.check_symbol(symbol))))
-        except LlmctxError as error:
-            self._on_trouble(f"{error.what} Its position is not watched")
-            return
-        if position is None:
-            return
+    async def _raise_if_unseen(self, symbol: str, position: bytes) -> None:
         log = self._logs[keys.partition_of(symbol, len(self._logs))]
         index, seen = await self._last_seen(log, symbol)
         if seen == position:

@@ -23,6 +23,7 @@ from llmctx.trail.log import Log
 from llmctx.worker import service
 from llmctx.worker.publish import KEPT
 from tests.conftest import ROOT, free_port
+from tests.integration.conftest import until
 
 BINARIES = {"valkey": "valkey-server", "redis": "redis-server"}
 
@@ -117,11 +118,10 @@ class Worker:
         code = await asyncio.to_thread(process.wait, 60)
         assert code == -signal.SIGKILL, f"it ended with {code} before it reached {kill_point}"
 
-    async def drain(self) -> None:
+    async def drain(self, redis: Redis) -> None:
         """Settle what was raised, and stop."""
         process = self.start()
-        process.send_signal(0)
-        await asyncio.sleep(1.5)
+        await until(lambda: redis.exists(lease_key(0)))
         process.terminate()
         assert await asyncio.to_thread(process.wait, 60) == 0
 

@@ -80,7 +80,7 @@ async def kill_at_random(
 ) -> None:
     source = random.Random(4)
     while True:
-        await asyncio.sleep(source.uniform(2, 6))
+        await asyncio.sleep(source.uniform(1, 4))
         if source.random() < 0.6:
             place = source.randrange(len(running))
             running[place].kill()

@@ -115,7 +115,9 @@ async def test_a_busy_symbol_under_steady_ticks_is_never_decided_twice_at_once(
     raised = [f"{symbol}-{n}" for n in range(150) for symbol in ("AAPL", "MSFT")]
     completer = ByRules(pauses=20)
     async with serving(redis, redis_url, tmp_path, completer) as running:
-        for tick in raised:
+        await raise_tick(redis, raised[0], "AAPL")
+        await until(lambda: completer.asked["AAPL"])
+        for tick in raised[1:]:
             await raise_tick(redis, tick, tick.partition("-")[0])
         await running.until_settled(*raised)
     assert completer.overlaps == []
