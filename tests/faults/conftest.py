@@ -23,7 +23,7 @@ from llmctx.trail.log import Log
 from llmctx.worker import service
 from llmctx.worker.publish import KEPT
 from tests.conftest import ROOT, free_port
-from tests.integration.conftest import until
+from tests.integration.program import until
 
 BINARIES = {"valkey": "valkey-server", "redis": "redis-server"}
 

@@ -13,7 +13,8 @@ from llmctx.trail.instance import bind_instance
 from llmctx.trail.log import Log
 from llmctx.worker.owner import Owner
 from tests.faults.conftest import check_oracle
-from tests.integration.conftest import ByRules, decided, hold, leaves, raise_tick, serving, until
+from tests.integration.conftest import ByRules, decided, hold, leaves, raise_tick, serving
+from tests.integration.program import until
 
 pytestmark = pytest.mark.usefixtures("short_pauses")
 

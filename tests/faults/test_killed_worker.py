@@ -10,7 +10,8 @@ from redis.asyncio import Redis
 from llmctx.llm.standin import Standin
 from llmctx.trail.log import Log
 from tests.faults.conftest import Server, Worker, check_oracle, end_lease
-from tests.integration.conftest import hold, raise_tick, until
+from tests.integration.conftest import hold, raise_tick
+from tests.integration.program import until
 
 SYMBOLS = [f"S{n}" for n in range(8)]
 
