@@ -130,24 +130,36 @@ async def _verify_redis(
         instance = await read_existing_instance(redis)
         _check_partitions(receipts, instance.partitions)
         reports = [
-            await _verify_partition(redis, settings, instance, partition, key, origin, receipts, rebuild, as_json)
+            await verify_partition(
+                redis,
+                settings,
+                instance,
+                partition,
+                key=key,
+                origin=origin,
+                receipts=receipts,
+                rebuild=rebuild,
+                quiet=as_json,
+            )
             for partition in range(instance.partitions)
         ]
     _print(reports, {"instance": instance.id}, as_json=as_json)
     return reports
 
 
-async def _verify_partition(
+async def verify_partition(
     redis: Redis,
     settings: Settings,
     instance: Instance,
     partition: int,
-    key: Key | None,
-    origin: str | None,
-    receipts: list[Receipt],
-    rebuild: bool,
-    as_json: bool,
+    *,
+    key: Key | None = None,
+    origin: str | None = None,
+    receipts: list[Receipt] | None = None,
+    rebuild: bool = True,
+    quiet: bool = False,
 ) -> Report:
+    """What a check of one partition finds, with the state directory's anchor and key as evidence from outside."""
     from llmctx.trail.anchor import Anchor, anchor_directory
     from llmctx.trail.checkpoint import origin_of
     from llmctx.trail.key import read_public_key
@@ -160,9 +172,9 @@ async def _verify_partition(
         None if key is None else trusted_of(key, origin, partition),
         anchor.checkpoints(),
         anchor.hashes(),
-        receipts_of(receipts, partition, origin_of(instance.id, partition)),
+        receipts_of(receipts or [], partition, origin_of(instance.id, partition)),
     )
-    with progress(f"partition {partition}", await log.size(), quiet=as_json) as advance:
+    with progress(f"partition {partition}", await log.size(), quiet=quiet) as advance:
         return await verify_log(log, advance, outside, rebuilding=rebuild)
 
 
