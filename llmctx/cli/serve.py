@@ -118,8 +118,8 @@ def run(
     Many symbols are decided at a time, never one symbol twice at a time. On SIGTERM or Ctrl-C it settles what was
     raised before and ends with 0; a second one ends it at once, and what was not settled is taken up by the next run.
 
-    Several can run on one machine with one state directory: each partition has one owner, and when that dies another
-    one takes it over within ten seconds.
+    Several can run on one machine with one state directory: they share the partitions, and when one dies the others
+    take its partitions over within ten seconds.
 
     \b
     LLMCTX_LLM__BASE_URL=http://127.0.0.1:8700/v1 LLMCTX_LLM__MODEL=llmctx-standin llmctx run

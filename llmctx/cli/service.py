@@ -42,18 +42,22 @@ async def serve_all(
     from llmctx.trail.rounds import serve_notary
     from llmctx.worker.memory import MemoryWatch
     from llmctx.worker.session import serve_partition
+    from llmctx.worker.sharing import Sharing
     from llmctx.worker.watch import Watch
 
     memory, settled = MemoryWatch(redis, on_trouble), asyncio.Event()
     await memory.judge()  # before the first tick is taken
-    beside = [asyncio.create_task(memory.run())]
+    sharing = Sharing(redis, instance.partitions, on_trouble)
+    await sharing.beat()  # before the first partition is
+    beside = [asyncio.create_task(memory.run()), asyncio.create_task(sharing.run())]
     if parts.watch:
         beside.append(asyncio.create_task(Watch(redis, url, instance.partitions, on_trouble=on_trouble).run()))
     serving = [
         asyncio.create_task(
             serve_partition(
                 redis, url, instance, partition, asking, stop, state_dir=settings.state_dir,
-                concurrency=settings.concurrency, memory=memory, on_entry=on_entry, on_trouble=on_trouble,
+                concurrency=settings.concurrency, memory=memory, sharing=sharing,
+                on_entry=on_entry, on_trouble=on_trouble,
             )
         )
         for partition in range(instance.partitions)

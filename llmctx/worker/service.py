@@ -17,6 +17,7 @@ from llmctx.trail.entry import Entry
 from llmctx.worker.memory import MemoryWatch
 from llmctx.worker.owner import Owner
 from llmctx.worker.queue import Batch, TickQueue, order
+from llmctx.worker.sharing import either
 from llmctx.worker.ticks import Delivery, TickStream
 
 MOST_ATTEMPTS = 5
@@ -58,17 +59,27 @@ class Service:
         self._queue = TickQueue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._reread = False
+        self._leaving = False
 
-    async def run(self, stop: asyncio.Event) -> None:
+    async def run(self, stop: asyncio.Event, turn: asyncio.Event | None = None) -> None:
         """Settle ticks until `stop` is set, then every tick that was raised before it.
+
+        Where `turn` is set before, only what has been begun is brought to an end: another worker settles the rest.
 
         Raises LeaseError when the partition is another owner's now; its pending ticks are that owner's then.
         """
+        ending = asyncio.Event()
+        passing_on = asyncio.create_task(either(stop, turn or asyncio.Event(), ending))
         try:
-            while not stop.is_set():
-                await self._serve(stop)
-            await self._drain()
+            while not ending.is_set():
+                await self._serve(ending)
+            if stop.is_set():
+                await self._drain()
+            else:
+                self._leaving = True
+                await self._finish()
         finally:
+            passing_on.cancel()
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -115,6 +126,10 @@ class Service:
             raise
         except (RedisError, TrailError, OSError) as error:
             self._on_trouble(f"Redis is away ({_first_line(error)}); unread ticks stay in the stream")
+        await self._finish()
+
+    async def _finish(self) -> None:
+        """Wait for what has been begun."""
         moved_s, left = clock.monotonic_s(), len(self._tasks)
         while self._tasks and clock.monotonic_s() - moved_s < _STUCK_S:
             self._check_lease()
@@ -149,6 +164,8 @@ class Service:
         self._start()
 
     def _start(self) -> None:
+        if self._leaving:
+            return
         for batch in self._queue.take(self._concurrency - self._queue.busy):
             task = asyncio.create_task(self._settle(batch))
             self._tasks.add(task)

@@ -23,7 +23,10 @@ from llmctx.trail.lease import Holder
 from llmctx.worker.memory import MemoryWatch
 from llmctx.worker.owner import Owner
 from llmctx.worker.service import Service
+from llmctx.worker.sharing import Sharing
 from llmctx.worker.ticks import TickStream
+
+_LOOK_S = 1.0
 
 
 class Asking(NamedTuple):
@@ -83,34 +86,46 @@ async def serve_partition(
     state_dir: Path,
     concurrency: int = 32,
     memory: MemoryWatch | None = None,
+    sharing: Sharing | None = None,
     on_entry: Callable[[Entry], None] = lambda _: None,
     on_trouble: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Serve a partition until `stop` is set: wait for it, own it, and wait again when it is lost.
+    """Serve a partition until `stop` is set: wait for it, own it, and wait again when it is lost or handed over.
 
     Raises ServerError where the server is not there at the start, InstanceError where it comes back as another one,
     ForkError where it contradicts spool or anchor.
     """
+    told: set[str] = set()
+    served = waiting = False
 
-    def wait(holder: Holder) -> bool:
+    def held_by(holder: Holder) -> bool:
+        nonlocal waiting
+        waiting = True
         if holder.label not in told:
             told.add(holder.label)
             on_trouble(f"partition {partition} is held by {holder.label}; waiting for it")
-        return not stop.is_set()
+        return False
 
-    told: set[str] = set()
-    served = False
+    sharing = sharing or Sharing(redis, instance.partitions)
     async with _watched(redis, memory, on_trouble) as watch:
         while not stop.is_set():
+            turn = sharing.take(partition)
+            if turn is None:
+                await asyncio.sleep(_LOOK_S)
+                continue
+            waiting = False
             try:
                 async with (
-                    own(redis, instance, partition, asking, state_dir=state_dir, wait=wait, on_trouble=on_trouble) as (
+                    own(
+                        redis, instance, partition, asking, state_dir=state_dir, wait=held_by, on_trouble=on_trouble
+                    ) as (
                         owner,
                         pipeline,
                     ),
                     open_redis(url, retries=0) as reader,
                 ):
                     served = True
+                    told.clear()
                     service = Service(
                         redis,
                         TickStream(reader, partition),
@@ -121,15 +136,19 @@ async def serve_partition(
                         on_entry=on_entry,
                         on_trouble=on_trouble,
                     )
-                    await service.run(stop)
+                    await service.run(stop, turn)
             except (InstanceError, ForkError):
                 raise
             except (TrailError, ServerError) as error:
                 if isinstance(error, ServerError) and not served:
                     raise
-                told.clear()
-                on_trouble(f"{error.what}; trying again")
-                await asyncio.sleep(1)
+                if not waiting:
+                    told.clear()
+                    on_trouble(f"{error.what}; trying again")
+            finally:
+                sharing.give_back(partition)
+            if not stop.is_set():
+                await asyncio.sleep(_LOOK_S)
 
 
 @asynccontextmanager
