@@ -12,7 +12,13 @@ from typing import Self
 import pytest
 from redis.asyncio import Redis
 
+from llmctx.assets import asset
 from llmctx.connection import connect, read_stream
+from llmctx.context.package import build_package
+from llmctx.context.reader import read_snapshot
+from llmctx.context.snapshot import ReadRules, Snapshot
+from llmctx.prompt.render import render
+from llmctx.prompt.template import load_template
 from llmctx.schema import keys
 from llmctx.trail.instance import bind_instance
 from llmctx.trail.log import Log
@@ -246,3 +252,42 @@ async def test_what_cannot_expire_is_told_from_what_can(small: Server, client: R
         return near and found.used - found.lasting > 7 * 2**20
 
     await until(is_told_apart)
+
+
+async def test_sections_that_are_evicted_while_others_join_them_are_missing_and_nothing_else(
+    small: Server, client: Redis
+) -> None:
+    assert small.running
+    await client.config_set("maxmemory-policy", "allkeys-random")  # evicts whatever it meets, positions too
+    await client.config_set("maxmemory-samples", 64)
+    stop = asyncio.Event()
+
+    async def crowd() -> None:
+        number = 0
+        while not stop.is_set():
+            await client.set(f"live:{number}", b"x" * 400_000, ex=86_400)
+            number += 1
+
+    crowding = asyncio.create_task(crowd())
+    statuses: set[tuple[str, str]] = set()
+    template = load_template(asset("prompts"), "position")
+    try:
+        while not {"fresh", "missing"} <= {status for _, status in statuses}:
+            await hold(client, "AAPL")
+            snapshot = await read_snapshot(client, "AAPL", 0, ReadRules())
+            package = build_package(snapshot)
+            assert build_package(Snapshot.from_evidence(snapshot.evidence())) == package
+            found = {(name, str(section.status)) for name, section in package.sections.items()}
+            assert {status for _, status in found} <= {
+                "fresh",
+                "stale",
+                "missing",
+            }  # without system:state no bars clock
+            if package.refusal is None:
+                render(template, package)
+            else:
+                assert "is missing" in package.refusal
+            statuses |= {pair for pair in found if pair[0] in ("price", "position", "system")}
+    finally:
+        stop.set()
+        await crowding
