@@ -1,5 +1,6 @@
 """The way to a server: how every connection to Redis or Valkey is made."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -112,6 +113,18 @@ async def open_redis(url: str, *, retries: int = 3) -> AsyncIterator[Redis]:
         yield redis
     finally:
         await redis.aclose()
+
+
+async def pause(seconds: float) -> None:
+    """Sleep, as every loop that forgives the server's absence does between two tries.
+
+    Raises asyncio.CancelledError where the task was cancelled before: a client in the middle of a command may make an
+    error of its own out of that, and who forgives it would go on for ever.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+    await asyncio.sleep(seconds)
 
 
 async def server_ms(redis: Redis) -> int:

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from llmctx import clock
+from llmctx.connection import pause
 from llmctx.context.tick import Tick
 from llmctx.errors import RecordError, ServerError, TrailError
 from llmctx.flow.bars import BadRow, Bar
@@ -124,7 +125,7 @@ class Feed:
                 if clock.monotonic_s() - away_since_s > _PATIENCE_S:
                     raise
                 self._report.away(error)
-                await asyncio.sleep(_PAUSE_S)
+                await pause(_PAUSE_S)
             again = True
 
     async def _tell_again(self) -> None:

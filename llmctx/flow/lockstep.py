@@ -1,13 +1,12 @@
 """Lockstep: the feed waits for each decision before it writes the next bar, so a session is the same every time."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from llmctx import clock
-from llmctx.connection import read_stream_back
+from llmctx.connection import pause, read_stream_back
 from llmctx.context.tick import Tick
 from llmctx.errors import ServerError
 from llmctx.record import publication
@@ -45,10 +44,7 @@ class Lockstep:
         """What is asked for, once it is there."""
         pause_s, told_s = _SHORTEST_S, clock.monotonic_s()
         while (answer := await asked()) is None:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise asyncio.CancelledError  # a client library may have swallowed it; nobody would stop us then
-            await asyncio.sleep(pause_s)
+            await pause(pause_s)
             pause_s = min(pause_s * 1.5, _LONGEST_S)
             if clock.monotonic_s() - told_s > _TELL_AFTER_S:
                 told_s = clock.monotonic_s()

@@ -5,7 +5,6 @@ come to that. What cannot expire is what is used less what may expire, and that 
 server knows it) times their mean size (a few hundred are looked at each time, in turn).
 """
 
-import asyncio
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import NamedTuple
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from llmctx.connection import pause
 from llmctx.functions import ServerFunction
 
 WARNING_PERCENT = 70
@@ -94,7 +94,7 @@ class MemoryWatch:
         """Look for ever; say when a mark is passed, and when there is room again."""
         while True:
             await self.judge()
-            await asyncio.sleep(_PAUSE_S)
+            await pause(_PAUSE_S)
 
     async def judge(self) -> None:
         """Look once. A server that is away is told by who reads ticks."""

@@ -1,6 +1,5 @@
 """One decision now: made here where the partition is free, otherwise by its owner."""
 
-import asyncio
 from pathlib import Path
 from typing import cast
 
@@ -8,6 +7,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from llmctx import clock
+from llmctx.connection import pause
 from llmctx.context.tick import Tick
 from llmctx.errors import LeaseError, TrailError
 from llmctx.schema.keys import partition_of, ticks
@@ -48,7 +48,7 @@ async def decide_once(
                 entry = await log.entry(index)
                 assert entry is not None
                 return entry
-            await asyncio.sleep(0.05)
+            await pause(0.05)
 
 
 async def _raise_tick(redis: Redis, partition: int, tick: Tick) -> str:

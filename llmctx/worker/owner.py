@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from llmctx import clock
-from llmctx.connection import server_ms
+from llmctx.connection import pause, server_ms
 from llmctx.errors import BehindError, ForkError, InstanceError, LeaseError, SettledError, TrailError
 from llmctx.killpoint import reached
 from llmctx.record import Circumstances, compose_loss, compose_unread
@@ -75,7 +75,7 @@ class Owner:
         while (holder := await self._lease.take()) is not None:
             if self._wait is None or not self._wait(holder):
                 raise _not_ours(self.partition, holder)
-            await asyncio.sleep(1)
+            await pause(1)
         self._renewal = asyncio.create_task(self._renew())
         try:
             await self._check_instance()
@@ -220,7 +220,7 @@ class Owner:
 
     async def _renew(self) -> None:
         while True:
-            await asyncio.sleep(2)
+            await pause(2)
             try:
                 holder = await self._retake()
             except (InstanceError, LeaseError) as error:
@@ -240,4 +240,4 @@ def _not_ours(partition: int, holder: Holder) -> LeaseError:
 async def _pause_or_give_up(began_s: float, error: TrailError) -> None:
     if clock.monotonic_s() - began_s > _PATIENCE_S:
         raise error
-    await asyncio.sleep(_PAUSE_S)
+    await pause(_PAUSE_S)

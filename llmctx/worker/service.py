@@ -7,6 +7,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from llmctx import clock
+from llmctx.connection import pause
 from llmctx.context.tick import Tick
 from llmctx.errors import ForkError, InstanceError, LeaseError, LlmctxError, SettledError, TrailError
 from llmctx.killpoint import reached
@@ -91,7 +92,7 @@ class Service:
             await self._stream.open()
             while not self._memory.has_room and not stop.is_set():
                 self._check_lease()
-                await asyncio.sleep(_PAUSE_S)
+                await pause(_PAUSE_S)
             if not stop.is_set():
                 await self._read_pending()
             while not stop.is_set() and not self._reread:
@@ -103,12 +104,12 @@ class Service:
                     if not deliveries and self._queue.empty:
                         await self._read_pending()  # what an owner that had lost its lease still read
                 else:
-                    await asyncio.sleep(_PAUSE_S)
+                    await pause(_PAUSE_S)
         except (InstanceError, LeaseError, ForkError):
             raise
         except (RedisError, TrailError, OSError) as error:
             self._on_trouble(f"Redis is away ({_first_line(error)}); trying again")
-            await asyncio.sleep(_PAUSE_S)
+            await pause(_PAUSE_S)
 
     async def _drain(self) -> None:
         """Settle what was raised before now, also where the stop came before anything was read."""
@@ -184,11 +185,11 @@ class Service:
                 self._on_trouble(
                     f"{batch.tick.symbol}: {_first_line(error)}; its ticks stay pending and are read again"
                 )
-            await asyncio.sleep(_PAUSE_S)
+            await pause(_PAUSE_S)
             self._reread = True
         except Exception as error:  # noqa: BLE001  a poisonous tick must not end the service
             self._on_trouble(f"{batch.tick.symbol}, tick {batch.tick.id}: {type(error).__name__}: {error}")
-            await asyncio.sleep(_PAUSE_S)
+            await pause(_PAUSE_S)
             self._reread = True
         finally:
             self._queue.done(batch)

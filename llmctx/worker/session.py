@@ -9,7 +9,7 @@ from typing import NamedTuple
 from redis.asyncio import Redis
 
 from llmctx.assets import asset
-from llmctx.connection import open_redis
+from llmctx.connection import open_redis, pause
 from llmctx.context.snapshot import ReadRules
 from llmctx.decision.guardrail import GuardPolicy
 from llmctx.errors import ForkError, InstanceError, ServerError, TrailError
@@ -111,7 +111,7 @@ async def serve_partition(
         while not stop.is_set():
             turn = sharing.take(partition)
             if turn is None:
-                await asyncio.sleep(_LOOK_S)
+                await pause(_LOOK_S)
                 continue
             waiting = False
             try:
@@ -148,7 +148,7 @@ async def serve_partition(
             finally:
                 sharing.give_back(partition)
             if not stop.is_set():
-                await asyncio.sleep(_LOOK_S)
+                await pause(_LOOK_S)
 
 
 @asynccontextmanager

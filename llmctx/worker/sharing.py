@@ -12,7 +12,7 @@ from collections.abc import Callable
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from llmctx.connection import server_ms
+from llmctx.connection import pause, server_ms
 from llmctx.schema import keys
 
 BEAT_S = 1.0
@@ -36,7 +36,7 @@ class Sharing:
         try:
             while True:
                 await self.beat()
-                await asyncio.sleep(BEAT_S)
+                await pause(BEAT_S)
         finally:
             await asyncio.shield(self._leave())
 

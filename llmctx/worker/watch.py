@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from llmctx import canonical
-from llmctx.connection import open_redis, read_stream
+from llmctx.connection import open_redis, pause, read_stream
 from llmctx.context.tick import Tick
 from llmctx.errors import LlmctxError, ServerError
 from llmctx.schema import keys
@@ -74,7 +74,7 @@ class Watch:
                 if why != told:
                     told = why
                     self._on_trouble(f"positions are not watched ({why}); trying again")
-            await asyncio.sleep(_RETRY_S)
+            await pause(_RETRY_S)
 
     async def _listen(self) -> None:
         # A client that reconnects by itself would hide that it heard nothing for a while.
@@ -97,7 +97,7 @@ class Watch:
             await self._rescan()
             for _ in range(round(_RESCAN_S / _PAUSE_S)):
                 await self._look()
-                await asyncio.sleep(_PAUSE_S)
+                await pause(_PAUSE_S)
 
     async def _rescan(self) -> None:
         async for key in self._redis.scan_iter(f"{self._prefix}*", count=_PAGE):

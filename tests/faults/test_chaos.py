@@ -81,6 +81,7 @@ async def kill_at_random(
     source = random.Random(4)
     while True:
         await asyncio.sleep(source.uniform(1, 4))
+        restart_ended(worker, running)
         if source.random() < 0.6:
             place = source.randrange(len(running))
             running[place].kill()
@@ -95,6 +96,14 @@ async def kill_at_random(
                 kills["torn aof"] += 1
             await asyncio.to_thread(server.start)
             kills["server"] += 1
+
+
+def restart_ended(worker: Worker, running: list["subprocess.Popen[bytes]"]) -> None:
+    """As a supervisor does: a worker that finds no server at its start ends with 3."""
+    for place, process in enumerate(running):
+        if process.poll() is not None:
+            assert process.returncode == 3
+            running[place] = worker.start()
 
 
 async def test_twenty_thousand_ticks_under_random_kills(server: Server, tmp_path: Path) -> None:
@@ -112,6 +121,7 @@ async def test_twenty_thousand_ticks_under_random_kills(server: Server, tmp_path
         await asyncio.gather(killing, return_exceptions=True)
         if not server.running:
             server.start()
+        restart_ended(worker, running)
         await raising
         for process in running:
             process.terminate()
