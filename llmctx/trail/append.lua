@@ -4,13 +4,15 @@
 --       6 attempts, then one per blob that the record needs (its dictionary is one).
 -- ARGV: 1 owner ('' where no lease is needed), 2 tick id ('' for a record without a tick), 3 the index at which it
 --       must stand ('' for the next one), 4 how many records the owner knows of, 5 record, 6 consumer group,
---       7 number of conflated tick ids, the ids, then the ids of the stream entries that this record settles.
+--       7 number of conflated tick ids, the ids, then the ids of the stream entries that this record settles; the last
+--       one of all is the run id of the server process that the owner has compared with ('' where it has not).
 -- Answers {index, 1 if it was appended now, 0 if it stood there before}.
 --
 -- All checks come before the first write: nothing inside a function is ever rolled back.
 local function run(keys, args)
   local lease, log, map, by_symbol, stream, attempts = keys[1], keys[2], keys[3], keys[4], keys[5], keys[6]
   local owner, tick, at, conflated_count = args[1], args[2], tonumber(args[3]), tonumber(args[7])
+  local run_id = table.remove(args)
 
   if owner ~= '' then
     local now = redis.call('TIME')
@@ -30,6 +32,10 @@ local function run(keys, args)
 
   local newest = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)
   local last = newest[1] and tonumber(string.match(newest[1][1], '^%d+')) or -1
+  -- A server that came back may have forgotten the last records; another one in their place would be a fork.
+  if run_id ~= '' and string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') ~= run_id then
+    return redis.error_reply('BEHIND ' .. last + 1)
+  end
   if last + 1 < tonumber(args[4]) then
     return redis.error_reply('BEHIND ' .. last + 1)
   end

@@ -41,7 +41,6 @@ class Keeping:
         self._anchor = Anchor(anchor_directory(state_dir, instance.id, log.partition))
         self._on_trouble = on_trouble
         self._spooler: Spooler | None = None
-        self._run_id = b""
         self._advance: Callable[[int], Awaitable[None]] | None = None
         self._turn = asyncio.Lock()
         self._fork: ForkError | None = None
@@ -71,7 +70,7 @@ class Keeping:
         await self._spooler.prune()
         if outcome.lost is None and outcome.size:
             await advance(outcome.size)
-        self._run_id = run_id
+        self._log.run_id = run_id
         self._log.dictionary, trained_at = await self._log.blobs.newest_dictionary()
         self._log.trainer = Trainer(trained_at)
         return outcome.lost
@@ -115,7 +114,7 @@ class Keeping:
             if self._fork is not None:
                 raise self._fork
             run_id = await self._server_run_id()
-            if run_id == self._run_id and await self._log.size() >= self._log.known:
+            if run_id == self._log.run_id and await self._log.size() >= self._log.known:
                 return None
             await self._spooler.flush()  # what waits for the disk is the newest that anybody knows
             outcome = await self._compare(await asyncio.to_thread(SpoolIndex, self._directory))
@@ -124,7 +123,7 @@ class Keeping:
                 self._log.known = outcome.lost[0]
             if self._advance is not None and self._spooler.durable:
                 await self._advance(self._spooler.durable)
-            self._run_id = run_id
+            self._log.run_id = run_id
             return outcome.lost
 
     async def add(self, entry: Entry) -> None:

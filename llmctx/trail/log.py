@@ -75,6 +75,8 @@ class Log:
         """Who is told the texts of new records, so that dictionaries follow them; only an owner has one."""
         self.known = 0
         """The log's size as far as this owner has been told: one that has forgotten records takes no new ones."""
+        self.run_id = b""
+        """The server process with which this owner has compared; another one takes no records before that is done."""
         self._log = self.key("log")
         self._ticks = self.key("ticks")
 
@@ -137,6 +139,7 @@ class Log:
             len(draft.conflated),
             *draft.conflated,
             *settlement.entry_ids,
+            self.run_id,
         ]
         try:
             index, appended = await _APPEND(self._redis, keys, args)
@@ -195,7 +198,8 @@ class Log:
             )
         if text.startswith("BEHIND"):
             return BehindError(
-                f"Partition {self.partition} has {text.partition(' ')[2]} records; this owner knows of {self.known}.",
+                f"Partition {self.partition} has {text.partition(' ')[2]} records, in a server that was started anew "
+                f"or lost some; this owner knows of {self.known}.",
                 "Refill it from the spool.",
             )
         if text.startswith("SETTLED"):

@@ -101,6 +101,7 @@ class Worker:
     """`llmctx run` in a process of its own."""
 
     def __init__(self, url: str, state_dir: Path, endpoint: str) -> None:
+        self.said = state_dir.with_name("worker.err")
         self._arguments = [
             "run", "--redis-url", url, "--state-dir", str(state_dir), "--endpoint", endpoint,
             "--model", "llmctx-standin", "--no-notary",
@@ -109,9 +110,10 @@ class Worker:
     def start(self, kill_point: str = "", times: int = 1) -> subprocess.Popen[bytes]:
         arm = f"from llmctx import killpoint; killpoint.arm({kill_point!r}, {times}); " if kill_point else ""
         code = f"{arm}from llmctx.cli import main; main()"
-        return subprocess.Popen(
-            [sys.executable, "-c", code, *self._arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        with self.said.open("ab") as said:
+            return subprocess.Popen(
+                [sys.executable, "-c", code, *self._arguments], stdout=subprocess.DEVNULL, stderr=said
+            )
 
     async def until_killed(self, kill_point: str, times: int = 1) -> None:
         process = self.start(kill_point, times)

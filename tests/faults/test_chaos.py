@@ -102,7 +102,7 @@ def restart_ended(worker: Worker, running: list["subprocess.Popen[bytes]"]) -> N
     """As a supervisor does: a worker that finds no server at its start ends with 3."""
     for place, process in enumerate(running):
         if process.poll() is not None:
-            assert process.returncode == 3
+            assert process.returncode == 3, worker.said.read_text()[-3000:]
             running[place] = worker.start()
 
 
