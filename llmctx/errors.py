@@ -78,3 +78,7 @@ class ServerError(LlmctxError):
     """A Redis or Valkey server that is not there or cannot be started."""
 
     exit_code = 3
+
+
+class CorpusError(LlmctxError):
+    """A file of recorded decisions that is none, or whose bytes were changed."""
