@@ -90,7 +90,6 @@ def compose(tick: Tick, conclusion: Conclusion, circumstances: Circumstances, bl
         canonical.dumps(leaf),
         pieces,
         blobs if conclusion.completion is not None else (),
-        circumstances.recorded_at_ms,
         tick.id,
         tick.symbol,
         circumstances.conflated,
@@ -106,11 +105,20 @@ def compose_unread(kind: str, tick: Tick | None, reason: str, circumstances: Cir
         canonical.dumps(leaf),
         {},
         (),
-        circumstances.recorded_at_ms,
         tick.id if tick else "",
         tick.symbol if tick else "",
         circumstances.conflated,
     )
+
+
+def compose_loss(first: int, last: int, circumstances: Circumstances) -> Draft:
+    """The incident that stands for records which neither Redis nor the spool has any more."""
+    reason = f"records {first} to {last} are lost; the anchor has their leaf hashes"
+    leaf = _head("incident", circumstances) | {
+        "verdict": {"action": "none", "reason": reason},
+        "incident": {"what": "lost", "first": first, "last": last},
+    }
+    return Draft(canonical.dumps(leaf), {}, ())
 
 
 def publication(entry: Entry, partitions: int) -> values.Thesis | None:

@@ -32,7 +32,7 @@ def recorded(*, with_prompt: bool = True, using: Template | None = None, **chang
     else:
         conclusion = Conclusion(snapshot, package, refused("why"))
     draft = compose(Tick(id="a", symbol=SYMBOL), conclusion, Circumstances(NOW_MS, "host:1"), ())
-    return restored({name.encode(): raw for name, raw in stored(draft.leaf, draft.pieces).items()}, 0, 0)
+    return restored(stored(draft.leaf, draft.pieces), 0, 0)
 
 
 def altered(entry: Entry, *, code: str | None = None, **pieces: bytes) -> Entry:
