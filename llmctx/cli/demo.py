@@ -159,6 +159,8 @@ def _next_steps(directory: Path, record: int) -> None:
         f"{program} context ACME {at}",
         f"{program} keys {at}",
         f"{program} verify {at}",
+        f"{program} replay {at}",
+        f"{program} outcome {at}",
         f"{program} status {at}",
         f"{program} schema",
     ):
