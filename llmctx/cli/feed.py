@@ -78,7 +78,7 @@ def feed(
     llmctx feed bars.csv --lockstep          # beside `llmctx run`
     my-source | llmctx feed - --live
     """
-    from llmctx.flow.feed import FeedRules
+    from llmctx.flow.rules import FeedRules
     from llmctx.flow.step import Broker
 
     rules = FeedRules(

@@ -18,7 +18,7 @@ from llmctx.trail.entry import Entry
 
 if TYPE_CHECKING:
     from llmctx.flow.compose import Taken
-    from llmctx.flow.feed import FeedRules
+    from llmctx.flow.rules import FeedRules
     from llmctx.flow.timeline import Item
 
 
@@ -124,15 +124,15 @@ async def run_session(
 
     Raises EndpointError without an endpoint, ServerError where the embedded server cannot start.
     """
+    from llmctx.cli.service import Parts, serve_all
     from llmctx.connection import open_redis
     from llmctx.flow.feed import Feed
     from llmctx.flow.lockstep import Lockstep
     from llmctx.flow.store import Store
     from llmctx.ops.server import EmbeddedServer
     from llmctx.trail.instance import bind_instance
-    from llmctx.worker.session import serve_partition
 
-    books = Books(settings)
+    books, own = Books(settings), settings.model_copy(update={"state_dir": directory})
 
     def seen(taken: "Taken") -> None:
         books.bar(taken)
@@ -143,11 +143,10 @@ async def run_session(
             instance, _ = await bind_instance(redis, directory)
             stop = asyncio.Event()
             service = asyncio.create_task(
-                serve_partition(
-                    redis, server.url, instance, 0, asking, stop,
-                    state_dir=directory, on_entry=books.entry, on_trouble=warn,
+                serve_all(
+                    redis, server.url, instance, own, asking, Parts(), stop, on_entry=books.entry, on_trouble=warn
                 )
-            )  # fmt: skip
+            )
             lockstep = Lockstep(redis, 1, on_trouble=warn)
             feeding = asyncio.create_task(
                 Feed(Store(redis, 1), rules, settled=lockstep, on_bar=seen, on_trouble=warn).run(items)

@@ -13,8 +13,9 @@ from redis.asyncio import Redis
 from llmctx.assets import asset
 from llmctx.connection import read_stream
 from llmctx.flow.bars import Bar
-from llmctx.flow.feed import Feed, FeedRules
+from llmctx.flow.feed import Feed
 from llmctx.flow.lockstep import Lockstep
+from llmctx.flow.rules import FeedRules
 from llmctx.flow.session import simulate
 from llmctx.flow.store import Store
 from llmctx.llm.standin import MODEL, Standin
