@@ -155,7 +155,7 @@ def _tell(asked: "Asked", path: Path, results: list[Result], summary: Summary, b
                 "results": str(path),
                 **summary._asdict(),
                 "tokens": budget.tokens,
-                "cost": budget.cost,
+                "cost": budget.cost or None,
                 "comparison": None if comparison is None else comparison.as_dict(),
             }
         )

@@ -200,7 +200,7 @@ def _measure(name: str, cases: list[Case]) -> Measures:
         failed=Share(sum(side.kind == "failed" for side in asked), len(asked)),
         guarded=Share(sum(bool(side.verdict.get("guards")) for side in asked), len(asked)),
         guards=dict(Counter(guards).most_common()),
-        grounded=Share(sum(not grounding.get("unsupported") for grounding in looked_at), len(looked_at)),
+        grounded=Share(sum(_is_grounded(grounding) for grounding in looked_at), len(looked_at)),
         confidence=mean([sure for side in sides if (sure := confidence_of(side)) is not None]),
         tokens_in=sum(usage.prompt for usage in usages),
         tokens_cached=sum(usage.cached for usage in usages),
@@ -210,6 +210,10 @@ def _measure(name: str, cases: list[Case]) -> Measures:
         latency_p95_ms=quantile(latencies, 0.95),
         itself=agreement_within([[action_of(side) for side in case.sides] for case in cases]),
     )
+
+
+def _is_grounded(grounding: dict[str, Any]) -> bool:
+    return not grounding.get("unsupported") and not grounding.get("miscited")
 
 
 def _moved(name: str, pairs: list[Pair]) -> Moved:

@@ -79,9 +79,18 @@ def _shown(pair: Pair) -> Shown:
 
 
 def _prompt(pair: Pair) -> list[tuple[str, list[Row]]]:
-    a, b = dict(pair.a.messages), dict(pair.b.messages)
+    a, b = _named(pair.a), _named(pair.b)
     found = [(role, diff(a.get(role, ""), b.get(role, ""))) for role in dict.fromkeys([*a, *b])]
     return [(role, rows) for role, rows in found if rows]
+
+
+def _named(side: Side) -> dict[str, str]:
+    """The messages by role; a role that comes again is numbered."""
+    found: dict[str, str] = {}
+    for role, text in side.messages:
+        again = sum(name.partition(" ")[0] == role for name in found)
+        found[f"{role} {again + 1}" if again else role] = text
+    return found
 
 
 def _answer(side: Side) -> str:

@@ -111,7 +111,8 @@ def test_tokens_cost_and_latency_are_summed_up() -> None:
 
 def test_numbers_that_were_not_found_lower_the_grounding_rate() -> None:
     good, bad = doing("hold")._replace(grounding={}), doing("hold")._replace(grounding={"unsupported": [{"n": "1"}]})
-    assert compared(result(0, good), result(1, bad)).b.grounded == Share(1, 2)
+    miscited = doing("hold")._replace(grounding={"miscited": [{"path": "x"}]})
+    assert compared(result(0, good), result(1, bad), result(2, miscited)).b.grounded == Share(1, 3)
 
 
 def test_causes_are_counted_for_all_that_differs_and_for_flips() -> None:

@@ -77,3 +77,12 @@ async def test_a_page_without_a_flip_says_so(tmp_path: Path) -> None:
         await Replay(Plan(), blobs(), Model(), file).run([case(0)])
     page = page_of(compare_results("recorded", str(tmp_path / "b.jsonl"))[0], {})
     assert "No decision flipped." in page
+
+
+async def test_messages_of_one_role_are_shown_one_by_one(tmp_path: Path) -> None:
+    found = await comparison(tmp_path)
+    (flip,) = found.flips
+    asked_twice = flip._replace(b=flip.b._replace(messages=(*flip.b.messages, ("user", "and once more"))))
+    page = page_of(found._replace(pairs=[asked_twice]), {})
+    assert "user 2 message" in page
+    assert "and once more" in page
