@@ -2,6 +2,7 @@
 
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -16,6 +17,11 @@ def now_ms() -> int:
 def monotonic_s() -> float:
     """Seconds on a clock that never jumps; only differences mean anything."""
     return time.perf_counter()
+
+
+def cpu_s() -> float:
+    """Seconds of CPU that this process has used; only differences mean anything."""
+    return time.process_time()
 
 
 def elapsed_ms(since_s: float) -> float:
@@ -33,11 +39,13 @@ def from_ms(ms: int) -> datetime:
     return _EPOCH + timedelta(milliseconds=ms)
 
 
+@lru_cache(maxsize=4096)  # one moment stands in many sections
 def iso(ms: int) -> str:
     """Milliseconds since 1970 as the schema writes them: 2025-05-09T08:15:30.123Z."""
     return from_ms(ms).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
+@lru_cache(maxsize=4096)  # one moment stands in many sections
 def parse_iso(text: str) -> datetime:
     """The moment that an ISO 8601 text with a zone names, as UTC.
 

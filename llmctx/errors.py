@@ -132,3 +132,11 @@ class ServerError(LlmctxError):
     """A Redis or Valkey server that is not there or cannot be started."""
 
     exit_code = 3
+
+
+class CorpusError(LlmctxError):
+    """A file of recorded decisions that is none, or whose bytes were changed."""
+
+
+class ReplayError(LlmctxError):
+    """A replay that cannot be asked for, or results that cannot be read."""

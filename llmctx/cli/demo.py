@@ -158,6 +158,8 @@ def _next_steps(directory: Path, record: int) -> None:
         f"{program} keys {at}",
         f"{program} verify {at}",
         f"{program} receipt {record} {at}",
+        f"{program} replay {at}",
+        f"{program} outcome {at}",
         f"{program} status {at}",
         f"{program} schema",
     ):
