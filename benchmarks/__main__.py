@@ -2,7 +2,7 @@
 
 import asyncio
 
-from benchmarks import feed, join, tick
+from benchmarks import feed, grounding, join, tick
 from benchmarks.stage import stage
 
 
@@ -12,6 +12,7 @@ async def main() -> None:
     async with stage() as where:
         for benchmark in (join, tick, feed):
             figures |= await benchmark.measure(where)
+    figures |= grounding.measure()
     for name, value in figures.items():
         print(f"bench {name} {value}")
 

@@ -10,13 +10,14 @@ from llmctx.context.reader import read_snapshot
 from llmctx.context.snapshot import ReadRules, Snapshot
 from llmctx.context.tick import Tick
 from llmctx.decision.decision import OUTPUT
-from llmctx.decision.guardrail import GuardPolicy, guard, refused
+from llmctx.decision.guardrail import GuardPolicy, checked, guard, refused
 from llmctx.decision.parse import judge
+from llmctx.decision.reask import ask_again
 from llmctx.errors import TemplateError
 from llmctx.llm.completion import Completer
 from llmctx.prompt.render import render
 from llmctx.prompt.template import Template
-from llmctx.record import Circumstances, Conclusion, compose
+from llmctx.record import Circumstances, Conclusion, Reasked, compose
 from llmctx.trail.entry import Entry
 from llmctx.trail.log import Draft
 
@@ -93,8 +94,16 @@ class Pipeline:
         completion = await self._completer.complete(prompt, OUTPUT)
         steps.lap("complete")
         decision, failure = judge(completion)
-        verdict = guard(package, decision, self._policy, failure)
-        return Conclusion(snapshot, package, verdict, prompt, completion, decision)
+        grounding, reasked = checked(package, decision, self._policy), None
+        if self._policy.grounding == "reask" and grounding is not None and grounding.false_prices:
+            reasked = Reasked(completion, grounding)
+            prompt = ask_again(prompt, completion.content or "", grounding)
+            completion = await self._completer.complete(prompt, OUTPUT)
+            decision, failure = judge(completion)
+            grounding = checked(package, decision, self._policy)
+            steps.lap("reask")
+        verdict = guard(package, decision, self._policy, failure, grounding)
+        return Conclusion(snapshot, package, verdict, prompt, completion, decision, grounding, reasked)
 
 
 class Stopwatch:

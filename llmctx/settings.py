@@ -19,6 +19,7 @@ from pydantic_settings import (
 
 from llmctx.assets import asset
 from llmctx.context.snapshot import DEFAULT_MAX_AGE_S
+from llmctx.decision.guardrail import OnUngrounded
 from llmctx.errors import LlmctxError
 from llmctx.schema.keys import BY_SECTION, SIGNAL_TYPES
 
@@ -70,6 +71,8 @@ class Settings(BaseSettings):
     """Seconds after which a section is stale, where they differ from the defaults."""
     confidence_floor: Decimal = Field(Decimal("0.5"), ge=0, le=1)
     """Actions less sure than this become a hold."""
+    grounding: OnUngrounded = "flag"
+    """What prices in an answer do that the package does not bear out: off, flag, reask or hold."""
     concurrency: int = Field(32, ge=1)
     """How many symbols of a partition are decided at once."""
     partitions: int = Field(1, ge=1, le=1024)

@@ -3,20 +3,20 @@
 Nothing here asks a model or a server; templates come from the trail's blobs, never from files.
 """
 
-from decimal import Decimal
 from typing import Any, NamedTuple
 
 from llmctx import canonical
 from llmctx.context.package import Package, build_package
 from llmctx.context.snapshot import Snapshot
 from llmctx.decision.decision import Decision
-from llmctx.decision.guardrail import GuardPolicy, guard, refused
-from llmctx.decision.parse import judge
+from llmctx.decision.guardrail import checked, guard, refused
+from llmctx.decision.parse import Misfit, judge, parse
+from llmctx.decision.reask import ask_again
 from llmctx.errors import TemplateError
 from llmctx.llm.completion import Outcome, read_completion
-from llmctx.prompt.render import render
+from llmctx.prompt.render import Prompt, render
 from llmctx.prompt.template import Template
-from llmctx.record import CODE, decision_fields, sections_fields, verdict_fields
+from llmctx.record import CODE, decision_fields, grounding_fields, policy_of, sections_fields, verdict_fields
 from llmctx.trail.entry import Entry
 
 _READ_FROM_BODY = {Outcome.ANSWERED, Outcome.REFUSED, Outcome.TRUNCATED, Outcome.FILTERED, Outcome.UNREADABLE}
@@ -104,9 +104,25 @@ def _expect_prompt(entry: Entry, package: Package, templates: Templates) -> None
         prompt = render(template, package)
     except TemplateError as error:
         raise _DiffersError("prompt-rebuilt", f"the prompt cannot be rendered again: {error.what}") from error
+    if "reasked" in entry.record:
+        prompt = _asked_again(entry, package, prompt)
     if prompt.evidence != entry.pieces["messages"]:
         raise _DiffersError("prompt-rebuilt", "the messages differ from those that were sent")
     _expect("prompt", {"template": prompt.template, "version": prompt.version}, said)
+
+
+def _asked_again(entry: Entry, package: Package, prompt: Prompt) -> Prompt:
+    """The second question: the first answer stands in its messages, and what was wrong with it follows."""
+    messages = canonical.loads(entry.pieces["messages"])
+    answer = str(messages[len(prompt.messages)]["content"])
+    first = parse(answer)
+    grounding = (
+        None if isinstance(first, Misfit) else checked(package, first, policy_of(entry.record["verdict"]["policy"]))
+    )
+    if grounding is None or not grounding.false_prices:
+        raise _DiffersError("record-rebuilt", "reasked: its first answer states no false price")
+    _expect("reasked", {"grounding": grounding_fields(grounding)}, entry.record["reasked"])
+    return ask_again(prompt, answer, grounding)
 
 
 def _expect_conclusion(entry: Entry, package: Package) -> None:
@@ -117,8 +133,10 @@ def _expect_conclusion(entry: Entry, package: Package) -> None:
         return
     decision, failure = _judged(entry)
     _expect("record", {"decision": None if decision is None else decision_fields(decision)}, record)
-    policy = GuardPolicy(confidence_floor=Decimal(record["verdict"]["policy"]["confidence_floor"]))
-    verdict = verdict_fields(guard(package, decision, policy, failure))
+    policy = policy_of(record["verdict"]["policy"])
+    grounding = checked(package, decision, policy)
+    _expect("record", {"grounding": None if grounding is None else grounding_fields(grounding)}, record)
+    verdict = verdict_fields(guard(package, decision, policy, failure, grounding))
     _expect("record", {"verdict": verdict}, record)
     _expect("record", {"kind": "failed" if decision is None else "decision"}, record)
 

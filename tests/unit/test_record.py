@@ -8,7 +8,7 @@ import rfc8785
 
 from llmctx import __version__, canonical
 from llmctx.context.tick import Tick
-from llmctx.decision.guardrail import GuardPolicy, guard, refused
+from llmctx.decision.guardrail import GuardPolicy, checked, guard, refused
 from llmctx.decision.parse import judge
 from llmctx.llm.completion import Attempt, Completion, Outcome, read_completion
 from llmctx.prompt.render import render
@@ -35,8 +35,9 @@ def conclude(answered: Completion | None, **changes: Any) -> Conclusion:
     if answered is None:
         return Conclusion(snapshot, package, refused("position is missing: no such key"))
     decided, failure = judge(answered)
-    verdict = guard(package, decided, GuardPolicy(), failure)
-    return Conclusion(snapshot, package, verdict, render(template(), package), answered, decided)
+    grounding = checked(package, decided, GuardPolicy())
+    verdict = guard(package, decided, GuardPolicy(), failure, grounding)
+    return Conclusion(snapshot, package, verdict, render(template(), package), answered, decided, grounding)
 
 
 def draft(
@@ -61,7 +62,7 @@ ALL = {"decision": ANSWERED, "reduced": REDUCED, "failed": UNUSABLE, "unreachabl
 
 def test_a_decision_has_every_name_of_its_kind() -> None:
     _, leaf = draft(ANSWERED)
-    assert leaf.keys() == OF_A_TICK | {"prompt", "request", "completion", "decision"}
+    assert leaf.keys() == OF_A_TICK | {"prompt", "request", "completion", "decision", "grounding"}
     assert leaf["kind"] == "decision"
 
 
@@ -238,7 +239,7 @@ def test_a_decision_is_told_in_full_with_decimals_as_texts() -> None:
     assert leaf["verdict"] == {
         "action": "reduce",
         "quantity": "2.5",
-        "policy": {"confidence_floor": "0.5"},
+        "policy": {"confidence_floor": "0.5", "grounding": "flag"},
         "reason": "as the model decided",
     }
 
