@@ -73,7 +73,7 @@ def measure(halves: Iterable[str] = HALVES, *, verbose: bool = False) -> dict[st
     for half in halves:
         got = score(reasonings(half))
         print(
-            f"grounding, {half}: {got.texts} reasonings, {got.planted} false numbers planted, {got.found} of them found, "
+            f"grounding, {half}: {got.texts} reasonings, {got.planted} false numbers planted, {got.found} found, "
             f"{got.wrongly} others called false (precision {got.precision:.3f}, recall {got.recall:.3f})"
         )
         if verbose:

@@ -31,7 +31,15 @@ async def measure(stage: Stage) -> dict[str, str]:
         stop, settled = asyncio.Event(), _Counter()
         service = asyncio.create_task(
             serve_partition(
-                stage.redis, stage.url, instance, 0, asking, stop, concurrency=IN_FLIGHT, on_entry=settled.add
+                stage.redis,
+                stage.url,
+                instance,
+                0,
+                asking,
+                stop,
+                state_dir=stage.state_dir,
+                concurrency=IN_FLIGHT,
+                on_entry=settled.add,
             )
         )
         sdk = openai.AsyncOpenAI(base_url=stage.base_url, api_key="none", max_retries=0)

@@ -13,6 +13,9 @@ from typing import Any
 import jiter
 
 MAX_SAFE_INTEGER = 2**53 - 1
+_DIGITS_AS_ZEROS = bytes(ord("0") if chr(code) in "123456789" else code for code in range(256))
+_LONG_NUMBER = b"0" * 16
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
 
 def dumps(value: Any) -> bytes:
@@ -22,9 +25,8 @@ def dumps(value: Any) -> bytes:
     ASCII strings, lone surrogates.
     """
     _check(value)
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     try:
-        return text.encode()
+        return _encode(value).encode()
     except UnicodeEncodeError as error:
         raise ValueError(f"a lone surrogate has no UTF-8 form: {error}") from error
 
@@ -62,6 +64,20 @@ def is_canonical(raw: bytes) -> bool:
     try:
         return dumps(loads(raw)) == raw
     except ValueError:
+        return False
+
+
+def is_form_of(value: Any, raw: bytes) -> bool:
+    """Whether these bytes are the RFC 8785 form of a value that `loads` read out of them.
+
+    Does what `is_canonical` does, without reading again: names and integers are only looked at one by one where the
+    bytes show that one of them might be no good.
+    """
+    try:
+        if not raw.isascii() or _LONG_NUMBER in raw.translate(_DIGITS_AS_ZEROS):
+            _check(value)
+        return _encode(value).encode() == raw
+    except (TypeError, ValueError):  # a Decimal, or a lone surrogate
         return False
 
 

@@ -2,6 +2,7 @@
 
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -33,11 +34,13 @@ def from_ms(ms: int) -> datetime:
     return _EPOCH + timedelta(milliseconds=ms)
 
 
+@lru_cache(maxsize=4096)  # one moment stands in many sections
 def iso(ms: int) -> str:
     """Milliseconds since 1970 as the schema writes them: 2025-05-09T08:15:30.123Z."""
     return from_ms(ms).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
+@lru_cache(maxsize=4096)  # one moment stands in many sections
 def parse_iso(text: str) -> datetime:
     """The moment that an ISO 8601 text with a zone names, as UTC.
 

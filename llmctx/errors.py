@@ -66,8 +66,62 @@ class SettledError(TrailError):
     """A conflated tick is settled already in another record; nothing was written."""
 
 
+class BehindError(TrailError):
+    """Redis has forgotten records that this owner knows of; nothing was written."""
+
+
+class SpoolError(TrailError):
+    """The spool cannot be read or written."""
+
+
 class InstanceError(TrailError):
     """Redis and the state directory belong to different instances."""
+
+
+class AnchorError(TrailError):
+    """The anchor outside Redis cannot be read or written."""
+
+
+class AnchorBusyError(AnchorError):
+    """Another process appends to the anchor."""
+
+
+class ForkError(TrailError):
+    """Two histories of one partition: an index has two leaf hashes."""
+
+    exit_code = 1
+
+    def __init__(self, index: int, where: str, there: str, other: str) -> None:
+        self.index = index
+        super().__init__(
+            f"A fork at index {index}: the {where} has the leaf hash {there}, but now it is to be {other}.",
+            "Write nothing more. Keep Redis and the state directory as they are, and find out which is the true one: "
+            "`llmctx verify`.",
+        )
+
+
+class CheckpointError(TrailError):
+    """A checkpoint or a key that is none, or not signed by the key."""
+
+    exit_code = 1
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+        super().__init__(f"A checkpoint cannot be used: {why}.", "audit/README.md states the form of a checkpoint.")
+
+
+class ReceiptError(TrailError):
+    """A receipt that is none, or that cannot be made yet."""
+
+
+class ExportError(TrailError):
+    """A folder that cannot be exported to, or that holds no export."""
+
+    exit_code = 2
+
+
+class KeyFileError(TrailError):
+    """A key file that is not there, or that cannot be used."""
 
 
 class FeedError(LlmctxError):
@@ -78,3 +132,7 @@ class ServerError(LlmctxError):
     """A Redis or Valkey server that is not there or cannot be started."""
 
     exit_code = 3
+
+
+class CorpusError(LlmctxError):
+    """A file of recorded decisions that is none, or whose bytes were changed."""

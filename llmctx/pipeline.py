@@ -10,7 +10,7 @@ from llmctx.context.reader import read_snapshot
 from llmctx.context.snapshot import ReadRules, Snapshot
 from llmctx.context.tick import Tick
 from llmctx.decision.decision import OUTPUT
-from llmctx.decision.guardrail import GuardPolicy, checked, guard, refused
+from llmctx.decision.guardrail import GuardPolicy, guard, refused
 from llmctx.decision.parse import judge
 from llmctx.decision.reask import ask_again
 from llmctx.errors import TemplateError
@@ -94,16 +94,23 @@ class Pipeline:
         completion = await self._completer.complete(prompt, OUTPUT)
         steps.lap("complete")
         decision, failure = judge(completion)
-        grounding, reasked = checked(package, decision, self._policy), None
-        if self._policy.grounding == "reask" and grounding is not None and grounding.false_prices:
-            reasked = Reasked(completion, grounding)
-            prompt = ask_again(prompt, completion.content or "", grounding)
-            completion = await self._completer.complete(prompt, OUTPUT)
-            decision, failure = judge(completion)
-            grounding = checked(package, decision, self._policy)
-            steps.lap("reask")
-        verdict = guard(package, decision, self._policy, failure, grounding)
-        return Conclusion(snapshot, package, verdict, prompt, completion, decision, grounding, reasked)
+        verdict = guard(package, decision, self._policy, failure)
+        conclusion = Conclusion(snapshot, package, verdict, prompt, completion, decision)
+        return await self._ask_again(conclusion, steps) if verdict.asks_again else conclusion
+
+    async def _ask_again(self, first: Conclusion, steps: "Stopwatch") -> Conclusion:
+        """What the tick comes to once the model was told which of its prices do not stand in the facts."""
+        prompt, completion, grounding = first.prompt, first.completion, first.verdict.grounding
+        assert prompt is not None
+        assert completion is not None
+        assert grounding is not None
+        prompt = ask_again(prompt, completion.content or "", grounding)
+        reasked = Reasked(completion, grounding)
+        completion = await self._completer.complete(prompt, OUTPUT)
+        steps.lap("reask")
+        decision, failure = judge(completion)
+        verdict = guard(first.package, decision, self._policy, failure)
+        return Conclusion(first.snapshot, first.package, verdict, prompt, completion, decision, reasked)
 
 
 class Stopwatch:

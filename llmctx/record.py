@@ -66,8 +66,6 @@ class Conclusion(NamedTuple):
     """What came back."""
     decision: Decision | None = None
     """What the model decided; None without a usable answer."""
-    grounding: Grounding | None = None
-    """What the package bears out of it; None where it was not checked."""
     reasked: "Reasked | None" = None
     """What came first, where the model was asked once more."""
 
@@ -101,8 +99,8 @@ def compose(tick: Tick, conclusion: Conclusion, circumstances: Circumstances, bl
             pieces["completion"] = conclusion.completion.body
     if conclusion.decision is not None:
         leaf["decision"] = decision_fields(conclusion.decision)
-    if conclusion.grounding is not None:
-        leaf["grounding"] = grounding_fields(conclusion.grounding)
+    if conclusion.verdict.grounding is not None:
+        leaf["grounding"] = grounding_fields(conclusion.verdict.grounding)
     if conclusion.reasked is not None:
         first = _completion(conclusion.reasked.completion)
         first.pop("sha256", None)  # its body is no piece of the record: its answer stands in the messages
@@ -111,7 +109,6 @@ def compose(tick: Tick, conclusion: Conclusion, circumstances: Circumstances, bl
         canonical.dumps(leaf),
         pieces,
         blobs if conclusion.completion is not None else (),
-        circumstances.recorded_at_ms,
         tick.id,
         tick.symbol,
         circumstances.conflated,
@@ -127,11 +124,20 @@ def compose_unread(kind: str, tick: Tick | None, reason: str, circumstances: Cir
         canonical.dumps(leaf),
         {},
         (),
-        circumstances.recorded_at_ms,
         tick.id if tick else "",
         tick.symbol if tick else "",
         circumstances.conflated,
     )
+
+
+def compose_loss(first: int, last: int, circumstances: Circumstances) -> Draft:
+    """The incident that stands for records which neither Redis nor the spool has any more."""
+    reason = f"records {first} to {last} are lost; the anchor has their leaf hashes"
+    leaf = _head("incident", circumstances) | {
+        "verdict": {"action": "none", "reason": reason},
+        "incident": {"what": "lost", "first": first, "last": last},
+    }
+    return Draft(canonical.dumps(leaf), {}, ())
 
 
 def publication(entry: Entry, partitions: int) -> values.Thesis | None:

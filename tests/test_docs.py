@@ -22,7 +22,7 @@ from .conftest import ROOT
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "audit" / "README.md"]
 DOCUMENTS += sorted((ROOT / "docs").rglob("*.md"))
 PROGRAM = Path(sys.executable).parent / "llmctx"
-COMMANDS = ("demo", "redis", "standin", "feed", "simulate", "run", "status", "context", "decide", "decisions", "show", "verify", "schema", "keys", "watch")  # fmt: skip
+COMMANDS = ("demo", "redis", "standin", "feed", "simulate", "run", "status", "context", "decide", "decisions", "show", "verify", "export", "receipt", "key", "notary", "schema", "keys", "watch")  # fmt: skip
 
 
 @cache
@@ -135,10 +135,13 @@ def test_every_guard_and_every_kind_of_record_stands_in_the_concepts() -> None:
 
 def test_every_rule_of_the_verifiers_stands_in_the_evidence_room() -> None:
     text = (ROOT / "audit" / "README.md").read_text(encoding="utf-8")
-    sources = [ROOT / "llmctx" / "trail" / "verify.py", ROOT / "llmctx" / "replay" / "check.py"]
-    rules = [rule for source in sources for rule in re.findall(r'Fault\([^"]*?f?"([a-z-]+)', source.read_text("utf-8"))]
-    assert len(rules) > 8
-    assert not [rule for rule in rules if f"`{rule}`" not in text]
+    names = ("verify", "coverage", "exported", "receipt")
+    sources = [ROOT / "llmctx" / "trail" / f"{name}.py" for name in names]
+    sources += [ROOT / "llmctx" / "replay" / "check.py", ROOT / "audit" / "verify.py"]
+    named = r'Fault\([^"]*?f?"([a-z-]+)(?:"| of )'
+    rules = {rule for source in sources for rule in re.findall(named, source.read_text("utf-8"))}
+    assert len(rules) > 20
+    assert not [rule for rule in rules if f"| `{rule}` |" not in text]
 
 
 def test_the_constraints_name_no_registry() -> None:

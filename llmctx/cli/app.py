@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from llmctx.cli import ask, data, demo, feed, look, prove, serve, show
+from llmctx.cli import ask, data, demo, export, feed, key, look, notary, prove, serve, show
 from llmctx.version import VERSION
 
 app = typer.Typer(
@@ -48,6 +48,10 @@ for _command in (
     look.decisions,
     show.show,
     prove.verify,
+    export.export,
+    export.receipt,
+    key.key,
+    notary.notary,
     data.schema,
     data.keys,
     data.watch,

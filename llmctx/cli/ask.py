@@ -137,7 +137,9 @@ async def _decide(settings: Settings, symbol: str, *, new_instance: bool) -> tup
 
     async with asking_of(settings) as asking, redis_of(settings) as (redis, _):
         instance, _ = await bind_instance(redis, settings.state_dir, partitions=settings.partitions, new=new_instance)
-        entry = await decide_once(redis, instance, symbol, asking, timeout_s=settings.llm.timeout_s + 30)
+        entry = await decide_once(
+            redis, instance, symbol, asking, state_dir=settings.state_dir, timeout_s=settings.llm.timeout_s + 30
+        )
         return entry, instance.partitions
 
 

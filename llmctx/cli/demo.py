@@ -102,7 +102,9 @@ async def _session(url: str, directory: Path, endpoint: str | None, model: str |
         instance, _ = await bind_instance(redis, directory)
         stop = asyncio.Event()
         service = asyncio.create_task(
-            serve_partition(redis, url, instance, 0, asking, stop, on_entry=theatre.entry, on_trouble=warn)
+            serve_partition(
+                redis, url, instance, 0, asking, stop, state_dir=directory, on_entry=theatre.entry, on_trouble=warn
+            )
         )
         feed = Feed(
             Store(redis, 1),

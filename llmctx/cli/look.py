@@ -45,13 +45,18 @@ def status(redis_url: RedisUrl = None, state_dir: StateDir = None, as_json: AsJs
     \b
     llmctx status
     """
+    from llmctx.trail.key import read_public_key
     from llmctx.worker.status import read_status
 
+    settings = settings_for(redis_url, state_dir)
+
     async def read() -> dict[str, Any]:
-        async with redis_of(settings_for(redis_url, state_dir)) as (redis, url):
+        async with redis_of(settings) as (redis, url):
             return await read_status(redis, url)
 
     found = asyncio.run(read())
+    public = None if found["instance"] is None else read_public_key(settings.state_dir, found["instance"])
+    found["key"] = None if public is None else public.text
     if as_json:
         print_json(found)
         return
@@ -60,6 +65,7 @@ def status(redis_url: RedisUrl = None, state_dir: StateDir = None, as_json: AsJs
         out.print("[bold]trail[/]       none yet; `llmctx run` or `llmctx decide SYMBOL` makes one")
         return
     out.print(f"[bold]instance[/]    {found['instance']}, {len(found['partitions'])} partition(s)")
+    out.print(f"[bold]key[/]         {escape(found['key'] or 'none here: `llmctx run` or `llmctx notary` makes one')}")
     for partition in found["partitions"]:
         out.print(f"\n[bold]partition {partition['partition']}[/]")
         out.print(f"  owner        {escape(partition['owner'] or 'nobody: start one with `llmctx run`')}")

@@ -18,7 +18,7 @@ StateDir = Annotated[
     Path | None,
     typer.Option(
         "--state-dir",
-        help="Where the instance file lies. Also LLMCTX_STATE_DIR; ./var otherwise.",
+        help="Where the instance file, the anchor and the key lie. Also LLMCTX_STATE_DIR; ./var otherwise.",
         show_default=False,
     ),
 ]

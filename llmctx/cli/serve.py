@@ -92,7 +92,7 @@ async def _standin(port: int, latency_ms: int, faults: dict[str, float], seed: i
 
     async with Standin(port=port, latency_ms=latency_ms, faults=faults, seed=seed) as server:
         out.print(f"The stand-in model {MODEL} answers at {server.base_url} (by rules; it is no LLM). Ctrl-C stops it.")
-        await _stop_signal().wait()
+        await stop_signal().wait()
 
 
 def run(
@@ -123,7 +123,7 @@ async def _run(settings: Settings, *, new_instance: bool, verbose: bool, as_json
     from llmctx.trail.instance import bind_instance
     from llmctx.worker.session import serve_partition
 
-    stop = _stop_signal()
+    stop = stop_signal()
     tally = _Tally(verbose=verbose, as_json=as_json)
     async with asking_of(settings, need_endpoint=True) as asking, redis_of(settings) as (client, url):
         instance, _ = await bind_instance(client, settings.state_dir, partitions=settings.partitions, new=new_instance)
@@ -141,6 +141,7 @@ async def _run(settings: Settings, *, new_instance: bool, verbose: bool, as_json
                         partition,
                         asking,
                         stop,
+                        state_dir=settings.state_dir,
                         concurrency=settings.concurrency,
                         on_entry=lambda entry: tally.add(entry, instance.partitions),
                         on_trouble=warn,
@@ -196,7 +197,7 @@ def line_of(where: str, record: dict[str, object]) -> str:
     return f"{where:>6}  {record.get('symbol', ''):<6} {coloured(action):<6}{sure}  {said}{also}"
 
 
-def _stop_signal() -> asyncio.Event:
+def stop_signal() -> asyncio.Event:
     """Set by the first SIGTERM or Ctrl-C; the second one ends the process at once."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -4,6 +4,7 @@ import asyncio
 from typing import Annotated, Any
 
 import typer
+from redis.asyncio import Redis
 
 from llmctx import canonical, clock
 from llmctx.cli.look import read_existing_instance
@@ -17,6 +18,7 @@ from llmctx.context.staleness import Status
 from llmctx.errors import LlmctxError
 from llmctx.settings import Settings
 from llmctx.trail.entry import Entry, address, evidence_text
+from llmctx.trail.instance import Instance
 from llmctx.trail.log import Log
 
 
@@ -55,15 +57,23 @@ def show(
 async def _read(settings: Settings, text: str) -> tuple[Entry, int]:
     async with redis_of(settings) as (redis, _):
         instance = await read_existing_instance(redis)
-        partition, index = _parse_address(text, instance.partitions)
-        entry = await Log(redis, partition).entry(index)
-        if entry is None:
-            size = await Log(redis, partition).size()
-            raise LlmctxError(
-                f"There is no record {text}.",
-                f"The log has {size} records, from 0 on; `llmctx decisions` lists them.",
-            )
-        return entry, instance.partitions
+        return await read_record(redis, instance, text), instance.partitions
+
+
+async def read_record(redis: Redis, instance: Instance, text: str) -> Entry:
+    """The record of an address.
+
+    Raises LlmctxError for a text that is no address, or where there is no such record.
+    """
+    partition, index = _parse_address(text, instance.partitions)
+    entry = await Log(redis, partition).entry(index)
+    if entry is None:
+        size = await Log(redis, partition).size()
+        raise LlmctxError(
+            f"There is no record {text}.",
+            f"The log has {size} records, from 0 on; `llmctx decisions` lists them.",
+        )
+    return entry
 
 
 def _parse_address(text: str, partitions: int) -> tuple[int, int]:

@@ -49,7 +49,7 @@ def _types_within(annotation: Any) -> Iterator[Any]:
 
 def future_moment(value: BaseModel | list[BaseModel] | None, latest: datetime) -> str | None:
     """The path and moment of the first time inside a value that lies after `latest`, otherwise None."""
-    if isinstance(value, list):
+    if type(value) is list:
         for i, item in enumerate(value):
             if (found := future_moment(item, latest)) is not None:
                 return f"[{i}].{found}"

@@ -67,8 +67,16 @@ class Verdict(BaseModel):
     """Every guardrail that fired, in order."""
     policy: GuardPolicy | None = None
     """What the guardrails were set to; None where none was asked."""
+    grounding: Grounding | None = None
+    """What the package bears out of the answer; None without one, or where it is not checked."""
     reason: str
     """Why the verdict is what it is, in a sentence."""
+
+    @property
+    def asks_again(self) -> bool:
+        """Whether the model is to be told of false prices and asked once more."""
+        told = self.policy is not None and self.policy.grounding == "reask"
+        return told and self.grounding is not None and bool(self.grounding.false_prices)
 
 
 def refused(reason: str) -> Verdict:
@@ -96,25 +104,13 @@ class _Draft:
         self.guards.append(Guard(name, detail))
 
 
-def checked(package: Package, decision: Decision | None, policy: GuardPolicy) -> Grounding | None:
-    """What the package bears out of a decision; None without one, or where the policy has it off."""
-    return None if decision is None or policy.grounding == "off" else ground(package, decision)
-
-
-def guard(
-    package: Package,
-    decision: Decision | None,
-    policy: GuardPolicy,
-    failure: str = "",
-    grounding: Grounding | None = None,
-) -> Verdict:
+def guard(package: Package, decision: Decision | None, policy: GuardPolicy, failure: str = "") -> Verdict:
     """The verdict on a decision; `decision` None is a call without a usable answer, for the reason `failure`.
-
-    `grounding` is what `checked` says of it.
 
     The package must have a position and a price (`Package.refusal` is None).
     """
     draft = _Draft(package, decision)
+    grounding = None if decision is None or policy.grounding == "off" else ground(package, decision)
     if decision is None:
         draft.fire("no_answer", failure)
     else:
@@ -135,6 +131,7 @@ def guard(
         take_profit=draft.take_profit,
         guards=tuple(draft.guards),
         policy=policy,
+        grounding=grounding,
         reason=draft.guards[-1].detail if draft.guards else "as the model decided",
     )
 

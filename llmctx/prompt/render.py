@@ -116,6 +116,8 @@ def render(template: Template, package: Package) -> Prompt:
 
 
 def _render_part(part: Part, names: dict[str, Any], template: Template) -> str:
+    if part.fixed is not None and len(part.fixed) <= MAX_CHARACTERS:
+        return part.fixed
     pieces: list[str] = []
     size = 0
     try:
@@ -173,8 +175,10 @@ def _text_of(facts: list[Fact]) -> str:
     """The facts, one a line, as many as a section may fill."""
     lines: list[str] = []
     room = MAX_SECTION_CHARACTERS
-    for number, fact in enumerate(facts):
-        line = _line_of(fact)
+    for number, (path, value, unit) in enumerate(facts):
+        line = f"- {untrusted.path(path)}: {text_of(value)}"
+        if unit and value is not None:
+            line = f"{line} [{unit}]"
         room -= len(line) + 1
         if room < 0:
             lines.append(f"- (not shown): {len(facts) - number} more facts")
@@ -183,16 +187,12 @@ def _text_of(facts: list[Fact]) -> str:
     return "\n".join(lines)
 
 
-def _line_of(fact: Fact) -> str:
-    unit = f" [{fact.unit}]" if fact.unit and fact.value is not None else ""
-    return f"- {untrusted.path(fact.path)}: {text_of(fact.value)}{unit}"
-
-
 def text_of(value: Any) -> str:
     """A fact's value as a prompt shows it: numbers in full, texts quoted, null where there is nothing."""
     kind = type(value)
     if kind is Decimal:
-        return _number(value)
+        text = str(value)
+        return text if len(text) <= _LONGEST_NUMBER and "E" not in text else _number(value)
     if kind is str:
         return untrusted.quoted(value)
     if isinstance(value, datetime):

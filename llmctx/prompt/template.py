@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import yaml
 from jinja2 import Template as JinjaTemplate
-from jinja2 import TemplateSyntaxError
+from jinja2 import TemplateSyntaxError, nodes
 from jinja2.meta import find_referenced_templates, find_undeclared_variables
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -82,6 +82,8 @@ class Part(NamedTuple):
     """system or user."""
     template: JinjaTemplate
     """Its compiled source; line numbers are those of the file."""
+    fixed: str | None = None
+    """Its text where it asks for nothing, so that it is the same for every package."""
 
 
 class Template:
@@ -168,15 +170,25 @@ class Template:
         for mark, end in zip(marks, [marks[1].start(), len(body)], strict=True):
             # Leading line ends keep the file's line numbers in errors; rendering strips them.
             padding = "\n" * (first_line - 1 + body.count("\n", 0, mark.end()))
+            source = padding + body[mark.end() : end]
             try:
-                compiled = self._environment.from_string(padding + body[mark.end() : end])
+                compiled = self._environment.from_string(source)
             except TemplateSyntaxError as error:
                 raise self._error(error.lineno, error.message or "syntax error") from error
-            parts.append(Part(mark[1], compiled))
+            parts.append(Part(mark[1], compiled, _fixed(self._environment.parse(source))))
         return tuple(parts)
 
     def _error(self, line: int, what: str, file: str = "") -> TemplateError:
         return TemplateError(f"{file or self._file}, line {line}: {what}.", "Correct the template and try again.")
+
+
+def _fixed(parsed: nodes.Template) -> str | None:
+    """The text of a part in which there is nothing but text."""
+    texts = [text for output in parsed.body for text in output.iter_child_nodes()]
+    if not all(isinstance(text, nodes.TemplateData) for text in texts):
+        return None
+    fixed = "".join(text.data for text in texts if isinstance(text, nodes.TemplateData)).strip()
+    return fixed if fixed.isascii() else None  # what is not goes the way on which it is looked at
 
 
 def load_template(folder: Path, name: str) -> Template:

@@ -26,10 +26,17 @@ def visible(text: str) -> str:
 
 def quoted(text: str) -> str:
     """The text as a prompt shows it: visible, in double quotes of which it cannot break out, cut at 300 characters."""
+    return _quoted_before(text) if len(text) <= _LONGEST_PATH else _quote(text)
+
+
+def _quote(text: str) -> str:
     text = visible(text)
     if len(text) > _LONGEST_TEXT:
         text = f"{text[:_LONGEST_TEXT]}... ({len(text)} characters)"
     return '"' + text.replace("\\", "\\\\").replace('"', "'") + '"'
+
+
+_quoted_before = lru_cache(maxsize=10_000)(_quote)  # short texts come again and again
 
 
 @lru_cache(maxsize=10_000)

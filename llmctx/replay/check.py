@@ -1,14 +1,21 @@
 """Verify a trail in full: the rules of the log, then each record rebuilt from its evidence."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from llmctx import canonical
 from llmctx.errors import RecordError
 from llmctx.replay.rerun import Templates, rebuild
+from llmctx.trail.checkpoint import Key
+from llmctx.trail.coverage import Coverage, Trusted, read_coverage
 from llmctx.trail.entry import BLOBS, Entry
+from llmctx.trail.exported import Export, Part
+from llmctx.trail.fault import Fault, FaultError
 from llmctx.trail.log import Log
-from llmctx.trail.verify import Fault, Verifier
+from llmctx.trail.receipt import Held, Receipt
+from llmctx.trail.verify import Verifier
+
+_Blobs = Callable[[str], Awaitable[bytes | None]]
 
 
 class Report(NamedTuple):
@@ -26,55 +33,229 @@ class Report(NamedTuple):
     """Records of another code version that do not come out here."""
     fault: Fault | None
     """The first bad record; None where all are good."""
+    checkpoints: int = 0
+    """Signed checkpoints that agree with the records."""
+    covered: int = 0
+    """The size that the newest of them signs."""
+    losses: tuple[tuple[int, int], ...] = ()
+    """First and last index of each range that is lost; the root still computes."""
+    incidents: tuple[int, ...] = ()
+    """The indices of all incidents."""
+    warnings: tuple[str, ...] = ()
+    """What is no fault, but should be known."""
 
     def as_dict(self) -> dict[str, Any]:
         """The report as JSON has it."""
-        return self._asdict() | {"fault": None if self.fault is None else self.fault._asdict()}
+        return self._asdict() | {"verdict": self.verdict, "fault": None if self.fault is None else self.fault._asdict()}
+
+    @property
+    def verdict(self) -> str:
+        """failed, intact with losses, or verified."""
+        if self.fault is not None:
+            return "failed"
+        return "intact, with losses" if self.losses else "verified"
 
 
-async def verify_log(log: Log, on_record: Callable[[], None] = lambda: None) -> Report:
-    """Check every record of a partition, in order, up to the first bad one."""
-    verifier, rebuilt, unreproducible = Verifier(), 0, 0
-    blobs: dict[str, bytes] = {}
-    templates = Templates(blobs)
-    fault: Fault | None = None
-    # The map is taken first: a running service settles ticks while the log is read, and those are in no map yet.
-    size, tick_map = await log.size(), await log.tick_map()
+class Outside(NamedTuple):
+    """What is known of a partition from outside Redis."""
+
+    trusted: Trusted | None = None
+    """Whose signatures count; without it checkpoints are not looked at."""
+    notes: Sequence[str] = ()
+    """The anchor's checkpoints."""
+    hashes: Sequence[bytes] = ()
+    """The anchor's leaf hashes."""
+    receipts: Sequence[Receipt] = ()
+    """Receipts held by others."""
+
+
+async def verify_log(
+    log: Log,
+    on_record: Callable[[], None] = lambda: None,
+    outside: Outside | None = None,
+    *,
+    rebuilding: bool = True,
+) -> Report:
+    """Check every record of a partition in Redis, in order, up to the first bad one.
+
+    With what is known outside Redis, records and checkpoints are held against that too.
+    """
+    outside = outside or Outside()
+    # Map and checkpoint are taken first: a running service goes on while the log is read.
+    size, tick_map, told = await log.size(), await log.tick_map(), await log.checkpoint()
     try:
-        async for entry in log.read():
-            fault = verifier.check(entry) or await _check_blobs(entry, blobs, log)
-            if fault is None:
-                difference = rebuild(entry, templates)
-                if difference is not None and difference.tampered:
-                    expected = "what its evidence gives"
-                    fault = Fault(entry.index, difference.rule, expected, difference.cause)
-                unreproducible += difference is not None and not difference.tampered
-                rebuilt += difference is None and "prompt" in entry.record
-            if fault is not None:
-                break
-            on_record()
-    except RecordError as error:
-        fault = Fault(verifier.size, "record-form", "a leaf and evidence that can be unpacked", error.why)
-    if fault is None:
-        fault = verifier.check_map(tick_map, size)
-    good = verifier.size if fault is None else min(fault.at, verifier.size)
-    ticks = sum(index < good for index in verifier.settled.values())
-    return Report(log.partition, good, ticks, rebuilt, unreproducible, fault)
+        coverage = _coverage(outside, told)
+    except FaultError as broken:
+        return Report(log.partition, 0, 0, 0, 0, broken.fault)
+    known = outside.hashes
+    verifier = Verifier(
+        coverage,
+        known=known,
+        lost=lambda index: known[index] if index < len(known) else None,
+        held=Held(outside.receipts),
+    )
+    check = _Check(log.partition, verifier, log.blob, rebuilding=rebuilding)
+    fault = await check.records(log.read(), on_record)
+    fault = fault or verifier.check_map(tick_map, size) or _check_anchor(verifier, known)
+    return check.report(fault, [*_unsigned(outside, coverage, verifier.size), *coverage.warnings()])
 
 
-async def _check_blobs(entry: Entry, blobs: dict[str, bytes], log: Log) -> Fault | None:
-    """Every blob that a record names is there, with that digest."""
-    for section, field in BLOBS:
-        digest = entry.record.get(section, {}).get(field)
-        if digest is None:
-            continue
-        if not isinstance(digest, str):
-            return Fault(entry.index, "record-form", f"{field} as str", str(digest)[:120])
-        if digest in blobs:
-            continue
-        blob = await log.blob(digest)
-        if blob is None or canonical.sha256(blob) != digest:
-            found = "nothing" if blob is None else canonical.sha256(blob)
-            return Fault(entry.index, f"blob-digest of {field}", digest, found)
-        blobs[digest] = blob
+def _coverage(outside: Outside, told: str | None) -> Coverage:
+    """The anchor's checkpoints; without an anchor the one that stands in Redis, which alone tells nothing of times."""
+    if outside.trusted is None:
+        return Coverage()
+    if not outside.notes:
+        return read_coverage([] if told is None else [told], outside.trusted, complete=False)
+    coverage = read_coverage(outside.notes, outside.trusted)
+    if told is not None and told not in outside.notes:
+        read_coverage([told], outside.trusted)
+        coverage = read_coverage([*outside.notes, told], outside.trusted)
+    return coverage
+
+
+def _check_anchor(verifier: Verifier, known: Sequence[bytes]) -> Fault | None:
+    if len(known) > verifier.size:
+        return Fault(verifier.size, "tail", f"{len(known)} records, as the anchor has leaf hashes", f"{verifier.size}")
+    return verifier.check_end(all_covered=False)
+
+
+def _unsigned(outside: Outside, coverage: Coverage, size: int) -> list[str]:
+    if outside.trusted is None:
+        return ["no key is known here, so no checkpoint was checked; name one with --key"]
+    if not coverage.count:
+        return ["no checkpoint covers any record yet: nothing outside Redis vouches for them"]
+    if coverage.size < size:
+        return [f"{size - coverage.size} records are not covered by a checkpoint yet"]
+    return []
+
+
+async def verify_part(
+    export: Export,
+    part: Part,
+    trusted: Trusted,
+    receipts: Iterable[Receipt] = (),
+    on_record: Callable[[], None] = lambda: None,
+    *,
+    rebuilding: bool = True,
+) -> Report:
+    """Check every record of one partition of an export, in order, up to the first bad one."""
+
+    async def blob(digest: str) -> bytes | None:
+        return export.blob(digest)
+
+    try:
+        coverage = read_coverage(export.notes(part), trusted)
+        lost, known = export.lost(part), export.known(part)
+    except FaultError as broken:
+        return Report(part.partition, 0, 0, 0, 0, broken.fault)
+    verifier = Verifier(coverage, known=known, lost=lost.get, held=Held(receipts))
+    check = _Check(part.partition, verifier, blob, rebuilding=rebuilding)
+    fault = await check.records(_each(export, part, lost), on_record) or verifier.check_end(all_covered=True)
+    fault = fault or _check_sizes(verifier, part, known) or _check_lost(export, part, verifier, lost)
+    return check.report(fault, coverage.warnings())
+
+
+async def _each(export: Export, part: Part, lost: dict[int, bytes]) -> AsyncIterator[Entry]:
+    for entry in export.entries(part, lost):
+        yield entry
+
+
+def _check_sizes(verifier: Verifier, part: Part, known: Sequence[bytes]) -> Fault | None:
+    if part.size != verifier.size:
+        return Fault(verifier.size, "manifest", f"{part.size} records, as the manifest says", f"{verifier.size}")
+    if known and len(known) != verifier.size:
+        return Fault(min(verifier.size, len(known)), "leaf-hash", f"{verifier.size} leaf hashes", f"{len(known)}")
     return None
+
+
+def _check_lost(export: Export, part: Part, verifier: Verifier, lost: dict[int, bytes]) -> Fault | None:
+    """Lost is what an incident says, and nothing else; what was found again is what was lost."""
+    declared = {index for first, last in verifier.losses for index in range(first, last + 1)}
+    if undeclared := lost.keys() - declared:
+        return Fault(min(undeclared), "incident", "one that names every lost record", "none for this one")
+    try:
+        for entry in export.found_again(part):
+            fault = verifier.check_found(entry, lost)
+            if fault is not None:
+                return fault
+    except FaultError as broken:
+        return broken.fault
+    return None
+
+
+class _Check:
+    """The check of one partition's records."""
+
+    def __init__(self, partition: int, verifier: Verifier, blob: _Blobs, *, rebuilding: bool) -> None:
+        self._partition = partition
+        self._verifier = verifier
+        self._blob = blob
+        self._blobs: dict[str, bytes] = {}
+        self._templates = Templates(self._blobs)
+        self._rebuilding = rebuilding
+        self._rebuilt = self._not_reproducible = 0
+
+    async def records(self, entries: AsyncIterator[Entry], on_record: Callable[[], None]) -> Fault | None:
+        """The first fault of the records, None where all are good."""
+        try:
+            async for entry in entries:
+                fault = self._verifier.check(entry) or await self._check_blobs(entry)
+                if fault is None and self._rebuilding:
+                    fault = self._rebuild(entry)
+                if fault is not None:
+                    return fault
+                on_record()
+        except RecordError as error:
+            return Fault(self._verifier.size, "record-form", "a leaf and evidence that can be unpacked", error.why)
+        except FaultError as broken:
+            return broken.fault
+        return None
+
+    def _rebuild(self, entry: Entry) -> Fault | None:
+        difference = rebuild(entry, self._templates)
+        if difference is not None and difference.tampered:
+            return Fault(entry.index, difference.rule, "what its evidence gives", difference.cause)
+        self._not_reproducible += difference is not None
+        self._rebuilt += difference is None and "prompt" in entry.record
+        return None
+
+    async def _check_blobs(self, entry: Entry) -> Fault | None:
+        """Every blob that a record names is there, with that digest."""
+        for section, field in BLOBS:
+            digest = entry.record.get(section, {}).get(field)
+            if digest is None:
+                continue
+            if not isinstance(digest, str):
+                return Fault(entry.index, "record-form", f"{field} as str", str(digest)[:120])
+            if digest in self._blobs:
+                continue
+            blob = await self._blob(digest)
+            if blob is None or canonical.sha256(blob) != digest:
+                found = "nothing" if blob is None else canonical.sha256(blob)
+                return Fault(entry.index, f"blob-digest of {field}", digest, found)
+            self._blobs[digest] = blob
+        return None
+
+    def report(self, fault: Fault | None, warnings: Iterable[str]) -> Report:
+        """What was found."""
+        verifier = self._verifier
+        good = verifier.size if fault is None else min(fault.at, verifier.size)
+        lost = sum(min(last + 1, good) - first for first, last in verifier.losses if first < good)
+        return Report(
+            self._partition,
+            good - lost,
+            sum(index < good for index in verifier.settled.values()),
+            self._rebuilt,
+            self._not_reproducible,
+            fault,
+            verifier.coverage.count,
+            verifier.coverage.size,
+            tuple(verifier.losses),
+            tuple(verifier.incidents),
+            tuple(warnings),
+        )
+
+
+def trusted_of(key: Key, origin: str | None, partition: int) -> Trusted:
+    """Whose signatures count on a partition: the origin is the key's name where no other one is given."""
+    return Trusted(key, f"{origin or key.name}/{partition}")

@@ -9,7 +9,7 @@ from llmctx import canonical
 from llmctx.context.package import Package, build_package
 from llmctx.context.snapshot import Snapshot
 from llmctx.decision.decision import Decision
-from llmctx.decision.guardrail import checked, guard, refused
+from llmctx.decision.guardrail import guard, refused
 from llmctx.decision.parse import Misfit, judge, parse
 from llmctx.decision.reask import ask_again
 from llmctx.errors import TemplateError
@@ -116,13 +116,12 @@ def _asked_again(entry: Entry, package: Package, prompt: Prompt) -> Prompt:
     messages = canonical.loads(entry.pieces["messages"])
     answer = str(messages[len(prompt.messages)]["content"])
     first = parse(answer)
-    grounding = (
-        None if isinstance(first, Misfit) else checked(package, first, policy_of(entry.record["verdict"]["policy"]))
-    )
-    if grounding is None or not grounding.false_prices:
+    policy = policy_of(entry.record["verdict"]["policy"])
+    verdict = refused("") if isinstance(first, Misfit) else guard(package, first, policy)
+    if verdict.grounding is None or not verdict.asks_again:
         raise _DiffersError("record-rebuilt", "reasked: its first answer states no false price")
-    _expect("reasked", {"grounding": grounding_fields(grounding)}, entry.record["reasked"])
-    return ask_again(prompt, answer, grounding)
+    _expect("reasked", {"grounding": grounding_fields(verdict.grounding)}, entry.record["reasked"])
+    return ask_again(prompt, answer, verdict.grounding)
 
 
 def _expect_conclusion(entry: Entry, package: Package) -> None:
@@ -133,11 +132,9 @@ def _expect_conclusion(entry: Entry, package: Package) -> None:
         return
     decision, failure = _judged(entry)
     _expect("record", {"decision": None if decision is None else decision_fields(decision)}, record)
-    policy = policy_of(record["verdict"]["policy"])
-    grounding = checked(package, decision, policy)
-    _expect("record", {"grounding": None if grounding is None else grounding_fields(grounding)}, record)
-    verdict = verdict_fields(guard(package, decision, policy, failure, grounding))
-    _expect("record", {"verdict": verdict}, record)
+    verdict = guard(package, decision, policy_of(record["verdict"]["policy"]), failure)
+    grounding = None if verdict.grounding is None else grounding_fields(verdict.grounding)
+    _expect("record", {"grounding": grounding, "verdict": verdict_fields(verdict)}, record)
     _expect("record", {"kind": "failed" if decision is None else "decision"}, record)
 
 

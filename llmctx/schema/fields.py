@@ -16,6 +16,7 @@ from llmctx import clock
 
 _LARGEST_EXPONENT = 30
 _MOST_CHARACTERS = 60
+_IN_FULL = frozenset("0123456789.-")
 
 
 def _number(value: Any) -> Decimal:
@@ -27,12 +28,15 @@ def _number(value: Any) -> Decimal:
         number = Decimal(repr(value))
     else:
         raise PydanticCustomError("number", "must be a JSON number, not {got}", {"got": _json_type(value)})
+    text = str(number)
+    if len(text) <= _LARGEST_EXPONENT and _IN_FULL.issuperset(text):  # nearly every number there is
+        return number
     # Zeros have exponents too: written out in full, 0e-1000000 is a megabyte.
     if not number.is_finite():
         raise PydanticCustomError("finite", "must be finite")
     if abs(number.adjusted()) > _LARGEST_EXPONENT:
         raise PydanticCustomError("number_range", "is beyond 1e30 or below 1e-30")
-    if len(str(number)) > _MOST_CHARACTERS:
+    if len(text) > _MOST_CHARACTERS:
         raise PydanticCustomError("number_length", "has more than 60 characters")
     return number
 

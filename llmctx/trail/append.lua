@@ -1,16 +1,16 @@
 -- Append one record to a partition's log, or find the one that settled its tick before.
 --
 -- KEYS: 1 lease, 2 log, 3 tick map, 4 symbol index (written for records with a tick), 5 tick stream,
---       6 attempts, then one per blob that the record names.
--- ARGV: 1 owner ('' where no lease is needed), 2 tick id ('' for a record without a tick), 3 time in ms,
---       4 leaf, 5 evidence, 6 consumer group, 7 number of conflated tick ids, the ids, then the ids of the
---       stream entries that this record settles.
+--       6 attempts, then one per blob that the record needs (its dictionary is one).
+-- ARGV: 1 owner ('' where no lease is needed), 2 tick id ('' for a record without a tick), 3 the index at which it
+--       must stand ('' for the next one), 4 how many records the owner knows of, 5 record, 6 consumer group,
+--       7 number of conflated tick ids, the ids, then the ids of the stream entries that this record settles.
 -- Answers {index, 1 if it was appended now, 0 if it stood there before}.
 --
 -- All checks come before the first write: nothing inside a function is ever rolled back.
 local function run(keys, args)
   local lease, log, map, by_symbol, stream, attempts = keys[1], keys[2], keys[3], keys[4], keys[5], keys[6]
-  local owner, tick, conflated_count = args[1], args[2], tonumber(args[7])
+  local owner, tick, at, conflated_count = args[1], args[2], tonumber(args[3]), tonumber(args[7])
 
   if owner ~= '' then
     local now = redis.call('TIME')
@@ -28,14 +28,20 @@ local function run(keys, args)
     end
   end
 
+  local newest = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)
+  local last = newest[1] and tonumber(string.match(newest[1][1], '^%d+')) or -1
+  if last + 1 < tonumber(args[4]) then
+    return redis.error_reply('BEHIND ' .. last + 1)
+  end
   local index = tick ~= '' and redis.call('HGET', map, tick)
   local first_entry = args[8 + conflated_count]
-  if tick == '' and first_entry then
+  if at and at <= last then
+    index = at -- it is known by its place: the caller sees whether it is the same record
+  elseif tick == '' and first_entry then
     -- An incident has no tick to be known by: it stands there already where its work entry is not pending any more.
     local pending = redis.pcall('XPENDING', stream, args[6], first_entry, first_entry, 1)
-    local newest = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)
-    if newest[1] and pending['err'] == nil and #pending == 0 then
-      index = string.match(newest[1][1], '^%d+')
+    if last >= 0 and pending['err'] == nil and #pending == 0 then
+      index = tostring(last)
     end
   end
   for i = 8, 7 + conflated_count do
@@ -47,13 +53,12 @@ local function run(keys, args)
 
   local appended = 0
   if not index then
-    local last = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)
-    index = last[1] and tonumber(string.match(last[1][1], '^%d+')) + 1 or 0
-    redis.call('XADD', log, index .. '-1', 'leaf', args[4], 'evidence', args[5])
+    index = at or last + 1
+    redis.call('XADD', log, index .. '-1', 'record', args[5])
     if tick ~= '' then
       redis.call('HSET', map, tick, index)
       if string.sub(by_symbol, -1) ~= ':' then -- an entry that names no symbol is found by its tick alone
-        redis.call('ZADD', by_symbol, args[3], index)
+        redis.call('RPUSH', by_symbol, index)
       end
     end
     for i = 8, 7 + conflated_count do

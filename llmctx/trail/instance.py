@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from llmctx.errors import InstanceError, TrailError
 from llmctx.trail.lease import SEE_REDIS
 
-FORMAT = "1"
+FORMAT = "2"
 _KEY = "audit:instance"
 
 
@@ -74,6 +74,14 @@ async def bind_instance(
     instance = there or await _make(redis, partitions)
     _write_file(file, instance, before=here)
     return instance, made
+
+
+def read_state_instance(state_dir: Path) -> Instance | None:
+    """The instance that a state directory belongs to, None where it has none.
+
+    Raises InstanceError for a file that cannot be read.
+    """
+    return _read_file(state_dir / "instance.json")
 
 
 async def _make(redis: Redis, partitions: int) -> Instance:

@@ -4,22 +4,28 @@ Rules of order: a record is appended only by the holder of the lease, checked in
 id has one record for ever, so a repeated append finds the first; blobs are there before a record names them.
 """
 
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from llmctx import canonical
-from llmctx.connection import read_stream, read_stream_back
-from llmctx.errors import LeaseError, SettledError, TrailError
+from llmctx.connection import StreamEntry, read_stream, read_stream_back
+from llmctx.errors import BehindError, LeaseError, SettledError, TrailError
 from llmctx.functions import Argument, ServerFunction
-from llmctx.trail.entry import Entry, restored, stored
+from llmctx.trail.blobs import Blobs, door
+from llmctx.trail.entry import FIELD, Entry, restored
 from llmctx.trail.lease import SEE_REDIS, lease_key
+from llmctx.trail.packing import Dictionary, framed, laid_out, reference_of
+
+if TYPE_CHECKING:
+    from llmctx.trail.dictionaries import Trainer
 
 _APPEND = ServerFunction(Path(__file__).with_name("append.lua"))
+_DURABLE = ServerFunction(Path(__file__).with_name("durable.lua"))
 _PAGE = 200
 
 
@@ -45,14 +51,14 @@ class Draft(NamedTuple):
     """Its evidence."""
     blobs: tuple[bytes, ...]
     """What it names by digest and must be kept."""
-    time_ms: int
-    """Its place in time in the symbol's index, in milliseconds."""
     tick: str = ""
     """The tick it settles; empty for a record without one."""
     symbol: str = ""
     """The symbol it is found by; empty for a record without one."""
     conflated: tuple[str, ...] = ()
     """Ticks that it settles beside its own."""
+    at: int | None = None
+    """The index at which a record without a tick must stand, so that a repeated append finds it; None: the next one."""
 
 
 class Log:
@@ -61,14 +67,23 @@ class Log:
     def __init__(self, redis: Redis, partition: int = 0) -> None:
         self._redis = redis
         self.partition = partition
-        self._log = self._key("log")
-        self._ticks = self._key("ticks")
+        self.blobs = Blobs(redis, partition)
+        """What its records name by digest."""
+        self.dictionary: Dictionary | None = None
+        """What new records are compressed with; the blobs have it."""
+        self.trainer: Trainer | None = None
+        """Who is told the texts of new records, so that dictionaries follow them; only an owner has one."""
+        self.known = 0
+        """The log's size as far as this owner has been told: one that has forgotten records takes no new ones."""
+        self._log = self.key("log")
+        self._ticks = self.key("ticks")
 
-    def _key(self, name: str) -> str:
+    def key(self, name: str) -> str:
+        """The partition's audit key of a name."""
         return f"audit:{{{self.partition}}}:{name}"
 
     def _symbol_key(self, symbol: str) -> str:
-        return self._key(f"symbol:{symbol}")
+        return self.key(f"symbol:{symbol}")
 
     async def append(self, draft: Draft, owner: str, settlement: Settlement) -> Entry:
         """Append a record and settle its ticks, or find the record that settled its tick before.
@@ -77,22 +92,32 @@ class Log:
         another record, TrailError when the server does not answer; nothing was written by this call then, or all
         of it was and calling again finds it.
         """
+        dictionary = self.dictionary
+        laid = laid_out(draft.leaf, draft.pieces)
+        packed = framed(laid, dictionary)
         digests = [canonical.sha256(blob) for blob in draft.blobs]
+        if dictionary is not None:
+            digests.append(dictionary.digest)
+        if self.trainer is not None:
+            self.trainer.add(laid.text)
         try:
-            return await self._append(draft, digests, owner, settlement)
+            return await self._append(draft, packed, digests, owner, settlement)
         except ResponseError as error:
             if not str(error).startswith("BLOB"):
                 raise self._explain(error, draft) from error
         # The server does not have them, or not any more: who may append keeps them, and the record can name them.
         for blob in draft.blobs:
-            await self.keep_blob(blob)
+            await self.blobs.keep(blob)
+        if dictionary is not None:
+            await self.blobs.keep_dictionary(dictionary, await self.size())
         try:
-            return await self._append(draft, digests, owner, settlement)
+            return await self._append(draft, packed, digests, owner, settlement)
         except ResponseError as error:
             raise self._explain(error, draft) from error
 
-    async def _append(self, draft: Draft, digests: list[str], owner: str, settlement: Settlement) -> Entry:
-        fields = stored(draft.leaf, draft.pieces)
+    async def _append(
+        self, draft: Draft, packed: bytes, digests: list[str], owner: str, settlement: Settlement
+    ) -> Entry:
         keys = [
             lease_key(self.partition),
             self._log,
@@ -100,14 +125,14 @@ class Log:
             self._symbol_key(draft.symbol),
             settlement.stream,
             settlement.attempts,
-            *(self._blob_key(digest) for digest in digests),
+            *(self.blobs.key(digest) for digest in digests),
         ]
         args: list[Argument] = [
             owner,
             draft.tick,
-            draft.time_ms,
-            fields["leaf"],
-            fields["evidence"],
+            "" if draft.at is None else draft.at,
+            0 if draft.at is not None else self.known,
+            packed,
             settlement.group,
             len(draft.conflated),
             *draft.conflated,
@@ -121,11 +146,45 @@ class Log:
             raise TrailError(
                 f"The record of {draft.tick or 'the trail'} could not be appended: {error}", SEE_REDIS
             ) from error
+        self.known = max(self.known, index + 1)
         if not appended:
             found = await self.entry(index)
             if found is not None:
                 return found
-        return Entry(draft.leaf, draft.pieces, index=index, partition=self.partition)
+        return Entry(draft.leaf, draft.pieces, index=index, partition=self.partition, packed=packed)
+
+    async def advance(self, size: int, owner: str) -> None:
+        """Tell Redis how much of the log is in the spool.
+
+        Raises LeaseError when another owner has the partition, TrailError when the server does not answer.
+        """
+        names = [lease_key(self.partition), self.key("durable")]
+        try:
+            await _DURABLE(self._redis, names, [owner, size])
+        except ResponseError as error:
+            if not str(error).startswith("LEASE"):
+                raise TrailError(f"The durable size could not be told: {error}", SEE_REDIS) from error
+            raise LeaseError(f"Partition {self.partition} is not ours ({error}).", "Let its owner go on.") from error
+        except RedisError as error:
+            raise TrailError(f"The durable size could not be told: {error}", SEE_REDIS) from error
+
+    async def durable(self) -> int:
+        """How much of the log is in the spool, as Redis has been told."""
+        with door():
+            found = await self._redis.get(self.key("durable"))
+        return int(found) if found is not None and found.isdigit() else 0
+
+    async def improve(self, size: int) -> None:
+        """Train a new dictionary where a log of this size deserves one; records from now on are compressed with it.
+
+        Raises TrailError when the server does not answer.
+        """
+        if self.trainer is None or not self.trainer.due(size):
+            return
+        dictionary = await asyncio.to_thread(self.trainer.train, size)
+        if dictionary is not None:
+            await self.blobs.keep_dictionary(dictionary, size)
+            self.dictionary = dictionary
 
     def _explain(self, error: ResponseError, draft: Draft) -> TrailError:
         text = str(error)
@@ -134,30 +193,37 @@ class Log:
                 f"Partition {self.partition} is not ours ({text}); tick {draft.tick} was not recorded.",
                 "Let the present owner decide it, or wait until its lease ends.",
             )
+        if text.startswith("BEHIND"):
+            return BehindError(
+                f"Partition {self.partition} has {text.partition(' ')[2]} records; this owner knows of {self.known}.",
+                "Refill it from the spool.",
+            )
         if text.startswith("SETTLED"):
             return SettledError(f"Tick {text.partition(' ')[2]} is settled already.", "Leave it out.")
         return TrailError(f"The record of tick {draft.tick} was refused: {text}", SEE_REDIS)
 
     async def size(self) -> int:
         """How many records the log has: one more than its last index."""
-        with _door():
+        with door():
             newest = await read_stream_back(self._redis, self._log, count=1)
         return newest[0].number + 1 if newest else 0
 
     async def entry(self, index: int) -> Entry | None:
         """The record at an index, None where there is none."""
-        with _door():
+        with door():
             found = await read_stream(self._redis, self._log, f"{index}-1", f"{index}-1")
-        return restored(found[0].fields, index, self.partition) if found else None
+        return await self._restored(found[0]) if found else None
 
     async def read(self, start: int = 0, stop: int | None = None) -> AsyncIterator[Entry]:
         """The records from `start` up to but not including `stop` (None: to the end), in order."""
+        if stop is not None and stop <= start:
+            return
         last = "+" if stop is None else f"({stop}-0"
         while True:
-            with _door():
+            with door():
                 page = await read_stream(self._redis, self._log, f"{start}-0", last, count=_PAGE)
             for found in page:
-                yield restored(found.fields, found.number, self.partition)
+                yield await self._restored(found)
             if len(page) < _PAGE:
                 return
             start = page[-1].number + 1
@@ -166,25 +232,31 @@ class Log:
         """The records from the newest to the first."""
         last = "+"
         while True:
-            with _door():
+            with door():
                 page = await read_stream_back(self._redis, self._log, last, count=_PAGE)
             for found in page:
-                yield restored(found.fields, found.number, self.partition)
+                yield await self._restored(found)
             if len(page) < _PAGE:
                 return
             last = f"({page[-1].id}"
+
+    async def checkpoint(self) -> str | None:
+        """The newest signed checkpoint as it stands in Redis, None where there is none."""
+        with door():
+            note = cast("bytes | None", await self._redis.get(self.key("checkpoint")))
+        return None if note is None else note.decode(errors="replace")
 
     async def settled(self, tick_ids: Sequence[str]) -> list[int | None]:
         """The index of the record that settled each tick, None where it is not settled."""
         if not tick_ids:
             return []
-        with _door():
+        with door():
             found = await self._redis.hmget(self._ticks, list(tick_ids))
         return [None if index is None else int(index) for index in found]
 
     async def tick_map(self) -> dict[str, int]:
         """Every settled tick with the index of its record; -1 where the map says no index."""
-        with _door():
+        with door():
             return {
                 tick.decode(errors="replace"): int(index) if index.isdigit() else -1
                 async for tick, index in self._redis.hscan_iter(self._ticks, count=1000)
@@ -192,54 +264,29 @@ class Log:
 
     async def read_back_of(self, symbol: str) -> AsyncIterator[Entry]:
         """A symbol's records from the newest to the first."""
-        key, latest = self._symbol_key(symbol), "+inf"
-        while page := await self._by_time(key, latest, "-inf", _PAGE):
-            # Within one millisecond the server orders indices as texts: take all of them and order them here.
-            oldest_ms = page[-1][1]
-            page = sorted({*page, *await self._by_time(key, oldest_ms, oldest_ms, None)}, key=_newest_first)
-            for index, _ in page:
-                if (entry := await self.entry(index)) is not None:
+        key = self._symbol_key(symbol)
+        with door():
+            end = await self._redis.llen(key)  # what is appended meanwhile stands behind it
+        while end > 0:
+            with door():
+                page = cast("list[bytes]", await self._redis.lrange(key, max(0, end - _PAGE), end - 1))
+            for index in reversed(page):
+                if (entry := await self.entry(int(index))) is not None:
                     yield entry
-            latest = f"({oldest_ms}"
+            end -= _PAGE
 
-    async def _by_time(
-        self, key: str, latest: str | int, earliest: str | int, count: int | None
-    ) -> list[tuple[int, int]]:
-        start = None if count is None else 0
-        with _door():
-            found = await self._redis.zrevrangebyscore(key, latest, earliest, start, count, withscores=True)
-        return [(int(index), int(ms)) for index, ms in cast("list[tuple[bytes, float]]", found)]
-
-    def _blob_key(self, digest: str) -> str:
-        return self._key(f"blob:{digest}")
+    async def _restored(self, found: StreamEntry) -> Entry:
+        packed = found.fields.get(FIELD, b"")
+        dictionary = await self.blobs.dictionary(reference_of(packed))
+        return restored(found.fields, found.number, self.partition, dictionary)
 
     async def keep_blob(self, blob: bytes) -> str:
         """Keep a blob under its digest; keeping it again changes nothing.
 
         Raises TrailError when the server does not answer.
         """
-        digest = canonical.sha256(blob)
-        try:
-            await self._redis.set(self._blob_key(digest), blob, nx=True)
-        except RedisError as error:
-            raise TrailError(f"The blob {digest} could not be kept: {error}", SEE_REDIS) from error
-        return digest
+        return await self.blobs.keep(blob)
 
     async def blob(self, digest: str) -> bytes | None:
         """The blob of a digest, None where it is not there."""
-        with _door():
-            return cast("bytes | None", await self._redis.get(self._blob_key(digest)))
-
-
-@contextmanager
-def _door() -> Iterator[None]:
-    """No exception of the client leaves: what the server does not answer is a TrailError."""
-    try:
-        yield
-    except RedisError as error:
-        raise TrailError(f"The trail could not be read: {error}", SEE_REDIS) from error
-
-
-def _newest_first(found: tuple[int, int]) -> tuple[int, int]:
-    index, ms = found
-    return -ms, -index
+        return await self.blobs.blob(digest)

@@ -3,16 +3,24 @@
 The first record that breaks a rule ends a check: everything after it stands on it.
 """
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from llmctx import canonical
+from llmctx.trail.coverage import Coverage
 from llmctx.trail.entry import PIECES, Entry
+from llmctx.trail.fault import Fault
+from llmctx.trail.merkle import CompactRange, leaf_hash
+from llmctx.trail.receipt import Held
+
+__all__ = ["FORM", "KINDS", "LOST", "REQUIRED", "SETTLING", "Fault", "Verifier"]
 
 KINDS = ("decision", "skipped", "failed", "dead_letter", "incident", "notice")
 """The kinds of record."""
 SETTLING = ("decision", "skipped", "failed", "dead_letter")
 """The kinds that settle a tick."""
+LOST = "lost"
+"""What an incident says of the records before it that are lost."""
 
 
 REQUIRED = ("recorded_at_ms", "worker", "attempts", "code", "verdict")
@@ -32,54 +40,123 @@ FORM: dict[str, type] = {
     "request": dict,
     "completion": dict,
     "decision": dict,
+    "incident": dict,
 }
 """The JSON types of a record's names."""
-
-
-class Fault(NamedTuple):
-    """A rule that a record breaks."""
-
-    at: int
-    """The first bad index."""
-    rule: str
-    """The rule, by the name it has in audit/README.md."""
-    expected: str
-    """What the rule asks for."""
-    found: str
-    """What is there."""
-
-    def __str__(self) -> str:
-        return f"record {self.at} breaks {self.rule}: expected {self.expected}, found {self.found}"
 
 
 class Verifier:
     """Checks records in order; knows what it has seen so far."""
 
-    def __init__(self) -> None:
-        self.size = 0
-        """How many records were found good."""
+    def __init__(
+        self,
+        coverage: Coverage | None = None,
+        *,
+        known: Sequence[bytes] = (),
+        lost: Callable[[int], bytes | None] = lambda _: None,
+        held: Held | None = None,
+    ) -> None:
+        self.coverage = coverage or Coverage()
+        """The checkpoints that the tree over the records is held against."""
         self.settled: dict[str, int] = {}
         """Every tick that was settled, with the index of its record."""
+        self.losses: list[tuple[int, int]] = []
+        """First and last index of every lost range."""
+        self.incidents: list[int] = []
+        """The indices of all incidents."""
+        self.tree = CompactRange()
+        """The tree over what was found good."""
+        self._known = known
+        self._lost = lost
+        self._held = held or Held()
+
+    @property
+    def size(self) -> int:
+        """How far the records were found good, lost ones included."""
+        return self.tree.size
+
+    @property
+    def records(self) -> int:
+        """How many records were found good."""
+        return self.size - sum(last - first + 1 for first, last in self.losses)
 
     def check(self, entry: Entry) -> Fault | None:
         """The rule that the next record breaks, None where it is good."""
-        if entry.index != self.size:
+        if entry.index < self.size:
             return Fault(self.size, "contiguity", f"index {self.size}", f"index {entry.index}")
-        fault = _check_form(entry) or self._check_ticks(entry) or _check_evidence(entry)
-        if fault is None:
-            self.size += 1
-        return fault
+        fault = _check_form(entry) if entry.index == self.size else self._bridge(entry)
+        fault = fault or self._check_incident(entry) or self._check_ticks(entry) or _check_evidence(entry)
+        if fault is not None:
+            return fault
+        hashed = leaf_hash(entry.leaf)
+        if entry.index < len(self._known) and self._known[entry.index] != hashed:
+            return Fault(entry.index, "leaf-hash", self._known[entry.index].hex(), hashed.hex())
+        fault = self.coverage.check_time(entry.index, entry.record["recorded_at_ms"])
+        return fault or self._grow(hashed)
+
+    def _grow(self, hashed: bytes) -> Fault | None:
+        fault = self._held.check_leaf(self.tree.size, hashed)
+        if fault is not None:
+            return fault
+        self.tree.append(hashed)
+        return self.coverage.check_root(self.tree) or self._held.check_root(self.tree)
+
+    def _bridge(self, entry: Entry) -> Fault | None:
+        """A gap is a loss where the record behind it is an incident that names it, and the leaf hashes are there."""
+        first, last = self.size, entry.index - 1
+        if _check_form(entry) or entry.record["kind"] != "incident" or _lost_range(entry.record) is None:
+            return Fault(first, "contiguity", f"index {first}", f"index {entry.index}")
+        if _lost_range(entry.record) != (first, last):
+            named = f"one that names {entry.record['incident']}"[:160]
+            return Fault(first, "incident", f"an incident that names {first} to {last}", named)
+        for index in range(first, entry.index):
+            hashed = self._lost(index)
+            if hashed is None:
+                return Fault(index, "lost-hash", "the leaf hash of a lost record", "none")
+            if (fault := self._grow(hashed)) is not None:
+                return fault
+        self.losses.append((first, last))
+        return None
+
+    def _check_incident(self, entry: Entry) -> Fault | None:
+        if entry.record["kind"] != "incident":
+            return None
+        named = _lost_range(entry.record)
+        if named is not None and (not self.losses or self.losses[-1] != named or named[1] != entry.index - 1):
+            return Fault(entry.index, "incident", "a lost range that ends here", f"{named[0]} to {named[1]}")
+        self.incidents.append(entry.index)
+        return None
+
+    def check_end(self, *, all_covered: bool) -> Fault | None:
+        """Whether the log is as long as its checkpoints say, and (`all_covered`) no longer."""
+        if self.coverage.size > self.size:
+            expected = f"{self.coverage.size} records, as the last checkpoint says"
+            return Fault(self.size, "tail", expected, f"{self.size}")
+        if all_covered and self.coverage.size < self.size:
+            covered = self.coverage.size
+            return Fault(covered, "uncovered", "a checkpoint over every record", f"none above {covered}")
+        return self._held.check_size(self.size)
+
+    def check_found(self, entry: Entry, lost: Mapping[int, bytes]) -> Fault | None:
+        """Whether a lost record that was found again is the one that was lost, with its evidence."""
+        hashed = leaf_hash(entry.leaf)
+        if lost.get(entry.index) != hashed:
+            return Fault(entry.index, "lost-hash", "the leaf hash of the lost record", hashed.hex())
+        return _check_form(entry) or _check_evidence(entry)
 
     def check_map(self, tick_map: Mapping[str, int], size: int | None = None) -> Fault | None:
         """Whether a map of tick ids says just what the records say.
 
-        `size` is how many records the log had when the map was taken; ticks of later ones need not be in it.
+        `size` is how many records the log had when the map was taken; ticks of later ones need not be in it. What lost
+        records settled nobody can say.
         """
         faults = []
         for tick in self.settled.keys() | tick_map.keys():
             says, is_at = tick_map.get(tick), self.settled.get(tick)
             if says is None and size is not None and is_at is not None and is_at >= size:
                 continue
+            if is_at is None and any(first <= (says or 0) <= last for first, last in self.losses):
+                continue  # its record is lost, and may well have settled it
             if says != is_at:
                 index = self.size if is_at is None else is_at
                 faults.append(Fault(index, "tick-map", f"tick {tick} -> {is_at}", f"tick {tick} -> {says}"))
@@ -101,21 +178,31 @@ class Verifier:
         return None
 
 
+def _lost_range(record: Mapping[str, Any]) -> tuple[int, int] | None:
+    """First and last index that an incident declares lost, None where it is about something else."""
+    said = record.get("incident", {})
+    if said.get("what") != LOST:
+        return None
+    first, last = said.get("first"), said.get("last")
+    return (first, last) if type(first) is int and type(last) is int else (-1, -1)
+
+
 def _check_form(entry: Entry) -> Fault | None:
     try:
         record: Any = canonical.loads(entry.leaf)
     except ValueError as error:
         return Fault(entry.index, "canonical-form", "one JSON text without duplicate names", str(error))
+    if not canonical.is_form_of(record, entry.leaf):
+        return Fault(entry.index, "canonical-form", "RFC 8785 bytes of its content", "other bytes")
     known = isinstance(record, dict) and record.get("kind") in KINDS
     if not known or type(record.get("v")) is not int or record["v"] != 1:
         return Fault(entry.index, "record-form", 'an object with "v": 1 and a known kind', str(record)[:120])
+    entry.__dict__["record"] = record  # what `Entry.record` would read again
     for name, kinds in FORM.items():
         required = name in REQUIRED
         if (required or name in record) and type(record.get(name)) is not kinds:
             found = f"{name} {str(record.get(name))[:120]!r}"
             return Fault(entry.index, "record-form", f"{name} as {kinds.__name__}", found)
-    if not canonical.is_canonical(entry.leaf):
-        return Fault(entry.index, "canonical-form", "RFC 8785 bytes of its content", "other bytes")
     return None
 
 

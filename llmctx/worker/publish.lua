@@ -1,6 +1,18 @@
 -- Publish one decision; publishing it again changes nothing.
--- KEYS: 1 stream of decisions, 2 the symbol's latest. ARGV: 1 index, 2 decision as JSON, 3 how many are kept.
+-- KEYS: 1 stream of decisions, 2 the symbol's latest, 3 lease, 4 durable.
+-- ARGV: 1 index, 2 decision as JSON, 3 how many are kept, 4 owner.
 local function run(keys, args)
+  local now = redis.call('TIME')
+  local held = redis.call('HMGET', keys[3], 'owner', 'until_ms')
+  if held[1] ~= args[4] then
+    return redis.error_reply('LEASE held by ' .. (held[1] or 'nobody'))
+  end
+  if tonumber(held[2]) < now[1] * 1000 + math.floor(now[2] / 1000) then
+    return redis.error_reply('LEASE ended')
+  end
+  if tonumber(redis.call('GET', keys[4]) or 0) <= tonumber(args[1]) then
+    return redis.error_reply('DURABLE is below ' .. args[1])
+  end
   local newest = redis.call('XREVRANGE', keys[1], '+', '-', 'COUNT', 1)
   if newest[1] and tonumber(string.match(newest[1][1], '^%d+')) >= tonumber(args[1]) then
     return 0

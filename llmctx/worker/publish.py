@@ -11,15 +11,17 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from llmctx.connection import read_stream_back
-from llmctx.errors import TrailError
+from llmctx.errors import LeaseError, TrailError
 from llmctx.functions import ServerFunction
 from llmctx.record import publication
 from llmctx.schema import keys
 from llmctx.trail.entry import Entry
+from llmctx.trail.lease import lease_key
 from llmctx.trail.log import Log
 
-KEPT = 10_000
-"""About how many decisions the stream keeps; all of them are in the trail."""
+KEPT = 1000
+"""About how many decisions the stream keeps: hours of reading late, at a tenth of the trail's own memory a decision.
+All of them are in the trail."""
 
 _PATIENCE_S = 0.5
 _PUBLISH = ServerFunction(Path(__file__).with_name("publish.lua"))
@@ -28,25 +30,27 @@ _PUBLISH = ServerFunction(Path(__file__).with_name("publish.lua"))
 class Publisher:
     """Publishes one partition's records in order."""
 
-    def __init__(self, redis: Redis, log: Log, partitions: int) -> None:
+    def __init__(self, redis: Redis, log: Log, partitions: int, owner: str) -> None:
+        """`owner` holds the lease: who has lost it publishes nothing."""
         self._redis = redis
         self._log = log
         self._partitions = partitions
+        self._owner = owner
         self._next = 0
         self._waiting: dict[int, tuple[Entry, asyncio.Future[None]]] = {}
         self._turn = asyncio.Lock()
 
     async def resume(self) -> int:
-        """Publish what stands in the log after the last published decision; how many that were.
+        """Publish what is durable after the last published decision; how many that were.
 
-        Raises TrailError when the server does not answer.
+        Raises LeaseError when the partition is another's, TrailError when the server does not answer.
         """
         async with self._turn:
             try:
                 newest = await read_stream_back(self._redis, keys.decisions(self._log.partition), count=1)
                 self._next = newest[0].number + 1 if newest else 0
                 published = 0
-                async for entry in self._log.read(self._next):
+                async for entry in self._log.read(self._next, await self._log.durable()):
                     published += await self._publish(entry)
                     self._next = entry.index + 1
             except RedisError as error:
@@ -58,7 +62,8 @@ class Publisher:
     async def publish(self, entry: Entry) -> None:
         """Publish a record when everything before it is published; done when it is out.
 
-        Raises TrailError when the server does not answer; `resume` goes on from there.
+        Raises LeaseError when the partition is another's, TrailError when the server does not answer; `resume` goes
+        on from there.
         """
         if entry.index < self._next:
             return
@@ -90,11 +95,18 @@ class Publisher:
         partition = entry.partition
         published: int = await _PUBLISH(
             self._redis,
-            [keys.decisions(partition), keys.latest(partition, thesis.symbol)],
-            [entry.index, thesis.model_dump_json(), KEPT],
+            [
+                keys.decisions(partition),
+                keys.latest(partition, thesis.symbol),
+                lease_key(partition),
+                self._log.key("durable"),
+            ],
+            [entry.index, thesis.model_dump_json(), KEPT, self._owner],
         )
         return published
 
 
 def _unanswered(error: RedisError) -> TrailError:
+    if str(error).startswith("LEASE"):
+        return LeaseError(f"A decision was not published: {error}.", "The present owner publishes it.")
     return TrailError(f"A decision could not be published: {error}", "It is in the trail and goes out later.")

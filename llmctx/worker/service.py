@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from llmctx.context.tick import Tick
-from llmctx.errors import InstanceError, LeaseError, LlmctxError, SettledError, TrailError
+from llmctx.errors import ForkError, InstanceError, LeaseError, LlmctxError, SettledError, TrailError
 from llmctx.pipeline import Pipeline
 from llmctx.record import compose_unread
 from llmctx.schema import keys
@@ -79,7 +79,7 @@ class Service:
                         await self._read_pending()  # what an owner that had lost its lease still read
                 else:
                     await asyncio.sleep(_PAUSE_S)
-        except (InstanceError, LeaseError):
+        except (InstanceError, LeaseError, ForkError):
             raise
         except (RedisError, TrailError, OSError) as error:
             self._on_trouble(f"Redis is away ({_first_line(error)}); trying again")
@@ -94,7 +94,7 @@ class Service:
             last = await self._stream.last_id()
             while (deliveries := await self._stream.new(None)) and order(deliveries[0].entry_id) <= order(last):
                 await self._accept(deliveries, redelivered=False)
-        except (InstanceError, LeaseError):
+        except (InstanceError, LeaseError, ForkError):
             raise
         except (RedisError, TrailError, OSError) as error:
             self._on_trouble(f"Redis is away ({_first_line(error)}); unread ticks stay in the stream")
@@ -138,7 +138,7 @@ class Service:
             self._on_entry(await self._decide(batch))
             for entry_id in batch.entry_ids[handed_in:]:  # raised again while it was being decided
                 await self._discard(entry_id)
-        except (LeaseError, InstanceError) as error:
+        except (LeaseError, InstanceError, ForkError) as error:
             self._owner.lost = error
         except (LlmctxError, RedisError) as error:
             if not isinstance(error, SettledError):  # what is settled is sorted out when it is read again

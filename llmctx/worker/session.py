@@ -15,7 +15,7 @@ from llmctx.connection import open_redis
 from llmctx.context.snapshot import ReadRules
 from llmctx.context.tick import Tick
 from llmctx.decision.guardrail import GuardPolicy
-from llmctx.errors import InstanceError, LeaseError, ServerError, TrailError
+from llmctx.errors import ForkError, InstanceError, LeaseError, ServerError, TrailError
 from llmctx.llm.client import EndpointClient
 from llmctx.llm.completion import Completer
 from llmctx.pipeline import Pipeline
@@ -64,13 +64,15 @@ async def own(
     partition: int,
     asking: Asking,
     *,
+    state_dir: Path,
     wait: Callable[[Holder], bool] | None = None,
+    on_trouble: Callable[[str], None] = lambda _: None,
 ) -> AsyncIterator[tuple[Owner, Pipeline]]:
     """A partition held from beginning to end, with its pipeline.
 
-    Raises LeaseError where another owner has it and `wait` is None.
+    Raises LeaseError where another owner has it and `wait` is None, ForkError where Redis contradicts spool or anchor.
     """
-    async with Owner(redis, instance, partition, wait=wait) as owner:
+    async with Owner(redis, instance, state_dir, partition, wait=wait, on_trouble=on_trouble) as owner:
         yield owner, pipeline_of(redis, owner, asking)
 
 
@@ -82,13 +84,15 @@ async def serve_partition(
     asking: Asking,
     stop: asyncio.Event,
     *,
+    state_dir: Path,
     concurrency: int = 32,
     on_entry: Callable[[Entry], None] = lambda _: None,
     on_trouble: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Serve a partition until `stop` is set: wait for it, own it, and wait again when it is lost.
 
-    Raises ServerError where the server is not there at the start, InstanceError where it comes back as another one.
+    Raises ServerError where the server is not there at the start, InstanceError where it comes back as another one,
+    ForkError where it contradicts spool or anchor.
     """
 
     def wait(holder: Holder) -> bool:
@@ -102,7 +106,10 @@ async def serve_partition(
     while not stop.is_set():
         try:
             async with (
-                own(redis, instance, partition, asking, wait=wait) as (owner, pipeline),
+                own(redis, instance, partition, asking, state_dir=state_dir, wait=wait, on_trouble=on_trouble) as (
+                    owner,
+                    pipeline,
+                ),
                 open_redis(url, retries=0) as reader,
             ):
                 served = True
@@ -117,7 +124,7 @@ async def serve_partition(
                     on_trouble=on_trouble,
                 )
                 await service.run(stop)
-        except InstanceError:
+        except (InstanceError, ForkError):
             raise
         except (TrailError, ServerError) as error:
             if isinstance(error, ServerError) and not served:
@@ -155,14 +162,14 @@ async def open_pipeline(
                     f"The trail has {instance.partitions} partitions, and a pipeline of one's own holds one.",
                     "Run `llmctx run` and raise ticks on their streams.",
                 )
-            async with own(redis, instance, 0, Asking(template, client)) as (_, pipeline):
+            async with own(redis, instance, 0, Asking(template, client), state_dir=state_dir) as (_, pipeline):
                 yield pipeline
     finally:
         await client.aclose()
 
 
 async def decide_once(
-    redis: Redis, instance: Instance, symbol: str, asking: Asking, *, timeout_s: float = 90.0
+    redis: Redis, instance: Instance, symbol: str, asking: Asking, *, state_dir: Path, timeout_s: float = 90.0
 ) -> Entry:
     """The record of one decision: made here where the partition is free, otherwise by its owner.
 
@@ -175,7 +182,7 @@ async def decide_once(
     ends_s = clock.monotonic_s() + timeout_s
     while True:
         try:
-            async with own(redis, instance, partition, asking) as (_, pipeline):
+            async with own(redis, instance, partition, asking, state_dir=state_dir) as (_, pipeline):
                 return await pipeline.decide(tick, entry_ids=(entry_id,) if entry_id else ())
         except LeaseError as error:
             if clock.monotonic_s() > ends_s:

@@ -6,7 +6,9 @@ from redis.asyncio import Redis
 
 from llmctx import clock
 from llmctx.connection import check, server_ms, without_password
+from llmctx.errors import CheckpointError
 from llmctx.schema import keys
+from llmctx.trail.checkpoint import read_note
 from llmctx.trail.entry import Entry, address
 from llmctx.trail.instance import read_instance
 from llmctx.trail.lease import read_holder
@@ -61,11 +63,21 @@ async def _partition(redis: Redis, partition: int, partitions: int) -> dict[str,
         "backlog": await redis.xlen(stream),
         "pending": pending,
         "records": await log.size(),
-        "checkpoint": None,
+        "checkpoint": _checkpoint(await log.checkpoint()),
         "per_minute": per_minute,
         "newest": None if newest is None else _line(newest, partitions),
         "last_trouble": None if trouble is None else _line(trouble, partitions),
     }
+
+
+def _checkpoint(note: str | None) -> str | None:
+    if note is None:
+        return None
+    try:
+        checkpoint = read_note(note)
+        return f"over {checkpoint.size} at {clock.iso(checkpoint.time_ms)}"
+    except CheckpointError as error:
+        return f"unusable: {error.why}"
 
 
 def _line(entry: Entry, partitions: int) -> str:

@@ -169,7 +169,7 @@ async def serving(
     instance, _ = await bind_instance(redis, state_dir)
     task = asyncio.create_task(
         serve_partition(
-            redis, url, instance, 0, asking, running.stop, concurrency=concurrency,
+            redis, url, instance, 0, asking, running.stop, state_dir=state_dir, concurrency=concurrency,
             on_entry=running.entries.append, on_trouble=running.troubles.append,
         )
     )  # fmt: skip

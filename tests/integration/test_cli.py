@@ -517,7 +517,7 @@ async def rebuild(redis: Redis, index: int, alter: Callable[[dict[str, Any], dic
             entry = restored(fields, index, 0)
             leaf, pieces = json.loads(entry.leaf), dict(entry.pieces)
             alter(leaf, pieces)
-            fields = {name.encode(): value for name, value in stored(canonical.dumps(leaf), pieces).items()}
+            fields = stored(canonical.dumps(leaf), pieces)
         await redis.xadd(LOG, fields, id=old.id)  # type: ignore[arg-type]
     return index
 
@@ -642,7 +642,7 @@ async def write_garbage(redis: Redis) -> int:
     found = await read_stream(redis, LOG)
     await redis.delete(LOG)
     for old in found:
-        fields = {"leaf": b"garbage", "evidence": b"garbage"} if old.number == 2 else old.fields
+        fields = {b"record": b"garbage"} if old.number == 2 else old.fields
         await redis.xadd(LOG, fields, id=old.id)  # type: ignore[arg-type]
     return 2
 

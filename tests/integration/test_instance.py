@@ -103,8 +103,8 @@ async def test_the_instance_has_no_ttl(redis: Redis, tmp_path: Path) -> None:
 
 async def test_an_unknown_format_is_refused(redis: Redis, tmp_path: Path) -> None:
     await bind_instance(redis, tmp_path)
-    await redis.hset("audit:instance", "format", "2")
-    with pytest.raises(TrailError, match="format 2"):
+    await redis.hset("audit:instance", "format", "3")
+    with pytest.raises(TrailError, match="format 3"):
         await bind_instance(redis, tmp_path)
 
 

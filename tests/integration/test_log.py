@@ -71,7 +71,7 @@ async def test_the_same_tick_twice_gives_the_same_index_and_one_record(redis: Re
     log = Log(redis)
     first = await log.append(draft("t"), owner, SETTLEMENT)
     await log.append(draft("u"), owner, SETTLEMENT)
-    again = await log.append(draft("t", conflated=[])._replace(time_ms=9999), owner, SETTLEMENT)
+    again = await log.append(draft("t", conflated=[]), owner, SETTLEMENT)
     assert (again.index, again.leaf) == (first.index, first.leaf)
     assert await log.size() == 2
 
@@ -256,7 +256,7 @@ async def test_reading_back_of_a_symbol_gives_its_records_only(redis: Redis, own
     log, expected = Log(redis), []
     for n in range(MANY):
         symbol = "AAPL" if n % 2 else "MSFT"
-        made = draft(f"t{n}", symbol)._replace(time_ms=n)
+        made = draft(f"t{n}", symbol)
         entry = await log.append(made, owner, SETTLEMENT)
         if symbol == "AAPL":
             expected.append(entry.index)
@@ -285,7 +285,7 @@ async def test_partitions_have_logs_of_their_own(redis: Redis, owner: str) -> No
 
 
 async def test_what_is_no_record_is_an_error_that_names_its_index(redis: Redis) -> None:
-    await redis.xadd("audit:{0}:log", {"leaf": b"x", "evidence": b"y"}, id="0-1")
+    await redis.xadd("audit:{0}:log", {"record": b"x"}, id="0-1")
     with pytest.raises(TrailError, match="Record 0 of partition 0 cannot be read: it cannot be unpacked"):
         await Log(redis).entry(0)
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -11,7 +12,7 @@ from redis.asyncio import Redis
 
 from llmctx.connection import connect, read_stream
 from llmctx.context.tick import Tick
-from llmctx.errors import InstanceError, TrailError
+from llmctx.errors import InstanceError, LeaseError, TrailError
 from llmctx.record import Circumstances, compose_unread
 from llmctx.schema import keys, values
 from llmctx.trail.entry import Entry
@@ -35,10 +36,12 @@ async def owner(redis: Redis) -> str:
 async def record(redis: Redis, owner: str, count: int, first: int = 0) -> list[Entry]:
     """That many decisions in the log, of the symbols in turn."""
     log = Log(redis)
-    return [
+    entries = [
         await log.append(await decided(redis, SYMBOLS[n % 3], f"t{n}"), owner, SETTLEMENT)
         for n in range(first, first + count)
     ]
+    await log.advance(await log.size(), owner)
+    return entries
 
 
 async def published(redis: Redis) -> list[int]:
@@ -50,11 +53,15 @@ async def latest(redis: Redis, symbol: str) -> values.Thesis | None:
     return None if raw is None else values.Thesis.model_validate(json.loads(raw))
 
 
-def publisher(redis: Redis) -> Publisher:
-    return Publisher(redis, Log(redis), 1)
+@pytest.fixture
+def publisher(owner: str) -> Callable[[Redis], Publisher]:
+    """Makes publishers that hold the lease."""
+    return lambda redis: Publisher(redis, Log(redis), 1, owner)
 
 
-async def test_a_decision_is_published_under_its_index(redis: Redis, owner: str) -> None:
+async def test_a_decision_is_published_under_its_index(
+    redis: Redis, owner: str, publisher: Callable[[Redis], Publisher]
+) -> None:
     (entry,) = await record(redis, owner, 1)
     await publisher(redis).publish(entry)
     (found,) = await read_stream(redis, keys.decisions(0))
@@ -62,7 +69,9 @@ async def test_a_decision_is_published_under_its_index(redis: Redis, owner: str)
     assert (found.id, thesis.address, thesis.tick, thesis.symbol) == ("0-1", "0", "t0", "AAPL")
 
 
-async def test_what_is_published_says_what_the_record_says(redis: Redis, owner: str) -> None:
+async def test_what_is_published_says_what_the_record_says(
+    redis: Redis, owner: str, publisher: Callable[[Redis], Publisher]
+) -> None:
     (entry,) = await record(redis, owner, 1)
     await publisher(redis).publish(entry)
     thesis, leaf = await latest(redis, "AAPL"), entry.record
@@ -73,7 +82,9 @@ async def test_what_is_published_says_what_the_record_says(redis: Redis, owner: 
 
 
 @pytest.mark.parametrize("seed", range(5))
-async def test_decisions_go_out_by_index_though_handed_in_out_of_order(redis: Redis, owner: str, seed: int) -> None:
+async def test_decisions_go_out_by_index_though_handed_in_out_of_order(
+    redis: Redis, owner: str, publisher: Callable[[Redis], Publisher], seed: int
+) -> None:
     entries = await record(redis, owner, 12)
     random.Random(seed).shuffle(entries)
     out = publisher(redis)
@@ -81,7 +92,9 @@ async def test_decisions_go_out_by_index_though_handed_in_out_of_order(redis: Re
     assert await published(redis) == list(range(12))
 
 
-async def test_a_decision_waits_for_those_before_it(redis: Redis, owner: str) -> None:
+async def test_a_decision_waits_for_those_before_it(
+    redis: Redis, owner: str, publisher: Callable[[Redis], Publisher]
+) -> None:
     first, second = await record(redis, owner, 2)
     out = publisher(redis)
     waiting = asyncio.create_task(out.publish(second))
@@ -93,7 +106,9 @@ async def test_a_decision_waits_for_those_before_it(redis: Redis, owner: str) ->
     assert await published(redis) == [0, 1]
 
 
-async def test_publishing_again_changes_nothing(redis: Redis, owner: str) -> None:
+async def test_publishing_again_changes_nothing(
+    redis: Redis, owner: str, publisher: Callable[[Redis], Publisher]
+) -> None:
     entries = await record(redis, owner, 3)
     out = publisher(redis)
     for entry in entries:
@@ -104,7 +119,9 @@ async def test_publishing_again_changes_nothing(redis: Redis, owner: str) -> Non
     assert await read_stream(redis, keys.decisions(0)) == before
 
 
-async def test_another_publisher_publishes_nothing_again(redis: Redis, owner: str) -> None:
+async def test_another_publisher_publishes_nothing_again(
+    redis: Redis, owner: str, publisher: Callable[[Redis], Publisher]
+) -> None:
     await record(redis, owner, 3)
     assert await publisher(redis).resume() == 3
     before = await redis.dump(keys.decisions(0))
@@ -113,7 +130,7 @@ async def test_another_publisher_publishes_nothing_again(redis: Redis, owner: st
 
 
 async def test_a_new_publisher_that_is_handed_an_old_record_publishes_it_no_second_time(
-    redis: Redis, owner: str
+    redis: Redis, owner: str, publisher: Callable[[Redis], Publisher]
 ) -> None:
     entries = await record(redis, owner, 2)
     for _ in range(2):
@@ -123,7 +140,9 @@ async def test_a_new_publisher_that_is_handed_an_old_record_publishes_it_no_seco
     assert await published(redis) == [0, 1]
 
 
-async def test_resuming_publishes_what_was_recorded_and_never_published(redis: Redis, owner: str) -> None:
+async def test_resuming_publishes_what_was_recorded_and_never_published(
+    redis: Redis, owner: str, publisher: Callable[[Redis], Publisher]
+) -> None:
     first = await record(redis, owner, 2)
     out = publisher(redis)
     for entry in first:
@@ -133,7 +152,9 @@ async def test_resuming_publishes_what_was_recorded_and_never_published(redis: R
     assert await published(redis) == list(range(6))
 
 
-async def test_resuming_lets_those_go_that_waited_for_a_gap(redis: Redis, owner: str) -> None:
+async def test_resuming_lets_those_go_that_waited_for_a_gap(
+    redis: Redis, owner: str, publisher: Callable[[Redis], Publisher]
+) -> None:
     entries = await record(redis, owner, 3)
     out = publisher(redis)
     waiting = [asyncio.create_task(out.publish(entry)) for entry in entries[1:]]
@@ -143,7 +164,9 @@ async def test_resuming_lets_those_go_that_waited_for_a_gap(redis: Redis, owner:
     assert await published(redis) == [0, 1, 2]
 
 
-async def test_latest_is_the_newest_of_each_symbol(redis: Redis, owner: str) -> None:
+async def test_latest_is_the_newest_of_each_symbol(
+    redis: Redis, owner: str, publisher: Callable[[Redis], Publisher]
+) -> None:
     entries = await record(redis, owner, 8)
     random.Random(1).shuffle(entries)
     out = publisher(redis)
@@ -152,7 +175,9 @@ async def test_latest_is_the_newest_of_each_symbol(redis: Redis, owner: str) -> 
     assert [thesis and thesis.address for thesis in found] == ["6", "7", "5"]
 
 
-async def test_an_older_decision_does_not_replace_the_latest(redis: Redis, owner: str) -> None:
+async def test_an_older_decision_does_not_replace_the_latest(
+    redis: Redis, owner: str, publisher: Callable[[Redis], Publisher]
+) -> None:
     entries = await record(redis, owner, 4)
     await publisher(redis).resume()
     await publisher(redis)._publish(entries[0])
@@ -162,16 +187,21 @@ async def test_an_older_decision_does_not_replace_the_latest(redis: Redis, owner
 
 
 @pytest.mark.parametrize("kind", ["skipped", "dead_letter", "notice", "incident"])
-async def test_a_record_without_a_verdict_on_a_position_is_not_published(redis: Redis, owner: str, kind: str) -> None:
+async def test_a_record_without_a_verdict_on_a_position_is_not_published(
+    redis: Redis, owner: str, publisher: Callable[[Redis], Publisher], kind: str
+) -> None:
     tick = Tick(id="t", symbol="AAPL") if kind in ("skipped", "dead_letter") else None
     made = compose_unread(kind, tick, "why", Circumstances(1000, "test"))
     entry = await Log(redis).append(made, owner, SETTLEMENT)
+    await Log(redis).advance(1, owner)
     await publisher(redis).publish(entry)
     assert await published(redis) == []
     assert await latest(redis, "AAPL") is None
 
 
-async def test_a_skipped_record_does_not_hold_up_those_after_it(redis: Redis, owner: str) -> None:
+async def test_a_skipped_record_does_not_hold_up_those_after_it(
+    redis: Redis, owner: str, publisher: Callable[[Redis], Publisher]
+) -> None:
     skipped = await Log(redis).append(draft("s"), owner, SETTLEMENT)
     (entry,) = await record(redis, owner, 1)
     out = publisher(redis)
@@ -179,15 +209,20 @@ async def test_a_skipped_record_does_not_hold_up_those_after_it(redis: Redis, ow
     assert await published(redis) == [1]
 
 
-async def test_resuming_reads_nothing_before_the_last_published_index(redis: Redis, owner: str) -> None:
+async def test_resuming_reads_nothing_before_the_last_published_index(
+    redis: Redis, owner: str, publisher: Callable[[Redis], Publisher]
+) -> None:
     await Log(redis).append(draft("s"), owner, SETTLEMENT)
     await record(redis, owner, 1)
     await Log(redis).append(draft("u"), owner, SETTLEMENT)
+    await Log(redis).advance(3, owner)
     assert await publisher(redis).resume() == 1
     assert await publisher(redis).resume() == 0
 
 
-async def test_the_stream_of_decisions_has_no_ttl(redis: Redis, owner: str) -> None:
+async def test_the_stream_of_decisions_has_no_ttl(
+    redis: Redis, owner: str, publisher: Callable[[Redis], Publisher]
+) -> None:
     await record(redis, owner, 1)
     await publisher(redis).resume()
     assert await redis.ttl(keys.decisions(0)) == await redis.ttl(keys.latest(0, "AAPL")) == -1
@@ -196,7 +231,7 @@ async def test_the_stream_of_decisions_has_no_ttl(redis: Redis, owner: str) -> N
 async def test_a_server_that_is_not_there_is_a_trail_error(redis: Redis, owner: str) -> None:
     (entry,) = await record(redis, owner, 1)
     client = connect(f"redis://127.0.0.1:{free_port()}/0", retries=0)
-    out = Publisher(client, Log(client), 1)
+    out = Publisher(client, Log(client), 1, owner)
     with pytest.raises(TrailError, match="could not be published"):
         await out.publish(entry)
     with pytest.raises(TrailError, match="could not be published"):
@@ -208,27 +243,29 @@ async def test_an_owner_publishes_what_its_predecessor_could_not(redis: Redis, o
     await record(redis, owner, 3)
     await redis.delete(lease_key(0))
     instance, _ = await bind_instance(redis, tmp_path)
-    async with Owner(redis, instance):
+    async with Owner(redis, instance, tmp_path):
         assert await published(redis) == [0, 1, 2]
 
 
-async def test_an_owner_goes_on_after_another_recorded_while_its_lease_had_ended(redis: Redis, tmp_path: Path) -> None:
+async def test_an_owner_that_another_has_followed_begins_anew(redis: Redis, tmp_path: Path) -> None:
     await hold(redis, *SYMBOLS)
     instance, _ = await bind_instance(redis, tmp_path)
-    async with Owner(redis, instance) as sleeper:
+    async with Owner(redis, instance, tmp_path) as sleeper:
         await sleeper.settle(await decided(redis, "AAPL", "before"))
         await redis.delete(lease_key(0))  # it slept longer than its lease lasts
-        async with Owner(redis, instance) as other:
+        async with Owner(redis, instance, tmp_path) as other:
             await other.settle(await decided(redis, "AAPL", "between"))
-        async with asyncio.timeout(2):
+        with pytest.raises(LeaseError, match="Another owner has begun"):
             await sleeper.settle(await decided(redis, "AAPL", "after"))
+    async with Owner(redis, instance, tmp_path) as third:
+        await third.settle(await decided(redis, "AAPL", "after"))
     assert len(await published(redis)) == 3
 
 
 async def test_a_server_that_lost_its_data_is_not_written_to(redis: Redis, tmp_path: Path) -> None:
     await hold(redis, "AAPL")
     instance, _ = await bind_instance(redis, tmp_path)
-    async with Owner(redis, instance) as owner:
+    async with Owner(redis, instance, tmp_path) as owner:
         draft = await decided(redis, "AAPL", "before")
         await redis.flushall()
         with pytest.raises(InstanceError, match="--new-instance"):
@@ -251,7 +288,7 @@ async def test_an_incident_that_is_sent_again_stands_once(redis: Redis, owner: s
 async def test_a_record_waits_out_a_full_server_and_a_lease_that_ended_meanwhile(redis: Redis, tmp_path: Path) -> None:
     await hold(redis, "AAPL")
     instance, _ = await bind_instance(redis, tmp_path)
-    async with Owner(redis, instance) as owner:
+    async with Owner(redis, instance, tmp_path) as owner:
         draft = await decided(redis, "AAPL", "t1")
         await redis.delete(lease_key(0))
         await redis.config_set("maxmemory", "1")

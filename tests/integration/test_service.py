@@ -369,7 +369,7 @@ async def test_a_second_service_waits_for_the_lease(redis: Redis, redis_url: str
 
 async def test_a_service_that_waits_for_the_lease_can_be_stopped(redis: Redis, redis_url: str, tmp_path: Path) -> None:
     instance, _ = await bind_instance(redis, tmp_path)
-    async with Owner(redis, instance), serving(redis, redis_url, tmp_path, ByRules()) as waiting:
+    async with Owner(redis, instance, tmp_path), serving(redis, redis_url, tmp_path, ByRules()) as waiting:
         await waiting.until_trouble("is held by")
     assert waiting.entries == []
 

@@ -23,7 +23,8 @@ def everyone() -> list[type[LlmctxError]]:
 
 
 FAMILY = everyone()
-PLAIN = [error for error in FAMILY if error is not errors.RecordError]  # which is made of index, partition, reason
+OWN = {errors.RecordError, errors.ForkError, errors.CheckpointError}  # they compose what happened out of its parts
+PLAIN = [error for error in FAMILY if error not in OWN]
 
 
 def test_the_family_is_found() -> None:
@@ -55,6 +56,14 @@ def test_a_record_that_is_none_is_a_failed_check_and_named() -> None:
     error = errors.RecordError(7, 0, "its leaf is no JSON")
     assert error.exit_code == 1
     assert str(error).startswith("Record 7 of partition 0 cannot be read: its leaf is no JSON.")
+
+
+def test_a_fork_and_a_bad_checkpoint_are_failed_checks() -> None:
+    fork = errors.ForkError(7, "anchor var", "aa", "bb")
+    assert (fork.index, fork.exit_code) == (7, 1)
+    assert fork.what == "A fork at index 7: the anchor var has the leaf hash aa, but now it is to be bb."
+    bad = errors.CheckpointError("its size is no number")
+    assert (bad.exit_code, bad.what) == (1, "A checkpoint cannot be used: its size is no number.")
 
 
 @pytest.mark.parametrize("error", FAMILY)

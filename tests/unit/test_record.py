@@ -8,7 +8,7 @@ import rfc8785
 
 from llmctx import __version__, canonical
 from llmctx.context.tick import Tick
-from llmctx.decision.guardrail import GuardPolicy, checked, guard, refused
+from llmctx.decision.guardrail import GuardPolicy, guard, refused
 from llmctx.decision.parse import judge
 from llmctx.llm.completion import Attempt, Completion, Outcome, read_completion
 from llmctx.prompt.render import render
@@ -35,9 +35,8 @@ def conclude(answered: Completion | None, **changes: Any) -> Conclusion:
     if answered is None:
         return Conclusion(snapshot, package, refused("position is missing: no such key"))
     decided, failure = judge(answered)
-    grounding = checked(package, decided, GuardPolicy())
-    verdict = guard(package, decided, GuardPolicy(), failure, grounding)
-    return Conclusion(snapshot, package, verdict, render(template(), package), answered, decided, grounding)
+    verdict = guard(package, decided, GuardPolicy(), failure)
+    return Conclusion(snapshot, package, verdict, render(template(), package), answered, decided)
 
 
 def draft(
@@ -95,7 +94,7 @@ def test_a_record_without_a_tick_names_none(kind: str) -> None:
     made = compose_unread(kind, None, "instance made", Circumstances(NOW_MS, "host:1"))
     leaf = canonical.loads(made.leaf)
     assert leaf.keys() == HEAD - {"timings_ms"} | {"verdict"}
-    assert (made.tick, made.symbol, made.time_ms) == ("", "", NOW_MS)
+    assert (made.tick, made.symbol) == ("", "")
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -270,7 +269,7 @@ def test_a_skipped_record_needs_no_blobs() -> None:
 
 def test_the_draft_says_where_the_record_is_found() -> None:
     made, _ = draft(ANSWERED)
-    assert (made.tick, made.symbol, made.time_ms) == (TICK.id, SYMBOL, NOW_MS + 900)
+    assert (made.tick, made.symbol) == (TICK.id, SYMBOL)
 
 
 def test_texts_of_any_script_can_be_recorded() -> None:

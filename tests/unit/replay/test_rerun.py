@@ -4,7 +4,7 @@ import pytest
 
 from llmctx import canonical
 from llmctx.context.tick import Tick
-from llmctx.decision.guardrail import GuardPolicy, checked, guard, refused
+from llmctx.decision.guardrail import GuardPolicy, guard, refused
 from llmctx.decision.parse import judge
 from llmctx.errors import TemplateError
 from llmctx.prompt.render import render
@@ -29,14 +29,13 @@ def recorded(
     policy = policy or GuardPolicy()
     if with_prompt:
         decided, failure = judge(completion())
-        grounding = checked(package, decided, policy)
-        verdict = guard(package, decided, policy, failure, grounding)
+        verdict = guard(package, decided, policy, failure)
         prompt = render(using or template(), package)
-        conclusion = Conclusion(snapshot, package, verdict, prompt, completion(), decided, grounding)
+        conclusion = Conclusion(snapshot, package, verdict, prompt, completion(), decided)
     else:
         conclusion = Conclusion(snapshot, package, refused("why"))
     draft = compose(Tick(id="a", symbol=SYMBOL), conclusion, Circumstances(NOW_MS, "host:1"), ())
-    return restored({name.encode(): raw for name, raw in stored(draft.leaf, draft.pieces).items()}, 0, 0)
+    return restored(stored(draft.leaf, draft.pieces), 0, 0)
 
 
 def altered(entry: Entry, *, code: str | None = None, **pieces: bytes) -> Entry:

@@ -1,0 +1,719 @@
+#!/usr/bin/env python3
+"""Verify an export of an llmctx trail, or one receipt, by the rules of the README beside this file.
+
+    python verify.py DIR --key VKEY [--origin ORIGIN] [--receipt-held FILE ...]
+    python verify.py --receipt FILE --key VKEY [--origin ORIGIN]
+
+It needs Python >= 3.11 and the package `cryptography`, and imports nothing of llmctx: it follows the README, to be
+read in one sitting by somebody who trusts neither. Exit code 0: verified, or intact with losses that are accounted
+for; 1: the first fault is printed; 2: nothing there to check.
+"""
+
+import argparse
+import base64
+import binascii
+import hashlib
+import json
+import re
+import sys
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+SAFE = 2**53 - 1
+BOUND_MS, GAP_MS = 120_000, 180_000
+SETTLES = {"decision": True, "skipped": True, "failed": True, "dead_letter": True, "incident": False, "notice": False}
+ALWAYS = {"recorded_at_ms": int, "worker": str, "attempts": int, "code": str, "verdict": dict}
+SOMETIMES = {
+    "symbol": str, "cause": str, "as_of_ms": int, "timings_ms": dict, "snapshot": dict, "prompt": dict,
+    "request": dict, "completion": dict, "decision": dict, "incident": dict,
+}  # fmt: skip
+TYPES = ALWAYS | SOMETIMES
+DIGESTS = {"snapshot": "snapshot", "prompt": "messages", "completion": "completion"}
+BLOBS = {"prompt": "template_sha256", "request": "schema_sha256"}
+
+
+class Fault(Exception):  # noqa: N818  it is what a check finds, and ends it
+    """The first thing that breaks a rule."""
+
+    def __init__(self, at: int, rule: str, expected: object, found: object) -> None:
+        super().__init__(f"record {at} breaks {rule}: expected {expected}, found {found}")
+        self.fields = {"at": at, "rule": rule, "expected": str(expected), "found": str(found)}
+
+
+# JSON in RFC 8785 form ------------------------------------------------------------------------------------------------
+
+
+def _refuse(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no integer")
+
+
+_decode = json.JSONDecoder(parse_float=_refuse, parse_constant=_refuse).raw_decode
+_DIGITS = bytes(ord("0") if chr(code) in "123456789" else code for code in range(256))
+_encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+
+
+def read_json(raw: bytes, *, numbers: bool = True) -> Any:
+    """The value of bytes that are the one form of it.
+
+    Whatever has several forms (white space, escapes, order, a name twice) does not come out again as it was.
+    `numbers` says whether there may be any that are too long.
+    """
+    try:
+        value = _decode(raw.decode())[0]
+        if _encode(value).encode() != raw:
+            raise ValueError("it is not in RFC 8785 form")
+        if not raw.isascii() or (numbers and b"0" * 16 in raw.translate(_DIGITS)):
+            _each(value)  # a name that is not ASCII or a long number may be in it: look at each
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    return value
+
+
+def _each(value: Any) -> None:
+    """Names are ASCII (RFC 8785 sorts by UTF-16 units, Python by code points), integers not above 2^53 - 1."""
+    if isinstance(value, dict):
+        if not all(name.isascii() for name in value):
+            raise ValueError("a name is not ASCII")
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            _each(item)
+    elif type(value) is int and not -SAFE <= value <= SAFE:
+        raise ValueError(f"{value} is above 2^53 - 1")
+
+
+def from_base64(text: str) -> bytes:
+    """The bytes of a base64 text in its one form."""
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError, TypeError) as error:
+        raise ValueError(f"{text!r} is no base64") from error
+    if base64.b64encode(raw).decode() != text:
+        raise ValueError(f"{text!r} is base64 in another form")
+    return raw
+
+
+def from_hex(text: Any) -> bytes:
+    """The 32 bytes of 64 hex digits in lower case."""
+    if not isinstance(text, str) or not re.fullmatch("[0-9a-f]{64}", text):
+        raise ValueError(f"{text!r} is no hash")
+    return bytes.fromhex(text)
+
+
+# The tree of RFC 6962 -------------------------------------------------------------------------------------------------
+
+
+def hash_leaf(leaf: bytes) -> bytes:
+    """SHA-256 of 0x00 and the leaf."""
+    return hashlib.sha256(b"\x00" + leaf).digest()
+
+
+def hash_node(left: bytes, right: bytes) -> bytes:
+    """SHA-256 of 0x01 and both children."""
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+class Tree:
+    """A growing tree: the roots of its complete subtrees, with their sizes, from left to right."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._complete: list[tuple[int, bytes]] = []
+
+    def add(self, hashed: bytes) -> None:
+        """The next leaf hash."""
+        size = 1
+        while self._complete and self._complete[-1][0] == size:
+            hashed = hash_node(self._complete.pop()[1], hashed)
+            size *= 2
+        self._complete.append((size, hashed))
+        self.size += 1
+
+    def root(self) -> bytes:
+        """The root now."""
+        if not self._complete:
+            return hashlib.sha256(b"").digest()
+        root = self._complete[-1][1]
+        for _, left in self._complete[-2::-1]:
+            root = hash_node(left, root)
+        return root
+
+
+def root_by_proof(hashed: bytes, index: int, size: int, proof: list[bytes]) -> bytes | None:
+    """Where an inclusion proof leads: the root, None where it has not as many steps as it should.
+
+    The tree is split at the largest power of two below its size, and so on down to the leaf; a proof is those turns
+    from below.
+    """
+    turns = []
+    while size > 1:
+        left = 1 << ((size - 1).bit_length() - 1)
+        turns.append(index >= left)
+        index, size = (index - left, size - left) if index >= left else (index, left)
+    if len(turns) != len(proof):
+        return None
+    for is_right, sibling in zip(reversed(turns), proof, strict=True):
+        hashed = hash_node(sibling, hashed) if is_right else hash_node(hashed, sibling)
+    return hashed
+
+
+# Keys and signed notes ------------------------------------------------------------------------------------------------
+
+
+class Key:
+    """A vkey: NAME+KEYID+BASE64."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text.strip()
+        name, key_id, encoded = self.text.split("+", 2)
+        raw = from_base64(encoded)
+        self.name, self.id = name, hashlib.sha256(name.encode() + b"\n" + raw).digest()[:4]
+        if raw[:1] != b"\x01" or self.id.hex() != key_id or not name:
+            raise ValueError("it is no vkey of an Ed25519 key, or its key id is another one")
+        self._public = Ed25519PublicKey.from_public_bytes(raw[1:])
+
+    def fits(self, text: str, signature: bytes) -> bool:
+        """Whether this key signed this text."""
+        try:
+            self._public.verify(signature, text.encode())
+        except InvalidSignature:
+            return False
+        return True
+
+
+class Checkpoint(NamedTuple):
+    """What a signed note says."""
+
+    origin: str
+    size: int
+    root: bytes
+    time_ms: int
+    late_since_ms: int | None
+
+
+NOTE = re.compile(
+    r"(?P<text>(?P<origin>[^\n]+)\n(?P<size>0|[1-9][0-9]{0,15})\n(?P<root>[^\n]+)\n(?P<more>(?:[^\n]+\n)*))"
+    r"\n(?P<signatures>(?:\u2014 [^\n]+\n)+)"
+)
+
+
+def read_checkpoint(found: "re.Match[str]", at: int, key: Key, origin: str) -> Checkpoint:
+    """The checkpoint of a note that was found, all that can be said of it alone checked."""
+    try:
+        root, size = from_base64(found["root"]), int(found["size"])
+        more = found["more"].split("\n")[:-1]
+        times = [_integer_of(line[5:]) for line in more if line.startswith("time ")]
+        late = [_integer_of(line[11:]) for line in more if line.startswith("late-since ")]
+        signatures = [_signature(line) for line in found["signatures"][:-1].split("\n")]
+    except ValueError as error:
+        raise Fault(at, "note-grammar", "a signed checkpoint", error) from error
+    if (
+        len(root) != 32
+        or size > SAFE
+        or len(times) != 1
+        or len(late) > 1
+        or re.search(r"[\x00-\x09\x0b-\x1f]", found[0])
+    ):
+        raise Fault(at, "note-grammar", "a root of 32 bytes, one time, no control characters", repr(found[0])[:200])
+    if found["origin"] != origin:
+        raise Fault(at, "origin", origin, found["origin"])
+    ours = [signature for name, key_id, signature in signatures if (name, key_id) == (key.name, key.id)]
+    if not ours or not all(key.fits(found["text"], signature) for signature in ours):
+        raise Fault(at, "signature", f"a signature of {key.text}", "one that does not fit" if ours else "none")
+    return Checkpoint(origin, size, root, times[0], late[0] if late else None)
+
+
+def _integer_of(text: str) -> int:
+    if not re.fullmatch(r"0|[1-9][0-9]{0,15}", text):
+        raise ValueError(f"{text!r} is no whole number")
+    _each(int(text))
+    return int(text)
+
+
+def _signature(line: str) -> tuple[str, bytes, bytes]:
+    found = re.fullmatch(r"\u2014 ([^\s+]+) (\S+)", line)
+    raw = from_base64(found[2]) if found else b""
+    if found is None or len(raw) <= 4:
+        raise ValueError(f"{line!r} is no signature line")
+    return found[1], raw[:4], raw[4:]
+
+
+def read_checkpoints(raw: bytes, key: Key, origin: str) -> list[Checkpoint]:
+    """Every checkpoint of a partition, oldest first: each signed, sizes never falling, no size with two roots."""
+    checkpoints: list[Checkpoint] = []
+    at, good = 0, 0
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        raise Fault(0, "note-grammar", "UTF-8", error) from error
+    while at < len(text):
+        at += bool(checkpoints)
+        found = NOTE.match(text, at)
+        if found is None or (checkpoints and text[at - 1] != "\n"):
+            raise Fault(good, "note-grammar", "signed checkpoints, one blank line between", repr(text[at : at + 120]))
+        new, at = read_checkpoint(found, good, key, origin), found.end()
+        if checkpoints and new.size < good:
+            raise Fault(
+                new.size, "checkpoint-order", f"a checkpoint over at least {good} records", f"one over {new.size}"
+            )
+        if checkpoints and new.size == good and new.root != checkpoints[-1].root:
+            expected = f"root {checkpoints[-1].root.hex()} over {good} records"
+            raise Fault(max(0, good - 1), "checkpoint-fork", expected, new.root.hex())
+        checkpoints.append(new)
+        good = new.size
+    return checkpoints
+
+
+# Receipts -------------------------------------------------------------------------------------------------------------
+
+
+class Receipt:
+    """A receipt, or what was noted of a decision when it was recorded."""
+
+    def __init__(self, path: Path) -> None:
+        raw = path.read_bytes()
+        try:
+            self._read(json.loads(raw))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise Fault(0, "receipt-form", "a receipt", repr(error)) from error
+
+    def _read(self, document: dict[str, Any]) -> None:
+        self.whole = "format" in document
+        self.leaf, self.note, self.origin, self.proof = b"", "", "", []
+        if not self.whole:
+            partition, _, index = document["address"].rpartition(":")
+            self.at, self.partition, self.hashed = int(index), int(partition or 0), from_hex(document["leaf_hash"])
+            return
+        if document["format"] != "llmctx-receipt/1":
+            raise ValueError(f"its format is {document['format']!r}")
+        self.at, self.leaf, self.note = document["index"], document["leaf"].encode(), document["checkpoint"]
+        self.hashed, self.origin = hash_leaf(self.leaf), document["origin"]
+        self.proof = [from_hex(step) for step in document["proof"]]
+        self.partition, self.size = int(self.origin.rpartition("/")[2]), document["size"]
+        if type(self.at) is not int or type(self.size) is not int or self.at < 0:
+            raise ValueError("index and size are no integers")
+
+    def check(self, key: Key, origin: str) -> Checkpoint:
+        """Check it alone; the checkpoint in it."""
+        found = NOTE.fullmatch(self.note)
+        if found is None:
+            raise Fault(self.at, "note-grammar", "a signed checkpoint", repr(self.note)[:200])
+        if self.origin != origin:
+            raise Fault(self.at, "origin", origin, self.origin)
+        checkpoint = read_checkpoint(found, self.at, key, origin)
+        led = root_by_proof(self.hashed, self.at, self.size, self.proof) if 0 <= self.at < self.size else None
+        if self.size != checkpoint.size:
+            raise Fault(0, "receipt-form", f"size {checkpoint.size}, as its checkpoint has", self.size)
+        if led != checkpoint.root:
+            raise Fault(
+                self.at, "inclusion", f"a proof that leads to {checkpoint.root.hex()}", led.hex() if led else "none"
+            )
+        try:
+            read_json(self.leaf)
+        except ValueError as error:
+            raise Fault(self.at, "canonical-form", "RFC 8785 bytes", error) from error
+        return checkpoint
+
+
+# One partition --------------------------------------------------------------------------------------------------------
+
+
+class Partition:
+    """The check of one partition of an export, record by record."""
+
+    def __init__(self, export: Path, part: dict[str, Any], key: Key, origin: str, held: list[Receipt]) -> None:
+        self.export, self.folder = export, export / str(part["partition"])
+        self.size, self.tree = part["size"], Tree()
+        self.checkpoints = read_checkpoints(self._bytes("checkpoints"), key, origin)
+        self.next = self.vouched = self.late = 0  # the next checkpoint, the size of the last one that came out
+        self.ticks: dict[str, int] = {}
+        self.losses: list[tuple[int, int]] = []
+        self.incidents: list[int] = []
+        self.blobs: set[str] = set()
+        self.lost = dict(self._hashes_of_lost())
+        self.known = self._known()
+        self.held = [receipt for receipt in held if receipt.partition == part["partition"]]
+        for receipt in self.held:
+            if receipt.whole and receipt.origin != origin:
+                raise Fault(receipt.at, "receipt", f"a receipt of {origin}", receipt.origin)
+        self.held_leaves = {receipt.at: receipt for receipt in self.held}
+        self.held_roots = {
+            said.size: said for receipt in self.held if receipt.whole for said in [receipt.check(key, origin)]
+        }
+        self._roots()
+
+    def check(self) -> dict[str, Any]:
+        """Check everything; what was found."""
+        evidence = self._lines("evidence.jsonl")
+        for leaf in self._lines("leaves.jsonl"):
+            index = self.tree.size
+            while index in self.lost:
+                index += 1
+            line = next(evidence, None)
+            if line is None:
+                raise Fault(index, "lines", "a line of evidence", "none")
+            self.record(index, leaf, line)
+        if next(evidence, None) is not None:
+            raise Fault(self.tree.size, "lines", "a leaf for each line of evidence", "one more line")
+        self.end()
+        return {
+            "records": self.tree.size - len(self.lost), "ticks": len(self.ticks), "checkpoints": len(self.checkpoints),
+            "covered": self.vouched, "losses": self.losses, "incidents": self.incidents, "warnings": self.warnings(),
+        }  # fmt: skip
+
+    def record(self, index: int, leaf: bytes, line: bytes) -> None:
+        """The next record."""
+        try:
+            says = read_json(leaf)
+        except ValueError as error:
+            raise Fault(index, "canonical-form", "JSON in RFC 8785 form", error) from error
+        form(index, says)
+        if index > self.tree.size:
+            self.lose(index, says)
+        self.incident(index, says)
+        self.settle(index, says)
+        self.evidence(index, says, line)
+        hashed = hash_leaf(leaf)
+        if index < len(self.known) and self.known[index] != hashed:
+            raise Fault(index, "leaf-hash", self.known[index].hex(), hashed.hex())
+        self.time(index, says["recorded_at_ms"])
+        self.grow(hashed)
+
+    def grow(self, hashed: bytes) -> None:
+        """The next leaf hash, and the roots that were signed at the size that the tree has then."""
+        index = self.tree.size
+        receipt = self.held_leaves.get(index)
+        if receipt is not None and receipt.hashed != hashed:
+            raise Fault(index, "receipt", f"the leaf hash {receipt.hashed.hex()} of a receipt", hashed.hex())
+        self.tree.add(hashed)
+        self._roots()
+
+    def _roots(self) -> None:
+        while self.next < len(self.checkpoints) and self.checkpoints[self.next].size == self.tree.size:
+            signed, found = self.checkpoints[self.next].root, self.tree.root()
+            if signed != found:
+                raise Fault(self.vouched, "root", f"{signed.hex()} over {self.tree.size} records", found.hex())
+            self.next, self.vouched = self.next + 1, self.tree.size
+        held = self.held_roots.get(self.tree.size)
+        if held is not None and held.root != self.tree.root():
+            expected = f"the root {held.root.hex()} over {held.size} records of a receipt"
+            raise Fault(self.tree.size - 1, "receipt", expected, self.tree.root().hex())
+
+    def lose(self, index: int, says: dict[str, Any]) -> None:
+        """A gap before an incident that declares just this gap."""
+        first = self.tree.size
+        said = says.get("incident", {})
+        if says["kind"] != "incident" or said.get("what") != "lost":
+            raise Fault(first, "contiguity", f"index {first}", f"index {index}")
+        if (said.get("first"), said.get("last")) != (first, index - 1):
+            raise Fault(first, "incident", f"an incident that names {first} to {index - 1}", str(said)[:120])
+        for each in range(first, index):
+            self.grow(self.lost[each])
+        self.losses.append((first, index - 1))
+
+    def incident(self, index: int, says: dict[str, Any]) -> None:
+        """An incident that declares a loss stands behind it."""
+        if says["kind"] != "incident":
+            return
+        said = says.get("incident", {})
+        range_said = (said.get("first"), said.get("last"))
+        if said.get("what") == "lost" and (range_said not in self.losses or range_said[1] != index - 1):
+            raise Fault(index, "incident", "a lost range that ends here", f"{range_said[0]} to {range_said[1]}")
+        self.incidents.append(index)
+
+    def settle(self, index: int, says: dict[str, Any]) -> None:
+        """No tick stands in two records."""
+        conflated = says.get("conflated", [])
+        ticks = ([says["tick"]] if "tick" in says else []) + (conflated if isinstance(conflated, list) else [None])
+        if not all(isinstance(tick, str) for tick in ticks):
+            raise Fault(index, "one-record-per-tick", "tick ids that are texts", str(ticks)[:120])
+        settles = SETTLES[says["kind"]]
+        if ("tick" in says) != settles or (ticks and not settles):
+            raise Fault(
+                index, "one-record-per-tick", f"{'a' if settles else 'no'} tick in a {says['kind']}", str(ticks)[:120]
+            )
+        for tick in ticks:
+            if tick in self.ticks:
+                raise Fault(index, "one-record-per-tick", f"tick {tick} only in record {self.ticks[tick]}", "it again")
+            self.ticks[tick] = index
+
+    def evidence(self, index: int, says: dict[str, Any], line: bytes) -> None:
+        """Every piece has the digest that the leaf has, and every blob too."""
+        pieces = read_pieces(index, line)
+        promised = {
+            piece: says[name]["sha256"] for name, piece in DIGESTS.items() if name in says and "sha256" in says[name]
+        }
+        if promised.keys() != pieces.keys():
+            raise Fault(index, "evidence-pieces", ", ".join(sorted(promised)), ", ".join(sorted(pieces)) or "none")
+        for piece, digest in promised.items():
+            found = hashlib.sha256(pieces[piece]).hexdigest()
+            if found != digest:
+                raise Fault(index, f"evidence-digest of {piece}", digest, found)
+        for name, field in BLOBS.items():
+            digest = says.get(name, {}).get(field)
+            if not isinstance(digest, str | None):
+                raise Fault(index, "record-form", f"{name}.{field} as str", repr(digest)[:120])
+            if digest is not None and digest not in self.blobs:
+                check_blob(self.export, index, digest)
+                self.blobs.add(digest)
+
+    def time(self, index: int, recorded_ms: int) -> None:
+        """The first checkpoint that covers a record is near to it in time, or says why it is not."""
+        if self.next == len(self.checkpoints):
+            return
+        covering = self.checkpoints[self.next]
+        if abs(covering.time_ms - recorded_ms) <= BOUND_MS:
+            return
+        late = covering.late_since_ms is not None and covering.late_since_ms <= recorded_ms < covering.time_ms
+        if not late or (self.next and self.checkpoints[self.next - 1].time_ms > recorded_ms + BOUND_MS):
+            found = f"recorded at {recorded_ms}, first covered at {covering.time_ms}"
+            raise Fault(index, "late-signing", f"at most {BOUND_MS} ms between record and checkpoint", found)
+        self.late += 1
+
+    def end(self) -> None:
+        """The records end where checkpoints, manifest and receipts say."""
+        size, signed = self.tree.size, self.checkpoints[-1].size if self.checkpoints else 0
+        if signed > size:
+            raise Fault(size, "tail", f"{signed} records, as the last checkpoint says", size)
+        if signed < size:
+            raise Fault(signed, "uncovered", "a checkpoint over every record", f"none above {signed}")
+        for receipt in self.held:
+            needed = max(receipt.at + 1, receipt.size if receipt.whole else 0)
+            if needed > size:
+                raise Fault(size, "receipt", f"{needed} records, as a receipt says", size)
+        if self.size != size:
+            raise Fault(size, "manifest", f"{self.size} records, as the manifest says", size)
+        if self.known and len(self.known) != size:
+            raise Fault(min(size, len(self.known)), "leaf-hash", f"{size} leaf hashes", len(self.known))
+        undeclared = self.lost.keys() - {index for first, last in self.losses for index in range(first, last + 1)}
+        if undeclared:
+            raise Fault(min(undeclared), "incident", "an incident that names every lost record", "none for this one")
+        self.found_again()
+
+    def found_again(self) -> None:
+        """What was found again is what was lost."""
+        if not (self.folder / "found.jsonl").exists():
+            return
+        for line in self._lines("found.jsonl"):
+            try:
+                document = read_json(line)
+                index, leaf = document["index"], document["leaf"].encode()
+                says = read_json(leaf)
+                line_of_evidence = _encode({"index": index, "pieces": document["pieces"]}).encode()
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise Fault(0, "evidence-form", "an object of index, leaf, pieces", error) from error
+            if self.lost.get(index) != hash_leaf(leaf):
+                raise Fault(index, "lost-hash", "the leaf hash of the lost record", hash_leaf(leaf).hex())
+            form(index, says)
+            self.evidence(index, says, line_of_evidence)
+
+    def warnings(self) -> list[str]:
+        """What is no fault, but should be known."""
+        times = [checkpoint.time_ms for checkpoint in self.checkpoints]
+        spans = [later - earlier for earlier, later in pairwise(times)]
+        gaps = [span for span in spans if span > GAP_MS]
+        back = sum(span < 0 for span in spans)
+        return [
+            *([f"{len(gaps)} gaps between checkpoints, the longest of {max(gaps)} ms"] if gaps else []),
+            *([f"{back} checkpoints are older than the one before them: a clock was set back"] if back else []),
+            *([f"{self.late} records were signed late, as their checkpoint says itself"] if self.late else []),
+        ]
+
+    def _bytes(self, name: str) -> bytes:
+        try:
+            return (self.folder / name).read_bytes()
+        except OSError as error:
+            raise Fault(0, "lines", f"the file {self.folder.name}/{name}", error) from error
+
+    def _lines(self, name: str) -> Iterator[bytes]:
+        try:
+            with (self.folder / name).open("rb", buffering=1 << 20) as file:
+                for number, line in enumerate(file):  # a binary file is split at \n only
+                    if line[-1:] != b"\n":
+                        raise Fault(number, "lines", f"whole lines in {name}", "a last one without end")
+                    yield line[:-1]
+        except OSError as error:
+            raise Fault(0, "lines", f"the file {self.folder.name}/{name}", error) from error
+
+    def _hashes_of_lost(self) -> Iterator[tuple[int, bytes]]:
+        if not (self.folder / "lost.jsonl").exists():
+            return
+        before = -1
+        for line in self._lines("lost.jsonl"):
+            try:
+                document = read_json(line)
+                index, hashed = document["index"], from_hex(document["leaf_hash"])
+            except (ValueError, KeyError, TypeError) as error:
+                raise Fault(before + 1, "lost-hash", "an object of index and leaf_hash", error) from error
+            if type(index) is not int or index <= before or len(document) != 2:
+                raise Fault(before + 1, "lost-hash", "growing indices", index)
+            before = index
+            yield index, hashed
+
+    def _known(self) -> list[bytes]:
+        if not (self.folder / "leaf-hashes").exists():
+            return []
+        known: list[bytes] = []
+        for line in self._lines("leaf-hashes"):
+            try:
+                known.append(from_hex(line.decode(errors="replace")))
+            except ValueError as error:
+                raise Fault(len(known), "leaf-hash", "64 hex digits in lower case", error) from error
+        return known
+
+
+def form(index: int, says: Any) -> None:
+    """The names that a leaf must have, and their JSON types."""
+    if (
+        not isinstance(says, dict)
+        or type(says.get("v")) is not int
+        or says["v"] != 1
+        or not _known_kind(says.get("kind"))
+    ):
+        raise Fault(index, "record-form", 'an object with "v": 1 and a known kind', str(says)[:120])
+    for name, kind in ALWAYS.items():
+        if name not in says:
+            raise Fault(index, "record-form", f"{name} as {kind.__name__}", "nothing")
+    for name, value in says.items():
+        if type(value) is not TYPES.get(name, type(value)):
+            raise Fault(index, "record-form", f"{name} as {TYPES[name].__name__}", repr(value)[:120])
+
+
+def _known_kind(kind: Any) -> bool:
+    return isinstance(kind, str) and kind in SETTLES
+
+
+def read_pieces(index: int, line: bytes) -> dict[str, bytes]:
+    """The evidence of one record: piece name -> exact bytes."""
+    try:
+        document = read_json(line, numbers=False)
+        pieces = {name: _piece(value) for name, value in document["pieces"].items()}
+        said = document["index"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Fault(index, "evidence-form", "an object of index and pieces in RFC 8785 form", error) from error
+    if len(document) != 2:
+        raise Fault(index, "evidence-form", "an object of index and pieces", ", ".join(document))
+    if type(said) is not int or said != index:
+        raise Fault(index, "contiguity", f"index {index}", f"index {said}")
+    return pieces
+
+
+def _piece(value: Any) -> bytes:
+    if isinstance(value, str):
+        return value.encode()
+    if value.keys() != {"base64"}:
+        raise ValueError("a piece that is neither text nor base64")
+    return from_base64(value["base64"])
+
+
+def check_blob(export: Path, index: int, digest: str) -> None:
+    """A blob that a leaf names is there."""
+    path = export / "blobs" / digest
+    found = hashlib.sha256(path.read_bytes()).hexdigest() if digest.isalnum() and path.is_file() else "nothing"
+    if found != digest:
+        raise Fault(index, "blob-digest", digest, found)
+
+
+# The whole ------------------------------------------------------------------------------------------------------------
+
+
+def read_manifest(export: Path, origin: str) -> list[dict[str, Any]]:
+    """The partitions of an export."""
+    raw = (export / "manifest.json").read_bytes()
+    try:
+        manifest = json.loads(raw)
+        parts: list[dict[str, Any]] = manifest["partitions"]
+        good = manifest["format"] == "llmctx-export/1" and bool(parts)
+        for number, part in enumerate(parts):
+            good = good and part["partition"] == number and part["first"] == 0 and type(part["size"]) is int
+            good = good and part["origin"] == f"{manifest['origin']}/{number}"
+    except (ValueError, KeyError, TypeError) as error:
+        raise Fault(0, "manifest", "a manifest of llmctx-export/1", repr(error)) from error
+    if not good:
+        raise Fault(0, "manifest", "a manifest of llmctx-export/1, partitions in order", raw[:200])
+    if manifest["origin"] != origin:
+        raise Fault(0, "origin", origin, manifest["origin"])
+    return parts
+
+
+def verify_export(export: Path, key: Key, origin: str, held: list[Receipt]) -> list[dict[str, Any]]:
+    """Check every partition; what was found of each."""
+    if not (export / "manifest.json").is_file():
+        raise FileNotFoundError(f"{export} has no manifest.json, so it is no export")
+    try:
+        inside = (export / "trail.pub").read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Fault(0, "key", key.text, error) from error
+    if inside != key.text:
+        raise Fault(0, "key", key.text, inside)
+    parts = read_manifest(export, origin)
+    for receipt in held:
+        if receipt.partition >= len(parts):
+            raise Fault(receipt.at, "receipt", f"a partition {receipt.partition}", f"{len(parts)} partitions")
+    for path in sorted((export / "blobs").iterdir()) if (export / "blobs").is_dir() else []:
+        check_blob(export, 0, path.name)
+    return [
+        {"partition": part["partition"], **Partition(export, part, key, f"{origin}/{part['partition']}", held).check()}
+        for part in parts
+    ]
+
+
+def tell(reports: list[dict[str, Any]]) -> None:
+    """Print what was found."""
+    for report in reports:
+        print(
+            "partition {partition}: {records} records settle {ticks} ticks, {checkpoints} checkpoints".format(**report)
+        )
+        for first, last in report["losses"]:
+            print(f"lost: records {first} to {last}; their leaf hashes are in the tree")
+        if report["incidents"]:
+            print(f"incidents at {', '.join(map(str, report['incidents']))}")
+        for warning in report["warnings"]:
+            print(f"warning: {warning}")
+    print("intact, with losses" if any(report["losses"] for report in reports) else "verified")
+
+
+def main() -> int:
+    """Parse, check, print; the exit code."""
+    parser = argparse.ArgumentParser(description="Verify an export of an llmctx trail, or one receipt.")
+    parser.add_argument("export", metavar="DIR", nargs="?", type=Path, help="what `llmctx export` wrote")
+    parser.add_argument("--key", required=True, help="the notary's vkey, from another source than the export")
+    parser.add_argument("--origin", help="llmctx/INSTANCE; the key's name otherwise")
+    parser.add_argument("--receipt-held", type=Path, action="append", default=[], help="a receipt kept outside")
+    parser.add_argument("--receipt", type=Path, help="check this receipt alone")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    given = parser.parse_args()
+    if (given.export is None) == (given.receipt is None):
+        parser.error("name either DIR or --receipt FILE")
+    try:
+        key = Key(given.key)
+        origin = given.origin or key.name
+        if given.receipt is not None:
+            receipt = Receipt(given.receipt)
+            if not receipt.whole:
+                parser.error("this receipt has no proof; hold it against an export with --receipt-held")
+            receipt.check(key, f"{origin}/{receipt.partition}")
+            print(json.dumps({"verdict": "verified", "index": receipt.at}) if given.json else f"verified: {receipt.at}")
+            return 0
+        reports = verify_export(given.export, key, origin, [Receipt(path) for path in given.receipt_held])
+    except Fault as fault:
+        print(json.dumps({"verdict": "failed", "fault": fault.fields}) if given.json else f"FAILED: {fault}")
+        return 1
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if given.json:
+        losses = any(report["losses"] for report in reports)
+        print(json.dumps({"verdict": "intact, with losses" if losses else "verified", "partitions": reports}))
+    else:
+        tell(reports)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

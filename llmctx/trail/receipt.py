@@ -1,0 +1,169 @@
+"""A receipt: one record as a proof that stands alone, or what somebody noted of it when it was made.
+
+    {"format": "llmctx-receipt/1", "origin": ..., "index": 12, "leaf": "<the leaf's exact text>",
+     "size": 40, "proof": ["<hex>", ...], "checkpoint": "<the signed note over `size` records>"}
+
+What `llmctx decide --json` prints, `{"address": "12", "leaf_hash": "<hex>", ...}`, is a receipt too: it proves
+nothing alone, but a trail that has another leaf there is not the one in which it was made.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from llmctx import canonical
+from llmctx.errors import CheckpointError, ReceiptError
+from llmctx.trail.checkpoint import Checkpoint, open_note, read_note
+from llmctx.trail.coverage import Trusted
+from llmctx.trail.fault import Fault, FaultError
+from llmctx.trail.merkle import HASH_BYTES, CompactRange, inclusion_proof, leaf_hash, verify_inclusion
+
+FORMAT = "llmctx-receipt/1"
+
+
+class Receipt(NamedTuple):
+    """What a receipt says."""
+
+    at: int
+    """The index of the record."""
+    leaf_hash: bytes
+    """Its leaf hash."""
+    origin: str
+    """Whose log; empty where the receipt does not say."""
+    partition: int = 0
+    """Which partition."""
+    leaf: bytes = b""
+    """The leaf's exact bytes; empty where it is not in it."""
+    proof: tuple[bytes, ...] = ()
+    """The inclusion proof."""
+    note: str = ""
+    """The signed checkpoint; empty where it has none."""
+
+
+def make_receipt(leaf: bytes, index: int, hashes: Sequence[bytes], note: str) -> dict[str, Any]:
+    """The receipt of a record, out of the leaf hashes that its checkpoint covers.
+
+    Raises ReceiptError where the checkpoint does not cover the record.
+    """
+    checkpoint = read_note(note)
+    if index >= checkpoint.size:
+        raise ReceiptError(
+            f"Record {index} is not covered by a checkpoint yet; the newest covers {checkpoint.size}.",
+            "See that a notary is at work (`llmctx run` or `llmctx notary`); it signs within a second.",
+        )
+    return {
+        "format": FORMAT,
+        "origin": checkpoint.origin,
+        "index": index,
+        "leaf": leaf.decode(),
+        "size": checkpoint.size,
+        "proof": [step.hex() for step in inclusion_proof(hashes[: checkpoint.size], index)],
+        "checkpoint": note,
+    }
+
+
+def read_receipt(text: bytes) -> Receipt:
+    """The receipt that a file holds.
+
+    Raises FaultError where it is none.
+    """
+    try:
+        document = canonical.loads(text)
+        if "format" not in document:
+            return _noted(document)
+        return _whole(document)
+    except CheckpointError as error:
+        raise FaultError(Fault(0, "note-grammar", "a receipt with a signed checkpoint", error.why)) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise FaultError(Fault(0, "receipt-form", "a receipt", f"{type(error).__name__}: {error}")) from error
+
+
+def _whole(document: dict[str, Any]) -> Receipt:
+    if document["format"] != FORMAT:
+        raise ValueError(f"format {document['format']!r}, this version knows {FORMAT}")
+    checkpoint = read_note(document["checkpoint"])
+    leaf, origin = document["leaf"].encode(), document["origin"]
+    if (checkpoint.size, checkpoint.origin) != (document["size"], origin):
+        raise ValueError("size or origin are not those of its checkpoint")
+    return Receipt(
+        _index(document["index"]),
+        leaf_hash(leaf),
+        origin,
+        int(origin.rpartition("/")[2]),
+        leaf,
+        tuple(_hash(step) for step in document["proof"]),
+        document["checkpoint"],
+    )
+
+
+def _noted(document: dict[str, Any]) -> Receipt:
+    partition, _, index = document["address"].rpartition(":")
+    return Receipt(_index(int(index)), _hash(document["leaf_hash"]), "", int(partition or 0))
+
+
+def _hash(text: str) -> bytes:
+    raw = bytes.fromhex(text)
+    if len(raw) != HASH_BYTES or raw.hex() != text:
+        raise ValueError(f"{text!r} is no hash")
+    return raw
+
+
+def _index(number: int) -> int:
+    if type(number) is not int or number < 0:
+        raise ValueError(f"{number!r} is no index")
+    return number
+
+
+def verify_receipt(receipt: Receipt, trusted: Trusted) -> Fault | None:
+    """The rule that a receipt breaks by itself, None where it proves its record."""
+    if not receipt.note:
+        return Fault(receipt.at, "receipt", "a leaf, an inclusion proof and a checkpoint", "a leaf hash alone")
+    if receipt.origin != trusted.origin:
+        return Fault(receipt.at, "origin", trusted.origin, receipt.origin)
+    try:
+        checkpoint = open_note(receipt.note, trusted.key, trusted.origin)
+        _ = checkpoint.time_ms
+    except CheckpointError as error:
+        return Fault(receipt.at, "signature", f"a checkpoint signed by {trusted.key.text}", error.why)
+    if not verify_inclusion(receipt.leaf_hash, receipt.at, checkpoint.size, receipt.proof, checkpoint.root):
+        expected = f"a proof that leads to the root {checkpoint.root.hex()}"
+        return Fault(receipt.at, "inclusion", expected, f"one of {len(receipt.proof)} hashes that does not")
+    if not canonical.is_canonical(receipt.leaf):
+        return Fault(receipt.at, "canonical-form", "RFC 8785 bytes of its content", "other bytes")
+    return None
+
+
+class Held:
+    """The receipts of one partition that are held outside: each must be found in the trail."""
+
+    def __init__(self, receipts: Iterable[Receipt] = ()) -> None:
+        self._leaves: dict[int, set[bytes]] = {}
+        self._roots: dict[int, set[bytes]] = {}
+        self._size = 0
+        for receipt in receipts:
+            self._leaves.setdefault(receipt.at, set()).add(receipt.leaf_hash)
+            self._size = max(self._size, receipt.at + 1)
+            if receipt.note:
+                checkpoint: Checkpoint = read_note(receipt.note)
+                self._roots.setdefault(checkpoint.size, set()).add(checkpoint.root)
+                self._size = max(self._size, checkpoint.size)
+
+    def check_leaf(self, index: int, hashed: bytes) -> Fault | None:
+        """Whether the record at an index is the one of the receipts for it."""
+        for held in self._leaves.get(index, ()):
+            if held != hashed:
+                return Fault(index, "receipt", f"the leaf hash {held.hex()} of a receipt", hashed.hex())
+        return None
+
+    def check_root(self, tree: CompactRange) -> Fault | None:
+        """Whether the tree of this size is the one that a receipt's checkpoint signs."""
+        for held in self._roots.get(tree.size, ()):
+            if held != tree.root():
+                expected = f"the root {held.hex()} over {tree.size} records of a receipt"
+                return Fault(tree.size - 1, "receipt", expected, tree.root().hex())
+        return None
+
+    def check_size(self, size: int) -> Fault | None:
+        """Whether a trail of this size has all that the receipts speak of."""
+        if self._size > size:
+            return Fault(size, "receipt", f"{self._size} records, as a receipt says", f"{size}")
+        return None

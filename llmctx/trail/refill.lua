@@ -1,0 +1,26 @@
+-- Put one record back at its own index, byte for byte; putting it back again changes nothing.
+-- KEYS: 1 lease, 2 log, 3 tick map, 4 symbol index.
+-- ARGV: 1 owner, 2 index, 3 record, then the tick ids that it settles.
+-- Answers 1 if it was put back now, 0 if something stands at or above its index.
+local function run(keys, args)
+  local now = redis.call('TIME')
+  local held = redis.call('HMGET', keys[1], 'owner', 'until_ms')
+  if held[1] ~= args[1] then
+    return redis.error_reply('LEASE held by ' .. (held[1] or 'nobody'))
+  end
+  if tonumber(held[2]) < now[1] * 1000 + math.floor(now[2] / 1000) then
+    return redis.error_reply('LEASE ended')
+  end
+  local newest = redis.call('XREVRANGE', keys[2], '+', '-', 'COUNT', 1)
+  if newest[1] and tonumber(string.match(newest[1][1], '^%d+')) >= tonumber(args[2]) then
+    return 0
+  end
+  redis.call('XADD', keys[2], args[2] .. '-1', 'record', args[3])
+  for i = 4, #args do
+    redis.call('HSET', keys[3], args[i], args[2])
+  end
+  if args[4] and string.sub(keys[4], -1) ~= ':' then
+    redis.call('RPUSH', keys[4], args[2])
+  end
+  return 1
+end

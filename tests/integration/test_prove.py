@@ -1,0 +1,370 @@
+"""A trail made by a service, proven: exported and checked by both programs, held against its anchor, given as receipts."""
+
+import asyncio
+import json
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import fastjsonschema
+import pytest
+from redis.asyncio import Redis
+
+from llmctx import canonical
+from llmctx.connection import read_stream, server_ms
+from llmctx.trail import merkle
+from llmctx.trail.anchor import Anchor, anchor_directory
+from llmctx.trail.entry import restored, stored
+from llmctx.trail.instance import read_instance
+from llmctx.trail.key import load_key
+from llmctx.trail.log import Log
+from llmctx.trail.rounds import cover_now
+from tests.conftest import ROOT
+from tests.integration.conftest import ByRules, hold, raise_tick, serving
+from tests.integration.program import Ended, Program
+from tests.integration.test_cli import LOG
+
+SIZE = 6
+CHECKPOINT = "audit:{0}:checkpoint"
+
+
+async def sign(redis: Redis, state_dir: Path) -> None:
+    """Declare all durable, as the spool does, and sign it."""
+    instance = await read_instance(redis)
+    assert instance is not None
+    await redis.set("audit:{0}:durable", await Log(redis).size())
+    await cover_now(redis, instance, state_dir, load_key(state_dir, instance.id))
+
+
+async def anchor_of(redis: Redis, state_dir: Path) -> Anchor:
+    instance = await read_instance(redis)
+    assert instance is not None
+    return Anchor(anchor_directory(state_dir, instance.id, 0))
+
+
+async def make_trail(redis: Redis, url: str, made: Program) -> Program:
+    await hold(redis, "AAPL", "MSFT")
+    async with serving(redis, url, made.folder / "var", ByRules()) as running:
+        for n, symbol in enumerate(("AAPL", "MSFT", "NONE", "AAPL", "MSFT"), start=1):
+            await raise_tick(redis, f"t{n}", symbol)
+            await running.until_settled(f"t{n}")
+    assert (await made("key", "--make")).code == 0
+    await sign(redis, made.folder / "var")
+    return made
+
+
+@pytest.fixture
+async def trail(redis: Redis, redis_url: str, tmp_path: Path, short_pauses: None) -> Program:  # noqa: ARG001
+    """Six records, decisions among them, all signed, on each server in turn."""
+    return await make_trail(redis, redis_url, Program(redis_url, tmp_path))
+
+
+@pytest.fixture
+async def proven(valkey: Redis, valkey_url: str, tmp_path: Path, short_pauses: None) -> Program:  # noqa: ARG001
+    """The same on Valkey alone."""
+    return await make_trail(valkey, valkey_url, Program(valkey_url, tmp_path))
+
+
+async def audit(made: Program, *arguments: str) -> Ended:
+    """What audit/verify.py ends with, started as an auditor does."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-I", str(ROOT / "audit" / "verify.py"), *arguments, cwd=made.folder, env={},
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    return await made.ended(process)
+
+
+async def vkey(made: Program) -> str:
+    return (await made("key")).out.strip()
+
+
+async def test_an_export_is_verified_by_both_programs(trail: Program) -> None:
+    exported = await trail("export", "export")
+    assert (exported.code, exported.err) == (0, "")
+    key = await vkey(trail)
+    alone, own = await asyncio.gather(
+        audit(trail, "export", "--key", key, "--json"), trail("verify", "export", "--key", key, "--json")
+    )
+    assert (alone.code, own.code) == (0, 0), alone.err + own.err
+    (part,) = alone.document["partitions"]
+    assert (alone.document["verdict"], part["records"], part["ticks"], part["warnings"]) == ("verified", SIZE, 5, [])
+    assert (own.document["verdict"], own.document["records"], own.document["rebuilt"]) == ("verified", SIZE, 4)
+    assert own.document["warnings"] == []
+
+
+async def test_an_export_has_the_files_of_the_evidence_room(proven: Program, valkey: Redis) -> None:
+    await proven("export", "export")
+    folder = proven.folder / "export"
+    instance = await read_instance(valkey)
+    assert instance is not None
+    origin = f"llmctx/{instance.id}"
+    assert json.loads((folder / "manifest.json").read_bytes()) == {
+        "format": "llmctx-export/1",
+        "origin": origin,
+        "partitions": [{"partition": 0, "origin": f"{origin}/0", "first": 0, "size": SIZE}],
+    }
+    entries = [entry async for entry in Log(valkey).read()]
+    assert (folder / "0" / "leaves.jsonl").read_bytes() == b"".join(entry.leaf + b"\n" for entry in entries)
+    evidence = [json.loads(line) for line in (folder / "0" / "evidence.jsonl").read_bytes().split(b"\n")[:-1]]
+    assert [line["index"] for line in evidence] == list(range(SIZE))
+    assert evidence[1]["pieces"] == {name: raw.decode() for name, raw in entries[1].pieces.items()}
+    schema = fastjsonschema.compile(json.loads((ROOT / "audit" / "record.schema.json").read_bytes()))
+    for entry in entries:
+        schema(json.loads(entry.leaf))
+    assert (folder / "trail.pub").read_text(encoding="utf-8") == await vkey(proven) + "\n"
+    blobs = {path.name: path.read_bytes() for path in (folder / "blobs").iterdir()}
+    assert blobs
+    assert {canonical.sha256(blob) for blob in blobs.values()} == set(blobs)
+
+
+async def test_what_is_recorded_since_is_covered_before_it_is_exported(proven: Program, valkey: Redis) -> None:
+    await hold(valkey, "AAPL")
+    redis_url = proven.environment["LLMCTX_REDIS_URL"]
+    async with serving(valkey, redis_url, proven.folder / "var", ByRules()) as running:
+        await raise_tick(valkey, "t6", "AAPL")
+        await running.until_settled("t6")
+    await valkey.set("audit:{0}:durable", SIZE + 1)
+    exported = await proven("export", "export", "--json")
+    assert exported.document == {"partition": 0, "size": SIZE + 1, "lost": 0, "uncovered": 0}
+    assert (await proven("verify", "--json")).document["covered"] == SIZE + 1
+
+
+async def test_what_is_not_covered_is_left_out_and_told(proven: Program, valkey: Redis) -> None:
+    instance = await read_instance(valkey)
+    assert instance is not None
+    (proven.folder / "var" / "keys" / instance.id).unlink()
+    newest = (await read_stream(valkey, LOG))[-1]
+    await valkey.xadd(LOG, newest.fields, id=f"{SIZE}-1")  # type: ignore[arg-type]
+    exported = await proven("export", "export")
+    assert exported.code == 0
+    assert "1 records of partition 0 are not covered yet and were left out" in exported.err
+    assert (await audit(proven, "export", "--key", await public(proven))).code == 0
+
+
+async def public(made: Program) -> str:
+    (file,) = (made.folder / "var" / "keys").glob("*.pub")
+    return file.read_text(encoding="utf-8").strip()
+
+
+async def test_an_export_overwrites_nothing(proven: Program) -> None:
+    (proven.folder / "export").mkdir()
+    (proven.folder / "export" / "mine").touch()
+    ended = await proven("export", "export")
+    assert (ended.code, "not empty" in ended.err) == (2, True)
+
+
+async def test_a_trail_that_was_never_signed_cannot_be_exported(dumb: Program, valkey: Redis) -> None:
+    await make_unsigned(valkey, dumb)
+    ended = await dumb("export", "export")
+    assert (ended.code, "llmctx notary" in ended.err) == (3, True)
+    verified = await dumb("verify", "--json")
+    assert (verified.code, verified.document["verdict"]) == (0, "verified")
+    assert "no checkpoint was checked" in verified.document["warnings"][0]
+
+
+async def make_unsigned(redis: Redis, made: Program) -> None:
+    await hold(redis, "AAPL")
+    async with serving(redis, made.environment["LLMCTX_REDIS_URL"], made.folder / "var", ByRules()) as running:
+        await raise_tick(redis, "t1", "AAPL")
+        await running.until_settled("t1")
+
+
+@pytest.fixture
+async def dumb(valkey_url: str, tmp_path: Path, short_pauses: None) -> Program:  # noqa: ARG001
+    return Program(valkey_url, tmp_path)
+
+
+async def test_verify_without_a_key_of_ones_own_says_what_that_is_worth(proven: Program) -> None:
+    await proven("export", "export")
+    ended = await proven("verify", "export")
+    assert ended.code == 0
+    assert "the key came with the export" in ended.out
+
+
+async def test_another_key_or_origin_than_expected_is_a_fault(proven: Program) -> None:
+    await proven("export", "export")
+    key = await vkey(proven)
+    other = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
+    for end in (await proven("verify", "export", "--key", other), await audit(proven, "export", "--key", other)):
+        assert (end.code, "breaks key" in end.out) == (1, True)
+    elsewhere = ("export", "--key", key, "--origin", "llmctx/elsewhere")
+    for end in (await proven("verify", *elsewhere), await audit(proven, *elsewhere)):
+        assert (end.code, "breaks origin" in end.out) == (1, True)
+
+
+async def test_what_is_no_key_or_no_export_is_misuse(proven: Program) -> None:
+    (proven.folder / "empty").mkdir()
+    for arguments in (["verify", "empty"], ["verify", "nowhere"], ["verify", "--key", "nonsense"]):
+        assert (await proven(*arguments)).code == 2
+    for arguments in (["empty", "--key", await vkey(proven)], ["empty", "--key", "nonsense"], ["--key", "x"]):
+        assert (await audit(proven, *arguments)).code == 2
+
+
+# receipts
+
+
+async def test_a_receipt_is_checked_alone_by_both_programs(trail: Program) -> None:
+    key = await vkey(trail)
+    given = await trail("receipt", "3")
+    assert given.code == 0
+    (trail.folder / "receipt.json").write_text(given.out, encoding="utf-8")
+    alone = ("--receipt", "receipt.json", "--key", key)
+    for ended in (await audit(trail, *alone), await trail("verify", *alone)):
+        assert (ended.code, "verified" in ended.out) == (0, True), ended
+    held = ("--receipt-held", "receipt.json")
+    await trail("export", "export")
+    assert (await audit(trail, "export", "--key", key, *held)).code == 0
+    assert (await trail("verify", *held)).code == 0
+    altered = json.loads(given.out)
+    altered["leaf"] = altered["leaf"].replace("t3", "t4")
+    (trail.folder / "receipt.json").write_text(json.dumps(altered), encoding="utf-8")
+    for ended in (await audit(trail, *alone), await trail("verify", *alone)):
+        assert (ended.code, "record 3 breaks inclusion" in ended.out) == (1, True), ended
+    for ended in (await audit(trail, "export", "--key", key, *held), await trail("verify", *held)):
+        assert ended.code == 1, ended
+
+
+async def test_a_receipt_of_no_record_is_misuse_and_of_one_not_covered_is_told(proven: Program, valkey: Redis) -> None:
+    assert (await proven("receipt", "99")).code == 2
+    newest = (await read_stream(valkey, LOG))[-1]
+    await valkey.xadd(LOG, newest.fields, id=f"{SIZE}-1")  # type: ignore[arg-type]
+    ended = await proven("receipt", str(SIZE))
+    assert (ended.code, "not covered by a checkpoint yet" in ended.err) == (3, True)
+
+
+# tampering with Redis, with the anchor as outside evidence
+
+
+async def rewrite(redis: Redis, change: Callable[[int, dict[str, Any]], None], drop: tuple[int, ...] = ()) -> None:
+    """Write the whole stream again, with leaves changed and records dropped."""
+    found = await read_stream(redis, LOG)
+    await redis.delete(LOG)
+    for old in found:
+        entry = restored(old.fields, old.number, 0)
+        leaf = json.loads(entry.leaf)
+        change(old.number, leaf)
+        if old.number not in drop:
+            await redis.xadd(LOG, stored(canonical.dumps(leaf), entry.pieces), id=old.id)  # type: ignore[arg-type]
+
+
+async def fault_of(made: Program, *arguments: str) -> tuple[int, str]:
+    ended = await made("verify", "--json", *arguments)
+    assert ended.code == 1, ended.out + ended.err
+    return ended.document["fault"]["at"], ended.document["fault"]["rule"]
+
+
+@pytest.mark.parametrize("index", range(SIZE))
+async def test_another_word_in_a_leaf_in_redis_is_found_at_its_index(
+    proven: Program, valkey: Redis, index: int
+) -> None:
+    await rewrite(valkey, lambda at, leaf: leaf.update(worker="another:1") if at == index else None)
+    assert await fault_of(proven) == (index, "leaf-hash")
+
+
+async def test_a_dropped_tail_in_redis_is_found(proven: Program, valkey: Redis) -> None:
+    await valkey.xdel(LOG, f"{SIZE - 1}-1")
+    await valkey.hdel("audit:{0}:ticks", "t5")
+    assert await fault_of(proven) == (SIZE - 1, "tail")
+
+
+async def test_an_emptied_redis_is_found(proven: Program, valkey: Redis) -> None:
+    await valkey.delete(LOG, "audit:{0}:ticks", CHECKPOINT)
+    assert await fault_of(proven) == (0, "tail")
+
+
+async def test_two_swapped_records_in_redis_are_found(proven: Program, valkey: Redis) -> None:
+    found = await read_stream(valkey, LOG)
+    await valkey.delete(LOG)
+    for at, n in enumerate([0, 1, 4, 3, 2, 5]):
+        await valkey.xadd(LOG, found[n].fields, id=f"{at}-1")  # type: ignore[arg-type]
+    await valkey.hset("audit:{0}:ticks", mapping={"t2": 4, "t4": 2})
+    assert await fault_of(proven) == (2, "leaf-hash")
+
+
+async def test_a_forged_checkpoint_in_redis_is_found(proven: Program, valkey: Redis) -> None:
+    instance = await read_instance(valkey)
+    assert instance is not None
+    note = await valkey.get(CHECKPOINT)
+    assert isinstance(note, bytes)
+    await valkey.set(CHECKPOINT, note.replace(b"\n6\n", b"\n5\n"))
+    assert (await fault_of(proven))[1] == "signature"
+
+
+async def test_another_history_of_the_same_size_is_found_by_the_anchor_and_by_a_receipt(
+    proven: Program, valkey: Redis
+) -> None:
+    given = await proven("receipt", "5")
+    (proven.folder / "receipt.json").write_text(given.out, encoding="utf-8")
+    state_dir = proven.folder / "var"
+    await rewrite(valkey, lambda at, leaf: leaf.update(worker="another:1") if at == 2 else None)
+    assert await fault_of(proven) == (2, "leaf-hash")
+    # whoever has the key and the state directory signs it all again: the receipt still tells
+    shutil.rmtree(state_dir / "anchor")
+    await valkey.delete(CHECKPOINT)
+    await sign(valkey, state_dir)
+    assert (await proven("verify")).code == 0
+    assert await fault_of(proven, "--receipts", "receipt.json") == (5, "receipt")
+
+
+async def test_losses_that_an_incident_names_leave_the_trail_intact(proven: Program, valkey: Redis) -> None:
+    state_dir = proven.folder / "var"
+    lost = {2, 3, 4, 5}
+    await valkey.xdel(LOG, *(f"{index}-1" for index in lost))
+    await valkey.hdel("audit:{0}:ticks", "t2", "t3", "t4", "t5")
+    leaf = {
+        "v": 1, "kind": "incident", "recorded_at_ms": await server_ms(valkey), "worker": "w", "attempts": 1, "code": "t",
+        "verdict": {"action": "none", "reason": "lost"}, "incident": {"what": "lost", "first": 2, "last": 5},
+    }  # fmt: skip
+    await valkey.xadd(LOG, stored(canonical.dumps(leaf), {}), id="6-1")  # type: ignore[arg-type]
+    await sign(valkey, state_dir)
+    in_redis = await proven("verify", "--json")
+    assert (in_redis.code, in_redis.document["verdict"]) == (0, "intact, with losses")
+    assert (in_redis.document["losses"], in_redis.document["incidents"]) == ([[2, 5]], [6])
+    assert (await anchor_of(valkey, state_dir)).hash_at(6) == merkle.leaf_hash(canonical.dumps(leaf))
+    key = await vkey(proven)
+    assert (await proven("export", "export")).code == 0
+    for ended in (await proven("verify", "export", "--key", key), await audit(proven, "export", "--key", key)):
+        assert (ended.code, "intact, with losses" in ended.out) == (0, True), ended
+        assert re.search(r"records 2 to 5", ended.out)
+
+
+# the command that signs
+
+
+async def test_the_notary_makes_its_key_signs_and_ends_with_0(dumb: Program, valkey: Redis) -> None:
+    await make_unsigned(valkey, dumb)
+    await valkey.set("audit:{0}:durable", 2)
+    process = await dumb.start("notary", "--json")
+    assert process.stdout is not None
+    line = json.loads(await asyncio.wait_for(process.stdout.readline(), 30))
+    assert line["size"] == 2
+    assert (await dumb.stop(process)).code == 0
+    verified = await dumb("verify", "--json")
+    assert (verified.document["covered"], verified.document["warnings"]) == (2, [])
+    status = (await dumb("status", "--json")).document
+    assert status["key"] == await vkey(dumb)
+    assert status["partitions"][0]["checkpoint"].startswith("over 2 at ")
+
+
+async def test_the_notary_refuses_to_sign_what_contradicts_its_anchor(proven: Program, valkey: Redis) -> None:
+    await rewrite(valkey, lambda at, leaf: leaf.update(worker="another:1") if at == 2 else None)
+    ended = await proven("notary")
+    assert (ended.code, "A fork at index 2" in ended.err) == (1, True)
+
+
+async def test_key_shows_makes_and_never_overwrites(dumb: Program, valkey: Redis) -> None:
+    assert (await dumb("key")).code == 3
+    await make_unsigned(valkey, dumb)
+    assert (await dumb("key")).code == 3
+    made = await dumb("key", "--make")
+    assert made.code == 0
+    assert re.fullmatch(r"llmctx/[0-9a-f]{32}\+[0-9a-f]{8}\+[A-Za-z0-9+/=]{44}\n", made.out)
+    shown = (await dumb("key", "--json")).document
+    assert shown["vkey"] == made.out.strip()
+    assert (await dumb("key", "--make")).code == 2
+    (dumb.folder / shown["file"]).chmod(0o644)
+    ended = await dumb("key")
+    assert (ended.code, "chmod 600" in ended.err) == (2, True)

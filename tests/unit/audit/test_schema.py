@@ -1,0 +1,80 @@
+"""record.schema.json says of records what the code says."""
+
+import json
+from typing import Any
+
+import fastjsonschema
+import pytest
+
+from llmctx.context.tick import Tick
+from llmctx.decision.decision import Action
+from llmctx.record import Circumstances, compose_unread
+from llmctx.trail.verify import FORM, KINDS, REQUIRED
+from tests.conftest import ROOT
+from tests.unit.test_record import ALL, CIRCUMSTANCES, draft
+
+SCHEMA = json.loads((ROOT / "audit" / "record.schema.json").read_bytes())
+check = fastjsonschema.compile(SCHEMA)
+
+
+def leaf_of(kind: str) -> dict[str, Any]:
+    """A real leaf of a kind."""
+    if kind in ("decision", "failed", "skipped"):
+        return draft(ALL[kind])[1]
+    tick = Tick(id="t", symbol="AAPL") if kind == "dead_letter" else None
+    made = compose_unread(kind, tick, "a reason", Circumstances(recorded_at_ms=1, worker="host:1"))
+    document: dict[str, Any] = json.loads(made.leaf)
+    return document
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_real_record_of_every_kind_obeys_the_schema(kind: str) -> None:
+    leaf = leaf_of(kind)
+    assert leaf["kind"] == kind
+    check(leaf)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_outcome_of_a_tick_obeys_the_schema(name: str) -> None:
+    check(draft(ALL[name])[1])
+    check(draft(ALL[name], CIRCUMSTANCES._replace(conflated=("a", "b")))[1])
+
+
+def test_an_incident_about_lost_records_names_them() -> None:
+    leaf = leaf_of("incident")
+    check(leaf | {"incident": {"what": "lost", "first": 2, "last": 3}})
+    check(leaf | {"incident": {"what": "differs"}})
+    with pytest.raises(fastjsonschema.JsonSchemaException):
+        check(leaf | {"incident": {"what": "lost", "first": 2}})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"v": 2}, {"kind": "other"}, {"tick": 5}, {"recorded_at_ms": "1"}, {"recorded_at_ms": 2**53},
+        {"attempts": 1.5}, {"verdict": {"action": "hold"}}, {"verdict": {"action": "sell", "reason": "r"}},
+        {"snapshot": {"sha256": "AB", "sections": {}}}, {"conflated": ["a", "a"]}, {"timings_ms": {"read": 1}},
+        {"kind": "notice"},
+    ],
+)  # fmt: skip
+def test_what_is_no_record_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(fastjsonschema.JsonSchemaException):
+        check(leaf_of("decision") | changes)
+
+
+@pytest.mark.parametrize("name", ["worker", "tick", "completion", "decision", "snapshot"])
+def test_a_decision_without_one_of_its_parts_is_refused(name: str) -> None:
+    leaf = leaf_of("decision")
+    del leaf[name]
+    with pytest.raises(fastjsonschema.JsonSchemaException):
+        check(leaf)
+
+
+def test_schema_and_verifier_know_the_same_names() -> None:
+    types = {int: "integer", str: "string", dict: "object"}
+    said = {name: of.get("type", "integer") for name, of in SCHEMA["properties"].items()}
+    assert {name: types[kind] for name, kind in FORM.items()}.items() <= said.items()
+    assert set(SCHEMA["properties"]) == {*FORM, "v", "kind", "tick", "conflated"}
+    assert set(SCHEMA["required"]) == {"v", "kind", *REQUIRED}
+    assert tuple(SCHEMA["properties"]["kind"]["enum"]) == KINDS
+    assert SCHEMA["properties"]["decision"]["properties"]["action"]["enum"] == [action.value for action in Action]

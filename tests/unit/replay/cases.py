@@ -1,0 +1,41 @@
+"""Recorded decisions to begin with, made by the real steps."""
+
+from typing import Any
+
+from llmctx.context.tick import Tick
+from llmctx.decision.decision import OUTPUT
+from llmctx.decision.guardrail import GuardPolicy, guard
+from llmctx.decision.parse import judge
+from llmctx.llm.completion import read_completion
+from llmctx.prompt.render import render
+from llmctx.prompt.template import Template
+from llmctx.record import Circumstances, Conclusion, compose
+from llmctx.replay.corpus import Recorded
+from tests.unit.makers import NOW_MS, SYMBOL, answer_text, body, market, package_of, snapshot_of, template
+
+ORIGIN = "llmctx/0123456789abcdef"
+
+
+def case(
+    index: int = 0, *, using: Template | None = None, said: dict[str, Any] | None = None, **changes: Any
+) -> Recorded:
+    """The record of one decision; `changes` are the market's, `said` those of the answer."""
+    documents = market(**changes)
+    snapshot, package = snapshot_of(documents), package_of(documents)
+    prompt = render(using or template(), package)
+    request = {
+        "endpoint": "http://model", "model": "asked-model", "parameters": {}, "schema": OUTPUT.name,
+        "schema_sha256": OUTPUT.sha256,
+    }  # fmt: skip
+    answered = read_completion(body(answer_text(**(said or {}))), request, ())
+    decided, failure = judge(answered)
+    verdict = guard(package, decided, GuardPolicy(), failure)
+    conclusion = Conclusion(snapshot, package, verdict, prompt, answered, decided)
+    circumstances = Circumstances(NOW_MS, "host:1", timings_ms={"complete": 100.0 + index})
+    draft = compose(Tick(id=f"t{index}", symbol=SYMBOL), conclusion, circumstances, ())
+    return Recorded(draft.leaf, draft.pieces, index=index, origin=ORIGIN)
+
+
+def blobs(*templates: Template) -> dict[str, bytes]:
+    """What records made with these templates (the shipped one otherwise) name by digest."""
+    return {OUTPUT.sha256: OUTPUT.bundle} | {used.sha256: used.bundle for used in templates or (template(),)}
