@@ -61,7 +61,8 @@ def check(item: Evidence, ledger: Ledger) -> Miscited | None:
         if agrees(item.value, fact):
             return None
         return Miscited(item.path, item.value, "another value", path, shown(fact), fact.unit == "price")
-    if ledger.sections.get(path) is not None and ledger.sections[path] in item.value.lower():
+    status = ledger.status(path)
+    if status is not None and status in item.value.lower():
         return None  # a section may be cited for its status: missing
     nearest = get_close_matches(path, ledger.facts, 1, _NEAREST_CUTOFF)
     found = ledger.facts[nearest[0]] if nearest else None

@@ -15,6 +15,7 @@ from llmctx.decision.decision import Decision
 from llmctx.decision.numbers.claim import Claim, Form
 from llmctx.decision.numbers.claims import claims_of
 from llmctx.decision.numbers.ledger import Ledger
+from llmctx.decision.numbers.loose import looseness
 from llmctx.decision.numbers.support import find_support, is_price
 
 
@@ -71,7 +72,7 @@ def ground(package: Package, decision: Decision) -> Grounding:
     for field in ("reasoning", "invalidation"):
         for claim in claims_of(getattr(decision, field), ledger.vocabulary):
             support = find_support(claim, ledger)
-            if support is None and (claim.loose > is_price(claim, ledger)):
+            if support is None and looseness(claim) > is_price(claim, ledger):
                 continue
             numbers += 1
             if support is None:

@@ -3,11 +3,15 @@
 import re
 
 from llmctx.decision.numbers import wording
-from llmctx.decision.numbers.passage import Item
+from llmctx.decision.numbers.passage import NUMBER, Item, float_of
 from llmctx.decision.numbers.topics import BINDING, LEVELS
 
 _FORMULA = re.compile(r"\s*[-+*/\u00d7\u00f7\u2212x]\s*[-+\u2212]?[$\u20ac\u00a3]?\d|\s+=\s")
 _OPERATOR = re.compile(r"\d\s*[-+*/\u00d7\u00f7\u2212x]\s*[$\u20ac\u00a3]?\Z")
+_SUM = re.compile(
+    rf"({NUMBER})%?\s*([-+*/\u00d7\u00f7\u2212\u2013x])\s*[$\u20ac\u00a3]?({NUMBER})%?\s*\)?\s*[=\u2248]\s*[-+$\u20ac\u00a3]*$"
+)
+_SUM_LENGTH = 60
 _FAR = 60
 _ENDS = frozenset({"break", "comma", "number"})
 
@@ -118,3 +122,20 @@ def sense(items: list[Item], i: int) -> int:
     """-1 where the number is told as a loss, 1 where as a gain, 0 otherwise."""
     near = [item.text for item in [*items[max(0, i - 3) : i], *items[i + 1 : i + 2]] if item.kind == "word"]
     return (1 if wording.GAINS.intersection(near) else 0) - (1 if wording.LOSSES.intersection(near) else 0)
+
+
+def sum_before(items: list[Item], i: int) -> float | None:
+    """What the sum that is written before it comes to; None where there is none."""
+    match = items[i].match
+    found = _SUM.search(match.string, max(0, match.start() - _SUM_LENGTH), match.start())
+    if found is None:
+        return None
+    one, other = float_of(found[1]), float_of(found[3])
+    match found[2]:
+        case "+":
+            return one + other
+        case "/" | "\u00f7":
+            return one / other * (100 if (match["unit"] or "").strip() == "%" else 1) if other else None
+        case "-" | "\u2212" | "\u2013":
+            return one - other
+    return one * other

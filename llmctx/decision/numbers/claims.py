@@ -3,9 +3,8 @@
 import re
 
 from llmctx.decision.numbers import bearing
-from llmctx.decision.numbers.claim import Claim, Form, Loose
-from llmctx.decision.numbers.loose import looseness
-from llmctx.decision.numbers.passage import NUMBER, Item, float_of, items_of
+from llmctx.decision.numbers.claim import Claim, Form
+from llmctx.decision.numbers.passage import Item, float_of, items_of
 
 _SCALES = {
     "k": 1e3,
@@ -18,10 +17,6 @@ _SCALES = {
     "bn": 1e9,
     "billion": 1e9,
 }
-_SUM = re.compile(
-    rf"({NUMBER})%?\s*([-+*/\u00d7\u00f7\u2212\u2013x])\s*[$\u20ac\u00a3]?({NUMBER})%?\s*\)?\s*[=\u2248]\s*[-+$\u20ac\u00a3]*$"
-)
-_SUM_LENGTH = 60
 _CENTS = ("bp", "basis", "cent", "\u00a2")
 _TENS = 10
 
@@ -37,16 +32,9 @@ def claims_of(text: str, vocabulary: frozenset[str] = frozenset()) -> list[Claim
 def _claim(items: list[Item], i: int) -> Claim:
     match = items[i].match
     unit = (match["unit"] or "").strip().lower()
-    form, near = _form(match, unit), bearing.is_near(items, i)
+    near = bearing.is_near(items, i)
     value, step = _value(match, unit, near=near)
-    bound, moved = bearing.bound(items, i) if form is not Form.RATIO else (None, False)
-    topics, around = bearing.topics(items, i)
-    claim = Claim(
-        match[0].strip(), match.start(), value, step, form, _sign(match), bearing.sense(items, i), near, bound,
-        bearing.against(items, i), moved, topics, around, _result(match), bearing.is_term(items, i),
-        Loose.CLAIM,
-    )  # fmt: skip
-    return claim._replace(loose=looseness(items, i, claim))
+    return Claim(items, i, value=value, step=step, form=_form(match, unit), sign=_sign(match), near=near)
 
 
 def _value(match: re.Match[str], unit: str, *, near: bool) -> tuple[float, float]:
@@ -77,18 +65,3 @@ def _sign(match: re.Match[str]) -> int:
     if match["sign"] and (before.isalnum() or before in ")%"):
         return 0  # a hyphen, or a range
     return 1 if written == "+" else -1
-
-
-def _result(match: re.Match[str]) -> float | None:
-    found = _SUM.search(match.string, max(0, match.start() - _SUM_LENGTH), match.start())
-    if found is None:
-        return None
-    one, other = float_of(found[1]), float_of(found[3])
-    match found[2]:
-        case "+":
-            return one + other
-        case "/" | "\u00f7":
-            return one / other * (100 if (match["unit"] or "").strip() == "%" else 1) if other else None
-        case "-" | "\u2212" | "\u2013":
-            return one - other
-    return one * other

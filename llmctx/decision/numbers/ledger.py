@@ -5,12 +5,12 @@ in `derived`.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
-from llmctx.context.facts import Fact, facts_of
+from llmctx.context.facts import Fact
 from llmctx.context.package import Package
 from llmctx.decision.decision import Decision
 from llmctx.decision.numbers.claim import Form
@@ -24,6 +24,10 @@ _PERCENT_TEXT = re.compile(r"([+-]?\d+(?:\.\d+)?)%\Z")
 _PARTS_OF_ONE = frozenset({"0 to 1", "-1 to 1"})
 _MIDDLE = "the middle of indicators.bollinger_upper and _lower"
 _OWN_LEVELS = ("its own stop_loss", "its own take_profit", _MIDDLE)
+_ALWAYS = frozenset({"quantity", "confidence", "stop", "target", "mid", "band", "sma", "average"})
+"""Topics of what the decision proposes, and of the middle of the bands."""
+_PRICED = "priced"
+"""The topic of this symbol's price levels; no word names it."""
 _CUT = " (not shown)"
 _RANKING = "candidates["
 
@@ -41,46 +45,105 @@ class Amount(NamedTuple):
     """What it is about."""
 
 
+class _Shape(NamedTuple):
+    """What the paths of a package say; the same from tick to tick, so it is worked out once."""
+
+    topics: tuple[frozenset[str], ...]
+    """What each fact is about."""
+    by_topic: dict[str, tuple[int, ...]]
+    """Where the facts about a topic stand."""
+    vocabulary: frozenset[str]
+    """Every topic."""
+
+
+@lru_cache(maxsize=1_000)
+def _shape(facts: tuple[tuple[str, str | None], ...], others: tuple[tuple[str, str], ...]) -> _Shape:
+    """`others` are the other symbols of the ranking, each with where it stands: their numbers support only what names
+    them, or the ranking.
+    """
+    beside = dict(others)
+    topics = []
+    for path, _ in facts:
+        found = topics_of(path)
+        if path.startswith(_RANKING) and (other := beside.get(path[: path.index("]") + 2])) is not None:
+            found |= {other, ANOTHER}
+        topics.append(found)
+    by_topic: dict[str, tuple[int, ...]] = {}
+    for place, found in enumerate(topics):
+        for topic in found:
+            by_topic[topic] = (*by_topic.get(topic, ()), place)
+    by_topic[_PRICED] = tuple(
+        place for place, (path, unit) in enumerate(facts) if unit == "price" and not path.startswith(_RANKING)
+    )
+    return _Shape(tuple(topics), by_topic, _ALWAYS.union(*topics))
+
+
+def _amounts_of(fact: Fact, topics: frozenset[str]) -> Iterator[Amount]:
+    path, value, unit = fact
+    if isinstance(value, Decimal) or type(value) is int:
+        number = float(value)
+        yield Amount(path, number, Form.PERCENT if unit == "%" else None, topics)
+        if unit in _PARTS_OF_ONE or (unit is None and 0 < abs(number) <= 1):
+            yield Amount(path, number * 100, Form.PERCENT, topics)
+    elif isinstance(value, str) and (percent := _PERCENT_TEXT.match(value)):
+        yield Amount(path, float(percent[1]), Form.PERCENT, topics)
+
+
 class Ledger:
     """What the numbers of an answer are held against."""
 
     def __init__(self, package: Package, decision: Decision) -> None:
-        told = {name: facts_of(section) for name, section in package.sections.items()}
-        self.facts: dict[str, Fact] = {fact.path: fact for facts in told.values() for fact in facts}
-        self._ranking = told.get("candidates", [])
-        self.sections = {name: str(section.status) for name, section in package.sections.items()}
         self.decision = decision
-        self._symbol = package.symbol
         self.last = float(package.price.price.last)
         self.quantity = float(package.position.quantity)
-        self.sign = -1 if package.position.side == "short" else 1
-        others = self._others()
-        self.amounts: list[Amount] = [*self._direct(others), *self._middle(), *self._own()]
+        self.short = package.position.side == "short"
+        self._package = package
+        self._list = [fact for facts in package.facts.values() for fact in facts]
+        others = tuple(
+            (fact.path.removesuffix("symbol"), str(fact.value).lower())
+            for fact in package.facts.get("candidates", ())
+            if fact.path.endswith("].symbol") and fact.value != package.symbol
+        )
+        self._made: dict[int, tuple[Amount, ...]] = {}
+        self._shape = _shape(tuple([(fact[0], fact[2]) for fact in self._list]), others)
 
-    def _others(self) -> dict[str, str]:
-        """Where other symbols stand in the ranking: their numbers support only what names them, or the ranking."""
-        return {
-            fact.path.removesuffix("symbol"): str(fact.value).lower()
-            for fact in self._ranking
-            if fact.path.endswith("].symbol") and fact.value != self._symbol
-        }
+    @cached_property
+    def facts(self) -> dict[str, Fact]:
+        """The facts by path."""
+        return {fact[0]: fact for fact in self._list}
 
-    def _direct(self, others: dict[str, str]) -> Iterator[Amount]:
-        for path, value, unit in self.facts.values():
-            kind = type(value)
-            if kind is not Decimal and kind is not int and not (kind is str and value[-1:] == "%"):  # type: ignore[index]
-                continue
-            topics = topics_of(path)
-            if others and path.startswith(_RANKING) and (other := others.get(path[: path.index("]") + 2])) is not None:
-                topics |= {other, ANOTHER}
-            if kind is str:
-                if percent := _PERCENT_TEXT.match(str(value)):
-                    yield Amount(path, float(percent[1]), Form.PERCENT, topics)
-                continue
-            number = float(value)  # type: ignore[arg-type]
-            yield Amount(path, number, Form.PERCENT if unit == "%" else None, topics)
-            if unit in _PARTS_OF_ONE or (unit is None and 0 < abs(number) <= 1):
-                yield Amount(path, number * 100, Form.PERCENT, topics)
+    @property
+    def vocabulary(self) -> frozenset[str]:
+        """Every topic of the facts."""
+        return self._shape.vocabulary
+
+    def status(self, section: str) -> str | None:
+        """The status of a section; None where there is no such section."""
+        found = self._package.sections.get(section)
+        return None if found is None else str(found.status)
+
+    @cached_property
+    def amounts(self) -> list[Amount]:
+        """Every number that the package gives, and those that the decision itself proposes."""
+        return [*(amount for i in range(len(self._list)) for amount in self._at(i)), *self._beside]
+
+    @cached_property
+    def _beside(self) -> list[Amount]:
+        return [*self._middle(), *self._own()]
+
+    def about(self, topics: Iterable[str]) -> list[Amount]:
+        """The amounts about any of these topics; few claims need more, so the others are not even made."""
+        wanted, by_topic = frozenset(topics), self._shape.by_topic
+        places = sorted({place for topic in wanted for place in by_topic.get(topic, ())})
+        found = [amount for place in places for amount in self._at(place)]
+        return found + [amount for amount in self._beside if not wanted.isdisjoint(amount.topics)]
+
+    def _at(self, place: int) -> tuple[Amount, ...]:
+        """The amounts of one fact."""
+        made = self._made.get(place)
+        if made is None:
+            made = self._made[place] = tuple(_amounts_of(self._list[place], self._shape.topics[place]))
+        return made
 
     def value(self, path: str) -> float | None:
         """The number at a path; None where there is none."""
@@ -106,20 +169,6 @@ class Ledger:
         yield Amount("its own confidence", sure * 100, Form.PERCENT, frozenset({"confidence"}))
 
     @cached_property
-    def by_topic(self) -> dict[str, list[Amount]]:
-        """The amounts about each topic."""
-        found: dict[str, list[Amount]] = {}
-        for amount in self.amounts:
-            for topic in amount.topics:
-                found.setdefault(topic, []).append(amount)
-        return found
-
-    @cached_property
-    def vocabulary(self) -> frozenset[str]:
-        """Every topic of the facts."""
-        return frozenset(self.by_topic)
-
-    @cached_property
     def of_this_symbol(self) -> list[Amount]:
         """The amounts that are not about other symbols of the ranking."""
         return [amount for amount in self.amounts if ANOTHER not in amount.topics]
@@ -127,13 +176,9 @@ class Ledger:
     @cached_property
     def levels(self) -> list[Amount]:
         """The prices of this symbol that levels are made of, each value once a topic."""
-        found: dict[tuple[float, frozenset[str]], Amount] = {}
-        for amount in self.amounts:
-            fact = self.facts.get(amount.source)
-            is_price = fact.unit == "price" if fact is not None else amount.source in _OWN_LEVELS
-            if is_price and not amount.source.startswith(_RANKING):
-                found.setdefault((amount.value, amount.topics), amount)
-        return list(found.values())
+        priced = [amount for place in self._shape.by_topic[_PRICED] for amount in self._at(place)]
+        own = [amount for amount in self._beside if amount.source in _OWN_LEVELS]
+        return list({(amount.value, amount.topics): amount for amount in reversed([*priced, *own])}.values())[::-1]
 
     @cached_property
     def quoted(self) -> list[Amount]:

@@ -16,8 +16,9 @@ _PLANNED = frozenset({"least", "profile", "setup", "planned", "plan"})
 _LIMITS = frozenset({"within", "least", "most", "than"})
 
 
-def looseness(items: list[Item], i: int, claim: Claim) -> Loose:
-    """Whether the number at `i` is a claim."""
+def looseness(claim: Claim) -> Loose:
+    """Whether a number is a claim at all."""
+    items, i = claim.items, claim.i
     before = _beside(reversed(items[max(0, i - 5) : i]))
     words = {*before, *_beside(items[i + 1 : i + 4])}
     beyond = bool(set(before[:3]) & wording.BEYOND)

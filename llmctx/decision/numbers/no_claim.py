@@ -48,6 +48,15 @@ _NO_CLAIM = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 
+HINTS = frozenset(
+    "january february march april may june july august september october november december jan feb mar apr jun jul "
+    "aug sep sept oct nov dec period periods day days bar bars week weeks month months minute minutes min mins hour "
+    "hours hr hrs second seconds sec secs year years candle candles session sessions quarter quarters tick ticks "
+    "rsi ema sma wma ma mas macd atr adx cci mfi vwap bb bbs bollinger stoch stochastic dma sigma standard std sd "
+    "nasdaq russell dow ftse stoxx nikkei dax cac spx ndx fy covid level rule step phase tier point option scenario "
+    "record section item factor reason condition http https".split()
+)
+"""Words of which one stands beside whatever is no claim, where no mark does."""
 _NO_WORD = re.compile(r"[^A-Za-z\s]|(?<![A-Za-z])(?:min|m|hr|h|d|st|nd|rd|th|am|pm|Z)(?![A-Za-z])")
 
 

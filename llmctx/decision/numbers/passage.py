@@ -1,11 +1,11 @@
 """A passage: a text as numbers, words and breaks, each word with the topic that it names."""
 
 import re
-from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
-from llmctx.decision.numbers.no_claim import without_no_claims
-from llmctx.decision.numbers.spelled import in_digits
+from llmctx.decision.numbers.no_claim import HINTS, without_no_claims
+from llmctx.decision.numbers.spelled import SPELLED_WORDS, in_digits
 from llmctx.decision.numbers.topics import OWN, topic_of, topics_of
 
 _LONGEST = 10_000
@@ -27,6 +27,12 @@ _ITEM = re.compile(
     """,
     re.VERBOSE,
 )
+_SILENT = frozenset({"break", "comma", "mark"})
+_LETTERS = re.compile("[a-z]+")
+_DIGIT = re.compile("[0-9]")
+_HINTING = re.compile(r"[:#\[/\n]|\(\d|\A\W*\d|\d-|\d of |\d[ ]?(?:st|nd|rd|th|[ap]\.?m|ms|[mhd]\b)|[A-Za-z+-]\d")
+"""Marks without which, and without one of the words of HINTS, everything is a claim."""
+_ABBREVIATIONS = frozenset("i e vs approx ca resp incl etc no avg max min est cf".split())
 _ABBREVIATED = re.compile(r"\b(?:i\.e|e\.g|vs|approx|ca|resp|incl|etc|no|avg|max|min|est|cf)\.", re.IGNORECASE)
 _UNMARKED = str.maketrans({"*": " ", "`": " "})
 _PATH = re.compile(rf"(?:[a-z]\w*[.])+\w+(?:\[\d+\])?|{'|'.join(OWN)}|[a-z]+_\d+m?")
@@ -53,30 +59,43 @@ class Item(NamedTuple):
 
 def items_of(text: str, vocabulary: frozenset[str]) -> list[Item]:
     """The pieces of a text in order, without what is no claim; [] where it has no digits."""
-    text = in_digits(text[:_LONGEST])
-    if not any(c.isdigit() for c in text):
+    text = text[:_LONGEST]
+    words = frozenset(_LETTERS.findall(text.lower()))
+    if not words.isdisjoint(SPELLED_WORDS):
+        text = in_digits(text)
+    if not _DIGIT.search(text):
         return []
-    text = _ABBREVIATED.sub(lambda found: found[0][:-1] + " ", text.translate(_UNMARKED))
-    return list(_items(without_no_claims(text), vocabulary))
+    text = text.translate(_UNMARKED)
+    if not words.isdisjoint(_ABBREVIATIONS):
+        text = _ABBREVIATED.sub(lambda found: found[0][:-1] + " ", text)
+    if not words.isdisjoint(HINTS) or _HINTING.search(text):
+        text = without_no_claims(text)
+    return _items(text, vocabulary)
 
 
-def _items(text: str, vocabulary: frozenset[str]) -> Iterator[Item]:
+def _items(text: str, vocabulary: frozenset[str]) -> list[Item]:
+    found: list[Item] = []
     before = ""
     for match in _ITEM.finditer(text):
-        if match["number"] is not None:
-            yield Item("number", match[0], match, None)
-            before = ""
-        elif match["word"] is not None:
-            word = match[0].replace("\u2019", "'")
-            topic = (topics_of("." + word) or None) if _PATH.fullmatch(word) else None
-            word = word.lower()
-            yield Item("word", word, match, topic or _topic(word, before, vocabulary))
-            before = word
+        kind, piece = match.lastgroup or "", match[0]
+        if kind == "word":
+            found.append(Item("word", piece.lower(), match, _topic(piece, before, vocabulary)))
+            before = piece.lower()
+        elif kind in _SILENT:
+            found.append(Item(kind, piece, match, None))
         else:
-            yield Item(match.lastgroup or "", match[0], match, None)
+            found.append(Item("number", piece, match, None))
+            before = ""
+    return found
 
 
+@lru_cache(maxsize=20_000)
 def _topic(word: str, before: str, vocabulary: frozenset[str]) -> str | frozenset[str] | None:
+    """What a word names; models use the same few thousand words."""
+    word = word.replace("\u2019", "'")
+    if ("." in word or "_" in word) and _PATH.fullmatch(word):
+        return topics_of("." + word) or None
+    word = word.lower()
     topic = topic_of(word, before, vocabulary)
     if topic is None and word.endswith("'s"):
         topic = topic_of(word[:-2], before, vocabulary)
@@ -88,4 +107,7 @@ def _topic(word: str, before: str, vocabulary: frozenset[str]) -> str | frozense
 
 def float_of(number: str) -> float:
     """The value of the digits, without separators of thousands."""
-    return float(re.sub(r"[,'\u2019\u202f]", "", number))
+    try:
+        return float(number)
+    except ValueError:
+        return float(re.sub(r"[,'\u2019\u202f]", "", number))

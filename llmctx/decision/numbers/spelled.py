@@ -14,6 +14,8 @@ _TENS = {
 }
 _SCALES = ("hundred", "thousand", "million")
 _WORDS = "|".join(sorted([*_UNITS, *_TENS, *_SCALES], key=len, reverse=True))
+SPELLED_WORDS = frozenset([*_UNITS, *_TENS])
+"""A text with none of these has no number that is spelled out."""
 _SPELLED = re.compile(
     rf"\b(?:{_WORDS})(?:(?:[- ]|[ ]and[ ])(?:{_WORDS}))*(?:[ ]point(?:[ ](?:{_WORDS}))+)?\b"
     r"(?=(?P<unit>[ ](?:percent|per cent|basis points?|points?|dollars?|cents|shares?|headlines?|articles?|stories|"

@@ -33,7 +33,7 @@ def find_support(claim: Claim, ledger: Ledger) -> Amount | None:
     bound = claim.bound
     if bound is not None and not claim.moved:
         own = frozenset({bound})
-        support = _match(claim, _of(ledger, _ALIKE.get(bound, (bound,))))
+        support = _match(claim, ledger.about(_ALIKE.get(bound, (bound,))))
         if support is None and bound not in _READINGS:
             support = _follows(claim, ledger, own | (claim.topics & LEVELS)) or _follows(claim, ledger, claim.topics)
         if support is not None or bound in ledger.vocabulary or bound in FOREIGN or bound == "histogram":
@@ -57,25 +57,23 @@ def _turned_round(claim: Claim, ledger: Ledger) -> bool:
     """Whether a profit is told as a loss, or a loss as a profit."""
     if not claim.sense or claim.against is not None:
         return False
-    if ledger.sign < 0:
+    if ledger.short:
         return False  # a short position gains where its price is down
-    results = [a for a in ledger.by_topic["pnl"] if a.source.startswith("position.unrealized")]
-    return any(a.value * claim.sense < 0 and _match(claim._replace(sign=0), [a]) for a in results)
-
-
-def _of(ledger: Ledger, topics: Iterable[str]) -> list[Amount]:
-    return [amount for topic in topics for amount in ledger.by_topic.get(topic, ())]
+    results = [a for a in ledger.about(("pnl",)) if a.source.startswith("position.unrealized")]
+    return any(a.value * claim.sense < 0 and abs(abs(a.value) - claim.value) <= claim.step / 2 for a in results)
 
 
 def _named(claim: Claim, ledger: Ledger, topics: frozenset[str]) -> list[Amount]:
     """The facts that a claim with these topics may state: those about them; any where it is telling, or a price."""
-    if not claim.telling and topics & (ledger.by_topic.keys() | _NO_FACTS) and not is_price(claim, ledger):
-        return _of(ledger, topics)
+    if not claim.telling and topics & (ledger.vocabulary | _NO_FACTS) and not is_price(claim, ledger):
+        return ledger.about(topics)
+    if is_price(claim, ledger) and (near := _match(claim, ledger.levels)) is not None:
+        return [near]
     amounts = ledger.of_this_symbol
     if claim.around & _RANKED:
         return ledger.amounts
     if len(amounts) < len(ledger.amounts):
-        return amounts + [a for a in ledger.by_topic[ANOTHER] if a.topics & claim.around]
+        return amounts + [a for a in ledger.about((ANOTHER,)) if a.topics & claim.around]
     return amounts
 
 
@@ -88,7 +86,7 @@ def _match(claim: Claim, amounts: Iterable[Amount], *, derived: bool = False) ->
     cut = not derived or step <= _FINE * said
     sign = claim.sign or (1 if claim.bound in _SIGNED and "negative" not in claim.topics else 0)
     for amount in amounts:
-        value = amount.value
+        value = amount[1]
         size = abs(value)
         if not -room <= size - said <= room:
             continue

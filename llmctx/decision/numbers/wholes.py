@@ -93,7 +93,7 @@ def _of_readings(ledger: Ledger, topics: frozenset[str]) -> Iterator[Amount]:
     if rsi is not None and "rsi" in topics:
         yield from (derived(f"indicators.rsi_14 - {line}", rsi - line) for line in _RSI_LINES)
     for topic in topics & {"rsi", "macd"}:
-        readings = {amount.value for amount in ledger.by_topic.get(topic, ()) if amount.form is None}
+        readings = {amount.value for amount in ledger.about((topic,)) if amount.form is None}
         yield from (derived(f"a difference of {topic}", one - other) for one, other in permutations(readings, 2))
 
 

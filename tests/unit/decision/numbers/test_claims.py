@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from llmctx.decision.numbers.claim import Form, Loose
 from llmctx.decision.numbers.claims import claims_of
+from llmctx.decision.numbers.loose import looseness
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,7 @@ def test_dates_horizons_periods_and_names_are_no_claims(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["RSI above 70", "2 reasons", "in 2024", "trim 50% of it", "the 2% rule"])
 def test_a_threshold_a_small_count_and_a_rule_are_loose(text: str) -> None:
-    assert [claim.loose is Loose.CLAIM for claim in claims_of(text)] == [False]
+    assert [looseness(claim) is Loose.CLAIM for claim in claims_of(text)] == [False]
 
 
 @given(st.text(st.sampled_from("RSI stop 0123456789.,%$-\u2013()xkM\n:/'\u2028ab"), max_size=80))
