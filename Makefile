@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench chaos clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/installed
@@ -16,6 +16,9 @@ check: .venv/installed
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/pytest -q tests/test_floors.py
+
+chaos: .venv/installed
+	@$(BIN)/pytest -q -s -m chaos tests/faults
 
 bench: .venv/installed
 	@$(BIN)/python -m benchmarks

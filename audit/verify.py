@@ -505,6 +505,8 @@ class Partition:
                 document = read_json(line)
                 index, leaf = document["index"], document["leaf"].encode()
                 says = read_json(leaf)
+                if type(index) is not int:
+                    raise TypeError("the index is no integer")  # noqa: TRY301  caught right here
                 line_of_evidence = _encode({"index": index, "pieces": document["pieces"]}).encode()
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise Fault(0, "evidence-form", "an object of index, leaf, pieces", error) from error

@@ -31,7 +31,7 @@ _HEADLINES = (
 def bars() -> Iterator[Bar]:
     """One-minute bars in time order without an end: the recorded days again and again, a week later each time."""
     recorded = sorted(bar for path in _SHARED.glob("bars_*.csv") for bar in read_bars(path) if isinstance(bar, Bar))
-    recorded = recorded or simulate(seed=7).bars
+    recorded = recorded or simulate(seed=7, days=2).bars
     week = timedelta(0)
     while True:
         for bar in recorded:

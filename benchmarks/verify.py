@@ -60,10 +60,9 @@ async def _export(stage: Stage) -> tuple[Export, Key]:
             if "tick" not in entry.record:
                 continue
             record = {name: value for name, value in entry.record.items() if name != "conflated"}
-            leaf = canonical.dumps(record | {"tick": f"{record['tick']}-{copy}"})
-            draft = Draft(
-                leaf, entry.pieces, (), record["recorded_at_ms"], f"{record['tick']}-{copy}", record["symbol"]
-            )
+            tick = f"{record['tick']}-{copy}"
+            leaf = canonical.dumps(record | {"tick": tick})
+            draft = Draft(leaf, dict(entry.pieces), (), tick=tick, symbol=record["symbol"])
             await log.append(draft, "", Settlement(keys.ticks(0), keys.attempts(0), keys.DECIDERS))
     await stage.redis.set(DURABLE, await log.size())
     signing = load_or_make_key(stage.state_dir, instance.id)

@@ -99,7 +99,10 @@ def _number(value: Any) -> int | float:
 
 def plain(value: Decimal) -> str:
     """A decimal in full, without exponent and trailing zeros: equal numbers have equal texts."""
-    return format(value.normalize(), "f")
+    text = format(value, "f")
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text
 
 
 _wire = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_number)

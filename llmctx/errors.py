@@ -136,3 +136,7 @@ class ServerError(LlmctxError):
 
 class CorpusError(LlmctxError):
     """A file of recorded decisions that is none, or whose bytes were changed."""
+
+
+class ReplayError(LlmctxError):
+    """A replay that cannot be asked for, or results that cannot be read."""

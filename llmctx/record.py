@@ -262,9 +262,10 @@ def policy_fields(policy: GuardPolicy) -> dict[str, Any]:
     return _present({"confidence_floor": _text(policy.confidence_floor), "grounding": grounding})
 
 
-def policy_of(fields: Mapping[str, Any]) -> GuardPolicy:
-    """The policy that a leaf has."""
-    return GuardPolicy(confidence_floor=Decimal(fields["confidence_floor"]), grounding=fields.get("grounding", "off"))
+def policy_of(record: Mapping[str, Any]) -> GuardPolicy:
+    """What the guardrails were set to when a record was made."""
+    told = record["verdict"]["policy"]
+    return GuardPolicy(confidence_floor=Decimal(told["confidence_floor"]), grounding=told.get("grounding", "off"))
 
 
 def verdict_fields(verdict: Verdict) -> dict[str, Any]:

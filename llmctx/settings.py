@@ -21,6 +21,7 @@ from llmctx.assets import asset
 from llmctx.context.snapshot import DEFAULT_MAX_AGE_S
 from llmctx.decision.guardrail import OnUngrounded
 from llmctx.errors import LlmctxError
+from llmctx.llm.price import Price
 from llmctx.schema.keys import BY_SECTION, SIGNAL_TYPES
 
 
@@ -73,6 +74,8 @@ class Settings(BaseSettings):
     """Actions less sure than this become a hold."""
     grounding: OnUngrounded = "flag"
     """What prices in an answer do that the package does not bear out: off, flag, reask or hold."""
+    prices: dict[str, Price] = {}
+    """What models cost, by model: input, cached (where it differs) and output, per million tokens."""
     concurrency: int = Field(32, ge=1)
     """How many symbols of a partition are decided at once."""
     partitions: int = Field(1, ge=1, le=1024)

@@ -4,7 +4,24 @@ from typing import Annotated
 
 import typer
 
-from llmctx.cli import ask, data, demo, export, feed, key, look, notary, prove, serve, show
+from llmctx.cli import (
+    ask,
+    backtest,
+    compare,
+    corpus,
+    data,
+    demo,
+    export,
+    feed,
+    key,
+    look,
+    notary,
+    outcome,
+    prove,
+    replay,
+    serve,
+    show,
+)
 from llmctx.version import VERSION
 
 app = typer.Typer(
@@ -48,6 +65,11 @@ for _command in (
     look.decisions,
     show.show,
     prove.verify,
+    replay.replay,
+    compare.compare,
+    outcome.outcome,
+    corpus.corpus,
+    backtest.backtest,
     export.export,
     export.receipt,
     key.key,

@@ -133,7 +133,7 @@ def decide(
 
 async def _decide(settings: Settings, symbol: str, *, new_instance: bool) -> tuple[Entry, int]:
     from llmctx.trail.instance import bind_instance
-    from llmctx.worker.session import decide_once
+    from llmctx.worker.once import decide_once
 
     async with asking_of(settings) as asking, redis_of(settings) as (redis, _):
         instance, _ = await bind_instance(redis, settings.state_dir, partitions=settings.partitions, new=new_instance)

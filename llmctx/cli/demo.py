@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from llmctx.flow.feed import Feed
     from llmctx.flow.timeline import Item
-    from llmctx.trail.log import Log
+    from llmctx.replay.report import Report
 
 _MARK = "made-by-llmctx-demo"
 _SEED = 7
@@ -83,15 +83,16 @@ def _make_room(directory: Path) -> None:
 
 
 async def _session(url: str, directory: Path, endpoint: str | None, model: str | None, *, real: bool) -> int:
+    from llmctx.cli.prove import verify_partition
+    from llmctx.cli.service import Parts, serve_all
     from llmctx.cli.setup import asking_of, settings_for
     from llmctx.connection import open_redis
-    from llmctx.flow.feed import Feed, FeedRules
+    from llmctx.flow.feed import Feed
     from llmctx.flow.lockstep import Lockstep
+    from llmctx.flow.rules import FeedRules
     from llmctx.flow.session import simulate
     from llmctx.flow.store import Store
     from llmctx.trail.instance import bind_instance
-    from llmctx.trail.log import Log
-    from llmctx.worker.session import serve_partition
 
     settings = settings_for(url, directory, endpoint=endpoint, model=model)
     if real:
@@ -102,9 +103,7 @@ async def _session(url: str, directory: Path, endpoint: str | None, model: str |
         instance, _ = await bind_instance(redis, directory)
         stop = asyncio.Event()
         service = asyncio.create_task(
-            serve_partition(
-                redis, url, instance, 0, asking, stop, state_dir=directory, on_entry=theatre.entry, on_trouble=warn
-            )
+            serve_all(redis, url, instance, settings, asking, Parts(), stop, on_entry=theatre.entry, on_trouble=warn)
         )
         feed = Feed(
             Store(redis, 1),
@@ -118,7 +117,7 @@ async def _session(url: str, directory: Path, endpoint: str | None, model: str |
         stop.set()
         await service
         theatre.summarise(feed.summary, real=real)
-        return await _prove(Log(redis))
+        return _say_what_is_proven(await verify_partition(redis, settings, instance, 0, quiet=True))
 
 
 async def _play(
@@ -129,19 +128,18 @@ async def _play(
         for item in together:
             if service.done() or (most is not None and theatre.records >= most):
                 return  # what ended the service is raised by whoever waits for it
-            await feed.run([item])
+            await feed.take([item])
         if out.is_terminal:
             await asyncio.sleep(_MINUTE_PAUSE_S)
 
 
-async def _prove(log: "Log") -> int:
-    from llmctx.replay.check import verify_log
-
-    report = await verify_log(log)
+def _say_what_is_proven(report: "Report") -> int:
+    """Print what the check found; how many records there are."""
     if report.fault is not None:
         raise LlmctxError(f"The trail does not verify: {report.fault}", "This is a defect; please report it.")
     out.print(
-        f"[bold]verify[/]      [green]passed[/]: {report.records} records, {report.ticks} ticks, each settled once"
+        f"[bold]verify[/]      [green]passed[/]: {report.records} records, {report.ticks} ticks, each settled once; "
+        f"{report.checkpoints} signed checkpoints cover {report.covered}"
     )
     out.print(
         f"[bold]replay[/]      {report.rebuilt} decisions rebuilt from their evidence, prompts the same to the byte"
@@ -151,7 +149,7 @@ async def _prove(log: "Log") -> int:
 
 def _next_steps(directory: Path, record: int) -> None:
     program = _program()
-    at = f"--redis-url embedded:{directory / 'redis'}"
+    at = f"--redis-url embedded:{directory / 'redis'} --state-dir {directory}"
     out.print("\nThe data stays. Try next:")
     for command in (
         f"{program} decisions --limit 5 {at}",
@@ -159,6 +157,9 @@ def _next_steps(directory: Path, record: int) -> None:
         f"{program} context ACME {at}",
         f"{program} keys {at}",
         f"{program} verify {at}",
+        f"{program} receipt {record} {at}",
+        f"{program} replay {at}",
+        f"{program} outcome {at}",
         f"{program} status {at}",
         f"{program} schema",
     ):

@@ -78,16 +78,16 @@ def feed(
     llmctx feed bars.csv --lockstep          # beside `llmctx run`
     my-source | llmctx feed - --live
     """
-    from llmctx.flow.feed import FeedRules
+    from llmctx.flow.rules import FeedRules
     from llmctx.flow.step import Broker
 
     rules = FeedRules(
         interval=timedelta(seconds=interval_s),
         ratios=dict(_ratio(text) for text in adjust or []),
-        sectors={} if sectors is None else _sectors(sectors),
+        sectors={} if sectors is None else read_sectors(sectors),
         exchange=exchange,
-        vix=None if vix is None else _number("--vix", vix),
-        broker=Broker(_number("--cost-bps", cost_bps)) if paper else None,
+        vix=None if vix is None else read_number("--vix", vix),
+        broker=Broker(read_number("--cost-bps", cost_bps)) if paper else None,
         live=live,
     )
     if bars == _PIPE and news is not None:
@@ -120,7 +120,8 @@ def _ratio(text: str) -> tuple[str, Decimal]:
     return symbol, value
 
 
-def _number(option: str, text: str) -> Decimal:
+def read_number(option: str, text: str) -> Decimal:
+    """The number that an option was given."""
     try:
         value = Decimal(text)
     except InvalidOperation:
@@ -130,7 +131,11 @@ def _number(option: str, text: str) -> Decimal:
     return value
 
 
-def _sectors(path: Path) -> dict[str, str]:
+def read_sectors(path: Path) -> dict[str, str]:
+    """The sector map of a file.
+
+    Raises FeedError where it is none.
+    """
     try:
         found: Any = canonical.loads(path.read_bytes())
     except (OSError, ValueError) as error:
@@ -157,7 +162,7 @@ async def _feed(
 
     piped = bars == _PIPE
     items = (
-        None if piped else _items(bars, news, rules.interval)
+        None if piped else read_items(bars, news, rules.interval)
     )  # what cannot be read is told before a server is asked
     count = 0 if piped else _count_lines(bars)
     async with redis_of(settings) as (redis, url):
@@ -185,7 +190,11 @@ async def _feed(
         raise FeedError(f"{name} has no bar that could be fed.", "See the warnings above, and correct its rows.")
 
 
-def _items(bars: Path, news: Path | None, interval: timedelta) -> Any:
+def read_items(bars: Path, news: Path | None, interval: timedelta) -> Any:
+    """Bars and headlines of files in the order in which they are known.
+
+    Raises FeedError where a file cannot be read.
+    """
     import itertools
 
     from llmctx.flow.bars import read_bars

@@ -39,7 +39,7 @@ PromptsDir = Annotated[
     Path | None,
     typer.Option(
         "--prompts",
-        help="The folder with the prompts; those that ship with llmctx otherwise.",
+        help="The folder with the prompts; the shipped ones otherwise.",
         show_default=False,
     ),
 ]

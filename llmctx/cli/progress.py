@@ -28,10 +28,13 @@ def progress(what: str, total: int, *, quiet: bool) -> Iterator[Callable[[], Non
 class _Lines:
     def __init__(self, what: str, total: int) -> None:
         self._what, self._total = what, total
-        self._done, self._told_s = 0, clock.monotonic_s()
+        self._done, self._began_s = 0, clock.monotonic_s()
+        self._told_s = self._began_s
 
     def advance(self) -> None:
         self._done += 1
         if clock.monotonic_s() - self._told_s >= _LINE_EVERY_S:
             self._told_s = clock.monotonic_s()
-            err.print(f"{self._what}: {self._done} of {self._total}")
+            left_s = (self._told_s - self._began_s) / self._done * max(0, self._total - self._done)
+            left = clock.in_words(round(left_s) * 1000)
+            err.print(f"{self._what}: {self._done} of {self._total}, about {left} left")

@@ -12,7 +12,8 @@ from llmctx.cli.output import escape, out, print_json
 from llmctx.cli.progress import progress
 from llmctx.cli.setup import redis_of, settings_for
 from llmctx.errors import CheckpointError, LlmctxError
-from llmctx.replay.check import Outside, Report, trusted_of, verify_log, verify_part
+from llmctx.replay.check import Outside, trusted_of, verify_log, verify_part
+from llmctx.replay.report import Report
 from llmctx.settings import Settings
 from llmctx.trail.checkpoint import Key
 from llmctx.trail.fault import Fault, FaultError
@@ -97,6 +98,17 @@ def _verify_alone(path: Path, key: Key | None, origin: str | None, *, as_json: b
     return Report(held.partition, 1, 1, 0, 0, None)
 
 
+def _check_partitions(receipts: list[Receipt], partitions: int) -> None:
+    """Every receipt speaks of a partition that there is.
+
+    Raises FaultError for the first one that does not.
+    """
+    for receipt in receipts:
+        if receipt.partition >= partitions:
+            found = f"{partitions} partitions"
+            raise FaultError(Fault(receipt.at, "receipt", f"a partition {receipt.partition}", found))
+
+
 def receipts_of(receipts: list[Receipt], partition: int, origin: str) -> list[Receipt]:
     """The receipts that speak of one partition.
 
@@ -116,25 +128,38 @@ async def _verify_redis(
 
     async with redis_of(settings) as (redis, _):
         instance = await read_existing_instance(redis)
+        _check_partitions(receipts, instance.partitions)
         reports = [
-            await _verify_partition(redis, settings, instance, partition, key, origin, receipts, rebuild, as_json)
+            await verify_partition(
+                redis,
+                settings,
+                instance,
+                partition,
+                key=key,
+                origin=origin,
+                receipts=receipts,
+                rebuild=rebuild,
+                quiet=as_json,
+            )
             for partition in range(instance.partitions)
         ]
     _print(reports, {"instance": instance.id}, as_json=as_json)
     return reports
 
 
-async def _verify_partition(
+async def verify_partition(
     redis: Redis,
     settings: Settings,
     instance: Instance,
     partition: int,
-    key: Key | None,
-    origin: str | None,
-    receipts: list[Receipt],
-    rebuild: bool,
-    as_json: bool,
+    *,
+    key: Key | None = None,
+    origin: str | None = None,
+    receipts: list[Receipt] | None = None,
+    rebuild: bool = True,
+    quiet: bool = False,
 ) -> Report:
+    """What a check of one partition finds, with the state directory's anchor and key as evidence from outside."""
     from llmctx.trail.anchor import Anchor, anchor_directory
     from llmctx.trail.checkpoint import origin_of
     from llmctx.trail.key import read_public_key
@@ -147,9 +172,9 @@ async def _verify_partition(
         None if key is None else trusted_of(key, origin, partition),
         anchor.checkpoints(),
         anchor.hashes(),
-        receipts_of(receipts, partition, origin_of(instance.id, partition)),
+        receipts_of(receipts or [], partition, origin_of(instance.id, partition)),
     )
-    with progress(f"partition {partition}", await log.size(), quiet=as_json) as advance:
+    with progress(f"partition {partition}", await log.size(), quiet=quiet) as advance:
         return await verify_log(log, advance, outside, rebuilding=rebuild)
 
 
@@ -166,6 +191,7 @@ async def _verify_export(
     if export.origin != origin:
         raise FaultError(Fault(0, "origin", origin, export.origin))
     export.check_blobs()
+    _check_partitions(receipts, len(export.parts))
     reports = []
     for part in export.parts:
         trusted, held = trusted_of(inside, origin, part.partition), receipts_of(receipts, part.partition, part.origin)

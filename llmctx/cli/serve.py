@@ -20,6 +20,7 @@ from llmctx.cli.options import (
     StateDir,
 )
 from llmctx.cli.output import coloured, err, escape, out, print_json, warn
+from llmctx.cli.service import Parts, serve_all
 from llmctx.cli.setup import asking_of, redis_of, settings_for
 from llmctx.connection import without_password
 from llmctx.errors import ServerError
@@ -105,53 +106,50 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print every record.")] = False,
     as_json: AsJson = False,
     new_instance: NewInstance = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Raise a tick for each position that other code writes with a plain SET.")
+    ] = False,
+    no_notary: Annotated[
+        bool, typer.Option("--no-notary", help="Sign nothing and need no key: `llmctx notary` runs elsewhere.")
+    ] = False,
 ) -> None:
     """Run the service: settle every tick exactly once.
 
     Many symbols are decided at a time, never one symbol twice at a time. On SIGTERM or Ctrl-C it settles what was
-    raised before and ends with 0; a second one ends it at once, and what was not
-    settled is taken up by the next run.
+    raised before and ends with 0; a second one ends it at once, and what was not settled is taken up by the next run.
+
+    Several can run on one machine with one state directory: they share the partitions, and when one dies the others
+    take its partitions over within ten seconds.
 
     \b
     LLMCTX_LLM__BASE_URL=http://127.0.0.1:8700/v1 LLMCTX_LLM__MODEL=llmctx-standin llmctx run
     """
     settings = settings_for(redis_url, state_dir, prompt=prompt, prompts=prompts, endpoint=endpoint, model=model)
-    asyncio.run(_run(settings, new_instance=new_instance, verbose=verbose, as_json=as_json))
+    tally = _Tally(verbose=verbose, as_json=as_json)
+    asyncio.run(_run(settings, tally, Parts(watch=watch, notary=not no_notary), new_instance=new_instance))
 
 
-async def _run(settings: Settings, *, new_instance: bool, verbose: bool, as_json: bool) -> None:
+async def _run(settings: Settings, tally: "_Tally", parts: Parts, *, new_instance: bool) -> None:
     from llmctx.trail.instance import bind_instance
-    from llmctx.worker.session import serve_partition
+    from llmctx.worker.watch import check_notifications
 
     stop = stop_signal()
-    tally = _Tally(verbose=verbose, as_json=as_json)
     async with asking_of(settings, need_endpoint=True) as asking, redis_of(settings) as (client, url):
+        if parts.watch:
+            await check_notifications(client)
         instance, _ = await bind_instance(client, settings.state_dir, partitions=settings.partitions, new=new_instance)
-        if not as_json:
+        if not tally.as_json:
             where = without_password(url)
             out.print(f"Deciding with {asking.template.ref} and {settings.llm.model} on {where}. Ctrl-C stops it.")
         reports = asyncio.create_task(tally.report())
         try:
-            await asyncio.gather(
-                *(
-                    serve_partition(
-                        client,
-                        url,
-                        instance,
-                        partition,
-                        asking,
-                        stop,
-                        state_dir=settings.state_dir,
-                        concurrency=settings.concurrency,
-                        on_entry=lambda entry: tally.add(entry, instance.partitions),
-                        on_trouble=warn,
-                    )
-                    for partition in range(instance.partitions)
-                )
-            )
+            await serve_all(
+                client, url, instance, settings, asking, parts, stop,
+                on_entry=lambda entry: tally.add(entry, instance.partitions), on_trouble=warn,
+            )  # fmt: skip
         finally:
             reports.cancel()
-    if not as_json:
+    if not tally.as_json:
         out.print(f"Stopped. {tally.text()}")
 
 
@@ -160,13 +158,13 @@ class _Tally:
 
     def __init__(self, *, verbose: bool, as_json: bool) -> None:
         self._verbose = verbose
-        self._as_json = as_json
+        self.as_json = as_json
         self._records = self._ticks = 0
 
     def add(self, entry: Entry, partitions: int) -> None:
         self._records += 1
         self._ticks += 1 + len(entry.record.get("conflated", []))
-        if self._as_json:
+        if self.as_json:
             print_json({"index": entry.index, **entry.record})
         elif self._verbose:
             out.print(line_of(address(entry.index, entry.partition, partitions), entry.record))
@@ -178,7 +176,7 @@ class _Tally:
         told = 0
         while True:
             await asyncio.sleep(10)
-            if self._records != told and not (self._verbose or self._as_json):
+            if self._records != told and not (self._verbose or self.as_json):
                 told = self._records
                 out.print(self.text())
 

@@ -82,11 +82,9 @@ def parse_row(row: list[str], line: int) -> Bar | BadRow:
     if len(row) != len(HEADER):
         return BadRow(line, f"{len(row)} columns, expected {len(HEADER)}")
     try:
-        start = parse_iso(row[0].strip())
+        start = parse_moment(row[0].strip())
     except ValueError as error:
         return BadRow(line, f"timestamp {row[0]!r}: {error}")
-    if not _EARLIEST_YEAR <= start.year <= _LATEST_YEAR:
-        return BadRow(line, f"timestamp {row[0]!r}: the year must lie between {_EARLIEST_YEAR} and {_LATEST_YEAR}")
     try:
         symbol = check_symbol(row[1].strip())
     except SchemaError as error:
@@ -102,6 +100,17 @@ def parse_row(row: list[str], line: int) -> Bar | BadRow:
     if not bar.low <= min(bar.open, bar.close) <= max(bar.open, bar.close) <= bar.high:
         return BadRow(line, f"low {bar.low} and high {bar.high} do not enclose open {bar.open} and close {bar.close}")
     return bar
+
+
+def parse_moment(text: str) -> datetime:
+    """The moment that a text names, within the years that can be reckoned with.
+
+    Raises ValueError for another one, and for what is no ISO 8601 with a zone.
+    """
+    moment = parse_iso(text)
+    if not _EARLIEST_YEAR <= moment.year <= _LATEST_YEAR:
+        raise ValueError(f"the year must lie between {_EARLIEST_YEAR} and {_LATEST_YEAR}")
+    return moment
 
 
 def _number(name: str, text: str) -> Decimal | str:

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any, NamedTuple, Self
 
 from llmctx import canonical
+from llmctx.flow.marks import rounded
 
 CAPITAL = Decimal(100_000)
 """What a new book begins with, in account currency."""
@@ -40,6 +41,10 @@ class Order(NamedTuple):
 class Trade(NamedTuple):
     """One position from its first share to its last."""
 
+    entry_time: str
+    """The position it is, ISO 8601."""
+    entry_price: Decimal
+    """What its position says was paid a share; another one there is somebody else's doing."""
     quantity: Decimal
     """Shares held now."""
     basis: Decimal
@@ -91,12 +96,12 @@ class Day(NamedTuple):
         closed = self.wins + self.losses + self.even
         return {
             "daily_pnl": self.earned,
-            "daily_pnl_pct": (self.earned / self.equity * 100).quantize(_RATE) if self.equity > 0 else None,
+            "daily_pnl_pct": rounded(self.earned / self.equity * 100, _RATE) if self.equity > 0 else None,
             "win_count": self.wins,
             "loss_count": self.losses,
-            "win_rate": (Decimal(self.wins) / closed).quantize(_RATE) if closed else None,
-            "avg_win": (self.won / self.wins).quantize(CENT) if self.wins else None,
-            "avg_loss": (self.lost / self.losses).quantize(CENT) if self.losses else None,
+            "win_rate": rounded(Decimal(self.wins) / closed, _RATE) if closed else None,
+            "avg_win": rounded(self.won / self.wins, CENT) if self.wins else None,
+            "avg_loss": rounded(self.lost / self.losses, CENT) if self.losses else None,
             "largest_win": self.best,
             "largest_loss": self.worst,
         }
@@ -172,10 +177,10 @@ class Book:
         try:
             return cls(
                 Day(**_decimals(found["day"], {"date", "wins", "losses", "even"})),
-                {symbol: Trade(**_decimals(trade, set())) for symbol, trade in found["trades"].items()},
+                {symbol: Trade(**_decimals(trade, {"entry_time"})) for symbol, trade in found["trades"].items()},
                 {symbol: tuple(_order(order) for order in orders) for symbol, orders in found["orders"].items()},
-                found["resting"],
-                found["seen"],
+                _texts_by_text(found["resting"]),
+                _texts_by_text(found["seen"]),
             )
         except (KeyError, TypeError, AttributeError, ArithmeticError) as error:
             raise ValueError(f"no paper book: {error}") from error
@@ -183,6 +188,12 @@ class Book:
 
 def _order(fields: Mapping[str, Any]) -> Order:
     return Order(**_decimals(fields, {"action", "reason", "side", "entry_time"}))
+
+
+def _texts_by_text(found: Any) -> dict[str, str]:
+    if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
+        raise TypeError(f"{str(found)[:60]} is no map of texts")
+    return found
 
 
 def _with(mapping: Mapping[str, Any], name: str, value: Any) -> dict[str, Any]:

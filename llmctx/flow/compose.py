@@ -35,6 +35,8 @@ class Taken(NamedTuple):
     """The symbol."""
     bar: Bar
     """The bar."""
+    bar_before: Bar | None
+    """The symbol's bar before it."""
     end: datetime
     """When it is known."""
     ratio: Decimal | None
@@ -74,7 +76,7 @@ class Composer:
         """The write of a bar; `stored_book` is the book as the server has it, `at` the time of the clock."""
         symbol, step = taken.symbol, taken.step
         seen = step.book.seen.get(str(partition), "") if self._broker else ""
-        write = Write(symbol.name, partition, self._run, bar=taken.bar, seen=seen)
+        write = Write(symbol.name, partition, self._run, bar=taken.bar, bar_before=taken.bar_before, seen=seen)
         write.guard(BY_SECTION["position"].key(symbol.name), taken.before)
         if self._broker:
             write.guard(keys.BOOK, stored_book)

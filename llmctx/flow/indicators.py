@@ -70,7 +70,7 @@ class SlowMacd:
         """The value and what it says, as positions:monitoring has it; None while not warm.
 
         The histogram (MACD less its signal line) tells: above zero it is `rising`, or `weakening` where it was higher
-        a bar before; below zero it is `falling`, or `recovering` where it was lower.
+        a bar before; otherwise it is `falling`, or `recovering` where it was lower.
         """
         now, before = (_histogram(self._macd, at) for at in (-1, -2))
         if now is None:

@@ -27,8 +27,9 @@ class Levels:
         self._highs.append(high)
         self._lows.append(low)
         if len(self._highs) == self._highs.maxlen:
-            self._swings.extend(_swing(self._highs, max))
-            self._swings.extend(_swing(self._lows, min))
+            for level in (*_swing(self._highs, max), *_swing(self._lows, min)):
+                if level not in self._swings:  # a price that stands still is one level
+                    self._swings.append(level)
 
     def adjust(self, ratio: Decimal) -> None:
         """Divide every level by a split's ratio."""

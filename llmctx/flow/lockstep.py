@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from llmctx import clock
 from llmctx.connection import read_stream_back
 from llmctx.context.tick import Tick
+from llmctx.errors import ServerError
 from llmctx.record import publication
 from llmctx.schema.keys import decisions, partition_of
 from llmctx.trail.log import Log
@@ -33,7 +35,10 @@ class Lockstep:
             await self._until(lambda: self._published(log.partition, index), tick)
 
     async def _published(self, partition: int, index: int) -> int | None:
-        newest = await read_stream_back(self._redis, decisions(partition), count=1)
+        try:
+            newest = await read_stream_back(self._redis, decisions(partition), count=1)
+        except RedisError as error:
+            raise ServerError(f"What is published could not be read: {error}", "See that Redis answers.") from error
         return index if newest and newest[0].number >= index else None
 
     async def _until(self, asked: Callable[[], Awaitable[int | None]], tick: Tick) -> int:

@@ -1,7 +1,7 @@
 """Positions as time goes by: marked to market at every bar, adjusted for a split. Pure."""
 
 from datetime import datetime
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 from llmctx.schema.values import Position
 
@@ -10,6 +10,8 @@ STOP = Decimal("0.01")
 TARGET = Decimal("0.02")
 """Distance of a new position's target, as a share of its entry price."""
 
+_WIDE = Context(prec=80, rounding=ROUND_HALF_EVEN)
+"""Room for whatever prices a bar may have: the usual 28 digits are not enough for all of them."""
 _PLACES = 4
 _FIGURES = 6
 _MONEY = Decimal("0.01")
@@ -21,8 +23,8 @@ def mark(position: Position, price: Decimal, at: datetime) -> Position:
     return position.model_copy(
         update={
             "current_price": price,
-            "unrealized_pnl": _rounded(move * position.quantity, _MONEY),
-            "unrealized_pnl_pct": _rounded(move / position.entry_price * 100, Decimal("0.0001")),
+            "unrealized_pnl": rounded(move * position.quantity, _MONEY),
+            "unrealized_pnl_pct": rounded(move / position.entry_price * 100, Decimal("0.0001")),
             "last_update": at,
         }
     )
@@ -45,8 +47,9 @@ def adjust(position: Position, ratio: Decimal) -> Position:
 def rounded_price(value: Decimal) -> Decimal:
     """A price in four places, and more for cheap symbols: six figures at least."""
     places = max(_PLACES, _FIGURES - 1 - value.adjusted() if value < 1 else 0)
-    return _rounded(value, Decimal(1).scaleb(-places))
+    return rounded(value, Decimal(1).scaleb(-places))
 
 
-def _rounded(value: Decimal, step: Decimal) -> Decimal:
-    return value.quantize(step, ROUND_HALF_EVEN)
+def rounded(value: Decimal, step: Decimal) -> Decimal:
+    """A number in whole steps, half to even."""
+    return value.quantize(step, context=_WIDE)

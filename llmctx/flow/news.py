@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from llmctx import canonical, clock
 from llmctx.errors import FeedError, SchemaError
-from llmctx.flow.bars import BadRow
+from llmctx.flow.bars import BadRow, parse_moment
 from llmctx.schema.keys import check_symbol
 
 WINDOW = timedelta(hours=24)
@@ -104,7 +104,7 @@ def headline_of(document: Any, number: int) -> Headline | BadRow:
 
 def _moment(value: Any) -> datetime:
     try:
-        return clock.parse_iso(value if isinstance(value, str) else "")
+        return parse_moment(value if isinstance(value, str) else "")
     except ValueError as error:
         raise ValueError(f"timestamp {value!r}: {error}") from error
 
@@ -170,10 +170,17 @@ class News:
         """stocks:sentiment without its timestamp, as of a time: what is older than the window is forgotten."""
         if self._value is None or (self._next_end is not None and at >= self._next_end):
             self._kept = {gist: kept for gist, kept in self._kept.items() if kept.at > at - WINDOW}
-            newest = sorted(self._kept.values(), key=lambda kept: kept.at, reverse=True)
+            newest = sorted(self._kept.values(), key=lambda kept: (kept.at, kept.member()), reverse=True)
             self._next_end = newest[-1].at + WINDOW if newest else None
             self._value, self._wire = _summary(newest), None
         return self._value
+
+
+def _label_of(newest: list[Headline], score: Decimal) -> str:
+    """The provider's label where all headlines have the same one, otherwise what their mean score says."""
+    labels = {kept.label for kept in newest}
+    label = labels.pop() if len(labels) == 1 else None
+    return label or ("bullish" if score >= _BULLISH else "bearish" if score <= _BEARISH else "neutral")
 
 
 def _summary(newest: list[Headline]) -> dict[str, Any]:
@@ -182,7 +189,7 @@ def _summary(newest: list[Headline]) -> dict[str, Any]:
     score = (sum((kept.score for kept in newest), Decimal(0)) / len(newest)).quantize(_PLACES)
     return {
         "sentiment_score": score,
-        "sentiment_label": "bullish" if score >= _BULLISH else "bearish" if score <= _BEARISH else "neutral",
+        "sentiment_label": _label_of(newest, score),
         "news_count": len(newest),
         "latest_news": [
             {

@@ -15,9 +15,9 @@ _TRADED = ("exit", "reduce", "add", "adjust_stops")
 
 def read_decisions(book: Book, partition: int, entries: Iterable[StreamEntry]) -> Book:
     """The book with every decision read and what they ask for put down, in order."""
-    last, seen = None, int(book.seen.get(str(partition), "-1").partition("-")[0] or -1)
+    last, seen = None, _place(book.seen.get(str(partition), ""))
     for entry in entries:
-        if entry.number <= seen:
+        if _place(entry.id) <= seen:
             continue  # several writes that went out together bring the same ones
         last = entry.id
         order, symbol = _order_of(entry.fields.get(b"decision", b""))
@@ -26,12 +26,18 @@ def read_decisions(book: Book, partition: int, entries: Iterable[StreamEntry]) -
     return book if last is None else book.with_seen(partition, last)
 
 
+def _place(entry_id: str) -> tuple[int, int]:
+    number, _, sequence = entry_id.partition("-")
+    return int(number or -1), int(sequence or 0)
+
+
 def _order_of(raw: bytes) -> tuple[Order | None, str]:
     try:
         decided = Thesis.model_validate(canonical.loads(raw))
     except (ValueError, ValidationError):
         return None, ""  # no decision of this version's: nothing is done on a guess
-    if decided.action not in _TRADED:
+    asked = (decided.quantity, decided.stop_loss, decided.take_profit)
+    if decided.action not in _TRADED or any(number is not None and number <= 0 for number in asked):
         return None, ""
     order = Order(
         decided.action,

@@ -4,8 +4,8 @@ In this order, within one bar of a symbol:
 
 1. what waited for the bar is filled at its open: decisions (exit, reduce, add; adjust_stops only moves stop and
    target), or the opening of a position on an entry signal
-2. the stop is enforced, then the target: at the bar's open where it lies beyond already, otherwise at their own price
-   where the bar's low and high enclose it; where both are, the stop comes first
+2. stop and target are enforced: at the bar's open where it lies beyond one of them already, otherwise at their own
+   price where the bar's low and high enclose it; where they enclose both, the stop comes first
 3. at the end a flat symbol with an entry signal is put down to be opened at the next bar's open, within the limits
 
 Each fill costs a share of its worth (two basis points where nothing else is set). Positions stay open overnight; the
@@ -15,13 +15,13 @@ books are closed at the first bar of a new UTC date.
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_FLOOR, Decimal
 
 from llmctx import clock
 from llmctx.flow.bars import Bar
 from llmctx.flow.book import CENT, Book, Order, Trade
 from llmctx.flow.fills import Closed, Fill
-from llmctx.flow.marks import STOP, TARGET, rounded_price
+from llmctx.flow.marks import STOP, TARGET, rounded, rounded_price
 from llmctx.flow.signals import Signal
 from llmctx.schema.values import Position
 
@@ -44,7 +44,17 @@ _BASIS = Decimal("0.0001")
 class Account:
     """One symbol's position and the book while a bar is worked through."""
 
-    def __init__(self, book: Book, position: Position | None, bar: Bar, end: datetime, cost_bps: Decimal) -> None:
+    def __init__(
+        self,
+        book: Book,
+        position: Position | None,
+        bar: Bar,
+        end: datetime,
+        cost_bps: Decimal,
+        *,
+        split: Decimal | None = None,
+    ) -> None:
+        """`split` is the ratio by which the position has just been adjusted, where it has been."""
         self.book = book.on(bar.start.date().isoformat())
         self.position = position
         self.fills: list[Fill] = []
@@ -52,7 +62,17 @@ class Account:
         self._bar = bar
         self._end = end
         self._rate = cost_bps * _BPS
+        if split is not None:
+            self._split(split)
         self._adopt()
+
+    def _split(self, ratio: Decimal) -> None:
+        trade = self.book.trades.get(self._bar.symbol)
+        if trade is not None and self.position is not None:
+            trade = trade._replace(
+                entry_price=self.position.entry_price, quantity=trade.quantity * ratio, closed=trade.closed * ratio
+            )
+            self.book = self.book.with_trade(self._bar.symbol, trade)
 
     def _adopt(self) -> None:
         """Take over what somebody else did to the position: it is the truth, the book follows."""
@@ -62,13 +82,13 @@ class Account:
             if trade is not None:
                 self.book = self.book.with_trade(symbol, None)
             return
-        paid = position.entry_price * position.quantity
-        slack = position.quantity * _BASIS
-        if trade is None or abs(trade.basis - paid) > slack:
-            trade = (trade or Trade(position.quantity, paid))._replace(basis=paid)
-        if trade.quantity != position.quantity:
-            trade = trade._replace(quantity=position.quantity)
-        if trade is not self.book.trades.get(symbol):
+        entry_time, entry_price = _iso(position.entry_time), position.entry_price
+        if trade is None or trade.entry_time != entry_time:
+            paid = entry_price * position.quantity
+            self.book = self.book.with_trade(symbol, Trade(entry_time, entry_price, position.quantity, paid))
+        elif float(trade.entry_price) != float(entry_price) or float(trade.quantity) != float(position.quantity):
+            paid = entry_price * position.quantity
+            trade = trade._replace(entry_price=entry_price, quantity=position.quantity, basis=paid)
             self.book = self.book.with_trade(symbol, trade)
 
     def at_open(self) -> None:
@@ -81,7 +101,7 @@ class Account:
         for order in orders:
             if order.action == "open":
                 self._open(order, price)
-            elif self.position is not None and order.entry_time == clock.iso(clock.to_ms(self.position.entry_time)):
+            elif self.position is not None and order.entry_time == _iso(self.position.entry_time):
                 self._follow(order, price)
 
     def _follow(self, order: Order, price: Decimal) -> None:
@@ -106,19 +126,20 @@ class Account:
         sign = 1 if position.side == "long" else -1
         worst, best = (bar.low, bar.high) if sign > 0 else (bar.high, bar.low)
         stop, target = position.stop_loss, position.take_profit
+        if stop is not None and (bar.open - stop) * sign <= 0:
+            return self._reached(bar.start, bar.open, "stop_hit")
+        if target is not None and (bar.open - target) * sign >= 0:
+            return self._reached(bar.start, bar.open, "target_reached")
         if stop is not None and (worst - stop) * sign <= 0:
-            at_open = (bar.open - stop) * sign <= 0
-            self._reached(at_open, bar.open if at_open else stop, "stop_hit")
-            return "stop_hit"
+            return self._reached(self._end, stop, "stop_hit")
         if target is not None and (best - target) * sign >= 0:
-            at_open = (bar.open - target) * sign >= 0
-            self._reached(at_open, bar.open if at_open else target, "target_reached")
-            return "target_reached"
+            return self._reached(self._end, target, "target_reached")
         return None
 
-    def _reached(self, at_open: bool, price: Decimal, reason: str) -> None:
+    def _reached(self, at: datetime, price: Decimal, reason: str) -> str:
         assert self.position is not None
-        self._close(self.position.quantity, price, self._bar.start if at_open else self._end, reason)
+        self._close(self.position.quantity, price, at, reason)
+        return reason
 
     def plan(self, found: Sequence[Signal], *, market_open: bool) -> None:
         """Put down the opening of a flat symbol on its surest entry signal, within the limits."""
@@ -126,7 +147,7 @@ class Account:
         if self.position is not None or not found or not market_open:
             return
         rests_until = self.book.resting.get(symbol)
-        if rests_until is not None and clock.iso(clock.to_ms(self._end)) < rests_until:
+        if rests_until is not None and _iso(self._end) < rests_until:
             return
         signal = found[0]
         if signal.confidence >= LEAST_CONFIDENCE and self._has_room():
@@ -154,7 +175,8 @@ class Account:
             take_profit=rounded_price(price * (1 + sign * TARGET)),
             last_update=self._bar.start,
         )
-        self._trade(Trade(Decimal(0), Decimal(0)), self.position.quantity, price, order.reason)
+        trade = Trade(_iso(self._bar.start), price, Decimal(0), Decimal(0))
+        self._trade(trade, self.position.quantity, price, order.reason)
         self.book = self.book.with_rest(self._bar.symbol, None)
 
     def _enlarge(self, quantity: Decimal, price: Decimal, reason: str) -> None:
@@ -166,6 +188,7 @@ class Account:
             return
         trade = self._trade(trade, quantity, price, reason)
         average = rounded_price(trade.basis / trade.quantity)
+        self.book = self.book.with_trade(self._bar.symbol, trade._replace(entry_price=average))
         self.position = position.model_copy(update={"quantity": trade.quantity, "entry_price": average})
 
     def _trade(self, trade: Trade, quantity: Decimal, price: Decimal, reason: str) -> Trade:
@@ -182,13 +205,17 @@ class Account:
         position, trade = self.position, self.book.trades[self._bar.symbol]
         assert position is not None
         left = trade.quantity - quantity
-        paid = trade.basis if left == 0 else (trade.basis * quantity / trade.quantity).quantize(_BASIS)
+        paid = trade.basis if left == 0 else rounded(trade.basis * quantity / trade.quantity, _BASIS)
         realized = (quantity * price - paid) * (1 if position.side == "long" else -1)
         cost = self._cost(quantity, price)
-        trade = Trade(
-            left, trade.basis - paid, trade.gross + realized, trade.cost + cost,
-            trade.closed + quantity, trade.bought + paid,
-        )  # fmt: skip
+        trade = trade._replace(
+            quantity=left,
+            basis=trade.basis - paid,
+            gross=trade.gross + realized,
+            cost=trade.cost + cost,
+            closed=trade.closed + quantity,
+            bought=trade.bought + paid,
+        )
         self._fill(at, -1, quantity, price, cost, realized, reason)
         if left == 0:
             self._end_trade(position, trade, at, reason)
@@ -213,12 +240,12 @@ class Account:
             reason=reason,
         )
         self.position = None
-        rest = clock.iso(clock.to_ms(self._end + REST))
+        rest = _iso(self._end + REST)
         book = self.book.with_trade(symbol, None).with_rest(symbol, rest)
         self.book = replace(book, day=book.day.with_trade(net))
 
     def _cost(self, quantity: Decimal, price: Decimal) -> Decimal:
-        return (quantity * price * self._rate).quantize(CENT, ROUND_HALF_EVEN)
+        return rounded(quantity * price * self._rate, CENT)
 
     def _fill(
         self, at: datetime, way: int, quantity: Decimal, price: Decimal, cost: Decimal, realized: Decimal, reason: str
@@ -232,3 +259,7 @@ class Account:
         )
         day = self.book.day
         self.book = replace(self.book, day=day._replace(earned=day.earned + realized - cost))
+
+
+def _iso(moment: datetime) -> str:
+    return clock.iso(clock.to_ms(moment))

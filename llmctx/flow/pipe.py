@@ -12,8 +12,8 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any, BinaryIO
 
-from llmctx import canonical, clock
-from llmctx.flow.bars import HEADER, BadRow, parse_row
+from llmctx import canonical
+from llmctx.flow.bars import HEADER, BadRow, parse_moment, parse_row
 from llmctx.flow.news import headline_of
 from llmctx.flow.timeline import Item, Moment, Timeline, Vix, moments
 
@@ -39,11 +39,9 @@ def parse_line(line: bytes, number: int) -> Item:
     missing = [name for name in HEADER if name not in document]
     if missing:
         return BadRow(number, f"is no bar (without {', '.join(missing)}), no headline and no vix")
-    return parse_row([_text(document[name]) for name in HEADER], number)
-
-
-def _text(value: Any) -> str:
-    return format(value, "f") if isinstance(value, Decimal) and value.is_finite() else str(value)
+    if not isinstance(document["symbol"], str):
+        return BadRow(number, "symbol must be a text")
+    return parse_row([str(document[name]) for name in HEADER], number)
 
 
 def parse_vix(document: dict[str, Any], number: int) -> Vix | BadRow:
@@ -52,7 +50,7 @@ def parse_vix(document: dict[str, Any], number: int) -> Vix | BadRow:
     if type(value) not in (int, Decimal) or not 0 < value < 10_000:  # noqa: PLR2004  far above any index
         return BadRow(number, f"vix {value!r} must be a number above 0")
     try:
-        return Vix(clock.parse_iso(str(document.get("timestamp"))), Decimal(value))
+        return Vix(parse_moment(str(document.get("timestamp"))), Decimal(value))
     except ValueError as error:
         return BadRow(number, f"timestamp {document.get('timestamp')!r}: {error}")
 

@@ -4,11 +4,15 @@ from collections.abc import Callable
 from datetime import date
 
 from llmctx import clock
+from llmctx.errors import LlmctxError
 from llmctx.flow.bars import Bar
 from llmctx.flow.compose import Taken
+from llmctx.flow.news import Headline
+from llmctx.flow.recent import Recent
 from llmctx.flow.summary import Summary
 
 _TOLD = 5
+_TELL_EVERY_S = 10.0
 
 
 class Report:
@@ -19,6 +23,7 @@ class Report:
         """What was done so far."""
         self._on_trouble = on_trouble
         self._told: set[str] = set()
+        self._away_s = float("-inf")
 
     def trouble(self, what: str, *, about: str) -> None:
         """Tell a trouble, once for whatever it is about."""
@@ -33,6 +38,25 @@ class Report:
             self._on_trouble(why)
         elif self.summary.bad_rows == _TOLD + 1:
             self._on_trouble("further rows are left out without being told; the summary counts them")
+
+    def already_fed(self, item: Bar | Headline, recent: Recent) -> None:
+        """Count what was there already, unless it is told again to a server that came back."""
+        self.summary.already_fed += not recent.knows(item)
+
+    def away(self, error: LlmctxError) -> None:
+        """Tell that the server does not answer, now and then."""
+        if clock.monotonic_s() - self._away_s > _TELL_EVERY_S:
+            self._away_s = clock.monotonic_s()
+            self._on_trouble(f"Redis is away ({error.what}); trying again")
+
+    def forgotten(self) -> None:
+        """Tell that the server came back without its last seconds."""
+        self._on_trouble("Redis has lost what it was told last; telling it again")
+
+    def adjusted(self, symbol: str) -> None:
+        """Count a position that was adjusted for a split, and its tick."""
+        self.summary.adjusted.append(symbol)
+        self.summary.ticks += 1
 
     def out_of_order(self, bar: Bar) -> None:
         """Count a bar that came after later ones."""

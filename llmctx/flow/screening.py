@@ -28,7 +28,7 @@ class Screen:
     """What was seen of one symbol lately."""
 
     def __init__(self) -> None:
-        self._seen: deque[tuple[datetime, Signal]] = deque(maxlen=50)
+        self._seen: deque[tuple[datetime, Signal]] = deque()
 
     def add(self, at: datetime, found: list[Signal]) -> None:
         """Take the entry signals of a bar that ended at `at`."""

@@ -9,7 +9,8 @@ Entry, judged at each bar's end once twenty bars lie before it; every rule has a
 | support_bounce, resistance_rejection | a level was touched within 0.1% and the bar turned away | 0.60 |
 | macd_cross, macd_cross_down | MACD crossed its signal line upwards (downwards) | 0.55 |
 
-Volume is a multiple of the usual one, the mean of the twenty bars before; no confidence is above 0.95.
+Volume is a multiple of the usual one, the mean of the twenty bars before (1 where nothing is traded, as with an index);
+no confidence is below its first number or above 0.95.
 
 Exit, while a position is held:
 
@@ -23,7 +24,7 @@ Exit, while a position is held:
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from llmctx.flow.track import Track
+from llmctx.flow.track import WINDOW, Track
 
 _SURGE = 3
 _NEAR = Decimal("0.001")
@@ -45,9 +46,9 @@ class Signal(NamedTuple):
 
 def entries(track: Track) -> list[Signal]:
     """The entry signals of the newest bar, the surest first."""
-    volume = track.relative_volume
-    if volume is None:
+    if len(track.window) < WINDOW:
         return []
+    volume = Decimal(1) if track.relative_volume is None else track.relative_volume
     found = [*_breakout(track, volume), *_surge(track, volume), *_bounce(track), *_cross(track)]
     return sorted(found, key=lambda signal: -signal.confidence)
 

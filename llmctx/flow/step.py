@@ -72,7 +72,8 @@ def take_step(
         held = None if adjusted is None else mark(adjusted, bar.close, end)
         cause = None if held is None else _cause(position, adjusted, held, filled=False)
         return Step(b"" if held is None else wire_position(held), held, cause, book)
-    account = Account(book, adjusted, bar, end, broker.cost_bps)
+    split = None if adjusted is position else ratios[symbol.name]
+    account = Account(book, adjusted, bar, end, broker.cost_bps, split=split)
     account.at_open()
     account.inside()
     account.plan(found, market_open=market_open)

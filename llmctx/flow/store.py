@@ -17,7 +17,7 @@ from llmctx.connection import StreamEntry, read_stream, read_stream_back
 from llmctx.context.snapshot import as_of
 from llmctx.errors import ServerError
 from llmctx.flow.bars import Bar
-from llmctx.flow.write import Write
+from llmctx.flow.write import Write, bar_id
 from llmctx.functions import ServerFunction
 from llmctx.schema import keys
 
@@ -35,6 +35,8 @@ class Written(NamedTuple):
     """Whether it stands there as this run wrote it."""
     changed: tuple[bytes, ...] = ()
     """What the guarded keys hold, where one was changed by somebody else; empty where another run wrote the bar."""
+    forgotten: bool = False
+    """Whether the server has lost the bar before it."""
     decisions: tuple[StreamEntry, ...] = ()
     """The partition's decisions since the last one read."""
 
@@ -124,6 +126,14 @@ class Store:
         except RedisError as error:
             raise _unwritten(key, error) from error
 
+    async def writer_of(self, bar: Bar) -> str | None:
+        """The run that wrote a bar; None where it is not there."""
+        try:
+            found = await read_stream(self._redis, keys.bars(bar.symbol), bar_id(bar), bar_id(bar))
+        except RedisError as error:
+            raise _unwritten(bar.symbol, error) from error
+        return found[0].fields[b"run"].decode() if found else None
+
     async def bars(self, symbol: str) -> AsyncIterator[tuple[Bar, Decimal | None]]:
         """The bars of the stream in order, each with its ratio of adjustment."""
         try:
@@ -145,6 +155,8 @@ def _written(answer: Any) -> Written:
         return Written(done=False, changed=tuple(more))
     if state == 2:  # noqa: PLR2004  write.lua's word for: another run has written it
         return Written(done=False)
+    if state == 3:  # noqa: PLR2004  and for: the bar before it is not there
+        return Written(done=False, forgotten=True)
     found = (StreamEntry(entry_id.decode(), dict(_pairs(fields))) for entry_id, fields in more[0])
     return Written(done=True, decisions=tuple(found))
 

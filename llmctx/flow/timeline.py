@@ -38,7 +38,7 @@ class Timeline:
         self._count = 0
 
     def push(self, item: Item) -> list[Item]:
-        """Take an item; what may go out because of it, in order. What is no bar and no headline goes out at once."""
+        """Take an item; what may go out because of it, in order. A row that says nothing goes out at once."""
         if isinstance(item, BadRow):
             return [item]
         bar = isinstance(item, Bar)

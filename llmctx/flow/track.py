@@ -8,10 +8,12 @@ from llmctx.context.corporate_action import overnight_move
 from llmctx.flow.bars import Bar
 from llmctx.flow.indicators import MEMORY, Indicators, SlowMacd
 from llmctx.flow.levels import Levels
+from llmctx.flow.marks import rounded
 
 WINDOW = 20
 """How many bars before the newest one a breakout and a usual volume are judged by."""
 _FIVE_MINUTES = timedelta(minutes=5)
+_PCT = Decimal("0.0001")
 
 
 class Track:
@@ -61,7 +63,7 @@ class Track:
         return applied
 
     def _jump(self, ratio: Decimal | None) -> None:
-        closes, levels = list(self._closes), self.levels
+        closes, levels, window = list(self._closes), self.levels, list(self.window)
         self._closes.clear()
         self.window.clear()
         self._begin()
@@ -70,6 +72,7 @@ class Track:
             return
         if self.previous_close is not None:
             self.previous_close /= ratio
+        self.window.extend(_adjusted(bar, ratio) for bar in window)
         levels.adjust(ratio)
         self.levels = levels
         self._closes.extend((start, close / ratio) for start, close in closes)
@@ -100,12 +103,18 @@ class Track:
     def change_pct(self) -> Decimal:
         """The day's change in percent, four decimals: from the close of the session before, else from the open."""
         base = self.previous_close or self.session["open"]
-        return ((self.session["last"] / base - 1) * 100).quantize(Decimal("0.0001"))
+        return rounded((self.session["last"] / base - 1) * 100, _PCT)
 
     @property
     def relative_volume(self) -> Decimal | None:
-        """The newest bar's volume as a multiple of the window's mean; None while the window is not full."""
+        """The newest bar's volume as a multiple of the window's mean; None while the window is not full or idle."""
         if self.last is None or len(self.window) < WINDOW:
             return None
         usual = sum((bar.volume for bar in self.window), Decimal(0)) / WINDOW
         return self.last.volume / usual if usual else None
+
+
+def _adjusted(bar: Bar, ratio: Decimal) -> Bar:
+    """A bar in shares of after a split."""
+    open_, high, low, close = (price / ratio for price in (bar.open, bar.high, bar.low, bar.close))
+    return Bar(bar.start, bar.symbol, open_, high, low, close, bar.volume * ratio)

@@ -2,9 +2,10 @@
 --
 -- KEYS: 1 the symbol's bars stream, 2 its partition's decisions stream, 3.. the guarded keys, then those that the
 --       operations name by their place.
--- ARGV: 1 in MessagePack: {bar id ('' where there is no bar), the writer's run, the id of the last decision that the
---       writer has read ('' where it reads none), {what the writer knows each guarded key to hold, '' for nothing},
---       {operation, ...}}. An operation is its name, the place of its key in KEYS, and then:
+-- ARGV: 1 in MessagePack: {bar id ('' where there is no bar), the id of the last bar that must be there ('' for none),
+--       the writer's run, the id of the last decision that the writer has read ('' where it reads none), {what the writer
+--       knows each guarded key to hold, '' for nothing}, {operation, ...}}. An operation is its name, the place of its
+--       key in KEYS, and then:
 --         set   lifetime in seconds (0: none), value      and announce it on the key's channel
 --         put   value                                     for ever, and tells nobody
 --         del                                             and announce it as an empty text
@@ -13,7 +14,8 @@
 --         rank  place of the hash, place of the list, symbol, score, ms, change, JSON, oldest ms, most, lifetime
 -- Answers {1, decisions} when it is written (now, or by an earlier call of the same run): every decision that stands
 -- behind the last one read, {id, JSON, ...}; {0, value, ...} when somebody else has changed a guarded key, with what all
--- of them hold; {2} when another run has written this bar or a later one: nothing is written then.
+-- of them hold; {2} when another run has written this bar or a later one; {3} when the last bar that must be there is
+-- not: the server has lost its last seconds. Nothing is written then.
 local CHANNEL = 'updates:'
 
 local function set(key, lifetime, value)
@@ -67,6 +69,10 @@ local operations = {
   rank = rank,
 }
 
+local function start_of(id)
+  return tonumber(string.match(id, '^%d+'))
+end
+
 local function written_by(entry)
   for i = 1, #entry[2], 2 do
     if entry[2][i] == 'run' then
@@ -80,10 +86,13 @@ local function decisions(stream, seen)
 end
 
 local function run(keys, args)
-  local bar, writer, seen, known, todo = unpack(cmsgpack.unpack(args[1]))
+  local bar, before, writer, seen, known, todo = unpack(cmsgpack.unpack(args[1]))
   if bar ~= '' then
     local last = redis.call('XREVRANGE', keys[1], '+', '-', 'COUNT', 1)[1]
-    if last and tonumber(string.match(last[1], '^%d+')) >= tonumber(string.match(bar, '^%d+')) then
+    if before ~= '' and (not last or start_of(last[1]) < start_of(before)) then
+      return {3}
+    end
+    if last and start_of(last[1]) >= start_of(bar) then
       if last[1] == bar and written_by(last) == writer then
         return {1, decisions(keys[2], seen)}
       end

@@ -17,10 +17,21 @@ from llmctx.schema.keys import Family
 class Write:
     """Everything that one bar or headline changes."""
 
-    def __init__(self, symbol: str, partition: int, run: str, *, bar: Bar | None = None, seen: str = "") -> None:
-        """`seen` is the last decision of the partition that the writer has read; empty asks for none."""
+    def __init__(
+        self,
+        symbol: str,
+        partition: int,
+        run: str,
+        *,
+        bar: Bar | None = None,
+        bar_before: Bar | None = None,
+        seen: str = "",
+    ) -> None:
+        """`bar_before` is the last bar that the server must have; `seen` the last decision of the partition that the
+        writer has read, empty asks for none.
+        """
         self.symbol = symbol
-        self._head = ["" if bar is None else bar_id(bar), run, seen]
+        self._head = [*("" if one is None else bar_id(one) for one in (bar, bar_before)), run, seen]
         self._places: dict[str, int] = {}
         self._known: list[bytes] = []
         self._operations: list[list[Any]] = []

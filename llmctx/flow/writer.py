@@ -18,10 +18,11 @@ from redis.asyncio import Redis
 from llmctx.connection import open_redis
 from llmctx.errors import FeedError
 from llmctx.flow.bars import BadRow, Bar, parse_row
-from llmctx.flow.feed import Feed, FeedRules
+from llmctx.flow.feed import Feed
 from llmctx.flow.lockstep import Lockstep
 from llmctx.flow.news import Headline, headline_of
 from llmctx.flow.pipe import parse_vix
+from llmctx.flow.rules import FeedRules
 from llmctx.flow.store import Store
 from llmctx.flow.summary import Summary
 from llmctx.flow.timeline import Vix
@@ -88,7 +89,11 @@ class Writer:
     async def _write(self, item: Bar | Headline | Vix | BadRow) -> None:
         if isinstance(item, BadRow):
             raise FeedError(f"It cannot be written: {item.why}.", "Correct the value, and call again.")
-        await self._feed.run([item])
+        await self._feed.take([item])
+
+    async def finish(self) -> Summary:
+        """See that the server still has what it was told last; what was written."""
+        return await self._feed.finish()
 
     @property
     def summary(self) -> Summary:
@@ -121,4 +126,6 @@ async def open_writer(
     rules = FeedRules(interval=interval, sectors=sectors or {}, exchange=exchange, live=live)
     async with open_redis(redis_url) as redis:
         instance = await read_instance(redis)
-        yield Writer(redis, 1 if instance is None else instance.partitions, rules, lockstep=lockstep)
+        writer = Writer(redis, 1 if instance is None else instance.partitions, rules, lockstep=lockstep)
+        yield writer
+        await writer.finish()

@@ -22,7 +22,9 @@ from tenacity import (
 from llmctx import clock
 from llmctx.errors import EndpointError
 from llmctx.llm.completion import Attempt, Completion, Outcome, OutputSchema, read_completion
+from llmctx.llm.request import body_of, kept
 from llmctx.prompt.render import Prompt
+from llmctx.prompt.template import Parameters
 
 if TYPE_CHECKING:
     import httpx
@@ -76,15 +78,9 @@ class EndpointClient:
 
     async def complete(self, prompt: Prompt, output: OutputSchema) -> Completion:
         """The completion of a prompt; every failure of the call is an outcome in it."""
-        parameters = prompt.parameters.model_dump(exclude_none=True)
-        request = self._request(parameters, output)
+        request = self._request(prompt.parameters, output)
         attempts: list[Attempt] = []
-        body = {
-            "model": self._model,
-            "messages": [message._asdict() for message in prompt.messages],
-            "response_format": output.response_format,
-            **parameters,
-        }
+        body = body_of(self._model, prompt, output)
         try:
             async with asyncio.timeout(self._timeout_s):
                 answer = await self._attempt_until_done(body, attempts)
@@ -148,17 +144,8 @@ class EndpointClient:
             return error.status_code in _WORTH_ASKING_AGAIN or error.status_code >= 500  # noqa: PLR2004
         return isinstance(error, self._openai.APIConnectionError)
 
-    def _request(self, parameters: dict[str, Any], output: OutputSchema) -> dict[str, Any]:
-        """What is asked for, as the leaf keeps it: no secrets, decimals as strings."""
-        return {
-            "endpoint": _without_secrets(str(self._sdk.base_url)),
-            "model": self._model,
-            "parameters": {
-                name: str(value) if isinstance(value, float) else value for name, value in parameters.items()
-            },
-            "schema": output.name,
-            "schema_sha256": output.sha256,
-        }
+    def _request(self, parameters: Parameters, output: OutputSchema) -> dict[str, Any]:
+        return kept(_without_secrets(str(self._sdk.base_url)), self._model, parameters, output)
 
     def _failed(
         self,

@@ -1,10 +1,11 @@
 """Verify a trail in full: the rules of the log, then each record rebuilt from its evidence."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from llmctx import canonical
 from llmctx.errors import RecordError
+from llmctx.replay.report import Report
 from llmctx.replay.rerun import Templates, rebuild
 from llmctx.trail.checkpoint import Key
 from llmctx.trail.coverage import Coverage, Trusted, read_coverage
@@ -16,44 +17,6 @@ from llmctx.trail.receipt import Held, Receipt
 from llmctx.trail.verify import Verifier
 
 _Blobs = Callable[[str], Awaitable[bytes | None]]
-
-
-class Report(NamedTuple):
-    """What a check of one partition found."""
-
-    partition: int
-    """The partition."""
-    records: int
-    """Records found good."""
-    ticks: int
-    """Distinct ticks that they settle."""
-    rebuilt: int
-    """Records with a prompt that came out of their evidence again: the prompt byte for byte, decision and verdict."""
-    not_reproducible: int
-    """Records of another code version that do not come out here."""
-    fault: Fault | None
-    """The first bad record; None where all are good."""
-    checkpoints: int = 0
-    """Signed checkpoints that agree with the records."""
-    covered: int = 0
-    """The size that the newest of them signs."""
-    losses: tuple[tuple[int, int], ...] = ()
-    """First and last index of each range that is lost; the root still computes."""
-    incidents: tuple[int, ...] = ()
-    """The indices of all incidents."""
-    warnings: tuple[str, ...] = ()
-    """What is no fault, but should be known."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """The report as JSON has it."""
-        return self._asdict() | {"verdict": self.verdict, "fault": None if self.fault is None else self.fault._asdict()}
-
-    @property
-    def verdict(self) -> str:
-        """failed, intact with losses, or verified."""
-        if self.fault is not None:
-            return "failed"
-        return "intact, with losses" if self.losses else "verified"
 
 
 class Outside(NamedTuple):

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 
 from llmctx import canonical
 from llmctx.errors import CorpusError, RecordError
-from llmctx.trail.entry import BLOBS, PIECES, Entry
+from llmctx.trail.entry import PIECES, Entry, named_blobs
+from llmctx.trail.packing import Pieces, textual
 
 FORMAT = "llmctx-corpus/1"
 
@@ -28,9 +29,7 @@ _MEND = "Take the file from version control again, or make it anew with `llmctx 
 class Recorded(Entry):
     """A record with the trail it comes from."""
 
-    def __init__(
-        self, leaf: bytes, pieces: dict[str, bytes], *, index: int, partition: int = 0, origin: str = ""
-    ) -> None:
+    def __init__(self, leaf: bytes, pieces: Pieces, *, index: int, partition: int = 0, origin: str = "") -> None:
         super().__init__(leaf, pieces, index=index, partition=partition)
         self.origin = origin
         """The trail it was recorded in: `llmctx/<instance>`; empty where nobody knows."""
@@ -85,7 +84,9 @@ def write_corpus(path: Path, entries: Iterable[Recorded], blobs: Mapping[str, by
     """
     kept = list(entries)
     lines = [_line({"format": FORMAT})]
-    lines += [_blob_line(digest, blobs, path) for digest in sorted({d for entry in kept for d in named(entry)})]
+    lines += [
+        _blob_line(digest, blobs, path) for digest in sorted({d for entry in kept for d in named_blobs(entry.record)})
+    ]
     lines += [_entry_line(entry, path) for entry in kept]
     draft = path.with_name(f"{path.name}.new")
     try:
@@ -93,13 +94,6 @@ def write_corpus(path: Path, entries: Iterable[Recorded], blobs: Mapping[str, by
         draft.replace(path)
     except OSError as error:
         raise CorpusError(f"The corpus {path} cannot be written: {error}.", "Name a file that can be.") from error
-
-
-def named(entry: Entry) -> list[str]:
-    """The digests of the blobs that a record names."""
-    parts = ((entry.record.get(section), field) for section, field in BLOBS)
-    found = [part.get(field) for part, field in parts if isinstance(part, dict)]
-    return [digest for digest in found if isinstance(digest, str)]
 
 
 def _read_line(line: bytes, corpus: Corpus) -> None:
@@ -123,7 +117,7 @@ def _read_line(line: bytes, corpus: Corpus) -> None:
     )
     _expect("the leaf", document["leaf_hash"], entry.leaf_hash)
     _check_pieces(entry)
-    for digest in named(entry):
+    for digest in named_blobs(entry.record):
         if digest not in corpus.blobs:
             raise ValueError(f"the blob {digest} does not stand above it")
     corpus.entries.append(entry)
@@ -151,7 +145,7 @@ def _blob_line(digest: str, blobs: Mapping[str, bytes], path: Path) -> bytes:
     blob = blobs.get(digest)
     if blob is None or canonical.sha256(blob) != digest:
         raise CorpusError(f"The blob {digest} is not at hand for {path}.", "`llmctx verify` tells what is missing.")
-    return _line({"blob": digest, "content": _textual(blob)})
+    return _line({"blob": digest, "content": textual(blob)})
 
 
 def _entry_line(entry: Recorded, path: Path) -> bytes:
@@ -163,7 +157,7 @@ def _entry_line(entry: Recorded, path: Path) -> bytes:
             "leaf_hash": entry.leaf_hash,
             "origin": entry.origin,
             "partition": entry.partition,
-            "pieces": {name: _textual(raw) for name, raw in entry.pieces.items()},
+            "pieces": {name: textual(raw) for name, raw in entry.pieces.items()},
         }
         return _line(document | {"sha256": canonical.sha256(canonical.dumps(document))})
     except ValueError as error:
@@ -174,13 +168,6 @@ def _entry_line(entry: Recorded, path: Path) -> bytes:
 
 def _line(document: dict[str, Any]) -> bytes:
     return canonical.dumps(document)
-
-
-def _textual(raw: bytes) -> str | dict[str, str]:
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return {"base64": base64.b64encode(raw).decode()}
 
 
 def _raw(value: Any) -> bytes:

@@ -17,7 +17,10 @@ from llmctx.llm.completion import Outcome, read_completion
 from llmctx.prompt.render import Prompt, render
 from llmctx.prompt.template import Template
 from llmctx.record import CODE, decision_fields, grounding_fields, policy_of, sections_fields, verdict_fields
-from llmctx.trail.entry import Entry
+from llmctx.replay.cause import CODE as CODE_CHANGED
+from llmctx.replay.cause import DATA, MODEL, TEMPLATE, cause_of_prompt
+from llmctx.replay.side import messages_of
+from llmctx.trail.entry import PIECES, Entry
 
 _READ_FROM_BODY = {Outcome.ANSWERED, Outcome.REFUSED, Outcome.TRUNCATED, Outcome.FILTERED, Outcome.UNREADABLE}
 
@@ -31,6 +34,8 @@ class Difference(NamedTuple):
     """What differs."""
     tampered: bool
     """Whether only an altered record explains it. Another code version may write other bytes for good reason."""
+    by: str = CODE_CHANGED
+    """What was changed: data, template, model or code."""
 
 
 class Templates:
@@ -62,7 +67,7 @@ def rebuild(entry: Entry, templates: Templates) -> Difference | None:
     record = entry.record
     if "snapshot" not in record:
         if record["kind"] in ("decision", "failed"):
-            return Difference("record-rebuilt", f"a {record['kind']} without a snapshot", tampered=True)
+            return Difference("record-rebuilt", f"a {record['kind']} without a snapshot", tampered=True, by=DATA)
         return None
     same_code = record.get("code", CODE) == CODE
     try:
@@ -74,27 +79,45 @@ def rebuild(entry: Entry, templates: Templates) -> Difference | None:
             _expect_prompt(entry, package, templates)
         _expect_conclusion(entry, package)
     except _DiffersError as difference:
-        return Difference(difference.rule, str(difference), same_code)
+        return Difference(difference.rule, str(difference), same_code, difference.by if same_code else CODE_CHANGED)
     except TemplateError as error:
-        return Difference("prompt-rebuilt", error.what, tampered=True)
+        return Difference("prompt-rebuilt", error.what, tampered=True, by=TEMPLATE)
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, AssertionError) as error:
-        return Difference("record-rebuilt", f"it cannot be rebuilt: {type(error).__name__}: {error}", same_code)
+        what = f"it cannot be rebuilt: {type(error).__name__}: {error}"
+        return Difference("record-rebuilt", what, same_code, DATA if same_code else CODE_CHANGED)
+    return None
+
+
+def check_evidence(entry: Entry) -> Difference | None:
+    """The first piece of evidence that is not the one whose digest the leaf holds.
+
+    `trail.verify` holds a whole log to its rules; a replay of single records asks only this.
+    """
+    for piece, name in PIECES.items():
+        promised = entry.record.get(name)
+        if not isinstance(promised, dict) or "sha256" not in promised:
+            continue
+        found = canonical.sha256(entry.pieces[piece]) if piece in entry.pieces else "nothing"
+        if found != promised["sha256"]:
+            what = f"the {piece} kept is not the one recorded: expected {promised['sha256']}, found {found}"
+            return Difference(f"evidence-digest of {piece}", what, tampered=True, by=DATA)
     return None
 
 
 class _DiffersError(Exception):
     """Ends a rebuild at its first difference."""
 
-    def __init__(self, rule: str, what: str) -> None:
+    def __init__(self, rule: str, what: str, by: str) -> None:
         self.rule = rule
+        self.by = by
         super().__init__(what)
 
 
-def _expect(where: str, expected: dict[str, Any], found: dict[str, Any]) -> None:
+def _expect(where: str, expected: dict[str, Any], found: dict[str, Any], by: str = DATA) -> None:
     for name, value in expected.items():
         if found.get(name) != value:
             what = f"{where}: {name} is {str(found.get(name))[:120]!r}, its evidence gives {str(value)[:120]!r}"
-            raise _DiffersError("record-rebuilt", what)
+            raise _DiffersError("record-rebuilt", what, by)
 
 
 def _expect_prompt(entry: Entry, package: Package, templates: Templates) -> None:
@@ -103,12 +126,14 @@ def _expect_prompt(entry: Entry, package: Package, templates: Templates) -> None
     try:
         prompt = render(template, package)
     except TemplateError as error:
-        raise _DiffersError("prompt-rebuilt", f"the prompt cannot be rendered again: {error.what}") from error
+        raise _DiffersError("prompt-rebuilt", f"the prompt cannot be rendered again: {error.what}", DATA) from error
     if "reasked" in entry.record:
         prompt = _asked_again(entry, package, prompt)
     if prompt.evidence != entry.pieces["messages"]:
-        raise _DiffersError("prompt-rebuilt", "the messages differ from those that were sent")
-    _expect("prompt", {"template": prompt.template, "version": prompt.version}, said)
+        sent = "\n".join(text for _, text in messages_of(entry))
+        by = cause_of_prompt(sent, "\n".join(message.content for message in prompt.messages))
+        raise _DiffersError("prompt-rebuilt", "the messages differ from those that were sent", by)
+    _expect("prompt", {"template": prompt.template, "version": prompt.version}, said, TEMPLATE)
 
 
 def _asked_again(entry: Entry, package: Package, prompt: Prompt) -> Prompt:
@@ -116,10 +141,10 @@ def _asked_again(entry: Entry, package: Package, prompt: Prompt) -> Prompt:
     messages = canonical.loads(entry.pieces["messages"])
     answer = str(messages[len(prompt.messages)]["content"])
     first = parse(answer)
-    policy = policy_of(entry.record["verdict"]["policy"])
+    policy = policy_of(entry.record)
     verdict = refused("") if isinstance(first, Misfit) else guard(package, first, policy)
     if verdict.grounding is None or not verdict.asks_again:
-        raise _DiffersError("record-rebuilt", "reasked: its first answer states no false price")
+        raise _DiffersError("record-rebuilt", "reasked: its first answer states no false price", MODEL)
     _expect("reasked", {"grounding": grounding_fields(verdict.grounding)}, entry.record["reasked"])
     return ask_again(prompt, answer, verdict.grounding)
 
@@ -131,8 +156,8 @@ def _expect_conclusion(entry: Entry, package: Package) -> None:
             _expect("verdict", verdict_fields(refused(package.refusal)), record["verdict"])
         return
     decision, failure = _judged(entry)
-    _expect("record", {"decision": None if decision is None else decision_fields(decision)}, record)
-    verdict = guard(package, decision, policy_of(record["verdict"]["policy"]), failure)
+    _expect("record", {"decision": None if decision is None else decision_fields(decision)}, record, MODEL)
+    verdict = guard(package, decision, policy_of(record), failure)
     grounding = None if verdict.grounding is None else grounding_fields(verdict.grounding)
     _expect("record", {"grounding": grounding, "verdict": verdict_fields(verdict)}, record)
     _expect("record", {"kind": "failed" if decision is None else "decision"}, record)
@@ -143,5 +168,5 @@ def _judged(entry: Entry) -> tuple[Decision | None, str]:
     if said["outcome"] not in _READ_FROM_BODY:
         return None, f"{said['outcome']}: {said['detail']}"
     completion = read_completion(entry.pieces["completion"], {}, ())
-    _expect("completion", {"outcome": completion.outcome.value, "model": completion.model}, said)
+    _expect("completion", {"outcome": completion.outcome.value, "model": completion.model}, said, MODEL)
     return judge(completion)

@@ -181,6 +181,10 @@ UPDATES = "updates:"
 """The prefix of a live key's pub/sub channel; each write publishes the new value there, a deletion an empty text."""
 
 
+WORKERS = "workers"
+"""The sorted set of workers that are there, by the time at which each of them last said so."""
+
+
 def ticks(partition: int) -> str:
     """The stream of ticks to decide."""
     return f"ticks:{{{partition}}}"

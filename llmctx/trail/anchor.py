@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from llmctx.errors import AnchorBusyError, AnchorError, CheckpointError, ForkError
+from llmctx.killpoint import reached
 from llmctx.trail.checkpoint import split_notes
 from llmctx.trail.merkle import HASH_BYTES
 
@@ -142,8 +143,10 @@ class Anchor:
         fresh = hashes[size - start :]
         if fresh:
             self._write(self._leaves, size * HASH_BYTES, b"".join(fresh))
+        reached("anchored")
         if note is not None:
             self._append_note(note.encode())
+        reached("checkpointed")
 
     def _append_note(self, note: bytes) -> None:
         if self._notes_end is None or self._length(self._checkpoints) != self._notes_end:

@@ -128,8 +128,10 @@ class Export:
         if self._path(part, "found.jsonl").exists():
             for line in self._lines(part, "found.jsonl"):
                 document = _object(line, 0, {"index", "leaf", "pieces"})
-                index = document["index"]
-                yield Entry(document["leaf"].encode(), _read_pieces(document["pieces"], index), index=index)
+                index, leaf = document["index"], document["leaf"]
+                if type(index) is not int or type(leaf) is not str:
+                    raise FaultError(Fault(0, "evidence-form", "an index and a leaf's text", str(document)[:120]))
+                yield Entry(leaf.encode(), _read_pieces(document["pieces"], index), index=index)
 
     def _path(self, part: Part, name: str) -> Path:
         return self.directory / str(part.partition) / name

@@ -56,11 +56,19 @@ class Keeping:
         """
         run_id, self._advance = await self._server_run_id(), advance
         index, segment = await self._begin_segment()
-        self._spooler = Spooler(self._directory, segment, self._log, advance, on_trouble=self._on_trouble)
+        self._spooler = Spooler(
+            self._directory,
+            segment,
+            self._log,
+            advance,
+            anchored=lambda: self._anchor.size,
+            on_trouble=self._on_trouble,
+        )
         outcome = await self._compare(index)
         await self._copy(outcome)
         self._log.known = outcome.size if outcome.lost is None else outcome.lost[0]
         self._spooler.start(outcome.size)
+        await self._spooler.prune()
         if outcome.lost is None and outcome.size:
             await advance(outcome.size)
         self._run_id = run_id

@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 from llmctx.connection import server_ms
 from llmctx.errors import CheckpointError, ForkError, TrailError
+from llmctx.killpoint import reached
 from llmctx.trail.anchor import Anchor, anchor_directory
 from llmctx.trail.checkpoint import LATE_SINCE, Checkpoint, open_note, origin_of
 from llmctx.trail.key import SigningKey
@@ -113,6 +114,7 @@ class Notary:
             late = f"{LATE_SINCE}{fresh.earliest_ms}"
             checkpoint = checkpoint._replace(extensions=(*checkpoint.extensions, late))
         note = self._signing.sign(checkpoint)
+        reached("signed")
         try:
             await _to_the_end(self.anchor.append, start, fresh.hashes, note)
         except TrailError:
@@ -120,6 +122,7 @@ class Notary:
             raise
         self.last, self._last_note = checkpoint, note
         await self._tell(note)
+        reached("told")
         return checkpoint
 
     async def _fresh(self, durable: int) -> _Fresh:

@@ -16,7 +16,7 @@ import base64
 import json
 import re
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import jiter
@@ -35,7 +35,7 @@ _NO_DICTIONARY = bytes(REFERENCE_BYTES)
 _DIGEST_BYTES = 32
 _TIME_BYTES = 24
 _PARTS = ("snapshot", "messages", "completion")
-_RESERVED = re.compile(rb"[\x00-\x07]")
+_RESERVED = bytes(range(8))
 _GAP, _DIGEST, _BARE, _QUOTED, _NUMBER, _ABSENT = b"\x00", b"\x03", b"\x01", b"\x02", b"\x04", b"\x05"
 _IN_LEAF = re.compile(rb'(?<="sha256":")[0-9a-f]{64}(?=")')
 _IN_SNAPSHOT = re.compile(rb'((?<=\\":)-?\d+(?:\.\d+)?|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)')
@@ -109,7 +109,7 @@ def laid_out(leaf: bytes, pieces: Pieces) -> Laid:
     parts = [pieces.get(name, _ABSENT) for name in _PARTS]
     found = _IN_LEAF.findall(leaf)
     odd = not pieces.keys() <= set(_PARTS) or len(found) > 255  # noqa: PLR2004  one byte counts them
-    if odd or any(_RESERVED.search(part) for part in (leaf, *pieces.values())):
+    if odd or any(_has_reserved(part) for part in (leaf, *pieces.values())):
         return Laid(PLAIN, b"", _plain(leaf, pieces))
     digests = bytes.fromhex(b"".join(found).decode())
     snapshot, messages, completion = parts
@@ -118,6 +118,10 @@ def laid_out(leaf: bytes, pieces: Pieces) -> Laid:
     skeleton, column = _mark_numbers(snapshot)
     text = _GAP.join((skeleton, column, messages, completion, _IN_LEAF.sub(_DIGEST, leaf)))
     return Laid(MARKED, digests, text)
+
+
+def _has_reserved(part: bytes) -> bool:
+    return len(part.translate(None, _RESERVED)) != len(part)
 
 
 def reference_of(packed: bytes) -> bytes | None:
@@ -200,9 +204,17 @@ def _values(snapshot: bytes) -> dict[bytes, bytes]:
     try:
         for name, text in json.loads(snapshot)["sections"].items():
             if isinstance(text, str):
-                _collect(jiter.from_json(text.encode(), float_mode="decimal", cache_mode="keys"), name, found)
+                found |= _section_values(name, text)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}  # no snapshot of ours: nothing is marked, and nothing is filled in
+    return found
+
+
+@lru_cache(maxsize=256)
+def _section_values(name: str, text: str) -> dict[bytes, bytes]:
+    """The values of one section; many symbols are decided on the same market, candidates and book."""
+    found: dict[bytes, bytes] = {}
+    _collect(jiter.from_json(text.encode(), float_mode="decimal", cache_mode="keys"), name, found)
     return found
 
 

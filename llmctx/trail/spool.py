@@ -91,6 +91,8 @@ class Segment:
         """Digests of the blobs that it has."""
         self.size_bytes = 0
         """How long it is."""
+        self.has_records = False
+        """Whether a record has been put there."""
         with door(directory, "begun"):
             _make_directory(directory)
             self._file = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
@@ -120,6 +122,11 @@ class Segment:
                 self.kept.add(canonical.sha256(frame.payload))
             elif frame.kind == DICTIONARY:
                 self.kept.add(canonical.sha256(frame.content))
+            self.has_records |= frame.kind == RECORD
+
+    def remove(self) -> None:
+        """Take it away again; nothing is in it."""
+        self.path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Let the file go."""

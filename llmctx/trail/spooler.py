@@ -37,14 +37,18 @@ class Spooler:
         log: Log,
         advance: Callable[[int], Awaitable[None]],
         *,
+        anchored: Callable[[], int] = lambda: 0,
         on_trouble: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`advance` tells Redis how much is durable; `segment` is this owner's, begun at the log's size."""
+        """`advance` tells Redis how much is durable; `segment` is this owner's, begun at the log's size. What is not
+        `anchored` is not pruned, where there is an anchor at all.
+        """
         self._directory = directory
         self._segment: Segment | None = segment
         self._number = segment.number
         self._log = log
         self._advance = advance
+        self._anchored = anchored
         self._on_trouble = on_trouble
         self._waiting: dict[int, Entry] = {}
         self._next = 0
@@ -174,6 +178,8 @@ class Spooler:
             except FileExistsError:
                 raise self._superseded() from None
             except (OSError, SpoolError) as error:
+                if self._segment is not None and not self._segment.has_records:
+                    self._segment.remove()  # a full disk needs no hundred torn beginnings
                 self._drop_segment()
                 if not told:
                     told = True
@@ -223,10 +229,15 @@ class Spooler:
             self._segment = await asyncio.to_thread(Segment, self._directory, self._number, self._next)
         except FileExistsError:
             raise self._superseded() from None
-        with contextlib.suppress(SpoolError):  # old segments may stay
-            before_s = clock.now_ms() / 1000 - KEPT_S
-            await asyncio.to_thread(prune, self._directory, self._covered, before_s)
+        await self.prune()
         return self._segment
+
+    async def prune(self) -> None:
+        """Remove segments that nobody needs any more."""
+        with contextlib.suppress(TrailError):  # old segments may stay
+            before_s = clock.now_ms() / 1000 - KEPT_S
+            size = min(self._covered, await asyncio.to_thread(self._anchored) or self._covered)
+            await asyncio.to_thread(prune, self._directory, size, before_s)
 
     async def _frames(self, entries: list[Entry], segment: Segment) -> list[Frame]:
         frames: list[Frame] = []

@@ -1,6 +1,6 @@
 -- Publish one decision; publishing it again changes nothing.
 -- KEYS: 1 stream of decisions, 2 the symbol's latest, 3 lease, 4 durable.
--- ARGV: 1 index, 2 decision as JSON, 3 how many are kept, 4 owner.
+-- ARGV: 1 index, 2 decision as JSON, 3 how many are kept, 4 owner, 5 the last index that was published.
 local function run(keys, args)
   local now = redis.call('TIME')
   local held = redis.call('HMGET', keys[3], 'owner', 'until_ms')
@@ -14,7 +14,11 @@ local function run(keys, args)
     return redis.error_reply('DURABLE is below ' .. args[1])
   end
   local newest = redis.call('XREVRANGE', keys[1], '+', '-', 'COUNT', 1)
-  if newest[1] and tonumber(string.match(newest[1][1], '^%d+')) >= tonumber(args[1]) then
+  local last = newest[1] and tonumber(string.match(newest[1][1], '^%d+')) or -1
+  if last < tonumber(args[5]) then
+    return redis.error_reply('BEHIND the last decision is ' .. last) -- the server has forgotten some: those go first
+  end
+  if last >= tonumber(args[1]) then
     return 0
   end
   redis.call('XADD', keys[1], 'MAXLEN', '~', args[3], args[1] .. '-1', 'decision', args[2])

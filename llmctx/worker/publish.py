@@ -37,6 +37,7 @@ class Publisher:
         self._partitions = partitions
         self._owner = owner
         self._next = 0
+        self._last = -1
         self._waiting: dict[int, tuple[Entry, asyncio.Future[None]]] = {}
         self._turn = asyncio.Lock()
 
@@ -48,7 +49,8 @@ class Publisher:
         async with self._turn:
             try:
                 newest = await read_stream_back(self._redis, keys.decisions(self._log.partition), count=1)
-                self._next = newest[0].number + 1 if newest else 0
+                self._last = newest[0].number if newest else -1
+                self._next = self._last + 1
                 published = 0
                 async for entry in self._log.read(self._next, await self._log.durable()):
                     published += await self._publish(entry)
@@ -101,8 +103,9 @@ class Publisher:
                 lease_key(partition),
                 self._log.key("durable"),
             ],
-            [entry.index, thesis.model_dump_json(), KEPT, self._owner],
+            [entry.index, thesis.model_dump_json(), KEPT, self._owner, self._last],
         )
+        self._last = max(self._last, entry.index)
         return published
 
 

@@ -4,7 +4,7 @@ While a symbol is busy its ticks wait; those that wait are conflated into the ne
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from llmctx.context.tick import Tick
@@ -27,6 +27,17 @@ class Batch:
     """Whether any of them was given out before: a decision may have been started already."""
     at: tuple[int, int] = field(default=(0, 0), compare=False)
     """The newest one's place in the stream."""
+    ticks: dict[str, Tick] = field(default_factory=dict, compare=False)
+    """Stream entry to the tick that it brought."""
+
+    def only(self, wanted: Callable[[str], bool]) -> "Batch | None":
+        """The part of it whose tick ids are wanted; None where none is."""
+        ticks = {entry_id: tick for entry_id, tick in self.ticks.items() if wanted(tick.id)}
+        if not ticks:
+            return None
+        newest = ticks[max(ticks, key=order)] if self.tick.id not in {t.id for t in ticks.values()} else self.tick
+        conflated = dict.fromkeys(tick.id for tick in ticks.values() if tick.id != newest.id)
+        return Batch(newest, list(conflated), list(ticks), redelivered=self.redelivered, at=self.at, ticks=ticks)
 
 
 class TickQueue:
@@ -56,6 +67,7 @@ class TickQueue:
             batch = self._batch_for(tick, order(entry_id))
             self._by_tick[tick.id] = batch
         batch.entry_ids.append(entry_id)
+        batch.ticks[entry_id] = tick
         batch.redelivered |= redelivered
 
     def _batch_for(self, tick: Tick, at: tuple[int, int]) -> Batch:

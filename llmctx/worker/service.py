@@ -6,14 +6,18 @@ from collections.abc import Callable
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from llmctx import clock
 from llmctx.context.tick import Tick
 from llmctx.errors import ForkError, InstanceError, LeaseError, LlmctxError, SettledError, TrailError
+from llmctx.killpoint import reached
 from llmctx.pipeline import Pipeline
 from llmctx.record import compose_unread
 from llmctx.schema import keys
 from llmctx.trail.entry import Entry
+from llmctx.worker.memory import MemoryWatch
 from llmctx.worker.owner import Owner
 from llmctx.worker.queue import Batch, TickQueue, order
+from llmctx.worker.sharing import either
 from llmctx.worker.ticks import Delivery, TickStream
 
 MOST_ATTEMPTS = 5
@@ -22,6 +26,7 @@ MOST_ATTEMPTS = 5
 _BLOCK_MS = 500
 _PAUSE_S = 0.5
 _MOST_IN_HAND = 20_000
+_STUCK_S = 90.0
 
 
 class Service:
@@ -34,32 +39,47 @@ class Service:
         owner: Owner,
         pipeline: Pipeline,
         *,
+        memory: MemoryWatch,
         concurrency: int = 32,
         on_entry: Callable[[Entry], None] = lambda _: None,
         on_trouble: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`on_entry` is told each record, `on_trouble` what went wrong and is tried again."""
+        """No tick is taken while `memory` has no room.
+
+        `on_entry` is told each record, `on_trouble` what went wrong and is tried again.
+        """
         self._redis = redis
         self._stream = stream
         self._owner = owner
         self._pipeline = pipeline
+        self._memory = memory
         self._concurrency = concurrency
         self._on_entry = on_entry
         self._on_trouble = on_trouble
         self._queue = TickQueue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._reread = False
+        self._leaving = False
 
-    async def run(self, stop: asyncio.Event) -> None:
+    async def run(self, stop: asyncio.Event, turn: asyncio.Event | None = None) -> None:
         """Settle ticks until `stop` is set, then every tick that was raised before it.
+
+        Where `turn` is set before, only what has been begun is brought to an end: another worker settles the rest.
 
         Raises LeaseError when the partition is another owner's now; its pending ticks are that owner's then.
         """
+        ending = asyncio.Event()
+        passing_on = asyncio.create_task(either(stop, turn or asyncio.Event(), ending))
         try:
-            while not stop.is_set():
-                await self._serve(stop)
-            await self._drain()
+            while not ending.is_set():
+                await self._serve(ending)
+            if stop.is_set():
+                await self._drain()
+            else:
+                self._leaving = True
+                await self._finish()
         finally:
+            passing_on.cancel()
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -69,11 +89,16 @@ class Service:
         try:
             await self._owner.resume()
             await self._stream.open()
-            await self._read_pending()
+            while not self._memory.has_room and not stop.is_set():
+                self._check_lease()
+                await asyncio.sleep(_PAUSE_S)
+            if not stop.is_set():
+                await self._read_pending()
             while not stop.is_set() and not self._reread:
                 self._check_lease()
-                if len(self._queue) < _MOST_IN_HAND:
+                if self._memory.has_room and len(self._queue) < _MOST_IN_HAND:
                     deliveries = await self._stream.new(_BLOCK_MS)
+                    reached("read")
                     await self._accept(deliveries, redelivered=False)
                     if not deliveries and self._queue.empty:
                         await self._read_pending()  # what an owner that had lost its lease still read
@@ -90,17 +115,29 @@ class Service:
         try:
             await self._owner.resume()
             await self._stream.open()
-            await self._read_pending()
+            if self._memory.has_room:
+                await self._read_pending()
             last = await self._stream.last_id()
-            while (deliveries := await self._stream.new(None)) and order(deliveries[0].entry_id) <= order(last):
+            while self._memory.has_room and (deliveries := await self._stream.new(None)):
+                if order(deliveries[0].entry_id) > order(last):
+                    break
                 await self._accept(deliveries, redelivered=False)
         except (InstanceError, LeaseError, ForkError):
             raise
         except (RedisError, TrailError, OSError) as error:
             self._on_trouble(f"Redis is away ({_first_line(error)}); unread ticks stay in the stream")
-        while self._tasks:
+        await self._finish()
+
+    async def _finish(self) -> None:
+        """Wait for what has been begun."""
+        moved_s, left = clock.monotonic_s(), len(self._tasks)
+        while self._tasks and clock.monotonic_s() - moved_s < _STUCK_S:
             self._check_lease()
             await asyncio.wait(self._tasks, timeout=_PAUSE_S)
+            if len(self._tasks) != left:
+                moved_s, left = clock.monotonic_s(), len(self._tasks)
+        if self._tasks:
+            self._on_trouble(f"{len(self._tasks)} decisions do not come to an end; the next run settles their ticks")
 
     def _check_lease(self) -> None:
         if self._owner.lost is not None:
@@ -127,6 +164,8 @@ class Service:
         self._start()
 
     def _start(self) -> None:
+        if self._leaving:
+            return
         for batch in self._queue.take(self._concurrency - self._queue.busy):
             task = asyncio.create_task(self._settle(batch))
             self._tasks.add(task)
@@ -135,7 +174,7 @@ class Service:
     async def _settle(self, batch: Batch) -> None:
         handed_in = len(batch.entry_ids)
         try:
-            self._on_entry(await self._decide(batch))
+            await self._decide(batch)
             for entry_id in batch.entry_ids[handed_in:]:  # raised again while it was being decided
                 await self._discard(entry_id)
         except (LeaseError, InstanceError, ForkError) as error:
@@ -156,31 +195,39 @@ class Service:
             if self._owner.lost is None:
                 self._start()
 
-    async def _decide(self, batch: Batch) -> Entry:
-        attempts = 1
-        if batch.redelivered:
-            attempts += await self._count_attempt(batch)
-        conflated, entry_ids = tuple(batch.conflated), tuple(batch.entry_ids)
-        if attempts > MOST_ATTEMPTS:
-            reason = f"a decision was started {MOST_ATTEMPTS} times and never recorded"
-            return await self._bury(batch.tick, reason, conflated, entry_ids)
-        return await self._pipeline.decide(batch.tick, conflated=conflated, entry_ids=entry_ids, attempts=attempts)
+    async def _decide(self, batch: Batch) -> None:
+        """Settle a batch: what was started too often as dead letters, the rest by one decision."""
+        counts = await self._count_attempts(batch) if batch.redelivered else {}
+        spent = batch.only(lambda tick_id: counts.get(tick_id, 0) >= MOST_ATTEMPTS)
+        rest = batch if spent is None else batch.only(lambda tick_id: counts.get(tick_id, 0) < MOST_ATTEMPTS)
+        if spent is not None:
+            self._on_entry(await self._bury(spent))
+        if rest is not None:
+            conflated, entry_ids = tuple(rest.conflated), tuple(rest.entry_ids)
+            attempts = 1 + max((counts.get(tick_id, 0) for tick_id in (rest.tick.id, *conflated)), default=0)
+            reached("started")
+            entry = await self._pipeline.decide(rest.tick, conflated=conflated, entry_ids=entry_ids, attempts=attempts)
+            self._on_entry(entry)
 
-    async def _count_attempt(self, batch: Batch) -> int:
-        """How often a decision was started before for the tick of a batch that suffered most.
+    async def _count_attempts(self, batch: Batch) -> dict[str, int]:
+        """How often a decision was started before, by tick id.
 
         The delivery count cannot be used: it also counts mere readings of the pending list. Every tick is counted,
         because newer ones would otherwise hide one that makes each decision fail.
         """
-        key = keys.attempts(self._owner.partition)
+        key, ticks = keys.attempts(self._owner.partition), (batch.tick.id, *batch.conflated)
         async with self._redis.pipeline(transaction=False) as counting:
-            for tick_id in (batch.tick.id, *batch.conflated):
+            for tick_id in ticks:
                 counting.hincrby(key, tick_id, 1)
-            return int(max(await counting.execute()))
+            return dict(zip(ticks, map(int, await counting.execute()), strict=True))
 
-    async def _bury(self, tick: Tick, reason: str, conflated: tuple[str, ...], entry_ids: tuple[str, ...]) -> Entry:
-        circumstances = (await self._owner.circumstances())._replace(conflated=conflated, attempts=MOST_ATTEMPTS)
-        return await self._owner.settle(compose_unread("dead_letter", tick, reason, circumstances), entry_ids)
+    async def _bury(self, spent: Batch) -> Entry:
+        reason = f"a decision was started {MOST_ATTEMPTS} times and never recorded"
+        circumstances = (await self._owner.circumstances())._replace(
+            conflated=tuple(spent.conflated), attempts=MOST_ATTEMPTS
+        )
+        draft = compose_unread("dead_letter", spent.tick, reason, circumstances)
+        return await self._owner.settle(draft, tuple(spent.entry_ids))
 
     async def _settle_unusable(self, delivery: Delivery) -> None:
         """An entry that is no tick is an incident, or skipped under the tick id that it has."""

@@ -4,30 +4,29 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from llmctx import clock
 from llmctx.assets import asset
 from llmctx.connection import open_redis
 from llmctx.context.snapshot import ReadRules
-from llmctx.context.tick import Tick
 from llmctx.decision.guardrail import GuardPolicy
-from llmctx.errors import ForkError, InstanceError, LeaseError, ServerError, TrailError
+from llmctx.errors import ForkError, InstanceError, ServerError, TrailError
 from llmctx.llm.client import EndpointClient
 from llmctx.llm.completion import Completer
 from llmctx.pipeline import Pipeline
 from llmctx.prompt.template import Template, load_template
-from llmctx.schema.keys import partition_of, ticks
 from llmctx.trail.entry import Entry
 from llmctx.trail.instance import Instance, bind_instance
 from llmctx.trail.lease import Holder
-from llmctx.trail.log import Log
+from llmctx.worker.memory import MemoryWatch
 from llmctx.worker.owner import Owner
 from llmctx.worker.service import Service
+from llmctx.worker.sharing import Sharing
 from llmctx.worker.ticks import TickStream
+
+_LOOK_S = 1.0
 
 
 class Asking(NamedTuple):
@@ -86,52 +85,88 @@ async def serve_partition(
     *,
     state_dir: Path,
     concurrency: int = 32,
+    memory: MemoryWatch | None = None,
+    sharing: Sharing | None = None,
     on_entry: Callable[[Entry], None] = lambda _: None,
     on_trouble: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Serve a partition until `stop` is set: wait for it, own it, and wait again when it is lost.
+    """Serve a partition until `stop` is set: wait for it, own it, and wait again when it is lost or handed over.
 
     Raises ServerError where the server is not there at the start, InstanceError where it comes back as another one,
     ForkError where it contradicts spool or anchor.
     """
+    told: set[str] = set()
+    served = waiting = False
 
-    def wait(holder: Holder) -> bool:
+    def held_by(holder: Holder) -> bool:
+        nonlocal waiting
+        waiting = True
         if holder.label not in told:
             told.add(holder.label)
             on_trouble(f"partition {partition} is held by {holder.label}; waiting for it")
-        return not stop.is_set()
+        return False
 
-    told: set[str] = set()
-    served = False
-    while not stop.is_set():
-        try:
-            async with (
-                own(redis, instance, partition, asking, state_dir=state_dir, wait=wait, on_trouble=on_trouble) as (
-                    owner,
-                    pipeline,
-                ),
-                open_redis(url, retries=0) as reader,
-            ):
-                served = True
-                stream = TickStream(reader, partition)
-                service = Service(
-                    redis,
-                    stream,
-                    owner,
-                    pipeline,
-                    concurrency=concurrency,
-                    on_entry=on_entry,
-                    on_trouble=on_trouble,
-                )
-                await service.run(stop)
-        except (InstanceError, ForkError):
-            raise
-        except (TrailError, ServerError) as error:
-            if isinstance(error, ServerError) and not served:
+    sharing = sharing or Sharing(redis, instance.partitions)
+    async with _watched(redis, memory, on_trouble) as watch:
+        while not stop.is_set():
+            turn = sharing.take(partition)
+            if turn is None:
+                await asyncio.sleep(_LOOK_S)
+                continue
+            waiting = False
+            try:
+                async with (
+                    own(
+                        redis, instance, partition, asking, state_dir=state_dir, wait=held_by, on_trouble=on_trouble
+                    ) as (
+                        owner,
+                        pipeline,
+                    ),
+                    open_redis(url, retries=0) as reader,
+                ):
+                    served = True
+                    told.clear()
+                    service = Service(
+                        redis,
+                        TickStream(reader, partition),
+                        owner,
+                        pipeline,
+                        memory=watch,
+                        concurrency=concurrency,
+                        on_entry=on_entry,
+                        on_trouble=on_trouble,
+                    )
+                    await service.run(stop, turn)
+            except (InstanceError, ForkError):
                 raise
-            told.clear()
-            on_trouble(f"{error.what}; trying again")
-            await asyncio.sleep(1)
+            except (TrailError, ServerError) as error:
+                if isinstance(error, ServerError) and not served:
+                    raise
+                if not waiting:
+                    told.clear()
+                    on_trouble(f"{error.what}; trying again")
+            finally:
+                sharing.give_back(partition)
+            if not stop.is_set():
+                await asyncio.sleep(_LOOK_S)
+
+
+@asynccontextmanager
+async def _watched(
+    redis: Redis, memory: MemoryWatch | None, on_trouble: Callable[[str], None]
+) -> AsyncIterator[MemoryWatch]:
+    """The watch that is given, which its giver runs; otherwise one of our own."""
+    if memory is not None:
+        yield memory
+        return
+    watch = MemoryWatch(redis, on_trouble)
+    await watch.judge()  # before the first tick is taken
+    watching = asyncio.create_task(watch.run())
+    try:
+        yield watch
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
 
 
 @asynccontextmanager
@@ -166,44 +201,3 @@ async def open_pipeline(
                 yield pipeline
     finally:
         await client.aclose()
-
-
-async def decide_once(
-    redis: Redis, instance: Instance, symbol: str, asking: Asking, *, state_dir: Path, timeout_s: float = 90.0
-) -> Entry:
-    """The record of one decision: made here where the partition is free, otherwise by its owner.
-
-    Raises LeaseError when the owner has not settled it in time; the tick stays raised then.
-    """
-    tick = Tick.by_hand(symbol)
-    partition = partition_of(symbol, instance.partitions)
-    log = Log(redis, partition)
-    entry_id: str | None = None
-    ends_s = clock.monotonic_s() + timeout_s
-    while True:
-        try:
-            async with own(redis, instance, partition, asking, state_dir=state_dir) as (_, pipeline):
-                return await pipeline.decide(tick, entry_ids=(entry_id,) if entry_id else ())
-        except LeaseError as error:
-            if clock.monotonic_s() > ends_s:
-                raise LeaseError(
-                    f"{error.what} It has not settled the tick {tick.id} within {timeout_s:g} s.",
-                    "It stays raised; see `llmctx status`.",
-                ) from error
-        if entry_id is None:
-            entry_id = await _raise_tick(redis, partition, tick)
-        # the owner may settle it, or die and leave the lease to us: look for both
-        for _ in range(20):
-            index = (await log.settled([tick.id]))[0]
-            if index is not None:
-                entry = await log.entry(index)
-                assert entry is not None
-                return entry
-            await asyncio.sleep(0.05)
-
-
-async def _raise_tick(redis: Redis, partition: int, tick: Tick) -> str:
-    try:
-        return cast("bytes", await redis.xadd(ticks(partition), tick.fields())).decode()
-    except RedisError as error:
-        raise TrailError(f"The tick {tick.id} could not be raised: {error}", "See that Redis answers.") from error

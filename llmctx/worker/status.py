@@ -3,33 +3,49 @@
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from llmctx import clock
 from llmctx.connection import check, server_ms, without_password
-from llmctx.errors import CheckpointError
+from llmctx.errors import CheckpointError, ServerError
 from llmctx.schema import keys
 from llmctx.trail.checkpoint import read_note
 from llmctx.trail.entry import Entry, address
 from llmctx.trail.instance import read_instance
 from llmctx.trail.lease import read_holder
 from llmctx.trail.log import Log
+from llmctx.worker.memory import MemoryWatch
 
 _LOOKED_AT = 200
 _MINUTE_MS = 60_000
 
 
 async def read_status(redis: Redis, url: str) -> dict[str, Any]:
-    """Server, instance, and for each partition its owner, backlog, rate, newest record and last trouble."""
-    memory = await redis.info("memory")
+    """Server, instance, and for each partition its owner, backlog, rate, newest record and last trouble.
+
+    Raises ServerError where the server goes away, TrailError where the trail cannot be read.
+    """
+    try:
+        return await _read(redis, url)
+    except RedisError as error:
+        raise ServerError(
+            f"The server at {without_password(url)} went away while it was asked: {error}.", "Ask again."
+        ) from error
+
+
+async def _read(redis: Redis, url: str) -> dict[str, Any]:
+    memory = await MemoryWatch(redis).look()
     instance = await read_instance(redis)
-    limit = int(memory["maxmemory"])
-    used = f"{int(memory['used_memory']) / 2**20:.1f} MB used" + (f" of {limit / 2**20:.0f} MB" if limit else "")
+    limit = memory.limit
+    used = f"{memory.used / 2**20:.1f} MB used" + (f" of {limit / 2**20:.0f} MB, {memory}" if limit else "")
     return {
         "server": await check(redis, url),
         "url": without_password(url),
         "memory": used,
-        "used_memory_bytes": int(memory["used_memory"]),
+        "used_memory_bytes": memory.used,
         "maxmemory_bytes": limit,
+        "lasting_memory_bytes": memory.lasting,
+        "takes_ticks": not memory.is_full(),
         "instance": None if instance is None else instance.id,
         "partitions": []
         if instance is None
@@ -63,6 +79,7 @@ async def _partition(redis: Redis, partition: int, partitions: int) -> dict[str,
         "backlog": await redis.xlen(stream),
         "pending": pending,
         "records": await log.size(),
+        "durable": await log.durable(),
         "checkpoint": _checkpoint(await log.checkpoint()),
         "per_minute": per_minute,
         "newest": None if newest is None else _line(newest, partitions),

@@ -775,8 +775,8 @@ async def test_run_json_prints_one_leaf_a_line(program: Program, valkey: Redis) 
 async def test_a_second_run_waits_and_can_be_stopped(program: Program, valkey: Redis) -> None:
     async with program.running(valkey) as first, program.running(valkey) as second:
         assert second.stderr is not None
-        told = await asyncio.wait_for(second.stderr.readline(), 20)
-        assert b"is held by" in told
+        while b"is held by" not in await asyncio.wait_for(second.stderr.readline(), 20):
+            pass  # its notary waits as well, and says so
         assert (await program.stop(second)).code == 0
         assert (await program.stop(first)).code == 0
 

@@ -19,8 +19,9 @@ from llmctx.context.reader import read_snapshot
 from llmctx.context.snapshot import ReadRules
 from llmctx.errors import FeedError, SchemaError
 from llmctx.flow.bars import Bar
-from llmctx.flow.feed import Feed, FeedRules
+from llmctx.flow.feed import Feed
 from llmctx.flow.lockstep import Lockstep
+from llmctx.flow.rules import FeedRules
 from llmctx.flow.session import simulate
 from llmctx.flow.store import Store
 from llmctx.flow.summary import Summary

@@ -11,7 +11,8 @@ from llmctx.context.package import Package, build_package
 from llmctx.context.reader import read_snapshot
 from llmctx.context.snapshot import ReadRules
 from llmctx.flow.bars import read_bars
-from llmctx.flow.feed import Feed, FeedRules
+from llmctx.flow.feed import Feed
+from llmctx.flow.rules import FeedRules
 from llmctx.flow.store import Store
 from tests.conftest import SHARED_DATA
 

@@ -17,9 +17,10 @@ from llmctx import canonical
 from llmctx.clock import parse_iso, to_ms
 from llmctx.connection import open_redis, read_stream
 from llmctx.flow.bars import Bar, read_bars
-from llmctx.flow.feed import Feed, FeedRules
+from llmctx.flow.feed import Feed
 from llmctx.flow.lockstep import Lockstep
 from llmctx.flow.news import read_news
+from llmctx.flow.rules import FeedRules
 from llmctx.flow.session import simulate
 from llmctx.flow.store import Store
 from llmctx.flow.summary import Summary

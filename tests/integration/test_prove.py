@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import fastjsonschema
 import pytest
+from jsonschema import Draft7Validator
 from redis.asyncio import Redis
 
 from llmctx import canonical
@@ -111,7 +111,7 @@ async def test_an_export_has_the_files_of_the_evidence_room(proven: Program, val
     evidence = [json.loads(line) for line in (folder / "0" / "evidence.jsonl").read_bytes().split(b"\n")[:-1]]
     assert [line["index"] for line in evidence] == list(range(SIZE))
     assert evidence[1]["pieces"] == {name: raw.decode() for name, raw in entries[1].pieces.items()}
-    schema = fastjsonschema.compile(json.loads((ROOT / "audit" / "record.schema.json").read_bytes()))
+    schema = Draft7Validator(json.loads((ROOT / "audit" / "record.schema.json").read_bytes())).validate
     for entry in entries:
         schema(json.loads(entry.leaf))
     assert (folder / "trail.pub").read_text(encoding="utf-8") == await vkey(proven) + "\n"
@@ -225,6 +225,15 @@ async def test_a_receipt_is_checked_alone_by_both_programs(trail: Program) -> No
         assert (ended.code, "record 3 breaks inclusion" in ended.out) == (1, True), ended
     for ended in (await audit(trail, "export", "--key", key, *held), await trail("verify", *held)):
         assert ended.code == 1, ended
+
+
+async def test_a_receipt_of_a_partition_that_is_not_there_is_found_by_both(proven: Program) -> None:
+    await proven("export", "export")
+    held = {"address": "7:1", "leaf_hash": "00" * 32}
+    (proven.folder / "noted.json").write_text(json.dumps(held), encoding="utf-8")
+    options = ("export", "--key", await vkey(proven), "--receipt-held", "noted.json")
+    for ended in (await proven("verify", *options), await audit(proven, *options)):
+        assert (ended.code, "breaks receipt: expected a partition 7" in ended.out) == (1, True), ended
 
 
 async def test_a_receipt_of_no_record_is_misuse_and_of_one_not_covered_is_told(proven: Program, valkey: Redis) -> None:

@@ -65,7 +65,10 @@ async def test_no_more_symbols_are_decided_at_once_than_allowed(redis: Redis, re
     for symbol in MANY:
         await raise_tick(redis, symbol, symbol)
     completer = ByRules(pauses=5)
+    completer.gate.clear()  # nobody is answered before as many are asked as may be
     async with serving(redis, redis_url, tmp_path, completer, concurrency=4) as running:
+        await until(lambda: completer.most_at_once >= 4)
+        completer.gate.set()
         await running.until_settled(*MANY)
     assert completer.most_at_once == 4
     await check_oracle(redis, MANY)
@@ -112,7 +115,9 @@ async def test_a_busy_symbol_under_steady_ticks_is_never_decided_twice_at_once(
     raised = [f"{symbol}-{n}" for n in range(150) for symbol in ("AAPL", "MSFT")]
     completer = ByRules(pauses=20)
     async with serving(redis, redis_url, tmp_path, completer) as running:
-        for tick in raised:
+        await raise_tick(redis, raised[0], "AAPL")
+        await until(lambda: completer.asked["AAPL"])
+        for tick in raised[1:]:
             await raise_tick(redis, tick, tick.partition("-")[0])
         await running.until_settled(*raised)
     assert completer.overlaps == []
@@ -468,3 +473,17 @@ async def test_a_tick_that_another_reader_took_and_left_is_settled(
             await both.execute()
         await running.until_settled("taken")
     await check_oracle(redis, ["first", "taken"])
+
+
+async def test_only_the_tick_that_was_started_too_often_is_a_dead_letter(
+    redis: Redis, redis_url: str, tmp_path: Path
+) -> None:
+    await hold(redis, "AAPL")
+    await give_out(redis, "poison", "late")
+    await redis.hset(keys.attempts(0), "poison", str(service.MOST_ATTEMPTS))
+    async with serving(redis, redis_url, tmp_path, ByRules()) as running:
+        await running.until_settled("poison", "late")
+    records = {leaf["tick"]: leaf for leaf in await leaves(redis) if "tick" in leaf}
+    assert {tick: leaf["kind"] for tick, leaf in records.items()} == {"poison": "dead_letter", "late": "decision"}
+    assert all("conflated" not in leaf for leaf in records.values())
+    await check_oracle(redis, ["poison", "late"])

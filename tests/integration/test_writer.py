@@ -11,8 +11,9 @@ from redis.asyncio import Redis
 
 from llmctx.errors import FeedError
 from llmctx.flow.bars import Bar
-from llmctx.flow.feed import Feed, FeedRules
+from llmctx.flow.feed import Feed
 from llmctx.flow.news import Headline
+from llmctx.flow.rules import FeedRules
 from llmctx.flow.session import simulate
 from llmctx.flow.store import Store
 from llmctx.flow.writer import Writer, open_writer

@@ -30,7 +30,7 @@ _ITEM = re.compile(
 _SILENT = frozenset({"break", "comma", "mark"})
 _LETTERS = re.compile("[a-z]+")
 _DIGIT = re.compile("[0-9]")
-_HINTING = re.compile(r"[:#\[/\n]|\(\d|\A\W*\d|\d-|\d of |\d[ ]?(?:st|nd|rd|th|[ap]\.?m|ms|[mhd]\b)|[A-Za-z+-]\d")
+_HINTING = re.compile(r"[:#&\[/\n]|\(\d|\A\W*\d|\d-|\d of |\d[ ]?(?:st|nd|rd|th|[ap]\.?m|ms|[mhd]\b)|[A-Za-z+-]\d")
 """Marks without which, and without one of the words of HINTS, everything is a claim."""
 _ABBREVIATIONS = frozenset("i e vs approx ca resp incl etc no avg max min est cf".split())
 _ABBREVIATED = re.compile(r"\b(?:i\.e|e\.g|vs|approx|ca|resp|incl|etc|no|avg|max|min|est|cf)\.", re.IGNORECASE)

@@ -533,6 +533,16 @@ def test_bytes_that_were_found_again_are_held_against_their_leaf_hash(verify: Ve
 
 
 @both
+@pytest.mark.parametrize(
+    "line", ['{"index":"3","leaf":"{}","pieces":{}}', '{"index":3,"leaf":5,"pieces":{}}', "[]", "{}"]
+)
+def test_what_was_found_again_in_another_form_is_named(verify: Verifier, tmp_path: Path, line: str) -> None:
+    folder = lossy().write(tmp_path / "e")
+    (folder / "0" / "found.jsonl").write_text(line + "\n", encoding="utf-8")
+    assert verify(folder) == Found(0, "evidence-form")
+
+
+@both
 def test_other_incidents_are_no_fault(verify: Verifier, tmp_path: Path) -> None:
     records = good()
     records[4] = bare(4, "incident", incident={"what": "differs"})

@@ -4,7 +4,10 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from llmctx import clock
 from llmctx.flow.bars import Bar
+from llmctx.flow.book import Trade
+from llmctx.flow.marks import rounded_price
 from llmctx.flow.track import Track
 from llmctx.schema.values import Position
 
@@ -45,3 +48,9 @@ def position(side: str = "long", **changes: Any) -> Position:
         "last_update": OPENING,
     }
     return Position.model_validate(fields | changes)
+
+
+def trade_of(quantity: Decimal, basis: Decimal, **changes: Any) -> Trade:
+    """The trade of the position above, of so many shares that were paid so much, with changes."""
+    made = Trade(clock.iso(clock.to_ms(OPENING)), rounded_price(basis / quantity), quantity, basis)
+    return made._replace(**changes)

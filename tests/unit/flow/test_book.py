@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from llmctx import canonical
 from llmctx.flow.book import CAPITAL, Book, Day, Order, Trade
 from llmctx.schema.values import Performance
+from tests.unit.flow.makers import trade_of
 
 EXIT = Order("exit", "decision 7", entry_time="2014-06-06T13:30:00.000Z")
-TRADE = Trade(Decimal(10), Decimal(1000))
+TRADE = trade_of(Decimal(10), Decimal(1000))
 
 numbers = st.decimals(-(10**9), 10**9, places=4) | st.integers(-(10**6), 10**6).map(Decimal)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -19,7 +20,7 @@ days = st.builds(
     Day, date=texts, equity=numbers, earned=numbers, wins=counts, losses=counts, even=counts, won=numbers, lost=numbers,
     best=st.none() | numbers, worst=st.none() | numbers,
 )  # fmt: skip
-trades = st.builds(Trade, *[numbers] * 6)
+trades = st.builds(Trade, texts, *[numbers] * 7)
 orders = st.builds(
     Order, action=st.sampled_from(["open", "exit", "reduce", "add", "adjust_stops"]), reason=texts,
     side=st.sampled_from([None, "long", "short"]), quantity=st.none() | numbers, stop_loss=st.none() | numbers,
@@ -50,7 +51,7 @@ def test_the_wire_is_canonical(book: Book) -> None:
 
 def test_decimals_come_back_to_the_last_digit() -> None:
     number = Decimal("1234567890.12345678901234567")
-    again = Book.of_wire(Book(trades={"A": Trade(number, number)}).wire).trades["A"]
+    again = Book.of_wire(Book(trades={"A": trade_of(number, number)}).wire).trades["A"]
     assert (again.quantity, str(again.basis)) == (number, str(number))
 
 

@@ -1,3 +1,4 @@
+from collections import deque
 from collections.abc import Sequence
 from decimal import Decimal
 
@@ -94,7 +95,9 @@ def test_only_the_fifty_newest_are_kept() -> None:
     first, last = 100, 100 + 60
     bars = [row for top in range(first, last) for row in rows(*[top - 50] * 5, top, *[top - 50] * 5)]
     kept = levels(bars)
-    newest = swings(bars)[-50:]
+    newest: deque[Decimal] = deque(maxlen=50)
+    for level in swings(bars):
+        newest.extend([] if level in newest else [level])
     assert kept.below(Decimal(10_000)) == max(newest)
     assert kept.above(Decimal(0)) == min(newest)
     assert min(newest) > min(swings(bars))

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from llmctx import clock
 from llmctx.flow.bars import Bar
-from llmctx.flow.book import CAPITAL, Book, Day, Order, Trade
+from llmctx.flow.book import CAPITAL, Book, Day, Order
 from llmctx.flow.fills import Closed, Fill, fields_of
 from llmctx.flow.paper import COST_BPS, MOST_POSITIONS, REST, STAKE, Account
 from llmctx.flow.signals import Signal
 from llmctx.schema.values import Position
-from tests.unit.flow.makers import MINUTE, NEXT_DAY, OPENING, bar, position
+from tests.unit.flow.makers import MINUTE, NEXT_DAY, OPENING, bar, position, trade_of
 
 SIDES = pytest.mark.parametrize("side", ["long", "short"])
 ENTRY = clock.iso(clock.to_ms(OPENING))
@@ -94,7 +94,7 @@ def test_a_position_is_opened_with_stop_and_target_and_told_as_a_fill(
     assert the_fill(made) == Fill(
         when, "AAPL", bought, held.quantity, held.entry_price, NO_COST, NO_COST, "breakout", when
     )
-    assert made.book.trades["AAPL"] == Trade(Decimal(100), Decimal(10_000))
+    assert made.book.trades["AAPL"] == trade_of(Decimal(100), Decimal(10_000), entry_time=clock.iso(clock.to_ms(when)))
     Position.model_validate(held.model_dump())
 
 
@@ -158,7 +158,7 @@ def test_without_a_signal_or_with_the_market_closed_or_a_position_held_nothing_i
 
 
 def full(count: int, basis: str = "1000") -> Book:
-    return Book(trades={f"S{at}": Trade(Decimal(1), Decimal(basis)) for at in range(count)})
+    return Book(trades={f"S{at}": trade_of(Decimal(1), Decimal(basis)) for at in range(count)})
 
 
 @pytest.mark.parametrize(("count", "opens"), [(MOST_POSITIONS - 1, 1), (MOST_POSITIONS, 0)])
@@ -442,11 +442,11 @@ def test_what_is_closed_at_its_entry_earned_nothing(side: str) -> None:
 
 def test_a_position_that_somebody_else_opened_is_taken_over_at_its_price() -> None:
     made = account(bar(1), None, position())
-    assert made.book.trades == {"AAPL": Trade(Decimal(10), Decimal(1000))}
+    assert made.book.trades == {"AAPL": trade_of(Decimal(10), Decimal(1000))}
 
 
 def test_a_position_that_somebody_else_closed_is_forgotten_and_earns_nothing() -> None:
-    made = worked(bar(1), order("exit"), book=Book(trades={"AAPL": Trade(Decimal(10), Decimal(1000))}))
+    made = worked(bar(1), order("exit"), book=Book(trades={"AAPL": trade_of(Decimal(10), Decimal(1000))}))
     assert (made.book.trades, made.fills, made.closed, made.book.day.earned) == ({}, [], None, NO_COST)
 
 
@@ -462,13 +462,13 @@ def test_a_position_that_somebody_else_closed_is_forgotten_and_earns_nothing() -
 def test_the_book_follows_what_somebody_else_did_to_a_position(
     changes: dict[str, Any], quantity: int, basis: int
 ) -> None:
-    book = Book(trades={"AAPL": Trade(Decimal(10), Decimal(1000), cost=Decimal("0.2"))})
+    book = Book(trades={"AAPL": trade_of(Decimal(10), Decimal(1000), cost=Decimal("0.2"))})
     trade = account(bar(1), book, position(**changes)).book.trades["AAPL"]
     assert [trade.quantity, trade.basis, trade.cost] == [quantity, basis, Decimal("0.2")]
 
 
 def test_a_price_that_was_only_rounded_changes_no_basis() -> None:
-    book = Book(trades={"AAPL": Trade(Decimal(3), Decimal(1000))})
+    book = Book(trades={"AAPL": trade_of(Decimal(3), Decimal(1000))})
     held = position(quantity=Decimal(3), entry_price=Decimal("333.3333"))
     assert account(bar(1), book, held).book.trades == book.trades
 
@@ -487,7 +487,7 @@ def test_a_position_that_somebody_put_in_anothers_place_begins_with_a_clean_trad
 
 @pytest.mark.parametrize("entry", ["0.00008", "0.00002"])
 def test_a_cheap_position_whose_price_somebody_changed_is_followed_too(entry: str) -> None:
-    book = Book(trades={"AAPL": Trade(Decimal(250_000_000), Decimal(10_000))})
+    book = Book(trades={"AAPL": trade_of(Decimal(250_000_000), Decimal(10_000))})
     held = position(quantity=Decimal(250_000_000), entry_price=Decimal(entry), stop_loss=None, take_profit=None)
     trade = account(bar(1, entry), book, held).book.trades["AAPL"]
     assert trade.basis == Decimal(entry) * 250_000_000

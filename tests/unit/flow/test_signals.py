@@ -118,6 +118,8 @@ def test_a_bar_that_touches_a_level_below_and_rises_bounces(low: str, *, seen: b
         {"close": "95.5", "open": "96", "high": "96", "low": "95"},  # it fell
         {"close": "97", "open": "97", "high": "97", "low": "95"},  # it went nowhere
         {"close": "97", "open": "94", "high": "97", "low": "94"},  # it came from below
+        {"close": "97", "open": "94.95", "high": "97", "low": "94.92"},
+        {"close": "97", "open": "95", "high": "97", "low": "95"},
     ],
 )
 def test_a_bar_that_does_not_turn_away_from_the_level_bounces_nowhere(newest: dict[str, str]) -> None:

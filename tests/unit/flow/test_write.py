@@ -25,7 +25,7 @@ def unpacked(write: Write) -> tuple[list[bytes], list[Any]]:
 
 def operations(write: Write) -> list[list[Any]]:
     """The operations, with each key in the place of its number."""
-    places, (_, _, _, _, todo) = unpacked(write)
+    places, (*_, todo) = unpacked(write)
     found = []
     for name, *arguments in todo:
         many = 3 if name == b"rank" else 1
@@ -38,12 +38,13 @@ def write(**more: Any) -> Write:
 
 
 def test_a_write_of_nothing_names_its_streams_and_its_run() -> None:
-    assert unpacked(write()) == ([BARS, DECISIONS], [b"", b"run-1", b"", [], []])
+    assert unpacked(write()) == ([BARS, DECISIONS], [b"", b"", b"run-1", b"", [], []])
 
 
 def test_a_write_of_a_bar_carries_its_id_and_what_was_read() -> None:
-    _, (bar_named, run, seen, _, _) = unpacked(write(bar=bar(), seen="7-1"))
-    assert (bar_named, run, seen) == (bar_id(bar()).encode(), b"run-1", b"7-1")
+    _, (named, before, run, seen, _, _) = unpacked(write(bar=bar(1), bar_before=bar(), seen="7-1"))
+    assert (named, before) == (bar_id(bar(1)).encode(), bar_id(bar()).encode())
+    assert (run, seen) == (b"run-1", b"7-1")
 
 
 def test_a_bar_is_named_by_its_start() -> None:

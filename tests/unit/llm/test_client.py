@@ -15,6 +15,7 @@ from llmctx.errors import EndpointError
 from llmctx.llm.client import EndpointClient, NoEndpoint
 from llmctx.llm.completion import Completion, Outcome
 from llmctx.prompt.render import render
+from llmctx.prompt.template import Parameters
 from tests.conftest import free_port
 from tests.unit.makers import body, market, package_of, prompt_of, template_of
 
@@ -386,14 +387,14 @@ async def test_the_request_names_endpoint_model_and_schema(wire: respx.Route, ma
     ],
 )
 def test_no_key_and_no_password_of_the_url_is_in_the_request(base_url: str, endpoint: str, make: Make) -> None:
-    request = make(base_url)._request({}, OUTPUT)
+    request = make(base_url)._request(Parameters(), OUTPUT)
     assert request["endpoint"].rstrip("/") == endpoint.rstrip("/")
     assert "pass-word" not in json.dumps(request)
     assert KEY not in json.dumps(request)
 
 
 def test_an_endpoint_with_an_ipv6_address_is_a_url_in_the_request(make: Make) -> None:
-    assert make("http://[::1]:8000/v1")._request({}, OUTPUT)["endpoint"] == "http://[::1]:8000/v1/"
+    assert make("http://[::1]:8000/v1")._request(Parameters(), OUTPUT)["endpoint"] == "http://[::1]:8000/v1/"
 
 
 @pytest.mark.usefixtures("waits")

@@ -7,6 +7,7 @@ from llmctx.decision.decision import OUTPUT
 from llmctx.decision.guardrail import GuardPolicy, guard
 from llmctx.decision.parse import judge
 from llmctx.llm.completion import read_completion
+from llmctx.llm.request import kept
 from llmctx.prompt.render import render
 from llmctx.prompt.template import Template
 from llmctx.record import Circumstances, Conclusion, compose
@@ -23,10 +24,7 @@ def case(
     documents = market(**changes)
     snapshot, package = snapshot_of(documents), package_of(documents)
     prompt = render(using or template(), package)
-    request = {
-        "endpoint": "http://model", "model": "asked-model", "parameters": {}, "schema": OUTPUT.name,
-        "schema_sha256": OUTPUT.sha256,
-    }  # fmt: skip
+    request = kept("http://model", "asked-model", prompt.parameters, OUTPUT)
     answered = read_completion(body(answer_text(**(said or {}))), request, ())
     decided, failure = judge(answered)
     verdict = guard(package, decided, GuardPolicy(), failure)

@@ -8,6 +8,7 @@ from llmctx import canonical
 from llmctx.errors import CorpusError
 from llmctx.replay.corpus import Recorded, read_corpus, write_corpus
 from llmctx.replay.rerun import Templates, rebuild
+from tests.conftest import ROOT
 
 from .cases import ORIGIN, blobs, case
 
@@ -112,3 +113,11 @@ def test_a_record_whose_evidence_was_changed_is_not_taken_in(tmp_path: Path) -> 
     changed = Recorded(entry.leaf, entry.pieces | {"messages": b"[]"}, index=0)
     with pytest.raises(CorpusError, match="Record 0 cannot go to"):
         write_corpus(tmp_path / "c.jsonl", [changed], blobs())
+
+
+def test_the_corpus_that_ships_comes_out_of_its_evidence_again() -> None:
+    corpus = read_corpus(ROOT / "audit" / "corpus" / "demo.jsonl")
+    templates = Templates(corpus.blobs)
+    assert len(corpus.entries) >= 15
+    assert {entry.record["verdict"]["action"] for entry in corpus.entries} >= {"hold", "add", "reduce", "adjust_stops"}
+    assert [rebuild(entry, templates) for entry in corpus.entries] == [None] * len(corpus.entries)

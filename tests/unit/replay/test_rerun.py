@@ -10,7 +10,7 @@ from llmctx.errors import TemplateError
 from llmctx.prompt.render import render
 from llmctx.prompt.template import Template
 from llmctx.record import Circumstances, Conclusion, compose
-from llmctx.replay.rerun import Difference, Templates, rebuild
+from llmctx.replay.rerun import Difference, Templates, check_evidence, rebuild
 from llmctx.trail.entry import Entry, restored, stored
 from llmctx.trail.verify import Verifier
 from tests.unit.makers import NOW_MS, SYMBOL, completion, market, package_of, snapshot_of, template, template_of
@@ -239,3 +239,48 @@ def test_a_grounding_that_was_taken_out_is_tampering() -> None:
     leaf = {name: value for name, value in recorded().record.items() if name != "grounding"}
     found = tampering(Entry(canonical.dumps(leaf), recorded().pieces, index=0))
     assert found.cause.startswith("record: grounding is 'None'")
+
+
+@pytest.mark.parametrize(("piece", "of"), [("snapshot", "data"), ("messages", "data"), ("completion", "data")])
+def test_evidence_that_is_not_the_recorded_one_is_found_and_is_the_data(piece: str, of: str) -> None:
+    entry = recorded()
+    assert check_evidence(entry) is None
+    found = check_evidence(Entry(entry.leaf, entry.pieces | {piece: b"[]"}, index=0))
+    assert found is not None
+    assert (found.rule, found.by, found.tampered) == (f"evidence-digest of {piece}", of, True)
+    assert canonical.sha256(b"[]") in found.cause
+
+
+def test_evidence_that_is_gone_is_found() -> None:
+    entry = recorded()
+    pieces = {name: raw for name, raw in entry.pieces.items() if name != "messages"}
+    found = check_evidence(Entry(entry.leaf, pieces, index=0))
+    assert found is not None
+    assert found.cause.endswith("found nothing")
+
+
+def test_changed_data_is_told_from_a_changed_template_even_where_every_digest_was_made_anew() -> None:
+    entry = recorded()
+    assert tampering(altered(entry, snapshot=other_snapshot(entry))).by == "data"
+    sources = {ref: text.replace("risk-aware", "careful") for ref, text in template().sources.items()}
+    other = Template(template().ref, sources)
+    leaf = entry.record | {"prompt": entry.record["prompt"] | {"template_sha256": other.sha256}}
+    changed = Entry(canonical.dumps(leaf), entry.pieces, index=0)
+    assert tampering(changed, {other.sha256: other.bundle}).by == "template"
+
+
+def test_a_blob_that_was_changed_is_the_template() -> None:
+    assert tampering(recorded(), {DIGEST: BLOB.replace(b"risk-aware", b"careful")}).by == "template"
+
+
+def test_an_answer_that_was_changed_is_the_model() -> None:
+    entry = recorded()
+    raw = entry.pieces["completion"].replace(b"hold", b"exit", 1)
+    assert tampering(altered(entry, completion=raw)).by == "model"
+
+
+def test_what_another_code_version_made_is_the_code() -> None:
+    entry = recorded()
+    found = difference(altered(entry, snapshot=other_snapshot(entry), code="llmctx 0.0.1"))
+    assert found is not None
+    assert (found.by, found.tampered) == ("code", False)

@@ -170,6 +170,16 @@ def test_a_conflated_tick_never_replaces_a_newer_one_beyond_the_cap() -> None:
     assert (second.tick.id, second.conflated) == ("502", ["501"])
 
 
+def test_a_part_of_a_batch_has_just_its_own_ticks_and_entries() -> None:
+    queue = queue_of("a", "b", "c")
+    queue.add(at("again"), tick("a"), redelivered=False)
+    (batch,) = take(queue)
+    assert batch.only(lambda name: name == "a") == Batch(tick("a"), [], [at("a"), at("again")])
+    assert batch.only(lambda name: name != "c") == Batch(tick("a"), ["b"], [at("a"), at("b"), at("again")])
+    assert batch.only(lambda name: name != "a") == Batch(tick("c"), ["b"], [at("b"), at("c")])
+    assert batch.only(lambda _: False) is None
+
+
 class AnyOrder(RuleBasedStateMachine):
     """Stream entries come, batches are taken and done, in whatever order."""
 

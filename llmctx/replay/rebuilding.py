@@ -1,0 +1,82 @@
+"""Rebuild recorded decisions without a model: snapshot to package to prompt, byte for byte, then answer to verdict."""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from typing import Any, NamedTuple
+
+from llmctx import clock
+from llmctx.replay.corpus import Recorded
+from llmctx.replay.rerun import Difference, Templates, check_evidence, rebuild
+from llmctx.replay.results import Place
+
+
+class Differing(NamedTuple):
+    """A record that does not come out of its evidence again."""
+
+    place: Place
+    """Which record."""
+    difference: Difference
+    """What differs, and what caused it."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The finding as JSON has it."""
+        difference = self.difference
+        return {
+            **dict(zip(("origin", "partition", "index"), self.place, strict=True)),
+            "cause": difference.by,
+            "rule": difference.rule,
+            "what": difference.cause,
+            "tampered": difference.tampered,
+        }
+
+
+class Rebuilt(NamedTuple):
+    """What a rebuild came to."""
+
+    records: int
+    """Records looked at."""
+    prompts: int
+    """Prompts that are the same, byte for byte."""
+    decisions: int
+    """Answers that gave the same decision and verdict."""
+    differing: list[Differing]
+    """The records that differ, in order."""
+    elapsed_s: float
+    """How long it took, reading included."""
+
+    @property
+    def per_s(self) -> float:
+        """Records a second."""
+        return self.records / self.elapsed_s if self.elapsed_s else 0.0
+
+    @property
+    def blame(self) -> dict[str, int]:
+        """How many differ by data, template, model and code."""
+        return dict(Counter(found.difference.by for found in self.differing))
+
+    @property
+    def tampered(self) -> bool:
+        """Whether one of them can only be explained by altered evidence."""
+        return any(found.difference.tampered for found in self.differing)
+
+
+async def rebuild_all(
+    entries: AsyncIterator[Recorded],
+    blobs: dict[str, bytes],
+    on_record: Callable[[Recorded, Difference | None], None] = lambda _, __: None,
+) -> Rebuilt:
+    """Rebuild every record; `blobs` grow with the records."""
+    templates = Templates(blobs)
+    records = prompts = decisions = 0
+    differing: list[Differing] = []
+    began_s = clock.monotonic_s()
+    async for entry in entries:
+        difference = check_evidence(entry) or rebuild(entry, templates)
+        records += 1
+        if difference is None:
+            prompts += "prompt" in entry.record
+            decisions += "completion" in entry.record
+        else:
+            differing.append(Differing(entry.place, difference))
+        on_record(entry, difference)
+    return Rebuilt(records, prompts, decisions, differing, clock.elapsed_ms(began_s) / 1000)

