@@ -19,6 +19,11 @@ def monotonic_s() -> float:
     return time.perf_counter()
 
 
+def cpu_s() -> float:
+    """Seconds of CPU that this process has used; only differences mean anything."""
+    return time.process_time()
+
+
 def elapsed_ms(since_s: float) -> float:
     """Milliseconds since `since_s`, an earlier `monotonic_s()`."""
     return (time.perf_counter() - since_s) * 1000

@@ -177,14 +177,18 @@ def _tell_rebuilt(rebuilt: Any, name: str, asked: Asked) -> None:
                 "differing": [found.as_dict() for found in rebuilt.differing],
                 "causes": rebuilt.blame,
                 "per_s": round(rebuilt.per_s, 1),
+                "per_core_s": round(rebuilt.per_core_s, 1),
             }
         )
         return
     out.print("[bold]mode[/]       rebuild: no model is asked")
     out.print(f"[bold]source[/]     {escape(name)}; selection {escape(asked.text)}")
     out.print(
-        f"[bold]rebuilt[/]    {rebuilt.records} records at {rebuilt.per_s:,.0f} a second: {rebuilt.prompts} prompts "
-        f"the same byte for byte, {rebuilt.decisions} answers with the same decision and verdict"
+        f"[bold]rebuilt[/]    {rebuilt.records} records: {rebuilt.prompts} prompts the same byte for byte, "
+        f"{rebuilt.decisions} answers with the same decision and verdict"
+    )
+    out.print(
+        f"[bold]speed[/]      {rebuilt.per_s:,.0f} a second, {rebuilt.per_core_s:,.0f} a second of CPU, with reading"
     )
     for found in rebuilt.differing[:20]:
         difference = found.difference

@@ -7,6 +7,7 @@ what is missing and why. Texts from outside go through `untrusted`.
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from jinja2 import TemplateError as JinjaError
@@ -176,15 +177,20 @@ def _text_of(facts: list[Fact]) -> str:
     lines: list[str] = []
     room = MAX_SECTION_CHARACTERS
     for number, (path, value, unit) in enumerate(facts):
-        line = f"- {untrusted.path(path)}: {text_of(value)}"
-        if unit and value is not None:
-            line = f"{line} [{unit}]"
+        before, after = _label(path, unit)
+        line = before + text_of(value) + (after if value is not None else "")
         room -= len(line) + 1
         if room < 0:
             lines.append(f"- (not shown): {len(facts) - number} more facts")
             break
         lines.append(line)
     return "\n".join(lines)
+
+
+@lru_cache(maxsize=10_000)
+def _label(path: str, unit: str | None) -> tuple[str, str]:
+    """What stands around a value on its line; there is no unit behind a null."""
+    return f"- {untrusted.path(path)}: ", f" [{unit}]" if unit else ""
 
 
 def text_of(value: Any) -> str:

@@ -43,11 +43,18 @@ class Rebuilt(NamedTuple):
     """The records that differ, in order."""
     elapsed_s: float
     """How long it took, reading included."""
+    cpu_s: float
+    """How much CPU it took, reading included."""
 
     @property
     def per_s(self) -> float:
         """Records a second."""
         return self.records / self.elapsed_s if self.elapsed_s else 0.0
+
+    @property
+    def per_core_s(self) -> float:
+        """Records a second of CPU: what one core does that has nothing else to do."""
+        return self.records / self.cpu_s if self.cpu_s else 0.0
 
     @property
     def blame(self) -> dict[str, int]:
@@ -69,7 +76,7 @@ async def rebuild_all(
     templates = Templates(blobs)
     records = prompts = decisions = 0
     differing: list[Differing] = []
-    began_s = clock.monotonic_s()
+    began_s, began_cpu_s = clock.monotonic_s(), clock.cpu_s()
     async for entry in entries:
         difference = check_evidence(entry) or rebuild(entry, templates)
         records += 1
@@ -79,4 +86,5 @@ async def rebuild_all(
         else:
             differing.append(Differing(entry.place, difference))
         on_record(entry, difference)
-    return Rebuilt(records, prompts, decisions, differing, clock.elapsed_ms(began_s) / 1000)
+    elapsed_s, cpu_s = clock.monotonic_s() - began_s, clock.cpu_s() - began_cpu_s
+    return Rebuilt(records, prompts, decisions, differing, elapsed_s, cpu_s)

@@ -1,4 +1,4 @@
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmctx.replay.diff import Line, diff
@@ -35,6 +35,7 @@ def test_far_equal_lines_are_told_as_a_gap() -> None:
     assert rows[-1].hidden == 19
 
 
+@settings(deadline=None)
 @given(TEXTS, TEXTS)
 def test_no_line_is_lost_on_either_side(left: str, right: str) -> None:
     rows = diff(left, right)

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmctx import clock
@@ -47,6 +47,7 @@ def later(section: str, after_ms: int, number: int) -> str:
 
 
 @pytest.mark.parametrize("section", sorted(WRITTEN))
+@settings(deadline=None)
 @given(after_ms=st.integers(1, 10**9), number=st.integers(1, 10**6), other=st.integers(1, 10**6))
 def test_whatever_a_later_value_says_the_prompt_is_the_same(
     section: str, after_ms: int, number: int, other: int
@@ -64,6 +65,7 @@ def bars(*closes: int) -> dict[str, Series]:
     return {"AAPL": Series(candles, MINUTE)}
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 10_000), min_size=5, max_size=70))
 def test_the_outcome_is_read_beside_the_record_and_never_into_it(closes: list[int]) -> None:
     entry, templates = case(), Templates(blobs())

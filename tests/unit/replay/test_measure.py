@@ -1,7 +1,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmctx.replay.measure import Share, agreement_within, mean, quantile
@@ -24,6 +24,7 @@ def test_the_wilson_interval_is_the_published_one(count: int, of: int, low: floa
     assert interval == pytest.approx((low, high), abs=1e-4)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 5000).flatmap(lambda of: st.tuples(st.integers(0, of), st.just(of))))
 def test_an_interval_encloses_its_share_and_stays_between_0_and_1(counted: tuple[int, int]) -> None:
     share = Share(*counted)
