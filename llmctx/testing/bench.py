@@ -114,6 +114,8 @@ class Bench:
         completion = self._wait_for(completer.complete(prompt, OUTPUT))
         decision, failure = judge(completion)
         policy = policy_of(entry.record)
+        if policy.grounding == "off":  # an older record: looking changes nothing
+            policy = policy.model_copy(update={"grounding": "flag"})
         verdict = guard(package, decision, policy, failure) if package.refusal is None else refused(package.refusal)
         decided = Decided(entry, package, prompt, completion, decision, failure, verdict)
         self._count(decided)

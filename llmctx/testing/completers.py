@@ -6,21 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from llmctx import canonical
-from llmctx.errors import LlmctxError
+from llmctx.errors import BudgetError, MissingCompletionError
 from llmctx.llm.client import EndpointClient
 from llmctx.llm.completion import Completion, OutputSchema, read_completion
 from llmctx.prompt.render import Prompt
 from llmctx.prompt.template import Parameters
 from llmctx.replay.corpus import Corpus
 from llmctx.replay.rerun import Templates
-
-
-class MissingCompletionError(LlmctxError, AssertionError):
-    """Nothing is recorded for a question: a failed test, not a wrong one."""
-
-
-class BudgetError(LlmctxError, AssertionError):
-    """The live calls have taken all the tokens that they may."""
 
 
 class Scripted:
