@@ -56,7 +56,7 @@ class Miscited(NamedTuple):
 def check(item: Evidence, ledger: Ledger) -> Miscited | None:
     """What is wrong with an item of evidence; None where the package bears it out."""
     path = _DROPPED.sub("", item.path)
-    fact = ledger.facts.get(path)
+    fact = ledger.fact(path)
     if fact is not None:
         if agrees(item.value, fact):
             return None
@@ -64,8 +64,8 @@ def check(item: Evidence, ledger: Ledger) -> Miscited | None:
     status = ledger.status(path)
     if status is not None and status in item.value.lower():
         return None  # a section may be cited for its status: missing
-    nearest = get_close_matches(path, ledger.facts, 1, _NEAREST_CUTOFF)
-    found = ledger.facts[nearest[0]] if nearest else None
+    nearest = get_close_matches(path, ledger.paths, 1, _NEAREST_CUTOFF)
+    found = ledger.fact(nearest[0]) if nearest else None
     price = found is not None and found.unit == "price"
     return Miscited(
         item.path, item.value, "no such path", found and found.path, None if found is None else shown(found), price

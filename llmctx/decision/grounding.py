@@ -83,11 +83,12 @@ def ground(package: Package, decision: Decision) -> Grounding:
 def _unsupported(field: str, claim: Claim, ledger: Ledger) -> Unsupported:
     price = is_price(claim, ledger)
     percent = claim.form is Form.PERCENT
-    pool = [a for a in ledger.amounts if a.source in ledger.facts and percent == (a.form is Form.PERCENT)]
+    pool = [a for a in ledger.amounts if ledger.fact(a.source) is not None and percent == (a.form is Form.PERCENT)]
     subject = {claim.bound} if claim.bound else claim.topics
     named = [a for a in pool if a.topics & subject]
     if price:
         named = [a for a in named if a in ledger.levels] or ledger.levels
     nearest = min(named or pool, key=lambda a: abs(abs(a.value) - claim.value), default=None)
-    path = None if nearest is None or nearest.source not in ledger.facts else nearest.source
-    return Unsupported(field, claim.text, claim.at, path, None if path is None else shown(ledger.facts[path]), price)
+    fact = None if nearest is None else ledger.fact(nearest.source)
+    path, value = (None, None) if fact is None else (fact.path, shown(fact))
+    return Unsupported(field, claim.text, claim.at, path, value, price)

@@ -26,8 +26,6 @@ _MIDDLE = "the middle of indicators.bollinger_upper and _lower"
 _OWN_LEVELS = ("its own stop_loss", "its own take_profit", _MIDDLE)
 _ALWAYS = frozenset({"quantity", "confidence", "stop", "target", "mid", "band", "sma", "average"})
 """Topics of what the decision proposes, and of the middle of the bands."""
-_PRICED = "priced"
-"""The topic of this symbol's price levels; no word names it."""
 _CUT = " (not shown)"
 _RANKING = "candidates["
 
@@ -48,6 +46,8 @@ class Amount(NamedTuple):
 class _Shape(NamedTuple):
     """What the paths of a package say; the same from tick to tick, so it is worked out once."""
 
+    places: dict[str, int]
+    """Where the fact of a path stands."""
     topics: tuple[frozenset[str], ...]
     """What each fact is about."""
     by_topic: dict[str, tuple[int, ...]]
@@ -57,13 +57,13 @@ class _Shape(NamedTuple):
 
 
 @lru_cache(maxsize=1_000)
-def _shape(facts: tuple[tuple[str, str | None], ...], others: tuple[tuple[str, str], ...]) -> _Shape:
+def _shape(paths: tuple[str, ...], others: tuple[tuple[str, str], ...]) -> _Shape:
     """`others` are the other symbols of the ranking, each with where it stands: their numbers support only what names
     them, or the ranking.
     """
     beside = dict(others)
     topics = []
-    for path, _ in facts:
+    for path in paths:
         found = topics_of(path)
         if path.startswith(_RANKING) and (other := beside.get(path[: path.index("]") + 2])) is not None:
             found |= {other, ANOTHER}
@@ -72,10 +72,8 @@ def _shape(facts: tuple[tuple[str, str | None], ...], others: tuple[tuple[str, s
     for place, found in enumerate(topics):
         for topic in found:
             by_topic[topic] = (*by_topic.get(topic, ()), place)
-    by_topic[_PRICED] = tuple(
-        place for place, (path, unit) in enumerate(facts) if unit == "price" and not path.startswith(_RANKING)
-    )
-    return _Shape(tuple(topics), by_topic, _ALWAYS.union(*topics))
+    places = {path: place for place, path in enumerate(paths)}
+    return _Shape(places, tuple(topics), by_topic, _ALWAYS.union(*topics))
 
 
 def _amounts_of(fact: Fact, topics: frozenset[str]) -> Iterator[Amount]:
@@ -100,17 +98,24 @@ class Ledger:
         self._package = package
         self._list = [fact for facts in package.facts.values() for fact in facts]
         others = tuple(
-            (fact.path.removesuffix("symbol"), str(fact.value).lower())
-            for fact in package.facts.get("candidates", ())
-            if fact.path.endswith("].symbol") and fact.value != package.symbol
+            [
+                (path.removesuffix("symbol"), str(value).lower())
+                for path, value, _ in package.facts.get("candidates", ())
+                if path.endswith("].symbol") and value != package.symbol
+            ]
         )
         self._made: dict[int, tuple[Amount, ...]] = {}
-        self._shape = _shape(tuple([(fact[0], fact[2]) for fact in self._list]), others)
+        self._shape = _shape(tuple([fact[0] for fact in self._list]), others)
 
-    @cached_property
-    def facts(self) -> dict[str, Fact]:
-        """The facts by path."""
-        return {fact[0]: fact for fact in self._list}
+    @property
+    def paths(self) -> Iterable[str]:
+        """The path of every fact."""
+        return self._shape.places
+
+    def fact(self, path: str) -> Fact | None:
+        """The fact at a path; None where there is none."""
+        place = self._shape.places.get(path)
+        return None if place is None else self._list[place]
 
     @property
     def vocabulary(self) -> frozenset[str]:
@@ -147,7 +152,7 @@ class Ledger:
 
     def value(self, path: str) -> float | None:
         """The number at a path; None where there is none."""
-        fact = self.facts.get(path)
+        fact = self.fact(path)
         return float(fact.value) if fact is not None and isinstance(fact.value, Decimal | int) else None
 
     def _middle(self) -> Iterator[Amount]:
@@ -176,7 +181,12 @@ class Ledger:
     @cached_property
     def levels(self) -> list[Amount]:
         """The prices of this symbol that levels are made of, each value once a topic."""
-        priced = [amount for place in self._shape.by_topic[_PRICED] for amount in self._at(place)]
+        priced = [
+            amount
+            for place, (path, _, unit) in enumerate(self._list)
+            if unit == "price" and not path.startswith(_RANKING)
+            for amount in self._at(place)
+        ]
         own = [amount for amount in self._beside if amount.source in _OWN_LEVELS]
         return list({(amount.value, amount.topics): amount for amount in reversed([*priced, *own])}.values())[::-1]
 
@@ -190,7 +200,7 @@ class Ledger:
                 claim.form if claim.form is Form.PERCENT else None,
                 claim.topics if claim.bound is None else frozenset({claim.bound}),
             )
-            for path, fact in self.facts.items()
-            if type(fact.value) is str and not path.endswith(_CUT) and any(c.isdigit() for c in fact.value)
-            for claim in claims_of(fact.value)
+            for path, text, _ in self._list
+            if isinstance(text, str) and not path.endswith(_CUT) and any(c.isdigit() for c in text)
+            for claim in claims_of(text)
         ]

@@ -11,6 +11,8 @@ _SPAN = (
     "|(?<=[0-9])(?:m(?=[ ](?:bars?|charts?|candles?|rsi|macd|timeframe))|[hd]))s?"
 )
 _TERM = r"(?:RSI|EMA|SMA|WMA|MAs?|MACD|ATR|ADX|CCI|MFI|VWAP|BBs?|Bollinger(?:[ ]bands?)?|Stoch\w*|DMA)"
+NUMBERED = "(?:level|rule|step|phase|tier|point|option|scenario|record|section|item|factor|reason|condition)"
+"""Words after which a number is a name."""
 _NO_CLAIM = re.compile(
     rf"""
     (?<![A-Za-z0-9.,])(?=\d)(?:
@@ -35,7 +37,7 @@ _NO_CLAIM = re.compile(
     | Bollinger(?:[ ]bands?)?[ ]?\(\d+\)
     | (?:S&P|Nasdaq|Russell|Dow|FTSE|Stoxx|Nikkei|DAX|CAC|SPX|NDX)[- ]?\d{{2,4}}\b
     | (?:Q|H|FY|COVID-|v|R|S|T\+)\d{{1,4}}\b(?!\.\d|%)
-    | (?:level|rule|step|phase|tier|point|option|scenario|record|section|item|factor|reason|condition)
+    | {NUMBERED}
       [ ]\#?\d{{1,4}}\b(?!\.\d|%|,\d)
     | https?://\S+
     )
@@ -53,8 +55,7 @@ HINTS = frozenset(
     "aug sep sept oct nov dec period periods day days bar bars week weeks month months minute minutes min mins hour "
     "hours hr hrs second seconds sec secs year years candle candles session sessions quarter quarters tick ticks "
     "rsi ema sma wma ma mas macd atr adx cci mfi vwap bb bbs bollinger stoch stochastic dma sigma standard std sd "
-    "nasdaq russell dow ftse stoxx nikkei dax cac spx ndx fy covid level rule step phase tier point option scenario "
-    "record section item factor reason condition http https".split()
+    "nasdaq russell dow ftse stoxx nikkei dax cac spx ndx fy covid http https".split()
 )
 """Words of which one stands beside whatever is no claim, where no mark does."""
 _NO_WORD = re.compile(r"[^A-Za-z\s]|(?<![A-Za-z])(?:min|m|hr|h|d|st|nd|rd|th|am|pm|Z)(?![A-Za-z])")

@@ -4,7 +4,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from llmctx.decision.numbers.no_claim import HINTS, without_no_claims
+from llmctx.decision.numbers.no_claim import HINTS, NUMBERED, without_no_claims
 from llmctx.decision.numbers.spelled import SPELLED_WORDS, in_digits
 from llmctx.decision.numbers.topics import OWN, topic_of, topics_of
 
@@ -32,6 +32,7 @@ _LETTERS = re.compile("[a-z]+")
 _DIGIT = re.compile("[0-9]")
 _HINTING = re.compile(r"[:#&\[/\n]|\(\d|\A\W*\d|\d-|\d of |\d[ ]?(?:st|nd|rd|th|[ap]\.?m|ms|[mhd]\b)|[A-Za-z+-]\d")
 """Marks without which, and without one of the words of HINTS, everything is a claim."""
+_NUMBERED = re.compile(rf"\b{NUMBERED} #?\d", re.IGNORECASE)
 _ABBREVIATIONS = frozenset("i e vs approx ca resp incl etc no avg max min est cf".split())
 _ABBREVIATED = re.compile(r"\b(?:i\.e|e\.g|vs|approx|ca|resp|incl|etc|no|avg|max|min|est|cf)\.", re.IGNORECASE)
 _UNMARKED = str.maketrans({"*": " ", "`": " "})
@@ -68,7 +69,7 @@ def items_of(text: str, vocabulary: frozenset[str]) -> list[Item]:
     text = text.translate(_UNMARKED)
     if not words.isdisjoint(_ABBREVIATIONS):
         text = _ABBREVIATED.sub(lambda found: found[0][:-1] + " ", text)
-    if not words.isdisjoint(HINTS) or _HINTING.search(text):
+    if not words.isdisjoint(HINTS) or _HINTING.search(text) or _NUMBERED.search(text):
         text = without_no_claims(text)
     return _items(text, vocabulary)
 

@@ -67,8 +67,10 @@ def _named(claim: Claim, ledger: Ledger, topics: frozenset[str]) -> list[Amount]
     """The facts that a claim with these topics may state: those about them; any where it is telling, or a price."""
     if not claim.telling and topics & (ledger.vocabulary | _NO_FACTS) and not is_price(claim, ledger):
         return ledger.about(topics)
-    if is_price(claim, ledger) and (near := _match(claim, ledger.levels)) is not None:
-        return [near]
+    if is_price(claim, ledger):
+        near = _match(claim, ledger.about(("last",))) or _match(claim, ledger.levels)
+        if near is not None:
+            return [near]
     amounts = ledger.of_this_symbol
     if claim.around & _RANKED:
         return ledger.amounts
