@@ -19,6 +19,7 @@ from llmctx.record import CODE
 from llmctx.replay.batch import BatchAnswers, batch_line
 from llmctx.replay.budget import Budget
 from llmctx.replay.compare import Comparison, compare, recorded_cases, replayed_cases
+from llmctx.replay.pair import action_of
 from llmctx.replay.plan import Draft, Plan, draft
 from llmctx.replay.rerun import Templates
 from llmctx.replay.results import Result, ResultsFile
@@ -181,6 +182,6 @@ def tell_comparison(comparison: Comparison, say: Callable[[str], None]) -> None:
     for pair in comparison.flips[:5]:
         why = "; ".join(str(cause) for cause in pair.causes)
         say(
-            f"[bold]flip[/]       record {pair.result.index} {escape(pair.result.symbol)}: {pair.a.action} became "
-            f"{pair.b.action}, {pair.at_stake:,.0f} at stake ({escape(why)})"
+            f"[bold]flip[/]       record {pair.result.index} {escape(pair.result.symbol)}: {action_of(pair.a)} became "
+            f"{action_of(pair.b)}, {pair.at_stake:,.0f} at stake ({escape(why)})"
         )

@@ -10,6 +10,7 @@ from llmctx.cli.output import coloured, escape, out, print_json
 from llmctx.errors import ReplayError
 from llmctx.replay.compare import RECORDED, Comparison, Measures, compare_results
 from llmctx.replay.pair import Pair, action_of, confidence_of
+from llmctx.replay.side import Side
 
 
 def compare(
@@ -132,12 +133,16 @@ def _rows(a: Measures, b: Measures) -> list[tuple[str, str, str]]:
     ]
 
 
+def _action(side: Side) -> str:
+    sure = confidence_of(side)
+    return coloured(action_of(side)) + ("" if sure is None else f" ({sure:g})")
+
+
 def _print_flip(pair: Pair) -> None:
     result = pair.result
-    sure = [confidence_of(side) for side in (pair.a, pair.b)]
     out.print(
-        f"\n[bold]record {result.index}[/] {escape(result.symbol)}: {coloured(action_of(pair.a))} ({sure[0]}) became "
-        f"{coloured(action_of(pair.b))} ({sure[1]}), {pair.at_stake:,.0f} at stake"
+        f"\n[bold]record {result.index}[/] {escape(result.symbol)}: {_action(pair.a)} became {_action(pair.b)}, "
+        f"{pair.at_stake:,.0f} at stake"
     )
     for cause in pair.causes:
         out.print(f"  {escape(str(cause))}")

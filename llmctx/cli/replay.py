@@ -67,7 +67,8 @@ def replay(
         Path | None, typer.Option(help="Ask nobody: write an OpenAI batch file, for bulk replay at half the price.")
     ] = None,
     answers: Annotated[
-        list[Path] | None, typer.Option(help="Take the answers from the output of that batch.", show_default=False)
+        list[Path] | None,
+        typer.Option(metavar="<path>", help="Take the answers from the output of that batch.", show_default=False),
     ] = None,
     prompts: PromptsDir = None,
     endpoint: Endpoint = None,

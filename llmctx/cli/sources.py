@@ -16,7 +16,7 @@ from llmctx.settings import Settings
 Selected = Annotated[
     str,
     typer.Argument(
-        metavar="[SELECTION]",
+        metavar="SELECTION",
         help="Terms with commas between: all, 40-80, symbol=AAPL, action=exit, guard=quantity_cap, kind=failed, "
         "since=2026-03-02T14:30:00Z, until=..., limit=20 (the first that match).",
     ),

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from llmctx.assets import asset
 from llmctx.context.tick import Tick
 from llmctx.decision.decision import OUTPUT
 from llmctx.decision.guardrail import GuardPolicy, guard
@@ -9,11 +10,13 @@ from llmctx.decision.parse import judge
 from llmctx.llm.completion import read_completion
 from llmctx.llm.request import kept
 from llmctx.prompt.render import render
-from llmctx.prompt.template import Template
+from llmctx.prompt.template import Template, load_template
 from llmctx.record import Circumstances, Conclusion, compose
 from llmctx.replay.corpus import Recorded
-from tests.unit.makers import NOW_MS, SYMBOL, answer_text, body, market, package_of, snapshot_of, template
+from tests.unit.makers import NOW_MS, SYMBOL, answer_text, body, market, package_of, snapshot_of
 
+V1 = load_template(asset("prompts"), "position/v1")
+"""The prompt that records are made with; newer versions change nothing here."""
 ORIGIN = "llmctx/0123456789abcdef"
 
 
@@ -23,7 +26,7 @@ def case(
     """The record of one decision; `changes` are the market's, `said` those of the answer."""
     documents = market(**changes)
     snapshot, package = snapshot_of(documents), package_of(documents)
-    prompt = render(using or template(), package)
+    prompt = render(using or V1, package)
     request = kept("http://model", "asked-model", prompt.parameters, OUTPUT)
     answered = read_completion(body(answer_text(**(said or {}))), request, ())
     decided, failure = judge(answered)
@@ -36,4 +39,4 @@ def case(
 
 def blobs(*templates: Template) -> dict[str, bytes]:
     """What records made with these templates (the shipped one otherwise) name by digest."""
-    return {OUTPUT.sha256: OUTPUT.bundle} | {used.sha256: used.bundle for used in templates or (template(),)}
+    return {OUTPUT.sha256: OUTPUT.bundle} | {used.sha256: used.bundle for used in templates or (V1,)}

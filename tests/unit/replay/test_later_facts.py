@@ -18,16 +18,16 @@ from llmctx.replay.outcome import ends_of, outcome_of, taken_of
 from llmctx.replay.plan import Plan, draft
 from llmctx.replay.rerun import Templates, rebuild
 from tests.unit.context.scene import END_OF_DAY_MS, TEXTS, snapshot_of
-from tests.unit.makers import NOW_MS, template
+from tests.unit.makers import NOW_MS
 
-from .cases import blobs, case
+from .cases import V1, blobs, case
 
 MINUTE = 60_000
 WRITTEN = {name: next(field for field in ("timestamp", "last_update", "as_of") if field in text) for name, text in TEXTS.items() if "timestamp" in text or "last_update" in text or "as_of" in text}  # fmt: skip
 
 
 def prompt_of(snapshot: Snapshot) -> bytes:
-    return render(template(), build_package(snapshot)).evidence
+    return render(V1, build_package(snapshot)).evidence
 
 
 def later(section: str, after_ms: int, number: int) -> str:
@@ -71,9 +71,9 @@ def test_the_outcome_is_read_beside_the_record_and_never_into_it(closes: list[in
     entry, templates = case(), Templates(blobs())
     taken = taken_of(entry)
     assert taken is not None
-    before = draft(entry, Plan(template()), templates, blobs()).prompt
+    before = draft(entry, Plan(V1), templates, blobs()).prompt
     made = outcome_of(taken, bars(*closes), ends_of([taken])).made["5"]
-    after = draft(entry, Plan(template()), templates, blobs()).prompt
+    after = draft(entry, Plan(V1), templates, blobs()).prompt
     assert before is not None
     assert after is not None
     assert before.evidence == after.evidence == entry.pieces["messages"]

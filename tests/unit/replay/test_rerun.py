@@ -262,7 +262,7 @@ def test_evidence_that_is_gone_is_found() -> None:
 def test_changed_data_is_told_from_a_changed_template_even_where_every_digest_was_made_anew() -> None:
     entry = recorded()
     assert tampering(altered(entry, snapshot=other_snapshot(entry))).by == "data"
-    sources = {ref: text.replace("risk-aware", "careful") for ref, text in template().sources.items()}
+    sources = {ref: f"{text}\nBe careful.\n" for ref, text in template().sources.items()}
     other = Template(template().ref, sources)
     leaf = entry.record | {"prompt": entry.record["prompt"] | {"template_sha256": other.sha256}}
     changed = Entry(canonical.dumps(leaf), entry.pieces, index=0)
@@ -270,7 +270,7 @@ def test_changed_data_is_told_from_a_changed_template_even_where_every_digest_wa
 
 
 def test_a_blob_that_was_changed_is_the_template() -> None:
-    assert tampering(recorded(), {DIGEST: BLOB.replace(b"risk-aware", b"careful")}).by == "template"
+    assert tampering(recorded(), {DIGEST: BLOB + b" "}).by == "template"
 
 
 def test_an_answer_that_was_changed_is_the_model() -> None:
