@@ -140,3 +140,11 @@ class CorpusError(LlmctxError):
 
 class ReplayError(LlmctxError):
     """A replay that cannot be asked for, or results that cannot be read."""
+
+
+class MissingCompletionError(LlmctxError):
+    """Nothing is recorded for a question that a test asks."""
+
+
+class BudgetError(LlmctxError):
+    """The live calls of a test run have taken all the tokens that they may."""

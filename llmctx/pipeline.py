@@ -12,11 +12,12 @@ from llmctx.context.tick import Tick
 from llmctx.decision.decision import OUTPUT
 from llmctx.decision.guardrail import GuardPolicy, guard, refused
 from llmctx.decision.parse import judge
+from llmctx.decision.reask import ask_again
 from llmctx.errors import TemplateError
 from llmctx.llm.completion import Completer
 from llmctx.prompt.render import render
 from llmctx.prompt.template import Template
-from llmctx.record import Circumstances, Conclusion, compose
+from llmctx.record import Circumstances, Conclusion, Reasked, compose
 from llmctx.trail.entry import Entry
 from llmctx.trail.log import Draft
 
@@ -94,7 +95,22 @@ class Pipeline:
         steps.lap("complete")
         decision, failure = judge(completion)
         verdict = guard(package, decision, self._policy, failure)
-        return Conclusion(snapshot, package, verdict, prompt, completion, decision)
+        conclusion = Conclusion(snapshot, package, verdict, prompt, completion, decision)
+        return await self._ask_again(conclusion, steps) if verdict.asks_again else conclusion
+
+    async def _ask_again(self, first: Conclusion, steps: "Stopwatch") -> Conclusion:
+        """What the tick comes to once the model was told which of its prices do not stand in the facts."""
+        prompt, completion, grounding = first.prompt, first.completion, first.verdict.grounding
+        assert prompt is not None
+        assert completion is not None
+        assert grounding is not None
+        prompt = ask_again(prompt, completion.content or "", grounding)
+        reasked = Reasked(completion, grounding)
+        completion = await self._completer.complete(prompt, OUTPUT)
+        steps.lap("reask")
+        decision, failure = judge(completion)
+        verdict = guard(first.package, decision, self._policy, failure)
+        return Conclusion(first.snapshot, first.package, verdict, prompt, completion, decision, reasked)
 
 
 class Stopwatch:

@@ -13,7 +13,8 @@ from llmctx.context.package import Package
 from llmctx.context.snapshot import Snapshot
 from llmctx.context.tick import Tick
 from llmctx.decision.decision import Decision
-from llmctx.decision.guardrail import Verdict
+from llmctx.decision.grounding import Grounding
+from llmctx.decision.guardrail import GuardPolicy, Verdict
 from llmctx.llm.completion import Completion
 from llmctx.prompt.render import Prompt
 from llmctx.schema import values
@@ -22,6 +23,7 @@ from llmctx.trail.log import Draft
 from llmctx.version import VERSION
 
 FORMAT = 1
+_LONGEST_TOLD = 120
 CODE = f"llmctx {VERSION}"
 
 
@@ -40,6 +42,15 @@ class Circumstances(NamedTuple):
     """How long each step took."""
 
 
+class Reasked(NamedTuple):
+    """A first answer that stated false prices; its words stand in the messages of the second question."""
+
+    completion: Completion
+    """The call that brought it."""
+    grounding: Grounding
+    """What was wrong with it."""
+
+
 class Conclusion(NamedTuple):
     """What a tick came to, as far as it came."""
 
@@ -55,6 +66,8 @@ class Conclusion(NamedTuple):
     """What came back."""
     decision: Decision | None = None
     """What the model decided; None without a usable answer."""
+    reasked: "Reasked | None" = None
+    """What came first, where the model was asked once more."""
 
     @property
     def kind(self) -> str:
@@ -86,6 +99,12 @@ def compose(tick: Tick, conclusion: Conclusion, circumstances: Circumstances, bl
             pieces["completion"] = conclusion.completion.body
     if conclusion.decision is not None:
         leaf["decision"] = decision_fields(conclusion.decision)
+    if conclusion.verdict.grounding is not None:
+        leaf["grounding"] = grounding_fields(conclusion.verdict.grounding)
+    if conclusion.reasked is not None:
+        first = _completion(conclusion.reasked.completion)
+        first.pop("sha256", None)  # its body is no piece of the record: its answer stands in the messages
+        leaf["reasked"] = {"completion": first, "grounding": grounding_fields(conclusion.reasked.grounding)}
     return Draft(
         canonical.dumps(leaf),
         pieces,
@@ -220,6 +239,35 @@ def decision_fields(decision: Decision) -> dict[str, Any]:
     )
 
 
+def grounding_fields(grounding: Grounding) -> dict[str, Any]:
+    """A grounding as a leaf has it: how much was checked, and what was not borne out."""
+    return _present(
+        {
+            "evidence": grounding.evidence,
+            "numbers": grounding.numbers,
+            "miscited": [_ungrounded(item._asdict()) for item in grounding.miscited] or None,
+            "unsupported": [_ungrounded(item._asdict()) for item in grounding.unsupported] or None,
+        }
+    )
+
+
+def _ungrounded(item: dict[str, Any]) -> dict[str, Any]:
+    told = {name: value[:_LONGEST_TOLD] if isinstance(value, str) else value for name, value in item.items()}
+    return _present(told | {"price": "yes" if item["price"] else "no"})
+
+
+def policy_fields(policy: GuardPolicy) -> dict[str, Any]:
+    """A policy as a leaf has it; grounding is absent where it is off, as in records that are older than it."""
+    grounding = None if policy.grounding == "off" else policy.grounding
+    return _present({"confidence_floor": _text(policy.confidence_floor), "grounding": grounding})
+
+
+def policy_of(record: Mapping[str, Any]) -> GuardPolicy:
+    """What the guardrails were set to when a record was made."""
+    told = record["verdict"]["policy"]
+    return GuardPolicy(confidence_floor=Decimal(told["confidence_floor"]), grounding=told.get("grounding", "off"))
+
+
 def verdict_fields(verdict: Verdict) -> dict[str, Any]:
     """A verdict as a leaf has it."""
     return _present(
@@ -229,7 +277,7 @@ def verdict_fields(verdict: Verdict) -> dict[str, Any]:
             "stop_loss": _text(verdict.stop_loss),
             "take_profit": _text(verdict.take_profit),
             "guards": [guard._asdict() for guard in verdict.guards] or None,
-            "policy": None if verdict.policy is None else {"confidence_floor": _text(verdict.policy.confidence_floor)},
+            "policy": None if verdict.policy is None else policy_fields(verdict.policy),
             "reason": verdict.reason,
         }
     )

@@ -19,6 +19,7 @@ from pydantic_settings import (
 
 from llmctx.assets import asset
 from llmctx.context.snapshot import DEFAULT_MAX_AGE_S
+from llmctx.decision.guardrail import OnUngrounded
 from llmctx.errors import LlmctxError
 from llmctx.llm.price import Price
 from llmctx.schema.keys import BY_SECTION, SIGNAL_TYPES
@@ -71,6 +72,8 @@ class Settings(BaseSettings):
     """Seconds after which a section is stale, where they differ from the defaults."""
     confidence_floor: Decimal = Field(Decimal("0.5"), ge=0, le=1)
     """Actions less sure than this become a hold."""
+    grounding: OnUngrounded = "flag"
+    """What prices in an answer do that the package does not bear out: off, flag, reask or hold."""
     prices: dict[str, Price] = {}
     """What models cost, by model: input, cached (where it differs) and output, per million tokens."""
     concurrency: int = Field(32, ge=1)

@@ -18,6 +18,8 @@ from llmctx.connection import connect
 from llmctx.llm.standin import Standin
 from llmctx.ops.server import EmbeddedServer
 
+pytest_plugins = ["pytester"]
+
 ROOT = Path(__file__).parent.parent
 ASSETS = Path(__file__).parent / "assets"
 SHARED_DATA = ROOT.parent / "shared" / "data"

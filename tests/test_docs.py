@@ -22,7 +22,7 @@ from .conftest import ROOT
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "audit" / "README.md"]
 DOCUMENTS += sorted((ROOT / "docs").rglob("*.md"))
 PROGRAM = Path(sys.executable).parent / "llmctx"
-COMMANDS = ("demo", "redis", "standin", "feed", "simulate", "run", "status", "context", "decide", "decisions", "show", "verify", "replay", "compare", "outcome", "corpus", "backtest", "export", "receipt", "key", "notary", "schema", "keys", "watch")  # fmt: skip
+COMMANDS = ("demo", "redis", "standin", "feed", "simulate", "run", "status", "context", "decide", "decisions", "show", "verify", "replay", "compare", "prompts", "outcome", "corpus", "backtest", "export", "receipt", "key", "notary", "schema", "keys", "watch")  # fmt: skip
 
 
 @cache

@@ -113,7 +113,8 @@ async def asking_of(settings: Settings, *, need_endpoint: bool = False) -> Async
             "Set LLMCTX_LLM__BASE_URL and LLMCTX_LLM__MODEL (or --endpoint and --model); for a try-out start "
             "`llmctx standin --port 8700` and name http://127.0.0.1:8700/v1 and llmctx-standin.",
         )
+    policy = GuardPolicy(confidence_floor=settings.confidence_floor, grounding=settings.grounding)
     try:
-        yield Asking(template, client, rules_of(settings), GuardPolicy(confidence_floor=settings.confidence_floor))
+        yield Asking(template, client, rules_of(settings), policy)
     finally:
         await client.aclose()

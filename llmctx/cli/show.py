@@ -131,11 +131,32 @@ def print_verdict(record: dict[str, Any]) -> None:
         for item in decision["evidence"]:
             _print_fields({"evidence": f"{item['path']} = {item['value']} ({item['reading']})"})
         _print_fields({"invalidation": decision["invalidation"], "valid for": f"{decision['valid_for']} min"})
+    if "grounding" in record:
+        _print_grounding(record["grounding"])
+    if "reasked" in record:
+        _print_fields({"asked again": "because of the first answer's prices; it stands in the messages below"})
+        _print_grounding(record["reasked"]["grounding"])
     out.print(f"[bold]verdict[/]   {coloured(verdict['action'])}")
     _print_fields({name: verdict.get(name) for name in ("quantity", "stop_loss", "take_profit")})
     for guard in verdict.get("guards", []):
         _print_fields({"guard": f"{guard['name']}: {guard['detail']}"})
     _print_fields({"reason": verdict["reason"]})
+
+
+def _print_grounding(grounding: dict[str, Any]) -> None:
+    miscited, unsupported = grounding.get("miscited", []), grounding.get("unsupported", [])
+    out.print(
+        f"[bold]grounding[/] {grounding['evidence'] - len(miscited)} of {grounding['evidence']} evidence items and "
+        f"{grounding['numbers'] - len(unsupported)} of {grounding['numbers']} numbers stand in the facts"
+    )
+    for item in miscited:
+        _print_fields({"not so": f"{item['path']} = {item['value']}: {item['why']}{_nearest_of(item)}"})
+    for item in unsupported:
+        _print_fields({"not so": f"{item['text']} in the {item['field']}{_nearest_of(item)}"})
+
+
+def _nearest_of(item: dict[str, Any]) -> str:
+    return f"; nearest is {item['nearest']} = {item['fact']}" if "nearest" in item else ""
 
 
 def _print_call(record: dict[str, Any]) -> None:

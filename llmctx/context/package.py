@@ -5,12 +5,14 @@ section only; without a usable position and price there is nothing to decide on,
 """
 
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from llmctx import canonical, clock
 from llmctx.context.corporate_action import overnight_move
+from llmctx.context.facts import Fact, facts_of
 from llmctx.context.snapshot import RawSection, Snapshot
 from llmctx.context.staleness import Status, age, future_moment
 from llmctx.schema import values
@@ -50,6 +52,11 @@ class Package(BaseModel):
     """Whose time that is: server, or bars (recorded data)."""
     sections: dict[str, Section]
     """Section name to section, in the order in which a prompt shows them."""
+
+    @cached_property
+    def facts(self) -> dict[str, list[Fact]]:
+        """The facts of each section; made once, for the prompt shows them and an answer is held against them."""
+        return {name: facts_of(section) for name, section in self.sections.items()}
 
     @property
     def position(self) -> values.Position:

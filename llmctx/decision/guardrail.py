@@ -4,15 +4,16 @@ They run in the order in which they stand below, each on what the one before it 
 
 1. no_answer: without a usable answer the position is held
 2. confidence_floor: an action less sure than the floor becomes a hold
-3. stale_price: on a price older than its limit nothing is added
-4. market_closed: while system:state says that the market is not open, nothing is traded or moved
-5. quantity_cap: no more than the position's quantity is closed or added
-6. stop_side, target_side: a new stop lies on the losing side of the price, a new target on the winning side
-7. stop_loss_breached: a price at or beyond the position's stop is an exit, whatever the LLM says or the hour is
+3. ungrounded: prices that the package does not bear out are a mark, or a hold, as `GuardPolicy.grounding` says
+4. stale_price: on a price older than its limit nothing is added
+5. market_closed: while system:state says that the market is not open, nothing is traded or moved
+6. quantity_cap: no more than the position's quantity is closed or added
+7. stop_side, target_side: a new stop lies on the losing side of the price, a new target on the winning side
+8. stop_loss_breached: a price at or beyond the position's stop is an exit, whatever the LLM says or the hour is
 """
 
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -20,7 +21,13 @@ from llmctx import clock
 from llmctx.context.package import Package
 from llmctx.context.staleness import Status
 from llmctx.decision.decision import Action, Decision
+from llmctx.decision.grounding import Grounding, ground
 from llmctx.schema import values
+
+OnUngrounded = Literal["off", "flag", "reask", "hold"]
+"""What false prices do: nothing is checked; a mark; asked once more, then a hold; a hold at once."""
+
+_PRICES_TOLD = 3
 
 
 class GuardPolicy(BaseModel):
@@ -30,6 +37,8 @@ class GuardPolicy(BaseModel):
 
     confidence_floor: Decimal = Field(Decimal("0.5"), ge=0, le=1)
     """Actions other than hold need at least this confidence."""
+    grounding: OnUngrounded = "flag"
+    """What prices do that the package does not bear out."""
 
 
 class Guard(NamedTuple):
@@ -58,8 +67,16 @@ class Verdict(BaseModel):
     """Every guardrail that fired, in order."""
     policy: GuardPolicy | None = None
     """What the guardrails were set to; None where none was asked."""
+    grounding: Grounding | None = None
+    """What the package bears out of the answer; None without one, or where it is not checked."""
     reason: str
     """Why the verdict is what it is, in a sentence."""
+
+    @property
+    def asks_again(self) -> bool:
+        """Whether the model is to be told of false prices and asked once more."""
+        told = self.policy is not None and self.policy.grounding == "reask"
+        return told and self.grounding is not None and bool(self.grounding.false_prices)
 
 
 def refused(reason: str) -> Verdict:
@@ -93,10 +110,13 @@ def guard(package: Package, decision: Decision | None, policy: GuardPolicy, fail
     The package must have a position and a price (`Package.refusal` is None).
     """
     draft = _Draft(package, decision)
+    grounding = None if decision is None or policy.grounding == "off" else ground(package, decision)
     if decision is None:
         draft.fire("no_answer", failure)
     else:
         _confidence_floor(draft, decision, policy)
+    if grounding is not None:
+        _ungrounded(draft, grounding, policy)
     _stale_price(draft)
     _market_closed(draft)
     _quantity_cap(draft)
@@ -111,6 +131,7 @@ def guard(package: Package, decision: Decision | None, policy: GuardPolicy, fail
         take_profit=draft.take_profit,
         guards=tuple(draft.guards),
         policy=policy,
+        grounding=grounding,
         reason=draft.guards[-1].detail if draft.guards else "as the model decided",
     )
 
@@ -119,6 +140,16 @@ def _confidence_floor(draft: _Draft, decision: Decision, policy: GuardPolicy) ->
     if draft.action is not Action.HOLD and decision.confidence < policy.confidence_floor:
         detail = f"confidence {decision.confidence} is below the floor {policy.confidence_floor}"
         draft.fire("confidence_floor", detail, Action.HOLD)
+
+
+def _ungrounded(draft: _Draft, grounding: Grounding, policy: GuardPolicy) -> None:
+    said = grounding.false_prices
+    if not said:
+        return
+    more = f"; and {len(said) - _PRICES_TOLD} more" if len(said) > _PRICES_TOLD else ""
+    holds = policy.grounding in ("reask", "hold") and draft.action is not Action.HOLD
+    detail = f"prices that the facts do not bear out: {'; '.join(said[:_PRICES_TOLD])}{more}"
+    draft.fire("ungrounded", detail, Action.HOLD if holds else None)
 
 
 def _stale_price(draft: _Draft) -> None:

@@ -15,7 +15,7 @@ from jinja2 import UndefinedError
 from pydantic import BaseModel, ConfigDict
 
 from llmctx import canonical, clock
-from llmctx.context.facts import Fact, facts_of
+from llmctx.context.facts import Fact
 from llmctx.context.package import Package, Section
 from llmctx.context.staleness import Status
 from llmctx.errors import TemplateError
@@ -96,7 +96,7 @@ def render(template: Template, package: Package) -> Prompt:
 
     Raises TemplateError where the template asks for what is not there, or grows beyond the cap.
     """
-    facts = {name: facts_of(section) for name, section in package.sections.items()}
+    facts = package.facts
     names: dict[str, Any] = {
         "symbol": package.symbol,
         "as_of": clock.iso(package.as_of_ms),

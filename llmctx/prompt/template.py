@@ -204,6 +204,16 @@ def load_template(folder: Path, name: str) -> Template:
     return Template(ref, sources)
 
 
+def versions_of(folder: Path) -> list[str]:
+    """Every NAME/vN of a folder, versions in the order of their numbers."""
+    found = [
+        (file.parent.name, int(match[1]))
+        for file in folder.glob(f"*/v*{SUFFIX}")
+        if (match := _VERSION.match(file.name.removesuffix(SUFFIX)))
+    ]
+    return [f"{name}/v{version}" for name, version in sorted(found)]
+
+
 def _newest(folder: Path, name: str) -> str:
     versions = [
         int(match[1])

@@ -12,9 +12,9 @@ from llmctx.errors import ReplayError, TemplateError
 from llmctx.llm.completion import Completion, OutputSchema
 from llmctx.prompt.render import Message, Prompt, render
 from llmctx.prompt.template import Template
-from llmctx.record import Conclusion
+from llmctx.record import Conclusion, policy_of
 from llmctx.replay.corpus import Recorded
-from llmctx.replay.rerun import Templates, policy_of
+from llmctx.replay.rerun import Templates
 from llmctx.replay.side import Side, side_of
 
 

@@ -3,20 +3,20 @@
 Nothing here asks a model or a server; templates come from the trail's blobs, never from files.
 """
 
-from decimal import Decimal
 from typing import Any, NamedTuple
 
 from llmctx import canonical
 from llmctx.context.package import Package, build_package
 from llmctx.context.snapshot import Snapshot
 from llmctx.decision.decision import Decision
-from llmctx.decision.guardrail import GuardPolicy, guard, refused
-from llmctx.decision.parse import judge
+from llmctx.decision.guardrail import guard, refused
+from llmctx.decision.parse import Misfit, judge, parse
+from llmctx.decision.reask import ask_again
 from llmctx.errors import TemplateError
 from llmctx.llm.completion import Outcome, read_completion
-from llmctx.prompt.render import render
+from llmctx.prompt.render import Prompt, render
 from llmctx.prompt.template import Template
-from llmctx.record import CODE, decision_fields, sections_fields, verdict_fields
+from llmctx.record import CODE, decision_fields, grounding_fields, policy_of, sections_fields, verdict_fields
 from llmctx.replay.cause import CODE as CODE_CHANGED
 from llmctx.replay.cause import DATA, MODEL, TEMPLATE, cause_of_prompt
 from llmctx.replay.side import messages_of
@@ -127,11 +127,26 @@ def _expect_prompt(entry: Entry, package: Package, templates: Templates) -> None
         prompt = render(template, package)
     except TemplateError as error:
         raise _DiffersError("prompt-rebuilt", f"the prompt cannot be rendered again: {error.what}", DATA) from error
+    if "reasked" in entry.record:
+        prompt = _asked_again(entry, package, prompt)
     if prompt.evidence != entry.pieces["messages"]:
         sent = "\n".join(text for _, text in messages_of(entry))
         by = cause_of_prompt(sent, "\n".join(message.content for message in prompt.messages))
         raise _DiffersError("prompt-rebuilt", "the messages differ from those that were sent", by)
     _expect("prompt", {"template": prompt.template, "version": prompt.version}, said, TEMPLATE)
+
+
+def _asked_again(entry: Entry, package: Package, prompt: Prompt) -> Prompt:
+    """The second question: the first answer stands in its messages, and what was wrong with it follows."""
+    messages = canonical.loads(entry.pieces["messages"])
+    answer = str(messages[len(prompt.messages)]["content"])
+    first = parse(answer)
+    policy = policy_of(entry.record)
+    verdict = refused("") if isinstance(first, Misfit) else guard(package, first, policy)
+    if verdict.grounding is None or not verdict.asks_again:
+        raise _DiffersError("record-rebuilt", "reasked: its first answer states no false price", MODEL)
+    _expect("reasked", {"grounding": grounding_fields(verdict.grounding)}, entry.record["reasked"])
+    return ask_again(prompt, answer, verdict.grounding)
 
 
 def _expect_conclusion(entry: Entry, package: Package) -> None:
@@ -142,14 +157,10 @@ def _expect_conclusion(entry: Entry, package: Package) -> None:
         return
     decision, failure = _judged(entry)
     _expect("record", {"decision": None if decision is None else decision_fields(decision)}, record, MODEL)
-    verdict = verdict_fields(guard(package, decision, policy_of(record), failure))
-    _expect("record", {"verdict": verdict}, record)
+    verdict = guard(package, decision, policy_of(record), failure)
+    grounding = None if verdict.grounding is None else grounding_fields(verdict.grounding)
+    _expect("record", {"grounding": grounding, "verdict": verdict_fields(verdict)}, record)
     _expect("record", {"kind": "failed" if decision is None else "decision"}, record)
-
-
-def policy_of(record: dict[str, Any]) -> GuardPolicy:
-    """What the guardrails were set to when a record was made."""
-    return GuardPolicy(confidence_floor=Decimal(record["verdict"]["policy"]["confidence_floor"]))
 
 
 def _judged(entry: Entry) -> tuple[Decision | None, str]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from llmctx import canonical
 from llmctx.llm.completion import Completion, Usage
-from llmctx.record import CODE, Conclusion, decision_fields, verdict_fields
+from llmctx.record import CODE, Conclusion, decision_fields, grounding_fields, verdict_fields
 from llmctx.trail.entry import Entry
 
 
@@ -110,7 +110,11 @@ def side_of_record(entry: Entry) -> Side:
 
 def side_of(conclusion: Conclusion, *, model: str, snapshot: str) -> Side:
     """What a replay asked, got and concluded; `snapshot` is the digest of what was known."""
-    side = Side(conclusion.kind, snapshot, verdict_fields(conclusion.verdict), CODE)
+    grounding = conclusion.verdict.grounding
+    side = Side(
+        conclusion.kind, snapshot, verdict_fields(conclusion.verdict), CODE,
+        grounding=None if grounding is None else grounding_fields(grounding),
+    )  # fmt: skip
     prompt, completion = conclusion.prompt, conclusion.completion
     if prompt is not None:
         side = side._replace(

@@ -40,6 +40,8 @@ FORM: dict[str, type] = {
     "request": dict,
     "completion": dict,
     "decision": dict,
+    "grounding": dict,
+    "reasked": dict,
     "incident": dict,
 }
 """The JSON types of a record's names."""

@@ -93,8 +93,8 @@ def package_of(documents: Mapping[str, Document]) -> Package:
 
 
 def template() -> Template:
-    """The template that ships."""
-    return load_template(asset("prompts"), "position")
+    """The first template that ships."""
+    return load_template(asset("prompts"), "position/v1")
 
 
 def template_of(user: str, *, parameters: str = "{}", ref: str = "probe/v1") -> Template:

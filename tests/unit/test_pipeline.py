@@ -15,6 +15,7 @@ from llmctx.errors import SnapshotError, TemplateError
 from llmctx.llm.completion import Completion, Outcome
 from llmctx.pipeline import Pipeline
 from llmctx.prompt.template import Template
+from llmctx.replay.rerun import Templates, rebuild
 from llmctx.trail.entry import Entry
 from llmctx.trail.log import Draft
 from llmctx.trail.verify import Verifier
@@ -131,7 +132,7 @@ async def test_an_answer_becomes_a_decision(decide: Decide) -> None:
     assert record["verdict"] == {
         "action": "exit",
         "quantity": "10",
-        "policy": {"confidence_floor": "0.5"},
+        "policy": {"confidence_floor": "0.5", "grounding": "flag"},
         "reason": "as the model decided",
     }
 
@@ -287,3 +288,93 @@ async def test_a_server_that_does_not_answer_settles_nothing() -> None:
         await pipeline.decide(TICK)
     await redis.aclose()
     assert collected.drafts == []
+
+
+FALSE = completion(body(answer_text(action="exit", reasoning="The price of 155.20 is beyond the target.")))
+TRUE = completion(body(answer_text(action="exit", reasoning="The price of 152.5 is far from the target of 160.")))
+
+
+async def decided(valkey: Redis, policy: GuardPolicy, *completions: Completion) -> tuple[Entry, Scripted]:
+    """The record of one tick under a policy, and who was asked for it; the record comes out of its evidence."""
+    await valkey.mset(live_keys(market()))
+    collected, scripted = Collected(), Scripted(*completions)
+    pipeline = Pipeline(
+        valkey, partition=0, template=template(), completer=scripted, settle=collected.settle, policy=policy
+    )
+    entry = await pipeline.decide(TICK)
+    assert Verifier().check(entry) is None
+    assert rebuild(entry, Templates({template().sha256: template().bundle})) is None
+    return entry, scripted
+
+
+async def test_a_false_price_is_flagged_and_changes_nothing(valkey: Redis) -> None:
+    record = (await decided(valkey, GuardPolicy(), FALSE))[0].record
+    assert record["grounding"]["unsupported"] == [
+        {
+            "field": "reasoning",
+            "text": "155.20",
+            "at": 13,
+            "nearest": "price.price.last",
+            "fact": "152.5",
+            "price": "yes",
+        }
+    ]
+    assert [guard["name"] for guard in record["verdict"]["guards"]] == ["ungrounded"]
+    assert record["verdict"]["action"] == "exit"
+
+
+async def test_a_false_price_becomes_a_hold_where_that_is_set(valkey: Redis) -> None:
+    record = (await decided(valkey, GuardPolicy(grounding="hold"), FALSE))[0].record
+    assert (record["decision"]["action"], record["verdict"]["action"]) == ("exit", "hold")
+    assert record["verdict"]["policy"]["grounding"] == "hold"
+
+
+async def test_nothing_is_checked_where_it_is_off(valkey: Redis) -> None:
+    record = (await decided(valkey, GuardPolicy(grounding="off"), FALSE))[0].record
+    assert "grounding" not in record
+    assert "guards" not in record["verdict"]
+
+
+async def test_a_false_price_is_asked_about_once_and_both_answers_are_kept(valkey: Redis) -> None:
+    entry, scripted = await decided(valkey, GuardPolicy(grounding="reask"), FALSE, TRUE)
+    first, second = scripted.prompts
+    assert [message.role for message in second.messages] == ["system", "user", "assistant", "user"]
+    assert second.messages[:2] == first.messages
+    assert second.messages[2].content == FALSE.content
+    assert '"155.20" in reasoning: nothing supports it; nearest is price.price.last' in second.messages[3].content
+    assert entry.pieces["messages"] == second.evidence
+    assert entry.pieces["completion"] == TRUE.body
+    assert entry.record["reasked"]["grounding"]["unsupported"][0]["text"] == "155.20"
+    assert entry.record["reasked"]["completion"]["usage"]["prompt"] == 1000
+    assert "unsupported" not in entry.record["grounding"]
+    assert (entry.record["verdict"]["action"], "reask" in entry.record["timings_ms"]) == ("exit", True)
+
+
+async def test_a_price_that_stays_false_is_a_hold(valkey: Redis) -> None:
+    entry, scripted = await decided(valkey, GuardPolicy(grounding="reask"), FALSE, FALSE)
+    assert len(scripted.prompts) == 2
+    assert entry.record["verdict"]["action"] == "hold"
+
+
+async def test_a_second_call_that_fails_leaves_the_guardrails_alone(valkey: Redis) -> None:
+    entry, _ = await decided(
+        valkey, GuardPolicy(grounding="reask"), FALSE, unanswered(Outcome.TIMEOUT, "no answer in time")
+    )
+    assert (entry.record["kind"], entry.record["verdict"]["action"]) == ("failed", "hold")
+
+
+async def test_a_true_answer_is_not_asked_about(valkey: Redis) -> None:
+    entry, scripted = await decided(valkey, GuardPolicy(grounding="reask"), TRUE)
+    assert len(scripted.prompts) == 1
+    assert "reasked" not in entry.record
+
+
+async def test_a_first_answer_that_was_altered_is_found(valkey: Redis) -> None:
+    entry, _ = await decided(valkey, GuardPolicy(grounding="reask"), FALSE, TRUE)
+    messages = entry.pieces["messages"].replace(b"155.20", b"155.30")
+    leaf = entry.record | {"prompt": entry.record["prompt"] | {"sha256": canonical.sha256(messages)}}
+    forged = Entry(canonical.dumps(leaf), entry.pieces | {"messages": messages}, index=0)
+    assert Verifier().check(forged) is None
+    found = rebuild(forged, Templates({template().sha256: template().bundle}))
+    assert found is not None
+    assert (found.rule, found.tampered) == ("record-rebuilt", True)

@@ -61,7 +61,7 @@ ALL = {"decision": ANSWERED, "reduced": REDUCED, "failed": UNUSABLE, "unreachabl
 
 def test_a_decision_has_every_name_of_its_kind() -> None:
     _, leaf = draft(ANSWERED)
-    assert leaf.keys() == OF_A_TICK | {"prompt", "request", "completion", "decision"}
+    assert leaf.keys() == OF_A_TICK | {"prompt", "request", "completion", "decision", "grounding"}
     assert leaf["kind"] == "decision"
 
 
@@ -238,7 +238,7 @@ def test_a_decision_is_told_in_full_with_decimals_as_texts() -> None:
     assert leaf["verdict"] == {
         "action": "reduce",
         "quantity": "2.5",
-        "policy": {"confidence_floor": "0.5"},
+        "policy": {"confidence_floor": "0.5", "grounding": "flag"},
         "reason": "as the model decided",
     }
 

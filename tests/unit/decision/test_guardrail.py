@@ -29,13 +29,13 @@ def levels(side: str, price: str = "100") -> dict[str, str]:
 def verdict(
     changes: dict[str, Any] | None, *, side: str = "long", floor: str = "0.5", failure: str = "", **at: Any
 ) -> Verdict:
-    """The verdict on an answer (None: no usable one) about such a position."""
+    """The verdict on an answer (None: no usable one) about such a position; its evidence is not looked at."""
     package = package_of(market(**(levels(side) | at)))
     assert package.refusal is None
     return guard(
         package,
         None if changes is None else decision(**changes),
-        GuardPolicy(confidence_floor=Decimal(floor)),
+        GuardPolicy(confidence_floor=Decimal(floor), grounding="off"),
         failure,
     )
 

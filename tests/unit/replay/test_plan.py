@@ -77,7 +77,7 @@ def test_the_guardrails_are_set_as_they_were_when_the_record_was_made() -> None:
     strict = Recorded(canonical.dumps(entry.record | {"verdict": verdict}), entry.pieces, index=0)
     asked = draft(strict, Plan(), TEMPLATES, blobs())
     side = draft(case(), Plan(), TEMPLATES, blobs()).side(completion())
-    assert side.verdict["policy"] == {"confidence_floor": "0.5"}
+    assert side.verdict["policy"] == {"confidence_floor": "0.5", "grounding": "flag"}
     assert asked.side(completion()).verdict["policy"] == {"confidence_floor": "0.95"}
 
 

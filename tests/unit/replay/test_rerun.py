@@ -20,13 +20,16 @@ DIGEST = template().sha256
 BLOBS = {DIGEST: BLOB}
 
 
-def recorded(*, with_prompt: bool = True, using: Template | None = None, **changes: Any) -> Entry:
+def recorded(
+    *, with_prompt: bool = True, using: Template | None = None, policy: GuardPolicy | None = None, **changes: Any
+) -> Entry:
     """A record as it comes back from the log."""
     documents = market(**changes)
     snapshot, package = snapshot_of(documents), package_of(documents)
+    policy = policy or GuardPolicy()
     if with_prompt:
         decided, failure = judge(completion())
-        verdict = guard(package, decided, GuardPolicy(), failure)
+        verdict = guard(package, decided, policy, failure)
         prompt = render(using or template(), package)
         conclusion = Conclusion(snapshot, package, verdict, prompt, completion(), decided)
     else:
@@ -217,6 +220,25 @@ def test_a_blob_that_comes_later_is_found() -> None:
         templates.get(DIGEST)
     blobs[DIGEST] = BLOB
     assert templates.get(DIGEST).ref == template().ref
+
+
+def test_a_record_from_before_grounding_comes_out_of_its_evidence() -> None:
+    entry = recorded(policy=GuardPolicy(grounding="off"))
+    assert "grounding" not in entry.record
+    assert entry.record["verdict"]["policy"] == {"confidence_floor": "0.5"}
+    assert difference(entry) is None
+
+
+@pytest.mark.parametrize("grounding", [{"evidence": 1, "numbers": 1}, {"evidence": 0, "numbers": 0}])
+def test_an_altered_grounding_is_tampering(grounding: dict[str, int]) -> None:
+    found = tampering(with_words(recorded(), grounding=grounding))
+    assert found.cause.startswith("record: grounding is ")
+
+
+def test_a_grounding_that_was_taken_out_is_tampering() -> None:
+    leaf = {name: value for name, value in recorded().record.items() if name != "grounding"}
+    found = tampering(Entry(canonical.dumps(leaf), recorded().pieces, index=0))
+    assert found.cause.startswith("record: grounding is 'None'")
 
 
 @pytest.mark.parametrize(("piece", "of"), [("snapshot", "data"), ("messages", "data"), ("completion", "data")])

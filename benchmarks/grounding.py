@@ -1,0 +1,92 @@
+"""Grounding against labelled reasonings: `python -m benchmarks.grounding [tuned|held_out]`, with -v every mistake.
+
+precision: planted false numbers / numbers said to be unsupported; recall: those said to be / planted false numbers.
+"""
+
+import sys
+import time
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import NamedTuple
+
+from benchmarks.reasonings import HALVES, Reasoning, reasonings
+from llmctx.decision.decision import Action, Decision, Evidence
+from llmctx.decision.grounding import ground
+
+
+class Score(NamedTuple):
+    """How grounding did on a set."""
+
+    texts: int
+    planted: int
+    found: int
+    wrongly: int
+    us: float
+    """Microseconds a text."""
+    mistakes: tuple[str, ...]
+
+    @property
+    def precision(self) -> float:
+        """Of what was said to be unsupported, how much was planted."""
+        return self.found / (self.found + self.wrongly)
+
+    @property
+    def recall(self) -> float:
+        """Of what was planted, how much was said to be unsupported."""
+        return self.found / self.planted
+
+
+def answer_of(reasoning: Reasoning) -> Decision:
+    """A hold with this reasoning."""
+    item = Evidence(path="price.price.last", value=str(reasoning.package.price.price.last), reading="now")
+    return Decision(
+        action=Action.HOLD, quantity=None, stop_loss=None, take_profit=None, confidence=Decimal("0.6"),
+        reasoning=reasoning.text, evidence=[item], invalidation="A new fact.", valid_for=5,
+    )  # fmt: skip
+
+
+def score(texts: Iterable[Reasoning]) -> Score:
+    """Hold each text's labels against what grounding says of it."""
+    count = planted = found = wrongly = 0
+    spent, mistakes = 0.0, []
+    for text in texts:
+        decision = answer_of(text)
+        began = time.perf_counter()
+        grounding = ground(text.package, decision)
+        spent += time.perf_counter() - began
+        count, planted = count + 1, planted + len(text.planted)
+        hit = set()
+        for item in grounding.unsupported:
+            spans = {span for span in text.planted if span[0] < item.at + len(item.text) and item.at < span[1]}
+            hit |= spans
+            if not spans:
+                wrongly += 1
+                mistakes.append(f"WRONGLY {item.text!r} (nearest {item.nearest} {item.fact}) in: {text.text}")
+        found += len(hit)
+        mistakes += [f"MISSED {text.text[a:b]!r} in: {text.text}" for a, b in sorted(set(text.planted) - hit)]
+    return Score(count, planted, found, wrongly, spent / count * 1e6, tuple(mistakes))
+
+
+def measure(halves: Iterable[str] = HALVES, *, verbose: bool = False) -> dict[str, str]:
+    """grounding_precision and grounding_recall of the half that was not tuned on, and grounding_us a text."""
+    figures: dict[str, str] = {}
+    for half in halves:
+        got = score(reasonings(half))
+        print(
+            f"grounding, {half}: {got.texts} reasonings, {got.planted} false numbers planted, {got.found} found, "
+            f"{got.wrongly} others called false (precision {got.precision:.3f}, recall {got.recall:.3f})"
+        )
+        if verbose:
+            print("\n".join(got.mistakes))
+        figures = {
+            "grounding_precision": f"{got.precision:.3f} share",
+            "grounding_recall": f"{got.recall:.3f} share",
+            "grounding_us": f"{got.us:.0f} us",
+        }
+    return figures
+
+
+if __name__ == "__main__":
+    named = [half for half in sys.argv[1:] if half in HALVES]
+    for name, value in measure(named or HALVES, verbose="-v" in sys.argv).items():
+        print(f"bench {name} {value}")

@@ -1,0 +1,141 @@
+"""Bearing: what a number of a passage is said of, from the words around it."""
+
+import re
+
+from llmctx.decision.numbers import wording
+from llmctx.decision.numbers.passage import NUMBER, Item, float_of
+from llmctx.decision.numbers.topics import BINDING, LEVELS
+
+_FORMULA = re.compile(r"\s*[-+*/\u00d7\u00f7\u2212x]\s*[-+\u2212]?[$\u20ac\u00a3]?\d|\s+=\s")
+_OPERATOR = re.compile(r"\d\s*[-+*/\u00d7\u00f7\u2212x]\s*[$\u20ac\u00a3]?\Z")
+_SUM = re.compile(
+    rf"({NUMBER})%?\s*([-+*/\u00d7\u00f7\u2212\u2013x])\s*[$\u20ac\u00a3]?({NUMBER})%?\s*\)?\s*[=\u2248]\s*[-+$\u20ac\u00a3]*$"
+)
+_SUM_LENGTH = 60
+_FAR = 60
+_ENDS = frozenset({"break", "comma", "number"})
+
+
+def bound(items: list[Item], i: int) -> tuple[str | None, bool]:
+    """The topic that the number is said of directly, and whether it is where that is to be moved to."""
+    found, moved = _bound_before(items, i)
+    if found == "last" and not _says_now(items, i):
+        found = None
+    if found in ("stop", "target"):
+        words = {item.text for item in items[max(0, i - 10) : i + 1] if item.kind == "word"}
+        moved = moved or bool(words & wording.MOVES)
+    return _bound_after(items, i, found), moved
+
+
+def _bound_before(items: list[Item], i: int) -> tuple[str | None, bool]:
+    """The topic before it with nothing but connecting words between, and whether "to" is one of them."""
+    moved = False
+    for item in reversed(items[max(0, i - 8) : i]):
+        if item.kind in _ENDS:
+            break
+        if item.topic is not None and (item.text not in wording.CONNECTS or item.topic in BINDING):
+            names = item.topics
+            strong = [name for name in names if name in BINDING]
+            if names == {"macd", "signal"}:
+                return "signal", moved
+            return (strong[0] if len(strong) == 1 else None), moved
+        moved = moved or item.text == "to"
+        if item.text not in wording.CONNECTS:
+            break
+    return None, moved
+
+
+def _says_now(items: list[Item], i: int) -> bool:
+    """Whether "price" before a number speaks of the price as it is, and not of one that may come."""
+    for item in reversed(items[:i]):
+        if item.kind == "break":
+            break
+        if item.text in wording.SUPPOSED:
+            return False
+    return any(item.text in wording.PRICE or "." in item.text for item in items[max(0, i - 4) : i])
+
+
+def _bound_after(items: list[Item], i: int, found: str | None) -> str | None:
+    """The topic that follows directly: 3 headlines, the $145 stop. An amount of points is a distance."""
+    text, end = items[i].match.string, items[i].match.end()
+    if _FORMULA.match(text, end):
+        return None
+    following = items[i + 1] if i + 1 < len(items) else None
+    if following is None or following.kind != "word" or "\n" in text[end : following.match.start()]:
+        return found
+    if following.text in wording.DISTANCES:
+        return None
+    topic = following.topic
+    if not isinstance(topic, str) or (topic not in wording.COUNTED and topic not in BINDING):
+        return found
+    article = i > 0 and items[i - 1].text in wording.ARTICLES
+    own = topic in wording.COUNTED or article or (found is None and topic not in ("stop", "target", "entry"))
+    return topic if own else found
+
+
+def is_term(items: list[Item], i: int) -> bool:
+    """Whether it is a term of a sum that is written out."""
+    match = items[i].match
+    after = bool(_FORMULA.match(match.string, match.end()))
+    return after or bool(_OPERATOR.search(match.string, max(0, match.start() - 20), match.start()))
+
+
+def against(items: list[Item], i: int) -> str | None:
+    """The level that follows, with nothing but words of distance between."""
+    far = False
+    for item in items[i + 1 : i + 9]:
+        if item.kind != "word":
+            break
+        if item.text in wording.APART:
+            far = far or item.text not in wording.FILLS
+        elif item.text not in wording.FILLS:
+            known = far and isinstance(item.topic, str) and (item.topic in LEVELS or item.topic == "last")
+            return str(item.topic) if known else None
+    return None
+
+
+def topics(items: list[Item], i: int) -> tuple[frozenset[str], frozenset[str]]:
+    """What its clause is about, and what its sentence is about."""
+    clause: set[str] = set()
+    sentence: set[str] = set()
+    for span in (reversed(items[max(0, i - _FAR) : i]), items[i + 1 : i + _FAR]):
+        inside = True
+        for item in span:
+            if item.kind == "break":
+                break
+            inside = inside and item.kind != "comma"
+            if item.topic is not None:
+                sentence |= item.topics
+                if inside:
+                    clause |= item.topics
+    return frozenset(clause), frozenset(sentence)
+
+
+def is_near(items: list[Item], i: int) -> bool:
+    """Whether the text says that the number is not exact."""
+    before = [item for item in items[max(0, i - 3) : i] if item.kind in ("word", "mark")]
+    words = [item.text for item in before]
+    return any(word in wording.NEAR for word in words) or words[-2:] == ["close", "to"]
+
+
+def sense(items: list[Item], i: int) -> int:
+    """-1 where the number is told as a loss, 1 where as a gain, 0 otherwise."""
+    near = [item.text for item in [*items[max(0, i - 3) : i], *items[i + 1 : i + 2]] if item.kind == "word"]
+    return (1 if wording.GAINS.intersection(near) else 0) - (1 if wording.LOSSES.intersection(near) else 0)
+
+
+def sum_before(items: list[Item], i: int) -> float | None:
+    """What the sum that is written before it comes to; None where there is none."""
+    match = items[i].match
+    found = _SUM.search(match.string, max(0, match.start() - _SUM_LENGTH), match.start())
+    if found is None:
+        return None
+    one, other = float_of(found[1]), float_of(found[3])
+    match found[2]:
+        case "+":
+            return one + other
+        case "/" | "\u00f7":
+            return one / other * (100 if (match["unit"] or "").strip() == "%" else 1) if other else None
+        case "-" | "\u2212" | "\u2013":
+            return one - other
+    return one * other

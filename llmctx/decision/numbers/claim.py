@@ -1,0 +1,114 @@
+"""A claim: one number that a text states, as it is meant.
+
+What the words around it say is worked out when it is asked for: most claims are borne out before that.
+"""
+
+from enum import IntEnum, StrEnum
+from functools import cached_property
+
+from llmctx.decision.numbers import bearing
+from llmctx.decision.numbers.passage import Item
+
+_NEARLY = 0.005
+_TELLING = 100
+
+
+class Form(StrEnum):
+    """How a number is meant."""
+
+    PLAIN = "plain"
+    MONEY = "money"
+    PERCENT = "percent"
+    RATIO = "ratio"
+
+
+class Loose(IntEnum):
+    """Whether a number may as well be no claim (a small count, a year, a round mark) and so is never unsupported."""
+
+    CLAIM = 0
+    UNLESS_PRICE = 1
+    NO_CLAIM = 2
+
+
+class Claim:
+    """One number of a text."""
+
+    def __init__(
+        self, items: list[Item], i: int, *, value: float, step: float, form: Form, sign: int, near: bool
+    ) -> None:
+        self.items, self.i = items, i
+        self.value = value
+        """What it says; percentages as percent, basis points too."""
+        self.step = step
+        """The worth of one unit of its last digit."""
+        self.form = form
+        """How it is meant."""
+        self.sign = sign
+        """1 or -1 where a sign is written, otherwise 0."""
+        self.near = near
+        """Whether the text says that it is no exact value: about, nearly."""
+        self.room = step + (max(step, _NEARLY * value) if near else 0.0) + 1e-6 * value
+        """How far a number may be from this one and still be what it states, at the very most."""
+        self.bound, self.moved = bearing.bound(items, i) if form is not Form.RATIO else (None, False)
+        """The topic that it is said of directly, and whether it is where that is to be moved to: the stop to 150."""
+
+    @property
+    def text(self) -> str:
+        """As it is written."""
+        return self.items[self.i].match[0].strip()
+
+    @property
+    def at(self) -> int:
+        """Where it begins, in characters."""
+        return self.items[self.i].match.start()
+
+    @cached_property
+    def _topics(self) -> tuple[frozenset[str], frozenset[str]]:
+        return bearing.topics(self.items, self.i)
+
+    @property
+    def topics(self) -> frozenset[str]:
+        """What its clause is about."""
+        return self._topics[0]
+
+    @property
+    def around(self) -> frozenset[str]:
+        """What its sentence is about."""
+        return self._topics[1]
+
+    @cached_property
+    def sense(self) -> int:
+        """-1 where it is told as a loss, 1 where as a gain, otherwise 0."""
+        return bearing.sense(self.items, self.i)
+
+    @cached_property
+    def against(self) -> str | None:
+        """The level that it is a distance from: 0.4% below the high."""
+        return bearing.against(self.items, self.i)
+
+    @cached_property
+    def term(self) -> bool:
+        """Whether it is a term of a sum."""
+        return bearing.is_term(self.items, self.i)
+
+    @cached_property
+    def result(self) -> float | None:
+        """What the sum before it comes to: 648.41 - 638.65 = ..."""
+        return bearing.sum_before(self.items, self.i)
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is a whole number, written without decimals."""
+        return self.step >= 1 and self.value.is_integer()
+
+    @property
+    def telling(self) -> bool:
+        """Whether it has digits enough not to meet another fact by chance; a percentage never has."""
+        return self.form is not Form.PERCENT and (self.term or self.value >= _TELLING * self.step)
+
+
+def rounds_to(value: float, said: float, step: float) -> bool:
+    """Whether a positive value is what was said, rounded or cut to steps of its last digit."""
+    slack = 1e-9 * max(1.0, abs(value))
+    apart = value - said
+    return abs(apart) <= step / 2 + slack or 0 <= apart < step - slack

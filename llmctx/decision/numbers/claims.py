@@ -1,0 +1,67 @@
+"""The claims of a text: its numbers, with their values, and what the words around them say that they are about."""
+
+import re
+
+from llmctx.decision.numbers import bearing
+from llmctx.decision.numbers.claim import Claim, Form
+from llmctx.decision.numbers.passage import Item, float_of, items_of
+
+_SCALES = {
+    "k": 1e3,
+    "thousand": 1e3,
+    "m": 1e6,
+    "mm": 1e6,
+    "mn": 1e6,
+    "million": 1e6,
+    "b": 1e9,
+    "bn": 1e9,
+    "billion": 1e9,
+}
+_CENTS = ("bp", "basis", "cent", "\u00a2")
+_TENS = 10
+
+
+def claims_of(text: str, vocabulary: frozenset[str] = frozenset()) -> list[Claim]:
+    """The numbers that a text states, in order; zeros are none. `vocabulary` holds the topics of the facts at hand."""
+    items = items_of(text, vocabulary)
+    return [
+        _claim(items, i) for i, item in enumerate(items) if item.kind == "number" and float_of(item.match["number"])
+    ]
+
+
+def _claim(items: list[Item], i: int) -> Claim:
+    match = items[i].match
+    unit = (match["unit"] or "").strip().lower()
+    near = bearing.is_near(items, i)
+    value, step = _value(match, unit, near=near)
+    return Claim(items, i, value=value, step=step, form=_form(match, unit), sign=_sign(match), near=near)
+
+
+def _value(match: re.Match[str], unit: str, *, near: bool) -> tuple[float, float]:
+    """The value, and the worth of one unit of its last digit; of a rough number the zeros at its end are not meant."""
+    digits = match["number"]
+    value, decimals = float_of(digits), len(digits.partition(".")[2])
+    step = 10.0**-decimals
+    if near and decimals == 0 and value >= _TENS:
+        step *= 10 ** (len(digits) - len(digits.rstrip("0")))
+    scale = _SCALES.get((match["scale"] or "").strip().lower(), 1.0) / (100 if unit.startswith(_CENTS) else 1)
+    return value * scale, step * scale
+
+
+def _form(match: re.Match[str], unit: str) -> Form:
+    if unit in ("%", "pct", "pp") or unit.startswith(("per", "bp", "basis")):
+        return Form.PERCENT
+    if unit in ("x", "\u00d7", ":1", "r"):
+        return Form.RATIO
+    return Form.MONEY if match["money"] or unit else Form.PLAIN
+
+
+def _sign(match: re.Match[str]) -> int:
+    written = match["sign"] or match["sign2"]
+    if written is None:
+        return 0
+    start = match.start()
+    before = match.string[start - 1] if start else " "
+    if match["sign"] and (before.isalnum() or before in ")%"):
+        return 0  # a hyphen, or a range
+    return 1 if written == "+" else -1

@@ -1,0 +1,94 @@
+"""Derived numbers: what follows from facts, as far as a claim may speak of it.
+
+Differences and percentages between price levels, their worth in the position, and what `wholes` adds. Levels that a
+claim does not speak of support nothing: between a dozen levels some difference would fit any number by chance.
+"""
+
+from collections.abc import Iterator
+
+from llmctx.decision.numbers.claim import Claim, Form
+from llmctx.decision.numbers.ledger import Amount, Ledger
+from llmctx.decision.numbers.topics import LEVELS
+from llmctx.decision.numbers.wholes import derived, ratios, shares, sums
+
+_ALSO: dict[str, frozenset[str]] = {
+    "range": frozenset({"high", "low"}),
+    "ratio": frozenset({"stop", "target"}),
+    "risk": frozenset({"stop"}),
+    "reward": frozenset({"target"}),
+    "pnl": frozenset({"entry", "open"}),
+    "last": frozenset({"entry", "open"}),
+    "daily": frozenset({"open"}),
+    "way": frozenset({"stop", "target", "level", "upper", "lower"}),
+    "level": frozenset({"stop", "target", "upper", "lower", "high", "low"}),
+    "band": frozenset({"upper", "lower"}),
+}
+"""Levels that a topic may speak of without naming them."""
+_FROM_ENTRY = frozenset({"entry", "risk", "reward", "ratio", "pnl", "quantity"})
+_INSIDE = frozenset({"band", "upper", "lower", "range", "way"})
+_AS_PART = 1.5
+"""A bare number up to this may be a part of one: the price stands at 0.67 of its range."""
+
+
+def what_follows(ledger: Ledger, claim: Claim, topics: frozenset[str]) -> Iterator[Amount]:
+    """What follows from the facts that a claim with these topics may speak of."""
+    if claim.form is Form.RATIO or (claim.form is Form.PLAIN and "ratio" in topics):
+        yield from ratios(ledger)
+    if claim.form is Form.RATIO:
+        return
+    yield from _distances(ledger, claim, topics)
+    if claim.form is Form.PERCENT:
+        yield from shares(ledger, topics)
+        return
+    yield from sums(ledger, topics)
+    if claim.value <= _AS_PART and topics & _INSIDE:
+        yield from (derived(share.source, share.value / 100) for share in shares(ledger, topics))
+
+
+def _distances(ledger: Ledger, claim: Claim, topics: frozenset[str]) -> Iterator[Amount]:
+    ones = _levels(ledger, _spoken(claim, topics)) or _levels(ledger, frozenset({"entry"}))
+    others = _levels(ledger, _ends(claim, topics))
+    if claim.against is None and "last" not in topics:
+        others = [*others, *ones]
+    seen: set[tuple[float, float]] = set()
+    for one in ones:
+        for other in others:
+            pair = (one.value, other.value)
+            if one.value != other.value and pair not in seen:
+                seen.add(pair)
+                yield from _between(ledger, one, other, claim)
+
+
+def _levels(ledger: Ledger, topics: frozenset[str]) -> list[Amount]:
+    return [level for level in ledger.levels if level.topics & topics]
+
+
+def _spoken(claim: Claim, topics: frozenset[str]) -> frozenset[str]:
+    """The levels that it may speak of."""
+    if claim.against is None:
+        return topics.union(*(_ALSO[topic] for topic in topics if topic in _ALSO))
+    return claim.around & LEVELS if claim.against == "last" else frozenset({claim.against})
+
+
+def _ends(claim: Claim, topics: frozenset[str]) -> frozenset[str]:
+    """What a distance may be measured from: the price, and where it fits the entry."""
+    ends = {"last"}
+    if topics & _FROM_ENTRY:
+        ends.add("entry")
+    if claim.against is not None and "last" not in topics:
+        ends |= topics & LEVELS
+    return frozenset(ends)
+
+
+def _between(ledger: Ledger, one: Amount, other: Amount, claim: Claim) -> Iterator[Amount]:
+    apart, own = one.value - other.value, ledger.decision.quantity
+    results = [("", apart), (", times quantity", apart * ledger.quantity)]
+    if claim.form is Form.PERCENT:
+        results = [(", of the second", apart / other.value * 100), (", of the first", apart / one.value * 100)]
+    elif own is not None:
+        results.append((", times its own quantity", apart * float(own)))
+    if claim.topics & {"mid", "way"}:
+        results.append((", half way", (one.value + other.value) / 2))
+    for how, value in results:
+        if abs(abs(value) - claim.value) <= claim.room:
+            yield derived(f"{one.source} - {other.source}{how}", value)

@@ -1,0 +1,206 @@
+"""The ledger: every number that a package gives, by what it is about.
+
+The facts themselves, the numbers inside their texts, and what the decision itself proposes. What follows from facts is
+in `derived`.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from functools import cached_property, lru_cache
+from typing import NamedTuple
+
+from llmctx.context.facts import Fact
+from llmctx.context.package import Package
+from llmctx.decision.decision import Decision
+from llmctx.decision.numbers.claim import Form
+from llmctx.decision.numbers.claims import claims_of
+from llmctx.decision.numbers.topics import topics_of
+
+ANOTHER = "another symbol"
+"""The topic of numbers about other symbols."""
+
+_PERCENT_TEXT = re.compile(r"([+-]?\d+(?:\.\d+)?)%\Z")
+_PARTS_OF_ONE = frozenset({"0 to 1", "-1 to 1"})
+_MIDDLE = "the middle of indicators.bollinger_upper and _lower"
+_OWN_LEVELS = ("its own stop_loss", "its own take_profit", _MIDDLE)
+_ALWAYS = frozenset({"quantity", "confidence", "stop", "target", "mid", "band", "sma", "average"})
+"""Topics of what the decision proposes, and of the middle of the bands."""
+_CUT = " (not shown)"
+_RANKING = "candidates["
+
+
+class Amount(NamedTuple):
+    """A number that supports claims."""
+
+    source: str
+    """The path of a fact, or how it follows from facts."""
+    value: float
+    """Its value."""
+    form: Form | None
+    """What claims of it look like; None where any."""
+    topics: frozenset[str]
+    """What it is about."""
+
+
+class _Shape(NamedTuple):
+    """What the paths of a package say; the same from tick to tick, so it is worked out once."""
+
+    places: dict[str, int]
+    """Where the fact of a path stands."""
+    topics: tuple[frozenset[str], ...]
+    """What each fact is about."""
+    by_topic: dict[str, tuple[int, ...]]
+    """Where the facts about a topic stand."""
+    vocabulary: frozenset[str]
+    """Every topic."""
+
+
+@lru_cache(maxsize=1_000)
+def _shape(paths: tuple[str, ...], others: tuple[tuple[str, str], ...]) -> _Shape:
+    """`others` are the other symbols of the ranking, each with where it stands: their numbers support only what names
+    them, or the ranking.
+    """
+    beside = dict(others)
+    topics = []
+    for path in paths:
+        found = topics_of(path)
+        if path.startswith(_RANKING) and (other := beside.get(path[: path.index("]") + 2])) is not None:
+            found |= {other, ANOTHER}
+        topics.append(found)
+    by_topic: dict[str, tuple[int, ...]] = {}
+    for place, found in enumerate(topics):
+        for topic in found:
+            by_topic[topic] = (*by_topic.get(topic, ()), place)
+    places = {path: place for place, path in enumerate(paths)}
+    return _Shape(places, tuple(topics), by_topic, _ALWAYS.union(*topics))
+
+
+def _amounts_of(fact: Fact, topics: frozenset[str]) -> Iterator[Amount]:
+    path, value, unit = fact
+    if isinstance(value, Decimal) or type(value) is int:
+        number = float(value)
+        yield Amount(path, number, Form.PERCENT if unit == "%" else None, topics)
+        if unit in _PARTS_OF_ONE or (unit is None and 0 < abs(number) <= 1):
+            yield Amount(path, number * 100, Form.PERCENT, topics)
+    elif isinstance(value, str) and (percent := _PERCENT_TEXT.match(value)):
+        yield Amount(path, float(percent[1]), Form.PERCENT, topics)
+
+
+class Ledger:
+    """What the numbers of an answer are held against."""
+
+    def __init__(self, package: Package, decision: Decision) -> None:
+        self.decision = decision
+        self.last = float(package.price.price.last)
+        self.quantity = float(package.position.quantity)
+        self.short = package.position.side == "short"
+        self._package = package
+        self._list = [fact for facts in package.facts.values() for fact in facts]
+        others = tuple(
+            [
+                (path.removesuffix("symbol"), str(value).lower())
+                for path, value, _ in package.facts.get("candidates", ())
+                if path.endswith("].symbol") and value != package.symbol
+            ]
+        )
+        self._made: dict[int, tuple[Amount, ...]] = {}
+        self._shape = _shape(tuple([fact[0] for fact in self._list]), others)
+
+    @property
+    def paths(self) -> Iterable[str]:
+        """The path of every fact."""
+        return self._shape.places
+
+    def fact(self, path: str) -> Fact | None:
+        """The fact at a path; None where there is none."""
+        place = self._shape.places.get(path)
+        return None if place is None else self._list[place]
+
+    @property
+    def vocabulary(self) -> frozenset[str]:
+        """Every topic of the facts."""
+        return self._shape.vocabulary
+
+    def status(self, section: str) -> str | None:
+        """The status of a section; None where there is no such section."""
+        found = self._package.sections.get(section)
+        return None if found is None else str(found.status)
+
+    @cached_property
+    def amounts(self) -> list[Amount]:
+        """Every number that the package gives, and those that the decision itself proposes."""
+        return [*(amount for i in range(len(self._list)) for amount in self._at(i)), *self._beside]
+
+    @cached_property
+    def _beside(self) -> list[Amount]:
+        return [*self._middle(), *self._own()]
+
+    def about(self, topics: Iterable[str]) -> list[Amount]:
+        """The amounts about any of these topics; few claims need more, so the others are not even made."""
+        wanted, by_topic = frozenset(topics), self._shape.by_topic
+        places = sorted({place for topic in wanted for place in by_topic.get(topic, ())})
+        found = [amount for place in places for amount in self._at(place)]
+        return found + [amount for amount in self._beside if not wanted.isdisjoint(amount.topics)]
+
+    def _at(self, place: int) -> tuple[Amount, ...]:
+        """The amounts of one fact."""
+        made = self._made.get(place)
+        if made is None:
+            made = self._made[place] = tuple(_amounts_of(self._list[place], self._shape.topics[place]))
+        return made
+
+    def value(self, path: str) -> float | None:
+        """The number at a path; None where there is none."""
+        fact = self.fact(path)
+        return float(fact.value) if fact is not None and isinstance(fact.value, Decimal | int) else None
+
+    def _middle(self) -> Iterator[Amount]:
+        """The middle of the Bollinger bands is the average that they stand around."""
+        upper, lower = self.value("indicators.bollinger_upper"), self.value("indicators.bollinger_lower")
+        if upper is not None and lower is not None:
+            topics = frozenset({"mid", "band", "sma", "average"})
+            yield Amount(_MIDDLE, (upper + lower) / 2, None, topics)
+
+    def _own(self) -> Iterator[Amount]:
+        """What the decision itself proposes is no claim about the facts."""
+        own = self.decision
+        for name, topic in (("stop_loss", "stop"), ("take_profit", "target"), ("quantity", "quantity")):
+            value = getattr(own, name)
+            if value is not None:
+                yield Amount(f"its own {name}", float(value), None, frozenset({topic}))
+        sure = float(own.confidence)
+        yield Amount("its own confidence", sure, None, frozenset({"confidence"}))
+        yield Amount("its own confidence", sure * 100, Form.PERCENT, frozenset({"confidence"}))
+
+    @cached_property
+    def of_this_symbol(self) -> list[Amount]:
+        """The amounts that are not about other symbols of the ranking."""
+        return [amount for amount in self.amounts if ANOTHER not in amount.topics]
+
+    @cached_property
+    def levels(self) -> list[Amount]:
+        """The prices of this symbol that levels are made of, each value once a topic."""
+        priced = [
+            amount
+            for place, (path, _, unit) in enumerate(self._list)
+            if unit == "price" and not path.startswith(_RANKING)
+            for amount in self._at(place)
+        ]
+        own = [amount for amount in self._beside if amount.source in _OWN_LEVELS]
+        return list({(amount.value, amount.topics): amount for amount in reversed([*priced, *own])}.values())[::-1]
+
+    @cached_property
+    def quoted(self) -> list[Amount]:
+        """The numbers inside texts of the package: headlines, reasons, the last reasoning."""
+        return [
+            Amount(
+                path,
+                claim.value,
+                claim.form if claim.form is Form.PERCENT else None,
+                claim.topics if claim.bound is None else frozenset({claim.bound}),
+            )
+            for path, text, _ in self._list
+            if isinstance(text, str) and not path.endswith(_CUT) and any(c.isdigit() for c in text)
+            for claim in claims_of(text)
+        ]

@@ -1,0 +1,114 @@
+"""A passage: a text as numbers, words and breaks, each word with the topic that it names."""
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+from llmctx.decision.numbers.no_claim import HINTS, NUMBERED, without_no_claims
+from llmctx.decision.numbers.spelled import SPELLED_WORDS, in_digits
+from llmctx.decision.numbers.topics import OWN, topic_of, topics_of
+
+_LONGEST = 10_000
+NUMBER = r"(?:\d{1,3}(?:[,'\u2019\u202f]\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
+_ITEM = re.compile(
+    rf"""
+    (?P<sign>[+\-\u2212\u2013](?=[ ]?[$\u20ac\u00a3\u00a5\d.]|(?:USD|EUR|GBP)))?
+    (?P<money>(?:US)?[$\u20ac\u00a3\u00a5][ ]?|\b(?:USD|EUR|GBP)[ ]?)?
+    (?P<sign2>[+\-\u2212](?=\d))?
+    (?<![\w.])(?P<number>{NUMBER})(?![\d])
+    (?P<scale>[ ]?(?:thousand|million|billion|bn|mn|mm)\b|[kKMmBb](?![\w]))?
+    (?P<unit>[ ]?%|[ ]?percent(?:age[ ]points?)?\b|[ ]?per[ ]cent\b|[ ]?pct\b|[ ]?pp\b|[ ]?(?:bps?|basis[ ]points?)\b
+      |[ ]?(?:dollars?|USD|EUR|GBP|euros?|pounds?)\b|[ ]?(?:cents?|\u00a2)
+      |[ ]?(?:x|\u00d7|:1)(?![\w]|\s*[\d$]|\s*\.\d)|R\b)?
+    | (?P<break>[.!?;\n](?=[\s*_)"]|$))
+    | (?P<comma>,(?=\s)|[ ][\u2014\u2013-][ ]|\u2014|(?<=[ ])(?:while|whereas|but|although|though|yet)\b)
+    | (?P<word>[A-Za-z_][\w]*(?:[-.&/'\u2019:]?[A-Za-z_][\w]*|\[\d+\])*)
+    | (?P<mark>[~\u2248<>=\u2264\u2265@|(:/])
+    """,
+    re.VERBOSE,
+)
+_SILENT = frozenset({"break", "comma", "mark"})
+_LETTERS = re.compile("[a-z]+")
+_DIGIT = re.compile("[0-9]")
+_HINTING = re.compile(r"[:#&\[/\n]|\(\d|\A\W*\d|\d-|\d of |\d[ ]?(?:st|nd|rd|th|[ap]\.?m|ms|[mhd]\b)|[A-Za-z+-]\d")
+"""Marks without which, and without one of the words of HINTS, everything is a claim."""
+_NUMBERED = re.compile(rf"\b{NUMBERED} #?\d", re.IGNORECASE)
+_ABBREVIATIONS = frozenset("i e vs approx ca resp incl etc no avg max min est cf".split())
+_ABBREVIATED = re.compile(r"\b(?:i\.e|e\.g|vs|approx|ca|resp|incl|etc|no|avg|max|min|est|cf)\.", re.IGNORECASE)
+_UNMARKED = str.maketrans({"*": " ", "`": " "})
+_PATH = re.compile(rf"(?:[a-z]\w*[.])+\w+(?:\[\d+\])?|{'|'.join(OWN)}|[a-z]+_\d+m?")
+
+
+class Item(NamedTuple):
+    """One piece of a text."""
+
+    kind: str
+    """number, word, break (a sentence ends), comma (a clause ends), or mark."""
+    text: str
+    """As written; a word in lower case."""
+    match: re.Match[str]
+    """Where it stands, and a number's parts."""
+    topic: str | frozenset[str] | None
+    """What a word names."""
+
+    @property
+    def topics(self) -> frozenset[str]:
+        """The topics that it names, none or several."""
+        topic = self.topic
+        return frozenset((topic,)) if isinstance(topic, str) else topic or frozenset()
+
+
+def items_of(text: str, vocabulary: frozenset[str]) -> list[Item]:
+    """The pieces of a text in order, without what is no claim; [] where it has no digits."""
+    text = text[:_LONGEST]
+    words = frozenset(_LETTERS.findall(text.lower()))
+    if not words.isdisjoint(SPELLED_WORDS):
+        text = in_digits(text)
+    if not _DIGIT.search(text):
+        return []
+    text = text.translate(_UNMARKED)
+    if not words.isdisjoint(_ABBREVIATIONS):
+        text = _ABBREVIATED.sub(lambda found: found[0][:-1] + " ", text)
+    if not words.isdisjoint(HINTS) or _HINTING.search(text) or _NUMBERED.search(text):
+        text = without_no_claims(text)
+    return _items(text, vocabulary)
+
+
+def _items(text: str, vocabulary: frozenset[str]) -> list[Item]:
+    found: list[Item] = []
+    before = ""
+    for match in _ITEM.finditer(text):
+        kind, piece = match.lastgroup or "", match[0]
+        if kind == "word":
+            found.append(Item("word", piece.lower(), match, _topic(piece, before, vocabulary)))
+            before = piece.lower()
+        elif kind in _SILENT:
+            found.append(Item(kind, piece, match, None))
+        else:
+            found.append(Item("number", piece, match, None))
+            before = ""
+    return found
+
+
+@lru_cache(maxsize=20_000)
+def _topic(word: str, before: str, vocabulary: frozenset[str]) -> str | frozenset[str] | None:
+    """What a word names; models use the same few thousand words."""
+    word = word.replace("\u2019", "'")
+    if ("." in word or "_" in word) and _PATH.fullmatch(word):
+        return topics_of("." + word) or None
+    word = word.lower()
+    topic = topic_of(word, before, vocabulary)
+    if topic is None and word.endswith("'s"):
+        topic = topic_of(word[:-2], before, vocabulary)
+    if topic is not None or not ("/" in word or "-" in word):
+        return topic
+    parts = (topic_of(part, "", vocabulary) for part in re.split("[/-]", word))
+    return frozenset(part for part in parts if part is not None) or None
+
+
+def float_of(number: str) -> float:
+    """The value of the digits, without separators of thousands."""
+    try:
+        return float(number)
+    except ValueError:
+        return float(re.sub(r"[,'\u2019\u202f]", "", number))

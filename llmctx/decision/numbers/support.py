@@ -1,0 +1,106 @@
+"""Support: the number of a package that bears a claim out."""
+
+from collections.abc import Iterable
+
+from llmctx.decision.numbers.claim import Claim, Form, rounds_to
+from llmctx.decision.numbers.derived import what_follows
+from llmctx.decision.numbers.ledger import ANOTHER, Amount, Ledger
+from llmctx.decision.numbers.topics import FOREIGN, LEVELS
+
+_SIGNED = frozenset("macd signal histogram sentiment".split())
+"""Topics whose readings run on both sides of zero: without a sign a number is positive."""
+_READINGS = frozenset(
+    "rsi macd signal vix sentiment volume news wins losses positions symbols advancing declining unchanged".split()
+)
+"""Topics of which a number is a reading, never a difference."""
+_ALIKE = {
+    "signal": ("signal", "macd"),
+    "quantity": ("quantity", "volume"),
+    "symbols": ("symbols", "breadth", "advancing"),
+}
+_NO_PRICES = frozenset("rsi vix volume macd signal histogram sentiment width".split())
+_NO_FACTS = frozenset({"ratio"})
+"""Topics of which no fact speaks, only what follows from facts."""
+_RANKED = frozenset({"candidate", "score"})
+_AS_LARGE = 2.0
+_FINE = 0.02
+
+
+def find_support(claim: Claim, ledger: Ledger) -> Amount | None:
+    """What supports a claim: a fact about its subject first, then what follows from such facts, then any fact."""
+    if _turned_round(claim, ledger):
+        return None
+    bound = claim.bound
+    if bound is not None and not claim.moved:
+        own = frozenset({bound})
+        support = _match(claim, ledger.about(_ALIKE.get(bound, (bound,))))
+        if support is None and bound not in _READINGS:
+            support = _follows(claim, ledger, own | (claim.topics & LEVELS)) or _follows(claim, ledger, claim.topics)
+        if support is not None or bound in ledger.vocabulary or bound in FOREIGN or bound == "histogram":
+            return support or _match(claim, [a for a in ledger.quoted if bound in a.topics])
+    return (
+        _match(claim, _sum(claim), derived=True)
+        or _match(claim, _named(claim, ledger, claim.topics))
+        or _follows(claim, ledger, claim.topics)
+        or _match(claim, _named(claim, ledger, claim.around))
+        or (_follows(claim, ledger, claim.around) if claim.around != claim.topics else None)
+        or _match(claim, ledger.quoted)
+    )
+
+
+def _sum(claim: Claim) -> list[Amount]:
+    """What the sum written before it comes to; its terms are claims of their own."""
+    return [] if claim.result is None else [Amount("the sum before it", claim.result, None, frozenset())]
+
+
+def _turned_round(claim: Claim, ledger: Ledger) -> bool:
+    """Whether a profit is told as a loss, or a loss as a profit."""
+    if not claim.sense or claim.against is not None:
+        return False
+    if ledger.short:
+        return False  # a short position gains where its price is down
+    results = [a for a in ledger.about(("pnl",)) if a.source.startswith("position.unrealized")]
+    return any(a.value * claim.sense < 0 and abs(abs(a.value) - claim.value) <= claim.step / 2 for a in results)
+
+
+def _named(claim: Claim, ledger: Ledger, topics: frozenset[str]) -> list[Amount]:
+    """The facts that a claim with these topics may state: those about them; any where it is telling, or a price."""
+    if not claim.telling and topics & (ledger.vocabulary | _NO_FACTS) and not is_price(claim, ledger):
+        return ledger.about(topics)
+    if is_price(claim, ledger):
+        near = _match(claim, ledger.about(("last",))) or _match(claim, ledger.levels)
+        if near is not None:
+            return [near]
+    amounts = ledger.of_this_symbol
+    if claim.around & _RANKED:
+        return ledger.amounts
+    if len(amounts) < len(ledger.amounts):
+        return amounts + [a for a in ledger.about((ANOTHER,)) if a.topics & claim.around]
+    return amounts
+
+
+def _follows(claim: Claim, ledger: Ledger, topics: frozenset[str]) -> Amount | None:
+    return _match(claim, what_follows(ledger, claim, topics), derived=True)
+
+
+def _match(claim: Claim, amounts: Iterable[Amount], *, derived: bool = False) -> Amount | None:
+    said, step, percent, room = claim.value, claim.step, claim.form is Form.PERCENT, claim.room
+    cut = not derived or step <= _FINE * said
+    sign = claim.sign or (1 if claim.bound in _SIGNED and "negative" not in claim.topics else 0)
+    for amount in amounts:
+        value = amount[1]
+        size = abs(value)
+        if not -room <= size - said <= room:
+            continue
+        if not derived and (percent != (amount.form is Form.PERCENT) or (sign and value and (value < 0) != (sign < 0))):
+            continue
+        if claim.near or (rounds_to(size, said, step) if cut else abs(size - said) <= step / 2 + 1e-9 * max(1.0, size)):
+            return amount
+    return None
+
+
+def is_price(claim: Claim, ledger: Ledger) -> bool:
+    """Whether an unsupported number is a price: money or a bare number, of a size that this symbol's prices have."""
+    if claim.form not in (Form.MONEY, Form.PLAIN) or claim.bound in _NO_PRICES:
+        return False
+    return ledger.last / _AS_LARGE <= claim.value <= ledger.last * _AS_LARGE

@@ -1,0 +1,68 @@
+"""Wording: small words that say how a number is meant, and what it is said of."""
+
+NEAR = frozenset("about around roughly approximately approx nearly almost near circa ~ \u2248".split())
+"""The number after them is not exact."""
+BEYOND = frozenset(
+    "above below over under beyond exceeds exceed exceeding past through than crosses cross crossed falls drops rises "
+    "reclaims loses toward towards back < > \u2264 \u2265".split()
+)
+"""The number after them is a mark to be passed."""
+CONNECTS = NEAR | frozenset(
+    "at of is was are were the a an its it's stands sits sat stood now currently only just still already has have with "
+    "reading reads read value level levels price prices printing prints printed shows showing registers remains being "
+    "lies located set placed by very still holding hovering trading to from in on also line indicator index score "
+    "count figure ratio comes came currently today = : | ( @ / equals per band bands".split()
+)
+"""They may stand between a number and what it is said of."""
+MOVES = frozenset(
+    "move moved moves moving raise raised raises raising trail trailed trailing tighten tightened tightening "
+    "lift lifted lifting lower lowering adjust adjusted adjusting shift shifted shifting set setting bring bringing "
+    "lock locking new proposed propose proposing widen widening ratchet ratcheting advance".split()
+)
+"""A stop or target is to be moved."""
+RULES = frozenset("rule limit threshold cutoff cap budget max maximum minimum tolerance convention".split())
+"""The number beside them is a rule, no fact."""
+PARTIAL = frozenset(
+    "reduce reducing reduces trim trimming trims close closing sell selling scale scaling take taking bank banking cut "
+    "cutting add adding adds buy buying cover covering size sizing half exposure".split()
+)
+"""The number beside them is a part of the position to be traded."""
+ZONES = frozenset(
+    "overbought oversold neutral midline threshold territory zone extreme extremes band boundary line mark".split()
+)
+"""A round number beside them is a zone of an indicator."""
+EXTREMES = frozenset("extreme extremes overbought oversold threshold thresholds".split())
+"""The same, whatever the indicator."""
+ADJECTIVES = frozenset(
+    "open active closed live current recent latest new bullish bearish positive negative fresh".split()
+)
+"""They may stand between a count and what it counts."""
+COUNTED = frozenset(
+    {"news", "quantity", "positions", "symbols", "wins", "losses", "trades", "advancing", "declining", "unchanged"}
+)
+"""Topics that are counted."""
+SUPPOSED = frozenset(
+    "if should until till once when unless would could might may can must reach reaches hit hits were signal entry "
+    "another next order limit above below".split()
+)
+"""The price after them is one that may come."""
+APART = frozenset(
+    "below above from to under over off short shy away beneath beyond until before toward towards than between higher "
+    "lower down up more less of".split()
+)
+"""Words of distance."""
+FILLS = frozenset(
+    "of the its our my a an this today's day's session session's intraday current per share points point pts dollars "
+    "left remaining remain remains still and is only away lies sits upper lower higher".split()
+)
+"""They may stand between a distance and what it is measured from."""
+GAINS = frozenset("gain gains gained profit profits made up".split())
+"""The number beside them is a gain."""
+LOSSES = frozenset("loss losses lost losing underwater down".split())
+"""The number beside them is a loss."""
+PRICE = frozenset("price last quote trading trades traded".split())
+"""The number after them is the price as it is."""
+DISTANCES = frozenset({"points", "point", "pts", "units", "ticks"})
+"""The number before them is a distance."""
+ARTICLES = frozenset({"a", "an", "the", "our", "my", "its", "your", "current", "new"})
+"""A number after them belongs to the noun that follows."""

@@ -1,0 +1,76 @@
+"""The command about prompts, and the five commands of docs/prompts.md, with the installed program."""
+
+import asyncio
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from llmctx.llm.standin import Standin
+from tests.conftest import ROOT, free_port
+from tests.integration.program import Program
+
+NOWHERE = f"redis://127.0.0.1:{free_port()}/0"
+CORPUS = ("--from", "audit/corpus/demo.jsonl")
+
+
+@pytest.fixture
+def program(standin: Standin, tmp_path: Path) -> Program:
+    """The program, in a folder with the corpus, without a server."""
+    (tmp_path / "audit").symlink_to(ROOT / "audit")
+    return Program(NOWHERE, tmp_path, standin.base_url)
+
+
+async def test_versions_are_listed_without_a_server(program: Program) -> None:
+    ended = await program("prompts")
+    assert ended.code == 0
+    assert re.findall(r"^position/v\d", ended.out, re.MULTILINE) == ["position/v1", "position/v2"]
+    assert "Where they were used is not known" in ended.out
+
+
+async def test_versions_tell_where_they_were_used(program: Program) -> None:
+    listed = (await program("prompts", "--json", *CORPUS)).lines
+    assert [(one["prompt"], one["used"]) for one in listed] == [("position/v1", 18), ("position/v2", 0)]
+
+
+async def test_a_check_fails_for_a_template_that_does_not_render(program: Program) -> None:
+    folder = program.folder / "prompts" / "probe"
+    folder.mkdir(parents=True)
+    source = "---\nname: probe\nversion: 1\ndescription: x\noutput: decision\n---\nsystem:\na\nuser:\n{{ mood }}\n"
+    (folder / "v1.md.j2").write_text(source, encoding="utf-8")
+    ended = await program("prompts", "check", "--prompts", "prompts", *CORPUS)
+    assert ended.code == 1
+    assert re.search(r"unknown +mood", ended.out)
+    assert "and 15 more" in ended.out
+
+
+async def test_what_prompts_does_not_do_is_misuse(program: Program) -> None:
+    assert (await program("prompts", "burn")).code == 2
+
+
+async def test_the_five_commands_of_the_document_run(program: Program) -> None:
+    text = (ROOT / "docs" / "prompts.md").read_text(encoding="utf-8")
+    block = re.search(r"## In five commands(?:.|\n)*?```sh\n((?:.|\n)*?)```", text)
+    assert block is not None
+    said = []
+    for line in block[1].splitlines():
+        words = shlex.split(line)
+        if words[0] == "pytest":
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *words[1:], cwd=ROOT,
+                stdout=asyncio.subprocess.PIPE,
+            )  # fmt: skip
+            said.append((await process.communicate())[0].decode())
+            assert process.returncode == 0
+            continue
+        ended = await program(*words[1:])
+        assert ended.code == 0, ended.err
+        said.append(ended.out)
+    assert len(said) == 5
+    assert "## Sections without facts" in said[0]
+    assert "852 tokens: too short" in said[1]
+    assert "52% of each request can come from" in said[1]
+    assert "position/v2: 18 of 18 as recorded" in said[2]
+    assert "18" in said[4]
