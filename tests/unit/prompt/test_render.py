@@ -16,7 +16,7 @@ from llmctx.prompt.render import MAX_CHARACTERS, Prompt, render, text_of
 from llmctx.prompt.template import Parameters, Template, load_template
 from tests.unit.context.scene import END_OF_DAY, KEYS, TEXTS, edited, only, package_of, with_raw
 
-SHIPPED = load_template(asset("prompts"), "position")
+SHIPPED = load_template(asset("prompts"), "position/v1")
 FIRST_LINE = 10  # of the user part's text, in the templates below
 
 
