@@ -444,10 +444,7 @@ class Partition:
     def record(self, index: int, leaf: bytes, line: bytes) -> None:
         """The next record."""
         pieces = read_pieces(index, line)
-        if index == self.tree.size:
-            says = read_leaf(index, leaf)
-        else:
-            says = self.behind_a_gap(index, leaf)
+        says = read_leaf(index, leaf) if index == self.tree.size else self.behind_a_gap(index, leaf)
         self.incident(index, says)
         self.settle(index, says)
         self.evidence(index, says, pieces)
