@@ -369,11 +369,10 @@ def test_a_partition_without_checkpoints_is_warned_of(verify: Verifier, tmp_path
 
 
 def runs(arguments: list[str], folder: Path) -> list[subprocess.CompletedProcess[str]]:
-    """Both programs, as an auditor starts them, where the terminal knows ASCII alone."""
-    alone = [sys.executable, "-I", str(ROOT / "audit" / "verify.py")]
+    """Both programs, as an auditor starts them, where the output takes ASCII alone."""
+    alone = [sys.executable, str(ROOT / "audit" / "verify.py")]
     programs = (alone, [str(Path(sys.executable).parent / "llmctx"), "verify"])
-    environment = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "HOME": str(folder)}
-    environment |= {"PYTHONIOENCODING": "", "PATH": "/usr/bin:/bin"}
+    environment = {"PYTHONIOENCODING": "ascii", "HOME": str(folder), "PATH": "/usr/bin:/bin"}
     return [
         subprocess.run([*program, *arguments], capture_output=True, text=True, check=False, env=environment, cwd=folder)
         for program in programs
