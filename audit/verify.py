@@ -50,7 +50,9 @@ WITHIN: dict[str, dict[str, type]] = {
 }  # fmt: skip
 DECISION = ("snapshot", "prompt", "request", "completion", "decision")
 HASHES = (("snapshot", "sha256"), ("prompt", "sha256"), ("completion", "sha256"), *BLOBS.items())
-HEX = re.compile("[0-9a-f]{64}")
+INSIDE = [(name, tuple(fields.items())) for name, fields in WITHIN.items()]
+ZEROS = "0" * 64
+is_hex = re.compile("[0-9a-f]{64}").fullmatch
 
 
 class Fault(Exception):  # noqa: N818  it is what a check finds, and ends it
@@ -81,13 +83,14 @@ def read_json(raw: bytes, *, numbers: bool = True) -> Any:
     """The value of bytes that are the one form of it.
 
     Whatever has several forms (white space, escapes, order, a name twice) does not come out again as it was.
-    `numbers` says whether there may be any that are too long.
+    `numbers` says whether there may be any that are too long, and lists that are too deep: not in lines of evidence,
+    whose form leaves room for neither.
     """
     try:
         value = _decode(raw.decode())[0]
         if _encode(value).encode() != raw:
             raise ValueError("it is not in RFC 8785 form")
-        if raw.count(b"{") + raw.count(b"[") > DEEPEST:
+        if numbers and raw.count(b"{") + raw.count(b"[") > DEEPEST:
             _shallow(value)
         if not raw.isascii() or (numbers and b"0" * 16 in raw.translate(_DIGITS)):
             _each(value)  # a name that is not ASCII or a long number may be in it: look at each
@@ -683,14 +686,17 @@ def form(index: int, says: Any) -> None:
 
 
 def _form_inside(index: int, says: dict[str, Any]) -> None:
-    for name, fields in WITHIN.items():
-        for field, kind in fields.items() if name in says else ():
-            if type(says[name].get(field)) is not kind:
-                found = repr(says[name].get(field))[:120]
+    for name, checks in INSIDE:
+        section = says.get(name)
+        if section is None:
+            continue
+        for field, kind in checks:
+            if type(section.get(field)) is not kind:
+                found = repr(section.get(field))[:120]
                 raise Fault(index, "record-form", f"{name}.{field} as {kind.__name__}", found)
     for name, field in HASHES:
-        digest = says.get(name, {}).get(field, "0" * 64)
-        if not isinstance(digest, str) or not HEX.fullmatch(digest):
+        digest = says[name].get(field, ZEROS) if name in says else ZEROS
+        if digest is not ZEROS and (not isinstance(digest, str) or not is_hex(digest)):
             raise Fault(index, "record-form", f"{name}.{field} as 64 hex digits", repr(digest)[:120])
 
 

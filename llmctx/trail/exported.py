@@ -162,7 +162,7 @@ class Export:
 
 def _read_manifest(raw: bytes) -> tuple[str, list[Part]]:
     try:
-        document = canonical.loads(raw)
+        document = canonical.shallow(raw)
         origin = document["origin"]
         listed: list[dict[str, Any]] = document["partitions"]
         parts = [Part(part["partition"], part["origin"], part["size"]) for part in listed]

@@ -64,7 +64,7 @@ _HEX = re.compile("[0-9a-f]{64}")
 def read_leaf(leaf: bytes, index: int) -> dict[str, Any] | Fault:
     """What a leaf says, or the rule that its form breaks."""
     try:
-        record: Any = canonical.loads(leaf)
+        record: Any = canonical.shallow(leaf)
     except ValueError as error:
         return Fault(index, "canonical-form", "one JSON text without duplicate names", str(error))
     if not canonical.is_form_of(record, leaf):

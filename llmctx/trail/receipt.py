@@ -73,7 +73,7 @@ def read_receipt(text: bytes) -> Receipt:
     Raises FaultError where it is none.
     """
     try:
-        document = canonical.loads(text)
+        document = canonical.shallow(text)
         if "format" not in document:
             return _noted(document)
         return _whole(document)
