@@ -6,13 +6,14 @@
 
 It needs Python >= 3.11 and the package `cryptography`, and imports nothing of llmctx: it follows the README, to be
 read in one sitting by somebody who trusts neither. Exit code 0: verified, or intact with losses that are accounted
-for; 1: the first fault is printed; 2: nothing there to check.
+for; 1: the first fault is printed; 2: nothing there to check, or not to be read.
 """
 
 import argparse
 import base64
 import binascii
 import hashlib
+import io
 import json
 import re
 import sys
@@ -25,6 +26,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 SAFE = 2**53 - 1
+DEEPEST = 200
+MOST_PARTITIONS = 1024
 BOUND_MS, GAP_MS = 120_000, 180_000
 SETTLES = {"decision": True, "skipped": True, "failed": True, "dead_letter": True, "incident": False, "notice": False}
 ALWAYS = {"recorded_at_ms": int, "worker": str, "attempts": int, "code": str, "verdict": dict}
@@ -36,14 +39,33 @@ SOMETIMES = {
 TYPES = ALWAYS | SOMETIMES
 DIGESTS = {"snapshot": "snapshot", "prompt": "messages", "completion": "completion"}
 BLOBS = {"prompt": "template_sha256", "request": "schema_sha256"}
+WITHIN: dict[str, dict[str, type]] = {
+    "snapshot": {"sha256": str, "sections": dict},
+    "prompt": {"template": str, "version": int, "template_sha256": str, "sha256": str},
+    "completion": {"outcome": str},
+    "decision": {
+        "action": str, "confidence": str, "reasoning": str, "evidence": list, "invalidation": str, "valid_for": int,
+    },
+    "verdict": {"action": str, "reason": str},
+    "incident": {"what": str},
+}  # fmt: skip
+DECISION = ("snapshot", "prompt", "request", "completion", "decision")
+HASHES = (("snapshot", "sha256"), ("prompt", "sha256"), ("completion", "sha256"), *BLOBS.items())
+INSIDE = [(name, tuple(fields.items())) for name, fields in WITHIN.items()]
+ZEROS = "0" * 64
+is_hex = re.compile("[0-9a-f]{64}").fullmatch
 
 
 class Fault(Exception):  # noqa: N818  it is what a check finds, and ends it
     """The first thing that breaks a rule."""
 
     def __init__(self, at: int, rule: str, expected: object, found: object) -> None:
-        super().__init__(f"record {at} breaks {rule}: expected {expected}, found {found}")
+        super().__init__()
         self.fields = {"at": at, "rule": rule, "expected": str(expected), "found": str(found)}
+
+    def __str__(self) -> str:
+        where = "partition {partition}, " if "partition" in self.fields else ""
+        return (where + "record {at} breaks {rule}: expected {expected}, found {found}").format(**self.fields)
 
 
 # JSON in RFC 8785 form ------------------------------------------------------------------------------------------------
@@ -62,17 +84,51 @@ def read_json(raw: bytes, *, numbers: bool = True) -> Any:
     """The value of bytes that are the one form of it.
 
     Whatever has several forms (white space, escapes, order, a name twice) does not come out again as it was.
-    `numbers` says whether there may be any that are too long.
+    `numbers` says whether there may be any that are too long, and lists that are too deep: not in lines of evidence,
+    whose form leaves room for neither.
     """
     try:
         value = _decode(raw.decode())[0]
         if _encode(value).encode() != raw:
             raise ValueError("it is not in RFC 8785 form")
+        if numbers and raw.count(b"{") + raw.count(b"[") > DEEPEST:
+            _shallow(value)
         if not raw.isascii() or (numbers and b"0" * 16 in raw.translate(_DIGITS)):
             _each(value)  # a name that is not ASCII or a long number may be in it: look at each
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     return value
+
+
+def read_any_json(raw: bytes) -> Any:
+    """The value of one JSON text in any form, for manifests and receipts.
+
+    No name twice, no NaN, no byte order mark, no lone surrogate, nothing but UTF-8.
+    """
+    try:
+        value = json.loads(raw.decode(), object_pairs_hook=_once, parse_constant=_refuse)
+        _shallow(value)
+        _encode(value).encode()  # a lone surrogate has no UTF-8
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands in it twice")
+    return found
+
+
+def _shallow(value: Any) -> None:
+    level = [value]
+    for _ in range(DEEPEST + 1):
+        level = [each for each in level if isinstance(each, dict | list)]
+        if not level:
+            return
+        level = [item for each in level for item in (each.values() if isinstance(each, dict) else each)]
+    raise ValueError(f"it is nested deeper than {DEEPEST}")
 
 
 def _each(value: Any) -> None:
@@ -195,6 +251,7 @@ class Checkpoint(NamedTuple):
     root: bytes
     time_ms: int
     late_since_ms: int | None
+    partitions: int | None
 
 
 NOTE = re.compile(
@@ -203,13 +260,18 @@ NOTE = re.compile(
 )
 
 
-def read_checkpoint(found: "re.Match[str]", at: int, key: Key, origin: str) -> Checkpoint:
-    """The checkpoint of a note that was found, all that can be said of it alone checked."""
+def read_checkpoint(found: "re.Match[str]", at: int, key: Key, origin: str, partitions: int | None) -> Checkpoint:
+    """The checkpoint of a note that was found, all that can be said of it alone checked.
+
+    `partitions` is how many the export has; None where nothing says so.
+    """
     try:
+        found[0].encode()  # what is no UTF-8 does not become bytes again
         root, size = from_base64(found["root"]), int(found["size"])
         more = found["more"].split("\n")[:-1]
         times = [_integer_of(line[5:]) for line in more if line.startswith("time ")]
         late = [_integer_of(line[11:]) for line in more if line.startswith("late-since ")]
+        said = [_integer_of(line[11:]) for line in more if line.startswith("partitions ")]
         signatures = [_signature(line) for line in found["signatures"][:-1].split("\n")]
     except ValueError as error:
         raise Fault(at, "note-grammar", "a signed checkpoint", error) from error
@@ -218,6 +280,8 @@ def read_checkpoint(found: "re.Match[str]", at: int, key: Key, origin: str) -> C
         or size > SAFE
         or len(times) != 1
         or len(late) > 1
+        or len(said) > 1
+        or not all(1 <= number <= MOST_PARTITIONS for number in said)
         or re.search(r"[\x00-\x09\x0b-\x1f]", found[0])
     ):
         raise Fault(at, "note-grammar", "a root of 32 bytes, one time, no control characters", repr(found[0])[:200])
@@ -226,7 +290,9 @@ def read_checkpoint(found: "re.Match[str]", at: int, key: Key, origin: str) -> C
     ours = [signature for name, key_id, signature in signatures if (name, key_id) == (key.name, key.id)]
     if not ours or not all(key.fits(found["text"], signature) for signature in ours):
         raise Fault(at, "signature", f"a signature of {key.text}", "one that does not fit" if ours else "none")
-    return Checkpoint(origin, size, root, times[0], late[0] if late else None)
+    if said and partitions not in (None, said[0]):
+        raise Fault(at, "partitions", f"{said[0]} partitions, as a checkpoint says", partitions)
+    return Checkpoint(origin, size, root, times[0], late[0] if late else None, said[0] if said else None)
 
 
 def _integer_of(text: str) -> int:
@@ -244,27 +310,22 @@ def _signature(line: str) -> tuple[str, bytes, bytes]:
     return found[1], raw[:4], raw[4:]
 
 
-def read_checkpoints(raw: bytes, key: Key, origin: str) -> list[Checkpoint]:
+def read_checkpoints(raw: bytes, key: Key, origin: str, partitions: int) -> list[Checkpoint]:
     """Every checkpoint of a partition, oldest first: each signed, sizes never falling, no size with two roots."""
     checkpoints: list[Checkpoint] = []
     at, good = 0, 0
-    try:
-        text = raw.decode()
-    except UnicodeDecodeError as error:
-        raise Fault(0, "note-grammar", "UTF-8", error) from error
+    text = raw.decode(errors="surrogateescape")  # a note that is no UTF-8 is found in its turn
     while at < len(text):
         at += bool(checkpoints)
         found = NOTE.match(text, at)
         if found is None or (checkpoints and text[at - 1] != "\n"):
             raise Fault(good, "note-grammar", "signed checkpoints, one blank line between", repr(text[at : at + 120]))
-        new, at = read_checkpoint(found, good, key, origin), found.end()
+        new, at = read_checkpoint(found, good, key, origin, partitions), found.end()
         if checkpoints and new.size < good:
-            raise Fault(
-                new.size, "checkpoint-order", f"a checkpoint over at least {good} records", f"one over {new.size}"
-            )
+            raise Fault(good, "checkpoint-order", f"a checkpoint over at least {good} records", f"one over {new.size}")
         if checkpoints and new.size == good and new.root != checkpoints[-1].root:
             expected = f"root {checkpoints[-1].root.hex()} over {good} records"
-            raise Fault(max(0, good - 1), "checkpoint-fork", expected, new.root.hex())
+            raise Fault(good, "checkpoint-fork", expected, new.root.hex())
         checkpoints.append(new)
         good = new.size
     return checkpoints
@@ -279,45 +340,51 @@ class Receipt:
     def __init__(self, path: Path) -> None:
         raw = path.read_bytes()
         try:
-            self._read(json.loads(raw))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            self._read(read_any_json(raw))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Fault(0, "receipt-form", "a receipt", repr(error)) from error
 
     def _read(self, document: dict[str, Any]) -> None:
         self.whole = "format" in document
         self.leaf, self.note, self.origin, self.proof = b"", "", "", []
         if not self.whole:
-            partition, _, index = document["address"].rpartition(":")
-            self.at, self.partition, self.hashed = int(index), int(partition or 0), from_hex(document["leaf_hash"])
+            address = re.fullmatch(r"(?:(0|[1-9][0-9]*):)?(0|[1-9][0-9]*)", document["address"])
+            if address is None:
+                raise ValueError("its address is no INDEX or P:INDEX")
+            self.at, self.partition, self.hashed = (
+                int(address[2]),
+                int(address[1] or 0),
+                from_hex(document["leaf_hash"]),
+            )
             return
         if document["format"] != "llmctx-receipt/1":
             raise ValueError(f"its format is {document['format']!r}")
-        self.at, self.leaf, self.note = document["index"], document["leaf"].encode(), document["checkpoint"]
-        self.hashed, self.origin = hash_leaf(self.leaf), document["origin"]
-        self.proof = [from_hex(step) for step in document["proof"]]
-        self.partition, self.size = int(self.origin.rpartition("/")[2]), document["size"]
+        self.at, self.size, self.origin = document["index"], document["size"], document["origin"]
+        self.leaf, self.note = document["leaf"].encode(), document["checkpoint"]
+        named = re.fullmatch(r"[^\n]*/(0|[1-9][0-9]*)", self.origin)
+        if named is None or not isinstance(self.note, str) or not isinstance(document["proof"], list):
+            raise ValueError("origin, proof or checkpoint have another form")
         if type(self.at) is not int or type(self.size) is not int or self.at < 0:
             raise ValueError("index and size are no integers")
+        self.partition, self.hashed = int(named[1]), hash_leaf(self.leaf)
+        self.proof = [from_hex(step) for step in document["proof"]]
 
-    def check(self, key: Key, origin: str) -> Checkpoint:
+    def check(self, key: Key, origin: str, partitions: int | None = None) -> Checkpoint:
         """Check it alone; the checkpoint in it."""
+        if self.origin != origin:
+            raise Fault(self.at, "origin", origin, self.origin)
         found = NOTE.fullmatch(self.note)
         if found is None:
             raise Fault(self.at, "note-grammar", "a signed checkpoint", repr(self.note)[:200])
-        if self.origin != origin:
-            raise Fault(self.at, "origin", origin, self.origin)
-        checkpoint = read_checkpoint(found, self.at, key, origin)
-        led = root_by_proof(self.hashed, self.at, self.size, self.proof) if 0 <= self.at < self.size else None
+        checkpoint = read_checkpoint(found, self.at, key, origin, partitions)
         if self.size != checkpoint.size:
             raise Fault(0, "receipt-form", f"size {checkpoint.size}, as its checkpoint has", self.size)
+        led = root_by_proof(self.hashed, self.at, self.size, self.proof) if self.at < self.size else None
         if led != checkpoint.root:
             raise Fault(
                 self.at, "inclusion", f"a proof that leads to {checkpoint.root.hex()}", led.hex() if led else "none"
             )
-        try:
-            read_json(self.leaf)
-        except ValueError as error:
-            raise Fault(self.at, "canonical-form", "RFC 8785 bytes", error) from error
+        read_leaf(self.at, self.leaf)
         return checkpoint
 
 
@@ -327,26 +394,37 @@ class Receipt:
 class Partition:
     """The check of one partition of an export, record by record."""
 
-    def __init__(self, export: Path, part: dict[str, Any], key: Key, origin: str, held: list[Receipt]) -> None:
-        self.export, self.folder = export, export / str(part["partition"])
+    def __init__(self, export: Path, part: dict[str, Any], key: Key, of: int, held: list[Receipt]) -> None:
+        """`of` is how many partitions there are, `held` what is held outside of any of them."""
+        self.export, self.folder, origin = export, export / str(part["partition"]), part["origin"]
         self.size, self.tree = part["size"], Tree()
-        self.checkpoints = read_checkpoints(self._bytes("checkpoints"), key, origin)
         self.next = self.vouched = self.late = 0  # the next checkpoint, the size of the last one that came out
         self.ticks: dict[str, int] = {}
         self.losses: list[tuple[int, int]] = []
         self.incidents: list[int] = []
         self.blobs: set[str] = set()
+        self.checkpoints: list[Checkpoint] = []
+        self.held_leaves: dict[int, set[bytes]] = {}
+        self.held_roots: dict[int, set[bytes]] = {}
+        self.needed = 0
+        for receipt in held:
+            if receipt.partition == part["partition"]:
+                self._hold(receipt, key, origin, of)
+        self.checkpoints = read_checkpoints(self._bytes("checkpoints"), key, origin, of)
+        self._roots()
         self.lost = dict(self._hashes_of_lost())
         self.known = self._known()
-        self.held = [receipt for receipt in held if receipt.partition == part["partition"]]
-        for receipt in self.held:
-            if receipt.whole and receipt.origin != origin:
-                raise Fault(receipt.at, "receipt", f"a receipt of {origin}", receipt.origin)
-        self.held_leaves = {receipt.at: receipt for receipt in self.held}
-        self.held_roots = {
-            said.size: said for receipt in self.held if receipt.whole for said in [receipt.check(key, origin)]
-        }
-        self._roots()
+
+    def _hold(self, receipt: Receipt, key: Key, origin: str, of: int) -> None:
+        """A receipt that is good alone must be found in the trail; of several at one index each must."""
+        if receipt.whole and receipt.origin != origin:
+            raise Fault(receipt.at, "receipt", f"a receipt of {origin}", receipt.origin)
+        self.held_leaves.setdefault(receipt.at, set()).add(receipt.hashed)
+        self.needed = max(self.needed, receipt.at + 1)
+        if receipt.whole:
+            checkpoint = receipt.check(key, origin, of)
+            self.held_roots.setdefault(checkpoint.size, set()).add(checkpoint.root)
+            self.needed = max(self.needed, checkpoint.size)
 
     def check(self) -> dict[str, Any]:
         """Check everything; what was found."""
@@ -369,28 +447,24 @@ class Partition:
 
     def record(self, index: int, leaf: bytes, line: bytes) -> None:
         """The next record."""
-        try:
-            says = read_json(leaf)
-        except ValueError as error:
-            raise Fault(index, "canonical-form", "JSON in RFC 8785 form", error) from error
-        form(index, says)
-        if index > self.tree.size:
-            self.lose(index, says)
+        pieces = read_pieces(index, line)
+        says = read_leaf(index, leaf) if index == self.tree.size else self.behind_a_gap(index, leaf)
         self.incident(index, says)
         self.settle(index, says)
-        self.evidence(index, says, line)
+        self.evidence(index, says, pieces)
         hashed = hash_leaf(leaf)
-        if index < len(self.known) and self.known[index] != hashed:
+        if self.known is not None and index < len(self.known) and self.known[index] != hashed:
             raise Fault(index, "leaf-hash", self.known[index].hex(), hashed.hex())
         self.time(index, says["recorded_at_ms"])
         self.grow(hashed)
+        self.keep_blobs(index, says)
 
     def grow(self, hashed: bytes) -> None:
         """The next leaf hash, and the roots that were signed at the size that the tree has then."""
         index = self.tree.size
-        receipt = self.held_leaves.get(index)
-        if receipt is not None and receipt.hashed != hashed:
-            raise Fault(index, "receipt", f"the leaf hash {receipt.hashed.hex()} of a receipt", hashed.hex())
+        for held in self.held_leaves.get(index, ()):
+            if held != hashed:
+                raise Fault(index, "receipt", f"the leaf hash {held.hex()} of a receipt", hashed.hex())
         self.tree.add(hashed)
         self._roots()
 
@@ -400,10 +474,20 @@ class Partition:
             if signed != found:
                 raise Fault(self.vouched, "root", f"{signed.hex()} over {self.tree.size} records", found.hex())
             self.next, self.vouched = self.next + 1, self.tree.size
-        held = self.held_roots.get(self.tree.size)
-        if held is not None and held.root != self.tree.root():
-            expected = f"the root {held.root.hex()} over {held.size} records of a receipt"
-            raise Fault(self.tree.size - 1, "receipt", expected, self.tree.root().hex())
+        for held in self.held_roots.get(self.tree.size, ()):
+            if held != self.tree.root():
+                expected = f"the root {held.hex()} over {self.tree.size} records of a receipt"
+                raise Fault(self.tree.size - 1, "receipt", expected, self.tree.root().hex())
+
+    def behind_a_gap(self, index: int, leaf: bytes) -> dict[str, Any]:
+        """What the record behind a gap says; only a good incident about lost records explains the gap."""
+        first = self.tree.size
+        try:
+            says = read_leaf(index, leaf)
+        except Fault as fault:
+            raise Fault(first, "contiguity", f"index {first}", f"index {index}") from fault
+        self.lose(index, says)
+        return says
 
     def lose(self, index: int, says: dict[str, Any]) -> None:
         """A gap before an incident that declares just this gap."""
@@ -423,7 +507,7 @@ class Partition:
             return
         said = says.get("incident", {})
         range_said = (said.get("first"), said.get("last"))
-        if said.get("what") == "lost" and (range_said not in self.losses or range_said[1] != index - 1):
+        if said.get("what") == "lost" and (range_said not in self.losses[-1:] or range_said[1] != index - 1):
             raise Fault(index, "incident", "a lost range that ends here", f"{range_said[0]} to {range_said[1]}")
         self.incidents.append(index)
 
@@ -443,9 +527,8 @@ class Partition:
                 raise Fault(index, "one-record-per-tick", f"tick {tick} only in record {self.ticks[tick]}", "it again")
             self.ticks[tick] = index
 
-    def evidence(self, index: int, says: dict[str, Any], line: bytes) -> None:
-        """Every piece has the digest that the leaf has, and every blob too."""
-        pieces = read_pieces(index, line)
+    def evidence(self, index: int, says: dict[str, Any], pieces: dict[str, bytes]) -> None:
+        """Every piece has the digest that the leaf has."""
         promised = {
             piece: says[name]["sha256"] for name, piece in DIGESTS.items() if name in says and "sha256" in says[name]
         }
@@ -455,10 +538,11 @@ class Partition:
             found = hashlib.sha256(pieces[piece]).hexdigest()
             if found != digest:
                 raise Fault(index, f"evidence-digest of {piece}", digest, found)
+
+    def keep_blobs(self, index: int, says: dict[str, Any]) -> None:
+        """Every blob that a leaf names is there, with its digest."""
         for name, field in BLOBS.items():
             digest = says.get(name, {}).get(field)
-            if not isinstance(digest, str | None):
-                raise Fault(index, "record-form", f"{name}.{field} as str", repr(digest)[:120])
             if digest is not None and digest not in self.blobs:
                 check_blob(self.export, index, digest)
                 self.blobs.add(digest)
@@ -483,13 +567,11 @@ class Partition:
             raise Fault(size, "tail", f"{signed} records, as the last checkpoint says", size)
         if signed < size:
             raise Fault(signed, "uncovered", "a checkpoint over every record", f"none above {signed}")
-        for receipt in self.held:
-            needed = max(receipt.at + 1, receipt.size if receipt.whole else 0)
-            if needed > size:
-                raise Fault(size, "receipt", f"{needed} records, as a receipt says", size)
+        if self.needed > size:
+            raise Fault(size, "receipt", f"{self.needed} records, as a receipt says", size)
         if self.size != size:
             raise Fault(size, "manifest", f"{self.size} records, as the manifest says", size)
-        if self.known and len(self.known) != size:
+        if self.known is not None and len(self.known) != size:
             raise Fault(min(size, len(self.known)), "leaf-hash", f"{size} leaf hashes", len(self.known))
         undeclared = self.lost.keys() - {index for first, last in self.losses for index in range(first, last + 1)}
         if undeclared:
@@ -500,20 +582,22 @@ class Partition:
         """What was found again is what was lost."""
         if not (self.folder / "found.jsonl").exists():
             return
+        before = -1
         for line in self._lines("found.jsonl"):
             try:
-                document = read_json(line)
+                document = read_json(line, numbers=False)
                 index, leaf = document["index"], document["leaf"].encode()
-                says = read_json(leaf)
-                if type(index) is not int:
-                    raise TypeError("the index is no integer")  # noqa: TRY301  caught right here
-                line_of_evidence = _encode({"index": index, "pieces": document["pieces"]}).encode()
+                pieces = {name: _piece(value) for name, value in document["pieces"].items()}
+                if type(index) is not int or index <= before or len(document) != 3:
+                    raise TypeError("the index is none, or does not grow")  # noqa: TRY301  caught right here
             except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise Fault(0, "evidence-form", "an object of index, leaf, pieces", error) from error
+                raise Fault(before + 1, "evidence-form", "an object of index, leaf, pieces", error) from error
+            before = index
             if self.lost.get(index) != hash_leaf(leaf):
                 raise Fault(index, "lost-hash", "the leaf hash of the lost record", hash_leaf(leaf).hex())
-            form(index, says)
-            self.evidence(index, says, line_of_evidence)
+            says = read_leaf(index, leaf)
+            self.evidence(index, says, pieces)
+            self.keep_blobs(index, says)
 
     def warnings(self) -> list[str]:
         """What is no fault, but should be known."""
@@ -524,6 +608,7 @@ class Partition:
         return [
             *([f"{len(gaps)} gaps between checkpoints, the longest of {max(gaps)} ms"] if gaps else []),
             *([f"{back} checkpoints are older than the one before them: a clock was set back"] if back else []),
+            *([] if times else ["there is no checkpoint: nothing says that this partition is empty"]),
             *([f"{self.late} records were signed late, as their checkpoint says itself"] if self.late else []),
         ]
 
@@ -558,9 +643,9 @@ class Partition:
             before = index
             yield index, hashed
 
-    def _known(self) -> list[bytes]:
+    def _known(self) -> list[bytes] | None:
         if not (self.folder / "leaf-hashes").exists():
-            return []
+            return None
         known: list[bytes] = []
         for line in self._lines("leaf-hashes"):
             try:
@@ -570,8 +655,18 @@ class Partition:
         return known
 
 
+def read_leaf(index: int, leaf: bytes) -> dict[str, Any]:
+    """What a leaf says, its form checked."""
+    try:
+        says = read_json(leaf)
+    except ValueError as error:
+        raise Fault(index, "canonical-form", "JSON in RFC 8785 form", error) from error
+    form(index, says)
+    return says  # type: ignore[no-any-return]
+
+
 def form(index: int, says: Any) -> None:
-    """The names that a leaf must have, and their JSON types."""
+    """The names that a leaf must have, their JSON types, and what their values must have inside."""
     if (
         not isinstance(says, dict)
         or type(says.get("v")) is not int
@@ -579,12 +674,42 @@ def form(index: int, says: Any) -> None:
         or not _known_kind(says.get("kind"))
     ):
         raise Fault(index, "record-form", 'an object with "v": 1 and a known kind', str(says)[:120])
-    for name, kind in ALWAYS.items():
+    for name in (*ALWAYS, *(DECISION if says["kind"] == "decision" else ())):
         if name not in says:
-            raise Fault(index, "record-form", f"{name} as {kind.__name__}", "nothing")
+            raise Fault(index, "record-form", f"{name} in a {says['kind']}", "nothing")
     for name, value in says.items():
         if type(value) is not TYPES.get(name, type(value)):
             raise Fault(index, "record-form", f"{name} as {TYPES[name].__name__}", repr(value)[:120])
+    _form_inside(index, says)
+    if says["attempts"] < 1 or min(says["recorded_at_ms"], says.get("as_of_ms", 0)) < 0:
+        raise Fault(index, "record-form", "attempts from 1 on, times from 0 on", str(says)[:120])
+    _form_of_incident(index, says)
+
+
+def _form_inside(index: int, says: dict[str, Any]) -> None:
+    for name, checks in INSIDE:
+        section = says.get(name)
+        if section is None:
+            continue
+        for field, kind in checks:
+            if type(section.get(field)) is not kind:
+                found = repr(section.get(field))[:120]
+                raise Fault(index, "record-form", f"{name}.{field} as {kind.__name__}", found)
+    for name, field in HASHES:
+        digest = says[name].get(field, ZEROS) if name in says else ZEROS
+        if digest is not ZEROS and (not isinstance(digest, str) or not is_hex(digest)):
+            raise Fault(index, "record-form", f"{name}.{field} as 64 hex digits", repr(digest)[:120])
+
+
+def _form_of_incident(index: int, says: dict[str, Any]) -> None:
+    if "incident" not in says:
+        return
+    if says["kind"] != "incident":
+        raise Fault(index, "record-form", f"no incident in a {says['kind']}", "one")
+    said = says["incident"]
+    first, last = said.get("first"), said.get("last")
+    if said["what"] == "lost" and not (type(first) is int and type(last) is int and 0 <= first <= last):
+        raise Fault(index, "record-form", "first and last of what is lost", str(said)[:120])
 
 
 def _known_kind(kind: Any) -> bool:
@@ -611,7 +736,12 @@ def _piece(value: Any) -> bytes:
         return value.encode()
     if value.keys() != {"base64"}:
         raise ValueError("a piece that is neither text nor base64")
-    return from_base64(value["base64"])
+    raw = from_base64(value["base64"])
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return raw
+    raise ValueError("base64 of what is UTF-8")
 
 
 def check_blob(export: Path, index: int, digest: str) -> None:
@@ -625,22 +755,21 @@ def check_blob(export: Path, index: int, digest: str) -> None:
 # The whole ------------------------------------------------------------------------------------------------------------
 
 
-def read_manifest(export: Path, origin: str) -> list[dict[str, Any]]:
+def read_manifest(export: Path) -> list[dict[str, Any]]:
     """The partitions of an export."""
     raw = (export / "manifest.json").read_bytes()
     try:
-        manifest = json.loads(raw)
+        manifest = read_any_json(raw)
         parts: list[dict[str, Any]] = manifest["partitions"]
-        good = manifest["format"] == "llmctx-export/1" and bool(parts)
+        good = manifest["format"] == "llmctx-export/1" and isinstance(parts, list) and bool(parts)
         for number, part in enumerate(parts):
-            good = good and part["partition"] == number and part["first"] == 0 and type(part["size"]) is int
+            good = good and all(type(part[name]) is int for name in ("partition", "first", "size"))
+            good = good and part["partition"] == number and part["first"] == 0
             good = good and part["origin"] == f"{manifest['origin']}/{number}"
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Fault(0, "manifest", "a manifest of llmctx-export/1", repr(error)) from error
     if not good:
         raise Fault(0, "manifest", "a manifest of llmctx-export/1, partitions in order", raw[:200])
-    if manifest["origin"] != origin:
-        raise Fault(0, "origin", origin, manifest["origin"])
     return parts
 
 
@@ -648,22 +777,30 @@ def verify_export(export: Path, key: Key, origin: str, held: list[Receipt]) -> l
     """Check every partition; what was found of each."""
     if not (export / "manifest.json").is_file():
         raise FileNotFoundError(f"{export} has no manifest.json, so it is no export")
+    parts = read_manifest(export)
     try:
         inside = (export / "trail.pub").read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise Fault(0, "key", key.text, error) from error
     if inside != key.text:
         raise Fault(0, "key", key.text, inside)
-    parts = read_manifest(export, origin)
+    if parts[0]["origin"] != f"{origin}/0":
+        raise Fault(0, "origin", f"{origin}/0", parts[0]["origin"])
+    for path in sorted((export / "blobs").iterdir()) if (export / "blobs").is_dir() else []:
+        check_blob(export, 0, path.name)
     for receipt in held:
         if receipt.partition >= len(parts):
             raise Fault(receipt.at, "receipt", f"a partition {receipt.partition}", f"{len(parts)} partitions")
-    for path in sorted((export / "blobs").iterdir()) if (export / "blobs").is_dir() else []:
-        check_blob(export, 0, path.name)
-    return [
-        {"partition": part["partition"], **Partition(export, part, key, f"{origin}/{part['partition']}", held).check()}
-        for part in parts
-    ]
+    return [verify_part(export, part, key, len(parts), held) for part in parts]
+
+
+def verify_part(export: Path, part: dict[str, Any], key: Key, of: int, held: list[Receipt]) -> dict[str, Any]:
+    """Check one partition; what was found of it."""
+    try:
+        return {"partition": part["partition"], **Partition(export, part, key, of, held).check()}
+    except Fault as fault:
+        fault.fields["partition"] = part["partition"]
+        raise
 
 
 def tell(reports: list[dict[str, Any]]) -> None:
@@ -683,6 +820,9 @@ def tell(reports: list[dict[str, Any]]) -> None:
 
 def main() -> int:
     """Parse, check, print; the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what is found may be more than ASCII
     parser = argparse.ArgumentParser(description="Verify an export of an llmctx trail, or one receipt.")
     parser.add_argument("export", metavar="DIR", nargs="?", type=Path, help="what `llmctx export` wrote")
     parser.add_argument("--key", required=True, help="the notary's vkey, from another source than the export")

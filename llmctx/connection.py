@@ -127,6 +127,21 @@ async def pause(seconds: float) -> None:
     await asyncio.sleep(seconds)
 
 
+async def end(*tasks: "asyncio.Task[Any]") -> None:
+    """Cancel tasks until each has ended; a client that swallows a cancellation gets another one.
+
+    What they end with is of no interest any more.
+    """
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        ended, left = await asyncio.wait(left, timeout=1)
+        for task in ended:
+            if not task.cancelled():
+                task.exception()  # looked at, so that nobody complains of it later
+
+
 async def server_ms(redis: Redis) -> int:
     """The server's time, in milliseconds since 1970."""
     seconds, micros = await redis.time()

@@ -1,5 +1,6 @@
 """The command line: parse, call one library function, print, end with an exit code."""
 
+import io
 import sys
 
 from llmctx.errors import LlmctxError
@@ -10,6 +11,9 @@ def main() -> None:
     from llmctx.cli.app import app
     from llmctx.cli.output import complain
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what is printed may be more than the terminal's ASCII
     try:
         app(prog_name="llmctx", standalone_mode=True)
     except LlmctxError as error:

@@ -15,9 +15,9 @@ from llmctx.errors import CheckpointError, LlmctxError
 from llmctx.replay.check import Outside, trusted_of, verify_log, verify_part
 from llmctx.replay.report import Report
 from llmctx.settings import Settings
-from llmctx.trail.checkpoint import Key
+from llmctx.trail.checkpoint import Key, origin_of, read_note
 from llmctx.trail.fault import Fault, FaultError
-from llmctx.trail.instance import Instance
+from llmctx.trail.instance import Instance, check_state_instance, read_state_instance
 from llmctx.trail.receipt import Receipt, read_receipt, verify_receipt
 
 VKey = Annotated[
@@ -128,6 +128,7 @@ async def _verify_redis(
 
     async with redis_of(settings) as (redis, _):
         instance = await read_existing_instance(redis)
+        check_state_instance(settings.state_dir, instance)
         _check_partitions(receipts, instance.partitions)
         reports = [
             await verify_partition(
@@ -161,21 +162,36 @@ async def verify_partition(
 ) -> Report:
     """What a check of one partition finds, with the state directory's anchor and key as evidence from outside."""
     from llmctx.trail.anchor import Anchor, anchor_directory
-    from llmctx.trail.checkpoint import origin_of
     from llmctx.trail.key import read_public_key
     from llmctx.trail.log import Log
 
     log = Log(redis, partition)
-    key = key or read_public_key(settings.state_dir, instance.id)
+    given, key = key is not None, key or read_public_key(settings.state_dir, instance.id)
+    name = origin_of(instance.id, partition)
+    trusted = None if key is None else trusted_of(key, origin, partition, instance.partitions)
+    if trusted is not None and trusted.origin != name:
+        raise FaultError(Fault(0, "origin", trusted.origin, name))
+    told = await log.checkpoint()  # before the anchor, which the notary writes first: it is no newer there
     anchor = Anchor(anchor_directory(settings.state_dir, instance.id, partition))
-    outside = Outside(
-        None if key is None else trusted_of(key, origin, partition),
-        anchor.checkpoints(),
-        anchor.hashes(),
-        receipts_of(receipts or [], partition, origin_of(instance.id, partition)),
-    )
+    notes, hashes, held = anchor.checkpoints(), anchor.hashes(), receipts_of(receipts or [], partition, name)
+    bound = read_state_instance(settings.state_dir) is not None
+    outside = Outside(trusted, notes, hashes, held, given, warnings_of(notes, told, bound=bound))
     with progress(f"partition {partition}", await log.size(), quiet=quiet) as advance:
         return await verify_log(log, advance, outside, rebuilding=rebuild)
+
+
+def warnings_of(notes: list[str], told: str | None, *, bound: bool) -> list[str]:
+    """What an anchor's checkpoints, held against the one in Redis, give to think; `bound` says that one should be."""
+    if not notes:
+        return ["this state directory has no anchor for it: what it proves is only what Redis says"] * bound
+    if told is None or told in notes:
+        return []
+    try:
+        there, here = read_note(told), read_note(notes[-1])
+        newer = (there.size, there.time_ms) > (here.size, here.time_ms)
+    except CheckpointError:
+        return []  # the check itself finds that
+    return ["the checkpoint in Redis is newer than the anchor's last one: was the anchor cut back?"] * newer
 
 
 async def _verify_export(
@@ -194,7 +210,8 @@ async def _verify_export(
     _check_partitions(receipts, len(export.parts))
     reports = []
     for part in export.parts:
-        trusted, held = trusted_of(inside, origin, part.partition), receipts_of(receipts, part.partition, part.origin)
+        trusted = trusted_of(inside, origin, part.partition, len(export.parts))
+        held = [receipt for receipt in receipts if receipt.partition == part.partition]
         with progress(f"partition {part.partition}", part.size, quiet=as_json) as advance:
             reports.append(await verify_part(export, part, trusted, held, advance, rebuilding=rebuild))
     if key is None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from redis.asyncio import Redis
 
+from llmctx.connection import end
 from llmctx.settings import Settings
 from llmctx.trail.entry import Entry
 from llmctx.trail.instance import Instance
@@ -72,10 +73,7 @@ async def serve_all(
         settled.set()
         await asyncio.gather(*signing)
     finally:
-        left = [task for task in (*beside, *serving, *signing) if not task.done()]
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        await end(*beside, *serving, *signing)
 
 
 async def _until_done_or_failed(serving: list[asyncio.Task[None]], signing: list[asyncio.Task[None]]) -> None:

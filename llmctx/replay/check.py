@@ -13,7 +13,7 @@ from llmctx.trail.entry import BLOBS, Entry
 from llmctx.trail.exported import Export, Part
 from llmctx.trail.fault import Fault, FaultError
 from llmctx.trail.log import Log
-from llmctx.trail.receipt import Held, Receipt
+from llmctx.trail.receipt import Held, Receipt, check_held
 from llmctx.trail.verify import Verifier
 
 _Blobs = Callable[[str], Awaitable[bytes | None]]
@@ -30,6 +30,10 @@ class Outside(NamedTuple):
     """The anchor's leaf hashes."""
     receipts: Sequence[Receipt] = ()
     """Receipts held by others."""
+    given: bool = False
+    """Whether the key came from somebody who wants something signed by it."""
+    warnings: Sequence[str] = ()
+    """What was seen of the anchor that is no fault, but should be known."""
 
 
 async def verify_log(
@@ -46,7 +50,10 @@ async def verify_log(
     outside = outside or Outside()
     # Map and checkpoint are taken first: a running service goes on while the log is read.
     size, tick_map, told = await log.size(), await log.tick_map(), await log.checkpoint()
+    symbols = await log.symbol_lists()
     try:
+        if outside.trusted is not None:
+            check_held(outside.receipts, outside.trusted)
         coverage = _coverage(outside, told)
     except FaultError as broken:
         return Report(log.partition, 0, 0, 0, 0, broken.fault)
@@ -59,8 +66,9 @@ async def verify_log(
     )
     check = _Check(log.partition, verifier, log.blob, rebuilding=rebuilding)
     fault = await check.records(log.read(), on_record)
-    fault = fault or verifier.check_map(tick_map, size) or _check_anchor(verifier, known)
-    return check.report(fault, [*_unsigned(outside, coverage, verifier.size), *coverage.warnings()])
+    fault = fault or _check_anchor(verifier, known) or _check_signed(outside, verifier)
+    fault = fault or verifier.check_map(tick_map, size) or verifier.check_symbols(symbols, size)
+    return check.report(fault, [*_unsigned(outside, coverage, verifier.size), *outside.warnings, *coverage.warnings()])
 
 
 def _coverage(outside: Outside, told: str | None) -> Coverage:
@@ -70,6 +78,9 @@ def _coverage(outside: Outside, told: str | None) -> Coverage:
     if not outside.notes:
         return read_coverage([] if told is None else [told], outside.trusted, complete=False)
     coverage = read_coverage(outside.notes, outside.trusted)
+    if coverage.size > len(outside.hashes):
+        expected = f"{coverage.size} leaf hashes in the anchor, as its last checkpoint says"
+        raise FaultError(Fault(len(outside.hashes), "tail", expected, f"{len(outside.hashes)}"))
     if told is not None and told not in outside.notes:
         read_coverage([told], outside.trusted)
         coverage = read_coverage([*outside.notes, told], outside.trusted)
@@ -80,6 +91,12 @@ def _check_anchor(verifier: Verifier, known: Sequence[bytes]) -> Fault | None:
     if len(known) > verifier.size:
         return Fault(verifier.size, "tail", f"{len(known)} records, as the anchor has leaf hashes", f"{verifier.size}")
     return verifier.check_end(all_covered=False)
+
+
+def _check_signed(outside: Outside, verifier: Verifier) -> Fault | None:
+    if outside.given and verifier.size and not verifier.coverage.size:
+        return Fault(0, "uncovered", "a checkpoint signed by the key that was given", "none")
+    return None
 
 
 def _unsigned(outside: Outside, coverage: Coverage, size: int) -> list[str]:
@@ -96,7 +113,7 @@ async def verify_part(
     export: Export,
     part: Part,
     trusted: Trusted,
-    receipts: Iterable[Receipt] = (),
+    receipts: Sequence[Receipt] = (),
     on_record: Callable[[], None] = lambda: None,
     *,
     rebuilding: bool = True,
@@ -107,15 +124,26 @@ async def verify_part(
         return export.blob(digest)
 
     try:
-        coverage = read_coverage(export.notes(part), trusted)
+        check_held(receipts, trusted)
+        coverage = _covered(export, part, trusted)
         lost, known = export.lost(part), export.known(part)
     except FaultError as broken:
         return Report(part.partition, 0, 0, 0, 0, broken.fault)
     verifier = Verifier(coverage, known=known, lost=lost.get, held=Held(receipts))
     check = _Check(part.partition, verifier, blob, rebuilding=rebuilding)
     fault = await check.records(_each(export, part, lost), on_record) or verifier.check_end(all_covered=True)
-    fault = fault or _check_sizes(verifier, part, known) or _check_lost(export, part, verifier, lost)
-    return check.report(fault, coverage.warnings())
+    fault = fault or _check_sizes(verifier, part, known) or await _check_lost(export, part, check, lost)
+    unsigned = [] if coverage.count else ["there is no checkpoint: nothing says that this partition is empty"]
+    return check.report(fault, [*unsigned, *coverage.warnings()])
+
+
+def _covered(export: Export, part: Part, trusted: Trusted) -> Coverage:
+    notes, instead = export.notes(part)
+    coverage = read_coverage(notes, trusted)
+    if instead is not None:
+        expected = "signed checkpoints, one blank line between"
+        raise FaultError(Fault(coverage.size, "note-grammar", expected, instead))
+    return coverage
 
 
 async def _each(export: Export, part: Part, lost: dict[int, bytes]) -> AsyncIterator[Entry]:
@@ -123,22 +151,22 @@ async def _each(export: Export, part: Part, lost: dict[int, bytes]) -> AsyncIter
         yield entry
 
 
-def _check_sizes(verifier: Verifier, part: Part, known: Sequence[bytes]) -> Fault | None:
+def _check_sizes(verifier: Verifier, part: Part, known: Sequence[bytes] | None) -> Fault | None:
     if part.size != verifier.size:
         return Fault(verifier.size, "manifest", f"{part.size} records, as the manifest says", f"{verifier.size}")
-    if known and len(known) != verifier.size:
+    if known is not None and len(known) != verifier.size:
         return Fault(min(verifier.size, len(known)), "leaf-hash", f"{verifier.size} leaf hashes", f"{len(known)}")
     return None
 
 
-def _check_lost(export: Export, part: Part, verifier: Verifier, lost: dict[int, bytes]) -> Fault | None:
+async def _check_lost(export: Export, part: Part, check: "_Check", lost: dict[int, bytes]) -> Fault | None:
     """Lost is what an incident says, and nothing else; what was found again is what was lost."""
-    declared = {index for first, last in verifier.losses for index in range(first, last + 1)}
+    declared = {index for first, last in check.verifier.losses for index in range(first, last + 1)}
     if undeclared := lost.keys() - declared:
         return Fault(min(undeclared), "incident", "one that names every lost record", "none for this one")
     try:
         for entry in export.found_again(part):
-            fault = verifier.check_found(entry, lost)
+            fault = check.verifier.check_found(entry, lost) or await check.blobs(entry)
             if fault is not None:
                 return fault
     except FaultError as broken:
@@ -151,7 +179,8 @@ class _Check:
 
     def __init__(self, partition: int, verifier: Verifier, blob: _Blobs, *, rebuilding: bool) -> None:
         self._partition = partition
-        self._verifier = verifier
+        self.verifier = verifier
+        """What has been found good so far."""
         self._blob = blob
         self._blobs: dict[str, bytes] = {}
         self._templates = Templates(self._blobs)
@@ -162,14 +191,14 @@ class _Check:
         """The first fault of the records, None where all are good."""
         try:
             async for entry in entries:
-                fault = self._verifier.check(entry) or await self._check_blobs(entry)
+                fault = self.verifier.check(entry) or await self.blobs(entry)
                 if fault is None and self._rebuilding:
                     fault = self._rebuild(entry)
                 if fault is not None:
                     return fault
                 on_record()
         except RecordError as error:
-            return Fault(self._verifier.size, "record-form", "a leaf and evidence that can be unpacked", error.why)
+            return Fault(self.verifier.size, "record-form", "a leaf and evidence that can be unpacked", error.why)
         except FaultError as broken:
             return broken.fault
         return None
@@ -182,14 +211,12 @@ class _Check:
         self._rebuilt += difference is None and "prompt" in entry.record
         return None
 
-    async def _check_blobs(self, entry: Entry) -> Fault | None:
+    async def blobs(self, entry: Entry) -> Fault | None:
         """Every blob that a record names is there, with that digest."""
         for section, field in BLOBS:
             digest = entry.record.get(section, {}).get(field)
             if digest is None:
                 continue
-            if not isinstance(digest, str):
-                return Fault(entry.index, "record-form", f"{field} as str", str(digest)[:120])
             if digest in self._blobs:
                 continue
             blob = await self._blob(digest)
@@ -201,7 +228,7 @@ class _Check:
 
     def report(self, fault: Fault | None, warnings: Iterable[str]) -> Report:
         """What was found."""
-        verifier = self._verifier
+        verifier = self.verifier
         good = verifier.size if fault is None else min(fault.at, verifier.size)
         lost = sum(min(last + 1, good) - first for first, last in verifier.losses if first < good)
         return Report(
@@ -219,6 +246,6 @@ class _Check:
         )
 
 
-def trusted_of(key: Key, origin: str | None, partition: int) -> Trusted:
+def trusted_of(key: Key, origin: str | None, partition: int, partitions: int | None = None) -> Trusted:
     """Whose signatures count on a partition: the origin is the key's name where no other one is given."""
-    return Trusted(key, f"{origin or key.name}/{partition}")
+    return Trusted(key, f"{origin or key.name}/{partition}", partitions)

@@ -4,6 +4,7 @@
     1024                                 how many leaves
     <base64 of the root>
     time 1746778530123                   when it was signed, in ms since 1970; an extension line, so it is signed too
+    partitions 1                         how many partitions the instance has
     late-since 1746778400000             only where it covers records that had waited for more than a minute
 
     — llmctx/<instance> <base64 of key id and signature>
@@ -13,6 +14,7 @@ Source: C2SP signed-note and tlog-checkpoint (c2sp.org). What does not have exac
 
 import base64
 import binascii
+import codecs
 import hashlib
 import re
 from collections.abc import Iterable
@@ -28,6 +30,10 @@ _ID_BYTES, _SIGNATURE_BYTES = 4, 64
 _TIME = "time "
 LATE_SINCE = "late-since "
 """How the line begins that says since when records had waited for this checkpoint."""
+_PARTITIONS = "partitions "
+MOST_PARTITIONS = 1024
+"""No instance has more partitions."""
+_TORN_BYTES = 1024
 _DASH = "\N{EM DASH} "
 _NOTE = re.compile(rb"(?:[^\n]+\n)+\n(?:\xe2\x80\x94 [^\n]+\n)+")
 _TORN = re.compile(rb"(?:[^\n]+\n)*(?:[^\n]*|\n[^\n]*)")
@@ -56,9 +62,10 @@ class Checkpoint(NamedTuple):
     """Further lines, signed with the rest."""
 
     @classmethod
-    def at(cls, origin: str, size: int, root: bytes, time_ms: int) -> Self:
-        """A checkpoint that says when it was made."""
-        return cls(origin, size, root, (f"{_TIME}{time_ms}",))
+    def at(cls, origin: str, size: int, root: bytes, time_ms: int, partitions: int | None = None) -> Self:
+        """A checkpoint that says when it was made, and how many partitions the instance has."""
+        more = () if partitions is None else (f"{_PARTITIONS}{partitions}",)
+        return cls(origin, size, root, (f"{_TIME}{time_ms}", *more))
 
     @property
     def text(self) -> str:
@@ -87,6 +94,18 @@ class Checkpoint(NamedTuple):
         if len(said) > 1:
             raise CheckpointError(f"it has {len(said)} lines that begin with 'late-since '")
         return _whole(said[0], "late-since") if said else None
+
+    @property
+    def partitions(self) -> int | None:
+        """How many partitions it says that its instance has, None where it does not say so.
+
+        Raises CheckpointError where it says so in another form.
+        """
+        said = self._said(_PARTITIONS)
+        number = _whole(said[0], "partitions") if said else None
+        if len(said) > 1 or number == 0 or (number or 0) > MOST_PARTITIONS:
+            raise CheckpointError("it does not say once that it has from 1 to 1024 partitions")
+        return number
 
     def _said(self, begin: str) -> list[str]:
         return [line.removeprefix(begin) for line in self.extensions if line.startswith(begin)]
@@ -217,6 +236,20 @@ def join_notes(notes: Iterable[str]) -> bytes:
     return "\n".join(notes).encode()
 
 
+def leading_notes(raw: bytes) -> tuple[list[str], int]:
+    """The signed notes with which a file begins, up to the first damage, and how many of its bytes they take."""
+    notes: list[str] = []
+    end = at = 0
+    while (at > end or not notes) and (found := _NOTE.match(raw, at)):
+        try:
+            notes.append(found.group().decode())
+        except UnicodeDecodeError:
+            break
+        end = found.end()
+        at = end + raw.startswith(b"\n", end)
+    return notes, end
+
+
 def split_notes(raw: bytes) -> tuple[list[str], int]:
     """The signed notes of a file, and how many of its bytes they take; what follows may be torn.
 
@@ -229,9 +262,18 @@ def split_notes(raw: bytes) -> tuple[list[str], int]:
         end = found.end()
         at = end + raw.startswith(b"\n", end)
     separated = at > end or not notes
-    if end < len(raw) and not (separated and _TORN.fullmatch(raw, at)):
+    if end < len(raw) and not (separated and _TORN.fullmatch(raw, at) and _is_text(raw[at:])):
         raise CheckpointError(f"the file of checkpoints is damaged behind byte {end}, note {len(notes)}")
     return notes, end
+
+
+def _is_text(torn: bytes) -> bool:
+    """Whether this can be the beginning of a note; zeros at its end are what a power cut leaves."""
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(torn.rstrip(b"\0"))
+    except UnicodeDecodeError:
+        return False
+    return len(torn) <= _TORN_BYTES and not any(character < " " and character != "\n" for character in text)
 
 
 def _decoded(raw: bytes, number: int) -> str:

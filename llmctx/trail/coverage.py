@@ -91,6 +91,8 @@ class Trusted(NamedTuple):
     """The notary's public key."""
     origin: str
     """The origin that its checkpoints of this partition must have."""
+    partitions: int | None = None
+    """How many partitions there are, which checkpoints that say so must say too; None where nothing tells."""
 
 
 def read_coverage(notes: Sequence[str], trusted: Trusted, *, complete: bool = True) -> Coverage:
@@ -103,32 +105,41 @@ def read_coverage(notes: Sequence[str], trusted: Trusted, *, complete: bool = Tr
     checkpoints: list[Checkpoint] = []
     for note in notes:
         before = checkpoints[-1] if checkpoints else None
-        checkpoints.append(_opened(note, trusted, 0 if before is None else before.size))
+        checkpoints.append(opened(note, trusted, 0 if before is None else before.size))
         if before is not None:
             _compare(before, checkpoints[-1])
+    for checkpoint in checkpoints:
+        if checkpoint.size == 0 and checkpoint.root != EMPTY_ROOT:
+            raise FaultError(Fault(0, "root", f"{EMPTY_ROOT.hex()} over 0 records", checkpoint.root.hex()))
     return Coverage(checkpoints, complete=complete)
 
 
-def _opened(note: str, trusted: Trusted, at: int) -> Checkpoint:
+def opened(note: str, trusted: Trusted, at: int) -> Checkpoint:
+    """What a signed note says, all checked that can be said of it alone; a fault has the index `at`.
+
+    Raises FaultError.
+    """
     try:
         checkpoint = read_note(note)
-        _ = checkpoint.time_ms, checkpoint.late_since_ms
+        _ = checkpoint.time_ms, checkpoint.late_since_ms, checkpoint.partitions
     except CheckpointError as error:
         raise FaultError(Fault(at, "note-grammar", "a signed checkpoint with its time", error.why)) from error
-    if checkpoint.size == 0 and checkpoint.root != EMPTY_ROOT:
-        raise FaultError(Fault(0, "root", f"{EMPTY_ROOT.hex()} over 0 records", checkpoint.root.hex()))
     if checkpoint.origin != trusted.origin:
         raise FaultError(Fault(at, "origin", trusted.origin, checkpoint.origin))
     try:
-        return open_note(note, trusted.key)
+        open_note(note, trusted.key)
     except CheckpointError as error:
         raise FaultError(Fault(at, "signature", f"a signature of {trusted.key.text}", error.why)) from error
+    if checkpoint.partitions is not None and trusted.partitions not in (None, checkpoint.partitions):
+        expected = f"{checkpoint.partitions} partitions, as a checkpoint says"
+        raise FaultError(Fault(at, "partitions", expected, f"{trusted.partitions}"))
+    return checkpoint
 
 
 def _compare(before: Checkpoint, checkpoint: Checkpoint) -> None:
     if checkpoint.size < before.size:
         expected, found = f"a checkpoint over at least {before.size} records", f"one over {checkpoint.size}"
-        raise FaultError(Fault(checkpoint.size, "checkpoint-order", expected, found))
+        raise FaultError(Fault(before.size, "checkpoint-order", expected, found))
     if checkpoint.size == before.size and checkpoint.root != before.root:
         expected = f"root {before.root.hex()} over {before.size} records"
-        raise FaultError(Fault(max(0, before.size - 1), "checkpoint-fork", expected, checkpoint.root.hex()))
+        raise FaultError(Fault(before.size, "checkpoint-fork", expected, checkpoint.root.hex()))

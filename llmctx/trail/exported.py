@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from llmctx import canonical
 from llmctx.errors import CheckpointError, ExportError
-from llmctx.trail.checkpoint import Key, split_notes
+from llmctx.trail.checkpoint import Key, leading_notes
 from llmctx.trail.entry import Entry
 from llmctx.trail.export import FORMAT
 from llmctx.trail.fault import Fault, FaultError
@@ -53,40 +53,41 @@ class Export:
         except (OSError, UnicodeDecodeError, CheckpointError) as error:
             raise FaultError(Fault(0, "key", "a vkey in trail.pub", str(error))) from error
 
-    def notes(self, part: Part) -> list[str]:
-        """The signed checkpoints of a partition.
+    def notes(self, part: Part) -> tuple[list[str], str | None]:
+        """The signed checkpoints of a partition up to the first damage, and what stands there instead of the next.
 
-        Raises FaultError where they are no notes.
+        Raises FaultError where the file cannot be read.
         """
         raw = self._read(part, "checkpoints")
-        try:
-            notes, end = split_notes(raw)
-        except CheckpointError as error:
-            raise FaultError(Fault(0, "note-grammar", "signed notes, one blank line between", error.why)) from error
-        if end != len(raw):
-            found = f"{len(raw) - end} bytes behind the last note"
-            raise FaultError(Fault(0, "note-grammar", "signed notes, one blank line between", found))
-        return notes
+        notes, end = leading_notes(raw)
+        return notes, None if end == len(raw) else raw[end : end + 120].decode(errors="replace")
 
-    def known(self, part: Part) -> list[bytes]:
-        """The leaf hashes as the exporter's anchor had them; none where the file is not there."""
-        path = self._path(part, "leaf-hashes")
-        if not path.exists():
-            return []
-        lines = path.read_bytes().split(b"\n")
-        return [_hash(line.decode(errors="replace"), index) for index, line in enumerate(lines[:-1])]
+    def known(self, part: Part) -> list[bytes] | None:
+        """The leaf hashes as the exporter's anchor had them; None where the file is not there.
+
+        Raises FaultError at the first line of another form.
+        """
+        if not self._path(part, "leaf-hashes").exists():
+            return None
+        lines = self._lines(part, "leaf-hashes")
+        return [_hash(line.decode(errors="replace"), Fault(at, "leaf-hash", "", "")) for at, line in enumerate(lines)]
 
     def lost(self, part: Part) -> dict[int, bytes]:
-        """The leaf hashes of the records that are lost, by index."""
+        """The leaf hashes of the records that are lost, by index.
+
+        Raises FaultError at the first line of another form; its index is one above that of the line before.
+        """
         if not self._path(part, "lost.jsonl").exists():
             return {}
         found: dict[int, bytes] = {}
+        next_index = 0
         for line in self._lines(part, "lost.jsonl"):
-            document = _object(line, max(found, default=-1) + 1, {"index", "leaf_hash"})
+            fault = Fault(next_index, "lost-hash", "", "")
+            document = _object(line, fault, {"index", "leaf_hash"})
             index = document["index"]
-            if type(index) is not int or index <= max(found, default=-1):
-                raise FaultError(Fault(max(found, default=0), "lost-hash", "growing indices", str(index)))
-            found[index] = _hash(document["leaf_hash"], index)
+            if type(index) is not int or index < next_index:
+                raise FaultError(fault._replace(expected="growing indices", found=str(index)[:80]))
+            found[index], next_index = _hash(document["leaf_hash"], fault), index + 1
         return found
 
     def entries(self, part: Part, lost: dict[int, bytes]) -> Iterator[Entry]:
@@ -102,7 +103,7 @@ class Export:
                 index += 1
             line = next(evidence, None)
             if line is None:
-                raise FaultError(Fault(index, "evidence-pieces", "a line of evidence", "none"))
+                raise FaultError(Fault(index, "lines", "a line of evidence", "none"))
             yield Entry(leaf, _pieces(line, index), index=index, partition=part.partition)
         if (line := next(evidence, None)) is not None:
             raise FaultError(Fault(index + 1, "lines", "a leaf for each line of evidence", "one more line"))
@@ -119,19 +120,25 @@ class Export:
         """
         folder = self.directory / "blobs"
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-            found = canonical.sha256(path.read_bytes())
+            found = canonical.sha256(path.read_bytes()) if path.is_file() else "nothing"
             if path.name != found:
                 raise FaultError(Fault(0, "blob-digest", path.name, found))
 
     def found_again(self, part: Part) -> Iterator[Entry]:
-        """Lost records whose bytes were found again and attached; they count as evidence alone."""
+        """Lost records whose bytes were found again and attached; they count as evidence alone.
+
+        Raises FaultError at the first line of another form; its index is one above that of the line before.
+        """
+        next_index = 0
         if self._path(part, "found.jsonl").exists():
             for line in self._lines(part, "found.jsonl"):
-                document = _object(line, 0, {"index", "leaf", "pieces"})
+                fault = Fault(next_index, "evidence-form", "an index that grows and a leaf's text", "")
+                document = _object(line, fault, {"index", "leaf", "pieces"})
                 index, leaf = document["index"], document["leaf"]
-                if type(index) is not int or type(leaf) is not str:
-                    raise FaultError(Fault(0, "evidence-form", "an index and a leaf's text", str(document)[:120]))
-                yield Entry(leaf.encode(), _read_pieces(document["pieces"], index), index=index)
+                if type(index) is not int or index < next_index or type(leaf) is not str:
+                    raise FaultError(fault._replace(found=str(document)[:120]))
+                pieces, next_index = _read_pieces(document["pieces"], next_index), index + 1
+                yield Entry(leaf.encode(), pieces, index=index)
 
     def _path(self, part: Part, name: str) -> Path:
         return self.directory / str(part.partition) / name
@@ -155,14 +162,17 @@ class Export:
 
 def _read_manifest(raw: bytes) -> tuple[str, list[Part]]:
     try:
-        document = canonical.loads(raw)
+        document = canonical.shallow(raw)
         origin = document["origin"]
-        parts = [Part(part["partition"], part["origin"], part["size"]) for part in document["partitions"]]
+        listed: list[dict[str, Any]] = document["partitions"]
+        parts = [Part(part["partition"], part["origin"], part["size"]) for part in listed]
         good = (
             document["format"] == FORMAT
+            and type(listed) is list
+            and all(type(part[name]) is int for part in listed for name in ("partition", "first", "size"))
             and [part.partition for part in parts] == list(range(len(parts)))
-            and all(part["first"] == 0 for part in document["partitions"])
-            and all(part.origin == f"{origin}/{part.partition}" and type(part.size) is int for part in parts)
+            and all(part["first"] == 0 for part in listed)
+            and all(part.origin == f"{origin}/{part.partition}" for part in parts)
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise FaultError(Fault(0, "manifest", f"a manifest of {FORMAT}", f"{type(error).__name__}: {error}")) from error
@@ -171,23 +181,25 @@ def _read_manifest(raw: bytes) -> tuple[str, list[Part]]:
     return origin, parts
 
 
-def _object(line: bytes, index: int, names: set[str]) -> dict[str, Any]:
+def _object(line: bytes, fault: Fault, names: set[str]) -> dict[str, Any]:
     """A line that is one JSON object in RFC 8785 form with just these names."""
     try:
         document = canonical.loads(line)
     except ValueError as error:
-        raise FaultError(Fault(index, "evidence-form", "one JSON text without duplicate names", str(error))) from error
+        expected = "one JSON text without duplicate names"
+        raise FaultError(fault._replace(expected=expected, found=str(error))) from error
     if not isinstance(document, dict) or document.keys() != names or not canonical.is_form_of(document, line):
         expected = f"an object of {', '.join(sorted(names))} in RFC 8785 form"
-        raise FaultError(Fault(index, "evidence-form", expected, line[:120].decode(errors="replace")))
+        raise FaultError(fault._replace(expected=expected, found=line[:120].decode(errors="replace")))
     return document
 
 
 def _pieces(line: bytes, index: int) -> dict[str, bytes]:
-    document = _object(line, index, {"index", "pieces"})
+    document = _object(line, Fault(index, "evidence-form", "", ""), {"index", "pieces"})
+    pieces = _read_pieces(document["pieces"], index)
     if document["index"] != index or type(document["index"]) is not int:
         raise FaultError(Fault(index, "contiguity", f"index {index}", f"index {document['index']}"))
-    return _read_pieces(document["pieces"], index)
+    return pieces
 
 
 def _read_pieces(pieces: Any, index: int) -> dict[str, bytes]:
@@ -206,14 +218,18 @@ def _from_base64(value: dict[str, str]) -> bytes:
         raise ValueError(str(error)) from error
     if base64.b64encode(raw).decode() != text:
         raise ValueError("base64 in another than its one form")
-    return raw
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return raw
+    raise ValueError("base64 of what is UTF-8")
 
 
-def _hash(text: Any, index: int) -> bytes:
+def _hash(text: Any, fault: Fault) -> bytes:
     try:
         raw = bytes.fromhex(text)
     except (ValueError, TypeError):
         raw = b""
     if len(raw) != HASH_BYTES or raw.hex() != text:
-        raise FaultError(Fault(index, "leaf-hash", "64 hex digits in lower case", str(text)[:80]))
+        raise FaultError(fault._replace(expected="64 hex digits in lower case", found=str(text)[:80]))
     return raw

@@ -5,6 +5,7 @@ had happened: what one of them proves, the other one contradicts.
 """
 
 import json
+import re
 import uuid
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -13,10 +14,12 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from llmctx.errors import InstanceError, TrailError
+from llmctx.trail.checkpoint import MOST_PARTITIONS
 from llmctx.trail.lease import SEE_REDIS
 
 FORMAT = "2"
 _KEY = "audit:instance"
+_RESTORE = "Restore the server's data from a backup: this is what llmctx never writes."
 
 
 class Instance(NamedTuple):
@@ -40,11 +43,22 @@ async def read_instance(redis: Redis) -> Instance | None:
     if not found:
         return None
     if found.get(b"format") != FORMAT.encode():
+        said = found.get(b"format", b"?").decode(errors="replace")
         raise TrailError(
-            f"{_KEY} has format {found.get(b'format', b'?').decode()}, this version of llmctx knows {FORMAT}.",
+            f"{_KEY} has format {said}, this version of llmctx knows {FORMAT}.",
             "Use the version of llmctx that wrote it.",
         )
-    return Instance(found[b"id"].decode(), int(found[b"partitions"]))
+    return _instance_of(found)
+
+
+def _instance_of(found: dict[bytes, bytes]) -> Instance:
+    try:
+        name, partitions = found[b"id"].decode(), found[b"partitions"].decode()
+    except (KeyError, UnicodeDecodeError) as error:
+        raise TrailError(f"{_KEY} cannot be read: {error}.", _RESTORE) from error
+    if not re.fullmatch("[1-9][0-9]{0,3}", partitions) or int(partitions) > MOST_PARTITIONS:
+        raise TrailError(f"{_KEY} has {partitions[:40]!r} partitions, and not 1 to {MOST_PARTITIONS}.", _RESTORE)
+    return Instance(name, int(partitions))
 
 
 async def bind_instance(
@@ -74,6 +88,21 @@ async def bind_instance(
     instance = there or await _make(redis, partitions)
     _write_file(file, instance, before=here)
     return instance, made
+
+
+def check_state_instance(state_dir: Path, there: Instance) -> Instance | None:
+    """The instance of a state directory, which must be the one of Redis; None where it has none.
+
+    Raises InstanceError where the two differ.
+    """
+    here = read_state_instance(state_dir)
+    if here is not None and here != there:
+        raise InstanceError(
+            f"{state_dir / 'instance.json'} says {here.id} with {here.partitions} partitions, but Redis has instance "
+            f"{there.id} with {there.partitions}.",
+            "Name the right --redis-url or --state-dir, or restore the server's data from a backup.",
+        )
+    return here
 
 
 def read_state_instance(state_dir: Path) -> Instance | None:

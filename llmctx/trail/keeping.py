@@ -7,6 +7,7 @@ from pathlib import Path
 
 from redis.asyncio import Redis
 
+from llmctx.connection import end
 from llmctx.errors import ForkError, LeaseError, TrailError
 from llmctx.trail.anchor import Anchor, anchor_directory
 from llmctx.trail.blobs import door
@@ -155,8 +156,7 @@ class Keeping:
     async def close(self) -> None:
         """Stop; what waits stays in the log, where the next owner finds it."""
         if self._training is not None:
-            self._training.cancel()
-            await asyncio.gather(self._training, return_exceptions=True)
+            await end(self._training)
         if self._spooler is not None:
             await self._spooler.close()
 

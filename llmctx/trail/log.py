@@ -5,6 +5,7 @@ id has one record for ever, so a repeated append finds the first; blobs are ther
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
@@ -14,7 +15,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from llmctx import canonical
 from llmctx.connection import StreamEntry, read_stream, read_stream_back
-from llmctx.errors import BehindError, LeaseError, SettledError, TrailError
+from llmctx.errors import BehindError, LeaseError, RecordError, SettledError, TrailError
 from llmctx.functions import Argument, ServerFunction
 from llmctx.trail.blobs import Blobs, door
 from llmctx.trail.entry import FIELD, Entry, restored
@@ -262,8 +263,20 @@ class Log:
         """Every settled tick with the index of its record; -1 where the map says no index."""
         with door():
             return {
-                tick.decode(errors="replace"): int(index) if index.isdigit() else -1
+                tick.decode(errors="replace"): _index_of(index)
                 async for tick, index in self._redis.hscan_iter(self._ticks, count=1000)
+            }
+
+    async def symbol_lists(self) -> dict[str, list[int]]:
+        """The indices listed for every symbol; -1 where something else stands."""
+        begin = self._symbol_key("")
+        with door():
+            names = {name async for name in self._redis.scan_iter(match=f"{begin}*", count=1000)}
+            return {
+                name.decode(errors="replace").removeprefix(begin): [
+                    _index_of(index) for index in cast("list[bytes]", await self._redis.lrange(name, 0, -1))
+                ]
+                for name in sorted(names)
             }
 
     async def read_back_of(self, symbol: str) -> AsyncIterator[Entry]:
@@ -280,6 +293,9 @@ class Log:
             end -= _PAGE
 
     async def _restored(self, found: StreamEntry) -> Entry:
+        if found.id != f"{found.number}-1" or found.fields.keys() != {FIELD}:
+            why = f"it stands at {found.id} with fields {sorted(found.fields)}, not at INDEX-1 with one field"
+            raise RecordError(found.number, self.partition, why)
         packed = found.fields.get(FIELD, b"")
         dictionary = await self.blobs.dictionary(reference_of(packed))
         return restored(found.fields, found.number, self.partition, dictionary)
@@ -294,3 +310,8 @@ class Log:
     async def blob(self, digest: str) -> bytes | None:
         """The blob of a digest, None where it is not there."""
         return await self.blobs.blob(digest)
+
+
+def _index_of(text: bytes) -> int:
+    """The index that a map or a list says, in its one form; -1 for anything else."""
+    return int(text) if re.fullmatch(rb"0|[1-9][0-9]{0,15}", text) else -1

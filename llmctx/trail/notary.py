@@ -18,6 +18,7 @@ from llmctx.errors import CheckpointError, ForkError, TrailError
 from llmctx.killpoint import reached
 from llmctx.trail.anchor import Anchor, anchor_directory
 from llmctx.trail.checkpoint import LATE_SINCE, Checkpoint, open_note, origin_of
+from llmctx.trail.instance import Instance
 from llmctx.trail.key import SigningKey
 from llmctx.trail.lease import SEE_REDIS
 from llmctx.trail.log import Log
@@ -43,13 +44,14 @@ class _Fresh(NamedTuple):
 class Notary:
     """One partition's notary, while it holds the anchor's lock."""
 
-    def __init__(self, redis: Redis, instance: str, partition: int, state_dir: Path, signing: SigningKey) -> None:
+    def __init__(self, redis: Redis, instance: Instance, partition: int, state_dir: Path, signing: SigningKey) -> None:
         self._redis = redis
         self._log = Log(redis, partition)
         self._signing = signing
-        self.anchor = Anchor(anchor_directory(state_dir, instance, partition))
+        self._partitions = instance.partitions
+        self.anchor = Anchor(anchor_directory(state_dir, instance.id, partition))
         """Where it writes."""
-        self.origin = origin_of(instance, partition)
+        self.origin = origin_of(instance.id, partition)
         """Whose checkpoints it signs."""
         self.last: Checkpoint | None = None
         """The newest checkpoint of the anchor."""
@@ -109,7 +111,7 @@ class Notary:
         start = self._tree.size
         for hashed in fresh.hashes:
             self._tree.append(hashed)
-        checkpoint = Checkpoint.at(self.origin, self._tree.size, self._tree.root(), time_ms)
+        checkpoint = Checkpoint.at(self.origin, self._tree.size, self._tree.root(), time_ms, self._partitions)
         if fresh.earliest_ms is not None and time_ms - fresh.earliest_ms > LATE_MS:
             late = f"{LATE_SINCE}{fresh.earliest_ms}"
             checkpoint = checkpoint._replace(extensions=(*checkpoint.extensions, late))

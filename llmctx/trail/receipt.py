@@ -7,14 +7,16 @@ What `llmctx decide --json` prints, `{"address": "12", "leaf_hash": "<hex>", ...
 nothing alone, but a trail that has another leaf there is not the one in which it was made.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from llmctx import canonical
-from llmctx.errors import CheckpointError, ReceiptError
-from llmctx.trail.checkpoint import Checkpoint, open_note, read_note
-from llmctx.trail.coverage import Trusted
+from llmctx.errors import ReceiptError
+from llmctx.trail.checkpoint import read_note
+from llmctx.trail.coverage import Trusted, opened
 from llmctx.trail.fault import Fault, FaultError
+from llmctx.trail.form import read_leaf
 from llmctx.trail.merkle import HASH_BYTES, CompactRange, inclusion_proof, leaf_hash, verify_inclusion
 
 FORMAT = "llmctx-receipt/1"
@@ -37,6 +39,10 @@ class Receipt(NamedTuple):
     """The inclusion proof."""
     note: str = ""
     """The signed checkpoint; empty where it has none."""
+    size: int = 0
+    """The size of its tree; 0 where it has none."""
+    whole: bool = False
+    """Whether it is a proof, and not just what was noted of a decision."""
 
 
 def make_receipt(leaf: bytes, index: int, hashes: Sequence[bytes], note: str) -> dict[str, Any]:
@@ -67,12 +73,10 @@ def read_receipt(text: bytes) -> Receipt:
     Raises FaultError where it is none.
     """
     try:
-        document = canonical.loads(text)
+        document = canonical.shallow(text)
         if "format" not in document:
             return _noted(document)
         return _whole(document)
-    except CheckpointError as error:
-        raise FaultError(Fault(0, "note-grammar", "a receipt with a signed checkpoint", error.why)) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise FaultError(Fault(0, "receipt-form", "a receipt", f"{type(error).__name__}: {error}")) from error
 
@@ -80,24 +84,28 @@ def read_receipt(text: bytes) -> Receipt:
 def _whole(document: dict[str, Any]) -> Receipt:
     if document["format"] != FORMAT:
         raise ValueError(f"format {document['format']!r}, this version knows {FORMAT}")
-    checkpoint = read_note(document["checkpoint"])
-    leaf, origin = document["leaf"].encode(), document["origin"]
-    if (checkpoint.size, checkpoint.origin) != (document["size"], origin):
-        raise ValueError("size or origin are not those of its checkpoint")
+    leaf, origin, note = document["leaf"].encode(), document["origin"], document["checkpoint"]
+    named = re.fullmatch(r"[^\n]*/(0|[1-9][0-9]*)", origin)
+    if named is None or not isinstance(note, str) or not isinstance(document["proof"], list):
+        raise ValueError("origin, proof or checkpoint have another form")
     return Receipt(
         _index(document["index"]),
         leaf_hash(leaf),
         origin,
-        int(origin.rpartition("/")[2]),
+        int(named[1]),
         leaf,
         tuple(_hash(step) for step in document["proof"]),
-        document["checkpoint"],
+        note,
+        _index(document["size"]),
+        whole=True,
     )
 
 
 def _noted(document: dict[str, Any]) -> Receipt:
-    partition, _, index = document["address"].rpartition(":")
-    return Receipt(_index(int(index)), _hash(document["leaf_hash"]), "", int(partition or 0))
+    found = re.fullmatch(r"(?:(0|[1-9][0-9]*):)?(0|[1-9][0-9]*)", document["address"])
+    if found is None:
+        raise ValueError(f"address {document['address']!r} is no INDEX or P:INDEX")
+    return Receipt(int(found[2]), _hash(document["leaf_hash"]), "", int(found[1] or 0))
 
 
 def _hash(text: str) -> bytes:
@@ -115,21 +123,35 @@ def _index(number: int) -> int:
 
 def verify_receipt(receipt: Receipt, trusted: Trusted) -> Fault | None:
     """The rule that a receipt breaks by itself, None where it proves its record."""
-    if not receipt.note:
+    if not receipt.whole:
         return Fault(receipt.at, "receipt", "a leaf, an inclusion proof and a checkpoint", "a leaf hash alone")
     if receipt.origin != trusted.origin:
         return Fault(receipt.at, "origin", trusted.origin, receipt.origin)
     try:
-        checkpoint = open_note(receipt.note, trusted.key, trusted.origin)
-        _ = checkpoint.time_ms
-    except CheckpointError as error:
-        return Fault(receipt.at, "signature", f"a checkpoint signed by {trusted.key.text}", error.why)
+        checkpoint = opened(receipt.note, trusted, receipt.at)
+    except FaultError as broken:
+        return broken.fault
+    if receipt.size != checkpoint.size:
+        return Fault(0, "receipt-form", f"size {checkpoint.size}, as its checkpoint has", f"{receipt.size}")
     if not verify_inclusion(receipt.leaf_hash, receipt.at, checkpoint.size, receipt.proof, checkpoint.root):
         expected = f"a proof that leads to the root {checkpoint.root.hex()}"
         return Fault(receipt.at, "inclusion", expected, f"one of {len(receipt.proof)} hashes that does not")
-    if not canonical.is_canonical(receipt.leaf):
-        return Fault(receipt.at, "canonical-form", "RFC 8785 bytes of its content", "other bytes")
-    return None
+    found = read_leaf(receipt.leaf, receipt.at)
+    return found if isinstance(found, Fault) else None
+
+
+def check_held(receipts: Iterable[Receipt], trusted: Trusted) -> None:
+    """Every receipt of a partition is of its log, and good by itself before the log is held against it.
+
+    Raises FaultError for the first one that is not.
+    """
+    for receipt in receipts:
+        if not receipt.whole:
+            continue
+        if receipt.origin != trusted.origin:
+            raise FaultError(Fault(receipt.at, "receipt", f"a receipt of {trusted.origin}", receipt.origin))
+        if (fault := verify_receipt(receipt, trusted)) is not None:
+            raise FaultError(fault)
 
 
 class Held:
@@ -142,8 +164,8 @@ class Held:
         for receipt in receipts:
             self._leaves.setdefault(receipt.at, set()).add(receipt.leaf_hash)
             self._size = max(self._size, receipt.at + 1)
-            if receipt.note:
-                checkpoint: Checkpoint = read_note(receipt.note)
+            if receipt.whole:
+                checkpoint = read_note(receipt.note)
                 self._roots.setdefault(checkpoint.size, set()).add(checkpoint.root)
                 self._size = max(self._size, checkpoint.size)
 

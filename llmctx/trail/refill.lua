@@ -20,7 +20,11 @@ local function run(keys, args)
     redis.call('HSET', keys[3], args[i], args[2])
   end
   if args[4] and string.sub(keys[4], -1) ~= ':' then
-    redis.call('RPUSH', keys[4], args[2])
+    -- Where its list was not forgotten with the log, it stands there already.
+    local listed = redis.call('LINDEX', keys[4], -1)
+    if not listed or tonumber(listed) < tonumber(args[2]) then
+      redis.call('RPUSH', keys[4], args[2])
+    end
   end
   return 1
 end

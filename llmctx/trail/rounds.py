@@ -32,7 +32,7 @@ async def serve_notary(
     Raises ForkError where the log contradicts an anchor, KeyFileError for a key that cannot be used.
     """
     signing = load_or_make_key(state_dir, instance.id)
-    notaries = [Notary(redis, instance.id, partition, state_dir, signing) for partition in range(instance.partitions)]
+    notaries = [Notary(redis, instance, partition, state_dir, signing) for partition in range(instance.partitions)]
     await asyncio.gather(*(_serve(notary, stop, on_checkpoint, on_trouble, on_waiting) for notary in notaries))
 
 
@@ -89,7 +89,7 @@ async def cover_now(redis: Redis, instance: Instance, state_dir: Path, signing: 
     Raises ForkError and TrailError as `Notary.attend` does.
     """
     for partition in range(instance.partitions):
-        notary = Notary(redis, instance.id, partition, state_dir, signing)
+        notary = Notary(redis, instance, partition, state_dir, signing)
         try:
             with notary.anchor.lock():
                 await notary.open()

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from llmctx import canonical, clock
+from llmctx.connection import end, pause
 from llmctx.errors import LeaseError, SpoolError, TrailError
 from llmctx.killpoint import reached
 from llmctx.trail.entry import Entry, named_blobs
@@ -101,9 +102,7 @@ class Spooler:
     async def close(self) -> None:
         """Stop; what waits stays in the log, where the next owner finds it."""
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await end(self._task)
         async with self._turn:
             if self._segment is not None:
                 self._segment.close()
@@ -140,7 +139,7 @@ class Spooler:
             except LeaseError:
                 raise
             except TrailError:
-                await asyncio.sleep(_PAUSE_S)
+                await pause(_PAUSE_S)
         reached("durable")
         self._covered = size
         async with self._moved:
@@ -185,7 +184,7 @@ class Spooler:
                     told = True
                     why = error.what if isinstance(error, SpoolError) else f"The spool could not be written: {error}."
                     self._on_trouble(f"{why} Nothing is published until it can be; free some space on its disk")
-                await asyncio.sleep(_PAUSE_S)
+                await pause(_PAUSE_S)
         if told:
             self._on_trouble("the spool can be written again; publishing goes on")
         for entry in entries:

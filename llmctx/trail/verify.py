@@ -4,47 +4,18 @@ The first record that breaks a rule ends a check: everything after it stands on 
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import takewhile
 from typing import Any
 
 from llmctx import canonical
 from llmctx.trail.coverage import Coverage
 from llmctx.trail.entry import PIECES, Entry
 from llmctx.trail.fault import Fault
+from llmctx.trail.form import FORM, KINDS, LOST, REQUIRED, SETTLING, read_leaf
 from llmctx.trail.merkle import CompactRange, leaf_hash
 from llmctx.trail.receipt import Held
 
 __all__ = ["FORM", "KINDS", "LOST", "REQUIRED", "SETTLING", "Fault", "Verifier"]
-
-KINDS = ("decision", "skipped", "failed", "dead_letter", "incident", "notice")
-"""The kinds of record."""
-SETTLING = ("decision", "skipped", "failed", "dead_letter")
-"""The kinds that settle a tick."""
-LOST = "lost"
-"""What an incident says of the records before it that are lost."""
-
-
-REQUIRED = ("recorded_at_ms", "worker", "attempts", "code", "verdict")
-"""What every record has."""
-FORM: dict[str, type] = {
-    "recorded_at_ms": int,
-    "symbol": str,
-    "cause": str,
-    "as_of_ms": int,
-    "timings_ms": dict,
-    "worker": str,
-    "attempts": int,
-    "code": str,
-    "verdict": dict,
-    "snapshot": dict,
-    "prompt": dict,
-    "request": dict,
-    "completion": dict,
-    "decision": dict,
-    "grounding": dict,
-    "reasked": dict,
-    "incident": dict,
-}
-"""The JSON types of a record's names."""
 
 
 class Verifier:
@@ -54,7 +25,7 @@ class Verifier:
         self,
         coverage: Coverage | None = None,
         *,
-        known: Sequence[bytes] = (),
+        known: Sequence[bytes] | None = None,
         lost: Callable[[int], bytes | None] = lambda _: None,
         held: Held | None = None,
     ) -> None:
@@ -62,13 +33,15 @@ class Verifier:
         """The checkpoints that the tree over the records is held against."""
         self.settled: dict[str, int] = {}
         """Every tick that was settled, with the index of its record."""
+        self.of_symbol: dict[str, list[int]] = {}
+        """The indices of every symbol's records that settle a tick."""
         self.losses: list[tuple[int, int]] = []
         """First and last index of every lost range."""
         self.incidents: list[int] = []
         """The indices of all incidents."""
         self.tree = CompactRange()
         """The tree over what was found good."""
-        self._known = known
+        self._known = known or ()
         self._lost = lost
         self._held = held or Held()
 
@@ -94,7 +67,10 @@ class Verifier:
         if entry.index < len(self._known) and self._known[entry.index] != hashed:
             return Fault(entry.index, "leaf-hash", self._known[entry.index].hex(), hashed.hex())
         fault = self.coverage.check_time(entry.index, entry.record["recorded_at_ms"])
-        return fault or self._grow(hashed)
+        fault = fault or self._grow(hashed)
+        if fault is None and entry.record["kind"] in SETTLING and entry.record.get("symbol"):
+            self.of_symbol.setdefault(entry.record["symbol"], []).append(entry.index)
+        return fault
 
     def _grow(self, hashed: bytes) -> Fault | None:
         fault = self._held.check_leaf(self.tree.size, hashed)
@@ -157,12 +133,34 @@ class Verifier:
             says, is_at = tick_map.get(tick), self.settled.get(tick)
             if says is None and size is not None and is_at is not None and is_at >= size:
                 continue
-            if is_at is None and any(first <= (says or 0) <= last for first, last in self.losses):
+            if is_at is None and says is not None and self._is_lost(says):
                 continue  # its record is lost, and may well have settled it
             if says != is_at:
                 index = self.size if is_at is None else is_at
                 faults.append(Fault(index, "tick-map", f"tick {tick} -> {is_at}", f"tick {tick} -> {says}"))
         return min(faults, default=None)
+
+    def check_symbols(self, lists: Mapping[str, Sequence[int]], size: int | None = None) -> Fault | None:
+        """Whether the lists of symbols have just the indices of their records, in order.
+
+        `size` is how many records the log had before the lists were taken: later ones need not be in them. Indices of
+        lost records may stand there.
+        """
+        faults = []
+        for symbol in self.of_symbol.keys() | lists.keys():
+            wanted = self.of_symbol.get(symbol, [])
+            found = [index for index in lists.get(symbol, ()) if not self._is_lost(index)]
+            needed = sum(size is None or index < size for index in wanted)
+            if found != wanted[: max(needed, len(found))]:
+                same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(found, wanted, strict=False)))
+                at = wanted[same] if same < len(wanted) else self.size
+                told = found[same] if same < len(found) else None
+                expected = f"symbol {symbol} -> {wanted[same] if same < len(wanted) else None} at place {same}"
+                faults.append(Fault(at, "symbol-index", expected, f"{told}"))
+        return min(faults, default=None)
+
+    def _is_lost(self, index: int) -> bool:
+        return any(first <= index <= last for first, last in self.losses)
 
     def _check_ticks(self, entry: Entry) -> Fault | None:
         record = entry.record
@@ -185,26 +183,14 @@ def _lost_range(record: Mapping[str, Any]) -> tuple[int, int] | None:
     said = record.get("incident", {})
     if said.get("what") != LOST:
         return None
-    first, last = said.get("first"), said.get("last")
-    return (first, last) if type(first) is int and type(last) is int else (-1, -1)
+    return said["first"], said["last"]
 
 
 def _check_form(entry: Entry) -> Fault | None:
-    try:
-        record: Any = canonical.loads(entry.leaf)
-    except ValueError as error:
-        return Fault(entry.index, "canonical-form", "one JSON text without duplicate names", str(error))
-    if not canonical.is_form_of(record, entry.leaf):
-        return Fault(entry.index, "canonical-form", "RFC 8785 bytes of its content", "other bytes")
-    known = isinstance(record, dict) and record.get("kind") in KINDS
-    if not known or type(record.get("v")) is not int or record["v"] != 1:
-        return Fault(entry.index, "record-form", 'an object with "v": 1 and a known kind', str(record)[:120])
-    entry.__dict__["record"] = record  # what `Entry.record` would read again
-    for name, kinds in FORM.items():
-        required = name in REQUIRED
-        if (required or name in record) and type(record.get(name)) is not kinds:
-            found = f"{name} {str(record.get(name))[:120]!r}"
-            return Fault(entry.index, "record-form", f"{name} as {kinds.__name__}", found)
+    found = read_leaf(entry.leaf, entry.index)
+    if isinstance(found, Fault):
+        return found
+    entry.__dict__["record"] = found  # what `Entry.record` would read again
     return None
 
 

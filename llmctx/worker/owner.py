@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from llmctx import clock
-from llmctx.connection import pause, server_ms
+from llmctx.connection import end, pause, server_ms
 from llmctx.errors import BehindError, ForkError, InstanceError, LeaseError, SettledError, TrailError
 from llmctx.killpoint import reached
 from llmctx.record import Circumstances, compose_loss, compose_unread
@@ -93,9 +93,7 @@ class Owner:
         await self._let_go()
 
     async def _let_go(self) -> None:
-        self._renewal.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._renewal
+        await end(self._renewal)
         await self._keeping.close()
         with contextlib.suppress(TrailError):  # an unreachable server ends the lease by itself
             await self._lease.give_up()

@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from llmctx import clock
-from llmctx.connection import pause
+from llmctx.connection import end, pause
 from llmctx.context.tick import Tick
 from llmctx.errors import ForkError, InstanceError, LeaseError, LlmctxError, SettledError, TrailError
 from llmctx.killpoint import reached
@@ -80,10 +80,7 @@ class Service:
                 self._leaving = True
                 await self._finish()
         finally:
-            passing_on.cancel()
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await end(passing_on, *self._tasks)
 
     async def _serve(self, stop: asyncio.Event) -> None:
         """Read pending ticks, then new ones, until stopped or until the connection breaks."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from redis.asyncio import Redis
 
 from llmctx.assets import asset
-from llmctx.connection import open_redis, pause
+from llmctx.connection import end, open_redis, pause
 from llmctx.context.snapshot import ReadRules
 from llmctx.decision.guardrail import GuardPolicy
 from llmctx.errors import ForkError, InstanceError, ServerError, TrailError
@@ -165,8 +165,7 @@ async def _watched(
     try:
         yield watch
     finally:
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
+        await end(watching)
 
 
 @asynccontextmanager

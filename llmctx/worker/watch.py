@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from llmctx import canonical
-from llmctx.connection import open_redis, pause, read_stream
+from llmctx.connection import end, open_redis, pause, read_stream
 from llmctx.context.tick import Tick
 from llmctx.errors import LlmctxError, ServerError
 from llmctx.schema import keys
@@ -170,6 +170,4 @@ async def _first_to_end(*steps: Coroutine[Any, Any, None]) -> None:
         for task in done:
             task.result()
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(*tasks)

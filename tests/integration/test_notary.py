@@ -35,7 +35,7 @@ class Scene:
         self.log = Log(redis)
 
     def notary(self, signing: SigningKey | None = None, state_dir: Path | None = None) -> Notary:
-        return Notary(self.redis, self.instance.id, 0, state_dir or self.state_dir, signing or self.signing)
+        return Notary(self.redis, self.instance, 0, state_dir or self.state_dir, signing or self.signing)
 
     async def record(self, *ticks: str, durable: bool = True, recorded_ms: int | None = None) -> None:
         for tick in ticks:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import shutil
 import sys
@@ -18,7 +19,7 @@ from llmctx.connection import read_stream, server_ms
 from llmctx.trail import merkle
 from llmctx.trail.anchor import Anchor, anchor_directory
 from llmctx.trail.entry import restored, stored
-from llmctx.trail.instance import read_instance
+from llmctx.trail.instance import bind_instance, read_instance
 from llmctx.trail.key import load_key
 from llmctx.trail.log import Log
 from llmctx.trail.rounds import cover_now
@@ -35,7 +36,8 @@ async def sign(redis: Redis, state_dir: Path) -> None:
     """Declare all durable, as the spool does, and sign it."""
     instance = await read_instance(redis)
     assert instance is not None
-    await redis.set("audit:{0}:durable", await Log(redis).size())
+    for partition in range(instance.partitions):
+        await redis.set(f"audit:{{{partition}}}:durable", await Log(redis, partition).size())
     await cover_now(redis, instance, state_dir, load_key(state_dir, instance.id))
 
 
@@ -338,6 +340,139 @@ async def test_losses_that_an_incident_names_leave_the_trail_intact(proven: Prog
     for ended in (await proven("verify", "export", "--key", key), await audit(proven, "export", "--key", key)):
         assert (ended.code, "intact, with losses" in ended.out) == (0, True), ended
         assert re.search(r"records 2 to 5", ended.out)
+
+
+# what stands in Redis beside the log, and what is outside
+
+Change = Callable[[Redis], Any]
+TICKS, SYMBOL, INSTANCE = "audit:{0}:ticks", "audit:{0}:symbol:AAPL", "audit:instance"
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda redis: redis.rpush(SYMBOL, 2), (SIZE, "symbol-index")),
+        (lambda redis: redis.rpop(SYMBOL), (4, "symbol-index")),
+        (lambda redis: redis.lset(SYMBOL, 0, "01"), (1, "symbol-index")),
+        (lambda redis: redis.rpush("audit:{0}:symbol:GHOST", 1), (SIZE, "symbol-index")),
+        (lambda redis: redis.delete(SYMBOL), (1, "symbol-index")),
+        (lambda redis: redis.hset(TICKS, "t1", "9" * 5000), (1, "tick-map")),
+        (lambda redis: redis.hset(TICKS, "t1", "01"), (1, "tick-map")),
+        (lambda redis: redis.hset(TICKS, "t1", "\u0661"), (1, "tick-map")),
+    ],
+)
+async def test_maps_and_lists_say_just_what_the_records_say(
+    proven: Program, valkey: Redis, change: Change, found: tuple[int, str]
+) -> None:
+    await change(valkey)
+    assert await fault_of(proven) == found
+
+
+@pytest.mark.parametrize("change", ["sequence", "field"])
+async def test_a_log_entry_stands_at_its_index_with_one_field(proven: Program, valkey: Redis, change: str) -> None:
+    entries = await read_stream(valkey, LOG)
+    await valkey.delete(LOG)
+    for old in entries:
+        fields = old.fields | ({b"more": b"x"} if change == "field" and old.number == 3 else {})
+        at = f"{old.number}-2" if change == "sequence" and old.number == 3 else old.id
+        await valkey.xadd(LOG, fields, id=at)  # type: ignore[arg-type]
+    assert await fault_of(proven) == (3, "record-form")
+
+
+@pytest.mark.parametrize(
+    "fields", [{"partitions": "x"}, {"partitions": "0"}, {"partitions": "1025"}, {"partitions": None}, {"id": b"\xff"}]
+)
+async def test_an_instance_that_cannot_be_read_is_told(
+    proven: Program, valkey: Redis, fields: dict[str, str | bytes | None]
+) -> None:
+    for name, value in fields.items():
+        await (valkey.hdel(INSTANCE, name) if value is None else valkey.hset(INSTANCE, name, value))
+    ended = await proven("verify")
+    assert (ended.code, "Traceback" in ended.err, "audit:instance" in ended.err) == (3, False, True)
+
+
+@pytest.mark.parametrize(("name", "value"), [("id", "0" * 32), ("partitions", "2")])
+async def test_another_instance_than_that_of_the_state_directory_is_told(
+    proven: Program, valkey: Redis, name: str, value: str
+) -> None:
+    await valkey.hset(INSTANCE, name, value)
+    ended = await proven("verify")
+    assert (ended.code, "instance.json" in ended.err) == (3, True)
+
+
+async def test_a_key_that_was_given_is_the_one_of_the_instance_in_redis(proven: Program, valkey: Redis) -> None:
+    key = await vkey(proven)
+    shutil.rmtree(proven.folder / "var")
+    assert (await proven("verify", "--key", key)).code == 0
+    await valkey.hset(INSTANCE, "partitions", "2")
+    faults = [line["fault"] for line in (await proven("verify", "--key", key, "--json")).lines]
+    assert (faults[0]["at"], faults[0]["rule"]) == (0, "partitions")
+    await valkey.hset(INSTANCE, mapping={"partitions": "1", "id": "0" * 32})
+    assert await fault_of(proven, "--key", key) == (0, "origin")
+
+
+async def test_with_a_key_given_a_log_that_nothing_covers_is_a_fault(proven: Program, valkey: Redis) -> None:
+    key = await vkey(proven)
+    await valkey.delete(CHECKPOINT)
+    shutil.rmtree(proven.folder / "var" / "anchor")
+    without = await proven("verify", "--json")
+    assert (without.code, "no anchor" in without.document["warnings"][1]) == (0, True)
+    assert await fault_of(proven, "--key", key) == (0, "uncovered")
+
+
+async def test_a_receipt_that_proves_nothing_is_not_held_against_redis(proven: Program) -> None:
+    given = json.loads((await proven("receipt", "3")).out)
+    given["proof"] = ["00" * 32] * len(given["proof"])
+    (proven.folder / "receipt.json").write_text(json.dumps(given), encoding="utf-8")
+    assert await fault_of(proven, "--receipt-held", "receipt.json") == (3, "inclusion")
+
+
+async def test_leaf_hashes_that_the_anchor_lost_are_found(proven: Program, valkey: Redis) -> None:
+    anchor = await anchor_of(valkey, proven.folder / "var")
+    os.truncate(anchor.directory / "leaves", 4 * merkle.HASH_BYTES)
+    assert await fault_of(proven) == (4, "tail")
+
+
+async def test_an_anchor_older_than_the_checkpoint_in_redis_is_warned_of(proven: Program, valkey: Redis) -> None:
+    state_dir = proven.folder / "var"
+    anchor = await anchor_of(valkey, state_dir)
+    before = (anchor.directory / "checkpoints").read_bytes()
+    newest = (await read_stream(valkey, LOG))[0]
+    leaf = canonical.loads(restored(newest.fields, 0, 0).leaf) | {"recorded_at_ms": await server_ms(valkey)}
+    await valkey.xadd(LOG, stored(canonical.dumps(leaf), {}), id=f"{SIZE}-1")  # type: ignore[arg-type]
+    await sign(valkey, state_dir)
+    assert (await proven("verify", "--json")).document["warnings"] == []
+    (anchor.directory / "checkpoints").write_bytes(before)
+    verified = await proven("verify", "--json")
+    assert (verified.code, "newer than the anchor's" in verified.document["warnings"][0]) == (0, True)
+
+
+async def test_every_checkpoint_says_how_many_partitions_there_are(proven: Program, valkey: Redis) -> None:
+    notes = (await anchor_of(valkey, proven.folder / "var")).checkpoints()
+    assert notes
+    assert all("\npartitions 1\n" in told for told in notes)
+
+
+async def test_a_partition_that_vanished_from_an_export_is_found_by_both(valkey: Redis, dumb: Program) -> None:
+    state_dir = dumb.folder / "var"
+    await bind_instance(valkey, state_dir, partitions=2)
+    await make_unsigned(valkey, dumb)
+    assert (await dumb("key", "--make")).code == 0
+    await sign(valkey, state_dir)
+    await dumb("export", "export")
+    key = await vkey(dumb)
+    file = dumb.folder / "export" / "manifest.json"
+    manifest = json.loads(file.read_bytes())
+    filled = max(manifest["partitions"], key=lambda part: part["size"])["partition"]
+    assert (await audit(dumb, "export", "--key", key)).code == 0
+    if filled == 0:
+        del manifest["partitions"][1]
+    else:
+        manifest["partitions"].append(manifest["partitions"][0] | {"partition": 2, "origin": f"{manifest['origin']}/2"})
+        shutil.copytree(dumb.folder / "export" / "0", dumb.folder / "export" / "2")
+    file.write_text(json.dumps(manifest), encoding="utf-8")
+    for ended in (await audit(dumb, "export", "--key", key), await dumb("verify", "export", "--key", key)):
+        assert (ended.code, "breaks partitions" in ended.out) == (1, True), ended
 
 
 # the command that signs

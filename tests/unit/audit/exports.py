@@ -25,6 +25,10 @@ NAME = f"{ORIGIN}/0"
 PRIVATE = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
 START_MS = 1_700_000_000_000
 STEP_MS = 1000
+TEMPLATE = b"the source of a template"
+DECISION = {
+    "action": "hold", "confidence": "0.5", "reasoning": "r", "evidence": [], "invalidation": "i", "valid_for": 5,
+}  # fmt: skip
 
 
 def vkey(private: Ed25519PrivateKey = PRIVATE, name: str = ORIGIN) -> str:
@@ -94,9 +98,13 @@ def record(index: int, **changes: Any) -> Record:
     document = {
         "v": 1, "kind": "decision", "tick": f"tick-{index}", "recorded_at_ms": START_MS + index * STEP_MS,
         "worker": "host:1", "attempts": 1, "code": "test", "verdict": {"action": "hold", "reason": "é\u2028"},
-        "snapshot": {"sha256": hashlib.sha256(raw["snapshot"]).hexdigest()},
-        "prompt": {"sha256": hashlib.sha256(raw["messages"]).hexdigest()},
-        "completion": {"sha256": hashlib.sha256(raw["completion"]).hexdigest()},
+        "snapshot": {"sha256": hashlib.sha256(raw["snapshot"]).hexdigest(), "sections": {}},
+        "prompt": {
+            "template": "position", "version": 1, "template_sha256": hashlib.sha256(TEMPLATE).hexdigest(),
+            "sha256": hashlib.sha256(raw["messages"]).hexdigest(),
+        },
+        "request": {}, "completion": {"outcome": "answered", "sha256": hashlib.sha256(raw["completion"]).hexdigest()},
+        "decision": DECISION,
     }  # fmt: skip
     pieces: dict[str, Any] = {
         "snapshot": raw["snapshot"].decode(), "messages": raw["messages"].decode(),
@@ -139,6 +147,7 @@ class Made(NamedTuple):
         size = len(self.hashes) if self.size is None else self.size
         (folder / "0").mkdir(parents=True)
         (folder / "blobs").mkdir()
+        (folder / "blobs" / hashlib.sha256(TEMPLATE).hexdigest()).write_bytes(TEMPLATE)
         part = {"partition": 0, "origin": NAME, "first": 0, "size": size}
         manifest = {"format": "llmctx-export/1", "origin": ORIGIN, "partitions": [part]}
         (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
@@ -216,9 +225,10 @@ def by_audit(folder: Path, key: str | None = None, receipts: tuple[Path, ...] = 
 def by_llmctx(folder: Path, key: str | None = None, receipts: tuple[Path, ...] = ()) -> Found:
     """What llmctx says, without rebuilding: these records are of no real decision."""
     trusted = trusted_of(Key.read(key or vkey()), ORIGIN, 0)
-    held = [read_receipt(path.read_bytes()) for path in receipts]
     try:
+        held = [read_receipt(path.read_bytes()) for path in receipts]
         export = Export(folder)
+        trusted = trusted._replace(partitions=len(export.parts))
         if export.key != trusted.key:
             return Found(0, "key")
         export.check_blobs()

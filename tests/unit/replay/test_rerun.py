@@ -195,7 +195,9 @@ def test_a_prompt_that_lacks_its_template_is_tampering_and_no_exception() -> Non
     entry = recorded()
     pieces = {name: raw for name, raw in entry.pieces.items() if name != "messages"}
     made = Entry(canonical.dumps(entry.record | {"prompt": {}}), pieces, index=0)
-    assert Verifier().check(made) is None
+    fault = Verifier().check(made)
+    assert fault is not None
+    assert fault.rule == "record-form"
     tampering(made)
 
 
@@ -204,7 +206,9 @@ def test_a_decision_without_a_snapshot_is_tampering_and_no_exception() -> None:
     leaf = {name: value for name, value in entry.record.items() if name != "snapshot"}
     pieces = {name: raw for name, raw in entry.pieces.items() if name != "snapshot"}
     made = Entry(canonical.dumps(leaf), pieces, index=0)
-    assert Verifier().check(made) is None
+    fault = Verifier().check(made)
+    assert fault is not None
+    assert fault.rule == "record-form"
     tampering(made)
 
 

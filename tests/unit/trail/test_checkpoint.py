@@ -152,6 +152,25 @@ def test_a_torn_last_note_is_never_taken_as_one(count: int, cut: int) -> None:
     assert split_notes(raw) == ([*whole, signed()], len(raw))
 
 
+@pytest.mark.parametrize("rest", [b"x" * 1025, b"a\x01b", b"a\xffb", b"\0a"])
+def test_what_no_kill_leaves_is_no_torn_end(rest: bytes) -> None:
+    with pytest.raises(CheckpointError, match="damaged"):
+        split_notes(join_notes([signed()]) + b"\n" + rest)
+
+
+@pytest.mark.parametrize("rest", [b"x" * 1000, "a\N{EM DASH}".encode()[:-1], b"llmctx/house\n7\0\0\0"])
+def test_what_a_kill_leaves_is_passed_over(rest: bytes) -> None:
+    assert split_notes(join_notes([signed()]) + b"\n" + rest) == ([signed()], len(join_notes([signed()])))
+
+
+@pytest.mark.parametrize("lines", [("partitions 0",), ("partitions 1025",), ("partitions 1",) * 2, ("partitions x",)])
+def test_how_many_partitions_there_are_is_one_line_with_a_number_up_to_1024(lines: tuple[str, ...]) -> None:
+    with pytest.raises(CheckpointError, match="partitions"):
+        _ = CHECKPOINT._replace(extensions=lines).partitions
+    assert CHECKPOINT.partitions is None
+    assert Checkpoint.at("o", 1, bytes(32), 1, 1024).partitions == 1024
+
+
 def test_damage_in_the_middle_is_no_torn_end() -> None:
     raw = join_notes([signed()] * 3)
     with pytest.raises(CheckpointError, match="damaged"):

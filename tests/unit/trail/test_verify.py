@@ -11,7 +11,23 @@ from llmctx.trail.entry import Entry
 from llmctx.trail.verify import KINDS, SETTLING, Fault, Verifier
 
 SIZE = 6
-COMMON = {"v": 1, "recorded_at_ms": 1, "worker": "host:1", "attempts": 1, "code": "test", "verdict": {"action": "hold"}}
+COMMON = {
+    "v": 1,
+    "recorded_at_ms": 1,
+    "worker": "host:1",
+    "attempts": 1,
+    "code": "test",
+    "verdict": {"action": "hold", "reason": ""},
+}
+
+DECISION = {
+    "action": "hold",
+    "confidence": "0.5",
+    "reasoning": "r",
+    "evidence": [],
+    "invalidation": "i",
+    "valid_for": 5,
+}
 
 
 def record(index: int, **changes: Any) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -25,9 +41,16 @@ def record(index: int, **changes: Any) -> tuple[dict[str, Any], dict[str, bytes]
         **COMMON,
         "kind": "decision",
         "tick": f"tick-{index}",
-        "snapshot": {"sha256": canonical.sha256(pieces["snapshot"])},
-        "prompt": {"sha256": canonical.sha256(pieces["messages"])},
-        "completion": {"sha256": canonical.sha256(pieces["completion"])},
+        "snapshot": {"sha256": canonical.sha256(pieces["snapshot"]), "sections": {}},
+        "prompt": {
+            "template": "position",
+            "version": 1,
+            "template_sha256": "0" * 64,
+            "sha256": canonical.sha256(pieces["messages"]),
+        },
+        "request": {},
+        "completion": {"outcome": "answered", "sha256": canonical.sha256(pieces["completion"])},
+        "decision": DECISION,
     }
     return document | changes, pieces
 
@@ -226,7 +249,9 @@ def test_a_format_of_true_is_no_format() -> None:
 
 def test_every_known_kind_passes() -> None:
     log = [
-        bare(index, kind=kind, **({"tick": f"tick-{index}"} if kind in SETTLING else {}))
+        entry(index)
+        if kind == "decision"
+        else bare(index, kind=kind, **({"tick": f"tick-{index}"} if kind in SETTLING else {}))
         for index, kind in enumerate(KINDS)
     ]
     assert first_fault(log) is None
@@ -261,7 +286,9 @@ def test_a_tick_twice_in_one_record_is_found(conflated: list[str]) -> None:
 
 @pytest.mark.parametrize("kind", SETTLING)
 def test_a_settling_record_without_a_tick_is_found(kind: str) -> None:
-    assert first_fault([bare(0, kind=kind)]) == (0, "one-record-per-tick", f"a tick in a {kind}", "[]")
+    leaf = {name: value for name, value in record(0, kind=kind)[0].items() if name != "tick"}
+    found = first_fault([Entry(canonical.dumps(leaf), record(0)[1], index=0)])
+    assert found == (0, "one-record-per-tick", f"a tick in a {kind}", "[]")
 
 
 @pytest.mark.parametrize("kind", ["incident", "notice"])
@@ -376,6 +403,37 @@ def test_of_several_differences_in_the_map_the_first_by_index_is_named() -> None
         fault = verifier.check_map({})
         assert fault is not None
         assert fault.at == 0
+
+
+def of_symbols(*symbols: str) -> Verifier:
+    verifier = Verifier()
+    for index, symbol in enumerate(symbols):
+        assert verifier.check(bare(index, kind="skipped", tick=f"t{index}", symbol=symbol)) is None
+    return verifier
+
+
+def test_the_lists_of_symbols_say_just_what_the_records_say() -> None:
+    verifier = of_symbols("A", "B", "A", "")
+    assert verifier.check_symbols({"A": [0, 2], "B": [1]}) is None
+    assert verifier.check_symbols({"A": [0], "B": [1]}, 2) is None
+
+
+@pytest.mark.parametrize(
+    ("lists", "at"),
+    [
+        ({"B": [1]}, 0),
+        ({"A": [0], "B": [1]}, 2),
+        ({"A": [2, 0], "B": [1]}, 0),
+        ({"A": [0, 2, 2], "B": [1]}, 3),
+        ({"A": [0, 2], "B": [1], "C": [1]}, 3),
+        ({"A": [0, -1], "B": [1]}, 2),
+        ({"A": [0, 2], "B": []}, 1),
+    ],
+)
+def test_another_list_of_a_symbol_is_found(lists: dict[str, list[int]], at: int) -> None:
+    fault = of_symbols("A", "B", "A").check_symbols(lists)
+    assert fault is not None
+    assert (fault.at, fault.rule) == (at, "symbol-index")
 
 
 def test_a_fault_reads_as_a_sentence() -> None:
