@@ -38,10 +38,30 @@ def connect(url: str, *, retries: int = 3) -> Redis:
             socket_connect_timeout=2,
             retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), retries),
         )
+        pool.connection_class = _heeding(pool.connection_class)
         pool.connection_class(**pool.connection_kwargs)  # connects to nothing; finds options that nobody knows
     except (ValueError, TypeError, RedisError) as error:
         raise _no_address(url, str(error)) from error
     return Redis.from_pool(pool)
+
+
+def _heeding(connection_class: Any) -> Any:
+    """The same kind of connection, which does not swallow a cancellation.
+
+    redis-py sends within asyncio.wait_for, and that of Python 3.11 forgets a cancellation which comes while the sending
+    is just done (gh-86296); a task that loops over commands would never end then.
+    """
+
+    class Heeding(connection_class):  # type: ignore[misc]
+        async def send_packed_command(self, *args: Any, **kwargs: Any) -> None:
+            task = asyncio.current_task()
+            before = 0 if task is None else task.cancelling()
+            await super().send_packed_command(*args, **kwargs)
+            if task is not None and task.cancelling() > before:
+                await self.disconnect(nowait=True)  # its reply will not be read
+                raise asyncio.CancelledError
+
+    return Heeding
 
 
 def _check_url(url: str) -> None:

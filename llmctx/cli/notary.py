@@ -1,12 +1,12 @@
 """The command that only signs: notary."""
 
 import asyncio
+import contextlib
 from typing import Annotated
 
 import typer
 
 from llmctx import clock
-from llmctx.cli.look import read_existing_instance
 from llmctx.cli.options import AsJson, RedisUrl, StateDir
 from llmctx.cli.output import out, print_json, warn
 from llmctx.cli.serve import stop_signal
@@ -35,7 +35,7 @@ def notary(
 
 
 async def _notary(settings: Settings, *, verbose: bool, as_json: bool) -> None:
-    from llmctx.trail.instance import bind_instance
+    from llmctx.trail.instance import bind_instance, read_instance, read_state_instance
     from llmctx.trail.key import load_or_make_key
     from llmctx.trail.rounds import serve_notary
 
@@ -47,7 +47,14 @@ async def _notary(settings: Settings, *, verbose: bool, as_json: bool) -> None:
 
     stop = stop_signal()
     async with redis_of(settings) as (redis, _):
-        await read_existing_instance(redis)
+        told_waiting = False
+        while await read_instance(redis) is None and read_state_instance(settings.state_dir) is None:
+            if not told_waiting:
+                warn("this Redis has no trail yet; waiting for one")
+                told_waiting = True
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), 0.5)
+                return
         instance, _ = await bind_instance(redis, settings.state_dir)
         public = load_or_make_key(settings.state_dir, instance.id).key
         if not as_json:

@@ -78,7 +78,7 @@ class EmbeddedServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._server.is_running():
+        if self.running:
             self._server.stop(timeout=30)
         self._give_folder_back()
 
@@ -95,8 +95,9 @@ class EmbeddedServer:
 
     @property
     def running(self) -> bool:
-        """Whether it still answers."""
-        return bool(self._server.is_running())
+        """Whether its process lives; one that does not answer for a while is slow, or stopped, and not to be killed."""
+        process = self._server._process  # noqa: SLF001  is_running() asks for an answer within a second
+        return process is not None and process.poll() is None
 
 
 def _free_port() -> int:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, WatchError
 
 from llmctx.connection import server_ms
-from llmctx.errors import CheckpointError, ForkError, TrailError
+from llmctx.errors import CheckpointError, ForkError, InstanceError, TrailError
 from llmctx.killpoint import reached
 from llmctx.trail.anchor import Anchor, anchor_directory
 from llmctx.trail.checkpoint import LATE_SINCE, Checkpoint, open_note, origin_of
@@ -46,6 +46,7 @@ class Notary:
 
     def __init__(self, redis: Redis, instance: Instance, partition: int, state_dir: Path, signing: SigningKey) -> None:
         self._redis = redis
+        self._instance = instance
         self._log = Log(redis, partition)
         self._signing = signing
         self._partitions = instance.partitions
@@ -72,6 +73,7 @@ class Notary:
                 f"{self.last.size}.",
                 "Put the folder back from a backup.",
             )
+        await self._check_instance(self._redis)
         await self._compare(max(0, self._tree.size - _COMPARED))
         there = await self._told()
         if self.last is not None and self._last_note is not None and (there is None or there.size <= self.last.size):
@@ -89,6 +91,7 @@ class Notary:
         since_ms = None if self.last is None else now_ms - self.last.time_ms
         if since_ms is not None and 0 <= since_ms < SHORTEST_MS:
             return None
+        await self._check_instance(self._redis)
         await self._compare(max(0, self._tree.size - 1))
         fresh = await self._fresh(await self._log.durable())
         if not fresh.hashes and not await self._sign_of_life_is_due(since_ms):
@@ -189,7 +192,28 @@ class Notary:
             ) from error
 
     async def _tell(self, note: str) -> None:
-        await self._ask(self._redis.set(self._checkpoint_key, note))
+        """Tell Redis, and only the one whose trail this is: it may have been emptied since it was asked."""
+        try:
+            async with self._redis.pipeline(transaction=True) as both:
+                await both.watch("audit:instance")
+                await self._check_instance(both)
+                both.multi()  # type: ignore[no-untyped-call]  # untyped in redis-py
+                both.set(self._checkpoint_key, note)
+                await both.execute()
+        except WatchError:
+            await self._check_instance(self._redis)
+            raise TrailError("The instance was written to while a checkpoint was told.", SEE_REDIS) from None
+        except RedisError as error:
+            raise TrailError(f"The notary could not ask Redis: {error}", SEE_REDIS) from error
+
+    async def _check_instance(self, redis: Redis) -> None:
+        found = await self._ask(redis.hget("audit:instance", "id"))
+        if found is None or found.decode(errors="replace") != self._instance.id:
+            raise InstanceError(
+                f"Redis had instance {self._instance.id}, now it has "
+                f"{found.decode(errors='replace') if found else 'none: it lost its data'}.",
+                "Stop, and restore the server's data from a backup; or start a new trail with --new-instance.",
+            )
 
     async def _now_ms(self) -> int:
         return cast("int", await self._ask(server_ms(self._redis)))

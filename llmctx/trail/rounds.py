@@ -7,7 +7,7 @@ from pathlib import Path
 from redis.asyncio import Redis
 
 from llmctx import clock
-from llmctx.errors import AnchorBusyError, ForkError, TrailError
+from llmctx.errors import AnchorBusyError, ForkError, InstanceError, TrailError
 from llmctx.trail.checkpoint import Checkpoint
 from llmctx.trail.instance import Instance
 from llmctx.trail.key import SigningKey, load_or_make_key
@@ -51,7 +51,7 @@ async def _serve(
                 told = ""
                 await _attend(notary, stop, on_checkpoint)
                 return
-        except ForkError:
+        except (ForkError, InstanceError):
             raise
         except TrailError as error:
             if str(error) != told:

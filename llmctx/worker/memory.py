@@ -106,7 +106,7 @@ class MemoryWatch:
             self.has_room = False
             self._on_trouble(
                 f"{memory}: no more ticks are taken, because the server would evict live keys for the trail. "
-                "Archive the trail (`llmctx archive`), or raise maxmemory"
+                "Raise maxmemory, or move to a larger server"
             )
         elif not self.has_room and not memory.is_full(_EASED_PERCENT):
             self.has_room = True
@@ -114,6 +114,6 @@ class MemoryWatch:
         warned = memory.lasting_percent >= WARNING_PERCENT
         if warned and not self._warned and self.has_room:
             self._on_trouble(
-                f"{memory}: at {FULL_PERCENT}% no more ticks are taken. Archive the trail, or raise maxmemory"
+                f"{memory}: at {FULL_PERCENT}% no more ticks are taken. Raise maxmemory, or move to a larger server"
             )
         self._warned = warned

@@ -168,7 +168,7 @@ class Owner:
         if now != self._instance:
             raise InstanceError(
                 f"Redis had instance {self._instance.id}, now it has {now.id if now else 'none: it lost its data'}.",
-                "Stop, and restore the server's data from a backup (`llmctx restore`); or start a new trail with "
+                "Stop, and restore the server's data from a backup (docs/operations.md); or start a new trail with "
                 "--new-instance.",
             )
 

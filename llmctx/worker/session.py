@@ -92,11 +92,10 @@ async def serve_partition(
 ) -> None:
     """Serve a partition until `stop` is set: wait for it, own it, and wait again when it is lost or handed over.
 
-    Raises ServerError where the server is not there at the start, InstanceError where it comes back as another one,
-    ForkError where it contradicts spool or anchor.
+    Raises InstanceError where the server comes back as another one, ForkError where it contradicts spool or anchor.
     """
     told: set[str] = set()
-    served = waiting = False
+    waiting = False
 
     def held_by(holder: Holder) -> bool:
         nonlocal waiting
@@ -124,7 +123,6 @@ async def serve_partition(
                     ),
                     open_redis(url, retries=0) as reader,
                 ):
-                    served = True
                     told.clear()
                     service = Service(
                         redis,
@@ -140,8 +138,6 @@ async def serve_partition(
             except (InstanceError, ForkError):
                 raise
             except (TrailError, ServerError) as error:
-                if isinstance(error, ServerError) and not served:
-                    raise
                 if not waiting:
                     told.clear()
                     on_trouble(f"{error.what}; trying again")
