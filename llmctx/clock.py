@@ -46,6 +46,11 @@ def iso(ms: int) -> str:
 
 
 @lru_cache(maxsize=4096)  # one moment stands in many sections
+def iso_of(moment: datetime) -> str:
+    """An aware datetime as the schema writes it, cut to milliseconds."""
+    return iso(to_ms(moment))
+
+
 def parse_iso(text: str) -> datetime:
     """The moment that an ISO 8601 text with a zone names, as UTC.
 

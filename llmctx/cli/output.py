@@ -62,7 +62,7 @@ def _plain(value: Any) -> Any:
         number = float(value)
         return number if isfinite(number) else str(value)
     if isinstance(value, datetime):
-        return clock.iso(clock.to_ms(value))
+        return clock.iso_of(value)
     if isinstance(value, BaseModel):
         return value.model_dump()
     raise TypeError(f"{type(value).__name__} is not JSON")

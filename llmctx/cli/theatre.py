@@ -118,7 +118,7 @@ class Theatre:
             return "waiting for the first bar"
         day = self._taken.step.book.day
         open_pnl = sum(float(held.unrealized_pnl) for held in self._positions.values() if held is not None)
-        at = clock.iso(clock.to_ms(self._taken.end))
+        at = clock.iso_of(self._taken.end)
         return (
             f"[bold]{at[:10]} {at[11:16]}[/]   today {_money(float(day.earned))}   open {_money(open_pnl)}   "
             f"won {day.wins}, lost {day.losses}   {self.records} decisions"

@@ -156,7 +156,7 @@ def _check_corporate_action(sections: dict[str, Section]) -> None:
         return
     move = overnight_move(position.current_price, position.last_update, price.price.last, price.timestamp)
     if move is not None:
-        marked = clock.iso(clock.to_ms(position.last_update))
+        marked = clock.iso_of(position.last_update)
         sections["price"] = _invalid(
             "price",
             sections["price"].key,

@@ -58,7 +58,7 @@ def future_moment(value: BaseModel | list[BaseModel] | None, latest: datetime) -
         for name in own:
             moment = getattr(value, name)
             if moment is not None and moment > latest:
-                return f"{name} {clock.iso(clock.to_ms(moment))}"
+                return f"{name} {clock.iso_of(moment)}"
         for name in inner:
             if (found := future_moment(getattr(value, name), latest)) is not None:
                 return found if name == "root" else f"{name}{found if found[0] == '[' else '.' + found}"

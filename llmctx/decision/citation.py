@@ -75,7 +75,7 @@ def check(item: Evidence, ledger: Ledger) -> Miscited | None:
 def shown(fact: Fact) -> str:
     """A fact's value as a record tells it."""
     if isinstance(fact.value, datetime):
-        return clock.iso(clock.to_ms(fact.value))
+        return clock.iso_of(fact.value)
     if isinstance(fact.value, Decimal):
         return format(fact.value, "f")
     if isinstance(fact.value, bool) or fact.value is None:
@@ -125,5 +125,5 @@ def _same_time(text: str, value: datetime) -> bool:
     try:
         said = clock.parse_iso(text)
     except ValueError:
-        return clock.iso(clock.to_ms(value)).startswith(text) and len(text) >= len("2025-05-09T10:15")
+        return clock.iso_of(value).startswith(text) and len(text) >= len("2025-05-09T10:15")
     return abs((said - value).total_seconds()) < 1

@@ -12,7 +12,7 @@ from llmctx import canonical, clock
 from llmctx.context.tick import Tick
 from llmctx.flow.bars import Bar
 from llmctx.flow.book import Day
-from llmctx.flow.fills import fields_of
+from llmctx.flow.fills import fields_of, text_of
 from llmctx.flow.market import Market
 from llmctx.flow.monitoring import monitoring
 from llmctx.flow.news import WINDOW, Headline
@@ -80,7 +80,7 @@ class Composer:
         write.guard(BY_SECTION["position"].key(symbol.name), taken.before)
         if self._broker:
             write.guard(keys.BOOK, stored_book)
-        now = _iso(taken.end)
+        now = clock.iso_of(taken.end)
         self._position(write, taken, now)
         self._symbol_values(write, taken, now)
         self._shared_values(write, taken, now)
@@ -98,7 +98,7 @@ class Composer:
         write = Write(symbol.name, partition, self._run)
         oldest_ms = clock.to_ms(at - WINDOW)
         write.keep_member(keys.news(symbol.name), clock.to_ms(headline.at), headline.member(), lowest=oldest_ms)
-        write.set(BY_SECTION["sentiment"], _stamped(symbol.news.wire(at), _iso(at)))
+        write.set(BY_SECTION["sentiment"], _stamped(symbol.news.wire(at), clock.iso_of(at)))
         self._system(write, market_status, at)
         return write
 
@@ -148,8 +148,8 @@ class Composer:
             "market_status": market_status,
             "active_positions_count": len(self.held),
             "watchlist_count": len(self.watched | self.held),
-            "last_scan_time": None if self.scanned is None else _iso(self.scanned),
-            "timestamp": _iso(at),
+            "last_scan_time": None if self.scanned is None else clock.iso_of(self.scanned),
+            "timestamp": clock.iso_of(at),
         }
         write.set(BY_SECTION["system"], canonical.wire(state if self._live else state | {"clock": "bars"}))
 
@@ -170,13 +170,7 @@ def day_fields(day: Day) -> dict[str, str]:
     """A closed day as an entry of its stream."""
     closing = {"date": day.date, "first_equity": day.equity, "last_equity": day.equity + day.earned}
     told = closing | day.performance()
-    return {name: _plain(value) for name, value in told.items()}
-
-
-def _plain(value: Any) -> str:
-    if value is None:
-        return ""
-    return canonical.plain(value) if isinstance(value, Decimal) else str(value)
+    return {name: text_of(value) for name, value in told.items()}
 
 
 def _signals(taken: Taken) -> list[tuple[str, Signal, Decimal]]:
@@ -196,7 +190,3 @@ def _stamped(value: dict[str, Any] | bytes, now: str) -> bytes:
     """A value, or its JSON, with its timestamp behind it."""
     text = value if isinstance(value, bytes) else canonical.wire(value)
     return b'%s,"timestamp":"%s"}' % (text[:-1], now.encode())
-
-
-def _iso(moment: datetime) -> str:
-    return clock.iso(clock.to_ms(moment))

@@ -55,10 +55,13 @@ class Closed(NamedTuple):
 
 def fields_of(row: Fill | Closed) -> dict[str, str]:
     """A row as an entry of its stream: times as ISO 8601, decimals in full."""
-    return {name: _text(value) for name, value in row._asdict().items()}
+    return {name: text_of(value) for name, value in row._asdict().items()}
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """A value as a field of a history stream; empty where there is none."""
+    if value is None:
+        return ""
     if isinstance(value, datetime):
-        return clock.iso(clock.to_ms(value))
+        return clock.iso_of(value)
     return canonical.plain(value) if isinstance(value, Decimal) else str(value)

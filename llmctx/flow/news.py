@@ -44,7 +44,7 @@ class Headline(NamedTuple):
     def member(self) -> bytes:
         """The headline as the sorted set of a symbol's news keeps it; equal headlines have equal bytes."""
         return canonical.wire(
-            [clock.iso(clock.to_ms(self.at)), self.headline, self.source, self.url, str(self.score), self.label]
+            [clock.iso_of(self.at), self.headline, self.source, self.url, str(self.score), self.label]
         )
 
     @classmethod
@@ -195,7 +195,7 @@ def _summary(newest: list[Headline]) -> dict[str, Any]:
             {
                 "headline": kept.headline,
                 "source": kept.source,
-                "timestamp": clock.iso(clock.to_ms(kept.at)),
+                "timestamp": clock.iso_of(kept.at),
                 "url": kept.url,
             }
             for kept in newest[:SHOWN]

@@ -45,7 +45,7 @@ def _order_of(raw: bytes) -> tuple[Order | None, str]:
         quantity=_whole(decided.quantity),
         stop_loss=_whole(decided.stop_loss),
         take_profit=_whole(decided.take_profit),
-        entry_time=clock.iso(clock.to_ms(decided.entry_time)),
+        entry_time=clock.iso_of(decided.entry_time),
     )
     return order, decided.symbol
 

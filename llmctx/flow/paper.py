@@ -82,7 +82,7 @@ class Account:
             if trade is not None:
                 self.book = self.book.with_trade(symbol, None)
             return
-        entry_time, entry_price = _iso(position.entry_time), position.entry_price
+        entry_time, entry_price = clock.iso_of(position.entry_time), position.entry_price
         if trade is None or trade.entry_time != entry_time:
             paid = entry_price * position.quantity
             self.book = self.book.with_trade(symbol, Trade(entry_time, entry_price, position.quantity, paid))
@@ -101,7 +101,7 @@ class Account:
         for order in orders:
             if order.action == "open":
                 self._open(order, price)
-            elif self.position is not None and order.entry_time == _iso(self.position.entry_time):
+            elif self.position is not None and order.entry_time == clock.iso_of(self.position.entry_time):
                 self._follow(order, price)
 
     def _follow(self, order: Order, price: Decimal) -> None:
@@ -147,7 +147,7 @@ class Account:
         if self.position is not None or not found or not market_open:
             return
         rests_until = self.book.resting.get(symbol)
-        if rests_until is not None and _iso(self._end) < rests_until:
+        if rests_until is not None and clock.iso_of(self._end) < rests_until:
             return
         signal = found[0]
         if signal.confidence >= LEAST_CONFIDENCE and self._has_room():
@@ -175,7 +175,7 @@ class Account:
             take_profit=rounded_price(price * (1 + sign * TARGET)),
             last_update=self._bar.start,
         )
-        trade = Trade(_iso(self._bar.start), price, Decimal(0), Decimal(0))
+        trade = Trade(clock.iso_of(self._bar.start), price, Decimal(0), Decimal(0))
         self._trade(trade, self.position.quantity, price, order.reason)
         self.book = self.book.with_rest(self._bar.symbol, None)
 
@@ -240,7 +240,7 @@ class Account:
             reason=reason,
         )
         self.position = None
-        rest = _iso(self._end + REST)
+        rest = clock.iso_of(self._end + REST)
         book = self.book.with_trade(symbol, None).with_rest(symbol, rest)
         self.book = replace(book, day=book.day.with_trade(net))
 
@@ -259,7 +259,3 @@ class Account:
         )
         day = self.book.day
         self.book = replace(self.book, day=day._replace(earned=day.earned + realized - cost))
-
-
-def _iso(moment: datetime) -> str:
-    return clock.iso(clock.to_ms(moment))

@@ -60,7 +60,7 @@ class Report:
 
     def out_of_order(self, bar: Bar) -> None:
         """Count a bar that came after later ones."""
-        at = clock.iso(clock.to_ms(bar.start))
+        at = clock.iso_of(bar.start)
         self.leave_out(f"{bar.symbol} at {at}: earlier than the bar before it; sort the file by time")
 
     def closed(self, exchange: str, day: date) -> None:
@@ -93,10 +93,10 @@ class Report:
         if step.cause == "corporate_action_suspected":
             summary.suspected += 1
             self.trouble(
-                f"{bar.symbol} at {clock.iso(clock.to_ms(bar.start))}: the price jumped overnight; a corporate "
+                f"{bar.symbol} at {clock.iso_of(bar.start)}: the price jumped overnight; a corporate "
                 f"action is suspected and its ticks will be skipped until the position is rewritten, or until "
                 f"you feed with --adjust {bar.symbol}=RATIO",
                 about=f"{bar.symbol} jumps",
             )
-        summary.first = summary.first or clock.iso(clock.to_ms(bar.start))
-        summary.last = clock.iso(clock.to_ms(taken.end))
+        summary.first = summary.first or clock.iso_of(bar.start)
+        summary.last = clock.iso_of(taken.end)

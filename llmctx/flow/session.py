@@ -171,7 +171,7 @@ class _Day:
         return lines
 
     def _line(self, seconds: int, symbol: str, headline: str) -> dict[str, Any]:
-        at = clock.iso(clock.to_ms(self._opening + timedelta(seconds=seconds)))
+        at = clock.iso_of(self._opening + timedelta(seconds=seconds))
         number = self._source.randrange(10**8)
         return {
             "timestamp": at,

@@ -67,5 +67,5 @@ def _read(raw: bytes) -> Position | None:
 
 def wire_position(position: Position) -> bytes:
     """positions:active:{symbol} as it is written."""
-    times = {name: clock.iso(clock.to_ms(getattr(position, name))) for name in ("entry_time", "last_update")}
+    times = {name: clock.iso_of(getattr(position, name)) for name in ("entry_time", "last_update")}
     return canonical.wire(position.model_dump() | times)

@@ -202,7 +202,7 @@ def text_of(value: Any) -> str:
     if kind is str:
         return untrusted.quoted(value)
     if isinstance(value, datetime):
-        return clock.iso(clock.to_ms(value))
+        return clock.iso_of(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):

@@ -81,10 +81,6 @@ def _json_type(value: Any) -> str:
     return names.get(type(value), "a number")
 
 
-def _iso(value: datetime) -> str:
-    return clock.iso(clock.to_ms(value))
-
-
 Number = Annotated[
     Decimal,
     PlainValidator(_number),
@@ -96,6 +92,6 @@ Count = Annotated[int, PlainValidator(_count), WithJsonSchema({"type": "integer"
 Timestamp = Annotated[
     datetime,
     PlainValidator(_timestamp),
-    PlainSerializer(_iso, when_used="json"),
+    PlainSerializer(clock.iso_of, when_used="json"),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
