@@ -1,8 +1,8 @@
 """JSON as bytes that can be hashed: written in RFC 8785 form, read without guessing.
 
 A leaf holds ASCII names, strings, integers below 2^53, booleans, nulls, lists and objects, and no floats. For
-that subset RFC 8785 and `json.dumps` with sorted keys give the same bytes (tests/unit/test_canonical.py holds
-the two together), and `json.dumps` is thirty times faster.
+that subset every compact writer gives the bytes of RFC 8785 once names are in order (tests/unit/test_canonical.py holds
+them together), and the one that pydantic brings is far faster than a writer in Python.
 """
 
 import hashlib
@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 import jiter
+from pydantic_core import PydanticSerializationError, to_json
 
 MAX_SAFE_INTEGER = 2**53 - 1
 _DEEPEST = 200
@@ -25,30 +26,29 @@ def dumps(value: Any) -> bytes:
     Raises ValueError for what has no single form: floats, Decimals, integers from 2^53 on, names that are not
     ASCII strings, lone surrogates.
     """
-    _check(value)
     try:
-        return _encode(value).encode()
-    except UnicodeEncodeError as error:
+        return to_json(_ordered(value))
+    except PydanticSerializationError as error:
         raise ValueError(f"a lone surrogate has no UTF-8 form: {error}") from error
 
 
-def _check(value: Any) -> None:
+def _ordered(value: Any) -> Any:
+    """The same value with names in order."""
     kind = type(value)
     if kind is str or kind is bool or value is None:
-        return
+        return value
     if kind is int:
         if not -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
             raise ValueError(f"integer {value} is not exact in every JSON reader; write it as a string")
-    elif kind is dict:
-        for name, item in value.items():
+        return value
+    if kind is dict:
+        for name in value:
             if type(name) is not str or not name.isascii():
                 raise ValueError(f"name {name!r} is not an ASCII string")
-            _check(item)
-    elif kind is list:
-        for item in value:
-            _check(item)
-    else:
-        raise ValueError(f"{kind.__name__} {value!r} has no canonical form; write decimals as strings")
+        return {name: _ordered(value[name]) for name in sorted(value)}
+    if kind is list:
+        return [_ordered(item) for item in value]
+    raise ValueError(f"{kind.__name__} {value!r} has no canonical form; write decimals as strings")
 
 
 def loads(raw: bytes) -> Any:
@@ -96,7 +96,7 @@ def is_form_of(value: Any, raw: bytes) -> bool:
     """
     try:
         if not raw.isascii() or _LONG_NUMBER in raw.translate(_DIGITS_AS_ZEROS):
-            _check(value)
+            _ordered(value)
         return _encode(value).encode() == raw
     except (TypeError, ValueError):  # a Decimal, or a lone surrogate
         return False

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _ITEMS_SHOWN = 5
 _SCALARS_SHOWN = 30
 _FACTS_SHOWN = 80
+_LISTED = frozenset({str, int, bool, Decimal})
 _SCALARS = frozenset({str, int, bool, Decimal, datetime, type(None)})
 
 
@@ -93,7 +94,7 @@ def _collect_model(value: BaseModel, path: str, found: list[Fact]) -> None:
 
 
 def _collect_list(items: list[Any], path: str, unit: str | None, found: list[Fact]) -> None:
-    if all(isinstance(item, str | int | Decimal) for item in items):
+    if _LISTED.issuperset(map(type, items)):
         shown = ", ".join(_in_a_list(item) for item in items[:_SCALARS_SHOWN])
         more = len(items) - _SCALARS_SHOWN
         found.append(Fact(path, f"{shown}, and {more} more" if more > 0 else shown or "none", unit))

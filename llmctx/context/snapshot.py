@@ -125,8 +125,12 @@ class Snapshot(BaseModel):
             rules = ReadRules(signal_types=tuple(document["signal_types"]), **document["limits"])
             keys = section_keys(document["symbol"], rules.signal_types, document["partition"])
             unread = document.get("unread", {})
+            texts = document["sections"]
             sections = {
-                name: _raw_section(key, document["sections"][name], unread.get(name, {})) for name, key in keys.items()
+                name: _raw_section(key, texts[name], unread[name])
+                if name in unread
+                else RawSection(key, None if (text := texts[name]) is None else text.encode())
+                for name, key in keys.items()
             }
             return cls(
                 symbol=document["symbol"],

@@ -4,10 +4,12 @@ The reader of the prompt gets every fact under the path by which it can cite it,
 what is missing and why. Texts from outside go through `untrusted`.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from jinja2 import TemplateError as JinjaError
@@ -156,35 +158,32 @@ def _error(ref: str, role: str, what: str, line: str = "") -> TemplateError:
 
 
 def _view(section: Section, facts: list[Fact]) -> SectionView:
-    age = "" if section.age_ms is None else clock.in_words(section.age_ms)
-    reason = untrusted.visible(section.reason or "")
-    text = _text_of(facts)
-    missing = f"Nobody has written {section.key}."
-    return SectionView(
-        name=section.name,
-        key=section.key,
-        status=str(section.status),
-        age=age,
-        reason=reason,
-        text=text,
-        title=f"{section.name}: {section.status}" + (f", {age} old" if age else ""),
-        body=text or (missing if section.status is Status.MISSING else untrusted.quoted(section.reason or "")),
-    )
+    name, key, status, age_ms, reason, _ = section
+    age = "" if age_ms is None else clock.in_words(age_ms)
+    title = f"{name}: {status}, {age} old" if age else f"{name}: {status}"
+    if text := _text_of(facts):
+        return SectionView(name, key, status.value, age, "", text, title, text)
+    said = untrusted.quoted(reason or "")
+    body = f"Nobody has written {key}." if status is Status.MISSING else said
+    return SectionView(name, key, status.value, age, untrusted.visible(reason or ""), "", title, body)
 
 
 def _text_of(facts: list[Fact]) -> str:
     """The facts, one a line, as many as a section may fill."""
     lines: list[str] = []
-    room = MAX_SECTION_CHARACTERS
-    for number, (path, value, unit) in enumerate(facts):
+    for path, value, unit in facts:
         before, after = _label(path, unit)
-        line = before + text_of(value) + (after if value is not None else "")
-        room -= len(line) + 1
-        if room < 0:
-            lines.append(f"- (not shown): {len(facts) - number} more facts")
-            break
-        lines.append(line)
-    return "\n".join(lines)
+        lines.append(before + text_of(value) + after if value is not None else before + "null")
+    text = "\n".join(lines)
+    return text if len(text) < MAX_SECTION_CHARACTERS else _cut(lines)
+
+
+def _cut(lines: list[str]) -> str:
+    """As many lines as a section may fill, and how many more there are."""
+    filled = list(accumulate(len(line) + 1 for line in lines))
+    shown = bisect_right(filled, MAX_SECTION_CHARACTERS)
+    more = [f"- (not shown): {len(lines) - shown} more facts"] if shown < len(lines) else []
+    return "\n".join([*lines[:shown], *more])
 
 
 @lru_cache(maxsize=10_000)

@@ -50,6 +50,12 @@ class Sandbox(ImmutableSandboxedEnvironment):
             return getattr(obj, attribute)
         return super().getattr(obj, attribute)
 
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        """The same for what a filter reads: a named field of a tuple has no other meaning."""
+        if type(argument) is str and argument in getattr(type(obj), "_fields", ()):
+            return getattr(obj, argument)
+        return super().getitem(obj, argument)
+
 
 def _only_text(value: Any) -> Any:
     """What an expression may write; anything else would show how Python writes it, addresses included."""

@@ -16,7 +16,6 @@ from llmctx import clock
 
 _LARGEST_EXPONENT = 30
 _MOST_CHARACTERS = 60
-_IN_FULL = frozenset("0123456789.-")
 
 
 def _number(value: Any) -> Decimal:
@@ -29,7 +28,7 @@ def _number(value: Any) -> Decimal:
     else:
         raise PydanticCustomError("number", "must be a JSON number, not {got}", {"got": _json_type(value)})
     text = str(number)
-    if len(text) <= _LARGEST_EXPONENT and _IN_FULL.issuperset(text):  # nearly every number there is
+    if len(text) <= _LARGEST_EXPONENT and "E" not in text and number.is_finite():  # nearly every number there is
         return number
     # Zeros have exponents too: written out in full, 0e-1000000 is a megabyte.
     if not number.is_finite():

@@ -7,7 +7,7 @@ in `derived`.
 import re
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import NamedTuple
 
 from llmctx.context.facts import Fact
@@ -21,6 +21,7 @@ ANOTHER = "another symbol"
 """The topic of numbers about other symbols."""
 
 _PERCENT_TEXT = re.compile(r"([+-]?\d+(?:\.\d+)?)%\Z")
+_DIGIT = re.compile("[0-9]")
 _PARTS_OF_ONE = frozenset({"0 to 1", "-1 to 1"})
 _MIDDLE = "the middle of indicators.bollinger_upper and _lower"
 _OWN_LEVELS = ("its own stop_loss", "its own take_profit", _MIDDLE)
@@ -43,6 +44,10 @@ class Amount(NamedTuple):
     """What it is about."""
 
 
+_amount = partial(tuple.__new__, Amount)
+"""As Amount(...), in a third of the time: one is made of each fact that a claim may mean."""
+
+
 class _Shape(NamedTuple):
     """What the paths of a package say; the same from tick to tick, so it is worked out once."""
 
@@ -52,12 +57,14 @@ class _Shape(NamedTuple):
     """What each fact is about."""
     by_topic: dict[str, tuple[int, ...]]
     """Where the facts about a topic stand."""
+    priced: tuple[int, ...]
+    """Where the prices of this symbol stand."""
     vocabulary: frozenset[str]
     """Every topic."""
 
 
 @lru_cache(maxsize=1_000)
-def _shape(paths: tuple[str, ...], others: tuple[tuple[str, str], ...]) -> _Shape:
+def _shape(paths: tuple[str, ...], units: tuple[str | None, ...], others: tuple[tuple[str, str], ...]) -> _Shape:
     """`others` are the other symbols of the ranking, each with where it stands: their numbers support only what names
     them, or the ranking.
     """
@@ -72,19 +79,39 @@ def _shape(paths: tuple[str, ...], others: tuple[tuple[str, str], ...]) -> _Shap
     for place, found in enumerate(topics):
         for topic in found:
             by_topic[topic] = (*by_topic.get(topic, ()), place)
+    priced = [
+        place
+        for place, (path, unit) in enumerate(zip(paths, units, strict=True))
+        if unit == "price" and not path.startswith(_RANKING)
+    ]
     places = {path: place for place, path in enumerate(paths)}
-    return _Shape(places, tuple(topics), by_topic, _ALWAYS.union(*topics))
+    return _Shape(places, tuple(topics), by_topic, tuple(priced), _ALWAYS.union(*topics))
 
 
-def _amounts_of(fact: Fact, topics: frozenset[str]) -> Iterator[Amount]:
+def _amounts_of(fact: Fact, topics: frozenset[str]) -> tuple[Amount, ...]:
     path, value, unit = fact
-    if isinstance(value, Decimal) or type(value) is int:
+    if type(value) is Decimal or type(value) is int:
         number = float(value)
-        yield Amount(path, number, Form.PERCENT if unit == "%" else None, topics)
+        amount: Amount = _amount((path, number, Form.PERCENT if unit == "%" else None, topics))
         if unit in _PARTS_OF_ONE or (unit is None and 0 < abs(number) <= 1):
-            yield Amount(path, number * 100, Form.PERCENT, topics)
-    elif isinstance(value, str) and (percent := _PERCENT_TEXT.match(value)):
-        yield Amount(path, float(percent[1]), Form.PERCENT, topics)
+            return amount, _amount((path, number * 100, Form.PERCENT, topics))
+        return (amount,)
+    if type(value) is str and (percent := _PERCENT_TEXT.match(value)):
+        return (Amount(path, float(percent[1]), Form.PERCENT, topics),)
+    return ()
+
+
+@lru_cache(maxsize=1_000)
+def _quoted(text: str) -> tuple[tuple[float, Form | None, frozenset[str]], ...]:
+    """The numbers inside a text of the package; headlines and reasons stay for many ticks."""
+    return tuple(
+        (
+            claim.value,
+            claim.form if claim.form is Form.PERCENT else None,
+            claim.topics if claim.bound is None else frozenset({claim.bound}),
+        )
+        for claim in claims_of(text)
+    )
 
 
 class Ledger:
@@ -105,7 +132,8 @@ class Ledger:
             ]
         )
         self._made: dict[int, tuple[Amount, ...]] = {}
-        self._shape = _shape(tuple([fact[0] for fact in self._list]), others)
+        paths, _, units = zip(*self._list, strict=True)
+        self._shape = _shape(paths, units, others)
 
     @property
     def paths(self) -> Iterable[str]:
@@ -132,6 +160,23 @@ class Ledger:
         """Every number that the package gives, and those that the decision itself proposes."""
         return [*(amount for i in range(len(self._list)) for amount in self._at(i)), *self._beside]
 
+    def near(self, value: float, room: float) -> list[Amount]:
+        """The amounts that may be this far from a value, sign aside; most are not, and are not even made."""
+        low, high = value - room, value + room
+        places = [place for size, place in self._sizes if low <= size <= high or low <= size * 100 <= high]
+        return [*(amount for place in places for amount in self._at(place)), *self._beside]
+
+    @cached_property
+    def _sizes(self) -> list[tuple[float, int]]:
+        """How large the number of each fact is, and where the fact stands."""
+        found = []
+        for place, (_, value, _) in enumerate(self._list):
+            if type(value) is Decimal or type(value) is int:
+                found.append((abs(float(value)), place))
+            elif type(value) is str and (percent := _PERCENT_TEXT.match(value)):
+                found.append((abs(float(percent[1])), place))
+        return found
+
     @cached_property
     def _beside(self) -> list[Amount]:
         return [*self._middle(), *self._own()]
@@ -147,7 +192,7 @@ class Ledger:
         """The amounts of one fact."""
         made = self._made.get(place)
         if made is None:
-            made = self._made[place] = tuple(_amounts_of(self._list[place], self._shape.topics[place]))
+            made = self._made[place] = _amounts_of(self._list[place], self._shape.topics[place])
         return made
 
     def value(self, path: str) -> float | None:
@@ -174,33 +219,21 @@ class Ledger:
         yield Amount("its own confidence", sure * 100, Form.PERCENT, frozenset({"confidence"}))
 
     @cached_property
-    def of_this_symbol(self) -> list[Amount]:
-        """The amounts that are not about other symbols of the ranking."""
-        return [amount for amount in self.amounts if ANOTHER not in amount.topics]
-
-    @cached_property
     def levels(self) -> list[Amount]:
         """The prices of this symbol that levels are made of, each value once a topic."""
-        priced = [
-            amount
-            for place, (path, _, unit) in enumerate(self._list)
-            if unit == "price" and not path.startswith(_RANKING)
-            for amount in self._at(place)
-        ]
+        priced = [amount for place in self._shape.priced for amount in self._at(place)]
         own = [amount for amount in self._beside if amount.source in _OWN_LEVELS]
-        return list({(amount.value, amount.topics): amount for amount in reversed([*priced, *own])}.values())[::-1]
+        levels: dict[tuple[float, frozenset[str]], Amount] = {}
+        for level in (*priced, *own):
+            levels.setdefault((level.value, level.topics), level)
+        return list(levels.values())
 
     @cached_property
     def quoted(self) -> list[Amount]:
         """The numbers inside texts of the package: headlines, reasons, the last reasoning."""
         return [
-            Amount(
-                path,
-                claim.value,
-                claim.form if claim.form is Form.PERCENT else None,
-                claim.topics if claim.bound is None else frozenset({claim.bound}),
-            )
+            Amount(path, *number)
             for path, text, _ in self._list
-            if isinstance(text, str) and not path.endswith(_CUT) and any(c.isdigit() for c in text)
-            for claim in claims_of(text)
+            if type(text) is str and _DIGIT.search(text) and not path.endswith(_CUT)
+            for number in _quoted(text)
         ]

@@ -11,7 +11,7 @@ _SPAN = (
     "|(?<=[0-9])(?:m(?=[ ](?:bars?|charts?|candles?|rsi|macd|timeframe))|[hd]))s?"
 )
 _TERM = r"(?:RSI|EMA|SMA|WMA|MAs?|MACD|ATR|ADX|CCI|MFI|VWAP|BBs?|Bollinger(?:[ ]bands?)?|Stoch\w*|DMA)"
-NUMBERED = "(?:level|rule|step|phase|tier|point|option|scenario|record|section|item|factor|reason|condition)"
+NUMBERED = "level rule step phase tier point option scenario record section item factor reason condition".split()
 """Words after which a number is a name."""
 _NO_CLAIM = re.compile(
     rf"""
@@ -37,7 +37,7 @@ _NO_CLAIM = re.compile(
     | Bollinger(?:[ ]bands?)?[ ]?\(\d+\)
     | (?:S&P|Nasdaq|Russell|Dow|FTSE|Stoxx|Nikkei|DAX|CAC|SPX|NDX)[- ]?\d{{2,4}}\b
     | (?:Q|H|FY|COVID-|v|R|S|T\+)\d{{1,4}}\b(?!\.\d|%)
-    | {NUMBERED}
+    | (?:{"|".join(NUMBERED)})
       [ ]\#?\d{{1,4}}\b(?!\.\d|%|,\d)
     | https?://\S+
     )

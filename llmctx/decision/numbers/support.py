@@ -68,15 +68,13 @@ def _named(claim: Claim, ledger: Ledger, topics: frozenset[str]) -> list[Amount]
     if not claim.telling and topics & (ledger.vocabulary | _NO_FACTS) and not is_price(claim, ledger):
         return ledger.about(topics)
     if is_price(claim, ledger):
-        near = _match(claim, ledger.about(("last",))) or _match(claim, ledger.levels)
-        if near is not None:
-            return [near]
-    amounts = ledger.of_this_symbol
+        level = _match(claim, ledger.about(("last",))) or _match(claim, ledger.levels)
+        if level is not None:
+            return [level]
+    near = ledger.near(claim.value, claim.room)
     if claim.around & _RANKED:
-        return ledger.amounts
-    if len(amounts) < len(ledger.amounts):
-        return amounts + [a for a in ledger.about((ANOTHER,)) if a.topics & claim.around]
-    return amounts
+        return near
+    return [amount for amount in near if ANOTHER not in amount.topics or amount.topics & claim.around]
 
 
 def _follows(claim: Claim, ledger: Ledger, topics: frozenset[str]) -> Amount | None:
