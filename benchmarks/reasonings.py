@@ -3,6 +3,7 @@
 A text has its numbers in slots (`{stop:.2f}`); what a slot says is worked out here from the raw values, apart from the
 code under test. Each text is filled from several packages: once with true numbers, once with some planted false ones.
 Numbers outside of slots are no claims. `tuned.txt` was looked at while grounding was written, `held_out.txt` was not.
+The foreign ones are by another author, who had not read the rules, after the manner of other systems' models.
 """
 
 import random
@@ -11,16 +12,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.derived import derived
 from llmctx.context.package import Package, build_package
 from llmctx.context.snapshot import Snapshot
 
 ASSETS = Path(__file__).parent.parent / "tests" / "assets" / "grounding"
-HALVES = ("tuned", "held_out")
+HALVES = ("tuned", "foreign_a", "foreign_b", "held_out")
 FILLINGS = 4
 """How many packages each text is filled from."""
 
 _SLOT = re.compile(r"\{(\w+)(?::([^}]+))?\}|\{\{|\}\}")
-_COUNTS = frozenset({"news", "wins", "losses", "trades", "adv", "dec", "poscount", "qty", "half"})
+_COUNTS = frozenset(
+    {"news", "wins", "losses", "trades", "adv", "dec", "poscount", "qty", "half", "rest", "watch", "mins"}
+)
 
 
 class Reasoning(NamedTuple):
@@ -87,7 +91,7 @@ def _false(name: str, value: float, spec: str, shown: str, chance: random.Random
 
 def _other(name: str, value: float, chance: random.Random) -> float:
     way = chance.choice((-1, 1))
-    if name.startswith("rsi"):
+    if name.startswith(("rsi", "sigrsi")):
         return min(99.0, max(1.0, value + way * chance.uniform(4, 25)))
     if name in _COUNTS:
         return max(0.0, value + way * chance.randint(2, 9))
@@ -104,9 +108,15 @@ def _other(name: str, value: float, chance: random.Random) -> float:
         "level",
         "sigprice",
         "cand_price",
+        "mid_st",
+        "mid_el",
+        "mid_hl",
+        "lvl_1r",
+        "bbmid",
+        "exitprice",
     ):
         return value * (1 + way * chance.uniform(0.006, 0.08))
-    if name in ("sent", "sigconf", "cand_score", "winrate"):
+    if name in ("sent", "sigconf", "cand_score", "winrate", "exitconf", "prevconf"):
         return value + way * chance.uniform(0.08, 0.3)
     return value * chance.choice((chance.uniform(0.3, 0.75), chance.uniform(1.3, 2.8)))
 
@@ -115,6 +125,7 @@ def slots_of(package: Package) -> dict[str, Any]:
     """What each slot says of a package; a slot that has nothing to say is left out."""
     raw = {name: section.value.model_dump() for name, section in package.sections.items() if section.value is not None}
     found: dict[str, Any] = {"sym": package.symbol, **_position(raw), **_surroundings(raw)}
+    found |= derived(raw, found)
     return {name: value for name, value in found.items() if value is not None}
 
 

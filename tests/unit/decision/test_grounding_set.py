@@ -2,8 +2,9 @@
 
 import pytest
 
+from benchmarks.derived import derived
 from benchmarks.grounding import score
-from benchmarks.reasonings import packages, reasonings
+from benchmarks.reasonings import ASSETS, FILLINGS, HALVES, packages, reasonings
 
 
 @pytest.mark.parametrize("half", ["tuned", "held_out"])
@@ -24,3 +25,29 @@ def test_it_holds_for_other_fillings_of_the_same_texts() -> None:
 def test_the_packages_are_those_of_a_session() -> None:
     assert len({package.symbol for package in packages()}) >= 6
     assert {package.position.side for package in packages()} == {"long", "short"}
+
+
+@pytest.mark.parametrize("half", HALVES)
+def test_every_text_of_a_set_has_packages_that_fill_it(half: str) -> None:
+    texts = (ASSETS / f"{half}.txt").read_text(encoding="utf-8").split("%%\n")
+    made = list(reasonings(half))
+    assert len(made) >= len(texts) * FILLINGS * 0.95
+    assert all(one.true or one.planted for one in made)
+    assert sum(bool(one.planted) for one in made) * 2 == len(made)
+
+
+def test_derived_figures_are_those_that_one_works_out_by_hand() -> None:
+    slots = {
+        "last": 102.0, "entry": 100.0, "stop": 98.0, "target": 108.0, "qty": 11.0, "half": 5.0, "high": 104.0,
+        "low": 99.0, "up": 105.0, "lo": 95.0, "sigprice": 100.5, "level": 103.0, "avgw": 50.0, "avgl": -25.0,
+        "adv": 3.0, "dec": 5.0, "tech": 0.5, "energy": -0.4,
+    }  # fmt: skip
+    got = derived({"monitoring": {"time_in_trade": "01:30:00"}}, slots)
+    assert (got["r_now"], got["r_stop_left"], got["r_target_left"], got["lvl_1r"]) == (1, 2, 3, 102)
+    assert (got["mid_st"], got["mid_el"], got["mid_hl"], got["bbmid"]) == (103, 101, 101.5, 100)
+    assert (got["progress"], got["rangepos"], got["pctb"], got["p_width"]) == (25, 60, 70, 10)
+    assert (got["cost"], got["half_worth"], got["rest"], got["money_target"], got["gain_target"]) == (
+        1100, 510, 6, 66, 88,
+    )  # fmt: skip
+    assert (got["payoff"], got["netadv"], got["mins"], got["hours"]) == (2, -2, 90, 1.5)
+    assert got["d_sectors"] == pytest.approx(0.9)
