@@ -8,9 +8,12 @@ import typer
 from llmctx.cli.options import AsJson
 from llmctx.cli.output import coloured, escape, out, print_json
 from llmctx.errors import ReplayError
-from llmctx.replay.compare import RECORDED, Comparison, Measures, compare_results
-from llmctx.replay.pair import Pair, action_of, confidence_of
+from llmctx.replay.compare import RECORDED, Comparison, compare_results
+from llmctx.replay.measure import Share
+from llmctx.replay.pair import NO_ANSWER, Pair, action_of, confidence_of, done_of
+from llmctx.replay.place import PAGE, writing
 from llmctx.replay.side import Side
+from llmctx.replay.tally import Tally
 
 
 def compare(
@@ -39,7 +42,8 @@ def compare(
     if html is not None:
         from llmctx.replay.page import page_of
 
-        html.write_text(page_of(comparison, asked), encoding="utf-8")
+        with writing(html, "--html", PAGE, [Path(name) for name in (first, second) if name != RECORDED]) as file:
+            file.write(page_of(comparison, asked))
     if as_json:
         print_json(comparison.as_dict() | {"asked": asked, "html": None if html is None else str(html)})
         return
@@ -51,6 +55,8 @@ def compare(
 def _print(comparison: Comparison, show: int) -> None:
     out.print(f"[bold]decisions[/]    {len(comparison.pairs)} on both sides" + _only(comparison))
     out.print(f"[bold]agreement[/]    {comparison.agreement}, Wilson interval; before guardrails {comparison.decided}")
+    if comparison.answerless:
+        out.print(f"[bold]unusable[/]     {comparison.answerless} decisions have no usable answer on a side")
     if comparison.shift is not None:
         reach = "" if comparison.shift.reach is None else f" ± {comparison.shift.reach:.3f} (95%)"
         out.print(f"[bold]confidence[/]   {comparison.shift.value:+.3f}{reach} from the first to the second side")
@@ -58,6 +64,8 @@ def _print(comparison: Comparison, show: int) -> None:
     _print_matrix(comparison)
     out.print()
     _print_measures(comparison.a, comparison.b)
+    for note in _notes(comparison.a, comparison.b):
+        out.print(f"[dim]{note}[/]")
     for moved in comparison.moved:
         if moved.both:
             out.print(f"{moved.name}: {moved.changed} of {moved.both} changed where the action is the same")
@@ -65,6 +73,18 @@ def _print(comparison: Comparison, show: int) -> None:
         _print_flip(pair)
     if len(comparison.flips) > show:
         out.print(f"and {len(comparison.flips) - show} more flips; --show N or --json lists them")
+
+
+def _notes(a: Tally, b: Tally) -> list[str]:
+    """What has to be known of the measures."""
+    notes = []
+    if a.regrounded or b.regrounded:
+        notes.append(
+            "Grounding was off when these were recorded: the replay looked at the numbers, no verdict was changed."
+        )
+    if a.cost is None or b.cost is None:
+        notes.append("Costs are counted while a replay asks, by the prices that are set then (LLMCTX_PRICES).")
+    return notes
 
 
 def causes_of(comparison: Comparison) -> str:
@@ -103,11 +123,11 @@ def _cell(count: int, *, stays: bool) -> str:
     return str(count) if stays else f"[bold red]{count}[/]"
 
 
-def _print_measures(a: Measures, b: Measures) -> None:
+def _print_measures(a: Tally, b: Tally) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for name in ("A: " + a.name, "B: " + b.name):
         table.add_column(escape(name), justify="right", overflow="fold")
     for row in _rows(a, b):
@@ -115,37 +135,57 @@ def _print_measures(a: Measures, b: Measures) -> None:
     out.print(table)
 
 
-def _rows(a: Measures, b: Measures) -> list[tuple[str, str, str]]:
+def _rows(a: Tally, b: Tally) -> list[tuple[str, str, str]]:
     def both(name: str, of: Any) -> tuple[str, str, str]:
         return name, of(a), of(b)
 
+    unanswered = [both("calls without answer", lambda side: str(side.unanswered))]
     return [
         both("answers", lambda side: str(side.answers)),
-        both("no usable answer", lambda side: str(side.failed)),
-        both("a guardrail fired", lambda side: str(side.guarded)),
-        both("numbers grounded", lambda side: str(side.grounded) if side.grounded.of else "not looked at"),
+        *(unanswered if a.unanswered or b.unanswered else ()),
+        both("no usable answer", lambda side: _share(side.failed)),
+        both("a guardrail fired", lambda side: _share(side.guarded)),
+        both("numbers grounded", lambda side: _share(side.grounded) if side.grounded.of else "no numbers"),
         both("confidence", lambda side: "none" if side.confidence is None else f"{side.confidence.value:.3f}"),
-        both("tokens in, cached, out", lambda side: f"{side.tokens_in:,}, {side.tokens_cached:,}, {side.tokens_out:,}"),
+        both("tokens read", lambda side: f"{side.tokens_in:,}"),
+        both("of those, cached", lambda side: f"{side.tokens_cached:,}"),
+        both("tokens written", lambda side: f"{side.tokens_out:,}"),
         both("cost", lambda side: "no price" if side.cost is None else f"{side.cost:.4f}"),
         both("cost an answer", lambda side: "no price" if side.cost is None else f"{side.cost / side.answers:.6f}"),
         both("latency, median", lambda side: "unknown" if side.latency_ms is None else f"{side.latency_ms:.0f} ms"),
-        both("agrees with itself", lambda side: str(side.itself) if side.itself.of else "asked once"),
+        both("agrees with itself", lambda side: _share(side.itself) if side.itself.of else "asked once"),
     ]
 
 
-def _action(side: Side) -> str:
+def _share(share: Share) -> str:
+    """A share that fits beside another one at 80 columns."""
+    if share.value is None or share.interval is None:
+        return "none"
+    low, high = share.interval
+    return f"{share.count} of {share.of} ({low:.0%} to {high:.0%})"
+
+
+def doing(side: Side) -> str:
+    """What would be done after a side, and how sure its model is."""
+    if action_of(side) == NO_ANSWER:
+        return f"no answer, so {coloured(done_of(side))}"
     sure = confidence_of(side)
     return coloured(action_of(side)) + ("" if sure is None else f" ({sure:g})")
+
+
+def why_not(side: Side) -> list[str]:
+    """Why a side has no decision, where it has none."""
+    return [] if side.decision is not None else [str(side.verdict.get("reason") or side.detail or "nothing was asked")]
 
 
 def _print_flip(pair: Pair) -> None:
     result = pair.result
     out.print(
-        f"\n[bold]record {result.index}[/] {escape(result.symbol)}: {_action(pair.a)} became {_action(pair.b)}, "
+        f"\n[bold]record {result.index}[/] {escape(result.symbol)}: {doing(pair.a)} became {doing(pair.b)}, "
         f"{pair.at_stake:,.0f} at stake"
     )
     for cause in pair.causes:
         out.print(f"  {escape(str(cause))}")
     for side in (pair.a, pair.b):
-        if side.decision is not None:
-            out.print(f"  [dim]{escape(side.decision['reasoning'][:300])}[/]")
+        said = [side.decision["reasoning"][:300]] if side.decision is not None else why_not(side)
+        out.print(f"  [dim]{escape(said[0])}[/]")

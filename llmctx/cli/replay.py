@@ -10,7 +10,19 @@ import typer
 from llmctx.cli.options import AsJson, Endpoint, PromptsDir, RedisUrl, StateDir
 from llmctx.cli.output import escape, out, print_json
 from llmctx.cli.setup import settings_for
-from llmctx.cli.sources import Action, From, Guard, Limit, Selected, Since, Symbol, Until, selection_of, source_of
+from llmctx.cli.sources import (
+    Action,
+    From,
+    Guard,
+    Limit,
+    Selected,
+    Since,
+    Symbol,
+    Until,
+    no_match,
+    selection_of,
+    source_of,
+)
 from llmctx.errors import ReplayError
 from llmctx.replay.selection import Selection
 from llmctx.settings import Settings
@@ -103,7 +115,7 @@ def replay(
         raise typer.Exit(asyncio.run(_rebuild(settings, asked)))
     from llmctx.cli.asking_again import ask_again
 
-    asyncio.run(ask_again(settings, asked))
+    raise typer.Exit(asyncio.run(ask_again(settings, asked)))
 
 
 def _mode(mode: str | None, prompt: str | None, model: str | None) -> str:
@@ -131,6 +143,7 @@ async def _rebuild(settings: Settings, asked: Asked) -> int:
     from contextlib import ExitStack
 
     from llmctx.cli.progress import progress
+    from llmctx.replay.place import REBUILD, writing
     from llmctx.replay.rebuilding import rebuild_all
     from llmctx.replay.source import select
 
@@ -138,19 +151,31 @@ async def _rebuild(settings: Settings, asked: Asked) -> int:
         async with source_of(settings, asked.where) as source:
             total = await source.count(asked.selection)
             advance = stack.enter_context(progress("rebuilding", total, quiet=asked.as_json))
-            writing = None if asked.out is None else stack.enter_context(asked.out.open("w", encoding="utf-8"))
+            file = None
+            if asked.out is not None:
+                file = stack.enter_context(writing(asked.out, "--out", REBUILD, [asked.where]))
+                file.write(_header(source.name, asked))
 
             def told(entry: Any, difference: Any) -> None:
                 advance()
-                if writing is not None:
-                    writing.write(_line(entry, difference))
+                if file is not None:
+                    file.write(_line(entry, difference))
 
             rebuilt = await rebuild_all(select(source, asked.selection), source.blobs, told)
+            if not rebuilt.records:
+                raise no_match(asked.text, source, asked.where)
             name = source.name
     _tell_rebuilt(rebuilt, name, asked)
-    if not rebuilt.records:
-        raise ReplayError(f"The selection {asked.text} matches no record of {name}.", "`llmctx decisions` lists them.")
     return 1 if rebuilt.tampered else 0
+
+
+def _header(name: str, asked: Asked) -> str:
+    import json
+
+    from llmctx.record import CODE
+    from llmctx.replay.place import REBUILD_FORMAT
+
+    return json.dumps({"format": REBUILD_FORMAT, "source": name, "selection": asked.text, "code": CODE}) + "\n"
 
 
 def _line(entry: Any, difference: Any) -> str:
@@ -159,7 +184,7 @@ def _line(entry: Any, difference: Any) -> str:
     from llmctx.replay.rebuilding import Differing
 
     origin, partition, index = entry.place
-    document = {"mode": "rebuild", "origin": origin, "partition": partition, "index": index, "same": difference is None}
+    document = {"origin": origin, "partition": partition, "index": index, "same": difference is None}
     if difference is not None:
         document |= Differing(entry.place, difference).as_dict()
     return json.dumps(document) + "\n"
@@ -172,6 +197,7 @@ def _tell_rebuilt(rebuilt: Any, name: str, asked: Asked) -> None:
                 "mode": asked.mode,
                 "source": name,
                 "selection": asked.text,
+                "results": None if asked.out is None else str(asked.out),
                 "records": rebuilt.records,
                 "prompts_same": rebuilt.prompts,
                 "decisions_same": rebuilt.decisions,
@@ -201,3 +227,5 @@ def _tell_rebuilt(rebuilt: Any, name: str, asked: Asked) -> None:
         out.print(f"           and {len(rebuilt.differing) - 20} more; --json or --out lists them all")
     if not rebuilt.differing:
         out.print("[green]the same[/]   nothing differs.")
+    if asked.out is not None:
+        out.print(f"[bold]written[/]    {escape(str(asked.out))}, a line for each record")

@@ -9,6 +9,7 @@ import typer
 
 from llmctx.cli.look import read_existing_instance
 from llmctx.cli.setup import redis_of
+from llmctx.errors import CorpusError
 from llmctx.replay.selection import Selection, parse_selection
 from llmctx.replay.source import CorpusSource, ExportSource, LogSource, Source
 from llmctx.settings import Settings
@@ -41,6 +42,18 @@ def selection_of(text: str, **terms: str | int | None) -> tuple[str, Selection]:
     given = [f"{name}={value}" for name, value in terms.items() if value is not None]
     whole = ",".join(part for part in (text if text != "all" or not given else "", *given) if part)
     return whole, parse_selection(whole)
+
+
+def no_match(text: str, source: Source, where: Path | None) -> CorpusError:
+    """What to say of a selection in which nothing is."""
+    listing = "`llmctx decisions` lists them"
+    if where is not None:
+        listing = (
+            "without a selection all of it is taken" if where.is_dir() else f"`llmctx corpus list {where}` lists them"
+        )
+    return CorpusError(
+        f"The selection {text or 'all'} matches no record of {source.name}.", f"Look which it has: {listing}."
+    )
 
 
 @asynccontextmanager

@@ -59,7 +59,7 @@ class EndpointClient:
         import httpx2  # noqa: PLC0415  half a second: only who asks a model pays it
         import openai  # noqa: PLC0415  the same
 
-        _check_endpoint(base_url, api_key)
+        check_endpoint(base_url, api_key)
         self._response = httpx2.Response
         self._openai = openai
         self._sdk = openai.AsyncOpenAI(
@@ -145,7 +145,7 @@ class EndpointClient:
         return isinstance(error, self._openai.APIConnectionError)
 
     def _request(self, parameters: Parameters, output: OutputSchema) -> dict[str, Any]:
-        return kept(_without_secrets(str(self._sdk.base_url)), self._model, parameters, output)
+        return kept(without_secrets(str(self._sdk.base_url)), self._model, parameters, output)
 
     def _failed(
         self,
@@ -187,8 +187,11 @@ def _retry_after_s(headers: Any) -> float | None:
     return None
 
 
-def _check_endpoint(base_url: str | None, api_key: str) -> None:
-    """Find now what the transport would only find at the first call."""
+def check_endpoint(base_url: str | None, api_key: str) -> None:
+    """Find now what the transport would only find at the first call.
+
+    Raises EndpointError for an address or a key that cannot be used.
+    """
     try:
         parts = urlsplit(base_url or "https://default")
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -202,7 +205,8 @@ def _check_endpoint(base_url: str | None, api_key: str) -> None:
         raise EndpointError("The API key has characters that no HTTP header can carry.", "Copy the key again.")
 
 
-def _without_secrets(url: str) -> str:
+def without_secrets(url: str) -> str:
+    """An address without user, password, query and fragment."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 

@@ -44,6 +44,10 @@ class BatchAnswers:
         """Raises ReplayError where a file cannot be read, or is no batch output."""
         self._lines = {line["custom_id"]: line for path in paths for line in _read(path)}
 
+    def __len__(self) -> int:
+        """How many answers there are."""
+        return len(self._lines)
+
     def completer(self, question: Draft, repeat: int) -> "_Answer | None":
         """Whoever answers a question from the file; None where the file does not."""
         line = self._lines.get(custom_id(question, repeat))
@@ -87,4 +91,9 @@ def _read(path: Path) -> Iterator[dict[str, Any]]:
                 f"Line {number} of {path} is no line of a batch output: {type(error).__name__}: {error}.",
                 "Name the output file of a finished batch.",
             ) from error
+        if "response" not in line and "error" not in line:
+            raise ReplayError(
+                f"Line {number} of {path} is a question of the batch, and no answer.",
+                "Send that file to the provider, and name with --answers what comes back.",
+            )
         yield line

@@ -11,49 +11,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from llmctx.errors import ReplayError
-from llmctx.replay.measure import Mean, Share, agreement_within, mean, quantile
+from llmctx.replay.measure import Mean, Share, mean, quantile
 from llmctx.replay.pair import Case, Pair, action_of, confidence_of
 from llmctx.replay.results import Place, Result, read_results
+from llmctx.replay.tally import Tally, tally
 
 RECORDED = "recorded"
 """How the records' own side is named."""
 AMOUNTS = ("quantity", "stop_loss", "take_profit")
 """What may be changed beside the action."""
-
-
-class Measures(NamedTuple):
-    """What one side comes to."""
-
-    name: str
-    """Which side."""
-    decisions: int
-    """Decisions."""
-    answers: int
-    """Answers, repeats counted."""
-    failed: Share
-    """Answers that could not be used."""
-    guarded: Share
-    """Answers on which a guardrail fired."""
-    guards: dict[str, int]
-    """How often each fired."""
-    grounded: Share
-    """Answers whose numbers all stand in the facts, of those that were looked at."""
-    confidence: Mean | None
-    """How sure the answers are."""
-    tokens_in: int
-    """Tokens read."""
-    tokens_cached: int
-    """Of those, from the provider's cache."""
-    tokens_out: int
-    """Tokens written."""
-    cost: Decimal | None
-    """What it cost; None where no price is known."""
-    latency_ms: float | None
-    """The median of a call."""
-    latency_p95_ms: float | None
-    """95 of 100 calls took no longer."""
-    itself: Share
-    """How often two answers to one question agree on the action."""
 
 
 class Moved(NamedTuple):
@@ -72,9 +38,9 @@ class Moved(NamedTuple):
 class Comparison(NamedTuple):
     """Two sides compared."""
 
-    a: Measures
+    a: Tally
     """The first side."""
-    b: Measures
+    b: Tally
     """The second side."""
     pairs: list[Pair]
     """Every decision that both sides have."""
@@ -82,8 +48,10 @@ class Comparison(NamedTuple):
     """Decisions that only the first, only the second side has."""
     matrix: dict[tuple[str, str], int]
     """How many decisions went from an action to another one."""
+    answerless: int
+    """Decisions without a usable answer on a side."""
     agreement: Share
-    """Decisions with the same action on both sides, after the guardrails."""
+    """Of the others, those after which the same would be done on both sides, guardrails included."""
     decided: Share
     """Decisions on which both models decided the same, before any guardrail, where both decided."""
     shift: Mean | None
@@ -104,12 +72,13 @@ class Comparison(NamedTuple):
     def as_dict(self) -> dict[str, Any]:
         """The comparison as JSON has it."""
         return {
-            "a": _measures(self.a),
-            "b": _measures(self.b),
+            "a": self.a.as_dict(),
+            "b": self.b.as_dict(),
             "decisions": len(self.pairs),
             "only_in": list(self.only),
             "agreement": self.agreement.as_dict(),
             "decided_agreement": self.decided.as_dict(),
+            "without_answer": self.answerless,
             "matrix": [{"a": a, "b": b, "count": count} for (a, b), count in sorted(self.matrix.items())],
             "confidence_shift": None if self.shift is None else self.shift.as_dict(),
             "moved": [moved._asdict() for moved in self.moved],
@@ -125,19 +94,27 @@ def recorded_cases(results: Sequence[Result]) -> dict[Place, Case]:
 
 
 def replayed_cases(results: Sequence[Result]) -> dict[Place, Case]:
-    """The replay's side of some results, repeats together."""
+    """The replay's side of some results, repeats together; calls that got no answer are counted and no side."""
     sides: dict[Place, list[Result]] = {}
     for result in sorted(results, key=lambda one: one.repeat):
         sides.setdefault(result.place, []).append(result)
-    return {place: Case(of[0], tuple(result.replayed for result in of)) for place, of in sides.items()}
+    return {place: _case(of) for place, of in sides.items()}
+
+
+def _case(results: list[Result]) -> Case:
+    answers = tuple(result.replayed for result in results if result.final)
+    return Case(results[0], answers, len(results) - len(answers))
 
 
 def compare_results(first: str, second: str) -> tuple[Comparison, dict[str, dict[str, Any]]]:
     """Two results files compared, either of which may be `recorded`; and what each asked for, by name.
 
-    Raises ReplayError where a file cannot be read, or the two have no decision in common.
+    Raises ReplayError where a file cannot be read or has no results, or the two have no decision in common.
     """
     files = {name: read_results(Path(name)) for name in (first, second) if name != RECORDED}
+    for name, file in files.items():
+        if not file.results:
+            raise ReplayError(f"{name} has no results.", "Give the replay that was to write it once more.")
     labels = _labels([first, second])
     cases = []
     for name, other in ((first, second), (second, first)):
@@ -160,19 +137,27 @@ def compare(names: tuple[str, str], a: dict[Place, Case], b: dict[Place, Case]) 
 
     Raises ReplayError where there is none.
     """
-    places = sorted(a.keys() & b.keys())
+    both = sorted(a.keys() & b.keys())
+    places = [place for place in both if a[place].sides and b[place].sides]
+    if not places and both:
+        raise ReplayError(
+            "No call got an answer, so there is nothing to compare.",
+            "See that the endpoint answers; the same `llmctx replay` asks again.",
+        )
     if not places:
         raise ReplayError("The two have no decision in common.", "Replay the same selection of the same trail.")
     pairs = [Pair(a[place].result, a[place].side, b[place].side) for place in places]
+    usable = [pair for pair in pairs if pair.answered]
     decided = [(pair.a.decided, pair.b.decided) for pair in pairs if pair.a.decided and pair.b.decided]
     sure = [(confidence_of(pair.a), confidence_of(pair.b)) for pair in pairs]
     return Comparison(
-        a=_measure(names[0], [a[place] for place in places]),
-        b=_measure(names[1], [b[place] for place in places]),
+        a=tally(names[0], [a[place] for place in both]),
+        b=tally(names[1], [b[place] for place in both]),
         pairs=pairs,
-        only=(len(a) - len(places), len(b) - len(places)),
+        only=(len(a) - len(both), len(b) - len(both)),
         matrix=dict(Counter((action_of(pair.a), action_of(pair.b)) for pair in pairs)),
-        agreement=Share(sum(not pair.flipped for pair in pairs), len(pairs)),
+        answerless=sum(not pair.answered for pair in pairs),
+        agreement=Share(sum(not pair.flipped for pair in usable), len(usable)),
         decided=Share(sum(before == later for before, later in decided), len(decided)),
         shift=mean([later - before for before, later in sure if before is not None and later is not None]),
         moved=[_moved(name, pairs) for name in AMOUNTS],
@@ -185,37 +170,6 @@ def _blame(pairs: list[Pair]) -> dict[str, int]:
     return dict(Counter(by for pair in pairs for by in {cause.by for cause in pair.causes}).most_common())
 
 
-def _measure(name: str, cases: list[Case]) -> Measures:
-    sides = [side for case in cases for side in case.sides]
-    asked = [side for side in sides if side.outcome]
-    guards = [guard["name"] for side in sides for guard in side.verdict.get("guards", [])]
-    looked_at = [side.grounding for side in sides if side.grounding is not None]
-    usages = [side.tokens for side in sides if side.tokens is not None]
-    costs = [Decimal(side.cost) for side in sides if side.cost is not None]
-    latencies = [float(side.latency_ms) for side in sides if side.latency_ms is not None]
-    return Measures(
-        name=name,
-        decisions=len(cases),
-        answers=len(sides),
-        failed=Share(sum(side.kind == "failed" for side in asked), len(asked)),
-        guarded=Share(sum(bool(side.verdict.get("guards")) for side in asked), len(asked)),
-        guards=dict(Counter(guards).most_common()),
-        grounded=Share(sum(_is_grounded(grounding) for grounding in looked_at), len(looked_at)),
-        confidence=mean([sure for side in sides if (sure := confidence_of(side)) is not None]),
-        tokens_in=sum(usage.prompt for usage in usages),
-        tokens_cached=sum(usage.cached for usage in usages),
-        tokens_out=sum(usage.completion for usage in usages),
-        cost=sum(costs, Decimal(0)) if costs else None,
-        latency_ms=quantile(latencies, 0.5),
-        latency_p95_ms=quantile(latencies, 0.95),
-        itself=agreement_within([[action_of(side) for side in case.sides] for case in cases]),
-    )
-
-
-def _is_grounded(grounding: dict[str, Any]) -> bool:
-    return not grounding.get("unsupported") and not grounding.get("miscited")
-
-
 def _moved(name: str, pairs: list[Pair]) -> Moved:
     both = [
         (Decimal(pair.a.verdict[name]), Decimal(pair.b.verdict[name]))
@@ -224,14 +178,6 @@ def _moved(name: str, pairs: list[Pair]) -> Moved:
     ]
     changed = [float((later - before) / before * 100) for before, later in both if later != before]
     return Moved(name, len(both), len(changed), quantile(changed, 0.5))
-
-
-def _measures(side: Measures) -> dict[str, Any]:
-    plain = side._asdict()
-    for name in ("failed", "guarded", "grounded", "itself"):
-        plain[name] = plain[name].as_dict()
-    plain["confidence"] = None if side.confidence is None else side.confidence.as_dict()
-    return plain
 
 
 def _flip(pair: Pair) -> dict[str, Any]:

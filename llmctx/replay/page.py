@@ -13,6 +13,7 @@ from llmctx.replay.chart import action_bars, confidence_dots, matrix
 from llmctx.replay.compare import Comparison
 from llmctx.replay.diff import Row, diff
 from llmctx.replay.pair import Pair, action_of, confidence_of
+from llmctx.replay.place import PAGE_MARK
 from llmctx.replay.side import Side
 from llmctx.version import VERSION
 
@@ -57,6 +58,7 @@ def page_of(comparison: Comparison, asked: dict[str, Any]) -> str:
         quiet=[pair for pair in comparison.pairs if not pair.flipped and _says_more(pair)],
         made=clock.iso(clock.now_ms()),
         version=VERSION,
+        mark=PAGE_MARK,
     )
 
 

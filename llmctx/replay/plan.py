@@ -6,13 +6,14 @@ from llmctx import canonical
 from llmctx.context.package import build_package
 from llmctx.context.snapshot import Snapshot
 from llmctx.decision.decision import OUTPUT
+from llmctx.decision.grounding import ground
 from llmctx.decision.guardrail import GuardPolicy, guard, refused
-from llmctx.decision.parse import judge
+from llmctx.decision.parse import Misfit, judge, parse
 from llmctx.errors import ReplayError, TemplateError
 from llmctx.llm.completion import Completion, OutputSchema
 from llmctx.prompt.render import Message, Prompt, render
 from llmctx.prompt.template import Template
-from llmctx.record import Conclusion, policy_of
+from llmctx.record import Conclusion, grounding_fields, policy_of
 from llmctx.replay.corpus import Recorded
 from llmctx.replay.rerun import Templates
 from llmctx.replay.side import Side, side_of
@@ -71,6 +72,19 @@ class Draft(NamedTuple):
         conclusion = Conclusion(self.snapshot, package, verdict, self.prompt, completion, decision)
         known = canonical.sha256(self.entry.pieces["snapshot"])
         return side_of(conclusion, model=self.model, snapshot=known)
+
+    def grounded(self, side: Side) -> Side:
+        """A side of this record with what the package bears out of its answer, where nobody has looked at that.
+
+        It needs no model, and changes neither verdict nor action.
+        """
+        package = build_package(self.snapshot)
+        if side.grounding is not None or side.decision is None or side.answer is None or package.refusal is not None:
+            return side
+        decision = parse(side.answer)
+        if isinstance(decision, Misfit):
+            return side
+        return side._replace(grounding=grounding_fields(ground(package, decision)))
 
 
 def draft(entry: Recorded, plan: Plan, templates: Templates, blobs: dict[str, bytes]) -> Draft:

@@ -8,6 +8,7 @@ A last line without an end was being written when the run was stopped; it is dro
 """
 
 import fcntl
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,10 +17,13 @@ from typing import Any, NamedTuple, Self
 from llmctx import canonical
 from llmctx.errors import ReplayError
 from llmctx.replay.cause import Cause
+from llmctx.replay.place import Kind, check_place, format_of, unwritable
 from llmctx.replay.side import Side
 
 FORMAT = "llmctx-replay/1"
+RESULTS = Kind("a results file of `llmctx replay`", lambda raw: format_of(raw) == FORMAT)
 _ASK_AGAIN = ("unreachable", "timeout", "rejected")
+_OPTION = "--out"
 
 Place = tuple[str, int, int]
 """Origin, partition and index of a record."""
@@ -83,37 +87,41 @@ def read_results(path: Path) -> Results:
         raw = path.read_bytes()
     except OSError as error:
         raise ReplayError(f"The results {path} cannot be read: {error}.", "Name a file of `llmctx replay`.") from error
+    if not raw:
+        raise ReplayError(f"{path} is empty.", "Name a file that `llmctx replay` wrote.")
+    if not RESULTS.fits(raw):
+        raise ReplayError(f"{path} holds no results of {FORMAT}.", "Name a file that `llmctx replay` wrote.")
     *lines, _ = raw.split(b"\n")
     texts: dict[str, str] = {}
     found: dict[tuple[Place, int], Result] = {}
-    asked: dict[str, Any] | None = None
+    asked: dict[str, Any] = {}
     for number, line in enumerate(lines, start=1):
         try:
             document = canonical.loads(line)
             if number == 1:
-                asked = document["asked"] if document["format"] == FORMAT else None
+                asked = document["asked"]
             elif "text" in document:
-                texts[document["text"]] = document["content"]
+                texts[document["text"]] = _text(document)
             else:
                 result = _result(document["result"], texts)
                 found[result.place, result.repeat] = result
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ReplayError(
                 f"Line {number} of {path} is no result: {type(error).__name__}: {error}.",
-                "Name a file that `llmctx replay` wrote, or ask anew with --fresh.",
+                "Take the file from a copy again, or ask all of it anew with `llmctx replay --fresh`.",
             ) from error
-    if asked is None:
-        raise ReplayError(f"{path} holds no results of {FORMAT}.", "Name a file that `llmctx replay` wrote.")
     return Results(asked, list(found.values()), len(raw) - len(raw.rpartition(b"\n")[2]))
 
 
 class ResultsFile:
     """A results file that is written: opened where the same question left it, or new. One process at a time."""
 
-    def __init__(self, path: Path, asked: dict[str, Any], *, fresh: bool = False) -> None:
-        """`fresh` asks everything anew.
+    def __init__(
+        self, path: Path, asked: dict[str, Any], *, fresh: bool = False, inputs: Iterable[Path | None] = ()
+    ) -> None:
+        """`fresh` asks everything anew; `inputs` are never written over.
 
-        Raises ReplayError where the file holds another question, or cannot be written.
+        Raises ReplayError where the file holds another question or is no results file, or cannot be written.
         """
         self.path = path
         """Where it is."""
@@ -121,37 +129,56 @@ class ResultsFile:
         """What it held before and is not asked again."""
         self._asked = asked
         self._fresh = fresh
+        self._inputs = tuple(inputs)
         self._texts: set[str] = set()
 
     def __enter__(self) -> Self:
+        check_place(self.path, _OPTION, RESULTS, self._inputs)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._made = not self.path.exists()
             self._file = self.path.open("ab")
-            self._lock()
         except OSError as error:
-            raise ReplayError(
-                f"The results {self.path} cannot be written: {error}.",
-                "Name another file with --out, or let the other replay end.",
-            ) from error
-        size = 0 if self._fresh else self.path.stat().st_size
-        if size:
-            self._go_on()
-        else:
-            self._file.truncate(0)
-            self._write({"format": FORMAT, "asked": self._asked})
+            raise unwritable(self.path, _OPTION, error) from error
+        self._lock()
+        try:
+            self._begin()
+        except BaseException:
+            self._close()
+            raise
         return self
+
+    def _begin(self) -> None:
+        if self.path.is_file():
+            size = 0 if self._fresh else self.path.stat().st_size
+            if size:
+                self._go_on()
+                return
+            self._file.truncate(0)
+        self._write({"format": FORMAT, "asked": self._asked})
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        self._close()
+
+    def _close(self) -> None:
+        try:
+            if self._made:  # a file that holds no result tells nobody anything
+                self.path.unlink()
+            self._file.close()
+        except OSError as error:
+            raise unwritable(self.path, _OPTION, error) from error
 
     def _lock(self) -> None:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except OSError as error:
             self._file.close()
-            raise
+            raise ReplayError(
+                f"Another replay is writing to {self.path}.",
+                "Name another file with --out, or let the other replay end.",
+            ) from error
 
     def _go_on(self) -> None:
         there = read_results(self.path)
@@ -161,7 +188,6 @@ class ResultsFile:
                 for name in there.asked.keys() | self._asked.keys()
                 if there.asked.get(name) != self._asked.get(name)
             )
-            self._file.close()
             raise ReplayError(
                 f"{self.path} holds the results of another question; it differs in {', '.join(other)}.",
                 "Name another file with --out, or start it over with --fresh.",
@@ -177,7 +203,11 @@ class ResultsFile:
             "causes": [list(cause) for cause in result.causes],
         }
         self._write({"result": document})
-        self._file.flush()
+        self._made = False
+        try:
+            self._file.flush()
+        except OSError as error:
+            raise unwritable(self.path, _OPTION, error) from error
 
     def _kept(self, side: dict[str, Any]) -> dict[str, Any]:
         """A side with its texts by digest: prompts of one template are mostly the same words."""
@@ -195,7 +225,18 @@ class ResultsFile:
         return digest
 
     def _write(self, document: dict[str, Any]) -> None:
-        self._file.write(canonical.dumps(document) + b"\n")
+        try:
+            self._file.write(canonical.dumps(document) + b"\n")
+        except OSError as error:
+            raise unwritable(self.path, _OPTION, error) from error
+
+
+def _text(document: dict[str, Any]) -> str:
+    content: str = document["content"]
+    found = canonical.sha256(content.encode())
+    if found != document["text"]:
+        raise ValueError(f"its text should have the digest {document['text']}, and has {found}")
+    return content
 
 
 def _result(document: dict[str, Any], texts: dict[str, str]) -> Result:

@@ -16,12 +16,13 @@ from llmctx.replay.plan import Draft, Plan, draft
 from llmctx.replay.rerun import Templates
 from llmctx.replay.results import Result, ResultsFile
 from llmctx.replay.side import side_of_record
+from llmctx.replay.trouble import remedy
 
 Answerer = Callable[[Draft, int], Completer | None]
 """Who answers a question for the n-th time; None where nobody can, and it is left out."""
 
-_FAILURES_IN_A_ROW = 8
-_DEAD = ("unreachable", "rejected")
+PATIENCE = 8
+"""So many calls in a row without an answer, and the endpoint is taken to be away."""
 
 
 class Summary(NamedTuple):
@@ -35,6 +36,10 @@ class Summary(NamedTuple):
     """Questions that nobody could answer."""
     stopped: bool
     """Whether the budget ended it before all was asked."""
+    unanswered: int = 0
+    """Calls of this run that got no answer."""
+    trouble: str = ""
+    """What the last one of those came to."""
 
 
 class Replay:
@@ -48,18 +53,24 @@ class Replay:
         file: ResultsFile,
         budget: Budget | None = None,
         *,
+        patience: int | None = PATIENCE,
         on_result: Callable[[Result | None], None] = lambda _: None,
     ) -> None:
-        """`blobs` grow with the records; `on_result` is told each result, None for a question left out."""
+        """`blobs` grow with the records; `on_result` is told each result, None for a question left out.
+
+        `patience` None goes on however many calls get no answer: in a batch's output each stands for itself.
+        """
         self._plan = plan
         self._blobs = blobs
         self._templates = Templates(blobs)
         self._answerer = answerer
         self._file = file
         self._budget = budget or Budget()
+        self._patience = patience
         self._on_result = on_result
         self._changed = asyncio.Condition()
-        self._asked = self._left_out = self._failures = 0
+        self._asked = self._left_out = self._unanswered = self._failures = 0
+        self._trouble = ""
         self._stopped = False
         self._done = {(result.place, result.repeat) for result in file.before}
         for result in file.before:
@@ -90,7 +101,7 @@ class Replay:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        return Summary(self._asked, len(self._done), self._left_out, self._stopped)
+        return Summary(self._asked, len(self._done), self._left_out, self._stopped, self._unanswered, self._trouble)
 
     async def _questions(
         self, entries: AsyncIterator[Recorded] | Iterable[Recorded]
@@ -132,11 +143,11 @@ class Replay:
         return completion
 
     def _finish(self, question: Draft, repeat: int, completion: Completion | None) -> None:
-        entry, recorded = question.entry, side_of_record(question.entry)
+        entry, recorded = question.entry, question.grounded(side_of_record(question.entry))
         cost = self._budget.price(recorded.served, recorded.asked)
         if cost is not None and recorded.tokens is not None:
             recorded = recorded._replace(cost=f"{cost.of(recorded.tokens):f}")
-        replayed = question.side(completion)
+        replayed = question.grounded(question.side(completion))
         if completion is not None:
             paid = self._budget.count(completion.usage, completion.model, question.model)
             replayed = replayed._replace(cost=None if paid is None else f"{paid:f}")
@@ -151,16 +162,21 @@ class Replay:
             *question.position,
         )
         self._file.add(result)
-        self._asked += 1
         self._on_result(result)
-        self._count_failures(result)
+        self._count(result)
 
-    def _count_failures(self, result: Result) -> None:
-        self._failures = self._failures + 1 if result.replayed.outcome in _DEAD else 0
-        if self._failures >= _FAILURES_IN_A_ROW:
+    def _count(self, result: Result) -> None:
+        if result.final:
+            self._asked += 1
+            self._failures = 0
+            return
+        self._unanswered += 1
+        self._failures += 1
+        self._trouble = result.replayed.detail or result.replayed.outcome
+        if self._failures == self._patience:
             raise EndpointError(
-                f"{self._failures} calls in a row failed, the last one: {result.replayed.detail}.",
-                f"See that the endpoint answers; the same command goes on where {self._file.path} ends.",
+                f"{self._failures} calls in a row got no answer, the last one: {self._trouble}.",
+                f"{remedy(self._trouble)} The same command goes on where {self._file.path} ends.",
             )
 
 

@@ -85,3 +85,9 @@ def test_what_is_no_batch_output_is_named_with_its_line(tmp_path: Path, content:
         BatchAnswers([tmp_path / "out.jsonl"])
     with pytest.raises(ReplayError, match="cannot be read"):
         BatchAnswers([tmp_path / "none.jsonl"])
+
+
+def test_a_batchs_input_is_no_output(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text(batch_line(question(), 1) + "\n", encoding="utf-8")
+    with pytest.raises(ReplayError, match=r"Line 1 of .* is a question of the batch, and no answer"):
+        BatchAnswers([tmp_path / "in.jsonl"])

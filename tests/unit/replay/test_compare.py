@@ -6,6 +6,7 @@ import pytest
 from llmctx.errors import ReplayError
 from llmctx.replay.compare import Comparison, compare, compare_results, recorded_cases, replayed_cases
 from llmctx.replay.measure import Share
+from llmctx.replay.pair import action_of, done_of, flips
 from llmctx.replay.plan import Plan
 from llmctx.replay.results import Result, ResultsFile, read_results
 from llmctx.replay.run import Replay
@@ -149,3 +150,49 @@ async def test_files_are_compared_with_each_other_and_with_the_record(tmp_path: 
         ["model: sampling: the same request to the same model, answered otherwise"]
     ] * 2
     assert len(read_results(Path(a)).results) == 2
+
+
+def failing(action: str = "hold", outcome: str = "truncated") -> Side:
+    verdict = {"action": action, "reason": f"{outcome}: why"} | ({"quantity": "10"} if action == "exit" else {})
+    return HOLD._replace(kind="failed", decision=None, outcome=outcome, detail="why", verdict=verdict)
+
+
+def test_an_answer_that_cannot_be_used_is_a_flip_only_where_something_else_would_be_done() -> None:
+    found = compared(
+        result(0, failing()), result(1, failing("exit")), result(2, failing(), doing("exit", quantity="10")),
+        result(3, failing("exit"), doing("exit", quantity="10")),
+    )  # fmt: skip
+    assert [pair.result.index for pair in found.flips] == [1, 2]
+    assert [pair.at_stake for pair in found.flips] == [1000, 1000]
+    assert found.matrix == {("hold", "no answer"): 2, ("exit", "no answer"): 2}
+
+
+def test_decisions_without_an_answer_are_told_apart_from_agreement() -> None:
+    found = compared(result(0, failing()), result(1, HOLD), result(2, doing("exit")))
+    assert (found.answerless, found.agreement) == (1, Share(1, 2))
+
+
+def test_where_nobody_was_asked_the_position_stays_as_after_a_hold() -> None:
+    skipped = HOLD._replace(kind="skipped", decision=None, verdict={"action": "none", "reason": "no price"})
+    assert not flips(HOLD, skipped)
+    assert flips(doing("exit"), skipped)
+    assert (action_of(skipped), done_of(skipped)) == ("not asked", "hold")
+
+
+def test_calls_that_got_no_answer_are_counted_and_left_out_of_everything_else() -> None:
+    away = failing(outcome="unreachable")
+    found = compared(
+        result(0, away, repeat=1), result(0, doing("exit"), repeat=2), result(1, away), result(2, HOLD),
+    )  # fmt: skip
+    assert (found.b.unanswered, found.b.answers, found.b.failed) == (2, 2, Share(0, 2))
+    assert (found.agreement, len(found.pairs), found.only) == (Share(1, 2), 2, (0, 0))
+    with pytest.raises(ReplayError, match="No call got an answer"):
+        compared(result(0, away))
+
+
+def test_a_file_without_results_is_named(tmp_path: Path) -> None:
+    (tmp_path / "r.jsonl").touch()
+    with ResultsFile(tmp_path / "r.jsonl", {"mode": "again"}):
+        pass
+    with pytest.raises(ReplayError, match=r"r\.jsonl has no results"):
+        compare_results("recorded", str(tmp_path / "r.jsonl"))

@@ -10,6 +10,7 @@ from llmctx.replay.run import Replay
 from .asking import Model
 from .cases import blobs, case
 
+FULL = Path("/dev/full")
 ASKED = {"mode": "again", "selection": "all"}
 
 
@@ -63,11 +64,12 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"", "holds no results"),
+        (b"", "is empty"),
         (b'{"format":"llmctx-replay/1"}\n', "Line 1 .* KeyError"),
         (b'{"format":"other","asked":{}}\n', "holds no results"),
         (b'{"format":"llmctx-replay/1","asked":{}}\n{"result":{}}\n', "Line 2 .* is no result"),
-        (b"\xff\n", "Line 1 .* is no result"),
+        (b'{"format":"llmctx-corpus/1"}\n{"blob":""}\n', "holds no results"),
+        (b"\xff\n", "holds no results"),
     ],
 )
 def test_what_are_no_results_is_named(tmp_path: Path, content: bytes, why: str) -> None:
@@ -79,3 +81,44 @@ def test_what_are_no_results_is_named(tmp_path: Path, content: bytes, why: str) 
 def test_results_that_are_not_there_are_named(tmp_path: Path) -> None:
     with pytest.raises(ReplayError, match="cannot be read"):
         read_results(tmp_path / "none.jsonl")
+
+
+def test_a_text_that_was_changed_is_named(path: Path) -> None:
+    raw = path.read_bytes()
+    path.write_bytes(raw.replace(b"You are the risk-aware", b"You are the reckless"))
+    with pytest.raises(ReplayError, match=r"Line 2 of .* its text should have the digest"):
+        read_results(path)
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+@pytest.mark.parametrize("content", [b'{"format":"llmctx-corpus/1"}\n', b"# Read me\n", b"{", b"[1]\n", b"\xff\xfe"])
+def test_a_file_of_another_kind_is_never_written_over(tmp_path: Path, content: bytes, *, fresh: bool) -> None:
+    (tmp_path / "other").write_bytes(content)
+    with (
+        pytest.raises(ReplayError, match="is not a results file") as refused,
+        ResultsFile(tmp_path / "other", ASKED, fresh=fresh),
+    ):
+        pass
+    assert "--fresh" not in refused.value.do
+    assert (tmp_path / "other").read_bytes() == content
+
+
+def test_what_is_being_read_is_never_written_over(path: Path) -> None:
+    with (
+        pytest.raises(ReplayError, match="is what is being read"),
+        ResultsFile(path, ASKED, fresh=True, inputs=[None, path]),
+    ):
+        pass
+    assert len(read_results(path).results) == 4
+
+
+def test_an_empty_file_becomes_results(tmp_path: Path) -> None:
+    (tmp_path / "r.jsonl").touch()
+    with ResultsFile(tmp_path / "r.jsonl", ASKED):
+        pass
+    assert read_results(tmp_path / "r.jsonl").asked == ASKED
+
+
+def test_a_full_disk_is_told_with_the_files_name() -> None:
+    with pytest.raises(ReplayError, match="/dev/full cannot be written: No space left"), ResultsFile(FULL, ASKED):
+        pass

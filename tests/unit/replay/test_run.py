@@ -1,4 +1,5 @@
 import asyncio
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -11,6 +12,7 @@ from llmctx.replay.budget import Budget
 from llmctx.replay.plan import Plan
 from llmctx.replay.results import ResultsFile, read_results
 from llmctx.replay.run import Replay, Summary
+from llmctx.replay.trouble import remedy
 from tests.unit.makers import template_of
 
 from .asking import Model
@@ -93,7 +95,7 @@ async def test_an_interrupt_loses_no_answer(tmp_path: Path) -> None:
 async def test_calls_that_got_no_answer_are_asked_again(tmp_path: Path) -> None:
     path, model = tmp_path / "r.jsonl", Model()
     model.down = True
-    await run(path, model)
+    assert await run(path, model) == Summary(0, 0, 0, stopped=False, unanswered=6, trouble="nobody there")
     assert {result.replayed.outcome for result in read_results(path).results} == {"unreachable"}
     assert await run(path, Model()) == Summary(6, 0, 0, stopped=False)
     assert {result.replayed.outcome for result in read_results(path).results} == {"answered"}
@@ -102,8 +104,35 @@ async def test_calls_that_got_no_answer_are_asked_again(tmp_path: Path) -> None:
 async def test_an_endpoint_that_stays_away_ends_the_run(tmp_path: Path) -> None:
     model = Model()
     model.down = True
-    with pytest.raises(EndpointError, match="8 calls in a row failed, the last one: nobody there"):
+    with pytest.raises(EndpointError, match="8 calls in a row got no answer, the last one: nobody there"):
         await run(tmp_path / "r.jsonl", model, Plan(repeat=3))
+
+
+async def test_a_batchs_output_is_read_to_its_end_whatever_stands_in_it(tmp_path: Path) -> None:
+    model = Model()
+    model.down = True
+    with ResultsFile(tmp_path / "r.jsonl", {"mode": "test"}) as file:
+        summary = await Replay(Plan(repeat=3), blobs(), model, file, patience=None).run(ENTRIES)
+    assert summary.unanswered == 18
+
+
+async def test_a_run_without_a_result_leaves_no_file(tmp_path: Path) -> None:
+    with ResultsFile(tmp_path / "r.jsonl", {"mode": "test"}):
+        assert (tmp_path / "r.jsonl").exists()
+    assert not (tmp_path / "r.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("detail", "says"),
+    [
+        ("http 401: no", "API key"), ("http 403: no", "API key"), ("http 404: no", "path .* model's name"),
+        ("http 429: slow down", "rate limit"), ('http 429: {"code": "insufficient_quota"}', "quota"),
+        ("http 400: too long", "says why"), ("http 503: busy", "later"), ("no answer before the deadline", "more time"),
+        ("connection: refused", "See that the endpoint answers"),
+    ],
+)  # fmt: skip
+def test_each_trouble_has_its_own_remedy(detail: str, says: str) -> None:
+    assert re.search(says, remedy(detail))
 
 
 @pytest.mark.parametrize("at_once", [1, 3, 6])
