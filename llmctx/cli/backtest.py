@@ -40,7 +40,8 @@ def backtest(
     """Let each prompt trade a whole session, and compare their books.
 
     Decisions change what comes after them, so no replay of single decisions shows this: each prompt gets an embedded
-    server, a paper book and the same bars in lockstep. Compares profit, drawdown, exposure, calls and cost.
+    server, a paper book and the same bars in lockstep. Compares profit, drawdown, exposure, calls and cost. An endpoint
+    that stays away ends it with 3.
 
     \b
     llmctx simulate bars.csv --news news.jsonl --sectors sectors.json --minutes 60
@@ -49,6 +50,7 @@ def backtest(
     from llmctx.cli.feed import read_number, read_sectors
     from llmctx.flow.rules import FeedRules
     from llmctx.flow.step import Broker
+    from llmctx.prompt.template import load_template
 
     rules = FeedRules(
         interval=timedelta(seconds=interval_s),
@@ -57,7 +59,7 @@ def backtest(
         broker=Broker(read_number("--cost-bps", cost_bps)),
     )
     settings = settings_for(None, None, prompts=prompts, endpoint=endpoint, model=model)
-    names = prompt or [settings.prompt]
+    names = [load_template(settings.prompts, name).ref for name in prompt or [settings.prompt]]
     found = asyncio.run(_backtest(settings, names, bars, news, rules, keep, quiet=as_json))
     if as_json:
         for books in found:
@@ -136,20 +138,29 @@ def _print(found: list[dict[str, Any]]) -> None:
 
     table = Table(box=None, pad_edge=False)
     table.add_column("")
-    for books in found:
-        table.add_column(escape(books["prompt"]), justify="right")
+    titles = _titles([books["prompt"] for books in found])
+    for title in titles:
+        table.add_column(escape(title), justify="right")
     for title, name, form in _ROWS:
         table.add_row(title, *(_cell(books[name], form) for books in found))
     for action in sorted({action for books in found for action in books["actions"]}):
         table.add_row(f"verdict {action}", *(str(books["actions"].get(action, 0)) for books in found))
     out.print(table)
     if len(found) > 1:
-        best = max(found, key=lambda books: books["pnl"])
+        best, title = max(zip(found, titles, strict=True), key=lambda column: column[0]["pnl"])
         spread = best["pnl"] - min((books["pnl"] for books in found), default=Decimal(0))
         if spread:
-            out.print(f"\n{escape(best['prompt'])} made {spread:,.2f} more. One session is one sample, not a proof.")
+            out.print(f"\n{escape(title)} made {spread:,.2f} more. One session is one sample, not a proof.")
         else:
             out.print("\nAll made the same.")
+
+
+def _titles(prompts: list[str]) -> list[str]:
+    """What heads each column; the same prompt twice is numbered."""
+    return [
+        name if prompts.count(name) == 1 else f"{name} ({prompts[: i + 1].count(name)})"
+        for i, name in enumerate(prompts)
+    ]
 
 
 def _cell(value: Any, form: str) -> str:

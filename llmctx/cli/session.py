@@ -10,15 +10,20 @@ from typing import TYPE_CHECKING, Any
 from llmctx import clock
 from llmctx.cli.output import warn
 from llmctx.cli.setup import asking_of
+from llmctx.errors import EndpointError
 from llmctx.llm.completion import Usage
 from llmctx.llm.price import price_of
 from llmctx.replay.curve import Curve
+from llmctx.replay.results import NO_ANSWER
+from llmctx.replay.run import PATIENCE
+from llmctx.replay.trouble import remedy
 from llmctx.settings import Settings
 from llmctx.trail.entry import Entry
 
 if TYPE_CHECKING:
     from llmctx.flow.compose import Taken
     from llmctx.flow.rules import FeedRules
+    from llmctx.flow.summary import Summary
     from llmctx.flow.timeline import Item
 
 
@@ -40,6 +45,11 @@ class Books:
         self._taken: Taken | None = None
         self._first_equity: Decimal | None = None
         self.summary: dict[str, Any] = {}
+        self.away = asyncio.Event()
+        """Set when the endpoint is taken to be away: so many calls in a row got no answer."""
+        self.trouble = ""
+        """What the last one of those came to."""
+        self._failures = 0
         self.wins = self.losses = 0
 
     def bar(self, taken: "Taken") -> None:
@@ -68,6 +78,7 @@ class Books:
         completion = record.get("completion")
         if completion is None:
             return
+        self._see_outcome(completion)
         self.calls += 1
         self.failed += record["kind"] == "failed"
         if "usage" not in completion:
@@ -78,6 +89,15 @@ class Books:
         price = price_of(self._prices, completion.get("model"), record["request"].get("model"))
         if price is not None:
             self.cost = (self.cost or Decimal(0)) + price.of(usage)
+
+    def _see_outcome(self, completion: dict[str, Any]) -> None:
+        if completion["outcome"] not in NO_ANSWER:
+            self._failures = 0
+            return
+        self._failures += 1
+        self.trouble = str(completion.get("detail") or completion["outcome"])
+        if self._failures == PATIENCE:
+            self.away.set()
 
     def as_dict(self) -> dict[str, Any]:
         """The books as JSON has them."""
@@ -122,7 +142,7 @@ async def run_session(
 ) -> Books:
     """A session decided by the prompt of the settings; server and trail lie in `directory`.
 
-    Raises EndpointError without an endpoint, ServerError where the embedded server cannot start.
+    Raises EndpointError without an endpoint and where it stays away, ServerError where the server cannot start.
     """
     from llmctx.cli.service import Parts, serve_all
     from llmctx.connection import open_redis
@@ -152,12 +172,25 @@ async def run_session(
                 Feed(Store(redis, 1), rules, settled=lockstep, on_bar=seen, on_trouble=warn).run(items)
             )
             try:
-                await asyncio.wait({feeding, service}, return_when=asyncio.FIRST_COMPLETED)
-                if not feeding.done():
-                    await service  # what ended it is raised here
-                books.summary = (await feeding).as_dict()
+                books.summary = (await _fed(feeding, service, books)).as_dict()
             finally:
                 feeding.cancel()
                 stop.set()
                 await asyncio.gather(feeding, service, return_exceptions=True)
     return books
+
+
+async def _fed(feeding: "asyncio.Task[Summary]", service: asyncio.Task[None], books: Books) -> "Summary":
+    """What was fed, when all of it is; what ends it before is raised."""
+    away = asyncio.create_task(books.away.wait())
+    try:
+        await asyncio.wait({feeding, service, away}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        away.cancel()
+    if books.away.is_set():
+        raise EndpointError(
+            f"{PATIENCE} calls in a row got no answer, the last one: {books.trouble}.", remedy(books.trouble)
+        )
+    if not feeding.done():
+        await service
+    return await feeding

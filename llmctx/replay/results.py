@@ -22,7 +22,8 @@ from llmctx.replay.side import Side
 
 FORMAT = "llmctx-replay/1"
 RESULTS = Kind("a results file of `llmctx replay`", lambda raw: format_of(raw) == FORMAT)
-_ASK_AGAIN = ("unreachable", "timeout", "rejected")
+NO_ANSWER = ("unreachable", "timeout", "rejected")
+"""Outcomes of a call to which no answer came: asked again there may be one."""
 _OPTION = "--out"
 
 Place = tuple[str, int, int]
@@ -64,7 +65,7 @@ class Result:
     @property
     def final(self) -> bool:
         """Whether there is no point in asking again: the endpoint answered, or nothing was to be asked."""
-        return self.replayed.outcome not in _ASK_AGAIN
+        return self.replayed.outcome not in NO_ANSWER
 
 
 class Results(NamedTuple):

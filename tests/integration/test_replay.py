@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -26,6 +27,7 @@ from llmctx.trail.instance import read_instance
 from llmctx.trail.key import load_or_make_key
 from llmctx.trail.log import Log
 from llmctx.trail.rounds import cover_now
+from tests.conftest import free_port
 from tests.integration.conftest import ByRules, hold, raise_tick, serving
 from tests.integration.program import Program, until
 
@@ -374,9 +376,26 @@ async def test_a_backtest_says_before_it_starts_what_is_missing(session: Program
     assert ended.code == 2
     assert "no prompt 'nonsense'" in ended.err
     (session.folder / "full").mkdir()
-    (session.folder / "full" / "position").mkdir()
-    (session.folder / "full" / "position" / "x").touch()
+    (session.folder / "full" / "position-v2").mkdir()
+    (session.folder / "full" / "position-v2" / "x").touch()
     ended = await session("backtest", "b.csv", "--prompt", "position", "--keep", "full")
     assert (ended.code, "is not empty" in ended.err) == (2, True)
     del session.environment["LLMCTX_LLM__BASE_URL"]
     assert (await session("backtest", "b.csv")).code == 3
+
+
+async def test_a_backtest_ends_early_where_the_endpoint_is_away(session: Program) -> None:
+    session.environment["LLMCTX_LLM__MAX_ATTEMPTS"] = "1"
+    files = ("b.csv", "--news", "n.jsonl", "--sectors", "s.json", "--keep", "kept")
+    ended = await session("backtest", *files, "--endpoint", f"http://127.0.0.1:{free_port()}/v1")
+    assert ended.code == 3
+    assert "8 calls in a row got no answer, the last one: connection" in ended.err
+    kept = await session("replay", "--redis-url", "embedded:kept/position-v2/redis", "--json")
+    assert 8 <= kept.document["records"] < 20
+
+
+async def test_the_columns_of_a_backtest_are_told_apart(session: Program) -> None:
+    files = ("b.csv", "--news", "n.jsonl", "--sectors", "s.json")
+    ended = await session("backtest", *files, "--prompt", "position", "--prompt", "position/v2")
+    assert ended.code == 0, ended.err
+    assert re.match(r" +position/v2 \(1\) +position/v2 \(2\)\n", ended.out)
