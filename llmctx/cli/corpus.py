@@ -9,7 +9,7 @@ import typer
 from llmctx.cli.options import AsJson, RedisUrl, StateDir
 from llmctx.cli.output import coloured, escape, out, print_json, warn
 from llmctx.cli.setup import settings_for
-from llmctx.cli.sources import From, selection_of, source_of
+from llmctx.cli.sources import From, no_match, selection_of, source_of
 from llmctx.clock import iso
 from llmctx.errors import CorpusError
 from llmctx.replay.corpus import Corpus, Recorded, read_corpus, write_corpus
@@ -35,8 +35,8 @@ def corpus(
     puts records to a file, behind those that are there already; list tells what a file holds.
 
     \b
-    llmctx corpus add symbol=AAPL,action=exit,limit=5 audit/corpus/exits.jsonl
-    llmctx corpus add 40-60 audit/corpus/exits.jsonl --from ./export
+    llmctx corpus add action=reduce,limit=5 audit/corpus/mine.jsonl
+    llmctx corpus add 40-60 audit/corpus/mine.jsonl --from ./export
     llmctx corpus list audit/corpus/demo.jsonl
     """
     match words:
@@ -45,6 +45,9 @@ def corpus(
             asyncio.run(_add(settings, text, Path(file), where, as_json=as_json))
         case ["list", file]:
             _list(Path(file), as_json=as_json)
+        case ["add" | "list" as verb, *given]:
+            needed = "a SELECTION and a FILE" if verb == "add" else "one FILE"
+            raise CorpusError(f"`llmctx corpus {verb}` takes {needed}, and got {len(given) or 'nothing'}.", _FORM)
         case _:
             raise CorpusError(f"{' '.join(words)!r} is nothing that a corpus does.", _FORM)
 
@@ -57,12 +60,13 @@ async def _add(settings: Settings, text: str, file: Path, where: Path | None, *,
     known = {entry.place for entry in before.entries}
     async with source_of(settings, where) as source:
         found = [entry async for entry in select(source, selection)]
+        if not found:
+            raise no_match(whole, source, where)
         _check(found, source.blobs)
+        file.parent.mkdir(parents=True, exist_ok=True)
         fresh = [entry for entry in found if entry.place not in known]
         write_corpus(file, [*before.entries, *fresh], before.blobs | source.blobs)
         name = source.name
-    if not found:
-        raise CorpusError(f"The selection {whole} matches no record of {name}.", "`llmctx decisions` lists them.")
     told = {"file": str(file), "added": len(fresh), "there_already": len(found) - len(fresh)}
     told |= {"records": len(before.entries) + len(fresh), "bytes": _size(file)}
     if as_json:
@@ -76,10 +80,7 @@ async def _add(settings: Settings, text: str, file: Path, where: Path | None, *,
 
 
 def _there(file: Path) -> Corpus:
-    if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        return Corpus([], {})
-    return read_corpus(file)
+    return read_corpus(file) if file.exists() else Corpus([], {})
 
 
 def _size(file: Path) -> int:
@@ -123,8 +124,9 @@ def _list(file: Path, *, as_json: bool) -> None:
         if as_json:
             print_json(line)
             continue
-        at = iso(record["as_of_ms"]) if "as_of_ms" in record else ""
+        at = f"{iso(record['as_of_ms'])[:19]}Z" if "as_of_ms" in record else ""
+        action = f"{coloured(str(line['action']))}{' ' * (13 - len(str(line['action'])))}"
         out.print(
-            f"{entry.index:>6}  {escape(str(line['symbol'])):<6} {at}  {coloured(str(line['action'])):<14} "
-            f"{line['prompt'] or 'not asked'}  [dim]{entry.leaf_hash[:16]}[/]"
+            f"{entry.index:>6}  {escape(str(line['symbol'])):<6} {at}  {action}"
+            f"{line['prompt'] or 'not asked'}  [dim]{entry.leaf_hash[:12]}[/]"
         )

@@ -1,7 +1,6 @@
 """Commands that look at the trail: status, decisions, show."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, NamedTuple
 
@@ -14,6 +13,7 @@ from llmctx.cli.output import escape, out, print_json
 from llmctx.cli.serve import line_of
 from llmctx.cli.setup import redis_of, settings_for
 from llmctx.errors import LlmctxError, TrailError
+from llmctx.replay.selection import moment_ms
 from llmctx.settings import Settings
 from llmctx.trail.entry import Entry, address
 from llmctx.trail.instance import Instance, read_instance
@@ -21,8 +21,6 @@ from llmctx.trail.log import Log
 from llmctx.trail.verify import KINDS
 
 _DEFAULT_LIMIT = 20
-_SPAN = re.compile(r"(\d+)([smhd])\Z")
-_SPAN_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _FOLLOW_PAUSE_S = 0.3
 
 
@@ -113,10 +111,8 @@ def decisions(
 
 
 def _since_ms(text: str) -> int:
-    if match := _SPAN.match(text):
-        return clock.now_ms() - int(match[1]) * _SPAN_MS[match[2]]
     try:
-        return clock.to_ms(clock.parse_iso(text))
+        return moment_ms(text)
     except ValueError as error:
         raise LlmctxError(f"--since {text}: {error}.", "Write 15m, 2h, 1d, or 2026-03-02T14:30:00Z.") from error
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterable
-from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
@@ -44,7 +43,7 @@ def outcome(
     then one with the summary.
 
     \b
-    llmctx outcome symbol=AAPL
+    llmctx outcome symbol=ACME
     llmctx outcome --from ./export --bars bars.csv --horizon end
     """
     if horizon not in HORIZONS:
@@ -163,7 +162,7 @@ def _print(outcomes: list[Outcome], calibration: Calibration, horizon: str) -> N
 
 
 def _print_calibration(calibration: Calibration, horizon: str) -> None:
-    at = "at the position's end" if horizon == "end" else f"after {timedelta(minutes=int(horizon))}"
+    at = "at the position's end" if horizon == "end" else f"after {horizon} minutes"
     out.print(f"\n[bold]calibration[/]  {at}; right is better than the opposite: leaving it be, for a hold closing")
     if calibration.brier is None or calibration.brier_base is None:
         out.print("              no decision turned out right or wrong")

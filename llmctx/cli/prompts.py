@@ -10,24 +10,32 @@ import typer
 from llmctx.cli.options import AsJson, PromptsDir, RedisUrl, StateDir
 from llmctx.cli.output import escape, out, print_json, visible
 from llmctx.cli.setup import settings_for
-from llmctx.cli.sources import From, selection_of, source_of
+from llmctx.cli.sources import From, no_match, selection_of, source_of
 from llmctx.errors import LlmctxError, ReplayError
 from llmctx.settings import Settings
 
 if TYPE_CHECKING:
     from llmctx.replay.corpus import Recorded
 
+_FIRST = "kind=decision,limit=1"
 _FORM = "Write `llmctx prompts`, `llmctx prompts diff A B --on SELECTION` or `llmctx prompts check`."
 
 
 def prompts(
     words: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[diff A B | check [NAME]]", help="A and B are NAME/vN, or vN of --prompt."),
+        typer.Argument(
+            metavar="[diff A B | check [NAME]]",
+            help="A and B are NAME/vN; vN alone is one of LLMCTX_PROMPT, or of position.",
+        ),
     ] = None,
     on: Annotated[
-        str, typer.Option("--on", help="The records to render, as `llmctx replay --help` selects them.")
-    ] = "all",
+        str | None,
+        typer.Option(
+            "--on",
+            help="The records to render, as `llmctx replay --help` selects them; for diff the first one otherwise.",
+        ),
+    ] = None,
     prompts: PromptsDir = None,
     where: From = None,
     redis_url: RedisUrl = None,
@@ -36,35 +44,41 @@ def prompts(
 ) -> None:
     """List prompt versions, compare two of them on a record, or check all on recorded decisions.
 
-    Alone: versions, digests, and how many records used each. diff: what two templates make of the same record, as lines
-    that differ. check: renders every template on every record, and tells unknown fields, sizes, and whether what stands
-    first in every request is long enough (1,024 tokens) for a provider to cache; exit code 1 where one does not render.
+    Alone: versions, digests, and how many records used each. diff: what two templates make of the same record (the
+    first one, without --on), as lines that differ: - is A, + is B. check: renders every template on every record, and
+    tells unknown fields, sizes, and whether what stands first in every request is long enough (1,024 tokens) for a
+    provider to cache; exit code 1 where one does not render.
 
     \b
     llmctx prompts
     llmctx prompts diff position/v1 position/v2 --on 12
+    llmctx prompts diff v1 v2 --from audit/corpus/demo.jsonl
     llmctx prompts check --from audit/corpus/demo.jsonl
     """
     settings = settings_for(redis_url, state_dir, prompts=prompts)
     match words or []:
         case []:
-            asyncio.run(_list(settings, where, on, as_json=as_json))
+            asyncio.run(_list(settings, where, on or "all", as_json=as_json))
         case ["diff", first, second]:
-            asyncio.run(_diff(settings, where, on, (first, second), as_json=as_json))
+            asyncio.run(_diff(settings, where, on or _FIRST, (first, second), as_json=as_json))
         case ["check"]:
-            asyncio.run(_check(settings, where, on, None, as_json=as_json))
+            asyncio.run(_check(settings, where, on or "all", None, as_json=as_json))
         case ["check", name]:
-            asyncio.run(_check(settings, where, on, name, as_json=as_json))
+            asyncio.run(_check(settings, where, on or "all", name, as_json=as_json))
         case other:
             raise ReplayError(f"{' '.join(other)!r} is nothing that prompts does.", _FORM)
 
 
-async def _records(settings: Settings, where: Path | None, on: str) -> list["Recorded"]:
+async def _records(settings: Settings, where: Path | None, on: str, *, some: bool = True) -> list["Recorded"]:
+    """The records that are meant; with `some` none at all is an error."""
     from llmctx.replay.source import select
 
-    _, selection = selection_of(on)
+    text, selection = selection_of(on)
     async with source_of(settings, where) as source:
-        return [entry async for entry in select(source, selection)]
+        found = [entry async for entry in select(source, selection)]
+        if some and not found:
+            raise no_match(text, source, where)
+    return found
 
 
 async def _list(settings: Settings, where: Path | None, on: str, *, as_json: bool) -> None:
@@ -73,7 +87,7 @@ async def _list(settings: Settings, where: Path | None, on: str, *, as_json: boo
     used: Counter[str] = Counter()
     unread = None
     try:
-        for entry in await _records(settings, where, on):
+        for entry in await _records(settings, where, on, some=False):
             used[entry.record.get("prompt", {}).get("template_sha256", "")] += 1
     except LlmctxError as error:
         if where is not None:
@@ -108,20 +122,30 @@ async def _diff(settings: Settings, where: Path | None, on: str, refs: tuple[str
     from llmctx.replay.fitness import rendered, text_of
 
     templates = [load_template(settings.prompts, ref if "/" in ref else f"{_name(settings)}/{ref}") for ref in refs]
+    shown = 0
     for entry in await _records(settings, where, on):
         prompts = [rendered(template, entry) for template in templates]
         if None in prompts:
             continue
         left, right = (text_of(prompt) for prompt in prompts if prompt is not None)
-        rows = diff(left, right)
+        rows, shown = diff(left, right), shown + 1
         if as_json:
             print_json(
                 {"index": entry.index, "a": left, "b": right, "rows": sum(row.kind == "changed" for row in rows)}
             )
             continue
-        sizes = f"{len(left)} and {len(right)} characters"
-        out.print(f"[bold]record {entry.index}, {escape(entry.record['symbol'])}[/]: {sizes}")
+        a, b = (template.ref for template in templates)
+        out.print(
+            f"[bold]record {entry.index}, {escape(entry.record['symbol'])}[/]: [red]- {a}[/], {len(left)} characters; "
+            f"[green]+ {b}[/], {len(right)} characters"
+        )
         _print_rows(rows)
+        if not rows:
+            out.print("  the same, byte for byte")
+    if not shown:
+        raise ReplayError("None of these records could be asked about.", "Name others with --on.")
+    if on == _FIRST and not as_json:
+        out.print("[dim]The first record; --on SELECTION names others.[/]")
 
 
 def _print_rows(rows: list[Any]) -> None:

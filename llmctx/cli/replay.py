@@ -93,13 +93,15 @@ def replay(
     Modes: rebuild goes from snapshot to package to prompt, byte for byte, and from the recorded answer to decision and
     verdict, without a model. again sends the same messages to the same model. --prompt and --model change one thing, or
     both. Nothing of it touches the trail or a live key; results are in a file of their own, and the same command goes
-    on where an interrupt stopped it. Exit code 1 where the evidence was altered.
+    on where an interrupt stopped it. Exit codes: 1 where the evidence was altered, which every mode looks at first; 3
+    where calls got no answer.
 
     \b
     llmctx replay                                       # everything, rebuilt
-    llmctx replay symbol=AAPL,limit=20 --mode again --repeat 3
-    llmctx replay action=exit --prompt position/v2 --budget-cost 0.50
-    llmctx replay 100-200 --model llmctx-standin --out other-model.jsonl
+    llmctx replay --from audit/corpus/demo.jsonl        # recorded decisions in a file
+    llmctx replay symbol=ACME,limit=20 --mode again --repeat 3
+    llmctx replay action=reduce --prompt position/v1 --budget-tokens 200000
+    llmctx replay 40-80 --model llmctx-standin --out other-model.jsonl
     """
     text, selection = selection_of(
         selected, symbol=symbol, action=action, guard=guard, since=since, until=until, limit=limit

@@ -10,7 +10,7 @@ import typer
 from llmctx.cli.look import read_existing_instance
 from llmctx.cli.setup import redis_of
 from llmctx.errors import CorpusError
-from llmctx.replay.selection import Selection, parse_selection
+from llmctx.replay.selection import Selection, parse_selection, written_out
 from llmctx.replay.source import CorpusSource, ExportSource, LogSource, Source
 from llmctx.settings import Settings
 
@@ -18,8 +18,8 @@ Selected = Annotated[
     str,
     typer.Argument(
         metavar="SELECTION",
-        help="Terms with commas between: all, 40-80, symbol=AAPL, action=exit, guard=quantity_cap, kind=failed, "
-        "since=2026-03-02T14:30:00Z, until=..., limit=20 (the first that match).",
+        help="Terms with commas between: all, 40-80, symbol=ACME, action=reduce, guard=confidence_floor, kind=failed, "
+        "since=2026-03-02T14:30:00Z, since=2h, until=..., limit=20 (the first that match).",
     ),
 ]
 From = Annotated[
@@ -29,7 +29,9 @@ From = Annotated[
 Symbol = Annotated[str | None, typer.Option(help="The same as symbol=... in SELECTION.")]
 Action = Annotated[str | None, typer.Option(help="The same as action=..., the verdict's.")]
 Guard = Annotated[str | None, typer.Option(help="The same as guard=..., one that fired.")]
-Since = Annotated[str | None, typer.Option(help="The same as since=..., by the time of the package.")]
+Since = Annotated[
+    str | None, typer.Option(help="The same as since=..., by the time of the package: 15m, 2h, 1d ago, or a time.")
+]
 Until = Annotated[str | None, typer.Option(help="The same as until=...")]
 Limit = Annotated[int | None, typer.Option(help="The same as limit=...", min=1)]
 
@@ -41,7 +43,7 @@ def selection_of(text: str, **terms: str | int | None) -> tuple[str, Selection]:
     """
     given = [f"{name}={value}" for name, value in terms.items() if value is not None]
     whole = ",".join(part for part in (text if text != "all" or not given else "", *given) if part)
-    return whole, parse_selection(whole)
+    return written_out(whole), parse_selection(written_out(whole))
 
 
 def no_match(text: str, source: Source, where: Path | None) -> CorpusError:

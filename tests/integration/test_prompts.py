@@ -46,6 +46,29 @@ async def test_a_check_fails_for_a_template_that_does_not_render(program: Progra
     assert "and 15 more" in ended.out
 
 
+async def test_a_diff_without_records_named_shows_one_and_says_which_side_is_which(program: Program) -> None:
+    ended = await program("prompts", "diff", "v1", "v2", *CORPUS)
+    assert ended.code == 0
+    assert re.match(r"record 1, HARP: - position/v1, \d+ characters; \+ position/v2, \d+ characters\n", ended.out)
+    assert len(re.findall(r"^record \d+", ended.out, re.MULTILINE)) == 1
+    assert "The first record; --on SELECTION names others." in ended.out
+    two = await program("prompts", "diff", "v1", "v2", "--on", "limit=2", *CORPUS)
+    assert len(re.findall(r"^record \d+", two.out, re.MULTILINE)) == 2
+
+
+async def test_a_diff_of_the_same_says_so(program: Program) -> None:
+    ended = await program("prompts", "diff", "v1", "v1", *CORPUS)
+    assert "the same, byte for byte" in ended.out
+
+
+@pytest.mark.parametrize("words", [("check",), ("diff", "v1", "v2")])
+async def test_nothing_is_rendered_of_no_record(program: Program, words: tuple[str, ...]) -> None:
+    ended = await program("prompts", *words, "--on", "symbol=ZZZ", *CORPUS)
+    assert (ended.code, ended.out) == (2, "")
+    assert "matches no record of the corpus audit/corpus/demo.jsonl" in ended.err
+    assert "`llmctx corpus list audit/corpus/demo.jsonl` lists them" in ended.err
+
+
 async def test_what_prompts_does_not_do_is_misuse(program: Program) -> None:
     assert (await program("prompts", "burn")).code == 2
 

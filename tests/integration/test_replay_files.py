@@ -171,3 +171,26 @@ async def test_evidence_that_was_made_anew_is_told_in_every_mode(program: Progra
     assert ended.code == 1
     assert "record 1 was altered, by its data" in ended.err
     assert mode.endswith("b") or ended.document["altered"] == [1]
+
+
+async def test_a_selection_without_a_record_writes_and_reports_nothing(program: Program) -> None:
+    for command in (("replay",), ("replay", "--out", "x"), ("replay", "--mode", "again", "--out", "x")):
+        ended = await program(*command, "--symbol", "ZZZ", *CORPUS)
+        assert (ended.code, ended.out) == (2, "")
+        assert "`llmctx corpus list demo.jsonl` lists them" in ended.err
+    ended = await program("corpus", "add", "symbol=ZZZ", "sub/x", *CORPUS)
+    assert (ended.code, "matches no record" in ended.err) == (2, True)
+    assert {path.name for path in program.folder.iterdir()} == {"demo.jsonl", "notes.md"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("list", "`llmctx corpus list` takes one FILE, and got nothing"),
+        ("add all", "takes a SELECTION and a FILE, and got 1"),
+        ("burn", "'burn' is nothing that a corpus does"),
+    ],
+)
+async def test_a_corpus_says_what_it_takes(program: Program, arguments: str, says: str) -> None:
+    ended = await program("corpus", *arguments.split())
+    assert (ended.code, says in ended.err) == (2, True)

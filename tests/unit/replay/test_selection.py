@@ -1,8 +1,12 @@
+import re
+from pathlib import Path
+
 import pytest
 
 from llmctx import clock
+from llmctx.decision import guardrail
 from llmctx.errors import CorpusError
-from llmctx.replay.selection import Selection, parse_selection
+from llmctx.replay.selection import GUARDS, Selection, parse_selection, written_out
 from tests.unit.makers import NOW, NOW_MS
 
 from .cases import case
@@ -41,6 +45,7 @@ def test_a_text_is_a_selection(text: str, selection: Selection) -> None:
         "since=yesterday",
         "1:",
         "symbol=A,symbol=B",
+        "since=15x",
     ],
 )
 def test_a_term_that_is_none_is_named(text: str) -> None:
@@ -61,3 +66,35 @@ def test_a_term_that_is_none_is_named(text: str) -> None:
 def test_a_selection_wants_the_records_it_names(text: str, *, wanted: bool) -> None:
     unsure = case(7, said={"action": "exit", "confidence": 0.2})
     assert parse_selection(text).wants(unsure) is wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("action=sell", "no action 'sell'.* hold, exit, reduce, add, adjust_stops, none"),
+        ("kind=decisions", "no kind 'decisions'.* decision, failed, skipped"),
+        ("guard=nope", "no guard 'nope'.* no_answer, confidence_floor"),
+        ("80-40", "80 comes after 40; write 40-80"),
+        ("1-2,3-4", "has two ranges"),
+        ("1,0:2", "has two ranges"),
+        (f"since={NOW},since={NOW}", "says since twice"),
+    ],
+)
+def test_what_cannot_be_meant_is_told_with_what_can(text: str, says: str) -> None:
+    with pytest.raises(CorpusError, match=re.compile(says, re.DOTALL)):
+        parse_selection(text)
+
+
+def test_the_guards_are_those_that_fire() -> None:
+    fired = re.findall(r'fire\(\s*"(\w+)"', Path(guardrail.__file__).read_text(encoding="utf-8"))
+    assert tuple(dict.fromkeys(fired)) == GUARDS
+
+
+def test_a_moment_before_now_is_written_out_so_that_it_stays() -> None:
+    before_ms = clock.now_ms()
+    text = written_out("all, since=15m,limit=3")
+    since_ms = parse_selection(text).since_ms
+    assert since_ms is not None
+    assert before_ms <= since_ms + 15 * 60_000 <= clock.now_ms()
+    assert parse_selection(written_out(text)) == parse_selection(text)
+    assert written_out("symbol=AAPL,until=2026-03-02T14:30:00Z") == "symbol=AAPL,until=2026-03-02T14:30:00Z"
