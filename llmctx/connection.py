@@ -106,7 +106,7 @@ async def check(redis: Redis, url: str) -> str:
         ) from error
     except (RedisError, OSError) as error:
         raise ServerError(
-            f"No Redis answers at {shown}: {error}.",
+            f"No Redis answers at {shown}: {str(error).rstrip('.')}.",
             "Start one (`llmctx redis`, or `redis-server redis.conf`), or name another with --redis-url.",
         ) from error
     version = str(info["redis_version"])

@@ -4,6 +4,7 @@ Only the command line reads them; everything below is given plain values.
 """
 
 import os
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
@@ -123,8 +124,11 @@ def load_settings(**given: Any) -> Settings:
             f"Correct it on the command line, in {variable}, or in llmctx.toml.",
         ) from error
     except SettingsError as error:
+        found = re.search(r'field "(\w+)"', str(error))
+        variable = f"LLMCTX_{found[1].upper()}" if found else "The environment"
         raise LlmctxError(
-            f"The environment cannot be read: {error}.", 'Write lists and tables as JSON, for example {"price": 60}.'
+            f"{variable} cannot be read: {error.__cause__ or error}.",
+            'Write lists and tables as JSON, for example {"price": 60}.',
         ) from error
     except (ValueError, OSError) as error:
         raise LlmctxError(f"llmctx.toml cannot be read: {error}.", "Correct the file, or remove it.") from error

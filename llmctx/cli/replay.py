@@ -227,7 +227,21 @@ def _tell_rebuilt(rebuilt: Any, name: str, asked: Asked) -> None:
         )
     if len(rebuilt.differing) > 20:  # noqa: PLR2004  a screen is enough
         out.print(f"           and {len(rebuilt.differing) - 20} more; --json or --out lists them all")
-    if not rebuilt.differing:
+    if rebuilt.differing:
+        out.print(f"[bold]next[/]       {escape(_next_step(asked.where, rebuilt.differing[0].place))}")
+    else:
         out.print("[green]the same[/]   nothing differs.")
     if asked.out is not None:
         out.print(f"[bold]written[/]    {escape(str(asked.out))}, a line for each record")
+
+
+def _next_step(where: Path | None, place: tuple[str, int, int]) -> str:
+    """Where to look at a record that differs."""
+    _, partition, index = place
+    if where is None:
+        return (
+            f"`llmctx show {f'{partition}:' if partition else ''}{index}` prints a record, `llmctx verify` checks all"
+        )
+    if where.is_dir():
+        return f"`llmctx verify {where}` checks the whole export"
+    return "compare the file with the one in version control, or with the trail: `llmctx show INDEX`"

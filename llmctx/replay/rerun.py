@@ -19,6 +19,7 @@ from llmctx.prompt.template import Template
 from llmctx.record import CODE, decision_fields, grounding_fields, policy_of, sections_fields, verdict_fields
 from llmctx.replay.cause import CODE as CODE_CHANGED
 from llmctx.replay.cause import DATA, MODEL, TEMPLATE, cause_of_prompt
+from llmctx.replay.mismatch import mismatch, mismatch_of_lines
 from llmctx.replay.side import messages_of
 from llmctx.trail.entry import PIECES, Entry
 
@@ -116,8 +117,8 @@ class _DiffersError(Exception):
 def _expect(where: str, expected: dict[str, Any], found: dict[str, Any], by: str = DATA) -> None:
     for name, value in expected.items():
         if found.get(name) != value:
-            what = f"{where}: {name} is {str(found.get(name))[:120]!r}, its evidence gives {str(value)[:120]!r}"
-            raise _DiffersError("record-rebuilt", what, by)
+            field = name if where == "record" else f"{where}.{name}"
+            raise _DiffersError("record-rebuilt", mismatch(field, found.get(name), value), by)
 
 
 def _expect_prompt(entry: Entry, package: Package, templates: Templates) -> None:
@@ -131,8 +132,9 @@ def _expect_prompt(entry: Entry, package: Package, templates: Templates) -> None
         prompt = _asked_again(entry, package, prompt)
     if prompt.evidence != entry.pieces["messages"]:
         sent = "\n".join(text for _, text in messages_of(entry))
-        by = cause_of_prompt(sent, "\n".join(message.content for message in prompt.messages))
-        raise _DiffersError("prompt-rebuilt", "the messages differ from those that were sent", by)
+        rendered = "\n".join(message.content for message in prompt.messages)
+        what = f"the messages differ from those that were sent: {mismatch_of_lines(sent, rendered)}"
+        raise _DiffersError("prompt-rebuilt", what, cause_of_prompt(sent, rendered))
     _expect("prompt", {"template": prompt.template, "version": prompt.version}, said, TEMPLATE)
 
 

@@ -194,3 +194,26 @@ async def test_a_selection_without_a_record_writes_and_reports_nothing(program: 
 async def test_a_corpus_says_what_it_takes(program: Program, arguments: str, says: str) -> None:
     ended = await program("corpus", *arguments.split())
     assert (ended.code, says in ended.err) == (2, True)
+
+
+async def test_a_difference_names_the_field_both_values_and_the_next_step(program: Program) -> None:
+    corpus = read_corpus(program.folder / "demo.jsonl")
+    first = corpus.entries[0]
+    verdict = first.record["verdict"] | {"action": "exit"}
+    leaf = canonical.dumps(first.record | {"verdict": verdict})
+    altered = Recorded(leaf, first.pieces, index=first.index, origin=first.origin)
+    write_corpus(program.folder / "forged.jsonl", [altered], corpus.blobs)
+    ended = await program("replay", "--from", "forged.jsonl")
+    assert ended.code == 1
+    assert "by the data: verdict.action: the record has exit, its evidence gives hold" in ended.out
+    assert "next       compare the file with the one in version control" in ended.out
+
+
+async def test_a_setting_that_is_no_json_is_named_as_it_is_written(program: Program) -> None:
+    program.environment["LLMCTX_PRICES"] = "{bad"
+    ended = await program("replay", *CORPUS)
+    assert (ended.code, "LLMCTX_PRICES cannot be read: Expecting property name" in ended.err) == (2, True)
+    del program.environment["LLMCTX_PRICES"]
+    ended = await program("replay")
+    assert ended.code == 3
+    assert re.search(r"No Redis answers at .*[^.]\.\n", ended.err)
