@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llmctx.cli.compare import causes_of, doing, why_not
+from llmctx.cli.compare import causes_of, doing, reasons_of, why_not
 from llmctx.cli.output import escape, out, print_json
 from llmctx.replay.budget import Budget
 from llmctx.replay.compare import Comparison, compare, recorded_cases, replayed_cases
@@ -62,6 +62,8 @@ def _tell_comparison(comparison: Comparison) -> None:
     if comparison.b.itself.of:
         out.print(f"[bold]noise[/]      asked again, the replay agrees with itself in {comparison.b.itself}")
     out.print(f"[bold]causes[/]     {causes_of(comparison)}")
+    for line in reasons_of(comparison):
+        out.print(f"           {escape(line)}")
     for pair in comparison.flips[:_FLIPS_TOLD]:
         why = "; ".join([*map(str, pair.causes), *why_not(pair.b)])
         out.print(

@@ -15,6 +15,8 @@ from llmctx.replay.place import PAGE, writing
 from llmctx.replay.side import Side
 from llmctx.replay.tally import Tally
 
+_REASONS_TOLD = 4
+
 
 def compare(
     first: Annotated[str, typer.Argument(metavar="A", help="A results file of `llmctx replay`, or: recorded.")],
@@ -60,7 +62,10 @@ def _print(comparison: Comparison, show: int) -> None:
     if comparison.shift is not None:
         reach = "" if comparison.shift.reach is None else f" ± {comparison.shift.reach:.3f} (95%)"
         out.print(f"[bold]confidence[/]   {comparison.shift.value:+.3f}{reach} from the first to the second side")
-    out.print(f"[bold]causes[/]       {causes_of(comparison)}\n")
+    out.print(f"[bold]causes[/]       {causes_of(comparison)}")
+    for line in reasons_of(comparison):
+        out.print(f"             {escape(line)}")
+    out.print()
     _print_matrix(comparison)
     out.print()
     _print_measures(comparison.a, comparison.b)
@@ -95,6 +100,13 @@ def causes_of(comparison: Comparison) -> str:
         ", ".join(f"{by} {count}" for by, count in blame.items()) for blame in (comparison.blame, comparison.flip_blame)
     ]
     return f"{told[0]} (prompt, answer or verdict differs); flips: {told[1] or 'none'}"
+
+
+def reasons_of(comparison: Comparison) -> list[str]:
+    """Each cause in full, the most frequent ones."""
+    told = [f"{count} by {reason}" for reason, count in comparison.reasons]
+    more = len(told) - _REASONS_TOLD
+    return told[:_REASONS_TOLD] + ([f"and {more} more; --json lists them"] if more > 0 else [])
 
 
 def _only(comparison: Comparison) -> str:

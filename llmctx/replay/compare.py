@@ -69,6 +69,12 @@ class Comparison(NamedTuple):
         flipped = [pair for pair in self.pairs if pair.flipped]
         return sorted(flipped, key=lambda pair: (-pair.at_stake, -(confidence_of(pair.b) or 0), pair.result.place))
 
+    @property
+    def reasons(self) -> list[tuple[str, int]]:
+        """Each cause in full, with the number of decisions that it changed; the most frequent first."""
+        told = (str(cause) for pair in self.pairs if pair.changes for cause in pair.causes)
+        return Counter(told).most_common()
+
     def as_dict(self) -> dict[str, Any]:
         """The comparison as JSON has it."""
         return {
@@ -84,6 +90,7 @@ class Comparison(NamedTuple):
             "moved": [moved._asdict() for moved in self.moved],
             "causes": self.blame,
             "flip_causes": self.flip_blame,
+            "reasons": dict(self.reasons),
             "flips": [_flip(pair) for pair in self.flips],
         }
 

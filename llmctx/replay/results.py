@@ -189,6 +189,8 @@ class ResultsFile:
                 for name in there.asked.keys() | self._asked.keys()
                 if there.asked.get(name) != self._asked.get(name)
             )
+            if "template_sha256" in other and "prompt" not in other:
+                other[other.index("template_sha256")] = "the source of its prompt, which was edited since"
             raise ReplayError(
                 f"{self.path} holds the results of another question; it differs in {', '.join(other)}.",
                 "Name another file with --out, or start it over with --fresh.",

@@ -3,11 +3,13 @@
 import asyncio
 import re
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
+from llmctx.assets import asset
 from llmctx.llm.standin import Standin
 from tests.conftest import ROOT, free_port
 from tests.integration.program import Program
@@ -97,3 +99,16 @@ async def test_the_five_commands_of_the_document_run(program: Program) -> None:
     assert "52% of each request can come from" in said[1]
     assert "position/v2: 18 of 18 as recorded" in said[2]
     assert "18" in said[4]
+
+
+async def test_an_edited_published_version_is_told_though_nothing_flips(program: Program) -> None:
+    shutil.copytree(asset("prompts"), program.folder / "prompts")
+    asked = ("replay", "limit=2", "--prompt", "position/v1", "--prompts", "prompts", "--out", "v1.jsonl", *CORPUS)
+    assert (await program(*asked)).code == 0
+    path = program.folder / "prompts" / "position" / "v1.md.j2"
+    path.write_text(path.read_text(encoding="utf-8").replace("risk-aware", "careful"), encoding="utf-8")
+    ended = await program(*asked)
+    assert (ended.code, "differs in the source of its prompt, which was edited since" in ended.err) == (2, True)
+    assert (await program(*asked, "--fresh")).code == 0
+    ended = await program("compare", "v1.jsonl")
+    assert "2 by template: position/v1 was edited in place: " in ended.out
