@@ -56,7 +56,8 @@ def compare(
 
 def _print(comparison: Comparison, show: int) -> None:
     out.print(f"[bold]decisions[/]    {len(comparison.pairs)} on both sides" + _only(comparison))
-    out.print(f"[bold]agreement[/]    {comparison.agreement}, Wilson interval; before guardrails {comparison.decided}")
+    out.print(f"[bold]agreement[/]    {comparison.agreement}, Wilson interval")
+    out.print(f"             before guardrails {comparison.decided}")
     if comparison.answerless:
         out.print(f"[bold]unusable[/]     {comparison.answerless} decisions have no usable answer on a side")
     if comparison.shift is not None:
@@ -82,7 +83,7 @@ def _print(comparison: Comparison, show: int) -> None:
 
 def _notes(a: Tally, b: Tally) -> list[str]:
     """What has to be known of the measures."""
-    notes = []
+    notes = ["In brackets the 95% Wilson interval."]
     if a.regrounded or b.regrounded:
         notes.append(
             "Grounding was off when these were recorded: the replay looked at the numbers, no verdict was changed."

@@ -5,6 +5,8 @@ import re
 import shlex
 import shutil
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ import pytest
 from llmctx.assets import asset
 from llmctx.llm.standin import Standin
 from tests.conftest import ROOT, free_port
-from tests.integration.program import Program
+from tests.integration.program import Program, until
 
 NOWHERE = f"redis://127.0.0.1:{free_port()}/0"
 CORPUS = ("--from", "audit/corpus/demo.jsonl")
@@ -75,30 +77,63 @@ async def test_what_prompts_does_not_do_is_misuse(program: Program) -> None:
     assert (await program("prompts", "burn")).code == 2
 
 
-async def test_the_five_commands_of_the_document_run(program: Program) -> None:
+@asynccontextmanager
+async def background(program: Program, words: list[str], port: int) -> AsyncIterator[None]:
+    """A command that ends in &, ready when its port is open."""
+    process = await program.start(*words)
+    try:
+        async with asyncio.timeout(20):
+            await until(lambda: reachable(port))
+        yield
+    finally:
+        process.terminate()
+        await process.communicate()
+
+
+async def reachable(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+async def pytest_in_the_checkout(words: list[str]) -> str:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *words, cwd=ROOT, stdout=asyncio.subprocess.PIPE
+    )
+    told = (await process.communicate())[0].decode()
+    assert process.returncode == 0, told
+    return told
+
+
+async def test_the_five_commands_of_the_document_run_as_printed(program: Program) -> None:
     text = (ROOT / "docs" / "prompts.md").read_text(encoding="utf-8")
     block = re.search(r"## In five commands(?:.|\n)*?```sh\n((?:.|\n)*?)```", text)
     assert block is not None
+    port = free_port()
+    lines = [shlex.split(line) for line in block[1].replace("8700", str(port)).splitlines() if line]
+    (start, export), commands = lines[:2], lines[2:]
+    assert (start[0], start[-1], export[0]) == ("llmctx", "&", "export")
+    assert len(commands) == 5
+    program.environment = {name: value for name, value in program.environment.items() if "_LLM__" not in name}
+    program.environment |= dict(pair.split("=", 1) for pair in export[1:])
     said = []
-    for line in block[1].splitlines():
-        words = shlex.split(line)
-        if words[0] == "pytest":
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *words[1:], cwd=ROOT,
-                stdout=asyncio.subprocess.PIPE,
-            )  # fmt: skip
-            said.append((await process.communicate())[0].decode())
-            assert process.returncode == 0
-            continue
-        ended = await program(*words[1:])
-        assert ended.code == 0, ended.err
-        said.append(ended.out)
-    assert len(said) == 5
+    async with background(program, start[1:-1], port):
+        for command, *words in commands:
+            if command == "pytest":
+                said.append(await pytest_in_the_checkout(words))
+                continue
+            ended = await program(*words)
+            assert ended.code == 0, ended.err
+            said.append(ended.out)
     assert "## Sections without facts" in said[0]
     assert "852 tokens: too short" in said[1]
     assert "52% of each request can come from" in said[1]
     assert "position/v2: 18 of 18 as recorded" in said[2]
-    assert "18" in said[4]
+    assert "18 answered now" in said[3]
+    assert re.search(r"numbers grounded +18 of 18 .* 18 of 18", said[4])
 
 
 async def test_an_edited_published_version_is_told_though_nothing_flips(program: Program) -> None:
