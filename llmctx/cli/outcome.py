@@ -13,7 +13,7 @@ from llmctx.cli.feed import read_number
 from llmctx.cli.options import AsJson, RedisUrl, StateDir
 from llmctx.cli.output import coloured, escape, out, print_json, warn
 from llmctx.cli.setup import partitions_of, redis_of, settings_for
-from llmctx.cli.sources import From, Selected, selection_of, source_of
+from llmctx.cli.sources import From, Selected, listing_of, selection_of, source_of
 from llmctx.errors import ReplayError
 from llmctx.replay.calibration import Calibration, calibrate
 from llmctx.replay.market import Candle, Series
@@ -54,7 +54,7 @@ def outcome(
         _outcomes(settings, where, selection, bars, interval_s * 1000, read_number("--cost-bps", cost_bps))
     )
     if not outcomes:
-        raise ReplayError(f"The selection {text or 'all'} matches no decision.", "`llmctx decisions` lists them.")
+        raise ReplayError(f"The selection {text or 'all'} matches no decision.", listing_of(where))
     calibration = calibrate(_judged(outcomes, horizon))
     if as_json:
         for one in outcomes:

@@ -48,14 +48,16 @@ def selection_of(text: str, **terms: str | int | None) -> tuple[str, Selection]:
 
 def no_match(text: str, source: Source, where: Path | None) -> CorpusError:
     """What to say of a selection in which nothing is."""
-    listing = "`llmctx decisions` lists them"
-    if where is not None:
-        listing = (
-            "without a selection all of it is taken" if where.is_dir() else f"`llmctx corpus list {where}` lists them"
-        )
-    return CorpusError(
-        f"The selection {text or 'all'} matches no record of {source.name}.", f"Look which it has: {listing}."
-    )
+    return CorpusError(f"The selection {text or 'all'} matches no record of {source.name}.", listing_of(where))
+
+
+def listing_of(where: Path | None) -> str:
+    """How to see what a source has."""
+    if where is None:
+        return "`llmctx decisions` lists what there is."
+    if where.is_dir():
+        return f"Without a selection all is taken that {where} has."
+    return f"`llmctx corpus list {where}` lists what there is."
 
 
 @asynccontextmanager

@@ -174,7 +174,7 @@ def compare(names: tuple[str, str], a: dict[Place, Case], b: dict[Place, Case]) 
 
 
 def _blame(pairs: list[Pair]) -> dict[str, int]:
-    return dict(Counter(by for pair in pairs for by in {cause.by for cause in pair.causes}).most_common())
+    return dict(Counter(by for pair in pairs for by in dict.fromkeys(cause.by for cause in pair.causes)).most_common())
 
 
 def _moved(name: str, pairs: list[Pair]) -> Moved:

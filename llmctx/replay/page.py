@@ -1,18 +1,19 @@
 """The page of a comparison: one HTML file that stands alone, to be read by a person."""
 
 import json
+from decimal import Decimal, InvalidOperation
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from jinja2 import Environment, StrictUndefined, Template
 
-from llmctx import clock
+from llmctx import canonical, clock
 from llmctx.replay.cause import Cause
 from llmctx.replay.chart import action_bars, confidence_dots, matrix
 from llmctx.replay.compare import Comparison
 from llmctx.replay.diff import Row, diff
-from llmctx.replay.pair import Pair, action_of, confidence_of
+from llmctx.replay.pair import Pair, action_of, confidence_of, done_of
 from llmctx.replay.place import PAGE_MARK
 from llmctx.replay.side import Side
 from llmctx.version import VERSION
@@ -55,6 +56,7 @@ def page_of(comparison: Comparison, asked: dict[str, Any]) -> str:
         all_flips=flips,
         action_of=action_of,
         confidence_of=confidence_of,
+        done_of=done_of,
         quiet=[pair for pair in comparison.pairs if not pair.flipped and _says_more(pair)],
         made=clock.iso(clock.now_ms()),
         version=VERSION,
@@ -106,10 +108,19 @@ def _answer(side: Side) -> str:
     return json.dumps(document, indent=1, ensure_ascii=False)
 
 
+def _amount(text: str) -> str:
+    """An amount without the zeros that say nothing; other texts as they are."""
+    try:
+        return canonical.plain(Decimal(text))
+    except InvalidOperation:
+        return text
+
+
 @cache
 def _template() -> Template:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["pct"] = lambda share: "none" if share is None else f"{share:.0%}"
+    environment.filters["amount"] = _amount
     environment.filters["thousands"] = lambda count: f"{count:,.0f}"
     source = Path(__file__).with_name("page.html.j2").read_text(encoding="utf-8")
     return environment.from_string(source)

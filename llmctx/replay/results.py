@@ -91,7 +91,10 @@ def read_results(path: Path) -> Results:
     if not raw:
         raise ReplayError(f"{path} is empty.", "Name a file that `llmctx replay` wrote.")
     if not RESULTS.fits(raw):
-        raise ReplayError(f"{path} holds no results of {FORMAT}.", "Name a file that `llmctx replay` wrote.")
+        raise ReplayError(
+            f"{path} holds no results of {FORMAT}.",
+            "Name what `llmctx replay` wrote in a mode that asks a model: --mode again, --prompt or --model.",
+        )
     *lines, _ = raw.split(b"\n")
     texts: dict[str, str] = {}
     found: dict[tuple[Place, int], Result] = {}

@@ -86,3 +86,21 @@ async def test_messages_of_one_role_are_shown_one_by_one(tmp_path: Path) -> None
     page = page_of(found._replace(pairs=[asked_twice]), {})
     assert "user 2 message" in page
     assert "and once more" in page
+
+
+async def test_a_page_on_which_nothing_is_answered_is_whole(tmp_path: Path) -> None:
+    with ResultsFile(tmp_path / "b.jsonl", {"mode": "again"}) as file:
+        await Replay(Plan(), blobs(), Model(lambda _: {"action": "sell"}), file).run([case(0), case(1)])
+    page = page_of(compare_results("recorded", str(tmp_path / "b.jsonl"))[0], {})
+    Tags().feed(page)
+    assert "no decision has a usable answer on both sides" in page
+    assert "2 have no usable answer on a side" in page
+    assert "No decision flipped." in page
+
+
+async def test_amounts_are_shown_without_zeros_that_say_nothing(tmp_path: Path) -> None:
+    with ResultsFile(tmp_path / "b.jsonl", {"mode": "again"}) as file:
+        said = {"action": "reduce", "quantity": 4.0}
+        await Replay(Plan(), blobs(), Model(lambda _: said), file).run([case(0)])
+    page = page_of(compare_results("recorded", str(tmp_path / "b.jsonl"))[0], {})
+    assert '<td class="text wrap">4</td>' in page
