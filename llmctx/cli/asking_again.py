@@ -22,7 +22,8 @@ from llmctx.replay.corpus import Recorded
 from llmctx.replay.place import BATCH, writing
 from llmctx.replay.plan import Draft, Plan, draft
 from llmctx.replay.rerun import Templates, check_evidence, rebuild
-from llmctx.replay.results import Result, ResultsFile
+from llmctx.replay.results import Result
+from llmctx.replay.results_file import ResultsFile
 from llmctx.replay.run import PATIENCE, Answerer, Replay, Summary
 from llmctx.replay.source import Source, select
 from llmctx.replay.trouble import remedy

@@ -3,12 +3,11 @@
 import asyncio
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import typer
 
 from llmctx.cli.options import AsJson, Endpoint, PromptsDir, RedisUrl, StateDir
-from llmctx.cli.output import escape, out, print_json
 from llmctx.cli.setup import settings_for
 from llmctx.cli.sources import (
     Action,
@@ -19,13 +18,10 @@ from llmctx.cli.sources import (
     Since,
     Symbol,
     Until,
-    no_match,
     selection_of,
-    source_of,
 )
 from llmctx.errors import ReplayError
 from llmctx.replay.selection import Selection
-from llmctx.settings import Settings
 
 MODES = ("rebuild", "again")
 
@@ -114,7 +110,9 @@ def replay(
     if asked.mode == "rebuild":
         if asked.repeat > 1 or batch or answers:
             raise ReplayError("A rebuild asks nobody.", "Name a mode that does: --mode again, --prompt or --model.")
-        raise typer.Exit(asyncio.run(_rebuild(settings, asked)))
+        from llmctx.cli.rebuilding import rebuild
+
+        raise typer.Exit(asyncio.run(rebuild(settings, asked)))
     from llmctx.cli.asking_again import ask_again
 
     raise typer.Exit(asyncio.run(ask_again(settings, asked)))
@@ -139,109 +137,3 @@ def _cost(text: str | None) -> Decimal | None:
     if not cost.is_finite() or cost <= 0:
         raise typer.BadParameter(f"--budget-cost {text}: write an amount above 0")
     return cost
-
-
-async def _rebuild(settings: Settings, asked: Asked) -> int:
-    from contextlib import ExitStack
-
-    from llmctx.cli.progress import progress
-    from llmctx.replay.place import REBUILD, writing
-    from llmctx.replay.rebuilding import rebuild_all
-    from llmctx.replay.source import select
-
-    with ExitStack() as stack:
-        async with source_of(settings, asked.where) as source:
-            total = await source.count(asked.selection)
-            advance = stack.enter_context(progress("rebuilding", total, quiet=asked.as_json))
-            file = None
-            if asked.out is not None:
-                file = stack.enter_context(writing(asked.out, "--out", REBUILD, [asked.where]))
-                file.write(_header(source.name, asked))
-
-            def told(entry: Any, difference: Any) -> None:
-                advance()
-                if file is not None:
-                    file.write(_line(entry, difference))
-
-            rebuilt = await rebuild_all(select(source, asked.selection), source.blobs, told)
-            if not rebuilt.records:
-                raise no_match(asked.text, source, asked.where)
-            name = source.name
-    _tell_rebuilt(rebuilt, name, asked)
-    return 1 if rebuilt.tampered else 0
-
-
-def _header(name: str, asked: Asked) -> str:
-    import json
-
-    from llmctx.record import CODE
-    from llmctx.replay.place import REBUILD_FORMAT
-
-    return json.dumps({"format": REBUILD_FORMAT, "source": name, "selection": asked.text, "code": CODE}) + "\n"
-
-
-def _line(entry: Any, difference: Any) -> str:
-    import json
-
-    from llmctx.replay.rebuilding import Differing
-
-    origin, partition, index = entry.place
-    document = {"origin": origin, "partition": partition, "index": index, "same": difference is None}
-    if difference is not None:
-        document |= Differing(entry.place, difference).as_dict()
-    return json.dumps(document) + "\n"
-
-
-def _tell_rebuilt(rebuilt: Any, name: str, asked: Asked) -> None:
-    if asked.as_json:
-        print_json(
-            {
-                "mode": asked.mode,
-                "source": name,
-                "selection": asked.text,
-                "results": None if asked.out is None else str(asked.out),
-                "records": rebuilt.records,
-                "prompts_same": rebuilt.prompts,
-                "decisions_same": rebuilt.decisions,
-                "differing": [found.as_dict() for found in rebuilt.differing],
-                "causes": rebuilt.blame,
-                "per_s": round(rebuilt.per_s, 1),
-                "per_core_s": round(rebuilt.per_core_s, 1),
-            }
-        )
-        return
-    out.print("[bold]mode[/]       rebuild: no model is asked")
-    out.print(f"[bold]source[/]     {escape(name)}; selection {escape(asked.text)}")
-    out.print(
-        f"[bold]rebuilt[/]    {rebuilt.records} records: {rebuilt.prompts} prompts the same byte for byte, "
-        f"{rebuilt.decisions} answers with the same decision and verdict"
-    )
-    out.print(
-        f"[bold]speed[/]      {rebuilt.per_s:,.0f} a second, {rebuilt.per_core_s:,.0f} a second of CPU, with reading"
-    )
-    for found in rebuilt.differing[:20]:
-        difference = found.difference
-        out.print(
-            f"[red]differs[/]    record {found.place[2]}, by the [bold]{difference.by}[/]: {escape(difference.cause)}"
-            + ("" if difference.tampered else " (not reproducible under this code version)")
-        )
-    if len(rebuilt.differing) > 20:  # noqa: PLR2004  a screen is enough
-        out.print(f"           and {len(rebuilt.differing) - 20} more; --json or --out lists them all")
-    if rebuilt.differing:
-        out.print(f"[bold]next[/]       {escape(_next_step(asked.where, rebuilt.differing[0].place))}")
-    else:
-        out.print("[green]the same[/]   nothing differs.")
-    if asked.out is not None:
-        out.print(f"[bold]written[/]    {escape(str(asked.out))}, a line for each record")
-
-
-def _next_step(where: Path | None, place: tuple[str, int, int]) -> str:
-    """Where to look at a record that differs."""
-    _, partition, index = place
-    if where is None:
-        return (
-            f"`llmctx show {f'{partition}:' if partition else ''}{index}` prints a record, `llmctx verify` checks all"
-        )
-    if where.is_dir():
-        return f"`llmctx verify {where}` checks the whole export"
-    return "compare the file with the one in version control, or with the trail: `llmctx show INDEX`"

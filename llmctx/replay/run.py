@@ -14,7 +14,8 @@ from llmctx.replay.cause import causes
 from llmctx.replay.corpus import Recorded
 from llmctx.replay.plan import Draft, Plan, draft
 from llmctx.replay.rerun import Templates
-from llmctx.replay.results import Result, ResultsFile
+from llmctx.replay.results import Result
+from llmctx.replay.results_file import ResultsFile
 from llmctx.replay.side import side_of_record
 from llmctx.replay.trouble import remedy
 

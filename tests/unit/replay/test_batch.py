@@ -9,7 +9,8 @@ from llmctx.llm.completion import Outcome
 from llmctx.replay.batch import BatchAnswers, batch_line, custom_id
 from llmctx.replay.plan import Draft, Plan, draft
 from llmctx.replay.rerun import Templates
-from llmctx.replay.results import ResultsFile, read_results
+from llmctx.replay.results import read_results
+from llmctx.replay.results_file import ResultsFile
 from llmctx.replay.run import Replay, Summary
 from tests.unit.makers import answer_text, body, template_of
 

@@ -8,7 +8,8 @@ from llmctx.replay.compare import Comparison, compare, compare_results, recorded
 from llmctx.replay.measure import Share
 from llmctx.replay.pair import action_of, done_of, flips
 from llmctx.replay.plan import Plan
-from llmctx.replay.results import Result, ResultsFile, read_results
+from llmctx.replay.results import Result, read_results
+from llmctx.replay.results_file import ResultsFile
 from llmctx.replay.run import Replay
 from llmctx.replay.side import Side, side_of_record
 

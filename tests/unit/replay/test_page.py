@@ -5,7 +5,7 @@ from pathlib import Path
 from llmctx.replay.compare import Comparison, compare_results
 from llmctx.replay.page import page_of
 from llmctx.replay.plan import Plan
-from llmctx.replay.results import ResultsFile
+from llmctx.replay.results_file import ResultsFile
 from llmctx.replay.run import Replay
 from tests.unit.makers import template_of
 

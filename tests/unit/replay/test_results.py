@@ -4,7 +4,8 @@ import pytest
 
 from llmctx.errors import ReplayError
 from llmctx.replay.plan import Plan
-from llmctx.replay.results import ResultsFile, read_results
+from llmctx.replay.results import read_results
+from llmctx.replay.results_file import ResultsFile
 from llmctx.replay.run import Replay
 
 from .asking import Model

@@ -10,7 +10,8 @@ from llmctx.errors import EndpointError, ReplayError
 from llmctx.llm.price import Price
 from llmctx.replay.budget import Budget
 from llmctx.replay.plan import Plan
-from llmctx.replay.results import ResultsFile, read_results
+from llmctx.replay.results import read_results
+from llmctx.replay.results_file import ResultsFile
 from llmctx.replay.run import Replay, Summary
 from llmctx.replay.trouble import remedy
 from tests.unit.makers import template_of
