@@ -77,9 +77,9 @@ async def _ask(
     async with _answerer(settings, asked) as answerer:  # who cannot be asked leaves no results file behind
         question = _question(settings, asked, plan, source)
         path = asked.out or _default_path(settings.state_dir, asked.mode, question)
-        if not asked.as_json:
-            _tell_question(asked, plan, source, path, len(entries))
         with ResultsFile(path, question, fresh=asked.fresh, inputs=[asked.where, *asked.answers]) as file:
+            if not asked.as_json:
+                _tell_question(asked, plan, source, path, len(entries))
             results = list(file.before)
             total = len(entries) * plan.repeat - len(results)
             with progress("asking", total, quiet=asked.as_json) as advance:

@@ -79,7 +79,9 @@ def _read(path: Path) -> Iterator[dict[str, Any]]:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise ReplayError(f"The batch output {path} cannot be read: {error}.", "Name the file you fetched.") from error
+        raise ReplayError(
+            f"The batch output {path} cannot be read: {error.strerror}.", "Name the file you fetched."
+        ) from error
     for number, text in enumerate(raw.split(b"\n"), start=1):
         if not text.strip():
             continue

@@ -83,7 +83,9 @@ def read_results(path: Path) -> Results:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise ReplayError(f"The results {path} cannot be read: {error}.", "Name a file of `llmctx replay`.") from error
+        raise ReplayError(
+            f"The results {path} cannot be read: {error.strerror}.", "Name a file of `llmctx replay`."
+        ) from error
     if not raw:
         raise ReplayError(f"{path} is empty.", "Name a file that `llmctx replay` wrote.")
     if not RESULTS.fits(raw):
