@@ -16,6 +16,7 @@ import base64
 import json
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
@@ -37,10 +38,10 @@ _TIME_BYTES = 24
 _PARTS = ("snapshot", "messages", "completion")
 _RESERVED = bytes(range(8))
 _GAP, _DIGEST, _BARE, _QUOTED, _NUMBER, _ABSENT = b"\x00", b"\x03", b"\x01", b"\x02", b"\x04", b"\x05"
+_SINGLE = frozenset({str, int, Decimal})
 _IN_LEAF = re.compile(rb'(?<="sha256":")[0-9a-f]{64}(?=")')
 _IN_SNAPSHOT = re.compile(rb'((?<=\\":)-?\d+(?:\.\d+)?|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)')
 _FACT = re.compile(rb'(?<=\\n- )([a-z][\w.\[\]]*): (\\".*?\\"|[^ \\\n]+)')
-_MARKED_FACT = re.compile(rb"(?<=\\n- )([a-z][\w.\[\]]*): ([\x01\x02])")
 
 
 class Dictionary:
@@ -78,6 +79,7 @@ _compressor = zstandard.ZstdCompressor(level=_LEVEL)
 _decompressor = zstandard.ZstdDecompressor()
 
 Pieces = dict[str, bytes]
+Values = dict[str, str | int | Decimal]
 
 
 class Laid(NamedTuple):
@@ -198,9 +200,9 @@ def _hexed(digests: bytes) -> list[bytes]:
     return [digests[at : at + _DIGEST_BYTES].hex().encode() for at in range(0, len(digests), _DIGEST_BYTES)]
 
 
-def _values(snapshot: bytes) -> dict[bytes, bytes]:
-    """Every single value of the snapshot's sections, by its path; numbers as Python's Decimal and int write them."""
-    found: dict[bytes, bytes] = {}
+def _values(snapshot: bytes) -> Values:
+    """Every single value of the snapshot's sections, by its path."""
+    found: Values = {}
     try:
         for name, text in json.loads(snapshot)["sections"].items():
             if isinstance(text, str):
@@ -211,30 +213,40 @@ def _values(snapshot: bytes) -> dict[bytes, bytes]:
 
 
 @lru_cache(maxsize=256)
-def _section_values(name: str, text: str) -> dict[bytes, bytes]:
+def _section_values(name: str, text: str) -> Values:
     """The values of one section; many symbols are decided on the same market, candidates and book."""
-    found: dict[bytes, bytes] = {}
+    found: Values = {}
     _collect(jiter.from_json(text.encode(), float_mode="decimal", cache_mode="keys"), name, found)
     return found
 
 
-def _collect(value: Any, path: str, found: dict[bytes, bytes]) -> None:
-    if isinstance(value, dict):
+def _collect(value: Any, path: str, found: Values) -> None:
+    kind = type(value)
+    if kind is dict:
         for name, item in value.items():
-            _collect(item, f"{path}.{name}", found)
-    elif isinstance(value, list):
+            if type(item) in _SINGLE:  # most are; a call less each
+                found[f"{path}.{name}"] = item
+            else:
+                _collect(item, f"{path}.{name}", found)
+    elif kind is list:
         for place, item in enumerate(value):
             _collect(item, f"{path}[{place}]", found)
-    elif value is not None and not isinstance(value, bool):
-        found[path.encode(errors="replace")] = str(value).encode(errors="replace")
+    elif kind in _SINGLE:
+        found[path] = value
 
 
-def _mark_facts(messages: bytes, values: dict[bytes, bytes]) -> bytes:
+def _written(value: str | int | Decimal) -> bytes:
+    """A value as a line of the messages has it; numbers as Python's Decimal and int write them."""
+    return str(value).encode(errors="replace")
+
+
+def _mark_facts(messages: bytes, values: Values) -> bytes:
     def marked(fact: re.Match[bytes]) -> bytes:
         path, said = fact.groups()
-        value = values.get(path)
-        if value is None:
+        known = values.get(path.decode())
+        if known is None:
             return fact[0]
+        value = _written(known)
         if said == value:
             return path + b": " + _BARE
         return path + b": " + _QUOTED if said == b'\\"%b\\"' % value else fact[0]
@@ -242,14 +254,18 @@ def _mark_facts(messages: bytes, values: dict[bytes, bytes]) -> bytes:
     return _FACT.sub(marked, messages)
 
 
-def _fill_facts(messages: bytes, values: dict[bytes, bytes]) -> bytes:
-    def filled(fact: re.Match[bytes]) -> bytes:
-        path, mark = fact.groups()
-        if path not in values:
-            raise ValueError(f"the snapshot has no {path.decode()}")
-        return path + (b": %b" if mark == _BARE else b': \\"%b\\"') % values[path]
+def _fill_facts(messages: bytes, values: Values) -> bytes:
+    return _fill(_fill(messages, _QUOTED, b'\\"%b\\"', values), _BARE, b"%b", values)
 
-    return _MARKED_FACT.sub(filled, messages)
+
+def _fill(messages: bytes, mark: bytes, form: bytes, values: Values) -> bytes:
+    *parts, last = messages.split(mark)
+    for place, part in enumerate(parts):
+        path = part[part.rindex(b"- ") + 2 : -2].decode()  # it ends in "- PATH: "
+        if path not in values:
+            raise ValueError(f"the snapshot has no {path}")
+        parts[place] = part + form % _written(values[path])
+    return b"".join((*parts, last))
 
 
 def _plain(leaf: bytes, pieces: Pieces) -> bytes:
