@@ -41,7 +41,8 @@ _GAP, _DIGEST, _BARE, _QUOTED, _NUMBER, _ABSENT = b"\x00", b"\x03", b"\x01", b"\
 _SINGLE = frozenset({str, int, Decimal})
 _IN_LEAF = re.compile(rb'(?<="sha256":")[0-9a-f]{64}(?=")')
 _IN_SNAPSHOT = re.compile(rb'((?<=\\":)-?\d+(?:\.\d+)?|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)')
-_FACT = re.compile(rb'(?<=\\n- )([a-z][\w.\[\]]*): (\\".*?\\"|[^ \\\n]+)')
+_LINE = b"\\n- "
+_PATH = re.compile(rb"[a-z][\w.\[\]]*")
 
 
 class Dictionary:
@@ -241,17 +242,16 @@ def _written(value: str | int | Decimal) -> bytes:
 
 
 def _mark_facts(messages: bytes, values: Values) -> bytes:
-    def marked(fact: re.Match[bytes]) -> bytes:
-        path, said = fact.groups()
-        known = values.get(path.decode())
-        if known is None:
-            return fact[0]
-        value = _written(known)
-        if said == value:
-            return path + b": " + _BARE
-        return path + b": " + _QUOTED if said == b'\\"%b\\"' % value else fact[0]
-
-    return _FACT.sub(marked, messages)
+    first, *lines = messages.split(_LINE)
+    for place, line in enumerate(lines):
+        path, _, said = line.partition(b": ")
+        if _PATH.fullmatch(path) and (known := values.get(path.decode())) is not None:
+            value, mark = _written(known), _BARE
+            if said.startswith(b'\\"'):
+                value, mark = b'\\"%b\\"' % value, _QUOTED
+            if value and said.startswith(value):
+                lines[place] = b"%b: %b%b" % (path, mark, said[len(value) :])
+    return _LINE.join((first, *lines))
 
 
 def _fill_facts(messages: bytes, values: Values) -> bytes:
