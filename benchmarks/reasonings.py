@@ -3,7 +3,8 @@
 A text has its numbers in slots (`{stop:.2f}`); what a slot says is worked out here from the raw values, apart from the
 code under test. Each text is filled from several packages: once with true numbers, once with some planted false ones.
 Numbers outside of slots are no claims. `tuned.txt` was looked at while grounding was written, `held_out.txt` was not.
-The foreign ones are by another author, who had not read the rules, after the manner of other systems' models.
+The foreign ones are by other authors, who had not read the rules, after the manner of other systems' models; foreign_c
+has packages of its own, with prices of every size, and plants wrong signs too.
 """
 
 import random
@@ -13,18 +14,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.derived import derived
+from benchmarks.planted import FLIPPED, fitted, made_up, may_turn
+from benchmarks.stated import stated
 from llmctx.context.package import Package, build_package
 from llmctx.context.snapshot import Snapshot
 
 ASSETS = Path(__file__).parent.parent / "tests" / "assets" / "grounding"
-HALVES = ("tuned", "foreign_a", "foreign_b", "held_out")
+HALVES = ("tuned", "foreign_a", "foreign_b", "foreign_c", "held_out")
+PACKAGES = {"foreign_c": "packages_c.jsonl"}
+"""The sets that are filled from packages of their own, and have wrong signs planted too."""
 FILLINGS = 4
 """How many packages each text is filled from."""
 
 _SLOT = re.compile(r"\{(\w+)(?::([^}]+))?\}|\{\{|\}\}")
-_COUNTS = frozenset(
-    {"news", "wins", "losses", "trades", "adv", "dec", "poscount", "qty", "half", "rest", "watch", "mins"}
-)
 
 
 class Reasoning(NamedTuple):
@@ -38,9 +40,9 @@ class Reasoning(NamedTuple):
     """Where the false ones stand."""
 
 
-def packages() -> list[Package]:
-    """Packages of the simulated session, and that of the schema document's examples."""
-    lines = (ASSETS / "packages.jsonl").read_text(encoding="utf-8").split("\n")
+def packages(half: str = "tuned") -> list[Package]:
+    """Those of the simulated session, or a set's own, which other systems might have written."""
+    lines = (ASSETS / PACKAGES.get(half, "packages.jsonl")).read_text(encoding="utf-8").split("\n")
     return [build_package(Snapshot.from_evidence(line.encode())) for line in lines if line]
 
 
@@ -48,15 +50,18 @@ def reasonings(half: str, of: list[Package] | None = None, *, seed: int = 11) ->
     """The labelled texts of a half, the same every time."""
     chance = random.Random(f"{half}:{seed}")
     texts = (ASSETS / f"{half}.txt").read_text(encoding="utf-8").split("%%\n")
-    known = [(package, slots_of(package)) for package in (of or packages())]
+    known = [(package, slots_of(package)) for package in (of or packages(half))]
     for text in texts:
         names = {match[1] for match in _SLOT.finditer(text) if match[1]}
         able = [(package, slots) for package, slots in known if names <= slots.keys()]
         for number, (package, slots) in enumerate(chance.sample(able, min(FILLINGS, len(able)))):
-            yield _filled(text.strip(), package, slots, chance, plant=number % 2 == 1)
+            signs = FLIPPED if half in PACKAGES else 0.0
+            yield _filled(text.strip(), package, slots, chance, plant=number % 2 == 1, signs=signs)
 
 
-def _filled(text: str, package: Package, slots: dict[str, Any], chance: random.Random, *, plant: bool) -> Reasoning:
+def _filled(
+    text: str, package: Package, slots: dict[str, Any], chance: random.Random, *, plant: bool, signs: float
+) -> Reasoning:
     numeric = [match.start() for match in _SLOT.finditer(text) if match[2]]
     chosen = set(chance.sample(numeric, min(len(numeric), chance.choice((1, 1, 2))))) if plant else set()
     made, last = "", 0
@@ -68,57 +73,17 @@ def _filled(text: str, package: Package, slots: dict[str, Any], chance: random.R
         if not match[1]:
             made += match[0][0]
             continue
-        shown = format(slots[match[1]], match[2] or "")
+        spec = fitted(match[2] or "", slots["last"])
+        shown = format(slots[match[1]], spec)
         false = match.start() in chosen
-        if false:
-            shown = _false(match[1], float(slots[match[1]]), match[2], shown, chance)
+        if false and signs and may_turn(match[1], shown) and chance.random() < signs:
+            shown = format(-float(slots[match[1]]), spec)
+        elif false:
+            shown = made_up(match[1], float(slots[match[1]]), spec, shown, chance)
         if match[2]:
             (planted if false else true).append((len(made), len(made) + len(shown)))
         made += shown
     return Reasoning(package, made + text[last:], tuple(true), tuple(planted))
-
-
-def _false(name: str, value: float, spec: str, shown: str, chance: random.Random) -> str:
-    """Another number than the one shown, as far off as models are when they make one up."""
-    for _ in range(100):
-        step = 10.0 ** -int(spec[-2])
-        text = format(_other(name, value, chance) + chance.choice((-3, 3)) * step, spec)
-        other = float(text.replace(",", ""))
-        if other and other * value >= 0 and text != shown and abs(other - value) > 1.6 * step:
-            return text
-    raise AssertionError(f"no false number for {name} {value} {spec}")
-
-
-def _other(name: str, value: float, chance: random.Random) -> float:
-    way = chance.choice((-1, 1))
-    if name.startswith(("rsi", "sigrsi")):
-        return min(99.0, max(1.0, value + way * chance.uniform(4, 25)))
-    if name in _COUNTS:
-        return max(0.0, value + way * chance.randint(2, 9))
-    if name in (
-        "last",
-        "entry",
-        "stop",
-        "target",
-        "open",
-        "high",
-        "low",
-        "up",
-        "lo",
-        "level",
-        "sigprice",
-        "cand_price",
-        "mid_st",
-        "mid_el",
-        "mid_hl",
-        "lvl_1r",
-        "bbmid",
-        "exitprice",
-    ):
-        return value * (1 + way * chance.uniform(0.006, 0.08))
-    if name in ("sent", "sigconf", "cand_score", "winrate", "exitconf", "prevconf"):
-        return value + way * chance.uniform(0.08, 0.3)
-    return value * chance.choice((chance.uniform(0.3, 0.75), chance.uniform(1.3, 2.8)))
 
 
 def slots_of(package: Package) -> dict[str, Any]:
@@ -126,6 +91,7 @@ def slots_of(package: Package) -> dict[str, Any]:
     raw = {name: section.value.model_dump() for name, section in package.sections.items() if section.value is not None}
     found: dict[str, Any] = {"sym": package.symbol, **_position(raw), **_surroundings(raw)}
     found |= derived(raw, found)
+    found |= stated(raw, found)
     return {name: value for name, value in found.items() if value is not None}
 
 

@@ -29,6 +29,7 @@ def elapsed_ms(since_s: float) -> float:
     return (time.perf_counter() - since_s) * 1000
 
 
+@lru_cache(maxsize=4096)  # one moment stands in many sections
 def to_ms(moment: datetime) -> int:
     """Whole milliseconds since 1970 of an aware datetime, without the rounding of a float."""
     return (moment - _EPOCH) // _MILLISECOND
@@ -51,6 +52,7 @@ def iso_of(moment: datetime) -> str:
     return iso(to_ms(moment))
 
 
+@lru_cache(maxsize=4096)  # one moment stands in many sections
 def parse_iso(text: str) -> datetime:
     """The moment that an ISO 8601 text with a zone names, as UTC.
 
