@@ -8,7 +8,8 @@ from llmctx.replay.cause import Cause, causes, changes
 from llmctx.replay.results import Result
 from llmctx.replay.side import Side
 
-ACTIONS = ("exit", "reduce", "hold", "adjust_stops", "add", "no answer", "not asked")
+NO_ANSWER = "no answer"
+ACTIONS = ("exit", "reduce", "hold", "adjust_stops", "add", NO_ANSWER, "not asked")
 """The rows and columns of a flip matrix, from the least of a position to the most."""
 _STOPS_MOVED = Decimal("0.05")
 
@@ -20,6 +21,8 @@ class Case(NamedTuple):
     """What it is about."""
     sides: tuple[Side, ...]
     """The answers, one a repeat."""
+    unanswered: int = 0
+    """Calls beside them that got no answer; asked again they may."""
 
     @property
     def side(self) -> Side:
@@ -42,7 +45,12 @@ class Pair(NamedTuple):
     @property
     def flipped(self) -> bool:
         """Whether something else would be done."""
-        return action_of(self.a) != action_of(self.b)
+        return flips(self.a, self.b)
+
+    @property
+    def answered(self) -> bool:
+        """Whether both sides have a usable answer, or were not asked."""
+        return NO_ANSWER not in (action_of(self.a), action_of(self.b))
 
     @property
     def changes(self) -> list[str]:
@@ -62,8 +70,22 @@ class Pair(NamedTuple):
 
 
 def action_of(side: Side) -> str:
-    """What a side does: its verdict's action, or that it had no answer or was not asked."""
-    return {"failed": "no answer", "skipped": "not asked"}.get(side.kind, side.action)
+    """A side's row or column of the matrix: its verdict's action, or that it has no answer or was not asked."""
+    return {"failed": NO_ANSWER, "skipped": "not asked"}.get(side.kind, side.action)
+
+
+def done_of(side: Side) -> str:
+    """What would be done after a side: its verdict's action.
+
+    Without an answer that is a hold, or an exit where the stop is breached. Where nobody was asked nothing is done,
+    which leaves the position as a hold does.
+    """
+    return "hold" if side.action == "none" else side.action
+
+
+def flips(a: Side, b: Side) -> bool:
+    """Whether something else would be done after one side than after the other."""
+    return done_of(a) != done_of(b)
 
 
 def confidence_of(side: Side) -> float | None:
@@ -75,7 +97,7 @@ def _exposure(side: Side, held: Decimal) -> Decimal:
     """What becomes of the position: -1 all of it is closed, 0 it stays, 1 it is doubled."""
     quantity = Decimal(side.verdict.get("quantity") or 0)
     share = min(Decimal(1), quantity / held) if held else Decimal(0)
-    match action_of(side):
+    match done_of(side):
         case "exit":
             return Decimal(-1)
         case "reduce":

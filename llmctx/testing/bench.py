@@ -1,4 +1,4 @@
-"""The bench that the fixtures stand on: prompts by name, who answers, and the tally of what flipped."""
+"""The bench that the fixtures stand on: prompts by name, who answers, and the summary of what flipped."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -27,7 +27,7 @@ from llmctx.replay.rerun import Templates
 from llmctx.replay.results import Result
 from llmctx.replay.side import side_of, side_of_record
 from llmctx.testing.completers import Endpoint, Keeping, Recordings
-from llmctx.testing.tally import Tally, result_of
+from llmctx.testing.summary import Summary, result_of
 
 
 class Live(NamedTuple):
@@ -77,7 +77,7 @@ class Decided(NamedTuple):
 
 
 class Bench:
-    """Prompts by name, who answers, and the tally."""
+    """Prompts by name, who answers, and the summary."""
 
     def __init__(self, folder: Path | None = None, live: Live | None = None) -> None:
         """`folder` has prompts of one's own; what it has not is taken from those that ship with llmctx.
@@ -92,13 +92,13 @@ class Bench:
         )
         self._loaded: dict[str, Template] = {}
         self._recordings: dict[Path, Recordings] = {}
-        self._tally = Tally()
+        self._summary = Summary()
 
     @property
-    def tally(self) -> Tally:
+    def summary(self) -> Summary:
         """What became of the decisions so far."""
-        self._tally.tokens = None if self._endpoint is None else self._endpoint.taken
-        return self._tally
+        self._summary.tokens = None if self._endpoint is None else self._endpoint.taken
+        return self._summary
 
     def prompt_of(self, entry: Recorded, corpus: Corpus, template: str | None) -> Prompt:
         """What a template makes of a record's data; without one, what was sent.
@@ -133,9 +133,9 @@ class Bench:
         completion = self._wait_for(completer.complete(prompt, OUTPUT))
         decided = _decided(entry, prompt, completion)
         if isinstance(completer, Recordings | Endpoint | Keeping):
-            self._tally.count(decided.result)
+            self._summary.count(decided.result)
         else:
-            self._tally.scripted += 1
+            self._summary.scripted += 1
         return decided
 
     def close(self) -> None:

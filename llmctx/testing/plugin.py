@@ -23,7 +23,7 @@ _T = TypeVar("_T")
 _BENCH = pytest.StashKey["Bench"]()
 _CORPORA = pytest.StashKey["Corpora"]()
 _TOLD = pytest.StashKey[list[bytes]]()
-_OUTPUT = "llmctx_tally"
+_OUTPUT = "llmctx_summary"
 _MARK = (
     "corpus(FILE, ..., selection=TERMS): one test for each decision of these corpus files, in the fixture `recorded`."
 )
@@ -53,7 +53,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """A worker of pytest-xdist tells what it counted."""
     bench = session.config.stash.get(_BENCH, None)
     if bench is not None and hasattr(session.config, "workeroutput"):
-        session.config.workeroutput[_OUTPUT] = bench.tally.plain()
+        session.config.workeroutput[_OUTPUT] = bench.summary.plain()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -85,12 +85,12 @@ def _summary(config: pytest.Config) -> list[str]:
     bench, told = config.stash.get(_BENCH, None), config.stash.get(_TOLD, [])
     if bench is None and not told:
         return []
-    from llmctx.testing.tally import Tally  # noqa: PLC0415  see the top
+    from llmctx.testing.summary import Summary  # noqa: PLC0415  see the top
 
-    tally = Tally() if bench is None else bench.tally
+    summary = Summary() if bench is None else bench.summary
     for plain in told:
-        tally.add(plain)
-    return tally.lines()
+        summary.add(plain)
+    return summary.lines()
 
 
 def _corpora(config: pytest.Config) -> "Corpora":
@@ -113,7 +113,7 @@ def _or_fail(place: object, work: Callable[[], _T], *, pytrace: bool = True) -> 
 
 @pytest.fixture(scope="session")
 def llmctx_bench(pytestconfig: pytest.Config) -> "Bench":
-    """What the other fixtures stand on: the folder with the prompts, who answers, and the tally."""
+    """What the other fixtures stand on: the folder with the prompts, who answers, and the summary."""
     from llmctx.llm.client import NO_KEY  # noqa: PLC0415  see the top
     from llmctx.testing.bench import Bench, Live  # noqa: PLC0415  the same
 

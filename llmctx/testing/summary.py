@@ -1,4 +1,4 @@
-"""The tally of a test run: each recorded decision beside what became of it, as `llmctx compare` puts them."""
+"""The summary of a test run: each recorded decision beside what became of it, as `llmctx compare` puts them."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from llmctx.replay.side import Side
 _WIDTH = 14
 
 
-class Tally:
+class Summary:
     """Results by prompt. One decision counts once a prompt, however many tests decide it."""
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class Tally:
             self.tokens = (self.tokens or 0) + document["tokens"]
 
     def plain(self) -> bytes:
-        """The tally as JSON."""
+        """The summary as JSON."""
         results = [_plain(result) for results in self._results.values() for result in results.values()]
         return canonical.dumps({"results": results, "scripted": self.scripted, "tokens": self.tokens})
 
@@ -55,25 +55,30 @@ class Tally:
 
 
 def result_of(entry: Recorded, recorded: Side, replayed: Side) -> Result:
-    """A result for the tally: texts are left out, since nothing here compares them."""
+    """A result for the summary: texts are left out, since nothing here compares them."""
     short = [side._replace(messages=(), answer=None, detail=None) for side in (recorded, replayed)]
     record = entry.record
     return Result(*entry.place, 1, record["symbol"], record["as_of_ms"], short[0], short[1])
 
 
 def _lines(comparison: Comparison) -> list[str]:
-    pairs, grounded = comparison.pairs, comparison.b.grounded
-    said = f"{sum(not pair.flipped for pair in pairs)} of {len(pairs)} as recorded"
-    false = f"{grounded.of - grounded.count} with numbers not in the facts"
     found = matrix(comparison.matrix)
     lines = [
-        f"{comparison.b.name}: {said}, {false}",
+        f"{comparison.b.name}: {_title(comparison)}",
         "  recorded \\ now".ljust(18) + "".join(action.rjust(_WIDTH) for action in found.actions),
     ]
     for action, row in zip(found.actions, found.rows, strict=True):
         if any(cell.decisions for cell in row):
             lines.append(f"  {action}".ljust(18) + "".join(str(cell.decisions or ".").rjust(_WIDTH) for cell in row))
     return lines
+
+
+def _title(comparison: Comparison) -> str:
+    answered = [pair for pair in comparison.pairs if pair.answered]
+    without, grounded = len(comparison.pairs) - len(answered), comparison.b.grounded
+    said = f"{sum(not pair.flipped for pair in answered)} of {len(answered)} as recorded"
+    said += f", {without} without a usable answer" if without else ""
+    return f"{said}, {grounded.of - grounded.count} with numbers not in the facts"
 
 
 def _plain(result: Result) -> dict[str, Any]:
