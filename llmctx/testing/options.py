@@ -35,7 +35,7 @@ def check_options(config: pytest.Config) -> None:
     if live and _workers(config) > 1:
         raise pytest.UsageError(
             "--llmctx-live asks from one process, so that --llmctx-budget holds for all calls together: "
-            "leave out -n, or record the answers first and then run with -n"
+            "run with -n0, or record the answers first and then run with -n"
         )
     if folder is not None and not folder.is_dir():
         raise pytest.UsageError(f"the folder with the prompts is not there: {folder}")
