@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import Callable
 
-from benchmarks.recorded import blobs, records
+from benchmarks.recorded import record_day
 from benchmarks.stage import Stage
 from llmctx.replay.corpus import Recorded
 from llmctx.replay.rerun import Templates, rebuild
@@ -17,7 +17,8 @@ ROUNDS = 5
 
 async def measure(_: Stage) -> dict[str, str]:
     """replay_per_s: decisions a second of CPU, the best of five rounds; replay_ratio: against json.loads alone."""
-    day, templates = list(records(DECISIONS)), Templates(blobs())
+    day, blobs = await record_day(DECISIONS)
+    templates = Templates(blobs)
 
     def rebuild_all() -> None:
         for entry in day:

@@ -51,6 +51,7 @@ def iso_of(moment: datetime) -> str:
     return iso(to_ms(moment))
 
 
+@lru_cache(maxsize=4096)  # one moment stands in many sections
 def parse_iso(text: str) -> datetime:
     """The moment that an ISO 8601 text with a zone names, as UTC.
 

@@ -22,10 +22,10 @@ async def execute(redis: Redis, *command: Argument) -> Any:
 
 
 class ServerFunction:
-    """A Lua function of one file, whose `run(keys, args)` the server calls."""
+    """A Lua function of one file, whose `run(keys, args)` the server calls; `after` names files before it."""
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        source = path.read_text(encoding="utf-8")
+    def __init__(self, path: Path, *, after: Sequence[Path] = (), read_only: bool = False) -> None:
+        source = "".join(file.read_text(encoding="utf-8") for file in (*after, path))
         self.name = f"llmctx_{path.stem}_{hashlib.sha256(source.encode()).hexdigest()[:8]}"
         flags = "flags = {'no-writes'}, " if read_only else ""
         self._library = (

@@ -12,7 +12,7 @@ A content or piece that is no UTF-8 stands as {"base64": TEXT}.
 """
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,15 +29,19 @@ _MEND = "Take the file from version control again, or make it anew with `llmctx 
 class Recorded(Entry):
     """A record with the trail it comes from."""
 
-    def __init__(self, leaf: bytes, pieces: Pieces, *, index: int, partition: int = 0, origin: str = "") -> None:
+    def __init__(
+        self, leaf: bytes, pieces: Pieces | Callable[[], Pieces], *, index: int, partition: int = 0, origin: str = ""
+    ) -> None:
         super().__init__(leaf, pieces, index=index, partition=partition)
         self.origin = origin
         """The trail it was recorded in: `llmctx/<instance>`; empty where nobody knows."""
 
     @classmethod
     def of(cls, entry: Entry, origin: str) -> "Recorded":
-        """An entry together with its origin."""
-        return cls(entry.leaf, entry.pieces, index=entry.index, partition=entry.partition, origin=origin)
+        """An entry together with its origin; what was read of it is not read again."""
+        made = cls(entry.leaf, lambda: entry.pieces, index=entry.index, partition=entry.partition, origin=origin)
+        made.record = entry.record
+        return made
 
     @property
     def place(self) -> tuple[str, int, int]:

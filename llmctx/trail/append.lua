@@ -14,15 +14,9 @@ local function run(keys, args)
   local owner, tick, at, conflated_count = args[1], args[2], tonumber(args[3]), tonumber(args[7])
   local run_id = table.remove(args)
 
-  if owner ~= '' then
-    local now = redis.call('TIME')
-    local held = redis.call('HMGET', lease, 'owner', 'until_ms')
-    if held[1] ~= owner then
-      return redis.error_reply('LEASE held by ' .. (held[1] or 'nobody'))
-    end
-    if tonumber(held[2]) < now[1] * 1000 + math.floor(now[2] / 1000) then
-      return redis.error_reply('LEASE ended')
-    end
+  local refused = owner ~= '' and not_held(lease, owner)
+  if refused then
+    return refused
   end
   for i = 7, #keys do
     if redis.call('EXISTS', keys[i]) == 0 then

@@ -18,7 +18,7 @@ from llmctx.functions import ServerFunction, execute
 from llmctx.killpoint import reached
 from llmctx.trail.anchor import Anchor
 from llmctx.trail.entry import FIELD, Entry, restored
-from llmctx.trail.lease import SEE_REDIS, lease_key
+from llmctx.trail.lease import HELD, SEE_REDIS, lease_key
 from llmctx.trail.log import Log
 from llmctx.trail.merkle import leaf_hash
 from llmctx.trail.packing import Dictionary, reference_of
@@ -28,7 +28,7 @@ COMPARED = 1000
 """How many of the newest common records are compared: every record has its own time and ticks, so two histories
 differ in all of them from the fork on. `llmctx verify` looks at every one."""
 
-_REFILL = ServerFunction(Path(__file__).with_name("refill.lua"))
+_REFILL = ServerFunction(Path(__file__).with_name("refill.lua"), after=[HELD])
 
 
 class Outcome(NamedTuple):

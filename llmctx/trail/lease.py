@@ -16,6 +16,8 @@ from llmctx.functions import ServerFunction
 LEASE_MS = 10_000
 """How long a lease lasts unless it is renewed."""
 
+HELD = Path(__file__).with_name("held.lua")
+"""The check that stands before the functions which only a lease's holder may call."""
 _LEASE = ServerFunction(Path(__file__).with_name("lease.lua"))
 
 

@@ -19,14 +19,14 @@ from llmctx.errors import BehindError, LeaseError, RecordError, SettledError, Tr
 from llmctx.functions import Argument, ServerFunction
 from llmctx.trail.blobs import Blobs, door
 from llmctx.trail.entry import FIELD, Entry, restored
-from llmctx.trail.lease import SEE_REDIS, lease_key
+from llmctx.trail.lease import HELD, SEE_REDIS, lease_key
 from llmctx.trail.packing import Dictionary, framed, laid_out, reference_of
 
 if TYPE_CHECKING:
     from llmctx.trail.dictionaries import Trainer
 
-_APPEND = ServerFunction(Path(__file__).with_name("append.lua"))
-_DURABLE = ServerFunction(Path(__file__).with_name("durable.lua"))
+_APPEND = ServerFunction(Path(__file__).with_name("append.lua"), after=[HELD])
+_DURABLE = ServerFunction(Path(__file__).with_name("durable.lua"), after=[HELD])
 _PAGE = 200
 
 
@@ -299,13 +299,6 @@ class Log:
         packed = found.fields.get(FIELD, b"")
         dictionary = await self.blobs.dictionary(reference_of(packed))
         return restored(found.fields, found.number, self.partition, dictionary)
-
-    async def keep_blob(self, blob: bytes) -> str:
-        """Keep a blob under its digest; keeping it again changes nothing.
-
-        Raises TrailError when the server does not answer.
-        """
-        return await self.blobs.keep(blob)
 
     async def blob(self, digest: str) -> bytes | None:
         """The blob of a digest, None where it is not there."""

@@ -16,6 +16,7 @@ import base64
 import json
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
@@ -33,14 +34,17 @@ LARGEST = 64 * 1024 * 1024
 _LEVEL = 12
 _NO_DICTIONARY = bytes(REFERENCE_BYTES)
 _DIGEST_BYTES = 32
-_TIME_BYTES = 24
+_YEAR_BYTES = 4
 _PARTS = ("snapshot", "messages", "completion")
 _RESERVED = bytes(range(8))
 _GAP, _DIGEST, _BARE, _QUOTED, _NUMBER, _ABSENT = b"\x00", b"\x03", b"\x01", b"\x02", b"\x04", b"\x05"
-_IN_LEAF = re.compile(rb'(?<="sha256":")[0-9a-f]{64}(?=")')
-_IN_SNAPSHOT = re.compile(rb'((?<=\\":)-?\d+(?:\.\d+)?|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)')
-_FACT = re.compile(rb'(?<=\\n- )([a-z][\w.\[\]]*): (\\".*?\\"|[^ \\\n]+)')
-_MARKED_FACT = re.compile(rb"(?<=\\n- )([a-z][\w.\[\]]*): ([\x01\x02])")
+_SINGLE = frozenset({str, int, Decimal})
+# Patterns that begin with a plain text are searched for ten times as fast as those that look behind themselves.
+_IN_LEAF = re.compile(rb'"sha256":"([0-9a-f]{64})"')
+_NUMBER_IN_SNAPSHOT = re.compile(rb'\\":(-?\d+(?:\.\d+)?)')
+_TIME_BEHIND_YEAR = re.compile(rb"-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+_LINE = b"\\n- "
+_PATH = re.compile(rb"[a-z][\w.\[\]]*")
 
 
 class Dictionary:
@@ -78,6 +82,7 @@ _compressor = zstandard.ZstdCompressor(level=_LEVEL)
 _decompressor = zstandard.ZstdDecompressor()
 
 Pieces = dict[str, bytes]
+Values = dict[str, str | int | Decimal]
 
 
 class Laid(NamedTuple):
@@ -116,7 +121,7 @@ def laid_out(leaf: bytes, pieces: Pieces) -> Laid:
     if _ABSENT not in (messages, snapshot):
         messages = _mark_facts(messages, _values(snapshot))
     skeleton, column = _mark_numbers(snapshot)
-    text = _GAP.join((skeleton, column, messages, completion, _IN_LEAF.sub(_DIGEST, leaf)))
+    text = _GAP.join((skeleton, column, messages, completion, _IN_LEAF.sub(b'"sha256":"%b"' % _DIGEST, leaf)))
     return Laid(MARKED, digests, text)
 
 
@@ -167,13 +172,23 @@ def _decompress(frame: bytes, decompressor: zstandard.ZstdDecompressor) -> bytes
 
 
 def _mark_numbers(snapshot: bytes) -> tuple[bytes, bytes]:
-    found = _IN_SNAPSHOT.split(snapshot)
-    column, last = [], b""
-    for token in found[1::2]:
-        is_time = len(token) == _TIME_BYTES and token.endswith(b"Z")
+    rest, column, end, last = [], [], 0, b""
+    for start, stop in _numbers_and_times(snapshot):
+        if start < end:
+            continue  # the year of a time without quotes, say
+        rest.append(snapshot[end:start])
+        token, end = snapshot[start:stop], stop
+        is_time = token.endswith(b"Z")
         column.append(b"" if is_time and token == last else token)
         last = token if is_time else last
-    return _NUMBER.join(found[::2]), b" ".join(column)
+    return _NUMBER.join((*rest, snapshot[end:])), b" ".join(column)
+
+
+def _numbers_and_times(snapshot: bytes) -> list[tuple[int, int]]:
+    """Where they stand, from and to."""
+    times = ((found.start() - _YEAR_BYTES, found.end()) for found in _TIME_BEHIND_YEAR.finditer(snapshot))
+    spans = [span for span in times if snapshot[max(0, span[0]) : span[0] + _YEAR_BYTES].isdigit()]
+    return sorted([*spans, *(found.span(1) for found in _NUMBER_IN_SNAPSHOT.finditer(snapshot))])
 
 
 def _times_repeated(column: bytes) -> list[bytes]:
@@ -198,9 +213,9 @@ def _hexed(digests: bytes) -> list[bytes]:
     return [digests[at : at + _DIGEST_BYTES].hex().encode() for at in range(0, len(digests), _DIGEST_BYTES)]
 
 
-def _values(snapshot: bytes) -> dict[bytes, bytes]:
-    """Every single value of the snapshot's sections, by its path; numbers as Python's Decimal and int write them."""
-    found: dict[bytes, bytes] = {}
+def _values(snapshot: bytes) -> Values:
+    """Every single value of the snapshot's sections, by its path."""
+    found: Values = {}
     try:
         for name, text in json.loads(snapshot)["sections"].items():
             if isinstance(text, str):
@@ -211,45 +226,58 @@ def _values(snapshot: bytes) -> dict[bytes, bytes]:
 
 
 @lru_cache(maxsize=256)
-def _section_values(name: str, text: str) -> dict[bytes, bytes]:
+def _section_values(name: str, text: str) -> Values:
     """The values of one section; many symbols are decided on the same market, candidates and book."""
-    found: dict[bytes, bytes] = {}
+    found: Values = {}
     _collect(jiter.from_json(text.encode(), float_mode="decimal", cache_mode="keys"), name, found)
     return found
 
 
-def _collect(value: Any, path: str, found: dict[bytes, bytes]) -> None:
-    if isinstance(value, dict):
+def _collect(value: Any, path: str, found: Values) -> None:
+    kind = type(value)
+    if kind is dict:
         for name, item in value.items():
-            _collect(item, f"{path}.{name}", found)
-    elif isinstance(value, list):
+            if type(item) in _SINGLE:  # most are; a call less each
+                found[f"{path}.{name}"] = item
+            else:
+                _collect(item, f"{path}.{name}", found)
+    elif kind is list:
         for place, item in enumerate(value):
             _collect(item, f"{path}[{place}]", found)
-    elif value is not None and not isinstance(value, bool):
-        found[path.encode(errors="replace")] = str(value).encode(errors="replace")
+    elif kind in _SINGLE:
+        found[path] = value
 
 
-def _mark_facts(messages: bytes, values: dict[bytes, bytes]) -> bytes:
-    def marked(fact: re.Match[bytes]) -> bytes:
-        path, said = fact.groups()
-        value = values.get(path)
-        if value is None:
-            return fact[0]
-        if said == value:
-            return path + b": " + _BARE
-        return path + b": " + _QUOTED if said == b'\\"%b\\"' % value else fact[0]
-
-    return _FACT.sub(marked, messages)
+def _written(value: str | int | Decimal) -> bytes:
+    """A value as a line of the messages has it; numbers as Python's Decimal and int write them."""
+    return str(value).encode(errors="replace")
 
 
-def _fill_facts(messages: bytes, values: dict[bytes, bytes]) -> bytes:
-    def filled(fact: re.Match[bytes]) -> bytes:
-        path, mark = fact.groups()
+def _mark_facts(messages: bytes, values: Values) -> bytes:
+    first, *lines = messages.split(_LINE)
+    for place, line in enumerate(lines):
+        path, _, said = line.partition(b": ")
+        if _PATH.fullmatch(path) and (known := values.get(path.decode())) is not None:
+            value, mark = _written(known), _BARE
+            if said.startswith(b'\\"'):
+                value, mark = b'\\"%b\\"' % value, _QUOTED
+            if value and said.startswith(value):
+                lines[place] = b"%b: %b%b" % (path, mark, said[len(value) :])
+    return _LINE.join((first, *lines))
+
+
+def _fill_facts(messages: bytes, values: Values) -> bytes:
+    return _fill(_fill(messages, _QUOTED, b'\\"%b\\"', values), _BARE, b"%b", values)
+
+
+def _fill(messages: bytes, mark: bytes, form: bytes, values: Values) -> bytes:
+    *parts, last = messages.split(mark)
+    for place, part in enumerate(parts):
+        path = part[part.rindex(b"- ") + 2 : -2].decode()  # it ends in "- PATH: "
         if path not in values:
-            raise ValueError(f"the snapshot has no {path.decode()}")
-        return path + (b": %b" if mark == _BARE else b': \\"%b\\"') % values[path]
-
-    return _MARKED_FACT.sub(filled, messages)
+            raise ValueError(f"the snapshot has no {path}")
+        parts[place] = part + form % _written(values[path])
+    return b"".join((*parts, last))
 
 
 def _plain(leaf: bytes, pieces: Pieces) -> bytes:

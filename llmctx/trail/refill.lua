@@ -3,13 +3,9 @@
 -- ARGV: 1 owner, 2 index, 3 record, then the tick ids that it settles.
 -- Answers 1 if it was put back now, 0 if something stands at or above its index.
 local function run(keys, args)
-  local now = redis.call('TIME')
-  local held = redis.call('HMGET', keys[1], 'owner', 'until_ms')
-  if held[1] ~= args[1] then
-    return redis.error_reply('LEASE held by ' .. (held[1] or 'nobody'))
-  end
-  if tonumber(held[2]) < now[1] * 1000 + math.floor(now[2] / 1000) then
-    return redis.error_reply('LEASE ended')
+  local refused = not_held(keys[1], args[1])
+  if refused then
+    return refused
   end
   local newest = redis.call('XREVRANGE', keys[2], '+', '-', 'COUNT', 1)
   if newest[1] and tonumber(string.match(newest[1][1], '^%d+')) >= tonumber(args[2]) then

@@ -2,13 +2,9 @@
 -- KEYS: 1 stream of decisions, 2 the symbol's latest, 3 lease, 4 durable.
 -- ARGV: 1 index, 2 decision as JSON, 3 how many are kept, 4 owner, 5 the last index that was published.
 local function run(keys, args)
-  local now = redis.call('TIME')
-  local held = redis.call('HMGET', keys[3], 'owner', 'until_ms')
-  if held[1] ~= args[4] then
-    return redis.error_reply('LEASE held by ' .. (held[1] or 'nobody'))
-  end
-  if tonumber(held[2]) < now[1] * 1000 + math.floor(now[2] / 1000) then
-    return redis.error_reply('LEASE ended')
+  local refused = not_held(keys[3], args[4])
+  if refused then
+    return refused
   end
   if tonumber(redis.call('GET', keys[4]) or 0) <= tonumber(args[1]) then
     return redis.error_reply('DURABLE is below ' .. args[1])

@@ -16,7 +16,7 @@ from llmctx.functions import ServerFunction
 from llmctx.record import publication
 from llmctx.schema import keys
 from llmctx.trail.entry import Entry
-from llmctx.trail.lease import lease_key
+from llmctx.trail.lease import HELD, lease_key
 from llmctx.trail.log import Log
 
 KEPT = 1000
@@ -24,7 +24,7 @@ KEPT = 1000
 All of them are in the trail."""
 
 _PATIENCE_S = 0.5
-_PUBLISH = ServerFunction(Path(__file__).with_name("publish.lua"))
+_PUBLISH = ServerFunction(Path(__file__).with_name("publish.lua"), after=[HELD])
 
 
 class Publisher:

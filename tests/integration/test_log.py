@@ -216,14 +216,14 @@ async def test_a_lost_blob_is_kept_again(redis: Redis, owner: str) -> None:
 
 async def test_the_blobs_that_are_there_are_found(redis: Redis) -> None:
     log = Log(redis)
-    digest = await log.keep_blob(b"one")
+    digest = await log.blobs.keep(b"one")
     assert await log.blob(digest) == b"one"
     assert await log.blob("0" * 64) is None
 
 
 async def test_keeping_a_blob_again_changes_nothing(redis: Redis) -> None:
     log = Log(redis)
-    assert await log.keep_blob(b"one") == await Log(redis).keep_blob(b"one")
+    assert await log.blobs.keep(b"one") == await Log(redis).blobs.keep(b"one")
     assert await redis.dbsize() == 1
 
 

@@ -21,6 +21,14 @@ NOW_MS = clock.to_ms(clock.parse_iso(NOW))
 Document = dict[str, Any]
 
 
+def is_canonical(raw: bytes) -> bool:
+    """Whether these bytes are the only form of what they say."""
+    try:
+        return canonical.is_form_of(canonical.loads(raw), raw)
+    except ValueError:
+        return False
+
+
 def market(
     *,
     price: str = "152.5",

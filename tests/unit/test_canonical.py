@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmctx import canonical
+from tests.unit.makers import is_canonical
 
 ASCII_NAMES = st.text(st.characters(max_codepoint=127), max_size=8)
 SCALARS = (
@@ -41,7 +42,7 @@ def test_what_is_read_is_written_back_byte_for_byte(value: Any) -> None:
 
 @given(VALUES)
 def test_what_dumps_writes_is_canonical(value: Any) -> None:
-    assert canonical.is_canonical(canonical.dumps(value))
+    assert is_canonical(canonical.dumps(value))
 
 
 @given(VALUES)
@@ -51,7 +52,7 @@ def test_the_order_in_which_names_were_set_does_not_matter(value: Any) -> None:
 
 @given(VALUES)
 def test_an_indented_form_is_not_canonical(value: Any) -> None:
-    assert not canonical.is_canonical(json.dumps([value], indent=1).encode())
+    assert not is_canonical(json.dumps([value], indent=1).encode())
 
 
 @pytest.mark.parametrize(
@@ -188,7 +189,7 @@ def test_a_number_beyond_what_can_be_held_is_refused(raw: bytes) -> None:
     ],
 )
 def test_another_form_of_the_same_is_not_canonical(raw: bytes) -> None:
-    assert not canonical.is_canonical(raw)
+    assert not is_canonical(raw)
 
 
 @given(st.integers())

@@ -17,7 +17,18 @@ from llmctx.schema.keys import section_keys
 from llmctx.trail.entry import Entry
 from llmctx.trail.log import Draft
 from llmctx.trail.verify import Verifier
-from tests.unit.makers import NOW_MS, SYMBOL, answer_text, body, completion, market, package_of, snapshot_of, template
+from tests.unit.makers import (
+    NOW_MS,
+    SYMBOL,
+    answer_text,
+    body,
+    completion,
+    is_canonical,
+    market,
+    package_of,
+    snapshot_of,
+    template,
+)
 
 TICK = Tick(id="run:AAPL:1", symbol=SYMBOL, cause="position_marked")
 CIRCUMSTANCES = Circumstances(
@@ -100,7 +111,7 @@ def test_a_record_without_a_tick_names_none(kind: str) -> None:
 @pytest.mark.parametrize("name", ALL)
 def test_every_leaf_is_in_rfc_8785_form(name: str) -> None:
     made, _ = draft(ALL[name])
-    assert canonical.is_canonical(made.leaf)
+    assert is_canonical(made.leaf)
     assert rfc8785.dumps(json.loads(made.leaf)) == made.leaf
 
 

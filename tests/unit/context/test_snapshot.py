@@ -11,6 +11,7 @@ from llmctx.context.package import build_package
 from llmctx.context.snapshot import DEFAULT_MAX_AGE_S, RawSection, ReadRules, Snapshot, as_of
 from llmctx.schema.keys import FAMILIES, section_keys
 from tests.unit.context.scene import END_OF_DAY_MS, KEYS, snapshot_of, with_raw
+from tests.unit.makers import is_canonical
 
 NAMES = st.from_regex(r"[a-z][a-z_]{0,10}", fullmatch=True)
 SAFE = st.integers(0, 10**12)
@@ -61,7 +62,7 @@ def test_the_evidence_of_what_was_read_from_evidence_is_the_same_bytes(snapshot:
 @settings(max_examples=40)
 @given(snapshots())
 def test_evidence_is_canonical(snapshot: Snapshot) -> None:
-    assert canonical.is_canonical(snapshot.evidence())
+    assert is_canonical(snapshot.evidence())
 
 
 @settings(max_examples=40)

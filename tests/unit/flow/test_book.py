@@ -9,6 +9,7 @@ from llmctx import canonical
 from llmctx.flow.book import CAPITAL, Book, Day, Order, Trade
 from llmctx.schema.values import Performance
 from tests.unit.flow.makers import trade_of
+from tests.unit.makers import is_canonical
 
 EXIT = Order("exit", "decision 7", entry_time="2014-06-06T13:30:00.000Z")
 TRADE = trade_of(Decimal(10), Decimal(1000))
@@ -46,7 +47,7 @@ def test_a_book_comes_back_from_its_wire_and_its_wire_from_the_book(book: Book) 
 
 @given(books)
 def test_the_wire_is_canonical(book: Book) -> None:
-    assert canonical.is_canonical(book.wire)
+    assert is_canonical(book.wire)
 
 
 def test_decimals_come_back_to_the_last_digit() -> None:

@@ -15,6 +15,7 @@ from llmctx.errors import TemplateError
 from llmctx.prompt.render import MAX_CHARACTERS, Prompt, render, text_of
 from llmctx.prompt.template import Parameters, Template, load_template
 from tests.unit.context.scene import END_OF_DAY, KEYS, TEXTS, edited, only, package_of, with_raw
+from tests.unit.makers import is_canonical
 
 SHIPPED = load_template(asset("prompts"), "position/v1")
 FIRST_LINE = 10  # of the user part's text, in the templates below
@@ -72,7 +73,7 @@ def test_the_evidence_holds_the_messages_and_nothing_else() -> None:
 
 
 def test_the_evidence_is_canonical() -> None:
-    assert canonical.is_canonical(render(SHIPPED, package_of()).evidence)
+    assert is_canonical(render(SHIPPED, package_of()).evidence)
 
 
 def test_the_static_part_is_the_same_for_every_package() -> None:

@@ -9,6 +9,7 @@ from llmctx import canonical
 from llmctx.assets import asset
 from llmctx.errors import TemplateError
 from llmctx.prompt.template import Parameters, Template, load_template
+from tests.unit.makers import is_canonical
 
 HEAD = ["name: probe", "version: 1", "description: A probe.", "output: decision"]
 BODY = "system:\nYou decide.\nuser:\nDecide on {{ symbol }}.\n"
@@ -358,7 +359,7 @@ def test_the_digest_is_that_of_the_bundle() -> None:
 
 
 def test_a_bundle_is_canonical() -> None:
-    assert canonical.is_canonical(Template("probe/v1", {"probe/v1.md.j2": source()}).bundle)
+    assert is_canonical(Template("probe/v1", {"probe/v1.md.j2": source()}).bundle)
 
 
 def test_a_template_of_a_bundle_needs_no_folder(tmp_path: Path) -> None:

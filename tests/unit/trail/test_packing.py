@@ -59,8 +59,8 @@ def test_messages_that_repeat_the_snapshot_come_back(sections: dict[str, Any], d
     snapshot = json.dumps({"sections": texts}, ensure_ascii=False).encode()
     found = packing._values(snapshot)
     lines = [
-        f"- {path.decode()}: "
-        + data.draw(st.sampled_from(["{}", '"{}"', '"{}" [unit]', "{} [%]"])).format(value.decode())
+        f"- {path.encode(errors='replace').decode()}: "
+        + data.draw(st.sampled_from(["{}", '"{}"', '"{}" [unit]', "{} [%]"])).format(packing._written(value).decode())
         for path, value in found.items()
     ]
     messages = json.dumps([{"content": "\n".join(["Facts", *lines]), "role": "user"}], ensure_ascii=False).encode()
@@ -114,7 +114,9 @@ FRAME = pack(*ready(), DICTIONARY)
 
 
 @given(at=st.integers(0, len(FRAME) - 1), mask=st.integers(1, 255))
-def test_a_flipped_byte_is_a_value_error_or_another_record_but_never_another_exception(at: int, mask: int) -> None:
+@example(at=1714, mask=64)
+def test_a_flipped_byte_is_a_value_error_or_a_record_but_never_another_exception(at: int, mask: int) -> None:
+    """It may even be the same record: a zstd frame has bits of padding. The digests in the leaf tell which it is."""
     flipped = bytearray(FRAME)
     flipped[at] ^= mask
     try:
@@ -122,7 +124,9 @@ def test_a_flipped_byte_is_a_value_error_or_another_record_but_never_another_exc
         found = leaf, pieces()
     except ValueError:
         return
-    assert found != ready() or flipped == FRAME
+    promised = {name: said["sha256"] for name, said in canonical.loads(ready()[0]).items()}
+    kept = {name: canonical.sha256(piece) for name, piece in found[1].items()}
+    assert (found == ready()) == (leaf == ready()[0] and kept == promised)
 
 
 @given(st.binary(max_size=120))
