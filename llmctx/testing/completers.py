@@ -11,7 +11,7 @@ from llmctx.llm.client import EndpointClient
 from llmctx.llm.completion import Completion, Outcome, OutputSchema, Usage, read_completion
 from llmctx.prompt.render import Prompt
 from llmctx.replay.budget import Budget
-from llmctx.replay.corpus import Corpus
+from llmctx.replay.corpus import Corpus, Recorded
 from llmctx.replay.rerun import Templates
 from llmctx.testing.answers import Answers, question_of
 
@@ -47,11 +47,12 @@ class Recordings:
         """Raises CorpusError where the file beside it holds a line that is no answer."""
         self._answers = Answers(file)
         self._bodies: dict[str, bytes] = {}
+        self._unanswered: dict[str, str] = {}
         templates = Templates(corpus.blobs)
         for entry in corpus.entries:
-            if "completion" in entry.pieces and entry.record["completion"]["outcome"] not in _NO_ANSWER:
+            if "prompt" in entry.record:
                 parameters = templates.get(entry.record["prompt"]["template_sha256"]).front_matter.parameters
-                self._bodies[question_of(entry.pieces["messages"], parameters)] = entry.pieces["completion"]
+                self._add(entry, question_of(entry.pieces["messages"], parameters))
         self._bodies |= self._answers.bodies()
 
     async def complete(self, prompt: Prompt, output: OutputSchema) -> Completion:  # noqa: ARG002  as a Completer has it
@@ -59,14 +60,24 @@ class Recordings:
 
         Raises MissingCompletionError where nothing was.
         """
-        body = self._bodies.get(question_of(prompt.evidence, prompt.parameters))
+        question = question_of(prompt.evidence, prompt.parameters)
+        body = self._bodies.get(question)
         if body is None:
+            outcome = self._unanswered.get(question)
+            why = "" if outcome is None else f": the recorded call got none ({outcome})"
             raise MissingCompletionError(
                 f"No answer is recorded to these messages of {prompt.template}/v{prompt.version}, neither in the "
-                f"corpus nor in {self._answers.path.name} beside it.",
+                f"corpus nor in {self._answers.path.name} beside it{why}.",
                 "Record one with --llmctx-live URL --llmctx-model NAME --llmctx-record, or pass a scripted completer.",
             )
         return read_completion(body, {}, ())
+
+    def _add(self, entry: Recorded, question: str) -> None:
+        outcome = entry.record["completion"]["outcome"]
+        if outcome in _NO_ANSWER:  # its body, if any, is an error page
+            self._unanswered[question] = outcome
+        else:
+            self._bodies[question] = entry.pieces["completion"]
 
     def keep(self, prompt: Prompt, body: bytes) -> None:
         """Keep an answer in the file; it takes the place of an earlier one to the same question."""

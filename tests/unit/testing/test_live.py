@@ -4,9 +4,11 @@ import re
 
 import pytest
 
+from llmctx import canonical
 from llmctx.llm.standin import Standin
+from llmctx.replay.corpus import Recorded, write_corpus
 
-from .project import DECISIONS, run, run_live
+from .project import ALL, DECISIONS, run, run_live
 
 HOLDS = "assert decide().action == 'hold'"
 ONE = '"demo.jsonl", selection="1"'
@@ -82,3 +84,13 @@ async def test_a_budget_is_never_overrun(project: pytest.Pytester, standin: Stan
     assert taken is not None
     assert 0 < int(taken[1]) <= 12000
     result.stdout.fnmatch_lines(["E *The live calls have taken * tokens of 12000, and one more may not fit.*"])
+
+
+def test_a_recorded_call_that_got_no_answer_is_none_in_a_test_either(project: pytest.Pytester) -> None:
+    was = DECISIONS[0]
+    record = was.record | {"kind": "failed", "completion": was.record["completion"] | {"outcome": "rejected"}}
+    failed = Recorded(canonical.dumps(record), was.pieces, index=was.index)
+    write_corpus(project.path / "failed.jsonl", [failed], ALL.blobs)
+    result = run(project, HOLDS, mark='"failed.jsonl"')
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["E *No answer is recorded *: the recorded call got none (rejected)."])
