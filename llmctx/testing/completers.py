@@ -50,7 +50,7 @@ class Recordings:
         self._unanswered: dict[str, str] = {}
         templates = Templates(corpus.blobs)
         for entry in corpus.entries:
-            if "prompt" in entry.record:
+            if "completion" in entry.record:
                 parameters = templates.get(entry.record["prompt"]["template_sha256"]).front_matter.parameters
                 self._add(entry, question_of(entry.pieces["messages"], parameters))
         self._bodies |= self._answers.bodies()
