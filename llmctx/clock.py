@@ -29,6 +29,7 @@ def elapsed_ms(since_s: float) -> float:
     return (time.perf_counter() - since_s) * 1000
 
 
+@lru_cache(maxsize=4096)  # one moment stands in many sections
 def to_ms(moment: datetime) -> int:
     """Whole milliseconds since 1970 of an aware datetime, without the rounding of a float."""
     return (moment - _EPOCH) // _MILLISECOND

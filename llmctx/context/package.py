@@ -117,7 +117,7 @@ def _section(name: str, raw: RawSection, snapshot: Snapshot, latest: datetime) -
     if (future := future_moment(value, latest)) is not None:
         return _invalid(name, raw.key, f"{future} lies after the time of the package, {clock.iso(snapshot.as_of_ms)}")
     age_ms, status = age(value, name, snapshot.as_of_ms, snapshot.rules)
-    return Section(name=name, key=raw.key, status=status, age_ms=age_ms, value=value)
+    return Section(name, raw.key, status, age_ms, None, value)
 
 
 def _invalid(name: str, key: str, why: str) -> Section:
