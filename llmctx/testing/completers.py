@@ -6,13 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from llmctx import canonical
-from llmctx.errors import BudgetError, MissingCompletionError
+from llmctx.errors import BudgetError, EndpointError, MissingCompletionError
 from llmctx.llm.client import EndpointClient
-from llmctx.llm.completion import Completion, OutputSchema, read_completion
+from llmctx.llm.completion import Completion, Outcome, OutputSchema, Usage, read_completion
 from llmctx.prompt.render import Prompt
-from llmctx.prompt.template import Parameters
-from llmctx.replay.corpus import Corpus
+from llmctx.replay.budget import Budget
+from llmctx.replay.corpus import Corpus, Recorded
 from llmctx.replay.rerun import Templates
+from llmctx.testing.answers import Answers, question_of
+
+_NO_ANSWER = {Outcome.REJECTED, Outcome.UNREACHABLE, Outcome.TIMEOUT}
+_BYTES_A_TOKEN = 4
 
 
 class Scripted:
@@ -40,72 +44,97 @@ class Recordings:
     """What was answered before: by the records of a corpus, and in the file beside it (NAME.answers.jsonl)."""
 
     def __init__(self, corpus: Corpus, file: Path) -> None:
-        self._file = file.with_suffix(".answers.jsonl")
+        """Raises CorpusError where the file beside it holds a line that is no answer."""
+        self._answers = Answers(file)
         self._bodies: dict[str, bytes] = {}
+        self._unanswered: dict[str, str] = {}
         templates = Templates(corpus.blobs)
         for entry in corpus.entries:
-            if "prompt" in entry.record and "completion" in entry.pieces:
+            if "completion" in entry.record:
                 parameters = templates.get(entry.record["prompt"]["template_sha256"]).front_matter.parameters
-                self._bodies[_question(entry.pieces["messages"], parameters)] = entry.pieces["completion"]
-        for line in self._lines():
-            kept = canonical.loads(line)
-            self._bodies[kept["question"]] = kept["body"].encode()
+                self._add(entry, question_of(entry.pieces["messages"], parameters))
+        self._bodies |= self._answers.bodies()
 
     async def complete(self, prompt: Prompt, output: OutputSchema) -> Completion:  # noqa: ARG002  as a Completer has it
         """What was answered to just these messages, asked with these parameters.
 
         Raises MissingCompletionError where nothing was.
         """
-        body = self._bodies.get(_question(prompt.evidence, prompt.parameters))
+        question = question_of(prompt.evidence, prompt.parameters)
+        body = self._bodies.get(question)
         if body is None:
+            outcome = self._unanswered.get(question)
+            why = "" if outcome is None else f": the recorded call got none ({outcome})"
             raise MissingCompletionError(
-                f"No answer is recorded to these messages of {prompt.template}/v{prompt.version}.",
+                f"No answer is recorded to these messages of {prompt.template}/v{prompt.version}, neither in the "
+                f"corpus nor in {self._answers.path.name} beside it{why}.",
                 "Record one with --llmctx-live URL --llmctx-model NAME --llmctx-record, or pass a scripted completer.",
             )
         return read_completion(body, {}, ())
 
+    def _add(self, entry: Recorded, question: str) -> None:
+        outcome = entry.record["completion"]["outcome"]
+        if outcome in _NO_ANSWER:  # its body, if any, is an error page
+            self._unanswered[question] = outcome
+        else:
+            self._bodies[question] = entry.pieces["completion"]
+
     def keep(self, prompt: Prompt, body: bytes) -> None:
         """Keep an answer in the file; it takes the place of an earlier one to the same question."""
-        question = _question(prompt.evidence, prompt.parameters)
-        others = [line for line in self._lines() if canonical.loads(line)["question"] != question]
-        ref = f"{prompt.template}/v{prompt.version}"
-        mine = canonical.dumps({"body": body.decode(), "prompt": ref, "question": question})
-        self._file.write_bytes(b"".join(line + b"\n" for line in [*others, mine]))
-        self._bodies[question] = body
-
-    def _lines(self) -> list[bytes]:
-        return [line for line in self._file.read_bytes().split(b"\n") if line] if self._file.exists() else []
-
-
-def _question(messages: bytes, parameters: Parameters) -> str:
-    """The digest of a question: the messages as sent, and what was asked for beside them."""
-    return canonical.sha256(messages + b"\n" + parameters.model_dump_json(exclude_none=True).encode())
+        self._answers.keep(prompt, body)
+        self._bodies[question_of(prompt.evidence, prompt.parameters)] = body
 
 
 class Endpoint:
-    """A real endpoint, as long as the budget lasts."""
+    """A real endpoint, as long as the budget lasts. Room is set aside before each call, as a replay does."""
 
-    def __init__(self, client: EndpointClient, budget: int) -> None:
+    def __init__(self, client: EndpointClient, url: str, model: str, tokens: int) -> None:
         self._client = client
-        self._budget = budget
-        self.taken = 0
+        self._url = url
+        self._model = model
+        self._tokens = tokens
+        self._budget = Budget(tokens)
+
+    @property
+    def taken(self) -> int:
         """Tokens taken so far, read and written."""
+        return self._budget.tokens
 
     async def complete(self, prompt: Prompt, output: OutputSchema) -> Completion:
-        """What the endpoint says.
+        """What the model says.
 
-        Raises BudgetError once the budget is used up.
+        Raises BudgetError where the budget has no room for the call, EndpointError where no model answers it.
         """
-        if self.taken >= self._budget:
+        room = self._budget.set_aside(self._model, prompt)
+        if room is None:
             raise BudgetError(
-                f"The live calls have taken {self.taken} tokens of {self._budget}.", "Raise --llmctx-budget TOKENS."
+                f"The live calls have taken {self.taken} tokens of {self._tokens}, and one more may not fit.",
+                "Raise --llmctx-budget TOKENS, or select fewer tests with -k.",
             )
-        completion = await self._client.complete(prompt, output)
-        if completion.usage is not None:
-            self.taken += completion.usage.prompt + completion.usage.completion
-        else:
-            self.taken += len(prompt.evidence) // 4  # an estimate, where the endpoint does not count
+        try:
+            completion = await self._client.complete(prompt, output)
+        finally:
+            self._budget.settle(room)
+        if not _answered(completion):
+            raise EndpointError(
+                f"No model answered at {self._url}: {completion.detail}.",
+                "Correct --llmctx-live, --llmctx-model or --llmctx-key-file; without them recorded answers are taken.",
+            )
+        self._budget.count(completion.usage or _estimated(prompt, completion), self._model)
         return completion
+
+
+def _answered(completion: Completion) -> bool:
+    """Whether a model spoke at all, even if it refused or said nothing of use."""
+    if completion.outcome is Outcome.UNREADABLE:  # a login page is no model; a completion without a text is one's
+        return completion.model is not None or completion.finish_reason is not None
+    return completion.outcome not in _NO_ANSWER
+
+
+def _estimated(prompt: Prompt, completion: Completion) -> Usage:
+    """For an endpoint that does not count."""
+    written = len((completion.content or "").encode())
+    return Usage(len(prompt.evidence) // _BYTES_A_TOKEN, written // _BYTES_A_TOKEN, 0, 0)
 
 
 class Keeping:
@@ -116,8 +145,8 @@ class Keeping:
         self._recordings = recordings
 
     async def complete(self, prompt: Prompt, output: OutputSchema) -> Completion:
-        """What the endpoint says; an answer is kept, a failed call is not."""
+        """What the model says; a refusal is kept like any answer, so that the next run finds it."""
         completion = await self._endpoint.complete(prompt, output)
-        if completion.body is not None and completion.content is not None:
+        if completion.body is not None:
             self._recordings.keep(prompt, completion.body)
         return completion

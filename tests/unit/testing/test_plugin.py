@@ -1,46 +1,24 @@
-"""The plugin, in projects of its own."""
+"""The plugin's fixtures and options, in projects of its own."""
 
-import shutil
 import subprocess
 import sys
 
 import pytest
 
-from llmctx.llm.standin import Standin
-from llmctx.replay.corpus import read_corpus
-from tests.conftest import ROOT
+from .project import DECISIONS, INI, run, write_module, write_prompt
 
-CORPUS = ROOT / "audit" / "corpus" / "demo.jsonl"
-DECISIONS = [entry for entry in read_corpus(CORPUS).entries if "prompt" in entry.record]
-MODULE = """
-import pytest
-
-@pytest.mark.corpus("demo.jsonl")
-def test_decision(decide, recorded):
-    {body}
-"""
-
-
-@pytest.fixture
-def project(pytester: pytest.Pytester) -> pytest.Pytester:
-    """A project with the corpus of the demo."""
-    shutil.copy(CORPUS, pytester.path / "demo.jsonl")
-    pytester.makeini("[pytest]\naddopts = --strict-markers\nasyncio_default_fixture_loop_scope = function\n")
-    return pytester
-
-
-def passes(project: pytest.Pytester, body: str, *options: str) -> pytest.RunResult:
-    """Run the body for every decision."""
-    project.makepyfile(MODULE.format(body=body))
-    return project.runpytest_subprocess(*options)
+ANSWER = """{"action": "exit", "quantity": None, "stop_loss": None, "take_profit": None,
+        "confidence": 0.9, "reasoning": "Enough.", "evidence": [{"path": "price.price.last", "value": "1", "reading": ""}],
+        "invalidation": "None.", "valid_for": 5}"""
 
 
 def test_there_is_one_test_for_each_decision(project: pytest.Pytester) -> None:
-    passes(project, "assert 'prompt' in recorded.record").assert_outcomes(passed=len(DECISIONS))
+    result = run(project, "assert 'prompt' in recorded.record", asks="recorded")
+    result.assert_outcomes(passed=len(DECISIONS))
 
 
 def test_recorded_completions_give_the_recorded_decisions(project: pytest.Pytester) -> None:
-    result = passes(project, "assert not decide().flipped")
+    result = run(project, "assert not decide().flipped")
     result.assert_outcomes(passed=len(DECISIONS))
     result.stdout.fnmatch_lines(
         [
@@ -51,92 +29,138 @@ def test_recorded_completions_give_the_recorded_decisions(project: pytest.Pytest
     )
 
 
-def test_a_miss_fails_loudly_and_says_what_to_do(project: pytest.Pytester) -> None:
-    project.mkdir("prompts").joinpath("position").mkdir()
-    source = (ROOT / "prompts" / "position" / "v1.md.j2").read_text(encoding="utf-8")
-    other = source.replace("version: 1", "version: 9").replace("risk-aware", "careful")
-    project.path.joinpath("prompts", "position", "v9.md.j2").write_text(other, encoding="utf-8")
-    result = passes(project, "decide('position/v9')", "--llmctx-prompts", "prompts")
-    result.assert_outcomes(failed=len(DECISIONS))
-    result.stdout.fnmatch_lines(["*No answer is recorded to these messages of position/v9.*"])
+def test_a_miss_fails_at_the_line_of_the_test_and_says_what_to_do(project: pytest.Pytester) -> None:
+    write_prompt(project, "position/v9")
+    result = run(project, "decide('position/v9')", "--llmctx-prompts", "prompts", mark="'demo.jsonl', selection='1'")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            ">   *decide('position/v9')",
+            "E *No answer is recorded to these messages of position/v9, neither in the corpus nor in demo.answers.jsonl*",
+            "E *what to do: Record one with --llmctx-live URL --llmctx-model NAME --llmctx-record, or pass a scripted*",
+            f"E *at: {project.path}/demo.jsonl, record 0:1 (HARP)",
+            "FAILED test_prompts.py::test_decision?demo-0.1-HARP? - Failed: No answer is*",
+        ]
+    )
+    assert len([line for line in result.outlines if line.startswith((">", "E"))]) == 4
+    assert "/llmctx/" not in result.stdout.str()
 
 
-def test_a_scripted_completer_answers_in_turn(project: pytest.Pytester) -> None:
-    body = """said = scripted("no JSON", {"action": "exit", "quantity": None, "stop_loss": None, "take_profit": None,
-        "confidence": 0.9, "reasoning": "Enough.", "evidence": [{"path": "price.price.last", "value": "1", "reading": ""}],
-        "invalidation": "None.", "valid_for": 5})
+def test_a_scripted_completer_answers_in_turn_and_is_no_flip(project: pytest.Pytester) -> None:
+    body = f"""said = scripted("no JSON", {ANSWER})
     assert decide(completer=said).decision is None
-    assert decide(completer=said).decision.action == "exit"
+    exits = decide(completer=said)
+    assert exits.flipped and exits.decision.action == "exit"
     assert len(said.prompts) == 2"""
-    project.makepyfile(MODULE.format(body=body).replace("(decide, recorded)", "(decide, scripted)"))
-    project.runpytest_subprocess().assert_outcomes(passed=len(DECISIONS))
+    result = run(project, body, asks="decide, scripted")
+    result.assert_outcomes(passed=len(DECISIONS))
+    result.stdout.fnmatch_lines([f"not counted: {2 * len(DECISIONS)} answers of completers that tests passed"])
+    result.stdout.no_fnmatch_line("*as recorded*")
+
+
+def test_a_decision_counts_once_a_prompt_however_often_it_is_decided(project: pytest.Pytester) -> None:
+    result = run(project, "decide(); decide(); decide('position/v1')")
+    result.stdout.fnmatch_lines([f"position/v1: {len(DECISIONS)} of {len(DECISIONS)} as recorded, 0 with*"])
 
 
 def test_a_decision_is_rendered_with_any_template(project: pytest.Pytester) -> None:
     body = """import json
     sent = json.loads(recorded.pieces["messages"])
     assert [m.content for m in render().messages] == [m["content"] for m in sent]
-    assert render("position/v1").messages == render().messages
-    with pytest.raises(Exception, match="v77"):
-        render("position/v77")"""
-    project.makepyfile(MODULE.format(body=body).replace("(decide, recorded)", "(render, recorded)"))
-    project.runpytest_subprocess().assert_outcomes(passed=len(DECISIONS))
+    assert render("position/v1").messages == render().messages"""
+    run(project, body, asks="render, recorded").assert_outcomes(passed=len(DECISIONS))
 
 
-async def test_live_answers_are_recorded_and_then_come_from_the_file(
-    project: pytest.Pytester, standin: Standin
-) -> None:
-    import asyncio  # noqa: PLC0415
+def test_a_prompt_that_no_folder_has_fails_and_the_options_of_pytest_are_named(project: pytest.Pytester) -> None:
+    write_prompt(project, "mine/v1")
+    result = run(project, "render('mine/v7')", "--llmctx-prompts", "prompts", asks="render")
+    result.assert_outcomes(failed=len(DECISIONS))
+    result.stdout.fnmatch_lines(
+        [
+            "E *There is no prompt 'mine/v7' in prompts or */prompts.",
+            "E *Name one of: mine/v1, position/v1, position/v2; or *--llmctx-prompts DIR, or llmctx_prompts in the ini.",
+        ]
+    )
+    result.stdout.no_fnmatch_line("* --prompt *")
 
-    body = "assert decide('position/v1').completion.model"
-    live = ("--llmctx-live", standin.base_url, "--llmctx-model", "llmctx-standin")
-    project.path.joinpath("demo.answers.jsonl").unlink(missing_ok=True)
-    result = await asyncio.to_thread(passes, project, body, *live, "--llmctx-record")
+
+def test_what_a_folder_of_ones_own_has_not_is_taken_from_the_shipped_one(project: pytest.Pytester) -> None:
+    write_prompt(project, "mine/v1")
+    project.makeini(INI + "llmctx_prompts = prompts\n")
+    body = """assert render("mine").template == render("mine/v1").template == "mine"
+    assert render("position/v1").evidence == render().evidence
+    assert render("position").version == 2"""
+    run(project, body, asks="render").assert_outcomes(passed=len(DECISIONS))
+
+
+def test_a_template_of_ones_own_comes_before_a_shipped_one_of_the_same_name(project: pytest.Pytester) -> None:
+    write_prompt(project, "position/v1", words="reckless")
+    body = "assert 'reckless' in render('position/v1').messages[0].content"
+    result = run(project, body, "--llmctx-prompts", "prompts", asks="render")
     result.assert_outcomes(passed=len(DECISIONS))
-    result.stdout.fnmatch_lines(["live calls took * tokens"])
-    assert standin.requests == len(DECISIONS)
-    kept = project.path.joinpath("demo.answers.jsonl").read_bytes()
-    assert len(kept.splitlines()) == len(DECISIONS)
-    (await asyncio.to_thread(passes, project, body)).assert_outcomes(passed=len(DECISIONS))
-    assert standin.requests == len(DECISIONS)
-
-
-async def test_a_budget_that_is_used_up_fails_the_rest(project: pytest.Pytester, standin: Standin) -> None:
-    import asyncio  # noqa: PLC0415
-
-    live = ("--llmctx-live", standin.base_url, "--llmctx-model", "llmctx-standin", "--llmctx-budget", "10")
-    result = await asyncio.to_thread(passes, project, "decide()", *live)
-    result.assert_outcomes(passed=1, failed=len(DECISIONS) - 1)
-    result.stdout.fnmatch_lines(["*The live calls have taken * tokens of 10.*"])
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [(("--llmctx-record",), "name the endpoint"), (("--llmctx-live", "http://x"), "needs a model")],
+    [
+        (("--llmctx-record",), "name the endpoint"),
+        (("--llmctx-live", "http://x"), "needs a model"),
+        (("--llmctx-budget", "0"), "at least one token"),
+        (("--llmctx-key-file", "no.key"), "--llmctx-key-file cannot be read: *no.key"),
+        (("--llmctx-key-file", "empty.key"), "empty.key has no key in it"),
+        (("--llmctx-prompts", "nowhere"), "the folder with the prompts is not there: nowhere"),
+        (("-n2", "--llmctx-live", "http://x", "--llmctx-model", "m"), "--llmctx-live asks from one process"),
+        (
+            ("--tx=2*popen", "--dist=load", "--llmctx-live", "http://x", "--llmctx-model", "m"),
+            "--llmctx-live asks from one process",
+        ),
+    ],
 )
-def test_options_that_make_no_sense_alone_are_refused(
-    project: pytest.Pytester, options: tuple[str, ...], said: str
-) -> None:
-    result = passes(project, "pass", *options)
+def test_options_that_make_no_sense_are_refused(project: pytest.Pytester, options: tuple[str, ...], said: str) -> None:
+    project.path.joinpath("empty.key").write_text("\n", encoding="utf-8")
+    result = run(project, "pass", *options)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"*{said}*"])
+    result.stderr.no_fnmatch_line("*Traceback*")
 
 
-def test_a_corpus_that_is_not_there_is_named(project: pytest.Pytester) -> None:
-    project.path.joinpath("demo.jsonl").unlink()
-    result = passes(project, "pass")
-    assert result.ret != 0
-    assert "demo.jsonl cannot be read" in result.stdout.str() + result.stderr.str()
+def test_a_line_of_the_answers_that_is_none_is_named(project: pytest.Pytester) -> None:
+    answers = project.path / "demo.answers.jsonl"
+    answers.write_text('{"body":"{}","prompt":"position/v1","question":"x"}\n{"body":"{}","pro', encoding="utf-8")
+    result = run(project, "decide()")
+    result.assert_outcomes(errors=len(DECISIONS))
+    result.stdout.fnmatch_lines([f"Line 2 of {answers} is no answer: ValueError: *", "*Take the file from version*"])
+    result.stdout.no_fnmatch_line("*/llmctx/*")
 
 
 def test_a_project_that_tests_no_prompts_loads_nothing_of_llmctx(pytester: pytest.Pytester) -> None:
+    pytester.makeini(INI)
     pytester.makepyfile(
         "import sys\ndef test_nothing():\n"
         "    found = sorted(name for name in sys.modules if name.startswith('llmctx'))\n"
-        "    assert found == ['llmctx', 'llmctx.testing', 'llmctx.testing.plugin', 'llmctx.version']\n"
+        "    assert found == ['llmctx', 'llmctx.testing', 'llmctx.testing.options', 'llmctx.testing.plugin', 'llmctx.version']\n"
         "    assert not {'pydantic', 'jinja2', 'redis', 'openai'} & {n for n in sys.modules if n in ('jinja2', 'redis', 'openai')}\n"
     )
     pytester.runpytest_subprocess().assert_outcomes(passed=1)
+
+
+def test_a_test_that_asks_for_no_fixture_of_ours_is_left_alone(pytester: pytest.Pytester) -> None:
+    pytester.makeini(INI + "markers = corpus: of this project\n")
+    pytester.makepyfile(
+        "import pytest\n"
+        "@pytest.fixture\ndef corpus(request):\n    return request.node.get_closest_marker('corpus').kwargs['language']\n"
+        "@pytest.mark.corpus(language='nl')\ndef test_theirs(corpus):\n    assert corpus == 'nl'\n"
+        "@pytest.mark.corpus\ndef test_bare():\n    pass\n"
+    )
+    pytester.runpytest_subprocess().assert_outcomes(passed=2)
+
+
+def test_the_fixtures_without_a_mark_say_what_to_write(project: pytest.Pytester) -> None:
+    write_module(project, "pass")
+    project.makepyfile(test_prompts="def test_decision(decide):\n    pass\n")
+    result = project.runpytest_subprocess()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*write @pytest.mark.corpus(FILE) above it.*"])
 
 
 def test_the_package_is_imported_without_pytest() -> None:

@@ -1,0 +1,68 @@
+"""A project of one's own that tests prompts: a module with one test, and the corpus of the demo."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from llmctx.llm.standin import Standin
+from llmctx.replay.corpus import read_corpus, write_corpus
+from tests.conftest import ROOT
+
+CORPUS = ROOT / "audit" / "corpus" / "demo.jsonl"
+ALL = read_corpus(CORPUS)
+DECISIONS = [entry for entry in ALL.entries if "prompt" in entry.record]
+MODULE = """
+import pytest
+
+@pytest.mark.corpus({mark})
+def test_decision({asks}):
+    {body}
+"""
+INI = """[pytest]
+addopts = --strict-markers
+asyncio_default_fixture_loop_scope = function
+filterwarnings = error
+"""
+
+
+def write_module(project: pytest.Pytester, body: str, *, asks: str = "decide", mark: str = '"demo.jsonl"') -> None:
+    """The project's one module."""
+    project.makepyfile(test_prompts=MODULE.format(body=body, asks=asks, mark=mark))
+
+
+def run(
+    project: pytest.Pytester, body: str, *options: str, asks: str = "decide", mark: str = '"demo.jsonl"'
+) -> pytest.RunResult:
+    """Run one test, as a user does."""
+    write_module(project, body, asks=asks, mark=mark)
+    return project.runpytest_subprocess(*options)
+
+
+async def run_live(
+    project: pytest.Pytester,
+    standin: Standin,
+    body: str,
+    *options: str,
+    asks: str = "decide",
+    mark: str = '"demo.jsonl"',
+) -> pytest.RunResult:
+    """Run one test that asks the stand-in, which lives in this loop."""
+    live = ("--llmctx-live", standin.base_url, "--llmctx-model", "llmctx-standin")
+    return await asyncio.to_thread(run, project, body, *live, *options, asks=asks, mark=mark)
+
+
+def write_prompt(project: pytest.Pytester, ref: str, *, words: str = "careful") -> Path:
+    """A prompt of one's own in the folder `prompts`: position/v1 in other words."""
+    name, _, version = ref.partition("/v")
+    source = (ROOT / "prompts" / "position" / "v1.md.j2").read_text(encoding="utf-8")
+    file = project.path / "prompts" / name / f"v{version}.md.j2"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    source = source.replace("name: position", f"name: {name}").replace("version: 1", f"version: {version}")
+    file.write_text(source.replace("risk-aware", words), encoding="utf-8")
+    return file
+
+
+def write_part(path: Path, indices: list[int]) -> None:
+    """A corpus with these records of the demo's."""
+    write_corpus(path, [entry for entry in ALL.entries if entry.index in indices], ALL.blobs if indices else {})
