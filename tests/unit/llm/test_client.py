@@ -292,9 +292,9 @@ async def test_no_answer_before_the_deadline_is_a_timeout(wire: respx.Route, mak
 
 
 async def test_the_deadline_is_over_all_attempts_not_over_each(wire: respx.Route, make: Make) -> None:
-    wire.mock(return_value=bad(500, **{"retry-after-ms": "20"}))
-    completion = await ask(make(timeout_s=0.2, max_attempts=10_000))
-    assert completion.outcome is Outcome.UNREACHABLE
+    wire.mock(return_value=bad(500, **{"retry-after-ms": "50"}))
+    completion = await ask(make(timeout_s=0.5, max_attempts=10_000))
+    assert completion.outcome in (Outcome.UNREACHABLE, Outcome.TIMEOUT)  # as it falls between two attempts, or into one
     assert 1 < wire.call_count <= 11
     assert len(completion.attempts) == wire.call_count
 
