@@ -16,6 +16,7 @@ from llmctx.decision.numbers.claim import Claim, Form
 from llmctx.decision.numbers.claims import claims_of
 from llmctx.decision.numbers.ledger import Ledger
 from llmctx.decision.numbers.loose import looseness
+from llmctx.decision.numbers.spoken import Spoken
 from llmctx.decision.numbers.support import find_support, is_price
 
 
@@ -70,13 +71,17 @@ def ground(package: Package, decision: Decision) -> Grounding:
     miscited = [wrong for item in decision.evidence if (wrong := check(item, ledger)) is not None]
     numbers, unsupported = 0, []
     for field in ("reasoning", "invalidation"):
-        for claim in claims_of(getattr(decision, field), ledger.vocabulary):
-            support = find_support(claim, ledger)
+        claims = claims_of(getattr(decision, field), ledger.vocabulary)
+        spoken = Spoken(claims, ledger)
+        for claim in claims:
+            support = find_support(claim, ledger, spoken)
             if support is None and looseness(claim) > is_price(claim, ledger):
                 continue
             numbers += 1
             if support is None:
                 unsupported.append(_unsupported(field, claim, ledger))
+            else:
+                spoken.add(claim, support)
     return Grounding(len(decision.evidence), tuple(miscited), numbers, tuple(unsupported))
 
 

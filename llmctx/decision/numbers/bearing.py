@@ -3,13 +3,14 @@
 import re
 
 from llmctx.decision.numbers import wording
-from llmctx.decision.numbers.passage import NUMBER, Item, float_of
+from llmctx.decision.numbers.figure import FIGURE, float_of
+from llmctx.decision.numbers.passage import Item
 from llmctx.decision.numbers.topics import BINDING, LEVELS
 
 _FORMULA = re.compile(r"\s*[-+*/\u00d7\u00f7\u2212x]\s*[-+\u2212]?[$\u20ac\u00a3]?\d|\s+=\s")
 _OPERATOR = re.compile(r"\d\s*[-+*/\u00d7\u00f7\u2212x]\s*[$\u20ac\u00a3]?\Z")
 _SUM = re.compile(
-    rf"({NUMBER})%?\s*([-+*/\u00d7\u00f7\u2212\u2013x])\s*[$\u20ac\u00a3]?({NUMBER})%?\s*\)?\s*[=\u2248]\s*[-+$\u20ac\u00a3]*$"
+    rf"({FIGURE})%?\|?(?:[ ](?:shares|USD|points|pts))?\s*([-+*/\u00d7\u00f7\u2212\u2013x])\s*[$\u20ac\u00a3]?({FIGURE})%?(?:[ ](?:shares|USD|points|pts))?\s*[)|]?\s*[=\u2248]\s*[-+$\u20ac\u00a3]*$"
 )
 _SUM_LENGTH = 60
 _FAR = 60
@@ -61,7 +62,7 @@ def _bound_after(items: list[Item], i: int, found: str | None) -> str | None:
     if _FORMULA.match(text, end):
         return None
     following = items[i + 1] if i + 1 < len(items) else None
-    if following is None or following.kind != "word" or "\n" in text[end : following.match.start()]:
+    if following is None or following.kind != "word" or following.topic == "last" or "\n" in text[end : following.match.start()]:
         return found
     if following.text in wording.DISTANCES:
         return None

@@ -20,6 +20,12 @@ class Form(StrEnum):
     MONEY = "money"
     PERCENT = "percent"
     RATIO = "ratio"
+    UNITS = "units of risk"
+    TIME = "minutes"
+
+
+_PRICED = (Form.PLAIN, Form.MONEY)
+_UNBOUND = (Form.RATIO, Form.UNITS, Form.TIME)
 
 
 class Loose(IntEnum):
@@ -49,7 +55,7 @@ class Claim:
         """Whether the text says that it is no exact value: about, nearly."""
         self.room = step + (max(step, _NEARLY * value) if near else 0.0) + 1e-6 * value
         """How far a number may be from this one and still be what it states, at the very most."""
-        self.bound, self.moved = bearing.bound(items, i) if form is not Form.RATIO else (None, False)
+        self.bound, self.moved = bearing.bound(items, i) if form not in _UNBOUND else (None, False)
         """The topic that it is said of directly, and whether it is where that is to be moved to: the stop to 150."""
 
     @property
@@ -95,6 +101,11 @@ class Claim:
     def result(self) -> float | None:
         """What the sum before it comes to: 648.41 - 638.65 = ..."""
         return bearing.sum_before(self.items, self.i)
+
+    @property
+    def may_be_level(self) -> bool:
+        """Whether it may name a level by its value."""
+        return self.form in _PRICED and self.value >= _TELLING * self.step
 
     @property
     def whole(self) -> bool:

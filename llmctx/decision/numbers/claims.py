@@ -4,7 +4,8 @@ import re
 
 from llmctx.decision.numbers import bearing
 from llmctx.decision.numbers.claim import Claim, Form
-from llmctx.decision.numbers.passage import Item, float_of, items_of
+from llmctx.decision.numbers.figure import decimals_of, float_of
+from llmctx.decision.numbers.passage import Item, items_of
 
 _SCALES = {
     "k": 1e3,
@@ -17,7 +18,10 @@ _SCALES = {
     "bn": 1e9,
     "billion": 1e9,
 }
-_CENTS = ("bp", "basis", "cent", "\u00a2")
+_CENTS = ("bp", "basis", "cent", "\u00a2", "c")
+_RATIOS = ("x", "\u00d7", ":1", "r")
+_TIMES = ("h", "min")
+_HOUR = 60
 _TENS = 10
 
 
@@ -40,19 +44,23 @@ def _claim(items: list[Item], i: int) -> Claim:
 def _value(match: re.Match[str], unit: str, *, near: bool) -> tuple[float, float]:
     """The value, and the worth of one unit of its last digit; of a rough number the zeros at its end are not meant."""
     digits = match["number"]
-    value, decimals = float_of(digits), len(digits.partition(".")[2])
+    value, decimals = float_of(digits), decimals_of(digits)
     step = 10.0**-decimals
     if near and decimals == 0 and value >= _TENS:
         step *= 10 ** (len(digits) - len(digits.rstrip("0")))
     scale = _SCALES.get((match["scale"] or "").strip().lower(), 1.0) / (100 if unit.startswith(_CENTS) else 1)
+    if unit.startswith("h"):
+        scale = _HOUR
     return value * scale, step * scale
 
 
 def _form(match: re.Match[str], unit: str) -> Form:
     if unit in ("%", "pct", "pp") or unit.startswith(("per", "bp", "basis")):
         return Form.PERCENT
-    if unit in ("x", "\u00d7", ":1", "r"):
-        return Form.RATIO
+    if unit in _RATIOS or unit.startswith("to"):
+        return Form.UNITS if unit == "r" else Form.RATIO
+    if unit.startswith(_TIMES):
+        return Form.TIME
     return Form.MONEY if match["money"] or unit else Form.PLAIN
 
 

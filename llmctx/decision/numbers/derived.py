@@ -1,15 +1,18 @@
 """Derived numbers: what follows from facts, as far as a claim may speak of it.
 
-Differences and percentages between price levels, their worth in the position, and what `wholes` adds. Levels that a
-claim does not speak of support nothing: between a dozen levels some difference would fit any number by chance.
+Differences and percentages between price levels, their worth in the position, and what `ratios` and `wholes` add.
+Levels that a claim does not speak of support nothing: between a dozen levels some difference would fit any number by
+chance. A text speaks of a level by its name, or by its value.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from llmctx.decision.numbers.claim import Claim, Form
 from llmctx.decision.numbers.ledger import Amount, Ledger
+from llmctx.decision.numbers.ratios import derived, marks, ratios, retraced, units
+from llmctx.decision.numbers.spoken import Spoken
 from llmctx.decision.numbers.topics import LEVELS
-from llmctx.decision.numbers.wholes import derived, ratios, shares, sums
+from llmctx.decision.numbers.wholes import shares, sizes, sums
 
 _ALSO: dict[str, frozenset[str]] = {
     "range": frozenset({"high", "low"}),
@@ -24,32 +27,53 @@ _ALSO: dict[str, frozenset[str]] = {
     "band": frozenset({"upper", "lower"}),
 }
 """Levels that a topic may speak of without naming them."""
-_FROM_ENTRY = frozenset({"entry", "risk", "reward", "ratio", "pnl", "quantity"})
+_FROM_ENTRY = frozenset({"entry", "risk", "reward", "ratio", "pnl", "quantity", "half"})
 _INSIDE = frozenset({"band", "upper", "lower", "range", "way"})
 _AS_PART = 1.5
 """A bare number up to this may be a part of one: the price stands at 0.67 of its range."""
+_NEAREST = 2
 
 
-def what_follows(ledger: Ledger, claim: Claim, topics: frozenset[str]) -> Iterator[Amount]:
+def what_follows(ledger: Ledger, claim: Claim, topics: frozenset[str], spoken: Spoken) -> Iterator[Amount]:
     """What follows from the facts that a claim with these topics may speak of."""
+    if claim.form is Form.UNITS or (claim.form is Form.PLAIN and "units" in topics):
+        yield from units(ledger, topics if claim.against is None else frozenset({claim.against}))
     if claim.form is Form.RATIO or (claim.form is Form.PLAIN and "ratio" in topics):
         yield from ratios(ledger)
-    if claim.form is Form.RATIO:
+    if claim.form in (Form.RATIO, Form.UNITS):
         return
-    yield from _distances(ledger, claim, topics)
+    yield from _distances(ledger, claim, topics, pinned=bool(spoken.levels(claim)))
     if claim.form is Form.PERCENT:
         yield from shares(ledger, topics)
         return
-    yield from sums(ledger, topics)
+    yield from sums(ledger, claim, topics)
     if claim.value <= _AS_PART and topics & _INSIDE:
         yield from (derived(share.source, share.value / 100) for share in shares(ledger, topics))
 
 
-def _distances(ledger: Ledger, claim: Claim, topics: frozenset[str]) -> Iterator[Amount]:
-    ones = _levels(ledger, _spoken(claim, topics)) or _levels(ledger, frozenset({"entry"}))
+def from_spoken(ledger: Ledger, claim: Claim, spoken: Spoken) -> Iterator[Amount]:
+    """What follows from the levels that the text names by their value next to a claim."""
+    if claim.form in (Form.RATIO, Form.UNITS):
+        return
+    if claim.may_be_level:
+        yield from marks(ledger, spoken.units(claim))
+        if "retraced" in claim.around:
+            yield from retraced(ledger)
+    near = spoken.levels(claim)[:_NEAREST]
+    if near:
+        last = [level for level in ledger.levels if "last" in level.topics][:1]
+        yield from _pairs(ledger, claim, near, [*last, *near])
+
+
+def _distances(ledger: Ledger, claim: Claim, topics: frozenset[str], *, pinned: bool) -> Iterator[Amount]:
+    ones = _levels(ledger, _spoken(claim, topics, pinned=pinned)) or _levels(ledger, frozenset({"entry"}))
     others = _levels(ledger, _ends(claim, topics))
     if claim.against is None and "last" not in topics:
         others = [*others, *ones]
+    yield from _pairs(ledger, claim, ones, others)
+
+
+def _pairs(ledger: Ledger, claim: Claim, ones: Iterable[Amount], others: Iterable[Amount]) -> Iterator[Amount]:
     seen: set[tuple[float, float]] = set()
     for one in ones:
         for other in others:
@@ -63,10 +87,11 @@ def _levels(ledger: Ledger, topics: frozenset[str]) -> list[Amount]:
     return [level for level in ledger.levels if level.topics & topics]
 
 
-def _spoken(claim: Claim, topics: frozenset[str]) -> frozenset[str]:
+def _spoken(claim: Claim, topics: frozenset[str], *, pinned: bool) -> frozenset[str]:
     """The levels that it may speak of."""
     if claim.against is None:
-        return topics.union(*(_ALSO[topic] for topic in topics if topic in _ALSO))
+        unnamed = {"level"} if pinned else set()
+        return topics.union(*(_ALSO[topic] for topic in topics - unnamed if topic in _ALSO))
     return claim.around & LEVELS if claim.against == "last" else frozenset({claim.against})
 
 
@@ -81,12 +106,12 @@ def _ends(claim: Claim, topics: frozenset[str]) -> frozenset[str]:
 
 
 def _between(ledger: Ledger, one: Amount, other: Amount, claim: Claim) -> Iterator[Amount]:
-    apart, own = one.value - other.value, ledger.decision.quantity
-    results = [("", apart), (", times quantity", apart * ledger.quantity)]
+    apart = one.value - other.value
+    results = [("", apart)]
     if claim.form is Form.PERCENT:
         results = [(", of the second", apart / other.value * 100), (", of the first", apart / one.value * 100)]
-    elif own is not None:
-        results.append((", times its own quantity", apart * float(own)))
+    else:
+        results += [(f", times {name}", apart * size) for name, size in sizes(ledger, claim.around)]
     if claim.topics & {"mid", "way"}:
         results.append((", half way", (one.value + other.value) / 2))
     for how, value in results:

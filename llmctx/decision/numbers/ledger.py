@@ -13,7 +13,7 @@ from typing import NamedTuple
 from llmctx.context.facts import Fact
 from llmctx.context.package import Package
 from llmctx.decision.decision import Decision
-from llmctx.decision.numbers.claim import Form
+from llmctx.decision.numbers.claim import Form, rounds_to
 from llmctx.decision.numbers.claims import claims_of
 from llmctx.decision.numbers.topics import topics_of
 
@@ -27,6 +27,7 @@ _MIDDLE = "the middle of indicators.bollinger_upper and _lower"
 _OWN_LEVELS = ("its own stop_loss", "its own take_profit", _MIDDLE)
 _ALWAYS = frozenset({"quantity", "confidence", "stop", "target", "mid", "band", "sma", "average"})
 """Topics of what the decision proposes, and of the middle of the bands."""
+_HELD = "monitoring.time_in_trade"
 _CUT = " (not shown)"
 _RANKING = "candidates["
 
@@ -227,6 +228,21 @@ class Ledger:
         for level in (*priced, *own):
             levels.setdefault((level.value, level.topics), level)
         return list(levels.values())
+
+    def level_at(self, value: float, step: float) -> Amount | None:
+        """The level that a number is, rounded or cut to its last digit."""
+        if not self.last / 2 <= value <= self.last * 2:
+            return None
+        return next((level for level in self.levels if rounds_to(level.value, value, step)), None)
+
+    @cached_property
+    def held(self) -> list[Amount]:
+        """For how many minutes the position has been held."""
+        fact = self.fact(_HELD)
+        if fact is None or not isinstance(fact.value, str):
+            return []
+        hours, minutes, seconds = (int(part) for part in fact.value.split(":"))
+        return [Amount(_HELD, hours * 60 + minutes + seconds / 60, None, frozenset())]
 
     @cached_property
     def quoted(self) -> list[Amount]:

@@ -1,7 +1,6 @@
 """Loose numbers: such as may as well be no claim, and are therefore never said to be unsupported."""
 
-from collections.abc import Iterable
-from itertools import takewhile
+from collections.abc import Iterable, Iterator
 
 from llmctx.decision.numbers import wording
 from llmctx.decision.numbers.claim import Claim, Form, Loose
@@ -12,40 +11,76 @@ _SMALL = 12
 _YEARS = range(1950, 2051)
 _ALL = 100
 _PARTS = _ROUND | {33, 34, 66, 67}
+_RETRACED = frozenset({23.6, 38.2, 50, 61.8, 78.6})
+_SCORED = frozenset({"5", "10", "100"})
 _PLANNED = frozenset({"least", "profile", "setup", "planned", "plan"})
-_LIMITS = frozenset({"within", "least", "most", "than"})
 
 
 def looseness(claim: Claim) -> Loose:
     """Whether a number is a claim at all."""
     items, i = claim.items, claim.i
-    before = _beside(reversed(items[max(0, i - 5) : i]))
-    words = {*before, *_beside(items[i + 1 : i + 4])}
-    beyond = bool(set(before[:3]) & wording.BEYOND)
-    if words & wording.RULES and claim.form is not Form.MONEY:
+    before, after = list(_beside(reversed(items[max(0, i - 6) : i]))), list(_beside(items[i + 1 : i + 5]))
+    if _is_convention(items, i, claim) or _is_score(items, i, claim):
+        return Loose.NO_CLAIM
+    if wording.CHANCES.intersection(before[:4], after[:2]) and claim.form is not Form.MONEY:
+        return Loose.NO_CLAIM
+    ruled = wording.RULES.intersection(before[:4]) or wording.RULES.intersection(after[:2]) - wording.RULING
+    if ruled and claim.form is not Form.MONEY:
         return Loose.UNLESS_PRICE
-    if "confidence" in claim.topics and not claim.around & {"signal", "entry"}:
+    if "confidence" in claim.topics and not claim.around & {"signal", "entry", "exit", "thesis"}:
         return Loose.NO_CLAIM  # its own: the field of that name says it
+    beyond = bool(wording.BEYOND.intersection(before[:3]))
     match claim.form:
         case Form.PERCENT:
-            return _percent(claim, words)
-        case Form.RATIO:
-            return Loose.NO_CLAIM if claim.value == 1 or beyond or words & _PLANNED else Loose.CLAIM
+            return _percent(claim, before, after)
+        case Form.RATIO | Form.UNITS:
+            limited = beyond or wording.LIMITS.intersection(before) or _PLANNED.intersection(before, after)
+            return Loose.NO_CLAIM if claim.value == 1 or limited else Loose.CLAIM
         case Form.PLAIN if claim.whole:
-            return _whole(items, i, claim, words, beyond=beyond)
+            return _whole(items, i, claim, {*before[:5], *after[:3]}, beyond=beyond)
     return Loose.CLAIM
 
 
-def _beside(items: Iterable[Item]) -> list[str]:
-    """Words and marks next to it in its sentence, the nearest first."""
-    inside = takewhile(lambda item: item.kind != "break", items)
-    return [item.text for item in inside if item.kind in ("word", "mark")]
+def _beside(items: Iterable[Item]) -> Iterator[str]:
+    """Words and marks next to it in its clause, the nearest first, as far as another number."""
+    for item in items:
+        if item.kind not in ("word", "mark"):
+            return
+        yield item.text
 
 
-def _percent(claim: Claim, words: set[str]) -> Loose:
+def _is_convention(items: list[Item], i: int, claim: Claim) -> bool:
+    """Whether it is an end of a zone of an oscillator: two round numbers that make up a hundred, 30-70, 20 and 80."""
+    if claim.form is not Form.PLAIN or claim.value not in _ROUND:
+        return False
+    other = str(_ALL - int(claim.value))
+    for span in (reversed(items[max(0, i - 3) : i]), items[i + 1 : i + 4]):
+        for item in span:
+            if item.kind == "number":
+                if item.match["number"] == other:
+                    return True
+                break
+            if item.text not in wording.JOINS:
+                break
+    return False
+
+
+def _is_score(items: list[Item], i: int, claim: Claim) -> bool:
+    """Whether it is a score of its own: 7.5/10."""
+    if claim.topics & {"breadth", "advancing", "declining", "wins", "losses"} or i + 2 >= len(items):
+        return False
+    mark, other = items[i + 1 : i + 3]
+    return mark.text == "/" and other.kind == "number" and other.match[0] in _SCORED
+
+
+def _percent(claim: Claim, before: list[str], after: list[str]) -> Loose:
+    words = {*before[:5], *after[:3]}
+    if claim.value in _RETRACED and words & wording.RETRACEMENTS:
+        return Loose.NO_CLAIM
     part = claim.value in _PARTS and words & wording.PARTIAL
-    told = claim.whole and (part or words & _LIMITS or claim.value == _ALL)
-    return Loose.NO_CLAIM if told else Loose.CLAIM
+    habit = claim.value in _PARTS and wording.HABITS.intersection(before)
+    limit = wording.LIMITS.intersection(before)
+    return Loose.NO_CLAIM if claim.whole and (part or habit or limit or claim.value == _ALL) else Loose.CLAIM
 
 
 def _whole(items: list[Item], i: int, claim: Claim, words: set[str], *, beyond: bool) -> Loose:
@@ -56,7 +91,7 @@ def _whole(items: list[Item], i: int, claim: Claim, words: set[str], *, beyond: 
             return Loose.NO_CLAIM
         if beyond:
             return Loose.UNLESS_PRICE
-    if claim.bound == "quantity" and words & wording.PARTIAL:
+    if claim.bound == "quantity" and words & wording.PARTIAL and "half" not in claim.topics:
         return Loose.NO_CLAIM
     if claim.value <= _SMALL:
         return Loose.CLAIM if claim.bound is not None or _counts(items[i + 1 : i + 3]) else Loose.NO_CLAIM

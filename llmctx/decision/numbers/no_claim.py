@@ -2,6 +2,8 @@
 
 import re
 
+from llmctx.decision.numbers.held import is_held
+
 _MONTH = (
     r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|"
     r"nov(?:ember)?|dec(?:ember)?)\.?(?![a-z])"
@@ -63,7 +65,14 @@ _NO_WORD = re.compile(r"[^A-Za-z\s]|(?<![A-Za-z])(?:min|m|hr|h|d|st|nd|rd|th|am|
 
 def without_no_claims(text: str) -> str:
     """The text, as long as it was, with spaces for what is no claim; its words stay, for they say what it is about."""
-    return _NO_CLAIM.sub(lambda found: _NO_WORD.sub(_spaces, found[0]), text)
+    return _NO_CLAIM.sub(_blank, text)
+
+
+def _blank(found: re.Match[str]) -> str:
+    """Spaces for it, unless it is the time that the position has been held."""
+    if is_held(found.string, found.start(), found.end()):
+        return found[0]
+    return _NO_WORD.sub(_spaces, found[0])
 
 
 def _spaces(found: re.Match[str]) -> str:

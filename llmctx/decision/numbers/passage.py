@@ -4,12 +4,13 @@ import re
 from functools import lru_cache, partial
 from typing import NamedTuple
 
+from llmctx.decision.numbers.figure import FIGURE
+from llmctx.decision.numbers.names import OWN
 from llmctx.decision.numbers.no_claim import HINTS, NUMBERED, without_no_claims
 from llmctx.decision.numbers.spelled import SPELLED_WORDS, in_digits
-from llmctx.decision.numbers.topics import OWN, topic_of, topics_of
+from llmctx.decision.numbers.topics import topic_of, topics_of
 
 _LONGEST = 10_000
-NUMBER = r"(?:\d{1,3}(?:[,'\u2019\u202f]\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
 _ITEM = re.compile(
     rf"""
     (?P<word>(?!US[$\u20ac\u00a3\u00a5]|(?:USD|EUR|GBP)(?:[ ][+\-\u2212]?|[+\-\u2212])\.?\d)
@@ -18,12 +19,13 @@ _ITEM = re.compile(
     (?P<sign>[+\-\u2212\u2013](?=[ ]?[$\u20ac\u00a3\u00a5\d.]|(?:USD|EUR|GBP)))?
     (?P<money>(?:US)?[$\u20ac\u00a3\u00a5][ ]?|\b(?:USD|EUR|GBP)[ ]?)?
     (?P<sign2>[+\-\u2212](?=\d))?
-    (?<![\w.])(?P<number>{NUMBER})(?![\d])
+    (?<![\w.])(?P<number>{FIGURE})(?![\d])
     (?P<scale>[ ]?(?:thousand|million|billion|bn|mn|mm)\b|[kKMmBb](?![\w]))?
     (?P<unit>[ ]?%|[ ]?percent(?:age[ ]points?)?\b|[ ]?per[ ]cent\b|[ ]?pct\b|[ ]?pp\b|[ ]?(?:bps?|basis[ ]points?)\b
       |[ ]?(?:dollars?|USD|EUR|GBP|euros?|pounds?)\b|[ ]?(?:cents?|\u00a2)
-      |[ ]?(?:x|\u00d7|:1)(?![\w]|\s*[\d$]|\s*\.\d)|R\b)?
-    | (?P<break>[.!?;\n](?=[\s*_)"]|$))
+      |[ ]?(?:x|\u00d7|:1)(?![\w]|\s*[\d$]|\s*\.\d)|[ ]to[ ](?:1|one)\b(?!\.?\d|[ ]\d)|[ ]?R\b(?![:/])
+      |[ ]?(?:hours?|hrs?|minutes?|mins?)\b|[hc]\b)?
+    | (?P<break>[.!?;](?=[\s*_)"]|$)|\n(?![a-z]))
     | (?P<comma>,(?=\s)|[ ][\u2014\u2013-][ ]|\u2014)
     | (?P<mark>[~\u2248<>=\u2264\u2265@|(:/])
     """,
@@ -121,10 +123,3 @@ def _topic(word: str, before: str, vocabulary: frozenset[str]) -> str | frozense
     parts = (topic_of(part, "", vocabulary) for part in re.split("[/-]", word))
     return frozenset(part for part in parts if part is not None) or None
 
-
-def float_of(number: str) -> float:
-    """The value of the digits, without separators of thousands."""
-    try:
-        return float(number)
-    except ValueError:
-        return float(re.sub(r"[,'\u2019\u202f]", "", number))

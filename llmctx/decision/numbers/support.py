@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 
 from llmctx.decision.numbers.claim import Claim, Form, rounds_to
-from llmctx.decision.numbers.derived import what_follows
+from llmctx.decision.numbers.derived import from_spoken, what_follows
 from llmctx.decision.numbers.ledger import ANOTHER, Amount, Ledger
+from llmctx.decision.numbers.spoken import Spoken
 from llmctx.decision.numbers.topics import FOREIGN, LEVELS
 
 _SIGNED = frozenset("macd signal histogram sentiment".split())
@@ -19,31 +20,40 @@ _ALIKE = {
     "symbols": ("symbols", "breadth", "advancing"),
 }
 _NO_PRICES = frozenset("rsi vix volume macd signal histogram sentiment width".split())
-_NO_FACTS = frozenset({"ratio"})
+_NO_FACTS = frozenset({"ratio", "units"})
 """Topics of which no fact speaks, only what follows from facts."""
+_COMPARED = frozenset({"apart", "ratio"})
 _RANKED = frozenset({"candidate", "score"})
 _AS_LARGE = 2.0
 _FINE = 0.02
 
 
-def find_support(claim: Claim, ledger: Ledger) -> Amount | None:
+def find_support(claim: Claim, ledger: Ledger, spoken: Spoken) -> Amount | None:
     """What supports a claim: a fact about its subject first, then what follows from such facts, then any fact."""
+    if claim.form is Form.TIME:
+        return _match(claim, ledger.held, derived=True)
     if _turned_round(claim, ledger):
         return None
     bound = claim.bound
+    if bound in FOREIGN:
+        return _match(claim, ledger.about((bound,))) or _match(claim, [a for a in ledger.quoted if bound in a.topics])
     if bound is not None and not claim.moved:
         own = frozenset({bound})
         support = _match(claim, ledger.about(_ALIKE.get(bound, (bound,))))
         if support is None and bound not in _READINGS:
-            support = _follows(claim, ledger, own | (claim.topics & LEVELS)) or _follows(claim, ledger, claim.topics)
-        if support is not None or bound in ledger.vocabulary or bound in FOREIGN or bound == "histogram":
+            support = _follows(claim, ledger, own | (claim.topics & LEVELS), spoken) or _follows(
+                claim, ledger, claim.topics, spoken
+            )
+        if support is not None or bound in ledger.vocabulary or bound == "histogram":
             return support or _match(claim, [a for a in ledger.quoted if bound in a.topics])
     return (
         _match(claim, _sum(claim), derived=True)
         or _match(claim, _named(claim, ledger, claim.topics))
-        or _follows(claim, ledger, claim.topics)
+        or _follows(claim, ledger, claim.topics, spoken)
         or _match(claim, _named(claim, ledger, claim.around))
-        or (_follows(claim, ledger, claim.around) if claim.around != claim.topics else None)
+        or (_follows(claim, ledger, claim.around, spoken) if claim.around != claim.topics else None)
+        or _match(claim, from_spoken(ledger, claim, spoken), derived=True)
+        or _from_said(claim, spoken)
         or _match(claim, ledger.quoted)
     )
 
@@ -53,14 +63,23 @@ def _sum(claim: Claim) -> list[Amount]:
     return [] if claim.result is None else [Amount("the sum before it", claim.result, None, frozenset())]
 
 
+def _from_said(claim: Claim, spoken: Spoken) -> Amount | None:
+    """The same number, or what follows from the two before it, where the text has said them and they stand."""
+    again = spoken.again(claim)
+    if again is not None:
+        return again
+    if claim.form is Form.RATIO or claim.around & _COMPARED:
+        return _match(claim, spoken.pairs(claim), derived=True)
+    return None
+
+
 def _turned_round(claim: Claim, ledger: Ledger) -> bool:
     """Whether a profit is told as a loss, or a loss as a profit."""
-    if not claim.sense or claim.against is not None:
-        return False
-    if ledger.short:
+    told = claim.sign if claim.sign and "daily" not in claim.topics else claim.sense
+    if not told or claim.against is not None or (ledger.short and not (claim.sign and "pnl" in claim.around)):
         return False  # a short position gains where its price is down
     results = [a for a in ledger.about(("pnl",)) if a.source.startswith("position.unrealized")]
-    return any(a.value * claim.sense < 0 and abs(abs(a.value) - claim.value) <= claim.step / 2 for a in results)
+    return any(a.value * told < 0 and abs(abs(a.value) - claim.value) <= claim.step / 2 for a in results)
 
 
 def _named(claim: Claim, ledger: Ledger, topics: frozenset[str]) -> list[Amount]:
@@ -77,8 +96,8 @@ def _named(claim: Claim, ledger: Ledger, topics: frozenset[str]) -> list[Amount]
     return [amount for amount in near if ANOTHER not in amount.topics or amount.topics & claim.around]
 
 
-def _follows(claim: Claim, ledger: Ledger, topics: frozenset[str]) -> Amount | None:
-    return _match(claim, what_follows(ledger, claim, topics), derived=True)
+def _follows(claim: Claim, ledger: Ledger, topics: frozenset[str], spoken: Spoken) -> Amount | None:
+    return _match(claim, what_follows(ledger, claim, topics, spoken), derived=True)
 
 
 def _match(claim: Claim, amounts: Iterable[Amount], *, derived: bool = False) -> Amount | None:
@@ -90,7 +109,9 @@ def _match(claim: Claim, amounts: Iterable[Amount], *, derived: bool = False) ->
         size = abs(value)
         if not -room <= size - said <= room:
             continue
-        if not derived and (percent != (amount.form is Form.PERCENT) or (sign and value and (value < 0) != (sign < 0))):
+        if not derived and percent != (amount.form is Form.PERCENT):
+            continue
+        if (not derived or amount.topics) and sign and value and (value < 0) != (sign < 0):
             continue
         if claim.near or (rounds_to(size, said, step) if cut else abs(size - said) <= step / 2 + 1e-9 * max(1.0, size)):
             return amount

@@ -20,8 +20,26 @@ MOVES = frozenset(
     "lock locking new proposed propose proposing widen widening ratchet ratcheting advance".split()
 )
 """A stop or target is to be moved."""
-RULES = frozenset("rule limit threshold cutoff cap budget max maximum minimum tolerance convention".split())
+RULING = frozenset(
+    "require requires required requiring need needs needed demand demands want wants trigger triggers triggered".split()
+)
+"""The number after them is a rule, no fact."""
+RULES = RULING | frozenset(
+    "rule limit limits threshold cutoff cap budget max maximum min minimum tolerance convention floor policy".split()
+)
 """The number beside them is a rule, no fact."""
+CHANCES = frozenset("probability probabilities chance chances odds likelihood likely".split())
+"""The number beside them is an estimate of its own."""
+HABITS = frozenset(
+    "usually normally typically always start starts starting begin begins once until till if should would unless".split()
+)
+"""The share after them is one that may come."""
+RETRACEMENTS = frozenset("retracement retrace fib fibonacci retracements pullback".split())
+"""The percentage beside them names a level."""
+LIMITS = frozenset("within least most than under over".split())
+"""The number after them is a limit."""
+JOINS = frozenset("to and or / - \u2013 through".split())
+"""They stand between the two ends of a range."""
 PARTIAL = frozenset(
     "reduce reducing reduces trim trimming trims close closing sell selling scale scaling take taking bank banking cut "
     "cutting add adding adds buy buying cover covering size sizing half exposure".split()

@@ -1,0 +1,32 @@
+"""How long a position has been held, as a text tells it: a span of time that is a claim, where others are horizons."""
+
+import re
+
+HELD = re.compile(
+    r"""
+    (?: \b(?:time|minutes|hours|duration|age)[ ](?:in|of|since)[ ](?:the[ ]|this[ ]|our[ ])?(?:trade|position|entry)\b
+      | \bin[ ](?:the[ ]|this[ ]|our[ ])?(?:trade|position|it|this|here)[ ](?:now[ ])?for\b
+      | \b(?:been|was|is|were|are|stayed|sat)[ ](?:\w+[ ])?(?:on|held|open|running|alive|live|in|holding|active)
+        (?:[ ](?:in[ ])?(?:it|this|the|here|trade|position))*[ ](?:now[ ])?for\b
+      | \b(?:have|we've|i've|had)[ ](?:been[ ])?held[ ](?:\w+[ ]){0,3}for\b | \bopened\b | \bheld(?:[ ]for)?\b | \bage\b
+      | \b(?:holding|trade|position)[ ](?:time|period|duration|age)\b | \btime[ _]?in[ _]?(?:trade|position)\b
+    )
+    [ ]?(?:now|is|of|at|so[ ]far|about|around|roughly|only|just|already|nearly|almost|[:=~(|]|[ ])*\Z
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+"""What stands before the time that a position has been held."""
+_AFTER = re.compile(
+    r"[ ]*(?:in[ ](?:the[ ]|this[ ])?(?:trade|position)|into[ ](?:the|this)[ ](?:trade|position)|old\b|on[ ]the[ ]clock"
+    r"|(?:since|after)[ ](?:the[ ]|our[ ]|my[ ])?(?:entry|entering|opening)|ago\b(?=.{0,20}\bentered))",
+    re.IGNORECASE,
+)
+_SPAN = re.compile(r"\d+(?:\.\d+)?[- ]?(?:minutes?|mins?|hours?|hrs?|h)\Z", re.IGNORECASE)
+_REACH = 60
+
+
+def is_held(text: str, start: int, end: int) -> bool:
+    """Whether what stands there is the time that the position has been held."""
+    if not _SPAN.fullmatch(text, start, end):
+        return False
+    return bool(HELD.search(text[max(0, start - _REACH) : start]) or _AFTER.match(text, end))
