@@ -3,7 +3,7 @@
 import re
 
 from llmctx.decision.numbers import wording
-from llmctx.decision.numbers.figure import FIGURE, float_of
+from llmctx.decision.numbers.figure import FIGURE, decimals_of, float_of
 from llmctx.decision.numbers.passage import Item
 from llmctx.decision.numbers.topics import BINDING, LEVELS
 
@@ -20,6 +20,8 @@ _ENDS = frozenset({"break", "comma", "number"})
 def bound(items: list[Item], i: int) -> tuple[str | None, bool]:
     """The topic that the number is said of directly, and whether it is where that is to be moved to."""
     found, moved = _bound_before(items, i)
+    if found is not None and _is_between(items, i):
+        found = None
     if found == "last" and not _says_now(items, i):
         found = None
     if found in ("stop", "target"):
@@ -30,10 +32,13 @@ def bound(items: list[Item], i: int) -> tuple[str | None, bool]:
 
 def _bound_before(items: list[Item], i: int) -> tuple[str | None, bool]:
     """The topic before it with nothing but connecting words between, and whether "to" is one of them."""
-    moved = False
+    moved, direct = False, True
     for item in reversed(items[max(0, i - 8) : i]):
         if item.kind in _ENDS:
             break
+        if item.topic in wording.COUNTED and direct:
+            return str(item.topic), moved
+        direct = direct and item.text in wording.COUNTS
         if item.topic is not None and (item.text not in wording.CONNECTS or item.topic in BINDING):
             names = item.topics
             strong = [name for name in names if name in BINDING]
@@ -44,6 +49,16 @@ def _bound_before(items: list[Item], i: int) -> tuple[str | None, bool]:
         if item.text not in wording.CONNECTS:
             break
     return None, moved
+
+
+def _is_between(items: list[Item], i: int) -> bool:
+    """Whether its clause speaks of a difference, so that it is no reading: the gap between MACD and its signal is 0.1."""
+    for item in reversed(items[max(0, i - 10) : i]):
+        if item.kind in _ENDS:
+            return False
+        if item.topic == "apart":
+            return True
+    return False
 
 
 def _says_now(items: list[Item], i: int) -> bool:
@@ -105,7 +120,9 @@ def topics(items: list[Item], i: int) -> tuple[frozenset[str], frozenset[str]]:
             if item.kind == "break":
                 break
             inside = inside and item.kind != "comma"
-            if item.topic is not None:
+            if item.kind == "number" and (item.match["unit"] or "").strip() == "R":
+                sentence.add("units")
+            elif item.topic is not None:
                 sentence |= item.topics
                 if inside:
                     clause |= item.topics
@@ -125,18 +142,22 @@ def sense(items: list[Item], i: int) -> int:
     return (1 if wording.GAINS.intersection(near) else 0) - (1 if wording.LOSSES.intersection(near) else 0)
 
 
-def sum_before(items: list[Item], i: int) -> float | None:
-    """What the sum that is written before it comes to; None where there is none."""
+def sum_before(items: list[Item], i: int) -> tuple[float, float] | None:
+    """What the sum that is written before it comes to, and what its rounded terms leave open; None where none is."""
     match = items[i].match
     found = _SUM.search(match.string, max(0, match.start() - _SUM_LENGTH), match.start())
     if found is None:
         return None
     one, other = float_of(found[1]), float_of(found[3])
+    half, rest = (10.0 ** -decimals_of(found[place]) / 2 for place in (1, 3))
     match found[2]:
         case "+":
-            return one + other
+            return one + other, half + rest
+        case "/" | "\u00f7" if other:
+            scale = 100 if (match["unit"] or "").strip() == "%" else 1
+            return one / other * scale, (half + rest * one / other) / other * scale
         case "/" | "\u00f7":
-            return one / other * (100 if (match["unit"] or "").strip() == "%" else 1) if other else None
+            return None
         case "-" | "\u2212" | "\u2013":
-            return one - other
-    return one * other
+            return one - other, half + rest
+    return one * other, half * other + rest * one

@@ -11,6 +11,7 @@ from llmctx.decision.numbers.passage import Item
 
 _NEARLY = 0.005
 _TELLING = 100
+_MINUTE = 0.001
 
 
 class Form(StrEnum):
@@ -53,7 +54,7 @@ class Claim:
         """1 or -1 where a sign is written, otherwise 0."""
         self.near = near
         """Whether the text says that it is no exact value: about, nearly."""
-        self.room = step + (max(step, _NEARLY * value) if near else 0.0) + 1e-6 * value
+        self.room = (max(step, _NEARLY * value) if near else step) + 1e-6 * value
         """How far a number may be from this one and still be what it states, at the very most."""
         self.bound, self.moved = bearing.bound(items, i) if form not in _UNBOUND else (None, False)
         """The topic that it is said of directly, and whether it is where that is to be moved to: the stop to 150."""
@@ -98,8 +99,8 @@ class Claim:
         return bearing.is_term(self.items, self.i)
 
     @cached_property
-    def result(self) -> float | None:
-        """What the sum before it comes to: 648.41 - 638.65 = ..."""
+    def result(self) -> tuple[float, float] | None:
+        """What the sum before it comes to, 648.41 - 638.65 = ..., and what its rounded terms leave open."""
         return bearing.sum_before(self.items, self.i)
 
     @property
@@ -115,7 +116,9 @@ class Claim:
     @property
     def telling(self) -> bool:
         """Whether it has digits enough not to meet another fact by chance; a percentage never has."""
-        return self.form is not Form.PERCENT and (self.term or self.value >= _TELLING * self.step)
+        return self.form is not Form.PERCENT and (
+            self.term or self.step <= _MINUTE or self.value >= _TELLING * self.step
+        )
 
 
 def rounds_to(value: float, said: float, step: float) -> bool:

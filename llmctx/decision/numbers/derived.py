@@ -25,9 +25,10 @@ _ALSO: dict[str, frozenset[str]] = {
     "way": frozenset({"stop", "target", "level", "upper", "lower"}),
     "level": frozenset({"stop", "target", "upper", "lower", "high", "low"}),
     "band": frozenset({"upper", "lower"}),
+    "units": frozenset({"stop"}),
 }
 """Levels that a topic may speak of without naming them."""
-_FROM_ENTRY = frozenset({"entry", "risk", "reward", "ratio", "pnl", "quantity", "half"})
+_FROM_ENTRY = frozenset({"entry", "risk", "reward", "ratio", "pnl", "quantity", "half", "units"})
 _INSIDE = frozenset({"band", "upper", "lower", "range", "way"})
 _AS_PART = 1.5
 """A bare number up to this may be a part of one: the price stands at 0.67 of its range."""
@@ -42,11 +43,11 @@ def what_follows(ledger: Ledger, claim: Claim, topics: frozenset[str], spoken: S
         yield from ratios(ledger)
     if claim.form in (Form.RATIO, Form.UNITS):
         return
-    yield from _distances(ledger, claim, topics, pinned=bool(spoken.levels(claim)))
+    yield from _distances(ledger, claim, topics, spoken)
     if claim.form is Form.PERCENT:
         yield from shares(ledger, topics)
         return
-    yield from sums(ledger, claim, topics)
+    yield from sums(ledger, claim, topics, halved=spoken.halved(claim))
     if claim.value <= _AS_PART and topics & _INSIDE:
         yield from (derived(share.source, share.value / 100) for share in shares(ledger, topics))
 
@@ -61,26 +62,29 @@ def from_spoken(ledger: Ledger, claim: Claim, spoken: Spoken) -> Iterator[Amount
             yield from retraced(ledger)
     near = spoken.levels(claim)[:_NEAREST]
     if near:
-        last = [level for level in ledger.levels if "last" in level.topics][:1]
-        yield from _pairs(ledger, claim, near, [*last, *near])
+        ends = {"last", claim.against} | (claim.around & {"entry"})
+        yield from _pairs(ledger, claim, near, [*_levels(ledger, frozenset(end for end in ends if end)), *near], spoken)
 
 
-def _distances(ledger: Ledger, claim: Claim, topics: frozenset[str], *, pinned: bool) -> Iterator[Amount]:
-    ones = _levels(ledger, _spoken(claim, topics, pinned=pinned)) or _levels(ledger, frozenset({"entry"}))
+def _distances(ledger: Ledger, claim: Claim, topics: frozenset[str], spoken: Spoken) -> Iterator[Amount]:
+    ones = _levels(ledger, _spoken(claim, topics, pinned=bool(spoken.levels(claim)))) or _levels(ledger, frozenset({"entry"}))
     others = _levels(ledger, _ends(claim, topics))
     if claim.against is None and "last" not in topics:
         others = [*others, *ones]
-    yield from _pairs(ledger, claim, ones, others)
+    yield from _pairs(ledger, claim, ones, others, spoken)
 
 
-def _pairs(ledger: Ledger, claim: Claim, ones: Iterable[Amount], others: Iterable[Amount]) -> Iterator[Amount]:
+def _pairs(
+    ledger: Ledger, claim: Claim, ones: Iterable[Amount], others: Iterable[Amount], spoken: Spoken
+) -> Iterator[Amount]:
+    held = sizes(ledger, halved=spoken.halved(claim))
     seen: set[tuple[float, float]] = set()
     for one in ones:
         for other in others:
             pair = (one.value, other.value)
             if one.value != other.value and pair not in seen:
                 seen.add(pair)
-                yield from _between(ledger, one, other, claim)
+                yield from _between(held, one, other, claim)
 
 
 def _levels(ledger: Ledger, topics: frozenset[str]) -> list[Amount]:
@@ -105,13 +109,13 @@ def _ends(claim: Claim, topics: frozenset[str]) -> frozenset[str]:
     return frozenset(ends)
 
 
-def _between(ledger: Ledger, one: Amount, other: Amount, claim: Claim) -> Iterator[Amount]:
+def _between(held: list[tuple[str, float]], one: Amount, other: Amount, claim: Claim) -> Iterator[Amount]:
     apart = one.value - other.value
     results = [("", apart)]
     if claim.form is Form.PERCENT:
         results = [(", of the second", apart / other.value * 100), (", of the first", apart / one.value * 100)]
     else:
-        results += [(f", times {name}", apart * size) for name, size in sizes(ledger, claim.around)]
+        results += [(f", times {name}", apart * size) for name, size in held]
     if claim.topics & {"mid", "way"}:
         results.append((", half way", (one.value + other.value) / 2))
     for how, value in results:

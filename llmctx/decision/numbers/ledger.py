@@ -132,6 +132,7 @@ class Ledger:
                 if path.endswith("].symbol") and value != package.symbol
             ]
         )
+        self.others = frozenset(name for _, name in others)
         self._made: dict[int, tuple[Amount, ...]] = {}
         paths, _, units = zip(*self._list, strict=True)
         self._shape = _shape(paths, units, others)

@@ -22,11 +22,11 @@ def looseness(claim: Claim) -> Loose:
     before, after = list(_beside(reversed(items[max(0, i - 6) : i]))), list(_beside(items[i + 1 : i + 5]))
     if _is_convention(items, i, claim) or _is_score(items, i, claim):
         return Loose.NO_CLAIM
-    if wording.CHANCES.intersection(before[:4], after[:2]) and claim.form is not Form.MONEY:
+    if not wording.CHANCES.isdisjoint((*before[:4], *after[:2])) and claim.form is not Form.MONEY:
         return Loose.NO_CLAIM
-    ruled = wording.RULES.intersection(before[:4]) or wording.RULES.intersection(after[:2]) - wording.RULING
-    if ruled and claim.form is not Form.MONEY:
-        return Loose.UNLESS_PRICE
+    if claim.form is not Form.MONEY and _is_rule(claim, before, after):
+        oscillator = claim.value in _ROUND and {"rsi", "vix"} & claim.around
+        return Loose.NO_CLAIM if oscillator else Loose.UNLESS_PRICE
     if "confidence" in claim.topics and not claim.around & {"signal", "entry", "exit", "thesis"}:
         return Loose.NO_CLAIM  # its own: the field of that name says it
     beyond = bool(wording.BEYOND.intersection(before[:3]))
@@ -34,11 +34,18 @@ def looseness(claim: Claim) -> Loose:
         case Form.PERCENT:
             return _percent(claim, before, after)
         case Form.RATIO | Form.UNITS:
-            limited = beyond or wording.LIMITS.intersection(before) or _PLANNED.intersection(before, after)
+            limited = beyond or wording.LIMITS.intersection(before) or not _PLANNED.isdisjoint((*before, *after))
             return Loose.NO_CLAIM if claim.value == 1 or limited else Loose.CLAIM
         case Form.PLAIN if claim.whole:
             return _whole(items, i, claim, {*before[:5], *after[:3]}, beyond=beyond)
     return Loose.CLAIM
+
+
+def _is_rule(claim: Claim, before: list[str], after: list[str]) -> bool:
+    """Whether it is what a rule says; a verb (requires) makes one of a round number only."""
+    if not wording.RULES.isdisjoint((*before[:4], *after[:2])):
+        return True
+    return claim.value in _ROUND and bool(wording.RULING.intersection(before[:4]))
 
 
 def _beside(items: Iterable[Item]) -> Iterator[str]:
@@ -91,7 +98,7 @@ def _whole(items: list[Item], i: int, claim: Claim, words: set[str], *, beyond: 
             return Loose.NO_CLAIM
         if beyond:
             return Loose.UNLESS_PRICE
-    if claim.bound == "quantity" and words & wording.PARTIAL and "half" not in claim.topics:
+    if claim.bound == "quantity" and words & wording.TRADES and "half" not in claim.topics:
         return Loose.NO_CLAIM
     if claim.value <= _SMALL:
         return Loose.CLAIM if claim.bound is not None or _counts(items[i + 1 : i + 3]) else Loose.NO_CLAIM

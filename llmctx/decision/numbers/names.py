@@ -81,7 +81,7 @@ CALLED: dict[str, str] = {
         "quantity": "shares share sh quantity qty size units unit lot holding stock stocks contracts position",
         "positions": "positions",
         "symbols": "symbols names tickers watchlist",
-        "wins": "wins winners winner winning-trades win",
+        "wins": "wins winners winner winning-trades win w",
         "losses": "losses losers loser",
         "trades": "trades",
         "winrate": "win-rate winrate hit-rate",
@@ -106,7 +106,7 @@ CALLED: dict[str, str] = {
 PAIRS = {
     ("stop", "loss"): "stop", ("take", "profit"): "target", ("profit", "target"): "target",
     ("price", "target"): "target", ("win", "rate"): "winrate", ("hit", "rate"): "winrate",
-    ("signal", "line"): "signal", ("signal", "price"): "signal", ("cost", "basis"): "entry",
+    ("signal", "line"): "signal", ("momentum", "line"): "macd", ("risk", "unit"): "risk", ("signal", "price"): "signal", ("cost", "basis"): "entry",
     ("daily", "pnl"): "daily", ("daily", "p&l"): "daily", ("entry", "price"): "entry", ("stop", "price"): "stop",
     ("stop", "level"): "stop", ("target", "level"): "target", ("position", "size"): "quantity",
     ("upper", "band"): "upper", ("lower", "band"): "lower", ("upper", "bollinger"): "upper",

@@ -7,8 +7,9 @@ from llmctx.decision.numbers.claim import Claim, Form, rounds_to
 from llmctx.decision.numbers.ledger import Amount, Ledger
 from llmctx.decision.numbers.ratios import derived
 
-_DISTINCT = 10
-"""A level named by its value has at least so many steps."""
+_BACK = 2
+"""How many sentences back a level is still spoken of."""
+_AHEAD = 4
 
 
 class Spoken:
@@ -17,6 +18,7 @@ class Spoken:
     def __init__(self, claims: list[Claim], ledger: Ledger) -> None:
         items = claims[0].items if claims else []
         self._breaks = [i for i, item in enumerate(items) if item.kind == "break"]
+        self._halved = next((i for i, item in enumerate(items) if item.topic == "half"), None)
         self._levels: list[tuple[int, int, Amount]] = []
         self._units: list[tuple[int, float]] = []
         self._said: list[tuple[int, Claim, Amount]] = []
@@ -37,11 +39,15 @@ class Spoken:
     def levels(self, claim: Claim) -> list[Amount]:
         """The levels that its sentence names by their value, the nearest first; those of the one before if it has none."""
         own = self.sentence(claim)
-        for sentence in (own, own - 1):
+        for sentence in range(own, max(own - _BACK, 0) - 1, -1):
             found = [(abs(i - claim.i), level) for i, where, level in self._levels if where == sentence and i != claim.i]
             if found:
                 return [level for _, level in sorted(found, key=lambda one: one[0])]
         return []
+
+    def halved(self, claim: Claim) -> bool:
+        """Whether a half has been spoken of; the rest of the text may be about that."""
+        return self._halved is not None and self._halved < claim.i + _AHEAD
 
     def units(self, claim: Claim) -> list[float]:
         """The multiples of risk that its sentence speaks of."""

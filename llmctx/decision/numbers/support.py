@@ -22,6 +22,8 @@ _ALIKE = {
 _NO_PRICES = frozenset("rsi vix volume macd signal histogram sentiment width".split())
 _NO_FACTS = frozenset({"ratio", "units"})
 """Topics of which no fact speaks, only what follows from facts."""
+_NO_SHARES = frozenset({"macd", "signal", "histogram", "volume"})
+"""Topics of which no percentage is a reading."""
 _COMPARED = frozenset({"apart", "ratio"})
 _RANKED = frozenset({"candidate", "score"})
 _AS_LARGE = 2.0
@@ -34,20 +36,23 @@ def find_support(claim: Claim, ledger: Ledger, spoken: Spoken) -> Amount | None:
         return _match(claim, ledger.held, derived=True)
     if _turned_round(claim, ledger):
         return None
-    bound = claim.bound
+    bound = claim.bound if claim.form is not Form.PERCENT or claim.bound not in _NO_SHARES else None
+    if bound == "last" and claim.around & ledger.others:
+        bound = None
     if bound in FOREIGN:
         return _match(claim, ledger.about((bound,))) or _match(claim, [a for a in ledger.quoted if bound in a.topics])
     if bound is not None and not claim.moved:
         own = frozenset({bound})
         support = _match(claim, ledger.about(_ALIKE.get(bound, (bound,))))
-        if support is None and bound not in _READINGS:
+        if support is None and (bound not in _READINGS or claim.form is Form.PERCENT):
             support = _follows(claim, ledger, own | (claim.topics & LEVELS), spoken) or _follows(
                 claim, ledger, claim.topics, spoken
             )
         if support is not None or bound in ledger.vocabulary or bound == "histogram":
             return support or _match(claim, [a for a in ledger.quoted if bound in a.topics])
     return (
-        _match(claim, _sum(claim), derived=True)
+        _sum(claim)
+        or _of_another(claim, ledger)
         or _match(claim, _named(claim, ledger, claim.topics))
         or _follows(claim, ledger, claim.topics, spoken)
         or _match(claim, _named(claim, ledger, claim.around))
@@ -58,9 +63,19 @@ def find_support(claim: Claim, ledger: Ledger, spoken: Spoken) -> Amount | None:
     )
 
 
-def _sum(claim: Claim) -> list[Amount]:
+def _of_another(claim: Claim, ledger: Ledger) -> Amount | None:
+    """What a sentence that names another symbol of the ranking says of that."""
+    others = claim.around & ledger.others
+    return _match(claim, ledger.about(others)) if others else None
+
+
+def _sum(claim: Claim) -> Amount | None:
     """What the sum written before it comes to; its terms are claims of their own."""
-    return [] if claim.result is None else [Amount("the sum before it", claim.result, None, frozenset())]
+    if claim.result is None:
+        return None
+    value, slack = claim.result
+    fits = abs(abs(value) - claim.value) <= slack + claim.step
+    return Amount("the sum before it", value, None, frozenset()) if fits else None
 
 
 def _from_said(claim: Claim, spoken: Spoken) -> Amount | None:

@@ -12,6 +12,8 @@ from llmctx.decision.numbers.names import CALLED, OWN, PAIRS
 _PARTS = re.compile(r"[A-Za-z]+[0-9]*[a-z]?|[0-9]+")
 _SECTIONS = {"candidates": ("candidate",), "thesis": ("thesis",), "signals.entry": ("entry", "signal"), "signals.exit": ("exit", "signal")}
 
+_NO_NAMES = frozenset("as of at in is to the last type time timestamp value kind not shown".split())
+"""Parts of paths that say nothing of what a fact is about."""
 FOREIGN = frozenset(
     "atr adx vwap obv cci mfi stochastic stoch ema sma beta sharpe gamma delta theta vega iv skew eps pe p/e revenue "
     "earnings momentum-score put/call".split()
@@ -40,7 +42,7 @@ def topics_of(path: str) -> frozenset[str]:
             found.update(OWN[part])
         elif part and not part.isdigit():
             words = [re.sub(r"\d+\w?$", "", word.lower()) for word in _PARTS.findall(part)]
-            found.update(CALLED.get(word, word) for word in words if word)
+            found.update(CALLED.get(word, word) for word in words if word and word not in _NO_NAMES)
     return frozenset(found)
 
 

@@ -1,9 +1,9 @@
 """Wholes and parts: shares of a whole, and sums that follow from the facts of a package."""
 
 from collections.abc import Iterator
-from itertools import permutations, product
+from itertools import combinations, permutations, product
 
-from llmctx.decision.numbers.claim import Claim
+from llmctx.decision.numbers.claim import Claim, Form
 from llmctx.decision.numbers.ledger import Amount, Ledger
 from llmctx.decision.numbers.ratios import derived, signed, values_of
 
@@ -12,6 +12,7 @@ _SPANS = (("low", "high"), ("lower", "upper"), ("entry", "target"), ("entry", "s
 _BREADTH = frozenset({"advancing", "declining", "unchanged", "breadth"})
 _HELD = frozenset({"quantity", "worth", "stop", "pnl", "half"})
 _HUNDRED = 100
+_FEW = 6
 
 
 def shares(ledger: Ledger, topics: frozenset[str]) -> Iterator[Amount]:
@@ -21,8 +22,9 @@ def shares(ledger: Ledger, topics: frozenset[str]) -> Iterator[Amount]:
         share = float(part) / ledger.quantity * _HUNDRED
         yield derived("its own quantity / position.quantity", share)
         yield derived("what its own quantity leaves", _HUNDRED - share)
+    named = any(low in topics and high in topics for low, high in _SPANS)
     for low, high in _SPANS:
-        if topics & ({low, high, "range", "way", "band"} - {"entry"}):
+        if {low, high} <= topics or (not named and topics & ({low, high, "range", "way", "band"} - {"entry"})):
             for start, end in product(values_of(ledger, low), values_of(ledger, high)):
                 if start != end:
                     done = (ledger.last - start) / (end - start) * _HUNDRED
@@ -45,22 +47,24 @@ def _widths(ledger: Ledger) -> Iterator[Amount]:
         yield derived("indicators.bollinger_width / the middle", width / (upper + lower) * 2 * _HUNDRED)
 
 
-def sizes(ledger: Ledger, topics: frozenset[str]) -> list[tuple[str, float]]:
+def sizes(ledger: Ledger, *, halved: bool) -> list[tuple[str, float]]:
     """The numbers of shares that are spoken of: all, what the decision trades, and a half where one is named."""
     found, own = [("position.quantity", ledger.quantity)], ledger.decision.quantity
     if own is not None:
         found += [("its own quantity", float(own)), ("what its own quantity leaves", ledger.quantity - float(own))]
-    if "half" in topics:
+    if halved:
         low = ledger.quantity // 2
         found += [("half of position.quantity", half) for half in {low, ledger.quantity - low, ledger.quantity / 2}]
     return found
 
 
-def sums(ledger: Ledger, claim: Claim, topics: frozenset[str]) -> Iterator[Amount]:
+def sums(ledger: Ledger, claim: Claim, topics: frozenset[str], *, halved: bool) -> Iterator[Amount]:
     """Sums and differences of readings and counts, and what the position is worth at a level."""
     yield from _of_readings(ledger, topics)
-    held = sizes(ledger, topics)
-    if topics & _HELD or claim.telling:
+    if "apart" in topics:
+        yield from apart(ledger, topics)
+    held = sizes(ledger, halved=halved)
+    if topics & _HELD or claim.telling or claim.value > 2 * ledger.last:
         for (name, size), level in product(held, ledger.levels):
             yield derived(f"{name} at {level.source}", size * level.value)
     yield from (derived(name, size) for name, size in held[1:])
@@ -76,6 +80,13 @@ def sums(ledger: Ledger, claim: Claim, topics: frozenset[str]) -> Iterator[Amoun
         yield derived("all of market.market_breadth", sum(counts))
         yield derived("those that moved", sum(counts[:2]))
         yield signed("advancing - declining", counts[0] - counts[1])
+
+
+def apart(ledger: Ledger, topics: frozenset[str]) -> Iterator[Amount]:
+    """How far the percentages are apart that are spoken of: two sectors, two results."""
+    told = [amount for amount in ledger.about(topics) if amount.form is Form.PERCENT][:_FEW]
+    for one, other in combinations(told, 2):
+        yield derived(f"{one.source} - {other.source}", one.value - other.value)
 
 
 def _of_readings(ledger: Ledger, topics: frozenset[str]) -> Iterator[Amount]:

@@ -24,7 +24,7 @@ RULING = frozenset(
     "require requires required requiring need needs needed demand demands want wants trigger triggers triggered".split()
 )
 """The number after them is a rule, no fact."""
-RULES = RULING | frozenset(
+RULES = frozenset(
     "rule limit limits threshold cutoff cap budget max maximum min minimum tolerance convention floor policy".split()
 )
 """The number beside them is a rule, no fact."""
@@ -40,10 +40,12 @@ LIMITS = frozenset("within least most than under over".split())
 """The number after them is a limit."""
 JOINS = frozenset("to and or / - \u2013 through".split())
 """They stand between the two ends of a range."""
-PARTIAL = frozenset(
+TRADES = frozenset(
     "reduce reducing reduces trim trimming trims close closing sell selling scale scaling take taking bank banking cut "
-    "cutting add adding adds buy buying cover covering size sizing half exposure".split()
+    "cutting add adding adds buy buying cover covering".split()
 )
+"""The number of shares beside them is one to be traded."""
+PARTIAL = TRADES | {"size", "sizing", "half", "exposure"}
 """The number beside them is a part of the position to be traded."""
 ZONES = frozenset(
     "overbought oversold neutral midline threshold territory zone extreme extremes band boundary line mark".split()
@@ -80,6 +82,8 @@ LOSSES = frozenset("loss losses lost losing underwater down".split())
 """The number beside them is a loss."""
 PRICE = frozenset("price last quote trading trades traded".split())
 """The number after them is the price as it is."""
+COUNTS = frozenset(": = count counts is are was were number".split())
+"""They alone may stand between what is counted and its count."""
 DISTANCES = frozenset({"points", "point", "pts", "units", "ticks"})
 """The number before them is a distance."""
 ARTICLES = frozenset({"a", "an", "the", "our", "my", "its", "your", "current", "new"})
