@@ -3,22 +3,21 @@
 import re
 
 from llmctx.decision.numbers import wording
-from llmctx.decision.numbers.figure import FIGURE, decimals_of, float_of
 from llmctx.decision.numbers.passage import Item
 from llmctx.decision.numbers.topics import BINDING, LEVELS
 
 _FORMULA = re.compile(r"\s*[-+*/\u00d7\u00f7\u2212x]\s*[-+\u2212]?[$\u20ac\u00a3]?\d|\s+=\s")
 _OPERATOR = re.compile(r"\d\s*[-+*/\u00d7\u00f7\u2212x]\s*[$\u20ac\u00a3]?\Z")
-_SUM = re.compile(
-    rf"({FIGURE})%?\|?(?:[ ](?:shares|USD|points|pts))?\s*([-+*/\u00d7\u00f7\u2212\u2013x])\s*[$\u20ac\u00a3]?({FIGURE})%?(?:[ ](?:shares|USD|points|pts))?\s*[)|]?\s*[=\u2248]\s*[-+$\u20ac\u00a3]*$"
-)
-_SUM_LENGTH = 60
 _FAR = 60
+_PAIRED = {"breadth": ("advancing", "declining"), "record": ("wins", "losses")}
 _ENDS = frozenset({"break", "comma", "number"})
 
 
 def bound(items: list[Item], i: int) -> tuple[str | None, bool]:
     """The topic that the number is said of directly, and whether it is where that is to be moved to."""
+    paired = _paired(items, i)
+    if paired is not None:
+        return paired, False
     found, moved = _bound_before(items, i)
     if found is not None and _is_between(items, i):
         found = None
@@ -71,6 +70,25 @@ def _says_now(items: list[Item], i: int) -> bool:
     return any(item.text in wording.PRICE or "." in item.text for item in items[max(0, i - 4) : i])
 
 
+def _paired(items: list[Item], i: int) -> str | None:
+    """Which of two counts it is that stand together: breadth 6/2, advance/decline is 6 to 2, W/L 2:1."""
+    if i + 2 < len(items) and items[i + 2].kind == "number" and items[i + 1].text in wording.SET_AGAINST:
+        first, place = i, 0
+    elif i >= 2 and items[i - 2].kind == "number" and items[i - 1].text in wording.SET_AGAINST:  # noqa: PLR2004
+        first, place = i - 2, 1
+    else:
+        return None
+    told: set[str] = set()
+    for item in reversed(items[max(0, first - 6) : first]):
+        if item.kind in _ENDS:
+            break
+        told |= item.topics
+    for topic, pair in _PAIRED.items():
+        if topic in told or told.issuperset(pair):
+            return pair[place]
+    return None
+
+
 def _bound_after(items: list[Item], i: int, found: str | None) -> str | None:
     """The topic that follows directly: 3 headlines, the $145 stop. An amount of points is a distance."""
     text, end = items[i].match.string, items[i].match.end()
@@ -81,6 +99,8 @@ def _bound_after(items: list[Item], i: int, found: str | None) -> str | None:
         return found
     if following.text in wording.DISTANCES:
         return None
+    if following.text in wording.SIDES and items[i].match["number"].isdecimal() and not items[i].match["unit"]:
+        return wording.SIDES[following.text]
     topic = following.topic
     if not isinstance(topic, str) or (topic not in wording.COUNTED and topic not in BINDING):
         return found
@@ -141,23 +161,3 @@ def sense(items: list[Item], i: int) -> int:
     near = [item.text for item in [*items[max(0, i - 3) : i], *items[i + 1 : i + 2]] if item.kind == "word"]
     return (1 if wording.GAINS.intersection(near) else 0) - (1 if wording.LOSSES.intersection(near) else 0)
 
-
-def sum_before(items: list[Item], i: int) -> tuple[float, float] | None:
-    """What the sum that is written before it comes to, and what its rounded terms leave open; None where none is."""
-    match = items[i].match
-    found = _SUM.search(match.string, max(0, match.start() - _SUM_LENGTH), match.start())
-    if found is None:
-        return None
-    one, other = float_of(found[1]), float_of(found[3])
-    half, rest = (10.0 ** -decimals_of(found[place]) / 2 for place in (1, 3))
-    match found[2]:
-        case "+":
-            return one + other, half + rest
-        case "/" | "\u00f7" if other:
-            scale = 100 if (match["unit"] or "").strip() == "%" else 1
-            return one / other * scale, (half + rest * one / other) / other * scale
-        case "/" | "\u00f7":
-            return None
-        case "-" | "\u2212" | "\u2013":
-            return one - other, half + rest
-    return one * other, half * other + rest * one

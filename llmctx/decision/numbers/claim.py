@@ -7,10 +7,12 @@ from enum import IntEnum, StrEnum
 from functools import cached_property
 
 from llmctx.decision.numbers import bearing
+from llmctx.decision.numbers.arithmetic import Result, result_before
 from llmctx.decision.numbers.passage import Item
 
 _NEARLY = 0.005
 _TELLING = 100
+_FINE = 20
 _MINUTE = 0.001
 
 
@@ -99,14 +101,20 @@ class Claim:
         return bearing.is_term(self.items, self.i)
 
     @cached_property
-    def result(self) -> tuple[float, float] | None:
+    def result(self) -> Result | None:
         """What the sum before it comes to, 648.41 - 638.65 = ..., and what its rounded terms leave open."""
-        return bearing.sum_before(self.items, self.i)
+        match = self.items[self.i].match
+        return result_before(match.string, match.start("number"))
 
     @property
     def may_be_level(self) -> bool:
         """Whether it may name a level by its value."""
         return self.form in _PRICED and self.value >= _TELLING * self.step
+
+    @property
+    def fine(self) -> bool:
+        """Whether it has digits enough to meet one of a few numbers by chance but seldom."""
+        return self.value >= _FINE * self.step
 
     @property
     def whole(self) -> bool:

@@ -19,6 +19,7 @@ _SCALES = {
     "billion": 1e9,
 }
 _CENTS = ("bp", "basis", "cent", "\u00a2", "c")
+_PCT = ("pct", "percent")
 _RATIOS = ("x", "\u00d7", ":1", "r")
 _TIMES = ("h", "min")
 _HOUR = 60
@@ -38,7 +39,10 @@ def _claim(items: list[Item], i: int) -> Claim:
     unit = (match["unit"] or "").strip().lower()
     near = bearing.is_near(items, i)
     value, step = _value(match, unit, near=near)
-    return Claim(items, i, value=value, step=step, form=_form(match, unit), sign=_sign(match), near=near)
+    form = _form(match, unit)
+    if form is Form.PLAIN and _in_percent(items, i):
+        form = Form.PERCENT
+    return Claim(items, i, value=value, step=step, form=form, sign=_sign(match), near=near)
 
 
 def _value(match: re.Match[str], unit: str, *, near: bool) -> tuple[float, float]:
@@ -62,6 +66,16 @@ def _form(match: re.Match[str], unit: str) -> Form:
     if unit.startswith(_TIMES):
         return Form.TIME
     return Form.MONEY if match["money"] or unit else Form.PLAIN
+
+
+def _in_percent(items: list[Item], i: int) -> bool:
+    """Whether the name before it says so: pnl_pct=0.51."""
+    for item in reversed(items[max(0, i - 2) : i]):
+        if item.kind == "word":
+            return item.text.endswith(_PCT)
+        if item.kind != "mark":
+            return False
+    return False
 
 
 def _sign(match: re.Match[str]) -> int:

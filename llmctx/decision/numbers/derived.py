@@ -33,6 +33,8 @@ _INSIDE = frozenset({"band", "upper", "lower", "range", "way"})
 _AS_PART = 1.5
 """A bare number up to this may be a part of one: the price stands at 0.67 of its range."""
 _NEAREST = 2
+_BRACKET = frozenset({"stop", "target", "entry"})
+_WAYS = frozenset({"entry", "target"})
 
 
 def what_follows(ledger: Ledger, claim: Claim, topics: frozenset[str], spoken: Spoken) -> Iterator[Amount]:
@@ -64,6 +66,20 @@ def from_spoken(ledger: Ledger, claim: Claim, spoken: Spoken) -> Iterator[Amount
     if near:
         ends = {"last", claim.against} | (claim.around & {"entry"})
         yield from _pairs(ledger, claim, near, [*_levels(ledger, frozenset(end for end in ends if end)), *near], spoken)
+
+
+def core(ledger: Ledger, claim: Claim, spoken: Spoken) -> Iterator[Amount]:
+    """What is commonly worked out of a position, whatever the words."""
+    if claim.form in (Form.RATIO, Form.UNITS):
+        return
+    bracket = _levels(ledger, _BRACKET)
+    yield from _pairs(ledger, claim, bracket, _levels(ledger, frozenset({"last", "entry"})), spoken)
+    if claim.form is Form.PERCENT:
+        yield from shares(ledger, _WAYS)
+        return
+    yield from (derived(name, size) for name, size in sizes(ledger, halved=True))
+    yield from ratios(ledger)
+    yield from units(ledger, frozenset())
 
 
 def _distances(ledger: Ledger, claim: Claim, topics: frozenset[str], spoken: Spoken) -> Iterator[Amount]:

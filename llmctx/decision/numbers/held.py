@@ -8,7 +8,7 @@ HELD = re.compile(
       | \bin[ ](?:the[ ]|this[ ]|our[ ])?(?:trade|position|it|this|here)[ ](?:now[ ])?for\b
       | \b(?:been|was|is|were|are|stayed|sat)[ ](?:\w+[ ])?(?:on|held|open|running|alive|live|in|holding|active)
         (?:[ ](?:in[ ])?(?:it|this|the|here|trade|position))*[ ](?:now[ ])?for\b
-      | \b(?:have|we've|i've|had)[ ](?:been[ ])?held[ ](?:\w+[ ]){0,3}for\b | \bopened\b | \bheld(?:[ ]for)?\b | \bage\b
+      | \b(?:have|we've|i've|had)[ ](?:been[ ])?held[ ](?:\w+[ ]){0,3}for\b | \bopened\b | ^[ ]*after | \bheld(?:[ ]for)?\b | \bage\b
       | \b(?:holding|trade|position)[ ](?:time|period|duration|age)\b | \btime[ _]?in[ _]?(?:trade|position)\b
     )
     [ ]?(?:now|is|of|at|so[ ]far|about|around|roughly|only|just|already|nearly|almost|[:=~(|]|[ ])*\Z
@@ -18,11 +18,29 @@ HELD = re.compile(
 """What stands before the time that a position has been held."""
 _AFTER = re.compile(
     r"[ ]*(?:in[ ](?:the[ ]|this[ ])?(?:trade|position)|into[ ](?:the|this)[ ](?:trade|position)|old\b|on[ ]the[ ]clock"
-    r"|(?:since|after)[ ](?:the[ ]|our[ ]|my[ ])?(?:entry|entering|opening)|ago\b(?=.{0,20}\bentered))",
+    r"|(?:since|after)[ ](?:the[ ]|our[ ]|my[ ])?(?:entry|entering|opening)|(?:in|into[ ]it|in[ ]now)(?=[,.;)]|$)|ago\b(?=.{0,20}\bentered))",
     re.IGNORECASE,
 )
-_SPAN = re.compile(r"\d+(?:\.\d+)?[- ]?(?:minutes?|mins?|hours?|hrs?|h)\Z", re.IGNORECASE)
+_SPAN = re.compile(r"(?P<many>\d+(?:\.\d+)?)[- ]?(?:minutes?|mins?|hours?|hrs?|h)\Z", re.IGNORECASE)
 _REACH = 60
+
+
+_AHEAD = re.compile(
+    r"\b(?:next|within|every|another|last|past|previous|for[ ]the|in|after|valid[ ]for|usual|typical|than|least|most|over)"
+    r"(?:[ ]the)?[ ]*\Z",
+    re.IGNORECASE,
+)
+"""What makes it a horizon or a window."""
+_ROUND = frozenset({1, 2, 3, 4, 5, 6, 8, 12, 24})
+
+
+def is_measured(text: str, start: int, end: int) -> bool:
+    """Whether it is a span that was measured: horizons and windows are round numbers of minutes or hours."""
+    span = _SPAN.fullmatch(text, start, end)
+    if span is None or "-" in span[0] or _AHEAD.search(text[max(0, start - _REACH) : start]):
+        return False
+    value = float(span["many"])
+    return value % 5 != 0 and value % 0.5 != 0 if "." in span["many"] else value % 5 != 0 and value not in _ROUND
 
 
 def is_held(text: str, start: int, end: int) -> bool:

@@ -2,7 +2,7 @@
 
 import re
 
-from llmctx.decision.numbers.held import is_held
+from llmctx.decision.numbers.held import is_held, is_measured
 
 _MONTH = (
     r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|"
@@ -70,7 +70,7 @@ def without_no_claims(text: str) -> str:
 
 def _blank(found: re.Match[str]) -> str:
     """Spaces for it, unless it is the time that the position has been held."""
-    if is_held(found.string, found.start(), found.end()):
+    if is_held(found.string, *found.span()) or is_measured(found.string, *found.span()):
         return found[0]
     return _NO_WORD.sub(_spaces, found[0])
 

@@ -21,7 +21,7 @@ _ITEM = re.compile(
     (?P<sign2>[+\-\u2212](?=\d))?
     (?<![\w.])(?P<number>{FIGURE})(?![\d])
     (?P<scale>[ ]?(?:thousand|million|billion|bn|mn|mm)\b|[kKMmBb](?![\w]))?
-    (?P<unit>[ ]?%|[ ]?percent(?:age[ ]points?)?\b|[ ]?per[ ]cent\b|[ ]?pct\b|[ ]?pp\b|[ ]?(?:bps?|basis[ ]points?)\b
+    (?P<unit>[ ]?%|[ ]?percent(?:age[ ]points?)?\b|[ ]?per[ ]cent\b|[ ]?pct\b(?!=)|[ ]?pp\b|[ ]?(?:bps?|basis[ ]points?)\b
       |[ ]?(?:dollars?|USD|EUR|GBP|euros?|pounds?)\b|[ ]?(?:cents?|\u00a2)
       |[ ]?(?:x|\u00d7|:1)(?![\w]|\s*[\d$]|\s*\.\d)|[ ]to[ ](?:1|one)\b(?!\.?\d|[ ]\d)|[ ]?R\b(?![:/])
       |[ ]?(?:hours?|hrs?|minutes?|mins?)\b|[hc]\b)?
@@ -118,8 +118,8 @@ def _topic(word: str, before: str, vocabulary: frozenset[str]) -> str | frozense
     topic = topic_of(word, before, vocabulary)
     if topic is None and word.endswith("'s"):
         topic = topic_of(word[:-2], before, vocabulary)
-    if topic is not None or not ("/" in word or "-" in word):
+    if topic is not None or not ("/" in word or "-" in word or "_" in word):
         return topic
-    parts = (topic_of(part, "", vocabulary) for part in re.split("[/-]", word))
+    parts = (topic_of(part, "", vocabulary) for part in re.split("[/_-]", word))
     return frozenset(part for part in parts if part is not None) or None
 

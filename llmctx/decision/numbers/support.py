@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from llmctx.decision.numbers.claim import Claim, Form, rounds_to
-from llmctx.decision.numbers.derived import from_spoken, what_follows
+from llmctx.decision.numbers.derived import core, from_spoken, what_follows
 from llmctx.decision.numbers.ledger import ANOTHER, Amount, Ledger
 from llmctx.decision.numbers.spoken import Spoken
 from llmctx.decision.numbers.topics import FOREIGN, LEVELS
@@ -24,8 +24,10 @@ _NO_FACTS = frozenset({"ratio", "units"})
 """Topics of which no fact speaks, only what follows from facts."""
 _NO_SHARES = frozenset({"macd", "signal", "histogram", "volume"})
 """Topics of which no percentage is a reading."""
+_SECTORS = frozenset({"technology", "energy", "financials", "healthcare", "utilities", "industrials"})
 _COMPARED = frozenset({"apart", "ratio"})
 _RANKED = frozenset({"candidate", "score"})
+_SUBJECTS = (LEVELS | _READINGS | FOREIGN) - {"symbols", "positions"}
 _AS_LARGE = 2.0
 _FINE = 0.02
 
@@ -37,7 +39,7 @@ def find_support(claim: Claim, ledger: Ledger, spoken: Spoken) -> Amount | None:
     if _turned_round(claim, ledger):
         return None
     bound = claim.bound if claim.form is not Form.PERCENT or claim.bound not in _NO_SHARES else None
-    if bound == "last" and claim.around & ledger.others:
+    if bound == "last" and claim.around & (ledger.others | _RANKED):
         bound = None
     if bound in FOREIGN:
         return _match(claim, ledger.about((bound,))) or _match(claim, [a for a in ledger.quoted if bound in a.topics])
@@ -58,6 +60,7 @@ def find_support(claim: Claim, ledger: Ledger, spoken: Spoken) -> Amount | None:
         or _match(claim, _named(claim, ledger, claim.around))
         or (_follows(claim, ledger, claim.around, spoken) if claim.around != claim.topics else None)
         or _match(claim, from_spoken(ledger, claim, spoken), derived=True)
+        or (_match(claim, core(ledger, claim, spoken), derived=True) if _untold(claim) else None)
         or _from_said(claim, spoken)
         or _match(claim, ledger.quoted)
     )
@@ -74,8 +77,14 @@ def _sum(claim: Claim) -> Amount | None:
     if claim.result is None:
         return None
     value, slack = claim.result
-    fits = abs(abs(value) - claim.value) <= slack + claim.step
+    scales = (1, 100) if claim.form is Form.PERCENT else (1,)
+    fits = any(abs(abs(value * scale) - claim.value) <= slack * scale + claim.step for scale in scales)
     return Amount("the sum before it", value, None, frozenset()) if fits else None
+
+
+def _untold(claim: Claim) -> bool:
+    """Whether the words do not say what it is about, so that it may be any of what is commonly worked out."""
+    return not claim.topics & _SUBJECTS and (claim.fine or not claim.around & _SUBJECTS)
 
 
 def _from_said(claim: Claim, spoken: Spoken) -> Amount | None:
@@ -124,7 +133,9 @@ def _match(claim: Claim, amounts: Iterable[Amount], *, derived: bool = False) ->
         size = abs(value)
         if not -room <= size - said <= room:
             continue
-        if not derived and percent != (amount.form is Form.PERCENT):
+        if not derived and percent != (amount.form is Form.PERCENT) and not (
+            claim.form is Form.PLAIN and amount.form is Form.PERCENT and amount.topics & claim.topics & _SECTORS
+        ):
             continue
         if (not derived or amount.topics) and sign and value and (value < 0) != (sign < 0):
             continue

@@ -21,7 +21,7 @@ MOVES = frozenset(
 )
 """A stop or target is to be moved."""
 RULING = frozenset(
-    "require requires required requiring need needs needed demand demands want wants trigger triggers triggered".split()
+    "line require requires required requiring need needs needed demand demands want wants trigger triggers triggered".split()
 )
 """The number after them is a rule, no fact."""
 RULES = frozenset(
@@ -82,6 +82,10 @@ LOSSES = frozenset("loss losses lost losing underwater down".split())
 """The number beside them is a loss."""
 PRICE = frozenset("price last quote trading trades traded".split())
 """The number after them is the price as it is."""
+SIDES = dict.fromkeys(("up", "green", "higher"), "advancing") | dict.fromkeys(("down", "red", "lower"), "declining")
+"""A whole number before them counts stocks."""
+SET_AGAINST = frozenset(": / to vs against - \u2013".split())
+"""They stand between two counts."""
 COUNTS = frozenset(": = count counts is are was were number".split())
 """They alone may stand between what is counted and its count."""
 DISTANCES = frozenset({"points", "point", "pts", "units", "ticks"})
