@@ -35,7 +35,7 @@ def _bound_before(items: list[Item], i: int) -> tuple[str | None, bool]:
     for item in reversed(items[max(0, i - 8) : i]):
         if item.kind in _ENDS:
             break
-        if item.topic in wording.COUNTED and direct:
+        if item.topic in wording.COUNTED and direct and items[i].match["number"].isdecimal():
             return str(item.topic), moved
         direct = direct and item.text in wording.COUNTS
         if item.topic is not None and (item.text not in wording.CONNECTS or item.topic in BINDING):
@@ -94,7 +94,10 @@ def _bound_after(items: list[Item], i: int, found: str | None) -> str | None:
     text, end = items[i].match.string, items[i].match.end()
     if _FORMULA.match(text, end):
         return None
-    following = items[i + 1] if i + 1 < len(items) else None
+    after = items[i + 1 : i + 3]
+    if after and after[0].text in wording.ADJECTIVES and items[i].match["number"].isdecimal():
+        after = after[1:]
+    following = after[0] if after else None
     if following is None or following.kind != "word" or following.topic == "last" or "\n" in text[end : following.match.start()]:
         return found
     if following.text in wording.DISTANCES:
@@ -130,9 +133,10 @@ def against(items: list[Item], i: int) -> str | None:
     return None
 
 
-def topics(items: list[Item], i: int) -> tuple[frozenset[str], frozenset[str]]:
-    """What its clause is about, and what its sentence is about."""
+def topics(items: list[Item], i: int) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+    """What its clause is about, what its sentence is about, and what the clause has said before it."""
     clause: set[str] = set()
+    before: frozenset[str] | None = None
     sentence: set[str] = set()
     for span in (reversed(items[max(0, i - _FAR) : i]), items[i + 1 : i + _FAR]):
         inside = True
@@ -146,7 +150,8 @@ def topics(items: list[Item], i: int) -> tuple[frozenset[str], frozenset[str]]:
                 sentence |= item.topics
                 if inside:
                     clause |= item.topics
-    return frozenset(clause), frozenset(sentence)
+        before = frozenset(clause) if before is None else before
+    return frozenset(clause), frozenset(sentence), before or frozenset()
 
 
 def is_near(items: list[Item], i: int) -> bool:

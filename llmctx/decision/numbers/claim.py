@@ -25,6 +25,7 @@ class Form(StrEnum):
     RATIO = "ratio"
     UNITS = "units of risk"
     TIME = "minutes"
+    COUNT = "count"
 
 
 _PRICED = (Form.PLAIN, Form.MONEY)
@@ -72,7 +73,7 @@ class Claim:
         return self.items[self.i].match.start()
 
     @cached_property
-    def _topics(self) -> tuple[frozenset[str], frozenset[str]]:
+    def _topics(self) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
         return bearing.topics(self.items, self.i)
 
     @property
@@ -84,6 +85,11 @@ class Claim:
     def around(self) -> frozenset[str]:
         """What its sentence is about."""
         return self._topics[1]
+
+    @property
+    def before(self) -> frozenset[str]:
+        """What its clause has said before it."""
+        return self._topics[2]
 
     @cached_property
     def sense(self) -> int:

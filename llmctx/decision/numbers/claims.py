@@ -40,7 +40,7 @@ def _claim(items: list[Item], i: int) -> Claim:
     near = bearing.is_near(items, i)
     value, step = _value(match, unit, near=near)
     form = _form(match, unit)
-    if form is Form.PLAIN and _in_percent(items, i):
+    if form is Form.PLAIN and _in_percent(items, i) and not bearing.is_term(items, i):
         form = Form.PERCENT
     return Claim(items, i, value=value, step=step, form=form, sign=_sign(match), near=near)
 

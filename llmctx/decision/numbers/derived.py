@@ -42,7 +42,7 @@ def what_follows(ledger: Ledger, claim: Claim, topics: frozenset[str], spoken: S
     if claim.form is Form.UNITS or (claim.form is Form.PLAIN and "units" in topics):
         yield from units(ledger, topics if claim.against is None else frozenset({claim.against}))
     if claim.form is Form.RATIO or (claim.form is Form.PLAIN and "ratio" in topics):
-        yield from ratios(ledger)
+        yield from ratios(ledger, topics)
     if claim.form in (Form.RATIO, Form.UNITS):
         return
     yield from _distances(ledger, claim, topics, spoken)
@@ -77,9 +77,7 @@ def core(ledger: Ledger, claim: Claim, spoken: Spoken) -> Iterator[Amount]:
     if claim.form is Form.PERCENT:
         yield from shares(ledger, _WAYS)
         return
-    yield from (derived(name, size) for name, size in sizes(ledger, halved=True))
-    yield from ratios(ledger)
-    yield from units(ledger, frozenset())
+    yield from (derived(name, size) for name, size in sizes(ledger, halved=spoken.halved(claim)))
 
 
 def _distances(ledger: Ledger, claim: Claim, topics: frozenset[str], spoken: Spoken) -> Iterator[Amount]:
@@ -110,7 +108,7 @@ def _levels(ledger: Ledger, topics: frozenset[str]) -> list[Amount]:
 def _spoken(claim: Claim, topics: frozenset[str], *, pinned: bool) -> frozenset[str]:
     """The levels that it may speak of."""
     if claim.against is None:
-        unnamed = {"level"} if pinned else set()
+        unnamed = {"level", "way"} if pinned else set()
         return topics.union(*(_ALSO[topic] for topic in topics - unnamed if topic in _ALSO))
     return claim.around & LEVELS if claim.against == "last" else frozenset({claim.against})
 
@@ -121,7 +119,7 @@ def _ends(claim: Claim, topics: frozenset[str]) -> frozenset[str]:
     if topics & _FROM_ENTRY:
         ends.add("entry")
     if claim.against is not None and "last" not in topics:
-        ends |= topics & LEVELS
+        ends |= claim.before & LEVELS
     return frozenset(ends)
 
 
@@ -132,7 +130,7 @@ def _between(held: list[tuple[str, float]], one: Amount, other: Amount, claim: C
         results = [(", of the second", apart / other.value * 100), (", of the first", apart / one.value * 100)]
     else:
         results += [(f", times {name}", apart * size) for name, size in held]
-    if claim.topics & {"mid", "way"}:
+    if "mid" in claim.topics:
         results.append((", half way", (one.value + other.value) / 2))
     for how, value in results:
         if abs(abs(value) - claim.value) <= claim.room:

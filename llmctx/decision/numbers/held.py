@@ -18,7 +18,7 @@ HELD = re.compile(
 """What stands before the time that a position has been held."""
 _AFTER = re.compile(
     r"[ ]*(?:in[ ](?:the[ ]|this[ ])?(?:trade|position)|into[ ](?:the|this)[ ](?:trade|position)|old\b|on[ ]the[ ]clock"
-    r"|(?:since|after)[ ](?:the[ ]|our[ ]|my[ ])?(?:entry|entering|opening)|(?:in|into[ ]it|in[ ]now)(?=[,.;)]|$)|ago\b(?=.{0,20}\bentered))",
+    r"|(?:since|after)[ ](?:the[ ]|our[ ]|my[ ])?(?:entry|entering|opening)|(?:in|into[ ]it|in[ ]now)(?=[,.;)]|$))",
     re.IGNORECASE,
 )
 _SPAN = re.compile(r"(?P<many>\d+(?:\.\d+)?)[- ]?(?:minutes?|mins?|hours?|hrs?|h)\Z", re.IGNORECASE)
@@ -31,12 +31,15 @@ _AHEAD = re.compile(
     re.IGNORECASE,
 )
 """What makes it a horizon or a window."""
+_AGO = re.compile(r"[ ]*(?:ago|old|earlier)\b", re.IGNORECASE)
 _ROUND = frozenset({1, 2, 3, 4, 5, 6, 8, 12, 24})
 
 
 def is_measured(text: str, start: int, end: int) -> bool:
     """Whether it is a span that was measured: horizons and windows are round numbers of minutes or hours."""
     span = _SPAN.fullmatch(text, start, end)
+    if span is not None and _AGO.match(text, end):
+        return True
     if span is None or "-" in span[0] or _AHEAD.search(text[max(0, start - _REACH) : start]):
         return False
     value = float(span["many"])

@@ -28,6 +28,14 @@ _OWN_LEVELS = ("its own stop_loss", "its own take_profit", _MIDDLE)
 _ALWAYS = frozenset({"quantity", "confidence", "stop", "target", "mid", "band", "sma", "average"})
 """Topics of what the decision proposes, and of the middle of the bands."""
 _HELD = "monitoring.time_in_trade"
+_SIGNALS = "signals."
+_SIGNAL = frozenset({"signal"})
+_UNITS: dict[str | None, Form] = {
+    "%": Form.PERCENT,
+    **dict.fromkeys(("price", "price difference", "account currency"), Form.MONEY),
+    **dict.fromkeys(("shares", "positions", "symbols", "headlines", "trades", "minutes"), Form.COUNT),
+}
+"""How numbers of a unit are told."""
 _CUT = " (not shown)"
 _RANKING = "candidates["
 
@@ -40,7 +48,7 @@ class Amount(NamedTuple):
     value: float
     """Its value."""
     form: Form | None
-    """What claims of it look like; None where any."""
+    """How claims of it are told; None where it has no unit."""
     topics: frozenset[str]
     """What it is about."""
 
@@ -93,7 +101,7 @@ def _amounts_of(fact: Fact, topics: frozenset[str]) -> tuple[Amount, ...]:
     path, value, unit = fact
     if type(value) is Decimal or type(value) is int:
         number = float(value)
-        amount: Amount = _amount((path, number, Form.PERCENT if unit == "%" else None, topics))
+        amount: Amount = _amount((path, number, _UNITS.get(unit), topics))
         if unit in _PARTS_OF_ONE or (unit is None and 0 < abs(number) <= 1):
             return amount, _amount((path, number * 100, Form.PERCENT, topics))
         return (amount,)
@@ -108,7 +116,7 @@ def _quoted(text: str) -> tuple[tuple[float, Form | None, frozenset[str]], ...]:
     return tuple(
         (
             claim.value,
-            claim.form if claim.form is Form.PERCENT else None,
+            claim.form if claim.form is Form.PERCENT else Form.MONEY,
             claim.topics if claim.bound is None else frozenset({claim.bound}),
         )
         for claim in claims_of(text)
@@ -207,7 +215,7 @@ class Ledger:
         upper, lower = self.value("indicators.bollinger_upper"), self.value("indicators.bollinger_lower")
         if upper is not None and lower is not None:
             topics = frozenset({"mid", "band", "sma", "average"})
-            yield Amount(_MIDDLE, (upper + lower) / 2, None, topics)
+            yield Amount(_MIDDLE, (upper + lower) / 2, Form.MONEY, topics)
 
     def _own(self) -> Iterator[Amount]:
         """What the decision itself proposes is no claim about the facts."""
@@ -215,7 +223,7 @@ class Ledger:
         for name, topic in (("stop_loss", "stop"), ("take_profit", "target"), ("quantity", "quantity")):
             value = getattr(own, name)
             if value is not None:
-                yield Amount(f"its own {name}", float(value), None, frozenset({topic}))
+                yield Amount(f"its own {name}", float(value), Form.MONEY, frozenset({topic}))
         sure = float(own.confidence)
         yield Amount("its own confidence", sure, None, frozenset({"confidence"}))
         yield Amount("its own confidence", sure * 100, Form.PERCENT, frozenset({"confidence"}))
@@ -227,6 +235,8 @@ class Ledger:
         own = [amount for amount in self._beside if amount.source in _OWN_LEVELS]
         levels: dict[tuple[float, frozenset[str]], Amount] = {}
         for level in (*priced, *own):
+            if level.source.startswith(_SIGNALS):
+                level = level._replace(topics=_SIGNAL)  # noqa: PLW2901  it is no entry
             levels.setdefault((level.value, level.topics), level)
         return list(levels.values())
 

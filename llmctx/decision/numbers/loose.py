@@ -100,7 +100,7 @@ def _whole(items: list[Item], i: int, claim: Claim, words: set[str], *, beyond: 
             return Loose.UNLESS_PRICE
     if claim.bound == "quantity" and words & wording.TRADES and "half" not in claim.topics:
         return Loose.NO_CLAIM
-    if claim.value <= _SMALL:
+    if claim.value <= _SMALL and not claim.sign and "half" not in claim.around:
         return Loose.CLAIM if claim.bound is not None or _counts(items[i + 1 : i + 3]) else Loose.NO_CLAIM
     year = claim.value in _YEARS and claim.bound is None and "," not in claim.text
     return Loose.UNLESS_PRICE if year else Loose.CLAIM

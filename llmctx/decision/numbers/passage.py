@@ -98,7 +98,7 @@ def _items(text: str, vocabulary: frozenset[str]) -> list[Item]:
             if word in _TURNING and found:
                 found.append(_item(("comma", word, match, None)))
             else:
-                found.append(_item(("word", word, match, _topic(piece, before, vocabulary))))
+                found.append(_item(("word", word, match, _topic(_key(match), before, vocabulary))))
                 before = word
         elif kind in _SILENT:
             found.append(_item((kind, piece, match, None)))
@@ -108,18 +108,26 @@ def _items(text: str, vocabulary: frozenset[str]) -> list[Item]:
     return found
 
 
+def _key(match: re.Match[str]) -> str:
+    """The word; a name with underscores before a value in parts: dist_stop=1.2."""
+    word, text, end = match[0], match.string, match.end()
+    return word.replace("_", "-") if "_" in word and text[end : end + 2].strip('" ')[:1] in (":", "=") else word
+
+
 @lru_cache(maxsize=20_000)
 def _topic(word: str, before: str, vocabulary: frozenset[str]) -> str | frozenset[str] | None:
     """What a word names; models use the same few thousand words."""
     word = word.replace("\u2019", "'")
+    if "-" in word and word.replace("-", "_") in OWN:
+        word = word.replace("-", "_")
     if ("." in word or "_" in word) and _PATH.fullmatch(word):
         return topics_of("." + word) or None
     word = word.lower()
     topic = topic_of(word, before, vocabulary)
     if topic is None and word.endswith("'s"):
         topic = topic_of(word[:-2], before, vocabulary)
-    if topic is not None or not ("/" in word or "-" in word or "_" in word):
+    if topic is not None or not ("/" in word or "-" in word):
         return topic
-    parts = (topic_of(part, "", vocabulary) for part in re.split("[/_-]", word))
+    parts = (topic_of(part, "", vocabulary) for part in re.split("[/-]", word))
     return frozenset(part for part in parts if part is not None) or None
 

@@ -8,10 +8,11 @@ from llmctx.decision.numbers.ledger import Amount, Ledger
 _NONE: frozenset[str] = frozenset()
 _SIGNED = frozenset({"signed"})
 _COMPARED = (
-    ("performance.avg_win", "performance.avg_loss"),
-    ("performance.win_count", "performance.loss_count"),
-    ("market.market_breadth.advancing", "market.market_breadth.declining"),
-    ("indicators.macd", "indicators.macd_signal"),
+    ("wins", "performance.avg_win", "performance.avg_loss"),
+    ("wins", "performance.win_count", "performance.loss_count"),
+    ("breadth", "market.market_breadth.advancing", "market.market_breadth.declining"),
+    ("advancing", "market.market_breadth.advancing", "market.market_breadth.declining"),
+    ("macd", "indicators.macd", "indicators.macd_signal"),
 )
 _RETRACED = (0.236, 0.382, 0.5, 0.618, 0.786)
 
@@ -31,18 +32,18 @@ def values_of(ledger: Ledger, topic: str) -> set[float]:
     return {level.value for level in ledger.levels if topic in level.topics}
 
 
-def ratios(ledger: Ledger) -> Iterator[Amount]:
+def ratios(ledger: Ledger, topics: frozenset[str]) -> Iterator[Amount]:
     """Reward to risk, and what else is compared."""
     starts = values_of(ledger, "entry") | values_of(ledger, "last")
     for start, stop in product(starts, values_of(ledger, "stop")):
         risk = abs(start - stop)
         if not risk:
             continue
-        yield derived("profit in units of risk", (ledger.last - start) / risk)
         for target in values_of(ledger, "target") - {start}:
             yield derived("reward to risk", abs(target - start) / risk)
-            yield derived("risk to reward", risk / abs(target - start))
-    for first, second in _COMPARED:
+    for topic, first, second in _COMPARED:
+        if topic not in topics:
+            continue
         one, other = ledger.value(first), ledger.value(second)
         if one and other:
             yield derived(f"{first} / {second}", abs(one / other))

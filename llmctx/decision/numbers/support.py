@@ -2,17 +2,19 @@
 
 from collections.abc import Iterable
 
+from llmctx.decision.numbers import wording
 from llmctx.decision.numbers.claim import Claim, Form, rounds_to
 from llmctx.decision.numbers.derived import core, from_spoken, what_follows
 from llmctx.decision.numbers.ledger import ANOTHER, Amount, Ledger
 from llmctx.decision.numbers.spoken import Spoken
-from llmctx.decision.numbers.topics import FOREIGN, LEVELS
+from llmctx.decision.numbers.topics import FOREIGN, LEVELS, SECTORS
+from llmctx.decision.numbers.wholes import counts
 
 _SIGNED = frozenset("macd signal histogram sentiment".split())
 """Topics whose readings run on both sides of zero: without a sign a number is positive."""
 _READINGS = frozenset(
     "rsi macd signal vix sentiment volume news wins losses positions symbols advancing declining unchanged".split()
-)
+) | SECTORS
 """Topics of which a number is a reading, never a difference."""
 _ALIKE = {
     "signal": ("signal", "macd"),
@@ -24,12 +26,15 @@ _NO_FACTS = frozenset({"ratio", "units"})
 """Topics of which no fact speaks, only what follows from facts."""
 _NO_SHARES = frozenset({"macd", "signal", "histogram", "volume"})
 """Topics of which no percentage is a reading."""
-_SECTORS = frozenset({"technology", "energy", "financials", "healthcare", "utilities", "industrials"})
 _COMPARED = frozenset({"apart", "ratio"})
 _RANKED = frozenset({"candidate", "score"})
 _SUBJECTS = (LEVELS | _READINGS | FOREIGN) - {"symbols", "positions"}
 _AS_LARGE = 2.0
 _FINE = 0.02
+_COARSE = 0.1
+_PRIOR = frozenset({"thesis", "confidence"})
+_OWN = ("position.", "price.", "monitoring.", "its own", "the middle")
+"""What a number of an unknown subject is about."""
 
 
 def find_support(claim: Claim, ledger: Ledger, spoken: Spoken) -> Amount | None:
@@ -38,20 +43,15 @@ def find_support(claim: Claim, ledger: Ledger, spoken: Spoken) -> Amount | None:
         return _match(claim, ledger.held, derived=True)
     if _turned_round(claim, ledger):
         return None
-    bound = claim.bound if claim.form is not Form.PERCENT or claim.bound not in _NO_SHARES else None
-    if bound == "last" and claim.around & (ledger.others | _RANKED):
-        bound = None
+    if "thesis" in claim.around and "confidence" in claim.around and (claim.value <= 1 or claim.form is Form.PERCENT):
+        return _match(claim, [a for a in ledger.about(("confidence",)) if a.topics >= _PRIOR or a.topics <= _PRIOR])
+    bound = _bound(claim, ledger)
     if bound in FOREIGN:
-        return _match(claim, ledger.about((bound,))) or _match(claim, [a for a in ledger.quoted if bound in a.topics])
+        return _match(claim, ledger.about((bound,))) or _quoted(claim, ledger, bound)
     if bound is not None and not claim.moved:
-        own = frozenset({bound})
-        support = _match(claim, ledger.about(_ALIKE.get(bound, (bound,))))
-        if support is None and (bound not in _READINGS or claim.form is Form.PERCENT):
-            support = _follows(claim, ledger, own | (claim.topics & LEVELS), spoken) or _follows(
-                claim, ledger, claim.topics, spoken
-            )
+        support = _match(claim, ledger.about(_ALIKE.get(bound, (bound,)))) or _of_bound(claim, ledger, bound, spoken)
         if support is not None or bound in ledger.vocabulary or bound == "histogram":
-            return support or _match(claim, [a for a in ledger.quoted if bound in a.topics])
+            return support or _quoted(claim, ledger, bound)
     return (
         _sum(claim)
         or _of_another(claim, ledger)
@@ -62,8 +62,36 @@ def find_support(claim: Claim, ledger: Ledger, spoken: Spoken) -> Amount | None:
         or _match(claim, from_spoken(ledger, claim, spoken), derived=True)
         or (_match(claim, core(ledger, claim, spoken), derived=True) if _untold(claim) else None)
         or _from_said(claim, spoken)
-        or _match(claim, ledger.quoted)
+        or _quoted(claim, ledger)
     )
+
+
+def _bound(claim: Claim, ledger: Ledger) -> str | None:
+    """The topic that it is said of, where a number of its form can be."""
+    bound = claim.bound
+    if bound in _NO_SHARES and claim.form is Form.PERCENT:
+        return None
+    return None if bound == "last" and claim.around & (ledger.others | _RANKED) else bound
+
+
+def _of_bound(claim: Claim, ledger: Ledger, bound: str, spoken: Spoken) -> Amount | None:
+    """What follows for what it is said of directly: of a level its distances, of a count sums of counts."""
+    if bound in wording.COUNTED and claim.form is not Form.PERCENT:
+        return _match(claim, counts(ledger, bound, halved=spoken.halved(claim)), derived=True)
+    if bound in _READINGS and claim.form is not Form.PERCENT:
+        return None
+    own = frozenset({bound})
+    support = _follows(claim, ledger, own | (claim.before & LEVELS), spoken)
+    if support is None and (bound not in LEVELS or claim.fine):
+        support = _follows(claim, ledger, claim.topics, spoken)
+    return support
+
+
+def _quoted(claim: Claim, ledger: Ledger, bound: str | None = None) -> Amount | None:
+    """What a text of the package says, of the same thing or with digits enough."""
+    topics = claim.topics if bound is None else frozenset({bound})
+    telling = claim.telling and bound is None
+    return _match(claim, [amount for amount in ledger.quoted if telling or amount.topics & topics])
 
 
 def _of_another(claim: Claim, ledger: Ledger) -> Amount | None:
@@ -114,7 +142,11 @@ def _named(claim: Claim, ledger: Ledger, topics: frozenset[str]) -> list[Amount]
         level = _match(claim, ledger.about(("last",))) or _match(claim, ledger.levels)
         if level is not None:
             return [level]
+        if not claim.telling:
+            return []
     near = ledger.near(claim.value, claim.room)
+    if not claim.telling:
+        near = [amount for amount in near if amount.source.startswith(_OWN)]
     if claim.around & _RANKED:
         return near
     return [amount for amount in near if ANOTHER not in amount.topics or amount.topics & claim.around]
@@ -125,23 +157,33 @@ def _follows(claim: Claim, ledger: Ledger, topics: frozenset[str], spoken: Spoke
 
 
 def _match(claim: Claim, amounts: Iterable[Amount], *, derived: bool = False) -> Amount | None:
-    said, step, percent, room = claim.value, claim.step, claim.form is Form.PERCENT, claim.room
-    cut = not derived or step <= _FINE * said
+    said, step, room = claim.value, claim.step, claim.room
+    cut = step <= (_FINE if derived else _COARSE) * said
     sign = claim.sign or (1 if claim.bound in _SIGNED and "negative" not in claim.topics else 0)
     for amount in amounts:
         value = amount[1]
         size = abs(value)
         if not -room <= size - said <= room:
             continue
-        if not derived and percent != (amount.form is Form.PERCENT) and not (
-            claim.form is Form.PLAIN and amount.form is Form.PERCENT and amount.topics & claim.topics & _SECTORS
-        ):
+        if not derived and not _is_told(claim, amount):
             continue
         if (not derived or amount.topics) and sign and value and (value < 0) != (sign < 0):
             continue
         if claim.near or (rounds_to(size, said, step) if cut else abs(size - said) <= step / 2 + 1e-9 * max(1.0, size)):
             return amount
     return None
+
+
+def _is_told(claim: Claim, amount: Amount) -> bool:
+    """Whether a fact may be told in the form of a claim."""
+    match amount.form:
+        case Form.PERCENT:
+            return claim.form is Form.PERCENT or (claim.form is Form.PLAIN and bool(amount.topics & claim.topics & SECTORS))
+        case Form.COUNT:
+            return claim.form is Form.PLAIN and claim.value.is_integer()
+        case Form.MONEY:
+            return claim.form in (Form.PLAIN, Form.MONEY)
+    return claim.form in (Form.PLAIN, Form.RATIO)
 
 
 def is_price(claim: Claim, ledger: Ledger) -> bool:

@@ -19,13 +19,15 @@ FOREIGN = frozenset(
     "earnings momentum-score put/call".split()
 )
 """What models like to speak of and the schema has no field for: nothing supports it but a field of that name."""
+SECTORS = frozenset({"technology", "energy", "financials", "healthcare"})
+"""Parts of the market that have a percentage of their own."""
 BINDING = frozenset(
     {"rsi", "macd", "signal", "last", "histogram", "vix", "sentiment", "volume", "upper", "lower", "stop", "target",
-     "entry", "width", "advancing", "declining", "unchanged", "winrate"} | FOREIGN
+     "entry", "width", "advancing", "declining", "unchanged", "winrate"} | SECTORS | FOREIGN
 )  # fmt: skip
 """Topics whose own facts alone support a number that is said of them directly."""
 
-LEVELS = frozenset({"stop", "target", "entry", "upper", "lower", "level", "high", "low", "open", "mid"})
+LEVELS = frozenset({"signal", "stop", "target", "entry", "upper", "lower", "level", "high", "low", "open", "mid"})
 """Topics that are price levels beside the price itself."""
 
 

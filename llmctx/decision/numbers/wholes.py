@@ -8,7 +8,10 @@ from llmctx.decision.numbers.ledger import Amount, Ledger
 from llmctx.decision.numbers.ratios import derived, signed, values_of
 
 _RSI_LINES = (70, 30, 50, 80, 20, 75, 25)
-_SPANS = (("low", "high"), ("lower", "upper"), ("entry", "target"), ("entry", "stop"), ("stop", "target"))
+_SPANS = (
+    ("low", "high", "range"), ("lower", "upper", "band"), ("entry", "target", "way"), ("entry", "stop", "way"),
+    ("stop", "target", "way"),
+)  # fmt: skip
 _BREADTH = frozenset({"advancing", "declining", "unchanged", "breadth"})
 _HELD = frozenset({"quantity", "worth", "stop", "pnl", "half"})
 _HUNDRED = 100
@@ -22,9 +25,9 @@ def shares(ledger: Ledger, topics: frozenset[str]) -> Iterator[Amount]:
         share = float(part) / ledger.quantity * _HUNDRED
         yield derived("its own quantity / position.quantity", share)
         yield derived("what its own quantity leaves", _HUNDRED - share)
-    named = any(low in topics and high in topics for low, high in _SPANS)
-    for low, high in _SPANS:
-        if {low, high} <= topics or (not named and topics & ({low, high, "range", "way", "band"} - {"entry"})):
+    named = any(low in topics and high in topics for low, high, _ in _SPANS)
+    for low, high, whole in _SPANS:
+        if {low, high} <= topics or (not named and topics & ({low, high, whole} - {"entry"})):
             for start, end in product(values_of(ledger, low), values_of(ledger, high)):
                 if start != end:
                     done = (ledger.last - start) / (end - start) * _HUNDRED
@@ -56,6 +59,19 @@ def sizes(ledger: Ledger, *, halved: bool) -> list[tuple[str, float]]:
         low = ledger.quantity // 2
         found += [("half of position.quantity", half) for half in {low, ledger.quantity - low, ledger.quantity / 2}]
     return found
+
+
+def counts(ledger: Ledger, bound: str, *, halved: bool) -> Iterator[Amount]:
+    """Sums of counts, and parts of the position, that a number of something counted may be."""
+    if bound == "quantity":
+        yield from (derived(name, size) for name, size in sizes(ledger, halved=halved))
+    wins, losses = ledger.value("performance.win_count"), ledger.value("performance.loss_count")
+    if wins is not None and losses is not None and bound == "trades":
+        yield from (derived("a sum of trades", value) for value in (wins, losses, wins + losses))
+    if bound in ("symbols", "advancing"):
+        breadth = _breadth(ledger)
+        yield from (derived("a sum of market.market_breadth", value) for value in (sum(breadth), sum(breadth[:2])))
+        yield from (derived("a count of market.market_breadth", value) for value in breadth)
 
 
 def sums(ledger: Ledger, claim: Claim, topics: frozenset[str], *, halved: bool) -> Iterator[Amount]:

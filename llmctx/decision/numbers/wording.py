@@ -54,7 +54,7 @@ ZONES = frozenset(
 EXTREMES = frozenset("extreme extremes overbought oversold threshold thresholds".split())
 """The same, whatever the indicator."""
 ADJECTIVES = frozenset(
-    "open active closed live current recent latest new bullish bearish positive negative fresh".split()
+    "open active closed live losing winning running closed current recent latest new bullish bearish positive negative fresh".split()
 )
 """They may stand between a count and what it counts."""
 COUNTED = frozenset(
@@ -68,7 +68,7 @@ SUPPOSED = frozenset(
 """The price after them is one that may come."""
 APART = frozenset(
     "below above from to under over off short shy away beneath beyond until before toward towards than between higher "
-    "lower down up more less of".split()
+    "lower down up more less of versus vs against".split()
 )
 """Words of distance."""
 FILLS = frozenset(
@@ -82,7 +82,7 @@ LOSSES = frozenset("loss losses lost losing underwater down".split())
 """The number beside them is a loss."""
 PRICE = frozenset("price last quote trading trades traded".split())
 """The number after them is the price as it is."""
-SIDES = dict.fromkeys(("up", "green", "higher"), "advancing") | dict.fromkeys(("down", "red", "lower"), "declining")
+SIDES = dict.fromkeys(("up", "green", "higher"), "advancing") | dict.fromkeys(("down", "red", "lower"), "declining") | {"w": "wins", "l": "losses"}
 """A whole number before them counts stocks."""
 SET_AGAINST = frozenset(": / to vs against - \u2013".split())
 """They stand between two counts."""
