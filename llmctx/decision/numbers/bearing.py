@@ -151,7 +151,19 @@ def topics(items: list[Item], i: int) -> tuple[frozenset[str], frozenset[str], f
                 if inside:
                     clause |= item.topics
         before = frozenset(clause) if before is None else before
+    if not sentence:
+        sentence = _told_before(items, i)
     return frozenset(clause), frozenset(sentence), before or frozenset()
+
+
+def _told_before(items: list[Item], i: int) -> set[str]:
+    """What the sentences before it are about, the nearest that is about anything."""
+    told: set[str] = set()
+    for item in reversed(items[max(0, i - _FAR) : i]):
+        if item.kind == "break" and told:
+            break
+        told |= item.topics
+    return told
 
 
 def is_near(items: list[Item], i: int) -> bool:

@@ -42,7 +42,7 @@ def _claim(items: list[Item], i: int) -> Claim:
     form = _form(match, unit)
     if form is Form.PLAIN and _in_percent(items, i) and not bearing.is_term(items, i):
         form = Form.PERCENT
-    return Claim(items, i, value=value, step=step, form=form, sign=_sign(match), near=near)
+    return Claim(items, i, value=value, step=step, form=form, sign=_sign(match) or (-1 if i and items[i - 1].text == "minus" else 0), near=near)
 
 
 def _value(match: re.Match[str], unit: str, *, near: bool) -> tuple[float, float]:

@@ -6,13 +6,14 @@ chance. A text speaks of a level by its name, or by its value.
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import product
 
 from llmctx.decision.numbers.claim import Claim, Form
 from llmctx.decision.numbers.ledger import Amount, Ledger
-from llmctx.decision.numbers.ratios import derived, marks, ratios, retraced, units
+from llmctx.decision.numbers.ratios import derived, marks, ratios, retraced, units, values_of
 from llmctx.decision.numbers.spoken import Spoken
 from llmctx.decision.numbers.topics import LEVELS
-from llmctx.decision.numbers.wholes import shares, sizes, sums
+from llmctx.decision.numbers.wholes import apart, shares, sizes, sums
 
 _ALSO: dict[str, frozenset[str]] = {
     "range": frozenset({"high", "low"}),
@@ -30,9 +31,11 @@ _ALSO: dict[str, frozenset[str]] = {
 """Levels that a topic may speak of without naming them."""
 _FROM_ENTRY = frozenset({"entry", "risk", "reward", "ratio", "pnl", "quantity", "half", "units"})
 _INSIDE = frozenset({"band", "upper", "lower", "range", "way"})
+_OF_BANDS = {"high": "upper", "low": "lower"}
 _AS_PART = 1.5
 """A bare number up to this may be a part of one: the price stands at 0.67 of its range."""
 _NEAREST = 2
+_ENDS = (("stop", "target"), ("entry", "last"), ("low", "high"), ("entry", "target"), ("entry", "stop"))
 _BRACKET = frozenset({"stop", "target", "entry"})
 _WAYS = frozenset({"entry", "target"})
 
@@ -46,6 +49,10 @@ def what_follows(ledger: Ledger, claim: Claim, topics: frozenset[str], spoken: S
     if claim.form in (Form.RATIO, Form.UNITS):
         return
     yield from _distances(ledger, claim, topics, spoken)
+    if "mid" in topics:
+        yield from _mids(ledger)
+    if "apart" in topics:
+        yield from apart(ledger, topics)
     if claim.form is Form.PERCENT:
         yield from shares(ledger, topics)
         return
@@ -59,7 +66,7 @@ def from_spoken(ledger: Ledger, claim: Claim, spoken: Spoken) -> Iterator[Amount
     if claim.form in (Form.RATIO, Form.UNITS):
         return
     if claim.may_be_level:
-        yield from marks(ledger, spoken.units(claim))
+        yield from marks(ledger, spoken.units(claim) or ([1.0] if "units" in claim.around else []))
         if "retraced" in claim.around:
             yield from retraced(ledger)
     near = spoken.levels(claim)[:_NEAREST]
@@ -88,6 +95,12 @@ def _distances(ledger: Ledger, claim: Claim, topics: frozenset[str], spoken: Spo
     yield from _pairs(ledger, claim, ones, others, spoken)
 
 
+def _mids(ledger: Ledger) -> Iterator[Amount]:
+    for low, high in _ENDS:
+        for one, other in product(values_of(ledger, low), values_of(ledger, high)):
+            yield derived(f"the middle of {low} and {high}", (one + other) / 2)
+
+
 def _pairs(
     ledger: Ledger, claim: Claim, ones: Iterable[Amount], others: Iterable[Amount], spoken: Spoken
 ) -> Iterator[Amount]:
@@ -110,13 +123,16 @@ def _spoken(claim: Claim, topics: frozenset[str], *, pinned: bool) -> frozenset[
     if claim.against is None:
         unnamed = {"level", "way"} if pinned else set()
         return topics.union(*(_ALSO[topic] for topic in topics - unnamed if topic in _ALSO))
-    return claim.around & LEVELS if claim.against == "last" else frozenset({claim.against})
+    if claim.against == "last":
+        return claim.around & LEVELS
+    banded = _OF_BANDS.get(claim.against) if "band" in claim.around else None
+    return frozenset({claim.against, banded or claim.against})
 
 
 def _ends(claim: Claim, topics: frozenset[str]) -> frozenset[str]:
     """What a distance may be measured from: the price, and where it fits the entry."""
     ends = {"last"}
-    if topics & _FROM_ENTRY:
+    if topics & _FROM_ENTRY or "entry" in claim.around:
         ends.add("entry")
     if claim.against is not None and "last" not in topics:
         ends |= claim.before & LEVELS
@@ -130,8 +146,6 @@ def _between(held: list[tuple[str, float]], one: Amount, other: Amount, claim: C
         results = [(", of the second", apart / other.value * 100), (", of the first", apart / one.value * 100)]
     else:
         results += [(f", times {name}", apart * size) for name, size in held]
-    if "mid" in claim.topics:
-        results.append((", half way", (one.value + other.value) / 2))
     for how, value in results:
         if abs(abs(value) - claim.value) <= claim.room:
             yield derived(f"{one.source} - {other.source}{how}", value)

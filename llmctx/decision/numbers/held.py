@@ -31,15 +31,14 @@ _AHEAD = re.compile(
     re.IGNORECASE,
 )
 """What makes it a horizon or a window."""
-_AGO = re.compile(r"[ ]*(?:ago|old|earlier)\b", re.IGNORECASE)
+_ENTERED = re.compile(r"\b(?:entered|opened|bought|put[ ]on|got[ ]in|went[ ](?:long|short))\b", re.IGNORECASE)
+_AGO = re.compile(r"[ ]*ago\b", re.IGNORECASE)
 _ROUND = frozenset({1, 2, 3, 4, 5, 6, 8, 12, 24})
 
 
 def is_measured(text: str, start: int, end: int) -> bool:
     """Whether it is a span that was measured: horizons and windows are round numbers of minutes or hours."""
     span = _SPAN.fullmatch(text, start, end)
-    if span is not None and _AGO.match(text, end):
-        return True
     if span is None or "-" in span[0] or _AHEAD.search(text[max(0, start - _REACH) : start]):
         return False
     value = float(span["many"])
@@ -50,4 +49,7 @@ def is_held(text: str, start: int, end: int) -> bool:
     """Whether what stands there is the time that the position has been held."""
     if not _SPAN.fullmatch(text, start, end):
         return False
-    return bool(HELD.search(text[max(0, start - _REACH) : start]) or _AFTER.match(text, end))
+    before = text[max(0, start - _REACH) : start]
+    if _AGO.match(text, end) and _ENTERED.search(before):
+        return True
+    return bool(HELD.search(before) or _AFTER.match(text, end))

@@ -81,7 +81,7 @@ def _of_bound(claim: Claim, ledger: Ledger, bound: str, spoken: Spoken) -> Amoun
     if bound in _READINGS and claim.form is not Form.PERCENT:
         return None
     own = frozenset({bound})
-    support = _follows(claim, ledger, own | (claim.before & LEVELS), spoken)
+    support = _follows(claim, ledger, own | (claim.before & LEVELS) | (claim.around & {"units", "ratio"}), spoken)
     if support is None and (bound not in LEVELS or claim.fine):
         support = _follows(claim, ledger, claim.topics, spoken)
     return support
@@ -143,7 +143,7 @@ def _named(claim: Claim, ledger: Ledger, topics: frozenset[str]) -> list[Amount]
         if level is not None:
             return [level]
         if not claim.telling:
-            return []
+            return ledger.about(topics)
     near = ledger.near(claim.value, claim.room)
     if not claim.telling:
         near = [amount for amount in near if amount.source.startswith(_OWN)]

@@ -77,8 +77,6 @@ def counts(ledger: Ledger, bound: str, *, halved: bool) -> Iterator[Amount]:
 def sums(ledger: Ledger, claim: Claim, topics: frozenset[str], *, halved: bool) -> Iterator[Amount]:
     """Sums and differences of readings and counts, and what the position is worth at a level."""
     yield from _of_readings(ledger, topics)
-    if "apart" in topics:
-        yield from apart(ledger, topics)
     held = sizes(ledger, halved=halved)
     if topics & _HELD or claim.telling or claim.value > 2 * ledger.last:
         for (name, size), level in product(held, ledger.levels):

@@ -73,7 +73,7 @@ APART = frozenset(
 """Words of distance."""
 FILLS = frozenset(
     "of the its our my a an this today's day's session session's intraday current per share points point pts dollars "
-    "left remaining remain remains still and is only away lies sits upper lower higher".split()
+    "fill hit reach trigger left remaining remain remains still and is only away lies sits upper lower higher".split()
 )
 """They may stand between a distance and what it is measured from."""
 GAINS = frozenset("gain gains gained profit profits made up".split())
