@@ -42,7 +42,7 @@ def _bound_before(items: list[Item], i: int) -> tuple[str | None, bool]:
             names = item.topics
             strong = [name for name in names if name in BINDING]
             if names == {"macd", "signal"}:
-                return "signal", moved
+                return (None if item.text == "macd-signal" else "signal"), moved
             return (strong[0] if len(strong) == 1 else None), moved
         moved = moved or item.text == "to"
         if item.text not in wording.CONNECTS:
@@ -83,6 +83,8 @@ def _paired(items: list[Item], i: int) -> str | None:
         if item.kind in _ENDS:
             break
         told |= item.topics
+    for item in items[first + 3 : first + 4]:
+        told |= item.topics
     for topic, pair in _PAIRED.items():
         if topic in told or told.issuperset(pair):
             return pair[place]
@@ -102,6 +104,10 @@ def _bound_after(items: list[Item], i: int, found: str | None) -> str | None:
         return found
     if following.text in wording.DISTANCES:
         return None
+    if following.text == "of" and len(items) > i + 3 and items[i + 2].kind == "number" and _is_counted(items[i + 3]):
+        return str(items[i + 3].topic)
+    if following.text in wording.PARTS_OF_MARKET and (items[i].match["unit"] or "").strip() == "%":
+        return wording.PARTS_OF_MARKET[following.text]
     if following.text in wording.SIDES and items[i].match["number"].isdecimal() and not items[i].match["unit"]:
         return wording.SIDES[following.text]
     topic = following.topic
@@ -110,6 +116,10 @@ def _bound_after(items: list[Item], i: int, found: str | None) -> str | None:
     article = i > 0 and items[i - 1].text in wording.ARTICLES
     own = topic in wording.COUNTED or article or (found is None and topic not in ("stop", "target", "entry"))
     return topic if own else found
+
+
+def _is_counted(item: Item) -> bool:
+    return item.topic in wording.COUNTED
 
 
 def is_term(items: list[Item], i: int) -> bool:
@@ -125,11 +135,12 @@ def against(items: list[Item], i: int) -> str | None:
     for item in items[i + 1 : i + 9]:
         if item.kind != "word":
             break
+        if far and isinstance(item.topic, str) and (item.topic in LEVELS or item.topic == "last") and item.text not in wording.APART:
+            return item.topic
         if item.text in wording.APART:
             far = far or item.text not in wording.FILLS
         elif item.text not in wording.FILLS:
-            known = far and isinstance(item.topic, str) and (item.topic in LEVELS or item.topic == "last")
-            return str(item.topic) if known else None
+            return None
     return None
 
 
@@ -151,8 +162,8 @@ def topics(items: list[Item], i: int) -> tuple[frozenset[str], frozenset[str], f
                 if inside:
                     clause |= item.topics
         before = frozenset(clause) if before is None else before
-    if not sentence:
-        sentence = _told_before(items, i)
+    if not sentence or any(item.text in wording.PRONOUNS for item in items[max(0, i - 5) : i]):
+        sentence |= _told_before(items, i)
     return frozenset(clause), frozenset(sentence), before or frozenset()
 
 

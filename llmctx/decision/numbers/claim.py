@@ -118,6 +118,11 @@ class Claim:
         return self.form in _PRICED and self.value >= _TELLING * self.step
 
     @property
+    def tabled(self) -> bool:
+        """Whether it stands in a cell of a table, where the head of the column may say how it is meant."""
+        return any(item.text == "|" for item in self.items[max(0, self.i - 1) : self.i + 2])
+
+    @property
     def fine(self) -> bool:
         """Whether it has digits enough to meet one of a few numbers by chance but seldom."""
         return self.value >= _FINE * self.step

@@ -40,6 +40,8 @@ def _claim(items: list[Item], i: int) -> Claim:
     near = bearing.is_near(items, i)
     value, step = _value(match, unit, near=near)
     form = _form(match, unit)
+    if form is Form.PLAIN and _in_minutes(items, i):
+        form = Form.TIME
     if form is Form.PLAIN and _in_percent(items, i) and not bearing.is_term(items, i):
         form = Form.PERCENT
     return Claim(items, i, value=value, step=step, form=form, sign=_sign(match) or (-1 if i and items[i - 1].text == "minus" else 0), near=near)
@@ -66,6 +68,11 @@ def _form(match: re.Match[str], unit: str) -> Form:
     if unit.startswith(_TIMES):
         return Form.TIME
     return Form.MONEY if match["money"] or unit else Form.PLAIN
+
+
+def _in_minutes(items: list[Item], i: int) -> bool:
+    """Whether it is the value of a name that says so: "minutes_held": 24."""
+    return i > 1 and items[i - 1].text in (":", "=") and "minutes" in items[i - 2].text.split("_")
 
 
 def _in_percent(items: list[Item], i: int) -> bool:

@@ -10,7 +10,7 @@ from itertools import product
 
 from llmctx.decision.numbers.claim import Claim, Form
 from llmctx.decision.numbers.ledger import Amount, Ledger
-from llmctx.decision.numbers.ratios import derived, marks, ratios, retraced, units, values_of
+from llmctx.decision.numbers.ratios import compared, derived, marks, ratios, retraced, units, values_of
 from llmctx.decision.numbers.spoken import Spoken
 from llmctx.decision.numbers.topics import LEVELS
 from llmctx.decision.numbers.wholes import apart, shares, sizes, sums
@@ -37,7 +37,7 @@ _AS_PART = 1.5
 _NEAREST = 2
 _ENDS = (("stop", "target"), ("entry", "last"), ("low", "high"), ("entry", "target"), ("entry", "stop"))
 _BRACKET = frozenset({"stop", "target", "entry"})
-_WAYS = frozenset({"entry", "target"})
+_WAYS = frozenset({"way", "range", "band"})
 
 
 def what_follows(ledger: Ledger, claim: Claim, topics: frozenset[str], spoken: Spoken) -> Iterator[Amount]:
@@ -45,11 +45,13 @@ def what_follows(ledger: Ledger, claim: Claim, topics: frozenset[str], spoken: S
     if claim.form is Form.UNITS or (claim.form is Form.PLAIN and "units" in topics):
         yield from units(ledger, topics if claim.against is None else frozenset({claim.against}))
     if claim.form is Form.RATIO or (claim.form is Form.PLAIN and "ratio" in topics):
-        yield from ratios(ledger, topics)
+        yield from ratios(ledger)
+    if claim.form is Form.RATIO or (claim.form is Form.PLAIN and not claim.whole):
+        yield from compared(ledger, topics)
     if claim.form in (Form.RATIO, Form.UNITS):
         return
     yield from _distances(ledger, claim, topics, spoken)
-    if "mid" in topics:
+    if topics & {"mid", "half"} and claim.may_be_level:
         yield from _mids(ledger)
     if "apart" in topics:
         yield from apart(ledger, topics)
@@ -84,6 +86,8 @@ def core(ledger: Ledger, claim: Claim, spoken: Spoken) -> Iterator[Amount]:
     if claim.form is Form.PERCENT:
         yield from shares(ledger, _WAYS)
         return
+    if claim.may_be_level:
+        yield from marks(ledger, [1.0, 2.0])
     yield from (derived(name, size) for name, size in sizes(ledger, halved=spoken.halved(claim)))
 
 
@@ -142,10 +146,13 @@ def _ends(claim: Claim, topics: frozenset[str]) -> frozenset[str]:
 def _between(held: list[tuple[str, float]], one: Amount, other: Amount, claim: Claim) -> Iterator[Amount]:
     apart = one.value - other.value
     results = [("", apart)]
+    parts = [(", of the second", apart / other.value * 100), (", of the first", apart / one.value * 100)]
     if claim.form is Form.PERCENT:
-        results = [(", of the second", apart / other.value * 100), (", of the first", apart / one.value * 100)]
+        results = parts
     else:
         results += [(f", times {name}", apart * size) for name, size in held]
+    if claim.form is Form.PLAIN and claim.tabled:
+        results += parts
     for how, value in results:
         if abs(abs(value) - claim.value) <= claim.room:
             yield derived(f"{one.source} - {other.source}{how}", value)

@@ -32,8 +32,8 @@ def values_of(ledger: Ledger, topic: str) -> set[float]:
     return {level.value for level in ledger.levels if topic in level.topics}
 
 
-def ratios(ledger: Ledger, topics: frozenset[str]) -> Iterator[Amount]:
-    """Reward to risk, and what else is compared."""
+def ratios(ledger: Ledger) -> Iterator[Amount]:
+    """Reward to risk, from entry and from here."""
     starts = values_of(ledger, "entry") | values_of(ledger, "last")
     for start, stop in product(starts, values_of(ledger, "stop")):
         risk = abs(start - stop)
@@ -41,6 +41,10 @@ def ratios(ledger: Ledger, topics: frozenset[str]) -> Iterator[Amount]:
             continue
         for target in values_of(ledger, "target") - {start}:
             yield derived("reward to risk", abs(target - start) / risk)
+
+
+def compared(ledger: Ledger, topics: frozenset[str]) -> Iterator[Amount]:
+    """One reading over another."""
     for topic, first, second in _COMPARED:
         if topic not in topics:
             continue

@@ -6,6 +6,7 @@ from llmctx.decision.numbers import wording
 from llmctx.decision.numbers.claim import Claim, Form, rounds_to
 from llmctx.decision.numbers.derived import core, from_spoken, what_follows
 from llmctx.decision.numbers.ledger import ANOTHER, Amount, Ledger
+from llmctx.decision.numbers.ratios import marks
 from llmctx.decision.numbers.spoken import Spoken
 from llmctx.decision.numbers.topics import FOREIGN, LEVELS, SECTORS
 from llmctx.decision.numbers.wholes import counts
@@ -77,10 +78,12 @@ def _bound(claim: Claim, ledger: Ledger) -> str | None:
 def _of_bound(claim: Claim, ledger: Ledger, bound: str, spoken: Spoken) -> Amount | None:
     """What follows for what it is said of directly: of a level its distances, of a count sums of counts."""
     if bound in wording.COUNTED and claim.form is not Form.PERCENT:
-        return _match(claim, counts(ledger, bound, halved=spoken.halved(claim)), derived=True)
+        return _match(claim, counts(ledger, bound), derived=True)
     if bound in _READINGS and claim.form is not Form.PERCENT:
         return None
     own = frozenset({bound})
+    if claim.may_be_level and bound in LEVELS and (mark := _match(claim, marks(ledger, spoken.units(claim)), derived=True)):
+        return mark
     support = _follows(claim, ledger, own | (claim.before & LEVELS) | (claim.around & {"units", "ratio"}), spoken)
     if support is None and (bound not in LEVELS or claim.fine):
         support = _follows(claim, ledger, claim.topics, spoken)
@@ -120,7 +123,7 @@ def _from_said(claim: Claim, spoken: Spoken) -> Amount | None:
     again = spoken.again(claim)
     if again is not None:
         return again
-    if claim.form is Form.RATIO or claim.around & _COMPARED:
+    if claim.form is Form.RATIO or claim.around & _COMPARED or not claim.topics:
         return _match(claim, spoken.pairs(claim), derived=True)
     return None
 

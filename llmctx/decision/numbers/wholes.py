@@ -61,10 +61,10 @@ def sizes(ledger: Ledger, *, halved: bool) -> list[tuple[str, float]]:
     return found
 
 
-def counts(ledger: Ledger, bound: str, *, halved: bool) -> Iterator[Amount]:
+def counts(ledger: Ledger, bound: str) -> Iterator[Amount]:
     """Sums of counts, and parts of the position, that a number of something counted may be."""
     if bound == "quantity":
-        yield from (derived(name, size) for name, size in sizes(ledger, halved=halved))
+        yield from (derived(name, size) for name, size in sizes(ledger, halved=True))
     wins, losses = ledger.value("performance.win_count"), ledger.value("performance.loss_count")
     if wins is not None and losses is not None and bound == "trades":
         yield from (derived("a sum of trades", value) for value in (wins, losses, wins + losses))

@@ -84,6 +84,11 @@ PRICE = frozenset("price last quote trading trades traded".split())
 """The number after them is the price as it is."""
 SIDES = dict.fromkeys(("up", "green", "higher"), "advancing") | dict.fromkeys(("down", "red", "lower"), "declining") | {"w": "wins", "l": "losses"}
 """A whole number before them counts stocks."""
+PARTS_OF_MARKET = {"green": "advancing", "rising": "advancing", "red": "declining", "falling": "declining"}
+"""A share before them is one of the market."""
+SIDES |= PARTS_OF_MARKET
+PRONOUNS = frozenset("they these those both".split())
+"""They speak of what the sentence before was about."""
 SET_AGAINST = frozenset(": / to vs against - \u2013".split())
 """They stand between two counts."""
 COUNTS = frozenset(": = count counts is are was were number".split())
