@@ -162,9 +162,20 @@ def topics(items: list[Item], i: int) -> tuple[frozenset[str], frozenset[str], f
                 if inside:
                     clause |= item.topics
         before = frozenset(clause) if before is None else before
-    if not sentence or any(item.text in wording.PRONOUNS for item in items[max(0, i - 5) : i]):
+    if not sentence - {"last"} or any(item.text in wording.PRONOUNS for item in items[max(0, i - 5) : i]):
         sentence |= _told_before(items, i)
     return frozenset(clause), frozenset(sentence), before or frozenset()
+
+
+def words(items: list[Item], i: int, ends: tuple[str, ...]) -> frozenset[str]:
+    """The words around it as far as these kinds of pieces."""
+    found: set[str] = set()
+    for span in (reversed(items[max(0, i - _FAR) : i]), items[i + 1 : i + _FAR]):
+        for item in span:
+            if item.kind in ends:
+                break
+            found.add(item.text)
+    return frozenset(found)
 
 
 def _told_before(items: list[Item], i: int) -> set[str]:

@@ -3,15 +3,19 @@
 What the words around it say is worked out when it is asked for: most claims are borne out before that.
 """
 
+import re
 from enum import IntEnum, StrEnum
 from functools import cached_property
 
 from llmctx.decision.numbers import bearing
 from llmctx.decision.numbers.arithmetic import Result, result_before
+from llmctx.decision.numbers.figure import plain
 from llmctx.decision.numbers.passage import Item
 
 _NEARLY = 0.005
 _TELLING = 100
+_SHORT = 2
+_MARKS = frozenset({0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.3, 0.75})
 _FINE = 20
 _MINUTE = 0.001
 
@@ -116,6 +120,34 @@ class Claim:
     def may_be_level(self) -> bool:
         """Whether it may name a level by its value."""
         return self.form in _PRICED and self.value >= _TELLING * self.step
+
+    @property
+    def match(self) -> re.Match[str]:
+        """Where it stands, and its parts."""
+        return self.items[self.i].match
+
+    @property
+    def end(self) -> int:
+        """Where it ends, in characters."""
+        return self.match.end()
+
+    @property
+    def round(self) -> bool:
+        """Whether people set themselves such marks: 80, 3, 0.7, 0.25, 1.5%."""
+        digits = plain(self.match["number"]).replace(".", "").strip("0")
+        if self.form is Form.PERCENT and not self.whole:
+            return self.value in _MARKS or self.value % 0.5 == 0
+        return len(digits) <= 1 or (len(digits) == _SHORT and digits[-1] == "5")
+
+    @property
+    def clause(self) -> frozenset[str]:
+        """The words of its clause."""
+        return bearing.words(self.items, self.i, ("break", "comma"))
+
+    @property
+    def words(self) -> frozenset[str]:
+        """The words of its sentence."""
+        return bearing.words(self.items, self.i, ("break",))
 
     @property
     def tabled(self) -> bool:

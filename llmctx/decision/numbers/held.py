@@ -4,7 +4,7 @@ import re
 
 HELD = re.compile(
     r"""
-    (?: \btime[ ](?:used|elapsed)\b | \bbeen[ ](?:\w+[ ]){0,4}for\b | \b(?:time|minutes|hours|duration|age)[ ](?:in|of|since)[ ](?:the[ ]|this[ ]|our[ ])?(?:trade|position|entry)\b
+    (?: \b(?:time[ ])?(?:used|elapsed)\b | \bin[ ](?:trade|position)\b | \bbeen[ ](?:\w+[ ]){0,4}for\b | \b(?:time|minutes|hours|duration|age)[ ](?:in|of|since)[ ](?:the[ ]|this[ ]|our[ ])?(?:trade|position|entry)\b
       | \bin[ ](?:the[ ]|this[ ]|our[ ])?(?:trade|position|it|this|here)[ ](?:now[ ])?for\b
       | \b(?:been|was|is|were|are|stayed|sat)[ ](?:\w+[ ])?(?:on|held|open|running|alive|live|in|holding|active)
         (?:[ ](?:in[ ])?(?:it|this|the|here|trade|position))*[ ](?:now[ ])?for\b

@@ -1,4 +1,8 @@
-"""Loose numbers: such as may as well be no claim, and are therefore never said to be unsupported."""
+"""Loose numbers: such as may as well be no claim, and are therefore never said to be unsupported.
+
+What somebody sets himself (a threshold, a habit, a rule, an estimate) is told with one or two digits; what is read off
+the market, or worked out, has more, or is said directly of something. So most of these rules are for short numbers.
+"""
 
 from collections.abc import Iterable, Iterator
 
@@ -12,7 +16,11 @@ _YEARS = range(1950, 2051)
 _ALL = 100
 _PARTS = _ROUND | {33, 34, 66, 67}
 _RETRACED = frozenset({23.6, 38.2, 50, 61.8, 78.6})
-_SCORED = frozenset({"5", "10", "100"})
+_SHARED = frozenset(
+    {"way", "band", "range", "breadth", "advancing", "declining", "winrate", "wins", "losses", "confidence", "sentiment"}
+)
+"""Topics that have shares of a hundred in the facts, or worked out of them."""
+_SETTABLE = frozenset({Form.PLAIN, Form.PERCENT, Form.RATIO, Form.UNITS})
 _PLANNED = frozenset({"least", "profile", "setup", "planned", "plan"})
 
 
@@ -20,32 +28,22 @@ def looseness(claim: Claim) -> Loose:
     """Whether a number is a claim at all."""
     items, i = claim.items, claim.i
     before, after = list(_beside(reversed(items[max(0, i - 6) : i]))), list(_beside(items[i + 1 : i + 5]))
-    if _is_convention(items, i, claim) or _is_score(items, i, claim):
+    if _is_range(items, i, claim) or _is_score(items, i, claim):
         return Loose.NO_CLAIM
-    if not wording.CHANCES.isdisjoint((*before[:4], *after[:2])) and claim.form is not Form.MONEY:
-        return Loose.NO_CLAIM
-    if claim.form is not Form.MONEY and _is_rule(claim, before, after):
-        oscillator = claim.value in _ROUND and {"rsi", "vix"} & claim.around
+    if claim.form in _SETTABLE and claim.round and _is_set(claim, before, after):
+        oscillator = claim.form is not Form.PLAIN or {"rsi", "vix"} & claim.around or claim.value <= 1
         return Loose.NO_CLAIM if oscillator else Loose.UNLESS_PRICE
     if "confidence" in claim.topics and not claim.around & {"signal", "entry", "exit", "thesis"}:
         return Loose.NO_CLAIM  # its own: the field of that name says it
-    beyond = bool(wording.BEYOND.intersection(before[:3]))
     match claim.form:
         case Form.PERCENT:
             return _percent(claim, before, after)
         case Form.RATIO | Form.UNITS:
-            limited = beyond or wording.LIMITS.intersection(before) or not _PLANNED.isdisjoint((*before, *after))
-            return Loose.NO_CLAIM if claim.value == 1 or limited else Loose.CLAIM
+            limited = wording.LIMITS.intersection(before) or not _PLANNED.isdisjoint((*before, *after))
+            return Loose.NO_CLAIM if claim.whole or limited else Loose.CLAIM
         case Form.PLAIN if claim.whole:
-            return _whole(items, i, claim, {*before[:5], *after[:3]}, beyond=beyond)
+            return _whole(items, i, claim, {*before[:5], *after[:3]}, before)
     return Loose.CLAIM
-
-
-def _is_rule(claim: Claim, before: list[str], after: list[str]) -> bool:
-    """Whether it is what a rule says; a verb (requires) makes one of a round number only."""
-    if not wording.RULES.isdisjoint((*before[:4], *after[:2])):
-        return True
-    return claim.value in _ROUND and bool(wording.RULING.intersection(before[:4]))
 
 
 def _beside(items: Iterable[Item]) -> Iterator[str]:
@@ -56,41 +54,72 @@ def _beside(items: Iterable[Item]) -> Iterator[str]:
         yield item.text
 
 
-def _is_convention(items: list[Item], i: int, claim: Claim) -> bool:
-    """Whether it is an end of a zone of an oscillator: two round numbers that make up a hundred, 30-70, 20 and 80."""
-    if claim.form is not Form.PLAIN or claim.value not in _ROUND:
+def _is_set(claim: Claim, before: list[str], after: list[str]) -> bool:
+    """Whether it is a mark that somebody sets: a threshold, a rule, a habit, an estimate, a cost that is assumed."""
+    if claim.bound in wording.COUNTED:
+        return not wording.RULES.isdisjoint(before[:4])
+    if claim.bound is not None:
+        return claim.match.string[claim.end : claim.end + 1] == "+"
+    if before and before[0] in wording.COMPARES:
+        return True
+    if not wording.RULES.isdisjoint((*before[:4], *after[:2])):
+        return True
+    if claim.whole and wording.RULING.intersection(before[:4]):
+        return True
+    return bool(wording.ASSUMED & claim.words or wording.CONDITIONS & claim.clause)
+
+
+def _is_range(items: list[Item], i: int, claim: Claim) -> bool:
+    """Whether it is an end of a range that somebody sets: 30-70, 20 and 80, -1 to +1, -1.5%/+3%."""
+    if not claim.round or claim.value > _ALL or claim.form not in (Form.PLAIN, Form.PERCENT):
         return False
-    other = str(_ALL - int(claim.value))
-    for span in (reversed(items[max(0, i - 3) : i]), items[i + 1 : i + 4]):
-        for item in span:
-            if item.kind == "number":
-                if item.match["number"] == other:
-                    return True
-                break
-            if item.text not in wording.JOINS:
-                break
+    for step in (1, -1):
+        place = i + step
+        joined = False
+        while 0 <= place < len(items) and abs(place - i) <= 2 and items[place].text in wording.JOINS:  # noqa: PLR2004
+            place, joined = place + step, True
+        if 0 <= place < len(items) and items[place].kind == "number" and (joined or _touch(items, i, place)):
+            other = items[place].match
+            if claim.form is Form.PERCENT or (_is_round(other["number"]) and claim.value in (*_ROUND, 0, 1)):
+                return len(other["number"].replace(".", "").strip("0")) <= 2  # noqa: PLR2004  short too
     return False
 
 
+def _touch(items: list[Item], i: int, place: int) -> bool:
+    first, second = items[min(i, place)].match, items[max(i, place)].match
+    return first.string[first.end() : second.start()] in ("", "..")
+
+
+def _is_round(number: str) -> bool:
+    return number in ("0", "1") or (number.isdecimal() and int(number) in _ROUND)
+
+
 def _is_score(items: list[Item], i: int, claim: Claim) -> bool:
-    """Whether it is a score of its own: 7.5/10."""
-    if claim.topics & {"breadth", "advancing", "declining", "wins", "losses"} or i + 2 >= len(items):
+    """Whether it is a score of its own: 7.5/10, 4 out of 6."""
+    if claim.bound is not None or claim.topics & {"breadth", "advancing", "declining", "wins", "losses", "quantity"}:
+        return False
+    if [item.text for item in items[i + 1 : i + 3]] == ["out", "of"] or [
+        item.text for item in items[max(0, i - 2) : i]
+    ] == ["out", "of"]:
+        return claim.value <= _SMALL
+    if i + 2 >= len(items):
         return False
     mark, other = items[i + 1 : i + 3]
-    return mark.text == "/" and other.kind == "number" and other.match[0] in _SCORED
+    return mark.text == "/" and other.kind == "number" and other.match[0] in ("5", "10", "100")
 
 
 def _percent(claim: Claim, before: list[str], after: list[str]) -> Loose:
     words = {*before[:5], *after[:3]}
     if claim.value in _RETRACED and words & wording.RETRACEMENTS:
         return Loose.NO_CLAIM
-    part = claim.value in _PARTS and words & wording.PARTIAL
-    habit = claim.value in _PARTS and wording.HABITS.intersection(before)
-    limit = wording.LIMITS.intersection(before)
-    return Loose.NO_CLAIM if claim.whole and (part or habit or limit or claim.value == _ALL) else Loose.CLAIM
+    if not claim.whole:
+        return Loose.CLAIM
+    part = claim.value in _PARTS and (words & wording.PARTIAL or not claim.around & _SHARED)
+    return Loose.NO_CLAIM if part or wording.LIMITS.intersection(before) or claim.value == _ALL else Loose.CLAIM
 
 
-def _whole(items: list[Item], i: int, claim: Claim, words: set[str], *, beyond: bool) -> Loose:
+def _whole(items: list[Item], i: int, claim: Claim, words: set[str], before: list[str]) -> Loose:
+    beyond = bool(wording.BEYOND.intersection(before[:3]))
     if claim.value in _ROUND:
         if claim.bound in ("rsi", "vix") or {"rsi", "vix"} & claim.around:
             return Loose.NO_CLAIM if beyond or words & wording.ZONES else Loose.CLAIM

@@ -34,6 +34,7 @@ _ITEM = re.compile(
 _SILENT = frozenset({"break", "comma", "mark"})
 _TURNING = frozenset("while whereas but although though yet".split())
 """Words with which another clause begins."""
+_VALUED = re.compile(r"[\"']? ?[:=<>\d]")
 _LETTERS = re.compile("[a-z]+")
 _DIGIT = re.compile("[0-9]")
 _HINTING = re.compile(r"[:#&\[/\n]|\(\d|\A\W*\d|\d-|\d of |\d[ ]?(?:st|nd|rd|th|[ap]\.?m|ms|[mhd]\b)|[A-Za-z+-]\d")
@@ -111,7 +112,7 @@ def _items(text: str, vocabulary: frozenset[str]) -> list[Item]:
 def _key(match: re.Match[str]) -> str:
     """The word; a name with underscores before a value in parts: dist_stop=1.2."""
     word, text, end = match[0], match.string, match.end()
-    return word.replace("_", "-") if "_" in word and text[end : end + 2].strip('" ')[:1] in (":", "=") else word
+    return word.replace("_", "-") if "_" in word and _VALUED.match(text, end) else word
 
 
 @lru_cache(maxsize=20_000)

@@ -191,6 +191,6 @@ def _is_told(claim: Claim, amount: Amount) -> bool:
 
 def is_price(claim: Claim, ledger: Ledger) -> bool:
     """Whether an unsupported number is a price: money or a bare number, of a size that this symbol's prices have."""
-    if claim.form not in (Form.MONEY, Form.PLAIN) or claim.bound in _NO_PRICES:
+    if claim.form not in (Form.MONEY, Form.PLAIN) or claim.bound in _NO_PRICES or claim.bound in wording.COUNTED:
         return False
     return ledger.last / _AS_LARGE <= claim.value <= ledger.last * _AS_LARGE

@@ -21,24 +21,30 @@ MOVES = frozenset(
 )
 """A stop or target is to be moved."""
 RULING = frozenset(
-    "line require requires required requiring need needs needed demand demands want wants trigger triggers triggered".split()
+    "require requires required requiring need needs needed demand demands want wants trigger triggers triggered".split()
 )
 """The number after them is a rule, no fact."""
 RULES = frozenset(
-    "rule limit limits threshold cutoff cap budget max maximum min minimum tolerance convention floor policy".split()
+    "rule limit limits threshold thresholds cutoff cap budget max maximum min minimum tolerance convention floor policy "
+    "usual round fee fees slippage commission commissions assumption".split()
 )
 """The number beside them is a rule, no fact."""
-CHANCES = frozenset("probability probabilities chance chances odds likelihood likely".split())
-"""The number beside them is an estimate of its own."""
-HABITS = frozenset(
-    "usually normally typically always start starts starting begin begins once until till if should would unless".split()
+COMPARES = frozenset("> < \u2264 \u2265 >= <= above below over under beyond exceeds exceed exceeding least most than".split())
+"""A short number right after them is a mark that somebody sets."""
+ASSUMED = frozenset(
+    "probability probabilities chance chances odds likelihood likely assign bayesian scenario "
+    "weight weights weighted grade urgency scale rating kelly edge guess maybe expect usually "
+    "normally typically generally always never ignore ignored ignores thumb noise historically rather fees fee "
+    "slippage haircut".split()
 )
-"""The share after them is one that may come."""
+"""A short number in their sentence is an estimate or a habit."""
+CONDITIONS = frozenset("if unless until once should start starts begin begins another".split())
+"""A short number in their clause is one that may come."""
 RETRACEMENTS = frozenset("retracement retrace fib fibonacci retracements pullback".split())
 """The percentage beside them names a level."""
 LIMITS = frozenset("within least most than under over".split())
 """The number after them is a limit."""
-JOINS = frozenset("to and or / - \u2013 through".split())
+JOINS = frozenset("to and or / - \u2013 through between + (".split())
 """They stand between the two ends of a range."""
 TRADES = frozenset(
     "reduce reducing reduces trim trimming trims close closing sell selling scale scaling take taking bank banking cut "
@@ -91,7 +97,7 @@ PRONOUNS = frozenset("they these those both".split())
 """They speak of what the sentence before was about."""
 SET_AGAINST = frozenset(": / to vs against - \u2013".split())
 """They stand between two counts."""
-COUNTS = frozenset(": = count counts is are was were number".split())
+COUNTS = frozenset(": = so far count counts is are was were number".split())
 """They alone may stand between what is counted and its count."""
 DISTANCES = frozenset({"points", "point", "pts", "units", "ticks"})
 """The number before them is a distance."""
