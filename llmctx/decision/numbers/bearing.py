@@ -31,23 +31,25 @@ def bound(items: list[Item], i: int) -> tuple[str | None, bool]:
 
 def _bound_before(items: list[Item], i: int) -> tuple[str | None, bool]:
     """The topic before it with nothing but connecting words between, and whether "to" is one of them."""
-    moved, direct = False, True
+    moved, direct, fallback = False, True, None
     for item in reversed(items[max(0, i - 8) : i]):
         if item.kind in _ENDS:
             break
         if item.topic in wording.COUNTED and direct and items[i].match["number"].isdecimal():
             return str(item.topic), moved
         direct = direct and item.text in wording.COUNTS
-        if item.topic is not None and (item.text not in wording.CONNECTS or item.topic in BINDING):
+        if item.topic == "last" and item.text in wording.CONNECTS:
+            fallback = "last"
+        elif item.topic is not None and (item.text not in wording.CONNECTS or item.topic in BINDING):
             names = item.topics
             strong = [name for name in names if name in BINDING]
             if names == {"macd", "signal"}:
                 return (None if item.text == "macd-signal" else "signal"), moved
-            return (strong[0] if len(strong) == 1 else None), moved
+            return (strong[0] if len(strong) == 1 else fallback), moved
         moved = moved or item.text == "to"
         if item.text not in wording.CONNECTS:
             break
-    return None, moved
+    return fallback, moved
 
 
 def _is_between(items: list[Item], i: int) -> bool:
@@ -162,7 +164,7 @@ def topics(items: list[Item], i: int) -> tuple[frozenset[str], frozenset[str], f
                 if inside:
                     clause |= item.topics
         before = frozenset(clause) if before is None else before
-    if not sentence - {"last"} or any(item.text in wording.PRONOUNS for item in items[max(0, i - 5) : i]):
+    if not sentence - wording.CONTENTLESS or any(item.text in wording.PRONOUNS for item in items[max(0, i - 5) : i]):
         sentence |= _told_before(items, i)
     return frozenset(clause), frozenset(sentence), before or frozenset()
 

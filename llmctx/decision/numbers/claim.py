@@ -132,6 +132,11 @@ class Claim:
         return self.match.end()
 
     @property
+    def short(self) -> bool:
+        """Whether it has no more than two digits that count."""
+        return len(plain(self.match["number"]).replace(".", "").strip("0")) <= _SHORT
+
+    @property
     def round(self) -> bool:
         """Whether people set themselves such marks: 80, 3, 0.7, 0.25, 1.5%."""
         digits = plain(self.match["number"]).replace(".", "").strip("0")

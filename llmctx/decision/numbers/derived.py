@@ -34,8 +34,10 @@ _INSIDE = frozenset({"band", "upper", "lower", "range", "way"})
 _OF_BANDS = {"high": "upper", "low": "lower"}
 _AS_PART = 1.5
 """A bare number up to this may be a part of one: the price stands at 0.67 of its range."""
+_HIGH, _LOW = frozenset({"high"}), frozenset({"low"})
 _NEAREST = 2
 _ENDS = (("stop", "target"), ("entry", "last"), ("low", "high"), ("entry", "target"), ("entry", "stop"))
+_EXITS = frozenset({"stop", "target"})
 _BRACKET = frozenset({"stop", "target", "entry"})
 _WAYS = frozenset({"way", "range", "band"})
 
@@ -97,6 +99,8 @@ def _distances(ledger: Ledger, claim: Claim, topics: frozenset[str], spoken: Spo
     if claim.against is None and "last" not in topics:
         others = [*others, *ones]
     yield from _pairs(ledger, claim, ones, others, spoken)
+    if "range" in topics:
+        yield from _pairs(ledger, claim, _levels(ledger, _HIGH), _levels(ledger, _LOW), spoken)
 
 
 def _mids(ledger: Ledger) -> Iterator[Amount]:
@@ -138,6 +142,8 @@ def _ends(claim: Claim, topics: frozenset[str]) -> frozenset[str]:
     ends = {"last"}
     if topics & _FROM_ENTRY or "entry" in claim.around:
         ends.add("entry")
+    if claim.against == "entry":
+        ends |= (claim.around & _EXITS) or (_EXITS if claim.fine else frozenset())
     if claim.against is not None and "last" not in topics:
         ends |= claim.before & LEVELS
     return frozenset(ends)

@@ -20,7 +20,9 @@ _SHARED = frozenset(
     {"way", "band", "range", "breadth", "advancing", "declining", "winrate", "wins", "losses", "confidence", "sentiment"}
 )
 """Topics that have shares of a hundred in the facts, or worked out of them."""
-_SETTABLE = frozenset({Form.PLAIN, Form.PERCENT, Form.RATIO, Form.UNITS})
+_UNSETTABLE = frozenset({Form.MONEY, Form.TIME})
+_CENT = 0.01
+_SCORES = frozenset({"5", "10", "100"})
 _PLANNED = frozenset({"least", "profile", "setup", "planned", "plan"})
 
 
@@ -30,7 +32,11 @@ def looseness(claim: Claim) -> Loose:
     before, after = list(_beside(reversed(items[max(0, i - 6) : i]))), list(_beside(items[i + 1 : i + 5]))
     if _is_range(items, i, claim) or _is_score(items, i, claim):
         return Loose.NO_CLAIM
-    if claim.form in _SETTABLE and claim.round and _is_set(claim, before, after):
+    if claim.form is Form.MONEY and claim.value == _CENT:
+        return Loose.NO_CLAIM
+    if claim.form not in _UNSETTABLE and not wording.ESTIMATES.isdisjoint((*before[:4], *after[:2])):
+        return Loose.NO_CLAIM
+    if claim.form not in _UNSETTABLE and _is_set(claim, before, after):
         oscillator = claim.form is not Form.PLAIN or {"rsi", "vix"} & claim.around or claim.value <= 1
         return Loose.NO_CLAIM if oscillator else Loose.UNLESS_PRICE
     if "confidence" in claim.topics and not claim.around & {"signal", "entry", "exit", "thesis"}:
@@ -39,7 +45,8 @@ def looseness(claim: Claim) -> Loose:
         case Form.PERCENT:
             return _percent(claim, before, after)
         case Form.RATIO | Form.UNITS:
-            limited = wording.LIMITS.intersection(before) or not _PLANNED.isdisjoint((*before, *after))
+            limited = wording.LIMITS.intersection(before)
+            limited = limited or (claim.round and not _PLANNED.isdisjoint((*before, *after)))
             return Loose.NO_CLAIM if claim.whole or limited else Loose.CLAIM
         case Form.PLAIN if claim.whole:
             return _whole(items, i, claim, {*before[:5], *after[:3]}, before)
@@ -57,7 +64,11 @@ def _beside(items: Iterable[Item]) -> Iterator[str]:
 def _is_set(claim: Claim, before: list[str], after: list[str]) -> bool:
     """Whether it is a mark that somebody sets: a threshold, a rule, a habit, an estimate, a cost that is assumed."""
     if claim.bound in wording.COUNTED:
-        return not wording.RULES.isdisjoint(before[:4])
+        return not wording.RULES.isdisjoint(before[:4]) or not wording.SUPPOSING.isdisjoint(before[:3])
+    if claim.short and wording.MARKS.intersection(before[:2]):
+        return True
+    if not claim.round:
+        return False
     if claim.bound is not None:
         return claim.match.string[claim.end : claim.end + 1] == "+"
     if before and before[0] in wording.COMPARES:
@@ -73,6 +84,11 @@ def _is_range(items: list[Item], i: int, claim: Claim) -> bool:
     """Whether it is an end of a range that somebody sets: 30-70, 20 and 80, -1 to +1, -1.5%/+3%."""
     if not claim.round or claim.value > _ALL or claim.form not in (Form.PLAIN, Form.PERCENT):
         return False
+    if claim.value in _ROUND and any(
+        item.kind == "number" and item.match["number"] == str(_ALL - int(claim.value))
+        for item in (*items[max(0, i - 3) : i], *items[i + 1 : i + 4])
+    ):
+        return True
     for step in (1, -1):
         place = i + step
         joined = False
@@ -102,10 +118,12 @@ def _is_score(items: list[Item], i: int, claim: Claim) -> bool:
         item.text for item in items[max(0, i - 2) : i]
     ] == ["out", "of"]:
         return claim.value <= _SMALL
+    if i > 1 and items[i - 1].text == "/" and items[i - 2].kind == "number" and claim.match[0] in _SCORES:
+        return True
     if i + 2 >= len(items):
         return False
     mark, other = items[i + 1 : i + 3]
-    return mark.text == "/" and other.kind == "number" and other.match[0] in ("5", "10", "100")
+    return mark.text == "/" and other.kind == "number" and other.match[0] in _SCORES
 
 
 def _percent(claim: Claim, before: list[str], after: list[str]) -> Loose:
@@ -114,7 +132,9 @@ def _percent(claim: Claim, before: list[str], after: list[str]) -> Loose:
         return Loose.NO_CLAIM
     if not claim.whole:
         return Loose.CLAIM
-    part = claim.value in _PARTS and (words & wording.PARTIAL or not claim.around & _SHARED)
+    part = claim.value in _PARTS and (
+        words & wording.PARTIAL or not claim.around & _SHARED or wording.SUPPOSING & claim.clause
+    )
     return Loose.NO_CLAIM if part or wording.LIMITS.intersection(before) or claim.value == _ALL else Loose.CLAIM
 
 

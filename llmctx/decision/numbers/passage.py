@@ -19,7 +19,7 @@ _ITEM = re.compile(
     (?P<sign>[+\-\u2212\u2013](?=[ ]?[$\u20ac\u00a3\u00a5\d.]|(?:USD|EUR|GBP)))?
     (?P<money>(?:US)?[$\u20ac\u00a3\u00a5][ ]?|\b(?:USD|EUR|GBP)[ ]?)?
     (?P<sign2>[+\-\u2212](?=\d))?
-    (?<![\w.])(?P<number>{FIGURE})(?![\d])
+    (?<!\w)(?<!(?<!\.)\.)(?P<number>{FIGURE})(?![\d])
     (?P<scale>[ ]?(?:thousand|million|billion|bn|mn|mm)\b|[kKMmBb](?![\w]))?
     (?P<unit>[ ]?%|[ ]?percent(?:age[ ]points?)?\b|[ ]?per[ ]cent\b|[ ]?pct\b(?!=)|[ ]?pp\b|[ ]?(?:bps?|basis[ ]points?)\b
       |[ ]?(?:dollars?|USD|EUR|GBP|euros?|pounds?)\b|[ ]?(?:cents?|\u00a2)
@@ -27,7 +27,7 @@ _ITEM = re.compile(
       |[ ]?(?:hours?|hrs?|minutes?|mins?)\b|[ ]?h\b|c\b)?
     | (?P<break>[.!?;](?=[\s*_)"]|$)|\n(?![a-z]))
     | (?P<comma>,(?=[\s"])|[ ][\u2014\u2013-][ ]|\u2014)
-    | (?P<mark>[~\u2248<>=\u2264\u2265@|(:/])
+    | (?P<mark>\.\.|[-=]>|[~\u2248<>=\u2264\u2265@|(:/])
     """,
     re.VERBOSE,
 )
@@ -103,6 +103,7 @@ def _items(text: str, vocabulary: frozenset[str]) -> list[Item]:
                 before = word
         elif kind in _SILENT:
             found.append(_item((kind, piece, match, None)))
+            before = ""
         else:
             found.append(_item(("number", piece, match, None)))
             before = ""

@@ -14,7 +14,7 @@ from llmctx.decision.numbers.wholes import counts
 _SIGNED = frozenset("macd signal histogram sentiment".split())
 """Topics whose readings run on both sides of zero: without a sign a number is positive."""
 _READINGS = frozenset(
-    "rsi macd signal vix sentiment volume news wins losses positions symbols advancing declining unchanged".split()
+    "rsi macd signal vix sentiment volume news wins losses positions symbols advancing declining unchanged winrate".split()
 ) | SECTORS
 """Topics of which a number is a reading, never a difference."""
 _ALIKE = {
@@ -25,7 +25,7 @@ _ALIKE = {
 _NO_PRICES = frozenset("rsi vix volume macd signal histogram sentiment width".split())
 _NO_FACTS = frozenset({"ratio", "units"})
 """Topics of which no fact speaks, only what follows from facts."""
-_NO_SHARES = frozenset({"macd", "signal", "histogram", "volume"})
+_NO_SHARES = frozenset({"last", "macd", "signal", "histogram", "volume"})
 """Topics of which no percentage is a reading."""
 _COMPARED = frozenset({"apart", "ratio"})
 _RANKED = frozenset({"candidate", "score"})

@@ -25,7 +25,7 @@ def shares(ledger: Ledger, topics: frozenset[str]) -> Iterator[Amount]:
         share = float(part) / ledger.quantity * _HUNDRED
         yield derived("its own quantity / position.quantity", share)
         yield derived("what its own quantity leaves", _HUNDRED - share)
-    named = any(low in topics and high in topics for low, high, _ in _SPANS)
+    named = any(low in topics and high in topics for low, high, _ in _SPANS[:-1])
     for low, high, whole in _SPANS:
         if {low, high} <= topics or (not named and topics & ({low, high, whole} - {"entry"})):
             for start, end in product(values_of(ledger, low), values_of(ledger, high)):

@@ -29,22 +29,30 @@ RULES = frozenset(
     "usual round fee fees slippage commission commissions assumption".split()
 )
 """The number beside them is a rule, no fact."""
-COMPARES = frozenset("> < \u2264 \u2265 >= <= above below over under beyond exceeds exceed exceeding least most than".split())
+COMPARES = frozenset("sub above below over under beyond exceeds exceed exceeding least most than".split())
 """A short number right after them is a mark that somebody sets."""
 ASSUMED = frozenset(
     "probability probabilities chance chances odds likelihood likely assign bayesian scenario "
     "weight weights weighted grade urgency scale rating kelly edge guess maybe expect usually "
     "normally typically generally always never ignore ignored ignores thumb noise historically rather fees fee "
-    "slippage haircut".split()
+    "slippage haircut rule rules policy discipline max maximum minimum limit expected ev invalidation invalidated say".split()
 )
 """A short number in their sentence is an estimate or a habit."""
+ESTIMATES = frozenset("probability probabilities chance chances odds likelihood likely weight weights weighted".split())
+"""The number beside them is one of its own."""
+MARKS = frozenset("> < \u2264 \u2265".split())
+"""The same, as signs."""
+SUPPOSING = frozenset("would could will should i'd i'll we'd we'll it'd 'd".split())
+"""What is counted after them is supposed."""
+CONTENTLESS = frozenset({"last", "apart"})
+"""Topics that do not say what a sentence is about."""
 CONDITIONS = frozenset("if unless until once should start starts begin begins another".split())
 """A short number in their clause is one that may come."""
 RETRACEMENTS = frozenset("retracement retrace fib fibonacci retracements pullback".split())
 """The percentage beside them names a level."""
 LIMITS = frozenset("within least most than under over".split())
 """The number after them is a limit."""
-JOINS = frozenset("to and or / - \u2013 through between + (".split())
+JOINS = frozenset("to and or / - \u2013 through between +".split())
 """They stand between the two ends of a range."""
 TRADES = frozenset(
     "reduce reducing reduces trim trimming trims close closing sell selling scale scaling take taking bank banking cut "
