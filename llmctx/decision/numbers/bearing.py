@@ -9,6 +9,7 @@ from llmctx.decision.numbers.topics import BINDING, LEVELS
 _FORMULA = re.compile(r"\s*[-+*/\u00d7\u00f7\u2212x]\s*[-+\u2212]?[$\u20ac\u00a3]?\d|\s+=\s")
 _OPERATOR = re.compile(r"\d\s*[-+*/\u00d7\u00f7\u2212x]\s*[$\u20ac\u00a3]?\Z")
 _FAR = 60
+_OSCILLATORS = frozenset({"macd", "rsi"})
 _PAIRED = {"breadth": ("advancing", "declining"), "record": ("wins", "losses")}
 _ENDS = frozenset({"break", "comma", "number"})
 
@@ -19,7 +20,7 @@ def bound(items: list[Item], i: int) -> tuple[str | None, bool]:
     if paired is not None:
         return paired, False
     found, moved = _bound_before(items, i)
-    if found is not None and _is_between(items, i):
+    if found is not None and (_is_between(items, i) or (found in _OSCILLATORS and _is_apart(items, i))):
         found = None
     if found == "last" and not _says_now(items, i):
         found = None
@@ -60,6 +61,11 @@ def _is_between(items: list[Item], i: int) -> bool:
         if item.topic == "apart":
             return True
     return False
+
+
+def _is_apart(items: list[Item], i: int) -> bool:
+    """Whether a word of distance follows: MACD is 0.1 from its signal."""
+    return i + 1 < len(items) and items[i + 1].text in wording.APART
 
 
 def _says_now(items: list[Item], i: int) -> bool:
@@ -110,6 +116,8 @@ def _bound_after(items: list[Item], i: int, found: str | None) -> str | None:
         return str(items[i + 3].topic)
     if following.text in wording.PARTS_OF_MARKET and (items[i].match["unit"] or "").strip() == "%":
         return wording.PARTS_OF_MARKET[following.text]
+    if following.text in wording.BEING and len(items) > i + 2 and items[i + 2].text in wording.SIDES:
+        following = items[i + 2]
     if following.text in wording.SIDES and items[i].match["number"].isdecimal() and not items[i].match["unit"]:
         return wording.SIDES[following.text]
     topic = following.topic

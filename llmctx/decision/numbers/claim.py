@@ -15,6 +15,7 @@ from llmctx.decision.numbers.passage import Item
 _NEARLY = 0.005
 _TELLING = 100
 _SHORT = 2
+_IN_PERCENT = frozenset({"percent", "pct"})
 _MARKS = frozenset({0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.3, 0.75})
 _FINE = 20
 _MINUTE = 0.001
@@ -156,8 +157,8 @@ class Claim:
 
     @property
     def tabled(self) -> bool:
-        """Whether it stands in a cell of a table, where the head of the column may say how it is meant."""
-        return any(item.text == "|" for item in self.items[max(0, self.i - 1) : self.i + 2])
+        """Whether something beside it, as the head of a column, may say that it is a percentage."""
+        return any(item.text == "|" for item in self.items[max(0, self.i - 1) : self.i + 2]) or bool(_IN_PERCENT & self.clause)
 
     @property
     def fine(self) -> bool:

@@ -53,8 +53,8 @@ def what_follows(ledger: Ledger, claim: Claim, topics: frozenset[str], spoken: S
     if claim.form in (Form.RATIO, Form.UNITS):
         return
     yield from _distances(ledger, claim, topics, spoken)
-    if topics & {"mid", "half"} and claim.may_be_level:
-        yield from _mids(ledger)
+    if claim.may_be_level:
+        yield from _mids(ledger, topics)
     if "apart" in topics:
         yield from apart(ledger, topics)
     if claim.form is Form.PERCENT:
@@ -103,8 +103,11 @@ def _distances(ledger: Ledger, claim: Claim, topics: frozenset[str], spoken: Spo
         yield from _pairs(ledger, claim, _levels(ledger, _HIGH), _levels(ledger, _LOW), spoken)
 
 
-def _mids(ledger: Ledger) -> Iterator[Amount]:
+def _mids(ledger: Ledger, topics: frozenset[str]) -> Iterator[Amount]:
+    every = topics & {"mid", "half"}
     for low, high in _ENDS:
+        if not every and not {low, high} <= topics:
+            continue
         for one, other in product(values_of(ledger, low), values_of(ledger, high)):
             yield derived(f"the middle of {low} and {high}", (one + other) / 2)
 

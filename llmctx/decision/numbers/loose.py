@@ -12,6 +12,7 @@ from llmctx.decision.numbers.passage import Item
 
 _ROUND = frozenset({10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60, 65, 70, 75, 80, 85, 90, 95, 100})
 _SMALL = 12
+_PERIOD = 14
 _YEARS = range(1950, 2051)
 _ALL = 100
 _PARTS = _ROUND | {33, 34, 66, 67}
@@ -71,7 +72,7 @@ def _is_set(claim: Claim, before: list[str], after: list[str]) -> bool:
         return False
     if claim.bound is not None:
         return claim.match.string[claim.end : claim.end + 1] == "+"
-    if before and before[0] in wording.COMPARES:
+    if wording.COMPARES.intersection(before[: 2 if before[:1] and before[0] in wording.ARTICLES else 1]):
         return True
     if not wording.RULES.isdisjoint((*before[:4], *after[:2])):
         return True
@@ -140,6 +141,8 @@ def _percent(claim: Claim, before: list[str], after: list[str]) -> Loose:
 
 def _whole(items: list[Item], i: int, claim: Claim, words: set[str], before: list[str]) -> Loose:
     beyond = bool(wording.BEYOND.intersection(before[:3]))
+    if claim.value == _PERIOD and "rsi" in claim.topics and claim.bound is None:
+        return Loose.NO_CLAIM
     if claim.value in _ROUND:
         if claim.bound in ("rsi", "vix") or {"rsi", "vix"} & claim.around:
             return Loose.NO_CLAIM if beyond or words & wording.ZONES else Loose.CLAIM

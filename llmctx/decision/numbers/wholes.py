@@ -16,6 +16,7 @@ _BREADTH = frozenset({"advancing", "declining", "unchanged", "breadth"})
 _HELD = frozenset({"quantity", "worth", "stop", "pnl", "half"})
 _HUNDRED = 100
 _FEW = 6
+_NET = frozenset({"apart", "symbols"})
 
 
 def shares(ledger: Ledger, topics: frozenset[str]) -> Iterator[Amount]:
@@ -77,7 +78,7 @@ def counts(ledger: Ledger, bound: str) -> Iterator[Amount]:
 def sums(ledger: Ledger, claim: Claim, topics: frozenset[str], *, halved: bool) -> Iterator[Amount]:
     """Sums and differences of readings and counts, and what the position is worth at a level."""
     yield from _of_readings(ledger, topics)
-    held = sizes(ledger, halved=halved)
+    held = sizes(ledger, halved=halved or "quantity" in topics)
     if topics & _HELD or claim.telling or claim.value > 2 * ledger.last:
         for (name, size), level in product(held, ledger.levels):
             yield derived(f"{name} at {level.source}", size * level.value)
@@ -89,11 +90,11 @@ def sums(ledger: Ledger, claim: Claim, topics: frozenset[str], *, halved: bool) 
     wins, losses = ledger.value("performance.win_count"), ledger.value("performance.loss_count")
     if wins is not None and losses is not None and topics & {"trades", "wins", "losses", "winrate"}:
         yield derived("performance.win_count + performance.loss_count", wins + losses)
-    counts = _breadth(ledger)
-    if topics & _BREADTH and counts:
-        yield derived("all of market.market_breadth", sum(counts))
-        yield derived("those that moved", sum(counts[:2]))
-        yield signed("advancing - declining", counts[0] - counts[1])
+    parts = _breadth(ledger)
+    if parts and (topics & _BREADTH or topics >= _NET):
+        yield derived("all of market.market_breadth", sum(parts))
+        yield derived("those that moved", sum(parts[:2]))
+        yield signed("advancing - declining", parts[0] - parts[1])
 
 
 def apart(ledger: Ledger, topics: frozenset[str]) -> Iterator[Amount]:

@@ -103,6 +103,7 @@ PARTS_OF_MARKET = {"green": "advancing", "rising": "advancing", "red": "declinin
 SIDES |= PARTS_OF_MARKET
 PRONOUNS = frozenset("they these those both".split())
 """They speak of what the sentence before was about."""
+BEING = frozenset("are is were was".split())
 SET_AGAINST = frozenset(": / to vs against - \u2013".split())
 """They stand between two counts."""
 COUNTS = frozenset(": = so far count counts is are was were number".split())
