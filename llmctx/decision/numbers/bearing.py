@@ -116,10 +116,10 @@ def _bound_after(items: list[Item], i: int, found: str | None) -> str | None:
         return str(items[i + 3].topic)
     if following.text in wording.PARTS_OF_MARKET and (items[i].match["unit"] or "").strip() == "%":
         return wording.PARTS_OF_MARKET[following.text]
-    if following.text in wording.BEING and len(items) > i + 2 and items[i + 2].text in wording.SIDES:
-        following = items[i + 2]
-    if following.text in wording.SIDES and items[i].match["number"].isdecimal() and not items[i].match["unit"]:
-        return wording.SIDES[following.text]
+    if items[i].match["number"].isdecimal() and not items[i].match["unit"]:
+        side = items[i + 2] if following.text in wording.BEING and len(items) > i + 2 else following
+        if side.text in wording.SIDES:
+            return wording.SIDES[side.text]
     topic = following.topic
     if not isinstance(topic, str) or (topic not in wording.COUNTED and topic not in BINDING):
         return found

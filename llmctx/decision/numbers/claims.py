@@ -40,6 +40,8 @@ def _claim(items: list[Item], i: int) -> Claim:
     near = bearing.is_near(items, i)
     value, step = _value(match, unit, near=near)
     form = _form(match, unit)
+    if form is Form.PLAIN and _in_cents(items, i):
+        value, step, form = value / 100, step / 100, Form.MONEY
     if form is Form.PLAIN and _in_minutes(items, i):
         form = Form.TIME
     if form is Form.PLAIN and _in_percent(items, i) and not bearing.is_term(items, i):
@@ -73,6 +75,16 @@ def _form(match: re.Match[str], unit: str) -> Form:
 def _in_minutes(items: list[Item], i: int) -> bool:
     """Whether it is the value of a name that says so: "minutes_held": 24."""
     return i > 1 and items[i - 1].text in (":", "=") and "minutes" in items[i - 2].text.split("_")
+
+
+def _in_cents(items: list[Item], i: int) -> bool:
+    """Whether its clause has said before that it is in cents: cents to stop: 92."""
+    for item in reversed(items[max(0, i - 5) : i]):
+        if item.text in ("cents", "cent"):
+            return items[i].match["number"].isdecimal()
+        if item.kind not in ("word", "mark"):
+            return False
+    return False
 
 
 def _in_percent(items: list[Item], i: int) -> bool:

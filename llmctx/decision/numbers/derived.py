@@ -13,7 +13,7 @@ from llmctx.decision.numbers.ledger import Amount, Ledger
 from llmctx.decision.numbers.ratios import compared, derived, marks, ratios, retraced, units, values_of
 from llmctx.decision.numbers.spoken import Spoken
 from llmctx.decision.numbers.topics import LEVELS
-from llmctx.decision.numbers.wholes import apart, shares, sizes, sums
+from llmctx.decision.numbers.wholes import apart, shares, sizes, sums, worth
 
 _ALSO: dict[str, frozenset[str]] = {
     "range": frozenset({"high", "low"}),
@@ -38,6 +38,7 @@ _HIGH, _LOW = frozenset({"high"}), frozenset({"low"})
 _NEAREST = 2
 _ENDS = (("stop", "target"), ("entry", "last"), ("low", "high"), ("entry", "target"), ("entry", "stop"))
 _EXITS = frozenset({"stop", "target"})
+_MID = frozenset({"mid"})
 _BRACKET = frozenset({"stop", "target", "entry"})
 _WAYS = frozenset({"way", "range", "band"})
 
@@ -46,7 +47,7 @@ def what_follows(ledger: Ledger, claim: Claim, topics: frozenset[str], spoken: S
     """What follows from the facts that a claim with these topics may speak of."""
     if claim.form is Form.UNITS or (claim.form is Form.PLAIN and "units" in topics):
         yield from units(ledger, topics if claim.against is None else frozenset({claim.against}))
-    if claim.form is Form.RATIO or (claim.form is Form.PLAIN and "ratio" in topics):
+    if claim.form is Form.RATIO or (claim.form is Form.PLAIN and topics & {"ratio", "units"}):
         yield from ratios(ledger)
     if claim.form is Form.RATIO or (claim.form is Form.PLAIN and not claim.whole):
         yield from compared(ledger, topics)
@@ -83,14 +84,24 @@ def core(ledger: Ledger, claim: Claim, spoken: Spoken) -> Iterator[Amount]:
     """What is commonly worked out of a position, whatever the words."""
     if claim.form in (Form.RATIO, Form.UNITS):
         return
-    bracket = _levels(ledger, _BRACKET)
+    bracket = _levels(ledger, _BRACKET - _other_way(claim.topics))
     yield from _pairs(ledger, claim, bracket, _levels(ledger, frozenset({"last", "entry"})), spoken)
     if claim.form is Form.PERCENT:
         yield from shares(ledger, _WAYS)
         return
     if claim.may_be_level:
         yield from marks(ledger, [1.0, 2.0])
+        yield from _mids(ledger, _MID)
+    yield from worth(ledger, sizes(ledger, halved=spoken.halved(claim)), bracket)
     yield from (derived(name, size) for name, size in sizes(ledger, halved=spoken.halved(claim)))
+
+
+def _other_way(topics: frozenset[str]) -> frozenset[str]:
+    """The exit that is not spoken of where the other is."""
+    risk, reward = topics & {"stop", "risk"}, topics & {"target", "reward"}
+    if bool(risk) == bool(reward):
+        return frozenset()
+    return frozenset({"target" if risk else "stop"})
 
 
 def _distances(ledger: Ledger, claim: Claim, topics: frozenset[str], spoken: Spoken) -> Iterator[Amount]:

@@ -10,6 +10,8 @@ from llmctx.decision.numbers.ratios import derived
 _BACK = 2
 """How many sentences back a level is still spoken of."""
 _AHEAD = 4
+_DISTINCT = 10
+"""A half is spoken of by its value where that is as large."""
 
 
 class Spoken:
@@ -22,7 +24,10 @@ class Spoken:
         self._levels: list[tuple[int, int, Amount]] = []
         self._units: list[tuple[int, float]] = []
         self._said: list[tuple[int, Claim, Amount]] = []
+        halves = {ledger.quantity // 2, ledger.quantity - ledger.quantity // 2}
         for claim in claims:
+            if self._halved is None and claim.whole and claim.value in halves and claim.value >= _DISTINCT:
+                self._halved = claim.i
             if claim.form is Form.UNITS:
                 self._units.append((self.sentence(claim), claim.value))
             elif claim.may_be_level and (level := ledger.level_at(claim.value, claim.step)) is not None:
@@ -46,7 +51,7 @@ class Spoken:
         return []
 
     def halved(self, claim: Claim) -> bool:
-        """Whether a half has been spoken of; the rest of the text may be about that."""
+        """Whether a half has been spoken of, by name or value; the rest of the text may be about that."""
         return self._halved is not None and self._halved < claim.i + _AHEAD
 
     def units(self, claim: Claim) -> list[float]:

@@ -114,8 +114,8 @@ def _sum(claim: Claim) -> Amount | None:
 
 
 def _untold(claim: Claim) -> bool:
-    """Whether the words do not say what it is about, so that it may be any of what is commonly worked out."""
-    return not claim.topics & _SUBJECTS and (claim.fine or not claim.around & _SUBJECTS)
+    """Whether it may be any of what is commonly worked out: where no words say what it is about, or it has digits."""
+    return claim.fine or not claim.around & _SUBJECTS
 
 
 def _from_said(claim: Claim, spoken: Spoken) -> Amount | None:

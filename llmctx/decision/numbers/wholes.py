@@ -28,7 +28,7 @@ def shares(ledger: Ledger, topics: frozenset[str]) -> Iterator[Amount]:
         yield derived("what its own quantity leaves", _HUNDRED - share)
     named = any(low in topics and high in topics for low, high, _ in _SPANS[:-1])
     for low, high, whole in _SPANS:
-        if {low, high} <= topics or (not named and topics & ({low, high, whole} - {"entry"})):
+        if whole in topics or {low, high} <= topics or (not named and topics & ({low, high} - {"entry"})):
             for start, end in product(values_of(ledger, low), values_of(ledger, high)):
                 if start != end:
                     done = (ledger.last - start) / (end - start) * _HUNDRED
@@ -75,13 +75,19 @@ def counts(ledger: Ledger, bound: str) -> Iterator[Amount]:
         yield from (derived("a count of market.market_breadth", value) for value in breadth)
 
 
+def worth(ledger: Ledger, held: list[tuple[str, float]], levels: list[Amount]) -> Iterator[Amount]:
+    """What numbers of shares are worth at levels, and at the price."""
+    for (name, size), level in product(held, {level.value: level for level in levels}.values()):
+        yield derived(f"{name} at {level.source}", size * level.value)
+    yield from (derived(f"{name} at price.price.last", size * ledger.last) for name, size in held)
+
+
 def sums(ledger: Ledger, claim: Claim, topics: frozenset[str], *, halved: bool) -> Iterator[Amount]:
     """Sums and differences of readings and counts, and what the position is worth at a level."""
     yield from _of_readings(ledger, topics)
     held = sizes(ledger, halved=halved or "quantity" in topics)
     if topics & _HELD or claim.telling or claim.value > 2 * ledger.last:
-        for (name, size), level in product(held, ledger.levels):
-            yield derived(f"{name} at {level.source}", size * level.value)
+        yield from worth(ledger, held, ledger.levels)
     yield from (derived(name, size) for name, size in held[1:])
     if ledger.decision.quantity is not None:
         yield derived("position.quantity + its own quantity", ledger.quantity + float(ledger.decision.quantity))
