@@ -67,7 +67,8 @@ def _factors(tokens: _Tokens) -> tuple[Result, _Tokens]:
 def _one(tokens: _Tokens) -> tuple[Result, _Tokens]:
     kind, text = tokens[0]
     if kind == "figure":
-        return Result(float_of(text), 10.0 ** -decimals_of(text) / 2), tokens[1:]
+        decimals = decimals_of(text)
+        return Result(float_of(text), 10.0**-decimals / 2 if decimals else 0.0), tokens[1:]
     if text not in "(|":
         raise ValueError(text)
     inner, tokens = _terms(tokens[1:])

@@ -80,15 +80,19 @@ def _says_now(items: list[Item], i: int) -> bool:
 
 def _paired(items: list[Item], i: int) -> str | None:
     """Which of two counts it is that stand together: breadth 6/2, advance/decline is 6 to 2, W/L 2:1."""
-    if i + 2 < len(items) and items[i + 2].kind == "number" and items[i + 1].text in wording.SET_AGAINST:
+    if i + 1 < len(items) and _touch(items, i):
+        first, place = i, 0
+    elif i and _touch(items, i - 1):
+        first, place = i - 1, 1
+    elif i + 2 < len(items) and items[i + 2].kind == "number" and items[i + 1].text in wording.SET_AGAINST:
         first, place = i, 0
     elif i >= 2 and items[i - 2].kind == "number" and items[i - 1].text in wording.SET_AGAINST:  # noqa: PLR2004
         first, place = i - 2, 1
     else:
         return None
     told: set[str] = set()
-    for item in reversed(items[max(0, first - 6) : first]):
-        if item.kind in _ENDS:
+    for item in reversed(items[max(0, first - 8) : first]):
+        if item.kind == "break":
             break
         told |= item.topics
     for item in items[first + 3 : first + 4]:
@@ -114,6 +118,8 @@ def _bound_after(items: list[Item], i: int, found: str | None) -> str | None:
         return None
     if following.text == "of" and len(items) > i + 3 and items[i + 2].kind == "number" and _is_counted(items[i + 3]):
         return str(items[i + 3].topic)
+    if following.text == "of" and (of := [str(item.topic) for item in items[i + 2 : i + 5] if item.topic == "symbols"]):
+        return of[0]
     if following.text in wording.PARTS_OF_MARKET and (items[i].match["unit"] or "").strip() == "%":
         return wording.PARTS_OF_MARKET[following.text]
     if items[i].match["number"].isdecimal() and not items[i].match["unit"]:
@@ -126,6 +132,11 @@ def _bound_after(items: list[Item], i: int, found: str | None) -> str | None:
     article = i > 0 and items[i - 1].text in wording.ARTICLES
     own = topic in wording.COUNTED or article or (found is None and topic not in ("stop", "target", "entry"))
     return topic if own else found
+
+
+def _touch(items: list[Item], i: int) -> bool:
+    """Whether the next number stands right behind it: 3-6."""
+    return items[i + 1].kind == "number" and items[i].kind == "number" and items[i].match.end() == items[i + 1].match.start()
 
 
 def _is_counted(item: Item) -> bool:

@@ -156,6 +156,11 @@ class Claim:
         return bearing.words(self.items, self.i, ("break",))
 
     @property
+    def between(self) -> bool:
+        """Whether it is what lies between two things: 1.79 between them."""
+        return self.i + 1 < len(self.items) and self.items[self.i + 1].text == "between"
+
+    @property
     def tabled(self) -> bool:
         """Whether something beside it, as the head of a column, may say that it is a percentage."""
         return any(item.text == "|" for item in self.items[max(0, self.i - 1) : self.i + 2]) or bool(_IN_PERCENT & self.clause)

@@ -38,6 +38,7 @@ _HIGH, _LOW = frozenset({"high"}), frozenset({"low"})
 _NEAREST = 2
 _ENDS = (("stop", "target"), ("entry", "last"), ("low", "high"), ("entry", "target"), ("entry", "stop"))
 _EXITS = frozenset({"stop", "target"})
+_PROGRESS = 10
 _MID = frozenset({"mid"})
 _BRACKET = frozenset({"stop", "target", "entry"})
 _WAYS = frozenset({"way", "range", "band"})
@@ -56,7 +57,7 @@ def what_follows(ledger: Ledger, claim: Claim, topics: frozenset[str], spoken: S
     yield from _distances(ledger, claim, topics, spoken)
     if claim.may_be_level:
         yield from _mids(ledger, topics)
-    if "apart" in topics:
+    if "apart" in topics or claim.between:
         yield from apart(ledger, topics)
     if claim.form is Form.PERCENT:
         yield from shares(ledger, topics)
@@ -87,7 +88,8 @@ def core(ledger: Ledger, claim: Claim, spoken: Spoken) -> Iterator[Amount]:
     bracket = _levels(ledger, _BRACKET - _other_way(claim.topics))
     yield from _pairs(ledger, claim, bracket, _levels(ledger, frozenset({"last", "entry"})), spoken)
     if claim.form is Form.PERCENT:
-        yield from shares(ledger, _WAYS)
+        if claim.whole and claim.value >= _PROGRESS:
+            yield from shares(ledger, _WAYS)
         return
     if claim.may_be_level:
         yield from marks(ledger, [1.0, 2.0])
@@ -154,7 +156,7 @@ def _spoken(claim: Claim, topics: frozenset[str], *, pinned: bool) -> frozenset[
 def _ends(claim: Claim, topics: frozenset[str]) -> frozenset[str]:
     """What a distance may be measured from: the price, and where it fits the entry."""
     ends = {"last"}
-    if topics & _FROM_ENTRY or "entry" in claim.around:
+    if topics & _FROM_ENTRY or "entry" in claim.around or claim.sense:
         ends.add("entry")
     if claim.against == "entry":
         ends |= (claim.around & _EXITS) or (_EXITS if claim.fine else frozenset())

@@ -8,7 +8,7 @@ HELD = re.compile(
       | \bin[ ](?:the[ ]|this[ ]|our[ ])?(?:trade|position|it|this|here)[ ](?:now[ ])?for\b
       | \b(?:been|was|is|were|are|stayed|sat)[ ](?:\w+[ ])?(?:on|held|open|running|alive|live|in|holding|active)
         (?:[ ](?:in[ ])?(?:it|this|the|here|trade|position))*[ ](?:now[ ])?for\b
-      | \b(?:have|we've|i've|had)[ ](?:been[ ])?held[ ](?:\w+[ ]){0,3}for\b | \bopened\b | ^[ ]*after | \bheld(?:[ ]for)?\b | \bage\b
+      | \b(?:have|we've|i've|had)[ ](?:been[ ])?held[ ](?:\w+[ ]){0,3}for\b | \bopened\b | (?<!look[ ])(?<!again[ ])(?<!review[ ])\bafter | \bin[ ]for\b | \bon[ ]the[ ]clock | \bheld(?:[ ]for)?\b | \bage\b
       | \b(?:holding|trade|position)[ ](?:time|period|duration|age)\b | \btime[ _]?in[ _]?(?:trade|position)\b
     )
     [ ]?(?:now|is|of|at|so[ ]far|about|around|roughly|only|just|already|nearly|almost|[:=~(|]|[ ])*\Z
@@ -26,7 +26,7 @@ _REACH = 60
 
 
 _AHEAD = re.compile(
-    r"\b(?:next|within|every|another|last|past|previous|for[ ]the|in|after|valid[ ]for|usual|typical|than|least|most|over)"
+    r"\b(?:next|within|every|another|last|past|previous|for[ ]the|in|valid[ ]for|usual|typical|than|least|most|over)"
     r"(?:[ ]the)?[ ]*\Z",
     re.IGNORECASE,
 )

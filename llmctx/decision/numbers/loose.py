@@ -18,12 +18,14 @@ _ALL = 100
 _PARTS = _ROUND | {33, 34, 66, 67}
 _RETRACED = frozenset({23.6, 38.2, 50, 61.8, 78.6})
 _SHARED = frozenset(
-    {"way", "band", "range", "breadth", "advancing", "declining", "winrate", "wins", "losses", "confidence", "sentiment"}
-)
+    {"way", "band", "range", "breadth", "advancing", "declining", "winrate", "wins", "losses", "confidence", "sentiment",
+     "exit", "signal", "symbols", "upper", "lower"}
+)  # fmt: skip
 """Topics that have shares of a hundred in the facts, or worked out of them."""
 _UNSETTABLE = frozenset({Form.MONEY, Form.TIME})
 _CENT = 0.01
 _SCORES = frozenset({"5", "10", "100"})
+_COUNTING = frozenset({"record", "breadth", "advancing", "declining"})
 _PLANNED = frozenset({"least", "profile", "setup", "planned", "plan"})
 
 
@@ -133,7 +135,7 @@ def _percent(claim: Claim, before: list[str], after: list[str]) -> Loose:
         return Loose.NO_CLAIM
     if not claim.whole:
         return Loose.CLAIM
-    part = claim.value in _PARTS and (
+    part = claim.value in _PARTS and claim.bound is None and (
         words & wording.PARTIAL or not claim.around & _SHARED or wording.SUPPOSING & claim.clause
     )
     return Loose.NO_CLAIM if part or wording.LIMITS.intersection(before) or claim.value == _ALL else Loose.CLAIM
@@ -141,6 +143,8 @@ def _percent(claim: Claim, before: list[str], after: list[str]) -> Loose:
 
 def _whole(items: list[Item], i: int, claim: Claim, words: set[str], before: list[str]) -> Loose:
     beyond = bool(wording.BEYOND.intersection(before[:3]))
+    if claim.value == _ALL and items[i + 1 : i + 2] and items[i + 1].text == "=":
+        return Loose.NO_CLAIM
     if claim.value == _PERIOD and "rsi" in claim.topics and claim.bound is None:
         return Loose.NO_CLAIM
     if claim.value in _ROUND:
@@ -153,7 +157,8 @@ def _whole(items: list[Item], i: int, claim: Claim, words: set[str], before: lis
     if claim.bound == "quantity" and words & wording.TRADES and "half" not in claim.topics:
         return Loose.NO_CLAIM
     if claim.value <= _SMALL and not claim.sign and "half" not in claim.around:
-        return Loose.CLAIM if claim.bound is not None or _counts(items[i + 1 : i + 3]) else Loose.NO_CLAIM
+        counted = claim.bound is not None or claim.topics & _COUNTING
+        return Loose.CLAIM if counted or _counts(items[i + 1 : i + 3]) else Loose.NO_CLAIM
     year = claim.value in _YEARS and claim.bound is None and "," not in claim.text
     return Loose.UNLESS_PRICE if year else Loose.CLAIM
 

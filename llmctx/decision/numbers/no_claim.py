@@ -62,7 +62,7 @@ HINTS = frozenset(
 """Words of which one stands beside whatever is no claim, where no mark does."""
 _NO_WORD = re.compile(r"[^A-Za-z\s]|(?<![A-Za-z])(?:min|m|hr|h|d|st|nd|rd|th|am|pm|Z)(?![A-Za-z])")
 
-_COUNTS = re.compile(r"half|shares|trades|breadth|advanc|declin|stocks|names|symbols", re.IGNORECASE)
+_COUNTS = re.compile(r"half|shares|trades|loss|winn|won|breadth|adv|declin|stocks|names|symbols", re.IGNORECASE)
 _TWO = re.compile(r"\d+(?:[ ]of[ ](?:the[ ])?|:)\d+")
 _REACH = 30
 
@@ -75,6 +75,8 @@ def without_no_claims(text: str) -> str:
 def _blank(found: re.Match[str]) -> str:
     """Spaces for it, unless it is the time that the position has been held."""
     if _COUNTS.search(found.string, max(0, found.start() - _REACH), found.end() + _REACH) and _TWO.fullmatch(found[0]):
+        return found[0]
+    if found[0].lower().endswith("dec") and "adv" in found.string[max(0, found.start() - _REACH) : found.start()].lower():
         return found[0]
     if is_held(found.string, *found.span()) or is_measured(found.string, *found.span()):
         return found[0]

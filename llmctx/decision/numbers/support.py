@@ -32,7 +32,7 @@ _RANKED = frozenset({"candidate", "score"})
 _SUBJECTS = (LEVELS | _READINGS | FOREIGN) - {"symbols", "positions"}
 _AS_LARGE = 2.0
 _FINE = 0.02
-_COARSE = 0.1
+_COARSE = 0.04
 _PRIOR = frozenset({"thesis", "confidence"})
 _OWN = ("position.", "price.", "monitoring.", "its own", "the middle")
 """What a number of an unknown subject is about."""
@@ -53,6 +53,8 @@ def find_support(claim: Claim, ledger: Ledger, spoken: Spoken) -> Amount | None:
         support = _match(claim, ledger.about(_ALIKE.get(bound, (bound,)))) or _of_bound(claim, ledger, bound, spoken)
         if support is not None or bound in ledger.vocabulary or bound == "histogram":
             return support or _quoted(claim, ledger, bound)
+    if claim.topics & _RANKED and claim.around & ledger.others and not claim.telling:
+        return _of_another(claim, ledger)
     return (
         _sum(claim)
         or _of_another(claim, ledger)
@@ -99,7 +101,7 @@ def _quoted(claim: Claim, ledger: Ledger, bound: str | None = None) -> Amount | 
 
 def _of_another(claim: Claim, ledger: Ledger) -> Amount | None:
     """What a sentence that names another symbol of the ranking says of that."""
-    others = claim.around & ledger.others
+    others = claim.topics & ledger.others or claim.around & ledger.others
     return _match(claim, ledger.about(others)) if others else None
 
 
@@ -185,7 +187,7 @@ def _is_told(claim: Claim, amount: Amount) -> bool:
         case Form.COUNT:
             return claim.form is Form.PLAIN and claim.value.is_integer()
         case Form.MONEY:
-            return claim.form in (Form.PLAIN, Form.MONEY)
+            return claim.form is Form.MONEY or (claim.form is Form.PLAIN and (claim.fine or not claim.whole))
     return claim.form in (Form.PLAIN, Form.RATIO)
 
 

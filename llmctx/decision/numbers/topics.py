@@ -15,7 +15,7 @@ _SECTIONS = {"candidates": ("candidate",), "thesis": ("thesis",), "signals.entry
 _NO_NAMES = frozenset("as of at in is to the last type time timestamp value kind not shown".split())
 """Parts of paths that say nothing of what a fact is about."""
 FOREIGN = frozenset(
-    "atr adx vwap obv cci mfi stochastic stoch ema sma beta sharpe gamma theta vega iv skew eps pe p/e revenue "
+    "atr adx vwap obv cci mfi stochastic stoch ema sma beta sharpe gamma theta vega iv eps pe p/e revenue "
     "earnings momentum-score put/call".split()
 )
 """What models like to speak of and the schema has no field for: nothing supports it but a field of that name."""

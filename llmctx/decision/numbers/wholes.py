@@ -33,7 +33,8 @@ def shares(ledger: Ledger, topics: frozenset[str]) -> Iterator[Amount]:
                 if start != end:
                     done = (ledger.last - start) / (end - start) * _HUNDRED
                     yield derived(f"the way from {low} to {high}", done)
-                    yield derived(f"what is left from {low} to {high}", _HUNDRED - done)
+                    if whole == "way":
+                        yield derived(f"what is left from {low} to {high}", _HUNDRED - done)
     if topics & {"width", "band"}:
         yield from _widths(ledger)
     if topics & _BREADTH:
