@@ -4,7 +4,7 @@ import re
 
 from llmctx.decision.numbers import wording
 from llmctx.decision.numbers.passage import Item
-from llmctx.decision.numbers.topics import BINDING, LEVELS
+from llmctx.decision.numbers.topics import BINDING, LEVELS, SECTORS
 
 _FORMULA = re.compile(r"\s*[-+*/\u00d7\u00f7\u2212x]\s*[-+\u2212]?[$\u20ac\u00a3]?\d|\s+=\s")
 _OPERATOR = re.compile(r"\d\s*[-+*/\u00d7\u00f7\u2212x]\s*[$\u20ac\u00a3]?\Z")
@@ -20,6 +20,8 @@ def bound(items: list[Item], i: int) -> tuple[str | None, bool]:
     if paired is not None:
         return paired, False
     found, moved = _bound_before(items, i)
+    if found in SECTORS and items[i - 1].text == "by":
+        found = None
     if found is not None and (_is_between(items, i) or (found in _OSCILLATORS and _is_apart(items, i))):
         found = None
     if found == "last" and not _says_now(items, i):
@@ -75,7 +77,9 @@ def _says_now(items: list[Item], i: int) -> bool:
             break
         if item.text in wording.SUPPOSED:
             return False
-    return any(item.text in wording.PRICE or "." in item.text for item in items[max(0, i - 4) : i])
+    return any(
+        item.text in wording.PRICE or (item.kind == "word" and "." in item.text) for item in items[max(0, i - 4) : i]
+    )
 
 
 def _paired(items: list[Item], i: int) -> str | None:
@@ -178,6 +182,8 @@ def topics(items: list[Item], i: int) -> tuple[frozenset[str], frozenset[str], f
             inside = inside and item.kind != "comma"
             if item.kind == "number" and (item.match["unit"] or "").strip() == "R":
                 sentence.add("units")
+            elif item.kind == "number" and (item.match["unit"] or "").strip() == "cent":
+                sentence.add("each")
             elif item.topic is not None:
                 sentence |= item.topics
                 if inside:

@@ -158,7 +158,8 @@ class Claim:
     @property
     def between(self) -> bool:
         """Whether it is what lies between two things: 1.79 between them."""
-        return self.i + 1 < len(self.items) and self.items[self.i + 1].text == "between"
+        beside = self.items[max(0, self.i - 1) : self.i + 2]
+        return beside[-1].text == "between" or beside[0].text == "by"
 
     @property
     def tabled(self) -> bool:

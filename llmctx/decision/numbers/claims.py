@@ -40,6 +40,8 @@ def _claim(items: list[Item], i: int) -> Claim:
     near = bearing.is_near(items, i)
     value, step = _value(match, unit, near=near)
     form = _form(match, unit)
+    if form is Form.PLAIN and _is_quotient(items, i):
+        form = Form.RATIO
     if form is Form.PLAIN and _in_cents(items, i):
         value, step, form = value / 100, step / 100, Form.MONEY
     if form is Form.PLAIN and _in_minutes(items, i):
@@ -74,7 +76,14 @@ def _form(match: re.Match[str], unit: str) -> Form:
 
 def _in_minutes(items: list[Item], i: int) -> bool:
     """Whether it is the value of a name that says so: "minutes_held": 24."""
-    return i > 1 and items[i - 1].text in (":", "=") and "minutes" in items[i - 2].text.split("_")
+    if i < 2 or items[i - 1].text not in (":", "="):  # noqa: PLR2004
+        return False
+    return any("minutes" in item.text.split("_") for item in items[max(0, i - 4) : i - 1])
+
+
+def _is_quotient(items: list[Item], i: int) -> bool:
+    """Whether it is what one thing over another comes to: x/y = 1.47."""
+    return i > 1 and items[i - 1].text in ("=", "\u2248") and "/" in items[i - 2].text and "." in items[i].match["number"]
 
 
 def _in_cents(items: list[Item], i: int) -> bool:

@@ -27,9 +27,10 @@ _ALSO: dict[str, frozenset[str]] = {
     "level": frozenset({"stop", "target", "upper", "lower", "high", "low"}),
     "band": frozenset({"upper", "lower"}),
     "units": frozenset({"stop"}),
+    "initial": frozenset({"stop", "target"}),
 }
 """Levels that a topic may speak of without naming them."""
-_FROM_ENTRY = frozenset({"entry", "risk", "reward", "ratio", "pnl", "quantity", "half", "units"})
+_FROM_ENTRY = frozenset({"entry", "risk", "reward", "ratio", "pnl", "quantity", "half", "units", "initial"})
 _INSIDE = frozenset({"band", "upper", "lower", "range", "way"})
 _OF_BANDS = {"high": "upper", "low": "lower"}
 _AS_PART = 1.5
@@ -59,8 +60,9 @@ def what_follows(ledger: Ledger, claim: Claim, topics: frozenset[str], spoken: S
         yield from _mids(ledger, topics)
     if "apart" in topics or claim.between:
         yield from apart(ledger, topics)
-    if claim.form is Form.PERCENT:
+    if claim.form is Form.PERCENT or claim.tabled:
         yield from shares(ledger, topics)
+    if claim.form is Form.PERCENT:
         return
     yield from sums(ledger, claim, topics, halved=spoken.halved(claim))
     if claim.value <= _AS_PART and topics & _INSIDE:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from llmctx.decision.numbers import wording
 from llmctx.decision.numbers.claim import Claim, Form, Loose
 from llmctx.decision.numbers.passage import Item
+from llmctx.decision.numbers.topics import LEVELS
 
 _ROUND = frozenset({10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60, 65, 70, 75, 80, 85, 90, 95, 100})
 _SMALL = 12
@@ -135,7 +136,7 @@ def _percent(claim: Claim, before: list[str], after: list[str]) -> Loose:
         return Loose.NO_CLAIM
     if not claim.whole:
         return Loose.CLAIM
-    part = claim.value in _PARTS and claim.bound is None and (
+    part = claim.value in _PARTS and (claim.bound is None or claim.bound in LEVELS) and (
         words & wording.PARTIAL or not claim.around & _SHARED or wording.SUPPOSING & claim.clause
     )
     return Loose.NO_CLAIM if part or wording.LIMITS.intersection(before) or claim.value == _ALL else Loose.CLAIM

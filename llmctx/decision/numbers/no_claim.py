@@ -26,7 +26,7 @@ _NO_CLAIM = re.compile(
     | \d+(?:\.\d+)?(?:\s?(?:-|\u2013|to|or|and)\s?\d+)?[- ]?(?:more[ ]|further[ ])?{_SPAN}\b                        # horizons, periods
     | \d{{1,3}}[- ](?:EMA|SMA|WMA|DMA|MA|RSI|ATR)\b
     | \d+(?:st|nd|rd|th)\b | (?:1|3|5|10|15|30|60)m\b(?![ ]shares)
-    | 24/7\b | (?:\d|1[0-2])[ ]of[ ](?:the[ ])?(?:\d|1[0-2])\b | 50[/-]50\b
+    | 24/7\b | (?:\d|1[0-2])[ ]of[ ](?:the[ ])?(?:(?:last|past)[ ])?(?:\d|1[0-2])\b | 50[/-]50\b
     | (?:10|8|13|6|20)-[KQFD]\b
     )
     | (?<![A-Za-z0-9])(?=[A-Za-z])(?:

@@ -8,6 +8,7 @@ from llmctx.decision.numbers.ledger import Amount, Ledger
 _NONE: frozenset[str] = frozenset()
 _SIGNED = frozenset({"signed"})
 _COMPARED = (
+    ("payoff", "performance.avg_win", "performance.avg_loss"),
     ("wins", "performance.avg_win", "performance.avg_loss"),
     ("wins", "performance.win_count", "performance.loss_count"),
     ("breadth", "market.market_breadth.advancing", "market.market_breadth.declining"),

@@ -23,7 +23,7 @@ _ALIKE = {
     "symbols": ("symbols", "breadth", "advancing"),
 }
 _NO_PRICES = frozenset("rsi vix volume macd signal histogram sentiment width".split())
-_NO_FACTS = frozenset({"ratio", "units"})
+_NO_FACTS = frozenset({"ratio", "units", "payoff", "initial"})
 """Topics of which no fact speaks, only what follows from facts."""
 _NO_SHARES = frozenset({"last", "macd", "signal", "histogram", "volume"})
 """Topics of which no percentage is a reading."""
@@ -74,6 +74,8 @@ def _bound(claim: Claim, ledger: Ledger) -> str | None:
     bound = claim.bound
     if bound in _NO_SHARES and claim.form is Form.PERCENT:
         return None
+    if claim.sign and bound in LEVELS and claim.form is not Form.PERCENT:
+        return None
     return None if bound == "last" and claim.around & (ledger.others | _RANKED) else bound
 
 
@@ -84,7 +86,7 @@ def _of_bound(claim: Claim, ledger: Ledger, bound: str, spoken: Spoken) -> Amoun
     if bound in _READINGS and claim.form is not Form.PERCENT:
         return None
     own = frozenset({bound})
-    if claim.may_be_level and bound in LEVELS and (mark := _match(claim, marks(ledger, spoken.units(claim)), derived=True)):
+    if claim.may_be_level and (bound in LEVELS or bound == "last") and (mark := _match(claim, marks(ledger, spoken.units(claim)), derived=True)):
         return mark
     support = _follows(claim, ledger, own | (claim.before & LEVELS) | (claim.around & {"units", "ratio"}), spoken)
     if support is None and (bound not in LEVELS or claim.fine):
@@ -187,7 +189,9 @@ def _is_told(claim: Claim, amount: Amount) -> bool:
         case Form.COUNT:
             return claim.form is Form.PLAIN and claim.value.is_integer()
         case Form.MONEY:
-            return claim.form is Form.MONEY or (claim.form is Form.PLAIN and (claim.fine or not claim.whole))
+            return claim.form is Form.MONEY or (
+                claim.form is Form.PLAIN and bool(claim.fine or claim.near or claim.sign or not claim.whole)
+            )
     return claim.form in (Form.PLAIN, Form.RATIO)
 
 

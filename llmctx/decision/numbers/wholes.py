@@ -37,7 +37,7 @@ def shares(ledger: Ledger, topics: frozenset[str]) -> Iterator[Amount]:
                         yield derived(f"what is left from {low} to {high}", _HUNDRED - done)
     if topics & {"width", "band"}:
         yield from _widths(ledger)
-    if topics & _BREADTH:
+    if topics & _BREADTH or "symbols" in topics:
         counts = _breadth(ledger)
         for count, whole in product(counts, (sum(counts), sum(counts[:2]))):
             if whole:

@@ -52,7 +52,7 @@ RETRACEMENTS = frozenset("retracement retrace fib fibonacci retracements pullbac
 """The percentage beside them names a level."""
 LIMITS = frozenset("within least most than under over".split())
 """The number after them is a limit."""
-JOINS = frozenset("to and or / - \u2013 through between +".split())
+JOINS = frozenset("to and or / - .. \u2013 through between +".split())
 """They stand between the two ends of a range."""
 TRADES = frozenset(
     "reduce reducing reduces trim trimming trims close closing sell selling scale scaling take taking bank banking cut "
