@@ -131,6 +131,8 @@ def _bound_after(items: list[Item], i: int, found: str | None) -> str | None:
         if side.text in wording.SIDES:
             return wording.SIDES[side.text]
     topic = following.topic
+    if following.text == "open" and (items[i].match["unit"] or "").strip() == "%":
+        return "pnl"
     if not isinstance(topic, str) or (topic not in wording.COUNTED and topic not in BINDING):
         return found
     article = i > 0 and items[i - 1].text in wording.ARTICLES
@@ -161,7 +163,9 @@ def against(items: list[Item], i: int) -> str | None:
         if item.kind != "word":
             break
         if far and isinstance(item.topic, str) and (item.topic in LEVELS or item.topic == "last") and item.text not in wording.APART:
-            return item.topic
+            after = items[i + 1 : i + 9]
+            place = after.index(item) + 1
+            return "signal" if after[place : place + 1] and after[place].topic == "signal" else item.topic
         if item.text in wording.APART:
             far = far or item.text not in wording.FILLS
         elif item.text not in wording.FILLS:

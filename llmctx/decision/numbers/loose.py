@@ -36,7 +36,9 @@ def looseness(claim: Claim) -> Loose:
     before, after = list(_beside(reversed(items[max(0, i - 6) : i]))), list(_beside(items[i + 1 : i + 5]))
     if _is_range(items, i, claim) or _is_score(items, i, claim):
         return Loose.NO_CLAIM
-    if claim.form is Form.MONEY and claim.value == _CENT:
+    if claim.form is Form.MONEY and claim.value < 1 and (claim.value == _CENT or (claim.round and wording.ASSUMED & claim.words)):
+        return Loose.NO_CLAIM
+    if claim.form is Form.PERCENT and _is_split(items, i, claim):
         return Loose.NO_CLAIM
     if claim.form not in _UNSETTABLE and not wording.ESTIMATES.isdisjoint((*before[:4], *after[:2])):
         return Loose.NO_CLAIM
@@ -67,10 +69,10 @@ def _beside(items: Iterable[Item]) -> Iterator[str]:
 
 def _is_set(claim: Claim, before: list[str], after: list[str]) -> bool:
     """Whether it is a mark that somebody sets: a threshold, a rule, a habit, an estimate, a cost that is assumed."""
-    if claim.bound in wording.COUNTED:
-        return not wording.RULES.isdisjoint(before[:4]) or not wording.SUPPOSING.isdisjoint(before[:3])
-    if claim.short and wording.MARKS.intersection(before[:2]):
+    if claim.short and (wording.MARKS.intersection(before[:2]) or (after[:1] == ["or"] and wording.MORE.intersection(after[1:2]))):
         return True
+    if claim.bound in wording.COUNTED and claim.form is not Form.PERCENT:
+        return not wording.RULES.isdisjoint(before[:4]) or not wording.SUPPOSING.isdisjoint(before[:3])
     if not claim.round:
         return False
     if claim.bound is not None:
@@ -82,6 +84,20 @@ def _is_set(claim: Claim, before: list[str], after: list[str]) -> bool:
     if claim.whole and wording.RULING.intersection(before[:4]):
         return True
     return bool(wording.ASSUMED & claim.words or wording.CONDITIONS & claim.clause)
+
+
+def _is_split(items: list[Item], i: int, claim: Claim) -> bool:
+    """Whether it is one of the round percentages of a sentence that make up a hundred: 40% price, 60% momentum."""
+    if claim.value not in _ROUND:
+        return False
+    parts = [claim.value]
+    for span in (reversed(items[:i]), items[i + 1 :]):
+        for item in span:
+            if item.kind == "break":
+                break
+            if item.kind == "number" and (item.match["unit"] or "").strip() == "%" and _is_round(item.match["number"]):
+                parts.append(float(item.match["number"]))
+    return len(parts) > 1 and sum(parts) == _ALL
 
 
 def _is_range(items: list[Item], i: int, claim: Claim) -> bool:

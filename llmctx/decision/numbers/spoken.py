@@ -7,6 +7,7 @@ from llmctx.decision.numbers.claim import Claim, Form, rounds_to
 from llmctx.decision.numbers.ledger import Amount, Ledger
 from llmctx.decision.numbers.ratios import derived
 
+_PRICED = {Form.PLAIN, Form.MONEY}
 _BACK = 2
 """How many sentences back a level is still spoken of."""
 _AHEAD = 4
@@ -62,7 +63,7 @@ class Spoken:
     def again(self, claim: Claim) -> Amount | None:
         """What bore the same number out before."""
         for _, said, support in self._said:
-            if said.form is claim.form and said.value == claim.value and said.step == claim.step:
+            if (said.form is claim.form or {said.form, claim.form} == _PRICED) and said.value == claim.value and said.step == claim.step:
                 return support
         return None
 

@@ -88,6 +88,8 @@ def _of_bound(claim: Claim, ledger: Ledger, bound: str, spoken: Spoken) -> Amoun
     own = frozenset({bound})
     if claim.may_be_level and (bound in LEVELS or bound == "last") and (mark := _match(claim, marks(ledger, spoken.units(claim)), derived=True)):
         return mark
+    if bound == "width" and "range" in claim.around:
+        own = frozenset({"range"})
     support = _follows(claim, ledger, own | (claim.before & LEVELS) | (claim.around & {"units", "ratio"}), spoken)
     if support is None and (bound not in LEVELS or claim.fine):
         support = _follows(claim, ledger, claim.topics, spoken)

@@ -44,6 +44,8 @@ MARKS = frozenset("> < \u2264 \u2265".split())
 """The same, as signs."""
 SUPPOSING = frozenset("would could will should i'd i'll we'd we'll it'd 'd".split())
 """What is counted after them is supposed."""
+MORE = frozenset("better more higher above less lower worse below beyond over under".split())
+"""Or more: the number before it is a mark."""
 CONTENTLESS = frozenset({"last", "apart"})
 """Topics that do not say what a sentence is about."""
 CONDITIONS = frozenset("if unless until once should start starts begin begins another".split())
