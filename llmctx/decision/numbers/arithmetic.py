@@ -6,6 +6,8 @@ from typing import NamedTuple
 from llmctx.decision.numbers.figure import FIGURE, decimals_of, float_of
 
 _LENGTH = 100
+_NEAR = 5
+_EQUALS = re.compile("[=\u2248]")
 _SUM = re.compile(r"(?:[-+*/\u00d7\u00f7\u2212\u2013x()|\d.,$\u20ac\u00a3%\s]|shares|points|USD)+[=\u2248]\s*[-+$\u20ac\u00a3]*\Z")
 _TOKEN = re.compile(rf"(?P<figure>{FIGURE})|(?P<mark>[-+*/()|\u00d7\u00f7\u2212\u2013x])")
 _ALIKE = {"\u00d7": "*", "x": "*", "\u00f7": "/", "\u2212": "-", "\u2013": "-"}
@@ -22,6 +24,8 @@ class Result(NamedTuple):
 
 def result_before(text: str, end: int) -> Result | None:
     """What the sum comes to that ends with = before this place; None where there is none of two terms."""
+    if not _EQUALS.search(text, max(0, end - _NEAR), end):
+        return None
     found = _SUM.search(text, max(0, end - _LENGTH), end)
     if found is None:
         return None

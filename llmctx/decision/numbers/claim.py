@@ -137,7 +137,7 @@ class Claim:
         """Whether it has no more than two digits that count."""
         return len(plain(self.match["number"]).replace(".", "").strip("0")) <= _SHORT
 
-    @property
+    @cached_property
     def round(self) -> bool:
         """Whether people set themselves such marks: 80, 3, 0.7, 0.25, 1.5%."""
         digits = plain(self.match["number"]).replace(".", "").strip("0")
@@ -145,12 +145,12 @@ class Claim:
             return self.value in _MARKS or self.value % 0.5 == 0
         return len(digits) <= 1 or (len(digits) == _SHORT and digits[-1] == "5")
 
-    @property
+    @cached_property
     def clause(self) -> frozenset[str]:
         """The words of its clause."""
         return bearing.words(self.items, self.i, ("break", "comma"))
 
-    @property
+    @cached_property
     def words(self) -> frozenset[str]:
         """The words of its sentence."""
         return bearing.words(self.items, self.i, ("break",))
@@ -161,7 +161,7 @@ class Claim:
         beside = self.items[max(0, self.i - 1) : self.i + 2]
         return beside[-1].text == "between" or beside[0].text == "by"
 
-    @property
+    @cached_property
     def tabled(self) -> bool:
         """Whether something beside it, as the head of a column, may say that it is a percentage."""
         return any(item.text == "|" for item in self.items[max(0, self.i - 1) : self.i + 2]) or bool(_IN_PERCENT & self.clause)

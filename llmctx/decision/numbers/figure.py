@@ -14,7 +14,11 @@ _POINTED = re.compile(r"\d{1,3}(?:\.\d{3}){2,}")
 
 def plain(figure: str) -> str:
     """The same digits with nothing but a point before the decimals."""
-    if figure.isdecimal():
+    try:
+        float(figure)
+    except ValueError:
+        pass
+    else:
         return figure
     if _POINTED.fullmatch(figure):
         return figure.replace(".", "")
@@ -23,10 +27,15 @@ def plain(figure: str) -> str:
 
 def decimals_of(figure: str) -> int:
     """How many digits stand behind the point, a power counted in."""
+    if figure.isdecimal():
+        return 0
     digits, _, power = plain(figure).lower().partition("e")
     return len(digits.partition(".")[2]) - int(power or 0)
 
 
 def float_of(figure: str) -> float:
     """Its value."""
-    return float(plain(figure))
+    try:
+        return float(figure)
+    except ValueError:
+        return float(plain(figure))

@@ -244,7 +244,8 @@ class Ledger:
         """The level that a number is, rounded or cut to its last digit."""
         if not self.last / 2 <= value <= self.last * 2:
             return None
-        return next((level for level in self.levels if rounds_to(level.value, value, step)), None)
+        near = [level for level in self.levels if -step <= level.value - value <= step]
+        return next((level for level in near if rounds_to(level.value, value, step)), None)
 
     @cached_property
     def held(self) -> list[Amount]:

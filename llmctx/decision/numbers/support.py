@@ -44,7 +44,7 @@ def find_support(claim: Claim, ledger: Ledger, spoken: Spoken) -> Amount | None:
         return _match(claim, ledger.held, derived=True)
     if _turned_round(claim, ledger):
         return None
-    if "thesis" in claim.around and "confidence" in claim.around and (claim.value <= 1 or claim.form is Form.PERCENT):
+    if (claim.value <= 1 or claim.form is Form.PERCENT) and claim.around >= _PRIOR:
         return _match(claim, [a for a in ledger.about(("confidence",)) if a.topics >= _PRIOR or a.topics <= _PRIOR])
     bound = _bound(claim, ledger)
     if bound in FOREIGN:
