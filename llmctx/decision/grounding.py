@@ -13,9 +13,10 @@ from typing import NamedTuple
 from llmctx.context.package import Package
 from llmctx.decision.citation import Miscited, check, shown
 from llmctx.decision.decision import Decision
+from llmctx.decision.numbers.amount import Amount
 from llmctx.decision.numbers.claim import Claim, Form
 from llmctx.decision.numbers.claims import claims_of
-from llmctx.decision.numbers.ledger import Amount, Ledger
+from llmctx.decision.numbers.ledger import Ledger
 from llmctx.decision.numbers.loose import looseness
 from llmctx.decision.numbers.spoken import Spoken
 from llmctx.decision.numbers.support import find_support, is_price
@@ -94,7 +95,11 @@ def _unsupported(field: str, claim: Claim, ledger: Ledger) -> Unsupported:
         named = [level for level in ledger.levels if level.topics & subject] or ledger.levels
     else:
         named = _told(ledger.about(subject), ledger, percent=percent)
-    nearest = min(named or _told(ledger.amounts, ledger, percent=percent), key=lambda a: abs(abs(a.value) - claim.value), default=None)
+    nearest = min(
+        named or _told(ledger.amounts, ledger, percent=percent),
+        key=lambda a: abs(abs(a.value) - claim.value),
+        default=None,
+    )
     fact = None if nearest is None else ledger.fact(nearest.source)
     path, value = (None, None) if fact is None else (fact.path, shown(fact))
     return Unsupported(field, claim.text, claim.at, path, value, price)

@@ -8,7 +8,9 @@ from llmctx.decision.numbers.figure import FIGURE, decimals_of, float_of
 _LENGTH = 100
 _NEAR = 5
 _EQUALS = re.compile("[=\u2248]")
-_SUM = re.compile(r"(?:[-+*/\u00d7\u00f7\u2212\u2013x()|\d.,$\u20ac\u00a3%\s]|shares|points|USD)+[=\u2248]\s*[-+$\u20ac\u00a3]*\Z")
+_SUM = re.compile(
+    r"(?:[-+*/\u00d7\u00f7\u2212\u2013x()|\d.,$\u20ac\u00a3%\s]|shares|points|USD)+[=\u2248]\s*[-+$\u20ac\u00a3]*\Z"
+)
 _TOKEN = re.compile(rf"(?P<figure>{FIGURE})|(?P<mark>[-+*/()|\u00d7\u00f7\u2212\u2013x])")
 _ALIKE = {"\u00d7": "*", "x": "*", "\u00f7": "/", "\u2212": "-", "\u2013": "-"}
 _TIGHT = "*/"

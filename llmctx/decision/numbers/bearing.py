@@ -3,6 +3,7 @@
 import re
 
 from llmctx.decision.numbers import wording
+from llmctx.decision.numbers.counted import counted, set_against
 from llmctx.decision.numbers.passage import Item
 from llmctx.decision.numbers.topics import BINDING, LEVELS, SECTORS
 
@@ -10,13 +11,12 @@ _FORMULA = re.compile(r"\s*[-+*/\u00d7\u00f7\u2212x]\s*[-+\u2212]?[$\u20ac\u00a3
 _OPERATOR = re.compile(r"\d\s*[-+*/\u00d7\u00f7\u2212x]\s*[$\u20ac\u00a3]?\Z")
 _FAR = 60
 _OSCILLATORS = frozenset({"macd", "rsi"})
-_PAIRED = {"breadth": ("advancing", "declining"), "record": ("wins", "losses")}
 _ENDS = frozenset({"break", "comma", "number"})
 
 
 def bound(items: list[Item], i: int) -> tuple[str | None, bool]:
     """The topic that the number is said of directly, and whether it is where that is to be moved to."""
-    paired = _paired(items, i)
+    paired = set_against(items, i)
     if paired is not None:
         return paired, False
     found, moved = _bound_before(items, i)
@@ -56,7 +56,7 @@ def _bound_before(items: list[Item], i: int) -> tuple[str | None, bool]:
 
 
 def _is_between(items: list[Item], i: int) -> bool:
-    """Whether its clause speaks of a difference, so that it is no reading: the gap between MACD and its signal is 0.1."""
+    """Whether its clause speaks of a difference: the gap between MACD and its signal is 0.1."""
     for item in reversed(items[max(0, i - 10) : i]):
         if item.kind in _ENDS:
             return False
@@ -82,57 +82,20 @@ def _says_now(items: list[Item], i: int) -> bool:
     )
 
 
-def _paired(items: list[Item], i: int) -> str | None:
-    """Which of two counts it is that stand together: breadth 6/2, advance/decline is 6 to 2, W/L 2:1."""
-    if i + 1 < len(items) and _touch(items, i):
-        first, place = i, 0
-    elif i and _touch(items, i - 1):
-        first, place = i - 1, 1
-    elif i + 2 < len(items) and items[i + 2].kind == "number" and items[i + 1].text in wording.SET_AGAINST:
-        first, place = i, 0
-    elif i >= 2 and items[i - 2].kind == "number" and items[i - 1].text in wording.SET_AGAINST:  # noqa: PLR2004
-        first, place = i - 2, 1
-    else:
-        return None
-    told: set[str] = set()
-    for item in reversed(items[max(0, first - 8) : first]):
-        if item.kind == "break":
-            break
-        told |= item.topics
-    for item in items[first + 3 : first + 4]:
-        told |= item.topics
-    for topic, pair in _PAIRED.items():
-        if topic in told or told.issuperset(pair):
-            return pair[place]
-    return None
-
-
 def _bound_after(items: list[Item], i: int, found: str | None) -> str | None:
     """The topic that follows directly: 3 headlines, the $145 stop. An amount of points is a distance."""
     text, end = items[i].match.string, items[i].match.end()
     if _FORMULA.match(text, end):
         return None
-    after = items[i + 1 : i + 3]
-    if after and after[0].text in wording.ADJECTIVES and items[i].match["number"].isdecimal():
-        after = after[1:]
-    following = after[0] if after else None
-    if following is None or following.kind != "word" or following.topic == "last" or "\n" in text[end : following.match.start()]:
+    following = _following(items, i)
+    if following is None or following.topic == "last" or "\n" in text[end : following.match.start()]:
         return found
     if following.text in wording.DISTANCES:
         return None
-    if following.text == "of" and len(items) > i + 3 and items[i + 2].kind == "number" and _is_counted(items[i + 3]):
-        return str(items[i + 3].topic)
-    if following.text == "of" and (of := [str(item.topic) for item in items[i + 2 : i + 5] if item.topic == "symbols"]):
-        return of[0]
-    if following.text in wording.PARTS_OF_MARKET and (items[i].match["unit"] or "").strip() == "%":
-        return wording.PARTS_OF_MARKET[following.text]
-    if items[i].match["number"].isdecimal() and not items[i].match["unit"]:
-        side = items[i + 2] if following.text in wording.BEING and len(items) > i + 2 else following
-        if side.text in wording.SIDES:
-            return wording.SIDES[side.text]
+    count = counted(items, i, following)
+    if count is not None:
+        return count
     topic = following.topic
-    if following.text == "open" and (items[i].match["unit"] or "").strip() == "%":
-        return "pnl"
     if not isinstance(topic, str) or (topic not in wording.COUNTED and topic not in BINDING):
         return found
     article = i > 0 and items[i - 1].text in wording.ARTICLES
@@ -140,13 +103,12 @@ def _bound_after(items: list[Item], i: int, found: str | None) -> str | None:
     return topic if own else found
 
 
-def _touch(items: list[Item], i: int) -> bool:
-    """Whether the next number stands right behind it: 3-6."""
-    return items[i + 1].kind == "number" and items[i].kind == "number" and items[i].match.end() == items[i + 1].match.start()
-
-
-def _is_counted(item: Item) -> bool:
-    return item.topic in wording.COUNTED
+def _following(items: list[Item], i: int) -> Item | None:
+    """The word after it; of 5 live positions the noun."""
+    after = items[i + 1 : i + 3]
+    if after and after[0].text in wording.ADJECTIVES and items[i].match["number"].isdecimal():
+        after = after[1:]
+    return after[0] if after and after[0].kind == "word" else None
 
 
 def is_term(items: list[Item], i: int) -> bool:
@@ -162,7 +124,12 @@ def against(items: list[Item], i: int) -> str | None:
     for item in items[i + 1 : i + 9]:
         if item.kind != "word":
             break
-        if far and isinstance(item.topic, str) and (item.topic in LEVELS or item.topic == "last") and item.text not in wording.APART:
+        if (
+            far
+            and isinstance(item.topic, str)
+            and (item.topic in LEVELS or item.topic == "last")
+            and item.text not in wording.APART
+        ):
             after = items[i + 1 : i + 9]
             place = after.index(item) + 1
             return "signal" if after[place : place + 1] and after[place].topic == "signal" else item.topic
@@ -230,4 +197,3 @@ def sense(items: list[Item], i: int) -> int:
     """-1 where the number is told as a loss, 1 where as a gain, 0 otherwise."""
     near = [item.text for item in [*items[max(0, i - 3) : i], *items[i + 1 : i + 2]] if item.kind == "word"]
     return (1 if wording.GAINS.intersection(near) else 0) - (1 if wording.LOSSES.intersection(near) else 0)
-

@@ -48,7 +48,15 @@ def _claim(items: list[Item], i: int) -> Claim:
         form = Form.TIME
     if form is Form.PLAIN and _in_percent(items, i) and not bearing.is_term(items, i):
         form = Form.PERCENT
-    return Claim(items, i, value=value, step=step, form=form, sign=_sign(match) or (-1 if i and items[i - 1].text == "minus" else 0), near=near)
+    return Claim(
+        items,
+        i,
+        value=value,
+        step=step,
+        form=form,
+        sign=_sign(match) or (-1 if i and items[i - 1].text == "minus" else 0),
+        near=near,
+    )
 
 
 def _value(match: re.Match[str], unit: str, *, near: bool) -> tuple[float, float]:
@@ -83,7 +91,9 @@ def _in_minutes(items: list[Item], i: int) -> bool:
 
 def _is_quotient(items: list[Item], i: int) -> bool:
     """Whether it is what one thing over another comes to: x/y = 1.47."""
-    return i > 1 and items[i - 1].text in ("=", "\u2248") and "/" in items[i - 2].text and "." in items[i].match["number"]
+    return (
+        i > 1 and items[i - 1].text in ("=", "\u2248") and "/" in items[i - 2].text and "." in items[i].match["number"]
+    )
 
 
 def _in_cents(items: list[Item], i: int) -> bool:

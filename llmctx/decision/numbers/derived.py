@@ -8,8 +8,9 @@ chance. A text speaks of a level by its name, or by its value.
 from collections.abc import Iterable, Iterator
 from itertools import product
 
+from llmctx.decision.numbers.amount import Amount
 from llmctx.decision.numbers.claim import Claim, Form
-from llmctx.decision.numbers.ledger import Amount, Ledger
+from llmctx.decision.numbers.ledger import Ledger
 from llmctx.decision.numbers.ratios import compared, derived, marks, ratios, retraced, units, values_of
 from llmctx.decision.numbers.spoken import Spoken
 from llmctx.decision.numbers.topics import LEVELS
@@ -109,7 +110,9 @@ def _other_way(topics: frozenset[str]) -> frozenset[str]:
 
 
 def _distances(ledger: Ledger, claim: Claim, topics: frozenset[str], spoken: Spoken) -> Iterator[Amount]:
-    ones = _levels(ledger, _spoken(claim, topics, pinned=bool(spoken.levels(claim)))) or _levels(ledger, frozenset({"entry"}))
+    ones = _levels(ledger, _spoken(claim, topics, pinned=bool(spoken.levels(claim)))) or _levels(
+        ledger, frozenset({"entry"})
+    )
     others = _levels(ledger, _ends(claim, topics))
     if claim.against is None and "last" not in topics:
         others = [*others, *ones]

@@ -2,13 +2,15 @@
 
 import re
 
-HELD = re.compile(
+_BEFORE = re.compile(
     r"""
-    (?: \b(?:time[ ])?(?:used|elapsed)\b | \bin[ ](?:trade|position)\b | \bbeen[ ](?:\w+[ ]){0,4}for\b | \b(?:time|minutes|hours|duration|age)[ ](?:in|of|since)[ ](?:the[ ]|this[ ]|our[ ])?(?:trade|position|entry)\b
+    (?: \b(?:time[ ])?(?:used|elapsed)\b | \b(?:in|on)[ ](?:trade|position|the[ ]clock)\b | \bopened\b | \bin[ ]for\b
+      | \b(?:time|minutes|hours|duration|age)[ ](?:in|of|since)[ ](?:the[ ]|this[ ]|our[ ])?(?:trade|position|entry)\b
       | \bin[ ](?:the[ ]|this[ ]|our[ ])?(?:trade|position|it|this|here)[ ](?:now[ ])?for\b
       | \b(?:been|was|is|were|are|stayed|sat)[ ](?:\w+[ ])?(?:on|held|open|running|alive|live|in|holding|active)
         (?:[ ](?:in[ ])?(?:it|this|the|here|trade|position))*[ ](?:now[ ])?for\b
-      | \b(?:have|we've|i've|had)[ ](?:been[ ])?held[ ](?:\w+[ ]){0,3}for\b | \bopened\b | (?<!look[ ])(?<!again[ ])(?<!review[ ])\bafter | \bin[ ]for\b | \bon[ ]the[ ]clock | \bheld(?:[ ]for)?\b | \bage\b
+      | \b(?:have|we've|i've|had)[ ](?:been[ ])?held[ ](?:\w+[ ]){0,3}for\b | \bbeen[ ](?:\w+[ ]){0,4}for\b
+      | (?<!look[ ])(?<!again[ ])(?<!review[ ])\bafter | \bheld(?:[ ]for)?\b | \bage\b | \bopen[ ](?:since|for)\b
       | \b(?:holding|trade|position)[ ](?:time|period|duration|age)\b | \btime[ _]?in[ _]?(?:trade|position)\b
     )
     [ ]?(?:now|is|of|at|so[ ]far|about|around|roughly|only|just|already|nearly|almost|[:=~(|]|[ ])*\Z
@@ -52,4 +54,4 @@ def is_held(text: str, start: int, end: int) -> bool:
     before = text[max(0, start - _REACH) : start]
     if _AGO.match(text, end) and _ENTERED.search(before):
         return True
-    return bool(HELD.search(before) or _AFTER.match(text, end))
+    return bool(_BEFORE.search(before) or _AFTER.match(text, end))

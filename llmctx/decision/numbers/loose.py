@@ -19,8 +19,8 @@ _ALL = 100
 _PARTS = _ROUND | {33, 34, 66, 67}
 _RETRACED = frozenset({23.6, 38.2, 50, 61.8, 78.6})
 _SHARED = frozenset(
-    {"way", "band", "range", "breadth", "advancing", "declining", "winrate", "wins", "losses", "confidence", "sentiment",
-     "exit", "signal", "symbols", "upper", "lower"}
+    {"way", "band", "range", "breadth", "advancing", "declining", "winrate", "wins", "losses", "confidence",
+     "sentiment", "exit", "signal", "symbols", "upper", "lower"}
 )  # fmt: skip
 """Topics that have shares of a hundred in the facts, or worked out of them."""
 _UNSETTABLE = frozenset({Form.MONEY, Form.TIME})
@@ -34,29 +34,33 @@ def looseness(claim: Claim) -> Loose:
     """Whether a number is a claim at all."""
     items, i = claim.items, claim.i
     before, after = list(_beside(reversed(items[max(0, i - 6) : i]))), list(_beside(items[i + 1 : i + 5]))
-    if _is_range(items, i, claim) or _is_score(items, i, claim):
-        return Loose.NO_CLAIM
-    if claim.form is Form.MONEY and claim.value < 1 and (claim.value == _CENT or (claim.round and wording.ASSUMED & claim.words)):
-        return Loose.NO_CLAIM
-    if claim.form is Form.PERCENT and _is_split(items, i, claim):
-        return Loose.NO_CLAIM
-    if claim.form not in _UNSETTABLE and not wording.ESTIMATES.isdisjoint((*before[:4], *after[:2])):
+    if _is_own(claim, {*before[:4], *after[:2]}):
         return Loose.NO_CLAIM
     if claim.form not in _UNSETTABLE and _is_set(claim, before, after):
-        oscillator = claim.form is not Form.PLAIN or {"rsi", "vix"} & claim.around or claim.value <= 1
-        return Loose.NO_CLAIM if oscillator else Loose.UNLESS_PRICE
-    if "confidence" in claim.topics and not claim.around & {"signal", "entry", "exit", "thesis"}:
-        return Loose.NO_CLAIM  # its own: the field of that name says it
+        told = claim.form is not Form.PLAIN or claim.value <= 1 or {"rsi", "vix"} & claim.around
+        return Loose.NO_CLAIM if told else Loose.UNLESS_PRICE
     match claim.form:
         case Form.PERCENT:
             return _percent(claim, before, after)
         case Form.RATIO | Form.UNITS:
-            limited = wording.LIMITS.intersection(before)
-            limited = limited or (claim.round and not _PLANNED.isdisjoint((*before, *after)))
-            return Loose.NO_CLAIM if claim.whole or limited else Loose.CLAIM
+            planned = claim.round and not _PLANNED.isdisjoint((*before, *after))
+            return Loose.NO_CLAIM if claim.whole or planned or wording.LIMITS.intersection(before) else Loose.CLAIM
         case Form.PLAIN if claim.whole:
             return _whole(items, i, claim, {*before[:5], *after[:3]}, before)
     return Loose.CLAIM
+
+
+def _is_own(claim: Claim, beside: set[str]) -> bool:
+    """Whether it is an estimate, a score, a range or a confidence of its own; the last has a field of its own."""
+    if _is_range(claim.items, claim.i, claim) or _is_score(claim.items, claim.i, claim):
+        return True
+    if claim.form is Form.MONEY:
+        return claim.value == _CENT or (claim.value < 1 and claim.round and bool(wording.ASSUMED & claim.words))
+    if claim.form is Form.PERCENT and _is_split(claim.items, claim.i, claim):
+        return True
+    if claim.form is not Form.TIME and beside & wording.ESTIMATES:
+        return True
+    return "confidence" in claim.topics and not claim.around & {"signal", "entry", "exit", "thesis"}
 
 
 def _beside(items: Iterable[Item]) -> Iterator[str]:
@@ -69,7 +73,9 @@ def _beside(items: Iterable[Item]) -> Iterator[str]:
 
 def _is_set(claim: Claim, before: list[str], after: list[str]) -> bool:
     """Whether it is a mark that somebody sets: a threshold, a rule, a habit, an estimate, a cost that is assumed."""
-    if claim.short and (wording.MARKS.intersection(before[:2]) or (after[:1] == ["or"] and wording.MORE.intersection(after[1:2]))):
+    if claim.short and (
+        wording.MARKS.intersection(before[:2]) or (after[:1] == ["or"] and wording.MORE.intersection(after[1:2]))
+    ):
         return True
     if claim.bound in wording.COUNTED and claim.form is not Form.PERCENT:
         return not wording.RULES.isdisjoint(before[:4]) or not wording.SUPPOSING.isdisjoint(before[:3])
@@ -152,8 +158,10 @@ def _percent(claim: Claim, before: list[str], after: list[str]) -> Loose:
         return Loose.NO_CLAIM
     if not claim.whole:
         return Loose.CLAIM
-    part = claim.value in _PARTS and (claim.bound is None or claim.bound in LEVELS) and (
-        words & wording.PARTIAL or not claim.around & _SHARED or wording.SUPPOSING & claim.clause
+    part = (
+        claim.value in _PARTS
+        and (claim.bound is None or claim.bound in LEVELS)
+        and (words & wording.PARTIAL or not claim.around & _SHARED or wording.SUPPOSING & claim.clause)
     )
     return Loose.NO_CLAIM if part or wording.LIMITS.intersection(before) or claim.value == _ALL else Loose.CLAIM
 

@@ -44,8 +44,8 @@ OWN: dict[str, tuple[str, ...]] = {
 CALLED: dict[str, str] = {
     word: topic
     for topic, words in {
-        "last": "here now last price prices trading trades traded current quote quoted close closes closed mark marked spot "
-        "tape px market print",
+        "last": "here now last price prices trading trades traded current quote quoted close closes closed mark "
+        "marked spot tape px market print",
         "open": "open opening opened",
         "high": "high highs peak top pullback retreat retraced",
         "low": "low lows trough bottom dip bounce bounced rebound rebounded",
@@ -58,7 +58,8 @@ CALLED: dict[str, str] = {
         "retraced": "retracement retracements fib fibonacci",
         "half": "half halves halve halved halving one-half",
         "each": "cent penny tick",
-        "apart": "spread gap difference differ differs apart delta dispersion net minus outperforms outperform outperformed lags lag lagged leads",
+        "apart": "spread gap difference differ differs apart delta dispersion net minus outperforms outperform "
+        "outperformed lags lag lagged leads",
         "thesis": "thesis prior previous previously earlier",
         "exit": "exit",
         "target": "target targets tp take-profit objective upside goal tp1 tgt",
@@ -76,8 +77,8 @@ CALLED: dict[str, str] = {
         "sentiment": "sentiment",
         "confidence": "confidence conf conviction confident certainty",
         "score": "score scores scored ranked ranking rank",
-        "pnl": "pnl p&l p/l upnl upl uplpct result results profit profits gain gains gained loss unrealized unrealised return up down underwater "
-        "drawdown ahead winning losing red green profitable",
+        "pnl": "pnl p&l p/l upnl upl uplpct result results profit profits gain gains gained loss unrealized "
+        "unrealised return up down underwater drawdown ahead winning losing red green profitable",
         "level": "support resistance level ceiling floor barrier obstacle",
         "news": "news headline headlines articles article stories story items",
         "quantity": "shares share sh quantity qty size units unit lot holding stock contracts position",
@@ -95,7 +96,8 @@ CALLED: dict[str, str] = {
         "technology": "tech technology",
         "financials": "financials financial fin",
         "healthcare": "healthcare health",
-        "ratio": "ratio reward-to-risk risk-reward reward:risk risk:reward risk/reward reward/risk risk-to-reward r:r r/r rr rrr multiple odds skew quotient times",
+        "ratio": "ratio reward-to-risk risk-reward reward:risk risk:reward risk/reward reward/risk risk-to-reward "
+        "r:r r/r rr rrr multiple odds skew quotient times",
         "range": "range span spans swing swings",
         "mid": "mid midpoint midline split bbm middle centre center halfway basis-line",
         "way": "way distance path journey progress captured covered completed complete travelled trip road done",
@@ -109,22 +111,27 @@ CALLED: dict[str, str] = {
 PAIRS = {
     ("stop", "loss"): "stop", ("take", "profit"): "target", ("profit", "target"): "target",
     ("price", "target"): "target", ("win", "rate"): "winrate", ("hit", "rate"): "winrate",
-    ("signal", "line"): "signal", ("momentum", "line"): "macd", ("risk", "unit"): "risk", ("we", "paid"): "entry", ("i", "paid"): "entry", ("price", "paid"): "entry", ("our", "fill"): "entry",
-    ("the", "fill"): "entry", ("my", "fill"): "entry", ("in", "two"): "half", ("success", "rate"): "winrate", ("payoff", "ratio"): "payoff", ("profit", "factor"): "payoff", ("from", "cost"): "entry", ("of", "cost"): "entry", ("on", "cost"): "entry", ("each", "dollar"): "ratio", ("every", "dollar"): "ratio", ("we", "risked"): "units",
-    ("last", "verdict"): "thesis", ("from", "trigger"): "signal", ("entry", "trigger"): "signal", ("to", "win"): "reward", ("from", "fill"): "entry",
-    ("last", "pass"): "thesis", ("last", "tick"): "thesis", ("last", "look"): "thesis", ("last", "round"): "thesis", ("reward", "per"): "ratio", ("risk", "units"): "units", ("initial", "risk"): "units", ("of", "risk"): "units",
-    ("last", "time"): "thesis", ("last", "decision"): "thesis", ("last", "call"): "thesis", ("signal", "price"): "signal", ("cost", "basis"): "entry",
-    ("daily", "pnl"): "daily", ("daily", "p&l"): "daily", ("entry", "price"): "entry", ("stop", "price"): "stop",
-    ("stop", "level"): "stop", ("target", "level"): "target", ("position", "size"): "quantity",
-    ("upper", "band"): "upper", ("lower", "band"): "lower", ("upper", "bollinger"): "upper",
-    ("lower", "bollinger"): "lower", ("band", "width"): "width", ("losing", "trades"): "losses",
-    ("winning", "trades"): "wins", ("open", "position"): "quantity", ("open", "positions"): "positions",
-    ("active", "positions"): "positions", ("entry", "level"): "entry", ("average", "win"): "wins",
-    ("average", "loss"): "losses", ("bollinger", "upper"): "upper", ("bollinger", "lower"): "lower",
-    ("macd", "signal"): "signal", ("market", "value"): "worth",
-    ("avg", "cost"): "entry", ("average", "cost"): "entry", ("trading", "day"): "daily", ("market", "breadth"): "breadth", ("reward", "risk"): "ratio", ("risk", "reward"): "ratio",
-    ("largest", "loss"): "losses",
-    ("largest", "win"): "wins", ("open", "profit"): "pnl", ("open", "loss"): "pnl", ("open", "gain"): "pnl",
-    ("open", "pnl"): "pnl", ("open", "p&l"): "pnl", ("sentiment", "score"): "sentiment", ("net", "loss"): "pnl",
+    ("signal", "line"): "signal", ("momentum", "line"): "macd", ("risk", "unit"): "risk", ("we", "paid"): "entry",
+    ("i", "paid"): "entry", ("price", "paid"): "entry", ("our", "fill"): "entry", ("the", "fill"): "entry",
+    ("my", "fill"): "entry", ("in", "two"): "half", ("success", "rate"): "winrate", ("payoff", "ratio"): "payoff",
+    ("profit", "factor"): "payoff", ("from", "cost"): "entry", ("of", "cost"): "entry", ("on", "cost"): "entry",
+    ("each", "dollar"): "ratio", ("every", "dollar"): "ratio", ("we", "risked"): "units",
+    ("last", "verdict"): "thesis", ("from", "trigger"): "signal", ("entry", "trigger"): "signal",
+    ("to", "win"): "reward", ("from", "fill"): "entry", ("last", "pass"): "thesis", ("last", "tick"): "thesis",
+    ("last", "look"): "thesis", ("last", "round"): "thesis", ("reward", "per"): "ratio", ("risk", "units"): "units",
+    ("initial", "risk"): "units", ("of", "risk"): "units", ("last", "time"): "thesis", ("last", "decision"): "thesis",
+    ("last", "call"): "thesis", ("signal", "price"): "signal", ("cost", "basis"): "entry", ("daily", "pnl"): "daily",
+    ("daily", "p&l"): "daily", ("entry", "price"): "entry", ("stop", "price"): "stop", ("stop", "level"): "stop",
+    ("target", "level"): "target", ("position", "size"): "quantity", ("upper", "band"): "upper",
+    ("lower", "band"): "lower", ("upper", "bollinger"): "upper", ("lower", "bollinger"): "lower",
+    ("band", "width"): "width", ("losing", "trades"): "losses", ("winning", "trades"): "wins",
+    ("open", "position"): "quantity", ("open", "positions"): "positions", ("active", "positions"): "positions",
+    ("entry", "level"): "entry", ("average", "win"): "wins", ("average", "loss"): "losses",
+    ("bollinger", "upper"): "upper", ("bollinger", "lower"): "lower", ("macd", "signal"): "signal",
+    ("market", "value"): "worth", ("avg", "cost"): "entry", ("average", "cost"): "entry", ("trading", "day"): "daily",
+    ("market", "breadth"): "breadth", ("reward", "risk"): "ratio", ("risk", "reward"): "ratio",
+    ("largest", "loss"): "losses", ("largest", "win"): "wins", ("open", "profit"): "pnl", ("open", "loss"): "pnl",
+    ("open", "gain"): "pnl", ("open", "pnl"): "pnl", ("open", "p&l"): "pnl", ("sentiment", "score"): "sentiment",
+    ("net", "loss"): "pnl",
 }  # fmt: skip
 """Two words that together name another topic than the second alone."""

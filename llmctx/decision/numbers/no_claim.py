@@ -23,7 +23,7 @@ _NO_CLAIM = re.compile(
     | \d{{1,2}}:\d\d(?::\d\d)?(?:\.\d+)?(?:[ ]?[ap]\.?m\b\.?|Z)? | \d{{1,2}}[ ]?[ap]\.?m\b\.?  # times
     | \d{{1,2}}(?:st|nd|rd|th)?[ ]{_MONTH}\b(?:[ ]\d{{4}})?
     | \d+(?:\.\d+)?[- ]?(?:sigma|\u03c3|standard[ ]deviations?|std|sd)\b
-    | \d+(?:\.\d+)?(?:\s?(?:-|\u2013|to|or|and)\s?\d+)?[- ]?(?:more[ ]|further[ ])?{_SPAN}\b                        # horizons, periods
+    | \d+(?:\.\d+)?(?:\s?(?:-|\u2013|to|or|and)\s?\d+)?[- ]?(?:more[ ]|further[ ])?{_SPAN}\b  # horizons, periods
     | \d{{1,3}}[- ](?:EMA|SMA|WMA|DMA|MA|RSI|ATR)\b
     | \d+(?:st|nd|rd|th)\b | (?:1|3|5|10|15|30|60)m\b(?![ ]shares)
     | 24/7\b | (?:\d|1[0-2])[ ]of[ ](?:the[ ])?(?:(?:last|past)[ ])?(?:\d|1[0-2])\b | 50[/-]50\b
@@ -76,7 +76,10 @@ def _blank(found: re.Match[str]) -> str:
     """Spaces for it, unless it is the time that the position has been held."""
     if _COUNTS.search(found.string, max(0, found.start() - _REACH), found.end() + _REACH) and _TWO.fullmatch(found[0]):
         return found[0]
-    if found[0].lower().endswith("dec") and "adv" in found.string[max(0, found.start() - _REACH) : found.start()].lower():
+    if (
+        found[0].lower().endswith("dec")
+        and "adv" in found.string[max(0, found.start() - _REACH) : found.start()].lower()
+    ):
         return found[0]
     if is_held(found.string, *found.span()) or is_measured(found.string, *found.span()):
         return found[0]

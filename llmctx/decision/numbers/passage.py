@@ -21,8 +21,8 @@ _ITEM = re.compile(
     (?P<sign2>[+\-\u2212](?=\d))?
     (?<!\w)(?<!(?<!\.)\.)(?P<number>{FIGURE})(?![\d])
     (?P<scale>[ ]?(?:thousand|million|billion|bn|mn|mm)\b|[kKMmBb](?![\w]))?
-    (?P<unit>[ ]?%|[ ]?percent(?:age[ ]points?)?\b|[ ]?per[ ]cent\b|[ ]?pct\b(?!=)|[ ]?pp\b|[ ]?(?:bps?|basis[ ]points?)\b
-      |[ ]?(?:dollars?|USD|EUR|GBP|euros?|pounds?)\b|[ ]?(?:cents?|\u00a2)
+    (?P<unit>[ ]?%|[ ]?percent(?:age[ ]points?)?\b|[ ]?per[ ]cent\b|[ ]?pct\b(?!=)|[ ]?pp\b
+      |[ ]?(?:bps?|basis[ ]points?)\b      |[ ]?(?:dollars?|USD|EUR|GBP|euros?|pounds?)\b|[ ]?(?:cents?|\u00a2)
       |[ ]?(?:x|\u00d7|:1)(?![\w]|\s*[\d$]|\s*\.\d)|[ ]to[ ](?:1|one)\b(?!\.?\d|[ ]\d)|[ ]?R\b(?![:/])
       |[ ]?(?:hours?|hrs?|minutes?|mins?)\b|[ ]?h\b|c\b)?
     | (?P<break>[.!?;](?=[\s*_)"]|$)|\n(?![a-z]))
@@ -132,4 +132,3 @@ def _topic(word: str, before: str, vocabulary: frozenset[str]) -> str | frozense
         return topic
     parts = (topic_of(part, "", vocabulary) for part in re.split("[/-]", word))
     return frozenset(part for part in parts if part is not None) or None
-

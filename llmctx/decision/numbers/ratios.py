@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from itertools import product
 
-from llmctx.decision.numbers.ledger import Amount, Ledger
+from llmctx.decision.numbers.amount import Amount
+from llmctx.decision.numbers.ledger import Ledger
 
 _NONE: frozenset[str] = frozenset()
 _SIGNED = frozenset({"signed"})

@@ -2,9 +2,11 @@
 
 from bisect import bisect
 from collections.abc import Iterator
+from functools import cached_property
 
-from llmctx.decision.numbers.claim import Claim, Form, rounds_to
-from llmctx.decision.numbers.ledger import Amount, Ledger
+from llmctx.decision.numbers.amount import Amount
+from llmctx.decision.numbers.claim import Claim, Form
+from llmctx.decision.numbers.ledger import Ledger
 from llmctx.decision.numbers.ratios import derived
 
 _PRICED = {Form.PLAIN, Form.MONEY}
@@ -19,20 +21,29 @@ class Spoken:
     """The numbers of one text, in order."""
 
     def __init__(self, claims: list[Claim], ledger: Ledger) -> None:
-        items = claims[0].items if claims else []
-        self._breaks = [i for i, item in enumerate(items) if item.kind == "break"]
-        self._halved = next((i for i, item in enumerate(items) if item.topic == "half"), None)
-        self._levels: list[tuple[int, int, Amount]] = []
-        self._units: list[tuple[int, float]] = []
-        self._said: list[tuple[int, Claim, Amount]] = []
-        halves = {ledger.quantity // 2, ledger.quantity - ledger.quantity // 2}
-        for claim in claims:
-            if self._halved is None and claim.whole and claim.value in halves and claim.value >= _DISTINCT:
-                self._halved = claim.i
-            if claim.form is Form.UNITS:
-                self._units.append((self.sentence(claim), claim.value))
-            elif claim.may_be_level and (level := ledger.level_at(claim.value, claim.step)) is not None:
-                self._levels.append((claim.i, self.sentence(claim), level))
+        self._claims, self._ledger = claims, ledger
+        self._said: list[tuple[Claim, Amount]] = []
+
+    @cached_property
+    def _breaks(self) -> list[int]:
+        return [i for i, item in enumerate(self._claims[0].items) if item.kind == "break"]
+
+    @cached_property
+    def _levels(self) -> list[tuple[int, int, Amount]]:
+        """Where levels are named by their value: the item, the sentence, the level."""
+        named = (
+            (claim, self._ledger.level_at(claim.value, claim.step)) for claim in self._claims if claim.may_be_level
+        )
+        return [(claim.i, self.sentence(claim), level) for claim, level in named if level is not None]
+
+    @cached_property
+    def _halved(self) -> int | None:
+        """The item that first speaks of a half of the position."""
+        whole = self._ledger.quantity
+        halves = {half for half in (whole // 2, whole - whole // 2) if half >= _DISTINCT}
+        named = (i for i, item in enumerate(self._claims[0].items) if item.topic == "half")
+        told = (claim.i for claim in self._claims if claim.value in halves and claim.whole)
+        return min((*named, *told), default=None)
 
     def sentence(self, claim: Claim) -> int:
         """Which sentence it stands in."""
@@ -40,13 +51,15 @@ class Spoken:
 
     def add(self, claim: Claim, support: Amount) -> None:
         """Remember a number that was borne out."""
-        self._said.append((self.sentence(claim), claim, support))
+        self._said.append((claim, support))
 
     def levels(self, claim: Claim) -> list[Amount]:
-        """The levels that its sentence names by their value, the nearest first; those of the one before if it has none."""
+        """The levels that its sentence names by their value, the nearest first; those of one before if it has none."""
         own = self.sentence(claim)
         for sentence in range(own, max(own - _BACK, 0) - 1, -1):
-            found = [(abs(i - claim.i), level) for i, where, level in self._levels if where == sentence and i != claim.i]
+            found = [
+                (abs(i - claim.i), level) for i, where, level in self._levels if where == sentence and i != claim.i
+            ]
             if found:
                 return [level for _, level in sorted(found, key=lambda one: one[0])]
         return []
@@ -58,20 +71,26 @@ class Spoken:
     def units(self, claim: Claim) -> list[float]:
         """The multiples of risk that its sentence speaks of."""
         own = self.sentence(claim)
-        return [value for where, value in self._units if where == own]
+        multiples = (claim for claim in self._claims if claim.form is Form.UNITS)
+        return [claim.value for claim in multiples if self.sentence(claim) == own]
 
     def again(self, claim: Claim) -> Amount | None:
         """What bore the same number out before."""
-        for _, said, support in self._said:
-            if (said.form is claim.form or {said.form, claim.form} == _PRICED) and said.value == claim.value and said.step == claim.step:
+        for said, support in self._said:
+            if (
+                (said.form is claim.form or {said.form, claim.form} == _PRICED)
+                and said.value == claim.value
+                and said.step == claim.step
+            ):
                 return support
         return None
 
     def pairs(self, claim: Claim) -> Iterator[Amount]:
         """Difference and ratios of the two numbers that it was last preceded by, where they are of one kind."""
         own = self.sentence(claim)
-        near = [said for where, said, _ in self._said if own - 1 <= where <= own and said.i < claim.i][-2:]
-        if len(near) < 2 or near[0].form is not near[1].form:
+        earlier = [said for said, _ in self._said if said.i < claim.i][-2:]
+        near = [said for said in earlier if self.sentence(said) >= own - 1]
+        if len(near) < 2 or near[0].form is not near[1].form:  # noqa: PLR2004
             return
         one, other = (said.value * (said.sign or 1) for said in near)
         yield derived("the difference of the two numbers before it", one - other)

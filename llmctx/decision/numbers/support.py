@@ -3,19 +3,25 @@
 from collections.abc import Iterable
 
 from llmctx.decision.numbers import wording
+from llmctx.decision.numbers.amount import Amount
 from llmctx.decision.numbers.claim import Claim, Form, rounds_to
 from llmctx.decision.numbers.derived import core, from_spoken, what_follows
-from llmctx.decision.numbers.ledger import ANOTHER, Amount, Ledger
+from llmctx.decision.numbers.ledger import Ledger
 from llmctx.decision.numbers.ratios import marks
+from llmctx.decision.numbers.shape import ANOTHER
 from llmctx.decision.numbers.spoken import Spoken
 from llmctx.decision.numbers.topics import FOREIGN, LEVELS, SECTORS
 from llmctx.decision.numbers.wholes import counts
 
 _SIGNED = frozenset("macd signal histogram sentiment".split())
 """Topics whose readings run on both sides of zero: without a sign a number is positive."""
-_READINGS = frozenset(
-    "rsi macd signal vix sentiment volume news wins losses positions symbols advancing declining unchanged winrate".split()
-) | SECTORS
+_READINGS = (
+    frozenset(
+        "rsi macd signal vix sentiment volume news wins losses winrate positions symbols advancing declining "
+        "unchanged".split()
+    )
+    | SECTORS
+)
 """Topics of which a number is a reading, never a difference."""
 _ALIKE = {
     "signal": ("signal", "macd"),
@@ -32,6 +38,7 @@ _RANKED = frozenset({"candidate", "score"})
 _SUBJECTS = (LEVELS | _READINGS | FOREIGN) - {"symbols", "positions"}
 _AS_LARGE = 2.0
 _FINE = 0.02
+_HUGE = 1e6
 _COARSE = 0.04
 _PRIOR = frozenset({"thesis", "confidence"})
 _OWN = ("position.", "price.", "monitoring.", "its own", "the middle")
@@ -86,7 +93,11 @@ def _of_bound(claim: Claim, ledger: Ledger, bound: str, spoken: Spoken) -> Amoun
     if bound in _READINGS and claim.form is not Form.PERCENT:
         return None
     own = frozenset({bound})
-    if claim.may_be_level and (bound in LEVELS or bound == "last") and (mark := _match(claim, marks(ledger, spoken.units(claim)), derived=True)):
+    if (
+        claim.may_be_level
+        and (bound in LEVELS or bound == "last")
+        and (mark := _match(claim, marks(ledger, spoken.units(claim)), derived=True))
+    ):
         return mark
     if bound == "width" and "range" in claim.around:
         own = frozenset({"range"})
@@ -99,7 +110,7 @@ def _of_bound(claim: Claim, ledger: Ledger, bound: str, spoken: Spoken) -> Amoun
 def _quoted(claim: Claim, ledger: Ledger, bound: str | None = None) -> Amount | None:
     """What a text of the package says, of the same thing or with digits enough."""
     topics = claim.topics if bound is None else frozenset({bound})
-    telling = claim.telling and bound is None
+    telling = bound is None and (claim.telling or claim.value >= _HUGE or "news" in claim.around)
     return _match(claim, [amount for amount in ledger.quoted if telling or amount.topics & topics])
 
 
@@ -136,11 +147,12 @@ def _from_said(claim: Claim, spoken: Spoken) -> Amount | None:
 
 def _turned_round(claim: Claim, ledger: Ledger) -> bool:
     """Whether a profit is told as a loss, or a loss as a profit."""
+    if not any(abs(abs(result) - claim.value) <= claim.step / 2 for result in ledger.results):
+        return False
     told = claim.sign if claim.sign and "daily" not in claim.topics else claim.sense
     if not told or claim.against is not None or (ledger.short and not (claim.sign and "pnl" in claim.around)):
         return False  # a short position gains where its price is down
-    results = [a for a in ledger.about(("pnl",)) if a.source.startswith("position.unrealized")]
-    return any(a.value * told < 0 and abs(abs(a.value) - claim.value) <= claim.step / 2 for a in results)
+    return any(result * told < 0 for result in ledger.results)
 
 
 def _named(claim: Claim, ledger: Ledger, topics: frozenset[str]) -> list[Amount]:
@@ -187,7 +199,9 @@ def _is_told(claim: Claim, amount: Amount) -> bool:
     """Whether a fact may be told in the form of a claim."""
     match amount.form:
         case Form.PERCENT:
-            return claim.form is Form.PERCENT or (claim.form is Form.PLAIN and bool(amount.topics & claim.topics & SECTORS))
+            return claim.form is Form.PERCENT or (
+                claim.form is Form.PLAIN and bool(amount.topics & claim.topics & SECTORS)
+            )
         case Form.COUNT:
             return claim.form is Form.PLAIN and claim.value.is_integer()
         case Form.MONEY:

@@ -10,7 +10,12 @@ from functools import lru_cache
 from llmctx.decision.numbers.names import CALLED, OWN, PAIRS
 
 _PARTS = re.compile(r"[A-Za-z]+[0-9]*[a-z]?|[0-9]+")
-_SECTIONS = {"candidates": ("candidate",), "thesis": ("thesis",), "signals.entry": ("entry", "signal"), "signals.exit": ("exit", "signal")}
+_SECTIONS = {
+    "candidates": ("candidate",),
+    "thesis": ("thesis",),
+    "signals.entry": ("entry", "signal"),
+    "signals.exit": ("exit", "signal"),
+}
 
 _NO_NAMES = frozenset("as of at in is to the last type time timestamp value kind not shown".split())
 """Parts of paths that say nothing of what a fact is about."""

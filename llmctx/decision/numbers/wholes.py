@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from itertools import combinations, permutations, product
 
+from llmctx.decision.numbers.amount import Amount
 from llmctx.decision.numbers.claim import Claim, Form
-from llmctx.decision.numbers.ledger import Amount, Ledger
+from llmctx.decision.numbers.ledger import Ledger
 from llmctx.decision.numbers.ratios import derived, signed, values_of
 
 _RSI_LINES = (70, 30, 50, 80, 20, 75, 25)
@@ -26,22 +27,28 @@ def shares(ledger: Ledger, topics: frozenset[str]) -> Iterator[Amount]:
         share = float(part) / ledger.quantity * _HUNDRED
         yield derived("its own quantity / position.quantity", share)
         yield derived("what its own quantity leaves", _HUNDRED - share)
-    named = any(low in topics and high in topics for low, high, _ in _SPANS[:-1])
-    for low, high, whole in _SPANS:
-        if whole in topics or {low, high} <= topics or (not named and topics & ({low, high} - {"entry"})):
-            for start, end in product(values_of(ledger, low), values_of(ledger, high)):
-                if start != end:
-                    done = (ledger.last - start) / (end - start) * _HUNDRED
-                    yield derived(f"the way from {low} to {high}", done)
-                    if whole == "way":
-                        yield derived(f"what is left from {low} to {high}", _HUNDRED - done)
+    yield from _ways(ledger, topics)
     if topics & {"width", "band"}:
         yield from _widths(ledger)
     if topics & _BREADTH or "symbols" in topics:
-        counts = _breadth(ledger)
-        for count, whole in product(counts, (sum(counts), sum(counts[:2]))):
-            if whole:
-                yield derived("a share of market.market_breadth", count / whole * _HUNDRED)
+        parts = _breadth(ledger)
+        for one, every in product(parts, (sum(parts), sum(parts[:2]))):
+            if every:
+                yield derived("a share of market.market_breadth", one / every * _HUNDRED)
+
+
+def _ways(ledger: Ledger, topics: frozenset[str]) -> Iterator[Amount]:
+    """How much of the way between two levels the price has done, and how much of that to an exit is left."""
+    named = any(low in topics and high in topics for low, high, _ in _SPANS[:-1])
+    for low, high, way in _SPANS:
+        if not (way in topics or {low, high} <= topics or (not named and topics & ({low, high} - {"entry"}))):
+            continue
+        for start, end in product(values_of(ledger, low), values_of(ledger, high)):
+            if start != end:
+                done = (ledger.last - start) / (end - start) * _HUNDRED
+                yield derived(f"the way from {low} to {high}", done)
+                if way == "way":
+                    yield derived(f"what is left from {low} to {high}", _HUNDRED - done)
 
 
 def _widths(ledger: Ledger) -> Iterator[Amount]:
@@ -54,7 +61,8 @@ def _widths(ledger: Ledger) -> Iterator[Amount]:
 
 def sizes(ledger: Ledger, *, halved: bool) -> list[tuple[str, float]]:
     """The numbers of shares that are spoken of: all, what the decision trades, and a half where one is named."""
-    found, own = [("position.quantity", ledger.quantity)], ledger.decision.quantity
+    found: list[tuple[str, float]] = [("position.quantity", ledger.quantity)]
+    own = ledger.decision.quantity
     if own is not None:
         found += [("its own quantity", float(own)), ("what its own quantity leaves", ledger.quantity - float(own))]
     if halved:

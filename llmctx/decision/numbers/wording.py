@@ -3,20 +3,20 @@
 NEAR = frozenset("about around roughly approximately approx nearly almost near circa ~ \u2248".split())
 """The number after them is not exact."""
 BEYOND = frozenset(
-    "above below over under beyond exceeds exceed exceeding past through than crosses cross crossed falls drops rises "
-    "reclaims loses toward towards back < > \u2264 \u2265".split()
+    "above below over under beyond exceeds exceed exceeding past through than crosses cross crossed falls drops "
+    "rises reclaims loses toward towards back < > \u2264 \u2265".split()
 )
 """The number after them is a mark to be passed."""
 CONNECTS = NEAR | frozenset(
-    "at of is was are were the a an its it's stands sits sat stood now currently only just still already has have with "
-    "reading reads read value level levels price prices printing prints printed shows showing registers remains being "
-    "lies located set placed by very still holding hovering trading to from in on also line indicator index score "
-    "count figure ratio comes came currently today = : | ( @ / equals per band bands".split()
+    "at of is was are were the a an its it's stands sits sat stood now currently only just still already has have "
+    "with reading reads read value level levels price prices printing prints printed shows showing registers "
+    "remains being lies located set placed by very holding hovering trading to from in on also line indicator "
+    "index score count figure ratio comes came today = : | ( @ / equals per band bands".split()
 )
 """They may stand between a number and what it is said of."""
 MOVES = frozenset(
-    "move moved moves moving raise raised raises raising trail trailed trailing tighten tightened tightening "
-    "lift lifted lifting lower lowering adjust adjusted adjusting shift shifted shifting set setting bring bringing "
+    "move moved moves moving raise raised raises raising trail trailed trailing tighten tightened tightening lift "
+    "lifted lifting lower lowering adjust adjusted adjusting shift shifted shifting set setting bring bringing "
     "lock locking new proposed propose proposing widen widening ratchet ratcheting advance".split()
 )
 """A stop or target is to be moved."""
@@ -25,17 +25,17 @@ RULING = frozenset(
 )
 """The number after them is a rule, no fact."""
 RULES = frozenset(
-    "rule limit limits threshold thresholds cutoff cap budget max maximum min minimum tolerance convention floor policy "
-    "usual round fee fees slippage commission commissions assumption".split()
+    "rule limit limits threshold thresholds cutoff cap budget max maximum min minimum tolerance convention floor "
+    "policy usual round fee fees slippage commission commissions assumption".split()
 )
 """The number beside them is a rule, no fact."""
 COMPARES = frozenset("sub above below over under beyond exceeds exceed exceeding least most than".split())
 """A short number right after them is a mark that somebody sets."""
 ASSUMED = frozenset(
-    "probability probabilities chance chances odds likelihood likely assign bayesian scenario "
-    "weight weights weighted grade urgency scale rating kelly edge guess maybe expect usually "
-    "normally typically generally always never ignore ignored ignores thumb noise historically rather fees fee "
-    "slippage haircut rule rules policy discipline max maximum minimum limit expected ev invalidation invalidated say".split()
+    "probability probabilities chance chances odds likelihood likely assign bayesian scenario weight weights "
+    "weighted grade urgency scale rating kelly edge guess maybe expect usually normally typically generally "
+    "always never ignore ignored ignores thumb noise historically rather fees fee slippage haircut rule rules "
+    "policy discipline max maximum minimum limit expected ev invalidation invalidated say".split()
 )
 """A short number in their sentence is an estimate or a habit."""
 ESTIMATES = frozenset("probability probabilities chance chances odds likelihood likely weight weights weighted".split())
@@ -57,8 +57,8 @@ LIMITS = frozenset("within least most than under over".split())
 JOINS = frozenset("to and or / - .. \u2013 through between +".split())
 """They stand between the two ends of a range."""
 TRADES = frozenset(
-    "reduce reducing reduces trim trimming trims close closing sell selling scale scaling take taking bank banking cut "
-    "cutting add adding adds buy buying cover covering".split()
+    "reduce reducing reduces trim trimming trims close closing sell selling scale scaling take taking bank "
+    "banking cut cutting add adding adds buy buying cover covering".split()
 )
 """The number of shares beside them is one to be traded."""
 PARTIAL = TRADES | {"size", "sizing", "half", "exposure"}
@@ -70,7 +70,8 @@ ZONES = frozenset(
 EXTREMES = frozenset("extreme extremes overbought oversold threshold thresholds".split())
 """The same, whatever the indicator."""
 ADJECTIVES = frozenset(
-    "open active closed live losing winning running closed current recent latest new bullish bearish positive negative fresh".split()
+    "open active closed live losing winning running current recent latest new bullish bearish positive negative "
+    "fresh".split()
 )
 """They may stand between a count and what it counts."""
 COUNTED = frozenset(
@@ -78,18 +79,19 @@ COUNTED = frozenset(
 )
 """Topics that are counted."""
 SUPPOSED = frozenset(
-    "if should until till once when unless would could might may can must reach reaches hit hits were signal entry "
-    "another next order limit above below".split()
+    "if should until till once when unless would could might may can must reach reaches hit hits were signal "
+    "entry another next order limit above below".split()
 )
 """The price after them is one that may come."""
 APART = frozenset(
-    "below above from to under over off short shy away beneath beyond until before toward towards than between higher "
-    "lower down up more less of versus vs against".split()
+    "below above from to under over off short shy away beneath beyond until before toward towards than between "
+    "higher lower down up more less of versus vs against".split()
 )
 """Words of distance."""
 FILLS = frozenset(
-    "of the its our my a an this today's day's session session's intraday current per share points point pts dollars "
-    "fill hit reach trigger left remaining remain remains still and is only away lies sits upper lower higher".split()
+    "of the its our my a an this today's day's session session's intraday current per share points point pts "
+    "dollars fill hit reach trigger left remaining remain remains still and is only away lies sits upper lower "
+    "higher".split()
 )
 """They may stand between a distance and what it is measured from."""
 GAINS = frozenset("gain gains gained profit profits made up".split())
@@ -98,7 +100,11 @@ LOSSES = frozenset("loss losses lost losing underwater down".split())
 """The number beside them is a loss."""
 PRICE = frozenset("price last quote trading trades traded".split())
 """The number after them is the price as it is."""
-SIDES = dict.fromkeys(("up", "green", "higher"), "advancing") | dict.fromkeys(("down", "red", "lower"), "declining") | {"w": "wins", "l": "losses"}
+SIDES = (
+    dict.fromkeys(("up", "green", "higher"), "advancing")
+    | dict.fromkeys(("down", "red", "lower"), "declining")
+    | {"w": "wins", "l": "losses"}
+)
 """A whole number before them counts stocks."""
 PARTS_OF_MARKET = {"green": "advancing", "rising": "advancing", "red": "declining", "falling": "declining"}
 """A share before them is one of the market."""
