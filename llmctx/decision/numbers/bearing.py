@@ -50,7 +50,7 @@ def _bound_before(items: list[Item], i: int) -> tuple[str | None, bool]:
                 return (None if item.text == "macd-signal" else "signal"), moved
             return (strong[0] if len(strong) == 1 else fallback), moved
         moved = moved or item.text == "to"
-        if item.text not in wording.CONNECTS:
+        if item.text not in wording.CONNECTS and not direct:
             break
     return fallback, moved
 
@@ -96,6 +96,9 @@ def _bound_after(items: list[Item], i: int, found: str | None) -> str | None:
     if count is not None:
         return count
     topic = following.topic
+    whole = items[i].match["scale"] or items[i].match["number"].replace(",", "").isdecimal()
+    if topic in wording.COUNTED and not whole:
+        return found
     if not isinstance(topic, str) or (topic not in wording.COUNTED and topic not in BINDING):
         return found
     article = i > 0 and items[i - 1].text in wording.ARTICLES

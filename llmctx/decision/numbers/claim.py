@@ -140,10 +140,7 @@ class Claim:
     @cached_property
     def round(self) -> bool:
         """Whether people set themselves such marks: 80, 3, 0.7, 0.25, 1.5%."""
-        digits = plain(self.match["number"]).replace(".", "").strip("0")
-        if self.form is Form.PERCENT and not self.whole:
-            return self.value in _MARKS or self.value % 0.5 == 0
-        return len(digits) <= 1 or (len(digits) == _SHORT and digits[-1] == "5")
+        return is_round(self.match["number"], percent=self.form is Form.PERCENT)
 
     @cached_property
     def clause(self) -> frozenset[str]:
@@ -184,6 +181,15 @@ class Claim:
         return self.form is not Form.PERCENT and (
             self.term or self.step <= _MINUTE or self.value >= _TELLING * self.step
         )
+
+
+def is_round(number: str, *, percent: bool) -> bool:
+    """Whether digits are such as people set themselves; percentages with decimals are so only where they are small."""
+    text = plain(number)
+    if percent and "." in text:
+        return float(text) in _MARKS or float(text) % 0.5 == 0
+    digits = text.replace(".", "").strip("0")
+    return len(digits) <= 1 or (len(digits) == _SHORT and digits[-1] == "5")
 
 
 def rounds_to(value: float, said: float, step: float) -> bool:

@@ -40,7 +40,7 @@ def _claim(items: list[Item], i: int) -> Claim:
     near = bearing.is_near(items, i)
     value, step = _value(match, unit, near=near)
     form = _form(match, unit)
-    if form is Form.PLAIN and _is_quotient(items, i):
+    if form is Form.PLAIN and _is_quotient(items, i) and not bearing.is_term(items, i):
         form = Form.RATIO
     if form is Form.PLAIN and _in_cents(items, i):
         value, step, form = value / 100, step / 100, Form.MONEY

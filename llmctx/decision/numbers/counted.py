@@ -34,7 +34,7 @@ def set_against(items: list[Item], i: int) -> str | None:
 def counted(items: list[Item], i: int, following: Item) -> str | None:
     """The count that the words after it make it: 4 up, 50% rising, 3 of 5 trades, 11 of the tracked names."""
     unit = (items[i].match["unit"] or "").strip()
-    if following.text == "of":
+    if following.text == "of" and unit != "%":
         return _of(items[i + 2 : i + 5])
     if unit == "%":
         return "pnl" if following.text == "open" else wording.PARTS_OF_MARKET.get(following.text)

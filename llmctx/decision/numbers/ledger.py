@@ -178,7 +178,8 @@ class Ledger:
         if found is None:
             return []
         hours, minutes, seconds = (int(part) for part in found.groups())
-        return [Amount(_HELD, hours * 60 + minutes + seconds / 60, None, frozenset())]
+        whole = hours * 60 + minutes
+        return [Amount(_HELD, value, None, frozenset()) for value in (whole + seconds / 60, float(whole))]
 
     @cached_property
     def quoted(self) -> list[Amount]:

@@ -7,7 +7,7 @@ the market, or worked out, has more, or is said directly of something. So most o
 from collections.abc import Iterable, Iterator
 
 from llmctx.decision.numbers import wording
-from llmctx.decision.numbers.claim import Claim, Form, Loose
+from llmctx.decision.numbers.claim import Claim, Form, Loose, is_round
 from llmctx.decision.numbers.passage import Item
 from llmctx.decision.numbers.topics import LEVELS
 
@@ -55,8 +55,8 @@ def _is_own(claim: Claim, beside: set[str]) -> bool:
     if _is_range(claim.items, claim.i, claim) or _is_score(claim.items, claim.i, claim):
         return True
     if claim.form is Form.MONEY:
-        return claim.value == _CENT or (claim.value < 1 and claim.round and bool(wording.ASSUMED & claim.words))
-    if claim.form is Form.PERCENT and _is_split(claim.items, claim.i, claim):
+        return claim.value == _CENT or (claim.value < 1 and claim.round and bool(wording.COSTS & claim.words))
+    if claim.form is Form.PERCENT and not claim.topics & _SHARED and _is_split(claim.items, claim.i, claim):
         return True
     if claim.form is not Form.TIME and beside & wording.ESTIMATES:
         return True
@@ -89,6 +89,8 @@ def _is_set(claim: Claim, before: list[str], after: list[str]) -> bool:
         return True
     if claim.whole and wording.RULING.intersection(before[:4]):
         return True
+    if claim.form in (Form.RATIO, Form.UNITS):
+        return False
     return bool(wording.ASSUMED & claim.words or wording.CONDITIONS & claim.clause)
 
 
@@ -123,7 +125,7 @@ def _is_range(items: list[Item], i: int, claim: Claim) -> bool:
         if 0 <= place < len(items) and items[place].kind == "number" and (joined or _touch(items, i, place)):
             other = items[place].match
             if claim.form is Form.PERCENT or (_is_round(other["number"]) and claim.value in (*_ROUND, 0, 1)):
-                return len(other["number"].replace(".", "").strip("0")) <= 2  # noqa: PLR2004  short too
+                return is_round(other["number"], percent=claim.form is Form.PERCENT)
     return False
 
 
@@ -138,7 +140,17 @@ def _is_round(number: str) -> bool:
 
 def _is_score(items: list[Item], i: int, claim: Claim) -> bool:
     """Whether it is a score of its own: 7.5/10, 4 out of 6."""
-    if claim.bound is not None or claim.topics & {"breadth", "advancing", "declining", "wins", "losses", "quantity"}:
+    if claim.bound is not None or claim.topics & {
+        "breadth",
+        "advancing",
+        "declining",
+        "wins",
+        "losses",
+        "quantity",
+        "signal",
+        "rsi",
+        "sentiment",
+    }:
         return False
     if [item.text for item in items[i + 1 : i + 3]] == ["out", "of"] or [
         item.text for item in items[max(0, i - 2) : i]
@@ -154,7 +166,7 @@ def _is_score(items: list[Item], i: int, claim: Claim) -> bool:
 
 def _percent(claim: Claim, before: list[str], after: list[str]) -> Loose:
     words = {*before[:5], *after[:3]}
-    if claim.value in _RETRACED and words & wording.RETRACEMENTS:
+    if claim.value in _RETRACED and wording.RETRACEMENTS & claim.words:
         return Loose.NO_CLAIM
     if not claim.whole:
         return Loose.CLAIM

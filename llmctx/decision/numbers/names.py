@@ -116,7 +116,7 @@ PAIRS = {
     ("my", "fill"): "entry", ("in", "two"): "half", ("success", "rate"): "winrate", ("payoff", "ratio"): "payoff",
     ("profit", "factor"): "payoff", ("from", "cost"): "entry", ("of", "cost"): "entry", ("on", "cost"): "entry",
     ("each", "dollar"): "ratio", ("every", "dollar"): "ratio", ("we", "risked"): "units",
-    ("last", "verdict"): "thesis", ("from", "trigger"): "signal", ("entry", "trigger"): "signal",
+    ("last", "verdict"): "thesis", ("last", "word"): "thesis", ("from", "trigger"): "signal", ("entry", "trigger"): "signal",
     ("to", "win"): "reward", ("from", "fill"): "entry", ("last", "pass"): "thesis", ("last", "tick"): "thesis",
     ("last", "look"): "thesis", ("last", "round"): "thesis", ("reward", "per"): "ratio", ("risk", "units"): "units",
     ("initial", "risk"): "units", ("of", "risk"): "units", ("last", "time"): "thesis", ("last", "decision"): "thesis",

@@ -34,6 +34,8 @@ _NO_FACTS = frozenset({"ratio", "units", "payoff", "initial"})
 _NO_SHARES = frozenset({"last", "macd", "signal", "histogram", "volume"})
 """Topics of which no percentage is a reading."""
 _COMPARED = frozenset({"apart", "ratio"})
+_ONLY = frozenset({"histogram", "trades"})
+"""Topics of no fact, of which a number is nothing else all the same."""
 _RANKED = frozenset({"candidate", "score"})
 _SUBJECTS = (LEVELS | _READINGS | FOREIGN) - {"symbols", "positions"}
 _AS_LARGE = 2.0
@@ -58,7 +60,7 @@ def find_support(claim: Claim, ledger: Ledger, spoken: Spoken) -> Amount | None:
         return _match(claim, ledger.about((bound,))) or _quoted(claim, ledger, bound)
     if bound is not None and not claim.moved:
         support = _match(claim, ledger.about(_ALIKE.get(bound, (bound,)))) or _of_bound(claim, ledger, bound, spoken)
-        if support is not None or bound in ledger.vocabulary or bound == "histogram":
+        if support is not None or bound in ledger.vocabulary or bound in _ONLY:
             return support or _quoted(claim, ledger, bound)
     if claim.topics & _RANKED and claim.around & ledger.others and not claim.telling:
         return _of_another(claim, ledger)
@@ -90,7 +92,7 @@ def _of_bound(claim: Claim, ledger: Ledger, bound: str, spoken: Spoken) -> Amoun
     """What follows for what it is said of directly: of a level its distances, of a count sums of counts."""
     if bound in wording.COUNTED and claim.form is not Form.PERCENT:
         return _match(claim, counts(ledger, bound), derived=True)
-    if bound in _READINGS and claim.form is not Form.PERCENT:
+    if bound in SECTORS or (bound in _READINGS and claim.form is not Form.PERCENT):
         return None
     own = frozenset({bound})
     if (

@@ -35,9 +35,11 @@ ASSUMED = frozenset(
     "probability probabilities chance chances odds likelihood likely assign bayesian scenario weight weights "
     "weighted grade urgency scale rating kelly edge guess maybe expect usually normally typically generally "
     "always never ignore ignored ignores thumb noise historically rather fees fee slippage haircut rule rules "
-    "policy discipline max maximum minimum limit expected ev invalidation invalidated say".split()
+    "policy discipline max maximum minimum limit expected ev invalidation invalidated".split()
 )
 """A short number in their sentence is an estimate or a habit."""
+COSTS = frozenset("fee fees slippage commission commissions assumption noise".split())
+"""A few cents in their sentence are an assumption."""
 ESTIMATES = frozenset("probability probabilities chance chances odds likelihood likely weight weights weighted".split())
 """The number beside them is one of its own."""
 MARKS = frozenset("> < \u2264 \u2265".split())
@@ -70,7 +72,7 @@ ZONES = frozenset(
 EXTREMES = frozenset("extreme extremes overbought oversold threshold thresholds".split())
 """The same, whatever the indicator."""
 ADJECTIVES = frozenset(
-    "open active closed live losing winning running current recent latest new bullish bearish positive negative "
+    "open active closed live good bad losing winning running current recent latest new bullish bearish positive negative "
     "fresh".split()
 )
 """They may stand between a count and what it counts."""
