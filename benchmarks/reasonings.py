@@ -3,7 +3,8 @@
 A text has its numbers in slots (`{stop:.2f}`); what a slot says is worked out here from the raw values, apart from the
 code under test. Each text is filled from several packages: once with true numbers, once with some planted false ones.
 Numbers outside of slots are no claims. `tuned.txt` was looked at while grounding was written, `held_out.txt` was not.
-The foreign ones are by another author, who had not read the rules, after the manner of other systems' models.
+The foreign ones are by another author, who had not read the rules, after the manner of other systems' models;
+`foreign_a.txt` was tuned on afterwards, `foreign_b.txt` was not looked at.
 """
 
 import random
@@ -18,6 +19,8 @@ from llmctx.context.snapshot import Snapshot
 
 ASSETS = Path(__file__).parent.parent / "tests" / "assets" / "grounding"
 HALVES = ("tuned", "foreign_a", "foreign_b", "held_out")
+HELD_OUT = ("foreign_b", "held_out")
+"""Those that nobody looked at while the rules were written."""
 FILLINGS = 4
 """How many packages each text is filled from."""
 

@@ -5,7 +5,7 @@ import re
 from llmctx.decision.numbers import wording
 from llmctx.decision.numbers.counted import counted, set_against
 from llmctx.decision.numbers.passage import Item
-from llmctx.decision.numbers.topics import BINDING, LEVELS, SECTORS
+from llmctx.decision.numbers.topics import BINDING, FOREIGN, LEVELS, SECTORS
 
 _FORMULA = re.compile(r"\s*[-+*/\u00d7\u00f7\u2212x]\s*[-+\u2212]?[$\u20ac\u00a3]?\d|\s+=\s")
 _OPERATOR = re.compile(r"\d\s*[-+*/\u00d7\u00f7\u2212x]\s*[$\u20ac\u00a3]?\Z")
@@ -29,6 +29,8 @@ def bound(items: list[Item], i: int) -> tuple[str | None, bool]:
     if found in ("stop", "target"):
         words = {item.text for item in items[max(0, i - 10) : i + 1] if item.kind == "word"}
         moved = moved or bool(words & wording.MOVES)
+    if found is None and (items[i].match["unit"] or "").strip() == "%":
+        found = _foreign(items, i)
     return _bound_after(items, i, found), moved
 
 
@@ -53,6 +55,16 @@ def _bound_before(items: list[Item], i: int) -> tuple[str | None, bool]:
         if item.text not in wording.CONNECTS and not direct:
             break
     return fallback, moved
+
+
+def _foreign(items: list[Item], i: int) -> str | None:
+    """What the package has no field for and a percentage is said of: SPX is up 0.4%."""
+    for item in reversed(items[max(0, i - 4) : i]):
+        if item.topic in FOREIGN:
+            return str(item.topic)
+        if item.text not in wording.CONNECTS and item.text not in wording.TURNS:
+            return None
+    return None
 
 
 def _is_between(items: list[Item], i: int) -> bool:

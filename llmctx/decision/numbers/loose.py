@@ -56,7 +56,7 @@ def _is_own(claim: Claim, beside: set[str]) -> bool:
         return True
     if claim.form is Form.MONEY:
         return claim.value == _CENT or (claim.value < 1 and claim.round and bool(wording.COSTS & claim.words))
-    if claim.form is Form.PERCENT and not claim.topics & _SHARED and _is_split(claim.items, claim.i, claim):
+    if claim.form is Form.PERCENT and _is_split(claim.items, claim.i, claim):
         return True
     if claim.form is not Form.TIME and beside & wording.ESTIMATES:
         return True
@@ -83,15 +83,20 @@ def _is_set(claim: Claim, before: list[str], after: list[str]) -> bool:
         return False
     if claim.bound is not None:
         return claim.match.string[claim.end : claim.end + 1] == "+"
-    if wording.COMPARES.intersection(before[: 2 if before[:1] and before[0] in wording.ARTICLES else 1]):
-        return True
-    if not wording.RULES.isdisjoint((*before[:4], *after[:2])):
-        return True
-    if claim.whole and wording.RULING.intersection(before[:4]):
-        return True
-    if claim.form in (Form.RATIO, Form.UNITS):
-        return False
-    return bool(wording.ASSUMED & claim.words or wording.CONDITIONS & claim.clause)
+    return _is_ruled(claim, before, after) or (
+        claim.form in (Form.PLAIN, Form.PERCENT)
+        and bool(wording.ASSUMED & claim.words or wording.CONDITIONS & claim.clause)
+    )
+
+
+def _is_ruled(claim: Claim, before: list[str], after: list[str]) -> bool:
+    """Whether the words beside it make it a rule or a threshold."""
+    compared = before[: 2 if before[:1] and before[0] in wording.ARTICLES else 1]
+    return (
+        not wording.COMPARES.isdisjoint(compared)
+        or not wording.RULES.isdisjoint((*before[:4], *after[:2]))
+        or (claim.whole and not wording.RULING.isdisjoint(before[:4]))
+    )
 
 
 def _is_split(items: list[Item], i: int, claim: Claim) -> bool:
@@ -105,7 +110,7 @@ def _is_split(items: list[Item], i: int, claim: Claim) -> bool:
                 break
             if item.kind == "number" and (item.match["unit"] or "").strip() == "%" and _is_round(item.match["number"]):
                 parts.append(float(item.match["number"]))
-    return len(parts) > 1 and sum(parts) == _ALL
+    return len(parts) > (2 if claim.topics & _SHARED else 1) and sum(parts) == _ALL
 
 
 def _is_range(items: list[Item], i: int, claim: Claim) -> bool:

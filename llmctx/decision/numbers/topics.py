@@ -21,7 +21,8 @@ _NO_NAMES = frozenset("as of at in is to the last type time timestamp value kind
 """Parts of paths that say nothing of what a fact is about."""
 FOREIGN = frozenset(
     "atr adx vwap obv cci mfi stochastic stoch ema sma beta sharpe gamma theta vega iv eps pe p/e revenue "
-    "earnings momentum-score put/call".split()
+    "earnings momentum-score put/call spx spy qqq ndx iwm dia dax ftse nasdaq dow russell s&p nikkei btc eth consumer "
+    "utilities industrials materials staples discretionary telecom semiconductors semis".split()
 )
 """What models like to speak of and the schema has no field for: nothing supports it but a field of that name."""
 SECTORS = frozenset({"technology", "energy", "financials", "healthcare"})

@@ -72,8 +72,8 @@ ZONES = frozenset(
 EXTREMES = frozenset("extreme extremes overbought oversold threshold thresholds".split())
 """The same, whatever the indicator."""
 ADJECTIVES = frozenset(
-    "open active closed live good bad losing winning running current recent latest new bullish bearish positive negative "
-    "fresh".split()
+    "open active closed live good bad losing winning running current recent latest new bullish bearish positive "
+    "negative fresh".split()
 )
 """They may stand between a count and what it counts."""
 COUNTED = frozenset(
@@ -116,6 +116,8 @@ PRONOUNS = frozenset("they these those both".split())
 BEING = frozenset("are is were was".split())
 SET_AGAINST = frozenset(": / to vs against - \u2013".split())
 """They stand between two counts."""
+TURNS = frozenset("up down higher lower gains gained adds added loses lost falls fell rises rose growth grew".split())
+"""They may stand between a percentage and what it is said of."""
 COUNTS = frozenset(": = so far count counts is are was were number".split())
 """They alone may stand between what is counted and its count."""
 DISTANCES = frozenset({"points", "point", "pts", "units", "ticks"})
