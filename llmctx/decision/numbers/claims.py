@@ -19,6 +19,8 @@ _SCALES = {
     "billion": 1e9,
 }
 _CENTS = ("bp", "basis", "cent", "\u00a2", "c")
+_FORMED = re.compile("cent|pct|minutes|[A-Za-z]/", re.IGNORECASE)
+"""Without one of these no bare number is meant otherwise."""
 _PCT = ("pct", "percent")
 _RATIOS = ("x", "\u00d7", ":1", "r")
 _TIMES = ("h", "min")
@@ -29,25 +31,24 @@ _TENS = 10
 def claims_of(text: str, vocabulary: frozenset[str] = frozenset()) -> list[Claim]:
     """The numbers that a text states, in order; zeros are none. `vocabulary` holds the topics of the facts at hand."""
     items = items_of(text, vocabulary)
+    formed = bool(_FORMED.search(text))
     return [
-        _claim(items, i) for i, item in enumerate(items) if item.kind == "number" and float_of(item.match["number"])
+        _claim(items, i, formed=formed)
+        for i, item in enumerate(items)
+        if item.kind == "number" and float_of(item.match["number"])
     ]
 
 
-def _claim(items: list[Item], i: int) -> Claim:
+def _claim(items: list[Item], i: int, *, formed: bool) -> Claim:
     match = items[i].match
     unit = (match["unit"] or "").strip().lower()
     near = bearing.is_near(items, i)
     value, step = _value(match, unit, near=near)
     form = _form(match, unit)
-    if form is Form.PLAIN and _is_quotient(items, i) and not bearing.is_term(items, i):
-        form = Form.RATIO
-    if form is Form.PLAIN and _in_cents(items, i):
-        value, step, form = value / 100, step / 100, Form.MONEY
-    if form is Form.PLAIN and _in_minutes(items, i):
-        form = Form.TIME
-    if form is Form.PLAIN and _in_percent(items, i) and not bearing.is_term(items, i):
-        form = Form.PERCENT
+    if formed and form is Form.PLAIN and not bearing.is_term(items, i):
+        form = _form_beside(items, i)
+        if form is Form.MONEY:
+            value, step = value / 100, step / 100
     return Claim(
         items,
         i,
@@ -87,6 +88,17 @@ def _in_minutes(items: list[Item], i: int) -> bool:
     if i < 2 or items[i - 1].text not in (":", "="):  # noqa: PLR2004
         return False
     return any("minutes" in item.text.split("_") for item in items[max(0, i - 4) : i - 1])
+
+
+def _form_beside(items: list[Item], i: int) -> Form:
+    """How a bare number is meant by what stands before it: x/y = 1.4, cents to stop: 92, pnl_pct=0.5."""
+    if _is_quotient(items, i):
+        return Form.RATIO
+    if _in_cents(items, i):
+        return Form.MONEY
+    if _in_minutes(items, i):
+        return Form.TIME
+    return Form.PERCENT if _in_percent(items, i) else Form.PLAIN
 
 
 def _is_quotient(items: list[Item], i: int) -> bool:

@@ -24,6 +24,7 @@ _CLOCK = re.compile(r"(\d{1,5}):(\d\d):(\d\d)")
 _HELD = "monitoring.time_in_trade"
 _SIGNALS = "signals."
 _SIGNAL = frozenset({"signal"})
+_RANKED = frozenset({"candidate", "score"})
 _CUT = " (not shown)"
 
 
@@ -58,6 +59,7 @@ class Ledger:
             ]
         )
         self.others = frozenset(name for _, name in others)
+        self.ranked = self.others | _RANKED
         self._made: dict[int, tuple[Amount, ...]] = {}
         paths, _, units = zip(*self._list, strict=True)
         self._shape = shape_of(paths, units, others)

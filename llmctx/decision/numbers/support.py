@@ -66,9 +66,9 @@ def find_support(claim: Claim, ledger: Ledger, spoken: Spoken) -> Amount | None:
         return _of_another(claim, ledger)
     return (
         _sum(claim)
-        or _of_another(claim, ledger)
         or _match(claim, _named(claim, ledger, claim.topics))
         or _follows(claim, ledger, claim.topics, spoken)
+        or _of_another(claim, ledger)
         or _match(claim, _named(claim, ledger, claim.around))
         or (_follows(claim, ledger, claim.around, spoken) if claim.around != claim.topics else None)
         or _match(claim, from_spoken(ledger, claim, spoken), derived=True)
@@ -85,7 +85,7 @@ def _bound(claim: Claim, ledger: Ledger) -> str | None:
         return None
     if claim.sign and bound in LEVELS and claim.form is not Form.PERCENT:
         return None
-    return None if bound == "last" and claim.around & (ledger.others | _RANKED) else bound
+    return None if bound == "last" and claim.around & ledger.ranked else bound
 
 
 def _of_bound(claim: Claim, ledger: Ledger, bound: str, spoken: Spoken) -> Amount | None:
