@@ -4,7 +4,7 @@ import re
 
 from llmctx.decision.numbers import bearing
 from llmctx.decision.numbers.claim import Claim, Form
-from llmctx.decision.numbers.figure import decimals_of, float_of
+from llmctx.decision.numbers.figure import float_of, read
 from llmctx.decision.numbers.passage import Item, items_of
 
 _SCALES = {
@@ -19,7 +19,7 @@ _SCALES = {
     "billion": 1e9,
 }
 _CENTS = ("bp", "basis", "cent", "\u00a2", "c")
-_FORMED = re.compile("cent|pct|minutes|[A-Za-z]/", re.IGNORECASE)
+_FORMED = re.compile(r"\bcents?\b|pct|percent\W|minutes|[a-z]/[a-z]", re.IGNORECASE)
 """Without one of these no bare number is meant otherwise."""
 _PCT = ("pct", "percent")
 _RATIOS = ("x", "\u00d7", ":1", "r")
@@ -63,7 +63,7 @@ def _claim(items: list[Item], i: int, *, formed: bool) -> Claim:
 def _value(match: re.Match[str], unit: str, *, near: bool) -> tuple[float, float]:
     """The value, and the worth of one unit of its last digit; of a rough number the zeros at its end are not meant."""
     digits = match["number"]
-    value, decimals = float_of(digits), decimals_of(digits)
+    value, decimals = read(digits)
     step = 10.0**-decimals
     if near and decimals == 0 and value >= _TENS:
         step *= 10 ** (len(digits) - len(digits.rstrip("0")))

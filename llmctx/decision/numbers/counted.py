@@ -8,16 +8,28 @@ _PAIRED = {"breadth": ("advancing", "declining"), "record": ("wins", "losses")}
 
 def set_against(items: list[Item], i: int) -> str | None:
     """Which of two counts it is that stand together: breadth 6/2, advance/decline is 6 to 2, W/L 2:1."""
-    if i + 1 < len(items) and _touch(items, i):
-        first, place = i, 0
-    elif i and _touch(items, i - 1):
-        first, place = i - 1, 1
-    elif i + 2 < len(items) and items[i + 2].kind == "number" and items[i + 1].text in wording.SET_AGAINST:
-        first, place = i, 0
-    elif i >= 2 and items[i - 2].kind == "number" and items[i - 1].text in wording.SET_AGAINST:  # noqa: PLR2004
-        first, place = i - 2, 1
-    else:
-        return None
+    after = items[i + 1 : i + 3]
+    if after and (after[0].text in wording.SET_AGAINST or after[0].kind == "number") and _joined(items, i, after):
+        return _which(items, i, 0)
+    before = items[max(0, i - 2) : i]
+    if before and (before[-1].text in wording.SET_AGAINST or before[-1].kind == "number"):
+        first = i - 1 if before[-1].kind == "number" else i - 2
+        if first >= 0 and _joined(items, first, items[first + 1 : first + 3]):
+            return _which(items, first, 1)
+    return None
+
+
+def _joined(items: list[Item], i: int, after: list[Item]) -> bool:
+    """Whether another number stands right behind it (3-6), or behind a mark between them."""
+    if items[i].kind != "number":
+        return False
+    if after[0].kind == "number":
+        return items[i].match.end() == after[0].match.start()
+    return len(after) > 1 and after[1].kind == "number"
+
+
+def _which(items: list[Item], first: int, place: int) -> str | None:
+    """What the first or second of two counts is, by the words before and after them."""
     told: set[str] = set()
     for item in reversed(items[max(0, first - 8) : first]):
         if item.kind == "break":
@@ -48,12 +60,3 @@ def _of(after: list[Item]) -> str | None:
     if len(after) > 1 and after[0].kind == "number" and after[1].topic in wording.COUNTED:
         return str(after[1].topic)
     return next((item.topic for item in after if item.topic == "symbols"), None)
-
-
-def _touch(items: list[Item], i: int) -> bool:
-    """Whether the next number stands right behind it: 3-6."""
-    return (
-        items[i + 1].kind == "number"
-        and items[i].kind == "number"
-        and items[i].match.end() == items[i + 1].match.start()
-    )

@@ -81,15 +81,17 @@ def from_spoken(ledger: Ledger, claim: Claim, spoken: Spoken) -> Iterator[Amount
     near = spoken.levels(claim)[:_NEAREST]
     if near:
         ends = {"last", claim.against} | (claim.around & {"entry"})
-        yield from _pairs(ledger, claim, near, [*_levels(ledger, frozenset(end for end in ends if end)), *near], spoken)
+        yield from _pairs(
+            ledger, claim, near, [*ledger.levels_of(frozenset(end for end in ends if end)), *near], spoken
+        )
 
 
 def core(ledger: Ledger, claim: Claim, spoken: Spoken) -> Iterator[Amount]:
     """What is commonly worked out of a position, whatever the words."""
     if claim.form in (Form.RATIO, Form.UNITS):
         return
-    bracket = _levels(ledger, _BRACKET - _other_way(claim.topics))
-    yield from _pairs(ledger, claim, bracket, _levels(ledger, frozenset({"last", "entry"})), spoken)
+    bracket = ledger.levels_of(_BRACKET - _other_way(claim.topics))
+    yield from _pairs(ledger, claim, bracket, ledger.levels_of(frozenset({"last", "entry"})), spoken)
     if claim.form is Form.PERCENT:
         if claim.whole and claim.value >= _PROGRESS:
             yield from shares(ledger, _WAYS)
@@ -110,15 +112,15 @@ def _other_way(topics: frozenset[str]) -> frozenset[str]:
 
 
 def _distances(ledger: Ledger, claim: Claim, topics: frozenset[str], spoken: Spoken) -> Iterator[Amount]:
-    ones = _levels(ledger, _spoken(claim, topics, pinned=bool(spoken.levels(claim)))) or _levels(
-        ledger, frozenset({"entry"})
+    ones = ledger.levels_of(_spoken(claim, topics, pinned=bool(spoken.levels(claim)))) or ledger.levels_of(
+        frozenset({"entry"})
     )
-    others = _levels(ledger, _ends(claim, topics))
+    others = ledger.levels_of(_ends(claim, topics))
     if claim.against is None and "last" not in topics:
         others = [*others, *ones]
     yield from _pairs(ledger, claim, ones, others, spoken)
     if "range" in topics:
-        yield from _pairs(ledger, claim, _levels(ledger, _HIGH), _levels(ledger, _LOW), spoken)
+        yield from _pairs(ledger, claim, ledger.levels_of(_HIGH), ledger.levels_of(_LOW), spoken)
 
 
 def _mids(ledger: Ledger, topics: frozenset[str]) -> Iterator[Amount]:
@@ -141,10 +143,6 @@ def _pairs(
             if one.value != other.value and pair not in seen:
                 seen.add(pair)
                 yield from _between(held, one, other, claim)
-
-
-def _levels(ledger: Ledger, topics: frozenset[str]) -> list[Amount]:
-    return [level for level in ledger.levels if level.topics & topics]
 
 
 def _spoken(claim: Claim, topics: frozenset[str], *, pinned: bool) -> frozenset[str]:

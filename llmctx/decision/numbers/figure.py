@@ -3,7 +3,8 @@
 import re
 
 FIGURE = (
-    r"(?:\d+(?:\.\d+)?(?![\d.,'\u2019\u202f\u00a0eE ]|$)|\d{1,3}(?:[,'\u2019\u202f\u00a0]\d{3})+(?:\.\d+)?(?![\d])"
+    r"(?:\d+(?:\.\d+)?(?!\d|[.,'\u2019\u202f\u00a0 ]\d|[eE][-\d])"
+    r"|\d{1,3}(?:[,'\u2019\u202f\u00a0]\d{3})+(?:\.\d+)?(?![\d])"
     r"|(?<!\d[ ])\d{1,3}(?:[ ]\d{3})+(?![\d,]|[.:/%]\d|[ ]\d)"
     r"|\d{1,3}(?:\.\d{3}){2,}(?!\d)|(?:\d+,\d\d|\d{2,},\d|\d,\d(?=[ ]?%))(?![\d]|[,.:/-]\d)"
     r"|\d+(?:\.\d+)?(?:[eE]-?\d\d?(?!\w))?|\.\d+)"
@@ -26,10 +27,16 @@ def plain(figure: str) -> str:
     return _THOUSANDS.sub("", figure).replace(",", ".")
 
 
+def read(figure: str) -> tuple[float, int]:
+    """Its value, and how many digits stand behind the point."""
+    whole, _, rest = figure.partition(".")
+    if whole.isdecimal() and (rest.isdecimal() or not rest):
+        return float(figure), len(rest)
+    return float_of(figure), decimals_of(figure)
+
+
 def decimals_of(figure: str) -> int:
     """How many digits stand behind the point, a power counted in."""
-    if figure.isdecimal():
-        return 0
     digits, _, power = plain(figure).lower().partition("e")
     return len(digits.partition(".")[2]) - int(power or 0)
 

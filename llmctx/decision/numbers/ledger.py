@@ -60,6 +60,7 @@ class Ledger:
         )
         self.others = frozenset(name for _, name in others)
         self.ranked = self.others | _RANKED
+        self._by_topics: dict[frozenset[str], list[Amount]] = {}
         self._made: dict[int, tuple[Amount, ...]] = {}
         paths, _, units = zip(*self._list, strict=True)
         self._shape = shape_of(paths, units, others)
@@ -158,6 +159,13 @@ class Ledger:
                 level = amount_of((level.source, level.value, level.form, _SIGNAL))  # noqa: PLW2901  it is no entry
             levels.setdefault((level.value, level.topics), level)
         return list(levels.values())
+
+    def levels_of(self, topics: frozenset[str]) -> list[Amount]:
+        """The levels about any of these topics."""
+        found = self._by_topics.get(topics)
+        if found is None:
+            found = self._by_topics[topics] = [level for level in self.levels if not topics.isdisjoint(level.topics)]
+        return found
 
     def level_at(self, value: float, step: float) -> Amount | None:
         """The level that a number is, rounded or cut to its last digit."""

@@ -31,7 +31,7 @@ def signed(source: str, value: float) -> Amount:
 
 def values_of(ledger: Ledger, topic: str) -> set[float]:
     """The prices that a level has."""
-    return {level.value for level in ledger.levels if topic in level.topics}
+    return {level.value for level in ledger.levels_of(frozenset({topic}))}
 
 
 def ratios(ledger: Ledger) -> Iterator[Amount]:

@@ -23,6 +23,7 @@ class Spoken:
     def __init__(self, claims: list[Claim], ledger: Ledger) -> None:
         self._claims, self._ledger = claims, ledger
         self._said: list[tuple[Claim, Amount]] = []
+        self._near: dict[int, list[Amount]] = {}
 
     @cached_property
     def _breaks(self) -> list[int]:
@@ -55,6 +56,12 @@ class Spoken:
 
     def levels(self, claim: Claim) -> list[Amount]:
         """The levels that its sentence names by their value, the nearest first; those of one before if it has none."""
+        found = self._near.get(claim.i)
+        if found is None:
+            found = self._near[claim.i] = self._levels_near(claim)
+        return found
+
+    def _levels_near(self, claim: Claim) -> list[Amount]:
         own = self.sentence(claim)
         for sentence in range(own, max(own - _BACK, 0) - 1, -1):
             found = [

@@ -149,7 +149,11 @@ def _from_said(claim: Claim, spoken: Spoken) -> Amount | None:
 
 def _turned_round(claim: Claim, ledger: Ledger) -> bool:
     """Whether a profit is told as a loss, or a loss as a profit."""
-    if not any(abs(abs(result) - claim.value) <= claim.step / 2 for result in ledger.results):
+    value, half = claim.value, claim.step / 2
+    for result in ledger.results:
+        if -half <= abs(result) - value <= half:
+            break
+    else:
         return False
     told = claim.sign if claim.sign and "daily" not in claim.topics else claim.sense
     if not told or claim.against is not None or (ledger.short and not (claim.sign and "pnl" in claim.around)):

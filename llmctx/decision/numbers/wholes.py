@@ -95,7 +95,8 @@ def sums(ledger: Ledger, claim: Claim, topics: frozenset[str], *, halved: bool) 
     """Sums and differences of readings and counts, and what the position is worth at a level."""
     yield from _of_readings(ledger, topics)
     held = sizes(ledger, halved=halved or "quantity" in topics)
-    if topics & _HELD or claim.telling or claim.value > 2 * ledger.last:
+    large = 2 * claim.value > ledger.last * min(size for _, size in held)
+    if large and (topics & _HELD or claim.telling or claim.value > 2 * ledger.last):
         yield from worth(ledger, held, ledger.levels)
     yield from (derived(name, size) for name, size in held[1:])
     if ledger.decision.quantity is not None:
