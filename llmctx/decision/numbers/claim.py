@@ -162,7 +162,7 @@ class Claim:
     def tabled(self) -> bool:
         """Whether something beside it, as the head of a column, may say that it is a percentage."""
         return any(item.text == "|" for item in self.items[max(0, self.i - 1) : self.i + 2]) or bool(
-            _IN_PERCENT & self.clause
+            _IN_PERCENT & self.words
         )
 
     @property

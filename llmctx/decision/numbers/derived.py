@@ -37,6 +37,7 @@ _OF_BANDS = {"high": "upper", "low": "lower"}
 _AS_PART = 1.5
 """A bare number up to this may be a part of one: the price stands at 0.67 of its range."""
 _HIGH, _LOW = frozenset({"high"}), frozenset({"low"})
+_COMES_TO = frozenset({"->", "=>", "=", "\u2248"})
 _NEAREST = 2
 _ENDS = (("stop", "target"), ("entry", "last"), ("low", "high"), ("entry", "target"), ("entry", "stop"))
 _EXITS = frozenset({"stop", "target"})
@@ -50,7 +51,7 @@ def what_follows(ledger: Ledger, claim: Claim, topics: frozenset[str], spoken: S
     """What follows from the facts that a claim with these topics may speak of."""
     if claim.form is Form.UNITS or (claim.form is Form.PLAIN and "units" in topics):
         yield from units(ledger, topics if claim.against is None else frozenset({claim.against}))
-    if claim.form is Form.RATIO or (claim.form is Form.PLAIN and topics & {"ratio", "units"}):
+    if claim.form is Form.RATIO or (claim.form is Form.PLAIN and (topics & {"ratio", "units"} or _is_odds(claim))):
         yield from ratios(ledger)
     if claim.form is Form.RATIO or (claim.form is Form.PLAIN and not claim.whole):
         yield from compared(ledger, topics)
@@ -68,6 +69,13 @@ def what_follows(ledger: Ledger, claim: Claim, topics: frozenset[str], spoken: S
     yield from sums(ledger, claim, topics, halved=spoken.halved(claim))
     if claim.value <= _AS_PART and topics & _INSIDE:
         yield from (derived(share.source, share.value / 100) for share in shares(ledger, topics))
+
+
+def _is_odds(claim: Claim) -> bool:
+    """Whether it is what reward over risk comes to: reward 0.33 / risk 0.23 -> 1.47."""
+    told = claim.before
+    both = told & {"reward", "target"} and told & {"risk", "stop"}
+    return bool(both) and claim.items[claim.i - 1].text in _COMES_TO
 
 
 def from_spoken(ledger: Ledger, claim: Claim, spoken: Spoken) -> Iterator[Amount]:

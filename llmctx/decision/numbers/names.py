@@ -60,7 +60,7 @@ CALLED: dict[str, str] = {
         "each": "cent penny tick",
         "apart": "spread gap difference differ differs apart delta dispersion net minus outperforms outperform "
         "outperformed lags lag lagged leads",
-        "thesis": "thesis prior previous previously earlier",
+        "thesis": "prev thesis prior previous previously earlier",
         "exit": "exit",
         "target": "target targets tp take-profit objective upside goal tp1 tgt",
         "reward": "reward rewards make makes earn earns won",
@@ -74,7 +74,7 @@ CALLED: dict[str, str] = {
         "signal": "signal",
         "vix": "vix volatility",
         "volume": "volume turnover",
-        "sentiment": "sentiment",
+        "sentiment": "sentiment sent",
         "confidence": "confidence conf conviction confident certainty",
         "score": "score scores scored ranked ranking rank",
         "pnl": "pnl p&l p/l upnl upl uplpct result results profit profits gain gains gained loss unrealized "
@@ -87,7 +87,7 @@ CALLED: dict[str, str] = {
         "wins": "wins winners winner winning-trades win w",
         "losses": "losses losers loser",
         "trades": "trades",
-        "winrate": "win-rate winrate hit-rate",
+        "winrate": "wr win-rate winrate hit-rate",
         "daily": "daily today today's day's day",
         "advancing": "adv advancing advancers advances advance advanced gainers",
         "declining": "dec declining decliners declines decline declined",

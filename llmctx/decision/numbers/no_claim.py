@@ -77,7 +77,7 @@ def _blank(found: re.Match[str]) -> str:
     if _COUNTS.search(found.string, max(0, found.start() - _REACH), found.end() + _REACH) and _TWO.fullmatch(found[0]):
         return found[0]
     if (
-        found[0].lower().endswith("dec")
+        "dec" in (found[0][:3].lower(), found[0][-3:].lower())
         and "adv" in found.string[max(0, found.start() - _REACH) : found.start()].lower()
     ):
         return found[0]

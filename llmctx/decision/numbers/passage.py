@@ -23,7 +23,7 @@ _ITEM = re.compile(
     (?P<scale>[ ]?(?:thousand|million|billion|bn|mn|mm)\b|[kKMmBb](?![\w]))?
     (?P<unit>[ ]?%|[ ]?percent(?:age[ ]points?)?\b|[ ]?per[ ]cent\b|[ ]?pct\b(?!=)|[ ]?pp\b
       |[ ]?(?:bps?|basis[ ]points?)\b      |[ ]?(?:dollars?|USD|EUR|GBP|euros?|pounds?)\b|[ ]?(?:cents?|\u00a2)
-      |[ ]?(?:x|\u00d7|:1)(?![\w]|\s*[\d$]|\s*\.\d)|[ ]to[ ](?:1|one)\b(?!\.?\d|[ ]\d)|[ ]?R\b(?![:/])
+      |[ ]?(?:x|\u00d7|:1)(?![\w]|\s*[\d$]|\s*\.\d)|[ ]to[ ](?:1|one)\b(?!\.?\d|[ ]\d)|[ ]?R\b(?![:/(])
       |[ ]?(?:hours?|hrs?|minutes?|mins?)\b|[ ]?h\b|c\b)?
     | (?P<break>[.!?;](?=[\s*_)"]|$)|\n(?![a-z]))
     | (?P<comma>,(?=[\s"])|[ ][\u2014\u2013-][ ]|\u2014)
@@ -34,7 +34,7 @@ _ITEM = re.compile(
 _SILENT = frozenset({"break", "comma", "mark"})
 _TURNING = frozenset("while whereas but although though yet".split())
 """Words with which another clause begins."""
-_VALUED = re.compile(r"[\"']? ?[:=<>\d]")
+_VALUED = re.compile(r"[\"']? ?[-+\u2212:=<>\d]")
 _LETTERS = re.compile("[a-z]+")
 _DIGIT = re.compile("[0-9]")
 _HINTING = re.compile(r"[:#&\[/\n]|\(\d|\A\W*\d|\d-|\d of |\d[ ]?(?:st|nd|rd|th|[ap]\.?m|ms|[mhd]\b)|[A-Za-z+-]\d")

@@ -11,6 +11,7 @@ _SIGNED = frozenset({"signed"})
 _COMPARED = (
     ("payoff", "performance.avg_win", "performance.avg_loss"),
     ("wins", "performance.avg_win", "performance.avg_loss"),
+    ("record", "performance.avg_win", "performance.avg_loss"),
     ("wins", "performance.win_count", "performance.loss_count"),
     ("breadth", "market.market_breadth.advancing", "market.market_breadth.declining"),
     ("advancing", "market.market_breadth.advancing", "market.market_breadth.declining"),

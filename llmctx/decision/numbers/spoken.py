@@ -42,7 +42,7 @@ class Spoken:
         """The item that first speaks of a half of the position."""
         whole = self._ledger.quantity
         halves = {half for half in (whole // 2, whole - whole // 2) if half >= _DISTINCT}
-        named = (i for i, item in enumerate(self._claims[0].items) if item.topic == "half")
+        named = (i for i, item in enumerate(self._claims[0].items) if "half" in item.topics)
         told = (claim.i for claim in self._claims if claim.value in halves and claim.whole)
         return min((*named, *told), default=None)
 

@@ -92,6 +92,8 @@ def _of_bound(claim: Claim, ledger: Ledger, bound: str, spoken: Spoken) -> Amoun
     """What follows for what it is said of directly: of a level its distances, of a count sums of counts."""
     if bound in wording.COUNTED and claim.form is not Form.PERCENT:
         return _match(claim, counts(ledger, bound), derived=True)
+    if bound == "signal" and "macd" not in claim.around:
+        return _follows(claim, ledger, frozenset({bound}), spoken)
     if bound in SECTORS or (bound in _READINGS and claim.form is not Form.PERCENT):
         return None
     own = frozenset({bound})
