@@ -10,6 +10,7 @@ from llmctx.decision.numbers.passage import Item, items_of
 _SCALES = {
     "k": 1e3,
     "thousand": 1e3,
+    "grand": 1e3,
     "m": 1e6,
     "mm": 1e6,
     "mn": 1e6,
@@ -18,8 +19,8 @@ _SCALES = {
     "bn": 1e9,
     "billion": 1e9,
 }
-_CENTS = ("bp", "basis", "cent", "\u00a2", "c")
-_FORMED = re.compile(r"\bcents?\b|pct|percent\W|minutes|[a-z]/[a-z]", re.IGNORECASE)
+_CENTS = ("bp", "basis", "cent", "\u00a2", "c", "penn", "tick")
+_FORMED = re.compile(r"\bcents?\b|pct|percent\W|minutes|[a-z]/[a-z]|\b1 ?:", re.IGNORECASE)
 """Without one of these no bare number is meant otherwise."""
 _PCT = ("pct", "percent")
 _RATIOS = ("x", "\u00d7", ":1", "r")
@@ -76,7 +77,7 @@ def _value(match: re.Match[str], unit: str, *, near: bool) -> tuple[float, float
 def _form(match: re.Match[str], unit: str) -> Form:
     if unit in ("%", "pct", "pp") or unit.startswith(("per", "bp", "basis")):
         return Form.PERCENT
-    if unit in _RATIOS or unit.startswith("to"):
+    if unit in _RATIOS or unit.startswith(("to", ":")):
         return Form.UNITS if unit == "r" else Form.RATIO
     if unit.startswith(_TIMES):
         return Form.TIME
@@ -92,7 +93,7 @@ def _in_minutes(items: list[Item], i: int) -> bool:
 
 def _form_beside(items: list[Item], i: int) -> Form:
     """How a bare number is meant by what stands before it: x/y = 1.4, cents to stop: 92, pnl_pct=0.5."""
-    if _is_quotient(items, i):
+    if _is_quotient(items, i) or [item.text.strip() for item in items[max(0, i - 2) : i]] == ["1", ":"]:
         return Form.RATIO
     if _in_cents(items, i):
         return Form.MONEY

@@ -49,7 +49,8 @@ _WAYS = frozenset({"way", "range", "band"})
 
 def what_follows(ledger: Ledger, claim: Claim, topics: frozenset[str], spoken: Spoken) -> Iterator[Amount]:
     """What follows from the facts that a claim with these topics may speak of."""
-    if claim.form is Form.UNITS or (claim.form is Form.PLAIN and "units" in topics):
+    risked = claim.form is Form.RATIO and topics & {"risk", "initial"}
+    if claim.form is Form.UNITS or (claim.form is Form.PLAIN and "units" in topics) or risked:
         yield from units(ledger, topics if claim.against is None else frozenset({claim.against}))
     if claim.form is Form.RATIO or (claim.form is Form.PLAIN and (topics & {"ratio", "units"} or _is_odds(claim))):
         yield from ratios(ledger)

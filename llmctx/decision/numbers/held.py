@@ -10,7 +10,7 @@ _BEFORE = re.compile(
       | \b(?:been|was|is|were|are|stayed|sat)[ ](?:\w+[ ])?(?:on|held|open|running|alive|live|in|holding|active)
         (?:[ ](?:in[ ])?(?:it|this|the|here|trade|position))*[ ](?:now[ ])?for\b
       | \b(?:have|we've|i've|had)[ ](?:been[ ])?held[ ](?:\w+[ ]){0,3}for\b | \bbeen[ ](?:\w+[ ]){0,4}for\b
-      | (?<!look[ ])(?<!again[ ])(?<!review[ ])\bafter | \bheld(?:[ ]for)?\b | \bage\b | \bopen[ ](?:since|for)\b
+      | \bheld(?:[ ]for)?\b | \bage\b | \bopen[ ](?:since|for)\b
       | \b(?:holding|trade|position)[ ](?:time|period|duration|age)\b | \btime[ _]?in[ _]?(?:trade|position)\b
     )
     [ ]?(?:now|is|of|at|so[ ]far|about|around|roughly|only|just|already|nearly|almost|[:=~(|]|[ ])*\Z
@@ -19,7 +19,7 @@ _BEFORE = re.compile(
 )
 """What stands before the time that a position has been held."""
 _AFTER = re.compile(
-    r"[ ]*(?:in[ ](?:the[ ]|this[ ])?(?:trade|position)|into[ ](?:the|this)[ ](?:trade|position)|old\b|on[ ]the[ ]clock"
+    r"[ ]*(?:in[ ](?:the[ ]|this[ ])?(?:trade|position)|into[ ](?:the|this)[ ](?:trade|position)|on[ ]the[ ]clock"
     r"|(?:since|after)[ ](?:the[ ]|our[ ]|my[ ])?(?:entry|entering|opening)|(?:in|into[ ]it|in[ ]now)(?=[,.;)]|$))",
     re.IGNORECASE,
 )
@@ -33,8 +33,16 @@ _AHEAD = re.compile(
     re.IGNORECASE,
 )
 """What makes it a horizon or a window."""
-_ENTERED = re.compile(r"\b(?:entered|opened|bought|put[ ]on|got[ ]in|went[ ](?:long|short))\b", re.IGNORECASE)
-_AGO = re.compile(r"[ ]*ago\b", re.IGNORECASE)
+_ENTERED = re.compile(
+    r"\b(?:entered|opened|bought|put[ ]on|got[ ]in|went[ ](?:long|short)|trade|position|we)\b", re.IGNORECASE
+)
+_AGO = re.compile(r"[ ]*(?:ago|old)\b", re.IGNORECASE)
+_SINCE = re.compile(r"\bafter[ ](?:only[ ]|just[ ]|about[ ]|some[ ])?\Z", re.IGNORECASE)
+_PLANNED = re.compile(
+    r"\b(?:if|will|would|should|could|look|review|again|reassess|check|close|exit|next|every|until|unless|rule|stop|i'd|i'll)\b",
+    re.IGNORECASE,
+)
+"""After so many minutes something is planned, where else it has been so long."""
 _ROUND = frozenset({1, 2, 3, 4, 5, 6, 8, 12, 24})
 
 
@@ -52,6 +60,8 @@ def is_held(text: str, start: int, end: int) -> bool:
     if not _SPAN.fullmatch(text, start, end):
         return False
     before = text[max(0, start - _REACH) : start]
+    if _SINCE.search(before) and not _PLANNED.search(before):
+        return True
     if _AGO.match(text, end) and _ENTERED.search(before):
         return True
     return bool(_BEFORE.search(before) or _AFTER.match(text, end))

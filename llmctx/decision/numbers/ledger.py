@@ -6,9 +6,11 @@ in `derived`.
 
 import re
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from decimal import Decimal
 from functools import cached_property, lru_cache
 
+from llmctx import clock
 from llmctx.context.facts import Fact
 from llmctx.context.package import Package
 from llmctx.decision.decision import Decision
@@ -179,6 +181,15 @@ class Ledger:
         """What the position has made or lost, in money and percent."""
         found = (self.value(f"position.{name}") for name in ("unrealized_pnl", "unrealized_pnl_pct"))
         return [result for result in found if result]
+
+    @cached_property
+    def ages(self) -> list[Amount]:
+        """How many minutes ago the moments of the facts were."""
+        return [
+            Amount(path, (self._package.as_of_ms - clock.to_ms(value)) / 60_000, None, frozenset())
+            for path, value, _ in self._list
+            if isinstance(value, datetime)
+        ]
 
     @cached_property
     def held(self) -> list[Amount]:

@@ -27,6 +27,8 @@ _UNSETTABLE = frozenset({Form.MONEY, Form.TIME})
 _CENT = 0.01
 _SCORES = frozenset({"5", "10", "100"})
 _COUNTING = frozenset({"record", "breadth", "advancing", "declining"})
+_PRICED = LEVELS | {"last", "pnl", "daily", "worth", "risk", "reward"}
+"""Topics of which a bare number is a price, or money."""
 _PLANNED = frozenset({"least", "profile", "setup", "planned", "plan"})
 
 
@@ -37,7 +39,8 @@ def looseness(claim: Claim) -> Loose:
     if _is_own(claim, {*before[:4], *after[:2]}):
         return Loose.NO_CLAIM
     if claim.form not in _UNSETTABLE and _is_set(claim, before, after):
-        told = claim.form is not Form.PLAIN or claim.value <= 1 or {"rsi", "vix"} & claim.around
+        told = claim.form is not Form.PLAIN or claim.value <= 1 or not claim.topics & _PRICED
+        told = told or bool({"rsi", "vix"} & claim.around)
         return Loose.NO_CLAIM if told else Loose.UNLESS_PRICE
     match claim.form:
         case Form.PERCENT:

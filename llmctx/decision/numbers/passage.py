@@ -5,7 +5,7 @@ from functools import lru_cache, partial
 from typing import NamedTuple
 
 from llmctx.decision.numbers.figure import FIGURE
-from llmctx.decision.numbers.names import OWN
+from llmctx.decision.numbers.names import CALLED, OWN
 from llmctx.decision.numbers.no_claim import HINTS, NUMBERED, without_no_claims
 from llmctx.decision.numbers.spelled import SPELLED_WORDS, in_digits
 from llmctx.decision.numbers.topics import topic_of, topics_of
@@ -20,10 +20,12 @@ _ITEM = re.compile(
     (?P<money>(?:US)?[$\u20ac\u00a3\u00a5][ ]?|\b(?:USD|EUR|GBP)[ ]?)?
     (?P<sign2>[+\-\u2212](?=\d))?
     (?<!\w)(?<!(?<!\.)\.)(?P<number>{FIGURE})(?![\d])
-    (?P<scale>[ ]?(?:thousand|million|billion|bn|mn|mm)\b|[kKMmBb](?![\w]))?
-    (?P<unit>[ ]?%|[ ]?percent(?:age[ ]points?)?\b|[ ]?per[ ]cent\b|[ ]?pct\b(?!=)|[ ]?pp\b
-      |[ ]?(?:bps?|basis[ ]points?)\b      |[ ]?(?:dollars?|USD|EUR|GBP|euros?|pounds?)\b|[ ]?(?:cents?|\u00a2)
-      |[ ]?(?:x|\u00d7|:1)(?![\w]|\s*[\d$]|\s*\.\d)|[ ]to[ ](?:1|one)\b(?!\.?\d|[ ]\d)|[ ]?R\b(?![:/(])
+    (?P<scale>[ ]?(?:thousand|grand|million|billion|bn|mn|mm|[kKM])\b|[mBb](?![\w]))?
+    (?P<unit>[ ]?%|[ ]?percent(?:age[ ]points?)?\b|[ ]?per[ ]cent\b
+      |[ ]?pct\b(?!=)|[ ]?pp\b
+      |[ ]?(?:bps?|basis[ ]points?)\b      |[ ]?(?:dollars?|USD|EUR|GBP|euros?|pounds?)\b
+      |[ ]?(?:cents?|penn(?:y|ies)\b|ticks?\b|\u00a2)
+      |[ ]?(?:x|\u00d7|:[ ]?1)(?![\w]|\s*[\d$]|\s*\.\d)|[ ]to[ ](?:1|one)\b(?!\.?\d|[ ]\d)|[ ]?R\b(?![:/(])
       |[ ]?(?:hours?|hrs?|minutes?|mins?)\b|[ ]?h\b|c\b)?
     | (?P<break>[.!?;](?=[\s*_)"]|$)|\n(?![a-z]))
     | (?P<comma>,(?=[\s"])|[ ][\u2014\u2013-][ ]|\u2014)
@@ -35,6 +37,7 @@ _SILENT = frozenset({"break", "comma", "mark"})
 _TURNING = frozenset("while whereas but although though yet".split())
 """Words with which another clause begins."""
 _VALUED = re.compile(r"[\"']? ?[-+\u2212:=<>\d]")
+_KEYED = frozenset("pct usd dist distance price value held trade 14 14m 1m".split())
 _LETTERS = re.compile("[a-z]+")
 _DIGIT = re.compile("[0-9]")
 _HINTING = re.compile(r"[:#&\[/\n]|\(\d|\A\W*\d|\d-|\d of |\d[ ]?(?:st|nd|rd|th|[ap]\.?m|ms|[mhd]\b)|[A-Za-z+-]\d")
@@ -113,7 +116,8 @@ def _items(text: str, vocabulary: frozenset[str]) -> list[Item]:
 def _key(match: re.Match[str]) -> str:
     """The word; a name with underscores before a value in parts: dist_stop=1.2."""
     word, text, end = match[0], match.string, match.end()
-    return word.replace("_", "-") if "_" in word and _VALUED.match(text, end) else word
+    told = word.rpartition("_")[2] in _KEYED or word.rpartition("_")[2] in CALLED
+    return word.replace("_", "-") if "_" in word and told and _VALUED.match(text, end) else word
 
 
 @lru_cache(maxsize=20_000)

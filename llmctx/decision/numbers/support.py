@@ -50,7 +50,7 @@ _OWN = ("position.", "price.", "monitoring.", "its own", "the middle")
 def find_support(claim: Claim, ledger: Ledger, spoken: Spoken) -> Amount | None:
     """What supports a claim: a fact about its subject first, then what follows from such facts, then any fact."""
     if claim.form is Form.TIME:
-        return _match(claim, ledger.held, derived=True)
+        return _match(claim, [*ledger.held, *(ledger.ages if claim.words & wording.DATED else ())], derived=True)
     if _turned_round(claim, ledger):
         return None
     if (claim.value <= 1 or claim.form is Form.PERCENT) and claim.around >= _PRIOR:

@@ -38,6 +38,8 @@ ASSUMED = frozenset(
     "policy discipline max maximum minimum limit expected ev invalidation invalidated".split()
 )
 """A short number in their sentence is an estimate or a habit."""
+DATED = frozenset("news headline headlines signal signals data quote quotes bar tick".split())
+"""What has an age of its own, besides the position."""
 COSTS = frozenset("fee fees slippage commission commissions assumption noise".split())
 """A few cents in their sentence are an assumption."""
 ESTIMATES = frozenset("probability probabilities chance chances odds likelihood likely weight weights weighted".split())
