@@ -22,8 +22,7 @@ _ITEM = re.compile(
     (?<!\w)(?<!(?<!\.)\.)(?P<number>{FIGURE})(?![\d])
     (?P<scale>[ ]?(?:thousand|grand|million|billion|bn|mn|mm|[kKM])\b|[mBb](?![\w]))?
     (?P<unit>[ ]?%|[ ]?percent(?:age[ ]points?)?\b|[ ]?per[ ]cent\b
-      |[ ]?pct\b(?!=)|[ ]?pp\b
-      |[ ]?(?:bps?|basis[ ]points?)\b      |[ ]?(?:dollars?|USD|EUR|GBP|euros?|pounds?)\b
+      |[ ]?pct\b(?!=)|[ ]?pp\b|[ ]?(?:bps?|basis[ ]points?)\b|[ ]?(?:dollars?|USD|EUR|GBP|euros?|pounds?)\b
       |[ ]?(?:cents?|penn(?:y|ies)\b|ticks?\b|\u00a2)
       |[ ]?(?:x|\u00d7|:[ ]?1)(?![\w]|\s*[\d$]|\s*\.\d)|[ ]to[ ](?:1|one)\b(?!\.?\d|[ ]\d)|[ ]?R\b(?![:/(])
       |[ ]?(?:hours?|hrs?|minutes?|mins?)\b|[ ]?h\b|c\b)?

@@ -9,7 +9,7 @@ from benchmarks.reasonings import ASSETS, FILLINGS, HALVES, HELD_OUT, packages, 
 
 @pytest.mark.parametrize(
     ("half", "precision", "recall"),
-    [("tuned", 0.99, 0.96), ("held_out", 0.99, 0.95), ("foreign_a", 0.98, 0.96), ("foreign_b", 0.91, 0.94)],
+    [("tuned", 0.99, 0.96), ("held_out", 0.99, 0.95), ("foreign_a", 0.98, 0.96), ("foreign_b", 0.92, 0.94)],
 )
 def test_planted_false_numbers_are_found_and_true_ones_are_not_called_false(
     half: str, precision: float, recall: float
