@@ -10,6 +10,8 @@ from llmctx.decision.numbers.topics import BINDING, FOREIGN, LEVELS, SECTORS
 _FORMULA = re.compile(r"\s*[-+*/\u00d7\u00f7\u2212x]\s*[-+\u2212]?[$\u20ac\u00a3]?\d|\s+=\s")
 _OPERATOR = re.compile(r"\d\s*[-+*/\u00d7\u00f7\u2212x]\s*[$\u20ac\u00a3]?\Z")
 _FAR = 60
+_OF_UNITS = {"R": ("units",), "cent": ("each",)}
+"""What a number with a unit says that its sentence is about."""
 _OSCILLATORS = frozenset({"macd", "rsi"})
 _ENDS = frozenset({"break", "comma", "number"})
 
@@ -162,18 +164,18 @@ def topics(items: list[Item], i: int) -> tuple[frozenset[str], frozenset[str], f
     sentence: set[str] = set()
     for span in (reversed(items[max(0, i - _FAR) : i]), items[i + 1 : i + _FAR]):
         inside = True
-        for item in span:
-            if item.kind == "break":
-                break
-            inside = inside and item.kind != "comma"
-            if item.kind == "number" and (item.match["unit"] or "").strip() == "R":
-                sentence.add("units")
-            elif item.kind == "number" and (item.match["unit"] or "").strip() == "cent":
-                sentence.add("each")
-            elif item.topic is not None:
-                sentence |= item.topics
+        for kind, _, match, topic in span:
+            if topic is not None:
+                told = (topic,) if type(topic) is str else topic
+                sentence.update(told)
                 if inside:
-                    clause |= item.topics
+                    clause.update(told)
+            elif kind == "break":
+                break
+            elif kind == "comma":
+                inside = False
+            elif kind == "number" and match["unit"] is not None:
+                sentence.update(_OF_UNITS.get(match["unit"].strip(), ()))
         before = frozenset(clause) if before is None else before
     if not sentence - wording.CONTENTLESS or any(item.text in wording.PRONOUNS for item in items[max(0, i - 5) : i]):
         sentence |= _told_before(items, i)

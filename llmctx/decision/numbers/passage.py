@@ -101,7 +101,9 @@ def _items(text: str, vocabulary: frozenset[str]) -> list[Item]:
             if word in _TURNING and found:
                 found.append(_item(("comma", word, match, None)))
             else:
-                found.append(_item(("word", word, match, _topic(_key(match), before, vocabulary))))
+                found.append(
+                    _item(("word", word, match, _topic(_key(match) if "_" in piece else piece, before, vocabulary)))
+                )
                 before = word
         elif kind in _SILENT:
             found.append(_item((kind, piece, match, None)))
@@ -116,7 +118,7 @@ def _key(match: re.Match[str]) -> str:
     """The word; a name with underscores before a value in parts: dist_stop=1.2."""
     word, text, end = match[0], match.string, match.end()
     told = word.rpartition("_")[2] in _KEYED or word.rpartition("_")[2] in CALLED
-    return word.replace("_", "-") if "_" in word and told and _VALUED.match(text, end) else word
+    return word.replace("_", "-") if told and _VALUED.match(text, end) else word
 
 
 @lru_cache(maxsize=20_000)
