@@ -3,8 +3,9 @@
 A text has its numbers in slots (`{stop:.2f}`); what a slot says is worked out here from the raw values, apart from the
 code under test. Each text is filled from several packages: once with true numbers, once with some planted false ones.
 Numbers outside of slots are no claims. `tuned.txt` was looked at while grounding was written, `held_out.txt` was not.
-The foreign ones are by other authors, who had not read the rules, after the manner of other systems' models; foreign_c
-has packages of its own, with prices of every size, and plants wrong signs too.
+The foreign ones are by other authors, who had not read the rules, after the manner of other systems' models;
+`foreign_a.txt` and `foreign_c.txt` were tuned on afterwards, `foreign_b.txt` was not looked at. foreign_c has packages of
+its own, with prices of every size, and plants wrong signs too.
 """
 
 import random
@@ -21,6 +22,8 @@ from llmctx.context.snapshot import Snapshot
 
 ASSETS = Path(__file__).parent.parent / "tests" / "assets" / "grounding"
 HALVES = ("tuned", "foreign_a", "foreign_b", "foreign_c", "held_out")
+HELD_OUT = ("foreign_b", "held_out")
+"""Those that nobody looked at while the rules were written."""
 PACKAGES = {"foreign_c": "packages_c.jsonl"}
 """The sets that are filled from packages of their own, and have wrong signs planted too."""
 FILLINGS = 4

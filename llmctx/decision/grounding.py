@@ -7,15 +7,18 @@ nearest fact. A number said of RSI, a stop, volume and the like is held against 
 A pure function of package and decision: live and in replay it gives the same.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from llmctx.context.package import Package
 from llmctx.decision.citation import Miscited, check, shown
 from llmctx.decision.decision import Decision
+from llmctx.decision.numbers.amount import Amount
 from llmctx.decision.numbers.claim import Claim, Form
 from llmctx.decision.numbers.claims import claims_of
 from llmctx.decision.numbers.ledger import Ledger
 from llmctx.decision.numbers.loose import looseness
+from llmctx.decision.numbers.spoken import Spoken
 from llmctx.decision.numbers.support import find_support, is_price
 
 
@@ -70,25 +73,38 @@ def ground(package: Package, decision: Decision) -> Grounding:
     miscited = [wrong for item in decision.evidence if (wrong := check(item, ledger)) is not None]
     numbers, unsupported = 0, []
     for field in ("reasoning", "invalidation"):
-        for claim in claims_of(getattr(decision, field), ledger.vocabulary):
-            support = find_support(claim, ledger)
+        claims = claims_of(getattr(decision, field), ledger.vocabulary)
+        spoken = Spoken(claims, ledger)
+        for claim in claims:
+            support = find_support(claim, ledger, spoken)
             if support is None and looseness(claim) > is_price(claim, ledger):
                 continue
             numbers += 1
             if support is None:
                 unsupported.append(_unsupported(field, claim, ledger))
+            else:
+                spoken.add(claim, support)
     return Grounding(len(decision.evidence), tuple(miscited), numbers, tuple(unsupported))
 
 
 def _unsupported(field: str, claim: Claim, ledger: Ledger) -> Unsupported:
     price = is_price(claim, ledger)
     percent = claim.form is Form.PERCENT
-    pool = [a for a in ledger.amounts if ledger.fact(a.source) is not None and percent == (a.form is Form.PERCENT)]
     subject = {claim.bound} if claim.bound else claim.topics
-    named = [a for a in pool if a.topics & subject]
     if price:
-        named = [a for a in named if a in ledger.levels] or ledger.levels
-    nearest = min(named or pool, key=lambda a: abs(abs(a.value) - claim.value), default=None)
+        named = [level for level in ledger.levels if level.topics & subject] or ledger.levels
+    else:
+        named = _told(ledger.about(subject), ledger, percent=percent)
+    nearest = min(
+        named or _told(ledger.amounts, ledger, percent=percent),
+        key=lambda a: abs(abs(a.value) - claim.value),
+        default=None,
+    )
     fact = None if nearest is None else ledger.fact(nearest.source)
     path, value = (None, None) if fact is None else (fact.path, shown(fact))
     return Unsupported(field, claim.text, claim.at, path, value, price)
+
+
+def _told(amounts: Iterable[Amount], ledger: Ledger, *, percent: bool) -> list[Amount]:
+    """Those that are facts, and percentages or none."""
+    return [a for a in amounts if percent == (a.form is Form.PERCENT) and ledger.fact(a.source) is not None]

@@ -3,46 +3,85 @@
 import re
 
 from llmctx.decision.numbers import wording
-from llmctx.decision.numbers.passage import NUMBER, Item, float_of
-from llmctx.decision.numbers.topics import BINDING, LEVELS
+from llmctx.decision.numbers.counted import counted, set_against
+from llmctx.decision.numbers.passage import Item
+from llmctx.decision.numbers.topics import BINDING, FOREIGN, LEVELS, SECTORS
 
 _FORMULA = re.compile(r"\s*[-+*/\u00d7\u00f7\u2212x]\s*[-+\u2212]?[$\u20ac\u00a3]?\d|\s+=\s")
 _OPERATOR = re.compile(r"\d\s*[-+*/\u00d7\u00f7\u2212x]\s*[$\u20ac\u00a3]?\Z")
-_SUM = re.compile(
-    rf"({NUMBER})%?\s*([-+*/\u00d7\u00f7\u2212\u2013x])\s*[$\u20ac\u00a3]?({NUMBER})%?\s*\)?\s*[=\u2248]\s*[-+$\u20ac\u00a3]*$"
-)
-_SUM_LENGTH = 60
 _FAR = 60
+_OF_UNITS = {"R": ("units",), "cent": ("each",)}
+"""What a number with a unit says that its sentence is about."""
+_OSCILLATORS = frozenset({"macd", "rsi"})
 _ENDS = frozenset({"break", "comma", "number"})
 
 
 def bound(items: list[Item], i: int) -> tuple[str | None, bool]:
     """The topic that the number is said of directly, and whether it is where that is to be moved to."""
+    paired = set_against(items, i)
+    if paired is not None:
+        return paired, False
     found, moved = _bound_before(items, i)
+    if found in SECTORS and items[i - 1].text == "by":
+        found = None
+    if found is not None and (_is_between(items, i) or (found in _OSCILLATORS and _is_apart(items, i))):
+        found = None
     if found == "last" and not _says_now(items, i):
         found = None
     if found in ("stop", "target"):
         words = {item.text for item in items[max(0, i - 10) : i + 1] if item.kind == "word"}
         moved = moved or bool(words & wording.MOVES)
+    if found is None and (items[i].match["unit"] or "").strip() == "%":
+        found = _foreign(items, i)
     return _bound_after(items, i, found), moved
 
 
 def _bound_before(items: list[Item], i: int) -> tuple[str | None, bool]:
     """The topic before it with nothing but connecting words between, and whether "to" is one of them."""
-    moved = False
+    moved, direct, fallback = False, True, None
     for item in reversed(items[max(0, i - 8) : i]):
         if item.kind in _ENDS:
             break
-        if item.topic is not None and (item.text not in wording.CONNECTS or item.topic in BINDING):
+        if item.topic in wording.COUNTED and direct and items[i].match["number"].isdecimal():
+            return str(item.topic), moved
+        direct = direct and item.text in wording.COUNTS
+        if item.topic == "last" and item.text in wording.CONNECTS:
+            fallback = "last"
+        elif item.topic is not None and (item.text not in wording.CONNECTS or item.topic in BINDING):
             names = item.topics
             strong = [name for name in names if name in BINDING]
             if names == {"macd", "signal"}:
-                return "signal", moved
-            return (strong[0] if len(strong) == 1 else None), moved
+                return (None if item.text == "macd-signal" else "signal"), moved
+            return (strong[0] if len(strong) == 1 else fallback), moved
         moved = moved or item.text == "to"
-        if item.text not in wording.CONNECTS:
+        if item.text not in wording.CONNECTS and not direct:
             break
-    return None, moved
+    return fallback, moved
+
+
+def _foreign(items: list[Item], i: int) -> str | None:
+    """What the package has no field for and a percentage is said of: SPX is up 0.4%."""
+    for item in reversed(items[max(0, i - 4) : i]):
+        if item.topic in FOREIGN:
+            return str(item.topic)
+        if item.text not in wording.CONNECTS and item.text not in wording.TURNS:
+            return None
+    return None
+
+
+def _is_between(items: list[Item], i: int) -> bool:
+    """Whether its clause speaks of a difference: the gap between MACD and its signal is 0.1."""
+    for item in reversed(items[max(0, i - 10) : i]):
+        if item.kind in _ENDS:
+            return False
+        if item.topic == "apart":
+            return True
+    return False
+
+
+def _is_apart(items: list[Item], i: int) -> bool:
+    """Whether a word of distance follows: MACD is 0.1 from its signal."""
+    return i + 1 < len(items) and items[i + 1].text in wording.APART
 
 
 def _says_now(items: list[Item], i: int) -> bool:
@@ -52,7 +91,9 @@ def _says_now(items: list[Item], i: int) -> bool:
             break
         if item.text in wording.SUPPOSED:
             return False
-    return any(item.text in wording.PRICE or "." in item.text for item in items[max(0, i - 4) : i])
+    return any(
+        item.text in wording.PRICE or (item.kind == "word" and "." in item.text) for item in items[max(0, i - 4) : i]
+    )
 
 
 def _bound_after(items: list[Item], i: int, found: str | None) -> str | None:
@@ -60,17 +101,31 @@ def _bound_after(items: list[Item], i: int, found: str | None) -> str | None:
     text, end = items[i].match.string, items[i].match.end()
     if _FORMULA.match(text, end):
         return None
-    following = items[i + 1] if i + 1 < len(items) else None
-    if following is None or following.kind != "word" or "\n" in text[end : following.match.start()]:
+    following = _following(items, i)
+    if following is None or following.topic == "last" or "\n" in text[end : following.match.start()]:
         return found
     if following.text in wording.DISTANCES:
         return None
+    count = counted(items, i, following)
+    if count is not None:
+        return count
     topic = following.topic
+    whole = items[i].match["scale"] or items[i].match["number"].replace(",", "").isdecimal()
+    if topic in wording.COUNTED and not whole:
+        return found
     if not isinstance(topic, str) or (topic not in wording.COUNTED and topic not in BINDING):
         return found
     article = i > 0 and items[i - 1].text in wording.ARTICLES
     own = topic in wording.COUNTED or article or (found is None and topic not in ("stop", "target", "entry"))
     return topic if own else found
+
+
+def _following(items: list[Item], i: int) -> Item | None:
+    """The word after it; of 5 live positions the noun."""
+    after = items[i + 1 : i + 3]
+    if after and after[0].text in wording.ADJECTIVES and items[i].match["number"].isdecimal():
+        after = after[1:]
+    return after[0] if after and after[0].kind == "word" else None
 
 
 def is_term(items: list[Item], i: int) -> bool:
@@ -86,29 +141,66 @@ def against(items: list[Item], i: int) -> str | None:
     for item in items[i + 1 : i + 9]:
         if item.kind != "word":
             break
+        if (
+            far
+            and isinstance(item.topic, str)
+            and (item.topic in LEVELS or item.topic == "last")
+            and item.text not in wording.APART
+        ):
+            after = items[i + 1 : i + 9]
+            place = after.index(item) + 1
+            return "signal" if after[place : place + 1] and after[place].topic == "signal" else item.topic
         if item.text in wording.APART:
             far = far or item.text not in wording.FILLS
         elif item.text not in wording.FILLS:
-            known = far and isinstance(item.topic, str) and (item.topic in LEVELS or item.topic == "last")
-            return str(item.topic) if known else None
+            return None
     return None
 
 
-def topics(items: list[Item], i: int) -> tuple[frozenset[str], frozenset[str]]:
-    """What its clause is about, and what its sentence is about."""
+def topics(items: list[Item], i: int) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+    """What its clause is about, what its sentence is about, and what the clause has said before it."""
     clause: set[str] = set()
+    before: frozenset[str] | None = None
     sentence: set[str] = set()
     for span in (reversed(items[max(0, i - _FAR) : i]), items[i + 1 : i + _FAR]):
         inside = True
-        for item in span:
-            if item.kind == "break":
-                break
-            inside = inside and item.kind != "comma"
-            if item.topic is not None:
-                sentence |= item.topics
+        for kind, _, match, topic in span:
+            if topic is not None:
+                told = (topic,) if type(topic) is str else topic
+                sentence.update(told)
                 if inside:
-                    clause |= item.topics
-    return frozenset(clause), frozenset(sentence)
+                    clause.update(told)
+            elif kind == "break":
+                break
+            elif kind == "comma":
+                inside = False
+            elif kind == "number" and match["unit"] is not None:
+                sentence.update(_OF_UNITS.get(match["unit"].strip(), ()))
+        before = frozenset(clause) if before is None else before
+    if not sentence - wording.CONTENTLESS or any(item.text in wording.PRONOUNS for item in items[max(0, i - 5) : i]):
+        sentence |= _told_before(items, i)
+    return frozenset(clause), frozenset(sentence), before or frozenset()
+
+
+def words(items: list[Item], i: int, ends: tuple[str, ...]) -> frozenset[str]:
+    """The words around it as far as these kinds of pieces."""
+    found: set[str] = set()
+    for span in (reversed(items[max(0, i - _FAR) : i]), items[i + 1 : i + _FAR]):
+        for item in span:
+            if item.kind in ends:
+                break
+            found.add(item.text)
+    return frozenset(found)
+
+
+def _told_before(items: list[Item], i: int) -> set[str]:
+    """What the sentences before it are about, the nearest that is about anything."""
+    told: set[str] = set()
+    for item in reversed(items[max(0, i - _FAR) : i]):
+        if item.kind == "break" and told:
+            break
+        told |= item.topics
+    return told
 
 
 def is_near(items: list[Item], i: int) -> bool:
@@ -122,20 +214,3 @@ def sense(items: list[Item], i: int) -> int:
     """-1 where the number is told as a loss, 1 where as a gain, 0 otherwise."""
     near = [item.text for item in [*items[max(0, i - 3) : i], *items[i + 1 : i + 2]] if item.kind == "word"]
     return (1 if wording.GAINS.intersection(near) else 0) - (1 if wording.LOSSES.intersection(near) else 0)
-
-
-def sum_before(items: list[Item], i: int) -> float | None:
-    """What the sum that is written before it comes to; None where there is none."""
-    match = items[i].match
-    found = _SUM.search(match.string, max(0, match.start() - _SUM_LENGTH), match.start())
-    if found is None:
-        return None
-    one, other = float_of(found[1]), float_of(found[3])
-    match found[2]:
-        case "+":
-            return one + other
-        case "/" | "\u00f7":
-            return one / other * (100 if (match["unit"] or "").strip() == "%" else 1) if other else None
-        case "-" | "\u2212" | "\u2013":
-            return one - other
-    return one * other

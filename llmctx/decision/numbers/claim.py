@@ -3,14 +3,22 @@
 What the words around it say is worked out when it is asked for: most claims are borne out before that.
 """
 
+import re
 from enum import IntEnum, StrEnum
 from functools import cached_property
 
 from llmctx.decision.numbers import bearing
+from llmctx.decision.numbers.arithmetic import Result, result_before
+from llmctx.decision.numbers.figure import plain
 from llmctx.decision.numbers.passage import Item
 
 _NEARLY = 0.005
 _TELLING = 100
+_SHORT = 2
+_IN_PERCENT = frozenset({"percent", "pct"})
+_MARKS = frozenset({0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.3, 0.75})
+_FINE = 20
+_MINUTE = 0.001
 
 
 class Form(StrEnum):
@@ -20,6 +28,13 @@ class Form(StrEnum):
     MONEY = "money"
     PERCENT = "percent"
     RATIO = "ratio"
+    UNITS = "units of risk"
+    TIME = "minutes"
+    COUNT = "count"
+
+
+_PRICED = (Form.PLAIN, Form.MONEY)
+_UNBOUND = (Form.RATIO, Form.UNITS, Form.TIME)
 
 
 class Loose(IntEnum):
@@ -47,9 +62,9 @@ class Claim:
         """1 or -1 where a sign is written, otherwise 0."""
         self.near = near
         """Whether the text says that it is no exact value: about, nearly."""
-        self.room = step + (max(step, _NEARLY * value) if near else 0.0) + 1e-6 * value
+        self.room = (max(step, _NEARLY * value) if near else step) + 1e-6 * value
         """How far a number may be from this one and still be what it states, at the very most."""
-        self.bound, self.moved = bearing.bound(items, i) if form is not Form.RATIO else (None, False)
+        self.bound, self.moved = bearing.bound(items, i) if form not in _UNBOUND else (None, False)
         """The topic that it is said of directly, and whether it is where that is to be moved to: the stop to 150."""
 
     @property
@@ -63,7 +78,7 @@ class Claim:
         return self.items[self.i].match.start()
 
     @cached_property
-    def _topics(self) -> tuple[frozenset[str], frozenset[str]]:
+    def _topics(self) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
         return bearing.topics(self.items, self.i)
 
     @property
@@ -75,6 +90,11 @@ class Claim:
     def around(self) -> frozenset[str]:
         """What its sentence is about."""
         return self._topics[1]
+
+    @property
+    def before(self) -> frozenset[str]:
+        """What its clause has said before it."""
+        return self._topics[2]
 
     @cached_property
     def sense(self) -> int:
@@ -92,9 +112,63 @@ class Claim:
         return bearing.is_term(self.items, self.i)
 
     @cached_property
-    def result(self) -> float | None:
-        """What the sum before it comes to: 648.41 - 638.65 = ..."""
-        return bearing.sum_before(self.items, self.i)
+    def result(self) -> Result | None:
+        """What the sum before it comes to, 648.41 - 638.65 = ..., and what its rounded terms leave open."""
+        match = self.items[self.i].match
+        return result_before(match.string, match.start("number"))
+
+    @property
+    def may_be_level(self) -> bool:
+        """Whether it may name a level by its value."""
+        return self.form in _PRICED and self.value >= _TELLING * self.step
+
+    @property
+    def match(self) -> re.Match[str]:
+        """Where it stands, and its parts."""
+        return self.items[self.i].match
+
+    @property
+    def end(self) -> int:
+        """Where it ends, in characters."""
+        return self.match.end()
+
+    @property
+    def short(self) -> bool:
+        """Whether it has no more than two digits that count."""
+        return len(plain(self.match["number"]).replace(".", "").strip("0")) <= _SHORT
+
+    @cached_property
+    def round(self) -> bool:
+        """Whether people set themselves such marks: 80, 3, 0.7, 0.25, 1.5%."""
+        return is_round(self.match["number"], percent=self.form is Form.PERCENT)
+
+    @cached_property
+    def clause(self) -> frozenset[str]:
+        """The words of its clause."""
+        return bearing.words(self.items, self.i, ("break", "comma"))
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """The words of its sentence."""
+        return bearing.words(self.items, self.i, ("break",))
+
+    @property
+    def between(self) -> bool:
+        """Whether it is what lies between two things: 1.79 between them."""
+        beside = self.items[max(0, self.i - 1) : self.i + 2]
+        return beside[-1].text == "between" or beside[0].text == "by"
+
+    @cached_property
+    def tabled(self) -> bool:
+        """Whether something beside it, as the head of a column, may say that it is a percentage."""
+        return any(item.text == "|" for item in self.items[max(0, self.i - 1) : self.i + 2]) or bool(
+            _IN_PERCENT & self.words
+        )
+
+    @property
+    def fine(self) -> bool:
+        """Whether it has digits enough to meet one of a few numbers by chance but seldom."""
+        return self.value >= _FINE * self.step
 
     @property
     def whole(self) -> bool:
@@ -104,7 +178,18 @@ class Claim:
     @property
     def telling(self) -> bool:
         """Whether it has digits enough not to meet another fact by chance; a percentage never has."""
-        return self.form is not Form.PERCENT and (self.term or self.value >= _TELLING * self.step)
+        return self.form is not Form.PERCENT and (
+            self.term or self.step <= _MINUTE or self.value >= _TELLING * self.step
+        )
+
+
+def is_round(number: str, *, percent: bool) -> bool:
+    """Whether digits are such as people set themselves; percentages with decimals are so only where they are small."""
+    text = plain(number)
+    if percent and "." in text:
+        return float(text) in _MARKS or float(text) % 0.5 == 0
+    digits = text.replace(".", "").strip("0")
+    return len(digits) <= 1 or (len(digits) == _SHORT and digits[-1] == "5")
 
 
 def rounds_to(value: float, said: float, step: float) -> bool:

@@ -6,99 +6,28 @@ in `derived`.
 
 import re
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from decimal import Decimal
-from functools import cached_property, lru_cache, partial
-from typing import NamedTuple
+from functools import cached_property, lru_cache
 
+from llmctx import clock
 from llmctx.context.facts import Fact
 from llmctx.context.package import Package
 from llmctx.decision.decision import Decision
-from llmctx.decision.numbers.claim import Form
+from llmctx.decision.numbers.amount import PERCENT_TEXT, Amount, amount_of, amounts_of
+from llmctx.decision.numbers.claim import Form, rounds_to
 from llmctx.decision.numbers.claims import claims_of
-from llmctx.decision.numbers.topics import topics_of
+from llmctx.decision.numbers.shape import shape_of
 
-ANOTHER = "another symbol"
-"""The topic of numbers about other symbols."""
-
-_PERCENT_TEXT = re.compile(r"([+-]?\d+(?:\.\d+)?)%\Z")
 _DIGIT = re.compile("[0-9]")
-_PARTS_OF_ONE = frozenset({"0 to 1", "-1 to 1"})
 _MIDDLE = "the middle of indicators.bollinger_upper and _lower"
 _OWN_LEVELS = ("its own stop_loss", "its own take_profit", _MIDDLE)
-_ALWAYS = frozenset({"quantity", "confidence", "stop", "target", "mid", "band", "sma", "average"})
-"""Topics of what the decision proposes, and of the middle of the bands."""
+_CLOCK = re.compile(r"(\d{1,5}):(\d\d):(\d\d)")
+_HELD = "monitoring.time_in_trade"
+_SIGNALS = "signals."
+_SIGNAL = frozenset({"signal"})
+_RANKED = frozenset({"candidate", "score"})
 _CUT = " (not shown)"
-_RANKING = "candidates["
-
-
-class Amount(NamedTuple):
-    """A number that supports claims."""
-
-    source: str
-    """The path of a fact, or how it follows from facts."""
-    value: float
-    """Its value."""
-    form: Form | None
-    """What claims of it look like; None where any."""
-    topics: frozenset[str]
-    """What it is about."""
-
-
-_amount = partial(tuple.__new__, Amount)
-"""As Amount(...), in a third of the time: one is made of each fact that a claim may mean."""
-
-
-class _Shape(NamedTuple):
-    """What the paths of a package say; the same from tick to tick, so it is worked out once."""
-
-    places: dict[str, int]
-    """Where the fact of a path stands."""
-    topics: tuple[frozenset[str], ...]
-    """What each fact is about."""
-    by_topic: dict[str, tuple[int, ...]]
-    """Where the facts about a topic stand."""
-    priced: tuple[int, ...]
-    """Where the prices of this symbol stand."""
-    vocabulary: frozenset[str]
-    """Every topic."""
-
-
-@lru_cache(maxsize=1_000)
-def _shape(paths: tuple[str, ...], units: tuple[str | None, ...], others: tuple[tuple[str, str], ...]) -> _Shape:
-    """`others` are the other symbols of the ranking, each with where it stands: their numbers support only what names
-    them, or the ranking.
-    """
-    beside = dict(others)
-    topics = []
-    for path in paths:
-        found = topics_of(path)
-        if path.startswith(_RANKING) and (other := beside.get(path[: path.index("]") + 2])) is not None:
-            found |= {other, ANOTHER}
-        topics.append(found)
-    by_topic: dict[str, tuple[int, ...]] = {}
-    for place, found in enumerate(topics):
-        for topic in found:
-            by_topic[topic] = (*by_topic.get(topic, ()), place)
-    priced = [
-        place
-        for place, (path, unit) in enumerate(zip(paths, units, strict=True))
-        if unit == "price" and not path.startswith(_RANKING)
-    ]
-    places = {path: place for place, path in enumerate(paths)}
-    return _Shape(places, tuple(topics), by_topic, tuple(priced), _ALWAYS.union(*topics))
-
-
-def _amounts_of(fact: Fact, topics: frozenset[str]) -> tuple[Amount, ...]:
-    path, value, unit = fact
-    if type(value) is Decimal or type(value) is int:
-        number = float(value)
-        amount: Amount = _amount((path, number, Form.PERCENT if unit == "%" else None, topics))
-        if unit in _PARTS_OF_ONE or (unit is None and 0 < abs(number) <= 1):
-            return amount, _amount((path, number * 100, Form.PERCENT, topics))
-        return (amount,)
-    if type(value) is str and (percent := _PERCENT_TEXT.match(value)):
-        return (Amount(path, float(percent[1]), Form.PERCENT, topics),)
-    return ()
 
 
 @lru_cache(maxsize=1_000)
@@ -107,7 +36,7 @@ def _quoted(text: str) -> tuple[tuple[float, Form | None, frozenset[str]], ...]:
     return tuple(
         (
             claim.value,
-            claim.form if claim.form is Form.PERCENT else None,
+            claim.form if claim.form is Form.PERCENT else Form.MONEY,
             claim.topics if claim.bound is None else frozenset({claim.bound}),
         )
         for claim in claims_of(text)
@@ -131,9 +60,12 @@ class Ledger:
                 if path.endswith("].symbol") and value != package.symbol
             ]
         )
+        self.others = frozenset(name for _, name in others)
+        self.ranked = self.others | _RANKED
+        self._by_topics: dict[frozenset[str], list[Amount]] = {}
         self._made: dict[int, tuple[Amount, ...]] = {}
         paths, _, units = zip(*self._list, strict=True)
-        self._shape = _shape(paths, units, others)
+        self._shape = shape_of(paths, units, others)
 
     @property
     def paths(self) -> Iterable[str]:
@@ -173,7 +105,7 @@ class Ledger:
         for place, (_, value, _) in enumerate(self._list):
             if type(value) is Decimal or type(value) is int:
                 found.append((abs(float(value)), place))
-            elif type(value) is str and (percent := _PERCENT_TEXT.match(value)):
+            elif type(value) is str and (percent := PERCENT_TEXT.match(value)):
                 found.append((abs(float(percent[1])), place))
         return found
 
@@ -192,7 +124,7 @@ class Ledger:
         """The amounts of one fact."""
         made = self._made.get(place)
         if made is None:
-            made = self._made[place] = _amounts_of(self._list[place], self._shape.topics[place])
+            made = self._made[place] = amounts_of(self._list[place], self._shape.topics[place])
         return made
 
     def value(self, path: str) -> float | None:
@@ -205,7 +137,7 @@ class Ledger:
         upper, lower = self.value("indicators.bollinger_upper"), self.value("indicators.bollinger_lower")
         if upper is not None and lower is not None:
             topics = frozenset({"mid", "band", "sma", "average"})
-            yield Amount(_MIDDLE, (upper + lower) / 2, None, topics)
+            yield Amount(_MIDDLE, (upper + lower) / 2, Form.MONEY, topics)
 
     def _own(self) -> Iterator[Amount]:
         """What the decision itself proposes is no claim about the facts."""
@@ -213,7 +145,7 @@ class Ledger:
         for name, topic in (("stop_loss", "stop"), ("take_profit", "target"), ("quantity", "quantity")):
             value = getattr(own, name)
             if value is not None:
-                yield Amount(f"its own {name}", float(value), None, frozenset({topic}))
+                yield Amount(f"its own {name}", float(value), Form.MONEY, frozenset({topic}))
         sure = float(own.confidence)
         yield Amount("its own confidence", sure, None, frozenset({"confidence"}))
         yield Amount("its own confidence", sure * 100, Form.PERCENT, frozenset({"confidence"}))
@@ -225,8 +157,50 @@ class Ledger:
         own = [amount for amount in self._beside if amount.source in _OWN_LEVELS]
         levels: dict[tuple[float, frozenset[str]], Amount] = {}
         for level in (*priced, *own):
+            if level.source.startswith(_SIGNALS):
+                level = amount_of((level.source, level.value, level.form, _SIGNAL))  # noqa: PLW2901  it is no entry
             levels.setdefault((level.value, level.topics), level)
         return list(levels.values())
+
+    def levels_of(self, topics: frozenset[str]) -> list[Amount]:
+        """The levels about any of these topics."""
+        found = self._by_topics.get(topics)
+        if found is None:
+            found = self._by_topics[topics] = [level for level in self.levels if not topics.isdisjoint(level.topics)]
+        return found
+
+    def level_at(self, value: float, step: float) -> Amount | None:
+        """The level that a number is, rounded or cut to its last digit."""
+        if not self.last / 2 <= value <= self.last * 2:
+            return None
+        near = [level for level in self.levels if -step <= level.value - value <= step]
+        return next((level for level in near if rounds_to(level.value, value, step)), None)
+
+    @cached_property
+    def results(self) -> list[float]:
+        """What the position has made or lost, in money and percent."""
+        found = (self.value(f"position.{name}") for name in ("unrealized_pnl", "unrealized_pnl_pct"))
+        return [result for result in found if result]
+
+    @cached_property
+    def ages(self) -> list[Amount]:
+        """How many minutes ago the moments of the facts were."""
+        return [
+            Amount(path, (self._package.as_of_ms - clock.to_ms(value)) / 60_000, None, frozenset())
+            for path, value, _ in self._list
+            if isinstance(value, datetime)
+        ]
+
+    @cached_property
+    def held(self) -> list[Amount]:
+        """For how many minutes the position has been held."""
+        fact = self.fact(_HELD)
+        found = None if fact is None else _CLOCK.fullmatch(str(fact.value))
+        if found is None:
+            return []
+        hours, minutes, seconds = (int(part) for part in found.groups())
+        whole = hours * 60 + minutes
+        return [Amount(_HELD, value, None, frozenset()) for value in (whole + seconds / 60, float(whole))]
 
     @cached_property
     def quoted(self) -> list[Amount]:

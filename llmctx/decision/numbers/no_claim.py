@@ -2,6 +2,8 @@
 
 import re
 
+from llmctx.decision.numbers.held import is_held, is_measured
+
 _MONTH = (
     r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|"
     r"nov(?:ember)?|dec(?:ember)?)\.?(?![a-z])"
@@ -21,10 +23,10 @@ _NO_CLAIM = re.compile(
     | \d{{1,2}}:\d\d(?::\d\d)?(?:\.\d+)?(?:[ ]?[ap]\.?m\b\.?|Z)? | \d{{1,2}}[ ]?[ap]\.?m\b\.?  # times
     | \d{{1,2}}(?:st|nd|rd|th)?[ ]{_MONTH}\b(?:[ ]\d{{4}})?
     | \d+(?:\.\d+)?[- ]?(?:sigma|\u03c3|standard[ ]deviations?|std|sd)\b
-    | \d+(?:\.\d+)?(?:\s?(?:-|\u2013|to|or|and)\s?\d+)?[- ]?{_SPAN}\b                        # horizons, periods
+    | \d+(?:\.\d+)?(?:\s?(?:-|\u2013|to|or|and)\s?\d+)?[- ]?(?:more[ ]|further[ ])?{_SPAN}\b  # horizons, periods
     | \d{{1,3}}[- ](?:EMA|SMA|WMA|DMA|MA|RSI|ATR)\b
     | \d+(?:st|nd|rd|th)\b | (?:1|3|5|10|15|30|60)m\b(?![ ]shares)
-    | 24/7\b | (?:\d|1[0-2])[ ]of[ ](?:the[ ])?(?:\d|1[0-2])\b | 50[/-]50\b
+    | 24/7\b | (?:\d|1[0-2])[ ]of[ ](?:the[ ])?(?:(?:last|past)[ ])?(?:\d|1[0-2])\b | 50[/-]50\b
     | (?:10|8|13|6|20)-[KQFD]\b
     )
     | (?<![A-Za-z0-9])(?=[A-Za-z])(?:
@@ -60,10 +62,28 @@ HINTS = frozenset(
 """Words of which one stands beside whatever is no claim, where no mark does."""
 _NO_WORD = re.compile(r"[^A-Za-z\s]|(?<![A-Za-z])(?:min|m|hr|h|d|st|nd|rd|th|am|pm|Z)(?![A-Za-z])")
 
+_COUNTS = re.compile(r"half|shares|trades|loss|winn|won|breadth|adv|declin|stocks|names|symbols", re.IGNORECASE)
+_TWO = re.compile(r"\d+(?:[ ]of[ ](?:the[ ])?|:)\d+")
+_REACH = 30
+
 
 def without_no_claims(text: str) -> str:
     """The text, as long as it was, with spaces for what is no claim; its words stay, for they say what it is about."""
-    return _NO_CLAIM.sub(lambda found: _NO_WORD.sub(_spaces, found[0]), text)
+    return _NO_CLAIM.sub(_blank, text)
+
+
+def _blank(found: re.Match[str]) -> str:
+    """Spaces for it, unless it is the time that the position has been held."""
+    if _COUNTS.search(found.string, max(0, found.start() - _REACH), found.end() + _REACH) and _TWO.fullmatch(found[0]):
+        return found[0]
+    if (
+        "dec" in (found[0][:3].lower(), found[0][-3:].lower())
+        and "adv" in found.string[max(0, found.start() - _REACH) : found.start()].lower()
+    ):
+        return found[0]
+    if is_held(found.string, *found.span()) or is_measured(found.string, *found.span()):
+        return found[0]
+    return _NO_WORD.sub(_spaces, found[0])
 
 
 def _spaces(found: re.Match[str]) -> str:

@@ -4,12 +4,13 @@ import re
 from functools import lru_cache, partial
 from typing import NamedTuple
 
+from llmctx.decision.numbers.figure import FIGURE
+from llmctx.decision.numbers.names import CALLED, OWN
 from llmctx.decision.numbers.no_claim import HINTS, NUMBERED, without_no_claims
 from llmctx.decision.numbers.spelled import SPELLED_WORDS, in_digits
-from llmctx.decision.numbers.topics import OWN, topic_of, topics_of
+from llmctx.decision.numbers.topics import topic_of, topics_of
 
 _LONGEST = 10_000
-NUMBER = r"(?:\d{1,3}(?:[,'\u2019\u202f]\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
 _ITEM = re.compile(
     rf"""
     (?P<word>(?!US[$\u20ac\u00a3\u00a5]|(?:USD|EUR|GBP)(?:[ ][+\-\u2212]?|[+\-\u2212])\.?\d)
@@ -18,20 +19,24 @@ _ITEM = re.compile(
     (?P<sign>[+\-\u2212\u2013](?=[ ]?[$\u20ac\u00a3\u00a5\d.]|(?:USD|EUR|GBP)))?
     (?P<money>(?:US)?[$\u20ac\u00a3\u00a5][ ]?|\b(?:USD|EUR|GBP)[ ]?)?
     (?P<sign2>[+\-\u2212](?=\d))?
-    (?<![\w.])(?P<number>{NUMBER})(?![\d])
-    (?P<scale>[ ]?(?:thousand|million|billion|bn|mn|mm)\b|[kKMmBb](?![\w]))?
-    (?P<unit>[ ]?%|[ ]?percent(?:age[ ]points?)?\b|[ ]?per[ ]cent\b|[ ]?pct\b|[ ]?pp\b|[ ]?(?:bps?|basis[ ]points?)\b
-      |[ ]?(?:dollars?|USD|EUR|GBP|euros?|pounds?)\b|[ ]?(?:cents?|\u00a2)
-      |[ ]?(?:x|\u00d7|:1)(?![\w]|\s*[\d$]|\s*\.\d)|R\b)?
-    | (?P<break>[.!?;\n](?=[\s*_)"]|$))
-    | (?P<comma>,(?=\s)|[ ][\u2014\u2013-][ ]|\u2014)
-    | (?P<mark>[~\u2248<>=\u2264\u2265@|(:/])
+    (?<!\w)(?<!(?<!\.)\.)(?P<number>{FIGURE})(?![\d])
+    (?P<scale>[ ]?(?:thousand|grand|million|billion|bn|mn|mm|[kKM])\b|[mBb](?![\w]))?
+    (?P<unit>[ ]?%|[ ]?percent(?:age[ ]points?)?\b|[ ]?per[ ]cent\b
+      |[ ]?pct\b(?!=)|[ ]?pp\b|[ ]?(?:bps?|basis[ ]points?)\b|[ ]?(?:dollars?|USD|EUR|GBP|euros?|pounds?)\b
+      |[ ]?(?:cents?|penn(?:y|ies)\b|ticks?\b|\u00a2)
+      |[ ]?(?:x|\u00d7|:[ ]?1)(?![\w]|\s*[\d$]|\s*\.\d)|[ ]to[ ](?:1|one)\b(?!\.?\d|[ ]\d)|[ ]?R\b(?![:/(])
+      |[ ]?(?:hours?|hrs?|minutes?|mins?)\b|[ ]?h\b|c\b)?
+    | (?P<break>[.!?;](?=[\s*_)"]|$)|\n(?![a-z]))
+    | (?P<comma>,(?=[\s"])|[ ][\u2014\u2013-][ ]|\u2014)
+    | (?P<mark>\.\.|[-=]>|[~\u2248<>=\u2264\u2265@|(:/])
     """,
     re.VERBOSE,
 )
 _SILENT = frozenset({"break", "comma", "mark"})
 _TURNING = frozenset("while whereas but although though yet".split())
 """Words with which another clause begins."""
+_VALUED = re.compile(r"[\"']? ?[-+\u2212:=<>\d]")
+_KEYED = frozenset("pct usd dist distance price value held trade 14 14m 1m".split())
 _LETTERS = re.compile("[a-z]+")
 _DIGIT = re.compile("[0-9]")
 _HINTING = re.compile(r"[:#&\[/\n]|\(\d|\A\W*\d|\d-|\d of |\d[ ]?(?:st|nd|rd|th|[ap]\.?m|ms|[mhd]\b)|[A-Za-z+-]\d")
@@ -96,20 +101,32 @@ def _items(text: str, vocabulary: frozenset[str]) -> list[Item]:
             if word in _TURNING and found:
                 found.append(_item(("comma", word, match, None)))
             else:
-                found.append(_item(("word", word, match, _topic(piece, before, vocabulary))))
+                found.append(
+                    _item(("word", word, match, _topic(_key(match) if "_" in piece else piece, before, vocabulary)))
+                )
                 before = word
         elif kind in _SILENT:
             found.append(_item((kind, piece, match, None)))
+            before = ""
         else:
             found.append(_item(("number", piece, match, None)))
             before = ""
     return found
 
 
+def _key(match: re.Match[str]) -> str:
+    """The word; a name with underscores before a value in parts: dist_stop=1.2."""
+    word, text, end = match[0], match.string, match.end()
+    told = word.rpartition("_")[2] in _KEYED or word.rpartition("_")[2] in CALLED
+    return word.replace("_", "-") if told and _VALUED.match(text, end) else word
+
+
 @lru_cache(maxsize=20_000)
 def _topic(word: str, before: str, vocabulary: frozenset[str]) -> str | frozenset[str] | None:
     """What a word names; models use the same few thousand words."""
     word = word.replace("\u2019", "'")
+    if "-" in word and word.replace("-", "_") in OWN:
+        word = word.replace("-", "_")
     if ("." in word or "_" in word) and _PATH.fullmatch(word):
         return topics_of("." + word) or None
     word = word.lower()
@@ -120,11 +137,3 @@ def _topic(word: str, before: str, vocabulary: frozenset[str]) -> str | frozense
         return topic
     parts = (topic_of(part, "", vocabulary) for part in re.split("[/-]", word))
     return frozenset(part for part in parts if part is not None) or None
-
-
-def float_of(number: str) -> float:
-    """The value of the digits, without separators of thousands."""
-    try:
-        return float(number)
-    except ValueError:
-        return float(re.sub(r"[,'\u2019\u202f]", "", number))

@@ -2,15 +2,25 @@
 
 from collections.abc import Iterable
 
+from llmctx.decision.numbers import wording
+from llmctx.decision.numbers.amount import Amount
 from llmctx.decision.numbers.claim import Claim, Form, rounds_to
-from llmctx.decision.numbers.derived import what_follows
-from llmctx.decision.numbers.ledger import ANOTHER, Amount, Ledger
-from llmctx.decision.numbers.topics import FOREIGN, LEVELS
+from llmctx.decision.numbers.derived import core, from_spoken, what_follows
+from llmctx.decision.numbers.ledger import Ledger
+from llmctx.decision.numbers.ratios import marks
+from llmctx.decision.numbers.shape import ANOTHER
+from llmctx.decision.numbers.spoken import Spoken
+from llmctx.decision.numbers.topics import FOREIGN, LEVELS, SECTORS
+from llmctx.decision.numbers.wholes import counts
 
 _SIGNED = frozenset("macd signal histogram sentiment".split())
 """Topics whose readings run on both sides of zero: without a sign a number is positive."""
-_READINGS = frozenset(
-    "rsi macd signal vix sentiment volume news wins losses positions symbols advancing declining unchanged".split()
+_READINGS = (
+    frozenset(
+        "rsi macd signal vix sentiment volume news wins losses winrate positions symbols advancing declining "
+        "unchanged".split()
+    )
+    | SECTORS
 )
 """Topics of which a number is a reading, never a difference."""
 _ALIKE = {
@@ -19,48 +29,138 @@ _ALIKE = {
     "symbols": ("symbols", "breadth", "advancing"),
 }
 _NO_PRICES = frozenset("rsi vix volume macd signal histogram sentiment width".split())
-_NO_FACTS = frozenset({"ratio"})
+_NO_FACTS = frozenset({"ratio", "units", "payoff", "initial"})
 """Topics of which no fact speaks, only what follows from facts."""
+_NO_SHARES = frozenset({"last", "macd", "signal", "histogram", "volume"})
+"""Topics of which no percentage is a reading."""
+_COMPARED = frozenset({"apart", "ratio"})
+_ONLY = frozenset({"histogram", "trades"})
+"""Topics of no fact, of which a number is nothing else all the same."""
 _RANKED = frozenset({"candidate", "score"})
+_SUBJECTS = (LEVELS | _READINGS | FOREIGN) - {"symbols", "positions"}
 _AS_LARGE = 2.0
 _FINE = 0.02
+_HUGE = 1e6
+_COARSE = 0.04
+_PRIOR = frozenset({"thesis", "confidence"})
+_OWN = ("position.", "price.", "monitoring.", "its own", "the middle")
+"""What a number of an unknown subject is about."""
 
 
-def find_support(claim: Claim, ledger: Ledger) -> Amount | None:
+def find_support(claim: Claim, ledger: Ledger, spoken: Spoken) -> Amount | None:
     """What supports a claim: a fact about its subject first, then what follows from such facts, then any fact."""
+    if claim.form is Form.TIME:
+        return _match(claim, [*ledger.held, *(ledger.ages if claim.words & wording.DATED else ())], derived=True)
     if _turned_round(claim, ledger):
         return None
-    bound = claim.bound
+    if (claim.value <= 1 or claim.form is Form.PERCENT) and claim.around >= _PRIOR:
+        return _match(claim, [a for a in ledger.about(("confidence",)) if a.topics >= _PRIOR or a.topics <= _PRIOR])
+    bound = _bound(claim, ledger)
+    if bound in FOREIGN:
+        return _match(claim, ledger.about((bound,))) or _quoted(claim, ledger, bound)
     if bound is not None and not claim.moved:
-        own = frozenset({bound})
-        support = _match(claim, ledger.about(_ALIKE.get(bound, (bound,))))
-        if support is None and bound not in _READINGS:
-            support = _follows(claim, ledger, own | (claim.topics & LEVELS)) or _follows(claim, ledger, claim.topics)
-        if support is not None or bound in ledger.vocabulary or bound in FOREIGN or bound == "histogram":
-            return support or _match(claim, [a for a in ledger.quoted if bound in a.topics])
+        support = _match(claim, ledger.about(_ALIKE.get(bound, (bound,)))) or _of_bound(claim, ledger, bound, spoken)
+        if support is not None or bound in ledger.vocabulary or bound in _ONLY:
+            return support or _quoted(claim, ledger, bound)
+    if claim.topics & _RANKED and claim.around & ledger.others and not claim.telling:
+        return _of_another(claim, ledger)
     return (
-        _match(claim, _sum(claim), derived=True)
+        _sum(claim)
         or _match(claim, _named(claim, ledger, claim.topics))
-        or _follows(claim, ledger, claim.topics)
+        or _follows(claim, ledger, claim.topics, spoken)
+        or _of_another(claim, ledger)
         or _match(claim, _named(claim, ledger, claim.around))
-        or (_follows(claim, ledger, claim.around) if claim.around != claim.topics else None)
-        or _match(claim, ledger.quoted)
+        or (_follows(claim, ledger, claim.around, spoken) if claim.around != claim.topics else None)
+        or _match(claim, from_spoken(ledger, claim, spoken), derived=True)
+        or (_match(claim, core(ledger, claim, spoken), derived=True) if _untold(claim) else None)
+        or _from_said(claim, spoken)
+        or _quoted(claim, ledger)
     )
 
 
-def _sum(claim: Claim) -> list[Amount]:
+def _bound(claim: Claim, ledger: Ledger) -> str | None:
+    """The topic that it is said of, where a number of its form can be."""
+    bound = claim.bound
+    if bound in _NO_SHARES and claim.form is Form.PERCENT:
+        return None
+    if claim.sign and bound in LEVELS and claim.form is not Form.PERCENT:
+        return None
+    return None if bound == "last" and claim.around & ledger.ranked else bound
+
+
+def _of_bound(claim: Claim, ledger: Ledger, bound: str, spoken: Spoken) -> Amount | None:
+    """What follows for what it is said of directly: of a level its distances, of a count sums of counts."""
+    if bound in wording.COUNTED and claim.form is not Form.PERCENT:
+        return _match(claim, counts(ledger, bound), derived=True)
+    if bound == "signal" and "macd" not in claim.around:
+        return _follows(claim, ledger, frozenset({bound}), spoken)
+    if bound in SECTORS or (bound in _READINGS and claim.form is not Form.PERCENT):
+        return None
+    own = frozenset({bound})
+    if (
+        claim.may_be_level
+        and (bound in LEVELS or bound == "last")
+        and (mark := _match(claim, marks(ledger, spoken.units(claim)), derived=True))
+    ):
+        return mark
+    if bound == "width" and "range" in claim.around:
+        own = frozenset({"range"})
+    support = _follows(claim, ledger, own | (claim.before & LEVELS) | (claim.around & {"units", "ratio"}), spoken)
+    if support is None and (bound not in LEVELS or claim.fine):
+        support = _follows(claim, ledger, claim.topics, spoken)
+    return support
+
+
+def _quoted(claim: Claim, ledger: Ledger, bound: str | None = None) -> Amount | None:
+    """What a text of the package says, of the same thing or with digits enough."""
+    topics = claim.topics if bound is None else frozenset({bound})
+    telling = bound is None and (claim.telling or claim.value >= _HUGE or "news" in claim.around)
+    return _match(claim, [amount for amount in ledger.quoted if telling or amount.topics & topics])
+
+
+def _of_another(claim: Claim, ledger: Ledger) -> Amount | None:
+    """What a sentence that names another symbol of the ranking says of that."""
+    others = claim.topics & ledger.others or claim.around & ledger.others
+    return _match(claim, ledger.about(others)) if others else None
+
+
+def _sum(claim: Claim) -> Amount | None:
     """What the sum written before it comes to; its terms are claims of their own."""
-    return [] if claim.result is None else [Amount("the sum before it", claim.result, None, frozenset())]
+    if claim.result is None:
+        return None
+    value, slack = claim.result
+    scales = (1, 100) if claim.form is Form.PERCENT else (1,)
+    fits = any(abs(abs(value * scale) - claim.value) <= slack * scale + claim.step for scale in scales)
+    return Amount("the sum before it", value, None, frozenset()) if fits else None
+
+
+def _untold(claim: Claim) -> bool:
+    """Whether it may be any of what is commonly worked out: where no words say what it is about, or it has digits."""
+    return claim.fine or not claim.around & _SUBJECTS
+
+
+def _from_said(claim: Claim, spoken: Spoken) -> Amount | None:
+    """The same number, or what follows from the two before it, where the text has said them and they stand."""
+    again = spoken.again(claim)
+    if again is not None:
+        return again
+    if claim.form is Form.RATIO or claim.around & _COMPARED or not claim.topics:
+        return _match(claim, spoken.pairs(claim), derived=True)
+    return None
 
 
 def _turned_round(claim: Claim, ledger: Ledger) -> bool:
     """Whether a profit is told as a loss, or a loss as a profit."""
-    if not claim.sense or claim.against is not None:
+    value, half = claim.value, claim.step / 2
+    for result in ledger.results:
+        if -half <= abs(result) - value <= half:
+            break
+    else:
         return False
-    if ledger.short:
+    told = claim.sign if claim.sign and "daily" not in claim.topics else claim.sense
+    if not told or claim.against is not None or (ledger.short and not (claim.sign and "pnl" in claim.around)):
         return False  # a short position gains where its price is down
-    results = [a for a in ledger.about(("pnl",)) if a.source.startswith("position.unrealized")]
-    return any(a.value * claim.sense < 0 and abs(abs(a.value) - claim.value) <= claim.step / 2 for a in results)
+    return any(result * told < 0 for result in ledger.results)
 
 
 def _named(claim: Claim, ledger: Ledger, topics: frozenset[str]) -> list[Amount]:
@@ -71,34 +171,56 @@ def _named(claim: Claim, ledger: Ledger, topics: frozenset[str]) -> list[Amount]
         level = _match(claim, ledger.about(("last",))) or _match(claim, ledger.levels)
         if level is not None:
             return [level]
+        if not claim.telling:
+            return ledger.about(topics)
     near = ledger.near(claim.value, claim.room)
+    if not claim.telling:
+        near = [amount for amount in near if amount.source.startswith(_OWN)]
     if claim.around & _RANKED:
         return near
     return [amount for amount in near if ANOTHER not in amount.topics or amount.topics & claim.around]
 
 
-def _follows(claim: Claim, ledger: Ledger, topics: frozenset[str]) -> Amount | None:
-    return _match(claim, what_follows(ledger, claim, topics), derived=True)
+def _follows(claim: Claim, ledger: Ledger, topics: frozenset[str], spoken: Spoken) -> Amount | None:
+    return _match(claim, what_follows(ledger, claim, topics, spoken), derived=True)
 
 
 def _match(claim: Claim, amounts: Iterable[Amount], *, derived: bool = False) -> Amount | None:
-    said, step, percent, room = claim.value, claim.step, claim.form is Form.PERCENT, claim.room
-    cut = not derived or step <= _FINE * said
+    said, step, room = claim.value, claim.step, claim.room
+    cut = step <= (_FINE if derived else _COARSE) * said
     sign = claim.sign or (1 if claim.bound in _SIGNED and "negative" not in claim.topics else 0)
     for amount in amounts:
         value = amount[1]
         size = abs(value)
         if not -room <= size - said <= room:
             continue
-        if not derived and (percent != (amount.form is Form.PERCENT) or (sign and value and (value < 0) != (sign < 0))):
+        if not derived and not _is_told(claim, amount):
+            continue
+        if (not derived or amount.topics) and sign and value and (value < 0) != (sign < 0):
             continue
         if claim.near or (rounds_to(size, said, step) if cut else abs(size - said) <= step / 2 + 1e-9 * max(1.0, size)):
             return amount
     return None
 
 
+def _is_told(claim: Claim, amount: Amount) -> bool:
+    """Whether a fact may be told in the form of a claim."""
+    match amount.form:
+        case Form.PERCENT:
+            return claim.form is Form.PERCENT or (
+                claim.form is Form.PLAIN and bool(amount.topics & claim.topics & SECTORS)
+            )
+        case Form.COUNT:
+            return claim.form is Form.PLAIN and claim.value.is_integer()
+        case Form.MONEY:
+            return claim.form is Form.MONEY or (
+                claim.form is Form.PLAIN and bool(claim.fine or claim.near or claim.sign or not claim.whole)
+            )
+    return claim.form in (Form.PLAIN, Form.RATIO)
+
+
 def is_price(claim: Claim, ledger: Ledger) -> bool:
     """Whether an unsupported number is a price: money or a bare number, of a size that this symbol's prices have."""
-    if claim.form not in (Form.MONEY, Form.PLAIN) or claim.bound in _NO_PRICES:
+    if claim.form not in (Form.MONEY, Form.PLAIN) or claim.bound in _NO_PRICES or claim.bound in wording.COUNTED:
         return False
     return ledger.last / _AS_LARGE <= claim.value <= ledger.last * _AS_LARGE
