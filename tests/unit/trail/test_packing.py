@@ -9,8 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from llmctx import canonical
-from llmctx.trail import packing
-from llmctx.trail.packing import MARKED, PLAIN, Dictionary, Pieces, laid_out, pack, reference_of, unpack
+from llmctx.trail import marks
+from llmctx.trail.packing import LARGEST, MARKED, PLAIN, Dictionary, Pieces, laid_out, pack, reference_of, unpack
 from tests.unit.makers import body, market, prompt_of, snapshot_of
 
 DICTIONARY = Dictionary(b"what earlier records have in common, again and again " * 40)
@@ -57,10 +57,10 @@ values = st.recursive(
 def test_messages_that_repeat_the_snapshot_come_back(sections: dict[str, Any], data: st.DataObject) -> None:
     texts = {name: json.dumps(value, ensure_ascii=data.draw(st.booleans())) for name, value in sections.items()}
     snapshot = json.dumps({"sections": texts}, ensure_ascii=False).encode()
-    found = packing._values(snapshot)
+    found = marks.values_of(snapshot)
     lines = [
         f"- {path.encode(errors='replace').decode()}: "
-        + data.draw(st.sampled_from(["{}", '"{}"', '"{}" [unit]', "{} [%]"])).format(packing._written(value).decode())
+        + data.draw(st.sampled_from(["{}", '"{}"', '"{}" [unit]', "{} [%]"])).format(marks.written(value).decode())
         for path, value in found.items()
     ]
     messages = json.dumps([{"content": "\n".join(["Facts", *lines]), "role": "user"}], ensure_ascii=False).encode()
@@ -151,10 +151,10 @@ def test_a_plain_text_that_is_no_record_is_a_value_error(text: bytes) -> None:
 
 
 def test_a_frame_that_claims_more_than_any_record_has_is_a_value_error() -> None:
-    bomb = zstandard.ZstdCompressor(level=1).compress(b"\x00" * (packing.LARGEST + 1))
+    bomb = zstandard.ZstdCompressor(level=1).compress(b"\x00" * (LARGEST + 1))
     with pytest.raises(ValueError, match="64 MB"):
         unpack(PLAIN_HEAD + bomb)
-    unsaid = zstandard.ZstdCompressor(level=1, write_content_size=False).compress(b"\x00" * (packing.LARGEST + 1))
+    unsaid = zstandard.ZstdCompressor(level=1, write_content_size=False).compress(b"\x00" * (LARGEST + 1))
     with pytest.raises(ValueError, match="broken"):
         unpack(PLAIN_HEAD + unsaid)
 
