@@ -10,6 +10,7 @@ from itertools import product
 
 from llmctx.decision.numbers.amount import Amount
 from llmctx.decision.numbers.claim import Claim, Form
+from llmctx.decision.numbers.day import of_day
 from llmctx.decision.numbers.ledger import Ledger
 from llmctx.decision.numbers.ratios import compared, derived, marks, ratios, retraced, units, values_of
 from llmctx.decision.numbers.spoken import Spoken
@@ -39,11 +40,15 @@ _AS_PART = 1.5
 _HIGH, _LOW = frozenset({"high"}), frozenset({"low"})
 _COMES_TO = frozenset({"->", "=>", "=", "\u2248"})
 _NEAREST = 2
-_ENDS = (("stop", "target"), ("entry", "last"), ("low", "high"), ("entry", "target"), ("entry", "stop"))
+_ENDS = (
+    ("stop", "target"), ("entry", "last"), ("low", "high"), ("entry", "target"), ("entry", "stop"), ("last", "target"),
+    ("last", "stop"),
+)  # fmt: skip
 _EXITS = frozenset({"stop", "target"})
 _PROGRESS = 10
 _MID = frozenset({"mid"})
 _BRACKET = frozenset({"stop", "target", "entry"})
+_OF_DAY = frozenset({"payoff", "expectancy", "wins", "winrate", "ratio"})
 _WAYS = frozenset({"way", "range", "band"})
 
 
@@ -63,6 +68,8 @@ def what_follows(ledger: Ledger, claim: Claim, topics: frozenset[str], spoken: S
         yield from _mids(ledger, topics)
     if "apart" in topics or claim.between:
         yield from apart(ledger, topics)
+    if topics & _OF_DAY:
+        yield from of_day(ledger, claim, topics)
     if claim.form is Form.PERCENT or claim.tabled:
         yield from shares(ledger, topics)
     if claim.form is Form.PERCENT:

@@ -6,6 +6,7 @@ from llmctx.decision.numbers import wording
 from llmctx.decision.numbers.amount import Amount
 from llmctx.decision.numbers.claim import Claim, Form, rounds_to
 from llmctx.decision.numbers.derived import core, from_spoken, what_follows
+from llmctx.decision.numbers.fields import from_fields
 from llmctx.decision.numbers.ledger import Ledger
 from llmctx.decision.numbers.ratios import marks
 from llmctx.decision.numbers.shape import ANOTHER
@@ -28,6 +29,8 @@ _ALIKE = {
     "quantity": ("quantity", "volume"),
     "symbols": ("symbols", "breadth", "advancing"),
 }
+_IN_PERCENT = SECTORS | FOREIGN
+"""Topics whose percentages are told without a sign of it too."""
 _NO_PRICES = frozenset("rsi vix volume macd signal histogram sentiment width".split())
 _NO_FACTS = frozenset({"ratio", "units", "payoff", "initial"})
 """Topics of which no fact speaks, only what follows from facts."""
@@ -57,7 +60,11 @@ def find_support(claim: Claim, ledger: Ledger, spoken: Spoken) -> Amount | None:
         return _match(claim, [a for a in ledger.about(("confidence",)) if a.topics >= _PRIOR or a.topics <= _PRIOR])
     bound = _bound(claim, ledger)
     if bound in FOREIGN:
-        return _match(claim, ledger.about((bound,))) or _quoted(claim, ledger, bound)
+        return (
+            _match(claim, ledger.about((bound,)))
+            or (_match(claim, from_fields(ledger, claim), derived=True) if "atr" in claim.topics else None)
+            or _quoted(claim, ledger, bound)
+        )
     if bound is not None and not claim.moved:
         support = _match(claim, ledger.about(_ALIKE.get(bound, (bound,)))) or _of_bound(claim, ledger, bound, spoken)
         if support is not None or bound in ledger.vocabulary or bound in _ONLY:
@@ -72,6 +79,7 @@ def find_support(claim: Claim, ledger: Ledger, spoken: Spoken) -> Amount | None:
         or _match(claim, _named(claim, ledger, claim.around))
         or (_follows(claim, ledger, claim.around, spoken) if claim.around != claim.topics else None)
         or _match(claim, from_spoken(ledger, claim, spoken), derived=True)
+        or (_match(claim, from_fields(ledger, claim), derived=True) if "atr" in claim.topics else None)
         or (_match(claim, core(ledger, claim, spoken), derived=True) if _untold(claim) else None)
         or _from_said(claim, spoken)
         or _quoted(claim, ledger)
@@ -85,7 +93,7 @@ def _bound(claim: Claim, ledger: Ledger) -> str | None:
         return None
     if claim.sign and bound in LEVELS and claim.form is not Form.PERCENT:
         return None
-    return None if bound == "last" and claim.around & ledger.ranked else bound
+    return None if bound == "last" and (claim.around & ledger.ranked or claim.ranging) else bound
 
 
 def _of_bound(claim: Claim, ledger: Ledger, bound: str, spoken: Spoken) -> Amount | None:
@@ -208,7 +216,7 @@ def _is_told(claim: Claim, amount: Amount) -> bool:
     match amount.form:
         case Form.PERCENT:
             return claim.form is Form.PERCENT or (
-                claim.form is Form.PLAIN and bool(amount.topics & claim.topics & SECTORS)
+                claim.form is Form.PLAIN and bool(amount.topics & claim.topics & _IN_PERCENT)
             )
         case Form.COUNT:
             return claim.form is Form.PLAIN and claim.value.is_integer()
