@@ -116,7 +116,12 @@ def _bound_after(items: list[Item], i: int, found: str | None) -> str | None:
     if not isinstance(topic, str) or (topic not in wording.COUNTED and topic not in BINDING):
         return found
     article = i > 0 and items[i - 1].text in wording.ARTICLES
-    own = topic in wording.COUNTED or article or (found is None and topic not in ("stop", "target", "entry"))
+    own = (
+        topic in wording.COUNTED
+        or article
+        or topic == "atr"
+        or (found is None and topic not in ("stop", "target", "entry"))
+    )
     return topic if own else found
 
 

@@ -15,7 +15,7 @@ from llmctx.decision.numbers.ledger import Ledger
 from llmctx.decision.numbers.ratios import compared, derived, marks, ratios, retraced, units, values_of
 from llmctx.decision.numbers.spoken import Spoken
 from llmctx.decision.numbers.topics import LEVELS
-from llmctx.decision.numbers.wholes import apart, shares, sizes, sums, worth
+from llmctx.decision.numbers.wholes import apart, shares, sizes, spans, sums, worth
 
 _ALSO: dict[str, frozenset[str]] = {
     "range": frozenset({"high", "low"}),
@@ -137,6 +137,8 @@ def _distances(ledger: Ledger, claim: Claim, topics: frozenset[str], spoken: Spo
     yield from _pairs(ledger, claim, ones, others, spoken)
     if "range" in topics:
         yield from _pairs(ledger, claim, ledger.levels_of(_HIGH), ledger.levels_of(_LOW), spoken)
+        if claim.form is Form.PERCENT:
+            yield from spans(ledger)
 
 
 def _mids(ledger: Ledger, topics: frozenset[str]) -> Iterator[Amount]:

@@ -18,6 +18,7 @@ from llmctx.decision.numbers.amount import PERCENT_TEXT, Amount, amount_of, amou
 from llmctx.decision.numbers.claim import Form, rounds_to
 from llmctx.decision.numbers.claims import claims_of
 from llmctx.decision.numbers.shape import shape_of
+from llmctx.decision.numbers.topics import AVERAGES
 
 _DIGIT = re.compile("[0-9]")
 _MIDDLE = "the middle of indicators.bollinger_upper and _lower"
@@ -27,6 +28,8 @@ _HELD = "monitoring.time_in_trade"
 _SIGNALS = "signals."
 _SIGNAL = frozenset({"signal"})
 _RANKED = frozenset({"candidate", "score"})
+_PRIOR = "thesis.reasoning"
+_THESIS = frozenset({"thesis"})
 _CUT = " (not shown)"
 
 
@@ -51,6 +54,7 @@ class Ledger:
         self.last = float(package.price.price.last)
         self.quantity = float(package.position.quantity)
         self.short = package.position.side == "short"
+        self.symbol = package.symbol.lower()
         self._package = package
         self._list = [fact for facts in package.facts.values() for fact in facts]
         others = tuple(
@@ -155,6 +159,9 @@ class Ledger:
         """The prices of this symbol that levels are made of, each value once a topic."""
         priced = [amount for place in self._shape.priced for amount in self._at(place)]
         own = [amount for amount in self._beside if amount.source in _OWN_LEVELS]
+        priced = [
+            level for level in priced if not level.topics & AVERAGES or self.last / 2 < level.value < self.last * 2
+        ]
         levels: dict[tuple[float, frozenset[str]], Amount] = {}
         for level in (*priced, *own):
             if level.source.startswith(_SIGNALS):
@@ -166,15 +173,27 @@ class Ledger:
         """The levels about any of these topics."""
         found = self._by_topics.get(topics)
         if found is None:
-            found = self._by_topics[topics] = [level for level in self.levels if not topics.isdisjoint(level.topics)]
+            found = [level for level in self.levels if not topics.isdisjoint(level.topics)]
+            found = self._by_topics[topics] = found + (self.priors if "thesis" in topics else [])
         return found
 
     def level_at(self, value: float, step: float) -> Amount | None:
         """The level that a number is, rounded or cut to its last digit."""
         if not self.last / 2 <= value <= self.last * 2:
             return None
-        near = [level for level in self.levels if -step <= level.value - value <= step]
+        near = [level for level in (*self.levels, *self.priors) if -step <= level.value - value <= step]
         return next((level for level in near if rounds_to(level.value, value, step)), None)
+
+    @cached_property
+    def priors(self) -> list[Amount]:
+        """The prices that the last decision's reasoning spoke of."""
+        fact = self.fact(_PRIOR)
+        said = () if fact is None or type(fact.value) is not str else _quoted(fact.value)
+        return [
+            Amount(_PRIOR, value, form, _THESIS)
+            for value, form, _ in said
+            if form is Form.MONEY and self.last / 2 <= value <= self.last * 2
+        ]
 
     @cached_property
     def results(self) -> list[float]:

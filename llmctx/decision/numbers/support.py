@@ -70,7 +70,7 @@ def find_support(claim: Claim, ledger: Ledger, spoken: Spoken) -> Amount | None:
         if support is not None or bound in ledger.vocabulary or bound in _ONLY:
             return support or _quoted(claim, ledger, bound)
     if claim.topics & _RANKED and claim.around & ledger.others and not claim.telling:
-        return _of_another(claim, ledger)
+        return _of_another(claim, ledger) or _of_own(claim, ledger)
     return (
         _sum(claim)
         or _match(claim, _named(claim, ledger, claim.topics))
@@ -130,6 +130,13 @@ def _of_another(claim: Claim, ledger: Ledger) -> Amount | None:
     """What a sentence that names another symbol of the ranking says of that."""
     others = claim.topics & ledger.others or claim.around & ledger.others
     return _match(claim, ledger.about(others)) if others else None
+
+
+def _of_own(claim: Claim, ledger: Ledger) -> Amount | None:
+    """What the ranking says of this symbol, where the clause names it beside another."""
+    if ledger.symbol not in claim.clause:
+        return None
+    return _match(claim, [amount for amount in ledger.about(_RANKED) if ANOTHER not in amount.topics])
 
 
 def _sum(claim: Claim) -> Amount | None:

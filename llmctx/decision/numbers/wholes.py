@@ -113,6 +113,13 @@ def sums(ledger: Ledger, claim: Claim, topics: frozenset[str], *, halved: bool) 
         yield signed("advancing - declining", parts[0] - parts[1])
 
 
+def spans(ledger: Ledger) -> Iterator[Amount]:
+    """The range of the day as a percentage of the open, and of the price."""
+    for high, low in product(values_of(ledger, "high"), values_of(ledger, "low")):
+        for whole in {*values_of(ledger, "open"), ledger.last}:
+            yield derived("the range of the day", (high - low) / whole * _HUNDRED)
+
+
 def apart(ledger: Ledger, topics: frozenset[str]) -> Iterator[Amount]:
     """How far the percentages are apart that are spoken of: two sectors, two results."""
     told = [amount for amount in ledger.about(topics) if amount.form is Form.PERCENT][:_FEW]
