@@ -204,7 +204,7 @@ def _told_before(items: list[Item], i: int) -> set[str]:
     for item in reversed(items[max(0, i - _FAR) : i]):
         if item.kind == "break" and told:
             break
-        told |= item.topics
+        told |= item.topics - wording.CONTENTLESS
     return told
 
 

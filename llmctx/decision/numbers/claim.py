@@ -18,7 +18,7 @@ _SHORT = 2
 _IN_PERCENT = frozenset({"percent", "pct"})
 _MARKS = frozenset({0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.3, 0.75})
 _FINE = 20
-_TURNS = frozenset({"->", "=>", "to", ".."})
+_TURNS = frozenset({"->", "=>", "to", "..", "..."})
 _MINUTE = 0.001
 
 

@@ -29,7 +29,7 @@ _TIMES = ("h", "min")
 _JOINED = frozenset({"and", "/", "vs", "against", "to", "versus"})
 _FILLED = frozenset({":", "=", "(", "is", "of"})
 _HOUR = 60
-_EXACT = 9
+_EXACT = 6
 """Decimals as far as which a number with a scale is exact: 65.73M is whole."""
 _TENS = 10
 
@@ -52,9 +52,11 @@ def _claim(items: list[Item], i: int, *, formed: bool) -> Claim:
     aged = match["scale"] == "m" and is_aged(match.string, match.start())
     value, step = _value(match, unit, near=near, aged=aged)
     form = Form.TIME if aged else _form(match, unit)
-    if formed and form is Form.PLAIN and not bearing.is_term(items, i):
+    if formed and form is Form.PLAIN and _in_points(items, i):
+        value, step, form = value / 100, step / 100, Form.PERCENT
+    elif formed and form is Form.PLAIN and not bearing.is_term(items, i):
         form = _form_beside(items, i)
-        if form is Form.MONEY or (form is Form.PERCENT and _in_points(items, i)):
+        if form is Form.MONEY:
             value, step = value / 100, step / 100
     return Claim(
         items,
@@ -109,7 +111,7 @@ def _form_beside(items: list[Item], i: int) -> Form:
         return Form.MONEY
     if _in_minutes(items, i):
         return Form.TIME
-    return Form.PERCENT if _in_percent(items, i) or _in_points(items, i) else Form.PLAIN
+    return Form.PERCENT if _in_percent(items, i) else Form.PLAIN
 
 
 def _is_quotient(items: list[Item], i: int) -> bool:

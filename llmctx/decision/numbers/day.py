@@ -9,7 +9,7 @@ from llmctx.decision.numbers.ratios import derived, ratios, signed
 
 _HUNDRED = 100
 _EVEN = frozenset({"breakeven", "break-even", "even", "break"})
-_WON = frozenset({"wins", "winrate", "ratio"})
+_WON = frozenset({"wins", "winrate", "ratio", "reward"})
 
 
 def of_day(ledger: Ledger, claim: Claim, topics: frozenset[str]) -> Iterator[Amount]:

@@ -48,7 +48,7 @@ _EXITS = frozenset({"stop", "target"})
 _PROGRESS = 10
 _MID = frozenset({"mid"})
 _BRACKET = frozenset({"stop", "target", "entry"})
-_OF_DAY = frozenset({"payoff", "expectancy", "wins", "winrate", "ratio"})
+_OF_DAY = frozenset({"payoff", "expectancy", "wins", "winrate", "ratio", "reward"})
 _WAYS = frozenset({"way", "range", "band"})
 
 
@@ -64,12 +64,7 @@ def what_follows(ledger: Ledger, claim: Claim, topics: frozenset[str], spoken: S
     if claim.form in (Form.RATIO, Form.UNITS):
         return
     yield from _distances(ledger, claim, topics, spoken)
-    if claim.may_be_level:
-        yield from _mids(ledger, topics)
-    if "apart" in topics or claim.between:
-        yield from apart(ledger, topics)
-    if topics & _OF_DAY:
-        yield from of_day(ledger, claim, topics)
+    yield from _read(ledger, claim, topics)
     if claim.form is Form.PERCENT or claim.tabled:
         yield from shares(ledger, topics)
     if claim.form is Form.PERCENT:
@@ -77,6 +72,16 @@ def what_follows(ledger: Ledger, claim: Claim, topics: frozenset[str], spoken: S
     yield from sums(ledger, claim, topics, halved=spoken.halved(claim))
     if claim.value <= _AS_PART and topics & _INSIDE:
         yield from (derived(share.source, share.value / 100) for share in shares(ledger, topics))
+
+
+def _read(ledger: Ledger, claim: Claim, topics: frozenset[str]) -> Iterator[Amount]:
+    """Midpoints, differences of readings, and what the trades of the day come to."""
+    if claim.may_be_level:
+        yield from _mids(ledger, topics)
+    if "apart" in topics or claim.between:
+        yield from apart(ledger, topics)
+    if topics & _OF_DAY:
+        yield from of_day(ledger, claim, topics)
 
 
 def _is_odds(claim: Claim) -> bool:

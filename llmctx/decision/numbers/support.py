@@ -36,6 +36,8 @@ _NO_FACTS = frozenset({"ratio", "units", "payoff", "initial"})
 """Topics of which no fact speaks, only what follows from facts."""
 _NO_SHARES = frozenset({"last", "macd", "signal", "histogram", "volume"})
 """Topics of which no percentage is a reading."""
+_MONEY = frozenset({"risk", "reward"})
+"""Topics of which a number beside a level may be money that is risked or made there."""
 _COMPARED = frozenset({"apart", "ratio"})
 _ONLY = frozenset({"histogram", "trades"})
 """Topics of no fact, of which a number is nothing else all the same."""
@@ -43,6 +45,7 @@ _RANKED = frozenset({"candidate", "score"})
 _SUBJECTS = (LEVELS | _READINGS | FOREIGN) - {"symbols", "positions"}
 _AS_LARGE = 2.0
 _FINE = 0.02
+_BESIDE = 3
 _HUGE = 1e6
 _COARSE = 0.04
 _PRIOR = frozenset({"thesis", "confidence"})
@@ -76,6 +79,7 @@ def find_support(claim: Claim, ledger: Ledger, spoken: Spoken) -> Amount | None:
         or _match(claim, _named(claim, ledger, claim.topics))
         or _follows(claim, ledger, claim.topics, spoken)
         or _of_another(claim, ledger)
+        or _of_own(claim, ledger)
         or _match(claim, _named(claim, ledger, claim.around))
         or (_follows(claim, ledger, claim.around, spoken) if claim.around != claim.topics else None)
         or _match(claim, from_spoken(ledger, claim, spoken), derived=True)
@@ -91,9 +95,14 @@ def _bound(claim: Claim, ledger: Ledger) -> str | None:
     bound = claim.bound
     if bound in _NO_SHARES and claim.form is Form.PERCENT:
         return None
-    if claim.sign and bound in LEVELS and claim.form is not Form.PERCENT:
+    if bound in LEVELS and claim.form is not Form.PERCENT and (claim.sign or _is_money(claim, ledger)):
         return None
     return None if bound == "last" and (claim.around & ledger.ranked or claim.ranging) else bound
+
+
+def _is_money(claim: Claim, ledger: Ledger) -> bool:
+    """Whether it is what is risked or made, told after where it is measured from: at risk from entry $244."""
+    return claim.fine and bool(_MONEY & claim.around) and not is_price(claim, ledger)
 
 
 def _of_bound(claim: Claim, ledger: Ledger, bound: str, spoken: Spoken) -> Amount | None:
@@ -134,7 +143,8 @@ def _of_another(claim: Claim, ledger: Ledger) -> Amount | None:
 
 def _of_own(claim: Claim, ledger: Ledger) -> Amount | None:
     """What the ranking says of this symbol, where the clause names it beside another."""
-    if ledger.symbol not in claim.clause:
+    named = any(item.text == ledger.symbol for item in claim.items[max(0, claim.i - _BESIDE) : claim.i])
+    if not named or not claim.around & ledger.ranked:
         return None
     return _match(claim, [amount for amount in ledger.about(_RANKED) if ANOTHER not in amount.topics])
 
@@ -156,6 +166,8 @@ def _untold(claim: Claim) -> bool:
 
 def _from_said(claim: Claim, spoken: Spoken) -> Amount | None:
     """The same number, or what follows from the two before it, where the text has said them and they stand."""
+    if claim.result is not None:
+        return None
     again = spoken.again(claim)
     if again is not None:
         return again
