@@ -26,7 +26,7 @@ _FORMED = re.compile(r"\bcents?\b|\bbps?\b|\bbasis points?\b|pct|percent\W|minut
 _PCT = ("pct", "percent")
 _RATIOS = ("x", "\u00d7", ":1", "r")
 _TIMES = ("h", "min")
-_JOINED = frozenset({"and", "/", "vs", "against", "to", "versus"})
+_JOINED = frozenset({"and", "vs", "against", "to", "versus"})
 _FILLED = frozenset({":", "=", "(", "is", "of"})
 _HOUR = 60
 _EXACT = 6

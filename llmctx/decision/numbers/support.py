@@ -11,7 +11,7 @@ from llmctx.decision.numbers.ledger import Ledger
 from llmctx.decision.numbers.ratios import marks
 from llmctx.decision.numbers.shape import ANOTHER
 from llmctx.decision.numbers.spoken import Spoken
-from llmctx.decision.numbers.topics import FOREIGN, LEVELS, SECTORS
+from llmctx.decision.numbers.topics import AVERAGES, FOREIGN, LEVELS, SECTORS
 from llmctx.decision.numbers.wholes import counts
 
 _SIGNED = frozenset("macd signal histogram sentiment".split())
@@ -65,6 +65,7 @@ def find_support(claim: Claim, ledger: Ledger, spoken: Spoken) -> Amount | None:
     if bound in FOREIGN:
         return (
             _match(claim, ledger.about((bound,)))
+            or (_follows(claim, ledger, frozenset({bound}), spoken) if bound in AVERAGES else None)
             or (_match(claim, from_fields(ledger, claim), derived=True) if "atr" in claim.topics else None)
             or _quoted(claim, ledger, bound)
         )
@@ -97,7 +98,11 @@ def _bound(claim: Claim, ledger: Ledger) -> str | None:
         return None
     if bound in LEVELS and claim.form is not Form.PERCENT and (claim.sign or _is_money(claim, ledger)):
         return None
-    return None if bound == "last" and (claim.around & ledger.ranked or claim.ranging) else bound
+    return (
+        None
+        if bound == "last" and (claim.around & ledger.ranked or claim.ranging or "thesis" in claim.topics)
+        else bound
+    )
 
 
 def _is_money(claim: Claim, ledger: Ledger) -> bool:
