@@ -85,11 +85,17 @@ def _is_set(claim: Claim, before: list[str], after: list[str]) -> bool:
     if not claim.round:
         return False
     if claim.bound is not None:
-        return claim.match.string[claim.end : claim.end + 1] == "+"
+        return claim.match.string[claim.end : claim.end + 1] == "+" or _is_threshold(claim)
     return _is_ruled(claim, before, after) or (
         claim.form in (Form.PLAIN, Form.PERCENT)
         and bool(wording.ASSUMED & claim.words or wording.CONDITIONS & claim.clause)
     )
+
+
+def _is_threshold(claim: Claim) -> bool:
+    """Whether it is what a threshold of its own is: my threshold for acting on a signal is 0.85."""
+    before = list(_beside(reversed(claim.items[max(0, claim.i - 10) : claim.i])))
+    return before[:1] == ["is"] and not wording.THRESHOLDS.isdisjoint(before)
 
 
 def _is_ruled(claim: Claim, before: list[str], after: list[str]) -> bool:

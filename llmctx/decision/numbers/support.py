@@ -28,6 +28,7 @@ _ALIKE = {
     "quantity": ("quantity", "volume"),
     "symbols": ("symbols", "breadth", "advancing"),
 }
+_PARTS_OF_MARKET = SECTORS | FOREIGN
 _NO_PRICES = frozenset("rsi vix volume macd signal histogram sentiment width".split())
 _NO_FACTS = frozenset({"ratio", "units", "payoff", "initial"})
 """Topics of which no fact speaks, only what follows from facts."""
@@ -208,13 +209,14 @@ def _is_told(claim: Claim, amount: Amount) -> bool:
     match amount.form:
         case Form.PERCENT:
             return claim.form is Form.PERCENT or (
-                claim.form is Form.PLAIN and bool(amount.topics & claim.topics & SECTORS)
+                claim.form is Form.PLAIN and bool(amount.topics & claim.topics & _PARTS_OF_MARKET)
             )
         case Form.COUNT:
-            return claim.form is Form.PLAIN and claim.value.is_integer()
+            return claim.form is Form.PLAIN and (claim.step > 1 or claim.value.is_integer())
         case Form.MONEY:
             return claim.form is Form.MONEY or (
-                claim.form is Form.PLAIN and bool(claim.fine or claim.near or claim.sign or not claim.whole)
+                claim.form is Form.PLAIN
+                and bool(claim.fine or claim.near or claim.sign or not claim.whole or abs(amount.value) == claim.value)
             )
     return claim.form in (Form.PLAIN, Form.RATIO)
 
