@@ -4,8 +4,8 @@ A text has its numbers in slots (`{stop:.2f}`); what a slot says is worked out h
 code under test. Each text is filled from several packages: once with true numbers, once with some planted false ones.
 Numbers outside of slots are no claims. `tuned.txt` was looked at while grounding was written, `held_out.txt` was not.
 The foreign ones are by other authors, who had not read the rules, after the manner of other systems' models;
-`foreign_a.txt` and `foreign_c.txt` were tuned on afterwards, `foreign_b.txt` was not looked at. foreign_c has packages of
-its own, with prices of every size, and plants wrong signs too.
+`foreign_a.txt` and `foreign_c.txt` were tuned on afterwards, `foreign_b.txt` was not looked at. foreign_c has packages
+of its own, with prices of every size, and plants wrong signs too.
 """
 
 import random
