@@ -105,6 +105,8 @@ def _goes_on(items: list[Item], i: int) -> bool:
 
 def _says_now(items: list[Item], i: int) -> bool:
     """Whether "price" before a number speaks of the price as it is, and not of one that may come."""
+    if i and items[i - 1].text in wording.QUOTES:
+        return True
     for item in reversed(items[:i]):
         if item.kind == "break":
             break

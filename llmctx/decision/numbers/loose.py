@@ -29,6 +29,8 @@ _SCORES = frozenset({"5", "10", "100"})
 _COUNTING = frozenset({"record", "breadth", "advancing", "declining"})
 _PRICED = LEVELS | {"last", "pnl", "daily", "worth", "risk", "reward"}
 """Topics of which a bare number is a price, or money."""
+_CONFIDENT = frozenset({"signal", "entry", "exit", "thesis"})
+"""What has a confidence that is a fact."""
 _PLANNED = frozenset({"least", "profile", "setup", "planned", "plan"})
 
 
@@ -63,7 +65,11 @@ def _is_own(claim: Claim, beside: set[str]) -> bool:
         return True
     if claim.form is not Form.TIME and beside & wording.ESTIMATES:
         return True
-    return "confidence" in claim.topics and not claim.around & {"signal", "entry", "exit", "thesis"}
+    if "mine" in beside and "confidence" in claim.around:
+        return True
+    if "confidence" not in claim.topics or claim.around & _CONFIDENT:
+        return False
+    return wording.PAST.isdisjoint(beside)
 
 
 def _beside(items: Iterable[Item]) -> Iterator[str]:

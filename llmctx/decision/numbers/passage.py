@@ -42,8 +42,8 @@ _DIGIT = re.compile("[0-9]")
 _HINTING = re.compile(r"[:#&\[/\n]|\(\d|\A\W*\d|\d-|\d of |\d[ ]?(?:st|nd|rd|th|[ap]\.?m|ms|[mhd]\b)|[A-Za-z+-]\d")
 """Marks without which, and without one of the words of HINTS, everything is a claim."""
 _NUMBERED = re.compile(rf"\b(?:{'|'.join(NUMBERED)}) #?\d", re.IGNORECASE)
-_ABBREVIATIONS = frozenset("i e vs approx ca resp incl etc no avg max min est cf".split())
-_ABBREVIATED = re.compile(r"\b(?:i\.e|e\.g|vs|approx|ca|resp|incl|etc|no|avg|max|min|est|cf)\.", re.IGNORECASE)
+_ABBREVIATIONS = frozenset("i e vs approx ca resp incl etc no avg max min est cf conf".split())
+_ABBREVIATED = re.compile(r"\b(?:i\.e|e\.g|vs|approx|ca|resp|incl|etc|no|avg|max|min|est|cf|conf)\.", re.IGNORECASE)
 _UNMARKED = str.maketrans({"*": " ", "`": " "})
 _PATH = re.compile(rf"(?:[a-z]\w*[.])+\w+(?:\[\d+\])?|{'|'.join(OWN)}|[a-z]+_\d+m?")
 

@@ -106,6 +106,10 @@ LOSSES = frozenset("loss losses lost losing underwater down".split())
 """The number beside them is a loss."""
 ONWARD = frozenset("-> => to".split())
 """They stand between where a price was and where it is."""
+PAST = frozenset("was were had then".split())
+"""They speak of the decision before."""
+QUOTES = frozenset("mark spot px".split())
+"""The number right after them is the price as it is."""
 PRICE = frozenset("price last quote trading trades traded".split())
 """The number after them is the price as it is."""
 SIDES = (

@@ -39,3 +39,35 @@ def test_what_only_names_or_rules_and_what_stands_between_marks_is_not_called_fa
 def test_a_price_that_goes_on_to_another_may_be_any_that_the_package_knows() -> None:
     assert unsupported("Price 645.05 -> 648.41.") == []
     assert unsupported("Price 645.05 -> 649.99.") == ["649.99"]
+
+
+@pytest.mark.parametrize(
+    ("reasoning", "false"),
+    [
+        ("The price is +0.33% from open.", []),
+        ("The price is -0.33% from open.", ["-0.33%"]),
+        ("Down 0.33% since the open.", ["0.33%"]),
+        ("Daily P&L is +312.40 (+0.31%).", []),
+        ("Daily P&L is +312.40 (-0.31%).", ["-0.31%"]),
+        ("With the day at +0.31% and the P&L of this trade at -0.51%, hold.", ["-0.51%"]),
+        ("We have lost 49.65 on it.", ["49.65"]),
+    ],
+)
+def test_moves_and_results_are_told_with_their_own_sign(reasoning: str, false: list[str]) -> None:
+    assert unsupported(reasoning) == false
+
+
+@pytest.mark.parametrize(
+    ("reasoning", "false"),
+    [
+        ("The exit and the entry signal agree | mark 648.41.", []),
+        ("The exit and the entry signal agree | mark 645.10.", ["645.10"]),
+        ("Entry seen (conf. 0.72).", []),
+        ("Confidence was 0.91, mine is now 0.60.", ["0.91"]),
+        ("Is there news? 4 item(s).", []),
+        ("Is there news? 2 item(s).", ["2"]),
+        ("Sectors: tech +0.62, energy -0.44.", []),
+    ],
+)
+def test_few_words_are_enough_to_say_what_a_number_is(reasoning: str, false: list[str]) -> None:
+    assert unsupported(reasoning) == false
