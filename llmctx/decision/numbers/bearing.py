@@ -26,7 +26,7 @@ def bound(items: list[Item], i: int) -> tuple[str | None, bool]:
         found = None
     if found is not None and (_is_between(items, i) or (found in _OSCILLATORS and _is_apart(items, i))):
         found = None
-    if found == "last" and not _says_now(items, i):
+    if found == "last" and (_goes_on(items, i) or not _says_now(items, i)):
         found = None
     if found in ("stop", "target"):
         words = {item.text for item in items[max(0, i - 10) : i + 1] if item.kind == "word"}
@@ -39,7 +39,7 @@ def bound(items: list[Item], i: int) -> tuple[str | None, bool]:
 def _bound_before(items: list[Item], i: int) -> tuple[str | None, bool]:
     """The topic before it with nothing but connecting words between, and whether "to" is one of them."""
     moved, direct, fallback = False, True, None
-    for item in reversed(items[max(0, i - 8) : i]):
+    for item in _outside(items, i):
         if item.kind in _ENDS:
             break
         if item.topic in wording.COUNTED and direct and items[i].match["number"].isdecimal():
@@ -57,6 +57,17 @@ def _bound_before(items: list[Item], i: int) -> tuple[str | None, bool]:
         if item.text not in wording.CONNECTS and not direct:
             break
     return fallback, moved
+
+
+def _outside(items: list[Item], i: int) -> list[Item]:
+    """What stands before it, the nearest first, without an aside in brackets: the exit signal (stop near) at 96.14."""
+    before = items[max(0, i - 8) : i]
+    before.reverse()
+    opened = next((place for place, item in enumerate(before) if item.text == "("), len(before))
+    if len(before) <= opened + 1 or before[opened + 1].topic != "signal":
+        return before
+    closed = ")" in items[i].match.string[before[opened].match.end() : items[i].match.start()]
+    return before[opened + 1 :] if closed else before
 
 
 def _foreign(items: list[Item], i: int) -> str | None:
@@ -84,8 +95,18 @@ def _is_apart(items: list[Item], i: int) -> bool:
     return i + 1 < len(items) and items[i + 1].text in wording.APART
 
 
+def _goes_on(items: list[Item], i: int) -> bool:
+    """Whether it is where a price came from, or the lower end of what it was in: price 151.59 -> 153.20."""
+    after = items[i + 1 : i + 3]
+    return (
+        len(after) > 1 and after[1].kind == "number" and (after[0].text in wording.ONWARD or after[0].text[:2] == "..")
+    )
+
+
 def _says_now(items: list[Item], i: int) -> bool:
     """Whether "price" before a number speaks of the price as it is, and not of one that may come."""
+    if i and items[i - 1].text in wording.QUOTES:
+        return True
     for item in reversed(items[:i]):
         if item.kind == "break":
             break

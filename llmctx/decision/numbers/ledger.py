@@ -30,6 +30,13 @@ _SIGNAL = frozenset({"signal"})
 _RANKED = frozenset({"candidate", "score"})
 _PRIOR = "thesis.reasoning"
 _THESIS = frozenset({"thesis"})
+_RESULTS = {
+    "position.unrealized_pnl": "pnl",
+    "position.unrealized_pnl_pct": "pnl",
+    "performance.daily_pnl": "daily",
+    "performance.daily_pnl_pct": "daily",
+}
+"""The paths of what was made or lost."""
 _CUT = " (not shown)"
 
 
@@ -64,6 +71,7 @@ class Ledger:
                 if path.endswith("].symbol") and value != package.symbol
             ]
         )
+        self.symbol = package.symbol.lower()
         self.others = frozenset(name for _, name in others)
         self.ranked = self.others | _RANKED
         self._by_topics: dict[frozenset[str], list[Amount]] = {}
@@ -131,6 +139,18 @@ class Ledger:
             made = self._made[place] = amounts_of(self._list[place], self._shape.topics[place])
         return made
 
+    @cached_property
+    def placed(self) -> list[Amount]:
+        """What the ranking says of the symbol itself."""
+        starts = tuple(
+            [
+                path.removesuffix("symbol")
+                for path, value, _ in self._package.facts.get("candidates", ())
+                if path.endswith("].symbol") and value == self._package.symbol
+            ]
+        )
+        return [amount for amount in self.about(("candidate", "score")) if starts and amount.source.startswith(starts)]
+
     def value(self, path: str) -> float | None:
         """The number at a path; None where there is none."""
         fact = self.fact(path)
@@ -196,10 +216,13 @@ class Ledger:
         ]
 
     @cached_property
-    def results(self) -> list[float]:
-        """What the position has made or lost, in money and percent."""
-        found = (self.value(f"position.{name}") for name in ("unrealized_pnl", "unrealized_pnl_pct"))
-        return [result for result in found if result]
+    def results(self) -> list[tuple[str, float]]:
+        """What the position has made or lost, what the day has, and the move since the open, in money and percent."""
+        found = [(topic, self.value(path)) for path, topic in _RESULTS.items()]
+        opened = self.value("price.price.open")
+        if opened:
+            found += [("open", self.last - opened), ("open", (self.last - opened) / opened * 100)]
+        return [(topic, result) for topic, result in found if result]
 
     @cached_property
     def ages(self) -> list[Amount]:

@@ -29,6 +29,8 @@ _SCORES = frozenset({"5", "10", "100"})
 _COUNTING = frozenset({"record", "breadth", "advancing", "declining"})
 _PRICED = LEVELS | {"last", "pnl", "daily", "worth", "risk", "reward"}
 """Topics of which a bare number is a price, or money."""
+_CONFIDENT = frozenset({"signal", "entry", "exit", "thesis"})
+"""What has a confidence that is a fact."""
 _PLANNED = frozenset({"least", "profile", "setup", "planned", "plan"})
 
 
@@ -63,7 +65,11 @@ def _is_own(claim: Claim, beside: set[str]) -> bool:
         return True
     if claim.form is not Form.TIME and beside & wording.ESTIMATES:
         return True
-    return "confidence" in claim.topics and not claim.around & {"signal", "entry", "exit", "thesis"}
+    if "mine" in beside and "confidence" in claim.around:
+        return True
+    if "confidence" not in claim.topics or claim.around & _CONFIDENT:
+        return False
+    return wording.PAST.isdisjoint(beside)
 
 
 def _beside(items: Iterable[Item]) -> Iterator[str]:
@@ -85,11 +91,17 @@ def _is_set(claim: Claim, before: list[str], after: list[str]) -> bool:
     if not claim.round:
         return False
     if claim.bound is not None:
-        return claim.match.string[claim.end : claim.end + 1] == "+"
+        return claim.match.string[claim.end : claim.end + 1] == "+" or _is_threshold(claim)
     return _is_ruled(claim, before, after) or (
         claim.form in (Form.PLAIN, Form.PERCENT)
         and bool(wording.ASSUMED & claim.words or wording.CONDITIONS & claim.clause)
     )
+
+
+def _is_threshold(claim: Claim) -> bool:
+    """Whether it is what a threshold of its own is: my threshold for acting on a signal is 0.85."""
+    before = list(_beside(reversed(claim.items[max(0, claim.i - 10) : claim.i])))
+    return before[:1] == ["is"] and not wording.THRESHOLDS.isdisjoint(before)
 
 
 def _is_ruled(claim: Claim, before: list[str], after: list[str]) -> bool:

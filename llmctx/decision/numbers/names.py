@@ -80,7 +80,7 @@ CALLED: dict[str, str] = {
         "pnl": "pnl p&l p/l upnl upl uplpct result results profit profits gain gains gained loss unrealized "
         "unrealised return up down underwater drawdown ahead winning losing red green profitable",
         "level": "support resistance level ceiling floor barrier obstacle",
-        "news": "news headline headlines articles article stories story items",
+        "news": "news headline headlines articles article stories story item items",
         "quantity": "shares share sh quantity qty size units unit lot holding stock contracts position",
         "positions": "positions",
         "symbols": "symbols names tickers watchlist stocks universe",
@@ -135,6 +135,6 @@ PAIRS = {
     ("largest", "loss"): "losses", ("largest", "win"): "wins", ("open", "profit"): "pnl", ("open", "loss"): "pnl",
     ("open", "gain"): "pnl", ("open", "pnl"): "pnl", ("open", "p&l"): "pnl", ("sentiment", "score"): "sentiment",
     ("net", "loss"): "pnl", ("per", "trade"): "expectancy", ("average", "trade"): "expectancy",
-    ("avg", "trade"): "expectancy",
+    ("avg", "trade"): "expectancy", ("exit", "stop"): "exit", ("exit", "target"): "exit",
 }  # fmt: skip
 """Two words that together name another topic than the second alone."""

@@ -29,8 +29,7 @@ _ALIKE = {
     "quantity": ("quantity", "volume"),
     "symbols": ("symbols", "breadth", "advancing"),
 }
-_IN_PERCENT = SECTORS | FOREIGN
-"""Topics whose percentages are told without a sign of it too."""
+_PARTS_OF_MARKET = SECTORS | FOREIGN
 _NO_PRICES = frozenset("rsi vix volume macd signal histogram sentiment width".split())
 _NO_FACTS = frozenset({"ratio", "units", "payoff", "initial"})
 """Topics of which no fact speaks, only what follows from facts."""
@@ -48,6 +47,8 @@ _FINE = 0.02
 _BESIDE = 3
 _HUGE = 1e6
 _COARSE = 0.04
+_CONFIDENT = 0.01
+"""A confidence has no more than two digits."""
 _PRIOR = frozenset({"thesis", "confidence"})
 _OWN = ("position.", "price.", "monitoring.", "its own", "the middle")
 """What a number of an unknown subject is about."""
@@ -59,7 +60,7 @@ def find_support(claim: Claim, ledger: Ledger, spoken: Spoken) -> Amount | None:
         return _match(claim, [*ledger.held, *(ledger.ages if claim.words & wording.DATED else ())], derived=True)
     if _turned_round(claim, ledger):
         return None
-    if (claim.value <= 1 or claim.form is Form.PERCENT) and claim.around >= _PRIOR:
+    if (_CONFIDENT <= claim.step <= claim.value <= 1 or claim.form is Form.PERCENT) and claim.around >= _PRIOR:
         return _match(claim, [a for a in ledger.about(("confidence",)) if a.topics >= _PRIOR or a.topics <= _PRIOR])
     bound = _bound(claim, ledger)
     if bound in FOREIGN:
@@ -141,7 +142,9 @@ def _quoted(claim: Claim, ledger: Ledger, bound: str | None = None) -> Amount | 
 
 
 def _of_another(claim: Claim, ledger: Ledger) -> Amount | None:
-    """What a sentence that names another symbol of the ranking says of that."""
+    """What a sentence that speaks of the ranking, or names another symbol of it, says of that symbol."""
+    if ledger.symbol in claim.named and claim.around & ledger.ranked:
+        return _match(claim, ledger.placed)
     others = claim.topics & ledger.others or claim.around & ledger.others
     return _match(claim, ledger.about(others)) if others else None
 
@@ -184,15 +187,17 @@ def _from_said(claim: Claim, spoken: Spoken) -> Amount | None:
 def _turned_round(claim: Claim, ledger: Ledger) -> bool:
     """Whether a profit is told as a loss, or a loss as a profit."""
     value, half = claim.value, claim.step / 2
-    for result in ledger.results:
-        if -half <= abs(result) - value <= half:
-            break
-    else:
+    close = [result for result in ledger.results if -half <= abs(result[1]) - value <= half]
+    if not close:
         return False
-    told = claim.sign if claim.sign and "daily" not in claim.topics else claim.sense
-    if not told or claim.against is not None or (ledger.short and not (claim.sign and "pnl" in claim.around)):
-        return False  # a short position gains where its price is down
-    return any(result * told < 0 for result in ledger.results)
+    told = claim.sign or claim.sense
+    meant = [result for topic, result in close if topic == "pnl" or topic in claim.topics]
+    if not told or not meant or any(result * told > 0 for result in meant):
+        return False
+    if "open" in claim.topics and any(topic == "open" for topic, _ in close):
+        return True
+    # a short position gains where its price is down
+    return claim.against is None and not (ledger.short and not (claim.sign and "pnl" in claim.around))
 
 
 def _named(claim: Claim, ledger: Ledger, topics: frozenset[str]) -> list[Amount]:
@@ -240,13 +245,14 @@ def _is_told(claim: Claim, amount: Amount) -> bool:
     match amount.form:
         case Form.PERCENT:
             return claim.form is Form.PERCENT or (
-                claim.form is Form.PLAIN and bool(amount.topics & claim.topics & _IN_PERCENT)
+                claim.form is Form.PLAIN and bool(amount.topics & claim.topics & _PARTS_OF_MARKET)
             )
         case Form.COUNT:
-            return claim.form is Form.PLAIN and claim.value.is_integer()
+            return claim.form is Form.PLAIN and (claim.step > 1 or claim.value.is_integer())
         case Form.MONEY:
             return claim.form is Form.MONEY or (
-                claim.form is Form.PLAIN and bool(claim.fine or claim.near or claim.sign or not claim.whole)
+                claim.form is Form.PLAIN
+                and bool(claim.fine or claim.near or claim.sign or not claim.whole or abs(amount.value) == claim.value)
             )
     return claim.form in (Form.PLAIN, Form.RATIO)
 

@@ -29,6 +29,8 @@ RULES = frozenset(
     "policy usual round fee fees slippage commission commissions assumption".split()
 )
 """The number beside them is a rule, no fact."""
+THRESHOLDS = frozenset("threshold cutoff hurdle bar trigger".split())
+"""What they are is a rule, whatever it is a threshold of."""
 COMPARES = frozenset("sub above below over under beyond exceeds exceed exceeding least most than".split())
 """A short number right after them is a mark that somebody sets."""
 ASSUMED = frozenset(
@@ -102,6 +104,12 @@ GAINS = frozenset("gain gains gained profit profits made up".split())
 """The number beside them is a gain."""
 LOSSES = frozenset("loss losses lost losing underwater down".split())
 """The number beside them is a loss."""
+ONWARD = frozenset("-> => to".split())
+"""They stand between where a price was and where it is."""
+PAST = frozenset("was were had then".split())
+"""They speak of the decision before."""
+QUOTES = frozenset("mark spot px".split())
+"""The number right after them is the price as it is."""
 PRICE = frozenset("price last quote trading trades traded".split())
 """The number after them is the price as it is."""
 SIDES = (

@@ -70,6 +70,12 @@ def package() -> Package:
     return package_of(_DOCUMENTS)
 
 
+def package_at(last: Decimal) -> Package:
+    """The same with another price."""
+    price = _DOCUMENTS["price"]
+    return package_of(_DOCUMENTS | {"price": price | {"price": price["price"] | {"last": last}}})
+
+
 def unsupported(reasoning: str) -> list[str]:
     """The numbers of a reasoning that nothing supports."""
     return [item.text for item in ground(package(), decision(reasoning=reasoning)).unsupported]
