@@ -21,8 +21,9 @@ _SCALES = {
     "billion": 1e9,
 }
 _CENTS = ("bp", "basis", "cent", "\u00a2", "c", "penn", "tick")
-_FORMED = re.compile(r"\bcents?\b|\bbps?\b|\bbasis points?\b|pct|percent\W|minutes|[a-z]/[a-z]|\b1 ?:", re.IGNORECASE)
+_FORMED = ("cent", "pct", "bp", "basis", "minutes", "1:", "1 :")
 """Without one of these no bare number is meant otherwise."""
+_QUOTIENT = re.compile(r"(?<=[A-Za-z])/[A-Za-z]")
 _PCT = ("pct", "percent")
 _RATIOS = ("x", "\u00d7", ":1", "r")
 _TIMES = ("h", "min")
@@ -37,7 +38,8 @@ _TENS = 10
 def claims_of(text: str, vocabulary: frozenset[str] = frozenset()) -> list[Claim]:
     """The numbers that a text states, in order; zeros are none. `vocabulary` holds the topics of the facts at hand."""
     items = items_of(text, vocabulary)
-    formed = bool(_FORMED.search(text))
+    lower = text.lower()
+    formed = any(mark in lower for mark in _FORMED) or bool(_QUOTIENT.search(text))
     return [
         _claim(items, i, formed=formed)
         for i, item in enumerate(items)

@@ -2,11 +2,11 @@
 
 from bisect import bisect
 from collections.abc import Iterator
-from functools import cached_property
 
 from llmctx.decision.numbers.amount import Amount
 from llmctx.decision.numbers.claim import Claim, Form
 from llmctx.decision.numbers.ledger import Ledger
+from llmctx.decision.numbers.once import once
 from llmctx.decision.numbers.ratios import derived
 
 _PRICED = {Form.PLAIN, Form.MONEY}
@@ -25,11 +25,11 @@ class Spoken:
         self._said: list[tuple[Claim, Amount]] = []
         self._near: dict[int, list[Amount]] = {}
 
-    @cached_property
+    @once
     def _breaks(self) -> list[int]:
         return [i for i, item in enumerate(self._claims[0].items) if item.kind == "break"]
 
-    @cached_property
+    @once
     def _levels(self) -> list[tuple[int, int, Amount]]:
         """Where levels are named by their value: the item, the sentence, the level."""
         named = (
@@ -37,7 +37,7 @@ class Spoken:
         )
         return [(claim.i, self.sentence(claim), level) for claim, level in named if level is not None]
 
-    @cached_property
+    @once
     def _halved(self) -> int | None:
         """The item that first speaks of a half of the position."""
         whole = self._ledger.quantity
