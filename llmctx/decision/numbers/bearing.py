@@ -66,8 +66,10 @@ def _outside(items: list[Item], i: int) -> list[Item]:
     opened = next((place for place, item in enumerate(before) if item.text == "("), len(before))
     if len(before) <= opened + 1 or before[opened + 1].topic != "signal":
         return before
-    closed = ")" in items[i].match.string[before[opened].match.end() : items[i].match.start()]
-    return before[opened + 1 :] if closed else before
+    closed = items[i].match.string.find(")", before[opened].match.end(), items[i].match.start())
+    if closed < 0:
+        return before
+    return [item for item in before[:opened] if item.match.start() > closed] + before[opened + 1 :]
 
 
 def _foreign(items: list[Item], i: int) -> str | None:

@@ -66,7 +66,8 @@ def _claim(items: list[Item], i: int, *, formed: bool) -> Claim:
         value=value,
         step=step,
         form=form,
-        sign=_sign(match) or (-1 if i and items[i - 1].text == "minus" else 0),
+        sign=_sign(match)
+        or (-1 if i and items[i - 1].text == "minus" and (i == 1 or items[i - 2].kind != "number") else 0),
         near=near,
     )
 

@@ -81,6 +81,11 @@ class Spoken:
         multiples = (claim for claim in self._claims if claim.form is Form.UNITS)
         return [claim.value for claim in multiples if self.sentence(claim) == own]
 
+    def stand_before(self, claim: Claim) -> bool:
+        """Whether the two numbers right before it, the terms of a sum, have been borne out."""
+        before = [one for one in self._claims if one.i < claim.i][-2:]
+        return len(before) > 1 and [said for said, _ in self._said[-2:]] == before
+
     def again(self, claim: Claim) -> Amount | None:
         """What bore the same number out before."""
         for said, support in self._said:

@@ -60,7 +60,11 @@ def find_support(claim: Claim, ledger: Ledger, spoken: Spoken) -> Amount | None:
         return _match(claim, [*ledger.held, *(ledger.ages if claim.words & wording.DATED else ())], derived=True)
     if _turned_round(claim, ledger):
         return None
-    if (_CONFIDENT <= claim.step <= claim.value <= 1 or claim.form is Form.PERCENT) and claim.around >= _PRIOR:
+    if (
+        (_CONFIDENT <= claim.step <= claim.value <= 1 or claim.form is Form.PERCENT)
+        and claim.around >= _PRIOR
+        and "last" not in claim.topics
+    ):
         return _match(claim, [a for a in ledger.about(("confidence",)) if a.topics >= _PRIOR or a.topics <= _PRIOR])
     bound = _bound(claim, ledger)
     if bound in FOREIGN:
@@ -76,6 +80,8 @@ def find_support(claim: Claim, ledger: Ledger, spoken: Spoken) -> Amount | None:
             return support or _quoted(claim, ledger, bound)
     if claim.topics & _RANKED and claim.around & ledger.others and not claim.telling:
         return _of_another(claim, ledger) or _of_own(claim, ledger)
+    if claim.result is not None and not _sum(claim) and spoken.stand_before(claim):
+        return None
     return (
         _sum(claim)
         or _match(claim, _named(claim, ledger, claim.topics))
@@ -108,7 +114,8 @@ def _bound(claim: Claim, ledger: Ledger) -> str | None:
 
 def _is_money(claim: Claim, ledger: Ledger) -> bool:
     """Whether it is what is risked or made, told after where it is measured from: at risk from entry $244."""
-    return claim.fine and bool(_MONEY & claim.around) and not is_price(claim, ledger)
+    measured = claim.form is Form.MONEY and claim.i > 1 and claim.items[claim.i - 2].text == "from"
+    return claim.fine and bool(_MONEY & claim.around) and (measured or not is_price(claim, ledger))
 
 
 def _of_bound(claim: Claim, ledger: Ledger, bound: str, spoken: Spoken) -> Amount | None:
