@@ -88,7 +88,7 @@ CALLED: dict[str, str] = {
         "losses": "losses losers loser",
         "trades": "trades",
         "winrate": "wr win-rate winrate hit-rate",
-        "daily": "daily today today's day's day",
+        "daily": "daily account today today's day's day",
         "advancing": "adv advancing advancers advances advance advanced gainers",
         "declining": "dec declining decliners declines decline declined",
         "unchanged": "unchanged",
@@ -134,7 +134,7 @@ PAIRS = {
     ("market", "breadth"): "breadth", ("reward", "risk"): "ratio", ("risk", "reward"): "ratio",
     ("largest", "loss"): "losses", ("largest", "win"): "wins", ("open", "profit"): "pnl", ("open", "loss"): "pnl",
     ("open", "gain"): "pnl", ("open", "pnl"): "pnl", ("open", "p&l"): "pnl", ("sentiment", "score"): "sentiment",
-    ("net", "loss"): "pnl", ("per", "trade"): "expectancy", ("average", "trade"): "expectancy",
+    ("net", "loss"): "pnl", ("session", "change"): "daily", ("per", "trade"): "expectancy", ("average", "trade"): "expectancy",
     ("avg", "trade"): "expectancy", ("exit", "stop"): "exit", ("exit", "target"): "exit",
 }  # fmt: skip
 """Two words that together name another topic than the second alone."""

@@ -101,6 +101,19 @@ class Spoken:
                 return support
         return None
 
+    def bracketed(self, claim: Claim) -> Amount | None:
+        """The percentage of the field that bore out the number right before it: -354.67 (-0.81%)."""
+        if not self._said or claim.form is not Form.PERCENT:
+            return None
+        said, support = self._said[-1]
+        between = claim.items[said.i + 1 : claim.i]
+        if any(item.kind != "mark" for item in between):
+            return None
+        percent = self._ledger.fact(f"{support.source}_pct")
+        return (
+            None if percent is None else Amount(percent.path, float(str(percent.value)), Form.PERCENT, support.topics)
+        )
+
     def pairs(self, claim: Claim) -> Iterator[Amount]:
         """Difference and ratios of the two numbers that it was last preceded by, where they are of one kind."""
         own = self.sentence(claim)

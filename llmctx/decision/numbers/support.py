@@ -183,6 +183,9 @@ def _from_said(claim: Claim, spoken: Spoken) -> Amount | None:
     """The same number, or what follows from the two before it, where the text has said them and they stand."""
     if claim.result is not None:
         return None
+    bracketed = spoken.bracketed(claim)
+    if bracketed is not None and _match(claim, [bracketed]):
+        return bracketed
     again = spoken.again(claim)
     if again is not None:
         return again
