@@ -26,7 +26,7 @@ def bound(items: list[Item], i: int) -> tuple[str | None, bool]:
         found = None
     if found is not None and (_is_between(items, i) or (found in _OSCILLATORS and _is_apart(items, i))):
         found = None
-    if found == "last" and (_goes_on(items, i) or not _says_now(items, i)):
+    if found == "last" and not _says_now(items, i):
         found = None
     if found in ("stop", "target"):
         words = {item.text for item in items[max(0, i - 10) : i + 1] if item.kind == "word"}
@@ -66,8 +66,9 @@ def _outside(items: list[Item], i: int) -> list[Item]:
     opened = next((place for place, item in enumerate(before) if item.text == "("), len(before))
     if len(before) <= opened + 1 or before[opened + 1].topic != "signal":
         return before
-    closed = ")" in items[i].match.string[before[opened].match.end() : items[i].match.start()]
-    return before[opened + 1 :] if closed else before
+    closed = items[i].match.string.rfind(")", before[opened].match.end(), items[i].match.start())
+    told = any(item.topic is not None and item.match.start() > closed for item in before[:opened])
+    return before if closed < 0 or told else before[opened + 1 :]
 
 
 def _foreign(items: list[Item], i: int) -> str | None:
@@ -93,14 +94,6 @@ def _is_between(items: list[Item], i: int) -> bool:
 def _is_apart(items: list[Item], i: int) -> bool:
     """Whether a word of distance follows: MACD is 0.1 from its signal."""
     return i + 1 < len(items) and items[i + 1].text in wording.APART
-
-
-def _goes_on(items: list[Item], i: int) -> bool:
-    """Whether it is where a price came from, or the lower end of what it was in: price 151.59 -> 153.20."""
-    after = items[i + 1 : i + 3]
-    return (
-        len(after) > 1 and after[1].kind == "number" and (after[0].text in wording.ONWARD or after[0].text[:2] == "..")
-    )
 
 
 def _says_now(items: list[Item], i: int) -> bool:
@@ -137,7 +130,12 @@ def _bound_after(items: list[Item], i: int, found: str | None) -> str | None:
     if not isinstance(topic, str) or (topic not in wording.COUNTED and topic not in BINDING):
         return found
     article = i > 0 and items[i - 1].text in wording.ARTICLES
-    own = topic in wording.COUNTED or article or (found is None and topic not in ("stop", "target", "entry"))
+    own = (
+        topic in wording.COUNTED
+        or article
+        or topic == "atr"
+        or (found is None and topic not in ("stop", "target", "entry"))
+    )
     return topic if own else found
 
 
@@ -220,7 +218,7 @@ def _told_before(items: list[Item], i: int) -> set[str]:
     for item in reversed(items[max(0, i - _FAR) : i]):
         if item.kind == "break" and told:
             break
-        told |= item.topics
+        told |= item.topics - wording.CONTENTLESS
     return told
 
 

@@ -18,6 +18,7 @@ _SHORT = 2
 _IN_PERCENT = frozenset({"percent", "pct"})
 _MARKS = frozenset({0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.3, 0.75})
 _FINE = 20
+_TURNS = frozenset({"->", "=>", "to", "..", "..."})
 _MINUTE = 0.001
 
 
@@ -153,15 +154,16 @@ class Claim:
         return bearing.words(self.items, self.i, ("break",))
 
     @property
-    def named(self) -> list[str]:
-        """The two words right before it."""
-        return [item.text for item in self.items[max(0, self.i - 3) : self.i] if item.kind == "word"][-2:]
-
-    @property
     def between(self) -> bool:
         """Whether it is what lies between two things: 1.79 between them."""
         beside = self.items[max(0, self.i - 1) : self.i + 2]
         return beside[-1].text == "between" or beside[0].text == "by"
+
+    @property
+    def ranging(self) -> bool:
+        """Whether another number follows, to which it is the first: 151.59 -> 153.20, 2.22 ... 2.31."""
+        after = self.items[self.i + 1 : self.i + 3]
+        return bool(after) and after[-1].kind == "number" and after[0].text in _TURNS
 
     @cached_property
     def tabled(self) -> bool:

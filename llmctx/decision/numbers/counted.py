@@ -14,6 +14,12 @@ def set_against(items: list[Item], i: int) -> str | None:
     before = items[max(0, i - 2) : i]
     if before and (before[-1].text in wording.SET_AGAINST or before[-1].kind == "number"):
         first = i - 1 if before[-1].kind == "number" else i - 2
+        if (
+            first > 1
+            and _which(items, first - 2, 0) == "advancing"
+            and _joined(items, first - 2, items[first - 1 : first + 1])
+        ):
+            return "unchanged"
         if first >= 0 and _joined(items, first, items[first + 1 : first + 3]):
             return _which(items, first, 1)
     return None

@@ -55,6 +55,11 @@ def is_measured(text: str, start: int, end: int) -> bool:
     return value % 5 != 0 and value % 0.5 != 0 if "." in span["many"] else value % 5 != 0 and value not in _ROUND
 
 
+def is_aged(text: str, start: int) -> bool:
+    """Whether what stands before it is how the time is told that a position has been held: position age 1634m."""
+    return bool(_BEFORE.search(text[max(0, start - _REACH) : start]))
+
+
 def is_held(text: str, start: int, end: int) -> bool:
     """Whether what stands there is the time that the position has been held."""
     if not _SPAN.fullmatch(text, start, end):

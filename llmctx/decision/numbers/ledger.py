@@ -18,6 +18,7 @@ from llmctx.decision.numbers.amount import PERCENT_TEXT, Amount, amount_of, amou
 from llmctx.decision.numbers.claim import Form, rounds_to
 from llmctx.decision.numbers.claims import claims_of
 from llmctx.decision.numbers.shape import shape_of
+from llmctx.decision.numbers.topics import AVERAGES
 
 _DIGIT = re.compile("[0-9]")
 _MIDDLE = "the middle of indicators.bollinger_upper and _lower"
@@ -34,6 +35,8 @@ _RESULTS = {
     "performance.daily_pnl_pct": "daily",
 }
 """The paths of what was made or lost."""
+_PRIOR = "thesis.reasoning"
+_THESIS = frozenset({"thesis"})
 _CUT = " (not shown)"
 
 
@@ -135,18 +138,6 @@ class Ledger:
             made = self._made[place] = amounts_of(self._list[place], self._shape.topics[place])
         return made
 
-    @cached_property
-    def placed(self) -> list[Amount]:
-        """What the ranking says of the symbol itself."""
-        starts = tuple(
-            [
-                path.removesuffix("symbol")
-                for path, value, _ in self._package.facts.get("candidates", ())
-                if path.endswith("].symbol") and value == self._package.symbol
-            ]
-        )
-        return [amount for amount in self.about(("candidate", "score")) if starts and amount.source.startswith(starts)]
-
     def value(self, path: str) -> float | None:
         """The number at a path; None where there is none."""
         fact = self.fact(path)
@@ -175,6 +166,9 @@ class Ledger:
         """The prices of this symbol that levels are made of, each value once a topic."""
         priced = [amount for place in self._shape.priced for amount in self._at(place)]
         own = [amount for amount in self._beside if amount.source in _OWN_LEVELS]
+        priced = [
+            level for level in priced if not level.topics & AVERAGES or self.last / 2 < level.value < self.last * 2
+        ]
         levels: dict[tuple[float, frozenset[str]], Amount] = {}
         for level in (*priced, *own):
             if level.source.startswith(_SIGNALS):
@@ -186,14 +180,15 @@ class Ledger:
         """The levels about any of these topics."""
         found = self._by_topics.get(topics)
         if found is None:
-            found = self._by_topics[topics] = [level for level in self.levels if not topics.isdisjoint(level.topics)]
+            found = [level for level in self.levels if not topics.isdisjoint(level.topics)]
+            found = self._by_topics[topics] = found + (self.priors if "thesis" in topics else [])
         return found
 
     def level_at(self, value: float, step: float) -> Amount | None:
         """The level that a number is, rounded or cut to its last digit."""
         if not self.last / 2 <= value <= self.last * 2:
             return None
-        near = [level for level in self.levels if -step <= level.value - value <= step]
+        near = [level for level in (*self.levels, *self.priors) if -step <= level.value - value <= step]
         return next((level for level in near if rounds_to(level.value, value, step)), None)
 
     @cached_property
@@ -204,6 +199,17 @@ class Ledger:
         if opened:
             found += [("open", self.last - opened), ("open", (self.last - opened) / opened * 100)]
         return [(topic, result) for topic, result in found if result]
+
+    @cached_property
+    def priors(self) -> list[Amount]:
+        """The prices that the last decision's reasoning spoke of."""
+        fact = self.fact(_PRIOR)
+        said = () if fact is None or type(fact.value) is not str else _quoted(fact.value)
+        return [
+            Amount(_PRIOR, value, form, _THESIS)
+            for value, form, _ in said
+            if form is Form.MONEY and self.last / 2 <= value <= self.last * 2
+        ]
 
     @cached_property
     def ages(self) -> list[Amount]:

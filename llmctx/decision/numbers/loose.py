@@ -63,7 +63,7 @@ def _is_own(claim: Claim, beside: set[str]) -> bool:
         return claim.value == _CENT or (claim.value < 1 and claim.round and bool(wording.COSTS & claim.words))
     if claim.form is Form.PERCENT and _is_split(claim.items, claim.i, claim):
         return True
-    if claim.form is not Form.TIME and beside & wording.ESTIMATES:
+    if claim.form is not Form.TIME and not claim.sign and beside & wording.ESTIMATES:
         return True
     if "mine" in beside and "confidence" in claim.around:
         return True

@@ -97,11 +97,12 @@ CALLED: dict[str, str] = {
         "financials": "financials financial fin",
         "healthcare": "healthcare health",
         "ratio": "ratio reward-to-risk risk-reward reward:risk risk:reward risk/reward reward/risk risk-to-reward "
-        "r:r r/r rr rrr multiple odds skew quotient times",
+        "r:r r/r rr rrr crv chance-risk chance-risk-relation chance/risk multiple odds skew quotient times",
         "range": "range span spans swing swings",
         "mid": "mid midpoint midline split bbm middle centre center halfway basis-line",
         "way": "way distance path journey progress captured covered completed complete travelled trip road done",
         "payoff": "payoff pay-off",
+        "expectancy": "expectancy",
         "negative": "negative",
         "worth": "notional worth exposure mv mktval market-value",
     }.items()
@@ -133,6 +134,6 @@ PAIRS = {
     ("market", "breadth"): "breadth", ("reward", "risk"): "ratio", ("risk", "reward"): "ratio",
     ("largest", "loss"): "losses", ("largest", "win"): "wins", ("open", "profit"): "pnl", ("open", "loss"): "pnl",
     ("open", "gain"): "pnl", ("open", "pnl"): "pnl", ("open", "p&l"): "pnl", ("sentiment", "score"): "sentiment",
-    ("net", "loss"): "pnl", ("exit", "stop"): "exit", ("exit", "target"): "exit",
+    ("net", "loss"): "pnl", ("exit", "stop"): "exit", ("exit", "target"): "exit", ("per", "trade"): "expectancy",
 }  # fmt: skip
 """Two words that together name another topic than the second alone."""

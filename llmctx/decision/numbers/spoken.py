@@ -85,7 +85,11 @@ class Spoken:
         """What bore the same number out before."""
         for said, support in self._said:
             if (
-                (said.form is claim.form or {said.form, claim.form} == _PRICED)
+                (
+                    said.form is claim.form
+                    or {said.form, claim.form} == _PRICED
+                    or (claim.term and claim.form is Form.PLAIN)
+                )
                 and said.value == claim.value
                 and said.step == claim.step
             ):

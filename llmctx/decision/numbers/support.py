@@ -6,6 +6,7 @@ from llmctx.decision.numbers import wording
 from llmctx.decision.numbers.amount import Amount
 from llmctx.decision.numbers.claim import Claim, Form, rounds_to
 from llmctx.decision.numbers.derived import core, from_spoken, what_follows
+from llmctx.decision.numbers.fields import from_fields
 from llmctx.decision.numbers.ledger import Ledger
 from llmctx.decision.numbers.ratios import marks
 from llmctx.decision.numbers.shape import ANOTHER
@@ -28,12 +29,15 @@ _ALIKE = {
     "quantity": ("quantity", "volume"),
     "symbols": ("symbols", "breadth", "advancing"),
 }
-_PARTS_OF_MARKET = SECTORS | FOREIGN
+_IN_PERCENT = SECTORS | FOREIGN
+"""Topics whose percentages are told without a sign of it too."""
 _NO_PRICES = frozenset("rsi vix volume macd signal histogram sentiment width".split())
 _NO_FACTS = frozenset({"ratio", "units", "payoff", "initial"})
 """Topics of which no fact speaks, only what follows from facts."""
 _NO_SHARES = frozenset({"last", "macd", "signal", "histogram", "volume"})
 """Topics of which no percentage is a reading."""
+_MONEY = frozenset({"risk", "reward"})
+"""Topics of which a number beside a level may be money that is risked or made there."""
 _COMPARED = frozenset({"apart", "ratio"})
 _ONLY = frozenset({"histogram", "trades"})
 """Topics of no fact, of which a number is nothing else all the same."""
@@ -41,6 +45,7 @@ _RANKED = frozenset({"candidate", "score"})
 _SUBJECTS = (LEVELS | _READINGS | FOREIGN) - {"symbols", "positions"}
 _AS_LARGE = 2.0
 _FINE = 0.02
+_BESIDE = 3
 _HUGE = 1e6
 _COARSE = 0.04
 _CONFIDENT = 0.01
@@ -60,21 +65,27 @@ def find_support(claim: Claim, ledger: Ledger, spoken: Spoken) -> Amount | None:
         return _match(claim, [a for a in ledger.about(("confidence",)) if a.topics >= _PRIOR or a.topics <= _PRIOR])
     bound = _bound(claim, ledger)
     if bound in FOREIGN:
-        return _match(claim, ledger.about((bound,))) or _quoted(claim, ledger, bound)
+        return (
+            _match(claim, ledger.about((bound,)))
+            or (_match(claim, from_fields(ledger, claim), derived=True) if "atr" in claim.topics else None)
+            or _quoted(claim, ledger, bound)
+        )
     if bound is not None and not claim.moved:
         support = _match(claim, ledger.about(_ALIKE.get(bound, (bound,)))) or _of_bound(claim, ledger, bound, spoken)
         if support is not None or bound in ledger.vocabulary or bound in _ONLY:
             return support or _quoted(claim, ledger, bound)
     if claim.topics & _RANKED and claim.around & ledger.others and not claim.telling:
-        return _of_another(claim, ledger)
+        return _of_another(claim, ledger) or _of_own(claim, ledger)
     return (
         _sum(claim)
         or _match(claim, _named(claim, ledger, claim.topics))
         or _follows(claim, ledger, claim.topics, spoken)
         or _of_another(claim, ledger)
+        or _of_own(claim, ledger)
         or _match(claim, _named(claim, ledger, claim.around))
         or (_follows(claim, ledger, claim.around, spoken) if claim.around != claim.topics else None)
         or _match(claim, from_spoken(ledger, claim, spoken), derived=True)
+        or (_match(claim, from_fields(ledger, claim), derived=True) if "atr" in claim.topics else None)
         or (_match(claim, core(ledger, claim, spoken), derived=True) if _untold(claim) else None)
         or _from_said(claim, spoken)
         or _quoted(claim, ledger)
@@ -86,9 +97,14 @@ def _bound(claim: Claim, ledger: Ledger) -> str | None:
     bound = claim.bound
     if bound in _NO_SHARES and claim.form is Form.PERCENT:
         return None
-    if claim.sign and bound in LEVELS and claim.form is not Form.PERCENT:
+    if bound in LEVELS and claim.form is not Form.PERCENT and (claim.sign or _is_money(claim, ledger)):
         return None
-    return None if bound == "last" and claim.around & ledger.ranked else bound
+    return None if bound == "last" and (claim.around & ledger.ranked or claim.ranging) else bound
+
+
+def _is_money(claim: Claim, ledger: Ledger) -> bool:
+    """Whether it is what is risked or made, told after where it is measured from: at risk from entry $244."""
+    return claim.fine and bool(_MONEY & claim.around) and not is_price(claim, ledger)
 
 
 def _of_bound(claim: Claim, ledger: Ledger, bound: str, spoken: Spoken) -> Amount | None:
@@ -122,11 +138,17 @@ def _quoted(claim: Claim, ledger: Ledger, bound: str | None = None) -> Amount | 
 
 
 def _of_another(claim: Claim, ledger: Ledger) -> Amount | None:
-    """What a sentence that speaks of the ranking, or names another symbol of it, says of that symbol."""
-    if ledger.symbol in claim.named and claim.around & ledger.ranked:
-        return _match(claim, ledger.placed)
+    """What a sentence that names another symbol of the ranking says of that."""
     others = claim.topics & ledger.others or claim.around & ledger.others
     return _match(claim, ledger.about(others)) if others else None
+
+
+def _of_own(claim: Claim, ledger: Ledger) -> Amount | None:
+    """What the ranking says of this symbol, where the clause names it beside another."""
+    named = any(item.text == ledger.symbol for item in claim.items[max(0, claim.i - _BESIDE) : claim.i])
+    if not named or not claim.around & ledger.ranked:
+        return None
+    return _match(claim, [amount for amount in ledger.about(_RANKED) if ANOTHER not in amount.topics])
 
 
 def _sum(claim: Claim) -> Amount | None:
@@ -146,6 +168,8 @@ def _untold(claim: Claim) -> bool:
 
 def _from_said(claim: Claim, spoken: Spoken) -> Amount | None:
     """The same number, or what follows from the two before it, where the text has said them and they stand."""
+    if claim.result is not None:
+        return None
     again = spoken.again(claim)
     if again is not None:
         return again
@@ -215,7 +239,7 @@ def _is_told(claim: Claim, amount: Amount) -> bool:
     match amount.form:
         case Form.PERCENT:
             return claim.form is Form.PERCENT or (
-                claim.form is Form.PLAIN and bool(amount.topics & claim.topics & _PARTS_OF_MARKET)
+                claim.form is Form.PLAIN and bool(amount.topics & claim.topics & _IN_PERCENT)
             )
         case Form.COUNT:
             return claim.form is Form.PLAIN and (claim.step > 1 or claim.value.is_integer())

@@ -104,8 +104,6 @@ GAINS = frozenset("gain gains gained profit profits made up".split())
 """The number beside them is a gain."""
 LOSSES = frozenset("loss losses lost losing underwater down".split())
 """The number beside them is a loss."""
-ONWARD = frozenset("-> => to".split())
-"""They stand between where a price was and where it is."""
 PAST = frozenset("was were had then".split())
 """They speak of the decision before."""
 QUOTES = frozenset("mark spot px".split())
