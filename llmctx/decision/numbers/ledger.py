@@ -74,6 +74,7 @@ class Ledger:
         self.others = frozenset(name for _, name in others)
         self.ranked = self.others | _RANKED
         self._by_topics: dict[frozenset[str], list[Amount]] = {}
+        self._about: dict[frozenset[str], list[Amount]] = {}
         self._made: dict[int, tuple[Amount, ...]] = {}
         paths, _, units = zip(*self._list, strict=True)
         self._shape = shape_of(paths, units, others)
@@ -116,7 +117,7 @@ class Ledger:
         for place, (_, value, _) in enumerate(self._list):
             if type(value) is Decimal or type(value) is int:
                 found.append((abs(float(value)), place))
-            elif type(value) is str and (percent := PERCENT_TEXT.match(value)):
+            elif type(value) is str and value[-1:] == "%" and (percent := PERCENT_TEXT.match(value)):
                 found.append((abs(float(percent[1])), place))
         return found
 
@@ -127,9 +128,13 @@ class Ledger:
     def about(self, topics: Iterable[str]) -> list[Amount]:
         """The amounts about any of these topics; few claims need more, so the others are not even made."""
         wanted, by_topic = frozenset(topics), self._shape.by_topic
-        places = sorted({place for topic in wanted for place in by_topic.get(topic, ())})
-        found = [amount for place in places for amount in self._at(place)]
-        return found + [amount for amount in self._beside if not wanted.isdisjoint(amount.topics)]
+        known = self._about.get(wanted)
+        if known is None:
+            places = sorted({place for topic in wanted for place in by_topic.get(topic, ())})
+            found = [amount for place in places for amount in self._at(place)]
+            known = found + [amount for amount in self._beside if not wanted.isdisjoint(amount.topics)]
+            self._about[wanted] = known
+        return known
 
     def _at(self, place: int) -> tuple[Amount, ...]:
         """The amounts of one fact."""
