@@ -38,7 +38,7 @@ def claims_of(text: str, vocabulary: frozenset[str] = frozenset()) -> list[Claim
     """The numbers that a text states, in order; zeros are none. `vocabulary` holds the topics of the facts at hand."""
     items = items_of(text, vocabulary)
     lowered = text.lower()
-    formed = any([mark in lowered for mark in _FORMED])
+    formed = any(mark in lowered for mark in _FORMED)
     return [
         _claim(items, i, formed=formed)
         for i, item in enumerate(items)
