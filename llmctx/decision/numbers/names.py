@@ -97,7 +97,7 @@ CALLED: dict[str, str] = {
         "financials": "financials financial fin",
         "healthcare": "healthcare health",
         "ratio": "ratio reward-to-risk risk-reward reward:risk risk:reward risk/reward reward/risk risk-to-reward "
-        "r:r r/r rr rrr crv chance-risk chance-risk-relation chance/risk multiple odds skew quotient times",
+        "r:r r/r rr rrr crv chance-risk chance-risk-relation chance/risk multiple odds skew asymmetry quotient times",
         "range": "range span spans swing swings",
         "mid": "mid midpoint midline split bbm middle centre center halfway basis-line",
         "way": "way distance path journey progress captured covered completed complete travelled trip road done",
