@@ -28,7 +28,7 @@ def bound(items: list[Item], i: int) -> tuple[str | None, bool]:
         found = None
     if found is not None and (_is_between(items, i) or (found in _OSCILLATORS and _is_apart(items, i))):
         found = None
-    if found == "last" and (_goes_on(items, i) or not _says_now(items, i)):
+    if found == "last" and not _says_now(items, i):
         found = None
     if found in ("stop", "target"):
         words = {item.text for item in items[max(0, i - 10) : i + 1] if item.kind == "word"}
@@ -97,14 +97,6 @@ def _is_between(items: list[Item], i: int) -> bool:
 def _is_apart(items: list[Item], i: int) -> bool:
     """Whether a word of distance follows: MACD is 0.1 from its signal."""
     return i + 1 < len(items) and items[i + 1].text in wording.APART
-
-
-def _goes_on(items: list[Item], i: int) -> bool:
-    """Whether it is where a price came from, or the lower end of what it was in: price 151.59 -> 153.20."""
-    after = items[i + 1 : i + 3]
-    return (
-        len(after) > 1 and after[1].kind == "number" and (after[0].text in wording.ONWARD or after[0].text[:2] == "..")
-    )
 
 
 def _says_now(items: list[Item], i: int) -> bool:

@@ -154,11 +154,6 @@ class Claim:
         return bearing.words(self.items, self.i, ("break",))
 
     @property
-    def named(self) -> list[str]:
-        """The two words right before it."""
-        return [item.text for item in self.items[max(0, self.i - 3) : self.i] if item.kind == "word"][-2:]
-
-    @property
     def between(self) -> bool:
         """Whether it is what lies between two things: 1.79 between them."""
         beside = self.items[max(0, self.i - 1) : self.i + 2]

@@ -29,8 +29,6 @@ _HELD = "monitoring.time_in_trade"
 _SIGNALS = "signals."
 _SIGNAL = frozenset({"signal"})
 _RANKED = frozenset({"candidate", "score"})
-_PRIOR = "thesis.reasoning"
-_THESIS = frozenset({"thesis"})
 _RESULTS = {
     "position.unrealized_pnl": "pnl",
     "position.unrealized_pnl_pct": "pnl",
@@ -38,6 +36,8 @@ _RESULTS = {
     "performance.daily_pnl_pct": "daily",
 }
 """The paths of what was made or lost."""
+_PRIOR = "thesis.reasoning"
+_THESIS = frozenset({"thesis"})
 _CUT = " (not shown)"
 
 
@@ -62,7 +62,6 @@ class Ledger:
         self.last = float(package.price.price.last)
         self.quantity = float(package.position.quantity)
         self.short = package.position.side == "short"
-        self.symbol = package.symbol.lower()
         self._package = package
         self._list = [fact for facts in package.facts.values() for fact in facts]
         others = tuple(
@@ -76,6 +75,7 @@ class Ledger:
         self.others = frozenset(name for _, name in others)
         self.ranked = self.others | _RANKED
         self._by_topics: dict[frozenset[str], list[Amount]] = {}
+        self._about: dict[frozenset[str], list[Amount]] = {}
         self._made: dict[int, tuple[Amount, ...]] = {}
         paths, _, units = zip(*self._list, strict=True)
         self._shape = shape_of(paths, units, others)
@@ -129,9 +129,13 @@ class Ledger:
     def about(self, topics: Iterable[str]) -> list[Amount]:
         """The amounts about any of these topics; few claims need more, so the others are not even made."""
         wanted, by_topic = frozenset(topics), self._shape.by_topic
-        places = sorted({place for topic in wanted for place in by_topic.get(topic, ())})
-        found = [amount for place in places for amount in self._at(place)]
-        return found + [amount for amount in self._beside if not wanted.isdisjoint(amount.topics)]
+        known = self._about.get(wanted)
+        if known is None:
+            places = sorted({place for topic in wanted for place in by_topic.get(topic, ())})
+            found = [amount for place in places for amount in self._at(place)]
+            known = found + [amount for amount in self._beside if not wanted.isdisjoint(amount.topics)]
+            self._about[wanted] = known
+        return known
 
     def _at(self, place: int) -> tuple[Amount, ...]:
         """The amounts of one fact."""
@@ -139,18 +143,6 @@ class Ledger:
         if made is None:
             made = self._made[place] = amounts_of(self._list[place], self._shape.topics[place])
         return made
-
-    @once
-    def placed(self) -> list[Amount]:
-        """What the ranking says of the symbol itself."""
-        starts = tuple(
-            [
-                path.removesuffix("symbol")
-                for path, value, _ in self._package.facts.get("candidates", ())
-                if path.endswith("].symbol") and value == self._package.symbol
-            ]
-        )
-        return [amount for amount in self.about(("candidate", "score")) if starts and amount.source.startswith(starts)]
 
     def value(self, path: str) -> float | None:
         """The number at a path; None where there is none."""
@@ -206,6 +198,15 @@ class Ledger:
         return next((level for level in near if rounds_to(level.value, value, step)), None)
 
     @once
+    def results(self) -> list[tuple[str, float]]:
+        """What the position has made or lost, what the day has, and the move since the open, in money and percent."""
+        found = [(topic, self.value(path)) for path, topic in _RESULTS.items()]
+        opened = self.value("price.price.open")
+        if opened:
+            found += [("open", self.last - opened), ("open", (self.last - opened) / opened * 100)]
+        return [(topic, result) for topic, result in found if result]
+
+    @once
     def priors(self) -> list[Amount]:
         """The prices that the last decision's reasoning spoke of."""
         fact = self.fact(_PRIOR)
@@ -215,15 +216,6 @@ class Ledger:
             for value, form, _ in said
             if form is Form.MONEY and self.last / 2 <= value <= self.last * 2
         ]
-
-    @once
-    def results(self) -> list[tuple[str, float]]:
-        """What the position has made or lost, what the day has, and the move since the open, in money and percent."""
-        found = [(topic, self.value(path)) for path, topic in _RESULTS.items()]
-        opened = self.value("price.price.open")
-        if opened:
-            found += [("open", self.last - opened), ("open", (self.last - opened) / opened * 100)]
-        return [(topic, result) for topic, result in found if result]
 
     @once
     def ages(self) -> list[Amount]:

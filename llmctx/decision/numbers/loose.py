@@ -31,6 +31,7 @@ _PRICED = LEVELS | {"last", "pnl", "daily", "worth", "risk", "reward"}
 """Topics of which a bare number is a price, or money."""
 _CONFIDENT = frozenset({"signal", "entry", "exit", "thesis"})
 """What has a confidence that is a fact."""
+_STEPS = frozenset({Form.PERCENT, Form.RATIO, Form.UNITS})
 _PLANNED = frozenset({"least", "profile", "setup", "planned", "plan"})
 
 
@@ -63,7 +64,7 @@ def _is_own(claim: Claim, beside: set[str]) -> bool:
         return claim.value == _CENT or (claim.value < 1 and claim.round and bool(wording.COSTS & claim.words))
     if claim.form is Form.PERCENT and _is_split(claim.items, claim.i, claim):
         return True
-    if claim.form is not Form.TIME and beside & wording.ESTIMATES:
+    if claim.form is not Form.TIME and not claim.sign and beside & wording.ESTIMATES:
         return True
     if "mine" in beside and "confidence" in claim.around:
         return True
@@ -90,8 +91,10 @@ def _is_set(claim: Claim, before: list[str], after: list[str]) -> bool:
         return not wording.RULES.isdisjoint(before[:4]) or not wording.SUPPOSING.isdisjoint(before[:3])
     if not claim.round:
         return False
+    if claim.match.string[claim.end : claim.end + 1] == "+" or _is_step(claim, before, after):
+        return True
     if claim.bound is not None:
-        return claim.match.string[claim.end : claim.end + 1] == "+" or _is_threshold(claim)
+        return _is_threshold(claim)
     return _is_ruled(claim, before, after) or (
         claim.form in (Form.PLAIN, Form.PERCENT)
         and bool(wording.ASSUMED & claim.words or wording.CONDITIONS & claim.clause)
@@ -102,6 +105,17 @@ def _is_threshold(claim: Claim) -> bool:
     """Whether it is what a threshold of its own is: my threshold for acting on a signal is 0.85."""
     before = list(_beside(reversed(claim.items[max(0, claim.i - 10) : claim.i])))
     return before[:1] == ["is"] and not wording.THRESHOLDS.isdisjoint(before)
+
+
+def _is_step(claim: Claim, before: list[str], after: list[str]) -> bool:
+    """Whether it is how far something is to be moved, or may move: trail by 0.5%, a 1% drop, a move of 50 bps."""
+    if claim.form not in _STEPS:
+        return False
+    if not wording.TRAILS.isdisjoint(before):
+        return True
+    if before[:1] == ["of"]:
+        return not wording.SWINGS.isdisjoint(before[1:2]) and not wording.ANY.isdisjoint(before[2:4])
+    return not wording.ANY.isdisjoint(before[:1]) and not wording.SWINGS.isdisjoint(after[:2])
 
 
 def _is_ruled(claim: Claim, before: list[str], after: list[str]) -> bool:
@@ -144,8 +158,9 @@ def _is_range(items: list[Item], i: int, claim: Claim) -> bool:
             place, joined = place + step, True
         if 0 <= place < len(items) and items[place].kind == "number" and (joined or _touch(items, i, place)):
             other = items[place].match
-            if claim.form is Form.PERCENT or (_is_round(other["number"]) and claim.value in (*_ROUND, 0, 1)):
-                return is_round(other["number"], percent=claim.form is Form.PERCENT)
+            percent = claim.form is Form.PERCENT or (other["unit"] or "").strip() == "%"
+            if percent or (_is_round(other["number"]) and claim.value in (*_ROUND, 0, 1)):
+                return is_round(other["number"], percent=percent)
     return False
 
 
@@ -206,7 +221,8 @@ def _whole(items: list[Item], i: int, claim: Claim, words: set[str], before: lis
         return Loose.NO_CLAIM
     if claim.value in _ROUND:
         if claim.bound in ("rsi", "vix") or {"rsi", "vix"} & claim.around:
-            return Loose.NO_CLAIM if beyond or words & wording.ZONES else Loose.CLAIM
+            zone = beyond or words & wording.ZONES or wording.ROOM.intersection(before)
+            return Loose.NO_CLAIM if zone else Loose.CLAIM
         if words & wording.EXTREMES:
             return Loose.NO_CLAIM
         if beyond:

@@ -97,7 +97,7 @@ CALLED: dict[str, str] = {
         "financials": "financials financial fin",
         "healthcare": "healthcare health",
         "ratio": "ratio reward-to-risk risk-reward reward:risk risk:reward risk/reward reward/risk risk-to-reward "
-        "r:r r/r rr rrr crv chance-risk chance-risk-relation chance/risk multiple odds skew quotient times",
+        "r:r r/r rr rrr crv chance-risk chance-risk-relation chance/risk multiple odds skew asymmetry quotient times",
         "range": "range span spans swing swings",
         "mid": "mid midpoint midline split bbm mean middle centre center halfway basis-line",
         "way": "way distance path journey progress captured covered completed complete travelled trip road done",
@@ -134,7 +134,8 @@ PAIRS = {
     ("market", "breadth"): "breadth", ("reward", "risk"): "ratio", ("risk", "reward"): "ratio",
     ("largest", "loss"): "losses", ("largest", "win"): "wins", ("open", "profit"): "pnl", ("open", "loss"): "pnl",
     ("open", "gain"): "pnl", ("open", "pnl"): "pnl", ("open", "p&l"): "pnl", ("sentiment", "score"): "sentiment",
-    ("net", "loss"): "pnl", ("session", "change"): "daily", ("per", "trade"): "expectancy", ("average", "trade"): "expectancy",
-    ("avg", "trade"): "expectancy", ("exit", "stop"): "exit", ("exit", "target"): "exit",
+    ("net", "loss"): "pnl", ("session", "change"): "daily", ("per", "trade"): "expectancy",
+    ("average", "trade"): "expectancy", ("avg", "trade"): "expectancy", ("exit", "stop"): "exit",
+    ("exit", "target"): "exit",
 }  # fmt: skip
 """Two words that together name another topic than the second alone."""

@@ -106,8 +106,19 @@ GAINS = frozenset("gain gains gained profit profits made up".split())
 """The number beside them is a gain."""
 LOSSES = frozenset("loss losses lost losing underwater down".split())
 """The number beside them is a loss."""
-ONWARD = frozenset("-> => to".split())
-"""They stand between where a price was and where it is."""
+ROOM = frozenset("room headroom runway until".split())
+"""A round number after them is a zone that a reading is still away from."""
+TRAILS = frozenset(
+    "trail trailing tighten tightening raise raising widen widening ratchet ratcheting lift lifting".split()
+)
+"""The step after them is one by which a stop or target may be moved."""
+ANY = frozenset("a an any another every each".split())
+"""A step after them is one that may come."""
+SWINGS = frozenset(
+    "move moves swing drop dip fall rise rally spike shock gap slide adverse further additional favorable "
+    "favourable sudden".split()
+)
+"""What may come is as large as the round number beside them."""
 PAST = frozenset("was were had then".split())
 """They speak of the decision before."""
 QUOTES = frozenset("mark spot px".split())
