@@ -5,6 +5,7 @@ in `derived`.
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from decimal import Decimal
@@ -108,18 +109,29 @@ class Ledger:
     def near(self, value: float, room: float) -> list[Amount]:
         """The amounts that may be this far from a value, sign aside; most are not, and are not even made."""
         low, high = value - room, value + room
-        places = [place for size, place in self._sizes if low <= size <= high or low <= size * 100 <= high]
-        return [*(amount for place in places for amount in self._at(place)), *self._beside]
+        sizes = self._sizes
+        places: set[int] = set()
+        for scale in (1, 100):
+            first = bisect_left(sizes, (low / scale, 0))
+            while first < len(sizes) and sizes[first][0] <= high / scale:
+                places.add(sizes[first][1])
+                first += 1
+        return [*(amount for place in sorted(places) for amount in self._at(place)), *self._beside]
 
     @once
     def _sizes(self) -> list[tuple[float, int]]:
-        """How large the number of each fact is, and where the fact stands."""
-        found = []
-        for place, (_, value, _) in enumerate(self._list):
-            if type(value) is Decimal or type(value) is int:
-                found.append((abs(float(value)), place))
-            elif type(value) is str and value[-1:] == "%" and (percent := PERCENT_TEXT.match(value)):
-                found.append((abs(float(percent[1])), place))
+        """How large the number of each fact is, and where the fact stands, the smallest first."""
+        found = [
+            (abs(float(value)), place)
+            for place, (_, value, _) in enumerate(self._list)
+            if type(value) is Decimal or type(value) is int
+        ]
+        found += [
+            (abs(float(percent[1])), place)
+            for place, (_, value, _) in enumerate(self._list)
+            if type(value) is str and value[-1:] == "%" and (percent := PERCENT_TEXT.match(value))
+        ]
+        found.sort()
         return found
 
     @once
