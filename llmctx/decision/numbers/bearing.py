@@ -155,7 +155,9 @@ def is_term(items: list[Item], i: int) -> bool:
 
 
 def against(items: list[Item], i: int) -> str | None:
-    """The level that follows, with nothing but words of distance between."""
+    """The level that follows, with nothing but words of distance between, and no bracket that ends behind it."""
+    if items[i].match.string[items[i].match.end() : items[i].match.end() + 1] == ")":
+        return None
     far = False
     for item in items[i + 1 : i + 9]:
         if item.kind != "word":

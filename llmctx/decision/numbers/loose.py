@@ -61,6 +61,8 @@ def _is_own(claim: Claim, beside: set[str]) -> bool:
     if _is_range(claim.items, claim.i, claim) or _is_score(claim.items, claim.i, claim):
         return True
     if claim.form is Form.MONEY:
+        if claim.round and "by" in beside and not wording.MOVES.isdisjoint(claim.clause):
+            return True
         return claim.value == _CENT or (claim.value < 1 and claim.round and bool(wording.COSTS & claim.words))
     if claim.form is Form.PERCENT and _is_split(claim.items, claim.i, claim):
         return True
@@ -83,6 +85,8 @@ def _beside(items: Iterable[Item]) -> Iterator[str]:
 
 def _is_set(claim: Claim, before: list[str], after: list[str]) -> bool:
     """Whether it is a mark that somebody sets: a threshold, a rule, a habit, an estimate, a cost that is assumed."""
+    if claim.round and claim.match.string[claim.end : claim.end + 1] == "+":
+        return True
     if claim.short and (
         wording.MARKS.intersection(before[:2]) or (after[:1] == ["or"] and wording.MORE.intersection(after[1:2]))
     ):
@@ -91,7 +95,7 @@ def _is_set(claim: Claim, before: list[str], after: list[str]) -> bool:
         return not wording.RULES.isdisjoint(before[:4]) or not wording.SUPPOSING.isdisjoint(before[:3])
     if not claim.round:
         return False
-    if claim.match.string[claim.end : claim.end + 1] == "+" or _is_step(claim, before, after):
+    if _is_step(claim, before, after):
         return True
     if claim.bound is not None:
         return _is_threshold(claim)
@@ -222,6 +226,7 @@ def _whole(items: list[Item], i: int, claim: Claim, words: set[str], before: lis
     if claim.value in _ROUND:
         if claim.bound in ("rsi", "vix") or {"rsi", "vix"} & claim.around:
             zone = beyond or words & wording.ZONES or wording.ROOM.intersection(before)
+            zone = zone or wording.CONDITIONS.intersection(before)
             return Loose.NO_CLAIM if zone else Loose.CLAIM
         if words & wording.EXTREMES:
             return Loose.NO_CLAIM

@@ -134,6 +134,7 @@ PAIRS = {
     ("market", "breadth"): "breadth", ("reward", "risk"): "ratio", ("risk", "reward"): "ratio",
     ("largest", "loss"): "losses", ("largest", "win"): "wins", ("open", "profit"): "pnl", ("open", "loss"): "pnl",
     ("open", "gain"): "pnl", ("open", "pnl"): "pnl", ("open", "p&l"): "pnl", ("sentiment", "score"): "sentiment",
-    ("net", "loss"): "pnl", ("exit", "stop"): "exit", ("exit", "target"): "exit", ("per", "trade"): "expectancy",
+    ("net", "loss"): "pnl", ("trades", "won"): "wins", ("trades", "lost"): "losses",
+    ("exit", "stop"): "exit", ("exit", "target"): "exit", ("per", "trade"): "expectancy",
 }  # fmt: skip
 """Two words that together name another topic than the second alone."""

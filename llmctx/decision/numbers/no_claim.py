@@ -40,7 +40,7 @@ _NO_CLAIM = re.compile(
     | Bollinger(?:[ ]bands?)?[ ]?\(\d+\)
     | (?:S&P|Nasdaq|Russell|Dow|FTSE|Stoxx|Nikkei|DAX|CAC|SPX|NDX)[- ]?\d{{2,4}}\b
     | (?:Q|H|FY|COVID-|v|R|S|T\+)\d{{1,4}}\b(?!\.\d|%)
-    | (?:{"|".join(NUMBERED)})
+    | (?!record[ ]\d{{1,3}}[-\u2013/:]\d)(?:{"|".join(NUMBERED)})
       [ ]\#?\d{{1,4}}\b(?!\.\d|%|,\d)
     | https?://\S+
     )
