@@ -12,6 +12,8 @@ _OPERATOR = re.compile(r"\d\s*[-+*/\u00d7\u00f7\u2212x]\s*[$\u20ac\u00a3]?\Z")
 _FAR = 60
 _OF_UNITS = {"R": ("units",), "cent": ("each",)}
 """What a number with a unit says that its sentence is about."""
+_LEANING = wording.CONTENTLESS | {"ratio"}
+"""Topics that leave it to the sentences before what a sentence is about."""
 _OSCILLATORS = frozenset({"macd", "rsi"})
 _ENDS = frozenset({"break", "comma", "number"})
 
@@ -66,9 +68,10 @@ def _outside(items: list[Item], i: int) -> list[Item]:
     opened = next((place for place, item in enumerate(before) if item.text == "("), len(before))
     if len(before) <= opened + 1 or before[opened + 1].topic != "signal":
         return before
-    closed = items[i].match.string.rfind(")", before[opened].match.end(), items[i].match.start())
-    told = any(item.topic is not None and item.match.start() > closed for item in before[:opened])
-    return before if closed < 0 or told else before[opened + 1 :]
+    closed = items[i].match.string.find(")", before[opened].match.end(), items[i].match.start())
+    if closed < 0:
+        return before
+    return [item for item in before[:opened] if item.match.start() > closed] + before[opened + 1 :]
 
 
 def _foreign(items: list[Item], i: int) -> str | None:
@@ -198,7 +201,7 @@ def topics(items: list[Item], i: int) -> tuple[frozenset[str], frozenset[str], f
             elif kind == "number" and match["unit"] is not None:
                 sentence.update(_OF_UNITS.get(match["unit"].strip(), ()))
         before = frozenset(clause) if before is None else before
-    if not sentence - wording.CONTENTLESS or any(item.text in wording.PRONOUNS for item in items[max(0, i - 5) : i]):
+    if not sentence - _LEANING or any(item.text in wording.PRONOUNS for item in items[max(0, i - 5) : i]):
         sentence |= _told_before(items, i)
     return frozenset(clause), frozenset(sentence), before or frozenset()
 

@@ -21,12 +21,13 @@ _SCALES = {
     "billion": 1e9,
 }
 _CENTS = ("bp", "basis", "cent", "\u00a2", "c", "penn", "tick")
-_FORMED = ("cent", "bp", "basis point", "pct", "minutes", "/", "1:", "1 :")
+_FORMED = ("cent", "pct", "bp", "basis", "minutes", "1:", "1 :")
 """Without one of these no bare number is meant otherwise."""
+_QUOTIENT = re.compile(r"(?<=[A-Za-z])/[A-Za-z]")
 _PCT = ("pct", "percent")
 _RATIOS = ("x", "\u00d7", ":1", "r")
 _TIMES = ("h", "min")
-_JOINED = frozenset({"and", "/", "vs", "against", "to", "versus"})
+_JOINED = frozenset({"and", "vs", "against", "to", "versus"})
 _FILLED = frozenset({":", "=", "(", "is", "of"})
 _HOUR = 60
 _EXACT = 6
@@ -37,8 +38,8 @@ _TENS = 10
 def claims_of(text: str, vocabulary: frozenset[str] = frozenset()) -> list[Claim]:
     """The numbers that a text states, in order; zeros are none. `vocabulary` holds the topics of the facts at hand."""
     items = items_of(text, vocabulary)
-    lowered = text.lower()
-    formed = any(mark in lowered for mark in _FORMED)
+    lower = text.lower()
+    formed = any(mark in lower for mark in _FORMED) or bool(_QUOTIENT.search(text))
     return [
         _claim(items, i, formed=formed)
         for i, item in enumerate(items)
@@ -65,7 +66,8 @@ def _claim(items: list[Item], i: int, *, formed: bool) -> Claim:
         value=value,
         step=step,
         form=form,
-        sign=_sign(match) or (-1 if i and items[i - 1].text == "minus" else 0),
+        sign=_sign(match)
+        or (-1 if i and items[i - 1].text == "minus" and (i == 1 or items[i - 2].kind != "number") else 0),
         near=near,
     )
 

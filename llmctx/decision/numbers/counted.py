@@ -3,6 +3,7 @@
 from llmctx.decision.numbers import wording
 from llmctx.decision.numbers.passage import Item
 
+_THESE = frozenset({"the", "them", "these", "those", "our", "which"})
 _PAIRED = {"breadth": ("advancing", "declining"), "record": ("wins", "losses")}
 
 
@@ -64,5 +65,7 @@ def counted(items: list[Item], i: int, following: Item) -> str | None:
 
 def _of(after: list[Item]) -> str | None:
     if len(after) > 1 and after[0].kind == "number" and after[1].topic in wording.COUNTED:
+        return str(after[1].topic)
+    if len(after) > 1 and after[0].text in _THESE and after[1].topic in wording.COUNTED:
         return str(after[1].topic)
     return next((item.topic for item in after if item.topic == "symbols"), None)

@@ -49,6 +49,11 @@ _PROGRESS = 10
 _MID = frozenset({"mid"})
 _BRACKET = frozenset({"stop", "target", "entry"})
 _OF_DAY = frozenset({"payoff", "expectancy", "wins", "winrate", "ratio", "reward"})
+_ODDS = frozenset({"ratio", "units", "payoff"})
+_REWARD, _RISK = frozenset({"reward", "target"}), frozenset({"risk", "stop"})
+_SCORED = frozenset({"score", "candidate"})
+_TRAILING = frozenset("behind ahead leader lead leads leading trail trails trailing margin".split())
+"""Words of how far scores are apart."""
 _WAYS = frozenset({"way", "range", "band"})
 
 
@@ -57,7 +62,11 @@ def what_follows(ledger: Ledger, claim: Claim, topics: frozenset[str], spoken: S
     risked = claim.form is Form.RATIO and topics & {"risk", "initial"}
     if claim.form is Form.UNITS or (claim.form is Form.PLAIN and "units" in topics) or risked:
         yield from units(ledger, topics if claim.against is None else frozenset({claim.against}))
-    if claim.form is Form.RATIO or (claim.form is Form.PLAIN and (topics & {"ratio", "units"} or _is_odds(claim))):
+    if (
+        claim.form is Form.RATIO
+        or (claim.form is Form.PLAIN and (topics & _ODDS or _is_odds(claim)))
+        or (claim.form is Form.UNITS and topics & _REWARD and topics & _RISK)
+    ):
         yield from ratios(ledger)
     if claim.form is Form.RATIO or (claim.form is Form.PLAIN and not claim.whole):
         yield from compared(ledger, topics)
@@ -78,7 +87,7 @@ def _read(ledger: Ledger, claim: Claim, topics: frozenset[str]) -> Iterator[Amou
     """Midpoints, differences of readings, and what the trades of the day come to."""
     if claim.may_be_level:
         yield from _mids(ledger, topics)
-    if "apart" in topics or claim.between:
+    if "apart" in topics or claim.between or (topics & _SCORED and _TRAILING & claim.words):
         yield from apart(ledger, topics)
     if topics & _OF_DAY:
         yield from of_day(ledger, claim, topics)
@@ -87,7 +96,7 @@ def _read(ledger: Ledger, claim: Claim, topics: frozenset[str]) -> Iterator[Amou
 def _is_odds(claim: Claim) -> bool:
     """Whether it is what reward over risk comes to: reward 0.33 / risk 0.23 -> 1.47."""
     told = claim.before
-    both = told & {"reward", "target"} and told & {"risk", "stop"}
+    both = told & _REWARD and told & _RISK
     return bool(both) and claim.items[claim.i - 1].text in _COMES_TO
 
 

@@ -36,7 +36,9 @@ _AHEAD = re.compile(
 _ENTERED = re.compile(
     r"\b(?:entered|opened|bought|put[ ]on|got[ ]in|went[ ](?:long|short)|trade|position|we)\b", re.IGNORECASE
 )
-_AGO = re.compile(r"[ ]*(?:ago|old)\b", re.IGNORECASE)
+_DECIDED = re.compile(r"\b(?:decision|decided)\b", re.IGNORECASE)
+"""What was so long ago, besides the entry."""
+_AGO = re.compile(r"[ ]*(?:ago|old|earlier|prior|before)\b", re.IGNORECASE)
 _SINCE = re.compile(r"\bafter[ ](?:only[ ]|just[ ]|about[ ]|some[ ])?\Z", re.IGNORECASE)
 _PLANNED = re.compile(
     r"\b(?:if|will|would|should|could|look|review|again|reassess|check|close|exit|next|every|until|unless|rule|stop|i'd|i'll)\b",
@@ -67,6 +69,6 @@ def is_held(text: str, start: int, end: int) -> bool:
     before = text[max(0, start - _REACH) : start]
     if _SINCE.search(before) and not _PLANNED.search(before):
         return True
-    if _AGO.match(text, end) and _ENTERED.search(before):
+    if _AGO.match(text, end) and (_ENTERED.search(before) or _DECIDED.search(before)):
         return True
     return bool(_BEFORE.search(before) or _AFTER.match(text, end))

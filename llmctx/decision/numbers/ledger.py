@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from decimal import Decimal
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 from llmctx import clock
 from llmctx.context.facts import Fact
@@ -17,6 +17,7 @@ from llmctx.decision.decision import Decision
 from llmctx.decision.numbers.amount import PERCENT_TEXT, Amount, amount_of, amounts_of
 from llmctx.decision.numbers.claim import Form, rounds_to
 from llmctx.decision.numbers.claims import claims_of
+from llmctx.decision.numbers.once import once
 from llmctx.decision.numbers.shape import shape_of
 from llmctx.decision.numbers.topics import AVERAGES
 
@@ -28,6 +29,8 @@ _HELD = "monitoring.time_in_trade"
 _SIGNALS = "signals."
 _SIGNAL = frozenset({"signal"})
 _RANKED = frozenset({"candidate", "score"})
+_PRIOR = "thesis.reasoning"
+_THESIS = frozenset({"thesis"})
 _RESULTS = {
     "position.unrealized_pnl": "pnl",
     "position.unrealized_pnl_pct": "pnl",
@@ -35,8 +38,6 @@ _RESULTS = {
     "performance.daily_pnl_pct": "daily",
 }
 """The paths of what was made or lost."""
-_PRIOR = "thesis.reasoning"
-_THESIS = frozenset({"thesis"})
 _CUT = " (not shown)"
 
 
@@ -99,7 +100,7 @@ class Ledger:
         found = self._package.sections.get(section)
         return None if found is None else str(found.status)
 
-    @cached_property
+    @once
     def amounts(self) -> list[Amount]:
         """Every number that the package gives, and those that the decision itself proposes."""
         return [*(amount for i in range(len(self._list)) for amount in self._at(i)), *self._beside]
@@ -110,7 +111,7 @@ class Ledger:
         places = [place for size, place in self._sizes if low <= size <= high or low <= size * 100 <= high]
         return [*(amount for place in places for amount in self._at(place)), *self._beside]
 
-    @cached_property
+    @once
     def _sizes(self) -> list[tuple[float, int]]:
         """How large the number of each fact is, and where the fact stands."""
         found = []
@@ -121,7 +122,7 @@ class Ledger:
                 found.append((abs(float(percent[1])), place))
         return found
 
-    @cached_property
+    @once
     def _beside(self) -> list[Amount]:
         return [*self._middle(), *self._own()]
 
@@ -166,7 +167,7 @@ class Ledger:
         yield Amount("its own confidence", sure, None, frozenset({"confidence"}))
         yield Amount("its own confidence", sure * 100, Form.PERCENT, frozenset({"confidence"}))
 
-    @cached_property
+    @once
     def levels(self) -> list[Amount]:
         """The prices of this symbol that levels are made of, each value once a topic."""
         priced = [amount for place in self._shape.priced for amount in self._at(place)]
@@ -196,16 +197,7 @@ class Ledger:
         near = [level for level in (*self.levels, *self.priors) if -step <= level.value - value <= step]
         return next((level for level in near if rounds_to(level.value, value, step)), None)
 
-    @cached_property
-    def results(self) -> list[tuple[str, float]]:
-        """What the position has made or lost, what the day has, and the move since the open, in money and percent."""
-        found = [(topic, self.value(path)) for path, topic in _RESULTS.items()]
-        opened = self.value("price.price.open")
-        if opened:
-            found += [("open", self.last - opened), ("open", (self.last - opened) / opened * 100)]
-        return [(topic, result) for topic, result in found if result]
-
-    @cached_property
+    @once
     def priors(self) -> list[Amount]:
         """The prices that the last decision's reasoning spoke of."""
         fact = self.fact(_PRIOR)
@@ -216,7 +208,16 @@ class Ledger:
             if form is Form.MONEY and self.last / 2 <= value <= self.last * 2
         ]
 
-    @cached_property
+    @once
+    def results(self) -> list[tuple[str, float]]:
+        """What the position has made or lost, what the day has, and the move since the open, in money and percent."""
+        found = [(topic, self.value(path)) for path, topic in _RESULTS.items()]
+        opened = self.value("price.price.open")
+        if opened:
+            found += [("open", self.last - opened), ("open", (self.last - opened) / opened * 100)]
+        return [(topic, result) for topic, result in found if result]
+
+    @once
     def ages(self) -> list[Amount]:
         """How many minutes ago the moments of the facts were."""
         return [
@@ -225,7 +226,7 @@ class Ledger:
             if isinstance(value, datetime)
         ]
 
-    @cached_property
+    @once
     def held(self) -> list[Amount]:
         """For how many minutes the position has been held."""
         fact = self.fact(_HELD)
@@ -236,7 +237,7 @@ class Ledger:
         whole = hours * 60 + minutes
         return [Amount(_HELD, value, None, frozenset()) for value in (whole + seconds / 60, float(whole))]
 
-    @cached_property
+    @once
     def quoted(self) -> list[Amount]:
         """The numbers inside texts of the package: headlines, reasons, the last reasoning."""
         return [

@@ -66,7 +66,7 @@ CALLED: dict[str, str] = {
         "reward": "reward rewards make makes earn earns won",
         "upper": "upper bbu",
         "lower": "lower bbl",
-        "band": "band bands bollinger bb",
+        "band": "band bands bollinger bb b pctb percent-b",
         "width": "width bandwidth wide bbw",
         "rsi": "rsi strength",
         "macd": "macd convergence",
@@ -88,7 +88,7 @@ CALLED: dict[str, str] = {
         "losses": "losses losers loser",
         "trades": "trades",
         "winrate": "wr win-rate winrate hit-rate",
-        "daily": "daily today today's day's day",
+        "daily": "daily account today today's day's day",
         "advancing": "adv advancing advancers advances advance advanced gainers",
         "declining": "dec declining decliners declines decline declined",
         "unchanged": "unchanged",
@@ -99,7 +99,7 @@ CALLED: dict[str, str] = {
         "ratio": "ratio reward-to-risk risk-reward reward:risk risk:reward risk/reward reward/risk risk-to-reward "
         "r:r r/r rr rrr crv chance-risk chance-risk-relation chance/risk multiple odds skew asymmetry quotient times",
         "range": "range span spans swing swings",
-        "mid": "mid midpoint midline split bbm middle centre center halfway basis-line",
+        "mid": "mid midpoint midline split bbm mean middle centre center halfway basis-line",
         "way": "way distance path journey progress captured covered completed complete travelled trip road done",
         "payoff": "payoff pay-off",
         "expectancy": "expectancy",
@@ -134,7 +134,8 @@ PAIRS = {
     ("market", "breadth"): "breadth", ("reward", "risk"): "ratio", ("risk", "reward"): "ratio",
     ("largest", "loss"): "losses", ("largest", "win"): "wins", ("open", "profit"): "pnl", ("open", "loss"): "pnl",
     ("open", "gain"): "pnl", ("open", "pnl"): "pnl", ("open", "p&l"): "pnl", ("sentiment", "score"): "sentiment",
-    ("net", "loss"): "pnl", ("trades", "won"): "wins", ("trades", "lost"): "losses",
-    ("exit", "stop"): "exit", ("exit", "target"): "exit", ("per", "trade"): "expectancy",
+    ("net", "loss"): "pnl", ("trades", "won"): "wins", ("trades", "lost"): "losses", ("session", "change"): "daily",
+    ("per", "trade"): "expectancy", ("average", "trade"): "expectancy", ("avg", "trade"): "expectancy",
+    ("exit", "stop"): "exit", ("exit", "target"): "exit",
 }  # fmt: skip
 """Two words that together name another topic than the second alone."""

@@ -11,7 +11,7 @@ from llmctx.decision.numbers.ledger import Ledger
 from llmctx.decision.numbers.ratios import marks
 from llmctx.decision.numbers.shape import ANOTHER
 from llmctx.decision.numbers.spoken import Spoken
-from llmctx.decision.numbers.topics import FOREIGN, LEVELS, SECTORS
+from llmctx.decision.numbers.topics import AVERAGES, FOREIGN, LEVELS, SECTORS
 from llmctx.decision.numbers.wholes import counts
 
 _SIGNED = frozenset("macd signal histogram sentiment".split())
@@ -29,8 +29,7 @@ _ALIKE = {
     "quantity": ("quantity", "volume"),
     "symbols": ("symbols", "breadth", "advancing"),
 }
-_IN_PERCENT = SECTORS | FOREIGN
-"""Topics whose percentages are told without a sign of it too."""
+_PARTS_OF_MARKET = SECTORS | FOREIGN
 _NO_PRICES = frozenset("rsi vix volume macd signal histogram sentiment width".split())
 _NO_FACTS = frozenset({"ratio", "units", "payoff", "initial"})
 """Topics of which no fact speaks, only what follows from facts."""
@@ -61,12 +60,17 @@ def find_support(claim: Claim, ledger: Ledger, spoken: Spoken) -> Amount | None:
         return _match(claim, [*ledger.held, *(ledger.ages if claim.words & wording.DATED else ())], derived=True)
     if _turned_round(claim, ledger):
         return None
-    if (_CONFIDENT <= claim.step <= claim.value <= 1 or claim.form is Form.PERCENT) and claim.around >= _PRIOR:
+    if (
+        (_CONFIDENT <= claim.step <= claim.value <= 1 or claim.form is Form.PERCENT)
+        and claim.around >= _PRIOR
+        and "last" not in claim.topics
+    ):
         return _match(claim, [a for a in ledger.about(("confidence",)) if a.topics >= _PRIOR or a.topics <= _PRIOR])
     bound = _bound(claim, ledger)
     if bound in FOREIGN:
         return (
             _match(claim, ledger.about((bound,)))
+            or (_follows(claim, ledger, frozenset({bound}), spoken) if bound in AVERAGES else None)
             or (_match(claim, from_fields(ledger, claim), derived=True) if "atr" in claim.topics else None)
             or _quoted(claim, ledger, bound)
         )
@@ -76,6 +80,8 @@ def find_support(claim: Claim, ledger: Ledger, spoken: Spoken) -> Amount | None:
             return support or _quoted(claim, ledger, bound)
     if claim.topics & _RANKED and claim.around & ledger.others and not claim.telling:
         return _of_another(claim, ledger) or _of_own(claim, ledger)
+    if claim.result is not None and not _sum(claim) and spoken.stand_before(claim):
+        return None
     return (
         _sum(claim)
         or _match(claim, _named(claim, ledger, claim.topics))
@@ -99,12 +105,17 @@ def _bound(claim: Claim, ledger: Ledger) -> str | None:
         return None
     if bound in LEVELS and claim.form is not Form.PERCENT and (claim.sign or _is_money(claim, ledger)):
         return None
-    return None if bound == "last" and (claim.around & ledger.ranked or claim.ranging) else bound
+    return (
+        None
+        if bound == "last" and (claim.around & ledger.ranked or claim.ranging or "thesis" in claim.topics)
+        else bound
+    )
 
 
 def _is_money(claim: Claim, ledger: Ledger) -> bool:
     """Whether it is what is risked or made, told after where it is measured from: at risk from entry $244."""
-    return claim.fine and bool(_MONEY & claim.around) and not is_price(claim, ledger)
+    measured = claim.form is Form.MONEY and claim.i > 1 and claim.items[claim.i - 2].text == "from"
+    return claim.fine and bool(_MONEY & claim.around) and (measured or not is_price(claim, ledger))
 
 
 def _of_bound(claim: Claim, ledger: Ledger, bound: str, spoken: Spoken) -> Amount | None:
@@ -170,6 +181,9 @@ def _from_said(claim: Claim, spoken: Spoken) -> Amount | None:
     """The same number, or what follows from the two before it, where the text has said them and they stand."""
     if claim.result is not None:
         return None
+    bracketed = spoken.bracketed(claim)
+    if bracketed is not None and _match(claim, [bracketed]):
+        return bracketed
     again = spoken.again(claim)
     if again is not None:
         return again
@@ -239,7 +253,7 @@ def _is_told(claim: Claim, amount: Amount) -> bool:
     match amount.form:
         case Form.PERCENT:
             return claim.form is Form.PERCENT or (
-                claim.form is Form.PLAIN and bool(amount.topics & claim.topics & _IN_PERCENT)
+                claim.form is Form.PLAIN and bool(amount.topics & claim.topics & _PARTS_OF_MARKET)
             )
         case Form.COUNT:
             return claim.form is Form.PLAIN and (claim.step > 1 or claim.value.is_integer())

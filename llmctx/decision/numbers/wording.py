@@ -40,7 +40,9 @@ ASSUMED = frozenset(
     "policy discipline max maximum minimum limit expected ev invalidation invalidated".split()
 )
 """A short number in their sentence is an estimate or a habit."""
-DATED = frozenset("news headline headlines signal signals data quote quotes bar tick".split())
+DATED = frozenset(
+    "news headline headlines signal signals data quote quotes bar tick decision decided call verdict thesis".split()
+)
 """What has an age of its own, besides the position."""
 COSTS = frozenset("fee fees slippage commission commissions assumption noise".split())
 """A few cents in their sentence are an assumption."""
