@@ -42,6 +42,8 @@ _ONLY = frozenset({"histogram", "trades"})
 """Topics of no fact, of which a number is nothing else all the same."""
 _RANKED = frozenset({"candidate", "score"})
 _SUBJECTS = (LEVELS | _READINGS | FOREIGN) - {"symbols", "positions"}
+_ELSEWHERE = LEVELS | {"risk", "reward", "way", "range", "band", "level", "units", "ratio", "half"}
+"""Topics with which a percentage is no mere result."""
 _AS_LARGE = 2.0
 _FINE = 0.02
 _BESIDE = 3
@@ -174,6 +176,8 @@ def _sum(claim: Claim) -> Amount | None:
 
 def _untold(claim: Claim) -> bool:
     """Whether it may be any of what is commonly worked out: where no words say what it is about, or it has digits."""
+    if claim.form is Form.PERCENT and claim.sense and "pnl" in claim.topics and not claim.topics & _ELSEWHERE:
+        return False
     return claim.fine or not claim.around & _SUBJECTS
 
 
