@@ -86,6 +86,11 @@ def test_few_words_are_enough_to_say_what_a_number_is(reasoning: str, false: lis
         "RSI 61.3 has room up to 70.",
         "I bank when RSI hits 80.",
         "I act on 5+ articles.",
+        "I act on 0.7 and more.",
+        "RSI = 61.27 (30 < RSI < 70).",
+        "Every 10 cents on 15 shares is real money.",
+        "My definition needs 1.5%.",
+        "8 out of 10 headlines do not matter.",
     ],
 )
 def test_what_may_come_is_no_claim(reasoning: str) -> None:
