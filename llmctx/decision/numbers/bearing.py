@@ -230,10 +230,13 @@ def words(items: list[Item], i: int, ends: tuple[str, ...]) -> frozenset[str]:
 def _told_before(items: list[Item], i: int) -> set[str]:
     """What the sentences before it are about, the nearest that is about anything."""
     told: set[str] = set()
+    leaning = _LEANING
     for item in reversed(items[max(0, i - _FAR) : i]):
-        if item.kind == "break" and told:
-            break
-        told |= item.topics - wording.CONTENTLESS
+        if item.kind == "break":
+            if told:
+                break
+            leaning = wording.CONTENTLESS
+        told |= item.topics - leaning
     return told
 
 

@@ -21,9 +21,8 @@ _SCALES = {
     "billion": 1e9,
 }
 _CENTS = ("bp", "basis", "cent", "\u00a2", "c", "penn", "tick")
-_FORMED = ("cent", "pct", "bp", "basis", "minutes", "1:", "1 :")
+_FORMED = ("cent", "bp", "basis point", "pct", "minutes", "/", "1:", "1 :")
 """Without one of these no bare number is meant otherwise."""
-_QUOTIENT = re.compile(r"(?<=[A-Za-z])/[A-Za-z]")
 _PCT = ("pct", "percent")
 _RATIOS = ("x", "\u00d7", ":1", "r")
 _TIMES = ("h", "min")
@@ -38,8 +37,8 @@ _TENS = 10
 def claims_of(text: str, vocabulary: frozenset[str] = frozenset()) -> list[Claim]:
     """The numbers that a text states, in order; zeros are none. `vocabulary` holds the topics of the facts at hand."""
     items = items_of(text, vocabulary)
-    lower = text.lower()
-    formed = any(mark in lower for mark in _FORMED) or bool(_QUOTIENT.search(text))
+    lowered = text.lower()
+    formed = any(mark in lowered for mark in _FORMED)
     return [
         _claim(items, i, formed=formed)
         for i, item in enumerate(items)

@@ -28,7 +28,7 @@ def from_fields(ledger: Ledger, claim: Claim) -> Iterator[Amount]:
 
 def _multiples(ledger: Ledger, claim: Claim, ranged: Amount) -> Iterator[Amount]:
     """Of the levels that the clause names, or else the sentence: from the price, and exits from entry too."""
-    named = _levels(claim.topics) or _levels(claim.around) or {"entry"}
+    named = _levels(claim.topics) or _levels(claim.around) or {"entry", "stop", "target"}
     starts = [("last", ledger.last)]
     if named & _EXITS and "entry" in claim.around:
         starts += [("entry", entry) for entry in values_of(ledger, "entry")]

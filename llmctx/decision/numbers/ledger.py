@@ -29,8 +29,6 @@ _HELD = "monitoring.time_in_trade"
 _SIGNALS = "signals."
 _SIGNAL = frozenset({"signal"})
 _RANKED = frozenset({"candidate", "score"})
-_PRIOR = "thesis.reasoning"
-_THESIS = frozenset({"thesis"})
 _RESULTS = {
     "position.unrealized_pnl": "pnl",
     "position.unrealized_pnl_pct": "pnl",
@@ -38,6 +36,8 @@ _RESULTS = {
     "performance.daily_pnl_pct": "daily",
 }
 """The paths of what was made or lost."""
+_PRIOR = "thesis.reasoning"
+_THESIS = frozenset({"thesis"})
 _CUT = " (not shown)"
 
 
@@ -198,6 +198,15 @@ class Ledger:
         return next((level for level in near if rounds_to(level.value, value, step)), None)
 
     @once
+    def results(self) -> list[tuple[str, float]]:
+        """What the position has made or lost, what the day has, and the move since the open, in money and percent."""
+        found = [(topic, self.value(path)) for path, topic in _RESULTS.items()]
+        opened = self.value("price.price.open")
+        if opened:
+            found += [("open", self.last - opened), ("open", (self.last - opened) / opened * 100)]
+        return [(topic, result) for topic, result in found if result]
+
+    @once
     def priors(self) -> list[Amount]:
         """The prices that the last decision's reasoning spoke of."""
         fact = self.fact(_PRIOR)
@@ -207,15 +216,6 @@ class Ledger:
             for value, form, _ in said
             if form is Form.MONEY and self.last / 2 <= value <= self.last * 2
         ]
-
-    @once
-    def results(self) -> list[tuple[str, float]]:
-        """What the position has made or lost, what the day has, and the move since the open, in money and percent."""
-        found = [(topic, self.value(path)) for path, topic in _RESULTS.items()]
-        opened = self.value("price.price.open")
-        if opened:
-            found += [("open", self.last - opened), ("open", (self.last - opened) / opened * 100)]
-        return [(topic, result) for topic, result in found if result]
 
     @once
     def ages(self) -> list[Amount]:

@@ -29,7 +29,8 @@ _ALIKE = {
     "quantity": ("quantity", "volume"),
     "symbols": ("symbols", "breadth", "advancing"),
 }
-_PARTS_OF_MARKET = SECTORS | FOREIGN
+_IN_PERCENT = SECTORS | FOREIGN
+"""Topics whose percentages are told without a sign of it too."""
 _NO_PRICES = frozenset("rsi vix volume macd signal histogram sentiment width".split())
 _NO_FACTS = frozenset({"ratio", "units", "payoff", "initial"})
 """Topics of which no fact speaks, only what follows from facts."""
@@ -257,7 +258,7 @@ def _is_told(claim: Claim, amount: Amount) -> bool:
     match amount.form:
         case Form.PERCENT:
             return claim.form is Form.PERCENT or (
-                claim.form is Form.PLAIN and bool(amount.topics & claim.topics & _PARTS_OF_MARKET)
+                claim.form is Form.PLAIN and bool(amount.topics & claim.topics & _IN_PERCENT)
             )
         case Form.COUNT:
             return claim.form is Form.PLAIN and (claim.step > 1 or claim.value.is_integer())
