@@ -4,6 +4,7 @@ import re
 
 from llmctx.decision.numbers import wording
 from llmctx.decision.numbers.counted import counted, set_against
+from llmctx.decision.numbers.now import is_worth, says_now
 from llmctx.decision.numbers.passage import Item
 from llmctx.decision.numbers.topics import BINDING, FOREIGN, LEVELS, SECTORS
 
@@ -28,9 +29,9 @@ def bound(items: list[Item], i: int) -> tuple[str | None, bool]:
         found = None
     if found is not None and (_is_between(items, i) or (found in _OSCILLATORS and _is_apart(items, i))):
         found = None
-    if found is None and _is_worth(items, i):
+    if found is None and is_worth(items, i):
         return "last", moved
-    if found == "last" and not _says_now(items, i):
+    if found == "last" and not says_now(items, i):
         found = None
     if found in ("stop", "target"):
         words = {item.text for item in items[max(0, i - 10) : i + 1] if item.kind == "word"}
@@ -99,28 +100,6 @@ def _is_between(items: list[Item], i: int) -> bool:
 def _is_apart(items: list[Item], i: int) -> bool:
     """Whether a word of distance follows: MACD is 0.1 from its signal."""
     return i + 1 < len(items) and items[i + 1].text in wording.APART
-
-
-def _is_worth(items: list[Item], i: int) -> bool:
-    """Whether it is the price at which something is worth so much: worth 7.0k at 155.32."""
-    if i < 4 or items[i - 1].text not in ("at", "@") or items[i - 2].kind != "number":  # noqa: PLR2004  worth so much at
-        return False
-    before = [item.text for item in items[max(0, i - 8) : i]]
-    return "worth" in before[-5:-2] and wording.SUPPOSING.isdisjoint(before) and wording.CONDITIONS.isdisjoint(before)
-
-
-def _says_now(items: list[Item], i: int) -> bool:
-    """Whether "price" before a number speaks of the price as it is, and not of one that may come."""
-    if i and items[i - 1].text in wording.QUOTES:
-        return True
-    for item in reversed(items[:i]):
-        if item.kind == "break":
-            break
-        if item.text in wording.SUPPOSED:
-            return False
-    return any(
-        item.text in wording.PRICE or (item.kind == "word" and "." in item.text) for item in items[max(0, i - 4) : i]
-    )
 
 
 def _bound_after(items: list[Item], i: int, found: str | None) -> str | None:
