@@ -4,6 +4,7 @@ import re
 
 from llmctx.decision.numbers import wording
 from llmctx.decision.numbers.counted import counted, set_against
+from llmctx.decision.numbers.now import is_worth, says_now
 from llmctx.decision.numbers.passage import Item
 from llmctx.decision.numbers.topics import BINDING, FOREIGN, LEVELS, SECTORS
 
@@ -28,7 +29,9 @@ def bound(items: list[Item], i: int) -> tuple[str | None, bool]:
         found = None
     if found is not None and (_is_between(items, i) or (found in _OSCILLATORS and _is_apart(items, i))):
         found = None
-    if found == "last" and not _says_now(items, i):
+    if found is None and is_worth(items, i):
+        return "last", moved
+    if found == "last" and not says_now(items, i):
         found = None
     if found in ("stop", "target"):
         words = {item.text for item in items[max(0, i - 10) : i + 1] if item.kind == "word"}
@@ -99,20 +102,6 @@ def _is_apart(items: list[Item], i: int) -> bool:
     return i + 1 < len(items) and items[i + 1].text in wording.APART
 
 
-def _says_now(items: list[Item], i: int) -> bool:
-    """Whether "price" before a number speaks of the price as it is, and not of one that may come."""
-    if i and items[i - 1].text in wording.QUOTES:
-        return True
-    for item in reversed(items[:i]):
-        if item.kind == "break":
-            break
-        if item.text in wording.SUPPOSED:
-            return False
-    return any(
-        item.text in wording.PRICE or (item.kind == "word" and "." in item.text) for item in items[max(0, i - 4) : i]
-    )
-
-
 def _bound_after(items: list[Item], i: int, found: str | None) -> str | None:
     """The topic that follows directly: 3 headlines, the $145 stop. An amount of points is a distance."""
     text, end = items[i].match.string, items[i].match.end()
@@ -158,7 +147,9 @@ def is_term(items: list[Item], i: int) -> bool:
 
 
 def against(items: list[Item], i: int) -> str | None:
-    """The level that follows, with nothing but words of distance between."""
+    """The level that follows, with nothing but words of distance between, and no bracket that ends behind it."""
+    if items[i].match.string[items[i].match.end() : items[i].match.end() + 1] == ")":
+        return None
     far = False
     for item in items[i + 1 : i + 9]:
         if item.kind != "word":

@@ -134,8 +134,8 @@ PAIRS = {
     ("market", "breadth"): "breadth", ("reward", "risk"): "ratio", ("risk", "reward"): "ratio",
     ("largest", "loss"): "losses", ("largest", "win"): "wins", ("open", "profit"): "pnl", ("open", "loss"): "pnl",
     ("open", "gain"): "pnl", ("open", "pnl"): "pnl", ("open", "p&l"): "pnl", ("sentiment", "score"): "sentiment",
-    ("net", "loss"): "pnl", ("session", "change"): "daily", ("per", "trade"): "expectancy",
-    ("average", "trade"): "expectancy", ("avg", "trade"): "expectancy", ("exit", "stop"): "exit",
-    ("exit", "target"): "exit",
+    ("net", "loss"): "pnl", ("trades", "won"): "wins", ("trades", "lost"): "losses", ("session", "change"): "daily",
+    ("per", "trade"): "expectancy", ("average", "trade"): "expectancy", ("avg", "trade"): "expectancy",
+    ("exit", "stop"): "exit", ("exit", "target"): "exit",
 }  # fmt: skip
 """Two words that together name another topic than the second alone."""

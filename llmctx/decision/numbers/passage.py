@@ -25,7 +25,7 @@ _ITEM = re.compile(
       |[ ]?pct\b(?!=)|[ ]?pp\b|[ ]?(?:bps?|basis[ ]points?)\b|[ ]?(?:dollars?|USD|EUR|GBP|euros?|pounds?)\b
       |[ ]?(?:cents?|penn(?:y|ies)\b|ticks?\b|\u00a2)
       |[ ]?(?:x|\u00d7|:[ ]?1)(?![\w]|\s*[\d$]|\s*\.\d)|[ ]to[ ](?:1|one)\b(?![.,]?\d|[ ]\d)|[ ]?R\b(?![:/(])
-      |[ ]?(?:hours?|hrs?|minutes?|mins?)\b|[ ]?h\b|c\b)?
+      |[ ]?(?:hours?|hrs?|minutes?|mins?)\b|[ ]?h\b(?![ ]?[$\d])|c\b)?
     | (?P<break>[.!?;](?=[\s*_)"]|$)|\n(?![a-z]))
     | (?P<comma>,(?=[\s"])|[ ][\u2014\u2013-][ ]|\u2014)
     | (?P<mark>\.{{2,}}(?=[ ]?[$\u20ac\u00a3\d])|\.\.|[-=]>|[~\u2248<>=\u2264\u2265@|(:/])

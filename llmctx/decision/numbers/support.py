@@ -12,6 +12,7 @@ from llmctx.decision.numbers.ratios import marks
 from llmctx.decision.numbers.shape import ANOTHER
 from llmctx.decision.numbers.spoken import Spoken
 from llmctx.decision.numbers.topics import AVERAGES, FOREIGN, LEVELS, SECTORS
+from llmctx.decision.numbers.turned import is_turned_round
 from llmctx.decision.numbers.wholes import counts
 
 _SIGNED = frozenset("macd signal histogram sentiment".split())
@@ -43,6 +44,8 @@ _ONLY = frozenset({"histogram", "trades"})
 """Topics of no fact, of which a number is nothing else all the same."""
 _RANKED = frozenset({"candidate", "score"})
 _SUBJECTS = (LEVELS | _READINGS | FOREIGN) - {"symbols", "positions"}
+_ELSEWHERE = LEVELS | {"risk", "reward", "way", "range", "band", "level", "units", "ratio", "half"}
+"""Topics with which a percentage is no mere result."""
 _AS_LARGE = 2.0
 _FINE = 0.02
 _BESIDE = 3
@@ -59,7 +62,7 @@ def find_support(claim: Claim, ledger: Ledger, spoken: Spoken) -> Amount | None:
     """What supports a claim: a fact about its subject first, then what follows from such facts, then any fact."""
     if claim.form is Form.TIME:
         return _match(claim, [*ledger.held, *(ledger.ages if claim.words & wording.DATED else ())], derived=True)
-    if _turned_round(claim, ledger):
+    if is_turned_round(claim, ledger):
         return None
     if (
         (_CONFIDENT <= claim.step <= claim.value <= 1 or claim.form is Form.PERCENT)
@@ -175,6 +178,8 @@ def _sum(claim: Claim) -> Amount | None:
 
 def _untold(claim: Claim) -> bool:
     """Whether it may be any of what is commonly worked out: where no words say what it is about, or it has digits."""
+    if claim.form is Form.PERCENT and claim.sense and "pnl" in claim.topics and not claim.topics & _ELSEWHERE:
+        return False
     return claim.fine or not claim.around & _SUBJECTS
 
 
@@ -191,22 +196,6 @@ def _from_said(claim: Claim, spoken: Spoken) -> Amount | None:
     if claim.form is Form.RATIO or claim.around & _COMPARED or not claim.topics:
         return _match(claim, spoken.pairs(claim), derived=True)
     return None
-
-
-def _turned_round(claim: Claim, ledger: Ledger) -> bool:
-    """Whether a profit is told as a loss, or a loss as a profit."""
-    value, half = claim.value, claim.step / 2
-    close = [result for result in ledger.results if -half <= abs(result[1]) - value <= half]
-    if not close:
-        return False
-    told = claim.sign or claim.sense
-    meant = [result for topic, result in close if topic == "pnl" or topic in claim.topics]
-    if not told or not meant or any(result * told > 0 for result in meant):
-        return False
-    if "open" in claim.topics and any(topic == "open" for topic, _ in close):
-        return True
-    # a short position gains where its price is down
-    return claim.against is None and not (ledger.short and not (claim.sign and "pnl" in claim.around))
 
 
 def _named(claim: Claim, ledger: Ledger, topics: frozenset[str]) -> list[Amount]:

@@ -56,7 +56,7 @@ MORE = frozenset("better more higher above less lower worse below beyond over un
 """Or more: the number before it is a mark."""
 CONTENTLESS = frozenset({"last", "apart"})
 """Topics that do not say what a sentence is about."""
-CONDITIONS = frozenset("if unless until once should start starts begin begins another".split())
+CONDITIONS = frozenset("if when unless until once should start starts begin begins another".split())
 """A short number in their clause is one that may come."""
 RETRACEMENTS = frozenset("retracement retrace fib fibonacci retracements pullback".split())
 """The percentage beside them names a level."""

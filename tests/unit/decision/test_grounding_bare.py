@@ -71,3 +71,43 @@ def test_moves_and_results_are_told_with_their_own_sign(reasoning: str, false: l
 )
 def test_few_words_are_enough_to_say_what_a_number_is(reasoning: str, false: list[str]) -> None:
     assert unsupported(reasoning) == false
+
+
+@pytest.mark.parametrize(
+    "reasoning",
+    [
+        "I would trail the stop by 0.5%.",
+        "Trailing at 1.5x ATR would be too tight.",
+        "Moving the stop up by 20 cents gains nothing.",
+        "A 1% adverse move would not hurt.",
+        "Revisit on a move of 50 bps.",
+        "It is within the 0.5-1% that this name does every day.",
+        "RSI of 61.3 is not there (I look for 75+).",
+        "RSI 61.3 has room up to 70.",
+        "I bank when RSI hits 80.",
+        "I act on 5+ articles.",
+        "I act on 0.7 and more.",
+        "RSI = 61.27 (30 < RSI < 70).",
+        "Every 10 cents on 15 shares is real money.",
+        "My definition needs 1.5%.",
+        "8 out of 10 headlines do not matter.",
+    ],
+)
+def test_what_may_come_is_no_claim(reasoning: str) -> None:
+    assert unsupported(reasoning) == []
+
+
+@pytest.mark.parametrize(
+    ("reasoning", "false"),
+    [
+        ("The distance to stop (9.76) versus target (9.59).", []),
+        ("The distance to stop (9.16) versus target (9.59).", ["9.16"]),
+        ("Record 5-2 today.", []),
+        ("Record 5-3 today.", ["-3"]),
+        ("5 of 7 trades won (71%).", []),
+        ("5 of 7 trades won (61%).", ["61%"]),
+        ("o 646.25 h 649.37 l 645.75", []),
+    ],
+)
+def test_short_marks_are_read_as_what_they_say(reasoning: str, false: list[str]) -> None:
+    assert unsupported(reasoning) == false
