@@ -9,7 +9,6 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from decimal import Decimal
-from functools import lru_cache
 
 from llmctx import clock
 from llmctx.context.facts import Fact
@@ -17,12 +16,11 @@ from llmctx.context.package import Package
 from llmctx.decision.decision import Decision
 from llmctx.decision.numbers.amount import PERCENT_TEXT, Amount, amount_of, amounts_of
 from llmctx.decision.numbers.claim import Form, rounds_to
-from llmctx.decision.numbers.claims import claims_of
 from llmctx.decision.numbers.once import once
+from llmctx.decision.numbers.quoted import numbers_in, quotes
 from llmctx.decision.numbers.shape import shape_of
 from llmctx.decision.numbers.topics import AVERAGES
 
-_DIGIT = re.compile("[0-9]")
 _MIDDLE = "the middle of indicators.bollinger_upper and _lower"
 _OWN_LEVELS = ("its own stop_loss", "its own take_profit", _MIDDLE)
 _CLOCK = re.compile(r"(\d{1,5}):(\d\d):(\d\d)")
@@ -39,20 +37,6 @@ _RESULTS = {
 """The paths of what was made or lost."""
 _PRIOR = "thesis.reasoning"
 _THESIS = frozenset({"thesis"})
-_CUT = " (not shown)"
-
-
-@lru_cache(maxsize=1_000)
-def _quoted(text: str) -> tuple[tuple[float, Form | None, frozenset[str]], ...]:
-    """The numbers inside a text of the package; headlines and reasons stay for many ticks."""
-    return tuple(
-        (
-            claim.value,
-            claim.form if claim.form is Form.PERCENT else Form.MONEY,
-            claim.topics if claim.bound is None else frozenset({claim.bound}),
-        )
-        for claim in claims_of(text)
-    )
 
 
 class Ledger:
@@ -202,11 +186,15 @@ class Ledger:
             found = self._by_topics[topics] = found + (self.priors if "thesis" in topics else [])
         return found
 
+    @once
+    def _spoken(self) -> list[Amount]:
+        return [*self.levels, *self.priors]
+
     def level_at(self, value: float, step: float) -> Amount | None:
         """The level that a number is, rounded or cut to its last digit."""
         if not self.last / 2 <= value <= self.last * 2:
             return None
-        near = [level for level in (*self.levels, *self.priors) if -step <= level.value - value <= step]
+        near = [level for level in self._spoken if -step <= level.value - value <= step]
         return next((level for level in near if rounds_to(level.value, value, step)), None)
 
     @once
@@ -222,7 +210,7 @@ class Ledger:
     def priors(self) -> list[Amount]:
         """The prices that the last decision's reasoning spoke of."""
         fact = self.fact(_PRIOR)
-        said = () if fact is None or type(fact.value) is not str else _quoted(fact.value)
+        said = () if fact is None or type(fact.value) is not str else numbers_in(fact.value)
         return [
             Amount(_PRIOR, value, form, _THESIS)
             for value, form, _ in said
@@ -255,6 +243,6 @@ class Ledger:
         return [
             Amount(path, *number)
             for path, text, _ in self._list
-            if type(text) is str and _DIGIT.search(text) and not path.endswith(_CUT)
-            for number in _quoted(text)
+            if type(text) is str and quotes(path, text)
+            for number in numbers_in(text)
         ]

@@ -160,8 +160,9 @@ def _of_another(claim: Claim, ledger: Ledger) -> Amount | None:
 
 def _of_own(claim: Claim, ledger: Ledger) -> Amount | None:
     """What the ranking says of this symbol, where the clause names it beside another."""
-    named = any(item.text == ledger.symbol for item in claim.items[max(0, claim.i - _BESIDE) : claim.i])
-    if not named or not claim.around & ledger.ranked:
+    if claim.around.isdisjoint(ledger.ranked):
+        return None
+    if ledger.symbol not in [item.text for item in claim.items[max(0, claim.i - _BESIDE) : claim.i]]:
         return None
     return _match(claim, [amount for amount in ledger.about(_RANKED) if ANOTHER not in amount.topics])
 
