@@ -45,6 +45,6 @@ def amounts_of(fact: Fact, topics: frozenset[str]) -> tuple[Amount, ...]:
         if unit in _PARTS_OF_ONE or (unit is None and 0 < abs(number) <= 1):
             return amount, amount_of((path, number * 100, Form.PERCENT, topics))
         return (amount,)
-    if type(value) is str and (percent := PERCENT_TEXT.match(value)):
+    if type(value) is str and value[-1:] == "%" and (percent := PERCENT_TEXT.match(value)):
         return (Amount(path, float(percent[1]), Form.PERCENT, topics),)
     return ()

@@ -4,6 +4,7 @@ import re
 
 from llmctx.decision.numbers import wording
 from llmctx.decision.numbers.counted import counted, set_against
+from llmctx.decision.numbers.now import is_worth, says_now
 from llmctx.decision.numbers.passage import Item
 from llmctx.decision.numbers.topics import BINDING, FOREIGN, LEVELS, SECTORS
 
@@ -12,6 +13,8 @@ _OPERATOR = re.compile(r"\d\s*[-+*/\u00d7\u00f7\u2212x]\s*[$\u20ac\u00a3]?\Z")
 _FAR = 60
 _OF_UNITS = {"R": ("units",), "cent": ("each",)}
 """What a number with a unit says that its sentence is about."""
+_LEANING = wording.CONTENTLESS | {"ratio"}
+"""Topics that leave it to the sentences before what a sentence is about."""
 _OSCILLATORS = frozenset({"macd", "rsi"})
 _ENDS = frozenset({"break", "comma", "number"})
 
@@ -26,7 +29,9 @@ def bound(items: list[Item], i: int) -> tuple[str | None, bool]:
         found = None
     if found is not None and (_is_between(items, i) or (found in _OSCILLATORS and _is_apart(items, i))):
         found = None
-    if found == "last" and not _says_now(items, i):
+    if found is None and is_worth(items, i):
+        return "last", moved
+    if found == "last" and not says_now(items, i):
         found = None
     if found in ("stop", "target"):
         words = {item.text for item in items[max(0, i - 10) : i + 1] if item.kind == "word"}
@@ -39,7 +44,7 @@ def bound(items: list[Item], i: int) -> tuple[str | None, bool]:
 def _bound_before(items: list[Item], i: int) -> tuple[str | None, bool]:
     """The topic before it with nothing but connecting words between, and whether "to" is one of them."""
     moved, direct, fallback = False, True, None
-    for item in reversed(items[max(0, i - 8) : i]):
+    for item in _outside(items, i):
         if item.kind in _ENDS:
             break
         if item.topic in wording.COUNTED and direct and items[i].match["number"].isdecimal():
@@ -57,6 +62,19 @@ def _bound_before(items: list[Item], i: int) -> tuple[str | None, bool]:
         if item.text not in wording.CONNECTS and not direct:
             break
     return fallback, moved
+
+
+def _outside(items: list[Item], i: int) -> list[Item]:
+    """What stands before it, the nearest first, without an aside in brackets: the exit signal (stop near) at 96.14."""
+    before = items[max(0, i - 8) : i]
+    before.reverse()
+    opened = next((place for place, item in enumerate(before) if item.text == "("), len(before))
+    if len(before) <= opened + 1 or before[opened + 1].topic != "signal":
+        return before
+    closed = items[i].match.string.find(")", before[opened].match.end(), items[i].match.start())
+    if closed < 0:
+        return before
+    return [item for item in before[:opened] if item.match.start() > closed] + before[opened + 1 :]
 
 
 def _foreign(items: list[Item], i: int) -> str | None:
@@ -84,18 +102,6 @@ def _is_apart(items: list[Item], i: int) -> bool:
     return i + 1 < len(items) and items[i + 1].text in wording.APART
 
 
-def _says_now(items: list[Item], i: int) -> bool:
-    """Whether "price" before a number speaks of the price as it is, and not of one that may come."""
-    for item in reversed(items[:i]):
-        if item.kind == "break":
-            break
-        if item.text in wording.SUPPOSED:
-            return False
-    return any(
-        item.text in wording.PRICE or (item.kind == "word" and "." in item.text) for item in items[max(0, i - 4) : i]
-    )
-
-
 def _bound_after(items: list[Item], i: int, found: str | None) -> str | None:
     """The topic that follows directly: 3 headlines, the $145 stop. An amount of points is a distance."""
     text, end = items[i].match.string, items[i].match.end()
@@ -116,7 +122,12 @@ def _bound_after(items: list[Item], i: int, found: str | None) -> str | None:
     if not isinstance(topic, str) or (topic not in wording.COUNTED and topic not in BINDING):
         return found
     article = i > 0 and items[i - 1].text in wording.ARTICLES
-    own = topic in wording.COUNTED or article or (found is None and topic not in ("stop", "target", "entry"))
+    own = (
+        topic in wording.COUNTED
+        or article
+        or topic == "atr"
+        or (found is None and topic not in ("stop", "target", "entry"))
+    )
     return topic if own else found
 
 
@@ -136,7 +147,9 @@ def is_term(items: list[Item], i: int) -> bool:
 
 
 def against(items: list[Item], i: int) -> str | None:
-    """The level that follows, with nothing but words of distance between."""
+    """The level that follows, with nothing but words of distance between, and no bracket that ends behind it."""
+    if items[i].match.string[items[i].match.end() : items[i].match.end() + 1] == ")":
+        return None
     far = False
     for item in items[i + 1 : i + 9]:
         if item.kind != "word":
@@ -177,7 +190,7 @@ def topics(items: list[Item], i: int) -> tuple[frozenset[str], frozenset[str], f
             elif kind == "number" and match["unit"] is not None:
                 sentence.update(_OF_UNITS.get(match["unit"].strip(), ()))
         before = frozenset(clause) if before is None else before
-    if not sentence - wording.CONTENTLESS or any(item.text in wording.PRONOUNS for item in items[max(0, i - 5) : i]):
+    if not sentence - _LEANING or any(item.text in wording.PRONOUNS for item in items[max(0, i - 5) : i]):
         sentence |= _told_before(items, i)
     return frozenset(clause), frozenset(sentence), before or frozenset()
 
@@ -196,10 +209,13 @@ def words(items: list[Item], i: int, ends: tuple[str, ...]) -> frozenset[str]:
 def _told_before(items: list[Item], i: int) -> set[str]:
     """What the sentences before it are about, the nearest that is about anything."""
     told: set[str] = set()
+    leaning = _LEANING
     for item in reversed(items[max(0, i - _FAR) : i]):
-        if item.kind == "break" and told:
-            break
-        told |= item.topics
+        if item.kind == "break":
+            if told:
+                break
+            leaning = wording.CONTENTLESS
+        told |= item.topics - leaning
     return told
 
 

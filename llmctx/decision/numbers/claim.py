@@ -5,11 +5,11 @@ What the words around it say is worked out when it is asked for: most claims are
 
 import re
 from enum import IntEnum, StrEnum
-from functools import cached_property
 
 from llmctx.decision.numbers import bearing
 from llmctx.decision.numbers.arithmetic import Result, result_before
 from llmctx.decision.numbers.figure import plain
+from llmctx.decision.numbers.once import once
 from llmctx.decision.numbers.passage import Item
 
 _NEARLY = 0.005
@@ -18,6 +18,7 @@ _SHORT = 2
 _IN_PERCENT = frozenset({"percent", "pct"})
 _MARKS = frozenset({0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.3, 0.75})
 _FINE = 20
+_TURNS = frozenset({"->", "=>", "to", "..", "..."})
 _MINUTE = 0.001
 
 
@@ -77,7 +78,7 @@ class Claim:
         """Where it begins, in characters."""
         return self.items[self.i].match.start()
 
-    @cached_property
+    @once
     def _topics(self) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
         return bearing.topics(self.items, self.i)
 
@@ -96,22 +97,22 @@ class Claim:
         """What its clause has said before it."""
         return self._topics[2]
 
-    @cached_property
+    @once
     def sense(self) -> int:
         """-1 where it is told as a loss, 1 where as a gain, otherwise 0."""
         return bearing.sense(self.items, self.i)
 
-    @cached_property
+    @once
     def against(self) -> str | None:
         """The level that it is a distance from: 0.4% below the high."""
         return bearing.against(self.items, self.i)
 
-    @cached_property
+    @once
     def term(self) -> bool:
         """Whether it is a term of a sum."""
         return bearing.is_term(self.items, self.i)
 
-    @cached_property
+    @once
     def result(self) -> Result | None:
         """What the sum before it comes to, 648.41 - 638.65 = ..., and what its rounded terms leave open."""
         match = self.items[self.i].match
@@ -137,17 +138,17 @@ class Claim:
         """Whether it has no more than two digits that count."""
         return len(plain(self.match["number"]).replace(".", "").strip("0")) <= _SHORT
 
-    @cached_property
+    @once
     def round(self) -> bool:
         """Whether people set themselves such marks: 80, 3, 0.7, 0.25, 1.5%."""
         return is_round(self.match["number"], percent=self.form is Form.PERCENT)
 
-    @cached_property
+    @once
     def clause(self) -> frozenset[str]:
         """The words of its clause."""
         return bearing.words(self.items, self.i, ("break", "comma"))
 
-    @cached_property
+    @once
     def words(self) -> frozenset[str]:
         """The words of its sentence."""
         return bearing.words(self.items, self.i, ("break",))
@@ -158,7 +159,13 @@ class Claim:
         beside = self.items[max(0, self.i - 1) : self.i + 2]
         return beside[-1].text == "between" or beside[0].text == "by"
 
-    @cached_property
+    @property
+    def ranging(self) -> bool:
+        """Whether another number follows, to which it is the first: 151.59 -> 153.20, 2.22 ... 2.31."""
+        after = self.items[self.i + 1 : self.i + 3]
+        return bool(after) and after[-1].kind == "number" and after[0].text in _TURNS
+
+    @once
     def tabled(self) -> bool:
         """Whether something beside it, as the head of a column, may say that it is a percentage."""
         return any(item.text == "|" for item in self.items[max(0, self.i - 1) : self.i + 2]) or bool(

@@ -5,6 +5,7 @@ import re
 from llmctx.decision.numbers import bearing
 from llmctx.decision.numbers.claim import Claim, Form
 from llmctx.decision.numbers.figure import float_of, read
+from llmctx.decision.numbers.held import is_aged
 from llmctx.decision.numbers.passage import Item, items_of
 
 _SCALES = {
@@ -20,19 +21,24 @@ _SCALES = {
     "billion": 1e9,
 }
 _CENTS = ("bp", "basis", "cent", "\u00a2", "c", "penn", "tick")
-_FORMED = re.compile(r"\bcents?\b|pct|percent\W|minutes|[a-z]/[a-z]|\b1 ?:", re.IGNORECASE)
+_FORMED = ("cent", "bp", "basis point", "pct", "minutes", "/", "1:", "1 :")
 """Without one of these no bare number is meant otherwise."""
 _PCT = ("pct", "percent")
 _RATIOS = ("x", "\u00d7", ":1", "r")
 _TIMES = ("h", "min")
+_JOINED = frozenset({"and", "vs", "against", "to", "versus"})
+_FILLED = frozenset({":", "=", "(", "is", "of"})
 _HOUR = 60
+_EXACT = 6
+"""Decimals as far as which a number with a scale is exact: 65.73M is whole."""
 _TENS = 10
 
 
 def claims_of(text: str, vocabulary: frozenset[str] = frozenset()) -> list[Claim]:
     """The numbers that a text states, in order; zeros are none. `vocabulary` holds the topics of the facts at hand."""
     items = items_of(text, vocabulary)
-    formed = bool(_FORMED.search(text))
+    lowered = text.lower()
+    formed = any(mark in lowered for mark in _FORMED)
     return [
         _claim(items, i, formed=formed)
         for i, item in enumerate(items)
@@ -44,9 +50,12 @@ def _claim(items: list[Item], i: int, *, formed: bool) -> Claim:
     match = items[i].match
     unit = (match["unit"] or "").strip().lower()
     near = bearing.is_near(items, i)
-    value, step = _value(match, unit, near=near)
-    form = _form(match, unit)
-    if formed and form is Form.PLAIN and not bearing.is_term(items, i):
+    aged = match["scale"] == "m" and is_aged(match.string, match.start())
+    value, step = _value(match, unit, near=near, aged=aged)
+    form = Form.TIME if aged else _form(match, unit)
+    if formed and form is Form.PLAIN and _in_points(items, i):
+        value, step, form = value / 100, step / 100, Form.PERCENT
+    elif formed and form is Form.PLAIN and not bearing.is_term(items, i):
         form = _form_beside(items, i)
         if form is Form.MONEY:
             value, step = value / 100, step / 100
@@ -56,22 +65,27 @@ def _claim(items: list[Item], i: int, *, formed: bool) -> Claim:
         value=value,
         step=step,
         form=form,
-        sign=_sign(match) or (-1 if i and items[i - 1].text == "minus" else 0),
+        sign=_sign(match)
+        or (-1 if i and items[i - 1].text == "minus" and (i == 1 or items[i - 2].kind != "number") else 0),
         near=near,
     )
 
 
-def _value(match: re.Match[str], unit: str, *, near: bool) -> tuple[float, float]:
+def _value(match: re.Match[str], unit: str, *, near: bool, aged: bool) -> tuple[float, float]:
     """The value, and the worth of one unit of its last digit; of a rough number the zeros at its end are not meant."""
     digits = match["number"]
     value, decimals = read(digits)
     step = 10.0**-decimals
     if near and decimals == 0 and value >= _TENS:
         step *= 10 ** (len(digits) - len(digits.rstrip("0")))
-    scale = _SCALES.get((match["scale"] or "").strip().lower(), 1.0) / (100 if unit.startswith(_CENTS) else 1)
+    scale = (
+        1.0
+        if aged
+        else _SCALES.get((match["scale"] or "").strip().lower(), 1.0) / (100 if unit.startswith(_CENTS) else 1)
+    )
     if unit.startswith("h"):
         scale = _HOUR
-    return value * scale, step * scale
+    return (value, step) if scale == 1 else (round(value * scale, _EXACT), step * scale)
 
 
 def _form(match: re.Match[str], unit: str) -> Form:
@@ -117,6 +131,19 @@ def _in_cents(items: list[Item], i: int) -> bool:
         if item.kind not in ("word", "mark"):
             return False
     return False
+
+
+def _in_points(items: list[Item], i: int) -> bool:
+    """Whether it is in basis points as its clause says before, or as one that it is joined to: 92 + 719 bps."""
+    if not items[i].match["number"].isdecimal():
+        return False
+    for item in items[i + 1 : i + 3]:
+        if item.kind == "number":
+            return (item.match["unit"] or "").strip().lower().startswith(("bp", "basis"))
+        if item.text not in _JOINED:
+            break
+    before = [item.text for item in items[max(0, i - 3) : i] if item.text not in _FILLED]
+    return before[-1:] in (["bps"], ["bp"]) or before[-2:] in (["basis", "points"], ["basis", "point"])
 
 
 def _in_percent(items: list[Item], i: int) -> bool:

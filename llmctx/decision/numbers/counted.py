@@ -3,6 +3,7 @@
 from llmctx.decision.numbers import wording
 from llmctx.decision.numbers.passage import Item
 
+_THESE = frozenset({"the", "them", "these", "those", "our", "which"})
 _PAIRED = {"breadth": ("advancing", "declining"), "record": ("wins", "losses")}
 
 
@@ -14,6 +15,12 @@ def set_against(items: list[Item], i: int) -> str | None:
     before = items[max(0, i - 2) : i]
     if before and (before[-1].text in wording.SET_AGAINST or before[-1].kind == "number"):
         first = i - 1 if before[-1].kind == "number" else i - 2
+        if (
+            first > 1
+            and _which(items, first - 2, 0) == "advancing"
+            and _joined(items, first - 2, items[first - 1 : first + 1])
+        ):
+            return "unchanged"
         if first >= 0 and _joined(items, first, items[first + 1 : first + 3]):
             return _which(items, first, 1)
     return None
@@ -58,5 +65,7 @@ def counted(items: list[Item], i: int, following: Item) -> str | None:
 
 def _of(after: list[Item]) -> str | None:
     if len(after) > 1 and after[0].kind == "number" and after[1].topic in wording.COUNTED:
+        return str(after[1].topic)
+    if len(after) > 1 and after[0].text in _THESE and after[1].topic in wording.COUNTED:
         return str(after[1].topic)
     return next((item.topic for item in after if item.topic == "symbols"), None)

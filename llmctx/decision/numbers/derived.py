@@ -10,11 +10,12 @@ from itertools import product
 
 from llmctx.decision.numbers.amount import Amount
 from llmctx.decision.numbers.claim import Claim, Form
+from llmctx.decision.numbers.day import of_day
 from llmctx.decision.numbers.ledger import Ledger
 from llmctx.decision.numbers.ratios import compared, derived, marks, ratios, retraced, units, values_of
 from llmctx.decision.numbers.spoken import Spoken
 from llmctx.decision.numbers.topics import LEVELS
-from llmctx.decision.numbers.wholes import apart, shares, sizes, sums, worth
+from llmctx.decision.numbers.wholes import apart, shares, sizes, spans, sums, worth
 
 _ALSO: dict[str, frozenset[str]] = {
     "range": frozenset({"high", "low"}),
@@ -39,11 +40,20 @@ _AS_PART = 1.5
 _HIGH, _LOW = frozenset({"high"}), frozenset({"low"})
 _COMES_TO = frozenset({"->", "=>", "=", "\u2248"})
 _NEAREST = 2
-_ENDS = (("stop", "target"), ("entry", "last"), ("low", "high"), ("entry", "target"), ("entry", "stop"))
+_ENDS = (
+    ("stop", "target"), ("entry", "last"), ("low", "high"), ("entry", "target"), ("entry", "stop"), ("last", "target"),
+    ("last", "stop"),
+)  # fmt: skip
 _EXITS = frozenset({"stop", "target"})
 _PROGRESS = 10
 _MID = frozenset({"mid"})
 _BRACKET = frozenset({"stop", "target", "entry"})
+_OF_DAY = frozenset({"payoff", "expectancy", "wins", "winrate", "ratio", "reward"})
+_ODDS = frozenset({"ratio", "units", "payoff"})
+_REWARD, _RISK = frozenset({"reward", "target"}), frozenset({"risk", "stop"})
+_SCORED = frozenset({"score", "candidate"})
+_TRAILING = frozenset("behind ahead leader lead leads leading trail trails trailing margin".split())
+"""Words of how far scores are apart."""
 _WAYS = frozenset({"way", "range", "band"})
 
 
@@ -52,17 +62,18 @@ def what_follows(ledger: Ledger, claim: Claim, topics: frozenset[str], spoken: S
     risked = claim.form is Form.RATIO and topics & {"risk", "initial"}
     if claim.form is Form.UNITS or (claim.form is Form.PLAIN and "units" in topics) or risked:
         yield from units(ledger, topics if claim.against is None else frozenset({claim.against}))
-    if claim.form is Form.RATIO or (claim.form is Form.PLAIN and (topics & {"ratio", "units"} or _is_odds(claim))):
+    if (
+        claim.form is Form.RATIO
+        or (claim.form is Form.PLAIN and (topics & _ODDS or _is_odds(claim)))
+        or (claim.form is Form.UNITS and topics & _REWARD and topics & _RISK)
+    ):
         yield from ratios(ledger)
     if claim.form is Form.RATIO or (claim.form is Form.PLAIN and not claim.whole):
         yield from compared(ledger, topics)
     if claim.form in (Form.RATIO, Form.UNITS):
         return
     yield from _distances(ledger, claim, topics, spoken)
-    if claim.may_be_level:
-        yield from _mids(ledger, topics)
-    if "apart" in topics or claim.between:
-        yield from apart(ledger, topics)
+    yield from _read(ledger, claim, topics)
     if claim.form is Form.PERCENT or claim.tabled:
         yield from shares(ledger, topics)
     if claim.form is Form.PERCENT:
@@ -72,10 +83,20 @@ def what_follows(ledger: Ledger, claim: Claim, topics: frozenset[str], spoken: S
         yield from (derived(share.source, share.value / 100) for share in shares(ledger, topics))
 
 
+def _read(ledger: Ledger, claim: Claim, topics: frozenset[str]) -> Iterator[Amount]:
+    """Midpoints, differences of readings, and what the trades of the day come to."""
+    if claim.may_be_level:
+        yield from _mids(ledger, topics)
+    if "apart" in topics or claim.between or (topics & _SCORED and _TRAILING & claim.words):
+        yield from apart(ledger, topics)
+    if topics & _OF_DAY:
+        yield from of_day(ledger, claim, topics)
+
+
 def _is_odds(claim: Claim) -> bool:
     """Whether it is what reward over risk comes to: reward 0.33 / risk 0.23 -> 1.47."""
     told = claim.before
-    both = told & {"reward", "target"} and told & {"risk", "stop"}
+    both = told & _REWARD and told & _RISK
     return bool(both) and claim.items[claim.i - 1].text in _COMES_TO
 
 
@@ -130,6 +151,8 @@ def _distances(ledger: Ledger, claim: Claim, topics: frozenset[str], spoken: Spo
     yield from _pairs(ledger, claim, ones, others, spoken)
     if "range" in topics:
         yield from _pairs(ledger, claim, ledger.levels_of(_HIGH), ledger.levels_of(_LOW), spoken)
+        if claim.form is Form.PERCENT:
+            yield from spans(ledger)
 
 
 def _mids(ledger: Ledger, topics: frozenset[str]) -> Iterator[Amount]:

@@ -36,7 +36,9 @@ _AHEAD = re.compile(
 _ENTERED = re.compile(
     r"\b(?:entered|opened|bought|put[ ]on|got[ ]in|went[ ](?:long|short)|trade|position|we)\b", re.IGNORECASE
 )
-_AGO = re.compile(r"[ ]*(?:ago|old)\b", re.IGNORECASE)
+_DECIDED = re.compile(r"\b(?:decision|decided)\b", re.IGNORECASE)
+"""What was so long ago, besides the entry."""
+_AGO = re.compile(r"[ ]*(?:ago|old|earlier|prior|before)\b", re.IGNORECASE)
 _SINCE = re.compile(r"\bafter[ ](?:only[ ]|just[ ]|about[ ]|some[ ])?\Z", re.IGNORECASE)
 _PLANNED = re.compile(
     r"\b(?:if|will|would|should|could|look|review|again|reassess|check|close|exit|next|every|until|unless|rule|stop|i'd|i'll)\b",
@@ -55,6 +57,11 @@ def is_measured(text: str, start: int, end: int) -> bool:
     return value % 5 != 0 and value % 0.5 != 0 if "." in span["many"] else value % 5 != 0 and value not in _ROUND
 
 
+def is_aged(text: str, start: int) -> bool:
+    """Whether what stands before it is how the time is told that a position has been held: position age 1634m."""
+    return bool(_BEFORE.search(text[max(0, start - _REACH) : start]))
+
+
 def is_held(text: str, start: int, end: int) -> bool:
     """Whether what stands there is the time that the position has been held."""
     if not _SPAN.fullmatch(text, start, end):
@@ -62,6 +69,6 @@ def is_held(text: str, start: int, end: int) -> bool:
     before = text[max(0, start - _REACH) : start]
     if _SINCE.search(before) and not _PLANNED.search(before):
         return True
-    if _AGO.match(text, end) and _ENTERED.search(before):
+    if _AGO.match(text, end) and (_ENTERED.search(before) or _DECIDED.search(before)):
         return True
     return bool(_BEFORE.search(before) or _AFTER.match(text, end))

@@ -5,10 +5,10 @@ in `derived`.
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from decimal import Decimal
-from functools import cached_property, lru_cache
 
 from llmctx import clock
 from llmctx.context.facts import Fact
@@ -16,10 +16,11 @@ from llmctx.context.package import Package
 from llmctx.decision.decision import Decision
 from llmctx.decision.numbers.amount import PERCENT_TEXT, Amount, amount_of, amounts_of
 from llmctx.decision.numbers.claim import Form, rounds_to
-from llmctx.decision.numbers.claims import claims_of
+from llmctx.decision.numbers.once import once
+from llmctx.decision.numbers.quoted import numbers_in, quotes
 from llmctx.decision.numbers.shape import shape_of
+from llmctx.decision.numbers.topics import AVERAGES
 
-_DIGIT = re.compile("[0-9]")
 _MIDDLE = "the middle of indicators.bollinger_upper and _lower"
 _OWN_LEVELS = ("its own stop_loss", "its own take_profit", _MIDDLE)
 _CLOCK = re.compile(r"(\d{1,5}):(\d\d):(\d\d)")
@@ -27,20 +28,15 @@ _HELD = "monitoring.time_in_trade"
 _SIGNALS = "signals."
 _SIGNAL = frozenset({"signal"})
 _RANKED = frozenset({"candidate", "score"})
-_CUT = " (not shown)"
-
-
-@lru_cache(maxsize=1_000)
-def _quoted(text: str) -> tuple[tuple[float, Form | None, frozenset[str]], ...]:
-    """The numbers inside a text of the package; headlines and reasons stay for many ticks."""
-    return tuple(
-        (
-            claim.value,
-            claim.form if claim.form is Form.PERCENT else Form.MONEY,
-            claim.topics if claim.bound is None else frozenset({claim.bound}),
-        )
-        for claim in claims_of(text)
-    )
+_RESULTS = {
+    "position.unrealized_pnl": "pnl",
+    "position.unrealized_pnl_pct": "pnl",
+    "performance.daily_pnl": "daily",
+    "performance.daily_pnl_pct": "daily",
+}
+"""The paths of what was made or lost."""
+_PRIOR = "thesis.reasoning"
+_THESIS = frozenset({"thesis"})
 
 
 class Ledger:
@@ -60,9 +56,11 @@ class Ledger:
                 if path.endswith("].symbol") and value != package.symbol
             ]
         )
+        self.symbol = package.symbol.lower()
         self.others = frozenset(name for _, name in others)
         self.ranked = self.others | _RANKED
         self._by_topics: dict[frozenset[str], list[Amount]] = {}
+        self._about: dict[frozenset[str], list[Amount]] = {}
         self._made: dict[int, tuple[Amount, ...]] = {}
         paths, _, units = zip(*self._list, strict=True)
         self._shape = shape_of(paths, units, others)
@@ -87,7 +85,7 @@ class Ledger:
         found = self._package.sections.get(section)
         return None if found is None else str(found.status)
 
-    @cached_property
+    @once
     def amounts(self) -> list[Amount]:
         """Every number that the package gives, and those that the decision itself proposes."""
         return [*(amount for i in range(len(self._list)) for amount in self._at(i)), *self._beside]
@@ -95,30 +93,45 @@ class Ledger:
     def near(self, value: float, room: float) -> list[Amount]:
         """The amounts that may be this far from a value, sign aside; most are not, and are not even made."""
         low, high = value - room, value + room
-        places = [place for size, place in self._sizes if low <= size <= high or low <= size * 100 <= high]
-        return [*(amount for place in places for amount in self._at(place)), *self._beside]
+        sizes = self._sizes
+        places: set[int] = set()
+        for scale in (1, 100):
+            first = bisect_left(sizes, (low / scale, 0))
+            while first < len(sizes) and sizes[first][0] <= high / scale:
+                places.add(sizes[first][1])
+                first += 1
+        return [*(amount for place in sorted(places) for amount in self._at(place)), *self._beside]
 
-    @cached_property
+    @once
     def _sizes(self) -> list[tuple[float, int]]:
-        """How large the number of each fact is, and where the fact stands."""
-        found = []
-        for place, (_, value, _) in enumerate(self._list):
-            if type(value) is Decimal or type(value) is int:
-                found.append((abs(float(value)), place))
-            elif type(value) is str and (percent := PERCENT_TEXT.match(value)):
-                found.append((abs(float(percent[1])), place))
+        """How large the number of each fact is, and where the fact stands, the smallest first."""
+        found = [
+            (abs(float(value)), place)
+            for place, (_, value, _) in enumerate(self._list)
+            if type(value) is Decimal or type(value) is int
+        ]
+        found += [
+            (abs(float(percent[1])), place)
+            for place, (_, value, _) in enumerate(self._list)
+            if type(value) is str and value[-1:] == "%" and (percent := PERCENT_TEXT.match(value))
+        ]
+        found.sort()
         return found
 
-    @cached_property
+    @once
     def _beside(self) -> list[Amount]:
         return [*self._middle(), *self._own()]
 
     def about(self, topics: Iterable[str]) -> list[Amount]:
         """The amounts about any of these topics; few claims need more, so the others are not even made."""
         wanted, by_topic = frozenset(topics), self._shape.by_topic
-        places = sorted({place for topic in wanted for place in by_topic.get(topic, ())})
-        found = [amount for place in places for amount in self._at(place)]
-        return found + [amount for amount in self._beside if not wanted.isdisjoint(amount.topics)]
+        known = self._about.get(wanted)
+        if known is None:
+            places = sorted({place for topic in wanted for place in by_topic.get(topic, ())})
+            found = [amount for place in places for amount in self._at(place)]
+            known = found + [amount for amount in self._beside if not wanted.isdisjoint(amount.topics)]
+            self._about[wanted] = known
+        return known
 
     def _at(self, place: int) -> tuple[Amount, ...]:
         """The amounts of one fact."""
@@ -150,11 +163,14 @@ class Ledger:
         yield Amount("its own confidence", sure, None, frozenset({"confidence"}))
         yield Amount("its own confidence", sure * 100, Form.PERCENT, frozenset({"confidence"}))
 
-    @cached_property
+    @once
     def levels(self) -> list[Amount]:
         """The prices of this symbol that levels are made of, each value once a topic."""
         priced = [amount for place in self._shape.priced for amount in self._at(place)]
         own = [amount for amount in self._beside if amount.source in _OWN_LEVELS]
+        priced = [
+            level for level in priced if not level.topics & AVERAGES or self.last / 2 < level.value < self.last * 2
+        ]
         levels: dict[tuple[float, frozenset[str]], Amount] = {}
         for level in (*priced, *own):
             if level.source.startswith(_SIGNALS):
@@ -166,23 +182,42 @@ class Ledger:
         """The levels about any of these topics."""
         found = self._by_topics.get(topics)
         if found is None:
-            found = self._by_topics[topics] = [level for level in self.levels if not topics.isdisjoint(level.topics)]
+            found = [level for level in self.levels if not topics.isdisjoint(level.topics)]
+            found = self._by_topics[topics] = found + (self.priors if "thesis" in topics else [])
         return found
+
+    @once
+    def _spoken(self) -> list[Amount]:
+        return [*self.levels, *self.priors]
 
     def level_at(self, value: float, step: float) -> Amount | None:
         """The level that a number is, rounded or cut to its last digit."""
         if not self.last / 2 <= value <= self.last * 2:
             return None
-        near = [level for level in self.levels if -step <= level.value - value <= step]
+        near = [level for level in self._spoken if -step <= level.value - value <= step]
         return next((level for level in near if rounds_to(level.value, value, step)), None)
 
-    @cached_property
-    def results(self) -> list[float]:
-        """What the position has made or lost, in money and percent."""
-        found = (self.value(f"position.{name}") for name in ("unrealized_pnl", "unrealized_pnl_pct"))
-        return [result for result in found if result]
+    @once
+    def results(self) -> list[tuple[str, float]]:
+        """What the position has made or lost, what the day has, and the move since the open, in money and percent."""
+        found = [(topic, self.value(path)) for path, topic in _RESULTS.items()]
+        opened = self.value("price.price.open")
+        if opened:
+            found += [("open", self.last - opened), ("open", (self.last - opened) / opened * 100)]
+        return [(topic, result) for topic, result in found if result]
 
-    @cached_property
+    @once
+    def priors(self) -> list[Amount]:
+        """The prices that the last decision's reasoning spoke of."""
+        fact = self.fact(_PRIOR)
+        said = () if fact is None or type(fact.value) is not str else numbers_in(fact.value)
+        return [
+            Amount(_PRIOR, value, form, _THESIS)
+            for value, form, _ in said
+            if form is Form.MONEY and self.last / 2 <= value <= self.last * 2
+        ]
+
+    @once
     def ages(self) -> list[Amount]:
         """How many minutes ago the moments of the facts were."""
         return [
@@ -191,7 +226,7 @@ class Ledger:
             if isinstance(value, datetime)
         ]
 
-    @cached_property
+    @once
     def held(self) -> list[Amount]:
         """For how many minutes the position has been held."""
         fact = self.fact(_HELD)
@@ -202,12 +237,12 @@ class Ledger:
         whole = hours * 60 + minutes
         return [Amount(_HELD, value, None, frozenset()) for value in (whole + seconds / 60, float(whole))]
 
-    @cached_property
+    @once
     def quoted(self) -> list[Amount]:
         """The numbers inside texts of the package: headlines, reasons, the last reasoning."""
         return [
             Amount(path, *number)
             for path, text, _ in self._list
-            if type(text) is str and _DIGIT.search(text) and not path.endswith(_CUT)
-            for number in _quoted(text)
+            if type(text) is str and quotes(path, text)
+            for number in numbers_in(text)
         ]

@@ -66,7 +66,7 @@ CALLED: dict[str, str] = {
         "reward": "reward rewards make makes earn earns won",
         "upper": "upper bbu",
         "lower": "lower bbl",
-        "band": "band bands bollinger bb",
+        "band": "band bands bollinger bb b pctb percent-b",
         "width": "width bandwidth wide bbw",
         "rsi": "rsi strength",
         "macd": "macd convergence",
@@ -80,7 +80,7 @@ CALLED: dict[str, str] = {
         "pnl": "pnl p&l p/l upnl upl uplpct result results profit profits gain gains gained loss unrealized "
         "unrealised return up down underwater drawdown ahead winning losing red green profitable",
         "level": "support resistance level ceiling floor barrier obstacle",
-        "news": "news headline headlines articles article stories story items",
+        "news": "news headline headlines articles article stories story item items",
         "quantity": "shares share sh quantity qty size units unit lot holding stock contracts position",
         "positions": "positions",
         "symbols": "symbols names tickers watchlist stocks universe",
@@ -88,7 +88,7 @@ CALLED: dict[str, str] = {
         "losses": "losses losers loser",
         "trades": "trades",
         "winrate": "wr win-rate winrate hit-rate",
-        "daily": "daily today today's day's day",
+        "daily": "daily account today today's day's day",
         "advancing": "adv advancing advancers advances advance advanced gainers",
         "declining": "dec declining decliners declines decline declined",
         "unchanged": "unchanged",
@@ -97,11 +97,12 @@ CALLED: dict[str, str] = {
         "financials": "financials financial fin",
         "healthcare": "healthcare health",
         "ratio": "ratio reward-to-risk risk-reward reward:risk risk:reward risk/reward reward/risk risk-to-reward "
-        "r:r r/r rr rrr multiple odds skew quotient times",
+        "r:r r/r rr rrr crv chance-risk chance-risk-relation chance/risk multiple odds skew asymmetry quotient times",
         "range": "range span spans swing swings",
-        "mid": "mid midpoint midline split bbm middle centre center halfway basis-line",
+        "mid": "mid midpoint midline split bbm mean middle centre center halfway basis-line",
         "way": "way distance path journey progress captured covered completed complete travelled trip road done",
         "payoff": "payoff pay-off",
+        "expectancy": "expectancy",
         "negative": "negative",
         "worth": "notional worth exposure mv mktval market-value",
     }.items()
@@ -133,6 +134,8 @@ PAIRS = {
     ("market", "breadth"): "breadth", ("reward", "risk"): "ratio", ("risk", "reward"): "ratio",
     ("largest", "loss"): "losses", ("largest", "win"): "wins", ("open", "profit"): "pnl", ("open", "loss"): "pnl",
     ("open", "gain"): "pnl", ("open", "pnl"): "pnl", ("open", "p&l"): "pnl", ("sentiment", "score"): "sentiment",
-    ("net", "loss"): "pnl",
+    ("net", "loss"): "pnl", ("trades", "won"): "wins", ("trades", "lost"): "losses", ("session", "change"): "daily",
+    ("per", "trade"): "expectancy", ("average", "trade"): "expectancy", ("avg", "trade"): "expectancy",
+    ("exit", "stop"): "exit", ("exit", "target"): "exit",
 }  # fmt: skip
 """Two words that together name another topic than the second alone."""

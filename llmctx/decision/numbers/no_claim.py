@@ -25,11 +25,12 @@ _NO_CLAIM = re.compile(
     | \d+(?:\.\d+)?[- ]?(?:sigma|\u03c3|standard[ ]deviations?|std|sd)\b
     | \d+(?:\.\d+)?(?:\s?(?:-|\u2013|to|or|and)\s?\d+)?[- ]?(?:more[ ]|further[ ])?{_SPAN}\b  # horizons, periods
     | \d{{1,3}}[- ](?:EMA|SMA|WMA|DMA|MA|RSI|ATR)\b
+    | \d{{1,3}}(?:[/,]\d{{1,3}}){{1,2}}[- ](?:MACD|EMA|SMA|MA)s?\b                         # 12/26 MACD
     | \d+(?:st|nd|rd|th)\b | (?:1|3|5|10|15|30|60)m\b(?![ ]shares)
-    | 24/7\b | (?:\d|1[0-2])[ ]of[ ](?:the[ ])?(?:(?:last|past)[ ])?(?:\d|1[0-2])\b | 50[/-]50\b
+    | 24/7\b | (?:\d|1[0-2])[ ](?:out[ ])?of[ ](?:the[ ])?(?:(?:last|past)[ ])?(?:\d|1[0-2])\b | 50[/-]50\b
     | (?:10|8|13|6|20)-[KQFD]\b
     )
-    | (?<![A-Za-z0-9])(?=[A-Za-z])(?:
+    | (?<![A-Za-z0-9])(?=[A-Za-z][^\d]{{0,22}}\d|http)(?:
       {_MONTH}[ ]\d{{1,2}}(?:st|nd|rd|th)?\b(?!\.\d)(?:,?[ ]\d{{4}})?
     | (?:on|by|since|until|after|before)[ ]\d{{1,2}}/\d{{1,2}}\b(?![/.]\d)
     | {_TERM}[ ]?[-_(]?[ ]?\d{{1,3}}(?:[ ]?[,/][ ]?\d+(?:\.\d+)?)+[ ]?\)?                  # MACD (12, 26, 9)
@@ -39,13 +40,14 @@ _NO_CLAIM = re.compile(
     | Bollinger(?:[ ]bands?)?[ ]?\(\d+\)
     | (?:S&P|Nasdaq|Russell|Dow|FTSE|Stoxx|Nikkei|DAX|CAC|SPX|NDX)[- ]?\d{{2,4}}\b
     | (?:Q|H|FY|COVID-|v|R|S|T\+)\d{{1,4}}\b(?!\.\d|%)
-    | (?:{"|".join(NUMBERED)})
+    | (?!record[ ]\d{{1,3}}[-\u2013/:]\d)(?:{"|".join(NUMBERED)})
       [ ]\#?\d{{1,4}}\b(?!\.\d|%|,\d)
     | https?://\S+
     )
     | (?=[\n(\#\[;:,.])(?:
       \n[ \t>*_\#-]*\(?\d{{1,2}}[.):](?=[ *_])
     | [;:,.][ ]\(?\d{{1,2}}\)(?=[ ]) | \(\d\)(?=[ ]\w) | \#\d+ | \[\d+\]
+    | [(;,][ ]?(?!1:)\d{{1,3}}(?=:[ ][$\u20ac\u00a3]?\d)                                   # (20: 64.22; 50: 64.55)
     )
     | \A[ \t>*_\#-]*\(?\d{{1,2}}[.):](?=[ *_])                                                # ordinals
     """,
@@ -63,7 +65,7 @@ HINTS = frozenset(
 _NO_WORD = re.compile(r"[^A-Za-z\s]|(?<![A-Za-z])(?:min|m|hr|h|d|st|nd|rd|th|am|pm|Z)(?![A-Za-z])")
 
 _COUNTS = re.compile(r"half|shares|trades|loss|winn|won|breadth|adv|declin|stocks|names|symbols", re.IGNORECASE)
-_TWO = re.compile(r"\d+(?:[ ]of[ ](?:the[ ])?|:)\d+")
+_TWO = re.compile(r"\d+(?:[ ](?:out[ ])?of[ ](?:the[ ])?|:)\d+")
 _REACH = 30
 
 

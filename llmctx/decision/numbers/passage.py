@@ -24,11 +24,11 @@ _ITEM = re.compile(
     (?P<unit>[ ]?%|[ ]?percent(?:age[ ]points?)?\b|[ ]?per[ ]cent\b
       |[ ]?pct\b(?!=)|[ ]?pp\b|[ ]?(?:bps?|basis[ ]points?)\b|[ ]?(?:dollars?|USD|EUR|GBP|euros?|pounds?)\b
       |[ ]?(?:cents?|penn(?:y|ies)\b|ticks?\b|\u00a2)
-      |[ ]?(?:x|\u00d7|:[ ]?1)(?![\w]|\s*[\d$]|\s*\.\d)|[ ]to[ ](?:1|one)\b(?!\.?\d|[ ]\d)|[ ]?R\b(?![:/(])
-      |[ ]?(?:hours?|hrs?|minutes?|mins?)\b|[ ]?h\b|c\b)?
+      |[ ]?(?:x|\u00d7|:[ ]?1)(?![\w]|\s*[\d$]|\s*\.\d)|[ ]to[ ](?:1|one)\b(?![.,]?\d|[ ]\d)|[ ]?R\b(?![:/(])
+      |[ ]?(?:hours?|hrs?|minutes?|mins?)\b|[ ]?h\b(?![ ]?[$\d])|c\b)?
     | (?P<break>[.!?;](?=[\s*_)"]|$)|\n(?![a-z]))
     | (?P<comma>,(?=[\s"])|[ ][\u2014\u2013-][ ]|\u2014)
-    | (?P<mark>\.\.|[-=]>|[~\u2248<>=\u2264\u2265@|(:/])
+    | (?P<mark>\.{{2,}}(?=[ ]?[$\u20ac\u00a3\d])|\.\.|[-=]>|[~\u2248<>=\u2264\u2265@|(:/])
     """,
     re.VERBOSE,
 )
@@ -42,8 +42,8 @@ _DIGIT = re.compile("[0-9]")
 _HINTING = re.compile(r"[:#&\[/\n]|\(\d|\A\W*\d|\d-|\d of |\d[ ]?(?:st|nd|rd|th|[ap]\.?m|ms|[mhd]\b)|[A-Za-z+-]\d")
 """Marks without which, and without one of the words of HINTS, everything is a claim."""
 _NUMBERED = re.compile(rf"\b(?:{'|'.join(NUMBERED)}) #?\d", re.IGNORECASE)
-_ABBREVIATIONS = frozenset("i e vs approx ca resp incl etc no avg max min est cf".split())
-_ABBREVIATED = re.compile(r"\b(?:i\.e|e\.g|vs|approx|ca|resp|incl|etc|no|avg|max|min|est|cf)\.", re.IGNORECASE)
+_ABBREVIATIONS = frozenset("i e vs approx ca resp incl etc no avg max min est cf conf".split())
+_ABBREVIATED = re.compile(r"\b(?:i\.e|e\.g|vs|approx|ca|resp|incl|etc|no|avg|max|min|est|cf|conf)\.", re.IGNORECASE)
 _UNMARKED = str.maketrans({"*": " ", "`": " "})
 _PATH = re.compile(rf"(?:[a-z]\w*[.])+\w+(?:\[\d+\])?|{'|'.join(OWN)}|[a-z]+_\d+m?")
 

@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import NamedTuple
 
-from llmctx.decision.numbers.topics import topics_of
+from llmctx.decision.numbers.topics import AVERAGES, topics_of
 
 ANOTHER = "another symbol"
 """The topic of numbers about other symbols."""
@@ -46,7 +46,8 @@ def shape_of(paths: tuple[str, ...], units: tuple[str | None, ...], others: tupl
     priced = [
         place
         for place, (path, unit) in enumerate(zip(paths, units, strict=True))
-        if unit == "price" and not path.startswith(_RANKING)
+        if (unit == "price" and not path.startswith(_RANKING))
+        or (unit is None and not AVERAGES.isdisjoint(topics[place]))
     ]
     places = {path: place for place, path in enumerate(paths)}
     return Shape(places, tuple(topics), by_topic, tuple(priced), _ALWAYS.union(*topics))

@@ -2,11 +2,11 @@
 
 from bisect import bisect
 from collections.abc import Iterator
-from functools import cached_property
 
 from llmctx.decision.numbers.amount import Amount
 from llmctx.decision.numbers.claim import Claim, Form
 from llmctx.decision.numbers.ledger import Ledger
+from llmctx.decision.numbers.once import once
 from llmctx.decision.numbers.ratios import derived
 
 _PRICED = {Form.PLAIN, Form.MONEY}
@@ -25,11 +25,11 @@ class Spoken:
         self._said: list[tuple[Claim, Amount]] = []
         self._near: dict[int, list[Amount]] = {}
 
-    @cached_property
+    @once
     def _breaks(self) -> list[int]:
         return [i for i, item in enumerate(self._claims[0].items) if item.kind == "break"]
 
-    @cached_property
+    @once
     def _levels(self) -> list[tuple[int, int, Amount]]:
         """Where levels are named by their value: the item, the sentence, the level."""
         named = (
@@ -37,7 +37,7 @@ class Spoken:
         )
         return [(claim.i, self.sentence(claim), level) for claim, level in named if level is not None]
 
-    @cached_property
+    @once
     def _halved(self) -> int | None:
         """The item that first speaks of a half of the position."""
         whole = self._ledger.quantity
@@ -81,16 +81,38 @@ class Spoken:
         multiples = (claim for claim in self._claims if claim.form is Form.UNITS)
         return [claim.value for claim in multiples if self.sentence(claim) == own]
 
+    def stand_before(self, claim: Claim) -> bool:
+        """Whether the two numbers right before it, the terms of a sum, have been borne out."""
+        before = [one for one in self._claims if one.i < claim.i][-2:]
+        return len(before) > 1 and [said for said, _ in self._said[-2:]] == before
+
     def again(self, claim: Claim) -> Amount | None:
         """What bore the same number out before."""
         for said, support in self._said:
             if (
-                (said.form is claim.form or {said.form, claim.form} == _PRICED)
+                (
+                    said.form is claim.form
+                    or {said.form, claim.form} == _PRICED
+                    or (claim.term and claim.form is Form.PLAIN)
+                )
                 and said.value == claim.value
                 and said.step == claim.step
             ):
                 return support
         return None
+
+    def bracketed(self, claim: Claim) -> Amount | None:
+        """The percentage of the field that bore out the number right before it: -354.67 (-0.81%)."""
+        if not self._said or claim.form is not Form.PERCENT:
+            return None
+        said, support = self._said[-1]
+        between = claim.items[said.i + 1 : claim.i]
+        if any(item.kind != "mark" for item in between):
+            return None
+        percent = self._ledger.fact(f"{support.source}_pct")
+        return (
+            None if percent is None else Amount(percent.path, float(str(percent.value)), Form.PERCENT, support.topics)
+        )
 
     def pairs(self, claim: Claim) -> Iterator[Amount]:
         """Difference and ratios of the two numbers that it was last preceded by, where they are of one kind."""

@@ -25,6 +25,8 @@ FOREIGN = frozenset(
     "utilities industrials materials staples discretionary telecom semiconductors semis".split()
 )
 """What models like to speak of and the schema has no field for: nothing supports it but a field of that name."""
+AVERAGES = frozenset({"ema", "sma", "vwap"})
+"""Of those the ones that are levels of the price."""
 SECTORS = frozenset({"technology", "energy", "financials", "healthcare"})
 """Parts of the market that have a percentage of their own."""
 BINDING = frozenset(

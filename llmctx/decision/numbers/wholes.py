@@ -7,6 +7,7 @@ from llmctx.decision.numbers.amount import Amount
 from llmctx.decision.numbers.claim import Claim, Form
 from llmctx.decision.numbers.ledger import Ledger
 from llmctx.decision.numbers.ratios import derived, signed, values_of
+from llmctx.decision.numbers.shape import ANOTHER
 
 _RSI_LINES = (70, 30, 50, 80, 20, 75, 25)
 _SPANS = (
@@ -15,6 +16,8 @@ _SPANS = (
 )  # fmt: skip
 _BREADTH = frozenset({"advancing", "declining", "unchanged", "breadth"})
 _HELD = frozenset({"quantity", "worth", "stop", "pnl", "half"})
+_SCORE = ("score",)
+_RANKING = "candidates["
 _HUNDRED = 100
 _FEW = 6
 _NET = frozenset({"apart", "symbols"})
@@ -113,10 +116,31 @@ def sums(ledger: Ledger, claim: Claim, topics: frozenset[str], *, halved: bool) 
         yield signed("advancing - declining", parts[0] - parts[1])
 
 
+def spans(ledger: Ledger) -> Iterator[Amount]:
+    """The range of the day as a percentage of the open, and of the price."""
+    for high, low in product(values_of(ledger, "high"), values_of(ledger, "low")):
+        for whole in {*values_of(ledger, "open"), ledger.last}:
+            yield derived("the range of the day", (high - low) / whole * _HUNDRED)
+
+
 def apart(ledger: Ledger, topics: frozenset[str]) -> Iterator[Amount]:
     """How far the percentages are apart that are spoken of: two sectors, two results."""
+    if topics & ledger.ranked:
+        yield from _ranked(ledger, topics)
     told = [amount for amount in ledger.about(topics) if amount.form is Form.PERCENT][:_FEW]
     for one, other in combinations(told, 2):
+        yield derived(f"{one.source} - {other.source}", one.value - other.value)
+
+
+def _ranked(ledger: Ledger, topics: frozenset[str]) -> Iterator[Amount]:
+    """How far the scores are apart of the symbols that are named, and of the own and the first."""
+    scores = [amount for amount in ledger.about(_SCORE) if amount.form is None and amount.source.startswith(_RANKING)]
+    named = [
+        one
+        for place, one in enumerate(scores)
+        if not place or ANOTHER not in one.topics or one.topics & topics & ledger.others
+    ]
+    for one, other in combinations(named, 2):
         yield derived(f"{one.source} - {other.source}", one.value - other.value)
 
 

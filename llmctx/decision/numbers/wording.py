@@ -29,6 +29,8 @@ RULES = frozenset(
     "policy usual round fee fees slippage commission commissions assumption".split()
 )
 """The number beside them is a rule, no fact."""
+THRESHOLDS = frozenset("threshold cutoff hurdle bar trigger".split())
+"""What they are is a rule, whatever it is a threshold of."""
 COMPARES = frozenset("sub above below over under beyond exceeds exceed exceeding least most than".split())
 """A short number right after them is a mark that somebody sets."""
 ASSUMED = frozenset(
@@ -38,7 +40,9 @@ ASSUMED = frozenset(
     "policy discipline max maximum minimum limit expected ev invalidation invalidated".split()
 )
 """A short number in their sentence is an estimate or a habit."""
-DATED = frozenset("news headline headlines signal signals data quote quotes bar tick".split())
+DATED = frozenset(
+    "news headline headlines signal signals data quote quotes bar tick decision decided call verdict thesis".split()
+)
 """What has an age of its own, besides the position."""
 COSTS = frozenset("fee fees slippage commission commissions assumption noise".split())
 """A few cents in their sentence are an assumption."""
@@ -52,7 +56,7 @@ MORE = frozenset("better more higher above less lower worse below beyond over un
 """Or more: the number before it is a mark."""
 CONTENTLESS = frozenset({"last", "apart"})
 """Topics that do not say what a sentence is about."""
-CONDITIONS = frozenset("if unless until once should start starts begin begins another".split())
+CONDITIONS = frozenset("if when unless until once should start starts begin begins another".split())
 """A short number in their clause is one that may come."""
 RETRACEMENTS = frozenset("retracement retrace fib fibonacci retracements pullback".split())
 """The percentage beside them names a level."""
@@ -102,6 +106,23 @@ GAINS = frozenset("gain gains gained profit profits made up".split())
 """The number beside them is a gain."""
 LOSSES = frozenset("loss losses lost losing underwater down".split())
 """The number beside them is a loss."""
+ROOM = frozenset("room headroom runway until".split())
+"""A round number after them is a zone that a reading is still away from."""
+TRAILS = frozenset(
+    "trail trailing tighten tightening raise raising widen widening ratchet ratcheting lift lifting".split()
+)
+"""The step after them is one by which a stop or target may be moved."""
+ANY = frozenset("a an any another every each".split())
+"""A step after them is one that may come."""
+SWINGS = frozenset(
+    "move moves swing drop dip fall rise rally spike shock gap slide adverse further additional favorable "
+    "favourable sudden".split()
+)
+"""What may come is as large as the round number beside them."""
+PAST = frozenset("was were had then".split())
+"""They speak of the decision before."""
+QUOTES = frozenset("mark spot px".split())
+"""The number right after them is the price as it is."""
 PRICE = frozenset("price last quote trading trades traded".split())
 """The number after them is the price as it is."""
 SIDES = (

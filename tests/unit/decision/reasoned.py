@@ -70,6 +70,29 @@ def package() -> Package:
     return package_of(_DOCUMENTS)
 
 
-def unsupported(reasoning: str) -> list[str]:
+def package_at(last: Decimal) -> Package:
+    """The same with another price."""
+    price = _DOCUMENTS["price"]
+    return package_of(_DOCUMENTS | {"price": price | {"price": price["price"] | {"last": last}}})
+
+
+def package_with_more() -> Package:
+    """The same with a VWAP, its own place in the ranking, and a last decision at 645.95 twelve minutes ago."""
+    price = _DOCUMENTS["price"]
+    own = {"symbol": "AAPL", "score": Decimal("0.74"), "price": Decimal("648.41"), "signals": [], "timestamp": NOW}
+    thesis = {
+        "address": "7", "kind": "decision", "tick": "run-1", "symbol": "AAPL", "as_of": "2025-05-09T10:03:30.123Z",
+        "entry_time": "2025-05-09T09:45:32.000Z", "action": "hold", "quantity": None, "stop_loss": None,
+        "take_profit": None, "reason": "as decided", "decided": "hold", "confidence": Decimal("0.7"),
+        "reasoning": "At 645.95 the plan stands.", "invalidation": "A close below the stop.", "valid_for": 15,
+    }  # fmt: skip
+    return package_of(
+        _DOCUMENTS
+        | {"price": price | {"price": price["price"] | {"vwap": Decimal("647.1")}}, "thesis": thesis}
+        | {"candidates": [*_DOCUMENTS["candidates"], own]}
+    )
+
+
+def unsupported(reasoning: str, of: Package | None = None) -> list[str]:
     """The numbers of a reasoning that nothing supports."""
-    return [item.text for item in ground(package(), decision(reasoning=reasoning)).unsupported]
+    return [item.text for item in ground(of or package(), decision(reasoning=reasoning)).unsupported]

@@ -14,7 +14,13 @@ from llmctx.context.package import Package
 
 @pytest.mark.parametrize(
     ("half", "precision", "recall"),
-    [("tuned", 0.99, 0.96), ("held_out", 0.99, 0.95), ("foreign_a", 0.98, 0.96), ("foreign_b", 0.92, 0.94)],
+    [
+        ("tuned", 0.99, 0.96),
+        ("held_out", 0.99, 0.95),
+        ("foreign_a", 0.98, 0.96),
+        ("foreign_b", 0.92, 0.94),
+        ("foreign_c", 0.98, 0.94),
+    ],
 )
 def test_planted_false_numbers_are_found_and_true_ones_are_not_called_false(
     half: str, precision: float, recall: float
@@ -38,6 +44,12 @@ def test_it_holds_for_other_fillings_of_the_same_texts() -> None:
     got = [score(reasonings("held_out", seed=seed)) for seed in (1, 2, 3)]
     assert min(one.precision for one in got) >= 0.95
     assert min(one.recall for one in got) >= 0.9
+
+
+def test_it_holds_for_other_packages_with_other_numbers() -> None:
+    got = [score(reasonings("foreign_c", seed=seed)) for seed in (1, 2, 3)]
+    assert min(one.precision for one in got) >= 0.97
+    assert min(one.recall for one in got) >= 0.94
 
 
 def test_the_packages_are_those_of_a_session() -> None:
