@@ -202,14 +202,14 @@ def _ends(claim: Claim, topics: frozenset[str]) -> frozenset[str]:
 
 def _between(held: list[tuple[str, float]], one: Amount, other: Amount, claim: Claim) -> Iterator[Amount]:
     apart = one.value - other.value
-    results = [("", apart)]
-    parts = [(", of the second", apart / other.value * 100), (", of the first", apart / one.value * 100)]
+    results = [("as it is", apart)]
+    parts = [("of the second", apart / other.value * 100), ("of the first", apart / one.value * 100)]
     if claim.form is Form.PERCENT:
         results = parts
     else:
-        results += [(f", times {name}", apart * size) for name, size in held]
+        results += [(name, apart * size) for name, size in held]
     if claim.form is Form.PLAIN and claim.tabled:
         results += parts
     for how, value in results:
         if abs(abs(value) - claim.value) <= claim.room:
-            yield derived(f"{one.source} - {other.source}{how}", value)
+            yield derived(f"{one.source} - {other.source}, {how}", value)
