@@ -112,7 +112,7 @@ def _bound(claim: Claim, ledger: Ledger) -> str | None:
 def _is_money(claim: Claim, ledger: Ledger) -> bool:
     """Whether it is what is risked or made, told after where it is measured from: at risk from entry $244."""
     measured = claim.form is Form.MONEY and claim.i > 1 and claim.items[claim.i - 2].text == "from"
-    return claim.fine and bool(_MONEY & claim.around) and (measured or not is_price(claim, ledger))
+    return claim.fine and (measured or not is_price(claim, ledger)) and bool(_MONEY & claim.around)
 
 
 def _of_bound(claim: Claim, ledger: Ledger, bound: str, spoken: Spoken) -> Amount | None:
