@@ -62,8 +62,7 @@ class Ledger:
         self._by_topics: dict[frozenset[str], list[Amount]] = {}
         self._about: dict[frozenset[str], list[Amount]] = {}
         self._made: dict[int, tuple[Amount, ...]] = {}
-        paths, _, units = zip(*self._list, strict=True)
-        self._shape = shape_of(paths, units, others)
+        self._shape = shape_of(self._list, others)
 
     @property
     def paths(self) -> Iterable[str]:

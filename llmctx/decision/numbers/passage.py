@@ -41,7 +41,8 @@ _LETTERS = re.compile("[a-z]+")
 _DIGIT = re.compile("[0-9]")
 _HINTING = re.compile(r"[:#&\[/\n]|\(\d|\A\W*\d|\d-|\d of |\d[ ]?(?:st|nd|rd|th|[ap]\.?m|ms|[mhd]\b)|[A-Za-z+-]\d")
 """Marks without which, and without one of the words of HINTS, everything is a claim."""
-_NUMBERED = re.compile(rf"\b(?:{'|'.join(NUMBERED)}) #?\d", re.IGNORECASE)
+_NUMBERED = {word: re.compile(rf"{word} #?\d") for word in NUMBERED}
+"""What a word that names by number looks like; a pattern that begins with a plain text is searched for fast."""
 _ABBREVIATIONS = frozenset("i e vs approx ca resp incl etc no avg max min est cf conf".split())
 _ABBREVIATED = re.compile(r"\b(?:i\.e|e\.g|vs|approx|ca|resp|incl|etc|no|avg|max|min|est|cf|conf)\.", re.IGNORECASE)
 _UNMARKED = str.maketrans({"*": " ", "`": " "})
@@ -74,18 +75,20 @@ _item = partial(tuple.__new__, Item)
 def items_of(text: str, vocabulary: frozenset[str]) -> list[Item]:
     """The pieces of a text in order, without what is no claim; [] where it has no digits."""
     text = text[:_LONGEST]
-    words = frozenset(_LETTERS.findall(text.lower()))
+    lowered = text.lower()
+    words = frozenset(_LETTERS.findall(lowered))
     if not words.isdisjoint(SPELLED_WORDS):
         text = in_digits(text)
+        lowered = text.lower()
     if not _DIGIT.search(text):
         return []
     text = text.translate(_UNMARKED)
-    if not words.isdisjoint(_ABBREVIATIONS):
+    if any(f"{word}." in lowered for word in words & _ABBREVIATIONS):
         text = _ABBREVIATED.sub(lambda found: found[0][:-1] + " ", text)
     if (
         not words.isdisjoint(HINTS)
         or _HINTING.search(text)
-        or (not words.isdisjoint(NUMBERED) and _NUMBERED.search(text))
+        or any(_NUMBERED[word].search(lowered) for word in words & _NUMBERED.keys())
     ):
         text = without_no_claims(text)
     return _items(text, vocabulary)

@@ -1,13 +1,14 @@
 """The shape of a package: what its paths say, the same from tick to tick, so it is worked out once."""
 
-from functools import lru_cache
 from typing import NamedTuple
 
+from llmctx.context.facts import Fact
 from llmctx.decision.numbers.topics import AVERAGES, topics_of
 
 ANOTHER = "another symbol"
 """The topic of numbers about other symbols."""
 _RANKING = "candidates["
+_KEPT = 1_000
 _ALWAYS = frozenset({"quantity", "confidence", "stop", "target", "mid", "band", "sma", "average"})
 """Topics of what the decision proposes, and of the middle of the bands."""
 
@@ -27,11 +28,23 @@ class Shape(NamedTuple):
     """Every topic."""
 
 
-@lru_cache(maxsize=1_000)
-def shape_of(paths: tuple[str, ...], units: tuple[str | None, ...], others: tuple[tuple[str, str], ...]) -> Shape:
+_shapes: dict[tuple[tuple[str, ...], tuple[tuple[str, str], ...]], Shape] = {}
+
+
+def shape_of(facts: list[Fact], others: tuple[tuple[str, str], ...]) -> Shape:
     """`others` are the other symbols of the ranking, each with where it stands: their numbers support only what names
     them, or the ranking.
     """
+    paths = tuple([fact[0] for fact in facts])
+    shape = _shapes.get((paths, others))
+    if shape is None:
+        if len(_shapes) >= _KEPT:
+            _shapes.clear()
+        shape = _shapes[paths, others] = _shape_of(paths, [fact.unit for fact in facts], others)
+    return shape
+
+
+def _shape_of(paths: tuple[str, ...], units: list[str | None], others: tuple[tuple[str, str], ...]) -> Shape:
     beside = dict(others)
     topics = []
     for path in paths:
