@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from llmctx import canonical, clock
+from llmctx import canonical, clock, rules
 from llmctx.context.package import Package
 from llmctx.context.snapshot import Snapshot
 from llmctx.context.tick import Tick
@@ -20,11 +20,9 @@ from llmctx.prompt.render import Prompt
 from llmctx.schema import values
 from llmctx.trail.entry import Entry, address
 from llmctx.trail.log import Draft
-from llmctx.version import VERSION
 
 FORMAT = 1
 _LONGEST_TOLD = 120
-CODE = f"llmctx {VERSION}"
 
 
 class Circumstances(NamedTuple):
@@ -176,7 +174,7 @@ def _head(kind: str, circumstances: Circumstances) -> dict[str, Any]:
         "recorded_at_ms": circumstances.recorded_at_ms,
         "worker": circumstances.worker,
         "attempts": circumstances.attempts,
-        "code": CODE,
+        "code": rules.code(),
     }
     if circumstances.conflated:
         head["conflated"] = list(circumstances.conflated)

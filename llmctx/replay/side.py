@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from llmctx import canonical
 from llmctx.llm.completion import Completion, Usage
-from llmctx.record import CODE, Conclusion, decision_fields, grounding_fields, verdict_fields
+from llmctx.record import Conclusion, decision_fields, grounding_fields, verdict_fields
+from llmctx.rules import code
 from llmctx.trail.entry import Entry
 
 
@@ -112,7 +113,7 @@ def side_of(conclusion: Conclusion, *, model: str, snapshot: str) -> Side:
     """What a replay asked, got and concluded; `snapshot` is the digest of what was known."""
     grounding = conclusion.verdict.grounding
     side = Side(
-        conclusion.kind, snapshot, verdict_fields(conclusion.verdict), CODE,
+        conclusion.kind, snapshot, verdict_fields(conclusion.verdict), code(),
         grounding=None if grounding is None else grounding_fields(grounding),
     )  # fmt: skip
     prompt, completion = conclusion.prompt, conclusion.completion
