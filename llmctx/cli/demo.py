@@ -92,7 +92,7 @@ async def _session(url: str, directory: Path, endpoint: str | None, model: str |
     from llmctx.flow.rules import FeedRules
     from llmctx.flow.session import simulate
     from llmctx.flow.store import Store
-    from llmctx.trail.instance import bind_instance
+    from llmctx.trail.log.instance import bind_instance
 
     settings = settings_for(url, directory, endpoint=endpoint, model=model)
     if real:

@@ -25,7 +25,7 @@ from llmctx.cli.setup import asking_of, redis_of, settings_for
 from llmctx.connection import without_password
 from llmctx.errors import ServerError
 from llmctx.settings import Settings
-from llmctx.trail.entry import Entry, address
+from llmctx.trail.log.entry import Entry, address
 
 
 def redis(
@@ -130,7 +130,7 @@ def run(
 
 
 async def _run(settings: Settings, tally: "_Tally", parts: Parts, *, new_instance: bool) -> None:
-    from llmctx.trail.instance import bind_instance
+    from llmctx.trail.log.instance import bind_instance
     from llmctx.worker.watch import check_notifications
 
     stop = stop_signal()

@@ -8,8 +8,8 @@ from redis.asyncio import Redis
 
 from llmctx.connection import end
 from llmctx.settings import Settings
-from llmctx.trail.entry import Entry
-from llmctx.trail.instance import Instance
+from llmctx.trail.log.entry import Entry
+from llmctx.trail.log.instance import Instance
 
 if TYPE_CHECKING:
     from llmctx.worker.session import Asking
@@ -40,10 +40,10 @@ async def serve_all(
 
     Raises what a partition or the notary ends with: InstanceError, ForkError, ServerError.
     """
-    from llmctx.trail.rounds import serve_notary
+    from llmctx.trail.proof.notary_service import serve_notary
+    from llmctx.worker.balancing import Sharing
     from llmctx.worker.memory import MemoryWatch
     from llmctx.worker.session import serve_partition
-    from llmctx.worker.sharing import Sharing
     from llmctx.worker.watch import Watch
 
     memory, settled = MemoryWatch(redis, on_trouble), asyncio.Event()

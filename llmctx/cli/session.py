@@ -18,7 +18,7 @@ from llmctx.replay.results import NO_ANSWER
 from llmctx.replay.run import PATIENCE
 from llmctx.replay.trouble import remedy
 from llmctx.settings import Settings
-from llmctx.trail.entry import Entry
+from llmctx.trail.log.entry import Entry
 
 if TYPE_CHECKING:
     from llmctx.flow.compose import Taken
@@ -150,7 +150,7 @@ async def run_session(
     from llmctx.flow.lockstep import Lockstep
     from llmctx.flow.store import Store
     from llmctx.ops.server import EmbeddedServer
-    from llmctx.trail.instance import bind_instance
+    from llmctx.trail.log.instance import bind_instance
 
     books, own = Books(settings), settings.model_copy(update={"state_dir": directory})
 

@@ -11,7 +11,7 @@ from llmctx.context.tick import Tick
 from llmctx.errors import ServerError
 from llmctx.record import publication
 from llmctx.schema.keys import decisions, partition_of
-from llmctx.trail.log import Log
+from llmctx.trail.log.log import Log
 
 _SHORTEST_S, _LONGEST_S = 0.001, 0.02
 _TELL_AFTER_S = 10.0

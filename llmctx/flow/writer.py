@@ -26,7 +26,7 @@ from llmctx.flow.rules import FeedRules
 from llmctx.flow.store import Store
 from llmctx.flow.summary import Summary
 from llmctx.flow.timeline import Vix
-from llmctx.trail.instance import read_instance
+from llmctx.trail.log.instance import read_instance
 
 Number = Decimal | float
 """A price or a volume. A float is taken at its shortest text: 646.25 is exactly 646.25."""

@@ -14,11 +14,11 @@ from llmctx.killpoint import reached
 from llmctx.pipeline import Pipeline
 from llmctx.record import compose_unread
 from llmctx.schema import keys
-from llmctx.trail.entry import Entry
+from llmctx.trail.log.entry import Entry
+from llmctx.worker.balancing import either
 from llmctx.worker.memory import MemoryWatch
 from llmctx.worker.owner import Owner
 from llmctx.worker.queue import Batch, TickQueue, order
-from llmctx.worker.sharing import either
 from llmctx.worker.ticks import Delivery, TickStream
 
 MOST_ATTEMPTS = 5
@@ -221,20 +221,18 @@ class Service:
 
     async def _bury(self, spent: Batch) -> Entry:
         reason = f"a decision was started {MOST_ATTEMPTS} times and never recorded"
-        circumstances = (await self._owner.circumstances())._replace(
-            conflated=tuple(spent.conflated), attempts=MOST_ATTEMPTS
-        )
-        draft = compose_unread("dead_letter", spent.tick, reason, circumstances)
+        metadata = (await self._owner.metadata())._replace(conflated=tuple(spent.conflated), attempts=MOST_ATTEMPTS)
+        draft = compose_unread("dead_letter", spent.tick, reason, metadata)
         return await self._owner.settle(draft, tuple(spent.entry_ids))
 
     async def _settle_unusable(self, delivery: Delivery) -> None:
         """An entry that is no tick is an incident, or skipped under the tick id that it has."""
-        circumstances = await self._owner.circumstances()
+        metadata = await self._owner.metadata()
         tick = None
         if delivery.tick_id:
             tick = Tick.model_construct(id=delivery.tick_id, symbol="", cause="unknown")
         kind = "skipped" if tick else "incident"
-        draft = compose_unread(kind, tick, delivery.problem, circumstances)
+        draft = compose_unread(kind, tick, delivery.problem, metadata)
         self._on_entry(await self._owner.settle(draft, (delivery.entry_id,)))
 
     async def _discard(self, entry_id: str) -> None:

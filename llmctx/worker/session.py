@@ -17,13 +17,13 @@ from llmctx.llm.client import EndpointClient
 from llmctx.llm.completion import Completer
 from llmctx.pipeline import Pipeline
 from llmctx.prompt.template import Template, load_template
-from llmctx.trail.entry import Entry
-from llmctx.trail.instance import Instance, bind_instance
-from llmctx.trail.lease import Holder
+from llmctx.trail.log.entry import Entry
+from llmctx.trail.log.instance import Instance, bind_instance
+from llmctx.trail.log.lease import Holder
+from llmctx.worker.balancing import Sharing
 from llmctx.worker.memory import MemoryWatch
 from llmctx.worker.owner import Owner
 from llmctx.worker.service import Service
-from llmctx.worker.sharing import Sharing
 from llmctx.worker.ticks import TickStream
 
 _LOOK_S = 1.0

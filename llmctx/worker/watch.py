@@ -17,7 +17,7 @@ from llmctx.connection import end, open_redis, pause, read_stream
 from llmctx.context.tick import Tick
 from llmctx.errors import LlmctxError, ServerError
 from llmctx.schema import keys
-from llmctx.trail.log import Log
+from llmctx.trail.log.log import Log
 
 CAUSE = "position_written"
 """What a tick says that was raised here."""

@@ -18,7 +18,7 @@ from llmctx.flow.rules import FeedRules
 from llmctx.flow.session import simulate
 from llmctx.flow.store import Store
 from llmctx.schema import keys
-from llmctx.trail.log import Log
+from llmctx.trail.log.log import Log
 from tests.faults.conftest import Server, check_oracle
 from tests.integration.conftest import ByRules, hold, serving
 from tests.integration.test_feed import everything, feed

@@ -19,12 +19,12 @@ from llmctx.llm.standin import Standin
 from llmctx.pipeline import Pipeline
 from llmctx.prompt.render import Prompt
 from llmctx.prompt.template import load_template
-from llmctx.record import Circumstances, compose_unread
+from llmctx.record import RecordMetadata, compose_unread
 from llmctx.schema import keys
-from llmctx.trail.entry import Entry
-from llmctx.trail.instance import bind_instance
-from llmctx.trail.lease import Lease
-from llmctx.trail.log import Draft, Log, Settlement
+from llmctx.trail.log.entry import Entry
+from llmctx.trail.log.instance import bind_instance
+from llmctx.trail.log.lease import Lease
+from llmctx.trail.log.log import Draft, Log, Settlement
 from llmctx.worker import service
 from llmctx.worker.session import Asking, serve_partition
 from tests.integration.program import Program, until
@@ -67,8 +67,8 @@ async def raise_tick(redis: Redis, tick_id: str, symbol: str, partition: int = 0
 
 def draft(tick_id: str, symbol: str = "AAPL", *, conflated: Iterable[str] = (), blobs: Iterable[bytes] = ()) -> Draft:
     """A record that settles a tick and says nothing more."""
-    circumstances = Circumstances(recorded_at_ms=1000, worker="test", conflated=tuple(conflated))
-    made = compose_unread("skipped", Tick(id=tick_id, symbol=symbol), "no reason", circumstances)
+    metadata = RecordMetadata(recorded_at_ms=1000, worker="test", conflated=tuple(conflated))
+    made = compose_unread("skipped", Tick(id=tick_id, symbol=symbol), "no reason", metadata)
     return made._replace(blobs=tuple(blobs))
 
 

@@ -11,15 +11,15 @@ from redis.asyncio import Redis
 from llmctx import canonical
 from llmctx.connection import server_ms
 from llmctx.errors import ForkError, TrailError
-from llmctx.trail import merkle, notary
-from llmctx.trail.checkpoint import Checkpoint, open_note
-from llmctx.trail.entry import stored
-from llmctx.trail.instance import Instance, bind_instance
-from llmctx.trail.key import SigningKey, load_or_make_key
-from llmctx.trail.lease import lease_key
-from llmctx.trail.log import Draft, Log
-from llmctx.trail.notary import Notary
-from llmctx.trail.rounds import cover_now, serve_notary
+from llmctx.trail.log.entry import stored
+from llmctx.trail.log.instance import Instance, bind_instance
+from llmctx.trail.log.lease import lease_key
+from llmctx.trail.log.log import Draft, Log
+from llmctx.trail.proof import merkle, notary
+from llmctx.trail.proof.checkpoint import Checkpoint, open_note
+from llmctx.trail.proof.key import SigningKey, load_or_make_key
+from llmctx.trail.proof.notary import Notary
+from llmctx.trail.proof.notary_service import cover_now, serve_notary
 from tests.integration.conftest import SETTLEMENT, draft, held_lease
 from tests.integration.program import until
 
