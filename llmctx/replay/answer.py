@@ -5,7 +5,7 @@ from typing import Any
 
 from llmctx import canonical
 from llmctx.replay.difference import mismatch
-from llmctx.trail.entry import Entry
+from llmctx.trail.log.entry import Entry
 
 
 def contradiction(entry: Entry) -> str | None:

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from llmctx.replay.reproduction import Reproduction
-from llmctx.trail.fault import Fault
+from llmctx.trail.proof.fault import Fault
 
 
 class Report(NamedTuple):

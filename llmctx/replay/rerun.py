@@ -29,7 +29,7 @@ from llmctx.replay.cause import CODE, DATA, MODEL, TEMPLATE, cause_of_prompt
 from llmctx.replay.difference import Difference, Rebuild, mismatch, mismatch_of_lines
 from llmctx.replay.side import messages_of
 from llmctx.rules import Rules, compare
-from llmctx.trail.entry import PIECES, Entry
+from llmctx.trail.log.entry import PIECES, Entry
 
 _READ_FROM_BODY = {Outcome.ANSWERED, Outcome.REFUSED, Outcome.TRUNCATED, Outcome.FILTERED, Outcome.UNREADABLE}
 _UNUSABLE = (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, AssertionError, IndexError)

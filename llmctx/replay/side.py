@@ -6,10 +6,11 @@ A record has a side, and so has every answer of a replay: both have the same for
 from typing import Any, NamedTuple
 
 from llmctx import canonical
+from llmctx.decision.conclude import Conclusion
 from llmctx.llm.completion import Completion, Usage
-from llmctx.record import Conclusion, decision_fields, grounding_fields, verdict_fields
+from llmctx.record import decision_fields, grounding_fields, verdict_fields
 from llmctx.rules import code
-from llmctx.trail.entry import Entry
+from llmctx.trail.log.entry import Entry
 
 
 class Side(NamedTuple):

@@ -162,7 +162,7 @@ class Maker:
             return probe.connect_ex(("127.0.0.1", self.standin)) == 0
 
     def _held(self) -> str:
-        return min(self.redis.scan_iter("positions:active:*")).decode().rpartition(":")[2]
+        return str(min(self.redis.scan_iter("positions:active:*")).decode().rpartition(":")[2])
 
     @contextmanager
     def _liar(self) -> Iterator[int]:
