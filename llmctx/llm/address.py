@@ -1,0 +1,59 @@
+"""Where a completion is posted, and the headers it carries: the openai SDK decides both, once per client."""
+
+import base64
+from typing import NamedTuple
+
+from llmctx.errors import EndpointError
+
+_PATH = b"chat/completions"
+
+
+class Address(NamedTuple):
+    """An endpoint, ready to post to."""
+
+    base_url: str
+    """The base URL as the SDK writes it, with a slash at the end; it may hold a password."""
+    url: str
+    """The URL of chat completions, with the base URL's query; it holds no user and no password."""
+    headers: dict[str, str]
+    """Authorization, organization, project, content type and user agent."""
+    password: str
+    """The password in the base URL; empty if there is none."""
+
+
+def resolve(base_url: str | None, api_key: str) -> Address:
+    """Return the address for this base URL and key.
+
+    The SDK supplies its default URL, and the OPENAI_ variables it documents (organization, project, custom headers).
+    A user and password in the URL replace the key, as they do in the SDK's HTTP client.
+
+    Raises EndpointError for a URL, key or header that HTTP cannot carry.
+    """
+    import httpx2  # noqa: PLC0415  half a second: only who asks a model pays it
+    import openai  # noqa: PLC0415  the same
+
+    # The SDK is asked for address and headers only, so its HTTP client needs no certificates and no connections.
+    unused = httpx2.AsyncClient(transport=httpx2.AsyncBaseTransport())
+    try:
+        sdk = openai.AsyncOpenAI(base_url=base_url, api_key=api_key, http_client=unused)
+        headers = httpx2.Headers(sdk.auth_headers)
+        headers.update({name: value for name, value in sdk.default_headers.items() if isinstance(value, str)})
+        base = sdk.base_url
+    except (openai.OpenAIError, httpx2.InvalidURL, ValueError) as error:
+        raise EndpointError(
+            f"The endpoint cannot be used: {str(error).replace(api_key, '(the API key)') if api_key else error}.",
+            "Check the base URL, the API key and the OPENAI_ variables.",
+        ) from error
+    if base.username or base.password:
+        pair = f"{base.username}:{base.password}".encode()
+        headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
+    for name, value in headers.items():
+        if not (name.isascii() and value.isprintable()):
+            raise EndpointError(
+                f"The header {name} has characters that HTTP cannot carry.",
+                "Check the API key and the OPENAI_ variables.",
+            )
+    # The SDK would append the path after a query, so the query moves behind it here.
+    path, separator, query = base.raw_path.partition(b"?")
+    url = base.copy_with(raw_path=path + _PATH + separator + query, username="", password="", fragment="")
+    return Address(str(base), str(url), dict(headers), base.password)
