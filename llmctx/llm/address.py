@@ -37,7 +37,9 @@ def resolve(base_url: str | None, api_key: str) -> Address:
     try:
         sdk = openai.AsyncOpenAI(base_url=base_url, api_key=api_key, http_client=unused)
         headers = httpx2.Headers(sdk.auth_headers)
-        headers.update({name: value for name, value in sdk.default_headers.items() if isinstance(value, str)})
+        for name, value in sdk.default_headers.items():
+            if isinstance(value, str):  # the rest marks a header that is left out
+                headers[name] = value
         base = sdk.base_url
     except (openai.OpenAIError, httpx2.InvalidURL, ValueError) as error:
         raise EndpointError(
@@ -55,5 +57,5 @@ def resolve(base_url: str | None, api_key: str) -> Address:
             )
     # The SDK would append the path after a query, so the query moves behind it here.
     path, separator, query = base.raw_path.partition(b"?")
-    url = base.copy_with(raw_path=path + _PATH + separator + query, username="", password="", fragment="")
-    return Address(str(base), str(url), dict(headers), base.password)
+    url = base.copy_with(raw_path=path + _PATH + separator + query, username="", password="")
+    return Address(str(base), str(url).partition("#")[0], dict(headers), base.password)

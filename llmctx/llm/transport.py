@@ -83,11 +83,14 @@ class AiohttpTransport:
 
         self._aiohttp = aiohttp
         self._url = yarl.URL(address.url, encoded=True)
-        self._headers = address.headers
         self._max_body_bytes = max_body_bytes
-        self._options: dict[str, Any] = {"allow_redirects": False}
+        # The headers go with each request. As a session's headers, aiohttp would send them to the proxy as well, with
+        # the key as Proxy-Authorization.
+        self._options: dict[str, Any] = {"allow_redirects": False, "headers": dict(address.headers)}
         if trust_env and (proxy := environment_proxy(address.url)):
             self._use_proxy(proxy)
+        # A port that speaks TLS answers plain HTTP with an alert, or hangs up.
+        self._tls_hint = "" if self._url.scheme == "https" else "; if it speaks TLS, its address begins with https://"
         # The trusted certificates are those of the SDK's client; aiohttp's own default finds none on some systems.
         self._ssl: ssl.SSLContext | bool = (
             httpx2.create_ssl_context(trust_env=trust_env) if self._url.scheme == "https" else True
@@ -111,7 +114,11 @@ class AiohttpTransport:
         except self._aiohttp.ClientHttpProxyError as error:
             return NoReply("connection", f"the proxy answered http {error.status}")
         except self._aiohttp.ClientResponseError as error:  # its text would name the URL
-            return NoReply("connection", f"the response is not valid HTTP: {error.message}")
+            return NoReply("connection", f"the response is not valid HTTP: {error.message}{self._tls_hint}")
+        except self._aiohttp.ServerDisconnectedError:
+            return NoReply("connection", f"the endpoint closed the connection without an answer{self._tls_hint}")
+        except self._aiohttp.ClientPayloadError as error:
+            return NoReply("connection", f"the response body is broken: {_reason(error)}")
         except (self._aiohttp.ClientError, OSError, UnicodeError) as error:
             return NoReply("connection", _reason(error))
 
@@ -131,7 +138,6 @@ class AiohttpTransport:
                 connector=self._aiohttp.TCPConnector(
                     limit=MAX_CONNECTIONS, keepalive_timeout=KEEP_ALIVE_S, ssl=self._ssl
                 ),
-                headers=self._headers,
                 timeout=self._aiohttp.ClientTimeout(sock_connect=CONNECT_TIMEOUT_S),
                 cookie_jar=self._aiohttp.DummyCookieJar(),
                 # Its own trust_env would read the environment at every call, and take passwords from ~/.netrc.
@@ -151,7 +157,7 @@ class AiohttpTransport:
             credentials = self._aiohttp.encode_basic_auth(unquote(parts.username), unquote(parts.password or ""))
             # A tunnel's proxy sees only the CONNECT; without TLS it reads the request itself.
             where = "proxy_headers" if self._url.scheme == "https" else "headers"
-            self._options[where] = {"Proxy-Authorization": credentials}
+            self._options.setdefault(where, {})["Proxy-Authorization"] = credentials
 
 
 class HttpxTransport:
@@ -240,6 +246,8 @@ def _reason(error: BaseException) -> str:
             return f"the endpoint's host name cannot be resolved: {cause.strerror}"
         if isinstance(cause, OSError) and cause.errno:
             return os.strerror(cause.errno)
+        if message := str(getattr(cause, "message", "")):  # aiohttp's parser: without the class and a made-up status
+            return message
     return str(error) or type(error).__name__
 
 

@@ -1,6 +1,7 @@
 import asyncio
 import contextlib
 import json
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from email.utils import format_datetime
 from typing import Any
@@ -23,6 +24,8 @@ BASE_URL = "http://llm.test/v1"
 KEY = "sk-very-secret"
 Make = Callable[..., EndpointClient]
 PROMPT = prompt_of()
+TLS = ssl.create_default_context()
+"""Read once: a client that reads the certificates itself takes longer than a test."""
 
 
 @pytest.fixture
@@ -38,27 +41,13 @@ async def make() -> AsyncIterator[Make]:
     clients = []
 
     def _make(base_url: str | None = BASE_URL, **settings: Any) -> EndpointClient:
-        client = EndpointClient(base_url, KEY, "asked-model", http_client=httpx.AsyncClient(), **settings)
+        client = EndpointClient(base_url, KEY, "asked-model", http_client=httpx.AsyncClient(verify=TLS), **settings)
         clients.append(client)
         return client
 
     yield _make
     for client in clients:
         await client.aclose()
-
-
-@pytest.fixture
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds that were waited for, each of which passes at once."""
-    asked: list[float] = []
-    sleep = asyncio.sleep
-
-    async def at_once(seconds: float, result: Any = None) -> Any:
-        asked.append(seconds)
-        return await sleep(0, result)
-
-    monkeypatch.setattr(asyncio, "sleep", at_once)
-    return asked
 
 
 async def ask(client: EndpointClient) -> Completion:
@@ -411,7 +400,7 @@ async def test_a_failure_tells_what_was_asked_as_well(
 async def test_a_key_that_no_header_can_carry_raises_nothing_foreign(wire: respx.Route) -> None:
     wire.mock(return_value=good())
     with contextlib.suppress(EndpointError):
-        client = EndpointClient(BASE_URL, "sk-ключ", "asked-model", http_client=httpx.AsyncClient())
+        client = EndpointClient(BASE_URL, "sk-ключ", "asked-model", http_client=httpx.AsyncClient(verify=TLS))
         try:
             completion = await ask(client)
         finally:
