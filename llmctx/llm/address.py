@@ -1,7 +1,11 @@
-"""Where a completion is posted, and the headers it carries: the openai SDK decides both, once per client."""
+"""Where a completion is posted, the headers it carries and the proxy on the way.
+
+The openai SDK decides address and headers, once per client.
+"""
 
 import base64
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from llmctx.errors import EndpointError
 
@@ -59,3 +63,15 @@ def resolve(base_url: str | None, api_key: str) -> Address:
     path, separator, query = base.raw_path.partition(b"?")
     url = base.copy_with(raw_path=path + _PATH + separator + query, username="", password="")
     return Address(str(base), str(url).partition("#")[0], dict(headers), base.password)
+
+
+def environment_proxy(url: str) -> str | None:
+    """The proxy that the environment (or the system's settings) names for a URL; None if there is none."""
+    from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415  it brings http.client, which nobody else needs
+
+    parts = urlsplit(url)
+    proxies = getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if not proxy or proxy_bypass(parts.netloc):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 from urllib.parse import unquote, urlsplit
 
 from llmctx.errors import EndpointError
-from llmctx.llm.address import Address
+from llmctx.llm.address import Address, environment_proxy
 
 if TYPE_CHECKING:
     import aiohttp
@@ -107,20 +107,8 @@ class AiohttpTransport:
                     if name in response.headers
                 }
                 return Reply(response.status, headers, await _read(response.content.iter_any(), self._max_body_bytes))
-        except self._aiohttp.ConnectionTimeoutError:
-            return NoReply("connection", f"no connection within {CONNECT_TIMEOUT_S:g} s")
-        except self._aiohttp.ServerTimeoutError:
-            return NoReply("timeout", "no answer in time")
-        except self._aiohttp.ClientHttpProxyError as error:
-            return NoReply("connection", f"the proxy answered http {error.status}")
-        except self._aiohttp.ClientResponseError as error:  # its text would name the URL
-            return NoReply("connection", f"the response is not valid HTTP: {error.message}{self._tls_hint}")
-        except self._aiohttp.ServerDisconnectedError:
-            return NoReply("connection", f"the endpoint closed the connection without an answer{self._tls_hint}")
-        except self._aiohttp.ClientPayloadError as error:
-            return NoReply("connection", f"the response body is broken: {_reason(error)}")
         except (self._aiohttp.ClientError, OSError, UnicodeError) as error:
-            return NoReply("connection", _reason(error))
+            return self._failure(error)
 
     async def aclose(self) -> None:
         """Close the connections that the running event loop opened."""
@@ -144,6 +132,27 @@ class AiohttpTransport:
                 trust_env=False,
             )
         return session
+
+    def _failure(self, error: Exception) -> NoReply:
+        aiohttp = self._aiohttp
+        match error:
+            case aiohttp.ConnectionTimeoutError():
+                why = f"no connection within {CONNECT_TIMEOUT_S:g} s"
+            case aiohttp.ServerTimeoutError():
+                return NoReply("timeout", "no answer in time")
+            case aiohttp.ClientHttpProxyError():
+                why = f"the proxy answered http {error.status}"
+            case aiohttp.ClientProxyConnectionError():
+                why = f"the proxy cannot be reached: {_reason(error)}"
+            case aiohttp.ClientResponseError():  # its own text would name the URL
+                why = f"the response is not valid HTTP: {error.message}{self._tls_hint}"
+            case aiohttp.ServerDisconnectedError():
+                why = f"the endpoint closed the connection without an answer{self._tls_hint}"
+            case aiohttp.ClientPayloadError():
+                why = f"the response body is broken: {_reason(error)}"
+            case _:
+                why = _reason(error)
+        return NoReply("connection", why)
 
     def _use_proxy(self, proxy: str) -> None:
         parts = urlsplit(proxy)
@@ -203,18 +212,6 @@ class HttpxTransport:
     async def aclose(self) -> None:
         """Close the client."""
         await self._client.aclose()
-
-
-def environment_proxy(url: str) -> str | None:
-    """The proxy that the environment (or the system's settings) names for a URL; None if there is none."""
-    from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415  it brings http.client, which nobody else needs
-
-    parts = urlsplit(url)
-    proxies = getproxies()
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    if not proxy or proxy_bypass(parts.netloc):
-        return None
-    return proxy if "://" in proxy else f"http://{proxy}"
 
 
 async def _read(chunks: AsyncIterable[bytes], limit: int) -> bytes | None:

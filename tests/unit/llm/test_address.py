@@ -1,7 +1,7 @@
 import pytest
 
 from llmctx.errors import EndpointError
-from llmctx.llm.address import resolve
+from llmctx.llm.address import environment_proxy, resolve
 
 
 @pytest.mark.parametrize(
@@ -67,3 +67,20 @@ def test_a_base_url_in_the_environment_that_is_malformed_is_an_error_of_the_fami
 def test_a_missing_key_is_an_error_of_the_family() -> None:
     with pytest.raises(EndpointError, match="cannot be used"):
         resolve("http://h.test", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "proxy"),
+    [
+        ("HTTP_PROXY", "proxy.test:3128", "http://proxy.test:3128"),
+        ("http_proxy", "http://proxy.test:3128", "http://proxy.test:3128"),
+        ("ALL_PROXY", "http://proxy.test:3128", "http://proxy.test:3128"),
+        ("HTTPS_PROXY", "http://proxy.test:3128", None),
+        ("HTTP_PROXY", "", None),
+    ],
+)
+def test_the_environment_names_a_proxy(
+    name: str, value: str, proxy: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert environment_proxy("http://llm.test/v1") == proxy

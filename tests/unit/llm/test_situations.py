@@ -3,7 +3,6 @@
 import asyncio
 import gzip
 import json
-import ssl
 import zlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any, NamedTuple
@@ -16,15 +15,13 @@ from llmctx.decision.decision import OUTPUT
 from llmctx.llm.client import EndpointClient
 from llmctx.llm.completion import Completion, Outcome
 from tests.conftest import free_port
+from tests.unit.llm.calls import KEY, PROMPT, TLS, complete
 from tests.unit.llm.wire import Answer, Wire, chunked, response
-from tests.unit.makers import body, prompt_of
+from tests.unit.makers import body
 
-KEY = "sk-very-secret"
-PROMPT = prompt_of()
 GOOD = body()
 LIMIT = 100_000
 HUGE = b" " * (LIMIT + 1)
-TLS = ssl.create_default_context()
 TRANSPORTS: dict[str, Callable[[], Any]] = {
     "aiohttp": lambda: None,
     "httpx2": lambda: httpx2.AsyncClient(verify=TLS),
@@ -195,7 +192,7 @@ async def ask(request: pytest.FixtureRequest) -> AsyncIterator[Ask]:
         if base_url not in clients:
             http_client = TRANSPORTS[request.param]()
             clients[base_url] = EndpointClient(base_url, KEY, "asked-model", http_client=http_client, **settings)
-        return await clients[base_url].complete(PROMPT, OUTPUT)
+        return await complete(clients[base_url])
 
     yield _ask
     for client in clients.values():
