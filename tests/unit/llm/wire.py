@@ -28,8 +28,8 @@ class Wire:
     def __init__(self, *answers: Answer, tls: ssl.SSLContext | None = None) -> None:
         self.answers = list(answers)
         self.requests: list[Request] = []
-        self.arrived = asyncio.Event()
         self.connections = 0
+        self._arrival = asyncio.Event()
         self._tls = tls
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -48,6 +48,12 @@ class Wire:
     @property
     def base_url(self) -> str:
         return f"{'http' if self._tls is None else 'https'}://127.0.0.1:{self.port}/v1"
+
+    async def arrived(self, count: int = 1) -> None:
+        """Wait until this many requests have arrived."""
+        while len(self.requests) < count:
+            self._arrival.clear()
+            await self._arrival.wait()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -70,7 +76,7 @@ class Wire:
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         self.requests.append(Request(line, headers, body))
-        self.arrived.set()
+        self._arrival.set()
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         writer.write(answer.raw)
         await writer.drain()
