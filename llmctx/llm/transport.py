@@ -155,18 +155,22 @@ class AiohttpTransport:
         return NoReply("connection", why)
 
     def _use_proxy(self, proxy: str) -> None:
-        parts = urlsplit(proxy)
-        if parts.scheme not in ("http", "https"):
+        try:
+            parts = urlsplit(proxy)
+            self._options["proxy"] = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+            if parts.username is not None:
+                credentials = self._aiohttp.encode_basic_auth(unquote(parts.username), unquote(parts.password or ""))
+                # A tunnel's proxy sees only the CONNECT; without TLS it reads the request itself.
+                where = "proxy_headers" if self._url.scheme == "https" else "headers"
+                self._options.setdefault(where, {})["Proxy-Authorization"] = credentials
+            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            usable = False
+        if not usable:
             raise EndpointError(
-                f"The environment names a {parts.scheme} proxy, which the default transport cannot use.",
+                f"The environment names a proxy ({proxy.partition(':')[0]}://...) that the default transport cannot use.",
                 "Name an HTTP proxy, list the endpoint's host in NO_PROXY, or pass an http_client that can use it.",
             )
-        self._options["proxy"] = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-        if parts.username is not None:
-            credentials = self._aiohttp.encode_basic_auth(unquote(parts.username), unquote(parts.password or ""))
-            # A tunnel's proxy sees only the CONNECT; without TLS it reads the request itself.
-            where = "proxy_headers" if self._url.scheme == "https" else "headers"
-            self._options.setdefault(where, {})["Proxy-Authorization"] = credentials
 
 
 class HttpxTransport:

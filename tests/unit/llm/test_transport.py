@@ -68,9 +68,21 @@ async def test_without_trust_the_environments_proxy_is_not_used(monkeypatch: pyt
     assert not is_absolute(endpoint.requests[0])
 
 
-def test_a_proxy_that_aiohttp_cannot_use_is_an_error_that_names_the_ways_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ALL_PROXY", "socks5://user:pass-word@127.0.0.1:1080")
-    with pytest.raises(EndpointError, match="socks5 proxy") as raised:
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "socks5://user:pass-word@127.0.0.1:1080",
+        "http://[bad:pass-word",
+        "http://h:pass-word",
+        "http://",
+        "http://a%3Ab:c@h:1",
+    ],
+)
+def test_a_proxy_that_aiohttp_cannot_use_is_an_error_that_names_the_ways_out(
+    proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    with pytest.raises(EndpointError, match="(?s)names a proxy .*NO_PROXY") as raised:
         EndpointClient("http://llm.test/v1", KEY, "asked-model")
     assert "pass-word" not in str(raised.value)
 
