@@ -168,7 +168,7 @@ class AiohttpTransport:
             usable = False
         if not usable:
             raise EndpointError(
-                f"The environment names a proxy ({proxy.partition(':')[0]}://...) that the default transport cannot use.",
+                f"The environment names a proxy ({proxy.partition(':')[0]}://...) that aiohttp cannot use.",
                 "Name an HTTP proxy, list the endpoint's host in NO_PROXY, or pass an http_client that can use it.",
             )
 

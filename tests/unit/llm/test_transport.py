@@ -82,7 +82,7 @@ def test_a_proxy_that_aiohttp_cannot_use_is_an_error_that_names_the_ways_out(
     proxy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ALL_PROXY", proxy)
-    with pytest.raises(EndpointError, match="(?s)names a proxy .*NO_PROXY") as raised:
+    with pytest.raises(EndpointError, match=r"(?s)names a proxy .*NO_PROXY") as raised:
         EndpointClient("http://llm.test/v1", KEY, "asked-model")
     assert "pass-word" not in str(raised.value)
 
