@@ -1,6 +1,6 @@
-"""Grounding against labelled reasonings: `python -m benchmarks.grounding [tuned|foreign_a|...]`, with -v every mistake.
+"""Uncited prices against labelled reasonings: `python -m benchmarks.grounding [tuned|foreign_a|...]`, -v for mistakes.
 
-precision: planted false numbers / numbers said to be unsupported; recall: those said to be / planted false numbers.
+precision: planted false numbers / prices said to be false; recall: planted false prices said to be false / all of them.
 The published figures are over all texts together that nobody looked at while the rules were written.
 """
 
@@ -21,18 +21,19 @@ class Score(NamedTuple):
     texts: int
     planted: int
     found: int
+    rightly: int
     wrongly: int
     seconds: float
     mistakes: tuple[str, ...]
 
     @property
     def precision(self) -> float:
-        """Of what was said to be unsupported, how much was planted."""
-        return self.found / (self.found + self.wrongly)
+        """Of the prices said to be false, the share that is."""
+        return self.rightly / (self.rightly + self.wrongly)
 
     @property
     def recall(self) -> float:
-        """Of what was planted, how much was said to be unsupported."""
+        """Of the false prices, the share said to be false."""
         return self.found / self.planted
 
     @property
@@ -52,31 +53,33 @@ def answer_of(reasoning: Reasoning) -> Decision:
 
 def score(texts: Iterable[Reasoning]) -> Score:
     """Hold each text's labels against what grounding says of it."""
-    count = planted = found = wrongly = 0
+    count = planted = found = rightly = wrongly = 0
     spent, mistakes = 0.0, []
     for text in texts:
         decision = answer_of(text)
         began = time.perf_counter()
         grounding = ground(text.package, decision)
         spent += time.perf_counter() - began
-        count, planted = count + 1, planted + len(text.planted)
+        count, planted = count + 1, planted + len(text.prices)
         hit = set()
-        for item in grounding.unsupported:
-            spans = {span for span in text.planted if span[0] < item.at + len(item.text) and item.at < span[1]}
+        for item in grounding.false_prices:
+            end = item.at + len(item.text)
+            spans = {span for span in text.planted if span[0] < end and item.at < span[1]}
             hit |= spans
+            rightly += bool(spans)
             if not spans:
                 wrongly += 1
-                mistakes.append(f"WRONGLY {item.text!r} (nearest {item.nearest} {item.fact}) in: {text.text}")
-        found += len(hit)
-        mistakes += [f"MISSED {text.text[a:b]!r} in: {text.text}" for a, b in sorted(set(text.planted) - hit)]
-    return Score(count, planted, found, wrongly, spent, tuple(mistakes))
+                mistakes.append(f"WRONGLY {item} in: {text.text}")
+        found += len(hit & set(text.prices))
+        mistakes += [f"MISSED {text.text[a:b]!r} in: {text.text}" for a, b in sorted(set(text.prices) - hit)]
+    return Score(count, planted, found, rightly, wrongly, spent, tuple(mistakes))
 
 
 def together(scores: Iterable[Score]) -> Score:
     """The scores of several sets as that of one."""
-    texts, planted, found, wrongly, seconds, mistakes = zip(*scores, strict=True)
+    texts, planted, found, rightly, wrongly, seconds, mistakes = zip(*scores, strict=True)
     every = tuple(mistake for some in mistakes for mistake in some)
-    return Score(sum(texts), sum(planted), sum(found), sum(wrongly), sum(seconds), every)
+    return Score(sum(texts), sum(planted), sum(found), sum(rightly), sum(wrongly), sum(seconds), every)
 
 
 def measure(halves: Iterable[str] = HALVES, *, verbose: bool = False) -> dict[str, str]:
@@ -85,7 +88,7 @@ def measure(halves: Iterable[str] = HALVES, *, verbose: bool = False) -> dict[st
     for half in halves:
         got = scores[half] = score(reasonings(half))
         print(
-            f"grounding, {half}: {got.texts} reasonings, {got.planted} false numbers planted, {got.found} found, "
+            f"grounding, {half}: {got.texts} reasonings, {got.planted} false prices planted, {got.found} found, "
             f"{got.wrongly} others called false (precision {got.precision:.3f}, recall {got.recall:.3f})"
         )
         if verbose:

@@ -10,7 +10,7 @@ from llmctx.context.reader import read_snapshot
 from llmctx.context.snapshot import ReadRules, Snapshot
 from llmctx.context.tick import Tick
 from llmctx.decision.decision import OUTPUT
-from llmctx.decision.guardrail import GuardPolicy, guard, refused
+from llmctx.decision.guards import GuardPolicy, guard, refused
 from llmctx.decision.parse import judge
 from llmctx.decision.reask import ask_again
 from llmctx.errors import TemplateError

@@ -12,7 +12,7 @@ from llmctx.assets import asset
 from llmctx.context.package import Package, build_package
 from llmctx.context.snapshot import Snapshot
 from llmctx.decision.decision import OUTPUT, Decision
-from llmctx.decision.guardrail import Verdict, guard, refused
+from llmctx.decision.guards import Verdict, guard, refused
 from llmctx.decision.parse import judge
 from llmctx.errors import TemplateError
 from llmctx.llm.client import EndpointClient

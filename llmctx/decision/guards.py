@@ -4,7 +4,8 @@ They run in the order in which they stand below, each on what the one before it 
 
 1. no_answer: without a usable answer the position is held
 2. confidence_floor: an action less sure than the floor becomes a hold
-3. ungrounded: prices that the package does not bear out are a mark, or a hold, as `GuardPolicy.grounding` says
+3. ungrounded: miscited prices, levels and quantities and false prices are flagged, or become a hold, as
+   `GuardPolicy.grounding` says
 4. stale_price: on a price older than its limit nothing is added
 5. market_closed: while system:state says that the market is not open, nothing is traded or moved
 6. quantity_cap: no more than the position's quantity is closed or added
@@ -25,9 +26,9 @@ from llmctx.decision.grounding import Grounding, ground
 from llmctx.schema import values
 
 OnUngrounded = Literal["off", "flag", "reask", "hold"]
-"""What false prices do: nothing is checked; a mark; asked once more, then a hold; a hold at once."""
+"""What miscited or false prices do: nothing is checked; a flag; one more question, then a hold; a hold at once."""
 
-_PRICES_TOLD = 3
+_MAX_ALARMS_SHOWN = 3
 
 
 class GuardPolicy(BaseModel):
@@ -38,7 +39,7 @@ class GuardPolicy(BaseModel):
     confidence_floor: Decimal = Field(Decimal("0.5"), ge=0, le=1)
     """Actions other than hold need at least this confidence."""
     grounding: OnUngrounded = "flag"
-    """What prices do that the package does not bear out."""
+    """What miscited or false prices do."""
 
 
 class Guard(NamedTuple):
@@ -68,15 +69,15 @@ class Verdict(BaseModel):
     policy: GuardPolicy | None = None
     """What the guardrails were set to; None where none was asked."""
     grounding: Grounding | None = None
-    """What the package bears out of the answer; None without one, or where it is not checked."""
+    """What the package bears out of the answer; None without an answer, or if nothing is checked."""
     reason: str
     """Why the verdict is what it is, in a sentence."""
 
     @property
     def asks_again(self) -> bool:
-        """Whether the model is to be told of false prices and asked once more."""
+        """Whether the model is to be told of miscited or false prices and asked once more."""
         told = self.policy is not None and self.policy.grounding == "reask"
-        return told and self.grounding is not None and bool(self.grounding.false_prices)
+        return told and self.grounding is not None and bool(self.grounding.alarms)
 
 
 def refused(reason: str) -> Verdict:
@@ -143,12 +144,12 @@ def _confidence_floor(draft: _Draft, decision: Decision, policy: GuardPolicy) ->
 
 
 def _ungrounded(draft: _Draft, grounding: Grounding, policy: GuardPolicy) -> None:
-    said = grounding.false_prices
-    if not said:
+    alarms = [str(finding) for finding in grounding.alarms]
+    if not alarms:
         return
-    more = f"; and {len(said) - _PRICES_TOLD} more" if len(said) > _PRICES_TOLD else ""
+    more = f"; and {len(alarms) - _MAX_ALARMS_SHOWN} more" if len(alarms) > _MAX_ALARMS_SHOWN else ""
     holds = policy.grounding in ("reask", "hold") and draft.action is not Action.HOLD
-    detail = f"prices that the facts do not bear out: {'; '.join(said[:_PRICES_TOLD])}{more}"
+    detail = f"the facts do not bear out {'; '.join(alarms[:_MAX_ALARMS_SHOWN])}{more}"
     draft.fire("ungrounded", detail, Action.HOLD if holds else None)
 
 

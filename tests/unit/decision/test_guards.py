@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from llmctx.decision.guardrail import GuardPolicy, Verdict, guard, refused
+from llmctx.decision.guards import GuardPolicy, Verdict, guard, refused
 from llmctx.decision.parse import Misfit, parse
 from tests.unit.makers import answer_text, decision, market, package_of
 

@@ -1,0 +1,109 @@
+"""Citations: `RSI is 61.3 [indicators.rsi_14]`; which number one belongs to, and whether the number is right.
+
+A bracket is a citation if its first identifier is a section's name or `answer`; any other is text. It belongs to the
+nearest number before it in the same sentence, if that has none yet; without one it is a mention.
+"""
+
+import re
+from collections.abc import Collection, Iterator
+from decimal import Decimal
+from typing import NamedTuple
+
+from llmctx.context.formula import CONTEXT, PERCENT, RATIO, Amount, Node, NotAFormulaError, Reader
+from llmctx.decision.numerals import Numeral, numerals
+
+_START = re.compile(r"\[(?:[\s()+\-*/.,0-9]|abs\b)*+([A-Za-z_][A-Za-z0-9_]*)")
+_SENTENCE_END = re.compile(
+    r"[.!?][\"')*\u201d]*+\s++(?=[^\sa-z\[])|[。！？]|\n\s*+(?=[-*+\u2022|#>]|\d+[.)]\s)|\n[ \t]*+\n"
+)
+_FACTORS: dict[str | None, dict[str, tuple[int, ...]]] = {
+    PERCENT: {"%": (1,), "bps": (100,), "": (1,)},
+    "0 to 100": {"%": (1,), "bps": (), "": (1,)},
+    RATIO: {"%": (100,), "bps": (10_000,), "": (1, 100)},
+    None: {"%": (1, 100), "bps": (100, 10_000), "": (1,)},
+}
+"""How many times the value a number may be, by the unit of the value and the number's own."""
+_OTHER: dict[str, tuple[int, ...]] = {"%": (), "bps": (), "": (1,)}
+
+
+class Citation(NamedTuple):
+    """A citation in a text."""
+
+    start: int
+    """Where its bracket opens."""
+    end: int
+    """Where the text goes on."""
+    source: str
+    """What stands between the brackets."""
+    node: Node | None
+    """What it says; None if it breaks a rule on literals or operators."""
+
+
+def find(text: str, heads: Collection[str]) -> Iterator[Citation]:
+    """The citations of a plain text, in order, in linear time: what was read once is not read again."""
+    at = 0
+    while (found := _START.search(text, at)) is not None:
+        at = found.end()
+        if found[1] in heads:
+            reader = Reader(text, found.start() + 1)
+            try:
+                node = reader.read()
+            except NotAFormulaError:
+                at = reader.at
+            else:
+                at = reader.at
+                yield Citation(found.start(), at, text[found.start() + 1 : at - 1], node)
+
+
+def cited_numbers(text: str, heads: Collection[str]) -> Iterator[tuple[Numeral, Citation | None]]:
+    """The numbers of a text outside its citations, each with the first citation that belongs to it."""
+    at = 0
+    number: Numeral | None = None
+    for citation in find(text, heads):
+        for following in numerals(text, at, citation.start):
+            if number is not None:
+                yield number, None
+            number = following
+        if number is not None and not number.name and _belongs(text[number.end : citation.start]):
+            yield number, citation
+            number = None
+        at = citation.end
+    if number is not None:
+        yield number, None
+    for number in numerals(text, at):
+        yield number, None
+
+
+def _belongs(between: str) -> bool:
+    """Whether a citation belongs to the number before it: what lies between them is one sentence, or no words."""
+    return _SENTENCE_END.search(between) is None or not any(map(str.isalnum, between))
+
+
+def is_right(number: Numeral, amount: Amount, *, signed: bool = False) -> bool:
+    """Whether an amount, rounded or cut to the digits written, is a number. Only a written sign counts, or any if `signed`."""
+    negative = amount.value < 0
+    sign = number.sign or ("+" if signed else "")
+    if sign and amount.value and negative != (sign == "-"):
+        return False
+    factors = _FACTORS.get(amount.unit, _OTHER)[number.unit]
+    if amount.unit is None and not number.unit and amount.value.copy_abs() <= 1:
+        factors = (1, 100)  # a share, as far as anyone knows
+    size = amount.value.copy_abs()
+    return any(value.is_of(CONTEXT.multiply(size, Decimal(f))) for value in number.values for f in factors)
+
+
+def stands_in(number: Numeral, text: str) -> bool:
+    """Whether a number stands in a text: 1.9% in "1.9%", 00:27:15 or 27 in "00:27:15"."""
+    if number.moment:
+        return re.search(rf"(?<!\d){re.escape(number.text)}(?!\d)", text) is not None
+    for other in numerals(text):
+        if other.moment:
+            parts = [Decimal(part) for part in re.findall(r"\d+", other.text)]
+            if any(value.value in parts for value in number.values):
+                return True
+        elif (
+            other.values and number.unit in ("", other.unit) and (not number.sign or number.sign == (other.sign or "+"))
+        ):
+            if any(value.is_of(other.values[0].value) for value in number.values):
+                return True
+    return False
