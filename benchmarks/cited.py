@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.cited_facts import CITATIONS, CitationError, known
+from benchmarks.cited_facts import CITATIONS, CitationError, Known, Roots, sections_of
 from benchmarks.cited_faults import FAULTS, Part, Scene, plant
 from benchmarks.cited_writing import SLOT, Figure, Manner, Slot, figure_of, manner_of, written
 from llmctx.context.package import Package, build_package
@@ -118,9 +118,10 @@ def cited_answers(seed: int = SEED) -> list[CitedAnswer]:
 
 def _answer(template: Template, fault: str | None, chance: random.Random) -> CitedAnswer | None:
     for _ in range(_TRIES):
-        package = chance.choice(cited_packages())
+        at = chance.randrange(len(cited_packages()))
+        package = cited_packages()[at]
         decision = _decision(template, package)
-        scene = _scene(package, decision, manner_of(template.language, chance), chance)
+        scene = _scene(at, decision, manner_of(template.language, chance), chance)
         parts = _parts(template, scene)
         if parts and fault:
             parts = plant(fault, parts, scene)
@@ -131,17 +132,17 @@ def _answer(template: Template, fault: str | None, chance: random.Random) -> Cit
     return None
 
 
-def _scene(package: Package, decision: Mapping[str, Any], manner: Manner, chance: random.Random) -> Scene:
-    at = cited_packages().index(package)
-    earlier = [one for one in cited_packages()[:at] if one.symbol == package.symbol]
-    others = [one for one in cited_packages() if one.symbol != package.symbol]
-    return Scene(
-        known=known(package, decision),
-        earlier=known(earlier[-1], decision) if earlier else None,
-        other=known(chance.choice(others), decision),
-        manner=manner,
-        chance=chance,
-    )
+@cache
+def _sections(at: int) -> Roots:
+    return sections_of(cited_packages()[at])
+
+
+def _scene(at: int, decision: Mapping[str, Any], manner: Manner, chance: random.Random) -> Scene:
+    symbols = [package.symbol for package in cited_packages()]
+    known = [Known(package, {**_sections(i), "answer": decision}) for i, package in enumerate(cited_packages())]
+    earlier = [known[i] for i in range(at) if symbols[i] == symbols[at]]
+    others = [one for one, symbol in zip(known, symbols, strict=True) if symbol != symbols[at]]
+    return Scene(known[at], earlier[-1] if earlier else None, chance.choice(others), manner, chance)
 
 
 def _decision(template: Template, package: Package) -> dict[str, Any]:

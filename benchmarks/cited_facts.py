@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Mapping
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, ROUND_HALF_UP, Context, Decimal
+from functools import cache
 from typing import Any, NamedTuple
 
 from llmctx.context.package import Package
@@ -60,15 +61,15 @@ class Known(NamedTuple):
 
     def value(self, citation: str) -> Decimal | str:
         """The number or the text that a citation stands for; raises CitationError where it has none."""
-        got = _evaluate(ast.parse(citation.strip(), mode="eval").body, self.roots)
+        got = _evaluate(_parsed(citation), self.roots)
         if isinstance(got, bool) or not isinstance(got, int | Decimal | str):
             raise CitationError(f"{citation} is {got!r}")
         return Decimal(got) if isinstance(got, int) else got
 
 
-def known(package: Package, answer: Mapping[str, Any]) -> Known:
-    """The values of a package's usable sections and of the answer itself."""
-    roots: dict[str, Any] = {"answer": answer}
+def sections_of(package: Package) -> Roots:
+    """The values of a package's usable sections, as a citation names them."""
+    roots: dict[str, Any] = {}
     for name, section in package.sections.items():
         first, _, second = name.partition(".")
         value = None if section.value is None else section.value.model_dump()
@@ -76,7 +77,12 @@ def known(package: Package, answer: Mapping[str, Any]) -> Known:
             roots.setdefault(first, {})[second] = value
         else:
             roots[first] = value
-    return Known(package, roots)
+    return roots
+
+
+@cache
+def _parsed(citation: str) -> ast.expr:
+    return ast.parse(citation, mode="eval").body
 
 
 def _evaluate(node: ast.expr, roots: Roots) -> Any:

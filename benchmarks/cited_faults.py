@@ -165,10 +165,10 @@ def _launder_literal(parts: Sequence[Part], scene: Scene) -> Planted:
         if (figure := _other_digit(part, scene)) is None:
             continue
         path = _PATH.findall(part.citation)[0]
-        factor = scale_of(part.slot, part.citation)[1]
+        factor = scale_of(part.slot, part.citation)[1] if figure.unit else 1
         literal = f"{(abs(figure.number) / factor).normalize():f}"
         forms = (f"{path} * 0 + {literal}", f"{path} - {path} + {literal}", f"{literal} + 0 * {path}")
-        if literal not in ("1", "2", "100"):
+        if literal not in ("1", "2", "100") and _is_false(part, figure, scene, path):
             return {place: part._replace(figure=figure, citation=scene.chance.choice(forms))}
     return {}
 
