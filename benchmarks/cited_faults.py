@@ -162,15 +162,21 @@ def _wrong_path(parts: Sequence[Part], scene: Scene) -> Planted:
 def _launder_literal(parts: Sequence[Part], scene: Scene) -> Planted:
     """A false number, and a citation with a literal that makes it come out."""
     for place, part in _numbers(parts, scene):
-        if (figure := _other_digit(part, scene)) is None:
-            continue
         path = _PATH.findall(part.citation)[0]
+        figure, value = _other_digit(part, scene), scene.known.value(path)
+        if figure is None or isinstance(value, str) or not _is_false(part, figure, scene, path):
+            continue
         factor = scale_of(part.slot, part.citation)[1] if figure.unit else 1
-        literal = f"{(abs(figure.number) / factor).normalize():f}"
-        forms = (f"{path} * 0 + {literal}", f"{path} - {path} + {literal}", f"{literal} + 0 * {path}")
-        if literal not in ("1", "2", "100") and _is_false(part, figure, scene, path):
+        wanted = abs(figure.number).copy_sign(-1 if figure.sign == "-" else 1) / factor
+        forms = [f"{path} * 0 {_term(wanted)}", f"{path} - {path} {_term(wanted)}", f"{path} {_term(wanted - value)}"]
+        forms = [form for form in forms if form.rpartition(" ")[2] not in ("1", "2", "100")]
+        if forms:
             return {place: part._replace(figure=figure, citation=scene.chance.choice(forms))}
     return {}
+
+
+def _term(number: Decimal) -> str:
+    return f"{'-' if number < 0 else '+'} {abs(number).normalize():f}"
 
 
 def _launder_no_path(parts: Sequence[Part], scene: Scene) -> Planted:
