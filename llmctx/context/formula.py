@@ -19,7 +19,7 @@ MAX_DEPTH = 10
 CONTEXT = Context(28, ROUND_HALF_EVEN, MIN_EMIN, MAX_EMAX, traps=[])
 """How values are worked out: 28 digits, and nothing raises; what has no value is not finite."""
 RATIO, PERCENT, PRICE = "ratio", "%", "price"
-CANCELS = "a fact cancels out"
+LAUNDERS = "bears out anything"
 
 _DIFFERENCE, _LITERAL_UNIT = "price difference", "literal"
 _OPERATORS = {"+": CONTEXT.add, "-": CONTEXT.subtract, "*": CONTEXT.multiply, "/": CONTEXT.divide}
@@ -27,7 +27,7 @@ _LITERALS = (Decimal(1), Decimal(2), Decimal(100))
 _SHARES = ("0 to 1", "-1 to 1")
 _LITERAL = re.compile(r"[0-9]+(?:\.[0-9]+)?|\.[0-9]+")
 _SPACE = re.compile(r"\s*+")
-_NUDGE = Decimal("1.0009765625")
+_ODD = Decimal("7.389056")
 _SAME = Decimal("1e-18")
 
 
@@ -70,7 +70,7 @@ class Fault(NamedTuple):
     """Why a formula has no value."""
 
     why: str
-    """no such path, null, text in arithmetic, division by zero, or CANCELS."""
+    """no such path, null, text in arithmetic, division by zero, or LAUNDERS."""
     path: str = ""
     """The path it is about."""
 
@@ -129,9 +129,7 @@ class Reader:
     def _joined(self, op: str, left: Node, read: Callable[[], Node]) -> Node:
         self.at += 1
         self._operators += 1
-        right = read()
-        self._lawful = self._lawful and (left.has_path or right.has_path)  # 100 * 100 / 2 is a literal too
-        return Node(op, left, right)
+        return Node(op, left, read())
 
     def _operand(self) -> Node:
         first = self._next()
@@ -186,14 +184,26 @@ def evaluate(node: Node, facts: Mapping[str, Fact]) -> Amount | Fault:
     found = _value(node, values)
     if not found.value.is_finite():
         return Fault("division by zero")
-    repeated = {path for path in places if places.count(path) > 1}
-    return Fault(CANCELS) if any(_cancels(node, values, path, found.value) for path in repeated) else found
+    if _has_own_literals(node) or any(_cancels(node, values, path) for path in values if places.count(path) > 1):
+        return Fault(LAUNDERS)
+    return found
 
 
-def _cancels(node: Node, values: Mapping[str, Amount], path: str, value: Decimal) -> bool:
-    """Whether a formula comes to the same whatever a fact in it says (x - x, x / x)."""
-    nudged = values[path]._replace(value=CONTEXT.add(CONTEXT.multiply(values[path].value, _NUDGE), _NUDGE))
-    change = CONTEXT.subtract(_value(node, {**values, path: nudged}).value, value)
+def _has_own_literals(node: Node) -> bool:
+    """Whether literals alone make a part of a formula (100 * 100 / 2): as good as a literal of any size."""
+    parts = [part for part in (node.left, node.right) if part is not None]
+    return bool(parts) and (not node.has_path or any(map(_has_own_literals, parts)))
+
+
+def _cancels(node: Node, values: Mapping[str, Amount], path: str) -> bool:
+    """Whether a formula comes to the same whatever a fact in it says (x - x, x / x), at values that are like no others."""
+    odd = {
+        name: amount._replace(value=CONTEXT.add(amount.value, CONTEXT.divide(Decimal(number), _ODD)))
+        for number, (name, amount) in enumerate(values.items(), start=1)
+    }
+    value = _value(node, odd).value
+    odd[path] = odd[path]._replace(value=CONTEXT.add(odd[path].value, _ODD))
+    change = CONTEXT.subtract(_value(node, odd).value, value)
     return change.is_finite() and change.copy_abs() <= CONTEXT.multiply(value.copy_abs(), _SAME)
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from llmctx import clock
 from llmctx.context.facts import Fact
-from llmctx.context.formula import CANCELS, MAX_CHARS, PRICE, Amount, Node, evaluate, parse
+from llmctx.context.formula import LAUNDERS, MAX_CHARS, PRICE, Amount, Node, evaluate, parse
 from llmctx.context.package import Package
 from llmctx.decision.citations import cited_numbers, is_right, stands_in
 from llmctx.decision.decision import Decision, Evidence
@@ -122,7 +122,7 @@ class _Check:
                 self.unread += 1
             elif wrong is None or (citation is None and about is not None and self._wrong(number, about) is None):
                 self.cited += 1
-            elif node is not None and citation is not None and wrong[0] != CANCELS:
+            elif node is not None and citation is not None and wrong[0] != LAUNDERS:
                 self._miscite((field, number.text, number.start), citation.source, wrong, node)
             else:
                 self.uncited += 1

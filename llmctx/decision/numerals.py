@@ -26,7 +26,7 @@ _CJK_MYRIADS = {"万": 10**4, "萬": 10**4, "億": 10**8, "亿": 10**8}
 _MAX_CHARS = 400
 
 _MOMENT = (
-    r"(?<![\d.:])(?:\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?|\d{1,2}\.\d{1,2}\.\d{4}"
+    r"(?<!\d)(?<!\d[.:])(?:\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?|\d{1,2}\.\d{1,2}\.\d{4}"
     r"|\d{1,3}:\d\d(?::\d\d)?)(?![\d:])"
 )
 _DIGITS = r"(?:\d+(?:[.,'\u2019\u00a0\u2009\u202f]\d+)*+|(?<![\w.])\.\d+)(?:[eE][+-]?\d{1,3}(?!\w))?"
@@ -166,7 +166,7 @@ def _sign(text: str, start: int) -> tuple[str, int]:
     if at >= 0 and text[at] in _CURRENCIES:
         at -= 1
     before = text[at - 1] if at > 0 else " "
-    if at < 0 or text[at] not in "+-" or before.isalnum() or before in ")]%.-+":
+    if at < 0 or text[at] not in "+-" or before.isdigit() or _is_letter(before) or before in ")]%.-+":
         return "", start  # none, or a range, a difference, a hyphen
     return text[at], at
 
