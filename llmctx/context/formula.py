@@ -7,17 +7,16 @@ cancel out of (x - x, x / x), which has no value.
 
 import re
 from collections.abc import Callable, Mapping
-from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_EVEN, Context, Decimal
+from decimal import Decimal
 from typing import NamedTuple
 
 from llmctx.context import paths
 from llmctx.context.facts import Fact
+from llmctx.numerals import CONTEXT
 
 MAX_CHARS = 200
 MAX_OPERATORS = 8
 MAX_DEPTH = 10
-CONTEXT = Context(28, ROUND_HALF_EVEN, MIN_EMIN, MAX_EMAX, traps=[])
-"""How values are worked out: 28 digits, and nothing raises; what has no value is not finite."""
 RATIO, PERCENT, PRICE = "ratio", "%", "price"
 LAUNDERS = "bears out anything"
 
@@ -99,7 +98,10 @@ class Reader:
         self._lawful = True
 
     def read(self) -> Node | None:
-        """The formula; None if it breaks a rule on literals or operators. Raises NotAFormulaError outside the grammar."""
+        """The formula; None if it breaks a rule on literals or operators.
+
+        Raises NotAFormulaError outside the grammar.
+        """
         node = self._sum()
         self._take("]")
         return node if self._lawful and self._operators <= MAX_OPERATORS and node.has_path else None
@@ -181,6 +183,9 @@ def evaluate(node: Node, facts: Mapping[str, Fact]) -> Amount | Fault:
         if isinstance(fact.value, bool) or not isinstance(fact.value, Decimal | int):
             return Fault("text in arithmetic", path)
         values[path] = Amount(Decimal(fact.value), RATIO if fact.unit in _SHARES else fact.unit)
+    if node.op == "path":
+        found = values[node.path]
+        return found if found.value.is_finite() else Fault("no number", node.path)
     found = _value(node, values)
     if not found.value.is_finite():
         return Fault("division by zero")

@@ -9,12 +9,14 @@ from collections.abc import Collection, Iterator
 from decimal import Decimal
 from typing import NamedTuple
 
-from llmctx.context.formula import CONTEXT, PERCENT, RATIO, Amount, Node, NotAFormulaError, Reader
-from llmctx.decision.numerals import Numeral, numerals
+from llmctx.context.formula import PERCENT, RATIO, Amount, Node, NotAFormulaError, Reader
+from llmctx.numerals import CONTEXT, Numeral, numerals
 
 _START = re.compile(r"\[(?:[\s()+\-*/.,0-9]|abs\b)*+([A-Za-z_][A-Za-z0-9_]*)")
+_PATH = re.compile(r"\[([A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z0-9_]+|\[(?:0|[1-9][0-9]{0,5})\])*+)\]")
+"""Most citations, which need no reader."""
 _SENTENCE_END = re.compile(
-    r"[.!?][\"')*\u201d]*+\s++(?=[^\sa-z\[])|[。！？]|\n\s*+(?=[-*+\u2022|#>]|\d+[.)]\s)|\n[ \t]*+\n"
+    r"[.!?][\"')*\u201d]*+\s++(?=[^\sa-z\[])|[\u3002\uff01\uff1f]|\n\s*+(?=[-*+\u2022|#>]|\d+[.)]\s)|\n[ \t]*+\n"
 )
 _FACTORS: dict[str | None, dict[str, tuple[int, ...]]] = {
     PERCENT: {"%": (1,), "bps": (100,), "": (1,)},
@@ -44,7 +46,10 @@ def find(text: str, heads: Collection[str]) -> Iterator[Citation]:
     at = 0
     while (found := _START.search(text, at)) is not None:
         at = found.end()
-        if found[1] in heads:
+        if (simple := _PATH.match(text, found.start())) is not None and found[1] in heads:
+            at = simple.end()
+            yield Citation(found.start(), at, simple[1], Node("path", path=simple[1]))
+        elif found[1] in heads:
             reader = Reader(text, found.start() + 1)
             try:
                 node = reader.read()
@@ -76,11 +81,14 @@ def cited_numbers(text: str, heads: Collection[str]) -> Iterator[tuple[Numeral, 
 
 def _belongs(between: str) -> bool:
     """Whether a citation belongs to the number before it: what lies between them is one sentence, or no words."""
-    return _SENTENCE_END.search(between) is None or not any(map(str.isalnum, between))
+    return between in ("", " ") or _SENTENCE_END.search(between) is None or not any(map(str.isalnum, between))
 
 
 def is_right(number: Numeral, amount: Amount, *, signed: bool = False) -> bool:
-    """Whether an amount, rounded or cut to the digits written, is a number. Only a written sign counts, or any if `signed`."""
+    """Whether an amount, rounded or cut to the digits written, is a number.
+
+    Only a written sign counts; with `signed` a number without one is positive.
+    """
     negative = amount.value < 0
     sign = number.sign or ("+" if signed else "")
     if sign and amount.value and negative != (sign == "-"):
@@ -89,7 +97,11 @@ def is_right(number: Numeral, amount: Amount, *, signed: bool = False) -> bool:
     if amount.unit is None and not number.unit and amount.value.copy_abs() <= 1:
         factors = (1, 100)  # a share, as far as anyone knows
     size = amount.value.copy_abs()
-    return any(value.is_of(CONTEXT.multiply(size, Decimal(f))) for value in number.values for f in factors)
+    return any(
+        value.is_of(size if factor == 1 else CONTEXT.multiply(size, Decimal(factor)))
+        for factor in factors
+        for value in number.values
+    )
 
 
 def stands_in(number: Numeral, text: str) -> bool:

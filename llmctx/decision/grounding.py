@@ -7,7 +7,7 @@ prices (`prices`); every other number without one is counted. A pure function of
 import re
 from collections.abc import Callable
 from datetime import datetime
-from decimal import Context
+from decimal import MAX_EMAX, MIN_EMIN, Context
 from difflib import get_close_matches
 from functools import cached_property
 from typing import NamedTuple
@@ -18,15 +18,16 @@ from llmctx.context.formula import LAUNDERS, MAX_CHARS, PRICE, Amount, Node, eva
 from llmctx.context.package import Package
 from llmctx.decision.citations import cited_numbers, is_right, stands_in
 from llmctx.decision.decision import Decision, Evidence
-from llmctx.decision.numerals import Numeral, numerals, plain
 from llmctx.decision.prices import Prices
+from llmctx.numerals import Numeral, numerals, plain
 from llmctx.prompt.render import text_of
 
 ANOTHER = "another value"
 MAX_TEXT_CHARS = 300
 """What prompts show of a text; only numbers in that can be cited."""
 
-_SHOWN = Context(12)
+_SHOWN = Context(12, Emin=MIN_EMIN, Emax=MAX_EMAX, traps=[])
+_MAX_GUESSES = 8
 _SHORTEST_TIME, _SHORTEST_CUT = len("2025-05-09T10:15"), 20
 _QUOTES = re.compile(r"[\"'`\u201c\u201d\u2018\u2019\\]")
 
@@ -105,6 +106,7 @@ class _Check:
             self._facts[f"answer.{name}"] = Fact(f"answer.{name}", getattr(decision, name), unit)
         self._heads = {name.partition(".")[0] for name in package.sections} | {"answer"}
         self.cited = self.uncited = self.unread = 0
+        self._meant: dict[str, bool] = {}
         self.miscited: list[Finding] = []
         self.false_prices: list[Finding] = []
 
@@ -134,7 +136,10 @@ class _Check:
     def item(self, field: str, item: Evidence) -> None:
         """Check an item of evidence: the value of its path, or expression, and the numbers of its reading."""
         path = item.path.strip("\"'` \n\u201c\u201d")
-        node = parse(plain(path.removeprefix("[").removesuffix("]") if path[:1] == "[" else path))
+        if path in self._facts:
+            node: Node | None = Node("path", path=path)
+        else:
+            node = parse(plain(path.removeprefix("[").removesuffix("]") if path[:1] == "[" else path))
         section = self._package.sections.get(path)
         if section is None or str(section.status) not in item.value.lower():  # a section is cited for its status
             wrong = ("no such path", None) if node is None else self._wrong_value(item.value, node)
@@ -146,13 +151,17 @@ class _Check:
         self.miscited.append(Finding(*place, citation, *wrong, self._alarms(node, citation)))
 
     def _alarms(self, node: Node | None, citation: str) -> bool:
-        """Whether an expression is about a price, a level or a quantity; a path that is not there, by the one meant."""
+        """Whether a citation is about a price, a level or a quantity; a path that is not there counts as its likeliest."""
         amount = None if node is None else evaluate(node, self._facts)
         if isinstance(amount, Amount):
             return amount.unit in (PRICE, "shares")
-        path = citation if amount is None else amount.path
-        meant = [path] if path in self._facts else get_close_matches(path[:MAX_CHARS], self._facts, 1)
-        return bool(meant) and self._facts[meant[0]].unit in (PRICE, "shares")
+        path = citation if node is None else (amount.path if amount and amount.path else node.paths()[0])
+        if path not in self._meant:
+            known = path in self._facts or len(self._meant) > _MAX_GUESSES  # guessing is slow
+            likely = [path] if known else get_close_matches(path[:MAX_CHARS], self._facts, 1)
+            fact = self._facts.get(likely[0]) if likely else None
+            self._meant[path] = fact is not None and fact.unit in (PRICE, "shares")
+        return self._meant[path]
 
     def _wrong(self, number: Numeral, node: Node) -> Wrong | None:
         """What is wrong with a number that cites an expression; None if it is right."""
@@ -192,7 +201,9 @@ def _is_text(said: str, fact: Fact) -> bool:
         return fact.value is None and text in ("none", "n/a", "not set")
     text = text.rstrip(".\u2026 ")
     parts = [part.strip(" []") for part in text.split(",")]
-    return (len(text) >= _SHORTEST_CUT and full.startswith(text)) or all(part in full.split(", ") for part in parts)
+    return (len(text) >= _SHORTEST_CUT and full.startswith(text)) or all(
+        part and part in full.split(", ") for part in parts
+    )
 
 
 def _bare(text: str) -> str:

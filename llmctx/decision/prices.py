@@ -11,18 +11,18 @@ from itertools import chain, combinations
 from typing import NamedTuple
 
 from llmctx.context.facts import Fact
-from llmctx.context.formula import CONTEXT, PRICE
+from llmctx.context.formula import PRICE
 from llmctx.context.package import Package
-from llmctx.decision.numerals import Numeral
+from llmctx.numerals import CONTEXT, Numeral
 
 _NAMES = {  # English, German, French, Spanish, Chinese
-    "stop": r"stop(?:[-_ ]?loss)?|sl|stopp|stopkurs|arrêt|límite de pérdidas|止损(?:价|位|线)?",
-    "target": r"(?:profit |price )?target|take[-_ ]?profit|tp|(?:kurs)?ziel|objectif|objetivo|止盈(?:价|位)?|目标(?:价|位)?",
-    "entry": r"entry(?:[-_ ]price)?|einstieg(?:skurs)?|(?:prix d')?entrée|(?:precio de )?entrada|入场价?|开仓价?|成本价",
+    "stop": r"stop(?:[-_ ]?loss)?|sl|stopp|stopkurs|arrêt|límite de pérdidas|止损[价位线]?",
+    "target": r"(?:profit |price )?target|take[-_ ]?profit|tp|(?:kurs)?ziel|objectif|objetivo|(?:止盈|目标)[价位]?",
+    "entry": r"entry(?:[-_ ]price)?|einstieg(?:skurs)?|(?:prix d')?entrée|(?:precio de )?entrada|(?:入场|开仓|成本)价?",
     "high": r"high|hoch|(?:plus )?haut|máximo|最高价?",
     "low": r"low|tief|(?:plus )?bas|mínimo|最低价?",
     "open": r"open(?:ing)?(?: price)?|eröffnung(?:skurs)?|ouverture|apertura|开盘价?",
-    "last": r"(?:last|current)(?: price)?|letzter kurs|aktueller kurs|dernier (?:cours|prix)|último precio|最新价?|现价",
+    "last": r"(?:last|current)(?: price)?|letzter kurs|aktueller kurs|dernier cours|último precio|最新价?|现价",
 }
 """The names of levels; the only words that grounding knows."""
 _WORDS = {level: {level} for level in _NAMES} | {"target": {"target", "take"}, "last": {"last", "current"}}
@@ -41,6 +41,7 @@ _RESULT = re.compile(r"[\d)%]\s*+[=≈]\s*+[$€£¥]?\Z")
 """What stands before the result of a sum that is written out."""
 _LOOKED_AT = 48
 _FEWEST_DIGITS = 3
+_MISNAMED = "the name of another level"
 _BELOW, _ABOVE = Decimal("0.8"), Decimal("1.25")
 """How far from the symbol's known levels an unnamed number is taken for a price."""
 _MIDPOINTS = (
@@ -67,6 +68,8 @@ class Prices:
     """What prices without a citation are held against."""
 
     def __init__(self, package: Package, facts: Mapping[str, Fact]) -> None:
+        self._last = facts["price.price.last"]
+        self._unset = {"stop": facts["position.stop_loss"], "target": facts["position.take_profit"]}
         last = package.price.price.last
         self._known = [
             fact._replace(value=Decimal(fact.value).copy_abs())
@@ -88,9 +91,9 @@ class Prices:
         if digits < _FEWEST_DIGITS or not self._low <= said.value <= self._high:
             return None
         level = _level_before(text, number.start)
-        named = [fact for fact in self._known if level and not _WORDS[level].isdisjoint(_words(fact.path))]
-        if named and not any(said.is_of(_of(fact)) for fact in named):
-            return FalsePrice("the name of another level", _nearest(named, said.value))
+        named = [] if level is None else [fact for fact in self._known if _WORDS[level] & _words(fact.path)]
+        if level is not None and not any(said.is_of(_of(fact)) for fact in named):
+            return FalsePrice(_MISNAMED, _nearest(named, said.value) or self._unset.get(level, self._last))
         written_as_price = said.step < 1 or digits > _FEWEST_DIGITS
         if _RESULT.search(text, max(0, number.start - _LOOKED_AT), number.start):
             return None
@@ -98,11 +101,11 @@ class Prices:
             return None
         if any(said.is_of(_of(fact)) for fact in self._known) or any(map(said.is_of, self._worked_out)):
             return None
-        return FalsePrice("no such price", _nearest(self._priced, said.value))
+        return FalsePrice("no such price", _nearest(self._priced, said.value) or self._last)
 
 
-def _words(path: str) -> list[str]:
-    return re.split(r"[^a-z0-9]", path.lower())
+def _words(path: str) -> set[str]:
+    return set(re.split(r"[^a-z0-9]", path.lower()))
 
 
 def _of(fact: Fact) -> Decimal:
@@ -110,8 +113,8 @@ def _of(fact: Fact) -> Decimal:
     return fact.value
 
 
-def _nearest(facts: list[Fact], value: Decimal) -> Fact:
-    return min(facts, key=lambda fact: CONTEXT.subtract(_of(fact), value).copy_abs())
+def _nearest(facts: list[Fact], value: Decimal) -> Fact | None:
+    return min(facts, key=lambda fact: CONTEXT.subtract(_of(fact), value).copy_abs(), default=None)
 
 
 def _level_before(text: str, at: int) -> str | None:

@@ -9,7 +9,6 @@ from llmctx.replay.measure import Mean, Share, agreement_within, mean, quantile
 from llmctx.replay.pair import Case, action_of, confidence_of
 from llmctx.replay.side import Side, is_by_citation
 
-
 FAULTS = {"miscited", "false_prices"}
 """What a grounding has only where an answer is not borne out."""
 ITEM = re.compile(r"evidence\[\d+\]")

@@ -1,4 +1,4 @@
-"""Numbers as texts write them, in any script: full-width digits, 1.2万, 648,41, 1,204,332, −0.5 %, 150 bps, 1.2M.
+"""Numbers as texts write them, in any script: full-width digits, 1.2万, 648,41, 1,204,332, -0.5 %, 150 bps, 1.2M.
 
 A number is read in each way in which it can be meant (1,204 is 1204, or 1.204 with a decimal comma). Digits that belong
 to a name (RSI14, rsi_14) are no numbers. Every pattern runs in linear time.
@@ -7,29 +7,35 @@ to a name (RSI14, rsi_14) are no numbers. Every pattern runs in linear time.
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from decimal import Decimal
+from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_EVEN, Context, Decimal
 from typing import NamedTuple
 
-from llmctx.context.formula import CONTEXT
+CONTEXT = Context(28, ROUND_HALF_EVEN, MIN_EMIN, MAX_EMAX, traps=[])
+"""How values are worked out: 28 digits, and nothing raises; what has no value is not finite."""
+MAX_CHARS = 400
+"""A longer number is not read."""
 
 _MINUS_TWO = Decimal(-2)
+_GROUP = 3
+"""Digits of a group of thousands."""
+_STEPS = [Decimal(1).scaleb(-places) for places in range(20)]
 _SCALES = {
-    "k": 3, "thousand": 3, "tsd": 3, "千": 3, "천": 3, "万": 4, "萬": 4, "만": 4, "m": 6, "mn": 6, "mio": 6, "million": 6,
-    "millions": 6, "millionen": 6, "millones": 6, "百万": 6, "億": 8, "亿": 8, "억": 8, "b": 9, "bn": 9, "billion": 9,
-    "mrd": 9, "milliard": 9, "milliards": 9, "milliarden": 9, "兆": 12,
-}  # fmt: skip
-_CJK_DIGITS = {
-    c: i for i, line in enumerate(["〇零", "一", "二两", "三", "四", "五", "六", "七", "八", "九"]) for c in line
+    **dict.fromkeys(("k", "thousand", "tsd", "千", "천"), 3),
+    **dict.fromkeys(("万", "萬", "만"), 4),
+    **dict.fromkeys(("m", "mn", "mio", "million", "millions", "millionen", "millones", "百万"), 6),
+    **dict.fromkeys(("億", "亿", "억"), 8),
+    **dict.fromkeys(("b", "bn", "billion", "mrd", "milliard", "milliards", "milliarden"), 9),
+    "兆": 12,
 }
+_CJK_DIGITS = dict(zip("〇零一二两三四五六七八九", (0, 0, 1, 2, 2, 3, 4, 5, 6, 7, 8, 9), strict=True))
 _CJK_TENS = {"十": 10, "百": 100, "千": 1000}
 _CJK_MYRIADS = {"万": 10**4, "萬": 10**4, "億": 10**8, "亿": 10**8}
-_MAX_CHARS = 400
 
 _MOMENT = (
     r"(?<!\d)(?<!\d[.:])(?:\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?|\d{1,2}\.\d{1,2}\.\d{4}"
     r"|\d{1,3}:\d\d(?::\d\d)?)(?![\d:])"
 )
-_DIGITS = r"(?:\d+(?:[.,'\u2019\u00a0\u2009\u202f]\d+)*+|(?<![\w.])\.\d+)(?:[eE][+-]?\d{1,3}(?!\w))?"
+_DIGITS = r"\d+(?:[.,'\u2019\u00a0\u2009\u202f]\d+)*+(?:[eE][+-]?\d{1,3}(?!\w))?"
 _SPACED = r"(?<![\d.,])\d{1,3}(?: \d{3}){2,20}+(?![\d])|(?<![\d.,])\d{1,3} \d{3},\d{1,4}(?![\d,])"
 _CJK = r"[〇零一二两三四五六七八九十百千][〇零一二两三四五六七八九十百千万萬億亿]+(?:[点點][〇零一二三四五六七八九]+)?"
 _NUMBER = re.compile(f"(?P<moment>{_MOMENT})|(?P<spaced>{_SPACED})|(?P<digits>{_DIGITS})|(?P<cjk>{_CJK})", re.ASCII)
@@ -40,7 +46,9 @@ _UNIT = re.compile(
     r"|百万|[千천万萬만億亿억兆]))",
     re.IGNORECASE,
 )
+_DIGIT = re.compile(r"[0-9〇零一二两三四五六七八九十百千]")
 _WHOLE = re.compile(r"(?P<cjk>(?!))|\d+", re.ASCII)
+_POINTED = re.compile(r"(?P<cjk>(?!))|\.\d+", re.ASCII)
 _REST = re.compile(r"\d+(?!\d)", re.ASCII)
 _UNREAD = re.compile(r"[^\x00-\x7f]+")
 _CURRENCIES = "$€£¥₹₩₽"
@@ -57,6 +65,8 @@ class Value(NamedTuple):
 
     def is_of(self, size: Decimal) -> bool:
         """Whether a size of 0 or more, rounded or cut to the digits written, is this value."""
+        if size == self.value:
+            return True
         over = CONTEXT.subtract(size, self.value)
         return CONTEXT.divide(self.step, _MINUS_TWO) <= over < self.step
 
@@ -97,7 +107,7 @@ class _Characters(dict[int, str]):
 
 _PLAIN = _Characters(
     dict.fromkeys(map(ord, _MINUS), "-")
-    | {0x66B: ".", 0x66C: ",", 0x66A: "%", 0xFF01: "！", 0xFF1F: "？", 0xD7: "*", 0xF7: "/"}
+    | {0x66B: ".", 0x66C: ",", 0x66A: "%", 0xFF01: "\uff01", 0xFF1F: "\uff1f", 0xD7: "*", 0xF7: "/"}
 )
 
 
@@ -110,16 +120,20 @@ def numerals(text: str, start: int = 0, end: int | None = None) -> Iterator[Nume
     """The numbers of a plain text between two places, in order; `values` is empty where one could not be read."""
     end = len(text) if end is None else end
     at = start
-    while (found := _NUMBER.search(text, at, end)) is not None:
-        yield from _unread(text, at, found.start())
+    while (first := _DIGIT.search(text, at, end)) is not None:
+        begin = first.start()
+        found = _NUMBER.match(text, begin, end)
+        if found is None:  # a lone Chinese numeral
+            at = begin + 1
+            continue
+        yield from _unread(text, at, begin)
         at = found.end()
-        before = text[found.start() - 1] if found.start() > 0 else " "
         if found["moment"]:
-            yield Numeral(found.start(), at, found[0], (), bare=False, moment=True)
-        elif not (_is_letter(before) and found[0].isdigit() and "." not in found[0]):
+            yield Numeral(begin, at, found[0], (), bare=False, moment=True)
+        elif not (found[0].isdigit() and begin > 0 and _is_letter(text[begin - 1])):
             numeral = _numeral(text, found, end)
             if not numeral.values and "," in found[0] and "." not in found[0]:  # a list: 12,26,9
-                numeral = _numeral(text, _WHOLE.match(text, found.start(), end) or found, end)
+                numeral = _numeral(text, _WHOLE.match(text, begin, end) or found, end)
             at = numeral.end
             yield numeral
     yield from _unread(text, at, end)
@@ -141,7 +155,9 @@ def _is_letter(character: str) -> bool:
 
 def _numeral(text: str, found: re.Match[str], end: int) -> Numeral:
     start, at = found.span()
-    values = _cjk(found[0]) if found["cjk"] else _values(found[0])
+    if text[start - 1 : start] == "." and not text[max(0, start - 2) : start - 1].isalnum():
+        found, start = _POINTED.match(text, start - 1, at) or found, start - 1  # .5
+    values = () if at - start > MAX_CHARS else _cjk(found[0]) if found["cjk"] else _values(found[0])
     unit = _UNIT.match(text, at, end)
     at = at if unit is None else unit.end()
     mark = "" if unit is None or unit["scale"] else "%" if unit["percent"] else "bps"
@@ -173,28 +189,22 @@ def _sign(text: str, start: int) -> tuple[str, int]:
 
 def _values(text: str) -> tuple[Value, ...]:
     """The ways to read digits with separators."""
-    if len(text) > _MAX_CHARS:
-        return ()
+    whole, point, part = text.partition(".")
+    if text.isdigit() or (part.isdigit() and (len(part) != _GROUP or not 0 < len(whole) <= _GROUP or whole == "0")):
+        if not whole or whole.isdigit():
+            return (_value(text, 0),)
     digits, _, exponent = text.lower().partition("e")
     power = int(exponent or 0)
     *groups, last = re.split(r"\D", digits)
     marks = re.sub(r"\d", "", digits)
-    if not marks or digits[0] == ".":
+    if not marks:
         return (_value(digits, power),)
-    whole = (
-        [_value("".join((*groups, last)), power)]
-        if marks == marks[0] * len(marks) and _is_grouped((*groups, last))
-        else []
-    )
-    decimal = []
-    if (
-        marks[-1] in ".,"
-        and marks[:-1] == marks[0] * (len(marks) - 1)
-        and marks[-1] not in marks[:-1]
-        and _is_grouped(groups)
-    ):
-        decimal = [_value(f"{''.join(groups)}.{last}", power)]
-    return tuple(decimal + whole if marks[-1] == "." else whole + decimal)
+    found = []
+    if len(set(marks)) == 1 and _is_grouped((*groups, last)):
+        found.append(_value("".join((*groups, last)), power))
+    if marks[-1] in ".," and marks[-1] not in marks[:-1] and len(set(marks[:-1])) <= 1 and _is_grouped(groups):
+        found.insert(0 if marks[-1] == "." else len(found), _value(f"{''.join(groups)}.{last}", power))
+    return tuple(found)
 
 
 def _is_grouped(groups: Sequence[str]) -> bool:
@@ -207,8 +217,9 @@ def _is_grouped(groups: Sequence[str]) -> bool:
 
 def _value(digits: str, power: int) -> Value:
     places = len(digits.partition(".")[2])
-    value = Decimal(digits)
-    return Value(value if power == 0 else CONTEXT.scaleb(value, power), CONTEXT.scaleb(Decimal(1), power - places))
+    if power == 0 and places < len(_STEPS):
+        return Value(Decimal(digits), _STEPS[places])
+    return Value(CONTEXT.scaleb(Decimal(digits), power), CONTEXT.scaleb(Decimal(1), power - places))
 
 
 def _cjk(text: str) -> tuple[Value, ...]:
