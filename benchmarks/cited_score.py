@@ -65,8 +65,9 @@ def _hits(claim: Claim, items: Iterable[Finding]) -> bool:
 
 def together(scores: Iterable[CitedScore]) -> CitedScore:
     """The scores of several answers as one."""
-    *counts, mistakes = zip(*scores, strict=True)
-    return CitedScore(*map(sum, counts), tuple(mistake for some in mistakes for mistake in some))
+    answers, right, planted, found, alarms, unseen, mistakes = zip(*scores, strict=True)
+    every = tuple(mistake for some in mistakes for mistake in some)
+    return CitedScore(sum(answers), sum(right), sum(planted), sum(found), sum(alarms), sum(unseen), every)
 
 
 def table(answers: Iterable[CitedAnswer]) -> list[str]:

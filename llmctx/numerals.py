@@ -16,8 +16,6 @@ MAX_CHARS = 400
 """A longer number is not read."""
 
 _MINUS_TWO = Decimal(-2)
-_GROUP = 3
-"""Digits of a group of thousands."""
 _STEPS = [Decimal(1).scaleb(-places) for places in range(20)]
 _SCALES = {
     **dict.fromkeys(("k", "thousand", "tsd", "千", "천"), 3),
@@ -35,7 +33,7 @@ _MOMENT = (
     r"(?<!\d)(?<!\d[.:])(?:\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?|\d{1,2}\.\d{1,2}\.\d{4}"
     r"|\d{1,3}:\d\d(?::\d\d)?)(?![\d:])"
 )
-_DIGITS = r"\d+(?:[.,'\u2019\u00a0\u2009\u202f]\d+)*+(?:[eE][+-]?\d{1,3}(?!\w))?"
+_DIGITS = r"\d+(?:[.,'\u2019\u00a0\u2009\u202f]\d+){0,12}+(?:[eE][+-]?\d{1,3}(?!\w))?"
 _SPACED = r"(?<![\d.,])\d{1,3}(?: \d{3}){2,20}+(?![\d])|(?<![\d.,])\d{1,3} \d{3},\d{1,4}(?![\d,])"
 _CJK = r"[〇零一二两三四五六七八九十百千][〇零一二两三四五六七八九十百千万萬億亿]+(?:[点點][〇零一二三四五六七八九]+)?"
 _NUMBER = re.compile(f"(?P<moment>{_MOMENT})|(?P<spaced>{_SPACED})|(?P<digits>{_DIGITS})|(?P<cjk>{_CJK})", re.ASCII)
@@ -46,7 +44,9 @@ _UNIT = re.compile(
     r"|百万|[千천万萬만億亿억兆]))",
     re.IGNORECASE,
 )
-_DIGIT = re.compile(r"[0-9〇零一二两三四五六七八九十百千]")
+_PLAINLY = re.compile(r"[0-9]+|(?:0|[0-9]{4,})?\.[0-9]+|[0-9]{1,3}\.(?:[0-9]{1,2}|[0-9]{4,})")
+"""Digits that can be read in one way alone."""
+_DIGIT = re.compile(rf"[0-9{''.join(_CJK_DIGITS)}{''.join(_CJK_TENS)}]")
 _WHOLE = re.compile(r"(?P<cjk>(?!))|\d+", re.ASCII)
 _POINTED = re.compile(r"(?P<cjk>(?!))|\.\d+", re.ASCII)
 _REST = re.compile(r"\d+(?!\d)", re.ASCII)
@@ -189,10 +189,8 @@ def _sign(text: str, start: int) -> tuple[str, int]:
 
 def _values(text: str) -> tuple[Value, ...]:
     """The ways to read digits with separators."""
-    whole, point, part = text.partition(".")
-    if text.isdigit() or (part.isdigit() and (len(part) != _GROUP or not 0 < len(whole) <= _GROUP or whole == "0")):
-        if not whole or whole.isdigit():
-            return (_value(text, 0),)
+    if _PLAINLY.fullmatch(text):  # most are
+        return (_value(text, 0),)
     digits, _, exponent = text.lower().partition("e")
     power = int(exponent or 0)
     *groups, last = re.split(r"\D", digits)

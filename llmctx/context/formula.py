@@ -201,7 +201,7 @@ def _has_own_literals(node: Node) -> bool:
 
 
 def _cancels(node: Node, values: Mapping[str, Amount], path: str) -> bool:
-    """Whether a formula comes to the same whatever a fact in it says (x - x, x / x), at values that are like no others."""
+    """Whether a formula comes to the same whatever a fact in it says (x - x, x / x); at values like no others."""
     odd = {
         name: amount._replace(value=CONTEXT.add(amount.value, CONTEXT.divide(Decimal(number), _ODD)))
         for number, (name, amount) in enumerate(values.items(), start=1)

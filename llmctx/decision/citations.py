@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from decimal import Decimal
 from typing import NamedTuple
 
-from llmctx.context.formula import PERCENT, RATIO, Amount, Node, NotAFormulaError, Reader
+from llmctx.context.formula import MAX_CHARS, PERCENT, RATIO, Amount, Node, NotAFormulaError, Reader
 from llmctx.numerals import CONTEXT, Numeral, numerals
 
 _START = re.compile(r"\[(?:[\s()+\-*/.,0-9]|abs\b)*+([A-Za-z_][A-Za-z0-9_]*)")
@@ -45,19 +45,21 @@ def find(text: str, heads: Collection[str]) -> Iterator[Citation]:
     """The citations of a plain text, in order, in linear time: what was read once is not read again."""
     at = 0
     while (found := _START.search(text, at)) is not None:
-        at = found.end()
-        if (simple := _PATH.match(text, found.start())) is not None and found[1] in heads:
+        start, at = found.start(), found.end()
+        if found[1] not in heads or text.find("]", at, start + MAX_CHARS + 2) < 0:
+            continue
+        if (simple := _PATH.match(text, start)) is not None:
             at = simple.end()
-            yield Citation(found.start(), at, simple[1], Node("path", path=simple[1]))
-        elif found[1] in heads:
-            reader = Reader(text, found.start() + 1)
+            yield Citation(start, at, simple[1], Node("path", path=simple[1]))
+        else:
+            reader = Reader(text, start + 1)
             try:
                 node = reader.read()
             except NotAFormulaError:
                 at = reader.at
             else:
                 at = reader.at
-                yield Citation(found.start(), at, text[found.start() + 1 : at - 1], node)
+                yield Citation(start, at, text[start + 1 : at - 1], node)
 
 
 def cited_numbers(text: str, heads: Collection[str]) -> Iterator[tuple[Numeral, Citation | None]]:
@@ -108,14 +110,11 @@ def stands_in(number: Numeral, text: str) -> bool:
     """Whether a number stands in a text: 1.9% in "1.9%", 00:27:15 or 27 in "00:27:15"."""
     if number.moment:
         return re.search(rf"(?<!\d){re.escape(number.text)}(?!\d)", text) is not None
+    found = False
     for other in numerals(text):
         if other.moment:
             parts = [Decimal(part) for part in re.findall(r"\d+", other.text)]
-            if any(value.value in parts for value in number.values):
-                return True
-        elif (
-            other.values and number.unit in ("", other.unit) and (not number.sign or number.sign == (other.sign or "+"))
-        ):
-            if any(value.is_of(other.values[0].value) for value in number.values):
-                return True
-    return False
+            found = found or any(value.value in parts for value in number.values)
+        elif other.values and number.unit in ("", other.unit) and number.sign in ("", other.sign or "+"):
+            found = found or any(value.is_of(other.values[0].value) for value in number.values)
+    return found

@@ -151,7 +151,7 @@ class _Check:
         self.miscited.append(Finding(*place, citation, *wrong, self._alarms(node, citation)))
 
     def _alarms(self, node: Node | None, citation: str) -> bool:
-        """Whether a citation is about a price, a level or a quantity; a path that is not there counts as its likeliest."""
+        """Whether a citation is about a price, a level or a quantity; an unknown path counts as the likeliest one."""
         amount = None if node is None else evaluate(node, self._facts)
         if isinstance(amount, Amount):
             return amount.unit in (PRICE, "shares")

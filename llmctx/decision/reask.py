@@ -31,7 +31,7 @@ def correction(grounding: Grounding) -> str:
             "",
             *lines,
             "",
-            "Answer once more, in full and in the same form. Behind each number that you take from a fact put the fact's",
-            "path in square brackets. Where your decision stood on one of these, decide anew.",
+            "Answer once more, in full and in the same form. Put the path of the fact in square brackets behind each",
+            "number that you take from one. Where your decision stood on one of these, decide anew.",
         ]
     )
