@@ -17,7 +17,7 @@ from llmctx.numerals import CONTEXT
 MAX_CHARS = 200
 MAX_OPERATORS = 8
 MAX_DEPTH = 10
-RATIO, PERCENT, PRICE = "ratio", "%", "price"
+RATIO, PERCENT, PRICE, OPEN = "ratio", "%", "price", "open"
 LAUNDERS = "bears out anything"
 
 _DIFFERENCE, _LITERAL_UNIT = "price difference", "literal"
@@ -62,7 +62,7 @@ class Amount(NamedTuple):
     value: Decimal
     """Its value, finite."""
     unit: str | None
-    """The unit of a fact, ratio, or None where that is open."""
+    """The unit of a fact, None if it has none; ratio, or open where a formula's unit is not worked out."""
 
 
 class Fault(NamedTuple):
@@ -197,17 +197,17 @@ def evaluate(node: Node, facts: Mapping[str, Fact]) -> Amount | Fault:
 def _has_own_literals(node: Node) -> bool:
     """Whether literals alone make a part of a formula (100 * 100 / 2): as good as a literal of any size."""
     parts = [part for part in (node.left, node.right) if part is not None]
-    return bool(parts) and (not node.has_path or any(map(_has_own_literals, parts)))
+    return (node.right is not None and not node.has_path) or any(map(_has_own_literals, parts))
 
 
 def _cancels(node: Node, values: Mapping[str, Amount], path: str) -> bool:
     """Whether a formula comes to the same whatever a fact in it says (x - x, x / x); at values like no others."""
     odd = {
-        name: amount._replace(value=CONTEXT.add(amount.value, CONTEXT.divide(Decimal(number), _ODD)))
+        name: amount._replace(value=CONTEXT.fma(amount.value, 1 + number / _ODD, number / _ODD))
         for number, (name, amount) in enumerate(values.items(), start=1)
     }
     value = _value(node, odd).value
-    odd[path] = odd[path]._replace(value=CONTEXT.add(odd[path].value, _ODD))
+    odd[path] = odd[path]._replace(value=CONTEXT.fma(odd[path].value, _ODD, _ODD))
     change = CONTEXT.subtract(_value(node, odd).value, value)
     return change.is_finite() and change.copy_abs() <= CONTEXT.multiply(value.copy_abs(), _SAME)
 
@@ -226,17 +226,17 @@ def _value(node: Node, values: Mapping[str, Amount]) -> Amount:
 
 
 def _unit(op: str, left: Amount, right: Amount) -> str | None:
-    """The unit of what two amounts come to: None where the rules for % and prices need not know it."""
+    """The unit of what two amounts come to: open where the rules for % and prices need not know it."""
     one, two = left.unit, right.unit
     if _LITERAL_UNIT in (one, two):
         other, hundred = (one, right.value == 100) if two == _LITERAL_UNIT else (two, left.value == 100)  # noqa: PLR2004
         if hundred and (op, other) in (("*", RATIO), ("/", PERCENT)):
             return PERCENT if op == "*" else RATIO
-        return other if op != "/" or two == _LITERAL_UNIT or other == RATIO else None
+        return other if op != "/" or two == _LITERAL_UNIT or other == RATIO else OPEN
     if op in "+-":
-        return one if one == two else PRICE if {one, two} == {PRICE, _DIFFERENCE} else None
+        return one if one == two else PRICE if {one, two} == {PRICE, _DIFFERENCE} else OPEN
     if RATIO in (one, two):
-        return two if one == RATIO and op == "*" else one if two == RATIO else None
+        return two if one == RATIO and op == "*" else one if two == RATIO else OPEN
     if op == "/" and one is not None and (one == two or {one, two} == {PRICE, _DIFFERENCE}):
         return RATIO
-    return None
+    return OPEN

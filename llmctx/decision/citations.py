@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from decimal import Decimal
 from typing import NamedTuple
 
-from llmctx.context.formula import MAX_CHARS, PERCENT, RATIO, Amount, Node, NotAFormulaError, Reader
+from llmctx.context.formula import MAX_CHARS, OPEN, PERCENT, RATIO, Amount, Node, NotAFormulaError, Reader
 from llmctx.numerals import CONTEXT, Numeral, numerals
 
 _START = re.compile(r"\[(?:[\s()+\-*/.,0-9]|abs\b)*+([A-Za-z_][A-Za-z0-9_]*)")
@@ -23,6 +23,7 @@ _FACTORS: dict[str | None, dict[str, tuple[int, ...]]] = {
     "0 to 100": {"%": (1,), "bps": (), "": (1,)},
     RATIO: {"%": (100,), "bps": (10_000,), "": (1, 100)},
     None: {"%": (1, 100), "bps": (100, 10_000), "": (1,)},
+    OPEN: {"%": (1, 100), "bps": (100, 10_000), "": (1,)},
 }
 """How many times the value a number may be, by the unit of the value and the number's own."""
 _OTHER: dict[str, tuple[int, ...]] = {"%": (), "bps": (), "": (1,)}
@@ -96,8 +97,8 @@ def is_right(number: Numeral, amount: Amount, *, signed: bool = False) -> bool:
     if sign and amount.value and negative != (sign == "-"):
         return False
     factors = _FACTORS.get(amount.unit, _OTHER)[number.unit]
-    if amount.unit is None and not number.unit and amount.value.copy_abs() <= 1:
-        factors = (1, 100)  # a share, as far as anyone knows
+    if amount.unit == OPEN and not number.unit and amount.value.copy_abs() <= 1:
+        factors = (1, 100)  # as likely a ratio as not
     size = amount.value.copy_abs()
     return any(
         value.is_of(size if factor == 1 else CONTEXT.multiply(size, Decimal(factor)))

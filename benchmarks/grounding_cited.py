@@ -1,4 +1,4 @@
-"""Grounding on cited answers: `python -m benchmarks.cited_score` prints a table by style, with -v every mistake."""
+"""Grounding on cited answers: `python -m benchmarks.grounding_cited` prints a table by style, with -v every mistake."""
 
 import sys
 from collections.abc import Iterable
