@@ -106,7 +106,7 @@ def test_numbers_in_chinese_are_read_and_a_stop_that_is_none_is_false() -> None:
     documents = market(price="41.15", side="short", entry="41.2", stop="42.6", target="37.8")
     answer = decision(
         action="adjust_stops", stop_loss=42.3, invalidation="突破42.3则失效。", evidence=[item("position.side", "short")],
-        reasoning="止损44.2高于现价7.6%，阻力位42.3附近有强压，RSI为71.3，因此持有。",
+        reasoning="止损44.2高于现价7.6%\uff0c阻力位42.3附近有强压\uff0cRSI为71.3\uff0c因此持有。",
     )  # fmt: skip
     grounding = ground(package_of(documents), answer)
     assert (grounding.cited, grounding.uncited, grounding.unread) == (0, 5, 0)

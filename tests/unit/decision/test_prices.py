@@ -18,7 +18,7 @@ from tests.unit.makers import decision, market, package_of
         "It stands open at 645.10.",
         "A win of 651.55 is 1R away.",
         "RSI 61.3, 650 shares, 648.41%, -655.20, 655.2k, 655.2R, 2025, 14:30, 35% of 120.",
-        "止损638.65，目标658，现价648.41。",
+        "止损638.65\uff0c目标658\uff0c现价648.41。",
         "Der Stopp liegt bei 638,65 und das Ziel bei 658,00, der Einstieg bei 645,10.",
         "Le stop est à 638,65, l'objectif à 658,00.",
         "El stop está en 638,65 y el objetivo en 658,00.",
@@ -45,7 +45,7 @@ def test_a_known_price_is_not_false(text: str) -> None:
         ("Der Stopp bei 658,00", "658,00", "the name of another level", "position.stop_loss"),
         ("l'objectif est 638,65", "638,65", "the name of another level", "position.take_profit"),
         ("la entrada es 638,65", "638,65", "the name of another level", "signals.entry.price"),
-        ("止损\uff16\uff15\uff18．\uff10\uff10", "658.00", "the name of another level", "position.stop_loss"),
+        ("止损\uff16\uff15\uff18\uff0e\uff10\uff10", "658.00", "the name of another level", "position.stop_loss"),
     ],
 )
 def test_a_price_that_nothing_has_or_that_is_another_levels_is_false(
