@@ -146,9 +146,9 @@ class Theatre:
         out.print(f"[bold]verdicts[/]    {counted}")
         out.print(f"[bold]guards[/]      {guards}")
         out.print(
-            f"[bold]grounding[/]   {self._cited['cited']:,} numbers in the answers are what they cite, "
-            f"{self._cited['miscited']:,} are miscited, {self._cited['uncited']:,} uncited, "
-            f"{self._cited['unread']:,} unread; {self._cited['false_prices']:,} false prices"
+            f"[bold]grounding[/]   numbers: {self._cited['cited']:,} cited, {self._cited['uncited']:,} uncited, "
+            f"{self._cited['unread']:,} unread; {self._cited['miscited']:,} miscited, "
+            f"{self._cited['false_prices']:,} false prices"
         )
         out.print(
             f"[bold]tokens[/]      {self._tokens[0]:,} read, {self._tokens[1]:,} written"

@@ -15,14 +15,14 @@ from llmctx.context.formula import PRICE
 from llmctx.context.package import Package
 from llmctx.numerals import CONTEXT, Numeral
 
-_NAMES = {  # English, German, French, Spanish, Chinese
-    "stop": r"stop(?:[-_ ]?loss)?|sl|stopp|stopkurs|arrêt|límite de pérdidas|止损[价位线]?",
-    "target": r"(?:profit |price )?target|take[-_ ]?profit|tp|(?:kurs)?ziel|objectif|objetivo|(?:止盈|目标)[价位]?",
-    "entry": r"entry(?:[-_ ]price)?|einstieg(?:skurs)?|(?:prix d')?entrée|(?:precio de )?entrada|(?:入场|开仓|成本)价?",
-    "high": r"high|hoch|(?:plus )?haut|máximo|最高价?",
-    "low": r"low|tief|(?:plus )?bas|mínimo|最低价?",
-    "open": r"open(?:ing)?(?: price)?|eröffnung(?:skurs)?|ouverture|apertura|开盘价?",
-    "last": r"(?:last|current)(?: price)?|letzter kurs|aktueller kurs|dernier cours|último precio|最新价?|现价",
+_NAMES = {  # English, German, French, Chinese, Japanese
+    "stop": r"stop(?:[-_ ]?loss)?|sl|stopp|stopkurs|arrêt|止损[价位线]?|損切り(?:ライン)?|逆指値",
+    "target": r"(?:profit |price )?target|take[-_ ]?profit|tp|(?:kurs)?ziel|objectif|(?:止盈|目标)[价位]?|利確|目標値?",
+    "entry": r"entry(?:[-_ ]price)?|einstieg(?:skurs)?|einstand|(?:prix d')?entrée|(?:入场|开仓|成本)价?|建値|取得単価",
+    "high": r"high|hoch|(?:plus )?haut|最高价?|高値",
+    "low": r"low|tief|(?:plus )?bas|最低价?|安値",
+    "open": r"open(?:ing)?(?: price)?|eröffnung(?:skurs)?|ouverture|开盘价?|始値",
+    "last": r"(?:last|current)(?: price)?|letzter kurs|aktueller kurs|dernier cours|最新价?|现价|現在?値",
 }
 """The names of levels; the only words that grounding knows."""
 _WORDS = {level: {level} for level in _NAMES} | {"target": {"target", "take"}, "last": {"last", "current"}}
@@ -32,7 +32,7 @@ _LEVEL = "|".join(_NAMES.values())
 _GAP = r"[\s:=@(*_|`\"'~≈$€£¥]"
 _NAMED = re.compile(
     rf"(?<![^\W\d_])(?P<name>{'|'.join(f'(?P<{level}>{names})' for level, names in _NAMES.items())})"
-    rf"{_GAP}*+(?:(?:(?(open)(?!)|at)|is|of|bei|ist|à|est|de|en|es|a|为|在|是){_GAP}++|[为在是])?+\Z",
+    rf"{_GAP}*+(?:(?:(?(open)(?!)|at)|is|of|bei|ist|à|est|de){_GAP}++|[为在是はが])?+\Z",
     re.IGNORECASE,
 )
 _PAIRED = re.compile(rf"(?<![^\W\d_])(?:{_LEVEL})[^\w.;]*\w{{0,3}}[^\w.;]*\Z", re.IGNORECASE)

@@ -21,7 +21,7 @@ from tests.unit.makers import decision, market, package_of
         "止损638.65\uff0c目标658\uff0c现价648.41。",
         "Der Stopp liegt bei 638,65 und das Ziel bei 658,00, der Einstieg bei 645,10.",
         "Le stop est à 638,65, l'objectif à 658,00.",
-        "El stop está en 638,65 y el objetivo en 658,00.",
+        "損切りは638.65、利確は658、建値645.10、現在値は648.41。",
     ],
 )
 def test_a_known_price_is_not_false(text: str) -> None:
@@ -44,7 +44,7 @@ def test_a_known_price_is_not_false(text: str) -> None:
         ("open 648.41", "648.41", "the name of another level", "price.price.open"),
         ("Der Stopp bei 658,00", "658,00", "the name of another level", "position.stop_loss"),
         ("l'objectif est 638,65", "638,65", "the name of another level", "position.take_profit"),
-        ("la entrada es 638,65", "638,65", "the name of another level", "signals.entry.price"),
+        ("損切りラインは658.00", "658.00", "the name of another level", "position.stop_loss"),
         ("止损\uff16\uff15\uff18\uff0e\uff10\uff10", "658.00", "the name of another level", "position.stop_loss"),
     ],
 )
