@@ -18,7 +18,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("record",),
     ("pipeline", "replay"),
     ("worker", "flow", "ops"),
-    ("web", "testing"),
+    ("backtest", "web", "testing"),
     ("settings", "cli"),
 )
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS, start=1) for room in rooms}

@@ -16,7 +16,7 @@ from llmctx.cli.options import (
     StateDir,
 )
 from llmctx.cli.output import coloured, err, escape, out, print_json, visible
-from llmctx.cli.setup import asking_of, partitions_of, redis_of, rules_of, settings_for
+from llmctx.cli.setup import config_of, partitions_of, redis_of, rules_of, settings_for
 from llmctx.context.package import Package
 from llmctx.schema.keys import check_symbol
 from llmctx.settings import Settings
@@ -134,12 +134,12 @@ def decide(
 async def _decide(settings: Settings, symbol: str, *, new_instance: bool) -> tuple[Entry, int]:
     from llmctx.trail.log.instance import bind_instance
     from llmctx.worker.decide_once import decide_once
+    from llmctx.worker.home import TrailHome
 
-    async with asking_of(settings) as asking, redis_of(settings) as (redis, _):
+    async with config_of(settings) as config, redis_of(settings) as (redis, url):
         instance, _ = await bind_instance(redis, settings.state_dir, partitions=settings.partitions, new=new_instance)
-        entry = await decide_once(
-            redis, instance, symbol, asking, state_dir=settings.state_dir, timeout_s=settings.llm.timeout_s + 30
-        )
+        home = TrailHome(redis, url, instance, settings.state_dir)
+        entry = await decide_once(home, symbol, config, timeout_s=settings.llm.timeout_s + 30)
         return entry, instance.partitions
 
 

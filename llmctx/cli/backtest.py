@@ -2,7 +2,7 @@
 
 import asyncio
 import tempfile
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -13,7 +13,7 @@ import typer
 from llmctx.cli.options import AsJson, Endpoint, Model, PromptsDir
 from llmctx.cli.output import escape, out, print_json
 from llmctx.cli.progress import progress
-from llmctx.cli.setup import asking_of, settings_for
+from llmctx.cli.setup import config_of, settings_for
 from llmctx.errors import LlmctxError
 from llmctx.settings import Settings
 
@@ -80,29 +80,38 @@ def _folders(keep: Path, names: list[str]) -> list[Path]:
 async def _backtest(
     settings: Settings, names: list[str], bars: Path, news: Path | None, rules: Any, keep: Path | None, *, quiet: bool
 ) -> list[dict[str, Any]]:
+    from llmctx.backtest import Session, run_backtest
     from llmctx.cli.feed import read_items
-    from llmctx.cli.session import run_session
 
-    asking = [settings.model_copy(update={"prompt": name}) for name in names]
-    for setting in asking:  # what cannot be asked or read is told before anything starts
-        async with asking_of(setting, need_endpoint=True):
-            pass
-    items = list(read_items(bars, news, rules.interval))
-    with ExitStack() as stack:
+    async with AsyncExitStack() as stack:  # a prompt, endpoint or file that cannot be used is told before the start
+        configs = [
+            await stack.enter_async_context(config_of(settings.model_copy(update={"prompt": name}), need_endpoint=True))
+            for name in names
+        ]
+        session = Session(list(read_items(bars, news, rules.interval)), rules)
         home = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="llmctx-backtest-")))
         folders = _folders(home, names)
         _make_room(folders)
-        advance = stack.enter_context(progress("trading", len(items) * len(names), quiet=quiet))
-        sessions = [
-            asyncio.create_task(run_session(setting, items, rules, folder, advance))
-            for setting, folder in zip(asking, folders, strict=True)
+        advance = stack.enter_context(progress("trading", len(session.items) * len(names), quiet=quiet))
+        trading = [
+            asyncio.create_task(
+                run_backtest(
+                    config,
+                    session,
+                    folder,
+                    prices=settings.prices,
+                    concurrency=settings.concurrency,
+                    on_bar=advance,
+                )
+            )
+            for config, folder in zip(configs, folders, strict=True)
         ]
         try:
-            return [books.as_dict() for books in await asyncio.gather(*sessions)]
+            return [result.as_dict() for result in await asyncio.gather(*trading)]
         finally:
-            for session in sessions:
-                session.cancel()
-            await asyncio.gather(*sessions, return_exceptions=True)
+            for task in trading:
+                task.cancel()
+            await asyncio.gather(*trading, return_exceptions=True)
 
 
 def _make_room(folders: list[Path]) -> None:

@@ -84,8 +84,7 @@ def _make_room(directory: Path) -> None:
 
 async def _session(url: str, directory: Path, endpoint: str | None, model: str | None, *, real: bool) -> int:
     from llmctx.cli.prove import verify_partition
-    from llmctx.cli.service import Parts, serve_all
-    from llmctx.cli.setup import asking_of, settings_for
+    from llmctx.cli.setup import config_of, settings_for
     from llmctx.connection import open_redis
     from llmctx.flow.feed import Feed
     from llmctx.flow.lockstep import Lockstep
@@ -93,18 +92,19 @@ async def _session(url: str, directory: Path, endpoint: str | None, model: str |
     from llmctx.flow.session import simulate
     from llmctx.flow.store import Store
     from llmctx.trail.log.instance import bind_instance
+    from llmctx.worker.home import TrailHome
+    from llmctx.worker.serve import ServeOptions, serve
 
     settings = settings_for(url, directory, endpoint=endpoint, model=model)
     if real:
         settings.llm.max_attempts = 1  # at most twenty requests, whatever happens to them
     market = simulate(seed=_SEED, days=_DAYS, minutes=_MINUTES)
     theatre = Theatre(live=out.is_terminal)
-    async with asking_of(settings, need_endpoint=True) as asking, open_redis(url) as redis:
+    async with config_of(settings, need_endpoint=True) as config, open_redis(url) as redis:
         instance, _ = await bind_instance(redis, directory)
         stop = asyncio.Event()
-        service = asyncio.create_task(
-            serve_all(redis, url, instance, settings, asking, Parts(), stop, on_entry=theatre.entry)
-        )
+        home, options = TrailHome(redis, url, instance, directory), ServeOptions(settings.concurrency)
+        service = asyncio.create_task(serve(home, config, stop, options, on_entry=theatre.entry))
         feed = Feed(
             Store(redis, 1),
             FeedRules(sectors=market.sectors),

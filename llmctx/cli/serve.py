@@ -20,8 +20,7 @@ from llmctx.cli.options import (
     StateDir,
 )
 from llmctx.cli.output import coloured, err, escape, out, print_json
-from llmctx.cli.service import Parts, serve_all
-from llmctx.cli.setup import asking_of, redis_of, settings_for
+from llmctx.cli.setup import config_of, redis_of, settings_for
 from llmctx.connection import without_password
 from llmctx.errors import ServerError
 from llmctx.settings import Settings
@@ -126,27 +125,32 @@ def run(
     """
     settings = settings_for(redis_url, state_dir, prompt=prompt, prompts=prompts, endpoint=endpoint, model=model)
     tally = _Tally(verbose=verbose, as_json=as_json)
-    asyncio.run(_run(settings, tally, Parts(watch=watch, notary=not no_notary), new_instance=new_instance))
+    asyncio.run(_run(settings, tally, watch=watch, notary=not no_notary, new_instance=new_instance))
 
 
-async def _run(settings: Settings, tally: "_Tally", parts: Parts, *, new_instance: bool) -> None:
+async def _run(settings: Settings, tally: "_Tally", *, watch: bool, notary: bool, new_instance: bool) -> None:
     from llmctx.trail.log.instance import bind_instance
+    from llmctx.worker.home import TrailHome
+    from llmctx.worker.serve import ServeOptions, serve
     from llmctx.worker.watch import check_notifications
 
     stop = stop_signal()
-    async with asking_of(settings, need_endpoint=True) as asking, redis_of(settings) as (client, url):
-        if parts.watch:
+    async with config_of(settings, need_endpoint=True) as config, redis_of(settings) as (client, url):
+        if watch:
             await check_notifications(client)
         instance, _ = await bind_instance(client, settings.state_dir, partitions=settings.partitions, new=new_instance)
         if not tally.as_json:
             where = without_password(url)
-            out.print(f"Deciding with {asking.template.ref} and {settings.llm.model} on {where}. Ctrl-C stops it.")
+            out.print(f"Deciding with {config.template.ref} and {settings.llm.model} on {where}. Ctrl-C stops it.")
         reports = asyncio.create_task(tally.report())
         try:
-            await serve_all(
-                client, url, instance, settings, asking, parts, stop,
+            await serve(
+                TrailHome(client, url, instance, settings.state_dir),
+                config,
+                stop,
+                ServeOptions(settings.concurrency, watch=watch, notary=notary, tune_gc=True),
                 on_entry=lambda entry: tally.add(entry, instance.partitions),
-            )  # fmt: skip
+            )
         finally:
             reports.cancel()
     if not tally.as_json:

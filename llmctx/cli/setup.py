@@ -12,11 +12,11 @@ from llmctx.decision.guardrail import GuardPolicy
 from llmctx.errors import EndpointError, ServerError, TemplateError
 from llmctx.llm.client import NO_KEY, EndpointClient, NoEndpoint
 from llmctx.ops.server import EmbeddedServer
+from llmctx.pipeline import DecisionConfig
 from llmctx.prompt.render import unknown_names
 from llmctx.prompt.template import load_template
 from llmctx.settings import LLMSettings, Settings, load_settings
 from llmctx.trail.log.instance import Instance, read_instance
-from llmctx.worker.session import Asking
 
 _EMBEDDED = "embedded:"
 
@@ -94,8 +94,8 @@ def client_of(settings: Settings) -> EndpointClient | NoEndpoint:
 
 
 @asynccontextmanager
-async def asking_of(settings: Settings, *, need_endpoint: bool = False) -> AsyncIterator[Asking]:
-    """How decisions are asked for.
+async def config_of(settings: Settings, *, need_endpoint: bool = False) -> AsyncIterator[DecisionConfig]:
+    """How decisions are made, with an open client.
 
     Raises EndpointError without an endpoint where one is needed, TemplateError for a prompt that cannot be used.
     """
@@ -115,6 +115,6 @@ async def asking_of(settings: Settings, *, need_endpoint: bool = False) -> Async
         )
     policy = GuardPolicy(confidence_floor=settings.confidence_floor, grounding=settings.grounding)
     try:
-        yield Asking(template, client, rules_of(settings), policy)
+        yield DecisionConfig(template, client, rules_of(settings), policy)
     finally:
         await client.aclose()

@@ -33,7 +33,7 @@ _MOST_IN_HAND = 20_000
 _STUCK_S = 90.0
 
 
-class Service:
+class Settler:
     """Settles the ticks of a partition that an owner holds."""
 
     def __init__(
