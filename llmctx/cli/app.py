@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, MutableMapping
 from importlib import import_module
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 from typer.core import TyperGroup
@@ -13,7 +14,25 @@ from llmctx.version import VERSION
 UsageError: Any = typer.BadParameter.__base__
 """What a misused command line raises. Typer carries its own copy of click and does not export this class."""
 
+_PLACEHOLDERS = {Path: "PATH", float: "N", str: "TEXT", int: "N"}
 _MODULES = {command.name: command.module for command in COMMANDS}
+
+
+def _name_values(parameters: list[Any], function: Any) -> None:
+    """Show plain names for values in --help (N, TEXT, PATH) instead of typer's types."""
+    hints = get_type_hints(function)
+    for parameter in parameters:
+        if parameter.param_type_name == "argument":
+            parameter.metavar = parameter.metavar or parameter.name.upper()
+            parameter.display_type_rich = lambda **_: None
+        elif parameter.metavar is None and parameter.name in hints:
+            parameter.metavar = _placeholder(hints[parameter.name])
+
+
+def _placeholder(annotation: Any) -> str | None:
+    """The name of an option's value; None for a flag."""
+    inner = {annotation, *get_args(annotation), *(each for part in get_args(annotation) for each in get_args(part))}
+    return next((word for kind, word in _PLACEHOLDERS.items() if kind in inner), None)
 
 
 class _Commands(MutableMapping[str, Any]):
@@ -28,6 +47,7 @@ class _Commands(MutableMapping[str, Any]):
             single = typer.Typer(rich_markup_mode=None, add_completion=False)
             single.command(name, context_settings={"help_option_names": ["-h", "--help"]})(function)
             self._loaded[name] = typer.main.get_command(single)
+            _name_values(self._loaded[name].params, function)
         return self._loaded[name]
 
     def __iter__(self) -> Iterator[str]:

@@ -22,7 +22,7 @@ _MAX_REASONING_CHARS = 300
 def compare(
     first: Annotated[str, typer.Argument(metavar="A", help="A results file of `llmctx replay`, or: recorded.")],
     second: Annotated[
-        str | None, typer.Argument(metavar="[B]", help="Another one. Default: A is compared with the record.")
+        str | None, typer.Argument(metavar="B", help="Another one. Default: A is compared with the record.")
     ] = None,
     html: Annotated[Path | None, typer.Option(help="Write a self-contained HTML page to this file.")] = None,
     show: Annotated[int, typer.Option(help="How many flips to list.", min=0)] = 20,

@@ -30,7 +30,7 @@ def prompts(
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[diff A B | check [NAME]]",
+            metavar="diff A B | check [NAME]",
             help="A and B are NAME/vN; vN alone is a version of LLMCTX_PROMPT, or of position.",
         ),
     ] = None,

@@ -48,7 +48,7 @@ def replay(
     ] = None,
     answers: Annotated[
         list[Path] | None,
-        typer.Option(metavar="<path>", help="Take the answers from that batch's output.", show_default=False),
+        typer.Option(help="Take the answers from that batch's output.", show_default=False),
     ] = None,
     prompts: PromptsDir = None,
     endpoint: Endpoint = None,

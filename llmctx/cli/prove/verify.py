@@ -25,7 +25,7 @@ from llmctx.trail.proof.receipt import read_receipt, verify_receipt
 def verify(
     directory: Annotated[
         Path | None,
-        typer.Argument(metavar="[DIR]", help="An export. Default: the trail in Redis with its anchor."),
+        typer.Argument(metavar="DIR", help="An export. Default: the trail in Redis with its anchor."),
     ] = None,
     key: Annotated[
         str | None,

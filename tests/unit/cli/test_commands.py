@@ -66,7 +66,7 @@ def test_no_modules_and_no_folders_of_the_command_line_import_each_other_in_a_ci
     assert list(TopologicalSorter(graph).static_order())
     folders: dict[str, set[str]] = {}
     for module, imported in graph.items():
-        folder = (module.split(".") + ["main"])[2]
+        folder = [*module.split("."), "main"][2]
         others = {name.split(".")[2] for name in imported if name.count(".") > 1}
         folders.setdefault(folder, set()).update(others - {folder})
     assert list(TopologicalSorter(folders).static_order())
