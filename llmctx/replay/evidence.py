@@ -1,15 +1,33 @@
-"""Hold recorded decisions against their own evidence."""
+"""Check recorded decisions against their own evidence."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from llmctx.replay.corpus import Recorded
-from llmctx.replay.rerun import Difference, Templates, check_evidence, rebuild
+from llmctx.replay.difference import Difference
+from llmctx.replay.reproduction import Reproduction
+from llmctx.replay.rerun import Templates, check_evidence, rebuild
 
 
-def differing(entries: Iterable[Recorded], blobs: dict[str, bytes]) -> Iterator[tuple[Recorded, Difference]]:
-    """Each record that its evidence does not give again, with the first difference."""
-    templates = Templates(blobs)
+class EvidenceCheck(NamedTuple):
+    """What a check of some records found."""
+
+    altered: list[tuple[Recorded, Difference]]
+    """The altered records, each with the first difference that shows it."""
+    reproduction: Reproduction
+    """The records that differ because other rules made them."""
+
+
+def check_records(entries: Iterable[Recorded], blobs: dict[str, bytes]) -> EvidenceCheck:
+    """Compare each record's digests with its evidence, and rebuild it from that."""
+    check, templates = EvidenceCheck([], Reproduction()), Templates(blobs)
     for entry in entries:
-        difference = check_evidence(entry) or rebuild(entry, templates)
-        if difference is not None:
-            yield entry, difference
+        altered = check_evidence(entry)
+        if altered is None:
+            rebuilt = rebuild(entry, templates)
+            altered = rebuilt.tampering
+            if altered is None:
+                check.reproduction.add(entry.record["code"], rebuilt)
+        if altered is not None:
+            check.altered.append((entry, altered))
+    return check

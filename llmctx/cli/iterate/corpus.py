@@ -13,7 +13,7 @@ from llmctx.cli.shared.sources import From, no_match, selection_of, source_of
 from llmctx.clock import iso
 from llmctx.errors import CorpusError
 from llmctx.replay.corpus import Corpus, Recorded, read_corpus, write_corpus
-from llmctx.replay.evidence import differing
+from llmctx.replay.evidence import check_records
 from llmctx.replay.source import select
 from llmctx.settings import Settings
 
@@ -90,14 +90,15 @@ def _write(file: Path, corpus: Corpus) -> int:
 
 def _check(entries: list[Recorded], blobs: dict[str, bytes]) -> None:
     """Raise CorpusError for the first record with altered evidence; warn of those that this version cannot rebuild."""
-    for entry, difference in differing(entries, blobs):
-        if difference.tampered:
-            raise CorpusError(
-                f"Record {entry.index} was altered, by its {difference.by}: {difference.cause}.",
-                "Leave it out, and run `llmctx verify`.",
-                exit_code=1,
-            )
-        messages.warning(f"record {entry.index} was made by {entry.record['code']} and is not reproducible here")
+    check = check_records(entries, blobs)
+    for entry, difference in check.altered:
+        raise CorpusError(
+            f"Record {entry.index} was altered, by its {difference.by}: {difference.what}.",
+            "Leave it out, and run `llmctx verify`.",
+            exit_code=1,
+        )
+    for line in check.reproduction.lines():
+        messages.warning(line)
 
 
 def _list(file: Path, *, as_json: bool) -> None:

@@ -54,6 +54,9 @@ def replay(
     endpoint: Endpoint = None,
     redis_url: RedisUrl = None,
     state_dir: StateDir = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="In a rebuild: fail on records that differ and name unknown rules.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Rebuild recorded decisions, or ask a model again.
@@ -89,6 +92,7 @@ def replay(
         fresh=fresh,
         batch=batch,
         answers=answers or [],
+        strict=strict,
         as_json=as_json,
     )
     settings = settings_for(redis_url, state_dir, prompts=prompts, endpoint=endpoint)

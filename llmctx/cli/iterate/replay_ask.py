@@ -16,11 +16,10 @@ from llmctx.cli.shared.sources import no_match, source_of
 from llmctx.errors import EndpointError, ReplayError
 from llmctx.llm.client import NO_KEY, NoEndpoint, check_endpoint, without_secrets
 from llmctx.prompt.template import load_template
-from llmctx.record import CODE
 from llmctx.replay.batch import BatchAnswers, batch_line
 from llmctx.replay.budget import Budget
 from llmctx.replay.corpus import Recorded
-from llmctx.replay.evidence import differing
+from llmctx.replay.evidence import check_records
 from llmctx.replay.place import BATCH, writing
 from llmctx.replay.plan import Draft, Plan, draft
 from llmctx.replay.rerun import Templates
@@ -29,6 +28,7 @@ from llmctx.replay.results_file import ResultsFile
 from llmctx.replay.run import PATIENCE, Answerer, Replay, Summary
 from llmctx.replay.source import Source, select
 from llmctx.replay.trouble import remedy
+from llmctx.rules import code
 from llmctx.settings import Settings
 
 if TYPE_CHECKING:
@@ -60,12 +60,10 @@ async def ask_again(settings: Settings, request: ReplayRequest) -> int:
 
 def _altered(entries: list[Recorded], source: Source) -> list[int]:
     """The indices of records with altered evidence: an answer about them proves nothing."""
-    indices = []
-    for entry, difference in differing(entries, source.blobs):
-        if difference.tampered:
-            messages.warning(f"record {entry.index} was altered, by its {difference.by}: {difference.cause}")
-            indices.append(entry.index)
-    return indices
+    altered = check_records(entries, source.blobs).altered
+    for entry, difference in altered:
+        messages.warning(f"record {entry.index} was altered, by its {difference.by}: {difference.what}")
+    return [entry.index for entry, _ in altered]
 
 
 async def _ask(
@@ -142,7 +140,7 @@ def _question(settings: Settings, request: ReplayRequest, plan: Plan, source: So
         "endpoint": None if request.answers else without_secrets(settings.llm.base_url or ""),
         "repeat": plan.repeat,
         "batch": bool(request.answers),
-        "code": CODE,
+        "code": code(),
     }
 
 

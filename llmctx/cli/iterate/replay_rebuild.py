@@ -3,24 +3,28 @@
 import json
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from llmctx.cli.iterate.replay_request import ReplayRequest
 from llmctx.cli.shared.output import escape, out, print_json
 from llmctx.cli.shared.progress import progress
 from llmctx.cli.shared.sources import no_match, source_of
-from llmctx.record import CODE
 from llmctx.replay.corpus import Recorded
+from llmctx.replay.difference import Rebuild
 from llmctx.replay.place import REBUILD, REBUILD_FORMAT, writing
 from llmctx.replay.rebuilding import Differing, Rebuilt, rebuild_all
-from llmctx.replay.rerun import Difference
 from llmctx.replay.source import select
+from llmctx.rules import code
 from llmctx.settings import Settings
 
-_MAX_DIFFERING_SHOWN = 20
+_MAX_ALTERED_SHOWN = 20
 
 
 async def rebuild(settings: Settings, request: ReplayRequest) -> int:
-    """Rebuild the records, print the result, and return the exit code: 1 if evidence was altered."""
+    """Rebuild the records and print the result.
+
+    Returns the exit code: 1 if evidence was altered, or with --strict if a record that differs names unknown rules.
+    """
     with ExitStack() as stack:
         async with source_of(settings, request.where) as source:
             total = await source.count(request.selection)
@@ -30,10 +34,10 @@ async def rebuild(settings: Settings, request: ReplayRequest) -> int:
                 file = stack.enter_context(writing(request.out, "--out", REBUILD, [request.where]))
                 file.write(_header(source.name, request))
 
-            def on_record(entry: Recorded, difference: Difference | None) -> None:
+            def on_record(entry: Recorded, found: Rebuild) -> None:
                 advance()
                 if file is not None:
-                    file.write(_line(entry, difference))
+                    file.write(_line(entry, found))
 
             rebuilt = await rebuild_all(select(source, request.selection), source.blobs, on_record)
             if not rebuilt.records:
@@ -42,18 +46,18 @@ async def rebuild(settings: Settings, request: ReplayRequest) -> int:
         _print_json(rebuilt, source.name, request)
     else:
         _print(rebuilt, source.name, request)
-    return 1 if rebuilt.tampered else 0
+    return 1 if rebuilt.tampered or (request.strict and rebuilt.reproduction.unknown) else 0
 
 
 def _header(name: str, request: ReplayRequest) -> str:
-    return json.dumps({"format": REBUILD_FORMAT, "source": name, "selection": request.text, "code": CODE}) + "\n"
+    return json.dumps({"format": REBUILD_FORMAT, "source": name, "selection": request.text, "code": code()}) + "\n"
 
 
-def _line(entry: Recorded, difference: Difference | None) -> str:
+def _line(entry: Recorded, found: Rebuild) -> str:
     origin, partition, index = entry.place
-    document = {"origin": origin, "partition": partition, "index": index, "same": difference is None}
-    if difference is not None:
-        document |= Differing(entry.place, difference).as_dict()
+    document: dict[str, Any] = {"origin": origin, "partition": partition, "index": index, "same": found.same}
+    if not found.same:
+        document |= Differing(entry.place, found).as_dict()
     return json.dumps(document) + "\n"
 
 
@@ -69,6 +73,7 @@ def _print_json(rebuilt: Rebuilt, name: str, request: ReplayRequest) -> None:
             "decisions_same": rebuilt.decisions,
             "differing": [found.as_dict() for found in rebuilt.differing],
             "causes": rebuilt.blame,
+            "reproduction": rebuilt.reproduction.as_dict(),
             "per_s": round(rebuilt.per_s, 1),
             "per_core_s": round(rebuilt.per_core_s, 1),
             "rebuild_per_core_s": round(rebuilt.rebuild_per_core_s, 1),
@@ -87,15 +92,18 @@ def _print(rebuilt: Rebuilt, name: str, request: ReplayRequest) -> None:
         f"[bold]speed[/]      {rebuilt.per_s:,.0f} records/s including reading and digests; rebuilding alone "
         f"{rebuilt.rebuild_per_core_s:,.0f} records/s on one core"
     )
-    for found in rebuilt.differing[:_MAX_DIFFERING_SHOWN]:
+    altered = [found for found in rebuilt.differing if found.difference.tampered]
+    for found in altered[:_MAX_ALTERED_SHOWN]:
         difference = found.difference
         out.print(
-            f"[red]differs[/]    record {found.place[2]}, by the [bold]{difference.by}[/]: {escape(difference.cause)}"
-            + ("" if difference.tampered else " (not reproducible by this version)")
+            f"[red]differs[/]    record {found.place[2]}, by the [bold]{difference.by}[/]: {escape(difference.what)}"
         )
-    if len(rebuilt.differing) > _MAX_DIFFERING_SHOWN:
-        more = len(rebuilt.differing) - _MAX_DIFFERING_SHOWN
-        out.print(f"           and {more} more; --json or --out lists them all")
+    if len(altered) > _MAX_ALTERED_SHOWN:
+        out.print(f"           and {len(altered) - _MAX_ALTERED_SHOWN} more; --json or --out lists them all")
+    for line in rebuilt.reproduction.lines():
+        out.print(f"[yellow]other rules[/] {escape(line)}")
+    for warning in rebuilt.reproduction.warnings():
+        out.print(f"[yellow]warning:[/] {escape(warning)}")
     if rebuilt.differing:
         out.print(f"[bold]next[/]       {escape(_next_step(request.where, rebuilt.differing[0].place))}")
     else:

@@ -38,5 +38,7 @@ class ReplayRequest(NamedTuple):
     """The batch file to write instead of asking."""
     answers: list[Path]
     """The batch output files to take answers from."""
+    strict: bool
+    """Whether a rebuild fails on records that differ and name unknown rules."""
     as_json: bool
     """Whether to print JSON."""

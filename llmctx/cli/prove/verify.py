@@ -46,6 +46,9 @@ def verify(
         bool,
         typer.Option("--rebuild/--no-rebuild", help="Render each prompt and judge each answer again, or do not."),
     ] = True,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail on records that differ and name rules this version does not know.")
+    ] = False,
     redis_url: RedisUrl = None,
     state_dir: StateDir = None,
     as_json: AsJson = False,
@@ -56,6 +59,9 @@ def verify(
     or intact with losses that incidents account for. 1: altered; the output names the first bad record, the rule it
     breaks, what was expected and what was found. audit/README.md states the rules; audit/verify.py applies them too and
     shares no code with this command.
+
+    Records of other versions are rebuilt too. What differs in them is counted as not reproducible, which is no failure.
+    If such a record names rules that no released version has, there is a warning; with --strict it is a failure.
 
     \b
     llmctx verify
@@ -76,7 +82,8 @@ def verify(
     except FaultError as broken:
         name, reports = {}, [Report(0, 0, 0, 0, 0, broken.fault)]
     _print(name, reports, as_json=as_json)
-    raise typer.Exit(1 if any(report.fault for report in reports) else 0)
+    failed = any(report.fault or (strict and report.unknown) for report in reports)
+    raise typer.Exit(1 if failed else 0)
 
 
 def _read_key(text: str) -> Key:
@@ -136,14 +143,13 @@ def _print(name: dict[str, str], reports: list[Report], *, as_json: bool) -> Non
 
 
 def _print_report(report: Report) -> None:
-    not_here = report.not_reproducible
     out.print(
         f"partition {report.partition}: {report.records} records settle {report.ticks} ticks; "
         f"{report.checkpoints} checkpoints cover {report.covered}; "
-        f"{report.rebuilt} rebuilt from their evidence, prompts byte for byte"
-        + (f", {not_here} not reproducible by this version" if not_here else "")
-        + "."
+        f"{report.rebuilt} rebuilt from their evidence, prompts byte for byte."
     )
+    for line in [] if report.reproduction is None else report.reproduction.lines():
+        out.print(escape(line))
     for first, last in report.losses:
         out.print(f"[yellow]lost[/]  records {first} to {last}; their leaf hashes are in the tree")
     if report.incidents:
