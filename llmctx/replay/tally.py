@@ -10,7 +10,7 @@ from llmctx.replay.pair import Case, action_of, confidence_of
 from llmctx.replay.side import Side, is_by_citation
 
 FAULTS = {"miscited", "false_prices"}
-"""What a grounding has only where an answer is not borne out."""
+"""What a grounding has only where an answer is not supported."""
 ITEM = re.compile(r"evidence\[\d+\]")
 """The field of an item of evidence; every other is a text with numbers."""
 
@@ -34,7 +34,7 @@ class Tally(NamedTuple):
     """How often each fired."""
     cited: Share
     """Numbers that are what they cite, of all numbers in the answers."""
-    borne_out: Share
+    supported: Share
     """Answers without a miscited number or a false price, of those that were looked at."""
     regrounded: int
     """Of those, judged with grounding off: the replay looked at them by itself."""
@@ -58,7 +58,7 @@ class Tally(NamedTuple):
     def as_dict(self) -> dict[str, Any]:
         """The tally as JSON has it."""
         plain = self._asdict()
-        for name in ("failed", "guarded", "cited", "borne_out", "itself"):
+        for name in ("failed", "guarded", "cited", "supported", "itself"):
             plain[name] = plain[name].as_dict()
         plain["confidence"] = None if self.confidence is None else self.confidence.as_dict()
         return plain
@@ -82,7 +82,7 @@ def tally(name: str, cases: list[Case]) -> Tally:
         guarded=Share(sum(bool(side.verdict.get("guards")) for side in asked), len(asked)),
         guards=dict(Counter(guards).most_common()),
         cited=Share(sum(grounding["cited"] for grounding in looked_at), sum(map(_numbers, looked_at))),
-        borne_out=Share(sum(not FAULTS & grounding.keys() for grounding in looked_at), len(looked_at)),
+        supported=Share(sum(not FAULTS & grounding.keys() for grounding in looked_at), len(looked_at)),
         regrounded=sum(_regrounded(side) for side in sides),
         confidence=mean([sure for side in sides if (sure := confidence_of(side)) is not None]),
         tokens_in=sum(usage.prompt for usage in usages),

@@ -75,7 +75,7 @@ def _lines(comparison: Comparison) -> list[str]:
 
 def _title(comparison: Comparison) -> str:
     answered = [pair for pair in comparison.pairs if pair.answered]
-    without, sound = len(comparison.pairs) - len(answered), comparison.b.borne_out
+    without, sound = len(comparison.pairs) - len(answered), comparison.b.supported
     said = f"{sum(not pair.flipped for pair in answered)} of {len(answered)} as recorded"
     said += f", {without} without a usable answer" if without else ""
     return f"{said}, {sound.of - sound.count} with numbers not in the facts"

@@ -20,7 +20,7 @@ from llmctx.replay.check import verify_log
 from llmctx.schema import keys
 from llmctx.trail.log.lease import lease_key, read_holder
 from llmctx.trail.log.log import Log
-from llmctx.worker import service
+from llmctx.worker import settler
 from llmctx.worker.publish import KEPT
 from tests.conftest import ROOT, free_port
 from tests.integration.program import until
@@ -151,5 +151,5 @@ async def check_oracle(redis: Redis, raised: list[str]) -> None:
 @pytest.fixture
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """A service that waits for milliseconds where it would wait for half a second."""
-    monkeypatch.setattr(service, "_BLOCK_MS", 20)
-    monkeypatch.setattr(service, "_PAUSE_S", 0.01)
+    monkeypatch.setattr(settler, "_BLOCK_MS", 20)
+    monkeypatch.setattr(settler, "_PAUSE_S", 0.01)

@@ -24,6 +24,7 @@ from llmctx.trail.log.instance import bind_instance
 from llmctx.trail.log.log import Log
 from llmctx.trail.spool.spool import SpoolIndex, spool_directory
 from llmctx.worker import memory
+from llmctx.worker.home import TrailHome
 from llmctx.worker.memory import MemoryWatch
 from llmctx.worker.owner import Owner
 from tests.faults.conftest import Server, check_oracle
@@ -167,7 +168,7 @@ async def test_what_a_full_disk_left_torn_is_passed_over(
         return write(file, raw)
 
     monkeypatch.setattr(os, "write", short)
-    async with Owner(redis, instance, tmp_path) as owner:
+    async with Owner(TrailHome(redis, "", instance, tmp_path)) as owner:
         await owner.settle(await decided(redis, "AAPL", "a"))
         room[0] = 100
         settling = asyncio.create_task(owner.settle(await decided(redis, "AAPL", "b")))

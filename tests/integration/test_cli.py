@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from llmctx.schema import keys
 from llmctx.trail.log.entry import restored, stored
 from llmctx.trail.log.instance import bind_instance
 from llmctx.trail.log.log import Log
+from llmctx.version import VERSION
 from tests.conftest import SHARED_DATA, free_port
 from tests.integration.conftest import NOW, ByRules, hold, live, raise_tick, serving
 from tests.integration.program import Program, until
@@ -37,7 +39,7 @@ async def kinds(redis: Redis) -> list[str]:
 async def test_help_names_the_exit_codes(dumb: Program) -> None:
     ended = await dumb("--help")
     assert ended.code == 0
-    assert "0 good, 1 the evidence or the check fails, 2 misuse or unusable input, 3 a needed server" in " ".join(
+    assert "0 success; 1 the evidence or a check failed; 2 wrong usage or unusable input; 3 a server" in " ".join(
         ended.out.split()
     )
 
@@ -45,6 +47,27 @@ async def test_help_names_the_exit_codes(dumb: Program) -> None:
 async def test_misuse_exits_with_2(dumb: Program) -> None:
     ended = await dumb.all("nonsense", "decide", "decide AAPL --nonsense")
     assert [run.code for run in ended] == [2, 2, 2]
+
+
+@pytest.mark.parametrize("command", ["decide", "nonsense", "show zz", "verify nowhere"])
+async def test_with_json_an_error_is_one_object_on_standard_error(dumb: Program, command: str) -> None:
+    ended = await dumb(*command.split(), "--json")
+    assert ended.code in (2, 3)
+    assert json.loads(ended.err).keys() == {"error", "what_to_do"}
+    assert ended.out == ""
+
+
+async def test_with_json_a_warning_is_one_object_on_standard_error(dumb: Program, tmp_path: Path) -> None:
+    (tmp_path / "bars.csv").write_text(f"{HEADER}\n{ROW.format(30)}\nnonsense\n")
+    ended = await dumb("feed", "bars.csv", "--json")
+    assert [json.loads(line).keys() for line in ended.err.splitlines()] == [{"warning"}]
+
+
+async def test_python_m_llmctx_is_the_same_program() -> None:
+    done = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "llmctx", "--version", stdout=asyncio.subprocess.PIPE
+    )
+    assert (await done.communicate())[0].decode() == f"llmctx {VERSION}\n"
 
 
 async def test_schema_lists_every_family_of_the_schema_document(dumb: Program) -> None:
@@ -859,7 +882,7 @@ async def test_an_embedded_address_starts_a_server_for_one_command(dumb: Program
 
 async def test_an_embedded_address_without_data_is_told_and_makes_none(dumb: Program, tmp_path: Path) -> None:
     ended = await dumb("status", "--redis-url", f"embedded:{tmp_path / 'nowhere'}")
-    assert (ended.code, "no embedded server's data" in ended.err) == (3, True)
+    assert (ended.code, "no data of an embedded server" in ended.err) == (3, True)
     assert not (tmp_path / "nowhere").exists()
 
 

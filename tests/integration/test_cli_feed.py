@@ -48,7 +48,7 @@ async def test_feed_again_adds_nothing_and_says_so(dumb: Program, bars: Callable
     await dumb("feed", str(file))
     ended = await dumb("feed", str(file))
     assert ended.code == 0
-    assert "3 bars or headlines were there already" in ended.out
+    assert "Left out 3 bars or headlines that were fed before" in ended.out
 
 
 BAD_ROWS = {
@@ -221,7 +221,7 @@ async def test_bad_lines_are_left_out_and_named(dumb: Program) -> None:
 
 async def test_nothing_on_standard_input_exits_with_2(dumb: Program) -> None:
     ended = await piped(dumb, text="")
-    assert (ended.code, "Standard input has no bar" in ended.err) == (2, True)
+    assert (ended.code, "Standard input has no usable bar" in ended.err) == (2, True)
 
 
 async def test_a_live_source_is_never_waited_for(dumb: Program, valkey: Redis) -> None:

@@ -28,7 +28,7 @@ from llmctx.flow.timeline import Item, by_stamp, in_order
 from llmctx.schema import keys
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.log import Log
-from llmctx.worker import service
+from llmctx.worker import settler
 from tests.conftest import SHARED_DATA
 from tests.integration.conftest import ByRules, serving
 
@@ -97,7 +97,7 @@ def url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module", autouse=True)
 def _quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(service, "_BLOCK_MS", 20)
+        patch.setattr(settler, "_BLOCK_MS", 20)
         yield
 
 

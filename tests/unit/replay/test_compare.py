@@ -116,7 +116,7 @@ def grounded(cited: int, uncited: int = 0, **faults: list[dict[str, str]]) -> di
     return {"evidence": 1, "cited": cited, "uncited": uncited, "unread": 0} | faults
 
 
-def test_the_share_cited_is_of_all_numbers_and_faults_make_an_answer_not_borne_out() -> None:
+def test_the_share_cited_is_of_all_numbers_and_faults_make_an_answer_not_supported() -> None:
     sides = [
         grounded(3),
         grounded(1, 2, false_prices=[{"field": "reasoning"}]),
@@ -124,7 +124,7 @@ def test_the_share_cited_is_of_all_numbers_and_faults_make_an_answer_not_borne_o
         {"evidence": 1, "numbers": 4, "unsupported": [{"field": "reasoning"}]},  # as 0.1.0 counted
     ]
     told = compared(*(result(i, doing("hold")._replace(grounding=side)) for i, side in enumerate(sides))).b
-    assert (told.cited, told.borne_out) == (Share(4, 7), Share(1, 3))
+    assert (told.cited, told.supported) == (Share(4, 7), Share(1, 3))
 
 
 def test_causes_are_counted_for_all_that_differs_and_for_flips() -> None:
