@@ -2,7 +2,8 @@
 
 Importing takes most of a second, a fork some milliseconds, and what runs is still a process of its own, with its own
 arguments, environment, folder, streams, signals and exit code. `command` gives what to start in place of `llmctx`.
-A test that is about starting itself (the encoding of the output, SIGSTOP) starts the installed program.
+A test that is about starting itself (the encoding of the output, SIGSTOP) starts the installed program; with
+TEST_INSTALLED=1 every test does (`make test-more`).
 """
 
 import array
@@ -22,13 +23,17 @@ import time
 from functools import cache
 from pathlib import Path
 
+INSTALLED = Path(sys.executable).parent / "llmctx"
 CLIENT = Path(__file__).with_name("prefork_client.py")
 _STREAMS = 3
 
 
-def command(*arguments: str) -> list[str]:
-    """The words that start `llmctx` with these arguments."""
-    return [sys.executable, "-I", "-S", str(CLIENT), _server(), *arguments]
+def command(*arguments: str, before: str = "") -> list[str]:
+    """The words that start `llmctx` with these arguments; `before` is Python that runs before it."""
+    if os.environ.get("TEST_INSTALLED") == "1":
+        start = f"{before}\nfrom llmctx.cli import main; main()"
+        return [sys.executable, "-c", start, *arguments] if before else [str(INSTALLED), *arguments]
+    return [sys.executable, "-I", "-S", str(CLIENT), _server(), before, *arguments]
 
 
 @cache
@@ -41,7 +46,7 @@ def _server() -> str:
     def end() -> None:
         assert process.stdin is not None
         process.stdin.close()  # the server reads its end there, however this process ends
-        process.wait(20)
+        process.wait(120)
 
     atexit.register(end)
     while not os.path.exists(address):  # noqa: PTH110  asked often
@@ -138,17 +143,19 @@ def _receive(call: socket.socket) -> tuple[list[str], list[int]]:
 
 def _become(words: list[str], streams: list[int]) -> None:
     folder, count, *rest = words
-    arguments, environment = rest[: int(count)], rest[int(count) :]
+    (before, *arguments), environment = rest[: int(count)], rest[int(count) :]
     os.chdir(folder)
     os.environ.clear()
-    os.environ.update(pair.split("=", 1) for pair in environment if pair)
+    for name, _, value in (pair.partition("=") for pair in environment if pair):
+        os.environ[name] = value
     sys.argv = ["llmctx", *arguments]
+    exec(before)
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
-    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115, PTH123  as the interpreter opens them
-    sys.stdout = open(1, "w", encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115, PTH123
-    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115, PTH123
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115  as the interpreter opens them
+    sys.stdout = open(1, "w", encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
 
 
 def main() -> None:

@@ -24,8 +24,9 @@ def main() -> None:
     call = _socket.socket(_socket.AF_UNIX)
     call.connect(sys.argv[1])
     arguments = sys.argv[2:]
+    folder = os.getcwd()  # noqa: PTH109  pathlib takes longer to import than all of this
     environment = [f"{name}={value}" for name, value in os.environ.items()]
-    words = b"\0".join(os.fsencode(word) for word in (os.getcwd(), str(len(arguments)), *arguments, *environment))
+    words = b"\0".join(os.fsencode(word) for word in (folder, str(len(arguments)), *arguments, *environment))
     call.send(len(words).to_bytes(4, "big"))
     streams = b"".join(number.to_bytes(4, sys.byteorder) for number in range(3))
     call.sendmsg([words[:1]], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, streams)])
@@ -38,7 +39,8 @@ def main() -> None:
     _signal.pthread_sigmask(_signal.SIG_UNBLOCK, SIGNALS)
     code = line(call)
     if code < 0:
-        _signal.signal(-code, _signal.SIG_DFL)
+        if -code != _signal.SIGKILL:
+            _signal.signal(-code, _signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     os._exit(code)
 

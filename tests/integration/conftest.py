@@ -177,7 +177,7 @@ async def serving(
         yield running
     finally:
         running.stop.set()
-        await asyncio.wait_for(task, 20)
+        await asyncio.wait_for(task, 120)
 
 
 async def leaves(redis: Redis) -> list[dict[str, object]]:

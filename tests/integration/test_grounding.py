@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import pytest
 from redis.asyncio import Redis
 
 from benchmarks.grounding import score
@@ -14,7 +13,7 @@ from llmctx.flow.bars import read_bars
 from llmctx.flow.feed import Feed
 from llmctx.flow.rules import FeedRules
 from llmctx.flow.store import Store
-from tests.conftest import SHARED_DATA
+from tests.days import Day
 
 
 async def recorded_packages(redis: Redis, file: Path) -> list[Package]:
@@ -32,10 +31,8 @@ async def recorded_packages(redis: Redis, file: Path) -> list[Package]:
     return found
 
 
-@pytest.mark.skipif(not SHARED_DATA.exists(), reason="the recorded days are not here")
-@pytest.mark.parametrize("file", ["bars_us4_2013-10-04_07.csv", "bars_aapl_2014-06-05_06.csv"])
-async def test_it_holds_on_recorded_days(valkey: Redis, file: str) -> None:
-    packages = await recorded_packages(valkey, SHARED_DATA / file)
+async def test_it_holds_on_whole_days(valkey: Redis, day: Day) -> None:
+    packages = await recorded_packages(valkey, day.bars)
     assert len(packages) >= 5
     got = score(reasonings("held_out", packages))
     assert got.planted >= 60
