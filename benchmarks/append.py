@@ -8,10 +8,10 @@ from benchmarks.stage import SYMBOLS, Stage
 from llmctx.context.tick import Tick
 from llmctx.pipeline import Pipeline
 from llmctx.schema import keys
-from llmctx.trail.entry import Entry
-from llmctx.trail.lease import Lease
-from llmctx.trail.log import Draft, Log, Settlement
-from llmctx.trail.packing import pack
+from llmctx.trail.log.entry import Entry
+from llmctx.trail.log.lease import Lease
+from llmctx.trail.log.log import Draft, Log, Settlement
+from llmctx.trail.log.packing import pack
 
 ROUNDS = 20
 CALLS = 50

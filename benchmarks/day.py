@@ -20,8 +20,8 @@ from llmctx.flow.lockstep import Lockstep
 from llmctx.flow.session import simulate
 from llmctx.flow.store import Store
 from llmctx.prompt.template import load_template
-from llmctx.trail.entry import Entry
-from llmctx.trail.instance import bind_instance
+from llmctx.trail.log.entry import Entry
+from llmctx.trail.log.instance import bind_instance
 from llmctx.worker.session import Asking, serve_partition
 
 _SHARED = Path(__file__).parents[2] / "shared" / "data"

@@ -7,8 +7,8 @@ from benchmarks.day import trade
 from llmctx.connection import open_redis
 from llmctx.ops.server import EmbeddedServer
 from llmctx.replay.corpus import Recorded
-from llmctx.trail.entry import Entry, named_blobs
-from llmctx.trail.log import Log
+from llmctx.trail.log.entry import Entry, named_blobs
+from llmctx.trail.log.log import Log
 
 
 async def record_day(decisions: int) -> tuple[list[Recorded], dict[str, bytes]]:

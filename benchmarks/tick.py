@@ -15,8 +15,8 @@ from llmctx.decision.decision import OUTPUT
 from llmctx.llm.standin import MODEL
 from llmctx.prompt.render import render
 from llmctx.schema import keys
-from llmctx.trail.entry import Entry
-from llmctx.trail.instance import bind_instance
+from llmctx.trail.log.entry import Entry
+from llmctx.trail.log.instance import bind_instance
 from llmctx.worker.session import Asking, serve_partition
 
 IN_FLIGHT = 32

@@ -10,13 +10,13 @@ from benchmarks.stage import Stage
 from llmctx import canonical
 from llmctx.replay.check import trusted_of, verify_part
 from llmctx.schema import keys
-from llmctx.trail.checkpoint import Key
-from llmctx.trail.export import Exporter
-from llmctx.trail.exported import Export
-from llmctx.trail.instance import bind_instance
-from llmctx.trail.key import load_or_make_key
-from llmctx.trail.log import Draft, Log, Settlement
-from llmctx.trail.rounds import cover_now
+from llmctx.trail.export.reader import Export
+from llmctx.trail.export.writer import Exporter
+from llmctx.trail.log.instance import bind_instance
+from llmctx.trail.log.log import Draft, Log, Settlement
+from llmctx.trail.proof.checkpoint import Key
+from llmctx.trail.proof.key import load_or_make_key
+from llmctx.trail.proof.notary_service import cover_now
 
 COPIES = 4
 ROUNDS = 3

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from llmctx.pipeline import Pipeline
     from llmctx.prompt.render import Prompt
     from llmctx.prompt.template import load_template
-    from llmctx.trail.entry import Entry
+    from llmctx.trail.log.entry import Entry
     from llmctx.worker.session import open_pipeline
 
 __version__ = version.VERSION
@@ -32,7 +32,7 @@ __version__ = version.VERSION
 _HOMES = {
     "Completion": "llmctx.llm.completion",
     "Decision": "llmctx.decision.decision",
-    "Entry": "llmctx.trail.entry",
+    "Entry": "llmctx.trail.log.entry",
     "LlmctxError": "llmctx.errors",
     "Package": "llmctx.context.package",
     "Pipeline": "llmctx.pipeline",

@@ -9,17 +9,17 @@ from llmctx.context.package import Package, build_package
 from llmctx.context.reader import read_snapshot
 from llmctx.context.snapshot import ReadRules, Snapshot
 from llmctx.context.tick import Tick
+from llmctx.decision.conclude import Conclusion, FirstAnswer, conclude, refuse
 from llmctx.decision.decision import OUTPUT
-from llmctx.decision.guardrail import GuardPolicy, guard, refused
-from llmctx.decision.parse import judge
+from llmctx.decision.guardrail import GuardPolicy
 from llmctx.decision.reask import ask_again
 from llmctx.errors import TemplateError
 from llmctx.llm.completion import Completer
 from llmctx.prompt.render import render
 from llmctx.prompt.template import Template
-from llmctx.record import Circumstances, Conclusion, Reasked, compose
-from llmctx.trail.entry import Entry
-from llmctx.trail.log import Draft
+from llmctx.record import RecordMetadata, compose
+from llmctx.trail.log.entry import Entry
+from llmctx.trail.log.log import Draft
 
 Settle = Callable[[Draft, tuple[str, ...]], Awaitable[Entry]]
 """Appends a record, settles the stream entries of these ids with it, and publishes it."""
@@ -74,43 +74,38 @@ class Pipeline:
         snapshot = await read_snapshot(self._redis, tick.symbol, self._partition, self._rules)
         steps.lap("read")
         conclusion = await self._conclude(snapshot, build_package(snapshot), steps)
-        circumstances = Circumstances(
+        metadata = RecordMetadata(
             recorded_at_ms=snapshot.server_ms + round(steps.since("read")),
             worker=self._worker,
             conflated=conflated,
             attempts=attempts,
             timings_ms=steps.laps,
         )
-        return await self._settle(compose(tick, conclusion, circumstances, self._blobs), entry_ids)
+        return await self._settle(compose(tick, conclusion, metadata, self._blobs), entry_ids)
 
     async def _conclude(self, snapshot: Snapshot, package: Package, steps: "Stopwatch") -> Conclusion:
         if package.refusal is not None:
-            return Conclusion(snapshot, package, refused(package.refusal))
+            return refuse(snapshot, package, package.refusal)
         try:
             prompt = render(self._template, package)
         except TemplateError as error:
-            return Conclusion(snapshot, package, refused(error.what))
+            return refuse(snapshot, package, error.what)
         steps.lap("render")
         completion = await self._completer.complete(prompt, OUTPUT)
         steps.lap("complete")
-        decision, failure = judge(completion)
-        verdict = guard(package, decision, self._policy, failure)
-        conclusion = Conclusion(snapshot, package, verdict, prompt, completion, decision)
-        return await self._ask_again(conclusion, steps) if verdict.asks_again else conclusion
+        conclusion = conclude(snapshot, package, prompt, completion, self._policy)
+        return await self._ask_again(conclusion, steps) if conclusion.verdict.asks_again else conclusion
 
     async def _ask_again(self, first: Conclusion, steps: "Stopwatch") -> Conclusion:
-        """What the tick comes to once the model was told which of its prices do not stand in the facts."""
+        """Ask once more, telling the model which of its prices are not in the facts."""
         prompt, completion, grounding = first.prompt, first.completion, first.verdict.grounding
         assert prompt is not None
         assert completion is not None
         assert grounding is not None
         prompt = ask_again(prompt, completion.content or "", grounding)
-        reasked = Reasked(completion, grounding)
-        completion = await self._completer.complete(prompt, OUTPUT)
+        second = await self._completer.complete(prompt, OUTPUT)
         steps.lap("reask")
-        decision, failure = judge(completion)
-        verdict = guard(first.package, decision, self._policy, failure)
-        return Conclusion(first.snapshot, first.package, verdict, prompt, completion, decision, reasked)
+        return conclude(first.snapshot, first.package, prompt, second, self._policy, FirstAnswer(completion, grounding))
 
 
 class Stopwatch:

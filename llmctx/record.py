@@ -10,16 +10,16 @@ from typing import Any, NamedTuple
 
 from llmctx import canonical, clock
 from llmctx.context.package import Package
-from llmctx.context.snapshot import Snapshot
 from llmctx.context.tick import Tick
+from llmctx.decision.conclude import Conclusion
 from llmctx.decision.decision import Decision
 from llmctx.decision.grounding import Grounding
 from llmctx.decision.guardrail import GuardPolicy, Verdict
 from llmctx.llm.completion import Completion
 from llmctx.prompt.render import Prompt
 from llmctx.schema import values
-from llmctx.trail.entry import Entry, address
-from llmctx.trail.log import Draft
+from llmctx.trail.log.entry import Entry, address
+from llmctx.trail.log.log import Draft
 from llmctx.version import VERSION
 
 FORMAT = 1
@@ -27,7 +27,7 @@ _LONGEST_TOLD = 120
 CODE = f"llmctx {VERSION}"
 
 
-class Circumstances(NamedTuple):
+class RecordMetadata(NamedTuple):
     """What a record says of how it came about."""
 
     recorded_at_ms: int
@@ -42,46 +42,11 @@ class Circumstances(NamedTuple):
     """How long each step took."""
 
 
-class Reasked(NamedTuple):
-    """A first answer that stated false prices; its words stand in the messages of the second question."""
-
-    completion: Completion
-    """The call that brought it."""
-    grounding: Grounding
-    """What was wrong with it."""
-
-
-class Conclusion(NamedTuple):
-    """What a tick came to, as far as it came."""
-
-    snapshot: Snapshot
-    """What was read."""
-    package: Package
-    """Its join."""
-    verdict: Verdict
-    """What may be acted on."""
-    prompt: Prompt | None = None
-    """What was asked; None where the call was refused before."""
-    completion: Completion | None = None
-    """What came back."""
-    decision: Decision | None = None
-    """What the model decided; None without a usable answer."""
-    reasked: "Reasked | None" = None
-    """What came first, where the model was asked once more."""
-
-    @property
-    def kind(self) -> str:
-        """decision, failed or skipped."""
-        if self.completion is None:
-            return "skipped"
-        return "failed" if self.decision is None else "decision"
-
-
-def compose(tick: Tick, conclusion: Conclusion, circumstances: Circumstances, blobs: tuple[bytes, ...]) -> Draft:
+def compose(tick: Tick, conclusion: Conclusion, metadata: RecordMetadata, blobs: tuple[bytes, ...]) -> Draft:
     """The record of a tick, ready to be appended. `blobs` are the sources that it names by digest."""
     snapshot_piece = conclusion.snapshot.evidence()
     pieces = {"snapshot": snapshot_piece}
-    leaf = _head(conclusion.kind, circumstances) | {
+    leaf = _head(conclusion.kind, metadata) | {
         "tick": tick.id,
         "symbol": tick.symbol,
         "cause": tick.cause,
@@ -101,23 +66,23 @@ def compose(tick: Tick, conclusion: Conclusion, circumstances: Circumstances, bl
         leaf["decision"] = decision_fields(conclusion.decision)
     if conclusion.verdict.grounding is not None:
         leaf["grounding"] = grounding_fields(conclusion.verdict.grounding)
-    if conclusion.reasked is not None:
-        first = _completion(conclusion.reasked.completion)
+    if conclusion.first_answer is not None:
+        first = _completion(conclusion.first_answer.completion)
         first.pop("sha256", None)  # its body is no piece of the record: its answer stands in the messages
-        leaf["reasked"] = {"completion": first, "grounding": grounding_fields(conclusion.reasked.grounding)}
+        leaf["reasked"] = {"completion": first, "grounding": grounding_fields(conclusion.first_answer.grounding)}
     return Draft(
         canonical.dumps(leaf),
         pieces,
         blobs if conclusion.completion is not None else (),
         tick.id,
         tick.symbol,
-        circumstances.conflated,
+        metadata.conflated,
     )
 
 
-def compose_unread(kind: str, tick: Tick | None, reason: str, circumstances: Circumstances) -> Draft:
+def compose_unread(kind: str, tick: Tick | None, reason: str, metadata: RecordMetadata) -> Draft:
     """A record without a snapshot: dead_letter and skipped (with their tick), notice and incident (without)."""
-    leaf = _head(kind, circumstances) | {"verdict": {"action": "none", "reason": reason}}
+    leaf = _head(kind, metadata) | {"verdict": {"action": "none", "reason": reason}}
     if tick is not None:
         leaf |= {"tick": tick.id, "symbol": tick.symbol, "cause": tick.cause}
     return Draft(
@@ -126,14 +91,14 @@ def compose_unread(kind: str, tick: Tick | None, reason: str, circumstances: Cir
         (),
         tick.id if tick else "",
         tick.symbol if tick else "",
-        circumstances.conflated,
+        metadata.conflated,
     )
 
 
-def compose_loss(first: int, last: int, circumstances: Circumstances) -> Draft:
+def compose_loss(first: int, last: int, metadata: RecordMetadata) -> Draft:
     """The incident that stands for records which neither Redis nor the spool has any more."""
     reason = f"records {first} to {last} are lost; the anchor has their leaf hashes"
-    leaf = _head("incident", circumstances) | {
+    leaf = _head("incident", metadata) | {
         "verdict": {"action": "none", "reason": reason},
         "incident": {"what": "lost", "first": first, "last": last},
     }
@@ -169,19 +134,19 @@ def publication(entry: Entry, partitions: int) -> values.Thesis | None:
     )
 
 
-def _head(kind: str, circumstances: Circumstances) -> dict[str, Any]:
+def _head(kind: str, metadata: RecordMetadata) -> dict[str, Any]:
     head: dict[str, Any] = {
         "v": FORMAT,
         "kind": kind,
-        "recorded_at_ms": circumstances.recorded_at_ms,
-        "worker": circumstances.worker,
-        "attempts": circumstances.attempts,
+        "recorded_at_ms": metadata.recorded_at_ms,
+        "worker": metadata.worker,
+        "attempts": metadata.attempts,
         "code": CODE,
     }
-    if circumstances.conflated:
-        head["conflated"] = list(circumstances.conflated)
-    if circumstances.timings_ms:
-        head["timings_ms"] = {step: f"{ms:.1f}" for step, ms in circumstances.timings_ms.items()}
+    if metadata.conflated:
+        head["conflated"] = list(metadata.conflated)
+    if metadata.timings_ms:
+        head["timings_ms"] = {step: f"{ms:.1f}" for step, ms in metadata.timings_ms.items()}
     return head
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import os
 import shutil
 import socket
@@ -24,6 +25,8 @@ from llmctx.ops.server import EmbeddedServer
 from .days import Day, write_simulated
 
 pytest_plugins = ["pytester"]
+
+logging.getLogger("llmctx").setLevel(logging.INFO)  # as the command line does: tests read what is logged
 
 # A machine under load is slow, and that is no defect: each test has its own timeout.
 settings.register_profile("llmctx", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from llmctx.context.snapshot import DEFAULT_MAX_AGE_S
 from llmctx.decision import guardrail
 from llmctx.llm.standin import MODEL, Standin
-from llmctx.trail.verify import KINDS
+from llmctx.trail.proof.verify import KINDS
 
 from . import prefork
 from .conftest import ROOT
@@ -135,7 +135,7 @@ def test_every_guard_and_every_kind_of_record_stands_in_the_concepts() -> None:
 
 def test_every_rule_of_the_verifiers_stands_in_the_evidence_room() -> None:
     text = (ROOT / "audit" / "README.md").read_text(encoding="utf-8")
-    names = ("verify", "coverage", "exported", "receipt")
+    names = ("proof/verify", "proof/coverage", "export/reader", "proof/receipt")
     sources = [ROOT / "llmctx" / "trail" / f"{name}.py" for name in names]
     sources += [ROOT / "llmctx" / "replay" / "check.py", ROOT / "audit" / "verify.py"]
     named = r'Fault\([^"]*?f?"([a-z-]+)(?:"| of )'

@@ -20,7 +20,7 @@ from llmctx.cli.setup import asking_of, partitions_of, redis_of, rules_of, setti
 from llmctx.context.package import Package
 from llmctx.schema.keys import check_symbol
 from llmctx.settings import Settings
-from llmctx.trail.entry import Entry
+from llmctx.trail.log.entry import Entry
 
 Symbol = Annotated[str, typer.Argument(help="The symbol, as in positions:active:SYMBOL.")]
 _EXIT_OF_OUTCOME = {"unreachable": 3, "timeout": 3}
@@ -132,8 +132,8 @@ def decide(
 
 
 async def _decide(settings: Settings, symbol: str, *, new_instance: bool) -> tuple[Entry, int]:
-    from llmctx.trail.instance import bind_instance
-    from llmctx.worker.once import decide_once
+    from llmctx.trail.log.instance import bind_instance
+    from llmctx.worker.decide_once import decide_once
 
     async with asking_of(settings) as asking, redis_of(settings) as (redis, _):
         instance, _ = await bind_instance(redis, settings.state_dir, partitions=settings.partitions, new=new_instance)
@@ -155,7 +155,7 @@ def _exit_code(record: dict[str, Any]) -> int:
 
 def _print_decision(entry: Entry, partitions: int, *, as_json: bool) -> None:
     from llmctx.cli.show import print_verdict
-    from llmctx.trail.entry import address
+    from llmctx.trail.log.entry import address
 
     receipt = {"address": address(entry.index, entry.partition, partitions), "leaf_hash": entry.leaf_hash}
     if as_json:

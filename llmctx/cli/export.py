@@ -15,9 +15,9 @@ from llmctx.cli.progress import progress
 from llmctx.cli.setup import redis_of, settings_for
 from llmctx.errors import KeyFileError, ReceiptError
 from llmctx.settings import Settings
-from llmctx.trail.checkpoint import Key
-from llmctx.trail.export import Exported
-from llmctx.trail.instance import Instance
+from llmctx.trail.export.writer import Exported
+from llmctx.trail.log.instance import Instance
+from llmctx.trail.proof.checkpoint import Key
 
 
 def export(
@@ -47,8 +47,8 @@ def export(
 
 
 async def _export(settings: Settings, directory: Path, *, quiet: bool) -> list[Exported]:
-    from llmctx.trail.export import Exporter
-    from llmctx.trail.log import Log
+    from llmctx.trail.export.writer import Exporter
+    from llmctx.trail.log.log import Log
 
     done = []
     async with redis_of(settings) as (redis, _):
@@ -68,8 +68,8 @@ async def covered(redis: Redis, settings: Settings, instance: Instance) -> Key:
 
     Raises KeyFileError where there is neither.
     """
-    from llmctx.trail.key import key_file, load_key, read_public_key
-    from llmctx.trail.rounds import cover_now
+    from llmctx.trail.proof.key import key_file, load_key, read_public_key
+    from llmctx.trail.proof.notary_service import cover_now
 
     if key_file(settings.state_dir, instance.id).exists():
         signing = load_key(settings.state_dir, instance.id)
@@ -105,8 +105,8 @@ def receipt(
 
 async def _receipt(settings: Settings, text: str) -> dict[str, Any]:
     from llmctx.cli.show import read_record
-    from llmctx.trail.anchor import Anchor, anchor_directory
-    from llmctx.trail.receipt import make_receipt
+    from llmctx.trail.proof.anchor import Anchor, anchor_directory
+    from llmctx.trail.proof.receipt import make_receipt
 
     async with redis_of(settings) as (redis, _):
         instance = await read_existing_instance(redis)

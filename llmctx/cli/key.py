@@ -9,7 +9,7 @@ from llmctx.cli.options import AsJson, StateDir
 from llmctx.cli.output import escape, out, print_json
 from llmctx.cli.setup import settings_for
 from llmctx.errors import InstanceError
-from llmctx.trail.instance import read_state_instance
+from llmctx.trail.log.instance import read_state_instance
 
 
 def key(
@@ -27,7 +27,7 @@ def key(
     llmctx key
     llmctx key --make
     """
-    from llmctx.trail.key import key_file, load_key, make_key
+    from llmctx.trail.proof.key import key_file, load_key, make_key
 
     directory = settings_for(None, state_dir).state_dir
     instance = instance_of(directory)

@@ -15,10 +15,10 @@ from llmctx.cli.setup import redis_of, settings_for
 from llmctx.errors import LlmctxError, TrailError
 from llmctx.replay.selection import moment_ms
 from llmctx.settings import Settings
-from llmctx.trail.entry import Entry, address
-from llmctx.trail.instance import Instance, read_instance
-from llmctx.trail.log import Log
-from llmctx.trail.verify import KINDS
+from llmctx.trail.log.entry import Entry, address
+from llmctx.trail.log.instance import Instance, read_instance
+from llmctx.trail.log.log import Log
+from llmctx.trail.proof.verify import KINDS
 
 _DEFAULT_LIMIT = 20
 _FOLLOW_PAUSE_S = 0.3
@@ -43,7 +43,7 @@ def status(redis_url: RedisUrl = None, state_dir: StateDir = None, as_json: AsJs
     \b
     llmctx status
     """
-    from llmctx.trail.key import read_public_key
+    from llmctx.trail.proof.key import read_public_key
     from llmctx.worker.status import read_status
 
     settings = settings_for(redis_url, state_dir)

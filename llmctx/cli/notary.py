@@ -12,7 +12,7 @@ from llmctx.cli.output import out, print_json, warn
 from llmctx.cli.serve import stop_signal
 from llmctx.cli.setup import redis_of, settings_for
 from llmctx.settings import Settings
-from llmctx.trail.checkpoint import Checkpoint
+from llmctx.trail.proof.checkpoint import Checkpoint
 
 
 def notary(
@@ -35,9 +35,9 @@ def notary(
 
 
 async def _notary(settings: Settings, *, verbose: bool, as_json: bool) -> None:
-    from llmctx.trail.instance import bind_instance, read_instance, read_state_instance
-    from llmctx.trail.key import load_or_make_key
-    from llmctx.trail.rounds import serve_notary
+    from llmctx.trail.log.instance import bind_instance, read_instance, read_state_instance
+    from llmctx.trail.proof.key import load_or_make_key
+    from llmctx.trail.proof.notary_service import serve_notary
 
     def told(checkpoint: Checkpoint) -> None:
         if as_json:
@@ -59,6 +59,4 @@ async def _notary(settings: Settings, *, verbose: bool, as_json: bool) -> None:
         public = load_or_make_key(settings.state_dir, instance.id).key
         if not as_json:
             out.print(f"Signing with {public.text}. Ctrl-C stops it.")
-        await serve_notary(
-            redis, instance, settings.state_dir, stop, on_checkpoint=told, on_trouble=warn, on_waiting=warn
-        )
+        await serve_notary(redis, instance, settings.state_dir, stop, on_checkpoint=told)

@@ -15,10 +15,10 @@ from llmctx.errors import CheckpointError, LlmctxError
 from llmctx.replay.check import Outside, trusted_of, verify_log, verify_part
 from llmctx.replay.report import Report
 from llmctx.settings import Settings
-from llmctx.trail.checkpoint import Key, origin_of, read_note
-from llmctx.trail.fault import Fault, FaultError
-from llmctx.trail.instance import Instance, check_state_instance, read_state_instance
-from llmctx.trail.receipt import Receipt, read_receipt, verify_receipt
+from llmctx.trail.log.instance import Instance, check_state_instance, read_state_instance
+from llmctx.trail.proof.checkpoint import Key, origin_of, read_note
+from llmctx.trail.proof.fault import Fault, FaultError
+from llmctx.trail.proof.receipt import Receipt, read_receipt, verify_receipt
 
 VKey = Annotated[
     str | None,
@@ -161,9 +161,9 @@ async def verify_partition(
     quiet: bool = False,
 ) -> Report:
     """What a check of one partition finds, with the state directory's anchor and key as evidence from outside."""
-    from llmctx.trail.anchor import Anchor, anchor_directory
-    from llmctx.trail.key import read_public_key
-    from llmctx.trail.log import Log
+    from llmctx.trail.log.log import Log
+    from llmctx.trail.proof.anchor import Anchor, anchor_directory
+    from llmctx.trail.proof.key import read_public_key
 
     log = Log(redis, partition)
     given, key = key is not None, key or read_public_key(settings.state_dir, instance.id)
@@ -197,7 +197,7 @@ def warnings_of(notes: list[str], told: str | None, *, bound: bool) -> list[str]
 async def _verify_export(
     directory: Path, key: Key | None, origin: str | None, receipts: list[Receipt], *, rebuild: bool, as_json: bool
 ) -> list[Report]:
-    from llmctx.trail.exported import Export
+    from llmctx.trail.export.reader import Export
 
     export = Export(directory)
     inside = export.key

@@ -19,13 +19,13 @@ from llmctx.cli.options import (
     RedisUrl,
     StateDir,
 )
-from llmctx.cli.output import coloured, err, escape, out, print_json, warn
+from llmctx.cli.output import coloured, err, escape, out, print_json
 from llmctx.cli.service import Parts, serve_all
 from llmctx.cli.setup import asking_of, redis_of, settings_for
 from llmctx.connection import without_password
 from llmctx.errors import ServerError
 from llmctx.settings import Settings
-from llmctx.trail.entry import Entry, address
+from llmctx.trail.log.entry import Entry, address
 
 
 def redis(
@@ -130,7 +130,7 @@ def run(
 
 
 async def _run(settings: Settings, tally: "_Tally", parts: Parts, *, new_instance: bool) -> None:
-    from llmctx.trail.instance import bind_instance
+    from llmctx.trail.log.instance import bind_instance
     from llmctx.worker.watch import check_notifications
 
     stop = stop_signal()
@@ -145,7 +145,7 @@ async def _run(settings: Settings, tally: "_Tally", parts: Parts, *, new_instanc
         try:
             await serve_all(
                 client, url, instance, settings, asking, parts, stop,
-                on_entry=lambda entry: tally.add(entry, instance.partitions), on_trouble=warn,
+                on_entry=lambda entry: tally.add(entry, instance.partitions),
             )  # fmt: skip
         finally:
             reports.cancel()

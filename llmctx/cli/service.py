@@ -8,8 +8,8 @@ from redis.asyncio import Redis
 
 from llmctx.connection import end
 from llmctx.settings import Settings
-from llmctx.trail.entry import Entry
-from llmctx.trail.instance import Instance
+from llmctx.trail.log.entry import Entry
+from llmctx.trail.log.instance import Instance
 
 if TYPE_CHECKING:
     from llmctx.worker.session import Asking
@@ -34,40 +34,37 @@ async def serve_all(
     stop: asyncio.Event,
     *,
     on_entry: Callable[[Entry], None],
-    on_trouble: Callable[[str], None],
 ) -> None:
     """Serve every partition until `stop` is set; then the notary covers what was settled last.
 
     Raises what a partition or the notary ends with: InstanceError, ForkError, ServerError.
     """
-    from llmctx.trail.rounds import serve_notary
+    from llmctx.trail.proof.notary_service import serve_notary
+    from llmctx.worker.balancing import Sharing
     from llmctx.worker.memory import MemoryWatch
     from llmctx.worker.session import serve_partition
-    from llmctx.worker.sharing import Sharing
     from llmctx.worker.watch import Watch
 
-    memory, settled = MemoryWatch(redis, on_trouble), asyncio.Event()
+    memory, settled = MemoryWatch(redis), asyncio.Event()
     await memory.judge()  # before the first tick is taken
-    sharing = Sharing(redis, instance.partitions, on_trouble)
+    sharing = Sharing(redis, instance.partitions)
     await sharing.beat()  # before the first partition is
     beside = [asyncio.create_task(memory.run()), asyncio.create_task(sharing.run())]
     if parts.watch:
-        beside.append(asyncio.create_task(Watch(redis, url, instance.partitions, on_trouble=on_trouble).run()))
+        beside.append(asyncio.create_task(Watch(redis, url, instance.partitions).run()))
     serving = [
         asyncio.create_task(
             serve_partition(
                 redis, url, instance, partition, asking, stop, state_dir=settings.state_dir,
                 concurrency=settings.concurrency, memory=memory, sharing=sharing,
-                on_entry=on_entry, on_trouble=on_trouble,
+                on_entry=on_entry,
             )
         )
         for partition in range(instance.partitions)
     ]  # fmt: skip
     signing: list[asyncio.Task[None]] = []
     if parts.notary:
-        signing = [
-            asyncio.create_task(serve_notary(redis, instance, settings.state_dir, settled, on_trouble=on_trouble))
-        ]
+        signing = [asyncio.create_task(serve_notary(redis, instance, settings.state_dir, settled))]
     try:
         await _until_done_or_failed(serving, signing)
         settled.set()

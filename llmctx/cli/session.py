@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmctx import clock
-from llmctx.cli.output import warn
 from llmctx.cli.setup import asking_of
 from llmctx.errors import EndpointError
 from llmctx.llm.completion import Usage
@@ -18,7 +17,7 @@ from llmctx.replay.results import NO_ANSWER
 from llmctx.replay.run import PATIENCE
 from llmctx.replay.trouble import remedy
 from llmctx.settings import Settings
-from llmctx.trail.entry import Entry
+from llmctx.trail.log.entry import Entry
 
 if TYPE_CHECKING:
     from llmctx.flow.compose import Taken
@@ -150,7 +149,7 @@ async def run_session(
     from llmctx.flow.lockstep import Lockstep
     from llmctx.flow.store import Store
     from llmctx.ops.server import EmbeddedServer
-    from llmctx.trail.instance import bind_instance
+    from llmctx.trail.log.instance import bind_instance
 
     books, own = Books(settings), settings.model_copy(update={"state_dir": directory})
 
@@ -163,14 +162,10 @@ async def run_session(
             instance, _ = await bind_instance(redis, directory)
             stop = asyncio.Event()
             service = asyncio.create_task(
-                serve_all(
-                    redis, server.url, instance, own, asking, Parts(), stop, on_entry=books.entry, on_trouble=warn
-                )
+                serve_all(redis, server.url, instance, own, asking, Parts(), stop, on_entry=books.entry)
             )
-            lockstep = Lockstep(redis, 1, on_trouble=warn)
-            feeding = asyncio.create_task(
-                Feed(Store(redis, 1), rules, settled=lockstep, on_bar=seen, on_trouble=warn).run(items)
-            )
+            lockstep = Lockstep(redis, 1)
+            feeding = asyncio.create_task(Feed(Store(redis, 1), rules, settled=lockstep, on_bar=seen).run(items))
             try:
                 books.summary = (await _fed(feeding, service, books)).as_dict()
             finally:

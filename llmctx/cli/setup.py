@@ -15,7 +15,7 @@ from llmctx.ops.server import EmbeddedServer
 from llmctx.prompt.render import unknown_names
 from llmctx.prompt.template import load_template
 from llmctx.settings import LLMSettings, Settings, load_settings
-from llmctx.trail.instance import Instance, read_instance
+from llmctx.trail.log.instance import Instance, read_instance
 from llmctx.worker.session import Asking
 
 _EMBEDDED = "embedded:"

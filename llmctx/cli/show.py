@@ -17,9 +17,9 @@ from llmctx.context.snapshot import Snapshot
 from llmctx.context.staleness import Status
 from llmctx.errors import LlmctxError
 from llmctx.settings import Settings
-from llmctx.trail.entry import Entry, address, evidence_text
-from llmctx.trail.instance import Instance
-from llmctx.trail.log import Log
+from llmctx.trail.log.entry import Entry, address, evidence_text
+from llmctx.trail.log.instance import Instance
+from llmctx.trail.log.log import Log
 
 
 def show(

@@ -69,8 +69,8 @@ async def source_of(settings: Settings, where: Path | None) -> AsyncIterator[Sou
     if where is not None:
         yield _in_files(where)
         return
-    from llmctx.trail.checkpoint import key_name_of
-    from llmctx.trail.log import Log
+    from llmctx.trail.log.log import Log
+    from llmctx.trail.proof.checkpoint import key_name_of
 
     async with redis_of(settings) as (redis, _):
         instance = await read_existing_instance(redis)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from llmctx import clock
 from llmctx.cli.output import coloured, escape, out
 from llmctx.cli.serve import line_of
-from llmctx.trail.entry import Entry
+from llmctx.trail.log.entry import Entry
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

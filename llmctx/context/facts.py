@@ -6,12 +6,11 @@ A path is the section's name and the way through its JSON: `price.price.last`, `
 from datetime import datetime
 from decimal import Decimal
 from functools import cache, lru_cache, partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-if TYPE_CHECKING:
-    from llmctx.context.package import Section  # it asks for facts itself
+from llmctx.context.section import Section
 
 _ITEMS_SHOWN = 5
 _SCALARS_SHOWN = 30
@@ -35,7 +34,7 @@ _fact = partial(tuple.__new__, Fact)
 """As Fact(...), in a third of the time: there are hundreds in a package."""
 
 
-def facts_of(section: "Section") -> list[Fact]:
+def facts_of(section: Section) -> list[Fact]:
     """The facts of a section, fields in the schema's order, then the fields that the schema does not know.
 
     Long lists and large sections are cut after a fixed number of items; a last fact says what was left out.

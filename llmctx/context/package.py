@@ -6,13 +6,14 @@ section only; without a usable position and price there is nothing to decide on,
 
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from llmctx import canonical, clock
 from llmctx.context.corporate_action import overnight_move
 from llmctx.context.facts import Fact, facts_of
+from llmctx.context.section import Section
 from llmctx.context.snapshot import RawSection, Snapshot
 from llmctx.context.staleness import Status, age, future_moment
 from llmctx.schema import values
@@ -20,23 +21,6 @@ from llmctx.schema.keys import model_of
 
 _REQUIRED = ("position", "price")
 _ERRORS_TOLD = 3
-
-
-class Section(NamedTuple):
-    """One section of a package; a tuple, because a dozen are made on every tick."""
-
-    name: str
-    """price, indicators, signals.entry, ..."""
-    key: str
-    """The Redis key it was read from."""
-    status: Status
-    """fresh, stale, empty, missing or invalid."""
-    age_ms: int | None = None
-    """Milliseconds from when it was written to as_of, by its own timestamp; None where it carries none."""
-    reason: str | None = None
-    """Why it is invalid or empty; names key, path and rule."""
-    value: BaseModel | None = None
-    """The typed value; None unless the section is fresh or stale."""
 
 
 class Package(BaseModel):

@@ -18,7 +18,8 @@ from pydantic import BaseModel, ConfigDict
 
 from llmctx import canonical, clock
 from llmctx.context.facts import Fact
-from llmctx.context.package import Package, Section
+from llmctx.context.package import Package
+from llmctx.context.section import Section
 from llmctx.context.staleness import Status
 from llmctx.errors import TemplateError
 from llmctx.prompt import untrusted

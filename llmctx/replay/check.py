@@ -7,14 +7,14 @@ from llmctx import canonical
 from llmctx.errors import RecordError
 from llmctx.replay.report import Report
 from llmctx.replay.rerun import Templates, rebuild
-from llmctx.trail.checkpoint import Key
-from llmctx.trail.coverage import Coverage, Trusted, read_coverage
-from llmctx.trail.entry import BLOBS, Entry
-from llmctx.trail.exported import Export, Part
-from llmctx.trail.fault import Fault, FaultError
-from llmctx.trail.log import Log
-from llmctx.trail.receipt import Held, Receipt, check_held
-from llmctx.trail.verify import Verifier
+from llmctx.trail.export.reader import Export, Part
+from llmctx.trail.log.entry import BLOBS, Entry
+from llmctx.trail.log.log import Log
+from llmctx.trail.proof.checkpoint import Key
+from llmctx.trail.proof.coverage import Coverage, Trusted, read_coverage
+from llmctx.trail.proof.fault import Fault, FaultError
+from llmctx.trail.proof.receipt import Held, Receipt, check_held
+from llmctx.trail.proof.verify import Verifier
 
 _Blobs = Callable[[str], Awaitable[bytes | None]]
 

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 from llmctx import canonical
 from llmctx.errors import CorpusError, RecordError
-from llmctx.trail.entry import PIECES, Entry, named_blobs
-from llmctx.trail.packing import Pieces, textual
+from llmctx.trail.log.entry import PIECES, Entry, named_blobs
+from llmctx.trail.log.packing import Pieces, textual
 
 FORMAT = "llmctx-corpus/1"
 

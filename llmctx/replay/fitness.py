@@ -13,7 +13,7 @@ from llmctx.context.snapshot import Snapshot
 from llmctx.errors import TemplateError
 from llmctx.prompt.render import Prompt, render, unknown_names
 from llmctx.prompt.template import Template
-from llmctx.trail.entry import Entry
+from llmctx.trail.log.entry import Entry
 
 CHARACTERS_A_TOKEN = 4
 CACHED_FROM_TOKENS = 1_024

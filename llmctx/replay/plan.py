@@ -5,15 +5,16 @@ from typing import Any, NamedTuple
 from llmctx import canonical
 from llmctx.context.package import build_package
 from llmctx.context.snapshot import Snapshot
+from llmctx.decision.conclude import conclude, refuse
 from llmctx.decision.decision import OUTPUT
 from llmctx.decision.grounding import ground
-from llmctx.decision.guardrail import GuardPolicy, guard, refused
-from llmctx.decision.parse import Misfit, judge, parse
+from llmctx.decision.guardrail import GuardPolicy
+from llmctx.decision.parse import Misfit, parse
 from llmctx.errors import ReplayError, TemplateError
 from llmctx.llm.completion import Completion, OutputSchema
 from llmctx.prompt.render import Message, Prompt, render
 from llmctx.prompt.template import Template
-from llmctx.record import Conclusion, grounding_fields, policy_of
+from llmctx.record import grounding_fields, policy_of
 from llmctx.replay.corpus import Recorded
 from llmctx.replay.rerun import Templates
 from llmctx.replay.side import Side, side_of
@@ -65,11 +66,10 @@ class Draft(NamedTuple):
     def side(self, completion: Completion | None) -> Side:
         """What it came to, with the answer."""
         package = build_package(self.snapshot)
-        decision, verdict = None, refused(self.reason)
-        if completion is not None:
-            decision, failure = judge(completion)
-            verdict = guard(package, decision, _policy(self.entry.record), failure)
-        conclusion = Conclusion(self.snapshot, package, verdict, self.prompt, completion, decision)
+        if completion is None:
+            conclusion = refuse(self.snapshot, package, self.reason)._replace(prompt=self.prompt)
+        else:
+            conclusion = conclude(self.snapshot, package, self.prompt, completion, _policy(self.entry.record))
         known = canonical.sha256(self.entry.pieces["snapshot"])
         return side_of(conclusion, model=self.model, snapshot=known)
 

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from llmctx.trail.fault import Fault
+from llmctx.trail.proof.fault import Fault
 
 
 class Report(NamedTuple):

@@ -21,7 +21,7 @@ from llmctx.replay.cause import CODE as CODE_CHANGED
 from llmctx.replay.cause import DATA, MODEL, TEMPLATE, cause_of_prompt
 from llmctx.replay.mismatch import mismatch, mismatch_of_lines
 from llmctx.replay.side import messages_of
-from llmctx.trail.entry import PIECES, Entry
+from llmctx.trail.log.entry import PIECES, Entry
 
 _READ_FROM_BODY = {Outcome.ANSWERED, Outcome.REFUSED, Outcome.TRUNCATED, Outcome.FILTERED, Outcome.UNREADABLE}
 

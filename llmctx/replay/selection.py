@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from llmctx import clock
 from llmctx.decision.decision import Action
 from llmctx.errors import CorpusError
-from llmctx.trail.entry import Entry
+from llmctx.trail.log.entry import Entry
 
 GUARDS = (
     "no_answer", "confidence_floor", "ungrounded", "stale_price", "market_closed", "quantity_cap", "stop_side",

@@ -6,9 +6,10 @@ A record has a side, and so has every answer of a replay: both have the same for
 from typing import Any, NamedTuple
 
 from llmctx import canonical
+from llmctx.decision.conclude import Conclusion
 from llmctx.llm.completion import Completion, Usage
-from llmctx.record import CODE, Conclusion, decision_fields, grounding_fields, verdict_fields
-from llmctx.trail.entry import Entry
+from llmctx.record import CODE, decision_fields, grounding_fields, verdict_fields
+from llmctx.trail.log.entry import Entry
 
 
 class Side(NamedTuple):

@@ -7,10 +7,10 @@ from typing import Protocol
 from llmctx.errors import CorpusError
 from llmctx.replay.corpus import Recorded, read_corpus
 from llmctx.replay.selection import Selection
-from llmctx.trail.entry import Entry, named_blobs
-from llmctx.trail.exported import Export
-from llmctx.trail.fault import FaultError
-from llmctx.trail.log import Log
+from llmctx.trail.export.reader import Export
+from llmctx.trail.log.entry import Entry, named_blobs
+from llmctx.trail.log.log import Log
+from llmctx.trail.proof.fault import FaultError
 
 
 class Source(Protocol):

@@ -11,15 +11,16 @@ from llmctx import canonical
 from llmctx.assets import asset
 from llmctx.context.package import Package, build_package
 from llmctx.context.snapshot import Snapshot
+from llmctx.decision.conclude import conclude, refuse
 from llmctx.decision.decision import OUTPUT, Decision
-from llmctx.decision.guardrail import Verdict, guard, refused
+from llmctx.decision.guardrail import Verdict
 from llmctx.decision.parse import judge
 from llmctx.errors import TemplateError
 from llmctx.llm.client import EndpointClient
 from llmctx.llm.completion import Completer, Completion
 from llmctx.prompt.render import Prompt
 from llmctx.prompt.template import Template, load_template, versions_of
-from llmctx.record import Conclusion, policy_of
+from llmctx.record import policy_of
 from llmctx.replay.corpus import Corpus, Recorded
 from llmctx.replay.pair import Pair
 from llmctx.replay.plan import Plan, draft
@@ -179,12 +180,14 @@ class Bench:
 def _decided(entry: Recorded, prompt: Prompt, completion: Completion) -> Decided:
     snapshot = Snapshot.from_evidence(entry.pieces["snapshot"])
     package = build_package(snapshot)
-    decision, failure = judge(completion)
     policy = policy_of(entry.record)
     if policy.grounding == "off":  # an older record: looking changes nothing
         policy = policy.model_copy(update={"grounding": "flag"})
-    verdict = guard(package, decision, policy, failure) if package.refusal is None else refused(package.refusal)
-    conclusion = Conclusion(snapshot, package, verdict, prompt, completion, decision)
+    if package.refusal is None:
+        conclusion = conclude(snapshot, package, prompt, completion, policy)
+    else:
+        conclusion = refuse(snapshot, package, package.refusal)
+    _, failure = judge(completion)
     known = canonical.sha256(entry.pieces["snapshot"])
     result = result_of(entry, side_of_record(entry), side_of(conclusion, model="", snapshot=known))
-    return Decided(entry, package, prompt, completion, decision, failure, verdict, result)
+    return Decided(entry, package, prompt, completion, conclusion.decision, failure, conclusion.verdict, result)

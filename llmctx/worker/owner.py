@@ -20,13 +20,13 @@ from llmctx import clock
 from llmctx.connection import end, pause, server_ms
 from llmctx.errors import BehindError, ForkError, InstanceError, LeaseError, SettledError, TrailError
 from llmctx.killpoint import reached
-from llmctx.record import Circumstances, compose_loss, compose_unread
+from llmctx.record import RecordMetadata, compose_loss, compose_unread
 from llmctx.schema import keys
-from llmctx.trail.entry import Entry
-from llmctx.trail.instance import Instance, read_instance
-from llmctx.trail.keeping import Keeping
-from llmctx.trail.lease import SEE_REDIS, Holder, Lease
-from llmctx.trail.log import Draft, Log, Settlement
+from llmctx.trail.log.entry import Entry
+from llmctx.trail.log.instance import Instance, read_instance
+from llmctx.trail.log.lease import SEE_REDIS, Holder, Lease
+from llmctx.trail.log.log import Draft, Log, Settlement
+from llmctx.trail.spool.recovery import Keeping
 from llmctx.worker.publish import Publisher
 
 _PATIENCE_S = 30.0
@@ -44,7 +44,6 @@ class Owner:
         partition: int = 0,
         *,
         wait: Callable[[Holder], bool] | None = None,
-        on_trouble: Callable[[str], None] = lambda _: None,
     ) -> None:
         """`wait` is told who has the partition, again and again until it is free, as long as it answers True; without
         it a partition that is not free is a LeaseError. Spool and anchor lie in `state_dir`.
@@ -58,7 +57,7 @@ class Owner:
         self.lost: TrailError | None = None
         """Why the partition is not ours any more, once it is not."""
         self._lease = Lease(redis, partition)
-        self._keeping = Keeping(redis, self.log, self._lease, instance, state_dir, on_trouble)
+        self._keeping = Keeping(redis, self.log, self._lease, instance, state_dir)
         self._publisher = Publisher(redis, self.log, instance.partitions, self._lease.owner)
 
     @property
@@ -172,10 +171,10 @@ class Owner:
                 "--new-instance.",
             )
 
-    async def circumstances(self) -> Circumstances:
+    async def metadata(self) -> RecordMetadata:
         """What a record says that is made outside the pipeline, by the server's time."""
         try:
-            return Circumstances(await server_ms(self._redis), self.label)
+            return RecordMetadata(await server_ms(self._redis), self.label)
         except RedisError as error:
             raise TrailError(f"The server did not tell its time: {error}", SEE_REDIS) from error
 
@@ -209,11 +208,11 @@ class Owner:
             await self._note_loss(lost)
         elif await self.log.size() == 0:
             reason = f"instance {self._instance.id} made, {self._instance.partitions} partitions"
-            draft = compose_unread("notice", None, reason, await self.circumstances())
+            draft = compose_unread("notice", None, reason, await self.metadata())
             await self.settle(draft._replace(at=0))
 
     async def _note_loss(self, lost: tuple[int, int]) -> None:
-        draft = compose_loss(*lost, await self.circumstances())
+        draft = compose_loss(*lost, await self.metadata())
         await self.settle(draft._replace(at=lost[1] + 1))
 
     async def _renew(self) -> None:

@@ -15,9 +15,9 @@ from llmctx.errors import LeaseError, TrailError
 from llmctx.functions import ServerFunction
 from llmctx.record import publication
 from llmctx.schema import keys
-from llmctx.trail.entry import Entry
-from llmctx.trail.lease import HELD, lease_key
-from llmctx.trail.log import Log
+from llmctx.trail.log.entry import Entry
+from llmctx.trail.log.lease import HELD, lease_key
+from llmctx.trail.log.log import Log
 
 KEPT = 1000
 """About how many decisions the stream keeps: hours of reading late, at a tenth of the trail's own memory a decision.

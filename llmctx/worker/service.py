@@ -1,6 +1,7 @@
 """The service of one partition: reads its ticks, has many symbols decided at once, never one symbol twice at a time."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from redis.asyncio import Redis
@@ -14,12 +15,14 @@ from llmctx.killpoint import reached
 from llmctx.pipeline import Pipeline
 from llmctx.record import compose_unread
 from llmctx.schema import keys
-from llmctx.trail.entry import Entry
+from llmctx.trail.log.entry import Entry
+from llmctx.worker.balancing import either
 from llmctx.worker.memory import MemoryWatch
 from llmctx.worker.owner import Owner
 from llmctx.worker.queue import Batch, TickQueue, order
-from llmctx.worker.sharing import either
 from llmctx.worker.ticks import Delivery, TickStream
+
+_log = logging.getLogger(__name__)
 
 MOST_ATTEMPTS = 5
 """A tick whose decision was started this often and never recorded ends as a dead letter."""
@@ -43,11 +46,10 @@ class Service:
         memory: MemoryWatch,
         concurrency: int = 32,
         on_entry: Callable[[Entry], None] = lambda _: None,
-        on_trouble: Callable[[str], None] = lambda _: None,
     ) -> None:
         """No tick is taken while `memory` has no room.
 
-        `on_entry` is told each record, `on_trouble` what went wrong and is tried again.
+        `on_entry` is called with each record.
         """
         self._redis = redis
         self._stream = stream
@@ -56,7 +58,6 @@ class Service:
         self._memory = memory
         self._concurrency = concurrency
         self._on_entry = on_entry
-        self._on_trouble = on_trouble
         self._queue = TickQueue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._reread = False
@@ -105,7 +106,7 @@ class Service:
         except (InstanceError, LeaseError, ForkError):
             raise
         except (RedisError, TrailError, OSError) as error:
-            self._on_trouble(f"Redis is away ({_first_line(error)}); trying again")
+            _log.warning(f"Redis is away ({_first_line(error)}); trying again")
             await pause(_PAUSE_S)
 
     async def _drain(self) -> None:
@@ -123,7 +124,7 @@ class Service:
         except (InstanceError, LeaseError, ForkError):
             raise
         except (RedisError, TrailError, OSError) as error:
-            self._on_trouble(f"Redis is away ({_first_line(error)}); unread ticks stay in the stream")
+            _log.warning(f"Redis is away ({_first_line(error)}); unread ticks stay in the stream")
         await self._finish()
 
     async def _finish(self) -> None:
@@ -135,7 +136,7 @@ class Service:
             if len(self._tasks) != left:
                 moved_s, left = clock.monotonic_s(), len(self._tasks)
         if self._tasks:
-            self._on_trouble(f"{len(self._tasks)} decisions do not come to an end; the next run settles their ticks")
+            _log.warning(f"{len(self._tasks)} decisions do not come to an end; the next run settles their ticks")
 
     def _check_lease(self) -> None:
         if self._owner.lost is not None:
@@ -179,13 +180,11 @@ class Service:
             self._owner.lost = error
         except (LlmctxError, RedisError) as error:
             if not isinstance(error, SettledError):  # what is settled is sorted out when it is read again
-                self._on_trouble(
-                    f"{batch.tick.symbol}: {_first_line(error)}; its ticks stay pending and are read again"
-                )
+                _log.warning(f"{batch.tick.symbol}: {_first_line(error)}; its ticks stay pending and are read again")
             await pause(_PAUSE_S)
             self._reread = True
         except Exception as error:  # noqa: BLE001  a poisonous tick must not end the service
-            self._on_trouble(f"{batch.tick.symbol}, tick {batch.tick.id}: {type(error).__name__}: {error}")
+            _log.warning(f"{batch.tick.symbol}, tick {batch.tick.id}: {type(error).__name__}: {error}")
             await pause(_PAUSE_S)
             self._reread = True
         finally:
@@ -221,20 +220,18 @@ class Service:
 
     async def _bury(self, spent: Batch) -> Entry:
         reason = f"a decision was started {MOST_ATTEMPTS} times and never recorded"
-        circumstances = (await self._owner.circumstances())._replace(
-            conflated=tuple(spent.conflated), attempts=MOST_ATTEMPTS
-        )
-        draft = compose_unread("dead_letter", spent.tick, reason, circumstances)
+        metadata = (await self._owner.metadata())._replace(conflated=tuple(spent.conflated), attempts=MOST_ATTEMPTS)
+        draft = compose_unread("dead_letter", spent.tick, reason, metadata)
         return await self._owner.settle(draft, tuple(spent.entry_ids))
 
     async def _settle_unusable(self, delivery: Delivery) -> None:
         """An entry that is no tick is an incident, or skipped under the tick id that it has."""
-        circumstances = await self._owner.circumstances()
+        metadata = await self._owner.metadata()
         tick = None
         if delivery.tick_id:
             tick = Tick.model_construct(id=delivery.tick_id, symbol="", cause="unknown")
         kind = "skipped" if tick else "incident"
-        draft = compose_unread(kind, tick, delivery.problem, circumstances)
+        draft = compose_unread(kind, tick, delivery.problem, metadata)
         self._on_entry(await self._owner.settle(draft, (delivery.entry_id,)))
 
     async def _discard(self, entry_id: str) -> None:

@@ -9,11 +9,11 @@ from llmctx import clock
 from llmctx.connection import check, server_ms, without_password
 from llmctx.errors import CheckpointError, ServerError
 from llmctx.schema import keys
-from llmctx.trail.checkpoint import read_note
-from llmctx.trail.entry import Entry, address
-from llmctx.trail.instance import read_instance
-from llmctx.trail.lease import read_holder
-from llmctx.trail.log import Log
+from llmctx.trail.log.entry import Entry, address
+from llmctx.trail.log.instance import read_instance
+from llmctx.trail.log.lease import read_holder
+from llmctx.trail.log.log import Log
+from llmctx.trail.proof.checkpoint import read_note
 from llmctx.worker.memory import MemoryWatch
 
 _LOOKED_AT = 200

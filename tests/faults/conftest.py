@@ -14,8 +14,8 @@ from redis.asyncio import Redis
 from llmctx.connection import connect, read_stream
 from llmctx.replay.check import verify_log
 from llmctx.schema import keys
-from llmctx.trail.lease import lease_key
-from llmctx.trail.log import Log
+from llmctx.trail.log.lease import lease_key
+from llmctx.trail.log.log import Log
 from llmctx.worker import service
 from llmctx.worker.publish import KEPT
 from tests import prefork

@@ -13,8 +13,8 @@ from llmctx.connection import connect
 from llmctx.errors import TrailError
 from llmctx.llm.standin import Standin
 from llmctx.schema import keys
-from llmctx.trail.instance import bind_instance
-from llmctx.trail.log import Log
+from llmctx.trail.log.instance import bind_instance
+from llmctx.trail.log.log import Log
 from tests.faults.conftest import Server, Worker, check_oracle
 from tests.integration.conftest import hold
 

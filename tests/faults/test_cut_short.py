@@ -9,8 +9,8 @@ from redis.asyncio import Redis
 from llmctx import clock
 from llmctx.connection import read_stream
 from llmctx.schema import keys
-from llmctx.trail.instance import bind_instance
-from llmctx.trail.log import Log
+from llmctx.trail.log.instance import bind_instance
+from llmctx.trail.log.log import Log
 from llmctx.worker.owner import Owner
 from tests.faults.conftest import check_oracle
 from tests.integration.conftest import ByRules, decided, hold, leaves, raise_tick, serving

@@ -20,9 +20,9 @@ from llmctx.context.snapshot import ReadRules, Snapshot
 from llmctx.prompt.render import render
 from llmctx.prompt.template import load_template
 from llmctx.schema import keys
-from llmctx.trail.instance import bind_instance
-from llmctx.trail.log import Log
-from llmctx.trail.spool import SpoolIndex, spool_directory
+from llmctx.trail.log.instance import bind_instance
+from llmctx.trail.log.log import Log
+from llmctx.trail.spool.spool import SpoolIndex, spool_directory
 from llmctx.worker import memory
 from llmctx.worker.memory import MemoryWatch
 from llmctx.worker.owner import Owner

@@ -7,12 +7,12 @@ from redis.asyncio import Redis
 
 from llmctx.connection import connect, read_stream
 from llmctx.errors import ForkError, InstanceError, LeaseError
-from llmctx.trail.anchor import Anchor, anchor_directory
-from llmctx.trail.entry import stored
-from llmctx.trail.instance import Instance, bind_instance
-from llmctx.trail.log import Log
-from llmctx.trail.merkle import leaf_hash
-from llmctx.trail.spool import spool_directory
+from llmctx.trail.log.entry import stored
+from llmctx.trail.log.instance import Instance, bind_instance
+from llmctx.trail.log.log import Log
+from llmctx.trail.proof.anchor import Anchor, anchor_directory
+from llmctx.trail.proof.merkle import leaf_hash
+from llmctx.trail.spool.spool import spool_directory
 from llmctx.worker.owner import Owner
 from tests.faults.conftest import Server, check_oracle, end_lease
 from tests.integration.conftest import decided, hold

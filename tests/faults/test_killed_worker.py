@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from llmctx.llm.standin import Standin
-from llmctx.trail.log import Log
+from llmctx.trail.log.log import Log
 from tests.faults.conftest import Server, Worker, check_oracle, end_lease
 from tests.integration.conftest import hold, raise_tick
 from tests.integration.program import until

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from llmctx.trail.log import Log
+from llmctx.trail.log.log import Log
 from tests.integration.conftest import ByRules, hold, raise_tick, serving, short_pauses  # noqa: F401  a fixture
 from tests.integration.program import Program
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -19,12 +20,12 @@ from llmctx.llm.standin import Standin
 from llmctx.pipeline import Pipeline
 from llmctx.prompt.render import Prompt
 from llmctx.prompt.template import load_template
-from llmctx.record import Circumstances, compose_unread
+from llmctx.record import RecordMetadata, compose_unread
 from llmctx.schema import keys
-from llmctx.trail.entry import Entry
-from llmctx.trail.instance import bind_instance
-from llmctx.trail.lease import Lease
-from llmctx.trail.log import Draft, Log, Settlement
+from llmctx.trail.log.entry import Entry
+from llmctx.trail.log.instance import bind_instance
+from llmctx.trail.log.lease import Lease
+from llmctx.trail.log.log import Draft, Log, Settlement
 from llmctx.worker import service
 from llmctx.worker.session import Asking, serve_partition
 from tests.integration.program import Program, until
@@ -67,8 +68,8 @@ async def raise_tick(redis: Redis, tick_id: str, symbol: str, partition: int = 0
 
 def draft(tick_id: str, symbol: str = "AAPL", *, conflated: Iterable[str] = (), blobs: Iterable[bytes] = ()) -> Draft:
     """A record that settles a tick and says nothing more."""
-    circumstances = Circumstances(recorded_at_ms=1000, worker="test", conflated=tuple(conflated))
-    made = compose_unread("skipped", Tick(id=tick_id, symbol=symbol), "no reason", circumstances)
+    metadata = RecordMetadata(recorded_at_ms=1000, worker="test", conflated=tuple(conflated))
+    made = compose_unread("skipped", Tick(id=tick_id, symbol=symbol), "no reason", metadata)
     return made._replace(blobs=tuple(blobs))
 
 
@@ -135,8 +136,19 @@ async def decided(redis: Redis, symbol: str, tick_id: str) -> Draft:
     return drafts[0]
 
 
+class Messages(logging.Handler):
+    """Collects what is logged."""
+
+    def __init__(self, messages: list[str]) -> None:
+        super().__init__()
+        self._messages = messages
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._messages.append(record.getMessage())
+
+
 class Running:
-    """A service at work."""
+    """A service at work, and what llmctx logged meanwhile."""
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
@@ -165,12 +177,14 @@ async def serving(
 ) -> AsyncIterator[Running]:
     """A service of partition 0; at the end it is stopped and has drained."""
     running = Running()
+    handler = Messages(running.troubles)
+    logging.getLogger("llmctx").addHandler(handler)
     asking = Asking(load_template(asset("prompts"), "position"), completer)
     instance, _ = await bind_instance(redis, state_dir)
     task = asyncio.create_task(
         serve_partition(
             redis, url, instance, 0, asking, running.stop, state_dir=state_dir, concurrency=concurrency,
-            on_entry=running.entries.append, on_trouble=running.troubles.append,
+            on_entry=running.entries.append,
         )
     )  # fmt: skip
     try:
@@ -178,6 +192,7 @@ async def serving(
     finally:
         running.stop.set()
         await asyncio.wait_for(task, 120)
+        logging.getLogger("llmctx").removeHandler(handler)
 
 
 async def leaves(redis: Redis) -> list[dict[str, object]]:

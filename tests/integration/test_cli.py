@@ -15,9 +15,9 @@ from llmctx.connection import read_stream
 from llmctx.llm.standin import MODEL, Standin
 from llmctx.replay.check import verify_log
 from llmctx.schema import keys
-from llmctx.trail.entry import restored, stored
-from llmctx.trail.instance import bind_instance
-from llmctx.trail.log import Log
+from llmctx.trail.log.entry import restored, stored
+from llmctx.trail.log.instance import bind_instance
+from llmctx.trail.log.log import Log
 from tests.conftest import free_port
 from tests.days import Day
 from tests.integration.conftest import NOW, ByRules, hold, live, raise_tick, serving

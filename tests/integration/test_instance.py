@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from llmctx.connection import connect
 from llmctx.errors import InstanceError, TrailError
-from llmctx.trail.instance import Instance, bind_instance, read_instance
+from llmctx.trail.log.instance import Instance, bind_instance, read_instance
 from tests.conftest import free_port
 
 

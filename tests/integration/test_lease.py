@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 
 from llmctx.connection import connect
 from llmctx.errors import TrailError
-from llmctx.trail.lease import LEASE_MS, Lease, lease_key, read_holder
+from llmctx.trail.log.lease import LEASE_MS, Lease, lease_key, read_holder
 from tests.conftest import free_port
 
 

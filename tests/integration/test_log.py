@@ -10,9 +10,9 @@ from llmctx import canonical
 from llmctx.connection import connect, read_stream
 from llmctx.errors import LeaseError, SettledError, TrailError
 from llmctx.schema import keys
-from llmctx.trail.entry import Entry
-from llmctx.trail.lease import Lease, lease_key
-from llmctx.trail.log import Log, Settlement
+from llmctx.trail.log.entry import Entry
+from llmctx.trail.log.lease import Lease, lease_key
+from llmctx.trail.log.log import Log, Settlement
 from llmctx.worker.ticks import TickStream
 from tests.conftest import free_port
 from tests.integration.conftest import SETTLEMENT, draft, held_lease, raise_tick

@@ -26,8 +26,8 @@ from llmctx.flow.store import Store
 from llmctx.flow.summary import Summary
 from llmctx.flow.timeline import Item, by_stamp, in_order
 from llmctx.schema import keys
-from llmctx.trail.entry import Entry
-from llmctx.trail.log import Log
+from llmctx.trail.log.entry import Entry
+from llmctx.trail.log.log import Log
 from llmctx.worker import service
 from tests.days import Day
 from tests.integration.conftest import ByRules, serving

@@ -16,13 +16,13 @@ from redis.asyncio import Redis
 
 from llmctx import canonical
 from llmctx.connection import read_stream, server_ms
-from llmctx.trail import merkle
-from llmctx.trail.anchor import Anchor, anchor_directory
-from llmctx.trail.entry import restored, stored
-from llmctx.trail.instance import bind_instance, read_instance
-from llmctx.trail.key import load_key
-from llmctx.trail.log import Log
-from llmctx.trail.rounds import cover_now
+from llmctx.trail.log.entry import restored, stored
+from llmctx.trail.log.instance import bind_instance, read_instance
+from llmctx.trail.log.log import Log
+from llmctx.trail.proof import merkle
+from llmctx.trail.proof.anchor import Anchor, anchor_directory
+from llmctx.trail.proof.key import load_key
+from llmctx.trail.proof.notary_service import cover_now
 from tests.conftest import ROOT
 from tests.integration.conftest import ByRules, hold, raise_tick, serving
 from tests.integration.program import Ended, Program

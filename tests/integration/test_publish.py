@@ -13,12 +13,12 @@ from redis.asyncio import Redis
 from llmctx.connection import connect, read_stream
 from llmctx.context.tick import Tick
 from llmctx.errors import InstanceError, LeaseError, TrailError
-from llmctx.record import Circumstances, compose_unread
+from llmctx.record import RecordMetadata, compose_unread
 from llmctx.schema import keys, values
-from llmctx.trail.entry import Entry
-from llmctx.trail.instance import bind_instance
-from llmctx.trail.lease import lease_key
-from llmctx.trail.log import Log, Settlement
+from llmctx.trail.log.entry import Entry
+from llmctx.trail.log.instance import bind_instance
+from llmctx.trail.log.lease import lease_key
+from llmctx.trail.log.log import Log, Settlement
 from llmctx.worker.owner import Owner
 from llmctx.worker.publish import Publisher
 from tests.conftest import free_port
@@ -191,7 +191,7 @@ async def test_a_record_without_a_verdict_on_a_position_is_not_published(
     redis: Redis, owner: str, publisher: Callable[[Redis], Publisher], kind: str
 ) -> None:
     tick = Tick(id="t", symbol="AAPL") if kind in ("skipped", "dead_letter") else None
-    made = compose_unread(kind, tick, "why", Circumstances(1000, "test"))
+    made = compose_unread(kind, tick, "why", RecordMetadata(1000, "test"))
     entry = await Log(redis).append(made, owner, SETTLEMENT)
     await Log(redis).advance(1, owner)
     await publisher(redis).publish(entry)
@@ -278,7 +278,7 @@ async def test_an_incident_that_is_sent_again_stands_once(redis: Redis, owner: s
     await redis.xgroup_create(keys.ticks(0), keys.DECIDERS, id="0", mkstream=True)
     entry_id = cast("bytes", await redis.xadd(keys.ticks(0), {"x": "y"})).decode()
     await redis.xreadgroup(keys.DECIDERS, "owner", {keys.ticks(0): ">"})
-    draft = compose_unread("incident", None, "no tick", Circumstances(1, "host:1"))
+    draft = compose_unread("incident", None, "no tick", RecordMetadata(1, "host:1"))
     settlement = Settlement(keys.ticks(0), keys.attempts(0), keys.DECIDERS, (entry_id,))
     first = await log.append(draft, owner, settlement)
     again = await log.append(draft, owner, settlement)

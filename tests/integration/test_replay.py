@@ -22,11 +22,11 @@ from llmctx.flow.store import Store
 from llmctx.llm.standin import MODEL, Standin
 from llmctx.replay.corpus import read_corpus
 from llmctx.replay.results import read_results
-from llmctx.trail.entry import stored
-from llmctx.trail.instance import read_instance
-from llmctx.trail.key import load_or_make_key
-from llmctx.trail.log import Log
-from llmctx.trail.rounds import cover_now
+from llmctx.trail.log.entry import stored
+from llmctx.trail.log.instance import read_instance
+from llmctx.trail.log.log import Log
+from llmctx.trail.proof.key import load_or_make_key
+from llmctx.trail.proof.notary_service import cover_now
 from tests.conftest import free_port
 from tests.integration.conftest import ByRules, hold, raise_tick, serving
 from tests.integration.program import Program, until

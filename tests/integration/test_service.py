@@ -10,9 +10,9 @@ from redis.asyncio import Redis
 from llmctx.connection import read_stream
 from llmctx.replay.check import verify_log
 from llmctx.schema import keys
-from llmctx.trail.instance import bind_instance
-from llmctx.trail.lease import lease_key
-from llmctx.trail.log import Log
+from llmctx.trail.log.instance import bind_instance
+from llmctx.trail.log.lease import lease_key
+from llmctx.trail.log.log import Log
 from llmctx.worker import queue, service
 from llmctx.worker.owner import Owner
 from llmctx.worker.ticks import TickStream

@@ -16,9 +16,9 @@ from llmctx.llm.completion import Completion, Outcome
 from llmctx.pipeline import Pipeline
 from llmctx.prompt.template import Template
 from llmctx.replay.rerun import Templates, rebuild
-from llmctx.trail.entry import Entry
-from llmctx.trail.log import Draft
-from llmctx.trail.verify import Verifier
+from llmctx.trail.log.entry import Entry
+from llmctx.trail.log.log import Draft
+from llmctx.trail.proof.verify import Verifier
 from tests.conftest import free_port
 from tests.unit.makers import (
     NOW_MS,
@@ -105,7 +105,7 @@ async def decide(valkey: Redis) -> Decide:
         *,
         asking: Template | None = None,
         settings: Mapping[str, Any] | None = None,
-        **circumstances: Any,
+        **metadata: Any,
     ) -> Entry:
         await valkey.mset(live_keys(market() if documents is None else documents))
         collected = Collected()
@@ -118,7 +118,7 @@ async def decide(valkey: Redis) -> Decide:
             worker="host:1",
             **(settings or {}),
         )
-        entry = await pipeline.decide(TICK, **circumstances)
+        entry = await pipeline.decide(TICK, **metadata)
         assert len(collected.drafts) == 1
         assert Verifier().check(entry) is None
         return entry

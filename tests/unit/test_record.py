@@ -8,15 +8,16 @@ import rfc8785
 
 from llmctx import __version__, canonical
 from llmctx.context.tick import Tick
+from llmctx.decision.conclude import Conclusion
 from llmctx.decision.guardrail import GuardPolicy, guard, refused
 from llmctx.decision.parse import judge
 from llmctx.llm.completion import Attempt, Completion, Outcome, read_completion
 from llmctx.prompt.render import render
-from llmctx.record import CODE, Circumstances, Conclusion, compose, compose_unread, publication
+from llmctx.record import CODE, RecordMetadata, compose, compose_unread, publication
 from llmctx.schema.keys import section_keys
-from llmctx.trail.entry import Entry
-from llmctx.trail.log import Draft
-from llmctx.trail.verify import Verifier
+from llmctx.trail.log.entry import Entry
+from llmctx.trail.log.log import Draft
+from llmctx.trail.proof.verify import Verifier
 from tests.unit.makers import (
     NOW_MS,
     SYMBOL,
@@ -31,7 +32,7 @@ from tests.unit.makers import (
 )
 
 TICK = Tick(id="run:AAPL:1", symbol=SYMBOL, cause="position_marked")
-CIRCUMSTANCES = Circumstances(
+CIRCUMSTANCES = RecordMetadata(
     recorded_at_ms=NOW_MS + 900, worker="host:1", attempts=2, timings_ms={"read": 0.123, "render": 12.06}
 )
 HEAD = {"v", "kind", "recorded_at_ms", "worker", "attempts", "code", "timings_ms"}
@@ -51,10 +52,10 @@ def conclude(answered: Completion | None, **changes: Any) -> Conclusion:
 
 
 def draft(
-    answered: Completion | None, circumstances: Circumstances = CIRCUMSTANCES, **changes: Any
+    answered: Completion | None, metadata: RecordMetadata = CIRCUMSTANCES, **changes: Any
 ) -> tuple[Draft, dict[str, Any]]:
     """The draft of such a conclusion, and its leaf as read."""
-    made = compose(TICK, conclude(answered, **changes), circumstances, BLOBS)
+    made = compose(TICK, conclude(answered, **changes), metadata, BLOBS)
     return made, canonical.loads(made.leaf)
 
 
@@ -102,7 +103,7 @@ def test_a_tick_that_was_not_read_has_its_names_and_no_evidence(kind: str) -> No
 
 @pytest.mark.parametrize("kind", ["notice", "incident"])
 def test_a_record_without_a_tick_names_none(kind: str) -> None:
-    made = compose_unread(kind, None, "instance made", Circumstances(NOW_MS, "host:1"))
+    made = compose_unread(kind, None, "instance made", RecordMetadata(NOW_MS, "host:1"))
     leaf = canonical.loads(made.leaf)
     assert leaf.keys() == HEAD - {"timings_ms"} | {"verdict"}
     assert (made.tick, made.symbol) == ("", "")
@@ -171,7 +172,7 @@ def test_conflated_ticks_are_listed_where_there_are_any() -> None:
 
 
 def test_a_record_without_timings_has_no_timings() -> None:
-    _, leaf = draft(ANSWERED, Circumstances(NOW_MS, "host:1"))
+    _, leaf = draft(ANSWERED, RecordMetadata(NOW_MS, "host:1"))
     assert "timings_ms" not in leaf
 
 

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from llmctx.replay.check import trusted_of, verify_part
-from llmctx.trail.checkpoint import Key
-from llmctx.trail.exported import Export
-from llmctx.trail.fault import Fault, FaultError
-from llmctx.trail.receipt import read_receipt
+from llmctx.trail.export.reader import Export
+from llmctx.trail.proof.checkpoint import Key
+from llmctx.trail.proof.fault import Fault, FaultError
+from llmctx.trail.proof.receipt import read_receipt
 from tests.conftest import ROOT
 
 INSTANCE = "house"

@@ -8,8 +8,8 @@ from jsonschema import Draft7Validator, ValidationError
 
 from llmctx.context.tick import Tick
 from llmctx.decision.decision import Action
-from llmctx.record import Circumstances, compose_unread
-from llmctx.trail.verify import FORM, KINDS, REQUIRED
+from llmctx.record import RecordMetadata, compose_unread
+from llmctx.trail.proof.verify import FORM, KINDS, REQUIRED
 from tests.conftest import ROOT
 from tests.unit.test_record import ALL, CIRCUMSTANCES, draft
 
@@ -22,7 +22,7 @@ def leaf_of(kind: str) -> dict[str, Any]:
     if kind in ("decision", "failed", "skipped"):
         return draft(ALL[kind])[1]
     tick = Tick(id="t", symbol="AAPL") if kind == "dead_letter" else None
-    made = compose_unread(kind, tick, "a reason", Circumstances(recorded_at_ms=1, worker="host:1"))
+    made = compose_unread(kind, tick, "a reason", RecordMetadata(recorded_at_ms=1, worker="host:1"))
     document: dict[str, Any] = json.loads(made.leaf)
     return document
 

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmctx.replay.check import trusted_of
-from llmctx.trail.checkpoint import Key
-from llmctx.trail.fault import FaultError
-from llmctx.trail.receipt import read_receipt, verify_receipt
+from llmctx.trail.proof.checkpoint import Key
+from llmctx.trail.proof.fault import FaultError
+from llmctx.trail.proof.receipt import read_receipt, verify_receipt
 from tests.conftest import ROOT
 
 from . import exports

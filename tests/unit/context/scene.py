@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from llmctx import clock
-from llmctx.context.package import Package, Section, build_package
+from llmctx.context.package import Package, build_package
+from llmctx.context.section import Section
 from llmctx.context.snapshot import RawSection, ReadRules, Snapshot
 from llmctx.schema.keys import section_keys
 from tests.conftest import ASSETS

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from llmctx.context.facts import Fact, facts_of
-from llmctx.context.package import Section
+from llmctx.context.section import Section
 from llmctx.context.staleness import Status
 from llmctx.schema import values
 from llmctx.schema.keys import model_of

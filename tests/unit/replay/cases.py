@@ -4,6 +4,7 @@ from typing import Any
 
 from llmctx.assets import asset
 from llmctx.context.tick import Tick
+from llmctx.decision.conclude import Conclusion
 from llmctx.decision.decision import OUTPUT
 from llmctx.decision.guardrail import GuardPolicy, guard
 from llmctx.decision.parse import judge
@@ -11,7 +12,7 @@ from llmctx.llm.completion import read_completion
 from llmctx.llm.request import kept
 from llmctx.prompt.render import render
 from llmctx.prompt.template import Template, load_template
-from llmctx.record import Circumstances, Conclusion, compose
+from llmctx.record import RecordMetadata, compose
 from llmctx.replay.corpus import Recorded
 from tests.unit.makers import NOW_MS, SYMBOL, answer_text, body, market, package_of, snapshot_of
 
@@ -32,8 +33,8 @@ def case(
     decided, failure = judge(answered)
     verdict = guard(package, decided, GuardPolicy(), failure)
     conclusion = Conclusion(snapshot, package, verdict, prompt, answered, decided)
-    circumstances = Circumstances(NOW_MS, "host:1", timings_ms={"complete": 100.0 + index})
-    draft = compose(Tick(id=f"t{index}", symbol=SYMBOL), conclusion, circumstances, ())
+    metadata = RecordMetadata(NOW_MS, "host:1", timings_ms={"complete": 100.0 + index})
+    draft = compose(Tick(id=f"t{index}", symbol=SYMBOL), conclusion, metadata, ())
     return Recorded(draft.leaf, draft.pieces, index=index, origin=ORIGIN)
 
 

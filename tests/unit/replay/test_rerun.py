@@ -5,15 +5,16 @@ import pytest
 
 from llmctx import canonical
 from llmctx.context.tick import Tick
+from llmctx.decision.conclude import Conclusion
 from llmctx.decision.guardrail import GuardPolicy, guard, refused
 from llmctx.decision.parse import judge
 from llmctx.errors import TemplateError
 from llmctx.prompt.render import render
 from llmctx.prompt.template import Template
-from llmctx.record import Circumstances, Conclusion, compose
+from llmctx.record import RecordMetadata, compose
 from llmctx.replay.rerun import Difference, Templates, check_evidence, rebuild
-from llmctx.trail.entry import Entry, restored, stored
-from llmctx.trail.verify import Verifier
+from llmctx.trail.log.entry import Entry, restored, stored
+from llmctx.trail.proof.verify import Verifier
 from tests.unit.makers import NOW_MS, SYMBOL, completion, market, package_of, snapshot_of, template, template_of
 
 BLOB = template().bundle
@@ -35,7 +36,7 @@ def recorded(
         conclusion = Conclusion(snapshot, package, verdict, prompt, completion(), decided)
     else:
         conclusion = Conclusion(snapshot, package, refused("why"))
-    draft = compose(Tick(id="a", symbol=SYMBOL), conclusion, Circumstances(NOW_MS, "host:1"), ())
+    draft = compose(Tick(id="a", symbol=SYMBOL), conclusion, RecordMetadata(NOW_MS, "host:1"), ())
     return restored(stored(draft.leaf, draft.pieces), 0, 0)
 
 

@@ -1,0 +1,1 @@
+"""The export: a trail as files that an auditor can verify without Redis."""

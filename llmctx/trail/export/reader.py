@@ -1,0 +1,235 @@
+"""Read an export (audit/README.md states every file of it). What has another form breaks a rule, which is named."""
+
+import base64
+import binascii
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from llmctx import canonical
+from llmctx.errors import CheckpointError, ExportError
+from llmctx.trail.export.writer import FORMAT
+from llmctx.trail.log.entry import Entry
+from llmctx.trail.proof.checkpoint import Key, leading_notes
+from llmctx.trail.proof.fault import Fault, FaultError
+from llmctx.trail.proof.merkle import HASH_BYTES
+
+
+class Part(NamedTuple):
+    """One partition of an export, as its manifest has it."""
+
+    partition: int
+    """The partition."""
+    origin: str
+    """The origin of its checkpoints."""
+    size: int
+    """How many records it has, lost ones included."""
+
+
+class Export:
+    """A folder that `llmctx export` wrote.
+
+    Raises ExportError where it is none, FaultError where its manifest has another form.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        """The folder."""
+        manifest = directory / "manifest.json"
+        if not manifest.is_file():
+            raise ExportError(
+                f"{directory} has no manifest.json, so it is no export.", "`llmctx export DIR` makes one."
+            )
+        self.origin, self.parts = _read_manifest(manifest.read_bytes())
+
+    @property
+    def key(self) -> Key:
+        """The key that comes with it: whoever made the export chose it.
+
+        Raises FaultError where there is none.
+        """
+        try:
+            return Key.read((self.directory / "trail.pub").read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, CheckpointError) as error:
+            raise FaultError(Fault(0, "key", "a vkey in trail.pub", str(error))) from error
+
+    def notes(self, part: Part) -> tuple[list[str], str | None]:
+        """The signed checkpoints of a partition up to the first damage, and what stands there instead of the next.
+
+        Raises FaultError where the file cannot be read.
+        """
+        raw = self._read(part, "checkpoints")
+        notes, end = leading_notes(raw)
+        return notes, None if end == len(raw) else raw[end : end + 120].decode(errors="replace")
+
+    def known(self, part: Part) -> list[bytes] | None:
+        """The leaf hashes as the exporter's anchor had them; None where the file is not there.
+
+        Raises FaultError at the first line of another form.
+        """
+        if not self._path(part, "leaf-hashes").exists():
+            return None
+        lines = self._lines(part, "leaf-hashes")
+        return [_hash(line.decode(errors="replace"), Fault(at, "leaf-hash", "", "")) for at, line in enumerate(lines)]
+
+    def lost(self, part: Part) -> dict[int, bytes]:
+        """The leaf hashes of the records that are lost, by index.
+
+        Raises FaultError at the first line of another form; its index is one above that of the line before.
+        """
+        if not self._path(part, "lost.jsonl").exists():
+            return {}
+        found: dict[int, bytes] = {}
+        next_index = 0
+        for line in self._lines(part, "lost.jsonl"):
+            fault = Fault(next_index, "lost-hash", "", "")
+            document = _object(line, fault, {"index", "leaf_hash"})
+            index = document["index"]
+            if type(index) is not int or index < next_index:
+                raise FaultError(fault._replace(expected="growing indices", found=str(index)[:80]))
+            found[index], next_index = _hash(document["leaf_hash"], fault), index + 1
+        return found
+
+    def entries(self, part: Part, lost: dict[int, bytes]) -> Iterator[Entry]:
+        """The records of a partition in order.
+
+        Raises FaultError at the first line of another form.
+        """
+        evidence = self._lines(part, "evidence.jsonl")
+        index = -1
+        for leaf in self._lines(part, "leaves.jsonl"):
+            index += 1
+            while index in lost:
+                index += 1
+            line = next(evidence, None)
+            if line is None:
+                raise FaultError(Fault(index, "lines", "a line of evidence", "none"))
+            yield Entry(leaf, _pieces(line, index), index=index, partition=part.partition)
+        if (line := next(evidence, None)) is not None:
+            raise FaultError(Fault(index + 1, "lines", "a leaf for each line of evidence", "one more line"))
+
+    def blob(self, digest: str) -> bytes | None:
+        """The blob of a digest, None where it is not there."""
+        path = self.directory / "blobs" / digest
+        return path.read_bytes() if digest.isalnum() and path.is_file() else None
+
+    def check_blobs(self) -> None:
+        """Every file among the blobs is named by its digest.
+
+        Raises FaultError for the first one that is not.
+        """
+        folder = self.directory / "blobs"
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            found = canonical.sha256(path.read_bytes()) if path.is_file() else "nothing"
+            if path.name != found:
+                raise FaultError(Fault(0, "blob-digest", path.name, found))
+
+    def found_again(self, part: Part) -> Iterator[Entry]:
+        """Lost records whose bytes were found again and attached; they count as evidence alone.
+
+        Raises FaultError at the first line of another form; its index is one above that of the line before.
+        """
+        next_index = 0
+        if self._path(part, "found.jsonl").exists():
+            for line in self._lines(part, "found.jsonl"):
+                fault = Fault(next_index, "evidence-form", "an index that grows and a leaf's text", "")
+                document = _object(line, fault, {"index", "leaf", "pieces"})
+                index, leaf = document["index"], document["leaf"]
+                if type(index) is not int or index < next_index or type(leaf) is not str:
+                    raise FaultError(fault._replace(found=str(document)[:120]))
+                pieces, next_index = _read_pieces(document["pieces"], next_index), index + 1
+                yield Entry(leaf.encode(), pieces, index=index)
+
+    def _path(self, part: Part, name: str) -> Path:
+        return self.directory / str(part.partition) / name
+
+    def _read(self, part: Part, name: str) -> bytes:
+        try:
+            return self._path(part, name).read_bytes()
+        except OSError as error:
+            raise FaultError(Fault(0, "lines", f"the file {part.partition}/{name}", str(error))) from error
+
+    def _lines(self, part: Part, name: str) -> Iterator[bytes]:
+        try:
+            with self._path(part, name).open("rb", buffering=1 << 20) as file:
+                for number, line in enumerate(file):  # a binary file is split at \n only
+                    if not line.endswith(b"\n"):
+                        raise FaultError(Fault(number, "lines", f"whole lines in {name}", "a last one without end"))
+                    yield line[:-1]
+        except OSError as error:
+            raise FaultError(Fault(0, "lines", f"the file {part.partition}/{name}", str(error))) from error
+
+
+def _read_manifest(raw: bytes) -> tuple[str, list[Part]]:
+    try:
+        document = canonical.shallow(raw)
+        origin = document["origin"]
+        listed: list[dict[str, Any]] = document["partitions"]
+        parts = [Part(part["partition"], part["origin"], part["size"]) for part in listed]
+        good = (
+            document["format"] == FORMAT
+            and type(listed) is list
+            and all(type(part[name]) is int for part in listed for name in ("partition", "first", "size"))
+            and [part.partition for part in parts] == list(range(len(parts)))
+            and all(part["first"] == 0 for part in listed)
+            and all(part.origin == f"{origin}/{part.partition}" for part in parts)
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise FaultError(Fault(0, "manifest", f"a manifest of {FORMAT}", f"{type(error).__name__}: {error}")) from error
+    if not good or not parts:
+        raise FaultError(Fault(0, "manifest", f"a manifest of {FORMAT}, partitions in order", str(document)[:200]))
+    return origin, parts
+
+
+def _object(line: bytes, fault: Fault, names: set[str]) -> dict[str, Any]:
+    """A line that is one JSON object in RFC 8785 form with just these names."""
+    try:
+        document = canonical.loads(line)
+    except ValueError as error:
+        expected = "one JSON text without duplicate names"
+        raise FaultError(fault._replace(expected=expected, found=str(error))) from error
+    if not isinstance(document, dict) or document.keys() != names or not canonical.is_form_of(document, line):
+        expected = f"an object of {', '.join(sorted(names))} in RFC 8785 form"
+        raise FaultError(fault._replace(expected=expected, found=line[:120].decode(errors="replace")))
+    return document
+
+
+def _pieces(line: bytes, index: int) -> dict[str, bytes]:
+    document = _object(line, Fault(index, "evidence-form", "", ""), {"index", "pieces"})
+    pieces = _read_pieces(document["pieces"], index)
+    if document["index"] != index or type(document["index"]) is not int:
+        raise FaultError(Fault(index, "contiguity", f"index {index}", f"index {document['index']}"))
+    return pieces
+
+
+def _read_pieces(pieces: Any, index: int) -> dict[str, bytes]:
+    try:
+        return {name: value.encode() if type(value) is str else _from_base64(value) for name, value in pieces.items()}
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        expected = 'pieces that are texts or {"base64": ...}'
+        raise FaultError(Fault(index, "evidence-form", expected, f"{type(error).__name__}: {error}")) from error
+
+
+def _from_base64(value: dict[str, str]) -> bytes:
+    (text,) = value.values()
+    try:
+        raw = base64.b64decode(value["base64"], validate=True)
+    except binascii.Error as error:
+        raise ValueError(str(error)) from error
+    if base64.b64encode(raw).decode() != text:
+        raise ValueError("base64 in another than its one form")
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return raw
+    raise ValueError("base64 of what is UTF-8")
+
+
+def _hash(text: Any, fault: Fault) -> bytes:
+    try:
+        raw = bytes.fromhex(text)
+    except (ValueError, TypeError):
+        raw = b""
+    if len(raw) != HASH_BYTES or raw.hex() != text:
+        raise FaultError(fault._replace(expected="64 hex digits in lower case", found=str(text)[:80]))
+    return raw

@@ -1,0 +1,153 @@
+"""Write a trail into a folder that an auditor can check alone (audit/README.md states every file of it).
+
+Only what a checkpoint covers is exported. The manifest is written last: a folder without one is no export.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, Self
+
+from llmctx import canonical
+from llmctx.errors import ExportError
+from llmctx.trail.log.entry import Entry, named_blobs
+from llmctx.trail.log.instance import Instance
+from llmctx.trail.log.log import Log
+from llmctx.trail.log.packing import textual
+from llmctx.trail.proof.anchor import Anchor, anchor_directory
+from llmctx.trail.proof.checkpoint import Key, join_notes, key_name_of, origin_of, read_note
+
+FORMAT = "llmctx-export/1"
+
+
+class Exported(NamedTuple):
+    """What of one partition was exported."""
+
+    partition: int
+    """The partition."""
+    size: int
+    """Up to which index, not included."""
+    lost: int
+    """How many of those records are lost."""
+    uncovered: int
+    """How many further records no checkpoint covers yet."""
+
+
+class Exporter:
+    """Writes one export."""
+
+    def __init__(self, directory: Path, instance: Instance, state_dir: Path, key: Key) -> None:
+        self._directory = directory
+        self._instance = instance
+        self._state_dir = state_dir
+        self._key = key
+        self._blobs: set[str] = set()
+
+    def open(self) -> None:
+        """Make the folder.
+
+        Raises ExportError where it is there and not empty.
+        """
+        if self._directory.exists() and (not self._directory.is_dir() or any(self._directory.iterdir())):
+            raise ExportError(f"{self._directory} is not empty.", "Name a folder that is not there yet.")
+        (self._directory / "blobs").mkdir(parents=True)
+
+    async def write(self, log: Log, on_record: Callable[[], None] = lambda: None) -> Exported:
+        """Write one partition.
+
+        Raises ExportError where no checkpoint covers anything of it, TrailError where it cannot be read.
+        """
+        anchor = Anchor(anchor_directory(self._state_dir, self._instance.id, log.partition))
+        notes = anchor.checkpoints()
+        size = read_note(notes[-1]).size if notes else 0
+        if not notes and await log.size():
+            raise ExportError(
+                f"The anchor {anchor.directory} has no checkpoint over partition {log.partition}.",
+                "Name the notary's --state-dir, or let one sign first: `llmctx run` or `llmctx notary`.",
+                exit_code=3,
+            )
+        folder = self._directory / str(log.partition)
+        folder.mkdir()
+        (folder / "checkpoints").write_bytes(join_notes(notes))
+        with _Files(folder, anchor.hashes(0, size)) as files:
+            async for entry in log.read(0, size):
+                files.add(entry)
+                await self._keep_blobs(entry, log)
+                on_record()
+            files.lose(size)
+        return Exported(log.partition, size, files.lost, max(0, await log.size() - size))
+
+    async def _keep_blobs(self, entry: Entry, log: Log) -> None:
+        for digest in named_blobs(entry.record):
+            if digest in self._blobs:
+                continue
+            self._blobs.add(digest)
+            blob = await log.blob(digest)
+            if blob is not None and digest.isalnum():  # it becomes a file's name
+                (self._directory / "blobs" / digest).write_bytes(blob)
+
+    def close(self, partitions: list[Exported]) -> None:
+        """Write what makes the folder an export."""
+        manifest = {
+            "format": FORMAT,
+            "origin": key_name_of(self._instance.id),
+            "partitions": [
+                {
+                    "partition": done.partition,
+                    "origin": origin_of(self._instance.id, done.partition),
+                    "first": 0,
+                    "size": done.size,
+                }
+                for done in partitions
+            ],
+        }
+        (self._directory / "trail.pub").write_text(f"{self._key.text}\n", encoding="utf-8")
+        draft = self._directory / "manifest.json.new"
+        draft.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+        draft.rename(self._directory / "manifest.json")
+
+
+class _Files:
+    """The files of one partition, written line by line."""
+
+    def __init__(self, folder: Path, hashes: list[bytes]) -> None:
+        self._folder = folder
+        self._hashes = hashes
+        self._next = 0
+        self.lost = 0
+
+    def __enter__(self) -> Self:
+        self._leaves, self._evidence = self._open("leaves.jsonl"), self._open("evidence.jsonl")
+        self._lost: BinaryIO | None = None
+        with self._open("leaf-hashes") as file:
+            file.writelines(hashed.hex().encode() + b"\n" for hashed in self._hashes)
+        return self
+
+    def _open(self, name: str) -> BinaryIO:
+        return (self._folder / name).open("wb")
+
+    def __exit__(self, *_: object) -> None:
+        for file in (self._leaves, self._evidence, self._lost):
+            if file is not None:
+                file.close()
+
+    def add(self, entry: Entry) -> None:
+        """One record; what the log skipped before it is lost."""
+        self.lose(entry.index)
+        self._leaves.write(entry.leaf + b"\n")
+        self._evidence.write(evidence_line(entry) + b"\n")
+        self._next += 1
+
+    def lose(self, stop: int) -> None:
+        """Keep the leaf hashes of the records up to `stop` that are not there."""
+        for index in range(self._next, stop):
+            self._lost = self._lost or self._open("lost.jsonl")
+            self._lost.write(canonical.dumps({"index": index, "leaf_hash": self._hashes[index].hex()}) + b"\n")
+            self.lost += 1
+        self._next = stop
+
+
+def evidence_line(entry: Entry) -> bytes:
+    """A record's evidence as an export has it, in RFC 8785 form."""
+    pieces = {name: textual(raw) for name, raw in entry.pieces.items()}
+    return canonical.dumps({"index": entry.index, "pieces": pieces})

@@ -1,0 +1,120 @@
+"""The form of a leaf: the names that each kind of record has, and their JSON types (audit/record.schema.json)."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from llmctx import canonical
+from llmctx.trail.proof.fault import Fault
+
+KINDS = ("decision", "skipped", "failed", "dead_letter", "incident", "notice")
+"""The kinds of record."""
+SETTLING = ("decision", "skipped", "failed", "dead_letter")
+"""The kinds that settle a tick."""
+LOST = "lost"
+"""What an incident says of the records before it that are lost."""
+REQUIRED = ("recorded_at_ms", "worker", "attempts", "code", "verdict")
+"""What every record has."""
+DECIDED = ("snapshot", "prompt", "request", "completion", "decision")
+"""What a decision has beside that."""
+FORM: dict[str, type] = {
+    "recorded_at_ms": int,
+    "symbol": str,
+    "cause": str,
+    "as_of_ms": int,
+    "timings_ms": dict,
+    "worker": str,
+    "attempts": int,
+    "code": str,
+    "verdict": dict,
+    "snapshot": dict,
+    "prompt": dict,
+    "request": dict,
+    "completion": dict,
+    "decision": dict,
+    "grounding": dict,
+    "reasked": dict,
+    "incident": dict,
+}
+"""The JSON types of a record's names."""
+INSIDE: dict[str, dict[str, type]] = {
+    "snapshot": {"sha256": str, "sections": dict},
+    "prompt": {"template": str, "version": int, "template_sha256": str, "sha256": str},
+    "completion": {"outcome": str},
+    "decision": {
+        "action": str,
+        "confidence": str,
+        "reasoning": str,
+        "evidence": list,
+        "invalidation": str,
+        "valid_for": int,
+    },
+    "verdict": {"action": str, "reason": str},
+    "incident": {"what": str},
+}
+"""What each of a record's objects must have inside, where it is there."""
+_DIGESTS = (
+    ("snapshot", "sha256"),
+    ("prompt", "sha256"),
+    ("completion", "sha256"),
+    ("prompt", "template_sha256"),
+    ("request", "schema_sha256"),
+)
+_HEX = re.compile("[0-9a-f]{64}")
+
+
+def read_leaf(leaf: bytes, index: int) -> dict[str, Any] | Fault:
+    """What a leaf says, or the rule that its form breaks."""
+    try:
+        record: Any = canonical.shallow(leaf)
+    except ValueError as error:
+        return Fault(index, "canonical-form", "one JSON text without duplicate names", str(error))
+    if not canonical.is_form_of(record, leaf):
+        return Fault(index, "canonical-form", "RFC 8785 bytes of its content", "other bytes")
+    known = isinstance(record, dict) and record.get("kind") in KINDS
+    if not known or type(record.get("v")) is not int or record["v"] != 1:
+        return Fault(index, "record-form", 'an object with "v": 1 and a known kind', str(record)[:120])
+    wrong = _names(record) or _inside(record) or _digests(record) or _ranges(record) or _incident(record)
+    return record if wrong is None else Fault(index, "record-form", *wrong)
+
+
+def _names(record: Mapping[str, Any]) -> tuple[str, str] | None:
+    for name in (*REQUIRED, *(DECIDED if record["kind"] == "decision" else ())):
+        if name not in record:
+            return f"{name} in a {record['kind']}", "nothing"
+    for name, kind in FORM.items():
+        if name in record and type(record[name]) is not kind:
+            return f"{name} as {kind.__name__}", str(record[name])[:120]
+    return None
+
+
+def _inside(record: Mapping[str, Any]) -> tuple[str, str] | None:
+    for name, fields in INSIDE.items():
+        for field, kind in fields.items() if name in record else ():
+            if type(record[name].get(field)) is not kind:
+                return f"{name}.{field} as {kind.__name__}", str(record[name].get(field))[:120]
+    return None
+
+
+def _digests(record: Mapping[str, Any]) -> tuple[str, str] | None:
+    for name, field in _DIGESTS:
+        section = record.get(name, {})
+        if field in section and not (isinstance(section[field], str) and _HEX.fullmatch(section[field])):
+            return f"{name}.{field} as 64 hex digits", str(section[field])[:120]
+    return None
+
+
+def _ranges(record: Mapping[str, Any]) -> tuple[str, str] | None:
+    if record["attempts"] < 1 or min(record["recorded_at_ms"], record.get("as_of_ms", 0)) < 0:
+        return "attempts from 1 on, times from 0 on", str(record)[:120]
+    return None
+
+
+def _incident(record: Mapping[str, Any]) -> tuple[str, str] | None:
+    if "incident" in record and record["kind"] != "incident":
+        return f"no incident in a {record['kind']}", "one"
+    said = record.get("incident", {})
+    first, last = said.get("first"), said.get("last")
+    if said.get("what") == LOST and not (type(first) is int and type(last) is int and 0 <= first <= last):
+        return "first and last of what is lost", str(said)[:120]
+    return None

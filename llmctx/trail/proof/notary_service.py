@@ -1,0 +1,100 @@
+"""The notary's rounds: every partition, once a second, until it is told to stop; or once, now."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from redis.asyncio import Redis
+
+from llmctx import clock
+from llmctx.errors import AnchorBusyError, ForkError, InstanceError, TrailError
+from llmctx.trail.log.instance import Instance
+from llmctx.trail.proof.checkpoint import Checkpoint
+from llmctx.trail.proof.key import SigningKey, load_or_make_key
+from llmctx.trail.proof.notary import SHORTEST_MS, Notary
+
+_log = logging.getLogger(__name__)
+
+
+async def serve_notary(
+    redis: Redis,
+    instance: Instance,
+    state_dir: Path,
+    stop: asyncio.Event,
+    *,
+    on_checkpoint: Callable[[Checkpoint], None] = lambda _: None,
+) -> None:
+    """Keep the anchors of every partition until `stop` is set, and cover what is durable then.
+
+    The private key is made where there is none. While Redis is away or the disk is full, it
+    logs a warning and tries again; while another notary holds an anchor, it waits and takes over when that one ends.
+
+    Raises ForkError where the log contradicts an anchor, KeyFileError for a key that cannot be used.
+    """
+    signing = load_or_make_key(state_dir, instance.id)
+    notaries = [Notary(redis, instance, partition, state_dir, signing) for partition in range(instance.partitions)]
+    await asyncio.gather(*(_serve(notary, stop, on_checkpoint) for notary in notaries))
+
+
+async def _serve(
+    notary: Notary,
+    stop: asyncio.Event,
+    on_checkpoint: Callable[[Checkpoint], None],
+) -> None:
+    told = ""
+    while True:
+        try:
+            with notary.anchor.lock():
+                await notary.open()
+                told = ""
+                await _attend(notary, stop, on_checkpoint)
+                return
+        except (ForkError, InstanceError):
+            raise
+        except TrailError as error:
+            if str(error) != told:
+                told = str(error)
+                _log.log(logging.INFO if isinstance(error, AnchorBusyError) else logging.WARNING, told)
+        if await _stopped_within(stop, SHORTEST_MS):
+            return
+
+
+async def _attend(notary: Notary, stop: asyncio.Event, on_checkpoint: Callable[[Checkpoint], None]) -> None:
+    while True:
+        stopping = stop.is_set()
+        began_s = clock.monotonic_s()
+        checkpoint = await notary.attend()
+        if checkpoint is not None:
+            on_checkpoint(checkpoint)
+        if stopping:
+            return
+        if await _stopped_within(stop, SHORTEST_MS) and notary.last is not None:
+            # What was settled while stopping is covered too, a second behind the last checkpoint.
+            await asyncio.sleep(max(0.0, SHORTEST_MS - clock.elapsed_ms(began_s) + 50) / 1000)
+
+
+async def _stopped_within(stop: asyncio.Event, ms: int) -> bool:
+    try:
+        await asyncio.wait_for(stop.wait(), ms / 1000)
+    except TimeoutError:
+        return False
+    return True
+
+
+async def cover_now(redis: Redis, instance: Instance, state_dir: Path, signing: SigningKey) -> None:
+    """Cover what is durable now, where no other notary is at work; where one is, it does so within a second or two.
+
+    Raises ForkError and TrailError as `Notary.attend` does.
+    """
+    for partition in range(instance.partitions):
+        notary = Notary(redis, instance, partition, state_dir, signing)
+        try:
+            with notary.anchor.lock():
+                await notary.open()
+                await notary.attend()
+                if await notary.is_behind():  # it signed less than a second ago
+                    await asyncio.sleep(SHORTEST_MS / 1000)
+                    await notary.attend()
+        except AnchorBusyError:
+            await asyncio.sleep(2 * SHORTEST_MS / 1000)

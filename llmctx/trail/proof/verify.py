@@ -1,0 +1,213 @@
+"""Verify a log: the rules that need no knowledge of what the records mean (audit/README.md states them).
+
+The first record that breaks a rule ends a check: everything after it stands on it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import takewhile
+from typing import Any
+
+from llmctx import canonical
+from llmctx.trail.log.entry import PIECES, Entry
+from llmctx.trail.proof.coverage import Coverage
+from llmctx.trail.proof.fault import Fault
+from llmctx.trail.proof.leaf_schema import FORM, KINDS, LOST, REQUIRED, SETTLING, read_leaf
+from llmctx.trail.proof.merkle import CompactRange, leaf_hash
+from llmctx.trail.proof.receipt import Held
+
+__all__ = ["FORM", "KINDS", "LOST", "REQUIRED", "SETTLING", "Fault", "Verifier"]
+
+
+class Verifier:
+    """Checks records in order; knows what it has seen so far."""
+
+    def __init__(
+        self,
+        coverage: Coverage | None = None,
+        *,
+        known: Sequence[bytes] | None = None,
+        lost: Callable[[int], bytes | None] = lambda _: None,
+        held: Held | None = None,
+    ) -> None:
+        self.coverage = coverage or Coverage()
+        """The checkpoints that the tree over the records is held against."""
+        self.settled: dict[str, int] = {}
+        """Every tick that was settled, with the index of its record."""
+        self.of_symbol: dict[str, list[int]] = {}
+        """The indices of every symbol's records that settle a tick."""
+        self.losses: list[tuple[int, int]] = []
+        """First and last index of every lost range."""
+        self.incidents: list[int] = []
+        """The indices of all incidents."""
+        self.tree = CompactRange()
+        """The tree over what was found good."""
+        self._known = known or ()
+        self._lost = lost
+        self._held = held or Held()
+
+    @property
+    def size(self) -> int:
+        """How far the records were found good, lost ones included."""
+        return self.tree.size
+
+    @property
+    def records(self) -> int:
+        """How many records were found good."""
+        return self.size - sum(last - first + 1 for first, last in self.losses)
+
+    def check(self, entry: Entry) -> Fault | None:
+        """The rule that the next record breaks, None where it is good."""
+        if entry.index < self.size:
+            return Fault(self.size, "contiguity", f"index {self.size}", f"index {entry.index}")
+        fault = _check_form(entry) if entry.index == self.size else self._bridge(entry)
+        fault = fault or self._check_incident(entry) or self._check_ticks(entry) or _check_evidence(entry)
+        if fault is not None:
+            return fault
+        hashed = leaf_hash(entry.leaf)
+        if entry.index < len(self._known) and self._known[entry.index] != hashed:
+            return Fault(entry.index, "leaf-hash", self._known[entry.index].hex(), hashed.hex())
+        fault = self.coverage.check_time(entry.index, entry.record["recorded_at_ms"])
+        fault = fault or self._grow(hashed)
+        if fault is None and entry.record["kind"] in SETTLING and entry.record.get("symbol"):
+            self.of_symbol.setdefault(entry.record["symbol"], []).append(entry.index)
+        return fault
+
+    def _grow(self, hashed: bytes) -> Fault | None:
+        fault = self._held.check_leaf(self.tree.size, hashed)
+        if fault is not None:
+            return fault
+        self.tree.append(hashed)
+        return self.coverage.check_root(self.tree) or self._held.check_root(self.tree)
+
+    def _bridge(self, entry: Entry) -> Fault | None:
+        """A gap is a loss where the record behind it is an incident that names it, and the leaf hashes are there."""
+        first, last = self.size, entry.index - 1
+        if _check_form(entry) or entry.record["kind"] != "incident" or _lost_range(entry.record) is None:
+            return Fault(first, "contiguity", f"index {first}", f"index {entry.index}")
+        if _lost_range(entry.record) != (first, last):
+            named = f"one that names {entry.record['incident']}"[:160]
+            return Fault(first, "incident", f"an incident that names {first} to {last}", named)
+        for index in range(first, entry.index):
+            hashed = self._lost(index)
+            if hashed is None:
+                return Fault(index, "lost-hash", "the leaf hash of a lost record", "none")
+            if (fault := self._grow(hashed)) is not None:
+                return fault
+        self.losses.append((first, last))
+        return None
+
+    def _check_incident(self, entry: Entry) -> Fault | None:
+        if entry.record["kind"] != "incident":
+            return None
+        named = _lost_range(entry.record)
+        if named is not None and (not self.losses or self.losses[-1] != named or named[1] != entry.index - 1):
+            return Fault(entry.index, "incident", "a lost range that ends here", f"{named[0]} to {named[1]}")
+        self.incidents.append(entry.index)
+        return None
+
+    def check_end(self, *, all_covered: bool) -> Fault | None:
+        """Whether the log is as long as its checkpoints say, and (`all_covered`) no longer."""
+        if self.coverage.size > self.size:
+            expected = f"{self.coverage.size} records, as the last checkpoint says"
+            return Fault(self.size, "tail", expected, f"{self.size}")
+        if all_covered and self.coverage.size < self.size:
+            covered = self.coverage.size
+            return Fault(covered, "uncovered", "a checkpoint over every record", f"none above {covered}")
+        return self._held.check_size(self.size)
+
+    def check_found(self, entry: Entry, lost: Mapping[int, bytes]) -> Fault | None:
+        """Whether a lost record that was found again is the one that was lost, with its evidence."""
+        hashed = leaf_hash(entry.leaf)
+        if lost.get(entry.index) != hashed:
+            return Fault(entry.index, "lost-hash", "the leaf hash of the lost record", hashed.hex())
+        return _check_form(entry) or _check_evidence(entry)
+
+    def check_map(self, tick_map: Mapping[str, int], size: int | None = None) -> Fault | None:
+        """Whether a map of tick ids says just what the records say.
+
+        `size` is how many records the log had when the map was taken; ticks of later ones need not be in it. What lost
+        records settled nobody can say.
+        """
+        faults = []
+        for tick in self.settled.keys() | tick_map.keys():
+            says, is_at = tick_map.get(tick), self.settled.get(tick)
+            if says is None and size is not None and is_at is not None and is_at >= size:
+                continue
+            if is_at is None and says is not None and self._is_lost(says):
+                continue  # its record is lost, and may well have settled it
+            if says != is_at:
+                index = self.size if is_at is None else is_at
+                faults.append(Fault(index, "tick-map", f"tick {tick} -> {is_at}", f"tick {tick} -> {says}"))
+        return min(faults, default=None)
+
+    def check_symbols(self, lists: Mapping[str, Sequence[int]], size: int | None = None) -> Fault | None:
+        """Whether the lists of symbols have just the indices of their records, in order.
+
+        `size` is how many records the log had before the lists were taken: later ones need not be in them. Indices of
+        lost records may stand there.
+        """
+        faults = []
+        for symbol in self.of_symbol.keys() | lists.keys():
+            wanted = self.of_symbol.get(symbol, [])
+            found = [index for index in lists.get(symbol, ()) if not self._is_lost(index)]
+            needed = sum(size is None or index < size for index in wanted)
+            if found != wanted[: max(needed, len(found))]:
+                same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(found, wanted, strict=False)))
+                at = wanted[same] if same < len(wanted) else self.size
+                told = found[same] if same < len(found) else None
+                expected = f"symbol {symbol} -> {wanted[same] if same < len(wanted) else None} at place {same}"
+                faults.append(Fault(at, "symbol-index", expected, f"{told}"))
+        return min(faults, default=None)
+
+    def _is_lost(self, index: int) -> bool:
+        return any(first <= index <= last for first, last in self.losses)
+
+    def _check_ticks(self, entry: Entry) -> Fault | None:
+        record = entry.record
+        own, conflated = record.get("tick"), record.get("conflated", [])
+        listed = conflated if isinstance(conflated, list) else [None]
+        ticks = [*([own] if "tick" in record else []), *listed]
+        settles = record["kind"] in SETTLING
+        if ("tick" in record) != settles or not all(isinstance(tick, str) for tick in ticks) or (ticks and not settles):
+            expected = "a tick" if settles else "no tick"
+            return Fault(entry.index, "one-record-per-tick", f"{expected} in a {record['kind']}", str(ticks)[:120])
+        for tick in ticks:
+            first = self.settled.setdefault(tick, entry.index)
+            if first != entry.index or ticks.count(tick) > 1:
+                return Fault(entry.index, "one-record-per-tick", f"tick {tick} only in record {first}", "it again")
+        return None
+
+
+def _lost_range(record: Mapping[str, Any]) -> tuple[int, int] | None:
+    """First and last index that an incident declares lost, None where it is about something else."""
+    said = record.get("incident", {})
+    if said.get("what") != LOST:
+        return None
+    return said["first"], said["last"]
+
+
+def _check_form(entry: Entry) -> Fault | None:
+    found = read_leaf(entry.leaf, entry.index)
+    if isinstance(found, Fault):
+        return found
+    entry.__dict__["record"] = found  # what `Entry.record` would read again
+    return None
+
+
+def _check_evidence(entry: Entry) -> Fault | None:
+    promised = {
+        piece: entry.record[name]["sha256"]
+        for piece, name in PIECES.items()
+        if isinstance(entry.record.get(name), dict) and "sha256" in entry.record[name]
+    }
+    if promised.keys() != entry.pieces.keys():
+        return Fault(entry.index, "evidence-pieces", _names(promised), _names(entry.pieces))
+    for piece, digest in promised.items():
+        found = canonical.sha256(entry.pieces[piece])
+        if found != digest:
+            return Fault(entry.index, f"evidence-digest of {piece}", digest, found)
+    return None
+
+
+def _names(pieces: Mapping[str, object]) -> str:
+    return ", ".join(sorted(pieces)) or "none"

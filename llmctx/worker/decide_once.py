@@ -1,0 +1,58 @@
+"""One decision now: made here where the partition is free, otherwise by its owner."""
+
+from pathlib import Path
+from typing import cast
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from llmctx import clock
+from llmctx.connection import pause
+from llmctx.context.tick import Tick
+from llmctx.errors import LeaseError, TrailError
+from llmctx.schema.keys import partition_of, ticks
+from llmctx.trail.log.entry import Entry
+from llmctx.trail.log.instance import Instance
+from llmctx.trail.log.log import Log
+from llmctx.worker.session import Asking, own
+
+
+async def decide_once(
+    redis: Redis, instance: Instance, symbol: str, asking: Asking, *, state_dir: Path, timeout_s: float = 90.0
+) -> Entry:
+    """The record of one decision: made here where the partition is free, otherwise by its owner.
+
+    Raises LeaseError when the owner has not settled it in time; the tick stays raised then.
+    """
+    tick = Tick.by_hand(symbol)
+    partition = partition_of(symbol, instance.partitions)
+    log = Log(redis, partition)
+    entry_id: str | None = None
+    ends_s = clock.monotonic_s() + timeout_s
+    while True:
+        try:
+            async with own(redis, instance, partition, asking, state_dir=state_dir) as (_, pipeline):
+                return await pipeline.decide(tick, entry_ids=(entry_id,) if entry_id else ())
+        except LeaseError as error:
+            if clock.monotonic_s() > ends_s:
+                raise LeaseError(
+                    f"{error.what} It has not settled the tick {tick.id} within {timeout_s:g} s.",
+                    "It stays raised; see `llmctx status`.",
+                ) from error
+        if entry_id is None:
+            entry_id = await _raise_tick(redis, partition, tick)
+        # the owner may settle it, or die and leave the lease to us: look for both
+        for _ in range(20):
+            index = (await log.settled([tick.id]))[0]
+            if index is not None:
+                entry = await log.entry(index)
+                assert entry is not None
+                return entry
+            await pause(0.05)
+
+
+async def _raise_tick(redis: Redis, partition: int, tick: Tick) -> str:
+    try:
+        return cast("bytes", await redis.xadd(ticks(partition), tick.fields())).decode()
+    except RedisError as error:
+        raise TrailError(f"The tick {tick.id} could not be raised: {error}", "See that Redis answers.") from error

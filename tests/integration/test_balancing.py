@@ -1,0 +1,151 @@
+"""Several workers on one trail: each holds about the same number of partitions, and nothing is lost in between."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from llmctx.assets import asset
+from llmctx.context.tick import Tick
+from llmctx.prompt.template import load_template
+from llmctx.schema import keys
+from llmctx.schema.keys import partition_of
+from llmctx.trail.log.instance import bind_instance
+from llmctx.trail.log.lease import read_holder
+from llmctx.trail.log.log import Log
+from llmctx.worker import balancing, session
+from llmctx.worker.balancing import Sharing
+from llmctx.worker.session import Asking, serve_partition
+from tests.integration.conftest import ByRules, hold
+from tests.integration.program import until
+
+PARTITIONS = 4
+SYMBOLS = [f"S{number:02}" for number in range(40)]
+
+pytestmark = pytest.mark.usefixtures("short_pauses", "_quick")
+
+
+@pytest.fixture
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(balancing, "BEAT_S", 0.05)
+    monkeypatch.setattr(session, "_LOOK_S", 0.02)
+
+
+class Worker:
+    """One worker: a task a partition, and its part in the balancing."""
+
+    def __init__(self, redis: Redis, url: str, state_dir: Path) -> None:
+        self._redis, self._url, self._state_dir = redis, url, state_dir
+        self._stop = asyncio.Event()
+        self.sharing = Sharing(redis, PARTITIONS)
+
+    @property
+    def held(self) -> int:
+        return len(self.sharing._mine)
+
+    async def start(self) -> None:
+        instance, _ = await bind_instance(self._redis, self._state_dir, partitions=PARTITIONS)
+        asking = Asking(load_template(asset("prompts"), "position"), ByRules(pauses=3))
+        await self.sharing.beat()
+        self._beating = asyncio.create_task(self.sharing.run())
+        self._serving = [
+            asyncio.create_task(
+                serve_partition(
+                    self._redis, self._url, instance, partition, asking, self._stop, state_dir=self._state_dir,
+                    sharing=self.sharing, concurrency=2,
+                )
+            )
+            for partition in range(PARTITIONS)
+        ]  # fmt: skip
+
+    async def end(self) -> None:
+        self._stop.set()
+        await asyncio.gather(*self._serving)
+        self._beating.cancel()
+        await asyncio.gather(self._beating, return_exceptions=True)
+
+
+@asynccontextmanager
+async def working(redis: Redis, url: str, state_dir: Path, count: int) -> AsyncIterator[list[Worker]]:
+    workers = [Worker(redis, url, state_dir) for _ in range(count)]
+    try:
+        for worker in workers:
+            await worker.start()
+        yield workers
+    finally:
+        for worker in workers:
+            await worker.end()
+
+
+async def owners(redis: Redis) -> list[str | None]:
+    """Who holds each partition, by its owner's uuid."""
+    holders = [await read_holder(redis, partition) for partition in range(PARTITIONS)]
+    return [None if holder is None else holder.owner for holder in holders]
+
+
+async def all_held(redis: Redis) -> bool:
+    return None not in await owners(redis)
+
+
+async def raise_all(redis: Redis, name: str) -> list[str]:
+    """A tick for each symbol."""
+    for symbol in SYMBOLS:
+        tick = Tick(id=f"{name}:{symbol}", symbol=symbol)
+        await redis.xadd(keys.ticks(partition_of(symbol, PARTITIONS)), tick.fields())
+    return [f"{name}:{symbol}" for symbol in SYMBOLS]
+
+
+async def settled(redis: Redis) -> Counter[str]:
+    """Every tick that a record settles, with how often."""
+    found: Counter[str] = Counter()
+    for partition in range(PARTITIONS):
+        async for entry in Log(redis, partition).read():
+            found.update([entry.record["tick"]] if "tick" in entry.record else [])
+            found.update(entry.record.get("conflated", []))
+    return found
+
+
+async def test_two_workers_hold_two_of_four_partitions_each(redis: Redis, redis_url: str, tmp_path: Path) -> None:
+    async with working(redis, redis_url, tmp_path, 2) as workers:
+        await until(lambda: [worker.held for worker in workers] == [2, 2])
+        await until(lambda: all_held(redis))
+
+
+async def test_the_only_worker_holds_all_and_hands_over_when_another_comes(
+    redis: Redis, redis_url: str, tmp_path: Path
+) -> None:
+    await hold(redis, *SYMBOLS)
+    async with working(redis, redis_url, tmp_path, 1) as [first]:
+        await until(lambda: all_held(redis))
+        assert first.held == PARTITIONS
+        raised = await raise_all(redis, "a")
+        second = Worker(redis, redis_url, tmp_path)
+        await second.start()
+        raised += await raise_all(redis, "b")
+        await until(lambda: (first.held, second.held) == (2, 2))
+        raised += await raise_all(redis, "c")
+        await second.end()
+        await until(lambda: first.held == PARTITIONS)
+        raised += await raise_all(redis, "d")
+    assert await settled(redis) == Counter(raised)
+
+
+async def test_a_worker_that_is_not_heard_of_any_more_is_not_counted(redis: Redis) -> None:
+    gone, left = Sharing(redis, 4), Sharing(redis, 4)
+    await gone.beat()
+    await left.beat()
+    assert left._share == 2
+    await redis.zadd(keys.WORKERS, {gone._worker: 0})
+    await left.beat()
+    assert left._share == 4
+
+
+async def test_more_workers_than_partitions_leave_some_without(redis: Redis) -> None:
+    workers = [Sharing(redis, 2) for _ in range(3)]
+    for worker in [*workers, *workers]:
+        await worker.beat()
+    assert all(worker.take(0) is not None and worker.take(1) is None for worker in workers)

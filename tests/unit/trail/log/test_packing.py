@@ -1,0 +1,163 @@
+"""What is packed comes back byte for byte, whatever it is; and what a value is made of."""
+
+import json
+from typing import Any
+
+import pytest
+import zstandard
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from llmctx import canonical
+from llmctx.trail.log import compaction
+from llmctx.trail.log.packing import LARGEST, MARKED, PLAIN, Dictionary, Pieces, laid_out, pack, reference_of, unpack
+from tests.unit.makers import body, market, prompt_of, snapshot_of
+
+DICTIONARY = Dictionary(b"what earlier records have in common, again and again " * 40)
+LEAF = b'{"kind":"notice","v":1}'
+
+
+def round_trip(leaf: bytes, pieces: Pieces, dictionary: Dictionary | None = None) -> tuple[bytes, Pieces]:
+    unpacked, evidence = unpack(pack(leaf, pieces, dictionary), dictionary)
+    return unpacked, evidence()
+
+
+def ready(documents: dict[str, Any] | None = None) -> tuple[bytes, Pieces]:
+    """A leaf that names its evidence, and that evidence, as the pipeline makes them."""
+    documents = documents or market()
+    pieces = {
+        "snapshot": snapshot_of(documents).evidence(), "messages": prompt_of(documents).evidence, "completion": body(),
+    }  # fmt: skip
+    return canonical.dumps({name: {"sha256": canonical.sha256(raw)} for name, raw in pieces.items()}), pieces
+
+
+odd = st.text(alphabet=st.sampled_from('a0.-"\\/\x00\x01\x03\x04\x05\n: é€{}[]'), max_size=40).map(str.encode)
+blob = st.binary(max_size=200) | odd
+names = st.sampled_from(["snapshot", "messages", "completion"]) | st.text(alphabet=st.sampled_from('aé" '), max_size=3)
+
+
+@given(leaf=blob, pieces=st.dictionaries(names, blob, max_size=4), known=st.sampled_from([None, DICTIONARY]))
+@example(leaf=b'"sha256":"' + b"0" * 64 + b'"', pieces={"snapshot": b"\x05"}, known=None)
+@example(leaf=b"", pieces={"messages": b"\\n- a: \x01"}, known=None)
+def test_whatever_is_packed_comes_back(leaf: bytes, pieces: Pieces, known: Dictionary | None) -> None:
+    assert round_trip(leaf, pieces, known) == (leaf, pieces)
+
+
+scalars = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(alphabet=st.sampled_from('aé€😀"\\/\x00\n: -\u2028'), max_size=8)
+    | st.sampled_from(["2025-05-09T10:15:30.123Z", "1e5", "0.10", "-0", "null", "\x01"])
+)  # fmt: skip
+values = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+)
+
+
+@given(st.dictionaries(st.sampled_from(["price", "market", "odd"]), values, max_size=3), st.data())
+def test_messages_that_repeat_the_snapshot_come_back(sections: dict[str, Any], data: st.DataObject) -> None:
+    texts = {name: json.dumps(value, ensure_ascii=data.draw(st.booleans())) for name, value in sections.items()}
+    snapshot = json.dumps({"sections": texts}, ensure_ascii=False).encode()
+    found = compaction.values_of(snapshot)
+    lines = [
+        f"- {path.encode(errors='replace').decode()}: "
+        + data.draw(st.sampled_from(["{}", '"{}"', '"{}" [unit]', "{} [%]"])).format(compaction.written(value).decode())
+        for path, value in found.items()
+    ]
+    messages = json.dumps([{"content": "\n".join(["Facts", *lines]), "role": "user"}], ensure_ascii=False).encode()
+    pieces = {"snapshot": snapshot, "messages": messages}
+    assert round_trip(LEAF, pieces) == (LEAF, pieces)
+
+
+def test_a_real_record_is_marked_and_comes_back() -> None:
+    leaf, pieces = ready()
+    laid = laid_out(leaf, pieces)
+    assert laid.form == MARKED
+    assert round_trip(leaf, pieces, DICTIONARY) == (leaf, pieces)
+
+
+def test_a_fact_that_the_snapshot_has_costs_a_mark() -> None:
+    leaf, pieces = ready()
+    text = laid_out(leaf, pieces).text
+    assert b"price.price.last: \x01 [price]" in text
+    assert b"position.side: \x02" in text
+    assert b"position.stop_loss: 145" not in text
+
+
+def test_the_digests_of_a_leaf_stand_before_the_frame() -> None:
+    leaf, pieces = ready()
+    digests = laid_out(leaf, pieces).digests
+    assert digests == b"".join(bytes.fromhex(canonical.sha256(raw)) for raw in dict(sorted(pieces.items())).values())
+
+
+def test_what_has_a_marks_byte_in_it_is_packed_plainly() -> None:
+    assert laid_out(LEAF, {"messages": b"\x01"}).form == PLAIN
+    assert laid_out(LEAF, {"another": b"x"}).form == PLAIN
+
+
+def test_a_value_names_its_dictionary_and_is_smaller_for_it() -> None:
+    leaf, pieces = ready()
+    known = Dictionary(laid_out(leaf, pieces).text)
+    packed = pack(leaf, pieces, known)
+    assert reference_of(packed) == known.reference == bytes.fromhex(known.digest)[:8]
+    assert reference_of(pack(leaf, pieces)) is None
+    assert len(packed) < len(pack(leaf, pieces)) / 4
+
+
+def test_without_its_dictionary_a_value_is_not_read() -> None:
+    packed = pack(LEAF, {}, DICTIONARY)
+    for wrong in (None, Dictionary(b"another one, long enough to be one" * 9)):
+        with pytest.raises(ValueError, match=f"needs the dictionary {DICTIONARY.reference.hex()}"):
+            unpack(packed, wrong)
+
+
+FRAME = pack(*ready(), DICTIONARY)
+
+
+@given(at=st.integers(0, len(FRAME) - 1), mask=st.integers(1, 255))
+@example(at=1714, mask=64)
+def test_a_flipped_byte_is_a_value_error_or_a_record_but_never_another_exception(at: int, mask: int) -> None:
+    """It may even be the same record: a zstd frame has bits of padding. The digests in the leaf tell which it is."""
+    flipped = bytearray(FRAME)
+    flipped[at] ^= mask
+    try:
+        leaf, pieces = unpack(bytes(flipped), DICTIONARY)
+        found = leaf, pieces()
+    except ValueError:
+        return
+    promised = {name: said["sha256"] for name, said in canonical.loads(ready()[0]).items()}
+    kept = {name: canonical.sha256(piece) for name, piece in found[1].items()}
+    assert (found == ready()) == (leaf == ready()[0] and kept == promised)
+
+
+@given(st.binary(max_size=120))
+def test_garbage_is_a_value_error(garbage: bytes) -> None:
+    for head in (b"", b"\x00" * 10, b"\x01" + b"\x00" * 9):
+        with pytest.raises(ValueError, match=r"."):
+            unpack(head + garbage)
+
+
+PLAIN_HEAD = b"\x00" * 10
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"no JSON", b"[]", b"null", b"{}", b'{"leaf":5,"pieces":{}}', b'{"leaf":"","pieces":{"a":null}}',
+     b'{"leaf":"","pieces":{"a":{}}}', b'{"leaf":"","pieces":{"a":{"base64":"A"}}}', b'{"leaf":"","leaf":"","pieces":{}}',
+     b"[" * 100_000],
+)  # fmt: skip
+def test_a_plain_text_that_is_no_record_is_a_value_error(text: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        unpack(PLAIN_HEAD + zstandard.ZstdCompressor().compress(text))
+
+
+def test_a_frame_that_claims_more_than_any_record_has_is_a_value_error() -> None:
+    bomb = zstandard.ZstdCompressor(level=1).compress(b"\x00" * (LARGEST + 1))
+    with pytest.raises(ValueError, match="64 MB"):
+        unpack(PLAIN_HEAD + bomb)
+    unsaid = zstandard.ZstdCompressor(level=1, write_content_size=False).compress(b"\x00" * (LARGEST + 1))
+    with pytest.raises(ValueError, match="broken"):
+        unpack(PLAIN_HEAD + unsaid)
+
+
+def test_packing_again_gives_the_same_bytes() -> None:
+    assert pack(*ready(), DICTIONARY) == FRAME
