@@ -14,7 +14,10 @@ SIGNALS = {_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP}
 def line(call: "_socket.socket") -> int:
     text = b""
     while not text.endswith(b"\n"):
-        text += call.recv(1)
+        read = call.recv(1)
+        if not read:
+            os._exit(1)  # the server is gone, and the call with it
+        text += read
     return int(text)
 
 
