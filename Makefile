@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/pytest -q
 # Workers share the tests; each has its own servers.
-PARALLEL := -n auto --dist worksteal
+PARALLEL := -n auto --dist worksteal --inline-snapshot=disable
 
 .PHONY: demo test test-more test-all coverage check bench chaos clean
 .DEFAULT_GOAL := demo
