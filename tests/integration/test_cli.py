@@ -867,16 +867,17 @@ async def test_an_embedded_address_without_data_is_told_and_makes_none(dumb: Pro
 # real data
 
 
-async def test_every_tick_of_a_day_is_settled_once(on_each: Program, redis: Redis, day: Day) -> None:
+@pytest.mark.parametrize("bars", [1000, pytest.param(6000, marks=[pytest.mark.more, pytest.mark.timeout(1500)])])
+async def test_every_tick_of_a_day_is_settled_once(on_each: Program, redis: Redis, day: Day, bars: int) -> None:
     rows = day.bars.read_text(encoding="utf-8").splitlines(keepends=True)
-    (on_each.folder / "bars.csv").write_text("".join(rows[:1001]), encoding="utf-8")
+    (on_each.folder / "bars.csv").write_text("".join(rows[: bars + 1]), encoding="utf-8")
     async with on_each.running(redis) as process:
         fed = await on_each("feed", "bars.csv", "--speed", "max", "--json")
         ended = await on_each.stop(process)
     assert (fed.code, ended.code) == (0, 0)
     summary = fed.document
-    assert (summary["bars"], summary["bad_rows"]) == (1000, 0)
-    assert summary["ticks"] == await redis.hlen("audit:{0}:ticks") > 500
+    assert (summary["bars"], summary["bad_rows"]) == (bars, 0)
+    assert summary["ticks"] == await redis.hlen("audit:{0}:ticks") > bars / 3
     assert await redis.xlen(keys.ticks(0)) == 0
     report = (await on_each("verify", "--json")).document
     assert (report["fault"], report["ticks"]) == (None, summary["ticks"])
