@@ -6,7 +6,7 @@ PYTEST := $(BIN)/pytest -q
 # Workers share the tests; each has its own servers.
 PARALLEL := -n auto --dist worksteal --inline-snapshot=disable
 
-.PHONY: demo test test-more test-all coverage check bench chaos clean
+.PHONY: demo test test-more test-all coverage check bench chaos release-line clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/installed
@@ -49,6 +49,10 @@ chaos: $(VENV)/installed
 
 bench: $(VENV)/installed
 	@$(BIN)/python -m benchmarks
+
+# The line to add to RELEASED in llmctx/version.py when this version is released.
+release-line: $(VENV)/installed
+	@$(BIN)/python -c 'from llmctx.rules import VERSION, source_digest; print(f"    \"{VERSION}\": (\"{source_digest()}\",),")'
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from redis.asyncio import Redis
 
 from llmctx.llm.standin import MODEL
+from llmctx.trail.log.lease import read_holder
 from tests import prefork
 
 
@@ -44,8 +45,10 @@ class Ended(NamedTuple):
 class Program:
     """The program, with a server, a state directory and perhaps an endpoint."""
 
-    def __init__(self, url: str, folder: Path, endpoint: str | None = None) -> None:
+    def __init__(self, url: str, folder: Path, endpoint: str | None = None, *, command: tuple[str, ...] = ()) -> None:
+        """`command` starts a released program in place of this version's."""
         self.folder = folder
+        self._command = command
         self.environment = {
             "PATH": "/usr/bin:/bin", "HOME": str(folder), "COLUMNS": "200", "NO_COLOR": "1",
             "LLMCTX_REDIS_URL": url, "LLMCTX_STATE_DIR": str(folder / "var"),
@@ -54,8 +57,9 @@ class Program:
             self.environment |= {"LLMCTX_LLM__BASE_URL": endpoint, "LLMCTX_LLM__MODEL": MODEL}
 
     async def start(self, *arguments: str, piped: bool = False, before: str = "") -> asyncio.subprocess.Process:
+        words = [*self._command, *arguments] if self._command else prefork.command(*arguments, before=before)
         return await asyncio.create_subprocess_exec(
-            *prefork.command(*arguments, before=before), cwd=self.folder, env=self.environment,
+            *words, cwd=self.folder, env=self.environment,
             stdin=asyncio.subprocess.PIPE if piped else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
@@ -80,7 +84,7 @@ class Program:
         process = await self.start("run", *options)
         try:
             async with asyncio.timeout(120):
-                await until(lambda: process.returncode is not None or redis.exists("audit:{0}:lease"))
+                await until(lambda: process.returncode is not None or read_holder(redis, 0))
             assert process.returncode is None
             yield process
         finally:
