@@ -86,7 +86,7 @@ async def background(program: Program, words: list[str], port: int) -> AsyncIter
     """A command that ends in &, ready when its port is open."""
     process = await program.start(*words)
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             await until(lambda: reachable(port))
         yield
     finally:

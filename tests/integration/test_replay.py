@@ -161,7 +161,7 @@ async def test_the_same_command_goes_on_where_sigint_stopped_it(trail: Program) 
         command = ("replay", "--model", MODEL, "--repeat", "6", "--concurrency", "1", "--out", "r.jsonl")
         process = await trail.start(*command)
         path = trail.folder / "r.jsonl"
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             await until(lambda: path.exists() and path.read_bytes().count(b'{"result"') >= 2)
         process.send_signal(signal.SIGINT)
         stopped = await trail.ended(process)
