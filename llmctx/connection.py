@@ -10,21 +10,67 @@ from urllib.parse import urlsplit
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ConnectionError, ReadOnlyError, RedisError, ResponseError, TimeoutError  # noqa: A004
 
 from llmctx.errors import ServerError
+from llmctx.shared_connection import SharedConnection
 
 OLDEST = (7, 0)
 """Functions are needed: Redis from 7.0, Valkey from 7.2 on (which says it is Redis 7.2)."""
 
-_CONNECTIONS = 64
+SOCKET_TIMEOUT_S = 5.0
+"""How long a reply may take before the connection counts as broken."""
+
+_MAX_CONNECTIONS = 64
+_BACKOFF_S, _MAX_BACKOFF_S = 0.05, 0.5
+_SHARED_COMMANDS = frozenset({"FCALL", "FCALL_RO"})
 
 
-def connect(url: str, *, retries: int = 3) -> Redis:
-    """A client for a redis:// URL; it waits for a free connection rather than fail.
+class Client(Redis):
+    """A client whose function calls share one connection; everything else goes through the pool.
 
-    Writes that go through it must be idempotent: a lost reply makes it send the command again. With `retries` 0 it
-    never does.
+    A tick calls three functions. Redis runs one command at a time, so they lose nothing by sharing a connection, and
+    a call costs a sixth of what it costs through the pool (docs/adr/0036-one-connection-for-functions.md).
+    """
+
+    def __init__(self, *args: Any, retries: int = 0, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._retries = retries
+        self._backoff = ExponentialBackoff(cap=_MAX_BACKOFF_S, base=_BACKOFF_S)
+        pool = self.connection_pool
+        self._shared = SharedConnection(
+            lambda: pool.connection_class(**(pool.connection_kwargs | {"socket_timeout": None})),
+            timeout_s=SOCKET_TIMEOUT_S,
+        )
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Send a command and return its reply; raises what redis-py raises."""
+        try:
+            if args[0] in _SHARED_COMMANDS:
+                return await self._send_shared(args)
+            return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+        except ReadOnlyError:  # connections to a demoted primary would stay read-only for good
+            await self.connection_pool.disconnect(inuse_connections=False)
+            raise
+
+    async def _send_shared(self, command: tuple[Any, ...]) -> Any:
+        for failures in range(1, self._retries + 1):
+            try:
+                return await self._shared.send(*command)
+            except (ConnectionError, TimeoutError):
+                await pause(self._backoff.compute(failures))
+        return await self._shared.send(*command)
+
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:
+        """Close every connection."""
+        await self._shared.aclose()
+        await super().aclose(close_connection_pool)
+
+
+def connect(url: str, *, retries: int = 3) -> Client:
+    """Make a client for a redis:// URL; it waits for a free connection rather than fail.
+
+    Writes that go through it must be idempotent: after a lost reply it sends the command again, up to `retries` times.
 
     Raises ServerError for a URL that names no server.
     """
@@ -32,17 +78,19 @@ def connect(url: str, *, retries: int = 3) -> Redis:
     try:
         pool = BlockingConnectionPool.from_url(
             url,
-            max_connections=_CONNECTIONS,
+            max_connections=_MAX_CONNECTIONS,
             protocol=2,
-            socket_timeout=5,
+            socket_timeout=SOCKET_TIMEOUT_S,
             socket_connect_timeout=2,
-            retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), retries),
+            retry=Retry(ExponentialBackoff(cap=_MAX_BACKOFF_S, base=_BACKOFF_S), retries),
         )
         pool.connection_class = _heeding(pool.connection_class)
         pool.connection_class(**pool.connection_kwargs)  # connects to nothing; finds options that nobody knows
     except (ValueError, TypeError, RedisError) as error:
         raise _no_address(url, str(error)) from error
-    return Redis.from_pool(pool)
+    client = Client(connection_pool=pool, retries=retries)
+    client.auto_close_connection_pool = True
+    return client
 
 
 def _heeding(connection_class: Any) -> Any:
