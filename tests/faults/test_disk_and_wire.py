@@ -1,6 +1,7 @@
 """A full disk, a slow one, replies that are lost, connections that are reset, memory that runs out."""
 
 import asyncio
+import contextlib
 import errno
 import os
 import time
@@ -68,14 +69,14 @@ class Proxy:
             asyncio.ensure_future(self._forth(reader, back, losing)),
             asyncio.ensure_future(self._back(there, writer, losing)),
         ]
-        try:
+        with contextlib.suppress(asyncio.CancelledError):
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for one in both:
-                one.cancel()
+        for end in (writer, back):
+            end.close()
+        for one in both:
+            one.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(*both, return_exceptions=True)
-            for end in (writer, back):
-                end.close()
 
     async def _forth(self, reader: asyncio.StreamReader, back: asyncio.StreamWriter, losing: asyncio.Event) -> None:
         while sent := await reader.read(65536):
