@@ -24,6 +24,7 @@ from llmctx.version import VERSION
 
 FORMAT = 1
 _LONGEST_TOLD = 120
+_PUBLISHED = ("decision", "failed")
 CODE = f"llmctx {VERSION}"
 
 
@@ -77,6 +78,8 @@ def compose(tick: Tick, conclusion: Conclusion, metadata: RecordMetadata, blobs:
         tick.id,
         tick.symbol,
         metadata.conflated,
+        record=leaf,
+        carried=clock.iso_of(conclusion.package.position.entry_time) if conclusion.kind in _PUBLISHED else None,
     )
 
 
@@ -108,9 +111,12 @@ def compose_loss(first: int, last: int, metadata: RecordMetadata) -> Draft:
 def publication(entry: Entry, partitions: int) -> values.Thesis | None:
     """What the execution side is told of a record; None for a record without a verdict on a position."""
     record = entry.record
-    if record["kind"] not in ("decision", "failed"):
+    if record["kind"] not in _PUBLISHED:
         return None
-    position = canonical.loads(entry.pieces["snapshot"])["sections"]["position"]
+    entry_time = entry.carried
+    if entry_time is None:  # read from the log: another process composed it
+        position = canonical.loads(entry.pieces["snapshot"])["sections"]["position"]
+        entry_time = canonical.loads(position.encode())["entry_time"]
     decision, verdict = record.get("decision", {}), record["verdict"]
     return values.Thesis.model_validate(
         {
@@ -119,7 +125,7 @@ def publication(entry: Entry, partitions: int) -> values.Thesis | None:
             "tick": record["tick"],
             "symbol": record["symbol"],
             "as_of": clock.iso(record["as_of_ms"]),
-            "entry_time": canonical.loads(position.encode())["entry_time"],
+            "entry_time": entry_time,
             "action": verdict["action"],
             "quantity": _decimal(verdict.get("quantity")),
             "stop_loss": _decimal(verdict.get("stop_loss")),

@@ -17,6 +17,7 @@ from jinja2 import UndefinedError
 from pydantic import BaseModel, ConfigDict
 
 from llmctx import canonical, clock
+from llmctx.context.content import SectionContent
 from llmctx.context.facts import Fact
 from llmctx.context.package import Package
 from llmctx.context.section import Section
@@ -99,13 +100,13 @@ def render(template: Template, package: Package) -> Prompt:
 
     Raises TemplateError where the template asks for what is not there, or grows beyond the cap.
     """
-    facts = package.facts
+    contents = package.contents
     names: dict[str, Any] = {
         "symbol": package.symbol,
         "as_of": clock.iso(package.as_of_ms),
         "clock": package.clock,
-        "sections": [_view(section, facts[name]) for name, section in package.sections.items()],
-        "field": _field_reader(facts),
+        "sections": [_view(section, contents.get(name)) for name, section in package.sections.items()],
+        "field": _field_reader(package),
     }
     messages = tuple(Message(part.role, _render_part(part, names, template)) for part in template.parts)
     return Prompt.model_construct(
@@ -158,11 +159,13 @@ def _error(ref: str, role: str, what: str, line: str = "") -> TemplateError:
     return TemplateError(f"{where}: {what}.", "Correct the template, or set another with --prompt NAME.")
 
 
-def _view(section: Section, facts: list[Fact]) -> SectionView:
+def _view(section: Section, content: SectionContent | None) -> SectionView:
     name, key, status, age_ms, reason, _ = section
     age = "" if age_ms is None else clock.in_words(age_ms)
     title = f"{name}: {status}, {age} old" if age else f"{name}: {status}"
-    if text := _text_of(facts):
+    if content is not None and content.text is None:
+        content.text = _text_of(content.facts)
+    if content is not None and (text := content.text):
         return SectionView(name, key, status.value, age, "", text, title, text)
     said = untrusted.quoted(reason or "")
     body = f"Nobody has written {key}." if status is Status.MISSING else said
@@ -218,9 +221,9 @@ def _number(value: Decimal) -> str:
     return text if len(text) <= _LONGEST_NUMBER and "E" not in text else f"{value:.20e}"
 
 
-def _field_reader(facts: dict[str, list[Fact]]) -> Callable[[str], str]:
+def _field_reader(package: Package) -> Callable[[str], str]:
     def field(path: str) -> str:
-        for section_facts in facts.values():
+        for section_facts in package.facts.values():
             for fact in section_facts:
                 if fact.path == path:
                     return text_of(fact.value)
