@@ -111,7 +111,10 @@ class _LeaseWait:
         self.began = True
         if holder.label not in self.seen:
             self.seen.add(holder.label)
-            _log.info(f"partition {self._partition} is held by {holder.label}; waiting for it")
+            if holder.is_newer:
+                _log.warning(str(holder.refusal(self._partition)))
+            else:
+                _log.info(f"partition {self._partition} is held by {holder.label}; waiting for it")
         return False
 
 
