@@ -196,7 +196,9 @@ class Log:
         dictionary = await asyncio.to_thread(self.trainer.train, size)
         if dictionary is not None:
             await self.blobs.keep_dictionary(dictionary, size)
-            self.dictionary = dictionary
+            before, self.dictionary = self.dictionary, dictionary
+            if before is not None:
+                before.drop_compressor()
 
     def _explain(self, error: ResponseError, draft: Draft) -> TrailError:
         text = str(error)
