@@ -1,7 +1,7 @@
-r"""llmctx: puts a trading system's live Redis state before an LLM, and keeps a provable record of every decision.
+r"""llmctx: asks an LLM to decide on a trading system's live Redis state, and keeps a provable record of every decision.
 
     tick -> snapshot -> package -> prompt -> completion -> decision -> verdict -> trail -> published
-                                                                            \-> verify, replay, compare, archive
+                                                                            \-> verify, replay, compare
 
 Each step is a value in a folder of that name: `context` what we knew, `prompt` what we asked, `llm` what it
 answered, `decision` what we concluded, `trail` what we can prove. `pipeline` is one tick through all of them.

@@ -243,13 +243,13 @@ async def test_no_tick_is_taken_beyond_the_mark_and_live_keys_stay(
 async def test_what_cannot_expire_is_told_from_what_can(small: Server, client: Redis) -> None:
     assert small.running
     watch = MemoryWatch(client)
-    empty = (await watch.look()).lasting
+    empty = (await watch.measure()).lasting
     await fill(client, 8, lasting=False, name="live")
     await fill(client, 6, lasting=True, name="trail")
     watch = MemoryWatch(client)
 
     async def is_told_apart() -> bool:
-        found = await watch.look()  # buffers of what was just written count as well, until they are given back
+        found = await watch.measure()  # buffers of what was just written count as well, until they are given back
         near = abs(found.lasting - empty - 6 * 16 * 65_536) < 1_500_000
         return near and found.used - found.lasting > 7 * 2**20
 
