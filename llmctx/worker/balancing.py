@@ -1,9 +1,9 @@
 """Balancing: the workers of one trail hold about the same number of partitions each.
 
 Every worker sends a heartbeat once a second. A worker's fair share is partitions over workers, rounded up. If it holds
-more, it hands the surplus over: it finishes the decisions it has begun, leaves the rest in the stream, and gives up the
-lease. A worker that holds its share takes no more. This only decides who should own a partition; the lease alone decides
-who does.
+more, it hands the surplus over: it finishes the decisions it has begun, leaves the rest in the stream, and gives up
+the lease. A worker that holds its share takes no more. This only decides who should own a partition; the lease alone
+decides who does.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
 """The memory watch: how much of the server's memory cannot expire, and whether there is room for more decisions.
 
 Under volatile-lru the server evicts live keys to make room for the trail before it refuses an append, so ticks must
-stop earlier. The memory that cannot expire is the memory in use minus the memory that can. The latter is the number of keys
-with a TTL, which the server knows, times their mean size, which is sampled: a few hundred keys each time, in turn.
+stop earlier. The memory that cannot expire is the memory in use minus the memory that can. The latter is the number of
+keys with a TTL, which the server knows, times their mean size, which is sampled: a few hundred keys each time, in turn.
 """
 
 import contextlib

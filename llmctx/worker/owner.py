@@ -2,8 +2,8 @@
 
 Rules of order for one record: append it; write it to the spool; mark it durable; publish it; only then is the symbol
 free. Log, spool and anchor are compared before the first append, and again whenever the server is a different one or
-has lost records. Redis may fail at any step. Appending again finds the first append by its tick id, and publishing again
-changes nothing, so each step is repeated until it is done or another owner has the lease.
+has lost records. Redis may fail at any step. Appending again finds the first append by its tick id, and publishing
+again changes nothing, so each step is repeated until it is done or another owner has the lease.
 """
 
 import asyncio
