@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 from llmctx.cli.compare import causes_of, doing, reasons_of, why_not
 from llmctx.cli.output import escape, out, print_json
 from llmctx.replay.budget import Budget
-from llmctx.replay.compare import Comparison, compare, recorded_cases, replayed_cases
+from llmctx.replay.compare import Comparison, compare
+from llmctx.replay.pair import recorded_decisions, replayed_decisions
 from llmctx.replay.results import Result
-from llmctx.replay.run import Summary
+from llmctx.replay.run import ReplaySummary
 
 if TYPE_CHECKING:
     from llmctx.cli.replay import Asked
@@ -17,12 +18,12 @@ _FLIPS_TOLD = 5
 
 
 def tell(
-    asked: "Asked", path: Path, results: list[Result], summary: Summary, budget: Budget, altered: list[int]
+    asked: "Asked", path: Path, results: list[Result], summary: ReplaySummary, budget: Budget, altered: list[int]
 ) -> None:
     """Tell what a run came to; `altered` are the records whose evidence was."""
     comparison = None
     if any(result.final for result in results):
-        comparison = compare(("recorded", path.name), recorded_cases(results), replayed_cases(results))
+        comparison = compare(("recorded", path.name), recorded_decisions(results), replayed_decisions(results))
     if asked.as_json:
         print_json(
             {
@@ -42,7 +43,7 @@ def tell(
         out.print(f"\nSee more: llmctx compare {escape(str(path))} --html replay.html")
 
 
-def _tell_summary(asked: "Asked", summary: Summary, budget: Budget) -> None:
+def _tell_summary(asked: "Asked", summary: ReplaySummary, budget: Budget) -> None:
     spent = f"{budget.tokens:,} tokens" + (f", {budget.cost:.4f} in money" if budget.cost else "")
     before = f", {summary.before} were there already" if summary.before else ""
     out.print(f"[bold]asked[/]      {summary.asked} answered now{before}; {spent} in all")

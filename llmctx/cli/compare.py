@@ -8,11 +8,11 @@ import typer
 from llmctx.cli.options import AsJson
 from llmctx.cli.output import coloured, escape, out, print_json
 from llmctx.errors import ReplayError
+from llmctx.replay.answer import NO_ANSWER, Answer
 from llmctx.replay.compare import RECORDED, Comparison, compare_results
-from llmctx.replay.measure import Share
-from llmctx.replay.pair import NO_ANSWER, Pair, action_of, confidence_of, done_of
-from llmctx.replay.place import PAGE, writing
-from llmctx.replay.side import Side
+from llmctx.replay.pair import Pair
+from llmctx.replay.safe_write import PAGE, Destination, replacing
+from llmctx.replay.stats import Share
 from llmctx.replay.tally import Tally
 
 _REASONS_TOLD = 4
@@ -42,10 +42,11 @@ def compare(
         raise ReplayError("There is nothing to compare.", "Name at least one results file of `llmctx replay`.")
     comparison, asked = compare_results(first, second)
     if html is not None:
-        from llmctx.replay.page import page_of
+        from llmctx.replay.page import render_page
 
-        with writing(html, "--html", PAGE, [Path(name) for name in (first, second) if name != RECORDED]) as file:
-            file.write(page_of(comparison, asked))
+        inputs = tuple(Path(name) for name in (first, second) if name != RECORDED)
+        with replacing(Destination(html, "--html", PAGE, inputs)) as file:
+            file.write(render_page(comparison, asked))
     if as_json:
         print_json(comparison.as_dict() | {"asked": asked, "html": None if html is None else str(html)})
         return
@@ -118,15 +119,13 @@ def _only(comparison: Comparison) -> str:
 def _print_matrix(comparison: Comparison) -> None:
     from rich.table import Table
 
-    from llmctx.replay.chart import matrix
-
-    found = matrix(comparison.matrix)
+    found = comparison.flip_matrix
     table = Table(box=None, pad_edge=False, title="from A (rows) to B (columns)", title_justify="left")
     table.add_column("")
     for action in found.actions:
         table.add_column(action, justify="right")
     for action, row in zip(found.actions, found.rows, strict=True):
-        table.add_row(coloured(action), *(_cell(cell.decisions, stays=cell.stays) for cell in row))
+        table.add_row(coloured(action), *(_cell(cell.decisions, stays=cell.same_action) for cell in row))
     out.print(table)
 
 
@@ -178,15 +177,15 @@ def _share(share: Share) -> str:
     return f"{share.count} of {share.of} ({low:.0%} to {high:.0%})"
 
 
-def doing(side: Side) -> str:
+def doing(side: Answer) -> str:
     """What would be done after a side, and how sure its model is."""
-    if action_of(side) == NO_ANSWER:
-        return f"no answer, so {coloured(done_of(side))}"
-    sure = confidence_of(side)
-    return coloured(action_of(side)) + ("" if sure is None else f" ({sure:g})")
+    if side.label == NO_ANSWER:
+        return f"no answer, so {coloured(side.effective_action)}"
+    sure = side.confidence
+    return coloured(side.label) + ("" if sure is None else f" ({sure:g})")
 
 
-def why_not(side: Side) -> list[str]:
+def why_not(side: Answer) -> list[str]:
     """Why a side has no decision, where it has none."""
     return [] if side.decision is not None else [str(side.verdict.get("reason") or side.detail or "nothing was asked")]
 

@@ -15,10 +15,10 @@ from llmctx.cli.output import coloured, escape, out, print_json, warn
 from llmctx.cli.setup import partitions_of, redis_of, settings_for
 from llmctx.cli.sources import From, Selected, listing_of, selection_of, source_of
 from llmctx.errors import ReplayError
-from llmctx.replay.calibration import Calibration, calibrate
-from llmctx.replay.market import Candle, Series
-from llmctx.replay.outcome import HORIZONS, Outcome, ends_of, outcome_of, taken_of
+from llmctx.replay.outcome import HORIZONS, DecisionOutcome, last_seen, outcome_of, past_decision
+from llmctx.replay.price_series import Candle, PriceSeries
 from llmctx.replay.selection import Selection
+from llmctx.replay.stats import Calibration, calibrate
 from llmctx.settings import Settings
 
 
@@ -66,20 +66,20 @@ def outcome(
 
 async def _outcomes(
     settings: Settings, where: Path | None, selection: Selection, bars: Path | None, interval_ms: int, cost: Decimal
-) -> list[Outcome]:
+) -> list[DecisionOutcome]:
     async with source_of(settings, where) as source:
         # Where a position ended shows only in what came after the decisions that are asked for: all records are read.
-        entries = [entry async for entry in source.all(Selection(partition=selection.partition))]
-        taken = {entry.place: found for entry in entries if (found := taken_of(entry)) is not None}
-        wanted = [taken[entry.place] for entry in entries if selection.wants(entry) and entry.place in taken]
+        entries = [entry async for entry in source.read(Selection(partition=selection.partition))]
+        taken = {entry.place: found for entry in entries if (found := past_decision(entry)) is not None}
+        wanted = [taken[entry.place] for entry in entries if selection.includes(entry) and entry.place in taken]
     wanted = wanted[: selection.limit]
     symbols = {found.symbol for found in wanted}
     series = _from_file(bars, interval_ms) if bars is not None else await _from_redis(settings, symbols, interval_ms)
-    ends = ends_of(taken.values())
+    ends = last_seen(taken.values())
     return [outcome_of(found, series, ends, cost) for found in wanted]
 
 
-def _from_file(path: Path, interval_ms: int) -> dict[str, Series]:
+def _from_file(path: Path, interval_ms: int) -> dict[str, PriceSeries]:
     from llmctx.flow.bars import Bar, read_bars
 
     bars = []
@@ -91,7 +91,7 @@ def _from_file(path: Path, interval_ms: int) -> dict[str, Series]:
     return _series(bars, interval_ms)
 
 
-async def _from_redis(settings: Settings, symbols: set[str], interval_ms: int) -> dict[str, Series]:
+async def _from_redis(settings: Settings, symbols: set[str], interval_ms: int) -> dict[str, PriceSeries]:
     from llmctx.flow.store import Store
 
     async with redis_of(settings) as (redis, _):
@@ -100,28 +100,30 @@ async def _from_redis(settings: Settings, symbols: set[str], interval_ms: int) -
     return _series(bars, interval_ms)
 
 
-def _series(bars: Iterable[Any], interval_ms: int) -> dict[str, Series]:
+def _series(bars: Iterable[Any], interval_ms: int) -> dict[str, PriceSeries]:
     candles: dict[str, list[Candle]] = {}
     for bar in bars:
         candle = Candle(clock.to_ms(bar.start), bar.open, bar.high, bar.low, bar.close)
         candles.setdefault(bar.symbol, []).append(candle)
-    return {symbol: Series(found, interval_ms) for symbol, found in candles.items()}
+    return {symbol: PriceSeries(found, interval_ms) for symbol, found in candles.items()}
 
 
-def _judged(outcomes: list[Outcome], horizon: str) -> Iterable[tuple[float, bool]]:
+def _judged(outcomes: list[DecisionOutcome], horizon: str) -> Iterable[tuple[float, bool]]:
     for one in outcomes:
-        right, sure = one.right(horizon), one.taken.confidence
+        right, sure = one.right(horizon), one.decision.confidence
         # Where a guardrail decided otherwise, the model's confidence was in something else.
-        if right is not None and sure is not None and one.taken.decided == one.taken.action:
+        if right is not None and sure is not None and one.decision.decided == one.decision.action:
             yield float(sure), right
 
 
-def _summary(outcomes: list[Outcome]) -> list[dict[str, Any]]:
+def _summary(outcomes: list[DecisionOutcome]) -> list[dict[str, Any]]:
     """By action and horizon: how many, the mean move, and what they made in all."""
     rows = []
-    for action in sorted({one.taken.action for one in outcomes}):
+    for action in sorted({one.decision.action for one in outcomes}):
         for horizon in HORIZONS:
-            made = [one.made[horizon] for one in outcomes if one.taken.action == action and horizon in one.made]
+            made = [
+                one.results[horizon] for one in outcomes if one.decision.action == action and horizon in one.results
+            ]
             if made:
                 rows.append(
                     {
@@ -139,10 +141,10 @@ def _summary(outcomes: list[Outcome]) -> list[dict[str, Any]]:
     return rows
 
 
-def _print(outcomes: list[Outcome], calibration: Calibration, horizon: str) -> None:
+def _print(outcomes: list[DecisionOutcome], calibration: Calibration, horizon: str) -> None:
     from rich.table import Table
 
-    unreached = sum(not one.made for one in outcomes)
+    unreached = sum(not one.results for one in outcomes)
     out.print(f"[bold]outcome[/]      {len(outcomes)} decisions; means and sums; gain is followed less held")
     if unreached:
         out.print(f"[yellow]no bars[/]      {unreached} of them have no bars behind them")

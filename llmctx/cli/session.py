@@ -13,10 +13,9 @@ from llmctx.cli.setup import asking_of
 from llmctx.errors import EndpointError
 from llmctx.llm.completion import Usage
 from llmctx.llm.price import price_of
-from llmctx.replay.curve import Curve
-from llmctx.replay.results import NO_ANSWER
-from llmctx.replay.run import PATIENCE
-from llmctx.replay.trouble import remedy
+from llmctx.replay.results import UNANSWERED
+from llmctx.replay.run import MAX_CONSECUTIVE_FAILURES, remedy
+from llmctx.replay.stats import EquityCurve
 from llmctx.settings import Settings
 from llmctx.trail.log.entry import Entry
 
@@ -34,7 +33,7 @@ class Books:
         self._prices = settings.prices
         self.prompt = settings.prompt
         """The prompt that decided."""
-        self.curve = Curve()
+        self.curve = EquityCurve()
         """The book over time."""
         self.calls = self.failed = self.tokens_in = self.tokens_out = 0
         self.cost: Decimal | None = None
@@ -91,12 +90,12 @@ class Books:
             self.cost = (self.cost or Decimal(0)) + price.of(usage)
 
     def _see_outcome(self, completion: dict[str, Any]) -> None:
-        if completion["outcome"] not in NO_ANSWER:
+        if completion["outcome"] not in UNANSWERED:
             self._failures = 0
             return
         self._failures += 1
         self.trouble = str(completion.get("detail") or completion["outcome"])
-        if self._failures == PATIENCE:
+        if self._failures == MAX_CONSECUTIVE_FAILURES:
             self.away.set()
 
     def as_dict(self) -> dict[str, Any]:
@@ -189,7 +188,8 @@ async def _fed(feeding: "asyncio.Task[Summary]", service: asyncio.Task[None], bo
         away.cancel()
     if books.away.is_set():
         raise EndpointError(
-            f"{PATIENCE} calls in a row got no answer, the last one: {books.trouble}.", remedy(books.trouble)
+            f"{MAX_CONSECUTIVE_FAILURES} calls in a row got no answer, the last one: {books.trouble}.",
+            remedy(books.trouble),
         )
     if not feeding.done():
         await service
