@@ -15,18 +15,17 @@ from llmctx.cli.sources import no_match, source_of
 from llmctx.errors import EndpointError, ReplayError
 from llmctx.llm.client import NO_KEY, NoEndpoint, check_endpoint, without_secrets
 from llmctx.prompt.template import load_template
-from llmctx.record import CODE
 from llmctx.replay.batch import BatchAnswers, batch_line
+from llmctx.replay.blob_cache import BlobCache
 from llmctx.replay.budget import Budget
 from llmctx.replay.corpus import Recorded
-from llmctx.replay.place import BATCH, writing
-from llmctx.replay.plan import Draft, Plan, draft
-from llmctx.replay.rerun import Templates, check_evidence, rebuild
-from llmctx.replay.results import Result
-from llmctx.replay.results_file import ResultsFile
-from llmctx.replay.run import PATIENCE, Answerer, Replay, Summary
+from llmctx.replay.plan import Plan, ReplayRequest, build_request
+from llmctx.replay.rerun import check_evidence, rebuild
+from llmctx.replay.results import Result, ResultsFile
+from llmctx.replay.run import MAX_CONSECUTIVE_FAILURES, CompleterFor, Replay, ReplaySummary, remedy
+from llmctx.replay.safe_write import BATCH, Destination, replacing
 from llmctx.replay.source import Source, select
-from llmctx.replay.trouble import remedy
+from llmctx.rules import code
 from llmctx.settings import Settings
 
 if TYPE_CHECKING:
@@ -59,13 +58,13 @@ async def ask_again(settings: Settings, asked: "Asked") -> int:
     return 1 if altered else 0
 
 
-def _altered(entries: list[Recorded], blobs: dict[str, bytes]) -> list[int]:
+def _altered(entries: list[Recorded], blobs: BlobCache) -> list[int]:
     """The indices of records that do not come out of their evidence again: what is asked of them proves nothing."""
-    templates, found = Templates(blobs), []
+    found = []
     for entry in entries:
-        difference = check_evidence(entry) or rebuild(entry, templates)
-        if difference is not None and difference.tampered:
-            warn(f"record {entry.index} was altered, by its {difference.by}: {difference.cause}")
+        altered = check_evidence(entry) or rebuild(entry, blobs).tampering
+        if altered is not None:
+            warn(f"record {entry.index} was altered, by its {altered.by}: {altered.what}")
             found.append(entry.index)
     return found
 
@@ -77,7 +76,7 @@ async def _ask(
     async with _answerer(settings, asked) as answerer:  # who cannot be asked leaves no results file behind
         question = _question(settings, asked, plan, source)
         path = asked.out or _default_path(settings.state_dir, asked.mode, question)
-        with ResultsFile(path, question, fresh=asked.fresh, inputs=[asked.where, *asked.answers]) as file:
+        with ResultsFile(path, question, fresh=asked.fresh, inputs=(asked.where, *asked.answers)) as file:
             if not asked.as_json:
                 _tell_question(asked, plan, source, path, len(entries))
             results = list(file.before)
@@ -89,8 +88,8 @@ async def _ask(
                     if result is not None:
                         results.append(result)
 
-                patience = None if asked.answers else PATIENCE
-                run = Replay(plan, source.blobs, answerer, file, budget, patience=patience, on_result=told)
+                max_failures = None if asked.answers else MAX_CONSECUTIVE_FAILURES
+                run = Replay(plan, source.blobs, answerer, file, budget, max_failures=max_failures, on_result=told)
                 try:
                     summary = await run.run(entries, concurrency=asked.concurrency)
                 except asyncio.CancelledError:
@@ -107,7 +106,7 @@ async def _ask(
         )
 
 
-def _no_answers(summary: Summary) -> ReplayError:
+def _no_answers(summary: ReplaySummary) -> ReplayError:
     """A batch's output that is of no use."""
     if summary.unanswered:
         return ReplayError(
@@ -140,7 +139,7 @@ def _question(settings: Settings, asked: "Asked", plan: Plan, source: Source) ->
         "endpoint": None if asked.answers else without_secrets(settings.llm.base_url or ""),
         "repeat": plan.repeat,
         "batch": bool(asked.answers),
-        "code": CODE,
+        "code": code(),
     }
 
 
@@ -150,14 +149,14 @@ def _default_path(state_dir: Path, mode: str, question: dict[str, Any]) -> Path:
 
 
 @asynccontextmanager
-async def _answerer(settings: Settings, asked: "Asked") -> AsyncIterator[Answerer]:
+async def _answerer(settings: Settings, asked: "Asked") -> AsyncIterator[CompleterFor]:
     """Whoever answers: a batch's output, or the endpoint, with one client for each model."""
     if asked.answers:
         yield BatchAnswers(asked.answers).completer
         return
     clients: dict[str, Any] = {}
 
-    def ask(question: Draft, _repeat: int) -> "Completer | None":
+    def ask(question: ReplayRequest, _repeat: int) -> "Completer | None":
         if question.model not in clients:
             llm = settings.llm.model_copy(update={"model": question.model})
             clients[question.model] = client_of(settings.model_copy(update={"llm": llm}))
@@ -183,10 +182,10 @@ def _write_batch(entries: list[Recorded], plan: Plan, source: Source, asked: "As
     """Write the questions as an OpenAI batch file."""
     path = asked.batch
     assert path is not None
-    templates, count, characters = Templates(source.blobs), 0, 0
-    with writing(path, "--batch", BATCH, [asked.where]) as file:
+    count, characters = 0, 0
+    with replacing(Destination(path, "--batch", BATCH, (asked.where,))) as file:
         for entry in entries:
-            question = draft(entry, plan, templates, source.blobs)
+            question = build_request(entry, plan, source.blobs)
             for repeat in range(1, plan.repeat + 1) if question.prompt is not None else ():
                 line = batch_line(question, repeat)
                 file.write(line + "\n")

@@ -12,8 +12,10 @@ from llmctx.cli.setup import settings_for
 from llmctx.cli.sources import From, no_match, selection_of, source_of
 from llmctx.clock import iso
 from llmctx.errors import CorpusError
+from llmctx.replay.blob_cache import BlobCache
 from llmctx.replay.corpus import Corpus, Recorded, read_corpus, write_corpus
-from llmctx.replay.rerun import Templates, check_evidence, rebuild
+from llmctx.replay.reproduction import Reproduction
+from llmctx.replay.rerun import check_evidence, rebuild
 from llmctx.settings import Settings
 
 _FORM = "Write `llmctx corpus add SELECTION FILE` or `llmctx corpus list FILE`."
@@ -65,7 +67,7 @@ async def _add(settings: Settings, text: str, file: Path, where: Path | None, *,
         _check(found, source.blobs)
         file.parent.mkdir(parents=True, exist_ok=True)
         fresh = [entry for entry in found if entry.place not in known]
-        write_corpus(file, [*before.entries, *fresh], before.blobs | source.blobs)
+        write_corpus(file, [*before.entries, *fresh], {**before.blobs, **source.blobs})
         name = source.name
     told = {"file": str(file), "added": len(fresh), "there_already": len(found) - len(fresh)}
     told |= {"records": len(before.entries) + len(fresh), "bytes": _size(file)}
@@ -87,23 +89,24 @@ def _size(file: Path) -> int:
     return file.stat().st_size
 
 
-def _check(entries: list[Recorded], blobs: dict[str, bytes]) -> None:
+def _check(entries: list[Recorded], blobs: BlobCache) -> None:
     """Only what comes out of its evidence again is kept.
 
     Raises CorpusError for the first record that was altered.
     """
-    templates = Templates(blobs)
+    reproduction = Reproduction()
     for entry in entries:
-        difference = check_evidence(entry) or rebuild(entry, templates)
-        if difference is None:
-            continue
-        if difference.tampered:
+        altered = check_evidence(entry)
+        found = rebuild(entry, blobs)
+        if (altered := altered or found.tampering) is not None:
             raise CorpusError(
-                f"Record {entry.index} was altered, by its {difference.by}: {difference.cause}.",
+                f"Record {entry.index} was altered, by its {altered.by}: {altered.what}.",
                 "Leave it out, and see `llmctx verify`.",
                 exit_code=1,
             )
-        warn(f"record {entry.index} was made by {entry.record['code']} and is not reproducible here")
+        reproduction.add(entry.record["code"], found)
+    for line in reproduction.lines():
+        warn(line)
 
 
 def _list(file: Path, *, as_json: bool) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from llmctx.flow.feed import Feed
     from llmctx.flow.timeline import Item
-    from llmctx.replay.report import Report
+    from llmctx.replay.partition_check import PartitionReport
 
 _MARK = "made-by-llmctx-demo"
 _SEED = 7
@@ -133,7 +133,7 @@ async def _play(
             await asyncio.sleep(_MINUTE_PAUSE_S)
 
 
-def _say_what_is_proven(report: "Report") -> int:
+def _say_what_is_proven(report: "PartitionReport") -> int:
     """Print what the check found; how many records there are."""
     if report.fault is not None:
         raise LlmctxError(f"The trail does not verify: {report.fault}", "This is a defect; please report it.")

@@ -12,8 +12,8 @@ from llmctx.cli.output import escape, out, print_json
 from llmctx.cli.progress import progress
 from llmctx.cli.setup import redis_of, settings_for
 from llmctx.errors import CheckpointError, LlmctxError
-from llmctx.replay.check import Outside, trusted_of, verify_log, verify_part
-from llmctx.replay.report import Report
+from llmctx.replay.partition_check import PartitionReport
+from llmctx.replay.verify import OutsideEvidence, trusted_of, verify_log, verify_part
 from llmctx.settings import Settings
 from llmctx.trail.log.instance import Instance, check_state_instance, read_state_instance
 from llmctx.trail.proof.checkpoint import Key, origin_of, read_note
@@ -45,6 +45,9 @@ def verify(
     rebuild: Annotated[
         bool, typer.Option("--rebuild/--no-rebuild", help="Render each prompt again, and conclude again from answers.")
     ] = True,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail on records that differ and name rules this version does not know.")
+    ] = False,
     redis_url: RedisUrl = None,
     state_dir: StateDir = None,
     as_json: AsJson = False,
@@ -54,6 +57,9 @@ def verify(
     In Redis against the anchor of the state directory, or in an export. Exit code 0 where all is good, or intact with
     losses that are accounted for; 1 with the first bad record, the rule it breaks, what was expected and found. The
     rules stand in audit/README.md; audit/verify.py obeys them too and shares no code with this.
+
+    A record that another version made is rebuilt as well. What differs is counted by part as not reproducible and is no
+    failure; where its `code` names rules that no released version has, it is warned of, and --strict makes it one.
 
     \b
     llmctx verify
@@ -71,9 +77,10 @@ def verify(
         else:
             reports = asyncio.run(_verify_export(directory, given, origin, receipts, rebuild=rebuild, as_json=as_json))
     except FaultError as broken:
-        reports = [Report(0, 0, 0, 0, 0, broken.fault)]
+        reports = [PartitionReport(0, fault=broken.fault)]
         _print(reports, {}, as_json=as_json)
-    raise typer.Exit(1 if any(report.fault for report in reports) else 0)
+    failed = any(report.fault or (strict and report.unknown) for report in reports)
+    raise typer.Exit(1 if failed else 0)
 
 
 def _read_key(text: str) -> Key:
@@ -84,7 +91,7 @@ def _read_key(text: str) -> Key:
         raise LlmctxError(f"--key: {error.why}.", "Give the line that `llmctx key` prints.") from error
 
 
-def _verify_alone(path: Path, key: Key | None, origin: str | None, *, as_json: bool) -> Report:
+def _verify_alone(path: Path, key: Key | None, origin: str | None, *, as_json: bool) -> PartitionReport:
     if key is None:
         raise LlmctxError("A receipt is checked with a key.", "Name the notary's vkey with --key.")
     held = read_receipt(path.read_bytes())
@@ -95,7 +102,7 @@ def _verify_alone(path: Path, key: Key | None, origin: str | None, *, as_json: b
         print_json({"index": held.at, "origin": held.origin, "verdict": "verified", "fault": None})
     else:
         out.print(f"[green]verified[/]  record {held.at} of {held.origin} stands in the tree that {key.name} signed.")
-    return Report(held.partition, 1, 1, 0, 0, None)
+    return PartitionReport(held.partition, records=1, ticks=1)
 
 
 def _check_partitions(receipts: list[Receipt], partitions: int) -> None:
@@ -123,7 +130,7 @@ def receipts_of(receipts: list[Receipt], partition: int, origin: str) -> list[Re
 
 async def _verify_redis(
     settings: Settings, key: Key | None, origin: str | None, receipts: list[Receipt], *, rebuild: bool, as_json: bool
-) -> list[Report]:
+) -> list[PartitionReport]:
     from llmctx.cli.look import read_existing_instance
 
     async with redis_of(settings) as (redis, _):
@@ -159,7 +166,7 @@ async def verify_partition(
     receipts: list[Receipt] | None = None,
     rebuild: bool = True,
     quiet: bool = False,
-) -> Report:
+) -> PartitionReport:
     """What a check of one partition finds, with the state directory's anchor and key as evidence from outside."""
     from llmctx.trail.log.log import Log
     from llmctx.trail.proof.anchor import Anchor, anchor_directory
@@ -175,7 +182,14 @@ async def verify_partition(
     anchor = Anchor(anchor_directory(settings.state_dir, instance.id, partition))
     notes, hashes, held = anchor.checkpoints(), anchor.hashes(), receipts_of(receipts or [], partition, name)
     bound = read_state_instance(settings.state_dir) is not None
-    outside = Outside(trusted, notes, hashes, held, given, warnings_of(notes, told, bound=bound))
+    outside = OutsideEvidence(
+        trusted=trusted,
+        checkpoints=notes,
+        leaf_hashes=hashes,
+        receipts=held,
+        key_given=given,
+        warnings=warnings_of(notes, told, bound=bound),
+    )
     with progress(f"partition {partition}", await log.size(), quiet=quiet) as advance:
         return await verify_log(log, advance, outside, rebuilding=rebuild)
 
@@ -196,7 +210,7 @@ def warnings_of(notes: list[str], told: str | None, *, bound: bool) -> list[str]
 
 async def _verify_export(
     directory: Path, key: Key | None, origin: str | None, receipts: list[Receipt], *, rebuild: bool, as_json: bool
-) -> list[Report]:
+) -> list[PartitionReport]:
     from llmctx.trail.export.reader import Export
 
     export = Export(directory)
@@ -221,7 +235,7 @@ async def _verify_export(
     return reports
 
 
-def _print(reports: list[Report], of_all: dict[str, str], *, as_json: bool) -> None:
+def _print(reports: list[PartitionReport], of_all: dict[str, str], *, as_json: bool) -> None:
     if as_json:
         for report in reports:
             print_json({**of_all, **report.as_dict()})
@@ -244,12 +258,14 @@ def _print(reports: list[Report], of_all: dict[str, str], *, as_json: bool) -> N
         out.print("[green]verified[/]  contiguous, canonical, one record a tick, all evidence unaltered.")
 
 
-def _line(report: Report) -> str:
-    not_here = report.not_reproducible
+def _line(report: PartitionReport) -> str:
+    others = [] if report.reproduction is None else report.reproduction.lines()
+    return "\n".join([_counts(report), *map(escape, others)])
+
+
+def _counts(report: PartitionReport) -> str:
     return (
         f"partition {report.partition}: {report.records} records settle {report.ticks} ticks; "
         f"{report.checkpoints} checkpoints cover {report.covered}; "
-        f"{report.rebuilt} came out of their evidence again, prompts byte for byte"
-        + (f", {not_here} are not reproducible under this code version" if not_here else "")
-        + "."
+        f"{report.rebuilt} came out of their evidence again, prompts byte for byte."
     )

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from llmctx import canonical
 from llmctx.decision.conclude import Conclusion
 from llmctx.llm.completion import Completion, Usage
-from llmctx.record import CODE, decision_fields, grounding_fields, verdict_fields
+from llmctx.record import decision_fields, grounding_fields, verdict_fields
+from llmctx.rules import code
 from llmctx.trail.log.entry import Entry
 
 NO_ANSWER = "no answer"
@@ -162,7 +163,7 @@ def answer_of(conclusion: Conclusion, *, model: str, snapshot: str) -> Answer:
         kind=conclusion.kind,
         snapshot=snapshot,
         verdict=verdict_fields(conclusion.verdict),
-        code=CODE,
+        code=code(),
         decision=None if conclusion.decision is None else decision_fields(conclusion.decision),
         grounding=None if grounding is None else grounding_fields(grounding),
     )

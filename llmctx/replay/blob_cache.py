@@ -10,7 +10,7 @@ from llmctx.prompt.template import Template
 class BlobCache(Mapping[str, bytes]):
     """Blobs by digest. It grows while records are read; each template in it is compiled once.
 
-    A blob need not match its digest: `template` checks that, so that a changed blob is reported and never rendered.
+    Blobs are not checked when they are added, so that a changed one is reported with the record that uses it.
     """
 
     def __init__(self, blobs: Mapping[str, bytes] | None = None) -> None:
@@ -30,18 +30,18 @@ class BlobCache(Mapping[str, bytes]):
         """Keep a blob under the digest by which records name it."""
         self._blobs[digest] = blob
 
+    def matches(self, digest: str) -> bool:
+        """Return whether a blob is present and has its digest."""
+        return digest in self._blobs and canonical.sha256(self._blobs[digest]) == digest
+
     def template(self, digest: str) -> Template:
         """Return the template with a digest.
 
         Raises TemplateError if the blob is missing, does not match its digest, or is no template.
         """
         if digest not in self._templates:
-            blob = self._blobs.get(digest)
-            if blob is None:
-                raise TemplateError(f"the blob {digest} is missing", "Restore the blob from a backup.")
-            if (found := canonical.sha256(blob)) != digest:
-                raise TemplateError(
-                    f"the blob {digest} was changed: its digest is {found}", "Restore it from a backup."
-                )
-            self._templates[digest] = Template.from_bundle(blob)
+            if not self.matches(digest):
+                state = "was changed" if digest in self._blobs else "is missing"
+                raise TemplateError(f"the blob {digest} {state}", "Restore the blob from a backup.")
+            self._templates[digest] = Template.from_bundle(self._blobs[digest])
         return self._templates[digest]

@@ -222,7 +222,7 @@ def _flip_fields(pair: Pair) -> dict[str, Any]:
         for name, answer in (("a", pair.a), ("b", pair.b))
     }
     return {
-        **result.place._asdict(),
+        **vars(result.place),
         "symbol": result.symbol,
         "as_of_ms": result.as_of_ms,
         "at_stake": pair.at_stake,

@@ -13,6 +13,7 @@ Content or a piece that is not UTF-8 is written as {"base64": TEXT}.
 
 import base64
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +27,8 @@ FORMAT = "llmctx-corpus/1"
 _RESTORE = "Restore the file from version control, or write it again with `llmctx corpus add`."
 
 
-class Place(NamedTuple):
+@dataclass(frozen=True, order=True)
+class Place:
     """What identifies a record across trails."""
 
     origin: str

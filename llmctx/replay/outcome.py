@@ -91,7 +91,7 @@ class DecisionOutcome(NamedTuple):
     def as_dict(self) -> dict[str, Any]:
         """Return the outcome as JSON values."""
         return {
-            **self.decision.place._asdict(),
+            **vars(self.decision.place),
             "symbol": self.decision.symbol,
             "as_of_ms": self.decision.as_of_ms,
             "action": self.decision.action,

@@ -162,7 +162,7 @@ class Replay:
             replayed = replayed._replace(cost=None if cost is None else f"{cost:f}")
         held, price_of_share = request.position
         result = Result(
-            **request.entry.place._asdict(),
+            **vars(request.entry.place),
             repeat=repeat,
             symbol=request.entry.record.get("symbol", ""),
             as_of_ms=request.entry.record["as_of_ms"],

@@ -185,7 +185,7 @@ def _decided(request: ReplayRequest, prompt: Prompt, completion: Completion) -> 
     _, failure = judge(completion)
     record = request.entry.record
     result = Result(
-        **request.entry.place._asdict(),
+        **vars(request.entry.place),
         repeat=1,
         symbol=record["symbol"],
         as_of_ms=record["as_of_ms"],

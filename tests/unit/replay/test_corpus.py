@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from llmctx import canonical
 from llmctx.errors import CorpusError
-from llmctx.replay.corpus import Recorded, read_corpus, write_corpus
+from llmctx.replay.corpus import Place, Recorded, read_corpus, write_corpus
 
 from .cases import ORIGIN, blobs, case
 
@@ -24,7 +24,7 @@ def lines_of(path: Path) -> list[bytes]:
 
 def test_a_corpus_survives_the_round_trip_byte_for_byte(path: Path) -> None:
     corpus = read_corpus(path)
-    assert [entry.place for entry in corpus.entries] == [(ORIGIN, 0, 3), (ORIGIN, 0, 7)]
+    assert [entry.place for entry in corpus.entries] == [Place(ORIGIN, 0, 3), Place(ORIGIN, 0, 7)]
     assert [entry.leaf for entry in corpus.entries] == [case(3).leaf, case(7, price="149").leaf]
     assert corpus.entries[0].pieces == case(3).pieces
     assert corpus.blobs == dict(blobs())
