@@ -108,7 +108,8 @@ def _tell_rebuilt(rebuilt: RebuildSummary, name: str, asked: "Asked") -> None:
 def _next_step(where: Path | None, place: Place) -> str:
     """Where to look at a record that differs."""
     if where is None:
-        return f"`llmctx show {f'{place.partition}:' if place.partition else ''}{place.index}` prints a record, `llmctx verify` checks all"
+        address = f"{place.partition}:{place.index}" if place.partition else str(place.index)
+        return f"`llmctx show {address}` prints a record, `llmctx verify` checks all"
     if where.is_dir():
         return f"`llmctx verify {where}` checks the whole export"
     return "compare the file with the one in version control, or with the trail: `llmctx show INDEX`"
