@@ -1,6 +1,7 @@
 """What every test may use: real servers, the schema document's examples, and no way to a live endpoint."""
 
 import json
+import logging
 import os
 import shutil
 import socket
@@ -19,6 +20,8 @@ from llmctx.llm.standin import Standin
 from llmctx.ops.server import EmbeddedServer
 
 pytest_plugins = ["pytester"]
+
+logging.getLogger("llmctx").setLevel(logging.INFO)  # as the command line does: tests read what is logged
 
 ROOT = Path(__file__).parent.parent
 ASSETS = Path(__file__).parent / "assets"

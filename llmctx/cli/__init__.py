@@ -1,6 +1,7 @@
 """The command line: parse, call one library function, print, end with an exit code."""
 
 import io
+import logging
 import sys
 
 from llmctx.errors import LlmctxError
@@ -9,8 +10,10 @@ from llmctx.errors import LlmctxError
 def main() -> None:
     """Run `llmctx`; the only place that turns an error into an exit code."""
     from llmctx.cli.app import app
-    from llmctx.cli.output import complain
+    from llmctx.cli.output import LogHandler, complain
 
+    logging.basicConfig(level=logging.WARNING, handlers=[LogHandler()])
+    logging.getLogger("llmctx").setLevel(logging.INFO)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # what is printed may be more than the terminal's ASCII

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llmctx.cli.options import Endpoint, Model
-from llmctx.cli.output import escape, out, warn
+from llmctx.cli.output import escape, out
 from llmctx.cli.theatre import Theatre
 from llmctx.errors import LlmctxError
 
@@ -103,14 +103,13 @@ async def _session(url: str, directory: Path, endpoint: str | None, model: str |
         instance, _ = await bind_instance(redis, directory)
         stop = asyncio.Event()
         service = asyncio.create_task(
-            serve_all(redis, url, instance, settings, asking, Parts(), stop, on_entry=theatre.entry, on_trouble=warn)
+            serve_all(redis, url, instance, settings, asking, Parts(), stop, on_entry=theatre.entry)
         )
         feed = Feed(
             Store(redis, 1),
             FeedRules(sectors=market.sectors),
-            settled=Lockstep(redis, 1, on_trouble=warn),
+            settled=Lockstep(redis, 1),
             on_bar=theatre.bar,
-            on_trouble=warn,
         )
         with theatre:
             await _play(feed, market.items(), service, theatre, most=_MOST_REAL_CALLS if real else None)

@@ -13,7 +13,7 @@ import typer
 
 from llmctx import canonical
 from llmctx.cli.options import AsJson, RedisUrl, StateDir
-from llmctx.cli.output import escape, out, print_json, warn
+from llmctx.cli.output import escape, out, print_json
 from llmctx.cli.progress import progress
 from llmctx.cli.setup import partitions_of, redis_of, settings_for
 from llmctx.connection import without_password
@@ -173,9 +173,8 @@ async def _feed(
                 Store(redis, partitions),
                 rules,
                 speed=speed,
-                settled=Lockstep(redis, partitions, on_trouble=warn) if lockstep else None,
+                settled=Lockstep(redis, partitions) if lockstep else None,
                 on_bar=lambda _: advance(),
-                on_trouble=warn,
             )
             if items is None:
                 summary = await feeder.follow(read_pipe(sys.stdin.buffer, rules.interval))

@@ -59,6 +59,4 @@ async def _notary(settings: Settings, *, verbose: bool, as_json: bool) -> None:
         public = load_or_make_key(settings.state_dir, instance.id).key
         if not as_json:
             out.print(f"Signing with {public.text}. Ctrl-C stops it.")
-        await serve_notary(
-            redis, instance, settings.state_dir, stop, on_checkpoint=told, on_trouble=warn, on_waiting=warn
-        )
+        await serve_notary(redis, instance, settings.state_dir, stop, on_checkpoint=told)

@@ -1,6 +1,7 @@
 """How commands print: tables and colours for people, JSON for programs, troubles on standard error."""
 
 import json
+import logging
 import os
 import sys
 import unicodedata
@@ -77,6 +78,17 @@ def complain(error: LlmctxError) -> None:
 def warn(text: str) -> None:
     """Say what went wrong and is being dealt with."""
     err.print(f"[yellow]warning:[/] {escape(text)}")
+
+
+class LogHandler(logging.Handler):
+    """Print the library's log records on standard error: warnings as `warn` does, information as notes."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one record."""
+        if record.levelno >= logging.WARNING:
+            warn(record.getMessage())
+        else:
+            err.print(f"[dim]note: {escape(record.getMessage())}[/]")
 
 
 def escape(text: str) -> str:

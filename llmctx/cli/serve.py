@@ -19,7 +19,7 @@ from llmctx.cli.options import (
     RedisUrl,
     StateDir,
 )
-from llmctx.cli.output import coloured, err, escape, out, print_json, warn
+from llmctx.cli.output import coloured, err, escape, out, print_json
 from llmctx.cli.service import Parts, serve_all
 from llmctx.cli.setup import asking_of, redis_of, settings_for
 from llmctx.connection import without_password
@@ -145,7 +145,7 @@ async def _run(settings: Settings, tally: "_Tally", parts: Parts, *, new_instanc
         try:
             await serve_all(
                 client, url, instance, settings, asking, parts, stop,
-                on_entry=lambda entry: tally.add(entry, instance.partitions), on_trouble=warn,
+                on_entry=lambda entry: tally.add(entry, instance.partitions),
             )  # fmt: skip
         finally:
             reports.cancel()

@@ -34,7 +34,6 @@ async def serve_all(
     stop: asyncio.Event,
     *,
     on_entry: Callable[[Entry], None],
-    on_trouble: Callable[[str], None],
 ) -> None:
     """Serve every partition until `stop` is set; then the notary covers what was settled last.
 
@@ -46,28 +45,26 @@ async def serve_all(
     from llmctx.worker.session import serve_partition
     from llmctx.worker.watch import Watch
 
-    memory, settled = MemoryWatch(redis, on_trouble), asyncio.Event()
+    memory, settled = MemoryWatch(redis), asyncio.Event()
     await memory.judge()  # before the first tick is taken
-    sharing = Sharing(redis, instance.partitions, on_trouble)
+    sharing = Sharing(redis, instance.partitions)
     await sharing.beat()  # before the first partition is
     beside = [asyncio.create_task(memory.run()), asyncio.create_task(sharing.run())]
     if parts.watch:
-        beside.append(asyncio.create_task(Watch(redis, url, instance.partitions, on_trouble=on_trouble).run()))
+        beside.append(asyncio.create_task(Watch(redis, url, instance.partitions).run()))
     serving = [
         asyncio.create_task(
             serve_partition(
                 redis, url, instance, partition, asking, stop, state_dir=settings.state_dir,
                 concurrency=settings.concurrency, memory=memory, sharing=sharing,
-                on_entry=on_entry, on_trouble=on_trouble,
+                on_entry=on_entry,
             )
         )
         for partition in range(instance.partitions)
     ]  # fmt: skip
     signing: list[asyncio.Task[None]] = []
     if parts.notary:
-        signing = [
-            asyncio.create_task(serve_notary(redis, instance, settings.state_dir, settled, on_trouble=on_trouble))
-        ]
+        signing = [asyncio.create_task(serve_notary(redis, instance, settings.state_dir, settled))]
     try:
         await _until_done_or_failed(serving, signing)
         settled.set()

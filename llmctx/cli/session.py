@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmctx import clock
-from llmctx.cli.output import warn
 from llmctx.cli.setup import asking_of
 from llmctx.errors import EndpointError
 from llmctx.llm.completion import Usage
@@ -162,14 +161,10 @@ async def run_session(
             instance, _ = await bind_instance(redis, directory)
             stop = asyncio.Event()
             service = asyncio.create_task(
-                serve_all(
-                    redis, server.url, instance, own, asking, Parts(), stop, on_entry=books.entry, on_trouble=warn
-                )
+                serve_all(redis, server.url, instance, own, asking, Parts(), stop, on_entry=books.entry)
             )
-            lockstep = Lockstep(redis, 1, on_trouble=warn)
-            feeding = asyncio.create_task(
-                Feed(Store(redis, 1), rules, settled=lockstep, on_bar=seen, on_trouble=warn).run(items)
-            )
+            lockstep = Lockstep(redis, 1)
+            feeding = asyncio.create_task(Feed(Store(redis, 1), rules, settled=lockstep, on_bar=seen).run(items))
             try:
                 books.summary = (await _fed(feeding, service, books)).as_dict()
             finally:

@@ -44,7 +44,6 @@ class Feed:
         speed: float | None = None,
         settled: Callable[[Tick], Coroutine[Any, Any, None]] | None = None,
         on_bar: Callable[[Taken], None] = lambda _: None,
-        on_trouble: Callable[[str], None] = lambda _: None,
     ) -> None:
         """`speed` is a multiple of real time, None as fast as it goes; with `settled` the next bar waits until it
         returns for each tick (lockstep).
@@ -56,7 +55,7 @@ class Feed:
         self._speed = speed
         self._settled = settled
         self._on_bar = on_bar
-        self._report = Report(uuid.uuid4().hex[:12], on_trouble)
+        self._report = Report(uuid.uuid4().hex[:12])
         self._keeper = Keeper(store, self._rules, self.summary.run)
         self._recent = Recent()
         self._in_doubt: dict[Bar, Taken] = {}  # sent, and not known to be written and settled

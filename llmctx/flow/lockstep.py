@@ -1,5 +1,6 @@
 """Lockstep: the feed waits for each decision before it writes the next bar, so a session is the same every time."""
 
+import logging
 from collections.abc import Awaitable, Callable
 
 from redis.asyncio import Redis
@@ -13,6 +14,8 @@ from llmctx.record import publication
 from llmctx.schema.keys import decisions, partition_of
 from llmctx.trail.log.log import Log
 
+_log = logging.getLogger(__name__)
+
 _SHORTEST_S, _LONGEST_S = 0.001, 0.02
 _TELL_AFTER_S = 10.0
 
@@ -20,10 +23,9 @@ _TELL_AFTER_S = 10.0
 class Lockstep:
     """`await lockstep(tick)` returns once the tick is settled and its decision, if it has one, is out."""
 
-    def __init__(self, redis: Redis, partitions: int, *, on_trouble: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(self, redis: Redis, partitions: int) -> None:
         self._redis = redis
         self._logs = [Log(redis, partition) for partition in range(partitions)]
-        self._on_trouble = on_trouble
 
     async def __call__(self, tick: Tick) -> None:
         """Wait, for ever if need be; say so when it takes long."""
@@ -48,7 +50,7 @@ class Lockstep:
             pause_s = min(pause_s * 1.5, _LONGEST_S)
             if clock.monotonic_s() - told_s > _TELL_AFTER_S:
                 told_s = clock.monotonic_s()
-                self._on_trouble(f"waiting for the decision on {tick.symbol}; is `llmctx run` running?")
+                _log.warning(f"waiting for the decision on {tick.symbol}; is `llmctx run` running?")
         return answer
 
 

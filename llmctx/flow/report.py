@@ -1,6 +1,6 @@
 """What a feed tells while it goes on: its summary, and troubles, each of them once."""
 
-from collections.abc import Callable
+import logging
 from datetime import date
 
 from llmctx import clock
@@ -11,6 +11,8 @@ from llmctx.flow.news import Headline
 from llmctx.flow.recent import Recent
 from llmctx.flow.summary import Summary
 
+_log = logging.getLogger(__name__)
+
 _TOLD = 5
 _TELL_EVERY_S = 10.0
 
@@ -18,10 +20,9 @@ _TELL_EVERY_S = 10.0
 class Report:
     """Counts what was done and tells what went wrong."""
 
-    def __init__(self, run: str, on_trouble: Callable[[str], None]) -> None:
+    def __init__(self, run: str) -> None:
         self.summary = Summary(run)
         """What was done so far."""
-        self._on_trouble = on_trouble
         self._told: set[str] = set()
         self._away_s = float("-inf")
 
@@ -29,15 +30,15 @@ class Report:
         """Tell a trouble, once for whatever it is about."""
         if about not in self._told:
             self._told.add(about)
-            self._on_trouble(what)
+            _log.warning(what)
 
     def leave_out(self, why: str) -> None:
         """Count a row that is left out; the first few are told."""
         self.summary.bad_rows += 1
         if self.summary.bad_rows <= _TOLD:
-            self._on_trouble(why)
+            _log.warning(why)
         elif self.summary.bad_rows == _TOLD + 1:
-            self._on_trouble("further rows are left out without being told; the summary counts them")
+            _log.warning("further rows are left out without being told; the summary counts them")
 
     def already_fed(self, item: Bar | Headline, recent: Recent) -> None:
         """Count what was there already, unless it is told again to a server that came back."""
@@ -47,11 +48,11 @@ class Report:
         """Tell that the server does not answer, now and then."""
         if clock.monotonic_s() - self._away_s > _TELL_EVERY_S:
             self._away_s = clock.monotonic_s()
-            self._on_trouble(f"Redis is away ({error.what}); trying again")
+            _log.warning(f"Redis is away ({error.what}); trying again")
 
     def forgotten(self) -> None:
         """Tell that the server came back without its last seconds."""
-        self._on_trouble("Redis has lost what it was told last; telling it again")
+        _log.warning("Redis has lost what it was told last; telling it again")
 
     def adjusted(self, symbol: str) -> None:
         """Count a position that was adjusted for a split, and its tick."""

@@ -37,9 +37,8 @@ class Writer:
 
     def __init__(self, redis: Redis, partitions: int, rules: FeedRules, *, lockstep: bool = False) -> None:
         """`partitions` of the trail; with `lockstep` a bar returns when the decision on it is out."""
-        self._troubles: list[str] = []
-        settled = Lockstep(redis, partitions, on_trouble=self._troubles.append) if lockstep else None
-        self._feed = Feed(Store(redis, partitions), rules, settled=settled, on_trouble=self._troubles.append)
+        settled = Lockstep(redis, partitions) if lockstep else None
+        self._feed = Feed(Store(redis, partitions), rules, settled=settled)
 
     async def bar(
         self,
@@ -99,11 +98,6 @@ class Writer:
     def summary(self) -> Summary:
         """What was written so far."""
         return self._feed.summary
-
-    @property
-    def troubles(self) -> list[str]:
-        """What was out of order or suspicious, in words, oldest first."""
-        return self._troubles
 
 
 @asynccontextmanager

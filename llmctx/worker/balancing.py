@@ -6,14 +6,16 @@ that holds its share takes no more. The lease alone decides who owns a partition
 """
 
 import asyncio
+import logging
 import uuid
-from collections.abc import Callable
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from llmctx.connection import pause, server_ms
 from llmctx.schema import keys
+
+_log = logging.getLogger(__name__)
 
 BEAT_S = 1.0
 """How often a worker says that it is there, in seconds."""
@@ -23,10 +25,9 @@ _GONE_MS = 5000
 class Sharing:
     """One worker's part of the partitions."""
 
-    def __init__(self, redis: Redis, partitions: int, on_trouble: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(self, redis: Redis, partitions: int) -> None:
         self._redis = redis
         self._partitions = partitions
-        self._on_trouble = on_trouble
         self._worker = uuid.uuid4().hex
         self._share = partitions
         self._mine: dict[int, asyncio.Event] = {}
@@ -54,7 +55,7 @@ class Sharing:
         share = -(-self._partitions // max(1, workers))
         if share != self._share:
             self._share = share
-            self._on_trouble(f"{workers} workers share {self._partitions} partitions, at most {share} each")
+            _log.info(f"{workers} workers share {self._partitions} partitions, at most {share} each")
         for partition in sorted(self._mine)[self._share :]:
             self._mine[partition].set()
 

@@ -6,7 +6,7 @@ server knows it) times their mean size (a few hundred are looked at each time, i
 """
 
 import contextlib
-from collections.abc import Callable
+import logging
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +15,8 @@ from redis.exceptions import RedisError
 
 from llmctx.connection import pause
 from llmctx.functions import ServerFunction
+
+_log = logging.getLogger(__name__)
 
 WARNING_PERCENT = 70
 """Share of maxmemory that cannot expire, from which on it is told."""
@@ -64,9 +66,8 @@ class Memory(NamedTuple):
 class MemoryWatch:
     """Looks at a server's memory again and again."""
 
-    def __init__(self, redis: Redis, on_trouble: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._on_trouble = on_trouble
         self._cursor = 0
         self._passes = [(0, 0), (0, 0)]
         self._warned = False
@@ -104,16 +105,16 @@ class MemoryWatch:
     def _judge(self, memory: Memory) -> None:
         if self.has_room and memory.is_full():
             self.has_room = False
-            self._on_trouble(
+            _log.warning(
                 f"{memory}: no more ticks are taken, because the server would evict live keys for the trail. "
                 "Raise maxmemory, or move to a larger server"
             )
         elif not self.has_room and not memory.is_full(_EASED_PERCENT):
             self.has_room = True
-            self._on_trouble(f"{memory}: there is room again, ticks are taken")
+            _log.info(f"{memory}: there is room again, ticks are taken")
         warned = memory.lasting_percent >= WARNING_PERCENT
         if warned and not self._warned and self.has_room:
-            self._on_trouble(
+            _log.warning(
                 f"{memory}: at {FULL_PERCENT}% no more ticks are taken. Raise maxmemory, or move to a larger server"
             )
         self._warned = warned

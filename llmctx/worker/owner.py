@@ -44,7 +44,6 @@ class Owner:
         partition: int = 0,
         *,
         wait: Callable[[Holder], bool] | None = None,
-        on_trouble: Callable[[str], None] = lambda _: None,
     ) -> None:
         """`wait` is told who has the partition, again and again until it is free, as long as it answers True; without
         it a partition that is not free is a LeaseError. Spool and anchor lie in `state_dir`.
@@ -58,7 +57,7 @@ class Owner:
         self.lost: TrailError | None = None
         """Why the partition is not ours any more, once it is not."""
         self._lease = Lease(redis, partition)
-        self._keeping = Keeping(redis, self.log, self._lease, instance, state_dir, on_trouble)
+        self._keeping = Keeping(redis, self.log, self._lease, instance, state_dir)
         self._publisher = Publisher(redis, self.log, instance.partitions, self._lease.owner)
 
     @property

@@ -1,6 +1,7 @@
 """The service of one partition: reads its ticks, has many symbols decided at once, never one symbol twice at a time."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from redis.asyncio import Redis
@@ -20,6 +21,8 @@ from llmctx.worker.memory import MemoryWatch
 from llmctx.worker.owner import Owner
 from llmctx.worker.queue import Batch, TickQueue, order
 from llmctx.worker.ticks import Delivery, TickStream
+
+_log = logging.getLogger(__name__)
 
 MOST_ATTEMPTS = 5
 """A tick whose decision was started this often and never recorded ends as a dead letter."""
@@ -43,11 +46,10 @@ class Service:
         memory: MemoryWatch,
         concurrency: int = 32,
         on_entry: Callable[[Entry], None] = lambda _: None,
-        on_trouble: Callable[[str], None] = lambda _: None,
     ) -> None:
         """No tick is taken while `memory` has no room.
 
-        `on_entry` is told each record, `on_trouble` what went wrong and is tried again.
+        `on_entry` is called with each record.
         """
         self._redis = redis
         self._stream = stream
@@ -56,7 +58,6 @@ class Service:
         self._memory = memory
         self._concurrency = concurrency
         self._on_entry = on_entry
-        self._on_trouble = on_trouble
         self._queue = TickQueue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._reread = False
@@ -105,7 +106,7 @@ class Service:
         except (InstanceError, LeaseError, ForkError):
             raise
         except (RedisError, TrailError, OSError) as error:
-            self._on_trouble(f"Redis is away ({_first_line(error)}); trying again")
+            _log.warning(f"Redis is away ({_first_line(error)}); trying again")
             await pause(_PAUSE_S)
 
     async def _drain(self) -> None:
@@ -123,7 +124,7 @@ class Service:
         except (InstanceError, LeaseError, ForkError):
             raise
         except (RedisError, TrailError, OSError) as error:
-            self._on_trouble(f"Redis is away ({_first_line(error)}); unread ticks stay in the stream")
+            _log.warning(f"Redis is away ({_first_line(error)}); unread ticks stay in the stream")
         await self._finish()
 
     async def _finish(self) -> None:
@@ -135,7 +136,7 @@ class Service:
             if len(self._tasks) != left:
                 moved_s, left = clock.monotonic_s(), len(self._tasks)
         if self._tasks:
-            self._on_trouble(f"{len(self._tasks)} decisions do not come to an end; the next run settles their ticks")
+            _log.warning(f"{len(self._tasks)} decisions do not come to an end; the next run settles their ticks")
 
     def _check_lease(self) -> None:
         if self._owner.lost is not None:
@@ -179,13 +180,11 @@ class Service:
             self._owner.lost = error
         except (LlmctxError, RedisError) as error:
             if not isinstance(error, SettledError):  # what is settled is sorted out when it is read again
-                self._on_trouble(
-                    f"{batch.tick.symbol}: {_first_line(error)}; its ticks stay pending and are read again"
-                )
+                _log.warning(f"{batch.tick.symbol}: {_first_line(error)}; its ticks stay pending and are read again")
             await pause(_PAUSE_S)
             self._reread = True
         except Exception as error:  # noqa: BLE001  a poisonous tick must not end the service
-            self._on_trouble(f"{batch.tick.symbol}, tick {batch.tick.id}: {type(error).__name__}: {error}")
+            _log.warning(f"{batch.tick.symbol}, tick {batch.tick.id}: {type(error).__name__}: {error}")
             await pause(_PAUSE_S)
             self._reread = True
         finally:

@@ -1,6 +1,7 @@
 """A session with the trail: everything that a decision needs, opened and closed together."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -25,6 +26,8 @@ from llmctx.worker.memory import MemoryWatch
 from llmctx.worker.owner import Owner
 from llmctx.worker.service import Service
 from llmctx.worker.ticks import TickStream
+
+_log = logging.getLogger(__name__)
 
 _LOOK_S = 1.0
 
@@ -65,13 +68,12 @@ async def own(
     *,
     state_dir: Path,
     wait: Callable[[Holder], bool] | None = None,
-    on_trouble: Callable[[str], None] = lambda _: None,
 ) -> AsyncIterator[tuple[Owner, Pipeline]]:
     """A partition held from beginning to end, with its pipeline.
 
     Raises LeaseError where another owner has it and `wait` is None, ForkError where Redis contradicts spool or anchor.
     """
-    async with Owner(redis, instance, state_dir, partition, wait=wait, on_trouble=on_trouble) as owner:
+    async with Owner(redis, instance, state_dir, partition, wait=wait) as owner:
         yield owner, pipeline_of(redis, owner, asking)
 
 
@@ -88,7 +90,6 @@ async def serve_partition(
     memory: MemoryWatch | None = None,
     sharing: Sharing | None = None,
     on_entry: Callable[[Entry], None] = lambda _: None,
-    on_trouble: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Serve a partition until `stop` is set: wait for it, own it, and wait again when it is lost or handed over.
 
@@ -102,11 +103,11 @@ async def serve_partition(
         waiting = True
         if holder.label not in told:
             told.add(holder.label)
-            on_trouble(f"partition {partition} is held by {holder.label}; waiting for it")
+            _log.info(f"partition {partition} is held by {holder.label}; waiting for it")
         return False
 
     sharing = sharing or Sharing(redis, instance.partitions)
-    async with _watched(redis, memory, on_trouble) as watch:
+    async with _watched(redis, memory) as watch:
         while not stop.is_set():
             turn = sharing.take(partition)
             if turn is None:
@@ -115,9 +116,7 @@ async def serve_partition(
             waiting = False
             try:
                 async with (
-                    own(
-                        redis, instance, partition, asking, state_dir=state_dir, wait=held_by, on_trouble=on_trouble
-                    ) as (
+                    own(redis, instance, partition, asking, state_dir=state_dir, wait=held_by) as (
                         owner,
                         pipeline,
                     ),
@@ -132,7 +131,6 @@ async def serve_partition(
                         memory=watch,
                         concurrency=concurrency,
                         on_entry=on_entry,
-                        on_trouble=on_trouble,
                     )
                     await service.run(stop, turn)
             except (InstanceError, ForkError):
@@ -140,7 +138,7 @@ async def serve_partition(
             except (TrailError, ServerError) as error:
                 if not waiting:
                     told.clear()
-                    on_trouble(f"{error.what}; trying again")
+                    _log.warning(f"{error.what}; trying again")
             finally:
                 sharing.give_back(partition)
             if not stop.is_set():
@@ -148,14 +146,12 @@ async def serve_partition(
 
 
 @asynccontextmanager
-async def _watched(
-    redis: Redis, memory: MemoryWatch | None, on_trouble: Callable[[str], None]
-) -> AsyncIterator[MemoryWatch]:
+async def _watched(redis: Redis, memory: MemoryWatch | None) -> AsyncIterator[MemoryWatch]:
     """The watch that is given, which its giver runs; otherwise one of our own."""
     if memory is not None:
         yield memory
         return
-    watch = MemoryWatch(redis, on_trouble)
+    watch = MemoryWatch(redis)
     await watch.judge()  # before the first tick is taken
     watching = asyncio.create_task(watch.run())
     try:

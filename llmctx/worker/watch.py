@@ -6,7 +6,8 @@ So whoever raises ticks himself (the feed) has none raised twice, and a rescan f
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import logging
+from collections.abc import Coroutine
 from typing import Any, cast
 
 from redis.asyncio import Redis
@@ -18,6 +19,8 @@ from llmctx.context.tick import Tick
 from llmctx.errors import LlmctxError, ServerError
 from llmctx.schema import keys
 from llmctx.trail.log.log import Log
+
+_log = logging.getLogger(__name__)
 
 CAUSE = "position_written"
 """What a tick says that was raised here."""
@@ -51,13 +54,10 @@ async def check_notifications(redis: Redis) -> None:
 class Watch:
     """Watches the positions of one server."""
 
-    def __init__(
-        self, redis: Redis, url: str, partitions: int, *, on_trouble: Callable[[str], None] = lambda _: None
-    ) -> None:
+    def __init__(self, redis: Redis, url: str, partitions: int) -> None:
         self._redis = redis
         self._url = url
         self._logs = [Log(redis, partition) for partition in range(partitions)]
-        self._on_trouble = on_trouble
         self._prefix = _POSITION.key("")
         self._to_look_at: set[str] = set()
         self.raised = 0
@@ -73,7 +73,7 @@ class Watch:
                 why = str(error).partition("\n")[0]
                 if why != told:
                     told = why
-                    self._on_trouble(f"positions are not watched ({why}); trying again")
+                    _log.warning(f"positions are not watched ({why}); trying again")
             await pause(_RETRY_S)
 
     async def _listen(self) -> None:
@@ -125,7 +125,7 @@ class Watch:
         try:
             key = _POSITION.key(keys.check_symbol(symbol))
         except LlmctxError as error:
-            self._on_trouble(f"{error.what} Its position is not watched")
+            _log.warning(f"{error.what} Its position is not watched")
             return None
         return cast("bytes | None", await self._redis.get(key))
 

@@ -63,16 +63,15 @@ def told(found: dict[str, object]) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("cut", [1, 3_000, 200_000])
-async def test_a_server_that_forgot_the_last_bars_is_told_them_again(server: Server, client: Redis, cut: int) -> None:
+async def test_a_server_that_forgot_the_last_bars_is_told_them_again(
+    server: Server, client: Redis, cut: int, caplog: pytest.LogCaptureFixture
+) -> None:
     expected = await undisturbed(client)
-    troubles: list[str] = []
-    summary = await feed(
-        client, MARKET.items(), on_bar=at_bar(300, lambda: kill_and_cut(server, cut)), on_trouble=troubles.append
-    )
+    summary = await feed(client, MARKET.items(), on_bar=at_bar(300, lambda: kill_and_cut(server, cut)))
     assert told(await everything(client)) == told(expected)
     assert summary.bars == len(MARKET.bars)
     assert summary.ticks == await client.xlen(keys.ticks(0))
-    assert any("has lost what it was told last" in text for text in troubles)
+    assert any("has lost what it was told last" in text for text in caplog.messages)
 
 
 async def test_bars_lost_at_the_very_end_are_told_again(server: Server, client: Redis) -> None:
@@ -109,8 +108,9 @@ async def settled_ticks(redis: Redis) -> list[str]:
     return sorted(await Log(redis).tick_map())
 
 
-async def test_a_server_that_is_away_for_a_while_is_waited_for(server: Server, client: Redis) -> None:
-    troubles: list[str] = []
+async def test_a_server_that_is_away_for_a_while_is_waited_for(
+    server: Server, client: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
 
     async def come_back() -> None:
         await asyncio.sleep(3)
@@ -118,12 +118,12 @@ async def test_a_server_that_is_away_for_a_while_is_waited_for(server: Server, c
 
     server.kill()
     coming = asyncio.create_task(come_back())
-    feeder = Feed(Store(client, 1), on_trouble=troubles.append)
+    feeder = Feed(Store(client, 1))
     feeder._started = True  # it had been there at the start
     summary = await feeder.run(MARKET.bars[:20])
     await coming
     assert summary.bars == 20
-    assert any("Redis is away" in text for text in troubles)
+    assert any("Redis is away" in text for text in caplog.messages)
 
 
 async def test_a_server_that_stays_away_is_an_error(

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -135,8 +136,19 @@ async def decided(redis: Redis, symbol: str, tick_id: str) -> Draft:
     return drafts[0]
 
 
+class Messages(logging.Handler):
+    """Collects what is logged."""
+
+    def __init__(self, messages: list[str]) -> None:
+        super().__init__()
+        self._messages = messages
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._messages.append(record.getMessage())
+
+
 class Running:
-    """A service at work."""
+    """A service at work, and what llmctx logged meanwhile."""
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
@@ -165,12 +177,14 @@ async def serving(
 ) -> AsyncIterator[Running]:
     """A service of partition 0; at the end it is stopped and has drained."""
     running = Running()
+    handler = Messages(running.troubles)
+    logging.getLogger("llmctx").addHandler(handler)
     asking = Asking(load_template(asset("prompts"), "position"), completer)
     instance, _ = await bind_instance(redis, state_dir)
     task = asyncio.create_task(
         serve_partition(
             redis, url, instance, 0, asking, running.stop, state_dir=state_dir, concurrency=concurrency,
-            on_entry=running.entries.append, on_trouble=running.troubles.append,
+            on_entry=running.entries.append,
         )
     )  # fmt: skip
     try:
@@ -178,6 +192,7 @@ async def serving(
     finally:
         running.stop.set()
         await asyncio.wait_for(task, 20)
+        logging.getLogger("llmctx").removeHandler(handler)
 
 
 async def leaves(redis: Redis) -> list[dict[str, object]]:

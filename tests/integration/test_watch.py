@@ -35,7 +35,7 @@ async def told(redis: Redis) -> AsyncIterator[Redis]:
 @asynccontextmanager
 async def watching(redis: Redis, url: str, state_dir: Path) -> AsyncIterator[tuple[Running, Watch]]:
     async with serving(redis, url, state_dir, ByRules()) as running:
-        made = Watch(redis, url, 1, on_trouble=running.troubles.append)
+        made = Watch(redis, url, 1)
         task = asyncio.create_task(made.run())
         try:
             yield running, made

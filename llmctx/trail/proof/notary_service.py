@@ -1,6 +1,7 @@
 """The notary's rounds: every partition, once a second, until it is told to stop; or once, now."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from llmctx.trail.proof.checkpoint import Checkpoint
 from llmctx.trail.proof.key import SigningKey, load_or_make_key
 from llmctx.trail.proof.notary import SHORTEST_MS, Notary
 
+_log = logging.getLogger(__name__)
+
 
 async def serve_notary(
     redis: Redis,
@@ -21,27 +24,23 @@ async def serve_notary(
     stop: asyncio.Event,
     *,
     on_checkpoint: Callable[[Checkpoint], None] = lambda _: None,
-    on_trouble: Callable[[str], None] = lambda _: None,
-    on_waiting: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Keep the anchors of every partition until `stop` is set, and cover what is durable then.
 
-    The private key is made where there is none. While Redis is away or the disk is full, this one tells `on_trouble`
-    and tries again; while another notary has an anchor, it tells `on_waiting` and takes over when that one ends.
+    The private key is made where there is none. While Redis is away or the disk is full, it
+    logs a warning and tries again; while another notary holds an anchor, it waits and takes over when that one ends.
 
     Raises ForkError where the log contradicts an anchor, KeyFileError for a key that cannot be used.
     """
     signing = load_or_make_key(state_dir, instance.id)
     notaries = [Notary(redis, instance, partition, state_dir, signing) for partition in range(instance.partitions)]
-    await asyncio.gather(*(_serve(notary, stop, on_checkpoint, on_trouble, on_waiting) for notary in notaries))
+    await asyncio.gather(*(_serve(notary, stop, on_checkpoint) for notary in notaries))
 
 
 async def _serve(
     notary: Notary,
     stop: asyncio.Event,
     on_checkpoint: Callable[[Checkpoint], None],
-    on_trouble: Callable[[str], None],
-    on_waiting: Callable[[str], None],
 ) -> None:
     told = ""
     while True:
@@ -56,7 +55,7 @@ async def _serve(
         except TrailError as error:
             if str(error) != told:
                 told = str(error)
-                (on_waiting if isinstance(error, AnchorBusyError) else on_trouble)(told)
+                _log.log(logging.INFO if isinstance(error, AnchorBusyError) else logging.WARNING, told)
         if await _stopped_within(stop, SHORTEST_MS):
             return
 

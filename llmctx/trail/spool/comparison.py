@@ -6,7 +6,7 @@ incident must name, at the index behind it (`Outcome.lost`).
 """
 
 import contextlib
-from collections.abc import Callable
+import logging
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +23,8 @@ from llmctx.trail.log.packing import Dictionary, reference_of
 from llmctx.trail.proof.anchor import Anchor
 from llmctx.trail.proof.merkle import leaf_hash
 from llmctx.trail.spool.spool import BLOB, SpoolIndex
+
+_log = logging.getLogger(__name__)
 
 COMPARED = 1000
 """How many of the newest common records are compared: every record has its own time and ticks, so two histories
@@ -54,7 +56,7 @@ class Comparison:
         self._anchor = anchor
         self._dictionaries: dict[bytes, Dictionary] = {}
 
-    async def run(self, owner: str, on_trouble: Callable[[str], None] = lambda _: None) -> Outcome:
+    async def run(self, owner: str) -> Outcome:
         """Compare, refill, and say what is left to do.
 
         Raises ForkError where two of the three differ, LeaseError when the partition is another's, TrailError where
@@ -63,10 +65,10 @@ class Comparison:
         size, spooled, anchored = await self._log.size(), self._spool.size, self._anchor.size
         await self._compare(size)
         for path in self._spool.torn:
-            on_trouble(f"the end of {path} is torn; what stands before it counts")
+            _log.warning(f"the end of {path} is torn; what stands before it counts")
         refilled = await self._refill(size, owner)
         if refilled:
-            on_trouble(f"Redis had forgotten {refilled} records of partition {self._log.partition}; they are back")
+            _log.warning(f"Redis had forgotten {refilled} records of partition {self._log.partition}; they are back")
         if size < max(spooled, anchored):
             await self._rewrite_aof()
         now = max(size, spooled)

@@ -26,21 +26,12 @@ _COPIED_AT_ONCE = 500
 class Keeping:
     """One owner's keeping of one partition."""
 
-    def __init__(
-        self,
-        redis: Redis,
-        log: Log,
-        lease: Lease,
-        instance: Instance,
-        state_dir: Path,
-        on_trouble: Callable[[str], None] = lambda _: None,
-    ) -> None:
+    def __init__(self, redis: Redis, log: Log, lease: Lease, instance: Instance, state_dir: Path) -> None:
         self._redis = redis
         self._log = log
         self._lease = lease
         self._directory = spool_directory(state_dir, instance.id, log.partition)
         self._anchor = Anchor(anchor_directory(state_dir, instance.id, log.partition))
-        self._on_trouble = on_trouble
         self._spooler: Spooler | None = None
         self._advance: Callable[[int], Awaitable[None]] | None = None
         self._turn = asyncio.Lock()
@@ -62,7 +53,6 @@ class Keeping:
             self._log,
             advance,
             anchored=lambda: self._anchor.size,
-            on_trouble=self._on_trouble,
         )
         outcome = await self._compare(index)
         await self._copy(outcome)
@@ -91,7 +81,7 @@ class Keeping:
     async def _compare(self, index: SpoolIndex) -> Outcome:
         try:
             comparison = Comparison(self._redis, self._log, index, self._anchor)
-            return await comparison.run(self._lease.owner, self._on_trouble)
+            return await comparison.run(self._lease.owner)
         except ForkError as error:
             self._fork = error
             raise

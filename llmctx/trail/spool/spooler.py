@@ -6,6 +6,7 @@ no gap. The loop is never held up: the disk is written in a thread.
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from llmctx.trail.log.entry import Entry, named_blobs
 from llmctx.trail.log.log import Log
 from llmctx.trail.log.packing import reference_of
 from llmctx.trail.spool.spool import BLOB, DICTIONARY, RECORD, Frame, Segment, next_number, numbered, prune
+
+_log = logging.getLogger(__name__)
 
 SEGMENT_BYTES = 16 * 1024 * 1024
 """About how long a segment gets."""
@@ -39,7 +42,6 @@ class Spooler:
         advance: Callable[[int], Awaitable[None]],
         *,
         anchored: Callable[[], int] = lambda: 0,
-        on_trouble: Callable[[str], None] = lambda _: None,
     ) -> None:
         """`advance` tells Redis how much is durable; `segment` is this owner's, begun at the log's size. What is not
         `anchored` is not pruned, where there is an anchor at all.
@@ -50,7 +52,6 @@ class Spooler:
         self._log = log
         self._advance = advance
         self._anchored = anchored
-        self._on_trouble = on_trouble
         self._waiting: dict[int, Entry] = {}
         self._next = 0
         self._covered = 0
@@ -183,10 +184,10 @@ class Spooler:
                 if not told:
                     told = True
                     why = error.what if isinstance(error, SpoolError) else f"The spool could not be written: {error}."
-                    self._on_trouble(f"{why} Nothing is published until it can be; free some space on its disk")
+                    _log.warning(f"{why} Nothing is published until it can be; free some space on its disk")
                 await pause(_PAUSE_S)
         if told:
-            self._on_trouble("the spool can be written again; publishing goes on")
+            _log.info("the spool can be written again; publishing goes on")
         for entry in entries:
             self._waiting.pop(entry.index, None)
             self._next = max(self._next, entry.index + 1)

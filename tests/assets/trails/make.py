@@ -7,7 +7,7 @@ Needs `redis-server` on the PATH: what Redis 7.0 writes, every later server read
     key.txt        the public key
     receipt.json   one record's receipt
     trail.tar.xz   export/       what `llmctx export` writes
-                   state/        the instance file and the anchor, without the private key
+                   state/        the instance file, the anchor and the public key; never the private one
                    redis.aof     the trail's keys as commands, to be sent to any server
                    corpus.jsonl  every record that has evidence, as a corpus
 
@@ -112,7 +112,7 @@ class Maker:
 
     def call(self, *words: object) -> str:
         command = [str(self.program), *map(str, words)]
-        return subprocess.check_output(command, env=os.environ | self.settings, text=True)
+        return str(subprocess.check_output(command, env=os.environ | self.settings, text=True))
 
     @contextmanager
     def service(self, prompt: str, endpoint: int) -> Iterator[None]:
@@ -162,7 +162,7 @@ class Maker:
             return probe.connect_ex(("127.0.0.1", self.standin)) == 0
 
     def _held(self) -> str:
-        return min(self.redis.scan_iter("positions:active:*")).decode().rpartition(":")[2]
+        return str(min(self.redis.scan_iter("positions:active:*")).decode().rpartition(":")[2])
 
     @contextmanager
     def _liar(self) -> Iterator[int]:
@@ -203,7 +203,8 @@ class Maker:
         self.call("export", self.work / "export")
         self._keep_redis(self.work / "redis.aof")
         with tarfile.open(folder / "trail.tar.xz", "w:xz") as archive:
-            for part in ("export", "state/instance.json", "state/anchor", "redis.aof", "corpus.jsonl"):
+            public = next((self.work / "state/keys").glob("*.pub")).relative_to(self.work)
+            for part in ("export", "state/instance.json", "state/anchor", public, "redis.aof", "corpus.jsonl"):
                 archive.add(self.work / part, part, filter=_anonymous)
 
     def _keep_redis(self, file: Path) -> None:
