@@ -3,15 +3,14 @@
 Records and replays have answers of the same form, so any two can be compared.
 """
 
-from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from llmctx import canonical
+from llmctx.context.tick import Tick
 from llmctx.decision.conclude import Conclusion
-from llmctx.llm.completion import Completion, Usage
-from llmctx.record import decision_fields, grounding_fields, verdict_fields
-from llmctx.rules import code
+from llmctx.llm.completion import Usage
+from llmctx.record import RecordMetadata, compose
 from llmctx.trail.log.entry import Entry
 
 NO_ANSWER = "no answer"
@@ -152,43 +151,19 @@ def recorded_answer(entry: Entry) -> Answer:
         decision=record.get("decision"),
         grounding=record.get("grounding"),
         usage=completion.get("usage"),
-        latency_ms=_latency_ms(attempt["duration_ms"] for attempt in completion.get("attempts", [])),
+        latency_ms=sum(attempt["duration_ms"] for attempt in completion.get("attempts", [])) or None,
     )
 
 
 def answer_of(conclusion: Conclusion, *, model: str, snapshot: str) -> Answer:
-    """Return the answer of a replay; `model` is the one requested, `snapshot` the digest of the snapshot's evidence."""
-    grounding = conclusion.verdict.grounding
-    answer = Answer(
-        kind=conclusion.kind,
-        snapshot=snapshot,
-        verdict=verdict_fields(conclusion.verdict),
-        code=code(),
-        decision=None if conclusion.decision is None else decision_fields(conclusion.decision),
-        grounding=None if grounding is None else grounding_fields(grounding),
-    )
-    prompt, completion = conclusion.prompt, conclusion.completion
-    if prompt is not None:
-        answer = answer._replace(
-            template=f"{prompt.template}/v{prompt.version}",
-            template_sha256=prompt.template_sha256,
-            messages=tuple((message.role, message.content) for message in prompt.messages),
-        )
-    return answer if completion is None else _with_completion(answer, completion, model)
+    """Return the answer of a replay as the record that a live run would compose.
 
-
-def _with_completion(answer: Answer, completion: Completion, model: str) -> Answer:
-    return answer._replace(
-        parameters=completion.request.get("parameters"),
-        requested=completion.request.get("model", model),
-        served=completion.model,
-        fingerprint=completion.system_fingerprint,
-        outcome=str(completion.outcome),
-        detail=completion.detail,
-        text=_text_of(completion.body),
-        usage=None if completion.usage is None else completion.usage._asdict(),
-        latency_ms=_latency_ms(attempt.duration_ms for attempt in completion.attempts),
-    )
+    `model` is the one requested, `snapshot` the digest of the snapshot's original evidence.
+    """
+    tick = Tick(id="replay", symbol=conclusion.snapshot.symbol)
+    draft = compose(tick, conclusion, RecordMetadata(recorded_at_ms=0, worker="replay"), ())
+    answer = recorded_answer(Entry(draft.leaf, draft.pieces, index=0))
+    return answer._replace(snapshot=snapshot, requested=answer.requested or (model if answer.outcome else ""))
 
 
 def messages_of(entry: Entry) -> tuple[tuple[str, str], ...]:
@@ -206,7 +181,3 @@ def _text_of(body: bytes | None) -> str | None:
     except (ValueError, KeyError, IndexError, TypeError):
         content = None
     return content if isinstance(content, str) else body.decode(errors="replace")
-
-
-def _latency_ms(durations_ms: Iterable[int]) -> int | None:
-    return sum(durations_ms) or None

@@ -123,7 +123,7 @@ class Comparison(NamedTuple):
             "decided_agreement": self.decided.as_dict(),
             "without_answer": self.answerless,
             "matrix": [{"a": a, "b": b, "count": count} for (a, b), count in sorted(self.matrix.items())],
-            "confidence_shift": None if self.shift is None else self.shift.as_dict(),
+            "confidence_shift": None if self.shift is None else self.shift._asdict(),
             "moved": [moved._asdict() for moved in self.moved],
             "causes": self.blame,
             "flip_causes": self.flip_blame,

@@ -12,7 +12,6 @@ from jinja2 import Environment, StrictUndefined, Template
 
 from llmctx import canonical, clock
 from llmctx.replay.answer import Answer
-from llmctx.replay.cause import Cause
 from llmctx.replay.compare import Comparison, in_order
 from llmctx.replay.diff import Row, diff
 from llmctx.replay.pair import Pair
@@ -51,34 +50,18 @@ class Bar(NamedTuple):
     """On the second side."""
 
 
-class FlipView(NamedTuple):
-    """One flip as the page shows it."""
-
-    pair: Pair
-    """The decision."""
-    actions: tuple[str, str]
-    """The action of each side."""
-    at: str
-    """The time of the package."""
-    causes: list[Cause]
-    """Why it flipped."""
-    prompt: list[tuple[str, list[Row]]]
-    """The rows in which each message differs, by its name."""
-    answer: list[Row]
-    """The rows in which the answers differ."""
-
-
 def render_page(comparison: Comparison, questions: dict[str, Any]) -> str:
     """Render the page; `questions` says what each side asked, by its label."""
-    flips = comparison.flips
     return _template().render(
         comparison=comparison,
         questions=questions,
         matrix=comparison.flip_matrix,
         bars=action_bars(comparison.pairs),
         dots=confidence_dots(comparison.pairs),
-        flips=[_flip_view(pair) for pair in flips[:MAX_FLIPS_SHOWN]],
-        all_flips=flips,
+        flips=comparison.flips,
+        max_flips_shown=MAX_FLIPS_SHOWN,
+        prompt_rows=_prompt_rows,
+        answer_rows=_answer_rows,
         amount_changes=[pair for pair in comparison.pairs if not pair.flipped and _changes_amount(pair)],
         created=clock.iso(clock.now_ms()),
         version=VERSION,
@@ -114,21 +97,14 @@ def _changes_amount(pair: Pair) -> bool:
     return any(name.startswith("verdict.") and not name.endswith(("reason", "guards")) for name in pair.changes)
 
 
-def _flip_view(pair: Pair) -> FlipView:
-    return FlipView(
-        pair=pair,
-        actions=(pair.a.label, pair.b.label),
-        at=clock.iso(pair.result.as_of_ms),
-        causes=pair.causes,
-        prompt=_prompt_rows(pair),
-        answer=diff(_answer_text(pair.a), _answer_text(pair.b)),
-    )
-
-
 def _prompt_rows(pair: Pair) -> list[tuple[str, list[Row]]]:
     a, b = _messages_by_name(pair.a), _messages_by_name(pair.b)
     found = [(role, diff(a.get(role, ""), b.get(role, ""))) for role in dict.fromkeys([*a, *b])]
     return [(role, rows) for role, rows in found if rows]
+
+
+def _answer_rows(pair: Pair) -> list[Row]:
+    return diff(_answer_text(pair.a), _answer_text(pair.b))
 
 
 def _messages_by_name(answer: Answer) -> dict[str, str]:
@@ -164,6 +140,7 @@ def _amount(text: str) -> str:
 def _template() -> Template:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["pct"] = lambda share: "none" if share is None else f"{share:.0%}"
+    environment.filters["iso"] = clock.iso
     environment.filters["amount"] = _amount
     environment.filters["thousands"] = lambda count: f"{count:,.0f}"
     source = Path(__file__).with_name("page.html.j2").read_text(encoding="utf-8")

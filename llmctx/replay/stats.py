@@ -67,10 +67,6 @@ class Mean(NamedTuple):
     of: int
     """The size of the sample."""
 
-    def as_dict(self) -> dict[str, object]:
-        """Return the mean as JSON values."""
-        return self._asdict()
-
 
 def mean(values: Sequence[float]) -> Mean | None:
     """Return the mean, None for an empty sample."""

@@ -51,7 +51,7 @@ class Tally(NamedTuple):
     def as_dict(self) -> dict[str, Any]:
         """Return the tally as JSON values."""
         shares = {name: value.as_dict() for name, value in self._asdict().items() if isinstance(value, Share)}
-        confidence = None if self.confidence is None else self.confidence.as_dict()
+        confidence = None if self.confidence is None else self.confidence._asdict()
         return self._asdict() | shares | {"confidence": confidence}
 
 
