@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import llmctx.testing.bench  # noqa: F401  loaded once here, not anew by each run in this process
 from llmctx.llm.standin import Standin
 from llmctx.replay.corpus import read_corpus, write_corpus
 from tests.conftest import ROOT
@@ -34,9 +35,9 @@ def write_module(project: pytest.Pytester, body: str, *, asks: str = "decide", m
 def run(
     project: pytest.Pytester, body: str, *options: str, asks: str = "decide", mark: str = '"demo.jsonl"'
 ) -> pytest.RunResult:
-    """Run the test as a user does."""
+    """Run the test as a user does, but in this process, which takes a fraction of the time."""
     write_module(project, body, asks=asks, mark=mark)
-    return project.runpytest_subprocess(*options)
+    return project.runpytest_inprocess(*options)
 
 
 async def run_live(

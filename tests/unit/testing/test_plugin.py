@@ -154,13 +154,13 @@ def test_a_test_that_requests_none_of_the_fixtures_is_left_alone(pytester: pytes
         "@pytest.mark.corpus(language='nl')\ndef test_theirs(corpus):\n    assert corpus == 'nl'\n"
         "@pytest.mark.corpus\ndef test_bare():\n    pass\n"
     )
-    pytester.runpytest_subprocess().assert_outcomes(passed=2)
+    pytester.runpytest_inprocess().assert_outcomes(passed=2)
 
 
 def test_the_fixtures_without_a_mark_say_what_to_write(project: pytest.Pytester) -> None:
     write_module(project, "pass")
     project.makepyfile(test_prompts="def test_decision(decide):\n    pass\n")
-    result = project.runpytest_subprocess()
+    result = project.runpytest_inprocess()
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*write @pytest.mark.corpus(FILE) above the test.*"])
 
