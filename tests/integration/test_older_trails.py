@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from jsonschema import Draft7Validator
 from redis.asyncio import Redis
 
 from tests.conftest import ASSETS, ROOT
@@ -96,6 +97,12 @@ def test_every_kind_of_record_and_two_prompts_are_in_it(trail: Trail) -> None:
     assert any("reasked" in leaf for leaf in leaves)
     assert any(leaf.get("incident", {}).get("what") == "lost" for leaf in leaves)
     assert {leaf["code"].split()[1] for leaf in leaves} == {trail.kept.name}
+
+
+def test_its_records_obey_the_schema_of_today(trail: Trail) -> None:
+    check = Draft7Validator(json.loads((ROOT / "audit/record.schema.json").read_bytes())).validate
+    for leaf in trail.leaves:
+        check(leaf)
 
 
 async def test_its_export_verifies(trail: Trail, dumb: Program) -> None:
