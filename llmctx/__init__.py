@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from llmctx.context.snapshot import Snapshot
     from llmctx.context.tick import Tick
     from llmctx.decision.decision import Decision
-    from llmctx.decision.guardrail import Verdict
+    from llmctx.decision.guards import Verdict
     from llmctx.errors import LlmctxError
     from llmctx.llm.completion import Completion
     from llmctx.pipeline import Pipeline
@@ -39,7 +39,7 @@ _HOMES = {
     "Prompt": "llmctx.prompt.render",
     "Snapshot": "llmctx.context.snapshot",
     "Tick": "llmctx.context.tick",
-    "Verdict": "llmctx.decision.guardrail",
+    "Verdict": "llmctx.decision.guards",
     "build_package": "llmctx.context.package",
     "load_template": "llmctx.prompt.template",
     "open_pipeline": "llmctx.worker.session",

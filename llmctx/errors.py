@@ -1,7 +1,7 @@
 """The one family of errors: what happened, and what to do next.
 
 Expected outcomes (stale data, a refused decision, an unusable answer) are values, not errors; see
-`context.package.Section.status` and `decision.guardrail.Verdict`.
+`context.package.Section.status` and `decision.guards.Verdict`.
 """
 
 

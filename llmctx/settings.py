@@ -20,7 +20,7 @@ from pydantic_settings import (
 
 from llmctx.assets import asset
 from llmctx.context.snapshot import DEFAULT_MAX_AGE_S
-from llmctx.decision.guardrail import OnUngrounded
+from llmctx.decision.guards import OnUngrounded
 from llmctx.errors import LlmctxError
 from llmctx.llm.price import Price
 from llmctx.schema.keys import BY_SECTION, SIGNAL_TYPES

@@ -13,7 +13,7 @@ import pytest
 from redis.asyncio import Redis
 
 from llmctx.context.snapshot import DEFAULT_MAX_AGE_S
-from llmctx.decision import guardrail
+from llmctx.decision import guards
 from llmctx.llm.standin import MODEL, Standin
 from llmctx.trail.proof.verify import KINDS
 
@@ -128,9 +128,9 @@ def test_the_limits_in_the_concepts_are_those_of_the_code() -> None:
 
 def test_every_guard_and_every_kind_of_record_stands_in_the_concepts() -> None:
     text = (ROOT / "docs" / "concepts.md").read_text(encoding="utf-8")
-    guards = re.findall(r'fire\(\s*"(\w+)"', Path(guardrail.__file__).read_text(encoding="utf-8"))
-    assert len(guards) > 6
-    assert not [name for name in (*guards, *KINDS) if f"`{name}`" not in text]
+    fired = re.findall(r'fire\(\s*"(\w+)"', Path(guards.__file__).read_text(encoding="utf-8"))
+    assert len(fired) > 6
+    assert not [name for name in (*fired, *KINDS) if f"`{name}`" not in text]
 
 
 def test_every_rule_of_the_verifiers_stands_in_the_evidence_room() -> None:

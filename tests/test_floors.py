@@ -9,7 +9,7 @@ import pytest
 from .conftest import ROOT
 
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "clock", "canonical", "assets", "version", "rules", "connection", "functions", "killpoint"),
+    ("errors", "clock", "canonical", "numerals", "assets", "version", "rules", "connection", "functions", "killpoint"),
     ("schema", "trail"),
     ("context",),
     ("prompt",),

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from llmctx.connection import open_redis
 from llmctx.context.snapshot import ReadRules
-from llmctx.decision.guardrail import GuardPolicy
+from llmctx.decision.guards import GuardPolicy
 from llmctx.errors import EndpointError, ServerError, TemplateError
 from llmctx.llm.client import NO_KEY, EndpointClient, NoEndpoint
 from llmctx.ops.server import EmbeddedServer

@@ -144,19 +144,32 @@ def print_verdict(record: dict[str, Any]) -> None:
 
 
 def _print_grounding(grounding: dict[str, Any]) -> None:
+    """What the package bears out of an answer."""
+    if "cited" not in grounding:
+        _print_older_grounding(grounding)
+        return
+    miscited, false = grounding.get("miscited", []), grounding.get("false_prices", [])
+    out.print(
+        f"[bold]grounding[/] numbers: {grounding['cited']} cited, {grounding['uncited']} uncited, "
+        f"{grounding['unread']} unread; {len(miscited)} miscited, {len(false)} false prices"
+    )
+    for item in (*miscited, *false):
+        stands = f", which is {item['fact']}" if "fact" in item else ""
+        _print_fields({"not so": f"{item['text']} in {item['field']}: {item['why']} ({item['citation']}{stands})"})
+
+
+def _print_older_grounding(grounding: dict[str, Any]) -> None:
+    """The same of a record of 0.1.0, which counted numbers and asked for no citations."""
     miscited, unsupported = grounding.get("miscited", []), grounding.get("unsupported", [])
     out.print(
         f"[bold]grounding[/] {grounding['evidence'] - len(miscited)} of {grounding['evidence']} evidence items and "
         f"{grounding['numbers'] - len(unsupported)} of {grounding['numbers']} numbers stand in the facts"
     )
-    for item in miscited:
-        _print_fields({"not so": f"{item['path']} = {item['value']}: {item['why']}{_nearest_of(item)}"})
-    for item in unsupported:
-        _print_fields({"not so": f"{item['text']} in the {item['field']}{_nearest_of(item)}"})
-
-
-def _nearest_of(item: dict[str, Any]) -> str:
-    return f"; nearest is {item['nearest']} = {item['fact']}" if "nearest" in item else ""
+    said = [f"{item['path']} = {item['value']}: {item['why']}" for item in miscited]
+    said += [f"{item['text']} in the {item['field']}" for item in unsupported]
+    for item, text in zip((*miscited, *unsupported), said, strict=True):
+        nearest = f"; nearest is {item['nearest']} = {item.get('fact')}" if "nearest" in item else ""
+        _print_fields({"not so": text + nearest})
 
 
 def _print_call(record: dict[str, Any]) -> None:

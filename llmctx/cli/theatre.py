@@ -33,7 +33,7 @@ class Theatre:
         self._kinds: Counter[str] = Counter()
         self._actions: Counter[str] = Counter()
         self._guards: Counter[str] = Counter()
-        self._checked = self._ungrounded = 0
+        self._cited: Counter[str] = Counter()
         self._tokens = [0, 0]
         self._call_ms: list[float] = []
         self._own_ms: list[float] = []
@@ -95,8 +95,8 @@ class Theatre:
         self._tokens[0] += usage.get("prompt", 0)
         self._tokens[1] += usage.get("completion", 0)
         if (grounding := record.get("grounding")) is not None:
-            self._checked += grounding.get("numbers", 0) + grounding.get("evidence", 0)
-            self._ungrounded += len(grounding.get("unsupported", [])) + len(grounding.get("miscited", []))
+            self._cited.update({name: grounding[name] for name in ("cited", "uncited", "unread")})
+            self._cited.update({name: len(grounding.get(name, ())) for name in ("miscited", "false_prices")})
         timings = {step: float(ms) for step, ms in record.get("timings_ms", {}).items()}
         if "complete" in timings:
             self._call_ms.append(timings.pop("complete"))
@@ -146,8 +146,9 @@ class Theatre:
         out.print(f"[bold]verdicts[/]    {counted}")
         out.print(f"[bold]guards[/]      {guards}")
         out.print(
-            f"[bold]grounding[/]   {self._checked:,} numbers and citations in the answers held against the facts: "
-            + (f"{self._ungrounded:,} are not borne out" if self._ungrounded else "all borne out")
+            f"[bold]grounding[/]   numbers: {self._cited['cited']:,} cited, {self._cited['uncited']:,} uncited, "
+            f"{self._cited['unread']:,} unread; {self._cited['miscited']:,} miscited, "
+            f"{self._cited['false_prices']:,} false prices"
         )
         out.print(
             f"[bold]tokens[/]      {self._tokens[0]:,} read, {self._tokens[1]:,} written"

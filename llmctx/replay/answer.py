@@ -97,6 +97,11 @@ class Answer(NamedTuple):
         """The tokens as a value."""
         return None if self.usage is None else Usage(**self.usage)
 
+    @property
+    def grounded_by_citation(self) -> bool:
+        """Whether its grounding counts citations; records of version 0.1.0 counted other things."""
+        return self.grounding is not None and "cited" in self.grounding
+
     def exposure_change(self, held: Decimal) -> Decimal:
         """Return the change of a position of `held` shares, as a share of it: -1 closes it, 0 keeps it, 1 doubles it.
 

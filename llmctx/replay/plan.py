@@ -8,7 +8,7 @@ from llmctx.context.snapshot import Snapshot
 from llmctx.decision.conclude import Conclusion, conclude, refuse
 from llmctx.decision.decision import OUTPUT
 from llmctx.decision.grounding import ground
-from llmctx.decision.guardrail import GuardPolicy
+from llmctx.decision.guards import GuardPolicy
 from llmctx.decision.parse import Misfit, parse
 from llmctx.errors import ReplayError, TemplateError
 from llmctx.llm.completion import Completion, OutputSchema
@@ -78,12 +78,12 @@ class ReplayRequest(NamedTuple):
         return answer_of(conclusion, model=self.model, snapshot=canonical.sha256(self.entry.pieces["snapshot"]))
 
     def grounded(self, answer: Answer) -> Answer:
-        """Return an answer to this record with its numbers checked against the facts, if nobody has checked them.
+        """Return an answer to this record with its numbers checked, unless its grounding already counts citations.
 
         That needs no model, and changes neither verdict nor action.
         """
-        unchecked = answer.grounding is None and answer.decision is not None and answer.text is not None
-        if not unchecked or self.package.refusal is not None:
+        checkable = answer.decision is not None and answer.text is not None and self.package.refusal is None
+        if answer.grounded_by_citation or not checkable:
             return answer
         decision = parse(answer.text or "")
         if isinstance(decision, Misfit):

@@ -16,7 +16,7 @@ from llmctx import canonical
 from llmctx.context.package import Package, build_package
 from llmctx.context.snapshot import Snapshot
 from llmctx.decision.conclude import Conclusion, conclude
-from llmctx.decision.guardrail import refused
+from llmctx.decision.guards import refused
 from llmctx.decision.parse import judge
 from llmctx.decision.reask import ask_again
 from llmctx.errors import TemplateError

@@ -1,5 +1,6 @@
 """The totals of one side of a comparison: answers, guardrails, grounding, confidence, tokens, cost, latency."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from decimal import Decimal
@@ -8,6 +9,11 @@ from typing import Any, NamedTuple
 from llmctx.replay.answer import Answer
 from llmctx.replay.pair import AnsweredDecision
 from llmctx.replay.stats import Mean, Share, agreement_within, mean, quantile
+
+_FAULTS = {"miscited", "false_prices"}
+"""What a grounding holds only if the answer has false numbers."""
+_EVIDENCE_ITEM = re.compile(r"evidence\[\d+\]")
+"""The field of an evidence item; all other fields are text with numbers."""
 
 
 class Tally(NamedTuple):
@@ -27,8 +33,10 @@ class Tally(NamedTuple):
     """Answers on which a guardrail fired."""
     guards: dict[str, int]
     """How often each guardrail fired."""
-    grounded: Share
-    """Answers whose numbers all match the facts, of those that were checked."""
+    cited: Share
+    """Numbers with a correct citation, of all numbers in the answers."""
+    borne_out: Share
+    """Answers without a miscited number or a false price, of those that were checked."""
     regrounded: int
     """Answers recorded with grounding off, which only the comparison checked."""
     confidence: Mean | None
@@ -60,6 +68,7 @@ def tally(name: str, decisions: Sequence[AnsweredDecision]) -> Tally:
     answers = [answer for decision in decisions for answer in decision.answers]
     asked = [answer for answer in answers if answer.outcome]
     guards = [guard["name"] for answer in answers for guard in answer.verdict.get("guards", [])]
+    groundings = [answer.grounding or {} for answer in answers if answer.grounded_by_citation]
     usages = [answer.tokens for answer in answers if answer.tokens is not None]
     costs = [Decimal(answer.cost) for answer in answers if answer.cost is not None]
     latencies = [float(answer.latency_ms) for answer in answers if answer.latency_ms is not None]
@@ -71,7 +80,8 @@ def tally(name: str, decisions: Sequence[AnsweredDecision]) -> Tally:
         failed=Share.where(answer.kind == "failed" for answer in asked),
         guarded=Share.where(bool(answer.verdict.get("guards")) for answer in asked),
         guards=dict(Counter(guards).most_common()),
-        grounded=Share.where(_is_grounded(answer.grounding) for answer in answers if answer.grounding is not None),
+        cited=Share(sum(grounding["cited"] for grounding in groundings), sum(map(_numbers, groundings))),
+        borne_out=Share.where(not _FAULTS & grounding.keys() for grounding in groundings),
         regrounded=len([answer for answer in answers if _was_regrounded(answer)]),
         confidence=mean([answer.confidence for answer in answers if answer.confidence is not None]),
         tokens_in=sum(usage.prompt for usage in usages),
@@ -88,5 +98,6 @@ def _was_regrounded(answer: Answer) -> bool:
     return answer.grounding is not None and "grounding" not in answer.verdict.get("policy", {})
 
 
-def _is_grounded(grounding: dict[str, Any]) -> bool:
-    return not grounding.get("unsupported") and not grounding.get("miscited")
+def _numbers(grounding: dict[str, Any]) -> int:
+    miscited = [item for item in grounding.get("miscited", ()) if not _EVIDENCE_ITEM.fullmatch(item["field"])]
+    return int(grounding["cited"] + grounding["uncited"] + grounding["unread"]) + len(miscited)

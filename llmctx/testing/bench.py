@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from llmctx.assets import asset
 from llmctx.context.package import Package
 from llmctx.decision.decision import OUTPUT, Decision
-from llmctx.decision.guardrail import Verdict
+from llmctx.decision.guards import Verdict
 from llmctx.decision.parse import judge
 from llmctx.errors import TemplateError
 from llmctx.llm.client import EndpointClient

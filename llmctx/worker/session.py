@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from llmctx.assets import asset
 from llmctx.connection import end, open_redis, pause
 from llmctx.context.snapshot import ReadRules
-from llmctx.decision.guardrail import GuardPolicy
+from llmctx.decision.guards import GuardPolicy
 from llmctx.errors import ForkError, InstanceError, ServerError, TrailError
 from llmctx.llm.client import EndpointClient
 from llmctx.llm.completion import Completer

@@ -30,13 +30,17 @@ def program(standin: Standin, tmp_path: Path) -> Program:
 async def test_versions_are_listed_without_a_server(program: Program) -> None:
     ended = await program("prompts")
     assert ended.code == 0
-    assert re.findall(r"^position/v\d", ended.out, re.MULTILINE) == ["position/v1", "position/v2"]
+    assert re.findall(r"^position/v\d", ended.out, re.MULTILINE) == ["position/v1", "position/v2", "position/v3"]
     assert "Where they were used is not known" in ended.out
 
 
 async def test_versions_tell_where_they_were_used(program: Program) -> None:
     listed = (await program("prompts", "--json", *CORPUS)).lines
-    assert [(one["prompt"], one["used"]) for one in listed] == [("position/v1", 18), ("position/v2", 0)]
+    assert [(one["prompt"], one["used"]) for one in listed] == [
+        ("position/v1", 18),
+        ("position/v2", 0),
+        ("position/v3", 0),
+    ]
 
 
 async def test_a_check_fails_for_a_template_that_does_not_render(program: Program) -> None:
@@ -133,7 +137,7 @@ async def test_the_five_commands_of_the_document_run_as_printed(program: Program
     assert "52% of each request can come from" in said[1]
     assert "position/v2: 18 of 18 as recorded" in said[2]
     assert "18 answered now" in said[3]
-    assert re.search(r"numbers grounded +18 of 18 .* 18 of 18", said[4])
+    assert re.search(r"answers borne out +18 of 18 .* 18 of 18", said[4])
 
 
 async def test_an_edited_published_version_is_told_though_nothing_flips(program: Program) -> None:

@@ -149,7 +149,10 @@ async def test_both_sides_are_grounded_where_the_record_was_made_without(program
     assert (await program("replay", "--prompt", "position/v2", "--out", "v2.jsonl", *CORPUS)).code == 0
     program.environment["COLUMNS"] = "80"
     ended = await program("compare", "recorded", "v2.jsonl")
-    assert re.search(r"^numbers grounded +18 of 18 \(82% to 100%\) +18 of 18 \(82% to 100%\)$", ended.out, re.MULTILINE)
+    assert re.search(
+        r"^answers borne out +18 of 18 \(82% to 100%\) +18 of 18 \(82% to 100%\)$", ended.out, re.MULTILINE
+    )
+    assert re.search(r"^numbers cited +0 of (\d+) \(.*\) +\1 of \1 \(.*\)$", ended.out, re.MULTILINE)
     assert "Grounding was off when these were recorded" in ended.out
     assert "LLMCTX_PRICES" in ended.out
 

@@ -6,7 +6,7 @@ from llmctx.assets import asset
 from llmctx.context.tick import Tick
 from llmctx.decision.conclude import conclude
 from llmctx.decision.decision import OUTPUT
-from llmctx.decision.guardrail import GuardPolicy
+from llmctx.decision.guards import GuardPolicy
 from llmctx.llm.completion import read_completion
 from llmctx.llm.request import kept
 from llmctx.prompt.render import render

@@ -1,5 +1,6 @@
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -121,10 +122,20 @@ def test_tokens_and_cost_are_added_up_and_latency_has_percentiles() -> None:
     assert found.a.cost is None
 
 
-def test_unsupported_and_miscited_numbers_lower_the_grounding_rate() -> None:
-    good, bad = doing("hold")._replace(grounding={}), doing("hold")._replace(grounding={"unsupported": [{"n": "1"}]})
-    miscited = doing("hold")._replace(grounding={"miscited": [{"path": "x"}]})
-    assert compared(result(0, good), result(1, bad), result(2, miscited)).b.grounded == Share(1, 3)
+def grounded(cited: int, uncited: int = 0, **faults: list[dict[str, str]]) -> dict[str, Any]:
+    return {"evidence": 1, "cited": cited, "uncited": uncited, "unread": 0} | faults
+
+
+def test_false_numbers_and_missing_citations_are_counted() -> None:
+    groundings = [
+        grounded(3),
+        grounded(1, 2, false_prices=[{"field": "reasoning"}]),
+        grounded(0, miscited=[{"field": "reasoning"}, {"field": "evidence[0]"}]),
+        {"evidence": 1, "numbers": 4, "unsupported": [{"field": "reasoning"}]},  # as version 0.1.0 counted
+    ]
+    answers = [doing("hold")._replace(grounding=grounding) for grounding in groundings]
+    found = compared(*(result(index, answer) for index, answer in enumerate(answers))).b
+    assert (found.cited, found.borne_out) == (Share(4, 7), Share(1, 3))
 
 
 def test_causes_are_counted_for_all_differences_and_for_flips() -> None:

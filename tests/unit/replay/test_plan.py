@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from llmctx import canonical
@@ -93,3 +95,12 @@ def test_the_guardrails_are_set_as_for_the_record() -> None:
 
 def test_the_snapshot_is_named_by_the_digest_of_its_evidence() -> None:
     assert answer().snapshot == canonical.sha256(case().pieces["snapshot"])
+
+
+@pytest.mark.parametrize("older", [None, {"evidence": 1, "numbers": 4, "unsupported": []}])
+def test_an_answer_without_a_grounding_by_citation_is_checked(older: dict[str, Any] | None) -> None:
+    asked = request(case(1))
+    grounding = asked.grounded(answer(case(1))._replace(grounding=older)).grounding
+    assert grounding is not None
+    assert (grounding["evidence"], grounding["uncited"], "numbers" in grounding) == (1, 0, False)
+    assert asked.grounded(answer()._replace(grounding=grounding)).grounding is grounding

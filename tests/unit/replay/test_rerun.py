@@ -6,7 +6,7 @@ import pytest
 from llmctx import canonical
 from llmctx.context.tick import Tick
 from llmctx.decision.conclude import conclude, refuse
-from llmctx.decision.guardrail import GuardPolicy
+from llmctx.decision.guards import GuardPolicy
 from llmctx.prompt.render import render
 from llmctx.prompt.template import Template
 from llmctx.record import RecordMetadata, compose

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from llmctx import clock
-from llmctx.decision import guardrail
+from llmctx.decision import guards
 from llmctx.errors import CorpusError
 from llmctx.replay.selection import GUARDS, Selection, parse_selection, with_absolute_times
 from tests.unit.makers import NOW, NOW_MS
@@ -73,7 +73,7 @@ def test_an_impossible_value_is_reported_with_the_possible_ones(text: str, says:
 
 
 def test_the_guards_are_those_that_fire() -> None:
-    fired = re.findall(r'fire\(\s*"(\w+)"', Path(guardrail.__file__).read_text(encoding="utf-8"))
+    fired = re.findall(r'fire\(\s*"(\w+)"', Path(guards.__file__).read_text(encoding="utf-8"))
     assert tuple(dict.fromkeys(fired)) == GUARDS
 
 
