@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from llmctx.connection import read_stream
-from llmctx.replay.check import verify_log
+from llmctx.replay.verify import verify_log
 from llmctx.schema import keys
 from llmctx.trail.log.instance import bind_instance
 from llmctx.trail.log.lease import read_holder
