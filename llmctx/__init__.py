@@ -1,7 +1,7 @@
 r"""llmctx: asks an LLM to decide on a trading system's live Redis state, and keeps a provable record of every decision.
 
     tick -> snapshot -> package -> prompt -> completion -> decision -> verdict -> trail -> published
-                                                                            \-> verify, replay, compare
+                                                                            \-> verify, export, replay, compare
 
 Each step is a value in a folder of that name: `context` what we knew, `prompt` what we asked, `llm` what it
 answered, `decision` what we concluded, `trail` what we can prove. `pipeline` is one tick through all of them.
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from llmctx.context.snapshot import Snapshot
     from llmctx.context.tick import Tick
     from llmctx.decision.decision import Decision
-    from llmctx.decision.guardrail import Verdict
+    from llmctx.decision.guards import Verdict
     from llmctx.errors import LlmctxError
     from llmctx.flow.writer import open_writer
     from llmctx.llm.client import EndpointClient
@@ -47,7 +47,7 @@ _HOMES = {
     "ServeOptions": "llmctx.worker.serve",
     "Snapshot": "llmctx.context.snapshot",
     "Tick": "llmctx.context.tick",
-    "Verdict": "llmctx.decision.guardrail",
+    "Verdict": "llmctx.decision.guards",
     "build_package": "llmctx.context.package",
     "load_template": "llmctx.prompt.template",
     "open_home": "llmctx.worker.home",

@@ -12,7 +12,7 @@ from llmctx.context.snapshot import ReadRules, Snapshot
 from llmctx.context.tick import Tick
 from llmctx.decision.conclude import Conclusion, FirstAnswer, conclude, refuse
 from llmctx.decision.decision import OUTPUT
-from llmctx.decision.guardrail import GuardPolicy
+from llmctx.decision.guards import GuardPolicy
 from llmctx.decision.reask import ask_again
 from llmctx.errors import TemplateError
 from llmctx.llm.completion import Completer

@@ -40,8 +40,8 @@ class SectionContent:
         """EMPTY or INVALID without a value, otherwise None."""
         self.reason = reason
         """Why there is no value."""
-        self.text: str | None = None
-        """The facts as a prompt shows them, once prompt/render has written them."""
+        self.texts: dict[str, str] = {}
+        """The facts as prompts show them, by the style of their paths, once prompt/render has written them."""
         written = None if value is None else written_at(value)
         self.written_ms = None if written is None else clock.to_ms(written)
         """When the value was written, by its own word; None if it carries no time."""

@@ -35,7 +35,7 @@ async def test_a_record_whose_task_is_cancelled_at_any_await_is_settled_once(red
                 await asyncio.sleep(0)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-            await asyncio.wait_for(owner.settle(made), 10)
+            await asyncio.wait_for(owner.settle(made), 120)
     await check_oracle(redis, ticks)
 
 

@@ -196,7 +196,7 @@ async def serving(
         yield running
     finally:
         running.stop.set()
-        await asyncio.wait_for(task, 20)
+        await asyncio.wait_for(task, 120)
         logging.getLogger("llmctx").removeHandler(handler)
 
 

@@ -9,7 +9,7 @@ from llmctx import canonical
 from llmctx.context.snapshot import ReadRules
 from llmctx.context.tick import Tick
 from llmctx.decision.decision import OUTPUT
-from llmctx.decision.guardrail import GuardPolicy
+from llmctx.decision.guards import GuardPolicy
 from llmctx.decision.parse import judge
 from llmctx.errors import SnapshotError, TemplateError
 from llmctx.llm.completion import Completion, Outcome
@@ -300,14 +300,15 @@ async def decided(valkey: Redis, policy: GuardPolicy, *completions: Completion) 
 
 async def test_a_false_price_is_flagged_and_changes_nothing(valkey: Redis) -> None:
     record = (await decided(valkey, GuardPolicy(), FALSE))[0].record
-    assert record["grounding"]["unsupported"] == [
+    assert record["grounding"]["false_prices"] == [
         {
             "field": "reasoning",
             "text": "155.20",
             "at": 13,
-            "nearest": "price.price.last",
+            "citation": "price.price.last",
+            "why": "no such price",
             "fact": "152.5",
-            "price": "yes",
+            "alarms": "yes",
         }
     ]
     assert [guard["name"] for guard in record["verdict"]["guards"]] == ["ungrounded"]
@@ -332,12 +333,12 @@ async def test_a_false_price_is_asked_about_once_and_both_answers_are_kept(valke
     assert [message.role for message in second.messages] == ["system", "user", "assistant", "user"]
     assert second.messages[:2] == first.messages
     assert second.messages[2].content == FALSE.content
-    assert '"155.20" in reasoning: nothing supports it; nearest is price.price.last' in second.messages[3].content
+    assert '"155.20" in reasoning: no such price; price.price.last is 152.5' in second.messages[3].content
     assert entry.pieces["messages"] == second.evidence
     assert entry.pieces["completion"] == TRUE.body
-    assert entry.record["reasked"]["grounding"]["unsupported"][0]["text"] == "155.20"
+    assert entry.record["reasked"]["grounding"]["false_prices"][0]["text"] == "155.20"
     assert entry.record["reasked"]["completion"]["usage"]["prompt"] == 1000
-    assert "unsupported" not in entry.record["grounding"]
+    assert "false_prices" not in entry.record["grounding"]
     assert (entry.record["verdict"]["action"], "reask" in entry.record["timings_ms"]) == ("exit", True)
 
 
