@@ -49,7 +49,7 @@ def demo(
 
 
 async def _demo(directory: Path, endpoint: str | None, model: str | None) -> None:
-    from llmctx.flow.session import SECTORS
+    from llmctx.flow.simulated_market import SECTORS
     from llmctx.llm.standin import MODEL, Standin
     from llmctx.ops.server import EmbeddedServer
 
@@ -90,7 +90,7 @@ async def _session(url: str, directory: Path, endpoint: str | None, model: str |
     from llmctx.flow.feed import Feed
     from llmctx.flow.lockstep import Lockstep
     from llmctx.flow.rules import FeedRules
-    from llmctx.flow.session import simulate
+    from llmctx.flow.simulated_market import simulate
     from llmctx.flow.store import Store
     from llmctx.trail.log.instance import bind_instance
 
@@ -108,14 +108,14 @@ async def _session(url: str, directory: Path, endpoint: str | None, model: str |
         feed = Feed(
             Store(redis, 1),
             FeedRules(sectors=market.sectors),
-            settled=Lockstep(redis, 1),
+            lockstep=Lockstep(redis, 1),
             on_bar=theatre.bar,
         )
         with theatre:
             await _play(feed, market.items(), service, theatre, most=_MOST_REAL_CALLS if real else None)
         stop.set()
         await service
-        theatre.summarise(feed.summary, real=real)
+        theatre.summarise(feed.report, real=real)
         return _say_what_is_proven(await verify_partition(redis, settings, instance, 0, quiet=True))
 
 

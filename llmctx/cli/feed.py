@@ -18,7 +18,7 @@ from llmctx.cli.progress import progress
 from llmctx.cli.setup import partitions_of, redis_of, settings_for
 from llmctx.connection import without_password
 from llmctx.errors import FeedError
-from llmctx.flow.summary import Summary
+from llmctx.flow.feed_report import FeedReport
 from llmctx.settings import Settings
 
 _PIPE = Path("-")
@@ -78,8 +78,7 @@ def feed(
     llmctx feed bars.csv --lockstep          # beside `llmctx run`
     my-source | llmctx feed - --live
     """
-    from llmctx.flow.rules import FeedRules
-    from llmctx.flow.step import Broker
+    from llmctx.flow.rules import Broker, FeedRules
 
     rules = FeedRules(
         interval=timedelta(seconds=interval_s),
@@ -173,7 +172,7 @@ async def _feed(
                 Store(redis, partitions),
                 rules,
                 speed=speed,
-                settled=Lockstep(redis, partitions) if lockstep else None,
+                lockstep=Lockstep(redis, partitions) if lockstep else None,
                 on_bar=lambda _: advance(),
             )
             if items is None:
@@ -206,7 +205,7 @@ def read_items(bars: Path, news: Path | None, interval: timedelta) -> Any:
     return in_order(by_stamp(itertools.chain(first, rows), headlines), interval)
 
 
-def _print_summary(summary: Summary, url: str) -> None:
+def _print_summary(summary: FeedReport, url: str) -> None:
     news = f" and {summary.headlines} headlines" if summary.headlines else ""
     out.print(
         f"Fed {summary.bars} bars{news} of {', '.join(summary.symbols) or 'no symbol'} to {without_password(url)}: "
@@ -246,7 +245,7 @@ def simulate(
     """
     from llmctx.clock import iso, to_ms
     from llmctx.flow.bars import HEADER
-    from llmctx.flow.session import simulate as simulate_session
+    from llmctx.flow.simulated_market import simulate as simulate_session
 
     session = simulate_session(seed=seed, days=days, minutes=minutes)
     with bars.open("w", newline="", encoding="utf-8") as file:

@@ -20,9 +20,9 @@ from llmctx.settings import Settings
 from llmctx.trail.log.entry import Entry
 
 if TYPE_CHECKING:
-    from llmctx.flow.compose import Taken
+    from llmctx.flow.compose import FedBar
+    from llmctx.flow.feed_report import FeedReport
     from llmctx.flow.rules import FeedRules
-    from llmctx.flow.summary import Summary
     from llmctx.flow.timeline import Item
 
 
@@ -41,7 +41,7 @@ class Books:
         self.guards: Counter[str] = Counter()
         self.costs = Decimal(0)
         self._open: dict[str, tuple[Decimal, Decimal]] = {}
-        self._taken: Taken | None = None
+        self._taken: FedBar | None = None
         self._first_equity: Decimal | None = None
         self.summary: dict[str, Any] = {}
         self.away = asyncio.Event()
@@ -51,9 +51,9 @@ class Books:
         self._failures = 0
         self.wins = self.losses = 0
 
-    def bar(self, taken: "Taken") -> None:
+    def bar(self, taken: "FedBar") -> None:
         """See a bar: mark the book."""
-        book, held, name = taken.step.book, taken.step.held, taken.bar.symbol
+        book, held, name = taken.step.book, taken.step.position, taken.bar.symbol
         self._open.pop(name, None)
         if held is not None:
             self._open[name] = held.unrealized_pnl, held.current_price * held.quantity
@@ -153,7 +153,7 @@ async def run_session(
 
     books, own = Books(settings), settings.model_copy(update={"state_dir": directory})
 
-    def seen(taken: "Taken") -> None:
+    def seen(taken: "FedBar") -> None:
         books.bar(taken)
         on_bar()
 
@@ -165,7 +165,7 @@ async def run_session(
                 serve_all(redis, server.url, instance, own, asking, Parts(), stop, on_entry=books.entry)
             )
             lockstep = Lockstep(redis, 1)
-            feeding = asyncio.create_task(Feed(Store(redis, 1), rules, settled=lockstep, on_bar=seen).run(items))
+            feeding = asyncio.create_task(Feed(Store(redis, 1), rules, lockstep=lockstep, on_bar=seen).run(items))
             try:
                 books.summary = (await _fed(feeding, service, books)).as_dict()
             finally:
@@ -175,7 +175,7 @@ async def run_session(
     return books
 
 
-async def _fed(feeding: "asyncio.Task[Summary]", service: asyncio.Task[None], books: Books) -> "Summary":
+async def _fed(feeding: "asyncio.Task[FeedReport]", service: asyncio.Task[None], books: Books) -> "FeedReport":
     """What was fed, when all of it is; what ends it before is raised."""
     away = asyncio.create_task(books.away.wait())
     try:

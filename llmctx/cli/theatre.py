@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.live import Live
 
-    from llmctx.flow.compose import Taken
-    from llmctx.flow.fills import Fill
-    from llmctx.flow.summary import Summary
+    from llmctx.flow.compose import FedBar
+    from llmctx.flow.feed_report import FeedReport
+    from llmctx.flow.trades import Fill
     from llmctx.schema.values import Position
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
@@ -40,7 +40,7 @@ class Theatre:
         self._last: dict[str, str] = {}
         self._prices: dict[str, deque[float]] = {}
         self._positions: dict[str, Position | None] = {}
-        self._taken: Taken | None = None
+        self._taken: FedBar | None = None
         self._lines: deque[str] = deque(maxlen=_LINES)
         self._live: Live | None = self._screen() if live else None
 
@@ -62,12 +62,12 @@ class Theatre:
         if self._live is not None:
             self._live.__exit__(kind, error, trace)
 
-    def bar(self, taken: "Taken") -> None:
+    def bar(self, taken: "FedBar") -> None:
         """See a bar."""
         name = taken.bar.symbol
         self._taken = taken
         self._prices.setdefault(name, deque(maxlen=_SPARK)).append(float(taken.bar.close))
-        self._positions[name] = taken.step.held
+        self._positions[name] = taken.step.position
         for fill in taken.step.fills:
             self._say(_fill_line(fill))
 
@@ -128,7 +128,7 @@ class Theatre:
             f"won {day.wins}, lost {day.losses}   {self.records} decisions"
         )
 
-    def summarise(self, summary: "Summary", *, real: bool) -> None:
+    def summarise(self, summary: "FeedReport", *, real: bool) -> None:
         """Print what it came to."""
         counted = ", ".join(f"{coloured(action)} {count}" for action, count in self._actions.most_common() if count)
         guards = ", ".join(f"{name} {count}" for name, count in self._guards.most_common()) or "none"

@@ -117,7 +117,7 @@ def check_symbol(symbol: str) -> str:
     """
     if not _SYMBOL.match(symbol):
         raise SchemaError(
-            f"{symbol!r} is no symbol: at most 32 letters, digits and . _ / ^ = + -, beginning with a letter or digit, "
+            f"{symbol!r} is not a symbol: at most 32 letters, digits and . _ / ^ = + -, beginning with a letter or digit, "
             "or with one behind a . ^ or =.",
             "Write the symbol as it stands in positions:active:SYMBOL, for example AAPL.",
         )
@@ -149,7 +149,7 @@ def model_of(section: str) -> type[BaseModel]:
     return BY_SECTION[section.partition(".")[0]].model
 
 
-KEPT_BARS = 5000
+MAX_BARS = 5000
 """About how many bars a bars stream keeps."""
 
 
@@ -175,7 +175,7 @@ DAYS = "positions:days"
 """The stream of closed days: the paper broker's books, a day an entry."""
 BOOK = "positions:book"
 """What the paper broker must remember from one bar to the next."""
-KEPT_HISTORY = 100_000
+MAX_HISTORY = 100_000
 """About how many entries of fills and closed positions are kept."""
 UPDATES = "updates:"
 """The prefix of a live key's pub/sub channel; each write publishes the new value there, a deletion an empty text."""

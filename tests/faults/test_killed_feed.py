@@ -11,11 +11,11 @@ from redis.asyncio import Redis
 from llmctx.connection import open_redis, read_stream
 from llmctx.errors import ServerError
 from llmctx.flow import feed as feeding
-from llmctx.flow.compose import Taken
+from llmctx.flow.compose import FedBar
 from llmctx.flow.feed import Feed
 from llmctx.flow.lockstep import Lockstep
 from llmctx.flow.rules import FeedRules
-from llmctx.flow.session import simulate
+from llmctx.flow.simulated_market import simulate
 from llmctx.flow.store import Store
 from llmctx.schema import keys
 from llmctx.trail.log.log import Log
@@ -34,11 +34,11 @@ async def undisturbed(redis: Redis) -> dict[str, object]:
     return left
 
 
-def at_bar(number: int, act: Callable[[], None]) -> Callable[[Taken], None]:
+def at_bar(number: int, act: Callable[[], None]) -> Callable[[FedBar], None]:
     """Do something after so many bars."""
     seen = 0
 
-    def on_bar(_: Taken) -> None:
+    def on_bar(_: FedBar) -> None:
         nonlocal seen
         seen += 1
         if seen == number:
@@ -90,7 +90,7 @@ async def test_in_lockstep_a_lost_tick_is_raised_again_and_settled_once(
     feeder = Feed(
         Store(client, 1),
         FeedRules(sectors=MARKET.sectors),
-        settled=Lockstep(client, 1),
+        lockstep=Lockstep(client, 1),
         on_bar=at_bar(250, lambda: kill_and_cut(server, 30_000)),
     )
     async with serving(client, server.url, tmp_path, ByRules()):

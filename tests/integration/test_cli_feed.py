@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from llmctx.clock import iso, to_ms
 from llmctx.connection import read_stream
 from llmctx.flow.bars import read_bars
-from llmctx.flow.session import simulate
+from llmctx.flow.simulated_market import simulate
 from llmctx.schema import keys
 from tests.integration.conftest import live
 from tests.integration.program import Ended, Program, until

@@ -22,9 +22,9 @@ from llmctx.flow.bars import Bar
 from llmctx.flow.feed import Feed
 from llmctx.flow.lockstep import Lockstep
 from llmctx.flow.rules import FeedRules
-from llmctx.flow.session import simulate
+from llmctx.flow.simulated_market import simulate
 from llmctx.flow.store import Store
-from llmctx.flow.summary import Summary
+from llmctx.flow.feed_report import FeedReport
 from llmctx.flow.timeline import Item
 from llmctx.schema import keys
 from llmctx.schema.values import Position
@@ -41,7 +41,7 @@ PATTERNS = {family.section for family in keys.FAMILIES}
 
 async def feed(
     redis: Redis, items: Iterable[Item], *, ratios: Mapping[str, Decimal] | None = None, **options: Any
-) -> Summary:
+) -> FeedReport:
     rules = FeedRules(ratios=ratios or {}, sectors=MARKET.sectors)
     return await Feed(Store(redis, 1), rules, **options).run(items)
 
@@ -163,8 +163,8 @@ async def test_a_feed_beside_another_one_counts_only_its_own_ticks(redis: Redis)
         await other.run([item])
     raised = await redis.xlen(keys.ticks(0))
     assert raised > 0
-    assert one.summary.ticks + other.summary.ticks == raised
-    assert one.summary.bars + other.summary.bars == len(BARS)
+    assert one.report.ticks + other.report.ticks == raised
+    assert one.report.bars + other.report.bars == len(BARS)
 
 
 async def test_two_feeds_of_different_symbols_trade_in_one_book(redis: Redis) -> None:
@@ -172,7 +172,7 @@ async def test_two_feeds_of_different_symbols_trade_in_one_book(redis: Redis) ->
     for bar in BARS:
         await (one if bar.symbol < "E" else other).run([bar])
     fills = await stream(redis, keys.FILLS)
-    assert one.summary.fills + other.summary.fills == len(fills) > 0
+    assert one.report.fills + other.report.fills == len(fills) > 0
     book = json.loads(await raw(redis, keys.BOOK))
     costs_and_earnings = sum(Decimal(f[b"realized"].decode()) - Decimal(f[b"cost"].decode()) for f in fills)
     assert Decimal(book["day"]["equity"]) + Decimal(book["day"]["earned"]) - 100_000 == costs_and_earnings
@@ -233,7 +233,7 @@ async def test_headlines_appear_at_their_own_time_and_never_before(redis: Redis)
             seen += 1
             assert news[0]["headline"] == item.headline  # type: ignore[union-attr]
             assert news[0]["timestamp"] == state["timestamp"]
-    assert seen == len(MARKET.news) == feeder.summary.headlines
+    assert seen == len(MARKET.news) == feeder.report.headlines
 
 
 async def test_each_tick_is_raised_once_with_the_runs_id(redis: Redis) -> None:
@@ -353,7 +353,7 @@ SPLIT = [*day("AAPL", wave(700.0)), *day("AAPL", wave(100.0), NEXT_DAY)]
 """A 7:1 split between two sessions."""
 
 
-async def split(redis: Redis, items: Iterable[Item] = SPLIT, **options: Any) -> Summary:
+async def split(redis: Redis, items: Iterable[Item] = SPLIT, **options: Any) -> FeedReport:
     """Feed the split with a position of before it."""
     await hold(redis, price=700.0)
     return await feed(redis, items, **options)
@@ -379,7 +379,7 @@ async def test_ticks_after_an_overnight_jump_are_skipped_with_that_reason(
     redis: Redis, redis_url: str, tmp_path: Path
 ) -> None:
     async with serving(redis, redis_url, tmp_path, ByRules()):
-        await split(redis, settled=Lockstep(redis, 1))
+        await split(redis, lockstep=Lockstep(redis, 1))
     suspected = [leaf for leaf in await leaves(redis) if leaf.get("cause") == "corporate_action_suspected"]
     assert {leaf["kind"] for leaf in suspected} == {"skipped"}
     assert len(suspected) == 40
@@ -390,7 +390,7 @@ async def test_ticks_after_an_overnight_jump_are_skipped_with_that_reason(
 @pytest.mark.usefixtures("short_pauses")
 async def test_adjust_mends_an_overnight_jump(redis: Redis, redis_url: str, tmp_path: Path) -> None:
     async with serving(redis, redis_url, tmp_path, ByRules()):
-        summary = await split(redis, settled=Lockstep(redis, 1), ratios={"AAPL": Decimal(7)})
+        summary = await split(redis, lockstep=Lockstep(redis, 1), ratios={"AAPL": Decimal(7)})
     assert summary.suspected == 0
     assert "skipped" not in {leaf["kind"] for leaf in await leaves(redis)}
 
@@ -454,7 +454,7 @@ async def test_each_update_is_announced_on_the_keys_channel(redis: Redis) -> Non
 
 async def test_in_lockstep_the_next_bar_waits_for_the_decision(redis: Redis) -> None:
     await hold(redis)
-    going = asyncio.create_task(feed(redis, day("AAPL", wave(100.0, 60)), settled=Lockstep(redis, 1)))
+    going = asyncio.create_task(feed(redis, day("AAPL", wave(100.0, 60)), lockstep=Lockstep(redis, 1)))
     await until(lambda: redis.exists(keys.ticks(0)))
     await asyncio.sleep(0.05)
     assert await redis.xlen("stocks:bars:AAPL") == await redis.xlen(keys.ticks(0)) == 1

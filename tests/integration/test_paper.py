@@ -21,9 +21,9 @@ from llmctx.flow.feed import Feed
 from llmctx.flow.lockstep import Lockstep
 from llmctx.flow.news import read_news
 from llmctx.flow.rules import FeedRules
-from llmctx.flow.session import simulate
+from llmctx.flow.simulated_market import simulate
 from llmctx.flow.store import Store
-from llmctx.flow.summary import Summary
+from llmctx.flow.feed_report import FeedReport
 from llmctx.flow.timeline import Item, by_stamp, in_order
 from llmctx.schema import keys
 from llmctx.trail.log.entry import Entry
@@ -42,7 +42,7 @@ Row = dict[str, str]
 class Played(NamedTuple):
     """A whole session in lockstep beside the service, and all that it left."""
 
-    summary: Summary
+    summary: FeedReport
     entries: list[Entry]
     fills: list[Row]
     closed: list[Row]
@@ -74,10 +74,10 @@ async def play(url: str, state_dir: Path, *parts: Iterable[Item]) -> Played:
         await redis.flushall()
         async with serving(redis, url, state_dir, ByRules()):
             for part in parts:
-                feed = Feed(Store(redis, 1), FeedRules(sectors=MARKET.sectors), settled=Lockstep(redis, 1))
+                feed = Feed(Store(redis, 1), FeedRules(sectors=MARKET.sectors), lockstep=Lockstep(redis, 1))
                 await feed.run(part)
         return Played(
-            feed.summary,
+            feed.report,
             [entry async for entry in Log(redis).read()],
             await rows(redis, keys.FILLS),
             await rows(redis, keys.CLOSED),

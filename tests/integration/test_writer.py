@@ -14,7 +14,7 @@ from llmctx.flow.bars import Bar
 from llmctx.flow.feed import Feed
 from llmctx.flow.news import Headline
 from llmctx.flow.rules import FeedRules
-from llmctx.flow.session import simulate
+from llmctx.flow.simulated_market import simulate
 from llmctx.flow.store import Store
 from llmctx.flow.writer import Writer, open_writer
 from llmctx.schema import keys

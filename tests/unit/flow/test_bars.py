@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmctx.errors import FeedError
-from llmctx.flow.bars import HEADER, BadRow, Bar, parse_row, read_bars
+from llmctx.flow.bars import HEADER, BadRow, Bar, parse_row, read_bars, rounded_price
 from tests.conftest import SHARED_DATA
 
 HEAD = ",".join(HEADER)
@@ -63,13 +63,13 @@ def test_a_time_beyond_the_calendar_is_named(timestamp: str) -> None:
 
 @pytest.mark.parametrize("symbol", ["", "A B", "A:B", "{A}", "Ä", "A" * 33, "-A", "*"])
 def test_a_symbol_that_can_be_no_key_is_named(symbol: str) -> None:
-    assert why(row(symbol=symbol)).startswith(f"symbol: {symbol!r} is no symbol")
+    assert why(row(symbol=symbol)).startswith(f"symbol: {symbol!r} is not a symbol")
 
 
 @pytest.mark.parametrize("name", HEADER[2:])
 @pytest.mark.parametrize("text", ["", "many", "1,5", "0x10", "--1", "$5", "1 000"])
 def test_a_cell_that_is_no_number_is_named(name: str, text: str) -> None:
-    assert why(row(**{name: text})) == f"{name} {text!r} is no number"
+    assert why(row(**{name: text})) == f"{name} {text!r} is not a number"
 
 
 @pytest.mark.parametrize("name", HEADER[2:])
@@ -94,7 +94,7 @@ def test_a_volume_below_0_is_not_told_to_be_above_0() -> None:
 
 @pytest.mark.parametrize("text", ["646_2", "٦٤٦"])
 def test_a_number_in_the_notation_of_a_program_is_no_number(text: str) -> None:
-    assert why(row(open=text)) == f"open {text!r} is no number"
+    assert why(row(open=text)) == f"open {text!r} is not a number"
 
 
 @pytest.mark.parametrize("text", ["1e400", "1e31"])
@@ -143,9 +143,39 @@ def test_a_bar_is_known_at_its_end() -> None:
     assert BAR.end(timedelta(minutes=5)) == START + timedelta(minutes=5)
 
 
+@pytest.mark.parametrize(
+    ("price", "rounded"),
+    [
+        ("640.123456", "640.1235"),
+        ("640.12345", "640.1234"),  # a half goes to the even digit
+        ("640.12355", "640.1236"),
+        ("100000", "100000.0000"),
+        ("1.23456789", "1.2346"),
+        ("0.123456789", "0.123457"),
+        ("0.0123456789", "0.0123457"),
+        ("0.000040004449", "0.0000400044"),
+        ("1E-10", "1.00000E-10"),
+    ],
+)
+def test_a_price_has_four_places_and_a_cheap_one_six_figures(price: str, rounded: str) -> None:
+    assert str(rounded_price(Decimal(price))) == rounded
+
+
+@given(st.decimals("0.00000001", "10000000", places=12))
+def test_rounding_moves_a_price_by_less_than_a_hundredth_of_a_percent(price: Decimal) -> None:
+    rounded = rounded_price(price)
+    assert abs(rounded / price - 1) < Decimal("0.0001")
+    assert rounded_price(rounded) == rounded
+
+
 def test_a_file_gives_bars_and_bad_rows_in_its_order_with_their_lines(tmp_path: Path) -> None:
     path = file(tmp_path, ",".join(GOOD), ",".join(row(close="x")), ",".join(GOOD), "a,b")
-    assert list(read_bars(path)) == [BAR, BadRow(3, "close 'x' is no number"), BAR, BadRow(5, "2 columns, expected 7")]
+    assert list(read_bars(path)) == [
+        BAR,
+        BadRow(3, "close 'x' is not a number"),
+        BAR,
+        BadRow(5, "2 columns, expected 7"),
+    ]
 
 
 def test_blank_lines_are_left_out_and_counted(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from talipp.indicators import MACD
 
 from llmctx.flow.bars import Bar, read_bars
-from llmctx.flow.indicators import MEMORY, Indicators, SlowMacd
+from llmctx.flow.indicators import MEMORY, IndicatorSet, SlowMacd
 from tests.conftest import SHARED_DATA
 from tests.unit.flow.makers import MINUTE, NEXT_DAY, OPENING
 
@@ -84,7 +84,7 @@ def random_walk(count: int, seed: int = 1) -> list[Decimal]:
 
 
 def bar_by_bar(closes: Sequence[Decimal]) -> list[dict[str, Decimal | None]]:
-    indicators = Indicators()
+    indicators = IndicatorSet()
     found = []
     for close in closes:
         indicators.add(close)
@@ -133,7 +133,7 @@ def test_on_recorded_bars_every_bar_is_as_the_formula_says(file: str, symbol: st
 
 
 def test_old_closes_are_forgotten() -> None:
-    indicators = Indicators()
+    indicators = IndicatorSet()
     for close in random_walk(5 * MEMORY):
         indicators.add(close)
     for indicator in (indicators._rsi, indicators._macd, indicators._bollinger):
@@ -141,7 +141,7 @@ def test_old_closes_are_forgotten() -> None:
 
 
 def test_before_the_first_close_nothing_is_known() -> None:
-    assert set(Indicators().values().values()) == {None}
+    assert set(IndicatorSet().values().values()) == {None}
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 from llmctx import canonical
 from llmctx.errors import FeedError
 from llmctx.flow.bars import BadRow
-from llmctx.flow.news import SHOWN, WINDOW, Headline, News, headline_of, parse_headline, read_news
+from llmctx.flow.news import MAX_SHOWN, WINDOW, Headline, NewsWindow, headline_of, parse_headline, read_news
 from llmctx.schema.values import Sentiment
 from tests.conftest import SHARED_DATA
 
@@ -50,8 +50,8 @@ def headline(after: timedelta = timedelta(0), text: str = "Up", score: str = "0.
     return Headline(AT + after, "AAPL", text, "Wire", "https://example.com/1", Decimal(score))._replace(**changes)
 
 
-def news(*headlines: Headline) -> News:
-    made = News()
+def news(*headlines: Headline) -> NewsWindow:
+    made = NewsWindow()
     for one in headlines:
         made.add(one)
     return made
@@ -69,31 +69,31 @@ def test_a_time_with_a_zone_is_taken_to_utc(timestamp: str) -> None:
 
 @pytest.mark.parametrize("timestamp", [None, "", "now", "2014-06-06T13:30:00", "2014-06-06", 1402061400, [], True])
 def test_a_time_that_is_none_or_has_no_zone_is_named(timestamp: Any) -> None:
-    assert why(line(timestamp=timestamp)).startswith(f"no headline: timestamp {timestamp!r}: ")
+    assert why(line(timestamp=timestamp)).startswith(f"malformed headline: timestamp {timestamp!r}: ")
 
 
 @pytest.mark.parametrize(
     "timestamp", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00Z", "9999-12-31T12:00Z"]
 )
 def test_a_time_beyond_the_calendar_is_named(timestamp: str) -> None:
-    assert why(line(timestamp=timestamp)).startswith("no headline: timestamp ")
+    assert why(line(timestamp=timestamp)).startswith("malformed headline: timestamp ")
 
 
 @pytest.mark.parametrize("symbol", ["A B", "A:B", "{A}", "Ä", "A" * 33, "-A", "*"])
 def test_a_symbol_that_can_be_no_key_is_named(symbol: str) -> None:
-    assert why(line(symbol=symbol)).startswith(f"no headline: symbol: {symbol!r} is no symbol")
+    assert why(line(symbol=symbol)).startswith(f"malformed headline: symbol: {symbol!r} is not a symbol")
 
 
 @pytest.mark.parametrize("name", ["symbol", "headline"])
 @pytest.mark.parametrize("value", [None, "", "  ", 5, ["x"], {}, False])
 def test_a_text_that_is_needed_and_not_there_is_named(name: str, value: Any) -> None:
-    assert why(line(**{name: value})) == f"no headline: {name} must be a text that is not empty"
+    assert why(line(**{name: value})) == f"malformed headline: {name} must be a string that is not empty"
 
 
 @pytest.mark.parametrize("name", ["source", "url"])
 @pytest.mark.parametrize("value", [5, ["x"], {}, False])
 def test_a_source_that_is_no_text_is_named(name: str, value: Any) -> None:
-    assert why(line(**{name: value})) == f"no headline: {name} must be a text"
+    assert why(line(**{name: value})) == f"malformed headline: {name} must be a string"
 
 
 @pytest.mark.parametrize("name", ["source", "url"])
@@ -103,7 +103,7 @@ def test_a_source_that_is_not_given_is_empty(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["symbol", "headline", "source", "url"])
 def test_a_text_beyond_a_thousand_characters_is_named(name: str) -> None:
-    assert why(line(**{name: "x" * 1001})) == f"no headline: {name} has more than 1000 characters"
+    assert why(line(**{name: "x" * 1001})) == f"malformed headline: {name} has more than 1000 characters"
 
 
 def test_a_headline_of_a_thousand_characters_is_one() -> None:
@@ -112,23 +112,23 @@ def test_a_headline_of_a_thousand_characters_is_one() -> None:
 
 @pytest.mark.parametrize("score", [1.0001, -1.0001, 2, 1e300, "0.5", True, [0.5]])
 def test_a_score_beyond_its_scale_is_named(score: Any) -> None:
-    assert why(line(sentiment_score=score)) == "no headline: sentiment_score must be a number from -1 to 1"
+    assert why(line(sentiment_score=score)) == "malformed headline: sentiment_score must be a number from -1 to 1"
 
 
 @pytest.mark.parametrize("label", ["Bullish", "good", "", 1, True, ["bullish"]])
 def test_a_label_that_is_none_is_named(label: Any) -> None:
     said = why(line(sentiment_label=label))
-    assert said == "no headline: sentiment_label must be one of bullish, bearish, neutral"
+    assert said == "malformed headline: sentiment_label must be one of bullish, bearish, neutral"
 
 
 @pytest.mark.parametrize("text", ["", "x", "{", '{"a":1}{', '{"symbol":"A","symbol":"A"}', '{"sentiment_score":NaN}'])
 def test_a_line_that_is_no_json_says_so(text: str) -> None:
-    assert why(text).startswith("no headline: no JSON: ")
+    assert why(text).startswith("malformed headline: not valid JSON: ")
 
 
 @pytest.mark.parametrize("text", ["[]", "5", '"AAPL"', "null", "true"])
 def test_a_line_that_is_no_object_says_so(text: str) -> None:
-    assert why(text) == "no headline: is no JSON object"
+    assert why(text) == "malformed headline: not a JSON object"
 
 
 json_values = st.recursive(
@@ -225,7 +225,7 @@ headlines = st.builds(
 
 @given(headlines)
 def test_a_headline_comes_back_from_its_member(one: Headline) -> None:
-    again = Headline.of_member(one.symbol, one.member())
+    again = Headline.from_member(one.symbol, one.member())
     assert again == one
     assert again.member() == one.member()
 
@@ -238,8 +238,8 @@ def test_members_are_equal_where_headlines_are(one: Headline, other: Headline) -
 
 def test_without_news_nothing_is_said() -> None:
     nothing: dict[str, Any] = {"sentiment_score": None, "sentiment_label": None, "news_count": 0, "latest_news": []}
-    assert News().value(AT) == nothing
-    assert canonical.loads(News().wire(AT)) == nothing
+    assert NewsWindow().value(AT) == nothing
+    assert canonical.loads(NewsWindow().wire(AT)) == nothing
 
 
 def test_the_score_is_the_mean_and_the_newest_come_first() -> None:
@@ -276,7 +276,7 @@ def test_a_single_headlines_label_is_the_providers_where_it_has_one(score: str, 
 def test_only_so_many_are_written_out_and_all_are_counted() -> None:
     value = news(*(headline(at * SECOND, f"news {at}") for at in range(20))).value(AT + 20 * SECOND)
     assert value["news_count"] == 20
-    assert [one["headline"] for one in value["latest_news"]] == [f"news {at}" for at in range(19, 19 - SHOWN, -1)]
+    assert [one["headline"] for one in value["latest_news"]] == [f"news {at}" for at in range(19, 19 - MAX_SHOWN, -1)]
 
 
 def test_a_headline_counts_for_a_day_and_no_longer() -> None:
@@ -296,7 +296,7 @@ def test_what_is_written_as_json_changes_with_the_value() -> None:
 
 @pytest.mark.parametrize("again", ["Up we go", "up WE go", "  Up  we\tgo ", "UP WE GO"])
 def test_the_same_words_count_once_at_their_newest(again: str) -> None:
-    found = News()
+    found = NewsWindow()
     assert found.add(headline(text="Up we go", score="0.1"))
     assert found.add(headline(SECOND, again, "0.9"))
     value = found.value(AT + SECOND)
@@ -331,7 +331,7 @@ def test_the_value_is_what_the_headlines_of_the_window_add_up_to(
     hour = timedelta(hours=1)
     rows = sorted(rows, key=lambda row: row[0])
     at = AT + ((rows[-1][0] if rows else 0) + later) * hour
-    found = News()
+    found = NewsWindow()
     for after, text, score in rows:
         found.add(headline(after * hour, text, str(score)))
         found.value(AT + after * hour)
@@ -346,14 +346,14 @@ def test_the_value_is_what_the_headlines_of_the_window_add_up_to(
         firsts = {text: next(s for a, t, s in rows if (a, t) == (row[0], text)) for text, row in counted.items()}
         assert value["sentiment_score"] == (sum(firsts.values(), Decimal(0)) / len(firsts)).quantize(Decimal("0.0001"))
     shown = [datetime.fromisoformat(one["timestamp"]) for one in value["latest_news"]]
-    assert shown == sorted((AT + row[0] * hour for row in counted.values()), reverse=True)[:SHOWN]
+    assert shown == sorted((AT + row[0] * hour for row in counted.values()), reverse=True)[:MAX_SHOWN]
 
 
 @given(spread)
 def test_a_feed_that_goes_on_from_what_was_kept_says_the_same(rows: list[tuple[int, str, Decimal]]) -> None:
     told = [headline(after * SECOND, text, str(score)) for after, text, score in sorted(rows, key=lambda row: row[0])]
-    first = News()
+    first = NewsWindow()
     kept = [(one.at, one.member()) for one in told if first.add(one)]  # what the feed puts into the sorted set
-    again = news(*(Headline.of_member("AAPL", member) for _, member in sorted(kept)))
+    again = news(*(Headline.from_member("AAPL", member) for _, member in sorted(kept)))
     at = AT + 200 * SECOND
     assert again.value(at) == first.value(at)

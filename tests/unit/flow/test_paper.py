@@ -8,16 +8,17 @@ from hypothesis import strategies as st
 
 from llmctx import clock
 from llmctx.flow.bars import Bar
-from llmctx.flow.book import CAPITAL, Book, Day, Order
-from llmctx.flow.fills import Closed, Fill, fields_of
-from llmctx.flow.paper import COST_BPS, MOST_POSITIONS, REST, STAKE, Account
-from llmctx.flow.signals import Signal
+from llmctx.flow.book import CAPITAL, Book, Day
+from llmctx.flow.paper import Account
+from llmctx.flow.rules import COOL_DOWN, COST_BPS, MAX_POSITIONS, STAKE
+from llmctx.flow.signals import TradeSignal
+from llmctx.flow.trades import ClosedPosition, Fill, Order, history_fields
 from llmctx.schema.values import Position
 from tests.unit.flow.makers import MINUTE, NEXT_DAY, OPENING, bar, position, trade_of
 
 SIDES = pytest.mark.parametrize("side", ["long", "short"])
 ENTRY = clock.iso(clock.to_ms(OPENING))
-BREAKOUT = Signal("breakout", "long", Decimal("0.8"))
+BREAKOUT = TradeSignal("breakout", "long", Decimal("0.8"))
 NO_COST = Decimal(0)
 
 
@@ -33,9 +34,9 @@ def account(
 def worked(one: Bar, *orders: Order, held: Position | None = None, **more: Any) -> Account:
     """The account after the bar was worked through."""
     made = account(one, more.get("book"), held, more.get("cost_bps", NO_COST), *orders)
-    made.at_open()
-    made.inside()
-    made.plan(more.get("found", []), market_open=more.get("market_open", True))
+    made.fill_orders()
+    made.enforce_levels()
+    made.plan_entry(more.get("found", []), market_open=more.get("market_open", True))
     return made
 
 
@@ -142,7 +143,7 @@ def planned(made: Account) -> tuple[Order, ...]:
 
 
 def test_a_flat_symbol_with_a_signal_is_put_down_to_be_opened() -> None:
-    second = Signal("macd_cross", "short", Decimal("0.6"))
+    second = TradeSignal("macd_cross", "short", Decimal("0.6"))
     assert planned(worked(bar(), found=[BREAKOUT, second])) == (Order("open", "breakout", side="long"),)
 
 
@@ -161,7 +162,7 @@ def full(count: int, basis: str = "1000") -> Book:
     return Book(trades={f"S{at}": trade_of(Decimal(1), Decimal(basis)) for at in range(count)})
 
 
-@pytest.mark.parametrize(("count", "opens"), [(MOST_POSITIONS - 1, 1), (MOST_POSITIONS, 0)])
+@pytest.mark.parametrize(("count", "opens"), [(MAX_POSITIONS - 1, 1), (MAX_POSITIONS, 0)])
 def test_so_many_positions_are_open_at_once(count: int, opens: int) -> None:
     assert len(planned(worked(bar(), found=[BREAKOUT], book=full(count)))) == opens
     assert len(worked(bar(), opening(), book=full(count)).fills) == opens
@@ -182,7 +183,7 @@ def test_what_was_earned_today_counts(earned: str, opens: int) -> None:
 
 def test_a_symbol_rests_after_its_position_was_closed() -> None:
     book = worked(bar(1), order("exit"), held=position()).book
-    ends = OPENING + 2 * MINUTE + REST
+    ends = OPENING + 2 * MINUTE + COOL_DOWN
     opens = []
     for at in range(2, 14):
         made = worked(bar(at), book=book, found=[BREAKOUT])
@@ -207,7 +208,7 @@ def test_an_exit_is_filled_at_the_next_bars_open(side: str, sold: str, realized:
     fill = Fill(at, "AAPL", sold, Decimal(10), Decimal(105), NO_COST, Decimal(realized), "decision 7", OPENING)
     assert the_fill(made) == fill
     gross = Decimal(realized)
-    assert made.closed == Closed(
+    assert made.closed == ClosedPosition(
         "AAPL", side, OPENING, at, Decimal(10), Decimal(100), Decimal(105), gross, NO_COST, gross, "decision 7"
     )
     assert made.position is None
@@ -340,8 +341,8 @@ def test_stop_and_target_are_enforced_inside_the_bar(
     side: str, long: dict[str, str], reason: str | None, price: str | None, *, at_open: bool
 ) -> None:
     made = account(bar_of(side, **long), None, position(side))
-    made.at_open()
-    assert made.inside() == reason
+    made.fill_orders()
+    assert made.enforce_levels() == reason
     if reason is None or price is None:
         assert (made.fills, made.position) == ([], position(side))
         return
@@ -358,7 +359,7 @@ def test_stop_and_target_are_enforced_inside_the_bar(
 def test_without_stop_and_target_nothing_is_enforced(side: str) -> None:
     open_ended = position(side, stop_loss=None, take_profit=None)
     made = account(bar(1, high="1000", low="1"), None, open_ended)
-    assert made.inside() is None
+    assert made.enforce_levels() is None
     assert made.position == open_ended
 
 
@@ -378,7 +379,7 @@ def test_a_decision_to_exit_comes_before_the_stop() -> None:
 
 
 def test_nothing_is_enforced_without_a_position() -> None:
-    assert account(bar(1)).inside() is None
+    assert account(bar(1)).enforce_levels() is None
 
 
 # Costs
@@ -434,7 +435,7 @@ def test_the_books_are_closed_at_the_first_bar_of_a_new_date_and_positions_stay_
 @SIDES
 def test_what_is_closed_at_its_entry_earned_nothing(side: str) -> None:
     fill = the_fill(worked(bar(1), order("exit"), held=position(side)))
-    assert fields_of(fill)["realized"] == "0"
+    assert history_fields(fill)["realized"] == "0"
 
 
 # What others did

@@ -64,11 +64,11 @@ def test_an_exponent_is_a_notation_like_any_other(text: str) -> None:
 @pytest.mark.parametrize("name", HEADER)
 def test_a_bar_without_a_column_says_which(name: str) -> None:
     document = {column: value for column, value in BAR.items() if column != name}
-    assert why(line(document)) == f"is no bar (without {name}), no headline and no vix"
+    assert why(line(document)) == f"not a bar ({name} missing), a headline or a vix reading"
 
 
 def test_an_object_of_nothing_names_every_column() -> None:
-    assert why(b"{}") == f"is no bar (without {', '.join(HEADER)}), no headline and no vix"
+    assert why(b"{}") == f"not a bar ({', '.join(HEADER)} missing), a headline or a vix reading"
 
 
 @pytest.mark.parametrize("name", HEADER[2:])
@@ -124,7 +124,7 @@ def test_a_headline_is_what_it_is_in_a_file() -> None:
 
 
 def test_a_headlines_defect_is_named() -> None:
-    assert why(line(HEADLINE, headline="")) == "no headline: headline must be a text that is not empty"
+    assert why(line(HEADLINE, headline="")) == "malformed headline: headline must be a string that is not empty"
 
 
 def test_what_has_a_headline_is_a_headline_whatever_else_it_has() -> None:
@@ -152,12 +152,12 @@ def test_a_reading_without_a_time_is_named() -> None:
     [b"x", b"{", b"", b'{"vix":15}{', b'{"vix":15,"vix":15}', b'{"vix":NaN}', b"\xff", b'{"a":"\xff"}', b"[" * 500],
 )
 def test_a_line_that_is_no_json_says_so(raw: bytes) -> None:
-    assert why(raw).startswith("no JSON: ")
+    assert why(raw).startswith("not valid JSON: ")
 
 
 @pytest.mark.parametrize("raw", [b"[]", b"5", b'"AAPL"', b"null", b"true", b'["timestamp"]'])
 def test_a_line_that_is_no_object_says_so(raw: bytes) -> None:
-    assert why(raw) == "is no JSON object"
+    assert why(raw) == "not a JSON object"
 
 
 json_values = st.recursive(

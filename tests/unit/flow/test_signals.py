@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from llmctx.flow.bars import Bar
-from llmctx.flow.signals import Signal, entries, exits, signal_value
+from llmctx.flow.signals import TradeSignal, entries, exits, signal_value
 from llmctx.flow.track import Track
 from llmctx.schema.values import Signal as SignalValue
 from tests.unit.flow.makers import bar, track
@@ -174,7 +174,7 @@ def test_a_market_upside_down_gives_the_mirror_image_of_every_signal(seed: int) 
         one.add(row)
         other.add(upside_down(row))
         found, image = ({signal for signal in entries(made) if signal.reason not in BOUNCES} for made in (one, other))
-        assert image == {Signal(MIRROR[reason], SIDES[side], sure) for reason, side, sure in found}
+        assert image == {TradeSignal(MIRROR[reason], SIDES[side], sure) for reason, side, sure in found}
         for side, opposite in SIDES.items():
             assert [seen.reason for seen in exits(one, side)] == [seen.reason for seen in exits(other, opposite)]
         told |= {signal.reason for signal in found}
@@ -199,7 +199,7 @@ def straight(step: str) -> Track:
 
 @pytest.mark.parametrize(("step", "side"), [("1", "long"), ("-1", "short")])
 def test_an_extreme_rsi_speaks_against_the_side_that_it_has_favoured(step: str, side: str) -> None:
-    assert exits(straight(step), side) == [Signal("rsi_extreme", side, Decimal("0.60"))]
+    assert exits(straight(step), side) == [TradeSignal("rsi_extreme", side, Decimal("0.60"))]
     assert exits(straight(step), SIDES[side]) == []
 
 
@@ -216,7 +216,7 @@ def test_rsi_is_extreme_from_eighty_and_from_twenty_on(rsi: str, long: int, shor
 def test_a_crossing_against_the_position_says_that_momentum_is_lost(side: str) -> None:
     bars = falling_then_rising() if side == "short" else [upside_down(one, 300) for one in falling_then_rising()]
     made = track(*bars[: crossings(bars)[0][0] + 1])
-    lost = Signal("momentum_lost", side, Decimal("0.55"))
+    lost = TradeSignal("momentum_lost", side, Decimal("0.55"))
     assert lost in exits(made, side)
     assert "momentum_lost" not in {signal.reason for signal in exits(made, SIDES[side])}
 
@@ -253,7 +253,7 @@ def test_while_nothing_is_warm_nothing_speaks_for_an_exit() -> None:
 
 def test_a_signal_is_written_with_the_indicators_it_stands_on() -> None:
     made = straight("1")
-    value = signal_value(Signal("breakout", "long", Decimal("0.6")), Decimal(129), made)
+    value = signal_value(TradeSignal("breakout", "long", Decimal("0.6")), Decimal(129), made)
     SignalValue.model_validate(value | {"timestamp": "2014-06-06T13:30:00.000Z"})
     assert value == {
         "reason": "breakout",

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmctx.flow.bars import Bar
-from llmctx.flow.indicators import MEMORY, Indicators, SlowMacd
+from llmctx.flow.indicators import MEMORY, IndicatorSet, SlowMacd
 from llmctx.flow.levels import Levels
 from llmctx.flow.track import WINDOW, Track
 from tests.unit.flow.makers import MINUTE, NEXT_DAY, OPENING, bar, track
@@ -19,7 +19,7 @@ def warm(start: datetime = OPENING, level: int = 640) -> list[Bar]:
 
 
 def indicators_of(*closes: Decimal | str) -> dict[str, Decimal | None]:
-    indicators = Indicators()
+    indicators = IndicatorSet()
     for close in closes:
         indicators.add(Decimal(close))
     return indicators.values()

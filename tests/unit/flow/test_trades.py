@@ -1,12 +1,95 @@
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llmctx import canonical
 from llmctx.connection import StreamEntry
-from llmctx.flow.book import Book, Order
-from llmctx.flow.orders import read_decisions
+from llmctx.flow.book import Book
+from llmctx.flow.trades import ClosedPosition, Fill, Order, history_fields
+from tests.unit.flow.makers import MINUTE, OPENING
+
+FILL = Fill(
+    at=OPENING,
+    symbol="AAPL",
+    side="buy",
+    quantity=Decimal(15),
+    price=Decimal("646.25"),
+    cost=Decimal("1.94"),
+    realized=Decimal(0),
+    reason="breakout",
+    entry_time=OPENING - MINUTE,
+)
+CLOSED = ClosedPosition(
+    symbol="AAPL",
+    side="long",
+    entry_time=OPENING,
+    exit_time=OPENING + timedelta(hours=1),
+    quantity=Decimal(15),
+    entry_price=Decimal("646.25"),
+    exit_price=Decimal(650),
+    gross=Decimal("56.25"),
+    cost=Decimal("3.89"),
+    net=Decimal("52.36"),
+    reason="target_reached",
+)
+
+
+def test_a_fill_is_an_entry_of_texts() -> None:
+    assert history_fields(FILL) == {
+        "at": "2014-06-06T13:30:00.000Z",
+        "symbol": "AAPL",
+        "side": "buy",
+        "quantity": "15",
+        "price": "646.25",
+        "cost": "1.94",
+        "realized": "0",
+        "reason": "breakout",
+        "entry_time": "2014-06-06T13:29:00.000Z",
+    }
+
+
+def test_a_closed_position_is_an_entry_of_texts() -> None:
+    assert history_fields(CLOSED) == {
+        "symbol": "AAPL",
+        "side": "long",
+        "entry_time": "2014-06-06T13:30:00.000Z",
+        "exit_time": "2014-06-06T14:30:00.000Z",
+        "quantity": "15",
+        "entry_price": "646.25",
+        "exit_price": "650",
+        "gross": "56.25",
+        "cost": "3.89",
+        "net": "52.36",
+        "reason": "target_reached",
+    }
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        ("1E+3", "1000"),
+        ("1E-8", "0.00000001"),
+        ("0E-4", "0"),
+        ("-0.00", "0"),
+        ("-2.50", "-2.5"),
+        ("1000", "1000"),
+        ("646.123456789012345678901234567890123456", "646.123456789012345678901234567890123456"),
+    ],
+)
+def test_numbers_are_written_in_full_and_equal_ones_alike(number: str, text: str) -> None:
+    assert history_fields(FILL._replace(price=Decimal(number)))["price"] == text
+
+
+@given(st.decimals(-(10**12), 10**12, places=8))
+def test_numbers_come_back_to_the_last_digit(number: Decimal) -> None:
+    text = history_fields(FILL._replace(realized=number))["realized"]
+    assert "E" not in text
+    assert Decimal(text) == number
+
 
 ENTRY = "2014-06-06T13:30:00.000Z"
 DECISION: dict[str, Any] = {
@@ -22,13 +105,20 @@ def entry(index: int, **changes: Any) -> StreamEntry:
 
 
 def read(*entries: StreamEntry, book: Book | None = None, partition: int = 0) -> Book:
-    return read_decisions(Book() if book is None else book, partition, entries)
+    return (Book() if book is None else book).with_decisions(partition, entries)
 
 
 @pytest.mark.parametrize("action", ["exit", "reduce", "add", "adjust_stops"])
 def test_a_decision_that_trades_waits_for_its_symbols_next_bar(action: str) -> None:
     book = read(entry(7, action=action, quantity=4, stop_loss=Decimal("99.5"), take_profit=120))
-    expected = Order(action, "decision 7", None, Decimal(4), Decimal("99.5"), Decimal(120), ENTRY)
+    expected = Order(
+        action=action,
+        reason="decision 7",
+        quantity=Decimal(4),
+        stop_loss=Decimal("99.5"),
+        take_profit=Decimal(120),
+        entry_time=ENTRY,
+    )
     assert book.orders == {"AAPL": (expected,)}
 
 
