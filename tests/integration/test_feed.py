@@ -20,11 +20,11 @@ from llmctx.context.snapshot import ReadRules
 from llmctx.errors import FeedError, SchemaError
 from llmctx.flow.bars import Bar
 from llmctx.flow.feed import Feed
+from llmctx.flow.feed_report import FeedReport
 from llmctx.flow.lockstep import Lockstep
 from llmctx.flow.rules import FeedRules
 from llmctx.flow.simulated_market import simulate
 from llmctx.flow.store import Store
-from llmctx.flow.feed_report import FeedReport
 from llmctx.flow.timeline import Item
 from llmctx.schema import keys
 from llmctx.schema.values import Position

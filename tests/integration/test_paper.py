@@ -18,12 +18,12 @@ from llmctx.clock import parse_iso, to_ms
 from llmctx.connection import open_redis, read_stream
 from llmctx.flow.bars import Bar, read_bars
 from llmctx.flow.feed import Feed
+from llmctx.flow.feed_report import FeedReport
 from llmctx.flow.lockstep import Lockstep
 from llmctx.flow.news import read_news
 from llmctx.flow.rules import FeedRules
 from llmctx.flow.simulated_market import simulate
 from llmctx.flow.store import Store
-from llmctx.flow.feed_report import FeedReport
 from llmctx.flow.timeline import Item, by_stamp, in_order
 from llmctx.schema import keys
 from llmctx.trail.log.entry import Entry
