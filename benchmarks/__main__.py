@@ -2,7 +2,7 @@
 
 import asyncio
 
-from benchmarks import append, feed, grounding, join, memory, post, replay, tick, verify
+from benchmarks import append, feed, grounding, grounding_cited, join, memory, post, replay, tick, verify
 from benchmarks.stage import stage
 
 
@@ -12,7 +12,7 @@ async def main() -> None:
     async with stage() as where:
         for benchmark in (join, append, post, tick, feed, verify, replay, memory):
             figures |= await benchmark.measure(where)
-    figures |= grounding.measure()
+    figures |= grounding.measure() | grounding_cited.measure()
     for name, value in figures.items():
         print(f"bench {name} {value}")
 

@@ -1,7 +1,7 @@
 """The error family: each error says what happened and what to do next.
 
 Expected outcomes (stale data, a refused decision, an unusable answer) are values, not errors; see
-`context.section.Section.status` and `decision.guardrail.Verdict`.
+`context.section.Section.status` and `decision.guards.Verdict`.
 """
 
 
@@ -62,6 +62,17 @@ class LeaseError(TrailError):
     """Another owner holds the partition now; nothing was written."""
 
 
+class NewerFormatError(TrailError):
+    """A newer version has written the partition; nothing was written."""
+
+    def __init__(self, partition: int, there: int, version: str, here: int) -> None:
+        super().__init__(
+            f"Partition {partition} was continued by llmctx {version} in record format {there}; this version writes "
+            f"format {here} and must not append to it.",
+            f"Run llmctx {version} or newer. docs/operations.md says how to go back to this version.",
+        )
+
+
 class SettledError(TrailError):
     """Another record has settled a conflated tick already; nothing was written."""
 
@@ -116,6 +127,12 @@ class ReceiptError(TrailError):
 
 class ExportError(TrailError):
     """A folder cannot be exported to, or does not contain an export."""
+
+    exit_code = 2
+
+
+class AddressError(TrailError):
+    """A text that is not the address of a record, or names one that does not exist."""
 
     exit_code = 2
 

@@ -8,23 +8,21 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from llmctx import canonical, clock
+from llmctx import canonical, clock, rules
 from llmctx.context.package import Package
 from llmctx.context.tick import Tick
 from llmctx.decision.conclude import Conclusion
 from llmctx.decision.decision import Decision
-from llmctx.decision.grounding import Grounding
-from llmctx.decision.guardrail import GuardPolicy, Verdict
+from llmctx.decision.grounding import Finding, Grounding
+from llmctx.decision.guards import GuardPolicy, Verdict
 from llmctx.llm.completion import Completion
 from llmctx.prompt.render import Prompt
 from llmctx.schema import values
 from llmctx.trail.log.entry import Entry, address
 from llmctx.trail.log.log import Draft
-from llmctx.version import VERSION
 
 FORMAT = 1
 _LONGEST_TOLD = 120
-CODE = f"llmctx {VERSION}"
 
 
 class RecordMetadata(NamedTuple):
@@ -141,7 +139,7 @@ def _head(kind: str, metadata: RecordMetadata) -> dict[str, Any]:
         "recorded_at_ms": metadata.recorded_at_ms,
         "worker": metadata.worker,
         "attempts": metadata.attempts,
-        "code": CODE,
+        "code": rules.code(),
     }
     if metadata.conflated:
         head["conflated"] = list(metadata.conflated)
@@ -205,20 +203,24 @@ def decision_fields(decision: Decision) -> dict[str, Any]:
 
 
 def grounding_fields(grounding: Grounding) -> dict[str, Any]:
-    """A grounding as a leaf has it: how much was checked, and what was not borne out."""
+    """A grounding as a leaf has it: what was counted, and what the package does not bear out."""
     return _present(
         {
             "evidence": grounding.evidence,
-            "numbers": grounding.numbers,
-            "miscited": [_ungrounded(item._asdict()) for item in grounding.miscited] or None,
-            "unsupported": [_ungrounded(item._asdict()) for item in grounding.unsupported] or None,
+            "cited": grounding.cited,
+            "uncited": grounding.uncited,
+            "unread": grounding.unread,
+            "miscited": [_finding(item) for item in grounding.miscited] or None,
+            "false_prices": [_finding(item) for item in grounding.false_prices] or None,
         }
     )
 
 
-def _ungrounded(item: dict[str, Any]) -> dict[str, Any]:
-    told = {name: value[:_LONGEST_TOLD] if isinstance(value, str) else value for name, value in item.items()}
-    return _present(told | {"price": "yes" if item["price"] else "no"})
+def _finding(finding: Finding) -> dict[str, Any]:
+    told = {
+        name: value[:_LONGEST_TOLD] if isinstance(value, str) else value for name, value in finding._asdict().items()
+    }
+    return _present(told | {"alarms": "yes" if finding.alarms else "no"})
 
 
 def policy_fields(policy: GuardPolicy) -> dict[str, Any]:

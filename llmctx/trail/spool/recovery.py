@@ -8,7 +8,7 @@ from pathlib import Path
 from redis.asyncio import Redis
 
 from llmctx.connection import end
-from llmctx.errors import ForkError, LeaseError, TrailError
+from llmctx.errors import ForkError, TrailError
 from llmctx.trail.log.blobs import door
 from llmctx.trail.log.dictionaries import Trainer
 from llmctx.trail.log.entry import Entry
@@ -71,10 +71,7 @@ class Keeping:
             index = await asyncio.to_thread(SpoolIndex, self._directory)
             # Confirmed between looking and making: who lost the lease meanwhile finds the number taken, or stops here.
             if (holder := await self._lease.take()) is not None:
-                raise LeaseError(
-                    f"Partition {self._log.partition} is held by {holder.label}.",
-                    "Let it go on; this process was late.",
-                )
+                raise holder.refusal(self._log.partition)
             with contextlib.suppress(FileExistsError):
                 return index, await asyncio.to_thread(Segment, self._directory, index.next_number, index.size)
 
