@@ -64,7 +64,7 @@ def told(found: dict[str, object]) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("cut", [1, 3_000, 200_000])
-async def test_a_server_that_forgot_the_last_bars_is_told_them_again(
+async def test_bars_lost_by_the_server_are_sent_again(
     server: Server, client: Redis, cut: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     expected = await undisturbed(client)
@@ -72,10 +72,10 @@ async def test_a_server_that_forgot_the_last_bars_is_told_them_again(
     assert told(await everything(client)) == told(expected)
     assert summary.bars == len(MARKET.bars)
     assert summary.ticks == await client.xlen(keys.ticks(0))
-    assert any("has lost what it was told last" in text for text in caplog.messages)
+    assert any("has lost the most recent writes" in text for text in caplog.messages)
 
 
-async def test_bars_lost_at_the_very_end_are_told_again(server: Server, client: Redis) -> None:
+async def test_bars_lost_at_the_very_end_are_sent_again(server: Server, client: Redis) -> None:
     expected = await undisturbed(client)
     last = len(MARKET.bars)
     summary = await feed(client, MARKET.items(), on_bar=at_bar(last, lambda: kill_and_cut(server, 20_000)))
@@ -128,14 +128,14 @@ async def test_a_server_that_is_away_for_a_while_is_waited_for(
 async def test_a_server_that_stays_away_is_an_error(
     server: Server, client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feeding, "_PATIENCE_S", 0.1)
+    monkeypatch.setattr(feeding, "MAX_AWAY_S", 0.1)
     await hold(client, "AAPL")
     server.kill()
     with pytest.raises(ServerError):
         await feed(client, MARKET.bars[:1])
 
 
-async def test_another_connection_sees_what_was_told_again(server: Server, client: Redis) -> None:
+async def test_another_connection_sees_what_was_sent_again(server: Server, client: Redis) -> None:
     await feed(client, MARKET.bars[:100], on_bar=at_bar(90, lambda: kill_and_cut(server, 5_000)))
     async with open_redis(server.url) as other:
         assert sum([await other.xlen(f"stocks:bars:{symbol}") for symbol in MARKET.sectors]) == 100

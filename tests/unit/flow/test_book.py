@@ -67,7 +67,7 @@ GOOD: dict[str, Any] = canonical.loads(Book(trades={"A": TRADE}, orders={"A": (E
 
 
 @pytest.mark.parametrize("raw", [b"x", b"not a string", b"{", b"[]", b"null", b"5", b'"book"', b"{}", b"\xff"])
-def test_what_is_no_book_is_refused(raw: bytes) -> None:
+def test_a_malformed_book_is_refused(raw: bytes) -> None:
     with pytest.raises(ValueError, match=r"malformed paper book|expected|invalid|unexpected|EOF"):
         Book.from_wire(raw)
 
@@ -126,7 +126,7 @@ def test_a_book_is_changed_by_making_another() -> None:
     assert book == Book()
 
 
-def test_what_is_taken_out_leaves_no_trace() -> None:
+def test_removed_entries_leave_no_trace() -> None:
     book = Book().with_trade("A", TRADE).with_orders("A", (EXIT,)).with_rest("A", "until")
     assert book.with_trade("A", None).with_orders("A", ()).with_rest("A", None) == Book()
     assert Book().with_trade("A", None).with_orders("A", ()).with_rest("A", None) == Book()
@@ -151,7 +151,7 @@ def test_a_day_without_trades_has_nothing_to_average() -> None:
 
 
 @pytest.mark.parametrize("equity", ["0", "-5"])
-def test_of_no_equity_there_is_no_percentage(equity: str) -> None:
+def test_without_equity_there_is_no_percentage(equity: str) -> None:
     assert Day("2014-06-06", Decimal(equity), Decimal(5)).performance()["daily_pnl_pct"] is None
 
 

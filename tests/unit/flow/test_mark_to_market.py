@@ -51,19 +51,19 @@ def test_a_mark_moves_price_profit_and_time_and_nothing_else() -> None:
         ("long", "640.01", "0.15", "0.0016"),
     ],
 )
-def test_a_mark_tells_the_profit_in_money_and_percent(side: str, price: str, pnl: str, percent: str) -> None:
+def test_a_mark_computes_the_profit_in_money_and_percent(side: str, price: str, pnl: str, percent: str) -> None:
     position = mark(opened(side), Decimal(price), LATER)
     assert (position.unrealized_pnl, position.unrealized_pnl_pct) == (Decimal(pnl), Decimal(percent))
 
 
 @pytest.mark.parametrize(("entry", "price"), [("1e-15", "1e15"), ("1e15", "1e-15")])
-def test_whatever_can_be_a_price_can_be_a_mark(entry: str, price: str) -> None:
+def test_every_valid_price_can_be_marked(entry: str, price: str) -> None:
     held = position(entry_price=Decimal(entry), stop_loss=None, take_profit=None)
     marked = mark(held, Decimal(price), LATER)
     assert (marked.unrealized_pnl > 0) == (Decimal(price) > Decimal(entry))
 
 
-def test_a_mark_stands_on_the_entry_and_not_on_the_mark_before() -> None:
+def test_a_mark_depends_on_the_entry_and_not_on_the_previous_mark() -> None:
     twice = mark(mark(opened(), Decimal(600), AT), Decimal(646), LATER)
     assert twice == mark(opened(), Decimal(646), LATER)
 
@@ -95,21 +95,21 @@ def test_a_reverse_split_multiplies_prices_and_divides_shares() -> None:
     assert (position.stop_loss, position.take_profit) == (Decimal(6336), Decimal(6528))
 
 
-def test_a_split_leaves_who_and_when_and_the_profit() -> None:
+def test_a_split_keeps_symbol_side_times_and_profit() -> None:
     before = mark(opened(), Decimal(644), LATER)
     after = adjust(before, Decimal(7))
     same = {"symbol", "side", "entry_time", "last_update", "unrealized_pnl", "unrealized_pnl_pct"}
     assert after.model_dump(include=same) == before.model_dump(include=same)
 
 
-def test_a_split_leaves_a_stop_or_target_that_is_not_set() -> None:
+def test_a_split_keeps_a_missing_stop_or_target() -> None:
     open_ended = opened().model_copy(update={"stop_loss": None, "take_profit": None})
     position = adjust(open_ended, Decimal(7))
     assert (position.stop_loss, position.take_profit) == (None, None)
 
 
 @given(side=SIDES, price=st.decimals("50", "1000", places=2), ratio=st.integers(2, 20))
-def test_a_split_changes_what_a_position_is_worth_by_rounding_only(side: str, price: Decimal, ratio: int) -> None:
+def test_a_split_changes_the_worth_only_by_rounding(side: str, price: Decimal, ratio: int) -> None:
     before = opened(side, price)
     after = adjust(before, Decimal(ratio))
     worth = before.current_price * before.quantity
@@ -167,13 +167,13 @@ def test_a_position_is_written_in_the_shape_of_the_schema() -> None:
     assert b'"quantity":10,' in raw
 
 
-def test_it_has_the_shape_of_the_schema_while_nothing_is_warm() -> None:
+def test_monitoring_fits_the_schema_before_anything_is_warm() -> None:
     found = monitoring(position(), track(bar()), LATER, one_minute=True)
     Monitoring.model_validate(found | {"timestamp": "2014-06-06T13:31:00.000Z"})
     assert found["technical_signals"] == {"rsi_1m": None, "macd_5m": None, "support_resistance": None}
 
 
-def test_it_has_the_shape_of_the_schema_when_everything_is_warm() -> None:
+def test_monitoring_fits_the_schema_once_everything_is_warm() -> None:
     bars = [bar(at, str(700 + at * at % 97)) for at in range(200)]
     made = track(*bars)
     found = monitoring(position(), made, LATER, one_minute=True)
@@ -200,7 +200,7 @@ def test_rsi_is_read_at_seventy_and_thirty(rsi: str, signal: str) -> None:
     assert found == {"value": Decimal(rsi), "signal": signal}
 
 
-def test_rsi_of_other_bars_is_not_called_that_of_a_minute() -> None:
+def test_the_one_minute_rsi_needs_one_minute_bars() -> None:
     made = track(*(bar(at, str(100 + at)) for at in range(30)))
     assert monitoring(position(), made, LATER, one_minute=False)["technical_signals"]["rsi_1m"] is None
 

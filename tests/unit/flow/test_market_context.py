@@ -21,7 +21,7 @@ def market(*changes: str | Decimal, sectors: dict[str, str] | None = None) -> Ma
     return made
 
 
-def test_a_market_without_symbols_says_nothing() -> None:
+def test_a_market_without_symbols_is_empty() -> None:
     assert MarketContext(SECTORS).value() == {
         "sector_performance": {},
         "market_breadth": {"advancing": 0, "declining": 0, "unchanged": 0},

@@ -62,7 +62,7 @@ def test_low_and_high_enclose_open_and_close(seed: int, minutes: int) -> None:
 
 
 @given(seed=st.integers(0, 2**32))
-def test_everything_could_stand_in_a_file(seed: int) -> None:
+def test_everything_is_valid_file_content(seed: int) -> None:
     made = simulate(seed=seed, days=2, minutes=5)
     for bar in made.bars:
         assert parse_row([bar.start.isoformat(), *(str(cell) for cell in bar[1:])], 2) == bar

@@ -43,7 +43,7 @@ def order(action: str, **changes: Any) -> Order:
 
 
 @pytest.mark.parametrize("broker", [None, FREE])
-def test_without_a_position_nothing_is_asked_for_and_nothing_written(broker: Broker | None) -> None:
+def test_without_a_position_no_decision_is_requested_and_nothing_is_written(broker: Broker | None) -> None:
     found = step(bar(1), broker=broker)
     assert (found.raw_position, found.position, found.cause, found.fills, found.closed) == (b"", None, None, (), None)
     assert (found.exit_signal, found.opened) == (None, False)
@@ -64,7 +64,7 @@ def test_without_a_broker_nothing_is_traded() -> None:
     assert found.position is not None
 
 
-def test_a_position_that_was_opened_says_so() -> None:
+def test_an_opened_position_gives_that_cause() -> None:
     found = step(bar(1), None, Order("open", "breakout", side="long"))
     assert (found.cause, found.opened) == ("position_opened", True)
     assert found.position is not None
@@ -72,7 +72,7 @@ def test_a_position_that_was_opened_says_so() -> None:
     assert [fill.reason for fill in found.fills] == ["breakout"]
 
 
-def test_a_position_that_was_opened_and_stopped_in_one_bar_asks_for_nothing() -> None:
+def test_a_position_opened_and_stopped_in_one_bar_requests_no_decision() -> None:
     found = step(bar(1, "98", open="100", high="100"), None, Order("open", "breakout", side="long"))
     assert (found.raw_position, found.cause, found.opened) == (b"", None, False)
     assert found.exit_signal == (TradeSignal("stop_hit", "long", Decimal(1)), Decimal(99))
@@ -80,20 +80,20 @@ def test_a_position_that_was_opened_and_stopped_in_one_bar_asks_for_nothing() ->
 
 
 @pytest.mark.parametrize("action", ["add", "reduce"])
-def test_a_position_that_was_changed_says_so(action: str) -> None:
+def test_a_changed_position_gives_that_cause(action: str) -> None:
     found = step(bar(1), position(), order(action, quantity=Decimal(1)))
     assert (found.cause, found.opened) == ("position_changed", False)
     assert len(found.fills) == 1
 
 
-def test_a_position_whose_stops_were_moved_is_marked() -> None:
+def test_a_position_with_moved_stops_is_marked() -> None:
     found = step(bar(1), position(), order("adjust_stops", stop_loss=Decimal(95)))
     assert found.cause == "position_marked"
     assert found.position is not None
     assert found.position.stop_loss == 95
 
 
-def test_a_position_that_was_closed_is_taken_away_and_asks_for_nothing() -> None:
+def test_a_closed_position_is_removed_and_requests_no_decision() -> None:
     found = step(bar(1, "101"), position(), order("exit"))
     assert (found.raw_position, found.position, found.cause) == (b"", None, None)
     assert found.closed is not None
@@ -104,7 +104,7 @@ def test_a_position_that_was_closed_is_taken_away_and_asks_for_nothing() -> None
 @pytest.mark.parametrize(
     ("low", "high", "reason", "price"), [("85", "100", "stop_hit", 90), ("100", "120", "target_reached", 110)]
 )
-def test_what_the_broker_closed_inside_the_bar_is_an_exit_signal_at_its_price(
+def test_a_stop_or_target_reached_inside_the_bar_is_an_exit_signal_at_its_price(
     low: str, high: str, reason: str, price: int
 ) -> None:
     found = step(bar(1, low=low, high=high), position())
@@ -112,7 +112,7 @@ def test_what_the_broker_closed_inside_the_bar_is_an_exit_signal_at_its_price(
 
 
 @pytest.mark.parametrize(("way", "side"), [(1, "long"), (-1, "short")])
-def test_what_speaks_against_a_held_position_is_an_exit_signal_at_the_close(way: int, side: str) -> None:
+def test_an_indicator_against_the_position_is_an_exit_signal_at_the_close(way: int, side: str) -> None:
     made = symbol()
     for at in range(30):
         tracked = made.add(bar(at, str(100 + way * at)), None)
@@ -123,14 +123,14 @@ def test_what_speaks_against_a_held_position_is_an_exit_signal_at_the_close(way:
 
 @pytest.mark.parametrize("raw", [b"x", b"{}", b"not a string", b'{"symbol":"AAPL"}'])
 @pytest.mark.parametrize("broker", [None, FREE])
-def test_a_position_that_cannot_be_used_is_left_as_it_is_and_asked_about(raw: bytes, broker: Broker | None) -> None:
+def test_a_malformed_position_is_left_unchanged_and_requests_a_decision(raw: bytes, broker: Broker | None) -> None:
     book = Book().with_orders("AAPL", (order("exit"),))
     found = step(bar(1), raw=raw, book=book, broker=broker, found=[BREAKOUT])
     assert (found.raw_position, found.position, found.cause) == (raw, None, "position_unusable")
     assert (found.fills, found.book) == ((), book)
 
 
-def test_a_position_from_the_future_cannot_be_used() -> None:
+def test_a_position_from_the_future_is_unusable() -> None:
     held = position(last_update=OPENING + 2 * MINUTE + timedelta(milliseconds=1))
     found = step(bar(1), held)
     assert (found.raw_position, found.position, found.cause) == (position_to_wire(held), None, "position_unusable")
@@ -139,7 +139,7 @@ def test_a_position_from_the_future_cannot_be_used() -> None:
 
 @pytest.mark.parametrize("broker", [None, FREE])
 @pytest.mark.parametrize(("price", "ratios"), [("14", {}), ("14", {"MSFT": Decimal(7)}), ("50", SEVEN), ("700", {})])
-def test_a_jump_that_nothing_explains_is_asked_about_and_nothing_is_changed(
+def test_an_unexplained_jump_requests_a_decision_and_changes_nothing(
     price: str, ratios: dict[str, Decimal], broker: Broker | None
 ) -> None:
     book = Book().with_orders("AAPL", (order("exit"),))
@@ -153,7 +153,7 @@ def test_a_jump_that_nothing_explains_is_asked_about_and_nothing_is_changed(
 
 
 @pytest.mark.parametrize("broker", [None, FREE])
-def test_a_jump_that_a_ratio_explains_adjusts_the_position(broker: Broker | None) -> None:
+def test_a_jump_explained_by_a_ratio_adjusts_the_position(broker: Broker | None) -> None:
     found = step(bar(NEXT_DAY, "14.5"), position(), broker=broker, ratios=SEVEN)
     adjusted = adjust(position(), Decimal(7))
     assert (found.cause, found.opened) == ("position_adjusted", False)
@@ -161,7 +161,7 @@ def test_a_jump_that_a_ratio_explains_adjusts_the_position(broker: Broker | None
     assert found.position.quantity == 70
 
 
-def test_a_split_changes_nothing_of_what_a_trade_earns() -> None:
+def test_a_split_does_not_change_a_trades_earnings() -> None:
     opened = step(bar(1), None, Order("open", "breakout", side="long"))
     assert opened.position is not None
     split = step(bar(NEXT_DAY, "14.3"), opened.position, book=opened.book, ratios=SEVEN)
@@ -180,7 +180,7 @@ def test_a_ratio_without_a_jump_is_not_applied() -> None:
     assert found.cause == "position_marked"
 
 
-def test_a_step_may_be_taken_again_on_what_stands_there_now() -> None:
+def test_a_step_can_be_repeated_on_the_current_position() -> None:
     first = step(bar(1), position(), order("exit"))
     other = position(entry_time=OPENING - MINUTE, quantity=Decimal(3))
     again = step(bar(1), other, order("exit"))
@@ -189,12 +189,12 @@ def test_a_step_may_be_taken_again_on_what_stands_there_now() -> None:
     assert again.position == mark(other, Decimal(100), OPENING + 2 * MINUTE)
 
 
-def test_a_signal_is_put_down_for_the_next_bar() -> None:
+def test_a_signal_schedules_an_entry_at_the_next_bar() -> None:
     assert step(bar(1), found=[BREAKOUT]).book.orders == {"AAPL": (Order("open", "breakout", side="long"),)}
     assert step(bar(1), found=[BREAKOUT], market_open=False).book.orders == {}
 
 
-def test_the_day_before_is_told_at_the_first_bar_of_a_new_date_alone() -> None:
+def test_the_previous_day_is_reported_only_at_the_first_bar_of_a_new_date() -> None:
     first = step(bar(1))
     assert (first.day_before, first.book.day) == (None, Day("2014-06-06"))
     assert step(bar(2), book=first.book).day_before is None
@@ -205,7 +205,7 @@ def test_the_day_before_is_told_at_the_first_bar_of_a_new_date_alone() -> None:
 
 @pytest.mark.parametrize("price", ["1e-15", "1e-8", "1e8", "1e15", "9.999999999999999e15"])
 @pytest.mark.parametrize("later", ["1e-15", "1e-8", "1", "1e8", "1e15", "9.999999999999999e15"])
-def test_whatever_can_be_a_bar_makes_a_step(price: str, later: str) -> None:
+def test_every_valid_bar_makes_a_step(price: str, later: str) -> None:
     bars = []
     for at, text in ((1, price), (2, later)):
         row = [f"2014-06-06T13:3{at}:00Z", "AAPL", *[text] * 4, "100"]

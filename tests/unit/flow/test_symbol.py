@@ -18,20 +18,20 @@ def test_a_new_symbol_holds_nothing() -> None:
 
 
 @pytest.mark.parametrize("raw", [b"x", b"not a string", b"{}", b"[]", b'{"symbol":"AAPL"}'])
-def test_what_is_no_position_is_held_as_it_is_and_cannot_be_used(raw: bytes) -> None:
+def test_a_malformed_position_keeps_its_bytes_and_is_none(raw: bytes) -> None:
     made = Symbol("AAPL", MINUTE)
     made.set_position(raw)
     assert (made.raw_position, made.position) == (raw, None)
 
 
-def test_a_position_that_is_gone_is_gone() -> None:
+def test_a_deleted_position_is_none() -> None:
     made = Symbol("AAPL", MINUTE)
     made.set_position(position_to_wire(position()))
     made.set_position(b"")
     assert (made.raw_position, made.position) == (b"", None)
 
 
-def test_what_is_known_of_the_bytes_is_not_read_again() -> None:
+def test_a_parsed_position_is_not_parsed_again() -> None:
     made, held = Symbol("AAPL", MINUTE), position()
     made.set_position(position_to_wire(held), held)
     assert made.position is held
@@ -89,7 +89,7 @@ def test_the_move_of_the_day_counts_up_to_two_percent_whichever_way(close: str, 
 
 
 @pytest.mark.parametrize(("confidence", "part"), [("0.95", "0.285"), ("0.55", "0.165"), ("0.60", "0.18")])
-def test_the_surest_signal_counts(confidence: str, part: str) -> None:
+def test_the_signal_with_the_highest_confidence_counts(confidence: str, part: str) -> None:
     found = seen((1, "breakout", "0.5"), (2, "macd_cross", confidence), (3, "volume_surge", "0.1"))
     assert found.candidate(quiet())["score"] == Decimal(part)
 
@@ -109,7 +109,7 @@ def test_a_candidate_has_the_shape_of_the_schema() -> None:
     assert (found["symbol"], found["price"]) == ("AAPL", 101)
 
 
-def test_signals_are_told_once_each_the_newest_first_and_within_a_bar_the_surest_first() -> None:
+def test_signals_are_listed_once_newest_first_then_by_confidence() -> None:
     made = seen((1, "breakout", "0.6"), (2, "macd_cross", "0.55"))
     pair = [TradeSignal("volume_surge", "long", Decimal("0.9")), TradeSignal("breakout", "long", Decimal("0.7"))]
     made.add(OPENING + 3 * MINUTE, pair)
@@ -133,7 +133,7 @@ bars_seen = st.lists(
 
 
 @given(bars_seen)
-def test_the_surest_signal_of_the_last_half_hour_is_never_lost(
+def test_the_strongest_signal_of_the_last_half_hour_is_never_lost(
     rows: list[tuple[int, list[tuple[str, Decimal]]]],
 ) -> None:
     made, told, at = Screen(), [], OPENING

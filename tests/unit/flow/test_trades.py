@@ -80,7 +80,7 @@ def test_a_closed_position_is_an_entry_of_texts() -> None:
         ("646.123456789012345678901234567890123456", "646.123456789012345678901234567890123456"),
     ],
 )
-def test_numbers_are_written_in_full_and_equal_ones_alike(number: str, text: str) -> None:
+def test_numbers_are_written_in_full_and_equal_numbers_are_equal_texts(number: str, text: str) -> None:
     assert history_fields(FILL._replace(price=Decimal(number)))["price"] == text
 
 
@@ -122,18 +122,18 @@ def test_a_decision_that_trades_waits_for_its_symbols_next_bar(action: str) -> N
     assert book.orders == {"AAPL": (expected,)}
 
 
-def test_what_a_decision_leaves_open_is_left_open() -> None:
+def test_fields_absent_from_a_decision_are_none_in_its_order() -> None:
     (found,) = read(entry(7)).orders["AAPL"]
     assert (found.quantity, found.stop_loss, found.take_profit, found.side) == (None, None, None, None)
 
 
 @pytest.mark.parametrize("action", ["hold", "open", "none", "EXIT", ""])
-def test_a_decision_that_does_not_trade_is_read_and_does_nothing(action: str) -> None:
+def test_a_decision_that_does_not_trade_is_read_and_gives_no_order(action: str) -> None:
     assert read(entry(7, action=action)) == Book().with_seen(0, "7-1")
 
 
 @pytest.mark.parametrize("raw", [b"", b"x", b"{}", b"[]", b"null", b'{"action":"exit","symbol":"AAPL"}'])
-def test_what_is_no_decision_is_passed_over_and_nothing_is_done_on_a_guess(raw: bytes) -> None:
+def test_a_malformed_decision_is_skipped_and_nothing_is_traded_on_a_guess(raw: bytes) -> None:
     book = read(StreamEntry("7-1", {b"decision": raw}), StreamEntry("8-1", {}), entry(9))
     assert [order.reason for order in book.orders["AAPL"]] == ["decision 9"]
     assert book.seen == {"0": "9-1"}
@@ -142,7 +142,7 @@ def test_what_is_no_decision_is_passed_over_and_nothing_is_done_on_a_guess(raw: 
 @pytest.mark.parametrize(
     "changes", [{"entry_time": None}, {"quantity": "4"}, {"symbol": None}, {"entry_time": "today"}]
 )
-def test_a_decision_of_another_shape_is_passed_over(changes: dict[str, Any]) -> None:
+def test_a_decision_with_a_malformed_field_is_skipped(changes: dict[str, Any]) -> None:
     assert read(entry(7, **changes)) == Book().with_seen(0, "7-1")
 
 
@@ -156,7 +156,7 @@ def test_decisions_wait_in_their_order_behind_what_waits_already() -> None:
     assert book.seen == {"0": "12-1"}
 
 
-def test_what_was_read_before_is_not_read_again() -> None:
+def test_a_decision_is_read_once() -> None:
     once = read(entry(7), entry(8))
     assert read(entry(7), entry(8), book=once) == once
     twice = read(entry(7), entry(8), entry(9), book=once)

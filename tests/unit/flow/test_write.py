@@ -55,7 +55,7 @@ def test_the_partition_is_the_one_of_the_decisions() -> None:
     assert unpacked(Write("MSFT", 3, "r"))[0] == [b"stocks:bars:MSFT", b"decisions:{3}"]
 
 
-def test_guards_stand_behind_the_streams_in_their_order_with_what_is_known() -> None:
+def test_guards_follow_the_streams_in_order_with_their_expected_values() -> None:
     made = write().guard("positions:active:AAPL", b"{}").guard(keys.BOOK, b"")
     places, (*_, known, todo) = unpacked(made)
     assert places == [BARS, DECISIONS, b"positions:active:AAPL", b"positions:book"]
@@ -81,7 +81,7 @@ def test_every_family_is_set_with_its_own_lifetime(section: str) -> None:
     assert operations(made) == [[b"set", family.key("AAPL", "exit").encode(), family.lifetime_s or 0, b"v"]]
 
 
-def test_a_key_of_our_own_is_put_for_ever() -> None:
+def test_a_private_key_never_expires() -> None:
     made = write()
     made.keep_value(keys.BOOK, b"book")
     assert operations(made) == [[b"put", b"positions:book", b"book"]]
@@ -136,7 +136,7 @@ changes = st.lists(
 
 
 @given(changes)
-def test_whatever_is_put_in_comes_out_in_its_order(found: list[tuple[str, bytes]]) -> None:
+def test_operations_are_packed_in_order(found: list[tuple[str, bytes]]) -> None:
     made, expected = write(), []
     for name, value in found:
         match name:
