@@ -26,7 +26,7 @@ from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import Instance, read_instance
 from llmctx.trail.log.lease import SEE_REDIS, Holder, Lease
 from llmctx.trail.log.log import Draft, Log, Settlement
-from llmctx.trail.spool.recovery import Keeping
+from llmctx.trail.spool.recovery import Recovery
 from llmctx.worker.publish import Publisher
 
 _PATIENCE_S = 30.0
@@ -57,7 +57,7 @@ class Owner:
         self.lost: TrailError | None = None
         """Why the partition is not ours any more, once it is not."""
         self._lease = Lease(redis, partition)
-        self._keeping = Keeping(redis, self.log, self._lease, instance, state_dir)
+        self._recovery = Recovery(redis, self.log, self._lease, instance, state_dir)
         self._publisher = Publisher(redis, self.log, instance.partitions, self._lease.owner)
 
     @property
@@ -78,7 +78,7 @@ class Owner:
         self._renewal = asyncio.create_task(self._renew())
         try:
             await self._check_instance()
-            lost = await self._keeping.open(self._advance)
+            lost = await self._recovery.open(self._advance)
             await self._publisher.resume()
             await self._note_beginning(lost)
         except BaseException:
@@ -93,7 +93,7 @@ class Owner:
 
     async def _let_go(self) -> None:
         await end(self._renewal)
-        await self._keeping.close()
+        await self._recovery.close()
         with contextlib.suppress(TrailError):  # an unreachable server ends the lease by itself
             await self._lease.give_up()
 
@@ -106,10 +106,10 @@ class Owner:
         settlement = Settlement(keys.ticks(self.partition), keys.attempts(self.partition), keys.DECIDERS, entry_ids)
         entry = await self._append(draft, settlement)
         reached("appended")
-        await self._keeping.add(entry)
+        await self._recovery.add(entry)
         await self._publish(entry)
         reached("published")
-        await self._keeping.improve(entry.index + 1)
+        await self._recovery.improve(entry.index + 1)
         return entry
 
     async def _append(self, draft: Draft, settlement: Settlement) -> Entry:
@@ -157,7 +157,7 @@ class Owner:
         spool or anchor; TrailError when it does not answer.
         """
         await self._check_instance()
-        lost = await self._keeping.compare_again()
+        lost = await self._recovery.compare_again()
         await self._publisher.resume()
         if lost is not None:
             await self._note_loss(lost)
@@ -196,7 +196,7 @@ class Owner:
             await self._check_instance()
             holder = await self._lease.take()
             if holder is None:
-                await self._keeping.check()  # it was another's meanwhile, who has gone: all must be looked at anew
+                await self._recovery.check()  # it was another's meanwhile, who has gone: all must be looked at anew
         except (InstanceError, LeaseError):
             raise
         except TrailError:
