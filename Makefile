@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench chaos clean
+.PHONY: demo test check bench chaos release-line clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/installed
@@ -22,6 +22,10 @@ chaos: .venv/installed
 
 bench: .venv/installed
 	@$(BIN)/python -m benchmarks
+
+# The line to add to RELEASED in llmctx/version.py when this version is released.
+release-line: .venv/installed
+	@$(BIN)/python -c 'from llmctx.rules import VERSION, source_digest; print(f"    \"{VERSION}\": (\"{source_digest()}\",),")'
 
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

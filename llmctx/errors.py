@@ -62,6 +62,17 @@ class LeaseError(TrailError):
     """The partition belongs to another owner now; nothing was written."""
 
 
+class NewerFormatError(TrailError):
+    """A newer version has written the partition; nothing was written."""
+
+    def __init__(self, partition: int, there: int, version: str, here: int) -> None:
+        super().__init__(
+            f"Partition {partition} was continued by llmctx {version} in record format {there}; this version writes "
+            f"format {here} and must not append to it.",
+            f"Run llmctx {version} or newer. docs/operations.md says how to go back to this version.",
+        )
+
+
 class SettledError(TrailError):
     """A conflated tick is settled already in another record; nothing was written."""
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from llmctx import canonical, clock
+from llmctx import canonical, clock, rules
 from llmctx.context.package import Package
 from llmctx.context.tick import Tick
 from llmctx.decision.conclude import Conclusion
@@ -20,11 +20,9 @@ from llmctx.prompt.render import Prompt
 from llmctx.schema import values
 from llmctx.trail.log.entry import Entry, address
 from llmctx.trail.log.log import Draft
-from llmctx.version import VERSION
 
 FORMAT = 1
 _LONGEST_TOLD = 120
-CODE = f"llmctx {VERSION}"
 
 
 class RecordMetadata(NamedTuple):
@@ -141,7 +139,7 @@ def _head(kind: str, metadata: RecordMetadata) -> dict[str, Any]:
         "recorded_at_ms": metadata.recorded_at_ms,
         "worker": metadata.worker,
         "attempts": metadata.attempts,
-        "code": CODE,
+        "code": rules.code(),
     }
     if metadata.conflated:
         head["conflated"] = list(metadata.conflated)

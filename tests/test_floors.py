@@ -9,7 +9,7 @@ import pytest
 from .conftest import ROOT
 
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "clock", "canonical", "assets", "version", "connection", "functions", "killpoint"),
+    ("errors", "clock", "canonical", "assets", "version", "rules", "connection", "functions", "killpoint"),
     ("schema", "trail"),
     ("context",),
     ("prompt",),
@@ -59,7 +59,7 @@ def test_a_file_imports_only_from_floors_below_or_its_own_room(path: Path) -> No
     room = room_of(path)
     assert room in FLOOR_OF, f"{path} stands on no floor"
     above = {other for other in rooms_imported(path) if other != room and FLOOR_OF[other] >= FLOOR_OF[room]}
-    own_floor_values = {"errors", "clock", "canonical", "functions", "killpoint", "settings"}
+    own_floor_values = {"errors", "clock", "canonical", "version", "functions", "killpoint", "settings"}
     assert above <= own_floor_values & set(FLOORS[FLOOR_OF[room] - 1]), f"{path} imports {above}"
 
 

@@ -15,7 +15,6 @@ from llmctx.cli.sources import no_match, source_of
 from llmctx.errors import EndpointError, ReplayError
 from llmctx.llm.client import NO_KEY, NoEndpoint, check_endpoint, without_secrets
 from llmctx.prompt.template import load_template
-from llmctx.record import CODE
 from llmctx.replay.batch import BatchAnswers, batch_line
 from llmctx.replay.budget import Budget
 from llmctx.replay.corpus import Recorded
@@ -27,6 +26,7 @@ from llmctx.replay.results_file import ResultsFile
 from llmctx.replay.run import PATIENCE, Answerer, Replay, Summary
 from llmctx.replay.source import Source, select
 from llmctx.replay.trouble import remedy
+from llmctx.rules import code
 from llmctx.settings import Settings
 
 if TYPE_CHECKING:
@@ -63,9 +63,9 @@ def _altered(entries: list[Recorded], blobs: dict[str, bytes]) -> list[int]:
     """The indices of records that do not come out of their evidence again: what is asked of them proves nothing."""
     templates, found = Templates(blobs), []
     for entry in entries:
-        difference = check_evidence(entry) or rebuild(entry, templates)
-        if difference is not None and difference.tampered:
-            warn(f"record {entry.index} was altered, by its {difference.by}: {difference.cause}")
+        altered = check_evidence(entry) or rebuild(entry, templates).tampering
+        if altered is not None:
+            warn(f"record {entry.index} was altered, by its {altered.by}: {altered.what}")
             found.append(entry.index)
     return found
 
@@ -140,7 +140,7 @@ def _question(settings: Settings, asked: "Asked", plan: Plan, source: Source) ->
         "endpoint": None if asked.answers else without_secrets(settings.llm.base_url or ""),
         "repeat": plan.repeat,
         "batch": bool(asked.answers),
-        "code": CODE,
+        "code": code(),
     }
 
 

@@ -13,6 +13,7 @@ from llmctx.cli.sources import From, no_match, selection_of, source_of
 from llmctx.clock import iso
 from llmctx.errors import CorpusError
 from llmctx.replay.corpus import Corpus, Recorded, read_corpus, write_corpus
+from llmctx.replay.reproduction import Reproduction
 from llmctx.replay.rerun import Templates, check_evidence, rebuild
 from llmctx.settings import Settings
 
@@ -93,17 +94,19 @@ def _check(entries: list[Recorded], blobs: dict[str, bytes]) -> None:
     Raises CorpusError for the first record that was altered.
     """
     templates = Templates(blobs)
+    reproduction = Reproduction()
     for entry in entries:
-        difference = check_evidence(entry) or rebuild(entry, templates)
-        if difference is None:
-            continue
-        if difference.tampered:
+        altered = check_evidence(entry)
+        found = rebuild(entry, templates)
+        if (altered := altered or found.tampering) is not None:
             raise CorpusError(
-                f"Record {entry.index} was altered, by its {difference.by}: {difference.cause}.",
+                f"Record {entry.index} was altered, by its {altered.by}: {altered.what}.",
                 "Leave it out, and see `llmctx verify`.",
                 exit_code=1,
             )
-        warn(f"record {entry.index} was made by {entry.record['code']} and is not reproducible here")
+        reproduction.add(entry.record["code"], found)
+    for line in reproduction.lines():
+        warn(line)
 
 
 def _list(file: Path, *, as_json: bool) -> None:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 from llmctx.cli.output import escape, out, print_json
 from llmctx.cli.progress import progress
 from llmctx.cli.sources import no_match, source_of
-from llmctx.record import CODE
+from llmctx.replay.corpus import Recorded
+from llmctx.replay.difference import Rebuild
 from llmctx.replay.place import REBUILD, REBUILD_FORMAT, writing
 from llmctx.replay.rebuilding import Differing, Rebuilt, rebuild_all
 from llmctx.replay.source import select
+from llmctx.rules import code
 from llmctx.settings import Settings
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 
 async def rebuild(settings: Settings, asked: "Asked") -> int:
-    """Rebuild, and tell what came of it; 1 where the evidence was altered."""
+    """Rebuild, and tell what came of it; 1 where the evidence was altered, or where rules are unknown and --strict."""
     with ExitStack() as stack:
         async with source_of(settings, asked.where) as source:
             total = await source.count(asked.selection)
@@ -29,28 +31,28 @@ async def rebuild(settings: Settings, asked: "Asked") -> int:
                 file = stack.enter_context(writing(asked.out, "--out", REBUILD, [asked.where]))
                 file.write(_header(source.name, asked))
 
-            def told(entry: Any, difference: Any) -> None:
+            def told(entry: Recorded, found: Rebuild) -> None:
                 advance()
                 if file is not None:
-                    file.write(_line(entry, difference))
+                    file.write(_line(entry, found))
 
             rebuilt = await rebuild_all(select(source, asked.selection), source.blobs, told)
             if not rebuilt.records:
                 raise no_match(asked.text, source, asked.where)
             name = source.name
     _tell_rebuilt(rebuilt, name, asked)
-    return 1 if rebuilt.tampered else 0
+    return 1 if rebuilt.tampered or (asked.strict and rebuilt.reproduction.unknown) else 0
 
 
 def _header(name: str, asked: "Asked") -> str:
-    return json.dumps({"format": REBUILD_FORMAT, "source": name, "selection": asked.text, "code": CODE}) + "\n"
+    return json.dumps({"format": REBUILD_FORMAT, "source": name, "selection": asked.text, "code": code()}) + "\n"
 
 
-def _line(entry: Any, difference: Any) -> str:
+def _line(entry: Recorded, found: Rebuild) -> str:
     origin, partition, index = entry.place
-    document = {"origin": origin, "partition": partition, "index": index, "same": difference is None}
-    if difference is not None:
-        document |= Differing(entry.place, difference).as_dict()
+    document: dict[str, Any] = {"origin": origin, "partition": partition, "index": index, "same": found.same}
+    if not found.same:
+        document |= Differing(entry.place, found).as_dict()
     return json.dumps(document) + "\n"
 
 
@@ -67,6 +69,7 @@ def _tell_rebuilt(rebuilt: Rebuilt, name: str, asked: "Asked") -> None:
                 "decisions_same": rebuilt.decisions,
                 "differing": [found.as_dict() for found in rebuilt.differing],
                 "causes": rebuilt.blame,
+                "reproduction": rebuilt.reproduction.as_dict(),
                 "per_s": round(rebuilt.per_s, 1),
                 "per_core_s": round(rebuilt.per_core_s, 1),
                 "rebuild_per_core_s": round(rebuilt.rebuild_per_core_s, 1),
@@ -83,14 +86,18 @@ def _tell_rebuilt(rebuilt: Rebuilt, name: str, asked: "Asked") -> None:
         f"[bold]speed[/]      {rebuilt.per_s:,.0f} records a second with reading and digests; rebuilding alone "
         f"{rebuilt.rebuild_per_core_s:,.0f} a second of one core"
     )
-    for found in rebuilt.differing[:20]:
+    altered = [found for found in rebuilt.differing if found.difference.tampered]
+    for found in altered[:20]:
         difference = found.difference
         out.print(
-            f"[red]differs[/]    record {found.place[2]}, by the [bold]{difference.by}[/]: {escape(difference.cause)}"
-            + ("" if difference.tampered else " (not reproducible under this code version)")
+            f"[red]differs[/]    record {found.place[2]}, by the [bold]{difference.by}[/]: {escape(difference.what)}"
         )
-    if len(rebuilt.differing) > 20:  # noqa: PLR2004  a screen is enough
-        out.print(f"           and {len(rebuilt.differing) - 20} more; --json or --out lists them all")
+    if len(altered) > 20:  # noqa: PLR2004  a screen is enough
+        out.print(f"           and {len(altered) - 20} more; --json or --out lists them all")
+    for line in rebuilt.reproduction.lines():
+        out.print(f"[yellow]other rules[/] {escape(line)}")
+    for warning in rebuilt.reproduction.warnings():
+        out.print(f"[yellow]warning:[/] {escape(warning)}")
     if rebuilt.differing:
         out.print(f"[bold]next[/]       {escape(_next_step(asked.where, rebuilt.differing[0].place))}")
     else:

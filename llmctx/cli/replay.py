@@ -44,6 +44,7 @@ class Asked(NamedTuple):
     batch: Path | None
     answers: list[Path]
     as_json: bool
+    strict: bool = False
 
 
 def replay(
@@ -82,6 +83,9 @@ def replay(
     endpoint: Endpoint = None,
     redis_url: RedisUrl = None,
     state_dir: StateDir = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="In a rebuild: fail on records that differ and name unknown rules.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Take recorded decisions again: rebuild them, or ask again.
@@ -104,7 +108,7 @@ def replay(
     )
     asked = Asked(
         where, selection, text or "all", _mode(mode, prompt, model), prompt, model, repeat, concurrency,
-        budget_tokens, _cost(budget_cost), results, fresh, batch, answers or [], as_json,
+        budget_tokens, _cost(budget_cost), results, fresh, batch, answers or [], as_json, strict,
     )  # fmt: skip
     settings = settings_for(redis_url, state_dir, prompts=prompts, endpoint=endpoint)
     if asked.mode == "rebuild":

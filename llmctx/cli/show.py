@@ -176,9 +176,14 @@ def _print_call(record: dict[str, Any]) -> None:
 
 
 def _print_sections(snapshot: bytes) -> None:
-    read = Snapshot.from_evidence(snapshot)
     out.print("\n[bold]known[/]")
-    for name, section in build_package(read).sections.items():
+    try:
+        read = Snapshot.from_evidence(snapshot)
+        package = build_package(read)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:  # other rules made it, or it was altered
+        out.print(f"  this version cannot read it ({escape(str(error))}); --json prints it as it stands")
+        return
+    for name, section in package.sections.items():
         age = "" if section.age_ms is None else f"{in_words(section.age_ms)} old"
         raw = read.sections[name].raw or b""
         text = " ".join(raw.decode(errors="replace").split())

@@ -1,28 +1,21 @@
-"""The door to the Trade LLM: the openai SDK against any OpenAI-compatible endpoint.
+"""The client of the Trade LLM: one call to an OpenAI-compatible endpoint, whatever becomes of it.
 
-Rules of order: one owner of retries (tenacity; the SDK's own are off, together they would multiply); one deadline
+Rules of order: this file alone owns attempts, deadline and outcomes, whichever transport posts; one deadline holds
 over all attempts, waits included; every attempt is kept; what cannot get better is not asked again.
 """
 
 import asyncio
-from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
-from tenacity import (
-    AsyncRetrying,
-    RetryCallState,
-    retry_if_exception,
-    stop_after_attempt,
-    stop_any,
-    stop_before_delay,
-    wait_random_exponential,
-)
-
 from llmctx import clock
 from llmctx.errors import EndpointError
+from llmctx.llm.address import resolve
 from llmctx.llm.completion import Attempt, Completion, Outcome, OutputSchema, read_completion
-from llmctx.llm.request import body_of, kept
+from llmctx.llm.request import encode_body, kept
+from llmctx.llm.retry import is_transient, retry
+from llmctx.llm.transport import MAX_BODY_BYTES, AiohttpTransport, HttpxTransport, NoReply, Reply, Transport
 from llmctx.prompt.render import Prompt
 from llmctx.prompt.template import Parameters
 
@@ -30,11 +23,10 @@ if TYPE_CHECKING:
     import httpx
     import httpx2
 
-_BACKOFF = wait_random_exponential(multiplier=0.25, max=8)
-_WORTH_ASKING_AGAIN = {408, 409, 429}
-_DETAIL_CHARACTERS = 300
+MAX_DETAIL_CHARS = 300
 NO_KEY = "none"
 """What stands for a key where an endpoint needs none; the SDK insists on one."""
+_NO_ANSWER = "no answer before the deadline"
 
 
 class EndpointClient:
@@ -48,104 +40,99 @@ class EndpointClient:
         *,
         timeout_s: float = 60.0,
         max_attempts: int = 3,
+        max_body_bytes: int = MAX_BODY_BYTES,
+        trust_env: bool = True,
         http_client: "httpx2.AsyncClient | httpx.AsyncClient | None" = None,
     ) -> None:
         """`base_url` None is the SDK's own default; `timeout_s` is the deadline over all attempts.
 
-        `http_client` replaces the SDK's transport: unit tests pass one that they can intercept.
+        `trust_env` takes proxies and certificates from the environment. `http_client` replaces the transport and
+        brings its own: unit tests pass one that they can intercept. A client may be used from several event loops;
+        `aclose` closes the connections of the loop that calls it.
 
-        Raises EndpointError for an address or a key that cannot be used.
+        Raises EndpointError for an address, key or proxy that cannot be used.
         """
-        import httpx2  # noqa: PLC0415  half a second: only who asks a model pays it
-        import openai  # noqa: PLC0415  the same
-
         check_endpoint(base_url, api_key)
-        self._response = httpx2.Response
-        self._openai = openai
-        self._sdk = openai.AsyncOpenAI(
-            base_url=base_url,
-            api_key=api_key,
-            max_retries=0,
-            http_client=http_client,  # type: ignore[arg-type]  # httpx works too, and is what respx intercepts
+        address = resolve(base_url, api_key)
+        self._transport: Transport = (
+            AiohttpTransport(address, max_body_bytes=max_body_bytes, trust_env=trust_env)
+            if http_client is None
+            else HttpxTransport(http_client, address, max_body_bytes=max_body_bytes)
         )
+        self._endpoint = without_secrets(address.base_url)
+        self._secrets = [secret for secret in (api_key, address.password) if secret not in ("", NO_KEY)]
         self._model = model
         self._timeout_s = timeout_s
         self._max_attempts = max_attempts
+        self._too_large = f"the response is larger than {max_body_bytes} bytes"
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._sdk.close()
+        await self._transport.aclose()
 
     async def complete(self, prompt: Prompt, output: OutputSchema) -> Completion:
         """The completion of a prompt; every failure of the call is an outcome in it."""
         request = self._request(prompt.parameters, output)
         attempts: list[Attempt] = []
-        body = body_of(self._model, prompt, output)
+        body = encode_body(self._model, prompt, output)
         try:
             async with asyncio.timeout(self._timeout_s):
-                answer = await self._attempt_until_done(body, attempts)
+                reply = await self._reply(body, attempts)
         except TimeoutError:
-            return self._failed(Outcome.TIMEOUT, "no answer before the deadline", request, attempts)
-        except self._openai.APIStatusError as error:
-            outcome = Outcome.UNREACHABLE if self._is_transient(error) else Outcome.REJECTED
-            said = error.response.text
-            if self._sdk.api_key != NO_KEY:
-                said = said.replace(self._sdk.api_key, "(the API key)")
-            detail = f"http {error.status_code}: {_short(said)}"
-            return self._failed(outcome, detail, request, attempts, error.response.content)
-        except self._openai.APITimeoutError:
-            return self._failed(Outcome.TIMEOUT, "no answer before the deadline", request, attempts)
-        except self._openai.APIConnectionError as error:
-            detail = f"connection: {_short(str(error.__cause__ or error))}"
-            return self._failed(Outcome.UNREACHABLE, detail, request, attempts)
-        return read_completion(answer, request, tuple(attempts))
+            return self._failed(Outcome.TIMEOUT, _NO_ANSWER, request, attempts)
+        if isinstance(reply, NoReply):
+            if reply.result == "timeout":
+                return self._failed(Outcome.TIMEOUT, _NO_ANSWER, request, attempts)
+            return self._failed(Outcome.UNREACHABLE, f"connection: {self._short(reply.why)}", request, attempts)
+        if not reply.is_success:
+            outcome = Outcome.UNREACHABLE if is_transient(reply) else Outcome.REJECTED
+            detail = f"http {reply.status}: {self._short(self._said(reply))}"
+            return self._failed(outcome, detail, request, attempts, reply.body)
+        if reply.body is None:
+            return self._failed(Outcome.UNREADABLE, self._too_large, request, attempts)
+        return read_completion(reply.body, request, tuple(attempts))
 
-    async def _attempt_until_done(self, body: dict[str, Any], attempts: list[Attempt]) -> bytes:
-        retrying = AsyncRetrying(
-            stop=stop_any(stop_after_attempt(self._max_attempts), stop_before_delay(self._timeout_s)),
-            wait=_wait,
-            retry=retry_if_exception(self._is_transient),
-            reraise=True,
-        )
-        answer: bytes = await retrying(self._attempt, body, attempts)
-        return answer
+    async def _reply(self, body: bytes, attempts: list[Attempt]) -> Reply | NoReply:
+        """The last attempt's reply."""
+        began_s = clock.monotonic_s()
+        reply = await self._attempt(body, attempts)
+        if self._max_attempts > 1 and is_transient(reply):
+            remaining_s = self._timeout_s - clock.elapsed_ms(began_s) / 1000
+            again = partial(self._attempt, body, attempts)
+            return await retry(reply, again, max_attempts=self._max_attempts, remaining_s=remaining_s)
+        return reply
 
-    async def _attempt(self, body: dict[str, Any], attempts: list[Attempt]) -> bytes:
+    async def _attempt(self, body: bytes, attempts: list[Attempt]) -> Reply | NoReply:
         began_s = clock.monotonic_s()
         result, request_id = "cancelled at the deadline", None
         try:
-            # The SDK's own way to a raw response (its body is evidence). chat.completions.create would walk through
-            # messages and schema and build models of an answer that is read here anyway, for twice the CPU.
-            response = await self._sdk.post(
-                "/chat/completions",
-                body=body,
-                cast_to=self._response,
-                options={"timeout": self._timeout_s},
-            )
-        except self._openai.APIStatusError as error:
-            result, request_id = f"http {error.status_code}", error.request_id
-            raise
-        except self._openai.APITimeoutError:
-            result = "timeout"
-            raise
-        except self._openai.APIConnectionError:
-            result = "connection"
-            raise
-        else:
-            result, request_id = "ok", response.headers.get("x-request-id")
-            return response.content
+            reply = await self._transport.post(body)
+            if isinstance(reply, NoReply):
+                result = reply.result
+            else:
+                result = "ok" if reply.is_success else f"http {reply.status}"
+                request_id = reply.headers.get("x-request-id")
+            return reply
         finally:
             attempts.append(Attempt(result, round(clock.elapsed_ms(began_s)), request_id))
 
-    def _is_transient(self, error: BaseException) -> bool:
-        if isinstance(error, self._openai.APIStatusError):
-            if error.code == "insufficient_quota":
-                return False
-            return error.status_code in _WORTH_ASKING_AGAIN or error.status_code >= 500  # noqa: PLR2004
-        return isinstance(error, self._openai.APIConnectionError)
+    def _said(self, reply: Reply) -> str:
+        """What an error response says. Its charset is not asked: Python has codecs that are no charsets."""
+        said = self._too_large if reply.body is None else reply.body.decode("utf-8", "replace")
+        if reply.status // 100 == 3 and "location" in reply.headers:  # noqa: PLR2004
+            target = without_secrets(reply.headers["location"])
+            return f"redirects are not followed; this one leads to {target} {said}"
+        return said
+
+    def _short(self, text: str) -> str:
+        """A text for a record's detail: on one line, cut, and without secrets."""
+        for secret in self._secrets:
+            text = text.replace(secret, "(the API key)")
+        text = " ".join(text.split())
+        return text if len(text) <= MAX_DETAIL_CHARS else text[:MAX_DETAIL_CHARS] + "..."
 
     def _request(self, parameters: Parameters, output: OutputSchema) -> dict[str, Any]:
-        return kept(without_secrets(str(self._sdk.base_url)), self._model, parameters, output)
+        return kept(self._endpoint, self._model, parameters, output)
 
     def _failed(
         self,
@@ -165,30 +152,8 @@ class EndpointClient:
         )
 
 
-def _wait(state: RetryCallState) -> float:
-    """Seconds to the next attempt: what the endpoint asks for, otherwise exponential with jitter."""
-    error = state.outcome.exception() if state.outcome else None
-    asked_s = _retry_after_s(getattr(getattr(error, "response", None), "headers", {}))
-    return _BACKOFF(state) if asked_s is None else asked_s
-
-
-def _retry_after_s(headers: Any) -> float | None:
-    """What retry-after-ms or retry-after (seconds or an HTTP date) asks for, in seconds."""
-    try:
-        if "retry-after-ms" in headers:
-            return max(0.0, float(headers["retry-after-ms"]) / 1000)
-        if "retry-after" in headers:
-            text = headers["retry-after"]
-            if text[:1].isdigit():
-                return float(text)
-            return max(0.0, (clock.to_ms(parsedate_to_datetime(text)) - clock.now_ms()) / 1000)
-    except (ValueError, TypeError):
-        return None
-    return None
-
-
 def check_endpoint(base_url: str | None, api_key: str) -> None:
-    """Find now what the transport would only find at the first call.
+    """Check an address and a key before anything is sent.
 
     Raises EndpointError for an address or a key that cannot be used.
     """
@@ -206,18 +171,16 @@ def check_endpoint(base_url: str | None, api_key: str) -> None:
 
 
 def without_secrets(url: str) -> str:
-    """An address without user, password, query and fragment."""
-    parts = urlsplit(url)
+    """An address without user, password, query and fragment; empty for a malformed one."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def _times(count: int) -> str:
     return "1 attempt" if count == 1 else f"{count} attempts"
-
-
-def _short(text: str) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= _DETAIL_CHARACTERS else text[:_DETAIL_CHARACTERS] + "..."
 
 
 class NoEndpoint:

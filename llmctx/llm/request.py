@@ -1,5 +1,6 @@
 """A request: what is sent to an endpoint for one prompt, and what of it a record keeps."""
 
+import json
 from typing import Any
 
 from llmctx.llm.completion import OutputSchema
@@ -15,6 +16,16 @@ def body_of(model: str, prompt: Prompt, output: OutputSchema) -> dict[str, Any]:
         "response_format": output.response_format,
         **sent(prompt.parameters),
     }
+
+
+def encode_body(model: str, prompt: Prompt, output: OutputSchema) -> bytes:
+    """`body_of` as JSON bytes. The messages are the prompt's evidence, byte for byte: what is kept is what was sent."""
+    head = json.dumps({"model": model, **sent(prompt.parameters)}, ensure_ascii=False, separators=(",", ":"))
+    return b'%b,"messages":%b,"response_format":%b}' % (
+        head[:-1].encode(),
+        prompt.evidence,
+        output.response_format_json,
+    )
 
 
 def sent(parameters: Parameters) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from llmctx import canonical
 from llmctx.errors import RecordError
 from llmctx.replay.report import Report
+from llmctx.replay.reproduction import Reproduction
 from llmctx.replay.rerun import Templates, rebuild
 from llmctx.trail.export.reader import Export, Part
 from llmctx.trail.log.entry import BLOBS, Entry
@@ -185,7 +186,8 @@ class _Check:
         self._blobs: dict[str, bytes] = {}
         self._templates = Templates(self._blobs)
         self._rebuilding = rebuilding
-        self._rebuilt = self._not_reproducible = 0
+        self._rebuilt = 0
+        self._reproduction = Reproduction()
 
     async def records(self, entries: AsyncIterator[Entry], on_record: Callable[[], None]) -> Fault | None:
         """The first fault of the records, None where all are good."""
@@ -204,11 +206,11 @@ class _Check:
         return None
 
     def _rebuild(self, entry: Entry) -> Fault | None:
-        difference = rebuild(entry, self._templates)
-        if difference is not None and difference.tampered:
-            return Fault(entry.index, difference.rule, "what its evidence gives", difference.cause)
-        self._not_reproducible += difference is not None
-        self._rebuilt += difference is None and "prompt" in entry.record
+        rebuilt = rebuild(entry, self._templates)
+        if (found := rebuilt.tampering) is not None:
+            return Fault(entry.index, found.rule, "what its evidence gives", found.what)
+        self._reproduction.add(entry.record["code"], rebuilt)
+        self._rebuilt += rebuilt.same and "prompt" in entry.record
         return None
 
     async def blobs(self, entry: Entry) -> Fault | None:
@@ -236,13 +238,14 @@ class _Check:
             good - lost,
             sum(index < good for index in verifier.settled.values()),
             self._rebuilt,
-            self._not_reproducible,
+            self._reproduction.known.total(),
             fault,
             verifier.coverage.count,
             verifier.coverage.size,
             tuple(verifier.losses),
             tuple(verifier.incidents),
-            tuple(warnings),
+            (*warnings, *self._reproduction.warnings()),
+            self._reproduction,
         )
 
 

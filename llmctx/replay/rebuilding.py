@@ -6,8 +6,11 @@ from typing import Any, NamedTuple
 
 from llmctx import clock
 from llmctx.replay.corpus import Recorded
-from llmctx.replay.rerun import Difference, Templates, check_evidence, rebuild
+from llmctx.replay.difference import Difference, Rebuild
+from llmctx.replay.reproduction import Reproduction
+from llmctx.replay.rerun import Templates, check_evidence, rebuild
 from llmctx.replay.results import Place
+from llmctx.rules import Rules
 
 
 class Differing(NamedTuple):
@@ -15,8 +18,14 @@ class Differing(NamedTuple):
 
     place: Place
     """Which record."""
-    difference: Difference
-    """What differs, and what caused it."""
+    rebuild: Rebuild
+    """What differs part by part, and what caused it."""
+
+    @property
+    def difference(self) -> Difference:
+        """The difference to tell of first."""
+        assert self.rebuild.first is not None
+        return self.rebuild.first
 
     def as_dict(self) -> dict[str, Any]:
         """The finding as JSON has it."""
@@ -25,8 +34,11 @@ class Differing(NamedTuple):
             **dict(zip(("origin", "partition", "index"), self.place, strict=True)),
             "cause": difference.by,
             "rule": difference.rule,
-            "what": difference.cause,
+            "what": difference.what,
             "tampered": difference.tampered,
+            "rules": str(self.rebuild.rules),
+            "proven": list(self.rebuild.proven),
+            "differing": {part.part: part.what for part in self.rebuild.differences},
         }
 
 
@@ -38,9 +50,11 @@ class Rebuilt(NamedTuple):
     prompts: int
     """Prompts that are the same, byte for byte."""
     decisions: int
-    """Answers that gave the same decision and verdict."""
+    """Answers that gave the same decision, grounding and verdict."""
     differing: list[Differing]
     """The records that differ, in order."""
+    reproduction: Reproduction
+    """Those of them that were not altered, by version and part."""
     elapsed_s: float
     """How long it took, reading included."""
     cpu_s: float
@@ -77,26 +91,29 @@ class Rebuilt(NamedTuple):
 async def rebuild_all(
     entries: AsyncIterator[Recorded],
     blobs: dict[str, bytes],
-    on_record: Callable[[Recorded, Difference | None], None] = lambda _, __: None,
+    on_record: Callable[[Recorded, Rebuild], None] = lambda _, __: None,
 ) -> Rebuilt:
     """Rebuild every record; `blobs` grow with the records."""
     templates = Templates(blobs)
     records = prompts = decisions = 0
     differing: list[Differing] = []
+    reproduction = Reproduction()
     rebuild_cpu_s = 0.0
     began_s, began_cpu_s = clock.monotonic_s(), clock.cpu_s()
     async for entry in entries:
-        difference = check_evidence(entry)
-        if difference is None:
+        if (altered := check_evidence(entry)) is not None:
+            found = Rebuild(Rules.SAME, differences=(altered,))
+        else:
             from_s = clock.cpu_s()
-            difference = rebuild(entry, templates)
+            found = rebuild(entry, templates)
             rebuild_cpu_s += clock.cpu_s() - from_s
         records += 1
-        if difference is None:
-            prompts += "prompt" in entry.record
-            decisions += "completion" in entry.record
-        else:
-            differing.append(Differing(entry.place, difference))
-        on_record(entry, difference)
+        prompts += "prompt" in found.proven
+        decisions += found.same and "completion" in entry.record
+        if not found.same:
+            differing.append(Differing(entry.place, found))
+            if found.tampering is None:
+                reproduction.add(entry.record["code"], found)
+        on_record(entry, found)
     elapsed_s, cpu_s = clock.monotonic_s() - began_s, clock.cpu_s() - began_cpu_s
-    return Rebuilt(records, prompts, decisions, differing, elapsed_s, cpu_s, rebuild_cpu_s)
+    return Rebuilt(records, prompts, decisions, differing, reproduction, elapsed_s, cpu_s, rebuild_cpu_s)

@@ -1,9 +1,16 @@
 """Rebuild a record from its evidence: snapshot to package to prompt, byte for byte, then answer to decision to verdict.
 
+Every part is tried, whatever rules made the record; a part that comes out as recorded is proven. What a difference
+means depends on the rules (llmctx/rules.py): under the same ones the record was altered, under others it is not
+reproducible. What no rules decide holds under all of them: the symbol and time of the snapshot, the template's digest,
+and that the decision is what the model's answer says.
+
 Nothing here asks a model or a server; templates come from the trail's blobs, never from files.
 """
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
 
 from llmctx import canonical
 from llmctx.context.package import Package, build_package
@@ -16,27 +23,16 @@ from llmctx.errors import TemplateError
 from llmctx.llm.completion import Outcome, read_completion
 from llmctx.prompt.render import Prompt, render
 from llmctx.prompt.template import Template
-from llmctx.record import CODE, decision_fields, grounding_fields, policy_of, sections_fields, verdict_fields
-from llmctx.replay.cause import CODE as CODE_CHANGED
-from llmctx.replay.cause import DATA, MODEL, TEMPLATE, cause_of_prompt
-from llmctx.replay.mismatch import mismatch, mismatch_of_lines
+from llmctx.record import decision_fields, grounding_fields, policy_of, sections_fields, verdict_fields
+from llmctx.replay.answer import contradiction
+from llmctx.replay.cause import CODE, DATA, MODEL, TEMPLATE, cause_of_prompt
+from llmctx.replay.difference import Difference, Rebuild, mismatch, mismatch_of_lines
 from llmctx.replay.side import messages_of
+from llmctx.rules import Rules, compare
 from llmctx.trail.log.entry import PIECES, Entry
 
 _READ_FROM_BODY = {Outcome.ANSWERED, Outcome.REFUSED, Outcome.TRUNCATED, Outcome.FILTERED, Outcome.UNREADABLE}
-
-
-class Difference(NamedTuple):
-    """What a record says and its evidence does not."""
-
-    rule: str
-    """The rule it breaks, by the name it has in audit/README.md."""
-    cause: str
-    """What differs."""
-    tampered: bool
-    """Whether only an altered record explains it. Another code version may write other bytes for good reason."""
-    by: str = CODE_CHANGED
-    """What was changed: data, template, model or code."""
+_UNUSABLE = (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, AssertionError, IndexError)
 
 
 class Templates:
@@ -46,47 +42,47 @@ class Templates:
         self._blobs = blobs
         self._compiled: dict[str, Template] = {}
 
+    def source(self, digest: str) -> bytes:
+        """The blob of a digest.
+
+        Raises TemplateError where it is missing or another one.
+        """
+        blob = self._blobs.get(digest)
+        if blob is None or canonical.sha256(blob) != digest:
+            found = "missing" if blob is None else f"another one: {canonical.sha256(blob)}"
+            raise TemplateError(f"the blob {digest} is {found}", "Put the blob back from a backup.")
+        return blob
+
     def get(self, digest: str) -> Template:
         """The template of a digest.
 
         Raises TemplateError where it cannot be had.
         """
         if digest not in self._compiled:
-            blob = self._blobs.get(digest)
-            if blob is None or canonical.sha256(blob) != digest:
-                found = "missing" if blob is None else f"another one: {canonical.sha256(blob)}"
-                raise TemplateError(f"the blob {digest} is {found}", "Put the blob back from a backup.")
-            self._compiled[digest] = Template.from_bundle(blob)
+            self._compiled[digest] = Template.from_bundle(self.source(digest))
         return self._compiled[digest]
 
 
-def rebuild(entry: Entry, templates: Templates) -> Difference | None:
-    """The first thing that a record says and its evidence does not; None where all comes out again.
-
-    A record without a snapshot has nothing to rebuild.
-    """
+def rebuild(entry: Entry, templates: Templates) -> Rebuild:
+    """What of a record comes out of its evidence again. A record without a snapshot has nothing to rebuild."""
     record = entry.record
+    rules = compare(record.get("code", ""))
     if "snapshot" not in record:
-        if record["kind"] in ("decision", "failed"):
-            return Difference("record-rebuilt", f"a {record['kind']} without a snapshot", tampered=True, by=DATA)
-        return None
-    same_code = record.get("code", CODE) == CODE
-    try:
-        snapshot = Snapshot.from_evidence(entry.pieces["snapshot"])
-        package = build_package(snapshot)
-        _expect("snapshot", {"symbol": snapshot.symbol, "as_of_ms": snapshot.as_of_ms}, record)
-        _expect("snapshot", {"sections": sections_fields(package)}, record["snapshot"])
-        if "prompt" in record:
-            _expect_prompt(entry, package, templates)
-        _expect_conclusion(entry, package)
-    except _DiffersError as difference:
-        return Difference(difference.rule, str(difference), same_code, difference.by if same_code else CODE_CHANGED)
-    except TemplateError as error:
-        return Difference("prompt-rebuilt", error.what, tampered=True, by=TEMPLATE)
-    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, AssertionError) as error:
-        what = f"it cannot be rebuilt: {type(error).__name__}: {error}"
-        return Difference("record-rebuilt", what, same_code, DATA if same_code else CODE_CHANGED)
-    return None
+        if record["kind"] not in ("decision", "failed"):
+            return Rebuild(rules)
+        what = f"a {record['kind']} without a snapshot"
+        return Rebuild(rules, differences=(Difference("snapshot", "record-rebuilt", what, DATA, tampered=True),))
+    proven, differences = [], []
+    attempt = _Attempt(entry, templates)
+    for part, check in attempt.parts():
+        difference = _difference(part, check, rules)
+        if difference is None:
+            proven.append(part)
+            continue
+        differences.append(difference)
+        if part == "snapshot":
+            break  # everything else leans on it
+    return Rebuild(rules, tuple(proven), tuple(differences))
 
 
 def check_evidence(entry: Entry) -> Difference | None:
@@ -101,74 +97,151 @@ def check_evidence(entry: Entry) -> Difference | None:
         found = canonical.sha256(entry.pieces[piece]) if piece in entry.pieces else "nothing"
         if found != promised["sha256"]:
             what = f"the {piece} kept is not the one recorded: expected {promised['sha256']}, found {found}"
-            return Difference(f"evidence-digest of {piece}", what, tampered=True, by=DATA)
+            return Difference(piece, f"evidence-digest of {piece}", what, DATA, tampered=True)
     return None
 
 
 class _DiffersError(Exception):
-    """Ends a rebuild at its first difference."""
+    """Ends the check of one part. `held` says that no rules decide it."""
 
-    def __init__(self, rule: str, what: str, by: str) -> None:
+    def __init__(self, rule: str, what: str, by: str, *, held: bool = False) -> None:
         self.rule = rule
         self.by = by
+        self.held = held
         super().__init__(what)
 
 
-def _expect(where: str, expected: dict[str, Any], found: dict[str, Any], by: str = DATA) -> None:
+def _difference(part: str, check: Callable[[], None], rules: Rules) -> Difference | None:
+    try:
+        check()
+    except _DiffersError as error:
+        rule, what, by, tampered = error.rule, str(error), error.by, error.held or rules is Rules.SAME
+    except _UNUSABLE as error:
+        rule, what, by = "record-rebuilt", f"it cannot be rebuilt: {type(error).__name__}: {error}", DATA
+        tampered = rules is Rules.SAME
+    else:
+        return None
+    return Difference(part, rule, what, by if tampered else CODE, tampered)
+
+
+def _expect(where: str, expected: dict[str, Any], found: dict[str, Any], by: str = DATA, *, held: bool = False) -> None:
     for name, value in expected.items():
         if found.get(name) != value:
-            field = name if where == "record" else f"{where}.{name}"
-            raise _DiffersError("record-rebuilt", mismatch(field, found.get(name), value), by)
+            field = f"{where}.{name}" if where else name
+            raise _DiffersError("record-rebuilt", mismatch(field, found.get(name), value), by, held=held)
 
 
-def _expect_prompt(entry: Entry, package: Package, templates: Templates) -> None:
-    said = entry.record["prompt"]
-    template = templates.get(said["template_sha256"])
-    try:
-        prompt = render(template, package)
-    except TemplateError as error:
-        raise _DiffersError("prompt-rebuilt", f"the prompt cannot be rendered again: {error.what}", DATA) from error
-    if "reasked" in entry.record:
-        prompt = _asked_again(entry, package, prompt)
-    if prompt.evidence != entry.pieces["messages"]:
-        sent = "\n".join(text for _, text in messages_of(entry))
+class _Attempt:
+    """The rebuild of one record that has a snapshot."""
+
+    def __init__(self, entry: Entry, templates: Templates) -> None:
+        self._entry = entry
+        self._record = entry.record
+        self._templates = templates
+
+    def parts(self) -> list[tuple[str, Callable[[], None]]]:
+        """The parts of the record, each with what raises where it differs."""
+        parts = [("snapshot", self._check_snapshot), ("sections", self._check_sections)]
+        if "prompt" in self._record:
+            parts.append(("prompt", self._check_prompt))
+        if "reasked" in self._record:
+            parts.append(("reasked", self._check_reasked))
+        if "completion" in self._record:
+            parts += [("decision", self._check_decision), ("grounding", self._check_grounding)]
+        return [*parts, ("verdict", self._check_verdict)]
+
+    @cached_property
+    def _snapshot(self) -> Snapshot:
+        return Snapshot.from_evidence(self._entry.pieces["snapshot"])
+
+    @cached_property
+    def _package(self) -> Package:
+        return build_package(self._snapshot)
+
+    @cached_property
+    def _prompt(self) -> Prompt:
+        digest = self._record["prompt"]["template_sha256"]
+        try:
+            self._templates.source(digest)
+        except TemplateError as error:
+            raise _DiffersError("prompt-rebuilt", error.what, TEMPLATE, held=True) from error
+        try:
+            template = self._templates.get(digest)
+        except TemplateError as error:
+            raise _DiffersError("prompt-rebuilt", error.what, TEMPLATE) from error
+        try:
+            return render(template, self._package)
+        except TemplateError as error:
+            what = f"the prompt cannot be rendered again: {error.what}"
+            raise _DiffersError("prompt-rebuilt", what, DATA) from error
+
+    @cached_property
+    def _judged(self) -> tuple[Decision | None, str]:
+        """The decision that the recorded answer gives, or None and why not."""
+        said = self._record["completion"]
+        if said["outcome"] not in _READ_FROM_BODY:
+            return None, f"{said['outcome']}: {said['detail']}"
+        completion = read_completion(self._entry.pieces["completion"], {}, ())
+        _expect("completion", {"outcome": completion.outcome.value, "model": completion.model}, said, MODEL)
+        return judge(completion)
+
+    def _check_snapshot(self) -> None:
+        told = {"symbol": self._snapshot.symbol, "as_of_ms": self._snapshot.as_of_ms}
+        _expect("snapshot", told, self._record, held=True)
+
+    def _check_sections(self) -> None:
+        _expect("snapshot", {"sections": sections_fields(self._package)}, self._record["snapshot"])
+
+    def _check_prompt(self) -> None:
+        prompt, messages = self._prompt, self._entry.pieces["messages"]
+        if "reasked" in self._record:  # the question that was asked first begins the messages of the second one
+            messages = canonical.dumps(canonical.loads(messages)[: len(prompt.messages)])
+        self._expect_messages(prompt, messages)
+        names = {"template": prompt.template, "version": prompt.version}
+        _expect("prompt", names, self._record["prompt"], TEMPLATE)
+
+    def _check_reasked(self) -> None:
+        """The second question: the first answer stands in its messages, and what was wrong with it follows."""
+        messages = canonical.loads(self._entry.pieces["messages"])
+        answer = str(messages[len(self._prompt.messages)]["content"])
+        first = parse(answer)
+        policy = policy_of(self._record)
+        verdict = refused("") if isinstance(first, Misfit) else guard(self._package, first, policy)
+        if verdict.grounding is None or not verdict.asks_again:
+            raise _DiffersError("record-rebuilt", "reasked: its first answer states no false price", MODEL)
+        _expect("reasked", {"grounding": grounding_fields(verdict.grounding)}, self._record["reasked"])
+        self._expect_messages(ask_again(self._prompt, answer, verdict.grounding), self._entry.pieces["messages"])
+
+    def _expect_messages(self, prompt: Prompt, messages: bytes) -> None:
+        if prompt.evidence == messages:
+            return
+        sent = "\n".join(text for _, text in messages_of(self._entry))
         rendered = "\n".join(message.content for message in prompt.messages)
         what = f"the messages differ from those that were sent: {mismatch_of_lines(sent, rendered)}"
         raise _DiffersError("prompt-rebuilt", what, cause_of_prompt(sent, rendered))
-    _expect("prompt", {"template": prompt.template, "version": prompt.version}, said, TEMPLATE)
 
+    def _check_decision(self) -> None:
+        decision, _ = self._judged
+        expected = None if decision is None else decision_fields(decision)
+        found = self._record.get("decision")
+        if found != expected and (told := contradiction(self._entry)):
+            raise _DiffersError("record-rebuilt", told, MODEL, held=True)
+        _expect("", {"decision": expected, "kind": "failed" if decision is None else "decision"}, self._record, MODEL)
 
-def _asked_again(entry: Entry, package: Package, prompt: Prompt) -> Prompt:
-    """The second question: the first answer stands in its messages, and what was wrong with it follows."""
-    messages = canonical.loads(entry.pieces["messages"])
-    answer = str(messages[len(prompt.messages)]["content"])
-    first = parse(answer)
-    policy = policy_of(entry.record)
-    verdict = refused("") if isinstance(first, Misfit) else guard(package, first, policy)
-    if verdict.grounding is None or not verdict.asks_again:
-        raise _DiffersError("record-rebuilt", "reasked: its first answer states no false price", MODEL)
-    _expect("reasked", {"grounding": grounding_fields(verdict.grounding)}, entry.record["reasked"])
-    return ask_again(prompt, answer, verdict.grounding)
+    def _check_grounding(self) -> None:
+        grounding = self._concluded["grounding"]
+        _expect("", {"grounding": grounding}, self._record)
 
+    def _check_verdict(self) -> None:
+        if "completion" in self._record:
+            _expect("", {"verdict": self._concluded["verdict"]}, self._record)
+        elif self._package.refusal is not None:  # otherwise the template refused, and the verdict repeats its reason
+            _expect("verdict", verdict_fields(refused(self._package.refusal)), self._record["verdict"])
 
-def _expect_conclusion(entry: Entry, package: Package) -> None:
-    record = entry.record
-    if "completion" not in record:
-        if package.refusal is not None:  # otherwise the template refused, and the verdict repeats its reason
-            _expect("verdict", verdict_fields(refused(package.refusal)), record["verdict"])
-        return
-    decision, failure = _judged(entry)
-    _expect("record", {"decision": None if decision is None else decision_fields(decision)}, record, MODEL)
-    verdict = guard(package, decision, policy_of(record), failure)
-    grounding = None if verdict.grounding is None else grounding_fields(verdict.grounding)
-    _expect("record", {"grounding": grounding, "verdict": verdict_fields(verdict)}, record)
-    _expect("record", {"kind": "failed" if decision is None else "decision"}, record)
-
-
-def _judged(entry: Entry) -> tuple[Decision | None, str]:
-    said = entry.record["completion"]
-    if said["outcome"] not in _READ_FROM_BODY:
-        return None, f"{said['outcome']}: {said['detail']}"
-    completion = read_completion(entry.pieces["completion"], {}, ())
-    _expect("completion", {"outcome": completion.outcome.value, "model": completion.model}, said, MODEL)
-    return judge(completion)
+    @cached_property
+    def _concluded(self) -> dict[str, Any]:
+        """Grounding and verdict that the guards give, as a leaf has them."""
+        decision, failure = self._judged
+        verdict = guard(self._package, decision, policy_of(self._record), failure)
+        grounding = None if verdict.grounding is None else grounding_fields(verdict.grounding)
+        return {"grounding": grounding, "verdict": verdict_fields(verdict)}

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from llmctx import canonical
 from llmctx.decision.conclude import Conclusion
 from llmctx.llm.completion import Completion, Usage
-from llmctx.record import CODE, decision_fields, grounding_fields, verdict_fields
+from llmctx.record import decision_fields, grounding_fields, verdict_fields
+from llmctx.rules import code
 from llmctx.trail.log.entry import Entry
 
 
@@ -113,7 +114,7 @@ def side_of(conclusion: Conclusion, *, model: str, snapshot: str) -> Side:
     """What a replay asked, got and concluded; `snapshot` is the digest of what was known."""
     grounding = conclusion.verdict.grounding
     side = Side(
-        conclusion.kind, snapshot, verdict_fields(conclusion.verdict), CODE,
+        conclusion.kind, snapshot, verdict_fields(conclusion.verdict), code(),
         grounding=None if grounding is None else grounding_fields(grounding),
     )  # fmt: skip
     prompt, completion = conclusion.prompt, conclusion.completion

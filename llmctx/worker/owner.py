@@ -68,12 +68,12 @@ class Owner:
     async def __aenter__(self) -> Self:
         """Take the partition, make its log whole, and publish what its last owner could not.
 
-        Raises LeaseError when another owner has it, ForkError where log, spool and anchor contradict each other,
-        TrailError when the server or the disk does not answer.
+        Raises LeaseError when another owner has it, NewerFormatError when a newer version has had it, ForkError where
+        log, spool and anchor contradict each other, TrailError when the server or the disk does not answer.
         """
         while (holder := await self._lease.take()) is not None:
             if self._wait is None or not self._wait(holder):
-                raise _not_ours(self.partition, holder)
+                raise holder.refusal(self.partition)
             await pause(1)
         self._renewal = asyncio.create_task(self._renew())
         try:
@@ -224,14 +224,7 @@ class Owner:
                 self.lost = error
             else:
                 if holder is not None:
-                    self.lost = _not_ours(self.partition, holder)
-
-
-def _not_ours(partition: int, holder: Holder) -> LeaseError:
-    return LeaseError(
-        f"Partition {partition} is held by {holder.label}.",
-        "Stop that process, or wait ten seconds if it has died.",
-    )
+                    self.lost = holder.refusal(self.partition)
 
 
 async def _pause_or_give_up(began_s: float, error: TrailError) -> None:

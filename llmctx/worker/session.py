@@ -103,7 +103,10 @@ async def serve_partition(
         waiting = True
         if holder.label not in told:
             told.add(holder.label)
-            _log.info(f"partition {partition} is held by {holder.label}; waiting for it")
+            if holder.is_newer:
+                _log.warning(str(holder.refusal(partition)))
+            else:
+                _log.info(f"partition {partition} is held by {holder.label}; waiting for it")
         return False
 
     sharing = sharing or Sharing(redis, instance.partitions)

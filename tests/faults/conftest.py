@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 from llmctx.connection import connect, read_stream
 from llmctx.replay.check import verify_log
 from llmctx.schema import keys
-from llmctx.trail.log.lease import lease_key
+from llmctx.trail.log.lease import lease_key, read_holder
 from llmctx.trail.log.log import Log
 from llmctx.worker import service
 from llmctx.worker.publish import KEPT
@@ -123,7 +123,7 @@ class Worker:
     async def drain(self, redis: Redis) -> None:
         """Settle what was raised, and stop."""
         process = self.start()
-        await until(lambda: redis.exists(lease_key(0)))
+        await until(lambda: read_holder(redis, 0))
         process.terminate()
         assert await asyncio.to_thread(process.wait, 60) == 0
 

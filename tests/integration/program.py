@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from redis.asyncio import Redis
 
 from llmctx.llm.standin import MODEL
+from llmctx.trail.log.lease import read_holder
 
 PROGRAM = Path(sys.executable).parent / "llmctx"
 
@@ -46,8 +47,12 @@ class Ended(NamedTuple):
 class Program:
     """The installed program, with a server, a state directory and perhaps an endpoint."""
 
-    def __init__(self, url: str, folder: Path, endpoint: str | None = None) -> None:
+    def __init__(
+        self, url: str, folder: Path, endpoint: str | None = None, *, command: tuple[str, ...] = (str(PROGRAM),)
+    ) -> None:
+        """`command` starts it: this version's program, or a released one."""
         self.folder = folder
+        self._command = command
         self.environment = {
             "PATH": "/usr/bin:/bin", "HOME": str(folder), "COLUMNS": "200", "NO_COLOR": "1",
             "LLMCTX_REDIS_URL": url, "LLMCTX_STATE_DIR": str(folder / "var"),
@@ -57,7 +62,7 @@ class Program:
 
     async def start(self, *arguments: str, piped: bool = False) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
-            str(PROGRAM), *arguments, cwd=self.folder, env=self.environment,
+            *self._command, *arguments, cwd=self.folder, env=self.environment,
             stdin=asyncio.subprocess.PIPE if piped else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
@@ -82,7 +87,7 @@ class Program:
         process = await self.start("run", *options)
         try:
             async with asyncio.timeout(20):
-                await until(lambda: process.returncode is not None or redis.exists("audit:{0}:lease"))
+                await until(lambda: process.returncode is not None or read_holder(redis, 0))
             assert process.returncode is None
             yield process
         finally:

@@ -11,7 +11,7 @@ from llmctx.connection import read_stream
 from llmctx.replay.check import verify_log
 from llmctx.schema import keys
 from llmctx.trail.log.instance import bind_instance
-from llmctx.trail.log.lease import lease_key
+from llmctx.trail.log.lease import read_holder
 from llmctx.trail.log.log import Log
 from llmctx.worker import queue, service
 from llmctx.worker.owner import Owner
@@ -347,16 +347,16 @@ async def test_stopping_waits_for_the_decision_that_is_being_made(redis: Redis, 
 
 async def test_a_stopped_service_gives_its_lease_up(redis: Redis, redis_url: str, tmp_path: Path) -> None:
     async with serving(redis, redis_url, tmp_path, ByRules()) as running:
-        await until(lambda: redis.exists(lease_key(0)))
+        await until(lambda: read_holder(redis, 0))
     assert running.troubles == []
-    assert await redis.exists(lease_key(0)) == 0
+    assert await read_holder(redis, 0) is None
 
 
 async def test_a_second_service_waits_for_the_lease(redis: Redis, redis_url: str, tmp_path: Path) -> None:
     await hold(redis, "AAPL")
     first, second = ByRules(), ByRules()
     async with serving(redis, redis_url, tmp_path, second) as waiting:
-        await until(lambda: redis.exists(lease_key(0)))
+        await until(lambda: read_holder(redis, 0))
         async with serving(redis, redis_url, tmp_path, first) as late:
             await late.until_trouble("waiting for it")
             await raise_tick(redis, "t1", "AAPL")
@@ -365,7 +365,7 @@ async def test_a_second_service_waits_for_the_lease(redis: Redis, redis_url: str
             await raise_tick(redis, "t2", "AAPL")
             await raise_tick(redis, "t3", "AAPL")
             await until(lambda: {"t2", "t3"} <= {*waiting.settled(), *late.settled()})
-            await until(lambda: redis.exists(lease_key(0)))
+            await until(lambda: read_holder(redis, 0))
             await raise_tick(redis, "t4", "AAPL")
             await late.until_settled("t4")
     assert first.asked.total() > 0

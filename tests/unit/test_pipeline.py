@@ -303,7 +303,7 @@ async def decided(valkey: Redis, policy: GuardPolicy, *completions: Completion) 
     )
     entry = await pipeline.decide(TICK)
     assert Verifier().check(entry) is None
-    assert rebuild(entry, Templates({template().sha256: template().bundle})) is None
+    assert rebuild(entry, Templates({template().sha256: template().bundle})).same
     return entry, scripted
 
 
@@ -375,6 +375,6 @@ async def test_a_first_answer_that_was_altered_is_found(valkey: Redis) -> None:
     leaf = entry.record | {"prompt": entry.record["prompt"] | {"sha256": canonical.sha256(messages)}}
     forged = Entry(canonical.dumps(leaf), entry.pieces | {"messages": messages}, index=0)
     assert Verifier().check(forged) is None
-    found = rebuild(forged, Templates({template().sha256: template().bundle}))
+    found = rebuild(forged, Templates({template().sha256: template().bundle})).tampering
     assert found is not None
-    assert (found.rule, found.tampered) == ("record-rebuilt", True)
+    assert (found.part, found.rule) == ("reasked", "record-rebuilt")

@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
@@ -13,7 +14,8 @@ from llmctx.decision.guardrail import GuardPolicy, guard, refused
 from llmctx.decision.parse import judge
 from llmctx.llm.completion import Attempt, Completion, Outcome, read_completion
 from llmctx.prompt.render import render
-from llmctx.record import CODE, RecordMetadata, compose, compose_unread, publication
+from llmctx.record import RecordMetadata, compose, compose_unread, publication
+from llmctx.rules import code
 from llmctx.schema.keys import section_keys
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.log import Draft
@@ -150,13 +152,14 @@ def test_the_head_says_who_made_it_and_when() -> None:
         "recorded_at_ms": NOW_MS + 900,
         "worker": "host:1",
         "attempts": 2,
-        "code": CODE,
+        "code": code(),
         "timings_ms": {"read": "0.1", "render": "12.1"},
     }
 
 
-def test_the_code_is_named_with_its_version() -> None:
-    assert f"llmctx {__version__}" == CODE
+def test_the_code_is_named_with_its_version_and_rules() -> None:
+    _, leaf = draft(ANSWERED)
+    assert re.fullmatch(rf"llmctx {re.escape(__version__)} rules:[0-9a-f]{{12}}", leaf["code"])
 
 
 def test_the_tick_is_told_as_it_was_raised() -> None:

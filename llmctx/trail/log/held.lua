@@ -1,11 +1,12 @@
 -- What stands before every function that only a lease's holder may call: why this owner may not, or nil where it may.
 local function not_held(lease, owner)
   local now = redis.call('TIME')
-  local held = redis.call('HMGET', lease, 'owner', 'until_ms')
+  local held = redis.call('HMGET', lease, 'owner', 'ends_ms')
   if held[1] ~= owner then
-    return redis.error_reply('LEASE held by ' .. (held[1] or 'nobody'))
+    local holder = held[1] or ''
+    return redis.error_reply('LEASE held by ' .. (holder ~= '' and holder or 'nobody'))
   end
-  if tonumber(held[2]) < now[1] * 1000 + math.floor(now[2] / 1000) then
+  if tonumber(held[2] or 0) < now[1] * 1000 + math.floor(now[2] / 1000) then
     return redis.error_reply('LEASE ended')
   end
 end

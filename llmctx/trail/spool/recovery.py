@@ -8,7 +8,7 @@ from pathlib import Path
 from redis.asyncio import Redis
 
 from llmctx.connection import end
-from llmctx.errors import ForkError, LeaseError, TrailError
+from llmctx.errors import ForkError, TrailError
 from llmctx.trail.log.blobs import redis_errors
 from llmctx.trail.log.dictionary import Trainer
 from llmctx.trail.log.entry import Entry
@@ -67,10 +67,7 @@ class Recovery:
             spool = await asyncio.to_thread(Spool, self._directory)
             # Renew the lease between reading and creating: an owner that lost it stops here or finds the number taken.
             if (holder := await self._lease.take()) is not None:
-                raise LeaseError(
-                    f"{holder.label} holds partition {self._log.partition}.",
-                    "Its owner goes on; this process was too late.",
-                )
+                raise holder.refusal(self._log.partition)
             with contextlib.suppress(FileExistsError):
                 return spool, await asyncio.to_thread(Segment, self._directory, spool.next_number, spool.size)
 

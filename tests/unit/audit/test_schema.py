@@ -49,9 +49,16 @@ def test_an_incident_about_lost_records_names_them() -> None:
 
 
 @pytest.mark.parametrize(
+    "code", ["llmctx 0.1.0", "llmctx 0.2.0 rules:0123456789ab", "llmctx 1.0.0rc1 rules:0123456789ab"]
+)
+def test_the_code_of_every_version_obeys_the_schema(code: str) -> None:
+    check(leaf_of("decision") | {"code": code})
+
+
+@pytest.mark.parametrize(
     "changes",
     [
-        {"v": 2}, {"kind": "other"}, {"tick": 5}, {"recorded_at_ms": "1"}, {"recorded_at_ms": 2**53},
+        {"v": 2}, {"code": "llmctx 0.2.0 rules:01"}, {"code": "another"}, {"kind": "other"}, {"tick": 5}, {"recorded_at_ms": "1"}, {"recorded_at_ms": 2**53},
         {"attempts": 1.5}, {"verdict": {"action": "hold"}}, {"verdict": {"action": "sell", "reason": "r"}},
         {"snapshot": {"sha256": "AB", "sections": {}}}, {"conflated": ["a", "a"]}, {"timings_ms": {"read": 1}},
         {"kind": "notice"},

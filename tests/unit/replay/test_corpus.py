@@ -34,7 +34,7 @@ def test_what_is_written_is_read_again_byte_for_byte(path: Path) -> None:
 
 def test_a_corpus_alone_is_enough_to_rebuild_its_records(path: Path) -> None:
     corpus = read_corpus(path)
-    assert [rebuild(entry, Templates(corpus.blobs)) for entry in corpus.entries] == [None, None]
+    assert [rebuild(entry, Templates(corpus.blobs)).same for entry in corpus.entries] == [True, True]
 
 
 def test_a_template_stands_in_the_file_once_however_many_records_name_it(path: Path) -> None:
@@ -120,4 +120,9 @@ def test_the_corpus_that_ships_comes_out_of_its_evidence_again() -> None:
     templates = Templates(corpus.blobs)
     assert len(corpus.entries) >= 15
     assert {entry.record["verdict"]["action"] for entry in corpus.entries} >= {"hold", "add", "reduce", "adjust_stops"}
-    assert [rebuild(entry, templates) for entry in corpus.entries] == [None] * len(corpus.entries)
+    for (
+        entry
+    ) in corpus.entries:  # an older version may have made it: what it asked and was answered comes out all the same
+        found = rebuild(entry, templates)
+        assert found.tampering is None
+        assert {"sections", "prompt", "decision"} <= set(found.proven)

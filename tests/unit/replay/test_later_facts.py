@@ -77,5 +77,5 @@ def test_the_outcome_is_read_beside_the_record_and_never_into_it(closes: list[in
     assert before is not None
     assert after is not None
     assert before.evidence == after.evidence == entry.pieces["messages"]
-    assert rebuild(entry, templates) is None
+    assert rebuild(entry, templates).same
     assert made.move_pct == pytest.approx((closes[4] / 152.5 - 1) * 100)

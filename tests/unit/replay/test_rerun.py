@@ -12,7 +12,9 @@ from llmctx.errors import TemplateError
 from llmctx.prompt.render import render
 from llmctx.prompt.template import Template
 from llmctx.record import RecordMetadata, compose
-from llmctx.replay.rerun import Difference, Templates, check_evidence, rebuild
+from llmctx.replay.difference import Difference, Rebuild
+from llmctx.replay.rerun import Templates, check_evidence, rebuild
+from llmctx.rules import Rules, code
 from llmctx.trail.log.entry import Entry, restored, stored
 from llmctx.trail.proof.verify import Verifier
 from tests.unit.makers import NOW_MS, SYMBOL, completion, market, package_of, snapshot_of, template, template_of
@@ -53,14 +55,13 @@ def altered(entry: Entry, *, code: str | None = None, **pieces: bytes) -> Entry:
     return made
 
 
-def difference(entry: Entry, blobs: dict[str, bytes] | None = None) -> Difference | None:
+def rebuilt(entry: Entry, blobs: dict[str, bytes] | None = None) -> Rebuild:
     return rebuild(entry, Templates(BLOBS if blobs is None else blobs))
 
 
 def tampering(entry: Entry, blobs: dict[str, bytes] | None = None) -> Difference:
-    found = difference(entry, blobs)
+    found = rebuilt(entry, blobs).tampering
     assert found is not None
-    assert found.tampered
     return found
 
 
@@ -84,31 +85,31 @@ def with_words(entry: Entry, **words: Any) -> Entry:
     [{}, {"side": "short"}, {"price": "0.0001", "stop": None}, {"price_at": "2025-05-09T10:00:00Z"}],
 )
 def test_a_record_comes_out_of_its_evidence_again(changes: dict[str, Any]) -> None:
-    assert difference(recorded(**changes)) is None
+    assert rebuilt(recorded(**changes)).same
 
 
 def test_a_record_without_a_prompt_needs_no_template() -> None:
-    assert difference(recorded(with_prompt=False), {}) is None
+    assert rebuilt(recorded(with_prompt=False), {}).same
 
 
 def test_the_template_is_that_of_the_blob_and_not_of_a_file() -> None:
     own = template_of("{{ symbol }} as of {{ as_of }}, {{ field('price.price.last') }}")
     entry = recorded(using=own)
-    assert difference(entry, {own.sha256: own.bundle}) is None
-    assert tampering(entry, BLOBS).cause == f"the blob {own.sha256} is missing"
+    assert rebuilt(entry, {own.sha256: own.bundle}).same
+    assert tampering(entry, BLOBS).what == f"the blob {own.sha256} is missing"
 
 
 def test_an_altered_snapshot_is_tampering() -> None:
     entry = recorded()
     found = tampering(altered(entry, snapshot=other_snapshot(entry)))
     assert found.rule == "prompt-rebuilt"
-    assert found.cause.startswith("the messages differ from those that were sent: line ")
+    assert found.what.startswith("the messages differ from those that were sent: line ")
 
 
 def test_altered_messages_are_tampering() -> None:
     entry = recorded()
     found = tampering(altered(entry, messages=entry.pieces["messages"].replace(b"hold", b"sell")))
-    assert re.match(r"the messages differ from those that were sent: line \d+ was sent as .*sell", found.cause)
+    assert re.match(r"the messages differ from those that were sent: line \d+ was sent as .*sell", found.what)
 
 
 def test_an_altered_answer_is_tampering() -> None:
@@ -122,14 +123,14 @@ def test_an_altered_answer_is_tampering() -> None:
 def test_an_altered_verdict_is_tampering(name: str) -> None:
     entry = recorded()
     found = tampering(with_words(entry, verdict=entry.record["verdict"] | {name: "99"}))
-    assert found.cause.startswith(f"verdict.{name}: the record has 99, its evidence gives ")
+    assert found.what.startswith(f"verdict.{name}: the record has 99, its evidence gives ")
 
 
 @pytest.mark.parametrize("name", ["action", "confidence", "reasoning", "invalidation"])
 def test_an_altered_decision_is_tampering(name: str) -> None:
     entry = recorded()
     found = tampering(with_words(entry, decision=entry.record["decision"] | {name: "0.9"}))
-    assert found.cause.startswith(f"decision.{name}: the record has 0.9, its evidence gives ")
+    assert found.what.startswith(f"decision.{name}: the record has 0.9, its evidence gives ")
 
 
 @pytest.mark.parametrize("words", [{"symbol": "OTHER"}, {"as_of_ms": 5}, {"kind": "failed"}])
@@ -141,12 +142,12 @@ def test_an_altered_section_status_is_tampering() -> None:
     entry = recorded()
     sections = entry.record["snapshot"]["sections"] | {"price": {"key": "stocks:price:AAPL", "status": "missing"}}
     found = tampering(with_words(entry, snapshot=entry.record["snapshot"] | {"sections": sections}))
-    assert found.cause.startswith("snapshot.sections.price.age_ms: the record has nothing, its evidence gives ")
+    assert found.what.startswith("snapshot.sections.price.age_ms: the record has nothing, its evidence gives ")
 
 
 @pytest.mark.parametrize("snapshot", [b"", b"no JSON", b"[]", b"{}", b'{"symbol":"AAPL"}', b"\xff"])
 def test_a_snapshot_that_is_none_is_tampering_and_no_exception(snapshot: bytes) -> None:
-    assert tampering(altered(recorded(), snapshot=snapshot)).cause.startswith("it cannot be rebuilt: ")
+    assert tampering(altered(recorded(), snapshot=snapshot)).what.startswith("it cannot be rebuilt: ")
 
 
 @pytest.mark.parametrize("as_of_ms", [10**15, -(10**15)])
@@ -169,7 +170,7 @@ def test_a_missing_or_altered_blob_is_tampering_under_any_code_version(
     blobs: dict[str, bytes], code: str | None
 ) -> None:
     found = tampering(altered(recorded(), code=code), blobs)
-    assert DIGEST in found.cause
+    assert DIGEST in found.what
 
 
 @pytest.mark.parametrize("blob", [b"", b"no template", b"[]", b"{}", b'{"ref":"a/v1","sources":{}}'])
@@ -177,20 +178,20 @@ def test_a_blob_that_is_no_template_is_tampering_and_no_exception(blob: bytes) -
     entry = recorded()
     digest = canonical.sha256(blob)
     prompt = entry.record["prompt"] | {"template_sha256": digest}
-    assert digest in tampering(with_words(entry, prompt=prompt), {digest: blob}).cause
+    assert digest in tampering(with_words(entry, prompt=prompt), {digest: blob}).what
 
 
 @pytest.mark.parametrize("snapshot", [None, b"{}"])
 def test_a_difference_under_another_code_version_is_no_tampering(snapshot: bytes | None) -> None:
     entry = recorded()
     changed = other_snapshot(entry) if snapshot is None else snapshot
-    found = difference(altered(entry, code="llmctx 0.0.1", snapshot=changed))
-    assert found is not None
-    assert not found.tampered
+    found = rebuilt(altered(entry, code="llmctx 0.0.1", snapshot=changed))
+    assert not found.same
+    assert found.tampering is None
 
 
 def test_the_same_record_under_another_code_version_is_the_same() -> None:
-    assert difference(altered(recorded(), code="llmctx 0.0.1")) is None
+    assert rebuilt(altered(recorded(), code="llmctx 0.0.1")).same
 
 
 def test_a_prompt_that_lacks_its_template_is_tampering_and_no_exception() -> None:
@@ -232,19 +233,19 @@ def test_a_record_from_before_grounding_comes_out_of_its_evidence() -> None:
     entry = recorded(policy=GuardPolicy(grounding="off"))
     assert "grounding" not in entry.record
     assert entry.record["verdict"]["policy"] == {"confidence_floor": "0.5"}
-    assert difference(entry) is None
+    assert rebuilt(entry).same
 
 
 @pytest.mark.parametrize("grounding", [{"evidence": 1, "numbers": 1}, {"evidence": 0, "numbers": 0}])
 def test_an_altered_grounding_is_tampering(grounding: dict[str, int]) -> None:
     found = tampering(with_words(recorded(), grounding=grounding))
-    assert found.cause.startswith("grounding.")
+    assert found.what.startswith("grounding.")
 
 
 def test_a_grounding_that_was_taken_out_is_tampering() -> None:
     leaf = {name: value for name, value in recorded().record.items() if name != "grounding"}
     found = tampering(Entry(canonical.dumps(leaf), recorded().pieces, index=0))
-    assert found.cause.startswith("grounding: the record has nothing, its evidence gives {")
+    assert found.what.startswith("grounding: the record has nothing, its evidence gives {")
 
 
 @pytest.mark.parametrize(("piece", "of"), [("snapshot", "data"), ("messages", "data"), ("completion", "data")])
@@ -254,7 +255,7 @@ def test_evidence_that_is_not_the_recorded_one_is_found_and_is_the_data(piece: s
     found = check_evidence(Entry(entry.leaf, entry.pieces | {piece: b"[]"}, index=0))
     assert found is not None
     assert (found.rule, found.by, found.tampered) == (f"evidence-digest of {piece}", of, True)
-    assert canonical.sha256(b"[]") in found.cause
+    assert canonical.sha256(b"[]") in found.what
 
 
 def test_evidence_that_is_gone_is_found() -> None:
@@ -262,7 +263,7 @@ def test_evidence_that_is_gone_is_found() -> None:
     pieces = {name: raw for name, raw in entry.pieces.items() if name != "messages"}
     found = check_evidence(Entry(entry.leaf, pieces, index=0))
     assert found is not None
-    assert found.cause.endswith("found nothing")
+    assert found.what.endswith("found nothing")
 
 
 def test_changed_data_is_told_from_a_changed_template_even_where_every_digest_was_made_anew() -> None:
@@ -285,8 +286,63 @@ def test_an_answer_that_was_changed_is_the_model() -> None:
     assert tampering(altered(entry, completion=raw)).by == "model"
 
 
-def test_what_another_code_version_made_is_the_code() -> None:
+OTHERS = {
+    "llmctx 0.1.0": Rules.KNOWN,
+    f"{code()[:-4]}0000": Rules.KNOWN,
+    "llmctx 0.0.1": Rules.UNKNOWN,
+    "llmctx 0.1.0 rules:0123456789ab": Rules.UNKNOWN,
+}
+
+
+@pytest.mark.parametrize(("made_by", "rules"), OTHERS.items())
+def test_what_other_rules_made_is_the_code_and_told_part_by_part(made_by: str, rules: Rules) -> None:
     entry = recorded()
-    found = difference(altered(entry, snapshot=other_snapshot(entry), code="llmctx 0.0.1"))
-    assert found is not None
-    assert (found.by, found.tampered) == ("code", False)
+    changed = entry.record["verdict"] | {"reason": "another reason"}
+    found = rebuilt(with_words(entry, verdict=changed, code=made_by))
+    assert (found.rules, found.tampering) == (rules, None)
+    assert found.proven == ("snapshot", "sections", "prompt", "decision", "grounding")
+    assert [(part.part, part.by) for part in found.differences] == [("verdict", "code")]
+
+
+@pytest.mark.parametrize("made_by", OTHERS)
+def test_every_part_is_tried_after_one_that_differs(made_by: str) -> None:
+    entry = recorded()
+    found = rebuilt(altered(entry, snapshot=other_snapshot(entry), code=made_by))
+    assert found.differences[0].part == "prompt"
+    assert "decision" in found.proven
+    assert {*found.proven, *(part.part for part in found.differences)} == {
+        "snapshot", "sections", "prompt", "decision", "grounding", "verdict",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("grounding", [{"cited": 3}, {"numbers": {"of": [1]}}])
+def test_a_grounding_of_another_form_is_not_reproducible_and_all_else_is_proven(grounding: dict[str, Any]) -> None:
+    found = rebuilt(with_words(recorded(), grounding=grounding, code="llmctx 0.1.0"))
+    assert [part.part for part in found.differences] == ["grounding"]
+    assert found.tampering is None
+
+
+@pytest.mark.parametrize("made_by", [code(), *OTHERS])
+@pytest.mark.parametrize("name", ["action", "confidence", "reasoning", "invalidation", "valid_for", "evidence"])
+def test_a_decision_that_the_answer_does_not_say_is_tampering_under_any_rules(name: str, made_by: str) -> None:
+    entry = recorded()
+    value: Any = {"valid_for": 77, "evidence": [{"path": "a", "value": "b", "reading": "c"}]}.get(name, "0.9")
+    found = tampering(with_words(entry, decision=entry.record["decision"] | {name: value}, code=made_by))
+    assert (found.part, found.by) == ("decision", "model")
+    assert found.what.startswith(f"decision.{name}")
+
+
+@pytest.mark.parametrize("made_by", [code(), *OTHERS])
+@pytest.mark.parametrize("words", [{"symbol": "OTHER"}, {"as_of_ms": 5}])
+def test_a_snapshot_of_another_symbol_or_time_is_tampering_under_any_rules(words: dict[str, Any], made_by: str) -> None:
+    assert tampering(with_words(recorded(), code=made_by, **words)).part == "snapshot"
+
+
+@pytest.mark.parametrize("content", ["I would hold.", "[]", "```json"])
+def test_an_answer_that_is_no_json_object_contradicts_nothing_under_other_rules(content: str) -> None:
+    entry = recorded()
+    body = canonical.loads(entry.pieces["completion"])
+    body["choices"][0]["message"]["content"] = content
+    made = altered(entry, completion=canonical.wire(body), code="llmctx 0.1.0")
+    assert rebuilt(made).tampering is None
+    assert "decision" in [part.part for part in rebuilt(made).differences]

@@ -1,6 +1,6 @@
 import pytest
 
-from llmctx.replay.mismatch import mismatch, mismatch_of_lines
+from llmctx.replay.difference import mismatch, mismatch_of_lines
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,54 @@
-"""The first thing in which what is there and what should be there are not the same, with its name and both values."""
+"""How a record differs from what its evidence gives: by part, with the field's name and both values."""
 
 import json
 from itertools import zip_longest
-from typing import Any
+from typing import Any, NamedTuple
+
+from llmctx.rules import Rules
 
 _LONGEST = 120
 _NOTHING = object()
+
+
+class Difference(NamedTuple):
+    """One part of a record that its evidence does not give."""
+
+    part: str
+    """snapshot, sections, prompt, reasked, decision, grounding or verdict; for altered evidence the piece."""
+    rule: str
+    """The rule it breaks, by the name it has in audit/README.md."""
+    what: str
+    """What differs: field, recorded value, rebuilt value."""
+    by: str
+    """What was changed: data, template, model or code."""
+    tampered: bool
+    """Whether only an altered record explains it; otherwise other rules may have made it."""
+
+
+class Rebuild(NamedTuple):
+    """What came of one record's rebuild, part by part."""
+
+    rules: Rules
+    """How the rules that made the record stand to those that rebuilt it."""
+    proven: tuple[str, ...] = ()
+    """The parts that came out as recorded."""
+    differences: tuple[Difference, ...] = ()
+    """The parts that did not, in the order in which a record is made."""
+
+    @property
+    def same(self) -> bool:
+        """Whether every part came out as recorded."""
+        return not self.differences
+
+    @property
+    def tampering(self) -> Difference | None:
+        """The first difference that only an altered record explains."""
+        return next((difference for difference in self.differences if difference.tampered), None)
+
+    @property
+    def first(self) -> Difference | None:
+        """The difference to tell of first: tampering before everything else."""
+        return self.tampering or next(iter(self.differences), None)
 
 
 def mismatch(name: str, found: Any, expected: Any) -> str:

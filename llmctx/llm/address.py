@@ -1,0 +1,77 @@
+"""Where a completion is posted, the headers it carries and the proxy on the way.
+
+The openai SDK decides address and headers, once per client.
+"""
+
+import base64
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from llmctx.errors import EndpointError
+
+_PATH = b"chat/completions"
+
+
+class Address(NamedTuple):
+    """An endpoint, ready to post to."""
+
+    base_url: str
+    """The base URL as the SDK writes it, with a slash at the end; it may hold a password."""
+    url: str
+    """The URL of chat completions, with the base URL's query; it holds no user and no password."""
+    headers: dict[str, str]
+    """Authorization, organization, project, content type and user agent."""
+    password: str
+    """The password in the base URL; empty if there is none."""
+
+
+def resolve(base_url: str | None, api_key: str) -> Address:
+    """Return the address for this base URL and key.
+
+    The SDK supplies its default URL, and the OPENAI_ variables it documents (organization, project, custom headers).
+    A user and password in the URL replace the key, as they do in the SDK's HTTP client.
+
+    Raises EndpointError for a URL, key or header that HTTP cannot carry.
+    """
+    import httpx2  # noqa: PLC0415  half a second: only who asks a model pays it
+    import openai  # noqa: PLC0415  the same
+
+    # The SDK is asked for address and headers only, so its HTTP client needs no certificates and no connections.
+    unused = httpx2.AsyncClient(transport=httpx2.AsyncBaseTransport())
+    try:
+        sdk = openai.AsyncOpenAI(base_url=base_url, api_key=api_key, http_client=unused)
+        headers = httpx2.Headers(sdk.auth_headers)
+        for name, value in sdk.default_headers.items():
+            if isinstance(value, str):  # the rest marks a header that is left out
+                headers[name] = value
+        base = sdk.base_url
+    except (openai.OpenAIError, httpx2.InvalidURL, ValueError) as error:
+        raise EndpointError(
+            f"The endpoint cannot be used: {str(error).replace(api_key, '(the API key)') if api_key else error}.",
+            "Check the base URL, the API key and the OPENAI_ variables.",
+        ) from error
+    if base.username or base.password:
+        pair = f"{base.username}:{base.password}".encode()
+        headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
+    for name, value in headers.items():
+        if not (name.isascii() and value.isprintable()):
+            raise EndpointError(
+                f"The header {name} has characters that HTTP cannot carry.",
+                "Check the API key and the OPENAI_ variables.",
+            )
+    # The SDK would append the path after a query, so the query moves behind it here.
+    path, separator, query = base.raw_path.partition(b"?")
+    url = base.copy_with(raw_path=path + _PATH + separator + query, username="", password="")
+    return Address(str(base), str(url).partition("#")[0], dict(headers), base.password)
+
+
+def environment_proxy(url: str) -> str | None:
+    """The proxy that the environment (or the system's settings) names for a URL; None if there is none."""
+    from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415  it brings http.client, which nobody else needs
+
+    parts = urlsplit(url)
+    proxies = getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if not proxy or proxy_bypass(parts.netloc):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"

@@ -1,0 +1,93 @@
+"""When a call is made again, and after how long. tenacity owns the waits; it is asked only after a first failure."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from email.utils import parsedate_to_datetime
+
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_result,
+    stop_after_attempt,
+    stop_any,
+    stop_before_delay,
+    wait_random_exponential,
+)
+
+from llmctx import canonical, clock
+from llmctx.llm.transport import NoReply, Reply
+
+_BACKOFF = wait_random_exponential(multiplier=0.25, max=8)
+_TRANSIENT = {408, 409, 429}
+_SERVER_ERROR = 500
+
+
+def is_transient(reply: Reply | NoReply) -> bool:
+    """Whether another attempt may end better."""
+    if isinstance(reply, NoReply):
+        return True
+    if reply.status in _TRANSIENT or reply.status >= _SERVER_ERROR:
+        return _error_code(reply.body) != "insufficient_quota"
+    return False
+
+
+async def retry(
+    first: Reply | NoReply,
+    attempt: Callable[[], Awaitable[Reply | NoReply]],
+    *,
+    max_attempts: int,
+    remaining_s: float,
+) -> Reply | NoReply:
+    """Repeat a failed first attempt until one succeeds or nothing more helps; return the last reply.
+
+    `max_attempts` counts the first one. No wait begins that would end after `remaining_s`.
+    """
+    earlier = [first]
+
+    async def first_or_next() -> Reply | NoReply:
+        return earlier.pop() if earlier else await attempt()
+
+    retrying = AsyncRetrying(
+        stop=stop_any(stop_after_attempt(max_attempts), stop_before_delay(remaining_s)),
+        wait=_wait,
+        retry=retry_if_result(is_transient),
+        retry_error_callback=_last_reply,
+    )
+    reply: Reply | NoReply = await retrying(first_or_next)
+    return reply
+
+
+def _last_reply(state: RetryCallState) -> Reply | NoReply:
+    assert state.outcome is not None
+    reply: Reply | NoReply = state.outcome.result()
+    return reply
+
+
+def _wait(state: RetryCallState) -> float:
+    """Seconds to the next attempt: what the endpoint asks for, otherwise exponential with jitter."""
+    reply = _last_reply(state)
+    wait_s = retry_after_s(reply.headers) if isinstance(reply, Reply) else None
+    return _BACKOFF(state) if wait_s is None else wait_s
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Seconds that retry-after-ms or retry-after (seconds or an HTTP date) asks for; None if neither can be read."""
+    try:
+        if "retry-after-ms" in headers:
+            return max(0.0, float(headers["retry-after-ms"]) / 1000)
+        if "retry-after" in headers:
+            text = headers["retry-after"]
+            if text[:1].isdigit():
+                return float(text)
+            return max(0.0, (clock.to_ms(parsedate_to_datetime(text)) - clock.now_ms()) / 1000)
+    except (ValueError, TypeError, OverflowError):  # OverflowError: the year 99999999999
+        return None
+    return None
+
+
+def _error_code(body: bytes | None) -> object:
+    """The code that an error body names; None if it names none."""
+    try:
+        document = canonical.loads(body or b"")
+        return document.get("error", document).get("code")
+    except (ValueError, AttributeError):
+        return None
