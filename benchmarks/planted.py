@@ -8,7 +8,7 @@ _COUNTS = frozenset(
         "ranked", "unch", "prevmins", "prevvalid", "sigago", "headpct", "headmn",
     }
 )  # fmt: skip
-_PRICES = frozenset(
+PRICES = frozenset(
     {
         "last", "entry", "stop", "target", "open", "high", "low", "up", "lo", "level", "sigprice", "cand_price",
         "mid_st", "mid_el", "mid_hl", "lvl_1r", "bbmid", "exitprice", "other_price", "ema20", "ema50", "vwap", "mid_lt",
@@ -62,7 +62,7 @@ def _other(name: str, value: float, chance: random.Random) -> float:
         return value * (1 + way * chance.uniform(0.03, 0.3))
     if name in _COUNTS:
         return max(0.0, value + way * chance.randint(2, 9))
-    if name in _PRICES:
+    if name in PRICES:
         return value * (1 + way * chance.uniform(0.006, 0.08))
     if name in _SHARES:
         return value + way * chance.uniform(0.08, 0.3)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.derived import derived
-from benchmarks.planted import FLIPPED, fitted, made_up, may_turn
+from benchmarks.planted import FLIPPED, PRICES, fitted, made_up, may_turn
 from benchmarks.stated import stated
 from llmctx.context.package import Package, build_package
 from llmctx.context.snapshot import Snapshot
@@ -29,6 +29,9 @@ PACKAGES = {"foreign_c": "packages_c.jsonl"}
 FILLINGS = 4
 """How many packages each text is filled from."""
 
+OTHERS = frozenset({"cand_price", "other_price"})
+"""Prices of other symbols."""
+
 _SLOT = re.compile(r"\{(\w+)(?::([^}]+))?\}|\{\{|\}\}")
 
 
@@ -41,6 +44,8 @@ class Reasoning(NamedTuple):
     """Where the true numbers stand, from and to."""
     planted: tuple[tuple[int, int], ...]
     """Where the false ones stand."""
+    prices: tuple[tuple[int, int], ...] = ()
+    """Where prices of the symbol stand among the false ones."""
 
 
 def packages(half: str = "tuned") -> list[Package]:
@@ -70,6 +75,7 @@ def _filled(
     made, last = "", 0
     true: list[tuple[int, int]] = []
     planted: list[tuple[int, int]] = []
+    prices: list[tuple[int, int]] = []
     for match in _SLOT.finditer(text):
         made += text[last : match.start()]
         last = match.end()
@@ -85,8 +91,10 @@ def _filled(
             shown = made_up(match[1], float(slots[match[1]]), spec, shown, chance)
         if match[2]:
             (planted if false else true).append((len(made), len(made) + len(shown)))
+            if false and match[1] in PRICES - OTHERS:
+                prices.append(planted[-1])
         made += shown
-    return Reasoning(package, made + text[last:], tuple(true), tuple(planted))
+    return Reasoning(package, made + text[last:], tuple(true), tuple(planted), tuple(prices))
 
 
 def slots_of(package: Package) -> dict[str, Any]:

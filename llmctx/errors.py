@@ -1,7 +1,7 @@
 """The one family of errors: what happened, and what to do next.
 
 Expected outcomes (stale data, a refused decision, an unusable answer) are values, not errors; see
-`context.package.Section.status` and `decision.guardrail.Verdict`.
+`context.package.Section.status` and `decision.guards.Verdict`.
 """
 
 
@@ -127,6 +127,12 @@ class ReceiptError(TrailError):
 
 class ExportError(TrailError):
     """A folder that cannot be exported to, or that holds no export."""
+
+    exit_code = 2
+
+
+class AddressError(TrailError):
+    """A text that is not the address of a record, or names one that does not exist."""
 
     exit_code = 2
 

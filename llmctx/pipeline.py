@@ -1,6 +1,7 @@
 """One tick, from snapshot to trail entry."""
 
 from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 from redis.asyncio import Redis
 
@@ -11,7 +12,7 @@ from llmctx.context.snapshot import ReadRules, Snapshot
 from llmctx.context.tick import Tick
 from llmctx.decision.conclude import Conclusion, FirstAnswer, conclude, refuse
 from llmctx.decision.decision import OUTPUT
-from llmctx.decision.guardrail import GuardPolicy
+from llmctx.decision.guards import GuardPolicy
 from llmctx.decision.reask import ask_again
 from llmctx.errors import TemplateError
 from llmctx.llm.completion import Completer
@@ -22,7 +23,20 @@ from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.log import Draft
 
 Settle = Callable[[Draft, tuple[str, ...]], Awaitable[Entry]]
-"""Appends a record, settles the stream entries of these ids with it, and publishes it."""
+"""Appends a record, settles the stream entries with these ids, and publishes the record."""
+
+
+class DecisionConfig(NamedTuple):
+    """How decisions are made: what is asked of whom, on which data, within which limits."""
+
+    template: Template
+    """The prompt."""
+    completer: Completer
+    """The endpoint that answers it."""
+    rules: ReadRules = ReadRules()
+    """Which sections are read, and when they are stale."""
+    policy: GuardPolicy = GuardPolicy()
+    """The guardrails."""
 
 
 class Pipeline:
@@ -31,16 +45,17 @@ class Pipeline:
     def __init__(
         self,
         redis: Redis,
-        *,
-        partition: int,
-        template: Template,
-        completer: Completer,
+        config: DecisionConfig,
         settle: Settle,
-        rules: ReadRules | None = None,
-        policy: GuardPolicy | None = None,
+        *,
+        partition: int = 0,
         worker: str = "",
     ) -> None:
-        """Raises TemplateError for a template whose output is not the decision schema."""
+        """`settle` stores each record; `worker` is the name that records carry.
+
+        Raises TemplateError if the template asks for another output than a decision.
+        """
+        template = config.template
         if template.front_matter.output != OUTPUT.name:
             raise TemplateError(
                 f"{template.ref} asks for the output {template.front_matter.output!r}.",
@@ -48,11 +63,8 @@ class Pipeline:
             )
         self._redis = redis
         self._partition = partition
-        self._template = template
-        self._completer = completer
+        self._config = config
         self._settle = settle
-        self._rules = rules or ReadRules()
-        self._policy = policy or GuardPolicy()
         self._worker = worker
         self._blobs = (template.bundle, OUTPUT.bundle)
 
@@ -64,14 +76,14 @@ class Pipeline:
         entry_ids: tuple[str, ...] = (),
         attempts: int = 1,
     ) -> Entry:
-        """The record that settles a tick: a decision, or why there is none.
+        """Decide on a tick and return the record that settles it: a decision, or why there is none.
 
-        `conflated` are ticks settled by the same record, `entry_ids` the stream entries of all of them.
+        `conflated` are older ticks that the same record settles, `entry_ids` the stream entries of all of them.
 
-        Raises SnapshotError and TrailError when Redis does not answer; the tick is not settled then.
+        Raises SnapshotError or TrailError if Redis does not answer; then the tick is not settled.
         """
         steps = Stopwatch()
-        snapshot = await read_snapshot(self._redis, tick.symbol, self._partition, self._rules)
+        snapshot = await read_snapshot(self._redis, tick.symbol, self._partition, self._config.rules)
         steps.lap("read")
         conclusion = await self._conclude(snapshot, build_package(snapshot), steps)
         metadata = RecordMetadata(
@@ -87,29 +99,31 @@ class Pipeline:
         if package.refusal is not None:
             return refuse(snapshot, package, package.refusal)
         try:
-            prompt = render(self._template, package)
+            prompt = render(self._config.template, package)
         except TemplateError as error:
             return refuse(snapshot, package, error.what)
         steps.lap("render")
-        completion = await self._completer.complete(prompt, OUTPUT)
+        completion = await self._config.completer.complete(prompt, OUTPUT)
         steps.lap("complete")
-        conclusion = conclude(snapshot, package, prompt, completion, self._policy)
+        conclusion = conclude(snapshot, package, prompt, completion, self._config.policy)
         return await self._ask_again(conclusion, steps) if conclusion.verdict.asks_again else conclusion
 
     async def _ask_again(self, first: Conclusion, steps: "Stopwatch") -> Conclusion:
-        """Ask once more, telling the model which of its prices are not in the facts."""
+        """Ask once more, telling the model what was wrong with its first answer."""
         prompt, completion, grounding = first.prompt, first.completion, first.verdict.grounding
         assert prompt is not None
         assert completion is not None
         assert grounding is not None
         prompt = ask_again(prompt, completion.content or "", grounding)
-        second = await self._completer.complete(prompt, OUTPUT)
+        second = await self._config.completer.complete(prompt, OUTPUT)
         steps.lap("reask")
-        return conclude(first.snapshot, first.package, prompt, second, self._policy, FirstAnswer(completion, grounding))
+        return conclude(
+            first.snapshot, first.package, prompt, second, self._config.policy, FirstAnswer(completion, grounding)
+        )
 
 
 class Stopwatch:
-    """How long each step took, in milliseconds."""
+    """Measures how long each step takes, in milliseconds."""
 
     def __init__(self) -> None:
         self.laps: dict[str, float] = {}
@@ -117,7 +131,7 @@ class Stopwatch:
         self._last = clock.monotonic_s()
 
     def lap(self, step: str) -> None:
-        """End a step; the next one begins."""
+        """End a step and begin the next."""
         now = clock.monotonic_s()
         self.laps[step] = (now - self._last) * 1000
         self._ends[step] = self._last = now

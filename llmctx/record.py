@@ -13,8 +13,8 @@ from llmctx.context.package import Package
 from llmctx.context.tick import Tick
 from llmctx.decision.conclude import Conclusion
 from llmctx.decision.decision import Decision
-from llmctx.decision.grounding import Grounding
-from llmctx.decision.guardrail import GuardPolicy, Verdict
+from llmctx.decision.grounding import Finding, Grounding
+from llmctx.decision.guards import GuardPolicy, Verdict
 from llmctx.llm.completion import Completion
 from llmctx.prompt.render import Prompt
 from llmctx.schema import values
@@ -23,6 +23,7 @@ from llmctx.trail.log.log import Draft
 
 FORMAT = 1
 _MAX_TEXT_CHARS = 120
+_PUBLISHED = ("decision", "failed")
 
 
 class RecordMetadata(NamedTuple):
@@ -75,6 +76,8 @@ def compose(tick: Tick, conclusion: Conclusion, metadata: RecordMetadata, blobs:
         tick=tick.id,
         symbol=tick.symbol,
         conflated=metadata.conflated,
+        record=leaf,
+        carried=clock.iso_of(conclusion.package.position.entry_time) if conclusion.kind in _PUBLISHED else None,
     )
 
 
@@ -106,9 +109,12 @@ def compose_loss(first: int, last: int, metadata: RecordMetadata) -> Draft:
 def publication(entry: Entry, partitions: int) -> values.Thesis | None:
     """What the execution side receives of a record; None for a record without a verdict on a position."""
     record = entry.record
-    if record["kind"] not in ("decision", "failed"):
+    if record["kind"] not in _PUBLISHED:
         return None
-    position = canonical.loads(entry.pieces["snapshot"])["sections"]["position"]
+    entry_time = entry.carried
+    if entry_time is None:  # read from the log: another process composed it
+        position = canonical.loads(entry.pieces["snapshot"])["sections"]["position"]
+        entry_time = canonical.loads(position.encode())["entry_time"]
     decision, verdict = record.get("decision", {}), record["verdict"]
     return values.Thesis.model_validate(
         {
@@ -117,7 +123,7 @@ def publication(entry: Entry, partitions: int) -> values.Thesis | None:
             "tick": record["tick"],
             "symbol": record["symbol"],
             "as_of": clock.iso(record["as_of_ms"]),
-            "entry_time": canonical.loads(position.encode())["entry_time"],
+            "entry_time": entry_time,
             "action": verdict["action"],
             "quantity": _decimal(verdict.get("quantity")),
             "stop_loss": _decimal(verdict.get("stop_loss")),
@@ -203,20 +209,24 @@ def decision_fields(decision: Decision) -> dict[str, Any]:
 
 
 def grounding_fields(grounding: Grounding) -> dict[str, Any]:
-    """A grounding as a leaf has it: how much was checked, and what was not borne out."""
+    """A grounding as a leaf has it: what was counted, and what the package does not bear out."""
     return _present(
         {
             "evidence": grounding.evidence,
-            "numbers": grounding.numbers,
-            "miscited": [_ungrounded(item._asdict()) for item in grounding.miscited] or None,
-            "unsupported": [_ungrounded(item._asdict()) for item in grounding.unsupported] or None,
+            "cited": grounding.cited,
+            "uncited": grounding.uncited,
+            "unread": grounding.unread,
+            "miscited": [_finding(item) for item in grounding.miscited] or None,
+            "false_prices": [_finding(item) for item in grounding.false_prices] or None,
         }
     )
 
 
-def _ungrounded(item: dict[str, Any]) -> dict[str, Any]:
-    told = {name: value[:_MAX_TEXT_CHARS] if isinstance(value, str) else value for name, value in item.items()}
-    return _present(told | {"price": "yes" if item["price"] else "no"})
+def _finding(finding: Finding) -> dict[str, Any]:
+    fields = {
+        name: value[:_MAX_TEXT_CHARS] if isinstance(value, str) else value for name, value in finding._asdict().items()
+    }
+    return _present(fields | {"alarms": "yes" if finding.alarms else "no"})
 
 
 def policy_fields(policy: GuardPolicy) -> dict[str, Any]:

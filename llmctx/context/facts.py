@@ -1,7 +1,4 @@
-"""Facts: every single value of a package, under the path by which a prompt shows it and an answer cites it.
-
-A path is the section's name and the way through its JSON: `price.price.last`, `sentiment.latest_news[0].headline`.
-"""
+"""Facts: every single value of a package, under the path by which a prompt shows it and an answer cites it."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -10,6 +7,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
+from llmctx.context import paths
 from llmctx.context.section import Section
 
 _ITEMS_SHOWN = 5
@@ -39,13 +37,16 @@ def facts_of(section: Section) -> list[Fact]:
 
     Long lists and large sections are cut after a fixed number of items; a last fact says what was left out.
     """
-    if section.value is None:
-        return []
+    return [] if section.value is None else collect_facts(section.name, section.value)
+
+
+def collect_facts(name: str, value: BaseModel) -> list[Fact]:
+    """The facts of a section's value, as `facts_of` lists them."""
     found: list[Fact] = []
-    _collect(section.value, section.name, None, found)
+    _collect(value, paths.root(name), None, found)
     if len(found) <= _FACTS_SHOWN:
         return found
-    left_out = Fact(f"{section.name} (not shown)", f"{len(found) - _FACTS_SHOWN} more fields", None)
+    left_out = Fact(f"{name} (not shown)", f"{len(found) - _FACTS_SHOWN} more fields", None)
     return [*found[:_FACTS_SHOWN], left_out]
 
 
@@ -75,7 +76,7 @@ def _collect(value: Any, path: str, unit: str | None, found: list[Fact]) -> None
         _collect_list(value, path, unit, found)
     elif kind is dict:
         for name, item in value.items():
-            _collect(item, f"{path}.{name}", unit, found)
+            _collect(item, paths.child(path, name), unit, found)
     else:
         _collect_model(value, path, found)
 
@@ -89,7 +90,7 @@ def _collect_model(value: BaseModel, path: str, found: list[Fact]) -> None:
         else:
             _collect(item, item_path, own_unit, found)
     for name, item in (value.__pydantic_extra__ or {}).items():
-        _collect(item, f"{path}.{name}", None, found)
+        _collect(item, paths.child(path, name), None, found)
 
 
 def _collect_list(items: list[Any], path: str, unit: str | None, found: list[Fact]) -> None:

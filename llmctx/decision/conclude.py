@@ -9,7 +9,7 @@ from llmctx.context.package import Package
 from llmctx.context.snapshot import Snapshot
 from llmctx.decision.decision import Decision
 from llmctx.decision.grounding import Grounding
-from llmctx.decision.guardrail import GuardPolicy, Verdict, guard, refused
+from llmctx.decision.guards import GuardPolicy, Verdict, guard, refused
 from llmctx.decision.parse import judge
 from llmctx.llm.completion import Completion
 from llmctx.prompt.render import Prompt

@@ -1,110 +1,210 @@
-"""Grounding: whether an answer's evidence and numbers stand in the package, without asking a model.
+"""Grounding: whether what an answer states stands in the package, without asking a model.
 
-Each item of evidence must name a fact and state its value (`citation`). Each number in reasoning and invalidation
-(`numbers`) must be a fact, a number out of a fact's text, or follow from facts; what does not is listed with the
-nearest fact. A number said of RSI, a stop, volume and the like is held against facts about that alone.
-
-A pure function of package and decision: live and in replay it gives the same.
+A number with a citation behind it must be what the citation comes to. A price without one is held against the known
+prices (`prices`); every other number without one is counted. A pure function of package and decision.
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Callable
+from datetime import datetime
+from decimal import MAX_EMAX, MIN_EMIN, Context
+from difflib import get_close_matches
+from functools import cached_property
 from typing import NamedTuple
 
+from llmctx import clock
+from llmctx.context.facts import Fact
+from llmctx.context.formula import LAUNDERS, MAX_CHARS, PRICE, Amount, Node, evaluate, parse
 from llmctx.context.package import Package
-from llmctx.decision.citation import Miscited, check, shown
-from llmctx.decision.decision import Decision
-from llmctx.decision.numbers.amount import Amount
-from llmctx.decision.numbers.claim import Claim, Form
-from llmctx.decision.numbers.claims import claims_of
-from llmctx.decision.numbers.ledger import Ledger
-from llmctx.decision.numbers.loose import looseness
-from llmctx.decision.numbers.spoken import Spoken
-from llmctx.decision.numbers.support import find_support, is_price
+from llmctx.decision.citations import cited_numbers, is_right, stands_in
+from llmctx.decision.decision import Decision, Evidence
+from llmctx.decision.prices import Prices
+from llmctx.numerals import Numeral, numerals, plain
+from llmctx.prompt.render import text_of
+
+ANOTHER = "another value"
+MAX_TEXT_CHARS = 300
+"""What prompts show of a text; only numbers in that can be cited."""
+
+_SHOWN = Context(12, Emin=MIN_EMIN, Emax=MAX_EMAX, traps=[])
+_MAX_GUESSES = 8
+_SHORTEST_TIME, _SHORTEST_CUT = len("2025-05-09T10:15"), 20
+_QUOTES = re.compile(r"[\"'`\u201c\u201d\u2018\u2019\\]")
+
+Wrong = tuple[str, str | None]
+"""What is wrong, and what stands there; None where nothing does."""
 
 
-class Unsupported(NamedTuple):
-    """A number that nothing in the package supports."""
+class Finding(NamedTuple):
+    """A statement of an answer that the facts do not bear out."""
 
     field: str
-    """reasoning or invalidation."""
+    """reasoning, invalidation, evidence[N] or evidence[N].reading."""
     text: str
-    """As it is written."""
+    """The number or value, as it is written."""
     at: int
     """Where it begins in the field, in characters."""
-    nearest: str | None
-    """The path of the nearest fact; None where there is none of its kind."""
+    citation: str
+    """What it cites; of a false price the level that is named, or else the nearest."""
+    why: str
+    """What is wrong with it."""
     fact: str | None
-    """What stands there."""
-    price: bool
-    """Whether it is a price."""
+    """What stands there; None where nothing does."""
+    alarms: bool
+    """Whether guards act on it: it is a price, a level or a quantity."""
+
+    def __str__(self) -> str:
+        stands = "" if self.fact is None else f", which is {self.fact}"
+        return f"{self.text} in {self.field}: {self.why} ({self.citation}{stands})"
 
 
 class Grounding(NamedTuple):
-    """What became of an answer's evidence and numbers."""
+    """What became of the statements of an answer."""
 
     evidence: int
     """Items of evidence."""
-    miscited: tuple[Miscited, ...]
-    """Those that the package does not bear out."""
-    numbers: int
-    """Numbers that reasoning and invalidation claim."""
-    unsupported: tuple[Unsupported, ...]
-    """Those that nothing supports."""
+    cited: int
+    """Numbers that are what they cite."""
+    uncited: int
+    """Numbers without a citation, false prices included."""
+    unread: int
+    """Numbers that could not be read."""
+    miscited: tuple[Finding, ...]
+    """Numbers and items of evidence that are not what they cite."""
+    false_prices: tuple[Finding, ...]
+    """Prices without a citation that nothing known has."""
 
     @property
     def grounded(self) -> bool:
-        """Whether all of it stands in the package."""
-        return not self.miscited and not self.unsupported
+        """Whether every number and every item of evidence is what it cites."""
+        return not (self.uncited or self.unread or self.miscited)
 
     @property
-    def false_prices(self) -> list[str]:
-        """The prices among what is not borne out, each with what stands there."""
-        said = [f"{item.path} = {item.value} (it is {item.fact})" for item in self.miscited if item.price]
-        return said + [
-            f"{item.text} in the {item.field} (nearest: {item.nearest} {item.fact})"
-            for item in self.unsupported
-            if item.price
-        ]
+    def alarms(self) -> list[Finding]:
+        """What guards act on: miscited prices, levels and quantities, and false prices."""
+        return [finding for finding in (*self.miscited, *self.false_prices) if finding.alarms]
 
 
 def ground(package: Package, decision: Decision) -> Grounding:
-    """What in an answer the package bears out. The package must have a position and a price."""
-    ledger = Ledger(package, decision)
-    miscited = [wrong for item in decision.evidence if (wrong := check(item, ledger)) is not None]
-    numbers, unsupported = 0, []
-    for field in ("reasoning", "invalidation"):
-        claims = claims_of(getattr(decision, field), ledger.vocabulary)
-        spoken = Spoken(claims, ledger)
-        for claim in claims:
-            support = find_support(claim, ledger, spoken)
-            if support is None and looseness(claim) > is_price(claim, ledger):
-                continue
-            numbers += 1
-            if support is None:
-                unsupported.append(_unsupported(field, claim, ledger))
+    """What the package bears out of an answer. The package must have a position and a price."""
+    check = _Check(package, decision)
+    check.text("reasoning", decision.reasoning)
+    check.text("invalidation", decision.invalidation, judged=False)
+    for number, item in enumerate(decision.evidence):
+        check.item(f"evidence[{number}]", item)
+    counted = (check.cited, check.uncited, check.unread)
+    return Grounding(len(decision.evidence), *counted, tuple(check.miscited), tuple(check.false_prices))
+
+
+class _Check:
+    """What an answer is held against, and what was found so far."""
+
+    def __init__(self, package: Package, decision: Decision) -> None:
+        self._package = package
+        self._facts = {fact[0]: fact for facts in package.facts.values() for fact in facts}
+        for name, unit in (("stop_loss", PRICE), ("take_profit", PRICE), ("quantity", "shares")):
+            self._facts[f"answer.{name}"] = Fact(f"answer.{name}", getattr(decision, name), unit)
+        self._heads = {name.partition(".")[0] for name in package.sections} | {"answer"}
+        self.cited = self.uncited = self.unread = 0
+        self._meant: dict[str, bool] = {}
+        self.miscited: list[Finding] = []
+        self.false_prices: list[Finding] = []
+
+    @cached_property
+    def _prices(self) -> Prices:
+        return Prices(self._package, self._facts)
+
+    def text(self, field: str, text: str, *, judged: bool = True, about: Node | None = None) -> None:
+        """Check a text; prices are judged if `judged`, and `about` is what a reading without citations is about."""
+        text = plain(text)
+        for number, citation in cited_numbers(text, self._heads):
+            node = None if citation is None else citation.node
+            wrong = ("uncited", None) if node is None else self._wrong(number, node)
+            if not number.values and not number.moment:
+                self.unread += 1
+            elif wrong is None or (citation is None and about is not None and self._wrong(number, about) is None):
+                self.cited += 1
+            elif node is not None and citation is not None and wrong[0] != LAUNDERS:
+                self._miscite((field, number.text, number.start), citation.source, wrong, node)
             else:
-                spoken.add(claim, support)
-    return Grounding(len(decision.evidence), tuple(miscited), numbers, tuple(unsupported))
+                self.uncited += 1
+                if judged and (false := self._prices.check(text, number)) is not None:
+                    why, nearest = false
+                    shown = (nearest.path, why, text_of(nearest.value), True)
+                    self.false_prices.append(Finding(field, number.text, number.start, *shown))
+
+    def item(self, field: str, item: Evidence) -> None:
+        """Check an item of evidence: the value of its path, or expression, and the numbers of its reading."""
+        path = item.path.strip("\"'` \n\u201c\u201d")
+        if path in self._facts:
+            node: Node | None = Node("path", path=path)
+        else:
+            node = parse(plain(path.removeprefix("[").removesuffix("]") if path[:1] == "[" else path))
+        section = self._package.sections.get(path)
+        if section is None or str(section.status) not in item.value.lower():  # a section is cited for its status
+            wrong = ("no such path", None) if node is None else self._wrong_value(item.value, node)
+            if wrong is not None:
+                self._miscite((field, item.value, 0), item.path, wrong, node)
+        self.text(f"{field}.reading", item.reading, about=node)
+
+    def _miscite(self, place: tuple[str, str, int], citation: str, wrong: Wrong, node: Node | None) -> None:
+        self.miscited.append(Finding(*place, citation, *wrong, self._alarms(node, citation)))
+
+    def _alarms(self, node: Node | None, citation: str) -> bool:
+        """Whether a citation is about a price, a level or a quantity; an unknown path counts as the likeliest one."""
+        amount = None if node is None else evaluate(node, self._facts)
+        if isinstance(amount, Amount):
+            return amount.unit in (PRICE, "shares")
+        path = citation if node is None else (amount.path if amount and amount.path else node.paths()[0])
+        if path not in self._meant:
+            known = path in self._facts or len(self._meant) > _MAX_GUESSES  # guessing is slow
+            likely = [path] if known else get_close_matches(path[:MAX_CHARS], self._facts, 1)
+            fact = self._facts.get(likely[0]) if likely else None
+            self._meant[path] = fact is not None and fact.unit in (PRICE, "shares")
+        return self._meant[path]
+
+    def _wrong(self, number: Numeral, node: Node) -> Wrong | None:
+        """What is wrong with a number that cites an expression; None if it is right."""
+        fact = self._facts.get(node.path)
+        if fact is not None and isinstance(fact.value, str | datetime):
+            shown = clock.iso_of(fact.value) if isinstance(fact.value, datetime) else fact.value[:MAX_TEXT_CHARS]
+            return None if stands_in(number, plain(shown)) else (ANOTHER, text_of(fact.value))
+        return self._compared(node, lambda amount: is_right(number, amount))
+
+    def _wrong_value(self, said: str, node: Node) -> Wrong | None:
+        """What is wrong with the value of an item of evidence; None if it is right."""
+        fact = self._facts.get(node.path)
+        if fact is not None and (isinstance(fact.value, str | datetime | bool) or fact.value is None):
+            return None if _is_text(said, fact) else (ANOTHER, text_of(fact.value))
+        number = next(numerals(plain(said)), None)
+        return self._compared(node, lambda amount: number is not None and is_right(number, amount, signed=True))
+
+    def _compared(self, node: Node, is_right: Callable[[Amount], bool]) -> Wrong | None:
+        amount = evaluate(node, self._facts)
+        if not isinstance(amount, Amount):
+            fact = self._facts.get(amount.path)
+            return amount.why, None if fact is None else text_of(fact.value)
+        if is_right(amount):
+            return None
+        return ANOTHER, text_of(self._facts[node.path].value if node.op == "path" else _SHOWN.plus(amount.value))
 
 
-def _unsupported(field: str, claim: Claim, ledger: Ledger) -> Unsupported:
-    price = is_price(claim, ledger)
-    percent = claim.form is Form.PERCENT
-    subject = {claim.bound} if claim.bound else claim.topics
-    if price:
-        named = [level for level in ledger.levels if level.topics & subject] or ledger.levels
-    else:
-        named = _told(ledger.about(subject), ledger, percent=percent)
-    nearest = min(
-        named or _told(ledger.amounts, ledger, percent=percent),
-        key=lambda a: abs(abs(a.value) - claim.value),
-        default=None,
+def _is_text(said: str, fact: Fact) -> bool:
+    """Whether a text is what a fact says, without regard to case, quotes and spaces; long texts may be cut."""
+    shown = clock.iso_of(fact.value) if isinstance(fact.value, datetime) else text_of(fact.value)
+    text, full = _bare(said), _bare(fact.value if isinstance(fact.value, str) else shown)
+    if text == full or text == _bare(shown):
+        return True
+    if isinstance(fact.value, datetime):
+        return full.startswith(text.rstrip("z")) and len(text) >= _SHORTEST_TIME
+    if not isinstance(fact.value, str):
+        return fact.value is None and text in ("none", "n/a", "not set")
+    text = text.rstrip(".\u2026 ")
+    parts = [part.strip(" []") for part in text.split(",")]
+    return (len(text) >= _SHORTEST_CUT and full.startswith(text)) or all(
+        part and part in full.split(", ") for part in parts
     )
-    fact = None if nearest is None else ledger.fact(nearest.source)
-    path, value = (None, None) if fact is None else (fact.path, shown(fact))
-    return Unsupported(field, claim.text, claim.at, path, value, price)
 
 
-def _told(amounts: Iterable[Amount], ledger: Ledger, *, percent: bool) -> list[Amount]:
-    """Those that are facts, and percentages or none."""
-    return [a for a in amounts if percent == (a.form is Form.PERCENT) and ledger.fact(a.source) is not None]
+def _bare(text: str) -> str:
+    return " ".join(_QUOTES.sub("", text).lower().split())

@@ -19,14 +19,11 @@ def ask_again(prompt: Prompt, answer: str, grounding: Grounding) -> Prompt:
 
 def correction(grounding: Grounding) -> str:
     """What the model is told."""
+    quoted = untrusted.quoted
     lines = [
-        f"- evidence {untrusted.quoted(item.path)} = {untrusted.quoted(item.value)}: {item.why}"
-        + _nearest(item.nearest, item.fact)
-        for item in grounding.miscited
-    ]
-    lines += [
-        f"- {untrusted.quoted(item.text)} in {item.field}: nothing supports it" + _nearest(item.nearest, item.fact)
-        for item in grounding.unsupported
+        f"- {quoted(item.text)} in {item.field}: {item.why}; {untrusted.path(item.citation)}"
+        + (" is not there" if item.fact is None else f" is {item.fact}")
+        for item in (*grounding.miscited, *grounding.false_prices)
     ]
     return "\n".join(
         [
@@ -34,11 +31,7 @@ def correction(grounding: Grounding) -> str:
             "",
             *lines,
             "",
-            "Answer once more, in full and in the same form. Use only numbers that stand in the facts or follow from",
-            "them. Where your decision stood on one of these, decide anew.",
+            "Answer once more, in full and in the same form. Put the path of the fact in square brackets behind each",
+            "number that you take from one. Where your decision stood on one of these, decide anew.",
         ]
     )
-
-
-def _nearest(path: str | None, fact: str | None) -> str:
-    return "" if path is None else f"; nearest is {untrusted.path(path)}, which says {untrusted.quoted(fact or '')}"

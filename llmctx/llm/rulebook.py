@@ -35,6 +35,10 @@ class Facts:
         except (KeyError, InvalidOperation):
             return None
 
+    def cited(self, path: str) -> str:
+        """The value at a path with its citation; "none" where there is none."""
+        return "none" if self.number(path) is None else f"{self.texts[path]} [{path}]"
+
 
 def decide(facts: Facts) -> dict[str, Any]:
     """The answer that the rules give for these facts."""
@@ -49,28 +53,36 @@ def decide(facts: Facts) -> dict[str, Any]:
     rsi = facts.number("indicators.rsi_14")
     gain = (price - entry) * sign
     momentum = None if macd is None or signal is None else (macd - signal) * sign
+    at, macd_at = facts.cited("price.price.last"), facts.cited("indicators.macd")
+    stop_at, target_at = facts.cited("position.stop_loss"), facts.cited("position.take_profit")
     half = str((quantity / 2).to_integral_value(ROUND_FLOOR))
 
     if stop is not None and (price - stop) * sign <= 0:
-        text = f"The price {price} has reached the stop {stop}, so the position is closed."
+        text = f"The price {at} has reached the stop {stop_at}, so the position is closed."
         return _answer(facts, "exit", "0.95", text, ["price.price.last", "position.stop_loss"])
     if target is not None and (price - target) * sign >= 0:
-        text = f"The price {price} has reached the target {target}, so the profit is taken."
+        text = f"The price {at} has reached the target {target_at}, so the profit is taken."
         return _answer(facts, "exit", "0.9", text, ["price.price.last", "position.take_profit"])
     extreme = rsi is not None and (rsi >= 75 if sign > 0 else rsi <= 25)  # noqa: PLR2004  rule 3
     if extreme and gain > 0 and half != "0":
-        text = f"RSI stands at {rsi}, an extreme in the position's favour; half of the {quantity} shares are closed."
+        text = (
+            f"RSI stands at {facts.cited('indicators.rsi_14')}, an extreme in the position's favour; half of the "
+            f"{facts.cited('position.quantity')} shares are closed."
+        )
         return _answer(facts, "reduce", "0.7", text, ["indicators.rsi_14", "position.quantity"], quantity=half)
     if target is not None and stop is not None and (stop - entry) * sign < 0:
         way = (target - entry) * sign
         if way > 0 and gain >= way * _HALF:
-            text = f"At {price} more than half of the way from {entry} to {target} is done; the stop moves to {entry}."
+            text = (
+                f"At {at} more than half of the way from {facts.cited('position.entry_price')} to {target_at} is done; "
+                f"the stop moves to {entry} [answer.stop_loss]."
+            )
             paths = ["price.price.last", "position.entry_price", "position.take_profit"]
             return _answer(facts, "adjust_stops", "0.75", text, paths, stop_loss=str(entry))
     if stop is not None and momentum is not None and momentum < 0 and half != "0":
         room = (entry - stop) * sign
         if room > 0 and -gain >= room * _TWO_THIRDS:
-            text = f"The price {price} is close to the stop {stop} and MACD {macd} runs against the position."
+            text = f"The price {at} is close to the stop {stop_at} and MACD {macd_at} runs against the position."
             return _answer(
                 facts, "reduce", "0.45", text, ["price.price.last", "position.stop_loss", "indicators.macd"],
                 quantity=half,
@@ -81,9 +93,9 @@ def decide(facts: Facts) -> dict[str, Any]:
     against = reason in _LONG_REASONS if sign < 0 else reason in _SHORT_REASONS
     if is_new and not against and momentum is not None and momentum > 0 and tenth != "0":
         where = "above" if sign > 0 else "below"
-        text = f"An entry signal ({reason}) agrees with MACD {macd} {where} {signal}."
+        text = f"An entry signal ({reason}) agrees with MACD {macd_at} {where} {facts.cited('indicators.macd_signal')}."
         return _answer(facts, "add", "0.6", text, ["signals.entry.reason", "indicators.macd"], quantity=tenth)
-    text = f"At {price}, between the stop {stop} and the target {target}, no rule asks for a change."
+    text = f"At {at}, between the stop {stop_at} and the target {target_at}, no rule asks for a change."
     return _answer(facts, "hold", "0.6", text, ["price.price.last"])
 
 

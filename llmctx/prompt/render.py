@@ -17,6 +17,8 @@ from jinja2 import UndefinedError
 from pydantic import BaseModel, ConfigDict
 
 from llmctx import canonical, clock
+from llmctx.context import paths
+from llmctx.context.content import SectionContent
 from llmctx.context.facts import Fact
 from llmctx.context.package import Package
 from llmctx.context.section import Section
@@ -32,6 +34,10 @@ MAX_SECTION_CHARACTERS = 8_000
 
 _LONGEST_EXPONENT = 30
 _LONGEST_NUMBER = 60
+
+
+Label = Callable[[str, str | None], tuple[str, str]]
+"""What stands before and after a fact's value, by its path and unit."""
 
 
 class Message(NamedTuple):
@@ -99,13 +105,13 @@ def render(template: Template, package: Package) -> Prompt:
 
     Raises TemplateError where the template asks for what is not there, or grows beyond the cap.
     """
-    facts = package.facts
+    contents, notation = package.contents, template.front_matter.paths
     names: dict[str, Any] = {
         "symbol": package.symbol,
         "as_of": clock.iso(package.as_of_ms),
         "clock": package.clock,
-        "sections": [_view(section, facts[name]) for name, section in package.sections.items()],
-        "field": _field_reader(facts),
+        "sections": [_view(section, contents.get(name), notation) for name, section in package.sections.items()],
+        "field": _field_reader(package),
     }
     messages = tuple(Message(part.role, _render_part(part, names, template)) for part in template.parts)
     return Prompt.model_construct(
@@ -158,22 +164,24 @@ def _error(ref: str, role: str, what: str, line: str = "") -> TemplateError:
     return TemplateError(f"{where}: {what}.", "Correct the template, or set another with --prompt NAME.")
 
 
-def _view(section: Section, facts: list[Fact]) -> SectionView:
+def _view(section: Section, content: SectionContent | None, notation: str) -> SectionView:
     name, key, status, age_ms, reason, _ = section
     age = "" if age_ms is None else clock.in_words(age_ms)
     title = f"{name}: {status}, {age} old" if age else f"{name}: {status}"
-    if text := _text_of(facts):
+    if content is not None and notation not in content.texts:
+        content.texts[notation] = _text_of(content.facts, _LABELS[notation])
+    if content is not None and (text := content.texts[notation]):
         return SectionView(name, key, status.value, age, "", text, title, text)
     said = untrusted.quoted(reason or "")
     body = f"Nobody has written {key}." if status is Status.MISSING else said
     return SectionView(name, key, status.value, age, untrusted.visible(reason or ""), "", title, body)
 
 
-def _text_of(facts: list[Fact]) -> str:
+def _text_of(facts: list[Fact], label: Label) -> str:
     """The facts, one a line, as many as a section may fill."""
     lines: list[str] = []
     for path, value, unit in facts:
-        before, after = _label(path, unit)
+        before, after = label(path, unit)
         lines.append(before + text_of(value) + after if value is not None else before + "null")
     text = "\n".join(lines)
     return text if len(text) < MAX_SECTION_CHARACTERS else _cut(lines)
@@ -188,9 +196,20 @@ def _cut(lines: list[str]) -> str:
 
 
 @lru_cache(maxsize=10_000)
-def _label(path: str, unit: str | None) -> tuple[str, str]:
+def _dotted(path: str, unit: str | None) -> tuple[str, str]:
     """What stands around a value on its line; there is no unit behind a null."""
-    return f"- {untrusted.path(path)}: ", f" [{unit}]" if unit else ""
+    return f"- {untrusted.path(paths.dotted(path))}: ", f" [{unit}]" if unit else ""
+
+
+@lru_cache(maxsize=10_000)
+def _quoted(path: str, unit: str | None) -> tuple[str, str]:
+    """The same with a path that can be cited as it stands."""
+    if untrusted.visible(path) != path:
+        path = paths.escaped(path)
+    return f"- {path[: paths.MAX_PATH_CHARS]}: ", f" [{unit}]" if unit else ""
+
+
+_LABELS: dict[str, Label] = {"dotted": _dotted, "quoted": _quoted}
 
 
 def text_of(value: Any) -> str:
@@ -218,11 +237,11 @@ def _number(value: Decimal) -> str:
     return text if len(text) <= _LONGEST_NUMBER and "E" not in text else f"{value:.20e}"
 
 
-def _field_reader(facts: dict[str, list[Fact]]) -> Callable[[str], str]:
+def _field_reader(package: Package) -> Callable[[str], str]:
     def field(path: str) -> str:
-        for section_facts in facts.values():
+        for section_facts in package.facts.values():
             for fact in section_facts:
-                if fact.path == path:
+                if path in (fact.path, paths.dotted(fact.path)):
                     return text_of(fact.value)
         raise UndefinedError(f"the package has no {path!r}")
 

@@ -7,7 +7,7 @@ digest covers the source and everything it includes; a published version is neve
 import re
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import yaml
 from jinja2 import Template as JinjaTemplate
@@ -63,6 +63,8 @@ class FrontMatter(BaseModel):
     """What is asked of the model."""
     output: str
     """The name of the schema that the answer must fit."""
+    paths: Literal["dotted", "quoted"] = "dotted"
+    """How facts are named: dotted as in the first templates, or quoted, so that every path can be cited."""
 
 
 class _OnceLoader(yaml.SafeLoader):

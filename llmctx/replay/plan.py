@@ -8,7 +8,7 @@ from llmctx.context.snapshot import Snapshot
 from llmctx.decision.conclude import conclude, refuse
 from llmctx.decision.decision import OUTPUT
 from llmctx.decision.grounding import ground
-from llmctx.decision.guardrail import GuardPolicy
+from llmctx.decision.guards import GuardPolicy
 from llmctx.decision.parse import Misfit, parse
 from llmctx.errors import ReplayError, TemplateError
 from llmctx.llm.completion import Completion, OutputSchema
@@ -17,7 +17,7 @@ from llmctx.prompt.template import Template
 from llmctx.record import grounding_fields, policy_of
 from llmctx.replay.corpus import Recorded
 from llmctx.replay.rerun import Templates
-from llmctx.replay.side import Side, side_of
+from llmctx.replay.side import Side, is_by_citation, side_of
 
 
 class Plan(NamedTuple):
@@ -74,12 +74,17 @@ class Draft(NamedTuple):
         return side_of(conclusion, model=self.model, snapshot=known)
 
     def grounded(self, side: Side) -> Side:
-        """A side of this record with what the package bears out of its answer, where nobody has looked at that.
+        """A side of this record with what the package bears out of its answer, unless it has that by today's rules.
 
         It needs no model, and changes neither verdict nor action.
         """
         package = build_package(self.snapshot)
-        if side.grounding is not None or side.decision is None or side.answer is None or package.refusal is not None:
+        if (
+            is_by_citation(side.grounding)
+            or side.decision is None
+            or side.answer is None
+            or package.refusal is not None
+        ):
             return side
         decision = parse(side.answer)
         if isinstance(decision, Misfit):

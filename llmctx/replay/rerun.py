@@ -16,7 +16,7 @@ from llmctx import canonical
 from llmctx.context.package import Package, build_package
 from llmctx.context.snapshot import Snapshot
 from llmctx.decision.decision import Decision
-from llmctx.decision.guardrail import guard, refused
+from llmctx.decision.guards import guard, refused
 from llmctx.decision.parse import Misfit, judge, parse
 from llmctx.decision.reask import ask_again
 from llmctx.errors import TemplateError

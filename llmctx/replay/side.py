@@ -164,3 +164,8 @@ def _answer(body: bytes | None) -> str | None:
 
 def _latency_ms(attempts: list[dict[str, Any]]) -> int | None:
     return sum(attempt["duration_ms"] for attempt in attempts) or None
+
+
+def is_by_citation(grounding: dict[str, Any] | None) -> bool:
+    """Whether a grounding was made by citation; those of 0.1.0 counted other things."""
+    return grounding is not None and "cited" in grounding

@@ -1,12 +1,18 @@
 """What one side of a comparison comes to: answers, guardrails, grounding, confidence, tokens, cost, latency."""
 
+import re
 from collections import Counter
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from llmctx.replay.measure import Mean, Share, agreement_within, mean, quantile
 from llmctx.replay.pair import Case, action_of, confidence_of
-from llmctx.replay.side import Side
+from llmctx.replay.side import Side, is_by_citation
+
+FAULTS = {"miscited", "false_prices"}
+"""What a grounding has only where an answer is not supported."""
+ITEM = re.compile(r"evidence\[\d+\]")
+"""The field of an item of evidence; every other is a text with numbers."""
 
 
 class Tally(NamedTuple):
@@ -26,8 +32,10 @@ class Tally(NamedTuple):
     """Answers on which a guardrail fired."""
     guards: dict[str, int]
     """How often each fired."""
-    grounded: Share
-    """Answers whose numbers all stand in the facts, of those that were looked at."""
+    cited: Share
+    """Numbers that are what they cite, of all numbers in the answers."""
+    supported: Share
+    """Answers without a miscited number or a false price, of those that were looked at."""
     regrounded: int
     """Of those, judged with grounding off: the replay looked at them by itself."""
     confidence: Mean | None
@@ -50,7 +58,7 @@ class Tally(NamedTuple):
     def as_dict(self) -> dict[str, Any]:
         """The tally as JSON has it."""
         plain = self._asdict()
-        for name in ("failed", "guarded", "grounded", "itself"):
+        for name in ("failed", "guarded", "cited", "supported", "itself"):
             plain[name] = plain[name].as_dict()
         plain["confidence"] = None if self.confidence is None else self.confidence.as_dict()
         return plain
@@ -61,7 +69,7 @@ def tally(name: str, cases: list[Case]) -> Tally:
     sides = [side for case in cases for side in case.sides]
     asked = [side for side in sides if side.outcome]
     guards = [guard["name"] for side in sides for guard in side.verdict.get("guards", [])]
-    looked_at = [side.grounding for side in sides if side.grounding is not None]
+    looked_at = [side.grounding for side in sides if side.grounding is not None and is_by_citation(side.grounding)]
     usages = [side.tokens for side in sides if side.tokens is not None]
     costs = [Decimal(side.cost) for side in sides if side.cost is not None]
     latencies = [float(side.latency_ms) for side in sides if side.latency_ms is not None]
@@ -73,7 +81,8 @@ def tally(name: str, cases: list[Case]) -> Tally:
         failed=Share(sum(side.kind == "failed" for side in asked), len(asked)),
         guarded=Share(sum(bool(side.verdict.get("guards")) for side in asked), len(asked)),
         guards=dict(Counter(guards).most_common()),
-        grounded=Share(sum(_is_grounded(grounding) for grounding in looked_at), len(looked_at)),
+        cited=Share(sum(grounding["cited"] for grounding in looked_at), sum(map(_numbers, looked_at))),
+        supported=Share(sum(not FAULTS & grounding.keys() for grounding in looked_at), len(looked_at)),
         regrounded=sum(_regrounded(side) for side in sides),
         confidence=mean([sure for side in sides if (sure := confidence_of(side)) is not None]),
         tokens_in=sum(usage.prompt for usage in usages),
@@ -90,5 +99,6 @@ def _regrounded(side: Side) -> bool:
     return side.grounding is not None and "grounding" not in side.verdict.get("policy", {})
 
 
-def _is_grounded(grounding: dict[str, Any]) -> bool:
-    return not grounding.get("unsupported") and not grounding.get("miscited")
+def _numbers(grounding: dict[str, Any]) -> int:
+    miscited = sum(not ITEM.fullmatch(finding["field"]) for finding in grounding.get("miscited", ()))
+    return int(grounding["cited"] + grounding["uncited"] + grounding["unread"] + miscited)

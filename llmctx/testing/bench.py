@@ -13,7 +13,7 @@ from llmctx.context.package import Package, build_package
 from llmctx.context.snapshot import Snapshot
 from llmctx.decision.conclude import conclude, refuse
 from llmctx.decision.decision import OUTPUT, Decision
-from llmctx.decision.guardrail import Verdict
+from llmctx.decision.guards import Verdict
 from llmctx.decision.parse import judge
 from llmctx.errors import TemplateError
 from llmctx.llm.client import EndpointClient

@@ -75,10 +75,10 @@ def _lines(comparison: Comparison) -> list[str]:
 
 def _title(comparison: Comparison) -> str:
     answered = [pair for pair in comparison.pairs if pair.answered]
-    without, grounded = len(comparison.pairs) - len(answered), comparison.b.grounded
+    without, sound = len(comparison.pairs) - len(answered), comparison.b.supported
     said = f"{sum(not pair.flipped for pair in answered)} of {len(answered)} as recorded"
     said += f", {without} without a usable answer" if without else ""
-    return f"{said}, {grounded.of - grounded.count} with numbers not in the facts"
+    return f"{said}, {sound.of - sound.count} with numbers not in the facts"
 
 
 def _plain(result: Result) -> dict[str, Any]:

@@ -21,20 +21,22 @@ def test_the_first_version_is_what_was_sent(render: Callable[..., Prompt], recor
 
 
 @CORPUS
-@pytest.mark.parametrize("version", ["position/v1", "position/v2"])
+@pytest.mark.parametrize("version", ["position/v1", "position/v2", "position/v3"])
 def test_every_version_decides_as_recorded(decide: Callable[..., Decided], version: str) -> None:
     decided = decide(version)
     assert not decided.flipped
     assert decided.verdict.grounding is not None
-    assert decided.verdict.grounding.grounded
+    assert not decided.verdict.grounding.alarms
+    assert decided.verdict.grounding.grounded == (version == "position/v3")  # it asks for citations
 
 
 @CORPUS
-def test_the_second_version_shows_the_same_facts(render: Callable[..., Prompt], recorded: Recorded) -> None:
-    first, second = (
+def test_every_version_shows_the_same_facts(render: Callable[..., Prompt], recorded: Recorded) -> None:
+    first, second, third = (
         re.findall(r"^- \S+: .*$", render(ref).messages[1].content, re.MULTILINE)
-        for ref in ("position/v1", "position/v2")
+        for ref in ("position/v1", "position/v2", "position/v3")
     )
+    assert third == second
     sections = build_package(Snapshot.from_evidence(recorded.pieces["snapshot"])).sections.values()
     without_facts = sum(section.value is None for section in sections)
     assert second[: len(second) - without_facts] == first

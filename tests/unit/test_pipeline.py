@@ -9,11 +9,11 @@ from llmctx import canonical
 from llmctx.context.snapshot import ReadRules
 from llmctx.context.tick import Tick
 from llmctx.decision.decision import OUTPUT
-from llmctx.decision.guardrail import GuardPolicy
+from llmctx.decision.guards import GuardPolicy
 from llmctx.decision.parse import judge
 from llmctx.errors import SnapshotError, TemplateError
 from llmctx.llm.completion import Completion, Outcome
-from llmctx.pipeline import Pipeline
+from llmctx.pipeline import DecisionConfig, Pipeline
 from llmctx.prompt.template import Template
 from llmctx.replay.rerun import Templates, rebuild
 from llmctx.trail.log.entry import Entry
@@ -111,12 +111,11 @@ async def decide(valkey: Redis) -> Decide:
         collected = Collected()
         pipeline = Pipeline(
             valkey,
-            partition=0,
-            template=asking or template(),
-            completer=Scripted(*([] if answered is None else [answered])),
-            settle=collected.settle,
+            DecisionConfig(
+                asking or template(), Scripted(*([] if answered is None else [answered])), **(settings or {})
+            ),
+            collected.settle,
             worker="host:1",
-            **(settings or {}),
         )
         entry = await pipeline.decide(TICK, **metadata)
         assert len(collected.drafts) == 1
@@ -153,9 +152,7 @@ async def test_the_time_of_the_record_is_the_servers(decide: Decide, valkey: Red
 async def test_the_stream_entries_are_handed_on_to_be_settled(valkey: Redis) -> None:
     await valkey.mset(live_keys(market()))
     collected = Collected()
-    pipeline = Pipeline(
-        valkey, partition=0, template=template(), completer=Scripted(completion()), settle=collected.settle
-    )
+    pipeline = Pipeline(valkey, DecisionConfig(template(), Scripted(completion())), collected.settle)
     await pipeline.decide(TICK, entry_ids=("1-0", "2-0"))
     assert collected.entry_ids == [("1-0", "2-0")]
 
@@ -163,9 +160,7 @@ async def test_the_stream_entries_are_handed_on_to_be_settled(valkey: Redis) -> 
 async def test_the_blobs_are_the_template_and_the_schema(valkey: Redis) -> None:
     await valkey.mset(live_keys(market()))
     collected, shipped = Collected(), template()
-    pipeline = Pipeline(
-        valkey, partition=0, template=shipped, completer=Scripted(completion()), settle=collected.settle
-    )
+    pipeline = Pipeline(valkey, DecisionConfig(shipped, Scripted(completion())), collected.settle)
     entry = await pipeline.decide(TICK)
     assert collected.drafts[0].blobs == (shipped.bundle, OUTPUT.bundle)
     assert entry.record["prompt"]["template_sha256"] == canonical.sha256(shipped.bundle)
@@ -174,7 +169,7 @@ async def test_the_blobs_are_the_template_and_the_schema(valkey: Redis) -> None:
 async def test_the_model_is_shown_what_redis_holds(valkey: Redis) -> None:
     await valkey.mset(live_keys(market(price="151.75")))
     completer = Scripted(completion())
-    pipeline = Pipeline(valkey, partition=0, template=template(), completer=completer, settle=Collected().settle)
+    pipeline = Pipeline(valkey, DecisionConfig(template(), completer), Collected().settle)
     entry = await pipeline.decide(TICK)
     assert "- price.price.last: 151.75 [price]" in completer.prompts[0].messages[1].content
     assert entry.pieces["messages"] == completer.prompts[0].evidence
@@ -193,7 +188,7 @@ async def test_a_missing_section_that_is_needed_skips_the_tick_without_a_call(la
 
 
 async def test_nothing_at_all_in_redis_skips_the_tick_and_names_the_position(valkey: Redis) -> None:
-    pipeline = Pipeline(valkey, partition=0, template=template(), completer=Scripted(), settle=Collected().settle)
+    pipeline = Pipeline(valkey, DecisionConfig(template(), Scripted()), Collected().settle)
     record = (await pipeline.decide(TICK)).record
     assert (record["kind"], record["verdict"]["reason"]) == (
         "skipped",
@@ -273,17 +268,15 @@ def test_a_template_for_another_output_is_refused(valkey_url: str) -> None:
     with pytest.raises(TemplateError, match=r"probe/v1 asks for the output 'poem'(.|\n)*output: decision"):
         Pipeline(
             Redis.from_url(valkey_url),
-            partition=0,
-            template=Template("probe/v1", {"probe/v1.md.j2": source}),
-            completer=Scripted(),
-            settle=Collected().settle,
+            DecisionConfig(Template("probe/v1", {"probe/v1.md.j2": source}), Scripted()),
+            Collected().settle,
         )
 
 
 async def test_a_server_that_does_not_answer_settles_nothing() -> None:
     collected = Collected()
     redis = Redis.from_url(f"redis://127.0.0.1:{free_port()}/0", retry=None)
-    pipeline = Pipeline(redis, partition=0, template=template(), completer=Scripted(), settle=collected.settle)
+    pipeline = Pipeline(redis, DecisionConfig(template(), Scripted()), collected.settle)
     with pytest.raises(SnapshotError, match="AAPL"):
         await pipeline.decide(TICK)
     await redis.aclose()
@@ -298,9 +291,7 @@ async def decided(valkey: Redis, policy: GuardPolicy, *completions: Completion) 
     """The record of one tick under a policy, and who was asked for it; the record comes out of its evidence."""
     await valkey.mset(live_keys(market()))
     collected, scripted = Collected(), Scripted(*completions)
-    pipeline = Pipeline(
-        valkey, partition=0, template=template(), completer=scripted, settle=collected.settle, policy=policy
-    )
+    pipeline = Pipeline(valkey, DecisionConfig(template(), scripted, policy=policy), collected.settle)
     entry = await pipeline.decide(TICK)
     assert Verifier().check(entry) is None
     assert rebuild(entry, Templates({template().sha256: template().bundle})).same
@@ -309,14 +300,15 @@ async def decided(valkey: Redis, policy: GuardPolicy, *completions: Completion) 
 
 async def test_a_false_price_is_flagged_and_changes_nothing(valkey: Redis) -> None:
     record = (await decided(valkey, GuardPolicy(), FALSE))[0].record
-    assert record["grounding"]["unsupported"] == [
+    assert record["grounding"]["false_prices"] == [
         {
             "field": "reasoning",
             "text": "155.20",
             "at": 13,
-            "nearest": "price.price.last",
+            "citation": "price.price.last",
+            "why": "no such price",
             "fact": "152.5",
-            "price": "yes",
+            "alarms": "yes",
         }
     ]
     assert [guard["name"] for guard in record["verdict"]["guards"]] == ["ungrounded"]
@@ -341,12 +333,12 @@ async def test_a_false_price_is_asked_about_once_and_both_answers_are_kept(valke
     assert [message.role for message in second.messages] == ["system", "user", "assistant", "user"]
     assert second.messages[:2] == first.messages
     assert second.messages[2].content == FALSE.content
-    assert '"155.20" in reasoning: nothing supports it; nearest is price.price.last' in second.messages[3].content
+    assert '"155.20" in reasoning: no such price; price.price.last is 152.5' in second.messages[3].content
     assert entry.pieces["messages"] == second.evidence
     assert entry.pieces["completion"] == TRUE.body
-    assert entry.record["reasked"]["grounding"]["unsupported"][0]["text"] == "155.20"
+    assert entry.record["reasked"]["grounding"]["false_prices"][0]["text"] == "155.20"
     assert entry.record["reasked"]["completion"]["usage"]["prompt"] == 1000
-    assert "unsupported" not in entry.record["grounding"]
+    assert "false_prices" not in entry.record["grounding"]
     assert (entry.record["verdict"]["action"], "reask" in entry.record["timings_ms"]) == ("exit", True)
 
 

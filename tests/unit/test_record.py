@@ -10,7 +10,7 @@ import rfc8785
 from llmctx import __version__, canonical
 from llmctx.context.tick import Tick
 from llmctx.decision.conclude import Conclusion
-from llmctx.decision.guardrail import GuardPolicy, guard, refused
+from llmctx.decision.guards import GuardPolicy, guard, refused
 from llmctx.decision.parse import judge
 from llmctx.llm.completion import Attempt, Completion, Outcome, read_completion
 from llmctx.prompt.render import render

@@ -3,7 +3,6 @@
 Rule of order: a dictionary's reference is written before its content, so whoever misses the content stores both again.
 """
 
-from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import cast
@@ -12,12 +11,14 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from llmctx import canonical
+from llmctx.bounded_cache import BoundedCache
 from llmctx.errors import TrailError
 from llmctx.trail.log.dictionary import Dictionary
 from llmctx.trail.log.lease import SEE_REDIS
 
-_MAX_DICTIONARIES = 4
-"""How many dictionaries stay in memory: each takes about a megabyte, and neighbouring records share one."""
+_MAX_LOADED = 4
+_MAX_LOADED_BYTES = 1024 * 1024
+# In use, a dictionary takes about ten times its size, and neighbouring records share one.
 
 
 class Blobs:
@@ -27,7 +28,7 @@ class Blobs:
         self._redis = redis
         self._prefix = f"audit:{{{partition}}}:blob:"
         self._references = f"audit:{{{partition}}}:dictionaries"
-        self._cache: OrderedDict[bytes, Dictionary] = OrderedDict()
+        self._loaded: BoundedCache[bytes, Dictionary] = BoundedCache(_MAX_LOADED, _MAX_LOADED_BYTES)
 
     def key(self, digest: str) -> str:
         """The key of the blob with this digest."""
@@ -60,7 +61,7 @@ class Blobs:
             reference = dictionary.reference.hex()
             await self._redis.hsetnx(self._references, reference, f"{size} {dictionary.digest}")
         await self.keep(dictionary.content)
-        self._remember(dictionary)
+        self._loaded.put(dictionary.reference, dictionary, len(dictionary.content))
 
     async def dictionary(self, reference: bytes | None) -> Dictionary | None:
         """The dictionary with this reference, None if it is missing.
@@ -69,9 +70,8 @@ class Blobs:
         """
         if reference is None:
             return None
-        if reference in self._cache:
-            self._cache.move_to_end(reference)
-            return self._cache[reference]
+        if (loaded := self._loaded.get(reference)) is not None:
+            return loaded
         with redis_errors():
             described = cast("bytes | None", await self._redis.hget(self._references, reference.hex()))
         return None if described is None else await self._load(described)
@@ -94,14 +94,8 @@ class Blobs:
         if content is None or canonical.sha256(content) != digest:
             return None
         dictionary = Dictionary(content)
-        self._remember(dictionary)
+        self._loaded.put(dictionary.reference, dictionary, len(dictionary.content))
         return dictionary
-
-    def _remember(self, dictionary: Dictionary) -> None:
-        self._cache[dictionary.reference] = dictionary
-        self._cache.move_to_end(dictionary.reference)
-        if len(self._cache) > _MAX_DICTIONARIES:
-            self._cache.popitem(last=False)
 
 
 def _trained_at(described: bytes) -> int:

@@ -10,11 +10,14 @@ Marks are control bytes that no JSON text contains; the caller makes sure that t
 
 import json
 import re
+from collections.abc import Callable
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
 import jiter
+
+from llmctx.bounded_cache import BoundedCache
 
 RESERVED = bytes(range(8))
 """The bytes used as marks: a text that contains one of them cannot be compacted."""
@@ -22,6 +25,9 @@ DIGEST_BYTES = 32
 
 _BARE, _QUOTED, _DIGEST, _NUMBER = b"\x01", b"\x02", b"\x03", b"\x04"
 _YEAR_BYTES = 4
+_MAX_CACHED_SECTIONS = 4096
+_MAX_CACHED_BYTES = 16 * 1024 * 1024
+_BYTES_PER_CHARACTER = 12  # measured: the paths and values of a section, for each character of its text
 _SCALARS = frozenset({str, int, Decimal})
 # A pattern that begins with literal text is found ten times as fast as one with a look-behind.
 _IN_LEAF = re.compile(rb'"sha256":"([0-9a-f]{64})"')
@@ -31,7 +37,8 @@ _LINE = b"\\n- "
 _PATH = re.compile(rb"[a-z][\w.\[\]]*")
 _MARKED_LINE = re.compile(rb"- ([a-z][\w.\[\]]*): ([\x01\x02])")
 
-Values = dict[str, str | int | Decimal]
+Scalar = str | int | Decimal
+Values = dict[bytes, bytes]
 
 
 def mark_digests(leaf: bytes) -> tuple[bytes, bytes]:
@@ -91,42 +98,65 @@ def _interleave(parts: list[bytes], tokens: list[bytes]) -> bytes:
     return b"".join(both)
 
 
+_sections: BoundedCache[tuple[str, str], Values] = BoundedCache(_MAX_CACHED_SECTIONS, _MAX_CACHED_BYTES)
+
+
 def values_of(snapshot: bytes) -> Values:
-    """Every scalar value in the snapshot's sections, by its path; empty if it is no snapshot of ours."""
-    found: Values = {}
+    """What the messages may repeat: path to value, both as the messages write them; empty if it is no snapshot."""
+    return _merge(snapshot, _section_values)
+
+
+def _merge(snapshot: bytes, read: Callable[[str, str], dict[Any, Any]]) -> dict[Any, Any]:
+    found: dict[Any, Any] = {}
     try:
-        for name, text in _outer(snapshot)["sections"].items():
+        for name, text in _parse(snapshot)["sections"].items():
             if isinstance(text, str):
-                found |= _section_values(name, text)
+                found |= read(name, text)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return {}  # nothing was marked, so nothing has to be filled in
+        return {}  # nothing is marked then, and nothing has to be filled in
     return found
 
 
-def _outer(snapshot: bytes) -> Any:
+def _parse(snapshot: bytes) -> Any:
     try:
         return jiter.from_json(snapshot, cache_mode="none")  # three times as fast as json
     except ValueError:
         return json.loads(snapshot)  # which also reads lone surrogates
 
 
-@lru_cache(maxsize=256)
 def _section_values(name: str, text: str) -> Values:
-    """The values of one section; cached, because many symbols share the same market and candidates."""
-    found: Values = {}
+    """The values of one section as the messages write them; cached, because ticks share most sections."""
+    cached = _sections.get((name, text))
+    if cached is not None:
+        return cached
+    encoded = ((path.encode(errors="replace"), value) for path, value in _section_scalars(name, text).items())
+    values = {path: _written(value) for path, value in encoded if _PATH.fullmatch(path)}
+    _sections.put((name, text), values, _BYTES_PER_CHARACTER * len(text))
+    return values
+
+
+@lru_cache(maxsize=256)
+def _section_scalars(name: str, text: str) -> dict[str, Scalar]:
+    """The scalar values of one section by path; who reads a trail needs only some of them, once."""
+    found: dict[str, Scalar] = {}
     _collect(jiter.from_json(text.encode(), float_mode="decimal", cache_mode="all"), name, found)
     return found
 
 
-def _collect(value: Any, path: str, found: Values) -> None:
+def _written(value: Scalar) -> bytes:
+    """A value as the messages write it: numbers in the form of Python's Decimal and int."""
+    return str(value).encode(errors="replace")
+
+
+def _collect(value: Any, path: str, found: dict[str, Scalar]) -> None:
     kind = type(value)
     if kind is dict:
-        begin = path + "."
+        prefix = path + "."
         for name, item in value.items():
             if type(item) in _SCALARS:  # most are; this saves a call for each
-                found[begin + name] = item
+                found[prefix + name] = item
             else:
-                _collect(item, begin + name, found)
+                _collect(item, prefix + name, found)
     elif kind is list:
         for place, item in enumerate(value):
             _collect(item, f"{path}[{place}]", found)
@@ -134,37 +164,34 @@ def _collect(value: Any, path: str, found: Values) -> None:
         found[path] = value
 
 
-def written(value: str | int | Decimal) -> bytes:
-    """A value as the messages write it: numbers in the form of Python's Decimal and int."""
-    return str(value).encode(errors="replace")
-
-
 def mark_facts(messages: bytes, snapshot: bytes) -> bytes:
     """The messages with a mark for each value that they repeat from the snapshot."""
     values = values_of(snapshot)
     first, *lines = messages.split(_LINE)
     for place, line in enumerate(lines):
-        path, _, said = line.partition(b": ")
-        if _PATH.fullmatch(path) and (known := values.get(path.decode())) is not None:
-            value, mark = written(known), _BARE
-            if said.startswith(b'\\"'):
-                value, mark = b'\\"%b\\"' % value, _QUOTED
-            if value and said.startswith(value):
-                lines[place] = b"%b: %b%b" % (path, mark, said[len(value) :])
+        path, _, rest = line.partition(b": ")
+        value = values.get(path)
+        if value is None:
+            continue
+        mark = _BARE
+        if rest.startswith(b'\\"'):
+            value, mark = b'\\"%b\\"' % value, _QUOTED
+        if value and rest.startswith(value):
+            lines[place] = b"%b: %b%b" % (path, mark, rest[len(value) :])
     return _LINE.join((first, *lines))
 
 
 def fill_facts(messages: bytes, snapshot: bytes) -> bytes:
     """Undo `mark_facts`. Raises ValueError for a mark without a value in the snapshot."""
-    values = values_of(snapshot)
+    scalars = _merge(snapshot, _section_scalars)
     parts = _MARKED_LINE.split(messages)
     if len(parts) // 3 != messages.count(_BARE) + messages.count(_QUOTED):
         raise ValueError("a mark stands outside a line of facts")
     try:
         filled = [
-            b"- %b: %b" % (path, written(values[path.decode()]))
+            b"- %b: %b" % (path, _written(scalars[path.decode()]))
             if mark == _BARE
-            else b'- %b: \\"%b\\"' % (path, written(values[path.decode()]))
+            else b'- %b: \\"%b\\"' % (path, _written(scalars[path.decode()]))
             for path, mark in zip(parts[1::3], parts[2::3], strict=True)
         ]
     except KeyError as error:

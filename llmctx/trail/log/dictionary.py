@@ -49,6 +49,10 @@ class Dictionary:
         prepared.precompute_compress(compression_params=parameters)
         return zstandard.ZstdCompressor(dict_data=prepared, compression_params=parameters)
 
+    def drop_compressor(self) -> None:
+        """Free the compressor, about a megabyte, once nothing more is compressed with this dictionary."""
+        self.__dict__.pop("compressor", None)
+
     @cached_property
     def decompressor(self) -> zstandard.ZstdDecompressor:
         """A decompressor that uses it; built once."""

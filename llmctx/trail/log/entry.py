@@ -44,6 +44,8 @@ class Entry:
         """The partition whose log holds it."""
         self.packed = packed
         """The exact value that holds it in the log; empty if it was not read from a log."""
+        self.carried: object = None
+        """What the draft carried, if this process has just appended it."""
 
     @cached_property
     def pieces(self) -> Pieces:

@@ -7,7 +7,7 @@ record for ever, so a repeated append finds the first; blobs are stored before a
 import re
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
@@ -59,6 +59,10 @@ class Draft(NamedTuple):
     """Further ticks that it settles."""
     at: int | None = None
     """The index that a record without a tick must have, so that a repeated append finds it; None for the next one."""
+    record: dict[str, Any] | None = None
+    """The parsed leaf, which saves its entry from parsing it again; None if it is not at hand."""
+    carried: object = None
+    """Whatever the composer wants to find in the entry; not part of the record."""
 
 
 class Log:
@@ -120,15 +124,8 @@ class Log:
     async def _append(
         self, draft: Draft, packed: bytes, digests: list[str], owner: str, settlement: Settlement
     ) -> Entry:
-        keys = [
-            lease_key(self.partition),
-            self._log,
-            self._ticks,
-            self._symbol_key(draft.symbol),
-            settlement.stream,
-            settlement.attempts,
-            *(self.blobs.key(digest) for digest in digests),
-        ]
+        keys = [lease_key(self.partition), self._log, self._ticks, self._symbol_key(draft.symbol)]
+        keys += [settlement.stream, settlement.attempts, *(self.blobs.key(digest) for digest in digests)]
         args: list[Argument] = [
             owner,
             draft.tick,
@@ -146,14 +143,19 @@ class Log:
         except ResponseError:
             raise
         except RedisError as error:
-            subject = f"The record of tick {draft.tick}" if draft.tick else "The record"
-            raise TrailError(f"{subject} could not be appended: {error}", SEE_REDIS) from error
+            raise TrailError(
+                f"The record of {draft.tick or 'no tick'} could not be appended: {error}", SEE_REDIS
+            ) from error
         self.known = max(self.known, index + 1)
         if not appended:
             found = await self.entry(index)
             if found is not None:
                 return found
-        return Entry(draft.leaf, draft.pieces, index=index, partition=self.partition, packed=packed)
+        entry = Entry(draft.leaf, draft.pieces, index=index, partition=self.partition, packed=packed)
+        if draft.record is not None:
+            entry.__dict__["record"] = draft.record  # the cached property's own place
+        entry.carried = draft.carried
+        return entry
 
     async def advance(self, size: int, owner: str) -> None:
         """Tell Redis how many records are in the spool.
@@ -164,11 +166,11 @@ class Log:
             with redis_errors("The durable size could not be written"):
                 await _DURABLE(self._redis, [lease_key(self.partition), self.key("durable")], [owner, size])
         except TrailError as error:
-            if str(error.__cause__).startswith("LEASE"):
-                raise LeaseError(
-                    f"Partition {self.partition} is not ours ({error.__cause__}).", "Its owner goes on."
-                ) from error
-            raise
+            if not str(error.__cause__).startswith("LEASE"):
+                raise
+            raise LeaseError(
+                f"Partition {self.partition} is not ours ({error.__cause__}).", "Its owner goes on."
+            ) from error
 
     async def durable(self) -> int:
         """How many records are in the spool, as the owner told Redis.

@@ -136,7 +136,9 @@ class Recovery:
         with contextlib.suppress(TrailError):  # records go on with the old dictionary
             if dictionary is not None:
                 await self._log.blobs.keep_dictionary(dictionary, size)
-                self._log.dictionary = dictionary
+                before, self._log.dictionary = self._log.dictionary, dictionary
+                if before is not None:
+                    before.drop_compressor()
 
     async def close(self) -> None:
         """Stop; records that still wait for the disk stay in the log, where the next owner finds them."""

@@ -85,3 +85,33 @@ def test_schema_and_verifier_know_the_same_names() -> None:
     assert set(SCHEMA["required"]) == {"v", "kind", *REQUIRED}
     assert tuple(SCHEMA["properties"]["kind"]["enum"]) == KINDS
     assert SCHEMA["properties"]["decision"]["properties"]["action"]["enum"] == [action.value for action in Action]
+
+
+FINDING = {"field": "evidence[0].reading", "text": "5", "at": 0, "citation": "x.y", "why": "null", "alarms": "no"}
+CITED = {"evidence": 1, "cited": 2, "uncited": 0, "unread": 0, "miscited": [FINDING | {"fact": "null"}]}
+OF_0_1_0 = {
+    "evidence": 1,
+    "numbers": 3,
+    "miscited": [{"path": "x", "value": "1", "why": "no such path", "price": "no"}],
+    "unsupported": [{"field": "reasoning", "text": "5", "at": 3, "nearest": "x.y", "fact": "6", "price": "yes"}],
+}
+
+
+@pytest.mark.parametrize("grounding", [CITED, CITED | {"false_prices": [FINDING]}, OF_0_1_0])
+def test_grounding_by_citation_and_that_of_0_1_0_obey_the_schema(grounding: dict[str, Any]) -> None:
+    check(leaf_of("decision") | {"grounding": grounding})
+
+
+@pytest.mark.parametrize(
+    "grounding",
+    [
+        {},
+        {"evidence": 1},
+        CITED | {"numbers": 3},
+        CITED | {"miscited": [FINDING | {"why": "x"}]},
+        OF_0_1_0 | {"cited": 1},
+    ],
+)
+def test_another_grounding_is_refused(grounding: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        check(leaf_of("decision") | {"grounding": grounding})

@@ -6,7 +6,7 @@ from llmctx.assets import asset
 from llmctx.context.tick import Tick
 from llmctx.decision.conclude import Conclusion
 from llmctx.decision.decision import OUTPUT
-from llmctx.decision.guardrail import GuardPolicy, guard
+from llmctx.decision.guards import GuardPolicy, guard
 from llmctx.decision.parse import judge
 from llmctx.llm.completion import read_completion
 from llmctx.llm.request import kept

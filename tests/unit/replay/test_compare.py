@@ -1,5 +1,6 @@
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -111,10 +112,19 @@ def test_tokens_cost_and_latency_are_summed_up() -> None:
     assert found.a.cost is None
 
 
-def test_numbers_that_were_not_found_lower_the_grounding_rate() -> None:
-    good, bad = doing("hold")._replace(grounding={}), doing("hold")._replace(grounding={"unsupported": [{"n": "1"}]})
-    miscited = doing("hold")._replace(grounding={"miscited": [{"path": "x"}]})
-    assert compared(result(0, good), result(1, bad), result(2, miscited)).b.grounded == Share(1, 3)
+def grounded(cited: int, uncited: int = 0, **faults: list[dict[str, str]]) -> dict[str, Any]:
+    return {"evidence": 1, "cited": cited, "uncited": uncited, "unread": 0} | faults
+
+
+def test_the_share_cited_is_of_all_numbers_and_faults_make_an_answer_not_supported() -> None:
+    sides = [
+        grounded(3),
+        grounded(1, 2, false_prices=[{"field": "reasoning"}]),
+        grounded(0, miscited=[{"field": "reasoning"}, {"field": "evidence[0]"}]),
+        {"evidence": 1, "numbers": 4, "unsupported": [{"field": "reasoning"}]},  # as 0.1.0 counted
+    ]
+    told = compared(*(result(i, doing("hold")._replace(grounding=side)) for i, side in enumerate(sides))).b
+    assert (told.cited, told.supported) == (Share(4, 7), Share(1, 3))
 
 
 def test_causes_are_counted_for_all_that_differs_and_for_flips() -> None:

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from llmctx import canonical
@@ -84,3 +86,13 @@ def test_the_guardrails_are_set_as_they_were_when_the_record_was_made() -> None:
 def test_what_was_known_is_told_by_the_digest_of_the_evidence_itself() -> None:
     side = draft(case(), Plan(), TEMPLATES, blobs()).side(completion())
     assert side.snapshot == canonical.sha256(case().pieces["snapshot"])
+
+
+@pytest.mark.parametrize("older", [None, {"evidence": 1, "numbers": 4, "unsupported": []}])
+def test_what_older_rules_or_nobody_grounded_is_grounded_by_citation(older: dict[str, Any] | None) -> None:
+    asked = draft(case(1), Plan(), TEMPLATES, blobs())
+    side = asked.side(completion())._replace(grounding=older)
+    grounding = asked.grounded(side).grounding
+    assert grounding is not None
+    assert (grounding["evidence"], grounding["uncited"], "numbers" in grounding) == (1, 0, False)
+    assert asked.grounded(side._replace(grounding=grounding)).grounding is grounding

@@ -6,7 +6,7 @@ import pytest
 from llmctx import canonical
 from llmctx.context.tick import Tick
 from llmctx.decision.conclude import Conclusion
-from llmctx.decision.guardrail import GuardPolicy, guard, refused
+from llmctx.decision.guards import GuardPolicy, guard, refused
 from llmctx.decision.parse import judge
 from llmctx.errors import TemplateError
 from llmctx.prompt.render import render

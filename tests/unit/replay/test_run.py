@@ -74,7 +74,7 @@ async def test_a_line_cut_by_a_kill_is_asked_once_more(tmp_path: Path) -> None:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while not holds():  # noqa: ASYNC110  what is awaited has no event of its own
             await asyncio.sleep(0)
 

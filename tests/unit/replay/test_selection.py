@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from llmctx import clock
-from llmctx.decision import guardrail
+from llmctx.decision import guards
 from llmctx.errors import CorpusError
 from llmctx.replay.selection import GUARDS, Selection, parse_selection, written_out
 from tests.unit.makers import NOW, NOW_MS
@@ -86,7 +86,7 @@ def test_what_cannot_be_meant_is_told_with_what_can(text: str, says: str) -> Non
 
 
 def test_the_guards_are_those_that_fire() -> None:
-    fired = re.findall(r'fire\(\s*"(\w+)"', Path(guardrail.__file__).read_text(encoding="utf-8"))
+    fired = re.findall(r'fire\(\s*"(\w+)"', Path(guards.__file__).read_text(encoding="utf-8"))
     assert tuple(dict.fromkeys(fired)) == GUARDS
 
 

@@ -1,6 +1,7 @@
 """A project of one's own that tests prompts: a module with one test, and the corpus of the demo."""
 
 import asyncio
+import threading
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,22 @@ def run(
 ) -> pytest.RunResult:
     """Run one test, as a user does."""
     write_module(project, body, asks=asks, mark=mark)
-    return project.runpytest_subprocess(*options)
+    return run_pytest(project, *options)
+
+
+def run_pytest(project: pytest.Pytester, *options: str) -> pytest.RunResult:
+    """Run pytest on a project, in this process where it needs no workers and no event loop runs or lives elsewhere."""
+    apart = any(option.startswith(("-n", "--tx")) for option in options)
+    apart = apart or threading.current_thread() is not threading.main_thread() or _loop_runs()
+    return project.runpytest_subprocess(*options) if apart else project.runpytest_inprocess(*options)
+
+
+def _loop_runs() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 async def run_live(

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from .project import DECISIONS, INI, run, write_module, write_prompt
+from .project import DECISIONS, INI, run, run_pytest, write_module, write_prompt
 
 ANSWER = """{"action": "exit", "quantity": None, "stop_loss": None, "take_profit": None,
         "confidence": 0.9, "reasoning": "Enough.", "evidence": [{"path": "price.price.last", "value": "1", "reading": ""}],
@@ -78,7 +78,7 @@ def test_a_prompt_that_no_folder_has_fails_and_the_options_of_pytest_are_named(p
     result.stdout.fnmatch_lines(
         [
             "E *There is no prompt 'mine/v7' in prompts or */prompts.",
-            "E *Name one of: mine/v1, position/v1, position/v2; or *--llmctx-prompts DIR, or llmctx_prompts in the ini.",
+            "E *Name one of: mine/v1, position/v1, position/v2, position/v3; or *--llmctx-prompts DIR, or llmctx_prompts in the ini.",
         ]
     )
     result.stdout.no_fnmatch_line("* --prompt *")
@@ -158,7 +158,7 @@ def test_a_test_that_asks_for_no_fixture_of_ours_is_left_alone(pytester: pytest.
 def test_the_fixtures_without_a_mark_say_what_to_write(project: pytest.Pytester) -> None:
     write_module(project, "pass")
     project.makepyfile(test_prompts="def test_decision(decide):\n    pass\n")
-    result = project.runpytest_subprocess()
+    result = run_pytest(project)
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*write @pytest.mark.corpus(FILE) above it.*"])
 

@@ -1,0 +1,41 @@
+"""Phrases about a comparison that `llmctx compare` and `llmctx replay` share."""
+
+from llmctx.cli.shared.output import coloured
+from llmctx.replay.compare import Comparison
+from llmctx.replay.pair import NO_ANSWER, action_of, confidence_of, done_of
+from llmctx.replay.side import Side
+
+_MAX_REASONS_SHOWN = 4
+
+
+def cause_counts(comparison: Comparison) -> str:
+    """How often each cause explains a difference, and how often a flip."""
+    if not comparison.blame:
+        return "nothing differs"
+    differences, flips = (
+        ", ".join(f"{by} {count}" for by, count in counts.items())
+        for counts in (comparison.blame, comparison.flip_blame)
+    )
+    return f"{differences} (prompt, answer or verdict differs); flips: {flips or 'none'}"
+
+
+def top_reasons(comparison: Comparison) -> list[str]:
+    """The most frequent reasons in full, one a line."""
+    lines = [f"{count} by {reason}" for reason, count in comparison.reasons]
+    more = len(lines) - _MAX_REASONS_SHOWN
+    return lines[:_MAX_REASONS_SHOWN] + ([f"and {more} more; --json lists them"] if more > 0 else [])
+
+
+def describe_side(side: Side) -> str:
+    """The action of one side and its confidence, as markup."""
+    if action_of(side) == NO_ANSWER:
+        return f"no answer, so {coloured(done_of(side))}"
+    confidence = confidence_of(side)
+    return coloured(action_of(side)) + ("" if confidence is None else f" ({confidence:g})")
+
+
+def no_decision_reason(side: Side) -> str | None:
+    """Why a side has no decision; None if it has one."""
+    if side.decision is not None:
+        return None
+    return str(side.verdict.get("reason") or side.detail or "nothing was asked")

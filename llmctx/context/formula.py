@@ -1,0 +1,242 @@
+"""Formulas: small expressions over facts, such as `price.price.last / position.stop_loss - 1`.
+
+They know + - * / and abs, parentheses, at most 200 characters and 8 operators, and no literals but 1, 2 and 100. One
+that breaks a rule on operators or literals is read, and is None: it would bear out anything. So would one that facts
+cancel out of (x - x, x / x), which has no value.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import NamedTuple
+
+from llmctx.context import paths
+from llmctx.context.facts import Fact
+from llmctx.numerals import CONTEXT
+
+MAX_CHARS = 200
+MAX_OPERATORS = 8
+MAX_DEPTH = 10
+RATIO, PERCENT, PRICE, OPEN = "ratio", "%", "price", "open"
+LAUNDERS = "bears out anything"
+
+_DIFFERENCE, _LITERAL_UNIT = "price difference", "literal"
+_OPERATORS = {"+": CONTEXT.add, "-": CONTEXT.subtract, "*": CONTEXT.multiply, "/": CONTEXT.divide}
+_LITERALS = (Decimal(1), Decimal(2), Decimal(100))
+_SHARES = ("0 to 1", "-1 to 1")
+_LITERAL = re.compile(r"[0-9]+(?:\.[0-9]+)?|\.[0-9]+")
+_SPACE = re.compile(r"\s*+")
+_ODD = Decimal("7.389056")
+_SAME = Decimal("1e-18")
+
+
+class Node(NamedTuple):
+    """A formula, or a part of one."""
+
+    op: str
+    """path, literal, + - * /, abs or neg."""
+    left: "Node | None" = None
+    """What an operator is applied to."""
+    right: "Node | None" = None
+    """What + - * / join to it."""
+    path: str = ""
+    """The path of a path."""
+    value: Decimal = Decimal(0)
+    """The value of a literal."""
+
+    def paths(self) -> list[str]:
+        """The paths in it, in order, as often as they stand."""
+        if self.op == "path":
+            return [self.path]
+        return [path for part in (self.left, self.right) if part is not None for path in part.paths()]
+
+    @property
+    def has_path(self) -> bool:
+        """Whether it is more than literals."""
+        return bool(self.paths())
+
+
+class Amount(NamedTuple):
+    """What a formula comes to."""
+
+    value: Decimal
+    """Its value, finite."""
+    unit: str | None
+    """The unit of a fact, None if it has none; ratio, or open where a formula's unit is not worked out."""
+
+
+class Fault(NamedTuple):
+    """Why a formula has no value."""
+
+    why: str
+    """no such path, null, text in arithmetic, division by zero, or LAUNDERS."""
+    path: str = ""
+    """The path it is about."""
+
+
+class NotAFormulaError(Exception):
+    """What stands here is outside the grammar."""
+
+
+def parse(text: str) -> Node | None:
+    """The formula that a text is; None if it is none, or breaks a rule on literals or operators."""
+    reader = Reader(text + "]", 0)
+    try:
+        node = reader.read()
+    except NotAFormulaError:
+        return None
+    return node if reader.at == len(text) + 1 else None
+
+
+class Reader:
+    """Reads one formula up to its closing bracket; `at` is how far it came."""
+
+    def __init__(self, text: str, start: int) -> None:
+        self.text, self.at = text, start
+        self._end = start + MAX_CHARS + 1
+        self._operators = self._depth = 0
+        self._lawful = True
+
+    def read(self) -> Node | None:
+        """The formula; None if it breaks a rule on literals or operators.
+
+        Raises NotAFormulaError outside the grammar.
+        """
+        node = self._sum()
+        self._take("]")
+        return node if self._lawful and self._operators <= MAX_OPERATORS and node.has_path else None
+
+    def _next(self) -> str:
+        space = _SPACE.match(self.text, self.at, self._end)
+        self.at = self.at if space is None else space.end()
+        return self.text[self.at : min(self.at + 1, self._end)]
+
+    def _take(self, character: str) -> None:
+        if self._next() != character:
+            raise NotAFormulaError
+        self.at += 1
+
+    def _sum(self) -> Node:
+        node = self._product()
+        while (op := self._next()) and op in "+-":
+            node = self._joined(op, node, self._product)
+        return node
+
+    def _product(self) -> Node:
+        node = self._operand()
+        while (op := self._next()) and op in "*/":
+            node = self._joined(op, node, self._operand)
+        return node
+
+    def _joined(self, op: str, left: Node, read: Callable[[], Node]) -> Node:
+        self.at += 1
+        self._operators += 1
+        return Node(op, left, read())
+
+    def _operand(self) -> Node:
+        first = self._next()
+        if first == "-":
+            self.at += 1
+            self._operators += 1
+            return Node("neg", self._deeper(self._operand))
+        if first == "(":
+            return self._parenthesis()
+        if (literal := _LITERAL.match(self.text, self.at, self._end)) is not None:
+            self.at = literal.end()
+            value = Decimal(literal[0])
+            self._lawful = self._lawful and value in _LITERALS
+            return Node("literal", value=value)
+        named = paths.read(self.text, self.at, self._end)
+        if named is None:
+            raise NotAFormulaError
+        path, self.at = named
+        if path == "abs" and self._next() == "(":
+            self._operators += 1
+            return Node("abs", self._parenthesis())
+        return Node("path", path=path)
+
+    def _parenthesis(self) -> Node:
+        self._take("(")
+        node = self._deeper(self._sum)
+        self._take(")")
+        return node
+
+    def _deeper(self, read: Callable[[], Node]) -> Node:
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise NotAFormulaError
+        node = read()
+        self._depth -= 1
+        return node
+
+
+def evaluate(node: Node, facts: Mapping[str, Fact]) -> Amount | Fault:
+    """The value of a formula, or why it has none."""
+    values: dict[str, Amount] = {}
+    places = node.paths()
+    for path in places:
+        fact = facts.get(path)
+        if fact is None:
+            return Fault("no such path", path)
+        if fact.value is None:
+            return Fault("null", path)
+        if isinstance(fact.value, bool) or not isinstance(fact.value, Decimal | int):
+            return Fault("text in arithmetic", path)
+        values[path] = Amount(Decimal(fact.value), RATIO if fact.unit in _SHARES else fact.unit)
+    if node.op == "path":
+        found = values[node.path]
+        return found if found.value.is_finite() else Fault("no number", node.path)
+    found = _value(node, values)
+    if not found.value.is_finite():
+        return Fault("division by zero")
+    if _has_own_literals(node) or any(_cancels(node, values, path) for path in values if places.count(path) > 1):
+        return Fault(LAUNDERS)
+    return found
+
+
+def _has_own_literals(node: Node) -> bool:
+    """Whether literals alone make a part of a formula (100 * 100 / 2): as good as a literal of any size."""
+    parts = [part for part in (node.left, node.right) if part is not None]
+    return (node.right is not None and not node.has_path) or any(map(_has_own_literals, parts))
+
+
+def _cancels(node: Node, values: Mapping[str, Amount], path: str) -> bool:
+    """Whether a formula comes to the same whatever a fact in it says (x - x, x / x); at values like no others."""
+    odd = {
+        name: amount._replace(value=CONTEXT.fma(amount.value, 1 + number / _ODD, number / _ODD))
+        for number, (name, amount) in enumerate(values.items(), start=1)
+    }
+    value = _value(node, odd).value
+    odd[path] = odd[path]._replace(value=CONTEXT.fma(odd[path].value, _ODD, _ODD))
+    change = CONTEXT.subtract(_value(node, odd).value, value)
+    return change.is_finite() and change.copy_abs() <= CONTEXT.multiply(value.copy_abs(), _SAME)
+
+
+def _value(node: Node, values: Mapping[str, Amount]) -> Amount:
+    if node.op == "path":
+        return values[node.path]
+    if node.op == "literal":
+        return Amount(node.value, _LITERAL_UNIT)
+    assert node.left is not None
+    left = _value(node.left, values)
+    if node.right is None:
+        return Amount(left.value.copy_abs() if node.op == "abs" else CONTEXT.minus(left.value), left.unit)
+    right = _value(node.right, values)
+    return Amount(_OPERATORS[node.op](left.value, right.value), _unit(node.op, left, right))
+
+
+def _unit(op: str, left: Amount, right: Amount) -> str | None:
+    """The unit of what two amounts come to: open where the rules for % and prices need not know it."""
+    one, two = left.unit, right.unit
+    if _LITERAL_UNIT in (one, two):
+        other, hundred = (one, right.value == 100) if two == _LITERAL_UNIT else (two, left.value == 100)  # noqa: PLR2004
+        if hundred and (op, other) in (("*", RATIO), ("/", PERCENT)):
+            return PERCENT if op == "*" else RATIO
+        return other if op != "/" or two == _LITERAL_UNIT or other == RATIO else OPEN
+    if op in "+-":
+        return one if one == two else PRICE if {one, two} == {PRICE, _DIFFERENCE} else OPEN
+    if RATIO in (one, two):
+        return two if one == RATIO and op == "*" else one if two == RATIO else OPEN
+    if op == "/" and one is not None and (one == two or {one, two} == {PRICE, _DIFFERENCE}):
+        return RATIO
+    return OPEN

@@ -1,0 +1,203 @@
+"""The verdict: what may be acted on, after guardrails that never ask the LLM.
+
+They run in the order in which they stand below, each on what the one before it left:
+
+1. no_answer: without a usable answer the position is held
+2. confidence_floor: an action less sure than the floor becomes a hold
+3. ungrounded: miscited prices, levels and quantities and false prices are flagged, or become a hold, as
+   `GuardPolicy.grounding` says
+4. stale_price: on a price older than its limit nothing is added
+5. market_closed: while system:state says that the market is not open, nothing is traded or moved
+6. quantity_cap: no more than the position's quantity is closed or added
+7. stop_side, target_side: a new stop lies on the losing side of the price, a new target on the winning side
+8. stop_loss_breached: a price at or beyond the position's stop is an exit, whatever the LLM says or the hour is
+"""
+
+from decimal import Decimal
+from typing import Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from llmctx import clock
+from llmctx.context.package import Package
+from llmctx.context.staleness import Status
+from llmctx.decision.decision import Action, Decision
+from llmctx.decision.grounding import Grounding, ground
+from llmctx.schema import values
+
+OnUngrounded = Literal["off", "flag", "reask", "hold"]
+"""What miscited or false prices do: nothing is checked; a flag; one more question, then a hold; a hold at once."""
+
+_MAX_ALARMS_SHOWN = 3
+
+
+class GuardPolicy(BaseModel):
+    """What the guardrails may be set to."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    confidence_floor: Decimal = Field(Decimal("0.5"), ge=0, le=1)
+    """Actions other than hold need at least this confidence."""
+    grounding: OnUngrounded = "flag"
+    """What miscited or false prices do."""
+
+
+class Guard(NamedTuple):
+    """One guardrail that fired."""
+
+    name: str
+    """Which one."""
+    detail: str
+    """What it saw, and what it changed."""
+
+
+class Verdict(BaseModel):
+    """What may be acted on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    action: str
+    """hold, exit, reduce, add or adjust_stops; none where the call was refused before the LLM."""
+    quantity: Decimal | None = None
+    """Shares to close or add; None where the action needs none."""
+    stop_loss: Decimal | None = None
+    """The stop to set; None leaves it."""
+    take_profit: Decimal | None = None
+    """The target to set; None leaves it."""
+    guards: tuple[Guard, ...] = ()
+    """Every guardrail that fired, in order."""
+    policy: GuardPolicy | None = None
+    """What the guardrails were set to; None where none was asked."""
+    grounding: Grounding | None = None
+    """What the package bears out of the answer; None without an answer, or if nothing is checked."""
+    reason: str
+    """Why the verdict is what it is, in a sentence."""
+
+    @property
+    def asks_again(self) -> bool:
+        """Whether the model is to be told of miscited or false prices and asked once more."""
+        told = self.policy is not None and self.policy.grounding == "reask"
+        return told and self.grounding is not None and bool(self.grounding.alarms)
+
+
+def refused(reason: str) -> Verdict:
+    """The verdict on a call that was refused before the LLM."""
+    return Verdict(action="none", reason=reason)
+
+
+class _Draft:
+    """The verdict while the guardrails work on it."""
+
+    def __init__(self, package: Package, decision: Decision | None) -> None:
+        self.package = package
+        self.action = Action.HOLD if decision is None else decision.action
+        self.quantity = decision.quantity if decision and self.action in (Action.REDUCE, Action.ADD) else None
+        moves_stops = decision is not None and self.action is Action.ADJUST_STOPS
+        self.stop_loss = decision.stop_loss if decision and moves_stops else None
+        self.take_profit = decision.take_profit if decision and moves_stops else None
+        self.guards: list[Guard] = []
+
+    def fire(self, name: str, detail: str, action: Action | None = None) -> None:
+        """Note a guardrail; with an action it replaces what stood."""
+        if action is not None:
+            detail = f"{detail}: {self.action} becomes {action}"
+            self.action, self.quantity, self.stop_loss, self.take_profit = action, None, None, None
+        self.guards.append(Guard(name, detail))
+
+
+def guard(package: Package, decision: Decision | None, policy: GuardPolicy, failure: str = "") -> Verdict:
+    """The verdict on a decision; `decision` None is a call without a usable answer, for the reason `failure`.
+
+    The package must have a position and a price (`Package.refusal` is None).
+    """
+    draft = _Draft(package, decision)
+    grounding = None if decision is None or policy.grounding == "off" else ground(package, decision)
+    if decision is None:
+        draft.fire("no_answer", failure)
+    else:
+        _confidence_floor(draft, decision, policy)
+    if grounding is not None:
+        _ungrounded(draft, grounding, policy)
+    _stale_price(draft)
+    _market_closed(draft)
+    _quantity_cap(draft)
+    _stop_sides(draft)
+    _stop_loss_breached(draft)
+    if draft.action is Action.EXIT:
+        draft.quantity = package.position.quantity
+    return Verdict(
+        action=draft.action.value,
+        quantity=draft.quantity,
+        stop_loss=draft.stop_loss,
+        take_profit=draft.take_profit,
+        guards=tuple(draft.guards),
+        policy=policy,
+        grounding=grounding,
+        reason=draft.guards[-1].detail if draft.guards else "as the model decided",
+    )
+
+
+def _confidence_floor(draft: _Draft, decision: Decision, policy: GuardPolicy) -> None:
+    if draft.action is not Action.HOLD and decision.confidence < policy.confidence_floor:
+        detail = f"confidence {decision.confidence} is below the floor {policy.confidence_floor}"
+        draft.fire("confidence_floor", detail, Action.HOLD)
+
+
+def _ungrounded(draft: _Draft, grounding: Grounding, policy: GuardPolicy) -> None:
+    alarms = [str(finding) for finding in grounding.alarms]
+    if not alarms:
+        return
+    more = f"; and {len(alarms) - _MAX_ALARMS_SHOWN} more" if len(alarms) > _MAX_ALARMS_SHOWN else ""
+    holds = policy.grounding in ("reask", "hold") and draft.action is not Action.HOLD
+    detail = f"the facts do not bear out {'; '.join(alarms[:_MAX_ALARMS_SHOWN])}{more}"
+    draft.fire("ungrounded", detail, Action.HOLD if holds else None)
+
+
+def _stale_price(draft: _Draft) -> None:
+    section = draft.package.sections["price"]
+    if draft.action is Action.ADD and section.status is Status.STALE:
+        draft.fire("stale_price", f"the price is {clock.in_words(section.age_ms or 0)} old", Action.HOLD)
+
+
+def _market_closed(draft: _Draft) -> None:
+    system = draft.package.sections["system"].value
+    if draft.action is Action.HOLD or not isinstance(system, values.System):
+        return
+    if system.market_status != "open":
+        draft.fire("market_closed", f"market_status is {system.market_status!r}", Action.HOLD)
+
+
+def _quantity_cap(draft: _Draft) -> None:
+    held = draft.package.position.quantity
+    if draft.quantity is None or draft.quantity < held:
+        return
+    if draft.action is Action.REDUCE:
+        draft.fire("quantity_cap", f"{draft.quantity} is all of the {held} held", Action.EXIT)
+    elif draft.quantity > held:
+        draft.fire("quantity_cap", f"{draft.action} of {draft.quantity} is capped at the {held} held")
+        draft.quantity = held
+
+
+def _stop_sides(draft: _Draft) -> None:
+    if draft.action is not Action.ADJUST_STOPS:
+        return
+    price = draft.package.price.price.last
+    long = draft.package.position.side == "long"
+    if draft.stop_loss is not None and (draft.stop_loss >= price if long else draft.stop_loss <= price):
+        draft.fire("stop_side", f"stop_loss {draft.stop_loss} is on the wrong side of the price {price}; dropped")
+        draft.stop_loss = None
+    target = draft.take_profit
+    if target is not None and (target <= price if long else target >= price):
+        draft.fire("target_side", f"take_profit {target} is on the wrong side of the price {price}; dropped")
+        draft.take_profit = None
+    if draft.stop_loss is None and draft.take_profit is None:
+        draft.action = Action.HOLD  # nothing is left to move
+
+
+def _stop_loss_breached(draft: _Draft) -> None:
+    position, price = draft.package.position, draft.package.price.price.last
+    stop = position.stop_loss
+    if stop is None or (price > stop if position.side == "long" else price < stop):
+        return
+    detail = f"the price {price} has reached the stop_loss {stop} of the {position.side} position"
+    draft.fire("stop_loss_breached", detail, None if draft.action is Action.EXIT else Action.EXIT)

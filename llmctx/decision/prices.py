@@ -1,0 +1,141 @@
+"""Prices without a citation: false if nothing known has that value, or if another level's name stands before them.
+
+Judged is a bare number of three digits or more between half and twice the symbol's price. What strangers wrote and
+what was decided before bears out nothing here.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from itertools import chain, combinations
+from typing import NamedTuple
+
+from llmctx.context.facts import Fact
+from llmctx.context.formula import PRICE
+from llmctx.context.package import Package
+from llmctx.numerals import CONTEXT, Numeral
+
+_NAMES = {  # English, German, French, Chinese, Japanese
+    "stop": r"stop(?:[-_ ]?loss)?|sl|stopp|stopkurs|arrêt|止损[价位线]?|損切り(?:ライン)?|逆指値",
+    "target": r"(?:profit |price )?target|take[-_ ]?profit|tp|(?:kurs)?ziel|objectif|(?:止盈|目标)[价位]?|利確|目標値?",
+    "entry": r"entry(?:[-_ ]price)?|einstieg(?:skurs)?|einstand|(?:prix d')?entrée|(?:入场|开仓|成本)价?|建値|取得単価",
+    "high": r"high|hoch|(?:plus )?haut|最高价?|高値",
+    "low": r"low|tief|(?:plus )?bas|最低价?|安値",
+    "open": r"open(?:ing)?(?: price)?|eröffnung(?:skurs)?|ouverture|开盘价?|始値",
+    "last": r"(?:last|current)(?: price)?|letzter kurs|aktueller kurs|dernier cours|最新价?|现价|現在?値",
+}
+"""The names of levels; the only words that grounding knows."""
+_WORDS = {level: {level} for level in _NAMES} | {"target": {"target", "take"}, "last": {"last", "current"}}
+"""The words by which paths name the same levels."""
+_NAME = "name"
+_LEVEL = "|".join(_NAMES.values())
+_GAP = r"[\s:=@(*_|`\"'~≈$€£¥]"
+_NAMED = re.compile(
+    rf"(?<![^\W\d_])(?P<name>{'|'.join(f'(?P<{level}>{names})' for level, names in _NAMES.items())})"
+    rf"{_GAP}*+(?:(?:(?(open)(?!)|at)|is|of|bei|ist|à|est|de){_GAP}++|[为在是はが])?+\Z",
+    re.IGNORECASE,
+)
+_PAIRED = re.compile(rf"(?<![^\W\d_])(?:{_LEVEL})[^\w.;]*\w{{0,3}}[^\w.;]*\Z", re.IGNORECASE)
+"""Another level's name and at most a short word between: stop and target, entry/stop."""
+_RESULT = re.compile(r"[\d)%]\s*+[=≈]\s*+[$€£¥]?\Z")
+"""What stands before the result of a sum that is written out."""
+_LOOKED_AT = 48
+_FEWEST_DIGITS = 3
+_MISNAMED = "the name of another level"
+_BELOW, _ABOVE = Decimal("0.8"), Decimal("1.25")
+"""How far from the symbol's known levels an unnamed number is taken for a price."""
+_MIDPOINTS = (
+    ("indicators.bollinger_upper", "indicators.bollinger_lower"), ("price.price.high", "price.price.low"),
+    ("position.stop_loss", "position.take_profit"), ("position.entry_price", "position.take_profit"),
+    ("position.entry_price", "position.stop_loss"), ("position.entry_price", "price.price.last"),
+    ("price.price.last", "position.take_profit"), ("price.price.last", "position.stop_loss"),
+)  # fmt: skip
+_RISK = ("position.entry_price", "position.stop_loss")
+_LEVELS = (*_RISK, "position.take_profit", "price.price.last")
+_QUANTITY = "position.quantity"
+
+
+class FalsePrice(NamedTuple):
+    """Why a price is false."""
+
+    why: str
+    """no such price, or the name of another level."""
+    nearest: Fact
+    """The level that is named, or the fact that is nearest."""
+
+
+class Prices:
+    """What prices without a citation are held against."""
+
+    def __init__(self, package: Package, facts: Mapping[str, Fact]) -> None:
+        self._last = facts["price.price.last"]
+        self._unset = {"stop": facts["position.stop_loss"], "target": facts["position.take_profit"]}
+        last = package.price.price.last
+        self._known = [
+            fact._replace(value=Decimal(fact.value).copy_abs())
+            for path, fact in facts.items()
+            if isinstance(fact.value, Decimal | int) and not isinstance(fact.value, bool) and path[:7] != "thesis."
+        ]
+        self._worked_out = list(_worked_out(facts))
+        self._low, self._high = last / 2, last * 2
+        self._priced = [fact for fact in self._known if fact.unit == PRICE and self._low <= _of(fact) <= self._high]
+        own = [_of(fact) for fact in self._priced if not fact.path.startswith("candidates")]
+        self._near = min(own) * _BELOW, max(own) * _ABOVE
+
+    def check(self, text: str, number: Numeral) -> FalsePrice | None:
+        """Why a number of a text that nothing is cited for is a false price; None if it is not, or is no price."""
+        if not number.bare or number.sign or not number.values:
+            return None
+        said = number.values[0]
+        digits = sum(map(str.isdigit, number.text.lstrip("0.,")))
+        if digits < _FEWEST_DIGITS or not self._low <= said.value <= self._high:
+            return None
+        level = _level_before(text, number.start)
+        named = [] if level is None else [fact for fact in self._known if _WORDS[level] & _words(fact.path)]
+        if level is not None and not any(said.is_of(_of(fact)) for fact in named):
+            return FalsePrice(_MISNAMED, _nearest(named, said.value) or self._unset.get(level, self._last))
+        written_as_price = said.step < 1 or digits > _FEWEST_DIGITS
+        if _RESULT.search(text, max(0, number.start - _LOOKED_AT), number.start):
+            return None
+        if not (written_as_price and self._near[0] <= said.value <= self._near[1]):
+            return None
+        if any(said.is_of(_of(fact)) for fact in self._known) or any(map(said.is_of, self._worked_out)):
+            return None
+        return FalsePrice("no such price", _nearest(self._priced, said.value) or self._last)
+
+
+def _words(path: str) -> set[str]:
+    return set(re.split(r"[^a-z0-9]", path.lower()))
+
+
+def _of(fact: Fact) -> Decimal:
+    assert isinstance(fact.value, Decimal)
+    return fact.value
+
+
+def _nearest(facts: list[Fact], value: Decimal) -> Fact | None:
+    return min(facts, key=lambda fact: CONTEXT.subtract(_of(fact), value).copy_abs(), default=None)
+
+
+def _level_before(text: str, at: int) -> str | None:
+    """The level whose name stands directly before a number; None if there is none, or if two are named together."""
+    before = text[max(0, at - _LOOKED_AT) : at]
+    found = _NAMED.search(before)
+    if found is None or _PAIRED.search(before, 0, found.start(_NAME)) is not None:
+        return None
+    return next(level for level in _NAMES if found[level])
+
+
+def _worked_out(facts: Mapping[str, Fact]) -> Iterator[Decimal]:
+    """Midpoints of usual pairs, what the position makes or loses between its levels, and the level one risk away."""
+    values = {path: facts[path].value for path in {*_LEVELS, _QUANTITY, *chain(*_MIDPOINTS)} if path in facts}
+    levels = {path: value for path, value in values.items() if isinstance(value, Decimal)}
+    for one, other in _MIDPOINTS:
+        if one in levels and other in levels:
+            yield CONTEXT.divide(CONTEXT.add(levels[one], levels[other]), Decimal(2))
+    for one, other in combinations(_LEVELS, 2):
+        if one in levels and other in levels:
+            way = CONTEXT.subtract(levels[one], levels[other])
+            yield CONTEXT.multiply(way, levels[_QUANTITY]).copy_abs()
+            if (one, other) == _RISK:
+                yield CONTEXT.add(levels[one], way)
