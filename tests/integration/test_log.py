@@ -1,6 +1,8 @@
 """The log: contiguous, one record a tick, and either all of an append is there or nothing."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator
 
 import pytest
@@ -10,6 +12,8 @@ from llmctx import canonical
 from llmctx.connection import connect, read_stream
 from llmctx.errors import LeaseError, SettledError, TrailError
 from llmctx.schema import keys
+from llmctx.trail.log.blobs import Blobs
+from llmctx.trail.log.dictionary import Dictionary
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.lease import Lease, lease_key
 from llmctx.trail.log.log import Log, Settlement
@@ -225,6 +229,23 @@ async def test_keeping_a_blob_again_changes_nothing(redis: Redis) -> None:
     log = Log(redis)
     assert await log.blobs.keep(b"one") == await Log(redis).blobs.keep(b"one")
     assert await redis.dbsize() == 1
+
+
+async def test_only_the_dictionaries_used_last_stay_in_memory(redis: Redis) -> None:
+    made = [Dictionary(b"dictionary %d" % number) for number in range(20)]
+    for number, dictionary in enumerate(made):
+        await Blobs(redis, 0).keep_dictionary(dictionary, number)
+    blobs = Blobs(redis, 0)
+    references = [weakref.ref(await read(blobs, dictionary)) for dictionary in made]
+    gc.collect()
+    assert sum(reference() is not None for reference in references) == 4
+    assert (await read(blobs, made[0])).content == made[0].content
+
+
+async def read(blobs: Blobs, dictionary: Dictionary) -> Dictionary:
+    found = await blobs.dictionary(dictionary.reference)
+    assert found is not None
+    return found
 
 
 async def test_no_key_of_the_trail_has_a_ttl(redis: Redis, owner: str) -> None:

@@ -119,7 +119,7 @@ def test_two_writers_are_kept_apart(anchor: Anchor) -> None:
     other.start()
     try:
         assert held.wait(60)
-        with pytest.raises(AnchorBusyError, match="Another notary appends to the anchor"):
+        with pytest.raises(AnchorBusyError, match="Another notary holds the anchor"):
             anchor.append(0, HASHES[:1])
         assert anchor.size == 0
     finally:

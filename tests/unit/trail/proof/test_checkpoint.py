@@ -101,13 +101,13 @@ def test_extension_lines_are_kept_and_signed() -> None:
         ("\n7\n", "\n9007199254740992\n", "2^53"),
         ("\n7\n", "\n\n7\n", "none of them empty"),
         ("Hh8=\n", "Hh9=\n", "one form"),
-        ("Hh8=\n", "Hh8\n", "no base64"),
+        ("Hh8=\n", "Hh8\n", "not base64"),
         ("AAECAwQF", "", "bytes"),
         ("time ", "time\t", "control character"),
         ("llmctx/house/0\n", "\n", "none of them empty"),
-        ("\N{EM DASH} ", "- ", "no signature line"),
-        ("llmctx/house ", "llmctx/ho+use ", "no signature line"),
-        ("\n\n", "\n", "no signature line"),
+        ("\N{EM DASH} ", "- ", "not a signature line|no signature line"),
+        ("llmctx/house ", "llmctx/ho+use ", "not a signature line|no signature line"),
+        ("\n\n", "\n", "not a signature line|no signature line"),
     ],
 )
 def test_another_grammar_is_no_checkpoint(old: str, new: str, why: str) -> None:
