@@ -1,4 +1,4 @@
-"""The writer from Python code does what the feed does with a file, and names what cannot be written."""
+"""The writer does from Python code what the feed does with a file, and names malformed values."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -93,7 +93,9 @@ async def test_a_malformed_headline_is_an_error_that_names_the_field(valkey_url:
 
 
 @pytest.mark.usefixtures("short_pauses")
-async def test_in_lockstep_a_bar_returns_when_its_decision_is_published(redis: Redis, redis_url: str, tmp_path: Path) -> None:
+async def test_in_lockstep_a_bar_returns_when_its_decision_is_published(
+    redis: Redis, redis_url: str, tmp_path: Path
+) -> None:
     await hold(redis)
     async with serving(redis, redis_url, tmp_path, ByRules()), open_writer(redis_url, lockstep=True) as writer:
         for minute in range(3):

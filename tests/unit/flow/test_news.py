@@ -27,7 +27,7 @@ SCORED = GOOD | {"sentiment_score": 0.75, "sentiment_label": "bullish"}
 
 
 def line(**changes: Any) -> str:
-    """The good line with changes; None leaves a field out."""
+    """The good line with changes; None removes a field."""
     return json.dumps({name: value for name, value in (SCORED | changes).items() if value is not None})
 
 
