@@ -24,10 +24,9 @@ from llmctx.llm.completion import Usage
 from llmctx.llm.price import Price, price_of
 from llmctx.ops.server import EmbeddedServer
 from llmctx.pipeline import DecisionConfig
-from llmctx.replay.curve import Curve
-from llmctx.replay.results import NO_ANSWER
-from llmctx.replay.run import PATIENCE
-from llmctx.replay.trouble import remedy
+from llmctx.replay.results import UNANSWERED
+from llmctx.replay.run import MAX_CONSECUTIVE_FAILURES, remedy
+from llmctx.replay.stats import EquityCurve
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import bind_instance
 from llmctx.worker.home import TrailHome
@@ -51,7 +50,7 @@ class BacktestResult:
     def __init__(self, prompt: str, prices: Mapping[str, Price]) -> None:
         self.prompt = prompt
         """The prompt that decided, NAME/vN."""
-        self.curve = Curve()
+        self.curve = EquityCurve()
         """Equity and exposure over time."""
         self.calls = 0
         self.failed = 0
@@ -116,12 +115,12 @@ class BacktestResult:
             self.cost = (self.cost or _ZERO) + price.of(usage)
 
     def _watch_endpoint(self, completion: dict[str, Any]) -> None:
-        if completion["outcome"] not in NO_ANSWER:
+        if completion["outcome"] not in UNANSWERED:
             self._failures_in_a_row = 0
             return
         self._failures_in_a_row += 1
         self.last_failure = str(completion.get("detail") or completion["outcome"])
-        if self._failures_in_a_row == PATIENCE:
+        if self._failures_in_a_row == MAX_CONSECUTIVE_FAILURES:
             self.endpoint_down.set()
 
     @property
@@ -210,7 +209,7 @@ async def _until_fed(
         down.cancel()
     if result.endpoint_down.is_set():
         raise EndpointError(
-            f"{PATIENCE} calls in a row got no answer, the last one: {result.last_failure}.",
+            f"{MAX_CONSECUTIVE_FAILURES} calls in a row got no answer, the last one: {result.last_failure}.",
             remedy(result.last_failure),
         )
     if not feeding.done():

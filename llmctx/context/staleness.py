@@ -84,9 +84,14 @@ def written_at(value: BaseModel) -> datetime | None:
 def age(value: BaseModel, section: str, as_of_ms: int, rules: ReadRules) -> tuple[int | None, Status]:
     """A value's age in milliseconds (None without a timestamp), and whether it is fresh or stale."""
     written = written_at(value)
-    if written is None:
+    return age_of(None if written is None else clock.to_ms(written), section, as_of_ms, rules)
+
+
+def age_of(written_ms: int | None, section: str, as_of_ms: int, rules: ReadRules) -> tuple[int | None, Status]:
+    """The same for a value that was written at `written_ms`; None means that it carries no time."""
+    if written_ms is None:
         return None, Status.FRESH
-    age_ms = max(0, as_of_ms - clock.to_ms(written))
+    age_ms = max(0, as_of_ms - written_ms)
     limit_s = rules.max_age_s.get(section)
     if limit_s is None and "." in section:  # one limit for all signal types
         limit_s = rules.max_age_s.get(section.partition(".")[0])

@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 
 from llmctx import canonical, clock
 from llmctx.connection import server_ms
-from llmctx.context.package import explain
+from llmctx.context.content import explain
 from llmctx.context.snapshot import as_of
 from llmctx.context.staleness import written_at
 from llmctx.errors import ServerError

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from llmctx import canonical
 from llmctx.connection import read_stream
 from llmctx.llm.standin import MODEL, Standin
-from llmctx.replay.check import verify_log
+from llmctx.replay.verify import verify_log
 from llmctx.schema import keys
 from llmctx.trail.log.entry import restored, stored
 from llmctx.trail.log.instance import bind_instance

@@ -274,8 +274,8 @@ async def test_compare_writes_a_page_and_names_flips(trail: Program) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        ("replay nonsense", 2, "is no range of indices"),
-        ("replay colour=red", 2, "selects nothing that is known"),
+        ("replay nonsense", 2, "is not a range of indices"),
+        ("replay colour=red", 2, "Unknown selection term"),
         ("replay symbol=NONE", 2, "matches no record"),
         ("replay --mode nonsense", 2, "give rebuild or again"),
         ("replay --mode again --model b", 2, "--mode again changes nothing"),

@@ -141,5 +141,5 @@ async def test_a_missing_server_is_an_error_that_names_the_address() -> None:
 
 @pytest.mark.parametrize("url", ["nonsense", "http://127.0.0.1:6379", "redis://127.0.0.1:port/0"])
 def test_a_malformed_address_is_an_error(url: str) -> None:
-    with pytest.raises(ServerError, match="is no Redis address"):
+    with pytest.raises(ServerError, match="is not a Redis address"):
         connect(url)

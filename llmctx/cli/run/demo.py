@@ -25,7 +25,7 @@ from llmctx.flow.store import Store
 from llmctx.flow.timeline import Item
 from llmctx.llm.standin import MODEL, Standin
 from llmctx.ops.server import EmbeddedServer
-from llmctx.replay.report import Report
+from llmctx.replay.partition_check import PartitionReport
 from llmctx.replay.verify_trail import verify_partition
 from llmctx.settings import Settings
 from llmctx.trail.log.instance import bind_instance
@@ -89,7 +89,7 @@ def _empty(directory: Path) -> None:
     marker.touch()
 
 
-async def _session(settings: Settings, *, real: bool) -> Report:
+async def _session(settings: Settings, *, real: bool) -> PartitionReport:
     """Trade the simulated market and verify the trail."""
     if real:
         settings.llm.max_attempts = 1  # so that the number of requests stays within the limit
@@ -124,7 +124,7 @@ async def _play(
             await asyncio.sleep(_MINUTE_PAUSE_S)
 
 
-def _print_report(report: Report) -> None:
+def _print_report(report: PartitionReport) -> None:
     if report.fault is not None:
         raise LlmctxError(f"The trail does not verify: {report.fault}", "This is a defect; please report it.")
     out.print(
