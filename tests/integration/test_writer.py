@@ -1,4 +1,4 @@
-"""The writer from Python code does what the feed does with a file, and names what cannot be written."""
+"""The writer does from Python code what the feed does with a file, and names malformed values."""
 
 import json
 from datetime import UTC, datetime, timedelta
