@@ -1,39 +1,66 @@
 # Everything runs from .venv, which the first target you call makes; python3 >= 3.11 is all it needs.
 PYTHON ?= python3
-BIN := .venv/bin
+VENV ?= .venv
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/pytest -q
+# Workers share the tests; each has its own servers.
+PARALLEL := -n auto --dist worksteal --inline-snapshot=disable
 
-.PHONY: demo test check bench chaos release-line clean
+.PHONY: demo test test-more test-all coverage check bench chaos release-line clean
 .DEFAULT_GOAL := demo
 
-demo: .venv/installed
+demo: $(VENV)/installed
 	@$(BIN)/llmctx demo
 
-test: .venv/installed
-	@$(BIN)/pytest -q
+test: $(VENV)/installed
+	@$(PYTEST) $(PARALLEL)
 
-check: .venv/installed
+# What takes long: tests marked `more`, and the command line once more as the installed program, import by import.
+test-more: $(VENV)/installed
+	@$(PYTEST) $(PARALLEL) -m more
+	@TEST_INSTALLED=1 $(PYTEST) $(PARALLEL) tests/integration/test_cli.py
+
+# The tests on each Python that is found, each in an environment of its own.
+test-all:
+	@for version in 3.11 3.12 3.13 3.14; do \
+	  if python$$version -c '' 2>/dev/null; then \
+	    echo "== Python $$version"; \
+	    $(MAKE) --no-print-directory test PYTHON=python$$version VENV=.venv-$$version || exit 1; \
+	  else \
+	    echo "== Python $$version was not found: not tested"; \
+	  fi; \
+	done
+
+# Lines and branches of llmctx that `make test` runs, in subprocesses too.
+coverage: $(VENV)/installed
+	@rm -rf .coverage && mkdir .coverage
+	@$(BIN)/coverage run -m pytest -q $(PARALLEL)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
+check: $(VENV)/installed
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/pytest -q tests/test_floors.py
+	@$(PYTEST) tests/test_floors.py
 
-chaos: .venv/installed
-	@$(BIN)/pytest -q -s -m chaos tests/faults
+chaos: $(VENV)/installed
+	@$(PYTEST) -s -m chaos tests/faults
 
-bench: .venv/installed
+bench: $(VENV)/installed
 	@$(BIN)/python -m benchmarks
 
 # The line to add to RELEASED in llmctx/version.py when this version is released.
-release-line: .venv/installed
+release-line: $(VENV)/installed
 	@$(BIN)/python -c 'from llmctx.rules import VERSION, source_digest; print(f"    \"{VERSION}\": (\"{source_digest()}\",),")'
 
-.venv/installed: pyproject.toml constraints.txt
+$(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "llmctx needs python3 >= 3.11; name one with 'make PYTHON=/path/to/python3 ...'" >&2; exit 1; }
-	@echo "Setting up .venv (once) ..."
-	@$(PYTHON) -m venv .venv
+	@echo "Setting up $(VENV) (once) ..."
+	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
 clean:
-	rm -rf .venv var dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-3.* var dist .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -61,10 +61,8 @@ async def _draft(stage: Stage) -> Draft:
         drafts.append(made)
         return Entry(made.leaf, made.pieces, index=0)
 
-    async with stage.asking() as asking:
-        pipeline = Pipeline(
-            stage.redis, partition=_PARTITION, template=asking.template, completer=asking.completer, settle=keep
-        )
+    async with stage.config() as config:
+        pipeline = Pipeline(stage.redis, config, keep, partition=_PARTITION)
         await pipeline.decide(Tick.by_hand(SYMBOLS[0]))
     return drafts[0]
 

@@ -19,10 +19,12 @@ from llmctx.flow.feed import Feed
 from llmctx.flow.lockstep import Lockstep
 from llmctx.flow.session import simulate
 from llmctx.flow.store import Store
+from llmctx.pipeline import DecisionConfig
 from llmctx.prompt.template import load_template
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import bind_instance
-from llmctx.worker.session import Asking, serve_partition
+from llmctx.worker.home import TrailHome
+from llmctx.worker.partition import serve_partition
 
 _SHARED = Path(__file__).parents[2] / "shared" / "data"
 
@@ -41,7 +43,7 @@ async def trade(
 ) -> None:
     """Trade in lockstep until so many decisions more are made, on what the server already has."""
     instance, _ = await bind_instance(redis, state_dir)
-    asking = Asking(load_template(asset("prompts"), "position"), ByRules())
+    config = DecisionConfig(load_template(asset("prompts"), "position"), ByRules())
     stop, wanted = asyncio.Event(), decisions
 
     def seen(entry: Entry) -> None:
@@ -51,7 +53,7 @@ async def trade(
             wanted -= 1
 
     service = asyncio.create_task(
-        serve_partition(redis, url, instance, 0, asking, stop, state_dir=state_dir, on_entry=seen)
+        serve_partition(TrailHome(redis, url, instance, state_dir), 0, config, stop, on_entry=seen)
     )
     try:
         await Feed(Store(redis, 1), settled=Lockstep(redis, 1)).run(takewhile(lambda _: wanted, bars()))

@@ -17,8 +17,8 @@ from llmctx.connection import open_redis
 from llmctx.llm.client import EndpointClient
 from llmctx.llm.standin import MODEL
 from llmctx.ops.server import EmbeddedServer
+from llmctx.pipeline import DecisionConfig
 from llmctx.prompt.template import load_template
-from llmctx.worker.session import Asking
 
 SYMBOLS = [f"S{number:03}" for number in range(200)]
 
@@ -32,10 +32,10 @@ class Stage(NamedTuple):
     state_dir: Path
 
     @asynccontextmanager
-    async def asking(self) -> AsyncIterator[Asking]:
+    async def config(self) -> AsyncIterator[DecisionConfig]:
         """Decisions asked of the stand-in."""
         client = EndpointClient(self.base_url, "none", MODEL)
-        yield Asking(load_template(asset("prompts"), "position"), client)
+        yield DecisionConfig(load_template(asset("prompts"), "position"), client)
         await client.aclose()
 
 

@@ -13,11 +13,13 @@ from llmctx.context.snapshot import ReadRules
 from llmctx.context.tick import Tick
 from llmctx.decision.decision import OUTPUT
 from llmctx.llm.standin import MODEL
+from llmctx.pipeline import DecisionConfig
 from llmctx.prompt.render import render
 from llmctx.schema import keys
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import bind_instance
-from llmctx.worker.session import Asking, serve_partition
+from llmctx.worker.home import TrailHome
+from llmctx.worker.partition import serve_partition
 
 IN_FLIGHT = 32
 ROUNDS = 6
@@ -25,19 +27,16 @@ ROUNDS = 6
 
 async def measure(stage: Stage) -> dict[str, str]:
     """tick_cpu_ratio: CPU of a whole tick / CPU of a bare chat.completions.create; ticks_per_s: whole ticks."""
-    async with stage.asking() as asking:
-        arguments = await _arguments(stage, asking)
+    async with stage.config() as config:
+        arguments = await _arguments(stage, config)
         instance, _ = await bind_instance(stage.redis, stage.state_dir)
         stop, settled = asyncio.Event(), _Counter()
         service = asyncio.create_task(
             serve_partition(
-                stage.redis,
-                stage.url,
-                instance,
+                TrailHome(stage.redis, stage.url, instance, stage.state_dir),
                 0,
-                asking,
+                config,
                 stop,
-                state_dir=stage.state_dir,
                 concurrency=IN_FLIGHT,
                 on_entry=settled.add,
             )
@@ -61,10 +60,10 @@ async def measure(stage: Stage) -> dict[str, str]:
     return {"tick_cpu_ratio": f"{tick_cpu / bare_cpu:.2f} x", "ticks_per_s": f"{count / tick_wall:.0f} /s"}
 
 
-async def _arguments(stage: Stage, asking: Asking) -> dict[str, Any]:
+async def _arguments(stage: Stage, config: DecisionConfig) -> dict[str, Any]:
     """What the bare call sends: the same messages, the same schema."""
     package = build_package(await read_snapshot(stage.redis, SYMBOLS[0], 0, ReadRules()))
-    prompt = render(asking.template, package)
+    prompt = render(config.template, package)
     return {
         "model": MODEL,
         "messages": [message._asdict() for message in prompt.messages],

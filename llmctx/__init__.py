@@ -1,7 +1,7 @@
 r"""llmctx: puts a trading system's live Redis state before an LLM, and keeps a provable record of every decision.
 
     tick -> snapshot -> package -> prompt -> completion -> decision -> verdict -> trail -> published
-                                                                            \-> verify, replay, compare, archive
+                                                                            \-> verify, export, replay, compare
 
 Each step is a value in a folder of that name: `context` what we knew, `prompt` what we asked, `llm` what it
 answered, `decision` what we concluded, `trail` what we can prove. `pipeline` is one tick through all of them.
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from llmctx import version
 
 if TYPE_CHECKING:
+    from llmctx.backtest import run_backtest
     from llmctx.context.package import Package, build_package
     from llmctx.context.reader import read_snapshot
     from llmctx.context.snapshot import Snapshot
@@ -20,48 +21,66 @@ if TYPE_CHECKING:
     from llmctx.decision.decision import Decision
     from llmctx.decision.guards import Verdict
     from llmctx.errors import LlmctxError
+    from llmctx.flow.writer import open_writer
+    from llmctx.llm.client import EndpointClient
     from llmctx.llm.completion import Completion
-    from llmctx.pipeline import Pipeline
+    from llmctx.pipeline import DecisionConfig, Pipeline
     from llmctx.prompt.render import Prompt
     from llmctx.prompt.template import load_template
     from llmctx.trail.log.entry import Entry
-    from llmctx.worker.session import open_pipeline
+    from llmctx.worker.home import open_home
+    from llmctx.worker.partition import open_pipeline
+    from llmctx.worker.serve import ServeOptions, serve
 
 __version__ = version.VERSION
 
 _HOMES = {
     "Completion": "llmctx.llm.completion",
     "Decision": "llmctx.decision.decision",
+    "DecisionConfig": "llmctx.pipeline",
+    "EndpointClient": "llmctx.llm.client",
     "Entry": "llmctx.trail.log.entry",
     "LlmctxError": "llmctx.errors",
     "Package": "llmctx.context.package",
     "Pipeline": "llmctx.pipeline",
     "Prompt": "llmctx.prompt.render",
+    "ServeOptions": "llmctx.worker.serve",
     "Snapshot": "llmctx.context.snapshot",
     "Tick": "llmctx.context.tick",
     "Verdict": "llmctx.decision.guards",
     "build_package": "llmctx.context.package",
     "load_template": "llmctx.prompt.template",
-    "open_pipeline": "llmctx.worker.session",
+    "open_home": "llmctx.worker.home",
+    "open_pipeline": "llmctx.worker.partition",
+    "open_writer": "llmctx.flow.writer",
     "read_snapshot": "llmctx.context.reader",
+    "run_backtest": "llmctx.backtest",
+    "serve": "llmctx.worker.serve",
 }
 
 __all__ = [
     "Completion",
     "Decision",
+    "DecisionConfig",
+    "EndpointClient",
     "Entry",
     "LlmctxError",
     "Package",
     "Pipeline",
     "Prompt",
+    "ServeOptions",
     "Snapshot",
     "Tick",
     "Verdict",
     "__version__",
     "build_package",
     "load_template",
+    "open_home",
     "open_pipeline",
+    "open_writer",
     "read_snapshot",
+    "run_backtest",
+    "serve",
 ]
 
 

@@ -131,6 +131,12 @@ class ExportError(TrailError):
     exit_code = 2
 
 
+class AddressError(TrailError):
+    """A text that is not the address of a record, or names one that does not exist."""
+
+    exit_code = 2
+
+
 class KeyFileError(TrailError):
     """A key file that is not there, or that cannot be used."""
 

@@ -1,6 +1,7 @@
 """One tick, from snapshot to trail entry."""
 
 from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 from redis.asyncio import Redis
 
@@ -25,22 +26,33 @@ Settle = Callable[[Draft, tuple[str, ...]], Awaitable[Entry]]
 """Appends a record, settles the stream entries of these ids with it, and publishes it."""
 
 
+class DecisionConfig(NamedTuple):
+    """How decisions are made: what is asked of whom, on which data, within which limits."""
+
+    template: Template
+    """The prompt."""
+    completer: Completer
+    """The endpoint that answers it."""
+    rules: ReadRules = ReadRules()
+    """Which sections are read, and when they are stale."""
+    policy: GuardPolicy = GuardPolicy()
+    """The guardrails."""
+
+
 class Pipeline:
     """The steps that every tick of a partition goes through."""
 
     def __init__(
         self,
         redis: Redis,
-        *,
-        partition: int,
-        template: Template,
-        completer: Completer,
+        config: DecisionConfig,
         settle: Settle,
-        rules: ReadRules | None = None,
-        policy: GuardPolicy | None = None,
+        *,
+        partition: int = 0,
         worker: str = "",
     ) -> None:
         """Raises TemplateError for a template whose output is not the decision schema."""
+        template = config.template
         if template.front_matter.output != OUTPUT.name:
             raise TemplateError(
                 f"{template.ref} asks for the output {template.front_matter.output!r}.",
@@ -48,11 +60,8 @@ class Pipeline:
             )
         self._redis = redis
         self._partition = partition
-        self._template = template
-        self._completer = completer
+        self._config = config
         self._settle = settle
-        self._rules = rules or ReadRules()
-        self._policy = policy or GuardPolicy()
         self._worker = worker
         self._blobs = (template.bundle, OUTPUT.bundle)
 
@@ -71,7 +80,7 @@ class Pipeline:
         Raises SnapshotError and TrailError when Redis does not answer; the tick is not settled then.
         """
         steps = Stopwatch()
-        snapshot = await read_snapshot(self._redis, tick.symbol, self._partition, self._rules)
+        snapshot = await read_snapshot(self._redis, tick.symbol, self._partition, self._config.rules)
         steps.lap("read")
         conclusion = await self._conclude(snapshot, build_package(snapshot), steps)
         metadata = RecordMetadata(
@@ -87,13 +96,13 @@ class Pipeline:
         if package.refusal is not None:
             return refuse(snapshot, package, package.refusal)
         try:
-            prompt = render(self._template, package)
+            prompt = render(self._config.template, package)
         except TemplateError as error:
             return refuse(snapshot, package, error.what)
         steps.lap("render")
-        completion = await self._completer.complete(prompt, OUTPUT)
+        completion = await self._config.completer.complete(prompt, OUTPUT)
         steps.lap("complete")
-        conclusion = conclude(snapshot, package, prompt, completion, self._policy)
+        conclusion = conclude(snapshot, package, prompt, completion, self._config.policy)
         return await self._ask_again(conclusion, steps) if conclusion.verdict.asks_again else conclusion
 
     async def _ask_again(self, first: Conclusion, steps: "Stopwatch") -> Conclusion:
@@ -103,9 +112,11 @@ class Pipeline:
         assert completion is not None
         assert grounding is not None
         prompt = ask_again(prompt, completion.content or "", grounding)
-        second = await self._completer.complete(prompt, OUTPUT)
+        second = await self._config.completer.complete(prompt, OUTPUT)
         steps.lap("reask")
-        return conclude(first.snapshot, first.package, prompt, second, self._policy, FirstAnswer(completion, grounding))
+        return conclude(
+            first.snapshot, first.package, prompt, second, self._config.policy, FirstAnswer(completion, grounding)
+        )
 
 
 class Stopwatch:

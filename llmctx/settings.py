@@ -1,6 +1,6 @@
-"""Settings: from the command line, the environment (LLMCTX_...), and llmctx.toml, in this order.
+"""Settings, from the command line, then the environment (LLMCTX_...), then llmctx.toml.
 
-Only the command line reads them; everything below is given plain values.
+Only the command line reads them and passes plain values to the library.
 """
 
 import os
@@ -34,62 +34,62 @@ def _known_sections(limits: dict[str, int]) -> dict[str, int]:
 
 
 class LLMSettings(BaseModel):
-    """The endpoint of the Trade LLM."""
+    """The LLM endpoint."""
 
     model_config = ConfigDict(extra="forbid")
 
     base_url: str | None = None
-    """Its base URL, for example http://127.0.0.1:8700/v1; unset with an API key means the SDK's default."""
+    """Base URL, for example http://127.0.0.1:8700/v1. If it is unset and there is an API key: the SDK's default."""
     api_key: SecretStr | None = None
-    """Its key; OPENAI_API_KEY serves where this is unset."""
+    """API key. If it is unset: OPENAI_API_KEY."""
     model: str | None = None
-    """The model to ask for."""
+    """The model to ask."""
     timeout_s: float = Field(60.0, gt=0)
-    """The deadline of one decision over all attempts, in seconds."""
+    """Deadline of one decision over all attempts, in seconds."""
     max_attempts: int = Field(3, ge=1)
-    """How often one decision is asked for at most."""
+    """Maximum number of attempts for one decision."""
 
 
 class Settings(BaseSettings):
-    """Everything that can be set."""
+    """Every setting."""
 
     model_config = SettingsConfigDict(
         env_prefix="LLMCTX_", env_nested_delimiter="__", toml_file="llmctx.toml", extra="forbid"
     )
 
     redis_url: str = "redis://127.0.0.1:6379/0"
-    """The server with the live keys and the trail."""
+    """The server with the live keys and the trail; embedded:DIR starts one on the data in DIR."""
     state_dir: Path = Path("var")
-    """Where the instance file lies, later spool, anchors and keys."""
+    """The directory of the instance file, spool, anchors and keys."""
     llm: LLMSettings = LLMSettings()
     """The endpoint."""
     prompt: str = "position"
     """The prompt to ask with: NAME for its newest version, or NAME/vN."""
     prompts: Path = Field(default_factory=lambda: asset("prompts"))
-    """The folder with the prompts."""
+    """The folder of prompts."""
     signal_types: tuple[str, ...] = SIGNAL_TYPES
-    """The signal types that are read."""
+    """The signal types to read."""
     max_age_s: Annotated[dict[str, Annotated[int, Field(ge=0)]], AfterValidator(_known_sections)] = {}
-    """Seconds after which a section is stale, where they differ from the defaults."""
+    """Seconds after which a section is stale; sections that are left out keep the default."""
     confidence_floor: Decimal = Field(Decimal("0.5"), ge=0, le=1)
-    """Actions less sure than this become a hold."""
+    """An action with less confidence than this becomes a hold."""
     grounding: OnUngrounded = "flag"
-    """What prices in an answer do that the package does not bear out: off, flag, reask or hold."""
+    """What happens if an answer contains prices that the package does not support: off, flag, reask or hold."""
     prices: dict[str, Price] = {}
-    """What models cost, by model: input, cached (where it differs) and output, per million tokens."""
+    """Price per million tokens by model: input, output, and cached if it differs from input."""
     concurrency: int = Field(32, ge=1)
-    """How many symbols of a partition are decided at once."""
+    """How many symbols of a partition are decided in parallel."""
     partitions: int = Field(1, ge=1, le=1024)
-    """How many partitions a new instance gets; fixed from then on."""
+    """How many partitions a new trail gets; they cannot be changed later."""
 
     @property
     def limits_s(self) -> dict[str, int]:
-        """Every section's limit, defaults included."""
+        """Seconds after which each section is stale."""
         return DEFAULT_MAX_AGE_S | self.max_age_s
 
     @property
     def api_key(self) -> str | None:
-        """The key of the endpoint, from llm.api_key or OPENAI_API_KEY."""
+        """The endpoint's API key, from llm.api_key or OPENAI_API_KEY."""
         if self.llm.api_key is not None:
             return self.llm.api_key.get_secret_value()
         return os.environ.get("OPENAI_API_KEY")
@@ -108,9 +108,9 @@ class Settings(BaseSettings):
 
 
 def load_settings(**given: Any) -> Settings:
-    """The settings, with what the command line gave (None is not given).
+    """The settings, with the command line's values first; None means that an option was not given.
 
-    Raises LlmctxError for a setting that cannot be used, naming it.
+    Raises LlmctxError that names the setting if one is malformed or unknown.
     """
     _check_environment()
     try:
@@ -120,7 +120,7 @@ def load_settings(**given: Any) -> Settings:
         name = ".".join(str(part) for part in problem["loc"])
         variable = "LLMCTX_" + "__".join(str(part) for part in problem["loc"]).upper()
         raise LlmctxError(
-            f"The setting {name} cannot be used: {problem['msg']}.",
+            f"The setting {name} is malformed: {problem['msg']}.",
             f"Correct it on the command line, in {variable}, or in llmctx.toml.",
         ) from error
     except SettingsError as error:
@@ -135,7 +135,7 @@ def load_settings(**given: Any) -> Settings:
 
 
 def _check_environment() -> None:
-    """A misspelt variable would be passed over in silence; llmctx.toml refuses it too."""
+    """Refuse an unknown LLMCTX_ variable, which may be misspelt; pydantic would ignore it."""
     known = {f"LLMCTX_{name}".upper() for name in Settings.model_fields}
     known |= {f"LLMCTX_LLM__{name}".upper() for name in LLMSettings.model_fields}
     for name in os.environ:

@@ -1,5 +1,6 @@
 """What every test may use: real servers, the schema document's examples, and no way to a live endpoint."""
 
+import contextlib
 import json
 import logging
 import os
@@ -10,24 +11,44 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from redis.asyncio import Redis
 
 from llmctx.connection import connect
 from llmctx.llm.standin import Standin
 from llmctx.ops.server import EmbeddedServer
 
+from .days import Day, write_simulated
+
 pytest_plugins = ["pytester"]
 
 logging.getLogger("llmctx").setLevel(logging.INFO)  # as the command line does: tests read what is logged
 
+# A machine under load is slow, and that is no defect: each test has its own timeout.
+settings.register_profile("llmctx", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("llmctx")
+
 ROOT = Path(__file__).parent.parent
 ASSETS = Path(__file__).parent / "assets"
-SHARED_DATA = ROOT.parent / "shared" / "data"
+
+SERVERS = ["valkey", *(["redis"] if shutil.which("redis-server") else [])]
+"""The servers that tests on each server run on: the embedded Valkey, and Debian's Redis where it is installed."""
 
 _LOOPBACK = ("127.", "::1", "localhost")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """What `-n auto` starts: two at least, because much of the time is waited for servers and clocks."""
+    return min(max(2, os.cpu_count() or 2), 8)
+
+
+def pytest_report_header() -> str:
+    """Which servers the tests run on."""
+    return f"servers: {', '.join(SERVERS)}"
 
 
 def _only_loopback(event: str, arguments: tuple[object, ...]) -> None:
@@ -48,32 +69,54 @@ def _no_outer_settings(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_PORTS = cycle(1000 * (12 + _WORKER % 16) + (os.getpid() + n) % 1000 for n in range(1000))
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A free port of this worker's own thousand, below those that the system hands out."""
+    for port in _PORTS:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("a cycle does not end")
 
 
 @contextmanager
 def debian_redis(directory: Path) -> Iterator[str]:
     """Debian's redis-server with the project's redis.conf, on a free port."""
-    port = free_port()
-    process = subprocess.Popen(
-        ["redis-server", str(ROOT / "redis.conf"), "--port", str(port), "--dir", str(directory)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process, port = start_server("redis-server", directory)
     try:
-        for _ in range(100):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
         yield f"redis://127.0.0.1:{port}/0"
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(120)
+
+
+def start_server(
+    binary: str, directory: Path, *options: str, port: int | None = None
+) -> tuple["subprocess.Popen[bytes]", int]:
+    """A server with the project's redis.conf that answers; on a free port where none is named."""
+    while True:
+        at = port or free_port()
+        command = [binary, str(ROOT / "redis.conf"), "--port", str(at), "--dir", str(directory), *options]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while process.poll() is None:
+            if answers(at):
+                return process, at
+            time.sleep(0.02)
+        # Another process may have taken the free port in the meantime.
+        assert port is None, f"{binary} ended with {process.returncode} before it answered"
+
+
+def answers(port: int) -> bool:
+    """Whether a server that is up, and not loading, answers a PING."""
+    with socket.socket() as probe, contextlib.suppress(OSError):
+        probe.settimeout(5)
+        probe.connect(("127.0.0.1", port))
+        probe.sendall(b"PING\r\n")
+        return probe.recv(7).startswith(b"+PONG")
+    return False
 
 
 @pytest.fixture(scope="session")
@@ -85,14 +128,12 @@ def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def debian_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Debian's Redis, where it is installed."""
-    if shutil.which("redis-server") is None:
-        pytest.skip("redis-server is not installed")
+    """Debian's Redis; only asked for where it is installed (see SERVERS)."""
     with debian_redis(tmp_path_factory.mktemp("redis")) as url:
         yield url
 
 
-@pytest.fixture(params=["valkey", "redis"])
+@pytest.fixture(params=SERVERS)
 def redis_url(request: pytest.FixtureRequest) -> str:
     """The address of each server in turn."""
     url: str = request.getfixturevalue("valkey_url" if request.param == "valkey" else "debian_url")
@@ -124,6 +165,12 @@ async def standin() -> AsyncIterator[Standin]:
     """The stand-in model, over real HTTP."""
     async with Standin() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def day(tmp_path_factory: pytest.TempPathFactory) -> Day:
+    """Two simulated trading days, as files."""
+    return write_simulated(tmp_path_factory.mktemp("day"))
 
 
 @pytest.fixture(scope="session")

@@ -17,17 +17,17 @@ from llmctx.decision import guards
 from llmctx.llm.standin import MODEL, Standin
 from llmctx.trail.proof.verify import KINDS
 
+from . import prefork
 from .conftest import ROOT
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "audit" / "README.md"]
 DOCUMENTS += sorted((ROOT / "docs").rglob("*.md"))
-PROGRAM = Path(sys.executable).parent / "llmctx"
-COMMANDS = ("demo", "redis", "standin", "feed", "simulate", "run", "status", "context", "decide", "decisions", "show", "verify", "replay", "compare", "prompts", "outcome", "corpus", "backtest", "export", "receipt", "key", "notary", "schema", "keys", "watch")  # fmt: skip
+COMMANDS = ("demo", "standin", "simulate", "feed", "run", "decide", "context", "decisions", "show", "watch", "keys", "schema", "verify", "export", "receipt", "key", "replay", "compare", "prompts", "outcome", "corpus", "backtest", "redis", "status", "notary")  # fmt: skip
 
 
 @cache
 def help_of(command: str) -> str:
-    done = subprocess.run([PROGRAM, command, "--help"], capture_output=True, text=True, check=True)
+    done = subprocess.run(prefork.command(command, "--help"), capture_output=True, text=True, check=True)
     return done.stdout
 
 
@@ -52,8 +52,8 @@ def documented_calls() -> list[tuple[str, list[str]]]:
 
 
 def test_the_commands_are_these() -> None:
-    done = subprocess.run([PROGRAM, "--help"], capture_output=True, text=True, check=True)
-    listed = re.findall(r"^  (\w+) {2,}\w", done.stdout.partition("Commands:")[2], re.MULTILINE)
+    done = subprocess.run([prefork.INSTALLED, "--help"], capture_output=True, text=True, check=True)
+    listed = re.findall(r"^  (\w+) {2,}\w", done.stdout, re.MULTILINE)
     assert tuple(listed) == COMMANDS
 
 

@@ -15,18 +15,25 @@ def test_the_public_names_are_these() -> None:
     assert NAMES == [
         "Completion",
         "Decision",
+        "DecisionConfig",
+        "EndpointClient",
         "Entry",
         "LlmctxError",
         "Package",
         "Pipeline",
         "Prompt",
+        "ServeOptions",
         "Snapshot",
         "Tick",
         "Verdict",
         "build_package",
         "load_template",
+        "open_home",
         "open_pipeline",
+        "open_writer",
         "read_snapshot",
+        "run_backtest",
+        "serve",
     ]
 
 

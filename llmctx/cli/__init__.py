@@ -1,29 +1,44 @@
-"""The command line: parse, call one library function, print, end with an exit code."""
+"""The command line: parse, call one library function, print, end with an exit code.
+
+`commands` lists the commands, each in a file of its own in the folder of its task: `run`, `look`, `prove`, `iterate`,
+`operate`. A command's file is imported when that command runs. All of them stand on `shared`.
+"""
 
 import io
-import logging
 import sys
 
 from llmctx.errors import LlmctxError
 
 
 def main() -> None:
-    """Run `llmctx`; the only place that turns an error into an exit code."""
-    from llmctx.cli.app import app
-    from llmctx.cli.output import LogHandler, complain
+    """Run `llmctx`. Only here does an error become a message and an exit code."""
+    from llmctx.cli.app import UsageError, app
 
-    logging.basicConfig(level=logging.WARNING, handlers=[LogHandler()])
-    logging.getLogger("llmctx").setLevel(logging.INFO)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # what is printed may be more than the terminal's ASCII
+            stream.reconfigure(errors="backslashreplace")  # the terminal may know only ASCII
+    as_json = "--json" in sys.argv
     try:
-        app(prog_name="llmctx", standalone_mode=True)
+        code = app(prog_name="llmctx", standalone_mode=False)
+    except UsageError as error:
+        if as_json:
+            _report(LlmctxError(error.format_message(), "Add --help to see the command's arguments and options."))
+        else:
+            error.show()
+        sys.exit(error.exit_code)
     except LlmctxError as error:
-        complain(error)
+        _report(error)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
-    except OSError as error:  # what is read or written by a command itself: files, and the output
-        complain(LlmctxError(f"{error}.", "See that the file or the output can be used."))
+    except OSError as error:  # a file that the command itself reads or writes, or its output
+        _report(LlmctxError(f"{error}.", "Check that the file exists and can be read or written."))
         sys.exit(2)
+    sys.exit(code)
+
+
+def _report(error: LlmctxError) -> None:
+    from llmctx.cli.shared.output import messages
+
+    messages.as_json = "--json" in sys.argv
+    messages.error(error)

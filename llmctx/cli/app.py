@@ -1,83 +1,110 @@
-"""The commands, in the order in which one meets them."""
+"""The program `llmctx`: a group that imports a command's module only when the command runs."""
 
-from typing import Annotated
+from collections.abc import Iterator, MutableMapping
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
+from typer.core import TyperGroup
 
-from llmctx.cli import (
-    ask,
-    backtest,
-    compare,
-    corpus,
-    data,
-    demo,
-    export,
-    feed,
-    key,
-    look,
-    notary,
-    outcome,
-    prompts,
-    prove,
-    replay,
-    serve,
-    show,
-)
+from llmctx.cli.commands import COMMANDS, TASKS
 from llmctx.version import VERSION
+
+UsageError: Any = typer.BadParameter.__base__
+"""What a misused command line raises. Typer carries its own copy of click and does not export this class."""
+
+_PLACEHOLDERS = {Path: "PATH", float: "N", str: "TEXT", int: "N"}
+_MODULES = {command.name: command.module for command in COMMANDS}
+
+
+def _name_values(parameters: list[Any], function: Any) -> None:
+    """Show plain names for values in --help (N, TEXT, PATH) instead of typer's types."""
+    hints = get_type_hints(function)
+    for parameter in parameters:
+        if parameter.param_type_name == "argument":
+            parameter.metavar = parameter.metavar or parameter.name.upper()
+            parameter.display_type_rich = lambda **_: None
+        elif parameter.metavar is None and parameter.name in hints:
+            parameter.metavar = _placeholder(hints[parameter.name])
+
+
+def _placeholder(annotation: Any) -> str | None:
+    """The name of an option's value; None for a flag."""
+    inner = {annotation, *get_args(annotation), *(each for part in get_args(annotation) for each in get_args(part))}
+    return next((word for kind, word in _PLACEHOLDERS.items() if kind in inner), None)
+
+
+class _Commands(MutableMapping[str, Any]):
+    """Commands by name; one is imported when it is asked for."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._loaded:
+            function = getattr(import_module(_MODULES[name]), name)
+            single = typer.Typer(rich_markup_mode=None, add_completion=False)
+            single.command(name, context_settings={"help_option_names": ["-h", "--help"]})(function)
+            self._loaded[name] = typer.main.get_command(single)
+            _name_values(self._loaded[name].params, function)
+        return self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_MODULES)
+
+    def __len__(self) -> int:
+        return len(_MODULES)
+
+    def __setitem__(self, name: str, command: Any) -> None:
+        self._loaded[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._loaded[name]
+
+
+class _Group(TyperGroup):
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes | {"commands": None})
+        self.commands = _Commands()
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002  the signature is typer's
+        """Write the summaries, grouped by task, from the table alone."""
+        width = max(map(len, _MODULES))  # the same in every section
+        for task, heading in TASKS.items():
+            rows = [(f"{command.name:<{width}}", command.summary) for command in COMMANDS if command.task == task]
+            with formatter.section(heading):
+                formatter.write_dl(rows)
+
 
 app = typer.Typer(
     name="llmctx",
+    cls=_Group,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Puts a trading system's live Redis state before an LLM, and keeps a provable record of every decision.\n\n"
-    "Begin with `llmctx demo`. Exit codes: 0 good, 1 the evidence or the check fails, 2 misuse or unusable input, "
-    "3 a needed server or state is not there.",
+    help="Shows a trading system's live Redis state to an LLM, and keeps a provable record of every decision.\n\n"
+    "Start with `llmctx demo`. `llmctx COMMAND --help` explains a command, with examples.",
+    epilog="Exit codes: 0 success; 1 the evidence or a check failed; 2 wrong usage or unusable input; 3 a server, "
+    "endpoint or trail that is needed is not available. With --json, results go to standard output, and each message "
+    'on standard error is one JSON object: {"error": ..., "what_to_do": ...}, {"warning": ...} or {"note": ...}.',
 )
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         typer.echo(f"llmctx {VERSION}")
         raise typer.Exit
 
 
 @app.callback()
-def _program(
+def _before_each_command(
     _version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    pass
+    from llmctx.cli.shared.output import show_logs
 
-
-for _command in (
-    demo.demo,
-    serve.redis,
-    serve.standin,
-    feed.feed,
-    feed.simulate,
-    serve.run,
-    look.status,
-    ask.context,
-    ask.decide,
-    look.decisions,
-    show.show,
-    prove.verify,
-    replay.replay,
-    compare.compare,
-    prompts.prompts,
-    outcome.outcome,
-    corpus.corpus,
-    backtest.backtest,
-    export.export,
-    export.receipt,
-    key.key,
-    notary.notary,
-    data.schema,
-    data.keys,
-    data.watch,
-):
-    app.command(name=_command.__name__)(_command)
+    show_logs()

@@ -35,7 +35,7 @@ class Tally(NamedTuple):
     """How often each guardrail fired."""
     cited: Share
     """Numbers with a correct citation, of all numbers in the answers."""
-    borne_out: Share
+    supported: Share
     """Answers without a miscited number or a false price, of those that were checked."""
     regrounded: int
     """Answers recorded with grounding off, which only the comparison checked."""
@@ -81,7 +81,7 @@ def tally(name: str, decisions: Sequence[AnsweredDecision]) -> Tally:
         guarded=Share.where(bool(answer.verdict.get("guards")) for answer in asked),
         guards=dict(Counter(guards).most_common()),
         cited=Share(sum(grounding["cited"] for grounding in groundings), sum(map(_numbers, groundings))),
-        borne_out=Share.where(not _FAULTS & grounding.keys() for grounding in groundings),
+        supported=Share.where(not _FAULTS & grounding.keys() for grounding in groundings),
         regrounded=len([answer for answer in answers if _was_regrounded(answer)]),
         confidence=mean([answer.confidence for answer in answers if answer.confidence is not None]),
         tokens_in=sum(usage.prompt for usage in usages),

@@ -65,6 +65,6 @@ def _lines(comparison: Comparison) -> list[str]:
 
 
 def _title(comparison: Comparison) -> str:
-    same, sound = comparison.agreement, comparison.b.borne_out
+    same, sound = comparison.agreement, comparison.b.supported
     unusable = f", {comparison.answerless} without a usable answer" if comparison.answerless else ""
     return f"{same.count} of {same.of} as recorded{unusable}, {sound.of - sound.count} with false numbers"

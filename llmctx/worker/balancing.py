@@ -22,7 +22,7 @@ BEAT_S = 1.0
 _GONE_MS = 5000
 
 
-class Sharing:
+class Balancer:
     """One worker's part of the partitions."""
 
     def __init__(self, redis: Redis, partitions: int) -> None:

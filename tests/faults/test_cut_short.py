@@ -11,6 +11,7 @@ from llmctx.connection import read_stream
 from llmctx.schema import keys
 from llmctx.trail.log.instance import bind_instance
 from llmctx.trail.log.log import Log
+from llmctx.worker.home import TrailHome
 from llmctx.worker.owner import Owner
 from tests.faults.conftest import check_oracle
 from tests.integration.conftest import ByRules, decided, hold, leaves, raise_tick, serving
@@ -25,7 +26,7 @@ async def test_a_record_whose_task_is_cancelled_at_any_await_is_settled_once(red
     await hold(redis, "AAPL")
     instance, _ = await bind_instance(redis, tmp_path)
     ticks = []
-    async with Owner(redis, instance, tmp_path) as owner:
+    async with Owner(TrailHome(redis, "", instance, tmp_path)) as owner:
         for turns in range(40):
             ticks.append(f"t{turns}")
             made = await decided(redis, "AAPL", ticks[-1])
@@ -34,7 +35,7 @@ async def test_a_record_whose_task_is_cancelled_at_any_await_is_settled_once(red
                 await asyncio.sleep(0)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-            await asyncio.wait_for(owner.settle(made), 10)
+            await asyncio.wait_for(owner.settle(made), 120)
     await check_oracle(redis, ticks)
 
 

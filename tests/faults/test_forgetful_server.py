@@ -13,6 +13,7 @@ from llmctx.trail.log.log import Log
 from llmctx.trail.proof.anchor import Anchor, anchor_directory
 from llmctx.trail.proof.merkle import leaf_hash
 from llmctx.trail.spool.spool import spool_directory
+from llmctx.worker.home import TrailHome
 from llmctx.worker.owner import Owner
 from tests.faults.conftest import Server, check_oracle, end_lease
 from tests.integration.conftest import decided, hold
@@ -48,11 +49,11 @@ async def prepared(client: Redis, tmp_path: Path) -> Instance:
 async def test_a_new_owner_refills_what_redis_forgot(client: Redis, tmp_path: Path) -> None:
     instance = await prepared(client, tmp_path)
     ticks = [f"t{n}" for n in range(12)]
-    async with Owner(client, instance, tmp_path / "state") as owner:
+    async with Owner(TrailHome(client, "", instance, tmp_path / "state")) as owner:
         await settle(client, owner, *ticks)
     before = await read_stream(client, LOG)
     await forget(client, 5)
-    async with Owner(client, instance, tmp_path / "state") as owner:
+    async with Owner(TrailHome(client, "", instance, tmp_path / "state")) as owner:
         await settle(client, owner, "after")
     assert (await read_stream(client, LOG))[: len(before)] == before
     await check_oracle(client, [*ticks, "after"])
@@ -61,7 +62,7 @@ async def test_a_new_owner_refills_what_redis_forgot(client: Redis, tmp_path: Pa
 
 async def test_a_running_owner_refills_before_it_appends(client: Redis, tmp_path: Path) -> None:
     instance = await prepared(client, tmp_path)
-    async with Owner(client, instance, tmp_path / "state") as owner:
+    async with Owner(TrailHome(client, "", instance, tmp_path / "state")) as owner:
         await settle(client, owner, "a", "b", "c")
         before = await read_stream(client, LOG)
         await forget(client, 2)
@@ -76,7 +77,7 @@ async def test_an_aof_cut_inside_a_unit_and_two_restarts_lose_nothing(
 ) -> None:
     instance = await prepared(client, tmp_path)
     ticks = [f"t{n}" for n in range(6)]
-    async with Owner(client, instance, tmp_path / "state") as owner:
+    async with Owner(TrailHome(client, "", instance, tmp_path / "state")) as owner:
         await settle(client, owner, *ticks)
         before = await read_stream(client, LOG)
         server.kill()
@@ -94,7 +95,7 @@ async def test_an_aof_with_half_a_command_behind_it_loses_nothing(
     server: Server, client: Redis, tmp_path: Path
 ) -> None:
     instance = await prepared(client, tmp_path)
-    async with Owner(client, instance, tmp_path / "state") as owner:
+    async with Owner(TrailHome(client, "", instance, tmp_path / "state")) as owner:
         await settle(client, owner, "a", "b")
         server.kill()
         with server.aof.open("ab") as file:
@@ -107,7 +108,7 @@ async def test_an_aof_with_half_a_command_behind_it_loses_nothing(
 async def test_a_server_killed_under_load_loses_nothing(server: Server, client: Redis, tmp_path: Path) -> None:
     instance = await prepared(client, tmp_path)
     ticks = [f"t{n}" for n in range(40)]
-    async with Owner(client, instance, tmp_path / "state") as owner:
+    async with Owner(TrailHome(client, "", instance, tmp_path / "state")) as owner:
         for n, tick in enumerate(ticks):
             made = await decided(client, "AAPL", tick)
             if n in (10, 25):
@@ -130,19 +131,19 @@ def drop_spool(instance: Instance, tmp_path: Path) -> None:
 
 async def test_what_nobody_has_any_more_is_named_by_an_incident_behind_it(client: Redis, tmp_path: Path) -> None:
     instance = await prepared(client, tmp_path)
-    async with Owner(client, instance, tmp_path / "state") as owner:
+    async with Owner(TrailHome(client, "", instance, tmp_path / "state")) as owner:
         await settle(client, owner, "a", "b", "c", "d")
     await anchor(client, instance, tmp_path)
     await forget(client, 3)
     drop_spool(instance, tmp_path)
     for tick in ("e", "f"):
-        async with Owner(client, instance, tmp_path / "state") as owner:
+        async with Owner(TrailHome(client, "", instance, tmp_path / "state")) as owner:
             await settle(client, owner, tick)
     records = {entry.index: entry.record async for entry in Log(client).read()}
     assert sorted(records) == [0, 1, 2, 5, 6, 7]
     assert records[5]["incident"] == {"what": "lost", "first": 3, "last": 4}
     await forget(client, 2)  # and what came behind the loss is refilled across it
-    async with Owner(client, instance, tmp_path / "state"):
+    async with Owner(TrailHome(client, "", instance, tmp_path / "state")):
         pass
     assert [entry.index async for entry in Log(client).read()] == [0, 1, 2, 5, 6, 7]
 
@@ -152,7 +153,7 @@ async def test_another_leaf_than_spool_or_anchor_is_a_fork_and_nothing_is_writte
     client: Redis, tmp_path: Path, where: str
 ) -> None:
     instance = await prepared(client, tmp_path)
-    async with Owner(client, instance, tmp_path / "state") as owner:
+    async with Owner(TrailHome(client, "", instance, tmp_path / "state")) as owner:
         await settle(client, owner, "a", "b")
     if where == "anchor":
         await anchor(client, instance, tmp_path)
@@ -164,7 +165,7 @@ async def test_another_leaf_than_spool_or_anchor_is_a_fork_and_nothing_is_writte
     for index in range(3):
         await client.xadd(LOG, stored(other, entry.pieces), id=f"{index}-1")  # type: ignore[arg-type]
     with pytest.raises(ForkError, match=f"at index 0: the {where} of partition 0") as error:
-        async with Owner(client, instance, tmp_path / "state"):
+        async with Owner(TrailHome(client, "", instance, tmp_path / "state")):
             pass
     assert error.value.exit_code == 1
     assert await Log(client).size() == 3
@@ -172,20 +173,20 @@ async def test_another_leaf_than_spool_or_anchor_is_a_fork_and_nothing_is_writte
 
 async def test_a_new_state_directory_copies_the_log_into_its_spool_first(client: Redis, tmp_path: Path) -> None:
     instance = await prepared(client, tmp_path)
-    async with Owner(client, instance, tmp_path / "state") as owner:
+    async with Owner(TrailHome(client, "", instance, tmp_path / "state")) as owner:
         await settle(client, owner, "a", "b")
     other, _ = await bind_instance(client, tmp_path / "other")
-    async with Owner(client, other, tmp_path / "other"):
+    async with Owner(TrailHome(client, "", other, tmp_path / "other")):
         pass
     await forget(client, 1)
-    async with Owner(client, other, tmp_path / "other") as owner:
+    async with Owner(TrailHome(client, "", other, tmp_path / "other")) as owner:
         await settle(client, owner, "c")
     await check_oracle(client, ["a", "b", "c"])
 
 
 async def test_an_emptied_server_is_not_written_to(server: Server, client: Redis, tmp_path: Path) -> None:
     instance = await prepared(client, tmp_path)
-    async with Owner(client, instance, tmp_path / "state") as owner:
+    async with Owner(TrailHome(client, "", instance, tmp_path / "state")) as owner:
         await settle(client, owner, "a")
         made = await decided(client, "AAPL", "b")
         server.kill()
@@ -203,16 +204,16 @@ async def test_a_worker_that_wakes_up_late_writes_neither_to_the_log_nor_to_the_
     client: Redis, tmp_path: Path
 ) -> None:
     instance = await prepared(client, tmp_path)
-    async with Owner(client, instance, tmp_path / "state") as sleeper:
+    async with Owner(TrailHome(client, "", instance, tmp_path / "state")) as sleeper:
         await settle(client, sleeper, "a")
         await end_lease(client)
-        async with Owner(client, instance, tmp_path / "state") as other:
+        async with Owner(TrailHome(client, "", instance, tmp_path / "state")) as other:
             await settle(client, other, "b")
             made = await decided(client, "AAPL", "late")
             with pytest.raises(LeaseError, match=r"not ours|begun a segment"):
                 await sleeper.settle(made)
             await settle(client, other, "c")
     await forget(client, 1)
-    async with Owner(client, instance, tmp_path / "state"):
+    async with Owner(TrailHome(client, "", instance, tmp_path / "state")):
         pass
     await check_oracle(client, ["a", "b", "c"])

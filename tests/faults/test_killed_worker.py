@@ -52,7 +52,7 @@ async def test_a_worker_that_was_stopped_and_wakes_up_after_another_took_over_ha
 ) -> None:
     await hold(client, *SYMBOLS)
     worker = Worker(server.url, tmp_path / "state", standin.base_url)
-    sleeper = worker.start()
+    sleeper = worker.start_alone()
     raised: list[str] = []
 
     async def raise_some(name: str) -> None:
@@ -75,5 +75,5 @@ async def test_a_worker_that_was_stopped_and_wakes_up_after_another_took_over_ha
     await until(settled)
     for process in (sleeper, other):
         process.terminate()
-        assert await asyncio.to_thread(process.wait, 60) == 0
+        assert await asyncio.to_thread(process.wait, 120) == 0
     await check_oracle(client, raised)

@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,8 +13,6 @@ from tests.integration.program import Program
 
 POINTS = ("signed", "anchored", "checkpointed", "told")
 """In the order in which they are reached: nothing written, leaves written, note written, Redis told."""
-ARMED = "import sys; from llmctx.killpoint import arm; arm(sys.argv.pop(1), int(sys.argv.pop(1))); "
-START = ARMED + "from llmctx.cli import main; main()"
 
 
 async def record(redis: Redis, made: Program, *ticks: str) -> None:
@@ -38,16 +35,14 @@ async def test_a_notary_killed_at_a_write_is_followed_by_one_that_goes_on(
     made = Program(valkey_url, tmp_path)
     await hold(valkey, "AAPL")
     await record(valkey, made, "a", "b")
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", START, point, str(times), "notary", "--verbose", cwd=made.folder, env=made.environment,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+    armed = f"from llmctx import killpoint; killpoint.arm({point!r}, {times})"
+    process = await made.start("notary", "--verbose", before=armed)
     if times == 2:
         assert process.stdout is not None
-        await asyncio.wait_for(process.stdout.readline(), 30)  # the key
-        await asyncio.wait_for(process.stdout.readline(), 30)  # the first checkpoint: now there is something new
+        await asyncio.wait_for(process.stdout.readline(), 120)  # the key
+        await asyncio.wait_for(process.stdout.readline(), 120)  # the first checkpoint: now there is something new
         await record(valkey, made, "c")
-    await asyncio.wait_for(process.communicate(), 30)
+    await asyncio.wait_for(process.communicate(), 120)
     assert process.returncode == -signal.SIGKILL
     await record(valkey, made, "d")
     exported = await made("export", "export", "--json")

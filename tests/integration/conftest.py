@@ -17,7 +17,7 @@ from llmctx.context.tick import Tick
 from llmctx.llm.completion import Completion, OutputSchema, read_completion
 from llmctx.llm.rulebook import Facts, decide
 from llmctx.llm.standin import Standin
-from llmctx.pipeline import Pipeline
+from llmctx.pipeline import DecisionConfig, Pipeline
 from llmctx.prompt.render import Prompt
 from llmctx.prompt.template import load_template
 from llmctx.record import RecordMetadata, compose_unread
@@ -26,8 +26,9 @@ from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import bind_instance
 from llmctx.trail.log.lease import Lease
 from llmctx.trail.log.log import Draft, Log, Settlement
-from llmctx.worker import service
-from llmctx.worker.session import Asking, serve_partition
+from llmctx.worker import settler
+from llmctx.worker.home import TrailHome
+from llmctx.worker.partition import serve_partition
 from tests.integration.program import Program, until
 
 NOW = "2026-03-02T15:00:00.000Z"
@@ -131,7 +132,7 @@ async def decided(redis: Redis, symbol: str, tick_id: str) -> Draft:
         return Entry(made.leaf, made.pieces, index=0)
 
     template = load_template(asset("prompts"), "position")
-    pipeline = Pipeline(redis, partition=0, template=template, completer=ByRules(), settle=keep, worker="test")
+    pipeline = Pipeline(redis, DecisionConfig(template, ByRules()), keep, worker="test")
     await pipeline.decide(Tick(id=tick_id, symbol=symbol))
     return drafts[0]
 
@@ -179,19 +180,23 @@ async def serving(
     running = Running()
     handler = Messages(running.troubles)
     logging.getLogger("llmctx").addHandler(handler)
-    asking = Asking(load_template(asset("prompts"), "position"), completer)
+    config = DecisionConfig(load_template(asset("prompts"), "position"), completer)
     instance, _ = await bind_instance(redis, state_dir)
     task = asyncio.create_task(
         serve_partition(
-            redis, url, instance, 0, asking, running.stop, state_dir=state_dir, concurrency=concurrency,
+            TrailHome(redis, url, instance, state_dir),
+            0,
+            config,
+            running.stop,
+            concurrency=concurrency,
             on_entry=running.entries.append,
         )
-    )  # fmt: skip
+    )
     try:
         yield running
     finally:
         running.stop.set()
-        await asyncio.wait_for(task, 20)
+        await asyncio.wait_for(task, 120)
         logging.getLogger("llmctx").removeHandler(handler)
 
 
@@ -224,5 +229,5 @@ async def on_each(redis: Redis, redis_url: str, standin: Standin, tmp_path: Path
 @pytest.fixture
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """A service that waits for milliseconds where it would wait for half a second."""
-    monkeypatch.setattr(service, "_BLOCK_MS", 20)
-    monkeypatch.setattr(service, "_PAUSE_S", 0.01)
+    monkeypatch.setattr(settler, "_BLOCK_MS", 20)
+    monkeypatch.setattr(settler, "_PAUSE_S", 0.01)

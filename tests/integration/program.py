@@ -1,9 +1,8 @@
-"""The installed program, as the tests on real servers call it."""
+"""The program, as the tests on real servers call it: a process of its own for each call."""
 
 import asyncio
 import json
 import signal
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,8 +12,7 @@ from redis.asyncio import Redis
 
 from llmctx.llm.standin import MODEL
 from llmctx.trail.log.lease import read_holder
-
-PROGRAM = Path(sys.executable).parent / "llmctx"
+from tests import prefork
 
 
 async def until(holds: Callable[[], object]) -> None:
@@ -45,12 +43,10 @@ class Ended(NamedTuple):
 
 
 class Program:
-    """The installed program, with a server, a state directory and perhaps an endpoint."""
+    """The program, with a server, a state directory and perhaps an endpoint."""
 
-    def __init__(
-        self, url: str, folder: Path, endpoint: str | None = None, *, command: tuple[str, ...] = (str(PROGRAM),)
-    ) -> None:
-        """`command` starts it: this version's program, or a released one."""
+    def __init__(self, url: str, folder: Path, endpoint: str | None = None, *, command: tuple[str, ...] = ()) -> None:
+        """`command` starts a released program in place of this version's."""
         self.folder = folder
         self._command = command
         self.environment = {
@@ -60,9 +56,10 @@ class Program:
         if endpoint is not None:
             self.environment |= {"LLMCTX_LLM__BASE_URL": endpoint, "LLMCTX_LLM__MODEL": MODEL}
 
-    async def start(self, *arguments: str, piped: bool = False) -> asyncio.subprocess.Process:
+    async def start(self, *arguments: str, piped: bool = False, before: str = "") -> asyncio.subprocess.Process:
+        words = [*self._command, *arguments] if self._command else prefork.command(*arguments, before=before)
         return await asyncio.create_subprocess_exec(
-            *self._command, *arguments, cwd=self.folder, env=self.environment,
+            *words, cwd=self.folder, env=self.environment,
             stdin=asyncio.subprocess.PIPE if piped else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
@@ -76,7 +73,7 @@ class Program:
         return await asyncio.gather(*(self(*command.split()) for command in commands))
 
     async def ended(self, process: asyncio.subprocess.Process) -> Ended:
-        out, err = await asyncio.wait_for(process.communicate(), 60)
+        out, err = await asyncio.wait_for(process.communicate(), 120)
         ended = Ended(process.returncode or 0, out.decode(), err.decode())
         assert "Traceback" not in ended.err, ended.err[-2000:]
         return ended
@@ -86,7 +83,7 @@ class Program:
         """`llmctx run`, holding its partition; killed where the test did not end it."""
         process = await self.start("run", *options)
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(120):
                 await until(lambda: process.returncode is not None or read_holder(redis, 0))
             assert process.returncode is None
             yield process

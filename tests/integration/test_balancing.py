@@ -11,15 +11,18 @@ from redis.asyncio import Redis
 
 from llmctx.assets import asset
 from llmctx.context.tick import Tick
+from llmctx.pipeline import DecisionConfig
 from llmctx.prompt.template import load_template
 from llmctx.schema import keys
 from llmctx.schema.keys import partition_of
 from llmctx.trail.log.instance import bind_instance
 from llmctx.trail.log.lease import read_holder
 from llmctx.trail.log.log import Log
-from llmctx.worker import balancing, session
-from llmctx.worker.balancing import Sharing
-from llmctx.worker.session import Asking, serve_partition
+from llmctx.worker import balancing
+from llmctx.worker.balancing import Balancer
+from llmctx.worker.home import TrailHome
+from llmctx.worker.memory import MemoryWatch
+from llmctx.worker.partition import Admission, serve_partition
 from tests.integration.conftest import ByRules, hold
 from tests.integration.program import until
 
@@ -32,7 +35,7 @@ pytestmark = pytest.mark.usefixtures("short_pauses", "_quick")
 @pytest.fixture
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(balancing, "BEAT_S", 0.05)
-    monkeypatch.setattr(session, "_LOOK_S", 0.02)
+    monkeypatch.setattr("llmctx.worker.partition._RETRY_S", 0.02)
 
 
 class Worker:
@@ -41,26 +44,26 @@ class Worker:
     def __init__(self, redis: Redis, url: str, state_dir: Path) -> None:
         self._redis, self._url, self._state_dir = redis, url, state_dir
         self._stop = asyncio.Event()
-        self.sharing = Sharing(redis, PARTITIONS)
+        self.balancer = Balancer(redis, PARTITIONS)
 
     @property
     def held(self) -> int:
-        return len(self.sharing._mine)
+        return len(self.balancer._mine)
 
     async def start(self) -> None:
         instance, _ = await bind_instance(self._redis, self._state_dir, partitions=PARTITIONS)
-        asking = Asking(load_template(asset("prompts"), "position"), ByRules(pauses=3))
-        await self.sharing.beat()
-        self._beating = asyncio.create_task(self.sharing.run())
+        config = DecisionConfig(load_template(asset("prompts"), "position"), ByRules(pauses=3))
+        home, memory = TrailHome(self._redis, self._url, instance, self._state_dir), MemoryWatch(self._redis)
+        await self.balancer.beat()
+        self._beating = asyncio.create_task(self.balancer.run())
         self._serving = [
             asyncio.create_task(
                 serve_partition(
-                    self._redis, self._url, instance, partition, asking, self._stop, state_dir=self._state_dir,
-                    sharing=self.sharing, concurrency=2,
+                    home, number, config, self._stop, admission=Admission(memory, self.balancer), concurrency=2
                 )
             )
-            for partition in range(PARTITIONS)
-        ]  # fmt: skip
+            for number in range(PARTITIONS)
+        ]
 
     async def end(self) -> None:
         self._stop.set()
@@ -135,7 +138,7 @@ async def test_the_only_worker_holds_all_and_hands_over_when_another_comes(
 
 
 async def test_a_worker_that_is_not_heard_of_any_more_is_not_counted(redis: Redis) -> None:
-    gone, left = Sharing(redis, 4), Sharing(redis, 4)
+    gone, left = Balancer(redis, 4), Balancer(redis, 4)
     await gone.beat()
     await left.beat()
     assert left._share == 2
@@ -145,7 +148,7 @@ async def test_a_worker_that_is_not_heard_of_any_more_is_not_counted(redis: Redi
 
 
 async def test_more_workers_than_partitions_leave_some_without(redis: Redis) -> None:
-    workers = [Sharing(redis, 2) for _ in range(3)]
+    workers = [Balancer(redis, 2) for _ in range(3)]
     for worker in [*workers, *workers]:
         await worker.beat()
     assert all(worker.take(0) is not None and worker.take(1) is None for worker in workers)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ from llmctx.schema import keys
 from llmctx.trail.log.entry import restored, stored
 from llmctx.trail.log.instance import bind_instance
 from llmctx.trail.log.log import Log
-from tests.conftest import SHARED_DATA, free_port
+from llmctx.version import VERSION
+from tests.conftest import free_port
+from tests.days import Day
 from tests.integration.conftest import NOW, ByRules, hold, live, raise_tick, serving
 from tests.integration.program import Program, until
 
@@ -37,7 +40,7 @@ async def kinds(redis: Redis) -> list[str]:
 async def test_help_names_the_exit_codes(dumb: Program) -> None:
     ended = await dumb("--help")
     assert ended.code == 0
-    assert "0 good, 1 the evidence or the check fails, 2 misuse or unusable input, 3 a needed server" in " ".join(
+    assert "0 success; 1 the evidence or a check failed; 2 wrong usage or unusable input; 3 a server" in " ".join(
         ended.out.split()
     )
 
@@ -45,6 +48,27 @@ async def test_help_names_the_exit_codes(dumb: Program) -> None:
 async def test_misuse_exits_with_2(dumb: Program) -> None:
     ended = await dumb.all("nonsense", "decide", "decide AAPL --nonsense")
     assert [run.code for run in ended] == [2, 2, 2]
+
+
+@pytest.mark.parametrize("command", ["decide", "nonsense", "show zz", "verify nowhere"])
+async def test_with_json_an_error_is_one_object_on_standard_error(dumb: Program, command: str) -> None:
+    ended = await dumb(*command.split(), "--json")
+    assert ended.code in (2, 3)
+    assert json.loads(ended.err).keys() == {"error", "what_to_do"}
+    assert ended.out == ""
+
+
+async def test_with_json_a_warning_is_one_object_on_standard_error(dumb: Program, tmp_path: Path) -> None:
+    (tmp_path / "bars.csv").write_text(f"{HEADER}\n{ROW.format(30)}\nnonsense\n")
+    ended = await dumb("feed", "bars.csv", "--json")
+    assert [json.loads(line).keys() for line in ended.err.splitlines()] == [{"warning"}]
+
+
+async def test_python_m_llmctx_is_the_same_program() -> None:
+    done = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "llmctx", "--version", stdout=asyncio.subprocess.PIPE
+    )
+    assert (await done.communicate())[0].decode() == f"llmctx {VERSION}\n"
 
 
 async def test_schema_lists_every_family_of_the_schema_document(dumb: Program) -> None:
@@ -748,7 +772,7 @@ async def test_run_on_a_server_that_loses_its_data_exits_with_3_and_says_what_to
 ) -> None:
     async with program.running(valkey) as process:
         await valkey.flushall()
-        out, err = await asyncio.wait_for(process.communicate(), 20)
+        out, err = await asyncio.wait_for(process.communicate(), 120)
     assert process.returncode == 3
     assert "--new-instance" in err.decode()
     assert "Traceback" not in err.decode() + out.decode()
@@ -775,7 +799,7 @@ async def test_run_json_prints_one_leaf_a_line(program: Program, valkey: Redis) 
 async def test_a_second_run_waits_and_can_be_stopped(program: Program, valkey: Redis) -> None:
     async with program.running(valkey) as first, program.running(valkey) as second:
         assert second.stderr is not None
-        while b"is held by" not in await asyncio.wait_for(second.stderr.readline(), 20):
+        while b"is held by" not in await asyncio.wait_for(second.stderr.readline(), 120):
             pass  # its notary waits as well, and says so
         assert (await program.stop(second)).code == 0
         assert (await program.stop(first)).code == 0
@@ -808,7 +832,7 @@ async def test_what_a_killed_run_left_is_settled_by_the_next_one(program: Progra
 
 async def wait_for_line(process: asyncio.subprocess.Process, text: str) -> str:
     assert process.stdout is not None
-    while line := (await asyncio.wait_for(process.stdout.readline(), 30)).decode():
+    while line := (await asyncio.wait_for(process.stdout.readline(), 120)).decode():
         if text in line:
             return line
     raise AssertionError(f"the program ended without saying {text!r}")
@@ -859,22 +883,24 @@ async def test_an_embedded_address_starts_a_server_for_one_command(dumb: Program
 
 async def test_an_embedded_address_without_data_is_told_and_makes_none(dumb: Program, tmp_path: Path) -> None:
     ended = await dumb("status", "--redis-url", f"embedded:{tmp_path / 'nowhere'}")
-    assert (ended.code, "no embedded server's data" in ended.err) == (3, True)
+    assert (ended.code, "no data of an embedded server" in ended.err) == (3, True)
     assert not (tmp_path / "nowhere").exists()
 
 
 # real data
 
 
-@pytest.mark.skipif(not SHARED_DATA.exists(), reason="the recorded bars are not on this machine")
-async def test_every_tick_of_real_bars_is_settled_once(on_each: Program, redis: Redis) -> None:
+@pytest.mark.parametrize("bars", [1000, pytest.param(6000, marks=[pytest.mark.more, pytest.mark.timeout(1500)])])
+async def test_every_tick_of_a_day_is_settled_once(on_each: Program, redis: Redis, day: Day, bars: int) -> None:
+    rows = day.bars.read_text(encoding="utf-8").splitlines(keepends=True)
+    (on_each.folder / "bars.csv").write_text("".join(rows[: bars + 1]), encoding="utf-8")
     async with on_each.running(redis) as process:
-        fed = await on_each("feed", str(SHARED_DATA / "bars_us4_2013-10-04_07.csv"), "--speed", "max", "--json")
+        fed = await on_each("feed", "bars.csv", "--speed", "max", "--json")
         ended = await on_each.stop(process)
     assert (fed.code, ended.code) == (0, 0)
     summary = fed.document
-    assert (summary["bars"], summary["bad_rows"]) == (3118, 0)
-    assert summary["ticks"] == await redis.hlen("audit:{0}:ticks") > 2000
+    assert (summary["bars"], summary["bad_rows"]) == (bars, 0)
+    assert summary["ticks"] == await redis.hlen("audit:{0}:ticks") > bars / 3
     assert await redis.xlen(keys.ticks(0)) == 0
     report = (await on_each("verify", "--json")).document
     assert (report["fault"], report["ticks"]) == (None, summary["ticks"])

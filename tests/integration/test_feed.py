@@ -446,9 +446,13 @@ async def test_each_update_is_announced_on_the_keys_channel(redis: Redis) -> Non
         await channel.psubscribe("updates:*")
         await channel.get_message(timeout=1)
         await feed(redis, SESSION[:40])
+        await redis.publish("updates:end", b"")
         announced: dict[str, bytes] = {}
-        while (message := await channel.get_message(ignore_subscribe_messages=True, timeout=0.2)) is not None:
-            announced[message["channel"].decode().removeprefix("updates:")] = message["data"]
+        while "end" not in announced:
+            message = await channel.get_message(ignore_subscribe_messages=True, timeout=1)
+            if message is not None:
+                announced[message["channel"].decode().removeprefix("updates:")] = message["data"]
+    del announced["end"]
     assert announced == await live_keys(redis)
 
 

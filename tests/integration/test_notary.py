@@ -286,7 +286,7 @@ async def test_a_service_signs_what_is_recorded_and_at_the_end_all_that_is_durab
     await until(lambda: len(signed) == 1)
     await scene.record("b", "c")
     stop.set()
-    await asyncio.wait_for(task, 20)
+    await asyncio.wait_for(task, 120)
     assert [checkpoint.size for checkpoint in signed] == [1, 3]
 
 
@@ -306,7 +306,7 @@ async def test_a_second_notary_says_so_and_waits_for_the_first(scene: Scene, cap
         assert not signed
     await until(lambda: signed)
     stop.set()
-    await asyncio.wait_for(second, 20)
+    await asyncio.wait_for(second, 120)
     assert len(caplog.messages) == 1
 
 

@@ -28,8 +28,8 @@ from llmctx.flow.timeline import Item, by_stamp, in_order
 from llmctx.schema import keys
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.log import Log
-from llmctx.worker import service
-from tests.conftest import SHARED_DATA
+from llmctx.worker import settler
+from tests.days import Day
 from tests.integration.conftest import ByRules, serving
 
 MARKET = simulate(seed=11, days=2, minutes=60)
@@ -97,7 +97,7 @@ def url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module", autouse=True)
 def _quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(service, "_BLOCK_MS", 20)
+        patch.setattr(settler, "_BLOCK_MS", 20)
         yield
 
 
@@ -223,10 +223,10 @@ def _end_ms(bar: Bar) -> int:
     return to_ms(bar.end(FeedRules().interval))
 
 
-@pytest.mark.skipif(not SHARED_DATA.exists(), reason="the recorded days are not here")
-async def test_a_recorded_day_is_repeatable(valkey_url: str, tmp_path: Path) -> None:
-    bars = list(read_bars(SHARED_DATA / "bars_aapl_2014-06-05_06.csv"))[:300]
-    news = list(read_news(SHARED_DATA / "news_aapl_2014-06-05_06.jsonl"))
+async def test_a_day_from_files_is_repeatable(valkey_url: str, tmp_path: Path, day: Day) -> None:
+    assert day.news is not None
+    bars = list(read_bars(day.bars))[:300]
+    news = list(read_news(day.news))
     items = list(in_order(by_stamp(bars, news), FeedRules().interval))
     one, two = [await play(valkey_url, tmp_path / name, items) for name in ("one", "two")]
     assert one.outcome() == two.outcome()

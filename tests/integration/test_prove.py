@@ -483,7 +483,7 @@ async def test_the_notary_makes_its_key_signs_and_ends_with_0(dumb: Program, val
     await valkey.set("audit:{0}:durable", 2)
     process = await dumb.start("notary", "--json")
     assert process.stdout is not None
-    line = json.loads(await asyncio.wait_for(process.stdout.readline(), 30))
+    line = json.loads(await asyncio.wait_for(process.stdout.readline(), 120))
     assert line["size"] == 2
     assert (await dumb.stop(process)).code == 0
     verified = await dumb("verify", "--json")

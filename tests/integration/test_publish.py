@@ -19,6 +19,7 @@ from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import bind_instance
 from llmctx.trail.log.lease import lease_key
 from llmctx.trail.log.log import Log, Settlement
+from llmctx.worker.home import TrailHome
 from llmctx.worker.owner import Owner
 from llmctx.worker.publish import Publisher
 from tests.conftest import free_port
@@ -160,7 +161,7 @@ async def test_resuming_lets_those_go_that_waited_for_a_gap(
     waiting = [asyncio.create_task(out.publish(entry)) for entry in entries[1:]]
     await redis.ping()
     await out.resume()
-    await asyncio.wait_for(asyncio.gather(*waiting), 5)
+    await asyncio.wait_for(asyncio.gather(*waiting), 120)
     assert await published(redis) == [0, 1, 2]
 
 
@@ -243,21 +244,21 @@ async def test_an_owner_publishes_what_its_predecessor_could_not(redis: Redis, o
     await record(redis, owner, 3)
     await redis.delete(lease_key(0))
     instance, _ = await bind_instance(redis, tmp_path)
-    async with Owner(redis, instance, tmp_path):
+    async with Owner(TrailHome(redis, "", instance, tmp_path)):
         assert await published(redis) == [0, 1, 2]
 
 
 async def test_an_owner_that_another_has_followed_begins_anew(redis: Redis, tmp_path: Path) -> None:
     await hold(redis, *SYMBOLS)
     instance, _ = await bind_instance(redis, tmp_path)
-    async with Owner(redis, instance, tmp_path) as sleeper:
+    async with Owner(TrailHome(redis, "", instance, tmp_path)) as sleeper:
         await sleeper.settle(await decided(redis, "AAPL", "before"))
         await redis.delete(lease_key(0))  # it slept longer than its lease lasts
-        async with Owner(redis, instance, tmp_path) as other:
+        async with Owner(TrailHome(redis, "", instance, tmp_path)) as other:
             await other.settle(await decided(redis, "AAPL", "between"))
         with pytest.raises(LeaseError, match="Another owner has begun"):
             await sleeper.settle(await decided(redis, "AAPL", "after"))
-    async with Owner(redis, instance, tmp_path) as third:
+    async with Owner(TrailHome(redis, "", instance, tmp_path)) as third:
         await third.settle(await decided(redis, "AAPL", "after"))
     assert len(await published(redis)) == 3
 
@@ -265,7 +266,7 @@ async def test_an_owner_that_another_has_followed_begins_anew(redis: Redis, tmp_
 async def test_a_server_that_lost_its_data_is_not_written_to(redis: Redis, tmp_path: Path) -> None:
     await hold(redis, "AAPL")
     instance, _ = await bind_instance(redis, tmp_path)
-    async with Owner(redis, instance, tmp_path) as owner:
+    async with Owner(TrailHome(redis, "", instance, tmp_path)) as owner:
         draft = await decided(redis, "AAPL", "before")
         await redis.flushall()
         with pytest.raises(InstanceError, match="--new-instance"):
@@ -288,7 +289,7 @@ async def test_an_incident_that_is_sent_again_stands_once(redis: Redis, owner: s
 async def test_a_record_waits_out_a_full_server_and_a_lease_that_ended_meanwhile(redis: Redis, tmp_path: Path) -> None:
     await hold(redis, "AAPL")
     instance, _ = await bind_instance(redis, tmp_path)
-    async with Owner(redis, instance, tmp_path) as owner:
+    async with Owner(TrailHome(redis, "", instance, tmp_path)) as owner:
         draft = await decided(redis, "AAPL", "t1")
         await redis.delete(lease_key(0))
         await redis.config_set("maxmemory", "1")
@@ -298,4 +299,4 @@ async def test_a_record_waits_out_a_full_server_and_a_lease_that_ended_meanwhile
             assert not settling.done()
         finally:
             await redis.config_set("maxmemory", "2gb")
-        assert (await asyncio.wait_for(settling, 10)).index == 1
+        assert (await asyncio.wait_for(settling, 120)).index == 1

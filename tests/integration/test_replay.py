@@ -161,12 +161,12 @@ async def test_the_same_command_goes_on_where_sigint_stopped_it(trail: Program) 
         command = ("replay", "--model", MODEL, "--repeat", "6", "--concurrency", "1", "--out", "r.jsonl")
         process = await trail.start(*command)
         path = trail.folder / "r.jsonl"
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             await until(lambda: path.exists() and path.read_bytes().count(b'{"result"') >= 2)
         process.send_signal(signal.SIGINT)
         stopped = await trail.ended(process)
         assert stopped.code == 130
-        assert "the same command goes on" in stopped.err
+        assert "Run the same command again to resume from r.jsonl" in stopped.err
         done = len(read_results(path).results)
         assert 2 <= done < 18
         ended = await trail(*command, "--json")
@@ -277,18 +277,18 @@ async def test_compare_writes_a_page_and_names_flips(trail: Program) -> None:
         ("replay nonsense", 2, "is not a range of indices"),
         ("replay colour=red", 2, "Unknown selection term"),
         ("replay symbol=NONE", 2, "matches no record"),
-        ("replay --mode nonsense", 2, "name rebuild or again"),
+        ("replay --mode nonsense", 2, "give rebuild or again"),
         ("replay --mode again --model b", 2, "--mode again changes nothing"),
-        ("replay --repeat 2", 2, "A rebuild asks nobody"),
-        ("replay --budget-cost x --mode again", 2, "write an amount above 0"),
+        ("replay --repeat 2", 2, "A rebuild asks no model"),
+        ("replay --budget-cost x --mode again", 2, "give an amount above 0"),
         ("replay --prompt nonsense", 2, "no prompt 'nonsense'"),
         ("replay --from none.jsonl", 2, "cannot be read"),
         ("replay --mode again --answers none.jsonl", 2, "cannot be read"),
         ("compare recorded", 2, "nothing to compare"),
         ("compare none.jsonl", 2, "cannot be read"),
-        ("corpus nonsense", 2, "is nothing that a corpus does"),
+        ("corpus nonsense", 2, "has no action 'nonsense'"),
         ("corpus add symbol=NONE c.jsonl", 2, "matches no record"),
-        ("outcome --horizon 7", 2, "name one of 5, 15, 60, end"),
+        ("outcome --horizon 7", 2, "give one of 5, 15, 60, end"),
         ("outcome symbol=NONE", 2, "matches no decision"),
         ("backtest none.csv", 2, "none.csv"),
     ],

@@ -70,7 +70,7 @@ async def test_files_of_the_same_kind_are_written_again(program: Program) -> Non
     lines = (program.folder / "rebuilt.jsonl").read_text(encoding="utf-8").split("\n")
     assert json.loads(lines[0])["format"] == "llmctx-rebuild/1"
     assert len(lines) == 18 + 2
-    assert "rebuilt.jsonl, a line for each record" in (await program("replay", "--out", "rebuilt.jsonl", *CORPUS)).out
+    assert "rebuilt.jsonl, one line for each record" in (await program("replay", "--out", "rebuilt.jsonl", *CORPUS)).out
 
 
 async def test_an_endpoint_that_is_away_is_no_success_and_no_answer(program: Program) -> None:
@@ -150,7 +150,7 @@ async def test_both_sides_are_grounded_where_the_record_was_made_without(program
     program.environment["COLUMNS"] = "80"
     ended = await program("compare", "recorded", "v2.jsonl")
     assert re.search(
-        r"^answers borne out +18 of 18 \(82% to 100%\) +18 of 18 \(82% to 100%\)$", ended.out, re.MULTILINE
+        r"^answers supported +18 of 18 \(82% to 100%\) +18 of 18 \(82% to 100%\)$", ended.out, re.MULTILINE
     )
     assert re.search(r"^numbers cited +0 of (\d+) \(.*\) +\1 of \1 \(.*\)$", ended.out, re.MULTILINE)
     assert "Grounding was off when these were recorded" in ended.out
@@ -180,7 +180,7 @@ async def test_a_selection_without_a_record_writes_and_reports_nothing(program: 
     for command in (("replay",), ("replay", "--out", "x"), ("replay", "--mode", "again", "--out", "x")):
         ended = await program(*command, "--symbol", "ZZZ", *CORPUS)
         assert (ended.code, ended.out) == (2, "")
-        assert "`llmctx corpus list demo.jsonl` lists what there is" in ended.err
+        assert "`llmctx corpus list demo.jsonl` lists the records" in ended.err
     ended = await program("corpus", "add", "symbol=ZZZ", "sub/x", *CORPUS)
     assert (ended.code, "matches no record" in ended.err) == (2, True)
     assert {path.name for path in program.folder.iterdir()} == {"demo.jsonl", "notes.md"}
@@ -191,7 +191,7 @@ async def test_a_selection_without_a_record_writes_and_reports_nothing(program: 
     [
         ("list", "`llmctx corpus list` takes one FILE, and got nothing"),
         ("add all", "takes a SELECTION and a FILE, and got 1"),
-        ("burn", "'burn' is nothing that a corpus does"),
+        ("burn", "`llmctx corpus` has no action 'burn'"),
     ],
 )
 async def test_a_corpus_says_what_it_takes(program: Program, arguments: str, says: str) -> None:

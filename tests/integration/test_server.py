@@ -1,7 +1,8 @@
 """Both servers obey redis.conf, and the embedded one keeps its data."""
 
-import shutil
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -11,7 +12,7 @@ from redis.asyncio import Redis
 from llmctx.connection import check, connect
 from llmctx.errors import ServerError
 from llmctx.ops.server import EmbeddedServer
-from tests.conftest import ROOT, debian_redis, free_port
+from tests.conftest import ROOT, SERVERS, debian_redis, free_port
 
 _UNITS = {"2gb": str(2 * 1024**3)}
 
@@ -111,12 +112,23 @@ async def test_a_server_that_stopped_is_no_longer_running(tmp_path: Path) -> Non
         assert not server.running
 
 
-@pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not installed")
-async def test_the_data_of_debians_server_survive_a_restart(tmp_path: Path) -> None:
-    with debian_redis(tmp_path) as url:
+@pytest.mark.parametrize("name", SERVERS)
+async def test_the_data_of_a_server_survive_a_restart(tmp_path: Path, name: str) -> None:
+    with started(name, tmp_path) as url:
         await write(url, "kept", "value")
-    with debian_redis(tmp_path) as url:
+    with started(name, tmp_path) as url:
         assert await read(url, "kept") == b"value"
+
+
+@contextmanager
+def started(name: str, directory: Path) -> Iterator[str]:
+    """The address of one of SERVERS, while it runs."""
+    if name == "redis":
+        with debian_redis(directory) as url:
+            yield url
+    else:
+        with EmbeddedServer(directory) as server:
+            yield server.url
 
 
 async def test_no_server_is_an_error_that_names_the_address() -> None:

@@ -13,7 +13,8 @@ from llmctx.schema import keys
 from llmctx.trail.log.instance import bind_instance
 from llmctx.trail.log.lease import read_holder
 from llmctx.trail.log.log import Log
-from llmctx.worker import queue, service
+from llmctx.worker import queue, settler
+from llmctx.worker.home import TrailHome
 from llmctx.worker.owner import Owner
 from llmctx.worker.ticks import TickStream
 from tests.integration.conftest import ByRules, Raises, hold, leaves, raise_tick, serving
@@ -312,9 +313,9 @@ async def test_newer_ticks_do_not_keep_a_poisonous_one_alive(valkey: Redis, valk
     await raise_tick(valkey, "poison", "AAPL")
     completer = RaisesAndIsTicked()
     async with serving(valkey, valkey_url, tmp_path, completer) as running:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while "poison" not in running.settled():
-                if completer.asked > 4 * service.MOST_ATTEMPTS:
+                if completer.asked > 4 * settler.MOST_ATTEMPTS:
                     raise TimeoutError
                 await asyncio.sleep(0.005)
 
@@ -374,7 +375,10 @@ async def test_a_second_service_waits_for_the_lease(redis: Redis, redis_url: str
 
 async def test_a_service_that_waits_for_the_lease_can_be_stopped(redis: Redis, redis_url: str, tmp_path: Path) -> None:
     instance, _ = await bind_instance(redis, tmp_path)
-    async with Owner(redis, instance, tmp_path), serving(redis, redis_url, tmp_path, ByRules()) as waiting:
+    async with (
+        Owner(TrailHome(redis, "", instance, tmp_path)),
+        serving(redis, redis_url, tmp_path, ByRules()) as waiting,
+    ):
         await waiting.until_trouble("is held by")
     assert waiting.entries == []
 
@@ -480,7 +484,7 @@ async def test_only_the_tick_that_was_started_too_often_is_a_dead_letter(
 ) -> None:
     await hold(redis, "AAPL")
     await give_out(redis, "poison", "late")
-    await redis.hset(keys.attempts(0), "poison", str(service.MOST_ATTEMPTS))
+    await redis.hset(keys.attempts(0), "poison", str(settler.MOST_ATTEMPTS))
     async with serving(redis, redis_url, tmp_path, ByRules()) as running:
         await running.until_settled("poison", "late")
     records = {leaf["tick"]: leaf for leaf in await leaves(redis) if "tick" in leaf}

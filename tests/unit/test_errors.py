@@ -31,25 +31,25 @@ def test_the_family_is_found() -> None:
     assert {errors.SchemaError, errors.SnapshotError, errors.TemplateError, errors.LeaseError} < set(FAMILY)
 
 
-@pytest.mark.parametrize("error", FAMILY)
-def test_the_name_ends_in_error(error: type[LlmctxError]) -> None:
-    assert error.__name__.endswith("Error")
+def test_the_name_ends_in_error() -> None:
+    for error in FAMILY:
+        assert error.__name__.endswith("Error")
 
 
-@pytest.mark.parametrize("error", PLAIN)
-def test_the_message_says_what_happened_and_what_to_do(error: type[LlmctxError]) -> None:
-    assert str(error("AAPL is gone.", "Bring it back.")) == "AAPL is gone.\n  what to do: Bring it back."
+def test_the_message_says_what_happened_and_what_to_do() -> None:
+    for error in PLAIN:
+        assert str(error("AAPL is gone.", "Bring it back.")) == "AAPL is gone.\n  what to do: Bring it back."
 
 
-@pytest.mark.parametrize("error", PLAIN)
-def test_both_parts_can_be_asked_for(error: type[LlmctxError]) -> None:
-    raised = error("AAPL is gone.", "Bring it back.")
-    assert (raised.what, raised.do) == ("AAPL is gone.", "Bring it back.")
+def test_both_parts_can_be_asked_for() -> None:
+    for error in PLAIN:
+        raised = error("AAPL is gone.", "Bring it back.")
+        assert (raised.what, raised.do) == ("AAPL is gone.", "Bring it back.")
 
 
-@pytest.mark.parametrize("error", PLAIN)
-def test_the_exit_code_is_misuse_or_a_missing_server(error: type[LlmctxError]) -> None:
-    assert error.exit_code in (2, 3)
+def test_the_exit_code_is_misuse_or_a_missing_server() -> None:
+    for error in PLAIN:
+        assert error.exit_code in (2, 3)
 
 
 def test_a_record_that_is_none_is_a_failed_check_and_named() -> None:
@@ -66,14 +66,14 @@ def test_a_fork_and_a_bad_checkpoint_are_failed_checks() -> None:
     assert (bad.exit_code, bad.what) == (1, "A checkpoint cannot be used: its size is no number.")
 
 
-@pytest.mark.parametrize("error", FAMILY)
-def test_every_error_says_in_a_line_what_it_is(error: type[LlmctxError]) -> None:
-    assert error.__dict__["__doc__"]
+def test_every_error_says_in_a_line_what_it_is() -> None:
+    for error in FAMILY:
+        assert error.__dict__["__doc__"]
 
 
-@pytest.mark.parametrize("error", FAMILY)
-def test_every_error_lives_in_the_one_file(error: type[LlmctxError]) -> None:
-    assert error.__module__ == "llmctx.errors"
+def test_every_error_lives_in_the_one_file() -> None:
+    for error in FAMILY:
+        assert error.__module__ == "llmctx.errors"
 
 
 @pytest.mark.parametrize(

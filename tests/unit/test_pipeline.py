@@ -13,7 +13,7 @@ from llmctx.decision.guards import GuardPolicy
 from llmctx.decision.parse import judge
 from llmctx.errors import SnapshotError, TemplateError
 from llmctx.llm.completion import Completion, Outcome
-from llmctx.pipeline import Pipeline
+from llmctx.pipeline import DecisionConfig, Pipeline
 from llmctx.prompt.template import Template
 from llmctx.replay.blob_cache import BlobCache
 from llmctx.replay.rerun import rebuild
@@ -112,12 +112,11 @@ async def decide(valkey: Redis) -> Decide:
         collected = Collected()
         pipeline = Pipeline(
             valkey,
-            partition=0,
-            template=asking or template(),
-            completer=Scripted(*([] if answered is None else [answered])),
-            settle=collected.settle,
+            DecisionConfig(
+                asking or template(), Scripted(*([] if answered is None else [answered])), **(settings or {})
+            ),
+            collected.settle,
             worker="host:1",
-            **(settings or {}),
         )
         entry = await pipeline.decide(TICK, **metadata)
         assert len(collected.drafts) == 1
@@ -154,9 +153,7 @@ async def test_the_time_of_the_record_is_the_servers(decide: Decide, valkey: Red
 async def test_the_stream_entries_are_handed_on_to_be_settled(valkey: Redis) -> None:
     await valkey.mset(live_keys(market()))
     collected = Collected()
-    pipeline = Pipeline(
-        valkey, partition=0, template=template(), completer=Scripted(completion()), settle=collected.settle
-    )
+    pipeline = Pipeline(valkey, DecisionConfig(template(), Scripted(completion())), collected.settle)
     await pipeline.decide(TICK, entry_ids=("1-0", "2-0"))
     assert collected.entry_ids == [("1-0", "2-0")]
 
@@ -164,9 +161,7 @@ async def test_the_stream_entries_are_handed_on_to_be_settled(valkey: Redis) -> 
 async def test_the_blobs_are_the_template_and_the_schema(valkey: Redis) -> None:
     await valkey.mset(live_keys(market()))
     collected, shipped = Collected(), template()
-    pipeline = Pipeline(
-        valkey, partition=0, template=shipped, completer=Scripted(completion()), settle=collected.settle
-    )
+    pipeline = Pipeline(valkey, DecisionConfig(shipped, Scripted(completion())), collected.settle)
     entry = await pipeline.decide(TICK)
     assert collected.drafts[0].blobs == (shipped.bundle, OUTPUT.bundle)
     assert entry.record["prompt"]["template_sha256"] == canonical.sha256(shipped.bundle)
@@ -175,7 +170,7 @@ async def test_the_blobs_are_the_template_and_the_schema(valkey: Redis) -> None:
 async def test_the_model_is_shown_what_redis_holds(valkey: Redis) -> None:
     await valkey.mset(live_keys(market(price="151.75")))
     completer = Scripted(completion())
-    pipeline = Pipeline(valkey, partition=0, template=template(), completer=completer, settle=Collected().settle)
+    pipeline = Pipeline(valkey, DecisionConfig(template(), completer), Collected().settle)
     entry = await pipeline.decide(TICK)
     assert "- price.price.last: 151.75 [price]" in completer.prompts[0].messages[1].content
     assert entry.pieces["messages"] == completer.prompts[0].evidence
@@ -194,7 +189,7 @@ async def test_a_missing_section_that_is_needed_skips_the_tick_without_a_call(la
 
 
 async def test_nothing_at_all_in_redis_skips_the_tick_and_names_the_position(valkey: Redis) -> None:
-    pipeline = Pipeline(valkey, partition=0, template=template(), completer=Scripted(), settle=Collected().settle)
+    pipeline = Pipeline(valkey, DecisionConfig(template(), Scripted()), Collected().settle)
     record = (await pipeline.decide(TICK)).record
     assert (record["kind"], record["verdict"]["reason"]) == (
         "skipped",
@@ -274,17 +269,15 @@ def test_a_template_for_another_output_is_refused(valkey_url: str) -> None:
     with pytest.raises(TemplateError, match=r"probe/v1 asks for the output 'poem'(.|\n)*output: decision"):
         Pipeline(
             Redis.from_url(valkey_url),
-            partition=0,
-            template=Template("probe/v1", {"probe/v1.md.j2": source}),
-            completer=Scripted(),
-            settle=Collected().settle,
+            DecisionConfig(Template("probe/v1", {"probe/v1.md.j2": source}), Scripted()),
+            Collected().settle,
         )
 
 
 async def test_a_server_that_does_not_answer_settles_nothing() -> None:
     collected = Collected()
     redis = Redis.from_url(f"redis://127.0.0.1:{free_port()}/0", retry=None)
-    pipeline = Pipeline(redis, partition=0, template=template(), completer=Scripted(), settle=collected.settle)
+    pipeline = Pipeline(redis, DecisionConfig(template(), Scripted()), collected.settle)
     with pytest.raises(SnapshotError, match="AAPL"):
         await pipeline.decide(TICK)
     await redis.aclose()
@@ -299,9 +292,7 @@ async def decided(valkey: Redis, policy: GuardPolicy, *completions: Completion) 
     """The record of one tick under a policy, and who was asked for it; the record comes out of its evidence."""
     await valkey.mset(live_keys(market()))
     collected, scripted = Collected(), Scripted(*completions)
-    pipeline = Pipeline(
-        valkey, partition=0, template=template(), completer=scripted, settle=collected.settle, policy=policy
-    )
+    pipeline = Pipeline(valkey, DecisionConfig(template(), scripted, policy=policy), collected.settle)
     entry = await pipeline.decide(TICK)
     assert Verifier().check(entry) is None
     assert rebuild(entry, BlobCache({template().sha256: template().bundle})).same

@@ -52,6 +52,17 @@ async def read_instance(redis: Redis) -> Instance | None:
     return _instance_of(found)
 
 
+async def require_instance(redis: Redis) -> Instance:
+    """The instance of a Redis.
+
+    Raises TrailError if it has none, or as `read_instance` does.
+    """
+    instance = await read_instance(redis)
+    if instance is None:
+        raise TrailError("This Redis has no trail yet.", "Record something: `llmctx run` or `llmctx decide SYMBOL`.")
+    return instance
+
+
 def _instance_of(found: dict[bytes, bytes]) -> Instance:
     try:
         name, partitions = found[b"id"].decode(), found[b"partitions"].decode()

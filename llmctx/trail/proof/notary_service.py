@@ -1,18 +1,23 @@
 """The notary's rounds: every partition, once a second, until it is told to stop; or once, now."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from redis.asyncio import Redis
 
 from llmctx import clock
-from llmctx.errors import AnchorBusyError, ForkError, InstanceError, TrailError
+from llmctx.errors import AnchorBusyError, ForkError, InstanceError, KeyFileError, ReceiptError, TrailError
+from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import Instance
-from llmctx.trail.proof.checkpoint import Checkpoint
-from llmctx.trail.proof.key import SigningKey, load_or_make_key
+from llmctx.trail.proof.anchor import Anchor, anchor_directory
+from llmctx.trail.proof.checkpoint import Checkpoint, Key
+from llmctx.trail.proof.key import SigningKey, key_file, load_key, load_or_make_key, read_public_key
 from llmctx.trail.proof.notary import SHORTEST_MS, Notary
+from llmctx.trail.proof.receipt import make_receipt
 
 _log = logging.getLogger(__name__)
 
@@ -98,3 +103,39 @@ async def cover_now(redis: Redis, instance: Instance, state_dir: Path, signing: 
                     await notary.attend()
         except AnchorBusyError:
             await asyncio.sleep(2 * SHORTEST_MS / 1000)
+
+
+async def cover_and_read_key(redis: Redis, instance: Instance, state_dir: Path) -> Key:
+    """The public key; if the private key is in the state directory, what is durable is covered first.
+
+    Raises KeyFileError if the state directory has neither key.
+    """
+    if key_file(state_dir, instance.id).exists():
+        signing = load_key(state_dir, instance.id)
+        await cover_now(redis, instance, state_dir, signing)
+        return signing.key
+    public = read_public_key(state_dir, instance.id)
+    if public is None:
+        raise KeyFileError(
+            f"{state_dir} has no key of instance {instance.id}, so nothing was ever signed there.",
+            "Name the notary's --state-dir, or start a notary: `llmctx run` or `llmctx notary`.",
+        )
+    return public
+
+
+async def issue_receipt(redis: Redis, instance: Instance, state_dir: Path, entry: Entry) -> dict[str, Any]:
+    """The receipt of a record, covering it first if the private key is in the state directory.
+
+    Raises ReceiptError if no checkpoint covers the record.
+    """
+    anchor = Anchor(anchor_directory(state_dir, instance.id, entry.partition))
+    if anchor.size <= entry.index or anchor.newest() is None:
+        with contextlib.suppress(KeyFileError):
+            await cover_and_read_key(redis, instance, state_dir)
+    note = anchor.newest()
+    if note is None:
+        raise ReceiptError(
+            f"The anchor {anchor.directory} has no checkpoint yet.",
+            "Name the notary's --state-dir, or start a notary: `llmctx run` or `llmctx notary`.",
+        )
+    return make_receipt(entry.leaf, entry.index, anchor.hashes(), note)

@@ -73,11 +73,11 @@ def test_a_package_says_whose_time_it_is(whose: Any) -> None:
 # Status
 
 
-@pytest.mark.parametrize("section", TEXTS)
-def test_a_section_within_its_limit_is_fresh(section: str) -> None:
-    found = package_of(rules=AGELESS).sections[section]
-    assert (found.status, found.reason) == (Status.FRESH, None)
-    assert found.value is not None
+def test_a_section_within_its_limit_is_fresh() -> None:
+    for section in TEXTS:
+        found = package_of(rules=AGELESS).sections[section]
+        assert (found.status, found.reason) == (Status.FRESH, None)
+        assert found.value is not None
 
 
 @pytest.mark.parametrize("section", [section for section in TEXTS if section not in ("watchlist", "performance")])
@@ -93,19 +93,19 @@ def test_a_sections_age_is_counted_from_its_own_timestamp() -> None:
     )
 
 
-@pytest.mark.parametrize("section", OPTIONAL)
-def test_a_section_without_a_key_is_missing_and_the_key_is_named(section: str) -> None:
-    found = section_of(section, None)
-    assert (found.status, found.value, found.age_ms) == (Status.MISSING, None, None)
-    assert found.reason == f"{KEYS[section]}: no such key"
+def test_a_section_without_a_key_is_missing_and_the_key_is_named() -> None:
+    for section in OPTIONAL:
+        found = section_of(section, None)
+        assert (found.status, found.value, found.age_ms) == (Status.MISSING, None, None)
+        assert found.reason == f"{KEYS[section]}: no such key"
 
 
-@pytest.mark.parametrize("section", OPTIONAL)
 @pytest.mark.parametrize("nothing", ["null", "{}", "[]", " [ ] ", "{\n}"])
-def test_a_section_that_says_nothing_is_empty(section: str, nothing: str) -> None:
-    found = section_of(section, nothing)
-    assert (found.status, found.value) == (Status.EMPTY, None)
-    assert found.reason == f"{KEYS[section]}: says nothing"
+def test_a_section_that_says_nothing_is_empty(nothing: str) -> None:
+    for section in OPTIONAL:
+        found = section_of(section, nothing)
+        assert (found.status, found.value) == (Status.EMPTY, None)
+        assert found.reason == f"{KEYS[section]}: says nothing"
 
 
 @pytest.mark.parametrize("news", [[], json.loads(TEXTS["sentiment"])["latest_news"]])
@@ -119,30 +119,30 @@ def test_sentiment_on_news_that_is_not_shown_is_not_empty() -> None:
     assert section_of("sentiment", edited("sentiment", "latest_news", to=[])).value is not None
 
 
-@pytest.mark.parametrize("section", KEYS)
 @pytest.mark.parametrize(
     "raw", ["", "{", "AAPL", b"\xff\xfe", '{"a": NaN}', '{"a": "\\ud800"}', "[" * 1000 + "]" * 1000, "{} {}"]
 )
-def test_what_is_no_json_makes_the_section_invalid(section: str, raw: str | bytes) -> None:
-    found = section_of(section, raw)
-    assert (found.status, found.value, found.age_ms) == (Status.INVALID, None, None)
-    assert (found.reason or "").startswith(f"{KEYS[section]}: not usable JSON: ")
+def test_what_is_no_json_makes_the_section_invalid(raw: str | bytes) -> None:
+    for section in KEYS:
+        found = section_of(section, raw)
+        assert (found.status, found.value, found.age_ms) == (Status.INVALID, None, None)
+        assert (found.reason or "").startswith(f"{KEYS[section]}: not usable JSON: ")
 
 
-@pytest.mark.parametrize("section", OBJECTS)
-def test_a_duplicate_field_makes_the_section_invalid_and_is_named(section: str) -> None:
-    name = next(iter(json.loads(TEXTS[section])))
-    reason = section_of(section, with_raw(section, name, "1")).reason or ""
-    assert reason.startswith(KEYS[section])
-    assert f'duplicate key "{name}"' in reason
+def test_a_duplicate_field_makes_the_section_invalid_and_is_named() -> None:
+    for section in OBJECTS:
+        name = next(iter(json.loads(TEXTS[section])))
+        reason = section_of(section, with_raw(section, name, "1")).reason or ""
+        assert reason.startswith(KEYS[section])
+        assert f'duplicate key "{name}"' in reason
 
 
-@pytest.mark.parametrize("section", KEYS)
 @pytest.mark.parametrize("raw", ["0", '"text"', "true", "1.5", '""', "false"])
-def test_a_value_of_another_type_makes_the_section_invalid(section: str, raw: str) -> None:
-    found = section_of(section, raw)
-    assert found.status is Status.INVALID
-    assert (found.reason or "").startswith(f"{KEYS[section]}: Input should be a valid ")
+def test_a_value_of_another_type_makes_the_section_invalid(raw: str) -> None:
+    for section in KEYS:
+        found = section_of(section, raw)
+        assert found.status is Status.INVALID
+        assert (found.reason or "").startswith(f"{KEYS[section]}: Input should be a valid ")
 
 
 @pytest.mark.parametrize(
@@ -199,17 +199,17 @@ def test_why_a_key_could_not_be_read_makes_the_section_invalid() -> None:
     assert (found.status, found.reason) == (Status.INVALID, "context:market: is a hash, not a string")
 
 
-@pytest.mark.parametrize("section", OPTIONAL)
 @pytest.mark.parametrize("raw", [None, "{", "[]", "7", b"\xff"])
-def test_what_cannot_be_used_costs_its_own_section_only(section: str, raw: str | bytes | None) -> None:
-    others = {name: found for name, found in package_of({section: raw}).sections.items() if name != section}
-    assert others == {name: found for name, found in package_of().sections.items() if name != section}
+def test_what_cannot_be_used_costs_its_own_section_only(raw: str | bytes | None) -> None:
+    for section in OPTIONAL:
+        others = {name: found for name, found in package_of({section: raw}).sections.items() if name != section}
+        assert others == {name: found for name, found in package_of().sections.items() if name != section}
 
 
-@pytest.mark.parametrize("section", OPTIONAL)
 @pytest.mark.parametrize("raw", [None, "{", "[]", "7", b"\xff"])
-def test_no_optional_section_is_needed_for_a_decision(section: str, raw: str | bytes | None) -> None:
-    assert package_of({section: raw}).refusal is None
+def test_no_optional_section_is_needed_for_a_decision(raw: str | bytes | None) -> None:
+    for section in OPTIONAL:
+        assert package_of({section: raw}).refusal is None
 
 
 # Refusal
@@ -219,31 +219,31 @@ def test_position_and_price_are_enough_for_a_decision() -> None:
     assert package_of(only("position", "price")).refusal is None
 
 
-@pytest.mark.parametrize("section", REQUIRED)
-def test_a_required_section_may_be_stale(section: str) -> None:
-    package = package_of(rules=ReadRules(max_age_s={section: 1}))
-    assert package.sections[section].status is Status.STALE
-    assert package.refusal is None
+def test_a_required_section_may_be_stale() -> None:
+    for section in REQUIRED:
+        package = package_of(rules=ReadRules(max_age_s={section: 1}))
+        assert package.sections[section].status is Status.STALE
+        assert package.refusal is None
 
 
-@pytest.mark.parametrize("section", REQUIRED)
-def test_without_its_key_a_required_section_refuses_the_call(section: str) -> None:
-    assert package_of({section: None}).refusal == f"{section} is missing: {KEYS[section]}: no such key"
+def test_without_its_key_a_required_section_refuses_the_call() -> None:
+    for section in REQUIRED:
+        assert package_of({section: None}).refusal == f"{section} is missing: {KEYS[section]}: no such key"
 
 
-@pytest.mark.parametrize("section", REQUIRED)
 @pytest.mark.parametrize("raw", ["null", "{}", "[]", "{", b"\xff", "0", '"text"'])
-def test_an_unusable_required_section_refuses_the_call_and_says_why(section: str, raw: str | bytes) -> None:
-    refusal = package_of({section: raw}).refusal or ""
-    assert refusal.startswith(f"{section} is invalid: {KEYS[section]}: ")
+def test_an_unusable_required_section_refuses_the_call_and_says_why(raw: str | bytes) -> None:
+    for section in REQUIRED:
+        refusal = package_of({section: raw}).refusal or ""
+        assert refusal.startswith(f"{section} is invalid: {KEYS[section]}: ")
 
 
-@pytest.mark.parametrize("section", REQUIRED)
-def test_a_refusal_names_the_field(section: str) -> None:
-    field = next(iter(json.loads(TEXTS[section])))
-    assert package_of({section: without(section, field)}).refusal == (
-        f"{section} is invalid: {KEYS[section]}: {field} is missing"
-    )
+def test_a_refusal_names_the_field() -> None:
+    for section in REQUIRED:
+        field = next(iter(json.loads(TEXTS[section])))
+        assert package_of({section: without(section, field)}).refusal == (
+            f"{section} is invalid: {KEYS[section]}: {field} is missing"
+        )
 
 
 def test_the_position_is_told_first_where_both_are_gone() -> None:
@@ -380,12 +380,12 @@ def test_what_comes_from_slightly_ahead_is_of_no_age() -> None:
     assert section_of("price", edited("price", "timestamp", to=at(END_OF_DAY, 1500))).age_ms == 0
 
 
-@pytest.mark.parametrize("section", REQUIRED)
-def test_a_required_section_from_the_future_refuses_the_call(section: str) -> None:
-    name = "timestamp" if section == "price" else "last_update"
-    assert "lies after the time of the package" in (
-        package_of({section: edited(section, name, to=at(END_OF_DAY, 5000))}).refusal or ""
-    )
+def test_a_required_section_from_the_future_refuses_the_call() -> None:
+    for section in REQUIRED:
+        name = "timestamp" if section == "price" else "last_update"
+        assert "lies after the time of the package" in (
+            package_of({section: edited(section, name, to=at(END_OF_DAY, 5000))}).refusal or ""
+        )
 
 
 def test_the_system_state_that_sets_the_clock_of_the_bars_is_not_from_the_future() -> None:
@@ -442,17 +442,17 @@ def test_the_thesis_is_carried_where_the_entry_time_has_microseconds() -> None:
 # Unknown fields
 
 
-@pytest.mark.parametrize("section", OBJECTS)
 @pytest.mark.parametrize("raw", ["7", '"text"', "null", "[1]", '{"deep": {"deeper": []}}'])
-def test_an_unknown_field_is_kept(section: str, raw: str) -> None:
-    value = section_of(section, with_raw(section, "brand_new", raw)).value
-    assert value is not None
-    assert value.model_extra == {"brand_new": json.loads(raw)}
+def test_an_unknown_field_is_kept(raw: str) -> None:
+    for section in OBJECTS:
+        value = section_of(section, with_raw(section, "brand_new", raw)).value
+        assert value is not None
+        assert value.model_extra == {"brand_new": json.loads(raw)}
 
 
-@pytest.mark.parametrize("section", OBJECTS)
-def test_an_unknown_field_changes_no_status(section: str) -> None:
-    assert section_of(section, with_raw(section, "brand_new", "7")).status is package_of().sections[section].status
+def test_an_unknown_field_changes_no_status() -> None:
+    for section in OBJECTS:
+        assert section_of(section, with_raw(section, "brand_new", "7")).status is package_of().sections[section].status
 
 
 # A pure function

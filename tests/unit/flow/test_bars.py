@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from llmctx.errors import FeedError
 from llmctx.flow.bars import HEADER, BadRow, Bar, parse_row, read_bars
-from tests.conftest import SHARED_DATA
+from tests.days import RECORDED, Day
 
 HEAD = ",".join(HEADER)
 GOOD = ["2014-06-05T13:30:00Z", "AAPL", "646.25", "646.96", "645.75", "646.26", "220173"]
@@ -197,9 +197,8 @@ def test_a_cell_beyond_any_size_is_an_error_that_names_the_file(tmp_path: Path) 
         list(read_bars(file(tmp_path, "x" * 200_000)))
 
 
-@pytest.mark.skipif(not SHARED_DATA.exists(), reason="the recorded bars are not here")
-@pytest.mark.parametrize(("name", "bars"), [("bars_us4_2013-10-04_07.csv", 3118), ("bars_aapl_2014-06-05_06.csv", 780)])
-def test_every_row_of_the_recorded_bars_is_a_bar(name: str, bars: int) -> None:
-    found = list(read_bars(SHARED_DATA / name))
-    assert len(found) == bars
-    assert not [bad for bad in found if isinstance(bad, BadRow)]
+def test_every_row_of_whole_days_is_a_bar(day: Day) -> None:
+    for whole in (day, *RECORDED):
+        found = list(read_bars(whole.bars))
+        assert len(found) == whole.bars.read_bytes().count(b"\n") - 1 > 700
+        assert not [bad for bad in found if isinstance(bad, BadRow)]

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 from talipp.indicators import MACD
 
-from llmctx.flow.bars import Bar, read_bars
 from llmctx.flow.indicators import MEMORY, Indicators, SlowMacd
-from tests.conftest import SHARED_DATA
+from tests.days import RECORDED, Day
 from tests.unit.flow.makers import MINUTE, NEXT_DAY, OPENING
 
 TOLERANCE = 1e-6
@@ -92,15 +91,17 @@ def bar_by_bar(closes: Sequence[Decimal]) -> list[dict[str, Decimal | None]]:
     return found
 
 
-def assert_as_reference(closes: Sequence[Decimal], name: str) -> None:
-    expected = REFERENCE[name]([float(close) for close in closes])
-    for at, (values, known) in enumerate(zip(bar_by_bar(closes), expected, strict=True)):
-        value = values[name]
-        if known is None:
-            assert value is None, f"bar {at}"
-        else:
-            assert value is not None, f"bar {at}"
-            assert float(value) == pytest.approx(known, rel=0, abs=TOLERANCE), f"bar {at}"
+def assert_as_reference(closes: Sequence[Decimal], *names: str) -> None:
+    found = bar_by_bar(closes)
+    for name in names:
+        expected = REFERENCE[name]([float(close) for close in closes])
+        for at, (values, known) in enumerate(zip(found, expected, strict=True)):
+            value = values[name]
+            if known is None:
+                assert value is None, f"{name}, bar {at}"
+            else:
+                assert value is not None, f"{name}, bar {at}"
+                assert abs(float(value) - known) <= TOLERANCE, f"{name}, bar {at}"
 
 
 @NAMES
@@ -113,23 +114,11 @@ def test_forgetting_old_closes_changes_nothing(name: str) -> None:
     assert_as_reference(random_walk(5 * MEMORY + 7), name)
 
 
-@pytest.mark.skipif(not SHARED_DATA.exists(), reason="the recorded bars are not here")
-@pytest.mark.parametrize(
-    ("file", "symbol"),
-    [
-        ("bars_us4_2013-10-04_07.csv", "SPY"),
-        ("bars_us4_2013-10-04_07.csv", "IBM"),
-        ("bars_us4_2013-10-04_07.csv", "BAC"),
-        ("bars_us4_2013-10-04_07.csv", "AIG"),
-        ("bars_aapl_2014-06-05_06.csv", "AAPL"),
-    ],
-)
-@NAMES
-def test_on_recorded_bars_every_bar_is_as_the_formula_says(file: str, symbol: str, name: str) -> None:
-    bars = (bar for bar in read_bars(SHARED_DATA / file) if isinstance(bar, Bar))
-    closes = [bar.close for bar in bars if bar.symbol == symbol]
-    assert len(closes) > 700
-    assert_as_reference(closes, name)
+def test_on_whole_days_every_bar_is_as_the_formula_says(day: Day) -> None:
+    for bars in [bars for whole in (day, *RECORDED) for bars in whole.by_symbol().values()]:
+        closes = [bar.close for bar in bars]
+        assert len(closes) > 700
+        assert_as_reference(closes, *REFERENCE)
 
 
 def test_old_closes_are_forgotten() -> None:
@@ -256,13 +245,9 @@ def test_slow_macd_is_that_of_the_five_minute_closes_at_every_bar() -> None:
     assert_slow_as_batch(two_days())
 
 
-@pytest.mark.skipif(not SHARED_DATA.exists(), reason="the recorded bars are not here")
-@pytest.mark.parametrize(
-    ("file", "symbol"), [("bars_us4_2013-10-04_07.csv", "IBM"), ("bars_aapl_2014-06-05_06.csv", "AAPL")]
-)
-def test_slow_macd_on_recorded_bars_is_that_of_the_five_minute_closes(file: str, symbol: str) -> None:
-    bars = (bar for bar in read_bars(SHARED_DATA / file) if isinstance(bar, Bar))
-    assert_slow_as_batch([(bar.start, bar.close) for bar in bars if bar.symbol == symbol])
+def test_slow_macd_on_whole_days_is_that_of_the_five_minute_closes(day: Day) -> None:
+    bars = next(iter(day.by_symbol().values()))
+    assert_slow_as_batch([(bar.start, bar.close) for bar in bars])
 
 
 def slow_of(bars: Timed, length: timedelta = FIVE, interval: timedelta = MINUTE) -> SlowMacd:

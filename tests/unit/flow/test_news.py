@@ -14,7 +14,7 @@ from llmctx.errors import FeedError
 from llmctx.flow.bars import BadRow
 from llmctx.flow.news import SHOWN, WINDOW, Headline, News, headline_of, parse_headline, read_news
 from llmctx.schema.values import Sentiment
-from tests.conftest import SHARED_DATA
+from tests.days import RECORDED, Day
 
 AT = datetime(2014, 6, 6, 13, 30, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -200,14 +200,14 @@ def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
         list(read_news(path))
 
 
-@pytest.mark.skipif(not SHARED_DATA.exists(), reason="the recorded headlines are not here")
-def test_every_recorded_headline_is_one_and_is_scored_as_vader_says() -> None:
-    found = list(read_news(SHARED_DATA / "news_aapl_2014-06-05_06.jsonl"))
-    assert len(found) == 87
+def test_every_headline_of_whole_days_is_one_and_is_scored_as_vader_says(day: Day) -> None:
     vader = SentimentIntensityAnalyzer()
-    for one in found:
-        assert isinstance(one, Headline)
-        assert float(one.score) == vader.polarity_scores(one.headline)["compound"]
+    for news in [whole.news for whole in (day, *RECORDED) if whole.news is not None]:
+        found = list(read_news(news))
+        assert len(found) == news.read_bytes().count(b"\n") > 5
+        for one in found:
+            assert isinstance(one, Headline)
+            assert float(one.score) == vader.polarity_scores(one.headline)["compound"]
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)

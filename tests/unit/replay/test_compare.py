@@ -135,7 +135,7 @@ def test_false_numbers_and_missing_citations_are_counted() -> None:
     ]
     answers = [doing("hold")._replace(grounding=grounding) for grounding in groundings]
     found = compared(*(result(index, answer) for index, answer in enumerate(answers))).b
-    assert (found.cited, found.borne_out) == (Share(4, 7), Share(1, 3))
+    assert (found.cited, found.supported) == (Share(4, 7), Share(1, 3))
 
 
 def test_causes_are_counted_for_all_differences_and_for_flips() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from llmctx.replay.corpus import write_corpus
 
-from .project import ALL, DECISIONS, MODULE, run, write_part
+from .project import ALL, DECISIONS, MODULE, run, run_pytest, write_part
 
 
 def names_of(result: pytest.RunResult) -> list[str]:
@@ -37,7 +37,7 @@ def test_several_marks_give_each_record_once(project: pytest.Pytester) -> None:
     module = module.replace("import pytest\n", 'import pytest\npytestmark = pytest.mark.corpus("a.jsonl")\n')
     module = module.replace("@pytest", '@pytest.mark.corpus("a.jsonl", selection="1")\n@pytest', 1)
     project.makepyfile(test_prompts=module)
-    result = project.runpytest_inprocess("-v")
+    result = run_pytest(project, "-v")
     result.assert_outcomes(passed=3)
     assert sorted(names_of(result)) == ["a-0.1-HARP", "a-0.2-BOLT", "b-0.74-DUNE"]
 
@@ -49,7 +49,7 @@ def test_a_class_and_its_function_both_count(project: pytest.Pytester) -> None:
         test_prompts='import pytest\n@pytest.mark.corpus("a.jsonl")\nclass TestIt:\n'
         '    @pytest.mark.corpus("b.jsonl")\n    def test_it(self, decide):\n        assert not decide().flipped\n'
     )
-    project.runpytest_inprocess().assert_outcomes(passed=2)
+    run_pytest(project).assert_outcomes(passed=2)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_a_mark_that_selects_nothing_fails_and_says_what_to_do(project: pytest.P
         for number, mark in enumerate(BAD_MARKS)
     ]
     project.makepyfile(test_prompts="\n".join(tests))
-    result = project.runpytest_inprocess()
+    result = run_pytest(project)
     result.assert_outcomes(errors=len(BAD_MARKS))
     result.stdout.fnmatch_lines([line for said in BAD_MARKS.values() for line in (f"*{said}", "*what to do: *")])
     result.stdout.no_fnmatch_line("*/llmctx/*.py*")
@@ -100,7 +100,7 @@ def test_a_mark_that_selects_nothing_fails_and_says_what_to_do(project: pytest.P
 
 def test_a_bare_mark_fails_too(project: pytest.Pytester) -> None:
     project.makepyfile(test_prompts="import pytest\n@pytest.mark.corpus\ndef test_it(recorded):\n    pass\n")
-    result = project.runpytest_inprocess()
+    result = run_pytest(project)
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*@pytest.mark.corpus names no file.*"])
 

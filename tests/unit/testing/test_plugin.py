@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from .project import DECISIONS, INI, run, write_module, write_prompt
+from .project import DECISIONS, INI, run, run_pytest, write_module, write_prompt
 
 ANSWER = """{"action": "exit", "quantity": None, "stop_loss": None, "take_profit": None,
         "confidence": 0.9, "reasoning": "Enough.", "evidence": [{"path": "price.price.last", "value": "1", "reading": ""}],
@@ -160,7 +160,7 @@ def test_a_test_that_requests_none_of_the_fixtures_is_left_alone(pytester: pytes
 def test_the_fixtures_without_a_mark_say_what_to_write(project: pytest.Pytester) -> None:
     write_module(project, "pass")
     project.makepyfile(test_prompts="def test_decision(decide):\n    pass\n")
-    result = project.runpytest_inprocess()
+    result = run_pytest(project)
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*write @pytest.mark.corpus(FILE) above the test.*"])
 

@@ -1,0 +1,5 @@
+"""`python -m llmctx` is `llmctx`."""
+
+from llmctx.cli import main
+
+main()

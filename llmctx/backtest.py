@@ -1,0 +1,215 @@
+"""A backtest: one prompt trades a whole recorded session in lockstep, on an embedded server with a paper book.
+
+Decisions change what comes after them, so no replay of single decisions can tell what a prompt would have earned.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from llmctx import clock
+from llmctx.connection import open_redis
+from llmctx.errors import EndpointError
+from llmctx.flow.compose import Taken
+from llmctx.flow.feed import Feed
+from llmctx.flow.lockstep import Lockstep
+from llmctx.flow.rules import FeedRules
+from llmctx.flow.store import Store
+from llmctx.flow.summary import Summary
+from llmctx.flow.timeline import Item
+from llmctx.llm.completion import Usage
+from llmctx.llm.price import Price, price_of
+from llmctx.ops.server import EmbeddedServer
+from llmctx.pipeline import DecisionConfig
+from llmctx.replay.results import UNANSWERED
+from llmctx.replay.run import MAX_CONSECUTIVE_FAILURES, remedy
+from llmctx.replay.stats import EquityCurve
+from llmctx.trail.log.entry import Entry
+from llmctx.trail.log.instance import bind_instance
+from llmctx.worker.home import TrailHome
+from llmctx.worker.serve import ServeOptions, serve
+
+_ZERO = Decimal(0)
+
+
+class Session(NamedTuple):
+    """The recorded data that is traded."""
+
+    items: Sequence[Item]
+    """Bars, headlines and VIX readings in time order."""
+    rules: FeedRules = FeedRules()
+    """Bar interval, exchange, sectors, trading costs."""
+
+
+class BacktestResult:
+    """What a backtest earned, did and cost; complete once `run_backtest` returns it."""
+
+    def __init__(self, prompt: str, prices: Mapping[str, Price]) -> None:
+        self.prompt = prompt
+        """The prompt that decided, NAME/vN."""
+        self.curve = EquityCurve()
+        """Equity and exposure over time."""
+        self.calls = 0
+        self.failed = 0
+        self.tokens_in = 0
+        self.tokens_out = 0
+        self.wins = 0
+        self.losses = 0
+        self.trading_costs = _ZERO
+        self.cost: Decimal | None = None
+        """What the model cost; None if no price is set for it."""
+        self.actions: Counter[str] = Counter()
+        self.guards: Counter[str] = Counter()
+        self.summary: dict[str, Any] = {}
+        """What the feed wrote."""
+        self.endpoint_down = asyncio.Event()
+        """Set when too many calls in a row got no answer."""
+        self.last_failure = ""
+        """What the last call without an answer said."""
+        self._prices = prices
+        self._open: dict[str, tuple[Decimal, Decimal]] = {}
+        self._first_equity: Decimal | None = None
+        self._failures_in_a_row = 0
+
+    def add_bar(self, taken: Taken) -> None:
+        """Mark the book to a bar."""
+        book, held, symbol = taken.step.book, taken.step.held, taken.bar.symbol
+        self._open.pop(symbol, None)
+        if held is not None:
+            self._open[symbol] = held.unrealized_pnl, held.current_price * held.quantity
+        self.trading_costs += sum((fill.cost for fill in taken.step.fills), _ZERO)
+        closed = taken.step.closed
+        if closed is not None and closed.net > 0:
+            self.wins += 1
+        elif closed is not None and closed.net < 0:
+            self.losses += 1
+        if self._first_equity is None:
+            self._first_equity = book.day.equity
+        equity = book.day.equity + book.day.earned + self._open_pnl
+        self.curve.mark(clock.to_ms(taken.end), equity, sum((worth for _, worth in self._open.values()), _ZERO))
+
+    def add_record(self, entry: Entry) -> None:
+        """Count a decision, its call and what the call cost."""
+        record = entry.record
+        if "tick" not in record:
+            return
+        self.actions[record["verdict"]["action"]] += 1
+        self.guards.update(guard["name"] for guard in record["verdict"].get("guards", []))
+        completion = record.get("completion")
+        if completion is None:
+            return
+        self._watch_endpoint(completion)
+        self.calls += 1
+        if record["kind"] == "failed":
+            self.failed += 1
+        if "usage" not in completion:
+            return
+        usage = Usage(**completion["usage"])
+        self.tokens_in += usage.prompt
+        self.tokens_out += usage.completion
+        price = price_of(self._prices, completion.get("model"), record["request"].get("model"))
+        if price is not None:
+            self.cost = (self.cost or _ZERO) + price.of(usage)
+
+    def _watch_endpoint(self, completion: dict[str, Any]) -> None:
+        if completion["outcome"] not in UNANSWERED:
+            self._failures_in_a_row = 0
+            return
+        self._failures_in_a_row += 1
+        self.last_failure = str(completion.get("detail") or completion["outcome"])
+        if self._failures_in_a_row == MAX_CONSECUTIVE_FAILURES:
+            self.endpoint_down.set()
+
+    @property
+    def _open_pnl(self) -> Decimal:
+        return sum((pnl for pnl, _ in self._open.values()), _ZERO)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result as `llmctx backtest --json` prints it: money in the account's currency, shares in percent."""
+        drawdown, drawdown_share = self.curve.drawdown
+        mean_exposure, max_exposure = self.curve.exposure
+        first = self._first_equity or _ZERO
+        pnl = self.curve.points[-1].equity - first if self.curve.points else _ZERO
+        return {
+            "prompt": self.prompt,
+            "pnl": pnl,
+            "pnl_pct": pnl / first * 100 if first else _ZERO,
+            "realized": pnl - self._open_pnl,
+            "open": self._open_pnl,
+            "max_drawdown": drawdown,
+            "max_drawdown_pct": drawdown_share * 100,
+            "mean_exposure_pct": mean_exposure * 100,
+            "max_exposure_pct": max_exposure * 100,
+            "opened": self.summary["opened"],
+            "closed": self.summary["closed"],
+            "wins": self.wins,
+            "losses": self.losses,
+            "fills": self.summary["fills"],
+            "trading_costs": self.trading_costs,
+            "ticks": self.summary["ticks"],
+            "calls": self.calls,
+            "failed": self.failed,
+            "tokens_in": self.tokens_in,
+            "tokens_out": self.tokens_out,
+            "cost": self.cost,
+            "actions": dict(self.actions.most_common()),
+            "guards": dict(self.guards.most_common()),
+        }
+
+
+async def run_backtest(
+    config: DecisionConfig,
+    session: Session,
+    directory: Path,
+    *,
+    prices: Mapping[str, Price] | None = None,
+    concurrency: int = 32,
+    on_bar: Callable[[], None] = lambda: None,
+) -> BacktestResult:
+    """Let `config` trade a session; the server's data and the trail stay in `directory`.
+
+    `prices` are what models cost per million tokens; `on_bar` is called after each bar.
+
+    Raises EndpointError if the endpoint stops answering, ServerError if the server cannot start.
+    """
+    result = BacktestResult(config.template.ref, prices or {})
+
+    def add_bar(taken: Taken) -> None:
+        result.add_bar(taken)
+        on_bar()
+
+    with EmbeddedServer(directory / "redis") as server:
+        async with open_redis(server.url) as redis:
+            instance, _ = await bind_instance(redis, directory)
+            home = TrailHome(redis, server.url, instance, directory)
+            stop, options = asyncio.Event(), ServeOptions(concurrency=concurrency)
+            serving = asyncio.create_task(serve(home, config, stop, options, on_entry=result.add_record))
+            feed = Feed(Store(redis, 1), session.rules, settled=Lockstep(redis, 1), on_bar=add_bar)
+            feeding = asyncio.create_task(feed.run(session.items))
+            try:
+                result.summary = (await _until_fed(feeding, serving, result)).as_dict()
+            finally:
+                feeding.cancel()
+                stop.set()
+                await asyncio.gather(feeding, serving, return_exceptions=True)
+    return result
+
+
+async def _until_fed(feeding: "asyncio.Task[Summary]", serving: asyncio.Task[None], result: BacktestResult) -> Summary:
+    """Wait until all items are fed; raise whatever stops the session before that."""
+    down = asyncio.create_task(result.endpoint_down.wait())
+    try:
+        await asyncio.wait({feeding, serving, down}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        down.cancel()
+    if result.endpoint_down.is_set():
+        raise EndpointError(
+            f"{MAX_CONSECUTIVE_FAILURES} calls in a row got no answer, the last one: {result.last_failure}.",
+            remedy(result.last_failure),
+        )
+    if not feeding.done():
+        await serving
+    return await feeding

@@ -1,0 +1,58 @@
+"""The table of commands: what `llmctx --help` shows, without importing any of them."""
+
+from typing import NamedTuple
+
+
+class Command(NamedTuple):
+    """One command: the function `name` in the module `llmctx.cli.TASK.NAME`."""
+
+    name: str
+    """What one types."""
+    task: str
+    """The folder it lives in, and the heading it stands under."""
+    summary: str
+    """One line for `llmctx --help`: the first line of the command's docstring."""
+
+    @property
+    def module(self) -> str:
+        """The module to import."""
+        return f"llmctx.cli.{self.task}.{self.name}"
+
+
+TASKS = {
+    "run": "Run (bring in data, make decisions)",
+    "look": "Look (at live data and recorded decisions)",
+    "prove": "Prove (that nothing was altered)",
+    "iterate": "Iterate (replay, compare, improve prompts)",
+    "operate": "Operate (server, service, notary)",
+}
+"""Heading by folder, in the order in which `llmctx --help` shows them."""
+
+COMMANDS = (
+    Command("demo", "run", "Run the whole loop once, with nothing to set up."),
+    Command("standin", "run", "Run the stand-in model, an endpoint that answers by rules."),
+    Command("simulate", "run", "Write a simulated market to files: bars, headlines, sectors."),
+    Command("feed", "run", "Feed bars and headlines into Redis and raise ticks."),
+    Command("run", "run", "Run the service, which decides every tick exactly once."),
+    Command("decide", "run", "Ask for one decision now and record it."),
+    Command("context", "look", "Show what the model would be shown now."),
+    Command("decisions", "look", "List recorded decisions, oldest first."),
+    Command("show", "look", "Show one record with all its evidence."),
+    Command("watch", "look", "Follow one symbol's live data as it changes."),
+    Command("keys", "look", "Count the live keys and name the invalid ones."),
+    Command("schema", "look", "List the live keys, or print the JSON Schema of one."),
+    Command("verify", "prove", "Verify the trail: every record, its evidence, every checkpoint."),
+    Command("export", "prove", "Export the trail to a folder that an auditor can check alone."),
+    Command("receipt", "prove", "Print a proof of one record that can be checked alone."),
+    Command("key", "prove", "Print the public key that checkpoints are verified with."),
+    Command("replay", "iterate", "Rebuild recorded decisions, or ask a model again."),
+    Command("compare", "iterate", "Compare two replays, or a replay with the record."),
+    Command("prompts", "iterate", "List, compare and check prompt versions."),
+    Command("outcome", "iterate", "Report what followed each decision, and how confidence held up."),
+    Command("corpus", "iterate", "Keep recorded decisions in a file, for tests."),
+    Command("backtest", "iterate", "Let each prompt trade a whole session and compare the results."),
+    Command("redis", "operate", "Run the embedded Valkey server."),
+    Command("status", "operate", "Show server, owners, backlog, rates and the last failure."),
+    Command("notary", "operate", "Run the notary alone, which signs what is recorded."),
+)
+"""Every command, in the order in which `llmctx --help` shows them."""

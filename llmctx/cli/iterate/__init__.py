@@ -1,0 +1,1 @@
+"""Commands that replay and compare decisions, to improve a prompt or choose a model."""

@@ -1,0 +1,191 @@
+"""`llmctx backtest`: prompts that trade a whole session."""
+
+import asyncio
+import tempfile
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from llmctx.cli.shared.options import (
+    AsJson,
+    CostBps,
+    Endpoint,
+    Exchange,
+    IntervalS,
+    Model,
+    News,
+    PromptsDir,
+    Sectors,
+    parse_number,
+)
+from llmctx.cli.shared.output import escape, out, print_json
+from llmctx.cli.shared.progress import progress
+from llmctx.cli.shared.setup import config_of, settings_for
+from llmctx.errors import LlmctxError
+from llmctx.settings import Settings
+
+if TYPE_CHECKING:
+    from llmctx.flow.rules import FeedRules
+
+
+def backtest(
+    bars: Annotated[Path, typer.Argument(help="CSV file of bars, as `llmctx feed` reads it.")],
+    prompt: Annotated[
+        list[str] | None,
+        typer.Option(help="A prompt that trades: NAME or NAME/vN. May be repeated.", show_default=False),
+    ] = None,
+    news: News = None,
+    sectors: Sectors = None,
+    interval_s: IntervalS = 60,
+    exchange: Exchange = "XNYS",
+    cost_bps: CostBps = "2",
+    keep: Annotated[
+        Path | None, typer.Option(help="Keep each session's server data and trail in this folder, for replays.")
+    ] = None,
+    prompts: PromptsDir = None,
+    endpoint: Endpoint = None,
+    model: Model = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let each prompt trade a whole session and compare the results.
+
+    A decision changes what comes after it, which no replay of single decisions shows. So each prompt gets an embedded
+    server, a paper book and the same bars in lockstep. Compares profit, drawdown, exposure, calls and cost. Exit code
+    3: the endpoint stopped answering.
+
+    \b
+    llmctx simulate bars.csv --news news.jsonl --sectors sectors.json --minutes 60
+    llmctx backtest bars.csv --prompt position/v1 --news news.jsonl --sectors sectors.json
+    """
+    from llmctx.flow.files import read_sectors
+    from llmctx.flow.rules import FeedRules
+    from llmctx.flow.step import Broker
+    from llmctx.prompt.template import load_template
+
+    rules = FeedRules(
+        interval=timedelta(seconds=interval_s),
+        sectors={} if sectors is None else read_sectors(sectors),
+        exchange=exchange,
+        broker=Broker(parse_number("--cost-bps", cost_bps)),
+    )
+    settings = settings_for(None, None, prompts=prompts, endpoint=endpoint, model=model)
+    names = [load_template(settings.prompts, name).ref for name in prompt or [settings.prompt]]
+    results = asyncio.run(_backtest(settings, names, (bars, news), rules, keep, quiet=as_json))
+    if as_json:
+        for result in results:
+            print_json(result)
+        return
+    _print(results)
+    if keep is not None:
+        for folder in _folders(keep, names):
+            out.print(f"kept: llmctx replay --redis-url embedded:{escape(str(folder / 'redis'))}")
+
+
+def _folders(keep: Path, names: list[str]) -> list[Path]:
+    """A folder for each session; a prompt that is given twice gets two."""
+    plain = [name.replace("/", "-") for name in names]
+    return [keep / (name if plain.count(name) == 1 else f"{name}-{i}") for i, name in enumerate(plain, start=1)]
+
+
+async def _backtest(
+    settings: Settings,
+    names: list[str],
+    files: tuple[Path, Path | None],
+    rules: "FeedRules",
+    keep: Path | None,
+    *,
+    quiet: bool,
+) -> list[dict[str, Any]]:
+    from llmctx.backtest import Session, run_backtest
+    from llmctx.flow.files import read_items
+
+    async with AsyncExitStack() as stack:
+        # An unusable prompt, endpoint or file is reported before anything starts.
+        configs = [
+            await stack.enter_async_context(config_of(settings.model_copy(update={"prompt": name}), need_endpoint=True))
+            for name in names
+        ]
+        session = Session(list(read_items(*files, rules.interval)), rules)
+        home = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="llmctx-backtest-")))
+        folders = _folders(home, names)
+        _create(folders)
+        advance = stack.enter_context(progress("trading", len(session.items) * len(names), quiet=quiet))
+        run = partial(
+            run_backtest, session=session, prices=settings.prices, concurrency=settings.concurrency, on_bar=advance
+        )
+        tasks = [
+            asyncio.create_task(run(config, directory=folder)) for config, folder in zip(configs, folders, strict=True)
+        ]
+        try:
+            return [result.as_dict() for result in await asyncio.gather(*tasks)]
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _create(folders: list[Path]) -> None:
+    for folder in folders:
+        if folder.exists() and any(folder.iterdir()):
+            raise LlmctxError(f"{folder} is not empty.", "Name another folder with --keep.")
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+_ROWS = (
+    ("profit", "pnl", "{:+,.2f}"),
+    ("profit, % of capital", "pnl_pct", "{:+.3f}%"),
+    ("unrealized profit", "open", "{:+,.2f}"),
+    ("maximum drawdown", "max_drawdown", "{:,.2f}"),
+    ("drawdown, %", "max_drawdown_pct", "{:.3f}%"),
+    ("mean exposure", "mean_exposure_pct", "{:.1f}%"),
+    ("maximum exposure", "max_exposure_pct", "{:.1f}%"),
+    ("positions closed", "closed", "{}"),
+    ("won", "wins", "{}"),
+    ("lost", "losses", "{}"),
+    ("fills", "fills", "{}"),
+    ("trading costs", "trading_costs", "{:,.2f}"),
+    ("calls", "calls", "{}"),
+    ("no usable answer", "failed", "{}"),
+    ("input tokens", "tokens_in", "{:,}"),
+    ("output tokens", "tokens_out", "{:,}"),
+    ("model cost", "cost", "{:.4f}"),
+)
+
+
+def _print(results: list[dict[str, Any]]) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("")
+    titles = _titles([result["prompt"] for result in results])
+    for title in titles:
+        table.add_column(escape(title), justify="right")
+    for title, name, form in _ROWS:
+        table.add_row(title, *(_cell(result[name], form) for result in results))
+    for action in sorted({action for result in results for action in result["actions"]}):
+        table.add_row(f"verdict {action}", *(str(result["actions"].get(action, 0)) for result in results))
+    out.print(table)
+    if len(results) > 1:
+        best, title = max(zip(results, titles, strict=True), key=lambda column: column[0]["pnl"])
+        spread = best["pnl"] - min((result["pnl"] for result in results), default=Decimal(0))
+        if spread:
+            out.print(f"\n{escape(title)} made {spread:,.2f} more. One session is one sample, not proof.")
+        else:
+            out.print("\nAll made the same.")
+
+
+def _titles(prompts: list[str]) -> list[str]:
+    """The column headings; a prompt that is given twice is numbered."""
+    return [
+        name if prompts.count(name) == 1 else f"{name} ({prompts[: i + 1].count(name)})"
+        for i, name in enumerate(prompts)
+    ]
+
+
+def _cell(value: Any, form: str) -> str:
+    return "no price" if value is None else form.format(value)

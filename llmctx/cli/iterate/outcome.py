@@ -1,0 +1,144 @@
+"""`llmctx outcome`: what followed the decisions."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import typer
+
+from llmctx import clock
+from llmctx.cli.shared.options import AsJson, CostBps, IntervalS, RedisUrl, StateDir, parse_number
+from llmctx.cli.shared.output import coloured, escape, messages, out, print_json
+from llmctx.cli.shared.setup import partitions_of, redis_of, settings_for
+from llmctx.cli.shared.sources import From, Selected, listing_hint, selection_of, source_of
+from llmctx.errors import ReplayError
+from llmctx.flow.bars import Bar, read_bars
+from llmctx.replay.outcome import HORIZONS, DecisionOutcome
+from llmctx.replay.outcome_report import Decisions, judged, series_of, totals
+from llmctx.replay.price_series import Candle, PriceSeries
+from llmctx.replay.selection import Selection
+from llmctx.replay.stats import Calibration, calibrate
+from llmctx.settings import Settings
+
+
+def outcome(
+    selected: Selected = "all",
+    where: From = None,
+    bars: Annotated[
+        Path | None,
+        typer.Option(help="The bars that followed, as `llmctx feed` reads them. Default: the bars stream in Redis."),
+    ] = None,
+    interval_s: IntervalS = 60,
+    horizon: Annotated[
+        str, typer.Option(help="When confidence is judged: after 5, 15 or 60 minutes, or at the position's end (end).")
+    ] = "15",
+    cost_bps: CostBps = "2",
+    redis_url: RedisUrl = None,
+    state_dir: StateDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Report what followed each decision, and how confidence held up.
+
+    Shows the market's move after 5, 15 and 60 minutes and until the position's end; what following the verdict earned
+    compared with leaving the position alone; a reliability table and the Brier score. With --json one line for each
+    decision, then one with the summary.
+
+    \b
+    llmctx outcome symbol=ACME
+    llmctx outcome --from ./export --bars bars.csv --horizon end
+    """
+    if horizon not in HORIZONS:
+        raise typer.BadParameter(f"--horizon {horizon}: give one of {', '.join(HORIZONS)}")
+    text, selection = selection_of(selected)
+    prices = _Prices(bars, interval_s * 1000)
+    cost = parse_number("--cost-bps", cost_bps)
+    settings = settings_for(redis_url, state_dir)
+    decisions = asyncio.run(_decisions(settings, where, selection))
+    if not decisions.selected:
+        raise ReplayError(f"The selection {text or 'all'} matches no decision.", listing_hint(where))
+    outcomes = decisions.outcomes(asyncio.run(prices.read(settings, decisions.symbols)), cost)
+    calibration = calibrate(judged(outcomes, horizon))
+    if as_json:
+        for one in outcomes:
+            print_json(one.as_dict())
+        print_json({"summary": totals(outcomes), "horizon": horizon, "calibration": calibration.as_dict()})
+        return
+    _print(outcomes)
+    _print_calibration(calibration, horizon)
+
+
+async def _decisions(settings: Settings, where: Path | None, selection: Selection) -> Decisions:
+    async with source_of(settings, where) as source:
+        entries = [entry async for entry in source.read(Selection(partition=selection.partition))]
+    return Decisions(entries, selection)
+
+
+class _Prices(NamedTuple):
+    """Where the bars come from."""
+
+    file: Path | None
+    """A bars file; None reads the bars streams in Redis."""
+    interval_ms: int
+    """The length of a bar."""
+
+    async def read(self, settings: Settings, symbols: list[str]) -> dict[str, PriceSeries]:
+        if self.file is not None:
+            return series_of(map(_candle, _usable(self.file)), self.interval_ms)
+        from llmctx.flow.store import Store
+
+        async with redis_of(settings) as (redis, _):
+            store = Store(redis, await partitions_of(redis, settings))
+            bars = [bar for symbol in symbols async for bar, _ in store.bars(symbol)]
+        return series_of(map(_candle, bars), self.interval_ms)
+
+
+def _candle(bar: Bar) -> tuple[str, Candle]:
+    return bar.symbol, Candle(clock.to_ms(bar.start), bar.open, bar.high, bar.low, bar.close)
+
+
+def _usable(file: Path) -> list[Bar]:
+    bars = []
+    for row in read_bars(file):
+        if isinstance(row, Bar):
+            bars.append(row)
+        else:
+            messages.warning(f"line {row.line}: {row.why}; left out")
+    return bars
+
+
+def _print(outcomes: list[DecisionOutcome]) -> None:
+    from rich.table import Table
+
+    without_bars = sum(not one.results for one in outcomes)
+    out.print(f"[bold]outcome[/]      {len(outcomes)} decisions; mean moves and sums; gain is followed minus held")
+    if without_bars:
+        out.print(f"[yellow]no bars[/]      {without_bars} decisions have no bars after them")
+    table = Table(box=None, pad_edge=False)
+    for heading in ("action", "after", "count", "move", "held", "followed", "gain", "better", "worse"):
+        table.add_column(heading, justify="left" if heading in ("action", "after") else "right", no_wrap=True)
+    for row in totals(outcomes):
+        after = "its end" if row["horizon"] == "end" else f"{row['horizon']} min"
+        colour = "green" if row["gain"] > 0 else "red" if row["gain"] < 0 else "dim"
+        table.add_row(
+            coloured(row["action"]), after, str(row["decisions"]), f"{row['mean_move_pct']:+.3f}%",
+            f"{row['held']:+,.0f}", f"{row['followed']:+,.0f}", f"[{colour}]{row['gain']:+,.0f}[/]",
+            str(row["better"]), str(row["worse"]),
+        )  # fmt: skip
+    out.print(table)
+
+
+def _print_calibration(calibration: Calibration, horizon: str) -> None:
+    at = "at the position's end" if horizon == "end" else f"after {horizon} minutes"
+    out.print(
+        f"\n[bold]calibration[/]  {at}; right means better than leaving the position alone, for a hold than closing"
+    )
+    if calibration.brier is None or calibration.brier_base is None:
+        out.print("              no decision turned out right or wrong")
+        return
+    for group in calibration.bins:
+        right = escape(str(group.right))
+        out.print(f"  {group.low:.1f} to {group.high:.1f}  confidence {group.confidence:.2f}, right {right}")
+    out.print(
+        f"[bold]brier[/]        {calibration.brier:.3f} over {calibration.decisions} decisions; always giving "
+        f"{calibration.base.value:.2f}, the share that was right, would score {calibration.brier_base:.3f}"
+    )

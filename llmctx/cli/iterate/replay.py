@@ -1,0 +1,118 @@
+"""`llmctx replay`: recorded decisions once more, without a model or with one."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from llmctx.cli.iterate.replay_request import ReplayRequest
+from llmctx.cli.shared.options import AsJson, Endpoint, PromptsDir, RedisUrl, StateDir, parse_amount
+from llmctx.cli.shared.setup import settings_for
+from llmctx.cli.shared.sources import From, Selected, selection_of
+from llmctx.errors import ReplayError
+
+_MODES = ("rebuild", "again")
+
+
+def replay(
+    selected: Selected = "all",
+    where: From = None,
+    mode: Annotated[
+        str | None,
+        typer.Option(help="rebuild (no model) or again (same prompt, same model). --prompt and --model imply a mode."),
+    ] = None,
+    prompt: Annotated[str | None, typer.Option(help="Ask with this prompt instead: NAME or NAME/vN.")] = None,
+    model: Annotated[str | None, typer.Option(help="Ask this model instead.")] = None,
+    repeat: Annotated[int, typer.Option(help="Ask N times each, to tell noise from effect.", min=1)] = 1,
+    symbol: Annotated[str | None, typer.Option(help="The same as symbol=... in SELECTION.")] = None,
+    action: Annotated[str | None, typer.Option(help="The same as action=...: the verdict's action.")] = None,
+    guard: Annotated[str | None, typer.Option(help="The same as guard=...: a guardrail that fired.")] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(help="The same as since=...: the package's time, 15m, 2h or 1d ago or an ISO 8601 time."),
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="The same as until=...")] = None,
+    limit: Annotated[int | None, typer.Option(help="The same as limit=...", min=1)] = None,
+    concurrency: Annotated[int, typer.Option(help="How many calls are in flight at once.", min=1, max=1000)] = 8,
+    budget_tokens: Annotated[int | None, typer.Option(help="Spend at most this many tokens.", min=1)] = None,
+    budget_cost: Annotated[
+        str | None, typer.Option(help="Spend at most this much, by the prices in the settings.", show_default=False)
+    ] = None,
+    results: Annotated[
+        Path | None, typer.Option("--out", help="The results file. Default: a file in the state directory.")
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Ask again what the results file already answers.")] = False,
+    batch: Annotated[
+        Path | None, typer.Option(help="Ask nobody; write an OpenAI batch file, for replay in bulk at half the price.")
+    ] = None,
+    answers: Annotated[
+        list[Path] | None,
+        typer.Option(help="Take the answers from that batch's output.", show_default=False),
+    ] = None,
+    prompts: PromptsDir = None,
+    endpoint: Endpoint = None,
+    redis_url: RedisUrl = None,
+    state_dir: StateDir = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="In a rebuild: fail on records that differ and name unknown rules.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Rebuild recorded decisions, or ask a model again.
+
+    rebuild asks no model: it builds package and prompt from the recorded snapshot, byte for byte, and decision and
+    verdict from the recorded answer. again sends the same messages to the same model. --prompt and --model change one
+    of them, or both. Neither the trail nor a live key is touched; answers go to a results file, and the same command
+    resumes after an interrupt. Every mode checks the evidence first. Exit code 1: evidence was altered. 3: calls got no
+    answer.
+
+    \b
+    llmctx replay                                       # rebuild every record
+    llmctx replay --from audit/corpus/demo.jsonl        # recorded decisions in a file
+    llmctx replay symbol=ACME,limit=20 --mode again --repeat 3
+    llmctx replay action=reduce --prompt position/v1 --budget-tokens 200000
+    llmctx replay 40-80 --model llmctx-standin --out other-model.jsonl
+    """
+    text, selection = selection_of(
+        selected, symbol=symbol, action=action, guard=guard, since=since, until=until, limit=limit
+    )
+    request = ReplayRequest(
+        where=where,
+        selection=selection,
+        text=text or "all",
+        mode=_mode(mode, prompt, model),
+        prompt=prompt,
+        model=model,
+        repeat=repeat,
+        concurrency=concurrency,
+        budget_tokens=budget_tokens,
+        budget_cost=parse_amount("--budget-cost", budget_cost),
+        out=results,
+        fresh=fresh,
+        batch=batch,
+        answers=answers or [],
+        strict=strict,
+        as_json=as_json,
+    )
+    settings = settings_for(redis_url, state_dir, prompts=prompts, endpoint=endpoint)
+    if request.mode == "rebuild":
+        from llmctx.cli.iterate.replay_rebuild import rebuild
+
+        if repeat > 1 or batch or answers:
+            raise ReplayError("A rebuild asks no model.", "Choose a mode that does: --mode again, --prompt or --model.")
+        raise typer.Exit(asyncio.run(rebuild(settings, request)))
+    from llmctx.cli.iterate.replay_ask import ask_again
+
+    if batch is not None and answers:
+        raise ReplayError("--batch writes questions, --answers reads what came back.", "Give one of them.")
+    raise typer.Exit(asyncio.run(ask_again(settings, request)))
+
+
+def _mode(mode: str | None, prompt: str | None, model: str | None) -> str:
+    if mode is not None and mode not in _MODES:
+        raise typer.BadParameter(f"--mode {mode}: give rebuild or again, or change something with --prompt or --model")
+    changed = [name for name, value in (("prompt", prompt), ("model", model)) if value is not None]
+    if changed and mode is not None:
+        raise typer.BadParameter(f"--mode {mode} changes nothing, --{changed[0]} does: give one of them")
+    return " and ".join(changed) or mode or "rebuild"

@@ -1,0 +1,193 @@
+"""`llmctx replay` with a model: recorded decisions asked again, the answers beside the recorded ones."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llmctx import canonical
+from llmctx.cli.iterate.replay_request import ReplayRequest
+from llmctx.cli.iterate.replay_summary import Answers, calls, print_summary
+from llmctx.cli.shared.output import escape, messages, out, print_json
+from llmctx.cli.shared.progress import progress
+from llmctx.cli.shared.setup import client_of
+from llmctx.cli.shared.sources import no_match, source_of
+from llmctx.errors import EndpointError, ReplayError
+from llmctx.llm.client import NO_KEY, NoEndpoint, check_endpoint, without_secrets
+from llmctx.prompt.template import load_template
+from llmctx.replay.batch import BatchAnswers, batch_line
+from llmctx.replay.budget import Budget
+from llmctx.replay.corpus import Recorded
+from llmctx.replay.evidence import check_records
+from llmctx.replay.plan import ModelRequest, Plan, build_request
+from llmctx.replay.results import Result, ResultsFile
+from llmctx.replay.run import MAX_CONSECUTIVE_FAILURES, CompleterFor, Replay, ReplaySummary, remedy
+from llmctx.replay.safe_write import BATCH, Destination, replacing
+from llmctx.replay.source import Source, select
+from llmctx.rules import code
+from llmctx.settings import Settings
+
+if TYPE_CHECKING:
+    from llmctx.llm.completion import Completer
+
+_MODE_TEXT = {
+    "again": "again: the same messages to the same model",
+    "prompt": "prompt: {prompt} instead of the recorded prompt, the same model",
+    "model": "model: {model} instead of the recorded model, the same messages",
+    "prompt and model": "prompt and model: {prompt} and {model} instead of those recorded",
+}
+
+
+async def ask_again(settings: Settings, request: ReplayRequest) -> int:
+    """Ask, write the results, print a summary, and return the exit code: 1 if evidence was altered."""
+    template = None if request.prompt is None else load_template(settings.prompts, request.prompt)
+    plan = Plan(template, request.model, request.repeat, settings.llm.model)
+    async with source_of(settings, request.where) as source:
+        entries = [entry async for entry in select(source, request.selection)]
+        if not entries:
+            raise no_match(request.text, source, request.where)
+        altered = _altered(entries, source)
+        if request.batch is not None:
+            _write_batch(request.batch, entries, plan, source, request)
+        else:
+            await _ask(settings, request, plan, source, entries, altered)
+    return 1 if altered else 0
+
+
+def _altered(entries: list[Recorded], source: Source) -> list[int]:
+    """The indices of records with altered evidence: an answer about them proves nothing."""
+    altered = check_records(entries, source.blobs).altered
+    for entry, difference in altered:
+        messages.warning(f"record {entry.index} was altered, by its {difference.by}: {difference.what}")
+    return [entry.index for entry, _ in altered]
+
+
+async def _ask(
+    settings: Settings,
+    request: ReplayRequest,
+    plan: Plan,
+    source: Source,
+    entries: list[Recorded],
+    altered: list[int],
+) -> None:
+    budget = Budget(request.budget_tokens, request.budget_cost, prices=settings.prices, batch=bool(request.answers))
+    # The answerer comes first: if nobody can be asked, no results file is created.
+    async with _answerer(settings, request) as answerer:
+        question = _question(settings, request, plan, source)
+        path = request.out or _default_path(settings.state_dir, request.mode, question)
+        with ResultsFile(path, question, fresh=request.fresh, inputs=(request.where, *request.answers)) as file:
+            if not request.as_json:
+                _print_question(request, plan, source, path, len(entries))
+            results = list(file.before)
+            with progress("asking", len(entries) * plan.repeat - len(results), quiet=request.as_json) as advance:
+
+                def on_result(result: Result | None) -> None:
+                    advance()
+                    if result is not None:
+                        results.append(result)
+
+                max_failures = None if request.answers else MAX_CONSECUTIVE_FAILURES
+                run = Replay(plan, source.blobs, answerer, file, budget, max_failures=max_failures, on_result=on_result)
+                try:
+                    summary = await run.run(entries, concurrency=request.concurrency)
+                except asyncio.CancelledError:
+                    messages.note(f"Interrupted. Run the same command again to resume from {path}.")
+                    raise
+    if request.answers and not any(result.final for result in results):
+        raise _no_answers(summary)
+    print_summary(request, path, Answers(results, summary, budget, altered))
+    if summary.unanswered and not request.answers:
+        raise EndpointError(
+            f"{calls(summary.unanswered)} got no answer, the last one: {summary.trouble}.",
+            f"{remedy(summary.trouble)} The same command asks {'it' if summary.unanswered == 1 else 'them'} again.",
+            exit_code=1 if altered else None,
+        )
+
+
+def _no_answers(summary: ReplaySummary) -> ReplayError:
+    if summary.unanswered:
+        return ReplayError(
+            f"The batch's output has no answer, only {calls(summary.unanswered)} that failed; "
+            f"the last one: {summary.trouble}.",
+            remedy(summary.trouble),
+        )
+    return ReplayError(
+        f"The batch's output answers none of these {summary.left_out} questions.",
+        "Give the same selection, prompt, model and repeats as with --batch.",
+    )
+
+
+def _print_question(request: ReplayRequest, plan: Plan, source: Source, path: Path, records: int) -> None:
+    text = _MODE_TEXT[request.mode].format(prompt=plan.template.ref if plan.template else "", model=request.model)
+    out.print(f"[bold]mode[/]       {escape(text)}" + (f", {plan.repeat} times each" if plan.repeat > 1 else ""))
+    out.print(f"[bold]source[/]     {escape(source.name)}; selection {escape(request.text)}: {records} records")
+    out.print(f"[bold]results[/]    {escape(str(path))}")
+
+
+def _question(settings: Settings, request: ReplayRequest, plan: Plan, source: Source) -> dict[str, Any]:
+    """The head of the results file: another question needs another file."""
+    return {
+        "mode": request.mode,
+        "source": source.name,
+        "selection": request.text,
+        "prompt": None if plan.template is None else plan.template.ref,
+        "template_sha256": None if plan.template is None else plan.template.sha256,
+        "model": request.model,
+        "endpoint": None if request.answers else without_secrets(settings.llm.base_url or ""),
+        "repeat": plan.repeat,
+        "batch": bool(request.answers),
+        "code": code(),
+    }
+
+
+def _default_path(state_dir: Path, mode: str, question: dict[str, Any]) -> Path:
+    digest = canonical.sha256(canonical.dumps(question))[:10]
+    return state_dir / "replays" / f"{mode.replace(' ', '-')}-{digest}.jsonl"
+
+
+@asynccontextmanager
+async def _answerer(settings: Settings, request: ReplayRequest) -> AsyncIterator[CompleterFor]:
+    """Who answers: a batch's output, or the endpoint, with one client for each model."""
+    if request.answers:
+        yield BatchAnswers(request.answers).completer
+        return
+    if settings.llm.base_url is None and settings.api_key is None:
+        raise EndpointError(
+            "No LLM endpoint is configured.",
+            "Set LLMCTX_LLM__BASE_URL or give --endpoint, or write a batch file with --batch. To try it out, start "
+            "`llmctx standin --port 8700` and use http://127.0.0.1:8700/v1.",
+        )
+    if settings.llm.base_url is not None:
+        check_endpoint(settings.llm.base_url, settings.api_key or NO_KEY)
+    clients: dict[str, Any] = {}
+
+    def ask(question: ModelRequest, _repeat: int) -> "Completer | None":
+        if question.model not in clients:
+            llm = settings.llm.model_copy(update={"model": question.model})
+            clients[question.model] = client_of(settings.model_copy(update={"llm": llm}))
+        return clients[question.model]  # type: ignore[no-any-return]
+
+    try:
+        yield ask
+    finally:
+        for client in clients.values():
+            if not isinstance(client, NoEndpoint):
+                await client.aclose()
+
+
+def _write_batch(path: Path, entries: list[Recorded], plan: Plan, source: Source, request: ReplayRequest) -> None:
+    """Write the questions as an OpenAI batch file."""
+    count, size = 0, 0
+    with replacing(Destination(path, "--batch", BATCH, (request.where,))) as file:
+        for entry in entries:
+            question = build_request(entry, plan, source.blobs)
+            for repeat in range(1, plan.repeat + 1) if question.prompt is not None else ():
+                line = batch_line(question, repeat)
+                file.write(line + "\n")
+                count, size = count + 1, size + len(line)
+    if request.as_json:
+        print_json({"mode": plan.mode, "batch": str(path), "requests": count, "bytes": size})
+        return
+    out.print(f"Wrote {count} requests to {escape(str(path))}, an OpenAI batch file for /v1/chat/completions.")
+    out.print("When the batch is done, run the same command with --answers OUTPUT.jsonl instead of --batch.")

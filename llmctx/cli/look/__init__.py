@@ -1,0 +1,1 @@
+"""Commands that show live data and recorded decisions."""

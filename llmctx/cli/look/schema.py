@@ -1,0 +1,48 @@
+"""`llmctx schema`: the live keys."""
+
+from typing import Annotated
+
+import typer
+
+from llmctx.cli.shared.options import AsJson
+from llmctx.cli.shared.output import escape, out, print_json
+
+
+def schema(
+    key: Annotated[
+        str | None, typer.Argument(help="A key, its pattern or its section: stocks:price:AAPL, price.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the live keys, or print the JSON Schema of one.
+
+    \b
+    llmctx schema
+    llmctx schema positions:active:AAPL
+    """
+    from llmctx.schema.keys import FAMILIES, find_family
+
+    if key is not None:
+        print_json(find_family(key).model.model_json_schema())
+    elif as_json:
+        for family in FAMILIES:
+            fields = {name: getattr(family, name) for name in ("section", "pattern", "lifetime_s", "writer", "says")}
+            print_json(fields | {"model": family.model.__name__})
+    else:
+        _print_families()
+
+
+def _print_families() -> None:
+    from rich.table import Table
+
+    from llmctx.schema.keys import FAMILIES
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("key", no_wrap=True, min_width=max(len(family.pattern) for family in FAMILIES))
+    table.add_column("section", no_wrap=True)
+    table.add_column("lifetime", no_wrap=True)
+    table.add_column("content")
+    for family in FAMILIES:
+        lifetime = "no limit" if family.lifetime_s is None else f"{family.lifetime_s // 3600} h"
+        table.add_row(escape(family.pattern), family.section, lifetime, family.says)
+    out.print(table)

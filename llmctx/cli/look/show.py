@@ -1,0 +1,116 @@
+"""`llmctx show`: one record."""
+
+import asyncio
+from typing import Any
+
+from llmctx import canonical, clock
+from llmctx.cli.shared.options import Address, AsJson, RedisUrl, StateDir
+from llmctx.cli.shared.output import coloured, escape, out, print_json, visible
+from llmctx.cli.shared.record_text import print_fields, print_verdict
+from llmctx.cli.shared.setup import open_trail, settings_for
+from llmctx.context.package import build_package
+from llmctx.context.snapshot import Snapshot
+from llmctx.context.staleness import Status
+from llmctx.settings import Settings
+from llmctx.trail.log.address import read_record
+from llmctx.trail.log.entry import Entry, address, evidence_text
+
+
+def show(
+    record: Address,
+    redis_url: RedisUrl = None,
+    state_dir: StateDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show one record with all its evidence.
+
+    What was known, what was asked, what the model answered, and what was concluded.
+
+    \b
+    llmctx show 12
+    """
+    entry, where = asyncio.run(_read(settings_for(redis_url, state_dir), record))
+    if not as_json:
+        _print_entry(entry, where)
+        return
+    print_json(
+        {
+            "address": where,
+            "index": entry.index,
+            "leaf_hash": entry.leaf_hash,
+            "leaf": entry.record,
+            "leaf_text": entry.leaf.decode(errors="replace"),
+            "pieces": canonical.loads(evidence_text(entry.pieces)),
+        }
+    )
+
+
+async def _read(settings: Settings, text: str) -> tuple[Entry, str]:
+    async with open_trail(settings) as (redis, instance):
+        entry = await read_record(redis, instance, text)
+        return entry, address(entry.index, entry.partition, instance.partitions)
+
+
+def _print_entry(entry: Entry, where: str) -> None:
+    record = entry.record
+    out.print(f"[bold]record {where}[/]  {record['kind']}")
+    print_fields(
+        {
+            "leaf hash": entry.leaf_hash,
+            "tick": record.get("tick"),
+            "also settles": ", ".join(record.get("conflated", [])) or None,
+            "cause": record.get("cause"),
+            "as of": None if "as_of_ms" not in record else clock.iso(record["as_of_ms"]),
+            "recorded": clock.iso(record["recorded_at_ms"]),
+            "worker": f"{record['worker']}, attempt {record['attempts']}, {record['code']}",
+            "steps": ", ".join(f"{step} {ms} ms" for step, ms in record.get("timings_ms", {}).items()) or None,
+        }
+    )
+    out.print()
+    print_verdict(record)
+    if "completion" in record:
+        _print_call(record)
+    if "snapshot" in record:
+        _print_sections(entry.pieces["snapshot"])
+    if "messages" in entry.pieces:
+        for message in canonical.loads(entry.pieces["messages"]):
+            _print_block(f"asked ({message['role']})", message["content"])
+    if "completion" in entry.pieces:
+        _print_block("answered (raw)", entry.pieces["completion"].decode(errors="replace"))
+
+
+def _print_block(title: str, text: str) -> None:
+    out.rule(title, align="left")
+    out.print(visible(text), markup=False)
+
+
+def _print_call(record: dict[str, Any]) -> None:
+    request, completion = record["request"], record["completion"]
+    attempts = [f"{attempt['result']} ({attempt['duration_ms']} ms)" for attempt in completion.get("attempts", [])]
+    out.print("\n[bold]call[/]")
+    print_fields(
+        {
+            "asked": f"{request.get('model', 'no model')} at {request.get('endpoint', 'no endpoint')}",
+            "served by": completion.get("model"),
+            "outcome": completion["outcome"] + (f": {completion['detail']}" if "detail" in completion else ""),
+            "attempts": ", ".join(attempts) or None,
+            "tokens": ", ".join(f"{name} {count}" for name, count in completion.get("usage", {}).items()) or None,
+        }
+    )
+
+
+def _print_sections(snapshot: bytes) -> None:
+    out.print("\n[bold]known[/]")
+    try:
+        read = Snapshot.from_evidence(snapshot)
+        package = build_package(read)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:  # other rules made it, or it was altered
+        out.print(f"  this version cannot read it ({escape(str(error))}); --json prints it unchanged")
+        return
+    for name, section in package.sections.items():
+        age = "" if section.age_ms is None else f"{clock.in_words(section.age_ms)} old"
+        raw = read.sections[name].raw or b""
+        text = " ".join(raw.decode(errors="replace").split())
+        out.print(f"  {name:<14} {coloured(section.status):<20} {age:<16} {escape(text)}")
+        if section.reason and section.status is not Status.MISSING:
+            out.print(f"  {'':<14} {escape(section.reason)}")

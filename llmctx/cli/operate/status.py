@@ -1,0 +1,49 @@
+"""`llmctx status`: how things stand."""
+
+import asyncio
+from typing import Any
+
+from llmctx.cli.shared.options import AsJson, RedisUrl, StateDir
+from llmctx.cli.shared.output import escape, out, print_json
+from llmctx.cli.shared.setup import redis_of, settings_for
+from llmctx.settings import Settings
+
+
+def status(redis_url: RedisUrl = None, state_dir: StateDir = None, as_json: AsJson = False) -> None:
+    """Show server, owners, backlog, rates and the last failure.
+
+    \b
+    llmctx status
+    """
+    found = asyncio.run(_read(settings_for(redis_url, state_dir)))
+    if as_json:
+        print_json(found)
+    else:
+        _print(found)
+
+
+async def _read(settings: Settings) -> dict[str, Any]:
+    from llmctx.trail.proof.key import read_public_key
+    from llmctx.worker.status import read_status
+
+    async with redis_of(settings) as (redis, url):
+        found = await read_status(redis, url)
+    public = None if found["instance"] is None else read_public_key(settings.state_dir, found["instance"])
+    return found | {"key": None if public is None else public.text}
+
+
+def _print(found: dict[str, Any]) -> None:
+    out.print(f"[bold]server[/]      {found['server']} at {found['url']}, {found['memory']}")
+    if found["instance"] is None:
+        out.print("[bold]trail[/]       none yet; `llmctx run` or `llmctx decide SYMBOL` creates one")
+        return
+    out.print(f"[bold]instance[/]    {found['instance']}, {len(found['partitions'])} partition(s)")
+    out.print(f"[bold]key[/]         {escape(found['key'] or 'none here; `llmctx run` or `llmctx notary` makes one')}")
+    for partition in found["partitions"]:
+        out.print(f"\n[bold]partition {partition['partition']}[/]")
+        out.print(f"  owner        {escape(partition['owner'] or 'nobody: start one with `llmctx run`')}")
+        out.print(f"  backlog      {partition['backlog']} ticks, {partition['pending']} of them being decided")
+        out.print(f"  records      {partition['records']}, checkpoint {partition['checkpoint'] or 'none yet'}")
+        out.print(f"  rate         {partition['per_minute']} records in the last minute")
+        out.print(f"  newest       {escape(partition['newest'] or 'none')}")
+        out.print(f"  last failure {escape(partition['last_trouble'] or 'none among the last 200 records')}")

@@ -1,0 +1,1 @@
+"""Commands that prove the trail unaltered."""

@@ -1,0 +1,61 @@
+"""`llmctx export`: the trail for an auditor."""
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from llmctx.cli.shared.options import AsJson, RedisUrl, StateDir
+from llmctx.cli.shared.output import messages, out, print_json
+from llmctx.cli.shared.progress import progress
+from llmctx.cli.shared.setup import open_trail, settings_for
+from llmctx.settings import Settings
+
+if TYPE_CHECKING:
+    from llmctx.trail.export.writer import Exported
+
+
+def export(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to create.")],
+    redis_url: RedisUrl = None,
+    state_dir: StateDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Export the trail to a folder that an auditor can check alone.
+
+    It holds leaves, evidence, checkpoints, prompt templates and the public key, in files that audit/README.md specifies
+    byte by byte. Records that no checkpoint covers yet are left out, with a warning; if the notary's private key is in
+    the state directory, they are covered first.
+
+    \b
+    llmctx export ./export
+    """
+    parts = asyncio.run(_export(settings_for(redis_url, state_dir), directory, quiet=as_json))
+    for part in parts:
+        if as_json:
+            print_json(part._asdict())
+            continue
+        lost = f", {part.lost} of them lost" if part.lost else ""
+        out.print(f"partition {part.partition}: {part.size} records{lost} in {directory / str(part.partition)}")
+        if part.uncovered:
+            text = f"{part.uncovered} records of partition {part.partition} are not covered yet and were left out"
+            messages.warning(text)
+
+
+async def _export(settings: Settings, directory: Path, *, quiet: bool) -> "list[Exported]":
+    from llmctx.trail.export.writer import Exporter
+    from llmctx.trail.log.log import Log
+    from llmctx.trail.proof.notary_service import cover_and_read_key
+
+    parts = []
+    async with open_trail(settings) as (redis, instance):
+        key = await cover_and_read_key(redis, instance, settings.state_dir)
+        exporter = Exporter(directory, instance, settings.state_dir, key)
+        exporter.open()
+        for partition in range(instance.partitions):
+            log = Log(redis, partition)
+            with progress(f"partition {partition}", await log.size(), quiet=quiet) as advance:
+                parts.append(await exporter.write(log, advance))
+    exporter.close(parts)
+    return parts

@@ -1,0 +1,31 @@
+"""`llmctx receipt`: a proof of one record."""
+
+import asyncio
+from typing import Any
+
+from llmctx.cli.shared.options import Address, RedisUrl, StateDir
+from llmctx.cli.shared.output import print_json
+from llmctx.cli.shared.setup import open_trail, settings_for
+from llmctx.settings import Settings
+
+
+def receipt(address: Address, redis_url: RedisUrl = None, state_dir: StateDir = None) -> None:
+    """Print a proof of one record that can be checked alone.
+
+    One JSON document with the record's leaf, its inclusion proof and the signed checkpoint. `llmctx verify --receipt
+    FILE` and audit/verify.py check it with nothing but the notary's public key. Whoever keeps a receipt can later show
+    whether a trail still contains that record.
+
+    \b
+    llmctx receipt 12 > receipt.json
+    """
+    print_json(asyncio.run(_receipt(settings_for(redis_url, state_dir), address)))
+
+
+async def _receipt(settings: Settings, text: str) -> dict[str, Any]:
+    from llmctx.trail.log.address import read_record
+    from llmctx.trail.proof.notary_service import issue_receipt
+
+    async with open_trail(settings) as (redis, instance):
+        entry = await read_record(redis, instance, text)
+        return await issue_receipt(redis, instance, settings.state_dir, entry)

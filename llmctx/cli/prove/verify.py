@@ -1,0 +1,167 @@
+"""`llmctx verify`: whether the trail is unaltered."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from llmctx.cli.shared.options import AsJson, RedisUrl, StateDir
+from llmctx.cli.shared.output import escape, out, print_json
+from llmctx.cli.shared.progress import progress
+from llmctx.cli.shared.setup import open_trail, settings_for
+from llmctx.errors import CheckpointError, LlmctxError
+from llmctx.replay.partition_check import PartitionReport
+from llmctx.replay.verify import trusted_of
+from llmctx.replay.verify_trail import Expected, open_export, verify_export_part, verify_partition
+from llmctx.settings import Settings
+from llmctx.trail.log.instance import check_state_instance
+from llmctx.trail.log.log import Log
+from llmctx.trail.proof.checkpoint import Key
+from llmctx.trail.proof.fault import FaultError
+from llmctx.trail.proof.receipt import read_receipt, verify_receipt
+
+_Reports = tuple[dict[str, str], list[PartitionReport]]
+"""What to print with each report, and the reports."""
+
+
+def verify(
+    directory: Annotated[
+        Path | None,
+        typer.Argument(metavar="DIR", help="An export. Default: the trail in Redis with its anchor."),
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(help="The notary's public key (vkey) as it was given to you, or a file that holds it."),
+    ] = None,
+    origin: Annotated[
+        str | None,
+        typer.Option(help="llmctx/INSTANCE, which the checkpoints must name. Default: the key's name."),
+    ] = None,
+    held: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--receipt-held", "--receipts", help="A receipt kept elsewhere, which the trail must match; repeatable."
+        ),
+    ] = None,
+    receipt: Annotated[Path | None, typer.Option("--receipt", help="Check this receipt alone.")] = None,
+    rebuild: Annotated[
+        bool,
+        typer.Option("--rebuild/--no-rebuild", help="Render each prompt and judge each answer again, or do not."),
+    ] = True,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail on records that differ and name rules this version does not know.")
+    ] = False,
+    redis_url: RedisUrl = None,
+    state_dir: StateDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Verify the trail: every record, its evidence, every checkpoint.
+
+    In Redis it is checked against the anchor in the state directory; an export is checked alone. Exit code 0: verified,
+    or intact with losses that incidents account for. 1: altered; the output names the first bad record, the rule it
+    breaks, what was expected and what was found. audit/README.md states the rules; audit/verify.py applies them too and
+    shares no code with this command.
+
+    Records of other versions are rebuilt too. What differs in them is counted as not reproducible, which is no failure.
+    If such a record names rules that no released version has, there is a warning; with --strict it is a failure.
+
+    \b
+    llmctx verify
+    llmctx verify ./export --key "$(llmctx key)"
+    llmctx verify --receipt receipt.json --key "$(llmctx key)"
+    """
+    given = None if key is None else _read_key(key)
+    try:
+        if receipt is not None:
+            _verify_receipt(receipt, given, origin, as_json=as_json)
+            return
+        receipts = [read_receipt(path.read_bytes()) for path in held or []]
+        expected = Expected(given, origin, receipts, rebuild)
+        if directory is None:
+            name, reports = asyncio.run(_verify_redis(settings_for(redis_url, state_dir), expected, quiet=as_json))
+        else:
+            name, reports = asyncio.run(_verify_export(directory, expected, quiet=as_json))
+    except FaultError as broken:
+        name, reports = {}, [PartitionReport(0, fault=broken.fault)]
+    _print(name, reports, as_json=as_json)
+    failed = any(report.fault or (strict and report.unknown) for report in reports)
+    raise typer.Exit(1 if failed else 0)
+
+
+def _read_key(text: str) -> Key:
+    path = Path(text)
+    try:
+        return Key.read(path.read_text(encoding="utf-8") if "+" not in text and path.is_file() else text)
+    except CheckpointError as error:
+        raise LlmctxError(f"--key: {error.why}.", "Give the line that `llmctx key` prints.") from error
+
+
+def _verify_receipt(path: Path, key: Key | None, origin: str | None, *, as_json: bool) -> None:
+    if key is None:
+        raise LlmctxError("A receipt is checked with a key.", "Give the notary's vkey with --key.")
+    receipt = read_receipt(path.read_bytes())
+    fault = verify_receipt(receipt, trusted_of(key, origin, receipt.partition))
+    if fault is not None:
+        raise FaultError(fault)
+    if as_json:
+        print_json({"index": receipt.at, "origin": receipt.origin, "verdict": "verified", "fault": None})
+    else:
+        out.print(f"[green]verified[/]  record {receipt.at} of {receipt.origin} is in the tree that {key.name} signed.")
+
+
+async def _verify_redis(
+    settings: Settings, expected: Expected, *, quiet: bool
+) -> tuple[dict[str, str], list[PartitionReport]]:
+    reports = []
+    async with open_trail(settings) as (redis, instance):
+        check_state_instance(settings.state_dir, instance)
+        expected.check_partitions(instance.partitions)
+        for partition in range(instance.partitions):
+            log = Log(redis, partition)
+            with progress(f"partition {partition}", await log.size(), quiet=quiet) as advance:
+                reports.append(await verify_partition(log, instance, settings.state_dir, expected, advance))
+    return {"instance": instance.id}, reports
+
+
+async def _verify_export(
+    directory: Path, expected: Expected, *, quiet: bool
+) -> tuple[dict[str, str], list[PartitionReport]]:
+    export, reports = open_export(directory, expected), []
+    for part in export.parts:
+        with progress(f"partition {part.partition}", part.size, quiet=quiet) as advance:
+            reports.append(await verify_export_part(export, part, expected, advance))
+    return {"origin": export.origin}, reports
+
+
+def _print(name: dict[str, str], reports: list[PartitionReport], *, as_json: bool) -> None:
+    if as_json:
+        for report in reports:
+            print_json({**name, **report.as_dict()})
+        return
+    for report in reports:
+        _print_report(report)
+    if any(report.fault for report in reports):
+        return
+    if any(report.losses for report in reports):
+        out.print("[yellow]intact, with losses[/]  what is there is unaltered; incidents account for what is lost.")
+    else:
+        out.print("[green]verified[/]  no gaps, one record for each tick, all records and evidence unaltered.")
+
+
+def _print_report(report: PartitionReport) -> None:
+    out.print(
+        f"partition {report.partition}: {report.records} records settle {report.ticks} ticks; "
+        f"{report.checkpoints} checkpoints cover {report.covered}; "
+        f"{report.rebuilt} rebuilt from their evidence, prompts byte for byte."
+    )
+    for line in [] if report.reproduction is None else report.reproduction.lines():
+        out.print(escape(line))
+    for first, last in report.losses:
+        out.print(f"[yellow]lost[/]  records {first} to {last}; their leaf hashes are in the tree")
+    if report.incidents:
+        out.print(f"incidents at {', '.join(str(index) for index in report.incidents)}")
+    for warning in report.warnings:
+        out.print(f"[yellow]warning:[/] {escape(warning)}")
+    if report.fault is not None:
+        out.print(f"[red]FAILED[/]  {escape(str(report.fault))}")

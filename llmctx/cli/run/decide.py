@@ -1,0 +1,93 @@
+"""`llmctx decide`: one decision now."""
+
+import asyncio
+from typing import Any
+
+import typer
+
+from llmctx.cli.shared.options import (
+    AsJson,
+    Endpoint,
+    Model,
+    NewInstance,
+    PromptName,
+    PromptsDir,
+    RedisUrl,
+    StateDir,
+    Symbol,
+)
+from llmctx.cli.shared.output import messages, out, print_json
+from llmctx.cli.shared.record_text import print_verdict
+from llmctx.cli.shared.setup import config_of, redis_of, settings_for
+from llmctx.errors import LlmctxError
+from llmctx.schema.keys import check_symbol
+from llmctx.settings import Settings
+from llmctx.trail.log.entry import Entry, address
+
+_GRACE_S = 30
+_NO_ANSWER = ("unreachable", "timeout")
+
+
+def decide(
+    symbol: Symbol,
+    redis_url: RedisUrl = None,
+    state_dir: StateDir = None,
+    prompt: PromptName = None,
+    prompts: PromptsDir = None,
+    endpoint: Endpoint = None,
+    model: Model = None,
+    as_json: AsJson = False,
+    new_instance: NewInstance = False,
+) -> None:
+    """Ask for one decision now and record it.
+
+    A running `llmctx run` makes the decision if it owns the symbol's partition; otherwise this command does. Every call
+    ends in exactly one record. Exit code 0: a decision. 2: skipped, because the data did not allow a call. 3: the
+    endpoint did not answer. 1: its answer was unusable. In the last two cases the guardrails alone decided.
+
+    \b
+    llmctx decide AAPL --endpoint http://127.0.0.1:8700/v1 --model llmctx-standin
+    """
+    settings = settings_for(redis_url, state_dir, prompt=prompt, prompts=prompts, endpoint=endpoint, model=model)
+    entry, partitions = asyncio.run(_decide(settings, check_symbol(symbol), new_instance=new_instance))
+    where = address(entry.index, entry.partition, partitions)
+    _print_decision(entry, where, as_json=as_json)
+    code = _exit_code(entry.record)
+    if code:
+        _print_failure(entry.record, where)
+    raise typer.Exit(code)
+
+
+async def _decide(settings: Settings, symbol: str, *, new_instance: bool) -> tuple[Entry, int]:
+    from llmctx.trail.log.instance import bind_instance
+    from llmctx.worker.decide_once import decide_once
+    from llmctx.worker.home import TrailHome
+
+    async with config_of(settings) as config, redis_of(settings) as (redis, url):
+        instance, _ = await bind_instance(redis, settings.state_dir, partitions=settings.partitions, new=new_instance)
+        home = TrailHome(redis, url, instance, settings.state_dir)
+        entry = await decide_once(home, symbol, config, timeout_s=settings.llm.timeout_s + _GRACE_S)
+        return entry, instance.partitions
+
+
+def _exit_code(record: dict[str, Any]) -> int:
+    match record["kind"]:
+        case "decision":
+            return 0
+        case "failed":
+            return 3 if record["completion"]["outcome"] in _NO_ANSWER else 1
+        case _:
+            return 2
+
+
+def _print_decision(entry: Entry, where: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"address": where, "leaf_hash": entry.leaf_hash, "index": entry.index, **entry.record})
+        return
+    print_verdict(entry.record)
+    out.print(f"\n[bold]receipt[/]   record {where}, leaf hash {entry.leaf_hash}")
+    out.print(f"          llmctx show {where}")
+
+
+def _print_failure(record: dict[str, Any], where: str) -> None:
+    messages.error(LlmctxError(f"{record['kind']}: {record['verdict']['reason']}", f"See `llmctx show {where}`."))

@@ -1,0 +1,159 @@
+"""`llmctx demo`: the whole loop in about a minute."""
+
+import asyncio
+import contextlib
+import shutil
+import sys
+from collections.abc import Iterable
+from itertools import groupby
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from llmctx.cli.run.demo_screen import DemoScreen
+from llmctx.cli.shared.options import Endpoint, Model
+from llmctx.cli.shared.output import escape, out
+from llmctx.cli.shared.setup import config_of, settings_for
+from llmctx.connection import open_redis
+from llmctx.errors import LlmctxError
+from llmctx.flow.feed import Feed
+from llmctx.flow.lockstep import Lockstep
+from llmctx.flow.rules import FeedRules
+from llmctx.flow.session import SECTORS, simulate
+from llmctx.flow.store import Store
+from llmctx.flow.timeline import Item
+from llmctx.llm.standin import MODEL, Standin
+from llmctx.ops.server import EmbeddedServer
+from llmctx.replay.partition_check import PartitionReport
+from llmctx.replay.verify_trail import verify_partition
+from llmctx.settings import Settings
+from llmctx.trail.log.instance import bind_instance
+from llmctx.trail.log.log import Log
+from llmctx.worker.home import TrailHome
+from llmctx.worker.serve import ServeOptions, serve
+
+_MARKER = "made-by-llmctx-demo"
+_SEED = 7
+_DAYS, _MINUTES = 2, 60
+_MAX_REAL_CALLS = 20
+_MINUTE_PAUSE_S = 0.2
+
+
+def demo(
+    directory: Annotated[
+        Path, typer.Option("--dir", help="The folder for its data; it is emptied at each start.")
+    ] = Path("var/demo"),
+    endpoint: Endpoint = None,
+    model: Model = None,
+) -> None:
+    """Run the whole loop once, with nothing to set up.
+
+    An embedded Valkey, a simulated market in lockstep, a paper broker that executes the decisions, a verified trail, a
+    replay. On a terminal it shows positions, profit and decisions as they change. The answers come from the stand-in,
+    which follows rules and is not an LLM. With --endpoint and --model a real model is asked, at most 20 times.
+
+    \b
+    llmctx demo
+    """
+    asyncio.run(_demo(directory, endpoint, model))
+
+
+async def _demo(directory: Path, endpoint: str | None, model: str | None) -> None:
+    _empty(directory)
+    real = endpoint is not None or model is not None
+    async with contextlib.AsyncExitStack() as stack:
+        server = stack.enter_context(EmbeddedServer(directory / "redis"))
+        if not real:
+            standin = await stack.enter_async_context(Standin(latency_ms=15))
+            endpoint, model = standin.base_url, MODEL
+        answers = f"{model} at {endpoint} answers" if real else "the stand-in model answers, by rules"
+        out.print(f"Valkey on {server.url}; {answers}.")
+        out.print(
+            f"{len(SECTORS)} simulated symbols, {_DAYS} days of {_MINUTES} one-minute bars, in lockstep: each bar "
+            "waits for its decision,\nand the paper broker executes the decision at the next bar's open.\n"
+        )
+        settings = settings_for(server.url, directory, endpoint=endpoint, model=model)
+        report = await _session(settings, real=real)
+    _print_report(report)
+    _print_next_steps(directory, report.records // 4)
+
+
+def _empty(directory: Path) -> None:
+    marker = directory / _MARKER
+    if directory.exists() and any(directory.iterdir()):
+        if not marker.exists():
+            raise LlmctxError(f"{directory} contains files that no demo made.", "Name another folder with --dir.")
+        shutil.rmtree(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    marker.touch()
+
+
+async def _session(settings: Settings, *, real: bool) -> PartitionReport:
+    """Trade the simulated market and verify the trail."""
+    if real:
+        settings.llm.max_attempts = 1  # so that the number of requests stays within the limit
+    market = simulate(seed=_SEED, days=_DAYS, minutes=_MINUTES)
+    screen = DemoScreen(live=out.is_terminal)
+    url, directory = settings.redis_url, settings.state_dir
+    async with config_of(settings, need_endpoint=True) as config, open_redis(url) as redis:
+        instance, _ = await bind_instance(redis, directory)
+        stop = asyncio.Event()
+        home, options = TrailHome(redis, url, instance, directory), ServeOptions(settings.concurrency)
+        service = asyncio.create_task(serve(home, config, stop, options, on_entry=screen.add_record))
+        rules = FeedRules(sectors=market.sectors)
+        feed = Feed(Store(redis, 1), rules, settled=Lockstep(redis, 1), on_bar=screen.add_bar)
+        with screen:
+            await _play(feed, market.items(), service, screen, limit=_MAX_REAL_CALLS if real else None)
+        stop.set()
+        await service
+        screen.print_summary(feed.summary, real=real)
+        return await verify_partition(Log(redis), instance, directory)
+
+
+async def _play(
+    feed: Feed, items: Iterable[Item], service: asyncio.Task[None], screen: DemoScreen, *, limit: int | None
+) -> None:
+    """Feed minute by minute, until the service ends or `limit` decisions are made."""
+    for _, same_minute in groupby(items, key=lambda item: getattr(item, "start", None)):
+        for item in same_minute:
+            if service.done() or (limit is not None and screen.records >= limit):
+                return  # the caller awaits the service and sees why it ended
+            await feed.take([item])
+        if out.is_terminal:
+            await asyncio.sleep(_MINUTE_PAUSE_S)
+
+
+def _print_report(report: PartitionReport) -> None:
+    if report.fault is not None:
+        raise LlmctxError(f"The trail does not verify: {report.fault}", "This is a defect; please report it.")
+    out.print(
+        f"[bold]verify[/]      [green]passed[/]: {report.records} records, {report.ticks} ticks, each settled once; "
+        f"{report.checkpoints} signed checkpoints cover {report.covered}"
+    )
+    out.print(
+        f"[bold]replay[/]      {report.rebuilt} decisions rebuilt from their evidence, prompts the same to the byte"
+    )
+
+
+def _print_next_steps(directory: Path, record: int) -> None:
+    program = _program()
+    options = f"--redis-url embedded:{directory / 'redis'} --state-dir {directory}"
+    out.print("\nThe data is kept. Try next:")
+    for command in (
+        "decisions --limit 5", f"show {record}", "context ACME", "keys", "verify", f"receipt {record}", "replay",
+        "outcome", "status",
+    ):  # fmt: skip
+        out.print(f"  {escape(f'{program} {command} {options}')}")
+    out.print(f"  {escape(program)} schema")
+
+
+def _program() -> str:
+    """How to call this program from the same shell."""
+    called = Path(sys.argv[0])
+    on_path = shutil.which("llmctx")
+    if on_path is not None and Path(on_path).resolve() == called.resolve():
+        return "llmctx"
+    with contextlib.suppress(ValueError):
+        return str(called.absolute().relative_to(Path.cwd()))
+    return str(called)

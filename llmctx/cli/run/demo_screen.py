@@ -1,0 +1,177 @@
+"""What the demo shows: on a terminal, positions, profit and decisions as they change; elsewhere plain lines."""
+
+import statistics
+from collections import Counter, deque
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from llmctx import clock
+from llmctx.cli.shared.output import coloured, escape, out
+from llmctx.cli.shared.record_text import record_line
+from llmctx.flow.book import CAPITAL
+from llmctx.flow.compose import Taken
+from llmctx.flow.fills import Fill
+from llmctx.flow.summary import Summary
+from llmctx.schema.values import Position
+from llmctx.trail.log.entry import Entry
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.live import Live
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_SPARKLINE_WIDTH = 40
+_MAX_LINES = 10
+
+
+class DemoScreen:
+    """Counts and shows what a session does."""
+
+    def __init__(self, *, live: bool) -> None:
+        self.records = 0
+        """Records that settle a tick, so far."""
+        self._actions: Counter[str] = Counter()
+        self._guards: Counter[str] = Counter()
+        self._grounding: Counter[str] = Counter()
+        self._tokens_in = self._tokens_out = 0
+        self._call_ms: list[float] = []
+        self._last_action: dict[str, str] = {}
+        self._prices: dict[str, deque[float]] = {}
+        self._positions: dict[str, Position | None] = {}
+        self._newest: Taken | None = None
+        self._lines: deque[str] = deque(maxlen=_MAX_LINES)
+        self._live: Live | None = self._screen() if live else None
+
+    def _screen(self) -> "Live":
+        from rich.live import Live
+
+        return Live(console=out, refresh_per_second=8, get_renderable=self._draw)
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.__enter__()
+        else:
+            out.print("[dim]record  symbol verdict  reasoning, or the guardrail that fired; and the broker's fills[/]")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.__exit__(kind, error, trace)
+
+    def add_bar(self, taken: Taken) -> None:
+        """Count a bar and show its fills."""
+        symbol = taken.bar.symbol
+        self._newest = taken
+        self._prices.setdefault(symbol, deque(maxlen=_SPARKLINE_WIDTH)).append(float(taken.bar.close))
+        self._positions[symbol] = taken.step.held
+        for fill in taken.step.fills:
+            self._print(_fill_line(fill))
+
+    def add_record(self, entry: Entry) -> None:
+        """Count a record, and show it if its action is new for the symbol and not hold, or if a guardrail fired."""
+        record = entry.record
+        symbol, action, guards = record.get("symbol", ""), record["verdict"]["action"], record["verdict"].get("guards")
+        if "tick" in record:
+            self.records += 1
+            self._actions[action] += 1
+        self._guards.update(guard["name"] for guard in guards or [])
+        self._count_call(record)
+        if guards or action not in ("hold", self._last_action.get(symbol)):
+            self._print(record_line(str(entry.index), record))
+        self._last_action[symbol] = action
+
+    def _print(self, line: str) -> None:
+        if self._live is None:
+            out.print(line)
+        else:
+            self._lines.append(line)
+
+    def _count_call(self, record: dict[str, Any]) -> None:
+        usage = record.get("completion", {}).get("usage", {})
+        self._tokens_in += usage.get("prompt", 0)
+        self._tokens_out += usage.get("completion", 0)
+        if (grounding := record.get("grounding")) is not None:
+            self._grounding.update({name: grounding[name] for name in ("cited", "uncited", "unread")})
+            self._grounding.update({name: len(grounding.get(name, ())) for name in ("miscited", "false_prices")})
+        if (call_ms := record.get("timings_ms", {}).get("complete")) is not None:
+            self._call_ms.append(float(call_ms))
+
+    def _draw(self) -> "RenderableType":
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, pad_edge=False)
+        for heading in ("symbol", "last", "", "side", "shares", "entry", "stop", "target", "profit"):
+            table.add_column(heading, justify="left" if heading in ("symbol", "", "side") else "right", no_wrap=True)
+        for symbol, prices in sorted(self._prices.items()):
+            table.add_row(symbol, f"{prices[-1]:.2f}", _sparkline(prices), *_cells(self._positions.get(symbol)))
+        lines = [Text.from_markup(line, overflow="ellipsis") for line in self._lines]
+        for line in lines:
+            line.no_wrap = True
+        return Group(Text.from_markup(self._headline()), "", table, "", *lines)
+
+    def _headline(self) -> str:
+        if self._newest is None:
+            return "waiting for the first bar"
+        day = self._newest.step.book.day
+        open_pnl = sum(float(held.unrealized_pnl) for held in self._positions.values() if held is not None)
+        at = clock.iso_of(self._newest.end)
+        return (
+            f"[bold]{at[:10]} {at[11:16]}[/]   today {_money(float(day.earned))}   open {_money(open_pnl)}   "
+            f"won {day.wins}, lost {day.losses}   {self.records} decisions"
+        )
+
+    def print_summary(self, summary: Summary, *, real: bool) -> None:
+        """Print the counts of the session; `real` says that a real model answered."""
+        actions = ", ".join(f"{coloured(action)} {count}" for action, count in self._actions.most_common())
+        guards = ", ".join(f"{name} {count}" for name, count in self._guards.most_common()) or "none"
+        out.print(
+            f"\n[bold]session[/]     {summary.bars} bars and {summary.headlines} headlines fed, {summary.ticks} ticks "
+            f"raised, {self.records} of them settled"
+        )
+        if self._newest is not None:
+            day = self._newest.step.book.day
+            earned = float(day.equity + day.earned - CAPITAL)
+            out.print(
+                f"[bold]paper book[/]  {summary.opened} positions opened, {summary.closed} closed, {summary.fills} "
+                f"fills; earned {_money(earned)} after costs"
+            )
+        out.print(f"[bold]verdicts[/]    {actions}")
+        out.print(f"[bold]guards[/]      {guards}")
+        count = self._grounding
+        out.print(
+            f"[bold]grounding[/]   numbers: {count['cited']:,} cited, {count['uncited']:,} uncited, "
+            f"{count['unread']:,} unread; {count['miscited']:,} miscited, {count['false_prices']:,} false prices"
+        )
+        estimated = "" if real else " (estimated by the stand-in)"
+        out.print(f"[bold]tokens[/]      {self._tokens_in:,} in, {self._tokens_out:,} out{estimated}")
+        if self._call_ms:
+            out.print(f"[bold]latency[/]     {statistics.median(self._call_ms):.1f} ms for the model (median)")
+
+
+def _sparkline(prices: deque[float]) -> str:
+    low, high = min(prices), max(prices)
+    spread = high - low or 1
+    return "".join(_BLOCKS[min(7, int((price - low) / spread * 8))] for price in prices).ljust(_SPARKLINE_WIDTH)
+
+
+def _cells(held: Position | None) -> tuple[str, ...]:
+    if held is None:
+        return "[dim]flat[/]", "", "", "", "", ""
+    levels = ["" if level is None else f"{level:.2f}" for level in (held.stop_loss, held.take_profit)]
+    return held.side, str(held.quantity), f"{held.entry_price:.2f}", *levels, _money(float(held.unrealized_pnl))
+
+
+def _money(amount: float) -> str:
+    return f"[{'green' if amount > 0 else 'red' if amount < 0 else 'dim'}]{amount:+,.2f}[/]"
+
+
+def _fill_line(fill: Fill) -> str:
+    earned = f", earned {_money(float(fill.realized))}" if fill.realized else ""
+    return (
+        f"        {escape(fill.symbol):<6} [bold]{fill.side}[/] {fill.quantity} at {fill.price} "
+        f"({escape(fill.reason)}){earned}"
+    )

@@ -1,0 +1,186 @@
+"""`llmctx feed`: bars and headlines into Redis."""
+
+import asyncio
+import sys
+from datetime import timedelta
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from llmctx.cli.shared.options import (
+    AsJson,
+    CostBps,
+    Exchange,
+    IntervalS,
+    News,
+    RedisUrl,
+    Sectors,
+    StateDir,
+    parse_number,
+)
+from llmctx.cli.shared.output import out, print_json
+from llmctx.cli.shared.progress import progress
+from llmctx.cli.shared.setup import partitions_of, redis_of, settings_for
+from llmctx.connection import without_password
+from llmctx.errors import FeedError
+from llmctx.settings import Settings
+
+if TYPE_CHECKING:
+    from llmctx.flow.rules import FeedRules
+    from llmctx.flow.summary import Summary
+
+_STANDARD_INPUT = Path("-")
+
+
+def feed(
+    bars: Annotated[
+        Path,
+        typer.Argument(help="CSV file: timestamp,symbol,open,high,low,close,volume; - reads JSON Lines from stdin."),
+    ],
+    news: News = None,
+    speed: Annotated[
+        str, typer.Option(help="Multiple of real time (1, 60, ...), or max for as fast as possible.")
+    ] = "max",
+    lockstep: Annotated[
+        bool, typer.Option("--lockstep", help="Wait for each bar's decision before feeding the next bar.")
+    ] = False,
+    adjust: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A split, SYMBOL=RATIO in new shares for each old one: AAPL=7 or AAPL=7:1. May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    interval_s: IntervalS = 60,
+    sectors: Sectors = None,
+    exchange: Exchange = "XNYS",
+    vix: Annotated[str | None, typer.Option(help="The volatility index for context:market. Default: null.")] = None,
+    paper: Annotated[
+        bool, typer.Option(help="Let the paper broker open, trade and close positions, or only mark them to market.")
+    ] = True,
+    cost_bps: CostBps = "2",
+    live: Annotated[
+        bool, typer.Option("--live", help="The data is live: judge its age by the server's clock, not the bars'.")
+    ] = False,
+    redis_url: RedisUrl = None,
+    state_dir: StateDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Feed bars and headlines into Redis and raise ticks.
+
+    It writes every live key: one write for each bar and symbol, one tick for each change of a position. A bar is
+    stamped with its start and becomes known at its end; a headline becomes known at its own time. Feed the same file
+    again to continue where the bars stream ends.
+
+    The paper broker opens positions on entry signals, applies stops and targets within the bar, and executes the
+    decisions of `llmctx run` at the next bar's open. docs/data-flow.md states every rule.
+
+    \b
+    llmctx feed bars.csv --news news.jsonl --speed 60
+    llmctx feed bars.csv --lockstep          # beside `llmctx run`
+    my-source | llmctx feed - --live
+    """
+    from llmctx.flow.files import read_sectors
+    from llmctx.flow.rules import FeedRules
+    from llmctx.flow.step import Broker
+
+    if bars == _STANDARD_INPUT and news is not None:
+        raise typer.BadParameter("--news needs a file of bars; with - send headlines as lines of standard input")
+    rules = FeedRules(
+        interval=timedelta(seconds=interval_s),
+        ratios=dict(_ratio(text) for text in adjust or []),
+        sectors={} if sectors is None else read_sectors(sectors),
+        exchange=exchange,
+        vix=None if vix is None else parse_number("--vix", vix),
+        broker=Broker(parse_number("--cost-bps", cost_bps)) if paper else None,
+        live=live,
+    )
+    request = _Request(bars, news, rules, _speed(speed), lockstep=lockstep, as_json=as_json)
+    asyncio.run(_feed(settings_for(redis_url, state_dir), request))
+
+
+class _Request(NamedTuple):
+    """What the command line asks for."""
+
+    bars: Path
+    news: Path | None
+    rules: "FeedRules"
+    speed: float | None
+    lockstep: bool
+    as_json: bool
+
+
+def _speed(text: str) -> float | None:
+    if text == "max":
+        return None
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0
+    if not 0 < speed < float("inf"):
+        raise typer.BadParameter(f"--speed {text}: give a number above 0, or max")
+    return speed
+
+
+def _ratio(text: str) -> tuple[str, Decimal]:
+    symbol, _, ratio = text.partition("=")
+    new, _, old = ratio.partition(":")
+    try:
+        value = Decimal(new) / Decimal(old or 1)
+    except (InvalidOperation, ZeroDivisionError):
+        value = Decimal(0)
+    if not symbol or not value.is_finite() or value <= 0:
+        raise typer.BadParameter(f"--adjust {text}: give SYMBOL=RATIO, for example AAPL=7 or AAPL=7:1")
+    return symbol, value
+
+
+async def _feed(settings: Settings, request: _Request) -> None:
+    from llmctx.flow.feed import Feed
+    from llmctx.flow.files import count_bars, read_items
+    from llmctx.flow.lockstep import Lockstep
+    from llmctx.flow.pipe import read_pipe
+    from llmctx.flow.store import Store
+
+    bars, interval = request.bars, request.rules.interval
+    piped = bars == _STANDARD_INPUT
+    # An unreadable file is reported before a server is contacted.
+    items = None if piped else read_items(bars, request.news, interval)
+    count = 0 if piped else count_bars(bars)
+    async with redis_of(settings) as (redis, url):
+        partitions = await partitions_of(redis, settings)
+        with progress(f"feeding {bars.name}", count, quiet=request.as_json or piped) as advance:
+            feed = Feed(
+                Store(redis, partitions),
+                request.rules,
+                speed=request.speed,
+                settled=Lockstep(redis, partitions) if request.lockstep else None,
+                on_bar=lambda _: advance(),
+            )
+            if items is None:
+                summary = await feed.follow(read_pipe(sys.stdin.buffer, interval))
+            else:
+                summary = await feed.run(items)
+    if request.as_json:
+        print_json(summary.as_dict())
+    else:
+        _print_summary(summary, url)
+    if not (summary.bars or summary.headlines or summary.already_fed):
+        name = "Standard input" if piped else str(bars)
+        raise FeedError(f"{name} has no usable bar.", "Correct the rows that the warnings above name.")
+
+
+def _print_summary(summary: "Summary", url: str) -> None:
+    news = f" and {summary.headlines} headlines" if summary.headlines else ""
+    out.print(
+        f"Fed {summary.bars} bars{news} of {', '.join(summary.symbols) or 'no symbol'} to {without_password(url)}: "
+        f"{summary.ticks} ticks raised, {summary.opened} positions opened, {summary.closed} closed, "
+        f"{summary.fills} fills."
+    )
+    if summary.adjusted:
+        out.print(f"Rewrote positions for a split: {', '.join(summary.adjusted)}.")
+    if summary.already_fed:
+        out.print(f"Left out {summary.already_fed} bars or headlines that were fed before or are too old.")
+    if summary.bad_rows:
+        out.print(f"Left out {summary.bad_rows} unusable rows.")

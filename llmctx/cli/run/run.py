@@ -1,0 +1,113 @@
+"""`llmctx run`: the service."""
+
+import asyncio
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from llmctx.cli.shared.options import (
+    AsJson,
+    Endpoint,
+    Model,
+    NewInstance,
+    PromptName,
+    PromptsDir,
+    RedisUrl,
+    StateDir,
+)
+from llmctx.cli.shared.output import out, print_json
+from llmctx.cli.shared.record_text import record_line
+from llmctx.cli.shared.setup import config_of, redis_of, settings_for
+from llmctx.cli.shared.stop_signal import stop_signal
+from llmctx.connection import without_password
+from llmctx.settings import Settings
+from llmctx.trail.log.entry import Entry, address
+from llmctx.worker.home import TrailHome
+from llmctx.worker.serve import ServeOptions, serve
+
+_REPORT_INTERVAL_S = 10
+
+
+def run(
+    redis_url: RedisUrl = None,
+    state_dir: StateDir = None,
+    prompt: PromptName = None,
+    prompts: PromptsDir = None,
+    endpoint: Endpoint = None,
+    model: Model = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print every record.")] = False,
+    as_json: AsJson = False,
+    new_instance: NewInstance = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Raise a tick for each position that other code writes with a plain SET.")
+    ] = False,
+    no_notary: Annotated[
+        bool, typer.Option("--no-notary", help="Sign nothing and need no key, if `llmctx notary` runs elsewhere.")
+    ] = False,
+) -> None:
+    """Run the service, which decides every tick exactly once.
+
+    Many symbols are decided in parallel; the ticks of one symbol are decided one after another. On SIGTERM or Ctrl-C it
+    settles the ticks raised so far and exits with 0. A second signal stops it at once; the next run settles the rest.
+
+    Start several on one machine with the same state directory and they share the partitions. If one dies, the others
+    take over its partitions within ten seconds.
+
+    \b
+    LLMCTX_LLM__BASE_URL=http://127.0.0.1:8700/v1 LLMCTX_LLM__MODEL=llmctx-standin llmctx run
+    """
+    settings = settings_for(redis_url, state_dir, prompt=prompt, prompts=prompts, endpoint=endpoint, model=model)
+    counter = _Counter(verbose=verbose, as_json=as_json)
+    options = ServeOptions(settings.concurrency, watch=watch, notary=not no_notary, tune_gc=True)
+    asyncio.run(_run(settings, counter, options, new_instance=new_instance))
+
+
+async def _run(settings: Settings, counter: "_Counter", options: ServeOptions, *, new_instance: bool) -> None:
+    from llmctx.trail.log.instance import bind_instance
+    from llmctx.worker.watch import check_notifications
+
+    stop = stop_signal()
+    async with config_of(settings, need_endpoint=True) as config, redis_of(settings) as (redis, url):
+        if options.watch:
+            await check_notifications(redis)
+        instance, _ = await bind_instance(redis, settings.state_dir, partitions=settings.partitions, new=new_instance)
+        if not counter.as_json:
+            server = without_password(url)
+            out.print(f"Deciding with {config.template.ref} and {settings.llm.model} on {server}. Ctrl-C stops it.")
+        reports = asyncio.create_task(counter.report())
+        try:
+            home = TrailHome(redis, url, instance, settings.state_dir)
+            await serve(home, config, stop, options, on_entry=partial(counter.add, partitions=instance.partitions))
+        finally:
+            reports.cancel()
+    if not counter.as_json:
+        out.print(f"Stopped. {counter}")
+
+
+class _Counter:
+    """Counts what a run settles, and prints it: each record, or a line now and then."""
+
+    def __init__(self, *, verbose: bool, as_json: bool) -> None:
+        self._verbose = verbose
+        self.as_json = as_json
+        self._records = self._ticks = 0
+
+    def add(self, entry: Entry, partitions: int) -> None:
+        self._records += 1
+        self._ticks += 1 + len(entry.record.get("conflated", []))
+        if self.as_json:
+            print_json({"index": entry.index, **entry.record})
+        elif self._verbose:
+            out.print(record_line(address(entry.index, entry.partition, partitions), entry.record))
+
+    def __str__(self) -> str:
+        return f"{self._ticks} ticks settled in {self._records} records."
+
+    async def report(self) -> None:
+        reported = 0
+        while True:
+            await asyncio.sleep(_REPORT_INTERVAL_S)
+            if self._records != reported and not (self._verbose or self.as_json):
+                reported = self._records
+                out.print(str(self))

@@ -1,0 +1,103 @@
+"""Options and arguments that several commands share, and numbers read from text."""
+
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Symbol = Annotated[str, typer.Argument(help="The symbol, as in the key positions:active:SYMBOL.")]
+Address = Annotated[
+    str,
+    typer.Argument(
+        metavar="ADDRESS",
+        help="The record: INDEX, or P:INDEX if the trail has several partitions; `llmctx decisions` prints it.",
+    ),
+]
+RedisUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--redis-url",
+        help="The server, redis://HOST:PORT/DB; embedded:DIR starts one on the data in DIR while the command runs. "
+        "Also LLMCTX_REDIS_URL. Default: redis://127.0.0.1:6379/0.",
+        show_default=False,
+    ),
+]
+StateDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--state-dir",
+        help="The directory of the instance file, spool, anchor and keys. Also LLMCTX_STATE_DIR. Default: ./var.",
+        show_default=False,
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs; messages on standard error too.")]
+NewInstance = Annotated[
+    bool,
+    typer.Option("--new-instance", help="Start a new trail if the state directory belongs to another server."),
+]
+PromptName = Annotated[
+    str | None,
+    typer.Option(
+        "--prompt",
+        help="The prompt: NAME for its newest version, or NAME/vN. Also LLMCTX_PROMPT.",
+        show_default=False,
+    ),
+]
+PromptsDir = Annotated[
+    Path | None,
+    typer.Option("--prompts", help="The folder of prompts. Default: the prompts shipped.", show_default=False),
+]
+Endpoint = Annotated[
+    str | None,
+    typer.Option(
+        "--endpoint",
+        help="Base URL of the OpenAI-compatible endpoint. Also LLMCTX_LLM__BASE_URL.",
+        show_default=False,
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", help="The model to ask. Also LLMCTX_LLM__MODEL.", show_default=False),
+]
+News = Annotated[
+    Path | None,
+    typer.Option("--news", help="JSON Lines file of headlines: timestamp, symbol, headline, source, url."),
+]
+Sectors = Annotated[
+    Path | None, typer.Option("--sectors", help='JSON file that maps symbols to sectors: {"AAPL": "technology", ...}.')
+]
+IntervalS = Annotated[int, typer.Option("--interval-s", help="Length of a bar in seconds.", min=1)]
+Exchange = Annotated[
+    str,
+    typer.Option(
+        "--exchange", help="Trading hours for market_status: XNYS, XNAS, XLON, XETR or XPAR; always is never closed."
+    ),
+]
+CostBps = Annotated[str, typer.Option("--cost-bps", help="Cost of each fill, in basis points of the traded amount.")]
+
+
+def parse_number(option: str, text: str) -> Decimal:
+    """The number that an option was given, from 0 to 9,999."""
+    value = _decimal(text)
+    if value is None or not 0 <= value < 10_000:  # noqa: PLR2004  far above any index or cost
+        raise typer.BadParameter(f"{option} {text}: give a number from 0 to 9999")
+    return value
+
+
+def parse_amount(option: str, text: str | None) -> Decimal | None:
+    """The amount above 0 that an option was given; None if it was not given."""
+    if text is None:
+        return None
+    value = _decimal(text)
+    if value is None or value <= 0:
+        raise typer.BadParameter(f"{option} {text}: give an amount above 0")
+    return value
+
+
+def _decimal(text: str) -> Decimal | None:
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        return None
+    return value if value.is_finite() else None

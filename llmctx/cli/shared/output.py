@@ -1,0 +1,134 @@
+"""How commands print: tables and colours for people, JSON for programs, messages on standard error."""
+
+import json
+import logging
+import os
+import sys
+import unicodedata
+from datetime import datetime
+from decimal import Decimal
+from math import isfinite
+from typing import Any, NoReturn
+
+import rich.markup
+from rich.console import Console
+
+from llmctx import clock
+from llmctx.errors import LlmctxError
+
+_CONTROL_CATEGORIES = {"Cc", "Cf", "Cs"}
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """The reader closed the pipe because it has seen enough; that is not a failure."""
+        stop_writing()
+
+
+def stop_writing() -> NoReturn:
+    """Exit with 0 and write nothing more, not even at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(0)
+
+
+out = _Console(highlight=False, soft_wrap=True)
+"""Standard output, for people."""
+err = _Console(stderr=True, highlight=False, soft_wrap=True)
+"""Standard error, for people."""
+
+COLOURS = {
+    "hold": "dim", "exit": "red", "reduce": "yellow", "add": "green", "adjust_stops": "cyan", "none": "magenta",
+    "fresh": "green", "stale": "yellow", "empty": "dim", "missing": "dim", "invalid": "red",
+}  # fmt: skip
+"""The colour of each action and section status."""
+
+
+def coloured(word: str) -> str:
+    """An action or a status in its colour, as markup."""
+    return f"[{COLOURS[word]}]{word}[/]" if word in COLOURS else word
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document on one line."""
+    try:
+        sys.stdout.write(_dumps(value) + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        stop_writing()
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(value, default=_plain, ensure_ascii=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        number = float(value)
+        return number if isfinite(number) else str(value)
+    if isinstance(value, datetime):
+        return clock.iso_of(value)
+    if hasattr(value, "model_dump"):  # a pydantic model, without importing pydantic
+        return value.model_dump()
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+class _Messages:
+    """Errors, warnings and notes on standard error: lines for people, or one JSON object each."""
+
+    def __init__(self) -> None:
+        self.as_json = "--json" in sys.argv
+        """Whether a program reads them."""
+
+    def error(self, error: LlmctxError) -> None:
+        """Print what went wrong and what to do."""
+        if self.as_json:
+            self._json(error=error.what, what_to_do=error.do)
+        else:
+            err.print(f"[red]error:[/] {escape(error.what)}")
+            err.print(f"  what to do: {escape(error.do)}")
+
+    def warning(self, text: str) -> None:
+        """Print a problem that does not stop the command."""
+        if self.as_json:
+            self._json(warning=text)
+        else:
+            err.print(f"[yellow]warning:[/] {escape(text)}")
+
+    def note(self, text: str) -> None:
+        """Print something worth knowing."""
+        if self.as_json:
+            self._json(note=text)
+        else:
+            err.print(f"[dim]note: {escape(text)}[/]")
+
+    @staticmethod
+    def _json(**fields: str) -> None:
+        sys.stderr.write(_dumps(fields) + "\n")
+
+
+messages = _Messages()
+"""The one place for messages."""
+
+
+class _LogHandler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        show = messages.warning if record.levelno >= logging.WARNING else messages.note
+        show(record.getMessage())
+
+
+def show_logs() -> None:
+    """Print the library's log records on standard error, from INFO on; those of other libraries from WARNING on."""
+    logging.basicConfig(level=logging.WARNING, handlers=[_LogHandler()])
+    logging.getLogger("llmctx").setLevel(logging.INFO)
+
+
+def escape(text: str) -> str:
+    """Text from anywhere: its brackets are not markup, and no character controls the terminal."""
+    return rich.markup.escape(visible(text))
+
+
+def visible(text: str) -> str:
+    """The text with control characters written out; line ends are kept."""
+    return "".join(
+        c if c == "\n" or unicodedata.category(c) not in _CONTROL_CATEGORIES else repr(c)[1:-1] for c in text
+    )

@@ -1,0 +1,77 @@
+"""How a record is printed: on one line, or its decision, grounding and verdict in full."""
+
+from typing import Any
+
+from llmctx.cli.shared.output import coloured, escape, out
+
+
+def record_line(where: str, record: dict[str, Any]) -> str:
+    """A record on one line, as markup: address, symbol, action, confidence, and the reasoning or the reason."""
+    verdict, decision = record["verdict"], record.get("decision")
+    action = str(verdict["action"])
+    confidence = "" if decision is None else f" {decision['confidence']}"
+    conflated = record.get("conflated")
+    also = f" (+{len(conflated)} ticks)" if conflated else ""
+    text = verdict["reason"] if decision is None or verdict.get("guards") else decision["reasoning"]
+    return f"{where:>6}  {record.get('symbol', ''):<6} {coloured(action):<6}{confidence}  {escape(str(text))}{also}"
+
+
+def print_fields(fields: dict[str, Any]) -> None:
+    """Print name and value on a line each, leaving out those that are None."""
+    for name, value in fields.items():
+        if value is not None:
+            out.print(f"  {name:<12} {escape(str(value))}")
+
+
+def print_verdict(record: dict[str, Any]) -> None:
+    """Print the decision, the grounding and the verdict of a record."""
+    decision, verdict = record.get("decision"), record["verdict"]
+    if decision is not None:
+        out.print(f"[bold]decision[/]  {coloured(decision['action'])}, confidence {decision['confidence']}")
+        print_fields({name: decision.get(name) for name in ("quantity", "stop_loss", "take_profit", "reasoning")})
+        for item in decision["evidence"]:
+            print_fields({"evidence": f"{item['path']} = {item['value']} ({item['reading']})"})
+        print_fields({"invalidation": decision["invalidation"], "valid for": f"{decision['valid_for']} min"})
+    if "grounding" in record:
+        _print_grounding(record["grounding"])
+    if "reasked" in record:
+        print_fields({"asked again": "because of prices in the first answer, which is among the messages below"})
+        _print_grounding(record["reasked"]["grounding"])
+    out.print(f"[bold]verdict[/]   {coloured(verdict['action'])}")
+    print_fields({name: verdict.get(name) for name in ("quantity", "stop_loss", "take_profit")})
+    for guard in verdict.get("guards", []):
+        print_fields({"guard": f"{guard['name']}: {guard['detail']}"})
+    print_fields({"reason": verdict["reason"]})
+
+
+def _print_grounding(grounding: dict[str, Any]) -> None:
+    """How many numbers of an answer were cited, and which citations and prices are wrong."""
+    if "cited" not in grounding:
+        _print_grounding_of_0_1_0(grounding)
+        return
+    miscited, false_prices = grounding.get("miscited", []), grounding.get("false_prices", [])
+    out.print(
+        f"[bold]grounding[/] numbers: {grounding['cited']} cited, {grounding['uncited']} uncited, "
+        f"{grounding['unread']} unread; {len(miscited)} miscited, {len(false_prices)} false prices"
+    )
+    for name, items in (("miscited", miscited), ("false price", false_prices)):
+        for item in items:
+            fact = f", which is {item['fact']}" if "fact" in item else ""
+            print_fields({name: f"{item['text']} in {item['field']}: {item['why']} ({item['citation']}{fact})"})
+
+
+def _print_grounding_of_0_1_0(grounding: dict[str, Any]) -> None:
+    """The same for a record of 0.1.0, whose prompts did not ask for citations."""
+    miscited, unsupported = grounding.get("miscited", []), grounding.get("unsupported", [])
+    out.print(
+        f"[bold]grounding[/] {grounding['evidence'] - len(miscited)} of {grounding['evidence']} evidence items and "
+        f"{grounding['numbers'] - len(unsupported)} of {grounding['numbers']} numbers match the facts"
+    )
+    for item in miscited:
+        print_fields({"miscited": f"{item['path']} = {item['value']}: {item['why']}{_nearest(item)}"})
+    for item in unsupported:
+        print_fields({"unsupported": f"{item['text']} in the {item['field']}{_nearest(item)}"})
+
+
+def _nearest(item: dict[str, Any]) -> str:
+    return f"; nearest is {item['nearest']} = {item['fact']}" if "nearest" in item else ""

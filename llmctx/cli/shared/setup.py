@@ -1,0 +1,134 @@
+"""From settings to what a command needs: a server, a trail, an endpoint."""
+
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+
+from redis.asyncio import Redis
+
+from llmctx.connection import open_redis
+from llmctx.context.snapshot import ReadRules
+from llmctx.decision.guards import GuardPolicy
+from llmctx.errors import EndpointError, ServerError, TemplateError
+from llmctx.llm.client import NO_KEY, EndpointClient, NoEndpoint
+from llmctx.ops.server import EmbeddedServer
+from llmctx.pipeline import DecisionConfig
+from llmctx.prompt.render import unknown_names
+from llmctx.prompt.template import load_template
+from llmctx.settings import LLMSettings, Settings, load_settings
+from llmctx.trail.log.instance import Instance, read_instance, require_instance
+
+_EMBEDDED = "embedded:"
+
+
+def settings_for(
+    redis_url: str | None = None,
+    state_dir: Path | None = None,
+    *,
+    prompt: str | None = None,
+    prompts: Path | None = None,
+    endpoint: str | None = None,
+    model: str | None = None,
+) -> Settings:
+    """The settings, with the command line's values before those of the environment and llmctx.toml."""
+    settings = load_settings(redis_url=redis_url, state_dir=state_dir, prompt=prompt, prompts=prompts)
+    given = {"base_url": endpoint, "model": model}
+    llm = LLMSettings.model_validate(
+        settings.llm.model_dump() | {name: value for name, value in given.items() if value is not None}
+    )
+    return settings.model_copy(update={"llm": llm})
+
+
+@asynccontextmanager
+async def redis_of(settings: Settings) -> AsyncIterator[tuple[Redis, str]]:
+    """A client of the configured server, and the server's address; embedded:DIR starts a server.
+
+    Raises ServerError if no usable server answers.
+    """
+    with ExitStack() as stack:
+        url = settings.redis_url
+        if url.startswith(_EMBEDDED):
+            url = stack.enter_context(_embedded(Path(url.removeprefix(_EMBEDDED)))).url
+        async with open_redis(url) as redis:
+            yield redis, url
+
+
+@asynccontextmanager
+async def open_trail(settings: Settings) -> AsyncIterator[tuple[Redis, Instance]]:
+    """A client of the configured server, and the instance of its trail.
+
+    Raises ServerError if no usable server answers, TrailError if it has no trail.
+    """
+    async with redis_of(settings) as (redis, _):
+        yield redis, await require_instance(redis)
+
+
+def _embedded(directory: Path) -> EmbeddedServer:
+    if not directory.is_dir():
+        raise ServerError(
+            f"There is no data of an embedded server in {directory}.",
+            "Name the folder that `llmctx redis --dir` or the demo wrote, relative to the current directory.",
+        )
+    return EmbeddedServer(directory)
+
+
+async def partitions_of(redis: Redis, settings: Settings) -> int:
+    """How many partitions the trail has, or will have once it is created."""
+    instance = await read_instance(redis)
+    return settings.partitions if instance is None else instance.partitions
+
+
+def rules_of(settings: Settings) -> ReadRules:
+    """Which sections are read, and the age at which each is stale."""
+    return ReadRules(signal_types=settings.signal_types, max_age_s=settings.limits_s)
+
+
+def client_of(settings: Settings) -> EndpointClient | NoEndpoint:
+    """The endpoint's client; a NoEndpoint if none is configured.
+
+    Raises EndpointError if an endpoint is configured but no model.
+    """
+    llm = settings.llm
+    if llm.base_url is None and settings.api_key is None:
+        return NoEndpoint()
+    if llm.model is None:
+        raise EndpointError(
+            "An LLM endpoint is configured, but no model.",
+            "Name one with --model or LLMCTX_LLM__MODEL.",
+            exit_code=2,
+        )
+    return EndpointClient(
+        llm.base_url,
+        settings.api_key or NO_KEY,
+        llm.model,
+        timeout_s=llm.timeout_s,
+        max_attempts=llm.max_attempts,
+    )
+
+
+@asynccontextmanager
+async def config_of(settings: Settings, *, need_endpoint: bool = False) -> AsyncIterator[DecisionConfig]:
+    """Prompt, endpoint and rules for decisions; the endpoint's client is closed at the end.
+
+    With `need_endpoint`, raises EndpointError if none is configured, and TemplateError if the prompt uses a name that
+    no package has.
+    """
+    template = load_template(settings.prompts, settings.prompt)
+    if need_endpoint and (unknown := unknown_names(template)):
+        # The service would skip every tick because of it.
+        raise TemplateError(
+            f"{template.ref} uses {', '.join(unknown)}, which no package has.",
+            "Use the names in docs/concepts.md; `llmctx context SYMBOL --prompt NAME` shows the rendered prompt.",
+        )
+    client = client_of(settings)
+    if need_endpoint and isinstance(client, NoEndpoint):
+        raise EndpointError(
+            "No LLM endpoint is configured.",
+            "Set LLMCTX_LLM__BASE_URL and LLMCTX_LLM__MODEL, or give --endpoint and --model. To try it out, start "
+            "`llmctx standin --port 8700` and use http://127.0.0.1:8700/v1 and llmctx-standin.",
+        )
+    policy = GuardPolicy(confidence_floor=settings.confidence_floor, grounding=settings.grounding)
+    try:
+        yield DecisionConfig(template, client, rules_of(settings), policy)
+    finally:
+        await client.aclose()

@@ -1,0 +1,70 @@
+"""List records: the newest ones of every partition that match a filter, and then each new one."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import NamedTuple
+
+from llmctx.trail.log.entry import Entry
+from llmctx.trail.log.log import Log
+
+_POLL_S = 0.3
+
+
+class Filter(NamedTuple):
+    """Which records; None means any."""
+
+    symbol: str | None = None
+    """Of this symbol."""
+    kind: str | None = None
+    """Of this kind."""
+    since_ms: int | None = None
+    """Recorded at or after this time, in milliseconds since 1970."""
+    limit: int | None = None
+    """At most this many, the newest."""
+
+    def matches(self, entry: Entry) -> bool:
+        """Whether symbol and kind fit."""
+        record = entry.record
+        return self.kind in (None, record["kind"]) and self.symbol in (None, record.get("symbol"))
+
+
+class Listing(NamedTuple):
+    """The matching records of some logs at one time."""
+
+    entries: list[Entry]
+    """The records, oldest first."""
+    sizes: list[int]
+    """The size of each log at that time: where `follow` continues."""
+
+
+async def newest(logs: Sequence[Log], wanted: Filter) -> Listing:
+    """The newest records that match, over all logs.
+
+    Raises TrailError if the server does not answer.
+    """
+    sizes = [await log.size() for log in logs]
+    found = [entry for log, size in zip(logs, sizes, strict=True) for entry in await _newest(log, size, wanted)]
+    found.sort(key=lambda entry: (entry.record["recorded_at_ms"], entry.partition, entry.index))
+    return Listing(found[-wanted.limit :] if wanted.limit else found, sizes)
+
+
+async def _newest(log: Log, size: int, wanted: Filter) -> list[Entry]:
+    found: list[Entry] = []
+    async for entry in log.read_back() if wanted.symbol is None else log.read_back_of(wanted.symbol):
+        if len(found) == wanted.limit or entry.record["recorded_at_ms"] < (wanted.since_ms or 0):
+            break
+        if entry.index < size and wanted.matches(entry):
+            found.append(entry)
+    return found
+
+
+async def follow(logs: Sequence[Log], sizes: Sequence[int], wanted: Filter) -> AsyncIterator[Entry]:
+    """Every record that matches and comes after `sizes`, as it is recorded; never ends."""
+    next_index = list(sizes)
+    while True:
+        for i, log in enumerate(logs):
+            async for entry in log.read(next_index[i]):
+                if wanted.matches(entry):
+                    yield entry
+                next_index[i] = entry.index + 1
+        await asyncio.sleep(_POLL_S)

@@ -1,0 +1,37 @@
+"""Where a trail lives: the server that keeps it, and the local folder with its spool, anchors and keys."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from redis.asyncio import Redis
+
+from llmctx.connection import open_redis
+from llmctx.trail.log.instance import Instance, bind_instance
+
+
+class TrailHome(NamedTuple):
+    """One trail: its server and its folder."""
+
+    redis: Redis
+    """A client for the server with the live keys and the trail."""
+    url: str
+    """The server's address, for connections that must not be shared."""
+    instance: Instance
+    """The trail's id and number of partitions."""
+    state_dir: Path
+    """The folder with the instance file, spool, anchors and keys."""
+
+
+@asynccontextmanager
+async def open_home(
+    redis_url: str = "redis://127.0.0.1:6379/0", state_dir: Path = Path("var"), *, partitions: int = 1
+) -> AsyncIterator[TrailHome]:
+    """Connect to a trail; an empty server gets a new one with this many partitions.
+
+    Raises ServerError if no usable server answers, InstanceError if server and folder belong to different trails.
+    """
+    async with open_redis(redis_url) as redis:
+        instance, _ = await bind_instance(redis, state_dir, partitions=partitions)
+        yield TrailHome(redis, redis_url, instance, state_dir)

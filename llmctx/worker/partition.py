@@ -1,0 +1,166 @@
+"""One partition: own it, and serve it for as long as it is ours."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from llmctx.assets import asset
+from llmctx.connection import end, open_redis, pause
+from llmctx.errors import ForkError, InstanceError, ServerError, TrailError
+from llmctx.llm.client import EndpointClient
+from llmctx.pipeline import DecisionConfig, Pipeline
+from llmctx.prompt.template import load_template
+from llmctx.trail.log.entry import Entry
+from llmctx.trail.log.lease import Holder
+from llmctx.worker.balancing import Balancer
+from llmctx.worker.home import TrailHome, open_home
+from llmctx.worker.memory import MemoryWatch
+from llmctx.worker.owner import Owner
+from llmctx.worker.settler import Settler
+from llmctx.worker.ticks import TickStream
+
+_log = logging.getLogger(__name__)
+
+_RETRY_S = 1.0
+
+
+class Admission(NamedTuple):
+    """What decides whether a partition is held and its ticks are taken; one for all partitions of a process."""
+
+    memory: MemoryWatch
+    """Whether the server has memory for more decisions; whoever made it runs it."""
+    balancer: Balancer
+    """Whether this worker should hold one more partition; whoever made it runs it."""
+
+
+@asynccontextmanager
+async def own_partition(
+    home: TrailHome, partition: int, config: DecisionConfig, *, wait: Callable[[Holder], bool] | None = None
+) -> AsyncIterator[tuple[Owner, Pipeline]]:
+    """Hold a partition from beginning to end; yields its owner and a pipeline that records through it.
+
+    Raises LeaseError if another owner has it and `wait` is None, ForkError if Redis contradicts spool or anchor.
+    """
+    async with Owner(home, partition, wait=wait) as owner:
+        yield owner, Pipeline(home.redis, config, owner.settle, partition=partition, worker=owner.label)
+
+
+async def serve_partition(
+    home: TrailHome,
+    partition: int,
+    config: DecisionConfig,
+    stop: asyncio.Event,
+    *,
+    admission: Admission | None = None,
+    concurrency: int = 32,
+    on_entry: Callable[[Entry], None] = lambda _: None,
+) -> None:
+    """Serve a partition until `stop` is set: wait for it, own it, and wait again once it is lost or handed over.
+
+    Raises InstanceError if the server comes back as another one, ForkError if it contradicts spool or anchor.
+    """
+    waiting = _LeaseWait(partition)
+    async with _admission_for(home, admission) as (memory, balancer):
+        while not stop.is_set():
+            hand_over = balancer.take(partition)
+            if hand_over is None:
+                await pause(_RETRY_S)
+                continue
+            waiting.began = False
+            try:
+                async with (
+                    own_partition(home, partition, config, wait=waiting.is_worth_it) as (owner, pipeline),
+                    open_redis(home.url, retries=0) as reader,
+                ):
+                    waiting.seen.clear()
+                    settler = Settler(
+                        home.redis,
+                        TickStream(reader, partition),
+                        owner,
+                        pipeline,
+                        memory=memory,
+                        concurrency=concurrency,
+                        on_entry=on_entry,
+                    )
+                    await settler.run(stop, hand_over)
+            except (InstanceError, ForkError):
+                raise
+            except (TrailError, ServerError) as error:
+                if not waiting.began:
+                    waiting.seen.clear()
+                    _log.warning(f"{error.what}; trying again")
+            finally:
+                balancer.give_back(partition)
+            if not stop.is_set():
+                await pause(_RETRY_S)
+
+
+class _LeaseWait:
+    """Logs each holder of a partition once while we wait for it."""
+
+    def __init__(self, partition: int) -> None:
+        self._partition = partition
+        self.seen: set[str] = set()
+        self.began = False
+
+    def is_worth_it(self, holder: Holder) -> bool:
+        """Always False: give up this attempt, so that the balancer is asked again before the next one."""
+        self.began = True
+        if holder.label not in self.seen:
+            self.seen.add(holder.label)
+            if holder.is_newer:
+                _log.warning(str(holder.refusal(self._partition)))
+            else:
+                _log.info(f"partition {self._partition} is held by {holder.label}; waiting for it")
+        return False
+
+
+@asynccontextmanager
+async def _admission_for(home: TrailHome, given: Admission | None) -> AsyncIterator[Admission]:
+    """The given admission; without one, a memory watch that runs meanwhile and a share of every partition."""
+    if given is not None:
+        yield given
+        return
+    memory = MemoryWatch(home.redis)
+    await memory.judge()  # before the first tick is taken
+    watching = asyncio.create_task(memory.run())
+    try:
+        yield Admission(memory, Balancer(home.redis, home.instance.partitions))
+    finally:
+        await end(watching)
+
+
+@asynccontextmanager
+async def open_pipeline(
+    redis_url: str = "redis://127.0.0.1:6379/0",
+    *,
+    model: str,
+    base_url: str | None = None,
+    api_key: str = "none",
+    prompt: str = "position",
+    prompts: Path | None = None,
+    state_dir: Path = Path("var"),
+    timeout_s: float = 60.0,
+) -> AsyncIterator[Pipeline]:
+    """Open a pipeline for code that makes its own decisions: `await pipeline.decide(Tick(...))`.
+
+    It holds the trail's only partition until it is closed. If `llmctx run` is running, raise ticks instead.
+
+    Raises ServerError, InstanceError, LeaseError or TemplateError if one of its parts cannot be opened.
+    """
+    template = load_template(prompts or asset("prompts"), prompt)
+    client = EndpointClient(base_url, api_key, model, timeout_s=timeout_s)
+    try:
+        async with open_home(redis_url, state_dir) as home:
+            if home.instance.partitions != 1:
+                raise TrailError(
+                    f"The trail has {home.instance.partitions} partitions, but open_pipeline holds only one.",
+                    "Run `llmctx run` and raise ticks on their streams.",
+                )
+            async with own_partition(home, 0, DecisionConfig(template, client)) as (_, pipeline):
+                yield pipeline
+    finally:
+        await client.aclose()

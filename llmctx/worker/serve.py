@@ -1,0 +1,116 @@
+"""The whole service of one process: every partition, memory limits, balancing, notary and position watch."""
+
+import asyncio
+import gc
+from collections.abc import Callable
+from typing import NamedTuple
+
+from llmctx.connection import end
+from llmctx.pipeline import DecisionConfig
+from llmctx.trail.log.entry import Entry
+from llmctx.trail.proof.notary_service import serve_notary
+from llmctx.worker.balancing import Balancer
+from llmctx.worker.home import TrailHome
+from llmctx.worker.memory import MemoryWatch
+from llmctx.worker.partition import Admission, serve_partition
+from llmctx.worker.watch import Watch
+
+_GC_THRESHOLDS = (50_000, 20, 100)
+
+
+class ServeOptions(NamedTuple):
+    """What a service does beside settling ticks, and how much at once."""
+
+    concurrency: int = 32
+    """How many symbols of a partition are decided at the same time."""
+    watch: bool = False
+    """Whether to raise a tick when other code writes a position with a plain SET."""
+    notary: bool = True
+    """Whether to sign checkpoints."""
+    tune_gc: bool = False
+    """Whether to tune Python's garbage collector (see `tune_gc`); leave it off inside somebody else's process."""
+
+
+async def serve(
+    home: TrailHome,
+    config: DecisionConfig,
+    stop: asyncio.Event,
+    options: ServeOptions = ServeOptions(),  # noqa: B008  frozen
+    *,
+    on_entry: Callable[[Entry], None] = lambda _: None,
+) -> None:
+    """Serve every partition until `stop` is set; then settle what was raised before it, and sign that.
+
+    `on_entry` is called with each record.
+
+    Raises what a partition or the notary ends with: InstanceError, ForkError, ServerError, KeyFileError.
+    """
+    if options.tune_gc:
+        on_entry = _tuned_after_first(on_entry)
+    memory, settled = MemoryWatch(home.redis), asyncio.Event()
+    await memory.judge()  # before the first tick is taken
+    balancer = Balancer(home.redis, home.instance.partitions)
+    await balancer.beat()  # before the first partition is taken
+    beside = [asyncio.create_task(memory.run()), asyncio.create_task(balancer.run())]
+    if options.watch:
+        beside.append(asyncio.create_task(Watch(home.redis, home.url, home.instance.partitions).run()))
+    serving = [
+        asyncio.create_task(
+            serve_partition(
+                home,
+                partition,
+                config,
+                stop,
+                admission=Admission(memory, balancer),
+                concurrency=options.concurrency,
+                on_entry=on_entry,
+            )
+        )
+        for partition in range(home.instance.partitions)
+    ]
+    signing: list[asyncio.Task[None]] = []
+    if options.notary:
+        signing = [asyncio.create_task(serve_notary(home.redis, home.instance, home.state_dir, settled))]
+    try:
+        await _until_done_or_failed(serving, signing)
+        settled.set()
+        await asyncio.gather(*signing)
+    finally:
+        await end(*beside, *serving, *signing)
+
+
+async def _until_done_or_failed(serving: list[asyncio.Task[None]], signing: list[asyncio.Task[None]]) -> None:
+    """Wait until every partition is done; raise at once what any task fails with."""
+    while waiting := [task for task in serving if not task.done()]:
+        watched = [*waiting, *(task for task in signing if not task.done())]
+        done, _ = await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    for task in serving:
+        task.result()
+
+
+def tune_gc() -> None:
+    """Exempt everything that lives now from garbage collection, and collect less often from here on.
+
+    An idle worker holds over 100,000 tracked objects (modules, schemas, templates) that never become garbage, and a
+    full collection stops the event loop for about 100 ms to look at them. This affects the whole process, so only a
+    process that does nothing but serve should call it, once it is warmed up. Undo it with `gc.unfreeze()`.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
+
+
+def _tuned_after_first(on_entry: Callable[[Entry], None]) -> Callable[[Entry], None]:
+    """The same callback; after the first record, when every module is loaded, it tunes the garbage collector."""
+    tuned = False
+
+    def seen(entry: Entry) -> None:
+        nonlocal tuned
+        on_entry(entry)
+        if not tuned:
+            tuned = True
+            tune_gc()
+
+    return seen

@@ -1,0 +1,246 @@
+"""The service of one partition: reads its ticks, has many symbols decided at once, never one symbol twice at a time."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from llmctx import clock
+from llmctx.connection import end, pause
+from llmctx.context.tick import Tick
+from llmctx.errors import ForkError, InstanceError, LeaseError, LlmctxError, SettledError, TrailError
+from llmctx.killpoint import reached
+from llmctx.pipeline import Pipeline
+from llmctx.record import compose_unread
+from llmctx.schema import keys
+from llmctx.trail.log.entry import Entry
+from llmctx.worker.balancing import either
+from llmctx.worker.memory import MemoryWatch
+from llmctx.worker.owner import Owner
+from llmctx.worker.queue import Batch, TickQueue, order
+from llmctx.worker.ticks import Delivery, TickStream
+
+_log = logging.getLogger(__name__)
+
+MOST_ATTEMPTS = 5
+"""A tick whose decision was started this often and never recorded ends as a dead letter."""
+
+_BLOCK_MS = 500
+_PAUSE_S = 0.5
+_MOST_IN_HAND = 20_000
+_STUCK_S = 90.0
+
+
+class Settler:
+    """Settles the ticks of a partition that an owner holds."""
+
+    def __init__(
+        self,
+        redis: Redis,
+        stream: TickStream,
+        owner: Owner,
+        pipeline: Pipeline,
+        *,
+        memory: MemoryWatch,
+        concurrency: int = 32,
+        on_entry: Callable[[Entry], None] = lambda _: None,
+    ) -> None:
+        """No tick is taken while `memory` has no room.
+
+        `on_entry` is called with each record.
+        """
+        self._redis = redis
+        self._stream = stream
+        self._owner = owner
+        self._pipeline = pipeline
+        self._memory = memory
+        self._concurrency = concurrency
+        self._on_entry = on_entry
+        self._queue = TickQueue()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._reread = False
+        self._leaving = False
+
+    async def run(self, stop: asyncio.Event, turn: asyncio.Event | None = None) -> None:
+        """Settle ticks until `stop` is set, then every tick that was raised before it.
+
+        Where `turn` is set before, only what has been begun is brought to an end: another worker settles the rest.
+
+        Raises LeaseError when the partition is another owner's now; its pending ticks are that owner's then.
+        """
+        ending = asyncio.Event()
+        passing_on = asyncio.create_task(either(stop, turn or asyncio.Event(), ending))
+        try:
+            while not ending.is_set():
+                await self._serve(ending)
+            if stop.is_set():
+                await self._drain()
+            else:
+                self._leaving = True
+                await self._finish()
+        finally:
+            await end(passing_on, *self._tasks)
+
+    async def _serve(self, stop: asyncio.Event) -> None:
+        """Read pending ticks, then new ones, until stopped or until the connection breaks."""
+        try:
+            await self._owner.resume()
+            await self._stream.open()
+            while not self._memory.has_room and not stop.is_set():
+                self._check_lease()
+                await pause(_PAUSE_S)
+            if not stop.is_set():
+                await self._read_pending()
+            while not stop.is_set() and not self._reread:
+                self._check_lease()
+                if self._memory.has_room and len(self._queue) < _MOST_IN_HAND:
+                    deliveries = await self._stream.new(_BLOCK_MS)
+                    reached("read")
+                    await self._accept(deliveries, redelivered=False)
+                    if not deliveries and self._queue.empty:
+                        await self._read_pending()  # what an owner that had lost its lease still read
+                else:
+                    await pause(_PAUSE_S)
+        except (InstanceError, LeaseError, ForkError):
+            raise
+        except (RedisError, TrailError, OSError) as error:
+            _log.warning(f"Redis is away ({_first_line(error)}); trying again")
+            await pause(_PAUSE_S)
+
+    async def _drain(self) -> None:
+        """Settle what was raised before now, also where the stop came before anything was read."""
+        try:
+            await self._owner.resume()
+            await self._stream.open()
+            if self._memory.has_room:
+                await self._read_pending()
+            last = await self._stream.last_id()
+            while self._memory.has_room and (deliveries := await self._stream.new(None)):
+                if order(deliveries[0].entry_id) > order(last):
+                    break
+                await self._accept(deliveries, redelivered=False)
+        except (InstanceError, LeaseError, ForkError):
+            raise
+        except (RedisError, TrailError, OSError) as error:
+            _log.warning(f"Redis is away ({_first_line(error)}); unread ticks stay in the stream")
+        await self._finish()
+
+    async def _finish(self) -> None:
+        """Wait for what has been begun."""
+        moved_s, left = clock.monotonic_s(), len(self._tasks)
+        while self._tasks and clock.monotonic_s() - moved_s < _STUCK_S:
+            self._check_lease()
+            await asyncio.wait(self._tasks, timeout=_PAUSE_S)
+            if len(self._tasks) != left:
+                moved_s, left = clock.monotonic_s(), len(self._tasks)
+        if self._tasks:
+            _log.warning(f"{len(self._tasks)} decisions do not come to an end; the next run settles their ticks")
+
+    def _check_lease(self) -> None:
+        if self._owner.lost is not None:
+            raise self._owner.lost
+
+    async def _read_pending(self) -> None:
+        self._reread = False
+        after = "0"
+        while deliveries := await self._stream.pending(after):
+            await self._accept(deliveries, redelivered=True)
+            after = deliveries[-1].entry_id
+
+    async def _accept(self, deliveries: list[Delivery], *, redelivered: bool) -> None:
+        fresh = [delivery for delivery in deliveries if not self._queue.holds(delivery.entry_id)]
+        ticks = [delivery.tick.id for delivery in fresh if delivery.tick is not None]
+        settled = dict(zip(ticks, await self._owner.log.settled(ticks), strict=True))
+        for delivery in fresh:
+            if delivery.tick is None:
+                await self._settle_unusable(delivery)
+            elif settled[delivery.tick.id] is not None:
+                await self._discard(delivery.entry_id)  # raised twice, settled once
+            else:
+                self._queue.add(delivery.entry_id, delivery.tick, redelivered=redelivered)
+        self._start()
+
+    def _start(self) -> None:
+        if self._leaving:
+            return
+        for batch in self._queue.take(self._concurrency - self._queue.busy):
+            task = asyncio.create_task(self._settle(batch))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _settle(self, batch: Batch) -> None:
+        handed_in = len(batch.entry_ids)
+        try:
+            await self._decide(batch)
+            for entry_id in batch.entry_ids[handed_in:]:  # raised again while it was being decided
+                await self._discard(entry_id)
+        except (LeaseError, InstanceError, ForkError) as error:
+            self._owner.lost = error
+        except (LlmctxError, RedisError) as error:
+            if not isinstance(error, SettledError):  # what is settled is sorted out when it is read again
+                _log.warning(f"{batch.tick.symbol}: {_first_line(error)}; its ticks stay pending and are read again")
+            await pause(_PAUSE_S)
+            self._reread = True
+        except Exception as error:  # noqa: BLE001  a poisonous tick must not end the service
+            _log.warning(f"{batch.tick.symbol}, tick {batch.tick.id}: {type(error).__name__}: {error}")
+            await pause(_PAUSE_S)
+            self._reread = True
+        finally:
+            self._queue.done(batch)
+            if self._owner.lost is None:
+                self._start()
+
+    async def _decide(self, batch: Batch) -> None:
+        """Settle a batch: what was started too often as dead letters, the rest by one decision."""
+        counts = await self._count_attempts(batch) if batch.redelivered else {}
+        spent = batch.only(lambda tick_id: counts.get(tick_id, 0) >= MOST_ATTEMPTS)
+        rest = batch if spent is None else batch.only(lambda tick_id: counts.get(tick_id, 0) < MOST_ATTEMPTS)
+        if spent is not None:
+            self._on_entry(await self._bury(spent))
+        if rest is not None:
+            conflated, entry_ids = tuple(rest.conflated), tuple(rest.entry_ids)
+            attempts = 1 + max((counts.get(tick_id, 0) for tick_id in (rest.tick.id, *conflated)), default=0)
+            reached("started")
+            entry = await self._pipeline.decide(rest.tick, conflated=conflated, entry_ids=entry_ids, attempts=attempts)
+            self._on_entry(entry)
+
+    async def _count_attempts(self, batch: Batch) -> dict[str, int]:
+        """How often a decision was started before, by tick id.
+
+        The delivery count cannot be used: it also counts mere readings of the pending list. Every tick is counted,
+        because newer ones would otherwise hide one that makes each decision fail.
+        """
+        key, ticks = keys.attempts(self._owner.partition), (batch.tick.id, *batch.conflated)
+        async with self._redis.pipeline(transaction=False) as counting:
+            for tick_id in ticks:
+                counting.hincrby(key, tick_id, 1)
+            return dict(zip(ticks, map(int, await counting.execute()), strict=True))
+
+    async def _bury(self, spent: Batch) -> Entry:
+        reason = f"a decision was started {MOST_ATTEMPTS} times and never recorded"
+        metadata = (await self._owner.metadata())._replace(conflated=tuple(spent.conflated), attempts=MOST_ATTEMPTS)
+        draft = compose_unread("dead_letter", spent.tick, reason, metadata)
+        return await self._owner.settle(draft, tuple(spent.entry_ids))
+
+    async def _settle_unusable(self, delivery: Delivery) -> None:
+        """An entry that is no tick is an incident, or skipped under the tick id that it has."""
+        metadata = await self._owner.metadata()
+        tick = None
+        if delivery.tick_id:
+            tick = Tick.model_construct(id=delivery.tick_id, symbol="", cause="unknown")
+        kind = "skipped" if tick else "incident"
+        draft = compose_unread(kind, tick, delivery.problem, metadata)
+        self._on_entry(await self._owner.settle(draft, (delivery.entry_id,)))
+
+    async def _discard(self, entry_id: str) -> None:
+        stream = keys.ticks(self._owner.partition)
+        async with self._redis.pipeline(transaction=True) as both:
+            both.xack(stream, keys.DECIDERS, entry_id)
+            both.xdel(stream, entry_id)
+            await both.execute()
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

@@ -1,0 +1,177 @@
+"""A process that has imported the program already and forks once for each call of it.
+
+Importing takes most of a second, a fork some milliseconds, and what runs is still a process of its own, with its own
+arguments, environment, folder, streams, signals and exit code. `command` gives what to start in place of `llmctx`.
+A test that is about starting itself (the encoding of the output, SIGSTOP) starts the installed program; with
+TEST_INSTALLED=1 every test does (`make test-more`).
+"""
+
+import array
+import atexit
+import contextlib
+import gc
+import importlib
+import os
+import pkgutil
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from functools import cache
+from pathlib import Path
+
+INSTALLED = Path(sys.executable).parent / "llmctx"
+CLIENT = Path(__file__).with_name("prefork_client.py")
+_STREAMS = 3
+
+
+def command(*arguments: str, before: str = "") -> list[str]:
+    """The words that start `llmctx` with these arguments; `before` is Python that runs before it."""
+    if os.environ.get("TEST_INSTALLED") == "1":
+        start = f"{before}\nfrom llmctx.cli import main; main()"
+        return [sys.executable, "-c", start, *arguments] if before else [str(INSTALLED), *arguments]
+    return [sys.executable, "-I", "-S", str(CLIENT), _server(), before, *arguments]
+
+
+@cache
+def _server() -> str:
+    """The socket of the server, which is started at the first call and ends with this process."""
+    address = str(Path(tempfile.mkdtemp(prefix="llmctx-")) / "socket")
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
+    process = subprocess.Popen([sys.executable, "-m", "tests.prefork", address], stdin=subprocess.PIPE, env=environment)
+
+    def end() -> None:
+        assert process.stdin is not None
+        process.stdin.close()  # the server reads its end there, however this process ends
+        process.wait(120)
+
+    atexit.register(end)
+    while not os.path.exists(address):  # noqa: PTH110  asked often
+        assert process.poll() is None, "the forking server did not start"
+        time.sleep(0.01)
+    return address
+
+
+class Server:
+    """Accepts calls, forks for each, and passes on how it ended."""
+
+    def __init__(self, address: str) -> None:
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._selector = selectors.DefaultSelector()
+        self._calls: dict[int, socket.socket] = {}
+        self._woken, self._wake = os.pipe()
+        os.set_blocking(self._wake, False)
+        signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the tests; this ends after them
+        hidden = f"{address}.new"
+        self._listener.bind(hidden)
+        self._listener.listen(64)
+        os.rename(hidden, address)  # noqa: PTH104  whoever sees the address can connect
+        for source in (self._listener, sys.stdin, self._woken):
+            self._selector.register(source, selectors.EVENT_READ)
+
+    def serve(self) -> bool:
+        """Work until the starter has ended; True in a process that was forked for a call."""
+        while True:
+            for key, _ in self._selector.select():
+                if key.fileobj is sys.stdin:
+                    for pid in self._calls:
+                        os.kill(pid, signal.SIGKILL)
+                    return False
+                if key.fileobj is self._listener:
+                    if self._fork(self._listener.accept()[0]):
+                        return True
+                elif key.fileobj == self._woken:
+                    os.read(self._woken, 4096)
+                    self._reap()
+                else:
+                    self._abandoned(key.fileobj)
+
+    def _fork(self, call: socket.socket) -> bool:
+        words, streams = _receive(call)
+        pid = os.fork()
+        if pid == 0:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            self._selector.close()
+            for held in (self._listener, call, *self._calls.values()):
+                held.close()
+            _become(words, streams)
+            return True
+        for stream in streams:
+            os.close(stream)
+        self._calls[pid] = call
+        self._selector.register(call, selectors.EVENT_READ)
+        with contextlib.suppress(OSError):
+            call.sendall(b"%d\n" % pid)
+        return False
+
+    def _reap(self) -> None:
+        for pid in list(self._calls):
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                call = self._calls.pop(pid)
+                with contextlib.suppress(KeyError):  # of one whose caller was killed it is not registered any more
+                    self._selector.unregister(call)
+                with contextlib.suppress(OSError):
+                    call.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
+                call.close()
+
+    def _abandoned(self, call: object) -> None:
+        """Kill a process whose caller was killed."""
+        self._selector.unregister(call)  # type: ignore[arg-type]  # it was registered
+        for pid, other in self._calls.items():
+            if other is call:
+                os.kill(pid, signal.SIGKILL)
+
+
+def _receive(call: socket.socket) -> tuple[list[str], list[int]]:
+    """The words of a call (folder, number of arguments, arguments, environment) and its three streams."""
+    size = int.from_bytes(call.recv(4, socket.MSG_WAITALL), "big")
+    room = socket.CMSG_SPACE(_STREAMS * array.array("i").itemsize)
+    first, ancillary, _, _ = call.recvmsg(1, room)
+    streams = array.array("i")
+    streams.frombytes(ancillary[0][2])
+    text = first + (call.recv(size - 1, socket.MSG_WAITALL) if size > 1 else b"")
+    return [os.fsdecode(word) for word in text.split(b"\0")], list(streams)
+
+
+def _become(words: list[str], streams: list[int]) -> None:
+    folder, count, *rest = words
+    (before, *arguments), environment = rest[: int(count)], rest[int(count) :]
+    os.chdir(folder)
+    os.environ.clear()
+    for name, _, value in (pair.partition("=") for pair in environment if pair):
+        os.environ[name] = value
+    sys.argv = ["llmctx", *arguments]
+    exec(before)
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115  as the interpreter opens them
+    sys.stdout = open(1, "w", encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+
+
+def main() -> None:
+    """Import the program, serve, and be the program in what was forked."""
+    import llmctx.cli as program  # noqa: PLC0415  only the server needs it
+
+    for package in ("llmctx.cli", "llmctx.worker", "llmctx.flow", "llmctx.replay", "llmctx.ops"):
+        for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
+            if not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
+    server = Server(sys.argv[1])
+    gc.collect()
+    gc.freeze()
+    if server.serve():
+        program.main()
+
+
+if __name__ == "__main__":
+    main()
