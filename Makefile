@@ -50,6 +50,9 @@ chaos: $(VENV)/installed
 bench: $(VENV)/installed
 	@$(BIN)/python -m benchmarks
 
+soak: .venv/installed
+	@$(BIN)/python -m benchmarks.soak $(or $(MINUTES),12) $(or $(RATE),100)
+
 # The line to add to RELEASED in llmctx/version.py when this version is released.
 release-line: $(VENV)/installed
 	@$(BIN)/python -c 'from llmctx.rules import VERSION, source_digest; print(f"    \"{VERSION}\": (\"{source_digest()}\",),")'

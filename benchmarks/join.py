@@ -1,4 +1,4 @@
-"""The join (read, check, type, age) against one MGET and pydantic on the same values."""
+"""The join (read, check, type, age, facts) against one MGET and pydantic on the same values."""
 
 import statistics
 import time
@@ -21,7 +21,7 @@ async def measure(stage: Stage) -> dict[str, str]:
     models = [model_of(section) for section in keys]
 
     async def join() -> None:
-        build_package(await read_snapshot(stage.redis, SYMBOLS[0], 0, rules))
+        _ = build_package(await read_snapshot(stage.redis, SYMBOLS[0], 0, rules)).facts
 
     async def bare() -> None:
         values = await stage.redis.mget(list(keys.values()))

@@ -7,17 +7,23 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
 from llmctx.assets import asset
 from llmctx.clock import iso, now_ms
 from llmctx.connection import open_redis
+from llmctx.context.package import build_package
+from llmctx.context.reader import read_snapshot
+from llmctx.context.snapshot import ReadRules
+from llmctx.decision.decision import OUTPUT
 from llmctx.llm.client import EndpointClient
+from llmctx.llm.request import body_of
 from llmctx.llm.standin import MODEL
 from llmctx.ops.server import EmbeddedServer
 from llmctx.pipeline import DecisionConfig
+from llmctx.prompt.render import render
 from llmctx.prompt.template import load_template
 
 SYMBOLS = [f"S{number:03}" for number in range(200)]
@@ -38,25 +44,41 @@ class Stage(NamedTuple):
         yield DecisionConfig(load_template(asset("prompts"), "position"), client)
         await client.aclose()
 
+    @asynccontextmanager
+    async def standin(self, latency_ms: int) -> AsyncIterator["Stage"]:
+        """The same stage with a stand-in that waits so long before each answer."""
+        async with _standin(latency_ms) as base_url:
+            yield self._replace(base_url=base_url)
+
+    async def request(self) -> dict[str, Any]:
+        """What the service asks about one symbol, as arguments of a bare `chat.completions.create`."""
+        package = build_package(await read_snapshot(self.redis, SYMBOLS[0], 0, ReadRules()))
+        return body_of(MODEL, render(load_template(asset("prompts"), "position"), package), OUTPUT)
+
 
 @asynccontextmanager
 async def stage() -> AsyncIterator[Stage]:
     """A stage, with every section of two hundred symbols fresh."""
     with tempfile.TemporaryDirectory() as folder, EmbeddedServer(Path(folder) / "redis") as server:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", "from llmctx.cli import main; main()", "standin", "--port", "0",
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-        )  # fmt: skip
-        try:
-            assert process.stdout is not None
-            said = (await process.stdout.readline()).decode()
-            base_url = next(word for word in said.split() if word.startswith("http://"))
-            async with open_redis(server.url) as redis:
-                await _fill(redis)
-                yield Stage(redis, server.url, base_url, Path(folder) / "state")
-        finally:
-            process.terminate()
-            await process.wait()
+        async with _standin(0) as base_url, open_redis(server.url) as redis:
+            await _fill(redis)
+            yield Stage(redis, server.url, base_url, Path(folder) / "state")
+
+
+@asynccontextmanager
+async def _standin(latency_ms: int) -> AsyncIterator[str]:
+    """The base URL of a stand-in in a process of its own."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", "from llmctx.cli import main; main()", "standin", "--port", "0",
+        "--latency-ms", str(latency_ms), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        said = (await process.stdout.readline()).decode()
+        yield next(word for word in said.split() if word.startswith("http://"))
+    finally:
+        process.terminate()
+        await process.wait()
 
 
 async def _fill(redis: Redis) -> None:

@@ -7,14 +7,7 @@ from typing import Any
 import openai
 
 from benchmarks.stage import SYMBOLS, Stage
-from llmctx.context.package import build_package
-from llmctx.context.reader import read_snapshot
-from llmctx.context.snapshot import ReadRules
 from llmctx.context.tick import Tick
-from llmctx.decision.decision import OUTPUT
-from llmctx.llm.standin import MODEL
-from llmctx.pipeline import DecisionConfig
-from llmctx.prompt.render import render
 from llmctx.schema import keys
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import bind_instance
@@ -28,9 +21,9 @@ ROUNDS = 6
 async def measure(stage: Stage) -> dict[str, str]:
     """tick_cpu_ratio: CPU of a whole tick / CPU of a bare chat.completions.create; ticks_per_s: whole ticks."""
     async with stage.config() as config:
-        arguments = await _arguments(stage, config)
+        arguments = await stage.request()
         instance, _ = await bind_instance(stage.redis, stage.state_dir)
-        stop, settled = asyncio.Event(), _Counter()
+        stop, settled = asyncio.Event(), Counter()
         service = asyncio.create_task(
             serve_partition(
                 TrailHome(stage.redis, stage.url, instance, stage.state_dir),
@@ -60,18 +53,6 @@ async def measure(stage: Stage) -> dict[str, str]:
     return {"tick_cpu_ratio": f"{tick_cpu / bare_cpu:.2f} x", "ticks_per_s": f"{count / tick_wall:.0f} /s"}
 
 
-async def _arguments(stage: Stage, config: DecisionConfig) -> dict[str, Any]:
-    """What the bare call sends: the same messages, the same schema."""
-    package = build_package(await read_snapshot(stage.redis, SYMBOLS[0], 0, ReadRules()))
-    prompt = render(config.template, package)
-    return {
-        "model": MODEL,
-        "messages": [message._asdict() for message in prompt.messages],
-        "response_format": OUTPUT.response_format,
-        **prompt.parameters.model_dump(exclude_none=True),
-    }
-
-
 async def _call_all(sdk: openai.AsyncOpenAI, arguments: dict[str, Any]) -> None:
     room = asyncio.Semaphore(IN_FLIGHT)
 
@@ -82,7 +63,7 @@ async def _call_all(sdk: openai.AsyncOpenAI, arguments: dict[str, Any]) -> None:
     await asyncio.gather(*(call() for _ in SYMBOLS))
 
 
-async def _tick_all(stage: Stage, settled: "_Counter", number: int) -> None:
+async def _tick_all(stage: Stage, settled: "Counter", number: int) -> None:
     """Raise one tick a symbol and wait until each is settled."""
     settled.expect(len(SYMBOLS))
     async with stage.redis.pipeline(transaction=False) as raising:
@@ -93,7 +74,7 @@ async def _tick_all(stage: Stage, settled: "_Counter", number: int) -> None:
     await settled.done.wait()
 
 
-class _Counter:
+class Counter:
     """Counts records until all that are expected are there."""
 
     def __init__(self) -> None:

@@ -36,7 +36,7 @@ async def replay(corpus_file: Path, prompt: str, results_file: Path) -> None:
     async with Standin() as model:
         client = EndpointClient(model.base_url, "none", MODEL)
         with ResultsFile(results_file, {"mode": plan.mode, "prompt": prompt}) as file:
-            await Replay(plan, BlobCache(corpus.blobs), lambda _request, _repeat: client, file).run(decisions)
+            await Replay(plan, BlobCache(corpus.blobs), lambda _question, _repeat: client, file).run(decisions)
         await client.aclose()
 
 

@@ -1,4 +1,4 @@
-r"""llmctx: puts a trading system's live Redis state before an LLM, and keeps a provable record of every decision.
+r"""llmctx: asks an LLM to decide on a trading system's live Redis state, and keeps a provable record of every decision.
 
     tick -> snapshot -> package -> prompt -> completion -> decision -> verdict -> trail -> published
                                                                             \-> verify, export, replay, compare

@@ -1,4 +1,4 @@
-"""The way to a server: how every connection to Redis or Valkey is made."""
+"""Connections to Redis or Valkey: every client is made here."""
 
 import asyncio
 import re
@@ -10,62 +10,110 @@ from urllib.parse import urlsplit
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ConnectionError, ReadOnlyError, RedisError, ResponseError, TimeoutError  # noqa: A004
 
 from llmctx.errors import ServerError
+from llmctx.shared_connection import SharedConnection
 
-OLDEST = (7, 0)
-"""Functions are needed: Redis from 7.0, Valkey from 7.2 on (which says it is Redis 7.2)."""
+MIN_VERSION = (7, 0)
+"""The oldest Redis that has functions. Valkey from 7.2 on says that it is Redis 7.2."""
 
-_CONNECTIONS = 64
+SOCKET_TIMEOUT_S = 5.0
+"""How long a reply may take before the connection counts as broken."""
+
+_MAX_CONNECTIONS = 64
+_BACKOFF_S, _MAX_BACKOFF_S = 0.05, 0.5
+_SHARED_COMMANDS = frozenset({"FCALL", "FCALL_RO"})
 
 
-def connect(url: str, *, retries: int = 3) -> Redis:
-    """A client for a redis:// URL; it waits for a free connection rather than fail.
+class Client(Redis):
+    """A client whose function calls share one connection; everything else goes through the pool.
 
-    Writes that go through it must be idempotent: a lost reply makes it send the command again. With `retries` 0 it
-    never does.
+    A tick calls three functions. Redis runs one command at a time, so they lose nothing by sharing a connection, and
+    a call costs a sixth of what it costs through the pool (docs/adr/0036-one-connection-for-functions.md).
+    """
 
-    Raises ServerError for a URL that names no server.
+    def __init__(self, *args: Any, retries: int = 0, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._retries = retries
+        self._backoff = ExponentialBackoff(cap=_MAX_BACKOFF_S, base=_BACKOFF_S)
+        pool = self.connection_pool
+        self._shared = SharedConnection(
+            lambda: pool.connection_class(**(pool.connection_kwargs | {"socket_timeout": None})),
+            timeout_s=SOCKET_TIMEOUT_S,
+        )
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Send a command and return its reply; raises what redis-py raises."""
+        try:
+            if args[0] in _SHARED_COMMANDS:
+                return await self._send_shared(args)
+            return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+        except ReadOnlyError:  # connections to a demoted primary would stay read-only for good
+            await self.connection_pool.disconnect(inuse_connections=False)
+            raise
+
+    async def _send_shared(self, command: tuple[Any, ...]) -> Any:
+        for failures in range(1, self._retries + 1):
+            try:
+                return await self._shared.send(*command)
+            except (ConnectionError, TimeoutError):
+                await pause(self._backoff.compute(failures))
+        return await self._shared.send(*command)
+
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:
+        """Close every connection."""
+        await self._shared.aclose()
+        await super().aclose(close_connection_pool)
+
+
+def connect(url: str, *, retries: int = 3) -> Client:
+    """Make a client for a redis:// URL; it waits for a free connection rather than fail.
+
+    Writes that go through it must be idempotent: after a lost reply it sends the command again, up to `retries` times.
+
+    Raises ServerError if the URL names no server.
     """
     _check_url(url)
     try:
         pool = BlockingConnectionPool.from_url(
             url,
-            max_connections=_CONNECTIONS,
+            max_connections=_MAX_CONNECTIONS,
             protocol=2,
-            socket_timeout=5,
+            socket_timeout=SOCKET_TIMEOUT_S,
             socket_connect_timeout=2,
-            retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), retries),
+            retry=Retry(ExponentialBackoff(cap=_MAX_BACKOFF_S, base=_BACKOFF_S), retries),
         )
-        pool.connection_class = _heeding(pool.connection_class)
-        pool.connection_class(**pool.connection_kwargs)  # connects to nothing; finds options that nobody knows
+        pool.connection_class = _cancellable(pool.connection_class)
+        pool.connection_class(**pool.connection_kwargs)  # does not connect, but rejects unknown options
     except (ValueError, TypeError, RedisError) as error:
         raise _no_address(url, str(error)) from error
-    return Redis.from_pool(pool)
+    client = Client(connection_pool=pool, retries=retries)
+    client.auto_close_connection_pool = True
+    return client
 
 
-def _heeding(connection_class: Any) -> Any:
-    """The same kind of connection, which does not swallow a cancellation.
+def _cancellable(connection_class: Any) -> Any:
+    """A subclass of a connection class that does not swallow a cancellation.
 
-    redis-py sends within asyncio.wait_for, and that of Python 3.11 forgets a cancellation which comes while the sending
-    is just done (gh-86296); a task that loops over commands would never end then.
+    redis-py sends inside asyncio.wait_for, which in Python 3.11 loses a cancellation that arrives just as sending is
+    done (gh-86296). A task that sends commands in a loop would then never end.
     """
 
-    class Heeding(connection_class):  # type: ignore[misc]
+    class Cancellable(connection_class):  # type: ignore[misc]
         async def send_packed_command(self, *args: Any, **kwargs: Any) -> None:
             task = asyncio.current_task()
             before = 0 if task is None else task.cancelling()
             await super().send_packed_command(*args, **kwargs)
             if task is not None and task.cancelling() > before:
-                await self.disconnect(nowait=True)  # its reply will not be read
+                await self.disconnect(nowait=True)  # nobody will read the reply
                 raise asyncio.CancelledError
 
-    return Heeding
+    return Cancellable
 
 
 def _check_url(url: str) -> None:
-    """Refuse what redis-py would read as something else: /trading as database 0, redis:/host as localhost."""
+    """Refuse URLs that redis-py would misread: /trading as database 0, redis:/host as localhost."""
     try:
         parts = urlsplit(url)
         _ = parts.port
@@ -74,35 +122,35 @@ def _check_url(url: str) -> None:
     if parts.scheme == "unix":
         return
     if parts.scheme not in ("redis", "rediss") or not parts.hostname:
-        raise _no_address(url, "it names no host after redis://")
+        raise _no_address(url, "no host follows redis://")
     if parts.path.strip("/") and not parts.path.strip("/").isdecimal():
-        raise _no_address(url, f"the database {parts.path.strip('/')!r} is no number")
+        raise _no_address(url, f"the database {parts.path.strip('/')!r} is not a number")
 
 
 def _no_address(url: str, why: str) -> ServerError:
     return ServerError(
-        f"{without_password(url)!r} is no Redis address: {why}.",
+        f"{without_password(url)!r} is not a Redis address: {why}.",
         "Write it as redis://HOST:PORT/DB, for example redis://127.0.0.1:6379/0.",
         exit_code=2,
     )
 
 
 def without_password(url: str) -> str:
-    """The address as it may be shown and kept."""
+    """The address without its password, fit to be shown and stored."""
     return re.sub(r"//[^/@]*@", "//***@", url)
 
 
 async def check(redis: Redis, url: str) -> str:
-    """The server's name and version, where llmctx can work with it.
+    """Check that a usable server answers, and return its name and version.
 
-    Raises ServerError where nothing answers, or where the version is too old.
+    Raises ServerError if nothing answers or the version is too old.
     """
     shown = without_password(url)
     try:
         info = await redis.info("server")
     except ResponseError as error:
         raise ServerError(
-            f"The server at {shown} refuses: {error}.", "See user, password and database in --redis-url."
+            f"The server at {shown} refuses: {error}.", "Check user, password and database in --redis-url."
         ) from error
     except (RedisError, OSError) as error:
         raise ServerError(
@@ -110,7 +158,7 @@ async def check(redis: Redis, url: str) -> str:
             "Start one (`llmctx redis`, or `redis-server redis.conf`), or name another with --redis-url.",
         ) from error
     version = str(info["redis_version"])
-    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
+    if tuple(int(part) for part in version.split(".")[:2]) < MIN_VERSION:
         raise ServerError(f"The server at {shown} is Redis {version}.", "llmctx needs Redis >= 7.0 or Valkey >= 7.2.")
     if "valkey_version" in info:
         return f"Valkey {info['valkey_version']}"
@@ -119,11 +167,11 @@ async def check(redis: Redis, url: str) -> str:
 
 @asynccontextmanager
 async def open_redis(url: str, *, retries: int = 3) -> AsyncIterator[Redis]:
-    """A connected client, closed at the end.
+    """Connect a client, and close it at the end.
 
-    Raises ServerError where no usable server answers.
+    Raises ServerError if no usable server answers.
     """
-    probe = connect(url, retries=0)  # a server that is not there is told at once
+    probe = connect(url, retries=0)  # a missing server is reported at once
     try:
         await check(probe, url)
     finally:
@@ -136,10 +184,10 @@ async def open_redis(url: str, *, retries: int = 3) -> AsyncIterator[Redis]:
 
 
 async def pause(seconds: float) -> None:
-    """Sleep, as every loop that forgives the server's absence does between two tries.
+    """Sleep between two attempts; every loop that tolerates server failures must use this.
 
-    Raises asyncio.CancelledError where the task was cancelled before: a client in the middle of a command may make an
-    error of its own out of that, and who forgives it would go on for ever.
+    Raises asyncio.CancelledError if the task was already cancelled: a client in the middle of a command may turn a
+    cancellation into an error of its own, and a loop that tolerates that error would never end.
     """
     task = asyncio.current_task()
     if task is not None and task.cancelling():
@@ -148,9 +196,9 @@ async def pause(seconds: float) -> None:
 
 
 async def end(*tasks: "asyncio.Task[Any]") -> None:
-    """Cancel tasks until each has ended; a client that swallows a cancellation gets another one.
+    """Cancel tasks until each has ended; one that swallows a cancellation is cancelled again.
 
-    What they end with is of no interest any more.
+    Their results and errors are dropped.
     """
     left = set(tasks)
     while left:
@@ -159,17 +207,17 @@ async def end(*tasks: "asyncio.Task[Any]") -> None:
         ended, left = await asyncio.wait(left, timeout=1)
         for task in ended:
             if not task.cancelled():
-                task.exception()  # looked at, so that nobody complains of it later
+                task.exception()  # retrieved, or asyncio logs it
 
 
 async def server_ms(redis: Redis) -> int:
-    """The server's time, in milliseconds since 1970."""
+    """The server's time in milliseconds since 1970."""
     seconds, micros = await redis.time()
     return seconds * 1000 + micros // 1000
 
 
 class StreamEntry(NamedTuple):
-    """One entry of a stream, as the server keeps it."""
+    """One entry of a stream."""
 
     id: str
     """Its id, MS-SEQUENCE or INDEX-1."""
@@ -195,6 +243,6 @@ async def read_stream_back(redis: Redis, key: str, last: str = "+", *, count: in
 
 
 def _entries(reply: Any) -> list[StreamEntry]:
-    # The client's types allow for decoded texts and for None; these connections never decode.
+    # The client's types allow decoded text and None; these connections never decode.
     found = cast("list[tuple[bytes, dict[bytes, bytes]]]", reply or [])
     return [StreamEntry(entry_id.decode(), fields) for entry_id, fields in found]

@@ -1,8 +1,8 @@
-"""Functions that run inside the server, one call alone and undisturbed.
+"""Lua functions that run inside the server, one call at a time, so that nothing comes between their steps.
 
-A function's name carries the digest of its source, so two versions of llmctx on one server never run each
-other's code. Functions live in the server's data and are lost with it: whoever calls one loads it again when
-the server does not know it (FCALL rather than EVALSHA, because a script cache never survives a restart).
+A function's name carries the digest of its source, so two versions of llmctx on one server never run each other's code.
+Functions are part of the server's data and are lost with it, so a call loads its function again if the server does not
+know it. FCALL is used rather than EVALSHA, because a script cache never survives a restart.
 """
 
 import hashlib
@@ -17,12 +17,12 @@ Argument = bytes | str | int
 
 
 async def execute(redis: Redis, *command: Argument) -> Any:
-    """What the server answers to a command."""
+    """Send a command and return the reply."""
     return await redis.execute_command(*command)  # type: ignore[no-untyped-call]  # untyped in redis-py
 
 
 class ServerFunction:
-    """A Lua function of one file, whose `run(keys, args)` the server calls; `after` names files before it."""
+    """A Lua function from one file, which defines `run(keys, args)`; the files in `after` are put before it."""
 
     def __init__(self, path: Path, *, after: Sequence[Path] = (), read_only: bool = False) -> None:
         source = "".join(file.read_text(encoding="utf-8") for file in (*after, path))
@@ -35,9 +35,9 @@ class ServerFunction:
         self._verb = "FCALL_RO" if read_only else "FCALL"
 
     async def __call__(self, redis: Redis, keys: Sequence[str], args: Sequence[Argument]) -> Any:
-        """What the function answers for these keys and arguments.
+        """Call the function and return its reply.
 
-        Raises redis.exceptions.ResponseError for an error that the function itself gives.
+        Raises redis.exceptions.ResponseError if the function itself replies with an error.
         """
         command = (self._verb, self.name, len(keys), *keys, *args)
         try:
@@ -49,9 +49,9 @@ class ServerFunction:
         return await execute(redis, *command)
 
     async def many(self, redis: Redis, calls: Sequence[tuple[Sequence[str], Sequence[Argument]]]) -> list[Any]:
-        """What the function answers to each call, in one round trip; each runs alone, none waits for the others.
+        """Make several calls in one round trip and return their replies; the calls are not one transaction.
 
-        Raises redis.exceptions.ResponseError for an error that the function itself gives.
+        Raises redis.exceptions.ResponseError if the function itself replies with an error.
         """
         answers = await self._pipelined(redis, calls)
         missing = [number for number, answer in enumerate(answers) if _not_found(answer)]

@@ -1,6 +1,6 @@
-"""Points at which a test may have the process killed: by their name, and not by luck.
+"""Kill points: named places at which a test can kill the process exactly.
 
-Nobody arms one but a test that starts the program with its own first lines; unarmed, a point is one comparison.
+Only a test arms one, in a process that it starts itself. An unarmed kill point costs one comparison.
 """
 
 import os
@@ -10,12 +10,12 @@ _armed: list[tuple[str, int]] = []
 
 
 def arm(name: str, times: int = 1) -> None:
-    """Kill this process when the point is reached for the `times`-th time."""
+    """Kill this process when the named point is reached for the `times`-th time."""
     _armed[:] = [(name, times)]
 
 
 def reached(name: str) -> None:
-    """Say that the process is at a point."""
+    """Mark that the process has reached a point; kills it if the point is armed."""
     if _armed and _armed[0][0] == name:
         times = _armed[0][1] - 1
         _armed[0] = (name, times)

@@ -23,7 +23,7 @@ from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.log import Draft
 
 Settle = Callable[[Draft, tuple[str, ...]], Awaitable[Entry]]
-"""Appends a record, settles the stream entries of these ids with it, and publishes it."""
+"""Appends a record, settles the stream entries with these ids, and publishes the record."""
 
 
 class DecisionConfig(NamedTuple):
@@ -51,7 +51,10 @@ class Pipeline:
         partition: int = 0,
         worker: str = "",
     ) -> None:
-        """Raises TemplateError for a template whose output is not the decision schema."""
+        """`settle` stores each record; `worker` is the name that records carry.
+
+        Raises TemplateError if the template asks for another output than a decision.
+        """
         template = config.template
         if template.front_matter.output != OUTPUT.name:
             raise TemplateError(
@@ -73,11 +76,11 @@ class Pipeline:
         entry_ids: tuple[str, ...] = (),
         attempts: int = 1,
     ) -> Entry:
-        """The record that settles a tick: a decision, or why there is none.
+        """Decide on a tick and return the record that settles it: a decision, or why there is none.
 
-        `conflated` are ticks settled by the same record, `entry_ids` the stream entries of all of them.
+        `conflated` are older ticks that the same record settles, `entry_ids` the stream entries of all of them.
 
-        Raises SnapshotError and TrailError when Redis does not answer; the tick is not settled then.
+        Raises SnapshotError or TrailError if Redis does not answer; then the tick is not settled.
         """
         steps = Stopwatch()
         snapshot = await read_snapshot(self._redis, tick.symbol, self._partition, self._config.rules)
@@ -106,7 +109,7 @@ class Pipeline:
         return await self._ask_again(conclusion, steps) if conclusion.verdict.asks_again else conclusion
 
     async def _ask_again(self, first: Conclusion, steps: "Stopwatch") -> Conclusion:
-        """Ask once more, telling the model which of its prices are not in the facts."""
+        """Ask once more, telling the model what was wrong with its first answer."""
         prompt, completion, grounding = first.prompt, first.completion, first.verdict.grounding
         assert prompt is not None
         assert completion is not None
@@ -120,7 +123,7 @@ class Pipeline:
 
 
 class Stopwatch:
-    """How long each step took, in milliseconds."""
+    """Measures how long each step takes, in milliseconds."""
 
     def __init__(self) -> None:
         self.laps: dict[str, float] = {}
@@ -128,7 +131,7 @@ class Stopwatch:
         self._last = clock.monotonic_s()
 
     def lap(self, step: str) -> None:
-        """End a step; the next one begins."""
+        """End a step and begin the next."""
         now = clock.monotonic_s()
         self.laps[step] = (now - self._last) * 1000
         self._ends[step] = self._last = now

@@ -23,6 +23,7 @@ from llmctx.trail.log.log import Draft
 
 FORMAT = 1
 _LONGEST_TOLD = 120
+_PUBLISHED = ("decision", "failed")
 
 
 class RecordMetadata(NamedTuple):
@@ -75,6 +76,8 @@ def compose(tick: Tick, conclusion: Conclusion, metadata: RecordMetadata, blobs:
         tick.id,
         tick.symbol,
         metadata.conflated,
+        record=leaf,
+        carried=clock.iso_of(conclusion.package.position.entry_time) if conclusion.kind in _PUBLISHED else None,
     )
 
 
@@ -106,9 +109,12 @@ def compose_loss(first: int, last: int, metadata: RecordMetadata) -> Draft:
 def publication(entry: Entry, partitions: int) -> values.Thesis | None:
     """What the execution side is told of a record; None for a record without a verdict on a position."""
     record = entry.record
-    if record["kind"] not in ("decision", "failed"):
+    if record["kind"] not in _PUBLISHED:
         return None
-    position = canonical.loads(entry.pieces["snapshot"])["sections"]["position"]
+    entry_time = entry.carried
+    if entry_time is None:  # read from the log: another process composed it
+        position = canonical.loads(entry.pieces["snapshot"])["sections"]["position"]
+        entry_time = canonical.loads(position.encode())["entry_time"]
     decision, verdict = record.get("decision", {}), record["verdict"]
     return values.Thesis.model_validate(
         {
@@ -117,7 +123,7 @@ def publication(entry: Entry, partitions: int) -> values.Thesis | None:
             "tick": record["tick"],
             "symbol": record["symbol"],
             "as_of": clock.iso(record["as_of_ms"]),
-            "entry_time": canonical.loads(position.encode())["entry_time"],
+            "entry_time": entry_time,
             "action": verdict["action"],
             "quantity": _decimal(verdict.get("quantity")),
             "stop_loss": _decimal(verdict.get("stop_loss")),

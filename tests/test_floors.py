@@ -9,7 +9,20 @@ from pathlib import Path
 from .conftest import ROOT
 
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "clock", "canonical", "numerals", "assets", "version", "rules", "connection", "functions", "killpoint"),
+    (
+        "errors",
+        "clock",
+        "canonical",
+        "numerals",
+        "assets",
+        "version",
+        "rules",
+        "bounded_cache",
+        "connection",
+        "shared_connection",
+        "functions",
+        "killpoint",
+    ),
     ("schema", "trail"),
     ("context",),
     ("prompt",),
@@ -23,7 +36,18 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 )
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS, start=1) for room in rooms}
 # Rooms of one file that others on their own floor may import.
-SHARED_ON_THEIR_FLOOR = {"errors", "clock", "canonical", "version", "functions", "killpoint", "settings", "cli"}
+SHARED_ON_THEIR_FLOOR = {
+    "errors",
+    "clock",
+    "canonical",
+    "version",
+    "functions",
+    "killpoint",
+    "settings",
+    "cli",
+    "shared_connection",
+    "bounded_cache",
+}
 PACKAGE = ROOT / "llmctx"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 HOUSE = [path for path in SOURCES if path != PACKAGE / "__init__.py"]

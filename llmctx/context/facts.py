@@ -37,13 +37,16 @@ def facts_of(section: Section) -> list[Fact]:
 
     Long lists and large sections are cut after a fixed number of items; a last fact says what was left out.
     """
-    if section.value is None:
-        return []
+    return [] if section.value is None else collect_facts(section.name, section.value)
+
+
+def collect_facts(name: str, value: BaseModel) -> list[Fact]:
+    """The facts of a section's value, as `facts_of` lists them."""
     found: list[Fact] = []
-    _collect(section.value, paths.root(section.name), None, found)
+    _collect(value, paths.root(name), None, found)
     if len(found) <= _FACTS_SHOWN:
         return found
-    left_out = Fact(f"{section.name} (not shown)", f"{len(found) - _FACTS_SHOWN} more fields", None)
+    left_out = Fact(f"{name} (not shown)", f"{len(found) - _FACTS_SHOWN} more fields", None)
     return [*found[:_FACTS_SHOWN], left_out]
 
 

@@ -6,21 +6,17 @@ section only; without a usable position and price there is nothing to decide on,
 
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from llmctx import canonical, clock
+from llmctx import clock
+from llmctx.context.content import REQUIRED, SectionContent, read_content
 from llmctx.context.corporate_action import overnight_move
-from llmctx.context.facts import Fact, facts_of
+from llmctx.context.facts import Fact
 from llmctx.context.section import Section
 from llmctx.context.snapshot import RawSection, Snapshot
-from llmctx.context.staleness import Status, age, future_moment
+from llmctx.context.staleness import Status, age_of
 from llmctx.schema import values
-from llmctx.schema.keys import model_of
-
-_REQUIRED = ("position", "price")
-_ERRORS_TOLD = 3
 
 
 class Package(BaseModel):
@@ -38,9 +34,19 @@ class Package(BaseModel):
     """Section name to section, in the order in which a prompt shows them."""
 
     @cached_property
+    def contents(self) -> dict[str, SectionContent]:
+        """What each section says by itself, for the sections that have a value."""
+        return {
+            name: SectionContent(name, section.value)
+            for name, section in self.sections.items()
+            if section.value is not None
+        }
+
+    @cached_property
     def facts(self) -> dict[str, list[Fact]]:
-        """The facts of each section; made once, for the prompt shows them and an answer is held against them."""
-        return {name: facts_of(section) for name, section in self.sections.items()}
+        """The facts of each section: the prompt shows them, and an answer is checked against them."""
+        contents = self.contents
+        return {name: contents[name].facts if name in contents else [] for name in self.sections}
 
     @property
     def position(self) -> values.Position:
@@ -59,7 +65,7 @@ class Package(BaseModel):
     @property
     def refusal(self) -> str | None:
         """Why no decision can be asked for; None where one can."""
-        for name in _REQUIRED:
+        for name in REQUIRED:
             section = self.sections[name]
             if section.value is None:
                 return f"{name} is {section.status}: {section.reason}"
@@ -72,36 +78,40 @@ def build_package(snapshot: Snapshot) -> Package:
     skew_ms = snapshot.rules.skew_ms if snapshot.clock == "server" else 0
     # as_of is cut to milliseconds: what was written within its last one is not later
     latest = clock.from_ms(snapshot.as_of_ms + skew_ms) + timedelta(microseconds=999)
-    sections = {name: _section(name, raw, snapshot, latest) for name, raw in snapshot.sections.items()}
+    contents = {
+        name: read_content(name, raw.raw)
+        for name, raw in snapshot.sections.items()
+        if raw.raw is not None and raw.unread is None
+    }
+    sections = {
+        name: _section(raw, contents.get(name), snapshot, latest, name) for name, raw in snapshot.sections.items()
+    }
     _check_identity(sections, snapshot.symbol)
     _check_corporate_action(sections)
     _check_thesis(sections)
-    return Package.model_construct(
+    package = Package.model_construct(
         symbol=snapshot.symbol, as_of_ms=snapshot.as_of_ms, clock=snapshot.clock, sections=sections
     )
+    # What was read for this package already need not be made again by its property.
+    package.__dict__["contents"] = {
+        name: contents[name] for name, section in sections.items() if section.value is not None
+    }
+    return package
 
 
-def _section(name: str, raw: RawSection, snapshot: Snapshot, latest: datetime) -> Section:
+def _section(
+    raw: RawSection, content: SectionContent | None, snapshot: Snapshot, latest: datetime, name: str
+) -> Section:
     if raw.unread is not None:
         return _invalid(name, raw.key, raw.unread)
-    if raw.raw is None:
+    if content is None:
         return Section(name=name, key=raw.key, status=Status.MISSING, reason=f"{raw.key}: no such key")
-    try:
-        document = canonical.loads(raw.raw)
-    except ValueError as error:
-        return _invalid(name, raw.key, f"not usable JSON: {error}")
-    if not document and name not in _REQUIRED and document in (None, {}, []):
-        return _empty(name, raw.key, "says nothing")
-    try:
-        value = model_of(name).model_validate(document)
-    except ValidationError as error:
-        return _invalid(name, raw.key, explain(error))
-    if isinstance(value, values.Sentiment) and value.news_count == 0:
-        return _empty(name, raw.key, "no news")
-    if (future := future_moment(value, latest)) is not None:
+    if content.status is not None:
+        return Section(name=name, key=raw.key, status=content.status, reason=f"{raw.key}: {content.reason}")
+    if (future := content.future_moment(latest)) is not None:
         return _invalid(name, raw.key, f"{future} lies after the time of the package, {clock.iso(snapshot.as_of_ms)}")
-    age_ms, status = age(value, name, snapshot.as_of_ms, snapshot.rules)
-    return Section(name, raw.key, status, age_ms, None, value)
+    age_ms, status = age_of(content.written_ms, name, snapshot.as_of_ms, snapshot.rules)
+    return Section(name, raw.key, status, age_ms, None, content.value)
 
 
 def _invalid(name: str, key: str, why: str) -> Section:
@@ -110,19 +120,6 @@ def _invalid(name: str, key: str, why: str) -> Section:
 
 def _empty(name: str, key: str, why: str) -> Section:
     return Section(name=name, key=key, status=Status.EMPTY, reason=f"{key}: {why}")
-
-
-def explain(error: ValidationError) -> str:
-    """What is wrong with a value: each field and the rule it breaks, the first three of them."""
-    problems = [_explain_one(problem) for problem in error.errors(include_url=False)]
-    more = len(problems) - _ERRORS_TOLD
-    return "; ".join(problems[:_ERRORS_TOLD]) + (f"; and {more} more" if more > 0 else "")
-
-
-def _explain_one(problem: Any) -> str:
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem["loc"]).lstrip(".")
-    rule = "is missing" if problem["type"] == "missing" else problem["msg"]
-    return f"{path} {rule}" if path else rule
 
 
 def _check_identity(sections: dict[str, Section], symbol: str) -> None:

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 from llmctx import canonical, clock
 from llmctx.context import paths
+from llmctx.context.content import SectionContent
 from llmctx.context.facts import Fact
 from llmctx.context.package import Package
 from llmctx.context.section import Section
@@ -104,14 +105,13 @@ def render(template: Template, package: Package) -> Prompt:
 
     Raises TemplateError where the template asks for what is not there, or grows beyond the cap.
     """
-    facts = package.facts
-    label = _LABELS[template.front_matter.paths]
+    contents, notation = package.contents, template.front_matter.paths
     names: dict[str, Any] = {
         "symbol": package.symbol,
         "as_of": clock.iso(package.as_of_ms),
         "clock": package.clock,
-        "sections": [_view(section, facts[name], label) for name, section in package.sections.items()],
-        "field": _field_reader(facts),
+        "sections": [_view(section, contents.get(name), notation) for name, section in package.sections.items()],
+        "field": _field_reader(package),
     }
     messages = tuple(Message(part.role, _render_part(part, names, template)) for part in template.parts)
     return Prompt.model_construct(
@@ -164,11 +164,13 @@ def _error(ref: str, role: str, what: str, line: str = "") -> TemplateError:
     return TemplateError(f"{where}: {what}.", "Correct the template, or set another with --prompt NAME.")
 
 
-def _view(section: Section, facts: list[Fact], label: Label) -> SectionView:
+def _view(section: Section, content: SectionContent | None, notation: str) -> SectionView:
     name, key, status, age_ms, reason, _ = section
     age = "" if age_ms is None else clock.in_words(age_ms)
     title = f"{name}: {status}, {age} old" if age else f"{name}: {status}"
-    if text := _text_of(facts, label):
+    if content is not None and notation not in content.texts:
+        content.texts[notation] = _text_of(content.facts, _LABELS[notation])
+    if content is not None and (text := content.texts[notation]):
         return SectionView(name, key, status.value, age, "", text, title, text)
     said = untrusted.quoted(reason or "")
     body = f"Nobody has written {key}." if status is Status.MISSING else said
@@ -235,9 +237,9 @@ def _number(value: Decimal) -> str:
     return text if len(text) <= _LONGEST_NUMBER and "E" not in text else f"{value:.20e}"
 
 
-def _field_reader(facts: dict[str, list[Fact]]) -> Callable[[str], str]:
+def _field_reader(package: Package) -> Callable[[str], str]:
     def field(path: str) -> str:
-        for section_facts in facts.values():
+        for section_facts in package.facts.values():
             for fact in section_facts:
                 if path in (fact.path, paths.dotted(fact.path)):
                     return text_of(fact.value)

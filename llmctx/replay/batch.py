@@ -14,7 +14,7 @@ from llmctx.errors import ReplayError
 from llmctx.llm.completion import Attempt, Completion, Outcome, OutputSchema, read_completion
 from llmctx.llm.request import body_of, kept
 from llmctx.prompt.render import Prompt
-from llmctx.replay.plan import ModelRequest
+from llmctx.replay.plan import ReplayRequest
 
 URL = "/v1/chat/completions"
 ENDPOINT = "batch"
@@ -22,7 +22,7 @@ _OK = 200
 _MAX_ERROR_CHARS = 300
 
 
-def custom_id(request: ModelRequest, repeat: int) -> str:
+def custom_id(request: ReplayRequest, repeat: int) -> str:
     """Return the name of a request in a batch, at most 64 characters."""
     entry = request.entry
     assert request.prompt is not None
@@ -30,7 +30,7 @@ def custom_id(request: ModelRequest, repeat: int) -> str:
     return f"{entry.origin.rpartition('/')[2][:16]}-{entry.partition}-{entry.index}-{repeat}-{digest}"
 
 
-def batch_line(request: ModelRequest, repeat: int) -> str:
+def batch_line(request: ReplayRequest, repeat: int) -> str:
     """Return the line of a batch input file for a request."""
     assert request.prompt is not None
     body = body_of(request.model, request.prompt, request.output)
@@ -45,7 +45,7 @@ class BatchAnswers:
         """Raises ReplayError if a file cannot be read or is not a batch output."""
         self._lines = {line["custom_id"]: line for path in paths for line in _read(path)}
 
-    def completer(self, request: ModelRequest, repeat: int) -> "_BatchCompleter | None":
+    def completer(self, request: ReplayRequest, repeat: int) -> "_BatchCompleter | None":
         """Return a completer with the answer to a request, None if the files do not answer it."""
         line = self._lines.get(custom_id(request, repeat))
         return None if line is None else _BatchCompleter(line, request.model)

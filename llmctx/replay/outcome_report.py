@@ -23,22 +23,20 @@ class Decisions:
 
     def __init__(self, entries: Sequence[Recorded], selection: Selection) -> None:
         """`entries` are all records: where a position ended shows only in the records after the selected ones."""
-        decisions = {entry.place: found for entry in entries if (found := past_decision(entry)) is not None}
-        selected = [
-            decisions[entry.place] for entry in entries if selection.includes(entry) and entry.place in decisions
-        ]
-        self._last_seen = last_seen(decisions.values())
+        taken = {entry.place: found for entry in entries if (found := past_decision(entry)) is not None}
+        selected = [taken[entry.place] for entry in entries if selection.includes(entry) and entry.place in taken]
+        self._ends = last_seen(taken.values())
         self.selected: list[PastDecision] = selected[: selection.limit]
         """The selected decisions, in order."""
 
     @property
     def symbols(self) -> list[str]:
         """The symbols of the selected decisions, sorted."""
-        return sorted({decision.symbol for decision in self.selected})
+        return sorted({taken.symbol for taken in self.selected})
 
     def outcomes(self, series: dict[str, PriceSeries], cost_bps: Decimal) -> list[DecisionOutcome]:
         """What followed each selected decision; a fill costs `cost_bps` basis points of the traded amount."""
-        return [outcome_of(decision, series, self._last_seen, cost_bps) for decision in self.selected]
+        return [outcome_of(taken, series, self._ends, cost_bps) for taken in self.selected]
 
 
 def judged(outcomes: Iterable[DecisionOutcome], horizon: str) -> Iterator[tuple[float, bool]]:
@@ -70,8 +68,8 @@ def totals(outcomes: Sequence[DecisionOutcome]) -> list[dict[str, Any]]:
                     "held": sum((one.held for one in made), Decimal(0)),
                     "followed": sum((one.followed for one in made), Decimal(0)),
                     "gain": sum((one.gain for one in made), Decimal(0)),
-                    "better": len([one for one in made if one.gain > 0]),
-                    "worse": len([one for one in made if one.gain < 0]),
+                    "better": sum(one.gain > 0 for one in made),
+                    "worse": sum(one.gain < 0 for one in made),
                 }
             )
     return rows

@@ -39,7 +39,7 @@ class Plan(NamedTuple):
         return " and ".join(changed) or "again"
 
 
-class ModelRequest(NamedTuple):
+class ReplayRequest(NamedTuple):
     """One question ready to be asked, or the reason why nothing is asked."""
 
     entry: Recorded
@@ -91,7 +91,7 @@ class ModelRequest(NamedTuple):
         return answer._replace(grounding=grounding_fields(ground(self.package, decision)))
 
 
-def build_request(entry: Recorded, plan: Plan, blobs: BlobCache) -> ModelRequest:
+def build_request(entry: Recorded, plan: Plan, blobs: BlobCache) -> ReplayRequest:
     """Build the request that a plan makes of a record: a pure function of the record, its blobs and the plan.
 
     Raises ReplayError if the record's evidence is unusable, or no model is named.
@@ -120,7 +120,7 @@ def build_request(entry: Recorded, plan: Plan, blobs: BlobCache) -> ModelRequest
         raise ReplayError(
             f"Record {entry.index} asked no model, and none is named.", "Name one with --model or LLMCTX_LLM__MODEL."
         )
-    return ModelRequest(
+    return ReplayRequest(
         entry=entry, snapshot=snapshot, package=package, prompt=prompt, model=model, output=output, reason=reason
     )
 

@@ -15,10 +15,10 @@ from llmctx.replay.blob_cache import BlobCache
 from llmctx.replay.budget import Budget
 from llmctx.replay.cause import causes
 from llmctx.replay.corpus import Recorded
-from llmctx.replay.plan import ModelRequest, Plan, build_request
+from llmctx.replay.plan import Plan, ReplayRequest, build_request
 from llmctx.replay.results import Result, ResultsFile
 
-CompleterFor = Callable[[ModelRequest, int], Completer | None]
+CompleterFor = Callable[[ReplayRequest, int], Completer | None]
 """Returns who answers a request for the n-th time; None leaves it out."""
 
 MAX_CONSECUTIVE_FAILURES = 8
@@ -134,7 +134,7 @@ class Replay:
                 return
         self._finish(request, repeat, completion)
 
-    async def _complete(self, completer: Completer, request: ModelRequest) -> Completion | None:
+    async def _complete(self, completer: Completer, request: ReplayRequest) -> Completion | None:
         """Return the completion, None if the budget does not suffice for the call."""
         assert request.prompt is not None
         async with self._budget_changed:
@@ -151,7 +151,7 @@ class Replay:
             self._budget_changed.notify_all()
         return completion
 
-    def _finish(self, request: ModelRequest, repeat: int, completion: Completion | None) -> None:
+    def _finish(self, request: ReplayRequest, repeat: int, completion: Completion | None) -> None:
         recorded = request.grounded(recorded_answer(request.entry))
         price = self._budget.price(recorded.served, recorded.requested)
         if price is not None and recorded.tokens is not None:

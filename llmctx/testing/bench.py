@@ -21,7 +21,7 @@ from llmctx.replay.answer import Answer, recorded_answer
 from llmctx.replay.blob_cache import BlobCache
 from llmctx.replay.corpus import Corpus, Recorded
 from llmctx.replay.pair import Pair
-from llmctx.replay.plan import ModelRequest, Plan, build_request, policy_for
+from llmctx.replay.plan import Plan, ReplayRequest, build_request, policy_for
 from llmctx.replay.results import Result
 from llmctx.testing.completers import Endpoint, RecordingEndpoint, Recordings
 from llmctx.testing.flip_summary import FlipSummary
@@ -140,7 +140,7 @@ class Bench:
             self._thread.submit(self._loop.close).result()
             self._thread.shutdown()
 
-    def _request(self, entry: Recorded, corpus: Corpus, template: str | None) -> tuple[ModelRequest, Prompt]:
+    def _request(self, entry: Recorded, corpus: Corpus, template: str | None) -> tuple[ReplayRequest, Prompt]:
         plan = Plan(None if template is None else self._template(template), model="recorded")
         request = build_request(entry, plan, BlobCache(corpus.blobs))
         if request.prompt is None:
@@ -177,7 +177,7 @@ class Bench:
         return self._thread.submit(self._loop.run_until_complete, work).result()
 
 
-def _decided(request: ModelRequest, prompt: Prompt, completion: Completion) -> ReplayedDecision:
+def _decided(request: ReplayRequest, prompt: Prompt, completion: Completion) -> ReplayedDecision:
     policy = policy_for(request.entry)
     if policy.grounding == "off":  # in older records; flagging changes no verdict
         policy = policy.model_copy(update={"grounding": "flag"})

@@ -1,8 +1,9 @@
-"""How several workers share the partitions of one trail: about the same number each.
+"""Balancing: the workers of one trail hold about the same number of partitions each.
 
-Every worker says once a second that it is there. One that holds more than its share (partitions over workers, rounded
-up) hands the surplus over: it finishes what it has begun, leaves the rest in the stream, and gives up the lease. One
-that holds its share takes no more. The lease alone decides who owns a partition; this only decides who should.
+Every worker sends a heartbeat once a second. A worker's fair share is partitions over workers, rounded up. If it holds
+more, it hands the surplus over: it finishes the decisions it has begun, leaves the rest in the stream, and gives up
+the lease. A worker that holds its share takes no more. This only decides who should own a partition; the lease alone
+decides who does.
 """
 
 import asyncio
@@ -17,47 +18,47 @@ from llmctx.schema import keys
 
 _log = logging.getLogger(__name__)
 
-BEAT_S = 1.0
-"""How often a worker says that it is there, in seconds."""
-_GONE_MS = 5000
+HEARTBEAT_S = 1.0
+"""Seconds between two heartbeats of a worker."""
+_EXPIRY_MS = 5000
 
 
 class Balancer:
-    """One worker's part of the partitions."""
+    """One worker's share of the partitions."""
 
     def __init__(self, redis: Redis, partitions: int) -> None:
         self._redis = redis
         self._partitions = partitions
         self._worker = uuid.uuid4().hex
         self._share = partitions
-        self._mine: dict[int, asyncio.Event] = {}
+        self._held: dict[int, asyncio.Event] = {}
 
     async def run(self) -> None:
-        """Say that this worker is there, count the others, and hand over what is too much; until it is cancelled."""
+        """Send heartbeats and hand over surplus partitions until cancelled; then sign off."""
         try:
             while True:
                 await self.beat()
-                await pause(BEAT_S)
+                await pause(HEARTBEAT_S)
         finally:
             await asyncio.shield(self._leave())
 
     async def beat(self) -> None:
-        """Once of it."""
+        """Send one heartbeat and hand over surplus partitions."""
         try:
             now_ms = await server_ms(self._redis)
-            async with self._redis.pipeline(transaction=True) as both:
-                both.zadd(keys.WORKERS, {self._worker: now_ms})
-                both.zremrangebyscore(keys.WORKERS, "-inf", now_ms - _GONE_MS)
-                both.zcard(keys.WORKERS)
-                workers = (await both.execute())[-1]
+            async with self._redis.pipeline(transaction=True) as commands:
+                commands.zadd(keys.WORKERS, {self._worker: now_ms})
+                commands.zremrangebyscore(keys.WORKERS, "-inf", now_ms - _EXPIRY_MS)
+                commands.zcard(keys.WORKERS)
+                workers = (await commands.execute())[-1]
         except RedisError:
-            return  # while the server is away nothing changes hands
+            return  # nothing changes hands while the server is away
         share = -(-self._partitions // max(1, workers))
         if share != self._share:
             self._share = share
             _log.info(f"{workers} workers share {self._partitions} partitions, at most {share} each")
-        for partition in sorted(self._mine)[self._share :]:
-            self._mine[partition].set()
+        for partition in sorted(self._held)[self._share :]:
+            self._held[partition].set()
 
     async def _leave(self) -> None:
         try:
@@ -66,22 +67,22 @@ class Balancer:
             return
 
     def take(self, partition: int) -> asyncio.Event | None:
-        """Room for one more partition: what tells when it is to be handed over; None where there is no room."""
-        if len(self._mine) >= self._share:
+        """Claim a partition: returns the event that tells when to hand it over, or None if the share is used up."""
+        if len(self._held) >= self._share:
             return None
-        return self._mine.setdefault(partition, asyncio.Event())
+        return self._held.setdefault(partition, asyncio.Event())
 
     def give_back(self, partition: int) -> None:
-        """The partition is not held here any more, or could not be had."""
-        self._mine.pop(partition, None)
+        """Drop a claim: the partition is no longer held here, or its lease was refused."""
+        self._held.pop(partition, None)
 
 
-async def either(one: asyncio.Event, other: asyncio.Event, both: asyncio.Event) -> None:
-    """Set `both` as soon as one of the two is set."""
-    waits = [asyncio.create_task(event.wait()) for event in (one, other)]
+async def set_when_either(first: asyncio.Event, second: asyncio.Event, target: asyncio.Event) -> None:
+    """Set `target` as soon as one of the two events is set."""
+    waits = [asyncio.create_task(event.wait()) for event in (first, second)]
     try:
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        both.set()
+        target.set()
     finally:
         for wait in waits:
             wait.cancel()

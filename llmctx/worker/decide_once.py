@@ -1,4 +1,4 @@
-"""One decision now: made here where the partition is free, otherwise by its owner."""
+"""One decision now: made here if the partition is free, otherwise by its owner."""
 
 from typing import cast
 
@@ -18,9 +18,9 @@ from llmctx.worker.partition import own_partition
 
 
 async def decide_once(home: TrailHome, symbol: str, config: DecisionConfig, *, timeout_s: float = 90.0) -> Entry:
-    """The record of one decision: made here where the partition is free, otherwise by its owner.
+    """Decide on a symbol now and return the record: here if the partition is free, otherwise through its owner.
 
-    Raises LeaseError when the owner has not settled it in time; the tick stays raised then.
+    Raises LeaseError if the owner has not settled the tick within `timeout_s`; the tick then stays raised.
     """
     tick = Tick.by_hand(symbol)
     partition = partition_of(symbol, home.instance.partitions)
@@ -35,11 +35,11 @@ async def decide_once(home: TrailHome, symbol: str, config: DecisionConfig, *, t
             if clock.monotonic_s() > ends_s:
                 raise LeaseError(
                     f"{error.what} It has not settled the tick {tick.id} within {timeout_s:g} s.",
-                    "It stays raised; see `llmctx status`.",
+                    "The tick stays raised; `llmctx status` shows the backlog.",
                 ) from error
         if entry_id is None:
             entry_id = await _raise_tick(home.redis, partition, tick)
-        # the owner may settle it, or die and leave the lease to us: look for both
+        # The owner may settle the tick, or die and leave the lease to us: check for both.
         for _ in range(20):
             index = (await log.settled([tick.id]))[0]
             if index is not None:
@@ -53,4 +53,4 @@ async def _raise_tick(redis: Redis, partition: int, tick: Tick) -> str:
     try:
         return cast("bytes", await redis.xadd(ticks(partition), tick.fields())).decode()
     except RedisError as error:
-        raise TrailError(f"The tick {tick.id} could not be raised: {error}", "See that Redis answers.") from error
+        raise TrailError(f"The tick {tick.id} could not be raised: {error}", "Check that Redis is running.") from error

@@ -1,8 +1,8 @@
-"""The memory marks: how much of the server's memory cannot expire, and whether there is room for more decisions.
+"""The memory watch: how much of the server's memory cannot expire, and whether there is room for more decisions.
 
-Under volatile-lru the server evicts live keys to make room for the trail before it refuses an append, so it must never
-come to that. What cannot expire is what is used less what may expire, and that is the number of keys with a TTL (the
-server knows it) times their mean size (a few hundred are looked at each time, in turn).
+Under volatile-lru the server evicts live keys to make room for the trail before it refuses an append, so ticks must
+stop earlier. The memory that cannot expire is the memory in use minus the memory that can. The latter is the number of
+keys with a TTL, which the server knows, times their mean size, which is sampled: a few hundred keys each time, in turn.
 """
 
 import contextlib
@@ -19,42 +19,44 @@ from llmctx.functions import ServerFunction
 _log = logging.getLogger(__name__)
 
 WARNING_PERCENT = 70
-"""Share of maxmemory that cannot expire, from which on it is told."""
+"""Share of maxmemory that cannot expire from which a warning is logged."""
 FULL_PERCENT = 85
-"""From which on no more ticks are taken."""
+"""Share of maxmemory that cannot expire from which no more ticks are taken."""
 USED_PERCENT = 95
-"""Share of maxmemory in use, live keys included, from which on no more ticks are taken: one record more and the
-server would begin to evict live keys."""
+"""Share of maxmemory in use, live keys included, from which no more ticks are taken: the next record could make the
+server evict live keys."""
 
-_EASED_PERCENT = 2
-_PAUSE_S = 0.5
-_LOOKED_AT = 500
-_LOOK = ServerFunction(Path(__file__).with_name("memory.lua"), read_only=True)
+_HYSTERESIS_PERCENT = 2
+_INTERVAL_S = 0.5
+_SAMPLE_KEYS = 500
+_SAMPLE = ServerFunction(Path(__file__).with_name("memory.lua"), read_only=True)
 
 
 class Memory(NamedTuple):
     """How the server's memory is used, in bytes."""
 
     used: int
-    """All of it."""
+    """The memory in use."""
     limit: int
-    """maxmemory; 0 for none."""
+    """maxmemory; 0 if there is no limit."""
     lasting: int
-    """What cannot expire."""
+    """The memory that cannot expire."""
 
     @property
     def used_percent(self) -> float:
-        """Of the limit; 0 without one."""
+        """Memory in use as a share of the limit; 0 without a limit."""
         return 100 * self.used / self.limit if self.limit else 0.0
 
     @property
     def lasting_percent(self) -> float:
-        """Of the limit; 0 without one."""
+        """Memory that cannot expire as a share of the limit; 0 without a limit."""
         return 100 * self.lasting / self.limit if self.limit else 0.0
 
-    def is_full(self, eased: int = 0) -> bool:
-        """Whether there is no room for more decisions; `eased` percent below the marks there is again."""
-        return self.lasting_percent >= FULL_PERCENT - eased or self.used_percent >= USED_PERCENT - eased
+    def is_full(self, margin_percent: int = 0) -> bool:
+        """Whether there is no room for more decisions, judged at limits lowered by `margin_percent`."""
+        return (
+            self.lasting_percent >= FULL_PERCENT - margin_percent or self.used_percent >= USED_PERCENT - margin_percent
+        )
 
     def __str__(self) -> str:
         return (
@@ -64,7 +66,7 @@ class Memory(NamedTuple):
 
 
 class MemoryWatch:
-    """Looks at a server's memory again and again."""
+    """Checks a server's memory regularly."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -72,16 +74,16 @@ class MemoryWatch:
         self._passes = [(0, 0), (0, 0)]
         self._warned = False
         self.has_room = True
-        """Whether ticks may be taken."""
+        """Whether there is memory for more decisions."""
 
-    async def look(self) -> Memory:
-        """How memory is used now; the mean size of what may expire gets better with every look.
+    async def measure(self) -> Memory:
+        """Measure memory now; the estimate of what can expire improves with every call.
 
-        Raises redis.exceptions.RedisError when the server does not answer.
+        Raises redis.exceptions.RedisError if the server does not answer.
         """
         memory, keyspace = await self._redis.info("memory"), await self._redis.info("keyspace")
         used, limit = int(memory["used_memory"]), int(memory["maxmemory"])
-        cursor, count, size = await _LOOK(self._redis, [], [self._cursor, _LOOKED_AT])
+        cursor, count, size = await _SAMPLE(self._redis, [], [self._cursor, _SAMPLE_KEYS])
         counted, summed = self._passes[-1]
         self._passes[-1] = (counted + count, summed + size)
         self._cursor = int(cursor)
@@ -92,29 +94,29 @@ class MemoryWatch:
         return Memory(used, limit, max(0, used - round(expiring * summed / counted) if counted else used))
 
     async def run(self) -> None:
-        """Look for ever; say when a mark is passed, and when there is room again."""
+        """Check until cancelled; log when a limit is crossed and when there is room again."""
         while True:
-            await self.judge()
-            await pause(_PAUSE_S)
+            await self.check()
+            await pause(_INTERVAL_S)
 
-    async def judge(self) -> None:
-        """Look once. A server that is away is told by who reads ticks."""
+    async def check(self) -> None:
+        """Check once. A server that does not answer changes nothing here; the tick loop logs it."""
         with contextlib.suppress(RedisError, OSError):
-            self._judge(await self.look())
+            self._update(await self.measure())
 
-    def _judge(self, memory: Memory) -> None:
+    def _update(self, memory: Memory) -> None:
         if self.has_room and memory.is_full():
             self.has_room = False
             _log.warning(
-                f"{memory}: no more ticks are taken, because the server would evict live keys for the trail. "
+                f"{memory}. No more ticks are taken, because the server would evict live keys for the trail. "
                 "Raise maxmemory, or move to a larger server"
             )
-        elif not self.has_room and not memory.is_full(_EASED_PERCENT):
+        elif not self.has_room and not memory.is_full(_HYSTERESIS_PERCENT):
             self.has_room = True
-            _log.info(f"{memory}: there is room again, ticks are taken")
+            _log.info(f"{memory}. There is room again; ticks are taken")
         warned = memory.lasting_percent >= WARNING_PERCENT
         if warned and not self._warned and self.has_room:
             _log.warning(
-                f"{memory}: at {FULL_PERCENT}% no more ticks are taken. Raise maxmemory, or move to a larger server"
+                f"{memory}. From {FULL_PERCENT}% no more ticks are taken: raise maxmemory, or move to a larger server"
             )
         self._warned = warned

@@ -1,9 +1,9 @@
 """The owner of a partition: holds its lease, settles records in its log, publishes them.
 
-Rules of order for one record: append; on the disk; durable; then publish, then the symbol is free. Before the first
-append, and whenever the server is another one than before or has forgotten something, log, spool and anchor are
-compared. Redis may go away at any step: appending again finds the first append by its tick id, publishing again
-changes nothing, so each step is repeated until it is done or the lease is another's.
+Rules of order for one record: append it; write it to the spool; mark it durable; publish it; only then is the symbol
+free. Log, spool and anchor are compared before the first append, and again whenever the server is a different one or
+has lost records. Redis may fail at any step. Appending again finds the first append by its tick id, and publishing
+again changes nothing, so each step is repeated until it is done or another owner has the lease.
 """
 
 import asyncio
@@ -28,8 +28,8 @@ from llmctx.trail.spool.recovery import Keeping
 from llmctx.worker.home import TrailHome
 from llmctx.worker.publish import Publisher
 
-_PATIENCE_S = 30.0
-_PAUSE_S = 0.2
+_GIVE_UP_S = 30.0
+_RETRY_S = 0.2
 
 
 class Owner:
@@ -42,8 +42,8 @@ class Owner:
         *,
         wait: Callable[[Holder], bool] | None = None,
     ) -> None:
-        """`wait` is told who has the partition, again and again until it is free, as long as it answers True; without
-        it a partition that is not free is a LeaseError.
+        """If another owner has the partition, `wait` is called with it once a second; while it returns True, the owner
+        keeps waiting. Without `wait`, or when it returns False, entering raises LeaseError.
         """
         redis = self._redis = home.redis
         instance = self._instance = home.instance
@@ -52,9 +52,9 @@ class Owner:
         self.log = Log(redis, partition)
         """The partition's log."""
         self.lost: TrailError | None = None
-        """Why the partition is not ours any more, once it is not."""
+        """Why we no longer own the partition; None while we do."""
         self._lease = Lease(redis, partition)
-        self._keeping = Keeping(redis, self.log, self._lease, instance, home.state_dir)
+        self._recovery = Keeping(redis, self.log, self._lease, instance, home.state_dir)
         self._publisher = Publisher(redis, self.log, instance.partitions, self._lease.owner)
 
     @property
@@ -63,10 +63,10 @@ class Owner:
         return self._lease.label
 
     async def __aenter__(self) -> Self:
-        """Take the partition, make its log whole, and publish what its last owner could not.
+        """Take the partition, repair its log, and publish what its last owner could not.
 
-        Raises LeaseError when another owner has it, NewerFormatError when a newer version has had it, ForkError where
-        log, spool and anchor contradict each other, TrailError when the server or the disk does not answer.
+        Raises LeaseError if another owner has it, NewerFormatError if a newer version has had it, ForkError if log,
+        spool and anchor contradict each other, TrailError if the server or the disk does not answer.
         """
         while (holder := await self._lease.take()) is not None:
             if self._wait is None or not self._wait(holder):
@@ -75,38 +75,38 @@ class Owner:
         self._renewal = asyncio.create_task(self._renew())
         try:
             await self._check_instance()
-            lost = await self._keeping.open(self._advance)
+            lost = await self._recovery.open(self._advance)
             await self._publisher.resume()
             await self._note_beginning(lost)
         except BaseException:
-            await self._let_go()
+            await self._release()
             raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._let_go()
+        await self._release()
 
-    async def _let_go(self) -> None:
+    async def _release(self) -> None:
         await end(self._renewal)
-        await self._keeping.close()
+        await self._recovery.close()
         with contextlib.suppress(TrailError):  # an unreachable server ends the lease by itself
             await self._lease.give_up()
 
     async def settle(self, draft: Draft, entry_ids: tuple[str, ...] = ()) -> Entry:
-        """Append a record, settle its stream entries with it, put it on the disk, and publish it.
+        """Append a record, settle its stream entries with it, write it to the spool, and publish it.
 
-        Raises LeaseError when the partition is another's now, SettledError when a conflated tick is settled
-        elsewhere, TrailError when the server stays away for half a minute.
+        Raises LeaseError if another owner has the partition now, SettledError if a conflated tick is settled in
+        another record, TrailError if the server does not answer for half a minute.
         """
         settlement = Settlement(keys.ticks(self.partition), keys.attempts(self.partition), keys.DECIDERS, entry_ids)
         entry = await self._append(draft, settlement)
         reached("appended")
-        await self._keeping.add(entry)
+        await self._recovery.add(entry)
         await self._publish(entry)
         reached("published")
-        await self._keeping.improve(entry.index + 1)
+        await self._recovery.improve(entry.index + 1)
         return entry
 
     async def _append(self, draft: Draft, settlement: Settlement) -> Entry:
@@ -115,17 +115,17 @@ class Owner:
             try:
                 return await self.log.append(draft, self._lease.owner, settlement)
             except LeaseError:
-                # Ended, not taken: while the server was away nobody renewed it. The append checks it again.
+                # The lease may only have expired while the server was away. If so, the next append holds it again.
                 if await self._retake() is not None:
                     raise
             except SettledError:
                 raise
             except BehindError as error:
-                await self._make_whole(began_s, error)
+                await self._repair(began_s, error)
             except TrailError as error:
                 await _pause_or_give_up(began_s, error)
 
-    async def _make_whole(self, began_s: float, error: TrailError) -> None:
+    async def _repair(self, began_s: float, error: TrailError) -> None:
         try:
             await self.resume()
         except (LeaseError, InstanceError, ForkError):
@@ -143,18 +143,18 @@ class Owner:
                     raise
             except TrailError as error:
                 await _pause_or_give_up(began_s, error)
-                await self._make_whole(began_s, error)
+                await self._repair(began_s, error)
             else:
                 return
 
     async def resume(self) -> None:
-        """Go on after a start or a reconnect: see that the server is still ours and whole, publish what is not out yet.
+        """Continue after a start or a reconnect: check that the server is still ours and complete, publish the rest.
 
-        Raises InstanceError where it came back as another one, or without its data; ForkError where it contradicts
-        spool or anchor; TrailError when it does not answer.
+        Raises InstanceError if the server came back as another one or without its data, ForkError if it contradicts
+        spool or anchor, TrailError if it does not answer.
         """
         await self._check_instance()
-        lost = await self._keeping.compare_again()
+        lost = await self._recovery.compare_again()
         await self._publisher.resume()
         if lost is not None:
             await self._note_loss(lost)
@@ -169,11 +169,14 @@ class Owner:
             )
 
     async def metadata(self) -> RecordMetadata:
-        """What a record says that is made outside the pipeline, by the server's time."""
+        """Metadata, by the server's time, for a record made outside the pipeline.
+
+        Raises TrailError if the server does not answer.
+        """
         try:
             return RecordMetadata(await server_ms(self._redis), self.label)
         except RedisError as error:
-            raise TrailError(f"The server did not tell its time: {error}", SEE_REDIS) from error
+            raise TrailError(f"The server did not answer with its time: {error}", SEE_REDIS) from error
 
     async def _advance(self, size: int) -> None:
         try:
@@ -181,19 +184,19 @@ class Owner:
         except LeaseError as error:
             if await self._retake() is not None:
                 raise
-            raise TrailError(error.what, error.do) from error  # ours again: it is told once more
+            raise TrailError(error.what, error.do) from error  # ours again: the spooler repeats it
 
     async def _retake(self) -> Holder | None:
-        """Take or renew the lease: None where it is ours, or where the server is away and may be asked again.
+        """Take or renew the lease: None if it is ours, or if the server does not answer and may be asked again.
 
-        Raises InstanceError on a server that lost its data: it knows no lease either, and nothing may be written
-        there as if it were the first. Raises LeaseError where another one has had it meanwhile.
+        Raises InstanceError if the server lost its data: it has lost the lease too, and nothing may be written there
+        as if it were new. Raises LeaseError if another owner has had the partition meanwhile.
         """
         try:
             await self._check_instance()
             holder = await self._lease.take()
             if holder is None:
-                await self._keeping.check()  # it was another's meanwhile, who has gone: all must be looked at anew
+                await self._recovery.check()  # another owner may have come and gone: check the spool again
         except (InstanceError, LeaseError):
             raise
         except TrailError:
@@ -225,6 +228,6 @@ class Owner:
 
 
 async def _pause_or_give_up(began_s: float, error: TrailError) -> None:
-    if clock.monotonic_s() - began_s > _PATIENCE_S:
+    if clock.monotonic_s() - began_s > _GIVE_UP_S:
         raise error
-    await pause(_PAUSE_S)
+    await pause(_RETRY_S)

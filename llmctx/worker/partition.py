@@ -125,7 +125,7 @@ async def _admission_for(home: TrailHome, given: Admission | None) -> AsyncItera
         yield given
         return
     memory = MemoryWatch(home.redis)
-    await memory.judge()  # before the first tick is taken
+    await memory.check()  # before the first tick is taken
     watching = asyncio.create_task(memory.run())
     try:
         yield Admission(memory, Balancer(home.redis, home.instance.partitions))

@@ -1,7 +1,7 @@
-"""The door to the execution side: decisions go out in the order of their index, each at least once.
+"""Publishing decisions to the execution side: in the order of their index, each at least once.
 
-The index is a decision's identity: the stream refuses an index that is not higher than its last, so publishing again
-after a crash changes nothing, and nothing is left out because it goes on from the last published one.
+The index identifies a decision. The stream refuses an index that is not higher than its last one, so publishing again
+after a crash changes nothing; and publishing resumes after the last published decision, so none is left out.
 """
 
 import asyncio
@@ -20,10 +20,9 @@ from llmctx.trail.log.lease import HELD, lease_key
 from llmctx.trail.log.log import Log
 
 KEPT = 1000
-"""About how many decisions the stream keeps: hours of reading late, at a tenth of the trail's own memory a decision.
-All of them are in the trail."""
+"""About how many decisions the stream keeps, so that a reader may be hours late. All of them are in the trail."""
 
-_PATIENCE_S = 0.5
+_GAP_TIMEOUT_S = 0.5
 _PUBLISH = ServerFunction(Path(__file__).with_name("publish.lua"), after=[HELD])
 
 
@@ -31,7 +30,7 @@ class Publisher:
     """Publishes one partition's records in order."""
 
     def __init__(self, redis: Redis, log: Log, partitions: int, owner: str) -> None:
-        """`owner` holds the lease: who has lost it publishes nothing."""
+        """`owner` must hold the lease; without it nothing is published."""
         self._redis = redis
         self._log = log
         self._partitions = partitions
@@ -42,9 +41,9 @@ class Publisher:
         self._turn = asyncio.Lock()
 
     async def resume(self) -> int:
-        """Publish what is durable after the last published decision; how many that were.
+        """Publish every durable decision after the last published one; return how many.
 
-        Raises LeaseError when the partition is another's, TrailError when the server does not answer.
+        Raises LeaseError if another owner has the partition, TrailError if the server does not answer.
         """
         async with self._turn:
             try:
@@ -56,16 +55,16 @@ class Publisher:
                     published += await self._publish(entry)
                     self._next = entry.index + 1
             except RedisError as error:
-                raise _unanswered(error) from error
+                raise _publish_error(error) from error
             for index in [index for index in self._waiting if index < self._next]:
-                self._done(index)
+                self._finish(index)
             return published
 
     async def publish(self, entry: Entry) -> None:
-        """Publish a record when everything before it is published; done when it is out.
+        """Publish a record once everything before it is published; returns when it is out.
 
-        Raises LeaseError when the partition is another's, TrailError when the server does not answer; `resume` goes
-        on from there.
+        Raises LeaseError if another owner has the partition, TrailError if the server does not answer; then `resume`
+        continues from there.
         """
         if entry.index < self._next:
             return
@@ -77,15 +76,15 @@ class Publisher:
                 try:
                     await self._publish(ready)
                 except RedisError as error:
-                    raise _unanswered(error) from error
-                self._done(self._next)
+                    raise _publish_error(error) from error
+                self._finish(self._next)
                 self._next += 1
         while not done.done():
-            await asyncio.wait([done], timeout=_PATIENCE_S)
+            await asyncio.wait([done], timeout=_GAP_TIMEOUT_S)
             if not done.done():
-                await self.resume()  # what comes before was recorded by another owner: take it from the log
+                await self.resume()  # another owner recorded what comes before: read it from the log
 
-    def _done(self, index: int) -> None:
+    def _finish(self, index: int) -> None:
         _, done = self._waiting.pop(index)
         if not done.done():
             done.set_result(None)
@@ -109,7 +108,7 @@ class Publisher:
         return published
 
 
-def _unanswered(error: RedisError) -> TrailError:
+def _publish_error(error: RedisError) -> TrailError:
     if str(error).startswith("LEASE"):
-        return LeaseError(f"A decision was not published: {error}.", "The present owner publishes it.")
-    return TrailError(f"A decision could not be published: {error}", "It is in the trail and goes out later.")
+        return LeaseError(f"A decision was not published: {error}.", "The current owner publishes it.")
+    return TrailError(f"A decision could not be published: {error}", "It is in the trail and is published later.")

@@ -1,6 +1,6 @@
-"""What an owner has in hand: ticks by symbol, newest wins, none twice. Pure: it knows no server and no clock.
+"""The tick queue of an owner: ticks by symbol, the newest wins, none twice. Pure: no server, no clock.
 
-While a symbol is busy its ticks wait; those that wait are conflated into the newest, whose record lists them.
+While a symbol is being decided, its ticks wait. Waiting ticks are conflated into the newest, whose record lists them.
 """
 
 from collections import deque
@@ -9,29 +9,29 @@ from dataclasses import dataclass, field
 
 from llmctx.context.tick import Tick
 
-MOST_CONFLATED = 500
-"""A record lists at most this many conflated ticks; more of them begin a second record."""
+MAX_CONFLATED = 500
+"""How many conflated ticks a record lists at most; further ones begin a second record."""
 
 
 @dataclass
 class Batch:
-    """Ticks of one symbol that one record will settle."""
+    """The ticks of one symbol that one record will settle."""
 
     tick: Tick
-    """The newest, which is decided."""
+    """The newest tick, on which a decision is made."""
     conflated: list[str] = field(default_factory=list)
-    """The ids of the ticks that it stands for as well."""
+    """The ids of the older ticks that the same record settles."""
     entry_ids: list[str] = field(default_factory=list)
-    """The stream entries of all of them."""
+    """The ids of the stream entries that brought them."""
     redelivered: bool = False
-    """Whether any of them was given out before: a decision may have been started already."""
+    """Whether any of them was delivered before, so that a decision may have been started already."""
     at: tuple[int, int] = field(default=(0, 0), compare=False)
-    """The newest one's place in the stream."""
+    """The place of the newest tick in the stream."""
     ticks: dict[str, Tick] = field(default_factory=dict, compare=False)
-    """Stream entry to the tick that it brought."""
+    """Stream entry id to the tick it brought."""
 
     def only(self, wanted: Callable[[str], bool]) -> "Batch | None":
-        """The part of it whose tick ids are wanted; None where none is."""
+        """The part of the batch whose tick ids are wanted; None if no tick is."""
         ticks = {entry_id: tick for entry_id, tick in self.ticks.items() if wanted(tick.id)}
         if not ticks:
             return None
@@ -41,7 +41,7 @@ class Batch:
 
 
 class TickQueue:
-    """Batches by symbol."""
+    """Batches of ticks by symbol; at most one batch of a symbol is being decided."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, deque[Batch]] = {}
@@ -50,15 +50,15 @@ class TickQueue:
         self._entries: set[str] = set()
 
     def __len__(self) -> int:
-        """How many stream entries are in hand."""
+        """How many stream entries are queued or being decided."""
         return len(self._entries)
 
     def holds(self, entry_id: str) -> bool:
-        """Whether a stream entry is in hand."""
+        """Whether a stream entry is queued or being decided."""
         return entry_id in self._entries
 
     def add(self, entry_id: str, tick: Tick, *, redelivered: bool) -> None:
-        """Take a tick; one that is in hand already only brings its stream entry."""
+        """Add a tick; if its id is here already, only the stream entry is added."""
         if entry_id in self._entries:
             return
         self._entries.add(entry_id)
@@ -72,9 +72,9 @@ class TickQueue:
 
     def _batch_for(self, tick: Tick, at: tuple[int, int]) -> Batch:
         waiting = self._waiting.setdefault(tick.symbol, deque())
-        if waiting and len(waiting[-1].conflated) < MOST_CONFLATED:
+        if waiting and len(waiting[-1].conflated) < MAX_CONFLATED:
             batch = waiting[-1]
-            if at < batch.at:  # read again after a newer one
+            if at < batch.at:  # redelivered after a newer tick
                 batch.conflated.append(tick.id)
             else:
                 batch.conflated.append(batch.tick.id)
@@ -84,7 +84,7 @@ class TickQueue:
         return waiting[-1]
 
     def take(self, room: int) -> Iterable[Batch]:
-        """Batches that may be decided now, at most `room` of them: one a symbol, none of a busy one."""
+        """Yield at most `room` batches that may be decided now: one for each symbol that is not being decided."""
         free = [symbol for symbol in self._waiting if symbol not in self._busy][: max(0, room)]
         for symbol in free:
             batch = self._waiting[symbol].popleft()
@@ -94,7 +94,7 @@ class TickQueue:
             yield batch
 
     def done(self, batch: Batch) -> None:
-        """Forget a batch that is settled, or that stays pending in the stream; its symbol is free."""
+        """Forget a batch that is settled or left pending in the stream, and free its symbol."""
         self._busy.pop(batch.tick.symbol, None)
         self._entries.difference_update(batch.entry_ids)
         for tick_id in (batch.tick.id, *batch.conflated):
@@ -112,6 +112,6 @@ class TickQueue:
 
 
 def order(entry_id: str) -> tuple[int, int]:
-    """A stream entry's place: milliseconds and sequence."""
+    """The place of a stream entry: milliseconds and sequence number."""
     ms, _, sequence = entry_id.partition("-")
     return int(ms), int(sequence or 0)

@@ -48,7 +48,7 @@ async def serve(
     if options.tune_gc:
         on_entry = _tuned_after_first(on_entry)
     memory, settled = MemoryWatch(home.redis), asyncio.Event()
-    await memory.judge()  # before the first tick is taken
+    await memory.check()  # before the first tick is taken
     balancer = Balancer(home.redis, home.instance.partitions)
     await balancer.beat()  # before the first partition is taken
     beside = [asyncio.create_task(memory.run()), asyncio.create_task(balancer.run())]

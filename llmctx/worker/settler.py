@@ -1,4 +1,4 @@
-"""The service of one partition: reads its ticks, has many symbols decided at once, never one symbol twice at a time."""
+"""The settler of one partition: reads its ticks and decides many symbols at once, never one symbol twice at a time."""
 
 import asyncio
 import logging
@@ -16,7 +16,7 @@ from llmctx.pipeline import Pipeline
 from llmctx.record import compose_unread
 from llmctx.schema import keys
 from llmctx.trail.log.entry import Entry
-from llmctx.worker.balancing import either
+from llmctx.worker.balancing import set_when_either
 from llmctx.worker.memory import MemoryWatch
 from llmctx.worker.owner import Owner
 from llmctx.worker.queue import Batch, TickQueue, order
@@ -24,13 +24,13 @@ from llmctx.worker.ticks import Delivery, TickStream
 
 _log = logging.getLogger(__name__)
 
-MOST_ATTEMPTS = 5
-"""A tick whose decision was started this often and never recorded ends as a dead letter."""
+MAX_ATTEMPTS = 5
+"""How often a decision is started for a tick; if none was recorded, the tick ends as a dead letter."""
 
 _BLOCK_MS = 500
 _PAUSE_S = 0.5
-_MOST_IN_HAND = 20_000
-_STUCK_S = 90.0
+_MAX_QUEUED = 20_000
+_DRAIN_TIMEOUT_S = 90.0
 
 
 class Settler:
@@ -47,10 +47,7 @@ class Settler:
         concurrency: int = 32,
         on_entry: Callable[[Entry], None] = lambda _: None,
     ) -> None:
-        """No tick is taken while `memory` has no room.
-
-        `on_entry` is called with each record.
-        """
+        """No tick is taken while `memory` has no room. `on_entry` is called with each record."""
         self._redis = redis
         self._stream = stream
         self._owner = owner
@@ -63,15 +60,15 @@ class Settler:
         self._reread = False
         self._leaving = False
 
-    async def run(self, stop: asyncio.Event, turn: asyncio.Event | None = None) -> None:
-        """Settle ticks until `stop` is set, then every tick that was raised before it.
+    async def run(self, stop: asyncio.Event, hand_over: asyncio.Event | None = None) -> None:
+        """Settle ticks until `stop` is set, and then every tick that was raised before it.
 
-        Where `turn` is set before, only what has been begun is brought to an end: another worker settles the rest.
+        If `hand_over` is set first, only decisions that have begun are finished; another worker settles the rest.
 
-        Raises LeaseError when the partition is another owner's now; its pending ticks are that owner's then.
+        Raises LeaseError if another owner has the partition now; that owner settles its pending ticks.
         """
         ending = asyncio.Event()
-        passing_on = asyncio.create_task(either(stop, turn or asyncio.Event(), ending))
+        forwarding = asyncio.create_task(set_when_either(stop, hand_over or asyncio.Event(), ending))
         try:
             while not ending.is_set():
                 await self._serve(ending)
@@ -81,10 +78,10 @@ class Settler:
                 self._leaving = True
                 await self._finish()
         finally:
-            await end(passing_on, *self._tasks)
+            await end(forwarding, *self._tasks)
 
     async def _serve(self, stop: asyncio.Event) -> None:
-        """Read pending ticks, then new ones, until stopped or until the connection breaks."""
+        """Read pending ticks, then new ones, until `stop` is set or the connection breaks."""
         try:
             await self._owner.resume()
             await self._stream.open()
@@ -95,22 +92,22 @@ class Settler:
                 await self._read_pending()
             while not stop.is_set() and not self._reread:
                 self._check_lease()
-                if self._memory.has_room and len(self._queue) < _MOST_IN_HAND:
+                if self._memory.has_room and len(self._queue) < _MAX_QUEUED:
                     deliveries = await self._stream.new(_BLOCK_MS)
                     reached("read")
                     await self._accept(deliveries, redelivered=False)
                     if not deliveries and self._queue.empty:
-                        await self._read_pending()  # what an owner that had lost its lease still read
+                        await self._read_pending()  # an owner that had lost its lease may still have read some
                 else:
                     await pause(_PAUSE_S)
         except (InstanceError, LeaseError, ForkError):
             raise
         except (RedisError, TrailError, OSError) as error:
-            _log.warning(f"Redis is away ({_first_line(error)}); trying again")
+            _log.warning(f"Redis does not answer ({_first_line(error)}); trying again")
             await pause(_PAUSE_S)
 
     async def _drain(self) -> None:
-        """Settle what was raised before now, also where the stop came before anything was read."""
+        """Settle every tick that was raised before now, even if nothing was read before the stop."""
         try:
             await self._owner.resume()
             await self._stream.open()
@@ -124,19 +121,19 @@ class Settler:
         except (InstanceError, LeaseError, ForkError):
             raise
         except (RedisError, TrailError, OSError) as error:
-            _log.warning(f"Redis is away ({_first_line(error)}); unread ticks stay in the stream")
+            _log.warning(f"Redis does not answer ({_first_line(error)}); unread ticks stay in the stream")
         await self._finish()
 
     async def _finish(self) -> None:
-        """Wait for what has been begun."""
-        moved_s, left = clock.monotonic_s(), len(self._tasks)
-        while self._tasks and clock.monotonic_s() - moved_s < _STUCK_S:
+        """Wait until the decisions that have begun are settled, or until none makes progress."""
+        progress_s, left = clock.monotonic_s(), len(self._tasks)
+        while self._tasks and clock.monotonic_s() - progress_s < _DRAIN_TIMEOUT_S:
             self._check_lease()
             await asyncio.wait(self._tasks, timeout=_PAUSE_S)
             if len(self._tasks) != left:
-                moved_s, left = clock.monotonic_s(), len(self._tasks)
+                progress_s, left = clock.monotonic_s(), len(self._tasks)
         if self._tasks:
-            _log.warning(f"{len(self._tasks)} decisions do not come to an end; the next run settles their ticks")
+            _log.warning(f"{len(self._tasks)} decisions do not finish; the next run settles their ticks")
 
     def _check_lease(self) -> None:
         if self._owner.lost is not None:
@@ -157,7 +154,7 @@ class Settler:
             if delivery.tick is None:
                 await self._settle_unusable(delivery)
             elif settled[delivery.tick.id] is not None:
-                await self._discard(delivery.entry_id)  # raised twice, settled once
+                await self._discard(delivery.entry_id)  # raised twice, settled already
             else:
                 self._queue.add(delivery.entry_id, delivery.tick, redelivered=redelivered)
         self._start()
@@ -171,19 +168,19 @@ class Settler:
             task.add_done_callback(self._tasks.discard)
 
     async def _settle(self, batch: Batch) -> None:
-        handed_in = len(batch.entry_ids)
+        taken = len(batch.entry_ids)
         try:
             await self._decide(batch)
-            for entry_id in batch.entry_ids[handed_in:]:  # raised again while it was being decided
+            for entry_id in batch.entry_ids[taken:]:  # the same tick raised again meanwhile
                 await self._discard(entry_id)
         except (LeaseError, InstanceError, ForkError) as error:
             self._owner.lost = error
         except (LlmctxError, RedisError) as error:
-            if not isinstance(error, SettledError):  # what is settled is sorted out when it is read again
+            if not isinstance(error, SettledError):  # the next reading of pending ticks finds it settled
                 _log.warning(f"{batch.tick.symbol}: {_first_line(error)}; its ticks stay pending and are read again")
             await pause(_PAUSE_S)
             self._reread = True
-        except Exception as error:  # noqa: BLE001  a poisonous tick must not end the service
+        except Exception as error:  # noqa: BLE001  one poisonous tick must not stop the service
             _log.warning(f"{batch.tick.symbol}, tick {batch.tick.id}: {type(error).__name__}: {error}")
             await pause(_PAUSE_S)
             self._reread = True
@@ -193,10 +190,10 @@ class Settler:
                 self._start()
 
     async def _decide(self, batch: Batch) -> None:
-        """Settle a batch: what was started too often as dead letters, the rest by one decision."""
+        """Settle a batch: ticks that were tried too often as dead letters, the rest by one decision."""
         counts = await self._count_attempts(batch) if batch.redelivered else {}
-        spent = batch.only(lambda tick_id: counts.get(tick_id, 0) >= MOST_ATTEMPTS)
-        rest = batch if spent is None else batch.only(lambda tick_id: counts.get(tick_id, 0) < MOST_ATTEMPTS)
+        spent = batch.only(lambda tick_id: counts.get(tick_id, 0) >= MAX_ATTEMPTS)
+        rest = batch if spent is None else batch.only(lambda tick_id: counts.get(tick_id, 0) < MAX_ATTEMPTS)
         if spent is not None:
             self._on_entry(await self._bury(spent))
         if rest is not None:
@@ -207,10 +204,10 @@ class Settler:
             self._on_entry(entry)
 
     async def _count_attempts(self, batch: Batch) -> dict[str, int]:
-        """How often a decision was started before, by tick id.
+        """Count this attempt, and return how many were made for each tick id, this one included.
 
-        The delivery count cannot be used: it also counts mere readings of the pending list. Every tick is counted,
-        because newer ones would otherwise hide one that makes each decision fail.
+        The delivery count cannot be used, because reading the pending list raises it too. Every tick is counted,
+        because newer ticks would otherwise hide one that makes every decision fail.
         """
         key, ticks = keys.attempts(self._owner.partition), (batch.tick.id, *batch.conflated)
         async with self._redis.pipeline(transaction=False) as counting:
@@ -219,13 +216,13 @@ class Settler:
             return dict(zip(ticks, map(int, await counting.execute()), strict=True))
 
     async def _bury(self, spent: Batch) -> Entry:
-        reason = f"a decision was started {MOST_ATTEMPTS} times and never recorded"
-        metadata = (await self._owner.metadata())._replace(conflated=tuple(spent.conflated), attempts=MOST_ATTEMPTS)
+        reason = f"a decision was started {MAX_ATTEMPTS} times and never recorded"
+        metadata = (await self._owner.metadata())._replace(conflated=tuple(spent.conflated), attempts=MAX_ATTEMPTS)
         draft = compose_unread("dead_letter", spent.tick, reason, metadata)
         return await self._owner.settle(draft, tuple(spent.entry_ids))
 
     async def _settle_unusable(self, delivery: Delivery) -> None:
-        """An entry that is no tick is an incident, or skipped under the tick id that it has."""
+        """Record a malformed tick entry: as skipped if it has a tick id, otherwise as an incident."""
         metadata = await self._owner.metadata()
         tick = None
         if delivery.tick_id:
@@ -236,10 +233,10 @@ class Settler:
 
     async def _discard(self, entry_id: str) -> None:
         stream = keys.ticks(self._owner.partition)
-        async with self._redis.pipeline(transaction=True) as both:
-            both.xack(stream, keys.DECIDERS, entry_id)
-            both.xdel(stream, entry_id)
-            await both.execute()
+        async with self._redis.pipeline(transaction=True) as commands:
+            commands.xack(stream, keys.DECIDERS, entry_id)
+            commands.xdel(stream, entry_id)
+            await commands.execute()
 
 
 def _first_line(error: Exception) -> str:

@@ -1,7 +1,7 @@
-"""The door to a partition's tick stream: ticks that were given out before and never settled, then new ones.
+"""A partition's tick stream: first the ticks that were delivered before and never settled, then new ones.
 
-A reply that is lost leaves its entries given out but unseen, so pending entries are read first, after a start and
-after every reconnect. For the same reason the connection that reads must not repeat commands by itself.
+If a reply is lost, its entries count as delivered although nobody saw them. So pending entries are read first, after a
+start and after every reconnect, and the connection that reads must not repeat commands by itself.
 """
 
 from typing import NamedTuple, cast
@@ -16,7 +16,7 @@ from llmctx.schema import keys
 
 _CONSUMER = "owner"
 """One name for whoever owns the partition: a new owner finds the old one's pending entries under it."""
-_COUNT = 500
+_PAGE = 500
 
 
 _RawEntry = tuple[bytes, dict[bytes, bytes] | None]
@@ -28,23 +28,23 @@ class Delivery(NamedTuple):
     entry_id: str
     """Its id in the stream."""
     tick: Tick | None
-    """The tick; None where the entry is none."""
+    """The tick; None if the entry is malformed."""
     problem: str = ""
-    """Why it is none."""
+    """What is wrong with a malformed entry."""
     tick_id: str = ""
-    """The tick id of an entry that is no tick, as far as it has one."""
+    """The tick id of a malformed entry, if it has one."""
 
 
 class TickStream:
-    """One partition's ticks, as its owner reads them."""
+    """One partition's ticks, read as its owner."""
 
     def __init__(self, redis: Redis, partition: int) -> None:
-        """`redis` must not retry: a repeated read would hide the entries that the first one took."""
+        """`redis` must not retry: a repeated read would skip the entries that the first one was given."""
         self._redis = redis
         self._key = keys.ticks(partition)
 
     async def open(self) -> None:
-        """Make the consumer group where it is not there; it begins with the stream's first tick."""
+        """Create the consumer group if it is missing; it begins with the stream's first tick."""
         try:
             await self._redis.xgroup_create(self._key, keys.DECIDERS, id="0", mkstream=True)
         except ResponseError as error:
@@ -52,23 +52,21 @@ class TickStream:
                 raise
 
     async def pending(self, after: str) -> list[Delivery]:
-        """Entries after an id that were given out before and are not settled; empty at the end."""
+        """Read entries after an id that were delivered before and are not settled; empty at the end."""
         return await self._read(after, None)
 
     async def new(self, block_ms: int | None) -> list[Delivery]:
-        """Entries that nobody was given yet; waits up to `block_ms` for the first, None does not wait."""
+        """Read entries that were never delivered; waits up to `block_ms` for the first, not at all if it is None."""
         return await self._read(">", block_ms)
 
     async def last_id(self) -> str:
-        """The id of the newest tick that was ever raised."""
+        """The id of the newest tick ever raised."""
         found = await self._redis.xinfo_stream(self._key)
         last: bytes = found["last-generated-id"]
         return last.decode()
 
     async def _read(self, after: str, block_ms: int | None) -> list[Delivery]:
-        answer = await self._redis.xreadgroup(
-            keys.DECIDERS, _CONSUMER, {self._key: after}, count=_COUNT, block=block_ms
-        )
+        answer = await self._redis.xreadgroup(keys.DECIDERS, _CONSUMER, {self._key: after}, count=_PAGE, block=block_ms)
         streams = cast("list[tuple[bytes, list[_RawEntry]]]", answer or [])
         return [_delivery(entry) for _, entries in streams for entry in entries]
 

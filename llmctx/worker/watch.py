@@ -1,8 +1,8 @@
-"""The door for positions that other people's code writes with a plain SET: each change raises a tick.
+"""The position watch: raises a tick when other code writes a position with a plain SET.
 
-A key's notification only says: look. A tick is raised where the newest record of the symbol was made on another
-position than the one that stands there now, and no tick of the symbol waits: then nobody will look at it otherwise.
-So whoever raises ticks himself (the feed) has none raised twice, and a rescan finds what changed while nobody heard.
+A key's notification only prompts a check. A tick is raised if the newest record of the symbol was made on another
+position than the current one and no tick of the symbol is queued, because then nothing else would cause a decision. So
+a feed that raises its own ticks gets none twice, and a rescan finds changes whose notification was missed.
 """
 
 import asyncio
@@ -23,30 +23,30 @@ from llmctx.trail.log.log import Log
 _log = logging.getLogger(__name__)
 
 CAUSE = "position_written"
-"""What a tick says that was raised here."""
+"""The cause of the ticks that are raised here."""
 
-_PAUSE_S = 0.1
+_CHECK_S = 0.1
 _RETRY_S = 0.5
 _RESCAN_S = 30.0
 _PAGE = 1000
-_LOOKED_BACK = 5
+_MAX_EXAMINED = 5
 _POSITION = keys.BY_SECTION["position"]
 
 
 async def check_notifications(redis: Redis) -> None:
-    """See that the server tells of keys that are written.
+    """Check that the server sends notifications when keys are written.
 
-    Raises ServerError, which says what to set, where it does not.
+    Raises ServerError with the setting to change if it does not.
     """
     try:
         found = await redis.config_get("notify-keyspace-events")
     except RedisError:
-        return  # who may not read the configuration has to know it
+        return  # the configuration may not be read: trust that it is set
     flags = found.get("notify-keyspace-events", "")
     flags = flags.decode() if isinstance(flags, bytes) else str(flags)
     if "K" not in flags or not {"$", "A"} & set(flags):
         raise ServerError(
-            f"The server tells nobody of keys that are written (notify-keyspace-events is {flags!r}).",
+            f"The server sends no notifications for written keys (notify-keyspace-events is {flags!r}).",
             "Run `redis-cli CONFIG SET notify-keyspace-events K$`, or write `notify-keyspace-events K$` in redis.conf.",
         )
 
@@ -59,12 +59,12 @@ class Watch:
         self._url = url
         self._logs = [Log(redis, partition) for partition in range(partitions)]
         self._prefix = _POSITION.key("")
-        self._to_look_at: set[str] = set()
+        self._to_check: set[str] = set()
         self.raised = 0
-        """How many ticks it has raised."""
+        """How many ticks were raised."""
 
     async def run(self) -> None:
-        """Watch for ever; after each reconnect every position is looked at."""
+        """Watch until cancelled; every position is checked after each reconnect."""
         told = ""
         while True:
             try:
@@ -77,46 +77,46 @@ class Watch:
             await pause(_RETRY_S)
 
     async def _listen(self) -> None:
-        # A client that reconnects by itself would hide that it heard nothing for a while.
+        # A client that reconnects by itself would hide that notifications were missed.
         async with open_redis(self._url, retries=0) as redis:
             await check_notifications(redis)
             database = redis.connection_pool.connection_kwargs.get("db", 0)
             channel = f"__keyspace@{database}__:"
             async with redis.pubsub(ignore_subscribe_messages=True) as heard:
                 await heard.psubscribe(f"{channel}{self._prefix}*")
-                await _first_to_end(self._hear(heard, len(channel)), self._look_again_and_again())
+                await _first_to_end(self._hear(heard, len(channel)), self._check_regularly())
 
     async def _hear(self, heard: Any, skipped: int) -> None:
         while True:
             message = await heard.get_message(timeout=1.0)
             if message is not None and message["data"] == b"set":
-                self._to_look_at.add(message["channel"].decode(errors="replace")[skipped + len(self._prefix) :])
+                self._to_check.add(message["channel"].decode(errors="replace")[skipped + len(self._prefix) :])
 
-    async def _look_again_and_again(self) -> None:
+    async def _check_regularly(self) -> None:
         while True:
             await self._rescan()
-            for _ in range(round(_RESCAN_S / _PAUSE_S)):
-                await self._look()
-                await pause(_PAUSE_S)
+            for _ in range(round(_RESCAN_S / _CHECK_S)):
+                await self._check()
+                await pause(_CHECK_S)
 
     async def _rescan(self) -> None:
         async for key in self._redis.scan_iter(f"{self._prefix}*", count=_PAGE):
-            self._to_look_at.add(key.decode(errors="replace")[len(self._prefix) :])
+            self._to_check.add(key.decode(errors="replace")[len(self._prefix) :])
 
-    async def _look(self) -> None:
-        """Look at what was told; what is written from now on is told again.
+    async def _check(self) -> None:
+        """Check the symbols that were notified; what is written from now on is notified again.
 
-        In this order, so that a tick which was raised together with its position is seen: the position, the ticks that
-        wait, the newest record. A tick that does not wait any more has its record.
+        The order matters: first the position, then the queued ticks, then the newest record. So a tick that was raised
+        together with its position is seen, because a tick that is no longer queued has its record.
         """
-        told, self._to_look_at = self._to_look_at, set()
+        told, self._to_check = self._to_check, set()
         positions = {symbol: await self._position(symbol) for symbol in told}
         if not any(positions.values()):
             return
         waiting: set[str] = set()
         for log in self._logs:
-            waiting |= await self._symbols_that_wait(log.partition)
-        self._to_look_at |= told & waiting
+            waiting |= await self._symbols_queued(log.partition)
+        self._to_check |= told & waiting
         for symbol, position in positions.items():
             if position is not None and symbol not in waiting:
                 await self._raise_if_unseen(symbol, position)
@@ -129,8 +129,8 @@ class Watch:
             return None
         return cast("bytes | None", await self._redis.get(key))
 
-    async def _symbols_that_wait(self, partition: int) -> set[str]:
-        """The symbols of ticks that are not settled: their decision may see the position, or may have missed it."""
+    async def _symbols_queued(self, partition: int) -> set[str]:
+        """The symbols of ticks that are not settled; their decision may or may not see the position."""
         found: set[str] = set()
         first = "-"
         while page := await read_stream(self._redis, keys.ticks(partition), first, count=_PAGE):
@@ -144,26 +144,26 @@ class Watch:
         if seen == position:
             return
         digest = canonical.sha256(position)[:16]
-        # The same whoever raises it: of several watchers one is heard.
+        # Several watchers choose the same id, so the tick is settled once.
         tick = Tick(id=f"watch:{symbol}:{digest}:{index}", symbol=symbol, cause=CAUSE)
         await self._redis.xadd(keys.ticks(log.partition), tick.fields())
         self.raised += 1
 
     async def _last_seen(self, log: Log, symbol: str) -> tuple[int, bytes | None]:
-        """The index of the symbol's newest record, and the position on which it was made."""
+        """The index of the symbol's newest record, and the position it was made on."""
         newest, looked = -1, 0
         async for entry in log.read_back_of(symbol):
             newest, looked = max(newest, entry.index), looked + 1
             if "snapshot" in entry.pieces:
                 text = canonical.loads(entry.pieces["snapshot"])["sections"].get("position")
                 return newest, None if text is None else text.encode()
-            if looked == _LOOKED_BACK:
+            if looked == _MAX_EXAMINED:
                 break
         return newest, None
 
 
 async def _first_to_end(*steps: Coroutine[Any, Any, None]) -> None:
-    """Run them side by side until one ends, which is by an error; then neither runs any more."""
+    """Run coroutines side by side until one fails; then stop all of them and raise its error."""
     tasks = [asyncio.create_task(step) for step in steps]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -1,6 +1,7 @@
 """A full disk, a slow one, replies that are lost, connections that are reset, memory that runs out."""
 
 import asyncio
+import contextlib
 import errno
 import os
 import time
@@ -68,14 +69,14 @@ class Proxy:
             asyncio.ensure_future(self._forth(reader, back, losing)),
             asyncio.ensure_future(self._back(there, writer, losing)),
         ]
-        try:
+        with contextlib.suppress(asyncio.CancelledError):
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for one in both:
-                one.cancel()
+        for end in (writer, back):
+            end.close()
+        for one in both:
+            one.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(*both, return_exceptions=True)
-            for end in (writer, back):
-                end.close()
 
     async def _forth(self, reader: asyncio.StreamReader, back: asyncio.StreamWriter, losing: asyncio.Event) -> None:
         while sent := await reader.read(65536):
@@ -246,13 +247,13 @@ async def test_no_tick_is_taken_beyond_the_mark_and_live_keys_stay(
 async def test_what_cannot_expire_is_told_from_what_can(small: Server, client: Redis) -> None:
     assert small.running
     watch = MemoryWatch(client)
-    empty = (await watch.look()).lasting
+    empty = (await watch.measure()).lasting
     await fill(client, 8, lasting=False, name="live")
     await fill(client, 6, lasting=True, name="trail")
     watch = MemoryWatch(client)
 
     async def is_told_apart() -> bool:
-        found = await watch.look()  # buffers of what was just written count as well, until they are given back
+        found = await watch.measure()  # buffers of what was just written count as well, until they are given back
         near = abs(found.lasting - empty - 6 * 16 * 65_536) < 1_500_000
         return near and found.used - found.lasting > 7 * 2**20
 

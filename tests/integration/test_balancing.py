@@ -34,7 +34,7 @@ pytestmark = pytest.mark.usefixtures("short_pauses", "_quick")
 
 @pytest.fixture
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(balancing, "BEAT_S", 0.05)
+    monkeypatch.setattr(balancing, "HEARTBEAT_S", 0.05)
     monkeypatch.setattr("llmctx.worker.partition._RETRY_S", 0.02)
 
 
@@ -48,7 +48,7 @@ class Worker:
 
     @property
     def held(self) -> int:
-        return len(self.balancer._mine)
+        return len(self.balancer._held)
 
     async def start(self) -> None:
         instance, _ = await bind_instance(self._redis, self._state_dir, partitions=PARTITIONS)

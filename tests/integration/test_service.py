@@ -98,7 +98,7 @@ async def test_a_busy_symbol_has_its_ticks_conflated_and_listed(redis: Redis, re
 async def test_a_record_lists_no_more_ticks_than_it_may(
     redis: Redis, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queue, "MOST_CONFLATED", 10)
+    monkeypatch.setattr(queue, "MAX_CONFLATED", 10)
     await hold(redis, "AAPL")
     raised = [f"t{n}" for n in range(40)]
     for tick in raised:
@@ -173,10 +173,10 @@ MALFORMED = {
     "no symbol": ({"id": "bad"}, "skipped", "has no field 'symbol'"),
     "no id": ({"symbol": "AAPL"}, "incident", "id"),
     "an empty id": ({"id": "", "symbol": "AAPL"}, "incident", "has no field 'id'"),
-    "no symbol's form": ({"id": "bad", "symbol": "A:B"}, "skipped", "'A:B' is no symbol"),
-    "an empty symbol": ({"id": "bad", "symbol": ""}, "skipped", "'' is no symbol"),
+    "no symbol's form": ({"id": "bad", "symbol": "A:B"}, "skipped", "'A:B' is not a symbol"),
+    "an empty symbol": ({"id": "bad", "symbol": ""}, "skipped", "'' is not a symbol"),
     "nothing known": ({"x": "y"}, "incident", "has no field 'symbol'"),
-    "a symbol that is no UTF-8": ({"id": "bad", "symbol": b"\xff"}, "skipped", "is no symbol"),
+    "a symbol that is no UTF-8": ({"id": "bad", "symbol": b"\xff"}, "skipped", "is not a symbol"),
 }
 
 
@@ -315,7 +315,7 @@ async def test_newer_ticks_do_not_keep_a_poisonous_one_alive(valkey: Redis, valk
     async with serving(valkey, valkey_url, tmp_path, completer) as running:
         async with asyncio.timeout(120):
             while "poison" not in running.settled():
-                if completer.asked > 4 * settler.MOST_ATTEMPTS:
+                if completer.asked > 4 * settler.MAX_ATTEMPTS:
                     raise TimeoutError
                 await asyncio.sleep(0.005)
 
@@ -484,7 +484,7 @@ async def test_only_the_tick_that_was_started_too_often_is_a_dead_letter(
 ) -> None:
     await hold(redis, "AAPL")
     await give_out(redis, "poison", "late")
-    await redis.hset(keys.attempts(0), "poison", str(settler.MOST_ATTEMPTS))
+    await redis.hset(keys.attempts(0), "poison", str(settler.MAX_ATTEMPTS))
     async with serving(redis, redis_url, tmp_path, ByRules()) as running:
         await running.until_settled("poison", "late")
     records = {leaf["tick"]: leaf for leaf in await leaves(redis) if "tick" in leaf}

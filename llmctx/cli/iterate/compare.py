@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from llmctx.cli.iterate.comparison_text import cause_counts, describe_side, no_decision_reason, top_reasons
+from llmctx.cli.iterate.comparison_text import cause_counts, describe_answer, no_decision_reason, top_reasons
 from llmctx.cli.shared.options import AsJson
 from llmctx.cli.shared.output import coloured, escape, out, print_json
 from llmctx.errors import ReplayError
@@ -174,8 +174,8 @@ _MEASURES: tuple[tuple[str, Callable[[Tally], str]], ...] = (
 def _print_flip(pair: Pair) -> None:
     result = pair.result
     out.print(
-        f"\n[bold]record {result.index}[/] {escape(result.symbol)}: {describe_side(pair.a)} became "
-        f"{describe_side(pair.b)}, {pair.at_stake:,.0f} at stake"
+        f"\n[bold]record {result.index}[/] {escape(result.symbol)}: {describe_answer(pair.a)} became "
+        f"{describe_answer(pair.b)}, {pair.at_stake:,.0f} at stake"
     )
     for cause in pair.causes:
         out.print(f"  {escape(str(cause))}")

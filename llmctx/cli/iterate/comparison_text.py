@@ -25,15 +25,15 @@ def top_reasons(comparison: Comparison) -> list[str]:
     return lines[:_MAX_REASONS_SHOWN] + ([f"and {more} more; --json lists them"] if more > 0 else [])
 
 
-def describe_side(side: Answer) -> str:
-    """The action of one side and its confidence, as markup."""
-    if side.label == NO_ANSWER:
-        return f"no answer, so {coloured(side.effective_action)}"
-    return coloured(side.label) + ("" if side.confidence is None else f" ({side.confidence:g})")
+def describe_answer(answer: Answer) -> str:
+    """The action of one side's answer and its confidence, as markup."""
+    if answer.label == NO_ANSWER:
+        return f"no answer, so {coloured(answer.effective_action)}"
+    return coloured(answer.label) + ("" if answer.confidence is None else f" ({answer.confidence:g})")
 
 
-def no_decision_reason(side: Answer) -> str | None:
-    """Why a side has no decision; None if it has one."""
-    if side.decision is not None:
+def no_decision_reason(answer: Answer) -> str | None:
+    """Why an answer has no decision; None if it has one."""
+    if answer.decision is not None:
         return None
-    return str(side.verdict.get("reason") or side.detail or "nothing was asked")
+    return str(answer.verdict.get("reason") or answer.detail or "nothing was asked")

@@ -22,7 +22,7 @@ from llmctx.trail.proof.fault import FaultError
 from llmctx.trail.proof.receipt import read_receipt, verify_receipt
 
 _Reports = tuple[dict[str, str], list[PartitionReport]]
-"""What to print with each report, and the reports."""
+"""The name of the trail or export, and a report for each partition."""
 
 
 def verify(
@@ -110,9 +110,7 @@ def _verify_receipt(path: Path, key: Key | None, origin: str | None, *, as_json:
         out.print(f"[green]verified[/]  record {receipt.at} of {receipt.origin} is in the tree that {key.name} signed.")
 
 
-async def _verify_redis(
-    settings: Settings, expected: Expected, *, quiet: bool
-) -> tuple[dict[str, str], list[PartitionReport]]:
+async def _verify_redis(settings: Settings, expected: Expected, *, quiet: bool) -> _Reports:
     reports = []
     async with open_trail(settings) as (redis, instance):
         check_state_instance(settings.state_dir, instance)
@@ -124,9 +122,7 @@ async def _verify_redis(
     return {"instance": instance.id}, reports
 
 
-async def _verify_export(
-    directory: Path, expected: Expected, *, quiet: bool
-) -> tuple[dict[str, str], list[PartitionReport]]:
+async def _verify_export(directory: Path, expected: Expected, *, quiet: bool) -> _Reports:
     export, reports = open_export(directory, expected), []
     for part in export.parts:
         with progress(f"partition {part.partition}", part.size, quiet=quiet) as advance:

@@ -20,7 +20,7 @@ from llmctx.errors import LlmctxError
 from llmctx.flow.feed import Feed
 from llmctx.flow.lockstep import Lockstep
 from llmctx.flow.rules import FeedRules
-from llmctx.flow.session import SECTORS, simulate
+from llmctx.flow.simulated_market import SECTORS, simulate
 from llmctx.flow.store import Store
 from llmctx.flow.timeline import Item
 from llmctx.llm.standin import MODEL, Standin
@@ -102,12 +102,12 @@ async def _session(settings: Settings, *, real: bool) -> PartitionReport:
         home, options = TrailHome(redis, url, instance, directory), ServeOptions(settings.concurrency)
         service = asyncio.create_task(serve(home, config, stop, options, on_entry=screen.add_record))
         rules = FeedRules(sectors=market.sectors)
-        feed = Feed(Store(redis, 1), rules, settled=Lockstep(redis, 1), on_bar=screen.add_bar)
+        feed = Feed(Store(redis, 1), rules, lockstep=Lockstep(redis, 1), on_bar=screen.add_bar)
         with screen:
             await _play(feed, market.items(), service, screen, limit=_MAX_REAL_CALLS if real else None)
         stop.set()
         await service
-        screen.print_summary(feed.summary, real=real)
+        screen.print_summary(feed.report, real=real)
         return await verify_partition(Log(redis), instance, directory)
 
 

@@ -7,12 +7,17 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from llmctx import canonical
+from llmctx.bounded_cache import BoundedCache
 from llmctx.errors import TrailError
 from llmctx.trail.log.lease import SEE_REDIS
 from llmctx.trail.log.packing import Dictionary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_MAX_LOADED = 8
+_MAX_LOADED_BYTES = 1024 * 1024
+# A dictionary takes about ten times its size once it has compressed and decompressed; records name the newest ones.
 
 
 class Blobs:
@@ -22,7 +27,7 @@ class Blobs:
         self._redis = redis
         self._prefix = f"audit:{{{partition}}}:blob:"
         self._dictionaries = f"audit:{{{partition}}}:dictionaries"
-        self._known: dict[bytes, Dictionary] = {}
+        self._loaded: BoundedCache[bytes, Dictionary] = BoundedCache(_MAX_LOADED, _MAX_LOADED_BYTES)
 
     def key(self, digest: str) -> str:
         """Where the blob of a digest lies."""
@@ -50,15 +55,17 @@ class Blobs:
             reference = dictionary.reference.hex()
             await self._redis.hsetnx(self._dictionaries, reference, f"{size} {dictionary.digest}")
         await self.keep(dictionary.content)
-        self._known[dictionary.reference] = dictionary
+        self._loaded.put(dictionary.reference, dictionary, len(dictionary.content))
 
     async def dictionary(self, reference: bytes | None) -> Dictionary | None:
         """The dictionary of a reference; None where there is none.
 
         Raises TrailError when the server does not answer.
         """
-        if reference is None or reference in self._known:
-            return self._known.get(reference or b"")
+        if reference is None:
+            return None
+        if (loaded := self._loaded.get(reference)) is not None:
+            return loaded
         with door():
             found = cast("bytes | None", await self._redis.hget(self._dictionaries, reference.hex()))
         return None if found is None else await self._load(found)
@@ -78,7 +85,7 @@ class Blobs:
         if content is None or canonical.sha256(content) != digest:
             return None
         dictionary = Dictionary(content)
-        self._known[dictionary.reference] = dictionary
+        self._loaded.put(dictionary.reference, dictionary, len(dictionary.content))
         return dictionary
 
 

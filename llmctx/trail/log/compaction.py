@@ -11,10 +11,11 @@ Marks are bytes that no JSON text has; whoever marks a text sees to it that it h
 import json
 import re
 from decimal import Decimal
-from functools import lru_cache
 from typing import Any
 
 import jiter
+
+from llmctx.bounded_cache import BoundedCache
 
 RESERVED = bytes(range(8))
 """Bytes that stand for something: a text that has one of them cannot be marked."""
@@ -22,6 +23,9 @@ DIGEST_BYTES = 32
 
 _BARE, _QUOTED, _DIGEST, _NUMBER = b"\x01", b"\x02", b"\x03", b"\x04"
 _YEAR_BYTES = 4
+_MAX_CACHED_SECTIONS = 4096
+_MAX_CACHED_BYTES = 16 * 1024 * 1024
+_BYTES_PER_CHARACTER = 12  # measured: paths and values of a section, beside its text
 _SINGLE = frozenset({str, int, Decimal})
 # Patterns that begin with a plain text are searched for ten times as fast as those that look behind themselves.
 _IN_LEAF = re.compile(rb'"sha256":"([0-9a-f]{64})"')
@@ -101,12 +105,34 @@ def values_of(snapshot: bytes) -> Values:
     return found
 
 
-@lru_cache(maxsize=256)
 def _section_values(name: str, text: str) -> Values:
-    """The values of one section; many symbols are decided on the same market, candidates and book."""
     found: Values = {}
     _collect(jiter.from_json(text.encode(), float_mode="decimal", cache_mode="keys"), name, found)
     return found
+
+
+_marks: BoundedCache[tuple[str, str], dict[bytes, bytes]] = BoundedCache(_MAX_CACHED_SECTIONS, _MAX_CACHED_BYTES)
+
+
+def _marks_of(snapshot: bytes) -> dict[bytes, bytes]:
+    """What a line of the messages may repeat: path to value, both as such a line has them."""
+    found: dict[bytes, bytes] = {}
+    try:
+        for name, text in json.loads(snapshot)["sections"].items():
+            if isinstance(text, str):
+                found |= _section_marks(name, text)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {}  # as values_of
+    return found
+
+
+def _section_marks(name: str, text: str) -> dict[bytes, bytes]:
+    marks = _marks.get((name, text))
+    if marks is None:
+        named = ((path.encode(errors="replace"), value) for path, value in _section_values(name, text).items())
+        marks = {path: written(value) for path, value in named if _PATH.fullmatch(path)}
+        _marks.put((name, text), marks, _BYTES_PER_CHARACTER * len(text))
+    return marks
 
 
 def _collect(value: Any, path: str, found: Values) -> None:
@@ -131,16 +157,18 @@ def written(value: str | int | Decimal) -> bytes:
 
 def mark_facts(messages: bytes, snapshot: bytes) -> bytes:
     """The messages with a mark for each value that they repeat of the snapshot."""
-    values = values_of(snapshot)
+    marks = _marks_of(snapshot)
     first, *lines = messages.split(_LINE)
     for place, line in enumerate(lines):
         path, _, said = line.partition(b": ")
-        if _PATH.fullmatch(path) and (known := values.get(path.decode())) is not None:
-            value, mark = written(known), _BARE
-            if said.startswith(b'\\"'):
-                value, mark = b'\\"%b\\"' % value, _QUOTED
-            if value and said.startswith(value):
-                lines[place] = b"%b: %b%b" % (path, mark, said[len(value) :])
+        value = marks.get(path)
+        if value is None:
+            continue
+        mark = _BARE
+        if said.startswith(b'\\"'):
+            value, mark = b'\\"%b\\"' % value, _QUOTED
+        if value and said.startswith(value):
+            lines[place] = b"%b: %b%b" % (path, mark, said[len(value) :])
     return _LINE.join((first, *lines))
 
 

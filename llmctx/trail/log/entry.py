@@ -43,6 +43,8 @@ class Entry:
         """The partition whose log it stands in."""
         self.packed = packed
         """The exact bytes that hold it in the log; empty for an entry that was not read from one."""
+        self.carried: object = None
+        """What the draft carried, if this process has just appended it."""
 
     @cached_property
     def pieces(self) -> Pieces:

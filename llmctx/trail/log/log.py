@@ -8,7 +8,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
@@ -60,6 +60,10 @@ class Draft(NamedTuple):
     """Ticks that it settles beside its own."""
     at: int | None = None
     """The index at which a record without a tick must stand, so that a repeated append finds it; None: the next one."""
+    record: dict[str, Any] | None = None
+    """What the leaf says, so that its entry need not read it again; None: it is read when asked for."""
+    carried: object = None
+    """Whatever the composer wants to find in the entry; no part of the record."""
 
 
 class Log:
@@ -155,7 +159,11 @@ class Log:
             found = await self.entry(index)
             if found is not None:
                 return found
-        return Entry(draft.leaf, draft.pieces, index=index, partition=self.partition, packed=packed)
+        entry = Entry(draft.leaf, draft.pieces, index=index, partition=self.partition, packed=packed)
+        if draft.record is not None:
+            entry.__dict__["record"] = draft.record  # the cached property's own place
+        entry.carried = draft.carried
+        return entry
 
     async def advance(self, size: int, owner: str) -> None:
         """Tell Redis how much of the log is in the spool.
@@ -188,7 +196,9 @@ class Log:
         dictionary = await asyncio.to_thread(self.trainer.train, size)
         if dictionary is not None:
             await self.blobs.keep_dictionary(dictionary, size)
-            self.dictionary = dictionary
+            before, self.dictionary = self.dictionary, dictionary
+            if before is not None:
+                before.drop_compressor()
 
     def _explain(self, error: ResponseError, draft: Draft) -> TrailError:
         text = str(error)

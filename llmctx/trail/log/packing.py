@@ -65,6 +65,10 @@ class Dictionary:
         made.precompute_compress(compression_params=parameters)
         return zstandard.ZstdCompressor(dict_data=made, compression_params=parameters)
 
+    def drop_compressor(self) -> None:
+        """Free the compressor's memory, about a megabyte, once nothing more is compressed with this dictionary."""
+        self.__dict__.pop("compressor", None)
+
     @cached_property
     def decompressor(self) -> zstandard.ZstdDecompressor:
         """Unpacks with it; made once."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from llmctx.llm.completion import Attempt, Completion, Outcome, OutputSchema, read_completion
 from llmctx.llm.request import kept
 from llmctx.prompt.render import Prompt
-from llmctx.replay.plan import ModelRequest
+from llmctx.replay.plan import ReplayRequest
 from tests.unit.makers import answer_text, body
 
 
@@ -22,7 +22,7 @@ class Model:
         self.most_at_once = self._now = 0
         self.down = False
 
-    def __call__(self, request: ModelRequest, _repeat: int) -> "Model":
+    def __call__(self, request: ReplayRequest, _repeat: int) -> "Model":
         self.models.append(request.model)
         return self
 

@@ -7,7 +7,7 @@ import pytest
 from llmctx.errors import ReplayError
 from llmctx.llm.completion import Outcome
 from llmctx.replay.batch import BatchAnswers, batch_line, custom_id
-from llmctx.replay.plan import ModelRequest, Plan, build_request
+from llmctx.replay.plan import Plan, ReplayRequest, build_request
 from llmctx.replay.results import ResultsFile, read_results
 from llmctx.replay.run import Replay, ReplaySummary
 from tests.unit.makers import answer_text, body, template_of
@@ -15,11 +15,11 @@ from tests.unit.makers import answer_text, body, template_of
 from .cases import blobs, case
 
 
-def request(index: int = 4, plan: Plan | None = None) -> ModelRequest:
+def request(index: int = 4, plan: Plan | None = None) -> ReplayRequest:
     return build_request(case(index), plan or Plan(), blobs())
 
 
-def answered(asked: ModelRequest, repeat: int = 1, **response: Any) -> str:
+def answered(asked: ReplayRequest, repeat: int = 1, **response: Any) -> str:
     ok = {"status_code": 200, "request_id": "req-1", "body": json.loads(body(answer_text(action="exit")))}
     return json.dumps(
         {"id": "batch_req_1", "custom_id": custom_id(asked, repeat), "response": ok | response, "error": None}

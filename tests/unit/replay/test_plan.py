@@ -8,7 +8,7 @@ from llmctx.errors import ReplayError
 from llmctx.replay.answer import Answer
 from llmctx.replay.blob_cache import BlobCache
 from llmctx.replay.corpus import Recorded
-from llmctx.replay.plan import ModelRequest, Plan, build_request
+from llmctx.replay.plan import Plan, ReplayRequest, build_request
 from tests.unit.makers import completion, template_of
 
 from .cases import blobs, case
@@ -16,7 +16,7 @@ from .cases import blobs, case
 OTHER = template_of("{{ field('price.price.last') }}", ref="position/v2")
 
 
-def request(entry: Recorded | None = None, plan: Plan | None = None) -> ModelRequest:
+def request(entry: Recorded | None = None, plan: Plan | None = None) -> ReplayRequest:
     return build_request(entry or case(), plan or Plan(), blobs())
 
 

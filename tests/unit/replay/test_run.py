@@ -73,7 +73,7 @@ async def test_an_answer_cut_off_by_a_kill_is_asked_again(tmp_path: Path) -> Non
 
 async def until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(120):
-        while not holds():  # noqa: ASYNC110  there is no event to wait for
+        while not holds():  # noqa: ASYNC110  what is awaited has no event of its own
             await asyncio.sleep(0)
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from llmctx.context.tick import Tick
-from llmctx.worker.queue import MOST_CONFLATED, Batch, TickQueue
+from llmctx.worker.queue import MAX_CONFLATED, Batch, TickQueue
 
 
 def tick(name: str, symbol: str = "AAPL") -> Tick:
@@ -148,22 +148,22 @@ def test_what_is_in_hand_is_counted_until_it_is_done() -> None:
 
 
 def test_a_record_lists_at_most_so_many_conflated_ticks() -> None:
-    queue = queue_of(*(str(number) for number in range(MOST_CONFLATED + 2)))
+    queue = queue_of(*(str(number) for number in range(MAX_CONFLATED + 2)))
     (first,) = take(queue)
-    assert (first.tick.id, len(first.conflated)) == (str(MOST_CONFLATED), MOST_CONFLATED)
+    assert (first.tick.id, len(first.conflated)) == (str(MAX_CONFLATED), MAX_CONFLATED)
     queue.done(first)
     assert take(queue) == [Batch(tick("501"), [], [at("501")])]
 
 
 def test_ticks_beyond_the_cap_wait_for_the_first_batch() -> None:
-    queue = queue_of(*(str(number) for number in range(MOST_CONFLATED + 2)))
+    queue = queue_of(*(str(number) for number in range(MAX_CONFLATED + 2)))
     take(queue)
     assert take(queue) == []
     assert not queue.empty
 
 
 def test_a_conflated_tick_never_replaces_a_newer_one_beyond_the_cap() -> None:
-    queue = queue_of(*(str(number) for number in range(MOST_CONFLATED + 3)))
+    queue = queue_of(*(str(number) for number in range(MAX_CONFLATED + 3)))
     (first,) = take(queue)
     queue.done(first)
     (second,) = take(queue)

@@ -6,23 +6,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmctx.flow.market import UNCLASSIFIED, Market
+from llmctx.flow.market_context import UNCLASSIFIED, MarketContext
 from llmctx.schema import values
 
 DAY = date(2014, 6, 6)
 SECTORS = {"AAPL": "technology", "MSFT": "technology", "JPM": "financials"}
 
 
-def market(*changes: str | Decimal, sectors: dict[str, str] | None = None) -> Market:
+def market(*changes: str | Decimal, sectors: dict[str, str] | None = None) -> MarketContext:
     """The market of symbols S0, S1, ... with these changes."""
-    made = Market(sectors)
+    made = MarketContext(sectors)
     for at, change in enumerate(changes):
         made.update(DAY, f"S{at}", Decimal(change))
     return made
 
 
-def test_a_market_without_symbols_says_nothing() -> None:
-    assert Market(SECTORS).value() == {
+def test_a_market_without_symbols_is_empty() -> None:
+    assert MarketContext(SECTORS).value() == {
         "sector_performance": {},
         "market_breadth": {"advancing": 0, "declining": 0, "unchanged": 0},
         "vix": None,
@@ -31,7 +31,7 @@ def test_a_market_without_symbols_says_nothing() -> None:
 
 
 def test_a_sectors_performance_is_the_mean_of_its_symbols() -> None:
-    made = Market(SECTORS)
+    made = MarketContext(SECTORS)
     for symbol, change in (("AAPL", "1"), ("MSFT", "0.5"), ("JPM", "-0.3333"), ("XOM", "2")):
         made.update(DAY, symbol, Decimal(change))
     assert made.value()["sector_performance"] == {
@@ -91,7 +91,7 @@ def test_the_regime_follows_the_mean_and_the_share_that_advances(changes: list[s
 
 @pytest.mark.parametrize("vix", [None, Decimal("18.5")])
 def test_the_volatility_index_is_what_was_given(vix: Decimal | None) -> None:
-    made = Market(SECTORS, vix)
+    made = MarketContext(SECTORS, vix)
     assert made.value()["vix"] == vix
     made.vix = Decimal(20)
     assert made.value()["vix"] == 20
@@ -105,7 +105,7 @@ updates = st.lists(
 
 @given(updates)
 def test_what_is_kept_bar_by_bar_equals_a_fresh_computation(rows: list[tuple[int, str, Decimal]]) -> None:
-    made, last = Market(SECTORS), {}
+    made, last = MarketContext(SECTORS), {}
     for day, symbol, change in rows:
         made.update(DAY + timedelta(days=day), symbol, change)
         last[day, symbol] = change

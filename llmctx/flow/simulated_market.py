@@ -1,8 +1,8 @@
-"""A simulated market, worth looking at and the same for every seed: bars, headlines and a sector map.
+"""A simulated market: bars, headlines and a sector map, reproducible from a seed.
 
 Eight symbols in four sectors move with the market, with their sector, and on their own. Days alternate: the first
-trends, the second chops around its opening, and so on. On each trend day one symbol is halted and comes back lower,
-and a piece of news lifts or sinks another one within minutes; each chop day begins with a gap.
+trends, the second chops around its open, and so on. On each trending day one symbol is halted and resumes lower, and
+news moves another one up or down within minutes; each choppy day begins with a gap.
 """
 
 import math
@@ -24,9 +24,9 @@ SECTORS = {
     "ACME": "technology", "BOLT": "technology", "CRUX": "energy", "DUNE": "energy",
     "ELMS": "healthcare", "FERN": "healthcare", "GILT": "financials", "HARP": "financials",
 }  # fmt: skip
-"""The simulated symbols, each with its sector."""
+"""The simulated symbols and their sectors."""
 HALTED, SHOCKED, GAPPING = "CRUX", "ELMS", "DUNE"
-"""Who is halted, who is in the news, and who opens with a gap."""
+"""The symbol that is halted, the one in the news, and the one that opens with a gap."""
 
 _PRICES = {
     "ACME": 84.0, "BOLT": 142.0, "CRUX": 37.5, "DUNE": 256.0, "ELMS": 61.0, "FERN": 18.4, "GILT": 97.0, "HARP": 45.2,
@@ -36,38 +36,38 @@ _BETAS = {
 }  # fmt: skip
 _MINUTE = timedelta(minutes=1)
 _CENT = Decimal("0.01")
-_FULL_DAY = 390
+_MINUTES_PER_DAY = 390
 _SOURCES = ("Simulated Wire", "Example Post", "Market Desk")
-_PLAIN = (
-    ("{} wins a large contract and raises its outlook", 1),
-    ("Analysts praise the strong quarter of {}", 1),
-    ("{} opens a new plant", 0),
-    ("{} names a new head of operations", 0),
-    ("What to expect from {} this week", 0),
-    ("{} warns of weak demand and rising costs", -1),
-    ("Lawsuit against {} worries investors", -1),
+_HEADLINES = (
+    "{} wins a large contract and raises its outlook",
+    "Analysts praise the strong quarter of {}",
+    "{} opens a new plant",
+    "{} names a new head of operations",
+    "What to expect from {} this week",
+    "{} warns of weak demand and rising costs",
+    "Lawsuit against {} worries investors",
 )
 
 
-class Session(NamedTuple):
+class SimulatedMarket(NamedTuple):
     """Simulated data."""
 
     bars: list[Bar]
     """One-minute bars in time order, then by symbol."""
     news: list[dict[str, Any]]
-    """Headlines in time order, as lines of a news file."""
+    """Headlines in time order, as the JSON objects of a news file."""
     sectors: dict[str, str]
     """Symbol to sector."""
 
     def items(self) -> Iterator[Item]:
-        """Bars and headlines in the order in which they are known."""
+        """Bars and headlines in the order in which they become known."""
         headlines = [headline_of(line, number) for number, line in enumerate(self.news, start=1)]
         return in_order(by_stamp(self.bars, headlines), _MINUTE)
 
 
-def simulate(*, seed: int, days: int = 2, minutes: int = _FULL_DAY) -> Session:
-    """The first `minutes` of each of `days` trading days."""
-    source = random.Random(seed)  # noqa: S311  repeatable, no secret
+def simulate(*, seed: int, days: int = 2, minutes: int = _MINUTES_PER_DAY) -> SimulatedMarket:
+    """Simulate the first `minutes` of each of `days` trading days."""
+    source = random.Random(seed)  # noqa: S311  reproducible, not a secret
     bars: list[Bar] = []
     news: list[dict[str, Any]] = []
     prices = dict(_PRICES)
@@ -77,7 +77,8 @@ def simulate(*, seed: int, days: int = 2, minutes: int = _FULL_DAY) -> Session:
         if number > 0:
             prices = day.overnight(prices)
         bars += day.bars(prices)
-    return Session(bars, sorted(news, key=lambda line: (line["timestamp"], line["symbol"])), dict(SECTORS))
+    news.sort(key=lambda line: (line["timestamp"], line["symbol"]))
+    return SimulatedMarket(bars=bars, news=news, sectors=dict(SECTORS))
 
 
 def _openings(days: int) -> Iterator[datetime]:
@@ -102,16 +103,16 @@ class _Day:
         self._shock_at = round(minutes * 0.55)
         self._halt = range(round(minutes * 0.62), round(minutes * 0.75))
         self._gap = source.choice((1, -1)) * source.uniform(0.03, 0.05)
-        # a short day moves as much as a long one, so that there is something to see
-        self._scale = math.sqrt(_FULL_DAY / minutes)
+        # a short day moves as much as a full one, so that something happens in it
+        self._scale = math.sqrt(_MINUTES_PER_DAY / minutes)
 
     def overnight(self, prices: dict[str, float]) -> dict[str, float]:
-        """Prices after a night."""
+        """Prices after an overnight move."""
         moved = {symbol: price * math.exp(self._source.gauss(0, 0.003)) for symbol, price in prices.items()}
         return moved if self._trends else moved | {GAPPING: prices[GAPPING] * (1 + self._gap)}
 
     def bars(self, prices: dict[str, float]) -> Iterator[Bar]:
-        """The day's bars; `prices` are those before, and afterwards those at the end."""
+        """Yield the day's bars; `prices` holds the prices before, and is updated bar by bar."""
         opens = dict(prices)
         for minute in range(self._minutes):
             market = self._source.gauss(self._drift(), 0.0005 * self._scale)
@@ -128,7 +129,7 @@ class _Day:
                     yield _bar(self._opening + minute * _MINUTE, symbol, before, prices[symbol], wobble, volume)
 
     def _drift(self) -> float:
-        return 0.006 / _FULL_DAY * self._scale**2 if self._trends else 0.0
+        return 0.006 / _MINUTES_PER_DAY * self._scale**2 if self._trends else 0.0
 
     def _event(self, symbol: str, minute: int) -> float:
         if not self._trends:
@@ -143,17 +144,17 @@ class _Day:
         return self._trends and symbol == HALTED and minute in self._halt
 
     def _volume(self, minute: int, move: float) -> int:
-        """More at both ends of the day, and with every large move."""
+        """Volume: higher at both ends of the day, and with large moves."""
         progress = minute / self._minutes
         shape = 1 + 1.5 * (2 * progress - 1) ** 2
         return round(12_000 * shape * math.exp(self._source.gauss(0, 0.35)) * (1 + 250 * abs(move)))
 
     def headlines(self) -> list[dict[str, Any]]:
-        """The day's headlines, some of them from the evening before."""
+        """The day's headlines, some of them from the previous evening."""
         lines = []
         for symbol in SECTORS:
             for _ in range(self._source.choice((0, 1, 1, 2))):
-                text, _ = self._source.choice(_PLAIN)
+                text = self._source.choice(_HEADLINES)
                 seconds = self._source.randrange(-12 * 3600, self._minutes * 60)
                 lines.append(self._line(seconds, symbol, text.format(symbol)))
         if self._trends:
@@ -183,8 +184,15 @@ class _Day:
 
 
 def _bar(start: datetime, symbol: str, before: float, after: float, wobble: float, volume: int) -> Bar:
-    high, low = max(before, after) * (1 + wobble), min(before, after) * (1 - wobble)
-    return Bar(start, symbol, _cents(before), _cents(high), _cents(low), _cents(after), Decimal(volume))
+    return Bar(
+        start=start,
+        symbol=symbol,
+        open=_cents(before),
+        high=_cents(max(before, after) * (1 + wobble)),
+        low=_cents(min(before, after) * (1 - wobble)),
+        close=_cents(after),
+        volume=Decimal(volume),
+    )
 
 
 def _cents(price: float) -> Decimal:

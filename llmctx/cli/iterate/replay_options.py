@@ -7,7 +7,7 @@ from typing import NamedTuple
 from llmctx.replay.selection import Selection
 
 
-class ReplayRequest(NamedTuple):
+class ReplayOptions(NamedTuple):
     """What a `llmctx replay` command line asks for."""
 
     where: Path | None

@@ -1,0 +1,106 @@
+"""What the bytes of a section say by themselves: no time, no symbol, no settings.
+
+Sections repeat from tick to tick (indicators, market, performance, system), so what is read from them is kept by name
+and bytes. Age and status depend on the time of the package and are judged anew for each one (context/package).
+"""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from llmctx import canonical, clock
+from llmctx.bounded_cache import BoundedCache
+from llmctx.context.facts import Fact, collect_facts
+from llmctx.context.staleness import Status, future_moment, written_at
+from llmctx.schema import values
+from llmctx.schema.keys import model_of
+
+REQUIRED = ("position", "price")
+"""Sections without which there is nothing to decide on; they are never empty, but invalid."""
+
+_MAX_ERRORS_SHOWN = 3
+_MAX_ENTRIES = 4096
+_MAX_BYTES = 32 * 1024 * 1024
+_BYTES_PER_RAW_BYTE = 16
+"""Measured: values, facts and lines take 12 to 16 times the bytes they were read from."""
+
+
+class SectionContent:
+    """A section's value with its facts, or why it has none. Shared between packages: change nothing in it."""
+
+    def __init__(
+        self, name: str, value: BaseModel | None, status: Status | None = None, reason: str | None = None
+    ) -> None:
+        self.name = name
+        """price, indicators, signals.entry, ..."""
+        self.value = value
+        """The typed value; None if it cannot be used or says nothing."""
+        self.status = status
+        """EMPTY or INVALID without a value, otherwise None."""
+        self.reason = reason
+        """Why there is no value."""
+        self.texts: dict[str, str] = {}
+        """The facts as prompts show them, by the notation of their paths; prompt/render writes them."""
+        written = None if value is None else written_at(value)
+        self.written_ms = None if written is None else clock.to_ms(written)
+        """When the value was written, by its own word; None if it carries no time."""
+        self._facts: list[Fact] | None = None
+        self._not_after: datetime | None = None
+
+    @property
+    def facts(self) -> list[Fact]:
+        """The facts of the value, as `facts_of` lists them."""
+        if self._facts is None:
+            self._facts = [] if self.value is None else collect_facts(self.name, self.value)
+        return self._facts
+
+    def future_moment(self, latest: datetime) -> str | None:
+        """The path and moment of the first time in the value that lies after `latest`; None if there is none."""
+        if self._not_after is not None and latest >= self._not_after:
+            return None  # none lay after an earlier time
+        found = future_moment(self.value, latest)
+        if found is None:
+            self._not_after = latest
+        return found
+
+
+_cache: BoundedCache[tuple[str, bytes], SectionContent] = BoundedCache(_MAX_ENTRIES, _MAX_BYTES)
+
+
+def read_content(name: str, raw: bytes) -> SectionContent:
+    """Read a section's bytes; the same bytes give the same object, as long as it is cached."""
+    content = _cache.get((name, raw))
+    if content is None:
+        content = _read(name, raw)
+        _cache.put((name, raw), content, _BYTES_PER_RAW_BYTE * len(raw))
+    return content
+
+
+def _read(name: str, raw: bytes) -> SectionContent:
+    try:
+        document = canonical.loads(raw)
+    except ValueError as error:
+        return SectionContent(name, None, Status.INVALID, f"not usable JSON: {error}")
+    if not document and name not in REQUIRED and document in (None, {}, []):
+        return SectionContent(name, None, Status.EMPTY, "says nothing")
+    try:
+        value = model_of(name).model_validate(document)
+    except ValidationError as error:
+        return SectionContent(name, None, Status.INVALID, explain(error))
+    if isinstance(value, values.Sentiment) and value.news_count == 0:
+        return SectionContent(name, None, Status.EMPTY, "no news")
+    return SectionContent(name, value)
+
+
+def explain(error: ValidationError) -> str:
+    """Say what is wrong with a value: each field and the rule it breaks, the first three of them."""
+    problems = [_explain_one(problem) for problem in error.errors(include_url=False)]
+    more = len(problems) - _MAX_ERRORS_SHOWN
+    return "; ".join(problems[:_MAX_ERRORS_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _explain_one(problem: Any) -> str:
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem["loc"]).lstrip(".")
+    rule = "is missing" if problem["type"] == "missing" else problem["msg"]
+    return f"{path} {rule}" if path else rule
