@@ -8,7 +8,7 @@ from benchmarks.stage import Stage
 from llmctx.connection import open_redis
 from llmctx.flow.feed import Feed
 from llmctx.flow.rules import FeedRules
-from llmctx.flow.session import simulate
+from llmctx.flow.simulated_market import simulate
 from llmctx.flow.store import Store
 from llmctx.ops.server import EmbeddedServer
 

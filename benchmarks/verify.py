@@ -8,7 +8,7 @@ from types import ModuleType
 
 from benchmarks.stage import Stage
 from llmctx import canonical
-from llmctx.replay.check import trusted_of, verify_part
+from llmctx.replay.verify import trusted_of, verify_part
 from llmctx.schema import keys
 from llmctx.trail.export.reader import Export
 from llmctx.trail.export.writer import Exporter

@@ -37,9 +37,17 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS, start=1) for room in rooms}
 # Rooms of one file that others on their own floor may import.
 SHARED_ON_THEIR_FLOOR = {
-    "errors", "clock", "canonical", "version", "functions", "killpoint", "settings", "cli",
-    "bounded_cache", "shared_connection",
-}  # fmt: skip
+    "errors",
+    "clock",
+    "canonical",
+    "version",
+    "functions",
+    "killpoint",
+    "settings",
+    "cli",
+    "shared_connection",
+    "bounded_cache",
+}
 PACKAGE = ROOT / "llmctx"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 HOUSE = [path for path in SOURCES if path != PACKAGE / "__init__.py"]

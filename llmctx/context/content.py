@@ -41,7 +41,7 @@ class SectionContent:
         self.reason = reason
         """Why there is no value."""
         self.texts: dict[str, str] = {}
-        """The facts as prompts show them, by the style of their paths, once prompt/render has written them."""
+        """The facts as prompts show them, by the notation of their paths; prompt/render writes them."""
         written = None if value is None else written_at(value)
         self.written_ms = None if written is None else clock.to_ms(written)
         """When the value was written, by its own word; None if it carries no time."""

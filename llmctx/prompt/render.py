@@ -105,12 +105,12 @@ def render(template: Template, package: Package) -> Prompt:
 
     Raises TemplateError where the template asks for what is not there, or grows beyond the cap.
     """
-    contents, style = package.contents, template.front_matter.paths
+    contents, notation = package.contents, template.front_matter.paths
     names: dict[str, Any] = {
         "symbol": package.symbol,
         "as_of": clock.iso(package.as_of_ms),
         "clock": package.clock,
-        "sections": [_view(section, contents.get(name), style) for name, section in package.sections.items()],
+        "sections": [_view(section, contents.get(name), notation) for name, section in package.sections.items()],
         "field": _field_reader(package),
     }
     messages = tuple(Message(part.role, _render_part(part, names, template)) for part in template.parts)
@@ -164,13 +164,13 @@ def _error(ref: str, role: str, what: str, line: str = "") -> TemplateError:
     return TemplateError(f"{where}: {what}.", "Correct the template, or set another with --prompt NAME.")
 
 
-def _view(section: Section, content: SectionContent | None, style: str) -> SectionView:
+def _view(section: Section, content: SectionContent | None, notation: str) -> SectionView:
     name, key, status, age_ms, reason, _ = section
     age = "" if age_ms is None else clock.in_words(age_ms)
     title = f"{name}: {status}, {age} old" if age else f"{name}: {status}"
-    if content is not None and style not in content.texts:
-        content.texts[style] = _text_of(content.facts, _LABELS[style])
-    if content is not None and (text := content.texts[style]):
+    if content is not None and notation not in content.texts:
+        content.texts[notation] = _text_of(content.facts, _LABELS[notation])
+    if content is not None and (text := content.texts[notation]):
         return SectionView(name, key, status.value, age, "", text, title, text)
     said = untrusted.quoted(reason or "")
     body = f"Nobody has written {key}." if status is Status.MISSING else said
