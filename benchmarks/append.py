@@ -4,12 +4,11 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable
 
-from llmctx.trail.log.dictionaries import Trainer
-
 from benchmarks.stage import SYMBOLS, Stage
 from llmctx.context.tick import Tick
 from llmctx.pipeline import Pipeline
 from llmctx.schema import keys
+from llmctx.trail.log.dictionary import Trainer
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.lease import Lease
 from llmctx.trail.log.log import Draft, Log, Settlement

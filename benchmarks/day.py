@@ -17,7 +17,7 @@ from llmctx.assets import asset
 from llmctx.flow.bars import Bar, read_bars
 from llmctx.flow.feed import Feed
 from llmctx.flow.lockstep import Lockstep
-from llmctx.flow.session import simulate
+from llmctx.flow.simulated_market import simulate
 from llmctx.flow.store import Store
 from llmctx.pipeline import DecisionConfig
 from llmctx.prompt.template import load_template
@@ -56,7 +56,7 @@ async def trade(
         serve_partition(TrailHome(redis, url, instance, state_dir), 0, config, stop, on_entry=seen)
     )
     try:
-        await Feed(Store(redis, 1), settled=Lockstep(redis, 1)).run(takewhile(lambda _: wanted, bars()))
+        await Feed(Store(redis, 1), lockstep=Lockstep(redis, 1)).run(takewhile(lambda _: wanted, bars()))
     finally:
         stop.set()
         await service

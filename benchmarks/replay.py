@@ -1,4 +1,4 @@
-"""Rebuilding a recorded day with every section, prompt and conclusion, on one core; against bare json of the same."""
+"""Rebuild a recorded day on one core: every section, prompt and conclusion; compared with json.loads of the same."""
 
 import gc
 import json
@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 from benchmarks.recorded import record_day
 from benchmarks.stage import Stage
+from llmctx.replay.blob_cache import BlobCache
 from llmctx.replay.corpus import Recorded
-from llmctx.replay.rerun import Templates, rebuild
+from llmctx.replay.rerun import rebuild
 
 DECISIONS = 1560
 """Four symbols, a whole regular session of one-minute bars."""
@@ -16,15 +17,15 @@ ROUNDS = 5
 
 
 async def measure(_: Stage) -> dict[str, str]:
-    """replay_per_s: decisions a second of CPU, the best of five rounds; replay_ratio: against json.loads alone."""
+    """Measure replay_per_s, decisions per second of CPU (best of five rounds), and replay_ratio, against json.loads."""
     day, blobs = await record_day(DECISIONS)
-    templates = Templates(blobs)
+    cache = BlobCache(blobs)
 
     def rebuild_all() -> None:
         for entry in day:
-            fresh = Recorded(entry.leaf, entry.pieces, index=entry.index)  # nothing is read that was read before
-            difference = rebuild(fresh, templates)
-            assert difference is None, difference
+            fresh = Recorded(entry.leaf, entry.pieces, index=entry.index)  # nothing is cached from earlier rounds
+            found = rebuild(fresh, cache)
+            assert found.same, found.first
 
     def parse_all() -> None:
         for entry in day:
@@ -39,17 +40,17 @@ async def measure(_: Stage) -> dict[str, str]:
         gc.unfreeze()
     size = sum(len(entry.leaf) + sum(map(len, entry.pieces.values())) for entry in day) / DECISIONS
     print(
-        f"replay: {DECISIONS} decisions of {size / 1000:.1f} KB rebuilt in {rebuilt:.2f} s of one core; "
+        f"replay: {DECISIONS} decisions of {size / 1000:.1f} KB rebuilt in {rebuilt:.2f} s on one core; "
         f"json.loads of the same {parsed:.3f} s"
     )
     return {"replay_per_s": f"{DECISIONS / rebuilt:.0f} /s", "replay_ratio": f"{rebuilt / parsed:.1f} x"}
 
 
 def _best(work: Callable[[], None]) -> float:
-    """Seconds of CPU, the best of some rounds: others are on this machine too."""
+    """Return the least CPU time of the rounds in seconds, since other processes share the machine."""
     taken = []
     for _ in range(ROUNDS):
-        began = time.process_time()
+        start_s = time.process_time()
         work()
-        taken.append(time.process_time() - began)
+        taken.append(time.process_time() - start_s)
     return min(taken)

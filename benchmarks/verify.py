@@ -8,7 +8,7 @@ from types import ModuleType
 
 from benchmarks.stage import Stage
 from llmctx import canonical
-from llmctx.replay.check import Outside, trusted_of, verify_log, verify_part
+from llmctx.replay.verify import OutsideEvidence, trusted_of, verify_log, verify_part
 from llmctx.schema import keys
 from llmctx.trail.export.reader import Export
 from llmctx.trail.export.writer import Exporter
@@ -79,13 +79,13 @@ async def _export(stage: Stage) -> tuple[Export, Key]:
     return Export(stage.state_dir / "export"), signing.key
 
 
-def _outside(stage: Stage, export: Export, key: Key) -> Outside:
+def _outside(stage: Stage, export: Export, key: Key) -> OutsideEvidence:
     instance = key.name.removeprefix("llmctx/")
     anchor = Anchor(anchor_directory(stage.state_dir, instance, 0))
-    return Outside(trusted_of(key, None, 0), anchor.checkpoints(), anchor.hashes(0, export.parts[0].size))
+    return OutsideEvidence(trusted_of(key, None, 0), anchor.checkpoints(), anchor.hashes(0, export.parts[0].size))
 
 
-async def _time(stage: Stage, export: Export, outside: Outside, from_redis: bool, *, rebuilding: bool) -> float:
+async def _time(stage: Stage, export: Export, outside: OutsideEvidence, from_redis: bool, *, rebuilding: bool) -> float:
     """CPU seconds of one verification, the best of three."""
     assert outside.trusted is not None
     times = []

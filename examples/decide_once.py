@@ -18,7 +18,7 @@ from llmctx import Tick, open_pipeline
 from llmctx.connection import open_redis
 from llmctx.llm.standin import MODEL, Standin
 from llmctx.ops.server import EmbeddedServer
-from llmctx.replay.check import verify_log
+from llmctx.replay.verify import verify_log
 from llmctx.trail.log.log import Log
 
 

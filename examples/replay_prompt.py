@@ -18,11 +18,11 @@ from llmctx import load_template
 from llmctx.assets import asset
 from llmctx.llm.client import EndpointClient
 from llmctx.llm.standin import MODEL, Standin
+from llmctx.replay.blob_cache import BlobCache
 from llmctx.replay.compare import RECORDED, compare_results
 from llmctx.replay.corpus import read_corpus
-from llmctx.replay.pair import action_of
 from llmctx.replay.plan import Plan
-from llmctx.replay.results_file import ResultsFile
+from llmctx.replay.results import ResultsFile
 from llmctx.replay.run import Replay
 
 CORPUS = Path(__file__).parent.parent / "audit" / "corpus" / "demo.jsonl"
@@ -36,7 +36,7 @@ async def replay(corpus_file: Path, prompt: str, results_file: Path) -> None:
     async with Standin() as model:
         client = EndpointClient(model.base_url, "none", MODEL)
         with ResultsFile(results_file, {"mode": plan.mode, "prompt": prompt}) as file:
-            await Replay(plan, corpus.blobs, lambda _question, _repeat: client, file).run(decisions)
+            await Replay(plan, BlobCache(corpus.blobs), lambda _question, _repeat: client, file).run(decisions)
         await client.aclose()
 
 
@@ -50,7 +50,7 @@ def main(corpus: Path = CORPUS, prompt: str = "position/v1") -> None:
     for (before, after), count in comparison.matrix.items():
         print(f"  {before} -> {after}: {count}")
     for pair in comparison.flips:
-        print(f"  flipped: record {pair.result.index}, {action_of(pair.a)} -> {action_of(pair.b)}")
+        print(f"  flipped: record {pair.result.index}, {pair.a.label} -> {pair.b.label}")
 
 
 if __name__ == "__main__":

@@ -13,21 +13,20 @@ from typing import Any, NamedTuple
 from llmctx import clock
 from llmctx.connection import open_redis
 from llmctx.errors import EndpointError
-from llmctx.flow.compose import Taken
+from llmctx.flow.compose import FedBar
 from llmctx.flow.feed import Feed
+from llmctx.flow.feed_report import FeedReport
 from llmctx.flow.lockstep import Lockstep
 from llmctx.flow.rules import FeedRules
 from llmctx.flow.store import Store
-from llmctx.flow.summary import Summary
 from llmctx.flow.timeline import Item
 from llmctx.llm.completion import Usage
 from llmctx.llm.price import Price, price_of
 from llmctx.ops.server import EmbeddedServer
 from llmctx.pipeline import DecisionConfig
-from llmctx.replay.curve import Curve
-from llmctx.replay.results import NO_ANSWER
-from llmctx.replay.run import PATIENCE
-from llmctx.replay.trouble import remedy
+from llmctx.replay.results import UNANSWERED
+from llmctx.replay.run import MAX_CONSECUTIVE_FAILURES, remedy
+from llmctx.replay.stats import EquityCurve
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import bind_instance
 from llmctx.worker.home import TrailHome
@@ -51,7 +50,7 @@ class BacktestResult:
     def __init__(self, prompt: str, prices: Mapping[str, Price]) -> None:
         self.prompt = prompt
         """The prompt that decided, NAME/vN."""
-        self.curve = Curve()
+        self.curve = EquityCurve()
         """Equity and exposure over time."""
         self.calls = 0
         self.failed = 0
@@ -75,14 +74,14 @@ class BacktestResult:
         self._first_equity: Decimal | None = None
         self._failures_in_a_row = 0
 
-    def add_bar(self, taken: Taken) -> None:
+    def add_bar(self, fed: FedBar) -> None:
         """Mark the book to a bar."""
-        book, held, symbol = taken.step.book, taken.step.held, taken.bar.symbol
+        book, held, symbol = fed.step.book, fed.step.position, fed.bar.symbol
         self._open.pop(symbol, None)
         if held is not None:
             self._open[symbol] = held.unrealized_pnl, held.current_price * held.quantity
-        self.trading_costs += sum((fill.cost for fill in taken.step.fills), _ZERO)
-        closed = taken.step.closed
+        self.trading_costs += sum((fill.cost for fill in fed.step.fills), _ZERO)
+        closed = fed.step.closed
         if closed is not None and closed.net > 0:
             self.wins += 1
         elif closed is not None and closed.net < 0:
@@ -90,7 +89,7 @@ class BacktestResult:
         if self._first_equity is None:
             self._first_equity = book.day.equity
         equity = book.day.equity + book.day.earned + self._open_pnl
-        self.curve.mark(clock.to_ms(taken.end), equity, sum((worth for _, worth in self._open.values()), _ZERO))
+        self.curve.mark(clock.to_ms(fed.end), equity, sum((worth for _, worth in self._open.values()), _ZERO))
 
     def add_record(self, entry: Entry) -> None:
         """Count a decision, its call and what the call cost."""
@@ -116,12 +115,12 @@ class BacktestResult:
             self.cost = (self.cost or _ZERO) + price.of(usage)
 
     def _watch_endpoint(self, completion: dict[str, Any]) -> None:
-        if completion["outcome"] not in NO_ANSWER:
+        if completion["outcome"] not in UNANSWERED:
             self._failures_in_a_row = 0
             return
         self._failures_in_a_row += 1
         self.last_failure = str(completion.get("detail") or completion["outcome"])
-        if self._failures_in_a_row == PATIENCE:
+        if self._failures_in_a_row == MAX_CONSECUTIVE_FAILURES:
             self.endpoint_down.set()
 
     @property
@@ -178,8 +177,8 @@ async def run_backtest(
     """
     result = BacktestResult(config.template.ref, prices or {})
 
-    def add_bar(taken: Taken) -> None:
-        result.add_bar(taken)
+    def add_bar(fed: FedBar) -> None:
+        result.add_bar(fed)
         on_bar()
 
     with EmbeddedServer(directory / "redis") as server:
@@ -188,7 +187,7 @@ async def run_backtest(
             home = TrailHome(redis, server.url, instance, directory)
             stop, options = asyncio.Event(), ServeOptions(concurrency=concurrency)
             serving = asyncio.create_task(serve(home, config, stop, options, on_entry=result.add_record))
-            feed = Feed(Store(redis, 1), session.rules, settled=Lockstep(redis, 1), on_bar=add_bar)
+            feed = Feed(Store(redis, 1), session.rules, lockstep=Lockstep(redis, 1), on_bar=add_bar)
             feeding = asyncio.create_task(feed.run(session.items))
             try:
                 result.summary = (await _until_fed(feeding, serving, result)).as_dict()
@@ -199,7 +198,9 @@ async def run_backtest(
     return result
 
 
-async def _until_fed(feeding: "asyncio.Task[Summary]", serving: asyncio.Task[None], result: BacktestResult) -> Summary:
+async def _until_fed(
+    feeding: "asyncio.Task[FeedReport]", serving: asyncio.Task[None], result: BacktestResult
+) -> FeedReport:
     """Wait until all items are fed; raise whatever stops the session before that."""
     down = asyncio.create_task(result.endpoint_down.wait())
     try:
@@ -208,7 +209,7 @@ async def _until_fed(feeding: "asyncio.Task[Summary]", serving: asyncio.Task[Non
         down.cancel()
     if result.endpoint_down.is_set():
         raise EndpointError(
-            f"{PATIENCE} calls in a row got no answer, the last one: {result.last_failure}.",
+            f"{MAX_CONSECUTIVE_FAILURES} calls in a row got no answer, the last one: {result.last_failure}.",
             remedy(result.last_failure),
         )
     if not feeding.done():

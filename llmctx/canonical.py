@@ -1,8 +1,8 @@
-"""JSON as bytes that can be hashed: written in RFC 8785 form, read without guessing.
+"""JSON as bytes that can be hashed: written in RFC 8785 form, parsed strictly.
 
-A leaf holds ASCII names, strings, integers below 2^53, booleans, nulls, lists and objects, and no floats. For
-that subset every compact writer gives the bytes of RFC 8785 once names are in order (tests/unit/test_canonical.py holds
-them together), and the one that pydantic brings is far faster than a writer in Python.
+A leaf contains ASCII names, strings, integers below 2^53, booleans, nulls, lists and objects, but no floats. For that
+subset every compact writer produces the bytes of RFC 8785 once names are sorted (tests/unit/test_canonical.py checks
+it), and pydantic's writer is far faster than one in Python.
 """
 
 import hashlib
@@ -14,14 +14,14 @@ import jiter
 from pydantic_core import PydanticSerializationError, to_json
 
 MAX_SAFE_INTEGER = 2**53 - 1
-_DEEPEST = 200
+_MAX_DEPTH = 200
 
 
 def dumps(value: Any) -> bytes:
     """The RFC 8785 bytes of a value.
 
-    Raises ValueError for what has no single form: floats, Decimals, integers from 2^53 on, names that are not
-    ASCII strings, lone surrogates.
+    Raises ValueError for values without a single form: floats, Decimals, integers of 2^53 or more, names that are not
+    ASCII strings, and lone surrogates.
     """
     try:
         return to_json(_ordered(value))
@@ -30,7 +30,7 @@ def dumps(value: Any) -> bytes:
 
 
 def _ordered(value: Any) -> Any:
-    """The same value with names in order."""
+    """The same value with names sorted."""
     kind = type(value)
     if kind is str or kind is bool or value is None:
         return value
@@ -49,27 +49,27 @@ def _ordered(value: Any) -> Any:
 
 
 def loads(raw: bytes) -> Any:
-    """The value of one JSON text: numbers with a point as Decimal, whole ones as int.
+    """Parse one JSON text: numbers with a point become Decimal, whole ones int.
 
-    Raises ValueError for duplicate names, NaN, Infinity, bytes that are no UTF-8, trailing text and nesting
-    beyond 200 levels, all of which `json.loads` would let pass or die of.
+    Raises ValueError for duplicate names, NaN, Infinity, invalid UTF-8, trailing text, and nesting deeper than 200
+    levels. `json.loads` would accept these or crash.
     """
     return jiter.from_json(raw, allow_inf_nan=False, catch_duplicate_keys=True, float_mode="decimal", cache_mode="keys")
 
 
 def shallow(raw: bytes) -> Any:
-    """What `loads` gives, nested at most 200 deep: jiter lets one more level of lists pass.
+    """Parse as `loads` does, but enforce the 200 levels exactly: jiter accepts one more level of lists.
 
     Raises ValueError as `loads` does.
     """
     value = loads(raw)
-    if raw.count(b"[") + raw.count(b"{") > _DEEPEST and _depth(value) > _DEEPEST:
-        raise ValueError(f"nested deeper than {_DEEPEST}")
+    if raw.count(b"[") + raw.count(b"{") > _MAX_DEPTH and _depth(value) > _MAX_DEPTH:
+        raise ValueError(f"nested deeper than {_MAX_DEPTH}")
     return value
 
 
 def _depth(value: Any) -> int:
-    """How deeply lists and objects stand in each other."""
+    """The nesting depth of lists and objects."""
     depth, level = 0, [value]
     while level := [item for item in level if isinstance(item, dict | list)]:
         depth += 1
@@ -78,7 +78,7 @@ def _depth(value: Any) -> int:
 
 
 def is_form_of(value: Any, raw: bytes) -> bool:
-    """Whether these bytes are the RFC 8785 form of a value that `loads` read out of them."""
+    """Whether these bytes are the RFC 8785 form of the value that `loads` parsed from them."""
     try:
         return dumps(value) == raw
     except ValueError:
@@ -86,9 +86,9 @@ def is_form_of(value: Any, raw: bytes) -> bool:
 
 
 def wire(value: Any) -> bytes:
-    """A live value as Redis holds it: compact JSON with Decimals as numbers, whole ones without a point.
+    """A live value as stored in Redis: compact JSON with Decimals as numbers, whole ones without a point.
 
-    Source: SCHEMA.md writes prices as JSON numbers; 17 significant digits survive the way through a float.
+    Prices are JSON numbers in the schema document; 17 significant digits survive the conversion to float.
     """
     return _wire.encode(value).encode()
 
@@ -102,7 +102,7 @@ def _number(value: Any) -> int | float:
 
 
 def plain(value: Decimal) -> str:
-    """A decimal in full, without exponent and trailing zeros: equal numbers have equal texts."""
+    """A decimal in full, without exponent or trailing zeros: equal numbers have equal texts."""
     text = format(value, "f")
     if "." in text:
         text = text.rstrip("0").rstrip(".")
@@ -113,5 +113,5 @@ _wire = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=Fa
 
 
 def sha256(raw: bytes) -> str:
-    """The SHA-256 of these exact bytes, in lower-case hex."""
+    """The SHA-256 of the bytes, in lower-case hex."""
     return hashlib.sha256(raw).hexdigest()

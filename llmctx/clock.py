@@ -1,4 +1,4 @@
-"""The one place that reads time, and the two forms in which it is written: milliseconds and ISO 8601."""
+"""Reads the time, and converts between datetimes, milliseconds and ISO 8601. No other module reads a clock."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -6,21 +6,21 @@ from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
-_TENTHS_BELOW_S, _MINUTE_S, _HOUR_S, _DAY_S = 10, 60, 3600, 86_400
+_MAX_TENTHS_S, _MINUTE_S, _HOUR_S, _DAY_S = 10, 60, 3600, 86_400
 
 
 def now_ms() -> int:
-    """The wall clock of the machine, in milliseconds since 1970."""
+    """The machine's wall clock, in milliseconds since 1970."""
     return time.time_ns() // 1_000_000
 
 
 def monotonic_s() -> float:
-    """Seconds on a clock that never jumps; only differences mean anything."""
+    """Seconds on a monotonic clock; only differences are meaningful."""
     return time.perf_counter()
 
 
 def cpu_s() -> float:
-    """Seconds of CPU that this process has used; only differences mean anything."""
+    """CPU seconds used by this process; only differences are meaningful."""
     return time.process_time()
 
 
@@ -29,7 +29,7 @@ def elapsed_ms(since_s: float) -> float:
     return (time.perf_counter() - since_s) * 1000
 
 
-@lru_cache(maxsize=4096)  # one moment stands in many sections
+@lru_cache(maxsize=4096)  # many sections share a moment
 def to_ms(moment: datetime) -> int:
     """Whole milliseconds since 1970 of an aware datetime, without the rounding of a float."""
     return (moment - _EPOCH) // _MILLISECOND
@@ -40,23 +40,23 @@ def from_ms(ms: int) -> datetime:
     return _EPOCH + timedelta(milliseconds=ms)
 
 
-@lru_cache(maxsize=4096)  # one moment stands in many sections
+@lru_cache(maxsize=4096)  # many sections share a moment
 def iso(ms: int) -> str:
-    """Milliseconds since 1970 as the schema writes them: 2025-05-09T08:15:30.123Z."""
+    """Milliseconds since 1970 in the schema's form: 2025-05-09T08:15:30.123Z."""
     return from_ms(ms).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
-@lru_cache(maxsize=4096)  # one moment stands in many sections
+@lru_cache(maxsize=4096)  # many sections share a moment
 def iso_of(moment: datetime) -> str:
-    """An aware datetime as the schema writes it, cut to milliseconds."""
+    """An aware datetime in the schema's form, truncated to milliseconds."""
     return iso(to_ms(moment))
 
 
-@lru_cache(maxsize=4096)  # one moment stands in many sections
+@lru_cache(maxsize=4096)  # many sections share a moment
 def parse_iso(text: str) -> datetime:
-    """The moment that an ISO 8601 text with a zone names, as UTC.
+    """Parse an ISO 8601 text with a zone into UTC.
 
-    Raises ValueError where the text is no ISO 8601 or has no zone: a zone is never guessed.
+    Raises ValueError if the text is malformed or has no zone: a zone is never guessed.
     """
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
@@ -68,9 +68,9 @@ def parse_iso(text: str) -> datetime:
 
 
 def in_words(ms: int) -> str:
-    """A span of time for a reader: 0.4 s, 12 s, 5 min 3 s, 2 h 10 min, 561 d."""
+    """A readable duration: 0.4 s, 12 s, 5 min 3 s, 2 h 10 min, 561 d."""
     seconds = ms // 1000
-    if seconds < _TENTHS_BELOW_S:
+    if seconds < _MAX_TENTHS_S:
         return f"{ms / 1000:.1f} s"
     if seconds < _MINUTE_S:
         return f"{seconds} s"

@@ -1,15 +1,15 @@
-"""The one family of errors: what happened, and what to do next.
+"""The error family: each error says what happened and what to do next.
 
 Expected outcomes (stale data, a refused decision, an unusable answer) are values, not errors; see
-`context.package.Section.status` and `decision.guards.Verdict`.
+`context.section.Section.status` and `decision.guards.Verdict`.
 """
 
 
 class LlmctxError(Exception):
-    """Something llmctx cannot go on with; the text names the key, field or file and the next step."""
+    """The base of all errors of llmctx; the text names the key, field or file, and the next step."""
 
     exit_code = 2
-    """What the command line ends with: 2 misuse or unusable input, 3 a needed server or state is not there."""
+    """The exit code of the command line: 2 misuse or unusable input, 3 a required server or state is unavailable."""
 
     def __init__(self, what: str, do: str, *, exit_code: int | None = None) -> None:
         self.what = what
@@ -19,7 +19,7 @@ class LlmctxError(Exception):
 
 
 class SchemaError(LlmctxError):
-    """A symbol, key or value that the Redis schema does not know."""
+    """An invalid symbol, or an unknown key."""
 
 
 class SnapshotError(LlmctxError):
@@ -29,7 +29,7 @@ class SnapshotError(LlmctxError):
 
 
 class TemplateError(LlmctxError):
-    """A prompt template that is missing, malformed, or asks for what the package does not have."""
+    """A prompt template is missing or malformed, or refers to something a package does not have."""
 
 
 class EndpointError(LlmctxError):
@@ -45,7 +45,7 @@ class TrailError(LlmctxError):
 
 
 class RecordError(TrailError):
-    """A record in the log that is none."""
+    """A record in the log is malformed."""
 
     exit_code = 1
 
@@ -59,7 +59,7 @@ class RecordError(TrailError):
 
 
 class LeaseError(TrailError):
-    """The partition belongs to another owner now; nothing was written."""
+    """Another owner holds the partition now; nothing was written."""
 
 
 class NewerFormatError(TrailError):
@@ -74,11 +74,11 @@ class NewerFormatError(TrailError):
 
 
 class SettledError(TrailError):
-    """A conflated tick is settled already in another record; nothing was written."""
+    """Another record has settled a conflated tick already; nothing was written."""
 
 
 class BehindError(TrailError):
-    """Redis has forgotten records that this owner knows of; nothing was written."""
+    """Redis has lost records that this owner wrote; nothing was written."""
 
 
 class SpoolError(TrailError):
@@ -94,39 +94,39 @@ class AnchorError(TrailError):
 
 
 class AnchorBusyError(AnchorError):
-    """Another process appends to the anchor."""
+    """Another process is appending to the anchor."""
 
 
 class ForkError(TrailError):
-    """Two histories of one partition: an index has two leaf hashes."""
+    """A partition has two histories: one index has two leaf hashes."""
 
     exit_code = 1
 
     def __init__(self, index: int, where: str, there: str, other: str) -> None:
         self.index = index
         super().__init__(
-            f"A fork at index {index}: the {where} has the leaf hash {there}, but now it is to be {other}.",
-            "Write nothing more. Keep Redis and the state directory as they are, and find out which is the true one: "
+            f"A fork at index {index}: the {where} has the leaf hash {there}, but the new one is {other}.",
+            "Stop writing. Keep Redis and the state directory unchanged, and find out which history is genuine: "
             "`llmctx verify`.",
         )
 
 
 class CheckpointError(TrailError):
-    """A checkpoint or a key that is none, or not signed by the key."""
+    """A malformed checkpoint or key, or a signature that does not match."""
 
     exit_code = 1
 
     def __init__(self, why: str) -> None:
         self.why = why
-        super().__init__(f"A checkpoint cannot be used: {why}.", "audit/README.md states the form of a checkpoint.")
+        super().__init__(f"A checkpoint cannot be used: {why}.", "audit/README.md describes the form of a checkpoint.")
 
 
 class ReceiptError(TrailError):
-    """A receipt that is none, or that cannot be made yet."""
+    """A receipt is malformed, or cannot be made yet."""
 
 
 class ExportError(TrailError):
-    """A folder that cannot be exported to, or that holds no export."""
+    """A folder cannot be exported to, or does not contain an export."""
 
     exit_code = 2
 
@@ -138,30 +138,30 @@ class AddressError(TrailError):
 
 
 class KeyFileError(TrailError):
-    """A key file that is not there, or that cannot be used."""
+    """A key file is missing or unusable."""
 
 
 class FeedError(LlmctxError):
-    """Bars or headlines that cannot be read."""
+    """Bars or headlines cannot be read or are malformed."""
 
 
 class ServerError(LlmctxError):
-    """A Redis or Valkey server that is not there or cannot be started."""
+    """A Redis or Valkey server does not answer or cannot be started."""
 
     exit_code = 3
 
 
 class CorpusError(LlmctxError):
-    """A file of recorded decisions that is none, or whose bytes were changed."""
+    """A file of recorded decisions is malformed or was changed."""
 
 
 class ReplayError(LlmctxError):
-    """A replay that cannot be asked for, or results that cannot be read."""
+    """A replay request is not possible, or its results cannot be read."""
 
 
 class MissingCompletionError(LlmctxError):
-    """Nothing is recorded for a question that a test asks."""
+    """No completion is recorded for a request that a test makes."""
 
 
 class BudgetError(LlmctxError):
-    """The live calls of a test run have taken all the tokens that they may."""
+    """The live calls of a test run have used up their token budget."""

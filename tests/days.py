@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from llmctx.clock import iso, to_ms
 from llmctx.flow.bars import HEADER, Bar, read_bars
-from llmctx.flow.session import simulate
+from llmctx.flow.simulated_market import simulate
 
 
 class Day(NamedTuple):

@@ -1,18 +1,18 @@
-"""A price that jumps overnight by more than any market does: a split or another corporate action is suspected."""
+"""An overnight jump too large for a price move: a split or another corporate action is suspected."""
 
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 LIMIT = Decimal("0.40")
-"""A move of more than 40% between two sessions is no price move until someone says so."""
+"""A move of more than 40% between two sessions is not taken for a price move."""
 OVERNIGHT = timedelta(hours=4)
-"""Two marks at least this far apart lie in different sessions."""
+"""Two marks at least this far apart belong to different sessions."""
 
 
 def overnight_move(
     price_before: Decimal, time_before: datetime, price_now: Decimal, time_now: datetime
 ) -> Decimal | None:
-    """The relative move between two sessions where it is beyond the limit, otherwise None.
+    """The relative move between two sessions if it exceeds the limit, otherwise None.
 
     A 7:1 split shows as -0.857.
     """

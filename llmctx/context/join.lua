@@ -1,7 +1,7 @@
 -- Read every section of one symbol at one instant.
--- KEYS: one per section. ARGV[1]: the size in bytes from which on a value is not transferred.
--- Answers {seconds, microseconds, section, ...}; a section is its text, nil where there is no key, or {why} where
--- it cannot be read. MGET would answer nil for a key of another type, as if it were missing.
+-- KEYS: one per section. ARGV[1]: the size in bytes above which a value is not transferred.
+-- Returns {seconds, microseconds, section, ...}; a section is its text, nil if the key does not exist, or {why} if it
+-- cannot be read. MGET would return nil for a key of another type, as if it were missing.
 local function run(keys, args)
   local cap = tonumber(args[1])
   local now = redis.call('TIME')

@@ -1,4 +1,4 @@
-"""The door through which snapshots come: one round trip, one instant."""
+"""Read snapshots from Redis: one round trip, one instant."""
 
 from pathlib import Path
 
@@ -16,10 +16,10 @@ _JOIN = ServerFunction(Path(__file__).with_name("join.lua"), read_only=True)
 async def read_snapshot(redis: Redis, symbol: str, partition: int, rules: ReadRules) -> Snapshot:
     """Read every section of a symbol at one instant, with the server's time.
 
-    A missing key, a key of another type and a value over the cap are what their sections say, no errors.
+    A missing key, a key of another type and a value over the size cap are reported by their sections, not raised.
 
-    Raises SnapshotError when the server does not answer.
-    Source: valkey.io, functions: one call runs alone, so no writer comes between its reads.
+    Raises SnapshotError if the server does not answer.
+    Source: valkey.io, functions: one call runs alone, so no write happens between its reads.
     """
     keys = section_keys(symbol, rules.signal_types, partition)
     try:

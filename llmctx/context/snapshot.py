@@ -1,7 +1,7 @@
 """A snapshot: the raw text of every section's key, read at one instant and kept verbatim.
 
-It is the whole evidence of what was known. `evidence()` gives the exact bytes whose digest the leaf holds, and
-`from_evidence()` gives the snapshot back from them, so that a package can be built again from the record alone.
+It is the complete evidence of what was known. `evidence()` returns the exact bytes whose digest the leaf holds, and
+`from_evidence()` parses them back, so a package can be rebuilt from the record alone.
 """
 
 import base64
@@ -25,42 +25,39 @@ DEFAULT_MAX_AGE_S: dict[str, int] = {
     "performance": 86_400,
     "market": 3600,
 }
-"""Seconds after which a section counts as stale; the watchlist and the thesis have no limit."""
-
+"""Seconds after which a section is stale; the watchlist and the thesis have no limit."""
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
-"""A signal type: it stands in keys and in records."""
+"""A signal type, as used in keys and records."""
 SectionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,60}$")]
-"""A section, or one signal type's section: signals.entry."""
-
-
+"""A section, or the section of one signal type: signals.entry."""
 Limit = Annotated[int, Field(ge=0, le=10**12)]
 
 
 class ReadRules(BaseModel):
-    """What shapes a package beside the data."""
+    """What shapes a package apart from its data."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     signal_types: tuple[Name, ...] = SIGNAL_TYPES
-    """The signal types that are read, one section each."""
+    """The signal types to read, one section each."""
     max_age_s: dict[SectionName, Limit] = DEFAULT_MAX_AGE_S
-    """Limits by section, in seconds."""
+    """Maximum age by section, in seconds."""
     max_value_bytes: Limit = 256 * 1024
-    """A value larger than this is not transferred; its section is invalid."""
+    """A larger value is not transferred, and its section is invalid."""
     skew_ms: Limit = 2000
-    """How far ahead of the server's clock a collector's clock may be. Nothing is forgiven on the bars clock."""
+    """How far a collector's clock may run ahead of the server's; on the bars clock the tolerance is 0."""
 
 
 class RawSection(NamedTuple):
-    """One key as it was read; a tuple, because a dozen are made on every tick."""
+    """One key as read; a tuple, because every tick creates a dozen."""
 
     key: str
     """The key."""
     raw: bytes | None = None
-    """Its exact bytes; None where there is no key, or where it could not be read."""
+    """Its exact bytes; None if the key does not exist or could not be read."""
     unread: str | None = None
-    """Why it could not be read: another type than string, or a size over the cap."""
+    """Why it could not be read: not a string, or larger than the cap."""
 
 
 class Snapshot(BaseModel):
@@ -69,22 +66,22 @@ class Snapshot(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     symbol: str
-    """Whose sections these are."""
+    """The symbol of these sections."""
     partition: int
-    """The partition that keeps the symbol; it names the thesis key."""
+    """The symbol's partition, which is part of the thesis key."""
     server_ms: int
     """The server's time of the read, in milliseconds."""
     as_of_ms: int
-    """The time by which everything is judged, in milliseconds; nothing later may reach the package."""
+    """The time against which ages are measured, in milliseconds; nothing later may reach the package."""
     clock: Literal["server", "bars"]
-    """Whose time as_of_ms is: the server's, or system:state's own."""
+    """The source of as_of_ms: the server's time, or the timestamp of system:state."""
     rules: ReadRules
-    """The limits that hold for this package."""
+    """The rules of this package."""
     sections: dict[str, RawSection]
-    """Section name to what was read, in the order of `schema.keys.section_keys`."""
+    """What was read, by section name in the order of `schema.keys.section_keys`."""
 
     def evidence(self) -> bytes:
-        """The snapshot as the bytes that are hashed and kept. Its form is documented in audit/README.md."""
+        """The bytes that are hashed and kept; audit/README.md documents their form."""
         texts: dict[str, str | None] = {}
         unread: dict[str, dict[str, str]] = {}
         for name, section in self.sections.items():
@@ -116,9 +113,9 @@ class Snapshot(BaseModel):
 
     @classmethod
     def from_evidence(cls, raw: bytes) -> "Snapshot":
-        """The snapshot that `evidence()` wrote.
+        """Parse what `evidence()` wrote.
 
-        Raises ValueError where the bytes are not such a document.
+        Raises ValueError if the bytes are malformed.
         """
         document = canonical.loads(raw)
         try:
@@ -152,10 +149,10 @@ def _raw_section(key: str, text: str | None, unread: dict[str, str]) -> RawSecti
 
 
 def as_of(system_state: bytes | None, server_ms: int) -> tuple[int, Literal["server", "bars"]]:
-    """The time by which a snapshot is judged, in milliseconds, and whose clock it is.
+    """The time against which a snapshot's ages are measured, in milliseconds, and the clock it comes from.
 
-    A feed of recorded data marks system:state with "clock": "bars"; then its own timestamp holds, because the
-    server's time says nothing about data of another day.
+    A feed of recorded data marks system:state with "clock": "bars"; its own timestamp is used then, because the
+    server's time means nothing for data of another day.
     """
     if system_state is not None and b'"clock"' in system_state:
         try:
@@ -163,5 +160,5 @@ def as_of(system_state: bytes | None, server_ms: int) -> tuple[int, Literal["ser
             if isinstance(document, dict) and document.get("clock") == "bars":
                 return to_ms(parse_iso(document["timestamp"])), "bars"
         except (ValueError, KeyError, TypeError):
-            pass  # the system section itself will be invalid and say why
+            pass  # the system section will be invalid and give the reason
     return server_ms, "server"

@@ -1,4 +1,4 @@
-"""How old a section is, and what that makes of it."""
+"""The age and status of a section."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -14,23 +14,23 @@ from llmctx.schema import values
 
 
 class Status(StrEnum):
-    """What a section is worth."""
+    """Whether a section is usable."""
 
     FRESH = "fresh"
-    """Present, and younger than its limit."""
+    """Present, and no older than its limit."""
     STALE = "stale"
     """Present, and older than its limit."""
     EMPTY = "empty"
-    """Present, but it says nothing: no news, no signal, a thesis on another position."""
+    """Present, but without content: no news, no signal, a thesis on another position."""
     MISSING = "missing"
-    """There is no key."""
+    """The key does not exist."""
     INVALID = "invalid"
-    """Present and unusable; the reason names key, path and rule."""
+    """Present but malformed; the reason names key, path and rule."""
 
 
 @cache
 def _timed_fields(model: type[BaseModel]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The fields of a model that are times, and those whose inner models have times."""
+    """The time fields of a model, and its fields whose inner models contain times."""
     own, inner = [], []
     for name, field in model.model_fields.items():
         types = set(_types_within(field.annotation))
@@ -48,7 +48,7 @@ def _types_within(annotation: Any) -> Iterator[Any]:
 
 
 def future_moment(value: BaseModel | list[BaseModel] | None, latest: datetime) -> str | None:
-    """The path and moment of the first time inside a value that lies after `latest`, otherwise None."""
+    """The path and moment of the first time in a value that is after `latest`, or None."""
     if type(value) is list:
         for i, item in enumerate(value):
             if (found := future_moment(item, latest)) is not None:
@@ -71,7 +71,7 @@ def _written_field(model: type[BaseModel]) -> str | None:
 
 
 def written_at(value: BaseModel) -> datetime | None:
-    """When a value was written, by its own word; None where it carries no time."""
+    """When a value was written, by its own timestamp; None if it has none."""
     name = _written_field(type(value))
     if name is not None:
         moment: datetime = getattr(value, name)
@@ -82,7 +82,7 @@ def written_at(value: BaseModel) -> datetime | None:
 
 
 def age(value: BaseModel, section: str, as_of_ms: int, rules: ReadRules) -> tuple[int | None, Status]:
-    """A value's age in milliseconds (None where it carries no time), and whether it is fresh or stale."""
+    """A value's age in milliseconds (None without a timestamp), and whether it is fresh or stale."""
     written = written_at(value)
     return age_of(None if written is None else clock.to_ms(written), section, as_of_ms, rules)
 

@@ -1,4 +1,4 @@
-"""A tick: a symbol whose position changed, with an id that its raiser chose."""
+"""A tick: a symbol whose position changed, with an id chosen by whoever raised it."""
 
 import uuid
 from typing import Any
@@ -9,25 +9,25 @@ from llmctx.schema.keys import check_symbol
 
 
 class Tick(BaseModel):
-    """One request for a decision. It is settled exactly once, whatever is delivered twice."""
+    """One request for a decision. It is settled exactly once, even if it is delivered twice."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str
-    """Chosen by its raiser, unique for ever; carries the raiser's run id."""
+    """Chosen by whoever raised it; unique, because it carries the run id."""
     symbol: str
-    """Whose position changed."""
+    """The symbol whose position changed."""
     cause: str = "manual"
-    """Why a decision is asked for: position_changed, manual, ..."""
+    """Why a decision is requested: position_changed, manual, ..."""
 
     @field_validator("symbol")
     @classmethod
-    def _known_form(cls, symbol: str) -> str:
+    def _valid_symbol(cls, symbol: str) -> str:
         return check_symbol(symbol)
 
     @classmethod
     def by_hand(cls, symbol: str) -> "Tick":
-        """A tick for one symbol, raised by a person or by code that keeps no run of its own."""
+        """A tick raised by a person, or by code without a run id."""
         return cls(id=f"hand-{uuid.uuid4().hex}", symbol=symbol)
 
     def fields(self) -> dict[Any, Any]:

@@ -1,1 +1,1 @@
-"""Data in: recorded or simulated bars become live keys, positions and ticks."""
+"""Data in: recorded, simulated or live bars become live keys, positions and ticks."""

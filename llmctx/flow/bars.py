@@ -1,10 +1,10 @@
-"""Bars: what they are, and how they are read from a CSV file."""
+"""Bars: what they are, how they are read from a CSV file, and how their prices are rounded."""
 
 import csv
 import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,13 +15,16 @@ from llmctx.schema.keys import check_symbol
 HEADER = ("timestamp", "symbol", "open", "high", "low", "close", "volume")
 """The columns of a bars file; the timestamp is ISO 8601 UTC, the start of the bar."""
 
-
-_PLAIN = re.compile(
+_NUMBER = re.compile(
     r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(s?nan|inf|infinity)", re.ASCII | re.IGNORECASE
 )
-_LARGEST_EXPONENT = 15
-_LONGEST_NUMBER = 40
-_EARLIEST_YEAR, _LATEST_YEAR = 1970, 9998
+_MAX_EXPONENT = 15
+_MAX_NUMBER_CHARS = 40
+_MIN_YEAR, _MAX_YEAR = 1970, 9998
+_ROUNDING = Context(prec=80, rounding=ROUND_HALF_EVEN)
+"""Decimal's usual 28 digits are too few for the whole range of prices that a bar may have."""
+_PRICE_PLACES = 4
+_PRICE_DIGITS = 6
 
 
 class Bar(NamedTuple):
@@ -30,7 +33,7 @@ class Bar(NamedTuple):
     start: datetime
     """When it begins, UTC."""
     symbol: str
-    """Whose it is."""
+    """Its symbol."""
     open: Decimal
     """First price."""
     high: Decimal
@@ -43,23 +46,23 @@ class Bar(NamedTuple):
     """Shares traded."""
 
     def end(self, interval: timedelta) -> datetime:
-        """When what the bar says is known."""
+        """When the bar is complete, and therefore known."""
         return self.start + interval
 
 
 class BadRow(NamedTuple):
-    """A row that is no bar."""
+    """A malformed row."""
 
     line: int
-    """Its line in the file, from 1 on."""
+    """Its line in the file, starting at 1."""
     why: str
     """The column and the rule it breaks."""
 
 
 def read_bars(path: Path) -> Iterator[Bar | BadRow]:
-    """The bars of a CSV file in its order, and each row that is none.
+    """Yield the bars of a CSV file in file order, and a BadRow for each malformed row.
 
-    Raises FeedError where the file cannot be read or has other columns.
+    Raises FeedError if the file cannot be read or has other columns.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -78,7 +81,7 @@ def read_bars(path: Path) -> Iterator[Bar | BadRow]:
 
 
 def parse_row(row: list[str], line: int) -> Bar | BadRow:
-    """The bar that a row says, or why it is none."""
+    """Parse one row of a bars file."""
     if len(row) != len(HEADER):
         return BadRow(line, f"{len(row)} columns, expected {len(HEADER)}")
     try:
@@ -91,35 +94,45 @@ def parse_row(row: list[str], line: int) -> Bar | BadRow:
         return BadRow(line, f"symbol: {error.what}")
     numbers = []
     for name, text in zip(HEADER[2:], row[2:], strict=True):
-        number = _number(name, text.strip())
+        number = _parse_number(name, text.strip())
         if isinstance(number, str):
-            return BadRow(line, f"{name} {text[:_LONGEST_NUMBER]!r} {number}")
+            return BadRow(line, f"{name} {text[:_MAX_NUMBER_CHARS]!r} {number}")
         numbers.append(number)
-    open_, high, low, close, volume = numbers
-    bar = Bar(start, symbol, open_, high, low, close, volume)
+    bar = Bar(start, symbol, *numbers)
     if not bar.low <= min(bar.open, bar.close) <= max(bar.open, bar.close) <= bar.high:
         return BadRow(line, f"low {bar.low} and high {bar.high} do not enclose open {bar.open} and close {bar.close}")
     return bar
 
 
 def parse_moment(text: str) -> datetime:
-    """The moment that a text names, within the years that can be reckoned with.
+    """Parse an ISO 8601 time with a zone into UTC.
 
-    Raises ValueError for another one, and for what is no ISO 8601 with a zone.
+    Raises ValueError if the text is malformed, has no zone, or lies outside the supported years.
     """
     moment = parse_iso(text)
-    if not _EARLIEST_YEAR <= moment.year <= _LATEST_YEAR:
-        raise ValueError(f"the year must lie between {_EARLIEST_YEAR} and {_LATEST_YEAR}")
+    if not _MIN_YEAR <= moment.year <= _MAX_YEAR:
+        raise ValueError(f"the year must lie between {_MIN_YEAR} and {_MAX_YEAR}")
     return moment
 
 
-def _number(name: str, text: str) -> Decimal | str:
-    """The number that a column says, or what is wrong with it."""
-    if not _PLAIN.fullmatch(text):  # Decimal alone would also take 1_0 and the digits of any script
-        return "is no number"
+def rounded_price(value: Decimal) -> Decimal:
+    """Round a price to four decimals; below 1, keep at least six significant digits."""
+    places = max(_PRICE_PLACES, _PRICE_DIGITS - 1 - value.adjusted() if value < 1 else 0)
+    return rounded(value, Decimal(1).scaleb(-places))
+
+
+def rounded(value: Decimal, step: Decimal) -> Decimal:
+    """Round a number to a multiple of `step`, half to even."""
+    return value.quantize(step, context=_ROUNDING)
+
+
+def _parse_number(name: str, text: str) -> Decimal | str:
+    """Return the number in a column, or the rule it breaks."""
+    if not _NUMBER.fullmatch(text):  # Decimal alone would also accept 1_0 and the digits of any script
+        return "is not a number"
     number = Decimal(text)
     if not number.is_finite() or number < 0 or (number == 0 and name != "volume"):
-        return "must be a finite number " + ("from 0 on" if name == "volume" else "above 0")
-    if abs(number.adjusted()) > _LARGEST_EXPONENT or len(text) > _LONGEST_NUMBER:
-        return "is beyond what a price or volume can be"
+        return "must be a finite number " + ("of at least 0" if name == "volume" else "above 0")
+    if abs(number.adjusted()) > _MAX_EXPONENT or len(text) > _MAX_NUMBER_CHARS:
+        return "is out of range for a price or volume"
     return number

@@ -1,79 +1,41 @@
-"""The book of the paper broker: what is owned, what was earned, what is to be done next. A value.
+"""The book of the paper broker: what it owns, what it has earned, and what it will do next. A value.
 
-Money is exact: the price paid for a position (its basis) goes down by the part that is closed, so what a trade earns is
-the difference of its cash flows to the last digit, however often it was enlarged or reduced.
+Money is exact: closing part of a position takes its share of the basis away, so a trade earns the difference of its
+cash flows to the last digit, however often the position was enlarged or reduced.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cached_property
 from typing import Any, NamedTuple, Self
 
 from llmctx import canonical
-from llmctx.flow.marks import rounded
+from llmctx.connection import StreamEntry
+from llmctx.flow.bars import rounded
+from llmctx.flow.trades import Order, Trade, order_of
 
 CAPITAL = Decimal(100_000)
-"""What a new book begins with, in account currency."""
+"""The equity of a new book, in account currency."""
 CENT = Decimal("0.01")
-_RATE = Decimal("0.0001")
-
-
-class Order(NamedTuple):
-    """What is to be done at a symbol's next bar."""
-
-    action: str
-    """open, exit, reduce, add or adjust_stops."""
-    reason: str
-    """Why: a signal's reason, or the address of the decision."""
-    side: str | None = None
-    """long or short, for open."""
-    quantity: Decimal | None = None
-    """Shares, for reduce and add."""
-    stop_loss: Decimal | None = None
-    """The stop to set; None leaves it."""
-    take_profit: Decimal | None = None
-    """The target to set; None leaves it."""
-    entry_time: str | None = None
-    """The position that is meant; None for open."""
-
-
-class Trade(NamedTuple):
-    """One position from its first share to its last."""
-
-    entry_time: str
-    """The position it is, ISO 8601."""
-    entry_price: Decimal
-    """What its position says was paid a share; another one there is somebody else's doing."""
-    quantity: Decimal
-    """Shares held now."""
-    basis: Decimal
-    """What was paid (or taken, when short) for them."""
-    gross: Decimal = Decimal(0)
-    """What closing parts of it has earned so far, costs aside."""
-    cost: Decimal = Decimal(0)
-    """What its fills have cost so far."""
-    closed: Decimal = Decimal(0)
-    """Shares closed so far."""
-    bought: Decimal = Decimal(0)
-    """What the closed shares had been paid."""
+_RATE_STEP = Decimal("0.0001")
 
 
 class Day(NamedTuple):
-    """What one day brought."""
+    """The results of one day."""
 
     date: str = ""
     """The UTC date; empty before the first bar."""
     equity: Decimal = CAPITAL
-    """Capital and everything earned before the day."""
+    """Equity at the start of the day."""
     earned: Decimal = Decimal(0)
     """Gross earnings of the day's fills less their costs."""
     wins: int = 0
-    """Trades closed with a profit, costs counted."""
+    """Trades closed with a profit after costs."""
     losses: int = 0
-    """Trades closed with a loss, costs counted."""
+    """Trades closed with a loss after costs."""
     even: int = 0
-    """Trades closed at neither."""
+    """Trades closed with neither."""
     won: Decimal = Decimal(0)
     """Sum of the wins."""
     lost: Decimal = Decimal(0)
@@ -84,7 +46,7 @@ class Day(NamedTuple):
     """The largest loss, negative."""
 
     def with_trade(self, net: Decimal) -> Self:
-        """The day after a trade was closed."""
+        """The day after one more trade was closed."""
         if net > 0:
             return self._replace(wins=self.wins + 1, won=self.won + net, best=max(net, self.best or net))
         if net < 0:
@@ -96,10 +58,10 @@ class Day(NamedTuple):
         closed = self.wins + self.losses + self.even
         return {
             "daily_pnl": self.earned,
-            "daily_pnl_pct": rounded(self.earned / self.equity * 100, _RATE) if self.equity > 0 else None,
+            "daily_pnl_pct": rounded(self.earned / self.equity * 100, _RATE_STEP) if self.equity > 0 else None,
             "win_count": self.wins,
             "loss_count": self.losses,
-            "win_rate": rounded(Decimal(self.wins) / closed, _RATE) if closed else None,
+            "win_rate": rounded(Decimal(self.wins) / closed, _RATE_STEP) if closed else None,
             "avg_win": rounded(self.won / self.wins, CENT) if self.wins else None,
             "avg_loss": rounded(self.lost / self.losses, CENT) if self.losses else None,
             "largest_win": self.best,
@@ -112,49 +74,62 @@ _NO_DAY = Day()
 
 @dataclass(frozen=True)
 class Book:
-    """Everything that the paper broker must remember from one bar to the next."""
+    """Everything the paper broker must remember from one bar to the next."""
 
     day: Day = _NO_DAY
     """Today."""
     trades: Mapping[str, Trade] = field(default_factory=dict)
     """Open trades by symbol."""
     orders: Mapping[str, tuple[Order, ...]] = field(default_factory=dict)
-    """What waits for a symbol's next bar, in order."""
+    """Orders waiting for a symbol's next bar, oldest first."""
     resting: Mapping[str, str] = field(default_factory=dict)
-    """Symbols that are not opened again before a time (ISO 8601)."""
+    """Symbols that may not be reopened before a time (ISO 8601)."""
     seen: Mapping[str, str] = field(default_factory=dict)
-    """Partition to the id of the last decision that was read."""
+    """Partition to the id of the last decision read."""
 
     @property
     def exposure(self) -> Decimal:
-        """What all open trades were paid."""
+        """The basis of all open trades."""
         return sum((trade.basis for trade in self.trades.values()), Decimal(0))
 
     def on(self, date: str) -> "Book":
-        """The book on a date: a new day begins with what the one before left."""
+        """The book on a date; a new day starts with the equity that the previous one ended with."""
         if date == self.day.date:
             return self
         return replace(self, day=Day(date=date, equity=self.day.equity + self.day.earned))
 
     def with_trade(self, symbol: str, trade: Trade | None) -> "Book":
-        """The book with a symbol's trade put in place, or taken out."""
+        """The book with a symbol's trade set, or removed."""
         return replace(self, trades=_with(self.trades, symbol, trade))
 
     def with_orders(self, symbol: str, orders: tuple[Order, ...]) -> "Book":
-        """The book with what waits for a symbol's next bar."""
+        """The book with these orders waiting for a symbol's next bar."""
         return replace(self, orders=_with(self.orders, symbol, orders or None))
 
     def with_rest(self, symbol: str, until: str | None) -> "Book":
-        """The book in which a symbol rests."""
+        """The book in which a symbol may not be reopened before `until`."""
         return replace(self, resting=_with(self.resting, symbol, until))
 
     def with_seen(self, partition: int, decision_id: str) -> "Book":
         """The book that has read a partition's decisions up to an id."""
         return replace(self, seen=_with(self.seen, str(partition), decision_id))
 
+    def with_decisions(self, partition: int, entries: Iterable[StreamEntry]) -> "Book":
+        """The book that has read these decisions of a partition; their orders wait behind those that wait already."""
+        book, last, seen = self, None, _stream_position(self.seen.get(str(partition), ""))
+        for entry in entries:
+            if _stream_position(entry.id) <= seen:
+                continue  # writes sent in one round trip return the same decisions
+            last = entry.id
+            found = order_of(entry.fields.get(b"decision", b""))
+            if found is not None:
+                symbol, order = found
+                book = book.with_orders(symbol, (*book.orders.get(symbol, ()), order))
+        return book if last is None else book.with_seen(partition, last)
+
     @cached_property
     def wire(self) -> bytes:
-        """The book as Redis keeps it: JSON, decimals as strings."""
+        """The book as stored in Redis: JSON, decimals as strings."""
         return canonical.dumps(
             {
                 "day": _texts(self.day),
@@ -166,33 +141,38 @@ class Book:
         )
 
     @classmethod
-    def of_wire(cls, raw: bytes) -> "Book":
-        """The book that `wire` wrote; a new one where nothing was.
+    def from_wire(cls, raw: bytes) -> "Book":
+        """Parse what `wire` wrote; empty bytes give a new book.
 
-        Raises ValueError where the bytes are no book.
+        Raises ValueError if the bytes are malformed.
         """
         if not raw:
             return cls()
         found = canonical.loads(raw)
         try:
             return cls(
-                Day(**_decimals(found["day"], {"date", "wins", "losses", "even"})),
-                {symbol: Trade(**_decimals(trade, {"entry_time"})) for symbol, trade in found["trades"].items()},
-                {symbol: tuple(_order(order) for order in orders) for symbol, orders in found["orders"].items()},
-                _texts_by_text(found["resting"]),
-                _texts_by_text(found["seen"]),
+                day=Day(**_decimals(found["day"], {"date", "wins", "losses", "even"})),
+                trades={symbol: Trade(**_decimals(trade, {"entry_time"})) for symbol, trade in found["trades"].items()},
+                orders={symbol: tuple(_order(order) for order in orders) for symbol, orders in found["orders"].items()},
+                resting=_text_map(found["resting"]),
+                seen=_text_map(found["seen"]),
             )
         except (KeyError, TypeError, AttributeError, ArithmeticError) as error:
-            raise ValueError(f"no paper book: {error}") from error
+            raise ValueError(f"malformed paper book: {error}") from error
+
+
+def _stream_position(entry_id: str) -> tuple[int, int]:
+    number, _, sequence = entry_id.partition("-")
+    return int(number or -1), int(sequence or 0)
 
 
 def _order(fields: Mapping[str, Any]) -> Order:
     return Order(**_decimals(fields, {"action", "reason", "side", "entry_time"}))
 
 
-def _texts_by_text(found: Any) -> dict[str, str]:
+def _text_map(found: Any) -> dict[str, str]:
     if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
-        raise TypeError(f"{str(found)[:60]} is no map of texts")
+        raise TypeError(f"{str(found)[:60]} does not map names to strings")
     return found
 
 

@@ -1,7 +1,7 @@
-"""What goes out: the live keys, streams and the tick of one bar or headline, put into one write. No I/O.
+"""Composes one write from a bar or a headline: live keys, streams and the tick. No I/O.
 
-The shared keys (watchlist, candidates, market, performance, system) are written along with every symbol's bar, so that
-they are as new as it is; those that seldom change go out with the first bar of a moment only, or when they do change.
+The shared keys (watchlist, candidates, market, performance, system) are written with every symbol's bar, so that they
+are as recent as the bar. Those that seldom change are written only with the first bar of a moment, or when they change.
 """
 
 from datetime import datetime, timedelta
@@ -12,14 +12,14 @@ from llmctx import canonical, clock
 from llmctx.context.tick import Tick
 from llmctx.flow.bars import Bar
 from llmctx.flow.book import Day
-from llmctx.flow.fills import fields_of, text_of
-from llmctx.flow.market import Market
-from llmctx.flow.monitoring import monitoring
+from llmctx.flow.mark_to_market import monitoring
+from llmctx.flow.market_context import MarketContext
 from llmctx.flow.news import WINDOW, Headline
-from llmctx.flow.screening import FRESH, RANKED
-from llmctx.flow.signals import Signal, signal_value
+from llmctx.flow.rules import FeedRules
+from llmctx.flow.signals import TradeSignal, signal_value
 from llmctx.flow.step import Step
-from llmctx.flow.symbol import Symbol
+from llmctx.flow.symbol import MAX_CANDIDATES, SIGNAL_LIFETIME, Symbol, TrackedBar
+from llmctx.flow.trades import history_fields, history_text
 from llmctx.flow.write import Write, bar_id
 from llmctx.schema import keys
 from llmctx.schema.keys import BY_SECTION
@@ -28,69 +28,67 @@ _MINUTE = timedelta(minutes=1)
 _ENTRY, _EXIT = keys.SIGNAL_TYPES
 
 
-class Taken(NamedTuple):
-    """A bar that was taken, and what it makes of its symbol."""
+class FedBar(NamedTuple):
+    """A bar, and what it makes of its symbol's position and the book."""
 
-    symbol: Symbol
-    """The symbol."""
-    bar: Bar
-    """The bar."""
-    bar_before: Bar | None
-    """The symbol's bar before it."""
-    end: datetime
-    """When it is known."""
-    ratio: Decimal | None
-    """New shares for each old one, where earlier prices were adjusted at this bar."""
-    found: list[Signal]
-    """The entry signals that it gives, the surest first."""
+    tracked: TrackedBar
+    """The bar on its symbol's track."""
     market_status: str
-    """Whether the exchange is open at its end."""
-    before: bytes
-    """The position before, as it stands in the server."""
+    """The status of the exchange at the bar's end."""
+    raw_position_before: bytes
+    """The position before the bar, as stored in the server."""
     step: Step
-    """What it makes of the position and the book."""
+    """The position and the book after the bar."""
     tick: Tick | None
-    """The tick that it raises."""
+    """The tick it raises."""
+
+    @property
+    def bar(self) -> Bar:
+        """The bar."""
+        return self.tracked.bar
+
+    @property
+    def end(self) -> datetime:
+        """When the bar is known."""
+        return self.tracked.end
 
 
 class Composer:
-    """Puts writes together; knows what all symbols share."""
+    """Composes writes; holds what all symbols share."""
 
-    def __init__(self, run: str, market: Market, interval: timedelta, *, live: bool, broker: bool) -> None:
-        self.market = market
+    def __init__(self, run: str, rules: FeedRules) -> None:
+        self.market = MarketContext(rules.sectors, rules.vix)
         """The market as far as it is covered."""
-        self.held: set[str] = set()
+        self.held_symbols: set[str] = set()
         """Symbols with a position."""
-        self.watched: set[str] = set()
+        self.watched_symbols: set[str] = set()
         """Symbols that have had a bar."""
-        self.scanned: datetime | None = None
+        self.ranked_at: datetime | None = None
         """When the ranking was last written."""
         self._run = run
-        self._interval = interval
-        self._live = live
-        self._broker = broker
-        self._listed: tuple[object, ...] = ()
-        self._booked: tuple[Day, datetime] | None = None
+        self._rules = rules
+        self._has_broker = rules.broker is not None
+        self._watchlist_state: tuple[object, ...] = ()
+        self._performance_state: tuple[Day, datetime] | None = None
 
-    def bar(self, taken: Taken, partition: int, stored_book: bytes, at: datetime) -> Write:
+    def bar(self, fed: FedBar, partition: int, stored_book: bytes, at: datetime) -> Write:
         """The write of a bar; `stored_book` is the book as the server has it, `at` the time of the clock."""
-        symbol, step = taken.symbol, taken.step
-        seen = step.book.seen.get(str(partition), "") if self._broker else ""
-        write = Write(symbol.name, partition, self._run, bar=taken.bar, bar_before=taken.bar_before, seen=seen)
-        write.guard(BY_SECTION["position"].key(symbol.name), taken.before)
-        if self._broker:
+        tracked, step, name = fed.tracked, fed.step, fed.bar.symbol
+        seen = step.book.seen.get(str(partition), "") if self._has_broker else ""
+        write = Write(name, partition, self._run, bar=fed.bar, bar_before=tracked.bar_before, seen=seen)
+        write.guard(BY_SECTION["position"].key(name), fed.raw_position_before)
+        if self._has_broker:
             write.guard(keys.BOOK, stored_book)
-        now = clock.iso_of(taken.end)
-        self._position(write, taken, now)
-        self._symbol_values(write, taken, now)
-        self._shared_values(write, taken, now)
-        self._system(write, taken.market_status, at)
-        self._history(write, step, stored_book)
-        write.append(
-            keys.bars(symbol.name), _bar_fields(taken, self._run), most=keys.KEPT_BARS, entry_id=bar_id(taken.bar)
-        )
-        if taken.tick is not None:
-            write.append(keys.ticks(partition), taken.tick.fields())
+        now = clock.iso_of(fed.end)
+        self._add_position(write, fed, now)
+        self._add_symbol_values(write, tracked, now)
+        self._add_shared_values(write, fed, now)
+        self._add_system(write, fed.market_status, at)
+        self._add_history(write, step, stored_book)
+        fields = _bar_fields(tracked, self._run)
+        write.append(keys.bars(name), fields, max_entries=keys.MAX_BARS, entry_id=bar_id(fed.bar))
+        if fed.tick is not None:
+            write.append(keys.ticks(partition), fed.tick.fields())
         return write
 
     def headline(self, symbol: Symbol, headline: Headline, partition: int, at: datetime, market_status: str) -> Write:
@@ -99,94 +97,105 @@ class Composer:
         oldest_ms = clock.to_ms(at - WINDOW)
         write.keep_member(keys.news(symbol.name), clock.to_ms(headline.at), headline.member(), lowest=oldest_ms)
         write.set(BY_SECTION["sentiment"], _stamped(symbol.news.wire(at), clock.iso_of(at)))
-        self._system(write, market_status, at)
+        self._add_system(write, market_status, at)
         return write
 
-    def _position(self, write: Write, taken: Taken, now: str) -> None:
-        step, symbol = taken.step, taken.symbol
-        if step.raw != taken.before:
-            if step.raw:
-                write.set(BY_SECTION["position"], step.raw)
+    def _add_position(self, write: Write, fed: FedBar, now: str) -> None:
+        step, symbol = fed.step, fed.tracked.symbol
+        if step.raw_position != fed.raw_position_before:
+            if step.raw_position:
+                write.set(BY_SECTION["position"], step.raw_position)
             else:
                 write.delete(BY_SECTION["position"])
-        if not step.raw and symbol.monitored:
+        if not step.raw_position and symbol.monitored:
             write.delete(BY_SECTION["monitoring"])
-        if step.held is not None:
-            readings = monitoring(step.held, symbol.track, taken.end, one_minute=self._interval == _MINUTE)
+        if step.position is not None:
+            readings = monitoring(step.position, symbol.track, fed.end, one_minute=self._rules.interval == _MINUTE)
             write.set(BY_SECTION["monitoring"], _stamped(readings, now))
         if step.opened:
-            write.delete(BY_SECTION["signals"], signal_type=_EXIT)  # it spoke of the position before
-        for signal_type, signal, price in _signals(taken):
+            write.delete(BY_SECTION["signals"], signal_type=_EXIT)  # it was about the previous position
+        for signal_type, signal, price in _signals(fed):
             value = signal_value(signal, price, symbol.track)
             write.set(BY_SECTION["signals"], _stamped(value, now), signal_type=signal_type)
 
-    def _symbol_values(self, write: Write, taken: Taken, now: str) -> None:
-        track = taken.symbol.track
-        write.set(BY_SECTION["price"], _stamped({"price": track.session}, now))
-        write.set(BY_SECTION["indicators"], _stamped(track.now, now))
-        write.set(BY_SECTION["sentiment"], _stamped(taken.symbol.news.wire(taken.end), now))
+    def _add_symbol_values(self, write: Write, tracked: TrackedBar, now: str) -> None:
+        symbol = tracked.symbol
+        write.set(BY_SECTION["price"], _stamped({"price": symbol.track.session}, now))
+        write.set(BY_SECTION["indicators"], _stamped(symbol.track.now, now))
+        write.set(BY_SECTION["sentiment"], _stamped(symbol.news.wire(tracked.end), now))
 
-    def _shared_values(self, write: Write, taken: Taken, now: str) -> None:
-        listed = (taken.bar.start.date(), len(self.watched), len(self.held), *sorted(self.watched | self.held))
-        if listed != self._listed:
-            self._listed = listed
-            write.set(BY_SECTION["watchlist"], canonical.wire(sorted(self.watched | self.held)))
-        self.scanned = taken.end
-        candidate = taken.symbol.screen.candidate(taken.symbol.track)
-        end_ms, change_pct = clock.to_ms(taken.end), taken.symbol.track.change_pct
-        oldest_ms = clock.to_ms(taken.end - FRESH)
-        write.rank(candidate["score"], end_ms, change_pct, _stamped(candidate, now), oldest_ms=oldest_ms, most=RANKED)
+    def _add_shared_values(self, write: Write, fed: FedBar, now: str) -> None:
+        listed = sorted(self.watched_symbols | self.held_symbols)
+        state = (fed.bar.start.date(), len(self.watched_symbols), len(self.held_symbols), *listed)
+        if state != self._watchlist_state:
+            self._watchlist_state = state
+            write.set(BY_SECTION["watchlist"], canonical.wire(listed))
+        self.ranked_at = fed.end
+        self._add_ranking(write, fed.tracked, now)
         write.set(BY_SECTION["market"], _stamped(self.market.value(), now))
-        day = taken.step.book.day
-        if self._broker and self._booked != (day, taken.end):
-            self._booked = day, taken.end
+        day = fed.step.book.day
+        if self._has_broker and self._performance_state != (day, fed.end):
+            self._performance_state = day, fed.end
             write.set(BY_SECTION["performance"], _stamped(day.performance(), now))
 
-    def _system(self, write: Write, market_status: str, at: datetime) -> None:
+    def _add_ranking(self, write: Write, tracked: TrackedBar, now: str) -> None:
+        track = tracked.symbol.track
+        candidate = tracked.symbol.screen.candidate(track)
+        write.rank(
+            candidate["score"],
+            clock.to_ms(tracked.end),
+            track.change_pct,
+            _stamped(candidate, now),
+            oldest_ms=clock.to_ms(tracked.end - SIGNAL_LIFETIME),
+            max_ranked=MAX_CANDIDATES,
+        )
+
+    def _add_system(self, write: Write, market_status: str, at: datetime) -> None:
         state = {
             "state": "running",
             "market_status": market_status,
-            "active_positions_count": len(self.held),
-            "watchlist_count": len(self.watched | self.held),
-            "last_scan_time": None if self.scanned is None else clock.iso_of(self.scanned),
+            "active_positions_count": len(self.held_symbols),
+            "watchlist_count": len(self.watched_symbols | self.held_symbols),
+            "last_scan_time": None if self.ranked_at is None else clock.iso_of(self.ranked_at),
             "timestamp": clock.iso_of(at),
         }
-        write.set(BY_SECTION["system"], canonical.wire(state if self._live else state | {"clock": "bars"}))
+        write.set(BY_SECTION["system"], canonical.wire(state if self._rules.live else state | {"clock": "bars"}))
 
-    def _history(self, write: Write, step: Step, stored_book: bytes) -> None:
-        if not self._broker:
+    def _add_history(self, write: Write, step: Step, stored_book: bytes) -> None:
+        if not self._has_broker:
             return
         for fill in step.fills:
-            write.append(keys.FILLS, fields_of(fill), most=keys.KEPT_HISTORY)
+            write.append(keys.FILLS, history_fields(fill), max_entries=keys.MAX_HISTORY)
         if step.closed is not None:
-            write.append(keys.CLOSED, fields_of(step.closed), most=keys.KEPT_HISTORY)
+            write.append(keys.CLOSED, history_fields(step.closed), max_entries=keys.MAX_HISTORY)
         if step.day_before is not None:
-            write.append(keys.DAYS, day_fields(step.day_before), most=keys.KEPT_HISTORY)
+            write.append(keys.DAYS, _day_fields(step.day_before), max_entries=keys.MAX_HISTORY)
         if step.book.wire != stored_book:
             write.keep_value(keys.BOOK, step.book.wire)
 
 
-def day_fields(day: Day) -> dict[str, str]:
+def _day_fields(day: Day) -> dict[str, str]:
     """A closed day as an entry of its stream."""
     closing = {"date": day.date, "first_equity": day.equity, "last_equity": day.equity + day.earned}
-    told = closing | day.performance()
-    return {name: text_of(value) for name, value in told.items()}
+    return {name: history_text(value) for name, value in (closing | day.performance()).items()}
 
 
-def _signals(taken: Taken) -> list[tuple[str, Signal, Decimal]]:
-    told = [(_ENTRY, taken.found[0], taken.bar.close)] if taken.found else []
-    if taken.step.exit_signal is not None:
-        told.append((_EXIT, *taken.step.exit_signal))
-    return told
+def _signals(fed: FedBar) -> list[tuple[str, TradeSignal, Decimal]]:
+    """The signals to write: type, signal, and the price at which it was seen."""
+    entry, exit_signal = fed.tracked.signals, fed.step.exit_signal
+    found = [(_ENTRY, entry[0], fed.bar.close)] if entry else []
+    if exit_signal is not None:
+        found.append((_EXIT, *exit_signal))
+    return found
 
 
-def _bar_fields(taken: Taken, run: str) -> dict[str, str]:
+def _bar_fields(tracked: TrackedBar, run: str) -> dict[str, str]:
     names = ("open", "high", "low", "close", "volume")
-    fields = {"run": run} | {name: canonical.plain(number) for name, number in zip(names, taken.bar[2:], strict=True)}
-    return fields if taken.ratio is None else fields | {"adjust": str(taken.ratio)}
+    fields = {"run": run} | {name: canonical.plain(getattr(tracked.bar, name)) for name in names}
+    return fields if tracked.ratio is None else fields | {"adjust": str(tracked.ratio)}
 
 
 def _stamped(value: dict[str, Any] | bytes, now: str) -> bytes:
-    """A value, or its JSON, with its timestamp behind it."""
+    """A value, or its JSON, with its timestamp appended."""
     text = value if isinstance(value, bytes) else canonical.wire(value)
     return b'%s,"timestamp":"%s"}' % (text[:-1], now.encode())

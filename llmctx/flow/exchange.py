@@ -1,4 +1,4 @@
-"""When an exchange is open: its holidays and half days from the `holidays` library, its hours from the table below."""
+"""When an exchange is open: holidays and half days from the `holidays` library, hours from the table below."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
@@ -10,7 +10,7 @@ import holidays
 from llmctx.errors import FeedError
 
 ALWAYS = "always"
-"""Stands for a market that never closes."""
+"""The name of a market that never closes."""
 
 
 class _Hours(NamedTuple):
@@ -29,7 +29,7 @@ _HOURS = {
 }
 """Regular hours by ISO 10383 code, in the exchange's own time."""
 NAMES = (*_HOURS, ALWAYS)
-"""The exchanges that can be named."""
+"""The supported exchanges."""
 _SATURDAY = 5
 
 
@@ -37,16 +37,16 @@ class Exchange:
     """One exchange's calendar."""
 
     def __init__(self, name: str = "XNYS") -> None:
-        """Raises FeedError for a name that is none of NAMES."""
+        """Raises FeedError if the name is not in NAMES."""
         if name not in NAMES:
-            raise FeedError(f"The exchange {name!r} is not known.", f"Name one of {', '.join(NAMES)}.")
+            raise FeedError(f"Unknown exchange {name!r}.", f"Name one of {', '.join(NAMES)}.")
         self.name = name
         self._times = _HOURS.get(name)
         self.hours = lru_cache(maxsize=16)(self._hours_of)
-        """When it opens and closes on a date, UTC; None where it does not."""
+        """When it opens and closes on a date, UTC; None if it stays closed."""
 
     def status(self, at: datetime) -> str:
-        """open, pre_market, after_hours, or closed for the whole day."""
+        """open, pre_market, after_hours, or closed (for the whole day)."""
         if self._times is None:
             return "open"
         hours = self.hours(at.astimezone(self._times.zone).date())
@@ -61,14 +61,14 @@ class Exchange:
         if self._times is None:
             begins = datetime.combine(day, time(), UTC)
             return begins, begins + timedelta(days=1)
-        if day.weekday() >= _SATURDAY or _is_in(self.name, day, "public"):
+        if day.weekday() >= _SATURDAY or _is_on_calendar(self.name, day, "public"):
             return None
         zone, opens, closes, half_day_closes = self._times
-        end = half_day_closes if _is_in(self.name, day, "half_day") else closes
+        end = half_day_closes if _is_on_calendar(self.name, day, "half_day") else closes
         return datetime.combine(day, opens, zone).astimezone(UTC), datetime.combine(day, end, zone).astimezone(UTC)
 
 
-def _is_in(name: str, day: date, category: str) -> bool:
+def _is_on_calendar(name: str, day: date, category: str) -> bool:
     calendar = holidays.financial_holidays(name, years=[day.year])
     if category not in calendar.supported_categories:
         return False

@@ -7,11 +7,11 @@ from typing import Any
 from talipp.indicators import BB, MACD, RSI
 
 MEMORY = 1000
-"""How many closes count: what lies further back changes no indicator's first twelve digits."""
-_DIGITS = Decimal("0.000001")
+"""How many closes are kept: older ones do not change the first twelve digits of any indicator."""
+_VALUE_STEP = Decimal("0.000001")
 
 
-class Indicators:
+class IndicatorSet:
     """The indicators of one series of closes."""
 
     def __init__(self) -> None:
@@ -20,13 +20,13 @@ class Indicators:
         self._bollinger = BB(20, 2)
 
     def add(self, close: Decimal) -> None:
-        """Take the next close."""
+        """Add the next close."""
         value = float(close)
         for indicator in (self._rsi, self._macd, self._bollinger):
             _add(indicator, value)
 
     def values(self) -> dict[str, Decimal | None]:
-        """The fields of stocks:indicators, without the timestamp; None while not warm."""
+        """The fields of stocks:indicators, without the timestamp; None until warm."""
         macd, bands = _last(self._macd), _last(self._bollinger)
         upper, lower = _field(bands, "ub"), _field(bands, "lb")
         return {
@@ -40,10 +40,10 @@ class Indicators:
 
 
 class SlowMacd:
-    """MACD 12/26/9 on longer bars that are put together from shorter ones; only complete ones count."""
+    """MACD 12/26/9 on longer bars built from shorter ones; incomplete ones do not count."""
 
     def __init__(self, length: timedelta, interval: timedelta) -> None:
-        """`length` of the longer bars, `interval` of those that come in; without a whole ratio there is no value."""
+        """`length` of the longer bars, `interval` of the incoming ones; without a whole ratio there is no reading."""
         self._length = length
         self._fits = length % interval == timedelta(0)
         self._interval = interval
@@ -51,7 +51,7 @@ class SlowMacd:
         self._open: tuple[datetime, Decimal] | None = None
 
     def add(self, start: datetime, close: Decimal) -> None:
-        """Take the next short bar."""
+        """Add the next short bar."""
         if not self._fits:
             return
         bucket = start - (start - datetime.min.replace(tzinfo=start.tzinfo)) % self._length
@@ -67,10 +67,10 @@ class SlowMacd:
             self._open = None
 
     def reading(self) -> dict[str, Any] | None:
-        """The value and what it says, as positions:monitoring has it; None while not warm.
+        """The value and its signal, in the form of positions:monitoring; None until warm.
 
-        The histogram (MACD less its signal line) tells: above zero it is `rising`, or `weakening` where it was higher
-        a bar before; otherwise it is `falling`, or `recovering` where it was lower.
+        The signal follows the histogram (MACD less its signal line): above zero it is `rising`, or `weakening` if it
+        was higher one bar before; otherwise it is `falling`, or `recovering` if it was lower.
         """
         now, before = (_histogram(self._macd, at) for at in (-1, -2))
         if now is None:
@@ -93,7 +93,7 @@ def _histogram(macd: Any, at: int) -> float | None:
 
 
 def _last(indicator: Any) -> Any:
-    """The library's newest value; None before the first close and while it is not warm."""
+    """The library's newest value; None before the first close and until warm."""
     return indicator[-1] if len(indicator) else None
 
 
@@ -102,5 +102,5 @@ def _field(value: Any, name: str) -> Decimal | None:
 
 
 def _rounded(value: float | None) -> Decimal | None:
-    """Six decimals: a ten-thousandth of a cent says all there is to say, in fewer bytes."""
-    return None if value is None else Decimal(value).quantize(_DIGITS).normalize() + 0
+    """Six decimals: finer digits carry no information and cost bytes."""
+    return None if value is None else Decimal(value).quantize(_VALUE_STEP).normalize() + 0

@@ -1,8 +1,8 @@
 """Support and resistance of one symbol, from its own swings. Pure.
 
-A swing high is a high that no bar within five on either side exceeds, a swing low the mirror image; each is known five
-bars later. The fifty newest are kept, and the session's high and low count as well. Which of them is support and
-which resistance is a matter of the price: what lies below supports, what lies above resists, whatever it once was.
+A swing high is a high that no bar within five on either side exceeds; a swing low is the mirror image. Each is known
+five bars later. The fifty newest are kept, and the session's high and low count as well. A level below the price is
+support, a level above it is resistance.
 """
 
 from collections import deque
@@ -10,25 +10,25 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any
 
-_REACH = 5
-_KEPT = 50
+_SWING_BARS = 5
+_MAX_SWINGS = 50
 
 
 class Levels:
     """The swings of one series of bars."""
 
     def __init__(self) -> None:
-        self._highs: deque[Decimal] = deque(maxlen=2 * _REACH + 1)
-        self._lows: deque[Decimal] = deque(maxlen=2 * _REACH + 1)
-        self._swings: deque[Decimal] = deque(maxlen=_KEPT)
+        self._highs: deque[Decimal] = deque(maxlen=2 * _SWING_BARS + 1)
+        self._lows: deque[Decimal] = deque(maxlen=2 * _SWING_BARS + 1)
+        self._swings: deque[Decimal] = deque(maxlen=_MAX_SWINGS)
 
     def add(self, high: Decimal, low: Decimal) -> None:
-        """Take the next bar."""
+        """Add the next bar."""
         self._highs.append(high)
         self._lows.append(low)
         if len(self._highs) == self._highs.maxlen:
             for level in (*_swing(self._highs, max), *_swing(self._lows, min)):
-                if level not in self._swings:  # a price that stands still is one level
+                if level not in self._swings:  # a flat price is one level
                     self._swings.append(level)
 
     def adjust(self, ratio: Decimal) -> None:
@@ -39,25 +39,22 @@ class Levels:
             levels.extend(adjusted)
 
     def below(self, price: Decimal) -> Decimal | None:
-        """The highest swing below a price; None where there is none."""
+        """The highest swing below a price; None if there is none."""
         return max((level for level in self._swings if level < price), default=None)
 
     def above(self, price: Decimal) -> Decimal | None:
-        """The lowest swing above a price; None where there is none."""
+        """The lowest swing above a price; None if there is none."""
         return min((level for level in self._swings if level > price), default=None)
 
     def nearest(self, price: Decimal, *more: Decimal) -> dict[str, Any] | None:
-        """The level next to a price, as positions:monitoring has it; None where there is none."""
-        level = min((level for level in (*self._swings, *more) if level != price), key=_way(price), default=None)
+        """The level nearest to a price, in the form of positions:monitoring; None if there is none."""
+        levels = (level for level in (*self._swings, *more) if level != price)
+        level = min(levels, key=lambda level: abs(level - price), default=None)
         if level is None:
             return None
         return {"next_level": level, "type": "support" if level < price else "resistance"}
 
 
 def _swing(window: deque[Decimal], best: Callable[[Iterable[Decimal]], Decimal]) -> list[Decimal]:
-    middle = window[_REACH]
+    middle = window[_SWING_BARS]
     return [middle] if middle == best(window) else []
-
-
-def _way(price: Decimal) -> Callable[[Decimal], Decimal]:
-    return lambda level: abs(level - price)

@@ -1,4 +1,4 @@
-"""Headlines: what they are, how they are read from JSON Lines, and what those of a day add up to."""
+"""Headlines: what they are, how they are read from JSON Lines, and the sentiment of a day's headlines."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
@@ -14,12 +14,12 @@ from llmctx.schema.keys import check_symbol
 
 WINDOW = timedelta(hours=24)
 """How long a headline counts."""
-SHOWN = 5
-"""How many of the newest are written out."""
+MAX_SHOWN = 5
+"""How many of the newest headlines stocks:sentiment lists."""
 
-_LONGEST_TEXT = 1000
-_BULLISH, _BEARISH = Decimal("0.05"), Decimal("-0.05")
-_PLACES = Decimal("0.0001")
+MAX_TEXT_CHARS = 1000
+_MIN_BULLISH, _MAX_BEARISH = Decimal("0.05"), Decimal("-0.05")
+_SCORE_STEP = Decimal("0.0001")
 _LABELS = ("bullish", "bearish", "neutral")
 
 
@@ -29,40 +29,48 @@ class Headline(NamedTuple):
     at: datetime
     """When it was published, UTC."""
     symbol: str
-    """What it is about."""
+    """The symbol it is about."""
     headline: str
-    """Its text, as it came."""
+    """Its text, unchanged."""
     source: str
-    """Who published it; empty where that is not known."""
+    """Who published it; empty if unknown."""
     url: str
-    """Where it stands; empty where that is not known."""
+    """Its address; empty if unknown."""
     score: Decimal
-    """How it reads, from -1 to 1: the provider's word, otherwise VADER's."""
+    """Its sentiment from -1 to 1: the provider's score, or else VADER's."""
     label: str | None = None
-    """The provider's own label, where it has one."""
+    """The provider's label, if it gave one."""
 
     def member(self) -> bytes:
-        """The headline as the sorted set of a symbol's news keeps it; equal headlines have equal bytes."""
+        """The headline as a member of the symbol's sorted set; equal headlines have equal bytes."""
         return canonical.wire(
             [clock.iso_of(self.at), self.headline, self.source, self.url, str(self.score), self.label]
         )
 
     @classmethod
-    def of_member(cls, symbol: str, member: bytes) -> "Headline":
-        """The headline that `member` wrote."""
+    def from_member(cls, symbol: str, member: bytes) -> "Headline":
+        """Parse what `member` wrote."""
         at, headline, source, url, score, label = canonical.loads(member)
-        return cls(clock.parse_iso(at), symbol, headline, source, url, Decimal(score), label)
+        return cls(
+            at=clock.parse_iso(at),
+            symbol=symbol,
+            headline=headline,
+            source=source,
+            url=url,
+            score=Decimal(score),
+            label=label,
+        )
 
     @property
-    def gist(self) -> str:
-        """What makes it the same as another one: its words, whatever their case and spacing."""
+    def normalized(self) -> str:
+        """Its words without case and spacing; headlines with the same words are duplicates."""
         return " ".join(self.headline.casefold().split())
 
 
 def read_news(path: Path) -> Iterator[Headline | BadRow]:
-    """The headlines of a JSON Lines file in its order, and each line that is none.
+    """Yield the headlines of a JSON Lines file in file order, and a BadRow for each malformed line.
 
-    Raises FeedError where the file cannot be read.
+    Raises FeedError if the file cannot be read.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -74,18 +82,18 @@ def read_news(path: Path) -> Iterator[Headline | BadRow]:
 
 
 def parse_headline(line: str, number: int) -> Headline | BadRow:
-    """The headline that a line says, or why it is none."""
+    """Parse one line of a news file."""
     try:
         document = canonical.loads(line.encode())
     except ValueError as error:
-        return BadRow(number, f"no headline: no JSON: {error}")
+        return BadRow(number, f"malformed headline: not valid JSON: {error}")
     return headline_of(document, number)
 
 
 def headline_of(document: Any, number: int) -> Headline | BadRow:
-    """The headline that a JSON object says, or why it says none."""
+    """Build a headline from the JSON object on a line."""
     if not isinstance(document, dict):
-        return BadRow(number, "no headline: is no JSON object")
+        return BadRow(number, "malformed headline: not a JSON object")
     try:
         return Headline(
             at=_moment(document.get("timestamp")),
@@ -97,9 +105,9 @@ def headline_of(document: Any, number: int) -> Headline | BadRow:
             label=_label(document.get("sentiment_label")),
         )
     except SchemaError as error:
-        return BadRow(number, f"no headline: symbol: {error.what}")
+        return BadRow(number, f"malformed headline: symbol: {error.what}")
     except ValueError as error:
-        return BadRow(number, f"no headline: {error}")
+        return BadRow(number, f"malformed headline: {error}")
 
 
 def _moment(value: Any) -> datetime:
@@ -112,9 +120,9 @@ def _moment(value: Any) -> datetime:
 def _text(document: Mapping[str, Any], name: str, *, needed: bool = True) -> str:
     value = document.get(name, "")
     if not isinstance(value, str) or (needed and not value.strip()):
-        raise ValueError(f"{name} must be a text" + (" that is not empty" if needed else ""))
-    if len(value) > _LONGEST_TEXT:
-        raise ValueError(f"{name} has more than {_LONGEST_TEXT} characters")
+        raise ValueError(f"{name} must be a string" + (" that is not empty" if needed else ""))
+    if len(value) > MAX_TEXT_CHARS:
+        raise ValueError(f"{name} has more than {MAX_TEXT_CHARS} characters")
     return value
 
 
@@ -131,62 +139,62 @@ def _score(document: Mapping[str, Any]) -> Decimal:
         return Decimal(str(compound))
     if type(given) not in (int, Decimal) or not -1 <= given <= 1:
         raise ValueError("sentiment_score must be a number from -1 to 1")
-    return Decimal(given).quantize(_PLACES)
+    return Decimal(given).quantize(_SCORE_STEP)
 
 
 @cache
 def _vader() -> Any:
-    from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer  # noqa: PLC0415  only who has news needs it
+    from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer  # noqa: PLC0415  slow; only news needs it
 
     return SentimentIntensityAnalyzer()
 
 
-class News:
-    """The headlines of one symbol that count."""
+class NewsWindow:
+    """The headlines of one symbol that still count."""
 
     def __init__(self) -> None:
         self._kept: dict[str, Headline] = {}
         self._value: dict[str, Any] | None = None
         self._wire: bytes | None = None
-        self._next_end: datetime | None = None
+        self._expires_at: datetime | None = None
 
     def add(self, headline: Headline) -> bool:
-        """Take a headline; False where the same words were said as late: a repeat counts once, at its newest."""
-        known = self._kept.get(headline.gist)
+        """Add a headline; False if it repeats one at least as new. Repeated words count once, at the newest time."""
+        known = self._kept.get(headline.normalized)
         if known is not None and known.at >= headline.at:
             return False
-        self._kept[headline.gist] = headline
+        self._kept[headline.normalized] = headline
         self._value = self._wire = None
         return True
 
     def wire(self, at: datetime) -> bytes:
-        """`value` as JSON; it is asked for at every bar and changes with every headline."""
+        """`value` as JSON; cached, because every bar reads it and only headlines change it."""
         value = self.value(at)
         if self._wire is None:
             self._wire = canonical.wire(value)
         return self._wire
 
     def value(self, at: datetime) -> dict[str, Any]:
-        """stocks:sentiment without its timestamp, as of a time: what is older than the window is forgotten."""
-        if self._value is None or (self._next_end is not None and at >= self._next_end):
-            self._kept = {gist: kept for gist, kept in self._kept.items() if kept.at > at - WINDOW}
+        """stocks:sentiment without its timestamp as of a time; older headlines are discarded."""
+        if self._value is None or (self._expires_at is not None and at >= self._expires_at):
+            self._kept = {words: kept for words, kept in self._kept.items() if kept.at > at - WINDOW}
             newest = sorted(self._kept.values(), key=lambda kept: (kept.at, kept.member()), reverse=True)
-            self._next_end = newest[-1].at + WINDOW if newest else None
-            self._value, self._wire = _summary(newest), None
+            self._expires_at = newest[-1].at + WINDOW if newest else None
+            self._value, self._wire = _sentiment(newest), None
         return self._value
 
 
 def _label_of(newest: list[Headline], score: Decimal) -> str:
-    """The provider's label where all headlines have the same one, otherwise what their mean score says."""
+    """The provider's label if all headlines share one, otherwise the label of their mean score."""
     labels = {kept.label for kept in newest}
     label = labels.pop() if len(labels) == 1 else None
-    return label or ("bullish" if score >= _BULLISH else "bearish" if score <= _BEARISH else "neutral")
+    return label or ("bullish" if score >= _MIN_BULLISH else "bearish" if score <= _MAX_BEARISH else "neutral")
 
 
-def _summary(newest: list[Headline]) -> dict[str, Any]:
+def _sentiment(newest: list[Headline]) -> dict[str, Any]:
     if not newest:
         return {"sentiment_score": None, "sentiment_label": None, "news_count": 0, "latest_news": []}
-    score = (sum((kept.score for kept in newest), Decimal(0)) / len(newest)).quantize(_PLACES)
+    score = (sum((kept.score for kept in newest), Decimal(0)) / len(newest)).quantize(_SCORE_STEP)
     return {
         "sentiment_score": score,
         "sentiment_label": _label_of(newest, score),
@@ -198,6 +206,6 @@ def _summary(newest: list[Headline]) -> dict[str, Any]:
                 "timestamp": clock.iso_of(kept.at),
                 "url": kept.url,
             }
-            for kept in newest[:SHOWN]
+            for kept in newest[:MAX_SHOWN]
         ],
     }

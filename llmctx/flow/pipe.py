@@ -1,8 +1,8 @@
-"""The door for data that is piped in: JSON Lines on standard input become items on the timeline.
+"""Piped data: JSON Lines on standard input become items on the timeline.
 
 A line is a bar (timestamp, symbol, open, high, low, close, volume), a headline (timestamp, symbol, headline, source,
-url, and where the provider has them sentiment_score and sentiment_label), or a reading of the volatility index
-(timestamp, vix). Where nothing more comes for a moment, what was held back goes out: a live source is never waited for.
+url, and optionally sentiment_score and sentiment_label), or a reading of the volatility index (timestamp, vix). When
+the input pauses, items held back are released: a live source may not send another one for a while.
 """
 
 import asyncio
@@ -18,36 +18,37 @@ from llmctx.flow.news import headline_of
 from llmctx.flow.timeline import Item, Moment, Timeline, Vix, moments
 
 IDLE_S = 0.25
-"""How long nothing must come until what was held back goes out, in seconds."""
-_CHUNK = 65_536
-_CHUNKS_AHEAD = 8
-_LONGEST_LINE = 1_000_000
+"""Pause in the input after which held items are released, in seconds."""
+_CHUNK_BYTES = 65_536
+_MAX_CHUNKS_AHEAD = 8
+_MAX_LINE_BYTES = 1_000_000
+_MAX_VIX = 10_000  # far above any index
 
 
 def parse_line(line: bytes, number: int) -> Item:
-    """The item that a line says, or why it says none."""
+    """Parse one line of the input."""
     try:
         document = canonical.loads(line)
     except ValueError as error:
-        return BadRow(number, f"no JSON: {error}")
+        return BadRow(number, f"not valid JSON: {error}")
     if not isinstance(document, dict):
-        return BadRow(number, "is no JSON object")
+        return BadRow(number, "not a JSON object")
     if "headline" in document:
         return headline_of(document, number)
     if "vix" in document:
         return parse_vix(document, number)
     missing = [name for name in HEADER if name not in document]
     if missing:
-        return BadRow(number, f"is no bar (without {', '.join(missing)}), no headline and no vix")
+        return BadRow(number, f"not a bar ({', '.join(missing)} missing), a headline or a vix reading")
     if not isinstance(document["symbol"], str):
-        return BadRow(number, "symbol must be a text")
+        return BadRow(number, "symbol must be a string")
     return parse_row([str(document[name]) for name in HEADER], number)
 
 
 def parse_vix(document: dict[str, Any], number: int) -> Vix | BadRow:
-    """The reading of the volatility index that a JSON object says, or why it says none."""
+    """Build a reading of the volatility index from the JSON object on a line."""
     value = document["vix"]
-    if type(value) not in (int, Decimal) or not 0 < value < 10_000:  # noqa: PLR2004  far above any index
+    if type(value) not in (int, Decimal) or not 0 < value < _MAX_VIX:
         return BadRow(number, f"vix {value!r} must be a number above 0")
     try:
         return Vix(parse_moment(str(document.get("timestamp"))), Decimal(value))
@@ -56,7 +57,7 @@ def parse_vix(document: dict[str, Any], number: int) -> Vix | BadRow:
 
 
 async def read_pipe(stream: BinaryIO, interval: timedelta) -> AsyncIterator[Moment]:
-    """The moments of a stream of JSON Lines, until it ends."""
+    """Yield the moments of a stream of JSON Lines until it ends."""
     timeline, number = Timeline(interval), 0
     chunks = _Chunks(stream)
     rest = b""
@@ -66,9 +67,9 @@ async def read_pipe(stream: BinaryIO, interval: timedelta) -> AsyncIterator[Mome
                 yield moment
             continue
         *lines, rest = (rest + chunk).split(b"\n")
-        if len(rest) > _LONGEST_LINE:
+        if len(rest) > _MAX_LINE_BYTES:
             number += 1
-            yield [BadRow(number, f"a line has more than {_LONGEST_LINE} bytes")]
+            yield [BadRow(number, f"a line has more than {_MAX_LINE_BYTES} bytes")]
             rest = b""
         ready: list[Item] = []
         for line in lines:
@@ -83,33 +84,33 @@ async def read_pipe(stream: BinaryIO, interval: timedelta) -> AsyncIterator[Mome
 
 
 class _Chunks:
-    """Reads a blocking stream in a thread of its own, which nobody has to wait for at the end."""
+    """Reads a blocking stream in a daemon thread, which need not be joined at the end."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._chunks: asyncio.Queue[bytes] = asyncio.Queue()
-        self._room = threading.Semaphore(_CHUNKS_AHEAD)
+        self._free_chunks = threading.Semaphore(_MAX_CHUNKS_AHEAD)
         self._loop = asyncio.get_running_loop()
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
         chunk = b" "
         while chunk:
-            self._room.acquire()
+            self._free_chunks.acquire()
             try:
-                chunk = self._stream.read1(_CHUNK)  # type: ignore[attr-defined]  # buffered streams have it
+                chunk = self._stream.read1(_CHUNK_BYTES)  # type: ignore[attr-defined]  # streams here are buffered
             except (OSError, ValueError):
                 chunk = b""
             try:
                 self._loop.call_soon_threadsafe(self._chunks.put_nowait, chunk)
             except RuntimeError:
-                return  # the loop is closed: nobody listens any more
+                return  # the loop is closed
 
     async def next(self, idle_s: float) -> bytes | None:
-        """The next bytes, b"" at the end; None where nothing came for a while."""
+        """The next bytes: b"" at the end of the stream, None after `idle_s` without input."""
         try:
             chunk = await asyncio.wait_for(self._chunks.get(), idle_s)
         except TimeoutError:
             return None
-        self._room.release()
+        self._free_chunks.release()
         return chunk

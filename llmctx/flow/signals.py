@@ -1,22 +1,22 @@
 """Entry and exit signals of one symbol, from its track. Pure.
 
-Entry, judged at each bar's end once twenty bars lie before it; every rule has a mirror image for the short side:
+Entry, checked at the end of each bar that has twenty bars before it; every rule has a mirror image for the short side:
 
-| reason (long, short) | seen when | confidence |
+| reason (long, short) | condition | confidence |
 |---|---|---|
-| breakout, breakdown | the close lies beyond every high (low) of the twenty before | 0.60 + 0.05 (volume - 1) |
+| breakout, breakdown | the close is beyond every high (low) of the twenty before | 0.60 + 0.05 (volume - 1) |
 | volume_surge, volume_surge_down | the volume is 3 or more and the bar rose (fell) | 0.55 + 0.05 (volume - 3) |
-| support_bounce, resistance_rejection | a level was touched within 0.1% and the bar turned away | 0.60 |
+| support_bounce, resistance_rejection | the bar came within 0.1% of a level and turned away | 0.60 |
 | macd_cross, macd_cross_down | MACD crossed its signal line upwards (downwards) | 0.55 |
 
-Volume is a multiple of the usual one, the mean of the twenty bars before (1 where nothing is traded, as with an index);
-no confidence is below its first number or above 0.95.
+Volume is a multiple of the mean of the twenty bars before (1 if nothing is traded, as with an index). Confidence is
+never below its first number or above 0.95.
 
-Exit, while a position is held:
+Exit, while a position is open:
 
-| reason | seen when | confidence |
+| reason | condition | confidence |
 |---|---|---|
-| target_reached, stop_hit | the paper broker closed it there | 1.00 |
+| target_reached, stop_hit | the paper broker closed the position there | 1.00 |
 | rsi_extreme | RSI is at 80 or above for a long, 20 or below for a short position | 0.60 |
 | momentum_lost | MACD crossed its signal line against the position | 0.55 |
 """
@@ -26,26 +26,26 @@ from typing import Any, NamedTuple
 
 from llmctx.flow.track import WINDOW, Track
 
-_SURGE = 3
-_NEAR = Decimal("0.001")
-_HIGH, _LOW = 80, 20
-_MOST = Decimal("0.95")
-_CENT = Decimal("0.01")
+_SURGE_MULTIPLE = 3
+_LEVEL_TOLERANCE = Decimal("0.001")
+_RSI_HIGH, _RSI_LOW = 80, 20
+_MAX_CONFIDENCE = Decimal("0.95")
+_CONFIDENCE_STEP = Decimal("0.01")
 
 
-class Signal(NamedTuple):
-    """One thing that was seen."""
+class TradeSignal(NamedTuple):
+    """One reason to enter or exit."""
 
     reason: str
-    """What."""
+    """Its name in the tables above."""
     side: str
-    """Which way it points: long or short."""
+    """long or short."""
     confidence: Decimal
     """From 0 to 1."""
 
 
-def entries(track: Track) -> list[Signal]:
-    """The entry signals of the newest bar, the surest first."""
+def entries(track: Track) -> list[TradeSignal]:
+    """The entry signals of the newest bar, highest confidence first."""
     if len(track.window) < WINDOW:
         return []
     volume = Decimal(1) if track.relative_volume is None else track.relative_volume
@@ -53,18 +53,18 @@ def entries(track: Track) -> list[Signal]:
     return sorted(found, key=lambda signal: -signal.confidence)
 
 
-def exits(track: Track, side: str) -> list[Signal]:
-    """The exit signals for a position on a side, the surest first."""
+def exits(track: Track, side: str) -> list[TradeSignal]:
+    """The exit signals for a position on a side, highest confidence first."""
     found = []
     rsi = track.now.get("rsi_14")
-    if rsi is not None and (rsi >= _HIGH if side == "long" else rsi <= _LOW):
-        found.append(Signal("rsi_extreme", side, Decimal("0.60")))
-    if any(crossed.side != side for crossed in _cross(track)):
-        found.append(Signal("momentum_lost", side, Decimal("0.55")))
+    if rsi is not None and (rsi >= _RSI_HIGH if side == "long" else rsi <= _RSI_LOW):
+        found.append(TradeSignal("rsi_extreme", side, Decimal("0.60")))
+    if any(crossing.side != side for crossing in _cross(track)):
+        found.append(TradeSignal("momentum_lost", side, Decimal("0.55")))
     return found
 
 
-def signal_value(signal: Signal, price: Decimal, track: Track) -> dict[str, Any]:
+def signal_value(signal: TradeSignal, price: Decimal, track: Track) -> dict[str, Any]:
     """signals:{signal_type}:{symbol} without its timestamp."""
     return {
         "reason": signal.reason,
@@ -74,50 +74,50 @@ def signal_value(signal: Signal, price: Decimal, track: Track) -> dict[str, Any]
     }
 
 
-def _breakout(track: Track, volume: Decimal) -> list[Signal]:
+def _breakout(track: Track, volume: Decimal) -> list[TradeSignal]:
     bar, window = track.last, track.window
     assert bar is not None
-    confidence = _sure("0.60", (volume - 1) * Decimal("0.05"))
+    confidence = _confidence("0.60", (volume - 1) * Decimal("0.05"))
     if bar.close > max(before.high for before in window):
-        return [Signal("breakout", "long", confidence)]
+        return [TradeSignal("breakout", "long", confidence)]
     if bar.close < min(before.low for before in window):
-        return [Signal("breakdown", "short", confidence)]
+        return [TradeSignal("breakdown", "short", confidence)]
     return []
 
 
-def _surge(track: Track, volume: Decimal) -> list[Signal]:
+def _surge(track: Track, volume: Decimal) -> list[TradeSignal]:
     bar = track.last
     assert bar is not None
-    if volume < _SURGE or bar.close == bar.open:
+    if volume < _SURGE_MULTIPLE or bar.close == bar.open:
         return []
-    confidence = _sure("0.55", (volume - _SURGE) * Decimal("0.05"))
+    confidence = _confidence("0.55", (volume - _SURGE_MULTIPLE) * Decimal("0.05"))
     if bar.close > bar.open:
-        return [Signal("volume_surge", "long", confidence)]
-    return [Signal("volume_surge_down", "short", confidence)]
+        return [TradeSignal("volume_surge", "long", confidence)]
+    return [TradeSignal("volume_surge_down", "short", confidence)]
 
 
-def _bounce(track: Track) -> list[Signal]:
+def _bounce(track: Track) -> list[TradeSignal]:
     bar = track.last
     assert bar is not None
     if bar.close > bar.open:
         level = track.levels.below(bar.close)
-        if level is not None and abs(bar.low / level - 1) <= _NEAR and bar.open > level:
-            return [Signal("support_bounce", "long", Decimal("0.60"))]
+        if level is not None and abs(bar.low / level - 1) <= _LEVEL_TOLERANCE and bar.open > level:
+            return [TradeSignal("support_bounce", "long", Decimal("0.60"))]
     if bar.close < bar.open:
         level = track.levels.above(bar.close)
-        if level is not None and abs(bar.high / level - 1) <= _NEAR and bar.open < level:
-            return [Signal("resistance_rejection", "short", Decimal("0.60"))]
+        if level is not None and abs(bar.high / level - 1) <= _LEVEL_TOLERANCE and bar.open < level:
+            return [TradeSignal("resistance_rejection", "short", Decimal("0.60"))]
     return []
 
 
-def _cross(track: Track) -> list[Signal]:
+def _cross(track: Track) -> list[TradeSignal]:
     before, now = _histogram(track.before), _histogram(track.now)
     if before is None or now is None:
         return []
     if before <= 0 < now:
-        return [Signal("macd_cross", "long", Decimal("0.55"))]
+        return [TradeSignal("macd_cross", "long", Decimal("0.55"))]
     if before >= 0 > now:
-        return [Signal("macd_cross_down", "short", Decimal("0.55"))]
+        return [TradeSignal("macd_cross_down", "short", Decimal("0.55"))]
     return []
 
 
@@ -126,5 +126,5 @@ def _histogram(values: dict[str, Decimal | None]) -> Decimal | None:
     return None if macd is None or signal is None else macd - signal
 
 
-def _sure(base: str, more: Decimal) -> Decimal:
-    return min(_MOST, Decimal(base) + max(Decimal(0), more)).quantize(_CENT)
+def _confidence(base: str, bonus: Decimal) -> Decimal:
+    return min(_MAX_CONFIDENCE, Decimal(base) + max(Decimal(0), bonus)).quantize(_CONFIDENCE_STEP)

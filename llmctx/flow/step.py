@@ -1,121 +1,94 @@
-"""One step: what a bar makes of a symbol's position and of the book. Pure, so that it can be taken again.
+"""One step: what a bar makes of a symbol's position and of the book.
 
-Somebody else may change the position between our looking and our writing; then the same bar is worked through once
-more, on what stands there now.
+Pure, so it can be repeated: if somebody else changes the position between the read and the write, the same bar is
+worked through again on what is stored now.
 """
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from llmctx.context.corporate_action import overnight_move
-from llmctx.flow.bars import Bar
 from llmctx.flow.book import Book, Day
-from llmctx.flow.fills import Closed, Fill
-from llmctx.flow.marks import adjust, mark
+from llmctx.flow.mark_to_market import adjusted_for_jump, mark, position_to_wire
 from llmctx.flow.paper import Account
-from llmctx.flow.signals import Signal, exits
-from llmctx.flow.symbol import Symbol, wire_position
+from llmctx.flow.rules import FeedRules
+from llmctx.flow.signals import TradeSignal, exits
+from llmctx.flow.symbol import Symbol, TrackedBar
+from llmctx.flow.trades import ClosedPosition, Fill
 from llmctx.schema.values import Position
 
 
 class Step(NamedTuple):
     """What a bar makes of a position."""
 
-    raw: bytes
+    raw_position: bytes
     """The position to write; empty deletes it."""
-    held: Position | None
-    """The position; None where there is none, or none that can be used."""
+    position: Position | None
+    """The position; None if there is none, or it is malformed."""
     cause: str | None
-    """Why a decision is asked for; None where none is."""
+    """Why a decision is requested; None if none is."""
     book: Book
     """The book afterwards."""
     fills: tuple[Fill, ...] = ()
-    """What changed hands."""
-    closed: Closed | None = None
-    """The position that ended."""
-    exit_signal: tuple[Signal, Decimal] | None = None
-    """What speaks for an exit, and the price at which it was seen."""
+    """The fills of the bar."""
+    closed: ClosedPosition | None = None
+    """The position that was closed."""
+    exit_signal: tuple[TradeSignal, Decimal] | None = None
+    """The strongest exit signal, and the price at which it was seen."""
     opened: bool = False
-    """Whether a position was opened and is still there."""
+    """Whether a position was opened and is still open."""
     day_before: Day | None = None
-    """The day whose books were closed at this bar."""
+    """The day that ended before this bar."""
 
 
-class Broker(NamedTuple):
-    """How the paper broker works; without one, positions are only marked."""
-
-    cost_bps: Decimal
-    """What a fill costs, in basis points of its worth."""
-
-
-def take_step(
-    symbol: Symbol,
-    bar: Bar,
-    end: datetime,
-    book: Book,
-    found: Sequence[Signal],
-    *,
-    broker: Broker | None,
-    ratios: Mapping[str, Decimal],
-    market_open: bool,
-) -> Step:
-    """What a bar, which ended at `end` and gave these entry signals, makes of a symbol's position."""
-    position = symbol.held
-    if symbol.raw and (position is None or position.last_update > end):
-        return Step(symbol.raw, None, "position_unusable", book)  # its record will say why
-    adjusted = None if position is None else in_shares_of(end, position, bar.close, ratios)
+def take_step(tracked: TrackedBar, book: Book, rules: FeedRules, *, market_open: bool) -> Step:
+    """Work through one bar on its symbol's position and the book."""
+    symbol, close, end = tracked.symbol, tracked.bar.close, tracked.end
+    raw, position = symbol.raw_position, symbol.position
+    if raw and (position is None or position.last_update > end):
+        return Step(raw_position=raw, position=None, cause="position_unusable", book=book)  # its record will say why
+    adjusted = None if position is None else adjusted_for_jump(position, close, end, rules.ratios)
     if position is not None and adjusted is None:
-        return Step(symbol.raw, position, "corporate_action_suspected", book)
-    if broker is None:
-        held = None if adjusted is None else mark(adjusted, bar.close, end)
-        cause = None if held is None else _cause(position, adjusted, held, filled=False)
-        return Step(b"" if held is None else wire_position(held), held, cause, book)
-    split = None if adjusted is position else ratios[symbol.name]
-    account = Account(book, adjusted, bar, end, broker.cost_bps, split=split)
-    account.at_open()
-    account.inside()
-    account.plan(found, market_open=market_open)
-    held = None if account.position is None else mark(account.position, bar.close, end)
+        return Step(raw_position=raw, position=position, cause="corporate_action_suspected", book=book)
+    if rules.broker is None:
+        marked = None if adjusted is None else mark(adjusted, close, end)
+        cause = None if marked is None else _cause(position, adjusted, marked, filled=False)
+        return Step(raw_position=_wire(marked), position=marked, cause=cause, book=book)
+    split = None if adjusted is position else rules.ratios[symbol.name]
+    account = Account(book, adjusted, tracked.bar, end, rules.broker.cost_bps, split=split)
+    account.fill_orders()
+    account.enforce_levels()
+    account.plan_entry(tracked.signals, market_open=market_open)
+    marked = None if account.position is None else mark(account.position, close, end)
     return Step(
-        b"" if held is None else wire_position(held),
-        held,
-        None if held is None else _cause(position, adjusted, held, filled=bool(account.fills)),
-        account.book,
-        tuple(account.fills),
-        account.closed,
-        _exit_signal(symbol, held, account),
-        opened=held is not None and (position is None or held.entry_time != position.entry_time),
+        raw_position=_wire(marked),
+        position=marked,
+        cause=None if marked is None else _cause(position, adjusted, marked, filled=bool(account.fills)),
+        book=account.book,
+        fills=tuple(account.fills),
+        closed=account.closed,
+        exit_signal=_exit_signal(symbol, marked, account),
+        opened=marked is not None and (position is None or marked.entry_time != position.entry_time),
         day_before=book.day if book.day.date not in ("", account.book.day.date) else None,
     )
 
 
-def in_shares_of(at: datetime, position: Position, price: Decimal, ratios: Mapping[str, Decimal]) -> Position | None:
-    """The position in shares of a later time; None where its price jumps and no ratio explains it."""
-    if overnight_move(position.current_price, position.last_update, price, at) is None:
-        return position
-    ratio = ratios.get(position.symbol)
-    if ratio is None:
-        return None
-    adjusted = adjust(position, ratio)
-    jumps = overnight_move(adjusted.current_price, adjusted.last_update, price, at) is not None
-    return None if jumps else adjusted
+def _wire(position: Position | None) -> bytes:
+    return b"" if position is None else position_to_wire(position)
 
 
-def _cause(before: Position | None, adjusted: Position | None, held: Position, *, filled: bool) -> str:
-    if before is None or held.entry_time != before.entry_time:
+def _cause(before: Position | None, adjusted: Position | None, after: Position, *, filled: bool) -> str:
+    if before is None or after.entry_time != before.entry_time:
         return "position_opened"
     if adjusted is not before:
         return "position_adjusted"
     return "position_changed" if filled else "position_marked"
 
 
-def _exit_signal(symbol: Symbol, held: Position | None, account: Account) -> tuple[Signal, Decimal] | None:
-    if held is not None:
-        seen = exits(symbol.track, held.side)
-        return (seen[0], symbol.track.session["last"]) if seen else None
+def _exit_signal(symbol: Symbol, position: Position | None, account: Account) -> tuple[TradeSignal, Decimal] | None:
+    if position is not None:
+        found = exits(symbol.track, position.side)
+        return (found[0], symbol.track.session["last"]) if found else None
     closed = account.closed
     if closed is None or closed.reason not in ("stop_hit", "target_reached"):
         return None
-    return Signal(closed.reason, closed.side, Decimal(1)), account.fills[-1].price
+    return TradeSignal(closed.reason, closed.side, Decimal(1)), account.fills[-1].price

@@ -1,7 +1,7 @@
-"""The timeline: bars and headlines in the order in which they are known, whatever order they come in.
+"""The timeline: bars and headlines in the order in which they become known.
 
-A bar is stamped at its start and known at its end; a headline is known at its own time. Sources sort by stamp, so a
-bar is held back until something with a stamp behind its end has come: then every headline before it is there too.
+A bar is stamped at its start and known at its end; a headline is known at its own time. Sources sort by stamp, so a bar
+is held back until an item stamped after its end arrives: by then every earlier headline has arrived too.
 """
 
 import heapq
@@ -18,64 +18,64 @@ class Vix(NamedTuple):
     """A reading of the volatility index."""
 
     at: datetime
-    """When it was read, UTC."""
+    """When it was taken, UTC."""
     value: Decimal
     """Index points."""
 
 
 Item = Bar | Headline | Vix | BadRow
-"""What a source brings."""
+"""One item of a source."""
 Moment = list[Item]
-"""Items that are known at one time: bars of different symbols, or one item of another kind."""
+"""Items known at the same time: bars of different symbols, or one item of another kind."""
 
 
 class Timeline:
-    """Takes items as they come and gives them back in the order in which they are known."""
+    """Reorders items by the time at which they become known."""
 
     def __init__(self, interval: timedelta) -> None:
         self._interval = interval
-        self._held: list[tuple[datetime, int, int, Bar | Headline | Vix]] = []
+        self._waiting: list[tuple[datetime, int, int, Bar | Headline | Vix]] = []
         self._count = 0
 
     def push(self, item: Item) -> list[Item]:
-        """Take an item; what may go out because of it, in order. A row that says nothing goes out at once."""
+        """Add an item and return the items released by it, in order. A malformed row is released at once."""
         if isinstance(item, BadRow):
             return [item]
-        bar = isinstance(item, Bar)
+        is_bar = isinstance(item, Bar)
         stamp = item.start if isinstance(item, Bar) else item.at
-        ready = self._until(stamp)
+        ready = self._release_before(stamp)
         known = item.end(self._interval) if isinstance(item, Bar) else item.at
         self._count += 1
-        heapq.heappush(self._held, (known, bar, self._count, item))  # at one time headlines come first
+        heapq.heappush(self._waiting, (known, is_bar, self._count, item))  # headlines come before bars of the same time
         return ready
 
     def flush(self) -> list[Item]:
-        """Everything that is still held back, in order."""
-        return [heapq.heappop(self._held)[-1] for _ in range(len(self._held))]
+        """Release everything still held back, in order."""
+        return [heapq.heappop(self._waiting)[-1] for _ in range(len(self._waiting))]
 
-    def _until(self, stamp: datetime) -> list[Item]:
+    def _release_before(self, stamp: datetime) -> list[Item]:
         ready: list[Item] = []
-        while self._held and self._held[0][0] < stamp:
-            ready.append(heapq.heappop(self._held)[-1])
+        while self._waiting and self._waiting[0][0] < stamp:
+            ready.append(heapq.heappop(self._waiting)[-1])
         return ready
 
 
 def by_stamp(bars: Iterable[Bar | BadRow], news: Iterable[Headline | BadRow]) -> Iterator[Item]:
-    """Bars in their order with the headlines put between them, as a source that sorts by stamp would send them."""
+    """Merge headlines into bars, as a source sorted by stamp would send them."""
     headlines = list(news)
     yield from (item for item in headlines if isinstance(item, BadRow))
     waiting = sorted((item for item in headlines if isinstance(item, Headline)), key=lambda item: item.at)
-    next_one = 0
+    position = 0
     for bar in bars:
-        while isinstance(bar, Bar) and next_one < len(waiting) and waiting[next_one].at < bar.start:
-            yield waiting[next_one]
-            next_one += 1
+        while isinstance(bar, Bar) and position < len(waiting) and waiting[position].at < bar.start:
+            yield waiting[position]
+            position += 1
         yield bar
-    yield from waiting[next_one:]
+    yield from waiting[position:]
 
 
 def in_order(items: Iterable[Item], interval: timedelta) -> Iterator[Item]:
-    """The items of a source that ends, in the order in which they are known."""
+    """The items of a finite source, in the order in which they become known."""
     timeline = Timeline(interval)
     for item in items:
         yield from timeline.push(item)
@@ -83,22 +83,22 @@ def in_order(items: Iterable[Item], interval: timedelta) -> Iterator[Item]:
 
 
 def moments(items: Iterable[Item]) -> Iterator[Moment]:
-    """Items grouped: bars with one start and different symbols together, everything else by itself."""
-    together: Moment = []
+    """Group items: bars of different symbols with the same start together, everything else alone."""
+    moment: Moment = []
     for item in items:
-        if together and not _belongs(item, together):
-            yield together
-            together = []
-        together.append(item)
-    if together:
-        yield together
+        if moment and not _belongs_to(item, moment):
+            yield moment
+            moment = []
+        moment.append(item)
+    if moment:
+        yield moment
 
 
-def _belongs(item: Item, together: Moment) -> bool:
-    first = together[0]
+def _belongs_to(item: Item, moment: Moment) -> bool:
+    first = moment[0]
     return (
         isinstance(item, Bar)
         and isinstance(first, Bar)
         and item.start == first.start
-        and all(item.symbol != other.symbol for other in together if isinstance(other, Bar))
+        and all(item.symbol != other.symbol for other in moment if isinstance(other, Bar))
     )

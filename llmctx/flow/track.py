@@ -1,19 +1,18 @@
-"""The track of one symbol: what its bars so far add up to. The same code takes new bars and those of the stream."""
+"""The track of one symbol: session, indicators and levels from its bars so far, new ones and those of the stream."""
 
 from collections import deque
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from llmctx.context.corporate_action import overnight_move
-from llmctx.flow.bars import Bar
-from llmctx.flow.indicators import MEMORY, Indicators, SlowMacd
+from llmctx.flow.bars import Bar, rounded
+from llmctx.flow.indicators import MEMORY, IndicatorSet, SlowMacd
 from llmctx.flow.levels import Levels
-from llmctx.flow.marks import rounded
 
 WINDOW = 20
-"""How many bars before the newest one a breakout and a usual volume are judged by."""
+"""How many bars before the newest one define a breakout and the usual volume."""
 _FIVE_MINUTES = timedelta(minutes=5)
-_PCT = Decimal("0.0001")
+_PERCENT_STEP = Decimal("0.0001")
 
 
 class Track:
@@ -29,21 +28,21 @@ class Track:
         self.session: dict[str, Decimal] = {}
         """The `price` object of stocks:price: the session so far. A session is a UTC date."""
         self.previous_close: Decimal | None = None
-        """The last close of the session before; None on a symbol's first day, and after a jump without a ratio."""
-        self._begin()
+        """The last close of the previous session; None on a symbol's first day, and after a jump without a ratio."""
+        self._reset()
 
-    def _begin(self) -> None:
-        self.indicators = Indicators()
+    def _reset(self) -> None:
+        self.indicators = IndicatorSet()
         self.macd_5m = SlowMacd(_FIVE_MINUTES, self._interval)
         self.levels = Levels()
         self.before: dict[str, Decimal | None] = {}
         self.now: dict[str, Decimal | None] = {}
 
     def add(self, bar: Bar, ratio: Decimal | None = None) -> Decimal | None:
-        """Take the next bar; the ratio by which earlier prices were adjusted for it, if they were.
+        """Add the next bar and return the ratio by which earlier prices were adjusted, or None.
 
-        After an overnight jump beyond any market's, earlier prices say nothing about later ones: with a ratio (new
-        shares for each old one) they are adjusted, without one everything begins anew.
+        After an overnight jump too large for a price move, earlier prices are not comparable with later ones: with a
+        ratio (new shares for each old one) they are adjusted, without one the track starts over.
         """
         last = self.last
         new_session = last is None or last.start.date() != bar.start.date()
@@ -54,19 +53,19 @@ class Track:
         applied = None
         if last is not None and overnight_move(last.close, last.end(self._interval), bar.open, bar.start):
             applied = ratio
-            self._jump(ratio)
+            self._rebase(ratio)
         self._closes.append((bar.start, bar.close))
-        self._take(bar.start, bar.close)
+        self._update_indicators(bar.start, bar.close)
         self.levels.add(bar.high, bar.low)
         self._add_to_session(bar, new=new_session)
         self.last = bar
         return applied
 
-    def _jump(self, ratio: Decimal | None) -> None:
+    def _rebase(self, ratio: Decimal | None) -> None:
         closes, levels, window = list(self._closes), self.levels, list(self.window)
         self._closes.clear()
         self.window.clear()
-        self._begin()
+        self._reset()
         if ratio is None:
             self.previous_close = None
             return
@@ -77,9 +76,9 @@ class Track:
         self.levels = levels
         self._closes.extend((start, close / ratio) for start, close in closes)
         for start, close in self._closes:
-            self._take(start, close)
+            self._update_indicators(start, close)
 
-    def _take(self, start: datetime, close: Decimal) -> None:
+    def _update_indicators(self, start: datetime, close: Decimal) -> None:
         self.indicators.add(close)
         self.macd_5m.add(start, close)
         self.before, self.now = self.now, self.indicators.values()
@@ -96,18 +95,18 @@ class Track:
 
     @property
     def known_at(self) -> datetime | None:
-        """When the newest bar ended; None before the first."""
+        """When the newest bar ended; None before the first bar."""
         return None if self.last is None else self.last.end(self._interval)
 
     @property
     def change_pct(self) -> Decimal:
-        """The day's change in percent, four decimals: from the close of the session before, else from the open."""
+        """The day's change in percent, four decimals: from the previous session's close, or else from the open."""
         base = self.previous_close or self.session["open"]
-        return rounded((self.session["last"] / base - 1) * 100, _PCT)
+        return rounded((self.session["last"] / base - 1) * 100, _PERCENT_STEP)
 
     @property
     def relative_volume(self) -> Decimal | None:
-        """The newest bar's volume as a multiple of the window's mean; None while the window is not full or idle."""
+        """The newest bar's volume as a multiple of the window's mean; None without a full window, or a mean of 0."""
         if self.last is None or len(self.window) < WINDOW:
             return None
         usual = sum((bar.volume for bar in self.window), Decimal(0)) / WINDOW
@@ -115,6 +114,11 @@ class Track:
 
 
 def _adjusted(bar: Bar, ratio: Decimal) -> Bar:
-    """A bar in shares of after a split."""
-    open_, high, low, close = (price / ratio for price in (bar.open, bar.high, bar.low, bar.close))
-    return Bar(bar.start, bar.symbol, open_, high, low, close, bar.volume * ratio)
+    """A bar in shares after a split."""
+    return bar._replace(
+        open=bar.open / ratio,
+        high=bar.high / ratio,
+        low=bar.low / ratio,
+        close=bar.close / ratio,
+        volume=bar.volume * ratio,
+    )

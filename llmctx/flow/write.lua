@@ -1,21 +1,20 @@
--- Write everything that one bar (or one headline) says about one symbol, at one instant, the tick last.
+-- Apply every change of one bar (or one headline) of one symbol at once, the tick last.
 --
--- KEYS: 1 the symbol's bars stream, 2 its partition's decisions stream, 3.. the guarded keys, then those that the
---       operations name by their place.
--- ARGV: 1 in MessagePack: {bar id ('' where there is no bar), the id of the last bar that must be there ('' for none),
---       the writer's run, the id of the last decision that the writer has read ('' where it reads none), {what the writer
---       knows each guarded key to hold, '' for nothing}, {operation, ...}}. An operation is its name, the place of its
---       key in KEYS, and then:
---         set   lifetime in seconds (0: none), value      and announce it on the key's channel
---         put   value                                     for ever, and tells nobody
---         del                                             and announce it as an empty text
---         add   most entries (0: all), id, field, value, ...
---         keep  score, member, lowest score that is kept  a sorted set
---         rank  place of the hash, place of the list, symbol, score, ms, change, JSON, oldest ms, most, lifetime
--- Answers {1, decisions} when it is written (now, or by an earlier call of the same run): every decision that stands
--- behind the last one read, {id, JSON, ...}; {0, value, ...} when somebody else has changed a guarded key, with what all
--- of them hold; {2} when another run has written this bar or a later one; {3} when the last bar that must be there is
--- not: the server has lost its last seconds. Nothing is written then.
+-- KEYS: 1 the symbol's bars stream, 2 its partition's decisions stream, 3.. the guarded keys, then the keys of the
+--       operations, which name them by position.
+-- ARGV: 1 in MessagePack: {bar id ('' without a bar), id of the bar that must exist before it ('' for none), the writer's
+--       run, id of the last decision that the writer has read ('' if it reads none), {expected value of each guarded key,
+--       '' for no key}, {operation, ...}}. An operation is its name, the position of its key in KEYS, and then:
+--         set   lifetime in seconds (0: none), value      and publish it on the key's channel
+--         put   value                                     never expires, not published
+--         del                                             and publish an empty text
+--         add   maximum entries (0: no cap), id, field, value, ...
+--         keep  score, member, lowest score to keep       a sorted set
+--         rank  position of the hash, position of the list, symbol, score, ms, change, JSON, oldest ms, maximum, lifetime
+-- Returns {1, decisions} if the changes are written, now or by an earlier call of the same run, with every decision after
+-- the last one read, {id, JSON, ...}. Otherwise it writes nothing and returns {0, value, ...} if somebody else changed a
+-- guarded key, with the values of all of them; {2} if another run has written this bar or a later one; {3} if the bar
+-- before it is missing, because the server has lost its last seconds.
 local CHANNEL = 'updates:'
 
 local function set(key, lifetime, value)
@@ -27,7 +26,7 @@ local function set(key, lifetime, value)
   redis.call('PUBLISH', CHANNEL .. key, value)
 end
 
--- The ranking is kept in a sorted set; the list is written from it. A symbol without a newer bar drops out.
+-- The ranking is kept in a sorted set, and the list is written from it. A symbol whose last bar is too old is removed.
 local function rank(keys, scores, hash, list, symbol, score, now_ms, change, candidate, oldest_ms, most, lifetime)
   redis.call('ZADD', scores, score, symbol)
   redis.call('HSET', keys[hash], symbol, string.format('%.0f', now_ms) .. ' ' .. change .. ' ' .. candidate)

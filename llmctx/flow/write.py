@@ -1,4 +1,4 @@
-"""A write: everything that one bar or headline changes, put together step by step. Pure; write.lua does it."""
+"""A write: every change of one bar or headline, collected for write.lua, which applies them at once. Pure."""
 
 import itertools
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from llmctx.schema.keys import Family
 
 
 class Write:
-    """Everything that one bar or headline changes."""
+    """Every change of one bar or headline."""
 
     def __init__(
         self,
@@ -27,8 +27,8 @@ class Write:
         bar_before: Bar | None = None,
         seen: str = "",
     ) -> None:
-        """`bar_before` is the last bar that the server must have; `seen` the last decision of the partition that the
-        writer has read, empty asks for none.
+        """`bar_before` is the bar the server must have before this one; `seen` is the last decision of the partition
+        that the writer has read (empty: return no decisions).
         """
         self.symbol = symbol
         self._head = [*("" if one is None else bar_id(one) for one in (bar, bar_before)), run, seen]
@@ -39,38 +39,38 @@ class Write:
         self._place(keys.decisions(partition))
 
     def guard(self, key: str, known: bytes) -> Self:
-        """Write nothing where the key holds something else than `known` (empty: nothing). Guards come first."""
+        """Write nothing unless the key holds `known` (empty: no key). Add guards before any other operation."""
         self._place(key)
         self._known.append(known)
         return self
 
     def set(self, family: Family, value: bytes, *, signal_type: str = "") -> None:
-        """Set a live key for as long as its family lives, and announce it."""
+        """Set a live key with its family's lifetime, and announce it."""
         self._add("set", family.key(self.symbol, signal_type), family.lifetime_s or 0, value)
 
     def keep_value(self, key: str, value: bytes) -> None:
-        """Set a key of our own that lives for ever; nobody is told."""
+        """Set a private key that never expires, without announcing it."""
         self._add("put", key, value)
 
     def delete(self, family: Family, *, signal_type: str = "") -> None:
         """Delete a live key, and announce it."""
         self._add("del", family.key(self.symbol, signal_type))
 
-    def append(self, stream: str, fields: Mapping[str, str], *, most: int = 0, entry_id: str = "*") -> None:
-        """Add an entry to a stream; `most` caps it, 0 does not."""
-        self._add("add", stream, most, entry_id, *itertools.chain.from_iterable(fields.items()))
+    def append(self, stream: str, fields: Mapping[str, str], *, max_entries: int = 0, entry_id: str = "*") -> None:
+        """Add an entry to a stream, which is capped at about `max_entries`; 0 means no cap."""
+        self._add("add", stream, max_entries, entry_id, *itertools.chain.from_iterable(fields.items()))
 
     def keep_member(self, key: str, score: int, member: bytes, *, lowest: int) -> None:
-        """Add to a sorted set, and forget what lies below the lowest score."""
+        """Add a member to a sorted set, and remove members below the lowest score."""
         self._add("keep", key, score, member, lowest)
 
     def rank(
-        self, score: Decimal, end_ms: int, change_pct: Decimal, candidate: bytes, *, oldest_ms: int, most: int
+        self, score: Decimal, end_ms: int, change_pct: Decimal, candidate: bytes, *, oldest_ms: int, max_ranked: int
     ) -> None:
-        """Put the symbol into the ranking and write the ranking from it."""
+        """Put the symbol into the ranking, and write candidates:ranked from it."""
         family = keys.BY_SECTION["candidates"]
         places = self._place(keys.SCREENED), self._place(family.key())
-        numbers = str(score), end_ms, str(change_pct), candidate, oldest_ms, most
+        numbers = str(score), end_ms, str(change_pct), candidate, oldest_ms, max_ranked
         self._add("rank", keys.SCORES, *places, self.symbol, *numbers, family.lifetime_s or 0)
 
     def _add(self, operation: str, key: str, *arguments: Any) -> None:
@@ -80,11 +80,11 @@ class Write:
         return self._places.setdefault(key, len(self._places) + 1)
 
     def call(self) -> tuple[list[str], list[Argument]]:
-        """Keys and arguments of write.lua."""
+        """The keys and arguments of write.lua."""
         packed: bytes = msgpack.packb([*self._head, self._known, self._operations], use_bin_type=False)
         return list(self._places), [packed]
 
 
 def bar_id(bar: Bar) -> str:
-    """A bar's id in the bars stream: its start."""
+    """A bar's id in the bars stream, from its start."""
     return f"{clock.to_ms(bar.start)}-0"

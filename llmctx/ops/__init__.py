@@ -1,1 +1,1 @@
-"""What keeps the system running: the embedded server."""
+"""Operations: the embedded server, and the state of the live keys."""

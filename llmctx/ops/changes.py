@@ -1,4 +1,4 @@
-"""A symbol's package, followed as it changes."""
+"""Follow a symbol's package as it changes."""
 
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
@@ -14,27 +14,27 @@ from llmctx.context.snapshot import ReadRules
 from llmctx.errors import ServerError
 from llmctx.schema.keys import UPDATES
 
-_LOOK_EVERY_S = 0.5
-"""Plain SETs of other people's collectors announce nothing, so it looks now and then as well."""
+_POLL_INTERVAL_S = 0.5
+"""Collectors that write with a plain SET announce nothing, so the package is polled as well."""
 
 
 class Change(NamedTuple):
-    """One fact that is another one now."""
+    """A fact that changed."""
 
     path: str
-    """Where it stands; a section's own name where its status changed."""
+    """Its path; the section's name if its status changed."""
     before: Any
-    """What it said; None where it was not there."""
+    """The old value; None if there was none."""
     after: Any
-    """What it says; None where it is gone."""
+    """The new value; None if it is gone."""
 
 
 async def follow_package(
     redis: Redis, symbol: str, partition: int, rules: ReadRules, seconds: float | None = None
 ) -> AsyncIterator[tuple[Package, list[Change]]]:
-    """The package as it stands, then again whenever a fact or a status has changed, for `seconds` (None: for ever).
+    """Yield the package now, and again whenever a fact or a status changes, for `seconds` (None: without end).
 
-    Raises SnapshotError and ServerError when the server does not answer.
+    Raises SnapshotError or ServerError if the server does not answer.
     """
     ends_s = None if seconds is None else clock.monotonic_s() + seconds
     known: dict[str, Any] | None = None
@@ -48,9 +48,9 @@ async def follow_package(
                 if known is None or changes:
                     known = facts
                     yield package, changes
-                await channel.get_message(ignore_subscribe_messages=True, timeout=_LOOK_EVERY_S)
+                await channel.get_message(ignore_subscribe_messages=True, timeout=_POLL_INTERVAL_S)
                 while await channel.get_message(ignore_subscribe_messages=True, timeout=0):
-                    pass  # one look is enough for all that was announced meanwhile
+                    pass  # one read covers every update announced so far
         except (RedisError, TimeoutError) as error:
             raise ServerError(f"Updates cannot be followed: {error}", "See that Redis answers.") from error
 

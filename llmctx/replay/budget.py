@@ -1,4 +1,4 @@
-"""A budget: how many tokens, and how much money, a replay may spend. Room is set aside before each call."""
+"""A budget in tokens and money. Each call reserves a high estimate first, so calls under way cannot overrun it."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -9,22 +9,23 @@ from llmctx.llm.completion import Usage
 from llmctx.llm.price import BATCH_SHARE, Price, price_of
 from llmctx.prompt.render import Prompt
 
-_BYTES_A_TOKEN = 3
-_LONGEST_ANSWER = 2000
-_NOTHING = Decimal(0)
+_BYTES_PER_TOKEN = 3
+_DEFAULT_ANSWER_TOKENS = 2000
+"""Reserved for an answer whose length the prompt does not limit."""
+_ZERO = Decimal(0)
 
 
-class Room(NamedTuple):
-    """What is set aside for one call."""
+class Reservation(NamedTuple):
+    """What is reserved for one call."""
 
     tokens: int
-    """At most so many."""
+    """The most tokens that it may use."""
     cost: Decimal
-    """At most so much."""
+    """The most money that it may cost."""
 
 
 class Budget:
-    """Counts what calls use; None has no limit."""
+    """Limits, reservations and use. A limit of None does not restrict."""
 
     def __init__(
         self,
@@ -34,47 +35,47 @@ class Budget:
         prices: Mapping[str, Price] | None = None,
         batch: bool = False,
     ) -> None:
-        """`prices` by model; `batch` counts at the price of a provider's batch."""
+        """`prices` are by model; `batch` applies the discount of batches."""
         self._tokens, self._cost = tokens, cost
         self._prices = prices or {}
         self._share = BATCH_SHARE if batch else Decimal(1)
-        self._aside = Room(0, _NOTHING)
+        self._reserved = Reservation(0, _ZERO)
         self.tokens = 0
         """Tokens used so far."""
-        self.cost = _NOTHING
-        """Money used so far, as far as prices are known."""
+        self.cost = _ZERO
+        """Money spent so far, as far as prices are known."""
 
     def price(self, *models: str | None) -> Price | None:
-        """The price of the first of these models that has one."""
+        """Return the price of the first of these models that has one."""
         return price_of(self._prices, *models)
 
-    def set_aside(self, model: str, prompt: Prompt) -> Room | None:
-        """Room for a call, by a high estimate; None where the budget has no room for it.
+    def reserve(self, model: str, prompt: Prompt) -> Reservation | None:
+        """Reserve a high estimate of what a call needs; None if the budget does not suffice.
 
-        Raises ReplayError for a budget in money and a model without a price.
+        Raises ReplayError if the budget is in money and the model has no price.
         """
         price = self.price(model)
         if price is None and self._cost is not None:
             raise ReplayError(
-                f"There is a budget in money, and no price for {model!r}.",
+                f"The budget is in money, but there is no price for {model!r}.",
                 f'Set it in llmctx.toml: [prices."{model}"] input = ... output = ... (per million tokens).',
             )
-        answer = prompt.parameters.max_completion_tokens or prompt.parameters.max_tokens or _LONGEST_ANSWER
-        usage = Usage(len(prompt.evidence) // _BYTES_A_TOKEN + 1, answer, 0, 0)
-        room = Room(usage.prompt + answer, _NOTHING if price is None else price.of(usage) * self._share)
-        if self._tokens is not None and self.tokens + self._aside.tokens + room.tokens > self._tokens:
+        answer = prompt.parameters.max_completion_tokens or prompt.parameters.max_tokens or _DEFAULT_ANSWER_TOKENS
+        usage = Usage(len(prompt.evidence) // _BYTES_PER_TOKEN + 1, answer, 0, 0)
+        needed = Reservation(usage.prompt + answer, _ZERO if price is None else price.of(usage) * self._share)
+        if self._tokens is not None and self.tokens + self._reserved.tokens + needed.tokens > self._tokens:
             return None
-        if self._cost is not None and self.cost + self._aside.cost + room.cost > self._cost:
+        if self._cost is not None and self.cost + self._reserved.cost + needed.cost > self._cost:
             return None
-        self._aside = Room(self._aside.tokens + room.tokens, self._aside.cost + room.cost)
-        return room
+        self._reserved = Reservation(self._reserved.tokens + needed.tokens, self._reserved.cost + needed.cost)
+        return needed
 
-    def settle(self, room: Room) -> None:
-        """Give back what was set aside: the call is over."""
-        self._aside = Room(self._aside.tokens - room.tokens, self._aside.cost - room.cost)
+    def release(self, reservation: Reservation) -> None:
+        """Release the reservation of a call that is over."""
+        self._reserved = Reservation(self._reserved.tokens - reservation.tokens, self._reserved.cost - reservation.cost)
 
     def count(self, usage: Usage | None, *models: str | None) -> Decimal | None:
-        """Count what a call used; its cost, None where no price is known."""
+        """Count what a call used and return its cost, None if no price is known."""
         if usage is None:
             return None
         self.tokens += usage.prompt + usage.completion
@@ -86,11 +87,11 @@ class Budget:
         return cost
 
     @property
-    def waits(self) -> bool:
-        """Whether calls are under way that may give back room."""
-        return self._aside.tokens > 0
+    def has_reservations(self) -> bool:
+        """Whether calls are under way that may release part of what they reserved."""
+        return self._reserved.tokens > 0
 
     def __str__(self) -> str:
         limits = [] if self._tokens is None else [f"{self._tokens} tokens"]
-        limits += [] if self._cost is None else [f"{self._cost} in money"]
+        limits += [] if self._cost is None else [f"a cost of {self._cost}"]
         return " and ".join(limits) or "no limit"

@@ -1,18 +1,19 @@
-r"""A corpus: recorded decisions in a file, self-contained, to be replayed and tested anywhere.
+r"""A corpus: recorded decisions in a self-contained file, to be replayed and tested anywhere.
 
 JSON Lines in RFC 8785 form, split at \n only: a line that names the format, the blobs (templates and schemas, each
-once), then the records in the order given. Each line ends in the digest of its own content, so no byte changes unseen;
-a record's pieces are held to the digests in its leaf besides.
+once), then the records in the order given. Each record line ends with the digest of its own content, so any changed
+byte is found; a record's pieces are also checked against the digests in its leaf.
 
     {"format":"llmctx-corpus/1"}
     {"blob":SHA256,"content":TEXT}
     {"index":N,"leaf":TEXT,"leaf_hash":HEX,"origin":TEXT,"partition":N,"pieces":{NAME:TEXT},"sha256":HEX}
 
-A content or piece that is no UTF-8 stands as {"base64": TEXT}.
+Content or a piece that is not UTF-8 is written as {"base64": TEXT}.
 """
 
 import base64
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +24,19 @@ from llmctx.trail.log.packing import Pieces, textual
 
 FORMAT = "llmctx-corpus/1"
 
-_MEND = "Take the file from version control again, or make it anew with `llmctx corpus add`."
+_RESTORE = "Restore the file from version control, or write it again with `llmctx corpus add`."
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """What identifies a record across trails."""
+
+    origin: str
+    """The trail it was recorded in: `llmctx/<instance>`; empty if unknown."""
+    partition: int
+    """Its partition."""
+    index: int
+    """Its index in the partition's log."""
 
 
 class Recorded(Entry):
@@ -34,43 +47,43 @@ class Recorded(Entry):
     ) -> None:
         super().__init__(leaf, pieces, index=index, partition=partition)
         self.origin = origin
-        """The trail it was recorded in: `llmctx/<instance>`; empty where nobody knows."""
+        """The trail it was recorded in: `llmctx/<instance>`; empty if unknown."""
 
     @classmethod
     def of(cls, entry: Entry, origin: str) -> "Recorded":
-        """An entry together with its origin; what was read of it is not read again."""
+        """Return an entry together with its origin; what was parsed of it is not parsed again."""
         made = cls(entry.leaf, lambda: entry.pieces, index=entry.index, partition=entry.partition, origin=origin)
         made.record = entry.record
         return made
 
     @property
-    def place(self) -> tuple[str, int, int]:
-        """What tells it from every other record: origin, partition, index."""
-        return self.origin, self.partition, self.index
+    def place(self) -> Place:
+        """What identifies it: origin, partition and index."""
+        return Place(self.origin, self.partition, self.index)
 
 
 class Corpus(NamedTuple):
-    """What a corpus file holds."""
+    """The content of a corpus file."""
 
     entries: list[Recorded]
-    """The records, in the file's order."""
+    """The records, in file order."""
     blobs: dict[str, bytes]
-    """What they name by digest: `rerun.Templates(blobs)` takes them."""
+    """The templates and schemas that they name, by digest."""
 
 
 def read_corpus(path: Path) -> Corpus:
-    """The records and blobs of a corpus file.
+    """Read the records and blobs of a corpus file.
 
-    Raises CorpusError where the file is no corpus, and where a line or a digest does not fit, naming line and digest.
+    Raises CorpusError if the file is not a corpus, or if a line or digest does not match; the message names both.
     """
     try:
         lines = path.read_bytes().split(b"\n")
     except OSError as error:
-        raise CorpusError(f"The corpus {path} cannot be read: {error}.", "Name a file that is there.") from error
+        raise CorpusError(f"The corpus {path} cannot be read: {error}.", "Check the path.") from error
     if lines.pop() != b"":
-        raise _changed(path, len(lines) + 1, "the last line has no end")
-    if not lines or lines[0] != _line({"format": FORMAT}):
-        raise CorpusError(f"{path} is no corpus of {FORMAT}.", "`llmctx corpus add` writes one.")
+        raise _changed(path, len(lines) + 1, "the last line is incomplete")
+    if not lines or lines[0] != canonical.dumps({"format": FORMAT}):
+        raise CorpusError(f"{path} is not a corpus in the format {FORMAT}.", "Write one with `llmctx corpus add`.")
     corpus = Corpus([], {})
     for number, line in enumerate(lines[1:], start=2):
         try:
@@ -82,12 +95,12 @@ def read_corpus(path: Path) -> Corpus:
 
 
 def write_corpus(path: Path, entries: Iterable[Recorded], blobs: Mapping[str, bytes]) -> None:
-    """Write records with the blobs that they name; what the file held before is replaced, all of it or nothing.
+    """Write records with the blobs that they name, replacing the file atomically.
 
-    Raises CorpusError where a record lacks a blob or its own evidence, and where the file cannot be written.
+    Raises CorpusError if a blob or evidence is missing or does not match its digest, or the file cannot be written.
     """
     kept = list(entries)
-    lines = [_line({"format": FORMAT})]
+    lines = [canonical.dumps({"format": FORMAT})]
     lines += [
         _blob_line(digest, blobs, path) for digest in sorted({d for entry in kept for d in named_blobs(entry.record)})
     ]
@@ -97,7 +110,9 @@ def write_corpus(path: Path, entries: Iterable[Recorded], blobs: Mapping[str, by
         draft.write_bytes(b"".join(line + b"\n" for line in lines))
         draft.replace(path)
     except OSError as error:
-        raise CorpusError(f"The corpus {path} cannot be written: {error}.", "Name a file that can be.") from error
+        raise CorpusError(
+            f"The corpus {path} cannot be written: {error}.", "Check its folder and permissions."
+        ) from error
 
 
 def _read_line(line: bytes, corpus: Corpus) -> None:
@@ -109,8 +124,8 @@ def _read_line(line: bytes, corpus: Corpus) -> None:
         _expect("the blob", document["blob"], canonical.sha256(content))
         corpus.blobs[document["blob"]] = content
         return
-    said = document.pop("sha256")
-    _expect("the line", said, canonical.sha256(canonical.dumps(document)))
+    expected = document.pop("sha256")
+    _expect("the line", expected, canonical.sha256(canonical.dumps(document)))
     pieces = {name: _raw(value) for name, value in document["pieces"].items()}
     entry = Recorded(
         document["leaf"].encode(),
@@ -123,33 +138,35 @@ def _read_line(line: bytes, corpus: Corpus) -> None:
     _check_pieces(entry)
     for digest in named_blobs(entry.record):
         if digest not in corpus.blobs:
-            raise ValueError(f"the blob {digest} does not stand above it")
+            raise ValueError(f"the blob {digest} is missing above it")
     corpus.entries.append(entry)
 
 
 def _check_pieces(entry: Entry) -> None:
-    promised = {
+    named = {
         piece: entry.record[name]["sha256"]
         for piece, name in PIECES.items()
         if isinstance(entry.record.get(name), dict) and "sha256" in entry.record[name]
     }
-    if promised.keys() != entry.pieces.keys():
-        expected, found = ", ".join(sorted(promised)) or "none", ", ".join(sorted(entry.pieces)) or "none"
-        raise ValueError(f"its leaf promises the pieces {expected}, it has {found}")
-    for piece, digest in promised.items():
+    if named.keys() != entry.pieces.keys():
+        expected, found = ", ".join(sorted(named)) or "none", ", ".join(sorted(entry.pieces)) or "none"
+        raise ValueError(f"its leaf names the pieces {expected}, but it has {found}")
+    for piece, digest in named.items():
         _expect(f"the piece {piece}", digest, canonical.sha256(entry.pieces[piece]))
 
 
-def _expect(what: str, said: Any, found: str) -> None:
-    if said != found:
-        raise ValueError(f"{what} should have the digest {said}, and has {found}")
+def _expect(what: str, expected: Any, found: str) -> None:
+    if expected != found:
+        raise ValueError(f"{what} should have the digest {expected}, but has {found}")
 
 
 def _blob_line(digest: str, blobs: Mapping[str, bytes], path: Path) -> bytes:
     blob = blobs.get(digest)
     if blob is None or canonical.sha256(blob) != digest:
-        raise CorpusError(f"The blob {digest} is not at hand for {path}.", "`llmctx verify` tells what is missing.")
-    return _line({"blob": digest, "content": textual(blob)})
+        raise CorpusError(
+            f"The blob {digest} for {path} is missing or was changed.", "Run `llmctx verify` to find out more."
+        )
+    return canonical.dumps({"blob": digest, "content": textual(blob)})
 
 
 def _entry_line(entry: Recorded, path: Path) -> bytes:
@@ -163,15 +180,12 @@ def _entry_line(entry: Recorded, path: Path) -> bytes:
             "partition": entry.partition,
             "pieces": {name: textual(raw) for name, raw in entry.pieces.items()},
         }
-        return _line(document | {"sha256": canonical.sha256(canonical.dumps(document))})
+        return canonical.dumps(document | {"sha256": canonical.sha256(canonical.dumps(document))})
     except ValueError as error:
         raise CorpusError(
-            f"Record {entry.index} cannot go to {path}: {error}.", "`llmctx verify` names the first bad record."
+            f"Record {entry.index} cannot be added to {path}: {error}.",
+            "Run `llmctx verify` to find the first bad record.",
         ) from error
-
-
-def _line(document: dict[str, Any]) -> bytes:
-    return canonical.dumps(document)
 
 
 def _raw(value: Any) -> bytes:
@@ -179,4 +193,4 @@ def _raw(value: Any) -> bytes:
 
 
 def _changed(path: Path, number: int, why: str) -> CorpusError:
-    return CorpusError(f"Line {number} of {path} was changed: {why}.", _MEND, exit_code=1)
+    return CorpusError(f"Line {number} of {path} was changed: {why}.", _RESTORE, exit_code=1)

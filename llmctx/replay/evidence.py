@@ -3,14 +3,15 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from llmctx.replay.blob_cache import BlobCache
 from llmctx.replay.corpus import Recorded
 from llmctx.replay.difference import Difference
 from llmctx.replay.reproduction import Reproduction
-from llmctx.replay.rerun import Templates, check_evidence, rebuild
+from llmctx.replay.rerun import check_evidence, rebuild
 
 
 class EvidenceCheck(NamedTuple):
-    """What a check of some records found."""
+    """The result of checking some records."""
 
     altered: list[tuple[Recorded, Difference]]
     """The altered records, each with the first difference that shows it."""
@@ -18,13 +19,13 @@ class EvidenceCheck(NamedTuple):
     """The records that differ because other rules made them."""
 
 
-def check_records(entries: Iterable[Recorded], blobs: dict[str, bytes]) -> EvidenceCheck:
+def check_records(entries: Iterable[Recorded], blobs: BlobCache) -> EvidenceCheck:
     """Compare each record's digests with its evidence, and rebuild it from that."""
-    check, templates = EvidenceCheck([], Reproduction()), Templates(blobs)
+    check = EvidenceCheck([], Reproduction())
     for entry in entries:
         altered = check_evidence(entry)
         if altered is None:
-            rebuilt = rebuild(entry, templates)
+            rebuilt = rebuild(entry, blobs)
             altered = rebuilt.tampering
             if altered is None:
                 check.reproduction.add(entry.record["code"], rebuilt)

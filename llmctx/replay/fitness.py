@@ -1,11 +1,12 @@
-"""Fitness: how a template does on recorded decisions: whether it renders, how large it is, what a provider can cache.
+"""Check a template on recorded decisions: whether it renders, how large it is, and what a provider can cache.
 
-Tokens are estimated at four characters each: no tokenizer is at hand that would be right for every model. What a
-provider caches is a prefix that is the same in every request, from 1,024 tokens on (OpenAI, and others who follow it).
+Tokens are estimated at four characters each, since no tokenizer is right for every model. Providers cache a prefix that
+is the same in every request, from 1,024 tokens (OpenAI and compatible providers).
 """
 
 import statistics
 from collections.abc import Iterable
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from llmctx.context.package import build_package
@@ -15,62 +16,65 @@ from llmctx.prompt.render import Prompt, render, unknown_names
 from llmctx.prompt.template import Template
 from llmctx.trail.log.entry import Entry
 
-CHARACTERS_A_TOKEN = 4
-CACHED_FROM_TOKENS = 1_024
-_FAILURES_TOLD = 3
+CHARS_PER_TOKEN = 4
+MIN_CACHED_TOKENS = 1_024
+_MAX_FAILURES_SHOWN = 3
 
 
 class Fitness(NamedTuple):
-    """What a template comes to on some records."""
+    """How a template does on some records."""
 
     ref: str
     """NAME/vN."""
     sha256: str
-    """Its digest."""
+    """The digest of its source."""
     rendered: int
-    """Records that it renders."""
+    """Number of records that it renders."""
     failures: tuple[str, ...]
     """Why it does not render others: the first three, each with its record."""
     failed: int
-    """How many those are."""
+    """Number of records that it does not render."""
     unknown: tuple[str, ...]
-    """Names that it asks for and no package has."""
+    """Names that it uses but no package has."""
     characters: int
-    """The median size of a rendering."""
+    """Median length of a rendering, in characters."""
     largest: int
-    """The largest one."""
+    """Maximum length, in characters."""
     fixed: int
-    """Characters from the beginning on that are the same in every rendering."""
+    """Length of the prefix shared by all renderings, in characters."""
 
     @property
     def tokens(self) -> int:
-        """The median size in tokens, estimated."""
-        return self.characters // CHARACTERS_A_TOKEN
+        """Estimated median size in tokens."""
+        return self.characters // CHARS_PER_TOKEN
 
     @property
     def fixed_tokens(self) -> int:
-        """The part that is the same everywhere, in tokens, estimated."""
-        return self.fixed // CHARACTERS_A_TOKEN
+        """Estimated size of the shared prefix in tokens."""
+        return self.fixed // CHARS_PER_TOKEN
 
     @property
     def cached(self) -> float:
-        """The share of a rendering that a provider can take from its cache; 0 where the fixed part is too short."""
-        return self.fixed / self.characters if self.fixed_tokens >= CACHED_FROM_TOKENS and self.characters else 0.0
+        """The share of a rendering that a provider can cache, 0 to 1; 0 if the shared prefix is too short."""
+        return self.fixed / self.characters if self.fixed_tokens >= MIN_CACHED_TOKENS and self.characters else 0.0
 
     @property
     def fit(self) -> bool:
-        """Whether it renders everything."""
+        """Whether it renders every record."""
         return not self.failed and not self.unknown
 
     def as_dict(self) -> dict[str, Any]:
-        """The fitness as JSON has it."""
+        """Return the fitness as JSON values."""
         return self._asdict() | {
-            "tokens": self.tokens, "fixed_tokens": self.fixed_tokens, "cached": round(self.cached, 4), "fit": self.fit,
-        }  # fmt: skip
+            "tokens": self.tokens,
+            "fixed_tokens": self.fixed_tokens,
+            "cached": round(self.cached, 4),
+            "fit": self.fit,
+        }
 
 
 def fitness(template: Template, entries: Iterable[Entry]) -> Fitness:
-    """How a template does on the records that have a package which can be asked about."""
+    """Check a template on the records whose package can be asked about."""
     texts: list[str] = []
     failures: list[str] = []
     for entry in entries:
@@ -79,33 +83,35 @@ def fitness(template: Template, entries: Iterable[Entry]) -> Fitness:
         except TemplateError as error:
             failures.append(f"record {entry.index}: {error.what}")
         else:
-            texts += [] if prompt is None else [text_of(prompt)]
+            if prompt is not None:
+                texts.append(text_of(prompt))
     sizes = [len(text) for text in texts]
     return Fitness(
-        template.ref,
-        template.sha256,
-        len(texts),
-        tuple(failures[:_FAILURES_TOLD]),
-        len(failures),
-        tuple(unknown_names(template)),
-        int(statistics.median(sizes)) if sizes else 0,
-        max(sizes, default=0),
-        _common(texts),
+        ref=template.ref,
+        sha256=template.sha256,
+        rendered=len(texts),
+        failures=tuple(failures[:_MAX_FAILURES_SHOWN]),
+        failed=len(failures),
+        unknown=tuple(unknown_names(template)),
+        characters=int(statistics.median(sizes)) if sizes else 0,
+        largest=max(sizes, default=0),
+        fixed=_shared_prefix(texts),
     )
 
 
-def _common(texts: list[str]) -> int:
-    """How many characters from the beginning on are the same in all; 0 where there are not two to compare."""
-    if len(texts) < 2:  # noqa: PLR2004
+def _shared_prefix(texts: list[str]) -> int:
+    """Return the length of the prefix shared by all texts; 0 if there are fewer than two."""
+    if len(texts) == 1:
         return 0
-    first, last = min(texts), max(texts)  # whatever these two share, all between them share
-    return next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+    # What the first and the last text in order share, all others share too.
+    pairs = zip(min(texts, default=""), max(texts, default=""), strict=False)
+    return len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
 
 
 def rendered(template: Template, entry: Entry) -> Prompt | None:
-    """What a template makes of a record's data; None where the data cannot be asked about.
+    """Render a template with a record's data; None if the data cannot be asked about.
 
-    Raises TemplateError where the template does not render.
+    Raises TemplateError if the template does not render.
     """
     if "snapshot" not in entry.record:
         return None
@@ -114,5 +120,5 @@ def rendered(template: Template, entry: Entry) -> Prompt | None:
 
 
 def text_of(prompt: Prompt) -> str:
-    """The messages as one text, in the order in which a provider reads them."""
+    """Return the messages as one text, in the order in which a provider reads them."""
     return "\n".join(f"{message.role}:\n{message.content}" for message in prompt.messages)

@@ -1,6 +1,6 @@
-"""What came of a decision: the market's move after it, and what following it would have made against leaving it be.
+"""The outcome of a decision: how the market moved, and what following it would have earned against doing nothing.
 
-Trades are filled at the next bar's open, as the paper broker fills them; both ways the stops hold inside the bars.
+Trades fill at the next bar's open, as with the paper broker. Stops and targets apply inside the bars in both cases.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,104 +10,101 @@ from typing import Any, NamedTuple
 from llmctx import clock
 from llmctx.context.package import build_package
 from llmctx.context.snapshot import Snapshot
-from llmctx.replay.corpus import Recorded
-from llmctx.replay.market import Holding, Series, earnings
+from llmctx.replay.corpus import Place, Recorded
+from llmctx.replay.price_series import Holding, PriceSeries, profit
 from llmctx.schema.values import Position
 
 MINUTES = (5, 15, 60)
 """The horizons in minutes; the position's own end is the fourth."""
-HORIZONS = ("5", "15", "60", "end")
+HORIZONS = (*map(str, MINUTES), "end")
 """The horizons by name."""
 _MINUTE_MS = 60_000
-_BPS = Decimal(10_000)
+_BASIS_POINTS = Decimal(10_000)
 
 
-class Taken(NamedTuple):
-    """One decision, as far as its outcome needs it."""
+class PastDecision(NamedTuple):
+    """A recorded decision, as far as its outcome depends on it."""
 
-    place: tuple[str, int, int]
+    place: Place
     """Which record."""
     symbol: str
     """The position's symbol."""
     as_of_ms: int
-    """The time of the package."""
+    """The time of the package, in milliseconds."""
     action: str
-    """What its verdict does."""
+    """The verdict's action."""
     decided: str | None
-    """What the model decided."""
+    """The action the model decided on."""
     confidence: Decimal | None
-    """How sure the model was."""
+    """The model's confidence, 0 to 1."""
     price: Decimal
     """The price at the time."""
-    entry_ms: int
-    """When the position was opened: what tells it from the symbol's next one."""
+    opened_ms: int
+    """When the position was opened; tells apart the positions of one symbol."""
     holding: Holding
-    """The position as it was."""
+    """The position before the decision."""
     traded: Decimal
-    """Shares that the verdict closes (negative) or adds."""
+    """Shares that the verdict adds, or closes if negative."""
     stop: Decimal | None
     """The stop after the verdict."""
     target: Decimal | None
     """The target after the verdict."""
 
 
-class Made(NamedTuple):
-    """What came of it at one horizon, in account currency unless it says otherwise."""
+class HorizonResult(NamedTuple):
+    """The outcome at one horizon, in account currency unless stated otherwise."""
 
     move_pct: float
-    """The market's move in percent."""
+    """The market's move, in percent."""
     held: Decimal
-    """What leaving the position as it was made."""
+    """Profit of leaving the position unchanged."""
     followed: Decimal
-    """What following the verdict made."""
+    """Profit of following the verdict."""
     closed: Decimal
-    """What closing it at the next bar's open made."""
+    """Profit of closing the position at the next bar's open."""
 
     @property
     def gain(self) -> Decimal:
-        """What following made against leaving it be."""
+        """Profit of following the verdict over leaving the position unchanged."""
         return self.followed - self.held
 
 
-class Outcome(NamedTuple):
-    """One decision with what came of it."""
+class DecisionOutcome(NamedTuple):
+    """A decision and what came of it."""
 
-    taken: Taken
+    decision: PastDecision
     """The decision."""
-    made: dict[str, Made]
-    """By horizon; one that the bars do not reach is absent."""
+    results: dict[str, HorizonResult]
+    """By horizon; horizons that the bars do not reach are absent."""
 
     def right(self, horizon: str) -> bool | None:
-        """Whether it was right, against the opposite: an act against leaving it be, a hold against closing.
+        """Return whether the decision earned more than its opposite: doing nothing, or closing in case of a hold.
 
-        None where the bars do not reach, and where both came to the same.
+        None if the bars do not reach the horizon, or both earned the same.
         """
-        made = self.made.get(horizon)
-        if made is None:
+        result = self.results.get(horizon)
+        if result is None:
             return None
-        better = made.held - made.closed if self.taken.action == "hold" else made.gain
-        return None if better == 0 else better > 0
+        advantage = result.held - result.closed if self.decision.action == "hold" else result.gain
+        return None if advantage == 0 else advantage > 0
 
     def as_dict(self) -> dict[str, Any]:
-        """The outcome as JSON has it."""
-        origin, partition, index = self.taken.place
+        """Return the outcome as JSON values."""
         return {
-            "origin": origin,
-            "partition": partition,
-            "index": index,
-            "symbol": self.taken.symbol,
-            "as_of_ms": self.taken.as_of_ms,
-            "action": self.taken.action,
-            "decided": self.taken.decided,
-            "confidence": self.taken.confidence,
-            "made": {name: made._asdict() | {"gain": made.gain} for name, made in self.made.items()},
+            **vars(self.decision.place),
+            "symbol": self.decision.symbol,
+            "as_of_ms": self.decision.as_of_ms,
+            "action": self.decision.action,
+            "decided": self.decision.decided,
+            "confidence": self.decision.confidence,
+            "made": {name: result._asdict() | {"gain": result.gain} for name, result in self.results.items()},
         }
 
 
-def taken_of(entry: Recorded) -> Taken | None:
-    """The decision of a record; None where it has none about a usable position.
+def past_decision(entry: Recorded) -> PastDecision | None:
+    """Return the decision of a record, None if it holds none about a usable position.
 
-    Raises ValueError where the record's snapshot is none.
+    Raises ValueError if the record's snapshot is malformed.
     """
     record = entry.record
     if record["kind"] not in ("decision", "failed"):
@@ -117,7 +114,7 @@ def taken_of(entry: Recorded) -> Taken | None:
         return None
     position, verdict, decision = package.position, record["verdict"], record.get("decision", {})
     confidence = decision.get("confidence")
-    return Taken(
+    return PastDecision(
         place=entry.place,
         symbol=record["symbol"],
         as_of_ms=record["as_of_ms"],
@@ -125,7 +122,7 @@ def taken_of(entry: Recorded) -> Taken | None:
         decided=decision.get("action"),
         confidence=None if confidence is None else Decimal(confidence),
         price=package.price.price.last,
-        entry_ms=clock.to_ms(position.entry_time),
+        opened_ms=clock.to_ms(position.entry_time),
         holding=_holding(position),
         traded=_traded(position, verdict),
         stop=_level(verdict, "stop_loss", position.stop_loss),
@@ -133,50 +130,56 @@ def taken_of(entry: Recorded) -> Taken | None:
     )
 
 
-def ends_of(decisions: Iterable[Taken]) -> dict[tuple[str, int], int]:
-    """When each position was last seen, in milliseconds: by symbol and opening. Its end is the bar after that."""
-    ends: dict[tuple[str, int], int] = {}
-    for taken in decisions:
-        key = taken.symbol, taken.entry_ms
-        ends[key] = max(ends.get(key, 0), taken.as_of_ms)
-    return ends
+def last_seen(decisions: Iterable[PastDecision]) -> dict[tuple[str, int], int]:
+    """Return when each position was last seen, in milliseconds, by symbol and opening time.
+
+    A position ends with the bar after that.
+    """
+    found: dict[tuple[str, int], int] = {}
+    for decision in decisions:
+        key = decision.symbol, decision.opened_ms
+        found[key] = max(found.get(key, 0), decision.as_of_ms)
+    return found
 
 
 def outcome_of(
-    taken: Taken, series: Mapping[str, Series], ends: Mapping[tuple[str, int], int], cost_bps: Decimal = Decimal(2)
-) -> Outcome:
-    """What came of a decision, as far as the bars reach; a fill costs `cost_bps` basis points of its worth."""
-    bars = series.get(taken.symbol)
+    decision: PastDecision,
+    series: Mapping[str, PriceSeries],
+    last_seen_ms: Mapping[tuple[str, int], int],
+    cost_bps: Decimal = Decimal(2),
+) -> DecisionOutcome:
+    """Return the outcome of a decision as far as the bars reach; a fill costs `cost_bps` basis points of its value."""
+    bars = series.get(decision.symbol)
     if bars is None:
-        return Outcome(taken, {})
-    last_ms = ends.get((taken.symbol, taken.entry_ms), taken.as_of_ms) + bars.interval_ms
-    moments = {str(minutes): taken.as_of_ms + minutes * _MINUTE_MS for minutes in MINUTES} | {"end": last_ms}
-    made = {name: _made(taken, bars, moment_ms, cost_bps / _BPS) for name, moment_ms in moments.items()}
-    return Outcome(taken, {name: found for name, found in made.items() if found is not None})
+        return DecisionOutcome(decision, {})
+    seen_ms = last_seen_ms.get((decision.symbol, decision.opened_ms), decision.as_of_ms)
+    moments = {str(minutes): decision.as_of_ms + minutes * _MINUTE_MS for minutes in MINUTES}
+    moments["end"] = seen_ms + bars.interval_ms
+    results = {name: _result(decision, bars, moment, cost_bps / _BASIS_POINTS) for name, moment in moments.items()}
+    return DecisionOutcome(decision, {name: result for name, result in results.items() if result is not None})
 
 
-def _made(taken: Taken, bars: Series, moment_ms: int, cost: Decimal) -> Made | None:
-    path = bars.until(taken.as_of_ms, moment_ms)
+def _result(decision: PastDecision, bars: PriceSeries, moment_ms: int, cost: Decimal) -> HorizonResult | None:
+    path = bars.between(decision.as_of_ms, moment_ms)
     if not path or not bars.reaches(moment_ms):
         return None
-    holding, price = taken.holding, taken.price
+    holding, price, traded = decision.holding, decision.price, decision.traded
     opening = path[0].open
-    changed = holding._replace(quantity=holding.quantity + taken.traded, stop=taken.stop, target=taken.target)
-    # What is traded is traded at the opening: closed shares make their way until there, added ones begin there.
-    way = (opening - price) * holding.sign
-    fee = abs(taken.traded) * opening * cost
-    followed = earnings(changed, price, path, cost) - way * taken.traded - fee
-    return Made(
+    changed = holding._replace(quantity=holding.quantity + traded, stop=decision.stop, target=decision.target)
+    # Trades fill at the opening: closed shares still earn the move until then, added ones only what comes after.
+    move = (opening - price) * holding.sign
+    fee = abs(traded) * opening * cost
+    return HorizonResult(
         move_pct=float((path[-1].close / price - 1) * 100),
-        held=earnings(holding, price, path, cost),
-        followed=followed,
-        closed=(way - opening * cost) * holding.quantity,
+        held=profit(holding, price, path, cost),
+        followed=profit(changed, price, path, cost) - move * traded - fee,
+        closed=(move - opening * cost) * holding.quantity,
     )
 
 
 def _holding(position: Position) -> Holding:
     sign = 1 if position.side == "long" else -1
-    return Holding(sign, position.quantity, position.stop_loss, position.take_profit)
+    return Holding(sign, position.quantity, stop=position.stop_loss, target=position.take_profit)
 
 
 def _traded(position: Position, verdict: dict[str, Any]) -> Decimal:

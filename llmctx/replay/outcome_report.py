@@ -5,17 +5,17 @@ from decimal import Decimal
 from typing import Any
 
 from llmctx.replay.corpus import Recorded
-from llmctx.replay.market import Candle, Series
-from llmctx.replay.outcome import HORIZONS, Outcome, Taken, ends_of, outcome_of, taken_of
+from llmctx.replay.outcome import HORIZONS, DecisionOutcome, PastDecision, last_seen, outcome_of, past_decision
+from llmctx.replay.price_series import Candle, PriceSeries
 from llmctx.replay.selection import Selection
 
 
-def series_of(candles: Iterable[tuple[str, Candle]], interval_ms: int) -> dict[str, Series]:
+def series_of(candles: Iterable[tuple[str, Candle]], interval_ms: int) -> dict[str, PriceSeries]:
     """The price series of each symbol, from symbols and their bars in any order."""
     by_symbol: dict[str, list[Candle]] = {}
     for symbol, candle in candles:
         by_symbol.setdefault(symbol, []).append(candle)
-    return {symbol: Series(found, interval_ms) for symbol, found in by_symbol.items()}
+    return {symbol: PriceSeries(found, interval_ms) for symbol, found in by_symbol.items()}
 
 
 class Decisions:
@@ -23,10 +23,10 @@ class Decisions:
 
     def __init__(self, entries: Sequence[Recorded], selection: Selection) -> None:
         """`entries` are all records: where a position ended shows only in the records after the selected ones."""
-        taken = {entry.place: found for entry in entries if (found := taken_of(entry)) is not None}
-        selected = [taken[entry.place] for entry in entries if selection.wants(entry) and entry.place in taken]
-        self._ends = ends_of(taken.values())
-        self.selected: list[Taken] = selected[: selection.limit]
+        taken = {entry.place: found for entry in entries if (found := past_decision(entry)) is not None}
+        selected = [taken[entry.place] for entry in entries if selection.includes(entry) and entry.place in taken]
+        self._ends = last_seen(taken.values())
+        self.selected: list[PastDecision] = selected[: selection.limit]
         """The selected decisions, in order."""
 
     @property
@@ -34,27 +34,27 @@ class Decisions:
         """The symbols of the selected decisions, sorted."""
         return sorted({taken.symbol for taken in self.selected})
 
-    def outcomes(self, series: dict[str, Series], cost_bps: Decimal) -> list[Outcome]:
+    def outcomes(self, series: dict[str, PriceSeries], cost_bps: Decimal) -> list[DecisionOutcome]:
         """What followed each selected decision; a fill costs `cost_bps` basis points of the traded amount."""
         return [outcome_of(taken, series, self._ends, cost_bps) for taken in self.selected]
 
 
-def judged(outcomes: Iterable[Outcome], horizon: str) -> Iterator[tuple[float, bool]]:
+def judged(outcomes: Iterable[DecisionOutcome], horizon: str) -> Iterator[tuple[float, bool]]:
     """Confidence and success of each decision that can be judged at a horizon.
 
     If a guardrail changed the action, the model's confidence was in another action: such decisions are left out.
     """
     for outcome in outcomes:
-        right, confidence = outcome.right(horizon), outcome.taken.confidence
-        if right is not None and confidence is not None and outcome.taken.decided == outcome.taken.action:
+        right, confidence = outcome.right(horizon), outcome.decision.confidence
+        if right is not None and confidence is not None and outcome.decision.decided == outcome.decision.action:
             yield float(confidence), right
 
 
-def totals(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+def totals(outcomes: Sequence[DecisionOutcome]) -> list[dict[str, Any]]:
     """For each action and horizon: the count, the mean move in percent, and sums in account currency."""
     rows = []
-    for action in sorted({outcome.taken.action for outcome in outcomes}):
-        of_action = [outcome.made for outcome in outcomes if outcome.taken.action == action]
+    for action in sorted({outcome.decision.action for outcome in outcomes}):
+        of_action = [outcome.results for outcome in outcomes if outcome.decision.action == action]
         for horizon in HORIZONS:
             made = [by_horizon[horizon] for by_horizon in of_action if horizon in by_horizon]
             if not made:

@@ -1,6 +1,8 @@
-"""The page of a comparison: one HTML file that stands alone, to be read by a person."""
+"""The page of a comparison: one self-contained HTML file for people to read."""
 
 import json
+from collections import Counter
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from functools import cache
 from pathlib import Path
@@ -9,107 +11,125 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, StrictUndefined, Template
 
 from llmctx import canonical, clock
-from llmctx.replay.cause import Cause
-from llmctx.replay.chart import action_bars, confidence_dots, matrix
-from llmctx.replay.compare import Comparison
+from llmctx.replay.answer import Answer
+from llmctx.replay.compare import Comparison, in_order
 from llmctx.replay.diff import Row, diff
-from llmctx.replay.pair import Pair, action_of, confidence_of, done_of
-from llmctx.replay.place import PAGE_MARK
-from llmctx.replay.side import Side
+from llmctx.replay.pair import Pair
+from llmctx.replay.safe_write import PAGE_MARK
 from llmctx.version import VERSION
 
-MOST_SHOWN = 100
-"""Flips that are opened side by side; the table names all of them."""
+MAX_FLIPS_SHOWN = 100
+"""Flips shown side by side, the worst ones."""
+_DOT_GRID = 0.0125
+"""Confidences closer than this are drawn as one dot."""
 
 
-class Shown(NamedTuple):
-    """One flip as the page shows it."""
+class Dot(NamedTuple):
+    """Decisions at about one place on the chart of confidences."""
 
-    pair: Pair
-    """The decision."""
-    actions: tuple[str, str]
-    """What each side does."""
-    confidences: tuple[float | None, float | None]
-    """How sure each model was."""
-    at: str
-    """The time of the package."""
-    causes: list[Cause]
-    """Why it flipped."""
-    prompt: list[tuple[str, list[Row]]]
-    """Each message's name, and where it differs."""
-    answer: list[Row]
-    """Where the answers differ."""
-    answers: tuple[str, str]
-    """The answers in full."""
+    x: float
+    """Confidence of the first side, 0 to 1."""
+    y: float
+    """Confidence of the second side, 0 to 1."""
+    decisions: int
+    """Number of decisions."""
+    flipped: int
+    """Number of those that flipped."""
+    tooltip: str
+    """The text shown on hover."""
 
 
-def page_of(comparison: Comparison, asked: dict[str, Any]) -> str:
-    """The page; `asked` is what the replays asked for, for the reader to see."""
-    flips = comparison.flips
+class Bar(NamedTuple):
+    """How often one action is taken."""
+
+    action: str
+    """The action."""
+    a: int
+    """On the first side."""
+    b: int
+    """On the second side."""
+
+
+def render_page(comparison: Comparison, questions: dict[str, Any]) -> str:
+    """Render the page; `questions` says what each side asked, by its label."""
     return _template().render(
         comparison=comparison,
-        asked=asked,
-        matrix=matrix(comparison.matrix),
+        questions=questions,
+        matrix=comparison.flip_matrix,
         bars=action_bars(comparison.pairs),
         dots=confidence_dots(comparison.pairs),
-        flips=[_shown(pair) for pair in flips[:MOST_SHOWN]],
-        all_flips=flips,
-        action_of=action_of,
-        confidence_of=confidence_of,
-        done_of=done_of,
-        quiet=[pair for pair in comparison.pairs if not pair.flipped and _says_more(pair)],
-        made=clock.iso(clock.now_ms()),
+        flips=comparison.flips,
+        max_flips_shown=MAX_FLIPS_SHOWN,
+        prompt_rows=_prompt_rows,
+        answer_rows=_answer_rows,
+        amount_changes=[pair for pair in comparison.pairs if not pair.flipped and _changes_amount(pair)],
+        created=clock.iso(clock.now_ms()),
         version=VERSION,
         mark=PAGE_MARK,
     )
 
 
-def _says_more(pair: Pair) -> bool:
-    """Whether an amount differs though the action is the same."""
+def confidence_dots(pairs: Sequence[Pair]) -> list[Dot]:
+    """Place decisions by the confidence of both sides, close ones as one dot."""
+    grid: dict[tuple[int, int], list[Pair]] = {}
+    for pair in pairs:
+        before, after = pair.a.confidence, pair.b.confidence
+        if before is not None and after is not None:
+            grid.setdefault((round(before / _DOT_GRID), round(after / _DOT_GRID)), []).append(pair)
+    return [_dot(column * _DOT_GRID, row * _DOT_GRID, found) for (column, row), found in sorted(grid.items())]
+
+
+def _dot(x: float, y: float, pairs: Sequence[Pair]) -> Dot:
+    flips = len([pair for pair in pairs if pair.flipped])
+    plural = "s" if len(pairs) > 1 else ""
+    tooltip = f"{len(pairs)} decision{plural}, {flips} flipped: confidence {x:.2f} and {y:.2f}"
+    return Dot(x=x, y=y, decisions=len(pairs), flipped=flips, tooltip=tooltip)
+
+
+def action_bars(pairs: Sequence[Pair]) -> list[Bar]:
+    """Count how often each action is taken on both sides."""
+    a, b = Counter(pair.a.label for pair in pairs), Counter(pair.b.label for pair in pairs)
+    return [Bar(action, a=a[action], b=b[action]) for action in in_order([*a, *b])]
+
+
+def _changes_amount(pair: Pair) -> bool:
+    """Whether an amount differs although the action is the same."""
     return any(name.startswith("verdict.") and not name.endswith(("reason", "guards")) for name in pair.changes)
 
 
-def _shown(pair: Pair) -> Shown:
-    return Shown(
-        pair=pair,
-        actions=(action_of(pair.a), action_of(pair.b)),
-        confidences=(confidence_of(pair.a), confidence_of(pair.b)),
-        at=clock.iso(pair.result.as_of_ms),
-        causes=pair.causes,
-        prompt=_prompt(pair),
-        answer=diff(_answer(pair.a), _answer(pair.b)),
-        answers=(_answer(pair.a), _answer(pair.b)),
-    )
-
-
-def _prompt(pair: Pair) -> list[tuple[str, list[Row]]]:
-    a, b = _named(pair.a), _named(pair.b)
+def _prompt_rows(pair: Pair) -> list[tuple[str, list[Row]]]:
+    a, b = _messages_by_name(pair.a), _messages_by_name(pair.b)
     found = [(role, diff(a.get(role, ""), b.get(role, ""))) for role in dict.fromkeys([*a, *b])]
     return [(role, rows) for role, rows in found if rows]
 
 
-def _named(side: Side) -> dict[str, str]:
-    """The messages by role; a role that comes again is numbered."""
+def _answer_rows(pair: Pair) -> list[Row]:
+    return diff(_answer_text(pair.a), _answer_text(pair.b))
+
+
+def _messages_by_name(answer: Answer) -> dict[str, str]:
+    """Return the messages by role; repeated roles are numbered from 2."""
     found: dict[str, str] = {}
-    for role, text in side.messages:
-        again = sum(name.partition(" ")[0] == role for name in found)
-        found[f"{role} {again + 1}" if again else role] = text
+    roles: Counter[str] = Counter()
+    for role, text in answer.messages:
+        roles[role] += 1
+        found[role if roles[role] == 1 else f"{role} {roles[role]}"] = text
     return found
 
 
-def _answer(side: Side) -> str:
-    """An answer a line a field, so that it can be read beside another one."""
-    if side.answer is None:
-        return side.detail or "nothing was asked"
+def _answer_text(answer: Answer) -> str:
+    """Return the answer with one field on each line, so that two answers can be compared."""
+    if answer.text is None:
+        return answer.detail or "nothing was asked"
     try:
-        document = json.loads(side.answer)
+        document = json.loads(answer.text)
     except ValueError:
-        return side.answer
+        return answer.text
     return json.dumps(document, indent=1, ensure_ascii=False)
 
 
 def _amount(text: str) -> str:
-    """An amount without the zeros that say nothing; other texts as they are."""
+    """Drop the trailing zeros of an amount; return other texts unchanged."""
     try:
         return canonical.plain(Decimal(text))
     except InvalidOperation:
@@ -120,6 +140,7 @@ def _amount(text: str) -> str:
 def _template() -> Template:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["pct"] = lambda share: "none" if share is None else f"{share:.0%}"
+    environment.filters["iso"] = clock.iso
     environment.filters["amount"] = _amount
     environment.filters["thousands"] = lambda count: f"{count:,.0f}"
     source = Path(__file__).with_name("page.html.j2").read_text(encoding="utf-8")

@@ -1,110 +1,84 @@
-"""One decision on two sides: what each would do, and how much is at stake where they differ."""
+"""The sides of a comparison: each decision with its answers, and pairs of answers to the same decision."""
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
+from llmctx.replay.answer import NO_ANSWER, Answer
 from llmctx.replay.cause import Cause, causes, changes
+from llmctx.replay.corpus import Place
 from llmctx.replay.results import Result
-from llmctx.replay.side import Side
-
-NO_ANSWER = "no answer"
-ACTIONS = ("exit", "reduce", "hold", "adjust_stops", "add", NO_ANSWER, "not asked")
-"""The rows and columns of a flip matrix, from the least of a position to the most."""
-_STOPS_MOVED = Decimal("0.05")
 
 
-class Case(NamedTuple):
-    """One decision with its answers on one side."""
+class AnsweredDecision(NamedTuple):
+    """One decision with all its answers on one side of a comparison."""
 
     result: Result
-    """What it is about."""
-    sides: tuple[Side, ...]
-    """The answers, one a repeat."""
+    """The decision; its answers are those of the first repeat."""
+    answers: tuple[Answer, ...]
+    """The answers, one for each repeat."""
     unanswered: int = 0
-    """Calls beside them that got no answer; asked again they may."""
+    """Further calls that got no answer."""
 
     @property
-    def side(self) -> Side:
-        """The answer that stands for the others: the first one with the action that came most often."""
-        counted = Counter(action_of(side) for side in self.sides)
-        most = counted.most_common(1)[0][1]
-        return next(side for side in self.sides if counted[action_of(side)] == most)
+    def majority(self) -> Answer:
+        """The first answer with the most frequent action."""
+        counts = Counter(answer.label for answer in self.answers)
+        most = counts.most_common(1)[0][1]
+        return next(answer for answer in self.answers if counts[answer.label] == most)
+
+
+def recorded_decisions(results: Iterable[Result]) -> dict[Place, AnsweredDecision]:
+    """Return the record's own side of some results."""
+    return {result.place: AnsweredDecision(result, (result.recorded,)) for result in results}
+
+
+def replayed_decisions(results: Iterable[Result]) -> dict[Place, AnsweredDecision]:
+    """Return the replay's side of some results, repeats grouped by decision."""
+    groups: dict[Place, list[Result]] = {}
+    for result in sorted(results, key=lambda one: one.repeat):
+        groups.setdefault(result.place, []).append(result)
+    return {place: _answered(group) for place, group in groups.items()}
+
+
+def _answered(repeats: Sequence[Result]) -> AnsweredDecision:
+    answers = tuple(result.replayed for result in repeats if result.final)
+    return AnsweredDecision(repeats[0], answers, unanswered=len(repeats) - len(answers))
 
 
 class Pair(NamedTuple):
     """One decision on both sides."""
 
     result: Result
-    """What it is about."""
-    a: Side
-    """The first side."""
-    b: Side
-    """The second side."""
+    """The decision."""
+    a: Answer
+    """The first side's answer."""
+    b: Answer
+    """The second side's answer."""
 
     @property
     def flipped(self) -> bool:
-        """Whether something else would be done."""
-        return flips(self.a, self.b)
+        """Whether the two sides act differently."""
+        return self.a.effective_action != self.b.effective_action
 
     @property
     def answered(self) -> bool:
         """Whether both sides have a usable answer, or were not asked."""
-        return NO_ANSWER not in (action_of(self.a), action_of(self.b))
+        return NO_ANSWER not in (self.a.label, self.b.label)
 
     @property
     def changes(self) -> list[str]:
-        """What came out differently."""
+        """The names of the results that differ."""
         return changes(self.a, self.b)
 
     @property
     def causes(self) -> list[Cause]:
-        """Why."""
+        """Why they differ."""
         return causes(self.a, self.b)
 
     @property
     def at_stake(self) -> Decimal:
-        """How much of the position's worth the two sides treat otherwise, in account currency."""
+        """The market value that the two sides treat differently, in account currency."""
         held, price = Decimal(self.result.held), Decimal(self.result.price)
-        return abs(_exposure(self.a, held) - _exposure(self.b, held)) * held * price
-
-
-def action_of(side: Side) -> str:
-    """A side's row or column of the matrix: its verdict's action, or that it has no answer or was not asked."""
-    return {"failed": NO_ANSWER, "skipped": "not asked"}.get(side.kind, side.action)
-
-
-def done_of(side: Side) -> str:
-    """What would be done after a side: its verdict's action.
-
-    Without an answer that is a hold, or an exit where the stop is breached. Where nobody was asked nothing is done,
-    which leaves the position as a hold does.
-    """
-    return "hold" if side.action == "none" else side.action
-
-
-def flips(a: Side, b: Side) -> bool:
-    """Whether something else would be done after one side than after the other."""
-    return done_of(a) != done_of(b)
-
-
-def confidence_of(side: Side) -> float | None:
-    """How sure the model was."""
-    return None if side.decision is None else float(side.decision["confidence"])
-
-
-def _exposure(side: Side, held: Decimal) -> Decimal:
-    """What becomes of the position: -1 all of it is closed, 0 it stays, 1 it is doubled."""
-    quantity = Decimal(side.verdict.get("quantity") or 0)
-    share = min(Decimal(1), quantity / held) if held else Decimal(0)
-    match done_of(side):
-        case "exit":
-            return Decimal(-1)
-        case "reduce":
-            return -share
-        case "add":
-            return share
-        case "adjust_stops":
-            return _STOPS_MOVED
-        case _:
-            return Decimal(0)
+        return abs(self.a.exposure_change(held) - self.b.exposure_change(held)) * held * price

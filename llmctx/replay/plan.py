@@ -1,11 +1,11 @@
-"""A plan: what is asked again, of whom, how often; and the prompt that it makes of one recorded decision."""
+"""The plan of a replay, and the request that it makes of one recorded decision."""
 
 from typing import Any, NamedTuple
 
 from llmctx import canonical
-from llmctx.context.package import build_package
+from llmctx.context.package import Package, build_package
 from llmctx.context.snapshot import Snapshot
-from llmctx.decision.conclude import conclude, refuse
+from llmctx.decision.conclude import Conclusion, conclude, refuse
 from llmctx.decision.decision import OUTPUT
 from llmctx.decision.grounding import ground
 from llmctx.decision.guards import GuardPolicy
@@ -15,22 +15,22 @@ from llmctx.llm.completion import Completion, OutputSchema
 from llmctx.prompt.render import Message, Prompt, render
 from llmctx.prompt.template import Template
 from llmctx.record import grounding_fields, policy_of
+from llmctx.replay.answer import Answer, answer_of
+from llmctx.replay.blob_cache import BlobCache
 from llmctx.replay.corpus import Recorded
-from llmctx.replay.rerun import Templates
-from llmctx.replay.side import Side, is_by_citation, side_of
 
 
 class Plan(NamedTuple):
-    """What is to be asked of each record."""
+    """What to ask about each record."""
 
     template: Template | None = None
-    """Another prompt; None sends the recorded messages once more."""
+    """Another prompt; None sends the recorded messages again."""
     model: str | None = None
-    """Another model; None asks the one that the record asked."""
+    """Another model; None asks the recorded one."""
     repeat: int = 1
-    """How often each is asked, so that noise can be told from effect."""
-    spare_model: str | None = None
-    """Whom to ask where a record asked nobody (its call was refused) and another prompt is tried."""
+    """How often each question is asked, to separate noise from effect."""
+    fallback_model: str | None = None
+    """The model for records that asked none because the call was refused."""
 
     @property
     def mode(self) -> str:
@@ -39,76 +39,75 @@ class Plan(NamedTuple):
         return " and ".join(changed) or "again"
 
 
-class Draft(NamedTuple):
-    """One question, ready to be asked: or, without a prompt, why there is none."""
+class ReplayRequest(NamedTuple):
+    """One question ready to be asked, or the reason why nothing is asked."""
 
     entry: Recorded
     """The record it is about."""
     snapshot: Snapshot
-    """What was known."""
+    """The record's snapshot."""
+    package: Package
+    """The typed join of the snapshot."""
     prompt: Prompt | None
-    """What is asked."""
+    """The prompt to send; None if nothing is asked."""
     model: str
-    """Of whom."""
+    """The model to ask."""
     output: OutputSchema
     """The schema of the answer."""
     reason: str = ""
-    """Why nothing is asked."""
+    """Why nothing is asked; empty otherwise."""
 
     @property
     def position(self) -> tuple[str, str]:
-        """Shares held and the price of one, as texts; zeros where that is not known."""
-        package = build_package(self.snapshot)
-        if package.refusal is not None:
+        """The quantity held and the price of a share, as text; zeros if they are unknown."""
+        if self.package.refusal is not None:
             return "0", "0"
-        return canonical.plain(package.position.quantity), canonical.plain(package.price.price.last)
+        return canonical.plain(self.package.position.quantity), canonical.plain(self.package.price.price.last)
 
-    def side(self, completion: Completion | None) -> Side:
-        """What it came to, with the answer."""
-        package = build_package(self.snapshot)
-        if completion is None:
-            conclusion = refuse(self.snapshot, package, self.reason)._replace(prompt=self.prompt)
-        else:
-            conclusion = conclude(self.snapshot, package, self.prompt, completion, _policy(self.entry.record))
-        known = canonical.sha256(self.entry.pieces["snapshot"])
-        return side_of(conclusion, model=self.model, snapshot=known)
+    def conclude(self, completion: Completion | None, policy: GuardPolicy | None = None) -> Conclusion:
+        """Conclude as the live run does, from the completion or, without one, from the reason why nothing was asked.
 
-    def grounded(self, side: Side) -> Side:
-        """A side of this record with what the package bears out of its answer, unless it has that by today's rules.
-
-        It needs no model, and changes neither verdict nor action.
+        The guardrails are set as they were for the record, unless `policy` is given.
         """
-        package = build_package(self.snapshot)
-        if (
-            is_by_citation(side.grounding)
-            or side.decision is None
-            or side.answer is None
-            or package.refusal is not None
-        ):
-            return side
-        decision = parse(side.answer)
+        if completion is None or self.package.refusal is not None:
+            return refuse(self.snapshot, self.package, self.package.refusal or self.reason)._replace(prompt=self.prompt)
+        return conclude(self.snapshot, self.package, self.prompt, completion, policy or policy_for(self.entry))
+
+    def answer(self, conclusion: Conclusion) -> Answer:
+        """Return the answer that a conclusion of this request stands for."""
+        return answer_of(conclusion, model=self.model, snapshot=canonical.sha256(self.entry.pieces["snapshot"]))
+
+    def grounded(self, answer: Answer) -> Answer:
+        """Return an answer to this record with its numbers checked, unless its grounding already counts citations.
+
+        That needs no model, and changes neither verdict nor action.
+        """
+        checkable = answer.decision is not None and answer.text is not None and self.package.refusal is None
+        if answer.grounded_by_citation or not checkable:
+            return answer
+        decision = parse(answer.text or "")
         if isinstance(decision, Misfit):
-            return side
-        return side._replace(grounding=grounding_fields(ground(package, decision)))
+            return answer
+        return answer._replace(grounding=grounding_fields(ground(self.package, decision)))
 
 
-def draft(entry: Recorded, plan: Plan, templates: Templates, blobs: dict[str, bytes]) -> Draft:
-    """The question that a plan makes of a record. A pure function of the record, its blobs and the plan.
+def build_request(entry: Recorded, plan: Plan, blobs: BlobCache) -> ReplayRequest:
+    """Build the request that a plan makes of a record: a pure function of the record, its blobs and the plan.
 
-    Raises ReplayError where the record cannot be asked again: its evidence is not usable, or nobody is named.
+    Raises ReplayError if the record's evidence is unusable, or no model is named.
     """
     record = entry.record
     try:
         snapshot = Snapshot.from_evidence(entry.pieces["snapshot"])
         package = build_package(snapshot)
-        prompt = None if plan.template is not None else _recorded_prompt(entry, templates)
+        prompt = None if plan.template is not None else _recorded_prompt(entry, blobs)
         output = OUTPUT if plan.template is not None else _recorded_output(record, blobs)
     except (KeyError, ValueError, TypeError, TemplateError) as error:
         why = error.what if isinstance(error, TemplateError) else f"{type(error).__name__}: {error}"
         raise ReplayError(
-            f"Record {entry.index} cannot be asked again: {why}.", "`llmctx verify` tells more."
+            f"Record {entry.index} cannot be asked again: {why}.", "Run `llmctx verify` to find out more."
         ) from error
-    model = plan.model or record.get("request", {}).get("model") or plan.spare_model or ""
+    model = plan.model or record.get("request", {}).get("model") or plan.fallback_model or ""
     reason = package.refusal or ""
     if plan.template is not None and not reason:
         try:
@@ -116,39 +115,42 @@ def draft(entry: Recorded, plan: Plan, templates: Templates, blobs: dict[str, by
         except TemplateError as error:
             reason = error.what
     if prompt is None:
-        return Draft(entry, snapshot, None, model, output, reason or str(record["verdict"].get("reason", "")))
-    if not model:
+        reason = reason or str(record["verdict"].get("reason", ""))
+    elif not model:
         raise ReplayError(
             f"Record {entry.index} asked no model, and none is named.", "Name one with --model or LLMCTX_LLM__MODEL."
         )
-    return Draft(entry, snapshot, prompt, model, output)
+    return ReplayRequest(
+        entry=entry, snapshot=snapshot, package=package, prompt=prompt, model=model, output=output, reason=reason
+    )
 
 
-def _recorded_prompt(entry: Recorded, templates: Templates) -> Prompt | None:
-    """The messages exactly as they were sent, with the parameters of their template."""
-    said = entry.record.get("prompt")
-    if said is None:
+def policy_for(entry: Recorded) -> GuardPolicy:
+    """Return the settings of the guardrails under which a record was made, the defaults if it names none."""
+    return policy_of(entry.record) if "policy" in entry.record["verdict"] else GuardPolicy()
+
+
+def _recorded_prompt(entry: Recorded, blobs: BlobCache) -> Prompt | None:
+    """Return the messages exactly as they were sent, with the parameters of their template."""
+    recorded = entry.record.get("prompt")
+    if recorded is None:
         return None
-    template = templates.get(said["template_sha256"])
+    front_matter = blobs.template(recorded["template_sha256"]).front_matter
     piece = entry.pieces["messages"]
     return Prompt.model_construct(
-        template=said["template"],
-        version=said["version"],
-        template_sha256=said["template_sha256"],
-        parameters=template.front_matter.parameters,
-        output=template.front_matter.output,
+        template=recorded["template"],
+        version=recorded["version"],
+        template_sha256=recorded["template_sha256"],
+        parameters=front_matter.parameters,
+        output=front_matter.output,
         messages=tuple(Message(message["role"], message["content"]) for message in canonical.loads(piece)),
         evidence=piece,
     )
 
 
-def _recorded_output(record: dict[str, Any], blobs: dict[str, bytes]) -> OutputSchema:
+def _recorded_output(record: dict[str, Any], blobs: BlobCache) -> OutputSchema:
     digest = record.get("request", {}).get("schema_sha256", OUTPUT.sha256)
     if digest == OUTPUT.sha256:
         return OUTPUT
     document = canonical.loads(blobs[digest])
     return OutputSchema(document["name"], document["schema"])
-
-
-def _policy(record: dict[str, Any]) -> GuardPolicy:
-    return policy_of(record) if "policy" in record["verdict"] else GuardPolicy()

@@ -1,53 +1,58 @@
-"""How far records that other rules made come out of their evidence here: counted by version and by part."""
+"""Rebuild many records: how many were reproduced, which differ, and how many other versions made."""
 
 from collections import Counter
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from typing import Any, NamedTuple
 
-from llmctx.replay.difference import Rebuild
+from llmctx import clock
+from llmctx.replay.blob_cache import BlobCache
+from llmctx.replay.corpus import Place, Recorded
+from llmctx.replay.difference import Difference, Rebuild
+from llmctx.replay.rerun import check_evidence, rebuild
 from llmctx.rules import Rules
 
 
 class Reproduction:
-    """Counts of the records that differ without being altered. The parts of each are counted one by one."""
+    """Counts of records that differ without being altered, by version and by part."""
 
     def __init__(self) -> None:
         self.known: Counter[str] = Counter()
-        """Records that rules of a released version made, by their `code`."""
+        """Records made by the rules of a released version, by their `code`."""
         self.unknown: Counter[str] = Counter()
-        """Records that rules made which no version known here has, by their `code`."""
+        """Records made by rules that this version does not know, by their `code`."""
         self.proven: Counter[str] = Counter()
-        """Parts of these records that came out as recorded all the same."""
+        """Parts of these records that were reproduced."""
         self.differing: Counter[str] = Counter()
-        """Parts of these records that did not."""
+        """Parts of these records that differ."""
 
-    def add(self, code: str, rebuild: Rebuild) -> None:
-        """Count a record that differs and was not altered; one that is the same counts nowhere."""
-        if rebuild.same:
+    def add(self, code: str, rebuilt: Rebuild) -> None:
+        """Count the rebuild of an unaltered record; a record that is the same counts nowhere."""
+        if rebuilt.same:
             return
-        (self.unknown if rebuild.rules is Rules.UNKNOWN else self.known)[code] += 1
-        self.proven.update(rebuild.proven)
-        self.differing.update(difference.part for difference in rebuild.differences)
+        (self.unknown if rebuilt.rules is Rules.UNKNOWN else self.known)[code] += 1
+        self.proven.update(rebuilt.proven)
+        self.differing.update(difference.part for difference in rebuilt.differences)
 
     def as_dict(self) -> dict[str, Any]:
-        """The counts as JSON has them."""
+        """Return the counts as JSON values."""
         return {name: dict(counter) for name, counter in vars(self).items()}
 
     def lines(self) -> list[str]:
-        """The counts in words: none where every record came out."""
+        """Describe the counts; no lines if every record was reproduced."""
         if not self.differing:
             return []
-        made = ", ".join(f"{count} of {code}" for code, count in (self.known + self.unknown).items())
-        lines = [f"not reproducible by this version: {made}, in their {_counts(self.differing)}"]
+        records = ", ".join(f"{count} of {code}" for code, count in (self.known + self.unknown).items())
+        lines = [f"not reproducible by this version: {records}; differing parts: {_counts(self.differing)}"]
         if self.proven:
-            lines.append(f"proven in the same records: {_counts(self.proven)}")
+            lines.append(f"proven parts of the same records: {_counts(self.proven)}")
         return lines
 
     def warnings(self) -> list[str]:
-        """What is to be said of rules that are not known here."""
+        """Return a warning if some of the records were made by unknown rules."""
         if not self.unknown:
             return []
         warning = (
-            f"{self.unknown.total()} records that differ name rules which this version does not know "
+            f"{self.unknown.total()} differing records name rules that this version does not know "
             f"({', '.join(sorted(self.unknown))}); check them with the version that made them"
         )
         return [warning]
@@ -55,3 +60,118 @@ class Reproduction:
 
 def _counts(counter: Counter[str]) -> str:
     return ", ".join(f"{part} ({count})" for part, count in counter.items())
+
+
+class DifferingRecord(NamedTuple):
+    """A record that its evidence does not reproduce."""
+
+    place: Place
+    """Which record."""
+    rebuild: Rebuild
+    """What differs, part by part."""
+
+    @property
+    def difference(self) -> Difference:
+        """The difference to report first."""
+        assert self.rebuild.first is not None
+        return self.rebuild.first
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the record and its differences as JSON values."""
+        difference = self.difference
+        return {
+            **vars(self.place),
+            "cause": difference.by,
+            "rule": difference.rule,
+            "what": difference.what,
+            "tampered": difference.tampered,
+            "rules": str(self.rebuild.rules),
+            "proven": list(self.rebuild.proven),
+            "differing": {part.part: part.what for part in self.rebuild.differences},
+        }
+
+
+class RebuildSummary(NamedTuple):
+    """The rebuild of many records."""
+
+    records: int
+    """Records rebuilt."""
+    prompts: int
+    """Prompts that were reproduced byte for byte."""
+    decisions: int
+    """Answers that led to the recorded decision, grounding and verdict."""
+    differing: list[DifferingRecord]
+    """The records that differ, in order."""
+    reproduction: Reproduction
+    """Counts of those that were not altered."""
+    elapsed_s: float
+    """Wall time, including reading."""
+    cpu_s: float
+    """CPU time, including reading."""
+    rebuild_cpu_s: float
+    """CPU time of rebuilding alone, without reading and digests."""
+
+    @property
+    def per_s(self) -> float:
+        """Records per second."""
+        return self.records / self.elapsed_s if self.elapsed_s else 0.0
+
+    @property
+    def per_core_s(self) -> float:
+        """Records per second of CPU time."""
+        return self.records / self.cpu_s if self.cpu_s else 0.0
+
+    @property
+    def rebuild_per_core_s(self) -> float:
+        """Records per second of CPU time, without reading and digests."""
+        return self.records / self.rebuild_cpu_s if self.rebuild_cpu_s else 0.0
+
+    @property
+    def blame(self) -> dict[str, int]:
+        """Number of differing records by cause: data, template, model and code."""
+        return dict(Counter(found.difference.by for found in self.differing))
+
+    @property
+    def tampered(self) -> bool:
+        """Whether a record was altered."""
+        return any(found.difference.tampered for found in self.differing)
+
+
+async def rebuild_all(
+    entries: AsyncIterator[Recorded],
+    blobs: BlobCache,
+    on_record: Callable[[Recorded, Rebuild], None] = lambda _, __: None,
+) -> RebuildSummary:
+    """Rebuild every record; `blobs` may grow while they are read."""
+    records = prompts = decisions = 0
+    differing: list[DifferingRecord] = []
+    reproduction = Reproduction()
+    rebuild_cpu_s = 0.0
+    start_s, start_cpu_s = clock.monotonic_s(), clock.cpu_s()
+    async for entry in entries:
+        if (altered := check_evidence(entry)) is not None:
+            found = Rebuild(Rules.SAME, differences=(altered,))
+        else:
+            before_s = clock.cpu_s()
+            found = rebuild(entry, blobs)
+            rebuild_cpu_s += clock.cpu_s() - before_s
+        records += 1
+        if "prompt" in found.proven:
+            prompts += 1
+        if found.same and "completion" in entry.record:
+            decisions += 1
+        if not found.same:
+            differing.append(DifferingRecord(entry.place, found))
+            if found.tampering is None:
+                reproduction.add(entry.record["code"], found)
+        on_record(entry, found)
+    return RebuildSummary(
+        records=records,
+        prompts=prompts,
+        decisions=decisions,
+        differing=differing,
+        reproduction=reproduction,
+        elapsed_s=clock.monotonic_s() - start_s,
+        cpu_s=clock.cpu_s() - start_cpu_s,
+        rebuild_cpu_s=rebuild_cpu_s,
+    )

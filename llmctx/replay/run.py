@@ -1,99 +1,108 @@
-"""Ask recorded decisions again: so many at once, within a budget, each answer written down as it comes.
+"""Run a replay: ask recorded decisions again, several at once, within a budget, writing each answer as it comes.
 
-Nothing of it touches the trail or a live key: records come in, results go to their file, and that is all.
+The trail and the live keys stay untouched: records come in, results go to their file.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+import re
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from llmctx.errors import EndpointError
 from llmctx.llm.completion import Completer, Completion
+from llmctx.replay.answer import recorded_answer
+from llmctx.replay.blob_cache import BlobCache
 from llmctx.replay.budget import Budget
 from llmctx.replay.cause import causes
 from llmctx.replay.corpus import Recorded
-from llmctx.replay.plan import Draft, Plan, draft
-from llmctx.replay.rerun import Templates
-from llmctx.replay.results import Result
-from llmctx.replay.results_file import ResultsFile
-from llmctx.replay.side import side_of_record
-from llmctx.replay.trouble import remedy
+from llmctx.replay.plan import Plan, ReplayRequest, build_request
+from llmctx.replay.results import Result, ResultsFile
 
-Answerer = Callable[[Draft, int], Completer | None]
-"""Who answers a question for the n-th time; None where nobody can, and it is left out."""
+CompleterFor = Callable[[ReplayRequest, int], Completer | None]
+"""Returns who answers a request for the n-th time; None leaves it out."""
 
-PATIENCE = 8
-"""So many calls in a row without an answer, and the endpoint is taken to be away."""
+MAX_CONSECUTIVE_FAILURES = 8
+"""After this many calls in a row without an answer the endpoint counts as down."""
+
+_REMEDIES = (
+    (r"insufficient_quota", "The account has no quota left: raise it with the provider, or name another --endpoint."),
+    (r"http 429", "The rate limit was reached: lower --concurrency, or wait."),
+    (r"http 40[13]", "Check the API key and that it may use the model: LLMCTX_LLM__API_KEY or OPENAI_API_KEY."),
+    (r"http 404", "Check the endpoint's path (it usually ends in /v1) and the model's name."),
+    (r"http 4\d\d", "The endpoint rejects the request and says why; another --model may accept it."),
+    (r"http 5\d\d", "The endpoint has a problem of its own: try again later."),
+    (r"deadline", "Lower --concurrency, or allow more time with LLMCTX_LLM__TIMEOUT_S."),
+)
 
 
-class Summary(NamedTuple):
+class ReplaySummary(NamedTuple):
     """What a run did."""
 
     asked: int
-    """Questions answered by this run."""
+    """Questions answered in this run."""
     before: int
-    """Answers that the results file had already."""
+    """Answers that the results file already held."""
     left_out: int
-    """Questions that nobody could answer."""
+    """Questions without anyone to answer them."""
     stopped: bool
-    """Whether the budget ended it before all was asked."""
+    """Whether the budget ended the run early."""
     unanswered: int = 0
     """Calls of this run that got no answer."""
     trouble: str = ""
-    """What the last one of those came to."""
+    """Why the last of those got none."""
 
 
 class Replay:
-    """One run."""
+    """One run of a replay."""
 
     def __init__(
         self,
         plan: Plan,
-        blobs: dict[str, bytes],
-        answerer: Answerer,
+        blobs: BlobCache,
+        completer_for: CompleterFor,
         file: ResultsFile,
         budget: Budget | None = None,
         *,
-        patience: int | None = PATIENCE,
+        max_failures: int | None = MAX_CONSECUTIVE_FAILURES,
         on_result: Callable[[Result | None], None] = lambda _: None,
     ) -> None:
-        """`blobs` grow with the records; `on_result` is told each result, None for a question left out.
+        """`on_result` gets each result, None for a question left out.
 
-        `patience` None goes on however many calls get no answer: in a batch's output each stands for itself.
+        The run ends after `max_failures` calls in a row without an answer; None continues regardless, since the lines
+        of a batch output are independent.
         """
         self._plan = plan
         self._blobs = blobs
-        self._templates = Templates(blobs)
-        self._answerer = answerer
+        self._completer_for = completer_for
         self._file = file
         self._budget = budget or Budget()
-        self._patience = patience
+        self._max_failures = max_failures
         self._on_result = on_result
-        self._changed = asyncio.Condition()
+        self._budget_changed = asyncio.Condition()
         self._asked = self._left_out = self._unanswered = self._failures = 0
-        self._trouble = ""
+        self._last_failure = ""
         self._stopped = False
         self._done = {(result.place, result.repeat) for result in file.before}
         for result in file.before:
-            used = result.replayed
-            self._budget.count(used.tokens, used.served, used.asked)
+            answer = result.replayed
+            self._budget.count(answer.tokens, answer.served, answer.requested)
 
-    async def run(self, entries: AsyncIterator[Recorded] | Iterable[Recorded], *, concurrency: int = 8) -> Summary:
-        """Ask of every record what the plan asks, until all is asked or the budget is used up.
+    async def run(self, entries: Sequence[Recorded], *, concurrency: int = 8) -> ReplaySummary:
+        """Ask each record's questions until all are asked or the budget is used up.
 
-        Raises ReplayError for a record that cannot be asked again, EndpointError where the endpoint stays away;
-        what was answered until then is in the file.
+        Raises ReplayError for a record that cannot be asked again, EndpointError if the endpoint is down. Answers
+        received until then are in the file.
         """
-        questions = self._questions(entries)
-        lock = asyncio.Lock()
+        repeats = range(1, self._plan.repeat + 1)
+        questions = iter(
+            [(entry, repeat) for entry in entries for repeat in repeats if (entry.place, repeat) not in self._done]
+        )
 
         async def work() -> None:
-            while not self._stopped:
-                async with lock:
-                    question = await anext(questions, None)
-                if question is None:
+            for entry, repeat in questions:
+                await self._ask(entry, repeat)
+                if self._stopped:
                     return
-                await self._ask(*question)
 
         tasks = [asyncio.create_task(work()) for _ in range(concurrency)]
         try:
@@ -102,65 +111,66 @@ class Replay:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        return Summary(self._asked, len(self._done), self._left_out, self._stopped, self._unanswered, self._trouble)
-
-    async def _questions(
-        self, entries: AsyncIterator[Recorded] | Iterable[Recorded]
-    ) -> AsyncIterator[tuple[Recorded, int]]:
-        async for entry in _each(entries):
-            for repeat in range(1, self._plan.repeat + 1):
-                if (entry.place, repeat) not in self._done:
-                    yield entry, repeat
+        return ReplaySummary(
+            asked=self._asked,
+            before=len(self._done),
+            left_out=self._left_out,
+            stopped=self._stopped,
+            unanswered=self._unanswered,
+            trouble=self._last_failure,
+        )
 
     async def _ask(self, entry: Recorded, repeat: int) -> None:
-        question = draft(entry, self._plan, self._templates, self._blobs)
+        request = build_request(entry, self._plan, self._blobs)
         completion: Completion | None = None
-        if question.prompt is not None:
-            completer = self._answerer(question, repeat)
+        if request.prompt is not None:
+            completer = self._completer_for(request, repeat)
             if completer is None:
                 self._left_out += 1
                 self._on_result(None)
                 return
-            completion = await self._complete(completer, question)
+            completion = await self._complete(completer, request)
             if completion is None:
                 return
-        self._finish(question, repeat, completion)
+        self._finish(request, repeat, completion)
 
-    async def _complete(self, completer: Completer, question: Draft) -> Completion | None:
-        """The answer; None where the budget has no room for the call."""
-        assert question.prompt is not None
-        async with self._changed:
-            while (room := self._budget.set_aside(question.model, question.prompt)) is None:
-                if self._stopped or not self._budget.waits:
+    async def _complete(self, completer: Completer, request: ReplayRequest) -> Completion | None:
+        """Return the completion, None if the budget does not suffice for the call."""
+        assert request.prompt is not None
+        async with self._budget_changed:
+            while (reservation := self._budget.reserve(request.model, request.prompt)) is None:
+                if self._stopped or not self._budget.has_reservations:
                     self._stopped = True
                     return None
-                await self._changed.wait()  # a call under way may give back some of what was set aside for it
+                await self._budget_changed.wait()  # a call under way may release part of its reservation
         try:
-            completion = await completer.complete(question.prompt, question.output)
+            completion = await completer.complete(request.prompt, request.output)
         finally:
-            self._budget.settle(room)
-        async with self._changed:
-            self._changed.notify_all()
+            self._budget.release(reservation)
+        async with self._budget_changed:
+            self._budget_changed.notify_all()
         return completion
 
-    def _finish(self, question: Draft, repeat: int, completion: Completion | None) -> None:
-        entry, recorded = question.entry, question.grounded(side_of_record(question.entry))
-        cost = self._budget.price(recorded.served, recorded.asked)
-        if cost is not None and recorded.tokens is not None:
-            recorded = recorded._replace(cost=f"{cost.of(recorded.tokens):f}")
-        replayed = question.grounded(question.side(completion))
+    def _finish(self, request: ReplayRequest, repeat: int, completion: Completion | None) -> None:
+        recorded = request.grounded(recorded_answer(request.entry))
+        price = self._budget.price(recorded.served, recorded.requested)
+        if price is not None and recorded.tokens is not None:
+            recorded = recorded._replace(cost=f"{price.of(recorded.tokens):f}")
+        replayed = request.grounded(request.answer(request.conclude(completion)))
         if completion is not None:
-            paid = self._budget.count(completion.usage, completion.model, question.model)
-            replayed = replayed._replace(cost=None if paid is None else f"{paid:f}")
+            cost = self._budget.count(completion.usage, completion.model, request.model)
+            replayed = replayed._replace(cost=None if cost is None else f"{cost:f}")
+        held, price_of_share = request.position
         result = Result(
-            *entry.place,
-            repeat,
-            entry.record.get("symbol", ""),
-            entry.record["as_of_ms"],
-            recorded,
-            replayed,
-            tuple(causes(recorded, replayed)),
-            *question.position,
+            **vars(request.entry.place),
+            repeat=repeat,
+            symbol=request.entry.record.get("symbol", ""),
+            as_of_ms=request.entry.record["as_of_ms"],
+            recorded=recorded,
+            replayed=replayed,
+            causes=tuple(causes(recorded, replayed)),
+            held=held,
+            price=price_of_share,
         )
         self._file.add(result)
         self._on_result(result)
@@ -173,18 +183,14 @@ class Replay:
             return
         self._unanswered += 1
         self._failures += 1
-        self._trouble = result.replayed.detail or result.replayed.outcome
-        if self._failures == self._patience:
+        self._last_failure = result.replayed.detail or result.replayed.outcome
+        if self._failures == self._max_failures:
             raise EndpointError(
-                f"{self._failures} calls in a row got no answer, the last one: {self._trouble}.",
-                f"{remedy(self._trouble)} The same command goes on where {self._file.path} ends.",
+                f"{self._failures} calls in a row got no answer; the last one: {self._last_failure}.",
+                f"{remedy(self._last_failure)} Run the same command again to resume from {self._file.path}.",
             )
 
 
-async def _each(entries: AsyncIterator[Recorded] | Iterable[Recorded]) -> AsyncIterator[Recorded]:
-    if isinstance(entries, AsyncIterator):
-        async for entry in entries:
-            yield entry
-    else:
-        for entry in entries:
-            yield entry
+def remedy(failure: str) -> str:
+    """Return what to do about a call that got no answer, from what is known of it."""
+    return next((advice for pattern, advice in _REMEDIES if re.search(pattern, failure)), "Check the endpoint.")

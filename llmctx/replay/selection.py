@@ -1,7 +1,7 @@
-"""A selection: which recorded decisions are meant.
+"""A selection of recorded decisions.
 
-Written as terms with commas between: `all`, `40-80` (or `P:40-80`, `40-`, `12`), `symbol=ACME`, `action=reduce`,
-`guard=confidence_floor`, `kind=failed`, `since=TIME`, `until=TIME` (of as_of: ISO 8601, or 15m, 2h, 1d before now),
+It is written as terms separated by commas: `all`, `40-80` (or `P:40-80`, `40-`, `12`), `symbol=ACME`, `action=reduce`,
+`guard=confidence_floor`, `kind=failed`, `since=TIME`, `until=TIME` (by as_of: ISO 8601, or 15m, 2h, 1d before now),
 `limit=20` (the first that match).
 """
 
@@ -24,41 +24,46 @@ _KNOWN = {
     "guard": GUARDS,
 }
 _RANGE = re.compile(r"(?:(\d+):)?(\d*)(-?)(\d*)\Z")
-_SPAN = re.compile(r"(\d+)([smhd])\Z")
-_SPAN_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_MOMENTS = ("since", "until")
-_FORM = (
+_AGO = re.compile(r"(\d+)([smhd])\Z")
+_UNIT_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_TIME_TERMS = ("since", "until")
+_EXAMPLES = (
     "Write terms such as 40-80, symbol=ACME, action=reduce, guard=confidence_floor, since=2026-03-02T14:30:00Z, "
     "since=2h, limit=20."
 )
 
 
 class Selection(NamedTuple):
-    """Which records; what is None does not matter. Only records with a snapshot can be replayed at all."""
+    """Which records to take. None does not restrict. Records without a snapshot are never taken."""
 
     partition: int | None = None
-    """Of this partition."""
+    """Only this partition."""
     first: int = 0
-    """From this index on."""
+    """The first index."""
     last: int | None = None
-    """Up to this index, included."""
+    """The last index, included."""
     symbol: str | None = None
-    """On this symbol."""
+    """Only this symbol."""
     action: str | None = None
-    """Whose verdict is this action."""
+    """Only verdicts with this action."""
     guard: str | None = None
-    """In which this guardrail fired."""
+    """Only records in which this guardrail fired."""
     kind: str | None = None
-    """Of this kind: decision, failed, skipped."""
+    """Only this kind: decision, failed or skipped."""
     since_ms: int | None = None
-    """Whose as_of is not before."""
+    """The earliest as_of, in milliseconds."""
     until_ms: int | None = None
-    """Whose as_of is before."""
+    """The end of as_of, excluded, in milliseconds."""
     limit: int | None = None
-    """At most so many, the first ones."""
+    """The maximum number of records; the first ones are taken."""
 
-    def wants(self, entry: Entry) -> bool:
-        """Whether a record is meant; the limit aside."""
+    @property
+    def stop(self) -> int | None:
+        """The index after the last one, as a slice takes it."""
+        return None if self.last is None else self.last + 1
+
+    def includes(self, entry: Entry) -> bool:
+        """Return whether a record is selected, regardless of the limit."""
         record = entry.record
         return (
             "snapshot" in record
@@ -75,42 +80,39 @@ class Selection(NamedTuple):
 
 
 def parse_selection(text: str) -> Selection:
-    """The selection that a text states.
+    """Parse a selection.
 
-    Raises CorpusError for a term that is none.
+    Raises CorpusError for an unknown, malformed or repeated term.
     """
     found: dict[str, Any] = {}
     for term in filter(None, (part.strip() for part in text.split(","))):
         for name, value in _term(term).items():
             if name in found:
-                twice = "has two ranges" if name in ("first", "last", "partition") else f"says {_plain(name)} twice"
-                raise CorpusError(f"The selection {text!r} {twice}.", _FORM)
+                is_range = name in ("first", "last", "partition")
+                twice = "has two ranges" if is_range else f"has {name.removesuffix('_ms')} twice"
+                raise CorpusError(f"The selection {text!r} {twice}.", _EXAMPLES)
             found[name] = value
     return Selection(**found)
 
 
-def written_out(text: str) -> str:
-    """A selection in which moments before now are times, so that it means the same later."""
+def with_absolute_times(text: str) -> str:
+    """Return the selection with relative times replaced by absolute ones, so that it means the same later."""
     terms = []
     for term in text.split(","):
         name, _, value = term.strip().partition("=")
-        ago = name in _MOMENTS and _SPAN.match(value)
+        ago = name in _TIME_TERMS and _AGO.match(value)
         terms.append(f"{name}={clock.iso(moment_ms(value))}" if ago else term)
     return ",".join(terms)
 
 
 def moment_ms(text: str) -> int:
-    """The moment that a text names: 15m, 2h, 1d before now, or an ISO 8601 time with zone.
+    """Return the time that a text names, in milliseconds: 15m, 2h, 1d before now, or an ISO 8601 time with zone.
 
-    Raises ValueError for another text.
+    Raises ValueError for any other text.
     """
-    if match := _SPAN.match(text):
-        return clock.now_ms() - int(match[1]) * _SPAN_MS[match[2]]
+    if match := _AGO.match(text):
+        return clock.now_ms() - int(match[1]) * _UNIT_MS[match[2]]
     return clock.to_ms(clock.parse_iso(text))
-
-
-def _plain(name: str) -> str:
-    return name.removesuffix("_ms")
 
 
 def _term(term: str) -> dict[str, Any]:
@@ -120,23 +122,23 @@ def _term(term: str) -> dict[str, Any]:
     try:
         if not equals:
             return _range(term)
-        if name in _MOMENTS:
+        if name in _TIME_TERMS:
             return {f"{name}_ms": moment_ms(value)}
         if name == "limit" and int(value) > 0:
             return {"limit": int(value)}
     except ValueError as error:
-        raise CorpusError(f"The selection's term {term!r} cannot be read: {error}.", _FORM) from error
+        raise CorpusError(f"The selection term {term!r} is malformed: {error}.", _EXAMPLES) from error
     if name in _KNOWN and value not in _KNOWN[name]:
         raise CorpusError(f"There is no {name} {value!r}.", f"Name one of {', '.join(_KNOWN[name])}.")
     if name in ("symbol", *_KNOWN) and value:
         return {name: value}
-    raise CorpusError(f"{term!r} selects nothing that is known.", _FORM)
+    raise CorpusError(f"Unknown selection term {term!r}.", _EXAMPLES)
 
 
 def _range(term: str) -> dict[str, Any]:
     match = _RANGE.match(term)
     if match is None or not (match[2] or match[4]):
-        raise ValueError("it is no range of indices")
+        raise ValueError("it is not a range of indices")
     first = int(match[2] or 0)
     last = (int(match[4]) if match[4] else None) if match[3] else first
     if last is not None and last < first:

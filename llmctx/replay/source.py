@@ -1,10 +1,11 @@
-"""Where recorded decisions are taken from: the trail in Redis, an export, a corpus file. Nothing is written there."""
+"""Sources of recorded decisions, read only: the trail in Redis, an export, a corpus file."""
 
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from llmctx.errors import CorpusError
+from llmctx.replay.blob_cache import BlobCache
 from llmctx.replay.corpus import Recorded, read_corpus
 from llmctx.replay.selection import Selection
 from llmctx.trail.export.reader import Export
@@ -14,27 +15,27 @@ from llmctx.trail.proof.fault import FaultError
 
 
 class Source(Protocol):
-    """What can be replayed."""
+    """A place to read recorded decisions from."""
 
     name: str
-    """What it is, for a reader."""
-    blobs: dict[str, bytes]
-    """What the records given out so far name by digest."""
+    """What it is, for messages."""
+    blobs: BlobCache
+    """The blobs named by the records read so far."""
 
-    def all(self, selection: Selection) -> AsyncIterator[Recorded]:
-        """Every record that is meant, in order, limit aside; its blobs are there before it."""
+    def read(self, selection: Selection) -> AsyncIterator[Recorded]:
+        """Read records in order: at least those selected, regardless of the limit. Each one's blobs come first."""
         ...
 
     async def count(self, selection: Selection) -> int:
-        """How many records that are at most, for a progress bar."""
+        """Return an upper bound of the number of records selected, for a progress bar."""
         ...
 
 
 async def select(source: Source, selection: Selection) -> AsyncIterator[Recorded]:
-    """The records that are meant, at most as many as are wanted."""
+    """Read the selected records, up to the limit."""
     count = 0
-    async for entry in source.all(selection):
-        if selection.wants(entry):
+    async for entry in source.read(selection):
+        if selection.includes(entry):
             yield entry
             count += 1
             if count == selection.limit:
@@ -45,20 +46,20 @@ class CorpusSource:
     """A corpus file."""
 
     def __init__(self, path: Path) -> None:
-        """Raises CorpusError where the file is no corpus, or was changed."""
+        """Raises CorpusError if the file is not a corpus or was changed."""
         corpus = read_corpus(path)
         self.name = f"the corpus {path}"
-        self.blobs = corpus.blobs
+        self.blobs = BlobCache(corpus.blobs)
         self._entries = corpus.entries
 
-    async def all(self, selection: Selection) -> AsyncIterator[Recorded]:  # noqa: ARG002  all of it is at hand
-        """Every record."""
+    async def read(self, selection: Selection) -> AsyncIterator[Recorded]:  # noqa: ARG002  all is in memory
+        """Read every record."""
         for entry in self._entries:
             yield entry
 
     async def count(self, selection: Selection) -> int:
-        """How many records that are."""
-        return sum(selection.wants(entry) for entry in self._entries)
+        """Return the number of records selected, regardless of the limit."""
+        return len([entry for entry in self._entries if selection.includes(entry)])
 
 
 class LogSource:
@@ -66,68 +67,71 @@ class LogSource:
 
     def __init__(self, logs: Sequence[Log], origin: str) -> None:
         self.name = f"the trail {origin}"
-        self.blobs: dict[str, bytes] = {}
+        self.blobs = BlobCache()
         self._logs = logs
         self._origin = origin
 
-    async def all(self, selection: Selection) -> AsyncIterator[Recorded]:
-        """The records of the index range; TrailError where the server does not answer."""
-        stop = _stop(selection)
+    async def read(self, selection: Selection) -> AsyncIterator[Recorded]:
+        """Read the selected records.
+
+        Raises TrailError if the server does not answer.
+        """
         for log in self._logs:
             if selection.partition not in (None, log.partition):
                 continue
-            async for entry in log.read(selection.first, stop):
-                if selection.wants(entry):
+            async for entry in log.read(selection.first, selection.stop):
+                if selection.includes(entry):
                     for digest in named_blobs(entry.record):
                         if digest not in self.blobs and (blob := await log.blob(digest)) is not None:
-                            self.blobs[digest] = blob
+                            self.blobs.add(digest, blob)
                     yield Recorded.of(entry, self._origin)
 
     async def count(self, selection: Selection) -> int:
-        """How many records the index range has."""
+        """Return the number of records in the index range."""
         sizes = [await log.size() for log in self._logs if selection.partition in (None, log.partition)]
-        return sum(len(range(size)[selection.first : _stop(selection)]) for size in sizes)
+        return sum(len(range(size)[selection.first : selection.stop]) for size in sizes)
 
 
 class ExportSource:
-    """A folder that `llmctx export` wrote. Its proof is `llmctx verify`; here each record answers for itself."""
+    """A folder that `llmctx export` wrote. Its records are not verified against the checkpoints here."""
 
     def __init__(self, directory: Path) -> None:
-        """Raises ExportError where the folder is no export, CorpusError where it has another form."""
+        """Raises ExportError if the folder is not an export, CorpusError if it is malformed."""
         self.name = f"the export {directory}"
-        self.blobs: dict[str, bytes] = {}
+        self.blobs = BlobCache()
         try:
             self._export = Export(directory)
         except FaultError as broken:
-            raise _broken(directory, broken) from broken
+            raise _malformed(directory, broken) from broken
 
-    async def all(self, selection: Selection) -> AsyncIterator[Recorded]:
-        """The records in order; CorpusError at the first line of another form."""
+    async def read(self, selection: Selection) -> AsyncIterator[Recorded]:
+        """Read the selected records in order.
+
+        Raises CorpusError at the first malformed line.
+        """
         export = self._export
         try:
             for part in export.parts:
                 for entry in export.entries(part, export.lost(part)):
-                    if selection.wants(entry):
+                    if selection.includes(entry):
                         self._fetch_blobs(entry)
                         yield Recorded.of(entry, export.origin)
         except FaultError as broken:
-            raise _broken(export.directory, broken) from broken
+            raise _malformed(export.directory, broken) from broken
 
     async def count(self, selection: Selection) -> int:
-        """How many records the index range has."""
-        return sum(len(range(part.size)[selection.first : _stop(selection)]) for part in self._export.parts)
+        """Return the number of records in the index range."""
+        return sum(len(range(part.size)[selection.first : selection.stop]) for part in self._export.parts)
 
     def _fetch_blobs(self, entry: Entry) -> None:
         for digest in named_blobs(entry.record):
             if digest not in self.blobs and (blob := self._export.blob(digest)) is not None:
-                self.blobs[digest] = blob
+                self.blobs.add(digest, blob)
 
 
-def _stop(selection: Selection) -> int | None:
-    return None if selection.last is None else selection.last + 1
-
-
-def _broken(directory: Path, broken: FaultError) -> CorpusError:
+def _malformed(directory: Path, broken: FaultError) -> CorpusError:
     return CorpusError(
-        f"{directory} cannot be replayed: {broken.fault}.", f"`llmctx verify {directory}` tells more.", exit_code=1
+        f"{directory} cannot be replayed: {broken.fault}.",
+        f"Run `llmctx verify {directory}` to find out more.",
+        exit_code=1,
     )

@@ -1,104 +1,103 @@
-"""What one side of a comparison comes to: answers, guardrails, grounding, confidence, tokens, cost, latency."""
+"""The totals of one side of a comparison: answers, guardrails, grounding, confidence, tokens, cost, latency."""
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from llmctx.replay.measure import Mean, Share, agreement_within, mean, quantile
-from llmctx.replay.pair import Case, action_of, confidence_of
-from llmctx.replay.side import Side, is_by_citation
+from llmctx.replay.answer import Answer
+from llmctx.replay.pair import AnsweredDecision
+from llmctx.replay.stats import Mean, Share, agreement_within, mean, quantile
 
-FAULTS = {"miscited", "false_prices"}
-"""What a grounding has only where an answer is not supported."""
-ITEM = re.compile(r"evidence\[\d+\]")
-"""The field of an item of evidence; every other is a text with numbers."""
+_FAULTS = {"miscited", "false_prices"}
+"""What a grounding holds only if the answer has false numbers."""
+_EVIDENCE_ITEM = re.compile(r"evidence\[\d+\]")
+"""The field of an evidence item; all other fields are text with numbers."""
 
 
 class Tally(NamedTuple):
-    """What one side comes to."""
+    """The totals of one side."""
 
     name: str
     """Which side."""
     decisions: int
-    """Decisions."""
+    """Decisions that were answered."""
     answers: int
-    """Answers, repeats counted."""
+    """Answers, repeats included."""
     unanswered: int
-    """Calls that got no answer: unreachable, timeout, rejected. Nothing else counts them."""
+    """Calls without an answer: unreachable, timeout, rejected. No other total includes them."""
     failed: Share
     """Answers that could not be used."""
     guarded: Share
     """Answers on which a guardrail fired."""
     guards: dict[str, int]
-    """How often each fired."""
+    """How often each guardrail fired."""
     cited: Share
-    """Numbers that are what they cite, of all numbers in the answers."""
+    """Numbers with a correct citation, of all numbers in the answers."""
     supported: Share
-    """Answers without a miscited number or a false price, of those that were looked at."""
+    """Answers without a miscited number or a false price, of those that were checked."""
     regrounded: int
-    """Of those, judged with grounding off: the replay looked at them by itself."""
+    """Answers recorded with grounding off, which only the comparison checked."""
     confidence: Mean | None
-    """How sure the answers are."""
+    """Mean confidence."""
     tokens_in: int
-    """Tokens read."""
+    """Prompt tokens."""
     tokens_cached: int
-    """Of those, from the provider's cache."""
+    """Prompt tokens from the provider's cache."""
     tokens_out: int
-    """Tokens written."""
+    """Completion tokens."""
     cost: Decimal | None
-    """What it cost; None where no price is known."""
+    """Total cost; None if no price is known."""
     latency_ms: float | None
-    """The median of a call."""
+    """Median latency of a call."""
     latency_p95_ms: float | None
-    """95 of 100 calls took no longer."""
+    """95th percentile of latency."""
     itself: Share
-    """How often two answers to one question agree on the action."""
+    """Self-consistency: how often two answers to the same question agree on the action."""
 
     def as_dict(self) -> dict[str, Any]:
-        """The tally as JSON has it."""
-        plain = self._asdict()
-        for name in ("failed", "guarded", "cited", "supported", "itself"):
-            plain[name] = plain[name].as_dict()
-        plain["confidence"] = None if self.confidence is None else self.confidence.as_dict()
-        return plain
+        """Return the tally as JSON values."""
+        shares = {name: value.as_dict() for name, value in self._asdict().items() if isinstance(value, Share)}
+        confidence = None if self.confidence is None else self.confidence._asdict()
+        return self._asdict() | shares | {"confidence": confidence}
 
 
-def tally(name: str, cases: list[Case]) -> Tally:
-    """What the cases of one side come to."""
-    sides = [side for case in cases for side in case.sides]
-    asked = [side for side in sides if side.outcome]
-    guards = [guard["name"] for side in sides for guard in side.verdict.get("guards", [])]
-    looked_at = [side.grounding for side in sides if side.grounding is not None and is_by_citation(side.grounding)]
-    usages = [side.tokens for side in sides if side.tokens is not None]
-    costs = [Decimal(side.cost) for side in sides if side.cost is not None]
-    latencies = [float(side.latency_ms) for side in sides if side.latency_ms is not None]
+def tally(name: str, decisions: Sequence[AnsweredDecision]) -> Tally:
+    """Add up the decisions of one side."""
+    answers = [answer for decision in decisions for answer in decision.answers]
+    asked = [answer for answer in answers if answer.outcome]
+    guards = [guard["name"] for answer in answers for guard in answer.verdict.get("guards", [])]
+    groundings = [answer.grounding or {} for answer in answers if answer.grounded_by_citation]
+    usages = [answer.tokens for answer in answers if answer.tokens is not None]
+    costs = [Decimal(answer.cost) for answer in answers if answer.cost is not None]
+    latencies = [float(answer.latency_ms) for answer in answers if answer.latency_ms is not None]
     return Tally(
         name=name,
-        decisions=sum(bool(case.sides) for case in cases),
-        answers=len(sides),
-        unanswered=sum(case.unanswered for case in cases),
-        failed=Share(sum(side.kind == "failed" for side in asked), len(asked)),
-        guarded=Share(sum(bool(side.verdict.get("guards")) for side in asked), len(asked)),
+        decisions=len([decision for decision in decisions if decision.answers]),
+        answers=len(answers),
+        unanswered=sum(decision.unanswered for decision in decisions),
+        failed=Share.where(answer.kind == "failed" for answer in asked),
+        guarded=Share.where(bool(answer.verdict.get("guards")) for answer in asked),
         guards=dict(Counter(guards).most_common()),
-        cited=Share(sum(grounding["cited"] for grounding in looked_at), sum(map(_numbers, looked_at))),
-        supported=Share(sum(not FAULTS & grounding.keys() for grounding in looked_at), len(looked_at)),
-        regrounded=sum(_regrounded(side) for side in sides),
-        confidence=mean([sure for side in sides if (sure := confidence_of(side)) is not None]),
+        cited=Share(sum(grounding["cited"] for grounding in groundings), sum(map(_numbers, groundings))),
+        supported=Share.where(not _FAULTS & grounding.keys() for grounding in groundings),
+        regrounded=len([answer for answer in answers if _was_regrounded(answer)]),
+        confidence=mean([answer.confidence for answer in answers if answer.confidence is not None]),
         tokens_in=sum(usage.prompt for usage in usages),
         tokens_cached=sum(usage.cached for usage in usages),
         tokens_out=sum(usage.completion for usage in usages),
         cost=sum(costs, Decimal(0)) if costs else None,
         latency_ms=quantile(latencies, 0.5),
         latency_p95_ms=quantile(latencies, 0.95),
-        itself=agreement_within([[action_of(side) for side in case.sides] for case in cases]),
+        itself=agreement_within([[answer.label for answer in decision.answers] for decision in decisions]),
     )
 
 
-def _regrounded(side: Side) -> bool:
-    return side.grounding is not None and "grounding" not in side.verdict.get("policy", {})
+def _was_regrounded(answer: Answer) -> bool:
+    return answer.grounding is not None and "grounding" not in answer.verdict.get("policy", {})
 
 
 def _numbers(grounding: dict[str, Any]) -> int:
-    miscited = sum(not ITEM.fullmatch(finding["field"]) for finding in grounding.get("miscited", ()))
-    return int(grounding["cited"] + grounding["uncited"] + grounding["unread"] + miscited)
+    miscited = [item for item in grounding.get("miscited", ()) if not _EVIDENCE_ITEM.fullmatch(item["field"])]
+    return int(grounding["cited"] + grounding["uncited"] + grounding["unread"]) + len(miscited)

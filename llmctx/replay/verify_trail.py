@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from llmctx.errors import CheckpointError
-from llmctx.replay.check import Outside, trusted_of, verify_log, verify_part
-from llmctx.replay.report import Report
+from llmctx.replay.partition_check import PartitionReport
+from llmctx.replay.verify import OutsideEvidence, trusted_of, verify_log, verify_part
 from llmctx.trail.export.reader import Export, Part
 from llmctx.trail.log.instance import Instance, read_state_instance
 from llmctx.trail.log.log import Log
@@ -47,7 +47,7 @@ async def verify_partition(
     state_dir: Path,
     expected: Expected | None = None,
     on_record: Callable[[], None] = lambda: None,
-) -> Report:
+) -> PartitionReport:
     """Verify one partition in Redis against the anchor and the key of a state directory.
 
     Raises FaultError if a receipt or the key belongs to another trail, AnchorError if the anchor cannot be read.
@@ -63,12 +63,12 @@ async def verify_partition(
     anchor = Anchor(anchor_directory(state_dir, instance.id, log.partition))
     notes, hashes = anchor.checkpoints(), anchor.hashes()
     has_state = read_state_instance(state_dir) is not None
-    outside = Outside(
+    outside = OutsideEvidence(
         trusted=trusted,
-        notes=notes,
-        hashes=hashes,
+        checkpoints=notes,
+        leaf_hashes=hashes,
         receipts=_receipts_from(expected.receipts_of(log.partition), name),
-        given=expected.key is not None,
+        key_given=expected.key is not None,
         warnings=_anchor_warnings(notes, checkpoint, has_state=has_state),
     )
     return await verify_log(log, on_record, outside, rebuilding=expected.rebuild)
@@ -83,7 +83,8 @@ def _receipts_from(receipts: list[Receipt], origin: str) -> list[Receipt]:
 
 def _anchor_warnings(notes: list[str], checkpoint: str | None, *, has_state: bool) -> list[str]:
     if not notes:
-        return ["this state directory has no anchor for it: the result proves only what Redis says"] * has_state
+        warning = "this state directory has no anchor for it: the result proves only what Redis says"
+        return [warning] if has_state else []
     if checkpoint is None or checkpoint in notes:
         return []
     try:
@@ -113,7 +114,7 @@ def open_export(directory: Path, expected: Expected) -> Export:
 
 async def verify_export_part(
     export: Export, part: Part, expected: Expected, on_record: Callable[[], None] = lambda: None
-) -> Report:
+) -> PartitionReport:
     """Verify one partition of an export that `open_export` returned."""
     trusted = trusted_of(export.key, export.origin, part.partition, len(export.parts))
     receipts = expected.receipts_of(part.partition)

@@ -1,1 +1,1 @@
-"""The Redis schema of the trading system: `keys` names every key, `values` says what stands in it."""
+"""The Redis schema of the trading system: `keys` names every key, `values` defines its content."""

@@ -1,7 +1,7 @@
-"""The fields of which live values are made: numbers, counts and times, read without guessing.
+"""The field types of live values: numbers, counts and times, parsed strictly.
 
-Numbers are JSON numbers on the wire and Decimal here; a text is never read as a number, a number never as a time, a
-time never without a zone.
+Numbers are JSON numbers on the wire and Decimal here. A string is never parsed as a number, a number never as a time,
+and a time needs a zone.
 """
 
 from datetime import datetime
@@ -14,8 +14,8 @@ from pydantic_core import PydanticCustomError
 
 from llmctx import clock
 
-_LARGEST_EXPONENT = 30
-_MOST_CHARACTERS = 60
+_MAX_EXPONENT = 30
+_MAX_NUMBER_CHARS = 60
 
 
 def _number(value: Any) -> Decimal:
@@ -28,14 +28,14 @@ def _number(value: Any) -> Decimal:
     else:
         raise PydanticCustomError("number", "must be a JSON number, not {got}", {"got": _json_type(value)})
     text = str(number)
-    if len(text) <= _LARGEST_EXPONENT and "E" not in text and number.is_finite():  # nearly every number there is
+    if len(text) <= _MAX_EXPONENT and "E" not in text and number.is_finite():  # the usual case
         return number
-    # Zeros have exponents too: written out in full, 0e-1000000 is a megabyte.
+    # Check the exponent of zeros too: written out in full, 0e-1000000 is a megabyte.
     if not number.is_finite():
         raise PydanticCustomError("finite", "must be finite")
-    if abs(number.adjusted()) > _LARGEST_EXPONENT:
+    if abs(number.adjusted()) > _MAX_EXPONENT:
         raise PydanticCustomError("number_range", "is beyond 1e30 or below 1e-30")
-    if len(text) > _MOST_CHARACTERS:
+    if len(text) > _MAX_NUMBER_CHARS:
         raise PydanticCustomError("number_length", "has more than 60 characters")
     return number
 

@@ -1,7 +1,7 @@
 """Every key family, declared once: pattern, model, lifetime and writer.
 
-The command line, the JSON Schemas, the reader and the feed all take keys from this table; the audit keys are
-spelled in `llmctx.trail`. `{symbol}` in a pattern is a placeholder, no hash tag; `{0}` in a work key is one.
+The command line, the JSON Schemas, the reader and the feed all use this table; the audit keys are defined in
+`llmctx.trail`. `{symbol}` in a pattern is a placeholder, not a hash tag; `{0}` in a work key is a hash tag.
 """
 
 import re
@@ -18,7 +18,7 @@ from llmctx.schema import values
 
 DAY_S = 86_400
 SIGNAL_TYPES = ("entry", "exit")
-"""The signal types that are read where nothing else is set."""
+"""The signal types read by default."""
 DECIDERS = "deciders"
 """The consumer group on every tick stream."""
 
@@ -30,17 +30,17 @@ class Family:
     """One key family of the schema document."""
 
     section: str
-    """The name it has in a package."""
+    """Its name in a package."""
     pattern: str
     """The key, with {symbol} and {signal_type} as placeholders."""
     model: type[BaseModel]
-    """What stands in it."""
+    """The model of its value."""
     lifetime_s: int | None
-    """TTL that each write sets, seconds of wall time; None never expires and is never evicted."""
+    """TTL set by each write, in seconds of wall time; None means it never expires and is never evicted."""
     writer: str
     """Who writes it."""
     says: str
-    """What it says, in a line."""
+    """Its content, in one line."""
 
     def key(self, symbol: str = "", signal_type: str = "") -> str:
         """The key for one symbol (and signal type)."""
@@ -93,15 +93,15 @@ FAMILIES = (
         "feed or your collector", "sectors, breadth, regime",
     ),
 )  # fmt: skip
-"""The eleven families of the schema document, in the order in which a prompt shows them."""
+"""The eleven families of the schema document, in prompt order."""
 
 BY_SECTION = {family.section: family for family in FAMILIES}
 
 
 def find_family(key: str) -> Family:
-    """The family that a key, a pattern or a section name belongs to.
+    """Find the family of a key, a pattern or a section name.
 
-    Raises SchemaError where there is none.
+    Raises SchemaError if no family matches.
     """
     for family in FAMILIES:
         shape = re.escape(family.pattern).replace(r"\{symbol\}", "[^:]+").replace(r"\{signal_type\}", "[^:]+")
@@ -111,27 +111,27 @@ def find_family(key: str) -> Family:
 
 
 def check_symbol(symbol: str) -> str:
-    """The symbol itself, where it can stand in a key.
+    """Return the symbol if it is valid in a key.
 
-    Raises SchemaError for a symbol with other characters than letters, digits and . _ / ^ = + - (at most 32).
+    Raises SchemaError if it has characters other than letters, digits and . _ / ^ = + -, or more than 32.
     """
     if not _SYMBOL.match(symbol):
         raise SchemaError(
-            f"{symbol!r} is no symbol: at most 32 letters, digits and . _ / ^ = + -, beginning with a letter or digit, "
-            "or with one behind a . ^ or =.",
-            "Write the symbol as it stands in positions:active:SYMBOL, for example AAPL.",
+            f"{symbol!r} is not a symbol: at most 32 letters, digits and . _ / ^ = + -, beginning with a letter or "
+            "digit, optionally after one of . ^ or =.",
+            "Write the symbol as in positions:active:SYMBOL, for example AAPL.",
         )
     return symbol
 
 
 def partition_of(symbol: str, partitions: int) -> int:
-    """The partition that keeps a symbol's ticks and records: CRC32 of its name, modulo the count."""
+    """The partition of a symbol's ticks and records: CRC32 of its name, modulo the number of partitions."""
     return zlib.crc32(symbol.encode()) % partitions
 
 
 @lru_cache(maxsize=4096)
 def section_keys(symbol: str, signal_types: tuple[str, ...], partition: int) -> Mapping[str, str]:
-    """Every section of a symbol's package with its key, in the order in which a prompt shows them."""
+    """Map every section of a symbol's package to its key, in prompt order."""
     keys: dict[str, str] = {}
     for family in FAMILIES:
         if family.section == "signals":
@@ -143,14 +143,14 @@ def section_keys(symbol: str, signal_types: tuple[str, ...], partition: int) -> 
 
 @cache
 def model_of(section: str) -> type[BaseModel]:
-    """The model of a package's section, signals and thesis included."""
+    """The model of a package's section, including signals and thesis."""
     if section == "thesis":
         return values.Thesis
     return BY_SECTION[section.partition(".")[0]].model
 
 
-KEPT_BARS = 5000
-"""About how many bars a bars stream keeps."""
+MAX_BARS = 5000
+"""Approximate maximum length of a bars stream."""
 
 
 def bars(symbol: str) -> str:
@@ -159,30 +159,28 @@ def bars(symbol: str) -> str:
 
 
 def news(symbol: str) -> str:
-    """The sorted set of a symbol's headlines that count, by time; the feed's own memory."""
+    """The sorted set of a symbol's headlines that still count, by time; private to the feed."""
     return f"stocks:news:{symbol}"
 
 
 SCORES = "candidates:scores"
-"""The sorted set of symbols by score, from which `candidates:ranked` is written."""
+"""The sorted set of symbols by score; `candidates:ranked` is written from it."""
 SCREENED = "candidates:screened"
 """The hash with each symbol's newest entry: `<its bar's end in ms> <change of the day in %> <candidate as JSON>`."""
 FILLS = "positions:fills"
 """The stream of the paper broker's fills."""
 CLOSED = "positions:closed"
-"""The stream of positions that were closed."""
+"""The stream of closed positions."""
 DAYS = "positions:days"
-"""The stream of closed days: the paper broker's books, a day an entry."""
+"""The stream of closed days: the paper broker's results, one entry a day."""
 BOOK = "positions:book"
-"""What the paper broker must remember from one bar to the next."""
-KEPT_HISTORY = 100_000
-"""About how many entries of fills and closed positions are kept."""
+"""The paper broker's book: everything it must remember from one bar to the next."""
+MAX_HISTORY = 100_000
+"""Approximate maximum length of the fills, closed positions and closed days streams."""
 UPDATES = "updates:"
-"""The prefix of a live key's pub/sub channel; each write publishes the new value there, a deletion an empty text."""
-
-
+"""The prefix of a live key's pub/sub channel; a write publishes the new value, a deletion an empty text."""
 WORKERS = "workers"
-"""The sorted set of workers that are there, by the time at which each of them last said so."""
+"""The sorted set of running workers, by the time of their last heartbeat."""
 
 
 def ticks(partition: int) -> str:
@@ -191,7 +189,7 @@ def ticks(partition: int) -> str:
 
 
 def attempts(partition: int) -> str:
-    """The hash that counts decisions started on ticks that were delivered before."""
+    """The hash that counts decision attempts on redelivered ticks."""
     return f"ticks:{{{partition}}}:attempts"
 
 
@@ -201,5 +199,5 @@ def decisions(partition: int) -> str:
 
 
 def latest(partition: int, symbol: str) -> str:
-    """The last published decision on a symbol."""
+    """The key of the last published decision on a symbol."""
     return f"decisions:{{{partition}}}:latest:{symbol}"

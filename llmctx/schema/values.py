@@ -1,7 +1,7 @@
-"""What stands in the live keys: one model a key family, in exactly the shapes of the schema document.
+"""The values of the live keys: one model per key family, in exactly the shapes of the schema document.
 
-Other programs write these keys, so every model keeps fields it does not know. A field that the document
-shows must be there; where there is nothing to say, its writer puts null.
+Other programs write these keys, so every model keeps unknown fields. Every field of the document is required; a writer
+without a value writes null.
 """
 
 from decimal import Decimal
@@ -20,23 +20,23 @@ from llmctx.schema.fields import Count, Number, Positive, Timestamp
 
 
 def _unit(unit: str) -> Any:
-    """Mark a field with the unit that a reader of the prompt is told."""
+    """Mark a field with the unit shown in prompts."""
     return Field(json_schema_extra={"unit": unit})
 
 
 def _unshown() -> Any:
-    """Mark a field that says nothing to a reader of the prompt, and would make equal prompts differ."""
+    """Mark a field that prompts leave out: it informs no reader, and would make equal prompts differ."""
     return Field(json_schema_extra={"shown": False})
 
 
 class LiveValue(BaseModel):
-    """A value that other programs may write; fields it does not know are kept."""
+    """A value that other programs may write; unknown fields are kept."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
     @model_serializer(mode="wrap", when_used="json")
     def _numbers_as_numbers(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """JSON in which Decimals of unknown and free-form fields are numbers too, as they came."""
+        """Write Decimals of unknown and free-form fields as JSON numbers too."""
         fields: dict[str, Any] = serialize(self)
         own = type(self).model_fields
         for name, value in (*self.__dict__.items(), *(self.__pydantic_extra__ or {}).items()):
@@ -76,11 +76,11 @@ class Price(LiveValue):
     price: OHLCV
     """The prices."""
     timestamp: Timestamp
-    """When they were known."""
+    """When they became known."""
 
 
 class Indicators(LiveValue):
-    """`stocks:indicators:{symbol}`; an indicator that is not warm yet is null."""
+    """`stocks:indicators:{symbol}`; an indicator is null until it is warm."""
 
     rsi_14: Number | None = _unit("0 to 100")
     """Relative strength index over 14 bars (Wilder)."""
@@ -95,31 +95,31 @@ class Indicators(LiveValue):
     bollinger_width: Number | None = _unit("price difference")
     """Upper band - lower band."""
     timestamp: Timestamp
-    """When they were known."""
+    """When they became known."""
 
 
 class News(LiveValue):
     """One headline."""
 
     headline: str
-    """Its text, as it came."""
+    """Its text, unchanged."""
     source: str
     """Who published it."""
     timestamp: Timestamp
     """When it was published."""
     url: str
-    """Where it stands."""
+    """Its address."""
 
 
 class Sentiment(LiveValue):
     """`stocks:sentiment:{symbol}`."""
 
     sentiment_score: Number | None = _unit("-1 to 1")
-    """How the news reads; null where there is none."""
+    """Sentiment of the news; null without news."""
     sentiment_label: str | None
-    """bullish, bearish or neutral; null where there is no news."""
+    """bullish, bearish or neutral; null without news."""
     news_count: Count = _unit("headlines")
-    """How many headlines the score stands on."""
+    """Number of headlines behind the score."""
     latest_news: list[News]
     """The newest headlines, newest first."""
     timestamp: Timestamp
@@ -140,9 +140,9 @@ class Candidate(LiveValue):
     score: Number = _unit("0 to 1")
     """Its score; higher is better."""
     price: Positive = _unit("price")
-    """Its price when it was ranked."""
+    """Its price at ranking time."""
     signals: list[str]
-    """What speaks for it."""
+    """Its recent entry signals."""
     timestamp: Timestamp
     """When it was ranked."""
 
@@ -157,40 +157,40 @@ class Position(LiveValue):
     """`positions:active:{symbol}`."""
 
     symbol: str
-    """The symbol that is held."""
+    """The symbol held."""
     entry_price: Positive = _unit("price")
-    """What was paid a share."""
+    """Price paid per share."""
     current_price: Positive = _unit("price")
-    """The price at the last mark."""
+    """The price when it was last marked to market."""
     quantity: Positive = _unit("shares")
-    """Shares held, counted from 0 up on either side."""
+    """Shares held, positive on either side."""
     side: Literal["long", "short"]
-    """Which way it earns."""
+    """Direction of the position."""
     entry_time: Timestamp
-    """When it was opened; it names the position."""
+    """When it was opened; identifies the position."""
     unrealized_pnl: Number = _unit("account currency")
-    """What closing at current_price would earn."""
+    """Profit if closed at current_price."""
     unrealized_pnl_pct: Number = _unit("%")
     """The same, as a percentage of what was paid."""
     stop_loss: Positive | None = _unit("price")
-    """Where the loss is cut; null where no stop is set."""
+    """The stop; null if none is set."""
     take_profit: Positive | None = _unit("price")
-    """Where the profit is taken; null where no target is set."""
+    """The target; null if none is set."""
     last_update: Timestamp
     """When it was last marked to market."""
 
 
 class Reading(LiveValue):
-    """One indicator with what it says."""
+    """One indicator and its signal."""
 
     value: Number | None
     """The indicator."""
     signal: str | None
-    """What it says."""
+    """Its signal, in a word."""
 
 
 class Level(LiveValue):
-    """The next price level that may stop a move."""
+    """The nearest support or resistance."""
 
     next_level: Positive | None = _unit("price")
     """The level."""
@@ -206,16 +206,16 @@ class TechnicalSignals(LiveValue):
     macd_5m: Reading | None
     """MACD on five-minute bars."""
     support_resistance: Level | None
-    """The next level."""
+    """The nearest level."""
 
 
 class Distance(LiveValue):
-    """A price and how far it is away."""
+    """A price level and the distance to it."""
 
     value: Positive | None = _unit("price")
     """The price."""
     distance: str | None
-    """How far, as a percentage of the last price: "1.9%"."""
+    """The distance as a percentage of the last price: "1.9%"."""
 
 
 class Monitoring(LiveValue):
@@ -224,9 +224,9 @@ class Monitoring(LiveValue):
     technical_signals: TechnicalSignals
     """Short-term readings."""
     profit_target: Distance | None
-    """The target and the way to it."""
+    """The target and the distance to it."""
     stop_loss: Distance | None
-    """The stop and the way to it."""
+    """The stop and the distance to it."""
     time_in_trade: str = _unit("hh:mm:ss")
     """How long the position has been open."""
     timestamp: Timestamp
@@ -237,15 +237,15 @@ class Signal(LiveValue):
     """`signals:{signal_type}:{symbol}`."""
 
     reason: str
-    """What was seen: breakout, target_reached, ..."""
+    """The kind of signal: breakout, target_reached, ..."""
     price: Positive = _unit("price")
     """The price when it was seen."""
     timestamp: Timestamp
     """When it was seen."""
     indicators: dict[str, Any]
-    """The indicators it stands on."""
+    """The indicators it is based on."""
     confidence: Number = _unit("0 to 1")
-    """How sure its writer is."""
+    """Confidence of its writer."""
 
 
 class System(LiveValue):
@@ -262,16 +262,16 @@ class System(LiveValue):
     last_scan_time: Timestamp | None
     """When candidates were last ranked; null before the first scan."""
     timestamp: Timestamp
-    """When it was written; with "clock": "bars" it is the time by which everything is judged."""
+    """When it was written; with "clock": "bars", every age is measured against it."""
 
 
 class Performance(LiveValue):
-    """`metrics:performance`; null where there is nothing to average."""
+    """`metrics:performance`; an average of nothing is null."""
 
     daily_pnl: Number | None = _unit("account currency")
     """Profit of the day."""
     daily_pnl_pct: Number | None = _unit("%")
-    """The same, as a percentage of the day's first equity."""
+    """The same, as a percentage of the equity at the start of the day."""
     win_count: Count = _unit("trades")
     """Trades closed with a profit."""
     loss_count: Count = _unit("trades")
@@ -305,13 +305,13 @@ class Market(LiveValue):
     """`context:market`."""
 
     sector_performance: dict[str, Number] = _unit("%")
-    """Change of the day, a sector."""
+    """Change of the day by sector."""
     market_breadth: Breadth
-    """How broad the move is."""
+    """Breadth of the market."""
     vix: Number | None = _unit("index points")
-    """The volatility index; null where it is not known."""
+    """The volatility index; null if unknown."""
     market_regime: str | None
-    """The regime in words."""
+    """The market regime."""
     timestamp: Timestamp
     """When it was written."""
 
@@ -320,34 +320,34 @@ class Thesis(LiveValue):
     """`decisions:{p}:latest:{symbol}`: the last published decision, as the execution side reads it."""
 
     address: str = _unshown()
-    """Its record in the trail: INDEX, or P:INDEX where there are several partitions."""
+    """Its record in the trail: INDEX, or P:INDEX with several partitions."""
     kind: str
     """decision or failed."""
     tick: str = _unshown()
     """The tick it settled."""
     symbol: str = _unshown()
-    """What it is about."""
+    """Its symbol."""
     as_of: Timestamp
-    """The time of the data it stands on."""
+    """The time of the data it is based on."""
     entry_time: Timestamp
     """The position it is about."""
     action: str
-    """What may be acted on, after the guardrails."""
+    """The action allowed after the guardrails."""
     quantity: Number | None = _unit("shares")
-    """How many, where the action needs it."""
+    """Shares, if the action needs a quantity."""
     stop_loss: Number | None = _unit("price")
-    """The stop to set; null leaves it."""
+    """The stop to set; null leaves it unchanged."""
     take_profit: Number | None = _unit("price")
-    """The target to set; null leaves it."""
+    """The target to set; null leaves it unchanged."""
     reason: str
-    """Why the verdict is what it is."""
+    """The reason for the verdict."""
     decided: str | None
-    """What the model itself answered; null without a usable answer."""
+    """The action in the model's own answer; null without a usable answer."""
     confidence: Number | None = _unit("0 to 1")
-    """How sure the model was."""
+    """The model's confidence."""
     reasoning: str | None
     """The model's reasoning."""
     invalidation: str | None
-    """What would prove it wrong."""
+    """What would invalidate it, in the model's words."""
     valid_for: Count | None = _unit("minutes")
-    """How long the model meant it to hold."""
+    """How long the model expects it to hold."""

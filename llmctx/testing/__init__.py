@@ -1,5 +1,5 @@
-"""For tests of prompts: a pytest plugin that puts recorded decisions to templates, without asking a model.
+"""Test prompts with pytest: a plugin that runs templates on recorded decisions without asking a model.
 
-pytest loads `llmctx.testing.plugin` by itself where llmctx is installed. It loads nothing of llmctx until a test asks
-for one of its fixtures. docs/prompts.md shows how it is used.
+pytest loads `llmctx.testing.plugin` on its own once llmctx is installed. The plugin loads the rest of llmctx only when
+a test requests one of its fixtures. docs/prompts.md shows how to use it.
 """

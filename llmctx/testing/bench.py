@@ -1,4 +1,4 @@
-"""The bench that the fixtures stand on: prompts by name, who answers, and the summary of what flipped."""
+"""The bench behind the fixtures: prompts by name, who answers, and the summary of flips."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -7,11 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from llmctx import canonical
 from llmctx.assets import asset
-from llmctx.context.package import Package, build_package
-from llmctx.context.snapshot import Snapshot
-from llmctx.decision.conclude import conclude, refuse
+from llmctx.context.package import Package
 from llmctx.decision.decision import OUTPUT, Decision
 from llmctx.decision.guards import Verdict
 from llmctx.decision.parse import judge
@@ -20,33 +17,32 @@ from llmctx.llm.client import EndpointClient
 from llmctx.llm.completion import Completer, Completion
 from llmctx.prompt.render import Prompt
 from llmctx.prompt.template import Template, load_template, versions_of
-from llmctx.record import policy_of
+from llmctx.replay.answer import Answer, recorded_answer
+from llmctx.replay.blob_cache import BlobCache
 from llmctx.replay.corpus import Corpus, Recorded
 from llmctx.replay.pair import Pair
-from llmctx.replay.plan import Plan, draft
-from llmctx.replay.rerun import Templates
+from llmctx.replay.plan import Plan, ReplayRequest, build_request, policy_for
 from llmctx.replay.results import Result
-from llmctx.replay.side import side_of, side_of_record
-from llmctx.testing.completers import Endpoint, Keeping, Recordings
-from llmctx.testing.summary import Summary, result_of
+from llmctx.testing.completers import Endpoint, RecordingEndpoint, Recordings
+from llmctx.testing.flip_summary import FlipSummary
 
 
-class Live(NamedTuple):
+class LiveEndpoint(NamedTuple):
     """The endpoint to ask."""
 
     url: str
     """Its base URL."""
     key: str
-    """Its key."""
+    """Its API key."""
     model: str
     """The model."""
-    budget: int
-    """Tokens that all calls together may take."""
+    budget_tokens: int
+    """Tokens that all calls together may use."""
     keep: bool
     """Whether its answers are kept beside the corpus."""
 
 
-class Decided(NamedTuple):
+class ReplayedDecision(NamedTuple):
     """A recorded decision, decided again."""
 
     recorded: Recorded
@@ -58,82 +54,79 @@ class Decided(NamedTuple):
     completion: Completion
     """What came back."""
     decision: Decision | None
-    """What it decides; None where it is not usable."""
+    """The model's decision; None if its answer is unusable."""
     failure: str
-    """Why it is not; empty otherwise."""
+    """Why the answer is unusable; empty otherwise."""
     verdict: Verdict
-    """What may be acted on; `verdict.grounding` says what of it stands in the facts."""
+    """What may be acted on; `verdict.grounding` compares its numbers with the facts."""
     result: Result
-    """Both as `llmctx compare` sets them side by side."""
+    """The recorded answer beside the new one, as in `llmctx compare`."""
 
     @property
     def action(self) -> str:
-        """What may be done now."""
+        """The verdict's action."""
         return self.verdict.action
 
     @property
     def flipped(self) -> bool:
-        """Whether something else would be done than was recorded."""
+        """Whether it acts differently from the record."""
         return Pair(self.result, self.result.recorded, self.result.replayed).flipped
 
 
 class Bench:
-    """Prompts by name, who answers, and the summary."""
+    """Prompts by name, who answers, and the summary of flips."""
 
-    def __init__(self, folder: Path | None = None, live: Live | None = None) -> None:
-        """`folder` has prompts of one's own; what it has not is taken from those that ship with llmctx.
+    def __init__(self, folder: Path | None = None, live: LiveEndpoint | None = None) -> None:
+        """`folder` holds the user's own prompts; prompts that it lacks are those shipped with llmctx.
 
-        Raises EndpointError for an address or a key that cannot be used.
+        Raises EndpointError for a malformed address or key.
         """
         self._folders = [asset("prompts")] if folder is None else [folder, asset("prompts")]
-        self._live = live
-        self._client = None if live is None else EndpointClient(live.url, live.key, live.model)
-        self._endpoint = (
-            None if self._client is None or live is None else Endpoint(self._client, live.url, live.model, live.budget)
-        )
-        self._loaded: dict[str, Template] = {}
+        self._keep = live is not None and live.keep
+        self._client: EndpointClient | None = None
+        self._endpoint: Endpoint | None = None
+        if live is not None:
+            self._client = EndpointClient(live.url, live.key, live.model)
+            self._endpoint = Endpoint(self._client, live.url, live.model, live.budget_tokens)
+        self._templates: dict[str, Template] = {}
         self._recordings: dict[Path, Recordings] = {}
-        self._summary = Summary()
+        self._summary = FlipSummary()
 
     @property
-    def summary(self) -> Summary:
-        """What became of the decisions so far."""
-        self._summary.tokens = None if self._endpoint is None else self._endpoint.taken
+    def summary(self) -> FlipSummary:
+        """The summary of the decisions so far."""
+        self._summary.tokens = None if self._endpoint is None else self._endpoint.tokens
         return self._summary
 
     def prompt_of(self, entry: Recorded, corpus: Corpus, template: str | None) -> Prompt:
-        """What a template makes of a record's data; without one, what was sent.
+        """Render a template with a record's data; without a template, return the prompt as it was sent.
 
-        Raises TemplateError for a template that is not there, or that asks for what the data has not.
+        Raises TemplateError if the template does not exist, or uses what the data lacks.
         """
-        plan = Plan(None if template is None else self._template(template), "recorded")
-        asked = draft(entry, plan, Templates(corpus.blobs), corpus.blobs)
-        if asked.prompt is None:
-            raise TemplateError(asked.reason, "Correct the template, or leave the record out of the corpus.")
-        return asked.prompt
+        return self._request(entry, corpus, template)[1]
 
     def completer_of(self, file: Path, corpus: Corpus) -> Completer:
-        """Who answers about a corpus.
+        """Return who answers questions about a corpus.
 
-        Raises CorpusError where the answers beside it cannot be read.
+        Raises CorpusError if the answers file beside it cannot be read.
         """
-        if self._endpoint is not None and self._live is not None and not self._live.keep:
+        if self._endpoint is not None and not self._keep:
             return self._endpoint
         if file not in self._recordings:
             self._recordings[file] = Recordings(corpus, file)
         recordings = self._recordings[file]
-        return recordings if self._endpoint is None else Keeping(self._endpoint, recordings)
+        return recordings if self._endpoint is None else RecordingEndpoint(self._endpoint, recordings)
 
-    def decide(self, entry: Recorded, corpus: Corpus, template: str | None, completer: Completer) -> Decided:
-        """A record, decided again.
+    def decide(self, entry: Recorded, corpus: Corpus, template: str | None, completer: Completer) -> ReplayedDecision:
+        """Decide a record again.
 
-        Raises MissingCompletionError where nothing is recorded, BudgetError where the live calls have no room left,
-        EndpointError where no model answers.
+        Raises MissingCompletionError if no answer is recorded, BudgetError if the budget of live calls is used up,
+        EndpointError if no model answers.
         """
-        prompt = self.prompt_of(entry, corpus, template)
+        request, prompt = self._request(entry, corpus, template)
         completion = self._wait_for(completer.complete(prompt, OUTPUT))
-        decided = _decided(entry, prompt, completion)
-        if isinstance(completer, Recordings | Endpoint | Keeping):
+        decided = _decided(request, prompt, completion)
+        if isinstance(completer, Recordings | Endpoint | RecordingEndpoint):
             self._summary.count(decided.result)
         else:
             self._summary.scripted += 1
@@ -147,13 +140,20 @@ class Bench:
             self._thread.submit(self._loop.close).result()
             self._thread.shutdown()
 
+    def _request(self, entry: Recorded, corpus: Corpus, template: str | None) -> tuple[ReplayRequest, Prompt]:
+        plan = Plan(None if template is None else self._template(template), model="recorded")
+        request = build_request(entry, plan, BlobCache(corpus.blobs))
+        if request.prompt is None:
+            raise TemplateError(request.reason, "Correct the template, or remove the record from the corpus.")
+        return request, request.prompt
+
     def _template(self, name: str) -> Template:
-        if name not in self._loaded:
-            self._loaded[name] = load_template(self._folder_of(name), name)
-        return self._loaded[name]
+        if name not in self._templates:
+            self._templates[name] = load_template(self._folder_of(name), name)
+        return self._templates[name]
 
     def _folder_of(self, name: str) -> Path:
-        """The first folder that has a prompt of this name."""
+        """Return the first folder that has a prompt of this name."""
         for folder in self._folders:
             versions = versions_of(folder)
             if name in versions or name in {version.partition("/")[0] for version in versions}:
@@ -173,21 +173,37 @@ class Bench:
         return ThreadPoolExecutor(1)
 
     def _wait_for(self, work: Coroutine[Any, Any, Any]) -> Any:
-        """Its result, from a loop of one's own in a thread of one's own: a test may or may not run in a loop."""
+        """Return the work's result, from a loop in a thread of its own, since the test may itself run in a loop."""
         return self._thread.submit(self._loop.run_until_complete, work).result()
 
 
-def _decided(entry: Recorded, prompt: Prompt, completion: Completion) -> Decided:
-    snapshot = Snapshot.from_evidence(entry.pieces["snapshot"])
-    package = build_package(snapshot)
-    policy = policy_of(entry.record)
-    if policy.grounding == "off":  # an older record: looking changes nothing
+def _decided(request: ReplayRequest, prompt: Prompt, completion: Completion) -> ReplayedDecision:
+    policy = policy_for(request.entry)
+    if policy.grounding == "off":  # in older records; flagging changes no verdict
         policy = policy.model_copy(update={"grounding": "flag"})
-    if package.refusal is None:
-        conclusion = conclude(snapshot, package, prompt, completion, policy)
-    else:
-        conclusion = refuse(snapshot, package, package.refusal)
+    conclusion = request.conclude(completion, policy)
     _, failure = judge(completion)
-    known = canonical.sha256(entry.pieces["snapshot"])
-    result = result_of(entry, side_of_record(entry), side_of(conclusion, model="", snapshot=known))
-    return Decided(entry, package, prompt, completion, conclusion.decision, failure, conclusion.verdict, result)
+    record = request.entry.record
+    result = Result(
+        **vars(request.entry.place),
+        repeat=1,
+        symbol=record["symbol"],
+        as_of_ms=record["as_of_ms"],
+        recorded=_without_texts(recorded_answer(request.entry)),
+        replayed=_without_texts(request.answer(conclusion)),
+    )
+    return ReplayedDecision(
+        recorded=request.entry,
+        package=request.package,
+        prompt=prompt,
+        completion=completion,
+        decision=conclusion.decision,
+        failure=failure,
+        verdict=conclusion.verdict,
+        result=result,
+    )
+
+
+def _without_texts(answer: Answer) -> Answer:
+    """Drop the texts, which the summary does not compare."""
+    return answer._replace(messages=(), text=None, detail=None)

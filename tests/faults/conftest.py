@@ -12,7 +12,7 @@ import pytest
 from redis.asyncio import Redis
 
 from llmctx.connection import connect, read_stream
-from llmctx.replay.check import verify_log
+from llmctx.replay.verify import verify_log
 from llmctx.schema import keys
 from llmctx.trail.log.lease import lease_key, read_holder
 from llmctx.trail.log.log import Log

@@ -1,4 +1,4 @@
-"""SIGKILL of the server while a feed writes, and what it forgets by that: told again, with the same ticks."""
+"""SIGKILL of the server during a feed: lost writes are sent again, with the same ticks."""
 
 import asyncio
 import os
@@ -11,11 +11,11 @@ from redis.asyncio import Redis
 from llmctx.connection import open_redis, read_stream
 from llmctx.errors import ServerError
 from llmctx.flow import feed as feeding
-from llmctx.flow.compose import Taken
+from llmctx.flow.compose import FedBar
 from llmctx.flow.feed import Feed
 from llmctx.flow.lockstep import Lockstep
 from llmctx.flow.rules import FeedRules
-from llmctx.flow.session import simulate
+from llmctx.flow.simulated_market import simulate
 from llmctx.flow.store import Store
 from llmctx.schema import keys
 from llmctx.trail.log.log import Log
@@ -28,18 +28,18 @@ MARKET = simulate(seed=7, days=1, minutes=60)
 
 
 async def undisturbed(redis: Redis) -> dict[str, object]:
-    """What the feed leaves where nothing happens to it."""
+    """What the feed leaves behind if nothing goes wrong."""
     await feed(redis, MARKET.items())
     left = await everything(redis)
     await redis.flushall()
     return left
 
 
-def at_bar(number: int, act: Callable[[], None]) -> Callable[[Taken], None]:
-    """Do something after so many bars."""
+def at_bar(number: int, act: Callable[[], None]) -> Callable[[FedBar], None]:
+    """Run an action after a number of bars."""
     seen = 0
 
-    def on_bar(_: Taken) -> None:
+    def on_bar(_: FedBar) -> None:
         nonlocal seen
         seen += 1
         if seen == number:
@@ -49,37 +49,37 @@ def at_bar(number: int, act: Callable[[], None]) -> Callable[[Taken], None]:
 
 
 def kill_and_cut(server: Server, cut: int) -> None:
-    """The server dies, the last bytes of its file never came to the disk, and it comes back."""
+    """Kill the server, cut the last bytes of its file, and start it again."""
     server.kill()
     size = server.aof.stat().st_size
     os.truncate(server.aof, max(0, size - cut))
     server.start("--aof-load-truncated", "yes")
 
 
-def told(found: dict[str, object]) -> dict[str, object]:
-    """What must be the same; ticks may come in another order where they are told again."""
+def comparable(found: dict[str, object]) -> dict[str, object]:
+    """What must be the same; ticks sent again may come in another order."""
     ticks = found["ticks"]
     assert isinstance(ticks, list)
     return found | {"ticks": sorted(ticks)}
 
 
 @pytest.mark.parametrize("cut", [1, 3_000, 200_000])
-async def test_a_server_that_forgot_the_last_bars_is_told_them_again(
+async def test_bars_lost_by_the_server_are_sent_again(
     server: Server, client: Redis, cut: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     expected = await undisturbed(client)
     summary = await feed(client, MARKET.items(), on_bar=at_bar(300, lambda: kill_and_cut(server, cut)))
-    assert told(await everything(client)) == told(expected)
+    assert comparable(await everything(client)) == comparable(expected)
     assert summary.bars == len(MARKET.bars)
     assert summary.ticks == await client.xlen(keys.ticks(0))
-    assert any("has lost what it was told last" in text for text in caplog.messages)
+    assert any("has lost the most recent writes" in text for text in caplog.messages)
 
 
-async def test_bars_lost_at_the_very_end_are_told_again(server: Server, client: Redis) -> None:
+async def test_bars_lost_at_the_very_end_are_sent_again(server: Server, client: Redis) -> None:
     expected = await undisturbed(client)
     last = len(MARKET.bars)
     summary = await feed(client, MARKET.items(), on_bar=at_bar(last, lambda: kill_and_cut(server, 20_000)))
-    assert told(await everything(client)) == told(expected)
+    assert comparable(await everything(client)) == comparable(expected)
     assert summary.bars == last
 
 
@@ -91,7 +91,7 @@ async def test_in_lockstep_a_lost_tick_is_raised_again_and_settled_once(
     feeder = Feed(
         Store(client, 1),
         FeedRules(sectors=MARKET.sectors),
-        settled=Lockstep(client, 1),
+        lockstep=Lockstep(client, 1),
         on_bar=at_bar(250, lambda: kill_and_cut(server, 30_000)),
     )
     async with serving(client, server.url, tmp_path, ByRules()):
@@ -105,7 +105,7 @@ async def test_in_lockstep_a_lost_tick_is_raised_again_and_settled_once(
 
 
 async def settled_ticks(redis: Redis) -> list[str]:
-    """Every tick that the trail settles."""
+    """Every tick settled in the trail."""
     return sorted(await Log(redis).tick_map())
 
 
@@ -119,7 +119,7 @@ async def test_a_server_that_is_away_for_a_while_is_waited_for(
     server.kill()
     coming = asyncio.create_task(come_back())
     feeder = Feed(Store(client, 1))
-    feeder._started = True  # it had been there at the start
+    feeder._started = True  # the server was up at the start
     summary = await feeder.run(MARKET.bars[:20])
     await coming
     assert summary.bars == 20
@@ -128,14 +128,14 @@ async def test_a_server_that_is_away_for_a_while_is_waited_for(
 async def test_a_server_that_stays_away_is_an_error(
     server: Server, client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feeding, "_PATIENCE_S", 0.1)
+    monkeypatch.setattr(feeding, "MAX_AWAY_S", 0.1)
     await hold(client, "AAPL")
     server.kill()
     with pytest.raises(ServerError):
         await feed(client, MARKET.bars[:1])
 
 
-async def test_another_connection_sees_what_was_told_again(server: Server, client: Redis) -> None:
+async def test_another_connection_sees_what_was_sent_again(server: Server, client: Redis) -> None:
     await feed(client, MARKET.bars[:100], on_bar=at_bar(90, lambda: kill_and_cut(server, 5_000)))
     async with open_redis(server.url) as other:
         assert sum([await other.xlen(f"stocks:bars:{symbol}") for symbol in MARKET.sectors]) == 100

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from llmctx import canonical
 from llmctx.connection import read_stream
 from llmctx.llm.standin import MODEL, Standin
-from llmctx.replay.check import verify_log
+from llmctx.replay.verify import verify_log
 from llmctx.schema import keys
 from llmctx.trail.log.entry import restored, stored
 from llmctx.trail.log.instance import bind_instance
@@ -147,7 +147,7 @@ async def test_context_of_a_symbol_that_is_not_held_says_so(dumb: Program) -> No
 
 async def test_context_of_no_symbol_exits_with_2(dumb: Program) -> None:
     ended = await dumb("context", "A:B")
-    assert (ended.code, "'A:B' is no symbol" in ended.err) == (2, True)
+    assert (ended.code, "'A:B' is not a symbol" in ended.err) == (2, True)
 
 
 # decide

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from llmctx.clock import iso, to_ms
 from llmctx.connection import read_stream
 from llmctx.flow.bars import read_bars
-from llmctx.flow.session import simulate
+from llmctx.flow.simulated_market import simulate
 from llmctx.schema import keys
 from tests.integration.conftest import live
 from tests.integration.program import Ended, Program, until
@@ -57,9 +57,9 @@ BAD_ROWS = {
     "2026-03-02T14:31:00Z,AAPL,100,101,99,100,1000,1": "8 columns, expected 7",
     "nonsense,AAPL,100,101,99,100,1000": "timestamp 'nonsense'",
     "2026-03-02T14:31:00,AAPL,100,101,99,100,1000": "the time has no zone",
-    "2026-03-02T14:31:00Z,A:B,100,101,99,100,1000": "symbol: 'A:B' is no symbol",
-    "2026-03-02T14:31:00Z,,100,101,99,100,1000": "symbol: '' is no symbol",
-    "2026-03-02T14:31:00Z,AAPL,x,101,99,100,1000": "open 'x' is no number",
+    "2026-03-02T14:31:00Z,A:B,100,101,99,100,1000": "symbol: 'A:B' is not a symbol",
+    "2026-03-02T14:31:00Z,,100,101,99,100,1000": "symbol: '' is not a symbol",
+    "2026-03-02T14:31:00Z,AAPL,x,101,99,100,1000": "open 'x' is not a number",
     "2026-03-02T14:31:00Z,AAPL,100,NaN,99,100,1000": "high 'NaN' must be a finite number",
     "2026-03-02T14:31:00Z,AAPL,100,Infinity,99,100,1000": "high 'Infinity' must be a finite number",
     "2026-03-02T14:31:00Z,AAPL,100,101,0,100,1000": "low '0' must be a finite number above 0",
@@ -216,7 +216,7 @@ async def test_bad_lines_are_left_out_and_named(dumb: Program) -> None:
     ended = await piped(dumb, text="\n".join([*bad, good]))
     assert (ended.code, ended.document["bars"], ended.document["bad_rows"]) == (0, 1, 4)
     assert all(f"line {number}: " in ended.err for number in range(1, 5))
-    assert "without open" in ended.err
+    assert "open missing" in ended.err
 
 
 async def test_nothing_on_standard_input_exits_with_2(dumb: Program) -> None:
@@ -254,7 +254,7 @@ async def test_headlines_that_are_none_are_named_by_line(dumb: Program, bars: Ca
     news.write_text("\n".join(lines) + "\n", encoding="utf-8")
     ended = await dumb("feed", str(bars(ROW.format(30))), "--news", "news.jsonl", "--json")
     assert (ended.document["headlines"], ended.document["bad_rows"]) == (1, 3)
-    assert all(f"line {number}: no headline: " in ended.err for number in (2, 3, 4))
+    assert all(f"line {number}: malformed headline: " in ended.err for number in (2, 3, 4))
 
 
 async def test_options_about_data_that_cannot_be_used_exit_with_2_and_are_named(
@@ -291,7 +291,7 @@ async def test_keys_counts_each_family_with_age_memory_and_what_is_invalid(dumb:
     assert rows["price"]["reasons"] == ["stocks:price:BAD: price Input should be an object; timestamp is missing"] or (
         "stocks:price:BAD: price" in rows["price"]["reasons"][0]
     )
-    assert rows["position"]["reasons"] == ["positions:active:WORSE: is no string"]
+    assert rows["position"]["reasons"] == ["positions:active:WORSE: is not a string"]
     assert all(row["memory_bytes"] > 0 for row in rows.values())
     people = await dumb("keys")
     assert (people.code, "stocks:price:BAD: price" in people.out) == (0, True)

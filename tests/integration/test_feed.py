@@ -20,11 +20,11 @@ from llmctx.context.snapshot import ReadRules
 from llmctx.errors import FeedError, SchemaError
 from llmctx.flow.bars import Bar
 from llmctx.flow.feed import Feed
+from llmctx.flow.feed_report import FeedReport
 from llmctx.flow.lockstep import Lockstep
 from llmctx.flow.rules import FeedRules
-from llmctx.flow.session import simulate
+from llmctx.flow.simulated_market import simulate
 from llmctx.flow.store import Store
-from llmctx.flow.summary import Summary
 from llmctx.flow.timeline import Item
 from llmctx.schema import keys
 from llmctx.schema.values import Position
@@ -33,7 +33,7 @@ from tests.integration.program import until
 
 MARKET = simulate(seed=7, days=2, minutes=50)
 SESSION = list(MARKET.items())
-"""Bars and headlines of eight symbols over two days, in the order in which they are known."""
+"""Bars and headlines of eight symbols over two days, in the order in which they become known."""
 BARS = [item for item in SESSION if isinstance(item, Bar)]
 OPEN = datetime(2026, 3, 2, 14, 30, tzinfo=UTC)
 PATTERNS = {family.section for family in keys.FAMILIES}
@@ -41,7 +41,7 @@ PATTERNS = {family.section for family in keys.FAMILIES}
 
 async def feed(
     redis: Redis, items: Iterable[Item], *, ratios: Mapping[str, Decimal] | None = None, **options: Any
-) -> Summary:
+) -> FeedReport:
     rules = FeedRules(ratios=ratios or {}, sectors=MARKET.sectors)
     return await Feed(Store(redis, 1), rules, **options).run(items)
 
@@ -70,7 +70,7 @@ async def held(redis: Redis) -> Position:
 
 
 async def hold(redis: Redis, *, price: float = 100.0, at: datetime = OPEN, **changes: object) -> None:
-    """Put a position in AAPL there, as an execution side would."""
+    """Write a position in AAPL, as an execution side would."""
     moment = at.isoformat().replace("+00:00", "Z")
     position = {
         "symbol": "AAPL", "entry_price": price, "current_price": price, "quantity": 10, "side": "long",
@@ -81,7 +81,7 @@ async def hold(redis: Redis, *, price: float = 100.0, at: datetime = OPEN, **cha
 
 
 async def live_keys(redis: Redis) -> dict[str, bytes]:
-    """Every key of the schema document that is there."""
+    """The live keys in the server, with their values."""
     found = {}
     async for name in redis.scan_iter():
         key = name.decode()
@@ -94,12 +94,12 @@ async def live_keys(redis: Redis) -> dict[str, bytes]:
 
 
 async def stream(redis: Redis, key: str) -> list[dict[bytes, bytes]]:
-    """The entries of a stream, without the time at which they came."""
+    """The entries of a stream, without their ids and runs."""
     return [found.fields | {b"run": b""} for found in await read_stream(redis, key)]
 
 
 async def everything(redis: Redis) -> dict[str, object]:
-    """All that a feed leaves behind, the ids of runs and the times of arrival aside."""
+    """Everything a feed leaves behind, except run ids and arrival times."""
     names = [name.decode() async for name in redis.scan_iter()]
     streams = {key: await stream(redis, key) for key in names if key.startswith(("stocks:bars:", "positions:"))
                and await redis.type(key) == b"stream"}  # fmt: skip
@@ -121,7 +121,7 @@ def validators() -> dict[str, Draft202012Validator]:
 
 
 async def check_all(redis: Redis, against: Mapping[str, Draft202012Validator]) -> set[str]:
-    """The families that are present; each of their values fits model and JSON Schema."""
+    """Check every live key against its model and JSON Schema, and return the families present."""
     present = set()
     for key, value in (await live_keys(redis)).items():
         family = keys.find_family(key)
@@ -131,7 +131,7 @@ async def check_all(redis: Redis, against: Mapping[str, Draft202012Validator]) -
     return present
 
 
-async def test_every_family_is_there_and_valid_while_it_runs(redis: Redis) -> None:
+async def test_every_family_is_present_and_valid_during_a_session(redis: Redis) -> None:
     feeder, against, present = Feed(Store(redis, 1), FeedRules(sectors=MARKET.sectors)), validators(), set()
     for number, item in enumerate(SESSION):
         await feeder.run([item])
@@ -140,7 +140,7 @@ async def test_every_family_is_there_and_valid_while_it_runs(redis: Redis) -> No
     assert present == PATTERNS
 
 
-async def test_what_is_written_has_just_the_fields_of_the_schema_document(
+async def test_live_keys_have_exactly_the_fields_of_the_schema_document(
     redis: Redis, schema_examples: dict[str, str]
 ) -> None:
     await feed(redis, SESSION)
@@ -163,8 +163,8 @@ async def test_a_feed_beside_another_one_counts_only_its_own_ticks(redis: Redis)
         await other.run([item])
     raised = await redis.xlen(keys.ticks(0))
     assert raised > 0
-    assert one.summary.ticks + other.summary.ticks == raised
-    assert one.summary.bars + other.summary.bars == len(BARS)
+    assert one.report.ticks + other.report.ticks == raised
+    assert one.report.bars + other.report.bars == len(BARS)
 
 
 async def test_two_feeds_of_different_symbols_trade_in_one_book(redis: Redis) -> None:
@@ -172,7 +172,7 @@ async def test_two_feeds_of_different_symbols_trade_in_one_book(redis: Redis) ->
     for bar in BARS:
         await (one if bar.symbol < "E" else other).run([bar])
     fills = await stream(redis, keys.FILLS)
-    assert one.summary.fills + other.summary.fills == len(fills) > 0
+    assert one.report.fills + other.report.fills == len(fills) > 0
     book = json.loads(await raw(redis, keys.BOOK))
     costs_and_earnings = sum(Decimal(f[b"realized"].decode()) - Decimal(f[b"cost"].decode()) for f in fills)
     assert Decimal(book["day"]["equity"]) + Decimal(book["day"]["earned"]) - 100_000 == costs_and_earnings
@@ -184,7 +184,7 @@ async def test_every_live_key_is_valid_from_the_first_bar_on(redis: Redis) -> No
     assert await check_all(redis, validators()) == PATTERNS - {"position", "monitoring", "signals"}
 
 
-async def test_a_decision_can_be_asked_for_what_it_writes(redis: Redis) -> None:
+async def test_a_package_can_be_built_from_what_it_writes(redis: Redis) -> None:
     await feed(redis, SESSION)
     symbols = [name.decode().rpartition(":")[2] async for name in redis.scan_iter("positions:active:*")]
     assert symbols
@@ -196,7 +196,7 @@ async def test_a_decision_can_be_asked_for_what_it_writes(redis: Redis) -> None:
         assert statuses["monitoring"] == statuses["market"] == statuses["performance"] == "fresh"
 
 
-async def test_live_keys_live_for_a_day_at_least(redis: Redis) -> None:
+async def test_live_keys_live_for_at_least_a_day(redis: Redis) -> None:
     await feed(redis, SESSION)
     timed = [key for key in await live_keys(redis) if not key.startswith("positions:")]
     assert len(timed) > 3 * len(MARKET.sectors)
@@ -221,7 +221,7 @@ async def test_a_bar_is_known_at_its_end(redis: Redis) -> None:
             assert {row["timestamp"] for row in rows} == {"2026-03-02T14:31:00.000Z"}, key
 
 
-async def test_headlines_appear_at_their_own_time_and_never_before(redis: Redis) -> None:
+async def test_headlines_appear_at_their_own_time_and_never_earlier(redis: Redis) -> None:
     feeder, seen = Feed(Store(redis, 1)), 0
     for item in SESSION:
         await feeder.run([item])
@@ -233,7 +233,7 @@ async def test_headlines_appear_at_their_own_time_and_never_before(redis: Redis)
             seen += 1
             assert news[0]["headline"] == item.headline  # type: ignore[union-attr]
             assert news[0]["timestamp"] == state["timestamp"]
-    assert seen == len(MARKET.news) == feeder.summary.headlines
+    assert seen == len(MARKET.news) == feeder.report.headlines
 
 
 async def test_each_tick_is_raised_once_with_the_runs_id(redis: Redis) -> None:
@@ -243,7 +243,7 @@ async def test_each_tick_is_raised_once_with_the_runs_id(redis: Redis) -> None:
     assert {tick.partition(":")[0] for tick in ids} == {summary.run}
 
 
-async def test_the_same_data_twice_adds_nothing(redis: Redis) -> None:
+async def test_feeding_the_same_data_twice_adds_nothing(redis: Redis) -> None:
     await feed(redis, SESSION)
     before = await everything(redis)
     again = await feed(redis, SESSION)
@@ -275,7 +275,7 @@ async def test_a_second_part_without_some_symbols_still_counts_them(redis: Redis
     assert await fed_in_parts(redis, [len(SESSION) - cut]) == await fed_in_parts(redis, [])
 
 
-async def test_a_position_that_somebody_rewrote_between_bars_is_marked_and_not_overwritten(redis: Redis) -> None:
+async def test_a_position_rewritten_by_somebody_between_bars_is_marked_and_not_overwritten(redis: Redis) -> None:
     bars = day("AAPL", wave(100.0, 60))
     feeder = Feed(Store(redis, 1))
     await feeder.run(bars[:10])
@@ -286,7 +286,7 @@ async def test_a_position_that_somebody_rewrote_between_bars_is_marked_and_not_o
     assert (now["current_price"], now["last_update"]) == (float(bars[10].close), "2026-03-02T14:41:00.000Z")
 
 
-async def test_a_position_that_somebody_closed_between_bars_is_not_brought_back(redis: Redis) -> None:
+async def test_a_position_closed_by_somebody_between_bars_stays_closed(redis: Redis) -> None:
     bars = day("AAPL", wave(100.0, 30))
     await hold(redis)
     feeder = Feed(Store(redis, 1))
@@ -299,7 +299,7 @@ async def test_a_position_that_somebody_closed_between_bars_is_not_brought_back(
 
 
 @pytest.mark.parametrize("theirs", ["no json", "[]", '{"symbol": "AAPL"}', '{"a": 1, "a": 2}'])
-async def test_a_position_that_cannot_be_used_is_left_alone_and_its_tick_raised(redis: Redis, theirs: str) -> None:
+async def test_a_malformed_position_is_left_alone_and_its_tick_raised(redis: Redis, theirs: str) -> None:
     await redis.set("positions:active:AAPL", theirs)
     summary = await feed(redis, day("AAPL", wave(100.0, 2)))
     assert await redis.get("positions:active:AAPL") == theirs.encode()
@@ -321,7 +321,7 @@ async def test_a_book_that_cannot_be_read_is_named(redis: Redis) -> None:
         await feed(redis, BARS[:1])
 
 
-async def test_bars_that_come_too_late_are_left_out_and_told(redis: Redis, caplog: pytest.LogCaptureFixture) -> None:
+async def test_bars_out_of_order_are_skipped_and_logged(redis: Redis, caplog: pytest.LogCaptureFixture) -> None:
     bars = day("AAPL", wave(100.0, 3))
     other = day("BBBB", wave(100.0, 3))
     summary = await feed(redis, [bars[0], bars[2], other[1]])
@@ -329,7 +329,9 @@ async def test_bars_that_come_too_late_are_left_out_and_told(redis: Redis, caplo
     assert "BBBB at 2026-03-02T14:31:00.000Z: earlier than the bar before it" in caplog.messages[0]
 
 
-async def test_bars_on_a_holiday_are_told_and_nothing_is_traded(redis: Redis, caplog: pytest.LogCaptureFixture) -> None:
+async def test_bars_on_a_holiday_are_logged_and_nothing_is_traded(
+    redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
     sunday = [
         bar._replace(start=bar.start - timedelta(days=1)) for bar in BARS if bar.start < OPEN + timedelta(hours=2)
     ]
@@ -353,13 +355,13 @@ SPLIT = [*day("AAPL", wave(700.0)), *day("AAPL", wave(100.0), NEXT_DAY)]
 """A 7:1 split between two sessions."""
 
 
-async def split(redis: Redis, items: Iterable[Item] = SPLIT, **options: Any) -> Summary:
-    """Feed the split with a position of before it."""
+async def split(redis: Redis, items: Iterable[Item] = SPLIT, **options: Any) -> FeedReport:
+    """Feed the split with a position from before it."""
     await hold(redis, price=700.0)
     return await feed(redis, items, **options)
 
 
-async def test_an_overnight_jump_is_suspected_and_told(redis: Redis, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_overnight_jump_is_suspected_and_logged(redis: Redis, caplog: pytest.LogCaptureFixture) -> None:
     summary = await split(redis)
     assert summary.suspected == 40
     assert "--adjust AAPL=RATIO" in caplog.messages[0]
@@ -379,7 +381,7 @@ async def test_ticks_after_an_overnight_jump_are_skipped_with_that_reason(
     redis: Redis, redis_url: str, tmp_path: Path
 ) -> None:
     async with serving(redis, redis_url, tmp_path, ByRules()):
-        await split(redis, settled=Lockstep(redis, 1))
+        await split(redis, lockstep=Lockstep(redis, 1))
     suspected = [leaf for leaf in await leaves(redis) if leaf.get("cause") == "corporate_action_suspected"]
     assert {leaf["kind"] for leaf in suspected} == {"skipped"}
     assert len(suspected) == 40
@@ -388,9 +390,9 @@ async def test_ticks_after_an_overnight_jump_are_skipped_with_that_reason(
 
 
 @pytest.mark.usefixtures("short_pauses")
-async def test_adjust_mends_an_overnight_jump(redis: Redis, redis_url: str, tmp_path: Path) -> None:
+async def test_adjust_explains_an_overnight_jump(redis: Redis, redis_url: str, tmp_path: Path) -> None:
     async with serving(redis, redis_url, tmp_path, ByRules()):
-        summary = await split(redis, settled=Lockstep(redis, 1), ratios={"AAPL": Decimal(7)})
+        summary = await split(redis, lockstep=Lockstep(redis, 1), ratios={"AAPL": Decimal(7)})
     assert summary.suspected == 0
     assert "skipped" not in {leaf["kind"] for leaf in await leaves(redis)}
 
@@ -406,13 +408,13 @@ async def test_adjust_divides_prices_and_multiplies_shares(redis: Redis) -> None
     assert after.current_price == SPLIT[40].close
 
 
-async def test_adjust_mends_a_jump_that_was_fed_without_it(redis: Redis) -> None:
+async def test_adjust_explains_a_jump_that_was_fed_without_it(redis: Redis) -> None:
     await split(redis, SPLIT[:60])
     summary = await feed(redis, SPLIT, ratios={"AAPL": Decimal(7)})
     assert (summary.bars, summary.suspected, summary.adjusted) == (20, 0, ["AAPL"])
 
 
-async def test_the_wrong_ratio_mends_nothing(redis: Redis) -> None:
+async def test_a_wrong_ratio_explains_nothing(redis: Redis) -> None:
     summary = await split(redis, ratios={"AAPL": Decimal(2)})
     assert summary.suspected == 40
 
@@ -423,13 +425,13 @@ async def test_a_move_within_the_limit_is_marked(redis: Redis) -> None:
     assert (await feed(redis, bars)).suspected == 0
 
 
-async def test_the_session_begins_anew_each_day(redis: Redis) -> None:
+async def test_a_new_session_begins_each_day(redis: Redis) -> None:
     await feed(redis, [*day("AAPL", [90, 110, 100]), *day("AAPL", [101, 102], NEXT_DAY)])
     price = json.loads(await raw(redis, "stocks:price:AAPL"))["price"]
     assert price == {"last": 102, "open": 101, "high": 102, "low": 101, "volume": 200}
 
 
-async def test_the_ranking_is_that_of_the_sorted_set_and_forgets_who_has_no_bars(redis: Redis) -> None:
+async def test_the_ranking_follows_the_sorted_set_and_drops_symbols_without_bars(redis: Redis) -> None:
     await feed(redis, SESSION)
     ranked = json.loads(await raw(redis, "candidates:ranked"))
     scores = [row["score"] for row in ranked]
@@ -458,7 +460,7 @@ async def test_each_update_is_announced_on_the_keys_channel(redis: Redis) -> Non
 
 async def test_in_lockstep_the_next_bar_waits_for_the_decision(redis: Redis) -> None:
     await hold(redis)
-    going = asyncio.create_task(feed(redis, day("AAPL", wave(100.0, 60)), settled=Lockstep(redis, 1)))
+    going = asyncio.create_task(feed(redis, day("AAPL", wave(100.0, 60)), lockstep=Lockstep(redis, 1)))
     await until(lambda: redis.exists(keys.ticks(0)))
     await asyncio.sleep(0.05)
     assert await redis.xlen("stocks:bars:AAPL") == await redis.xlen(keys.ticks(0)) == 1

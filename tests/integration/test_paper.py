@@ -18,12 +18,12 @@ from llmctx.clock import parse_iso, to_ms
 from llmctx.connection import open_redis, read_stream
 from llmctx.flow.bars import Bar, read_bars
 from llmctx.flow.feed import Feed
+from llmctx.flow.feed_report import FeedReport
 from llmctx.flow.lockstep import Lockstep
 from llmctx.flow.news import read_news
 from llmctx.flow.rules import FeedRules
-from llmctx.flow.session import simulate
+from llmctx.flow.simulated_market import simulate
 from llmctx.flow.store import Store
-from llmctx.flow.summary import Summary
 from llmctx.flow.timeline import Item, by_stamp, in_order
 from llmctx.schema import keys
 from llmctx.trail.log.entry import Entry
@@ -40,9 +40,9 @@ Row = dict[str, str]
 
 
 class Played(NamedTuple):
-    """A whole session in lockstep beside the service, and all that it left."""
+    """Everything that a whole lockstep session left behind."""
 
-    summary: Summary
+    summary: FeedReport
     entries: list[Entry]
     fills: list[Row]
     closed: list[Row]
@@ -51,7 +51,7 @@ class Played(NamedTuple):
     book: bytes
 
     def outcome(self) -> dict[str, object]:
-        """What was decided and earned, without the times of recording."""
+        """What was decided and earned, without recording times."""
         decided = [
             (leaf.get("symbol"), leaf.get("as_of_ms"), leaf["kind"], leaf.get("decision"), leaf["verdict"])
             for leaf in (entry.record for entry in self.entries)
@@ -69,15 +69,15 @@ async def rows(redis: Redis, key: str) -> list[Row]:
 
 
 async def play(url: str, state_dir: Path, *parts: Iterable[Item]) -> Played:
-    """Feed the parts one after the other, each with a feed of its own."""
+    """Feed the parts one after another, each with its own feed."""
     async with open_redis(url) as redis:
         await redis.flushall()
         async with serving(redis, url, state_dir, ByRules()):
             for part in parts:
-                feed = Feed(Store(redis, 1), FeedRules(sectors=MARKET.sectors), settled=Lockstep(redis, 1))
+                feed = Feed(Store(redis, 1), FeedRules(sectors=MARKET.sectors), lockstep=Lockstep(redis, 1))
                 await feed.run(part)
         return Played(
-            feed.summary,
+            feed.report,
             [entry async for entry in Log(redis).read()],
             await rows(redis, keys.FILLS),
             await rows(redis, keys.CLOSED),
@@ -128,7 +128,7 @@ async def test_a_lockstep_session_in_two_parts_is_that_of_the_whole(played: Play
     assert parts.outcome() == played.outcome()
 
 
-def test_what_was_earned_is_the_difference_of_the_cash_flows(played: Played) -> None:
+def test_earnings_are_the_difference_of_the_cash_flows(played: Played) -> None:
     cash: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
     shares: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
     for fill in played.fills:
@@ -149,7 +149,7 @@ def test_what_was_earned_is_the_difference_of_the_cash_flows(played: Played) -> 
     assert performance["largest_loss"] == float(min(net for net in nets if net < 0))
 
 
-def test_the_days_profit_is_that_of_the_days_fills(played: Played) -> None:
+def test_the_days_profit_is_the_sum_of_its_fills(played: Played) -> None:
     earned: dict[str, Decimal] = defaultdict(Decimal)
     for fill in played.fills:
         earned[fill["at"][:10]] += Decimal(fill["realized"]) - Decimal(fill["cost"])
@@ -163,7 +163,7 @@ def test_the_days_profit_is_that_of_the_days_fills(played: Played) -> None:
     )
 
 
-def test_fills_stand_at_the_bars_open_or_at_a_level_inside_it(played: Played) -> None:
+def test_fills_are_priced_at_the_bars_open_or_at_a_level_inside_it(played: Played) -> None:
     reasons = set()
     for fill in played.fills:
         at, price, symbol = parse_iso(fill["at"]), Decimal(fill["price"]), fill["symbol"]
@@ -198,7 +198,7 @@ def test_each_decision_is_filled_at_the_next_bars_open(played: Played) -> None:
     assert followed > 3
 
 
-def test_nothing_of_later_than_its_time_stands_in_any_record(played: Played) -> None:
+def test_no_record_contains_anything_later_than_its_time(played: Played) -> None:
     checked = 0
     for entry in played.entries:
         if "snapshot" not in entry.pieces:
@@ -233,7 +233,7 @@ async def test_a_day_from_files_is_repeatable(valkey_url: str, tmp_path: Path, d
     assert len(one.entries) > 200
 
 
-def test_a_simulated_market_survives_the_way_through_a_file(tmp_path: Path) -> None:
+def test_a_simulated_market_survives_a_round_trip_through_a_file(tmp_path: Path) -> None:
     path = tmp_path / "bars.csv"
     text = io.StringIO()
     writer = csv.writer(text)

@@ -1,4 +1,4 @@
-"""The snapshot: one round trip, and what cannot be read says why without costing the rest."""
+"""Snapshots: one round trip, and an unreadable section gives its reason without affecting the others."""
 
 import json
 
@@ -39,7 +39,7 @@ async def test_a_snapshot_is_one_round_trip(redis: Redis) -> None:
     assert {name: entry["calls"] for name, entry in stats.items() if name.startswith("cmdstat_fcall")} == {
         "cmdstat_fcall_ro": 1
     }
-    # what the function calls is counted too, but reaches the server in no request of its own
+    # the function's own calls are counted too, but are not requests
     assert stats.keys() <= {
         "cmdstat_fcall_ro",
         "cmdstat_get",
@@ -49,7 +49,7 @@ async def test_a_snapshot_is_one_round_trip(redis: Redis) -> None:
     }
 
 
-async def test_nothing_there_makes_every_section_missing(redis: Redis) -> None:
+async def test_without_keys_every_section_is_missing(redis: Redis) -> None:
     package = build_package(await snapshot_of(redis))
     assert {section.status for section in package.sections.values()} == {Status.MISSING}
 
@@ -75,14 +75,14 @@ async def put_wrong_type(redis: Redis, key: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["hash", "list", "set", "zset", "stream"])
-async def test_a_key_of_another_type_is_invalid_and_told(redis: Redis, kind: str) -> None:
+async def test_a_key_of_another_type_is_invalid_with_its_reason(redis: Redis, kind: str) -> None:
     for section in SECTIONS:
         await put_wrong_type(redis, SECTIONS[section], kind)
         found = build_package(await snapshot_of(redis)).sections[section]
         assert (found.status, found.reason) == (Status.INVALID, f"{SECTIONS[section]}: is a {kind}, not a string")
 
 
-async def test_a_key_of_another_type_costs_only_its_own_section(redis: Redis) -> None:
+async def test_a_key_of_another_type_affects_only_its_own_section(redis: Redis) -> None:
     await hold(redis, "AAPL")
     await put_wrong_type(redis, "stocks:indicators:AAPL", "hash")
     assert build_package(await snapshot_of(redis)).refusal is None
@@ -101,14 +101,14 @@ async def test_a_value_at_the_cap_is_read(redis: Redis) -> None:
     assert snapshot.sections["price"].raw == b"x" * 100
 
 
-async def test_an_empty_string_is_there_and_invalid(redis: Redis) -> None:
+async def test_an_empty_string_is_invalid(redis: Redis) -> None:
     await redis.set("stocks:price:AAPL", "")
     found = build_package(await snapshot_of(redis)).sections["price"]
     assert found.status is Status.INVALID
     assert "stocks:price:AAPL" in (found.reason or "")
 
 
-async def test_bytes_that_are_no_utf8_are_invalid_and_kept(redis: Redis) -> None:
+async def test_invalid_utf8_is_invalid_and_kept(redis: Redis) -> None:
     await redis.set("stocks:price:AAPL", b'{"price": "\xff"}')
     snapshot = await snapshot_of(redis)
     found = build_package(snapshot).sections["price"]
@@ -117,7 +117,7 @@ async def test_bytes_that_are_no_utf8_are_invalid_and_kept(redis: Redis) -> None
     assert Snapshot.from_evidence(snapshot.evidence()).sections["price"].raw == b'{"price": "\xff"}'
 
 
-async def test_the_evidence_of_a_mixed_snapshot_gives_the_snapshot_back(redis: Redis) -> None:
+async def test_a_mixed_snapshot_survives_a_round_trip_through_its_evidence(redis: Redis) -> None:
     await hold(redis, "AAPL")
     await redis.set("stocks:sentiment:AAPL", b"\xff")
     await put_wrong_type(redis, "stocks:indicators:AAPL", "hash")
@@ -125,7 +125,7 @@ async def test_the_evidence_of_a_mixed_snapshot_gives_the_snapshot_back(redis: R
     assert Snapshot.from_evidence(snapshot.evidence()) == snapshot
 
 
-async def test_the_servers_time_holds_without_a_bars_clock(redis: Redis) -> None:
+async def test_without_a_bars_clock_the_servers_time_is_used(redis: Redis) -> None:
     await redis.set("system:state", json.dumps({"timestamp": NOW}))
     before = await redis.time()
     snapshot = await snapshot_of(redis)
@@ -133,13 +133,13 @@ async def test_the_servers_time_holds_without_a_bars_clock(redis: Redis) -> None
     assert snapshot.as_of_ms == snapshot.server_ms >= before[0] * 1000 + before[1] // 1000
 
 
-async def test_the_bars_clock_holds_where_system_state_says_so(redis: Redis) -> None:
+async def test_the_bars_clock_is_used_if_system_state_says_so(redis: Redis) -> None:
     await redis.set("system:state", json.dumps({"timestamp": NOW, "clock": "bars"}))
     snapshot = await snapshot_of(redis)
     assert (snapshot.clock, clock.iso(snapshot.as_of_ms)) == ("bars", NOW)
 
 
-async def test_other_signal_types_are_read_where_they_are_set(redis: Redis) -> None:
+async def test_the_signal_types_to_read_are_a_setting(redis: Redis) -> None:
     await redis.set("signals:scalp:AAPL", "{}")
     snapshot = await snapshot_of(redis, ReadRules(signal_types=("scalp",)))
     assert snapshot.sections["signals.scalp"].raw == b"{}"
@@ -148,7 +148,7 @@ async def test_other_signal_types_are_read_where_they_are_set(redis: Redis) -> N
 
 @pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
 @pytest.mark.parametrize("section", ["price", "position", "system"])
-async def test_a_time_beyond_the_calendar_is_invalid(redis: Redis, section: str, moment: str) -> None:
+async def test_a_time_outside_the_calendar_is_invalid(redis: Redis, section: str, moment: str) -> None:
     await hold(redis, "AAPL")
     value = json.loads(await redis.get(SECTIONS[section]) or b"")
     value |= {"last_update" if section == "position" else "timestamp": moment}
@@ -156,7 +156,7 @@ async def test_a_time_beyond_the_calendar_is_invalid(redis: Redis, section: str,
     assert build_package(await snapshot_of(redis)).sections[section].status is Status.INVALID
 
 
-async def test_a_server_that_is_not_there_is_a_snapshot_error() -> None:
+async def test_a_missing_server_is_a_snapshot_error() -> None:
     client = connect(f"redis://127.0.0.1:{free_port()}/0", retries=0)
     with pytest.raises(SnapshotError, match="AAPL"):
         await snapshot_of(client)

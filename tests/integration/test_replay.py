@@ -17,7 +17,7 @@ from llmctx.flow.bars import Bar
 from llmctx.flow.feed import Feed
 from llmctx.flow.lockstep import Lockstep
 from llmctx.flow.rules import FeedRules
-from llmctx.flow.session import simulate
+from llmctx.flow.simulated_market import simulate
 from llmctx.flow.store import Store
 from llmctx.llm.standin import MODEL, Standin
 from llmctx.replay.corpus import read_corpus
@@ -274,8 +274,8 @@ async def test_compare_writes_a_page_and_names_flips(trail: Program) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        ("replay nonsense", 2, "is no range of indices"),
-        ("replay colour=red", 2, "selects nothing that is known"),
+        ("replay nonsense", 2, "is not a range of indices"),
+        ("replay colour=red", 2, "Unknown selection term"),
         ("replay symbol=NONE", 2, "matches no record"),
         ("replay --mode nonsense", 2, "give rebuild or again"),
         ("replay --mode again --model b", 2, "--mode again changes nothing"),
@@ -314,7 +314,7 @@ async def prompts_of(valkey: Redis, url: str, state_dir: Path, items: list[Any])
     await valkey.flushall()
     async with serving(valkey, url, state_dir, ByRules()) as running:
         lockstep = Lockstep(valkey, 1)
-        await Feed(Store(valkey, 1), FeedRules(sectors=MARKET.sectors), settled=lockstep).run(items)
+        await Feed(Store(valkey, 1), FeedRules(sectors=MARKET.sectors), lockstep=lockstep).run(items)
     return {
         (entry.record["symbol"], entry.record["as_of_ms"]): entry.pieces["messages"]
         for entry in running.entries

@@ -35,14 +35,14 @@ def held(program: Program) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ("replay --mode again --out demo.jsonl --fresh", "is what is being read"),
+        ("replay --mode again --out demo.jsonl --fresh", "is also an input"),
         ("replay --mode again --out notes.md --fresh", "is not a results file"),
         ("replay --mode again --out page.html", "is not a results file"),
         ("replay --out r.jsonl", "is not what a rebuild"),
-        ("replay --out demo.jsonl", "is what is being read"),
-        ("replay --mode again --batch demo.jsonl", "is what is being read"),
+        ("replay --out demo.jsonl", "is also an input"),
+        ("replay --mode again --batch demo.jsonl", "is also an input"),
         ("replay --mode again --batch r.jsonl", "is not a batch file"),
-        ("compare recorded r.jsonl --html r.jsonl", "is what is being read"),
+        ("compare recorded r.jsonl --html r.jsonl", "is also an input"),
         ("compare recorded r.jsonl --html notes.md", "is not a page"),
     ],
 )
@@ -79,7 +79,7 @@ async def test_an_endpoint_that_is_away_is_no_success_and_no_answer(program: Pro
     assert ended.code == 3
     assert "asked      0 answered now" in ended.out
     assert "3 calls got no answer, the last one: connection" in ended.err
-    assert "See that the endpoint answers" in ended.err
+    assert "Check the endpoint" in ended.err
     assert "flip" not in ended.out
     compared = await program("compare", "r.jsonl")
     assert (compared.code, "No call got an answer" in compared.err) == (2, True)

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from llmctx.assets import asset
 from llmctx.backtest import Session, run_backtest
 from llmctx.flow.rules import FeedRules
-from llmctx.flow.session import simulate
+from llmctx.flow.simulated_market import simulate
 from llmctx.pipeline import DecisionConfig
 from llmctx.prompt.template import load_template
 from llmctx.record import RecordMetadata, compose_unread

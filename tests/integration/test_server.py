@@ -1,4 +1,4 @@
-"""Both servers obey redis.conf, and the embedded one keeps its data."""
+"""Both servers apply redis.conf, and the embedded one keeps its data."""
 
 import socket
 from collections.abc import Iterator
@@ -35,12 +35,12 @@ DOCUMENTED = {
 }
 
 
-def test_redis_conf_says_what_the_schema_document_says() -> None:
+def test_redis_conf_matches_the_schema_document() -> None:
     assert SETTINGS == DOCUMENTED
 
 
 @pytest.mark.parametrize("name", sorted(DOCUMENTED.keys() - {"port"}))
-async def test_each_setting_of_redis_conf_is_obeyed(redis: Redis, name: str) -> None:
+async def test_each_setting_of_redis_conf_is_applied(redis: Redis, name: str) -> None:
     assert await redis.config_get(name) == {name: DOCUMENTED[name]}
 
 
@@ -81,7 +81,7 @@ def test_a_folder_with_a_space_is_refused_by_name(tmp_path: Path) -> None:
         EmbeddedServer(tmp_path / "my data")
 
 
-def test_a_folder_has_one_embedded_server_at_a_time(tmp_path: Path) -> None:
+def test_a_folder_serves_one_embedded_server_at_a_time(tmp_path: Path) -> None:
     with (
         EmbeddedServer(tmp_path / "data"),
         pytest.raises(ServerError, match="another embedded server"),
@@ -131,7 +131,7 @@ def started(name: str, directory: Path) -> Iterator[str]:
             yield server.url
 
 
-async def test_no_server_is_an_error_that_names_the_address() -> None:
+async def test_a_missing_server_is_an_error_that_names_the_address() -> None:
     url = f"redis://127.0.0.1:{free_port()}/0"
     client = connect(url, retries=0)
     with pytest.raises(ServerError, match=url):
@@ -140,6 +140,6 @@ async def test_no_server_is_an_error_that_names_the_address() -> None:
 
 
 @pytest.mark.parametrize("url", ["nonsense", "http://127.0.0.1:6379", "redis://127.0.0.1:port/0"])
-def test_an_address_that_names_no_server_is_an_error(url: str) -> None:
+def test_a_malformed_address_is_an_error(url: str) -> None:
     with pytest.raises(ServerError, match="is not a Redis address"):
         connect(url)

@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from llmctx.connection import read_stream
-from llmctx.replay.check import verify_log
+from llmctx.replay.verify import verify_log
 from llmctx.schema import keys
 from llmctx.trail.log.instance import bind_instance
 from llmctx.trail.log.lease import read_holder
@@ -173,10 +173,10 @@ MALFORMED = {
     "no symbol": ({"id": "bad"}, "skipped", "has no field 'symbol'"),
     "no id": ({"symbol": "AAPL"}, "incident", "id"),
     "an empty id": ({"id": "", "symbol": "AAPL"}, "incident", "has no field 'id'"),
-    "no symbol's form": ({"id": "bad", "symbol": "A:B"}, "skipped", "'A:B' is no symbol"),
-    "an empty symbol": ({"id": "bad", "symbol": ""}, "skipped", "'' is no symbol"),
+    "no symbol's form": ({"id": "bad", "symbol": "A:B"}, "skipped", "'A:B' is not a symbol"),
+    "an empty symbol": ({"id": "bad", "symbol": ""}, "skipped", "'' is not a symbol"),
     "nothing known": ({"x": "y"}, "incident", "has no field 'symbol'"),
-    "a symbol that is no UTF-8": ({"id": "bad", "symbol": b"\xff"}, "skipped", "is no symbol"),
+    "a symbol that is no UTF-8": ({"id": "bad", "symbol": b"\xff"}, "skipped", "is not a symbol"),
 }
 
 

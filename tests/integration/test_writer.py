@@ -1,4 +1,4 @@
-"""The writer from Python code does what the feed does with a file, and names what cannot be written."""
+"""The writer does from Python code what the feed does with a file, and names malformed values."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ from llmctx.flow.bars import Bar
 from llmctx.flow.feed import Feed
 from llmctx.flow.news import Headline
 from llmctx.flow.rules import FeedRules
-from llmctx.flow.session import simulate
+from llmctx.flow.simulated_market import simulate
 from llmctx.flow.store import Store
 from llmctx.flow.writer import Writer, open_writer
 from llmctx.schema import keys
@@ -26,7 +26,7 @@ START = datetime(2026, 3, 2, 14, 30, tzinfo=UTC)
 NUMBERS: dict[str, Any] = {"open": 100.0, "high": 101.5, "low": 99.25, "close": 100.1, "volume": 1000}
 
 
-async def test_what_is_written_from_code_equals_what_is_fed(
+async def test_writing_from_code_equals_feeding_a_file(
     redis: Redis, redis_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     await Feed(Store(redis, 1), FeedRules(sectors=MARKET.sectors)).run(MARKET.items())
@@ -43,20 +43,20 @@ async def test_what_is_written_from_code_equals_what_is_fed(
     assert await everything(redis) == fed
 
 
-async def test_floats_are_taken_at_their_shortest_text(valkey: Redis, valkey_url: str) -> None:
+async def test_floats_stand_for_their_shortest_decimal_form(valkey: Redis, valkey_url: str) -> None:
     async with open_writer(valkey_url) as writer:
         await writer.bar("AAPL", START, **NUMBERS)
     assert json.loads(await valkey.get("stocks:price:AAPL") or b"")["price"]["low"] == 99.25
 
 
-async def test_a_providers_score_goes_before_our_own_reading(valkey: Redis, valkey_url: str) -> None:
+async def test_a_providers_score_takes_precedence(valkey: Redis, valkey_url: str) -> None:
     async with open_writer(valkey_url) as writer:
         await writer.headline("AAPL", START, "a wonderful, great success", score=-0.5)
     sentiment = json.loads(await valkey.get("stocks:sentiment:AAPL") or b"")
     assert (sentiment["sentiment_score"], sentiment["sentiment_label"]) == (-0.5, "bearish")
 
 
-async def test_a_reading_of_the_vix_stands_in_the_market_from_the_next_bar_on(valkey: Redis, valkey_url: str) -> None:
+async def test_a_vix_reading_shows_in_the_market_from_the_next_bar_on(valkey: Redis, valkey_url: str) -> None:
     async with open_writer(valkey_url) as writer:
         await writer.vix(START, Decimal("18.5"))
         await writer.bar("AAPL", START, **NUMBERS)
@@ -72,7 +72,7 @@ async def test_a_reading_of_the_vix_stands_in_the_market_from_the_next_bar_on(va
         ({}, START.replace(tzinfo=None), "no zone"),
     ],
 )
-async def test_a_bar_that_is_none_is_an_error_that_names_the_field(
+async def test_a_malformed_bar_is_an_error_that_names_the_field(
     valkey_url: str, valkey: Redis, numbers: dict[str, Any], start: datetime, named: str
 ) -> None:
     async with open_writer(valkey_url) as writer:
@@ -81,7 +81,7 @@ async def test_a_bar_that_is_none_is_an_error_that_names_the_field(
     assert await valkey.dbsize() == 0
 
 
-async def test_a_headline_that_is_none_is_an_error_that_names_the_field(valkey_url: str, valkey: Redis) -> None:
+async def test_a_malformed_headline_is_an_error_that_names_the_field(valkey_url: str, valkey: Redis) -> None:
     async with open_writer(valkey_url) as writer:
         with pytest.raises(FeedError, match="headline must be a text"):
             await writer.headline("AAPL", START, " ")
@@ -93,7 +93,9 @@ async def test_a_headline_that_is_none_is_an_error_that_names_the_field(valkey_u
 
 
 @pytest.mark.usefixtures("short_pauses")
-async def test_in_lockstep_a_bar_returns_when_its_decision_is_out(redis: Redis, redis_url: str, tmp_path: Path) -> None:
+async def test_in_lockstep_a_bar_returns_when_its_decision_is_published(
+    redis: Redis, redis_url: str, tmp_path: Path
+) -> None:
     await hold(redis)
     async with serving(redis, redis_url, tmp_path, ByRules()), open_writer(redis_url, lockstep=True) as writer:
         for minute in range(3):
@@ -101,7 +103,7 @@ async def test_in_lockstep_a_bar_returns_when_its_decision_is_out(redis: Redis, 
             assert await redis.xlen(keys.decisions(0)) == minute + 1
 
 
-async def test_what_is_suspicious_is_told(valkey: Redis, valkey_url: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_suspicious_data_is_logged(valkey: Redis, valkey_url: str, caplog: pytest.LogCaptureFixture) -> None:
     async with open_writer(valkey_url) as writer:
         assert isinstance(writer, Writer)
         await writer.bar("AAPL", START - timedelta(days=1), **NUMBERS)

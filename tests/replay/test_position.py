@@ -10,7 +10,7 @@ from llmctx.context.package import build_package
 from llmctx.context.snapshot import Snapshot
 from llmctx.prompt.render import Prompt
 from llmctx.replay.corpus import Recorded
-from llmctx.testing.bench import Decided
+from llmctx.testing.bench import ReplayedDecision
 
 CORPUS = pytest.mark.corpus("audit/corpus/demo.jsonl")
 
@@ -22,7 +22,7 @@ def test_the_first_version_is_what_was_sent(render: Callable[..., Prompt], recor
 
 @CORPUS
 @pytest.mark.parametrize("version", ["position/v1", "position/v2", "position/v3"])
-def test_every_version_decides_as_recorded(decide: Callable[..., Decided], version: str) -> None:
+def test_every_version_decides_as_recorded(decide: Callable[..., ReplayedDecision], version: str) -> None:
     decided = decide(version)
     assert not decided.flipped
     assert decided.verdict.grounding is not None

@@ -61,7 +61,7 @@ def test_a_record_that_is_none_is_a_failed_check_and_named() -> None:
 def test_a_fork_and_a_bad_checkpoint_are_failed_checks() -> None:
     fork = errors.ForkError(7, "anchor var", "aa", "bb")
     assert (fork.index, fork.exit_code) == (7, 1)
-    assert fork.what == "A fork at index 7: the anchor var has the leaf hash aa, but now it is to be bb."
+    assert fork.what == "A fork at index 7: the anchor var has the leaf hash aa, but the new one is bb."
     bad = errors.CheckpointError("its size is no number")
     assert (bad.exit_code, bad.what) == (1, "A checkpoint cannot be used: its size is no number.")
 

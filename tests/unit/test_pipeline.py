@@ -15,7 +15,8 @@ from llmctx.errors import SnapshotError, TemplateError
 from llmctx.llm.completion import Completion, Outcome
 from llmctx.pipeline import DecisionConfig, Pipeline
 from llmctx.prompt.template import Template
-from llmctx.replay.rerun import Templates, rebuild
+from llmctx.replay.blob_cache import BlobCache
+from llmctx.replay.rerun import rebuild
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.log import Draft
 from llmctx.trail.proof.verify import Verifier
@@ -294,7 +295,7 @@ async def decided(valkey: Redis, policy: GuardPolicy, *completions: Completion) 
     pipeline = Pipeline(valkey, DecisionConfig(template(), scripted, policy=policy), collected.settle)
     entry = await pipeline.decide(TICK)
     assert Verifier().check(entry) is None
-    assert rebuild(entry, Templates({template().sha256: template().bundle})).same
+    assert rebuild(entry, BlobCache({template().sha256: template().bundle})).same
     return entry, scripted
 
 
@@ -367,6 +368,6 @@ async def test_a_first_answer_that_was_altered_is_found(valkey: Redis) -> None:
     leaf = entry.record | {"prompt": entry.record["prompt"] | {"sha256": canonical.sha256(messages)}}
     forged = Entry(canonical.dumps(leaf), entry.pieces | {"messages": messages}, index=0)
     assert Verifier().check(forged) is None
-    found = rebuild(forged, Templates({template().sha256: template().bundle})).tampering
+    found = rebuild(forged, BlobCache({template().sha256: template().bundle})).tampering
     assert found is not None
     assert (found.part, found.rule) == ("reasked", "record-rebuilt")

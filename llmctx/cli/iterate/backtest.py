@@ -63,8 +63,7 @@ def backtest(
     llmctx backtest bars.csv --prompt position/v1 --news news.jsonl --sectors sectors.json
     """
     from llmctx.flow.files import read_sectors
-    from llmctx.flow.rules import FeedRules
-    from llmctx.flow.step import Broker
+    from llmctx.flow.rules import Broker, FeedRules
     from llmctx.prompt.template import load_template
 
     rules = FeedRules(

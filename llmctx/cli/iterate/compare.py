@@ -6,14 +6,14 @@ from typing import Annotated
 
 import typer
 
-from llmctx.cli.iterate.comparison_text import cause_counts, describe_side, no_decision_reason, top_reasons
+from llmctx.cli.iterate.comparison_text import cause_counts, describe_answer, no_decision_reason, top_reasons
 from llmctx.cli.shared.options import AsJson
 from llmctx.cli.shared.output import coloured, escape, out, print_json
 from llmctx.errors import ReplayError
 from llmctx.replay.compare import RECORDED, Comparison, compare_results
-from llmctx.replay.measure import Share
 from llmctx.replay.pair import Pair
-from llmctx.replay.place import PAGE, writing
+from llmctx.replay.safe_write import PAGE, Destination, replacing
+from llmctx.replay.stats import Share
 from llmctx.replay.tally import Tally
 
 _MAX_REASONING_CHARS = 300
@@ -44,10 +44,11 @@ def compare(
         raise ReplayError("There is nothing to compare.", "Name at least one results file of `llmctx replay`.")
     comparison, asked = compare_results(first, second)
     if html is not None:
-        from llmctx.replay.page import page_of
+        from llmctx.replay.page import render_page
 
-        with writing(html, "--html", PAGE, [Path(name) for name in (first, second) if name != RECORDED]) as file:
-            file.write(page_of(comparison, asked))
+        inputs = tuple(Path(name) for name in (first, second) if name != RECORDED)
+        with replacing(Destination(html, "--html", PAGE, inputs)) as file:
+            file.write(render_page(comparison, asked))
     if as_json:
         print_json(comparison.as_dict() | {"asked": asked, "html": None if html is None else str(html)})
         return
@@ -89,15 +90,13 @@ def _only_on_one_side(comparison: Comparison) -> str:
 def _print_matrix(comparison: Comparison) -> None:
     from rich.table import Table
 
-    from llmctx.replay.chart import matrix
-
-    found = matrix(comparison.matrix)
+    found = comparison.flip_matrix
     table = Table(box=None, pad_edge=False, title="from A (rows) to B (columns)", title_justify="left")
     table.add_column("")
     for action in found.actions:
         table.add_column(action, justify="right")
     for action, row in zip(found.actions, found.rows, strict=True):
-        table.add_row(coloured(action), *(_cell(cell.decisions, stays=cell.stays) for cell in row))
+        table.add_row(coloured(action), *(_cell(cell.decisions, stays=cell.same_action) for cell in row))
     out.print(table)
 
 
@@ -175,8 +174,8 @@ _MEASURES: tuple[tuple[str, Callable[[Tally], str]], ...] = (
 def _print_flip(pair: Pair) -> None:
     result = pair.result
     out.print(
-        f"\n[bold]record {result.index}[/] {escape(result.symbol)}: {describe_side(pair.a)} became "
-        f"{describe_side(pair.b)}, {pair.at_stake:,.0f} at stake"
+        f"\n[bold]record {result.index}[/] {escape(result.symbol)}: {describe_answer(pair.a)} became "
+        f"{describe_answer(pair.b)}, {pair.at_stake:,.0f} at stake"
     )
     for cause in pair.causes:
         out.print(f"  {escape(str(cause))}")

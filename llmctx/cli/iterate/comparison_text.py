@@ -1,9 +1,8 @@
 """Phrases about a comparison that `llmctx compare` and `llmctx replay` share."""
 
 from llmctx.cli.shared.output import coloured
+from llmctx.replay.answer import NO_ANSWER, Answer
 from llmctx.replay.compare import Comparison
-from llmctx.replay.pair import NO_ANSWER, action_of, confidence_of, done_of
-from llmctx.replay.side import Side
 
 _MAX_REASONS_SHOWN = 4
 
@@ -26,16 +25,15 @@ def top_reasons(comparison: Comparison) -> list[str]:
     return lines[:_MAX_REASONS_SHOWN] + ([f"and {more} more; --json lists them"] if more > 0 else [])
 
 
-def describe_side(side: Side) -> str:
-    """The action of one side and its confidence, as markup."""
-    if action_of(side) == NO_ANSWER:
-        return f"no answer, so {coloured(done_of(side))}"
-    confidence = confidence_of(side)
-    return coloured(action_of(side)) + ("" if confidence is None else f" ({confidence:g})")
+def describe_answer(answer: Answer) -> str:
+    """The action of one side's answer and its confidence, as markup."""
+    if answer.label == NO_ANSWER:
+        return f"no answer, so {coloured(answer.effective_action)}"
+    return coloured(answer.label) + ("" if answer.confidence is None else f" ({answer.confidence:g})")
 
 
-def no_decision_reason(side: Side) -> str | None:
-    """Why a side has no decision; None if it has one."""
-    if side.decision is not None:
+def no_decision_reason(answer: Answer) -> str | None:
+    """Why an answer has no decision; None if it has one."""
+    if answer.decision is not None:
         return None
-    return str(side.verdict.get("reason") or side.detail or "nothing was asked")
+    return str(answer.verdict.get("reason") or answer.detail or "nothing was asked")

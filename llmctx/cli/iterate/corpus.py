@@ -12,6 +12,7 @@ from llmctx.cli.shared.setup import settings_for
 from llmctx.cli.shared.sources import From, no_match, selection_of, source_of
 from llmctx.clock import iso
 from llmctx.errors import CorpusError
+from llmctx.replay.blob_cache import BlobCache
 from llmctx.replay.corpus import Corpus, Recorded, read_corpus, write_corpus
 from llmctx.replay.evidence import check_records
 from llmctx.replay.source import select
@@ -64,7 +65,7 @@ async def _add(settings: Settings, text: str, file: Path, where: Path | None, *,
             raise no_match(whole, source, where)
         _check(found, source.blobs)
         fresh = [entry for entry in found if entry.place not in known]
-        size = _write(file, Corpus([*before.entries, *fresh], before.blobs | source.blobs))
+        size = _write(file, Corpus([*before.entries, *fresh], {**before.blobs, **source.blobs}))
     there, total = len(found) - len(fresh), len(before.entries) + len(fresh)
     if as_json:
         counts = {"added": len(fresh), "there_already": there, "records": total, "bytes": size}
@@ -88,7 +89,7 @@ def _write(file: Path, corpus: Corpus) -> int:
     return file.stat().st_size
 
 
-def _check(entries: list[Recorded], blobs: dict[str, bytes]) -> None:
+def _check(entries: list[Recorded], blobs: BlobCache) -> None:
     """Raise CorpusError for the first record with altered evidence; warn of those that this version cannot rebuild."""
     check = check_records(entries, blobs)
     for entry, difference in check.altered:
@@ -107,10 +108,8 @@ def _list(file: Path, *, as_json: bool) -> None:
         action, symbol, prompt = record["verdict"]["action"], record.get("symbol"), record.get("prompt")
         ref = f"{prompt['template']}/v{prompt['version']}" if prompt else None
         if as_json:
-            origin, partition, index = entry.place
-            place = {"origin": origin, "partition": partition, "index": index}
             kind = {"kind": record["kind"], "symbol": symbol, "as_of_ms": record.get("as_of_ms")}
-            print_json({**place, **kind, "action": action, "prompt": ref, "leaf_hash": entry.leaf_hash})
+            print_json({**vars(entry.place), **kind, "action": action, "prompt": ref, "leaf_hash": entry.leaf_hash})
             continue
         at = f"{iso(record['as_of_ms'])[:19]}Z" if "as_of_ms" in record else ""
         out.print(

@@ -13,11 +13,11 @@ from llmctx.cli.shared.setup import partitions_of, redis_of, settings_for
 from llmctx.cli.shared.sources import From, Selected, listing_hint, selection_of, source_of
 from llmctx.errors import ReplayError
 from llmctx.flow.bars import Bar, read_bars
-from llmctx.replay.calibration import Calibration, calibrate
-from llmctx.replay.market import Candle, Series
-from llmctx.replay.outcome import HORIZONS, Outcome
+from llmctx.replay.outcome import HORIZONS, DecisionOutcome
 from llmctx.replay.outcome_report import Decisions, judged, series_of, totals
+from llmctx.replay.price_series import Candle, PriceSeries
 from llmctx.replay.selection import Selection
+from llmctx.replay.stats import Calibration, calibrate
 from llmctx.settings import Settings
 
 
@@ -69,7 +69,7 @@ def outcome(
 
 async def _decisions(settings: Settings, where: Path | None, selection: Selection) -> Decisions:
     async with source_of(settings, where) as source:
-        entries = [entry async for entry in source.all(Selection(partition=selection.partition))]
+        entries = [entry async for entry in source.read(Selection(partition=selection.partition))]
     return Decisions(entries, selection)
 
 
@@ -81,7 +81,7 @@ class _Prices(NamedTuple):
     interval_ms: int
     """The length of a bar."""
 
-    async def read(self, settings: Settings, symbols: list[str]) -> dict[str, Series]:
+    async def read(self, settings: Settings, symbols: list[str]) -> dict[str, PriceSeries]:
         if self.file is not None:
             return series_of(map(_candle, _usable(self.file)), self.interval_ms)
         from llmctx.flow.store import Store
@@ -106,10 +106,10 @@ def _usable(file: Path) -> list[Bar]:
     return bars
 
 
-def _print(outcomes: list[Outcome]) -> None:
+def _print(outcomes: list[DecisionOutcome]) -> None:
     from rich.table import Table
 
-    without_bars = sum(not one.made for one in outcomes)
+    without_bars = sum(not one.results for one in outcomes)
     out.print(f"[bold]outcome[/]      {len(outcomes)} decisions; mean moves and sums; gain is followed minus held")
     if without_bars:
         out.print(f"[yellow]no bars[/]      {without_bars} decisions have no bars after them")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from llmctx.cli.iterate.replay_request import ReplayRequest
+from llmctx.cli.iterate.replay_options import ReplayOptions
 from llmctx.cli.shared.options import AsJson, Endpoint, PromptsDir, RedisUrl, StateDir, parse_amount
 from llmctx.cli.shared.setup import settings_for
 from llmctx.cli.shared.sources import From, Selected, selection_of
@@ -77,7 +77,7 @@ def replay(
     text, selection = selection_of(
         selected, symbol=symbol, action=action, guard=guard, since=since, until=until, limit=limit
     )
-    request = ReplayRequest(
+    options = ReplayOptions(
         where=where,
         selection=selection,
         text=text or "all",
@@ -96,17 +96,17 @@ def replay(
         as_json=as_json,
     )
     settings = settings_for(redis_url, state_dir, prompts=prompts, endpoint=endpoint)
-    if request.mode == "rebuild":
+    if options.mode == "rebuild":
         from llmctx.cli.iterate.replay_rebuild import rebuild
 
         if repeat > 1 or batch or answers:
             raise ReplayError("A rebuild asks no model.", "Choose a mode that does: --mode again, --prompt or --model.")
-        raise typer.Exit(asyncio.run(rebuild(settings, request)))
+        raise typer.Exit(asyncio.run(rebuild(settings, options)))
     from llmctx.cli.iterate.replay_ask import ask_again
 
     if batch is not None and answers:
         raise ReplayError("--batch writes questions, --answers reads what came back.", "Give one of them.")
-    raise typer.Exit(asyncio.run(ask_again(settings, request)))
+    raise typer.Exit(asyncio.run(ask_again(settings, options)))
 
 
 def _mode(mode: str | None, prompt: str | None, model: str | None) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmctx import canonical
-from llmctx.cli.iterate.replay_request import ReplayRequest
+from llmctx.cli.iterate.replay_options import ReplayOptions
 from llmctx.cli.iterate.replay_summary import Answers, calls, print_summary
 from llmctx.cli.shared.output import escape, messages, out, print_json
 from llmctx.cli.shared.progress import progress
@@ -20,14 +20,11 @@ from llmctx.replay.batch import BatchAnswers, batch_line
 from llmctx.replay.budget import Budget
 from llmctx.replay.corpus import Recorded
 from llmctx.replay.evidence import check_records
-from llmctx.replay.place import BATCH, writing
-from llmctx.replay.plan import Draft, Plan, draft
-from llmctx.replay.rerun import Templates
-from llmctx.replay.results import Result
-from llmctx.replay.results_file import ResultsFile
-from llmctx.replay.run import PATIENCE, Answerer, Replay, Summary
+from llmctx.replay.plan import Plan, ReplayRequest, build_request
+from llmctx.replay.results import Result, ResultsFile
+from llmctx.replay.run import MAX_CONSECUTIVE_FAILURES, CompleterFor, Replay, ReplaySummary, remedy
+from llmctx.replay.safe_write import BATCH, Destination, replacing
 from llmctx.replay.source import Source, select
-from llmctx.replay.trouble import remedy
 from llmctx.rules import code
 from llmctx.settings import Settings
 
@@ -42,19 +39,19 @@ _MODE_TEXT = {
 }
 
 
-async def ask_again(settings: Settings, request: ReplayRequest) -> int:
+async def ask_again(settings: Settings, options: ReplayOptions) -> int:
     """Ask, write the results, print a summary, and return the exit code: 1 if evidence was altered."""
-    template = None if request.prompt is None else load_template(settings.prompts, request.prompt)
-    plan = Plan(template, request.model, request.repeat, settings.llm.model)
-    async with source_of(settings, request.where) as source:
-        entries = [entry async for entry in select(source, request.selection)]
+    template = None if options.prompt is None else load_template(settings.prompts, options.prompt)
+    plan = Plan(template, options.model, options.repeat, settings.llm.model)
+    async with source_of(settings, options.where) as source:
+        entries = [entry async for entry in select(source, options.selection)]
         if not entries:
-            raise no_match(request.text, source, request.where)
+            raise no_match(options.text, source, options.where)
         altered = _altered(entries, source)
-        if request.batch is not None:
-            _write_batch(request.batch, entries, plan, source, request)
+        if options.batch is not None:
+            _write_batch(options.batch, entries, plan, source, options)
         else:
-            await _ask(settings, request, plan, source, entries, altered)
+            await _ask(settings, options, plan, source, entries, altered)
     return 1 if altered else 0
 
 
@@ -68,39 +65,39 @@ def _altered(entries: list[Recorded], source: Source) -> list[int]:
 
 async def _ask(
     settings: Settings,
-    request: ReplayRequest,
+    options: ReplayOptions,
     plan: Plan,
     source: Source,
     entries: list[Recorded],
     altered: list[int],
 ) -> None:
-    budget = Budget(request.budget_tokens, request.budget_cost, prices=settings.prices, batch=bool(request.answers))
+    budget = Budget(options.budget_tokens, options.budget_cost, prices=settings.prices, batch=bool(options.answers))
     # The answerer comes first: if nobody can be asked, no results file is created.
-    async with _answerer(settings, request) as answerer:
-        question = _question(settings, request, plan, source)
-        path = request.out or _default_path(settings.state_dir, request.mode, question)
-        with ResultsFile(path, question, fresh=request.fresh, inputs=[request.where, *request.answers]) as file:
-            if not request.as_json:
-                _print_question(request, plan, source, path, len(entries))
+    async with _answerer(settings, options) as answerer:
+        question = _question(settings, options, plan, source)
+        path = options.out or _default_path(settings.state_dir, options.mode, question)
+        with ResultsFile(path, question, fresh=options.fresh, inputs=(options.where, *options.answers)) as file:
+            if not options.as_json:
+                _print_question(options, plan, source, path, len(entries))
             results = list(file.before)
-            with progress("asking", len(entries) * plan.repeat - len(results), quiet=request.as_json) as advance:
+            with progress("asking", len(entries) * plan.repeat - len(results), quiet=options.as_json) as advance:
 
                 def on_result(result: Result | None) -> None:
                     advance()
                     if result is not None:
                         results.append(result)
 
-                patience = None if request.answers else PATIENCE
-                run = Replay(plan, source.blobs, answerer, file, budget, patience=patience, on_result=on_result)
+                max_failures = None if options.answers else MAX_CONSECUTIVE_FAILURES
+                run = Replay(plan, source.blobs, answerer, file, budget, max_failures=max_failures, on_result=on_result)
                 try:
-                    summary = await run.run(entries, concurrency=request.concurrency)
+                    summary = await run.run(entries, concurrency=options.concurrency)
                 except asyncio.CancelledError:
                     messages.note(f"Interrupted. Run the same command again to resume from {path}.")
                     raise
-    if request.answers and not any(result.final for result in results):
+    if options.answers and not any(result.final for result in results):
         raise _no_answers(summary)
-    print_summary(request, path, Answers(results, summary, budget, altered))
-    if summary.unanswered and not request.answers:
+    print_summary(options, path, Answers(results, summary, budget, altered))
+    if summary.unanswered and not options.answers:
         raise EndpointError(
             f"{calls(summary.unanswered)} got no answer, the last one: {summary.trouble}.",
             f"{remedy(summary.trouble)} The same command asks {'it' if summary.unanswered == 1 else 'them'} again.",
@@ -108,7 +105,7 @@ async def _ask(
         )
 
 
-def _no_answers(summary: Summary) -> ReplayError:
+def _no_answers(summary: ReplaySummary) -> ReplayError:
     if summary.unanswered:
         return ReplayError(
             f"The batch's output has no answer, only {calls(summary.unanswered)} that failed; "
@@ -121,25 +118,25 @@ def _no_answers(summary: Summary) -> ReplayError:
     )
 
 
-def _print_question(request: ReplayRequest, plan: Plan, source: Source, path: Path, records: int) -> None:
-    text = _MODE_TEXT[request.mode].format(prompt=plan.template.ref if plan.template else "", model=request.model)
+def _print_question(options: ReplayOptions, plan: Plan, source: Source, path: Path, records: int) -> None:
+    text = _MODE_TEXT[options.mode].format(prompt=plan.template.ref if plan.template else "", model=options.model)
     out.print(f"[bold]mode[/]       {escape(text)}" + (f", {plan.repeat} times each" if plan.repeat > 1 else ""))
-    out.print(f"[bold]source[/]     {escape(source.name)}; selection {escape(request.text)}: {records} records")
+    out.print(f"[bold]source[/]     {escape(source.name)}; selection {escape(options.text)}: {records} records")
     out.print(f"[bold]results[/]    {escape(str(path))}")
 
 
-def _question(settings: Settings, request: ReplayRequest, plan: Plan, source: Source) -> dict[str, Any]:
+def _question(settings: Settings, options: ReplayOptions, plan: Plan, source: Source) -> dict[str, Any]:
     """The head of the results file: another question needs another file."""
     return {
-        "mode": request.mode,
+        "mode": options.mode,
         "source": source.name,
-        "selection": request.text,
+        "selection": options.text,
         "prompt": None if plan.template is None else plan.template.ref,
         "template_sha256": None if plan.template is None else plan.template.sha256,
-        "model": request.model,
-        "endpoint": None if request.answers else without_secrets(settings.llm.base_url or ""),
+        "model": options.model,
+        "endpoint": None if options.answers else without_secrets(settings.llm.base_url or ""),
         "repeat": plan.repeat,
-        "batch": bool(request.answers),
+        "batch": bool(options.answers),
         "code": code(),
     }
 
@@ -150,10 +147,10 @@ def _default_path(state_dir: Path, mode: str, question: dict[str, Any]) -> Path:
 
 
 @asynccontextmanager
-async def _answerer(settings: Settings, request: ReplayRequest) -> AsyncIterator[Answerer]:
+async def _answerer(settings: Settings, options: ReplayOptions) -> AsyncIterator[CompleterFor]:
     """Who answers: a batch's output, or the endpoint, with one client for each model."""
-    if request.answers:
-        yield BatchAnswers(request.answers).completer
+    if options.answers:
+        yield BatchAnswers(options.answers).completer
         return
     if settings.llm.base_url is None and settings.api_key is None:
         raise EndpointError(
@@ -165,7 +162,7 @@ async def _answerer(settings: Settings, request: ReplayRequest) -> AsyncIterator
         check_endpoint(settings.llm.base_url, settings.api_key or NO_KEY)
     clients: dict[str, Any] = {}
 
-    def ask(question: Draft, _repeat: int) -> "Completer | None":
+    def ask(question: ReplayRequest, _repeat: int) -> "Completer | None":
         if question.model not in clients:
             llm = settings.llm.model_copy(update={"model": question.model})
             clients[question.model] = client_of(settings.model_copy(update={"llm": llm}))
@@ -179,17 +176,17 @@ async def _answerer(settings: Settings, request: ReplayRequest) -> AsyncIterator
                 await client.aclose()
 
 
-def _write_batch(path: Path, entries: list[Recorded], plan: Plan, source: Source, request: ReplayRequest) -> None:
+def _write_batch(path: Path, entries: list[Recorded], plan: Plan, source: Source, options: ReplayOptions) -> None:
     """Write the questions as an OpenAI batch file."""
-    templates, count, size = Templates(source.blobs), 0, 0
-    with writing(path, "--batch", BATCH, [request.where]) as file:
+    count, size = 0, 0
+    with replacing(Destination(path, "--batch", BATCH, (options.where,))) as file:
         for entry in entries:
-            question = draft(entry, plan, templates, source.blobs)
+            question = build_request(entry, plan, source.blobs)
             for repeat in range(1, plan.repeat + 1) if question.prompt is not None else ():
                 line = batch_line(question, repeat)
                 file.write(line + "\n")
                 count, size = count + 1, size + len(line)
-    if request.as_json:
+    if options.as_json:
         print_json({"mode": plan.mode, "batch": str(path), "requests": count, "bytes": size})
         return
     out.print(f"Wrote {count} requests to {escape(str(path))}, an OpenAI batch file for /v1/chat/completions.")

@@ -5,14 +5,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from llmctx.cli.iterate.replay_request import ReplayRequest
+from llmctx.cli.iterate.replay_options import ReplayOptions
 from llmctx.cli.shared.output import escape, out, print_json
 from llmctx.cli.shared.progress import progress
 from llmctx.cli.shared.sources import no_match, source_of
-from llmctx.replay.corpus import Recorded
+from llmctx.replay.corpus import Place, Recorded
 from llmctx.replay.difference import Rebuild
-from llmctx.replay.place import REBUILD, REBUILD_FORMAT, writing
-from llmctx.replay.rebuilding import Differing, Rebuilt, rebuild_all
+from llmctx.replay.reproduction import DifferingRecord, RebuildSummary, rebuild_all
+from llmctx.replay.safe_write import REBUILD, REBUILD_FORMAT, Destination, replacing
 from llmctx.replay.source import select
 from llmctx.rules import code
 from llmctx.settings import Settings
@@ -20,54 +20,53 @@ from llmctx.settings import Settings
 _MAX_ALTERED_SHOWN = 20
 
 
-async def rebuild(settings: Settings, request: ReplayRequest) -> int:
+async def rebuild(settings: Settings, options: ReplayOptions) -> int:
     """Rebuild the records and print the result.
 
     Returns the exit code: 1 if evidence was altered, or with --strict if a record that differs names unknown rules.
     """
     with ExitStack() as stack:
-        async with source_of(settings, request.where) as source:
-            total = await source.count(request.selection)
-            advance = stack.enter_context(progress("rebuilding", total, quiet=request.as_json))
+        async with source_of(settings, options.where) as source:
+            total = await source.count(options.selection)
+            advance = stack.enter_context(progress("rebuilding", total, quiet=options.as_json))
             file = None
-            if request.out is not None:
-                file = stack.enter_context(writing(request.out, "--out", REBUILD, [request.where]))
-                file.write(_header(source.name, request))
+            if options.out is not None:
+                file = stack.enter_context(replacing(Destination(options.out, "--out", REBUILD, (options.where,))))
+                file.write(_header(source.name, options))
 
             def on_record(entry: Recorded, found: Rebuild) -> None:
                 advance()
                 if file is not None:
                     file.write(_line(entry, found))
 
-            rebuilt = await rebuild_all(select(source, request.selection), source.blobs, on_record)
+            rebuilt = await rebuild_all(select(source, options.selection), source.blobs, on_record)
             if not rebuilt.records:
-                raise no_match(request.text, source, request.where)
-    if request.as_json:
-        _print_json(rebuilt, source.name, request)
+                raise no_match(options.text, source, options.where)
+    if options.as_json:
+        _print_json(rebuilt, source.name, options)
     else:
-        _print(rebuilt, source.name, request)
-    return 1 if rebuilt.tampered or (request.strict and rebuilt.reproduction.unknown) else 0
+        _print(rebuilt, source.name, options)
+    return 1 if rebuilt.tampered or (options.strict and rebuilt.reproduction.unknown) else 0
 
 
-def _header(name: str, request: ReplayRequest) -> str:
-    return json.dumps({"format": REBUILD_FORMAT, "source": name, "selection": request.text, "code": code()}) + "\n"
+def _header(name: str, options: ReplayOptions) -> str:
+    return json.dumps({"format": REBUILD_FORMAT, "source": name, "selection": options.text, "code": code()}) + "\n"
 
 
 def _line(entry: Recorded, found: Rebuild) -> str:
-    origin, partition, index = entry.place
-    document: dict[str, Any] = {"origin": origin, "partition": partition, "index": index, "same": found.same}
+    document: dict[str, Any] = {**vars(entry.place), "same": found.same}
     if not found.same:
-        document |= Differing(entry.place, found).as_dict()
+        document |= DifferingRecord(entry.place, found).as_dict()
     return json.dumps(document) + "\n"
 
 
-def _print_json(rebuilt: Rebuilt, name: str, request: ReplayRequest) -> None:
+def _print_json(rebuilt: RebuildSummary, name: str, options: ReplayOptions) -> None:
     print_json(
         {
-            "mode": request.mode,
+            "mode": options.mode,
             "source": name,
-            "selection": request.text,
-            "results": None if request.out is None else str(request.out),
+            "selection": options.text,
+            "results": None if options.out is None else str(options.out),
             "records": rebuilt.records,
             "prompts_same": rebuilt.prompts,
             "decisions_same": rebuilt.decisions,
@@ -81,9 +80,9 @@ def _print_json(rebuilt: Rebuilt, name: str, request: ReplayRequest) -> None:
     )
 
 
-def _print(rebuilt: Rebuilt, name: str, request: ReplayRequest) -> None:
+def _print(rebuilt: RebuildSummary, name: str, options: ReplayOptions) -> None:
     out.print("[bold]mode[/]       rebuild: no model is asked")
-    out.print(f"[bold]source[/]     {escape(name)}; selection {escape(request.text)}")
+    out.print(f"[bold]source[/]     {escape(name)}; selection {escape(options.text)}")
     out.print(
         f"[bold]rebuilt[/]    {rebuilt.records} records: {rebuilt.prompts} prompts the same byte for byte, "
         f"{rebuilt.decisions} answers with the same decision and verdict"
@@ -96,7 +95,7 @@ def _print(rebuilt: Rebuilt, name: str, request: ReplayRequest) -> None:
     for found in altered[:_MAX_ALTERED_SHOWN]:
         difference = found.difference
         out.print(
-            f"[red]differs[/]    record {found.place[2]}, by the [bold]{difference.by}[/]: {escape(difference.what)}"
+            f"[red]differs[/]    record {found.place.index}, by the [bold]{difference.by}[/]: {escape(difference.what)}"
         )
     if len(altered) > _MAX_ALTERED_SHOWN:
         out.print(f"           and {len(altered) - _MAX_ALTERED_SHOWN} more; --json or --out lists them all")
@@ -105,17 +104,16 @@ def _print(rebuilt: Rebuilt, name: str, request: ReplayRequest) -> None:
     for warning in rebuilt.reproduction.warnings():
         out.print(f"[yellow]warning:[/] {escape(warning)}")
     if rebuilt.differing:
-        out.print(f"[bold]next[/]       {escape(_next_step(request.where, rebuilt.differing[0].place))}")
+        out.print(f"[bold]next[/]       {escape(_next_step(options.where, rebuilt.differing[0].place))}")
     else:
         out.print("[green]the same[/]   nothing differs.")
-    if request.out is not None:
-        out.print(f"[bold]written[/]    {escape(str(request.out))}, one line for each record")
+    if options.out is not None:
+        out.print(f"[bold]written[/]    {escape(str(options.out))}, one line for each record")
 
 
-def _next_step(where: Path | None, place: tuple[str, int, int]) -> str:
-    _, partition, index = place
+def _next_step(where: Path | None, place: Place) -> str:
     if where is None:
-        address = f"{partition}:{index}" if partition else f"{index}"
+        address = f"{place.partition}:{place.index}" if place.partition else str(place.index)
         return f"`llmctx show {address}` prints the record, `llmctx verify` checks the whole trail"
     if where.is_dir():
         return f"`llmctx verify {where}` checks the whole export"

@@ -3,13 +3,14 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from llmctx.cli.iterate.comparison_text import cause_counts, describe_side, no_decision_reason, top_reasons
-from llmctx.cli.iterate.replay_request import ReplayRequest
+from llmctx.cli.iterate.comparison_text import cause_counts, describe_answer, no_decision_reason, top_reasons
+from llmctx.cli.iterate.replay_options import ReplayOptions
 from llmctx.cli.shared.output import escape, out, print_json
 from llmctx.replay.budget import Budget
-from llmctx.replay.compare import Comparison, compare, recorded_cases, replayed_cases
+from llmctx.replay.compare import Comparison, compare
+from llmctx.replay.pair import recorded_decisions, replayed_decisions
 from llmctx.replay.results import Result
-from llmctx.replay.run import Summary
+from llmctx.replay.run import ReplaySummary
 
 _MAX_FLIPS_SHOWN = 5
 
@@ -19,7 +20,7 @@ class Answers(NamedTuple):
 
     results: list[Result]
     """Every result, those of earlier runs included."""
-    summary: Summary
+    summary: ReplaySummary
     """The counts of this run."""
     budget: Budget
     """What was spent."""
@@ -27,16 +28,16 @@ class Answers(NamedTuple):
     """The indices of records with altered evidence."""
 
 
-def print_summary(request: ReplayRequest, path: Path, answers: Answers) -> None:
+def print_summary(options: ReplayOptions, path: Path, answers: Answers) -> None:
     """Print the summary of a replay whose results are in `path`."""
     comparison = None
     if any(result.final for result in answers.results):
         results = answers.results
-        comparison = compare(("recorded", path.name), recorded_cases(results), replayed_cases(results))
-    if request.as_json:
+        comparison = compare(("recorded", path.name), recorded_decisions(results), replayed_decisions(results))
+    if options.as_json:
         print_json(
             {
-                "mode": request.mode,
+                "mode": options.mode,
                 "results": str(path),
                 **answers.summary._asdict(),
                 "altered": answers.altered,
@@ -46,20 +47,20 @@ def print_summary(request: ReplayRequest, path: Path, answers: Answers) -> None:
             }
         )
         return
-    _print_counts(request, answers)
+    _print_counts(options, answers)
     if comparison is not None:
         _print_comparison(comparison)
         out.print(f"\nSee more: llmctx compare {escape(str(path))} --html replay.html")
 
 
-def _print_counts(request: ReplayRequest, answers: Answers) -> None:
+def _print_counts(options: ReplayOptions, answers: Answers) -> None:
     summary, budget = answers.summary, answers.budget
     spent = f"{budget.tokens:,} tokens" + (f", cost {budget.cost:.4f}" if budget.cost else "")
     before = f", {summary.before} were answered before" if summary.before else ""
     out.print(f"[bold]asked[/]      {summary.asked} answered now{before}; {spent} in all")
     if summary.left_out:
         out.print(f"[yellow]left out[/]   {summary.left_out} that the batch's output does not answer")
-    if summary.unanswered and request.answers:
+    if summary.unanswered and options.answers:
         failed = f"{calls(summary.unanswered)} failed in the batch, the last one: {escape(summary.trouble)}"
         out.print(f"[yellow]no answer[/]  {failed}")
     if summary.stopped:
@@ -78,8 +79,8 @@ def _print_comparison(comparison: Comparison) -> None:
     for pair in comparison.flips[:_MAX_FLIPS_SHOWN]:
         why = "; ".join([*map(str, pair.causes), *filter(None, [no_decision_reason(pair.b)])])
         out.print(
-            f"[bold]flip[/]       record {pair.result.index} {escape(pair.result.symbol)}: {describe_side(pair.a)} "
-            f"became {describe_side(pair.b)}, {pair.at_stake:,.0f} at stake ({escape(why)})"
+            f"[bold]flip[/]       record {pair.result.index} {escape(pair.result.symbol)}: {describe_answer(pair.a)} "
+            f"became {describe_answer(pair.b)}, {pair.at_stake:,.0f} at stake ({escape(why)})"
         )
     if len(comparison.flips) > _MAX_FLIPS_SHOWN:
         out.print(f"           and {len(comparison.flips) - _MAX_FLIPS_SHOWN} more flips")

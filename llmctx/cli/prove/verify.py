@@ -11,8 +11,8 @@ from llmctx.cli.shared.output import escape, out, print_json
 from llmctx.cli.shared.progress import progress
 from llmctx.cli.shared.setup import open_trail, settings_for
 from llmctx.errors import CheckpointError, LlmctxError
-from llmctx.replay.check import trusted_of
-from llmctx.replay.report import Report
+from llmctx.replay.partition_check import PartitionReport
+from llmctx.replay.verify import trusted_of
 from llmctx.replay.verify_trail import Expected, open_export, verify_export_part, verify_partition
 from llmctx.settings import Settings
 from llmctx.trail.log.instance import check_state_instance
@@ -20,6 +20,9 @@ from llmctx.trail.log.log import Log
 from llmctx.trail.proof.checkpoint import Key
 from llmctx.trail.proof.fault import FaultError
 from llmctx.trail.proof.receipt import read_receipt, verify_receipt
+
+_Reports = tuple[dict[str, str], list[PartitionReport]]
+"""The name of the trail or export, and a report for each partition."""
 
 
 def verify(
@@ -80,7 +83,7 @@ def verify(
         else:
             name, reports = asyncio.run(_verify_export(directory, expected, quiet=as_json))
     except FaultError as broken:
-        name, reports = {}, [Report(0, 0, 0, 0, 0, broken.fault)]
+        name, reports = {}, [PartitionReport(0, fault=broken.fault)]
     _print(name, reports, as_json=as_json)
     failed = any(report.fault or (strict and report.unknown) for report in reports)
     raise typer.Exit(1 if failed else 0)
@@ -107,7 +110,7 @@ def _verify_receipt(path: Path, key: Key | None, origin: str | None, *, as_json:
         out.print(f"[green]verified[/]  record {receipt.at} of {receipt.origin} is in the tree that {key.name} signed.")
 
 
-async def _verify_redis(settings: Settings, expected: Expected, *, quiet: bool) -> tuple[dict[str, str], list[Report]]:
+async def _verify_redis(settings: Settings, expected: Expected, *, quiet: bool) -> _Reports:
     reports = []
     async with open_trail(settings) as (redis, instance):
         check_state_instance(settings.state_dir, instance)
@@ -119,7 +122,7 @@ async def _verify_redis(settings: Settings, expected: Expected, *, quiet: bool) 
     return {"instance": instance.id}, reports
 
 
-async def _verify_export(directory: Path, expected: Expected, *, quiet: bool) -> tuple[dict[str, str], list[Report]]:
+async def _verify_export(directory: Path, expected: Expected, *, quiet: bool) -> _Reports:
     export, reports = open_export(directory, expected), []
     for part in export.parts:
         with progress(f"partition {part.partition}", part.size, quiet=quiet) as advance:
@@ -127,7 +130,7 @@ async def _verify_export(directory: Path, expected: Expected, *, quiet: bool) ->
     return {"origin": export.origin}, reports
 
 
-def _print(name: dict[str, str], reports: list[Report], *, as_json: bool) -> None:
+def _print(name: dict[str, str], reports: list[PartitionReport], *, as_json: bool) -> None:
     if as_json:
         for report in reports:
             print_json({**name, **report.as_dict()})
@@ -142,7 +145,7 @@ def _print(name: dict[str, str], reports: list[Report], *, as_json: bool) -> Non
         out.print("[green]verified[/]  no gaps, one record for each tick, all records and evidence unaltered.")
 
 
-def _print_report(report: Report) -> None:
+def _print_report(report: PartitionReport) -> None:
     out.print(
         f"partition {report.partition}: {report.records} records settle {report.ticks} ticks; "
         f"{report.checkpoints} checkpoints cover {report.covered}; "

@@ -20,12 +20,12 @@ from llmctx.errors import LlmctxError
 from llmctx.flow.feed import Feed
 from llmctx.flow.lockstep import Lockstep
 from llmctx.flow.rules import FeedRules
-from llmctx.flow.session import SECTORS, simulate
+from llmctx.flow.simulated_market import SECTORS, simulate
 from llmctx.flow.store import Store
 from llmctx.flow.timeline import Item
 from llmctx.llm.standin import MODEL, Standin
 from llmctx.ops.server import EmbeddedServer
-from llmctx.replay.report import Report
+from llmctx.replay.partition_check import PartitionReport
 from llmctx.replay.verify_trail import verify_partition
 from llmctx.settings import Settings
 from llmctx.trail.log.instance import bind_instance
@@ -89,7 +89,7 @@ def _empty(directory: Path) -> None:
     marker.touch()
 
 
-async def _session(settings: Settings, *, real: bool) -> Report:
+async def _session(settings: Settings, *, real: bool) -> PartitionReport:
     """Trade the simulated market and verify the trail."""
     if real:
         settings.llm.max_attempts = 1  # so that the number of requests stays within the limit
@@ -102,12 +102,12 @@ async def _session(settings: Settings, *, real: bool) -> Report:
         home, options = TrailHome(redis, url, instance, directory), ServeOptions(settings.concurrency)
         service = asyncio.create_task(serve(home, config, stop, options, on_entry=screen.add_record))
         rules = FeedRules(sectors=market.sectors)
-        feed = Feed(Store(redis, 1), rules, settled=Lockstep(redis, 1), on_bar=screen.add_bar)
+        feed = Feed(Store(redis, 1), rules, lockstep=Lockstep(redis, 1), on_bar=screen.add_bar)
         with screen:
             await _play(feed, market.items(), service, screen, limit=_MAX_REAL_CALLS if real else None)
         stop.set()
         await service
-        screen.print_summary(feed.summary, real=real)
+        screen.print_summary(feed.report, real=real)
         return await verify_partition(Log(redis), instance, directory)
 
 
@@ -124,7 +124,7 @@ async def _play(
             await asyncio.sleep(_MINUTE_PAUSE_S)
 
 
-def _print_report(report: Report) -> None:
+def _print_report(report: PartitionReport) -> None:
     if report.fault is not None:
         raise LlmctxError(f"The trail does not verify: {report.fault}", "This is a defect; please report it.")
     out.print(

@@ -9,9 +9,9 @@ from llmctx import clock
 from llmctx.cli.shared.output import coloured, escape, out
 from llmctx.cli.shared.record_text import record_line
 from llmctx.flow.book import CAPITAL
-from llmctx.flow.compose import Taken
-from llmctx.flow.fills import Fill
-from llmctx.flow.summary import Summary
+from llmctx.flow.compose import FedBar
+from llmctx.flow.feed_report import FeedReport
+from llmctx.flow.trades import Fill
 from llmctx.schema.values import Position
 from llmctx.trail.log.entry import Entry
 
@@ -38,7 +38,7 @@ class DemoScreen:
         self._last_action: dict[str, str] = {}
         self._prices: dict[str, deque[float]] = {}
         self._positions: dict[str, Position | None] = {}
-        self._newest: Taken | None = None
+        self._newest: FedBar | None = None
         self._lines: deque[str] = deque(maxlen=_MAX_LINES)
         self._live: Live | None = self._screen() if live else None
 
@@ -60,13 +60,13 @@ class DemoScreen:
         if self._live is not None:
             self._live.__exit__(kind, error, trace)
 
-    def add_bar(self, taken: Taken) -> None:
+    def add_bar(self, fed: FedBar) -> None:
         """Count a bar and show its fills."""
-        symbol = taken.bar.symbol
-        self._newest = taken
-        self._prices.setdefault(symbol, deque(maxlen=_SPARKLINE_WIDTH)).append(float(taken.bar.close))
-        self._positions[symbol] = taken.step.held
-        for fill in taken.step.fills:
+        symbol = fed.bar.symbol
+        self._newest = fed
+        self._prices.setdefault(symbol, deque(maxlen=_SPARKLINE_WIDTH)).append(float(fed.bar.close))
+        self._positions[symbol] = fed.step.position
+        for fill in fed.step.fills:
             self._print(_fill_line(fill))
 
     def add_record(self, entry: Entry) -> None:
@@ -124,7 +124,7 @@ class DemoScreen:
             f"won {day.wins}, lost {day.losses}   {self.records} decisions"
         )
 
-    def print_summary(self, summary: Summary, *, real: bool) -> None:
+    def print_summary(self, summary: FeedReport, *, real: bool) -> None:
         """Print the counts of the session; `real` says that a real model answered."""
         actions = ", ".join(f"{coloured(action)} {count}" for action, count in self._actions.most_common())
         guards = ", ".join(f"{name} {count}" for name, count in self._guards.most_common()) or "none"

@@ -28,8 +28,8 @@ from llmctx.errors import FeedError
 from llmctx.settings import Settings
 
 if TYPE_CHECKING:
+    from llmctx.flow.feed_report import FeedReport
     from llmctx.flow.rules import FeedRules
-    from llmctx.flow.summary import Summary
 
 _STANDARD_INPUT = Path("-")
 
@@ -83,8 +83,7 @@ def feed(
     my-source | llmctx feed - --live
     """
     from llmctx.flow.files import read_sectors
-    from llmctx.flow.rules import FeedRules
-    from llmctx.flow.step import Broker
+    from llmctx.flow.rules import Broker, FeedRules
 
     if bars == _STANDARD_INPUT and news is not None:
         raise typer.BadParameter("--news needs a file of bars; with - send headlines as lines of standard input")
@@ -155,7 +154,7 @@ async def _feed(settings: Settings, request: _Request) -> None:
                 Store(redis, partitions),
                 request.rules,
                 speed=request.speed,
-                settled=Lockstep(redis, partitions) if request.lockstep else None,
+                lockstep=Lockstep(redis, partitions) if request.lockstep else None,
                 on_bar=lambda _: advance(),
             )
             if items is None:
@@ -171,7 +170,7 @@ async def _feed(settings: Settings, request: _Request) -> None:
         raise FeedError(f"{name} has no usable bar.", "Correct the rows that the warnings above name.")
 
 
-def _print_summary(summary: "Summary", url: str) -> None:
+def _print_summary(summary: "FeedReport", url: str) -> None:
     news = f" and {summary.headlines} headlines" if summary.headlines else ""
     out.print(
         f"Fed {summary.bars} bars{news} of {', '.join(summary.symbols) or 'no symbol'} to {without_password(url)}: "

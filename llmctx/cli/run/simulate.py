@@ -29,7 +29,7 @@ def simulate(
     """
     from llmctx.clock import iso, to_ms
     from llmctx.flow.bars import HEADER
-    from llmctx.flow.session import simulate as simulate_session
+    from llmctx.flow.simulated_market import simulate as simulate_session
 
     session = simulate_session(seed=seed, days=days, minutes=minutes)
     with bars.open("w", newline="", encoding="utf-8") as file:

@@ -9,7 +9,7 @@ import typer
 
 from llmctx.cli.shared.setup import open_trail
 from llmctx.errors import CorpusError
-from llmctx.replay.selection import Selection, parse_selection, written_out
+from llmctx.replay.selection import Selection, parse_selection, with_absolute_times
 from llmctx.replay.source import CorpusSource, ExportSource, LogSource, Source
 from llmctx.settings import Settings
 
@@ -34,7 +34,7 @@ def selection_of(text: str, **terms: str | int | None) -> tuple[str, Selection]:
     """
     given = [f"{name}={value}" for name, value in terms.items() if value is not None]
     whole = ",".join(part for part in (text if text != "all" or not given else "", *given) if part)
-    return written_out(whole), parse_selection(written_out(whole))
+    return with_absolute_times(whole), parse_selection(with_absolute_times(whole))
 
 
 def no_match(text: str, source: Source, where: Path | None) -> CorpusError:

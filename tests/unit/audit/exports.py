@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from llmctx.replay.check import trusted_of, verify_part
+from llmctx.replay.verify import trusted_of, verify_part
 from llmctx.trail.export.reader import Export
 from llmctx.trail.proof.checkpoint import Key
 from llmctx.trail.proof.fault import Fault, FaultError

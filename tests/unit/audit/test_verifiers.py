@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmctx.replay.check import trusted_of
+from llmctx.replay.verify import trusted_of
 from llmctx.trail.proof.checkpoint import Key
 from llmctx.trail.proof.fault import FaultError
 from llmctx.trail.proof.receipt import read_receipt, verify_receipt

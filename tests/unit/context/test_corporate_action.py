@@ -26,7 +26,7 @@ def move(before: str, now: str, later: timedelta = MONDAY - FRIDAY) -> Decimal |
         ("1", "0.59", "-0.410"),
     ],
 )
-def test_a_jump_between_two_sessions_is_told_with_its_size(before: str, now: str, expected: str) -> None:
+def test_a_jump_between_two_sessions_returns_its_size(before: str, now: str, expected: str) -> None:
     found = move(before, now)
     assert found is not None
     assert f"{found:.3f}" == expected
@@ -35,7 +35,7 @@ def test_a_jump_between_two_sessions_is_told_with_its_size(before: str, now: str
 @pytest.mark.parametrize(
     ("before", "now"), [("100", "100"), ("100", "90"), ("100", "140"), ("100", "60"), ("3", "4.2")]
 )
-def test_what_a_market_may_do_overnight_is_no_jump(before: str, now: str) -> None:
+def test_an_ordinary_overnight_move_is_not_a_jump(before: str, now: str) -> None:
     assert move(before, now) is None
 
 
@@ -49,11 +49,11 @@ def test_marks_exactly_four_hours_apart_lie_in_different_sessions() -> None:
 
 
 @given(PRICES, PRICES)
-def test_a_move_is_told_when_it_is_beyond_the_limit_and_only_then(before: Decimal, now: Decimal) -> None:
+def test_a_move_is_returned_only_beyond_the_limit(before: Decimal, now: Decimal) -> None:
     found = overnight_move(before, FRIDAY, now, MONDAY)
     assert (found is not None) == (abs(now - before) > LIMIT * before)
 
 
 @given(PRICES)
-def test_the_way_back_of_a_split_is_told_too(price: Decimal) -> None:
+def test_a_reverse_split_is_a_jump_too(price: Decimal) -> None:
     assert overnight_move(price, FRIDAY, price * 2, MONDAY) == 1

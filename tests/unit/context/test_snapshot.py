@@ -48,13 +48,13 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
 
 
 @given(snapshots())
-def test_a_snapshot_survives_the_way_through_its_evidence(snapshot: Snapshot) -> None:
+def test_a_snapshot_survives_a_round_trip_through_its_evidence(snapshot: Snapshot) -> None:
     assert Snapshot.from_evidence(snapshot.evidence()) == snapshot
 
 
 @settings(max_examples=40)
 @given(snapshots())
-def test_the_evidence_of_what_was_read_from_evidence_is_the_same_bytes(snapshot: Snapshot) -> None:
+def test_evidence_survives_a_round_trip_byte_for_byte(snapshot: Snapshot) -> None:
     evidence = snapshot.evidence()
     assert Snapshot.from_evidence(evidence).evidence() == evidence
 
@@ -82,22 +82,22 @@ def test_other_bytes_in_a_section_make_other_evidence(snapshot: Snapshot, one: b
 
 
 @pytest.mark.parametrize("raw", [b"\xff", b"\xed\xa0\x80", b"{\xc3", b"\x80abc"])
-def test_bytes_that_are_no_utf_8_survive(raw: bytes) -> None:
+def test_invalid_utf_8_survives(raw: bytes) -> None:
     read = Snapshot.from_evidence(snapshot_of({"price": raw}).evidence())
     assert read.sections["price"] == RawSection("stocks:price:AAPL", raw)
 
 
-def test_a_key_that_is_absent_stands_as_null() -> None:
+def test_an_absent_key_is_null() -> None:
     evidence = canonical.loads(snapshot_of({"market": None}).evidence())
     assert evidence["sections"]["market"] is None
 
 
-def test_no_key_and_an_empty_text_are_told_apart() -> None:
+def test_an_absent_key_differs_from_an_empty_text() -> None:
     absent, blank = snapshot_of({"market": None}), snapshot_of({"market": b""})
     assert Snapshot.from_evidence(absent.evidence()) != Snapshot.from_evidence(blank.evidence())
 
 
-def test_a_text_stands_in_the_evidence_as_it_was_read() -> None:
+def test_a_text_is_unchanged_in_the_evidence() -> None:
     text = '{ "b": 1.50,\n "a": "\\u00e9é" }'
     assert canonical.loads(snapshot_of({"market": text}).evidence())["sections"]["market"] == text
 
@@ -109,7 +109,7 @@ def test_why_a_key_could_not_be_read_survives() -> None:
     assert Snapshot.from_evidence(snapshot.evidence()).sections["price"] == unread
 
 
-def test_what_shapes_the_package_stands_in_the_evidence() -> None:
+def test_the_evidence_contains_the_rules() -> None:
     rules = ReadRules(max_age_s={"price": 7}, max_value_bytes=99, skew_ms=5)
     evidence = canonical.loads(snapshot_of(rules=rules).evidence())
     assert evidence["limits"] == {"max_age_s": {"price": 7}, "max_value_bytes": 99, "skew_ms": 5}
@@ -140,7 +140,7 @@ def test_evidence_without_a_section_is_refused_and_the_section_named(section: st
         Snapshot.from_evidence(canonical.dumps(document))
 
 
-# "x" is a symbol, and it is a list of letters
+# "x" is a valid symbol, and also a valid sequence of signal types
 @pytest.mark.parametrize(
     ("name", "bad"),
     [
@@ -158,7 +158,7 @@ def test_evidence_with_a_name_of_another_type_is_refused(name: str, bad: Any) ->
 
 
 @pytest.mark.parametrize("section", [1, ["x"], {"a": 1}])
-def test_evidence_with_a_section_that_is_no_text_is_refused(section: Any) -> None:
+def test_evidence_with_a_section_that_is_not_a_string_is_refused(section: Any) -> None:
     document = canonical.loads(snapshot_of().evidence())
     document["sections"]["price"] = section
     with pytest.raises(ValueError, match=r"."):
@@ -166,12 +166,12 @@ def test_evidence_with_a_section_that_is_no_text_is_refused(section: Any) -> Non
 
 
 @pytest.mark.parametrize("raw", [b"", b"[]", b"null", b"{}", b"1", b"\xff", b'{"symbol":"A","symbol":"B"}'])
-def test_what_is_no_evidence_is_refused(raw: bytes) -> None:
+def test_malformed_evidence_is_refused(raw: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         Snapshot.from_evidence(raw)
 
 
-def test_evidence_with_a_limit_that_nobody_knows_is_refused() -> None:
+def test_evidence_with_an_unknown_limit_is_refused() -> None:
     document = canonical.loads(snapshot_of().evidence())
     document["limits"]["max_price"] = 1
     with pytest.raises(ValueError, match="max_price"):
@@ -187,7 +187,7 @@ def test_evidence_with_a_limit_that_nobody_knows_is_refused() -> None:
         {"max_age_s": {"price": 2**60}},
     ],
 )
-def test_rules_that_cannot_stand_in_a_record_are_refused(rules: dict[str, Any]) -> None:
+def test_rules_invalid_in_a_record_are_refused(rules: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         ReadRules.model_validate(rules)
 
@@ -220,11 +220,11 @@ def test_the_bars_clock_may_lie_ahead_of_the_server() -> None:
     assert as_of(bars(timestamp="2090-01-01T00:00:00Z"), SERVER_MS) == (3_786_912_000_000, "bars")
 
 
-def test_the_zone_of_the_bars_clock_is_taken_into_account() -> None:
+def test_the_zone_of_the_bars_clock_counts() -> None:
     assert as_of(bars(timestamp="2020-01-02T10:30:00.250-05:00"), SERVER_MS) == (1_577_979_000_250, "bars")
 
 
-def test_the_bars_clock_holds_in_any_form_of_json() -> None:
+def test_the_bars_clock_is_found_in_any_form_of_json() -> None:
     raw = json.dumps(json.loads(bars()), indent=4).encode()
     assert as_of(raw, SERVER_MS) == (1_577_979_000_250, "bars")
 
@@ -250,12 +250,12 @@ def test_the_bars_clock_holds_in_any_form_of_json() -> None:
         b"",
     ],
 )
-def test_the_servers_time_holds_where_the_bars_clock_is_not_set_right(raw: bytes) -> None:
+def test_the_servers_time_is_used_if_the_bars_clock_is_malformed(raw: bytes) -> None:
     assert as_of(raw, SERVER_MS) == (SERVER_MS, "server")
 
 
 @pytest.mark.parametrize("timestamp", ["9999-12-31T23:59:59-01:00", "0001-01-01T00:00:00+01:00"])
-def test_the_servers_time_holds_where_the_bars_clock_leaves_the_calendar(timestamp: str) -> None:
+def test_the_servers_time_is_used_if_the_bars_clock_leaves_the_calendar(timestamp: str) -> None:
     assert as_of(bars(timestamp=timestamp), SERVER_MS) == (SERVER_MS, "server")
 
 

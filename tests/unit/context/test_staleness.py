@@ -40,11 +40,11 @@ def test_a_status_is_written_as_its_word() -> None:
         ("thesis", "2025-05-09T10:00:00.000Z"),
     ],
 )
-def test_a_value_says_when_it_was_written(section: str, written: str) -> None:
+def test_a_value_has_its_time_of_writing(section: str, written: str) -> None:
     assert written_at(value_of(section)) == clock.parse_iso(written)
 
 
-def test_the_watchlist_does_not_say_when_it_was_written() -> None:
+def test_the_watchlist_has_no_time_of_writing() -> None:
     assert written_at(value_of("watchlist")) is None
 
 
@@ -80,11 +80,11 @@ def test_a_value_without_a_time_has_no_age_and_is_fresh() -> None:
     )
 
 
-def test_a_value_from_slightly_ahead_is_of_no_age() -> None:
+def test_a_value_from_slightly_ahead_has_age_0() -> None:
     assert age_of("price", -1500, price=90) == (0, Status.FRESH)
 
 
-def test_a_limit_of_nothing_makes_the_least_age_stale() -> None:
+def test_a_limit_of_0_makes_any_age_stale() -> None:
     assert age_of("price", 1, price=0) == (1, Status.STALE)
 
 
@@ -101,12 +101,12 @@ def test_the_limit_of_one_signal_type_is_not_that_of_another() -> None:
     assert age_of("signals.exit", 60_000, signals=90, signals__entry=30)[1] is Status.FRESH
 
 
-def test_a_signal_types_own_limit_may_be_nothing() -> None:
+def test_a_signal_types_own_limit_may_be_0() -> None:
     assert age_of("signals.entry", 1, signals=60, signals__entry=0)[1] is Status.STALE
 
 
 @given(st.integers(0, 10**12), st.integers(0, 10**9))
-def test_age_and_limit_decide_alone(old_ms: int, limit_s: int) -> None:
+def test_only_age_and_limit_decide(old_ms: int, limit_s: int) -> None:
     assert age_of("market", old_ms, market=limit_s) == (
         old_ms,
         Status.STALE if old_ms > limit_s * 1000 else Status.FRESH,
@@ -114,7 +114,7 @@ def test_age_and_limit_decide_alone(old_ms: int, limit_s: int) -> None:
 
 
 @pytest.mark.parametrize("section", TEXTS)
-def test_what_lies_before_the_latest_moment_is_not_in_the_future(section: str) -> None:
+def test_a_value_before_the_latest_moment_is_not_in_the_future(section: str) -> None:
     assert future_moment(value_of(section), LATE) is None
 
 
@@ -153,11 +153,11 @@ def test_a_time_that_is_null_is_not_in_the_future() -> None:
     assert future_moment(value_of("system", edited("system", "last_scan_time", to=None)), LATE) is None
 
 
-def test_nothing_is_not_in_the_future() -> None:
+def test_none_is_not_in_the_future() -> None:
     assert future_moment(None, LATE) is None
 
 
 @given(st.timedeltas(timedelta(days=-300), timedelta(days=300)))
-def test_a_moment_is_in_the_future_when_it_lies_after_the_latest_and_only_then(ahead: timedelta) -> None:
+def test_only_a_moment_after_the_latest_is_in_the_future(ahead: timedelta) -> None:
     text = edited("price", "timestamp", to=(LATE + ahead).isoformat())
     assert (future_moment(value_of("price", text), LATE) is not None) == (ahead > timedelta(0))

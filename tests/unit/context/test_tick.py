@@ -11,20 +11,20 @@ TICKS = st.builds(Tick, id=st.text(min_size=1), symbol=SYMBOLS, cause=st.text())
 
 
 @given(TICKS)
-def test_a_tick_survives_the_way_through_its_fields(tick: Tick) -> None:
+def test_a_tick_survives_a_round_trip_through_its_fields(tick: Tick) -> None:
     assert Tick(**tick.fields()) == tick
 
 
 @given(TICKS)
-def test_the_fields_are_texts(tick: Tick) -> None:
+def test_the_fields_are_strings(tick: Tick) -> None:
     assert {type(value) for value in tick.fields().values()} == {str}
 
 
-def test_a_tick_is_manual_where_no_cause_is_named() -> None:
+def test_a_tick_without_a_cause_is_manual() -> None:
     assert Tick(id="t-1", symbol="AAPL").cause == "manual"
 
 
-def test_ticks_raised_by_hand_all_have_ids_of_their_own() -> None:
+def test_ticks_raised_by_hand_have_unique_ids() -> None:
     assert len({Tick.by_hand("AAPL").id for _ in range(1000)}) == 1000
 
 
@@ -33,14 +33,14 @@ def test_a_tick_raised_by_hand_is_about_its_symbol() -> None:
 
 
 @pytest.mark.parametrize("symbol", ["", "AA PL", "AAPL:x", "A" * 33, "AAPL\n", "{0}"])
-def test_a_symbol_that_cannot_stand_in_a_key_is_refused_and_named(symbol: str) -> None:
+def test_a_symbol_invalid_in_a_key_is_refused_and_named(symbol: str) -> None:
     with pytest.raises(SchemaError) as caught:
         Tick(id="t-1", symbol=symbol)
     assert repr(symbol) in caught.value.what
 
 
 @pytest.mark.parametrize("symbol", ["", "AA PL"])
-def test_a_tick_raised_by_hand_on_such_a_symbol_is_refused(symbol: str) -> None:
+def test_a_tick_by_hand_on_an_invalid_symbol_is_refused(symbol: str) -> None:
     with pytest.raises(SchemaError):
         Tick.by_hand(symbol)
 
@@ -51,7 +51,7 @@ def test_a_tick_has_no_other_fields() -> None:
 
 
 @pytest.mark.parametrize("field", ["id", "symbol"])
-def test_a_field_that_is_left_out_is_named(field: str) -> None:
+def test_a_missing_field_is_named(field: str) -> None:
     fields = {"id": "t-1", "symbol": "AAPL"}
     del fields[field]
     with pytest.raises(ValidationError, match=field):

@@ -1,14 +1,16 @@
-"""Values that the tests of this room begin with: bars, tracks, positions."""
+"""Builders for bars, tracks, positions and trades."""
 
+import math
+import random
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from llmctx import clock
-from llmctx.flow.bars import Bar
-from llmctx.flow.book import Trade
-from llmctx.flow.marks import rounded_price
+from llmctx.flow.bars import Bar, rounded_price
+from llmctx.flow.indicators import IndicatorSet
 from llmctx.flow.track import Track
+from llmctx.flow.trades import Trade
 from llmctx.schema.values import Position
 
 MINUTE = timedelta(minutes=1)
@@ -51,6 +53,28 @@ def position(side: str = "long", **changes: Any) -> Position:
 
 
 def trade_of(quantity: Decimal, basis: Decimal, **changes: Any) -> Trade:
-    """The trade of the position above, of so many shares that were paid so much, with changes."""
-    made = Trade(clock.iso(clock.to_ms(OPENING)), rounded_price(basis / quantity), quantity, basis)
+    """A trade of the position above with this quantity and basis, with changes."""
+    price = rounded_price(basis / quantity)
+    made = Trade(entry_time=clock.iso_of(OPENING), entry_price=price, quantity=quantity, basis=basis)
     return made._replace(**changes)
+
+
+def warm(start: datetime = OPENING, level: int = 640) -> list[Bar]:
+    """Forty bars that move a little."""
+    return [bar(start + at * MINUTE, str(level + at % 5)) for at in range(40)]
+
+
+def indicators_of(*closes: Decimal | str) -> dict[str, Decimal | None]:
+    indicators = IndicatorSet()
+    for close in closes:
+        indicators.add(Decimal(close))
+    return indicators.values()
+
+
+def random_walk(count: int, seed: int = 1) -> list[Decimal]:
+    source, close = random.Random(seed), 100.0
+    closes = []
+    for _ in range(count):
+        close *= math.exp(source.gauss(0, 0.002))
+        closes.append(round(Decimal(close), 2))
+    return closes

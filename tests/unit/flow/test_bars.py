@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmctx.errors import FeedError
-from llmctx.flow.bars import HEADER, BadRow, Bar, parse_row, read_bars
+from llmctx.flow.bars import HEADER, BadRow, Bar, parse_row, read_bars, rounded_price
 from tests.days import RECORDED, Day
 
 HEAD = ",".join(HEADER)
@@ -37,73 +37,56 @@ def test_a_good_row_is_a_bar() -> None:
     assert parse_row(GOOD, 2) == BAR
 
 
-def test_space_around_a_cell_says_nothing() -> None:
+def test_space_around_a_cell_is_ignored() -> None:
     assert parse_row([f" {cell} " for cell in GOOD], 2) == BAR
 
 
 @pytest.mark.parametrize(
     "timestamp", ["2014-06-05T13:30:00Z", "2014-06-05T13:30:00+00:00", "2014-06-05T09:30:00-04:00", "20140605T133000Z"]
 )
-def test_a_time_with_a_zone_is_taken_to_utc(timestamp: str) -> None:
+def test_a_time_with_a_zone_is_converted_to_utc(timestamp: str) -> None:
     assert parse_row(row(timestamp=timestamp), 2) == BAR
 
 
-@pytest.mark.parametrize(
-    "timestamp",
-    ["", "yesterday", "2014-06-05", "2014-06-05T13:30:00", "2014-06-05 13:30", "1401975000", "2014-13-01T00:00:00Z"],
-)
-def test_a_time_that_is_none_or_has_no_zone_is_named(timestamp: str) -> None:
-    assert why(row(timestamp=timestamp)).startswith(f"timestamp {timestamp!r}: ")
+TIMES = ["", "yesterday", "2014-06-05", "2014-06-05T13:30:00", "2014-06-05 13:30", "1401975000", "2014-13-01T00:00:00Z"]
+BEYOND_THE_CALENDAR = ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"]
+SYMBOLS = ["", "A B", "A:B", "{A}", "Ä", "A" * 33, "-A", "*"]
+NOT_NUMBERS = ["", "many", "1,5", "0x10", "--1", "$5", "1 000", "646_2", "٦٤٦"]
+NOT_FINITE_OR_BELOW_0 = ["nan", "NaN", "sNaN", "inf", "-Infinity", "-1", "-0.01"]
+MALFORMED = [
+    *[("timestamp", text, f"timestamp {text!r}: ") for text in [*TIMES, *BEYOND_THE_CALENDAR]],
+    *[("symbol", text, f"symbol: {text!r} is not a symbol") for text in SYMBOLS],
+    *[(name, text, f"{name} {text!r} is not a number") for name in HEADER[2:] for text in NOT_NUMBERS],
+    *[
+        (name, text, f"{name} {text!r} must be a finite number")
+        for name in HEADER[2:]
+        for text in NOT_FINITE_OR_BELOW_0
+    ],
+    *[
+        (name, text, f"{name} {text!r} must be a finite number above 0")
+        for name in HEADER[2:6]
+        for text in ("0", "0.00", "-0")
+    ],
+    ("volume", "-1", "volume '-1' must be a finite number of at least 0"),
+]
 
 
-@pytest.mark.parametrize("timestamp", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
-def test_a_time_beyond_the_calendar_is_named(timestamp: str) -> None:
-    assert why(row(timestamp=timestamp)).startswith("timestamp ")
+@pytest.mark.parametrize(("name", "text", "message"), MALFORMED)
+def test_a_malformed_cell_is_named_with_the_rule_it_breaks(name: str, text: str, message: str) -> None:
+    assert why(row(**{name: text})).startswith(message)
 
 
-@pytest.mark.parametrize("symbol", ["", "A B", "A:B", "{A}", "Ä", "A" * 33, "-A", "*"])
-def test_a_symbol_that_can_be_no_key_is_named(symbol: str) -> None:
-    assert why(row(symbol=symbol)).startswith(f"symbol: {symbol!r} is no symbol")
-
-
-@pytest.mark.parametrize("name", HEADER[2:])
-@pytest.mark.parametrize("text", ["", "many", "1,5", "0x10", "--1", "$5", "1 000"])
-def test_a_cell_that_is_no_number_is_named(name: str, text: str) -> None:
-    assert why(row(**{name: text})) == f"{name} {text!r} is no number"
-
-
-@pytest.mark.parametrize("name", HEADER[2:])
-@pytest.mark.parametrize("text", ["nan", "NaN", "sNaN", "inf", "-Infinity", "-1", "-0.01"])
-def test_a_number_that_is_not_finite_or_below_0_is_named(name: str, text: str) -> None:
-    assert why(row(**{name: text})).startswith(f"{name} {text!r} must be a finite number")
-
-
-@pytest.mark.parametrize("name", ["open", "high", "low", "close"])
-@pytest.mark.parametrize("text", ["0", "0.00", "-0"])
-def test_a_price_of_0_is_named(name: str, text: str) -> None:
-    assert why(row(**{name: text})) == f"{name} {text!r} must be a finite number above 0"
-
-
-def test_a_volume_of_0_is_a_volume() -> None:
+def test_a_volume_of_0_is_accepted() -> None:
     assert parse_row(row(volume="0"), 2) == BAR._replace(volume=Decimal(0))
 
 
-def test_a_volume_below_0_is_not_told_to_be_above_0() -> None:
-    assert not why(row(volume="-1")).endswith("above 0")
-
-
-@pytest.mark.parametrize("text", ["646_2", "٦٤٦"])
-def test_a_number_in_the_notation_of_a_program_is_no_number(text: str) -> None:
-    assert why(row(open=text)) == f"open {text!r} is no number"
-
-
 @pytest.mark.parametrize("text", ["1e400", "1e31"])
-def test_a_price_that_no_package_could_take_is_named(text: str) -> None:
+def test_a_price_out_of_range_is_named(text: str) -> None:
     assert why(row(high=text, close=text)).startswith("high ")
 
 
 @pytest.mark.parametrize("count", [0, 1, 6, 8])
-def test_a_row_with_other_columns_says_how_many(count: int) -> None:
+def test_a_row_with_a_wrong_number_of_columns_names_the_count(count: int) -> None:
     assert why((GOOD * 2)[:count]) == f"{count} columns, expected 7"
 
 
@@ -111,7 +94,7 @@ def test_a_row_with_other_columns_says_how_many(count: int) -> None:
     "changes",
     [{"low": "646.255"}, {"high": "646.255"}, {"low": "646.97"}, {"open": "647"}, {"close": "645.74"}, {"open": "1"}],
 )
-def test_prices_that_do_not_enclose_each_other_are_named(changes: dict[str, str]) -> None:
+def test_prices_outside_low_and_high_are_named(changes: dict[str, str]) -> None:
     said = why(row(**changes))
     for name in ("low", "high", "open", "close"):
         assert f"{name} {changes.get(name, GOOD[HEADER.index(name)])}" in said
@@ -143,9 +126,39 @@ def test_a_bar_is_known_at_its_end() -> None:
     assert BAR.end(timedelta(minutes=5)) == START + timedelta(minutes=5)
 
 
+@pytest.mark.parametrize(
+    ("price", "rounded"),
+    [
+        ("640.123456", "640.1235"),
+        ("640.12345", "640.1234"),  # a half goes to the even digit
+        ("640.12355", "640.1236"),
+        ("100000", "100000.0000"),
+        ("1.23456789", "1.2346"),
+        ("0.123456789", "0.123457"),
+        ("0.0123456789", "0.0123457"),
+        ("0.000040004449", "0.0000400044"),
+        ("1E-10", "1.00000E-10"),
+    ],
+)
+def test_a_price_has_four_decimals_and_a_cheap_one_six_digits(price: str, rounded: str) -> None:
+    assert str(rounded_price(Decimal(price))) == rounded
+
+
+@given(st.decimals("0.00000001", "10000000", places=12))
+def test_rounding_moves_a_price_by_less_than_a_hundredth_of_a_percent(price: Decimal) -> None:
+    rounded = rounded_price(price)
+    assert abs(rounded / price - 1) < Decimal("0.0001")
+    assert rounded_price(rounded) == rounded
+
+
 def test_a_file_gives_bars_and_bad_rows_in_its_order_with_their_lines(tmp_path: Path) -> None:
     path = file(tmp_path, ",".join(GOOD), ",".join(row(close="x")), ",".join(GOOD), "a,b")
-    assert list(read_bars(path)) == [BAR, BadRow(3, "close 'x' is no number"), BAR, BadRow(5, "2 columns, expected 7")]
+    assert list(read_bars(path)) == [
+        BAR,
+        BadRow(3, "close 'x' is not a number"),
+        BAR,
+        BadRow(5, "2 columns, expected 7"),
+    ]
 
 
 def test_blank_lines_are_left_out_and_counted(tmp_path: Path) -> None:
@@ -178,16 +191,16 @@ def test_an_empty_file_has_no_columns(tmp_path: Path) -> None:
         list(read_bars(path))
 
 
-def test_a_header_alone_is_no_bars(tmp_path: Path) -> None:
+def test_a_file_with_only_a_header_has_no_bars(tmp_path: Path) -> None:
     assert list(read_bars(file(tmp_path))) == []
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FeedError, match=r"none\.csv cannot be read"):
         list(read_bars(tmp_path / "none.csv"))
 
 
-def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+def test_a_binary_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FeedError, match=r"bars\.csv cannot be read"):
         list(read_bars(file(tmp_path, "ä" * 10, encoding="latin-1")))
 

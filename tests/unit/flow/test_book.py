@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmctx import canonical
-from llmctx.flow.book import CAPITAL, Book, Day, Order, Trade
+from llmctx.flow.book import CAPITAL, Book, Day
+from llmctx.flow.trades import Order, Trade
 from llmctx.schema.values import Performance
 from tests.unit.flow.makers import trade_of
 from tests.unit.makers import is_canonical
@@ -40,7 +41,7 @@ books = st.builds(
 
 @given(books)
 def test_a_book_comes_back_from_its_wire_and_its_wire_from_the_book(book: Book) -> None:
-    again = Book.of_wire(book.wire)
+    again = Book.from_wire(book.wire)
     assert again == book
     assert again.wire == book.wire
 
@@ -52,12 +53,12 @@ def test_the_wire_is_canonical(book: Book) -> None:
 
 def test_decimals_come_back_to_the_last_digit() -> None:
     number = Decimal("1234567890.12345678901234567")
-    again = Book.of_wire(Book(trades={"A": trade_of(number, number)}).wire).trades["A"]
+    again = Book.from_wire(Book(trades={"A": trade_of(number, number)}).wire).trades["A"]
     assert (again.quantity, str(again.basis)) == (number, str(number))
 
 
 def test_where_nothing_was_written_a_new_book_begins_with_the_capital() -> None:
-    book = Book.of_wire(b"")
+    book = Book.from_wire(b"")
     assert book == Book()
     assert (book.day.equity, book.exposure, book.day.date) == (CAPITAL, Decimal(0), "")
 
@@ -66,22 +67,22 @@ GOOD: dict[str, Any] = canonical.loads(Book(trades={"A": TRADE}, orders={"A": (E
 
 
 @pytest.mark.parametrize("raw", [b"x", b"not a string", b"{", b"[]", b"null", b"5", b'"book"', b"{}", b"\xff"])
-def test_what_is_no_book_is_refused(raw: bytes) -> None:
-    with pytest.raises(ValueError, match=r"no paper book|expected|invalid|unexpected|EOF"):
-        Book.of_wire(raw)
+def test_a_malformed_book_is_refused(raw: bytes) -> None:
+    with pytest.raises(ValueError, match=r"malformed paper book|expected|invalid|unexpected|EOF"):
+        Book.from_wire(raw)
 
 
 @pytest.mark.parametrize("name", ["day", "trades", "orders", "resting", "seen"])
 @pytest.mark.parametrize("value", [None, 5, "x", ["x"]])
 def test_a_book_with_a_part_of_another_kind_is_refused(name: str, value: Any) -> None:
-    with pytest.raises(ValueError, match="no paper book"):
-        Book.of_wire(canonical.dumps(GOOD | {name: value}))
+    with pytest.raises(ValueError, match="malformed paper book"):
+        Book.from_wire(canonical.dumps(GOOD | {name: value}))
 
 
 @pytest.mark.parametrize("name", ["day", "trades", "orders", "resting", "seen"])
 def test_a_book_without_a_part_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=f"no paper book: '{name}'"):
-        Book.of_wire(canonical.dumps({part: value for part, value in GOOD.items() if part != name}))
+    with pytest.raises(ValueError, match=f"malformed paper book: '{name}'"):
+        Book.from_wire(canonical.dumps({part: value for part, value in GOOD.items() if part != name}))
 
 
 @pytest.mark.parametrize(
@@ -96,8 +97,8 @@ def test_a_book_without_a_part_is_refused(name: str) -> None:
     ],
 )
 def test_a_book_with_other_fields_is_refused(changes: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="no paper book"):
-        Book.of_wire(canonical.dumps(GOOD | changes))
+    with pytest.raises(ValueError, match="malformed paper book"):
+        Book.from_wire(canonical.dumps(GOOD | changes))
 
 
 def test_on_its_own_date_the_book_is_the_same() -> None:
@@ -125,7 +126,7 @@ def test_a_book_is_changed_by_making_another() -> None:
     assert book == Book()
 
 
-def test_what_is_taken_out_leaves_no_trace() -> None:
+def test_removed_entries_leave_no_trace() -> None:
     book = Book().with_trade("A", TRADE).with_orders("A", (EXIT,)).with_rest("A", "until")
     assert book.with_trade("A", None).with_orders("A", ()).with_rest("A", None) == Book()
     assert Book().with_trade("A", None).with_orders("A", ()).with_rest("A", None) == Book()
@@ -150,7 +151,7 @@ def test_a_day_without_trades_has_nothing_to_average() -> None:
 
 
 @pytest.mark.parametrize("equity", ["0", "-5"])
-def test_of_no_equity_there_is_no_percentage(equity: str) -> None:
+def test_without_equity_there_is_no_percentage(equity: str) -> None:
     assert Day("2014-06-06", Decimal(equity), Decimal(5)).performance()["daily_pnl_pct"] is None
 
 

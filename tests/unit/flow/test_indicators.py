@@ -1,17 +1,13 @@
 import math
-import random
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
-from typing import Any
 
 import pytest
-from talipp.indicators import MACD
 
-from llmctx.flow.indicators import MEMORY, Indicators, SlowMacd
+from llmctx.flow.indicators import MEMORY, IndicatorSet
 from tests.days import RECORDED, Day
-from tests.unit.flow.makers import MINUTE, NEXT_DAY, OPENING
+from tests.unit.flow.makers import random_walk
 
 TOLERANCE = 1e-6
 Series = list[float | None]
@@ -73,17 +69,8 @@ REFERENCE: dict[str, Callable[[Sequence[float]], Series]] = {
 NAMES = pytest.mark.parametrize("name", REFERENCE)
 
 
-def random_walk(count: int, seed: int = 1) -> list[Decimal]:
-    source, close = random.Random(seed), 100.0
-    closes = []
-    for _ in range(count):
-        close *= math.exp(source.gauss(0, 0.002))
-        closes.append(round(Decimal(close), 2))
-    return closes
-
-
 def bar_by_bar(closes: Sequence[Decimal]) -> list[dict[str, Decimal | None]]:
-    indicators = Indicators()
+    indicators = IndicatorSet()
     found = []
     for close in closes:
         indicators.add(close)
@@ -122,15 +109,15 @@ def test_on_whole_days_every_bar_is_as_the_formula_says(day: Day) -> None:
 
 
 def test_old_closes_are_forgotten() -> None:
-    indicators = Indicators()
+    indicators = IndicatorSet()
     for close in random_walk(5 * MEMORY):
         indicators.add(close)
     for indicator in (indicators._rsi, indicators._macd, indicators._bollinger):
         assert MEMORY <= len(indicator.input_values) <= 2 * MEMORY
 
 
-def test_before_the_first_close_nothing_is_known() -> None:
-    assert set(Indicators().values().values()) == {None}
+def test_before_the_first_close_every_value_is_none() -> None:
+    assert set(IndicatorSet().values().values()) == {None}
 
 
 @pytest.mark.parametrize(
@@ -144,7 +131,7 @@ def test_before_the_first_close_nothing_is_known() -> None:
         ("bollinger_width", 20),
     ],
 )
-def test_an_indicator_is_null_until_it_is_warm(name: str, bars: int) -> None:
+def test_an_indicator_is_none_until_it_is_warm(name: str, bars: int) -> None:
     values = [found[name] for found in bar_by_bar(random_walk(40))]
     assert [value is None for value in values] == [True] * (bars - 1) + [False] * (41 - bars)
 
@@ -184,131 +171,3 @@ def test_rsi_stays_within_its_scale() -> None:
     for values in bar_by_bar(closes)[14:]:
         assert values["rsi_14"] is not None
         assert 0 <= values["rsi_14"] <= 100
-
-
-FIVE = timedelta(minutes=5)
-Timed = list[tuple[datetime, Decimal]]
-
-
-def timed(closes: Sequence[Decimal], start: datetime = OPENING, step: timedelta = MINUTE) -> Timed:
-    return [(start + at * step, close) for at, close in enumerate(closes)]
-
-
-def two_days(count: int = 390) -> Timed:
-    """Two sessions of one-minute closes, without one bar in eleven."""
-    walk = random_walk(2 * count)
-    bars = timed(walk[:count]) + timed(walk[count:], NEXT_DAY)
-    return [one for at, one in enumerate(bars) if at % 11]
-
-
-def buckets(bars: Timed, until: datetime, length: timedelta = FIVE) -> list[float]:
-    """The last close of each five minutes that are over at a time: at their end, or because a later one has begun."""
-    found: dict[datetime, Decimal] = {}
-    for start, close in bars:
-        found[start - (start - OPENING) % length] = close
-    newest = max(found)
-    return [float(close) for start, close in found.items() if start < newest or start + length <= until]
-
-
-def batch(closes: list[float]) -> list[Any]:
-    """The library's MACD of all closes at once."""
-    return list(MACD(12, 26, 9, input_values=closes))
-
-
-def assert_slow_as_batch(bars: Timed) -> None:
-    slow = SlowMacd(FIVE, MINUTE)
-    told = 0
-    for at, (start, close) in enumerate(bars):
-        slow.add(start, close)
-        values = batch(buckets(bars[: at + 1], start + MINUTE))
-        found = slow.reading()
-        if not values or values[-1] is None or values[-1].signal is None:
-            assert found is None, f"bar {at}"
-            continue
-        assert found is not None, f"bar {at}"
-        assert float(found["value"]) == pytest.approx(values[-1].macd, rel=0, abs=TOLERANCE), f"bar {at}"
-        assert found["signal"] == says(values), f"bar {at}"
-        told += 1
-    assert told > 100
-
-
-def says(values: list[Any]) -> str:
-    """What a histogram says: which side of zero it is on, and whether it is on its way back."""
-    now = values[-1].macd - values[-1].signal
-    before = None if values[-2].signal is None else values[-2].macd - values[-2].signal
-    if now > 0:
-        return "weakening" if before is not None and before > now else "rising"
-    return "recovering" if before is not None and before < now else "falling"
-
-
-def test_slow_macd_is_that_of_the_five_minute_closes_at_every_bar() -> None:
-    assert_slow_as_batch(two_days())
-
-
-def test_slow_macd_on_whole_days_is_that_of_the_five_minute_closes(day: Day) -> None:
-    bars = next(iter(day.by_symbol().values()))
-    assert_slow_as_batch([(bar.start, bar.close) for bar in bars])
-
-
-def slow_of(bars: Timed, length: timedelta = FIVE, interval: timedelta = MINUTE) -> SlowMacd:
-    slow = SlowMacd(length, interval)
-    for start, close in bars:
-        slow.add(start, close)
-    return slow
-
-
-@pytest.mark.parametrize(("bars", "warm"), [(169, False), (170, True)])
-def test_slow_macd_is_warm_after_thirty_four_of_its_bars(bars: int, *, warm: bool) -> None:
-    assert (slow_of(timed(random_walk(bars))).reading() is not None) == warm
-
-
-def test_what_is_not_complete_does_not_count() -> None:
-    closes = random_walk(200)
-    complete = slow_of(timed(closes)).reading()
-    assert slow_of(timed([*closes, *([Decimal(1)] * 4)])).reading() == complete
-    assert slow_of(timed([*closes, *([Decimal(1)] * 5)])).reading() != complete
-
-
-def test_a_bar_whose_last_minute_is_missing_counts_once_the_next_has_begun() -> None:
-    bars = timed(random_walk(200))
-    without = [*bars[:199], (bars[-1][0] + MINUTE, Decimal(100))]
-    closed = [*bars[:199], (bars[-1][0], bars[198][1])]
-    assert slow_of(without).reading() == slow_of(closed).reading()
-
-
-def test_bars_of_its_own_length_are_taken_as_they_are() -> None:
-    closes = random_walk(60)
-    made = slow_of(timed(closes, step=FIVE), interval=FIVE).reading()
-    last = batch([float(close) for close in closes])[-1]
-    assert made is not None
-    assert float(made["value"]) == pytest.approx(last.macd, rel=0, abs=TOLERANCE)
-
-
-@pytest.mark.parametrize("minutes", [2, 3, 10, 60, 1440])
-def test_bars_that_do_not_fit_into_its_length_give_no_value(minutes: int) -> None:
-    interval = timedelta(minutes=minutes)
-    assert slow_of(timed(random_walk(400), step=interval), interval=interval).reading() is None
-
-
-@pytest.mark.parametrize(
-    ("closes", "signal"),
-    [
-        ([100] * 40 + [101, 102, 104], "rising"),
-        ([100] * 40 + [101, 102, 104, 104, 104, 104, 104], "weakening"),
-        ([100] * 40 + [99, 98, 96], "falling"),
-        ([100] * 40 + [99, 98, 96, 96, 96, 96, 96], "recovering"),
-    ],
-)
-def test_the_histogram_tells_which_way_it_goes(closes: list[int], signal: str) -> None:
-    found = slow_of(timed([Decimal(close) for close in closes], step=FIVE), interval=FIVE).reading()
-    assert found is not None
-    assert found["signal"] == signal
-
-
-def test_slow_macd_forgets_old_closes_and_changes_nothing_by_it() -> None:
-    closes = random_walk(3 * MEMORY + 7)
-    slow = slow_of(timed(closes, step=FIVE), interval=FIVE)
-    found, last = slow.reading(), batch([float(close) for close in closes])[-1]
-    assert found is not None
-    assert float(found["value"]) == pytest.approx(last.macd, rel=0, abs=TOLERANCE)
-    assert len(slow._macd.input_values) <= 2 * MEMORY

@@ -77,7 +77,7 @@ def test_what_was_support_resists_once_the_price_lies_below_it() -> None:
     assert made.nearest(Decimal(85)) == {"next_level": 89, "type": "resistance"}
 
 
-def test_the_price_itself_is_no_level_next_to_it() -> None:
+def test_the_price_itself_is_not_its_nearest_level() -> None:
     made = levels(TROUGH)
     assert (made.below(Decimal(89)), made.above(Decimal(89)), made.nearest(Decimal(89))) == (None, None, None)
 

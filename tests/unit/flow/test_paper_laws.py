@@ -7,43 +7,44 @@ from hypothesis import strategies as st
 
 from llmctx import clock
 from llmctx.flow.bars import Bar
-from llmctx.flow.book import CAPITAL, Book, Order
-from llmctx.flow.fills import Closed, Fill
-from llmctx.flow.marks import mark
-from llmctx.flow.paper import COST_BPS, Account
-from llmctx.flow.signals import Signal
+from llmctx.flow.book import CAPITAL, Book
+from llmctx.flow.mark_to_market import mark
+from llmctx.flow.paper import Account
+from llmctx.flow.rules import COST_BPS
+from llmctx.flow.signals import TradeSignal
+from llmctx.flow.trades import ClosedPosition, Fill, Order
 from llmctx.schema.values import Position
 from tests.unit.flow.makers import MINUTE, OPENING, bar, position
 
-Steps = list[tuple[str, int, list[Decimal], bool, list[Order], list[Signal]]]
-"""Symbol, minutes since the last one, prices, whether the bar rises, orders, signals."""
+Steps = list[tuple[str, int, list[Decimal], bool, list[Order], list[TradeSignal]]]
+"""Symbol, minutes since the last bar, prices, whether the bar rises, orders, signals."""
 
 
-class Session:
-    """A paper broker that works through bars of two symbols, as the feed lets it."""
+class BrokerRun:
+    """A paper broker applied to bars of two symbols, as in a feed."""
 
     def __init__(self, cost_bps: Decimal) -> None:
         self.book = Book()
         self.held: dict[str, Position] = {}
         self.fills: list[Fill] = []
-        self.closed: list[Closed] = []
+        self.closed: list[ClosedPosition] = []
         self.counted = [0, 0, 0]
         self._cost_bps = cost_bps
 
-    def take(self, one: Bar, orders: list[Order], found: list[Signal]) -> None:
-        """The bar, with orders that were decided before it."""
+    def take(self, one: Bar, orders: list[Order], found: list[TradeSignal]) -> None:
+        """Apply a bar, with orders decided before it."""
         book, symbol = self.book, one.symbol
         if orders:
             book = book.with_orders(symbol, (*book.orders.get(symbol, ()), *orders))
         made = Account(book, self.held.pop(symbol, None), one, one.end(MINUTE), self._cost_bps)
-        made.at_open()
-        made.inside()
-        made.plan(found, market_open=True)
+        made.fill_orders()
+        made.enforce_levels()
+        made.plan_entry(found, market_open=True)
         if made.book.day.date != self.book.day.date:
             self._count()
         if made.position is not None:
             self.held[symbol] = Position.model_validate(mark(made.position, one.close, one.end(MINUTE)).model_dump())
-        self.book = Book.of_wire(made.book.wire)
+        self.book = Book.from_wire(made.book.wire)
         self.fills += made.fills
         self.closed += [] if made.closed is None else [made.closed]
 
@@ -52,13 +53,13 @@ class Session:
         self.counted = [sum(pair) for pair in zip(self.counted, (day.wins, day.losses, day.even), strict=True)]
 
     def orders(self, symbol: str, wishes: list[Order]) -> list[Order]:
-        """The wishes as orders for what is held now."""
+        """The wishes as orders for the current position."""
         held = self.held.get(symbol)
         entry = None if held is None else clock.iso(clock.to_ms(held.entry_time))
         return [wish._replace(entry_time=entry) for wish in wishes]
 
     def flows(self, symbol: str, entry_time: datetime) -> Decimal:
-        """What a position has brought in, less what it took and cost."""
+        """The cash flows of a position, after costs."""
         return sum(
             (
                 (fill.quantity * fill.price if fill.side == "sell" else -fill.quantity * fill.price) - fill.cost
@@ -97,7 +98,7 @@ def rows(places: int) -> st.SearchStrategy[list[Decimal]]:
 
 PRICES, FINE_PRICES = rows(2), rows(6)
 SIGNALS = st.lists(
-    st.builds(Signal, st.just("breakout"), st.sampled_from(["long", "short"]), st.sampled_from([Decimal("0.8")])),
+    st.builds(TradeSignal, st.just("breakout"), st.sampled_from(["long", "short"]), st.sampled_from([Decimal("0.8")])),
     max_size=1,
 )
 
@@ -127,8 +128,8 @@ def steps(prices: st.SearchStrategy[list[Decimal]], quantities: st.SearchStrateg
     return st.lists(step, min_size=10, max_size=40)
 
 
-def session(found: Steps, cost_bps: Decimal) -> Session:
-    made, at = Session(cost_bps), OPENING
+def run_of(found: Steps, cost_bps: Decimal) -> BrokerRun:
+    made, at = BrokerRun(cost_bps), OPENING
     for symbol, minutes, (low, one, other, high), rises, wished, signals in found:
         at += timedelta(minutes=minutes)
         first, last = (one, other) if rises else (other, one)
@@ -142,19 +143,19 @@ COSTS = st.sampled_from([Decimal(0), Decimal(2), Decimal("12.5")])
 
 @given(steps(PRICES, st.integers(1, 120).map(Decimal)), COSTS)
 def test_the_money_is_right_to_the_last_digit(found: Steps, cost_bps: Decimal) -> None:
-    session(found, cost_bps).assert_lawful()
+    run_of(found, cost_bps).assert_lawful()
 
 
 @given(steps(FINE_PRICES, st.decimals("0.01", "120", places=2)), COSTS)
 def test_the_money_is_right_to_the_last_digit_with_parts_of_shares(found: Steps, cost_bps: Decimal) -> None:
-    session(found, cost_bps).assert_lawful()
+    run_of(found, cost_bps).assert_lawful()
 
 
 @pytest.mark.parametrize(("left", "more"), [("0.01", "0.5"), ("0.5", "7"), ("1", "7")])
 @pytest.mark.parametrize("side", ["long", "short"])
 def test_the_money_is_right_when_a_position_is_reduced_to_very_little(side: str, left: str, more: str) -> None:
-    made = Session(COST_BPS)
-    made.take(bar(0, "100.01"), [], [Signal("breakout", side, Decimal("0.8"))])
+    made = BrokerRun(COST_BPS)
+    made.take(bar(0, "100.01"), [], [TradeSignal("breakout", side, Decimal("0.8"))])
     made.take(bar(1, "100.03"), [], [])
     made.take(bar(2, "100.07"), made.orders("AAPL", [Order("add", "x", quantity=Decimal(more))]), [])
     for at in range(3, 9):
@@ -170,7 +171,7 @@ def test_the_money_is_right_when_a_position_is_reduced_to_very_little(side: str,
 
 @given(steps(PRICES, st.integers(1, 120).map(Decimal)), COSTS)
 def test_the_same_bars_and_orders_give_the_same_to_the_last_digit(found: Steps, cost_bps: Decimal) -> None:
-    one, other = session(found, cost_bps), session(found, cost_bps)
+    one, other = run_of(found, cost_bps), run_of(found, cost_bps)
     assert (one.book.wire, one.fills, one.closed) == (other.book.wire, other.fills, other.closed)
 
 
@@ -183,7 +184,7 @@ def test_what_one_side_earns_the_other_loses_costs_aside(found: Steps) -> None:
 
 def _fills(found: Steps, side: str) -> list[Fill]:
     """The fills of one position without stop and target, over the same bars and orders."""
-    made = Session(Decimal(0))
+    made = BrokerRun(Decimal(0))
     made.held["AAPL"] = position(side, stop_loss=None, take_profit=None)
     at = OPENING
     for _, minutes, (low, one, other, high), _, wished, _ in found:

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from llmctx.flow.bars import Bar
-from llmctx.flow.signals import Signal, entries, exits, signal_value
+from llmctx.flow.signals import TradeSignal, entries, exits, signal_value
 from llmctx.flow.track import Track
 from llmctx.schema.values import Signal as SignalValue
 from tests.unit.flow.makers import bar, track
@@ -18,7 +18,7 @@ MIRROR = {
 }
 MIRROR |= {other: reason for reason, other in MIRROR.items()}
 BOUNCES = {"support_bounce", "resistance_rejection"}
-"""Judged by a share of the price, which has no exact mirror image."""
+"""Their tolerance is a share of the price, which has no exact mirror image."""
 SIDES = {"long": "short", "short": "long"}
 
 
@@ -40,13 +40,13 @@ def of(track: Track) -> dict[str, tuple[str, Decimal]]:
     return {found.reason: (found.side, found.confidence) for found in entries(track)}
 
 
-def test_nothing_is_seen_while_not_twenty_bars_lie_before() -> None:
+def test_there_is_no_signal_without_twenty_earlier_bars() -> None:
     jump = {"close": "110", "high": "110", "volume": "100000"}
     assert entries(track(*(bar(at) for at in range(19)), bar(19, **jump))) == []
     assert entries(track(*(bar(at) for at in range(20)), bar(20, **jump))) != []
 
 
-def test_nothing_is_seen_on_a_bar_like_the_ones_before() -> None:
+def test_a_bar_like_the_previous_ones_gives_no_signal() -> None:
     assert entries(after_quiet()) == []
 
 
@@ -92,7 +92,7 @@ def test_three_times_the_usual_volume_is_a_surge_the_way_the_bar_went(volume: st
     assert down == (None if confidence is None else ("short", Decimal(confidence)))
 
 
-def test_a_surge_on_a_bar_that_went_nowhere_says_nothing() -> None:
+def test_a_surge_on_an_unchanged_bar_gives_no_signal() -> None:
     assert entries(after_quiet(volume="1000", high="101", low="99")) == []
 
 
@@ -149,7 +149,7 @@ def test_macd_crossing_its_signal_line_is_seen_at_the_bar_of_the_crossing_alone(
     assert down == [(up[0][0], "macd_cross_down")]
 
 
-def test_a_crossing_is_as_sure_as_it_is_said() -> None:
+def test_a_crossing_has_its_documented_confidence() -> None:
     bars = falling_then_rising()
     at = crossings(bars)[0][0]
     assert of(track(*bars[: at + 1]))["macd_cross"] == ("long", Decimal("0.55"))
@@ -174,7 +174,7 @@ def test_a_market_upside_down_gives_the_mirror_image_of_every_signal(seed: int) 
         one.add(row)
         other.add(upside_down(row))
         found, image = ({signal for signal in entries(made) if signal.reason not in BOUNCES} for made in (one, other))
-        assert image == {Signal(MIRROR[reason], SIDES[side], sure) for reason, side, sure in found}
+        assert image == {TradeSignal(MIRROR[reason], SIDES[side], sure) for reason, side, sure in found}
         for side, opposite in SIDES.items():
             assert [seen.reason for seen in exits(one, side)] == [seen.reason for seen in exits(other, opposite)]
         told |= {signal.reason for signal in found}
@@ -182,7 +182,7 @@ def test_a_market_upside_down_gives_the_mirror_image_of_every_signal(seed: int) 
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_the_surest_comes_first_and_none_is_surer_than_it_may_be(seed: int) -> None:
+def test_signals_are_ordered_by_confidence_which_stays_in_range(seed: int) -> None:
     made = track()
     for row in walk(seed):
         made.add(row)
@@ -199,7 +199,7 @@ def straight(step: str) -> Track:
 
 @pytest.mark.parametrize(("step", "side"), [("1", "long"), ("-1", "short")])
 def test_an_extreme_rsi_speaks_against_the_side_that_it_has_favoured(step: str, side: str) -> None:
-    assert exits(straight(step), side) == [Signal("rsi_extreme", side, Decimal("0.60"))]
+    assert exits(straight(step), side) == [TradeSignal("rsi_extreme", side, Decimal("0.60"))]
     assert exits(straight(step), SIDES[side]) == []
 
 
@@ -213,15 +213,15 @@ def test_rsi_is_extreme_from_eighty_and_from_twenty_on(rsi: str, long: int, shor
 
 
 @pytest.mark.parametrize("side", SIDES)
-def test_a_crossing_against_the_position_says_that_momentum_is_lost(side: str) -> None:
+def test_a_crossing_against_the_position_signals_lost_momentum(side: str) -> None:
     bars = falling_then_rising() if side == "short" else [upside_down(one, 300) for one in falling_then_rising()]
     made = track(*bars[: crossings(bars)[0][0] + 1])
-    lost = Signal("momentum_lost", side, Decimal("0.55"))
+    lost = TradeSignal("momentum_lost", side, Decimal("0.55"))
     assert lost in exits(made, side)
     assert "momentum_lost" not in {signal.reason for signal in exits(made, SIDES[side])}
 
 
-def test_the_surest_exit_comes_first() -> None:
+def test_the_exit_with_the_highest_confidence_comes_first() -> None:
     made = track(bar())
     made.before = {"macd": Decimal(1), "macd_signal": Decimal(0)}
     made.now = {"macd": Decimal(-1), "macd_signal": Decimal(0), "rsi_14": Decimal(90)}
@@ -247,13 +247,13 @@ def test_a_crossing_ends_on_the_other_side(before: str, now: str, crossed: str |
     assert list(of(made)) == ([] if crossed is None else [crossed])
 
 
-def test_while_nothing_is_warm_nothing_speaks_for_an_exit() -> None:
+def test_there_is_no_exit_signal_until_indicators_are_warm() -> None:
     assert exits(track(bar(0), bar(1)), "long") == []
 
 
-def test_a_signal_is_written_with_the_indicators_it_stands_on() -> None:
+def test_a_signal_is_written_with_its_indicators() -> None:
     made = straight("1")
-    value = signal_value(Signal("breakout", "long", Decimal("0.6")), Decimal(129), made)
+    value = signal_value(TradeSignal("breakout", "long", Decimal("0.6")), Decimal(129), made)
     SignalValue.model_validate(value | {"timestamp": "2014-06-06T13:30:00.000Z"})
     assert value == {
         "reason": "breakout",

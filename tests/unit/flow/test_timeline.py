@@ -25,7 +25,7 @@ def stamp(item: Item) -> object:
 
 
 def by_known_time(items: list[Item], interval: timedelta) -> list[Item]:
-    """The order that is promised: by the time at which a thing is known, bars last, otherwise as they came."""
+    """The promised order: by the time at which an item is known, bars last, otherwise unchanged."""
 
     def known(item: Item) -> tuple[object, bool]:
         assert not isinstance(item, BadRow)
@@ -43,14 +43,12 @@ bad_rows = st.builds(BadRow, st.integers(1, 100), st.just("no bar"))
 
 
 @given(sources, intervals)
-def test_whatever_order_a_source_has_within_its_stamps_things_come_when_they_are_known(
-    items: list[Item], interval: timedelta
-) -> None:
+def test_items_come_in_the_order_in_which_they_become_known(items: list[Item], interval: timedelta) -> None:
     assert list(in_order(items, interval)) == by_known_time(items, interval)
 
 
 @given(sources, intervals)
-def test_a_thing_goes_out_once_something_with_a_later_stamp_has_come(items: list[Item], interval: timedelta) -> None:
+def test_an_item_is_released_once_a_later_stamp_arrives(items: list[Item], interval: timedelta) -> None:
     timeline, gone = Timeline(interval), 0
     for at, item in enumerate(items):
         gone += len(timeline.push(item))
@@ -62,7 +60,7 @@ def test_a_thing_goes_out_once_something_with_a_later_stamp_has_come(items: list
 
 
 @given(sources, st.lists(st.tuples(st.integers(0, 40), bad_rows), max_size=5), intervals)
-def test_a_bad_row_goes_out_at_once_and_moves_nothing_else(
+def test_a_bad_row_is_released_at_once_and_moves_nothing_else(
     items: list[Item], bad: list[tuple[int, BadRow]], interval: timedelta
 ) -> None:
     mixed: list[Item] = list(items)

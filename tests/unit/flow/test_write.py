@@ -16,7 +16,7 @@ BARS, DECISIONS = b"stocks:bars:AAPL", b"decisions:{0}"
 
 
 def unpacked(write: Write) -> tuple[list[bytes], list[Any]]:
-    """The keys, and what write.lua will find in its one argument."""
+    """The keys, and the unpacked argument of write.lua."""
     places, arguments = write.call()
     (packed,) = arguments
     assert isinstance(packed, bytes)
@@ -24,7 +24,7 @@ def unpacked(write: Write) -> tuple[list[bytes], list[Any]]:
 
 
 def operations(write: Write) -> list[list[Any]]:
-    """The operations, with each key in the place of its number."""
+    """The operations, with each key position replaced by its key."""
     places, (*_, todo) = unpacked(write)
     found = []
     for name, *arguments in todo:
@@ -55,7 +55,7 @@ def test_the_partition_is_the_one_of_the_decisions() -> None:
     assert unpacked(Write("MSFT", 3, "r"))[0] == [b"stocks:bars:MSFT", b"decisions:{3}"]
 
 
-def test_guards_stand_behind_the_streams_in_their_order_with_what_is_known() -> None:
+def test_guards_follow_the_streams_in_order_with_their_expected_values() -> None:
     made = write().guard("positions:active:AAPL", b"{}").guard(keys.BOOK, b"")
     places, (*_, known, todo) = unpacked(made)
     assert places == [BARS, DECISIONS, b"positions:active:AAPL", b"positions:book"]
@@ -81,7 +81,7 @@ def test_every_family_is_set_with_its_own_lifetime(section: str) -> None:
     assert operations(made) == [[b"set", family.key("AAPL", "exit").encode(), family.lifetime_s or 0, b"v"]]
 
 
-def test_a_key_of_our_own_is_put_for_ever() -> None:
+def test_a_private_key_never_expires() -> None:
     made = write()
     made.keep_value(keys.BOOK, b"book")
     assert operations(made) == [[b"put", b"positions:book", b"book"]]
@@ -96,9 +96,9 @@ def test_a_key_is_deleted() -> None:
 
 def test_an_entry_is_added_to_a_stream() -> None:
     made = write()
-    made.append(keys.FILLS, {"symbol": "AAPL", "price": "1.5"}, most=100)
+    made.append(keys.FILLS, {"symbol": "AAPL", "price": "1.5"}, max_entries=100)
     made.append("ticks:{0}", {"a": "1"})
-    made.append(keys.bars("AAPL"), {"open": "1"}, most=5, entry_id="7-0")
+    made.append(keys.bars("AAPL"), {"open": "1"}, max_entries=5, entry_id="7-0")
     assert operations(made) == [
         [b"add", b"positions:fills", 100, b"*", b"symbol", b"AAPL", b"price", b"1.5"],
         [b"add", b"ticks:{0}", 0, b"*", b"a", b"1"],
@@ -114,7 +114,7 @@ def test_a_member_is_kept_in_a_sorted_set() -> None:
 
 def test_the_ranking_is_written_from_the_scores() -> None:
     made = write()
-    made.rank(Decimal("0.5"), 60_000, Decimal("-1.25"), b"{}", oldest_ms=5, most=20)
+    made.rank(Decimal("0.5"), 60_000, Decimal("-1.25"), b"{}", oldest_ms=5, max_ranked=20)
     ranked = [b"candidates:scores", b"candidates:screened", b"candidates:ranked"]
     numbers = [b"AAPL", b"0.5", 60_000, b"-1.25", b"{}", 5, 20, keys.DAY_S]
     assert operations(made) == [[b"rank", *ranked, *numbers]]
@@ -136,7 +136,7 @@ changes = st.lists(
 
 
 @given(changes)
-def test_whatever_is_put_in_comes_out_in_its_order(found: list[tuple[str, bytes]]) -> None:
+def test_operations_are_packed_in_order(found: list[tuple[str, bytes]]) -> None:
     made, expected = write(), []
     for name, value in found:
         match name:
@@ -150,7 +150,7 @@ def test_whatever_is_put_in_comes_out_in_its_order(found: list[tuple[str, bytes]
                 made.delete(BY_SECTION["monitoring"])
                 expected.append([b"del", b"positions:monitoring:AAPL"])
             case "append":
-                made.append(keys.CLOSED, {"v": value.hex()}, most=len(value))
+                made.append(keys.CLOSED, {"v": value.hex()}, max_entries=len(value))
                 expected.append([b"add", b"positions:closed", len(value), b"*", b"v", value.hex().encode()])
             case _:
                 made.keep_member(keys.news("AAPL"), len(value), value, lowest=0)

@@ -1,4 +1,4 @@
-"""A completer that answers by a rule, and counts what it is asked."""
+"""A model that answers by a rule and counts what it is asked."""
 
 import asyncio
 import json
@@ -7,12 +7,12 @@ from collections.abc import Callable
 from llmctx.llm.completion import Attempt, Completion, Outcome, OutputSchema, read_completion
 from llmctx.llm.request import kept
 from llmctx.prompt.render import Prompt
-from llmctx.replay.plan import Draft
+from llmctx.replay.plan import ReplayRequest
 from tests.unit.makers import answer_text, body
 
 
 class Model:
-    """Answers everybody; `say` gives the changes of its n-th answer."""
+    """Answers every request; `say` returns the changes of its n-th answer."""
 
     def __init__(self, say: Callable[[int], dict[str, object]] = lambda _: {}, *, served: str = "served-model") -> None:
         self.say = say
@@ -22,8 +22,8 @@ class Model:
         self.most_at_once = self._now = 0
         self.down = False
 
-    def __call__(self, question: Draft, _repeat: int) -> "Model":
-        self.models.append(question.model)
+    def __call__(self, request: ReplayRequest, _repeat: int) -> "Model":
+        self.models.append(request.model)
         return self
 
     async def complete(self, prompt: Prompt, output: OutputSchema) -> Completion:
@@ -35,6 +35,8 @@ class Model:
         request = kept("http://model", self.models[-1], prompt.parameters, output)
         attempts = (Attempt("ok", 40, "r1"),)
         if self.down:
-            return Completion(outcome=Outcome.UNREACHABLE, detail="nobody there", request=request, attempts=attempts)
+            return Completion(
+                outcome=Outcome.UNREACHABLE, detail="connection refused", request=request, attempts=attempts
+            )
         raw = json.loads(body(answer_text(**self.say(len(self.prompts)))))
         return read_completion(json.dumps(raw | {"model": self.served}).encode(), request, attempts)

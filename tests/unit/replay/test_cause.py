@@ -1,39 +1,39 @@
 import pytest
 
+from llmctx.replay.answer import recorded_answer
 from llmctx.replay.cause import cause_of_prompt, causes, changes
-from llmctx.replay.side import Side, side_of_record
 
 from .cases import case
 
-SIDE = side_of_record(case())
+ANSWER = recorded_answer(case())
 
 
 def why(**changed: object) -> list[str]:
-    return [str(cause) for cause in causes(SIDE, SIDE._replace(**changed))]  # type: ignore[arg-type]
+    return [str(cause) for cause in causes(ANSWER, ANSWER._replace(**changed))]  # type: ignore[arg-type]
 
 
-def test_equal_sides_have_no_cause_and_no_change() -> None:
-    assert causes(SIDE, SIDE) == []
-    assert changes(SIDE, SIDE) == []
+def test_equal_answers_have_no_cause_and_no_change() -> None:
+    assert causes(ANSWER, ANSWER) == []
+    assert changes(ANSWER, ANSWER) == []
 
 
-def test_changed_data_is_the_data() -> None:
+def test_another_snapshot_is_blamed_on_the_data() -> None:
     assert why(snapshot="0" * 64)[0].startswith("data: the snapshot")
 
 
-def test_another_template_is_the_template() -> None:
+def test_another_template_is_blamed_on_the_template() -> None:
     changed = why(template="position/v2", template_sha256="f" * 64, messages=(("user", "other"),))
     assert changed == ["template: position/v1 became position/v2"]
 
 
-def test_a_template_edited_in_place_is_the_template_as_well() -> None:
+def test_a_template_edited_in_place_is_blamed_on_the_template() -> None:
     assert why(template_sha256="f" * 64)[0].startswith("template: position/v1 was edited in place")
 
 
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [
-        ({"asked": "b"}, "model: requested: asked-model became b"),
+        ({"requested": "b"}, "model: requested: asked-model became b"),
         ({"served": "b"}, "model: served: served-model became b"),
         ({"fingerprint": "fp_2"}, "model: fingerprint: fp_1 became fp_2"),
         ({"fingerprint": None}, "model: fingerprint: fp_1 became none"),
@@ -44,40 +44,36 @@ def test_a_template_edited_in_place_is_the_template_as_well() -> None:
         ),
     ],
 )
-def test_what_of_the_model_changed_is_told(changed: dict[str, object], expected: str) -> None:
+def test_the_changed_property_of_the_model_is_named(changed: dict[str, object], expected: str) -> None:
     assert why(**changed) == [expected]
 
 
-def test_another_requested_model_explains_another_one_that_served() -> None:
-    assert why(asked="b", served="b-2026") == ["model: requested: asked-model became b"]
+def test_another_requested_model_explains_another_served_model() -> None:
+    assert why(requested="b", served="b-2026") == ["model: requested: asked-model became b"]
 
 
-def test_several_things_that_changed_are_all_named() -> None:
-    found = causes(SIDE, SIDE._replace(template_sha256="f" * 64, template="position/v2", asked="b"))
+def test_all_changes_are_named() -> None:
+    found = causes(ANSWER, ANSWER._replace(template_sha256="f" * 64, template="position/v2", requested="b"))
     assert [cause.by for cause in found] == ["template", "model"]
 
 
-def test_other_prompts_of_the_same_data_and_template_are_the_code() -> None:
+def test_another_rendering_of_the_same_data_and_template_is_blamed_on_the_code() -> None:
     assert why(messages=(("user", "other"),), code="llmctx 9")[0].startswith("code: ")
 
 
-def test_another_answer_to_the_same_request_is_sampling() -> None:
-    other = why(answer="{}", decision={"action": "exit"}, verdict={"action": "exit"})
-    assert other == ["model: sampling: the same request to the same model, answered otherwise"]
+def test_another_answer_to_the_same_request_is_blamed_on_sampling() -> None:
+    other = why(text="{}", decision={"action": "exit"}, verdict={"action": "exit"})
+    assert other == ["model: sampling: the same request to the same model got another answer"]
 
 
-def test_another_verdict_on_the_same_answer_is_the_code() -> None:
+def test_another_verdict_on_the_same_answer_is_blamed_on_the_code() -> None:
     assert why(verdict={"action": "exit"}, code="llmctx 9")[0].startswith("code: llmctx 0")
-    assert why(verdict={"action": "exit"}) == ["code: the same answer is concluded otherwise"]
+    assert why(verdict={"action": "exit"}) == ["code: the same answer led to another conclusion"]
 
 
-def test_changes_are_named_field_by_field() -> None:
-    other = SIDE._replace(verdict=SIDE.verdict | {"action": "exit"}, messages=())
-    assert changes(SIDE, other) == ["prompt", "verdict.action"]
-
-
-def test_a_side_comes_back_from_its_document() -> None:
-    assert Side.of_dict(SIDE.as_dict()) == SIDE
+def test_changes_are_named_by_field() -> None:
+    other = ANSWER._replace(verdict=ANSWER.verdict | {"action": "exit"}, messages=())
+    assert changes(ANSWER, other) == ["prompt", "verdict.action"]
 
 
 SENT = (
@@ -98,6 +94,6 @@ SENT = (
         ("You decide.\n", "", "template"),
     ],
 )
-def test_a_prompt_that_differs_in_values_differs_by_its_data(before: str, after: str, by: str) -> None:
+def test_values_are_blamed_on_the_data_and_words_on_the_template(before: str, after: str, by: str) -> None:
     assert SENT.count(before) == 1
     assert cause_of_prompt(SENT, SENT.replace(before, after)) == by

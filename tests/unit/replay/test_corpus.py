@@ -6,9 +6,7 @@ from hypothesis import strategies as st
 
 from llmctx import canonical
 from llmctx.errors import CorpusError
-from llmctx.replay.corpus import Recorded, read_corpus, write_corpus
-from llmctx.replay.rerun import Templates, rebuild
-from tests.conftest import ROOT
+from llmctx.replay.corpus import Place, Recorded, read_corpus, write_corpus
 
 from .cases import ORIGIN, blobs, case
 
@@ -24,31 +22,26 @@ def lines_of(path: Path) -> list[bytes]:
     return path.read_bytes().split(b"\n")
 
 
-def test_what_is_written_is_read_again_byte_for_byte(path: Path) -> None:
+def test_a_corpus_survives_the_round_trip_byte_for_byte(path: Path) -> None:
     corpus = read_corpus(path)
-    assert [entry.place for entry in corpus.entries] == [(ORIGIN, 0, 3), (ORIGIN, 0, 7)]
+    assert [entry.place for entry in corpus.entries] == [Place(ORIGIN, 0, 3), Place(ORIGIN, 0, 7)]
     assert [entry.leaf for entry in corpus.entries] == [case(3).leaf, case(7, price="149").leaf]
     assert corpus.entries[0].pieces == case(3).pieces
-    assert corpus.blobs == blobs()
+    assert corpus.blobs == dict(blobs())
 
 
-def test_a_corpus_alone_is_enough_to_rebuild_its_records(path: Path) -> None:
-    corpus = read_corpus(path)
-    assert [rebuild(entry, Templates(corpus.blobs)).same for entry in corpus.entries] == [True, True]
-
-
-def test_a_template_stands_in_the_file_once_however_many_records_name_it(path: Path) -> None:
+def test_each_blob_is_written_once(path: Path) -> None:
     assert [line[:8] for line in lines_of(path)[:3]] == [b'{"format', b'{"blob":', b'{"blob":']
     assert len(lines_of(path)) == 1 + 2 + 2 + 1
 
 
-def test_writing_what_was_read_gives_the_same_file(path: Path, tmp_path: Path) -> None:
+def test_writing_a_corpus_again_gives_the_same_file(path: Path, tmp_path: Path) -> None:
     corpus = read_corpus(path)
     write_corpus(tmp_path / "again.jsonl", corpus.entries, corpus.blobs)
     assert (tmp_path / "again.jsonl").read_bytes() == path.read_bytes()
 
 
-def test_lines_are_split_at_line_ends_only_and_a_piece_may_be_any_bytes(tmp_path: Path) -> None:
+def test_lines_end_at_newlines_only_and_pieces_may_be_any_bytes(tmp_path: Path) -> None:
     entry = case(0, said={"reasoning": "a line\u2028separator"})
     raw = b"\xff\xfe no text"
     leaf = entry.record | {"completion": entry.record["completion"] | {"sha256": canonical.sha256(raw)}}
@@ -68,7 +61,7 @@ def test_any_changed_byte_is_found(path: Path, tmp_path: Path, choice: st.DataOb
         read_corpus(tmp_path / "c.jsonl")
 
 
-def test_a_changed_leaf_names_line_and_digest(path: Path, tmp_path: Path) -> None:
+def test_a_changed_leaf_is_reported_with_line_and_digest(path: Path, tmp_path: Path) -> None:
     lines = lines_of(path)
     lines[4] = lines[4].replace(b"asked-model", b"other-model", 1)
     (tmp_path / "c.jsonl").write_bytes(b"\n".join(lines))
@@ -76,7 +69,7 @@ def test_a_changed_leaf_names_line_and_digest(path: Path, tmp_path: Path) -> Non
         read_corpus(tmp_path / "c.jsonl")
 
 
-def test_whoever_signs_a_changed_line_anew_is_found_by_the_digests_in_its_leaf(path: Path, tmp_path: Path) -> None:
+def test_a_changed_piece_with_a_new_line_digest_is_found_by_the_digests_in_the_leaf(path: Path, tmp_path: Path) -> None:
     lines = lines_of(path)
     document = canonical.loads(lines[3])
     del document["sha256"]
@@ -89,40 +82,27 @@ def test_whoever_signs_a_changed_line_anew_is_found_by_the_digests_in_its_leaf(p
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"{}\n", b'{"format":"llmctx-corpus/2"}\n', b"\xff\n"])
-def test_what_is_no_corpus_is_misuse_and_no_evidence(tmp_path: Path, content: bytes) -> None:
+def test_another_file_is_refused_as_a_corpus(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "c.jsonl").write_bytes(content)
     with pytest.raises(CorpusError):
         read_corpus(tmp_path / "c.jsonl")
 
 
-def test_a_record_whose_blob_does_not_stand_above_it_is_named(path: Path, tmp_path: Path) -> None:
+def test_a_record_without_its_blob_above_it_is_reported(path: Path, tmp_path: Path) -> None:
     lines = lines_of(path)
     (tmp_path / "c.jsonl").write_bytes(b"\n".join([lines[0], *lines[3:]]))
-    with pytest.raises(CorpusError, match=r"Line 2 .* the blob [0-9a-f]{64} does not stand above it"):
+    with pytest.raises(CorpusError, match=r"Line 2 .* the blob [0-9a-f]{64} is missing above it"):
         read_corpus(tmp_path / "c.jsonl")
 
 
-def test_nothing_is_written_where_a_blob_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match=r"The blob .* is not at hand"):
+def test_nothing_is_written_if_a_blob_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=r"The blob .* is missing or was changed"):
         write_corpus(tmp_path / "c.jsonl", [case()], {})
     assert not list(tmp_path.iterdir())
 
 
-def test_a_record_whose_evidence_was_changed_is_not_taken_in(tmp_path: Path) -> None:
+def test_a_record_with_changed_evidence_is_not_written(tmp_path: Path) -> None:
     entry = case()
     changed = Recorded(entry.leaf, entry.pieces | {"messages": b"[]"}, index=0)
-    with pytest.raises(CorpusError, match="Record 0 cannot go to"):
+    with pytest.raises(CorpusError, match="Record 0 cannot be added to"):
         write_corpus(tmp_path / "c.jsonl", [changed], blobs())
-
-
-def test_the_corpus_that_ships_comes_out_of_its_evidence_again() -> None:
-    corpus = read_corpus(ROOT / "audit" / "corpus" / "demo.jsonl")
-    templates = Templates(corpus.blobs)
-    assert len(corpus.entries) >= 15
-    assert {entry.record["verdict"]["action"] for entry in corpus.entries} >= {"hold", "add", "reduce", "adjust_stops"}
-    for (
-        entry
-    ) in corpus.entries:  # an older version may have made it: what it asked and was answered comes out all the same
-        found = rebuild(entry, templates)
-        assert found.tampering is None
-        assert {"sections", "prompt", "decision"} <= set(found.proven)

@@ -1,7 +1,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmctx.replay.diff import Line, diff
+from llmctx.replay.diff import Line, Span, diff
 
 TEXTS = st.lists(st.sampled_from(["a b c", "a x c", "other", "", "e"]), min_size=1, max_size=30).map("\n".join)
 
@@ -22,13 +22,12 @@ def test_changed_words_are_marked_on_both_sides() -> None:
     assert [span.text for span in row.right if span.marked] == ["146"]
 
 
-def test_lines_with_little_in_common_are_marked_as_a_whole() -> None:
+def test_lines_with_little_in_common_are_marked_entirely() -> None:
     (row,) = diff("hold, nothing speaks for a change", "RSI 77 is an extreme")
-    assert row.left == ((row.left or ())[0],)
-    assert (row.left or ())[0].marked
+    assert row.left == (Span("hold, nothing speaks for a change", marked=True),)
 
 
-def test_far_equal_lines_are_told_as_a_gap() -> None:
+def test_distant_equal_lines_become_a_gap() -> None:
     common = [f"line {n}" for n in range(20)]
     rows = diff("\n".join(["a", *common, "z"]), "\n".join(["b", *common, "z"]))
     assert [row.kind for row in rows] == ["changed", "same", "same", "gap"]

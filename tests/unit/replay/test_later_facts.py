@@ -1,4 +1,4 @@
-"""What lies after as_of cannot change a prompt: not what it says, and not what the market did next."""
+"""Nothing after as_of changes a prompt: neither later values in the snapshot nor the market afterwards."""
 
 import json
 from decimal import Decimal
@@ -13,17 +13,21 @@ from llmctx.context.package import build_package
 from llmctx.context.snapshot import Snapshot
 from llmctx.context.staleness import Status
 from llmctx.prompt.render import render
-from llmctx.replay.market import Candle, Series
-from llmctx.replay.outcome import ends_of, outcome_of, taken_of
-from llmctx.replay.plan import Plan, draft
-from llmctx.replay.rerun import Templates, rebuild
+from llmctx.replay.outcome import last_seen, outcome_of, past_decision
+from llmctx.replay.plan import Plan, build_request
+from llmctx.replay.price_series import Candle, PriceSeries
 from tests.unit.context.scene import END_OF_DAY_MS, TEXTS, snapshot_of
 from tests.unit.makers import NOW_MS
 
 from .cases import V1, blobs, case
 
 MINUTE = 60_000
-WRITTEN = {name: next(field for field in ("timestamp", "last_update", "as_of") if field in text) for name, text in TEXTS.items() if "timestamp" in text or "last_update" in text or "as_of" in text}  # fmt: skip
+TIME_FIELDS = ("timestamp", "last_update", "as_of")
+WRITTEN = {
+    name: next(field for field in TIME_FIELDS if field in text)
+    for name, text in TEXTS.items()
+    if any(field in text for field in TIME_FIELDS)
+}
 
 
 def prompt_of(snapshot: Snapshot) -> bytes:
@@ -31,7 +35,7 @@ def prompt_of(snapshot: Snapshot) -> bytes:
 
 
 def later(section: str, after_ms: int, number: int) -> str:
-    """A section of a later time, with every number in it replaced by another one."""
+    """Return a section with a later time and every number replaced."""
 
     def other(value: Any) -> Any:
         if isinstance(value, dict):
@@ -49,7 +53,7 @@ def later(section: str, after_ms: int, number: int) -> str:
 @pytest.mark.parametrize("section", sorted(WRITTEN))
 @settings(deadline=None)
 @given(after_ms=st.integers(1, 10**9), number=st.integers(1, 10**6), other=st.integers(1, 10**6))
-def test_whatever_a_later_value_says_the_prompt_is_the_same(
+def test_the_content_of_a_later_value_does_not_change_the_prompt(
     section: str, after_ms: int, number: int, other: int
 ) -> None:
     prompts = [snapshot_of({section: later(section, after_ms, said)}, whose="bars") for said in (number, other)]
@@ -57,25 +61,24 @@ def test_whatever_a_later_value_says_the_prompt_is_the_same(
     assert prompt_of(prompts[0]) == prompt_of(prompts[1])
 
 
-def bars(*closes: int) -> dict[str, Series]:
+def bars(*closes: int) -> dict[str, PriceSeries]:
     candles = [
         Candle(NOW_MS + n * MINUTE, Decimal(close), Decimal(close), Decimal(close), Decimal(close))
         for n, close in enumerate(closes)
     ]
-    return {"AAPL": Series(candles, MINUTE)}
+    return {"AAPL": PriceSeries(candles, MINUTE)}
 
 
 @settings(deadline=None)
 @given(st.lists(st.integers(1, 10_000), min_size=5, max_size=70))
-def test_the_outcome_is_read_beside_the_record_and_never_into_it(closes: list[int]) -> None:
-    entry, templates = case(), Templates(blobs())
-    taken = taken_of(entry)
-    assert taken is not None
-    before = draft(entry, Plan(V1), templates, blobs()).prompt
-    made = outcome_of(taken, bars(*closes), ends_of([taken])).made["5"]
-    after = draft(entry, Plan(V1), templates, blobs()).prompt
+def test_evaluating_the_outcome_does_not_change_the_prompt(closes: list[int]) -> None:
+    entry = case()
+    decision = past_decision(entry)
+    assert decision is not None
+    before = build_request(entry, Plan(V1), blobs()).prompt
+    result = outcome_of(decision, bars(*closes), last_seen([decision])).results["5"]
+    after = build_request(entry, Plan(V1), blobs()).prompt
     assert before is not None
     assert after is not None
     assert before.evidence == after.evidence == entry.pieces["messages"]
-    assert rebuild(entry, templates).same
-    assert made.move_pct == pytest.approx((closes[4] / 152.5 - 1) * 100)
+    assert result.move_pct == pytest.approx((closes[4] / 152.5 - 1) * 100)

@@ -2,10 +2,12 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pytest
+
 from llmctx.replay.compare import Comparison, compare_results
-from llmctx.replay.page import page_of
+from llmctx.replay.page import render_page
 from llmctx.replay.plan import Plan
-from llmctx.replay.results_file import ResultsFile
+from llmctx.replay.results import ResultsFile
 from llmctx.replay.run import Replay
 from tests.unit.makers import template_of
 
@@ -17,7 +19,7 @@ VOID = {"meta", "br", "img", "link", "rect", "line", "circle"}
 
 
 class Tags(HTMLParser):
-    """Every tag is closed by its own end."""
+    """Checks that tags are closed in order and that nothing is loaded from elsewhere."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,7 +37,16 @@ class Tags(HTMLParser):
             assert self.open.pop() == tag
 
 
+async def compared(tmp_path: Path, **said: object) -> Comparison:
+    """Compare one recorded hold with a model that answers this."""
+    with ResultsFile(tmp_path / "b.jsonl", {"mode": "again"}) as file:
+        await Replay(Plan(), blobs(), Model(lambda _: said), file).run([case(0)])
+    return compare_results("recorded", str(tmp_path / "b.jsonl"))[0]
+
+
+@pytest.fixture
 async def comparison(tmp_path: Path) -> Comparison:
+    """Another prompt on four decisions: one flip, and one answer that differs in one of two repeats."""
     other = template_of("{{ symbol }} costs {{ field('price.price.last') }}", ref="position/v2")
     with ResultsFile(tmp_path / "b.jsonl", {"mode": "prompt"}) as file:
         model = Model(lambda n: {"action": "exit", "reasoning": EVIL} if n == 2 else {})
@@ -45,8 +56,8 @@ async def comparison(tmp_path: Path) -> Comparison:
     return compare_results("recorded", str(tmp_path / "b.jsonl"))[0]
 
 
-async def test_the_page_is_whole_and_stands_alone(tmp_path: Path) -> None:
-    page = page_of(await comparison(tmp_path), {"b.jsonl": {"mode": "prompt"}})
+def test_the_page_is_well_formed_and_self_contained(comparison: Comparison) -> None:
+    page = render_page(comparison, {"b.jsonl": {"mode": "prompt"}})
     tags = Tags()
     tags.feed(page)
     assert tags.open == []
@@ -56,16 +67,15 @@ async def test_the_page_is_whole_and_stands_alone(tmp_path: Path) -> None:
     assert "prefers-color-scheme: dark" in page
 
 
-async def test_what_models_wrote_is_text_and_nothing_else(tmp_path: Path) -> None:
-    page = page_of(await comparison(tmp_path), {})
+def test_text_of_models_is_escaped(comparison: Comparison) -> None:
+    page = render_page(comparison, {})
     assert "<script" not in page
     assert "&lt;script&gt;" in page
 
 
-async def test_a_flip_shows_both_answers_both_prompts_and_why(tmp_path: Path) -> None:
-    found = await comparison(tmp_path)
-    page = page_of(found, {})
-    assert len(found.flips) == 1
+def test_a_flip_shows_both_answers_both_prompts_and_the_causes(comparison: Comparison) -> None:
+    page = render_page(comparison, {})
+    assert len(comparison.flips) == 1
     (flip,) = re.findall(r'<details class="flip".*?</details>\s*</div>\s*</details>', page, re.DOTALL)
     assert "position/v1 became position/v2" in flip
     assert "AAPL costs 152.5" in re.sub("</?mark>", "", flip)
@@ -73,34 +83,25 @@ async def test_a_flip_shows_both_answers_both_prompts_and_why(tmp_path: Path) ->
 
 
 async def test_a_page_without_a_flip_says_so(tmp_path: Path) -> None:
-    with ResultsFile(tmp_path / "b.jsonl", {"mode": "again"}) as file:
-        await Replay(Plan(), blobs(), Model(), file).run([case(0)])
-    page = page_of(compare_results("recorded", str(tmp_path / "b.jsonl"))[0], {})
-    assert "No decision flipped." in page
+    assert "No decision flipped." in render_page(await compared(tmp_path), {})
 
 
-async def test_messages_of_one_role_are_shown_one_by_one(tmp_path: Path) -> None:
-    found = await comparison(tmp_path)
-    (flip,) = found.flips
+def test_repeated_roles_are_numbered(comparison: Comparison) -> None:
+    (flip,) = comparison.flips
     asked_twice = flip._replace(b=flip.b._replace(messages=(*flip.b.messages, ("user", "and once more"))))
-    page = page_of(found._replace(pairs=[asked_twice]), {})
+    page = render_page(comparison._replace(pairs=[asked_twice]), {})
     assert "user 2 message" in page
     assert "and once more" in page
 
 
-async def test_a_page_on_which_nothing_is_answered_is_whole(tmp_path: Path) -> None:
-    with ResultsFile(tmp_path / "b.jsonl", {"mode": "again"}) as file:
-        await Replay(Plan(), blobs(), Model(lambda _: {"action": "sell"}), file).run([case(0), case(1)])
-    page = page_of(compare_results("recorded", str(tmp_path / "b.jsonl"))[0], {})
+async def test_a_page_without_usable_answers_is_well_formed(tmp_path: Path) -> None:
+    page = render_page(await compared(tmp_path, action="sell"), {})
     Tags().feed(page)
     assert "no decision has a usable answer on both sides" in page
-    assert "2 have no usable answer on a side" in page
+    assert "1 decision lacks a usable answer" in page
     assert "No decision flipped." in page
 
 
-async def test_amounts_are_shown_without_zeros_that_say_nothing(tmp_path: Path) -> None:
-    with ResultsFile(tmp_path / "b.jsonl", {"mode": "again"}) as file:
-        said = {"action": "reduce", "quantity": 4.0}
-        await Replay(Plan(), blobs(), Model(lambda _: said), file).run([case(0)])
-    page = page_of(compare_results("recorded", str(tmp_path / "b.jsonl"))[0], {})
+async def test_amounts_are_shown_without_trailing_zeros(tmp_path: Path) -> None:
+    page = render_page(await compared(tmp_path, action="reduce", quantity=4.0), {})
     assert '<td class="text wrap">4</td>' in page

@@ -33,7 +33,7 @@ def test_a_number_survives_being_written_and_read(number: Decimal) -> None:
 
 
 @given(st.floats(1e-20, 1e20))
-def test_a_float_is_taken_at_its_shortest_form(number: float) -> None:
+def test_a_float_stands_for_its_shortest_decimal_form(number: float) -> None:
     assert NUMBER.validate_python(number) == Decimal(repr(number))
 
 
@@ -43,13 +43,13 @@ def test_numbers_up_to_the_limits_are_accepted(number: str) -> None:
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
-def test_a_float_that_is_no_number_is_refused(number: float) -> None:
+def test_a_float_that_is_not_finite_is_refused(number: float) -> None:
     with pytest.raises(ValidationError):
         NUMBER.validate_python(number)
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
-def test_a_decimal_that_is_no_number_is_refused(number: str) -> None:
+def test_a_decimal_that_is_not_finite_is_refused(number: str) -> None:
     with pytest.raises(ValidationError):
         NUMBER.validate_python(Decimal(number))
 

@@ -6,7 +6,7 @@ from tests.unit.context.scene import TEXTS
 
 from .examples import EVERY, NUMBERS, TIMES, Path, at, without
 
-# JSON Schemas, checked by hand: the few keywords that pydantic writes for these models, and no other.
+# A small JSON Schema validator for exactly the keywords that pydantic writes for these models.
 
 _SAYS_NOTHING = {"title", "description", "unit", "shown", "$defs", "format"}
 
@@ -70,14 +70,14 @@ def test_the_json_schema_refuses_what_lacks_a_field() -> None:
     assert not [field for field in EVERY if accepted(field[0], without(*field))]
 
 
-def test_the_json_schema_refuses_a_truth_where_a_number_or_a_time_stands() -> None:
+def test_the_json_schema_refuses_a_boolean_for_a_number_or_time() -> None:
     for section, path in NUMBERS + TIMES:
         altered = json.loads(TEXTS[section])
         at(altered, path[:-1])[path[-1]] = True
         assert not accepted(section, altered), f"{section} {path}"
 
 
-def test_the_json_schema_says_that_a_time_is_a_time() -> None:
+def test_the_json_schema_gives_times_the_date_time_format() -> None:
     assert {field: formats_of(*field) for field in TIMES} == {field: {"date-time"} for field in TIMES}
 
 

@@ -72,24 +72,24 @@ def test_a_key_of_no_family_is_refused_and_named(key: str) -> None:
     assert repr(key) in caught.value.what
 
 
-def test_positions_never_expire_and_nothing_else_is_for_ever() -> None:
+def test_only_positions_never_expire() -> None:
     assert {family.section for family in FAMILIES if family.lifetime_s is None} == {"position", "monitoring"}
 
 
 @pytest.mark.parametrize("family", [f for f in FAMILIES if f.lifetime_s is not None], ids=lambda f: f.section)
-def test_what_expires_lives_for_a_day_at_least(family: Family) -> None:
+def test_every_lifetime_is_at_least_a_day(family: Family) -> None:
     assert family.lifetime_s is not None
     assert family.lifetime_s >= 24 * 3600
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.section)
-def test_a_family_says_who_writes_it_and_what_it_says(family: Family) -> None:
+def test_a_family_names_its_writer_and_content(family: Family) -> None:
     assert family.writer
     assert family.says
 
 
 @given(SYMBOLS)
-def test_a_symbol_that_can_stand_in_a_key_is_given_back(symbol: str) -> None:
+def test_a_valid_symbol_is_returned(symbol: str) -> None:
     assert keys.check_symbol(symbol) == symbol
 
 
@@ -120,7 +120,7 @@ def test_symbols_as_exchanges_write_them_are_accepted(symbol: str) -> None:
         '"',
     ],
 )
-def test_what_cannot_stand_in_a_key_is_refused_and_named(symbol: str) -> None:
+def test_a_symbol_invalid_in_a_key_is_refused_and_named(symbol: str) -> None:
     with pytest.raises(SchemaError) as caught:
         keys.check_symbol(symbol)
     assert repr(symbol) in caught.value.what
@@ -140,7 +140,7 @@ def test_a_partition_is_the_crc32_of_the_symbol(symbol: str, partitions: int) ->
 
 
 @given(SYMBOLS)
-def test_one_partition_keeps_everything(symbol: str) -> None:
+def test_a_single_partition_holds_every_symbol(symbol: str) -> None:
     assert keys.partition_of(symbol, 1) == 0
 
 
@@ -182,7 +182,7 @@ def test_the_keys_of_a_package_are_all_different(symbol: str, partition: int) ->
     assert len(set(sections.values())) == len(sections)
 
 
-def test_the_keys_of_a_package_cannot_be_altered_by_who_asked_first() -> None:
+def test_the_keys_of_a_package_are_read_only() -> None:
     with pytest.raises(TypeError):
         keys.section_keys("AAPL", ("entry",), 0)["price"] = "x"  # type: ignore[index]  # that is the claim
 

@@ -79,7 +79,7 @@ REFUSED: dict[str, tuple[list[Field], list[Any], str]] = {
 
 
 def problems(section: str, value: Any) -> dict[Path, str]:
-    """What a section's model has against a value: the way to each problem, and the message."""
+    """The validation errors of a section's model for a value: path to message."""
     try:
         model_of(section).model_validate(value)
     except ValidationError as error:
@@ -100,7 +100,7 @@ def test_it_is_refused_and_the_field_is_named(places: list[Field], bad: list[Any
             assert re.search(message, found[path]), f"{section} {path} {value!r}"
 
 
-def test_a_field_that_is_left_out_is_named() -> None:
+def test_a_missing_field_is_named() -> None:
     for section, path in EVERY:
         assert problems(section, without(section, path)) == {path: "Field required"}, f"{section} {path}"
 

@@ -1,4 +1,4 @@
-"""A project with the corpus of the demo."""
+"""The user's project with the corpus of the demo."""
 
 import shutil
 

@@ -1,4 +1,4 @@
-"""A project of one's own that tests prompts: a module with one test, and the corpus of the demo."""
+"""A user's project that tests prompts: a module with one test, and the corpus of the demo."""
 
 import asyncio
 import threading
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import llmctx.testing.bench  # noqa: F401  loaded once here, not anew by each run in this process
 from llmctx.llm.standin import Standin
 from llmctx.replay.corpus import read_corpus, write_corpus
 from tests.conftest import ROOT
@@ -28,20 +29,20 @@ filterwarnings = error
 
 
 def write_module(project: pytest.Pytester, body: str, *, asks: str = "decide", mark: str = '"demo.jsonl"') -> None:
-    """The project's one module."""
+    """Write the project's only module."""
     project.makepyfile(test_prompts=MODULE.format(body=body, asks=asks, mark=mark))
 
 
 def run(
     project: pytest.Pytester, body: str, *options: str, asks: str = "decide", mark: str = '"demo.jsonl"'
 ) -> pytest.RunResult:
-    """Run one test, as a user does."""
+    """Run the test as a user does."""
     write_module(project, body, asks=asks, mark=mark)
     return run_pytest(project, *options)
 
 
 def run_pytest(project: pytest.Pytester, *options: str) -> pytest.RunResult:
-    """Run pytest on a project, in this process where it needs no workers and no event loop runs or lives elsewhere."""
+    """Run pytest on a project: in this process if possible, in another one for workers and beside an event loop."""
     apart = any(option.startswith(("-n", "--tx")) for option in options)
     apart = apart or threading.current_thread() is not threading.main_thread() or _loop_runs()
     return project.runpytest_subprocess(*options) if apart else project.runpytest_inprocess(*options)
@@ -63,13 +64,13 @@ async def run_live(
     asks: str = "decide",
     mark: str = '"demo.jsonl"',
 ) -> pytest.RunResult:
-    """Run one test that asks the stand-in, which lives in this loop."""
+    """Run the test against the stand-in, which runs in this loop."""
     live = ("--llmctx-live", standin.base_url, "--llmctx-model", "llmctx-standin")
     return await asyncio.to_thread(run, project, body, *live, *options, asks=asks, mark=mark)
 
 
 def write_prompt(project: pytest.Pytester, ref: str, *, words: str = "careful") -> Path:
-    """A prompt of one's own in the folder `prompts`: position/v1 in other words."""
+    """Write a prompt of the user's own to the folder `prompts`: position/v1 with another word."""
     name, _, version = ref.partition("/v")
     source = (ROOT / "prompts" / "position" / "v1.md.j2").read_text(encoding="utf-8")
     file = project.path / "prompts" / name / f"v{version}.md.j2"
@@ -80,5 +81,5 @@ def write_prompt(project: pytest.Pytester, ref: str, *, words: str = "careful") 
 
 
 def write_part(path: Path, indices: list[int]) -> None:
-    """A corpus with these records of the demo's."""
+    """Write a corpus with these records of the demo."""
     write_corpus(path, [entry for entry in ALL.entries if entry.index in indices], ALL.blobs if indices else {})

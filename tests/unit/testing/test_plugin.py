@@ -1,4 +1,4 @@
-"""The plugin's fixtures and options, in projects of its own."""
+"""The plugin's fixtures and options, in a user's project."""
 
 import subprocess
 import sys
@@ -22,21 +22,21 @@ def test_recorded_completions_give_the_recorded_decisions(project: pytest.Pytest
     result.assert_outcomes(passed=len(DECISIONS))
     result.stdout.fnmatch_lines(
         [
-            "*decisions against the recorded ones*",
+            "*decisions compared with the recorded ones*",
             f"position/v1: {len(DECISIONS)} of {len(DECISIONS)} as recorded*",
             "*recorded \\ now*",
         ]
     )
 
 
-def test_a_miss_fails_at_the_line_of_the_test_and_says_what_to_do(project: pytest.Pytester) -> None:
+def test_a_missing_answer_fails_at_the_line_of_the_test_and_says_what_to_do(project: pytest.Pytester) -> None:
     write_prompt(project, "position/v9")
     result = run(project, "decide('position/v9')", "--llmctx-prompts", "prompts", mark="'demo.jsonl', selection='1'")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
             ">   *decide('position/v9')",
-            "E *No answer is recorded to these messages of position/v9, neither in the corpus nor in demo.answers.jsonl*",
+            "E *No answer is recorded for these messages of position/v9, neither in the corpus nor in demo.answers.jsonl.",
             "E *what to do: Record one with --llmctx-live URL --llmctx-model NAME --llmctx-record, or pass a scripted*",
             f"E *at: {project.path}/demo.jsonl, record 0:1 (HARP)",
             "FAILED test_prompts.py::test_decision?demo-0.1-HARP? - Failed: No answer is*",
@@ -46,7 +46,7 @@ def test_a_miss_fails_at_the_line_of_the_test_and_says_what_to_do(project: pytes
     assert "/llmctx/" not in result.stdout.str()
 
 
-def test_a_scripted_completer_answers_in_turn_and_is_no_flip(project: pytest.Pytester) -> None:
+def test_scripted_answers_come_in_turn_and_count_as_no_flips(project: pytest.Pytester) -> None:
     body = f"""said = scripted("no JSON", {ANSWER})
     assert decide(completer=said).decision is None
     exits = decide(completer=said)
@@ -58,12 +58,12 @@ def test_a_scripted_completer_answers_in_turn_and_is_no_flip(project: pytest.Pyt
     result.stdout.no_fnmatch_line("*as recorded*")
 
 
-def test_a_decision_counts_once_a_prompt_however_often_it_is_decided(project: pytest.Pytester) -> None:
+def test_a_decision_counts_once_for_each_prompt(project: pytest.Pytester) -> None:
     result = run(project, "decide(); decide(); decide('position/v1')")
     result.stdout.fnmatch_lines([f"position/v1: {len(DECISIONS)} of {len(DECISIONS)} as recorded, 0 with*"])
 
 
-def test_a_decision_is_rendered_with_any_template(project: pytest.Pytester) -> None:
+def test_a_decision_can_be_rendered_with_any_template(project: pytest.Pytester) -> None:
     body = """import json
     sent = json.loads(recorded.pieces["messages"])
     assert [m.content for m in render().messages] == [m["content"] for m in sent]
@@ -71,7 +71,7 @@ def test_a_decision_is_rendered_with_any_template(project: pytest.Pytester) -> N
     run(project, body, asks="render, recorded").assert_outcomes(passed=len(DECISIONS))
 
 
-def test_a_prompt_that_no_folder_has_fails_and_the_options_of_pytest_are_named(project: pytest.Pytester) -> None:
+def test_an_unknown_prompt_fails_and_names_the_options(project: pytest.Pytester) -> None:
     write_prompt(project, "mine/v1")
     result = run(project, "render('mine/v7')", "--llmctx-prompts", "prompts", asks="render")
     result.assert_outcomes(failed=len(DECISIONS))
@@ -84,16 +84,16 @@ def test_a_prompt_that_no_folder_has_fails_and_the_options_of_pytest_are_named(p
     result.stdout.no_fnmatch_line("* --prompt *")
 
 
-def test_what_a_folder_of_ones_own_has_not_is_taken_from_the_shipped_one(project: pytest.Pytester) -> None:
+def test_prompts_missing_in_the_users_folder_are_the_shipped_ones(project: pytest.Pytester) -> None:
     write_prompt(project, "mine/v1")
     project.makeini(INI + "llmctx_prompts = prompts\n")
     body = """assert render("mine").template == render("mine/v1").template == "mine"
     assert render("position/v1").evidence == render().evidence
-    assert render("position").version == 2"""
+    assert render("position").version == 3"""
     run(project, body, asks="render").assert_outcomes(passed=len(DECISIONS))
 
 
-def test_a_template_of_ones_own_comes_before_a_shipped_one_of_the_same_name(project: pytest.Pytester) -> None:
+def test_the_users_template_comes_before_a_shipped_one_of_the_same_name(project: pytest.Pytester) -> None:
     write_prompt(project, "position/v1", words="reckless")
     body = "assert 'reckless' in render('position/v1').messages[0].content"
     result = run(project, body, "--llmctx-prompts", "prompts", asks="render")
@@ -107,8 +107,8 @@ def test_a_template_of_ones_own_comes_before_a_shipped_one_of_the_same_name(proj
         (("--llmctx-live", "http://x"), "needs a model"),
         (("--llmctx-budget", "0"), "at least one token"),
         (("--llmctx-key-file", "no.key"), "--llmctx-key-file cannot be read: *no.key"),
-        (("--llmctx-key-file", "empty.key"), "empty.key has no key in it"),
-        (("--llmctx-prompts", "nowhere"), "the folder with the prompts is not there: nowhere"),
+        (("--llmctx-key-file", "empty.key"), "empty.key is empty"),
+        (("--llmctx-prompts", "nowhere"), "the folder of prompts does not exist: nowhere"),
         (("-n2", "--llmctx-live", "http://x", "--llmctx-model", "m"), "--llmctx-live asks from one process"),
         (
             ("--tx=2*popen", "--dist=load", "--llmctx-live", "http://x", "--llmctx-model", "m"),
@@ -116,7 +116,7 @@ def test_a_template_of_ones_own_comes_before_a_shipped_one_of_the_same_name(proj
         ),
     ],
 )
-def test_options_that_make_no_sense_are_refused(project: pytest.Pytester, options: tuple[str, ...], said: str) -> None:
+def test_contradictory_options_are_refused(project: pytest.Pytester, options: tuple[str, ...], said: str) -> None:
     project.path.joinpath("empty.key").write_text("\n", encoding="utf-8")
     result = run(project, "pass", *options)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -124,16 +124,18 @@ def test_options_that_make_no_sense_are_refused(project: pytest.Pytester, option
     result.stderr.no_fnmatch_line("*Traceback*")
 
 
-def test_a_line_of_the_answers_that_is_none_is_named(project: pytest.Pytester) -> None:
+def test_a_malformed_line_of_the_answers_is_reported(project: pytest.Pytester) -> None:
     answers = project.path / "demo.answers.jsonl"
     answers.write_text('{"body":"{}","prompt":"position/v1","question":"x"}\n{"body":"{}","pro', encoding="utf-8")
     result = run(project, "decide()")
     result.assert_outcomes(errors=len(DECISIONS))
-    result.stdout.fnmatch_lines([f"Line 2 of {answers} is no answer: ValueError: *", "*Take the file from version*"])
+    result.stdout.fnmatch_lines(
+        [f"Line 2 of {answers} is not an answer: ValueError: *", "*Restore the file from version*"]
+    )
     result.stdout.no_fnmatch_line("*/llmctx/*")
 
 
-def test_a_project_that_tests_no_prompts_loads_nothing_of_llmctx(pytester: pytest.Pytester) -> None:
+def test_a_project_without_prompt_tests_loads_nothing_of_llmctx(pytester: pytest.Pytester) -> None:
     pytester.makeini(INI)
     pytester.makepyfile(
         "import sys\ndef test_nothing():\n"
@@ -144,7 +146,7 @@ def test_a_project_that_tests_no_prompts_loads_nothing_of_llmctx(pytester: pytes
     pytester.runpytest_subprocess().assert_outcomes(passed=1)
 
 
-def test_a_test_that_asks_for_no_fixture_of_ours_is_left_alone(pytester: pytest.Pytester) -> None:
+def test_a_test_that_requests_none_of_the_fixtures_is_left_alone(pytester: pytest.Pytester) -> None:
     pytester.makeini(INI + "markers = corpus: of this project\n")
     pytester.makepyfile(
         "import pytest\n"
@@ -152,7 +154,7 @@ def test_a_test_that_asks_for_no_fixture_of_ours_is_left_alone(pytester: pytest.
         "@pytest.mark.corpus(language='nl')\ndef test_theirs(corpus):\n    assert corpus == 'nl'\n"
         "@pytest.mark.corpus\ndef test_bare():\n    pass\n"
     )
-    pytester.runpytest_subprocess().assert_outcomes(passed=2)
+    pytester.runpytest_inprocess().assert_outcomes(passed=2)
 
 
 def test_the_fixtures_without_a_mark_say_what_to_write(project: pytest.Pytester) -> None:
@@ -160,7 +162,7 @@ def test_the_fixtures_without_a_mark_say_what_to_write(project: pytest.Pytester)
     project.makepyfile(test_prompts="def test_decision(decide):\n    pass\n")
     result = run_pytest(project)
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*write @pytest.mark.corpus(FILE) above it.*"])
+    result.stdout.fnmatch_lines(["*write @pytest.mark.corpus(FILE) above the test.*"])
 
 
 def test_the_package_is_imported_without_pytest() -> None:

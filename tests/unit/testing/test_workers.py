@@ -1,4 +1,4 @@
-"""pytest-xdist: several processes count together, and lose nothing of what is kept."""
+"""pytest-xdist: several processes add up their counts and lose no answers."""
 
 import asyncio
 import re
@@ -10,42 +10,42 @@ import pytest
 
 from llmctx.llm.standin import Standin
 from llmctx.prompt.render import Prompt
+from llmctx.replay.blob_cache import BlobCache
 from llmctx.replay.corpus import Recorded
-from llmctx.replay.plan import Plan, draft
-from llmctx.replay.rerun import Templates
-from llmctx.testing.answers import Answers
+from llmctx.replay.plan import Plan, build_request
+from llmctx.testing.answers_file import AnswersFile
 
 from .project import ALL, DECISIONS, run, run_live, write_module
 
 
-def test_several_workers_count_together(project: pytest.Pytester) -> None:
+def test_workers_add_up_their_counts(project: pytest.Pytester) -> None:
     body = """assert not decide().flipped
     decide("position/v1")
     decide(completer=scripted("no JSON"))"""
     result = run(project, body, "-n2", asks="decide, scripted")
     result.assert_outcomes(passed=len(DECISIONS))
     alone = run(project, body, asks="decide, scripted")
-    start = "*decisions against the recorded ones*"
+    start = "*decisions compared with the recorded ones*"
     result.stdout.fnmatch_lines([start, f"position/v1: {len(DECISIONS)} of {len(DECISIONS)} as recorded*"])
     assert counted(result) == counted(alone)
 
 
 def counted(result: pytest.RunResult) -> list[str]:
-    """The lines of the summary."""
-    begin = next(number for number, line in enumerate(result.outlines) if "against the recorded ones" in line)
+    """Return the lines of the summary."""
+    begin = next(number for number, line in enumerate(result.outlines) if "compared with the recorded ones" in line)
     return [line for line in result.outlines[begin:] if line and not re.search(r"passed in|=====", line)]
 
 
-async def test_one_worker_may_ask_an_endpoint_and_tells_what_it_took(
+async def test_one_worker_may_ask_an_endpoint_and_reports_its_tokens(
     project: pytest.Pytester, standin: Standin
 ) -> None:
     result = await run_live(project, standin, "decide()", "-n1", "--llmctx-record")
     result.assert_outcomes(passed=len(DECISIONS))
-    result.stdout.fnmatch_lines(["live calls took * tokens"])
+    result.stdout.fnmatch_lines(["live calls used * tokens"])
     assert len((project.path / "demo.answers.jsonl").read_bytes().splitlines()) == len(DECISIONS)
 
 
-async def test_two_runs_that_record_at_the_same_time_lose_no_answer(project: pytest.Pytester, standin: Standin) -> None:
+async def test_concurrent_runs_that_record_lose_no_answer(project: pytest.Pytester, standin: Standin) -> None:
     write_module(project, "decide('position/v1'); decide('position/v2')")
     live = ("--llmctx-live", standin.base_url, "--llmctx-model", "llmctx-standin", "--llmctx-record")
     halves = ["HARP or BOLT or DUNE or ELMS", "not (HARP or BOLT or DUNE or ELMS)"]
@@ -57,35 +57,35 @@ async def test_two_runs_that_record_at_the_same_time_lose_no_answer(project: pyt
         for half in halves
     ]  # fmt: skip
     assert await asyncio.gather(*(run.wait() for run in runs)) == [0, 0]
-    assert len(Answers(project.path / "demo.jsonl").bodies()) == 2 * len(DECISIONS)
+    assert len(AnswersFile(project.path / "demo.jsonl").bodies()) == 2 * len(DECISIONS)
 
 
 def question(entry: Recorded) -> Prompt:
-    asked = draft(entry, Plan(None, "m"), Templates(ALL.blobs), ALL.blobs).prompt
+    asked = build_request(entry, Plan(model="m"), BlobCache(ALL.blobs)).prompt
     assert asked is not None
     return asked
 
 
-def test_many_writers_of_one_file_lose_nothing_and_readers_see_whole_lines(tmp_path: Path) -> None:
+def test_concurrent_writers_lose_no_answer_and_readers_see_complete_lines(tmp_path: Path) -> None:
     corpus = tmp_path / "c.jsonl"
     corpus.touch()
     prompts = [question(entry) for entry in DECISIONS]
 
     def keep(prompt: Prompt) -> int:
-        answers = Answers(corpus)  # each with a lock of its own
+        answers = AnswersFile(corpus)  # each thread takes the lock itself
         answers.keep(prompt, b'{"choices":[]}')
         return len(answers.bodies())
 
     with ThreadPoolExecutor(8) as threads:
         seen = list(threads.map(keep, prompts * 3))
-    assert len(Answers(corpus).bodies()) == len(prompts)
+    assert len(AnswersFile(corpus).bodies()) == len(prompts)
     assert max(seen) == len(prompts)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["c.answers.jsonl", "c.jsonl"]
 
 
-def test_a_second_answer_takes_the_place_of_the_first(tmp_path: Path) -> None:
+def test_a_second_answer_replaces_the_first(tmp_path: Path) -> None:
     corpus = tmp_path / "c.jsonl"
     corpus.touch()
     for body in (b"1", b"2"):
-        Answers(corpus).keep(question(DECISIONS[0]), body)
-    assert list(Answers(corpus).bodies().values()) == [b"2"]
+        AnswersFile(corpus).keep(question(DECISIONS[0]), body)
+    assert list(AnswersFile(corpus).bodies().values()) == [b"2"]

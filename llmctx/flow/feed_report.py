@@ -1,0 +1,179 @@
+"""What a feed reports: counts of what it did, and a log message for each kind of problem."""
+
+import logging
+from collections import deque
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from typing import Any
+
+from llmctx import clock
+from llmctx.errors import LlmctxError
+from llmctx.flow.bars import Bar
+from llmctx.flow.compose import FedBar
+from llmctx.flow.news import Headline
+
+_log = logging.getLogger(__name__)
+
+RECENT_S = 20.0
+"""How long writes are remembered. An append-only file synced every second loses at most its last two seconds."""
+_MAX_ROWS_LOGGED = 5
+_AWAY_LOG_INTERVAL_S = 10.0
+
+
+@dataclass
+class FeedReport:
+    """What a feed did."""
+
+    run: str
+    """The run's id, carried by every tick id."""
+    bars: int = 0
+    """Bars written."""
+    headlines: int = 0
+    """Headlines written."""
+    ticks: int = 0
+    """Ticks raised."""
+    opened: int = 0
+    """Positions opened."""
+    closed: int = 0
+    """Positions closed."""
+    fills: int = 0
+    """Fills of the paper broker."""
+    adjusted: list[str] = field(default_factory=list)
+    """Symbols whose position was rewritten for a split."""
+    already_fed: int = 0
+    """Skipped: bars no newer than those in the bars stream, and headlines already known or too old to count."""
+    bad_rows: int = 0
+    """Skipped: malformed rows, and bars out of order."""
+    suspected: int = 0
+    """Bars at which a corporate action was suspected."""
+    first: str | None = None
+    """When the first written bar began."""
+    last: str | None = None
+    """When the last written bar ended."""
+    symbols: list[str] = field(default_factory=list)
+    """The symbols fed."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as a JSON object."""
+        return asdict(self)
+
+
+class RecentWrites:
+    """The bars and headlines of the last seconds, in writing order; a server that lost them gets them again."""
+
+    def __init__(self) -> None:
+        self._writes: deque[tuple[float, Bar | Headline]] = deque()
+        self._known: set[Bar | Headline] = set()
+
+    def add(self, item: Bar | Headline) -> bool:
+        """Remember a written item; False if it is remembered already, so that it is not counted twice."""
+        now_s = clock.monotonic_s()
+        while self._writes and self._writes[0][0] < now_s - RECENT_S:
+            self._known.discard(self._writes.popleft()[1])
+        if item in self._known:
+            return False
+        self._known.add(item)
+        self._writes.append((now_s, item))
+        return True
+
+    def __contains__(self, item: Bar | Headline) -> bool:
+        return item in self._known
+
+    def items(self) -> list[Bar | Headline]:
+        """All remembered items, oldest first."""
+        return [item for _, item in self._writes]
+
+    def newest_bars(self) -> list[Bar]:
+        """The newest bar of each symbol."""
+        newest = {item.symbol: item for item in self.items() if isinstance(item, Bar)}
+        return list(newest.values())
+
+
+class FeedReporter:
+    """Counts what a feed does and logs what goes wrong."""
+
+    def __init__(self, run: str) -> None:
+        self.report = FeedReport(run)
+        """The counts so far."""
+        self._logged: set[str] = set()
+        self._away_logged_s = float("-inf")
+
+    def warn_once(self, message: str, *, about: str) -> None:
+        """Log a warning, once for each subject."""
+        if about not in self._logged:
+            self._logged.add(about)
+            _log.warning(message)
+
+    def skip_row(self, why: str) -> None:
+        """Count a skipped row, and log the first few."""
+        self.report.bad_rows += 1
+        if self.report.bad_rows <= _MAX_ROWS_LOGGED:
+            _log.warning(why)
+        elif self.report.bad_rows == _MAX_ROWS_LOGGED + 1:
+            _log.warning("further skipped rows are not logged; the summary counts them")
+
+    def already_fed(self, item: Bar | Headline, recent: RecentWrites) -> None:
+        """Count an item the server had already, unless this feed wrote it and is sending it again."""
+        if item not in recent:
+            self.report.already_fed += 1
+
+    def server_away(self, error: LlmctxError) -> None:
+        """Log from time to time that the server does not answer."""
+        if clock.monotonic_s() - self._away_logged_s > _AWAY_LOG_INTERVAL_S:
+            self._away_logged_s = clock.monotonic_s()
+            _log.warning(f"Redis is away ({error.what}); retrying")
+
+    def writes_lost(self) -> None:
+        """Log that the server came back without its last seconds."""
+        _log.warning("Redis has lost the most recent writes; sending them again")
+
+    def adjusted(self, symbol: str) -> None:
+        """Count a position that was adjusted for a split, and its tick."""
+        self.report.adjusted.append(symbol)
+        self.report.ticks += 1
+
+    def out_of_order(self, bar: Bar) -> None:
+        """Count a bar that came after a later one."""
+        at = clock.iso_of(bar.start)
+        self.skip_row(f"{bar.symbol} at {at}: earlier than the bar before it; sort the file by time")
+
+    def exchange_closed(self, exchange: str, day: date) -> None:
+        """Log that there are bars for a day on which the exchange is closed."""
+        self.warn_once(
+            f"{exchange} is closed on {day}, so market_status is not open and nothing is traded; name the exchange of "
+            "these bars, or use `--exchange always`",
+            about="calendar",
+        )
+
+    def live_clock(self) -> None:
+        """Log that the server is in live use."""
+        self.warn_once(
+            "this Redis is in live use: its system:state follows the server's clock. Recorded bars set it to "
+            "their own time, and live data of other symbols will then lie in the future; feed recorded bars into a "
+            "Redis of their own",
+            about="clock",
+        )
+
+    def written(self, fed: FedBar) -> None:
+        """Count a written bar."""
+        report, step, bar = self.report, fed.step, fed.bar
+        report.bars += 1
+        report.fills += len(step.fills)
+        if fed.tick is not None:
+            report.ticks += 1
+        if step.opened or (step.closed is not None and not fed.raw_position_before):
+            report.opened += 1
+        if step.closed is not None:
+            report.closed += 1
+        if step.cause == "position_adjusted":
+            report.adjusted.append(bar.symbol)
+        if step.cause == "corporate_action_suspected":
+            report.suspected += 1
+            self.warn_once(
+                f"{bar.symbol} at {clock.iso_of(bar.start)}: the price jumped overnight; a corporate action is "
+                f"suspected. Its ticks are skipped until the position is rewritten, or until you feed with "
+                f"--adjust {bar.symbol}=RATIO",
+                about=f"{bar.symbol} jumps",
+            )
+        report.first = report.first or clock.iso_of(bar.start)
+        report.last = clock.iso_of(fed.end)

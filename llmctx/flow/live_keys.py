@@ -1,0 +1,186 @@
+"""The live keys of one feed: what the server is believed to hold, and how a bar or a headline changes it.
+
+The feed continues from its own belief without asking the server, so many bars can be sent at once. A write based on
+something that somebody else has changed is refused, and its bar is worked through again on what is stored now.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+from llmctx import clock
+from llmctx.context.tick import Tick
+from llmctx.flow.bars import Bar
+from llmctx.flow.book import Book
+from llmctx.flow.compose import Composer, FedBar
+from llmctx.flow.exchange import Exchange
+from llmctx.flow.mark_to_market import adjusted_for_jump, mark, position_to_wire
+from llmctx.flow.news import Headline
+from llmctx.flow.resume import resume_book, resume_market, resume_symbol
+from llmctx.flow.rules import FeedRules
+from llmctx.flow.step import take_step
+from llmctx.flow.store import Store, WriteResult
+from llmctx.flow.symbol import Symbol, TrackedBar
+from llmctx.flow.write import Write
+from llmctx.schema import keys
+
+_POSITION = keys.BY_SECTION["position"]
+
+
+class LostWritesError(Exception):
+    """The server no longer has what was written to it: it restarted without its last writes."""
+
+
+class LiveKeys:
+    """The live keys of one feed."""
+
+    def __init__(self, store: Store, rules: FeedRules, run: str) -> None:
+        """Raises FeedError if the exchange is unknown."""
+        self._store = store
+        self._rules = rules
+        self._run = run
+        self.exchange = Exchange(rules.exchange)
+        """The exchange whose hours market_status follows."""
+        self.composer = Composer(run, rules)
+        """Composes the writes."""
+        self._symbols: dict[str, Symbol] = {}
+        self._book = Book()
+        self._stored_book = b""
+
+    @property
+    def names(self) -> list[str]:
+        """The known symbols, sorted."""
+        return sorted(self._symbols)
+
+    async def resume(self) -> None:
+        """Discard all beliefs and read what the server holds.
+
+        Raises ServerError if the server does not answer, FeedError if the stored book is malformed.
+        """
+        self._symbols.clear()
+        composer = self.composer
+        composer.held_symbols = set(await self._store.held_symbols())
+        ends = await resume_market(self._store, composer.market, self._rules.interval)
+        composer.watched_symbols = set(ends)
+        composer.ranked_at = max(ends.values(), default=None)
+        await self._resume_book()
+
+    async def _resume_book(self) -> None:
+        if self._rules.broker is not None:
+            self._book, self._stored_book = await resume_book(self._store)
+
+    async def symbol(self, name: str) -> Symbol:
+        """What is known of a symbol; read from the server on first use."""
+        if name not in self._symbols:
+            self._symbols[name] = await resume_symbol(self._store, name, self._rules.interval)
+        return self._symbols[name]
+
+    async def read_decisions(self, symbol: str) -> None:
+        """Read the decisions published in a symbol's partition since the last read."""
+        if self._rules.broker is not None:
+            partition = self._store.partition_of(symbol)
+            entries = await self._store.decisions(partition, self._book.seen[str(partition)])
+            self._book = self._book.with_decisions(partition, entries)
+
+    async def write_headline(self, headline: Headline, at: datetime) -> None:
+        """Write a headline known at `at`, which its symbol's news already contains."""
+        symbol = await self.symbol(headline.symbol)
+        partition, status = self._store.partition_of(symbol.name), self.exchange.status(at)
+        await self._store.write([self.composer.headline(symbol, headline, partition, at, status)])
+
+    async def write_bars(
+        self,
+        bars: list[Bar],
+        at: datetime,
+        on_send: Callable[[FedBar], None],
+        on_written: Callable[[FedBar], Awaitable[None]],
+    ) -> int:
+        """Write bars of different symbols in one round trip, and return how many of them another feed had written.
+
+        `at` is the time of the clock. `on_send` is called for each bar before it is sent, `on_written` for each written
+        one.
+
+        Raises LostWritesError if the server has lost earlier bars.
+        """
+        pending = []
+        for bar in bars:
+            symbol = await self.symbol(bar.symbol)
+            tracked = symbol.add(bar, self._rules.ratios.get(bar.symbol))
+            self.composer.market.update(bar.start.date(), bar.symbol, symbol.track.change_pct)
+            self.composer.watched_symbols.add(bar.symbol)
+            pending.append(self._work_through(tracked, at))
+            on_send(pending[-1][0])
+        return await self._send(pending, at, on_written)
+
+    def _work_through(self, tracked: TrackedBar, at: datetime) -> tuple[FedBar, Write]:
+        """Apply a bar to what the server is believed to hold, and believe the result to be written from then on."""
+        symbol, bar, before = tracked.symbol, tracked.bar, tracked.symbol.raw_position
+        status = self.exchange.status(tracked.end)
+        step = take_step(tracked, self._book, self._rules, market_open=status == "open")
+        symbol.set_position(step.raw_position, step.position)
+        if step.raw_position:
+            self.composer.held_symbols.add(symbol.name)
+        else:
+            self.composer.held_symbols.discard(symbol.name)
+        tick = None if step.cause is None else self._tick(bar, step.cause)
+        fed = FedBar(tracked=tracked, market_status=status, raw_position_before=before, step=step, tick=tick)
+        write = self.composer.bar(fed, self._store.partition_of(symbol.name), self._stored_book, at)
+        if self._rules.broker is not None:
+            self._book, self._stored_book = step.book, step.book.wire
+        return fed, write
+
+    async def _send(
+        self, pending: list[tuple[FedBar, Write]], at: datetime, on_written: Callable[[FedBar], Awaitable[None]]
+    ) -> int:
+        results = await self._store.write([write for _, write in pending])
+        refused = [(fed, result) for (fed, _), result in zip(pending, results, strict=True) if not result.done]
+        bars_lost = any(result.bar_lost for result in results)
+        if refused and not bars_lost:
+            await self._resume_book()
+        for (fed, _), result in zip(pending, results, strict=True):
+            if result.done:
+                self._accept(fed, result)
+                await on_written(fed)
+        if bars_lost:
+            raise LostWritesError
+        fed_by_others = 0
+        for fed, result in refused:
+            if not result.changed:  # another feed is ahead: continue from what it left
+                del self._symbols[fed.bar.symbol]
+                fed_by_others += 1
+            else:
+                fed.tracked.symbol.set_position(result.changed[0])
+                again = self._work_through(fed.tracked, at)
+                fed_by_others += await self._send([again], at, on_written)
+        return fed_by_others
+
+    def _accept(self, fed: FedBar, result: WriteResult) -> None:
+        partition = self._store.partition_of(fed.bar.symbol)
+        self._book = self._book.with_decisions(partition, result.decisions)
+        fed.tracked.symbol.monitored = bool(fed.step.raw_position)
+
+    async def has(self, bar: Bar) -> bool:
+        """Whether the server has a bar that this feed wrote."""
+        return await self._store.writer_of(bar) == self._run
+
+    def _tick(self, bar: Bar, cause: str) -> Tick:
+        at_ms = clock.to_ms(bar.start)
+        return Tick(id=f"{self._run}:{bar.symbol}:{at_ms}", symbol=bar.symbol, cause=cause)
+
+    async def adjust_position(self, name: str) -> Tick | None:
+        """Adjust a position for a split that an earlier feed passed without a ratio; the tick it raises, or None."""
+        symbol = await self.symbol(name)
+        last, at, position = symbol.track.last, symbol.track.known_at, symbol.position
+        if last is None or at is None or position is None or position.last_update > at:
+            return None
+        adjusted = adjusted_for_jump(position, last.close, at, self._rules.ratios)
+        if adjusted is None or adjusted is position:
+            return None
+        marked, tick = mark(adjusted, last.close, at), self._tick(last, "position_adjusted")
+        raw, partition = position_to_wire(marked), self._store.partition_of(name)
+        write = Write(name, partition, self._run).guard(_POSITION.key(name), symbol.raw_position)
+        write.set(_POSITION, raw)
+        write.append(keys.ticks(partition), tick.fields())
+        if not (await self._store.write([write]))[0].done:
+            return None
+        symbol.set_position(raw, marked)
+        return tick

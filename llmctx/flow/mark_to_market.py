@@ -1,0 +1,109 @@
+"""Positions over time: marked to market at every bar, monitored, and adjusted for a split. Pure."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from pydantic import ValidationError
+
+from llmctx import canonical, clock
+from llmctx.context.corporate_action import overnight_move
+from llmctx.flow.bars import rounded, rounded_price
+from llmctx.flow.track import Track
+from llmctx.schema.values import Position
+
+_CENT = Decimal("0.01")
+_PERCENT_STEP = Decimal("0.0001")
+_OVERBOUGHT, _OVERSOLD = 70, 30
+
+
+def mark(position: Position, price: Decimal, at: datetime) -> Position:
+    """The position at a new price."""
+    move = (price - position.entry_price) * (1 if position.side == "long" else -1)
+    return position.model_copy(
+        update={
+            "current_price": price,
+            "unrealized_pnl": rounded(move * position.quantity, _CENT),
+            "unrealized_pnl_pct": rounded(move / position.entry_price * 100, _PERCENT_STEP),
+            "last_update": at,
+        }
+    )
+
+
+def adjust(position: Position, ratio: Decimal) -> Position:
+    """The position after a split of `ratio` new shares for each old one."""
+    stop, target = position.stop_loss, position.take_profit
+    return position.model_copy(
+        update={
+            "entry_price": rounded_price(position.entry_price / ratio),
+            "current_price": rounded_price(position.current_price / ratio),
+            "quantity": position.quantity * ratio,
+            "stop_loss": None if stop is None else rounded_price(stop / ratio),
+            "take_profit": None if target is None else rounded_price(target / ratio),
+        }
+    )
+
+
+def adjusted_for_jump(
+    position: Position, price: Decimal, at: datetime, ratios: Mapping[str, Decimal]
+) -> Position | None:
+    """The position in shares of a later time; None if the price jumped overnight and no ratio explains it."""
+    if overnight_move(position.current_price, position.last_update, price, at) is None:
+        return position
+    ratio = ratios.get(position.symbol)
+    if ratio is None:
+        return None
+    adjusted = adjust(position, ratio)
+    jumps = overnight_move(adjusted.current_price, adjusted.last_update, price, at) is not None
+    return None if jumps else adjusted
+
+
+def position_to_wire(position: Position) -> bytes:
+    """positions:active:{symbol} as stored."""
+    times = {name: clock.iso_of(getattr(position, name)) for name in ("entry_time", "last_update")}
+    return canonical.wire(position.model_dump() | times)
+
+
+def position_from_wire(raw: bytes) -> Position | None:
+    """The stored position; None if there is none, or it is malformed."""
+    try:
+        return Position.model_validate(canonical.loads(raw))
+    except (ValueError, ValidationError):
+        return None
+
+
+def monitoring(position: Position, track: Track, at: datetime, *, one_minute: bool) -> dict[str, Any]:
+    """positions:monitoring:{symbol} without its timestamp.
+
+    The one-minute RSI is null unless the bars are one-minute bars (`one_minute`); distances are shares of the last
+    price.
+    """
+    price = track.session["last"]
+    rsi = track.now.get("rsi_14") if one_minute else None
+    return {
+        "technical_signals": {
+            "rsi_1m": None if rsi is None else {"value": rsi, "signal": _rsi_signal(rsi)},
+            "macd_5m": track.macd_5m.reading(),
+            "support_resistance": track.levels.nearest(price, track.session["high"], track.session["low"]),
+        },
+        "profit_target": _distance(position.take_profit, price),
+        "stop_loss": _distance(position.stop_loss, price),
+        "time_in_trade": _duration(int((at - position.entry_time).total_seconds())),
+    }
+
+
+def _rsi_signal(rsi: Decimal) -> str:
+    return "overbought" if rsi >= _OVERBOUGHT else "oversold" if rsi <= _OVERSOLD else "neutral"
+
+
+def _distance(level: Decimal | None, price: Decimal) -> dict[str, Any] | None:
+    if level is None:
+        return None
+    return {"value": level, "distance": f"{abs(level - price) / price * 100:.1f}%"}
+
+
+def _duration(seconds: int) -> str:
+    """Seconds as hh:mm:ss; hours may exceed 23."""
+    seconds = max(0, seconds)
+    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"

@@ -1,0 +1,137 @@
+"""The values of the paper broker: orders, open trades, fills and closed positions."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from llmctx import canonical, clock
+from llmctx.schema.values import Thesis
+
+_TRADED = ("exit", "reduce", "add", "adjust_stops")
+
+
+class Order(NamedTuple):
+    """What to do at a symbol's next bar."""
+
+    action: str
+    """open, exit, reduce, add or adjust_stops."""
+    reason: str
+    """A signal's reason, or the address of the decision."""
+    side: str | None = None
+    """long or short, for open."""
+    quantity: Decimal | None = None
+    """Shares, for reduce and add."""
+    stop_loss: Decimal | None = None
+    """The stop to set; None leaves it unchanged."""
+    take_profit: Decimal | None = None
+    """The target to set; None leaves it unchanged."""
+    entry_time: str | None = None
+    """The entry time of the position it is for; None for open."""
+
+
+class Trade(NamedTuple):
+    """One open position, from its first share to its last."""
+
+    entry_time: str
+    """Identifies the position, ISO 8601."""
+    entry_price: Decimal
+    """The position's price per share; if the live position has another, somebody else changed it."""
+    quantity: Decimal
+    """Shares held now."""
+    basis: Decimal
+    """What was paid for them, or received if short."""
+    gross: Decimal = Decimal(0)
+    """What the closed part has earned so far, before costs."""
+    cost: Decimal = Decimal(0)
+    """Cost of its fills so far."""
+    closed: Decimal = Decimal(0)
+    """Shares closed so far."""
+    bought: Decimal = Decimal(0)
+    """The basis of the closed shares."""
+
+
+class Fill(NamedTuple):
+    """Shares that changed hands."""
+
+    at: datetime
+    """The bar's start for a fill at its open, its end for a stop or target reached inside it."""
+    symbol: str
+    """The symbol traded."""
+    side: str
+    """buy or sell."""
+    quantity: Decimal
+    """Shares."""
+    price: Decimal
+    """Price per share."""
+    cost: Decimal
+    """Cost of the fill."""
+    realized: Decimal
+    """What the closed part earned, before costs; 0 if nothing was closed."""
+    reason: str
+    """A signal's reason, a decision's address, stop_hit or target_reached."""
+    entry_time: datetime
+    """The position it belongs to."""
+
+
+class ClosedPosition(NamedTuple):
+    """A position that was closed."""
+
+    symbol: str
+    side: str
+    entry_time: datetime
+    exit_time: datetime
+    quantity: Decimal
+    """All shares it ever held."""
+    entry_price: Decimal
+    """Average entry price per share."""
+    exit_price: Decimal
+    """Average exit price per share."""
+    gross: Decimal
+    """Profit before costs."""
+    cost: Decimal
+    """Cost of its fills."""
+    net: Decimal
+    """gross - cost."""
+    reason: str
+    """Why it was closed."""
+
+
+def history_fields(row: Fill | ClosedPosition) -> dict[str, str]:
+    """A row as an entry of its history stream: times as ISO 8601, decimals in full."""
+    return {name: history_text(value) for name, value in row._asdict().items()}
+
+
+def history_text(value: Any) -> str:
+    """A value as a field of a history stream; empty for None."""
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return clock.iso_of(value)
+    return canonical.plain(value) if isinstance(value, Decimal) else str(value)
+
+
+def order_of(raw: bytes) -> tuple[str, Order] | None:
+    """The symbol and the order of a published decision; None if it asks for no trade or cannot be understood."""
+    try:
+        decision = Thesis.model_validate(canonical.loads(raw))
+    except (ValueError, ValidationError):
+        return None  # not a decision this version understands: never trade on a guess
+    numbers = (decision.quantity, decision.stop_loss, decision.take_profit)
+    if decision.action not in _TRADED or any(number is not None and number <= 0 for number in numbers):
+        return None
+    order = Order(
+        action=decision.action,
+        reason=f"decision {decision.address}",
+        quantity=_without_point(decision.quantity),
+        stop_loss=_without_point(decision.stop_loss),
+        take_profit=_without_point(decision.take_profit),
+        entry_time=clock.iso_of(decision.entry_time),
+    )
+    return decision.symbol, order
+
+
+def _without_point(value: Decimal | None) -> Decimal | None:
+    """Write a whole number without a decimal point: JSON writes 91 as 91.0."""
+    return value.to_integral_value() if value is not None and value == value.to_integral_value() else value

@@ -1,0 +1,137 @@
+"""The check of one partition: the rules of the log, the blobs, and each record rebuilt from its evidence."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import Any, NamedTuple
+
+from llmctx import canonical
+from llmctx.errors import RecordError
+from llmctx.replay.blob_cache import BlobCache
+from llmctx.replay.reproduction import Reproduction
+from llmctx.replay.rerun import rebuild
+from llmctx.trail.log.entry import BLOBS, Entry
+from llmctx.trail.proof.fault import Fault, FaultError
+from llmctx.trail.proof.verify import Verifier
+
+ReadBlob = Callable[[str], Awaitable[bytes | None]]
+"""Returns the blob with a digest, None if it is missing."""
+
+
+class PartitionReport(NamedTuple):
+    """The result of checking one partition."""
+
+    partition: int
+    """The partition."""
+    records: int = 0
+    """Records without a fault, before the first bad one."""
+    ticks: int = 0
+    """Distinct ticks that they settle."""
+    rebuilt: int = 0
+    """Records with a prompt that were reproduced: the prompt byte for byte, decision and verdict."""
+    not_reproducible: int = 0
+    """Records made by the rules of another released version that are not reproduced in every part."""
+    fault: Fault | None = None
+    """The first bad record; None if there is none."""
+    checkpoints: int = 0
+    """Signed checkpoints that agree with the records."""
+    covered: int = 0
+    """The tree size signed by the newest of them."""
+    losses: tuple[tuple[int, int], ...] = ()
+    """First and last index of each lost range; the root is still computed."""
+    incidents: tuple[int, ...] = ()
+    """The indices of all incidents."""
+    warnings: tuple[str, ...] = ()
+    """Remarks that are no faults."""
+    reproduction: Reproduction | None = None
+    """Counts of records that differ under other rules, unknown ones included; None if nothing was rebuilt."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as JSON values."""
+        return self._asdict() | {
+            "verdict": self.verdict,
+            "fault": None if self.fault is None else self.fault._asdict(),
+            "reproduction": None if self.reproduction is None else self.reproduction.as_dict(),
+        }
+
+    @property
+    def unknown(self) -> int:
+        """Number of differing records made by rules that this version does not know."""
+        return 0 if self.reproduction is None else self.reproduction.unknown.total()
+
+    @property
+    def verdict(self) -> str:
+        """failed, intact with losses, or verified."""
+        if self.fault is not None:
+            return "failed"
+        return "intact, with losses" if self.losses else "verified"
+
+
+class PartitionCheck:
+    """The check of one partition's records, in order."""
+
+    def __init__(self, partition: int, verifier: Verifier, read_blob: ReadBlob, *, rebuilding: bool) -> None:
+        self.verifier = verifier
+        """The rules of the log, and what has passed them so far."""
+        self._partition = partition
+        self._read_blob = read_blob
+        self._blobs = BlobCache()
+        self._rebuilding = rebuilding
+        self._rebuilt = 0
+        self._reproduction = Reproduction()
+
+    async def check_records(self, entries: AsyncIterator[Entry], on_record: Callable[[], None]) -> Fault | None:
+        """Check records up to the first fault and return it, None if there is none."""
+        try:
+            async for entry in entries:
+                fault = self.verifier.check(entry) or await self.check_blobs(entry)
+                if fault is None and self._rebuilding:
+                    fault = self._check_rebuild(entry)
+                if fault is not None:
+                    return fault
+                on_record()
+        except RecordError as error:
+            return Fault(self.verifier.size, "record-form", "a leaf and evidence that can be unpacked", error.why)
+        except FaultError as error:
+            return error.fault
+        return None
+
+    async def check_blobs(self, entry: Entry) -> Fault | None:
+        """Check that every blob named by a record exists and matches its digest."""
+        for section, field in BLOBS:
+            digest = entry.record.get(section, {}).get(field)
+            if digest is None or digest in self._blobs:
+                continue
+            blob = await self._read_blob(digest)
+            found = "nothing" if blob is None else canonical.sha256(blob)
+            if blob is None or found != digest:
+                return Fault(entry.index, f"blob-digest of {field}", digest, found)
+            self._blobs.add(digest, blob)
+        return None
+
+    def _check_rebuild(self, entry: Entry) -> Fault | None:
+        rebuilt = rebuild(entry, self._blobs)
+        if (found := rebuilt.tampering) is not None:
+            return Fault(entry.index, found.rule, "what its evidence yields", found.what)
+        self._reproduction.add(entry.record["code"], rebuilt)
+        if rebuilt.same and "prompt" in entry.record:
+            self._rebuilt += 1
+        return None
+
+    def report(self, fault: Fault | None, warnings: Iterable[str]) -> PartitionReport:
+        """Return the report; `fault` is the first one, also of checks made elsewhere."""
+        verifier = self.verifier
+        good = verifier.size if fault is None else min(fault.at, verifier.size)
+        lost = sum(min(last + 1, good) - first for first, last in verifier.losses if first < good)
+        return PartitionReport(
+            partition=self._partition,
+            records=good - lost,
+            ticks=len([index for index in verifier.settled.values() if index < good]),
+            rebuilt=self._rebuilt,
+            not_reproducible=self._reproduction.known.total(),
+            fault=fault,
+            checkpoints=verifier.coverage.count,
+            covered=verifier.coverage.size,
+            losses=tuple(verifier.losses),
+            incidents=tuple(verifier.incidents),
+            warnings=(*warnings, *self._reproduction.warnings()),
+            reproduction=self._reproduction,
+        )
