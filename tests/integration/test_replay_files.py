@@ -141,7 +141,7 @@ async def test_a_batchs_output_that_answers_nothing_is_misuse(program: Program) 
     assert (ended.code, "answers none of these 18 questions" in ended.err) == (2, True)
     assert not (program.folder / "r.jsonl").exists()
     ended = await answers(program, asked)
-    assert (ended.code, "is a question of the batch, and no answer" in ended.err) == (2, True)
+    assert (ended.code, "is a request of the batch, not an answer" in ended.err) == (2, True)
     ended = await answers(program, other, "--batch", "in.jsonl")
     assert (ended.code, "Give one of them" in ended.err) == (2, True)
 
