@@ -220,7 +220,7 @@ async def fill(redis: Redis, megabytes: int, *, lasting: bool, name: str) -> Non
 async def test_no_tick_is_taken_beyond_the_mark_and_live_keys_stay(
     small: Server, client: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory, "_PAUSE_S", 0.02)
+    monkeypatch.setattr(memory, "_INTERVAL_S", 0.02)
     await hold(client, "AAPL")
     await fill(client, 4, lasting=False, name="live")
     before = await client.dbsize()
