@@ -20,7 +20,7 @@ async def record_day(decisions: int) -> tuple[list[Recorded], dict[str, bytes]]:
             await trade(redis, server.url, Path(folder) / "state", decisions, entries.append)
             log, blobs = Log(redis), dict[str, bytes]()
             for digest in {digest for entry in entries for digest in named_blobs(entry.record)}:
-                blob = await log.blob(digest)
+                blob = await log.blobs.blob(digest)
                 assert blob is not None, digest
                 blobs[digest] = blob
     return [Recorded(entry.leaf, entry.pieces, index=entry.index) for entry in entries], blobs

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from llmctx import canonical
 from llmctx.errors import CorpusError, RecordError
 from llmctx.trail.log.entry import PIECES, Entry, named_blobs
-from llmctx.trail.log.packing import Pieces, textual
+from llmctx.trail.log.packing import Pieces, textual, textual_pieces
 
 FORMAT = "llmctx-corpus/1"
 
@@ -178,7 +178,7 @@ def _entry_line(entry: Recorded, path: Path) -> bytes:
             "leaf_hash": entry.leaf_hash,
             "origin": entry.origin,
             "partition": entry.partition,
-            "pieces": {name: textual(raw) for name, raw in entry.pieces.items()},
+            "pieces": textual_pieces(entry.pieces),
         }
         return canonical.dumps(document | {"sha256": canonical.sha256(canonical.dumps(document))})
     except ValueError as error:

@@ -82,7 +82,7 @@ class LogSource:
             async for entry in log.read(selection.first, selection.stop):
                 if selection.includes(entry):
                     for digest in named_blobs(entry.record):
-                        if digest not in self.blobs and (blob := await log.blob(digest)) is not None:
+                        if digest not in self.blobs and (blob := await log.blobs.blob(digest)) is not None:
                             self.blobs.add(digest, blob)
                     yield Recorded.of(entry, self._origin)
 

@@ -59,7 +59,7 @@ async def verify_log(
         lost=lambda index: known[index] if index < len(known) else None,
         held=HeldReceipts(outside.receipts),
     )
-    check = PartitionCheck(log.partition, verifier, log.blob, rebuilding=rebuilding)
+    check = PartitionCheck(log.partition, verifier, log.blobs.blob, rebuilding=rebuilding)
     fault = await check.check_records(log.read(), on_record)
     fault = fault or _check_anchor(verifier, known) or _check_signed(outside, verifier)
     fault = fault or verifier.check_map(tick_map, size) or verifier.check_symbols(symbols, size)

@@ -7,7 +7,6 @@ from redis.asyncio import Redis
 
 from llmctx.connection import connect, read_stream
 from llmctx.errors import ForkError, InstanceError, LeaseError
-from llmctx.trail.log.entry import stored
 from llmctx.trail.log.instance import Instance, bind_instance
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.anchor import Anchor, anchor_directory
@@ -17,6 +16,7 @@ from llmctx.worker.home import TrailHome
 from llmctx.worker.owner import Owner
 from tests.faults.conftest import Server, check_oracle, end_lease
 from tests.integration.conftest import decided, hold
+from tests.unit.makers import stored
 
 LOG = "audit:{0}:log"
 

@@ -16,7 +16,7 @@ from llmctx.connection import read_stream
 from llmctx.llm.standin import MODEL, Standin
 from llmctx.replay.verify import verify_log
 from llmctx.schema import keys
-from llmctx.trail.log.entry import restored, stored
+from llmctx.trail.log.entry import restored
 from llmctx.trail.log.instance import bind_instance
 from llmctx.trail.log.lease import read_holder
 from llmctx.trail.log.log import Log
@@ -25,6 +25,7 @@ from tests.conftest import free_port
 from tests.days import Day
 from tests.integration.conftest import NOW, ByRules, hold, live, raise_tick, serving
 from tests.integration.program import Program, until
+from tests.unit.makers import stored
 
 LOG = "audit:{0}:log"
 HEADER = "timestamp,symbol,open,high,low,close,volume"

@@ -206,7 +206,7 @@ async def test_an_append_works_before_there_is_a_tick_stream(redis: Redis, owner
 async def test_a_blob_is_kept_under_its_digest(redis: Redis, owner: str) -> None:
     log = Log(redis)
     await log.append(draft("a", blobs=[b"source"]), owner, SETTLEMENT)
-    assert await log.blob(canonical.sha256(b"source")) == b"source"
+    assert await log.blobs.blob(canonical.sha256(b"source")) == b"source"
 
 
 async def test_a_lost_blob_is_kept_again(redis: Redis, owner: str) -> None:
@@ -214,15 +214,15 @@ async def test_a_lost_blob_is_kept_again(redis: Redis, owner: str) -> None:
     await log.append(draft("a", blobs=[b"source"]), owner, SETTLEMENT)
     assert await redis.delete(f"audit:{{0}}:blob:{digest}") == 1
     await log.append(draft("b", blobs=[b"source"]), owner, SETTLEMENT)
-    assert await log.blob(digest) == b"source"
+    assert await log.blobs.blob(digest) == b"source"
     assert await log.size() == 2
 
 
 async def test_the_blobs_that_are_there_are_found(redis: Redis) -> None:
     log = Log(redis)
     digest = await log.blobs.keep(b"one")
-    assert await log.blob(digest) == b"one"
-    assert await log.blob("0" * 64) is None
+    assert await log.blobs.blob(digest) == b"one"
+    assert await log.blobs.blob("0" * 64) is None
 
 
 async def test_keeping_a_blob_again_changes_nothing(redis: Redis) -> None:

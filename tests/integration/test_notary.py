@@ -11,7 +11,6 @@ from redis.asyncio import Redis
 from llmctx import canonical
 from llmctx.connection import server_ms
 from llmctx.errors import ForkError, TrailError
-from llmctx.trail.log.entry import stored
 from llmctx.trail.log.instance import Instance, bind_instance
 from llmctx.trail.log.lease import lease_key
 from llmctx.trail.log.log import Draft, Log
@@ -22,6 +21,7 @@ from llmctx.trail.proof.notary import Notary
 from llmctx.trail.proof.notary_service import cover_now, serve_notary
 from tests.integration.conftest import SETTLEMENT, draft, held_lease
 from tests.integration.program import until
+from tests.unit.makers import stored
 
 CHECKPOINT = "audit:{0}:checkpoint"
 

@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 
 from llmctx import canonical
 from llmctx.connection import read_stream, server_ms
-from llmctx.trail.log.entry import restored, stored
+from llmctx.trail.log.entry import restored
 from llmctx.trail.log.instance import bind_instance, read_instance
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof import merkle
@@ -27,6 +27,7 @@ from tests.conftest import ROOT
 from tests.integration.conftest import ByRules, hold, raise_tick, serving
 from tests.integration.program import Ended, Program
 from tests.integration.test_cli import LOG
+from tests.unit.makers import stored
 
 SIZE = 6
 CHECKPOINT = "audit:{0}:checkpoint"

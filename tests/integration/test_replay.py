@@ -22,7 +22,6 @@ from llmctx.flow.store import Store
 from llmctx.llm.standin import MODEL, Standin
 from llmctx.replay.corpus import read_corpus
 from llmctx.replay.results import read_results
-from llmctx.trail.log.entry import stored
 from llmctx.trail.log.instance import read_instance
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.key import load_or_make_key
@@ -30,6 +29,7 @@ from llmctx.trail.proof.notary_service import cover_now
 from tests.conftest import free_port
 from tests.integration.conftest import ByRules, hold, raise_tick, serving
 from tests.integration.program import Program, until
+from tests.unit.makers import stored
 
 MARKET = simulate(seed=5, days=1, minutes=40)
 LOG = "audit:{0}:log"

@@ -14,11 +14,18 @@ from llmctx.llm.completion import Completion, OutputSchema, read_completion
 from llmctx.prompt.render import Prompt, render
 from llmctx.prompt.template import Template, load_template
 from llmctx.schema.keys import section_keys
+from llmctx.trail.log.entry import FIELD
+from llmctx.trail.log.packing import pack
 
 SYMBOL = "AAPL"
 NOW = "2025-05-09T10:15:30.123Z"
 NOW_MS = clock.to_ms(clock.parse_iso(NOW))
 Document = dict[str, Any]
+
+
+def stored(leaf: bytes, pieces: Mapping[str, bytes]) -> dict[bytes, bytes]:
+    """The fields of a log entry."""
+    return {FIELD: pack(leaf, dict(pieces))}
 
 
 def is_canonical(raw: bytes) -> bool:

@@ -14,8 +14,8 @@ from llmctx.errors import LlmctxError
 from llmctx.replay.selection import moment_ms
 from llmctx.settings import Settings
 from llmctx.trail.log.entry import Entry, address
-from llmctx.trail.log.listing import Filter, follow, newest
 from llmctx.trail.log.log import Log
+from llmctx.trail.log.lookup import Filter, follow, newest
 from llmctx.trail.proof.verify import KINDS
 
 _DEFAULT_LIMIT = 20

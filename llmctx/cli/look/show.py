@@ -12,8 +12,9 @@ from llmctx.context.package import build_package
 from llmctx.context.snapshot import Snapshot
 from llmctx.context.staleness import Status
 from llmctx.settings import Settings
-from llmctx.trail.log.address import read_record
-from llmctx.trail.log.entry import Entry, address, evidence_text
+from llmctx.trail.log.entry import Entry, address
+from llmctx.trail.log.lookup import read_record
+from llmctx.trail.log.packing import textual_pieces
 
 
 def show(
@@ -40,7 +41,7 @@ def show(
             "leaf_hash": entry.leaf_hash,
             "leaf": entry.record,
             "leaf_text": entry.leaf.decode(errors="replace"),
-            "pieces": canonical.loads(evidence_text(entry.pieces)),
+            "pieces": textual_pieces(entry.pieces),
         }
     )
 

@@ -23,7 +23,7 @@ def receipt(address: Address, redis_url: RedisUrl = None, state_dir: StateDir = 
 
 
 async def _receipt(settings: Settings, text: str) -> dict[str, Any]:
-    from llmctx.trail.log.address import read_record
+    from llmctx.trail.log.lookup import read_record
     from llmctx.trail.proof.notary_service import issue_receipt
 
     async with open_trail(settings) as (redis, instance):

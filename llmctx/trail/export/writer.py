@@ -13,7 +13,7 @@ from llmctx.errors import ExportError
 from llmctx.trail.log.entry import Entry, named_blobs
 from llmctx.trail.log.instance import Instance
 from llmctx.trail.log.log import Log
-from llmctx.trail.log.packing import textual
+from llmctx.trail.log.packing import textual_pieces
 from llmctx.trail.proof.anchor import Anchor, anchor_directory
 from llmctx.trail.proof.checkpoint import Key, join_notes, key_name_of, origin_of, read_note
 
@@ -82,7 +82,7 @@ class Exporter:
             if digest in self._blobs:
                 continue
             self._blobs.add(digest)
-            blob = await log.blob(digest)
+            blob = await log.blobs.blob(digest)
             if blob is not None and digest.isalnum():  # it becomes a file's name
                 (self._directory / "blobs" / digest).write_bytes(blob)
 
@@ -149,5 +149,4 @@ class _Files:
 
 def evidence_line(entry: Entry) -> bytes:
     """A record's line in evidence.jsonl, in RFC 8785 form."""
-    pieces = {name: textual(raw) for name, raw in entry.pieces.items()}
-    return canonical.dumps({"index": entry.index, "pieces": pieces})
+    return canonical.dumps({"index": entry.index, "pieces": textual_pieces(entry.pieces)})

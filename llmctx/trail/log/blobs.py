@@ -3,18 +3,14 @@
 Rule of order: a dictionary's reference is written before its content, so whoever misses the content stores both again.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import cast
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from llmctx import canonical
 from llmctx.bounded_cache import BoundedCache
-from llmctx.errors import TrailError
 from llmctx.trail.log.dictionary import Dictionary
-from llmctx.trail.log.lease import SEE_REDIS
+from llmctx.trail.log.lease import redis_errors
 
 _MAX_LOADED = 4
 _MAX_LOADED_BYTES = 1024 * 1024
@@ -22,7 +18,7 @@ _MAX_LOADED_BYTES = 1024 * 1024
 
 
 class Blobs:
-    """One partition's blobs."""
+    """One partition's blobs. Every method raises TrailError if the server does not answer."""
 
     def __init__(self, redis: Redis, partition: int) -> None:
         self._redis = redis
@@ -35,28 +31,19 @@ class Blobs:
         return self._prefix + digest
 
     async def keep(self, blob: bytes) -> str:
-        """Store a blob and return its digest; storing it again changes nothing.
-
-        Raises TrailError if the server does not answer.
-        """
+        """Store a blob and return its digest; storing it again changes nothing."""
         digest = canonical.sha256(blob)
         with redis_errors("A blob could not be stored"):
             await self._redis.set(self.key(digest), blob, nx=True)
         return digest
 
     async def blob(self, digest: str) -> bytes | None:
-        """The blob with this digest, None if it is missing.
-
-        Raises TrailError if the server does not answer.
-        """
+        """The blob with this digest, None if it is missing."""
         with redis_errors():
             return cast("bytes | None", await self._redis.get(self.key(digest)))
 
     async def keep_dictionary(self, dictionary: Dictionary, size: int) -> None:
-        """Store a dictionary, trained when the log had this size, so that entries can name it.
-
-        Raises TrailError if the server does not answer.
-        """
+        """Store a dictionary, trained when the log had this size, so that entries can name it."""
         with redis_errors("A dictionary could not be stored"):
             reference = dictionary.reference.hex()
             await self._redis.hsetnx(self._references, reference, f"{size} {dictionary.digest}")
@@ -64,10 +51,7 @@ class Blobs:
         self._loaded.put(dictionary.reference, dictionary, len(dictionary.content))
 
     async def dictionary(self, reference: bytes | None) -> Dictionary | None:
-        """The dictionary with this reference, None if it is missing.
-
-        Raises TrailError if the server does not answer.
-        """
+        """The dictionary with this reference, None if it is missing."""
         if reference is None:
             return None
         if (loaded := self._loaded.get(reference)) is not None:
@@ -77,10 +61,7 @@ class Blobs:
         return None if described is None else await self._load(described)
 
     async def newest_dictionary(self) -> tuple[Dictionary | None, int]:
-        """The dictionary that was trained last and the log's size then; None and -1 if there is none.
-
-        Raises TrailError if the server does not answer.
-        """
+        """The dictionary that was trained last and the log's size then; None and -1 if there is none."""
         with redis_errors():
             described = cast("dict[bytes, bytes]", await self._redis.hgetall(self._references))
         if not described:
@@ -101,12 +82,3 @@ class Blobs:
 def _trained_at(described: bytes) -> int:
     """The log's size in the value "SIZE DIGEST"."""
     return int(described.partition(b" ")[0])
-
-
-@contextmanager
-def redis_errors(what: str = "The trail could not be read") -> Iterator[None]:
-    """Turn the client's exceptions into TrailError; `what` says what failed."""
-    try:
-        yield
-    except RedisError as error:
-        raise TrailError(f"{what}: {error}", SEE_REDIS) from error

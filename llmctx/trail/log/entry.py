@@ -3,15 +3,14 @@
 In Redis both are packed into one value (packing.py); the exact bytes inside are what is hashed.
 """
 
-import json
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
 from llmctx import canonical
-from llmctx.errors import RecordError
+from llmctx.errors import AddressError, RecordError
 from llmctx.trail.log.dictionary import Dictionary
-from llmctx.trail.log.packing import Pieces, pack, textual, unpack
+from llmctx.trail.log.packing import Pieces, unpack
 
 PIECES = {"snapshot": "snapshot", "messages": "prompt", "completion": "completion"}
 """Evidence piece -> the object in the leaf that holds its sha256."""
@@ -85,22 +84,25 @@ def address(index: int, partition: int, partitions: int) -> str:
     return str(index) if partitions == 1 else f"{partition}:{index}"
 
 
+def parse_address(text: str, partitions: int) -> tuple[int, int]:
+    """Partition and index of an address; the partition may be left out if there is only one.
+
+    Raises AddressError if the text is not an address.
+    """
+    partition, _, index = text.rpartition(":")
+    if not partition and partitions == 1:
+        partition = "0"
+    if index.isdecimal() and partition.isdecimal() and int(index) < 2**53 and int(partition) < partitions:
+        return int(partition), int(index)
+    form = "INDEX" if partitions == 1 else "P:INDEX"
+    raise AddressError(f"{text!r} is not an address.", f"Write {form}, as `llmctx decisions` prints it.")
+
+
 def named_blobs(record: dict[str, Any]) -> list[str]:
     """The digests of all blobs that a record names."""
     parts = ((record.get(section), field) for section, field in BLOBS)
     found = [part.get(field) for part, field in parts if isinstance(part, dict)]
     return [digest for digest in found if isinstance(digest, str)]
-
-
-def stored(leaf: bytes, pieces: Pieces, dictionary: Dictionary | None = None) -> dict[bytes, bytes]:
-    """The fields of a log entry."""
-    return {FIELD: pack(leaf, pieces, dictionary)}
-
-
-def evidence_text(pieces: Pieces) -> bytes:
-    """The pieces as one JSON object: UTF-8 as text, any other bytes as {"base64": ...}."""
-    document = {name: textual(raw) for name, raw in pieces.items()}
-    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def restored(fields: dict[bytes, bytes], index: int, partition: int, dictionary: Dictionary | None = None) -> Entry:

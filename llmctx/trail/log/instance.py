@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from llmctx.errors import InstanceError, TrailError
-from llmctx.trail.log.lease import SEE_REDIS
+from llmctx.trail.log.lease import redis_errors
 
 FORMAT = "2"
 MAX_PARTITIONS = 1024
@@ -37,10 +36,8 @@ async def read_instance(redis: Redis) -> Instance | None:
 
     Raises TrailError if the server does not answer or holds an unknown format.
     """
-    try:
+    with redis_errors("The instance could not be read"):
         found = cast("dict[bytes, bytes]", await redis.hgetall(_KEY))
-    except RedisError as error:
-        raise TrailError(f"The instance could not be read: {error}", SEE_REDIS) from error
     if not found:
         return None
     if found.get(b"format") != FORMAT.encode():
@@ -86,7 +83,7 @@ async def bind_instance(
     """
     in_redis = await read_instance(redis)
     file = state_dir / "instance.json"
-    in_directory = _read_file(file)
+    in_directory = read_state_instance(state_dir)
     if in_directory is not None and in_directory != in_redis and not new:
         raise InstanceError(
             f"{file} belongs to instance {in_directory.id}, but Redis has "
@@ -121,25 +118,7 @@ def read_state_instance(state_dir: Path) -> Instance | None:
 
     Raises InstanceError if its file cannot be read.
     """
-    return _read_file(state_dir / "instance.json")
-
-
-async def _make(redis: Redis, partitions: int) -> Instance:
-    instance = Instance(uuid.uuid4().hex, partitions)
-    try:
-        # If two processes start at once, the first sets all fields and both use them.
-        async with redis.pipeline(transaction=True) as both:
-            for field, value in (("id", instance.id), ("partitions", partitions), ("format", FORMAT)):
-                both.hsetnx(_KEY, field, str(value))
-            await both.execute()
-    except RedisError as error:
-        raise TrailError(f"The instance could not be made: {error}", SEE_REDIS) from error
-    found = await read_instance(redis)
-    assert found is not None
-    return found
-
-
-def _read_file(file: Path) -> Instance | None:
+    file = state_dir / "instance.json"
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
         return Instance(document["id"], document["partitions"])
@@ -150,6 +129,19 @@ def _read_file(file: Path) -> Instance | None:
             f"{file} cannot be read: {error}.",
             "Restore it from a backup, or remove it to adopt the instance in Redis.",
         ) from error
+
+
+async def _make(redis: Redis, partitions: int) -> Instance:
+    instance = Instance(uuid.uuid4().hex, partitions)
+    with redis_errors("The instance could not be made"):
+        # If two processes start at once, the first sets all fields and both use them.
+        async with redis.pipeline(transaction=True) as both:
+            for field, value in (("id", instance.id), ("partitions", partitions), ("format", FORMAT)):
+                both.hsetnx(_KEY, field, str(value))
+            await both.execute()
+    found = await read_instance(redis)
+    assert found is not None
+    return found
 
 
 def _write_file(file: Path, instance: Instance, *, before: Instance | None) -> None:

@@ -3,6 +3,8 @@
 import os
 import socket
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -20,9 +22,20 @@ It grows when an older version could not continue the log. The lease keeps the n
 LEASE_MS = 10_000
 """How long a lease lasts unless it is renewed."""
 
+SEE_REDIS = "Check that Redis answers: `llmctx status`."
+"""What to do if Redis does not answer."""
 HELD = Path(__file__).with_name("held.lua")
 """The Lua check in front of every function that only the lease's holder may call."""
 _LEASE = ServerFunction(Path(__file__).with_name("lease.lua"))
+
+
+@contextmanager
+def redis_errors(what: str = "The trail could not be read") -> Iterator[None]:
+    """Turn the client's exceptions into TrailError; `what` says what failed."""
+    try:
+        yield
+    except RedisError as error:
+        raise TrailError(f"{what}: {error}", SEE_REDIS) from error
 
 
 class Holder(NamedTuple):
@@ -83,11 +96,9 @@ class Lease:
         await self._call(0)
 
     async def _call(self, length_ms: int) -> Holder | None:
-        try:
+        with redis_errors(f"The lease {self._key} could not be taken"):
             args = (self.owner, length_ms, self.label, RECORD_FORMAT, VERSION)
             ours, until_ms, *holder = await _LEASE(self._redis, [self._key], args)
-        except RedisError as error:
-            raise TrailError(f"The lease {self._key} could not be taken: {error}", SEE_REDIS) from error
         if ours:
             return None
         owner, label, record_format, version = holder
@@ -98,9 +109,6 @@ class Lease:
             format=record_format,
             version=version.decode(),
         )
-
-
-SEE_REDIS = "Check that Redis answers: `llmctx status`."
 
 
 def lease_key(partition: int) -> str:
@@ -116,11 +124,10 @@ async def read_holder(redis: Redis, partition: int) -> Holder | None:
     if not fields or ends_ms < now_ms:
         return None
     label = fields.get(b"worker", fields[b"label"])  # an owner of 0.1.0 names itself in `label`
-    version = fields.get(b"version", b"0.1.0")
     return Holder(
         owner=fields[b"owner"].decode(),
         label=label.decode(),
         until_ms=ends_ms,
         format=int(fields.get(b"format", 1)),
-        version=version.decode(),
+        version=fields.get(b"version", b"0.1.0").decode(),
     )

@@ -5,7 +5,8 @@ record for ever, so a repeated append finds the first; blobs are stored before a
 """
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -16,9 +17,9 @@ from llmctx import canonical
 from llmctx.connection import StreamEntry, read_stream, read_stream_back
 from llmctx.errors import BehindError, LeaseError, RecordError, SettledError, TrailError
 from llmctx.functions import Argument, ServerFunction
-from llmctx.trail.log.blobs import Blobs, redis_errors
+from llmctx.trail.log.blobs import Blobs
 from llmctx.trail.log.entry import FIELD, Entry, restored
-from llmctx.trail.log.lease import HELD, SEE_REDIS, lease_key
+from llmctx.trail.log.lease import HELD, SEE_REDIS, lease_key, redis_errors
 from llmctx.trail.log.packing import compress, lay_out, reference_of
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Draft(NamedTuple):
 
 
 class Log:
-    """One partition's log."""
+    """One partition's log. Every method raises TrailError if the server does not answer."""
 
     def __init__(self, redis: Redis, partition: int = 0) -> None:
         self._redis = redis
@@ -88,15 +89,12 @@ class Log:
         """The partition's audit key with this name."""
         return f"audit:{{{self.partition}}}:{name}"
 
-    def _symbol_key(self, symbol: str) -> str:
-        return self.key(f"symbol:{symbol}")
-
     async def append(self, draft: Draft, owner: str, settlement: Settlement) -> Entry:
         """Append a record and settle its ticks, or return the record that already settled its tick.
 
         Raises LeaseError if another owner holds the partition, SettledError if another record settled a conflated
-        tick, BehindError if the server lost records, TrailError if it does not answer. Either nothing was written
-        then, or all of it was and the next call finds it.
+        tick, BehindError if the server lost records. Either nothing was written then, or all of it was and the next
+        call finds it.
         """
         dictionary = self.dictionary
         layout = lay_out(draft.leaf, draft.pieces)
@@ -106,16 +104,16 @@ class Log:
         if self.trainer is not None:
             self.trainer.add(layout.text)
         try:
-            return await self._append(draft, packed, digests, owner, settlement)
-        except ResponseError as error:
-            if not str(error).startswith("BLOB"):
-                raise self._explain(error, draft) from error
-        # The server lacks a blob, or lost it. The lease is ours, so store them all and append again.
-        for blob in draft.blobs:
-            await self.blobs.keep(blob)
-        if dictionary is not None:
-            await self.blobs.keep_dictionary(dictionary, await self.size())
-        try:
+            try:
+                return await self._append(draft, packed, digests, owner, settlement)
+            except ResponseError as error:
+                if not str(error).startswith("BLOB"):
+                    raise
+            # The server lacks a blob, or lost it. The lease is ours, so store them all and append again.
+            for blob in draft.blobs:
+                await self.blobs.keep(blob)
+            if dictionary is not None:
+                await self.blobs.keep_dictionary(dictionary, await self.size())
             return await self._append(draft, packed, digests, owner, settlement)
         except ResponseError as error:
             raise self._explain(error, draft) from error
@@ -123,7 +121,7 @@ class Log:
     async def _append(
         self, draft: Draft, packed: bytes, digests: list[str], owner: str, settlement: Settlement
     ) -> Entry:
-        keys = [lease_key(self.partition), self._log, self._ticks, self._symbol_key(draft.symbol)]
+        keys = [lease_key(self.partition), self._log, self._ticks, self.key(f"symbol:{draft.symbol}")]
         keys += [settlement.stream, settlement.attempts, *(self.blobs.key(digest) for digest in digests)]
         args: list[Argument] = [
             owner,
@@ -146,10 +144,8 @@ class Log:
                 f"The record of {draft.tick or 'no tick'} could not be appended: {error}", SEE_REDIS
             ) from error
         self.known = max(self.known, index + 1)
-        if not appended:
-            found = await self.entry(index)
-            if found is not None:
-                return found
+        if not appended and (found := await self.entry(index)) is not None:
+            return found
         entry = Entry(draft.leaf, draft.pieces, index=index, partition=self.partition, packed=packed)
         if draft.record is not None:
             entry.__dict__["record"] = draft.record  # the cached property's own place
@@ -159,7 +155,7 @@ class Log:
     async def advance(self, size: int, owner: str) -> None:
         """Tell Redis how many records are in the spool.
 
-        Raises LeaseError if another owner holds the partition, TrailError if the server does not answer.
+        Raises LeaseError if another owner holds the partition.
         """
         try:
             with redis_errors("The durable size could not be written"):
@@ -172,10 +168,7 @@ class Log:
             ) from error
 
     async def durable(self) -> int:
-        """How many records are in the spool, as the owner told Redis.
-
-        Raises TrailError if the server does not answer.
-        """
+        """How many records are in the spool, as the owner told Redis."""
         with redis_errors():
             found = await self._redis.get(self.key("durable"))
         return int(found) if found is not None and found.isdigit() else 0
@@ -211,29 +204,24 @@ class Log:
 
     async def read(self, start: int = 0, stop: int | None = None) -> AsyncIterator[Entry]:
         """The records from `start` up to but not including `stop` (None: the end), in order."""
-        if stop is not None and stop <= start:
-            return
-        last = "+" if stop is None else f"({stop}-0"
-        while True:
-            with redis_errors():
-                page = await read_stream(self._redis, self._log, f"{start}-0", last, count=_PAGE)
-            for found in page:
-                yield await self._restored(found)
-            if len(page) < _PAGE:
-                return
-            start = page[-1].number + 1
+        fetch = partial(read_stream, self._redis, self._log, last="+" if stop is None else f"({stop}-0", count=_PAGE)
+        if stop is None or stop > start:
+            async for entry in self._pages(fetch, f"{start}-0"):
+                yield entry
 
-    async def read_back(self) -> AsyncIterator[Entry]:
+    def read_back(self) -> AsyncIterator[Entry]:
         """All records, newest first."""
-        last = "+"
+        return self._pages(partial(read_stream_back, self._redis, self._log, count=_PAGE), "+")
+
+    async def _pages(self, fetch: Callable[[str], Awaitable[list[StreamEntry]]], begin: str) -> AsyncIterator[Entry]:
         while True:
             with redis_errors():
-                page = await read_stream_back(self._redis, self._log, last, count=_PAGE)
+                page = await fetch(begin)
             for found in page:
                 yield await self._restored(found)
             if len(page) < _PAGE:
                 return
-            last = f"({page[-1].id}"
+            begin = f"({page[-1].id}"
 
     async def checkpoint(self) -> str | None:
         """The newest signed checkpoint in Redis, None if there is none."""
@@ -259,7 +247,7 @@ class Log:
 
     async def symbol_lists(self) -> dict[str, list[int]]:
         """The indices listed for each symbol; -1 for an invalid one."""
-        prefix = self._symbol_key("")
+        prefix = self.key("symbol:")
         with redis_errors():
             names = {name async for name in self._redis.scan_iter(match=f"{prefix}*", count=1000)}
             return {
@@ -271,7 +259,7 @@ class Log:
 
     async def read_back_of(self, symbol: str) -> AsyncIterator[Entry]:
         """A symbol's records, newest first."""
-        key = self._symbol_key(symbol)
+        key = self.key(f"symbol:{symbol}")
         with redis_errors():
             end = await self._redis.llen(key)  # records appended meanwhile come after it
         while end > 0:
@@ -286,13 +274,8 @@ class Log:
         if found.id != f"{found.number}-1" or found.fields.keys() != {FIELD}:
             why = f"its stream id is {found.id} with fields {sorted(found.fields)}; expected INDEX-1 and one field"
             raise RecordError(found.number, self.partition, why)
-        packed = found.fields.get(FIELD, b"")
-        dictionary = await self.blobs.dictionary(reference_of(packed))
+        dictionary = await self.blobs.dictionary(reference_of(found.fields[FIELD]))
         return restored(found.fields, found.number, self.partition, dictionary)
-
-    async def blob(self, digest: str) -> bytes | None:
-        """The blob with this digest, None if it is missing."""
-        return await self.blobs.blob(digest)
 
 
 def _index_of(text: bytes) -> int:

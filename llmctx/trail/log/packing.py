@@ -37,7 +37,6 @@ _NO_DICTIONARY = bytes(REFERENCE_BYTES)
 _PARTS = ("snapshot", "messages", "completion")
 _GAP, _ABSENT = b"\x00", b"\x05"
 
-
 _compressor = zstandard.ZstdCompressor(level=LEVEL)
 _decompressor = zstandard.ZstdDecompressor()
 
@@ -129,7 +128,7 @@ def _decompress(frame: bytes, decompressor: zstandard.ZstdDecompressor) -> bytes
 
 
 def _plain(leaf: bytes, pieces: Pieces) -> bytes:
-    document = {"leaf": textual(leaf), "pieces": {name: textual(piece) for name, piece in pieces.items()}}
+    document = {"leaf": textual(leaf), "pieces": textual_pieces(pieces)}
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
 
 
@@ -148,6 +147,11 @@ def textual(raw: bytes) -> str | dict[str, str]:
         return raw.decode()
     except UnicodeDecodeError:
         return {"base64": base64.b64encode(raw).decode()}
+
+
+def textual_pieces(pieces: Pieces) -> dict[str, str | dict[str, str]]:
+    """The evidence as JSON values: each piece as `textual` gives it."""
+    return {name: textual(raw) for name, raw in pieces.items()}
 
 
 def _exact(value: str | dict[str, str]) -> bytes:

@@ -17,10 +17,9 @@ from redis.exceptions import RedisError
 from llmctx.errors import ForkError, LeaseError, TrailError
 from llmctx.functions import ServerFunction, execute
 from llmctx.killpoint import reached
-from llmctx.trail.log.blobs import redis_errors
 from llmctx.trail.log.dictionary import Dictionary
 from llmctx.trail.log.entry import FIELD, Entry, restored
-from llmctx.trail.log.lease import HELD, lease_key
+from llmctx.trail.log.lease import HELD, lease_key, redis_errors
 from llmctx.trail.log.log import Log
 from llmctx.trail.log.packing import reference_of
 from llmctx.trail.proof.anchor import Anchor

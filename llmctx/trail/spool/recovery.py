@@ -9,11 +9,10 @@ from redis.asyncio import Redis
 
 from llmctx.connection import end
 from llmctx.errors import ForkError, TrailError
-from llmctx.trail.log.blobs import redis_errors
 from llmctx.trail.log.dictionary import Trainer
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import Instance
-from llmctx.trail.log.lease import Lease
+from llmctx.trail.log.lease import Lease, redis_errors
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.anchor import Anchor, anchor_directory
 from llmctx.trail.spool.comparison import Comparison, ComparisonResult

@@ -15,10 +15,10 @@ from llmctx.replay.corpus import read_corpus
 from llmctx.replay.difference import Difference, Rebuild
 from llmctx.replay.rerun import check_evidence, rebuild
 from llmctx.rules import Rules, code
-from llmctx.trail.log.entry import Entry, restored, stored
+from llmctx.trail.log.entry import Entry, restored
 from llmctx.trail.proof.verify import Verifier
 from tests.conftest import ROOT
-from tests.unit.makers import NOW_MS, SYMBOL, completion, market, package_of, snapshot_of, template, template_of
+from tests.unit.makers import NOW_MS, SYMBOL, completion, market, package_of, snapshot_of, stored, template, template_of
 
 BLOB = template().bundle
 DIGEST = template().sha256

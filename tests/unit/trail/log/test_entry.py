@@ -1,5 +1,4 @@
 import hashlib
-import json
 from typing import Any
 
 import pytest
@@ -7,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmctx.errors import TrailError
-from llmctx.trail.log.entry import FIELD, Entry, address, evidence_text, restored, stored
+from llmctx.trail.log.entry import FIELD, Entry, address, restored
+from llmctx.trail.log.packing import textual_pieces
+from tests.unit.makers import stored
 
 LEAF = b'{"kind":"notice","v":1}'
 PIECES = {"snapshot": b'{"symbol":"AAPL"}', "completion": b"\xff\xfe no text \x00"}
@@ -44,11 +45,11 @@ def test_a_piece_that_looks_like_a_base64_object_stays_a_text() -> None:
 
 
 def test_a_text_piece_is_kept_as_text() -> None:
-    assert json.loads(evidence_text({"messages": b"[]"})) == {"messages": "[]"}
+    assert textual_pieces({"messages": b"[]"}) == {"messages": "[]"}
 
 
 def test_a_piece_that_is_no_utf_8_is_kept_as_base64() -> None:
-    assert json.loads(evidence_text({"completion": b"\xff"})) == {"completion": {"base64": "/w=="}}
+    assert textual_pieces({"completion": b"\xff"}) == {"completion": {"base64": "/w=="}}
 
 
 def test_an_entry_without_evidence_has_no_pieces() -> None:

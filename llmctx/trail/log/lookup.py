@@ -1,13 +1,33 @@
-"""List records: the newest ones of every partition that match a filter, and then each new one."""
+"""Look records up: one by its address, the newest that match a filter, and then each new one."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
 
-from llmctx.trail.log.entry import Entry
+from redis.asyncio import Redis
+
+from llmctx.errors import AddressError
+from llmctx.trail.log.entry import Entry, parse_address
+from llmctx.trail.log.instance import Instance
 from llmctx.trail.log.log import Log
 
 _POLL_S = 0.3
+
+
+async def read_record(redis: Redis, instance: Instance, text: str) -> Entry:
+    """The record at an address.
+
+    Raises AddressError if the text is not an address or there is no such record.
+    """
+    partition, index = parse_address(text, instance.partitions)
+    log = Log(redis, partition)
+    entry = await log.entry(index)
+    if entry is None:
+        raise AddressError(
+            f"There is no record {text}.",
+            f"The log has {await log.size()} records, numbered from 0; `llmctx decisions` lists them.",
+        )
+    return entry
 
 
 class Filter(NamedTuple):
