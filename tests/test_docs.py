@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from llmctx.context.snapshot import DEFAULT_MAX_AGE_S
 from llmctx.decision import guards
 from llmctx.llm.standin import MODEL, Standin
-from llmctx.trail.proof.verify import KINDS
+from llmctx.trail.proof.leaf_schema import KINDS
 
 from . import prefork
 from .conftest import ROOT

@@ -9,7 +9,7 @@ from llmctx.replay.blob_cache import BlobCache
 from llmctx.replay.reproduction import Reproduction
 from llmctx.replay.rerun import rebuild
 from llmctx.trail.log.entry import BLOBS, Entry
-from llmctx.trail.proof.fault import Fault, FaultError
+from llmctx.trail.proof.leaf_schema import Fault, FaultError
 from llmctx.trail.proof.verify import Verifier
 
 ReadBlob = Callable[[str], Awaitable[bytes | None]]

@@ -11,7 +11,7 @@ from llmctx.replay.selection import Selection
 from llmctx.trail.export.reader import Export
 from llmctx.trail.log.entry import Entry, named_blobs
 from llmctx.trail.log.log import Log
-from llmctx.trail.proof.fault import FaultError
+from llmctx.trail.proof.leaf_schema import FaultError
 
 
 class Source(Protocol):

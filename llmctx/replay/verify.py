@@ -9,7 +9,7 @@ from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.checkpoint import Key
 from llmctx.trail.proof.coverage import Coverage, Trusted, read_coverage
-from llmctx.trail.proof.fault import Fault, FaultError
+from llmctx.trail.proof.leaf_schema import Fault, FaultError
 from llmctx.trail.proof.receipt import HeldReceipts, Receipt, check_receipts
 from llmctx.trail.proof.verify import Verifier
 

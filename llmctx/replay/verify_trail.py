@@ -12,8 +12,8 @@ from llmctx.trail.log.instance import Instance, read_state_instance
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.anchor import Anchor, anchor_directory
 from llmctx.trail.proof.checkpoint import Key, origin_of, read_note
-from llmctx.trail.proof.fault import Fault, FaultError
 from llmctx.trail.proof.key import read_public_key
+from llmctx.trail.proof.leaf_schema import Fault, FaultError
 from llmctx.trail.proof.receipt import Receipt
 
 

@@ -16,7 +16,7 @@ from llmctx.settings import Settings
 from llmctx.trail.log.entry import Entry, address
 from llmctx.trail.log.log import Log
 from llmctx.trail.log.lookup import Filter, follow, newest
-from llmctx.trail.proof.verify import KINDS
+from llmctx.trail.proof.leaf_schema import KINDS
 
 _DEFAULT_LIMIT = 20
 

@@ -18,7 +18,7 @@ from llmctx.settings import Settings
 from llmctx.trail.log.instance import check_state_instance
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.checkpoint import Key
-from llmctx.trail.proof.fault import FaultError
+from llmctx.trail.proof.leaf_schema import FaultError
 from llmctx.trail.proof.receipt import read_receipt, verify_receipt
 
 _Reports = tuple[dict[str, str], list[PartitionReport]]

@@ -3,6 +3,7 @@
 import base64
 import binascii
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ from llmctx.errors import CheckpointError, ExportError
 from llmctx.trail.export.writer import FORMAT
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.proof.checkpoint import Key, leading_notes
-from llmctx.trail.proof.fault import Fault, FaultError
+from llmctx.trail.proof.leaf_schema import Fault, FaultError
 from llmctx.trail.proof.merkle import HASH_BYTES
 
 
@@ -27,7 +28,7 @@ class Part(NamedTuple):
 
 
 class Export:
-    """A folder that `llmctx export` wrote."""
+    """A folder that `llmctx export` wrote. Reading raises FaultError at the first file or line that breaks a rule."""
 
     def __init__(self, directory: Path) -> None:
         """Read the manifest.
@@ -45,40 +46,29 @@ class Export:
 
     @property
     def key(self) -> Key:
-        """The public key in the export, chosen by whoever made the export.
-
-        Raises FaultError if it is missing or malformed.
-        """
+        """The public key in the export, chosen by whoever made the export."""
         try:
             return Key.read((self.directory / "trail.pub").read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, CheckpointError) as error:
             raise FaultError(Fault(0, "key", "a vkey in trail.pub", str(error))) from error
 
     def notes(self, part: Part) -> tuple[list[str], str | None]:
-        """The signed checkpoints of a partition up to the first damage, and the damaged text (None if there is none).
-
-        Raises FaultError if the file cannot be read.
-        """
+        """The signed checkpoints of a partition up to the first damage, and the damaged text, None if there is none."""
         raw = self._read(part, "checkpoints")
         notes, end = leading_notes(raw)
         return notes, None if end == len(raw) else raw[end : end + 120].decode(errors="replace")
 
     def known(self, part: Part) -> list[bytes] | None:
-        """The leaf hashes from the exporter's anchor, None if there is no such file.
-
-        Raises FaultError at the first malformed line.
-        """
+        """The leaf hashes from the exporter's anchor, None if there is no such file."""
         if not self._path(part, "leaf-hashes").exists():
             return None
-        lines = self._lines(part, "leaf-hashes")
-        return [
-            _read_hash(line.decode(errors="replace"), Fault(at, "leaf-hash", "", "")) for at, line in enumerate(lines)
-        ]
+        lines = enumerate(self._lines(part, "leaf-hashes"))
+        return [_read_hash(line.decode(errors="replace"), Fault(at, "leaf-hash", "", "")) for at, line in lines]
 
     def lost(self, part: Part) -> dict[int, bytes]:
         """The leaf hashes of lost records, by index.
 
-        Raises FaultError at the first malformed line; its index is one more than that of the line before.
+        The index of a fault is one more than that of the line before.
         """
         if not self._path(part, "lost.jsonl").exists():
             return {}
@@ -94,16 +84,11 @@ class Export:
         return found
 
     def entries(self, part: Part, lost: dict[int, bytes]) -> Iterator[Entry]:
-        """The records of a partition in order.
-
-        Raises FaultError at the first malformed line.
-        """
+        """The records of a partition in order."""
         evidence = self._lines(part, "evidence.jsonl")
         index = -1
         for leaf in self._lines(part, "leaves.jsonl"):
-            index += 1
-            while index in lost:
-                index += 1
+            index = next(at for at in count(index + 1) if at not in lost)
             line = next(evidence, None)
             if line is None:
                 raise FaultError(Fault(index, "lines", "a line of evidence", "none"))
@@ -117,10 +102,7 @@ class Export:
         return path.read_bytes() if digest.isalnum() and path.is_file() else None
 
     def check_blobs(self) -> None:
-        """Check that every blob's file is named by its digest.
-
-        Raises FaultError for the first one that is not.
-        """
+        """Check that every blob's file is named by its digest."""
         folder = self.directory / "blobs"
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
             found = canonical.sha256(path.read_bytes()) if path.is_file() else "nothing"
@@ -130,7 +112,7 @@ class Export:
     def found_again(self, part: Part) -> Iterator[Entry]:
         """Lost records whose bytes were found again and attached, as evidence only.
 
-        Raises FaultError at the first malformed line; its index is one more than that of the line before.
+        The index of a fault is one more than that of the line before.
         """
         next_index = 0
         if self._path(part, "found.jsonl").exists():

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from llmctx.errors import AnchorBusyError, AnchorError, CheckpointError, ForkError
 from llmctx.killpoint import reached
+from llmctx.trail.disk import make_directory, sync_directory
 from llmctx.trail.proof.checkpoint import split_notes
 from llmctx.trail.proof.merkle import HASH_BYTES
 
@@ -28,7 +29,10 @@ def anchor_directory(state_dir: Path, instance: str, partition: int) -> Path:
 
 
 class Anchor:
-    """One partition's anchor. Reading needs no lock; appending takes one."""
+    """One partition's anchor. Reading needs no lock; appending takes one.
+
+    Everything here raises AnchorError if the disk fails or the file of checkpoints is damaged.
+    """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -40,38 +44,20 @@ class Anchor:
 
     @property
     def size(self) -> int:
-        """How many leaf hashes it holds, without a torn one at the end.
-
-        Raises AnchorError if the disk fails.
-        """
+        """How many leaf hashes it holds, without a torn one at the end."""
         with self._disk_errors("read"):
             try:
                 with self._leaves.open("rb") as file:
                     count = os.fstat(file.fileno()).st_size // HASH_BYTES
                     # After a power cut a file can end in zeros that nobody wrote; no hash is zero.
-                    while count and _at(file.fileno(), count - 1) == _ZERO:
+                    while count and os.pread(file.fileno(), HASH_BYTES, (count - 1) * HASH_BYTES) == _ZERO:
                         count -= 1
                     return count
             except FileNotFoundError:
                 return 0
 
-    def hash_at(self, index: int) -> bytes:
-        """The leaf hash at an index.
-
-        Raises AnchorError if there is none or the disk fails.
-        """
-        found = self.hashes(index, index + 1)
-        if not found:
-            raise AnchorError(
-                f"The anchor {self.directory} has no leaf hash {index}.", "Ask for an index below its size."
-            )
-        return found[0]
-
     def hashes(self, start: int = 0, stop: int | None = None) -> list[bytes]:
-        """The leaf hashes from `start` up to but not including `stop` (None: the end), as far as there are any.
-
-        Raises AnchorError if the disk fails.
-        """
+        """The leaf hashes from `start` up to but not including `stop` (None: the end), as far as there are any."""
         size = self.size
         end = size if stop is None else min(stop, size)
         if start >= end:
@@ -81,17 +67,11 @@ class Anchor:
         return [raw[at : at + HASH_BYTES] for at in range(0, len(raw), HASH_BYTES)]
 
     def checkpoints(self) -> list[str]:
-        """Every checkpoint, oldest first, without a torn one at the end.
-
-        Raises AnchorError if the file is damaged or the disk fails.
-        """
+        """Every checkpoint, oldest first, without a torn one at the end."""
         return self._read_notes()[0]
 
     def newest(self) -> str | None:
-        """The newest checkpoint, None if there is none.
-
-        Raises AnchorError if the file is damaged or the disk fails.
-        """
+        """The newest checkpoint, None if there is none."""
         notes = self.checkpoints()
         return notes[-1] if notes else None
 
@@ -111,10 +91,10 @@ class Anchor:
     def lock(self) -> Iterator[None]:
         """Lock out every other writer, in this process and in others; `append` uses a lock that is already taken.
 
-        Raises AnchorBusyError if another writer holds the lock, AnchorError if the disk fails.
+        Raises AnchorBusyError if another writer holds the lock.
         """
         with self._disk_errors("locked"):
-            self._make_directory()
+            make_directory(self.directory)
             lock = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             try:
@@ -135,8 +115,8 @@ class Anchor:
 
         Hashes that the anchor already holds may be given again if they are equal.
 
-        Raises ForkError if the anchor holds another hash at an index, AnchorBusyError if another writer holds the lock,
-        AnchorError if the disk fails; what was there before stays as it was.
+        Raises ForkError if the anchor holds another hash at an index, AnchorBusyError if another writer holds the lock.
+        What was there before stays as it was then, and also if the disk fails.
         """
         if not self._is_locked:
             with self.lock():
@@ -160,16 +140,14 @@ class Anchor:
         reached("checkpointed")
 
     def _append_note(self, note: bytes) -> None:
-        if self._notes_end is None or self._length(self._checkpoints) != self._notes_end:
+        with self._disk_errors("read"):
+            length = self._checkpoints.stat().st_size if self._checkpoints.exists() else 0
+        if length != self._notes_end:
             self._notes_end = self._read_notes()[1]
         raw = (b"\n" if self._notes_end else b"") + note
         end, self._notes_end = self._notes_end, None
         self._write(self._checkpoints, end, raw)
         self._notes_end = end + len(raw)
-
-    def _length(self, path: Path) -> int:
-        with self._disk_errors("read"):
-            return path.stat().st_size if path.exists() else 0
 
     def _write(self, path: Path, end: int, raw: bytes) -> None:
         """Write `raw` after the first `end` bytes of a file, replacing a torn end."""
@@ -187,14 +165,7 @@ class Anchor:
             finally:
                 os.close(file)
             if made:
-                _sync_directory(self.directory)
-
-    def _make_directory(self) -> None:
-        if self.directory.is_dir():
-            return
-        self.directory.mkdir(parents=True, exist_ok=True)
-        for folder in list(self.directory.parents)[:3]:
-            _sync_directory(folder)
+                sync_directory(self.directory)
 
     @contextmanager
     def _disk_errors(self, act: str) -> Iterator[None]:
@@ -207,19 +178,7 @@ class Anchor:
             ) from error
 
 
-def _at(file: int, index: int) -> bytes:
-    return os.pread(file, HASH_BYTES, index * HASH_BYTES)
-
-
 def _write_all(file: int, raw: bytes, offset: int) -> None:
     written = 0
     while written < len(raw):
         written += os.pwrite(file, raw[written:], offset + written)
-
-
-def _sync_directory(directory: Path) -> None:
-    folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -78,10 +78,10 @@ class Checkpoint(NamedTuple):
 
         Raises CheckpointError unless exactly one line says so.
         """
-        times = self._values(_TIME)
-        if len(times) != 1:
-            raise CheckpointError(f"it has {len(times)} lines that begin with 'time '")
-        return _integer(times[0], "time")
+        time_ms = self._time(_TIME)
+        if time_ms is None:
+            raise CheckpointError(f"it has 0 lines that begin with {_TIME!r}")
+        return time_ms
 
     @property
     def late_since_ms(self) -> int | None:
@@ -89,10 +89,7 @@ class Checkpoint(NamedTuple):
 
         Raises CheckpointError if the line is malformed or repeated.
         """
-        times = self._values(LATE_SINCE)
-        if len(times) > 1:
-            raise CheckpointError(f"it has {len(times)} lines that begin with 'late-since '")
-        return _integer(times[0], "late-since") if times else None
+        return self._time(LATE_SINCE)
 
     @property
     def partitions(self) -> int | None:
@@ -107,6 +104,12 @@ class Checkpoint(NamedTuple):
         if len(numbers) > 1 or not 1 <= number <= MAX_PARTITIONS:
             raise CheckpointError(f"it needs one 'partitions' line with a number from 1 to {MAX_PARTITIONS}")
         return number
+
+    def _time(self, prefix: str) -> int | None:
+        times = self._values(prefix)
+        if len(times) > 1:
+            raise CheckpointError(f"it has {len(times)} lines that begin with {prefix!r}")
+        return _integer(times[0], prefix.rstrip()) if times else None
 
     def _values(self, prefix: str) -> list[str]:
         return [line.removeprefix(prefix) for line in self.extensions if line.startswith(prefix)]
@@ -259,7 +262,10 @@ def split_notes(raw: bytes) -> tuple[list[str], int]:
     notes: list[str] = []
     end = at = 0
     while found := _NOTE.match(raw, at):
-        notes.append(_decoded(found.group(), len(notes)))
+        try:
+            notes.append(found.group().decode())
+        except UnicodeDecodeError as error:
+            raise CheckpointError(f"note {len(notes)} is not UTF-8") from error
         end = found.end()
         at = end + raw.startswith(b"\n", end)
     separated = at > end or not notes
@@ -275,10 +281,3 @@ def _is_text(torn: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return len(torn) <= _TORN_BYTES and not any(character < " " and character != "\n" for character in text)
-
-
-def _decoded(raw: bytes, number: int) -> str:
-    try:
-        return raw.decode()
-    except UnicodeDecodeError as error:
-        raise CheckpointError(f"note {number} is not UTF-8") from error

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from llmctx import clock
 from llmctx.errors import CheckpointError
 from llmctx.trail.proof.checkpoint import Checkpoint, Key, open_note, read_note
-from llmctx.trail.proof.fault import Fault, FaultError
+from llmctx.trail.proof.leaf_schema import Fault, FaultError
 from llmctx.trail.proof.merkle import EMPTY_ROOT, CompactRange
 
 BOUND_MS = 120_000
@@ -74,8 +74,7 @@ class Coverage:
             return []
         found = []
         spans = [later.time_ms - earlier.time_ms for earlier, later in pairwise(self._checkpoints)]
-        gaps = [span for span in spans if span > GAP_MS]
-        if gaps:
+        if gaps := [span for span in spans if span > GAP_MS]:
             found.append(f"{len(gaps)} gaps between checkpoints, the longest of {clock.in_words(max(gaps))}")
         if backward := [span for span in spans if span < 0]:
             found.append(f"{len(backward)} checkpoints are older than the one before them: a clock was set back")

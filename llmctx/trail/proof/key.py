@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from llmctx.errors import CheckpointError, KeyFileError
+from llmctx.trail.disk import sync_directory
 from llmctx.trail.proof.checkpoint import ED25519, Checkpoint, Key, key_name_of, note_of
 
 if TYPE_CHECKING:
@@ -175,11 +176,7 @@ def _write_new(path: Path, text: str, mode: int) -> None:
     finally:
         os.close(file)
         draft.unlink()
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_directory(path.parent)
 
 
 @contextmanager

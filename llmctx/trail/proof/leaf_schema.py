@@ -1,11 +1,13 @@
-"""The schema of a leaf: the fields that each kind of record has, and their JSON types (audit/record.schema.json)."""
+"""The schema of a leaf: the fields that each kind of record has, and their JSON types (audit/record.schema.json).
+
+A fault is the first place where a trail breaks a rule of audit/README.md; those of form are checked here.
+"""
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from llmctx import canonical
-from llmctx.trail.proof.fault import Fault
 
 KINDS = ("decision", "skipped", "failed", "dead_letter", "incident", "notice")
 """The kinds of record."""
@@ -61,6 +63,36 @@ _DIGESTS = (
     ("request", "schema_sha256"),
 )
 _HEX = re.compile("[0-9a-f]{64}")
+
+
+class Fault(NamedTuple):
+    """A rule that is broken, and where first."""
+
+    at: int
+    """The first bad index."""
+    rule: str
+    """The rule, by the name it has in audit/README.md."""
+    expected: str
+    """What the rule requires."""
+    found: str
+    """What was found instead."""
+
+    def __str__(self) -> str:
+        return f"record {self.at} breaks {self.rule}: expected {self.expected}, found {self.found}"
+
+
+class FaultError(Exception):
+    """Ends a check at its first fault; callers turn it back into a value."""
+
+    def __init__(self, fault: Fault) -> None:
+        self.fault = fault
+        super().__init__(str(fault))
+
+
+def lost_range(record: Mapping[str, Any]) -> tuple[int, int] | None:
+    """First and last index that a record declares lost, None if it declares nothing lost."""
+    declared = record.get("incident", {})
+    return (declared["first"], declared["last"]) if declared.get("what") == LOST else None
 
 
 def read_leaf(leaf: bytes, index: int) -> dict[str, Any] | Fault:

@@ -6,9 +6,8 @@ notary goes on from the anchor. Sizes never go down. What contradicts the anchor
 """
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, WatchError
@@ -16,8 +15,9 @@ from redis.exceptions import RedisError, WatchError
 from llmctx.connection import server_ms
 from llmctx.errors import CheckpointError, ForkError, InstanceError, TrailError
 from llmctx.killpoint import reached
+from llmctx.trail.disk import write_in_thread
 from llmctx.trail.log.instance import Instance
-from llmctx.trail.log.lease import SEE_REDIS
+from llmctx.trail.log.lease import SEE_REDIS, redis_errors
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.anchor import Anchor, anchor_directory
 from llmctx.trail.proof.checkpoint import LATE_SINCE, Checkpoint, open_note, origin_of
@@ -31,6 +31,7 @@ MAX_SILENCE_MS = 50_000
 LATE_MS = 60_000
 """A checkpoint that covers records older than this declares them late."""
 _COMPARED = 10_000
+_UNREACHABLE = "The notary could not reach Redis"
 
 
 class _Fresh(NamedTuple):
@@ -49,7 +50,7 @@ class Notary:
         self._instance = instance
         self._log = Log(redis, partition)
         self._signing = signing
-        self._partitions = instance.partitions
+        self._checkpoint_key = self._log.key("checkpoint")
         self.anchor = Anchor(anchor_directory(state_dir, instance.id, partition))
         """The anchor that it writes."""
         self.origin = origin_of(instance.id, partition)
@@ -65,7 +66,7 @@ class Notary:
         Raises ForkError if they differ, InstanceError if Redis has another instance, TrailError if log or anchor
         cannot be read.
         """
-        self._tree = await asyncio.to_thread(self._anchored_tree)
+        self._tree = await self._anchored_tree()
         self._last_note = self.anchor.newest()
         self.last = None if self._last_note is None else open_note(self._last_note, self._signing.key, self.origin)
         if self.last is not None and self.last.size > self._tree.size:
@@ -91,7 +92,8 @@ class Notary:
         Raises ForkError if the log contradicts the anchor, InstanceError if Redis has another instance, TrailError if
         Redis or the disk fails.
         """
-        now_ms = await self._now_ms()
+        with redis_errors(_UNREACHABLE):
+            now_ms = await server_ms(self._redis)
         since_ms = None if self.last is None else now_ms - self.last.time_ms
         if since_ms is not None and 0 <= since_ms < MIN_INTERVAL_MS:
             return None
@@ -121,16 +123,16 @@ class Notary:
         start = self._tree.size
         for hashed in fresh.hashes:
             self._tree.append(hashed)
-        checkpoint = Checkpoint.at(self.origin, self._tree.size, self._tree.root(), time_ms, self._partitions)
+        checkpoint = Checkpoint.at(self.origin, self._tree.size, self._tree.root(), time_ms, self._instance.partitions)
         if fresh.earliest_ms is not None and time_ms - fresh.earliest_ms > LATE_MS:
             late = f"{LATE_SINCE}{fresh.earliest_ms}"
             checkpoint = checkpoint._replace(extensions=(*checkpoint.extensions, late))
         note = self._signing.sign(checkpoint)
         reached("signed")
         try:
-            await _finish(self.anchor.append, start, fresh.hashes, note)
+            await write_in_thread(self.anchor.append, start, fresh.hashes, note)
         except TrailError:
-            self._tree = await asyncio.to_thread(self._anchored_tree)
+            self._tree = await self._anchored_tree()
             raise
         self.last, self._last_note = checkpoint, note
         await self._publish(note)
@@ -142,17 +144,16 @@ class Notary:
         start = self._tree.size
         hashes: list[bytes] = []
         times: list[int] = []
-        if start < durable:
-            async for entry in self._log.read(start, durable):
-                if entry.index != start + len(hashes):
-                    raise TrailError(
-                        f"Partition {self._log.partition} lacks record {start + len(hashes)}, and the anchor has no "
-                        f"leaf hash of it; the next record is {entry.index}.",
-                        "Restore the anchor's folder from a backup: nothing else can prove what was lost.",
-                    )
-                hashes.append(leaf_hash(entry.leaf))
-                recorded = entry.record.get("recorded_at_ms")
-                times += [recorded] if isinstance(recorded, int) else []
+        async for entry in self._log.read(start, durable):
+            if entry.index != start + len(hashes):
+                raise TrailError(
+                    f"Partition {self._log.partition} lacks record {start + len(hashes)}, and the anchor has no "
+                    f"leaf hash of it; the next record is {entry.index}.",
+                    "Restore the anchor's folder from a backup: nothing else can prove what was lost.",
+                )
+            hashes.append(leaf_hash(entry.leaf))
+            recorded = entry.record.get("recorded_at_ms")
+            times += [recorded] if isinstance(recorded, int) else []
         return _Fresh(hashes, min(times, default=None), max(times, default=0))
 
     async def _compare(self, start: int) -> None:
@@ -161,15 +162,13 @@ class Notary:
         Raises ForkError if they differ.
         """
         anchored = self.anchor.hashes(start, self._tree.size)
-        if not anchored:
-            return
         async for entry in self._log.read(start, start + len(anchored)):
             expected, found = anchored[entry.index - start], leaf_hash(entry.leaf)
             if expected != found:
                 raise ForkError(entry.index, f"anchor {self.anchor.directory}", expected.hex(), found.hex())
 
-    def _anchored_tree(self) -> CompactRange:
-        return CompactRange(self.anchor.hashes())
+    async def _anchored_tree(self) -> CompactRange:
+        return await asyncio.to_thread(lambda: CompactRange(self.anchor.hashes()))
 
     def _compare_checkpoint(self, published: Checkpoint | None, fresh: list[bytes]) -> None:
         """Check that the tree to be signed next has grown out of the checkpoint in Redis.
@@ -189,13 +188,10 @@ class Notary:
         if found != published.root:
             raise ForkError(published.size - 1, "checkpoint in Redis", published.root.hex(), found.hex())
 
-    @property
-    def _checkpoint_key(self) -> str:
-        return f"audit:{{{self._log.partition}}}:checkpoint"
-
     async def _published(self) -> Checkpoint | None:
         """The checkpoint in Redis, None if there is none."""
-        note = await self._answer(self._redis.get(self._checkpoint_key))
+        with redis_errors(_UNREACHABLE):
+            note = cast("bytes | None", await self._redis.get(self._checkpoint_key))
         if note is None:
             return None
         try:
@@ -220,32 +216,14 @@ class Notary:
             await self._check_instance(self._redis)
             raise TrailError("The instance key changed while a checkpoint was written.", SEE_REDIS) from None
         except RedisError as error:
-            raise TrailError(f"The notary could not reach Redis: {error}", SEE_REDIS) from error
+            raise TrailError(f"{_UNREACHABLE}: {error}", SEE_REDIS) from error
 
     async def _check_instance(self, redis: Redis) -> None:
-        found = await self._answer(redis.hget("audit:instance", "id"))
-        if found is None or found.decode(errors="replace") != self._instance.id:
+        with redis_errors(_UNREACHABLE):
+            found = cast("bytes | None", await redis.hget("audit:instance", "id"))
+        now = None if found is None else found.decode(errors="replace")
+        if now != self._instance.id:
             raise InstanceError(
-                f"Redis had instance {self._instance.id}, now it has "
-                f"{found.decode(errors='replace') if found else 'none: it lost its data'}.",
+                f"Redis had instance {self._instance.id}, now it has {now or 'none: it lost its data'}.",
                 "Stop, and restore the server's data from a backup; or start a new trail with --new-instance.",
             )
-
-    async def _now_ms(self) -> int:
-        return cast("int", await self._answer(server_ms(self._redis)))
-
-    async def _answer(self, reply: Any) -> Any:
-        try:
-            return await reply
-        except RedisError as error:
-            raise TrailError(f"The notary could not reach Redis: {error}", SEE_REDIS) from error
-
-
-async def _finish(append: Callable[..., None], *arguments: object) -> None:
-    """Write in a thread; if cancelled, finish the write first."""
-    writing = asyncio.ensure_future(asyncio.to_thread(append, *arguments))
-    try:
-        await asyncio.shield(writing)
-    except asyncio.CancelledError:
-        await asyncio.wait([writing])
-        raise

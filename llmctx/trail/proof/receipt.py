@@ -15,8 +15,7 @@ from llmctx import canonical
 from llmctx.errors import ReceiptError
 from llmctx.trail.proof.checkpoint import read_note
 from llmctx.trail.proof.coverage import Trusted, open_checkpoint
-from llmctx.trail.proof.fault import Fault, FaultError
-from llmctx.trail.proof.leaf_schema import read_leaf
+from llmctx.trail.proof.leaf_schema import Fault, FaultError, read_leaf
 from llmctx.trail.proof.merkle import HASH_BYTES, CompactRange, inclusion_proof, leaf_hash, verify_inclusion
 
 FORMAT = "llmctx-receipt/1"
@@ -74,9 +73,7 @@ def read_receipt(text: bytes) -> Receipt:
     """
     try:
         document = canonical.shallow(text)
-        if "format" not in document:
-            return _read_note(document)
-        return _read_proof(document)
+        return _read_proof(document) if "format" in document else _read_note(document)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise FaultError(Fault(0, "receipt-form", "a receipt", f"{type(error).__name__}: {error}")) from error
 
@@ -148,11 +145,9 @@ def check_receipts(receipts: Iterable[Receipt], trusted: Trusted) -> None:
     Raises FaultError for the first one that does not.
     """
     for receipt in receipts:
-        if not receipt.is_proof:
-            continue
-        if receipt.origin != trusted.origin:
+        if receipt.is_proof and receipt.origin != trusted.origin:
             raise FaultError(Fault(receipt.at, "receipt", f"a receipt of {trusted.origin}", receipt.origin))
-        if (fault := verify_receipt(receipt, trusted)) is not None:
+        if receipt.is_proof and (fault := verify_receipt(receipt, trusted)) is not None:
             raise FaultError(fault)
 
 

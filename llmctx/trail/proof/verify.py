@@ -4,18 +4,14 @@ A check ends at the first record that breaks a rule: everything after it depends
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import takewhile
-from typing import Any
+from itertools import zip_longest
 
 from llmctx import canonical
 from llmctx.trail.log.entry import PIECES, Entry
 from llmctx.trail.proof.coverage import Coverage
-from llmctx.trail.proof.fault import Fault
-from llmctx.trail.proof.leaf_schema import FORM, KINDS, LOST, REQUIRED, SETTLING, read_leaf
+from llmctx.trail.proof.leaf_schema import SETTLING, Fault, lost_range, read_leaf
 from llmctx.trail.proof.merkle import CompactRange, leaf_hash
 from llmctx.trail.proof.receipt import HeldReceipts
-
-__all__ = ["FORM", "KINDS", "LOST", "REQUIRED", "SETTLING", "Fault", "Verifier"]
 
 
 class Verifier:
@@ -82,9 +78,10 @@ class Verifier:
     def _bridge(self, entry: Entry) -> Fault | None:
         """A gap is a loss if the record after it is an incident that names it, and the leaf hashes are known."""
         first, last = self.size, entry.index - 1
-        if _check_form(entry) or entry.record["kind"] != "incident" or _lost_range(entry.record) is None:
+        named_range = None if _check_form(entry) else lost_range(entry.record)
+        if named_range is None:
             return Fault(first, "contiguity", f"index {first}", f"index {entry.index}")
-        if _lost_range(entry.record) != (first, last):
+        if named_range != (first, last):
             named = f"one that names {entry.record['incident']}"[:160]
             return Fault(first, "incident", f"an incident that names {first} to {last}", named)
         for index in range(first, entry.index):
@@ -99,7 +96,7 @@ class Verifier:
     def _check_incident(self, entry: Entry) -> Fault | None:
         if entry.record["kind"] != "incident":
             return None
-        named = _lost_range(entry.record)
+        named = lost_range(entry.record)
         if named is not None and (not self.losses or self.losses[-1] != named or named[1] != entry.index - 1):
             return Fault(entry.index, "incident", "a lost range that ends here", f"{named[0]} to {named[1]}")
         self.incidents.append(entry.index)
@@ -152,11 +149,10 @@ class Verifier:
             found = [index for index in lists.get(symbol, ()) if not self._is_lost(index)]
             needed = len([index for index in wanted if size is None or index < size])
             if found != wanted[: max(needed, len(found))]:
-                same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(found, wanted, strict=False)))
-                at = wanted[same] if same < len(wanted) else self.size
-                actual = found[same] if same < len(found) else None
-                expected = f"symbol {symbol} -> {wanted[same] if same < len(wanted) else None} at place {same}"
-                faults.append(Fault(at, "symbol-index", expected, f"{actual}"))
+                both = enumerate(zip_longest(wanted, found))
+                place, (index, actual) = next((place, pair) for place, pair in both if pair[0] != pair[1])
+                expected = f"symbol {symbol} -> {index} at place {place}"
+                faults.append(Fault(self.size if index is None else index, "symbol-index", expected, f"{actual}"))
         return min(faults, default=None)
 
     def _is_lost(self, index: int) -> bool:
@@ -176,12 +172,6 @@ class Verifier:
             if first != entry.index or ticks.count(tick) > 1:
                 return Fault(entry.index, "one-record-per-tick", f"tick {tick} only in record {first}", "it again")
         return None
-
-
-def _lost_range(record: Mapping[str, Any]) -> tuple[int, int] | None:
-    """First and last index that an incident declares lost, None for any other incident."""
-    declared = record.get("incident", {})
-    return (declared["first"], declared["last"]) if declared.get("what") == LOST else None
 
 
 def _check_form(entry: Entry) -> Fault | None:

@@ -19,10 +19,11 @@ from llmctx.functions import ServerFunction, execute
 from llmctx.killpoint import reached
 from llmctx.trail.log.dictionary import Dictionary
 from llmctx.trail.log.entry import FIELD, Entry, restored
-from llmctx.trail.log.lease import HELD, lease_key, redis_errors
+from llmctx.trail.log.lease import HELD, redis_errors
 from llmctx.trail.log.log import Log
 from llmctx.trail.log.packing import reference_of
 from llmctx.trail.proof.anchor import Anchor
+from llmctx.trail.proof.leaf_schema import lost_range
 from llmctx.trail.proof.merkle import leaf_hash
 from llmctx.trail.spool.segment import BLOB
 from llmctx.trail.spool.spool import Spool
@@ -89,7 +90,7 @@ class Comparison:
         return sorted(set(range(first, size)).difference(self._spool.indices(first, size)))
 
     async def _compare_log(self, start: int, stop: int) -> None:
-        anchored = self._anchor.hashes(start, stop)
+        anchored = dict(enumerate(self._anchor.hashes(start, stop), start))
         async for entry in self._log.read(start, stop):
             found = leaf_hash(entry.leaf)
             packed = self._spool.record(entry.index)
@@ -97,9 +98,8 @@ class Comparison:
                 expected = leaf_hash(self._unpack(entry.index, packed).leaf)
                 if expected != found:
                     raise self._fork(entry.index, "spool", expected, found)
-            place = entry.index - start
-            if place < len(anchored) and anchored[place] != found:
-                raise self._fork(entry.index, "anchor", anchored[place], found)
+            if (expected := anchored.get(entry.index, found)) != found:
+                raise self._fork(entry.index, "anchor", expected, found)
 
     async def _compare_beyond_log(self, start: int) -> None:
         """Compare spool and anchor where the log ends before both."""
@@ -134,11 +134,8 @@ class Comparison:
         expected = size
         for index in present:
             if index != expected:
-                declared = self._spooled_entry(index).record.get("incident", {})
-                is_lost = (
-                    declared.get("what") == "lost" and declared["first"] <= expected and declared["last"] == index - 1
-                )
-                if not is_lost:
+                lost = lost_range(self._spooled_entry(index).record)
+                if lost is None or lost[0] > expected or lost[1] != index - 1:
                     raise TrailError(
                         f"Redis ends at record {size} of partition {self._log.partition}, and the spool has record "
                         f"{index} but not record {expected}.",
@@ -147,22 +144,18 @@ class Comparison:
             expected = index + 1
 
     async def _refill_record(self, index: int, owner: str) -> None:
-        entry, partition = self._spooled_entry(index), self._log.partition
+        entry = self._spooled_entry(index)
         record = entry.record
         ticks = [record["tick"], *record.get("conflated", [])] if "tick" in record else []
-        names = [
-            lease_key(partition),
-            self._log.key("log"),
-            self._log.key("ticks"),
-            self._log.key(f"symbol:{record.get('symbol', '')}"),
-        ]
+        names = [self._log.key(name) for name in ("lease", "log", "ticks", f"symbol:{record.get('symbol', '')}")]
         try:
             with redis_errors(f"Record {index} could not be refilled"):
                 await _REFILL(self._redis, names, [owner, index, entry.packed, *ticks])
         except TrailError as error:
             if str(error.__cause__).startswith("LEASE"):
                 raise LeaseError(
-                    f"Partition {partition} is not ours ({error.__cause__}); record {index} was not refilled.",
+                    f"Partition {self._log.partition} is not ours ({error.__cause__}); record {index} was not "
+                    "refilled.",
                     "Its owner refills it.",
                 ) from error
             raise
@@ -180,8 +173,7 @@ class Comparison:
                 if frame.kind != BLOB:
                     dictionary = Dictionary(frame.content)
                     self._dictionaries[dictionary.reference] = dictionary
-        known = None if reference is None else self._dictionaries.get(reference)
-        return restored({FIELD: packed}, index, self._log.partition, known)
+        return restored({FIELD: packed}, index, self._log.partition, self._dictionaries.get(reference or b""))
 
     async def _rewrite_aof(self) -> None:
         # An AOF that was cut in mid-command and loaded twice can bring back a record that was rolled back.

@@ -11,6 +11,8 @@ Rules of order: whoever takes over a partition begins a segment with the next nu
 index on, it replaces everything that earlier segments say, however late they say it. A number is created only once
 (O_EXCL), so an owner that lost its lease while it was looking finds the number taken. Nobody writes to another owner's
 segment. A torn end is ignored.
+
+Whatever reads a segment raises SpoolError if the disk fails.
 """
 
 import json
@@ -24,6 +26,7 @@ from typing import NamedTuple
 
 from llmctx import canonical
 from llmctx.errors import SpoolError
+from llmctx.trail.disk import make_directory, sync_directory
 
 FORMAT = "llmctx-spool/1"
 HEADER, BLOB, DICTIONARY, RECORD = b"H", b"B", b"D", b"R"
@@ -49,6 +52,11 @@ class Frame(NamedTuple):
     def content(self) -> bytes:
         """The payload after the number."""
         return self.payload[_NUMBER.size :]
+
+    @property
+    def digest(self) -> str:
+        """The digest of a blob or a dictionary."""
+        return canonical.sha256(self.payload if self.kind == BLOB else self.content)
 
     def encode(self) -> bytes:
         """The frame's bytes in a segment."""
@@ -82,7 +90,7 @@ class Segment:
         self.has_records = False
         """Whether it holds a record."""
         with disk_errors(directory, "created"):
-            _make_directory(directory)
+            make_directory(directory)
             self._file = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
             try:
                 header = json.dumps({"format": FORMAT, "number": number, "start": start}).encode()
@@ -106,10 +114,8 @@ class Segment:
         os.fdatasync(self._file)
         self.size_bytes += len(raw)
         for frame in frames:
-            if frame.kind == BLOB:
-                self.kept.add(canonical.sha256(frame.payload))
-            elif frame.kind == DICTIONARY:
-                self.kept.add(canonical.sha256(frame.content))
+            if frame.kind in (BLOB, DICTIONARY):
+                self.kept.add(frame.digest)
             elif frame.kind == RECORD:
                 self.has_records = True
 
@@ -134,10 +140,7 @@ class Contents(NamedTuple):
 
 
 def read_contents(path: Path) -> Contents:
-    """Locate every record of a segment, up to the first torn frame.
-
-    Raises SpoolError if the disk fails.
-    """
+    """Locate every record of a segment, up to the first torn frame."""
     raw = _read(path)
     records: dict[int, int] = {}
     end = 0
@@ -149,20 +152,14 @@ def read_contents(path: Path) -> Contents:
 
 
 def read_frames(path: Path) -> Iterator[Frame]:
-    """The frames of a segment up to the first torn one.
-
-    Raises SpoolError if the disk fails.
-    """
+    """The frames of a segment up to the first torn one."""
     raw = _read(path)
     for begin, kind, stop in _scan(raw):
         yield Frame(kind, raw[begin + _HEAD.size + 1 : stop])
 
 
 def read_frame(path: Path, offset: int = 0) -> Frame | None:
-    """The frame at an offset, None if it is torn.
-
-    Raises SpoolError if the disk fails.
-    """
+    """The frame at an offset, None if it is torn."""
     with disk_errors(path, "read"), path.open("rb") as file:
         file.seek(offset)
         head = file.read(_HEAD.size)
@@ -188,22 +185,6 @@ def _scan(raw: bytes) -> Iterator[tuple[int, bytes, int]]:
             return
         yield begin, raw[body : body + 1], stop
         begin = stop
-
-
-def sync_directory(directory: Path) -> None:
-    """Wait until a folder's entries are on the disk."""
-    folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _make_directory(directory: Path) -> None:
-    if not directory.is_dir():
-        directory.mkdir(parents=True, exist_ok=True)
-        for folder in list(directory.parents)[:3]:
-            sync_directory(folder)
 
 
 @contextmanager

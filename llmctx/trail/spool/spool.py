@@ -3,6 +3,8 @@
 The format and the rules of order stand in segment.py. A spool may hold millions of records, so it is read backwards:
 the newest segment at first, and earlier ones only as far as a caller asks. Each segment's header says from which index
 on it speaks, so nothing about the newest records depends on older segments.
+
+Everything here raises SpoolError if the disk fails.
 """
 
 import json
@@ -11,8 +13,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from llmctx import canonical
 from llmctx.errors import SpoolError
+from llmctx.trail.disk import sync_directory
 from llmctx.trail.spool.segment import (
     BLOB,
     DICTIONARY,
@@ -24,7 +26,6 @@ from llmctx.trail.spool.segment import (
     read_contents,
     read_frame,
     read_frames,
-    sync_directory,
 )
 
 
@@ -50,7 +51,7 @@ class Spool:
     def __init__(self, directory: Path) -> None:
         """Read every header and the newest segment.
 
-        Raises SpoolError if the disk fails or a segment has an unknown format.
+        Raises SpoolError if a segment has an unknown format.
         """
         self.next_number = next_number(directory)
         """The number of the next segment."""
@@ -71,18 +72,12 @@ class Spool:
         return [path for path, contents in read if contents is not None and contents.is_torn]
 
     def load(self, start: int) -> None:
-        """Read every segment that can hold records from `start` on.
-
-        Raises SpoolError if the disk fails.
-        """
+        """Read every segment that can hold records from `start` on."""
         for segment in self._from(start):
             self._read(segment)
 
     def record(self, index: int) -> bytes | None:
-        """The exact bytes of a record's log entry, None if the spool does not hold it.
-
-        Raises SpoolError if it cannot be read.
-        """
+        """The exact bytes of a record's log entry, None if the spool does not hold it."""
         place = self._find(index)
         if place is None:
             return None
@@ -97,18 +92,13 @@ class Spool:
         return [index for index in range(start, stop) if self._find(index) is not None]
 
     def blobs(self, start: int) -> Iterator[Frame]:
-        """Every blob and dictionary that records from `start` on need, once each.
-
-        Raises SpoolError if the disk fails.
-        """
+        """Every blob and dictionary that records from `start` on need, once each."""
         seen = set()
         for segment in reversed(self._from(start)):
             for frame in read_frames(segment.path):
-                if frame.kind in (BLOB, DICTIONARY):
-                    digest = canonical.sha256(frame.payload if frame.kind == BLOB else frame.content)
-                    if digest not in seen:
-                        seen.add(digest)
-                        yield frame
+                if frame.kind in (BLOB, DICTIONARY) and frame.digest not in seen:
+                    seen.add(frame.digest)
+                    yield frame
 
     def _from(self, start: int) -> list[SegmentFile]:
         """The segments that can hold records from `start` on, newest first."""
@@ -138,7 +128,7 @@ class Spool:
 def segment_files(directory: Path) -> list[SegmentFile]:
     """The segments of a partition in the order of their numbers, without those whose header was never finished.
 
-    Raises SpoolError if the disk fails or a segment has an unknown format.
+    Raises SpoolError if a segment has an unknown format.
     """
     found = []
     for number, path in _numbered_files(directory):
@@ -149,10 +139,7 @@ def segment_files(directory: Path) -> list[SegmentFile]:
 
 
 def next_number(directory: Path) -> int:
-    """The number of the next segment.
-
-    Raises SpoolError if the disk fails.
-    """
+    """The number of the next segment."""
     return max((number for number, _ in _numbered_files(directory)), default=-1) + 1
 
 
@@ -174,8 +161,6 @@ def prune(directory: Path, size: int, before_s: float) -> int:
     """Remove the oldest segments whose records all lie below `size` and that were last written before a time.
 
     Times are in seconds since 1970. The newest segment always stays. Returns how many were removed.
-
-    Raises SpoolError if the disk fails.
     """
     removed = 0
     with disk_errors(directory, "pruned"):

@@ -14,6 +14,7 @@ from llmctx import canonical, clock
 from llmctx.connection import end, pause
 from llmctx.errors import LeaseError, SpoolError, TrailError
 from llmctx.killpoint import reached
+from llmctx.trail.disk import write_in_thread
 from llmctx.trail.log.entry import Entry, named_blobs
 from llmctx.trail.log.log import Log
 from llmctx.trail.log.packing import reference_of
@@ -55,21 +56,17 @@ class Spooler:
         self._anchored = anchored
         self._waiting: dict[int, Entry] = {}
         self._next = segment.start
-        self._durable = 0
+        self.durable = 0
+        """How many records are on the disk without a gap, as Redis knows too."""
         self._wake = asyncio.Event()
         self._progress = asyncio.Condition()
         self._disk = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._ended: BaseException | None = None
 
-    @property
-    def durable(self) -> int:
-        """How many records are on the disk without a gap, as Redis knows too."""
-        return self._durable
-
     def start(self, size: int) -> None:
         """Start to write the records from index `size` on; those below are in the spool."""
-        self._next = self._durable = size
+        self._next = self.durable = size
         self._task = asyncio.create_task(self._run())
 
     async def add(self, entry: Entry) -> None:
@@ -81,7 +78,7 @@ class Spooler:
             self._waiting[entry.index] = entry
         self._wake.set()
         async with self._progress:
-            while self._durable <= entry.index:
+            while self.durable <= entry.index:
                 if self._ended is not None:
                     raise self._ended
                 await self._progress.wait()
@@ -123,11 +120,11 @@ class Spooler:
             self._progress.notify_all()
 
     async def _commit(self) -> None:
-        while self._waiting or self._durable < self._next:
+        while self._waiting or self.durable < self._next:
             async with self._disk:
                 await self._write(self._next_batch())
             reached("spooled")
-            if self._durable < self._next:
+            if self.durable < self._next:
                 await self._tell_redis()
             elif self._waiting and not await self._arrives(self._next):
                 await self._fetch_missing()
@@ -143,7 +140,7 @@ class Spooler:
             except TrailError:
                 await pause(_RETRY_S)
         reached("durable")
-        self._durable = size
+        self.durable = size
         async with self._progress:
             self._progress.notify_all()
 
@@ -175,7 +172,7 @@ class Spooler:
             try:
                 segment = self._segment or await self._begin()
                 frames = await self._frames(entries, segment)
-                await _finish(self._put, segment, frames)
+                await write_in_thread(self._put, segment, frames)
                 break
             except FileExistsError:
                 raise self._superseded() from None
@@ -238,7 +235,7 @@ class Spooler:
         """Remove old segments that nobody needs any more."""
         with contextlib.suppress(TrailError):  # they can be removed later
             before_s = clock.now_ms() / 1000 - KEPT_S
-            size = min(self._durable, await asyncio.to_thread(self._anchored) or self._durable)
+            size = min(self.durable, await asyncio.to_thread(self._anchored) or self.durable)
             await asyncio.to_thread(prune, self._directory, size, before_s)
 
     async def _frames(self, entries: list[Entry], segment: Segment) -> list[Frame]:
@@ -255,13 +252,3 @@ class Spooler:
                     frames.append(Frame(BLOB, blob))
             frames.append(numbered(RECORD, entry.index, entry.packed))
         return frames
-
-
-async def _finish(write: Callable[[Segment, list[Frame]], None], segment: Segment, frames: list[Frame]) -> None:
-    """Write in a thread; if cancelled, finish the write first."""
-    writing = asyncio.ensure_future(asyncio.to_thread(write, segment, frames))
-    try:
-        await asyncio.shield(writing)
-    except asyncio.CancelledError:
-        await asyncio.wait([writing])
-        raise

@@ -9,7 +9,7 @@ from jsonschema import Draft7Validator, ValidationError
 from llmctx.context.tick import Tick
 from llmctx.decision.decision import Action
 from llmctx.record import RecordMetadata, compose_unread
-from llmctx.trail.proof.verify import FORM, KINDS, REQUIRED
+from llmctx.trail.proof.leaf_schema import FORM, KINDS, REQUIRED
 from tests.conftest import ROOT
 from tests.unit.test_record import ALL, CIRCUMSTANCES, draft
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from llmctx.replay.verify import trusted_of
 from llmctx.trail.proof.checkpoint import Key
-from llmctx.trail.proof.fault import FaultError
+from llmctx.trail.proof.leaf_schema import FaultError
 from llmctx.trail.proof.receipt import read_receipt, verify_receipt
 from tests.conftest import ROOT
 

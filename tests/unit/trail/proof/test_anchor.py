@@ -34,7 +34,7 @@ def test_what_was_appended_is_read_by_another_reader(anchor: Anchor) -> None:
     anchor.append(5, [], NOTES[2])
     reader = Anchor(anchor.directory)
     assert (reader.size, reader.hashes()) == (5, HASHES[:5])
-    assert (reader.hash_at(4), reader.hashes(1, 3), reader.hashes(4, 9)) == (HASHES[4], HASHES[1:3], HASHES[4:5])
+    assert (reader.hashes(1, 3), reader.hashes(4, 9)) == (HASHES[1:3], HASHES[4:5])
     assert (reader.checkpoints(), reader.newest()) == (NOTES[:3], NOTES[2])
 
 
@@ -62,11 +62,6 @@ def test_a_gap_is_refused(anchor: Anchor) -> None:
     anchor.append(0, HASHES[:2])
     with pytest.raises(AnchorError, match="gap"):
         anchor.append(3, HASHES[3:4])
-
-
-def test_a_hash_that_is_not_there_is_an_error(anchor: Anchor) -> None:
-    with pytest.raises(AnchorError, match="no leaf hash 0"):
-        anchor.hash_at(0)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

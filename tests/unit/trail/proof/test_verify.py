@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from llmctx import canonical
 from llmctx.trail.log.entry import Entry
-from llmctx.trail.proof.verify import KINDS, SETTLING, Fault, Verifier
+from llmctx.trail.proof.leaf_schema import KINDS, SETTLING, Fault
+from llmctx.trail.proof.verify import Verifier
 
 SIZE = 6
 COMMON = {

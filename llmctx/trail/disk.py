@@ -1,0 +1,33 @@
+"""Durable writes: synced folders, and writes in a thread that finish even if the task is cancelled."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+
+def sync_directory(directory: Path) -> None:
+    """Wait until a folder's entries are on the disk."""
+    folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def make_directory(directory: Path) -> None:
+    """Make a partition's folder if it is missing, and wait until it is on the disk."""
+    if not directory.is_dir():
+        directory.mkdir(parents=True, exist_ok=True)
+        for folder in list(directory.parents)[:3]:
+            sync_directory(folder)
+
+
+async def write_in_thread(write: Callable[..., None], *arguments: object) -> None:
+    """Write in a thread; if cancelled, finish the write first."""
+    writing = asyncio.ensure_future(asyncio.to_thread(write, *arguments))
+    try:
+        await asyncio.shield(writing)
+    except asyncio.CancelledError:
+        await asyncio.wait([writing])
+        raise
