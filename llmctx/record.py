@@ -86,14 +86,8 @@ def compose_unread(kind: str, tick: Tick | None, reason: str, metadata: RecordMe
     leaf = _head(kind, metadata) | {"verdict": {"action": "none", "reason": reason}}
     if tick is not None:
         leaf |= {"tick": tick.id, "symbol": tick.symbol, "cause": tick.cause}
-    return Draft(
-        leaf=canonical.dumps(leaf),
-        pieces={},
-        blobs=(),
-        tick=tick.id if tick else "",
-        symbol=tick.symbol if tick else "",
-        conflated=metadata.conflated,
-    )
+    draft = Draft(canonical.dumps(leaf), {}, (), conflated=metadata.conflated)
+    return draft if tick is None else draft._replace(tick=tick.id, symbol=tick.symbol)
 
 
 def compose_loss(first: int, last: int, metadata: RecordMetadata) -> Draft:
@@ -125,15 +119,11 @@ def publication(entry: Entry, partitions: int) -> values.Thesis | None:
             "as_of": clock.iso(record["as_of_ms"]),
             "entry_time": entry_time,
             "action": verdict["action"],
-            "quantity": _decimal(verdict.get("quantity")),
-            "stop_loss": _decimal(verdict.get("stop_loss")),
-            "take_profit": _decimal(verdict.get("take_profit")),
+            **{name: _decimal(verdict.get(name)) for name in ("quantity", "stop_loss", "take_profit")},
             "reason": verdict["reason"],
             "decided": decision.get("action"),
             "confidence": _decimal(decision.get("confidence")),
-            "reasoning": decision.get("reasoning"),
-            "invalidation": decision.get("invalidation"),
-            "valid_for": decision.get("valid_for"),
+            **{name: decision.get(name) for name in ("reasoning", "invalidation", "valid_for")},
         }
     )
 
@@ -223,9 +213,8 @@ def grounding_fields(grounding: Grounding) -> dict[str, Any]:
 
 
 def _finding(finding: Finding) -> dict[str, Any]:
-    fields = {
-        name: value[:_MAX_TEXT_CHARS] if isinstance(value, str) else value for name, value in finding._asdict().items()
-    }
+    items = finding._asdict().items()
+    fields = {name: value[:_MAX_TEXT_CHARS] if isinstance(value, str) else value for name, value in items}
     return _present(fields | {"alarms": "yes" if finding.alarms else "no"})
 
 

@@ -135,7 +135,8 @@ class _Files:
         """Write one record; indices skipped before it are lost."""
         self.add_lost(entry.index)
         self._leaves.write(entry.leaf + b"\n")
-        self._evidence.write(evidence_line(entry) + b"\n")
+        pieces = textual_pieces(entry.pieces)
+        self._evidence.write(canonical.dumps({"index": entry.index, "pieces": pieces}) + b"\n")
         self._next += 1
 
     def add_lost(self, stop: int) -> None:
@@ -145,8 +146,3 @@ class _Files:
             self._lost.write(canonical.dumps({"index": index, "leaf_hash": self._hashes[index].hex()}) + b"\n")
             self.lost += 1
         self._next = stop
-
-
-def evidence_line(entry: Entry) -> bytes:
-    """A record's line in evidence.jsonl, in RFC 8785 form."""
-    return canonical.dumps({"index": entry.index, "pieces": textual_pieces(entry.pieces)})

@@ -46,7 +46,13 @@ async def read_instance(redis: Redis) -> Instance | None:
             f"{_KEY} has format {theirs}, but this version of llmctx knows only {FORMAT}.",
             "Use the version of llmctx that wrote it.",
         )
-    return _instance_of(found)
+    try:
+        name, partitions = found[b"id"].decode(), found[b"partitions"].decode()
+    except (KeyError, UnicodeDecodeError) as error:
+        raise TrailError(f"{_KEY} cannot be read: {error}.", _RESTORE) from error
+    if not re.fullmatch("[1-9][0-9]{0,3}", partitions) or int(partitions) > MAX_PARTITIONS:
+        raise TrailError(f"{_KEY} has {partitions[:40]!r} partitions instead of 1 to {MAX_PARTITIONS}.", _RESTORE)
+    return Instance(name, int(partitions))
 
 
 async def require_instance(redis: Redis) -> Instance:
@@ -58,16 +64,6 @@ async def require_instance(redis: Redis) -> Instance:
     if instance is None:
         raise TrailError("This Redis has no trail yet.", "Record something: `llmctx run` or `llmctx decide SYMBOL`.")
     return instance
-
-
-def _instance_of(found: dict[bytes, bytes]) -> Instance:
-    try:
-        name, partitions = found[b"id"].decode(), found[b"partitions"].decode()
-    except (KeyError, UnicodeDecodeError) as error:
-        raise TrailError(f"{_KEY} cannot be read: {error}.", _RESTORE) from error
-    if not re.fullmatch("[1-9][0-9]{0,3}", partitions) or int(partitions) > MAX_PARTITIONS:
-        raise TrailError(f"{_KEY} has {partitions[:40]!r} partitions instead of 1 to {MAX_PARTITIONS}.", _RESTORE)
-    return Instance(name, int(partitions))
 
 
 async def bind_instance(

@@ -231,31 +231,26 @@ class Log:
 
     async def settled(self, tick_ids: Sequence[str]) -> list[int | None]:
         """The index of the record that settled each tick, None if it is not settled."""
-        if not tick_ids:
-            return []
         with redis_errors():
-            found = await self._redis.hmget(self._ticks, list(tick_ids))
+            found = await self._redis.hmget(self._ticks, list(tick_ids)) if tick_ids else []
         return [None if index is None else int(index) for index in found]
 
     async def tick_map(self) -> dict[str, int]:
         """The index of each settled tick's record; -1 if the map holds no valid index."""
         with redis_errors():
-            return {
-                tick.decode(errors="replace"): _index_of(index)
-                async for tick, index in self._redis.hscan_iter(self._ticks, count=1000)
-            }
+            scan = self._redis.hscan_iter(self._ticks, count=1000)
+            return {tick.decode(errors="replace"): _index_of(index) async for tick, index in scan}
 
     async def symbol_lists(self) -> dict[str, list[int]]:
         """The indices listed for each symbol; -1 for an invalid one."""
         prefix = self.key("symbol:")
         with redis_errors():
             names = {name async for name in self._redis.scan_iter(match=f"{prefix}*", count=1000)}
-            return {
-                name.decode(errors="replace").removeprefix(prefix): [
-                    _index_of(index) for index in cast("list[bytes]", await self._redis.lrange(name, 0, -1))
-                ]
-                for name in sorted(names)
-            }
+            lists = {name: cast("list[bytes]", await self._redis.lrange(name, 0, -1)) for name in sorted(names)}
+        return {
+            name.decode(errors="replace").removeprefix(prefix): [_index_of(index) for index in indices]
+            for name, indices in lists.items()
+        }
 
     async def read_back_of(self, symbol: str) -> AsyncIterator[Entry]:
         """A symbol's records, newest first."""

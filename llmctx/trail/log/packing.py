@@ -73,7 +73,8 @@ def lay_out(leaf: bytes, pieces: Pieces) -> Layout:
     marked_leaf, digests = mark_digests(leaf)
     odd = not pieces.keys() <= set(_PARTS) or len(digests) > 255 * DIGEST_BYTES  # their number takes one byte
     if odd or any(_has_reserved(part) for part in (leaf, *pieces.values())):
-        return Layout(PLAIN, b"", _plain(leaf, pieces))
+        document = {"leaf": textual(leaf), "pieces": textual_pieces(pieces)}
+        return Layout(PLAIN, b"", json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode())
     snapshot, messages, completion = parts
     if _ABSENT not in (messages, snapshot):
         messages = mark_facts(messages, snapshot)
@@ -125,11 +126,6 @@ def _decompress(frame: bytes, decompressor: zstandard.ZstdDecompressor) -> bytes
         return decompressor.decompress(frame, max_output_size=MAX_BYTES, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise ValueError(f"the frame is broken: {error}") from error
-
-
-def _plain(leaf: bytes, pieces: Pieces) -> bytes:
-    document = {"leaf": textual(leaf), "pieces": textual_pieces(pieces)}
-    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def _read_plain(text: bytes) -> tuple[bytes, Callable[[], Pieces]]:

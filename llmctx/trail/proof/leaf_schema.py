@@ -4,7 +4,8 @@ A fault is the first place where a trail breaks a rule of audit/README.md; those
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any, NamedTuple
 
 from llmctx import canonical
@@ -106,53 +107,35 @@ def read_leaf(leaf: bytes, index: int) -> dict[str, Any] | Fault:
     known = isinstance(record, dict) and record.get("kind") in KINDS
     if not known or type(record.get("v")) is not int or record["v"] != 1:
         return Fault(index, "record-form", 'an object with "v": 1 and a known kind', str(record)[:120])
-    wrong = (
-        _check_names(record)
-        or _check_objects(record)
-        or _check_digests(record)
-        or _check_ranges(record)
-        or _check_incident(record)
-    )
+    wrong = next(chain(_wrong_fields(record), _wrong_values(record)), None)
     return record if wrong is None else Fault(index, "record-form", *wrong)
 
 
-def _check_names(record: Mapping[str, Any]) -> tuple[str, str] | None:
+def _wrong_fields(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Each missing field, and each of another JSON type: what is expected and what was found."""
     for name in (*REQUIRED, *(DECIDED if record["kind"] == "decision" else ())):
         if name not in record:
-            return f"{name} in a {record['kind']}", "nothing"
+            yield f"{name} in a {record['kind']}", "nothing"
     for name, kind in FORM.items():
         if name in record and type(record[name]) is not kind:
-            return f"{name} as {kind.__name__}", str(record[name])[:120]
-    return None
-
-
-def _check_objects(record: Mapping[str, Any]) -> tuple[str, str] | None:
+            yield f"{name} as {kind.__name__}", str(record[name])[:120]
     for name, fields in INSIDE.items():
         for field, kind in fields.items() if name in record else ():
             if type(record[name].get(field)) is not kind:
-                return f"{name}.{field} as {kind.__name__}", str(record[name].get(field))[:120]
-    return None
+                yield f"{name}.{field} as {kind.__name__}", str(record[name].get(field))[:120]
 
 
-def _check_digests(record: Mapping[str, Any]) -> tuple[str, str] | None:
+def _wrong_values(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The same for values, once every field has its type."""
     for name, field in _DIGESTS:
         section = record.get(name, {})
         if field in section and not (isinstance(section[field], str) and _HEX.fullmatch(section[field])):
-            return f"{name}.{field} as 64 hex digits", str(section[field])[:120]
-    return None
-
-
-def _check_ranges(record: Mapping[str, Any]) -> tuple[str, str] | None:
+            yield f"{name}.{field} as 64 hex digits", str(section[field])[:120]
     if record["attempts"] < 1 or min(record["recorded_at_ms"], record.get("as_of_ms", 0)) < 0:
-        return "attempts from 1 on, times from 0 on", str(record)[:120]
-    return None
-
-
-def _check_incident(record: Mapping[str, Any]) -> tuple[str, str] | None:
+        yield "attempts from 1 on, times from 0 on", str(record)[:120]
     if "incident" in record and record["kind"] != "incident":
-        return f"no incident in a {record['kind']}", "one"
+        yield f"no incident in a {record['kind']}", "one"
     declared = record.get("incident", {})
     first, last = declared.get("first"), declared.get("last")
     if declared.get("what") == LOST and not (type(first) is int and type(last) is int and 0 <= first <= last):
-        return "first and last of what is lost", str(declared)[:120]
-    return None
+        yield "first and last of what is lost", str(declared)[:120]
