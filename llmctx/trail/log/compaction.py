@@ -74,15 +74,11 @@ def _numbers_and_times(snapshot: bytes) -> list[tuple[int, int]]:
 
 def fill_numbers(marked: bytes, column: bytes) -> bytes:
     """Undo `mark_numbers`. Raises ValueError if the number of marks differs from the number of values."""
-    return _interleave(marked.split(_NUMBER), _repeat_times(column))
-
-
-def _repeat_times(column: bytes) -> list[bytes]:
     tokens, last = [], b""
     for token in column.split(b" "):
         last = token if token.endswith(b"Z") else last
         tokens.append(token or last)
-    return tokens
+    return _interleave(marked.split(_NUMBER), tokens)
 
 
 def _interleave(parts: list[bytes], tokens: list[bytes]) -> bytes:

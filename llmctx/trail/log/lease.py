@@ -68,7 +68,7 @@ class Holder(NamedTuple):
 
 
 class Lease:
-    """One owner's claim on one partition."""
+    """One owner's claim on one partition. Every method raises TrailError if the server does not answer."""
 
     def __init__(self, redis: Redis, partition: int, *, length_ms: int = LEASE_MS) -> None:
         self._redis = redis
@@ -83,16 +83,11 @@ class Lease:
         """Take or renew the lease: None if it is ours now, otherwise its holder.
 
         A holder that `is_newer` refuses this version even after its lease has ended, because its format stays.
-
-        Raises TrailError if the server does not answer.
         """
         return await self._call(self._length_ms)
 
     async def give_up(self) -> None:
-        """Give up the lease, so that the next owner can take it at once.
-
-        Raises TrailError if the server does not answer; the lease then expires by itself.
-        """
+        """Give up the lease, so that the next owner can take it at once; it also expires by itself."""
         await self._call(0)
 
     async def _call(self, length_ms: int) -> Holder | None:

@@ -58,10 +58,7 @@ class Listing(NamedTuple):
 
 
 async def newest(logs: Sequence[Log], wanted: Filter) -> Listing:
-    """The newest records that match, over all logs.
-
-    Raises TrailError if the server does not answer.
-    """
+    """The newest records that match, over all logs."""
     sizes = [await log.size() for log in logs]
     found = [entry for log, size in zip(logs, sizes, strict=True) for entry in await _newest(log, size, wanted)]
     found.sort(key=lambda entry: (entry.record["recorded_at_ms"], entry.partition, entry.index))

@@ -100,8 +100,12 @@ class Notary:
         await self._check_instance(self._redis)
         await self._compare(max(0, self._tree.size - 1))
         fresh = await self._fresh(await self._log.durable())
-        if not fresh.hashes and not await self._sign_of_life_is_due(since_ms):
-            return None
+        if not fresh.hashes:
+            if since_ms is None or 0 <= since_ms < MAX_SILENCE_MS:
+                return None
+            # A sign of life claims that there are no more records, so not while some wait to become durable.
+            if await self._log.size() > self._tree.size:
+                return None
         self._compare_checkpoint(await self._published(), fresh.hashes)
         return await self._sign(fresh, max(now_ms, fresh.latest_ms))
 
@@ -112,12 +116,6 @@ class Notary:
         """
         covered = 0 if self.last is None else self.last.size
         return min(await self._log.durable(), await self._log.size()) > covered
-
-    async def _sign_of_life_is_due(self, since_ms: int | None) -> bool:
-        if since_ms is None or 0 <= since_ms < MAX_SILENCE_MS:
-            return False
-        # It claims that there are no more records, so not while some wait to become durable.
-        return await self._log.size() <= self._tree.size
 
     async def _sign(self, fresh: _Fresh, time_ms: int) -> Checkpoint:
         start = self._tree.size

@@ -119,10 +119,6 @@ class Segment:
             elif frame.kind == RECORD:
                 self.has_records = True
 
-    def remove(self) -> None:
-        """Delete the file; only for a segment without records."""
-        self.path.unlink(missing_ok=True)
-
     def close(self) -> None:
         """Close the file."""
         if self._file >= 0:

@@ -68,8 +68,8 @@ class Spool:
     @property
     def torn(self) -> list[Path]:
         """Those of the segments read so far whose end is torn."""
-        read = ((segment.path, self._contents.get(segment.number)) for segment in self._segments)
-        return [path for path, contents in read if contents is not None and contents.is_torn]
+        torn = {number for number, contents in self._contents.items() if contents.is_torn}
+        return [segment.path for segment in self._segments if segment.number in torn]
 
     def load(self, start: int) -> None:
         """Read every segment that can hold records from `start` on."""
@@ -134,7 +134,12 @@ def segment_files(directory: Path) -> list[SegmentFile]:
     for number, path in _numbered_files(directory):
         header = read_frame(path)
         if header is not None and header.kind == HEADER:
-            found.append(SegmentFile(number, _start_of(header, path), path))
+            fields = json.loads(header.payload)
+            if fields["format"] != FORMAT:
+                raise SpoolError(
+                    f"{path} has the unknown format {fields['format']}.", "Use the version of llmctx that wrote it."
+                )
+            found.append(SegmentFile(number, int(fields["start"]), path))
     return found
 
 
@@ -146,15 +151,6 @@ def next_number(directory: Path) -> int:
 def _numbered_files(directory: Path) -> list[tuple[int, Path]]:
     with disk_errors(directory, "read"):
         return sorted((int(path.stem), path) for path in directory.glob("*.seg") if path.stem.isdigit())
-
-
-def _start_of(header: Frame, path: Path) -> int:
-    fields = json.loads(header.payload)
-    if fields["format"] != FORMAT:
-        raise SpoolError(
-            f"{path} has the unknown format {fields['format']}.", "Use the version of llmctx that wrote it."
-        )
-    return int(fields["start"])
 
 
 def prune(directory: Path, size: int, before_s: float) -> int:

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
+from itertools import takewhile
 from pathlib import Path
 
 from llmctx import canonical, clock
@@ -160,10 +161,8 @@ class Spooler:
                 self._waiting.setdefault(entry.index, entry)
 
     def _next_batch(self) -> list[Entry]:
-        entries: list[Entry] = []
-        while len(entries) < _MAX_BATCH and (entry := self._waiting.get(self._next + len(entries))) is not None:
-            entries.append(entry)
-        return entries
+        upcoming = range(self._next, self._next + _MAX_BATCH)
+        return [self._waiting[index] for index in takewhile(self._waiting.__contains__, upcoming)]
 
     async def _write(self, entries: list[Entry]) -> None:
         """Put records on the disk, retrying until that succeeds."""
@@ -171,14 +170,15 @@ class Spooler:
         while entries:
             try:
                 segment = self._segment or await self._begin()
-                frames = await self._frames(entries, segment)
-                await write_in_thread(self._put, segment, frames)
+                await write_in_thread(self._put, segment, await self._frames(entries, segment))
                 break
             except FileExistsError:
                 raise self._superseded() from None
             except (OSError, SpoolError) as error:
                 if self._segment is not None and not self._segment.has_records:
-                    self._segment.remove()  # each retry on a full disk would leave another torn file
+                    self._segment.path.unlink(
+                        missing_ok=True
+                    )  # each retry on a full disk would leave another torn file
                 self._drop_segment()
                 if not failing:
                     failing = True
@@ -220,14 +220,11 @@ class Spooler:
     async def _begin(self) -> Segment:
         """Begin the next segment.
 
-        Raises LeaseError if another owner has begun one.
+        Raises LeaseError or FileExistsError if another owner has begun one.
         """
-        try:
-            await self.check()
-            self._number = await asyncio.to_thread(next_number, self._directory)
-            self._segment = await asyncio.to_thread(Segment, self._directory, self._number, self._next)
-        except FileExistsError:
-            raise self._superseded() from None
+        await self.check()
+        self._number = await asyncio.to_thread(next_number, self._directory)
+        self._segment = await asyncio.to_thread(Segment, self._directory, self._number, self._next)
         await self.prune()
         return self._segment
 
