@@ -16,16 +16,7 @@ from typing import NamedTuple
 import zstandard
 
 from llmctx import canonical
-from llmctx.trail.log.compaction import (
-    DIGEST_BYTES,
-    RESERVED,
-    fill_digests,
-    fill_facts,
-    fill_numbers,
-    mark_digests,
-    mark_facts,
-    mark_numbers,
-)
+from llmctx.trail.log import compaction
 from llmctx.trail.log.dictionary import LEVEL, REFERENCE_BYTES, Dictionary
 
 PLAIN, MARKED = 0, 1
@@ -63,27 +54,29 @@ def compress(layout: Layout, dictionary: Dictionary | None = None) -> bytes:
     """Compress what `lay_out` prepared into the value for the log."""
     compressor = _compressor if dictionary is None else dictionary.compressor
     reference = _NO_DICTIONARY if dictionary is None else dictionary.reference
-    head = bytes((layout.form,)) + reference + bytes((len(layout.digests) // DIGEST_BYTES,))
+    head = bytes((layout.form,)) + reference + bytes((len(layout.digests) // compaction.DIGEST_BYTES,))
     return head + layout.digests + compressor.compress(layout.text)
 
 
 def lay_out(leaf: bytes, pieces: Pieces) -> Layout:
     """Move everything out of a leaf and its evidence that no compressor can shorten."""
     parts = [pieces.get(name, _ABSENT) for name in _PARTS]
-    marked_leaf, digests = mark_digests(leaf)
-    odd = not pieces.keys() <= set(_PARTS) or len(digests) > 255 * DIGEST_BYTES  # their number takes one byte
+    marked_leaf, digests = compaction.mark_digests(leaf)
+    odd = (
+        not pieces.keys() <= set(_PARTS) or len(digests) > 255 * compaction.DIGEST_BYTES
+    )  # their number takes one byte
     if odd or any(_has_reserved(part) for part in (leaf, *pieces.values())):
         document = {"leaf": textual(leaf), "pieces": textual_pieces(pieces)}
         return Layout(PLAIN, b"", json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode())
     snapshot, messages, completion = parts
     if _ABSENT not in (messages, snapshot):
-        messages = mark_facts(messages, snapshot)
-    skeleton, column = mark_numbers(snapshot)
+        messages = compaction.mark_facts(messages, snapshot)
+    skeleton, column = compaction.mark_numbers(snapshot)
     return Layout(MARKED, digests, _GAP.join((skeleton, column, messages, completion, marked_leaf)))
 
 
 def _has_reserved(part: bytes) -> bool:
-    return len(part.translate(None, RESERVED)) != len(part)
+    return len(part.translate(None, compaction.RESERVED)) != len(part)
 
 
 def reference_of(packed: bytes) -> bytes | None:
@@ -102,16 +95,16 @@ def unpack(packed: bytes, dictionary: Dictionary | None = None) -> tuple[bytes, 
         raise ValueError("its format is unknown")
     if reference != (None if dictionary is None else dictionary.reference):
         raise ValueError(f"it needs the dictionary {'' if reference is None else reference.hex()}")
-    begins = REFERENCE_BYTES + 2 + packed[REFERENCE_BYTES + 1] * DIGEST_BYTES
+    begins = REFERENCE_BYTES + 2 + packed[REFERENCE_BYTES + 1] * compaction.DIGEST_BYTES
     text = _decompress(packed[begins:], _decompressor if dictionary is None else dictionary.decompressor)
     if packed[0] == PLAIN:
         return _read_plain(text)
     skeleton, column, messages, completion, marked_leaf = text.split(_GAP)
-    leaf = fill_digests(marked_leaf, packed[REFERENCE_BYTES + 2 : begins])
+    leaf = compaction.fill_digests(marked_leaf, packed[REFERENCE_BYTES + 2 : begins])
 
     def pieces() -> Pieces:
-        snapshot = fill_numbers(skeleton, column)
-        sent = messages if _ABSENT in (snapshot, messages) else fill_facts(messages, snapshot)
+        snapshot = compaction.fill_numbers(skeleton, column)
+        sent = messages if _ABSENT in (snapshot, messages) else compaction.fill_facts(messages, snapshot)
         parts = (snapshot, sent, completion)
         return {name: part for name, part in zip(_PARTS, parts, strict=True) if part != _ABSENT}
 
