@@ -216,7 +216,7 @@ async def test_bad_lines_are_left_out_and_named(dumb: Program) -> None:
     ended = await piped(dumb, text="\n".join([*bad, good]))
     assert (ended.code, ended.document["bars"], ended.document["bad_rows"]) == (0, 1, 4)
     assert all(f"line {number}: " in ended.err for number in range(1, 5))
-    assert "without open" in ended.err
+    assert "open missing" in ended.err
 
 
 async def test_nothing_on_standard_input_exits_with_2(dumb: Program) -> None:
