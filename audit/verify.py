@@ -4,9 +4,11 @@
     python verify.py DIR --key VKEY [--origin ORIGIN] [--receipt-held FILE ...]
     python verify.py --receipt FILE --key VKEY [--origin ORIGIN]
 
-It needs Python >= 3.11 and the package `cryptography`, and imports nothing of llmctx: it follows the README, to be
-read in one sitting by somebody who trusts neither. Exit code 0: verified, or intact with losses that are accounted
-for; 1: the first fault is printed; 2: nothing there to check, or not to be read.
+It needs Python >= 3.11 and the package `cryptography`. It imports nothing of llmctx and follows the README alone, so
+that somebody who trusts neither can read it in one sitting.
+
+Exit codes: 0 verified, or intact with losses that are accounted for; 1 a rule is broken, and the first fault is
+printed; 2 there is nothing to check, or it cannot be read.
 """
 
 import argparse
@@ -25,9 +27,9 @@ from typing import Any, NamedTuple, NoReturn
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-SAFE = 2**53 - 1
-DEEPEST = 200
-MOST_PARTITIONS = 1024
+MAX_INTEGER = 2**53 - 1
+MAX_DEPTH = 200
+MAX_PARTITIONS = 1024
 BOUND_MS, GAP_MS = 120_000, 180_000
 SETTLES = {"decision": True, "skipped": True, "failed": True, "dead_letter": True, "incident": False, "notice": False}
 ALWAYS = {"recorded_at_ms": int, "worker": str, "attempts": int, "code": str, "verdict": dict}
@@ -56,8 +58,8 @@ ZEROS = "0" * 64
 is_hex = re.compile("[0-9a-f]{64}").fullmatch
 
 
-class Fault(Exception):  # noqa: N818  it is what a check finds, and ends it
-    """The first thing that breaks a rule."""
+class Fault(Exception):  # noqa: N818  it is the finding of a check, and ends it
+    """The first place where something breaks a rule."""
 
     def __init__(self, at: int, rule: str, expected: object, found: object) -> None:
         super().__init__()
@@ -72,7 +74,7 @@ class Fault(Exception):  # noqa: N818  it is what a check finds, and ends it
 
 
 def _refuse(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no integer")
+    raise ValueError(f"{text} is not an integer")
 
 
 _decode = json.JSONDecoder(parse_float=_refuse, parse_constant=_refuse).raw_decode
@@ -81,84 +83,85 @@ _encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", 
 
 
 def read_json(raw: bytes, *, numbers: bool = True) -> Any:
-    """The value of bytes that are the one form of it.
+    """Parse JSON in RFC 8785 form.
 
-    Whatever has several forms (white space, escapes, order, a name twice) does not come out again as it was.
-    `numbers` says whether there may be any that are too long, and lists that are too deep: not in lines of evidence,
-    whose form leaves room for neither.
+    Anything that JSON allows to vary (white space, escapes, order, duplicate names) does not serialise to the same
+    bytes again. `numbers` is False for evidence, whose form has room for neither long numbers nor deep nesting.
+
+    Raises ValueError for any other bytes.
     """
     try:
         value = _decode(raw.decode())[0]
         if _encode(value).encode() != raw:
             raise ValueError("it is not in RFC 8785 form")
-        if numbers and raw.count(b"{") + raw.count(b"[") > DEEPEST:
-            _shallow(value)
+        if numbers and raw.count(b"{") + raw.count(b"[") > MAX_DEPTH:
+            _check_depth(value)
         if not raw.isascii() or (numbers and b"0" * 16 in raw.translate(_DIGITS)):
-            _each(value)  # a name that is not ASCII or a long number may be in it: look at each
+            _check_scalars(value)  # it may contain a name that is not ASCII, or a long number
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     return value
 
 
 def read_any_json(raw: bytes) -> Any:
-    """The value of one JSON text in any form, for manifests and receipts.
+    """Parse one JSON text in any form, for manifests and receipts.
 
-    No name twice, no NaN, no byte order mark, no lone surrogate, nothing but UTF-8.
+    Raises ValueError for duplicate names, NaN, a byte order mark, lone surrogates, and bytes that are not UTF-8.
     """
     try:
-        value = json.loads(raw.decode(), object_pairs_hook=_once, parse_constant=_refuse)
-        _shallow(value)
+        value = json.loads(raw.decode(), object_pairs_hook=_unique, parse_constant=_refuse)
+        _check_depth(value)
         _encode(value).encode()  # a lone surrogate has no UTF-8
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     return value
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a name stands in it twice")
+        raise ValueError("it has a duplicate name")
     return found
 
 
-def _shallow(value: Any) -> None:
+def _check_depth(value: Any) -> None:
     level = [value]
-    for _ in range(DEEPEST + 1):
+    for _ in range(MAX_DEPTH + 1):
         level = [each for each in level if isinstance(each, dict | list)]
         if not level:
             return
         level = [item for each in level for item in (each.values() if isinstance(each, dict) else each)]
-    raise ValueError(f"it is nested deeper than {DEEPEST}")
+    raise ValueError(f"it is nested deeper than {MAX_DEPTH}")
 
 
-def _each(value: Any) -> None:
-    """Names are ASCII (RFC 8785 sorts by UTF-16 units, Python by code points), integers not above 2^53 - 1."""
+def _check_scalars(value: Any) -> None:
+    """Names must be ASCII (RFC 8785 sorts by UTF-16 units, Python by code points); integers at most 2^53 - 1."""
     if isinstance(value, dict):
         if not all(name.isascii() for name in value):
             raise ValueError("a name is not ASCII")
         value = list(value.values())
     if isinstance(value, list):
         for item in value:
-            _each(item)
-    elif type(value) is int and not -SAFE <= value <= SAFE:
+            _check_scalars(item)
+    elif type(value) is int and not -MAX_INTEGER <= value <= MAX_INTEGER:
         raise ValueError(f"{value} is above 2^53 - 1")
 
 
 def from_base64(text: str) -> bytes:
-    """The bytes of a base64 text in its one form."""
+    """Decode canonical base64. Raises ValueError for any other text."""
     try:
         raw = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError, TypeError) as error:
-        raise ValueError(f"{text!r} is no base64") from error
+        raise ValueError(f"{text!r} is not base64") from error
     if base64.b64encode(raw).decode() != text:
-        raise ValueError(f"{text!r} is base64 in another form")
+        raise ValueError(f"{text!r} is not canonical base64")
     return raw
 
 
 def from_hex(text: Any) -> bytes:
-    """The 32 bytes of 64 hex digits in lower case."""
+    """Decode 64 lower-case hex digits. Raises ValueError for anything else."""
     if not isinstance(text, str) or not re.fullmatch("[0-9a-f]{64}", text):
-        raise ValueError(f"{text!r} is no hash")
+        raise ValueError(f"{text!r} is not a hash")
     return bytes.fromhex(text)
 
 
@@ -176,14 +179,14 @@ def hash_node(left: bytes, right: bytes) -> bytes:
 
 
 class Tree:
-    """A growing tree: the roots of its complete subtrees, with their sizes, from left to right."""
+    """A growing tree, kept as the roots of its complete subtrees with their sizes, from left to right."""
 
     def __init__(self) -> None:
         self.size = 0
         self._complete: list[tuple[int, bytes]] = []
 
     def add(self, hashed: bytes) -> None:
-        """The next leaf hash."""
+        """Append a leaf hash."""
         size = 1
         while self._complete and self._complete[-1][0] == size:
             hashed = hash_node(self._complete.pop()[1], hashed)
@@ -192,7 +195,7 @@ class Tree:
         self.size += 1
 
     def root(self) -> bytes:
-        """The root now."""
+        """The root of the tree so far."""
         if not self._complete:
             return hashlib.sha256(b"").digest()
         root = self._complete[-1][1]
@@ -202,10 +205,10 @@ class Tree:
 
 
 def root_by_proof(hashed: bytes, index: int, size: int, proof: list[bytes]) -> bytes | None:
-    """Where an inclusion proof leads: the root, None where it has not as many steps as it should.
+    """The root to which an inclusion proof leads, None if the proof has the wrong length.
 
-    The tree is split at the largest power of two below its size, and so on down to the leaf; a proof is those turns
-    from below.
+    The tree is split at the largest power of two below its size, and each part again, down to the leaf. A proof names
+    the other part at each split, bottom up.
     """
     turns = []
     while size > 1:
@@ -231,11 +234,11 @@ class Key:
         raw = from_base64(encoded)
         self.name, self.id = name, hashlib.sha256(name.encode() + b"\n" + raw).digest()[:4]
         if raw[:1] != b"\x01" or self.id.hex() != key_id or not name:
-            raise ValueError("it is no vkey of an Ed25519 key, or its key id is another one")
+            raise ValueError("it is not the vkey of an Ed25519 key, or its key ID is wrong")
         self._public = Ed25519PublicKey.from_public_bytes(raw[1:])
 
-    def fits(self, text: str, signature: bytes) -> bool:
-        """Whether this key signed this text."""
+    def verifies(self, text: str, signature: bytes) -> bool:
+        """Whether the signature by this key over this text is valid."""
         try:
             self._public.verify(signature, text.encode())
         except InvalidSignature:
@@ -244,7 +247,7 @@ class Key:
 
 
 class Checkpoint(NamedTuple):
-    """What a signed note says."""
+    """The content of a signed note."""
 
     origin: str
     size: int
@@ -260,61 +263,68 @@ NOTE = re.compile(
 )
 
 
-def read_checkpoint(found: "re.Match[str]", at: int, key: Key, origin: str, partitions: int | None) -> Checkpoint:
-    """The checkpoint of a note that was found, all that can be said of it alone checked.
+def read_checkpoint(note: "re.Match[str]", at: int, key: Key, origin: str, partitions: int | None) -> Checkpoint:
+    """Read the checkpoint in a matched note and check every rule that needs this note alone.
 
-    `partitions` is how many the export has; None where nothing says so.
+    `partitions` is the export's number of partitions, None if it is unknown.
     """
     try:
-        found[0].encode()  # what is no UTF-8 does not become bytes again
-        root, size = from_base64(found["root"]), int(found["size"])
-        more = found["more"].split("\n")[:-1]
-        times = [_integer_of(line[5:]) for line in more if line.startswith("time ")]
-        late = [_integer_of(line[11:]) for line in more if line.startswith("late-since ")]
-        said = [_integer_of(line[11:]) for line in more if line.startswith("partitions ")]
-        signatures = [_signature(line) for line in found["signatures"][:-1].split("\n")]
+        note[0].encode()  # fails if the file was not UTF-8
+        root, size = from_base64(note["root"]), int(note["size"])
+        more = note["more"].split("\n")[:-1]
+        times = [_read_integer(line[5:]) for line in more if line.startswith("time ")]
+        late = [_read_integer(line[11:]) for line in more if line.startswith("late-since ")]
+        counts = [_read_integer(line[11:]) for line in more if line.startswith("partitions ")]
+        signatures = [_read_signature(line) for line in note["signatures"][:-1].split("\n")]
     except ValueError as error:
         raise Fault(at, "note-grammar", "a signed checkpoint", error) from error
     if (
         len(root) != 32
-        or size > SAFE
+        or size > MAX_INTEGER
         or len(times) != 1
         or len(late) > 1
-        or len(said) > 1
-        or not all(1 <= number <= MOST_PARTITIONS for number in said)
-        or re.search(r"[\x00-\x09\x0b-\x1f]", found[0])
+        or len(counts) > 1
+        or not all(1 <= count <= MAX_PARTITIONS for count in counts)
+        or re.search(r"[\x00-\x09\x0b-\x1f]", note[0])
     ):
-        raise Fault(at, "note-grammar", "a root of 32 bytes, one time, no control characters", repr(found[0])[:200])
-    if found["origin"] != origin:
-        raise Fault(at, "origin", origin, found["origin"])
+        raise Fault(at, "note-grammar", "a root of 32 bytes, one time, no control characters", repr(note[0])[:200])
+    if note["origin"] != origin:
+        raise Fault(at, "origin", origin, note["origin"])
     ours = [signature for name, key_id, signature in signatures if (name, key_id) == (key.name, key.id)]
-    if not ours or not all(key.fits(found["text"], signature) for signature in ours):
-        raise Fault(at, "signature", f"a signature of {key.text}", "one that does not fit" if ours else "none")
-    if said and partitions not in (None, said[0]):
-        raise Fault(at, "partitions", f"{said[0]} partitions, as a checkpoint says", partitions)
-    return Checkpoint(origin, size, root, times[0], late[0] if late else None, said[0] if said else None)
+    if not ours or not all(key.verifies(note["text"], signature) for signature in ours):
+        raise Fault(at, "signature", f"a signature of {key.text}", "one that does not match" if ours else "none")
+    if counts and partitions not in (None, counts[0]):
+        raise Fault(at, "partitions", f"{counts[0]} partitions, as a checkpoint says", partitions)
+    return Checkpoint(
+        origin=origin,
+        size=size,
+        root=root,
+        time_ms=times[0],
+        late_since_ms=late[0] if late else None,
+        partitions=counts[0] if counts else None,
+    )
 
 
-def _integer_of(text: str) -> int:
+def _read_integer(text: str) -> int:
     if not re.fullmatch(r"0|[1-9][0-9]{0,15}", text):
-        raise ValueError(f"{text!r} is no whole number")
-    _each(int(text))
+        raise ValueError(f"{text!r} is not a whole number")
+    _check_scalars(int(text))
     return int(text)
 
 
-def _signature(line: str) -> tuple[str, bytes, bytes]:
+def _read_signature(line: str) -> tuple[str, bytes, bytes]:
     found = re.fullmatch(r"\u2014 ([^\s+]+) (\S+)", line)
     raw = from_base64(found[2]) if found else b""
     if found is None or len(raw) <= 4:
-        raise ValueError(f"{line!r} is no signature line")
+        raise ValueError(f"{line!r} is not a signature line")
     return found[1], raw[:4], raw[4:]
 
 
 def read_checkpoints(raw: bytes, key: Key, origin: str, partitions: int) -> list[Checkpoint]:
-    """Every checkpoint of a partition, oldest first: each signed, sizes never falling, no size with two roots."""
+    """Read and check a partition's checkpoints, oldest first: all signed, sizes never fall, one root a size."""
     checkpoints: list[Checkpoint] = []
     at, good = 0, 0
-    text = raw.decode(errors="surrogateescape")  # a note that is no UTF-8 is found in its turn
+    text = raw.decode(errors="surrogateescape")  # a note that is not UTF-8 is reported in its turn
     while at < len(text):
         at += bool(checkpoints)
         found = NOTE.match(text, at)
@@ -335,7 +345,7 @@ def read_checkpoints(raw: bytes, key: Key, origin: str, partitions: int) -> list
 
 
 class Receipt:
-    """A receipt, or what was noted of a decision when it was recorded."""
+    """A receipt: a proof of one record, or only a leaf hash that somebody noted."""
 
     def __init__(self, path: Path) -> None:
         raw = path.read_bytes()
@@ -345,12 +355,12 @@ class Receipt:
             raise Fault(0, "receipt-form", "a receipt", repr(error)) from error
 
     def _read(self, document: dict[str, Any]) -> None:
-        self.whole = "format" in document
+        self.is_proof = "format" in document
         self.leaf, self.note, self.origin, self.proof = b"", "", "", []
-        if not self.whole:
+        if not self.is_proof:
             address = re.fullmatch(r"(?:(0|[1-9][0-9]*):)?(0|[1-9][0-9]*)", document["address"])
             if address is None:
-                raise ValueError("its address is no INDEX or P:INDEX")
+                raise ValueError("its address is not INDEX or P:INDEX")
             self.at, self.partition, self.hashed = (
                 int(address[2]),
                 int(address[1] or 0),
@@ -363,14 +373,14 @@ class Receipt:
         self.leaf, self.note = document["leaf"].encode(), document["checkpoint"]
         named = re.fullmatch(r"[^\n]*/(0|[1-9][0-9]*)", self.origin)
         if named is None or not isinstance(self.note, str) or not isinstance(document["proof"], list):
-            raise ValueError("origin, proof or checkpoint have another form")
+            raise ValueError("origin, proof or checkpoint is malformed")
         if type(self.at) is not int or type(self.size) is not int or self.at < 0:
-            raise ValueError("index and size are no integers")
+            raise ValueError("index or size is not an integer")
         self.partition, self.hashed = int(named[1]), hash_leaf(self.leaf)
         self.proof = [from_hex(step) for step in document["proof"]]
 
     def check(self, key: Key, origin: str, partitions: int | None = None) -> Checkpoint:
-        """Check it alone; the checkpoint in it."""
+        """Check the receipt by itself and return its checkpoint."""
         if self.origin != origin:
             raise Fault(self.at, "origin", origin, self.origin)
         found = NOTE.fullmatch(self.note)
@@ -379,10 +389,10 @@ class Receipt:
         checkpoint = read_checkpoint(found, self.at, key, origin, partitions)
         if self.size != checkpoint.size:
             raise Fault(0, "receipt-form", f"size {checkpoint.size}, as its checkpoint has", self.size)
-        led = root_by_proof(self.hashed, self.at, self.size, self.proof) if self.at < self.size else None
-        if led != checkpoint.root:
+        root = root_by_proof(self.hashed, self.at, self.size, self.proof) if self.at < self.size else None
+        if root != checkpoint.root:
             raise Fault(
-                self.at, "inclusion", f"a proof that leads to {checkpoint.root.hex()}", led.hex() if led else "none"
+                self.at, "inclusion", f"a proof that leads to {checkpoint.root.hex()}", root.hex() if root else "none"
             )
         read_leaf(self.at, self.leaf)
         return checkpoint
@@ -392,13 +402,13 @@ class Receipt:
 
 
 class Partition:
-    """The check of one partition of an export, record by record."""
+    """Checks one partition of an export, record by record."""
 
-    def __init__(self, export: Path, part: dict[str, Any], key: Key, of: int, held: list[Receipt]) -> None:
-        """`of` is how many partitions there are, `held` what is held outside of any of them."""
+    def __init__(self, export: Path, part: dict[str, Any], key: Key, partitions: int, held: list[Receipt]) -> None:
+        """`partitions` is the export's number of partitions; `held` are receipts of any of them."""
         self.export, self.folder, origin = export, export / str(part["partition"]), part["origin"]
         self.size, self.tree = part["size"], Tree()
-        self.next = self.vouched = self.late = 0  # the next checkpoint, the size of the last one that came out
+        self.next = self.vouched = self.late = 0  # the next checkpoint, the size of the last good one
         self.ticks: dict[str, int] = {}
         self.losses: list[tuple[int, int]] = []
         self.incidents: list[int] = []
@@ -409,25 +419,25 @@ class Partition:
         self.needed = 0
         for receipt in held:
             if receipt.partition == part["partition"]:
-                self._hold(receipt, key, origin, of)
-        self.checkpoints = read_checkpoints(self._bytes("checkpoints"), key, origin, of)
-        self._roots()
+                self._hold(receipt, key, origin, partitions)
+        self.checkpoints = read_checkpoints(self._bytes("checkpoints"), key, origin, partitions)
+        self._check_roots()
         self.lost = dict(self._hashes_of_lost())
         self.known = self._known()
 
-    def _hold(self, receipt: Receipt, key: Key, origin: str, of: int) -> None:
-        """A receipt that is good alone must be found in the trail; of several at one index each must."""
-        if receipt.whole and receipt.origin != origin:
+    def _hold(self, receipt: Receipt, key: Key, origin: str, partitions: int) -> None:
+        """Remember a receipt that the trail must agree with; several for one index must all agree."""
+        if receipt.is_proof and receipt.origin != origin:
             raise Fault(receipt.at, "receipt", f"a receipt of {origin}", receipt.origin)
         self.held_leaves.setdefault(receipt.at, set()).add(receipt.hashed)
         self.needed = max(self.needed, receipt.at + 1)
-        if receipt.whole:
-            checkpoint = receipt.check(key, origin, of)
+        if receipt.is_proof:
+            checkpoint = receipt.check(key, origin, partitions)
             self.held_roots.setdefault(checkpoint.size, set()).add(checkpoint.root)
             self.needed = max(self.needed, checkpoint.size)
 
     def check(self) -> dict[str, Any]:
-        """Check everything; what was found."""
+        """Check everything and return a report."""
         evidence = self._lines("evidence.jsonl")
         for leaf in self._lines("leaves.jsonl"):
             index = self.tree.size
@@ -446,29 +456,29 @@ class Partition:
         }  # fmt: skip
 
     def record(self, index: int, leaf: bytes, line: bytes) -> None:
-        """The next record."""
+        """Check the next record."""
         pieces = read_pieces(index, line)
-        says = read_leaf(index, leaf) if index == self.tree.size else self.behind_a_gap(index, leaf)
-        self.incident(index, says)
-        self.settle(index, says)
-        self.evidence(index, says, pieces)
+        record = read_leaf(index, leaf) if index == self.tree.size else self.behind_a_gap(index, leaf)
+        self.incident(index, record)
+        self.settle(index, record)
+        self.evidence(index, record, pieces)
         hashed = hash_leaf(leaf)
         if self.known is not None and index < len(self.known) and self.known[index] != hashed:
             raise Fault(index, "leaf-hash", self.known[index].hex(), hashed.hex())
-        self.time(index, says["recorded_at_ms"])
+        self.time(index, record["recorded_at_ms"])
         self.grow(hashed)
-        self.keep_blobs(index, says)
+        self.keep_blobs(index, record)
 
     def grow(self, hashed: bytes) -> None:
-        """The next leaf hash, and the roots that were signed at the size that the tree has then."""
+        """Append the next leaf hash and check the roots that were signed at this size."""
         index = self.tree.size
         for held in self.held_leaves.get(index, ()):
             if held != hashed:
                 raise Fault(index, "receipt", f"the leaf hash {held.hex()} of a receipt", hashed.hex())
         self.tree.add(hashed)
-        self._roots()
+        self._check_roots()
 
-    def _roots(self) -> None:
+    def _check_roots(self) -> None:
         while self.next < len(self.checkpoints) and self.checkpoints[self.next].size == self.tree.size:
             signed, found = self.checkpoints[self.next].root, self.tree.root()
             if signed != found:
@@ -480,57 +490,61 @@ class Partition:
                 raise Fault(self.tree.size - 1, "receipt", expected, self.tree.root().hex())
 
     def behind_a_gap(self, index: int, leaf: bytes) -> dict[str, Any]:
-        """What the record behind a gap says; only a good incident about lost records explains the gap."""
+        """Read the record after a gap; only an incident that declares the gap lost explains it."""
         first = self.tree.size
         try:
-            says = read_leaf(index, leaf)
+            record = read_leaf(index, leaf)
         except Fault as fault:
             raise Fault(first, "contiguity", f"index {first}", f"index {index}") from fault
-        self.lose(index, says)
-        return says
+        self.lose(index, record)
+        return record
 
-    def lose(self, index: int, says: dict[str, Any]) -> None:
-        """A gap before an incident that declares just this gap."""
+    def lose(self, index: int, record: dict[str, Any]) -> None:
+        """Accept a gap if the incident after it declares exactly this gap."""
         first = self.tree.size
-        said = says.get("incident", {})
-        if says["kind"] != "incident" or said.get("what") != "lost":
+        declared = record.get("incident", {})
+        if record["kind"] != "incident" or declared.get("what") != "lost":
             raise Fault(first, "contiguity", f"index {first}", f"index {index}")
-        if (said.get("first"), said.get("last")) != (first, index - 1):
-            raise Fault(first, "incident", f"an incident that names {first} to {index - 1}", str(said)[:120])
+        if (declared.get("first"), declared.get("last")) != (first, index - 1):
+            raise Fault(first, "incident", f"an incident that names {first} to {index - 1}", str(declared)[:120])
         for each in range(first, index):
             self.grow(self.lost[each])
         self.losses.append((first, index - 1))
 
-    def incident(self, index: int, says: dict[str, Any]) -> None:
-        """An incident that declares a loss stands behind it."""
-        if says["kind"] != "incident":
+    def incident(self, index: int, record: dict[str, Any]) -> None:
+        """An incident that declares a loss must follow it directly."""
+        if record["kind"] != "incident":
             return
-        said = says.get("incident", {})
-        range_said = (said.get("first"), said.get("last"))
-        if said.get("what") == "lost" and (range_said not in self.losses[-1:] or range_said[1] != index - 1):
-            raise Fault(index, "incident", "a lost range that ends here", f"{range_said[0]} to {range_said[1]}")
+        declared = record.get("incident", {})
+        declared_range = (declared.get("first"), declared.get("last"))
+        if declared.get("what") == "lost" and (
+            declared_range not in self.losses[-1:] or declared_range[1] != index - 1
+        ):
+            raise Fault(index, "incident", "a lost range that ends here", f"{declared_range[0]} to {declared_range[1]}")
         self.incidents.append(index)
 
-    def settle(self, index: int, says: dict[str, Any]) -> None:
-        """No tick stands in two records."""
-        conflated = says.get("conflated", [])
-        ticks = ([says["tick"]] if "tick" in says else []) + (conflated if isinstance(conflated, list) else [None])
+    def settle(self, index: int, record: dict[str, Any]) -> None:
+        """A tick must be settled by one record only."""
+        conflated = record.get("conflated", [])
+        ticks = ([record["tick"]] if "tick" in record else []) + (conflated if isinstance(conflated, list) else [None])
         if not all(isinstance(tick, str) for tick in ticks):
             raise Fault(index, "one-record-per-tick", "tick ids that are texts", str(ticks)[:120])
-        settles = SETTLES[says["kind"]]
-        if ("tick" in says) != settles or (ticks and not settles):
+        settles = SETTLES[record["kind"]]
+        if ("tick" in record) != settles or (ticks and not settles):
             raise Fault(
-                index, "one-record-per-tick", f"{'a' if settles else 'no'} tick in a {says['kind']}", str(ticks)[:120]
+                index, "one-record-per-tick", f"{'a' if settles else 'no'} tick in a {record['kind']}", str(ticks)[:120]
             )
         for tick in ticks:
             if tick in self.ticks:
                 raise Fault(index, "one-record-per-tick", f"tick {tick} only in record {self.ticks[tick]}", "it again")
             self.ticks[tick] = index
 
-    def evidence(self, index: int, says: dict[str, Any], pieces: dict[str, bytes]) -> None:
-        """Every piece has the digest that the leaf has."""
+    def evidence(self, index: int, record: dict[str, Any], pieces: dict[str, bytes]) -> None:
+        """Every piece of evidence must have the digest that the leaf states."""
         promised = {
-            piece: says[name]["sha256"] for name, piece in DIGESTS.items() if name in says and "sha256" in says[name]
+            piece: record[name]["sha256"]
+            for name, piece in DIGESTS.items()
+            if name in record and "sha256" in record[name]
         }
         if promised.keys() != pieces.keys():
             raise Fault(index, "evidence-pieces", ", ".join(sorted(promised)), ", ".join(sorted(pieces)) or "none")
@@ -539,16 +553,16 @@ class Partition:
             if found != digest:
                 raise Fault(index, f"evidence-digest of {piece}", digest, found)
 
-    def keep_blobs(self, index: int, says: dict[str, Any]) -> None:
-        """Every blob that a leaf names is there, with its digest."""
+    def keep_blobs(self, index: int, record: dict[str, Any]) -> None:
+        """Every blob that a leaf names must be present and match its digest."""
         for name, field in BLOBS.items():
-            digest = says.get(name, {}).get(field)
+            digest = record.get(name, {}).get(field)
             if digest is not None and digest not in self.blobs:
                 check_blob(self.export, index, digest)
                 self.blobs.add(digest)
 
     def time(self, index: int, recorded_ms: int) -> None:
-        """The first checkpoint that covers a record is near to it in time, or says why it is not."""
+        """The first checkpoint that covers a record must be near to it in time, or declare it late."""
         if self.next == len(self.checkpoints):
             return
         covering = self.checkpoints[self.next]
@@ -561,7 +575,7 @@ class Partition:
         self.late += 1
 
     def end(self) -> None:
-        """The records end where checkpoints, manifest and receipts say."""
+        """The records must end where checkpoints, manifest and receipts say."""
         size, signed = self.tree.size, self.checkpoints[-1].size if self.checkpoints else 0
         if signed > size:
             raise Fault(size, "tail", f"{signed} records, as the last checkpoint says", size)
@@ -579,7 +593,7 @@ class Partition:
         self.found_again()
 
     def found_again(self) -> None:
-        """What was found again is what was lost."""
+        """Records that were found again must be those that were lost."""
         if not (self.folder / "found.jsonl").exists():
             return
         before = -1
@@ -589,27 +603,31 @@ class Partition:
                 index, leaf = document["index"], document["leaf"].encode()
                 pieces = {name: _piece(value) for name, value in document["pieces"].items()}
                 if type(index) is not int or index <= before or len(document) != 3:
-                    raise TypeError("the index is none, or does not grow")  # noqa: TRY301  caught right here
+                    raise TypeError("the index is not an integer, or does not grow")  # noqa: TRY301  caught right here
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise Fault(before + 1, "evidence-form", "an object of index, leaf, pieces", error) from error
             before = index
             if self.lost.get(index) != hash_leaf(leaf):
                 raise Fault(index, "lost-hash", "the leaf hash of the lost record", hash_leaf(leaf).hex())
-            says = read_leaf(index, leaf)
-            self.evidence(index, says, pieces)
-            self.keep_blobs(index, says)
+            record = read_leaf(index, leaf)
+            self.evidence(index, record, pieces)
+            self.keep_blobs(index, record)
 
     def warnings(self) -> list[str]:
-        """What is no fault, but should be known."""
+        """What an auditor should know, though it breaks no rule."""
         times = [checkpoint.time_ms for checkpoint in self.checkpoints]
         spans = [later - earlier for earlier, later in pairwise(times)]
         gaps = [span for span in spans if span > GAP_MS]
-        back = sum(span < 0 for span in spans)
+        backward = [span for span in spans if span < 0]
         return [
             *([f"{len(gaps)} gaps between checkpoints, the longest of {max(gaps)} ms"] if gaps else []),
-            *([f"{back} checkpoints are older than the one before them: a clock was set back"] if back else []),
+            *(
+                [f"{len(backward)} checkpoints are older than the one before them: a clock was set back"]
+                if backward
+                else []
+            ),
             *([] if times else ["there is no checkpoint: nothing says that this partition is empty"]),
-            *([f"{self.late} records were signed late, as their checkpoint says itself"] if self.late else []),
+            *([f"{self.late} records were signed late, as their checkpoints declare"] if self.late else []),
         ]
 
     def _bytes(self, name: str) -> bytes:
@@ -621,7 +639,7 @@ class Partition:
     def _lines(self, name: str) -> Iterator[bytes]:
         try:
             with (self.folder / name).open("rb", buffering=1 << 20) as file:
-                for number, line in enumerate(file):  # a binary file is split at \n only
+                for number, line in enumerate(file):  # binary mode splits at \n only
                     if line[-1:] != b"\n":
                         raise Fault(number, "lines", f"whole lines in {name}", "a last one without end")
                     yield line[:-1]
@@ -656,39 +674,39 @@ class Partition:
 
 
 def read_leaf(index: int, leaf: bytes) -> dict[str, Any]:
-    """What a leaf says, its form checked."""
+    """Parse a leaf and check its form."""
     try:
-        says = read_json(leaf)
+        record = read_json(leaf)
     except ValueError as error:
         raise Fault(index, "canonical-form", "JSON in RFC 8785 form", error) from error
-    form(index, says)
-    return says  # type: ignore[no-any-return]
+    form(index, record)
+    return record  # type: ignore[no-any-return]
 
 
-def form(index: int, says: Any) -> None:
-    """The names that a leaf must have, their JSON types, and what their values must have inside."""
+def form(index: int, record: Any) -> None:
+    """Check that a leaf has the required names, with the right JSON types, and the required fields inside."""
     if (
-        not isinstance(says, dict)
-        or type(says.get("v")) is not int
-        or says["v"] != 1
-        or not _known_kind(says.get("kind"))
+        not isinstance(record, dict)
+        or type(record.get("v")) is not int
+        or record["v"] != 1
+        or not _known_kind(record.get("kind"))
     ):
-        raise Fault(index, "record-form", 'an object with "v": 1 and a known kind', str(says)[:120])
-    for name in (*ALWAYS, *(DECISION if says["kind"] == "decision" else ())):
-        if name not in says:
-            raise Fault(index, "record-form", f"{name} in a {says['kind']}", "nothing")
-    for name, value in says.items():
+        raise Fault(index, "record-form", 'an object with "v": 1 and a known kind', str(record)[:120])
+    for name in (*ALWAYS, *(DECISION if record["kind"] == "decision" else ())):
+        if name not in record:
+            raise Fault(index, "record-form", f"{name} in a {record['kind']}", "nothing")
+    for name, value in record.items():
         if type(value) is not TYPES.get(name, type(value)):
             raise Fault(index, "record-form", f"{name} as {TYPES[name].__name__}", repr(value)[:120])
-    _form_inside(index, says)
-    if says["attempts"] < 1 or min(says["recorded_at_ms"], says.get("as_of_ms", 0)) < 0:
-        raise Fault(index, "record-form", "attempts from 1 on, times from 0 on", str(says)[:120])
-    _form_of_incident(index, says)
+    _form_inside(index, record)
+    if record["attempts"] < 1 or min(record["recorded_at_ms"], record.get("as_of_ms", 0)) < 0:
+        raise Fault(index, "record-form", "attempts from 1 on, times from 0 on", str(record)[:120])
+    _form_of_incident(index, record)
 
 
-def _form_inside(index: int, says: dict[str, Any]) -> None:
+def _form_inside(index: int, record: dict[str, Any]) -> None:
     for name, checks in INSIDE:
-        section = says.get(name)
+        section = record.get(name)
         if section is None:
             continue
         for field, kind in checks:
@@ -696,20 +714,20 @@ def _form_inside(index: int, says: dict[str, Any]) -> None:
                 found = repr(section.get(field))[:120]
                 raise Fault(index, "record-form", f"{name}.{field} as {kind.__name__}", found)
     for name, field in HASHES:
-        digest = says[name].get(field, ZEROS) if name in says else ZEROS
+        digest = record[name].get(field, ZEROS) if name in record else ZEROS
         if digest is not ZEROS and (not isinstance(digest, str) or not is_hex(digest)):
             raise Fault(index, "record-form", f"{name}.{field} as 64 hex digits", repr(digest)[:120])
 
 
-def _form_of_incident(index: int, says: dict[str, Any]) -> None:
-    if "incident" not in says:
+def _form_of_incident(index: int, record: dict[str, Any]) -> None:
+    if "incident" not in record:
         return
-    if says["kind"] != "incident":
-        raise Fault(index, "record-form", f"no incident in a {says['kind']}", "one")
-    said = says["incident"]
-    first, last = said.get("first"), said.get("last")
-    if said["what"] == "lost" and not (type(first) is int and type(last) is int and 0 <= first <= last):
-        raise Fault(index, "record-form", "first and last of what is lost", str(said)[:120])
+    if record["kind"] != "incident":
+        raise Fault(index, "record-form", f"no incident in a {record['kind']}", "one")
+    declared = record["incident"]
+    first, last = declared.get("first"), declared.get("last")
+    if declared["what"] == "lost" and not (type(first) is int and type(last) is int and 0 <= first <= last):
+        raise Fault(index, "record-form", "first and last of what is lost", str(declared)[:120])
 
 
 def _known_kind(kind: Any) -> bool:
@@ -717,17 +735,17 @@ def _known_kind(kind: Any) -> bool:
 
 
 def read_pieces(index: int, line: bytes) -> dict[str, bytes]:
-    """The evidence of one record: piece name -> exact bytes."""
+    """Parse a line of evidence: piece name -> exact bytes."""
     try:
         document = read_json(line, numbers=False)
         pieces = {name: _piece(value) for name, value in document["pieces"].items()}
-        said = document["index"]
+        stated = document["index"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Fault(index, "evidence-form", "an object of index and pieces in RFC 8785 form", error) from error
     if len(document) != 2:
         raise Fault(index, "evidence-form", "an object of index and pieces", ", ".join(document))
-    if type(said) is not int or said != index:
-        raise Fault(index, "contiguity", f"index {index}", f"index {said}")
+    if type(stated) is not int or stated != index:
+        raise Fault(index, "contiguity", f"index {index}", f"index {stated}")
     return pieces
 
 
@@ -741,22 +759,22 @@ def _piece(value: Any) -> bytes:
         raw.decode()
     except UnicodeDecodeError:
         return raw
-    raise ValueError("base64 of what is UTF-8")
+    raise ValueError("base64 of bytes that are UTF-8")
 
 
 def check_blob(export: Path, index: int, digest: str) -> None:
-    """A blob that a leaf names is there."""
+    """Check that a blob is present and matches its digest."""
     path = export / "blobs" / digest
     found = hashlib.sha256(path.read_bytes()).hexdigest() if digest.isalnum() and path.is_file() else "nothing"
     if found != digest:
         raise Fault(index, "blob-digest", digest, found)
 
 
-# The whole ------------------------------------------------------------------------------------------------------------
+# The export -----------------------------------------------------------------------------------------------------------
 
 
 def read_manifest(export: Path) -> list[dict[str, Any]]:
-    """The partitions of an export."""
+    """Read the manifest and return its partitions."""
     raw = (export / "manifest.json").read_bytes()
     try:
         manifest = read_any_json(raw)
@@ -774,9 +792,9 @@ def read_manifest(export: Path) -> list[dict[str, Any]]:
 
 
 def verify_export(export: Path, key: Key, origin: str, held: list[Receipt]) -> list[dict[str, Any]]:
-    """Check every partition; what was found of each."""
+    """Check every partition and return a report for each."""
     if not (export / "manifest.json").is_file():
-        raise FileNotFoundError(f"{export} has no manifest.json, so it is no export")
+        raise FileNotFoundError(f"{export} has no manifest.json, so it is not an export")
     parts = read_manifest(export)
     try:
         inside = (export / "trail.pub").read_text(encoding="utf-8").strip()
@@ -794,17 +812,17 @@ def verify_export(export: Path, key: Key, origin: str, held: list[Receipt]) -> l
     return [verify_part(export, part, key, len(parts), held) for part in parts]
 
 
-def verify_part(export: Path, part: dict[str, Any], key: Key, of: int, held: list[Receipt]) -> dict[str, Any]:
-    """Check one partition; what was found of it."""
+def verify_part(export: Path, part: dict[str, Any], key: Key, partitions: int, held: list[Receipt]) -> dict[str, Any]:
+    """Check one partition and return its report."""
     try:
-        return {"partition": part["partition"], **Partition(export, part, key, of, held).check()}
+        return {"partition": part["partition"], **Partition(export, part, key, partitions, held).check()}
     except Fault as fault:
         fault.fields["partition"] = part["partition"]
         raise
 
 
-def tell(reports: list[dict[str, Any]]) -> None:
-    """Print what was found."""
+def print_reports(reports: list[dict[str, Any]]) -> None:
+    """Print the reports for people."""
     for report in reports:
         print(
             "partition {partition}: {records} records settle {ticks} ticks, {checkpoints} checkpoints".format(**report)
@@ -819,42 +837,46 @@ def tell(reports: list[dict[str, Any]]) -> None:
 
 
 def main() -> int:
-    """Parse, check, print; the exit code."""
+    """Check what the command line names, print the result, and return the exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # what is found may be more than ASCII
+            stream.reconfigure(errors="backslashreplace")  # findings may contain any character
     parser = argparse.ArgumentParser(description="Verify an export of an llmctx trail, or one receipt.")
-    parser.add_argument("export", metavar="DIR", nargs="?", type=Path, help="what `llmctx export` wrote")
-    parser.add_argument("--key", required=True, help="the notary's vkey, from another source than the export")
-    parser.add_argument("--origin", help="llmctx/INSTANCE; the key's name otherwise")
-    parser.add_argument("--receipt-held", type=Path, action="append", default=[], help="a receipt kept outside")
-    parser.add_argument("--receipt", type=Path, help="check this receipt alone")
+    parser.add_argument("export", metavar="DIR", nargs="?", type=Path, help="a folder that `llmctx export` wrote")
+    parser.add_argument("--key", required=True, help="the notary's vkey, obtained independently of the export")
+    parser.add_argument("--origin", help="llmctx/INSTANCE; default: the key's name")
+    parser.add_argument(
+        "--receipt-held", type=Path, action="append", default=[], help="a receipt that the export must agree with"
+    )
+    parser.add_argument("--receipt", type=Path, help="check only this receipt")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
-    given = parser.parse_args()
-    if (given.export is None) == (given.receipt is None):
+    options = parser.parse_args()
+    if (options.export is None) == (options.receipt is None):
         parser.error("name either DIR or --receipt FILE")
     try:
-        key = Key(given.key)
-        origin = given.origin or key.name
-        if given.receipt is not None:
-            receipt = Receipt(given.receipt)
-            if not receipt.whole:
-                parser.error("this receipt has no proof; hold it against an export with --receipt-held")
+        key = Key(options.key)
+        origin = options.origin or key.name
+        if options.receipt is not None:
+            receipt = Receipt(options.receipt)
+            if not receipt.is_proof:
+                parser.error("this receipt has no proof; check it against an export with --receipt-held")
             receipt.check(key, f"{origin}/{receipt.partition}")
-            print(json.dumps({"verdict": "verified", "index": receipt.at}) if given.json else f"verified: {receipt.at}")
+            print(
+                json.dumps({"verdict": "verified", "index": receipt.at}) if options.json else f"verified: {receipt.at}"
+            )
             return 0
-        reports = verify_export(given.export, key, origin, [Receipt(path) for path in given.receipt_held])
+        reports = verify_export(options.export, key, origin, [Receipt(path) for path in options.receipt_held])
     except Fault as fault:
-        print(json.dumps({"verdict": "failed", "fault": fault.fields}) if given.json else f"FAILED: {fault}")
+        print(json.dumps({"verdict": "failed", "fault": fault.fields}) if options.json else f"FAILED: {fault}")
         return 1
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    if given.json:
+    if options.json:
         losses = any(report["losses"] for report in reports)
         print(json.dumps({"verdict": "intact, with losses" if losses else "verified", "partitions": reports}))
     else:
-        tell(reports)
+        print_reports(reports)
     return 0
 
 

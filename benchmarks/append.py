@@ -8,11 +8,11 @@ from benchmarks.stage import SYMBOLS, Stage
 from llmctx.context.tick import Tick
 from llmctx.pipeline import Pipeline
 from llmctx.schema import keys
-from llmctx.trail.log.dictionaries import Trainer
+from llmctx.trail.log.dictionary import Trainer
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.lease import Lease
 from llmctx.trail.log.log import Draft, Log, Settlement
-from llmctx.trail.log.packing import laid_out, pack
+from llmctx.trail.log.packing import lay_out, pack
 
 ROUNDS = 20
 CALLS = 50
@@ -30,7 +30,7 @@ async def measure(stage: Stage) -> dict[str, str]:
     await lease.take()
     trainer = Trainer()
     for draft in drafts:
-        trainer.add(laid_out(draft.leaf, draft.pieces).text)
+        trainer.add(lay_out(draft.leaf, draft.pieces).text)
     log.dictionary = trainer.train(len(drafts))
     packed = [pack(draft.leaf, draft.pieces, log.dictionary) for draft in drafts]
     settlement = Settlement(keys.ticks(_PARTITION), keys.attempts(_PARTITION), keys.DECIDERS)

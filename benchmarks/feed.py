@@ -1,4 +1,4 @@
-"""The feed: bars a second with every live key written, positions traded and ticks raised, Redis included."""
+"""The feed: bars per second with live keys written, positions traded and ticks raised, including Redis."""
 
 import tempfile
 import time
@@ -16,9 +16,9 @@ ROUNDS = 3
 
 
 async def measure(_stage: Stage) -> dict[str, str]:
-    """feed_bars_per_s: a simulated day of eight symbols, as fast as it goes; the best of three rounds.
+    """feed_bars_per_s: bars of a simulated day of eight symbols, at full speed; the best of three rounds.
 
-    feed_one_symbol_per_s: the same of one symbol alone, where each bar is a round trip of its own.
+    feed_one_symbol_per_s: the same for one symbol, where every bar takes its own round trip.
     """
     market = simulate(seed=7, days=1)
     alone = [bar for bar in market.bars if bar.symbol == "ACME"]

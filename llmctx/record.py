@@ -1,7 +1,7 @@
-"""One tick's values <-> the payload that the trail keeps.
+"""Compose a trail payload from one tick's values, and read values back.
 
-The payload is JSON with ASCII names, strings and integers; decimals are strings, and what a kind of record does not
-have is absent (audit/README.md lists every name). Composing it is the only place where trading meets the trail.
+The payload is JSON with ASCII names, strings and integers; decimals are strings, and a field that a kind of record does
+not have is absent (audit/README.md lists every field). This is the only place where trading meets the trail.
 """
 
 from collections.abc import Mapping
@@ -22,27 +22,27 @@ from llmctx.trail.log.entry import Entry, address
 from llmctx.trail.log.log import Draft
 
 FORMAT = 1
-_LONGEST_TOLD = 120
+_MAX_TEXT_CHARS = 120
 _PUBLISHED = ("decision", "failed")
 
 
 class RecordMetadata(NamedTuple):
-    """What a record says of how it came about."""
+    """How a record came about."""
 
     recorded_at_ms: int
-    """When, in milliseconds of the server's time."""
+    """When it was recorded, in milliseconds of the server's time."""
     worker: str
-    """Who made it: host and process."""
+    """The host and process that made it."""
     conflated: tuple[str, ...] = ()
-    """Ticks that it settles beside its own."""
+    """Further ticks that it settles."""
     attempts: int = 1
-    """How many times a decision was started for this tick, this one included."""
+    """How many times a decision was started for this tick, including this time."""
     timings_ms: Mapping[str, float] = {}
-    """How long each step took."""
+    """How long each step took, in milliseconds."""
 
 
 def compose(tick: Tick, conclusion: Conclusion, metadata: RecordMetadata, blobs: tuple[bytes, ...]) -> Draft:
-    """The record of a tick, ready to be appended. `blobs` are the sources that it names by digest."""
+    """Compose the record of a tick, ready to be appended. `blobs` are the sources that it names by digest."""
     snapshot_piece = conclusion.snapshot.evidence()
     pieces = {"snapshot": snapshot_piece}
     leaf = _head(conclusion.kind, metadata) | {
@@ -67,37 +67,37 @@ def compose(tick: Tick, conclusion: Conclusion, metadata: RecordMetadata, blobs:
         leaf["grounding"] = grounding_fields(conclusion.verdict.grounding)
     if conclusion.first_answer is not None:
         first = _completion(conclusion.first_answer.completion)
-        first.pop("sha256", None)  # its body is no piece of the record: its answer stands in the messages
+        first.pop("sha256", None)  # its body is not kept: its answer is part of the messages
         leaf["reasked"] = {"completion": first, "grounding": grounding_fields(conclusion.first_answer.grounding)}
     return Draft(
-        canonical.dumps(leaf),
-        pieces,
-        blobs if conclusion.completion is not None else (),
-        tick.id,
-        tick.symbol,
-        metadata.conflated,
+        leaf=canonical.dumps(leaf),
+        pieces=pieces,
+        blobs=blobs if conclusion.completion is not None else (),
+        tick=tick.id,
+        symbol=tick.symbol,
+        conflated=metadata.conflated,
         record=leaf,
         carried=clock.iso_of(conclusion.package.position.entry_time) if conclusion.kind in _PUBLISHED else None,
     )
 
 
 def compose_unread(kind: str, tick: Tick | None, reason: str, metadata: RecordMetadata) -> Draft:
-    """A record without a snapshot: dead_letter and skipped (with their tick), notice and incident (without)."""
+    """Compose a record without a snapshot: dead_letter and skipped (with a tick), notice and incident (without)."""
     leaf = _head(kind, metadata) | {"verdict": {"action": "none", "reason": reason}}
     if tick is not None:
         leaf |= {"tick": tick.id, "symbol": tick.symbol, "cause": tick.cause}
     return Draft(
-        canonical.dumps(leaf),
-        {},
-        (),
-        tick.id if tick else "",
-        tick.symbol if tick else "",
-        metadata.conflated,
+        leaf=canonical.dumps(leaf),
+        pieces={},
+        blobs=(),
+        tick=tick.id if tick else "",
+        symbol=tick.symbol if tick else "",
+        conflated=metadata.conflated,
     )
 
 
 def compose_loss(first: int, last: int, metadata: RecordMetadata) -> Draft:
-    """The incident that stands for records which neither Redis nor the spool has any more."""
+    """Compose the incident for records that neither Redis nor the spool holds any more."""
     reason = f"records {first} to {last} are lost; the anchor has their leaf hashes"
     leaf = _head("incident", metadata) | {
         "verdict": {"action": "none", "reason": reason},
@@ -107,7 +107,7 @@ def compose_loss(first: int, last: int, metadata: RecordMetadata) -> Draft:
 
 
 def publication(entry: Entry, partitions: int) -> values.Thesis | None:
-    """What the execution side is told of a record; None for a record without a verdict on a position."""
+    """What the execution side receives of a record; None for a record without a verdict on a position."""
     record = entry.record
     if record["kind"] not in _PUBLISHED:
         return None
@@ -223,22 +223,22 @@ def grounding_fields(grounding: Grounding) -> dict[str, Any]:
 
 
 def _finding(finding: Finding) -> dict[str, Any]:
-    told = {
-        name: value[:_LONGEST_TOLD] if isinstance(value, str) else value for name, value in finding._asdict().items()
+    fields = {
+        name: value[:_MAX_TEXT_CHARS] if isinstance(value, str) else value for name, value in finding._asdict().items()
     }
-    return _present(told | {"alarms": "yes" if finding.alarms else "no"})
+    return _present(fields | {"alarms": "yes" if finding.alarms else "no"})
 
 
 def policy_fields(policy: GuardPolicy) -> dict[str, Any]:
-    """A policy as a leaf has it; grounding is absent where it is off, as in records that are older than it."""
+    """A policy as a leaf has it; grounding is absent if it is off, as in older records."""
     grounding = None if policy.grounding == "off" else policy.grounding
     return _present({"confidence_floor": _text(policy.confidence_floor), "grounding": grounding})
 
 
 def policy_of(record: Mapping[str, Any]) -> GuardPolicy:
-    """What the guardrails were set to when a record was made."""
-    told = record["verdict"]["policy"]
-    return GuardPolicy(confidence_floor=Decimal(told["confidence_floor"]), grounding=told.get("grounding", "off"))
+    """The guard policy under which a record was made."""
+    policy = record["verdict"]["policy"]
+    return GuardPolicy(confidence_floor=Decimal(policy["confidence_floor"]), grounding=policy.get("grounding", "off"))
 
 
 def verdict_fields(verdict: Verdict) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from llmctx.replay.rerun import check_evidence, rebuild
 
 
 class EvidenceCheck(NamedTuple):
-    """What a check of some records found."""
+    """The result of checking some records."""
 
     altered: list[tuple[Recorded, Difference]]
     """The altered records, each with the first difference that shows it."""

@@ -10,7 +10,7 @@ from llmctx.trail.log.log import Log
 from llmctx.trail.proof.checkpoint import Key
 from llmctx.trail.proof.coverage import Coverage, Trusted, read_coverage
 from llmctx.trail.proof.fault import Fault, FaultError
-from llmctx.trail.proof.receipt import Held, Receipt, check_held
+from llmctx.trail.proof.receipt import HeldReceipts, Receipt, check_receipts
 from llmctx.trail.proof.verify import Verifier
 
 
@@ -48,7 +48,7 @@ async def verify_log(
     symbols = await log.symbol_lists()
     try:
         if outside.trusted is not None:
-            check_held(outside.receipts, outside.trusted)
+            check_receipts(outside.receipts, outside.trusted)
         coverage = _coverage(outside, checkpoint)
     except FaultError as error:
         return PartitionReport(log.partition, fault=error.fault)
@@ -57,7 +57,7 @@ async def verify_log(
         coverage,
         known=known,
         lost=lambda index: known[index] if index < len(known) else None,
-        held=Held(outside.receipts),
+        held=HeldReceipts(outside.receipts),
     )
     check = PartitionCheck(log.partition, verifier, log.blob, rebuilding=rebuilding)
     fault = await check.check_records(log.read(), on_record)
@@ -121,12 +121,12 @@ async def verify_part(
         return export.blob(digest)
 
     try:
-        check_held(receipts, trusted)
+        check_receipts(receipts, trusted)
         coverage = _covered(export, part, trusted)
         lost, known = export.lost(part), export.known(part)
     except FaultError as error:
         return PartitionReport(part.partition, fault=error.fault)
-    verifier = Verifier(coverage, known=known, lost=lost.get, held=Held(receipts))
+    verifier = Verifier(coverage, known=known, lost=lost.get, held=HeldReceipts(receipts))
     check = PartitionCheck(part.partition, verifier, blob, rebuilding=rebuilding)
     fault = await check.check_records(_each(export, part, lost), on_record) or verifier.check_end(all_covered=True)
     fault = fault or _check_sizes(verifier, part, known) or await _check_lost(export, part, check, lost)

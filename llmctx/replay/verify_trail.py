@@ -83,7 +83,8 @@ def _receipts_from(receipts: list[Receipt], origin: str) -> list[Receipt]:
 
 def _anchor_warnings(notes: list[str], checkpoint: str | None, *, has_state: bool) -> list[str]:
     if not notes:
-        return ["this state directory has no anchor for it: the result proves only what Redis says"] * has_state
+        warning = "this state directory has no anchor for it: the result proves only what Redis says"
+        return [warning] if has_state else []
     if checkpoint is None or checkpoint in notes:
         return []
     try:

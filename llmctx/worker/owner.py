@@ -24,7 +24,7 @@ from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import read_instance
 from llmctx.trail.log.lease import SEE_REDIS, Holder, Lease
 from llmctx.trail.log.log import Draft, Log, Settlement
-from llmctx.trail.spool.recovery import Keeping
+from llmctx.trail.spool.recovery import Recovery
 from llmctx.worker.home import TrailHome
 from llmctx.worker.publish import Publisher
 
@@ -54,7 +54,7 @@ class Owner:
         self.lost: TrailError | None = None
         """Why we no longer own the partition; None while we do."""
         self._lease = Lease(redis, partition)
-        self._recovery = Keeping(redis, self.log, self._lease, instance, home.state_dir)
+        self._recovery = Recovery(redis, self.log, self._lease, instance, home.state_dir)
         self._publisher = Publisher(redis, self.log, instance.partitions, self._lease.owner)
 
     @property

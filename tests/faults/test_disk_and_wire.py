@@ -23,7 +23,7 @@ from llmctx.prompt.template import load_template
 from llmctx.schema import keys
 from llmctx.trail.log.instance import bind_instance
 from llmctx.trail.log.log import Log
-from llmctx.trail.spool.spool import SpoolIndex, spool_directory
+from llmctx.trail.spool.spool import Spool, spool_directory
 from llmctx.worker import memory
 from llmctx.worker.home import TrailHome
 from llmctx.worker.memory import MemoryWatch
@@ -177,8 +177,9 @@ async def test_what_a_full_disk_left_torn_is_passed_over(
         assert not settling.done()
         room[0] = 10**9
         await asyncio.wait_for(settling, 120)
-    index = SpoolIndex(spool_directory(tmp_path, instance.id, 0))
-    assert (index.size, len(index.torn)) == (3, 1)
+    spool = Spool(spool_directory(tmp_path, instance.id, 0))
+    spool.load(0)
+    assert (spool.size, len(spool.torn)) == (3, 1)
     await check_oracle(redis, ["a", "b"])
 
 
@@ -219,7 +220,7 @@ async def fill(redis: Redis, megabytes: int, *, lasting: bool, name: str) -> Non
 async def test_no_tick_is_taken_beyond_the_mark_and_live_keys_stay(
     small: Server, client: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory, "_PAUSE_S", 0.02)
+    monkeypatch.setattr(memory, "_INTERVAL_S", 0.02)
     await hold(client, "AAPL")
     await fill(client, 4, lasting=False, name="live")
     before = await client.dbsize()

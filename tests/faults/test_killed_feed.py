@@ -1,4 +1,4 @@
-"""SIGKILL of the server while a feed writes, and what it forgets by that: told again, with the same ticks."""
+"""SIGKILL of the server during a feed: lost writes are sent again, with the same ticks."""
 
 import asyncio
 import os
@@ -28,7 +28,7 @@ MARKET = simulate(seed=7, days=1, minutes=60)
 
 
 async def undisturbed(redis: Redis) -> dict[str, object]:
-    """What the feed leaves where nothing happens to it."""
+    """What the feed leaves behind if nothing goes wrong."""
     await feed(redis, MARKET.items())
     left = await everything(redis)
     await redis.flushall()
@@ -36,7 +36,7 @@ async def undisturbed(redis: Redis) -> dict[str, object]:
 
 
 def at_bar(number: int, act: Callable[[], None]) -> Callable[[FedBar], None]:
-    """Do something after so many bars."""
+    """Run an action after a number of bars."""
     seen = 0
 
     def on_bar(_: FedBar) -> None:
@@ -49,15 +49,15 @@ def at_bar(number: int, act: Callable[[], None]) -> Callable[[FedBar], None]:
 
 
 def kill_and_cut(server: Server, cut: int) -> None:
-    """The server dies, the last bytes of its file never came to the disk, and it comes back."""
+    """Kill the server, cut the last bytes of its file, and start it again."""
     server.kill()
     size = server.aof.stat().st_size
     os.truncate(server.aof, max(0, size - cut))
     server.start("--aof-load-truncated", "yes")
 
 
-def told(found: dict[str, object]) -> dict[str, object]:
-    """What must be the same; ticks may come in another order where they are told again."""
+def comparable(found: dict[str, object]) -> dict[str, object]:
+    """What must be the same; ticks sent again may come in another order."""
     ticks = found["ticks"]
     assert isinstance(ticks, list)
     return found | {"ticks": sorted(ticks)}
@@ -69,7 +69,7 @@ async def test_bars_lost_by_the_server_are_sent_again(
 ) -> None:
     expected = await undisturbed(client)
     summary = await feed(client, MARKET.items(), on_bar=at_bar(300, lambda: kill_and_cut(server, cut)))
-    assert told(await everything(client)) == told(expected)
+    assert comparable(await everything(client)) == comparable(expected)
     assert summary.bars == len(MARKET.bars)
     assert summary.ticks == await client.xlen(keys.ticks(0))
     assert any("has lost the most recent writes" in text for text in caplog.messages)
@@ -79,7 +79,7 @@ async def test_bars_lost_at_the_very_end_are_sent_again(server: Server, client: 
     expected = await undisturbed(client)
     last = len(MARKET.bars)
     summary = await feed(client, MARKET.items(), on_bar=at_bar(last, lambda: kill_and_cut(server, 20_000)))
-    assert told(await everything(client)) == told(expected)
+    assert comparable(await everything(client)) == comparable(expected)
     assert summary.bars == last
 
 
@@ -105,7 +105,7 @@ async def test_in_lockstep_a_lost_tick_is_raised_again_and_settled_once(
 
 
 async def settled_ticks(redis: Redis) -> list[str]:
-    """Every tick that the trail settles."""
+    """Every tick settled in the trail."""
     return sorted(await Log(redis).tick_map())
 
 
@@ -119,7 +119,7 @@ async def test_a_server_that_is_away_for_a_while_is_waited_for(
     server.kill()
     coming = asyncio.create_task(come_back())
     feeder = Feed(Store(client, 1))
-    feeder._started = True  # it had been there at the start
+    feeder._started = True  # the server was up at the start
     summary = await feeder.run(MARKET.bars[:20])
     await coming
     assert summary.bars == 20

@@ -33,7 +33,7 @@ from tests.integration.program import until
 
 MARKET = simulate(seed=7, days=2, minutes=50)
 SESSION = list(MARKET.items())
-"""Bars and headlines of eight symbols over two days, in the order in which they are known."""
+"""Bars and headlines of eight symbols over two days, in the order in which they become known."""
 BARS = [item for item in SESSION if isinstance(item, Bar)]
 OPEN = datetime(2026, 3, 2, 14, 30, tzinfo=UTC)
 PATTERNS = {family.section for family in keys.FAMILIES}
@@ -70,7 +70,7 @@ async def held(redis: Redis) -> Position:
 
 
 async def hold(redis: Redis, *, price: float = 100.0, at: datetime = OPEN, **changes: object) -> None:
-    """Put a position in AAPL there, as an execution side would."""
+    """Write a position in AAPL, as an execution side would."""
     moment = at.isoformat().replace("+00:00", "Z")
     position = {
         "symbol": "AAPL", "entry_price": price, "current_price": price, "quantity": 10, "side": "long",
@@ -81,7 +81,7 @@ async def hold(redis: Redis, *, price: float = 100.0, at: datetime = OPEN, **cha
 
 
 async def live_keys(redis: Redis) -> dict[str, bytes]:
-    """Every key of the schema document that is there."""
+    """The live keys in the server, with their values."""
     found = {}
     async for name in redis.scan_iter():
         key = name.decode()
@@ -94,12 +94,12 @@ async def live_keys(redis: Redis) -> dict[str, bytes]:
 
 
 async def stream(redis: Redis, key: str) -> list[dict[bytes, bytes]]:
-    """The entries of a stream, without the time at which they came."""
+    """The entries of a stream, without their ids and runs."""
     return [found.fields | {b"run": b""} for found in await read_stream(redis, key)]
 
 
 async def everything(redis: Redis) -> dict[str, object]:
-    """All that a feed leaves behind, the ids of runs and the times of arrival aside."""
+    """Everything a feed leaves behind, except run ids and arrival times."""
     names = [name.decode() async for name in redis.scan_iter()]
     streams = {key: await stream(redis, key) for key in names if key.startswith(("stocks:bars:", "positions:"))
                and await redis.type(key) == b"stream"}  # fmt: skip
@@ -121,7 +121,7 @@ def validators() -> dict[str, Draft202012Validator]:
 
 
 async def check_all(redis: Redis, against: Mapping[str, Draft202012Validator]) -> set[str]:
-    """The families that are present; each of their values fits model and JSON Schema."""
+    """Check every live key against its model and JSON Schema, and return the families present."""
     present = set()
     for key, value in (await live_keys(redis)).items():
         family = keys.find_family(key)
@@ -356,7 +356,7 @@ SPLIT = [*day("AAPL", wave(700.0)), *day("AAPL", wave(100.0), NEXT_DAY)]
 
 
 async def split(redis: Redis, items: Iterable[Item] = SPLIT, **options: Any) -> FeedReport:
-    """Feed the split with a position of before it."""
+    """Feed the split with a position from before it."""
     await hold(redis, price=700.0)
     return await feed(redis, items, **options)
 

@@ -121,6 +121,6 @@ async def test_a_lease_has_no_ttl(redis: Redis) -> None:
 
 async def test_a_server_that_is_not_there_is_a_trail_error() -> None:
     client = connect(f"redis://127.0.0.1:{free_port()}/0", retries=0)
-    with pytest.raises(TrailError, match="could not be asked for"):
+    with pytest.raises(TrailError, match="could not be taken"):
         await Lease(client, 0).take()
     await client.aclose()

@@ -1,6 +1,8 @@
 """The log: contiguous, one record a tick, and either all of an append is there or nothing."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator
 
 import pytest
@@ -10,6 +12,8 @@ from llmctx import canonical
 from llmctx.connection import connect, read_stream
 from llmctx.errors import LeaseError, SettledError, TrailError
 from llmctx.schema import keys
+from llmctx.trail.log.blobs import Blobs
+from llmctx.trail.log.dictionary import Dictionary
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.lease import Lease, lease_key
 from llmctx.trail.log.log import Log, Settlement
@@ -110,7 +114,7 @@ async def test_a_conflated_tick_settled_elsewhere_is_refused_and_nothing_written
     await TickStream(redis, 0).open()
     entry_id = await raise_tick(redis, "c", "AAPL")
     before = await everything(redis)
-    with pytest.raises(SettledError, match="Tick b is settled already"):
+    with pytest.raises(SettledError, match="already settled tick b"):
         await log.append(draft("c", conflated=["b"]), owner, SETTLEMENT._replace(entry_ids=(entry_id,)))
     assert await everything(redis) == before
 
@@ -120,7 +124,7 @@ async def test_a_settled_tick_with_a_conflated_tick_of_another_record_is_refused
     await log.append(draft("a"), owner, SETTLEMENT)
     await log.append(draft("b"), owner, SETTLEMENT)
     before = await everything(redis)
-    with pytest.raises(SettledError, match="Tick a"):
+    with pytest.raises(SettledError, match="tick a"):
         await log.append(draft("b", conflated=["a"]), owner, SETTLEMENT)
     assert await everything(redis) == before
 
@@ -128,7 +132,7 @@ async def test_a_settled_tick_with_a_conflated_tick_of_another_record_is_refused
 async def test_a_settled_tick_with_a_conflated_tick_of_no_record_is_refused(redis: Redis, owner: str) -> None:
     log = Log(redis)
     await log.append(draft("a"), owner, SETTLEMENT)
-    with pytest.raises(SettledError, match="Tick new"):
+    with pytest.raises(SettledError, match="tick new"):
         await log.append(draft("a", conflated=["new"]), owner, SETTLEMENT)
     assert await log.settled(["new"]) == [None]
 
@@ -225,6 +229,23 @@ async def test_keeping_a_blob_again_changes_nothing(redis: Redis) -> None:
     log = Log(redis)
     assert await log.blobs.keep(b"one") == await Log(redis).blobs.keep(b"one")
     assert await redis.dbsize() == 1
+
+
+async def test_only_the_dictionaries_used_last_stay_in_memory(redis: Redis) -> None:
+    made = [Dictionary(b"dictionary %d" % number) for number in range(20)]
+    for number, dictionary in enumerate(made):
+        await Blobs(redis, 0).keep_dictionary(dictionary, number)
+    blobs = Blobs(redis, 0)
+    references = [weakref.ref(await read(blobs, dictionary)) for dictionary in made]
+    gc.collect()
+    assert sum(reference() is not None for reference in references) == 4
+    assert (await read(blobs, made[0])).content == made[0].content
+
+
+async def read(blobs: Blobs, dictionary: Dictionary) -> Dictionary:
+    found = await blobs.dictionary(dictionary.reference)
+    assert found is not None
+    return found
 
 
 async def test_no_key_of_the_trail_has_a_ttl(redis: Redis, owner: str) -> None:

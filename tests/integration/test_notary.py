@@ -66,7 +66,7 @@ def at(made: Draft, ms: int) -> Draft:
 
 @pytest.fixture
 async def scene(redis: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
-    monkeypatch.setattr(notary, "SHORTEST_MS", 0)
+    monkeypatch.setattr(notary, "MIN_INTERVAL_MS", 0)
     instance, _ = await bind_instance(redis, tmp_path)
     return Scene(redis, tmp_path, instance, (await held_lease(redis)).owner)
 
@@ -105,7 +105,7 @@ async def test_the_next_notary_goes_on_where_the_last_one_ended(scene: Scene) ->
 async def test_checkpoints_are_a_second_apart(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     await scene.record("a")
     assert await scene.signed() is not None
-    monkeypatch.setattr(notary, "SHORTEST_MS", 3_600_000)
+    monkeypatch.setattr(notary, "MIN_INTERVAL_MS", 3_600_000)
     await scene.record("b")
     assert await scene.signed() is None
 
@@ -116,7 +116,7 @@ async def test_the_same_tree_is_signed_again_when_the_last_checkpoint_is_old(
     await scene.record("a")
     first = await scene.signed()
     assert await scene.signed() is None
-    monkeypatch.setattr(notary, "LONGEST_MS", 0)
+    monkeypatch.setattr(notary, "MAX_SILENCE_MS", 0)
     again = await scene.signed()
     assert first is not None
     assert again is not None
@@ -127,7 +127,7 @@ async def test_the_same_tree_is_signed_again_when_the_last_checkpoint_is_old(
 async def test_no_sign_of_life_is_given_while_records_wait_to_become_durable(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(notary, "LONGEST_MS", 0)
+    monkeypatch.setattr(notary, "MAX_SILENCE_MS", 0)
     await scene.record("a")
     assert await scene.signed() is not None
     await scene.record("b", durable=False)
@@ -273,7 +273,7 @@ async def test_a_gap_that_nothing_explains_is_not_signed(scene: Scene) -> None:
     entry = await scene.log.entry(1)
     assert entry is not None
     await scene.redis.xdel("audit:{0}:log", "1-1")
-    with pytest.raises(TrailError, match="no record 1"):
+    with pytest.raises(TrailError, match="lacks record 1"):
         await scene.signed()
 
 
@@ -302,7 +302,7 @@ async def test_a_second_notary_says_so_and_waits_for_the_first(scene: Scene, cap
             )
         )  # fmt: skip
         await until(lambda: caplog.messages)
-        assert "Another notary appends to the anchor" in caplog.messages[0]
+        assert "Another notary holds the anchor" in caplog.messages[0]
         assert not signed
     await until(lambda: signed)
     stop.set()

@@ -1,4 +1,4 @@
-"""The snapshot: one round trip, and what cannot be read says why without costing the rest."""
+"""Snapshots: one round trip, and an unreadable section gives its reason without affecting the others."""
 
 import json
 
@@ -39,7 +39,7 @@ async def test_a_snapshot_is_one_round_trip(redis: Redis) -> None:
     assert {name: entry["calls"] for name, entry in stats.items() if name.startswith("cmdstat_fcall")} == {
         "cmdstat_fcall_ro": 1
     }
-    # what the function calls is counted too, but reaches the server in no request of its own
+    # the function's own calls are counted too, but are not requests
     assert stats.keys() <= {
         "cmdstat_fcall_ro",
         "cmdstat_get",

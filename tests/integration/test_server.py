@@ -1,4 +1,4 @@
-"""Both servers obey redis.conf, and the embedded one keeps its data."""
+"""Both servers apply redis.conf, and the embedded one keeps its data."""
 
 import socket
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Read an export (audit/README.md states every file of it). What has another form breaks a rule, which is named."""
+"""Read an export (audit/README.md describes every file). A malformed file breaks a rule, which the error names."""
 
 import base64
 import binascii
@@ -16,37 +16,38 @@ from llmctx.trail.proof.merkle import HASH_BYTES
 
 
 class Part(NamedTuple):
-    """One partition of an export, as its manifest has it."""
+    """One partition of an export, as the manifest describes it."""
 
     partition: int
     """The partition."""
     origin: str
     """The origin of its checkpoints."""
     size: int
-    """How many records it has, lost ones included."""
+    """The number of records, lost ones included."""
 
 
 class Export:
-    """A folder that `llmctx export` wrote.
-
-    Raises ExportError where it is none, FaultError where its manifest has another form.
-    """
+    """A folder that `llmctx export` wrote."""
 
     def __init__(self, directory: Path) -> None:
+        """Read the manifest.
+
+        Raises ExportError if there is none, FaultError if it is malformed.
+        """
         self.directory = directory
         """The folder."""
         manifest = directory / "manifest.json"
         if not manifest.is_file():
             raise ExportError(
-                f"{directory} has no manifest.json, so it is no export.", "`llmctx export DIR` makes one."
+                f"{directory} has no manifest.json, so it is not an export.", "Make one with `llmctx export DIR`."
             )
         self.origin, self.parts = _read_manifest(manifest.read_bytes())
 
     @property
     def key(self) -> Key:
-        """The key that comes with it: whoever made the export chose it.
+        """The public key in the export, chosen by whoever made the export.
 
-        Raises FaultError where there is none.
+        Raises FaultError if it is missing or malformed.
         """
         try:
             return Key.read((self.directory / "trail.pub").read_text(encoding="utf-8"))
@@ -54,28 +55,30 @@ class Export:
             raise FaultError(Fault(0, "key", "a vkey in trail.pub", str(error))) from error
 
     def notes(self, part: Part) -> tuple[list[str], str | None]:
-        """The signed checkpoints of a partition up to the first damage, and what stands there instead of the next.
+        """The signed checkpoints of a partition up to the first damage, and the damaged text (None if there is none).
 
-        Raises FaultError where the file cannot be read.
+        Raises FaultError if the file cannot be read.
         """
         raw = self._read(part, "checkpoints")
         notes, end = leading_notes(raw)
         return notes, None if end == len(raw) else raw[end : end + 120].decode(errors="replace")
 
     def known(self, part: Part) -> list[bytes] | None:
-        """The leaf hashes as the exporter's anchor had them; None where the file is not there.
+        """The leaf hashes from the exporter's anchor, None if there is no such file.
 
-        Raises FaultError at the first line of another form.
+        Raises FaultError at the first malformed line.
         """
         if not self._path(part, "leaf-hashes").exists():
             return None
         lines = self._lines(part, "leaf-hashes")
-        return [_hash(line.decode(errors="replace"), Fault(at, "leaf-hash", "", "")) for at, line in enumerate(lines)]
+        return [
+            _read_hash(line.decode(errors="replace"), Fault(at, "leaf-hash", "", "")) for at, line in enumerate(lines)
+        ]
 
     def lost(self, part: Part) -> dict[int, bytes]:
-        """The leaf hashes of the records that are lost, by index.
+        """The leaf hashes of lost records, by index.
 
-        Raises FaultError at the first line of another form; its index is one above that of the line before.
+        Raises FaultError at the first malformed line; its index is one more than that of the line before.
         """
         if not self._path(part, "lost.jsonl").exists():
             return {}
@@ -83,17 +86,17 @@ class Export:
         next_index = 0
         for line in self._lines(part, "lost.jsonl"):
             fault = Fault(next_index, "lost-hash", "", "")
-            document = _object(line, fault, {"index", "leaf_hash"})
+            document = _read_object(line, fault, {"index", "leaf_hash"})
             index = document["index"]
             if type(index) is not int or index < next_index:
                 raise FaultError(fault._replace(expected="growing indices", found=str(index)[:80]))
-            found[index], next_index = _hash(document["leaf_hash"], fault), index + 1
+            found[index], next_index = _read_hash(document["leaf_hash"], fault), index + 1
         return found
 
     def entries(self, part: Part, lost: dict[int, bytes]) -> Iterator[Entry]:
         """The records of a partition in order.
 
-        Raises FaultError at the first line of another form.
+        Raises FaultError at the first malformed line.
         """
         evidence = self._lines(part, "evidence.jsonl")
         index = -1
@@ -104,17 +107,17 @@ class Export:
             line = next(evidence, None)
             if line is None:
                 raise FaultError(Fault(index, "lines", "a line of evidence", "none"))
-            yield Entry(leaf, _pieces(line, index), index=index, partition=part.partition)
+            yield Entry(leaf, _read_evidence(line, index), index=index, partition=part.partition)
         if (line := next(evidence, None)) is not None:
             raise FaultError(Fault(index + 1, "lines", "a leaf for each line of evidence", "one more line"))
 
     def blob(self, digest: str) -> bytes | None:
-        """The blob of a digest, None where it is not there."""
+        """The blob with this digest, None if it is missing."""
         path = self.directory / "blobs" / digest
         return path.read_bytes() if digest.isalnum() and path.is_file() else None
 
     def check_blobs(self) -> None:
-        """Every file among the blobs is named by its digest.
+        """Check that every blob's file is named by its digest.
 
         Raises FaultError for the first one that is not.
         """
@@ -125,15 +128,15 @@ class Export:
                 raise FaultError(Fault(0, "blob-digest", path.name, found))
 
     def found_again(self, part: Part) -> Iterator[Entry]:
-        """Lost records whose bytes were found again and attached; they count as evidence alone.
+        """Lost records whose bytes were found again and attached, as evidence only.
 
-        Raises FaultError at the first line of another form; its index is one above that of the line before.
+        Raises FaultError at the first malformed line; its index is one more than that of the line before.
         """
         next_index = 0
         if self._path(part, "found.jsonl").exists():
             for line in self._lines(part, "found.jsonl"):
                 fault = Fault(next_index, "evidence-form", "an index that grows and a leaf's text", "")
-                document = _object(line, fault, {"index", "leaf", "pieces"})
+                document = _read_object(line, fault, {"index", "leaf", "pieces"})
                 index, leaf = document["index"], document["leaf"]
                 if type(index) is not int or index < next_index or type(leaf) is not str:
                     raise FaultError(fault._replace(found=str(document)[:120]))
@@ -152,7 +155,7 @@ class Export:
     def _lines(self, part: Part, name: str) -> Iterator[bytes]:
         try:
             with self._path(part, name).open("rb", buffering=1 << 20) as file:
-                for number, line in enumerate(file):  # a binary file is split at \n only
+                for number, line in enumerate(file):  # binary mode splits at \n only
                     if not line.endswith(b"\n"):
                         raise FaultError(Fault(number, "lines", f"whole lines in {name}", "a last one without end"))
                     yield line[:-1]
@@ -181,8 +184,11 @@ def _read_manifest(raw: bytes) -> tuple[str, list[Part]]:
     return origin, parts
 
 
-def _object(line: bytes, fault: Fault, names: set[str]) -> dict[str, Any]:
-    """A line that is one JSON object in RFC 8785 form with just these names."""
+def _read_object(line: bytes, fault: Fault, names: set[str]) -> dict[str, Any]:
+    """Parse a line: one JSON object in RFC 8785 form with exactly these names.
+
+    Raises FaultError if it is anything else.
+    """
     try:
         document = canonical.loads(line)
     except ValueError as error:
@@ -194,8 +200,8 @@ def _object(line: bytes, fault: Fault, names: set[str]) -> dict[str, Any]:
     return document
 
 
-def _pieces(line: bytes, index: int) -> dict[str, bytes]:
-    document = _object(line, Fault(index, "evidence-form", "", ""), {"index", "pieces"})
+def _read_evidence(line: bytes, index: int) -> dict[str, bytes]:
+    document = _read_object(line, Fault(index, "evidence-form", "", ""), {"index", "pieces"})
     pieces = _read_pieces(document["pieces"], index)
     if document["index"] != index or type(document["index"]) is not int:
         raise FaultError(Fault(index, "contiguity", f"index {index}", f"index {document['index']}"))
@@ -217,15 +223,15 @@ def _from_base64(value: dict[str, str]) -> bytes:
     except binascii.Error as error:
         raise ValueError(str(error)) from error
     if base64.b64encode(raw).decode() != text:
-        raise ValueError("base64 in another than its one form")
+        raise ValueError("base64 that is not canonical")
     try:
         raw.decode()
     except UnicodeDecodeError:
         return raw
-    raise ValueError("base64 of what is UTF-8")
+    raise ValueError("base64 of bytes that are UTF-8")
 
 
-def _hash(text: Any, fault: Fault) -> bytes:
+def _read_hash(text: Any, fault: Fault) -> bytes:
     try:
         raw = bytes.fromhex(text)
     except (ValueError, TypeError):

@@ -1,6 +1,6 @@
-"""Write a trail into a folder that an auditor can check alone (audit/README.md states every file of it).
+"""Write a trail into a folder that an auditor can verify alone (audit/README.md describes every file).
 
-Only what a checkpoint covers is exported. The manifest is written last: a folder without one is no export.
+Only records that a checkpoint covers are exported. The manifest is written last: a folder without one is not an export.
 """
 
 import json
@@ -21,16 +21,16 @@ FORMAT = "llmctx-export/1"
 
 
 class Exported(NamedTuple):
-    """What of one partition was exported."""
+    """What was exported of one partition."""
 
     partition: int
     """The partition."""
     size: int
-    """Up to which index, not included."""
+    """The number of exported records, lost ones included."""
     lost: int
-    """How many of those records are lost."""
+    """How many of them are lost."""
     uncovered: int
-    """How many further records no checkpoint covers yet."""
+    """How many further records are left out because no checkpoint covers them yet."""
 
 
 class Exporter:
@@ -46,16 +46,16 @@ class Exporter:
     def open(self) -> None:
         """Make the folder.
 
-        Raises ExportError where it is there and not empty.
+        Raises ExportError if it exists and is not empty.
         """
         if self._directory.exists() and (not self._directory.is_dir() or any(self._directory.iterdir())):
-            raise ExportError(f"{self._directory} is not empty.", "Name a folder that is not there yet.")
+            raise ExportError(f"{self._directory} is not empty.", "Name a folder that does not exist yet.")
         (self._directory / "blobs").mkdir(parents=True)
 
     async def write(self, log: Log, on_record: Callable[[], None] = lambda: None) -> Exported:
-        """Write one partition.
+        """Write one partition; `on_record` is called after each record.
 
-        Raises ExportError where no checkpoint covers anything of it, TrailError where it cannot be read.
+        Raises ExportError if it has records but no checkpoint, TrailError if it cannot be read.
         """
         anchor = Anchor(anchor_directory(self._state_dir, self._instance.id, log.partition))
         notes = anchor.checkpoints()
@@ -63,7 +63,7 @@ class Exporter:
         if not notes and await log.size():
             raise ExportError(
                 f"The anchor {anchor.directory} has no checkpoint over partition {log.partition}.",
-                "Name the notary's --state-dir, or let one sign first: `llmctx run` or `llmctx notary`.",
+                "Name the notary's --state-dir, or let a notary sign first: `llmctx run` or `llmctx notary`.",
                 exit_code=3,
             )
         folder = self._directory / str(log.partition)
@@ -74,7 +74,7 @@ class Exporter:
                 files.add(entry)
                 await self._keep_blobs(entry, log)
                 on_record()
-            files.lose(size)
+            files.add_lost(size)
         return Exported(log.partition, size, files.lost, max(0, await log.size() - size))
 
     async def _keep_blobs(self, entry: Entry, log: Log) -> None:
@@ -87,7 +87,7 @@ class Exporter:
                 (self._directory / "blobs" / digest).write_bytes(blob)
 
     def close(self, partitions: list[Exported]) -> None:
-        """Write what makes the folder an export."""
+        """Write the key and the manifest, which completes the export."""
         manifest = {
             "format": FORMAT,
             "origin": key_name_of(self._instance.id),
@@ -132,14 +132,14 @@ class _Files:
                 file.close()
 
     def add(self, entry: Entry) -> None:
-        """One record; what the log skipped before it is lost."""
-        self.lose(entry.index)
+        """Write one record; indices skipped before it are lost."""
+        self.add_lost(entry.index)
         self._leaves.write(entry.leaf + b"\n")
         self._evidence.write(evidence_line(entry) + b"\n")
         self._next += 1
 
-    def lose(self, stop: int) -> None:
-        """Keep the leaf hashes of the records up to `stop` that are not there."""
+    def add_lost(self, stop: int) -> None:
+        """Write the leaf hashes of the missing records below `stop`."""
         for index in range(self._next, stop):
             self._lost = self._lost or self._open("lost.jsonl")
             self._lost.write(canonical.dumps({"index": index, "leaf_hash": self._hashes[index].hex()}) + b"\n")
@@ -148,6 +148,6 @@ class _Files:
 
 
 def evidence_line(entry: Entry) -> bytes:
-    """A record's evidence as an export has it, in RFC 8785 form."""
+    """A record's line in evidence.jsonl, in RFC 8785 form."""
     pieces = {name: textual(raw) for name, raw in entry.pieces.items()}
     return canonical.dumps({"index": entry.index, "pieces": pieces})

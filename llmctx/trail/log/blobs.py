@@ -1,7 +1,11 @@
-"""The door to a partition's blobs: what records name by digest, kept once; a dictionary also has a short reference."""
+"""A partition's blobs in Redis: content that records name by digest, stored once. Dictionaries have a short reference.
 
+Rule of order: a dictionary's reference is written before its content, so whoever misses the content stores both again.
+"""
+
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -9,15 +13,12 @@ from redis.exceptions import RedisError
 from llmctx import canonical
 from llmctx.bounded_cache import BoundedCache
 from llmctx.errors import TrailError
+from llmctx.trail.log.dictionary import Dictionary
 from llmctx.trail.log.lease import SEE_REDIS
-from llmctx.trail.log.packing import Dictionary
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-_MAX_LOADED = 8
+_MAX_LOADED = 4
 _MAX_LOADED_BYTES = 1024 * 1024
-# A dictionary takes about ten times its size once it has compressed and decompressed; records name the newest ones.
+# In use, a dictionary takes about ten times its size, and neighbouring records share one.
 
 
 class Blobs:
@@ -26,61 +27,69 @@ class Blobs:
     def __init__(self, redis: Redis, partition: int) -> None:
         self._redis = redis
         self._prefix = f"audit:{{{partition}}}:blob:"
-        self._dictionaries = f"audit:{{{partition}}}:dictionaries"
+        self._references = f"audit:{{{partition}}}:dictionaries"
         self._loaded: BoundedCache[bytes, Dictionary] = BoundedCache(_MAX_LOADED, _MAX_LOADED_BYTES)
 
     def key(self, digest: str) -> str:
-        """Where the blob of a digest lies."""
+        """The key of the blob with this digest."""
         return self._prefix + digest
 
     async def keep(self, blob: bytes) -> str:
-        """Keep a blob under its digest; keeping it again changes nothing.
+        """Store a blob and return its digest; storing it again changes nothing.
 
-        Raises TrailError when the server does not answer.
+        Raises TrailError if the server does not answer.
         """
         digest = canonical.sha256(blob)
-        with door("could not be kept"):
+        with redis_errors("A blob could not be stored"):
             await self._redis.set(self.key(digest), blob, nx=True)
         return digest
 
     async def blob(self, digest: str) -> bytes | None:
-        """The blob of a digest, None where it is not there."""
-        with door():
+        """The blob with this digest, None if it is missing.
+
+        Raises TrailError if the server does not answer.
+        """
+        with redis_errors():
             return cast("bytes | None", await self._redis.get(self.key(digest)))
 
     async def keep_dictionary(self, dictionary: Dictionary, size: int) -> None:
-        """Keep a dictionary, trained when the log had this size, so that entries can name it."""
-        # The reference first: who finds the blob missing keeps both again.
-        with door("could not be kept"):
+        """Store a dictionary, trained when the log had this size, so that entries can name it.
+
+        Raises TrailError if the server does not answer.
+        """
+        with redis_errors("A dictionary could not be stored"):
             reference = dictionary.reference.hex()
-            await self._redis.hsetnx(self._dictionaries, reference, f"{size} {dictionary.digest}")
+            await self._redis.hsetnx(self._references, reference, f"{size} {dictionary.digest}")
         await self.keep(dictionary.content)
         self._loaded.put(dictionary.reference, dictionary, len(dictionary.content))
 
     async def dictionary(self, reference: bytes | None) -> Dictionary | None:
-        """The dictionary of a reference; None where there is none.
+        """The dictionary with this reference, None if it is missing.
 
-        Raises TrailError when the server does not answer.
+        Raises TrailError if the server does not answer.
         """
         if reference is None:
             return None
         if (loaded := self._loaded.get(reference)) is not None:
             return loaded
-        with door():
-            found = cast("bytes | None", await self._redis.hget(self._dictionaries, reference.hex()))
-        return None if found is None else await self._load(found)
+        with redis_errors():
+            described = cast("bytes | None", await self._redis.hget(self._references, reference.hex()))
+        return None if described is None else await self._load(described)
 
     async def newest_dictionary(self) -> tuple[Dictionary | None, int]:
-        """The dictionary that was trained last and the log's size then; None and -1 where there is none."""
-        with door():
-            found = cast("dict[bytes, bytes]", await self._redis.hgetall(self._dictionaries))
-        if not found:
-            return None, -1
-        newest = max(found.values(), key=lambda said: int(said.partition(b" ")[0]))
-        return await self._load(newest), int(newest.partition(b" ")[0])
+        """The dictionary that was trained last and the log's size then; None and -1 if there is none.
 
-    async def _load(self, said: bytes) -> Dictionary | None:
-        digest = said.partition(b" ")[2].decode(errors="replace")
+        Raises TrailError if the server does not answer.
+        """
+        with redis_errors():
+            described = cast("dict[bytes, bytes]", await self._redis.hgetall(self._references))
+        if not described:
+            return None, -1
+        newest = max(described.values(), key=_trained_at)
+        return await self._load(newest), _trained_at(newest)
+
+    async def _load(self, described: bytes) -> Dictionary | None:
+        digest = described.partition(b" ")[2].decode(errors="replace")
         content = await self.blob(digest)
         if content is None or canonical.sha256(content) != digest:
             return None
@@ -89,10 +98,15 @@ class Blobs:
         return dictionary
 
 
+def _trained_at(described: bytes) -> int:
+    """The log's size in the value "SIZE DIGEST"."""
+    return int(described.partition(b" ")[0])
+
+
 @contextmanager
-def door(what: str = "could not be read") -> "Iterator[None]":
-    """No exception of the client leaves: what the server does not answer is a TrailError."""
+def redis_errors(what: str = "The trail could not be read") -> Iterator[None]:
+    """Turn the client's exceptions into TrailError; `what` says what failed."""
     try:
         yield
     except RedisError as error:
-        raise TrailError(f"The trail {what}: {error}", SEE_REDIS) from error
+        raise TrailError(f"{what}: {error}", SEE_REDIS) from error

@@ -1,4 +1,4 @@
--- Say how much of the log is in the spool; it never falls.
+-- Store how many records are in the spool; the number never falls.
 -- KEYS: 1 lease, 2 durable. ARGV: 1 owner, 2 size.
 local function run(keys, args)
   local refused = not_held(keys[1], args[1])

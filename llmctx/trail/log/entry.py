@@ -1,6 +1,6 @@
-"""An entry: the exact bytes of a record (its leaf) and, beside them, the evidence whose digests the leaf holds.
+"""An entry: the exact bytes of a record (its leaf) and the evidence whose digests the leaf holds.
 
-In Redis both are packed into one value (trail/packing.py); what is hashed is always the exact bytes inside.
+In Redis both are packed into one value (packing.py); the exact bytes inside are what is hashed.
 """
 
 import json
@@ -10,19 +10,20 @@ from typing import Any
 
 from llmctx import canonical
 from llmctx.errors import RecordError
-from llmctx.trail.log.packing import Dictionary, Pieces, pack, textual, unpack
+from llmctx.trail.log.dictionary import Dictionary
+from llmctx.trail.log.packing import Pieces, pack, textual, unpack
 
 PIECES = {"snapshot": "snapshot", "messages": "prompt", "completion": "completion"}
-"""Evidence piece -> the name in the leaf under which its sha256 stands."""
+"""Evidence piece -> the object in the leaf that holds its sha256."""
 BLOBS = (("prompt", "template_sha256"), ("request", "schema_sha256"))
-"""Where a leaf names blobs by digest."""
+"""The fields of a leaf that name blobs by digest."""
 
 FIELD = b"record"
 """The one field of a log entry."""
 
 
 class Entry:
-    """One record with its place in the log."""
+    """One record at its place in the log."""
 
     def __init__(
         self,
@@ -33,16 +34,16 @@ class Entry:
         partition: int = 0,
         packed: bytes = b"",
     ) -> None:
-        """`pieces` may be a function that unpacks them when they are first asked for."""
+        """`pieces` may be a function that unpacks them on first use."""
         self.leaf = leaf
         """The exact bytes that are hashed."""
         self._pieces = pieces
         self.index = index
-        """Its place in the partition's log, from 0 on without gaps."""
+        """Its index in the partition's log, from 0 without gaps."""
         self.partition = partition
-        """The partition whose log it stands in."""
+        """The partition whose log holds it."""
         self.packed = packed
-        """The exact bytes that hold it in the log; empty for an entry that was not read from one."""
+        """The exact value that holds it in the log; empty if it was not read from a log."""
         self.carried: object = None
         """What the draft carried, if this process has just appended it."""
 
@@ -50,7 +51,7 @@ class Entry:
     def pieces(self) -> Pieces:
         """The evidence: piece name to exact bytes.
 
-        Raises RecordError where it cannot be unpacked.
+        Raises RecordError if it cannot be unpacked.
         """
         if not callable(self._pieces):
             return self._pieces
@@ -61,31 +62,31 @@ class Entry:
 
     @property
     def leaf_hash(self) -> str:
-        """SHA-256 of a zero byte and the leaf, in hex (RFC 6962, 2.1): what a tree over the log is built from."""
+        """SHA-256 of a zero byte and the leaf, in hex (RFC 6962, 2.1)."""
         return canonical.sha256(b"\x00" + self.leaf)
 
     @cached_property
     def record(self) -> dict[str, Any]:
-        """The leaf, read.
+        """The leaf, parsed.
 
-        Raises RecordError where it is no JSON object.
+        Raises RecordError if it is not a JSON object.
         """
         try:
             document = canonical.loads(self.leaf)
         except ValueError as error:
-            raise RecordError(self.index, self.partition, f"its leaf is no JSON: {error}") from error
+            raise RecordError(self.index, self.partition, f"its leaf is not valid JSON: {error}") from error
         if not isinstance(document, dict):
-            raise RecordError(self.index, self.partition, "its leaf is no JSON object")
+            raise RecordError(self.index, self.partition, "its leaf is not a JSON object")
         return document
 
 
 def address(index: int, partition: int, partitions: int) -> str:
-    """How a record is named: INDEX, or P:INDEX where there are several partitions."""
+    """The address of a record: INDEX, or P:INDEX if there are several partitions."""
     return str(index) if partitions == 1 else f"{partition}:{index}"
 
 
 def named_blobs(record: dict[str, Any]) -> list[str]:
-    """The digests of the blobs that a record names."""
+    """The digests of all blobs that a record names."""
     parts = ((record.get(section), field) for section, field in BLOBS)
     found = [part.get(field) for part, field in parts if isinstance(part, dict)]
     return [digest for digest in found if isinstance(digest, str)]
@@ -97,15 +98,15 @@ def stored(leaf: bytes, pieces: Pieces, dictionary: Dictionary | None = None) ->
 
 
 def evidence_text(pieces: Pieces) -> bytes:
-    """The pieces as one JSON object: text as it is, what is no UTF-8 as {"base64": ...}."""
+    """The pieces as one JSON object: UTF-8 as text, any other bytes as {"base64": ...}."""
     document = {name: textual(raw) for name, raw in pieces.items()}
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def restored(fields: dict[bytes, bytes], index: int, partition: int, dictionary: Dictionary | None = None) -> Entry:
-    """The entry that a log entry holds; `dictionary` is the one that it names.
+    """The entry in the fields of a log entry; `dictionary` is the one that they name. Evidence is unpacked lazily.
 
-    Raises RecordError where the fields cannot be unpacked; evidence is unpacked when it is first asked for.
+    Raises RecordError if the leaf cannot be unpacked.
     """
     try:
         leaf, pieces = unpack(fields[FIELD], dictionary)

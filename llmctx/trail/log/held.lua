@@ -1,4 +1,4 @@
--- What stands before every function that only a lease's holder may call: why this owner may not, or nil where it may.
+-- Every function that only the lease's holder may call begins with this: an error reply, or nil if the owner holds it.
 local function not_held(lease, owner)
   local now = redis.call('TIME')
   local held = redis.call('HMGET', lease, 'owner', 'ends_ms')

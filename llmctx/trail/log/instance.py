@@ -1,7 +1,7 @@
-"""The instance: one trail in one Redis, known by the same id there and in the state directory.
+"""The instance: one trail in one Redis, with the same ID there and in the state directory.
 
-A state directory used with another Redis, or a Redis that lost everything, must never be written to as if nothing
-had happened: what one of them proves, the other one contradicts.
+A state directory must never be used with another Redis, or with a Redis that lost everything, as if nothing had
+happened: what one of them proves, the other contradicts.
 """
 
 import json
@@ -18,35 +18,35 @@ from llmctx.trail.log.lease import SEE_REDIS
 
 FORMAT = "2"
 MAX_PARTITIONS = 1024
-"""The largest number of partitions a trail can have."""
+"""The largest number of partitions that a trail can have."""
 _KEY = "audit:instance"
-_RESTORE = "Restore the server's data from a backup: this is what llmctx never writes."
+_RESTORE = "Restore the server's data from a backup: llmctx never writes such a value."
 
 
 class Instance(NamedTuple):
-    """What both sides must agree on."""
+    """The identity that Redis and the state directory must share."""
 
     id: str
-    """Made once."""
+    """A random ID, made once."""
     partitions: int
-    """How many partitions the trail has; fixed when the instance is made."""
+    """The number of partitions, fixed when the instance is made."""
 
 
 async def read_instance(redis: Redis) -> Instance | None:
-    """The instance of a Redis, None where none was made.
+    """The instance in Redis, None if there is none.
 
-    Raises TrailError when the server does not answer or holds a format that this version does not know.
+    Raises TrailError if the server does not answer or holds an unknown format.
     """
     try:
         found = cast("dict[bytes, bytes]", await redis.hgetall(_KEY))
     except RedisError as error:
-        raise TrailError(f"Redis did not answer: {error}", SEE_REDIS) from error
+        raise TrailError(f"The instance could not be read: {error}", SEE_REDIS) from error
     if not found:
         return None
     if found.get(b"format") != FORMAT.encode():
-        said = found.get(b"format", b"?").decode(errors="replace")
+        theirs = found.get(b"format", b"?").decode(errors="replace")
         raise TrailError(
-            f"{_KEY} has format {said}, this version of llmctx knows {FORMAT}.",
+            f"{_KEY} has format {theirs}, but this version of llmctx knows only {FORMAT}.",
             "Use the version of llmctx that wrote it.",
         )
     return _instance_of(found)
@@ -69,58 +69,57 @@ def _instance_of(found: dict[bytes, bytes]) -> Instance:
     except (KeyError, UnicodeDecodeError) as error:
         raise TrailError(f"{_KEY} cannot be read: {error}.", _RESTORE) from error
     if not re.fullmatch("[1-9][0-9]{0,3}", partitions) or int(partitions) > MAX_PARTITIONS:
-        raise TrailError(f"{_KEY} has {partitions[:40]!r} partitions, and not 1 to {MAX_PARTITIONS}.", _RESTORE)
+        raise TrailError(f"{_KEY} has {partitions[:40]!r} partitions instead of 1 to {MAX_PARTITIONS}.", _RESTORE)
     return Instance(name, int(partitions))
 
 
 async def bind_instance(
     redis: Redis, state_dir: Path, *, partitions: int = 1, new: bool = False
 ) -> tuple[Instance, bool]:
-    """The instance that Redis and the state directory agree on, and whether it was made now.
+    """The instance that Redis and the state directory share, and whether it was made now.
 
-    Where neither has one, it is made; a directory without one joins the one of Redis. `new` lets a directory leave
-    its old instance behind: its file is kept beside the new one.
+    If neither has one, it is made; a state directory without one adopts that of Redis. With `new` a state directory
+    leaves its old instance, whose file is kept beside the new one.
 
-    Raises InstanceError where the two differ, or where Redis has none while the directory has; TrailError when the
-    server does not answer.
+    Raises InstanceError if the two differ, or if only the state directory has one; TrailError if the server does not
+    answer.
     """
-    there = await read_instance(redis)
+    in_redis = await read_instance(redis)
     file = state_dir / "instance.json"
-    here = _read_file(file)
-    if here is not None and here != there and not new:
+    in_directory = _read_file(file)
+    if in_directory is not None and in_directory != in_redis and not new:
         raise InstanceError(
-            f"{file} belongs to instance {here.id}, but Redis has "
-            + (f"instance {there.id}." if there else "none: it is another server, or it lost its data."),
+            f"{file} belongs to instance {in_directory.id}, but Redis has "
+            + (f"instance {in_redis.id}." if in_redis else "none: it is another server, or it lost its data."),
             "Name the right --redis-url or --state-dir; restore the server's data from a backup; or start a new "
             "trail with --new-instance.",
         )
-    if here is not None and here == there:
-        return here, False
-    made = there is None
-    instance = there or await _make(redis, partitions)
-    _write_file(file, instance, before=here)
-    return instance, made
+    if in_directory is not None and in_directory == in_redis:
+        return in_directory, False
+    instance = in_redis or await _make(redis, partitions)
+    _write_file(file, instance, before=in_directory)
+    return instance, in_redis is None
 
 
-def check_state_instance(state_dir: Path, there: Instance) -> Instance | None:
-    """The instance of a state directory, which must be the one of Redis; None where it has none.
+def check_state_instance(state_dir: Path, expected: Instance) -> Instance | None:
+    """The instance of a state directory, which must be the expected one of Redis; None if it has none.
 
-    Raises InstanceError where the two differ.
+    Raises InstanceError if the two differ.
     """
-    here = read_state_instance(state_dir)
-    if here is not None and here != there:
+    found = read_state_instance(state_dir)
+    if found is not None and found != expected:
         raise InstanceError(
-            f"{state_dir / 'instance.json'} says {here.id} with {here.partitions} partitions, but Redis has instance "
-            f"{there.id} with {there.partitions}.",
+            f"{state_dir / 'instance.json'} says {found.id} with {found.partitions} partitions, but Redis has instance "
+            f"{expected.id} with {expected.partitions}.",
             "Name the right --redis-url or --state-dir, or restore the server's data from a backup.",
         )
-    return here
+    return found
 
 
 def read_state_instance(state_dir: Path) -> Instance | None:
-    """The instance that a state directory belongs to, None where it has none.
+    """The instance of a state directory, None if it has none.
 
-    Raises InstanceError for a file that cannot be read.
+    Raises InstanceError if its file cannot be read.
     """
     return _read_file(state_dir / "instance.json")
 
@@ -128,7 +127,7 @@ def read_state_instance(state_dir: Path) -> Instance | None:
 async def _make(redis: Redis, partitions: int) -> Instance:
     instance = Instance(uuid.uuid4().hex, partitions)
     try:
-        # Two that start at once: whoever comes first sets everything, and both go on with that.
+        # If two processes start at once, the first sets all fields and both use them.
         async with redis.pipeline(transaction=True) as both:
             for field, value in (("id", instance.id), ("partitions", partitions), ("format", FORMAT)):
                 both.hsetnx(_KEY, field, str(value))
@@ -149,7 +148,7 @@ def _read_file(file: Path) -> Instance | None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InstanceError(
             f"{file} cannot be read: {error}.",
-            "Put it back from a backup, or remove it to join the Redis named.",
+            "Restore it from a backup, or remove it to adopt the instance in Redis.",
         ) from error
 
 

@@ -1,8 +1,8 @@
 -- Take, renew or give up the lease of a partition.
--- KEYS[1]: the lease. ARGV: 1 owner, 2 length in ms (0 gives it up), 3 what to tell others of the owner, 4 the record
+-- KEYS[1]: the lease. ARGV: 1 owner, 2 length in ms (0 gives it up), 3 the owner's host and process, 4 the record
 -- format that the owner writes, 5 its version of llmctx.
--- Answers {1, ends_ms} where it is held now; {0, ends_ms, owner, worker, format, version} where another one holds it, or
--- where one that wrote a newer format held it last.
+-- Returns {1, ends_ms} if the owner holds it now; {0, ends_ms, owner, worker, format, version} if another one holds it, or
+-- if its last holder wrote a newer format.
 --
 -- The hash stays when the lease ends, because its format must. Versions up to 0.1.0 know only owner, until_ms and label:
 -- an until_ms that never comes keeps them from taking a turn after a newer version, and the label tells them why.

@@ -1,10 +1,9 @@
-"""The door to a partition's log in Redis: append, read, blobs.
+"""A partition's log in Redis: append, read, and look up.
 
-Rules of order: a record is appended only by the holder of the lease, checked inside the append itself; one tick
-id has one record for ever, so a repeated append finds the first; blobs are there before a record names them.
+Rules of order: a record is appended only by the holder of the lease, which the append itself checks; a tick id has one
+record for ever, so a repeated append finds the first; blobs are stored before a record names them.
 """
 
-import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -17,13 +16,13 @@ from llmctx import canonical
 from llmctx.connection import StreamEntry, read_stream, read_stream_back
 from llmctx.errors import BehindError, LeaseError, RecordError, SettledError, TrailError
 from llmctx.functions import Argument, ServerFunction
-from llmctx.trail.log.blobs import Blobs, door
+from llmctx.trail.log.blobs import Blobs, redis_errors
 from llmctx.trail.log.entry import FIELD, Entry, restored
 from llmctx.trail.log.lease import HELD, SEE_REDIS, lease_key
-from llmctx.trail.log.packing import Dictionary, framed, laid_out, reference_of
+from llmctx.trail.log.packing import compress, lay_out, reference_of
 
 if TYPE_CHECKING:
-    from llmctx.trail.log.dictionaries import Trainer
+    from llmctx.trail.log.dictionary import Dictionary, Trainer
 
 _APPEND = ServerFunction(Path(__file__).with_name("append.lua"), after=[HELD])
 _DURABLE = ServerFunction(Path(__file__).with_name("durable.lua"), after=[HELD])
@@ -31,16 +30,16 @@ _PAGE = 200
 
 
 class Settlement(NamedTuple):
-    """The work entries that a record settles."""
+    """The entries of the tick stream that a record settles."""
 
     stream: str
-    """The stream they stand in."""
+    """The stream's key."""
     attempts: str
-    """The hash that counts attempts by tick id."""
+    """The key of the hash that counts attempts by tick id."""
     group: str
-    """The consumer group that was given them."""
+    """The consumer group that read them."""
     entry_ids: tuple[str, ...] = ()
-    """Their ids in the stream; acknowledged and deleted together with the append."""
+    """Their ids; acknowledged and deleted together with the append."""
 
 
 class Draft(NamedTuple):
@@ -49,21 +48,21 @@ class Draft(NamedTuple):
     leaf: bytes
     """Its exact bytes."""
     pieces: dict[str, bytes]
-    """Its evidence."""
+    """Its evidence: piece name to exact bytes."""
     blobs: tuple[bytes, ...]
-    """What it names by digest and must be kept."""
+    """The blobs that it names by digest."""
     tick: str = ""
-    """The tick it settles; empty for a record without one."""
+    """The tick that it settles; empty if there is none."""
     symbol: str = ""
-    """The symbol it is found by; empty for a record without one."""
+    """The symbol under which it is indexed; empty if there is none."""
     conflated: tuple[str, ...] = ()
-    """Ticks that it settles beside its own."""
+    """Further ticks that it settles."""
     at: int | None = None
-    """The index at which a record without a tick must stand, so that a repeated append finds it; None: the next one."""
+    """The index that a record without a tick must have, so that a repeated append finds it; None for the next one."""
     record: dict[str, Any] | None = None
-    """What the leaf says, so that its entry need not read it again; None: it is read when asked for."""
+    """The parsed leaf, which saves its entry from parsing it again; None if it is not at hand."""
     carried: object = None
-    """Whatever the composer wants to find in the entry; no part of the record."""
+    """Whatever the composer wants to find in the entry; not part of the record."""
 
 
 class Log:
@@ -73,46 +72,45 @@ class Log:
         self._redis = redis
         self.partition = partition
         self.blobs = Blobs(redis, partition)
-        """What its records name by digest."""
+        """The blobs that its records name."""
         self.dictionary: Dictionary | None = None
-        """What new records are compressed with; the blobs have it."""
+        """The dictionary for new records; stored among the blobs."""
         self.trainer: Trainer | None = None
-        """Who is told the texts of new records, so that dictionaries follow them; only an owner has one."""
+        """Trains dictionaries on new records; only an owner has one."""
         self.known = 0
-        """The log's size as far as this owner has been told: one that has forgotten records takes no new ones."""
+        """The log's size as this owner knows it: a log that lost records is not appended to."""
         self.run_id = b""
-        """The server process with which this owner has compared; another one takes no records before that is done."""
+        """The server process against which spool and anchor were compared; any other one is not appended to."""
         self._log = self.key("log")
         self._ticks = self.key("ticks")
 
     def key(self, name: str) -> str:
-        """The partition's audit key of a name."""
+        """The partition's audit key with this name."""
         return f"audit:{{{self.partition}}}:{name}"
 
     def _symbol_key(self, symbol: str) -> str:
         return self.key(f"symbol:{symbol}")
 
     async def append(self, draft: Draft, owner: str, settlement: Settlement) -> Entry:
-        """Append a record and settle its ticks, or find the record that settled its tick before.
+        """Append a record and settle its ticks, or return the record that already settled its tick.
 
-        Raises LeaseError when another owner has the partition, SettledError when a conflated tick is settled in
-        another record, TrailError when the server does not answer; nothing was written by this call then, or all
-        of it was and calling again finds it.
+        Raises LeaseError if another owner holds the partition, SettledError if another record settled a conflated
+        tick, BehindError if the server lost records, TrailError if it does not answer. Either nothing was written
+        then, or all of it was and the next call finds it.
         """
         dictionary = self.dictionary
-        laid = laid_out(draft.leaf, draft.pieces)
-        packed = framed(laid, dictionary)
+        layout = lay_out(draft.leaf, draft.pieces)
+        packed = compress(layout, dictionary)
         digests = [canonical.sha256(blob) for blob in draft.blobs]
-        if dictionary is not None:
-            digests.append(dictionary.digest)
+        digests += [] if dictionary is None else [dictionary.digest]
         if self.trainer is not None:
-            self.trainer.add(laid.text)
+            self.trainer.add(layout.text)
         try:
             return await self._append(draft, packed, digests, owner, settlement)
         except ResponseError as error:
             if not str(error).startswith("BLOB"):
                 raise self._explain(error, draft) from error
-        # The server does not have them, or not any more: who may append keeps them, and the record can name them.
+        # The server lacks a blob, or lost it. The lease is ours, so store them all and append again.
         for blob in draft.blobs:
             await self.blobs.keep(blob)
         if dictionary is not None:
@@ -125,15 +123,8 @@ class Log:
     async def _append(
         self, draft: Draft, packed: bytes, digests: list[str], owner: str, settlement: Settlement
     ) -> Entry:
-        keys = [
-            lease_key(self.partition),
-            self._log,
-            self._ticks,
-            self._symbol_key(draft.symbol),
-            settlement.stream,
-            settlement.attempts,
-            *(self.blobs.key(digest) for digest in digests),
-        ]
+        keys = [lease_key(self.partition), self._log, self._ticks, self._symbol_key(draft.symbol)]
+        keys += [settlement.stream, settlement.attempts, *(self.blobs.key(digest) for digest in digests)]
         args: list[Argument] = [
             owner,
             draft.tick,
@@ -152,7 +143,7 @@ class Log:
             raise
         except RedisError as error:
             raise TrailError(
-                f"The record of {draft.tick or 'the trail'} could not be appended: {error}", SEE_REDIS
+                f"The record of {draft.tick or 'no tick'} could not be appended: {error}", SEE_REDIS
             ) from error
         self.known = max(self.known, index + 1)
         if not appended:
@@ -166,76 +157,65 @@ class Log:
         return entry
 
     async def advance(self, size: int, owner: str) -> None:
-        """Tell Redis how much of the log is in the spool.
+        """Tell Redis how many records are in the spool.
 
-        Raises LeaseError when another owner has the partition, TrailError when the server does not answer.
+        Raises LeaseError if another owner holds the partition, TrailError if the server does not answer.
         """
-        names = [lease_key(self.partition), self.key("durable")]
         try:
-            await _DURABLE(self._redis, names, [owner, size])
-        except ResponseError as error:
-            if not str(error).startswith("LEASE"):
-                raise TrailError(f"The durable size could not be told: {error}", SEE_REDIS) from error
-            raise LeaseError(f"Partition {self.partition} is not ours ({error}).", "Let its owner go on.") from error
-        except RedisError as error:
-            raise TrailError(f"The durable size could not be told: {error}", SEE_REDIS) from error
+            with redis_errors("The durable size could not be written"):
+                await _DURABLE(self._redis, [lease_key(self.partition), self.key("durable")], [owner, size])
+        except TrailError as error:
+            if not str(error.__cause__).startswith("LEASE"):
+                raise
+            raise LeaseError(
+                f"Partition {self.partition} is not ours ({error.__cause__}).", "Its owner goes on."
+            ) from error
 
     async def durable(self) -> int:
-        """How much of the log is in the spool, as Redis has been told."""
-        with door():
+        """How many records are in the spool, as the owner told Redis.
+
+        Raises TrailError if the server does not answer.
+        """
+        with redis_errors():
             found = await self._redis.get(self.key("durable"))
         return int(found) if found is not None and found.isdigit() else 0
 
-    async def improve(self, size: int) -> None:
-        """Train a new dictionary where a log of this size deserves one; records from now on are compressed with it.
-
-        Raises TrailError when the server does not answer.
-        """
-        if self.trainer is None or not self.trainer.due(size):
-            return
-        dictionary = await asyncio.to_thread(self.trainer.train, size)
-        if dictionary is not None:
-            await self.blobs.keep_dictionary(dictionary, size)
-            before, self.dictionary = self.dictionary, dictionary
-            if before is not None:
-                before.drop_compressor()
-
     def _explain(self, error: ResponseError, draft: Draft) -> TrailError:
-        text = str(error)
-        if text.startswith("LEASE"):
+        code, _, detail = str(error).partition(" ")
+        if code == "LEASE":
             return LeaseError(
-                f"Partition {self.partition} is not ours ({text}); tick {draft.tick} was not recorded.",
-                "Let the present owner decide it, or wait until its lease ends.",
+                f"Partition {self.partition} is not ours ({error}); tick {draft.tick} was not recorded.",
+                "Its owner will decide the tick; or wait until the lease ends.",
             )
-        if text.startswith("BEHIND"):
+        if code == "BEHIND":
             return BehindError(
-                f"Partition {self.partition} has {text.partition(' ')[2]} records, in a server that was started anew "
-                f"or lost some; this owner knows of {self.known}.",
-                "Refill it from the spool.",
+                f"Redis has {detail} records of partition {self.partition}, this owner knows of {self.known}: the "
+                "server restarted or lost some.",
+                "They are refilled from the spool.",
             )
-        if text.startswith("SETTLED"):
-            return SettledError(f"Tick {text.partition(' ')[2]} is settled already.", "Leave it out.")
-        return TrailError(f"The record of tick {draft.tick} was refused: {text}", SEE_REDIS)
+        if code == "SETTLED":
+            return SettledError(f"Another record has already settled tick {detail}.", "Leave it out.")
+        return TrailError(f"Redis refused the record of tick {draft.tick}: {error}", SEE_REDIS)
 
     async def size(self) -> int:
-        """How many records the log has: one more than its last index."""
-        with door():
+        """The size of the log: one more than its last index."""
+        with redis_errors():
             newest = await read_stream_back(self._redis, self._log, count=1)
         return newest[0].number + 1 if newest else 0
 
     async def entry(self, index: int) -> Entry | None:
-        """The record at an index, None where there is none."""
-        with door():
+        """The record at an index, None if there is none."""
+        with redis_errors():
             found = await read_stream(self._redis, self._log, f"{index}-1", f"{index}-1")
         return await self._restored(found[0]) if found else None
 
     async def read(self, start: int = 0, stop: int | None = None) -> AsyncIterator[Entry]:
-        """The records from `start` up to but not including `stop` (None: to the end), in order."""
+        """The records from `start` up to but not including `stop` (None: the end), in order."""
         if stop is not None and stop <= start:
             return
         last = "+" if stop is None else f"({stop}-0"
         while True:
-            with door():
+            with redis_errors():
                 page = await read_stream(self._redis, self._log, f"{start}-0", last, count=_PAGE)
             for found in page:
                 yield await self._restored(found)
@@ -244,10 +224,10 @@ class Log:
             start = page[-1].number + 1
 
     async def read_back(self) -> AsyncIterator[Entry]:
-        """The records from the newest to the first."""
+        """All records, newest first."""
         last = "+"
         while True:
-            with door():
+            with redis_errors():
                 page = await read_stream_back(self._redis, self._log, last, count=_PAGE)
             for found in page:
                 yield await self._restored(found)
@@ -256,46 +236,46 @@ class Log:
             last = f"({page[-1].id}"
 
     async def checkpoint(self) -> str | None:
-        """The newest signed checkpoint as it stands in Redis, None where there is none."""
-        with door():
+        """The newest signed checkpoint in Redis, None if there is none."""
+        with redis_errors():
             note = cast("bytes | None", await self._redis.get(self.key("checkpoint")))
         return None if note is None else note.decode(errors="replace")
 
     async def settled(self, tick_ids: Sequence[str]) -> list[int | None]:
-        """The index of the record that settled each tick, None where it is not settled."""
+        """The index of the record that settled each tick, None if it is not settled."""
         if not tick_ids:
             return []
-        with door():
+        with redis_errors():
             found = await self._redis.hmget(self._ticks, list(tick_ids))
         return [None if index is None else int(index) for index in found]
 
     async def tick_map(self) -> dict[str, int]:
-        """Every settled tick with the index of its record; -1 where the map says no index."""
-        with door():
+        """The index of each settled tick's record; -1 if the map holds no valid index."""
+        with redis_errors():
             return {
                 tick.decode(errors="replace"): _index_of(index)
                 async for tick, index in self._redis.hscan_iter(self._ticks, count=1000)
             }
 
     async def symbol_lists(self) -> dict[str, list[int]]:
-        """The indices listed for every symbol; -1 where something else stands."""
-        begin = self._symbol_key("")
-        with door():
-            names = {name async for name in self._redis.scan_iter(match=f"{begin}*", count=1000)}
+        """The indices listed for each symbol; -1 for an invalid one."""
+        prefix = self._symbol_key("")
+        with redis_errors():
+            names = {name async for name in self._redis.scan_iter(match=f"{prefix}*", count=1000)}
             return {
-                name.decode(errors="replace").removeprefix(begin): [
+                name.decode(errors="replace").removeprefix(prefix): [
                     _index_of(index) for index in cast("list[bytes]", await self._redis.lrange(name, 0, -1))
                 ]
                 for name in sorted(names)
             }
 
     async def read_back_of(self, symbol: str) -> AsyncIterator[Entry]:
-        """A symbol's records from the newest to the first."""
+        """A symbol's records, newest first."""
         key = self._symbol_key(symbol)
-        with door():
-            end = await self._redis.llen(key)  # what is appended meanwhile stands behind it
+        with redis_errors():
+            end = await self._redis.llen(key)  # records appended meanwhile come after it
         while end > 0:
-            with door():
+            with redis_errors():
                 page = cast("list[bytes]", await self._redis.lrange(key, max(0, end - _PAGE), end - 1))
             for index in reversed(page):
                 if (entry := await self.entry(int(index))) is not None:
@@ -304,17 +284,17 @@ class Log:
 
     async def _restored(self, found: StreamEntry) -> Entry:
         if found.id != f"{found.number}-1" or found.fields.keys() != {FIELD}:
-            why = f"it stands at {found.id} with fields {sorted(found.fields)}, not at INDEX-1 with one field"
+            why = f"its stream id is {found.id} with fields {sorted(found.fields)}; expected INDEX-1 and one field"
             raise RecordError(found.number, self.partition, why)
         packed = found.fields.get(FIELD, b"")
         dictionary = await self.blobs.dictionary(reference_of(packed))
         return restored(found.fields, found.number, self.partition, dictionary)
 
     async def blob(self, digest: str) -> bytes | None:
-        """The blob of a digest, None where it is not there."""
+        """The blob with this digest, None if it is missing."""
         return await self.blobs.blob(digest)
 
 
 def _index_of(text: bytes) -> int:
-    """The index that a map or a list says, in its one form; -1 for anything else."""
+    """The index written in canonical decimal form; -1 for anything else."""
     return int(text) if re.fullmatch(rb"0|[1-9][0-9]{0,15}", text) else -1

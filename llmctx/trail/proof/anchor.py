@@ -1,11 +1,11 @@
-"""The door to one partition's anchor: what is kept outside Redis so that a trail cannot be made again in silence.
+"""A partition's anchor: what is kept outside Redis, so that a trail cannot be rewritten unnoticed.
 
-    STATE_DIR/anchor/<instance>/<partition>/leaves       32 bytes a record, the leaf hashes in index order
-                                            checkpoints  signed notes, one blank line between
+    STATE_DIR/anchor/<instance>/<partition>/leaves       32 bytes a record: the leaf hashes in index order
+                                            checkpoints  signed notes, separated by one blank line
                                             lock         held by whoever appends
 
-Rules of order: leaf hashes are on disk before the checkpoint that covers them. Both files only grow; what a kill
-left half written is passed over by readers and cut off by the next append.
+Rules of order: leaf hashes are on disk before the checkpoint that covers them. Both files only grow. Readers ignore
+what a kill left half written, and the next append cuts it off.
 """
 
 import fcntl
@@ -23,29 +23,32 @@ _ZERO = bytes(HASH_BYTES)
 
 
 def anchor_directory(state_dir: Path, instance: str, partition: int) -> Path:
-    """Where a partition's anchor lies."""
+    """The folder of a partition's anchor."""
     return state_dir / "anchor" / instance / str(partition)
 
 
 class Anchor:
-    """One partition's anchor. Reading needs no lock; appending takes it."""
+    """One partition's anchor. Reading needs no lock; appending takes one."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        """Where it lies; made by the first append."""
+        """Its folder; created by the first append."""
         self._leaves = directory / "leaves"
         self._checkpoints = directory / "checkpoints"
-        self._held = False
+        self._is_locked = False
         self._notes_end: int | None = None
 
     @property
     def size(self) -> int:
-        """How many leaf hashes it has; a torn one at the end does not count."""
-        with self._door("read"):
+        """How many leaf hashes it holds, without a torn one at the end.
+
+        Raises AnchorError if the disk fails.
+        """
+        with self._disk_errors("read"):
             try:
                 with self._leaves.open("rb") as file:
                     count = os.fstat(file.fileno()).st_size // HASH_BYTES
-                    # After a power cut a file can end in zeros that nobody wrote: no hash is zero.
+                    # After a power cut a file can end in zeros that nobody wrote; no hash is zero.
                     while count and _at(file.fileno(), count - 1) == _ZERO:
                         count -= 1
                     return count
@@ -53,39 +56,47 @@ class Anchor:
                 return 0
 
     def hash_at(self, index: int) -> bytes:
-        """The leaf hash of an index.
+        """The leaf hash at an index.
 
-        Raises AnchorError where there is none.
+        Raises AnchorError if there is none or the disk fails.
         """
         found = self.hashes(index, index + 1)
         if not found:
-            raise AnchorError(f"The anchor {self.directory} has no leaf hash {index}.", "It has as many as its size.")
+            raise AnchorError(
+                f"The anchor {self.directory} has no leaf hash {index}.", "Ask for an index below its size."
+            )
         return found[0]
 
     def hashes(self, start: int = 0, stop: int | None = None) -> list[bytes]:
-        """The leaf hashes from `start` up to but not including `stop`, as far as there are any."""
+        """The leaf hashes from `start` up to but not including `stop` (None: the end), as far as there are any.
+
+        Raises AnchorError if the disk fails.
+        """
         size = self.size
         end = size if stop is None else min(stop, size)
         if start >= end:
             return []
-        with self._door("read"), self._leaves.open("rb") as file:
+        with self._disk_errors("read"), self._leaves.open("rb") as file:
             raw = os.pread(file.fileno(), (end - start) * HASH_BYTES, start * HASH_BYTES)
         return [raw[at : at + HASH_BYTES] for at in range(0, len(raw), HASH_BYTES)]
 
     def checkpoints(self) -> list[str]:
-        """Every checkpoint, oldest first; a torn one at the end is none.
+        """Every checkpoint, oldest first, without a torn one at the end.
 
-        Raises AnchorError where the file is damaged.
+        Raises AnchorError if the file is damaged or the disk fails.
         """
         return self._read_notes()[0]
 
     def newest(self) -> str | None:
-        """The newest checkpoint, None where there is none."""
+        """The newest checkpoint, None if there is none.
+
+        Raises AnchorError if the file is damaged or the disk fails.
+        """
         notes = self.checkpoints()
         return notes[-1] if notes else None
 
     def _read_notes(self) -> tuple[list[str], int]:
-        with self._door("read"):
+        with self._disk_errors("read"):
             try:
                 return split_notes(self._checkpoints.read_bytes())
             except FileNotFoundError:
@@ -93,16 +104,16 @@ class Anchor:
             except CheckpointError as error:
                 raise AnchorError(
                     f"{self._checkpoints}: {error.what}",
-                    "Put the file back from a backup; what llmctx writes is only ever cut off at its end.",
+                    "Restore the file from a backup: this damage is not what a kill or a power cut leaves.",
                 ) from error
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Keep every other writer out, in this process and in others; an append inside needs no lock of its own.
+        """Lock out every other writer, in this process and in others; `append` uses a lock that is already taken.
 
-        Raises AnchorBusyError where another one has it.
+        Raises AnchorBusyError if another writer holds the lock, AnchorError if the disk fails.
         """
-        with self._door("lock"):
+        with self._disk_errors("locked"):
             self._make_directory()
             lock = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -110,31 +121,31 @@ class Anchor:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise AnchorBusyError(
-                    f"Another notary appends to the anchor {self.directory}.",
-                    "One notary a state directory is enough; stop the other one, or let it go on alone.",
+                    f"Another notary holds the anchor {self.directory}.",
+                    "A state directory needs only one notary: stop this one or the other one.",
                 ) from error
-            self._held = True
+            self._is_locked = True
             yield
         finally:
-            self._held = False
-            os.close(lock)  # lets go of the lock too
+            self._is_locked = False
+            os.close(lock)  # releases the lock too
 
     def append(self, start: int, hashes: Sequence[bytes], note: str | None = None) -> None:
-        """Add leaf hashes from index `start` on, then the checkpoint that covers them; each is on disk before the next.
+        """Append leaf hashes from index `start` on, then the checkpoint that covers them, each synced before the next.
 
-        Hashes that are there already may be given again: equal ones change nothing.
+        Hashes that the anchor already holds may be given again if they are equal.
 
-        Raises ForkError where another hash stands at an index, AnchorBusyError where somebody else appends,
-        AnchorError where the disk does not take it; what was there before is untouched then.
+        Raises ForkError if the anchor holds another hash at an index, AnchorBusyError if another writer holds the lock,
+        AnchorError if the disk fails; what was there before stays as it was.
         """
-        if not self._held:
+        if not self._is_locked:
             with self.lock():
                 self.append(start, hashes, note)
             return
         size = self.size
         if start > size:
             raise AnchorError(
-                f"The anchor {self.directory} has {size} leaf hashes; those from {start} on would leave a gap.",
+                f"The anchor {self.directory} has {size} leaf hashes; appending from {start} on would leave a gap.",
                 f"Append from index {size} on.",
             )
         for index, (there, given) in enumerate(zip(self.hashes(start, size), hashes, strict=False), start):
@@ -157,12 +168,12 @@ class Anchor:
         self._notes_end = end + len(raw)
 
     def _length(self, path: Path) -> int:
-        with self._door("read"):
+        with self._disk_errors("read"):
             return path.stat().st_size if path.exists() else 0
 
     def _write(self, path: Path, end: int, raw: bytes) -> None:
-        """Put `raw` behind the first `end` bytes of a file, in place of whatever torn rest there is."""
-        with self._door("written"):
+        """Write `raw` after the first `end` bytes of a file, replacing a torn end."""
+        with self._disk_errors("written"):
             made = not path.exists()
             file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
@@ -186,13 +197,13 @@ class Anchor:
             _sync_directory(folder)
 
     @contextmanager
-    def _door(self, what: str) -> Iterator[None]:
+    def _disk_errors(self, act: str) -> Iterator[None]:
         try:
             yield
         except OSError as error:
             raise AnchorError(
-                f"The anchor {self.directory} could not be {what}: {error}.",
-                "Nothing is signed until it can be: see that the disk has room and the folder may be written to.",
+                f"The anchor {self.directory} could not be {act}: {error}.",
+                "Nothing is signed until this is solved: free disk space and check the folder's permissions.",
             ) from error
 
 
@@ -201,9 +212,9 @@ def _at(file: int, index: int) -> bytes:
 
 
 def _write_all(file: int, raw: bytes, offset: int) -> None:
-    done = 0
-    while done < len(raw):
-        done += os.pwrite(file, raw[done:], offset + done)
+    written = 0
+    while written < len(raw):
+        written += os.pwrite(file, raw[written:], offset + written)
 
 
 def _sync_directory(directory: Path) -> None:

@@ -1,15 +1,15 @@
-"""A checkpoint: size and root of a partition's tree at one moment, as a C2SP signed note.
+"""A checkpoint: the size and root of a partition's tree at one moment, as a C2SP signed note.
 
     llmctx/<instance>/<partition>        the origin
-    1024                                 how many leaves
+    1024                                 the number of leaves
     <base64 of the root>
-    time 1746778530123                   when it was signed, in ms since 1970; an extension line, so it is signed too
-    partitions 1                         how many partitions the instance has
-    late-since 1746778400000             only where it covers records that had waited for more than a minute
+    time 1746778530123                   when it was signed, in ms since 1970 (an extension line, so it is signed too)
+    partitions 1                         the instance's number of partitions
+    late-since 1746778400000             only if it covers records that waited for more than a minute
 
-    — llmctx/<instance> <base64 of key id and signature>
+    — llmctx/<instance> <base64 of key ID and signature>
 
-Source: C2SP signed-note and tlog-checkpoint (c2sp.org). What does not have exactly this form is no checkpoint.
+Source: C2SP signed-note and tlog-checkpoint (c2sp.org). Any other form is refused.
 """
 
 import base64
@@ -26,11 +26,11 @@ from llmctx.trail.log.instance import MAX_PARTITIONS
 from llmctx.trail.proof.merkle import HASH_BYTES
 
 ED25519 = b"\x01"
-"""The signature type of C2SP signed-note that is used here."""
+"""The C2SP signed-note signature type for Ed25519."""
 _ID_BYTES, _SIGNATURE_BYTES = 4, 64
 _TIME = "time "
 LATE_SINCE = "late-since "
-"""How the line begins that says since when records had waited for this checkpoint."""
+"""Prefix of the extension line with the time of the oldest record that waited too long for this checkpoint."""
 _PARTITIONS = "partitions "
 _TORN_BYTES = 1024
 _DASH = "\N{EM DASH} "
@@ -39,104 +39,106 @@ _TORN = re.compile(rb"(?:[^\n]+\n)*(?:[^\n]*|\n[^\n]*)")
 
 
 def origin_of(instance: str, partition: int) -> str:
-    """The name of one partition's log."""
+    """The checkpoint origin of a partition's log."""
     return f"llmctx/{instance}/{partition}"
 
 
 def key_name_of(instance: str) -> str:
-    """The name of the key that signs every partition of an instance."""
+    """The name of the key that signs all partitions of an instance."""
     return f"llmctx/{instance}"
 
 
 class Checkpoint(NamedTuple):
-    """What a checkpoint says."""
+    """The content of a checkpoint."""
 
     origin: str
-    """Whose tree."""
+    """The name of the log."""
     size: int
-    """How many leaves it has."""
+    """The number of leaves."""
     root: bytes
-    """Its root, 32 bytes."""
+    """The root hash, 32 bytes."""
     extensions: tuple[str, ...] = ()
-    """Further lines, signed with the rest."""
+    """Extension lines; they are signed too."""
 
     @classmethod
     def at(cls, origin: str, size: int, root: bytes, time_ms: int, partitions: int | None = None) -> Self:
-        """A checkpoint that says when it was made, and how many partitions the instance has."""
+        """A checkpoint with its time and, if given, the instance's number of partitions."""
         more = () if partitions is None else (f"{_PARTITIONS}{partitions}",)
         return cls(origin, size, root, (f"{_TIME}{time_ms}", *more))
 
     @property
     def text(self) -> str:
-        """The text that is signed."""
+        """The signed text."""
         lines = (self.origin, str(self.size), base64.b64encode(self.root).decode(), *self.extensions)
         return "".join(f"{line}\n" for line in lines)
 
     @property
     def time_ms(self) -> int:
-        """When it says it was made, in milliseconds since 1970.
+        """When it was signed, in milliseconds since 1970.
 
-        Raises CheckpointError where it does not say so in exactly one line.
+        Raises CheckpointError unless exactly one line says so.
         """
-        said = self._said(_TIME)
-        if len(said) != 1:
-            raise CheckpointError(f"it has {len(said)} lines that begin with 'time '")
-        return _whole(said[0], "time")
+        times = self._values(_TIME)
+        if len(times) != 1:
+            raise CheckpointError(f"it has {len(times)} lines that begin with 'time '")
+        return _integer(times[0], "time")
 
     @property
     def late_since_ms(self) -> int | None:
-        """Since when records had waited for it, where it says that it came late.
+        """Since when records had waited for it, if it says that it was late.
 
-        Raises CheckpointError where it says so in another form.
+        Raises CheckpointError if the line is malformed or repeated.
         """
-        said = self._said(LATE_SINCE)
-        if len(said) > 1:
-            raise CheckpointError(f"it has {len(said)} lines that begin with 'late-since '")
-        return _whole(said[0], "late-since") if said else None
+        times = self._values(LATE_SINCE)
+        if len(times) > 1:
+            raise CheckpointError(f"it has {len(times)} lines that begin with 'late-since '")
+        return _integer(times[0], "late-since") if times else None
 
     @property
     def partitions(self) -> int | None:
-        """How many partitions it says that its instance has, None where it does not say so.
+        """The instance's number of partitions, None if the checkpoint does not say.
 
-        Raises CheckpointError where it says so in another form.
+        Raises CheckpointError if the line is malformed, repeated or out of range.
         """
-        said = self._said(_PARTITIONS)
-        number = _whole(said[0], "partitions") if said else None
-        if len(said) > 1 or number == 0 or (number or 0) > MAX_PARTITIONS:
-            raise CheckpointError("it does not say once that it has from 1 to 1024 partitions")
+        numbers = self._values(_PARTITIONS)
+        if not numbers:
+            return None
+        number = _integer(numbers[0], "partitions")
+        if len(numbers) > 1 or not 1 <= number <= MAX_PARTITIONS:
+            raise CheckpointError(f"it needs one 'partitions' line with a number from 1 to {MAX_PARTITIONS}")
         return number
 
-    def _said(self, begin: str) -> list[str]:
-        return [line.removeprefix(begin) for line in self.extensions if line.startswith(begin)]
+    def _values(self, prefix: str) -> list[str]:
+        return [line.removeprefix(prefix) for line in self.extensions if line.startswith(prefix)]
 
 
 class Key(NamedTuple):
-    """A public key as a verifier is given it: NAME+KEYID+BASE64, the vkey of C2SP signed-note."""
+    """A public key. Its text form is NAME+KEYID+BASE64, the vkey of C2SP signed-note."""
 
     name: str
-    """Whose key it is."""
+    """The key's name."""
     public: bytes
     """The Ed25519 public key, 32 bytes."""
 
     @classmethod
     def read(cls, text: str) -> Self:
-        """The key that a vkey names.
+        """Parse a vkey.
 
-        Raises CheckpointError where the text is none.
+        Raises CheckpointError if it is malformed.
         """
         name, _, rest = text.strip().partition("+")
         key_id, _, encoded = rest.partition("+")
         raw = _decode(encoded, "the key")
         if not name or raw[:1] != ED25519 or len(raw) != 1 + HASH_BYTES:
-            raise CheckpointError(f"{text.strip()!r} is no vkey of an Ed25519 key")
+            raise CheckpointError(f"{text.strip()!r} is not the vkey of an Ed25519 key")
         key = cls(name, raw[1:])
         if key_id != key.id.hex():
-            raise CheckpointError(f"the vkey says key id {key_id}, its name and key give {key.id.hex()}")
+            raise CheckpointError(f"the vkey says key ID {key_id}, but its name and key give {key.id.hex()}")
         return key
 
     @property
     def id(self) -> bytes:
-        """The first four bytes of SHA-256 over name, newline, type and key."""
+        """The key ID: the first four bytes of SHA-256 over name, newline, type and key."""
         return hashlib.sha256(self.name.encode() + b"\n" + ED25519 + self.public).digest()[:_ID_BYTES]
 
     @property
@@ -145,8 +147,8 @@ class Key(NamedTuple):
         return f"{self.name}+{self.id.hex()}+{base64.b64encode(ED25519 + self.public).decode()}"
 
     def accepts(self, text: str, signature: bytes) -> bool:
-        """Whether this key signed exactly this text."""
-        from cryptography.exceptions import InvalidSignature  # noqa: PLC0415  reading Redis alone needs no cryptography
+        """Whether the signature by this key over this text is valid."""
+        from cryptography.exceptions import InvalidSignature  # noqa: PLC0415  commands that verify nothing skip it
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415
 
         try:
@@ -162,17 +164,17 @@ def note_of(checkpoint: Checkpoint, key: Key, signature: bytes) -> str:
 
 
 def read_note(note: str) -> Checkpoint:
-    """What a signed note says, its grammar checked and its signatures not.
+    """The checkpoint in a signed note, without checking its signatures.
 
-    Raises CheckpointError where it is no checkpoint.
+    Raises CheckpointError if it is malformed.
     """
     return _parse(note)[0]
 
 
 def open_note(note: str, key: Key, origin: str | None = None) -> Checkpoint:
-    """What a signed note says, if the key signed it; signatures of other keys are passed over.
+    """The checkpoint in a signed note, if the key signed it; signatures by other keys are ignored.
 
-    Raises CheckpointError where it is no checkpoint, not signed by the key, or of another origin than that.
+    Raises CheckpointError if it is malformed, not signed by the key, or of another origin than `origin`.
     """
     checkpoint, signatures = _parse(note)
     ours = [signature for name, key_id, signature in signatures if (name, key_id) == (key.name, key.id)]
@@ -180,7 +182,7 @@ def open_note(note: str, key: Key, origin: str | None = None) -> Checkpoint:
         names = ", ".join(f"{name} ({key_id.hex()})" for name, key_id, _ in signatures)
         raise CheckpointError(f"it is signed by {names}, not by {key.name} ({key.id.hex()})")
     if not all(key.accepts(checkpoint.text, signature) for signature in ours):
-        raise CheckpointError(f"its signature by {key.name} does not fit its text")
+        raise CheckpointError(f"its signature by {key.name} does not match its text")
     if origin not in (None, checkpoint.origin):
         raise CheckpointError(f"its origin is {checkpoint.origin}, not {origin}")
     return checkpoint
@@ -191,15 +193,15 @@ def _parse(note: str) -> tuple[Checkpoint, list[tuple[str, bytes, bytes]]]:
         raise CheckpointError("it has a control character")
     text, blank, tail = note.rpartition("\n\n")
     if not blank or not tail.endswith("\n"):
-        raise CheckpointError("it has no signature line behind a blank one")
+        raise CheckpointError("it has no signature line after a blank line")
     lines = text.split("\n")
     if len(lines) < 3 or not all(lines):  # noqa: PLR2004  origin, size, root
-        raise CheckpointError("its text is not origin, size, root and further lines, none of them empty")
+        raise CheckpointError("its text needs origin, size and root, and no empty line")
     origin, size, encoded, *extensions = lines
     root = _decode(encoded, "the root")
     if len(root) != HASH_BYTES:
         raise CheckpointError(f"its root has {len(root)} bytes")
-    return Checkpoint(origin, _whole(size, "size"), root, tuple(extensions)), [
+    return Checkpoint(origin, _integer(size, "size"), root, tuple(extensions)), [
         _signature(line) for line in tail[:-1].split("\n")
     ]
 
@@ -207,7 +209,7 @@ def _parse(note: str) -> tuple[Checkpoint, list[tuple[str, bytes, bytes]]]:
 def _signature(line: str) -> tuple[str, bytes, bytes]:
     name, space, encoded = line.removeprefix(_DASH).partition(" ")
     if not line.startswith(_DASH) or not space or not name or "+" in name or any(c.isspace() for c in name):
-        raise CheckpointError(f"{line!r} is no signature line")
+        raise CheckpointError(f"{line!r} is not a signature line")
     raw = _decode(encoded, "a signature")
     if len(raw) <= _ID_BYTES:
         raise CheckpointError("a signature is too short")
@@ -218,25 +220,25 @@ def _decode(text: str, what: str) -> bytes:
     try:
         raw = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise CheckpointError(f"{what} is no base64") from error
+        raise CheckpointError(f"{what} is not base64") from error
     if base64.b64encode(raw).decode() != text:
-        raise CheckpointError(f"{what} is base64 in another than its one form")
+        raise CheckpointError(f"{what} is not canonical base64")
     return raw
 
 
-def _whole(text: str, what: str) -> int:
+def _integer(text: str, what: str) -> int:
     if not re.fullmatch(r"0|[1-9][0-9]{0,15}", text) or int(text) > MAX_SAFE_INTEGER:
-        raise CheckpointError(f"its {what} {text!r} is no whole number below 2^53")
+        raise CheckpointError(f"its {what} {text!r} is not a whole number below 2^53")
     return int(text)
 
 
 def join_notes(notes: Iterable[str]) -> bytes:
-    """Signed notes with one blank line between, as anchors and exports keep them."""
+    """Join signed notes with one blank line between them, as anchors and exports store them."""
     return "\n".join(notes).encode()
 
 
 def leading_notes(raw: bytes) -> tuple[list[str], int]:
-    """The signed notes with which a file begins, up to the first damage, and how many of its bytes they take."""
+    """The signed notes at the beginning of a file, up to the first damage, and how many bytes they take."""
     notes: list[str] = []
     end = at = 0
     while (at > end or not notes) and (found := _NOTE.match(raw, at)):
@@ -250,9 +252,9 @@ def leading_notes(raw: bytes) -> tuple[list[str], int]:
 
 
 def split_notes(raw: bytes) -> tuple[list[str], int]:
-    """The signed notes of a file, and how many of its bytes they take; what follows may be torn.
+    """The signed notes of a file, and how many bytes they take; the last note may be torn.
 
-    Raises CheckpointError where what follows is more than one note that was cut off.
+    Raises CheckpointError if the file is damaged in any other way.
     """
     notes: list[str] = []
     end = at = 0
@@ -262,12 +264,12 @@ def split_notes(raw: bytes) -> tuple[list[str], int]:
         at = end + raw.startswith(b"\n", end)
     separated = at > end or not notes
     if end < len(raw) and not (separated and _TORN.fullmatch(raw, at) and _is_text(raw[at:])):
-        raise CheckpointError(f"the file of checkpoints is damaged behind byte {end}, note {len(notes)}")
+        raise CheckpointError(f"the file of checkpoints is damaged after byte {end}, in note {len(notes)}")
     return notes, end
 
 
 def _is_text(torn: bytes) -> bool:
-    """Whether this can be the beginning of a note; zeros at its end are what a power cut leaves."""
+    """Whether this can be the beginning of a note; a power cut can leave zeros at its end."""
     try:
         text = codecs.getincrementaldecoder("utf-8")().decode(torn.rstrip(b"\0"))
     except UnicodeDecodeError:
@@ -279,4 +281,4 @@ def _decoded(raw: bytes, number: int) -> str:
     try:
         return raw.decode()
     except UnicodeDecodeError as error:
-        raise CheckpointError(f"note {number} is no UTF-8") from error
+        raise CheckpointError(f"note {number} is not UTF-8") from error

@@ -1,6 +1,6 @@
-"""What the signed checkpoints say of a partition: which tree it had at which size, and when.
+"""Coverage: what a partition's signed checkpoints say about its records, and how soon they were signed.
 
-The rules about checkpoints, and about the time between a record and the first checkpoint that covers it
+These are the rules about checkpoints, and about the time between a record and the first checkpoint that covers it
 (audit/README.md states them).
 """
 
@@ -15,25 +15,25 @@ from llmctx.trail.proof.fault import Fault, FaultError
 from llmctx.trail.proof.merkle import EMPTY_ROOT, CompactRange
 
 BOUND_MS = 120_000
-"""A record and the first checkpoint that covers it are not further apart, unless the checkpoint says why."""
+"""The longest time between a record and the first checkpoint that covers it, unless the checkpoint declares it late."""
 GAP_MS = 180_000
-"""Two checkpoints further apart than this are warned of."""
+"""A longer time between two checkpoints gives a warning."""
 
 
 class Coverage:
-    """The checkpoints of one partition, oldest first, followed while its tree grows."""
+    """The checkpoints of one partition, oldest first, checked against its tree as that grows."""
 
     def __init__(self, checkpoints: Sequence[Checkpoint] = (), *, complete: bool = True) -> None:
         self._checkpoints = checkpoints
         self._complete = complete
-        self._next = sum(checkpoint.size == 0 for checkpoint in checkpoints)  # nothing is covered by those
+        self._next = len([each for each in checkpoints if each.size == 0])  # they cover nothing
         self._last_good = 0
         self.late = 0
-        """How many records were signed late, as the checkpoints say themselves."""
+        """How many records were signed late, as their checkpoints declare."""
 
     @property
     def count(self) -> int:
-        """How many checkpoints there are."""
+        """The number of checkpoints."""
         return len(self._checkpoints)
 
     @property
@@ -42,7 +42,7 @@ class Coverage:
         return self._checkpoints[-1].size if self._checkpoints else 0
 
     def check_root(self, tree: CompactRange) -> Fault | None:
-        """Whether the tree at this size is the one that was signed, where it was signed."""
+        """The fault if a checkpoint of this size has another root than the tree."""
         while self._next < len(self._checkpoints) and self._checkpoints[self._next].size == tree.size:
             signed, found = self._checkpoints[self._next], tree.root()
             if signed.root != found:
@@ -52,72 +52,72 @@ class Coverage:
         return None
 
     def check_time(self, index: int, recorded_ms: int) -> Fault | None:
-        """Whether the record at `index` was made near the time of the first checkpoint that covers it."""
+        """The fault if the first checkpoint that covers a record is too far from it in time."""
         if not self._complete or self._next == len(self._checkpoints):
             return None
         covering = self._checkpoints[self._next]
         waited_ms = covering.time_ms - recorded_ms
         if abs(waited_ms) <= BOUND_MS:
             return None
-        said = covering.late_since_ms
+        late_since_ms = covering.late_since_ms
         before = self._checkpoints[self._next - 1] if self._next else None
-        explained = waited_ms > 0 and said is not None and said <= recorded_ms
-        if explained and (before is None or before.time_ms - recorded_ms <= BOUND_MS):
+        is_declared = waited_ms > 0 and late_since_ms is not None and late_since_ms <= recorded_ms
+        if is_declared and (before is None or before.time_ms - recorded_ms <= BOUND_MS):
             self.late += 1
             return None
         found = f"recorded at {recorded_ms}, first covered at {covering.time_ms}"
         return Fault(index, "late-signing", f"at most {BOUND_MS} ms between record and checkpoint", found)
 
     def warnings(self) -> list[str]:
-        """What is no fault, but should be known."""
+        """What an auditor should know, though it breaks no rule."""
         if not self._complete:
             return []
-        said = []
+        found = []
         spans = [later.time_ms - earlier.time_ms for earlier, later in pairwise(self._checkpoints)]
         gaps = [span for span in spans if span > GAP_MS]
         if gaps:
-            said.append(f"{len(gaps)} gaps between checkpoints, the longest of {clock.in_words(max(gaps))}")
-        if back := sum(span < 0 for span in spans):
-            said.append(f"{back} checkpoints are older than the one before them: a clock was set back")
+            found.append(f"{len(gaps)} gaps between checkpoints, the longest of {clock.in_words(max(gaps))}")
+        if backward := [span for span in spans if span < 0]:
+            found.append(f"{len(backward)} checkpoints are older than the one before them: a clock was set back")
         if self.late:
-            said.append(f"{self.late} records were signed late, as their checkpoint says itself")
-        return said
+            found.append(f"{self.late} records were signed late, as their checkpoints declare")
+        return found
 
 
 class Trusted(NamedTuple):
-    """What a check is given from outside: whose signature counts, on what."""
+    """What a check trusts: whose signature, on which log."""
 
     key: Key
     """The notary's public key."""
     origin: str
-    """The origin that its checkpoints of this partition must have."""
+    """The origin that the partition's checkpoints must have."""
     partitions: int | None = None
-    """How many partitions there are, which checkpoints that say so must say too; None where nothing tells."""
+    """The number of partitions, which checkpoints must agree with; None if it is unknown."""
 
 
 def read_coverage(notes: Sequence[str], trusted: Trusted, *, complete: bool = True) -> Coverage:
-    """The checkpoints that these signed notes are.
+    """Read and check a partition's signed notes.
 
-    `complete` says that they are all that were ever made; only then can anything be late.
+    `complete` says that these are all that were ever signed; only then can a record be late.
 
-    Raises FaultError at the first one that breaks a rule; its index is where the good ones before it end.
+    Raises FaultError at the first note that breaks a rule; its index is the size of the checkpoint before it.
     """
     checkpoints: list[Checkpoint] = []
     for note in notes:
         before = checkpoints[-1] if checkpoints else None
-        checkpoints.append(opened(note, trusted, 0 if before is None else before.size))
+        checkpoints.append(open_checkpoint(note, trusted, 0 if before is None else before.size))
         if before is not None:
-            _compare(before, checkpoints[-1])
+            _check_growth(before, checkpoints[-1])
     for checkpoint in checkpoints:
         if checkpoint.size == 0 and checkpoint.root != EMPTY_ROOT:
             raise FaultError(Fault(0, "root", f"{EMPTY_ROOT.hex()} over 0 records", checkpoint.root.hex()))
     return Coverage(checkpoints, complete=complete)
 
 
-def opened(note: str, trusted: Trusted, at: int) -> Checkpoint:
-    """What a signed note says, all checked that can be said of it alone; a fault has the index `at`.
+def open_checkpoint(note: str, trusted: Trusted, at: int) -> Checkpoint:
+    """The checkpoint in a signed note, checked by every rule that needs this note alone.
 
-    Raises FaultError.
+    Raises FaultError with index `at` if it breaks one.
     """
     try:
         checkpoint = read_note(note)
@@ -136,7 +136,7 @@ def opened(note: str, trusted: Trusted, at: int) -> Checkpoint:
     return checkpoint
 
 
-def _compare(before: Checkpoint, checkpoint: Checkpoint) -> None:
+def _check_growth(before: Checkpoint, checkpoint: Checkpoint) -> None:
     if checkpoint.size < before.size:
         expected, found = f"a checkpoint over at least {before.size} records", f"one over {checkpoint.size}"
         raise FaultError(Fault(before.size, "checkpoint-order", expected, found))

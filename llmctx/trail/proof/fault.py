@@ -1,4 +1,4 @@
-"""A fault: a rule of audit/README.md that something breaks."""
+"""A fault: the first place where a trail breaks a rule of audit/README.md."""
 
 from typing import NamedTuple
 
@@ -11,16 +11,16 @@ class Fault(NamedTuple):
     rule: str
     """The rule, by the name it has in audit/README.md."""
     expected: str
-    """What the rule asks for."""
+    """What the rule requires."""
     found: str
-    """What is there."""
+    """What was found instead."""
 
     def __str__(self) -> str:
         return f"record {self.at} breaks {self.rule}: expected {self.expected}, found {self.found}"
 
 
 class FaultError(Exception):
-    """Ends a check at its first fault."""
+    """Ends a check at its first fault; callers turn it back into a value."""
 
     def __init__(self, fault: Fault) -> None:
         self.fault = fault

@@ -1,4 +1,4 @@
-"""The form of a leaf: the names that each kind of record has, and their JSON types (audit/record.schema.json)."""
+"""The schema of a leaf: the fields that each kind of record has, and their JSON types (audit/record.schema.json)."""
 
 import re
 from collections.abc import Mapping
@@ -12,11 +12,11 @@ KINDS = ("decision", "skipped", "failed", "dead_letter", "incident", "notice")
 SETTLING = ("decision", "skipped", "failed", "dead_letter")
 """The kinds that settle a tick."""
 LOST = "lost"
-"""What an incident says of the records before it that are lost."""
+"""The value of `incident.what` that declares the records before it lost."""
 REQUIRED = ("recorded_at_ms", "worker", "attempts", "code", "verdict")
-"""What every record has."""
+"""The fields of every record."""
 DECIDED = ("snapshot", "prompt", "request", "completion", "decision")
-"""What a decision has beside that."""
+"""The further fields of a decision."""
 FORM: dict[str, type] = {
     "recorded_at_ms": int,
     "symbol": str,
@@ -36,7 +36,7 @@ FORM: dict[str, type] = {
     "reasked": dict,
     "incident": dict,
 }
-"""The JSON types of a record's names."""
+"""The JSON type of each field."""
 INSIDE: dict[str, dict[str, type]] = {
     "snapshot": {"sha256": str, "sections": dict},
     "prompt": {"template": str, "version": int, "template_sha256": str, "sha256": str},
@@ -52,7 +52,7 @@ INSIDE: dict[str, dict[str, type]] = {
     "verdict": {"action": str, "reason": str},
     "incident": {"what": str},
 }
-"""What each of a record's objects must have inside, where it is there."""
+"""The fields that each object must have if it is present."""
 _DIGESTS = (
     ("snapshot", "sha256"),
     ("prompt", "sha256"),
@@ -64,7 +64,7 @@ _HEX = re.compile("[0-9a-f]{64}")
 
 
 def read_leaf(leaf: bytes, index: int) -> dict[str, Any] | Fault:
-    """What a leaf says, or the rule that its form breaks."""
+    """Parse a leaf; the fault if it breaks a rule of form."""
     try:
         record: Any = canonical.shallow(leaf)
     except ValueError as error:
@@ -74,11 +74,17 @@ def read_leaf(leaf: bytes, index: int) -> dict[str, Any] | Fault:
     known = isinstance(record, dict) and record.get("kind") in KINDS
     if not known or type(record.get("v")) is not int or record["v"] != 1:
         return Fault(index, "record-form", 'an object with "v": 1 and a known kind', str(record)[:120])
-    wrong = _names(record) or _inside(record) or _digests(record) or _ranges(record) or _incident(record)
+    wrong = (
+        _check_names(record)
+        or _check_objects(record)
+        or _check_digests(record)
+        or _check_ranges(record)
+        or _check_incident(record)
+    )
     return record if wrong is None else Fault(index, "record-form", *wrong)
 
 
-def _names(record: Mapping[str, Any]) -> tuple[str, str] | None:
+def _check_names(record: Mapping[str, Any]) -> tuple[str, str] | None:
     for name in (*REQUIRED, *(DECIDED if record["kind"] == "decision" else ())):
         if name not in record:
             return f"{name} in a {record['kind']}", "nothing"
@@ -88,7 +94,7 @@ def _names(record: Mapping[str, Any]) -> tuple[str, str] | None:
     return None
 
 
-def _inside(record: Mapping[str, Any]) -> tuple[str, str] | None:
+def _check_objects(record: Mapping[str, Any]) -> tuple[str, str] | None:
     for name, fields in INSIDE.items():
         for field, kind in fields.items() if name in record else ():
             if type(record[name].get(field)) is not kind:
@@ -96,7 +102,7 @@ def _inside(record: Mapping[str, Any]) -> tuple[str, str] | None:
     return None
 
 
-def _digests(record: Mapping[str, Any]) -> tuple[str, str] | None:
+def _check_digests(record: Mapping[str, Any]) -> tuple[str, str] | None:
     for name, field in _DIGESTS:
         section = record.get(name, {})
         if field in section and not (isinstance(section[field], str) and _HEX.fullmatch(section[field])):
@@ -104,17 +110,17 @@ def _digests(record: Mapping[str, Any]) -> tuple[str, str] | None:
     return None
 
 
-def _ranges(record: Mapping[str, Any]) -> tuple[str, str] | None:
+def _check_ranges(record: Mapping[str, Any]) -> tuple[str, str] | None:
     if record["attempts"] < 1 or min(record["recorded_at_ms"], record.get("as_of_ms", 0)) < 0:
         return "attempts from 1 on, times from 0 on", str(record)[:120]
     return None
 
 
-def _incident(record: Mapping[str, Any]) -> tuple[str, str] | None:
+def _check_incident(record: Mapping[str, Any]) -> tuple[str, str] | None:
     if "incident" in record and record["kind"] != "incident":
         return f"no incident in a {record['kind']}", "one"
-    said = record.get("incident", {})
-    first, last = said.get("first"), said.get("last")
-    if said.get("what") == LOST and not (type(first) is int and type(last) is int and 0 <= first <= last):
-        return "first and last of what is lost", str(said)[:120]
+    declared = record.get("incident", {})
+    first, last = declared.get("first"), declared.get("last")
+    if declared.get("what") == LOST and not (type(first) is int and type(last) is int and 0 <= first <= last):
+        return "first and last of what is lost", str(declared)[:120]
     return None

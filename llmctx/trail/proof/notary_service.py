@@ -1,4 +1,4 @@
-"""The notary's rounds: every partition, once a second, until it is told to stop; or once, now."""
+"""The notary service: attend to every partition once a second until told to stop; or once, now."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ from llmctx.trail.log.instance import Instance
 from llmctx.trail.proof.anchor import Anchor, anchor_directory
 from llmctx.trail.proof.checkpoint import Checkpoint, Key
 from llmctx.trail.proof.key import SigningKey, key_file, load_key, load_or_make_key, read_public_key
-from llmctx.trail.proof.notary import SHORTEST_MS, Notary
+from llmctx.trail.proof.notary import MIN_INTERVAL_MS, Notary
 from llmctx.trail.proof.receipt import make_receipt
 
 _log = logging.getLogger(__name__)
@@ -30,12 +30,13 @@ async def serve_notary(
     *,
     on_checkpoint: Callable[[Checkpoint], None] = lambda _: None,
 ) -> None:
-    """Keep the anchors of every partition until `stop` is set, and cover what is durable then.
+    """Sign every partition until `stop` is set, and once more then.
 
-    The private key is made where there is none. While Redis is away or the disk is full, it
-    logs a warning and tries again; while another notary holds an anchor, it waits and takes over when that one ends.
+    Makes the private key if there is none. Logs a warning and retries while Redis is away or the disk is full. Waits
+    while another notary holds an anchor, and takes over when that one ends.
 
-    Raises ForkError where the log contradicts an anchor, KeyFileError for a key that cannot be used.
+    Raises ForkError if the log contradicts an anchor, InstanceError if Redis has another instance, KeyFileError if the
+    key cannot be used.
     """
     signing = load_or_make_key(state_dir, instance.id)
     notaries = [Notary(redis, instance, partition, state_dir, signing) for partition in range(instance.partitions)]
@@ -47,21 +48,21 @@ async def _serve(
     stop: asyncio.Event,
     on_checkpoint: Callable[[Checkpoint], None],
 ) -> None:
-    told = ""
+    logged = ""
     while True:
         try:
             with notary.anchor.lock():
                 await notary.open()
-                told = ""
+                logged = ""
                 await _attend(notary, stop, on_checkpoint)
                 return
         except (ForkError, InstanceError):
             raise
         except TrailError as error:
-            if str(error) != told:
-                told = str(error)
-                _log.log(logging.INFO if isinstance(error, AnchorBusyError) else logging.WARNING, told)
-        if await _stopped_within(stop, SHORTEST_MS):
+            if str(error) != logged:
+                logged = str(error)
+                _log.log(logging.INFO if isinstance(error, AnchorBusyError) else logging.WARNING, logged)
+        if await _stopped_within(stop, MIN_INTERVAL_MS):
             return
 
 
@@ -74,9 +75,9 @@ async def _attend(notary: Notary, stop: asyncio.Event, on_checkpoint: Callable[[
             on_checkpoint(checkpoint)
         if stopping:
             return
-        if await _stopped_within(stop, SHORTEST_MS) and notary.last is not None:
-            # What was settled while stopping is covered too, a second behind the last checkpoint.
-            await asyncio.sleep(max(0.0, SHORTEST_MS - clock.elapsed_ms(began_s) + 50) / 1000)
+        if await _stopped_within(stop, MIN_INTERVAL_MS) and notary.last is not None:
+            # Records settled while stopping are covered too, once the shortest interval has passed.
+            await asyncio.sleep(max(0.0, MIN_INTERVAL_MS - clock.elapsed_ms(began_s) + 50) / 1000)
 
 
 async def _stopped_within(stop: asyncio.Event, ms: int) -> bool:
@@ -88,9 +89,9 @@ async def _stopped_within(stop: asyncio.Event, ms: int) -> bool:
 
 
 async def cover_now(redis: Redis, instance: Instance, state_dir: Path, signing: SigningKey) -> None:
-    """Cover what is durable now, where no other notary is at work; where one is, it does so within a second or two.
+    """Sign what is durable now; if another notary is running, wait until it has.
 
-    Raises ForkError and TrailError as `Notary.attend` does.
+    Raises ForkError, InstanceError and TrailError as `Notary.attend` does.
     """
     for partition in range(instance.partitions):
         notary = Notary(redis, instance, partition, state_dir, signing)
@@ -99,10 +100,10 @@ async def cover_now(redis: Redis, instance: Instance, state_dir: Path, signing: 
                 await notary.open()
                 await notary.attend()
                 if await notary.is_behind():  # it signed less than a second ago
-                    await asyncio.sleep(SHORTEST_MS / 1000)
+                    await asyncio.sleep(MIN_INTERVAL_MS / 1000)
                     await notary.attend()
         except AnchorBusyError:
-            await asyncio.sleep(2 * SHORTEST_MS / 1000)
+            await asyncio.sleep(2 * MIN_INTERVAL_MS / 1000)
 
 
 async def cover_and_read_key(redis: Redis, instance: Instance, state_dir: Path) -> Key:

@@ -1,10 +1,10 @@
-"""A receipt: one record as a proof that stands alone, or what somebody noted of it when it was made.
+"""A receipt: a proof of one record that stands alone, or a leaf hash that somebody noted when the record was made.
 
     {"format": "llmctx-receipt/1", "origin": ..., "index": 12, "leaf": "<the leaf's exact text>",
      "size": 40, "proof": ["<hex>", ...], "checkpoint": "<the signed note over `size` records>"}
 
-What `llmctx decide --json` prints, `{"address": "12", "leaf_hash": "<hex>", ...}`, is a receipt too: it proves
-nothing alone, but a trail that has another leaf there is not the one in which it was made.
+The output of `llmctx decide --json`, `{"address": "12", "leaf_hash": "<hex>", ...}`, is a receipt too. It proves
+nothing alone, but a trail with another leaf hash at that address has been rewritten.
 """
 
 import re
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from llmctx import canonical
 from llmctx.errors import ReceiptError
 from llmctx.trail.proof.checkpoint import read_note
-from llmctx.trail.proof.coverage import Trusted, opened
+from llmctx.trail.proof.coverage import Trusted, open_checkpoint
 from llmctx.trail.proof.fault import Fault, FaultError
 from llmctx.trail.proof.leaf_schema import read_leaf
 from llmctx.trail.proof.merkle import HASH_BYTES, CompactRange, inclusion_proof, leaf_hash, verify_inclusion
@@ -23,38 +23,38 @@ FORMAT = "llmctx-receipt/1"
 
 
 class Receipt(NamedTuple):
-    """What a receipt says."""
+    """The content of a receipt."""
 
     at: int
-    """The index of the record."""
+    """The record's index."""
     leaf_hash: bytes
     """Its leaf hash."""
     origin: str
-    """Whose log; empty where the receipt does not say."""
+    """The origin of the log; empty if the receipt does not say."""
     partition: int = 0
-    """Which partition."""
+    """The partition."""
     leaf: bytes = b""
-    """The leaf's exact bytes; empty where it is not in it."""
+    """The leaf's exact bytes; empty if the receipt does not contain it."""
     proof: tuple[bytes, ...] = ()
     """The inclusion proof."""
     note: str = ""
-    """The signed checkpoint; empty where it has none."""
+    """The signed checkpoint; empty if there is none."""
     size: int = 0
-    """The size of its tree; 0 where it has none."""
-    whole: bool = False
-    """Whether it is a proof, and not just what was noted of a decision."""
+    """The size of its tree; 0 if there is none."""
+    is_proof: bool = False
+    """Whether it is a proof, and not only a noted leaf hash."""
 
 
 def make_receipt(leaf: bytes, index: int, hashes: Sequence[bytes], note: str) -> dict[str, Any]:
-    """The receipt of a record, out of the leaf hashes that its checkpoint covers.
+    """Make the receipt of a record from the leaf hashes that a signed checkpoint covers.
 
-    Raises ReceiptError where the checkpoint does not cover the record.
+    Raises ReceiptError if the checkpoint does not cover the record.
     """
     checkpoint = read_note(note)
     if index >= checkpoint.size:
         raise ReceiptError(
             f"Record {index} is not covered by a checkpoint yet; the newest covers {checkpoint.size}.",
-            "See that a notary is at work (`llmctx run` or `llmctx notary`); it signs within a second.",
+            "A notary signs within a second: check that `llmctx run` or `llmctx notary` is running.",
         )
     return {
         "format": FORMAT,
@@ -68,67 +68,69 @@ def make_receipt(leaf: bytes, index: int, hashes: Sequence[bytes], note: str) ->
 
 
 def read_receipt(text: bytes) -> Receipt:
-    """The receipt that a file holds.
+    """Parse a receipt file.
 
-    Raises FaultError where it is none.
+    Raises FaultError if it is malformed.
     """
     try:
         document = canonical.shallow(text)
         if "format" not in document:
-            return _noted(document)
-        return _whole(document)
+            return _read_note(document)
+        return _read_proof(document)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise FaultError(Fault(0, "receipt-form", "a receipt", f"{type(error).__name__}: {error}")) from error
 
 
-def _whole(document: dict[str, Any]) -> Receipt:
+def _read_proof(document: dict[str, Any]) -> Receipt:
     if document["format"] != FORMAT:
-        raise ValueError(f"format {document['format']!r}, this version knows {FORMAT}")
+        raise ValueError(f"its format is {document['format']!r}; this version knows {FORMAT}")
     leaf, origin, note = document["leaf"].encode(), document["origin"], document["checkpoint"]
-    named = re.fullmatch(r"[^\n]*/(0|[1-9][0-9]*)", origin)
-    if named is None or not isinstance(note, str) or not isinstance(document["proof"], list):
-        raise ValueError("origin, proof or checkpoint have another form")
+    match = re.fullmatch(r"[^\n]*/(0|[1-9][0-9]*)", origin)
+    if match is None or not isinstance(note, str) or not isinstance(document["proof"], list):
+        raise ValueError("origin, proof or checkpoint is malformed")
     return Receipt(
-        _index(document["index"]),
-        leaf_hash(leaf),
-        origin,
-        int(named[1]),
-        leaf,
-        tuple(_hash(step) for step in document["proof"]),
-        note,
-        _index(document["size"]),
-        whole=True,
+        at=_read_index(document["index"]),
+        leaf_hash=leaf_hash(leaf),
+        origin=origin,
+        partition=int(match[1]),
+        leaf=leaf,
+        proof=tuple(_read_hash(step) for step in document["proof"]),
+        note=note,
+        size=_read_index(document["size"]),
+        is_proof=True,
     )
 
 
-def _noted(document: dict[str, Any]) -> Receipt:
-    found = re.fullmatch(r"(?:(0|[1-9][0-9]*):)?(0|[1-9][0-9]*)", document["address"])
-    if found is None:
-        raise ValueError(f"address {document['address']!r} is no INDEX or P:INDEX")
-    return Receipt(int(found[2]), _hash(document["leaf_hash"]), "", int(found[1] or 0))
+def _read_note(document: dict[str, Any]) -> Receipt:
+    match = re.fullmatch(r"(?:(0|[1-9][0-9]*):)?(0|[1-9][0-9]*)", document["address"])
+    if match is None:
+        raise ValueError(f"address {document['address']!r} is not INDEX or P:INDEX")
+    return Receipt(
+        at=int(match[2]), leaf_hash=_read_hash(document["leaf_hash"]), origin="", partition=int(match[1] or 0)
+    )
 
 
-def _hash(text: str) -> bytes:
+def _read_hash(text: str) -> bytes:
     raw = bytes.fromhex(text)
     if len(raw) != HASH_BYTES or raw.hex() != text:
-        raise ValueError(f"{text!r} is no hash")
+        raise ValueError(f"{text!r} is not a hash")
     return raw
 
 
-def _index(number: int) -> int:
+def _read_index(number: int) -> int:
     if type(number) is not int or number < 0:
-        raise ValueError(f"{number!r} is no index")
+        raise ValueError(f"{number!r} is not an index")
     return number
 
 
 def verify_receipt(receipt: Receipt, trusted: Trusted) -> Fault | None:
-    """The rule that a receipt breaks by itself, None where it proves its record."""
-    if not receipt.whole:
+    """The fault of a receipt taken by itself, None if it proves its record."""
+    if not receipt.is_proof:
         return Fault(receipt.at, "receipt", "a leaf, an inclusion proof and a checkpoint", "a leaf hash alone")
     if receipt.origin != trusted.origin:
         return Fault(receipt.at, "origin", trusted.origin, receipt.origin)
     try:
-        checkpoint = opened(receipt.note, trusted, receipt.at)
+        checkpoint = open_checkpoint(receipt.note, trusted, receipt.at)
     except FaultError as broken:
         return broken.fault
     if receipt.size != checkpoint.size:
@@ -140,13 +142,13 @@ def verify_receipt(receipt: Receipt, trusted: Trusted) -> Fault | None:
     return found if isinstance(found, Fault) else None
 
 
-def check_held(receipts: Iterable[Receipt], trusted: Trusted) -> None:
-    """Every receipt of a partition is of its log, and good by itself before the log is held against it.
+def check_receipts(receipts: Iterable[Receipt], trusted: Trusted) -> None:
+    """Check that every receipt of a partition names its log and, if it is a proof, holds by itself.
 
-    Raises FaultError for the first one that is not.
+    Raises FaultError for the first one that does not.
     """
     for receipt in receipts:
-        if not receipt.whole:
+        if not receipt.is_proof:
             continue
         if receipt.origin != trusted.origin:
             raise FaultError(Fault(receipt.at, "receipt", f"a receipt of {trusted.origin}", receipt.origin))
@@ -154,8 +156,8 @@ def check_held(receipts: Iterable[Receipt], trusted: Trusted) -> None:
             raise FaultError(fault)
 
 
-class Held:
-    """The receipts of one partition that are held outside: each must be found in the trail."""
+class HeldReceipts:
+    """Receipts of one partition that somebody holds: the trail must contain every record that they prove."""
 
     def __init__(self, receipts: Iterable[Receipt] = ()) -> None:
         self._leaves: dict[int, set[bytes]] = {}
@@ -164,28 +166,28 @@ class Held:
         for receipt in receipts:
             self._leaves.setdefault(receipt.at, set()).add(receipt.leaf_hash)
             self._size = max(self._size, receipt.at + 1)
-            if receipt.whole:
+            if receipt.is_proof:
                 checkpoint = read_note(receipt.note)
                 self._roots.setdefault(checkpoint.size, set()).add(checkpoint.root)
                 self._size = max(self._size, checkpoint.size)
 
     def check_leaf(self, index: int, hashed: bytes) -> Fault | None:
-        """Whether the record at an index is the one of the receipts for it."""
-        for held in self._leaves.get(index, ()):
-            if held != hashed:
-                return Fault(index, "receipt", f"the leaf hash {held.hex()} of a receipt", hashed.hex())
+        """The fault if a receipt for this index has another leaf hash."""
+        for expected in self._leaves.get(index, ()):
+            if expected != hashed:
+                return Fault(index, "receipt", f"the leaf hash {expected.hex()} of a receipt", hashed.hex())
         return None
 
     def check_root(self, tree: CompactRange) -> Fault | None:
-        """Whether the tree of this size is the one that a receipt's checkpoint signs."""
-        for held in self._roots.get(tree.size, ()):
-            if held != tree.root():
-                expected = f"the root {held.hex()} over {tree.size} records of a receipt"
+        """The fault if a receipt's checkpoint over this many records has another root."""
+        for signed in self._roots.get(tree.size, ()):
+            if signed != tree.root():
+                expected = f"the root {signed.hex()} over {tree.size} records of a receipt"
                 return Fault(tree.size - 1, "receipt", expected, tree.root().hex())
         return None
 
     def check_size(self, size: int) -> Fault | None:
-        """Whether a trail of this size has all that the receipts speak of."""
+        """The fault if a trail of this size is smaller than a receipt says."""
         if self._size > size:
             return Fault(size, "receipt", f"{self._size} records, as a receipt says", f"{size}")
         return None

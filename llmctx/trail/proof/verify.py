@@ -1,6 +1,6 @@
-"""Verify a log: the rules that need no knowledge of what the records mean (audit/README.md states them).
+"""Verify a log by the rules that need no knowledge of what the records mean (audit/README.md states them).
 
-The first record that breaks a rule ends a check: everything after it stands on it.
+A check ends at the first record that breaks a rule: everything after it depends on it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,13 +13,13 @@ from llmctx.trail.proof.coverage import Coverage
 from llmctx.trail.proof.fault import Fault
 from llmctx.trail.proof.leaf_schema import FORM, KINDS, LOST, REQUIRED, SETTLING, read_leaf
 from llmctx.trail.proof.merkle import CompactRange, leaf_hash
-from llmctx.trail.proof.receipt import Held
+from llmctx.trail.proof.receipt import HeldReceipts
 
 __all__ = ["FORM", "KINDS", "LOST", "REQUIRED", "SETTLING", "Fault", "Verifier"]
 
 
 class Verifier:
-    """Checks records in order; knows what it has seen so far."""
+    """Checks records in order and remembers what it has seen."""
 
     def __init__(
         self,
@@ -27,36 +27,36 @@ class Verifier:
         *,
         known: Sequence[bytes] | None = None,
         lost: Callable[[int], bytes | None] = lambda _: None,
-        held: Held | None = None,
+        held: HeldReceipts | None = None,
     ) -> None:
         self.coverage = coverage or Coverage()
-        """The checkpoints that the tree over the records is held against."""
+        """The checkpoints against which the tree is checked."""
         self.settled: dict[str, int] = {}
-        """Every tick that was settled, with the index of its record."""
+        """The index of each settled tick's record."""
         self.of_symbol: dict[str, list[int]] = {}
-        """The indices of every symbol's records that settle a tick."""
+        """The indices of each symbol's records that settle a tick."""
         self.losses: list[tuple[int, int]] = []
-        """First and last index of every lost range."""
+        """First and last index of each lost range."""
         self.incidents: list[int] = []
-        """The indices of all incidents."""
+        """The index of each incident."""
         self.tree = CompactRange()
-        """The tree over what was found good."""
+        """The tree over the records found good."""
         self._known = known or ()
         self._lost = lost
-        self._held = held or Held()
+        self._held = held or HeldReceipts()
 
     @property
     def size(self) -> int:
-        """How far the records were found good, lost ones included."""
+        """How many records were found good, lost ones included."""
         return self.tree.size
 
     @property
     def records(self) -> int:
-        """How many records were found good."""
+        """How many records were found good, without lost ones."""
         return self.size - sum(last - first + 1 for first, last in self.losses)
 
     def check(self, entry: Entry) -> Fault | None:
-        """The rule that the next record breaks, None where it is good."""
+        """The fault of the next record, None if it is good."""
         if entry.index < self.size:
             return Fault(self.size, "contiguity", f"index {self.size}", f"index {entry.index}")
         fault = _check_form(entry) if entry.index == self.size else self._bridge(entry)
@@ -80,7 +80,7 @@ class Verifier:
         return self.coverage.check_root(self.tree) or self._held.check_root(self.tree)
 
     def _bridge(self, entry: Entry) -> Fault | None:
-        """A gap is a loss where the record behind it is an incident that names it, and the leaf hashes are there."""
+        """A gap is a loss if the record after it is an incident that names it, and the leaf hashes are known."""
         first, last = self.size, entry.index - 1
         if _check_form(entry) or entry.record["kind"] != "incident" or _lost_range(entry.record) is None:
             return Fault(first, "contiguity", f"index {first}", f"index {entry.index}")
@@ -106,7 +106,7 @@ class Verifier:
         return None
 
     def check_end(self, *, all_covered: bool) -> Fault | None:
-        """Whether the log is as long as its checkpoints say, and (`all_covered`) no longer."""
+        """The fault if the log is shorter than its checkpoints say, or (`all_covered`) longer."""
         if self.coverage.size > self.size:
             expected = f"{self.coverage.size} records, as the last checkpoint says"
             return Fault(self.size, "tail", expected, f"{self.size}")
@@ -116,47 +116,47 @@ class Verifier:
         return self._held.check_size(self.size)
 
     def check_found(self, entry: Entry, lost: Mapping[int, bytes]) -> Fault | None:
-        """Whether a lost record that was found again is the one that was lost, with its evidence."""
+        """The fault if a record that was found again differs from the one that was lost."""
         hashed = leaf_hash(entry.leaf)
         if lost.get(entry.index) != hashed:
             return Fault(entry.index, "lost-hash", "the leaf hash of the lost record", hashed.hex())
         return _check_form(entry) or _check_evidence(entry)
 
     def check_map(self, tick_map: Mapping[str, int], size: int | None = None) -> Fault | None:
-        """Whether a map of tick ids says just what the records say.
+        """The first fault of a map from tick ids to indices.
 
-        `size` is how many records the log had when the map was taken; ticks of later ones need not be in it. What lost
-        records settled nobody can say.
+        `size` is the log's size when the map was read; ticks of later records may be missing from it. Nobody can say
+        which ticks lost records settled.
         """
         faults = []
         for tick in self.settled.keys() | tick_map.keys():
-            says, is_at = tick_map.get(tick), self.settled.get(tick)
-            if says is None and size is not None and is_at is not None and is_at >= size:
+            mapped, actual = tick_map.get(tick), self.settled.get(tick)
+            if mapped is None and size is not None and actual is not None and actual >= size:
                 continue
-            if is_at is None and says is not None and self._is_lost(says):
-                continue  # its record is lost, and may well have settled it
-            if says != is_at:
-                index = self.size if is_at is None else is_at
-                faults.append(Fault(index, "tick-map", f"tick {tick} -> {is_at}", f"tick {tick} -> {says}"))
+            if actual is None and mapped is not None and self._is_lost(mapped):
+                continue  # the lost record may well have settled it
+            if mapped != actual:
+                index = self.size if actual is None else actual
+                faults.append(Fault(index, "tick-map", f"tick {tick} -> {actual}", f"tick {tick} -> {mapped}"))
         return min(faults, default=None)
 
     def check_symbols(self, lists: Mapping[str, Sequence[int]], size: int | None = None) -> Fault | None:
-        """Whether the lists of symbols have just the indices of their records, in order.
+        """The first fault of the lists of record indices by symbol.
 
-        `size` is how many records the log had before the lists were taken: later ones need not be in them. Indices of
-        lost records may stand there.
+        `size` is the log's size before the lists were read; later records may be missing from them. Indices of lost
+        records are allowed.
         """
         faults = []
         for symbol in self.of_symbol.keys() | lists.keys():
             wanted = self.of_symbol.get(symbol, [])
             found = [index for index in lists.get(symbol, ()) if not self._is_lost(index)]
-            needed = sum(size is None or index < size for index in wanted)
+            needed = len([index for index in wanted if size is None or index < size])
             if found != wanted[: max(needed, len(found))]:
                 same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(found, wanted, strict=False)))
                 at = wanted[same] if same < len(wanted) else self.size
-                told = found[same] if same < len(found) else None
+                actual = found[same] if same < len(found) else None
                 expected = f"symbol {symbol} -> {wanted[same] if same < len(wanted) else None} at place {same}"
-                faults.append(Fault(at, "symbol-index", expected, f"{told}"))
+                faults.append(Fault(at, "symbol-index", expected, f"{actual}"))
         return min(faults, default=None)
 
     def _is_lost(self, index: int) -> bool:
@@ -179,18 +179,16 @@ class Verifier:
 
 
 def _lost_range(record: Mapping[str, Any]) -> tuple[int, int] | None:
-    """First and last index that an incident declares lost, None where it is about something else."""
-    said = record.get("incident", {})
-    if said.get("what") != LOST:
-        return None
-    return said["first"], said["last"]
+    """First and last index that an incident declares lost, None for any other incident."""
+    declared = record.get("incident", {})
+    return (declared["first"], declared["last"]) if declared.get("what") == LOST else None
 
 
 def _check_form(entry: Entry) -> Fault | None:
     found = read_leaf(entry.leaf, entry.index)
     if isinstance(found, Fault):
         return found
-    entry.__dict__["record"] = found  # what `Entry.record` would read again
+    entry.__dict__["record"] = found  # saves `Entry.record` from parsing it again
     return None
 
 

@@ -1,140 +1,156 @@
-"""Log, spool and anchor compared, and the log made whole again, before anything is appended.
+"""Compare log, spool and anchor, and make the log whole again, before anything is appended.
 
-Rules of order: a fork is told before anything is written; what Redis forgot is refilled from the spool at its own
-index, byte for byte; what the log has and the spool has not is copied; what nobody has any more is a range that an
-incident must name, at the index behind it (`Outcome.lost`).
+Rules of order: a fork is reported before anything is written. Records that Redis forgot are refilled from the spool at
+their own index, byte for byte. Records that only the log holds are reported, to be copied into the spool. A range that
+nobody holds any more is reported, to be named by an incident at the index after it (`ComparisonResult.lost`).
 """
 
+import asyncio
 import contextlib
 import logging
 from pathlib import Path
 from typing import NamedTuple
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from llmctx.errors import ForkError, LeaseError, TrailError
 from llmctx.functions import ServerFunction, execute
 from llmctx.killpoint import reached
+from llmctx.trail.log.blobs import redis_errors
+from llmctx.trail.log.dictionary import Dictionary
 from llmctx.trail.log.entry import FIELD, Entry, restored
-from llmctx.trail.log.lease import HELD, SEE_REDIS, lease_key
+from llmctx.trail.log.lease import HELD, lease_key
 from llmctx.trail.log.log import Log
-from llmctx.trail.log.packing import Dictionary, reference_of
+from llmctx.trail.log.packing import reference_of
 from llmctx.trail.proof.anchor import Anchor
 from llmctx.trail.proof.merkle import leaf_hash
-from llmctx.trail.spool.spool import BLOB, SpoolIndex
+from llmctx.trail.spool.segment import BLOB
+from llmctx.trail.spool.spool import Spool
 
 _log = logging.getLogger(__name__)
 
 COMPARED = 1000
-"""How many of the newest common records are compared: every record has its own time and ticks, so two histories
-differ in all of them from the fork on. `llmctx verify` looks at every one."""
+"""How many of the newest common records are compared. Every record has its own time and ticks, so two histories differ
+in all records from the fork on. `llmctx verify` checks every record."""
 
 _REFILL = ServerFunction(Path(__file__).with_name("refill.lua"), after=[HELD])
 
 
-class Outcome(NamedTuple):
-    """What a comparison came to."""
+class ComparisonResult(NamedTuple):
+    """What a comparison found and did."""
 
     size: int
     """The next index."""
     refilled: int
-    """How many records Redis had forgotten and has again."""
+    """How many records Redis had forgotten and holds again."""
     uncopied: list[int]
-    """Indices that the log has and the spool has not."""
+    """The indices that the log holds and the spool does not."""
     lost: tuple[int, int] | None
-    """First and last index of the range that cannot be refilled; its incident belongs at the next index."""
+    """First and last index of the range that nobody holds; its incident belongs at the next index."""
 
 
 class Comparison:
-    """One partition's log, spool and anchor."""
+    """Compares one partition's log, spool and anchor."""
 
-    def __init__(self, redis: Redis, log: Log, spool: SpoolIndex, anchor: Anchor) -> None:
+    def __init__(self, redis: Redis, log: Log, spool: Spool, anchor: Anchor) -> None:
         self._redis = redis
         self._log = log
         self._spool = spool
         self._anchor = anchor
         self._dictionaries: dict[bytes, Dictionary] = {}
 
-    async def run(self, owner: str) -> Outcome:
-        """Compare, refill, and say what is left to do.
+    async def run(self, owner: str) -> ComparisonResult:
+        """Compare, refill the log, and report what is left to do.
 
-        Raises ForkError where two of the three differ, LeaseError when the partition is another's, TrailError where
-        a record between the log's end and the spool's beginning is missing, or when the server does not answer.
+        Raises ForkError if two of the three differ, LeaseError if another owner holds the partition, SpoolError if the
+        spool cannot be read, TrailError if the spool lacks a record that the log needs, or if the server does not
+        answer.
         """
         size, spooled, anchored = await self._log.size(), self._spool.size, self._anchor.size
-        await self._compare(size)
+        common = min(size, max(spooled, anchored))
+        start = max(0, common - COMPARED)
+        await asyncio.to_thread(self._spool.load, min(start, spooled))
+        await self._compare_log(start, common)
+        await self._compare_beyond_log(max(size, start))
         for path in self._spool.torn:
-            _log.warning(f"the end of {path} is torn; what stands before it counts")
+            _log.warning(f"The end of {path} is torn; the records before it count.")
         refilled = await self._refill(size, owner)
         if refilled:
-            _log.warning(f"Redis had forgotten {refilled} records of partition {self._log.partition}; they are back")
+            _log.warning(f"Redis had forgotten {refilled} records of partition {self._log.partition}; refilled them.")
         if size < max(spooled, anchored):
             await self._rewrite_aof()
-        now = max(size, spooled)
-        lost = (now, anchored - 1) if anchored > now else None
-        uncopied = [index for index in range(self._spool.base, size) if index not in self._spool.places]
-        return Outcome(max(now, anchored), refilled, uncopied, lost)
+        end = max(size, spooled)
+        lost = (end, anchored - 1) if anchored > end else None
+        return ComparisonResult(max(end, anchored), refilled, self._uncopied(min(start, spooled), size), lost)
 
-    async def _compare(self, size: int) -> None:
-        common = min(size, max(self._spool.size, self._anchor.size))
-        start = max(0, common - COMPARED)
-        anchored = self._anchor.hashes(start, common)
-        async for entry in self._log.read(start, common):
-            spooled = self._spool.record(entry.index)
-            if spooled is not None and spooled != entry.packed:
-                there = leaf_hash((await self._entry(entry.index, spooled)).leaf)
-                if there != leaf_hash(entry.leaf):
-                    raise self._fork(entry.index, "spool", there, entry.leaf)
-            if entry.index - start < len(anchored) and anchored[entry.index - start] != leaf_hash(entry.leaf):
-                raise self._fork(entry.index, "anchor", anchored[entry.index - start], entry.leaf)
-        for index in range(max(size, start), min(self._spool.size, self._anchor.size)):
+    def _uncopied(self, start: int, size: int) -> list[int]:
+        """Older records were copied before the segments after them were begun."""
+        first = max(self._spool.base, start)
+        return sorted(set(range(first, size)).difference(self._spool.indices(first, size)))
+
+    async def _compare_log(self, start: int, stop: int) -> None:
+        anchored = self._anchor.hashes(start, stop)
+        async for entry in self._log.read(start, stop):
+            found = leaf_hash(entry.leaf)
+            packed = self._spool.record(entry.index)
+            if packed is not None and packed != entry.packed:
+                expected = leaf_hash(self._unpack(entry.index, packed).leaf)
+                if expected != found:
+                    raise self._fork(entry.index, "spool", expected, found)
+            place = entry.index - start
+            if place < len(anchored) and anchored[place] != found:
+                raise self._fork(entry.index, "anchor", anchored[place], found)
+
+    async def _compare_beyond_log(self, start: int) -> None:
+        """Compare spool and anchor where the log ends before both."""
+        for index, anchored in enumerate(self._anchor.hashes(start, self._spool.size), start):
             packed = self._spool.record(index)
-            if packed is not None:
-                leaf = (await self._entry(index, packed)).leaf
-                if self._anchor.hash_at(index) != leaf_hash(leaf):
-                    raise self._fork(index, "anchor", self._anchor.hash_at(index), leaf)
+            if packed is not None and (found := leaf_hash(self._unpack(index, packed).leaf)) != anchored:
+                raise self._fork(index, "anchor", anchored, found)
 
-    def _fork(self, index: int, where: str, there: bytes, leaf: bytes) -> ForkError:
-        return ForkError(index, f"{where} of partition {self._log.partition}", there.hex(), leaf_hash(leaf).hex())
+    def _fork(self, index: int, where: str, expected: bytes, found: bytes) -> ForkError:
+        return ForkError(index, f"{where} of partition {self._log.partition}", expected.hex(), found.hex())
 
     async def _refill(self, size: int, owner: str) -> int:
         if self._spool.size <= size:
             return 0
-        present = [index for index in range(size, self._spool.size) if index in self._spool.places]
-        await self._check_gaps(size, present)
-        for frame in self._spool.blobs():
+        present = self._spool.indices(size, self._spool.size)
+        self._check_gaps(size, present)
+        for frame in self._spool.blobs(size):
             if frame.kind == BLOB:
                 await self._log.blobs.keep(frame.payload)
             else:
                 await self._log.blobs.keep_dictionary(Dictionary(frame.content), frame.number)
         for index in present:
-            await self._put_back(index, owner)
+            await self._refill_record(index, owner)
             reached("refilled")
         return len(present)
 
-    async def _check_gaps(self, size: int, present: list[int]) -> None:
-        """What is missing between records that will be put back is a range that an incident behind it names."""
+    def _check_gaps(self, size: int, present: list[int]) -> None:
+        """Only a range that the incident after it declares lost may be missing.
+
+        Raises TrailError at the first other gap.
+        """
         expected = size
         for index in present:
             if index != expected:
-                packed = self._spool.record(index)
-                assert packed is not None
-                named = (await self._entry(index, packed)).record.get("incident", {})
-                if not (named.get("what") == "lost" and named["first"] <= expected and named["last"] == index - 1):
+                declared = self._spooled_entry(index).record.get("incident", {})
+                is_lost = (
+                    declared.get("what") == "lost" and declared["first"] <= expected and declared["last"] == index - 1
+                )
+                if not is_lost:
                     raise TrailError(
-                        f"Redis ends at record {size} of partition {self._log.partition}, and the spool has no record "
-                        f"{expected}, though it has {index}.",
+                        f"Redis ends at record {size} of partition {self._log.partition}, and the spool has record "
+                        f"{index} but not record {expected}.",
                         "Restore Redis from a newer backup, or put the spool's missing segment back.",
                     )
             expected = index + 1
 
-    async def _put_back(self, index: int, owner: str) -> None:
-        packed = self._spool.record(index)
-        assert packed is not None
-        record = (await self._entry(index, packed)).record
+    async def _refill_record(self, index: int, owner: str) -> None:
+        entry, partition = self._spooled_entry(index), self._log.partition
+        record = entry.record
         ticks = [record["tick"], *record.get("conflated", [])] if "tick" in record else []
-        partition = self._log.partition
         names = [
             lease_key(partition),
             self._log.key("log"),
@@ -142,21 +158,26 @@ class Comparison:
             self._log.key(f"symbol:{record.get('symbol', '')}"),
         ]
         try:
-            await _REFILL(self._redis, names, [owner, index, packed, *ticks])
-        except ResponseError as error:
-            if str(error).startswith("LEASE"):
+            with redis_errors(f"Record {index} could not be refilled"):
+                await _REFILL(self._redis, names, [owner, index, entry.packed, *ticks])
+        except TrailError as error:
+            if str(error.__cause__).startswith("LEASE"):
                 raise LeaseError(
-                    f"Partition {partition} is not ours ({error}); record {index} was not put back.",
-                    "Its owner puts it back.",
+                    f"Partition {partition} is not ours ({error.__cause__}); record {index} was not refilled.",
+                    "Its owner refills it.",
                 ) from error
-            raise TrailError(f"Record {index} could not be put back: {error}", SEE_REDIS) from error
-        except RedisError as error:
-            raise TrailError(f"Record {index} could not be put back: {error}", SEE_REDIS) from error
+            raise
 
-    async def _entry(self, index: int, packed: bytes) -> Entry:
+    def _spooled_entry(self, index: int) -> Entry:
+        packed = self._spool.record(index)
+        assert packed is not None
+        return self._unpack(index, packed)
+
+    def _unpack(self, index: int, packed: bytes) -> Entry:
+        """Unpack a spooled record with the spool's dictionaries; callers ask in the order of indices."""
         reference = reference_of(packed)
         if reference is not None and not self._dictionaries:
-            for frame in self._spool.blobs():
+            for frame in self._spool.blobs(index):
                 if frame.kind != BLOB:
                     dictionary = Dictionary(frame.content)
                     self._dictionaries[dictionary.reference] = dictionary
@@ -164,6 +185,6 @@ class Comparison:
         return restored({FIELD: packed}, index, self._log.partition, known)
 
     async def _rewrite_aof(self) -> None:
-        # An AOF that was cut in mid-command and is loaded twice can bring back what was rolled back (TRAPS.md).
+        # An AOF that was cut in mid-command and loaded twice can bring back a record that was rolled back.
         with contextlib.suppress(RedisError):
             await execute(self._redis, "BGREWRITEAOF")

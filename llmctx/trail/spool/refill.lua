@@ -1,7 +1,7 @@
--- Put one record back at its own index, byte for byte; putting it back again changes nothing.
+-- Put one record back at its own index, byte for byte; repeating it changes nothing.
 -- KEYS: 1 lease, 2 log, 3 tick map, 4 symbol index.
 -- ARGV: 1 owner, 2 index, 3 record, then the tick ids that it settles.
--- Answers 1 if it was put back now, 0 if something stands at or above its index.
+-- Returns 1 if it was put back now, 0 if the log already reaches its index.
 local function run(keys, args)
   local refused = not_held(keys[1], args[1])
   if refused then
@@ -16,7 +16,7 @@ local function run(keys, args)
     redis.call('HSET', keys[3], args[i], args[2])
   end
   if args[4] and string.sub(keys[4], -1) ~= ':' then
-    -- Where its list was not forgotten with the log, it stands there already.
+    -- The list may have survived although the log lost the record.
     local listed = redis.call('LINDEX', keys[4], -1)
     if not listed or tonumber(listed) < tonumber(args[2]) then
       redis.call('RPUSH', keys[4], args[2])

@@ -1,7 +1,7 @@
-"""Group commit: records that wait for the disk at the same time go there together, in the order of their index.
+"""Group commit: records that wait for the disk at the same time are written together, in the order of their index.
 
 Rules of order: a record is on the disk before `durable` covers it, and both before `add` returns; what is durable has
-no gap. The loop is never held up: the disk is written in a thread.
+no gap. The disk is written in a thread, so the event loop never waits for it.
 """
 
 import asyncio
@@ -17,18 +17,19 @@ from llmctx.killpoint import reached
 from llmctx.trail.log.entry import Entry, named_blobs
 from llmctx.trail.log.log import Log
 from llmctx.trail.log.packing import reference_of
-from llmctx.trail.spool.spool import BLOB, DICTIONARY, RECORD, Frame, Segment, next_number, numbered, prune
+from llmctx.trail.spool.segment import BLOB, DICTIONARY, RECORD, Frame, Segment, numbered
+from llmctx.trail.spool.spool import next_number, prune
 
 _log = logging.getLogger(__name__)
 
 SEGMENT_BYTES = 16 * 1024 * 1024
-"""About how long a segment gets."""
+"""A segment that is longer is closed and the next one begun."""
 KEPT_S = 2 * 86_400
-"""How long a segment stays after its last write, in seconds."""
+"""How long a segment is kept after its last write, in seconds."""
 
-_PAUSE_S = 0.3
-_PATIENCE_S = 0.5
-_MOST_AT_ONCE = 2000
+_RETRY_S = 0.3
+_WAIT_FOR_MISSING_S = 0.5
+_MAX_BATCH = 2000
 
 
 class Spooler:
@@ -43,8 +44,8 @@ class Spooler:
         *,
         anchored: Callable[[], int] = lambda: 0,
     ) -> None:
-        """`advance` tells Redis how much is durable; `segment` is this owner's, begun at the log's size. What is not
-        `anchored` is not pruned, where there is an anchor at all.
+        """`advance` tells Redis how many records are durable; `segment` is this owner's first one. Records that are not
+        `anchored` yet are not pruned, if there is an anchor at all.
         """
         self._directory = directory
         self._segment: Segment | None = segment
@@ -53,85 +54,85 @@ class Spooler:
         self._advance = advance
         self._anchored = anchored
         self._waiting: dict[int, Entry] = {}
-        self._next = 0
-        self._covered = 0
-        self._news = asyncio.Event()
-        self._moved = asyncio.Condition()
-        self._turn = asyncio.Lock()
+        self._next = segment.start
+        self._durable = 0
+        self._wake = asyncio.Event()
+        self._progress = asyncio.Condition()
+        self._disk = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._ended: BaseException | None = None
 
     @property
     def durable(self) -> int:
-        """How many records are on the disk, without a gap, and known to be in Redis."""
-        return self._covered
+        """How many records are on the disk without a gap, as Redis knows too."""
+        return self._durable
 
     def start(self, size: int) -> None:
-        """Begin behind what is in the spool already."""
-        self._next = self._covered = size
+        """Start to write the records from index `size` on; those below are in the spool."""
+        self._next = self._durable = size
         self._task = asyncio.create_task(self._run())
 
     async def add(self, entry: Entry) -> None:
-        """Done when the record is on the disk and durable.
+        """Put a record on the disk; returns when it is durable.
 
-        Raises LeaseError when the partition is another's meanwhile.
+        Raises LeaseError if another owner has taken the partition.
         """
         if entry.index >= self._next:
             self._waiting[entry.index] = entry
-        self._news.set()
-        async with self._moved:
-            while self._covered <= entry.index:
+        self._wake.set()
+        async with self._progress:
+            while self._durable <= entry.index:
                 if self._ended is not None:
                     raise self._ended
-                await self._moved.wait()
+                await self._progress.wait()
 
     async def flush(self) -> int:
-        """Put what waits on the disk, without telling Redis; how much the spool has then.
+        """Put the waiting records on the disk without telling Redis, and return the spool's size.
 
         A log that has forgotten records is refilled from there.
         """
-        async with self._turn:
-            await self._write(self._run_of_waiting())
-            self._news.set()
+        async with self._disk:
+            await self._write(self._next_batch())
+            self._wake.set()
             return self._next
 
     async def copy(self, entries: list[Entry]) -> None:
-        """Put records that stand in the log on the disk as well."""
-        async with self._turn:
+        """Copy records from the log to the disk."""
+        async with self._disk:
             await self._write(entries)
 
     async def close(self) -> None:
-        """Stop; what waits stays in the log, where the next owner finds it."""
+        """Stop; records that still wait stay in the log, where the next owner finds them."""
         if self._task is not None:
             await end(self._task)
-        async with self._turn:
+        async with self._disk:
             if self._segment is not None:
                 self._segment.close()
 
     async def _run(self) -> None:
         try:
             while True:
-                await self._news.wait()
-                self._news.clear()
+                await self._wake.wait()
+                self._wake.clear()
                 await self._commit()
         except LeaseError as error:
             self._ended = error
-        except Exception as error:  # noqa: BLE001  whoever waits must be told, whatever it was
-            self._ended = SpoolError(f"The spool came to an end: {error!r}.", "This is a defect; please report it.")
-        async with self._moved:
-            self._moved.notify_all()
+        except Exception as error:  # noqa: BLE001  those who wait in `add` must learn of it
+            self._ended = SpoolError(f"The spool stopped: {error!r}.", "This is a defect; please report it.")
+        async with self._progress:
+            self._progress.notify_all()
 
     async def _commit(self) -> None:
-        while self._waiting or self._covered < self._next:
-            async with self._turn:
-                await self._write(self._run_of_waiting())
+        while self._waiting or self._durable < self._next:
+            async with self._disk:
+                await self._write(self._next_batch())
             reached("spooled")
-            if self._covered < self._next:
-                await self._tell()
-            elif self._waiting and not await self._came(self._next):
+            if self._durable < self._next:
+                await self._tell_redis()
+            elif self._waiting and not await self._arrives(self._next):
                 await self._fetch_missing()
 
-    async def _tell(self) -> None:
+    async def _tell_redis(self) -> None:
         size = self._next
         while True:
             try:
@@ -140,54 +141,55 @@ class Spooler:
             except LeaseError:
                 raise
             except TrailError:
-                await pause(_PAUSE_S)
+                await pause(_RETRY_S)
         reached("durable")
-        self._covered = size
-        async with self._moved:
-            self._moved.notify_all()
+        self._durable = size
+        async with self._progress:
+            self._progress.notify_all()
 
-    async def _came(self, index: int) -> bool:
+    async def _arrives(self, index: int) -> bool:
+        """Wait a moment for a record that is appended but not handed over yet."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_PATIENCE_S):
+            async with asyncio.timeout(_WAIT_FOR_MISSING_S):
                 while index not in self._waiting:
-                    await self._news.wait()
-                    self._news.clear()
+                    await self._wake.wait()
+                    self._wake.clear()
         return index in self._waiting
 
     async def _fetch_missing(self) -> None:
-        """An append whose reply was lost, and whom nobody waits for any more, stands in the log."""
+        """Fetch records from the log whose appends lost their replies and that nobody waits for any more."""
         with contextlib.suppress(TrailError):
             async for entry in self._log.read(self._next, min(self._waiting)):
                 self._waiting.setdefault(entry.index, entry)
 
-    def _run_of_waiting(self) -> list[Entry]:
+    def _next_batch(self) -> list[Entry]:
         entries: list[Entry] = []
-        while len(entries) < _MOST_AT_ONCE and (entry := self._waiting.get(self._next + len(entries))) is not None:
+        while len(entries) < _MAX_BATCH and (entry := self._waiting.get(self._next + len(entries))) is not None:
             entries.append(entry)
         return entries
 
     async def _write(self, entries: list[Entry]) -> None:
-        """Put records on the disk, again and again until it takes them."""
-        told = False
+        """Put records on the disk, retrying until that succeeds."""
+        failing = False
         while entries:
             try:
                 segment = self._segment or await self._begin()
                 frames = await self._frames(entries, segment)
-                await _to_the_end(self._put, segment, frames)
+                await _finish(self._put, segment, frames)
                 break
             except FileExistsError:
                 raise self._superseded() from None
             except (OSError, SpoolError) as error:
                 if self._segment is not None and not self._segment.has_records:
-                    self._segment.remove()  # a full disk needs no hundred torn beginnings
+                    self._segment.remove()  # each retry on a full disk would leave another torn file
                 self._drop_segment()
-                if not told:
-                    told = True
+                if not failing:
+                    failing = True
                     why = error.what if isinstance(error, SpoolError) else f"The spool could not be written: {error}."
-                    _log.warning(f"{why} Nothing is published until it can be; free some space on its disk")
-                await pause(_PAUSE_S)
-        if told:
-            _log.info("the spool can be written again; publishing goes on")
+                    _log.warning(f"{why} Nothing is published until it can be written; free some disk space.")
+                await pause(_RETRY_S)
+        if failing:
+            _log.info("The spool can be written again; publishing goes on.")
         for entry in entries:
             self._waiting.pop(entry.index, None)
             self._next = max(self._next, entry.index + 1)
@@ -205,9 +207,9 @@ class Spooler:
         segment.write(frames)
 
     async def check(self) -> None:
-        """See that nobody has begun a segment after ours: what ours says from then on counts for nothing.
+        """Check that no other owner has begun a segment after ours: from then on ours does not count.
 
-        Raises LeaseError where somebody has.
+        Raises LeaseError if one has, SpoolError if the disk fails.
         """
         if await asyncio.to_thread(next_number, self._directory) > self._number + 1:
             raise self._superseded()
@@ -215,13 +217,13 @@ class Spooler:
     def _superseded(self) -> LeaseError:
         return LeaseError(
             f"Another owner has begun a segment in {self._directory}.",
-            "Let it go on; this process was late and begins anew.",
+            "That owner goes on; this process was too late and starts again.",
         )
 
     async def _begin(self) -> Segment:
-        """The next segment.
+        """Begin the next segment.
 
-        Raises LeaseError where its number is taken: then another owner has begun one.
+        Raises LeaseError if another owner has begun one.
         """
         try:
             await self.check()
@@ -233,10 +235,10 @@ class Spooler:
         return self._segment
 
     async def prune(self) -> None:
-        """Remove segments that nobody needs any more."""
-        with contextlib.suppress(TrailError):  # old segments may stay
+        """Remove old segments that nobody needs any more."""
+        with contextlib.suppress(TrailError):  # they can be removed later
             before_s = clock.now_ms() / 1000 - KEPT_S
-            size = min(self._covered, await asyncio.to_thread(self._anchored) or self._covered)
+            size = min(self._durable, await asyncio.to_thread(self._anchored) or self._durable)
             await asyncio.to_thread(prune, self._directory, size, before_s)
 
     async def _frames(self, entries: list[Entry], segment: Segment) -> list[Frame]:
@@ -255,8 +257,8 @@ class Spooler:
         return frames
 
 
-async def _to_the_end(write: Callable[[Segment, list[Frame]], None], segment: Segment, frames: list[Frame]) -> None:
-    """Write without holding up the loop; a cancellation waits until the write is done."""
+async def _finish(write: Callable[[Segment, list[Frame]], None], segment: Segment, frames: list[Frame]) -> None:
+    """Write in a thread; if cancelled, finish the write first."""
     writing = asyncio.ensure_future(asyncio.to_thread(write, segment, frames))
     try:
         await asyncio.shield(writing)

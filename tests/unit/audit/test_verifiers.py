@@ -414,7 +414,7 @@ def test_a_checkpoint_that_says_that_it_is_late_is_warned_of(verify: Verifier, t
     found = verify(of.write(tmp_path / "e"))
     assert (found.rule, len(found.warnings)) == (None, 2)
     assert found.warnings[0].startswith("1 gaps between checkpoints")
-    assert found.warnings[1] == "4 records were signed late, as their checkpoint says itself"
+    assert found.warnings[1] == "4 records were signed late, as their checkpoints declare"
 
 
 @both
@@ -663,7 +663,7 @@ def _alone(verify: Verifier, file: Path) -> str | None:
     if verify is by_audit:
         try:
             held = exports.ALONE.Receipt(file)
-            if not held.whole:
+            if not held.is_proof:
                 return "no proof"
             held.check(exports.ALONE.Key(vkey()), f"{ORIGIN}/{held.partition}")
         except exports.ALONE.Fault as fault:

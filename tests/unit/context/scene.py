@@ -1,4 +1,4 @@
-"""Snapshots to begin with: the examples of the schema document, read at the end of their day."""
+"""Snapshots for tests: the examples of the schema document, read at the end of their day."""
 
 import json
 from collections.abc import Mapping
@@ -63,7 +63,7 @@ def snapshot_of(
     whose: Literal["server", "bars"] = "server",
     rules: ReadRules = RULES,
 ) -> Snapshot:
-    """The examples with some sections changed (None takes the key away)."""
+    """The examples with some sections changed (None removes the key)."""
     found: dict[str, str | bytes | None] = {**TEXTS, **(changes or {})}
     return Snapshot(
         symbol="AAPL",
@@ -83,7 +83,7 @@ def package_of(
     whose: Literal["server", "bars"] = "server",
     rules: ReadRules = RULES,
 ) -> Package:
-    """The package of the same."""
+    """The package of `snapshot_of` with the same arguments."""
     return build_package(snapshot_of(changes, as_of_ms=as_of_ms, whose=whose, rules=rules))
 
 
@@ -93,7 +93,7 @@ def section_of(section: str, raw: str | bytes | None) -> Section:
 
 
 def only(*sections: str) -> dict[str, str | bytes | None]:
-    """Changes that leave nothing but these sections."""
+    """Changes that remove all other sections."""
     return {name: None for name in KEYS if name not in sections}
 
 

@@ -140,7 +140,7 @@ def test_evidence_without_a_section_is_refused_and_the_section_named(section: st
         Snapshot.from_evidence(canonical.dumps(document))
 
 
-# "x" is a symbol, and it is a list of letters
+# "x" is a valid symbol, and also a valid sequence of signal types
 @pytest.mark.parametrize(
     ("name", "bad"),
     [

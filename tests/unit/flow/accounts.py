@@ -23,14 +23,14 @@ NO_COST = Decimal(0)
 def account(
     one: Bar, book: Book | None = None, held: Position | None = None, cost_bps: Decimal = NO_COST, *orders: Order
 ) -> Account:
-    """The account before the bar is worked through, with orders that wait for it."""
+    """The account before the bar is applied, with orders waiting for it."""
     book = Book() if book is None else book
     book = book.with_orders(one.symbol, orders) if orders else book
     return Account(book, held, one, one.end(MINUTE), cost_bps)
 
 
 def worked(one: Bar, *orders: Order, held: Position | None = None, **more: Any) -> Account:
-    """The account after the bar was worked through."""
+    """The account after the bar was applied."""
     made = account(one, more.get("book"), held, more.get("cost_bps", NO_COST), *orders)
     made.fill_orders()
     made.enforce_levels()
@@ -39,7 +39,7 @@ def worked(one: Bar, *orders: Order, held: Position | None = None, **more: Any) 
 
 
 def order(action: str, **changes: Any) -> Order:
-    """An order for the position that was opened at the opening."""
+    """An order for the position opened at the first bar."""
     fields = {"entry_time": ENTRY} | changes
     return Order(action, "decision 7", **fields)
 

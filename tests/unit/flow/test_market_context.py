@@ -129,7 +129,7 @@ def test_a_market_upside_down_is_bearish_where_the_other_is_bullish(changes: lis
     regime, mirrored = _regime(changes), market(*(-change for change in changes)).value()["market_regime"]
     way, _, kind = str(regime).partition("_")
     unchanged = sum(change == 0 for change in changes)
-    if not unchanged or kind != "trend":  # what stands still is no advance, whichever way the market goes
+    if not unchanged or kind != "trend":  # an unchanged symbol does not advance, in either direction
         assert mirrored.partition("_")[0] == other.get(way, way)
 
 

@@ -27,7 +27,7 @@ SCORED = GOOD | {"sentiment_score": 0.75, "sentiment_label": "bullish"}
 
 
 def line(**changes: Any) -> str:
-    """The good line with changes; None leaves a field out."""
+    """The good line with changes; None removes a field."""
     return json.dumps({name: value for name, value in (SCORED | changes).items() if value is not None})
 
 
@@ -54,33 +54,36 @@ def test_a_time_with_a_zone_is_converted_to_utc(timestamp: str) -> None:
     assert good(timestamp=timestamp).at == AT
 
 
-@pytest.mark.parametrize("timestamp", [None, "", "now", "2014-06-06T13:30:00", "2014-06-06", 1402061400, [], True])
-def test_a_malformed_time_or_one_without_a_zone_is_named(timestamp: Any) -> None:
-    assert why(line(timestamp=timestamp)).startswith(f"malformed headline: timestamp {timestamp!r}: ")
+NOT_STRINGS: list[Any] = [5, ["x"], {}, False]
+TIMES: list[Any] = [None, "", "now", "2014-06-06T13:30:00", "2014-06-06", 1402061400, [], True, "0001-01-01T00:00:00Z"]
+BEYOND_THE_CALENDAR = ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "9999-12-31T12:00Z"]
+MALFORMED: list[tuple[str, Any, str]] = [
+    *[("timestamp", value, f"timestamp {value!r}: ") for value in [*TIMES, *BEYOND_THE_CALENDAR]],
+    *[
+        ("symbol", value, f"symbol: {value!r} is not a symbol")
+        for value in ("A B", "A:B", "{A}", "Ä", "A" * 33, "-A", "*")
+    ],
+    *[
+        (name, value, f"{name} must be a string that is not empty")
+        for name in ("symbol", "headline")
+        for value in (None, "", "  ", *NOT_STRINGS)
+    ],
+    *[(name, value, f"{name} must be a string") for name in ("source", "url") for value in NOT_STRINGS],
+    *[(name, "x" * 1001, f"{name} has more than 1000 characters") for name in ("symbol", "headline", "source", "url")],
+    *[
+        ("sentiment_score", value, "sentiment_score must be a number from -1 to 1")
+        for value in (1.0001, -1.0001, 2, 1e300, "0.5", True, [0.5])
+    ],
+    *[
+        ("sentiment_label", value, "sentiment_label must be one of bullish, bearish, neutral")
+        for value in ("Bullish", "good", "", 1, True, ["bullish"])
+    ],
+]
 
 
-@pytest.mark.parametrize(
-    "timestamp", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00Z", "9999-12-31T12:00Z"]
-)
-def test_a_time_outside_the_calendar_is_named(timestamp: str) -> None:
-    assert why(line(timestamp=timestamp)).startswith("malformed headline: timestamp ")
-
-
-@pytest.mark.parametrize("symbol", ["A B", "A:B", "{A}", "Ä", "A" * 33, "-A", "*"])
-def test_a_symbol_invalid_in_a_key_is_named(symbol: str) -> None:
-    assert why(line(symbol=symbol)).startswith(f"malformed headline: symbol: {symbol!r} is not a symbol")
-
-
-@pytest.mark.parametrize("name", ["symbol", "headline"])
-@pytest.mark.parametrize("value", [None, "", "  ", 5, ["x"], {}, False])
-def test_a_missing_required_string_is_named(name: str, value: Any) -> None:
-    assert why(line(**{name: value})) == f"malformed headline: {name} must be a string that is not empty"
-
-
-@pytest.mark.parametrize("name", ["source", "url"])
-@pytest.mark.parametrize("value", [5, ["x"], {}, False])
-def test_a_source_or_url_that_is_not_a_string_is_named(name: str, value: Any) -> None:
-    assert why(line(**{name: value})) == f"malformed headline: {name} must be a string"
+@pytest.mark.parametrize(("name", "value", "message"), MALFORMED)
+def test_a_malformed_field_is_named_with_the_rule_it_breaks(name: str, value: Any, message: str) -> None:
+    assert why(line(**{name: value})).startswith(f"malformed headline: {message}")
 
 
 @pytest.mark.parametrize("name", ["source", "url"])
@@ -88,34 +91,22 @@ def test_a_missing_source_or_url_is_empty(name: str) -> None:
     assert getattr(good(**{name: None}), name) == ""
 
 
-@pytest.mark.parametrize("name", ["symbol", "headline", "source", "url"])
-def test_a_string_of_more_than_a_thousand_characters_is_named(name: str) -> None:
-    assert why(line(**{name: "x" * 1001})) == f"malformed headline: {name} has more than 1000 characters"
-
-
 def test_a_headline_may_have_a_thousand_characters() -> None:
     assert good(headline="ä" * 1000).headline == "ä" * 1000
 
 
-@pytest.mark.parametrize("score", [1.0001, -1.0001, 2, 1e300, "0.5", True, [0.5]])
-def test_a_score_out_of_range_is_named(score: Any) -> None:
-    assert why(line(sentiment_score=score)) == "malformed headline: sentiment_score must be a number from -1 to 1"
-
-
-@pytest.mark.parametrize("label", ["Bullish", "good", "", 1, True, ["bullish"]])
-def test_an_unknown_label_is_named(label: Any) -> None:
-    said = why(line(sentiment_label=label))
-    assert said == "malformed headline: sentiment_label must be one of bullish, bearish, neutral"
-
-
-@pytest.mark.parametrize("text", ["", "x", "{", '{"a":1}{', '{"symbol":"A","symbol":"A"}', '{"sentiment_score":NaN}'])
-def test_a_line_of_invalid_json_is_rejected(text: str) -> None:
-    assert why(text).startswith("malformed headline: not valid JSON: ")
-
-
-@pytest.mark.parametrize("text", ["[]", "5", '"AAPL"', "null", "true"])
-def test_a_line_that_is_not_an_object_is_rejected(text: str) -> None:
-    assert why(text) == "malformed headline: not a JSON object"
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        *[
+            (text, "not valid JSON: ")
+            for text in ("", "x", "{", '{"a":1}{', '{"symbol":"A","symbol":"A"}', '{"sentiment_score":NaN}')
+        ],
+        *[(text, "not a JSON object") for text in ("[]", "5", '"AAPL"', "null", "true")],
+    ],
+)
+def test_a_line_that_is_not_a_json_object_is_rejected(text: str, message: str) -> None:
+    assert why(text).startswith(f"malformed headline: {message}")
 
 
 json_values = st.recursive(

@@ -168,7 +168,7 @@ def test_the_value_is_what_the_headlines_of_the_window_add_up_to(
 def test_a_feed_resuming_from_stored_headlines_gives_the_same_value(rows: list[tuple[int, str, Decimal]]) -> None:
     told = [headline(after * SECOND, text, str(score)) for after, text, score in sorted(rows, key=lambda row: row[0])]
     first = NewsWindow()
-    kept = [(one.at, one.member()) for one in told if first.add(one)]  # what the feed puts into the sorted set
+    kept = [(one.at, one.member()) for one in told if first.add(one)]  # as the feed stores them in the sorted set
     again = news(*(Headline.from_member("AAPL", member) for _, member in sorted(kept)))
     at = AT + 200 * SECOND
     assert again.value(at) == first.value(at)

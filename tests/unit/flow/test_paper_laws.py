@@ -17,11 +17,11 @@ from llmctx.schema.values import Position
 from tests.unit.flow.makers import MINUTE, OPENING, bar, position
 
 Steps = list[tuple[str, int, list[Decimal], bool, list[Order], list[TradeSignal]]]
-"""Symbol, minutes since the last one, prices, whether the bar rises, orders, signals."""
+"""Symbol, minutes since the last bar, prices, whether the bar rises, orders, signals."""
 
 
 class BrokerRun:
-    """A paper broker that works through bars of two symbols, as the feed lets it."""
+    """A paper broker applied to bars of two symbols, as in a feed."""
 
     def __init__(self, cost_bps: Decimal) -> None:
         self.book = Book()
@@ -32,7 +32,7 @@ class BrokerRun:
         self._cost_bps = cost_bps
 
     def take(self, one: Bar, orders: list[Order], found: list[TradeSignal]) -> None:
-        """The bar, with orders that were decided before it."""
+        """Apply a bar, with orders decided before it."""
         book, symbol = self.book, one.symbol
         if orders:
             book = book.with_orders(symbol, (*book.orders.get(symbol, ()), *orders))
@@ -53,13 +53,13 @@ class BrokerRun:
         self.counted = [sum(pair) for pair in zip(self.counted, (day.wins, day.losses, day.even), strict=True)]
 
     def orders(self, symbol: str, wishes: list[Order]) -> list[Order]:
-        """The wishes as orders for what is held now."""
+        """The wishes as orders for the current position."""
         held = self.held.get(symbol)
         entry = None if held is None else clock.iso(clock.to_ms(held.entry_time))
         return [wish._replace(entry_time=entry) for wish in wishes]
 
     def flows(self, symbol: str, entry_time: datetime) -> Decimal:
-        """What a position has brought in, less what it took and cost."""
+        """The cash flows of a position, after costs."""
         return sum(
             (
                 (fill.quantity * fill.price if fill.side == "sell" else -fill.quantity * fill.price) - fill.cost

@@ -18,7 +18,7 @@ MIRROR = {
 }
 MIRROR |= {other: reason for reason, other in MIRROR.items()}
 BOUNCES = {"support_bounce", "resistance_rejection"}
-"""Judged by a share of the price, which has no exact mirror image."""
+"""Their tolerance is a share of the price, which has no exact mirror image."""
 SIDES = {"long": "short", "short": "long"}
 
 

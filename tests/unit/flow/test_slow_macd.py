@@ -28,7 +28,7 @@ def two_days(count: int = 390) -> Timed:
 
 
 def buckets(bars: Timed, until: datetime, length: timedelta = FIVE) -> list[float]:
-    """The last close of each five minutes that are over at a time: at their end, or because a later one has begun."""
+    """The last close of each completed five-minute bar: at its end, or once a later one has begun."""
     found: dict[datetime, Decimal] = {}
     for start, close in bars:
         found[start - (start - OPENING) % length] = close
@@ -59,7 +59,7 @@ def assert_slow_as_batch(bars: Timed) -> None:
 
 
 def says(values: list[Any]) -> str:
-    """What a histogram says: which side of zero it is on, and whether it is on its way back."""
+    """The signal of a histogram: its side of zero, and whether it is moving back towards zero."""
     now = values[-1].macd - values[-1].signal
     before = None if values[-2].signal is None else values[-2].macd - values[-2].signal
     if now > 0:

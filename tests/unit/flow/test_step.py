@@ -98,7 +98,7 @@ def test_a_closed_position_is_removed_and_requests_no_decision() -> None:
     assert (found.raw_position, found.position, found.cause) == (b"", None, None)
     assert found.closed is not None
     assert found.closed.net == 10
-    assert found.exit_signal is None  # a decision is no signal
+    assert found.exit_signal is None  # a decision is not a signal
 
 
 @pytest.mark.parametrize(

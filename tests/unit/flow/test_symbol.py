@@ -66,7 +66,7 @@ def quiet(close: str = "100", volume: str = "0") -> Track:
 
 
 def seen(*found: tuple[int, str, str]) -> Screen:
-    """What was seen at a minute, with a confidence."""
+    """A screen of signals, each with its minute, reason and confidence."""
     made = Screen()
     for minute, reason, confidence in found:
         made.add(OPENING + minute * MINUTE, [TradeSignal(reason, "long", Decimal(confidence))])

@@ -25,7 +25,7 @@ def stamp(item: Item) -> object:
 
 
 def by_known_time(items: list[Item], interval: timedelta) -> list[Item]:
-    """The order that is promised: by the time at which a thing is known, bars last, otherwise as they came."""
+    """The promised order: by the time at which an item is known, bars last, otherwise unchanged."""
 
     def known(item: Item) -> tuple[object, bool]:
         assert not isinstance(item, BadRow)

@@ -16,7 +16,7 @@ BARS, DECISIONS = b"stocks:bars:AAPL", b"decisions:{0}"
 
 
 def unpacked(write: Write) -> tuple[list[bytes], list[Any]]:
-    """The keys, and what write.lua will find in its one argument."""
+    """The keys, and the unpacked argument of write.lua."""
     places, arguments = write.call()
     (packed,) = arguments
     assert isinstance(packed, bytes)
@@ -24,7 +24,7 @@ def unpacked(write: Write) -> tuple[list[bytes], list[Any]]:
 
 
 def operations(write: Write) -> list[list[Any]]:
-    """The operations, with each key in the place of its number."""
+    """The operations, with each key position replaced by its key."""
     places, (*_, todo) = unpacked(write)
     found = []
     for name, *arguments in todo:

@@ -1,4 +1,4 @@
-"""The examples of the schema document, and each field in them with the way to it."""
+"""The examples of the schema document, and each of their fields with its path."""
 
 import copy
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from tests.unit.context.scene import TEXTS
 Path = tuple[str | int, ...]
 Field = tuple[str, Path]
 
-# What its writer names freely: there no name is required.
+# Objects whose names are chosen by their writer, so no name is required.
 FREE = {("market", "sector_performance"), ("signals.entry", "indicators"), ("signals.exit", "indicators")}
 
 
@@ -20,7 +20,7 @@ def document(section: str) -> Any:
 
 
 def fields(section: str) -> Iterator[tuple[Path, Any]]:
-    """Every named field of an example, with the way to it."""
+    """Every named field of an example, with its path."""
 
     def walk(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
         if isinstance(value, dict):

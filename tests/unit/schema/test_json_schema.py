@@ -6,7 +6,7 @@ from tests.unit.context.scene import TEXTS
 
 from .examples import EVERY, NUMBERS, TIMES, Path, at, without
 
-# JSON Schemas, checked by hand: the few keywords that pydantic writes for these models, and no other.
+# A small JSON Schema validator for exactly the keywords that pydantic writes for these models.
 
 _SAYS_NOTHING = {"title", "description", "unit", "shown", "$defs", "format"}
 

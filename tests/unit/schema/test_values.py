@@ -79,7 +79,7 @@ REFUSED: dict[str, tuple[list[Field], list[Any], str]] = {
 
 
 def problems(section: str, value: Any) -> dict[Path, str]:
-    """What a section's model has against a value: the way to each problem, and the message."""
+    """The validation errors of a section's model for a value: path to message."""
     try:
         model_of(section).model_validate(value)
     except ValidationError as error:

@@ -36,13 +36,13 @@ def write_module(project: pytest.Pytester, body: str, *, asks: str = "decide", m
 def run(
     project: pytest.Pytester, body: str, *options: str, asks: str = "decide", mark: str = '"demo.jsonl"'
 ) -> pytest.RunResult:
-    """Run the test as a user does, but in this process, which takes a fraction of the time."""
+    """Run the test as a user does."""
     write_module(project, body, asks=asks, mark=mark)
     return run_pytest(project, *options)
 
 
 def run_pytest(project: pytest.Pytester, *options: str) -> pytest.RunResult:
-    """Run pytest on a project, in this process where it needs no workers and no event loop runs or lives elsewhere."""
+    """Run pytest on a project: in this process if possible, in another one for workers and beside an event loop."""
     apart = any(option.startswith(("-n", "--tx")) for option in options)
     apart = apart or threading.current_thread() is not threading.main_thread() or _loop_runs()
     return project.runpytest_subprocess(*options) if apart else project.runpytest_inprocess(*options)

@@ -89,7 +89,7 @@ def test_prompts_missing_in_the_users_folder_are_the_shipped_ones(project: pytes
     project.makeini(INI + "llmctx_prompts = prompts\n")
     body = """assert render("mine").template == render("mine/v1").template == "mine"
     assert render("position/v1").evidence == render().evidence
-    assert render("position").version == 2"""
+    assert render("position").version == 3"""
     run(project, body, asks="render").assert_outcomes(passed=len(DECISIONS))
 
 

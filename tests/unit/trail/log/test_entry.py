@@ -104,11 +104,11 @@ def test_the_record_is_the_leaf_as_read() -> None:
 @pytest.mark.parametrize(
     ("leaf", "why"),
     [
-        (b"", "its leaf is no JSON: "),
-        (b"{", "its leaf is no JSON: "),
-        (b'{"v": 1, "v": 1}', "its leaf is no JSON: "),
-        (b"[]", "its leaf is no JSON object"),
-        (b"null", "its leaf is no JSON object"),
+        (b"", "its leaf is not valid JSON: "),
+        (b"{", "its leaf is not valid JSON: "),
+        (b'{"v": 1, "v": 1}', "its leaf is not valid JSON: "),
+        (b"[]", "its leaf is not a JSON object"),
+        (b"null", "its leaf is not a JSON object"),
     ],
 )
 def test_a_leaf_that_is_no_object_is_a_trail_error_that_says_why(leaf: bytes, why: str) -> None:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from llmctx import canonical
 from llmctx.trail.log import compaction
-from llmctx.trail.log.packing import LARGEST, MARKED, PLAIN, Dictionary, Pieces, laid_out, pack, reference_of, unpack
+from llmctx.trail.log.dictionary import Dictionary
+from llmctx.trail.log.packing import MARKED, MAX_BYTES, PLAIN, Pieces, lay_out, pack, reference_of, unpack
 from tests.unit.makers import body, market, prompt_of, snapshot_of
 
 DICTIONARY = Dictionary(b"what earlier records have in common, again and again " * 40)
@@ -59,8 +60,8 @@ def test_messages_that_repeat_the_snapshot_come_back(sections: dict[str, Any], d
     snapshot = json.dumps({"sections": texts}, ensure_ascii=False).encode()
     found = compaction.values_of(snapshot)
     lines = [
-        f"- {path.encode(errors='replace').decode()}: "
-        + data.draw(st.sampled_from(["{}", '"{}"', '"{}" [unit]', "{} [%]"])).format(compaction.written(value).decode())
+        f"- {path.decode()}: "
+        + data.draw(st.sampled_from(["{}", '"{}"', '"{}" [unit]', "{} [%]"])).format(value.decode())
         for path, value in found.items()
     ]
     messages = json.dumps([{"content": "\n".join(["Facts", *lines]), "role": "user"}], ensure_ascii=False).encode()
@@ -70,14 +71,14 @@ def test_messages_that_repeat_the_snapshot_come_back(sections: dict[str, Any], d
 
 def test_a_real_record_is_marked_and_comes_back() -> None:
     leaf, pieces = ready()
-    laid = laid_out(leaf, pieces)
-    assert laid.form == MARKED
+    layout = lay_out(leaf, pieces)
+    assert layout.form == MARKED
     assert round_trip(leaf, pieces, DICTIONARY) == (leaf, pieces)
 
 
 def test_a_fact_that_the_snapshot_has_costs_a_mark() -> None:
     leaf, pieces = ready()
-    text = laid_out(leaf, pieces).text
+    text = lay_out(leaf, pieces).text
     assert b"price.price.last: \x01 [price]" in text
     assert b"position.side: \x02" in text
     assert b"position.stop_loss: 145" not in text
@@ -85,18 +86,18 @@ def test_a_fact_that_the_snapshot_has_costs_a_mark() -> None:
 
 def test_the_digests_of_a_leaf_stand_before_the_frame() -> None:
     leaf, pieces = ready()
-    digests = laid_out(leaf, pieces).digests
+    digests = lay_out(leaf, pieces).digests
     assert digests == b"".join(bytes.fromhex(canonical.sha256(raw)) for raw in dict(sorted(pieces.items())).values())
 
 
 def test_what_has_a_marks_byte_in_it_is_packed_plainly() -> None:
-    assert laid_out(LEAF, {"messages": b"\x01"}).form == PLAIN
-    assert laid_out(LEAF, {"another": b"x"}).form == PLAIN
+    assert lay_out(LEAF, {"messages": b"\x01"}).form == PLAIN
+    assert lay_out(LEAF, {"another": b"x"}).form == PLAIN
 
 
 def test_a_value_names_its_dictionary_and_is_smaller_for_it() -> None:
     leaf, pieces = ready()
-    known = Dictionary(laid_out(leaf, pieces).text)
+    known = Dictionary(lay_out(leaf, pieces).text)
     packed = pack(leaf, pieces, known)
     assert reference_of(packed) == known.reference == bytes.fromhex(known.digest)[:8]
     assert reference_of(pack(leaf, pieces)) is None
@@ -151,10 +152,10 @@ def test_a_plain_text_that_is_no_record_is_a_value_error(text: bytes) -> None:
 
 
 def test_a_frame_that_claims_more_than_any_record_has_is_a_value_error() -> None:
-    bomb = zstandard.ZstdCompressor(level=1).compress(b"\x00" * (LARGEST + 1))
+    bomb = zstandard.ZstdCompressor(level=1).compress(b"\x00" * (MAX_BYTES + 1))
     with pytest.raises(ValueError, match="64 MB"):
         unpack(PLAIN_HEAD + bomb)
-    unsaid = zstandard.ZstdCompressor(level=1, write_content_size=False).compress(b"\x00" * (LARGEST + 1))
+    unsaid = zstandard.ZstdCompressor(level=1, write_content_size=False).compress(b"\x00" * (MAX_BYTES + 1))
     with pytest.raises(ValueError, match="broken"):
         unpack(PLAIN_HEAD + unsaid)
 

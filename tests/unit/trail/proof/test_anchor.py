@@ -119,7 +119,7 @@ def test_two_writers_are_kept_apart(anchor: Anchor) -> None:
     other.start()
     try:
         assert held.wait(60)
-        with pytest.raises(AnchorBusyError, match="Another notary appends to the anchor"):
+        with pytest.raises(AnchorBusyError, match="Another notary holds the anchor"):
             anchor.append(0, HASHES[:1])
         assert anchor.size == 0
     finally:
@@ -136,7 +136,7 @@ def test_a_full_disk_is_told_and_leaves_the_anchor_as_it_was(anchor: Anchor) -> 
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (3 * 32 + 7, hard))
     try:
-        with pytest.raises(AnchorError, match="disk has room"):
+        with pytest.raises(AnchorError, match="free disk space"):
             anchor.append(2, HASHES[2:6], NOTES[1])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

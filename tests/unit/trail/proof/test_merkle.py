@@ -21,35 +21,6 @@ ROOTS = [
     "ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c",
     "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
 ]
-CONSISTENCY = [
-    (1, 1, []),
-    (
-        1,
-        8,
-        [
-            "96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7",
-            "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
-            "6b47aaf29ee3c2af9af889bc1fb9254dabd31177f16232dd6aab035ca39bf6e4",
-        ],
-    ),
-    (
-        6,
-        8,
-        [
-            "0ebc5d3437fbe2db158b9f126a1d118e308181031d0a949f8dededebc558ef6a",
-            "ca854ea128ed050b41b35ffc1b87b8eb2bde461e9e3b5596ece6b9d5975a0ae0",
-            "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
-        ],
-    ),
-    (
-        2,
-        5,
-        [
-            "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
-            "bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b",
-        ],
-    ),
-]
 HASHES = [merkle.leaf_hash(leaf) for leaf in LEAVES]
 
 trees = st.lists(st.binary(max_size=3).map(merkle.leaf_hash), min_size=1, max_size=70)
@@ -80,13 +51,6 @@ def test_a_published_node_hash_comes_out() -> None:
     assert merkle.node_hash(left, right).hex() == expected
 
 
-@pytest.mark.parametrize(("size", "later", "proof"), CONSISTENCY)
-def test_consistency_proofs_are_the_published_ones(size: int, later: int, proof: list[str]) -> None:
-    assert [step.hex() for step in merkle.consistency_proof(HASHES[:later], size)] == proof
-    first, last = bytes.fromhex(ROOTS[size - 1]), bytes.fromhex(ROOTS[later - 1])
-    assert merkle.verify_consistency(size, later, [bytes.fromhex(step) for step in proof], first, last)
-
-
 def test_the_empty_tree_has_the_hash_of_nothing() -> None:
     assert merkle.root([]).hex() == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
@@ -115,28 +79,7 @@ def test_every_leaf_is_proven_at_its_index_and_at_no_other(hashes: list[bytes], 
         assert not merkle.verify_inclusion(hashes[index], index, size, proof[:-1], root)
 
 
-@given(trees, st.data())
-def test_a_tree_is_proven_to_have_grown_from_each_of_its_beginnings(hashes: list[bytes], data: st.DataObject) -> None:
-    size = data.draw(st.integers(1, len(hashes)))
-    first, later = merkle.root(hashes[:size]), merkle.root(hashes)
-    proof = merkle.consistency_proof(hashes, size)
-    assert merkle.verify_consistency(size, len(hashes), proof, first, later)
-    assert not merkle.verify_consistency(size, len(hashes), proof, changed(first), later)
-    assert not merkle.verify_consistency(size, len(hashes), proof, first, changed(later))
-    assert not merkle.verify_consistency(size, len(hashes), [*proof, later], first, later)
-    if proof:
-        at = data.draw(st.integers(0, len(proof) - 1))
-        altered = [*proof[:at], changed(proof[at]), *proof[at + 1 :]]
-        assert not merkle.verify_consistency(size, len(hashes), altered, first, later)
-
-
 @pytest.mark.parametrize("index", [-1, 8])
 def test_a_leaf_that_a_tree_does_not_have_cannot_be_proven(index: int) -> None:
     with pytest.raises(ValueError, match=f"no leaf {index}"):
         merkle.inclusion_proof(HASHES, index)
-
-
-@pytest.mark.parametrize("size", [0, 9])
-def test_growth_from_a_size_that_never_was_cannot_be_proven(size: int) -> None:
-    with pytest.raises(ValueError, match="did not grow"):
-        merkle.consistency_proof(HASHES, size)

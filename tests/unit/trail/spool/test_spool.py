@@ -1,4 +1,4 @@
-"""The spool's files: what is whole is read, what is torn is not, and a later segment has the last word."""
+"""A spool reads whole frames, ignores torn ones, and lets the newest segment that speaks for an index decide."""
 
 import os
 from pathlib import Path
@@ -8,20 +8,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmctx.errors import SpoolError
-from llmctx.trail.spool.spool import (
+from llmctx.trail.spool import spool
+from llmctx.trail.spool.segment import (
     BLOB,
     DICTIONARY,
     RECORD,
+    Contents,
     Frame,
     Segment,
-    SpoolIndex,
-    frames_of,
-    next_number,
     numbered,
-    prune,
-    segments,
-    spool_directory,
+    read_contents,
+    read_frame,
+    read_frames,
 )
+from llmctx.trail.spool.spool import Spool, next_number, prune, segment_files, spool_directory
 
 
 def record(index: int, text: bytes = b"record") -> Frame:
@@ -36,13 +36,13 @@ def begun(directory: Path, number: int, start: int, *frames: Frame) -> Path:
 
 
 def found(directory: Path) -> dict[int, bytes | None]:
-    index = SpoolIndex(directory)
-    return {at: index.record(at) for at in sorted(index.places)}
+    opened = Spool(directory)
+    return {at: opened.record(at) for at in opened.indices(0, 100)}
 
 
 def test_an_empty_spool_has_nothing(tmp_path: Path) -> None:
-    index = SpoolIndex(spool_directory(tmp_path, "instance", 3))
-    assert (index.size, index.base, index.next_number, index.places) == (0, 0, 0, {})
+    empty = Spool(spool_directory(tmp_path, "instance", 3))
+    assert (empty.size, empty.base, empty.next_number, empty.record(0), list(empty.blobs(0))) == (0, 0, 0, None, [])
 
 
 @given(records=st.lists(st.binary(max_size=50), max_size=8))
@@ -55,15 +55,15 @@ def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, recor
 def test_segments_follow_each_other(tmp_path: Path) -> None:
     begun(tmp_path, 0, 0, record(0), record(1))
     begun(tmp_path, 1, 2, record(2))
-    index = SpoolIndex(tmp_path)
-    assert (index.size, index.next_number, sorted(index.places)) == (3, 2, [0, 1, 2])
+    both = Spool(tmp_path)
+    assert (both.size, both.next_number, both.indices(0, 9)) == (3, 2, [0, 1, 2])
 
 
 def test_what_an_earlier_segment_says_beyond_a_later_ones_start_counts_for_nothing(tmp_path: Path) -> None:
     begun(tmp_path, 0, 0, record(0), record(1, b"late"), record(2, b"late"))
     begun(tmp_path, 1, 1, record(1, b"true"))
     assert found(tmp_path) == {0: b"record", 1: b"true"}
-    assert SpoolIndex(tmp_path).size == 2
+    assert Spool(tmp_path).size == 2
 
 
 def test_a_number_is_made_once(tmp_path: Path) -> None:
@@ -95,21 +95,22 @@ def test_a_torn_segment_is_named_and_the_next_one_goes_on(tmp_path: Path) -> Non
     path = begun(tmp_path, 0, 0, record(0), record(1))
     path.write_bytes(path.read_bytes()[:-3])
     begun(tmp_path, 1, 1, record(1, b"again"))
-    index = SpoolIndex(tmp_path)
-    assert index.torn == [path]
+    both = Spool(tmp_path)
+    both.load(0)
+    assert both.torn == [path]
     assert found(tmp_path) == {0: b"record", 1: b"again"}
 
 
 def test_a_segment_whose_header_was_never_finished_is_none_but_its_number_is_taken(tmp_path: Path) -> None:
     (tmp_path / "00000000.seg").write_bytes(b"\x00\x00")
-    assert segments(tmp_path) == []
+    assert segment_files(tmp_path) == []
     assert next_number(tmp_path) == 1
 
 
 def test_each_blob_is_given_once(tmp_path: Path) -> None:
     for number in (0, 1):
         begun(tmp_path, number, number, Frame(BLOB, b"source"), numbered(DICTIONARY, 8, b"dictionary"), record(number))
-    assert [(frame.kind, frame.payload[-10:]) for frame in SpoolIndex(tmp_path).blobs()] == [
+    assert [(frame.kind, frame.payload[-10:]) for frame in Spool(tmp_path).blobs(0)] == [
         (BLOB, b"source"), (DICTIONARY, b"dictionary"),
     ]  # fmt: skip
 
@@ -122,25 +123,90 @@ def test_old_segments_are_pruned_as_far_as_all_that_they_have_is_durable(
         path = begun(tmp_path, number, 2 * number, record(2 * number), record(2 * number + 1))
         os.utime(path, (1000, 1000))
     prune(tmp_path, size, 1000 + age_s)
-    assert [segment.number for segment in segments(tmp_path)] == left
-    assert SpoolIndex(tmp_path).base == 2 * left[0]
+    assert [segment.number for segment in segment_files(tmp_path)] == left
+    assert Spool(tmp_path).base == 2 * left[0]
 
 
 def test_another_format_is_refused(tmp_path: Path) -> None:
     (tmp_path / "00000000.seg").write_bytes(Frame(b"H", b'{"format":"other","number":0,"start":0}').encode())
-    with pytest.raises(SpoolError, match="has the format other"):
-        SpoolIndex(tmp_path)
+    with pytest.raises(SpoolError, match="has the unknown format other"):
+        Spool(tmp_path)
 
 
 def test_a_folder_that_cannot_be_made_is_a_spool_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(SpoolError, match="could not be begun"):
+    with pytest.raises(SpoolError, match="could not be created"):
         Segment(tmp_path / "file" / "spool", 0, 0)
 
 
-def test_frames_say_where_they_begin_and_end(tmp_path: Path) -> None:
-    path = begun(tmp_path, 0, 0, record(0), record(1))
-    places = [(begins, ends) for _, begins, ends in frames_of(path)]
-    assert places[0][0] == 0
-    assert [begins for begins, _ in places[1:]] == [ends for _, ends in places[:-1]]
-    assert places[-1][1] == path.stat().st_size
+def test_contents_say_where_each_record_begins(tmp_path: Path) -> None:
+    path = begun(tmp_path, 0, 4, Frame(BLOB, b"source"), record(4, b"four"), record(5, b"five"))
+    contents = read_contents(path)
+    assert {at: read_frame(path, offset) for at, offset in contents.records.items()} == {
+        4: record(4, b"four"), 5: record(5, b"five"),
+    }  # fmt: skip
+    assert [frame.kind for frame in read_frames(path)] == [b"H", BLOB, RECORD, RECORD]
+
+
+def test_the_newest_records_are_found_without_reading_older_segments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(9):
+        begun(tmp_path, number, 10 * number, *(record(10 * number + at) for at in range(10)))
+    read: list[str] = []
+
+    def counting(path: Path) -> Contents:
+        read.append(path.stem)
+        return read_contents(path)
+
+    monkeypatch.setattr(spool, "read_contents", counting)
+    opened = Spool(tmp_path)
+    opened.load(75)
+    assert (opened.size, opened.base, opened.indices(75, 99)) == (90, 0, list(range(75, 90)))
+    assert read == ["00000008", "00000007"]
+    assert opened.record(5) == b"record"
+    assert len(read) == 9
+
+
+def test_a_copy_in_a_later_segment_fills_a_gap_below_its_start(tmp_path: Path) -> None:
+    begun(tmp_path, 0, 0, record(0), record(2))
+    begun(tmp_path, 1, 3, record(1, b"copied"), record(3))
+    assert found(tmp_path) == {0: b"record", 1: b"copied", 2: b"record", 3: b"record"}
+
+
+def test_blobs_come_from_the_segments_that_hold_the_records_asked_for(tmp_path: Path) -> None:
+    for number in range(3):
+        begun(tmp_path, number, number, Frame(BLOB, b"blob %d" % number), record(number))
+    assert [frame.payload for frame in Spool(tmp_path).blobs(1)] == [b"blob 1", b"blob 2"]
+
+
+def test_a_record_that_cannot_be_read_any_more_is_a_spool_error(tmp_path: Path) -> None:
+    path = begun(tmp_path, 0, 0, record(0))
+    opened = Spool(tmp_path)
+    raw = bytearray(path.read_bytes())
+    raw[-1] ^= 1
+    path.write_bytes(raw)
+    with pytest.raises(SpoolError, match="cannot be read at byte"):
+        opened.record(0)
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[tuple[int, list[int]]]:
+    """Segments as (start, indices of their records), in any order and with any overlap."""
+    indices = st.lists(st.integers(0, 12), max_size=6)
+    return draw(st.lists(st.tuples(st.integers(0, 12), indices), min_size=1, max_size=6))
+
+
+@given(histories())
+def test_reading_backwards_finds_what_reading_everything_in_order_finds(
+    tmp_path_factory: pytest.TempPathFactory, history: list[tuple[int, list[int]]]
+) -> None:
+    directory = tmp_path_factory.mktemp("spool")
+    expected: dict[int, bytes] = {}
+    for number, (start, indices) in enumerate(history):
+        content = b"of segment %d" % number
+        begun(directory, number, start, *(record(index, content) for index in indices))
+        expected = {index: held for index, held in expected.items() if index < start} | dict.fromkeys(indices, content)
+    assert found(directory) == expected
+    start, indices = history[-1]
+    assert Spool(directory).size == max([start - 1, *indices]) + 1

@@ -1,7 +1,7 @@
 import pytest
 
-from llmctx.trail.log.dictionaries import Trainer
-from llmctx.trail.log.packing import Dictionary, pack, unpack
+from llmctx.trail.log.dictionary import Dictionary, Trainer
+from llmctx.trail.log.packing import pack, unpack
 
 TEXTS = [
     f"record {n} says that price {n * 7} lies between {n} and {n * 13}, as the model decided. ".encode() * 9
