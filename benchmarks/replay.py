@@ -7,8 +7,7 @@ from collections.abc import Callable
 
 from benchmarks.recorded import record_day
 from benchmarks.stage import Stage
-from llmctx.replay.blob_cache import BlobCache
-from llmctx.replay.corpus import Recorded
+from llmctx.replay.corpus import BlobCache, Recorded
 from llmctx.replay.rerun import rebuild
 
 DECISIONS = 1560

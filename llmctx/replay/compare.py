@@ -13,10 +13,9 @@ from typing import Any, NamedTuple
 from llmctx.errors import ReplayError
 from llmctx.replay.answer import ACTIONS
 from llmctx.replay.corpus import Place
-from llmctx.replay.pair import AnsweredDecision, Pair, recorded_decisions, replayed_decisions
 from llmctx.replay.results import read_results
+from llmctx.replay.sides import AnsweredDecision, Pair, Tally, recorded_decisions, replayed_decisions, tally
 from llmctx.replay.stats import Mean, Share, mean, quantile
-from llmctx.replay.tally import Tally, tally
 
 RECORDED = "recorded"
 """The name of the record's own side."""

@@ -14,8 +14,8 @@ from llmctx import canonical, clock
 from llmctx.replay.answer import Answer
 from llmctx.replay.compare import Comparison, in_order
 from llmctx.replay.diff import Row, diff
-from llmctx.replay.pair import Pair
 from llmctx.replay.safe_write import PAGE_MARK
+from llmctx.replay.sides import Pair
 from llmctx.version import VERSION
 
 MAX_FLIPS_SHOWN = 100

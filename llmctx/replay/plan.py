@@ -16,8 +16,7 @@ from llmctx.prompt.render import Message, Prompt, render
 from llmctx.prompt.template import Template
 from llmctx.record import grounding_fields, policy_of
 from llmctx.replay.answer import Answer, answer_of
-from llmctx.replay.blob_cache import BlobCache
-from llmctx.replay.corpus import Recorded
+from llmctx.replay.corpus import BlobCache, Recorded
 
 
 class Plan(NamedTuple):

@@ -17,8 +17,8 @@ from llmctx import canonical
 from llmctx.errors import ReplayError
 from llmctx.llm.completion import Outcome
 from llmctx.replay.answer import Answer
-from llmctx.replay.cause import Cause
 from llmctx.replay.corpus import Place
+from llmctx.replay.difference import Cause
 from llmctx.replay.safe_write import Destination, FileKind, check_destination, format_of, write_error
 
 FORMAT = "llmctx-replay/1"

@@ -11,18 +11,16 @@ from llmctx.assets import asset
 from llmctx.context.package import Package
 from llmctx.decision.decision import OUTPUT, Decision
 from llmctx.decision.guards import Verdict
-from llmctx.decision.parse import judge
 from llmctx.errors import TemplateError
 from llmctx.llm.client import EndpointClient
 from llmctx.llm.completion import Completer, Completion
 from llmctx.prompt.render import Prompt
 from llmctx.prompt.template import Template, load_template, versions_of
 from llmctx.replay.answer import Answer, recorded_answer
-from llmctx.replay.blob_cache import BlobCache
 from llmctx.replay.corpus import Corpus, Recorded
-from llmctx.replay.pair import Pair
 from llmctx.replay.plan import Plan, ReplayRequest, build_request, policy_for
 from llmctx.replay.results import Result
+from llmctx.replay.sides import Pair
 from llmctx.testing.completers import Endpoint, RecordingEndpoint, Recordings
 from llmctx.testing.flip_summary import FlipSummary
 
@@ -142,7 +140,7 @@ class Bench:
 
     def _request(self, entry: Recorded, corpus: Corpus, template: str | None) -> tuple[ReplayRequest, Prompt]:
         plan = Plan(None if template is None else self._template(template), model="recorded")
-        request = build_request(entry, plan, BlobCache(corpus.blobs))
+        request = build_request(entry, plan, corpus.blobs)
         if request.prompt is None:
             raise TemplateError(request.reason, "Correct the template, or remove the record from the corpus.")
         return request, request.prompt
@@ -182,7 +180,6 @@ def _decided(request: ReplayRequest, prompt: Prompt, completion: Completion) -> 
     if policy.grounding == "off":  # in older records; flagging changes no verdict
         policy = policy.model_copy(update={"grounding": "flag"})
     conclusion = request.conclude(completion, policy)
-    _, failure = judge(completion)
     record = request.entry.record
     result = Result(
         **vars(request.entry.place),
@@ -198,7 +195,7 @@ def _decided(request: ReplayRequest, prompt: Prompt, completion: Completion) -> 
         prompt=prompt,
         completion=completion,
         decision=conclusion.decision,
-        failure=failure,
+        failure=next((fired.detail for fired in conclusion.verdict.guards if fired.name == "no_answer"), ""),
         verdict=conclusion.verdict,
         result=result,
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from llmctx.errors import CorpusError
-from llmctx.replay.corpus import Corpus, Recorded, read_corpus
+from llmctx.replay.corpus import BlobCache, Corpus, Recorded, read_corpus
 from llmctx.replay.selection import Selection, parse_selection
 
 _EXAMPLE = 'Write @pytest.mark.corpus("FILE", ...), optionally with selection="action=exit,limit=20".'
@@ -117,4 +117,4 @@ def _selection_of(mark: Any) -> Selection:
 
 
 def _failing(root: Path, problem: str) -> CorpusCase:
-    return CorpusCase("nothing", root, Corpus([], {}), problem=problem)
+    return CorpusCase("nothing", root, Corpus([], BlobCache()), problem=problem)

@@ -2,8 +2,8 @@
 
 from llmctx import canonical
 from llmctx.replay.compare import Comparison, compare
-from llmctx.replay.pair import recorded_decisions, replayed_decisions
 from llmctx.replay.results import Result
+from llmctx.replay.sides import recorded_decisions, replayed_decisions
 
 _CELL_CHARS = 14
 
