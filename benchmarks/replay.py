@@ -24,7 +24,7 @@ async def measure(_: Stage) -> dict[str, str]:
         for entry in day:
             fresh = Recorded(entry.leaf, entry.pieces, index=entry.index)  # nothing is cached from earlier rounds
             found = rebuild(fresh, cache)
-            assert found.same, found.first
+            assert found.same, found.differences[0]
 
     def parse_all() -> None:
         for entry in day:

@@ -19,8 +19,6 @@ from llmctx.replay.stats import Mean, Share, mean, quantile
 
 RECORDED = "recorded"
 """The name of the record's own side."""
-AMOUNTS = ("quantity", "stop_loss", "take_profit")
-"""The amounts of a verdict."""
 
 
 class AmountChange(NamedTuple):
@@ -194,7 +192,7 @@ def compare(names: tuple[str, str], a: dict[Place, AnsweredDecision], b: dict[Pl
         agreement=Share.where(not pair.flipped for pair in pairs if pair.answered),
         decided=Share.where(pair.a.decided == pair.b.decided for pair in pairs if pair.a.decided and pair.b.decided),
         shift=mean([after - before for before, after in confidences if before is not None and after is not None]),
-        moved=[_amount_change(name, pairs) for name in AMOUNTS],
+        moved=[_amount_change(name, pairs) for name in ("quantity", "stop_loss", "take_profit")],
         blame=_blame(pair for pair in pairs if pair.changes),
         flip_blame=_blame(pair for pair in pairs if pair.flipped),
     )

@@ -134,11 +134,6 @@ class Rebuild(NamedTuple):
         """The first difference that only an altered record explains."""
         return next((difference for difference in self.differences if difference.tampered), None)
 
-    @property
-    def first(self) -> Difference | None:
-        """The difference to report first: tampering before all others."""
-        return self.tampering or next(iter(self.differences), None)
-
 
 def mismatch(name: str, found: Any, expected: Any) -> str:
     """Describe the first field below `name` that differs between the record (found) and its evidence (expected)."""

@@ -70,9 +70,8 @@ class DifferingRecord(NamedTuple):
 
     @property
     def difference(self) -> Difference:
-        """The difference to report first."""
-        assert self.rebuild.first is not None
-        return self.rebuild.first
+        """The difference to report first: tampering before all others."""
+        return self.rebuild.tampering or self.rebuild.differences[0]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the record and its differences as JSON values."""

@@ -197,10 +197,6 @@ class ResultsFile:
             self._replace_texts(document[name])
         self._write({"result": document})
         self._remove_on_close = False
-        try:
-            self._file.flush()
-        except OSError as error:
-            raise write_error(self._destination, error) from error
 
     def _begin(self) -> None:
         if self.path.is_file():
@@ -259,5 +255,6 @@ class ResultsFile:
     def _write(self, document: dict[str, Any]) -> None:
         try:
             self._file.write(canonical.dumps(document) + b"\n")
+            self._file.flush()
         except OSError as error:
             raise write_error(self._destination, error) from error

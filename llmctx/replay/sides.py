@@ -46,12 +46,11 @@ def replayed_decisions(results: Iterable[Result]) -> dict[Place, AnsweredDecisio
     groups: dict[Place, list[Result]] = {}
     for result in sorted(results, key=lambda one: one.repeat):
         groups.setdefault(result.place, []).append(result)
-    return {place: _answered(group) for place, group in groups.items()}
-
-
-def _answered(repeats: Sequence[Result]) -> AnsweredDecision:
-    answers = tuple(result.replayed for result in repeats if result.final)
-    return AnsweredDecision(repeats[0], answers, unanswered=len(repeats) - len(answers))
+    answers = {place: tuple(one.replayed for one in group if one.final) for place, group in groups.items()}
+    return {
+        place: AnsweredDecision(group[0], answers[place], unanswered=len(group) - len(answers[place]))
+        for place, group in groups.items()
+    }
 
 
 class Pair(NamedTuple):

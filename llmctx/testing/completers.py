@@ -4,7 +4,7 @@ import fcntl
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from llmctx import canonical
 from llmctx.errors import BudgetError, CorpusError, EndpointError, MissingCompletionError
@@ -13,7 +13,7 @@ from llmctx.llm.completion import Completion, Outcome, OutputSchema, Usage, read
 from llmctx.prompt.render import Prompt
 from llmctx.prompt.template import Parameters
 from llmctx.replay.budget import Budget
-from llmctx.replay.corpus import Corpus, Recorded
+from llmctx.replay.corpus import Corpus
 from llmctx.replay.results import UNANSWERED
 
 _BYTES_PER_TOKEN = 4
@@ -121,9 +121,15 @@ class Recordings:
         self._bodies: dict[str, bytes] = {}
         self._unanswered: dict[str, str] = {}
         for entry in corpus.entries:
-            if "completion" in entry.record:
-                parameters = corpus.blobs.template(entry.record["prompt"]["template_sha256"]).front_matter.parameters
-                self._add(entry, question_of(entry.pieces["messages"], parameters))
+            if "completion" not in entry.record:
+                continue
+            template = corpus.blobs.template(entry.record["prompt"]["template_sha256"])
+            question = question_of(entry.pieces["messages"], template.front_matter.parameters)
+            outcome = entry.record["completion"]["outcome"]
+            if outcome in UNANSWERED:  # its body, if any, is an error page
+                self._unanswered[question] = outcome
+            else:
+                self._bodies[question] = entry.pieces["completion"]
         self._bodies |= self._answers.bodies()
 
     async def complete(self, prompt: Prompt, output: OutputSchema) -> Completion:  # noqa: ARG002  the interface of Completer
@@ -143,28 +149,35 @@ class Recordings:
             )
         return read_completion(body, {}, ())
 
-    def _add(self, entry: Recorded, question: str) -> None:
-        outcome = entry.record["completion"]["outcome"]
-        if outcome in UNANSWERED:  # its body, if any, is an error page
-            self._unanswered[question] = outcome
-        else:
-            self._bodies[question] = entry.pieces["completion"]
-
     def keep(self, prompt: Prompt, body: bytes) -> None:
         """Keep an answer in the file, replacing an earlier one to the same question."""
         self._answers.keep(prompt, body)
         self._bodies[question_of(prompt.evidence, prompt.parameters)] = body
 
 
+class LiveEndpoint(NamedTuple):
+    """The endpoint to ask."""
+
+    url: str
+    """Its base URL."""
+    key: str
+    """Its API key."""
+    model: str
+    """The model."""
+    budget_tokens: int
+    """Tokens that all calls together may use."""
+    keep: bool
+    """Whether its answers are kept beside the corpus."""
+
+
 class Endpoint:
     """A real endpoint, within a budget of tokens."""
 
-    def __init__(self, client: EndpointClient, url: str, model: str, tokens: int) -> None:
-        self._client = client
-        self._url = url
-        self._model = model
-        self._limit = tokens
-        self._budget = Budget(tokens)
+    def __init__(self, live: LiveEndpoint) -> None:
+        """Raises EndpointError for a malformed address or key."""
+        self._live = live
+        self._client = EndpointClient(live.url, live.key, live.model)
+        self._budget = Budget(live.budget_tokens)
 
     @property
     def tokens(self) -> int:
@@ -176,10 +189,11 @@ class Endpoint:
 
         Raises BudgetError if the budget does not suffice for the call, EndpointError if no model answers.
         """
-        reservation = self._budget.reserve(self._model, prompt)
+        reservation = self._budget.reserve(self._live.model, prompt)
         if reservation is None:
             raise BudgetError(
-                f"The live calls have used {self.tokens} of {self._limit} tokens; another one might exceed the budget.",
+                f"The live calls have used {self.tokens} of {self._live.budget_tokens} tokens; "
+                "another one might exceed the budget.",
                 "Raise --llmctx-budget TOKENS, or select fewer tests with -k.",
             )
         try:
@@ -188,11 +202,15 @@ class Endpoint:
             self._budget.release(reservation)
         if not _is_answered(completion):
             raise EndpointError(
-                f"No model answered at {self._url}: {completion.detail}.",
+                f"No model answered at {self._live.url}: {completion.detail}.",
                 "Correct --llmctx-live, --llmctx-model or --llmctx-key-file, or omit them to use recorded answers.",
             )
-        self._budget.count(completion.usage or _estimated(prompt, completion), self._model)
+        self._budget.count(completion.usage or _estimated(prompt, completion), self._live.model)
         return completion
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
 
 
 def _is_answered(completion: Completion) -> bool:

@@ -114,7 +114,8 @@ def _or_fail(place: object, work: Callable[[], _T], *, pytrace: bool = True) -> 
 def llmctx_bench(pytestconfig: pytest.Config) -> "Bench":
     """What the other fixtures share: the prompts, who answers, and the summary."""
     from llmctx.llm.client import NO_KEY  # noqa: PLC0415  see the top
-    from llmctx.testing.bench import Bench, LiveEndpoint  # noqa: PLC0415  the same
+    from llmctx.testing.bench import Bench  # noqa: PLC0415  the same
+    from llmctx.testing.completers import LiveEndpoint  # noqa: PLC0415  the same
 
     url = pytestconfig.getoption("llmctx_live")
     live = None
