@@ -150,17 +150,12 @@ def compare_results(first: str, second: str) -> tuple[Comparison, dict[str, dict
             return recorded_decisions(files[other].results)
         return replayed_decisions(files[name].results)
 
-    labels = _labels(first, second)
+    short = Path(first).name, Path(second).name  # without folders if that tells them apart
+    labels = short if short[0] != short[1] else (first, second)
     questions = {
         label: files[name].question for label, name in zip(labels, (first, second), strict=True) if name in files
     }
     return compare(labels, side(first, second), side(second, first)), questions
-
-
-def _labels(first: str, second: str) -> tuple[str, str]:
-    """Return the file names, without folders if they differ."""
-    short = Path(first).name, Path(second).name
-    return short if short[0] != short[1] else (first, second)
 
 
 def compare(names: tuple[str, str], a: dict[Place, AnsweredDecision], b: dict[Place, AnsweredDecision]) -> Comparison:

@@ -209,7 +209,7 @@ class _Attempt:
         raise _DiffersError("prompt-rebuilt", what, cause_of_prompt(sent, rendered))
 
     def _check_decision(self) -> None:
-        decision, _ = judge(self._completion)  # without the guards, which other rules may set differently
+        decision, _ = judge(self._completion)  # not by `conclude`: this part needs neither package nor policy
         expected = None if decision is None else decision_fields(decision)
         if self._record.get("decision") != expected and (what := contradiction(self._entry)):
             raise _DiffersError("record-rebuilt", what, MODEL, always_holds=True)
