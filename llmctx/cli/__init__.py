@@ -17,11 +17,10 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # the terminal may know only ASCII
-    as_json = "--json" in sys.argv
     try:
         code = app(prog_name="llmctx", standalone_mode=False)
     except UsageError as error:
-        if as_json:
+        if "--json" in sys.argv:
             _report(LlmctxError(error.format_message(), "Add --help to see the command's arguments and options."))
         else:
             error.show()
@@ -40,5 +39,4 @@ def main() -> None:
 def _report(error: LlmctxError) -> None:
     from llmctx.cli.shared.output import messages
 
-    messages.as_json = "--json" in sys.argv
     messages.error(error)

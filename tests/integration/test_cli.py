@@ -18,6 +18,7 @@ from llmctx.replay.verify import verify_log
 from llmctx.schema import keys
 from llmctx.trail.log.entry import restored, stored
 from llmctx.trail.log.instance import bind_instance
+from llmctx.trail.log.lease import read_holder
 from llmctx.trail.log.log import Log
 from llmctx.version import VERSION
 from tests.conftest import free_port
@@ -184,8 +185,9 @@ async def test_decide_publishes_the_decision(program: Program, valkey: Redis) ->
 async def test_decide_beside_a_running_owner_goes_through_it(program: Program, valkey: Redis) -> None:
     await hold(valkey, "AAPL")
     async with program.running(valkey) as process:
-        printed = (await program("decide", "AAPL", "--json")).document
-        assert printed["worker"].endswith(f":{process.pid}")
+        owner = await read_holder(valkey, 0)
+        assert owner is not None
+        assert (await program("decide", "AAPL", "--json")).document["worker"] == owner.label
         await program.stop(process)
     assert await kinds(valkey) == ["decision"]
 

@@ -144,6 +144,6 @@ async def test_a_directory_that_cannot_be_made_is_an_error_that_names_it(redis: 
 
 async def test_a_server_that_is_not_there_is_a_trail_error(tmp_path: Path) -> None:
     client = connect(f"redis://127.0.0.1:{free_port()}/0", retries=0)
-    with pytest.raises(TrailError, match="did not answer"):
+    with pytest.raises(TrailError, match="could not be read"):
         await bind_instance(client, tmp_path)
     await client.aclose()

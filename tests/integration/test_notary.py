@@ -273,7 +273,7 @@ async def test_a_gap_that_nothing_explains_is_not_signed(scene: Scene) -> None:
     entry = await scene.log.entry(1)
     assert entry is not None
     await scene.redis.xdel("audit:{0}:log", "1-1")
-    with pytest.raises(TrailError, match="no record 1"):
+    with pytest.raises(TrailError, match="lacks record 1"):
         await scene.signed()
 
 

@@ -10,6 +10,7 @@ import pytest
 from llmctx import canonical
 from llmctx.llm.standin import MODEL, Standin
 from llmctx.replay.corpus import Recorded, read_corpus, write_corpus
+from llmctx.rules import code
 from tests.conftest import ROOT, free_port
 from tests.integration.program import Ended, Program
 
@@ -38,7 +39,7 @@ def held(program: Program) -> dict[str, bytes]:
         ("replay --mode again --out demo.jsonl --fresh", "is also an input"),
         ("replay --mode again --out notes.md --fresh", "is not a results file"),
         ("replay --mode again --out page.html", "is not a results file"),
-        ("replay --out r.jsonl", "is not what a rebuild"),
+        ("replay --out r.jsonl", "is not a rebuild file"),
         ("replay --out demo.jsonl", "is also an input"),
         ("replay --mode again --batch demo.jsonl", "is also an input"),
         ("replay --mode again --batch r.jsonl", "is not a batch file"),
@@ -140,7 +141,7 @@ async def test_a_batchs_output_that_answers_nothing_is_misuse(program: Program) 
     assert (ended.code, "answers none of these 18 questions" in ended.err) == (2, True)
     assert not (program.folder / "r.jsonl").exists()
     ended = await answers(program, asked)
-    assert (ended.code, "is a question of the batch, and no answer" in ended.err) == (2, True)
+    assert (ended.code, "is a request of the batch, not an answer" in ended.err) == (2, True)
     ended = await answers(program, other, "--batch", "in.jsonl")
     assert (ended.code, "Give one of them" in ended.err) == (2, True)
 
@@ -161,7 +162,8 @@ def forged(entry: Recorded) -> Recorded:
     """A record with another price in its snapshot, every digest made anew."""
     snapshot = re.sub(rb'(\\"last\\": ?)(\d)', rb"\g<1>9\2", entry.pieces["snapshot"], count=1)
     assert snapshot != entry.pieces["snapshot"]
-    record = entry.record | {"snapshot": entry.record["snapshot"] | {"sha256": canonical.sha256(snapshot)}}
+    digest = {"snapshot": entry.record["snapshot"] | {"sha256": canonical.sha256(snapshot)}}
+    record = entry.record | digest | {"code": code()}  # under other rules a difference proves nothing
     pieces = entry.pieces | {"snapshot": snapshot}
     return Recorded(canonical.dumps(record), pieces, index=entry.index, origin=entry.origin)
 
@@ -203,12 +205,12 @@ async def test_a_difference_names_the_field_both_values_and_the_next_step(progra
     corpus = read_corpus(program.folder / "demo.jsonl")
     first = corpus.entries[0]
     verdict = first.record["verdict"] | {"action": "exit"}
-    leaf = canonical.dumps(first.record | {"verdict": verdict})
+    leaf = canonical.dumps(first.record | {"verdict": verdict, "code": code()})
     altered = Recorded(leaf, first.pieces, index=first.index, origin=first.origin)
     write_corpus(program.folder / "forged.jsonl", [altered], corpus.blobs)
     ended = await program("replay", "--from", "forged.jsonl")
     assert ended.code == 1
-    assert "by the data: verdict.action: the record has exit, its evidence gives hold" in ended.out
+    assert "by the data: verdict.action: the record has exit, its evidence yields hold" in ended.out
     assert "next       compare the file with the one in version control" in ended.out
 
 

@@ -119,8 +119,11 @@ async def test_a_rollback_is_asked_for_and_both_versions_verify_it(
     assert await decided_by(redis, on_each, "t1") == VERSION
     await redis.delete(lease_key(0))  # what docs/operations.md tells to do
     assert await decided_by(redis, old, "t2") == "0.1.0"
-    for program in (old, on_each):
-        verified = await program("verify", "--json")
+    for program, options in (
+        (old, ["--no-rebuild"]),
+        (on_each, []),
+    ):  # 0.1.0 cannot read the templates of later versions
+        verified = await program("verify", "--json", *options)
         assert (verified.code, verified.document["records"]) == (0, 3), verified.out
     assert await decided_by(redis, on_each, "t3") == VERSION
 

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("short_pauses")
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "_PAUSE_S", 0.01)
+    monkeypatch.setattr(watch, "_CHECK_S", 0.01)
     monkeypatch.setattr(watch, "_RETRY_S", 0.05)
 
 

@@ -83,7 +83,7 @@ async def test_a_malformed_bar_is_an_error_that_names_the_field(
 
 async def test_a_malformed_headline_is_an_error_that_names_the_field(valkey_url: str, valkey: Redis) -> None:
     async with open_writer(valkey_url) as writer:
-        with pytest.raises(FeedError, match="headline must be a text"):
+        with pytest.raises(FeedError, match="headline must be a string"):
             await writer.headline("AAPL", START, " ")
         with pytest.raises(FeedError, match="sentiment_score"):
             await writer.headline("AAPL", START, "fine", score=1.5)

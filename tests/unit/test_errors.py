@@ -23,8 +23,9 @@ def everyone() -> list[type[LlmctxError]]:
 
 
 FAMILY = everyone()
-OWN = {errors.RecordError, errors.ForkError, errors.CheckpointError}  # they compose what happened out of its parts
-PLAIN = [error for error in FAMILY if error not in OWN]
+COMPOSED = {errors.RecordError, errors.ForkError, errors.CheckpointError, errors.NewerFormatError}
+"""Errors that compose their message from its parts."""
+PLAIN = [error for error in FAMILY if error not in COMPOSED]
 
 
 def test_the_family_is_found() -> None:
@@ -91,3 +92,11 @@ def test_unusable_input_ends_with_2(error: type[LlmctxError]) -> None:
 @pytest.mark.parametrize("error", [errors.LeaseError, errors.SettledError, errors.InstanceError])
 def test_whoever_catches_trail_errors_catches_its_children(error: type[LlmctxError]) -> None:
     assert issubclass(error, errors.TrailError)
+
+
+def test_a_newer_format_names_both_formats_and_the_version_to_run() -> None:
+    error = errors.NewerFormatError(3, 9, "0.9.0", 2)
+    assert error.exit_code == 3
+    assert error.what.startswith("Partition 3 was continued by llmctx 0.9.0 in record format 9;")
+    assert "writes format 2" in error.what
+    assert error.do.startswith("Run llmctx 0.9.0 or newer.")

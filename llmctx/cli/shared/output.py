@@ -75,9 +75,10 @@ def _plain(value: Any) -> Any:
 class _Messages:
     """Errors, warnings and notes on standard error: lines for people, or one JSON object each."""
 
-    def __init__(self) -> None:
-        self.as_json = "--json" in sys.argv
-        """Whether a program reads them."""
+    @property
+    def as_json(self) -> bool:
+        """Whether a program reads them. A malformed command line cannot be parsed, so it is only searched."""
+        return "--json" in sys.argv
 
     def error(self, error: LlmctxError) -> None:
         """Print what went wrong and what to do."""

@@ -102,8 +102,7 @@ class Log:
         layout = lay_out(draft.leaf, draft.pieces)
         packed = compress(layout, dictionary)
         digests = [canonical.sha256(blob) for blob in draft.blobs]
-        if dictionary is not None:
-            digests.append(dictionary.digest)
+        digests += [] if dictionary is None else [dictionary.digest]
         if self.trainer is not None:
             self.trainer.add(layout.text)
         try:

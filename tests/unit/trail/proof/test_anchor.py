@@ -136,7 +136,7 @@ def test_a_full_disk_is_told_and_leaves_the_anchor_as_it_was(anchor: Anchor) -> 
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (3 * 32 + 7, hard))
     try:
-        with pytest.raises(AnchorError, match="disk has room"):
+        with pytest.raises(AnchorError, match="free disk space"):
             anchor.append(2, HASHES[2:6], NOTES[1])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -43,7 +43,7 @@ def test_nobody_else_may_read_a_made_key(tmp_path: Path) -> None:
 def test_a_key_is_never_overwritten(tmp_path: Path) -> None:
     make_key(tmp_path, "house")
     before = key_file(tmp_path, "house").read_bytes()
-    with pytest.raises(KeyFileError, match="there already") as refused:
+    with pytest.raises(KeyFileError, match="exists already") as refused:
         make_key(tmp_path, "house")
     assert refused.value.exit_code == 2
     assert key_file(tmp_path, "house").read_bytes() == before
