@@ -80,6 +80,12 @@ def read_bars(path: Path) -> Iterator[Bar | BadRow]:
         raise FeedError(f"{path} cannot be read: {error}.", "Name a CSV file of bars.") from error
 
 
+def count_bars(path: Path) -> int:
+    """How many lines a bars file has, without its header."""
+    with path.open("rb") as file:
+        return max(0, sum(1 for _ in file) - 1)
+
+
 def parse_row(row: list[str], line: int) -> Bar | BadRow:
     """Parse one row of a bars file."""
     if len(row) != len(HEADER):

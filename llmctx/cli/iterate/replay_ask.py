@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from llmctx import canonical
 from llmctx.cli.iterate.replay_options import ReplayOptions
 from llmctx.cli.iterate.replay_summary import Answers, calls, print_summary
+from llmctx.cli.shared.long_running import progress
 from llmctx.cli.shared.output import escape, messages, out, print_json
-from llmctx.cli.shared.progress import progress
 from llmctx.cli.shared.setup import client_of
 from llmctx.cli.shared.sources import no_match, source_of
 from llmctx.errors import EndpointError, ReplayError

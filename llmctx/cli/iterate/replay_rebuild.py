@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from llmctx.cli.iterate.replay_options import ReplayOptions
+from llmctx.cli.shared.long_running import progress
 from llmctx.cli.shared.output import escape, out, print_json
-from llmctx.cli.shared.progress import progress
 from llmctx.cli.shared.sources import no_match, source_of
 from llmctx.replay.corpus import Place, Recorded
 from llmctx.replay.difference import Rebuild

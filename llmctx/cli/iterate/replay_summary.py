@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from llmctx.cli.iterate.comparison_text import cause_counts, describe_answer, no_decision_reason, top_reasons
+from llmctx.cli.iterate.compare import cause_counts, describe_answer, no_decision_reason, top_reasons
 from llmctx.cli.iterate.replay_options import ReplayOptions
 from llmctx.cli.shared.output import escape, out, print_json
 from llmctx.replay.budget import Budget

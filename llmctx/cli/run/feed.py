@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from llmctx.cli.shared.long_running import progress
 from llmctx.cli.shared.options import (
     AsJson,
     CostBps,
@@ -21,7 +22,6 @@ from llmctx.cli.shared.options import (
     parse_number,
 )
 from llmctx.cli.shared.output import out, print_json
-from llmctx.cli.shared.progress import progress
 from llmctx.cli.shared.setup import partitions_of, redis_of, settings_for
 from llmctx.connection import without_password
 from llmctx.errors import FeedError
@@ -82,18 +82,17 @@ def feed(
     llmctx feed bars.csv --lockstep          # beside `llmctx run`
     my-source | llmctx feed - --live
     """
-    from llmctx.flow.files import read_sectors
-    from llmctx.flow.rules import Broker, FeedRules
+    from llmctx.flow.rules import FeedRules, read_sectors
 
     if bars == _STANDARD_INPUT and news is not None:
         raise typer.BadParameter("--news needs a file of bars; with - send headlines as lines of standard input")
     rules = FeedRules(
         interval=timedelta(seconds=interval_s),
         ratios=dict(_ratio(text) for text in adjust or []),
-        sectors={} if sectors is None else read_sectors(sectors),
+        sectors=read_sectors(sectors),
         exchange=exchange,
         vix=None if vix is None else parse_number("--vix", vix),
-        broker=Broker(parse_number("--cost-bps", cost_bps)) if paper else None,
+        cost_bps=parse_number("--cost-bps", cost_bps) if paper else None,
         live=live,
     )
     request = _Request(bars, news, rules, _speed(speed), lockstep=lockstep, as_json=as_json)
@@ -136,11 +135,12 @@ def _ratio(text: str) -> tuple[str, Decimal]:
 
 
 async def _feed(settings: Settings, request: _Request) -> None:
+    from llmctx.flow.bars import count_bars
     from llmctx.flow.feed import Feed
-    from llmctx.flow.files import count_bars, read_items
     from llmctx.flow.lockstep import Lockstep
     from llmctx.flow.pipe import read_pipe
     from llmctx.flow.store import Store
+    from llmctx.flow.timeline import read_items
 
     bars, interval = request.bars, request.rules.interval
     piped = bars == _STANDARD_INPUT
