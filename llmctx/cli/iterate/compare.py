@@ -165,11 +165,7 @@ _MEASURES: tuple[tuple[str, Callable[[Tally], str]], ...] = (
 
 
 def _print_flip(pair: Pair) -> None:
-    result = pair.result
-    out.print(
-        f"\n[bold]record {result.index}[/] {escape(result.symbol)}: {describe_answer(pair.a)} became "
-        f"{describe_answer(pair.b)}, {pair.at_stake:,.0f} at stake"
-    )
+    out.print(f"\n[bold]record {pair.result.index}[/] {describe_flip(pair)}")
     for cause in pair.causes:
         out.print(f"  {escape(str(cause))}")
     for side in (pair.a, pair.b):
@@ -196,7 +192,13 @@ def top_reasons(comparison: Comparison) -> list[str]:
     return lines[:_MAX_REASONS_SHOWN] + ([f"and {more} more; --json lists them"] if more > 0 else [])
 
 
-def describe_answer(answer: Answer) -> str:
+def describe_flip(pair: Pair) -> str:
+    """The symbol of a pair, both its answers and what is at stake, as markup."""
+    answers = f"{_describe_answer(pair.a)} became {_describe_answer(pair.b)}"
+    return f"{escape(pair.result.symbol)}: {answers}, {pair.at_stake:,.0f} at stake"
+
+
+def _describe_answer(answer: Answer) -> str:
     """The action of one side's answer and its confidence, as markup."""
     if answer.label == NO_ANSWER:
         return f"no answer, so {coloured(answer.effective_action)}"
