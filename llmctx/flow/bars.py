@@ -15,6 +15,11 @@ from llmctx.schema.keys import check_symbol
 HEADER = ("timestamp", "symbol", "open", "high", "low", "close", "volume")
 """The columns of a bars file; the timestamp is ISO 8601 UTC, the start of the bar."""
 
+CENT = Decimal("0.01")
+"""The unit of money."""
+PERCENT_STEP = Decimal("0.0001")
+"""The unit of percentages and rates."""
+
 _NUMBER = re.compile(
     r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(s?nan|inf|infinity)", re.ASCII | re.IGNORECASE
 )

@@ -197,12 +197,7 @@ def _sentiment(newest: list[Headline]) -> dict[str, Any]:
         "sentiment_label": _label_of(newest, score),
         "news_count": len(newest),
         "latest_news": [
-            {
-                "headline": kept.headline,
-                "source": kept.source,
-                "timestamp": clock.iso_of(kept.at),
-                "url": kept.url,
-            }
+            {"headline": kept.headline, "source": kept.source, "timestamp": clock.iso_of(kept.at), "url": kept.url}
             for kept in newest[:MAX_SHOWN]
         ],
     }

@@ -36,10 +36,7 @@ class EmbeddedServer:
         self.port = port or _free_port()
         """The port it listens on."""
         self._server: Any = ValkeyServer(
-            port=self.port,
-            data_dir=directory,
-            persist=True,
-            include=f'"{asset("redis.conf").resolve()}"',
+            port=self.port, data_dir=directory, persist=True, include=f'"{asset("redis.conf").resolve()}"'
         )
 
     def __enter__(self) -> Self:

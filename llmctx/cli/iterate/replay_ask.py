@@ -61,12 +61,7 @@ def _altered(entries: list[Recorded], source: Source) -> list[int]:
 
 
 async def _ask(
-    settings: Settings,
-    options: ReplayOptions,
-    plan: Plan,
-    source: Source,
-    entries: list[Recorded],
-    altered: list[int],
+    settings: Settings, options: ReplayOptions, plan: Plan, source: Source, entries: list[Recorded], altered: list[int]
 ) -> None:
     budget = Budget(options.budget_tokens, options.budget_cost, prices=settings.prices, batch=bool(options.answers))
     # The answerer comes first: if nobody can be asked, no results file is created.

@@ -16,12 +16,7 @@ from llmctx.trail.log.address import read_record
 from llmctx.trail.log.entry import Entry, address, evidence_text
 
 
-def show(
-    record: Address,
-    redis_url: RedisUrl = None,
-    state_dir: StateDir = None,
-    as_json: AsJson = False,
-) -> None:
+def show(record: Address, redis_url: RedisUrl = None, state_dir: StateDir = None, as_json: AsJson = False) -> None:
     """Show one record with all its evidence.
 
     What was known, what was asked, what the model answered, and what was concluded.

@@ -27,16 +27,13 @@ _Reports = tuple[dict[str, str], list[PartitionReport]]
 
 def verify(
     directory: Annotated[
-        Path | None,
-        typer.Argument(metavar="DIR", help="An export. Default: the trail in Redis with its anchor."),
+        Path | None, typer.Argument(metavar="DIR", help="An export. Default: the trail in Redis with its anchor.")
     ] = None,
     key: Annotated[
-        str | None,
-        typer.Option(help="The notary's public key (vkey) as it was given to you, or a file that holds it."),
+        str | None, typer.Option(help="The notary's public key (vkey) as it was given to you, or a file that holds it.")
     ] = None,
     origin: Annotated[
-        str | None,
-        typer.Option(help="llmctx/INSTANCE, which the checkpoints must name. Default: the key's name."),
+        str | None, typer.Option(help="llmctx/INSTANCE, which the checkpoints must name. Default: the key's name.")
     ] = None,
     held: Annotated[
         list[Path] | None,
@@ -46,8 +43,7 @@ def verify(
     ] = None,
     receipt: Annotated[Path | None, typer.Option("--receipt", help="Check this receipt alone.")] = None,
     rebuild: Annotated[
-        bool,
-        typer.Option("--rebuild/--no-rebuild", help="Render each prompt and judge each answer again, or do not."),
+        bool, typer.Option("--rebuild/--no-rebuild", help="Render each prompt and judge each answer again, or do not.")
     ] = True,
     strict: Annotated[
         bool, typer.Option("--strict", help="Fail on records that differ and name rules this version does not know.")

@@ -92,16 +92,10 @@ def client_of(settings: Settings) -> EndpointClient | NoEndpoint:
         return NoEndpoint()
     if llm.model is None:
         raise EndpointError(
-            "An LLM endpoint is configured, but no model.",
-            "Name one with --model or LLMCTX_LLM__MODEL.",
-            exit_code=2,
+            "An LLM endpoint is configured, but no model.", "Name one with --model or LLMCTX_LLM__MODEL.", exit_code=2
         )
     return EndpointClient(
-        llm.base_url,
-        settings.api_key or NO_KEY,
-        llm.model,
-        timeout_s=llm.timeout_s,
-        max_attempts=llm.max_attempts,
+        llm.base_url, settings.api_key or NO_KEY, llm.model, timeout_s=llm.timeout_s, max_attempts=llm.max_attempts
     )
 
 
