@@ -1,6 +1,5 @@
 """The program `llmctx`: a group that imports a command's module only when the command runs."""
 
-from collections.abc import Iterator, MutableMapping
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
@@ -35,38 +34,21 @@ def _placeholder(annotation: Any) -> str | None:
     return next((word for kind, word in _PLACEHOLDERS.items() if kind in inner), None)
 
 
-class _Commands(MutableMapping[str, Any]):
-    """Commands by name; one is imported when it is asked for."""
-
-    def __init__(self) -> None:
-        self._loaded: dict[str, Any] = {}
-
-    def __getitem__(self, name: str) -> Any:
-        if name not in self._loaded:
-            function = getattr(import_module(_MODULES[name]), name)
-            single = typer.Typer(rich_markup_mode=None, add_completion=False)
-            single.command(name, context_settings={"help_option_names": ["-h", "--help"]})(function)
-            self._loaded[name] = typer.main.get_command(single)
-            _name_values(self._loaded[name].params, function)
-        return self._loaded[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(_MODULES)
-
-    def __len__(self) -> int:
-        return len(_MODULES)
-
-    def __setitem__(self, name: str, command: Any) -> None:
-        self._loaded[name] = command
-
-    def __delitem__(self, name: str) -> None:
-        del self._loaded[name]
-
-
 class _Group(TyperGroup):
     def __init__(self, **attributes: Any) -> None:
-        super().__init__(**attributes | {"commands": None})
-        self.commands = _Commands()
+        # names alone: get_command imports the one that is asked for
+        super().__init__(**attributes | {"commands": dict.fromkeys(_MODULES)})
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002  the signature is typer's
+        """The command; None if there is none of this name."""
+        if cmd_name not in _MODULES:
+            return None
+        function = getattr(import_module(_MODULES[cmd_name]), cmd_name)
+        single = typer.Typer(rich_markup_mode=None, add_completion=False)
+        single.command(cmd_name, context_settings={"help_option_names": ["-h", "--help"]})(function)
+        command = typer.main.get_command(single)
+        _name_values(command.params, function)
+        return command
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002  the signature is typer's
         """Write the summaries, grouped by task, from the table alone."""

@@ -15,6 +15,11 @@ from llmctx.schema.keys import check_symbol
 HEADER = ("timestamp", "symbol", "open", "high", "low", "close", "volume")
 """The columns of a bars file; the timestamp is ISO 8601 UTC, the start of the bar."""
 
+CENT = Decimal("0.01")
+"""The unit of money."""
+PERCENT_STEP = Decimal("0.0001")
+"""The unit of percentages and rates."""
+
 _NUMBER = re.compile(
     r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(s?nan|inf|infinity)", re.ASCII | re.IGNORECASE
 )
@@ -78,6 +83,12 @@ def read_bars(path: Path) -> Iterator[Bar | BadRow]:
                     yield parse_row(row, rows.line_num)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise FeedError(f"{path} cannot be read: {error}.", "Name a CSV file of bars.") from error
+
+
+def count_bars(path: Path) -> int:
+    """How many lines a bars file has, without its header."""
+    with path.open("rb") as file:
+        return max(0, sum(1 for _ in file) - 1)
 
 
 def parse_row(row: list[str], line: int) -> Bar | BadRow:

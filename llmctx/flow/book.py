@@ -12,13 +12,11 @@ from typing import Any, NamedTuple, Self
 
 from llmctx import canonical
 from llmctx.connection import StreamEntry
-from llmctx.flow.bars import rounded
+from llmctx.flow.bars import CENT, PERCENT_STEP, rounded
 from llmctx.flow.trades import Order, Trade, order_of
 
 CAPITAL = Decimal(100_000)
 """The equity of a new book, in account currency."""
-CENT = Decimal("0.01")
-_RATE_STEP = Decimal("0.0001")
 
 
 class Day(NamedTuple):
@@ -58,10 +56,10 @@ class Day(NamedTuple):
         closed = self.wins + self.losses + self.even
         return {
             "daily_pnl": self.earned,
-            "daily_pnl_pct": rounded(self.earned / self.equity * 100, _RATE_STEP) if self.equity > 0 else None,
+            "daily_pnl_pct": rounded(self.earned / self.equity * 100, PERCENT_STEP) if self.equity > 0 else None,
             "win_count": self.wins,
             "loss_count": self.losses,
-            "win_rate": rounded(Decimal(self.wins) / closed, _RATE_STEP) if closed else None,
+            "win_rate": rounded(Decimal(self.wins) / closed, PERCENT_STEP) if closed else None,
             "avg_win": rounded(self.won / self.wins, CENT) if self.wins else None,
             "avg_loss": rounded(self.lost / self.losses, CENT) if self.losses else None,
             "largest_win": self.best,

@@ -67,7 +67,7 @@ class Composer:
         """When the ranking was last written."""
         self._run = run
         self._rules = rules
-        self._has_broker = rules.broker is not None
+        self._has_broker = rules.cost_bps is not None
         self._watchlist_state: tuple[object, ...] = ()
         self._performance_state: tuple[Day, datetime] | None = None
 

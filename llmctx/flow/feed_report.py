@@ -1,7 +1,7 @@
 """What a feed reports: counts of what it did, and a log message for each kind of problem."""
 
 import logging
-from collections import deque
+from collections import OrderedDict
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import Any
@@ -62,26 +62,24 @@ class RecentWrites:
     """The bars and headlines of the last seconds, in writing order; a server that lost them gets them again."""
 
     def __init__(self) -> None:
-        self._writes: deque[tuple[float, Bar | Headline]] = deque()
-        self._known: set[Bar | Headline] = set()
+        self._written_s: OrderedDict[Bar | Headline, float] = OrderedDict()
 
     def add(self, item: Bar | Headline) -> bool:
         """Remember a written item; False if it is remembered already, so that it is not counted twice."""
         now_s = clock.monotonic_s()
-        while self._writes and self._writes[0][0] < now_s - RECENT_S:
-            self._known.discard(self._writes.popleft()[1])
-        if item in self._known:
+        while self._written_s and next(iter(self._written_s.values())) < now_s - RECENT_S:
+            self._written_s.popitem(last=False)
+        if item in self._written_s:
             return False
-        self._known.add(item)
-        self._writes.append((now_s, item))
+        self._written_s[item] = now_s
         return True
 
     def __contains__(self, item: Bar | Headline) -> bool:
-        return item in self._known
+        return item in self._written_s
 
     def items(self) -> list[Bar | Headline]:
         """All remembered items, oldest first."""
-        return [item for _, item in self._writes]
+        return list(self._written_s)
 
     def newest_bars(self) -> list[Bar]:
         """The newest bar of each symbol."""

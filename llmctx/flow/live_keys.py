@@ -9,13 +9,13 @@ from datetime import datetime
 
 from llmctx import clock
 from llmctx.context.tick import Tick
+from llmctx.errors import FeedError
 from llmctx.flow.bars import Bar
 from llmctx.flow.book import Book
 from llmctx.flow.compose import Composer, FedBar
 from llmctx.flow.exchange import Exchange
 from llmctx.flow.mark_to_market import adjusted_for_jump, mark, position_to_wire
 from llmctx.flow.news import Headline
-from llmctx.flow.resume import resume_book, resume_market, resume_symbol
 from llmctx.flow.rules import FeedRules
 from llmctx.flow.step import take_step
 from llmctx.flow.store import Store, WriteResult
@@ -57,26 +57,55 @@ class LiveKeys:
         Raises ServerError if the server does not answer, FeedError if the stored book is malformed.
         """
         self._symbols.clear()
-        composer = self.composer
-        composer.held_symbols = set(await self._store.held_symbols())
-        ends = await resume_market(self._store, composer.market, self._rules.interval)
-        composer.watched_symbols = set(ends)
-        composer.ranked_at = max(ends.values(), default=None)
+        self.composer.held_symbols = set(await self._store.held_symbols())
+        await self._resume_market()
         await self._resume_book()
 
+    async def _resume_market(self) -> None:
+        """Continue from the newest day's changes."""
+        composer, screened = self.composer, await self._store.screened()
+        ends = {symbol: clock.from_ms(end_ms) for symbol, (end_ms, _) in screened.items()}
+        dates = {symbol: (end - self._rules.interval).date() for symbol, end in ends.items()}
+        newest = max(dates.values(), default=None)
+        for symbol, (_, change_pct) in screened.items():
+            if dates[symbol] == newest:
+                composer.market.update(dates[symbol], symbol, change_pct)
+        composer.watched_symbols = set(ends)
+        composer.ranked_at = max(ends.values(), default=None)
+
     async def _resume_book(self) -> None:
-        if self._rules.broker is not None:
-            self._book, self._stored_book = await resume_book(self._store)
+        """Continue from the stored book and every decision published since."""
+        if self._rules.cost_bps is None:
+            return
+        stored = await self._store.value(keys.BOOK)
+        try:
+            book = Book.from_wire(stored)
+        except ValueError as error:
+            raise FeedError(
+                f"{keys.BOOK} cannot be read: {error}.", f"Delete it to start a new book: redis-cli DEL {keys.BOOK}"
+            ) from error
+        for partition, newest in (await self._store.last_decisions()).items():
+            if str(partition) in book.seen:
+                entries = await self._store.decisions(partition, book.seen[str(partition)])
+                book = book.with_decisions(partition, entries)
+            else:  # decisions from before there was a broker are not for it
+                book = book.with_seen(partition, newest)
+        self._book, self._stored_book = book, stored
 
     async def symbol(self, name: str) -> Symbol:
         """What is known of a symbol; read from the server on first use."""
         if name not in self._symbols:
-            self._symbols[name] = await resume_symbol(self._store, name, self._rules.interval)
+            symbol = Symbol(name, self._rules.interval)
+            symbol.replay([found async for found in self._store.bars(name)])
+            for member in await self._store.news(name):
+                symbol.news.add(Headline.from_member(name, member))
+            symbol.set_position(await self._store.value(_POSITION.key(name)))
+            self._symbols[name] = symbol
         return self._symbols[name]
 
     async def read_decisions(self, symbol: str) -> None:
         """Read the decisions published in a symbol's partition since the last read."""
-        if self._rules.broker is not None:
+        if self._rules.cost_bps is not None:
             partition = self._store.partition_of(symbol)
             entries = await self._store.decisions(partition, self._book.seen[str(partition)])
             self._book = self._book.with_decisions(partition, entries)
@@ -124,7 +153,7 @@ class LiveKeys:
         tick = None if step.cause is None else self._tick(bar, step.cause)
         fed = FedBar(tracked=tracked, market_status=status, raw_position_before=before, step=step, tick=tick)
         write = self.composer.bar(fed, self._store.partition_of(symbol.name), self._stored_book, at)
-        if self._rules.broker is not None:
+        if self._rules.cost_bps is not None:
             self._book, self._stored_book = step.book, step.book.wire
         return fed, write
 

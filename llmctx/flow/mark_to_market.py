@@ -9,12 +9,10 @@ from pydantic import ValidationError
 
 from llmctx import canonical, clock
 from llmctx.context.corporate_action import overnight_move
-from llmctx.flow.bars import rounded, rounded_price
+from llmctx.flow.bars import CENT, PERCENT_STEP, rounded, rounded_price
 from llmctx.flow.track import Track
 from llmctx.schema.values import Position
 
-_CENT = Decimal("0.01")
-_PERCENT_STEP = Decimal("0.0001")
 _OVERBOUGHT, _OVERSOLD = 70, 30
 
 
@@ -24,8 +22,8 @@ def mark(position: Position, price: Decimal, at: datetime) -> Position:
     return position.model_copy(
         update={
             "current_price": price,
-            "unrealized_pnl": rounded(move * position.quantity, _CENT),
-            "unrealized_pnl_pct": rounded(move / position.entry_price * 100, _PERCENT_STEP),
+            "unrealized_pnl": rounded(move * position.quantity, CENT),
+            "unrealized_pnl_pct": rounded(move / position.entry_price * 100, PERCENT_STEP),
             "last_update": at,
         }
     )
@@ -33,16 +31,9 @@ def mark(position: Position, price: Decimal, at: datetime) -> Position:
 
 def adjust(position: Position, ratio: Decimal) -> Position:
     """The position after a split of `ratio` new shares for each old one."""
-    stop, target = position.stop_loss, position.take_profit
-    return position.model_copy(
-        update={
-            "entry_price": rounded_price(position.entry_price / ratio),
-            "current_price": rounded_price(position.current_price / ratio),
-            "quantity": position.quantity * ratio,
-            "stop_loss": None if stop is None else rounded_price(stop / ratio),
-            "take_profit": None if target is None else rounded_price(target / ratio),
-        }
-    )
+    prices = {name: getattr(position, name) for name in ("entry_price", "current_price", "stop_loss", "take_profit")}
+    adjusted = {name: rounded_price(price / ratio) for name, price in prices.items() if price is not None}
+    return position.model_copy(update=adjusted | {"quantity": position.quantity * ratio})
 
 
 def adjusted_for_jump(

@@ -18,11 +18,12 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from llmctx.flow.bars import PERCENT_STEP
+
 UNCLASSIFIED = "unclassified"
 """The sector of a symbol that is missing from the sector map."""
 _MIN_TREND_PCT, _MAX_NEUTRAL_PCT = Decimal("0.5"), Decimal("0.1")
 _MIN_BULLISH_SHARE, _MAX_BEARISH_SHARE = Decimal("0.6"), Decimal("0.4")
-_PERCENT_STEP = Decimal("0.0001")
 
 
 class MarketContext:
@@ -55,7 +56,7 @@ class MarketContext:
             counts["advancing" if change > 0 else "declining" if change < 0 else "unchanged"] += 1
         return {
             "sector_performance": {
-                sector: (total / count).quantize(_PERCENT_STEP) for sector, (total, count) in sorted(self._sums.items())
+                sector: (total / count).quantize(PERCENT_STEP) for sector, (total, count) in sorted(self._sums.items())
             },
             "market_breadth": {name: counts[name] for name in ("advancing", "declining", "unchanged")},
             "vix": self.vix,

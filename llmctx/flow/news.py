@@ -154,7 +154,6 @@ class NewsWindow:
 
     def __init__(self) -> None:
         self._kept: dict[str, Headline] = {}
-        self._value: dict[str, Any] | None = None
         self._wire: bytes | None = None
         self._expires_at: datetime | None = None
 
@@ -164,24 +163,22 @@ class NewsWindow:
         if known is not None and known.at >= headline.at:
             return False
         self._kept[headline.normalized] = headline
-        self._value = self._wire = None
+        self._wire = None
         return True
 
     def wire(self, at: datetime) -> bytes:
         """`value` as JSON; cached, because every bar reads it and only headlines change it."""
-        value = self.value(at)
-        if self._wire is None:
-            self._wire = canonical.wire(value)
+        if self._wire is None or (self._expires_at is not None and at >= self._expires_at):
+            self._wire = canonical.wire(self.value(at))
         return self._wire
 
     def value(self, at: datetime) -> dict[str, Any]:
         """stocks:sentiment without its timestamp as of a time; older headlines are discarded."""
-        if self._value is None or (self._expires_at is not None and at >= self._expires_at):
-            self._kept = {words: kept for words, kept in self._kept.items() if kept.at > at - WINDOW}
-            newest = sorted(self._kept.values(), key=lambda kept: (kept.at, kept.member()), reverse=True)
-            self._expires_at = newest[-1].at + WINDOW if newest else None
-            self._value, self._wire = _sentiment(newest), None
-        return self._value
+        self._kept = {words: kept for words, kept in self._kept.items() if kept.at > at - WINDOW}
+        newest = sorted(self._kept.values(), key=lambda kept: (kept.at, kept.member()), reverse=True)
+        self._expires_at = newest[-1].at + WINDOW if newest else None
+        self._wire = None
+        return _sentiment(newest)
 
 
 def _label_of(newest: list[Headline], score: Decimal) -> str:
@@ -200,12 +197,7 @@ def _sentiment(newest: list[Headline]) -> dict[str, Any]:
         "sentiment_label": _label_of(newest, score),
         "news_count": len(newest),
         "latest_news": [
-            {
-                "headline": kept.headline,
-                "source": kept.source,
-                "timestamp": clock.iso_of(kept.at),
-                "url": kept.url,
-            }
+            {"headline": kept.headline, "source": kept.source, "timestamp": clock.iso_of(kept.at), "url": kept.url}
             for kept in newest[:MAX_SHOWN]
         ],
     }

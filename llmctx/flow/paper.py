@@ -20,8 +20,8 @@ from typing import NamedTuple
 
 from llmctx import clock
 from llmctx.flow import rules
-from llmctx.flow.bars import Bar, rounded, rounded_price
-from llmctx.flow.book import CENT, Book
+from llmctx.flow.bars import CENT, Bar, rounded, rounded_price
+from llmctx.flow.book import Book
 from llmctx.flow.signals import TradeSignal
 from llmctx.flow.trades import ClosedPosition, Fill, Order, Trade
 from llmctx.schema.values import Position

@@ -3,7 +3,11 @@
 from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from llmctx import canonical
+from llmctx.errors import FeedError
 
 STAKE = Decimal(10_000)
 """About what a position is worth when it is opened, in account currency."""
@@ -16,18 +20,11 @@ MIN_CONFIDENCE = Decimal("0.55")
 COOL_DOWN = timedelta(minutes=10)
 """How long a symbol is not reopened after its position was closed."""
 COST_BPS = Decimal(2)
-"""Cost of a fill, in basis points of its worth."""
+"""Usual cost of a fill, in basis points of its worth."""
 STOP_DISTANCE = Decimal("0.01")
 """Distance of a new position's stop, as a share of its entry price."""
 TARGET_DISTANCE = Decimal("0.02")
 """Distance of a new position's target, as a share of its entry price."""
-
-
-class Broker(NamedTuple):
-    """The settings of the paper broker."""
-
-    cost_bps: Decimal = COST_BPS
-    """Cost of a fill, in basis points of its worth."""
 
 
 class FeedRules(NamedTuple):
@@ -43,7 +40,24 @@ class FeedRules(NamedTuple):
     """The exchange whose hours market_status follows."""
     vix: Decimal | None = None
     """The volatility index, where the data has no readings of it."""
-    broker: Broker | None = Broker()
-    """The paper broker; with None, positions are only marked to market."""
+    cost_bps: Decimal | None = COST_BPS
+    """Cost of the paper broker's fills, in basis points of their worth; None: no broker, positions are only marked."""
     live: bool = False
     """Whether the data is live, and is judged by the server's clock."""
+
+
+def read_sectors(path: Path | None) -> dict[str, str]:
+    """The sector map of a JSON file, symbol to sector; empty without a file.
+
+    Raises FeedError if the file cannot be read or is malformed.
+    """
+    if path is None:
+        return {}
+    form = 'Write it as {"AAPL": "technology", ...}.'
+    try:
+        found: Any = canonical.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise FeedError(f"{path} cannot be read: {error}.", form) from error
+    if not isinstance(found, dict) or not all(isinstance(sector, str) and sector for sector in found.values()):
+        raise FeedError(f"{path} is not a sector map.", form)
+    return found

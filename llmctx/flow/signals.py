@@ -21,9 +21,12 @@ Exit, while a position is open:
 | momentum_lost | MACD crossed its signal line against the position | 0.55 |
 """
 
+from collections.abc import Collection
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from llmctx.flow.bars import Bar
+from llmctx.flow.levels import Levels
 from llmctx.flow.track import WINDOW, Track
 
 _SURGE_MULTIPLE = 3
@@ -46,10 +49,11 @@ class TradeSignal(NamedTuple):
 
 def entries(track: Track) -> list[TradeSignal]:
     """The entry signals of the newest bar, highest confidence first."""
-    if len(track.window) < WINDOW:
+    bar, window = track.last, track.window
+    if bar is None or len(window) < WINDOW:
         return []
     volume = Decimal(1) if track.relative_volume is None else track.relative_volume
-    found = [*_breakout(track, volume), *_surge(track, volume), *_bounce(track), *_cross(track)]
+    found = [*_breakout(window, bar, volume), *_surge(bar, volume), *_bounce(track.levels, bar), *_cross(track)]
     return sorted(found, key=lambda signal: -signal.confidence)
 
 
@@ -74,9 +78,7 @@ def signal_value(signal: TradeSignal, price: Decimal, track: Track) -> dict[str,
     }
 
 
-def _breakout(track: Track, volume: Decimal) -> list[TradeSignal]:
-    bar, window = track.last, track.window
-    assert bar is not None
+def _breakout(window: Collection[Bar], bar: Bar, volume: Decimal) -> list[TradeSignal]:
     confidence = _confidence("0.60", (volume - 1) * Decimal("0.05"))
     if bar.close > max(before.high for before in window):
         return [TradeSignal("breakout", "long", confidence)]
@@ -85,9 +87,7 @@ def _breakout(track: Track, volume: Decimal) -> list[TradeSignal]:
     return []
 
 
-def _surge(track: Track, volume: Decimal) -> list[TradeSignal]:
-    bar = track.last
-    assert bar is not None
+def _surge(bar: Bar, volume: Decimal) -> list[TradeSignal]:
     if volume < _SURGE_MULTIPLE or bar.close == bar.open:
         return []
     confidence = _confidence("0.55", (volume - _SURGE_MULTIPLE) * Decimal("0.05"))
@@ -96,15 +96,13 @@ def _surge(track: Track, volume: Decimal) -> list[TradeSignal]:
     return [TradeSignal("volume_surge_down", "short", confidence)]
 
 
-def _bounce(track: Track) -> list[TradeSignal]:
-    bar = track.last
-    assert bar is not None
+def _bounce(levels: Levels, bar: Bar) -> list[TradeSignal]:
     if bar.close > bar.open:
-        level = track.levels.below(bar.close)
+        level = levels.below(bar.close)
         if level is not None and abs(bar.low / level - 1) <= _LEVEL_TOLERANCE and bar.open > level:
             return [TradeSignal("support_bounce", "long", Decimal("0.60"))]
     if bar.close < bar.open:
-        level = track.levels.above(bar.close)
+        level = levels.above(bar.close)
         if level is not None and abs(bar.high / level - 1) <= _LEVEL_TOLERANCE and bar.open < level:
             return [TradeSignal("resistance_rejection", "short", Decimal("0.60"))]
     return []

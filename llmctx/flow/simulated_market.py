@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from llmctx import clock
-from llmctx.flow.bars import Bar
+from llmctx.flow.bars import CENT, Bar
 from llmctx.flow.exchange import Exchange
 from llmctx.flow.news import headline_of
 from llmctx.flow.timeline import Item, by_stamp, in_order
@@ -35,7 +35,6 @@ _BETAS = {
     "ACME": 1.3, "BOLT": 1.1, "CRUX": 0.8, "DUNE": 0.9, "ELMS": 0.6, "FERN": 0.7, "GILT": 1.0, "HARP": 1.0,
 }  # fmt: skip
 _MINUTE = timedelta(minutes=1)
-_CENT = Decimal("0.01")
 _MINUTES_PER_DAY = 390
 _SOURCES = ("Simulated Wire", "Example Post", "Market Desk")
 _HEADLINES = (
@@ -196,4 +195,4 @@ def _bar(start: datetime, symbol: str, before: float, after: float, wobble: floa
 
 
 def _cents(price: float) -> Decimal:
-    return Decimal(price).quantize(_CENT)
+    return Decimal(price).quantize(CENT)

@@ -49,12 +49,12 @@ def take_step(tracked: TrackedBar, book: Book, rules: FeedRules, *, market_open:
     adjusted = None if position is None else adjusted_for_jump(position, close, end, rules.ratios)
     if position is not None and adjusted is None:
         return Step(raw_position=raw, position=position, cause="corporate_action_suspected", book=book)
-    if rules.broker is None:
+    if rules.cost_bps is None:
         marked = None if adjusted is None else mark(adjusted, close, end)
         cause = None if marked is None else _cause(position, adjusted, marked, filled=False)
         return Step(raw_position=_wire(marked), position=marked, cause=cause, book=book)
     split = None if adjusted is position else rules.ratios[symbol.name]
-    account = Account(book, adjusted, tracked.bar, end, rules.broker.cost_bps, split=split)
+    account = Account(book, adjusted, tracked.bar, end, rules.cost_bps, split=split)
     account.fill_orders()
     account.enforce_levels()
     account.plan_entry(tracked.signals, market_open=market_open)

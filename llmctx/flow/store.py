@@ -4,7 +4,8 @@ Others may rewrite a position at any time (an execution side, a person after a s
 same book, so a write names the values it is based on and is refused if one of them has changed.
 """
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -58,22 +59,18 @@ class Store:
 
         Repeating a call changes nothing that is written already.
         """
-        try:
+        with _redis_errors(writes[0].symbol):
             if len(writes) == 1:
                 answers = [await _WRITE(self._redis, *writes[0].call())]
             else:
                 answers = await _WRITE.many(self._redis, [write.call() for write in writes])
-        except RedisError as error:
-            raise _server_error(writes[0].symbol, error) from error
         return [_result_of(answer) for answer in answers]
 
     async def held_symbols(self) -> frozenset[str]:
         """All symbols with a position."""
         pattern = keys.BY_SECTION["position"].key("*")
-        try:
+        with _redis_errors("all symbols"):
             found = [key async for key in self._redis.scan_iter(pattern, count=1000)]
-        except RedisError as error:
-            raise _server_error("all symbols", error) from error
         return frozenset(cast("bytes", key).decode(errors="replace").rpartition(":")[2] for key in found)
 
     async def clock(self) -> tuple[int | None, bool]:
@@ -86,65 +83,52 @@ class Store:
 
     async def decisions(self, partition: int, after: str) -> list[StreamEntry]:
         """A partition's decisions after an id, oldest first."""
-        try:
+        with _redis_errors("all symbols"):
             return await read_stream(self._redis, keys.decisions(partition), f"({after}")
-        except RedisError as error:
-            raise _server_error("all symbols", error) from error
 
     async def last_decisions(self) -> dict[int, str]:
         """The id of each partition's last decision; 0-0 if there is none."""
-        try:
+        with _redis_errors("all symbols"):
             newest = [
                 await read_stream_back(self._redis, keys.decisions(partition), count=1)
                 for partition in range(self._partitions)
             ]
-        except RedisError as error:
-            raise _server_error("all symbols", error) from error
         return {partition: found[0].id if found else "0-0" for partition, found in enumerate(newest)}
 
     async def screened(self) -> dict[str, tuple[int, Decimal]]:
         """Each screened symbol, with the end of its last bar in ms and its change of that day in percent."""
-        try:
+        with _redis_errors("all symbols"):
             found = cast("dict[bytes, bytes]", await self._redis.hgetall(keys.SCREENED))
-        except RedisError as error:
-            raise _server_error("all symbols", error) from error
         rows = {symbol.decode(): entry.split(b" ", 2) for symbol, entry in found.items()}
         return {symbol: (int(row[0]), Decimal(row[1].decode())) for symbol, row in rows.items()}
 
     async def news(self, symbol: str) -> list[bytes]:
         """A symbol's stored headlines, oldest first."""
-        try:
+        with _redis_errors(symbol):
             return cast("list[bytes]", await self._redis.zrange(keys.news(symbol), 0, -1))
-        except RedisError as error:
-            raise _server_error(symbol, error) from error
 
     async def value(self, key: str) -> bytes:
         """The value of a key; empty if there is none."""
-        try:
-            return cast("bytes", await self._redis.get(key) or b"")
-        except ResponseError:
-            return NOT_A_STRING
-        except RedisError as error:
-            raise _server_error(key, error) from error
+        with _redis_errors(key):
+            try:
+                return cast("bytes", await self._redis.get(key) or b"")
+            except ResponseError:
+                return NOT_A_STRING
 
     async def writer_of(self, bar: Bar) -> str | None:
         """The run that wrote a bar; None if the bar is missing."""
-        try:
+        with _redis_errors(bar.symbol):
             found = await read_stream(self._redis, keys.bars(bar.symbol), bar_id(bar), bar_id(bar))
-        except RedisError as error:
-            raise _server_error(bar.symbol, error) from error
         return found[0].fields[b"run"].decode() if found else None
 
     async def bars(self, symbol: str) -> AsyncIterator[tuple[Bar, Decimal | None]]:
         """Yield the bars of the stream in order, each with its adjustment ratio."""
-        try:
+        with _redis_errors(symbol):
             for found in await read_stream(self._redis, keys.bars(symbol)):
                 fields, ratio = found.fields, found.fields.get(b"adjust")
                 numbers = (Decimal(fields[name].decode()) for name in _PRICE_FIELDS)
                 bar = Bar(clock.from_ms(found.number), symbol, *numbers)
                 yield bar, None if ratio is None else Decimal(ratio.decode())
-        except RedisError as error:
-            raise _server_error(symbol, error) from error
 
 
 def _result_of(answer: Any) -> WriteResult:
@@ -162,8 +146,13 @@ def _pairs(flat: Iterable[bytes]) -> Iterable[tuple[bytes, bytes]]:
     return zip(iterator, iterator, strict=True)
 
 
-def _server_error(symbol: str, error: RedisError) -> ServerError:
-    return ServerError(
-        f"The bars of {symbol} could not be read or written: {error}",
-        "See that Redis answers, then feed the same file again: it resumes where it stopped.",
-    )
+@contextmanager
+def _redis_errors(symbol: str) -> Iterator[None]:
+    """Turn Redis errors into ServerErrors about a symbol."""
+    try:
+        yield
+    except RedisError as error:
+        raise ServerError(
+            f"The bars of {symbol} could not be read or written: {error}",
+            "See that Redis answers, then feed the same file again: it resumes where it stopped.",
+        ) from error

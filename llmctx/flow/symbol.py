@@ -55,9 +55,11 @@ class Symbol:
         self.news = NewsWindow()
         self.monitored = True
         """Whether positions:monitoring may exist, even if somebody else has closed the position."""
+        self.raw_position = b""
+        """The position as stored in the server; empty if there is none."""
+        self.position: Position | None = None
+        """The position; None if there is none, or it is malformed."""
         self._interval = interval
-        self._raw_position = b""
-        self._position: Position | None = None
 
     def replay(self, bars: list[tuple[Bar, Decimal | None]]) -> None:
         """Add the bars of an earlier feed, each with its adjustment ratio."""
@@ -74,20 +76,10 @@ class Symbol:
         self.screen.add(end, signals)
         return TrackedBar(symbol=self, bar=bar, bar_before=before, end=end, ratio=applied, signals=signals)
 
-    @property
-    def raw_position(self) -> bytes:
-        """The position as stored in the server; empty if there is none."""
-        return self._raw_position
-
-    @property
-    def position(self) -> Position | None:
-        """The position; None if there is none, or it is malformed."""
-        return self._position
-
     def set_position(self, raw: bytes, position: Position | None = None) -> None:
         """Set the stored position; pass `position` if the bytes have been parsed already."""
-        self._raw_position = raw
-        self._position = position_from_wire(raw) if position is None and raw else position
+        self.raw_position = raw
+        self.position = position_from_wire(raw) if position is None and raw else position
 
 
 class Screen:

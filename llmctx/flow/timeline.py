@@ -5,13 +5,15 @@ is held back until an item stamped after its end arrives: by then every earlier 
 """
 
 import heapq
+import itertools
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import NamedTuple
 
-from llmctx.flow.bars import BadRow, Bar
-from llmctx.flow.news import Headline
+from llmctx.flow.bars import BadRow, Bar, read_bars
+from llmctx.flow.news import Headline, read_news
 
 
 class Vix(NamedTuple):
@@ -42,9 +44,10 @@ class Timeline:
         if isinstance(item, BadRow):
             return [item]
         is_bar = isinstance(item, Bar)
-        stamp = item.start if isinstance(item, Bar) else item.at
-        ready = self._release_before(stamp)
-        known = item.end(self._interval) if isinstance(item, Bar) else item.at
+        stamp, known = (item.start, item.end(self._interval)) if isinstance(item, Bar) else (item.at, item.at)
+        ready: list[Item] = []
+        while self._waiting and self._waiting[0][0] < stamp:
+            ready.append(heapq.heappop(self._waiting)[-1])
         self._count += 1
         heapq.heappush(self._waiting, (known, is_bar, self._count, item))  # headlines come before bars of the same time
         return ready
@@ -53,11 +56,16 @@ class Timeline:
         """Release everything still held back, in order."""
         return [heapq.heappop(self._waiting)[-1] for _ in range(len(self._waiting))]
 
-    def _release_before(self, stamp: datetime) -> list[Item]:
-        ready: list[Item] = []
-        while self._waiting and self._waiting[0][0] < stamp:
-            ready.append(heapq.heappop(self._waiting)[-1])
-        return ready
+
+def read_items(bars: Path, news: Path | None, interval: timedelta) -> Iterator[Item]:
+    """The bars and headlines of two files, in the order in which they become known.
+
+    Raises FeedError at once if a file cannot be read, before the first item is taken.
+    """
+    headlines = [] if news is None else list(read_news(news))
+    rows = read_bars(bars)
+    first = list(itertools.islice(rows, 1))
+    return in_order(by_stamp(itertools.chain(first, rows), headlines), interval)
 
 
 def by_stamp(bars: Iterable[Bar | BadRow], news: Iterable[Headline | BadRow]) -> Iterator[Item]:

@@ -5,14 +5,13 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from llmctx.context.corporate_action import overnight_move
-from llmctx.flow.bars import Bar, rounded
+from llmctx.flow.bars import PERCENT_STEP, Bar, rounded
 from llmctx.flow.indicators import MEMORY, IndicatorSet, SlowMacd
 from llmctx.flow.levels import Levels
 
 WINDOW = 20
 """How many bars before the newest one define a breakout and the usual volume."""
 _FIVE_MINUTES = timedelta(minutes=5)
-_PERCENT_STEP = Decimal("0.0001")
 
 
 class Track:
@@ -102,7 +101,7 @@ class Track:
     def change_pct(self) -> Decimal:
         """The day's change in percent, four decimals: from the previous session's close, or else from the open."""
         base = self.previous_close or self.session["open"]
-        return rounded((self.session["last"] / base - 1) * 100, _PERCENT_STEP)
+        return rounded((self.session["last"] / base - 1) * 100, PERCENT_STEP)
 
     @property
     def relative_volume(self) -> Decimal | None:

@@ -60,14 +60,7 @@ class Writer:
         await self._write(parse_row([start.isoformat(), symbol, *numbers], 1))
 
     async def headline(
-        self,
-        symbol: str,
-        at: datetime,
-        headline: str,
-        *,
-        source: str = "",
-        url: str = "",
-        score: Number | None = None,
+        self, symbol: str, at: datetime, headline: str, *, source: str = "", url: str = "", score: Number | None = None
     ) -> None:
         """Write a headline published at `at`, with the provider's sentiment score from -1 to 1, or else VADER's.
 

@@ -33,11 +33,10 @@ class EmbeddedServer:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise self._unusable(str(error)) from error
+        self.port = port or _free_port()
+        """The port it listens on."""
         self._server: Any = ValkeyServer(
-            port=port or _free_port(),
-            data_dir=directory,
-            persist=True,
-            include=f'"{asset("redis.conf").resolve()}"',
+            port=self.port, data_dir=directory, persist=True, include=f'"{asset("redis.conf").resolve()}"'
         )
 
     def __enter__(self) -> Self:
@@ -81,12 +80,6 @@ class EmbeddedServer:
         if self.running:
             self._server.stop(timeout=30)
         self._unlock_directory()
-
-    @property
-    def port(self) -> int:
-        """The port it listens on."""
-        port: int = self._server.port
-        return port
 
     @property
     def url(self) -> str:

@@ -344,7 +344,7 @@ async def test_bars_on_a_holiday_are_logged_and_nothing_is_traded(
 async def test_without_a_broker_positions_are_only_marked(redis: Redis) -> None:
     await hold(redis, price=84.0)
     theirs = [bar._replace(symbol="AAPL") for bar in BARS if bar.symbol == "ACME"]
-    summary = await Feed(Store(redis, 1), FeedRules(broker=None)).run([*theirs])
+    summary = await Feed(Store(redis, 1), FeedRules(cost_bps=None)).run([*theirs])
     assert (summary.opened, summary.closed, summary.fills) == (0, 0, 0)
     assert (await held(redis)).current_price == theirs[-1].close
     assert not await redis.exists(keys.BOOK, keys.FILLS, "metrics:performance")

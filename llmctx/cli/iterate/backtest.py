@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from llmctx.cli.shared.long_running import progress
 from llmctx.cli.shared.options import (
     AsJson,
     CostBps,
@@ -24,7 +25,6 @@ from llmctx.cli.shared.options import (
     parse_number,
 )
 from llmctx.cli.shared.output import escape, out, print_json
-from llmctx.cli.shared.progress import progress
 from llmctx.cli.shared.setup import config_of, settings_for
 from llmctx.errors import LlmctxError
 from llmctx.settings import Settings
@@ -62,15 +62,14 @@ def backtest(
     llmctx simulate bars.csv --news news.jsonl --sectors sectors.json --minutes 60
     llmctx backtest bars.csv --prompt position/v1 --news news.jsonl --sectors sectors.json
     """
-    from llmctx.flow.files import read_sectors
-    from llmctx.flow.rules import Broker, FeedRules
+    from llmctx.flow.rules import FeedRules, read_sectors
     from llmctx.prompt.template import load_template
 
     rules = FeedRules(
         interval=timedelta(seconds=interval_s),
-        sectors={} if sectors is None else read_sectors(sectors),
+        sectors=read_sectors(sectors),
         exchange=exchange,
-        broker=Broker(parse_number("--cost-bps", cost_bps)),
+        cost_bps=parse_number("--cost-bps", cost_bps),
     )
     settings = settings_for(None, None, prompts=prompts, endpoint=endpoint, model=model)
     names = [load_template(settings.prompts, name).ref for name in prompt or [settings.prompt]]
@@ -101,7 +100,7 @@ async def _backtest(
     quiet: bool,
 ) -> list[dict[str, Any]]:
     from llmctx.backtest import Session, run_backtest
-    from llmctx.flow.files import read_items
+    from llmctx.flow.timeline import read_items
 
     async with AsyncExitStack() as stack:
         # An unusable prompt, endpoint or file is reported before anything starts.

@@ -6,16 +6,17 @@ from typing import Annotated
 
 import typer
 
-from llmctx.cli.iterate.comparison_text import cause_counts, describe_answer, no_decision_reason, top_reasons
 from llmctx.cli.shared.options import AsJson
-from llmctx.cli.shared.output import coloured, escape, out, print_json
+from llmctx.cli.shared.output import coloured, escape, out, plain_table, print_json
 from llmctx.errors import ReplayError
+from llmctx.replay.answer import NO_ANSWER, Answer
 from llmctx.replay.compare import RECORDED, Comparison, compare_results
 from llmctx.replay.safe_write import PAGE, Destination, replacing
 from llmctx.replay.sides import Pair, Tally
 from llmctx.replay.stats import Share
 
 _MAX_REASONING_CHARS = 300
+_MAX_REASONS_SHOWN = 4
 
 
 def compare(
@@ -87,13 +88,8 @@ def _only_on_one_side(comparison: Comparison) -> str:
 
 
 def _print_matrix(comparison: Comparison) -> None:
-    from rich.table import Table
-
     found = comparison.flip_matrix
-    table = Table(box=None, pad_edge=False, title="from A (rows) to B (columns)", title_justify="left")
-    table.add_column("")
-    for action in found.actions:
-        table.add_column(action, justify="right")
+    table = plain_table("", right=found.actions, title="from A (rows) to B (columns)")
     for action, row in zip(found.actions, found.rows, strict=True):
         table.add_row(coloured(action), *(_cell(cell.decisions, stays=cell.same_action) for cell in row))
     out.print(table)
@@ -106,10 +102,7 @@ def _cell(count: int, *, stays: bool) -> str:
 
 
 def _print_measures(a: Tally, b: Tally) -> None:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    table.add_column("", no_wrap=True)
+    table = plain_table("")
     for name in ("A: " + a.name, "B: " + b.name):
         table.add_column(escape(name), justify="right", overflow="fold")
     for title, text in _MEASURES:
@@ -171,14 +164,48 @@ _MEASURES: tuple[tuple[str, Callable[[Tally], str]], ...] = (
 
 
 def _print_flip(pair: Pair) -> None:
-    result = pair.result
-    out.print(
-        f"\n[bold]record {result.index}[/] {escape(result.symbol)}: {describe_answer(pair.a)} became "
-        f"{describe_answer(pair.b)}, {pair.at_stake:,.0f} at stake"
-    )
+    out.print(f"\n[bold]record {pair.result.index}[/] {describe_flip(pair)}")
     for cause in pair.causes:
         out.print(f"  {escape(str(cause))}")
     for side in (pair.a, pair.b):
         decision = side.decision
         text = no_decision_reason(side) if decision is None else decision["reasoning"][:_MAX_REASONING_CHARS]
         out.print(f"  [dim]{escape(text or '')}[/]")
+
+
+def cause_counts(comparison: Comparison) -> str:
+    """How often each cause explains a difference, and how often a flip."""
+    if not comparison.blame:
+        return "nothing differs"
+    differences, flips = (
+        ", ".join(f"{by} {count}" for by, count in counts.items())
+        for counts in (comparison.blame, comparison.flip_blame)
+    )
+    return f"{differences} (prompt, answer or verdict differs); flips: {flips or 'none'}"
+
+
+def top_reasons(comparison: Comparison) -> list[str]:
+    """The most frequent reasons in full, one a line."""
+    lines = [f"{count} by {reason}" for reason, count in comparison.reasons]
+    more = len(lines) - _MAX_REASONS_SHOWN
+    return lines[:_MAX_REASONS_SHOWN] + ([f"and {more} more; --json lists them"] if more > 0 else [])
+
+
+def describe_flip(pair: Pair) -> str:
+    """The symbol of a pair, both its answers and what is at stake, as markup."""
+    answers = f"{_describe_answer(pair.a)} became {_describe_answer(pair.b)}"
+    return f"{escape(pair.result.symbol)}: {answers}, {pair.at_stake:,.0f} at stake"
+
+
+def _describe_answer(answer: Answer) -> str:
+    """The action of one side's answer and its confidence, as markup."""
+    if answer.label == NO_ANSWER:
+        return f"no answer, so {coloured(answer.effective_action)}"
+    return coloured(answer.label) + ("" if answer.confidence is None else f" ({answer.confidence:g})")
+
+
+def no_decision_reason(answer: Answer) -> str | None:
+    """Why an answer has no decision; None if it has one."""
+    if answer.decision is not None:
+        return None
+    return str(answer.verdict.get("reason") or answer.detail or "nothing was asked")

@@ -2,19 +2,19 @@
 
 import asyncio
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import typer
 
 from llmctx import clock
 from llmctx.cli.shared.options import AsJson, CostBps, IntervalS, RedisUrl, StateDir, parse_number
-from llmctx.cli.shared.output import coloured, escape, messages, out, print_json
+from llmctx.cli.shared.output import coloured, escape, messages, out, plain_table, print_json
 from llmctx.cli.shared.setup import partitions_of, redis_of, settings_for
 from llmctx.cli.shared.sources import From, Selected, listing_hint, selection_of, source_of
 from llmctx.errors import ReplayError
 from llmctx.flow.bars import Bar, read_bars
 from llmctx.replay.outcome import HORIZONS, DecisionOutcome, Decisions, judged, totals
-from llmctx.replay.price_series import Candle, PriceSeries, series_of
+from llmctx.replay.price_series import Candle, series_of
 from llmctx.replay.selection import Selection
 from llmctx.replay.stats import Calibration, calibrate
 from llmctx.settings import Settings
@@ -49,13 +49,13 @@ def outcome(
     if horizon not in HORIZONS:
         raise typer.BadParameter(f"--horizon {horizon}: give one of {', '.join(HORIZONS)}")
     text, selection = selection_of(selected)
-    prices = _Prices(bars, interval_s * 1000)
     cost = parse_number("--cost-bps", cost_bps)
     settings = settings_for(redis_url, state_dir)
     decisions = asyncio.run(_decisions(settings, where, selection))
     if not decisions.selected:
         raise ReplayError(f"The selection {text or 'all'} matches no decision.", listing_hint(where))
-    outcomes = decisions.outcomes(asyncio.run(prices.read(settings, decisions.symbols)), cost)
+    read = _usable(bars) if bars is not None else asyncio.run(_stored_bars(settings, decisions.symbols))
+    outcomes = decisions.outcomes(series_of(map(_candle, read), interval_s * 1000), cost)
     calibration = calibrate(judged(outcomes, horizon))
     if as_json:
         for one in outcomes:
@@ -72,23 +72,12 @@ async def _decisions(settings: Settings, where: Path | None, selection: Selectio
     return Decisions(entries, selection)
 
 
-class _Prices(NamedTuple):
-    """Where the bars come from."""
+async def _stored_bars(settings: Settings, symbols: list[str]) -> list[Bar]:
+    from llmctx.flow.store import Store
 
-    file: Path | None
-    """A bars file; None reads the bars streams in Redis."""
-    interval_ms: int
-    """The length of a bar."""
-
-    async def read(self, settings: Settings, symbols: list[str]) -> dict[str, PriceSeries]:
-        if self.file is not None:
-            return series_of(map(_candle, _usable(self.file)), self.interval_ms)
-        from llmctx.flow.store import Store
-
-        async with redis_of(settings) as (redis, _):
-            store = Store(redis, await partitions_of(redis, settings))
-            bars = [bar for symbol in symbols async for bar, _ in store.bars(symbol)]
-        return series_of(map(_candle, bars), self.interval_ms)
+    async with redis_of(settings) as (redis, _):
+        store = Store(redis, await partitions_of(redis, settings))
+        return [bar for symbol in symbols async for bar, _ in store.bars(symbol)]
 
 
 def _candle(bar: Bar) -> tuple[str, Candle]:
@@ -106,15 +95,11 @@ def _usable(file: Path) -> list[Bar]:
 
 
 def _print(outcomes: list[DecisionOutcome]) -> None:
-    from rich.table import Table
-
     without_bars = sum(not one.results for one in outcomes)
     out.print(f"[bold]outcome[/]      {len(outcomes)} decisions; mean moves and sums; gain is followed minus held")
     if without_bars:
         out.print(f"[yellow]no bars[/]      {without_bars} decisions have no bars after them")
-    table = Table(box=None, pad_edge=False)
-    for heading in ("action", "after", "count", "move", "held", "followed", "gain", "better", "worse"):
-        table.add_column(heading, justify="left" if heading in ("action", "after") else "right", no_wrap=True)
+    table = plain_table("action", "after", right=("count", "move", "held", "followed", "gain", "better", "worse"))
     for row in totals(outcomes):
         after = "its end" if row["horizon"] == "end" else f"{row['horizon']} min"
         colour = "green" if row["gain"] > 0 else "red" if row["gain"] < 0 else "dim"

@@ -47,8 +47,7 @@ def replay(
         Path | None, typer.Option(help="Ask nobody; write an OpenAI batch file, for replay in bulk at half the price.")
     ] = None,
     answers: Annotated[
-        list[Path] | None,
-        typer.Option(help="Take the answers from that batch's output.", show_default=False),
+        list[Path] | None, typer.Option(help="Take the answers from that batch's output.", show_default=False)
     ] = None,
     prompts: PromptsDir = None,
     endpoint: Endpoint = None,

@@ -4,17 +4,17 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llmctx import canonical
 from llmctx.cli.iterate.replay_options import ReplayOptions
 from llmctx.cli.iterate.replay_summary import Answers, calls, print_summary
+from llmctx.cli.shared.long_running import progress
 from llmctx.cli.shared.output import escape, messages, out, print_json
-from llmctx.cli.shared.progress import progress
 from llmctx.cli.shared.setup import client_of
 from llmctx.cli.shared.sources import no_match, source_of
 from llmctx.errors import EndpointError, ReplayError
-from llmctx.llm.client import NO_KEY, NoEndpoint, check_endpoint, without_secrets
+from llmctx.llm.client import NO_KEY, EndpointClient, NoEndpoint, check_endpoint, without_secrets
 from llmctx.prompt.template import load_template
 from llmctx.replay.batch import BatchAnswers, batch_line
 from llmctx.replay.budget import Budget
@@ -27,9 +27,6 @@ from llmctx.replay.safe_write import BATCH, Destination, replacing
 from llmctx.replay.source import Source, select
 from llmctx.rules import code
 from llmctx.settings import Settings
-
-if TYPE_CHECKING:
-    from llmctx.llm.completion import Completer
 
 _MODE_TEXT = {
     "again": "again: the same messages to the same model",
@@ -64,12 +61,7 @@ def _altered(entries: list[Recorded], source: Source) -> list[int]:
 
 
 async def _ask(
-    settings: Settings,
-    options: ReplayOptions,
-    plan: Plan,
-    source: Source,
-    entries: list[Recorded],
-    altered: list[int],
+    settings: Settings, options: ReplayOptions, plan: Plan, source: Source, entries: list[Recorded], altered: list[int]
 ) -> None:
     budget = Budget(options.budget_tokens, options.budget_cost, prices=settings.prices, batch=bool(options.answers))
     # The answerer comes first: if nobody can be asked, no results file is created.
@@ -160,20 +152,19 @@ async def _answerer(settings: Settings, options: ReplayOptions) -> AsyncIterator
         )
     if settings.llm.base_url is not None:
         check_endpoint(settings.llm.base_url, settings.api_key or NO_KEY)
-    clients: dict[str, Any] = {}
+    clients: dict[str, EndpointClient | NoEndpoint] = {}
 
-    def ask(question: ReplayRequest, _repeat: int) -> "Completer | None":
+    def ask(question: ReplayRequest, _repeat: int) -> EndpointClient | NoEndpoint:
         if question.model not in clients:
             llm = settings.llm.model_copy(update={"model": question.model})
             clients[question.model] = client_of(settings.model_copy(update={"llm": llm}))
-        return clients[question.model]  # type: ignore[no-any-return]
+        return clients[question.model]
 
     try:
         yield ask
     finally:
         for client in clients.values():
-            if not isinstance(client, NoEndpoint):
-                await client.aclose()
+            await client.aclose()
 
 
 def _write_batch(path: Path, entries: list[Recorded], plan: Plan, source: Source, options: ReplayOptions) -> None:

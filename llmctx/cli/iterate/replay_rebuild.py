@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from llmctx.cli.iterate.replay_options import ReplayOptions
+from llmctx.cli.shared.long_running import progress
 from llmctx.cli.shared.output import escape, out, print_json
-from llmctx.cli.shared.progress import progress
 from llmctx.cli.shared.sources import no_match, source_of
 from llmctx.replay.corpus import Place, Recorded
 from llmctx.replay.difference import Rebuild
@@ -32,7 +32,8 @@ async def rebuild(settings: Settings, options: ReplayOptions) -> int:
             file = None
             if options.out is not None:
                 file = stack.enter_context(replacing(Destination(options.out, "--out", REBUILD, (options.where,))))
-                file.write(_header(source.name, options))
+                head = {"format": REBUILD_FORMAT, "source": source.name, "selection": options.text, "code": code()}
+                file.write(json.dumps(head) + "\n")
 
             def on_record(entry: Recorded, found: Rebuild) -> None:
                 advance()
@@ -47,10 +48,6 @@ async def rebuild(settings: Settings, options: ReplayOptions) -> int:
     else:
         _print(rebuilt, source.name, options)
     return 1 if rebuilt.tampered or (options.strict and rebuilt.reproduction.unknown) else 0
-
-
-def _header(name: str, options: ReplayOptions) -> str:
-    return json.dumps({"format": REBUILD_FORMAT, "source": name, "selection": options.text, "code": code()}) + "\n"
 
 
 def _line(entry: Recorded, found: Rebuild) -> str:

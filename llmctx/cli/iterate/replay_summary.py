@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from llmctx.cli.iterate.comparison_text import cause_counts, describe_answer, no_decision_reason, top_reasons
+from llmctx.cli.iterate.compare import cause_counts, describe_flip, no_decision_reason, top_reasons
 from llmctx.cli.iterate.replay_options import ReplayOptions
 from llmctx.cli.shared.output import escape, out, print_json
 from llmctx.replay.budget import Budget
@@ -78,10 +78,7 @@ def _print_comparison(comparison: Comparison) -> None:
         out.print(f"           {escape(line)}")
     for pair in comparison.flips[:_MAX_FLIPS_SHOWN]:
         why = "; ".join([*map(str, pair.causes), *filter(None, [no_decision_reason(pair.b)])])
-        out.print(
-            f"[bold]flip[/]       record {pair.result.index} {escape(pair.result.symbol)}: {describe_answer(pair.a)} "
-            f"became {describe_answer(pair.b)}, {pair.at_stake:,.0f} at stake ({escape(why)})"
-        )
+        out.print(f"[bold]flip[/]       record {pair.result.index} {describe_flip(pair)} ({escape(why)})")
     if len(comparison.flips) > _MAX_FLIPS_SHOWN:
         out.print(f"           and {len(comparison.flips) - _MAX_FLIPS_SHOWN} more flips")
 

@@ -24,16 +24,14 @@ _DEFAULT_LIMIT = 20
 def decisions(
     symbol: Annotated[str | None, typer.Option(help="Only this symbol.")] = None,
     kind: Annotated[
-        str | None,
-        typer.Option(help="Only this kind: decision, skipped, failed, dead_letter, incident, notice."),
+        str | None, typer.Option(help="Only this kind: decision, skipped, failed, dead_letter, incident, notice.")
     ] = None,
     since: Annotated[
         str | None,
         typer.Option(help="Only records made since then: 15m, 2h or 1d ago, or an ISO 8601 time with a zone."),
     ] = None,
     limit: Annotated[
-        int | None,
-        typer.Option(min=1, help="At most the newest N. Default: 20; with --json or --since all."),
+        int | None, typer.Option(min=1, help="At most the newest N. Default: 20; with --json or --since all.")
     ] = None,
     follow_new: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing new records until Ctrl-C.")] = False,
     redis_url: RedisUrl = None,

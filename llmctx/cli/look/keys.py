@@ -4,7 +4,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from llmctx.cli.shared.options import AsJson, RedisUrl, StateDir
-from llmctx.cli.shared.output import escape, out, print_json
+from llmctx.cli.shared.output import escape, out, plain_table, print_json
 from llmctx.cli.shared.setup import redis_of, settings_for
 from llmctx.settings import Settings
 
@@ -36,14 +36,9 @@ async def _count(settings: Settings) -> "list[FamilyCount]":
 
 
 def _print(found: "list[FamilyCount]") -> None:
-    from rich.table import Table
-
     from llmctx.clock import in_words
 
-    table = Table(box=None, pad_edge=False)
-    table.add_column("family", no_wrap=True)
-    for heading in ("keys", "newest", "invalid", "memory"):
-        table.add_column(heading, no_wrap=True, justify="right")
+    table = plain_table("family", right=("keys", "newest", "invalid", "memory"))
     for family in found:
         newest = "" if family.newest_age_ms is None else f"{in_words(family.newest_age_ms)} old"
         invalid = f"[red]{family.invalid}[/]" if family.invalid else "0"

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from llmctx.cli.shared.options import AsJson
-from llmctx.cli.shared.output import escape, out, print_json
+from llmctx.cli.shared.output import escape, out, plain_table, print_json
 
 
 def schema(
@@ -33,14 +33,10 @@ def schema(
 
 
 def _print_families() -> None:
-    from rich.table import Table
-
     from llmctx.schema.keys import FAMILIES
 
-    table = Table(box=None, pad_edge=False)
-    table.add_column("key", no_wrap=True, min_width=max(len(family.pattern) for family in FAMILIES))
-    table.add_column("section", no_wrap=True)
-    table.add_column("lifetime", no_wrap=True)
+    table = plain_table("key", "section", "lifetime")
+    table.columns[0].min_width = max(len(family.pattern) for family in FAMILIES)
     table.add_column("content")
     for family in FAMILIES:
         lifetime = "no limit" if family.lifetime_s is None else f"{family.lifetime_s // 3600} h"

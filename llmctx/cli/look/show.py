@@ -17,12 +17,7 @@ from llmctx.trail.log.lookup import read_record
 from llmctx.trail.log.packing import textual_pieces
 
 
-def show(
-    record: Address,
-    redis_url: RedisUrl = None,
-    state_dir: StateDir = None,
-    as_json: AsJson = False,
-) -> None:
+def show(record: Address, redis_url: RedisUrl = None, state_dir: StateDir = None, as_json: AsJson = False) -> None:
     """Show one record with all its evidence.
 
     What was known, what was asked, what the model answered, and what was concluded.

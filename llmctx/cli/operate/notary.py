@@ -8,10 +8,10 @@ import typer
 from redis.asyncio import Redis
 
 from llmctx import clock
+from llmctx.cli.shared.long_running import stop_signal
 from llmctx.cli.shared.options import AsJson, RedisUrl, StateDir
 from llmctx.cli.shared.output import messages, out, print_json
 from llmctx.cli.shared.setup import redis_of, settings_for
-from llmctx.cli.shared.stop_signal import stop_signal
 from llmctx.settings import Settings
 
 if TYPE_CHECKING:

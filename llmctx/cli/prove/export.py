@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from llmctx.cli.shared.long_running import progress
 from llmctx.cli.shared.options import AsJson, RedisUrl, StateDir
 from llmctx.cli.shared.output import messages, out, print_json
-from llmctx.cli.shared.progress import progress
 from llmctx.cli.shared.setup import open_trail, settings_for
 from llmctx.settings import Settings
 

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
+from llmctx.cli.shared.long_running import progress
 from llmctx.cli.shared.options import AsJson, RedisUrl, StateDir
 from llmctx.cli.shared.output import escape, out, print_json
-from llmctx.cli.shared.progress import progress
 from llmctx.cli.shared.setup import open_trail, settings_for
 from llmctx.errors import CheckpointError, LlmctxError
 from llmctx.replay.partition_check import PartitionReport
@@ -26,16 +26,13 @@ _Reports = tuple[dict[str, str], list[PartitionReport]]
 
 def verify(
     directory: Annotated[
-        Path | None,
-        typer.Argument(metavar="DIR", help="An export. Default: the trail in Redis with its anchor."),
+        Path | None, typer.Argument(metavar="DIR", help="An export. Default: the trail in Redis with its anchor.")
     ] = None,
     key: Annotated[
-        str | None,
-        typer.Option(help="The notary's public key (vkey) as it was given to you, or a file that holds it."),
+        str | None, typer.Option(help="The notary's public key (vkey) as it was given to you, or a file that holds it.")
     ] = None,
     origin: Annotated[
-        str | None,
-        typer.Option(help="llmctx/INSTANCE, which the checkpoints must name. Default: the key's name."),
+        str | None, typer.Option(help="llmctx/INSTANCE, which the checkpoints must name. Default: the key's name.")
     ] = None,
     held: Annotated[
         list[Path] | None,
@@ -45,8 +42,7 @@ def verify(
     ] = None,
     receipt: Annotated[Path | None, typer.Option("--receipt", help="Check this receipt alone.")] = None,
     rebuild: Annotated[
-        bool,
-        typer.Option("--rebuild/--no-rebuild", help="Render each prompt and judge each answer again, or do not."),
+        bool, typer.Option("--rebuild/--no-rebuild", help="Render each prompt and judge each answer again, or do not.")
     ] = True,
     strict: Annotated[
         bool, typer.Option("--strict", help="Fail on records that differ and name rules this version does not know.")

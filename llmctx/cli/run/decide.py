@@ -54,7 +54,8 @@ def decide(
     _print_decision(entry, where, as_json=as_json)
     code = _exit_code(entry.record)
     if code:
-        _print_failure(entry.record, where)
+        what = f"{entry.record['kind']}: {entry.record['verdict']['reason']}"
+        messages.error(LlmctxError(what, f"See `llmctx show {where}`."))
     raise typer.Exit(code)
 
 
@@ -87,7 +88,3 @@ def _print_decision(entry: Entry, where: str, *, as_json: bool) -> None:
     print_verdict(entry.record)
     out.print(f"\n[bold]receipt[/]   record {where}, leaf hash {entry.leaf_hash}")
     out.print(f"          llmctx show {where}")
-
-
-def _print_failure(record: dict[str, Any], where: str) -> None:
-    messages.error(LlmctxError(f"{record['kind']}: {record['verdict']['reason']}", f"See `llmctx show {where}`."))

@@ -103,7 +103,7 @@ async def _session(settings: Settings, *, real: bool) -> PartitionReport:
         service = asyncio.create_task(serve(home, config, stop, options, on_entry=screen.add_record))
         rules = FeedRules(sectors=market.sectors)
         feed = Feed(Store(redis, 1), rules, lockstep=Lockstep(redis, 1), on_bar=screen.add_bar)
-        with screen:
+        with screen.drawn():
             await _play(feed, market.items(), service, screen, limit=_MAX_REAL_CALLS if real else None)
         stop.set()
         await service

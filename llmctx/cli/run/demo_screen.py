@@ -2,8 +2,8 @@
 
 import statistics
 from collections import Counter, deque
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
 
 from llmctx import clock
 from llmctx.cli.shared.output import coloured, escape, out
@@ -17,7 +17,6 @@ from llmctx.trail.log.entry import Entry
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.live import Live
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _SPARKLINE_WIDTH = 40
@@ -40,25 +39,16 @@ class DemoScreen:
         self._positions: dict[str, Position | None] = {}
         self._newest: FedBar | None = None
         self._lines: deque[str] = deque(maxlen=_MAX_LINES)
-        self._live: Live | None = self._screen() if live else None
+        self._is_live = live
 
-    def _screen(self) -> "Live":
+    def drawn(self) -> AbstractContextManager[Any]:
+        """Keeps the screen drawn until the context ends; elsewhere prints the heading of the lines."""
         from rich.live import Live
 
-        return Live(console=out, refresh_per_second=8, get_renderable=self._draw)
-
-    def __enter__(self) -> Self:
-        if self._live is not None:
-            self._live.__enter__()
-        else:
-            out.print("[dim]record  symbol verdict  reasoning, or the guardrail that fired; and the broker's fills[/]")
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._live is not None:
-            self._live.__exit__(kind, error, trace)
+        if self._is_live:
+            return Live(console=out, refresh_per_second=8, get_renderable=self._draw)
+        out.print("[dim]record  symbol verdict  reasoning, or the guardrail that fired; and the broker's fills[/]")
+        return nullcontext()
 
     def add_bar(self, fed: FedBar) -> None:
         """Count a bar and show its fills."""
@@ -83,10 +73,10 @@ class DemoScreen:
         self._last_action[symbol] = action
 
     def _print(self, line: str) -> None:
-        if self._live is None:
-            out.print(line)
-        else:
+        if self._is_live:
             self._lines.append(line)
+        else:
+            out.print(line)
 
     def _count_call(self, record: dict[str, Any]) -> None:
         usage = record.get("completion", {}).get("usage", {})

@@ -5,10 +5,11 @@ import sys
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from llmctx.cli.shared.long_running import progress
 from llmctx.cli.shared.options import (
     AsJson,
     CostBps,
@@ -21,7 +22,6 @@ from llmctx.cli.shared.options import (
     parse_number,
 )
 from llmctx.cli.shared.output import out, print_json
-from llmctx.cli.shared.progress import progress
 from llmctx.cli.shared.setup import partitions_of, redis_of, settings_for
 from llmctx.connection import without_password
 from llmctx.errors import FeedError
@@ -82,33 +82,22 @@ def feed(
     llmctx feed bars.csv --lockstep          # beside `llmctx run`
     my-source | llmctx feed - --live
     """
-    from llmctx.flow.files import read_sectors
-    from llmctx.flow.rules import Broker, FeedRules
+    from llmctx.flow.rules import FeedRules, read_sectors
 
     if bars == _STANDARD_INPUT and news is not None:
         raise typer.BadParameter("--news needs a file of bars; with - send headlines as lines of standard input")
     rules = FeedRules(
         interval=timedelta(seconds=interval_s),
         ratios=dict(_ratio(text) for text in adjust or []),
-        sectors={} if sectors is None else read_sectors(sectors),
+        sectors=read_sectors(sectors),
         exchange=exchange,
         vix=None if vix is None else parse_number("--vix", vix),
-        broker=Broker(parse_number("--cost-bps", cost_bps)) if paper else None,
+        cost_bps=parse_number("--cost-bps", cost_bps) if paper else None,
         live=live,
     )
-    request = _Request(bars, news, rules, _speed(speed), lockstep=lockstep, as_json=as_json)
-    asyncio.run(_feed(settings_for(redis_url, state_dir), request))
-
-
-class _Request(NamedTuple):
-    """What the command line asks for."""
-
-    bars: Path
-    news: Path | None
-    rules: "FeedRules"
-    speed: float | None
-    lockstep: bool
-    as_json: bool
+    factor = _speed(speed)
+    settings = settings_for(redis_url, state_dir)
+    asyncio.run(_feed(settings, bars, news, rules, factor, lockstep=lockstep, as_json=as_json))
 
 
 def _speed(text: str) -> float | None:
@@ -135,33 +124,37 @@ def _ratio(text: str) -> tuple[str, Decimal]:
     return symbol, value
 
 
-async def _feed(settings: Settings, request: _Request) -> None:
+async def _feed(
+    settings: Settings,
+    bars: Path,
+    news: Path | None,
+    rules: "FeedRules",
+    speed: float | None,
+    *,
+    lockstep: bool,
+    as_json: bool,
+) -> None:
+    from llmctx.flow.bars import count_bars
     from llmctx.flow.feed import Feed
-    from llmctx.flow.files import count_bars, read_items
     from llmctx.flow.lockstep import Lockstep
     from llmctx.flow.pipe import read_pipe
     from llmctx.flow.store import Store
+    from llmctx.flow.timeline import read_items
 
-    bars, interval = request.bars, request.rules.interval
     piped = bars == _STANDARD_INPUT
     # An unreadable file is reported before a server is contacted.
-    items = None if piped else read_items(bars, request.news, interval)
+    items = None if piped else read_items(bars, news, rules.interval)
     count = 0 if piped else count_bars(bars)
     async with redis_of(settings) as (redis, url):
         partitions = await partitions_of(redis, settings)
-        with progress(f"feeding {bars.name}", count, quiet=request.as_json or piped) as advance:
-            feed = Feed(
-                Store(redis, partitions),
-                request.rules,
-                speed=request.speed,
-                lockstep=Lockstep(redis, partitions) if request.lockstep else None,
-                on_bar=lambda _: advance(),
-            )
+        with progress(f"feeding {bars.name}", count, quiet=as_json or piped) as advance:
+            waiting = Lockstep(redis, partitions) if lockstep else None
+            feed = Feed(Store(redis, partitions), rules, speed=speed, lockstep=waiting, on_bar=lambda _: advance())
             if items is None:
-                summary = await feed.follow(read_pipe(sys.stdin.buffer, interval))
+                summary = await feed.follow(read_pipe(sys.stdin.buffer, rules.interval))
             else:
                 summary = await feed.run(items)
-    if request.as_json:
+    if as_json:
         print_json(summary.as_dict())
     else:
         _print_summary(summary, url)

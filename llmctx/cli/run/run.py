@@ -6,20 +6,11 @@ from typing import Annotated
 
 import typer
 
-from llmctx.cli.shared.options import (
-    AsJson,
-    Endpoint,
-    Model,
-    NewInstance,
-    PromptName,
-    PromptsDir,
-    RedisUrl,
-    StateDir,
-)
+from llmctx.cli.shared.long_running import stop_signal
+from llmctx.cli.shared.options import AsJson, Endpoint, Model, NewInstance, PromptName, PromptsDir, RedisUrl, StateDir
 from llmctx.cli.shared.output import out, print_json
 from llmctx.cli.shared.record_text import record_line
 from llmctx.cli.shared.setup import config_of, redis_of, settings_for
-from llmctx.cli.shared.stop_signal import stop_signal
 from llmctx.connection import without_password
 from llmctx.settings import Settings
 from llmctx.trail.log.entry import Entry, address

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from llmctx.cli.shared.long_running import stop_signal
 from llmctx.cli.shared.output import out
-from llmctx.cli.shared.stop_signal import stop_signal
 
 
 def standin(

@@ -33,15 +33,12 @@ StateDir = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs; messages on standard error too.")]
 NewInstance = Annotated[
-    bool,
-    typer.Option("--new-instance", help="Start a new trail if the state directory belongs to another server."),
+    bool, typer.Option("--new-instance", help="Start a new trail if the state directory belongs to another server.")
 ]
 PromptName = Annotated[
     str | None,
     typer.Option(
-        "--prompt",
-        help="The prompt: NAME for its newest version, or NAME/vN. Also LLMCTX_PROMPT.",
-        show_default=False,
+        "--prompt", help="The prompt: NAME for its newest version, or NAME/vN. Also LLMCTX_PROMPT.", show_default=False
     ),
 ]
 PromptsDir = Annotated[
@@ -51,18 +48,14 @@ PromptsDir = Annotated[
 Endpoint = Annotated[
     str | None,
     typer.Option(
-        "--endpoint",
-        help="Base URL of the OpenAI-compatible endpoint. Also LLMCTX_LLM__BASE_URL.",
-        show_default=False,
+        "--endpoint", help="Base URL of the OpenAI-compatible endpoint. Also LLMCTX_LLM__BASE_URL.", show_default=False
     ),
 ]
 Model = Annotated[
-    str | None,
-    typer.Option("--model", help="The model to ask. Also LLMCTX_LLM__MODEL.", show_default=False),
+    str | None, typer.Option("--model", help="The model to ask. Also LLMCTX_LLM__MODEL.", show_default=False)
 ]
 News = Annotated[
-    Path | None,
-    typer.Option("--news", help="JSON Lines file of headlines: timestamp, symbol, headline, source, url."),
+    Path | None, typer.Option("--news", help="JSON Lines file of headlines: timestamp, symbol, headline, source, url.")
 ]
 Sectors = Annotated[
     Path | None, typer.Option("--sectors", help='JSON file that maps symbols to sectors: {"AAPL": "technology", ...}.')

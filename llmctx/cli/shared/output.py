@@ -5,16 +5,20 @@ import logging
 import os
 import sys
 import unicodedata
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 from math import isfinite
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import rich.markup
 from rich.console import Console
 
 from llmctx import clock
 from llmctx.errors import LlmctxError
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 _CONTROL_CATEGORIES = {"Cc", "Cf", "Cs"}
 
@@ -48,6 +52,18 @@ def coloured(word: str) -> str:
     return f"[{COLOURS[word]}]{word}[/]" if word in COLOURS else word
 
 
+def plain_table(*left: str, right: Iterable[str] = (), title: str | None = None) -> "Table":
+    """An empty table without lines: columns aligned to the left, then columns aligned to the right."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, title=title, title_justify="left")
+    for heading in left:
+        table.add_column(heading, no_wrap=True)
+    for heading in right:
+        table.add_column(heading, no_wrap=True, justify="right")
+    return table
+
+
 def print_json(value: Any) -> None:
     """Print one JSON document on one line."""
     try:
@@ -75,36 +91,25 @@ def _plain(value: Any) -> Any:
 class _Messages:
     """Errors, warnings and notes on standard error: lines for people, or one JSON object each."""
 
-    @property
-    def as_json(self) -> bool:
-        """Whether a program reads them. A malformed command line cannot be parsed, so it is only searched."""
-        return "--json" in sys.argv
-
     def error(self, error: LlmctxError) -> None:
         """Print what went wrong and what to do."""
-        if self.as_json:
-            self._json(error=error.what, what_to_do=error.do)
-        else:
-            err.print(f"[red]error:[/] {escape(error.what)}")
-            err.print(f"  what to do: {escape(error.do)}")
+        text = f"[red]error:[/] {escape(error.what)}\n  what to do: {escape(error.do)}"
+        self._print(text, error=error.what, what_to_do=error.do)
 
     def warning(self, text: str) -> None:
         """Print a problem that does not stop the command."""
-        if self.as_json:
-            self._json(warning=text)
-        else:
-            err.print(f"[yellow]warning:[/] {escape(text)}")
+        self._print(f"[yellow]warning:[/] {escape(text)}", warning=text)
 
     def note(self, text: str) -> None:
         """Print something worth knowing."""
-        if self.as_json:
-            self._json(note=text)
-        else:
-            err.print(f"[dim]note: {escape(text)}[/]")
+        self._print(f"[dim]note: {escape(text)}[/]", note=text)
 
     @staticmethod
-    def _json(**fields: str) -> None:
-        sys.stderr.write(_dumps(fields) + "\n")
+    def _print(text: str, **fields: str) -> None:
+        if "--json" in sys.argv:  # a malformed command line cannot be parsed, so it is only searched
+            sys.stderr.write(_dumps(fields) + "\n")
+        else:
+            err.print(text)
 
 
 messages = _Messages()

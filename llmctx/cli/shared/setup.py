@@ -33,9 +33,8 @@ def settings_for(
     """The settings, with the command line's values before those of the environment and llmctx.toml."""
     settings = load_settings(redis_url=redis_url, state_dir=state_dir, prompt=prompt, prompts=prompts)
     given = {"base_url": endpoint, "model": model}
-    llm = LLMSettings.model_validate(
-        settings.llm.model_dump() | {name: value for name, value in given.items() if value is not None}
-    )
+    changes = {name: value for name, value in given.items() if value is not None}
+    llm = LLMSettings.model_validate(settings.llm.model_dump() | changes)
     return settings.model_copy(update={"llm": llm})
 
 
@@ -93,16 +92,10 @@ def client_of(settings: Settings) -> EndpointClient | NoEndpoint:
         return NoEndpoint()
     if llm.model is None:
         raise EndpointError(
-            "An LLM endpoint is configured, but no model.",
-            "Name one with --model or LLMCTX_LLM__MODEL.",
-            exit_code=2,
+            "An LLM endpoint is configured, but no model.", "Name one with --model or LLMCTX_LLM__MODEL.", exit_code=2
         )
     return EndpointClient(
-        llm.base_url,
-        settings.api_key or NO_KEY,
-        llm.model,
-        timeout_s=llm.timeout_s,
-        max_attempts=llm.max_attempts,
+        llm.base_url, settings.api_key or NO_KEY, llm.model, timeout_s=llm.timeout_s, max_attempts=llm.max_attempts
     )
 
 

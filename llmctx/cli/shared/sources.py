@@ -22,8 +22,7 @@ Selected = Annotated[
     ),
 ]
 From = Annotated[
-    Path | None,
-    typer.Option("--from", help="Read an export (folder) or a corpus (file). Default: the trail in Redis."),
+    Path | None, typer.Option("--from", help="Read an export (folder) or a corpus (file). Default: the trail in Redis.")
 ]
 
 

@@ -7,7 +7,7 @@ import pytest
 from llmctx.flow.bars import BadRow, Bar, parse_row
 from llmctx.flow.book import CAPITAL, Book, Day
 from llmctx.flow.mark_to_market import adjust, mark, position_to_wire
-from llmctx.flow.rules import Broker, FeedRules
+from llmctx.flow.rules import FeedRules
 from llmctx.flow.signals import TradeSignal
 from llmctx.flow.step import Step, take_step
 from llmctx.flow.symbol import Symbol
@@ -16,7 +16,7 @@ from llmctx.schema.values import Position
 from tests.unit.flow.makers import MINUTE, NEXT_DAY, OPENING, bar, position
 
 ENTRY = "2014-06-06T13:30:00.000Z"
-FREE = Broker(Decimal(0))
+FREE = Decimal(0)
 BREAKOUT = TradeSignal("breakout", "long", Decimal("0.8"))
 SEVEN = {"AAPL": Decimal(7)}
 
@@ -33,7 +33,7 @@ def step(one: Bar, held: Position | None = None, *orders: Order, raw: bytes | No
         tracked = tracked._replace(signals=more["found"])
     book = more.get("book", Book())
     book = book.with_orders("AAPL", orders) if orders else book
-    rules = FeedRules(broker=more.get("broker", FREE), ratios=more.get("ratios", {}))
+    rules = FeedRules(cost_bps=more.get("cost_bps", FREE), ratios=more.get("ratios", {}))
     return take_step(tracked, book, rules, market_open=more.get("market_open", True))
 
 
@@ -42,16 +42,16 @@ def order(action: str, **changes: Any) -> Order:
     return Order(action, "decision 7", **fields)
 
 
-@pytest.mark.parametrize("broker", [None, FREE])
-def test_without_a_position_no_decision_is_requested_and_nothing_is_written(broker: Broker | None) -> None:
-    found = step(bar(1), broker=broker)
+@pytest.mark.parametrize("cost_bps", [None, FREE])
+def test_without_a_position_no_decision_is_requested_and_nothing_is_written(cost_bps: Decimal | None) -> None:
+    found = step(bar(1), cost_bps=cost_bps)
     assert (found.raw_position, found.position, found.cause, found.fills, found.closed) == (b"", None, None, (), None)
     assert (found.exit_signal, found.opened) == (None, False)
 
 
-@pytest.mark.parametrize("broker", [None, FREE])
-def test_a_position_is_marked_to_the_close_at_the_bars_end(broker: Broker | None) -> None:
-    found = step(bar(1, "105", open="100", low="100"), position(), broker=broker)
+@pytest.mark.parametrize("cost_bps", [None, FREE])
+def test_a_position_is_marked_to_the_close_at_the_bars_end(cost_bps: Decimal | None) -> None:
+    found = step(bar(1, "105", open="100", low="100"), position(), cost_bps=cost_bps)
     marked = mark(position(), Decimal(105), OPENING + 2 * MINUTE)
     assert (found.position, found.raw_position, found.cause) == (marked, position_to_wire(marked), "position_marked")
     assert marked.unrealized_pnl == 50
@@ -59,7 +59,7 @@ def test_a_position_is_marked_to_the_close_at_the_bars_end(broker: Broker | None
 
 def test_without_a_broker_nothing_is_traded() -> None:
     book = Book().with_orders("AAPL", (order("exit"),))
-    found = step(bar(1, "50", high="150"), position(), book=book, broker=None, found=[BREAKOUT])
+    found = step(bar(1, "50", high="150"), position(), book=book, cost_bps=None, found=[BREAKOUT])
     assert (found.cause, found.fills, found.book) == ("position_marked", (), book)
     assert found.position is not None
 
@@ -117,15 +117,15 @@ def test_an_indicator_against_the_position_is_an_exit_signal_at_the_close(way: i
     for at in range(30):
         tracked = made.add(bar(at, str(100 + way * at)), None)
     made.set_position(position_to_wire(position(side, stop_loss=None, take_profit=None)))
-    found = take_step(tracked._replace(signals=[]), Book(), FeedRules(broker=FREE), market_open=True)
+    found = take_step(tracked._replace(signals=[]), Book(), FeedRules(cost_bps=FREE), market_open=True)
     assert found.exit_signal == (TradeSignal("rsi_extreme", side, Decimal("0.60")), tracked.bar.close)
 
 
 @pytest.mark.parametrize("raw", [b"x", b"{}", b"not a string", b'{"symbol":"AAPL"}'])
-@pytest.mark.parametrize("broker", [None, FREE])
-def test_a_malformed_position_is_left_unchanged_and_requests_a_decision(raw: bytes, broker: Broker | None) -> None:
+@pytest.mark.parametrize("cost_bps", [None, FREE])
+def test_a_malformed_position_is_left_unchanged_and_requests_a_decision(raw: bytes, cost_bps: Decimal | None) -> None:
     book = Book().with_orders("AAPL", (order("exit"),))
-    found = step(bar(1), raw=raw, book=book, broker=broker, found=[BREAKOUT])
+    found = step(bar(1), raw=raw, book=book, cost_bps=cost_bps, found=[BREAKOUT])
     assert (found.raw_position, found.position, found.cause) == (raw, None, "position_unusable")
     assert (found.fills, found.book) == ((), book)
 
@@ -137,13 +137,13 @@ def test_a_position_from_the_future_is_unusable() -> None:
     assert step(bar(1), position(last_update=OPENING + 2 * MINUTE)).cause == "position_marked"
 
 
-@pytest.mark.parametrize("broker", [None, FREE])
+@pytest.mark.parametrize("cost_bps", [None, FREE])
 @pytest.mark.parametrize(("price", "ratios"), [("14", {}), ("14", {"MSFT": Decimal(7)}), ("50", SEVEN), ("700", {})])
 def test_an_unexplained_jump_requests_a_decision_and_changes_nothing(
-    price: str, ratios: dict[str, Decimal], broker: Broker | None
+    price: str, ratios: dict[str, Decimal], cost_bps: Decimal | None
 ) -> None:
     book = Book().with_orders("AAPL", (order("exit"),))
-    found = step(bar(NEXT_DAY, price), position(), book=book, broker=broker, ratios=ratios)
+    found = step(bar(NEXT_DAY, price), position(), book=book, cost_bps=cost_bps, ratios=ratios)
     assert (found.raw_position, found.position, found.cause) == (
         position_to_wire(position()),
         position(),
@@ -152,9 +152,9 @@ def test_an_unexplained_jump_requests_a_decision_and_changes_nothing(
     assert (found.fills, found.book) == ((), book)
 
 
-@pytest.mark.parametrize("broker", [None, FREE])
-def test_a_jump_explained_by_a_ratio_adjusts_the_position(broker: Broker | None) -> None:
-    found = step(bar(NEXT_DAY, "14.5"), position(), broker=broker, ratios=SEVEN)
+@pytest.mark.parametrize("cost_bps", [None, FREE])
+def test_a_jump_explained_by_a_ratio_adjusts_the_position(cost_bps: Decimal | None) -> None:
+    found = step(bar(NEXT_DAY, "14.5"), position(), cost_bps=cost_bps, ratios=SEVEN)
     adjusted = adjust(position(), Decimal(7))
     assert (found.cause, found.opened) == ("position_adjusted", False)
     assert found.position == mark(adjusted, Decimal("14.5"), NEXT_DAY + MINUTE)
@@ -217,7 +217,7 @@ def test_every_valid_bar_makes_a_step(price: str, later: str) -> None:
     for one in bars:
         tracked = made.add(one, None)
         assert tracked.ratio is None
-        found = take_step(tracked, book, FeedRules(broker=FREE), market_open=True)
+        found = take_step(tracked, book, FeedRules(cost_bps=FREE), market_open=True)
         book = found.book
         made.set_position(found.raw_position, found.position)
     assert made.track.last == bars[-1]
