@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from llmctx import clock
-from llmctx.errors import EndpointError
+from llmctx.errors import EndpointError, in_short
 from llmctx.llm.address import resolve
 from llmctx.llm.completion import Attempt, Completion, Outcome, OutputSchema, read_completion
 from llmctx.llm.request import encode_body, kept
@@ -74,7 +74,12 @@ class EndpointClient:
         """The completion of a prompt; every failure of the call is an outcome in it."""
         request = self._request(prompt.parameters, output)
         attempts: list[Attempt] = []
-        body = encode_body(self._model, prompt, output)
+        try:
+            return await self._complete(encode_body(self._model, prompt, output), request, attempts)
+        except Exception as error:  # noqa: BLE001  whatever breaks, the tick ends in a record
+            return self._failed(Outcome.ERROR, self._short(in_short(error)), request, attempts)
+
+    async def _complete(self, body: bytes, request: dict[str, Any], attempts: list[Attempt]) -> Completion:
         try:
             async with asyncio.timeout(self._timeout_s):
                 reply = await self._reply(body, attempts)

@@ -64,6 +64,8 @@ class Outcome(StrEnum):
     """No attempt got through: connection, overload or server errors."""
     TIMEOUT = "timeout"
     """The deadline over all attempts passed."""
+    ERROR = "error"
+    """The call broke off with an unexpected error on our side."""
 
 
 class Attempt(NamedTuple):

@@ -218,7 +218,7 @@ class Settler:
     async def _bury(self, spent: Batch) -> Entry:
         reason = f"a decision was started {MAX_ATTEMPTS} times and never recorded"
         metadata = (await self._owner.metadata())._replace(conflated=tuple(spent.conflated), attempts=MAX_ATTEMPTS)
-        draft = compose_unread("dead_letter", spent.tick, reason, metadata)
+        draft = await self._pipeline.give_up(spent.tick, reason, metadata)
         return await self._owner.settle(draft, tuple(spent.entry_ids))
 
     async def _settle_unusable(self, delivery: Delivery) -> None:
