@@ -4,7 +4,7 @@ Expected outcomes (stale data, a refused decision, an unusable answer) are value
 `context.section.Section.status` and `decision.guards.Verdict`.
 """
 
-_MAX_SHORT_CHARS = 300
+from llmctx.limits import MAX_ERROR_CHARS
 
 
 class LlmctxError(Exception):
@@ -26,7 +26,7 @@ def in_short(error: BaseException) -> str:
         text = f"{type(error).__name__}: {error}"
     except Exception:  # noqa: BLE001  an error's own text may be what is broken
         text = type(error).__name__
-    line = " ".join(text[:_MAX_SHORT_CHARS].split())
+    line = " ".join(text[:MAX_ERROR_CHARS].split())
     return line.encode("utf-8", "replace").decode()
 
 
@@ -107,6 +107,16 @@ class AnchorError(TrailError):
 
 class AnchorBusyError(AnchorError):
     """Another process is appending to the anchor."""
+
+
+class RecordSizeError(LlmctxError):
+    """A record is larger than readers unpack, so it is not appended."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(
+            f"A record of {size} bytes is larger than the limit of {limit}.",
+            "See which evidence is large: the values of the live keys, the prompt, or the response.",
+        )
 
 
 class ForkError(TrailError):

@@ -15,6 +15,7 @@ from llmctx.decision.conclude import Conclusion
 from llmctx.decision.decision import Decision
 from llmctx.decision.grounding import Finding, Grounding
 from llmctx.decision.guards import GuardPolicy, Verdict
+from llmctx.limits import MAX_FINDING_CHARS, MAX_REASON_CHARS, cut
 from llmctx.llm.completion import Completion
 from llmctx.prompt.render import Prompt
 from llmctx.schema import values
@@ -22,7 +23,6 @@ from llmctx.trail.log.entry import Entry, address
 from llmctx.trail.log.log import Draft
 
 FORMAT = 1
-_MAX_TEXT_CHARS = 120
 
 
 class RecordMetadata(NamedTuple):
@@ -77,7 +77,7 @@ def compose_dead_letter(tick: Tick, conclusion: Conclusion, metadata: RecordMeta
 
 def compose_unread(kind: str, tick: Tick | None, reason: str, metadata: RecordMetadata) -> Draft:
     """Compose a record without a snapshot: dead_letter and skipped (with a tick), notice and incident (without)."""
-    leaf = _head(kind, metadata) | {"verdict": {"action": "none", "reason": reason}}
+    leaf = _head(kind, metadata) | {"verdict": {"action": "none", "reason": cut(reason, MAX_REASON_CHARS)}}
     if tick is not None:
         leaf |= {"tick": tick.id, "symbol": tick.symbol, "cause": tick.cause}
     return _draft(leaf, {}, tick, metadata)
@@ -254,7 +254,8 @@ def grounding_fields(grounding: Grounding) -> dict[str, Any]:
 
 def _finding(finding: Finding) -> dict[str, Any]:
     fields = {
-        name: value[:_MAX_TEXT_CHARS] if isinstance(value, str) else value for name, value in finding._asdict().items()
+        name: value[:MAX_FINDING_CHARS] if isinstance(value, str) else value
+        for name, value in finding._asdict().items()
     }
     return _present(fields | {"alarms": "yes" if finding.alarms else "no"})
 

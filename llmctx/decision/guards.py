@@ -27,6 +27,7 @@ from llmctx.context.staleness import Status
 from llmctx.decision.decision import Action, Decision
 from llmctx.decision.grounding import Grounding, ground
 from llmctx.errors import in_short
+from llmctx.limits import MAX_REASON_CHARS, cut
 from llmctx.schema import values
 
 OnUngrounded = Literal["off", "flag", "reask", "hold"]
@@ -88,7 +89,7 @@ class Verdict(BaseModel):
 
 def refused(reason: str) -> Verdict:
     """The verdict on a call that was refused before the LLM."""
-    return Verdict(action="none", reason=reason)
+    return Verdict(action="none", reason=cut(reason, MAX_REASON_CHARS))
 
 
 class _Draft:
@@ -111,7 +112,7 @@ class _Draft:
         if action is not None:
             detail = f"{detail}: {self.action} becomes {action}"
             self.action, self.quantity, self.stop_loss, self.take_profit = action, None, None, None
-        self.guards.append(Guard(name, detail))
+        self.guards.append(Guard(name, cut(detail, MAX_REASON_CHARS)))
 
 
 def guard(

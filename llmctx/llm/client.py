@@ -11,11 +11,12 @@ from urllib.parse import urlsplit, urlunsplit
 
 from llmctx import clock
 from llmctx.errors import EndpointError, in_short
+from llmctx.limits import MAX_BODY_BYTES, MAX_ERROR_CHARS, MAX_NAME_CHARS, cut
 from llmctx.llm.address import resolve
 from llmctx.llm.completion import Attempt, Completion, Outcome, OutputSchema, read_completion
 from llmctx.llm.request import encode_body, kept
 from llmctx.llm.retry import is_transient, retry
-from llmctx.llm.transport import MAX_BODY_BYTES, AiohttpTransport, HttpxTransport, NoReply, Reply, Transport
+from llmctx.llm.transport import AiohttpTransport, HttpxTransport, NoReply, Reply, Transport
 from llmctx.prompt.render import Prompt
 from llmctx.prompt.template import Parameters
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     import httpx
     import httpx2
 
-MAX_DETAIL_CHARS = 300
 NO_KEY = "none"
 """What stands for a key where an endpoint needs none; the SDK insists on one."""
 _NO_ANSWER = "no answer before the deadline"
@@ -117,6 +117,7 @@ class EndpointClient:
             else:
                 result = "ok" if reply.is_success else f"http {reply.status}"
                 request_id = reply.headers.get("x-request-id")
+                request_id = None if request_id is None else cut(request_id, MAX_NAME_CHARS)
             return reply
         finally:
             attempts.append(Attempt(result, round(clock.elapsed_ms(began_s)), request_id))
@@ -134,7 +135,7 @@ class EndpointClient:
         for secret in self._secrets:
             text = text.replace(secret, "(the API key)")
         text = " ".join(text.split())
-        return text if len(text) <= MAX_DETAIL_CHARS else text[:MAX_DETAIL_CHARS] + "..."
+        return cut(text, MAX_ERROR_CHARS)
 
     def _request(self, parameters: Parameters, output: OutputSchema) -> dict[str, Any]:
         return kept(self._endpoint, self._model, parameters, output)
