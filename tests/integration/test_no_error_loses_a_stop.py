@@ -61,7 +61,7 @@ def failing(times: int, real: Callable[..., Any]) -> Callable[..., Any]:
 async def exits(redis: Redis) -> list[str]:
     """The kinds of the published decisions that are an exit of everything held."""
     found = [json.loads(entry.fields[b"decision"]) for entry in await read_stream(redis, keys.decisions(0))]
-    return [thesis["kind"] for thesis in found if (thesis["action"], Decimal(thesis["quantity"])) == ("exit", 10)]
+    return [thesis["kind"] for thesis in found if thesis["action"] == "exit" and Decimal(thesis["quantity"]) == 10]
 
 
 async def check(redis: Redis, kind: str) -> dict[str, Any]:

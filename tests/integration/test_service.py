@@ -204,7 +204,7 @@ async def test_an_entry_that_is_no_tick_is_recorded_and_costs_no_other(
 
 async def test_two_ids_that_are_no_utf_8_are_two_ticks(redis: Redis, redis_url: str, tmp_path: Path) -> None:
     await redis.mset(live("AAPL", price=85.0))  # the stop is breached
-    raw = [await redis.xadd(keys.ticks(0), {b"id": tick_id, b"symbol": b"AAPL"}) for tick_id in (b"\xff", b"\xfe")]  # type: ignore[dict-item]
+    raw = [await redis.xadd(keys.ticks(0), {b"id": tick_id, b"symbol": b"AAPL"}) for tick_id in (b"\xff", b"\xfe")]
     raised = [cast("bytes", entry_id).decode() for entry_id in raw]
     async with serving(redis, redis_url, tmp_path, ByRules()) as running:
         await running.until_settled(*raised)
