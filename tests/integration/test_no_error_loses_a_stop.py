@@ -173,3 +173,17 @@ async def test_a_position_that_cannot_even_be_read_still_settles_its_tick(
     (record,) = [record for record in await leaves(valkey) if "tick" in record]
     assert (record["kind"], "snapshot" in record) == ("dead_letter", False)
     assert "the position could not be guarded: OverflowError" in str(record["verdict"])
+
+
+async def test_a_record_that_readers_would_refuse_is_a_dead_letter_that_says_so(
+    valkey: Redis, valkey_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await hold(valkey, "AAPL")
+    await raise_tick(valkey, "t", "AAPL")
+    monkeypatch.setattr("llmctx.trail.log.packing.MAX_RECORD_BYTES", 1000)
+    async with serving(valkey, valkey_url, tmp_path, ByRules()) as running:
+        await running.until_settled("t")
+    (record,) = [record for record in await leaves(valkey) if "tick" in record]
+    assert record["kind"] == "dead_letter"
+    assert "bytes is larger than the limit of 1000" in str(record["verdict"])
+    assert (await verify_log(Log(valkey))).fault is None
