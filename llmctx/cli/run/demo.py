@@ -26,7 +26,7 @@ from llmctx.flow.timeline import Item
 from llmctx.llm.standin import MODEL, Standin
 from llmctx.ops.server import EmbeddedServer
 from llmctx.replay.partition_check import PartitionReport
-from llmctx.replay.verify_trail import verify_partition
+from llmctx.replay.verify import verify_partition
 from llmctx.settings import Settings
 from llmctx.trail.log.instance import bind_instance
 from llmctx.trail.log.log import Log
