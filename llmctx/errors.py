@@ -4,6 +4,8 @@ Expected outcomes (stale data, a refused decision, an unusable answer) are value
 `context.section.Section.status` and `decision.guards.Verdict`.
 """
 
+from llmctx.limits import MAX_ERROR_CHARS
+
 
 class LlmctxError(Exception):
     """The base of all errors of llmctx; the text names the key, field or file, and the next step."""
@@ -16,6 +18,16 @@ class LlmctxError(Exception):
         self.do = do
         self.exit_code = self.exit_code if exit_code is None else exit_code
         super().__init__(f"{what}\n  what to do: {do}")
+
+
+def in_short(error: BaseException) -> str:
+    """An unexpected error in one line of at most 300 characters, safe to put into a record."""
+    try:
+        text = f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001  an error's own text may be what is broken
+        text = type(error).__name__
+    line = " ".join(text[:MAX_ERROR_CHARS].split())
+    return line.encode("utf-8", "replace").decode()
 
 
 class SchemaError(LlmctxError):
@@ -95,6 +107,16 @@ class AnchorError(TrailError):
 
 class AnchorBusyError(AnchorError):
     """Another process is appending to the anchor."""
+
+
+class RecordSizeError(LlmctxError):
+    """A record is larger than readers unpack, so it is not appended."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(
+            f"A record of {size} bytes is larger than the limit of {limit}.",
+            "See which evidence is large: the values of the live keys, the prompt, or the response.",
+        )
 
 
 class ForkError(TrailError):

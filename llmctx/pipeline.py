@@ -1,5 +1,9 @@
-"""One tick, from snapshot to trail entry."""
+"""One tick, from snapshot to trail entry.
 
+No step may lose a stop: whatever breaks between the snapshot and the record, the guardrails still judge the position.
+"""
+
+import logging
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
@@ -10,17 +14,19 @@ from llmctx.context.package import Package, build_package
 from llmctx.context.reader import read_snapshot
 from llmctx.context.snapshot import ReadRules, Snapshot
 from llmctx.context.tick import Tick
-from llmctx.decision.conclude import Conclusion, FirstAnswer, conclude, refuse
+from llmctx.decision.conclude import Conclusion, FirstAnswer, conclude, conclude_unasked, refuse
 from llmctx.decision.decision import OUTPUT
 from llmctx.decision.guards import GuardPolicy
 from llmctx.decision.reask import ask_again
-from llmctx.errors import TemplateError
-from llmctx.llm.completion import Completer
-from llmctx.prompt.render import render
+from llmctx.errors import SnapshotError, TemplateError, in_short
+from llmctx.llm.completion import Completer, Completion, Outcome
+from llmctx.prompt.render import Prompt, render
 from llmctx.prompt.template import Template
-from llmctx.record import RecordMetadata, compose
+from llmctx.record import RecordMetadata, compose, compose_dead_letter, compose_unread
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.log import Draft
+
+_log = logging.getLogger(__name__)
 
 Settle = Callable[[Draft, tuple[str, ...]], Awaitable[Entry]]
 """Appends a record, settles the stream entries with these ids, and publishes the record."""
@@ -95,15 +101,33 @@ class Pipeline:
         )
         return await self._settle(compose(tick, conclusion, metadata, self._blobs), entry_ids)
 
+    async def give_up(self, tick: Tick, reason: str, metadata: RecordMetadata) -> Draft:
+        """The dead letter of a tick that cannot be decided, with the guardrails' verdict on its position.
+
+        If the position cannot be read either, it says only why. Raises SnapshotError if Redis does not answer.
+        """
+        try:
+            snapshot = await read_snapshot(self._redis, tick.symbol, self._partition, self._config.rules)
+            conclusion = conclude_unasked(snapshot, build_package(snapshot), reason, self._config.policy)
+            return compose_dead_letter(tick, conclusion, metadata)
+        except SnapshotError:
+            raise
+        except Exception as error:  # noqa: BLE001  a tick that breaks everything is settled all the same
+            reason = f"{reason}; the position could not be guarded: {in_short(error)}"
+            return compose_unread("dead_letter", tick, reason, metadata)
+
     async def _conclude(self, snapshot: Snapshot, package: Package, steps: "Stopwatch") -> Conclusion:
         if package.refusal is not None:
             return refuse(snapshot, package, package.refusal)
         try:
             prompt = render(self._config.template, package)
         except TemplateError as error:
-            return refuse(snapshot, package, error.what)
+            return conclude_unasked(snapshot, package, error.what, self._config.policy)
+        except Exception as error:  # noqa: BLE001  the stop is guarded whatever a template does
+            reason = f"the prompt cannot be rendered: {in_short(error)}"
+            return conclude_unasked(snapshot, package, reason, self._config.policy)
         steps.lap("render")
-        completion = await self._config.completer.complete(prompt, OUTPUT)
+        completion = await self._ask(prompt)
         steps.lap("complete")
         conclusion = conclude(snapshot, package, prompt, completion, self._config.policy)
         return await self._ask_again(conclusion, steps) if conclusion.verdict.asks_again else conclusion
@@ -114,12 +138,24 @@ class Pipeline:
         assert prompt is not None
         assert completion is not None
         assert grounding is not None
-        prompt = ask_again(prompt, completion.content or "", grounding)
-        second = await self._config.completer.complete(prompt, OUTPUT)
+        try:
+            prompt = ask_again(prompt, completion.content or "", grounding)
+        except Exception as error:  # noqa: BLE001  the first answer's verdict is a hold already, or an exit
+            _log.warning(f"{first.snapshot.symbol}: the model cannot be asked again: {in_short(error)}")
+            return first
+        second = await self._ask(prompt)
         steps.lap("reask")
         return conclude(
             first.snapshot, first.package, prompt, second, self._config.policy, FirstAnswer(completion, grounding)
         )
+
+    async def _ask(self, prompt: Prompt) -> Completion:
+        """The completion of a prompt; an error of the completer is an outcome too."""
+        try:
+            return await self._config.completer.complete(prompt, OUTPUT)
+        except Exception as error:  # noqa: BLE001  a completer's defect must not cost the stop
+            request = {"schema": OUTPUT.name, "schema_sha256": OUTPUT.sha256}
+            return Completion(outcome=Outcome.ERROR, detail=in_short(error), request=request)
 
 
 class Stopwatch:

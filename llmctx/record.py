@@ -15,6 +15,7 @@ from llmctx.decision.conclude import Conclusion
 from llmctx.decision.decision import Decision
 from llmctx.decision.grounding import Finding, Grounding
 from llmctx.decision.guards import GuardPolicy, Verdict
+from llmctx.limits import MAX_FINDING_CHARS, MAX_REASON_CHARS, cut
 from llmctx.llm.completion import Completion
 from llmctx.prompt.render import Prompt
 from llmctx.schema import values
@@ -22,8 +23,6 @@ from llmctx.trail.log.entry import Entry, address
 from llmctx.trail.log.log import Draft
 
 FORMAT = 1
-_MAX_TEXT_CHARS = 120
-_PUBLISHED = ("decision", "failed")
 
 
 class RecordMetadata(NamedTuple):
@@ -43,16 +42,7 @@ class RecordMetadata(NamedTuple):
 
 def compose(tick: Tick, conclusion: Conclusion, metadata: RecordMetadata, blobs: tuple[bytes, ...]) -> Draft:
     """Compose the record of a tick, ready to be appended. `blobs` are the sources that it names by digest."""
-    snapshot_piece = conclusion.snapshot.evidence()
-    pieces = {"snapshot": snapshot_piece}
-    leaf = _head(conclusion.kind, metadata) | {
-        "tick": tick.id,
-        "symbol": tick.symbol,
-        "cause": tick.cause,
-        "as_of_ms": conclusion.snapshot.as_of_ms,
-        "snapshot": {"sha256": canonical.sha256(snapshot_piece), "sections": sections_fields(conclusion.package)},
-        "verdict": verdict_fields(conclusion.verdict),
-    }
+    leaf, pieces = _guarded(conclusion.kind, tick, conclusion, metadata)
     if conclusion.prompt is not None:
         leaf["prompt"] = _prompt(conclusion.prompt)
         pieces["messages"] = conclusion.prompt.evidence
@@ -69,25 +59,28 @@ def compose(tick: Tick, conclusion: Conclusion, metadata: RecordMetadata, blobs:
         first = _completion(conclusion.first_answer.completion)
         first.pop("sha256", None)  # its body is not kept: its answer is part of the messages
         leaf["reasked"] = {"completion": first, "grounding": grounding_fields(conclusion.first_answer.grounding)}
-    return Draft(
-        leaf=canonical.dumps(leaf),
-        pieces=pieces,
+    draft = _draft(leaf, pieces, tick, metadata)
+    return draft._replace(
         blobs=blobs if conclusion.completion is not None else (),
-        tick=tick.id,
-        symbol=tick.symbol,
-        conflated=metadata.conflated,
         record=leaf,
-        carried=clock.iso_of(conclusion.package.position.entry_time) if conclusion.kind in _PUBLISHED else None,
+        carried=clock.iso_of(conclusion.package.position.entry_time) if _is_on_position(leaf) else None,
     )
+
+
+def compose_dead_letter(tick: Tick, conclusion: Conclusion, metadata: RecordMetadata) -> Draft:
+    """Compose the dead letter of a tick whose position could still be read: its snapshot and the guardrails' verdict.
+
+    Nothing that a model said enters it, so it can be composed where the full record cannot.
+    """
+    return _draft(*_guarded("dead_letter", tick, conclusion, metadata), tick, metadata)
 
 
 def compose_unread(kind: str, tick: Tick | None, reason: str, metadata: RecordMetadata) -> Draft:
     """Compose a record without a snapshot: dead_letter and skipped (with a tick), notice and incident (without)."""
-    leaf = _head(kind, metadata) | {"verdict": {"action": "none", "reason": reason}}
+    leaf = _head(kind, metadata) | {"verdict": {"action": "none", "reason": cut(reason, MAX_REASON_CHARS)}}
     if tick is not None:
         leaf |= {"tick": tick.id, "symbol": tick.symbol, "cause": tick.cause}
-    draft = Draft(canonical.dumps(leaf), {}, (), conflated=metadata.conflated)
-    return draft if tick is None else draft._replace(tick=tick.id, symbol=tick.symbol)
+    return _draft(leaf, {}, tick, metadata)
 
 
 def compose_loss(first: int, last: int, metadata: RecordMetadata) -> Draft:
@@ -101,30 +94,77 @@ def compose_loss(first: int, last: int, metadata: RecordMetadata) -> Draft:
 
 
 def publication(entry: Entry, partitions: int) -> values.Thesis | None:
-    """What the execution side receives of a record; None for a record without a verdict on a position."""
+    """What the execution side receives of a record; None for a record without a verdict on a position.
+
+    If the model's words do not fit the form, the verdict is published without them.
+    """
     record = entry.record
-    if record["kind"] not in _PUBLISHED:
+    if not _is_on_position(record):
         return None
     entry_time = entry.carried
     if entry_time is None:  # read from the log: another process composed it
         position = canonical.loads(entry.pieces["snapshot"])["sections"]["position"]
         entry_time = canonical.loads(position.encode())["entry_time"]
-    decision, verdict = record.get("decision", {}), record["verdict"]
-    return values.Thesis.model_validate(
-        {
-            "address": address(entry.index, entry.partition, partitions),
-            "kind": record["kind"],
-            "tick": record["tick"],
-            "symbol": record["symbol"],
-            "as_of": clock.iso(record["as_of_ms"]),
-            "entry_time": entry_time,
-            "action": verdict["action"],
-            **{name: _decimal(verdict.get(name)) for name in ("quantity", "stop_loss", "take_profit")},
-            "reason": verdict["reason"],
-            "decided": decision.get("action"),
-            "confidence": _decimal(decision.get("confidence")),
-            **{name: decision.get(name) for name in ("reasoning", "invalidation", "valid_for")},
-        }
+    verdict = record["verdict"]
+    fields = {
+        "address": address(entry.index, entry.partition, partitions),
+        "kind": record["kind"],
+        "tick": record["tick"],
+        "symbol": record["symbol"],
+        "as_of": clock.iso(record["as_of_ms"]),
+        "entry_time": entry_time,
+        "action": verdict["action"],
+        "quantity": _decimal(verdict.get("quantity")),
+        "stop_loss": _decimal(verdict.get("stop_loss")),
+        "take_profit": _decimal(verdict.get("take_profit")),
+        "reason": verdict["reason"],
+    }
+    try:
+        return values.Thesis.model_validate(fields | _answer_fields(record.get("decision", {})))
+    except (ValueError, TypeError, ArithmeticError):
+        return values.Thesis.model_validate(fields | _answer_fields({}))
+
+
+def _answer_fields(decision: Mapping[str, Any]) -> dict[str, Any]:
+    """What a publication says of the model's answer."""
+    return {
+        "decided": decision.get("action"),
+        "confidence": _decimal(decision.get("confidence")),
+        "reasoning": decision.get("reasoning"),
+        "invalidation": decision.get("invalidation"),
+        "valid_for": decision.get("valid_for"),
+    }
+
+
+def _is_on_position(record: Mapping[str, Any]) -> bool:
+    """Whether a record has a verdict on a position; without a position and a price the verdict's action is none."""
+    return "snapshot" in record and record["verdict"]["action"] != "none"
+
+
+def _guarded(
+    kind: str, tick: Tick, conclusion: Conclusion, metadata: RecordMetadata
+) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """The leaf of a record with a snapshot, as far as no model is in it, and its pieces."""
+    snapshot_piece = conclusion.snapshot.evidence()
+    leaf = _head(kind, metadata) | {
+        "tick": tick.id,
+        "symbol": tick.symbol,
+        "cause": tick.cause,
+        "as_of_ms": conclusion.snapshot.as_of_ms,
+        "snapshot": {"sha256": canonical.sha256(snapshot_piece), "sections": sections_fields(conclusion.package)},
+        "verdict": verdict_fields(conclusion.verdict),
+    }
+    return leaf, {"snapshot": snapshot_piece}
+
+
+def _draft(leaf: dict[str, Any], pieces: dict[str, bytes], tick: Tick | None, metadata: RecordMetadata) -> Draft:
+    return Draft(
+        leaf=canonical.dumps(leaf),
+        pieces=pieces,
+        blobs=(),
+        tick=tick.id if tick else "",
+        symbol=tick.symbol if tick else "",
+        conflated=metadata.conflated,
     )
 
 
@@ -213,8 +253,10 @@ def grounding_fields(grounding: Grounding) -> dict[str, Any]:
 
 
 def _finding(finding: Finding) -> dict[str, Any]:
-    items = finding._asdict().items()
-    fields = {name: value[:_MAX_TEXT_CHARS] if isinstance(value, str) else value for name, value in items}
+    fields = {
+        name: value[:MAX_FINDING_CHARS] if isinstance(value, str) else value
+        for name, value in finding._asdict().items()
+    }
     return _present(fields | {"alarms": "yes" if finding.alarms else "no"})
 
 

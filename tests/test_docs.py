@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
+from llmctx import limits
 from llmctx.context.snapshot import DEFAULT_MAX_AGE_S
 from llmctx.decision import guards
 from llmctx.llm.standin import MODEL, Standin
@@ -130,6 +131,7 @@ def test_every_guard_and_every_kind_of_record_stands_in_the_concepts() -> None:
     text = (ROOT / "docs" / "concepts.md").read_text(encoding="utf-8")
     fired = re.findall(r'fire\(\s*"(\w+)"', Path(guards.__file__).read_text(encoding="utf-8"))
     assert len(fired) > 6
+    fired += [guards.NO_ANSWER, guards.JUDGING_FAILED]
     assert not [name for name in (*fired, *KINDS) if f"`{name}`" not in text]
 
 
@@ -148,3 +150,9 @@ def test_the_constraints_name_no_registry() -> None:
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     assert lines
     assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9_.]+", line) for line in lines)
+
+
+def test_the_limits_are_those_of_the_code() -> None:
+    text = (ROOT / "docs" / "limits.md").read_text(encoding="utf-8")
+    documented = dict(re.findall(r"^\| `(MAX_\w+)` \| (\d+) \|", text, re.MULTILINE))
+    assert documented == {name: str(value) for name, value in vars(limits).items() if name.startswith("MAX_")}

@@ -18,6 +18,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "version",
         "rules",
         "bounded_cache",
+        "limits",
         "connection",
         "shared_connection",
         "functions",
@@ -47,6 +48,7 @@ SHARED_ON_THEIR_FLOOR = {
     "cli",
     "shared_connection",
     "bounded_cache",
+    "limits",
 }
 PACKAGE = ROOT / "llmctx"
 SOURCES = sorted(PACKAGE.rglob("*.py"))

@@ -13,6 +13,7 @@ from llmctx import canonical, clock
 from llmctx.bounded_cache import BoundedCache
 from llmctx.context.facts import Fact, collect_facts
 from llmctx.context.staleness import Status, future_moment, written_at
+from llmctx.errors import in_short
 from llmctx.schema import values
 from llmctx.schema.keys import model_of
 
@@ -78,6 +79,13 @@ def read_content(name: str, raw: bytes) -> SectionContent:
 
 
 def _read(name: str, raw: bytes) -> SectionContent:
+    try:
+        return _read_value(name, raw)
+    except Exception as error:  # noqa: BLE001  a section that breaks its reader costs itself only, not the position
+        return SectionContent(name, None, Status.INVALID, f"cannot be read: {in_short(error)}")
+
+
+def _read_value(name: str, raw: bytes) -> SectionContent:
     try:
         document = canonical.loads(raw)
     except ValueError as error:

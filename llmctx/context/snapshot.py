@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from llmctx import canonical
 from llmctx.clock import parse_iso, to_ms
+from llmctx.limits import MAX_VALUE_BYTES
 from llmctx.schema.keys import SIGNAL_TYPES, section_keys
 
 DEFAULT_MAX_AGE_S: dict[str, int] = {
@@ -43,7 +44,7 @@ class ReadRules(BaseModel):
     """The signal types to read, one section each."""
     max_age_s: dict[SectionName, Limit] = DEFAULT_MAX_AGE_S
     """Maximum age by section, in seconds."""
-    max_value_bytes: Limit = 256 * 1024
+    max_value_bytes: Limit = MAX_VALUE_BYTES
     """A larger value is not transferred, and its section is invalid."""
     skew_ms: Limit = 2000
     """How far a collector's clock may run ahead of the server's; on the bars clock the tolerance is 0."""

@@ -3,8 +3,9 @@
 import uuid
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from llmctx.limits import MAX_CAUSE_CHARS, MAX_TICK_ID_CHARS, cut
 from llmctx.schema.keys import check_symbol
 
 
@@ -13,17 +14,22 @@ class Tick(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    id: str
+    id: str = Field(max_length=MAX_TICK_ID_CHARS)
     """Chosen by whoever raised it; unique, because it carries the run id."""
     symbol: str
     """The symbol whose position changed."""
     cause: str = "manual"
-    """Why a decision is requested: position_changed, manual, ..."""
+    """Why a decision is requested: position_changed, manual, ...; a longer text is cut."""
 
     @field_validator("symbol")
     @classmethod
     def _valid_symbol(cls, symbol: str) -> str:
         return check_symbol(symbol)
+
+    @field_validator("cause")
+    @classmethod
+    def _short_cause(cls, cause: str) -> str:
+        return cut(cause, MAX_CAUSE_CHARS)
 
     @classmethod
     def by_hand(cls, symbol: str) -> "Tick":

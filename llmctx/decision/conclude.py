@@ -9,8 +9,9 @@ from llmctx.context.package import Package
 from llmctx.context.snapshot import Snapshot
 from llmctx.decision.decision import Decision
 from llmctx.decision.grounding import Grounding
-from llmctx.decision.guards import GuardPolicy, Verdict, guard, refused
+from llmctx.decision.guards import JUDGING_FAILED, GuardPolicy, Verdict, guard, refused
 from llmctx.decision.parse import judge
+from llmctx.errors import in_short
 from llmctx.llm.completion import Completion
 from llmctx.prompt.render import Prompt
 
@@ -58,6 +59,17 @@ def refuse(snapshot: Snapshot, package: Package, reason: str) -> Conclusion:
     return Conclusion(snapshot, package, refused(reason))
 
 
+def conclude_unasked(snapshot: Snapshot, package: Package, reason: str, policy: GuardPolicy) -> Conclusion:
+    """Conclude a tick for which no answer can be had, for the reason given.
+
+    The guardrails need no answer: a breached stop is an exit here too. Without a position and a price there is nothing
+    for them to guard.
+    """
+    if package.refusal is not None:
+        return refuse(snapshot, package, f"{reason}; {package.refusal}")
+    return Conclusion(snapshot, package, guard(package, None, policy, reason))
+
+
 def conclude(
     snapshot: Snapshot,
     package: Package,
@@ -66,10 +78,16 @@ def conclude(
     policy: GuardPolicy,
     first_answer: FirstAnswer | None = None,
 ) -> Conclusion:
-    """Parse the answer, check it against the facts, and guard it.
+    """Parse the answer, check it against the facts, and guard it. Whatever breaks on the way becomes a guardrail that
+    fired: judging_failed.
 
     `package` must have a position and a price (`package.refusal` is None).
     """
-    decision, failure = judge(completion)
-    verdict = guard(package, decision, policy, failure)
+    try:
+        decision, failure = judge(completion)
+    except Exception as error:  # noqa: BLE001  the stop is guarded whatever the answer does to its reader
+        decision = None
+        verdict = guard(package, None, policy, f"the answer cannot be read: {in_short(error)}", fired=JUDGING_FAILED)
+    else:
+        verdict = guard(package, decision, policy, failure)
     return Conclusion(snapshot, package, verdict, prompt, completion, decision, first_answer)

@@ -3,6 +3,8 @@
 They run in the order in which they stand below, each on what the one before it left:
 
 1. no_answer: without a usable answer the position is held
+   judging_failed: if reading the answer or one of the guardrails breaks off, the position is held, and all that
+   come after it still run
 2. confidence_floor: an action less sure than the floor becomes a hold
 3. ungrounded: miscited prices, levels and quantities and false prices are flagged, or become a hold, as
    `GuardPolicy.grounding` says
@@ -13,6 +15,7 @@ They run in the order in which they stand below, each on what the one before it 
 8. stop_loss_breached: a price at or beyond the position's stop is an exit, whatever the LLM says or the hour is
 """
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
@@ -23,11 +26,15 @@ from llmctx.context.package import Package
 from llmctx.context.staleness import Status
 from llmctx.decision.decision import Action, Decision
 from llmctx.decision.grounding import Grounding, ground
+from llmctx.errors import in_short
+from llmctx.limits import MAX_REASON_CHARS, cut
 from llmctx.schema import values
 
 OnUngrounded = Literal["off", "flag", "reask", "hold"]
 """What miscited or false prices do: nothing is checked; a flag; one more question, then a hold; a hold at once."""
 
+NO_ANSWER, JUDGING_FAILED = "no_answer", "judging_failed"
+"""The guardrails that fire instead of a judgement: there is no answer, or judging it broke off."""
 _MAX_ALARMS_SHOWN = 3
 
 
@@ -82,14 +89,17 @@ class Verdict(BaseModel):
 
 def refused(reason: str) -> Verdict:
     """The verdict on a call that was refused before the LLM."""
-    return Verdict(action="none", reason=reason)
+    return Verdict(action="none", reason=cut(reason, MAX_REASON_CHARS))
 
 
 class _Draft:
     """The verdict while the guardrails work on it."""
 
-    def __init__(self, package: Package, decision: Decision | None) -> None:
+    def __init__(self, package: Package, decision: Decision | None, policy: GuardPolicy) -> None:
         self.package = package
+        self.decision = decision
+        self.policy = policy
+        self.grounding: Grounding | None = None
         self.action = Action.HOLD if decision is None else decision.action
         self.quantity = decision.quantity if decision and self.action in (Action.REDUCE, Action.ADD) else None
         moves_stops = decision is not None and self.action is Action.ADJUST_STOPS
@@ -102,27 +112,26 @@ class _Draft:
         if action is not None:
             detail = f"{detail}: {self.action} becomes {action}"
             self.action, self.quantity, self.stop_loss, self.take_profit = action, None, None, None
-        self.guards.append(Guard(name, detail))
+        self.guards.append(Guard(name, cut(detail, MAX_REASON_CHARS)))
 
 
-def guard(package: Package, decision: Decision | None, policy: GuardPolicy, failure: str = "") -> Verdict:
-    """The verdict on a decision; `decision` None is a call without a usable answer, for the reason `failure`.
+def guard(
+    package: Package, decision: Decision | None, policy: GuardPolicy, failure: str = "", *, fired: str = NO_ANSWER
+) -> Verdict:
+    """The verdict on a decision. `decision` None is a call without a usable answer, for the reason `failure`; `fired`
+    is the guardrail that says so.
 
     The package must have a position and a price (`Package.refusal` is None).
     """
-    draft = _Draft(package, decision)
-    grounding = None if decision is None or policy.grounding == "off" else ground(package, decision)
+    draft = _Draft(package, decision, policy)
     if decision is None:
-        draft.fire("no_answer", failure)
-    else:
-        _confidence_floor(draft, decision, policy)
-    if grounding is not None:
-        _ungrounded(draft, grounding, policy)
-    _stale_price(draft)
-    _market_closed(draft)
-    _quantity_cap(draft)
-    _stop_sides(draft)
-    _stop_loss_breached(draft)
+        draft.fire(fired, failure)
+    for name, check in _CHECKS.items():
+        try:
+            check(draft)
+        except Exception as error:  # noqa: BLE001  whatever breaks in one guardrail, those after it still run
+            held = draft.action is Action.HOLD
+            draft.fire(JUDGING_FAILED, f"{name} broke off ({in_short(error)})", None if held else Action.HOLD)
     if draft.action is Action.EXIT:
         draft.quantity = package.position.quantity
     return Verdict(
@@ -132,23 +141,26 @@ def guard(package: Package, decision: Decision | None, policy: GuardPolicy, fail
         take_profit=draft.take_profit,
         guards=tuple(draft.guards),
         policy=policy,
-        grounding=grounding,
+        grounding=draft.grounding,
         reason=draft.guards[-1].detail if draft.guards else "as the model decided",
     )
 
 
-def _confidence_floor(draft: _Draft, decision: Decision, policy: GuardPolicy) -> None:
-    if draft.action is not Action.HOLD and decision.confidence < policy.confidence_floor:
-        detail = f"confidence {decision.confidence} is below the floor {policy.confidence_floor}"
-        draft.fire("confidence_floor", detail, Action.HOLD)
+def _confidence_floor(draft: _Draft) -> None:
+    decision, floor = draft.decision, draft.policy.confidence_floor
+    if decision is not None and draft.action is not Action.HOLD and decision.confidence < floor:
+        draft.fire("confidence_floor", f"confidence {decision.confidence} is below the floor {floor}", Action.HOLD)
 
 
-def _ungrounded(draft: _Draft, grounding: Grounding, policy: GuardPolicy) -> None:
-    alarms = [str(finding) for finding in grounding.alarms]
+def _ungrounded(draft: _Draft) -> None:
+    if draft.decision is None or draft.policy.grounding == "off":
+        return
+    draft.grounding = ground(draft.package, draft.decision)
+    alarms = [str(finding) for finding in draft.grounding.alarms]
     if not alarms:
         return
     more = f"; and {len(alarms) - _MAX_ALARMS_SHOWN} more" if len(alarms) > _MAX_ALARMS_SHOWN else ""
-    holds = policy.grounding in ("reask", "hold") and draft.action is not Action.HOLD
+    holds = draft.policy.grounding in ("reask", "hold") and draft.action is not Action.HOLD
     detail = f"the facts do not bear out {'; '.join(alarms[:_MAX_ALARMS_SHOWN])}{more}"
     draft.fire("ungrounded", detail, Action.HOLD if holds else None)
 
@@ -201,3 +213,15 @@ def _stop_loss_breached(draft: _Draft) -> None:
         return
     detail = f"the price {price} has reached the stop_loss {stop} of the {position.side} position"
     draft.fire("stop_loss_breached", detail, None if draft.action is Action.EXIT else Action.EXIT)
+
+
+_CHECKS: dict[str, Callable[[_Draft], None]] = {
+    "confidence_floor": _confidence_floor,
+    "grounding": _ungrounded,
+    "stale_price": _stale_price,
+    "market_closed": _market_closed,
+    "quantity_cap": _quantity_cap,
+    "stop_sides": _stop_sides,
+    "stop_loss_breached": _stop_loss_breached,
+}
+"""The guardrails, in the order in which they run."""

@@ -1,16 +1,26 @@
 """Parse the answer's text into a decision, or state exactly why it does not fit. Nothing is repaired or guessed."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
 from llmctx import canonical
 from llmctx.decision.decision import Decision
+from llmctx.limits import (
+    MAX_DETAIL_CHARS,
+    MAX_EVIDENCE_CHARS,
+    MAX_EVIDENCE_ITEMS,
+    MAX_INVALIDATION_CHARS,
+    MAX_REASONING_CHARS,
+    cut,
+)
 from llmctx.llm.completion import Completion
 
+_LIMITS = {"reasoning": MAX_REASONING_CHARS, "invalidation": MAX_INVALIDATION_CHARS}
+_EVIDENCE_LIMITS = dict.fromkeys(("path", "value", "reading"), MAX_EVIDENCE_CHARS)
+_MORE = " (further items were cut)"
 _MAX_PROBLEMS_SHOWN = 5
 _MAX_NAME_CHARS = 80
-_MAX_REASON_CHARS = 1000
 
 
 class Misfit(NamedTuple):
@@ -25,14 +35,35 @@ def parse(content: str) -> Decision | Misfit:
     try:
         document = canonical.loads(content.encode())
     except ValueError as error:
-        return Misfit(f"the answer is not one JSON text: {error}"[:_MAX_REASON_CHARS])
+        return Misfit(cut(f"the answer is not one JSON text: {error}", MAX_DETAIL_CHARS))
     try:
-        return Decision.model_validate(document)
+        return Decision.model_validate(capped(document))
     except ValidationError as error:
         problems = error.errors(include_url=False)
-        return Misfit(
-            "; ".join(f"{_path(p['loc'])}{p['msg']}" for p in problems[:_MAX_PROBLEMS_SHOWN])[:_MAX_REASON_CHARS]
-        )
+        reason = "; ".join(f"{_path(p['loc'])}{p['msg']}" for p in problems[:_MAX_PROBLEMS_SHOWN])
+        return Misfit(cut(reason, MAX_DETAIL_CHARS))
+
+
+def capped(document: Any) -> Any:
+    """An answer with its texts and its list of evidence cut to their limits; what is not of the right type is left."""
+    if not isinstance(document, dict):
+        return document
+    evidence = document.get("evidence")
+    if isinstance(evidence, list):
+        kept = [_capped(item, _EVIDENCE_LIMITS) for item in evidence[:MAX_EVIDENCE_ITEMS]]
+        last = kept[-1] if len(evidence) > MAX_EVIDENCE_ITEMS else None
+        if isinstance(last, dict) and isinstance(last.get("reading"), str):
+            last["reading"] = cut(last["reading"], MAX_EVIDENCE_CHARS - len(_MORE)) + _MORE
+        document = document | {"evidence": kept}
+    return _capped(document, _LIMITS)
+
+
+def _capped(document: Any, limits: dict[str, int]) -> Any:
+    if not isinstance(document, dict):
+        return document
+    return document | {
+        name: cut(document[name], limit) for name, limit in limits.items() if isinstance(document.get(name), str)
+    }
 
 
 def judge(completion: Completion) -> tuple[Decision | None, str]:

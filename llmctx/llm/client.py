@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from llmctx import clock
-from llmctx.errors import EndpointError
+from llmctx.errors import EndpointError, in_short
+from llmctx.limits import MAX_BODY_BYTES, MAX_ERROR_CHARS, MAX_NAME_CHARS, cut
 from llmctx.llm.address import resolve
 from llmctx.llm.completion import Attempt, Completion, Outcome, OutputSchema, read_completion
 from llmctx.llm.request import encode_body, kept
 from llmctx.llm.retry import is_transient, retry
-from llmctx.llm.transport import MAX_BODY_BYTES, AiohttpTransport, HttpxTransport, NoReply, Reply, Transport
+from llmctx.llm.transport import AiohttpTransport, HttpxTransport, NoReply, Reply, Transport
 from llmctx.prompt.render import Prompt
 from llmctx.prompt.template import Parameters
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     import httpx
     import httpx2
 
-MAX_DETAIL_CHARS = 300
 NO_KEY = "none"
 """What stands for a key where an endpoint needs none; the SDK insists on one."""
 _NO_ANSWER = "no answer before the deadline"
@@ -74,7 +74,12 @@ class EndpointClient:
         """The completion of a prompt; every failure of the call is an outcome in it."""
         request = self._request(prompt.parameters, output)
         attempts: list[Attempt] = []
-        body = encode_body(self._model, prompt, output)
+        try:
+            return await self._complete(encode_body(self._model, prompt, output), request, attempts)
+        except Exception as error:  # noqa: BLE001  whatever breaks, the tick ends in a record
+            return self._failed(Outcome.ERROR, self._short(in_short(error)), request, attempts)
+
+    async def _complete(self, body: bytes, request: dict[str, Any], attempts: list[Attempt]) -> Completion:
         try:
             async with asyncio.timeout(self._timeout_s):
                 reply = await self._reply(body, attempts)
@@ -112,6 +117,7 @@ class EndpointClient:
             else:
                 result = "ok" if reply.is_success else f"http {reply.status}"
                 request_id = reply.headers.get("x-request-id")
+                request_id = None if request_id is None else cut(request_id, MAX_NAME_CHARS)
             return reply
         finally:
             attempts.append(Attempt(result, round(clock.elapsed_ms(began_s)), request_id))
@@ -129,7 +135,7 @@ class EndpointClient:
         for secret in self._secrets:
             text = text.replace(secret, "(the API key)")
         text = " ".join(text.split())
-        return text if len(text) <= MAX_DETAIL_CHARS else text[:MAX_DETAIL_CHARS] + "..."
+        return cut(text, MAX_ERROR_CHARS)
 
     def _request(self, parameters: Parameters, output: OutputSchema) -> dict[str, Any]:
         return kept(self._endpoint, self._model, parameters, output)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from llmctx import canonical
+from llmctx.limits import MAX_DETAIL_CHARS, MAX_NAME_CHARS, cut
 from llmctx.prompt.render import Prompt
 
 
@@ -64,6 +65,8 @@ class Outcome(StrEnum):
     """No attempt got through: connection, overload or server errors."""
     TIMEOUT = "timeout"
     """The deadline over all attempts expired."""
+    ERROR = "error"
+    """The call ended with an unexpected error on our side."""
 
 
 class Attempt(NamedTuple):
@@ -142,7 +145,7 @@ def read_completion(body: bytes, request: dict[str, Any], attempts: tuple[Attemp
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         return Completion(
             outcome=Outcome.UNREADABLE,
-            detail=f"the response is no chat completion: {type(error).__name__}: {error}",
+            detail=cut(f"the response is no chat completion: {type(error).__name__}: {error}", MAX_DETAIL_CHARS),
             request=request,
             attempts=attempts,
             body=body,
@@ -168,7 +171,7 @@ def read_completion(body: bytes, request: dict[str, Any], attempts: tuple[Attemp
 
 def _judge(content: Any, refusal: Any, finish_reason: str | None) -> tuple[Outcome, str | None]:
     if refusal:
-        return Outcome.REFUSED, f"the model refused: {refusal}"
+        return Outcome.REFUSED, cut(f"the model refused: {refusal}", MAX_DETAIL_CHARS)
     if finish_reason == "length":
         return Outcome.TRUNCATED, "the answer was cut at the length limit (finish_reason length)"
     if finish_reason == "content_filter":
@@ -179,7 +182,7 @@ def _judge(content: Any, refusal: Any, finish_reason: str | None) -> tuple[Outco
 
 
 def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
+    return cut(value, MAX_NAME_CHARS) if isinstance(value, str) else None
 
 
 def _usage(value: Any) -> Usage | None:

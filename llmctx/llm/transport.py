@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 from urllib.parse import unquote, urlsplit
 
 from llmctx.errors import EndpointError
+from llmctx.limits import MAX_BODY_BYTES
 from llmctx.llm.address import Address, environment_proxy
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     import httpx
     import httpx2
 
-MAX_BODY_BYTES = 1024 * 1024
-"""A decoded response body larger than this is not kept."""
 CONNECT_TIMEOUT_S = 10.0
 """How long one connection may take, TLS included; the deadline over all attempts is the client's."""
 KEEP_ALIVE_S = 4.0

@@ -7,6 +7,7 @@ from itertools import zip_longest
 from typing import Any, NamedTuple
 
 from llmctx import canonical
+from llmctx.decision.parse import capped
 from llmctx.replay.answer import Answer
 from llmctx.rules import Rules
 from llmctx.trail.log.entry import Entry
@@ -166,7 +167,7 @@ def contradiction(entry: Entry) -> str | None:
     decision, answer = entry.record.get("decision"), _json_answer(entry.pieces.get("completion", b""))
     if decision is None or answer is None:
         return None
-    for name, value in answer.items():
+    for name, value in capped(answer).items():
         if not _agree(decision.get(name), value):
             return mismatch(f"decision.{name}", decision.get(name), value)
     return None

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from llmctx import canonical
 from llmctx.context.package import Package, build_package
 from llmctx.context.snapshot import Snapshot
-from llmctx.decision.conclude import Conclusion, conclude, refuse
+from llmctx.decision.conclude import Conclusion, conclude, conclude_unasked, refuse
 from llmctx.decision.decision import OUTPUT
 from llmctx.decision.guards import GuardPolicy
 from llmctx.errors import ReplayError, TemplateError
@@ -66,9 +66,16 @@ class ReplayRequest(NamedTuple):
 
         The guardrails are set as they were for the record, unless `policy` is given.
         """
-        if completion is None or self.package.refusal is not None:
-            return refuse(self.snapshot, self.package, self.package.refusal or self.reason)._replace(prompt=self.prompt)
-        return conclude(self.snapshot, self.package, self.prompt, completion, policy or policy_for(self.entry))
+        policy = policy or policy_for(self.entry)
+        if self.package.refusal is not None:
+            conclusion = refuse(self.snapshot, self.package, self.package.refusal)
+        elif completion is not None:
+            return conclude(self.snapshot, self.package, self.prompt, completion, policy)
+        elif "policy" in self.entry.record["verdict"]:
+            conclusion = conclude_unasked(self.snapshot, self.package, self.reason, policy)
+        else:  # records of 0.1.0 had no guardrails where nothing was asked
+            conclusion = refuse(self.snapshot, self.package, self.reason)
+        return conclusion._replace(prompt=self.prompt)
 
     def answer(self, conclusion: Conclusion) -> Answer:
         """Return the answer that a conclusion of this request stands for."""
@@ -111,7 +118,9 @@ def build_request(entry: Recorded, plan: Plan, blobs: BlobCache) -> ReplayReques
         except TemplateError as error:
             reason = error.what
     if prompt is None:
-        reason = reason or str(record["verdict"].get("reason", ""))
+        verdict = record["verdict"]
+        fired = verdict.get("guards") or [{"detail": verdict.get("reason", "")}]
+        reason = reason or str(fired[0]["detail"])
     elif not model:
         raise ReplayError(
             f"Record {entry.index} asked no model, and none is named.", "Name one with --model or LLMCTX_LLM__MODEL."

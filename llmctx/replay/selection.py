@@ -14,8 +14,8 @@ from llmctx.errors import CorpusError
 from llmctx.trail.log.entry import Entry
 
 GUARDS = (
-    "no_answer", "confidence_floor", "ungrounded", "stale_price", "market_closed", "quantity_cap", "stop_side",
-    "target_side", "stop_loss_breached",
+    "no_answer", "judging_failed", "confidence_floor", "ungrounded", "stale_price", "market_closed", "quantity_cap",
+    "stop_side", "target_side", "stop_loss_breached",
 )  # fmt: skip
 """The guardrails, in the order in which they run."""
 _KNOWN = {
@@ -34,7 +34,9 @@ _EXAMPLES = (
 
 
 class Selection(NamedTuple):
-    """Which records to take. None does not restrict. Records without a snapshot are never taken."""
+    """Which records to take. None does not restrict. Dead letters and records without a snapshot are
+    never taken.
+    """
 
     partition: int | None = None
     """Only this partition."""
@@ -67,6 +69,7 @@ class Selection(NamedTuple):
         record = entry.record
         return (
             "snapshot" in record
+            and record["kind"] != "dead_letter"
             and self.partition in (None, entry.partition)
             and entry.index >= self.first
             and (self.last is None or entry.index <= self.last)

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from pydantic import BaseModel
 
 from llmctx.errors import SchemaError
+from llmctx.limits import MAX_SYMBOL_CHARS
 from llmctx.schema import values
 
 DAY_S = 86_400
@@ -22,7 +23,7 @@ SIGNAL_TYPES = ("entry", "exit")
 DECIDERS = "deciders"
 """The consumer group on every tick stream."""
 
-_SYMBOL = re.compile(r"(?=.{1,32}\Z)[.^=]?[A-Za-z0-9][A-Za-z0-9._/^=+-]*\Z")
+_SYMBOL = re.compile(rf"(?=.{{1,{MAX_SYMBOL_CHARS}}}\Z)[.^=]?[A-Za-z0-9][A-Za-z0-9._/^=+-]*\Z")
 
 
 @dataclass(frozen=True)
@@ -110,12 +111,17 @@ def find_family(key: str) -> Family:
     raise SchemaError(f"No key family matches {key!r}.", "`llmctx schema` lists the families and their keys.")
 
 
+def is_symbol(text: str) -> bool:
+    """Whether a text is a symbol that is valid in a key."""
+    return _SYMBOL.match(text) is not None
+
+
 def check_symbol(symbol: str) -> str:
     """Return the symbol if it is valid in a key.
 
     Raises SchemaError if it has characters other than letters, digits and . _ / ^ = + -, or more than 32.
     """
-    if not _SYMBOL.match(symbol):
+    if not is_symbol(symbol):
         raise SchemaError(
             f"{symbol!r} is not a symbol: at most 32 letters, digits and . _ / ^ = + -, beginning with a letter or "
             "digit, optionally after one of . ^ or =.",

@@ -322,7 +322,7 @@ class Thesis(LiveValue):
     address: str = _unshown()
     """Its record in the trail: INDEX, or P:INDEX with several partitions."""
     kind: str
-    """decision or failed."""
+    """decision, failed, skipped or dead_letter."""
     tick: str = _unshown()
     """The tick it settled."""
     symbol: str = _unshown()

@@ -5,19 +5,22 @@ after a crash changes nothing; and publishing resumes after the last published d
 """
 
 import asyncio
+import logging
 from pathlib import Path
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from llmctx.connection import read_stream_back
-from llmctx.errors import LeaseError, TrailError
+from llmctx.errors import LeaseError, TrailError, in_short
 from llmctx.functions import ServerFunction
 from llmctx.record import publication
 from llmctx.schema import keys
-from llmctx.trail.log.entry import Entry
+from llmctx.trail.log.entry import Entry, address
 from llmctx.trail.log.lease import HELD, lease_key
 from llmctx.trail.log.log import Log
+
+_log = logging.getLogger(__name__)
 
 KEPT = 1000
 """About how many decisions the stream keeps, so that a reader may be hours late. All of them are in the trail."""
@@ -90,7 +93,12 @@ class Publisher:
             done.set_result(None)
 
     async def _publish(self, entry: Entry) -> int:
-        thesis = publication(entry, self._partitions)
+        try:
+            thesis = publication(entry, self._partitions)
+        except Exception as error:  # noqa: BLE001  one record must not keep all later decisions from being published
+            where = address(entry.index, entry.partition, self._partitions)
+            _log.warning(f"Record {where} cannot be published ({in_short(error)}); see `llmctx show {where}`")
+            return 0
         if thesis is None:
             return 0
         partition = entry.partition

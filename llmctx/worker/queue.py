@@ -8,9 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from llmctx.context.tick import Tick
-
-MAX_CONFLATED = 500
-"""How many conflated ticks a record lists at most; further ones begin a second record."""
+from llmctx.limits import MAX_CONFLATED
 
 
 @dataclass

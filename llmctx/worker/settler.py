@@ -10,7 +10,16 @@ from redis.exceptions import RedisError
 from llmctx import clock
 from llmctx.connection import end, pause
 from llmctx.context.tick import Tick
-from llmctx.errors import ForkError, InstanceError, LeaseError, LlmctxError, SettledError, TrailError
+from llmctx.errors import (
+    ForkError,
+    InstanceError,
+    LeaseError,
+    LlmctxError,
+    RecordSizeError,
+    SettledError,
+    SnapshotError,
+    TrailError,
+)
 from llmctx.killpoint import reached
 from llmctx.pipeline import Pipeline
 from llmctx.record import compose_unread
@@ -102,7 +111,7 @@ class Settler:
                     await pause(_PAUSE_S)
         except (InstanceError, LeaseError, ForkError):
             raise
-        except (RedisError, TrailError, OSError) as error:
+        except (RedisError, SnapshotError, TrailError, OSError) as error:
             _log.warning(f"Redis does not answer ({_first_line(error)}); trying again")
             await pause(_PAUSE_S)
 
@@ -120,7 +129,7 @@ class Settler:
                 await self._accept(deliveries, redelivered=False)
         except (InstanceError, LeaseError, ForkError):
             raise
-        except (RedisError, TrailError, OSError) as error:
+        except (RedisError, SnapshotError, TrailError, OSError) as error:
             _log.warning(f"Redis does not answer ({_first_line(error)}); unread ticks stay in the stream")
         await self._finish()
 
@@ -218,17 +227,23 @@ class Settler:
     async def _bury(self, spent: Batch) -> Entry:
         reason = f"a decision was started {MAX_ATTEMPTS} times and never recorded"
         metadata = (await self._owner.metadata())._replace(conflated=tuple(spent.conflated), attempts=MAX_ATTEMPTS)
-        draft = compose_unread("dead_letter", spent.tick, reason, metadata)
-        return await self._owner.settle(draft, tuple(spent.entry_ids))
+        draft = await self._pipeline.give_up(spent.tick, reason, metadata)
+        try:
+            return await self._owner.settle(draft, tuple(spent.entry_ids))
+        except RecordSizeError as error:
+            draft = compose_unread("dead_letter", spent.tick, f"{reason}; {error.what}", metadata)
+            return await self._owner.settle(draft, tuple(spent.entry_ids))
 
     async def _settle_unusable(self, delivery: Delivery) -> None:
-        """Record a malformed tick entry: as skipped if it has a tick id, otherwise as an incident."""
+        """Record a malformed tick entry; a dead letter with a symbol carries the guardrails' verdict."""
         metadata = await self._owner.metadata()
         tick = None
         if delivery.tick_id:
-            tick = Tick.model_construct(id=delivery.tick_id, symbol="", cause="unknown")
-        kind = "skipped" if tick else "incident"
-        draft = compose_unread(kind, tick, delivery.problem, metadata)
+            tick = Tick.model_construct(id=delivery.tick_id, symbol=delivery.symbol, cause="unknown")
+        if tick is not None and delivery.symbol:
+            draft = await self._pipeline.give_up(tick, delivery.problem, metadata)
+        else:
+            draft = compose_unread(delivery.kind, tick, delivery.problem, metadata)
         self._on_entry(await self._owner.settle(draft, (delivery.entry_id,)))
 
     async def _discard(self, entry_id: str) -> None:

@@ -4,7 +4,7 @@ If a reply is lost, its entries count as delivered although nobody saw them. So 
 start and after every reconnect, and the connection that reads must not repeat commands by itself.
 """
 
-from typing import NamedTuple, cast
+from typing import Literal, NamedTuple, cast
 
 from pydantic import ValidationError
 from redis.asyncio import Redis
@@ -12,7 +12,9 @@ from redis.exceptions import ResponseError
 
 from llmctx.context.tick import Tick
 from llmctx.errors import LlmctxError
+from llmctx.limits import MAX_TICK_ID_CHARS
 from llmctx.schema import keys
+from llmctx.schema.keys import is_symbol
 
 _CONSUMER = "owner"
 """One name for whoever owns the partition: a new owner finds the old one's pending entries under it."""
@@ -32,7 +34,11 @@ class Delivery(NamedTuple):
     problem: str = ""
     """What is wrong with a malformed entry."""
     tick_id: str = ""
-    """The tick id of a malformed entry, if it has one."""
+    """The tick id of a malformed entry, if it has one; of a dead letter the id of the entry."""
+    kind: Literal["skipped", "dead_letter", "incident"] = "incident"
+    """How a malformed entry is recorded: skipped if it has a tick id, a dead letter if that id cannot be used."""
+    symbol: str = ""
+    """The symbol of a dead letter, if it is one."""
 
 
 class TickStream:
@@ -77,14 +83,29 @@ def _delivery(entry: _RawEntry) -> Delivery:
         return Delivery(entry_id, None, f"tick entry {entry_id} was trimmed from the stream before it was decided")
     fields = {name.decode(errors="replace"): value.decode(errors="replace") for name, value in entry[1].items()}
     tick_id = fields.get("id", "")
+    if (unusable := _unusable_id(entry[1].get(b"id", b""))) is not None:
+        # Under another id it would be taken for another tick, so the entry's own id stands for it.
+        symbol = fields.get("symbol", "")
+        symbol = symbol if is_symbol(symbol) else ""
+        return Delivery(entry_id, None, f"tick entry {entry_id}: {unusable}", entry_id, "dead_letter", symbol)
+    kind: Literal["skipped", "incident"] = "skipped" if tick_id else "incident"
     try:
         tick = Tick(id=tick_id, symbol=fields["symbol"], cause=fields.get("cause", "unknown"))
     except KeyError:
-        return Delivery(entry_id, None, f"tick entry {entry_id} has no field 'symbol'", tick_id)
+        return Delivery(entry_id, None, f"tick entry {entry_id} has no field 'symbol'", tick_id, kind)
     except LlmctxError as error:
-        return Delivery(entry_id, None, f"tick entry {entry_id}: {error.what}", tick_id)
+        return Delivery(entry_id, None, f"tick entry {entry_id}: {error.what}", tick_id, kind)
     except ValidationError as error:
-        return Delivery(entry_id, None, f"tick entry {entry_id}: {error.errors()[0]['msg']}", tick_id)
+        return Delivery(entry_id, None, f"tick entry {entry_id}: {error.errors()[0]['msg']}", tick_id, kind)
     if not tick_id:
         return Delivery(entry_id, None, f"tick entry {entry_id} has no field 'id'")
     return Delivery(entry_id, tick)
+
+
+def _unusable_id(tick_id: bytes) -> str | None:
+    """Why a tick id cannot be used as it is; None if it can."""
+    try:
+        count = len(tick_id.decode())
+    except UnicodeDecodeError:
+        return "its id is not UTF-8"
+    return f"its id has {count} characters, more than {MAX_TICK_ID_CHARS}" if count > MAX_TICK_ID_CHARS else None

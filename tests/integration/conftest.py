@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from llmctx.assets import asset
 from llmctx.context.tick import Tick
-from llmctx.llm.completion import Completion, OutputSchema, read_completion
+from llmctx.llm.completion import Completion, Outcome, OutputSchema, read_completion
 from llmctx.llm.rulebook import Facts, decide
 from llmctx.llm.standin import Standin
 from llmctx.pipeline import DecisionConfig, Pipeline
@@ -112,15 +112,18 @@ class ByRules:
         return read_completion(json.dumps(body).encode(), {"schema": output.name, "schema_sha256": output.sha256}, ())
 
 
-class Raises:
-    """A completer with a defect."""
+class Unrecordable:
+    """A completer whose completions no record can hold: a leaf has no floats."""
 
     def __init__(self) -> None:
         self.asked = 0
 
     async def complete(self, prompt: Prompt, output: OutputSchema) -> Completion:  # noqa: ARG002
         self.asked += 1
-        raise ZeroDivisionError("a defect")
+        return UNRECORDABLE
+
+
+UNRECORDABLE = Completion(outcome=Outcome.UNREACHABLE, detail="dead", request={"temperature": 0.5})
 
 
 async def decided(redis: Redis, symbol: str, tick_id: str) -> Draft:
@@ -174,7 +177,7 @@ class Running:
 
 @asynccontextmanager
 async def serving(
-    redis: Redis, url: str, state_dir: Path, completer: ByRules | Raises, *, concurrency: int = 32
+    redis: Redis, url: str, state_dir: Path, completer: ByRules | Unrecordable, *, concurrency: int = 32
 ) -> AsyncIterator[Running]:
     """A service of partition 0; at the end it is stopped and has drained."""
     running = Running()

@@ -1,3 +1,4 @@
+import asyncio
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -371,3 +372,27 @@ async def test_a_first_answer_that_was_altered_is_found(valkey: Redis) -> None:
     found = rebuild(forged, BlobCache({template().sha256: template().bundle})).tampering
     assert found is not None
     assert (found.part, found.rule) == ("reasked", "record-rebuilt")
+
+
+async def test_a_second_question_that_cannot_be_put_leaves_the_first_verdict(
+    valkey: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise OverflowError("cannot convert Infinity to integer")
+
+    monkeypatch.setattr("llmctx.pipeline.ask_again", broken)
+    entry, scripted = await decided(valkey, GuardPolicy(grounding="reask"), FALSE, TRUE)
+    assert len(scripted.prompts) == 1
+    assert (entry.record["verdict"]["action"], "reasked" in entry.record) == ("hold", False)
+
+
+async def test_a_decision_that_is_cancelled_ends_and_records_nothing(valkey: Redis) -> None:
+    class Cancelled:
+        async def complete(self, *_: object) -> Completion:
+            raise asyncio.CancelledError
+
+    await valkey.mset(live_keys(market()))
+    collected = Collected()
+    with pytest.raises(asyncio.CancelledError):
+        await Pipeline(valkey, DecisionConfig(template(), Cancelled()), collected.settle).decide(TICK)
+    assert collected.drafts == []

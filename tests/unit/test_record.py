@@ -353,3 +353,11 @@ def test_a_skipped_tick_is_not_published() -> None:
 def test_a_record_without_a_snapshot_is_not_published(kind: str, tick: Tick | None) -> None:
     made = compose_unread(kind, tick, "why", CIRCUMSTANCES)
     assert publication(Entry(made.leaf, made.pieces, index=0), 1) is None
+
+
+def test_words_that_do_not_fit_a_publication_do_not_keep_back_the_verdict() -> None:
+    made, leaf = draft(ANSWERED, price="145")
+    leaf["decision"]["valid_for"] = "for ever"
+    told = publication(Entry(canonical.dumps(leaf), made.pieces, index=7), 1)
+    assert told is not None
+    assert (told.action, told.quantity, told.reasoning) == ("exit", Decimal(10), None)

@@ -16,13 +16,13 @@ from typing import NamedTuple
 import zstandard
 
 from llmctx import canonical
+from llmctx.errors import RecordSizeError
+from llmctx.limits import MAX_RECORD_BYTES
 from llmctx.trail.log import compaction
 from llmctx.trail.log.dictionary import LEVEL, REFERENCE_BYTES, Dictionary
 
 PLAIN, MARKED = 0, 1
 """The formats: an entry's first byte."""
-MAX_BYTES = 64 * 1024 * 1024
-"""The largest record that is unpacked."""
 
 _NO_DICTIONARY = bytes(REFERENCE_BYTES)
 _PARTS = ("snapshot", "messages", "completion")
@@ -46,12 +46,20 @@ class Layout(NamedTuple):
 
 
 def pack(leaf: bytes, pieces: Pieces, dictionary: Dictionary | None = None) -> bytes:
-    """Pack a leaf and its evidence into one value."""
+    """Pack a leaf and its evidence into one value.
+
+    Raises RecordSizeError if `unpack` would refuse it.
+    """
     return compress(lay_out(leaf, pieces), dictionary)
 
 
 def compress(layout: Layout, dictionary: Dictionary | None = None) -> bytes:
-    """Compress what `lay_out` prepared into the value for the log."""
+    """Compress what `lay_out` prepared into the value for the log.
+
+    Raises RecordSizeError if `unpack` would refuse it.
+    """
+    if len(layout.text) > MAX_RECORD_BYTES:
+        raise RecordSizeError(len(layout.text), MAX_RECORD_BYTES)
     compressor = _compressor if dictionary is None else dictionary.compressor
     reference = _NO_DICTIONARY if dictionary is None else dictionary.reference
     head = bytes((layout.form,)) + reference + bytes((len(layout.digests) // compaction.DIGEST_BYTES,))
@@ -114,9 +122,9 @@ def unpack(packed: bytes, dictionary: Dictionary | None = None) -> tuple[bytes, 
 def _decompress(frame: bytes, decompressor: zstandard.ZstdDecompressor) -> bytes:
     # The frame header states the size, so that an absurd claim is refused before any memory is allocated.
     try:
-        if zstandard.frame_content_size(frame) > MAX_BYTES:
+        if zstandard.frame_content_size(frame) > MAX_RECORD_BYTES:
             raise ValueError("the frame claims more than 64 MB")
-        return decompressor.decompress(frame, max_output_size=MAX_BYTES, allow_extra_data=False)
+        return decompressor.decompress(frame, max_output_size=MAX_RECORD_BYTES, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise ValueError(f"the frame is broken: {error}") from error
 

@@ -9,6 +9,7 @@ import respx
 
 from llmctx.decision.decision import OUTPUT
 from llmctx.errors import EndpointError
+from llmctx.limits import MAX_NAME_CHARS
 from llmctx.llm.client import EndpointClient, NoEndpoint
 from llmctx.llm.completion import Outcome
 from llmctx.prompt.render import render
@@ -247,3 +248,17 @@ async def test_no_endpoint_is_unreachable_and_says_what_to_set() -> None:
 
 async def test_no_endpoint_has_nothing_to_close() -> None:
     await NoEndpoint().aclose()
+
+
+async def test_an_error_that_no_transport_knows_is_an_outcome(wire: respx.Route, make: Make) -> None:
+    wire.mock(side_effect=OverflowError(f"cannot convert {KEY}"))
+    completion = await complete(make())
+    assert completion.outcome is Outcome.ERROR
+    assert completion.detail == "OverflowError: cannot convert (the API key) (1 attempt within 60 s)"
+    assert len(completion.attempts) == 1
+
+
+async def test_a_long_request_id_is_cut(wire: respx.Route, make: Make) -> None:
+    wire.mock(return_value=good(**{"x-request-id": "r" * 5000}))
+    completion = await complete(make())
+    assert len(completion.request_id or "") == MAX_NAME_CHARS

@@ -11,9 +11,9 @@ import pytest
 
 from llmctx.decision.decision import OUTPUT
 from llmctx.errors import EndpointError
+from llmctx.limits import MAX_BODY_BYTES
 from llmctx.llm.client import EndpointClient
 from llmctx.llm.completion import Outcome
-from llmctx.llm.transport import MAX_BODY_BYTES
 from tests.conftest import free_port
 from tests.unit.llm.calls import KEY, PROMPT, ask
 from tests.unit.llm.wire import Answer, Wire, chunked, is_absolute, response

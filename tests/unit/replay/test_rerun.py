@@ -5,11 +5,11 @@ import pytest
 
 from llmctx import canonical
 from llmctx.context.tick import Tick
-from llmctx.decision.conclude import conclude, refuse
+from llmctx.decision.conclude import conclude, conclude_unasked, refuse
 from llmctx.decision.guards import GuardPolicy
 from llmctx.prompt.render import render
 from llmctx.prompt.template import Template
-from llmctx.record import RecordMetadata, compose
+from llmctx.record import RecordMetadata, compose, compose_dead_letter
 from llmctx.replay.corpus import BlobCache, read_corpus
 from llmctx.replay.difference import Difference, Rebuild
 from llmctx.replay.rerun import check_evidence, rebuild
@@ -334,3 +334,37 @@ def test_the_shipped_corpus_is_reproduced() -> None:
         found = rebuild(entry, BlobCache(corpus.blobs))
         assert found.tampering is None
         assert {"sections", "prompt", "decision"} <= set(found.proven)
+
+
+def unasked(**changes: Any) -> list[Entry]:
+    """A skipped record and a dead letter on a position with a price."""
+    documents = market(**changes)
+    conclusion = conclude_unasked(snapshot_of(documents), package_of(documents), "why", GuardPolicy())
+    tick, metadata = Tick(id="a", symbol=SYMBOL), RecordMetadata(NOW_MS, "host:1")
+    drafts = (compose(tick, conclusion, metadata, ()), compose_dead_letter(tick, conclusion, metadata))
+    return [Entry(draft.leaf, draft.pieces, index=0) for draft in drafts]
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_verdict_by_the_guardrails_alone_is_rebuilt(number: int) -> None:
+    entry = unasked(price="145")[number]
+    assert entry.record["verdict"]["action"] == "exit"
+    assert rebuilt(entry).same
+    assert rebuilt(entry).proven == ("snapshot", "sections", "verdict")
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_an_invented_exit_by_the_guardrails_alone_is_tampering(number: int) -> None:
+    entry = unasked()[number]
+    leaf = entry.record | {"verdict": entry.record["verdict"] | {"action": "exit", "quantity": "10"}}
+    assert tampering(Entry(canonical.dumps(leaf), entry.pieces, index=0)).part == "verdict"
+
+
+def test_an_invented_exit_after_judging_that_failed_is_tampering() -> None:
+    entry = recorded()
+    guards = [{"name": "judging_failed", "detail": "grounding broke off"}]
+    held = {"action": "hold", "guards": guards, "policy": entry.record["verdict"]["policy"], "reason": "x"}
+    leaf = {name: value for name, value in entry.record.items() if name != "grounding"} | {"verdict": held}
+    assert rebuilt(Entry(canonical.dumps(leaf), entry.pieces, index=0)).same
+    leaf["verdict"] = held | {"action": "exit", "quantity": "10"}
+    assert tampering(Entry(canonical.dumps(leaf), entry.pieces, index=0)).part == "verdict"

@@ -60,7 +60,7 @@ def test_a_selection_includes_the_records_it_describes(text: str, *, wanted: boo
     [
         ("action=sell", "no action 'sell'.* hold, exit, reduce, add, adjust_stops, none"),
         ("kind=decisions", "no kind 'decisions'.* decision, failed, skipped"),
-        ("guard=nope", "no guard 'nope'.* no_answer, confidence_floor"),
+        ("guard=nope", "no guard 'nope'.* no_answer, judging_failed, confidence_floor"),
         ("80-40", "80 comes after 40; write 40-80"),
         ("1-2,3-4", "has two ranges"),
         ("1,0:2", "has two ranges"),
@@ -74,7 +74,7 @@ def test_an_impossible_value_is_reported_with_the_possible_ones(text: str, says:
 
 def test_the_guards_are_those_that_fire() -> None:
     fired = re.findall(r'fire\(\s*"(\w+)"', Path(guards.__file__).read_text(encoding="utf-8"))
-    assert tuple(dict.fromkeys(fired)) == GUARDS
+    assert (guards.NO_ANSWER, guards.JUDGING_FAILED, *dict.fromkeys(fired)) == GUARDS
 
 
 def test_relative_times_become_absolute() -> None:

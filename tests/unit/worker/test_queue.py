@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from llmctx.context.tick import Tick
-from llmctx.worker.queue import MAX_CONFLATED, Batch, TickQueue
+from llmctx.limits import MAX_CONFLATED
+from llmctx.worker.queue import Batch, TickQueue
 
 
 def tick(name: str, symbol: str = "AAPL") -> Tick:

@@ -9,9 +9,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from llmctx import canonical
+from llmctx.limits import MAX_RECORD_BYTES
 from llmctx.trail.log import compaction
 from llmctx.trail.log.dictionary import Dictionary
-from llmctx.trail.log.packing import MARKED, MAX_BYTES, PLAIN, Pieces, lay_out, pack, reference_of, unpack
+from llmctx.trail.log.packing import MARKED, PLAIN, Pieces, lay_out, pack, reference_of, unpack
 from tests.unit.makers import body, market, prompt_of, snapshot_of
 
 DICTIONARY = Dictionary(b"what earlier records have in common, again and again " * 40)
@@ -151,10 +152,10 @@ def test_a_plain_text_that_is_no_record_is_a_value_error(text: bytes) -> None:
 
 
 def test_a_frame_that_claims_more_than_any_record_has_is_a_value_error() -> None:
-    bomb = zstandard.ZstdCompressor(level=1).compress(b"\x00" * (MAX_BYTES + 1))
+    bomb = zstandard.ZstdCompressor(level=1).compress(b"\x00" * (MAX_RECORD_BYTES + 1))
     with pytest.raises(ValueError, match="64 MB"):
         unpack(PLAIN_HEAD + bomb)
-    unsaid = zstandard.ZstdCompressor(level=1, write_content_size=False).compress(b"\x00" * (MAX_BYTES + 1))
+    unsaid = zstandard.ZstdCompressor(level=1, write_content_size=False).compress(b"\x00" * (MAX_RECORD_BYTES + 1))
     with pytest.raises(ValueError, match="broken"):
         unpack(PLAIN_HEAD + unsaid)
 

@@ -1,0 +1,55 @@
+"""Every limit on what enters a record, in one table that writers and readers share; docs/limits.md explains them.
+
+What is longer is cut, and says so with CUT, except a tick id, which must not be altered: that tick is a dead letter of
+its stream entry.
+"""
+
+MAX_TICK_ID_CHARS = 200
+"""A tick's id."""
+MAX_SYMBOL_CHARS = 32
+"""A symbol."""
+MAX_CAUSE_CHARS = 200
+"""Why a tick was raised."""
+MAX_CONFLATED = 500
+"""The ticks that one record settles besides its own."""
+MAX_VALUE_BYTES = 256 * 1024
+"""A live key's value; a larger one is not read, and its section is invalid."""
+MAX_BODY_BYTES = 1024 * 1024
+"""A decoded response body; a larger one is not kept."""
+MAX_NAME_CHARS = 200
+"""What an endpoint names: model, ids, fingerprint, tier, finish reason, x-request-id."""
+MAX_ERROR_CHARS = 300
+"""What is kept of an error's text."""
+MAX_DETAIL_CHARS = 1000
+"""Why a call has no answer, the model's refusal included."""
+MAX_REASON_CHARS = 2000
+"""A verdict's reason, and each guardrail's detail."""
+MAX_REASONING_CHARS = 4000
+"""A decision's reasoning."""
+MAX_INVALIDATION_CHARS = 1000
+"""A decision's invalidation."""
+MAX_EVIDENCE_ITEMS = 50
+"""The items of evidence of a decision."""
+MAX_EVIDENCE_CHARS = 1000
+"""The path, value and reading of an item of evidence, each."""
+MAX_FINDING_CHARS = 120
+"""Each text of a finding of the grounding."""
+MAX_RECORD_BYTES = 64 * 1024 * 1024
+"""A whole record before it is compressed; no larger one is appended, and no reader unpacks one."""
+
+CUT = "... (cut)"
+"""What a text that was cut ends with; it has no digits, so no number is added to the text."""
+
+_LONGEST_WORD = 60
+
+
+def cut(text: str, limit: int) -> str:
+    """A text of at most `limit` characters: the text itself, or its beginning up to a space, and CUT.
+
+    Cutting between words keeps a number whole.
+    """
+    if len(text) <= limit:
+        return text
+    kept = text[: limit - len(CUT)]
+    space = kept.rfind(" ", len(kept) - _LONGEST_WORD)
+    return (kept if space < 1 else kept[:space]) + CUT

@@ -1,0 +1,189 @@
+"""An error is raised in every step of a tick, from snapshot to publishing: the tick settles, a breached stop is an exit."""
+
+import json
+from collections.abc import Callable
+from decimal import Decimal
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from llmctx.connection import read_stream
+from llmctx.decision import guards
+from llmctx.llm.completion import Completion, OutputSchema
+from llmctx.prompt.render import Prompt
+from llmctx.record import publication
+from llmctx.replay.verify import verify_log
+from llmctx.schema import keys
+from llmctx.schema.values import Thesis
+from llmctx.trail.log.entry import Entry
+from llmctx.trail.log.log import Draft, Log
+from llmctx.worker.owner import Owner
+from tests.integration.conftest import ByRules, hold, leaves, live, raise_tick, serving
+
+pytestmark = pytest.mark.usefixtures("short_pauses")
+
+ALWAYS = 10**6
+STEPS = {
+    "llmctx.pipeline.read_snapshot": (2, "decision"),
+    "llmctx.pipeline.build_package": (2, "decision"),
+    "llmctx.pipeline.render": (ALWAYS, "skipped"),
+    "llmctx.prompt.render.Message": (ALWAYS, "skipped"),
+    "llmctx.decision.conclude.judge": (ALWAYS, "failed"),
+    "llmctx.decision.parse.parse": (ALWAYS, "failed"),
+    "llmctx.decision.guards.ground": (ALWAYS, "decision"),
+    "llmctx.decision.grounding.cited_numbers": (ALWAYS, "decision"),
+    "llmctx.pipeline.conclude": (ALWAYS, "dead_letter"),
+    "llmctx.pipeline.compose": (ALWAYS, "dead_letter"),
+    "llmctx.record._prompt": (ALWAYS, "dead_letter"),
+    "llmctx.record._completion": (ALWAYS, "dead_letter"),
+    "llmctx.record.decision_fields": (ALWAYS, "dead_letter"),
+    "llmctx.record.grounding_fields": (ALWAYS, "dead_letter"),
+}
+"""Where an error is raised -> how many times, and the kind of record that settles the tick all the same."""
+
+
+def failing(times: int, real: Callable[..., Any]) -> Callable[..., Any]:
+    """A step that breaks off its first `times` times."""
+    left = [times]
+
+    def step(*args: Any, **named: Any) -> Any:
+        if left[0] > 0:
+            left[0] -= 1
+            raise OverflowError("cannot convert Infinity to integer")
+        return real(*args, **named)
+
+    return step
+
+
+async def exits(redis: Redis) -> list[str]:
+    """The kinds of the published decisions that are an exit of everything held."""
+    found = [json.loads(entry.fields[b"decision"]) for entry in await read_stream(redis, keys.decisions(0))]
+    return [thesis["kind"] for thesis in found if thesis["action"] == "exit" and Decimal(thesis["quantity"]) == 10]
+
+
+async def check(redis: Redis, kind: str) -> dict[str, Any]:
+    """The one record of the tick, which is an exit of everything, published, and verifies."""
+    (record,) = [record for record in await leaves(redis) if "tick" in record]
+    verdict: Any = record["verdict"]
+    assert (record["tick"], record["kind"]) == ("t", kind)
+    assert (verdict["action"], verdict["quantity"], verdict["guards"][-1]["name"]) == (
+        "exit",
+        "10",
+        "stop_loss_breached",
+    )
+    assert await exits(redis) == [kind]
+    assert (await verify_log(Log(redis))).fault is None
+    assert await redis.xlen(keys.ticks(0)) == 0
+    return record
+
+
+@pytest.fixture
+async def breached(valkey: Redis) -> None:
+    """A position whose price is at its stop, and a tick for it."""
+    await valkey.mset(live("AAPL", price=85.0))
+    await raise_tick(valkey, "t", "AAPL")
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.usefixtures("breached")
+async def test_a_step_that_breaks_off(
+    step: str, valkey: Redis, valkey_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times, kind = STEPS[step]
+    module, _, name = step.rpartition(".")
+    with monkeypatch.context() as patch:
+        patch.setattr(step, failing(times, getattr(import_module(module), name)))
+        async with serving(valkey, valkey_url, tmp_path, ByRules()) as running:
+            await running.until_settled("t")
+    await check(valkey, kind)
+
+
+@pytest.mark.parametrize("name", [name for name in guards._CHECKS if name != "stop_loss_breached"])
+@pytest.mark.usefixtures("breached")
+async def test_a_guardrail_that_breaks_off(
+    name: str, valkey: Redis, valkey_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setitem(guards._CHECKS, name, failing(ALWAYS, guards._CHECKS[name]))
+        async with serving(valkey, valkey_url, tmp_path, ByRules()) as running:
+            await running.until_settled("t")
+    record = await check(valkey, "decision")
+    assert "judging_failed" in {guard["name"] for guard in record["verdict"]["guards"]}
+
+
+@pytest.mark.usefixtures("breached")
+async def test_an_append_that_breaks_off(
+    valkey: Redis, valkey_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle, broken = Owner.settle, failing(2, lambda: None)
+
+    async def settle_later(owner: Owner, draft: Draft, entry_ids: tuple[str, ...] = ()) -> Entry:
+        if draft.tick:
+            broken()
+        return await settle(owner, draft, entry_ids)
+
+    monkeypatch.setattr(Owner, "settle", settle_later)
+    async with serving(valkey, valkey_url, tmp_path, ByRules()) as running:
+        await running.until_settled("t")
+    await check(valkey, "decision")
+
+
+@pytest.mark.usefixtures("breached")
+async def test_an_endpoint_client_that_breaks_off(valkey: Redis, valkey_url: str, tmp_path: Path) -> None:
+    class Breaks(ByRules):
+        async def complete(self, prompt: Prompt, output: OutputSchema) -> Completion:  # noqa: ARG002
+            raise OverflowError("cannot convert Infinity to integer")
+
+    async with serving(valkey, valkey_url, tmp_path, Breaks()) as running:
+        await running.until_settled("t")
+    record = await check(valkey, "failed")
+    assert record["completion"]["outcome"] == "error"
+
+
+async def test_a_record_that_cannot_be_published_does_not_hold_up_those_after_it(
+    valkey: Redis, valkey_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def only_of_others(entry: Entry, partitions: int) -> Thesis | None:
+        if entry.record.get("symbol") == "AAPL":
+            raise OverflowError("cannot convert Infinity to integer")
+        return publication(entry, partitions)
+
+    monkeypatch.setattr("llmctx.worker.publish.publication", only_of_others)
+    await valkey.mset(live("AAPL", price=85.0) | live("MSFT", price=85.0))
+    await raise_tick(valkey, "t", "AAPL")
+    async with serving(valkey, valkey_url, tmp_path, ByRules()) as running:
+        await running.until_settled("t")
+        await raise_tick(valkey, "u", "MSFT")
+        await running.until_settled("u")
+    assert await exits(valkey) == ["decision"]
+    assert any(trouble.startswith("Record 1 cannot be published (OverflowError: ") for trouble in running.troubles)
+
+
+async def test_a_position_that_cannot_even_be_read_still_settles_its_tick(
+    valkey: Redis, valkey_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await hold(valkey, "AAPL")
+    await raise_tick(valkey, "t", "AAPL")
+    monkeypatch.setattr("llmctx.pipeline.build_package", failing(ALWAYS, lambda: None))
+    async with serving(valkey, valkey_url, tmp_path, ByRules()) as running:
+        await running.until_settled("t")
+    (record,) = [record for record in await leaves(valkey) if "tick" in record]
+    assert (record["kind"], "snapshot" in record) == ("dead_letter", False)
+    assert "the position could not be guarded: OverflowError" in str(record["verdict"])
+
+
+async def test_a_record_that_readers_would_refuse_is_a_dead_letter_that_says_so(
+    valkey: Redis, valkey_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await hold(valkey, "AAPL")
+    await raise_tick(valkey, "t", "AAPL")
+    monkeypatch.setattr("llmctx.trail.log.packing.MAX_RECORD_BYTES", 1000)
+    async with serving(valkey, valkey_url, tmp_path, ByRules()) as running:
+        await running.until_settled("t")
+    (record,) = [record for record in await leaves(valkey) if "tick" in record]
+    assert record["kind"] == "dead_letter"
+    assert "bytes is larger than the limit of 1000" in str(record["verdict"])
+    assert (await verify_log(Log(valkey))).fault is None
