@@ -20,7 +20,7 @@ from llmctx.cli.shared.output import out, print_json
 from llmctx.cli.shared.record_text import record_line
 from llmctx.cli.shared.setup import config_of, redis_of, settings_for
 from llmctx.cli.shared.stop_signal import stop_signal
-from llmctx.connection import without_password
+from llmctx.redis_address import without_password
 from llmctx.settings import Settings
 from llmctx.trail.log.entry import Entry, address
 from llmctx.worker.home import TrailHome

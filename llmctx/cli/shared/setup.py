@@ -64,6 +64,12 @@ async def open_trail(settings: Settings) -> AsyncIterator[tuple[Redis, Instance]
 
 
 def _embedded(directory: Path) -> EmbeddedServer:
+    if str(directory).startswith("//") or set(str(directory)) & set("@:?#"):
+        raise ServerError(
+            "embedded: takes a folder, but an address follows.",
+            "Write embedded:DIR, or the address of a server alone. It is not shown, because it may hold a password.",
+            exit_code=2,
+        )
     if not directory.is_dir():
         raise ServerError(
             f"There is no data of an embedded server in {directory}.",
