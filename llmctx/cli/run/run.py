@@ -23,7 +23,7 @@ from llmctx.cli.shared.stop_signal import stop_signal
 from llmctx.redis_address import without_password
 from llmctx.settings import Settings
 from llmctx.trail.log.entry import Entry, address
-from llmctx.worker.home import TrailHome
+from llmctx.worker.home import bind_home
 from llmctx.worker.serve import ServeOptions, serve
 
 _REPORT_INTERVAL_S = 10
@@ -64,21 +64,21 @@ def run(
 
 
 async def _run(settings: Settings, counter: "_Counter", options: ServeOptions, *, new_instance: bool) -> None:
-    from llmctx.trail.log.instance import bind_instance
     from llmctx.worker.watch import check_notifications
 
     stop = stop_signal()
     async with config_of(settings, need_endpoint=True) as config, redis_of(settings) as (redis, url):
         if options.watch:
             await check_notifications(redis)
-        instance, _ = await bind_instance(redis, settings.state_dir, partitions=settings.partitions, new=new_instance)
+        home = await bind_home(
+            redis, url, settings.state_dir, partitions=settings.partitions, new_instance=new_instance
+        )
         if not counter.as_json:
             server = without_password(url)
             out.print(f"Deciding with {config.template.ref} and {settings.llm.model} on {server}. Ctrl-C stops it.")
         reports = asyncio.create_task(counter.report())
         try:
-            home = TrailHome(redis, url, instance, settings.state_dir)
-            await serve(home, config, stop, options, on_entry=partial(counter.add, partitions=instance.partitions))
+            await serve(home, config, stop, options, on_entry=partial(counter.add, partitions=home.instance.partitions))
         finally:
             reports.cancel()
     if not counter.as_json:
