@@ -19,6 +19,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "rules",
         "bounded_cache",
         "redis_address",
+        "private_files",
         "connection",
         "shared_connection",
         "functions",

@@ -25,6 +25,7 @@ from llmctx.flow.store import Store
 from llmctx.flow.timeline import Item
 from llmctx.llm.standin import MODEL, Standin
 from llmctx.ops.server import EmbeddedServer
+from llmctx.private_files import FILE_MODE, make_private_directory
 from llmctx.replay.partition_check import PartitionReport
 from llmctx.replay.run import remedy
 from llmctx.replay.verify_trail import verify_partition
@@ -85,8 +86,8 @@ def _empty(directory: Path) -> None:
         if not marker.exists():
             raise LlmctxError(f"{directory} contains files that no demo made.", "Name another folder with --dir.")
         shutil.rmtree(directory)
-    directory.mkdir(parents=True, exist_ok=True)
-    marker.touch()
+    make_private_directory(directory)
+    marker.touch(mode=FILE_MODE)
 
 
 async def _session(settings: Settings, *, real: bool) -> PartitionReport:

@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from llmctx.errors import InstanceError, TrailError
+from llmctx.private_files import make_private_directory, write_private
 from llmctx.trail.log.lease import SEE_REDIS
 
 FORMAT = "2"
@@ -154,9 +155,9 @@ def _read_file(file: Path) -> Instance | None:
 
 def _write_file(file: Path, instance: Instance, *, before: Instance | None) -> None:
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make_private_directory(file.parent)
         if before is not None:
             file.rename(file.with_name(f"instance.{before.id}.json"))
-        file.write_text(json.dumps({"format": FORMAT, **instance._asdict()}) + "\n", encoding="utf-8")
+        write_private(file, json.dumps({"format": FORMAT, **instance._asdict()}) + "\n")
     except OSError as error:
         raise InstanceError(f"{file} cannot be written: {error}.", "Name a --state-dir that can be.") from error

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from llmctx.errors import AnchorBusyError, AnchorError, CheckpointError, ForkError
 from llmctx.killpoint import reached
+from llmctx.private_files import make_private_directory
 from llmctx.trail.proof.checkpoint import split_notes
 from llmctx.trail.proof.merkle import HASH_BYTES
 
@@ -192,7 +193,7 @@ class Anchor:
     def _make_directory(self) -> None:
         if self.directory.is_dir():
             return
-        self.directory.mkdir(parents=True, exist_ok=True)
+        make_private_directory(self.directory)
         for folder in list(self.directory.parents)[:3]:
             _sync_directory(folder)
 

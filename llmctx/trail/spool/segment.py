@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 from llmctx import canonical
 from llmctx.errors import SpoolError
+from llmctx.private_files import make_private_directory
 
 FORMAT = "llmctx-spool/1"
 HEADER, BLOB, DICTIONARY, RECORD = b"H", b"B", b"D", b"R"
@@ -201,7 +202,7 @@ def sync_directory(directory: Path) -> None:
 
 def _make_directory(directory: Path) -> None:
     if not directory.is_dir():
-        directory.mkdir(parents=True, exist_ok=True)
+        make_private_directory(directory)
         for folder in list(directory.parents)[:3]:
             sync_directory(folder)
 
