@@ -8,7 +8,14 @@ from typing import Any, NamedTuple, cast
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import ConnectionError, ReadOnlyError, RedisError, ResponseError, TimeoutError  # noqa: A004
+from redis.exceptions import (
+    AuthenticationError,
+    ConnectionError,  # noqa: A004
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TimeoutError,  # noqa: A004
+)
 
 from llmctx.errors import ServerError
 from llmctx.redis_address import check_address, malformed_address, without_password
@@ -120,9 +127,10 @@ async def check(redis: Redis, url: str) -> str:
     shown = without_password(url)
     try:
         info = await redis.info("server")
-    except ResponseError as error:
+    except (AuthenticationError, ResponseError) as error:
         raise ServerError(
-            f"The server at {shown} refuses: {error}.", "Check user, password and database in --redis-url."
+            f"The server at {shown} refuses: {str(error).rstrip('.')}.",
+            "Check user, password and database in --redis-url.",
         ) from error
     except (RedisError, OSError) as error:
         raise ServerError(
