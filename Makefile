@@ -6,7 +6,7 @@ PYTEST := $(BIN)/pytest -q
 # Workers share the tests; each has its own servers.
 PARALLEL := -n auto --dist worksteal --inline-snapshot=disable
 
-.PHONY: demo test test-more test-all coverage check bench chaos release-line clean
+.PHONY: demo test test-more test-all coverage check bench chaos soak release-line clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/installed
@@ -50,7 +50,7 @@ chaos: $(VENV)/installed
 bench: $(VENV)/installed
 	@$(BIN)/python -m benchmarks
 
-soak: .venv/installed
+soak: $(VENV)/installed
 	@$(BIN)/python -m benchmarks.soak $(or $(MINUTES),12) $(or $(RATE),100)
 
 # The line to add to RELEASED in llmctx/version.py when this version is released.

@@ -20,7 +20,7 @@ class CitedScore(NamedTuple):
     planted: int
     """Planted faults."""
     found: int
-    """Of those, found: miscited, or not taken for cited where the citation bears out anything."""
+    """Of those, found: miscited, or not taken for cited where the citation supports any number."""
     alarms: int
     """True numbers called miscited or false."""
     unseen: int

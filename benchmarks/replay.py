@@ -7,8 +7,7 @@ from collections.abc import Callable
 
 from benchmarks.recorded import record_day
 from benchmarks.stage import Stage
-from llmctx.replay.blob_cache import BlobCache
-from llmctx.replay.corpus import Recorded
+from llmctx.replay.corpus import BlobCache, Recorded
 from llmctx.replay.rerun import rebuild
 
 DECISIONS = 1560
@@ -25,7 +24,7 @@ async def measure(_: Stage) -> dict[str, str]:
         for entry in day:
             fresh = Recorded(entry.leaf, entry.pieces, index=entry.index)  # nothing is cached from earlier rounds
             found = rebuild(fresh, cache)
-            assert found.same, found.first
+            assert found.same, found.differences[0]
 
     def parse_all() -> None:
         for entry in day:

@@ -18,7 +18,6 @@ from llmctx import load_template
 from llmctx.assets import asset
 from llmctx.llm.client import EndpointClient
 from llmctx.llm.standin import MODEL, Standin
-from llmctx.replay.blob_cache import BlobCache
 from llmctx.replay.compare import RECORDED, compare_results
 from llmctx.replay.corpus import read_corpus
 from llmctx.replay.plan import Plan
@@ -36,7 +35,7 @@ async def replay(corpus_file: Path, prompt: str, results_file: Path) -> None:
     async with Standin() as model:
         client = EndpointClient(model.base_url, "none", MODEL)
         with ResultsFile(results_file, {"mode": plan.mode, "prompt": prompt}) as file:
-            await Replay(plan, BlobCache(corpus.blobs), lambda _question, _repeat: client, file).run(decisions)
+            await Replay(plan, corpus.blobs, lambda _question, _repeat: client, file).run(decisions)
         await client.aclose()
 
 

@@ -1,7 +1,7 @@
-"""Numbers as texts write them, in any script: full-width digits, 1.2万, 648,41, 1,204,332, -0.5 %, 150 bps, 1.2M.
+"""Numbers as written in texts, in any script: full-width digits, 1.2万, 648,41, 1,204,332, -0.5 %, 150 bps, 1.2M.
 
-A number is read in each way in which it can be meant (1,204 is 1204, or 1.204 with a decimal comma). Digits that belong
-to a name (RSI14, rsi_14) are no numbers. Every pattern runs in linear time.
+A number is read in every way it can be meant (1,204 is 1204, or 1.204 with a decimal comma). Digits that belong to a
+name (RSI14, rsi_14) are not numbers. Every pattern runs in linear time.
 """
 
 import re
@@ -11,9 +11,9 @@ from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_EVEN, Context, Decimal
 from typing import NamedTuple
 
 CONTEXT = Context(28, ROUND_HALF_EVEN, MIN_EMIN, MAX_EMAX, traps=[])
-"""How values are worked out: 28 digits, and nothing raises; what has no value is not finite."""
+"""The decimal context of all calculations: 28 digits, and nothing raises; an undefined result is not finite."""
 MAX_CHARS = 400
-"""A longer number is not read."""
+"""Longer numbers count as unread."""
 
 _MINUS_TWO = Decimal(-2)
 _STEPS = [Decimal(1).scaleb(-places) for places in range(20)]
@@ -45,7 +45,7 @@ _UNIT = re.compile(
     re.IGNORECASE,
 )
 _PLAINLY = re.compile(r"[0-9]+|(?:0|[0-9]{4,})?\.[0-9]+|[0-9]{1,3}\.(?:[0-9]{1,2}|[0-9]{4,})")
-"""Digits that can be read in one way alone."""
+"""Digits that can be read in only one way."""
 _DIGIT = re.compile(rf"[0-9{''.join(_CJK_DIGITS)}{''.join(_CJK_TENS)}]")
 _WHOLE = re.compile(r"(?P<cjk>(?!))|\d+", re.ASCII)
 _POINTED = re.compile(r"(?P<cjk>(?!))|\.\d+", re.ASCII)
@@ -59,12 +59,12 @@ class Value(NamedTuple):
     """One way to read a number."""
 
     value: Decimal
-    """Its size; the sign stands apart."""
+    """Its absolute value."""
     step: Decimal
     """One unit of its last digit."""
 
     def is_of(self, size: Decimal) -> bool:
-        """Whether a size of 0 or more, rounded or cut to the digits written, is this value."""
+        """Whether an absolute value, rounded or cut to the digits written, equals this one."""
         if size == self.value:
             return True
         over = CONTEXT.subtract(size, self.value)
@@ -75,19 +75,19 @@ class Numeral(NamedTuple):
     """A number in a text."""
 
     start: int
-    """Where it begins, in characters; a sign lies before it."""
+    """Its offset in characters, behind a sign."""
     end: int
-    """Where it ends, its unit included."""
+    """The offset behind its unit."""
     text: str
-    """As it is written, with sign and unit."""
+    """The number as written, with sign and unit."""
     values: tuple[Value, ...]
-    """The ways to read it, the likeliest first; none for a moment, and for what could not be read."""
+    """The ways to read it, the likeliest first; empty for dates and times, and if it could not be read."""
     sign: str = ""
-    """+ or - where one is written."""
+    """+ or - if one is written."""
     unit: str = ""
     """% or bps."""
     bare: bool = True
-    """Whether nothing is joined to it: no unit, scale, letter (2R) or name."""
+    """Whether it has no unit, scale, letter (2R) or name attached."""
     name: bool = False
     """Whether it belongs to a name: RSI(14), 14-day."""
     moment: bool = False
@@ -95,7 +95,7 @@ class Numeral(NamedTuple):
 
 
 class _Characters(dict[int, str]):
-    """The plain form of every character, one for one, so that places stay."""
+    """The plain form of each character, one for one, so that offsets stay the same."""
 
     def __missing__(self, code: int) -> str:
         character = chr(code)
@@ -112,12 +112,12 @@ _PLAIN = _Characters(
 
 
 def plain(text: str) -> str:
-    """The text in ASCII digits, signs and brackets, character for character."""
+    """Return the text with ASCII digits, signs and brackets, character for character."""
     return text if text.isascii() else text.translate(_PLAIN)
 
 
 def numerals(text: str, start: int = 0, end: int | None = None) -> Iterator[Numeral]:
-    """The numbers of a plain text between two places, in order; `values` is empty where one could not be read."""
+    """Find the numbers of a plain text between two offsets, in order; `values` is empty if one could not be read."""
     end = len(text) if end is None else end
     at = start
     while (first := _DIGIT.search(text, at, end)) is not None:

@@ -137,7 +137,7 @@ def test_every_rule_of_the_verifiers_stands_in_the_evidence_room() -> None:
     text = (ROOT / "audit" / "README.md").read_text(encoding="utf-8")
     names = ("proof/verify", "proof/coverage", "export/reader", "proof/receipt")
     sources = [ROOT / "llmctx" / "trail" / f"{name}.py" for name in names]
-    sources += [ROOT / "llmctx" / "replay" / "check.py", ROOT / "audit" / "verify.py"]
+    sources += [*(ROOT / "llmctx" / "replay").glob("*.py"), ROOT / "audit" / "verify.py"]
     named = r'Fault\([^"]*?f?"([a-z-]+)(?:"| of )'
     rules = {rule for source in sources for rule in re.findall(named, source.read_text("utf-8"))}
     assert len(rules) > 20

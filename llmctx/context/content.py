@@ -1,7 +1,7 @@
-"""What the bytes of a section say by themselves: no time, no symbol, no settings.
+"""The content of a section: everything that its bytes alone determine, without time, symbol or settings.
 
-Sections repeat from tick to tick (indicators, market, performance, system), so what is read from them is kept by name
-and bytes. Age and status depend on the time of the package and are judged anew for each one (context/package).
+Sections repeat from tick to tick (indicators, market, performance, system), so their content is cached by name and
+bytes. Age and status depend on the time of the package and are determined for each one (context/package).
 """
 
 from datetime import datetime
@@ -17,7 +17,7 @@ from llmctx.schema import values
 from llmctx.schema.keys import model_of
 
 REQUIRED = ("position", "price")
-"""Sections without which there is nothing to decide on; they are never empty, but invalid."""
+"""Sections that a decision needs; without content they are invalid, not empty."""
 
 _MAX_ERRORS_SHOWN = 3
 _MAX_ENTRIES = 4096
@@ -27,7 +27,7 @@ _BYTES_PER_RAW_BYTE = 16
 
 
 class SectionContent:
-    """A section's value with its facts, or why it has none. Shared between packages: change nothing in it."""
+    """A section's value with its facts, or why it has none. Shared between packages: do not modify."""
 
     def __init__(
         self, name: str, value: BaseModel | None, status: Status | None = None, reason: str | None = None
@@ -35,7 +35,7 @@ class SectionContent:
         self.name = name
         """price, indicators, signals.entry, ..."""
         self.value = value
-        """The typed value; None if it cannot be used or says nothing."""
+        """The typed value; None if it is unusable or empty."""
         self.status = status
         """EMPTY or INVALID without a value, otherwise None."""
         self.reason = reason
@@ -44,7 +44,7 @@ class SectionContent:
         """The facts as prompts show them, by the notation of their paths; prompt/render writes them."""
         written = None if value is None else written_at(value)
         self.written_ms = None if written is None else clock.to_ms(written)
-        """When the value was written, by its own word; None if it carries no time."""
+        """When the value was written, by its own timestamp; None if it has none."""
         self._facts: list[Fact] | None = None
         self._not_after: datetime | None = None
 
@@ -69,7 +69,7 @@ _cache: BoundedCache[tuple[str, bytes], SectionContent] = BoundedCache(_MAX_ENTR
 
 
 def read_content(name: str, raw: bytes) -> SectionContent:
-    """Read a section's bytes; the same bytes give the same object, as long as it is cached."""
+    """Read a section's bytes; the same bytes give the same object while it is cached."""
     content = _cache.get((name, raw))
     if content is None:
         content = _read(name, raw)

@@ -1,4 +1,4 @@
-"""Facts: every single value of a package, under the path by which a prompt shows it and an answer cites it."""
+"""Facts: each single value of a package, under the path by which a prompt shows it and an answer cites it."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -10,9 +10,9 @@ from pydantic import BaseModel
 from llmctx.context import paths
 from llmctx.context.section import Section
 
-_ITEMS_SHOWN = 5
-_SCALARS_SHOWN = 30
-_FACTS_SHOWN = 80
+_MAX_ITEMS_SHOWN = 5
+_MAX_SCALARS_SHOWN = 30
+_MAX_FACTS_SHOWN = 80
 _LISTED = frozenset({str, int, bool, Decimal})
 _SCALARS = frozenset({str, int, bool, Decimal, datetime, type(None)})
 
@@ -21,50 +21,50 @@ class Fact(NamedTuple):
     """One value of a section."""
 
     path: str
-    """Where it stands."""
+    """Its path."""
     value: str | Decimal | int | bool | datetime | None
-    """What it says."""
+    """Its value."""
     unit: str | None
-    """Its unit; None where the schema knows none."""
+    """Its unit; None if the schema has none."""
 
 
 _fact = partial(tuple.__new__, Fact)
-"""As Fact(...), in a third of the time: there are hundreds in a package."""
+"""Like Fact(...), in a third of the time: a package has hundreds."""
 
 
 def facts_of(section: Section) -> list[Fact]:
-    """The facts of a section, fields in the schema's order, then the fields that the schema does not know.
+    """Return the facts of a section: fields in the schema's order, then unknown fields.
 
-    Long lists and large sections are cut after a fixed number of items; a last fact says what was left out.
+    Long lists and large sections are cut after a fixed number of items; a last fact says how many were left out.
     """
     return [] if section.value is None else collect_facts(section.name, section.value)
 
 
 def collect_facts(name: str, value: BaseModel) -> list[Fact]:
-    """The facts of a section's value, as `facts_of` lists them."""
+    """Return the facts of a section's value, as `facts_of` does."""
     found: list[Fact] = []
     _collect(value, paths.root(name), None, found)
-    if len(found) <= _FACTS_SHOWN:
+    if len(found) <= _MAX_FACTS_SHOWN:
         return found
-    left_out = Fact(f"{name} (not shown)", f"{len(found) - _FACTS_SHOWN} more fields", None)
-    return [*found[:_FACTS_SHOWN], left_out]
+    left_out = Fact(f"{name} (not shown)", f"{len(found) - _MAX_FACTS_SHOWN} more fields", None)
+    return [*found[:_MAX_FACTS_SHOWN], left_out]
 
 
 @cache
 def _shown(model: type[BaseModel]) -> dict[str, str | None]:
-    """The fields of a model that are facts, each with its unit."""
-    told: dict[str, str | None] = {}
+    """Return the fields of a model that are facts, each with its unit."""
+    units: dict[str, str | None] = {}
     for name, field in model.model_fields.items():
         extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
         if extra.get("shown", True):
             unit = extra.get("unit")
-            told[name] = None if unit is None else str(unit)
-    return told
+            units[name] = None if unit is None else str(unit)
+    return units
 
 
 @lru_cache(maxsize=1024)
 def _places(model: type[BaseModel], path: str) -> tuple[tuple[str, str, str | None], ...]:
-    """The fields of a model that stands at a path: name, the field's own path, unit."""
+    """Return name, path and unit of each field of a model that has this path."""
     return tuple((name, path if name == "root" else f"{path}.{name}", unit) for name, unit in _shown(model).items())
 
 
@@ -95,14 +95,14 @@ def _collect_model(value: BaseModel, path: str, found: list[Fact]) -> None:
 
 def _collect_list(items: list[Any], path: str, unit: str | None, found: list[Fact]) -> None:
     if _LISTED.issuperset(map(type, items)):
-        shown = ", ".join(_in_a_list(item) for item in items[:_SCALARS_SHOWN])
-        more = len(items) - _SCALARS_SHOWN
+        shown = ", ".join(_in_a_list(item) for item in items[:_MAX_SCALARS_SHOWN])
+        more = len(items) - _MAX_SCALARS_SHOWN
         found.append(Fact(path, f"{shown}, and {more} more" if more > 0 else shown or "none", unit))
         return
-    for i, item in enumerate(items[:_ITEMS_SHOWN]):
+    for i, item in enumerate(items[:_MAX_ITEMS_SHOWN]):
         _collect(item, f"{path}[{i}]", unit, found)
-    if len(items) > _ITEMS_SHOWN:
-        found.append(Fact(f"{path} (not shown)", f"{len(items) - _ITEMS_SHOWN} more", None))
+    if len(items) > _MAX_ITEMS_SHOWN:
+        found.append(Fact(f"{path} (not shown)", f"{len(items) - _MAX_ITEMS_SHOWN} more", None))
 
 
 def _in_a_list(item: str | int | Decimal) -> str:

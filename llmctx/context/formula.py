@@ -1,8 +1,8 @@
 """Formulas: small expressions over facts, such as `price.price.last / position.stop_loss - 1`.
 
-They know + - * / and abs, parentheses, at most 200 characters and 8 operators, and no literals but 1, 2 and 100. One
-that breaks a rule on operators or literals is read, and is None: it would bear out anything. So would one that facts
-cancel out of (x - x, x / x), which has no value.
+They have + - * / and abs, parentheses, at most 200 characters and 8 operators, and the literals 1, 2 and 100 only. A
+formula that breaks a rule on operators or literals is parsed, but yields None, because it could support any number.
+The same holds for one from which a fact cancels out (x - x, x / x): it has no value.
 """
 
 import re
@@ -18,7 +18,7 @@ MAX_CHARS = 200
 MAX_OPERATORS = 8
 MAX_DEPTH = 10
 RATIO, PERCENT, PRICE, OPEN = "ratio", "%", "price", "open"
-LAUNDERS = "bears out anything"
+LAUNDERS = "supports any number"
 
 _DIFFERENCE, _LITERAL_UNIT = "price difference", "literal"
 _OPERATORS = {"+": CONTEXT.add, "-": CONTEXT.subtract, "*": CONTEXT.multiply, "/": CONTEXT.divide}
@@ -36,33 +36,33 @@ class Node(NamedTuple):
     op: str
     """path, literal, + - * /, abs or neg."""
     left: "Node | None" = None
-    """What an operator is applied to."""
+    """The first operand."""
     right: "Node | None" = None
-    """What + - * / join to it."""
+    """The second operand of + - * /."""
     path: str = ""
-    """The path of a path."""
+    """The path, if it is one."""
     value: Decimal = Decimal(0)
-    """The value of a literal."""
+    """The value, if it is a literal."""
 
     def paths(self) -> list[str]:
-        """The paths in it, in order, as often as they stand."""
+        """Its paths in order, repeated ones included."""
         if self.op == "path":
             return [self.path]
         return [path for part in (self.left, self.right) if part is not None for path in part.paths()]
 
     @property
     def has_path(self) -> bool:
-        """Whether it is more than literals."""
+        """Whether it contains a path."""
         return bool(self.paths())
 
 
 class Amount(NamedTuple):
-    """What a formula comes to."""
+    """The value of a formula."""
 
     value: Decimal
     """Its value, finite."""
     unit: str | None
-    """The unit of a fact, None if it has none; ratio, or open where a formula's unit is not worked out."""
+    """The fact's unit, None if it has none; for a formula ratio, price, %, or open if its unit is not tracked."""
 
 
 class Fault(NamedTuple):
@@ -71,15 +71,15 @@ class Fault(NamedTuple):
     why: str
     """no such path, null, text in arithmetic, division by zero, or LAUNDERS."""
     path: str = ""
-    """The path it is about."""
+    """The path concerned."""
 
 
 class NotAFormulaError(Exception):
-    """What stands here is outside the grammar."""
+    """The text is outside the grammar."""
 
 
 def parse(text: str) -> Node | None:
-    """The formula that a text is; None if it is none, or breaks a rule on literals or operators."""
+    """Parse a text as a formula; None if it is not one, or breaks a rule on literals or operators."""
     reader = Reader(text + "]", 0)
     try:
         node = reader.read()
@@ -89,7 +89,7 @@ def parse(text: str) -> Node | None:
 
 
 class Reader:
-    """Reads one formula up to its closing bracket; `at` is how far it came."""
+    """Parses one formula up to its closing bracket; `at` is the current offset."""
 
     def __init__(self, text: str, start: int) -> None:
         self.text, self.at = text, start
@@ -98,7 +98,7 @@ class Reader:
         self._lawful = True
 
     def read(self) -> Node | None:
-        """The formula; None if it breaks a rule on literals or operators.
+        """Parse the formula; None if it breaks a rule on literals or operators.
 
         Raises NotAFormulaError outside the grammar.
         """
@@ -171,7 +171,7 @@ class Reader:
 
 
 def evaluate(node: Node, facts: Mapping[str, Fact]) -> Amount | Fault:
-    """The value of a formula, or why it has none."""
+    """Evaluate a formula, or say why it has no value."""
     values: dict[str, Amount] = {}
     places = node.paths()
     for path in places:
@@ -195,13 +195,13 @@ def evaluate(node: Node, facts: Mapping[str, Fact]) -> Amount | Fault:
 
 
 def _has_own_literals(node: Node) -> bool:
-    """Whether literals alone make a part of a formula (100 * 100 / 2): as good as a literal of any size."""
+    """Whether some part of a formula consists of literals alone (100 * 100 / 2), which could form any number."""
     parts = [part for part in (node.left, node.right) if part is not None]
     return (node.right is not None and not node.has_path) or any(map(_has_own_literals, parts))
 
 
 def _cancels(node: Node, values: Mapping[str, Amount], path: str) -> bool:
-    """Whether a formula comes to the same whatever a fact in it says (x - x, x / x); at values like no others."""
+    """Whether a formula does not depend on a fact in it (x - x, x / x), tested at unusual values."""
     odd = {
         name: amount._replace(value=CONTEXT.fma(amount.value, 1 + number / _ODD, number / _ODD))
         for number, (name, amount) in enumerate(values.items(), start=1)
@@ -226,7 +226,7 @@ def _value(node: Node, values: Mapping[str, Amount]) -> Amount:
 
 
 def _unit(op: str, left: Amount, right: Amount) -> str | None:
-    """The unit of what two amounts come to: open where the rules for % and prices need not know it."""
+    """The unit of a result: open if the rules for percentages and prices do not need it."""
     one, two = left.unit, right.unit
     if _LITERAL_UNIT in (one, two):
         other, hundred = (one, right.value == 100) if two == _LITERAL_UNIT else (two, left.value == 100)  # noqa: PLR2004

@@ -1,7 +1,7 @@
 """The package: the typed join of a snapshot, each section with its age and status.
 
-A pure function of the snapshot: no clock, no server, no settings. What cannot be used says why and costs its own
-section only; without a usable position and price there is nothing to decide on, and the call is refused.
+It is a pure function of the snapshot: no clock, no server, no settings. Unusable data invalidates only its own
+section, with the reason. Without a usable position and price there is nothing to decide, and no call is made.
 """
 
 from datetime import datetime, timedelta
@@ -29,13 +29,13 @@ class Package(BaseModel):
     as_of_ms: int
     """The time of the package, in milliseconds."""
     clock: str
-    """Whose time that is: server, or bars (recorded data)."""
+    """Whose clock that is: server, or bars (recorded data)."""
     sections: dict[str, Section]
     """Section name to section, in the order in which a prompt shows them."""
 
     @cached_property
     def contents(self) -> dict[str, SectionContent]:
-        """What each section says by itself, for the sections that have a value."""
+        """The content of each section that has a value."""
         return {
             name: SectionContent(name, section.value)
             for name, section in self.sections.items()
@@ -50,21 +50,21 @@ class Package(BaseModel):
 
     @property
     def position(self) -> values.Position:
-        """The position; ask `refusal` first."""
+        """The position; check `refusal` first."""
         value = self.sections["position"].value
         assert isinstance(value, values.Position)
         return value
 
     @property
     def price(self) -> values.Price:
-        """The price; ask `refusal` first."""
+        """The price; check `refusal` first."""
         value = self.sections["price"].value
         assert isinstance(value, values.Price)
         return value
 
     @property
     def refusal(self) -> str | None:
-        """Why no decision can be asked for; None where one can."""
+        """Why no decision is possible; None if one is."""
         for name in REQUIRED:
             section = self.sections[name]
             if section.value is None:
@@ -73,7 +73,7 @@ class Package(BaseModel):
 
 
 def build_package(snapshot: Snapshot) -> Package:
-    """The typed join of a snapshot."""
+    """Build the package of a snapshot."""
     # a collector's clock may run a little ahead of the server's; recorded data has one clock only
     skew_ms = snapshot.rules.skew_ms if snapshot.clock == "server" else 0
     # as_of is cut to milliseconds: what was written within its last one is not later
@@ -92,7 +92,7 @@ def build_package(snapshot: Snapshot) -> Package:
     package = Package.model_construct(
         symbol=snapshot.symbol, as_of_ms=snapshot.as_of_ms, clock=snapshot.clock, sections=sections
     )
-    # What was read for this package already need not be made again by its property.
+    # The property would read these contents again.
     package.__dict__["contents"] = {
         name: contents[name] for name, section in sections.items() if section.value is not None
     }
@@ -131,7 +131,7 @@ def _check_identity(sections: dict[str, Section], symbol: str) -> None:
 
 
 def _check_corporate_action(sections: dict[str, Section]) -> None:
-    """A price is not comparable with a position that was last marked before a split."""
+    """Invalidate the price if the position was last marked before a suspected split."""
     position, price = sections["position"].value, sections["price"].value
     if not isinstance(position, values.Position) or not isinstance(price, values.Price):
         return
@@ -148,7 +148,7 @@ def _check_corporate_action(sections: dict[str, Section]) -> None:
 
 
 def _check_thesis(sections: dict[str, Section]) -> None:
-    """The thesis is carried while the position is the same one."""
+    """Empty the thesis unless it is about the present position."""
     thesis, position = sections["thesis"], sections["position"].value
     if not isinstance(thesis.value, values.Thesis):
         return

@@ -1,1 +1,1 @@
-"""What we concluded: the answer parsed without guessing, then the verdict of guardrails that no LLM can talk to."""
+"""What we concluded: the answer parsed without guessing, then a verdict from guards that no LLM can override."""

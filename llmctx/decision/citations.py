@@ -1,7 +1,7 @@
-"""Citations: `RSI is 61.3 [indicators.rsi_14]`; which number one belongs to, and whether the number is right.
+"""Citations, as in `RSI is 61.3 [indicators.rsi_14]`: which number each belongs to, and whether that number is right.
 
 A bracket is a citation if its first identifier is a section's name or `answer`; any other is text. It belongs to the
-nearest number before it in the same sentence, if that has none yet; without one it is a mention.
+nearest number before it in the same sentence, unless that has one already; otherwise it is a mention.
 """
 
 import re
@@ -14,7 +14,7 @@ from llmctx.numerals import CONTEXT, Numeral, numerals
 
 _START = re.compile(r"\[(?:[\s()+\-*/.,0-9]|abs\b)*+([A-Za-z_][A-Za-z0-9_]*)")
 _PATH = re.compile(r"\[([A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z0-9_]+|\[(?:0|[1-9][0-9]{0,5})\])*+)\]")
-"""Most citations, which need no reader."""
+"""Plain paths: most citations, for which no parser is needed."""
 _SENTENCE_END = re.compile(
     r"[.!?][\"')*\u201d]*+\s++(?=[^\sa-z\[])|[\u3002\uff01\uff1f]|\n\s*+(?=[-*+\u2022|#>]|\d+[.)]\s)|\n[ \t]*+\n"
 )
@@ -25,7 +25,7 @@ _FACTORS: dict[str | None, dict[str, tuple[int, ...]]] = {
     None: {"%": (1, 100), "bps": (100, 10_000), "": (1,)},
     OPEN: {"%": (1, 100), "bps": (100, 10_000), "": (1,)},
 }
-"""How many times the value a number may be, by the unit of the value and the number's own."""
+"""The factors by which a number may exceed the cited value, by the unit of the value and the unit written."""
 _OTHER: dict[str, tuple[int, ...]] = {"%": (), "bps": (), "": (1,)}
 
 
@@ -33,17 +33,17 @@ class Citation(NamedTuple):
     """A citation in a text."""
 
     start: int
-    """Where its bracket opens."""
+    """The offset of its opening bracket."""
     end: int
-    """Where the text goes on."""
+    """The offset behind its closing bracket."""
     source: str
-    """What stands between the brackets."""
+    """The text between the brackets."""
     node: Node | None
-    """What it says; None if it breaks a rule on literals or operators."""
+    """The parsed formula; None if it breaks a rule on literals or operators."""
 
 
 def find(text: str, heads: Collection[str]) -> Iterator[Citation]:
-    """The citations of a plain text, in order, in linear time: what was read once is not read again."""
+    """Find the citations of a plain text, in order and in linear time: no character is parsed twice."""
     at = 0
     while (found := _START.search(text, at)) is not None:
         start, at = found.start(), found.end()
@@ -64,7 +64,7 @@ def find(text: str, heads: Collection[str]) -> Iterator[Citation]:
 
 
 def cited_numbers(text: str, heads: Collection[str]) -> Iterator[tuple[Numeral, Citation | None]]:
-    """The numbers of a text outside its citations, each with the first citation that belongs to it."""
+    """Find the numbers of a text outside its citations, each with the first citation that belongs to it."""
     at = 0
     number: Numeral | None = None
     for citation in find(text, heads):
@@ -83,12 +83,12 @@ def cited_numbers(text: str, heads: Collection[str]) -> Iterator[tuple[Numeral, 
 
 
 def _belongs(between: str) -> bool:
-    """Whether a citation belongs to the number before it: what lies between them is one sentence, or no words."""
+    """Whether a citation belongs to the number before it: only one sentence, or no words, lie between them."""
     return between in ("", " ") or _SENTENCE_END.search(between) is None or not any(map(str.isalnum, between))
 
 
 def is_right(number: Numeral, amount: Amount, *, signed: bool = False) -> bool:
-    """Whether an amount, rounded or cut to the digits written, is a number.
+    """Whether a number is the amount, rounded or cut to the digits written.
 
     Only a written sign counts; with `signed` a number without one is positive.
     """
@@ -107,8 +107,8 @@ def is_right(number: Numeral, amount: Amount, *, signed: bool = False) -> bool:
     )
 
 
-def stands_in(number: Numeral, text: str) -> bool:
-    """Whether a number stands in a text: 1.9% in "1.9%", 00:27:15 or 27 in "00:27:15"."""
+def occurs_in(number: Numeral, text: str) -> bool:
+    """Whether a text contains a number: "1.9%" contains 1.9%, "00:27:15" contains 00:27:15 and 27."""
     if number.moment:
         return re.search(rf"(?<!\d){re.escape(number.text)}(?!\d)", text) is not None
     found = False

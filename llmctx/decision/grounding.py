@@ -1,7 +1,7 @@
-"""Grounding: whether what an answer states stands in the package, without asking a model.
+"""Grounding: check an answer's statements against the package, without asking a model.
 
-A number with a citation behind it must be what the citation comes to. A price without one is held against the known
-prices (`prices`); every other number without one is counted. A pure function of package and decision.
+A number followed by a citation must equal the value of the citation. A price without a citation is compared with the
+known prices (`prices`); every other number without one is only counted. A pure function of package and decision.
 """
 
 import re
@@ -16,7 +16,7 @@ from llmctx import clock
 from llmctx.context.facts import Fact
 from llmctx.context.formula import LAUNDERS, MAX_CHARS, PRICE, Amount, Node, evaluate, parse
 from llmctx.context.package import Package
-from llmctx.decision.citations import cited_numbers, is_right, stands_in
+from llmctx.decision.citations import cited_numbers, is_right, occurs_in
 from llmctx.decision.decision import Decision, Evidence
 from llmctx.decision.prices import Prices
 from llmctx.numerals import Numeral, numerals, plain
@@ -24,7 +24,7 @@ from llmctx.prompt.render import text_of
 
 ANOTHER = "another value"
 MAX_TEXT_CHARS = 300
-"""What prompts show of a text; only numbers in that can be cited."""
+"""Prompts show this much of a text; only numbers within it can be cited."""
 
 _SHOWN = Context(12, Emin=MIN_EMIN, Emax=MAX_EMAX, traps=[])
 _MAX_GUESSES = 8
@@ -32,26 +32,26 @@ _SHORTEST_TIME, _SHORTEST_CUT = len("2025-05-09T10:15"), 20
 _QUOTES = re.compile(r"[\"'`\u201c\u201d\u2018\u2019\\]")
 
 Wrong = tuple[str, str | None]
-"""What is wrong, and what stands there; None where nothing does."""
+"""What is wrong, and the true value, if there is one."""
 
 
 class Finding(NamedTuple):
-    """A statement of an answer that the facts do not bear out."""
+    """A statement of an answer that the facts do not support."""
 
     field: str
     """reasoning, invalidation, evidence[N] or evidence[N].reading."""
     text: str
-    """The number or value, as it is written."""
+    """The number or value as written."""
     at: int
-    """Where it begins in the field, in characters."""
+    """Its offset in the field, in characters."""
     citation: str
-    """What it cites; of a false price the level that is named, or else the nearest."""
+    """The citation; for a false price the level it names, or else the nearest one."""
     why: str
     """What is wrong with it."""
     fact: str | None
-    """What stands there; None where nothing does."""
+    """The true value; None if there is none."""
     alarms: bool
-    """Whether guards act on it: it is a price, a level or a quantity."""
+    """Whether guards act on it, because it is a price, a level or a quantity."""
 
     def __str__(self) -> str:
         stands = "" if self.fact is None else f", which is {self.fact}"
@@ -59,34 +59,34 @@ class Finding(NamedTuple):
 
 
 class Grounding(NamedTuple):
-    """What became of the statements of an answer."""
+    """The result of checking an answer."""
 
     evidence: int
-    """Items of evidence."""
+    """The number of evidence items."""
     cited: int
-    """Numbers that are what they cite."""
+    """Numbers that equal what they cite."""
     uncited: int
-    """Numbers without a citation, false prices included."""
+    """Numbers without a citation, including false prices."""
     unread: int
     """Numbers that could not be read."""
     miscited: tuple[Finding, ...]
-    """Numbers and items of evidence that are not what they cite."""
+    """Numbers and evidence items that differ from what they cite."""
     false_prices: tuple[Finding, ...]
-    """Prices without a citation that nothing known has."""
+    """Prices without a citation that match no known price."""
 
     @property
     def grounded(self) -> bool:
-        """Whether every number and every item of evidence is what it cites."""
+        """Whether every number and every evidence item equals what it cites."""
         return not (self.uncited or self.unread or self.miscited)
 
     @property
     def alarms(self) -> list[Finding]:
-        """What guards act on: miscited prices, levels and quantities, and false prices."""
+        """The findings that guards act on: miscited prices, levels and quantities, and false prices."""
         return [finding for finding in (*self.miscited, *self.false_prices) if finding.alarms]
 
 
 def ground(package: Package, decision: Decision) -> Grounding:
-    """What the package bears out of an answer. The package must have a position and a price."""
+    """Check an answer against a package, which must have a position and a price."""
     check = _Check(package, decision)
     check.text("reasoning", decision.reasoning)
     check.text("invalidation", decision.invalidation, judged=False)
@@ -97,7 +97,7 @@ def ground(package: Package, decision: Decision) -> Grounding:
 
 
 class _Check:
-    """What an answer is held against, and what was found so far."""
+    """The facts that an answer is checked against, and the findings so far."""
 
     def __init__(self, package: Package, decision: Decision) -> None:
         self._package = package
@@ -115,7 +115,11 @@ class _Check:
         return Prices(self._package, self._facts)
 
     def text(self, field: str, text: str, *, judged: bool = True, about: Node | None = None) -> None:
-        """Check a text; prices are judged if `judged`, and `about` is what a reading without citations is about."""
+        """Check the numbers of a text.
+
+        With `judged`, prices without a citation are judged too. A number without a citation may equal `about`, the
+        formula that an evidence item's reading refers to.
+        """
         text = plain(text)
         for number, citation in cited_numbers(text, self._heads):
             node = None if citation is None else citation.node
@@ -134,7 +138,7 @@ class _Check:
                     self.false_prices.append(Finding(field, number.text, number.start, *shown))
 
     def item(self, field: str, item: Evidence) -> None:
-        """Check an item of evidence: the value of its path, or expression, and the numbers of its reading."""
+        """Check an evidence item: its value against its path or formula, and the numbers of its reading."""
         path = item.path.strip("\"'` \n\u201c\u201d")
         if path in self._facts:
             node: Node | None = Node("path", path=path)
@@ -151,7 +155,7 @@ class _Check:
         self.miscited.append(Finding(*place, citation, *wrong, self._alarms(node, citation)))
 
     def _alarms(self, node: Node | None, citation: str) -> bool:
-        """Whether a citation is about a price, a level or a quantity; an unknown path counts as the likeliest one."""
+        """Whether a citation refers to a price, level or quantity; an unknown path counts as the most similar one."""
         amount = None if node is None else evaluate(node, self._facts)
         if isinstance(amount, Amount):
             return amount.unit in (PRICE, "shares")
@@ -164,15 +168,15 @@ class _Check:
         return self._meant[path]
 
     def _wrong(self, number: Numeral, node: Node) -> Wrong | None:
-        """What is wrong with a number that cites an expression; None if it is right."""
+        """What is wrong with a number that cites a formula; None if it is right."""
         fact = self._facts.get(node.path)
         if fact is not None and isinstance(fact.value, str | datetime):
             shown = clock.iso_of(fact.value) if isinstance(fact.value, datetime) else fact.value[:MAX_TEXT_CHARS]
-            return None if stands_in(number, plain(shown)) else (ANOTHER, text_of(fact.value))
+            return None if occurs_in(number, plain(shown)) else (ANOTHER, text_of(fact.value))
         return self._compared(node, lambda amount: is_right(number, amount))
 
     def _wrong_value(self, said: str, node: Node) -> Wrong | None:
-        """What is wrong with the value of an item of evidence; None if it is right."""
+        """What is wrong with the value of an evidence item; None if it is right."""
         fact = self._facts.get(node.path)
         if fact is not None and (isinstance(fact.value, str | datetime | bool) or fact.value is None):
             return None if _is_text(said, fact) else (ANOTHER, text_of(fact.value))
@@ -190,7 +194,7 @@ class _Check:
 
 
 def _is_text(said: str, fact: Fact) -> bool:
-    """Whether a text is what a fact says, without regard to case, quotes and spaces; long texts may be cut."""
+    """Whether a text equals a fact, ignoring case, quotes and spacing; long texts may be cut."""
     shown = clock.iso_of(fact.value) if isinstance(fact.value, datetime) else text_of(fact.value)
     text, full = _bare(said), _bare(fact.value if isinstance(fact.value, str) else shown)
     if text == full or text == _bare(shown):

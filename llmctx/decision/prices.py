@@ -1,7 +1,7 @@
-"""Prices without a citation: false if nothing known has that value, or if another level's name stands before them.
+"""Prices without a citation: false if no known value matches, or if they directly follow the name of another level.
 
-Judged is a bare number of three digits or more between half and twice the symbol's price. What strangers wrote and
-what was decided before bears out nothing here.
+Only bare numbers of three or more digits between half and twice the symbol's price are judged. Texts written by others
+and the previous decision support nothing here.
 """
 
 import re
@@ -24,9 +24,9 @@ _NAMES = {  # English, German, French, Chinese, Japanese
     "open": r"open(?:ing)?(?: price)?|eröffnung(?:skurs)?|ouverture|开盘价?|始値",
     "last": r"(?:last|current)(?: price)?|letzter kurs|aktueller kurs|dernier cours|最新价?|现价|現在?値",
 }
-"""The names of levels; the only words that grounding knows."""
+"""The names of levels, the only vocabulary of grounding."""
 _WORDS = {level: {level} for level in _NAMES} | {"target": {"target", "take"}, "last": {"last", "current"}}
-"""The words by which paths name the same levels."""
+"""The words that name the same levels in paths."""
 _NAME = "name"
 _LEVEL = "|".join(_NAMES.values())
 _GAP = r"[\s:=@(*_|`\"'~≈$€£¥]"
@@ -36,14 +36,14 @@ _NAMED = re.compile(
     re.IGNORECASE,
 )
 _PAIRED = re.compile(rf"(?<![^\W\d_])(?:{_LEVEL})[^\w.;]*\w{{0,3}}[^\w.;]*\Z", re.IGNORECASE)
-"""Another level's name and at most a short word between: stop and target, entry/stop."""
+"""Another level's name with at most a short word in between: stop and target, entry/stop."""
 _RESULT = re.compile(r"[\d)%]\s*+[=≈]\s*+[$€£¥]?\Z")
-"""What stands before the result of a sum that is written out."""
-_LOOKED_AT = 48
-_FEWEST_DIGITS = 3
+"""What precedes the result of a written-out calculation."""
+_CONTEXT_CHARS = 48
+_MIN_DIGITS = 3
 _MISNAMED = "the name of another level"
 _BELOW, _ABOVE = Decimal("0.8"), Decimal("1.25")
-"""How far from the symbol's known levels an unnamed number is taken for a price."""
+"""The range around the symbol's known levels within which an unnamed number counts as a price."""
 _MIDPOINTS = (
     ("indicators.bollinger_upper", "indicators.bollinger_lower"), ("price.price.high", "price.price.low"),
     ("position.stop_loss", "position.take_profit"), ("position.entry_price", "position.take_profit"),
@@ -61,11 +61,11 @@ class FalsePrice(NamedTuple):
     why: str
     """no such price, or the name of another level."""
     nearest: Fact
-    """The level that is named, or the fact that is nearest."""
+    """The level named before it, or the nearest fact."""
 
 
 class Prices:
-    """What prices without a citation are held against."""
+    """The known prices that uncited ones are compared with."""
 
     def __init__(self, package: Package, facts: Mapping[str, Fact]) -> None:
         self._last = facts["price.price.last"]
@@ -76,30 +76,30 @@ class Prices:
             for path, fact in facts.items()
             if isinstance(fact.value, Decimal | int) and not isinstance(fact.value, bool) and path[:7] != "thesis."
         ]
-        self._worked_out = list(_worked_out(facts))
+        self._derived = list(_derived(facts))
         self._low, self._high = last / 2, last * 2
         self._priced = [fact for fact in self._known if fact.unit == PRICE and self._low <= _of(fact) <= self._high]
         own = [_of(fact) for fact in self._priced if not fact.path.startswith("candidates")]
         self._near = min(own) * _BELOW, max(own) * _ABOVE
 
     def check(self, text: str, number: Numeral) -> FalsePrice | None:
-        """Why a number of a text that nothing is cited for is a false price; None if it is not, or is no price."""
+        """Why an uncited number is a false price; None if it is true, or not a price."""
         if not number.bare or number.sign or not number.values:
             return None
         said = number.values[0]
         digits = sum(map(str.isdigit, number.text.lstrip("0.,")))
-        if digits < _FEWEST_DIGITS or not self._low <= said.value <= self._high:
+        if digits < _MIN_DIGITS or not self._low <= said.value <= self._high:
             return None
         level = _level_before(text, number.start)
         named = [] if level is None else [fact for fact in self._known if _WORDS[level] & _words(fact.path)]
         if level is not None and not any(said.is_of(_of(fact)) for fact in named):
             return FalsePrice(_MISNAMED, _nearest(named, said.value) or self._unset.get(level, self._last))
-        written_as_price = said.step < 1 or digits > _FEWEST_DIGITS
-        if _RESULT.search(text, max(0, number.start - _LOOKED_AT), number.start):
+        written_as_price = said.step < 1 or digits > _MIN_DIGITS
+        if _RESULT.search(text, max(0, number.start - _CONTEXT_CHARS), number.start):
             return None
         if not (written_as_price and self._near[0] <= said.value <= self._near[1]):
             return None
-        if any(said.is_of(_of(fact)) for fact in self._known) or any(map(said.is_of, self._worked_out)):
+        if any(said.is_of(_of(fact)) for fact in self._known) or any(map(said.is_of, self._derived)):
             return None
         return FalsePrice("no such price", _nearest(self._priced, said.value) or self._last)
 
@@ -118,16 +118,16 @@ def _nearest(facts: list[Fact], value: Decimal) -> Fact | None:
 
 
 def _level_before(text: str, at: int) -> str | None:
-    """The level whose name stands directly before a number; None if there is none, or if two are named together."""
-    before = text[max(0, at - _LOOKED_AT) : at]
+    """The level named directly before a number; None if there is none, or if two are named together."""
+    before = text[max(0, at - _CONTEXT_CHARS) : at]
     found = _NAMED.search(before)
     if found is None or _PAIRED.search(before, 0, found.start(_NAME)) is not None:
         return None
     return next(level for level in _NAMES if found[level])
 
 
-def _worked_out(facts: Mapping[str, Fact]) -> Iterator[Decimal]:
-    """Midpoints of usual pairs, what the position makes or loses between its levels, and the level one risk away."""
+def _derived(facts: Mapping[str, Fact]) -> Iterator[Decimal]:
+    """Midpoints of common pairs, profit and loss between the position's levels, and the level one risk unit away."""
     values = {path: facts[path].value for path in {*_LEVELS, _QUANTITY, *chain(*_MIDPOINTS)} if path in facts}
     levels = {path: value for path, value in values.items() if isinstance(value, Decimal)}
     for one, other in _MIDPOINTS:

@@ -1,7 +1,7 @@
-"""Asking once more: what a model is told of an answer whose prices do not stand in the facts.
+"""The second request, which tells the model which statements of its first answer the facts do not support.
 
-A pure function of the first prompt, the first answer and its grounding, so that a record that keeps the messages as
-sent keeps the first answer word for word, and replay builds the second question again.
+It is a pure function of the first prompt, the first answer and its grounding. The recorded messages thus contain the
+first answer word for word, and a replay can build the second request again.
 """
 
 from llmctx import canonical
@@ -11,14 +11,14 @@ from llmctx.prompt.render import Message, Prompt
 
 
 def ask_again(prompt: Prompt, answer: str, grounding: Grounding) -> Prompt:
-    """The prompt, the answer that it got, and what in that answer does not stand in the facts."""
+    """Build the second request: the first prompt, the answer to it, and the correction."""
     messages = (*prompt.messages, Message("assistant", answer), Message("user", correction(grounding)))
     evidence = canonical.dumps([message._asdict() for message in messages])
     return prompt.model_copy(update={"messages": messages, "evidence": evidence})
 
 
 def correction(grounding: Grounding) -> str:
-    """What the model is told."""
+    """Describe each unsupported statement and ask for another answer."""
     quoted = untrusted.quoted
     lines = [
         f"- {quoted(item.text)} in {item.field}: {item.why}; {untrusted.path(item.citation)}"

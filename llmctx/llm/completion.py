@@ -23,7 +23,7 @@ class OutputSchema:
 
     @cached_property
     def response_format(self) -> dict[str, Any]:
-        """The schema as an endpoint is asked for it."""
+        """The schema in the form of a request's response_format."""
         return {
             "type": "json_schema",
             "json_schema": {"name": self.name, "strict": True, "schema": self.schema},
@@ -46,10 +46,10 @@ class OutputSchema:
 
 
 class Outcome(StrEnum):
-    """What became of a call."""
+    """The outcome of a call."""
 
     ANSWERED = "answered"
-    """There is a text that claims to be the answer."""
+    """There is text that claims to be the answer."""
     REFUSED = "refused"
     """The model declined to answer."""
     TRUNCATED = "truncated"
@@ -57,13 +57,13 @@ class Outcome(StrEnum):
     FILTERED = "filtered"
     """The provider's content filter stopped it."""
     UNREADABLE = "unreadable"
-    """The endpoint answered 200 with a body that is no chat completion."""
+    """The endpoint answered 200, but the body is not a chat completion."""
     REJECTED = "rejected"
     """The endpoint refused the request; asking again would not help."""
     UNREACHABLE = "unreachable"
     """No attempt got through: connection, overload or server errors."""
     TIMEOUT = "timeout"
-    """The deadline over all attempts passed."""
+    """The deadline over all attempts expired."""
 
 
 class Attempt(NamedTuple):
@@ -72,49 +72,49 @@ class Attempt(NamedTuple):
     result: str
     """ok, http 429, timeout, connection, ..."""
     duration_ms: int
-    """How long it took."""
+    """Its duration."""
     request_id: str | None
     """The provider's id of the request."""
 
 
 class Usage(NamedTuple):
-    """Tokens, as the endpoint counted them."""
+    """Token counts as reported by the endpoint."""
 
     prompt: int
-    """Tokens read."""
+    """Prompt tokens."""
     completion: int
-    """Tokens written."""
+    """Completion tokens."""
     cached: int
-    """Of those read, how many came from the provider's cache."""
+    """Prompt tokens from the provider's cache."""
     reasoning: int
-    """Of those written, how many were spent on thinking."""
+    """Completion tokens spent on reasoning."""
 
 
 class Completion(BaseModel):
-    """One call to the model, whatever came of it."""
+    """One call to the model, successful or not."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     outcome: Outcome
-    """What became of it."""
+    """Its outcome."""
     detail: str | None = None
-    """Why, where it is not an answer."""
+    """Why there is no answer; None if there is one."""
     content: str | None = None
     """The answer's text."""
     request: dict[str, Any]
-    """What was asked for: endpoint, model, parameters, schema."""
+    """The request: endpoint, model, parameters, schema."""
     attempts: tuple[Attempt, ...] = ()
     """Every request on the wire, in order."""
     body: bytes | None = None
-    """The raw body of the last response; None where there was none."""
+    """The raw body of the last response; None if there was none."""
     model: str | None = None
-    """The model that served it, as the endpoint says."""
+    """The model that served it, as reported by the endpoint."""
     response_id: str | None = None
     """The endpoint's id of the completion."""
     request_id: str | None = None
     """The provider's id of the request."""
     system_fingerprint: str | None = None
-    """The backend's configuration, as the endpoint names it."""
+    """The backend's configuration, as reported by the endpoint."""
     service_tier: str | None = None
     """The tier it was served in."""
     finish_reason: str | None = None
@@ -124,15 +124,15 @@ class Completion(BaseModel):
 
 
 class Completer(Protocol):
-    """Whoever can answer a prompt: the client of an endpoint, or a script in a test."""
+    """Anything that can answer a prompt: an endpoint's client, or a script in a test."""
 
     async def complete(self, prompt: Prompt, output: OutputSchema) -> Completion:
-        """The completion of a prompt; every failure of the call is an outcome in it."""
+        """Complete a prompt; every failure of the call becomes an outcome."""
         ...
 
 
 def read_completion(body: bytes, request: dict[str, Any], attempts: tuple[Attempt, ...]) -> Completion:
-    """What a 200 response says. A pure function of its body, so that replay reads it the same way."""
+    """Read the body of a 200 response. A pure function, so that replay reads it the same way."""
     try:
         document = canonical.loads(body)
         choice = document["choices"][0]

@@ -1,4 +1,4 @@
-"""What tokens cost: a price a model, by which calls are counted in money."""
+"""Prices of models, by which calls are counted in money."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -9,28 +9,28 @@ from llmctx.llm.completion import Usage
 
 _PER = Decimal(1_000_000)
 BATCH_SHARE = Decimal("0.5")
-"""What a provider's batch takes of the price."""
+"""The share of the price that batch calls cost."""
 
 
 class Price(BaseModel):
-    """What one model costs, in units of money per million tokens."""
+    """The price of one model, per million tokens."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     input: Decimal = Field(ge=0)
-    """Tokens read."""
+    """Prompt tokens."""
     cached: Decimal | None = Field(None, ge=0)
-    """Tokens read that came from the provider's cache; None costs as much as others."""
+    """Cached prompt tokens; None means the price of other prompt tokens."""
     output: Decimal = Field(ge=0)
-    """Tokens written, thinking included."""
+    """Completion tokens, including reasoning."""
 
     def of(self, usage: Usage) -> Decimal:
-        """What a call costs."""
+        """The cost of a call."""
         cached = self.input if self.cached is None else self.cached
         fresh = max(0, usage.prompt - usage.cached)
         return (fresh * self.input + usage.cached * cached + usage.completion * self.output) / _PER
 
 
 def price_of(prices: Mapping[str, Price], *models: str | None) -> Price | None:
-    """The price of the first of these models that has one."""
+    """Return the price of the first of these models that has one."""
     return next((prices[model] for model in models if model is not None and model in prices), None)

@@ -1,4 +1,4 @@
-"""A request: what is sent to an endpoint for one prompt, and what of it a record keeps."""
+"""A request: what is sent to an endpoint for one prompt, and which parts a record keeps."""
 
 import json
 from typing import Any
@@ -9,7 +9,7 @@ from llmctx.prompt.template import Parameters
 
 
 def body_of(model: str, prompt: Prompt, output: OutputSchema) -> dict[str, Any]:
-    """The body of a chat-completions request."""
+    """Return the body of a chat-completions request."""
     return {
         "model": model,
         "messages": [message._asdict() for message in prompt.messages],
@@ -19,7 +19,7 @@ def body_of(model: str, prompt: Prompt, output: OutputSchema) -> dict[str, Any]:
 
 
 def encode_body(model: str, prompt: Prompt, output: OutputSchema) -> bytes:
-    """`body_of` as JSON bytes. The messages are the prompt's evidence, byte for byte: what is kept is what was sent."""
+    """Return `body_of` as JSON bytes, with the prompt's evidence as its messages: what is kept is what was sent."""
     head = json.dumps({"model": model, **sent(prompt.parameters)}, ensure_ascii=False, separators=(",", ":"))
     return b'%b,"messages":%b,"response_format":%b}' % (
         head[:-1].encode(),
@@ -29,12 +29,12 @@ def encode_body(model: str, prompt: Prompt, output: OutputSchema) -> bytes:
 
 
 def sent(parameters: Parameters) -> dict[str, Any]:
-    """The parameters as they are sent: what is not set is not there."""
+    """Return the parameters as sent, without unset ones."""
     return parameters.model_dump(exclude_none=True)
 
 
 def kept(endpoint: str, model: str, parameters: Parameters, output: OutputSchema) -> dict[str, Any]:
-    """What is asked for, as a leaf keeps it: no floats, no secrets."""
+    """Return the request as a leaf keeps it: no floats, no secrets."""
     return {
         "endpoint": endpoint,
         "model": model,

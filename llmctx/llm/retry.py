@@ -1,4 +1,4 @@
-"""When a call is made again, and after how long. tenacity owns the waits; it is asked only after a first failure."""
+"""When to repeat a call, and after how long. Tenacity owns the waits and is used only after a first failure."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from email.utils import parsedate_to_datetime
@@ -22,7 +22,7 @@ _SERVER_ERROR = 500
 
 
 def is_transient(reply: Reply | NoReply) -> bool:
-    """Whether another attempt may end better."""
+    """Whether another attempt may succeed."""
     if isinstance(reply, NoReply):
         return True
     if reply.status in _TRANSIENT or reply.status >= _SERVER_ERROR:
@@ -63,14 +63,14 @@ def _last_reply(state: RetryCallState) -> Reply | NoReply:
 
 
 def _wait(state: RetryCallState) -> float:
-    """Seconds to the next attempt: what the endpoint asks for, otherwise exponential with jitter."""
+    """Return the seconds until the next attempt: as requested by the endpoint, otherwise exponential with jitter."""
     reply = _last_reply(state)
     wait_s = retry_after_s(reply.headers) if isinstance(reply, Reply) else None
     return _BACKOFF(state) if wait_s is None else wait_s
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Seconds that retry-after-ms or retry-after (seconds or an HTTP date) asks for; None if neither can be read."""
+    """Return the seconds that retry-after-ms or retry-after (seconds or an HTTP date) requests; None if unreadable."""
     try:
         if "retry-after-ms" in headers:
             return max(0.0, float(headers["retry-after-ms"]) / 1000)
@@ -85,7 +85,7 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
 
 
 def _error_code(body: bytes | None) -> object:
-    """The code that an error body names; None if it names none."""
+    """Return the error code in a body; None if it has none."""
     try:
         document = canonical.loads(body or b"")
         return document.get("error", document).get("code")

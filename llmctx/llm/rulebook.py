@@ -1,4 +1,4 @@
-"""The rules by which the stand-in answers, from nothing but the facts that a prompt shows.
+"""The rules by which the stand-in answers, using only the facts that a prompt shows.
 
 They read the lines `- path: value [unit]` and the first one that applies decides:
 
@@ -29,19 +29,19 @@ class Facts:
         self.texts = {path: value.strip('"') for path, value in _FACT.findall(text)}
 
     def number(self, path: str) -> Decimal | None:
-        """The number at a path; None where there is none."""
+        """The number at a path; None if there is none."""
         try:
             return Decimal(self.texts[path])
         except (KeyError, InvalidOperation):
             return None
 
     def cited(self, path: str) -> str:
-        """The value at a path with its citation; "none" where there is none."""
+        """The value at a path with its citation; "none" if there is none."""
         return "none" if self.number(path) is None else f"{self.texts[path]} [{path}]"
 
 
 def decide(facts: Facts) -> dict[str, Any]:
-    """The answer that the rules give for these facts."""
+    """Apply the rules to these facts and return the answer."""
     price = facts.number("price.price.last")
     entry = facts.number("position.entry_price")
     quantity = facts.number("position.quantity")

@@ -24,14 +24,14 @@ FAULTS = (
     "http_429", "http_500", "quota", "hang", "disconnect",
     "refusal", "truncated", "filtered", "prose", "misfit", "garbage",
 )  # fmt: skip
-"""The faults by name; `garbage` is a body that is no JSON, `prose` an answer that is none, `misfit` one that
-does not fit the schema."""
+"""The faults by name; `garbage` is a body that is not JSON, `prose` an answer that is not JSON, `misfit` one
+that does not fit the schema."""
 
 _LARGEST_REQUEST = 4 * 1024 * 1024
 
 
 class Standin:
-    """The server. `async with Standin() as standin:` then ask `standin.base_url`."""
+    """The server: `async with Standin() as standin:`, then use `standin.base_url`."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Standin:
         self._random = random.Random(seed)  # noqa: S311  repeatable faults, no secret
         self._connections: set[asyncio.Task[None]] = set()
         self.requests = 0
-        """How many completions were asked for."""
+        """The number of completions requested."""
 
     async def __aenter__(self) -> Self:
         try:
@@ -77,7 +77,7 @@ class Standin:
 
     @property
     def base_url(self) -> str:
-        """What to set as LLMCTX_LLM__BASE_URL."""
+        """The value for LLMCTX_LLM__BASE_URL."""
         return f"http://{self._host}:{self._port}/v1"
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -121,7 +121,7 @@ class Standin:
         )
 
     async def _respond(self, method: str, target: str, body: bytes) -> tuple[int, bytes | None]:
-        """Status and body; a body of None hangs up."""
+        """Return status and body; a body of None closes the connection."""
         if (method, target) == ("GET", "/v1/models"):
             return 200, _json({"object": "list", "data": [{"id": MODEL, "object": "model", "owned_by": "llmctx"}]})
         if (method, target) != ("POST", "/v1/chat/completions"):
@@ -206,7 +206,7 @@ async def _read_request(connection: h11.Connection, reader: asyncio.StreamReader
 
 
 def _estimated_usage(prompt_bytes: int, answer_bytes: int) -> dict[str, int]:
-    """Four bytes a token: an estimate, for the stand-in has no tokens."""
+    """Estimate tokens at four bytes each; the stand-in has no tokenizer."""
     prompt, completion = prompt_bytes // 4, answer_bytes // 4
     return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 

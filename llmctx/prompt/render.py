@@ -28,20 +28,20 @@ from llmctx.prompt import untrusted
 from llmctx.prompt.template import MAIN_PART, Parameters, Part, Template
 
 MAX_CHARACTERS = 200_000
-"""A template that renders to more than this is refused."""
+"""A template that renders to more than this is rejected."""
 MAX_SECTION_CHARACTERS = 8_000
-"""What strangers write into one section cannot crowd out the others."""
+"""The size of one section, so that text from others cannot crowd out the rest."""
 
-_LONGEST_EXPONENT = 30
-_LONGEST_NUMBER = 60
+_MAX_EXPONENT = 30
+_MAX_NUMBER_CHARS = 60
 
 
 Label = Callable[[str, str | None], tuple[str, str]]
-"""What stands before and after a fact's value, by its path and unit."""
+"""Returns the text before and after a fact's value, given its path and unit."""
 
 
 class Message(NamedTuple):
-    """One message, as it is sent."""
+    """One message as sent."""
 
     role: str
     """system or user."""
@@ -61,11 +61,11 @@ class Prompt(BaseModel):
     template_sha256: str
     """The digest of the template and all it includes."""
     parameters: Parameters
-    """What is asked of the model beside the messages."""
+    """The request parameters beside the messages."""
     output: str
     """The schema that the answer must fit."""
     messages: tuple[Message, ...]
-    """What the model is shown."""
+    """The messages that the model receives."""
     evidence: bytes
     """The messages as the bytes that are hashed and kept."""
 
@@ -80,30 +80,30 @@ class SectionView(NamedTuple):
     status: str
     """fresh, stale, empty, missing or invalid."""
     age: str
-    """How old it is, in words; empty where it carries no time."""
+    """Its age in words; empty if it has no timestamp."""
     reason: str
     """Why it is invalid or empty; empty otherwise."""
     text: str
-    """Its facts, one a line: `- path: value [unit]`."""
+    """Its facts, one per line: `- path: value [unit]`."""
     title: str
-    """`name: status`, and how old it is."""
+    """`name: status`, with its age."""
     body: str
-    """Its facts, or what is to be said where there are none."""
+    """Its facts, or the reason why it has none."""
 
 
 NAMES = ("symbol", "as_of", "clock", "sections", "field")
-"""What a template can ask for."""
+"""The names that a template can use."""
 
 
 def unknown_names(template: Template) -> list[str]:
-    """The names that a template asks for and no package has."""
+    """Return the names that a template uses and no package has."""
     return sorted(template.names() - set(NAMES))
 
 
 def render(template: Template, package: Package) -> Prompt:
-    """The prompt that this template makes of this package.
+    """Render a package with a template.
 
-    Raises TemplateError where the template asks for what is not there, or grows beyond the cap.
+    Raises TemplateError if the template uses a missing name or field, or exceeds the size limit.
     """
     contents, notation = package.contents, template.front_matter.paths
     names: dict[str, Any] = {
@@ -147,7 +147,7 @@ def _render_part(part: Part, names: dict[str, Any], template: Template) -> str:
 
 
 def _line(error: Exception, template: Template) -> str:
-    """The line on which rendering failed, with its file where that is an included one."""
+    """Return the line on which rendering failed, with the file if it is an included one."""
     where, frame = "", error.__traceback__
     while frame is not None:
         file = frame.tb_frame.f_code.co_filename
@@ -178,7 +178,7 @@ def _view(section: Section, content: SectionContent | None, notation: str) -> Se
 
 
 def _text_of(facts: list[Fact], label: Label) -> str:
-    """The facts, one a line, as many as a section may fill."""
+    """Return the facts, one per line, up to the size limit of a section."""
     lines: list[str] = []
     for path, value, unit in facts:
         before, after = label(path, unit)
@@ -188,7 +188,7 @@ def _text_of(facts: list[Fact], label: Label) -> str:
 
 
 def _cut(lines: list[str]) -> str:
-    """As many lines as a section may fill, and how many more there are."""
+    """Return as many lines as fit into a section, and the number of those left out."""
     filled = list(accumulate(len(line) + 1 for line in lines))
     shown = bisect_right(filled, MAX_SECTION_CHARACTERS)
     more = [f"- (not shown): {len(lines) - shown} more facts"] if shown < len(lines) else []
@@ -197,13 +197,13 @@ def _cut(lines: list[str]) -> str:
 
 @lru_cache(maxsize=10_000)
 def _dotted(path: str, unit: str | None) -> tuple[str, str]:
-    """What stands around a value on its line; there is no unit behind a null."""
+    """Return the text before and after a value on its line."""
     return f"- {untrusted.path(paths.dotted(path))}: ", f" [{unit}]" if unit else ""
 
 
 @lru_cache(maxsize=10_000)
 def _quoted(path: str, unit: str | None) -> tuple[str, str]:
-    """The same with a path that can be cited as it stands."""
+    """The same, with a path that can be cited as shown."""
     if untrusted.visible(path) != path:
         path = paths.escaped(path)
     return f"- {path[: paths.MAX_PATH_CHARS]}: ", f" [{unit}]" if unit else ""
@@ -213,11 +213,11 @@ _LABELS: dict[str, Label] = {"dotted": _dotted, "quoted": _quoted}
 
 
 def text_of(value: Any) -> str:
-    """A fact's value as a prompt shows it: numbers in full, texts quoted, null where there is nothing."""
+    """Return a fact's value as prompts show it: numbers in full, texts quoted, null for None."""
     kind = type(value)
     if kind is Decimal:
         text = str(value)
-        return text if len(text) <= _LONGEST_NUMBER and "E" not in text else _number(value)
+        return text if len(text) <= _MAX_NUMBER_CHARS and "E" not in text else _number(value)
     if kind is str:
         return untrusted.quoted(value)
     if isinstance(value, datetime):
@@ -230,11 +230,11 @@ def text_of(value: Any) -> str:
 
 
 def _number(value: Decimal) -> str:
-    """A number in full where that is short; an unknown field may hold one of any size."""
+    """Return a number in full if it is short; an unknown field may hold one of any size."""
     text = str(value)
-    if "E" in text and abs(value.adjusted()) <= _LONGEST_EXPONENT:
+    if "E" in text and abs(value.adjusted()) <= _MAX_EXPONENT:
         text = format(value, "f")
-    return text if len(text) <= _LONGEST_NUMBER and "E" not in text else f"{value:.20e}"
+    return text if len(text) <= _MAX_NUMBER_CHARS and "E" not in text else f"{value:.20e}"
 
 
 def _field_reader(package: Package) -> Callable[[str], str]:

@@ -1,4 +1,4 @@
-"""The sandbox in which templates run: no chance, no state, no undefined names, nothing written but texts and numbers.
+"""The sandbox in which templates run: no randomness, no state, no undefined names, no output but text and numbers.
 
 What a template renders must be the same every time, or a record could not be rebuilt.
 """
@@ -22,14 +22,14 @@ class _Sources(DictLoader):
 
 
 class _Stateless(JinjaTemplate):
-    """A template whose imports are made anew each time: nothing is left behind for the next rendering."""
+    """A template whose imports are created anew each time, so that no rendering affects the next."""
 
     def _get_default_module(self, ctx: Context | None = None) -> Any:
         return self.make_module(None if ctx is None else ctx.parent, shared=ctx is not None)
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
-    """The sandbox: no chance, no state, no undefined names, and nothing written but texts and numbers."""
+    """The sandbox: no randomness, no state, no undefined names, no output but text and numbers."""
 
     template_class = _Stateless
 
@@ -45,20 +45,20 @@ class Sandbox(ImmutableSandboxedEnvironment):
         del self.globals["lipsum"]
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        """What a template reads. A named field needs none of the sandbox's questions, which cost more than a render."""
+        """Read an attribute. Named fields skip the sandbox's checks, which cost more than a rendering."""
         if attribute in getattr(type(obj), "_fields", ()):
             return getattr(obj, attribute)
         return super().getattr(obj, attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:
-        """The same for what a filter reads: a named field of a tuple has no other meaning."""
+        """The same for filters: a named field of a tuple is unambiguous."""
         if type(argument) is str and argument in getattr(type(obj), "_fields", ()):
             return getattr(obj, argument)
         return super().getitem(obj, argument)
 
 
 def _only_text(value: Any) -> Any:
-    """What an expression may write; anything else would show how Python writes it, addresses included."""
+    """Restrict the output of expressions: anything else would show Python's representation, addresses included."""
     if type(value) is str or isinstance(value, str | int | float | Decimal | Undefined | None):
         return value
-    raise SecurityError(f"a {type(value).__name__} is no text")
+    raise SecurityError(f"a {type(value).__name__} is not text")

@@ -22,7 +22,7 @@ from llmctx.prompt.sandbox import Sandbox
 
 SUFFIX = ".md.j2"
 MAIN_PART = "<template>"
-"""What errors in a part of the template itself give as their file; an include gives its own name."""
+"""The file name in errors from the template itself; errors from an include have its own name."""
 
 _FRONT_MATTER = re.compile(r"\A---\n(.*?\n)---\n", re.DOTALL)
 _ROLE = re.compile(r"^(system|user):[ \t]*$", re.MULTILINE)
@@ -30,7 +30,7 @@ _VERSION = re.compile(r"v([1-9][0-9]*)\Z")
 
 
 class Parameters(BaseModel):
-    """What is asked of the model beside the messages; what is not set is not sent."""
+    """Request parameters beside the messages; unset ones are not sent."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -39,17 +39,17 @@ class Parameters(BaseModel):
     top_p: float | None = Field(None, gt=0, le=1)
     """Nucleus sampling."""
     seed: int | None = None
-    """Seed, where the endpoint knows one."""
+    """Seed, for endpoints that support one."""
     max_completion_tokens: int | None = Field(None, ge=1)
     """Length limit of the answer, in tokens."""
     max_tokens: int | None = Field(None, ge=1)
-    """The same under its older name, for endpoints that know only that."""
+    """The same under its older name, for endpoints that know only that one."""
     reasoning_effort: str | None = None
-    """How long a reasoning model may think."""
+    """How much effort a reasoning model spends."""
 
 
 class FrontMatter(BaseModel):
-    """What a template says of itself."""
+    """The front matter of a template."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -58,9 +58,9 @@ class FrontMatter(BaseModel):
     version: int = Field(ge=1)
     """Its file's number."""
     description: str
-    """What it is for, in a sentence."""
+    """Its purpose, in one sentence."""
     parameters: Parameters = Parameters()
-    """What is asked of the model."""
+    """The request parameters."""
     output: str
     """The name of the schema that the answer must fit."""
     paths: Literal["dotted", "quoted"] = "dotted"
@@ -68,12 +68,12 @@ class FrontMatter(BaseModel):
 
 
 class _OnceLoader(yaml.SafeLoader):
-    """Safe YAML in which no name stands twice."""
+    """A safe YAML loader that rejects duplicate names."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         names = [repr(self.construct_object(key, deep=True)) for key, _ in node.value]
         if len(set(names)) != len(names):
-            raise yaml.YAMLError(f"a name stands twice among {', '.join(names)}")
+            raise yaml.YAMLError(f"duplicate name among {', '.join(names)}")
         return super().construct_mapping(node, deep)
 
 
@@ -85,7 +85,7 @@ class Part(NamedTuple):
     template: JinjaTemplate
     """Its compiled source; line numbers are those of the file."""
     fixed: str | None = None
-    """Its text where it asks for nothing, so that it is the same for every package."""
+    """Its text if it uses no values and so is the same for every package; otherwise None."""
 
 
 class Template:
@@ -106,7 +106,7 @@ class Template:
 
     @cached_property
     def bundle(self) -> bytes:
-        """The template as one blob: its name and the source of everything it is made of."""
+        """The template as one blob: its name, and the source of everything it includes."""
         return canonical.dumps({"ref": self.ref, "sources": self.sources})
 
     @cached_property
@@ -116,7 +116,7 @@ class Template:
 
     @classmethod
     def from_bundle(cls, bundle: bytes) -> "Template":
-        """The template of a blob, as replay takes it.
+        """Load a template from a blob, as replay does.
 
         Raises TemplateError where the blob is no template.
         """
@@ -125,12 +125,12 @@ class Template:
             return cls(document["ref"], document["sources"])
         except (ValueError, KeyError, TypeError) as error:
             raise TemplateError(
-                f"The blob {canonical.sha256(bundle)} is no template: {error}.",
+                f"The blob {canonical.sha256(bundle)} is not a template: {error}.",
                 "`llmctx verify` tells whether the trail was altered.",
             ) from error
 
     def names(self) -> set[str]:
-        """Every name that the template and its includes ask for."""
+        """Every name that the template and its includes use."""
         asked: set[str] = set()
         for source in self.sources.values():
             asked |= find_undeclared_variables(self._environment.parse(_FRONT_MATTER.sub("", source)))
@@ -155,7 +155,7 @@ class Template:
         return front_matter, source[match.end() :], source[: match.end()].count("\n") + 1
 
     def _compile_includes(self) -> None:
-        """Find slips in included files now, not at the first decision."""
+        """Find errors in included files now rather than at the first decision."""
         for file in self.sources.keys() - {self._file}:
             try:
                 self._environment.get_template(file)
@@ -185,21 +185,21 @@ class Template:
 
 
 def _fixed(parsed: nodes.Template) -> str | None:
-    """The text of a part in which there is nothing but text."""
+    """Return the text of a part that consists of text only; otherwise None."""
     texts = [text for output in parsed.body for text in output.iter_child_nodes()]
     if not all(isinstance(text, nodes.TemplateData) for text in texts):
         return None
     fixed = "".join(text.data for text in texts if isinstance(text, nodes.TemplateData)).strip()
-    return fixed if fixed.isascii() else None  # what is not goes the way on which it is looked at
+    return fixed if fixed.isascii() else None  # other text is checked when rendered
 
 
 def load_template(folder: Path, name: str) -> Template:
-    """The template NAME/vN of a folder, or the newest version of NAME.
+    """Load NAME/vN from a folder, or the newest version of NAME.
 
-    Raises TemplateError where there is none, or where it cannot be used.
+    Raises TemplateError if it does not exist or is unusable.
     """
     if not name:
-        raise TemplateError(f"{name!r} names no prompt.", "Write NAME or NAME/vN, for example position or position/v1.")
+        raise TemplateError(f"{name!r} is not a prompt name.", "Write NAME or NAME/vN, as in position/v1.")
     ref = name if "/" in name else _newest(folder, name)
     sources: dict[str, str] = {}
     _collect(folder, ref + SUFFIX, sources, wanted_by=f"--prompt {name}")
@@ -207,7 +207,7 @@ def load_template(folder: Path, name: str) -> Template:
 
 
 def versions_of(folder: Path) -> list[str]:
-    """Every NAME/vN of a folder, versions in the order of their numbers."""
+    """List every NAME/vN of a folder, versions in numerical order."""
     found = [
         (file.parent.name, int(match[1]))
         for file in folder.glob(f"*/v*{SUFFIX}")
@@ -232,7 +232,7 @@ def _newest(folder: Path, name: str) -> str:
 
 
 def _collect(folder: Path, file: str, sources: dict[str, str], *, wanted_by: str) -> None:
-    """Read a template and, through it, everything it includes."""
+    """Read a template and everything it includes."""
     if file in sources:
         return
     path = PurePosixPath(file)

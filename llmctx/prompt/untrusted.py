@@ -1,4 +1,4 @@
-"""Text from outside, made harmless before a model reads it.
+"""Make text from outside harmless before a model reads it.
 
 Headlines, reasons and unknown fields are written by strangers. Shown to a model they must be seen as quoted data:
 on one line, without characters that hide or reorder text, and bounded.
@@ -8,16 +8,16 @@ import re
 import unicodedata
 from functools import lru_cache
 
-_LONGEST_TEXT = 300
-_LONGEST_PATH = 120
+_MAX_TEXT_CHARS = 300
+_MAX_PATH_CHARS = 120
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 _NOT_A_PATH = re.compile(r"[^\w.\-/ ()\[\]=+^]")
-# Characters that Unicode calls letters or marks and that nobody sees: fillers, joiners, variation selectors.
+# Invisible characters that Unicode classifies as letters or marks: fillers, joiners, variation selectors.
 _UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
 
 
 def visible(text: str) -> str:
-    """The text on one line, without control, format (bidirectional, zero-width, tag) and unassigned characters."""
+    """Return the text on one line, without control, format (bidirectional, zero-width, tag) or unassigned ones."""
     if not (text.isascii() and text.isprintable()):
         text = _UNSEEN.sub("", text)
         text = "".join(" " if c.isspace() else c for c in text if c.isspace() or unicodedata.category(c) not in _HIDDEN)
@@ -25,23 +25,23 @@ def visible(text: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """The text as a prompt shows it: visible, in double quotes of which it cannot break out, cut at 300 characters."""
-    return _quoted_before(text) if len(text) <= _LONGEST_PATH else _quote(text)
+    """Return the text as prompts show it: visible, in double quotes that it cannot end, cut at 300 characters."""
+    return _quoted_before(text) if len(text) <= _MAX_PATH_CHARS else _quote(text)
 
 
 def _quote(text: str) -> str:
     text = visible(text)
-    if len(text) > _LONGEST_TEXT:
-        text = f"{text[:_LONGEST_TEXT]}... ({len(text)} characters)"
+    if len(text) > _MAX_TEXT_CHARS:
+        text = f"{text[:_MAX_TEXT_CHARS]}... ({len(text)} characters)"
     return '"' + text.replace("\\", "\\\\").replace('"', "'") + '"'
 
 
-_quoted_before = lru_cache(maxsize=10_000)(_quote)  # short texts come again and again
+_quoted_before = lru_cache(maxsize=10_000)(_quote)  # short texts recur
 
 
 @lru_cache(maxsize=10_000)
 def path(text: str) -> str:
-    """A path whose parts may be field names from outside, with nothing in it but what a path needs."""
+    """Return a path, whose parts may be field names from outside, with all other characters replaced."""
     if text.isascii() and text.replace(".", "").replace("_", "").isalnum():
-        return text[:_LONGEST_PATH]
-    return _NOT_A_PATH.sub("?", visible(text))[:_LONGEST_PATH]
+        return text[:_MAX_PATH_CHARS]
+    return _NOT_A_PATH.sub("?", visible(text))[:_MAX_PATH_CHARS]

@@ -13,15 +13,12 @@ from typing import Any, NamedTuple
 from llmctx.errors import ReplayError
 from llmctx.replay.answer import ACTIONS
 from llmctx.replay.corpus import Place
-from llmctx.replay.pair import AnsweredDecision, Pair, recorded_decisions, replayed_decisions
 from llmctx.replay.results import read_results
+from llmctx.replay.sides import AnsweredDecision, Pair, Tally, recorded_decisions, replayed_decisions, tally
 from llmctx.replay.stats import Mean, Share, mean, quantile
-from llmctx.replay.tally import Tally, tally
 
 RECORDED = "recorded"
 """The name of the record's own side."""
-AMOUNTS = ("quantity", "stop_loss", "take_profit")
-"""The amounts of a verdict."""
 
 
 class AmountChange(NamedTuple):
@@ -153,17 +150,12 @@ def compare_results(first: str, second: str) -> tuple[Comparison, dict[str, dict
             return recorded_decisions(files[other].results)
         return replayed_decisions(files[name].results)
 
-    labels = _labels(first, second)
+    short = Path(first).name, Path(second).name  # without folders if that tells them apart
+    labels = short if short[0] != short[1] else (first, second)
     questions = {
         label: files[name].question for label, name in zip(labels, (first, second), strict=True) if name in files
     }
     return compare(labels, side(first, second), side(second, first)), questions
-
-
-def _labels(first: str, second: str) -> tuple[str, str]:
-    """Return the file names, without folders if they differ."""
-    short = Path(first).name, Path(second).name
-    return short if short[0] != short[1] else (first, second)
 
 
 def compare(names: tuple[str, str], a: dict[Place, AnsweredDecision], b: dict[Place, AnsweredDecision]) -> Comparison:
@@ -195,7 +187,7 @@ def compare(names: tuple[str, str], a: dict[Place, AnsweredDecision], b: dict[Pl
         agreement=Share.where(not pair.flipped for pair in pairs if pair.answered),
         decided=Share.where(pair.a.decided == pair.b.decided for pair in pairs if pair.a.decided and pair.b.decided),
         shift=mean([after - before for before, after in confidences if before is not None and after is not None]),
-        moved=[_amount_change(name, pairs) for name in AMOUNTS],
+        moved=[_amount_change(name, pairs) for name in ("quantity", "stop_loss", "take_profit")],
         blame=_blame(pair for pair in pairs if pair.changes),
         flip_blame=_blame(pair for pair in pairs if pair.flipped),
     )

@@ -12,13 +12,14 @@ Content or a piece that is not UTF-8 is written as {"base64": TEXT}.
 """
 
 import base64
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from llmctx import canonical
-from llmctx.errors import CorpusError, RecordError
+from llmctx.errors import CorpusError, RecordError, TemplateError
+from llmctx.prompt.template import Template
 from llmctx.trail.log.entry import PIECES, Entry, named_blobs
 from llmctx.trail.log.packing import Pieces, textual
 
@@ -62,13 +63,53 @@ class Recorded(Entry):
         return Place(self.origin, self.partition, self.index)
 
 
+class BlobCache(Mapping[str, bytes]):
+    """Blobs by digest. It grows while records are read; each template in it is compiled once.
+
+    Blobs are not checked when they are added, so that a changed one is reported with the record that uses it.
+    """
+
+    def __init__(self, blobs: Mapping[str, bytes] | None = None) -> None:
+        self._blobs = dict(blobs or {})
+        self._templates: dict[str, Template] = {}
+
+    def __getitem__(self, digest: str) -> bytes:
+        return self._blobs[digest]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._blobs)
+
+    def __len__(self) -> int:
+        return len(self._blobs)
+
+    def add(self, digest: str, blob: bytes) -> None:
+        """Keep a blob under the digest by which records name it."""
+        self._blobs[digest] = blob
+
+    def matches(self, digest: str) -> bool:
+        """Return whether a blob is present and has its digest."""
+        return digest in self._blobs and canonical.sha256(self._blobs[digest]) == digest
+
+    def template(self, digest: str) -> Template:
+        """Return the template with a digest.
+
+        Raises TemplateError if the blob is missing, does not match its digest, or is no template.
+        """
+        if digest not in self._templates:
+            if not self.matches(digest):
+                state = "was changed" if digest in self._blobs else "is missing"
+                raise TemplateError(f"the blob {digest} {state}", "Restore the blob from a backup.")
+            self._templates[digest] = Template.from_bundle(self._blobs[digest])
+        return self._templates[digest]
+
+
 class Corpus(NamedTuple):
     """The content of a corpus file."""
 
     entries: list[Recorded]
     """The records, in file order."""
-    blobs: dict[str, bytes]
-    """The templates and schemas that they name, by digest."""
+    blobs: BlobCache
+    """The templates and schemas that they name."""
 
 
 def read_corpus(path: Path) -> Corpus:
@@ -84,7 +125,7 @@ def read_corpus(path: Path) -> Corpus:
         raise _changed(path, len(lines) + 1, "the last line is incomplete")
     if not lines or lines[0] != canonical.dumps({"format": FORMAT}):
         raise CorpusError(f"{path} is not a corpus in the format {FORMAT}.", "Write one with `llmctx corpus add`.")
-    corpus = Corpus([], {})
+    corpus = Corpus([], BlobCache())
     for number, line in enumerate(lines[1:], start=2):
         try:
             _read_line(line, corpus)
@@ -122,7 +163,7 @@ def _read_line(line: bytes, corpus: Corpus) -> None:
     if "blob" in document:
         content = _raw(document["content"])
         _expect("the blob", document["blob"], canonical.sha256(content))
-        corpus.blobs[document["blob"]] = content
+        corpus.blobs.add(document["blob"], content)
         return
     expected = document.pop("sha256")
     _expect("the line", expected, canonical.sha256(canonical.dumps(document)))

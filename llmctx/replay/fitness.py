@@ -6,7 +6,7 @@ is the same in every request, from 1,024 tokens (OpenAI and compatible providers
 
 import statistics
 from collections.abc import Iterable
-from itertools import takewhile
+from os.path import commonprefix
 from typing import Any, NamedTuple
 
 from llmctx.context.package import build_package
@@ -95,17 +95,8 @@ def fitness(template: Template, entries: Iterable[Entry]) -> Fitness:
         unknown=tuple(unknown_names(template)),
         characters=int(statistics.median(sizes)) if sizes else 0,
         largest=max(sizes, default=0),
-        fixed=_shared_prefix(texts),
+        fixed=len(commonprefix(texts)) if len(texts) > 1 else 0,  # noqa: RUF071  they are no paths
     )
-
-
-def _shared_prefix(texts: list[str]) -> int:
-    """Return the length of the prefix shared by all texts; 0 if there are fewer than two."""
-    if len(texts) == 1:
-        return 0
-    # What the first and the last text in order share, all others share too.
-    pairs = zip(min(texts, default=""), max(texts, default=""), strict=False)
-    return len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
 
 
 def rendered(template: Template, entry: Entry) -> Prompt | None:

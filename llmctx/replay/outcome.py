@@ -1,9 +1,9 @@
-"""The outcome of a decision: how the market moved, and what following it would have earned against doing nothing.
+"""The outcome of decisions: how the market moved, and what following them would have earned against doing nothing.
 
 Trades fill at the next bar's open, as with the paper broker. Stops and targets apply inside the bars in both cases.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ from llmctx.context.package import build_package
 from llmctx.context.snapshot import Snapshot
 from llmctx.replay.corpus import Place, Recorded
 from llmctx.replay.price_series import Holding, PriceSeries, profit
-from llmctx.schema.values import Position
+from llmctx.replay.selection import Selection
 
 MINUTES = (5, 15, 60)
 """The horizons in minutes; the position's own end is the fourth."""
@@ -43,12 +43,8 @@ class PastDecision(NamedTuple):
     """When the position was opened; tells apart the positions of one symbol."""
     holding: Holding
     """The position before the decision."""
-    traded: Decimal
-    """Shares that the verdict adds, or closes if negative."""
-    stop: Decimal | None
-    """The stop after the verdict."""
-    target: Decimal | None
-    """The target after the verdict."""
+    after: Holding
+    """The position after the verdict."""
 
 
 class HorizonResult(NamedTuple):
@@ -114,6 +110,8 @@ def past_decision(entry: Recorded) -> PastDecision | None:
         return None
     position, verdict, decision = package.position, record["verdict"], record.get("decision", {})
     confidence = decision.get("confidence")
+    sign = 1 if position.side == "long" else -1
+    holding = Holding(sign, position.quantity, stop=position.stop_loss, target=position.take_profit)
     return PastDecision(
         place=entry.place,
         symbol=record["symbol"],
@@ -123,10 +121,8 @@ def past_decision(entry: Recorded) -> PastDecision | None:
         confidence=None if confidence is None else Decimal(confidence),
         price=package.price.price.last,
         opened_ms=clock.to_ms(position.entry_time),
-        holding=_holding(position),
-        traded=_traded(position, verdict),
-        stop=_level(verdict, "stop_loss", position.stop_loss),
-        target=_level(verdict, "take_profit", position.take_profit),
+        holding=holding,
+        after=_after(holding, verdict),
     )
 
 
@@ -163,39 +159,88 @@ def _result(decision: PastDecision, bars: PriceSeries, moment_ms: int, cost: Dec
     path = bars.between(decision.as_of_ms, moment_ms)
     if not path or not bars.reaches(moment_ms):
         return None
-    holding, price, traded = decision.holding, decision.price, decision.traded
-    opening = path[0].open
-    changed = holding._replace(quantity=holding.quantity + traded, stop=decision.stop, target=decision.target)
+    holding, price, opening = decision.holding, decision.price, path[0].open
+    traded = decision.after.quantity - holding.quantity
     # Trades fill at the opening: closed shares still earn the move until then, added ones only what comes after.
     move = (opening - price) * holding.sign
     fee = abs(traded) * opening * cost
     return HorizonResult(
         move_pct=float((path[-1].close / price - 1) * 100),
         held=profit(holding, price, path, cost),
-        followed=profit(changed, price, path, cost) - move * traded - fee,
+        followed=profit(decision.after, price, path, cost) - move * traded - fee,
         closed=(move - opening * cost) * holding.quantity,
     )
 
 
-def _holding(position: Position) -> Holding:
-    sign = 1 if position.side == "long" else -1
-    return Holding(sign, position.quantity, stop=position.stop_loss, target=position.take_profit)
-
-
-def _traded(position: Position, verdict: dict[str, Any]) -> Decimal:
+def _after(holding: Holding, verdict: dict[str, Any]) -> Holding:
     quantity = Decimal(verdict.get("quantity") or 0)
     match verdict["action"]:
         case "exit":
-            return -position.quantity
+            return holding._replace(quantity=Decimal(0))
         case "reduce":
-            return -min(quantity, position.quantity)
+            return holding._replace(quantity=holding.quantity - min(quantity, holding.quantity))
         case "add":
-            return quantity
+            return holding._replace(quantity=holding.quantity + quantity)
+        case "adjust_stops":
+            levels = {"stop": verdict.get("stop_loss"), "target": verdict.get("take_profit")}
+            changed = {name: Decimal(level) for name, level in levels.items() if level is not None}
+            return Holding(**holding._asdict() | changed)
         case _:
-            return Decimal(0)
+            return holding
 
 
-def _level(verdict: dict[str, Any], name: str, before: Decimal | None) -> Decimal | None:
-    if verdict["action"] != "adjust_stops" or verdict.get(name) is None:
-        return before
-    return Decimal(verdict[name])
+class Decisions:
+    """The selected decisions of a trail."""
+
+    def __init__(self, entries: Sequence[Recorded], selection: Selection) -> None:
+        """`entries` are all records: where a position ended shows only in the records after the selected ones."""
+        taken = {entry.place: found for entry in entries if (found := past_decision(entry)) is not None}
+        selected = [taken[entry.place] for entry in entries if selection.includes(entry) and entry.place in taken]
+        self._ends = last_seen(taken.values())
+        self.selected: list[PastDecision] = selected[: selection.limit]
+        """The selected decisions, in order."""
+
+    @property
+    def symbols(self) -> list[str]:
+        """The symbols of the selected decisions, sorted."""
+        return sorted({taken.symbol for taken in self.selected})
+
+    def outcomes(self, series: dict[str, PriceSeries], cost_bps: Decimal) -> list[DecisionOutcome]:
+        """Return the outcome of each selected decision; a fill costs `cost_bps` basis points of its value."""
+        return [outcome_of(taken, series, self._ends, cost_bps) for taken in self.selected]
+
+
+def judged(outcomes: Iterable[DecisionOutcome], horizon: str) -> Iterator[tuple[float, bool]]:
+    """Yield the confidence of each decision that can be judged at a horizon, and whether it was right.
+
+    Decisions whose action a guardrail changed are left out: the model's confidence was in another action.
+    """
+    for outcome in outcomes:
+        right, confidence = outcome.right(horizon), outcome.decision.confidence
+        if right is not None and confidence is not None and outcome.decision.decided == outcome.decision.action:
+            yield float(confidence), right
+
+
+def totals(outcomes: Sequence[DecisionOutcome]) -> list[dict[str, Any]]:
+    """Return, by action and horizon, the count, the mean move in percent, and sums in account currency."""
+    rows = []
+    for action in sorted({outcome.decision.action for outcome in outcomes}):
+        of_action = [outcome.results for outcome in outcomes if outcome.decision.action == action]
+        for horizon in HORIZONS:
+            made = [by_horizon[horizon] for by_horizon in of_action if horizon in by_horizon]
+            if not made:
+                continue
+            rows.append(
+                {
+                    "action": action,
+                    "horizon": horizon,
+                    "decisions": len(made),
+                    "mean_move_pct": sum(one.move_pct for one in made) / len(made),
+                    "held": sum((one.held for one in made), Decimal(0)),
+                    "followed": sum((one.followed for one in made), Decimal(0)),
+                    "gain": sum((one.gain for one in made), Decimal(0)),
+                    "better": sum(one.gain > 0 for one in made),
+                    "worse": sum(one.gain < 0 for one in made),
+                }
+            )
+    return rows

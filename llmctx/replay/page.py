@@ -14,8 +14,8 @@ from llmctx import canonical, clock
 from llmctx.replay.answer import Answer
 from llmctx.replay.compare import Comparison, in_order
 from llmctx.replay.diff import Row, diff
-from llmctx.replay.pair import Pair
 from llmctx.replay.safe_write import PAGE_MARK
+from llmctx.replay.sides import Pair
 from llmctx.version import VERSION
 
 MAX_FLIPS_SHOWN = 100
@@ -56,8 +56,8 @@ def render_page(comparison: Comparison, questions: dict[str, Any]) -> str:
         comparison=comparison,
         questions=questions,
         matrix=comparison.flip_matrix,
-        bars=action_bars(comparison.pairs),
-        dots=confidence_dots(comparison.pairs),
+        bars=_action_bars(comparison.pairs),
+        dots=_confidence_dots(comparison.pairs),
         flips=comparison.flips,
         max_flips_shown=MAX_FLIPS_SHOWN,
         prompt_rows=_prompt_rows,
@@ -69,7 +69,7 @@ def render_page(comparison: Comparison, questions: dict[str, Any]) -> str:
     )
 
 
-def confidence_dots(pairs: Sequence[Pair]) -> list[Dot]:
+def _confidence_dots(pairs: Sequence[Pair]) -> list[Dot]:
     """Place decisions by the confidence of both sides, close ones as one dot."""
     grid: dict[tuple[int, int], list[Pair]] = {}
     for pair in pairs:
@@ -86,7 +86,7 @@ def _dot(x: float, y: float, pairs: Sequence[Pair]) -> Dot:
     return Dot(x=x, y=y, decisions=len(pairs), flipped=flips, tooltip=tooltip)
 
 
-def action_bars(pairs: Sequence[Pair]) -> list[Bar]:
+def _action_bars(pairs: Sequence[Pair]) -> list[Bar]:
     """Count how often each action is taken on both sides."""
     a, b = Counter(pair.a.label for pair in pairs), Counter(pair.b.label for pair in pairs)
     return [Bar(action, a=a[action], b=b[action]) for action in in_order([*a, *b])]

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from llmctx import canonical
 from llmctx.errors import RecordError
-from llmctx.replay.blob_cache import BlobCache
+from llmctx.replay.corpus import BlobCache
 from llmctx.replay.reproduction import Reproduction
 from llmctx.replay.rerun import rebuild
 from llmctx.trail.log.entry import BLOBS, Entry
@@ -82,7 +82,7 @@ class PartitionCheck:
         """Check records up to the first fault and return it, None if there is none."""
         try:
             async for entry in entries:
-                fault = self.verifier.check(entry) or await self.check_blobs(entry)
+                fault = self.verifier.check(entry) or await self._check_blobs(entry)
                 if fault is None and self._rebuilding:
                     fault = self._check_rebuild(entry)
                 if fault is not None:
@@ -94,7 +94,21 @@ class PartitionCheck:
             return error.fault
         return None
 
-    async def check_blobs(self, entry: Entry) -> Fault | None:
+    async def check_lost(self, found_again: Iterable[Entry], lost: dict[int, bytes]) -> Fault | None:
+        """Check that exactly the records named by incidents are lost, and that those found again match `lost`."""
+        declared = {index for first, last in self.verifier.losses for index in range(first, last + 1)}
+        if undeclared := lost.keys() - declared:
+            return Fault(min(undeclared), "incident", "one that names every lost record", "none for this one")
+        try:
+            for entry in found_again:
+                fault = self.verifier.check_found(entry, lost) or await self._check_blobs(entry)
+                if fault is not None:
+                    return fault
+        except FaultError as error:
+            return error.fault
+        return None
+
+    async def _check_blobs(self, entry: Entry) -> Fault | None:
         """Check that every blob named by a record exists and matches its digest."""
         for section, field in BLOBS:
             digest = entry.record.get(section, {}).get(field)
@@ -111,7 +125,7 @@ class PartitionCheck:
         rebuilt = rebuild(entry, self._blobs)
         if (found := rebuilt.tampering) is not None:
             return Fault(entry.index, found.rule, "what its evidence yields", found.what)
-        self._reproduction.add(entry.record["code"], rebuilt)
+        self._reproduction.add(entry, rebuilt)
         if rebuilt.same and "prompt" in entry.record:
             self._rebuilt += 1
         return None

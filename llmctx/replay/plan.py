@@ -7,17 +7,14 @@ from llmctx.context.package import Package, build_package
 from llmctx.context.snapshot import Snapshot
 from llmctx.decision.conclude import Conclusion, conclude, refuse
 from llmctx.decision.decision import OUTPUT
-from llmctx.decision.grounding import ground
 from llmctx.decision.guards import GuardPolicy
-from llmctx.decision.parse import Misfit, parse
 from llmctx.errors import ReplayError, TemplateError
-from llmctx.llm.completion import Completion, OutputSchema
+from llmctx.llm.completion import Completion, Outcome, OutputSchema
 from llmctx.prompt.render import Message, Prompt, render
 from llmctx.prompt.template import Template
 from llmctx.record import grounding_fields, policy_of
 from llmctx.replay.answer import Answer, answer_of
-from llmctx.replay.blob_cache import BlobCache
-from llmctx.replay.corpus import Recorded
+from llmctx.replay.corpus import BlobCache, Recorded
 
 
 class Plan(NamedTuple):
@@ -85,10 +82,9 @@ class ReplayRequest(NamedTuple):
         checkable = answer.decision is not None and answer.text is not None and self.package.refusal is None
         if answer.grounded_by_citation or not checkable:
             return answer
-        decision = parse(answer.text or "")
-        if isinstance(decision, Misfit):
-            return answer
-        return answer._replace(grounding=grounding_fields(ground(self.package, decision)))
+        completion = Completion(outcome=Outcome.ANSWERED, content=answer.text, request={})
+        grounding = self.conclude(completion, GuardPolicy(grounding="flag")).verdict.grounding
+        return answer if grounding is None else answer._replace(grounding=grounding_fields(grounding))
 
 
 def build_request(entry: Recorded, plan: Plan, blobs: BlobCache) -> ReplayRequest:

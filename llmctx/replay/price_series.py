@@ -44,6 +44,14 @@ class PriceSeries:
         return bool(self._starts) and self._starts[-1] + self.interval_ms >= moment_ms
 
 
+def series_of(candles: Iterable[tuple[str, Candle]], interval_ms: int) -> dict[str, PriceSeries]:
+    """Return the price series of each symbol, from symbols and their bars in any order."""
+    by_symbol: dict[str, list[Candle]] = {}
+    for symbol, candle in candles:
+        by_symbol.setdefault(symbol, []).append(candle)
+    return {symbol: PriceSeries(found, interval_ms) for symbol, found in by_symbol.items()}
+
+
 class Holding(NamedTuple):
     """A position, with the levels that close it."""
 

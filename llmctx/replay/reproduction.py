@@ -1,15 +1,15 @@
-"""Rebuild many records: how many were reproduced, which differ, and how many other versions made."""
+"""Rebuild many records: which are reproduced, which were altered, and which differ because other rules made them."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, NamedTuple
 
 from llmctx import clock
-from llmctx.replay.blob_cache import BlobCache
-from llmctx.replay.corpus import Place, Recorded
+from llmctx.replay.corpus import BlobCache, Place, Recorded
 from llmctx.replay.difference import Difference, Rebuild
 from llmctx.replay.rerun import check_evidence, rebuild
 from llmctx.rules import Rules
+from llmctx.trail.log.entry import Entry
 
 
 class Reproduction:
@@ -25,11 +25,11 @@ class Reproduction:
         self.differing: Counter[str] = Counter()
         """Parts of these records that differ."""
 
-    def add(self, code: str, rebuilt: Rebuild) -> None:
-        """Count the rebuild of an unaltered record; a record that is the same counts nowhere."""
-        if rebuilt.same:
+    def add(self, entry: Entry, rebuilt: Rebuild) -> None:
+        """Count a record that differs without being altered; any other counts nowhere."""
+        if rebuilt.same or rebuilt.tampering is not None:
             return
-        (self.unknown if rebuilt.rules is Rules.UNKNOWN else self.known)[code] += 1
+        (self.unknown if rebuilt.rules is Rules.UNKNOWN else self.known)[entry.record["code"]] += 1
         self.proven.update(rebuilt.proven)
         self.differing.update(difference.part for difference in rebuilt.differences)
 
@@ -51,11 +51,9 @@ class Reproduction:
         """Return a warning if some of the records were made by unknown rules."""
         if not self.unknown:
             return []
-        warning = (
-            f"{self.unknown.total()} differing records name rules that this version does not know "
-            f"({', '.join(sorted(self.unknown))}); check them with the version that made them"
-        )
-        return [warning]
+        names = ", ".join(sorted(self.unknown))
+        what = f"{self.unknown.total()} differing records name rules that this version does not know ({names})"
+        return [f"{what}; check them with the version that made them"]
 
 
 def _counts(counter: Counter[str]) -> str:
@@ -72,9 +70,8 @@ class DifferingRecord(NamedTuple):
 
     @property
     def difference(self) -> Difference:
-        """The difference to report first."""
-        assert self.rebuild.first is not None
-        return self.rebuild.first
+        """The difference to report first: tampering before all others."""
+        return self.rebuild.tampering or self.rebuild.differences[0]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the record and its differences as JSON values."""
@@ -104,27 +101,12 @@ class RebuildSummary(NamedTuple):
     """The records that differ, in order."""
     reproduction: Reproduction
     """Counts of those that were not altered."""
-    elapsed_s: float
-    """Wall time, including reading."""
-    cpu_s: float
-    """CPU time, including reading."""
-    rebuild_cpu_s: float
-    """CPU time of rebuilding alone, without reading and digests."""
-
-    @property
-    def per_s(self) -> float:
-        """Records per second."""
-        return self.records / self.elapsed_s if self.elapsed_s else 0.0
-
-    @property
-    def per_core_s(self) -> float:
-        """Records per second of CPU time."""
-        return self.records / self.cpu_s if self.cpu_s else 0.0
-
-    @property
-    def rebuild_per_core_s(self) -> float:
-        """Records per second of CPU time, without reading and digests."""
-        return self.records / self.rebuild_cpu_s if self.rebuild_cpu_s else 0.0
+    per_s: float
+    """Records per second."""
+    per_core_s: float
+    """Records per second of CPU time."""
+    rebuild_per_core_s: float
+    """Records per second of CPU time, without reading and digests."""
 
     @property
     def blame(self) -> dict[str, int]:
@@ -149,9 +131,8 @@ async def rebuild_all(
     rebuild_cpu_s = 0.0
     start_s, start_cpu_s = clock.monotonic_s(), clock.cpu_s()
     async for entry in entries:
-        if (altered := check_evidence(entry)) is not None:
-            found = Rebuild(Rules.SAME, differences=(altered,))
-        else:
+        found = check_evidence(entry)
+        if found is None:
             before_s = clock.cpu_s()
             found = rebuild(entry, blobs)
             rebuild_cpu_s += clock.cpu_s() - before_s
@@ -162,8 +143,7 @@ async def rebuild_all(
             decisions += 1
         if not found.same:
             differing.append(DifferingRecord(entry.place, found))
-            if found.tampering is None:
-                reproduction.add(entry.record["code"], found)
+        reproduction.add(entry, found)
         on_record(entry, found)
     return RebuildSummary(
         records=records,
@@ -171,7 +151,31 @@ async def rebuild_all(
         decisions=decisions,
         differing=differing,
         reproduction=reproduction,
-        elapsed_s=clock.monotonic_s() - start_s,
-        cpu_s=clock.cpu_s() - start_cpu_s,
-        rebuild_cpu_s=rebuild_cpu_s,
+        per_s=_rate(records, clock.monotonic_s() - start_s),
+        per_core_s=_rate(records, clock.cpu_s() - start_cpu_s),
+        rebuild_per_core_s=_rate(records, rebuild_cpu_s),
     )
+
+
+def _rate(records: int, elapsed_s: float) -> float:
+    return records / elapsed_s if elapsed_s else 0.0
+
+
+class EvidenceCheck(NamedTuple):
+    """The result of checking some records."""
+
+    altered: list[tuple[Recorded, Difference]]
+    """The altered records, each with the first difference that shows it."""
+    reproduction: Reproduction
+    """The records that differ because other rules made them."""
+
+
+def check_records(entries: Iterable[Recorded], blobs: BlobCache) -> EvidenceCheck:
+    """Compare each record's digests with its evidence, and rebuild it from that."""
+    check = EvidenceCheck([], Reproduction())
+    for entry in entries:
+        found = check_evidence(entry) or rebuild(entry, blobs)
+        if found.tampering is not None:
+            check.altered.append((entry, found.tampering))
+        check.reproduction.add(entry, found)
+    return check

@@ -24,9 +24,19 @@ from llmctx.llm.completion import Completion, Outcome, read_completion
 from llmctx.prompt.render import Prompt, render
 from llmctx.record import decision_fields, grounding_fields, policy_of, sections_fields, verdict_fields
 from llmctx.replay.answer import messages_of
-from llmctx.replay.blob_cache import BlobCache
-from llmctx.replay.cause import CODE, DATA, MODEL, TEMPLATE, cause_of_prompt
-from llmctx.replay.difference import Difference, Rebuild, contradiction, mismatch, mismatch_of_lines
+from llmctx.replay.corpus import BlobCache
+from llmctx.replay.difference import (
+    CODE,
+    DATA,
+    MODEL,
+    TEMPLATE,
+    Difference,
+    Rebuild,
+    cause_of_prompt,
+    contradiction,
+    mismatch,
+    mismatch_of_lines,
+)
 from llmctx.rules import Rules, compare
 from llmctx.trail.log.entry import PIECES, Entry
 
@@ -55,8 +65,8 @@ def rebuild(entry: Entry, blobs: BlobCache) -> Rebuild:
     return Rebuild(rules, tuple(proven), tuple(differences))
 
 
-def check_evidence(entry: Entry) -> Difference | None:
-    """Return the first piece of evidence that does not match its digest in the leaf.
+def check_evidence(entry: Entry) -> Rebuild | None:
+    """Return the rebuild that ends at the first piece of evidence without its digest in the leaf; None if all match.
 
     A whole log is held to its rules by `trail.proof.verify`; a replay of single records needs only this.
     """
@@ -67,7 +77,8 @@ def check_evidence(entry: Entry) -> Difference | None:
         found = canonical.sha256(entry.pieces[piece]) if piece in entry.pieces else "nothing"
         if found != section["sha256"]:
             what = f"the {piece} piece is not the recorded one: expected {section['sha256']}, found {found}"
-            return Difference(piece, f"evidence-digest of {piece}", what, DATA, tampered=True)
+            difference = Difference(piece, f"evidence-digest of {piece}", what, DATA, tampered=True)
+            return Rebuild(Rules.SAME, differences=(difference,))
     return None
 
 
@@ -198,7 +209,7 @@ class _Attempt:
         raise _DiffersError("prompt-rebuilt", what, cause_of_prompt(sent, rendered))
 
     def _check_decision(self) -> None:
-        decision, _ = judge(self._completion)  # without the guards, which other rules may set differently
+        decision, _ = judge(self._completion)  # not by `conclude`: this part needs neither package nor policy
         expected = None if decision is None else decision_fields(decision)
         if self._record.get("decision") != expected and (what := contradiction(self._entry)):
             raise _DiffersError("record-rebuilt", what, MODEL, always_holds=True)

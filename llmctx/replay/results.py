@@ -8,17 +8,17 @@ An incomplete last line was being written when the run was killed; it is dropped
 """
 
 import fcntl
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from llmctx import canonical
 from llmctx.errors import ReplayError
 from llmctx.llm.completion import Outcome
 from llmctx.replay.answer import Answer
-from llmctx.replay.cause import Cause
 from llmctx.replay.corpus import Place
+from llmctx.replay.difference import Cause
 from llmctx.replay.safe_write import Destination, FileKind, check_destination, format_of, write_error
 
 FORMAT = "llmctx-replay/1"
@@ -118,7 +118,7 @@ def read_results(path: Path) -> Results:
             elif "text" in document:
                 texts[document["text"]] = _checked_text(document)
             else:
-                result = Result.of_dict(_with_texts(document["result"], texts))
+                result = Result.of_dict(_convert_texts(document["result"], texts.__getitem__))
                 found[result.place, result.repeat] = result
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ReplayError(
@@ -136,12 +136,13 @@ def _checked_text(document: dict[str, Any]) -> str:
     return content
 
 
-def _with_texts(document: dict[str, Any], texts: dict[str, str]) -> dict[str, Any]:
+def _convert_texts(document: dict[str, Any], convert: Callable[[str], str]) -> dict[str, Any]:
+    """Convert the messages and answers of a result to digests or back: prompts of one template share most text."""
     for answer in (document["recorded"], document["replayed"]):
         if "messages" in answer:
-            answer["messages"] = [[role, texts[digest]] for role, digest in answer["messages"]]
+            answer["messages"] = [[role, convert(text)] for role, text in answer["messages"]]
         if "answer" in answer:
-            answer["answer"] = texts[answer["answer"]]
+            answer["answer"] = convert(answer["answer"])
     return document
 
 
@@ -185,22 +186,13 @@ class ResultsFile:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._close()
 
     def add(self, result: Result) -> None:
         """Write a result; it is in the file when this returns."""
-        document = result.as_dict()
-        for name in ("recorded", "replayed"):
-            self._replace_texts(document[name])
-        self._write({"result": document})
+        self._write({"result": _convert_texts(result.as_dict(), self._digest)})
         self._remove_on_close = False
-        try:
-            self._file.flush()
-        except OSError as error:
-            raise write_error(self._destination, error) from error
 
     def _begin(self) -> None:
         if self.path.is_file():
@@ -241,13 +233,6 @@ class ResultsFile:
         except OSError as error:
             raise write_error(self._destination, error) from error
 
-    def _replace_texts(self, answer: dict[str, Any]) -> None:
-        """Replace texts by digests: prompts of one template mostly share their words."""
-        if "messages" in answer:
-            answer["messages"] = [[role, self._digest(text)] for role, text in answer["messages"]]
-        if "answer" in answer:
-            answer["answer"] = self._digest(answer["answer"])
-
     def _digest(self, text: str) -> str:
         raw = text.encode(errors="replace")
         digest = canonical.sha256(raw)
@@ -259,5 +244,6 @@ class ResultsFile:
     def _write(self, document: dict[str, Any]) -> None:
         try:
             self._file.write(canonical.dumps(document) + b"\n")
+            self._file.flush()
         except OSError as error:
             raise write_error(self._destination, error) from error

@@ -11,10 +11,9 @@ from typing import NamedTuple
 from llmctx.errors import EndpointError
 from llmctx.llm.completion import Completer, Completion
 from llmctx.replay.answer import recorded_answer
-from llmctx.replay.blob_cache import BlobCache
 from llmctx.replay.budget import Budget
-from llmctx.replay.cause import causes
-from llmctx.replay.corpus import Recorded
+from llmctx.replay.corpus import BlobCache, Recorded
+from llmctx.replay.difference import causes
 from llmctx.replay.plan import Plan, ReplayRequest, build_request
 from llmctx.replay.results import Result, ResultsFile
 

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from llmctx.errors import CorpusError
-from llmctx.replay.blob_cache import BlobCache
-from llmctx.replay.corpus import Recorded, read_corpus
+from llmctx.replay.corpus import BlobCache, Recorded, read_corpus
 from llmctx.replay.selection import Selection
 from llmctx.trail.export.reader import Export
 from llmctx.trail.log.entry import Entry, named_blobs
@@ -49,7 +48,7 @@ class CorpusSource:
         """Raises CorpusError if the file is not a corpus or was changed."""
         corpus = read_corpus(path)
         self.name = f"the corpus {path}"
-        self.blobs = BlobCache(corpus.blobs)
+        self.blobs = corpus.blobs
         self._entries = corpus.entries
 
     async def read(self, selection: Selection) -> AsyncIterator[Recorded]:  # noqa: ARG002  all is in memory

@@ -1,15 +1,20 @@
-"""Verify a trail in full: in Redis against what is known outside, or in an export."""
+"""Verify a trail in full: in Redis against the anchor of a state directory, a key and receipts, or in an export."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
+from llmctx.errors import CheckpointError
 from llmctx.replay.partition_check import PartitionCheck, PartitionReport
 from llmctx.trail.export.reader import Export, Part
 from llmctx.trail.log.entry import Entry
+from llmctx.trail.log.instance import Instance, read_state_instance
 from llmctx.trail.log.log import Log
-from llmctx.trail.proof.checkpoint import Key
+from llmctx.trail.proof.anchor import Anchor, anchor_directory
+from llmctx.trail.proof.checkpoint import Key, origin_of, read_note
 from llmctx.trail.proof.coverage import Coverage, Trusted, read_coverage
 from llmctx.trail.proof.fault import Fault, FaultError
+from llmctx.trail.proof.key import read_public_key
 from llmctx.trail.proof.receipt import HeldReceipts, Receipt, check_receipts
 from llmctx.trail.proof.verify import Verifier
 
@@ -31,6 +36,85 @@ class OutsideEvidence(NamedTuple):
     """Remarks about the anchor that are no faults."""
 
 
+class Expected(NamedTuple):
+    """What the verifier was told from outside the trail."""
+
+    key: Key | None = None
+    """The notary's public key."""
+    origin: str | None = None
+    """llmctx/INSTANCE, which checkpoints must name; None takes the key's name."""
+    receipts: Sequence[Receipt] = ()
+    """Receipts that the trail must agree with."""
+    rebuild: bool = True
+    """Whether each record is rebuilt from its evidence."""
+
+    def check_partitions(self, partitions: int) -> None:
+        """Raise FaultError if a receipt names a partition that the trail does not have."""
+        for receipt in self.receipts:
+            if receipt.partition >= partitions:
+                wanted = f"a partition {receipt.partition}"
+                raise FaultError(Fault(receipt.at, "receipt", wanted, f"{partitions} partitions"))
+
+    def receipts_of(self, partition: int) -> list[Receipt]:
+        """Return the receipts for one partition."""
+        return [receipt for receipt in self.receipts if receipt.partition == partition]
+
+
+def trusted_of(key: Key, origin: str | None, partition: int, partitions: int | None = None) -> Trusted:
+    """Return whose signatures count on a partition; the origin defaults to the key's name."""
+    return Trusted(key, f"{origin or key.name}/{partition}", partitions)
+
+
+async def verify_partition(
+    log: Log,
+    instance: Instance,
+    state_dir: Path,
+    expected: Expected | None = None,
+    on_record: Callable[[], None] = lambda: None,
+) -> PartitionReport:
+    """Verify one partition in Redis against the anchor and the key of a state directory.
+
+    Raises FaultError if a receipt or the key belongs to another trail, AnchorError if the anchor cannot be read.
+    """
+    expected = expected or Expected()
+    key = expected.key or read_public_key(state_dir, instance.id)
+    name = origin_of(instance.id, log.partition)
+    trusted = None if key is None else trusted_of(key, expected.origin, log.partition, instance.partitions)
+    if trusted is not None and trusted.origin != name:
+        raise FaultError(Fault(0, "origin", trusted.origin, name))
+    receipts = expected.receipts_of(log.partition)
+    for receipt in receipts:
+        if receipt.origin not in ("", name):
+            raise FaultError(Fault(receipt.at, "receipt", f"a receipt of {name}", receipt.origin))
+    # Read before the anchor: the notary writes the anchor first, so this checkpoint cannot be newer than the anchor's.
+    checkpoint = await log.checkpoint()
+    anchor = Anchor(anchor_directory(state_dir, instance.id, log.partition))
+    notes = anchor.checkpoints()
+    outside = OutsideEvidence(
+        trusted=trusted,
+        checkpoints=notes,
+        leaf_hashes=anchor.hashes(),
+        receipts=receipts,
+        key_given=expected.key is not None,
+        warnings=_anchor_warnings(notes, checkpoint, state_dir),
+    )
+    return await verify_log(log, on_record, outside, rebuilding=expected.rebuild)
+
+
+def _anchor_warnings(notes: list[str], checkpoint: str | None, state_dir: Path) -> list[str]:
+    if not notes and read_state_instance(state_dir) is not None:
+        return ["this state directory has no anchor for it: the result proves only what Redis says"]
+    if not notes or checkpoint is None or checkpoint in notes:
+        return []
+    try:
+        there, here = read_note(checkpoint), read_note(notes[-1])
+    except CheckpointError:
+        return []  # verification itself reports it
+    if (there.size, there.time_ms) > (here.size, here.time_ms):
+        return ["the checkpoint in Redis is newer than the anchor's newest: was the anchor cut back?"]
+    return []
+
+
 async def verify_log(
     log: Log,
     on_record: Callable[[], None] = lambda: None,
@@ -45,14 +129,11 @@ async def verify_log(
     outside = outside or OutsideEvidence()
     # Map and checkpoint are read first, since a running service appends while the log is read.
     size, tick_map, checkpoint = await log.size(), await log.tick_map(), await log.checkpoint()
-    symbols = await log.symbol_lists()
+    symbols, known = await log.symbol_lists(), outside.leaf_hashes
     try:
-        if outside.trusted is not None:
-            check_receipts(outside.receipts, outside.trusted)
         coverage = _coverage(outside, checkpoint)
     except FaultError as error:
         return PartitionReport(log.partition, fault=error.fault)
-    known = outside.leaf_hashes
     verifier = Verifier(
         coverage,
         known=known,
@@ -60,18 +141,17 @@ async def verify_log(
         held=HeldReceipts(outside.receipts),
     )
     check = PartitionCheck(log.partition, verifier, log.blob, rebuilding=rebuilding)
-    fault = await check.check_records(log.read(), on_record)
-    fault = fault or _check_anchor(verifier, known) or _check_signed(outside, verifier)
+    fault = await check.check_records(log.read(), on_record) or _check_outside(outside, verifier)
     fault = fault or verifier.check_map(tick_map, size) or verifier.check_symbols(symbols, size)
-    return check.report(
-        fault, [*_coverage_warnings(outside, coverage, verifier.size), *outside.warnings, *coverage.warnings()]
-    )
+    warnings = [*_coverage_warnings(outside, coverage, verifier.size), *outside.warnings, *coverage.warnings()]
+    return check.report(fault, warnings)
 
 
 def _coverage(outside: OutsideEvidence, in_redis: str | None) -> Coverage:
-    """Read the anchor's checkpoints; without an anchor the one in Redis, which alone says nothing about times."""
+    """Read the anchor's checkpoints, or without an anchor the one in Redis, which alone proves nothing about times."""
     if outside.trusted is None:
         return Coverage()
+    check_receipts(outside.receipts, outside.trusted)
     if not outside.checkpoints:
         return read_coverage([] if in_redis is None else [in_redis], outside.trusted, complete=False)
     coverage = read_coverage(outside.checkpoints, outside.trusted)
@@ -84,13 +164,12 @@ def _coverage(outside: OutsideEvidence, in_redis: str | None) -> Coverage:
     return coverage
 
 
-def _check_anchor(verifier: Verifier, known: Sequence[bytes]) -> Fault | None:
-    if len(known) > verifier.size:
-        return Fault(verifier.size, "tail", f"{len(known)} records, as the anchor has leaf hashes", f"{verifier.size}")
-    return verifier.check_end(all_covered=False)
-
-
-def _check_signed(outside: OutsideEvidence, verifier: Verifier) -> Fault | None:
+def _check_outside(outside: OutsideEvidence, verifier: Verifier) -> Fault | None:
+    known = len(outside.leaf_hashes)
+    if known > verifier.size:
+        return Fault(verifier.size, "tail", f"{known} records, as the anchor has leaf hashes", f"{verifier.size}")
+    if (fault := verifier.check_end(all_covered=False)) is not None:
+        return fault
     if outside.key_given and verifier.size and not verifier.coverage.size:
         return Fault(0, "uncovered", "a checkpoint signed by the key that was given", "none")
     return None
@@ -104,6 +183,35 @@ def _coverage_warnings(outside: OutsideEvidence, coverage: Coverage, size: int) 
     if coverage.size < size:
         return [f"{size - coverage.size} records are not covered by a checkpoint yet"]
     return []
+
+
+def open_export(directory: Path, expected: Expected) -> Export:
+    """Open an export with the expected key and origin, all of whose blobs have the right digests.
+
+    Raises ExportError if the folder is not an export, FaultError if key, origin, a blob or a receipt does not fit.
+    """
+    export = Export(directory)
+    if expected.key is not None and export.key != expected.key:
+        raise FaultError(Fault(0, "key", expected.key.text, export.key.text))
+    origin = expected.origin or export.key.name
+    if export.origin != origin:
+        raise FaultError(Fault(0, "origin", origin, export.origin))
+    export.check_blobs()
+    expected.check_partitions(len(export.parts))
+    return export
+
+
+async def verify_export_part(
+    export: Export, part: Part, expected: Expected, on_record: Callable[[], None] = lambda: None
+) -> PartitionReport:
+    """Verify one partition of an export that `open_export` returned."""
+    trusted = trusted_of(export.key, export.origin, part.partition, len(export.parts))
+    receipts = expected.receipts_of(part.partition)
+    report = await verify_part(export, part, trusted, receipts, on_record, rebuilding=expected.rebuild)
+    if expected.key is not None:
+        return report
+    why = "the key came with the export, so it proves nothing against whoever made the export; name it with --key"
+    return report._replace(warnings=(why, *report.warnings))
 
 
 async def verify_part(
@@ -122,25 +230,20 @@ async def verify_part(
 
     try:
         check_receipts(receipts, trusted)
-        coverage = _covered(export, part, trusted)
+        notes, instead = export.notes(part)
+        coverage = read_coverage(notes, trusted)
+        if instead is not None:
+            fault = Fault(coverage.size, "note-grammar", "signed checkpoints, one blank line between", instead)
+            return PartitionReport(part.partition, fault=fault)
         lost, known = export.lost(part), export.known(part)
     except FaultError as error:
         return PartitionReport(part.partition, fault=error.fault)
     verifier = Verifier(coverage, known=known, lost=lost.get, held=HeldReceipts(receipts))
     check = PartitionCheck(part.partition, verifier, blob, rebuilding=rebuilding)
-    fault = await check.check_records(_each(export, part, lost), on_record) or verifier.check_end(all_covered=True)
-    fault = fault or _check_sizes(verifier, part, known) or await _check_lost(export, part, check, lost)
+    found = await check.check_records(_each(export, part, lost), on_record) or verifier.check_end(all_covered=True)
+    found = found or _check_sizes(verifier, part, known) or await check.check_lost(export.found_again(part), lost)
     missing = [] if coverage.count else ["there is no checkpoint, so nothing proves that this partition is empty"]
-    return check.report(fault, [*missing, *coverage.warnings()])
-
-
-def _covered(export: Export, part: Part, trusted: Trusted) -> Coverage:
-    notes, instead = export.notes(part)
-    coverage = read_coverage(notes, trusted)
-    if instead is not None:
-        expected = "signed checkpoints, one blank line between"
-        raise FaultError(Fault(coverage.size, "note-grammar", expected, instead))
-    return coverage
+    return check.report(found, [*missing, *coverage.warnings()])
 
 
 async def _each(export: Export, part: Part, lost: dict[int, bytes]) -> AsyncIterator[Entry]:
@@ -154,23 +257,3 @@ def _check_sizes(verifier: Verifier, part: Part, known: Sequence[bytes] | None) 
     if known is not None and len(known) != verifier.size:
         return Fault(min(verifier.size, len(known)), "leaf-hash", f"{verifier.size} leaf hashes", f"{len(known)}")
     return None
-
-
-async def _check_lost(export: Export, part: Part, check: PartitionCheck, lost: dict[int, bytes]) -> Fault | None:
-    """Check that exactly the records named by incidents are lost, and that records found again are those lost."""
-    declared = {index for first, last in check.verifier.losses for index in range(first, last + 1)}
-    if undeclared := lost.keys() - declared:
-        return Fault(min(undeclared), "incident", "one that names every lost record", "none for this one")
-    try:
-        for entry in export.found_again(part):
-            fault = check.verifier.check_found(entry, lost) or await check.check_blobs(entry)
-            if fault is not None:
-                return fault
-    except FaultError as error:
-        return error.fault
-    return None
-
-
-def trusted_of(key: Key, origin: str | None, partition: int, partitions: int | None = None) -> Trusted:
-    """Return whose signatures count on a partition; the origin defaults to the key's name."""
-    return Trusted(key, f"{origin or key.name}/{partition}", partitions)

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,35 +10,17 @@ from llmctx.assets import asset
 from llmctx.context.package import Package
 from llmctx.decision.decision import OUTPUT, Decision
 from llmctx.decision.guards import Verdict
-from llmctx.decision.parse import judge
 from llmctx.errors import TemplateError
-from llmctx.llm.client import EndpointClient
 from llmctx.llm.completion import Completer, Completion
 from llmctx.prompt.render import Prompt
 from llmctx.prompt.template import Template, load_template, versions_of
 from llmctx.replay.answer import Answer, recorded_answer
-from llmctx.replay.blob_cache import BlobCache
 from llmctx.replay.corpus import Corpus, Recorded
-from llmctx.replay.pair import Pair
 from llmctx.replay.plan import Plan, ReplayRequest, build_request, policy_for
 from llmctx.replay.results import Result
-from llmctx.testing.completers import Endpoint, RecordingEndpoint, Recordings
+from llmctx.replay.sides import Pair
+from llmctx.testing.completers import Endpoint, LiveEndpoint, RecordingEndpoint, Recordings
 from llmctx.testing.flip_summary import FlipSummary
-
-
-class LiveEndpoint(NamedTuple):
-    """The endpoint to ask."""
-
-    url: str
-    """Its base URL."""
-    key: str
-    """Its API key."""
-    model: str
-    """The model."""
-    budget_tokens: int
-    """Tokens that all calls together may use."""
-    keep: bool
-    """Whether its answers are kept beside the corpus."""
 
 
 class ReplayedDecision(NamedTuple):
@@ -83,14 +64,13 @@ class Bench:
         """
         self._folders = [asset("prompts")] if folder is None else [folder, asset("prompts")]
         self._keep = live is not None and live.keep
-        self._client: EndpointClient | None = None
-        self._endpoint: Endpoint | None = None
-        if live is not None:
-            self._client = EndpointClient(live.url, live.key, live.model)
-            self._endpoint = Endpoint(self._client, live.url, live.model, live.budget_tokens)
+        self._endpoint = None if live is None else Endpoint(live)
         self._templates: dict[str, Template] = {}
         self._recordings: dict[Path, Recordings] = {}
         self._summary = FlipSummary()
+        # Work runs in a loop in a thread of its own, since the test may itself run in a loop.
+        self._loop = asyncio.new_event_loop()
+        self._thread = ThreadPoolExecutor(1)
 
     @property
     def summary(self) -> FlipSummary:
@@ -134,15 +114,14 @@ class Bench:
 
     def close(self) -> None:
         """Close the connections."""
-        if self._client is not None:
-            self._wait_for(self._client.aclose())
-        if "_loop" in vars(self):
-            self._thread.submit(self._loop.close).result()
-            self._thread.shutdown()
+        if self._endpoint is not None:
+            self._wait_for(self._endpoint.aclose())
+        self._thread.shutdown()
+        self._loop.close()
 
     def _request(self, entry: Recorded, corpus: Corpus, template: str | None) -> tuple[ReplayRequest, Prompt]:
         plan = Plan(None if template is None else self._template(template), model="recorded")
-        request = build_request(entry, plan, BlobCache(corpus.blobs))
+        request = build_request(entry, plan, corpus.blobs)
         if request.prompt is None:
             raise TemplateError(request.reason, "Correct the template, or remove the record from the corpus.")
         return request, request.prompt
@@ -164,16 +143,7 @@ class Bench:
             f"Name one of: {', '.join(known)}; or name the folder: --llmctx-prompts DIR, or llmctx_prompts in the ini.",
         )
 
-    @cached_property
-    def _loop(self) -> asyncio.AbstractEventLoop:
-        return asyncio.new_event_loop()
-
-    @cached_property
-    def _thread(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(1)
-
     def _wait_for(self, work: Coroutine[Any, Any, Any]) -> Any:
-        """Return the work's result, from a loop in a thread of its own, since the test may itself run in a loop."""
         return self._thread.submit(self._loop.run_until_complete, work).result()
 
 
@@ -182,7 +152,6 @@ def _decided(request: ReplayRequest, prompt: Prompt, completion: Completion) -> 
     if policy.grounding == "off":  # in older records; flagging changes no verdict
         policy = policy.model_copy(update={"grounding": "flag"})
     conclusion = request.conclude(completion, policy)
-    _, failure = judge(completion)
     record = request.entry.record
     result = Result(
         **vars(request.entry.place),
@@ -198,7 +167,7 @@ def _decided(request: ReplayRequest, prompt: Prompt, completion: Completion) -> 
         prompt=prompt,
         completion=completion,
         decision=conclusion.decision,
-        failure=failure,
+        failure=next((fired.detail for fired in conclusion.verdict.guards if fired.name == "no_answer"), ""),
         verdict=conclusion.verdict,
         result=result,
     )

@@ -1,20 +1,20 @@
 """Completers for tests: scripted answers, the recordings of a corpus, and an endpoint with a budget."""
 
+import fcntl
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from llmctx import canonical
-from llmctx.errors import BudgetError, EndpointError, MissingCompletionError
+from llmctx.errors import BudgetError, CorpusError, EndpointError, MissingCompletionError
 from llmctx.llm.client import EndpointClient
 from llmctx.llm.completion import Completion, Outcome, OutputSchema, Usage, read_completion
 from llmctx.prompt.render import Prompt
-from llmctx.replay.blob_cache import BlobCache
+from llmctx.prompt.template import Parameters
 from llmctx.replay.budget import Budget
-from llmctx.replay.corpus import Corpus, Recorded
+from llmctx.replay.corpus import Corpus
 from llmctx.replay.results import UNANSWERED
-from llmctx.testing.answers_file import AnswersFile, question_of
 
 _BYTES_PER_TOKEN = 4
 
@@ -40,19 +40,96 @@ class Scripted:
         return read_completion(canonical.wire(body), {"model": "scripted"}, ())
 
 
+class AnswersFile:
+    """The answers file beside a corpus (NAME.answers.jsonl): answers of an endpoint, by the digest of the question.
+
+    To keep an answer: take the lock, read the file again, write a draft, rename it to the file. So concurrent runs lose
+    no answers, and readers never see an incomplete file.
+    """
+
+    def __init__(self, corpus: Path) -> None:
+        self.path = corpus.with_suffix(".answers.jsonl")
+        """The file, which need not exist."""
+        self._corpus = corpus
+
+    def bodies(self) -> dict[str, bytes]:
+        """Return the body of each answer, by the digest of its question.
+
+        Raises CorpusError for a malformed line.
+        """
+        return {question: body for question, (_, body) in self._read().items()}
+
+    def keep(self, prompt: Prompt, body: bytes) -> None:
+        """Keep an answer, replacing an earlier one to the same question.
+
+        Raises CorpusError if the file cannot be read or written.
+        """
+        question = question_of(prompt.evidence, prompt.parameters)
+        ref = f"{prompt.template}/v{prompt.version}"
+        line = canonical.dumps({"body": body.decode(), "prompt": ref, "question": question})
+        draft = self.path.with_name(f"{self.path.name}.new")
+        try:
+            with self._corpus.open("rb") as lock:  # the corpus exists anyway, so no lock file is left behind
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                lines = [kept for other, (kept, _) in self._read().items() if other != question]
+                draft.write_bytes(b"".join(kept + b"\n" for kept in [*lines, line]))
+                draft.replace(self.path)
+        except OSError as error:
+            raise CorpusError(
+                f"{self.path} cannot be written: {error}.", "Check its folder and permissions."
+            ) from error
+
+    def _read(self) -> dict[str, tuple[bytes, bytes]]:
+        """Return line and body by question, in file order."""
+        try:
+            lines = self.path.read_bytes().split(b"\n")
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise CorpusError(f"{self.path} cannot be read: {error}.", "Check its permissions.") from error
+        found = {}
+        for number, line in enumerate(lines, start=1):
+            if line:
+                question, body = self._parse(number, line)
+                found[question] = line, body
+        return found
+
+    def _parse(self, number: int, line: bytes) -> tuple[str, bytes]:
+        try:
+            kept = canonical.loads(line)
+            question, body = kept["question"], kept["body"]
+            return str(question), body.encode()
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CorpusError(
+                f"Line {number} of {self.path} is not an answer: {type(error).__name__}: {error}.",
+                "Restore the file from version control, or remove the line and record its answer again with "
+                "--llmctx-live URL --llmctx-model NAME --llmctx-record.",
+            ) from error
+
+
+def question_of(messages: bytes, parameters: Parameters) -> str:
+    """Return the digest of a question: the messages as sent, and the request parameters."""
+    return canonical.sha256(messages + b"\n" + parameters.model_dump_json(exclude_none=True).encode())
+
+
 class Recordings:
-    """Recorded answers: those of a corpus, and those in the file beside it (NAME.answers.jsonl)."""
+    """Recorded answers: those of a corpus, and those in the answers file beside it."""
 
     def __init__(self, corpus: Corpus, file: Path) -> None:
         """Raises CorpusError if the answers file has a malformed line."""
         self._answers = AnswersFile(file)
         self._bodies: dict[str, bytes] = {}
         self._unanswered: dict[str, str] = {}
-        blobs = BlobCache(corpus.blobs)
         for entry in corpus.entries:
-            if "completion" in entry.record:
-                parameters = blobs.template(entry.record["prompt"]["template_sha256"]).front_matter.parameters
-                self._add(entry, question_of(entry.pieces["messages"], parameters))
+            if "completion" not in entry.record:
+                continue
+            template = corpus.blobs.template(entry.record["prompt"]["template_sha256"])
+            question = question_of(entry.pieces["messages"], template.front_matter.parameters)
+            outcome = entry.record["completion"]["outcome"]
+            if outcome in UNANSWERED:  # its body, if any, is an error page
+                self._unanswered[question] = outcome
+            else:
+                self._bodies[question] = entry.pieces["completion"]
         self._bodies |= self._answers.bodies()
 
     async def complete(self, prompt: Prompt, output: OutputSchema) -> Completion:  # noqa: ARG002  the interface of Completer
@@ -72,28 +149,35 @@ class Recordings:
             )
         return read_completion(body, {}, ())
 
-    def _add(self, entry: Recorded, question: str) -> None:
-        outcome = entry.record["completion"]["outcome"]
-        if outcome in UNANSWERED:  # its body, if any, is an error page
-            self._unanswered[question] = outcome
-        else:
-            self._bodies[question] = entry.pieces["completion"]
-
     def keep(self, prompt: Prompt, body: bytes) -> None:
         """Keep an answer in the file, replacing an earlier one to the same question."""
         self._answers.keep(prompt, body)
         self._bodies[question_of(prompt.evidence, prompt.parameters)] = body
 
 
+class LiveEndpoint(NamedTuple):
+    """The endpoint to ask."""
+
+    url: str
+    """Its base URL."""
+    key: str
+    """Its API key."""
+    model: str
+    """The model."""
+    budget_tokens: int
+    """Tokens that all calls together may use."""
+    keep: bool
+    """Whether its answers are kept beside the corpus."""
+
+
 class Endpoint:
     """A real endpoint, within a budget of tokens."""
 
-    def __init__(self, client: EndpointClient, url: str, model: str, tokens: int) -> None:
-        self._client = client
-        self._url = url
-        self._model = model
-        self._limit = tokens
-        self._budget = Budget(tokens)
+    def __init__(self, live: LiveEndpoint) -> None:
+        """Raises EndpointError for a malformed address or key."""
+        self._live = live
+        self._client = EndpointClient(live.url, live.key, live.model)
+        self._budget = Budget(live.budget_tokens)
 
     @property
     def tokens(self) -> int:
@@ -105,10 +189,11 @@ class Endpoint:
 
         Raises BudgetError if the budget does not suffice for the call, EndpointError if no model answers.
         """
-        reservation = self._budget.reserve(self._model, prompt)
+        reservation = self._budget.reserve(self._live.model, prompt)
         if reservation is None:
             raise BudgetError(
-                f"The live calls have used {self.tokens} of {self._limit} tokens; another one might exceed the budget.",
+                f"The live calls have used {self.tokens} of {self._live.budget_tokens} tokens; "
+                "another one might exceed the budget.",
                 "Raise --llmctx-budget TOKENS, or select fewer tests with -k.",
             )
         try:
@@ -117,11 +202,15 @@ class Endpoint:
             self._budget.release(reservation)
         if not _is_answered(completion):
             raise EndpointError(
-                f"No model answered at {self._url}: {completion.detail}.",
+                f"No model answered at {self._live.url}: {completion.detail}.",
                 "Correct --llmctx-live, --llmctx-model or --llmctx-key-file, or omit them to use recorded answers.",
             )
-        self._budget.count(completion.usage or _estimated(prompt, completion), self._model)
+        self._budget.count(completion.usage or _estimated(prompt, completion), self._live.model)
         return completion
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
 
 
 def _is_answered(completion: Completion) -> bool:

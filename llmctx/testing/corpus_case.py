@@ -3,14 +3,14 @@
 A mark that selects nothing gives a failing case, so that no test is skipped because a corpus is empty.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import islice
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from llmctx.errors import CorpusError
-from llmctx.replay.corpus import Corpus, Recorded, read_corpus
+from llmctx.replay.corpus import BlobCache, Corpus, Recorded, read_corpus
 from llmctx.replay.selection import Selection, parse_selection
 
 _EXAMPLE = 'Write @pytest.mark.corpus("FILE", ...), optionally with selection="action=exit,limit=20".'
@@ -66,7 +66,8 @@ class CorpusFiles:
                         unique = selection if case.entry is None else case.entry.leaf_hash
                         found.setdefault((path, unique), case)
             except CorpusError as error:
-                found[str(error), None] = _failing(self._root, str(error))
+                problem = str(error)
+                found[problem, None] = CorpusCase("nothing", self._root, Corpus([], BlobCache()), problem=problem)
         return list(found.values())
 
     def _of_file(self, path: Path, selection: Selection, *, whole: bool) -> list[CorpusCase]:
@@ -80,13 +81,12 @@ class CorpusFiles:
                 f"{path} has no decision to test: {_why(corpus, selection)}.",
                 "Add some with `llmctx corpus add SELECTION FILE`, or change the selection.",
             )
-        return [CorpusCase(path.stem, path, chosen)] if whole else list(_each(path, chosen))
-
-
-def _each(path: Path, corpus: Corpus) -> Iterator[CorpusCase]:
-    for entry in corpus.entries:
-        name = f"{path.stem}-{entry.partition}.{entry.index}-{entry.record.get('symbol')}"
-        yield CorpusCase(name, path, corpus, entry)
+        if whole:
+            return [CorpusCase(path.stem, path, chosen)]
+        return [
+            CorpusCase(f"{path.stem}-{entry.partition}.{entry.index}-{entry.record.get('symbol')}", path, chosen, entry)
+            for entry in chosen.entries
+        ]
 
 
 def _why(corpus: Corpus, selection: Selection) -> str:
@@ -114,7 +114,3 @@ def _selection_of(mark: Any) -> Selection:
     if not isinstance(text, str):
         raise CorpusError(f"@pytest.mark.corpus takes the selection as text, not {text!r}.", _EXAMPLE)
     return parse_selection(text)
-
-
-def _failing(root: Path, problem: str) -> CorpusCase:
-    return CorpusCase("nothing", root, Corpus([], {}), problem=problem)

@@ -2,8 +2,8 @@
 
 from llmctx import canonical
 from llmctx.replay.compare import Comparison, compare
-from llmctx.replay.pair import recorded_decisions, replayed_decisions
 from llmctx.replay.results import Result
+from llmctx.replay.sides import recorded_decisions, replayed_decisions
 
 _CELL_CHARS = 14
 
@@ -51,9 +51,11 @@ class FlipSummary:
 
 
 def _lines(comparison: Comparison) -> list[str]:
-    matrix = comparison.flip_matrix
+    same, sound, matrix = comparison.agreement, comparison.b.supported, comparison.flip_matrix
+    unusable = f", {comparison.answerless} without a usable answer" if comparison.answerless else ""
+    title = f"{same.count} of {same.of} as recorded{unusable}, {sound.of - sound.count} with false numbers"
     lines = [
-        f"{comparison.b.name}: {_title(comparison)}",
+        f"{comparison.b.name}: {title}",
         "  recorded \\ now".ljust(18) + "".join(action.rjust(_CELL_CHARS) for action in matrix.actions),
     ]
     for action, row in zip(matrix.actions, matrix.rows, strict=True):
@@ -62,9 +64,3 @@ def _lines(comparison: Comparison) -> list[str]:
                 f"  {action}".ljust(18) + "".join(str(cell.decisions or ".").rjust(_CELL_CHARS) for cell in row)
             )
     return lines
-
-
-def _title(comparison: Comparison) -> str:
-    same, sound = comparison.agreement, comparison.b.supported
-    unusable = f", {comparison.answerless} without a usable answer" if comparison.answerless else ""
-    return f"{same.count} of {same.of} as recorded{unusable}, {sound.of - sound.count} with false numbers"

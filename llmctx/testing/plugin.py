@@ -64,8 +64,16 @@ def pytest_testnodedown(node: Any) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print the flip matrix of each prompt."""
-    lines = _summary_lines(config)
+    """Print the flip matrix of each prompt, counted by this process and its workers."""
+    bench, from_workers = config.stash.get(_BENCH, None), config.stash.get(_FROM_WORKERS, [])
+    if bench is None and not from_workers:
+        return
+    from llmctx.testing.flip_summary import FlipSummary  # noqa: PLC0415  see the top
+
+    summary = FlipSummary() if bench is None else bench.summary
+    for serialized in from_workers:
+        summary.add(serialized)
+    lines = summary.lines()
     if lines:
         terminalreporter.section("decisions compared with the recorded ones")
     for line in lines:
@@ -77,19 +85,6 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     bench = config.stash.get(_BENCH, None)
     if bench is not None:
         bench.close()
-
-
-def _summary_lines(config: pytest.Config) -> list[str]:
-    """Return the summary of this process and its workers."""
-    bench, from_workers = config.stash.get(_BENCH, None), config.stash.get(_FROM_WORKERS, [])
-    if bench is None and not from_workers:
-        return []
-    from llmctx.testing.flip_summary import FlipSummary  # noqa: PLC0415  see the top
-
-    summary = FlipSummary() if bench is None else bench.summary
-    for serialized in from_workers:
-        summary.add(serialized)
-    return summary.lines()
 
 
 def _corpus_files(config: pytest.Config) -> "CorpusFiles":
@@ -114,7 +109,8 @@ def _or_fail(place: object, work: Callable[[], _T], *, pytrace: bool = True) -> 
 def llmctx_bench(pytestconfig: pytest.Config) -> "Bench":
     """What the other fixtures share: the prompts, who answers, and the summary."""
     from llmctx.llm.client import NO_KEY  # noqa: PLC0415  see the top
-    from llmctx.testing.bench import Bench, LiveEndpoint  # noqa: PLC0415  the same
+    from llmctx.testing.bench import Bench  # noqa: PLC0415  the same
+    from llmctx.testing.completers import LiveEndpoint  # noqa: PLC0415  the same
 
     url = pytestconfig.getoption("llmctx_live")
     live = None

@@ -228,7 +228,7 @@ async def test_no_tick_is_taken_beyond_the_mark_and_live_keys_stay(
         await raise_tick(client, "first", "AAPL")
         await running.until_settled("first")
         await fill(client, 25, lasting=True, name="others")
-        await running.until_trouble("no more ticks are taken")
+        await running.until_trouble("No more ticks are taken")
         await raise_tick(client, "second", "AAPL")
         await asyncio.sleep(0.3)
         last = "second"
@@ -240,7 +240,7 @@ async def test_no_tick_is_taken_beyond_the_mark_and_live_keys_stay(
         assert (await client.info("stats"))["evicted_keys"] == 0
         for n in range(12 * 16):
             await client.delete(f"others:{n}")
-        await running.until_trouble("there is room again")
+        await running.until_trouble("There is room again")
         await running.until_settled(last)
     assert len([name async for name in client.scan_iter("live:*")]) == 4 * 16 < before
 

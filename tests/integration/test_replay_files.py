@@ -39,7 +39,7 @@ def held(program: Program) -> dict[str, bytes]:
         ("replay --mode again --out demo.jsonl --fresh", "is also an input"),
         ("replay --mode again --out notes.md --fresh", "is not a results file"),
         ("replay --mode again --out page.html", "is not a results file"),
-        ("replay --out r.jsonl", "is not what a rebuild"),
+        ("replay --out r.jsonl", "is not a rebuild file"),
         ("replay --out demo.jsonl", "is also an input"),
         ("replay --mode again --batch demo.jsonl", "is also an input"),
         ("replay --mode again --batch r.jsonl", "is not a batch file"),

@@ -15,7 +15,7 @@ from llmctx.errors import SnapshotError, TemplateError
 from llmctx.llm.completion import Completion, Outcome
 from llmctx.pipeline import DecisionConfig, Pipeline
 from llmctx.prompt.template import Template
-from llmctx.replay.blob_cache import BlobCache
+from llmctx.replay.corpus import BlobCache
 from llmctx.replay.rerun import rebuild
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.log import Draft

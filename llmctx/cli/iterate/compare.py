@@ -11,10 +11,9 @@ from llmctx.cli.shared.options import AsJson
 from llmctx.cli.shared.output import coloured, escape, out, print_json
 from llmctx.errors import ReplayError
 from llmctx.replay.compare import RECORDED, Comparison, compare_results
-from llmctx.replay.pair import Pair
 from llmctx.replay.safe_write import PAGE, Destination, replacing
+from llmctx.replay.sides import Pair, Tally
 from llmctx.replay.stats import Share
-from llmctx.replay.tally import Tally
 
 _MAX_REASONING_CHARS = 300
 

@@ -12,9 +12,8 @@ from llmctx.cli.shared.setup import settings_for
 from llmctx.cli.shared.sources import From, no_match, selection_of, source_of
 from llmctx.clock import iso
 from llmctx.errors import CorpusError
-from llmctx.replay.blob_cache import BlobCache
-from llmctx.replay.corpus import Corpus, Recorded, read_corpus, write_corpus
-from llmctx.replay.evidence import check_records
+from llmctx.replay.corpus import BlobCache, Corpus, Recorded, read_corpus, write_corpus
+from llmctx.replay.reproduction import check_records
 from llmctx.replay.source import select
 from llmctx.settings import Settings
 
@@ -65,7 +64,7 @@ async def _add(settings: Settings, text: str, file: Path, where: Path | None, *,
             raise no_match(whole, source, where)
         _check(found, source.blobs)
         fresh = [entry for entry in found if entry.place not in known]
-        size = _write(file, Corpus([*before.entries, *fresh], {**before.blobs, **source.blobs}))
+        size = _write(file, [*before.entries, *fresh], {**before.blobs, **source.blobs})
     there, total = len(found) - len(fresh), len(before.entries) + len(fresh)
     if as_json:
         counts = {"added": len(fresh), "there_already": there, "records": total, "bytes": size}
@@ -79,13 +78,13 @@ async def _add(settings: Settings, text: str, file: Path, where: Path | None, *,
 
 
 def _read(file: Path) -> Corpus:
-    return read_corpus(file) if file.exists() else Corpus([], {})
+    return read_corpus(file) if file.exists() else Corpus([], BlobCache())
 
 
-def _write(file: Path, corpus: Corpus) -> int:
+def _write(file: Path, entries: list[Recorded], blobs: dict[str, bytes]) -> int:
     """Write the file and return its size in bytes."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_corpus(file, corpus.entries, corpus.blobs)
+    write_corpus(file, entries, blobs)
     return file.stat().st_size
 
 

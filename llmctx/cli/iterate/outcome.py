@@ -13,9 +13,8 @@ from llmctx.cli.shared.setup import partitions_of, redis_of, settings_for
 from llmctx.cli.shared.sources import From, Selected, listing_hint, selection_of, source_of
 from llmctx.errors import ReplayError
 from llmctx.flow.bars import Bar, read_bars
-from llmctx.replay.outcome import HORIZONS, DecisionOutcome
-from llmctx.replay.outcome_report import Decisions, judged, series_of, totals
-from llmctx.replay.price_series import Candle, PriceSeries
+from llmctx.replay.outcome import HORIZONS, DecisionOutcome, Decisions, judged, totals
+from llmctx.replay.price_series import Candle, PriceSeries, series_of
 from llmctx.replay.selection import Selection
 from llmctx.replay.stats import Calibration, calibrate
 from llmctx.settings import Settings

@@ -19,8 +19,8 @@ from llmctx.prompt.template import load_template
 from llmctx.replay.batch import BatchAnswers, batch_line
 from llmctx.replay.budget import Budget
 from llmctx.replay.corpus import Recorded
-from llmctx.replay.evidence import check_records
 from llmctx.replay.plan import Plan, ReplayRequest, build_request
+from llmctx.replay.reproduction import check_records
 from llmctx.replay.results import Result, ResultsFile
 from llmctx.replay.run import MAX_CONSECUTIVE_FAILURES, CompleterFor, Replay, ReplaySummary, remedy
 from llmctx.replay.safe_write import BATCH, Destination, replacing

@@ -8,9 +8,9 @@ from llmctx.cli.iterate.replay_options import ReplayOptions
 from llmctx.cli.shared.output import escape, out, print_json
 from llmctx.replay.budget import Budget
 from llmctx.replay.compare import Comparison, compare
-from llmctx.replay.pair import recorded_decisions, replayed_decisions
 from llmctx.replay.results import Result
 from llmctx.replay.run import ReplaySummary
+from llmctx.replay.sides import recorded_decisions, replayed_decisions
 
 _MAX_FLIPS_SHOWN = 5
 

@@ -12,8 +12,7 @@ from llmctx.cli.shared.progress import progress
 from llmctx.cli.shared.setup import open_trail, settings_for
 from llmctx.errors import CheckpointError, LlmctxError
 from llmctx.replay.partition_check import PartitionReport
-from llmctx.replay.verify import trusted_of
-from llmctx.replay.verify_trail import Expected, open_export, verify_export_part, verify_partition
+from llmctx.replay.verify import Expected, open_export, trusted_of, verify_export_part, verify_partition
 from llmctx.settings import Settings
 from llmctx.trail.log.instance import check_state_instance
 from llmctx.trail.log.log import Log

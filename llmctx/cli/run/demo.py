@@ -28,7 +28,7 @@ from llmctx.ops.server import EmbeddedServer
 from llmctx.private_files import FILE_MODE, make_private_directory
 from llmctx.replay.partition_check import PartitionReport
 from llmctx.replay.run import remedy
-from llmctx.replay.verify_trail import verify_partition
+from llmctx.replay.verify import verify_partition
 from llmctx.settings import Settings
 from llmctx.trail.log.log import Log
 from llmctx.worker.home import bind_home

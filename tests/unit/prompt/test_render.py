@@ -108,7 +108,7 @@ def test_a_template_cannot_ask_for_chance(chance: str) -> None:
 
 @pytest.mark.parametrize("thing", ["field", "symbol.title", "sections", "[field]"])
 def test_a_template_cannot_show_an_address_in_memory(thing: str) -> None:
-    assert "is no text" in refused(f"{{{{ {thing} }}}}")
+    assert "is not text" in refused(f"{{{{ {thing} }}}}")
 
 
 def test_an_import_leaves_nothing_behind_for_the_next_time() -> None:

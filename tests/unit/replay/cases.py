@@ -12,8 +12,7 @@ from llmctx.llm.request import kept
 from llmctx.prompt.render import render
 from llmctx.prompt.template import Template, load_template
 from llmctx.record import RecordMetadata, compose
-from llmctx.replay.blob_cache import BlobCache
-from llmctx.replay.corpus import Recorded
+from llmctx.replay.corpus import BlobCache, Recorded
 from tests.unit.makers import NOW_MS, SYMBOL, answer_text, body, market, package_of, snapshot_of
 
 V1 = load_template(asset("prompts"), "position/v1")

@@ -7,10 +7,10 @@ import pytest
 from llmctx.errors import ReplayError
 from llmctx.replay.answer import Answer, recorded_answer
 from llmctx.replay.compare import Comparison, compare, compare_results
-from llmctx.replay.pair import recorded_decisions, replayed_decisions
 from llmctx.replay.plan import Plan
 from llmctx.replay.results import Result, ResultsFile
 from llmctx.replay.run import Replay
+from llmctx.replay.sides import recorded_decisions, replayed_decisions
 from llmctx.replay.stats import Share
 
 from .asking import Model

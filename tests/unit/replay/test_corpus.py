@@ -5,8 +5,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llmctx import canonical
-from llmctx.errors import CorpusError
-from llmctx.replay.corpus import Place, Recorded, read_corpus, write_corpus
+from llmctx.errors import CorpusError, TemplateError
+from llmctx.replay.corpus import BlobCache, Place, Recorded, read_corpus, write_corpus
+from tests.unit.makers import template
 
 from .cases import ORIGIN, blobs, case
 
@@ -106,3 +107,25 @@ def test_a_record_with_changed_evidence_is_not_written(tmp_path: Path) -> None:
     changed = Recorded(entry.leaf, entry.pieces | {"messages": b"[]"}, index=0)
     with pytest.raises(CorpusError, match="Record 0 cannot be added to"):
         write_corpus(tmp_path / "c.jsonl", [changed], blobs())
+
+
+BLOB, DIGEST = template().bundle, template().sha256
+
+
+def test_a_template_is_compiled_once() -> None:
+    blobs = BlobCache({DIGEST: BLOB})
+    assert blobs.template(DIGEST) is blobs.template(DIGEST)
+
+
+def test_a_blob_added_later_is_found() -> None:
+    blobs = BlobCache()
+    with pytest.raises(TemplateError, match="is missing"):
+        blobs.template(DIGEST)
+    blobs.add(DIGEST, BLOB)
+    assert blobs.template(DIGEST).ref == template().ref
+    assert dict(blobs) == {DIGEST: BLOB}
+
+
+def test_a_changed_blob_is_not_compiled() -> None:
+    with pytest.raises(TemplateError, match="was changed"):
+        BlobCache({DIGEST: BLOB + b" "}).template(DIGEST)

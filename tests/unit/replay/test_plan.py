@@ -6,8 +6,7 @@ from llmctx import canonical
 from llmctx.context.snapshot import Snapshot
 from llmctx.errors import ReplayError
 from llmctx.replay.answer import Answer
-from llmctx.replay.blob_cache import BlobCache
-from llmctx.replay.corpus import Recorded
+from llmctx.replay.corpus import BlobCache, Recorded
 from llmctx.replay.plan import Plan, ReplayRequest, build_request
 from tests.unit.makers import completion, template_of
 

@@ -10,8 +10,7 @@ from llmctx.decision.guards import GuardPolicy
 from llmctx.prompt.render import render
 from llmctx.prompt.template import Template
 from llmctx.record import RecordMetadata, compose
-from llmctx.replay.blob_cache import BlobCache
-from llmctx.replay.corpus import read_corpus
+from llmctx.replay.corpus import BlobCache, read_corpus
 from llmctx.replay.difference import Difference, Rebuild
 from llmctx.replay.rerun import check_evidence, rebuild
 from llmctx.rules import Rules, code
@@ -236,7 +235,9 @@ def test_changed_or_missing_evidence_is_found_by_its_digest(piece: str) -> None:
     assert check_evidence(entry) is None
     others = {name: raw for name, raw in entry.pieces.items() if name != piece}
     for pieces, found in ((others | {piece: b"[]"}, canonical.sha256(b"[]")), (others, "nothing")):
-        difference = check_evidence(Entry(entry.leaf, pieces, index=0))
+        ended = check_evidence(Entry(entry.leaf, pieces, index=0))
+        assert ended is not None
+        difference = ended.tampering
         assert difference is not None
         assert (difference.rule, difference.by, difference.tampered) == (f"evidence-digest of {piece}", "data", True)
         assert difference.what.endswith(f"found {found}")

@@ -10,10 +10,9 @@ import pytest
 
 from llmctx.llm.standin import Standin
 from llmctx.prompt.render import Prompt
-from llmctx.replay.blob_cache import BlobCache
-from llmctx.replay.corpus import Recorded
+from llmctx.replay.corpus import BlobCache, Recorded
 from llmctx.replay.plan import Plan, build_request
-from llmctx.testing.answers_file import AnswersFile
+from llmctx.testing.completers import AnswersFile
 
 from .project import ALL, DECISIONS, run, run_live, write_module
 

@@ -1,19 +1,93 @@
-"""The totals of one side of a comparison: answers, guardrails, grounding, confidence, tokens, cost, latency."""
+"""The sides of a comparison: each decision with its answers, the totals of a side, and pairs of answers."""
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from llmctx.replay.answer import Answer
-from llmctx.replay.pair import AnsweredDecision
+from llmctx.replay.answer import NO_ANSWER, Answer
+from llmctx.replay.corpus import Place
+from llmctx.replay.difference import Cause, causes, changes
+from llmctx.replay.results import Result
 from llmctx.replay.stats import Mean, Share, agreement_within, mean, quantile
 
 _FAULTS = {"miscited", "false_prices"}
 """What a grounding holds only if the answer has false numbers."""
 _EVIDENCE_ITEM = re.compile(r"evidence\[\d+\]")
 """The field of an evidence item; all other fields are text with numbers."""
+
+
+class AnsweredDecision(NamedTuple):
+    """One decision with all its answers on one side of a comparison."""
+
+    result: Result
+    """The decision; its answers are those of the first repeat."""
+    answers: tuple[Answer, ...]
+    """The answers, one for each repeat."""
+    unanswered: int = 0
+    """Further calls that got no answer."""
+
+    @property
+    def majority(self) -> Answer:
+        """The first answer with the most frequent action."""
+        counts = Counter(answer.label for answer in self.answers)
+        most = counts.most_common(1)[0][1]
+        return next(answer for answer in self.answers if counts[answer.label] == most)
+
+
+def recorded_decisions(results: Iterable[Result]) -> dict[Place, AnsweredDecision]:
+    """Return the record's own side of some results."""
+    return {result.place: AnsweredDecision(result, (result.recorded,)) for result in results}
+
+
+def replayed_decisions(results: Iterable[Result]) -> dict[Place, AnsweredDecision]:
+    """Return the replay's side of some results, repeats grouped by decision."""
+    groups: dict[Place, list[Result]] = {}
+    for result in sorted(results, key=lambda one: one.repeat):
+        groups.setdefault(result.place, []).append(result)
+    answers = {place: tuple(one.replayed for one in group if one.final) for place, group in groups.items()}
+    return {
+        place: AnsweredDecision(group[0], answers[place], unanswered=len(group) - len(answers[place]))
+        for place, group in groups.items()
+    }
+
+
+class Pair(NamedTuple):
+    """One decision on both sides."""
+
+    result: Result
+    """The decision."""
+    a: Answer
+    """The first side's answer."""
+    b: Answer
+    """The second side's answer."""
+
+    @property
+    def flipped(self) -> bool:
+        """Whether the two sides act differently."""
+        return self.a.effective_action != self.b.effective_action
+
+    @property
+    def answered(self) -> bool:
+        """Whether both sides have a usable answer, or were not asked."""
+        return NO_ANSWER not in (self.a.label, self.b.label)
+
+    @property
+    def changes(self) -> list[str]:
+        """The names of the results that differ."""
+        return changes(self.a, self.b)
+
+    @property
+    def causes(self) -> list[Cause]:
+        """Why they differ."""
+        return causes(self.a, self.b)
+
+    @property
+    def at_stake(self) -> Decimal:
+        """The market value that the two sides treat differently, in account currency."""
+        held, price = Decimal(self.result.held), Decimal(self.result.price)
+        return abs(self.a.exposure_change(held) - self.b.exposure_change(held)) * held * price
 
 
 class Tally(NamedTuple):
