@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, cast
 
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import (
@@ -59,6 +60,10 @@ class Client(Redis):
             await self.connection_pool.disconnect(inuse_connections=False)
             raise
 
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
+        """Several commands in one round trip; a read-only server is connected anew here too."""
+        return _DroppingPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+
     async def _send_shared(self, command: tuple[Any, ...]) -> Any:
         for failures in range(1, self._retries + 1):
             try:
@@ -71,6 +76,15 @@ class Client(Redis):
         """Close every connection."""
         await self._shared.aclose()
         await super().aclose(close_connection_pool)
+
+
+class _DroppingPipeline(Pipeline):
+    async def execute(self, raise_on_error: bool = True) -> list[Any]:
+        try:
+            return await super().execute(raise_on_error)
+        except ReadOnlyError:
+            await self.connection_pool.disconnect(inuse_connections=False)
+            raise
 
 
 def connect(url: str, *, retries: int = 3) -> Client:
