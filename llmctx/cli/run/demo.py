@@ -23,6 +23,7 @@ from llmctx.flow.rules import FeedRules
 from llmctx.flow.simulated_market import SECTORS, simulate
 from llmctx.flow.store import Store
 from llmctx.flow.timeline import Item
+from llmctx.llm.client import without_secrets
 from llmctx.llm.standin import MODEL, Standin
 from llmctx.ops.server import EmbeddedServer
 from llmctx.private_files import FILE_MODE, make_private_directory
@@ -68,7 +69,9 @@ async def _demo(directory: Path, endpoint: str | None, model: str | None) -> Non
         if not real:
             standin = await stack.enter_async_context(Standin(latency_ms=15))
             endpoint, model = standin.base_url, MODEL
-        answers = f"{model} at {endpoint} answers" if real else "the stand-in model answers, by rules"
+        answers = (
+            f"{model} at {without_secrets(endpoint or '')} answers" if real else "the stand-in model answers, by rules"
+        )
         out.print(f"Valkey on {server.url}; {answers}.")
         out.print(
             f"{len(SECTORS)} simulated symbols, {_DAYS} days of {_MINUTES} one-minute bars, in lockstep: each bar "
