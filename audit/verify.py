@@ -24,8 +24,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+try:
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+except ImportError as missing:
+    print(f"error: signatures cannot be checked ({missing}). Run: python -m pip install cryptography", file=sys.stderr)
+    sys.exit(2)
 
 MAX_INTEGER = 2**53 - 1
 MAX_DEPTH = 200

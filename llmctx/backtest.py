@@ -28,8 +28,7 @@ from llmctx.replay.results import UNANSWERED
 from llmctx.replay.run import MAX_CONSECUTIVE_FAILURES, remedy
 from llmctx.replay.stats import EquityCurve
 from llmctx.trail.log.entry import Entry
-from llmctx.trail.log.instance import bind_instance
-from llmctx.worker.home import TrailHome
+from llmctx.worker.home import bind_home
 from llmctx.worker.serve import ServeOptions, serve
 
 _ZERO = Decimal(0)
@@ -183,8 +182,7 @@ async def run_backtest(
 
     with EmbeddedServer(directory / "redis") as server:
         async with open_redis(server.url) as redis:
-            instance, _ = await bind_instance(redis, directory)
-            home = TrailHome(redis, server.url, instance, directory)
+            home = await bind_home(redis, server.url, directory)
             stop, options = asyncio.Event(), ServeOptions(concurrency=concurrency)
             serving = asyncio.create_task(serve(home, config, stop, options, on_entry=result.add_record))
             feed = Feed(Store(redis, 1), session.rules, lockstep=Lockstep(redis, 1), on_bar=add_bar)

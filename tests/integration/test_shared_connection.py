@@ -140,6 +140,19 @@ async def test_a_read_only_server_is_connected_anew(client: Client, redis: Redis
     assert before not in await _connections_of(redis, "fcall")
 
 
+async def test_a_read_only_server_is_connected_anew_after_a_transaction(client: Client, redis: Redis) -> None:
+    before = await client.client_id()
+    commands = client.pipeline(transaction=True)
+    commands.set("key", "refused")
+    await execute(redis, "REPLICAOF", "127.0.0.1", free_port())
+    try:
+        with pytest.raises(ReadOnlyError):
+            await commands.execute()
+    finally:
+        await execute(redis, "REPLICAOF", "NO", "ONE")
+    assert await client.client_id() != before
+
+
 async def test_a_silent_server_is_a_timeout_for_every_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("llmctx.connection.SOCKET_TIMEOUT_S", 0.3)
 

@@ -60,15 +60,15 @@ def decide(
 
 
 async def _decide(settings: Settings, symbol: str, *, new_instance: bool) -> tuple[Entry, int]:
-    from llmctx.trail.log.instance import bind_instance
     from llmctx.worker.decide_once import decide_once
-    from llmctx.worker.home import TrailHome
+    from llmctx.worker.home import bind_home
 
     async with config_of(settings) as config, redis_of(settings) as (redis, url):
-        instance, _ = await bind_instance(redis, settings.state_dir, partitions=settings.partitions, new=new_instance)
-        home = TrailHome(redis, url, instance, settings.state_dir)
+        home = await bind_home(
+            redis, url, settings.state_dir, partitions=settings.partitions, new_instance=new_instance
+        )
         entry = await decide_once(home, symbol, config, timeout_s=settings.llm.timeout_s + _GRACE_S)
-        return entry, instance.partitions
+        return entry, home.instance.partitions
 
 
 def _exit_code(record: dict[str, Any]) -> int:

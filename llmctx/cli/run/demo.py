@@ -16,21 +16,23 @@ from llmctx.cli.shared.options import Endpoint, Model
 from llmctx.cli.shared.output import escape, out
 from llmctx.cli.shared.setup import config_of, settings_for
 from llmctx.connection import open_redis
-from llmctx.errors import LlmctxError
+from llmctx.errors import EndpointError, LlmctxError
 from llmctx.flow.feed import Feed
 from llmctx.flow.lockstep import Lockstep
 from llmctx.flow.rules import FeedRules
 from llmctx.flow.simulated_market import SECTORS, simulate
 from llmctx.flow.store import Store
 from llmctx.flow.timeline import Item
+from llmctx.llm.client import without_secrets
 from llmctx.llm.standin import MODEL, Standin
 from llmctx.ops.server import EmbeddedServer
+from llmctx.private_files import FILE_MODE, make_private_directory
 from llmctx.replay.partition_check import PartitionReport
+from llmctx.replay.run import remedy
 from llmctx.replay.verify import verify_partition
 from llmctx.settings import Settings
-from llmctx.trail.log.instance import bind_instance
 from llmctx.trail.log.log import Log
-from llmctx.worker.home import TrailHome
+from llmctx.worker.home import bind_home
 from llmctx.worker.serve import ServeOptions, serve
 
 _MARKER = "made-by-llmctx-demo"
@@ -67,7 +69,9 @@ async def _demo(directory: Path, endpoint: str | None, model: str | None) -> Non
         if not real:
             standin = await stack.enter_async_context(Standin(latency_ms=15))
             endpoint, model = standin.base_url, MODEL
-        answers = f"{model} at {endpoint} answers" if real else "the stand-in model answers, by rules"
+        answers = (
+            f"{model} at {without_secrets(endpoint or '')} answers" if real else "the stand-in model answers, by rules"
+        )
         out.print(f"Valkey on {server.url}; {answers}.")
         out.print(
             f"{len(SECTORS)} simulated symbols, {_DAYS} days of {_MINUTES} one-minute bars, in lockstep: each bar "
@@ -85,8 +89,8 @@ def _empty(directory: Path) -> None:
         if not marker.exists():
             raise LlmctxError(f"{directory} contains files that no demo made.", "Name another folder with --dir.")
         shutil.rmtree(directory)
-    directory.mkdir(parents=True, exist_ok=True)
-    marker.touch()
+    make_private_directory(directory)
+    marker.touch(mode=FILE_MODE)
 
 
 async def _session(settings: Settings, *, real: bool) -> PartitionReport:
@@ -97,9 +101,8 @@ async def _session(settings: Settings, *, real: bool) -> PartitionReport:
     screen = DemoScreen(live=out.is_terminal)
     url, directory = settings.redis_url, settings.state_dir
     async with config_of(settings, need_endpoint=True) as config, open_redis(url) as redis:
-        instance, _ = await bind_instance(redis, directory)
         stop = asyncio.Event()
-        home, options = TrailHome(redis, url, instance, directory), ServeOptions(settings.concurrency)
+        home, options = await bind_home(redis, url, directory), ServeOptions(settings.concurrency)
         service = asyncio.create_task(serve(home, config, stop, options, on_entry=screen.add_record))
         rules = FeedRules(sectors=market.sectors)
         feed = Feed(Store(redis, 1), rules, lockstep=Lockstep(redis, 1), on_bar=screen.add_bar)
@@ -108,7 +111,13 @@ async def _session(settings: Settings, *, real: bool) -> PartitionReport:
         stop.set()
         await service
         screen.print_summary(feed.report, real=real)
-        return await verify_partition(Log(redis), instance, directory)
+        if screen.calls and screen.calls == screen.failed:
+            raise EndpointError(
+                f"Nothing answered: all {screen.calls} calls failed, the last one with: {screen.last_failure}. The "
+                "guardrails alone decided.",
+                remedy(screen.last_failure),
+            )
+        return await verify_partition(Log(redis), home.instance, directory)
 
 
 async def _play(

@@ -29,6 +29,12 @@ class DemoScreen:
     def __init__(self, *, live: bool) -> None:
         self.records = 0
         """Records that settle a tick, so far."""
+        self.calls = 0
+        """Calls to the endpoint, so far."""
+        self.failed = 0
+        """Those of them without a usable answer."""
+        self.last_failure = ""
+        """What the last of these said."""
         self._actions: Counter[str] = Counter()
         self._guards: Counter[str] = Counter()
         self._grounding: Counter[str] = Counter()
@@ -79,7 +85,13 @@ class DemoScreen:
             out.print(line)
 
     def _count_call(self, record: dict[str, Any]) -> None:
-        usage = record.get("completion", {}).get("usage", {})
+        completion = record.get("completion", {})
+        if completion:
+            self.calls += 1
+        if completion and record["kind"] == "failed":
+            self.failed += 1
+            self.last_failure = str(completion.get("detail") or completion["outcome"])
+        usage = completion.get("usage", {})
         self._tokens_in += usage.get("prompt", 0)
         self._tokens_out += usage.get("completion", 0)
         if (grounding := record.get("grounding")) is not None:

@@ -11,10 +11,10 @@ from llmctx.cli.shared.options import AsJson, Endpoint, Model, NewInstance, Prom
 from llmctx.cli.shared.output import out, print_json
 from llmctx.cli.shared.record_text import record_line
 from llmctx.cli.shared.setup import config_of, redis_of, settings_for
-from llmctx.connection import without_password
+from llmctx.redis_address import without_password
 from llmctx.settings import Settings
 from llmctx.trail.log.entry import Entry, address
-from llmctx.worker.home import TrailHome
+from llmctx.worker.home import bind_home
 from llmctx.worker.serve import ServeOptions, serve
 
 _REPORT_INTERVAL_S = 10
@@ -55,21 +55,21 @@ def run(
 
 
 async def _run(settings: Settings, counter: "_Counter", options: ServeOptions, *, new_instance: bool) -> None:
-    from llmctx.trail.log.instance import bind_instance
     from llmctx.worker.watch import check_notifications
 
     stop = stop_signal()
     async with config_of(settings, need_endpoint=True) as config, redis_of(settings) as (redis, url):
         if options.watch:
             await check_notifications(redis)
-        instance, _ = await bind_instance(redis, settings.state_dir, partitions=settings.partitions, new=new_instance)
+        home = await bind_home(
+            redis, url, settings.state_dir, partitions=settings.partitions, new_instance=new_instance
+        )
         if not counter.as_json:
             server = without_password(url)
             out.print(f"Deciding with {config.template.ref} and {settings.llm.model} on {server}. Ctrl-C stops it.")
         reports = asyncio.create_task(counter.report())
         try:
-            home = TrailHome(redis, url, instance, settings.state_dir)
-            await serve(home, config, stop, options, on_entry=partial(counter.add, partitions=instance.partitions))
+            await serve(home, config, stop, options, on_entry=partial(counter.add, partitions=home.instance.partitions))
         finally:
             reports.cancel()
     if not counter.as_json:

@@ -2,15 +2,17 @@
 
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
+from functools import cache
 from pathlib import Path
 
 from redis.asyncio import Redis
 
+from llmctx.cli.shared.output import messages
 from llmctx.connection import open_redis
 from llmctx.context.snapshot import ReadRules
 from llmctx.decision.guards import GuardPolicy
 from llmctx.errors import EndpointError, ServerError, TemplateError
-from llmctx.llm.client import NO_KEY, EndpointClient, NoEndpoint
+from llmctx.llm.client import NO_KEY, EndpointClient, NoEndpoint, without_secrets
 from llmctx.ops.server import EmbeddedServer
 from llmctx.pipeline import DecisionConfig
 from llmctx.prompt.render import unknown_names
@@ -63,6 +65,12 @@ async def open_trail(settings: Settings) -> AsyncIterator[tuple[Redis, Instance]
 
 
 def _embedded(directory: Path) -> EmbeddedServer:
+    if str(directory).startswith("//") or set(str(directory)) & set("@:?#"):
+        raise ServerError(
+            "embedded: takes a folder, but an address follows.",
+            "Write embedded:DIR, or the address of a server alone. It is not shown, because it may hold a password.",
+            exit_code=2,
+        )
     if not directory.is_dir():
         raise ServerError(
             f"There is no data of an embedded server in {directory}.",
@@ -94,8 +102,19 @@ def client_of(settings: Settings) -> EndpointClient | NoEndpoint:
         raise EndpointError(
             "An LLM endpoint is configured, but no model.", "Name one with --model or LLMCTX_LLM__MODEL.", exit_code=2
         )
+    if settings.withholds_key:
+        _note_withheld_key(without_secrets(llm.base_url or ""))
     return EndpointClient(
         llm.base_url, settings.api_key or NO_KEY, llm.model, timeout_s=llm.timeout_s, max_attempts=llm.max_attempts
+    )
+
+
+@cache
+def _note_withheld_key(endpoint: str) -> None:
+    """Say once that a key is not sent."""
+    messages.note(
+        f"OPENAI_API_KEY is not sent to {endpoint}, because it is not OpenAI's endpoint. If this endpoint needs a key, "
+        "set LLMCTX_LLM__API_KEY"
     )
 
 

@@ -13,6 +13,7 @@ from typing import NamedTuple, cast
 from redis.asyncio import Redis
 
 from llmctx.errors import InstanceError, TrailError
+from llmctx.private_files import make_private_directory, write_private
 from llmctx.trail.log.lease import redis_errors
 
 FORMAT = "2"
@@ -142,9 +143,9 @@ async def _make(redis: Redis, partitions: int) -> Instance:
 
 def _write_file(file: Path, instance: Instance, *, before: Instance | None) -> None:
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make_private_directory(file.parent)
         if before is not None:
             file.rename(file.with_name(f"instance.{before.id}.json"))
-        file.write_text(json.dumps({"format": FORMAT, **instance._asdict()}) + "\n", encoding="utf-8")
+        write_private(file, json.dumps({"format": FORMAT, **instance._asdict()}) + "\n")
     except OSError as error:
         raise InstanceError(f"{file} cannot be written: {error}.", "Name a --state-dir that can be.") from error

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from llmctx.errors import CheckpointError, KeyFileError
+from llmctx.private_files import DIRECTORY_MODE, FILE_MODE, make_private_directory
 from llmctx.trail.disk import sync_directory
 from llmctx.trail.proof.checkpoint import ED25519, Checkpoint, Key, key_name_of, note_of
 
@@ -85,10 +86,10 @@ def make_key(state_dir: Path, instance: str) -> SigningKey:
     path = key_file(state_dir, instance)
     signing = SigningKey.new(key_name_of(instance))
     with _disk_errors(path, "written"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.parent.chmod(0o700)
+        make_private_directory(path.parent)
+        path.parent.chmod(DIRECTORY_MODE)
         try:
-            _write_new(path, signing.text, 0o600)
+            _write_new(path, signing.text)
         except FileExistsError as error:
             raise KeyFileError(
                 f"The key {path} exists already.",
@@ -97,7 +98,7 @@ def make_key(state_dir: Path, instance: str) -> SigningKey:
             ) from error
         public = public_file(state_dir, instance)
         public.unlink(missing_ok=True)
-        _write_new(public, signing.key.text, 0o644)
+        _write_new(public, signing.key.text)
     return signing
 
 
@@ -164,12 +165,13 @@ def read_public_key(state_dir: Path, instance: str) -> Key | None:
             raise KeyFileError(f"{path} does not hold a vkey: {error}", "`llmctx key` shows the right one.") from error
 
 
-def _write_new(path: Path, text: str, mode: int) -> None:
+def _write_new(path: Path, text: str) -> None:
     """Create a file whole or not at all, and never over another one."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.unlink(missing_ok=True)
-    file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
     try:
+        os.fchmod(file, FILE_MODE)
         os.write(file, f"{text}\n".encode())
         os.fsync(file)
         os.link(draft, path)

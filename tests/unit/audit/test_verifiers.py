@@ -3,6 +3,8 @@
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -698,3 +700,11 @@ def test_a_receipt_of_another_form_is_named(
     file = tmp_path / "receipt.json"
     file.write_text(json.dumps(receipt(made(), 2, 5) | changes), encoding="utf-8")
     assert _alone(verify, file) == rule
+
+
+def test_without_cryptography_the_verifier_exits_with_2_and_says_what_to_install(untouched: Path) -> None:
+    words = [sys.executable, "-I", "-S", str(ROOT / "audit" / "verify.py"), str(untouched), "--key", vkey()]
+    ended = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert "pip install cryptography" in ended.stderr
+    assert "Traceback" not in ended.stderr
