@@ -15,10 +15,8 @@ async def test_every_call_gets_its_own_reply_or_an_error(client: Redis, server: 
     file.write_text("local function run(keys, args) redis.call('SADD', keys[1], args[1]) return args[1] end")
     add, stop = ServerFunction(file), asyncio.Event()
     answered: list[str] = []
-    failed = 0
 
     async def call(caller: int) -> None:
-        nonlocal failed
         number = 0
         while not stop.is_set():
             number += 1
@@ -26,7 +24,6 @@ async def test_every_call_gets_its_own_reply_or_an_error(client: Redis, server: 
             try:
                 answer = await add(client, ["set"], [value])
             except RedisError:
-                failed += 1
                 await asyncio.sleep(0.02)
             else:
                 assert answer == value.encode()
@@ -36,11 +33,10 @@ async def test_every_call_gets_its_own_reply_or_an_error(client: Redis, server: 
     for _ in range(2):
         await asyncio.sleep(0.3)
         await asyncio.to_thread(server.kill)
-        await asyncio.sleep(4)  # longer than all retries take
+        await asyncio.sleep(4)  # calls fail, or are retried until the server is back
         await asyncio.to_thread(server.start)
     before = len(answered)
     await asyncio.sleep(1)
     stop.set()
     await asyncio.gather(*callers)
-    assert failed > 0
     assert len(answered) > before

@@ -376,8 +376,8 @@ async def test_a_backtest_says_before_it_starts_what_is_missing(session: Program
     assert ended.code == 2
     assert "no prompt 'nonsense'" in ended.err
     (session.folder / "full").mkdir()
-    (session.folder / "full" / "position-v2").mkdir()
-    (session.folder / "full" / "position-v2" / "x").touch()
+    (session.folder / "full" / "position-v3").mkdir()
+    (session.folder / "full" / "position-v3" / "x").touch()
     ended = await session("backtest", "b.csv", "--prompt", "position", "--keep", "full")
     assert (ended.code, "is not empty" in ended.err) == (2, True)
     del session.environment["LLMCTX_LLM__BASE_URL"]
@@ -390,12 +390,12 @@ async def test_a_backtest_ends_early_where_the_endpoint_is_away(session: Program
     ended = await session("backtest", *files, "--endpoint", f"http://127.0.0.1:{free_port()}/v1")
     assert ended.code == 3
     assert "8 calls in a row got no answer, the last one: connection" in ended.err
-    kept = await session("replay", "--redis-url", "embedded:kept/position-v2/redis", "--json")
+    kept = await session("replay", "--redis-url", "embedded:kept/position-v3/redis", "--json")
     assert 8 <= kept.document["records"] < 20
 
 
 async def test_the_columns_of_a_backtest_are_told_apart(session: Program) -> None:
     files = ("b.csv", "--news", "n.jsonl", "--sectors", "s.json")
-    ended = await session("backtest", *files, "--prompt", "position", "--prompt", "position/v2")
+    ended = await session("backtest", *files, "--prompt", "position/v2", "--prompt", "position/v2")
     assert ended.code == 0, ended.err
     assert re.match(r" +position/v2 \(1\) +position/v2 \(2\)\n", ended.out)

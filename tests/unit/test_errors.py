@@ -23,7 +23,13 @@ def everyone() -> list[type[LlmctxError]]:
 
 
 FAMILY = everyone()
-COMPOSED = {errors.RecordError, errors.ForkError, errors.CheckpointError, errors.NewerFormatError}
+COMPOSED = {
+    errors.RecordError,
+    errors.ForkError,
+    errors.CheckpointError,
+    errors.NewerFormatError,
+    errors.RecordSizeError,
+}
 """Errors that compose their message from its parts."""
 PLAIN = [error for error in FAMILY if error not in COMPOSED]
 

@@ -43,7 +43,8 @@ def test_help_imports_no_command_and_shows_every_summary() -> None:
     *shown, loaded = done.stdout.splitlines()
     assert all(any(line.endswith(f"  {command.summary}") for line in shown) for command in COMMANDS)
     assert set(ast.literal_eval(loaded)) == {
-        "llmctx.cli", "llmctx.cli.app", "llmctx.cli.commands", "llmctx.errors", "llmctx.version",
+        "llmctx.cli", "llmctx.cli.app", "llmctx.cli.commands", "llmctx.errors", "llmctx.limits",
+        "llmctx.version",
     }  # fmt: skip
 
 
