@@ -144,7 +144,7 @@ def _print_report(report: PartitionReport) -> None:
     out.print(
         f"partition {report.partition}: {report.records} records settle {report.ticks} ticks; "
         f"{report.checkpoints} checkpoints cover {report.covered}; "
-        f"{report.rebuilt} rebuilt from their evidence, prompts byte for byte."
+        f"{report.rebuilt} rebuilt whole from their evidence, prompts byte for byte."
     )
     for line in [] if report.reproduction is None else report.reproduction.lines():
         out.print(escape(line))
