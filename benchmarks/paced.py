@@ -25,6 +25,7 @@ from llmctx.worker.serve import ServeOptions, serve, tune_gc
 
 RATIO_RATE, RATIO_S, ENDPOINT_MS = 50.0, 10.0, 2000
 ADDED_RATE, ADDED_S = 100.0, 15.0
+_GRACE_S = 60.0
 
 
 async def raise_ticks(redis: Redis, name: str, rate: float, seconds: float) -> None:
@@ -48,8 +49,12 @@ async def measure(stage: Stage) -> dict[str, str]:
     """
     async with stage.standin(ENDPOINT_MS) as slow:
         ratio = await _ratio(slow)
-    added = await _added(stage)
-    return {"tick_cpu_ratio_paced": f"{ratio:.2f} x", "tick_added_p99_ms": f"{added:.0f} ms"}
+    figures = {"tick_cpu_ratio_paced": f"{ratio:.2f} x"}
+    try:
+        figures["tick_added_p99_ms"] = f"{await _added(stage):.0f} ms"
+    except TimeoutError:
+        print(f"tick_added_p99_ms was not measured: the machine did not keep up with {ADDED_RATE:.0f} ticks/s")
+    return figures
 
 
 async def _ratio(stage: Stage) -> float:
@@ -92,7 +97,8 @@ async def _raise(stage: Stage, settled: "_Added", name: str, rate: float, second
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "benchmarks.paced", stage.url, name, str(rate), str(seconds)
     )
-    await settled.done.wait()
+    async with asyncio.timeout(_GRACE_S + 2 * seconds):
+        await settled.done.wait()
     await process.wait()
 
 
