@@ -40,7 +40,7 @@ class _Group(TyperGroup):
         super().__init__(**attributes | {"commands": dict.fromkeys(_MODULES)})
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002  the signature is typer's
-        """The command; None if there is none of this name."""
+        """Return the command of this name, or None."""
         if cmd_name not in _MODULES:
             return None
         function = getattr(import_module(_MODULES[cmd_name]), cmd_name)

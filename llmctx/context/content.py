@@ -57,7 +57,7 @@ class SectionContent:
         return self._facts
 
     def future_moment(self, latest: datetime) -> str | None:
-        """The path and moment of the first time in the value that lies after `latest`; None if there is none."""
+        """Find the first time in the value after `latest`: its path and moment, or None."""
         if self._not_after is not None and latest >= self._not_after:
             return None  # none lay after an earlier time
         found = future_moment(self.value, latest)

@@ -101,7 +101,7 @@ def test_docstrings_comments_layout_and_other_rooms_change_nothing(package: Path
 
 
 def test_what_a_shaping_source_imports_shapes_too_or_is_named_here() -> None:
-    """A helper that moves out of these rooms must be added to `rules.SHAPING`, or have its reason here."""
+    """A function that moves out of these rooms must be added to `rules.SHAPING`, or have its reason here."""
     files = {path.relative_to(ROOT / "llmctx") for path in shaping_sources()}
     shapes = {file.with_suffix("").as_posix() for file in files} | {file.parent.as_posix() for file in files}
     others = {
