@@ -1,11 +1,13 @@
 """A backup proves itself before it counts, and a restore brings back the server, the state directory and what is newer."""
 
+import asyncio
 import json
 import shutil
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from redis.asyncio import Redis
@@ -17,9 +19,9 @@ from llmctx.ops.backup.snapshot import TOOLS
 from llmctx.ops.server import EmbeddedServer
 from llmctx.trail.log.lease import Lease
 from llmctx.trail.log.log import Log
-from tests.conftest import debian_redis
-from tests.integration.conftest import ByRules, raise_tick, serving
-from tests.integration.program import Ended, Program
+from tests.conftest import answers, debian_redis
+from tests.integration.conftest import ByRules, hold, raise_tick, serving
+from tests.integration.program import Ended, Program, until
 from tests.integration.test_prove import make_trail, sign
 
 
@@ -197,15 +199,78 @@ async def test_a_damaged_backup_is_refused_before_anything_is_replaced(
     assert await everything(valkey) == before
 
 
-@pytest.mark.parametrize("point", ["packed", "proven"])
+@pytest.mark.parametrize("point", ["packed", "proving", "proven"])
 async def test_a_backup_that_is_killed_leaves_none_and_the_next_one_tidies_up(proven: Program, point: str) -> None:
     armed = f"from llmctx import killpoint; killpoint.arm({point!r})"
     process = await proven.start("backup", "--to", "kept", before=armed)
     await process.communicate()
     assert process.returncode == -signal.SIGKILL
+    address = (proven.folder / "kept/.partial-proof/address") if point == "proving" else None
+    orphan = None if address is None else urlsplit(address.read_text()).port
+    assert orphan is None or answers(orphan)
     assert (await proven("restore", "kept", "--over", "--json")).code == 2
     assert (await keep(proven)).code == 0
+    assert orphan is None or not answers(orphan)
     assert [path for path in (proven.folder / "kept").iterdir() if path.name.startswith(".partial")] == []
+
+
+async def test_an_interrupted_backup_tidies_up_at_once(proven: Program) -> None:
+    process = await proven.start("backup", "--to", "kept")
+    await until((proven.folder / "kept/.partial-proof/address").exists)
+    process.send_signal(signal.SIGTERM)
+    assert (await proven.ended(process)).code == 130
+    assert [path.name for path in (proven.folder / "kept").iterdir()] == [".lock"]
+
+
+async def test_a_backup_of_a_service_at_work_is_good_and_restores_to_its_newest_record(
+    redis: Redis, trail: Program, empty: tuple[Redis, str]
+) -> None:
+    await hold(redis, "AAPL", "MSFT")
+    stop = asyncio.Event()
+
+    async def raise_ticks() -> int:
+        count = 0
+        while not stop.is_set():
+            count += 1
+            await raise_tick(redis, f"busy{count}", ("AAPL", "MSFT")[count % 2])
+            await asyncio.sleep(0.01)
+        return count
+
+    async with serving(redis, trail.environment["LLMCTX_REDIS_URL"], trail.folder / "var", ByRules()):
+        raising = asyncio.create_task(raise_ticks())
+        backups = [await keep(trail) for _ in range(2)]
+        stop.set()
+        count = await raising
+    await sign(redis, trail.folder / "var")
+    assert [(done.code, done.document["fault"]) for done in backups] == [(0, None), (0, None)]
+    size = await Log(redis).size()
+    assert count > 50
+    assert backups[0].document["records"][0] < backups[1].document["records"][0] < size
+    client, trail.environment["LLMCTX_REDIS_URL"] = empty
+    restored = await trail("restore", str(trail.folder / backups[0].document["backup"]), "--json")
+    assert (restored.code, restored.document["partitions"][0]["records"]) == (0, size), restored.err
+    settled = [
+        tick
+        async for entry in Log(client).read()
+        if "tick" in entry.record
+        for tick in (entry.record["tick"], *entry.record.get("conflated", []))
+    ]
+    assert sorted(tick for tick in settled if tick.startswith("busy")) == sorted(
+        f"busy{n}" for n in range(1, count + 1)
+    )
+
+
+async def test_a_restore_that_is_killed_says_so_and_is_done_again(valkey: Redis, proven: Program) -> None:
+    assert (await keep(proven)).code == 0
+    await valkey.flushall()
+    process = await proven.start("restore", "kept", before="from llmctx import killpoint; killpoint.arm('offered')")
+    await process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    cut_off = await proven("restore", "kept", "--json")
+    assert (cut_off.code, "REPLICAOF NO ONE" in cut_off.err) == (3, True)
+    await valkey.execute_command("REPLICAOF", "NO", "ONE")  # type: ignore[no-untyped-call]
+    assert (await proven("restore", "kept", "--over", "--json")).code == 0
+    assert (await proven("verify", "--json")).document["records"] == 6
 
 
 async def test_older_backups_are_rotated_out_after_a_good_one(proven: Program) -> None:
