@@ -34,6 +34,12 @@ MAX_EVIDENCE_CHARS = 1000
 """The path, value and reading of an item of evidence, each."""
 MAX_FINDING_CHARS = 120
 """Each text of a finding of the grounding."""
+MAX_IMPLAUSIBLE_CHARS = 400
+"""What a record says of one implausible thing about a section."""
+MAX_BY_CHARS = 100
+"""Who confirms a price."""
+MAX_WHY_CHARS = 1000
+"""Why they do."""
 MAX_RECORD_BYTES = 64 * 1024 * 1024
 """A whole record before it is compressed; no larger one is appended, and no reader unpacks one."""
 
