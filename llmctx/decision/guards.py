@@ -10,7 +10,8 @@ They run in the order in which they stand below, each on what the one before it 
    `GuardPolicy.grounding` says
 4. stale_price: on a price older than its limit nothing is added
    implausible_price: nor on an implausible one
-5. market_closed: while system:state says that the market is not open, nothing is traded or moved
+5. market_unknown: without a fresh system:state no new risk is taken, so nothing is added
+   market_closed: while a fresh system:state says that the market is not open, nothing is traded or moved
 6. quantity_cap: no more than the position's quantity is closed or added
 7. stop_side, target_side: a new stop lies on the losing side of the price, a new target on the winning side
 8. stop_loss_breached: a price at or beyond the position's stop is an exit, whatever the LLM says or the hour is
@@ -43,6 +44,8 @@ STOP_UNCONFIRMED = "stop_unconfirmed"
 """The guardrail that fires where a stop is reached by a price that is not believed."""
 UnconfirmedStop = Literal["hold", "exit"]
 """What a stop does that is reached by a price that is not believed."""
+_NEW_RISK = (Action.ADD,)
+"""The actions that enlarge what can be lost."""
 _MAX_ALARMS_SHOWN = 3
 
 
@@ -177,17 +180,25 @@ def _ungrounded(draft: _Draft) -> None:
 
 def _stale_price(draft: _Draft) -> None:
     section = draft.package.sections["price"]
-    if draft.action is Action.ADD and section.status is Status.STALE:
+    if draft.action in _NEW_RISK and section.status is Status.STALE:
         draft.fire("stale_price", f"the price is {clock.in_words(section.age_ms or 0)} old", Action.HOLD)
-    elif draft.action is Action.ADD and section.implausible:
+    elif draft.action in _NEW_RISK and section.implausible:
         draft.fire("implausible_price", section.implausible[0].reason, Action.HOLD)
 
 
-def _market_closed(draft: _Draft) -> None:
-    system = draft.package.sections["system"].value
-    if draft.action is Action.HOLD or not isinstance(system, values.System):
+def _market(draft: _Draft) -> None:
+    """Hold while the market is known not to be open. If that is unknown, only new risk is refused: a missing, broken
+    or old system:state must not keep anyone from closing a position.
+    """
+    section = draft.package.sections["system"]
+    if section.status is not Status.FRESH:
+        if draft.action in _NEW_RISK:
+            why = section.reason or f"{section.key} is {clock.in_words(section.age_ms or 0)} old"
+            draft.fire("market_unknown", f"whether the market is open is unknown ({why})", Action.HOLD)
         return
-    if system.market_status != "open":
+    system = section.value
+    assert isinstance(system, values.System)
+    if draft.action is not Action.HOLD and system.market_status != "open":
         draft.fire("market_closed", f"market_status is {system.market_status!r}", Action.HOLD)
 
 
@@ -244,7 +255,7 @@ _CHECKS: dict[str, Callable[[_Draft], None]] = {
     "confidence_floor": _confidence_floor,
     "grounding": _ungrounded,
     "stale_price": _stale_price,
-    "market_closed": _market_closed,
+    "market": _market,
     "quantity_cap": _quantity_cap,
     "stop_sides": _stop_sides,
     "stop_loss_breached": _stop_loss_breached,
