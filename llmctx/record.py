@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from llmctx import canonical, clock, rules
+from llmctx.context.marks import Mark
 from llmctx.context.package import Package
 from llmctx.context.tick import Tick
 from llmctx.decision.conclude import Conclusion
@@ -81,6 +82,24 @@ def compose_unread(kind: str, tick: Tick | None, reason: str, metadata: RecordMe
     if tick is not None:
         leaf |= {"tick": tick.id, "symbol": tick.symbol, "cause": tick.cause}
     return _draft(leaf, {}, tick, metadata)
+
+
+def compose_confirmation(tick: Tick, confirmed: Mark, metadata: RecordMetadata) -> Draft:
+    """Compose the notice that a person confirmed a price of a tick's symbol."""
+    at, opened = clock.iso(confirmed.at_ms), clock.iso(confirmed.entry_ms)
+    reason = f"{confirmed.by} confirmed the price {confirmed.last} of {at} in {tick.symbol}: {confirmed.why}"
+    leaf = _head("notice", metadata) | {
+        "symbol": tick.symbol,
+        "verdict": {"action": "none", "reason": cut(reason, MAX_REASON_CHARS)},
+        "confirmation": {
+            "by": confirmed.by,
+            "why": confirmed.why,
+            "last": _text(confirmed.last),
+            "price_at": at,
+            "entry_time": opened,
+        },
+    }
+    return Draft(canonical.dumps(leaf), {}, ())
 
 
 def compose_loss(first: int, last: int, metadata: RecordMetadata) -> Draft:

@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 
-class Confirmation(StrEnum):
+class ConfirmedBy(StrEnum):
     """What confirms a price that a rule puts in doubt."""
 
     NOT_NEEDED = "not needed"
@@ -24,13 +24,13 @@ class Finding(NamedTuple):
     """Its name."""
     reason: str
     """The fields and values concerned, in a sentence."""
-    confirmed_by: Confirmation = Confirmation.NOT_NEEDED
+    confirmed_by: ConfirmedBy = ConfirmedBy.NOT_NEEDED
     """What confirms the price."""
 
     @property
     def doubts_price(self) -> bool:
         """Whether the newest price is not to be acted on before it is confirmed."""
-        return self.confirmed_by is not Confirmation.NOT_NEEDED
+        return self.confirmed_by is not ConfirmedBy.NOT_NEEDED
 
     def __str__(self) -> str:
         return f"{self.rule}: {self.reason}"

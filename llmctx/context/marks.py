@@ -7,8 +7,12 @@ live run did.
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from llmctx import clock
+from llmctx import canonical, clock
+from llmctx.errors import in_short
+from llmctx.limits import MAX_BY_CHARS, MAX_WHY_CHARS
 from llmctx.schema.values import Position, Price
+
+_MAX_EXPONENT, _MAX_MS = 30, 10**15
 
 
 class Mark(NamedTuple):
@@ -39,12 +43,11 @@ class Mark(NamedTuple):
 
     def document(self) -> dict[str, Any]:
         """The mark as JSON with decimals as texts; fields at their default are left out."""
-        document = {
+        return {
             name: str(value) if isinstance(value, Decimal) else value
             for name, value in self._asdict().items()
             if value != self._field_defaults.get(name)
         }
-        return document
 
     @classmethod
     def parse(cls, document: Any) -> "Mark":
@@ -90,6 +93,24 @@ class Marks(NamedTuple):
             None if doubted is None else Mark.parse(doubted),
             tuple(document.get("rules", ())),
         )
+
+
+def read_confirmation(raw: bytes) -> Mark:
+    """Parse the mark that a person confirms, as `document()` wrote it.
+
+    Raises ValueError if it is malformed, or says not by whom and why.
+    """
+    try:
+        mark = Mark.parse(canonical.loads(raw))
+        prices = [mark.last, mark.entry_price, *([] if mark.stop_loss is None else [mark.stop_loss])]
+        usable = all(price.is_finite() and price > 0 and abs(price.adjusted()) <= _MAX_EXPONENT for price in prices)
+        times = all(type(ms) is int and 0 <= ms <= _MAX_MS for ms in (mark.at_ms, mark.entry_ms))
+        texts = 0 < len(str(mark.by)) <= MAX_BY_CHARS and 0 < len(str(mark.why)) <= MAX_WHY_CHARS
+    except (TypeError, AttributeError, ArithmeticError, KeyError) as error:
+        raise ValueError(f"the confirmation is malformed: {in_short(error)}") from error
+    if not usable or not times or not texts:
+        raise ValueError("the confirmation needs positive prices, times, a name and a reason")
+    return mark._replace(figures="", seen=1, by=str(mark.by), why=str(mark.why))
 
 
 def mark_of(position: Position, price: Price) -> Mark:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel
 
 from llmctx.context import price_doubt, price_step
-from llmctx.context.finding import Confirmation, Finding
+from llmctx.context.finding import ConfirmedBy, Finding
 from llmctx.context.price_doubt import PriceCase
 from llmctx.errors import in_short
 from llmctx.schema import values
@@ -51,8 +51,10 @@ def _inverted_bands(_: str, indicators: values.Indicators) -> str | None:
 def _outside_range(path: str, value: BaseModel) -> str | None:
     if isinstance(value, values.Monitoring):
         rsi = value.technical_signals.rsi_1m
-        outside = rsi is not None and rsi.value is not None and not 0 <= rsi.value <= 100
-        return f"{path}.technical_signals.rsi_1m.value {rsi.value} is outside 0 to 100" if rsi and outside else None
+        number = None if rsi is None else rsi.value
+        lowest, highest = _RANGES["0 to 100"]
+        inside = number is None or lowest <= number <= highest
+        return None if inside else f"{path}.technical_signals.rsi_1m.value {number} is outside 0 to 100"
     if isinstance(value, values.Candidates):
         found = (_outside_range(f"{path}[{i}]", item) for i, item in enumerate(value.root))
         return next(filter(None, found), None)
@@ -129,6 +131,10 @@ def _step(rule: str, case: PriceCase) -> str | None:
     return case.broken.reason if case.broken is not None and case.broken.rule == rule else None
 
 
+def _of_case(find: Callable[[PriceCase], str | None]) -> Callable[[str, PriceCase], str | None]:
+    return lambda _, case: find(case)
+
+
 class Rule(NamedTuple):
     """One rule."""
 
@@ -140,7 +146,7 @@ class Rule(NamedTuple):
     """What is implausible."""
     find: Callable[[Any, Any], str | None]
     """Returns the reason, or None: of the section's path and value, or of the rule's name and the PriceCase."""
-    confirmed_by: Confirmation = Confirmation.NOT_NEEDED
+    confirmed_by: ConfirmedBy = ConfirmedBy.NOT_NEEDED
     """What confirms the price, if the rule puts it in doubt."""
 
 
@@ -166,33 +172,43 @@ VALUE_RULES = (
 """The rules over one value."""
 
 CASE_RULES = (
+    Rule("current_price_far", "position", "current_price is far from last", _of_case(price_doubt.current_price_far)),
     Rule(
-        "current_price_far", "position", "current_price is far from last",
-        lambda _, case: price_doubt.current_price_far(case),
+        "frozen",
+        "price",
+        "the same figures under 5 timestamps in a row while the market is open",
+        _of_case(price_doubt.frozen),
     ),
     Rule(
-        "frozen", "price", "the same figures under 5 timestamps in a row while the market is open",
-        lambda _, case: price_doubt.frozen(case),
+        price_doubt.TOO_OLD,
+        "price",
+        "older than 10 times its limit",
+        _of_case(price_doubt.too_old),
+        ConfirmedBy.NEWER,
     ),
     Rule(
-        price_doubt.TOO_OLD, "price", "older than 10 times its limit",
-        lambda _, case: price_doubt.too_old(case), Confirmation.NEWER,
+        price_step.JUMP,
+        "price",
+        "further from the price before it than is believed in that time",
+        _step,
+        ConfirmedBy.LATER,
     ),
     Rule(
-        price_step.JUMP, "price", "further from the price before it than is believed in that time",
-        _step, Confirmation.LATER,
+        price_step.UNIT_OR_SPLIT,
+        "price",
+        "a ratio of 3:2, or of a whole number from 2 to 100, to the price before it, to a stop that it reaches or to "
+        "the entry",
+        _step,
+        ConfirmedBy.PERSON,
     ),
     Rule(
-        price_step.UNIT_OR_SPLIT, "price", "a ratio of 3:2 or of a whole number from 2 to 100 to the price before it, "
-        "to a stop that it reaches, or to the entry",
-        _step, Confirmation.PERSON,
+        price_step.BAD_PRINT,
+        "price",
+        "a factor above 4, and no such ratio, to the price before it or to a stop that it reaches",
+        _step,
+        ConfirmedBy.PERSON,
     ),
-    Rule(
-        price_step.BAD_PRINT, "price", "a factor above 4 from the price before it, or from a stop that it reaches, and no such "
-        "ratio",
-        _step, Confirmation.PERSON,
-    ),
-)  # fmt: skip
+)
 """The rules over the price, the position and the marks."""
 
 

@@ -179,6 +179,9 @@ def marks_after(case: PriceCase, findings: Sequence[Finding]) -> Marks:
         rules = dict.fromkeys((*case.marks.rules, *doubts) if first is not None else doubts)
         return Marks(case.marks.believed, first or case.mark, tuple(rules))
     seen = case.mark._replace(seen=case.times_seen)
+    believed = case.believed
+    if believed is not None and (stop_reached(case.position, case.last) or case.at_ms == believed.at_ms):
+        seen = seen._replace(by=believed.by, why=believed.why)  # what a person confirmed holds as long as it matters
     if case.is_far_past and case.doubted is not None:  # a feed that runs late stays confirmed
         return Marks(seen, case.doubted, (TOO_OLD,))
     return Marks(seen)

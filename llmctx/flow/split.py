@@ -7,7 +7,7 @@ from llmctx import clock
 from llmctx.context.price_step import PERSONAL, SESSION_MS, USUAL, broken_rule, factor_of
 
 NO_SPLIT = Decimal(1)
-_LARGEST_MOVE = 5 / 3
+_LARGEST_MOVE = 1.4
 """The largest overnight move, as a factor, that is left when a given ratio explains a step."""
 
 

@@ -174,7 +174,7 @@ def _view(section: Section, content: SectionContent | None, notation: str) -> Se
     doubts = ""
     if implausible:
         title += ", implausible"
-        doubts = "".join(f"- (implausible): {untrusted.visible(finding.reason)}\n" for finding in implausible)
+        doubts = "".join(f"- (implausible): {harmless(finding.reason)}\n" for finding in implausible)
     if content is not None and notation not in content.texts:
         content.texts[notation] = _text_of(content.facts, _LINES[notation])
     if content is not None and (text := content.texts[notation]):
