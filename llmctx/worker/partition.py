@@ -12,6 +12,7 @@ from llmctx.connection import end, open_redis, pause
 from llmctx.errors import ForkError, InstanceError, ServerError, TrailError
 from llmctx.llm.client import EndpointClient
 from llmctx.pipeline import DecisionConfig, Pipeline
+from llmctx.price_memory import PriceMemory
 from llmctx.prompt.template import load_template
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.lease import Holder
@@ -21,6 +22,7 @@ from llmctx.worker.memory import MemoryWatch
 from llmctx.worker.owner import Owner
 from llmctx.worker.settler import Settler
 from llmctx.worker.ticks import TickStream
+from llmctx.worker.unconfirmed import remind
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +47,8 @@ async def own_partition(
     Raises LeaseError if another owner has it and `wait` is None, ForkError if Redis contradicts spool or anchor.
     """
     async with Owner(home, partition, wait=wait) as owner:
-        yield owner, Pipeline(home.redis, config, owner.settle, partition=partition, worker=owner.label)
+        memory = PriceMemory(owner.log.read_back_of)
+        yield owner, Pipeline(home.redis, config, owner.settle, partition=partition, worker=owner.label, memory=memory)
 
 
 async def serve_partition(
@@ -85,7 +88,11 @@ async def serve_partition(
                         concurrency=concurrency,
                         on_entry=on_entry,
                     )
-                    await settler.run(stop, hand_over)
+                    reminding = asyncio.create_task(remind(home.redis, partition, pipeline.memory))
+                    try:
+                        await settler.run(stop, hand_over)
+                    finally:
+                        await end(reminding)
             except (InstanceError, ForkError):
                 raise
             except (TrailError, ServerError) as error:
