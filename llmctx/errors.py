@@ -181,5 +181,9 @@ class MissingCompletionError(LlmctxError):
     """No completion is recorded for a request that a test makes."""
 
 
+class BackupError(LlmctxError):
+    """A folder is no backup, or a backup is damaged or does not fit."""
+
+
 class BudgetError(LlmctxError):
     """The live calls of a test run have used up their token budget."""
