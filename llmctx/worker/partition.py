@@ -88,7 +88,9 @@ async def serve_partition(
                         concurrency=concurrency,
                         on_entry=on_entry,
                     )
-                    reminding = asyncio.create_task(remind(home.redis, partition, pipeline.memory))
+                    reminding = asyncio.create_task(
+                        remind(home.redis, owner.log, home.instance.partitions, pipeline.memory)
+                    )
                     try:
                         await settler.run(stop, hand_over)
                     finally:

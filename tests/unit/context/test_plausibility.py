@@ -56,7 +56,7 @@ def test_a_sound_market_has_nothing_implausible() -> None:
     assert package.marks_after == Marks(mark_of(package.position, package.price))
 
 
-INDICATORS = {
+INDICATORS: Document = {
     "rsi_14": 50, "macd": 0, "macd_signal": 0, "bollinger_upper": 160, "bollinger_lower": 140, "bollinger_width": 20,
     "timestamp": "2025-05-09T10:15:30.123Z",
 }  # fmt: skip
@@ -71,7 +71,7 @@ PERFORMANCE = {
     "daily_pnl": 1, "daily_pnl_pct": 1, "win_count": 1, "loss_count": 1, "win_rate": 0.5, "avg_win": 1, "avg_loss": -1,
     "largest_win": 1, "largest_loss": -1, "timestamp": "2025-05-09T10:15:30.123Z",
 }  # fmt: skip
-MONITORING = {
+MONITORING: Document = {
     "technical_signals": {"rsi_1m": {"value": 50, "signal": None}, "macd_5m": None, "support_resistance": None},
     "profit_target": None, "stop_loss": None, "time_in_trade": "00:30:00", "timestamp": "2025-05-09T10:15:30.123Z",
 }  # fmt: skip
@@ -219,8 +219,10 @@ def then(before: Package, price: str, after_ms: int = MINUTE_MS, **levels: str) 
     """The next package of the same position, some time later."""
     marks = before.marks_after
     assert marks is not None
-    earlier = [None if mark is None else mark._replace(at_ms=mark.at_ms - after_ms) for mark in marks[:2]]
-    return judged(market(price=price, **levels), Marks(*earlier, marks.rules))
+    believed, doubted = (
+        None if mark is None else mark._replace(at_ms=mark.at_ms - after_ms) for mark in (marks.believed, marks.doubted)
+    )
+    return judged(market(price=price, **levels), Marks(believed, doubted, marks.rules))
 
 
 def test_a_jump_is_confirmed_by_a_later_price_of_another_value() -> None:
@@ -317,7 +319,7 @@ def test_a_snapshot_of_an_older_version_is_not_judged() -> None:
 
 
 def test_marks_survive_the_way_through_the_evidence() -> None:
-    snapshot = snapshot_of(market()).model_copy(update={"marks": Marks(*[a_mark()] * 2, ("jump",))})
+    snapshot = snapshot_of(market()).model_copy(update={"marks": Marks(a_mark(), a_mark(), ("jump",))})
     assert type(snapshot).from_evidence(snapshot.evidence()) == snapshot
 
 
