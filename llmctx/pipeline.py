@@ -12,13 +12,14 @@ from redis.asyncio import Redis
 from llmctx import clock
 from llmctx.context.package import Package, build_package
 from llmctx.context.reader import read_snapshot
-from llmctx.context.snapshot import ReadRules, Snapshot
+from llmctx.context.snapshot import Clock, ReadRules, Snapshot
+from llmctx.context.staleness import Status
 from llmctx.context.tick import Tick
 from llmctx.decision.conclude import Conclusion, FirstAnswer, conclude, conclude_unasked, refuse
 from llmctx.decision.decision import OUTPUT
 from llmctx.decision.guards import GuardPolicy
 from llmctx.decision.reask import ask_again
-from llmctx.errors import SnapshotError, TemplateError, in_short
+from llmctx.errors import SnapshotError, TemplateError, TrailError, in_short
 from llmctx.llm.completion import Completer, Completion, Outcome
 from llmctx.prompt.render import Prompt, render
 from llmctx.prompt.template import Template
@@ -30,6 +31,10 @@ _log = logging.getLogger(__name__)
 
 Settle = Callable[[Draft, tuple[str, ...]], Awaitable[Entry]]
 """Appends a record, settles the stream entries with these ids, and publishes the record."""
+
+
+FixClock = Callable[[Clock], Awaitable[Clock]]
+"""Fixes the trail's clock if none is fixed yet; returns the one that is."""
 
 
 class DecisionConfig(NamedTuple):
@@ -56,8 +61,10 @@ class Pipeline:
         *,
         partition: int = 0,
         worker: str = "",
+        fix_clock: FixClock | None = None,
     ) -> None:
-        """`settle` stores each record; `worker` is the name that records carry.
+        """`settle` stores each record; `worker` is the name that records carry. `fix_clock` is told the clock of the
+        first decision, unless the rules name one.
 
         Raises TemplateError if the template asks for another output than a decision.
         """
@@ -72,6 +79,8 @@ class Pipeline:
         self._config = config
         self._settle = settle
         self._worker = worker
+        self._rules = config.rules
+        self._fix_clock = fix_clock
         self._blobs = (template.bundle, OUTPUT.bundle)
 
     async def decide(
@@ -89,9 +98,10 @@ class Pipeline:
         Raises SnapshotError or TrailError if Redis does not answer; then the tick is not settled.
         """
         steps = Stopwatch()
-        snapshot = await read_snapshot(self._redis, tick.symbol, self._partition, self._config.rules)
+        snapshot = await read_snapshot(self._redis, tick.symbol, self._partition, self._rules)
         steps.lap("read")
-        conclusion = await self._conclude(snapshot, build_package(snapshot), steps)
+        package = build_package(snapshot)
+        conclusion = await self._conclude(snapshot, package, steps)
         metadata = RecordMetadata(
             recorded_at_ms=snapshot.server_ms + round(steps.since("read")),
             worker=self._worker,
@@ -99,7 +109,22 @@ class Pipeline:
             attempts=attempts,
             timings_ms=steps.laps,
         )
-        return await self._settle(compose(tick, conclusion, metadata, self._blobs), entry_ids)
+        entry = await self._settle(compose(tick, conclusion, metadata, self._blobs), entry_ids)
+        await self._fix_clock_by(package, snapshot.clock)
+        return entry
+
+    async def _fix_clock_by(self, package: Package, clock: Clock) -> None:
+        """Fix the trail's clock by a settled tick, unless it is fixed or the tick does not show it."""
+        if self._rules.clock is not None or self._fix_clock is None or package.refusal is not None:
+            return
+        if package.sections["system"].status is Status.INVALID:
+            return
+        try:
+            fixed = await self._fix_clock(clock)
+        except TrailError as error:  # the tick is settled; the next one shows the clock too
+            _log.warning(f"The trail's clock is not fixed yet: {error.what}")
+        else:
+            self._rules = self._rules.model_copy(update={"clock": fixed})
 
     async def give_up(self, tick: Tick, reason: str, metadata: RecordMetadata) -> Draft:
         """The dead letter of a tick that cannot be decided, with the guardrails' verdict on its position.
@@ -107,7 +132,7 @@ class Pipeline:
         If the position cannot be read either, it says only why. Raises SnapshotError if Redis does not answer.
         """
         try:
-            snapshot = await read_snapshot(self._redis, tick.symbol, self._partition, self._config.rules)
+            snapshot = await read_snapshot(self._redis, tick.symbol, self._partition, self._rules)
             conclusion = conclude_unasked(snapshot, build_package(snapshot), reason, self._config.policy)
             return compose_dead_letter(tick, conclusion, metadata)
         except SnapshotError:
