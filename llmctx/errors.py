@@ -56,20 +56,6 @@ class TrailError(LlmctxError):
     exit_code = 3
 
 
-class RecordError(TrailError):
-    """A record in the log is malformed."""
-
-    exit_code = 1
-
-    def __init__(self, index: int, partition: int, why: str) -> None:
-        self.index = index
-        self.why = why
-        super().__init__(
-            f"Record {index} of partition {partition} cannot be read: {why}.",
-            "`llmctx verify` names the first bad record.",
-        )
-
-
 class LeaseError(TrailError):
     """Another owner holds the partition now; nothing was written."""
 

@@ -16,7 +16,7 @@ from llmctx import limits
 from llmctx.context.snapshot import DEFAULT_MAX_AGE_S
 from llmctx.decision import guards
 from llmctx.llm.standin import MODEL, Standin
-from llmctx.trail.proof.leaf_schema import KINDS
+from llmctx.trail.log.leaf_schema import KINDS
 
 from . import prefork
 from .conftest import ROOT

@@ -14,6 +14,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "clock",
         "canonical",
         "numerals",
+        "harmless",
         "assets",
         "version",
         "rules",

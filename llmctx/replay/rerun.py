@@ -48,6 +48,8 @@ def rebuild(entry: Entry, blobs: BlobCache) -> Rebuild:
     """Rebuild a record part by part. A record without a snapshot has nothing to rebuild."""
     record = entry.record
     rules = compare(record.get("code", ""))
+    if (problem := entry.unreadable) is not None:
+        return Rebuild(rules, differences=(Difference("record", "record-form", problem.why, DATA, tampered=True),))
     if "snapshot" not in record:
         if record["kind"] not in ("decision", "failed"):
             return Rebuild(rules)

@@ -64,15 +64,18 @@ class Selection(NamedTuple):
         """The index after the last one, as a slice takes it."""
         return None if self.last is None else self.last + 1
 
+    def spans(self, entry: Entry) -> bool:
+        """Return whether a record is in the selected partition and range of indices."""
+        in_range = self.first <= entry.index and (self.last is None or entry.index <= self.last)
+        return in_range and self.partition in (None, entry.partition)
+
     def includes(self, entry: Entry) -> bool:
         """Return whether a record is selected, regardless of the limit."""
         record = entry.record
         return (
             "snapshot" in record
             and record["kind"] != "dead_letter"
-            and self.partition in (None, entry.partition)
-            and entry.index >= self.first
-            and (self.last is None or entry.index <= self.last)
+            and self.spans(entry)
             and self.symbol in (None, record.get("symbol"))
             and self.kind in (None, record.get("kind"))
             and (self.action is None or record["verdict"]["action"] == self.action)

@@ -93,10 +93,13 @@ class Publisher:
             done.set_result(None)
 
     async def _publish(self, entry: Entry) -> int:
+        where = address(entry.index, entry.partition, self._partitions)
+        if (problem := entry.unreadable) is not None:
+            _log.warning(f"Record {where} is not published: {problem.why}; see `llmctx show {where}`")
+            return 0
         try:
             thesis = publication(entry, self._partitions)
         except Exception as error:  # noqa: BLE001  one record must not keep all later decisions from being published
-            where = address(entry.index, entry.partition, self._partitions)
             _log.warning(f"Record {where} cannot be published ({in_short(error)}); see `llmctx show {where}`")
             return 0
         if thesis is None:
