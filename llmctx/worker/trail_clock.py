@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from llmctx import canonical
 from llmctx.context.snapshot import Clock, ReadRules, clock_of
-from llmctx.errors import ClockError, RecordError
+from llmctx.errors import ClockError
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import agree, agreed
 from llmctx.trail.log.log import Log
@@ -61,15 +61,13 @@ class TrailClock:
 
 async def _shown_by(log: Log) -> tuple[Clock | None, bool]:
     """The clock that the newest records show, and whether a notice has fixed it."""
-    size = await log.size()
-    for index in range(size - 1, max(-1, size - 1 - _MAX_EXAMINED), -1):
-        try:
-            entry = await log.entry(index)
-            found = None if entry is None else _shown_in(entry)
-        except (RecordError, ValueError):
-            continue  # whoever reads the whole log names it
-        if found is not None:
+    examined = 0
+    async for entry in log.read_back():
+        examined += 1
+        if (found := _shown_in(entry)) is not None:
             return found
+        if examined == _MAX_EXAMINED:
+            break
     return None, False
 
 
@@ -80,7 +78,10 @@ def _shown_in(entry: Entry) -> tuple[Clock, bool] | None:
         return None if noted is None else (noted, True)
     if record["verdict"]["action"] == "none" or "snapshot" not in entry.pieces:
         return None
-    snapshot = canonical.loads(entry.pieces["snapshot"])
+    try:
+        snapshot = canonical.loads(entry.pieces["snapshot"])
+    except ValueError:
+        return None  # `llmctx verify` names it
     if (fixed := clock_of(snapshot.get("trail_clock"))) is not None:
         return fixed, True
     shown = clock_of(snapshot.get("clock"))
