@@ -44,6 +44,16 @@ class TemplateError(LlmctxError):
     """A prompt template is missing or malformed, or refers to something a package does not have."""
 
 
+class JudgingError(LlmctxError):
+    """Checking an answer takes more steps than any honest answer needs."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"Checking the answer takes more than {limit} steps.",
+            "Read the answer in the record: it is far longer, or has far more numbers, than it was asked for.",
+        )
+
+
 class EndpointError(LlmctxError):
     """No LLM endpoint is configured, or it cannot be used at all."""
 
@@ -181,6 +191,10 @@ class ReplayError(LlmctxError):
 
 class MissingCompletionError(LlmctxError):
     """No completion is recorded for a request that a test makes."""
+
+
+class BackupError(LlmctxError):
+    """A folder is no backup, or a backup is damaged or does not fit."""
 
 
 class BudgetError(LlmctxError):

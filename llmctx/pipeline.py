@@ -21,9 +21,10 @@ from llmctx.decision.guards import GuardPolicy
 from llmctx.decision.reask import ask_again
 from llmctx.errors import SnapshotError, TemplateError, TrailError, in_short
 from llmctx.llm.completion import Completer, Completion, Outcome
+from llmctx.price_memory import PriceMemory
 from llmctx.prompt.render import Prompt, render
 from llmctx.prompt.template import Template
-from llmctx.record import RecordMetadata, compose, compose_dead_letter, compose_unread
+from llmctx.record import RecordMetadata, compose, compose_confirmation, compose_dead_letter, compose_unread
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.log import Draft
 
@@ -61,10 +62,11 @@ class Pipeline:
         *,
         partition: int = 0,
         worker: str = "",
+        memory: PriceMemory | None = None,
         fix_clock: FixClock | None = None,
     ) -> None:
-        """`settle` stores each record; `worker` is the name that records carry. `fix_clock` is told the clock of the
-        first decision, unless the rules name one.
+        """`settle` stores each record; `worker` is the name that records carry. Without `memory` nothing is known of
+        prices before the first tick. `fix_clock` is told the clock of the first decision, unless the rules name one.
 
         Raises TemplateError if the template asks for another output than a decision.
         """
@@ -81,6 +83,8 @@ class Pipeline:
         self._worker = worker
         self._rules = config.rules
         self._fix_clock = fix_clock
+        self.memory = memory or PriceMemory()
+        """What is known of the prices before."""
         self._blobs = (template.bundle, OUTPUT.bundle)
 
     async def decide(
@@ -98,7 +102,7 @@ class Pipeline:
         Raises SnapshotError or TrailError if Redis does not answer; then the tick is not settled.
         """
         steps = Stopwatch()
-        snapshot = await read_snapshot(self._redis, tick.symbol, self._partition, self._rules)
+        snapshot = await self._read(tick.symbol)
         steps.lap("read")
         package = build_package(snapshot)
         conclusion = await self._conclude(snapshot, package, steps)
@@ -110,6 +114,7 @@ class Pipeline:
             timings_ms=steps.laps,
         )
         entry = await self._settle(compose(tick, conclusion, metadata, self._blobs), entry_ids)
+        self.memory.add(package, conclusion.verdict)
         await self._fix_clock_by(package, snapshot.clock)
         return entry
 
@@ -126,16 +131,33 @@ class Pipeline:
         else:
             self._rules = self._rules.model_copy(update={"clock": fixed})
 
+    async def confirm(self, tick: Tick, metadata: RecordMetadata) -> None:
+        """Record the price that a person confirms with a tick, and believe it from here on; a repeat changes nothing.
+
+        Raises TrailError if Redis does not answer.
+        """
+        confirmed = tick.confirmation
+        if confirmed is None or (await self.memory.marks(tick.symbol)).believed == confirmed:
+            return
+        await self._settle(compose_confirmation(tick, confirmed, metadata), ())
+        self.memory.confirm(tick.symbol, confirmed)
+
+    async def _read(self, symbol: str) -> Snapshot:
+        marks = await self.memory.marks(symbol)
+        return await read_snapshot(self._redis, symbol, self._partition, self._rules, marks)
+
     async def give_up(self, tick: Tick, reason: str, metadata: RecordMetadata) -> Draft:
         """The dead letter of a tick that cannot be decided, with the guardrails' verdict on its position.
 
-        If the position cannot be read either, it says only why. Raises SnapshotError if Redis does not answer.
+        If the position cannot be read either, it says only why. Raises SnapshotError or TrailError if Redis does not
+        answer.
         """
         try:
-            snapshot = await read_snapshot(self._redis, tick.symbol, self._partition, self._rules)
+            snapshot = await self._read(tick.symbol)
             conclusion = conclude_unasked(snapshot, build_package(snapshot), reason, self._config.policy)
+            self.memory.add(conclusion.package, conclusion.verdict)
             return compose_dead_letter(tick, conclusion, metadata)
-        except SnapshotError:
+        except (SnapshotError, TrailError):
             raise
         except Exception as error:  # noqa: BLE001  a tick that breaks everything is settled all the same
             reason = f"{reason}; the position could not be guarded: {in_short(error)}"

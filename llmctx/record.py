@@ -9,13 +9,14 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from llmctx import canonical, clock, rules
+from llmctx.context.marks import Mark
 from llmctx.context.package import Package
 from llmctx.context.tick import Tick
 from llmctx.decision.conclude import Conclusion
 from llmctx.decision.decision import Decision
 from llmctx.decision.grounding import Finding, Grounding
 from llmctx.decision.guards import GuardPolicy, Verdict
-from llmctx.limits import MAX_FINDING_CHARS, MAX_REASON_CHARS, cut
+from llmctx.limits import MAX_FINDING_CHARS, MAX_IMPLAUSIBLE_CHARS, MAX_REASON_CHARS, cut
 from llmctx.llm.completion import Completion
 from llmctx.prompt.render import Prompt
 from llmctx.schema import values
@@ -81,6 +82,24 @@ def compose_unread(kind: str, tick: Tick | None, reason: str, metadata: RecordMe
     if tick is not None:
         leaf |= {"tick": tick.id, "symbol": tick.symbol, "cause": tick.cause}
     return _draft(leaf, {}, tick, metadata)
+
+
+def compose_confirmation(tick: Tick, confirmed: Mark, metadata: RecordMetadata) -> Draft:
+    """Compose the notice that a person confirmed a price of a tick's symbol."""
+    at, opened = clock.iso(confirmed.at_ms), clock.iso(confirmed.entry_ms)
+    reason = f"{confirmed.by} confirmed the price {confirmed.last} of {at} in {tick.symbol}: {confirmed.why}"
+    leaf = _head("notice", metadata) | {
+        "symbol": tick.symbol,
+        "verdict": {"action": "none", "reason": cut(reason, MAX_REASON_CHARS)},
+        "confirmation": {
+            "by": confirmed.by,
+            "why": confirmed.why,
+            "last": _text(confirmed.last),
+            "price_at": at,
+            "entry_time": opened,
+        },
+    }
+    return Draft(canonical.dumps(leaf), {}, ())
 
 
 def compose_loss(first: int, last: int, metadata: RecordMetadata) -> Draft:
@@ -212,9 +231,16 @@ def _completion(completion: Completion) -> dict[str, Any]:
 
 
 def sections_fields(package: Package) -> dict[str, Any]:
-    """Every section's key, status and age, as a leaf has them."""
+    """Every section's key, status and age, and what is implausible about it, as a leaf has them."""
     return {
-        section.name: _present({"key": section.key, "status": str(section.status), "age_ms": section.age_ms})
+        section.name: _present(
+            {
+                "key": section.key,
+                "status": str(section.status),
+                "age_ms": section.age_ms,
+                "implausible": [cut(str(finding), MAX_IMPLAUSIBLE_CHARS) for finding in section.implausible] or None,
+            }
+        )
         for section in package.sections.values()
     }
 
@@ -261,15 +287,24 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 
 def policy_fields(policy: GuardPolicy) -> dict[str, Any]:
-    """A policy as a leaf has it; grounding is absent if it is off, as in older records."""
-    grounding = None if policy.grounding == "off" else policy.grounding
-    return _present({"confidence_floor": _text(policy.confidence_floor), "grounding": grounding})
+    """A policy as a leaf has it; what older versions did is absent: grounding off, an unconfirmed stop obeyed."""
+    return _present(
+        {
+            "confidence_floor": _text(policy.confidence_floor),
+            "grounding": None if policy.grounding == "off" else policy.grounding,
+            "unconfirmed_stop": None if policy.unconfirmed_stop == "exit" else policy.unconfirmed_stop,
+        }
+    )
 
 
 def policy_of(record: Mapping[str, Any]) -> GuardPolicy:
     """The guard policy under which a record was made."""
     policy = record["verdict"]["policy"]
-    return GuardPolicy(confidence_floor=Decimal(policy["confidence_floor"]), grounding=policy.get("grounding", "off"))
+    return GuardPolicy(
+        confidence_floor=Decimal(policy["confidence_floor"]),
+        grounding=policy.get("grounding", "off"),
+        unconfirmed_stop=policy.get("unconfirmed_stop", "exit"),
+    )
 
 
 def verdict_fields(verdict: Verdict) -> dict[str, Any]:

@@ -33,7 +33,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("llm",),
     ("decision",),
     ("record",),
-    ("pipeline", "replay"),
+    ("pipeline", "price_memory", "replay"),
     ("worker", "flow", "ops"),
     ("backtest", "web", "testing", "client"),
     ("settings", "cli", "__main__"),
@@ -53,6 +53,7 @@ SHARED_ON_THEIR_FLOOR = {
     "shared_connection",
     "bounded_cache",
     "limits",
+    "price_memory",
 }
 PACKAGE = ROOT / "llmctx"
 SOURCES = sorted(PACKAGE.rglob("*.py"))

@@ -35,6 +35,7 @@ COMMANDS = (
     Command("feed", "run", "Feed bars and headlines into Redis and raise ticks."),
     Command("run", "run", "Run the service, which decides every tick exactly once."),
     Command("decide", "run", "Ask for one decision now and record it."),
+    Command("confirm", "run", "Confirm that a symbol's newest price is right, and decide at once."),
     Command("context", "look", "Show what the model would be shown now."),
     Command("decisions", "look", "List recorded decisions, oldest first."),
     Command("show", "look", "Show one record with all its evidence."),
@@ -54,5 +55,8 @@ COMMANDS = (
     Command("redis", "operate", "Run the embedded Valkey server."),
     Command("status", "operate", "Show server, owners, backlog, rates and the last failure."),
     Command("notary", "operate", "Run the notary alone, which signs what is recorded."),
+    Command("backup", "operate", "Back up server and state directory, and prove the copy."),
+    Command("restore", "operate", "Restore a backup into a server, and refill what came later."),
+    Command("cleanup", "operate", "Clean up what live data leaves behind, never the trail."),
 )
 """Every command, in the order in which `llmctx --help` shows them."""

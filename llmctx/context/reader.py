@@ -5,16 +5,22 @@ from pathlib import Path
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from llmctx.context.marks import Marks
 from llmctx.context.snapshot import RawSection, ReadRules, Snapshot, as_of
 from llmctx.errors import SnapshotError
 from llmctx.functions import ServerFunction
 from llmctx.schema.keys import section_keys
 
+NO_MARKS = Marks()
+"""Nothing is known of the price before."""
+
 _JOIN = ServerFunction(Path(__file__).with_name("join.lua"), read_only=True)
 
 
-async def read_snapshot(redis: Redis, symbol: str, partition: int, rules: ReadRules) -> Snapshot:
-    """Read every section of a symbol at one instant, with the server's time.
+async def read_snapshot(
+    redis: Redis, symbol: str, partition: int, rules: ReadRules, marks: Marks = NO_MARKS
+) -> Snapshot:
+    """Read every section of a symbol at one instant, with the server's time. `marks` is what was believed before.
 
     A missing key, a key of another type and a value over the size cap are reported by their sections, not raised.
 
@@ -47,4 +53,5 @@ async def read_snapshot(redis: Redis, symbol: str, partition: int, rules: ReadRu
         clock=clock,
         rules=rules,
         sections=sections,
+        marks=marks,
     )

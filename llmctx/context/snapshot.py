@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from llmctx import canonical
 from llmctx.clock import parse_iso, to_ms
+from llmctx.context.marks import Marks
 from llmctx.limits import MAX_VALUE_BYTES
 from llmctx.schema.keys import SIGNAL_TYPES, section_keys
 
@@ -52,6 +53,8 @@ class ReadRules(BaseModel):
     """How far a collector's clock may run ahead of the server's; on the bars clock the tolerance is 0."""
     clock: Clock | None = None
     """The trail's clock; None if it is not fixed yet, and system:state says which one holds."""
+    stale_stop_factor: Annotated[int, Field(ge=1, le=10**6)] = 10
+    """A stop is obeyed on a stale price up to so many times the price's limit."""
 
 
 class RawSection(NamedTuple):
@@ -84,6 +87,8 @@ class Snapshot(BaseModel):
     """The rules of this package."""
     sections: dict[str, RawSection]
     """What was read, by section name in the order of `schema.keys.section_keys`."""
+    marks: Marks | None = None
+    """What was believed of the price before; None if an older version took the snapshot, which judged nothing by it."""
 
     def evidence(self) -> bytes:
         """The bytes that are hashed and kept; audit/README.md documents their form."""
@@ -98,6 +103,11 @@ class Snapshot(BaseModel):
                     texts[name] = section.raw.decode()
                 except UnicodeDecodeError:
                     unread[name] = {"base64": base64.b64encode(section.raw).decode()}
+        limits: dict[str, Any] = {
+            "max_age_s": self.rules.max_age_s,
+            "max_value_bytes": self.rules.max_value_bytes,
+            "skew_ms": self.rules.skew_ms,
+        }
         document: dict[str, Any] = {
             "symbol": self.symbol,
             "partition": self.partition,
@@ -105,13 +115,12 @@ class Snapshot(BaseModel):
             "as_of_ms": self.as_of_ms,
             "clock": self.clock,
             "signal_types": list(self.rules.signal_types),
-            "limits": {
-                "max_age_s": self.rules.max_age_s,
-                "max_value_bytes": self.rules.max_value_bytes,
-                "skew_ms": self.rules.skew_ms,
-            },
+            "limits": limits,
             "sections": texts,
         }
+        if self.marks is not None:
+            limits["stale_stop_factor"] = self.rules.stale_stop_factor
+            document["marks"] = self.marks.document()
         if unread:
             document["unread"] = unread
         if self.rules.clock is not None:
@@ -146,8 +155,9 @@ class Snapshot(BaseModel):
                 clock=document["clock"],
                 rules=rules,
                 sections=sections,
+                marks=Marks.parse(document["marks"]) if "marks" in document else None,
             )
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, ArithmeticError) as error:
             raise ValueError(f"the snapshot piece lacks {error}") from error
 
 

@@ -57,7 +57,7 @@ async def count_families(redis: Redis) -> list[FamilyCount]:
 async def _count(redis: Redis, family: Family, now_ms: int) -> FamilyCount:
     count, memory, invalid, newest = 0, 0, 0, None
     reasons: list[str] = []
-    async for page in _pages(redis, family):
+    async for page in pages_of(redis, family.key("*", "*")):
         for key, size, found in await _read(redis, page):
             count, memory = count + 1, memory + size
             written_ms, why = _judge(family, found)
@@ -79,10 +79,11 @@ async def _count(redis: Redis, family: Family, now_ms: int) -> FamilyCount:
     )
 
 
-async def _pages(redis: Redis, family: Family) -> AsyncIterator[list[bytes]]:
+async def pages_of(redis: Redis, pattern: str) -> AsyncIterator[list[bytes]]:
+    """The keys that match a pattern, each once, some at a time."""
     page: list[bytes] = []
     seen: set[bytes] = set()  # a scan may return a key twice
-    async for key in redis.scan_iter(family.key("*", "*"), count=1000):
+    async for key in redis.scan_iter(pattern, count=1000):
         if key not in seen:
             seen.add(key)
             page.append(key)

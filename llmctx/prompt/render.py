@@ -87,9 +87,9 @@ class SectionView(NamedTuple):
     reason: str
     """Why it is invalid or empty; empty otherwise."""
     text: str
-    """Its facts, one per line: `- path: value [unit]`."""
+    """Its facts, one per line: `- path: value [unit]`; before them what is implausible about them."""
     title: str
-    """`name: status`, with its age."""
+    """`name: status`, with its age, and whether it is implausible."""
     body: str
     """Its facts, or the reason why it has none."""
 
@@ -168,13 +168,17 @@ def _error(ref: str, role: str, what: str, line: str = "") -> TemplateError:
 
 
 def _view(section: Section, content: SectionContent | None, notation: str) -> SectionView:
-    name, key, status, age_ms, reason, _ = section
+    name, key, status, age_ms, reason, _, implausible = section
     age = "" if age_ms is None else clock.in_words(age_ms)
     title = f"{name}: {status}, {age} old" if age else f"{name}: {status}"
+    doubts = ""
+    if implausible:
+        title += ", implausible"
+        doubts = "".join(f"- (implausible): {harmless(finding.reason)}\n" for finding in implausible)
     if content is not None and notation not in content.texts:
         content.texts[notation] = _text_of(content.facts, _LINES[notation])
     if content is not None and (text := content.texts[notation]):
-        return SectionView(name, key, status.value, age, "", text, title, text)
+        return SectionView(name, key, status.value, age, "", doubts + text, title, doubts + text)
     said = untrusted.quoted(reason or "")
     body = f"Nobody has written {key}." if status is Status.MISSING else said
     return SectionView(name, key, status.value, age, harmless(reason or ""), "", title, body)

@@ -4,7 +4,9 @@ import re
 
 from llmctx.harmless import harmless
 
-_MAX_TEXT_CHARS = 300
+MAX_TEXT_CHARS = 300
+"""Prompts show this much of a text; only numbers within it can be cited."""
+
 _MAX_PATH_CHARS = 120
 _NOT_A_PATH = re.compile(r"[^\w.\-/ ()\[\]=+^]")
 
@@ -12,8 +14,8 @@ _NOT_A_PATH = re.compile(r"[^\w.\-/ ()\[\]=+^]")
 def quoted(text: str) -> str:
     """Return the text as prompts show it: harmless, in double quotes that it cannot end, cut at 300 characters."""
     text = harmless(text)
-    if len(text) > _MAX_TEXT_CHARS:
-        text = f"{text[:_MAX_TEXT_CHARS]}... ({len(text)} characters)"
+    if len(text) > MAX_TEXT_CHARS:
+        text = f"{text[:MAX_TEXT_CHARS]}... ({len(text)} characters)"
     return '"' + text.replace("\\", "\\\\").replace('"', "'") + '"'
 
 

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from llmctx import canonical
 from llmctx.errors import CorpusError, TemplateError
 from llmctx.prompt.template import Template
-from llmctx.trail.log.entry import PIECES, Entry, named_blobs
+from llmctx.trail.log.entry import Entry, named_blobs, promised_pieces
 from llmctx.trail.log.packing import Pieces, textual, textual_pieces
 
 FORMAT = "llmctx-corpus/1"
@@ -185,11 +185,7 @@ def _read_line(line: bytes, corpus: Corpus) -> None:
 
 
 def _check_pieces(entry: Entry) -> None:
-    named = {
-        piece: entry.record[name]["sha256"]
-        for piece, name in PIECES.items()
-        if isinstance(entry.record.get(name), dict) and "sha256" in entry.record[name]
-    }
+    named = promised_pieces(entry.record)
     if named.keys() != entry.pieces.keys():
         expected, found = ", ".join(sorted(named)) or "none", ", ".join(sorted(entry.pieces)) or "none"
         raise ValueError(f"its leaf names the pieces {expected}, but it has {found}")

@@ -38,7 +38,7 @@ from llmctx.replay.difference import (
     mismatch_of_lines,
 )
 from llmctx.rules import Rules, compare
-from llmctx.trail.log.entry import PIECES, Entry
+from llmctx.trail.log.entry import Entry, promised_pieces
 
 _READ_FROM_BODY = {Outcome.ANSWERED, Outcome.REFUSED, Outcome.TRUNCATED, Outcome.FILTERED, Outcome.UNREADABLE}
 _UNUSABLE = (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, AssertionError, IndexError)
@@ -72,13 +72,10 @@ def check_evidence(entry: Entry) -> Rebuild | None:
 
     A whole log is held to its rules by `trail.proof.verify`; a replay of single records needs only this.
     """
-    for piece, name in PIECES.items():
-        section = entry.record.get(name)
-        if not isinstance(section, dict) or "sha256" not in section:
-            continue
+    for piece, digest in promised_pieces(entry.record).items():
         found = canonical.sha256(entry.pieces[piece]) if piece in entry.pieces else "nothing"
-        if found != section["sha256"]:
-            what = f"the {piece} piece is not the recorded one: expected {section['sha256']}, found {found}"
+        if found != digest:
+            what = f"the {piece} piece is not the recorded one: expected {digest}, found {found}"
             difference = Difference(piece, f"evidence-digest of {piece}", what, DATA, tampered=True)
             return Rebuild(Rules.SAME, differences=(difference,))
     return None

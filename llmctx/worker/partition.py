@@ -12,6 +12,7 @@ from llmctx.connection import end, open_redis, pause
 from llmctx.errors import ClockError, ForkError, InstanceError, ServerError, TrailError
 from llmctx.llm.client import EndpointClient
 from llmctx.pipeline import DecisionConfig, Pipeline
+from llmctx.price_memory import PriceMemory
 from llmctx.prompt.template import load_template
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.lease import Holder
@@ -22,6 +23,7 @@ from llmctx.worker.owner import Owner
 from llmctx.worker.settler import Settler
 from llmctx.worker.ticks import TickStream
 from llmctx.worker.trail_clock import TrailClock
+from llmctx.worker.unconfirmed import remind
 
 _log = logging.getLogger(__name__)
 
@@ -57,6 +59,7 @@ async def own_partition(
                 owner.settle,
                 partition=partition,
                 worker=owner.label,
+                memory=PriceMemory(owner.log.read_back_of),
                 fix_clock=trail_clock.fix,
             ),
         )
@@ -99,7 +102,11 @@ async def serve_partition(
                         concurrency=concurrency,
                         on_entry=on_entry,
                     )
-                    await settler.run(stop, hand_over)
+                    reminding = asyncio.create_task(remind(home.redis, partition, pipeline.memory))
+                    try:
+                        await settler.run(stop, hand_over)
+                    finally:
+                        await end(reminding)
             except (ClockError, InstanceError, ForkError):
                 raise
             except (TrailError, ServerError) as error:

@@ -165,6 +165,8 @@ class Settler:
             elif settled[delivery.tick.id] is not None:
                 await self._discard(delivery.entry_id)  # raised twice, settled already
             else:
+                if delivery.tick.confirmation is not None:
+                    await self._pipeline.confirm(delivery.tick, await self._owner.metadata())
                 self._queue.add(delivery.entry_id, delivery.tick, redelivered=redelivered)
         self._start()
 

@@ -253,7 +253,7 @@ def test_a_decision_is_told_in_full_with_decimals_as_texts() -> None:
     assert leaf["verdict"] == {
         "action": "reduce",
         "quantity": "2.5",
-        "policy": {"confidence_floor": "0.5", "grounding": "flag"},
+        "policy": {"confidence_floor": "0.5", "grounding": "flag", "unconfirmed_stop": "hold"},
         "reason": "as the model decided",
     }
 

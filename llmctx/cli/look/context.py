@@ -49,11 +49,14 @@ def context(
 async def _read(settings: Settings, symbol: str) -> "Package":
     from llmctx.context.package import build_package
     from llmctx.context.reader import read_snapshot
+    from llmctx.price_memory import PriceMemory
     from llmctx.schema.keys import partition_of
+    from llmctx.trail.log.log import Log
 
     async with redis_of(settings) as (redis, _):
         partition = partition_of(symbol, await partitions_of(redis, settings))
-        return build_package(await read_snapshot(redis, symbol, partition, await trail_rules(redis, settings)))
+        marks = await PriceMemory(Log(redis, partition).read_back_of).marks(symbol)
+        return build_package(await read_snapshot(redis, symbol, partition, await trail_rules(redis, settings), marks))
 
 
 def _print_prompt(prompt: "Prompt", *, as_json: bool) -> None:
@@ -72,7 +75,11 @@ def _print_package(package: "Package", *, as_json: bool) -> None:
 
     if as_json:
         fields = {name: getattr(package, name) for name in ("symbol", "as_of_ms", "clock", "refusal")}
-        print_json(fields | {"sections": {name: section._asdict() for name, section in package.sections.items()}})
+        sections = {
+            name: section._asdict() | {"implausible": [str(finding) for finding in section.implausible]}
+            for name, section in package.sections.items()
+        }
+        print_json(fields | {"sections": sections})
         return
     out.print(f"[bold]{package.symbol}[/] as of {iso(package.as_of_ms)} ({package.clock} clock)")
     for section in package.sections.values():
@@ -80,6 +87,8 @@ def _print_package(package: "Package", *, as_json: bool) -> None:
         out.print(f"\n[bold]{section.name}[/]  {coloured(section.status)}{age}  [dim]{escape(section.key)}[/]")
         if section.reason:
             out.print(f"  {escape(section.reason)}")
+        for finding in section.implausible:
+            out.print(f"  [red]implausible[/] {escape(finding.reason)}")
         for fact in facts_of(section):
             unit = f"  [dim]{fact.unit}[/]" if fact.unit else ""
             out.print(f"  {escape(f'{fact.path:<46}')} {escape(text_of(fact.value))}{unit}")

@@ -52,4 +52,6 @@ def _print(found: dict[str, Any]) -> None:
             out.print(f"  [red]unreadable[/]   {escape(line)}")
         if partition["unreadable"]:
             out.print(f"  to do        {TO_DO}")
+        if waiting := partition["unconfirmed_stops"]:
+            out.print(f"  [bold red]stops[/]        {', '.join(waiting)} wait for `llmctx confirm` or a later price")
         out.print(f"  last failure {escape(partition['last_trouble'] or 'none among the last 200 records')}")

@@ -88,7 +88,12 @@ async def partitions_of(redis: Redis, settings: Settings) -> int:
 def rules_of(settings: Settings) -> ReadRules:
     """Which sections are read, the age at which each is stale, and the clock if one is set."""
     clock = None if settings.clock == "auto" else settings.clock
-    return ReadRules(signal_types=settings.signal_types, max_age_s=settings.limits_s, clock=clock)
+    return ReadRules(
+        signal_types=settings.signal_types,
+        max_age_s=settings.limits_s,
+        stale_stop_factor=settings.stale_stop_factor,
+        clock=clock,
+    )
 
 
 async def trail_rules(redis: Redis, settings: Settings) -> ReadRules:
@@ -149,7 +154,11 @@ async def config_of(settings: Settings, *, need_endpoint: bool = False) -> Async
             "Set LLMCTX_LLM__BASE_URL and LLMCTX_LLM__MODEL, or give --endpoint and --model. To try it out, start "
             "`llmctx standin --port 8700` and use http://127.0.0.1:8700/v1 and llmctx-standin.",
         )
-    policy = GuardPolicy(confidence_floor=settings.confidence_floor, grounding=settings.grounding)
+    policy = GuardPolicy(
+        confidence_floor=settings.confidence_floor,
+        grounding=settings.grounding,
+        unconfirmed_stop=settings.unconfirmed_stop,
+    )
     try:
         yield DecisionConfig(template, client, rules_of(settings), policy)
     finally:

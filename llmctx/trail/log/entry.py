@@ -72,10 +72,13 @@ class Entry:
     @property
     def unreadable(self) -> Unreadable | None:
         """Why the record cannot be read, None if it can: the one place that decides it."""
-        for read in (self._leaf_read, self._evidence):
-            if isinstance(read, Unreadable):
-                return read
-        return None
+        record, evidence = self._leaf_read, self._evidence
+        if isinstance(record, Unreadable):
+            return record
+        if isinstance(evidence, Unreadable):
+            return evidence
+        lacking = [piece for piece in promised_pieces(record) if piece not in evidence]
+        return Unreadable(f"its evidence lacks {', '.join(lacking)}") if lacking else None
 
     @property
     def lacks_leaf(self) -> bool:
@@ -105,6 +108,12 @@ class Entry:
     def leaf_hash(self) -> str:
         """SHA-256 of a zero byte and the leaf, in hex (RFC 6962, 2.1)."""
         return canonical.sha256(b"\x00" + self.leaf)
+
+
+def promised_pieces(record: dict[str, Any]) -> dict[str, Any]:
+    """The digest of each piece of evidence that a record names."""
+    parts = ((piece, record.get(name)) for piece, name in PIECES.items())
+    return {piece: part["sha256"] for piece, part in parts if isinstance(part, dict) and "sha256" in part}
 
 
 def address(index: int, partition: int, partitions: int) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
 
 from llmctx import canonical
-from llmctx.trail.log.entry import PIECES, Entry
+from llmctx.trail.log.entry import Entry, promised_pieces
 from llmctx.trail.log.leaf_schema import SETTLING, Fault, lost_range, read_leaf
 from llmctx.trail.log.unreadable import Unreadable
 from llmctx.trail.proof.coverage import Coverage
@@ -61,7 +61,7 @@ class Verifier:
             return Fault(self.size, "contiguity", f"index {self.size}", f"index {entry.index}")
         fault = _check_form(entry) if entry.index == self.size else self._bridge(entry)
         if (problem := entry.unreadable) is not None and entry.index == self.size:
-            return self._pass_over(entry, fault or _not_read(entry.index, problem))
+            return self._pass_over(entry, fault or _check_evidence(entry) or _not_read(entry.index, problem))
         fault = fault or self._check_incident(entry) or self._check_ticks(entry) or _check_evidence(entry)
         if fault is not None:
             return fault
@@ -202,11 +202,7 @@ def _check_form(entry: Entry) -> Fault | None:
 
 
 def _check_evidence(entry: Entry) -> Fault | None:
-    promised = {
-        piece: entry.record[name]["sha256"]
-        for piece, name in PIECES.items()
-        if isinstance(entry.record.get(name), dict) and "sha256" in entry.record[name]
-    }
+    promised = promised_pieces(entry.record)
     if promised.keys() != entry.pieces.keys():
         return Fault(entry.index, "evidence-pieces", _names(promised), _names(entry.pieces))
     for piece, digest in promised.items():

@@ -17,13 +17,13 @@ from redis.exceptions import RedisError
 from llmctx.errors import ForkError, LeaseError, TrailError
 from llmctx.functions import ServerFunction, execute
 from llmctx.killpoint import reached
-from llmctx.trail.log import unreadable
 from llmctx.trail.log.dictionary import Dictionary
 from llmctx.trail.log.entry import FIELD, Entry, restored
 from llmctx.trail.log.leaf_schema import lost_range
 from llmctx.trail.log.lease import HELD, redis_errors
 from llmctx.trail.log.log import Log
 from llmctx.trail.log.packing import reference_of
+from llmctx.trail.log.unreadable import Unreadable
 from llmctx.trail.proof.anchor import Anchor
 from llmctx.trail.proof.merkle import leaf_hash
 from llmctx.trail.spool.segment import BLOB
@@ -94,9 +94,9 @@ class Comparison:
         anchored = dict(enumerate(self._anchor.hashes(start, stop), start))
         async for entry in self._log.read(start, stop):
             found = leaf_hash(entry.leaf)
-            if entry.record["kind"] == unreadable.KIND:
-                _warn_of(entry)
-                if entry.lacks_leaf:
+            if (problem := entry.unreadable) is not None:
+                _warn_of(entry, problem)
+                if not problem.has_leaf:
                     continue
             packed = self._spool.record(entry.index)
             if packed is not None and packed != entry.packed:
@@ -187,9 +187,9 @@ class Comparison:
             await execute(self._redis, "BGREWRITEAOF")
 
 
-def _warn_of(entry: Entry) -> None:
+def _warn_of(entry: Entry, problem: Unreadable) -> None:
     """Name an unreadable record; the service goes on with all others."""
     _log.warning(
-        f"Record {entry.index} of partition {entry.partition} cannot be read: {entry.record['verdict']['reason']}. "
-        "All others are served; `llmctx status` says what to do."
+        f"Record {entry.index} of partition {entry.partition} cannot be read: {problem.why}. "
+        f"Nothing else is affected; `llmctx show {entry.index}` says what to do."
     )

@@ -310,7 +310,7 @@ def test_a_breached_stop_is_an_exit_while_the_market_is_closed(side: str) -> Non
 
 def test_a_breached_stop_is_an_exit_on_a_stale_price() -> None:
     found = verdict({"action": "add", "quantity": 1}, price="95", price_at=STALE)
-    assert (found.action, names(found)) == ("exit", ["stale_price", "stop_loss_breached"])
+    assert (found.action, names(found)) == ("exit", ["stale_price", "stale", "stop_loss_breached"])
 
 
 def test_a_new_stop_does_not_heal_a_breached_one() -> None:
@@ -324,7 +324,7 @@ def test_a_position_without_a_stop_has_none_to_breach() -> None:
 
 def test_the_guards_stand_in_the_order_in_which_they_ran() -> None:
     found = verdict({"action": "add", "quantity": 99, "confidence": 0.1}, price="95", price_at=STALE)
-    assert names(found) == ["confidence_floor", "stop_loss_breached"]
+    assert names(found) == ["confidence_floor", "stale", "stop_loss_breached"]
 
 
 def test_each_guard_works_on_what_the_one_before_left() -> None:
