@@ -97,6 +97,18 @@ class InstanceError(TrailError):
     """Redis and the state directory belong to different instances."""
 
 
+class ClockError(TrailError):
+    """The setting `clock` contradicts the clock of the trail."""
+
+    exit_code = 2
+
+    def __init__(self, setting: str, trail_clock: str) -> None:
+        super().__init__(
+            f"The setting clock is {setting}, but the trail has had the clock {trail_clock} from its first decisions.",
+            "Unset LLMCTX_CLOCK (or clock in llmctx.toml); or start another trail, on another server or database.",
+        )
+
+
 class AnchorError(TrailError):
     """The anchor outside Redis cannot be read or written."""
 

@@ -76,9 +76,9 @@ def compose_dead_letter(tick: Tick, conclusion: Conclusion, metadata: RecordMeta
     return _draft(*_guarded("dead_letter", tick, conclusion, metadata), tick, metadata)
 
 
-def compose_unread(kind: str, tick: Tick | None, reason: str, metadata: RecordMetadata) -> Draft:
+def compose_unread(kind: str, tick: Tick | None, reason: str, metadata: RecordMetadata, **more: str) -> Draft:
     """Compose a record without a snapshot: dead_letter and skipped (with a tick), notice and incident (without)."""
-    leaf = _head(kind, metadata) | {"verdict": {"action": "none", "reason": cut(reason, MAX_REASON_CHARS)}}
+    leaf = _head(kind, metadata) | {"verdict": {"action": "none", "reason": cut(reason, MAX_REASON_CHARS)}} | more
     if tick is not None:
         leaf |= {"tick": tick.id, "symbol": tick.symbol, "cause": tick.cause}
     return _draft(leaf, {}, tick, metadata)

@@ -44,7 +44,7 @@ async def read_snapshot(
         )
         for (name, key), value in zip(keys.items(), values, strict=True)
     }
-    as_of_ms, clock = as_of(sections["system"].raw, server_ms)
+    as_of_ms, clock = as_of(sections["system"].raw, server_ms, rules.clock)
     return Snapshot.model_construct(
         symbol=symbol,
         partition=partition,

@@ -5,7 +5,7 @@ It is the complete evidence of what was known. `evidence()` returns the exact by
 """
 
 import base64
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -34,6 +34,8 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
 SectionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,60}$")]
 """A section, or the section of one signal type: signals.entry."""
 Limit = Annotated[int, Field(ge=0, le=10**12)]
+Clock = Literal["server", "bars"]
+"""Whose time ages are measured against: the server's, or that of system:state, which a feed of recorded data writes."""
 
 
 class ReadRules(BaseModel):
@@ -49,6 +51,8 @@ class ReadRules(BaseModel):
     """A larger value is not transferred, and its section is invalid."""
     skew_ms: Limit = 2000
     """How far a collector's clock may run ahead of the server's; on the bars clock the tolerance is 0."""
+    clock: Clock | None = None
+    """The trail's clock; None if it is not fixed yet, and system:state says which one holds."""
     stale_stop_factor: Annotated[int, Field(ge=1, le=10**6)] = 10
     """A stop is obeyed on a stale price up to so many times the price's limit."""
 
@@ -77,7 +81,7 @@ class Snapshot(BaseModel):
     """The server's time of the read, in milliseconds."""
     as_of_ms: int
     """The time against which ages are measured, in milliseconds; nothing later may reach the package."""
-    clock: Literal["server", "bars"]
+    clock: Clock
     """The source of as_of_ms: the server's time, or the timestamp of system:state."""
     rules: ReadRules
     """The rules of this package."""
@@ -119,6 +123,8 @@ class Snapshot(BaseModel):
             document["marks"] = self.marks.document()
         if unread:
             document["unread"] = unread
+        if self.rules.clock is not None:
+            document["trail_clock"] = self.rules.clock
         return canonical.dumps(document)
 
     @classmethod
@@ -129,7 +135,9 @@ class Snapshot(BaseModel):
         """
         document = canonical.loads(raw)
         try:
-            rules = ReadRules(signal_types=tuple(document["signal_types"]), **document["limits"])
+            rules = ReadRules(
+                signal_types=tuple(document["signal_types"]), clock=document.get("trail_clock"), **document["limits"]
+            )
             keys = section_keys(document["symbol"], rules.signal_types, document["partition"])
             unread = document.get("unread", {})
             texts = document["sections"]
@@ -159,13 +167,18 @@ def _raw_section(key: str, text: str | None, unread: dict[str, str]) -> RawSecti
     return RawSection(key=key, raw=None if text is None else text.encode(), unread=unread.get("why"))
 
 
-def as_of(system_state: bytes | None, server_ms: int) -> tuple[int, Literal["server", "bars"]]:
+def clock_of(text: object) -> Clock | None:
+    """The clock that a stored value names, None if it names none."""
+    return cast("Clock", text) if text in get_args(Clock) else None
+
+
+def as_of(system_state: bytes | None, server_ms: int, trail_clock: str | None = None) -> tuple[int, Clock]:
     """The time against which a snapshot's ages are measured, in milliseconds, and the clock it comes from.
 
     A feed of recorded data marks system:state with "clock": "bars"; its own timestamp is used then, because the
-    server's time means nothing for data of another day.
+    server's time means nothing for data of another day. On a trail with the server's clock the mark has no effect.
     """
-    if system_state is not None and b'"clock"' in system_state:
+    if trail_clock != "server" and system_state is not None and b'"clock"' in system_state:
         try:
             document = canonical.loads(system_state)
             if isinstance(document, dict) and document.get("clock") == "bars":

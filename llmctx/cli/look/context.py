@@ -7,7 +7,7 @@ import typer
 
 from llmctx.cli.shared.options import AsJson, PromptsDir, RedisUrl, StateDir, Symbol
 from llmctx.cli.shared.output import coloured, escape, out, print_json, visible
-from llmctx.cli.shared.setup import partitions_of, redis_of, rules_of, settings_for
+from llmctx.cli.shared.setup import partitions_of, redis_of, settings_for, trail_rules
 from llmctx.schema.keys import check_symbol
 from llmctx.settings import Settings
 
@@ -56,7 +56,7 @@ async def _read(settings: Settings, symbol: str) -> "Package":
     async with redis_of(settings) as (redis, _):
         partition = partition_of(symbol, await partitions_of(redis, settings))
         marks = await PriceMemory(Log(redis, partition).read_back_of).marks(symbol)
-        return build_package(await read_snapshot(redis, symbol, partition, rules_of(settings), marks))
+        return build_package(await read_snapshot(redis, symbol, partition, await trail_rules(redis, settings), marks))
 
 
 def _print_prompt(prompt: "Prompt", *, as_json: bool) -> None:
