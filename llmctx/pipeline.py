@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from llmctx import clock
 from llmctx.context.package import Package, build_package
 from llmctx.context.reader import read_snapshot
-from llmctx.context.snapshot import ReadRules, Snapshot
+from llmctx.context.snapshot import LastDecision, ReadRules, Snapshot
 from llmctx.context.tick import Tick
 from llmctx.decision.conclude import Conclusion, FirstAnswer, conclude, conclude_unasked, refuse
 from llmctx.decision.decision import OUTPUT
@@ -30,6 +30,12 @@ _log = logging.getLogger(__name__)
 
 Settle = Callable[[Draft, tuple[str, ...]], Awaitable[Entry]]
 """Appends a record, settles the stream entries with these ids, and publishes the record."""
+FindThesis = Callable[[str], Awaitable[LastDecision | None]]
+"""Returns a symbol's last usable decision, None if there is none."""
+
+
+async def _no_thesis(_: str) -> None:
+    return None
 
 
 class DecisionConfig(NamedTuple):
@@ -54,10 +60,12 @@ class Pipeline:
         config: DecisionConfig,
         settle: Settle,
         *,
+        find_thesis: FindThesis = _no_thesis,
         partition: int = 0,
         worker: str = "",
     ) -> None:
-        """`settle` stores each record; `worker` is the name that records carry.
+        """`settle` stores each record; `find_thesis` gives what was decided last; `worker` is the name that records
+        carry.
 
         Raises TemplateError if the template asks for another output than a decision.
         """
@@ -71,6 +79,7 @@ class Pipeline:
         self._partition = partition
         self._config = config
         self._settle = settle
+        self._find_thesis = find_thesis
         self._worker = worker
         self._blobs = (template.bundle, OUTPUT.bundle)
 
@@ -89,7 +98,8 @@ class Pipeline:
         Raises SnapshotError or TrailError if Redis does not answer; then the tick is not settled.
         """
         steps = Stopwatch()
-        snapshot = await read_snapshot(self._redis, tick.symbol, self._partition, self._config.rules)
+        thesis = await self._find_thesis(tick.symbol)
+        snapshot = await read_snapshot(self._redis, tick.symbol, self._partition, self._config.rules, thesis)
         steps.lap("read")
         conclusion = await self._conclude(snapshot, build_package(snapshot), steps)
         metadata = RecordMetadata(

@@ -31,6 +31,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("prompt",),
     ("llm",),
     ("decision",),
+    ("publication",),
     ("record",),
     ("pipeline", "replay"),
     ("worker", "flow", "ops"),

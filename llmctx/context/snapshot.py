@@ -61,6 +61,24 @@ class RawSection(NamedTuple):
     """Why it could not be read: not a string, or larger than the cap."""
 
 
+class TrailReference(NamedTuple):
+    """Names a record of the trail."""
+
+    address: str
+    """Its address: INDEX, or P:INDEX with several partitions."""
+    leaf_hash: str
+    """Its leaf hash, in hex."""
+
+
+class LastDecision(NamedTuple):
+    """The last usable decision on a symbol, from the trail: the thesis of its next package."""
+
+    text: bytes
+    """The decision as it was published."""
+    record: TrailReference
+    """The record that it stands in."""
+
+
 class Snapshot(BaseModel):
     """Every section of one symbol at one instant."""
 
@@ -80,6 +98,8 @@ class Snapshot(BaseModel):
     """The rules of this package."""
     sections: dict[str, RawSection]
     """What was read, by section name in the order of `schema.keys.section_keys`."""
+    thesis: TrailReference | None = None
+    """The record that the thesis section comes from; None if there is no thesis, or if its writer named no record."""
 
     def evidence(self) -> bytes:
         """The bytes that are hashed and kept; audit/README.md documents their form."""
@@ -110,6 +130,8 @@ class Snapshot(BaseModel):
         }
         if unread:
             document["unread"] = unread
+        if self.thesis is not None:
+            document["thesis"] = self.thesis._asdict()
         return canonical.dumps(document)
 
     @classmethod
@@ -124,6 +146,7 @@ class Snapshot(BaseModel):
             keys = section_keys(document["symbol"], rules.signal_types, document["partition"])
             unread = document.get("unread", {})
             texts = document["sections"]
+            thesis = document.get("thesis")
             sections = {
                 name: _raw_section(key, texts[name], unread[name])
                 if name in unread
@@ -138,6 +161,7 @@ class Snapshot(BaseModel):
                 clock=document["clock"],
                 rules=rules,
                 sections=sections,
+                thesis=None if thesis is None else TrailReference(**thesis),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"the snapshot piece lacks {error}") from error

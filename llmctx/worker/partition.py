@@ -45,7 +45,17 @@ async def own_partition(
     Raises LeaseError if another owner has it and `wait` is None, ForkError if Redis contradicts spool or anchor.
     """
     async with Owner(home, partition, wait=wait) as owner:
-        yield owner, Pipeline(home.redis, config, owner.settle, partition=partition, worker=owner.label)
+        yield (
+            owner,
+            Pipeline(
+                home.redis,
+                config,
+                owner.settle,
+                find_thesis=owner.theses.of,
+                partition=partition,
+                worker=owner.label,
+            ),
+        )
 
 
 async def serve_partition(

@@ -50,10 +50,14 @@ async def _read(settings: Settings, symbol: str) -> "Package":
     from llmctx.context.package import build_package
     from llmctx.context.reader import read_snapshot
     from llmctx.schema.keys import partition_of
+    from llmctx.trail.log.log import Log
+    from llmctx.worker.theses import read_thesis
 
     async with redis_of(settings) as (redis, _):
-        partition = partition_of(symbol, await partitions_of(redis, settings))
-        return build_package(await read_snapshot(redis, symbol, partition, rules_of(settings)))
+        partitions = await partitions_of(redis, settings)
+        partition = partition_of(symbol, partitions)
+        thesis = await read_thesis(Log(redis, partition), symbol, partitions)
+        return build_package(await read_snapshot(redis, symbol, partition, rules_of(settings), thesis))
 
 
 def _print_prompt(prompt: "Prompt", *, as_json: bool) -> None:

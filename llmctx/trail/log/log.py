@@ -260,8 +260,8 @@ class Log:
         while end > 0:
             with redis_errors():
                 page = cast("list[bytes]", await self._redis.lrange(key, max(0, end - _PAGE), end - 1))
-            for index in reversed(page):
-                if (entry := await self.entry(int(index))) is not None:
+            for index in map(_index_of, reversed(page)):
+                if index >= 0 and (entry := await self.entry(index)) is not None:
                     yield entry
             end -= _PAGE
 

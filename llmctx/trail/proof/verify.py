@@ -130,7 +130,7 @@ class Verifier:
             mapped, actual = tick_map.get(tick), self.settled.get(tick)
             if mapped is None and size is not None and actual is not None and actual >= size:
                 continue
-            if actual is None and mapped is not None and self._is_lost(mapped):
+            if actual is None and mapped is not None and self.is_lost(mapped):
                 continue  # the lost record may well have settled it
             if mapped != actual:
                 index = self.size if actual is None else actual
@@ -146,7 +146,7 @@ class Verifier:
         faults = []
         for symbol in self.of_symbol.keys() | lists.keys():
             wanted = self.of_symbol.get(symbol, [])
-            found = [index for index in lists.get(symbol, ()) if not self._is_lost(index)]
+            found = [index for index in lists.get(symbol, ()) if not self.is_lost(index)]
             needed = len([index for index in wanted if size is None or index < size])
             if found != wanted[: max(needed, len(found))]:
                 both = enumerate(zip_longest(wanted, found))
@@ -155,7 +155,8 @@ class Verifier:
                 faults.append(Fault(self.size if index is None else index, "symbol-index", expected, f"{actual}"))
         return min(faults, default=None)
 
-    def _is_lost(self, index: int) -> bool:
+    def is_lost(self, index: int) -> bool:
+        """Whether an index is in a lost range."""
         return any(first <= index <= last for first, last in self.losses)
 
     def _check_ticks(self, entry: Entry) -> Fault | None:
