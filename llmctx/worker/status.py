@@ -74,6 +74,7 @@ async def _partition(redis: Redis, partition: int, partitions: int) -> dict[str,
         "checkpoint": _checkpoint(await log.checkpoint()),
         "per_minute": size - await _first_since(log, size, minute_ago_ms),
         "newest": None if newest is None else _line(newest, partitions),
+        "repairs": await log.repairs(),
         "last_trouble": None if trouble is None else _line(trouble, partitions),
     }
 

@@ -46,4 +46,9 @@ def _print(found: dict[str, Any]) -> None:
         out.print(f"  records      {partition['records']}, checkpoint {partition['checkpoint'] or 'none yet'}")
         out.print(f"  rate         {partition['per_minute']} records in the last minute")
         out.print(f"  newest       {escape(partition['newest'] or 'none')}")
+        if partition["repairs"]:
+            counts = ", ".join(f"{count} of {what}" for what, count in partition["repairs"].items())
+            out.print(
+                f"  [red]repairs[/]      foreign entries removed: {escape(counts)}; somebody else writes to this server"
+            )
         out.print(f"  last failure {escape(partition['last_trouble'] or 'none among the last 200 records')}")

@@ -60,6 +60,12 @@ class Entry:
             raise RecordError(self.index, self.partition, f"its evidence cannot be unpacked: {error}") from error
 
     @property
+    def ticks(self) -> list[str]:
+        """The ticks that it settles."""
+        record = self.record
+        return [record["tick"], *record.get("conflated", [])] if "tick" in record else []
+
+    @property
     def leaf_hash(self) -> str:
         """SHA-256 of a zero byte and the leaf, in hex (RFC 6962, 2.1)."""
         return canonical.sha256(b"\x00" + self.leaf)
