@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from llmctx import clock
 from llmctx.connection import end, pause, server_ms
-from llmctx.errors import BehindError, ForkError, InstanceError, LeaseError, SettledError, TrailError
+from llmctx.errors import BehindError, ForkError, InstanceError, LeaseError, SettledError, TickMapError, TrailError
 from llmctx.killpoint import reached
 from llmctx.record import RecordMetadata, compose_loss, compose_unread
 from llmctx.schema import keys
@@ -30,6 +30,7 @@ from llmctx.trail.spool.recovery import Recovery
 from llmctx.worker.home import TrailHome
 from llmctx.worker.publish import Publisher
 from llmctx.worker.theses import Theses
+from llmctx.worker.tick_map import TickMap
 
 _GIVE_UP_S = 30.0
 _RETRY_S = 0.2
@@ -54,11 +55,13 @@ class Owner:
         self.partition = partition
         self.log = Log(redis, partition)
         """The partition's log."""
+        self._lease = Lease(redis, partition)
+        self.ticks = TickMap(redis, self.log, self._lease.owner)
+        """Which ticks are settled."""
         self.theses = Theses(self.log, instance.partitions, self._is_anchored)
         """The last usable decision on each symbol."""
         self.lost: TrailError | None = None
         """Why we no longer own the partition; None while we do."""
-        self._lease = Lease(redis, partition)
         self._recovery = Recovery(redis, self.log, self._lease, instance, home.state_dir)
         self._anchor = Anchor(anchor_directory(home.state_dir, instance.id, partition))
         self._publisher = Publisher(redis, self.log, instance.partitions, self._lease.owner)
@@ -127,6 +130,8 @@ class Owner:
                     raise
             except SettledError:
                 raise
+            except TickMapError:
+                await self.ticks.settled([draft.tick])
             except BehindError as error:
                 await self._repair(began_s, error)
             except TrailError as error:
