@@ -85,6 +85,14 @@ class SettledError(TrailError):
     """Another record has settled a conflated tick already; nothing was written."""
 
 
+class TickMapError(TrailError):
+    """The map of ticks names a record that does not settle the tick."""
+
+    def __init__(self, tick: str, key: str, index: int) -> None:
+        what = f"{key} has tick {tick} at {index}, but no such record settles it."
+        super().__init__(what, "The owner corrects it and records the tick.")
+
+
 class BehindError(TrailError):
     """Redis has lost records that this owner wrote; nothing was written."""
 

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from llmctx import clock
 from llmctx.connection import end, pause, server_ms
-from llmctx.errors import BehindError, ForkError, InstanceError, LeaseError, SettledError, TrailError
+from llmctx.errors import BehindError, ForkError, InstanceError, LeaseError, SettledError, TickMapError, TrailError
 from llmctx.killpoint import reached
 from llmctx.record import RecordMetadata, compose_loss, compose_unread
 from llmctx.schema import keys
@@ -24,9 +24,13 @@ from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import read_instance
 from llmctx.trail.log.lease import SEE_REDIS, Holder, Lease
 from llmctx.trail.log.log import Draft, Log, Settlement
+from llmctx.trail.proof.anchor import Anchor, anchor_directory
+from llmctx.trail.proof.merkle import leaf_hash
 from llmctx.trail.spool.recovery import Recovery
 from llmctx.worker.home import TrailHome
 from llmctx.worker.publish import Publisher
+from llmctx.worker.theses import Theses
+from llmctx.worker.tick_map import TickMap
 
 _GIVE_UP_S = 30.0
 _RETRY_S = 0.2
@@ -51,10 +55,15 @@ class Owner:
         self.partition = partition
         self.log = Log(redis, partition)
         """The partition's log."""
+        self._lease = Lease(redis, partition)
+        self.ticks = TickMap(redis, self.log, self._lease.owner)
+        """Which ticks are settled."""
+        self.theses = Theses(self.log, instance.partitions, self._is_anchored)
+        """The last usable decision on each symbol."""
         self.lost: TrailError | None = None
         """Why we no longer own the partition; None while we do."""
-        self._lease = Lease(redis, partition)
         self._recovery = Recovery(redis, self.log, self._lease, instance, home.state_dir)
+        self._anchor = Anchor(anchor_directory(home.state_dir, instance.id, partition))
         self._publisher = Publisher(redis, self.log, instance.partitions, self._lease.owner)
 
     @property
@@ -105,6 +114,7 @@ class Owner:
         reached("appended")
         await self._recovery.add(entry)
         await self._publish(entry)
+        self.theses.add(entry)
         reached("published")
         await self._recovery.improve(entry.index + 1)
         return entry
@@ -120,6 +130,8 @@ class Owner:
                     raise
             except SettledError:
                 raise
+            except TickMapError:
+                await self.ticks.settled([draft.tick])
             except BehindError as error:
                 await self._repair(began_s, error)
             except TrailError as error:
@@ -166,9 +178,15 @@ class Owner:
         """
         await self._check_instance()
         lost = await self._recovery.compare_again()
+        self.theses.forget()
         await self._publisher.resume()
         if lost is not None:
             await self._note_loss(lost)
+
+    def _is_anchored(self, entry: Entry) -> bool:
+        """Whether the anchor has this leaf hash; newer records were compared with the spool."""
+        known = self._anchor.hashes(entry.index, entry.index + 1)
+        return not known or known[0] == leaf_hash(entry.leaf)
 
     async def _check_instance(self) -> None:
         now = await read_instance(self._redis)

@@ -57,6 +57,7 @@ async def own_partition(
                 home.redis,
                 config,
                 owner.settle,
+                find_thesis=owner.theses.of,
                 partition=partition,
                 worker=owner.label,
                 memory=PriceMemory(owner.log.read_back_of),

@@ -14,7 +14,8 @@ from llmctx.decision.guards import GuardPolicy, guard, refused
 from llmctx.decision.parse import judge
 from llmctx.llm.completion import Attempt, Completion, Outcome, read_completion
 from llmctx.prompt.render import render
-from llmctx.record import RecordMetadata, compose, compose_unread, publication
+from llmctx.publication import publication
+from llmctx.record import RecordMetadata, compose, compose_unread
 from llmctx.rules import code
 from llmctx.schema.keys import section_keys
 from llmctx.trail.log.entry import Entry
