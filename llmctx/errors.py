@@ -44,6 +44,16 @@ class TemplateError(LlmctxError):
     """A prompt template is missing or malformed, or refers to something a package does not have."""
 
 
+class OutputSizeError(TemplateError):
+    """A template renders to too many characters."""
+
+    def __init__(self, where: str, limit: int) -> None:
+        super().__init__(
+            f"{where}: renders to more than {limit} characters.",
+            "Correct the template, or set another with --prompt NAME.",
+        )
+
+
 class JudgingError(LlmctxError):
     """Checking an answer takes more steps than any honest answer needs."""
 

@@ -175,7 +175,7 @@ async def open_pipeline(
 
     Raises ServerError, InstanceError, LeaseError or TemplateError if one of its parts cannot be opened.
     """
-    template = load_template(prompts or asset("prompts"), prompt)
+    template = load_template(prompts or asset("prompts"), prompt, state_dir)
     client = EndpointClient(base_url, api_key, model, timeout_s=timeout_s)
     try:
         async with open_home(redis_url, state_dir) as home:

@@ -38,7 +38,7 @@ def context(
     from llmctx.prompt.template import load_template
 
     settings = settings_for(redis_url, state_dir, prompts=prompts)
-    template = None if prompt is None else load_template(settings.prompts, prompt)
+    template = None if prompt is None else load_template(settings.prompts, prompt, settings.state_dir)
     package = asyncio.run(_read(settings, check_symbol(symbol)))
     if template is not None:
         _print_prompt(render(template, package), as_json=as_json)
