@@ -38,7 +38,7 @@ from llmctx.replay.difference import (
     mismatch_of_lines,
 )
 from llmctx.rules import Rules, compare
-from llmctx.trail.log.entry import PIECES, Entry
+from llmctx.trail.log.entry import Entry, promised_pieces
 
 _READ_FROM_BODY = {Outcome.ANSWERED, Outcome.REFUSED, Outcome.TRUNCATED, Outcome.FILTERED, Outcome.UNREADABLE}
 _UNUSABLE = (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, AssertionError, IndexError)
@@ -48,13 +48,15 @@ def rebuild(entry: Entry, blobs: BlobCache) -> Rebuild:
     """Rebuild a record part by part. A record without a snapshot has nothing to rebuild."""
     record = entry.record
     rules = compare(record.get("code", ""))
+    if (problem := entry.unreadable) is not None:
+        return Rebuild(rules, differences=(Difference("record", "record-form", problem.why, DATA, tampered=True),))
     if "snapshot" not in record:
         if record["kind"] not in ("decision", "failed"):
             return Rebuild(rules)
         what = f"a {record['kind']} without a snapshot"
         return Rebuild(rules, differences=(Difference("snapshot", "record-rebuilt", what, DATA, tampered=True),))
     proven, differences = [], []
-    for part, check in _Attempt(entry, blobs).parts():
+    for part, check in _Attempt(entry, blobs, rules).parts():
         difference = _difference(part, check, rules)
         if difference is None:
             proven.append(part)
@@ -70,13 +72,10 @@ def check_evidence(entry: Entry) -> Rebuild | None:
 
     A whole log is held to its rules by `trail.proof.verify`; a replay of single records needs only this.
     """
-    for piece, name in PIECES.items():
-        section = entry.record.get(name)
-        if not isinstance(section, dict) or "sha256" not in section:
-            continue
+    for piece, digest in promised_pieces(entry.record).items():
         found = canonical.sha256(entry.pieces[piece]) if piece in entry.pieces else "nothing"
-        if found != section["sha256"]:
-            what = f"the {piece} piece is not the recorded one: expected {section['sha256']}, found {found}"
+        if found != digest:
+            what = f"the {piece} piece is not the recorded one: expected {digest}, found {found}"
             difference = Difference(piece, f"evidence-digest of {piece}", what, DATA, tampered=True)
             return Rebuild(Rules.SAME, differences=(difference,))
     return None
@@ -118,8 +117,9 @@ def _expect(
 class _Attempt:
     """The rebuild of one record that has a snapshot."""
 
-    def __init__(self, entry: Entry, blobs: BlobCache) -> None:
+    def __init__(self, entry: Entry, blobs: BlobCache, rules: Rules) -> None:
         self._entry = entry
+        self._rules = rules
         self._record = entry.record
         self._blobs = blobs
 
@@ -185,6 +185,9 @@ class _Attempt:
 
     def _check_sections(self) -> None:
         _expect("snapshot", {"sections": sections_fields(self._package)}, self._record["snapshot"])
+        thesis, source = self._snapshot.sections["thesis"].raw, self._snapshot.thesis
+        if self._rules is Rules.SAME and (thesis is None) is not (source is None):
+            raise _DiffersError("thesis", "a thesis and the record that it comes from go together", DATA)
 
     def _check_prompt(self) -> None:
         prompt, messages = self._prompt, self._entry.pieces["messages"]

@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from llmctx.schema.fields import Count, Number, Positive, Timestamp
+from llmctx.schema.market_status import MarketStatus
 
 
 def _unit(unit: str) -> Any:
@@ -253,8 +254,8 @@ class System(LiveValue):
 
     state: str
     """running, paused, ..."""
-    market_status: str
-    """open, closed, ..."""
+    market_status: MarketStatus
+    """open, closed, ...; common spellings are understood."""
     active_positions_count: Count = _unit("positions")
     """Positions held."""
     watchlist_count: Count = _unit("symbols")

@@ -27,8 +27,8 @@ from llmctx.ops.server import EmbeddedServer
 from llmctx.private_files import make_private_directory
 from llmctx.trail.disk import sync_directory
 from llmctx.trail.log.instance import Instance
+from llmctx.trail.log.leaf_schema import FaultError
 from llmctx.trail.log.lease import lease_key
-from llmctx.trail.proof.leaf_schema import FaultError
 from llmctx.version import VERSION
 
 _PROOF = f"{PARTIAL}proof"

@@ -11,7 +11,7 @@ from llmctx.decision.conclude import conclude_unasked
 from llmctx.decision.decision import Action
 from llmctx.decision.guards import GuardPolicy
 from llmctx.record import RecordMetadata, compose_dead_letter, compose_unread
-from llmctx.trail.proof.leaf_schema import FORM, KINDS, REQUIRED
+from llmctx.trail.log.leaf_schema import FORM, KINDS, REQUIRED
 from tests.conftest import ROOT
 from tests.unit.makers import market, package_of, snapshot_of
 from tests.unit.test_record import ALL, CIRCUMSTANCES, draft
