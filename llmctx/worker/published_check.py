@@ -12,9 +12,9 @@ from llmctx.functions import foreign_libraries
 from llmctx.publication import publication
 from llmctx.schema import keys, values
 from llmctx.trail.log.entry import Entry, parse_address
+from llmctx.trail.log.leaf_schema import Fault
 from llmctx.trail.log.lease import redis_errors
 from llmctx.trail.log.log import Log
-from llmctx.trail.proof.leaf_schema import Fault
 
 _WRONG_TYPE = "a value of another type"
 _MAX_WARNINGS = 20
