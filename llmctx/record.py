@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from llmctx import canonical, clock, rules
 from llmctx.context.marks import Mark
 from llmctx.context.package import Package
+from llmctx.context.snapshot import Snapshot
 from llmctx.context.tick import Tick
 from llmctx.decision.conclude import Conclusion
 from llmctx.decision.decision import Decision
@@ -43,7 +44,9 @@ class RecordMetadata(NamedTuple):
 
 def compose(tick: Tick, conclusion: Conclusion, metadata: RecordMetadata, blobs: tuple[bytes, ...]) -> Draft:
     """Compose the record of a tick, ready to be appended. `blobs` are the sources that it names by digest."""
-    leaf, pieces = _guarded(conclusion.kind, tick, conclusion, metadata)
+    leaf, pieces = _guarded(
+        conclusion.kind, tick, conclusion.verdict, metadata, conclusion.snapshot, conclusion.package
+    )
     if conclusion.prompt is not None:
         leaf["prompt"] = _prompt(conclusion.prompt)
         pieces["messages"] = conclusion.prompt.evidence
@@ -68,12 +71,26 @@ def compose(tick: Tick, conclusion: Conclusion, metadata: RecordMetadata, blobs:
     )
 
 
-def compose_dead_letter(tick: Tick, conclusion: Conclusion, metadata: RecordMetadata) -> Draft:
-    """Compose the dead letter of a tick whose position could still be read: its snapshot and the guardrails' verdict.
-
-    Nothing that a model said enters it, so it can be composed where the full record cannot.
+def compose_dead_letter(
+    tick: Tick,
+    verdict: Verdict,
+    metadata: RecordMetadata,
+    snapshot: Snapshot | None = None,
+    package: Package | None = None,
+) -> Draft:
+    """Compose the dead letter of a tick, with a verdict that needs no model, and with as much of its evidence as is
+    usable: snapshot and package, or the snapshot alone, or nothing.
     """
-    return _draft(*_guarded("dead_letter", tick, conclusion, metadata), tick, metadata)
+    return _draft(*_guarded("dead_letter", tick, verdict, metadata, snapshot, package), tick, metadata)
+
+
+def without_evidence(draft: Draft, reason: str) -> Draft:
+    """The same dead letter without its evidence, which cannot be recorded for the reason given."""
+    leaf = canonical.loads(draft.leaf)
+    leaf.pop("snapshot", None)
+    why = f"{leaf['verdict']['reason']}; without evidence, which cannot be recorded: {reason}"
+    leaf["verdict"] |= {"reason": cut(why, MAX_REASON_CHARS)}
+    return draft._replace(leaf=canonical.dumps(leaf), pieces={})
 
 
 def compose_unread(kind: str, tick: Tick | None, reason: str, metadata: RecordMetadata, **more: str) -> Draft:
@@ -120,18 +137,14 @@ def publication(entry: Entry, partitions: int) -> values.Thesis | None:
     record = entry.record
     if not _is_on_position(record):
         return None
-    entry_time = entry.carried
-    if entry_time is None:  # read from the log: another process composed it
-        position = canonical.loads(entry.pieces["snapshot"])["sections"]["position"]
-        entry_time = canonical.loads(position.encode())["entry_time"]
     verdict = record["verdict"]
     fields = {
         "address": address(entry.index, entry.partition, partitions),
         "kind": record["kind"],
         "tick": record["tick"],
         "symbol": record["symbol"],
-        "as_of": clock.iso(record["as_of_ms"]),
-        "entry_time": entry_time,
+        "as_of": clock.iso(record.get("as_of_ms", record["recorded_at_ms"])),
+        "entry_time": entry.carried or _entry_time(entry),
         "action": verdict["action"],
         "quantity": _decimal(verdict.get("quantity")),
         "stop_loss": _decimal(verdict.get("stop_loss")),
@@ -142,6 +155,15 @@ def publication(entry: Entry, partitions: int) -> values.Thesis | None:
         return values.Thesis.model_validate(fields | _answer_fields(record.get("decision", {})))
     except (ValueError, TypeError, ArithmeticError):
         return values.Thesis.model_validate(fields | _answer_fields({}))
+
+
+def _entry_time(entry: Entry) -> str | None:
+    """When the position of a record was opened; None if its evidence does not say so."""
+    try:
+        position = canonical.loads(entry.pieces["snapshot"])["sections"]["position"]
+        return clock.iso_of(clock.parse_iso(canonical.loads(position.encode())["entry_time"]))
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return None  # the verdict of a dead letter needs less evidence than that
 
 
 def _answer_fields(decision: Mapping[str, Any]) -> dict[str, Any]:
@@ -157,23 +179,31 @@ def _answer_fields(decision: Mapping[str, Any]) -> dict[str, Any]:
 
 def _is_on_position(record: Mapping[str, Any]) -> bool:
     """Whether a record has a verdict on a position; without a position and a price the verdict's action is none."""
-    return "snapshot" in record and record["verdict"]["action"] != "none"
+    return "tick" in record and record["verdict"]["action"] != "none"
 
 
 def _guarded(
-    kind: str, tick: Tick, conclusion: Conclusion, metadata: RecordMetadata
+    kind: str,
+    tick: Tick,
+    verdict: Verdict,
+    metadata: RecordMetadata,
+    snapshot: Snapshot | None,
+    package: Package | None,
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """The leaf of a record with a snapshot, as far as no model is in it, and its pieces."""
-    snapshot_piece = conclusion.snapshot.evidence()
+    """The leaf of a record with a verdict, as far as no model is in it, and its pieces."""
     leaf = _head(kind, metadata) | {
         "tick": tick.id,
         "symbol": tick.symbol,
         "cause": tick.cause,
-        "as_of_ms": conclusion.snapshot.as_of_ms,
-        "snapshot": {"sha256": canonical.sha256(snapshot_piece), "sections": sections_fields(conclusion.package)},
-        "verdict": verdict_fields(conclusion.verdict),
+        "verdict": verdict_fields(verdict),
     }
-    return leaf, {"snapshot": snapshot_piece}
+    if snapshot is None:
+        return leaf, {}
+    piece = snapshot.evidence()
+    sections = {} if package is None else sections_fields(package)
+    leaf["as_of_ms"] = snapshot.as_of_ms
+    leaf["snapshot"] = {"sha256": canonical.sha256(piece), "sections": sections}
+    return leaf, {"snapshot": piece}
 
 
 def _draft(leaf: dict[str, Any], pieces: dict[str, bytes], tick: Tick | None, metadata: RecordMetadata) -> Draft:
