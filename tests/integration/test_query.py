@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from llmctx.ops.query import QUERIES, VIEWS, shipped_queries
 from tests.integration.program import Program
 from tests.integration.test_older_trails import Trail, trail  # noqa: F401  a fixture
-from tests.integration.test_prove import make_trail
+from tests.integration.test_prove import SIZE, make_trail
 
 USAGE = '{"cached":10,"completion":20,"prompt":100,"reasoning":0}'
 """What an endpoint says of tokens; the answers of these tests say nothing."""
@@ -136,7 +136,7 @@ async def test_a_shipped_query_says_the_same_in_plain_duckdb(
 async def test_a_query_of_ones_own_reads_the_views_and_reaches_nothing_else(exported: Program) -> None:
     folder = exported.folder
     (folder / "mine.sql").write_text("SELECT count(*) AS n, max(index) AS last FROM records WHERE partition = 12")
-    assert await rows_of(exported, "mine.sql") == [{"n": 6, "last": 5}]
+    assert await rows_of(exported, "mine.sql") == [{"n": SIZE, "last": SIZE - 1}]
     before = {path: path.read_bytes() for path in (folder / "out").rglob("*") if path.is_file()}
     for sql in (
         f"SELECT * FROM read_text('{folder}/mine.sql')",
