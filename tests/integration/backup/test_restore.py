@@ -132,6 +132,21 @@ async def test_a_damaged_backup_is_refused_before_anything_is_replaced(
     assert await everything(valkey) == before
 
 
+@pytest.mark.parametrize("times", [1, 2, 3])
+async def test_a_state_directory_is_restored_whole_after_a_kill(valkey: Redis, proven: Program, times: int) -> None:
+    assert (await keep(proven)).code == 0
+    await valkey.flushall()
+    shutil.rmtree(proven.folder / "var")
+    armed = f"from llmctx import killpoint; killpoint.arm('unpacked', {times})"
+    process = await proven.start("restore", "kept", before=armed)
+    await process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert (await proven("restore", "kept", "--json")).code == 0
+    found = (await proven("verify", "--json")).document
+    assert (found["records"], found["covered"]) == (SIZE, SIZE)
+    assert list((proven.folder / "var").rglob("*.new")) == []
+
+
 async def test_a_restore_that_is_killed_says_so_and_is_done_again(valkey: Redis, proven: Program) -> None:
     assert (await keep(proven)).code == 0
     await valkey.flushall()
