@@ -5,14 +5,14 @@ newest price in doubt name what confirms it, and until then a breached stop is n
 docs/plausibility.md shows the table.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
 from functools import cache
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from llmctx.context import price_doubt, price_step
+from llmctx.context import paths, price_doubt, price_step
 from llmctx.context.finding import ConfirmedBy, Finding
 from llmctx.context.price_doubt import PriceCase
 from llmctx.errors import in_short
@@ -213,26 +213,29 @@ CASE_RULES = (
 
 
 @cache
-def _rules_of(section: str) -> tuple[Rule, ...]:
-    return tuple(rule for rule in VALUE_RULES if rule.section == section.partition(".")[0])
+def _rules_of(rules: tuple[Rule, ...], section: str) -> tuple[Rule, ...]:
+    return tuple(rule for rule in rules if rule.section == section.partition(".")[0])
 
 
-def findings_of_value(section: str, path: str, value: BaseModel) -> tuple[Finding, ...]:
+def findings_of_value(section: str, value: BaseModel) -> tuple[Finding, ...]:
     """What is implausible about a section's value alone."""
-    return tuple(_findings(_rules_of(section), path, value))
+    rules = _rules_of(VALUE_RULES, section)
+    return _findings(rules, paths.root(section), value) if rules else ()
 
 
 def findings_of_case(section: str, case: PriceCase) -> tuple[Finding, ...]:
     """What is implausible about the price or the position, held against each other and the marks."""
-    return tuple(_findings((rule for rule in CASE_RULES if rule.section == section), None, case))
+    return _findings(_rules_of(CASE_RULES, section), None, case)
 
 
-def _findings(rules: Any, path: str | None, subject: Any) -> Iterator[Finding]:
+def _findings(rules: tuple[Rule, ...], path: str | None, subject: Any) -> tuple[Finding, ...]:
+    found: tuple[Finding, ...] = ()
     for rule in rules:
         try:
-            reason = rule.find(rule.name if path is None else path, subject)
+            reason = rule.find(path or rule.name, subject)
         except Exception as error:  # noqa: BLE001  a rule that breaks off must cost neither the tick nor a stop
-            yield Finding(rule.name, f"the rule broke off ({in_short(error)})")
+            found += (Finding(rule.name, f"the rule broke off ({in_short(error)})"),)
         else:
             if reason is not None:
-                yield Finding(rule.name, reason, rule.confirmed_by)
+                found += (Finding(rule.name, reason, rule.confirmed_by),)
+    return found

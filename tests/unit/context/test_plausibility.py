@@ -332,7 +332,7 @@ def test_a_rule_that_breaks_off_says_so_and_costs_nothing(monkeypatch: pytest.Mo
     def breaks(*_: object) -> str:
         raise OverflowError("cannot convert Infinity to integer")
 
-    monkeypatch.setattr("llmctx.context.plausibility.CASE_RULES", [r._replace(find=breaks) for r in CASE_RULES])
+    monkeypatch.setattr("llmctx.context.plausibility.CASE_RULES", tuple(r._replace(find=breaks) for r in CASE_RULES))
     package = judged(market(price="0.0003"))
     assert package.price_doubts == []
     assert all("broke off (OverflowError" in str(found) for found in package.sections["price"].implausible)
