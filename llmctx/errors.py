@@ -44,6 +44,16 @@ class TemplateError(LlmctxError):
     """A prompt template is missing or malformed, or refers to something a package does not have."""
 
 
+class OutputSizeError(TemplateError):
+    """A template renders to too many characters."""
+
+    def __init__(self, where: str, limit: int) -> None:
+        super().__init__(
+            f"{where}: renders to more than {limit} characters.",
+            "Correct the template, or set another with --prompt NAME.",
+        )
+
+
 class JudgingError(LlmctxError):
     """Checking an answer takes more steps than any honest answer needs."""
 
@@ -85,6 +95,14 @@ class SettledError(TrailError):
     """Another record has settled a conflated tick already; nothing was written."""
 
 
+class TickMapError(TrailError):
+    """The map of ticks names a record that does not settle the tick."""
+
+    def __init__(self, tick: str, key: str, index: int) -> None:
+        what = f"{key} has tick {tick} at {index}, but no such record settles it."
+        super().__init__(what, "The owner corrects it and records the tick.")
+
+
 class BehindError(TrailError):
     """Redis has lost records that this owner wrote; nothing was written."""
 
@@ -95,6 +113,18 @@ class SpoolError(TrailError):
 
 class InstanceError(TrailError):
     """Redis and the state directory belong to different instances."""
+
+
+class ClockError(TrailError):
+    """The setting `clock` contradicts the clock of the trail."""
+
+    exit_code = 2
+
+    def __init__(self, setting: str, trail_clock: str) -> None:
+        super().__init__(
+            f"The setting clock is {setting}, but the trail has had the clock {trail_clock} from its first decisions.",
+            "Unset LLMCTX_CLOCK (or clock in llmctx.toml); or start another trail, on another server or database.",
+        )
 
 
 class AnchorError(TrailError):

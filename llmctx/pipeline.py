@@ -12,7 +12,8 @@ from redis.asyncio import Redis
 from llmctx import clock
 from llmctx.context.package import Package, build_package
 from llmctx.context.reader import read_snapshot
-from llmctx.context.snapshot import ReadRules, Snapshot
+from llmctx.context.snapshot import Clock, Known, LastDecision, ReadRules, Snapshot
+from llmctx.context.staleness import Status
 from llmctx.context.tick import Tick
 from llmctx.decision.conclude import Conclusion, FirstAnswer, conclude, conclude_unasked, refuse
 from llmctx.decision.decision import OUTPUT
@@ -31,6 +32,16 @@ _log = logging.getLogger(__name__)
 
 Settle = Callable[[Draft, tuple[str, ...]], Awaitable[Entry]]
 """Appends a record, settles the stream entries with these ids, and publishes the record."""
+FindThesis = Callable[[str], Awaitable[LastDecision | None]]
+"""Returns a symbol's last usable decision, None if there is none."""
+
+
+async def _no_thesis(_: str) -> None:
+    return None
+
+
+FixClock = Callable[[Clock], Awaitable[Clock]]
+"""Fixes the trail's clock if none is fixed yet; returns the one that is."""
 
 
 class DecisionConfig(NamedTuple):
@@ -55,12 +66,15 @@ class Pipeline:
         config: DecisionConfig,
         settle: Settle,
         *,
+        find_thesis: FindThesis = _no_thesis,
         partition: int = 0,
         worker: str = "",
         memory: PriceMemory | None = None,
+        fix_clock: FixClock | None = None,
     ) -> None:
-        """`settle` stores each record; `worker` is the name that records carry. Without `memory` nothing is known of
-        prices before the first tick.
+        """`settle` stores each record; `find_thesis` gives what was decided last; `worker` is the name that records
+        carry. Without `memory` nothing is known of prices before the first tick. `fix_clock` is told the clock of the
+        first decision, unless the rules name one.
 
         Raises TemplateError if the template asks for another output than a decision.
         """
@@ -74,7 +88,10 @@ class Pipeline:
         self._partition = partition
         self._config = config
         self._settle = settle
+        self._find_thesis = find_thesis
         self._worker = worker
+        self._rules = config.rules
+        self._fix_clock = fix_clock
         self.memory = memory or PriceMemory()
         """What is known of the prices before."""
         self._blobs = (template.bundle, OUTPUT.bundle)
@@ -96,7 +113,8 @@ class Pipeline:
         steps = Stopwatch()
         snapshot = await self._read(tick.symbol)
         steps.lap("read")
-        conclusion = await self._conclude(snapshot, build_package(snapshot), steps)
+        package = build_package(snapshot)
+        conclusion = await self._conclude(snapshot, package, steps)
         metadata = RecordMetadata(
             recorded_at_ms=snapshot.server_ms + round(steps.since("read")),
             worker=self._worker,
@@ -105,8 +123,22 @@ class Pipeline:
             timings_ms=steps.laps,
         )
         entry = await self._settle(compose(tick, conclusion, metadata, self._blobs), entry_ids)
-        self.memory.add(conclusion.package, conclusion.verdict)
+        self.memory.add(package, conclusion.verdict)
+        await self._fix_clock_by(package, snapshot.clock)
         return entry
+
+    async def _fix_clock_by(self, package: Package, clock: Clock) -> None:
+        """Fix the trail's clock by a settled tick, unless it is fixed or the tick does not show it."""
+        if self._rules.clock is not None or self._fix_clock is None or package.refusal is not None:
+            return
+        if package.sections["system"].status is Status.INVALID:
+            return
+        try:
+            fixed = await self._fix_clock(clock)
+        except TrailError as error:  # the tick is settled; the next one shows the clock too
+            _log.warning(f"The trail's clock is not fixed yet: {error.what}")
+        else:
+            self._rules = self._rules.model_copy(update={"clock": fixed})
 
     async def confirm(self, tick: Tick, metadata: RecordMetadata) -> None:
         """Record the price that a person confirms with a tick, and believe it from here on; a repeat changes nothing.
@@ -120,8 +152,8 @@ class Pipeline:
         self.memory.confirm(tick.symbol, confirmed)
 
     async def _read(self, symbol: str) -> Snapshot:
-        marks = await self.memory.marks(symbol)
-        return await read_snapshot(self._redis, symbol, self._partition, self._config.rules, marks)
+        known = Known(await self.memory.marks(symbol), await self._find_thesis(symbol))
+        return await read_snapshot(self._redis, symbol, self._partition, self._rules, known)
 
     async def give_up(self, tick: Tick, reason: str, metadata: RecordMetadata) -> Draft:
         """The dead letter of a tick that cannot be decided, with the guardrails' verdict on its position.

@@ -7,7 +7,7 @@ import os
 import re
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
@@ -72,6 +72,8 @@ class Settings(BaseSettings):
     """The signal types to read."""
     max_age_s: Annotated[dict[str, Annotated[int, Field(ge=0)]], AfterValidator(_known_sections)] = {}
     """Seconds after which a section is stale; sections that are left out keep the default."""
+    clock: Literal["auto", "server", "bars"] = "auto"
+    """The clock of the trail: the server's, that of recorded bars, or as the first decision shows."""
     confidence_floor: Decimal = Field(Decimal("0.5"), ge=0, le=1)
     """An action with less confidence than this becomes a hold."""
     grounding: OnUngrounded = "flag"

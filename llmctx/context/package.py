@@ -22,6 +22,14 @@ from llmctx.context.snapshot import RawSection, ReadRules, Snapshot
 from llmctx.context.staleness import Status, age_of
 from llmctx.schema import values
 
+_OTHER_CLOCK = {
+    "bars": 'it says "clock": "bars", but this trail has the server\'s clock; feed recorded data to another server or '
+    "database, or live data with --live",
+    "server": 'it does not say "clock": "bars", but this trail has the clock of its bars; run a live system on another '
+    "server or database",
+}
+"""What is wrong with a system:state of one clock on a trail with the other one, and what to do."""
+
 
 class Package(BaseModel):
     """Everything known about one position at one time."""
@@ -111,6 +119,7 @@ def build_package(snapshot: Snapshot) -> Package:
         name: _section(raw, contents.get(name), snapshot, latest, name) for name, raw in snapshot.sections.items()
     }
     _check_identity(sections, snapshot.symbol)
+    _check_clock(sections, snapshot.rules.clock)
     _check_thesis(sections)
     package = Package.model_construct(
         symbol=snapshot.symbol,
@@ -158,6 +167,16 @@ def _check_identity(sections: dict[str, Section], symbol: str) -> None:
         sections["position"] = _invalid(
             "position", position.key, f"symbol is {position.value.symbol!r}, expected {symbol!r}"
         )
+
+
+def _check_clock(sections: dict[str, Section], trail_clock: str | None) -> None:
+    """Invalidate a system:state that says another clock than the trail's."""
+    system = sections["system"]
+    if trail_clock is None or not isinstance(system.value, values.System):
+        return
+    stated = "bars" if (system.value.model_extra or {}).get("clock") == "bars" else "server"
+    if stated != trail_clock:
+        sections["system"] = _invalid("system", system.key, _OTHER_CLOCK[stated])
 
 
 def _judge_plausibility(

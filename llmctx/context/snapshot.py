@@ -5,7 +5,7 @@ It is the complete evidence of what was known. `evidence()` returns the exact by
 """
 
 import base64
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -34,6 +34,8 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
 SectionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,60}$")]
 """A section, or the section of one signal type: signals.entry."""
 Limit = Annotated[int, Field(ge=0, le=10**12)]
+Clock = Literal["server", "bars"]
+"""Whose time ages are measured against: the server's, or that of system:state, which a feed of recorded data writes."""
 
 
 class ReadRules(BaseModel):
@@ -49,6 +51,8 @@ class ReadRules(BaseModel):
     """A larger value is not transferred, and its section is invalid."""
     skew_ms: Limit = 2000
     """How far a collector's clock may run ahead of the server's; on the bars clock the tolerance is 0."""
+    clock: Clock | None = None
+    """The trail's clock; None if it is not fixed yet, and system:state says which one holds."""
     stale_stop_factor: Annotated[int, Field(ge=1, le=10**6)] = 10
     """A stop is obeyed on a stale price up to so many times the price's limit."""
 
@@ -64,6 +68,33 @@ class RawSection(NamedTuple):
     """Why it could not be read: not a string, or larger than the cap."""
 
 
+class TrailReference(NamedTuple):
+    """Names a record of the trail."""
+
+    address: str
+    """Its address: INDEX, or P:INDEX with several partitions."""
+    leaf_hash: str
+    """Its leaf hash, in hex."""
+
+
+class LastDecision(NamedTuple):
+    """The last usable decision on a symbol, from the trail: the thesis of its next package."""
+
+    text: bytes
+    """The decision as it was published."""
+    record: TrailReference
+    """The record that it stands in."""
+
+
+class Known(NamedTuple):
+    """What the trail says of a symbol before a snapshot."""
+
+    marks: Marks = Marks()
+    """What was believed of its price."""
+    thesis: LastDecision | None = None
+    """Its last usable decision; None if there is none."""
+
+
 class Snapshot(BaseModel):
     """Every section of one symbol at one instant."""
 
@@ -77,7 +108,7 @@ class Snapshot(BaseModel):
     """The server's time of the read, in milliseconds."""
     as_of_ms: int
     """The time against which ages are measured, in milliseconds; nothing later may reach the package."""
-    clock: Literal["server", "bars"]
+    clock: Clock
     """The source of as_of_ms: the server's time, or the timestamp of system:state."""
     rules: ReadRules
     """The rules of this package."""
@@ -85,6 +116,8 @@ class Snapshot(BaseModel):
     """What was read, by section name in the order of `schema.keys.section_keys`."""
     marks: Marks | None = None
     """What was believed of the price before; None if an older version took the snapshot, which judged nothing by it."""
+    thesis: TrailReference | None = None
+    """The record that the thesis section comes from; None if there is no thesis, or if its writer named no record."""
 
     def evidence(self) -> bytes:
         """The bytes that are hashed and kept; audit/README.md documents their form."""
@@ -119,6 +152,10 @@ class Snapshot(BaseModel):
             document["marks"] = self.marks.document()
         if unread:
             document["unread"] = unread
+        if self.thesis is not None:
+            document["thesis"] = self.thesis._asdict()
+        if self.rules.clock is not None:
+            document["trail_clock"] = self.rules.clock
         return canonical.dumps(document)
 
     @classmethod
@@ -129,10 +166,13 @@ class Snapshot(BaseModel):
         """
         document = canonical.loads(raw)
         try:
-            rules = ReadRules(signal_types=tuple(document["signal_types"]), **document["limits"])
+            rules = ReadRules(
+                signal_types=tuple(document["signal_types"]), clock=document.get("trail_clock"), **document["limits"]
+            )
             keys = section_keys(document["symbol"], rules.signal_types, document["partition"])
             unread = document.get("unread", {})
             texts = document["sections"]
+            thesis = document.get("thesis")
             sections = {
                 name: _raw_section(key, texts[name], unread[name])
                 if name in unread
@@ -148,6 +188,7 @@ class Snapshot(BaseModel):
                 rules=rules,
                 sections=sections,
                 marks=Marks.parse(document["marks"]) if "marks" in document else None,
+                thesis=None if thesis is None else TrailReference(**thesis),
             )
         except (KeyError, TypeError, AttributeError, ArithmeticError) as error:
             raise ValueError(f"the snapshot piece lacks {error}") from error
@@ -159,13 +200,18 @@ def _raw_section(key: str, text: str | None, unread: dict[str, str]) -> RawSecti
     return RawSection(key=key, raw=None if text is None else text.encode(), unread=unread.get("why"))
 
 
-def as_of(system_state: bytes | None, server_ms: int) -> tuple[int, Literal["server", "bars"]]:
+def clock_of(text: object) -> Clock | None:
+    """The clock that a stored value names, None if it names none."""
+    return cast("Clock", text) if text in get_args(Clock) else None
+
+
+def as_of(system_state: bytes | None, server_ms: int, trail_clock: str | None = None) -> tuple[int, Clock]:
     """The time against which a snapshot's ages are measured, in milliseconds, and the clock it comes from.
 
     A feed of recorded data marks system:state with "clock": "bars"; its own timestamp is used then, because the
-    server's time means nothing for data of another day.
+    server's time means nothing for data of another day. On a trail with the server's clock the mark has no effect.
     """
-    if system_state is not None and b'"clock"' in system_state:
+    if trail_clock != "server" and system_state is not None and b'"clock"' in system_state:
         try:
             document = canonical.loads(system_state)
             if isinstance(document, dict) and document.get("clock") == "bars":

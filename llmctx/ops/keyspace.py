@@ -14,6 +14,7 @@ from llmctx.context.snapshot import as_of
 from llmctx.context.staleness import written_at
 from llmctx.errors import ServerError
 from llmctx.schema.keys import BY_SECTION, FAMILIES, Family
+from llmctx.trail.log.instance import agreed
 
 _PAGE_KEYS = 200
 _MAX_REASONS = 10
@@ -47,7 +48,7 @@ async def count_families(redis: Redis) -> list[FamilyCount]:
     """
     try:
         state = cast("bytes | None", await redis.get(BY_SECTION["system"].key()))
-        now_ms, _ = as_of(state, await server_ms(redis))
+        now_ms, _ = as_of(state, await server_ms(redis), await agreed(redis, "clock"))
         return [await _count(redis, family, now_ms) for family in FAMILIES]
     except RedisError as error:
         raise ServerError(f"The keys could not be read: {error}", "See that Redis answers: `llmctx status`.") from error

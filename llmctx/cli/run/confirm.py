@@ -9,7 +9,7 @@ from llmctx import clock
 from llmctx.cli.shared.options import AsJson, Endpoint, Model, PromptName, PromptsDir, RedisUrl, StateDir, Symbol
 from llmctx.cli.shared.output import escape, out, print_json
 from llmctx.cli.shared.record_text import print_verdict
-from llmctx.cli.shared.setup import config_of, redis_of, rules_of, settings_for
+from llmctx.cli.shared.setup import config_of, redis_of, settings_for, trail_rules
 from llmctx.context.marks import Mark
 from llmctx.errors import LlmctxError
 from llmctx.limits import MAX_BY_CHARS, MAX_WHY_CHARS
@@ -65,7 +65,7 @@ async def _confirm(settings: Settings, symbol: str, by: str, why: str) -> tuple[
     async with config_of(settings) as config, redis_of(settings) as (redis, url):
         home = await bind_home(redis, url, settings.state_dir, partitions=settings.partitions)
         partition = partition_of(symbol, home.instance.partitions)
-        package = build_package(await read_snapshot(redis, symbol, partition, rules_of(settings)))
+        package = build_package(await read_snapshot(redis, symbol, partition, await trail_rules(redis, settings)))
         if package.refusal is not None:
             raise LlmctxError(f"There is no price to confirm: {package.refusal}.", "Write position and price first.")
         confirmed = mark_of(package.position, package.price)._replace(figures="", by=by, why=why)
