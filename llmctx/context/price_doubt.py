@@ -7,6 +7,7 @@ from llmctx import clock
 from llmctx.context.finding import Finding
 from llmctx.context.marks import Mark, Marks, mark_of
 from llmctx.context.price_step import JUMP, PERSONAL, USUAL, broken_rule, explain, factor_of
+from llmctx.context.value_rules import extra
 from llmctx.schema import values
 
 TOO_OLD = "too_old"
@@ -149,6 +150,18 @@ def current_price_far(case: PriceCase) -> str | None:
         return None
     apart = clock.in_words(abs(case.at_ms - case.marked_ms))
     return f"position.current_price {position.current_price} is far from price.price.last {last}, {apart} apart"
+
+
+def beyond_liquidation(case: PriceCase) -> str | None:
+    """Say that the position should have been liquidated."""
+    position, last = case.position, case.last
+    level = extra(position, ("liquidation_price",))
+    if level is None or (last > level if position.side == "long" else last < level):
+        return None
+    return (
+        f"price.price.last {last} is at or beyond position.liquidation_price {level} of the {position.side} position, "
+        "which should not be open any more"
+    )
 
 
 def marks_after(case: PriceCase, findings: Sequence[Finding]) -> Marks:
