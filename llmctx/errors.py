@@ -215,5 +215,9 @@ class BackupError(LlmctxError):
     """A folder is no backup, or a backup is damaged or does not fit."""
 
 
+class QueryError(LlmctxError):
+    """A query is unknown or malformed, or it failed."""
+
+
 class BudgetError(LlmctxError):
     """The live calls of a test run have used up their token budget."""

@@ -18,13 +18,14 @@ from llmctx.context.tick import Tick
 from llmctx.decision.conclude import Conclusion, FirstAnswer, conclude, conclude_unasked, refuse
 from llmctx.decision.decision import OUTPUT
 from llmctx.decision.guards import GuardPolicy
+from llmctx.decision.last_resort import compare_plainly, stop_unjudged
 from llmctx.decision.reask import ask_again
 from llmctx.errors import SnapshotError, TemplateError, TrailError, in_short
 from llmctx.llm.completion import Completer, Completion, Outcome
 from llmctx.price_memory import PriceMemory
 from llmctx.prompt.render import Prompt, render
 from llmctx.prompt.template import Template
-from llmctx.record import RecordMetadata, compose, compose_confirmation, compose_dead_letter, compose_unread
+from llmctx.record import RecordMetadata, compose, compose_confirmation, compose_dead_letter
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.log import Draft
 
@@ -110,7 +111,7 @@ class Pipeline:
 
         Raises SnapshotError or TrailError if Redis does not answer; then the tick is not settled.
         """
-        steps = Stopwatch()
+        steps = clock.Stopwatch()
         snapshot = await self._read(tick.symbol)
         steps.lap("read")
         package = build_package(snapshot)
@@ -158,21 +159,39 @@ class Pipeline:
     async def give_up(self, tick: Tick, reason: str, metadata: RecordMetadata) -> Draft:
         """The dead letter of a tick that cannot be decided, with the guardrails' verdict on its position.
 
-        If the position cannot be read either, it says only why. Raises SnapshotError or TrailError if Redis does not
-        answer.
+        If they cannot run, price and stop are compared plainly; if not even these can be read, it says that the stop
+        could not be judged. Raises SnapshotError or TrailError if Redis does not answer.
         """
+        policy = self._config.policy
         try:
             snapshot = await self._read(tick.symbol)
-            conclusion = conclude_unasked(snapshot, build_package(snapshot), reason, self._config.policy)
-            self.memory.add(conclusion.package, conclusion.verdict)
-            return compose_dead_letter(tick, conclusion, metadata)
         except (SnapshotError, TrailError):
             raise
         except Exception as error:  # noqa: BLE001  a tick that breaks everything is settled all the same
-            reason = f"{reason}; the position could not be guarded: {in_short(error)}"
-            return compose_unread("dead_letter", tick, reason, metadata)
+            return self._unjudged(tick, f"{reason}; nothing could be read: {in_short(error)}", metadata)
+        try:
+            conclusion = conclude_unasked(snapshot, build_package(snapshot), reason, policy)
+            draft = compose_dead_letter(tick, conclusion.verdict, metadata, snapshot, conclusion.package)
+            self.memory.add(conclusion.package, conclusion.verdict)
+        except Exception as error:  # noqa: BLE001  the stop is judged without whatever broke
+            reason = f"{reason}; the guardrails could not run: {in_short(error)}"
+        else:
+            return draft
+        verdict = compare_plainly(snapshot, reason, policy)
+        _log.error(f"{tick.symbol}: {verdict.reason} ({reason})")
+        for evidence in (snapshot, None):
+            try:
+                return compose_dead_letter(tick, verdict, metadata, evidence)
+            except Exception as error:  # noqa: BLE001  the verdict is recorded without what cannot be
+                _log.warning(f"{tick.symbol}: a dead letter cannot be composed: {in_short(error)}")
+        return self._unjudged(tick, reason, metadata)
 
-    async def _conclude(self, snapshot: Snapshot, package: Package, steps: "Stopwatch") -> Conclusion:
+    def _unjudged(self, tick: Tick, reason: str, metadata: RecordMetadata) -> Draft:
+        verdict = stop_unjudged(reason, self._config.policy)
+        _log.error(f"{tick.symbol}: {verdict.reason}")
+        return compose_dead_letter(tick, verdict, metadata)
+
+    async def _conclude(self, snapshot: Snapshot, package: Package, steps: clock.Stopwatch) -> Conclusion:
         if package.refusal is not None:
             return refuse(snapshot, package, package.refusal)
         try:
@@ -188,7 +207,7 @@ class Pipeline:
         conclusion = conclude(snapshot, package, prompt, completion, self._config.policy)
         return await self._ask_again(conclusion, steps) if conclusion.verdict.asks_again else conclusion
 
-    async def _ask_again(self, first: Conclusion, steps: "Stopwatch") -> Conclusion:
+    async def _ask_again(self, first: Conclusion, steps: clock.Stopwatch) -> Conclusion:
         """Ask once more, telling the model what was wrong with its first answer."""
         prompt, completion, grounding = first.prompt, first.completion, first.verdict.grounding
         assert prompt is not None
@@ -212,22 +231,3 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001  a completer's defect must not cost the stop
             request = {"schema": OUTPUT.name, "schema_sha256": OUTPUT.sha256}
             return Completion(outcome=Outcome.ERROR, detail=in_short(error), request=request)
-
-
-class Stopwatch:
-    """Measures how long each step takes, in milliseconds."""
-
-    def __init__(self) -> None:
-        self.laps: dict[str, float] = {}
-        self._ends: dict[str, float] = {}
-        self._last = clock.monotonic_s()
-
-    def lap(self, step: str) -> None:
-        """End a step and begin the next."""
-        now = clock.monotonic_s()
-        self.laps[step] = (now - self._last) * 1000
-        self._ends[step] = self._last = now
-
-    def since(self, step: str) -> float:
-        """Milliseconds since a step ended."""
-        return clock.elapsed_ms(self._ends[step])

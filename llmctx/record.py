@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from llmctx import canonical, clock, rules
 from llmctx.context.marks import Mark
 from llmctx.context.package import Package
+from llmctx.context.snapshot import Snapshot
 from llmctx.context.tick import Tick
 from llmctx.decision.conclude import Conclusion
 from llmctx.decision.decision import Decision
@@ -42,7 +43,9 @@ class RecordMetadata(NamedTuple):
 
 def compose(tick: Tick, conclusion: Conclusion, metadata: RecordMetadata, blobs: tuple[bytes, ...]) -> Draft:
     """Compose the record of a tick, ready to be appended. `blobs` are the sources that it names by digest."""
-    leaf, pieces = _guarded(conclusion.kind, tick, conclusion, metadata)
+    leaf, pieces = _guarded(
+        conclusion.kind, tick, conclusion.verdict, metadata, conclusion.snapshot, conclusion.package
+    )
     if conclusion.prompt is not None:
         leaf["prompt"] = _prompt(conclusion.prompt)
         pieces["messages"] = conclusion.prompt.evidence
@@ -67,12 +70,26 @@ def compose(tick: Tick, conclusion: Conclusion, metadata: RecordMetadata, blobs:
     )
 
 
-def compose_dead_letter(tick: Tick, conclusion: Conclusion, metadata: RecordMetadata) -> Draft:
-    """Compose the dead letter of a tick whose position could still be read: its snapshot and the guardrails' verdict.
-
-    Nothing that a model said enters it, so it can be composed where the full record cannot.
+def compose_dead_letter(
+    tick: Tick,
+    verdict: Verdict,
+    metadata: RecordMetadata,
+    snapshot: Snapshot | None = None,
+    package: Package | None = None,
+) -> Draft:
+    """Compose the dead letter of a tick, with a verdict that needs no model, and with as much of its evidence as is
+    usable: snapshot and package, or the snapshot alone, or nothing.
     """
-    return _draft(*_guarded("dead_letter", tick, conclusion, metadata), tick, metadata)
+    return _draft(*_guarded("dead_letter", tick, verdict, metadata, snapshot, package), tick, metadata)
+
+
+def without_evidence(draft: Draft, reason: str) -> Draft:
+    """The same dead letter without its evidence, which cannot be recorded for the reason given."""
+    leaf = canonical.loads(draft.leaf)
+    leaf.pop("snapshot", None)
+    why = f"{leaf['verdict']['reason']}; without evidence, which cannot be recorded: {reason}"
+    leaf["verdict"] |= {"reason": cut(why, MAX_REASON_CHARS)}
+    return draft._replace(leaf=canonical.dumps(leaf), pieces={})
 
 
 def compose_unread(kind: str, tick: Tick | None, reason: str, metadata: RecordMetadata, **more: str) -> Draft:
@@ -112,19 +129,27 @@ def compose_loss(first: int, last: int, metadata: RecordMetadata) -> Draft:
 
 
 def _guarded(
-    kind: str, tick: Tick, conclusion: Conclusion, metadata: RecordMetadata
+    kind: str,
+    tick: Tick,
+    verdict: Verdict,
+    metadata: RecordMetadata,
+    snapshot: Snapshot | None,
+    package: Package | None,
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """The leaf of a record with a snapshot, as far as no model is in it, and its pieces."""
-    snapshot_piece = conclusion.snapshot.evidence()
+    """The leaf of a record with a verdict, as far as no model is in it, and its pieces."""
     leaf = _head(kind, metadata) | {
         "tick": tick.id,
         "symbol": tick.symbol,
         "cause": tick.cause,
-        "as_of_ms": conclusion.snapshot.as_of_ms,
-        "snapshot": {"sha256": canonical.sha256(snapshot_piece), "sections": sections_fields(conclusion.package)},
-        "verdict": verdict_fields(conclusion.verdict),
+        "verdict": verdict_fields(verdict),
     }
-    return leaf, {"snapshot": snapshot_piece}
+    if snapshot is None:
+        return leaf, {}
+    piece = snapshot.evidence()
+    sections = {} if package is None else sections_fields(package)
+    leaf["as_of_ms"] = snapshot.as_of_ms
+    leaf["snapshot"] = {"sha256": canonical.sha256(piece), "sections": sections}
+    return leaf, {"snapshot": piece}
 
 
 def _draft(leaf: dict[str, Any], pieces: dict[str, bytes], tick: Tick | None, metadata: RecordMetadata) -> Draft:

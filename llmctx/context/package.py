@@ -227,7 +227,10 @@ def _check_thesis(sections: dict[str, Section]) -> None:
     if not isinstance(thesis.value, values.Thesis):
         return
     # published theses carry milliseconds, positions may carry more
-    if not isinstance(position, values.Position) or clock.to_ms(thesis.value.entry_time) != clock.to_ms(
-        position.entry_time
+    decided_on = thesis.value.entry_time
+    if (
+        not isinstance(position, values.Position)
+        or decided_on is None
+        or clock.to_ms(decided_on) != clock.to_ms(position.entry_time)
     ):
         sections["thesis"] = _empty("thesis", thesis.key, "the last decision was on another position")

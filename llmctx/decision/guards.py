@@ -18,6 +18,7 @@ They run in the order in which they stand below, each on what the one before it 
    stop_unconfirmed: unless that price is implausible or far too old; then the position is held until the price is
    confirmed (docs/plausibility.md), or left at once, as `GuardPolicy.unconfirmed_stop` says
    stale: the stop was obeyed on a price older than its limit
+   If this guardrail itself breaks off, price and stop are compared plainly
 """
 
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from llmctx import clock
 from llmctx.context.package import Package
+from llmctx.context.price_doubt import stop_reached
 from llmctx.context.staleness import Status
 from llmctx.decision.decision import Action, Decision
 from llmctx.decision.grounding import Grounding, ground
@@ -42,6 +44,8 @@ NO_ANSWER, JUDGING_FAILED = "no_answer", "judging_failed"
 """The guardrails that fire instead of a judgement: there is no answer, or judging it broke off."""
 UNGROUNDED = "ungrounded"
 """The guardrail that fires on miscited or false prices."""
+STOP_BREACHED = "stop_loss_breached"
+"""The guardrail that obeys a stop."""
 STOP_UNCONFIRMED = "stop_unconfirmed"
 """The guardrail that fires where a stop is reached by a price that is not believed."""
 UnconfirmedStop = Literal["hold", "exit"]
@@ -147,6 +151,8 @@ def guard(
         except Exception as error:  # noqa: BLE001  whatever breaks in one guardrail, those after it still run
             held = draft.action is Action.HOLD
             draft.fire(JUDGING_FAILED, f"{name} broke off ({in_short(error)})", None if held else Action.HOLD)
+            if name == STOP_BREACHED and stop_reached(package.position, package.price.price.last):
+                draft.fire(STOP_BREACHED, "the price has reached the stop_loss, compared plainly", Action.EXIT)
     if draft.action is Action.EXIT:
         draft.quantity = package.position.quantity
     return Verdict(
@@ -250,7 +256,7 @@ def _stop_loss_breached(draft: _Draft) -> None:
         draft.fire("stale", f"the price is {clock.in_words(section.age_ms or 0)} old")
     if (confirmed_by := package.confirmed_by) is not None:
         detail = f"{detail}; {confirmed_by} confirmed the price"
-    draft.fire("stop_loss_breached", detail, None if draft.action is Action.EXIT else Action.EXIT)
+    draft.fire(STOP_BREACHED, detail, None if draft.action is Action.EXIT else Action.EXIT)
 
 
 _CHECKS: dict[str, Callable[[_Draft], None]] = {
@@ -260,6 +266,6 @@ _CHECKS: dict[str, Callable[[_Draft], None]] = {
     "market": _market,
     "quantity_cap": _quantity_cap,
     "stop_sides": _stop_sides,
-    "stop_loss_breached": _stop_loss_breached,
+    STOP_BREACHED: _stop_loss_breached,
 }
 """The guardrails, in the order in which they run."""

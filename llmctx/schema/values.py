@@ -330,8 +330,8 @@ class Thesis(LiveValue):
     """Its symbol."""
     as_of: Timestamp
     """The time of the data it is based on."""
-    entry_time: Timestamp
-    """The position it is about."""
+    entry_time: Timestamp | None
+    """The position it is about; null in a dead letter whose evidence could not be recorded."""
     action: str
     """The action allowed after the guardrails."""
     quantity: Number | None = _unit("shares")
