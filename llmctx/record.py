@@ -75,22 +75,22 @@ def compose_dead_letter(tick: Tick, conclusion: Conclusion, metadata: RecordMeta
     return _draft(*_guarded("dead_letter", tick, conclusion, metadata), tick, metadata)
 
 
-def compose_unread(kind: str, tick: Tick | None, reason: str, metadata: RecordMetadata) -> Draft:
-    """Compose a record without a snapshot: dead_letter and skipped (with a tick), notice and incident (without)."""
-    leaf = _head(kind, metadata) | {"verdict": {"action": "none", "reason": cut(reason, MAX_REASON_CHARS)}}
+def compose_unread(kind: str, tick: Tick | None, reason: str, metadata: RecordMetadata, **fields: Any) -> Draft:
+    """Compose a record without a snapshot: dead_letter and skipped (with a tick), notice and incident (without).
+
+    `fields` are further fields of the leaf.
+    """
+    leaf = _head(kind, metadata) | {"verdict": {"action": "none", "reason": cut(reason, MAX_REASON_CHARS)}, **fields}
     if tick is not None:
         leaf |= {"tick": tick.id, "symbol": tick.symbol, "cause": tick.cause}
     return _draft(leaf, {}, tick, metadata)
 
 
-def compose_loss(first: int, last: int, metadata: RecordMetadata) -> Draft:
+def compose_loss(first: int, last: int, metadata: RecordMetadata, **fields: Any) -> Draft:
     """Compose the incident for records that neither Redis nor the spool holds any more."""
     reason = f"records {first} to {last} are lost; the anchor has their leaf hashes"
-    leaf = _head("incident", metadata) | {
-        "verdict": {"action": "none", "reason": reason},
-        "incident": {"what": "lost", "first": first, "last": last},
-    }
-    return Draft(canonical.dumps(leaf), {}, ())
+    lost = {"what": "lost", "first": first, "last": last}
+    return compose_unread("incident", None, reason, metadata, incident=lost, **fields)
 
 
 def publication(entry: Entry, partitions: int) -> values.Thesis | None:

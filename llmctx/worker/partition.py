@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from llmctx.assets import asset
 from llmctx.connection import end, open_redis, pause
-from llmctx.errors import ForkError, InstanceError, ServerError, TrailError
+from llmctx.errors import ForkError, InstanceError, KeyFileError, ServerError, TrailError
 from llmctx.llm.client import EndpointClient
 from llmctx.pipeline import DecisionConfig, Pipeline
 from llmctx.prompt.template import load_template
@@ -86,7 +86,7 @@ async def serve_partition(
                         on_entry=on_entry,
                     )
                     await settler.run(stop, hand_over)
-            except (InstanceError, ForkError):
+            except (InstanceError, ForkError, KeyFileError):
                 raise
             except (TrailError, ServerError) as error:
                 if not waiting.began:

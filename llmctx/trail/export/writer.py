@@ -3,6 +3,7 @@
 Only records that a checkpoint covers are exported. The manifest is written last: a folder without one is not an export.
 """
 
+import base64
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -135,8 +136,10 @@ class _Files:
         """Write one record; indices skipped before it are lost."""
         self.add_lost(entry.index)
         self._leaves.write(entry.leaf + b"\n")
-        pieces = textual_pieces(entry.pieces)
-        self._evidence.write(canonical.dumps({"index": entry.index, "pieces": pieces}) + b"\n")
+        line = {"index": entry.index, "pieces": textual_pieces(entry.pieces)}
+        if entry.proof:
+            line["proof"] = base64.b64encode(entry.proof).decode()
+        self._evidence.write(canonical.dumps(line) + b"\n")
         self._next += 1
 
     def add_lost(self, stop: int) -> None:

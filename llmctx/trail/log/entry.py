@@ -12,13 +12,13 @@ from llmctx.errors import AddressError, RecordError
 from llmctx.trail.log.dictionary import Dictionary
 from llmctx.trail.log.packing import Pieces, unpack
 
-PIECES = {"snapshot": "snapshot", "messages": "prompt", "completion": "completion"}
+PIECES = {"snapshot": "snapshot", "messages": "prompt", "completion": "completion", "foreign": "incident"}
 """Evidence piece -> the object in the leaf that holds its sha256."""
 BLOBS = (("prompt", "template_sha256"), ("request", "schema_sha256"))
 """The fields of a leaf that name blobs by digest."""
 
-FIELD = b"record"
-"""The one field of a log entry."""
+FIELD, PROOF = b"record", b"proof"
+"""The fields of a log entry; records from before the first enrolment have no proof."""
 
 
 class Entry:
@@ -32,6 +32,7 @@ class Entry:
         index: int,
         partition: int = 0,
         packed: bytes = b"",
+        proof: bytes = b"",
     ) -> None:
         """`pieces` may be a function that unpacks them on first use."""
         self.leaf = leaf
@@ -43,6 +44,8 @@ class Entry:
         """The partition whose log holds it."""
         self.packed = packed
         """The exact value that holds it in the log; empty if it was not read from a log."""
+        self.proof = proof
+        """Its writer's key ID and signature; empty if it has none."""
         self.carried: object = None
         """What the draft carried, if this process has just appended it."""
 
@@ -115,4 +118,5 @@ def restored(fields: dict[bytes, bytes], index: int, partition: int, dictionary:
     except (KeyError, ValueError) as error:
         why = f"it cannot be unpacked: {type(error).__name__}: {error}"
         raise RecordError(index, partition, why) from error
-    return Entry(leaf, pieces, index=index, partition=partition, packed=fields[FIELD])
+    proof = fields.get(PROOF, b"")
+    return Entry(leaf, pieces, index=index, partition=partition, packed=fields[FIELD], proof=proof)

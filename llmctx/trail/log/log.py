@@ -17,8 +17,9 @@ from llmctx import canonical
 from llmctx.connection import StreamEntry, read_stream, read_stream_back
 from llmctx.errors import BehindError, LeaseError, RecordError, SettledError, TrailError
 from llmctx.functions import Argument, ServerFunction
+from llmctx.trail.log.appended import remember
 from llmctx.trail.log.blobs import Blobs
-from llmctx.trail.log.entry import FIELD, Entry, restored
+from llmctx.trail.log.entry import FIELD, PROOF, Entry, restored
 from llmctx.trail.log.lease import HELD, SEE_REDIS, lease_key, redis_errors
 from llmctx.trail.log.packing import compress, lay_out, reference_of
 
@@ -78,6 +79,8 @@ class Log:
         """The dictionary for new records; stored among the blobs."""
         self.trainer: Trainer | None = None
         """Trains dictionaries on new records; only an owner has one."""
+        self.prove: Callable[[bytes], bytes] = lambda _: b""
+        """Makes the proof of a leaf; a log that nobody owns has no writer, so its records have none."""
         self.known = 0
         """The log's size as this owner knows it: a log that lost records is not appended to."""
         self.run_id = b""
@@ -121,6 +124,7 @@ class Log:
     async def _append(
         self, draft: Draft, packed: bytes, digests: list[str], owner: str, settlement: Settlement
     ) -> Entry:
+        proof = self.prove(draft.leaf)
         keys = [lease_key(self.partition), self._log, self._ticks, self.key(f"symbol:{draft.symbol}")]
         keys += [settlement.stream, settlement.attempts, *(self.blobs.key(digest) for digest in digests)]
         args: list[Argument] = [
@@ -129,6 +133,7 @@ class Log:
             "" if draft.at is None else draft.at,
             0 if draft.at is not None else self.known,
             packed,
+            proof,
             settlement.group,
             len(draft.conflated),
             *draft.conflated,
@@ -146,7 +151,8 @@ class Log:
         self.known = max(self.known, index + 1)
         if not appended and (found := await self.entry(index)) is not None:
             return found
-        entry = Entry(draft.leaf, draft.pieces, index=index, partition=self.partition, packed=packed)
+        entry = Entry(draft.leaf, draft.pieces, index=index, partition=self.partition, packed=packed, proof=proof)
+        remember(self.partition, index, bytes.fromhex(entry.leaf_hash))
         if draft.record is not None:
             entry.__dict__["record"] = draft.record  # the cached property's own place
         entry.carried = draft.carried
@@ -266,8 +272,8 @@ class Log:
             end -= _PAGE
 
     async def _restored(self, found: StreamEntry) -> Entry:
-        if found.id != f"{found.number}-1" or found.fields.keys() != {FIELD}:
-            why = f"its stream id is {found.id} with fields {sorted(found.fields)}; expected INDEX-1 and one field"
+        if found.id != f"{found.number}-1" or found.fields.keys() not in ({FIELD}, {FIELD, PROOF}):
+            why = f"its stream id is {found.id} with fields {sorted(found.fields)}; expected INDEX-1, record and proof"
             raise RecordError(found.number, self.partition, why)
         dictionary = await self.blobs.dictionary(reference_of(found.fields[FIELD]))
         return restored(found.fields, found.number, self.partition, dictionary)

@@ -12,6 +12,7 @@ from llmctx.trail.proof.coverage import Coverage
 from llmctx.trail.proof.leaf_schema import SETTLING, Fault, lost_range, read_leaf
 from llmctx.trail.proof.merkle import CompactRange, leaf_hash
 from llmctx.trail.proof.receipt import HeldReceipts
+from llmctx.trail.proof.writer import WriterKeys
 
 
 class Verifier:
@@ -24,7 +25,9 @@ class Verifier:
         known: Sequence[bytes] | None = None,
         lost: Callable[[int], bytes | None] = lambda _: None,
         held: HeldReceipts | None = None,
+        writers: WriterKeys | None = None,
     ) -> None:
+        """Without `writers` no proof is checked."""
         self.coverage = coverage or Coverage()
         """The checkpoints against which the tree is checked."""
         self.settled: dict[str, int] = {}
@@ -40,6 +43,7 @@ class Verifier:
         self._known = known or ()
         self._lost = lost
         self._held = held or HeldReceipts()
+        self._writers = writers
 
     @property
     def size(self) -> int:
@@ -57,6 +61,8 @@ class Verifier:
             return Fault(self.size, "contiguity", f"index {self.size}", f"index {entry.index}")
         fault = _check_form(entry) if entry.index == self.size else self._bridge(entry)
         fault = fault or self._check_incident(entry) or self._check_ticks(entry) or _check_evidence(entry)
+        if fault is None and self._writers is not None:
+            fault = self._writers.check(entry)
         if fault is not None:
             return fault
         hashed = leaf_hash(entry.leaf)

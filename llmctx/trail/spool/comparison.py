@@ -18,7 +18,7 @@ from llmctx.errors import ForkError, LeaseError, TrailError
 from llmctx.functions import ServerFunction, execute
 from llmctx.killpoint import reached
 from llmctx.trail.log.dictionary import Dictionary
-from llmctx.trail.log.entry import FIELD, Entry, restored
+from llmctx.trail.log.entry import FIELD, PROOF, Entry, restored
 from llmctx.trail.log.lease import HELD, redis_errors
 from llmctx.trail.log.log import Log
 from llmctx.trail.log.packing import reference_of
@@ -150,7 +150,7 @@ class Comparison:
         names = [self._log.key(name) for name in ("lease", "log", "ticks", f"symbol:{record.get('symbol', '')}")]
         try:
             with redis_errors(f"Record {index} could not be refilled"):
-                await _REFILL(self._redis, names, [owner, index, entry.packed, *ticks])
+                await _REFILL(self._redis, names, [owner, index, entry.packed, entry.proof, *ticks])
         except TrailError as error:
             if str(error.__cause__).startswith("LEASE"):
                 raise LeaseError(
@@ -161,11 +161,11 @@ class Comparison:
             raise
 
     def _spooled_entry(self, index: int) -> Entry:
-        packed = self._spool.record(index)
-        assert packed is not None
-        return self._unpack(index, packed)
+        frame = self._spool.frame(index)
+        assert frame is not None
+        return self._unpack(index, frame.content, frame.proof)
 
-    def _unpack(self, index: int, packed: bytes) -> Entry:
+    def _unpack(self, index: int, packed: bytes, proof: bytes = b"") -> Entry:
         """Unpack a spooled record with the spool's dictionaries; callers ask in the order of indices."""
         reference = reference_of(packed)
         if reference is not None and not self._dictionaries:
@@ -173,7 +173,9 @@ class Comparison:
                 if frame.kind != BLOB:
                     dictionary = Dictionary(frame.content)
                     self._dictionaries[dictionary.reference] = dictionary
-        return restored({FIELD: packed}, index, self._log.partition, self._dictionaries.get(reference or b""))
+        return restored(
+            {FIELD: packed, PROOF: proof}, index, self._log.partition, self._dictionaries.get(reference or b"")
+        )
 
     async def _rewrite_aof(self) -> None:
         # An AOF that was cut in mid-command and loaded twice can bring back a record that was rolled back.

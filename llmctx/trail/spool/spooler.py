@@ -19,7 +19,7 @@ from llmctx.trail.disk import write_in_thread
 from llmctx.trail.log.entry import Entry, named_blobs
 from llmctx.trail.log.log import Log
 from llmctx.trail.log.packing import reference_of
-from llmctx.trail.spool.segment import BLOB, DICTIONARY, RECORD, Frame, Segment, numbered
+from llmctx.trail.spool.segment import BLOB, DICTIONARY, Frame, Segment, numbered, record_frame
 from llmctx.trail.spool.spool import next_number, prune
 
 _log = logging.getLogger(__name__)
@@ -247,5 +247,5 @@ class Spooler:
                 if digest not in segment.kept | named and (blob := await self._log.blobs.blob(digest)) is not None:
                     named.add(canonical.sha256(blob))
                     frames.append(Frame(BLOB, blob))
-            frames.append(numbered(RECORD, entry.index, entry.packed))
+            frames.append(record_frame(entry.index, entry.packed, entry.proof))
         return frames
