@@ -473,9 +473,9 @@ class Partition:
         self.settle(index, record)
         self.evidence(index, record, pieces)
         hashed = hash_leaf(leaf)
-        self.writer(index, record, hashed, proof)
         if self.known is not None and index < len(self.known) and self.known[index] != hashed:
             raise Fault(index, "leaf-hash", self.known[index].hex(), hashed.hex())
+        self.writer(index, record, hashed, proof)
         self.time(index, record["recorded_at_ms"])
         self.grow(hashed)
         self.keep_blobs(index, record)

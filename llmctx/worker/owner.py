@@ -9,15 +9,21 @@ again changes nothing, so each step is repeated until it is done or another owne
 import asyncio
 import contextlib
 from collections.abc import Callable
-from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from redis.exceptions import RedisError
 
 from llmctx import clock
 from llmctx.connection import end, pause, server_ms
-from llmctx.errors import BehindError, ForkError, InstanceError, LeaseError, SettledError, TrailError
+from llmctx.errors import (
+    BehindError,
+    ForkError,
+    InstanceError,
+    LeaseError,
+    SettledError,
+    TrailError,
+)
 from llmctx.killpoint import reached
 from llmctx.record import RecordMetadata, compose_loss, compose_unread
 from llmctx.schema import keys
@@ -25,10 +31,8 @@ from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import read_instance
 from llmctx.trail.log.lease import SEE_REDIS, Holder, Lease
 from llmctx.trail.log.log import Draft, Log, Settlement
-from llmctx.trail.proof.key import load_or_make_key
-from llmctx.trail.proof.roster import Roster, granted_enrolment, has_instance_key
-from llmctx.trail.proof.writer import load_or_make_writer
 from llmctx.trail.spool.recovery import Recovery
+from llmctx.worker.enrolment import Enrolment
 from llmctx.worker.home import TrailHome
 from llmctx.worker.publish import Publisher
 
@@ -49,7 +53,6 @@ class Owner:
         """If another owner has the partition, `wait` is called with it once a second; while it returns True, the owner
         keeps waiting. Without `wait`, or when it returns False, entering raises LeaseError.
         """
-        self._home = home
         redis = self._redis = home.redis
         instance = self._instance = home.instance
         self._wait = wait
@@ -59,6 +62,7 @@ class Owner:
         self.lost: TrailError | None = None
         """Why we no longer own the partition; None while we do."""
         self._lease = Lease(redis, partition)
+        self._enrolment = Enrolment(self.log, home.state_dir, instance.id)
         self._recovery = Recovery(redis, self.log, self._lease, instance, home.state_dir)
         self._publisher = Publisher(redis, self.log, instance.partitions, self._lease.owner)
 
@@ -74,7 +78,7 @@ class Owner:
         spool and anchor contradict each other, KeyFileError if this state directory has not joined the trail,
         TrailError if the server or the disk does not answer.
         """
-        await self._open_keys()
+        self._roster = await self._enrolment.open()
         while (holder := await self._lease.take()) is not None:
             if self._wait is None or not self._wait(holder):
                 raise holder.refusal(self.partition)
@@ -210,50 +214,24 @@ class Owner:
             return None
         return holder
 
-    async def _open_keys(self) -> None:
-        """Make the keys of a new trail, or load those of this state directory."""
-        state_dir, instance = self._home.state_dir, self._instance.id
-        if not has_instance_key(state_dir, instance) and await self.log.checkpoint() is None:
-            load_or_make_key(state_dir, instance)
-        self._writer = load_or_make_writer(state_dir, instance)
-        self._roster = Roster(state_dir, instance, self.partition)
-
     async def _note_beginning(self, lost: tuple[int, int] | None) -> None:
         size = await self.log.size()
         if lost is not None:
             await self._note_loss(lost)
         elif size == 0:
             await self._note(f"instance {self._instance.id} made, {self._instance.partitions} partitions", 0)
-        elif not await self._is_enrolled():
-            await self._note(f"writer key {self._writer.key.id.hex()} enrolled", size)
-        self.log.prove = partial(self._writer.prove, self.partition)
+        elif await self._enrolment.is_due():
+            await self._note(f"writer key {self._enrolment.key_id} enrolled", size)
 
     async def _note(self, reason: str, at: int) -> None:
-        fields = await self._enrolment(at)
+        fields = await self._enrolment.fields(at)
         draft = compose_unread("notice", None, reason, await self.metadata(), **fields)
         await self.settle(draft._replace(at=at))
 
     async def _note_loss(self, lost: tuple[int, int]) -> None:
-        fields = await self._enrolment(lost[1] + 1)
+        fields = await self._enrolment.fields(lost[1] + 1)
         draft = compose_loss(*lost, await self.metadata(), **fields)
         await self.settle(draft._replace(at=lost[1] + 1))
-
-    async def _is_enrolled(self) -> bool:
-        """Whether a record that is still there enrols this state directory's writer key."""
-        place = self._roster.place_of(self._writer.key)
-        entry = None if place is None else await self.log.entry(place)
-        return entry is not None and entry.record.get("enrolment", {}).get("key") == self._writer.key.text
-
-    async def _enrolment(self, at: int) -> dict[str, Any]:
-        """What the record at an index says to enrol our writer key, if none does yet; from there on all are signed."""
-        enrolled = await self._is_enrolled()
-        self.log.prove = partial(self._writer.prove, self.partition)
-        if enrolled:
-            return {}
-        key = self._writer.key
-        signature = granted_enrolment(self._home.state_dir, self._instance.id, key)
-        self._roster.add(key, at)
-        return {"enrolment": {"key": key.text, "from": at, "signature": signature}}
 
     async def _renew(self) -> None:
         while True:

@@ -8,12 +8,12 @@ Rule of order: a line stands in the file before the record that it names is appe
 
 import os
 from pathlib import Path
+from typing import Any
 
-from llmctx.errors import KeyFileError
 from llmctx.private_files import FILE_MODE, make_private_directory
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.proof.checkpoint import Key, origin_of
-from llmctx.trail.proof.key import disk_errors, key_file, load_or_make_key, read_public_key
+from llmctx.trail.proof.key import disk_errors, key_file, load_key, read_public_key
 from llmctx.trail.proof.leaf_schema import Fault
 from llmctx.trail.proof.writer import WriterKeys, enrol
 
@@ -24,13 +24,8 @@ class Roster(WriterKeys):
     """One partition's enrolled keys: those in the file, and those that records enrol from then on."""
 
     def __init__(self, state_dir: Path, instance: str, partition: int) -> None:
-        """Raises KeyFileError if the state directory has no instance key to check enrolments with."""
-        instance_key = read_public_key(state_dir, instance)
-        if instance_key is None:
-            raise KeyFileError(
-                f"{state_dir} has no key of instance {instance}.", "Restore STATE_DIR/keys, or run `llmctx join`."
-            )
-        super().__init__(origin_of(instance, partition), instance_key)
+        """Raises KeyFileError if a file cannot be read."""
+        super().__init__(origin_of(instance, partition), read_public_key(state_dir, instance))
         self._file = roster_file(state_dir, instance)
         self._partition = partition
         self._places: dict[bytes, int] = {}
@@ -58,6 +53,11 @@ class Roster(WriterKeys):
         _append(self._file, f"{self._partition} {index} {key.text}")
         self._load()
 
+    def _read(self, enrolment: dict[str, Any], index: int) -> Key | Fault:
+        if self._instance_key is None:
+            return Fault(index, "enrolment", "an instance key to check it with", "none in this state directory")
+        return super()._read(enrolment, index)
+
     def _load(self) -> bool:
         """Read the file; whether it has a key that was unknown."""
         before = len(self._places)
@@ -75,20 +75,15 @@ def roster_file(state_dir: Path, instance: str) -> Path:
     return state_dir / "keys" / f"{instance}.writers"
 
 
-def granted_enrolment(state_dir: Path, instance: str, writer: Key) -> str:
-    """The instance key's signature that enrols a writer key: as it was granted, or made now.
+def granted_enrolment(state_dir: Path, instance: str, writer: Key) -> str | None:
+    """The instance key's signature that enrols a writer key: as it was granted, or made now; None if neither can be.
 
-    Raises KeyFileError if it was not granted and the state directory has no instance key.
+    Raises KeyFileError if a key cannot be used.
     """
     for line in _lines(roster_file(state_dir, instance)):
         if line[:2] == [_GRANTED, writer.text]:
             return line[2]
-    return enrol(load_or_make_key(state_dir, instance), writer)
-
-
-def has_instance_key(state_dir: Path, instance: str) -> bool:
-    """Whether a state directory has the private key of an instance."""
-    return key_file(state_dir, instance).exists()
+    return enrol(load_key(state_dir, instance), writer) if key_file(state_dir, instance).exists() else None
 
 
 def grant(state_dir: Path, instance: str, writer: Key, signature: str) -> None:

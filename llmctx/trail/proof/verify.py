@@ -61,14 +61,13 @@ class Verifier:
             return Fault(self.size, "contiguity", f"index {self.size}", f"index {entry.index}")
         fault = _check_form(entry) if entry.index == self.size else self._bridge(entry)
         fault = fault or self._check_incident(entry) or self._check_ticks(entry) or _check_evidence(entry)
-        if fault is None and self._writers is not None:
-            fault = self._writers.check(entry)
         if fault is not None:
             return fault
         hashed = leaf_hash(entry.leaf)
         if entry.index < len(self._known) and self._known[entry.index] != hashed:
             return Fault(entry.index, "leaf-hash", self._known[entry.index].hex(), hashed.hex())
-        fault = self.coverage.check_time(entry.index, entry.record["recorded_at_ms"])
+        fault = None if self._writers is None else self._writers.check(entry)
+        fault = fault or self.coverage.check_time(entry.index, entry.record["recorded_at_ms"])
         fault = fault or self._grow(hashed)
         if fault is None and entry.record["kind"] in SETTLING and entry.record.get("symbol"):
             self.of_symbol.setdefault(entry.record["symbol"], []).append(entry.index)

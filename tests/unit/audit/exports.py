@@ -175,9 +175,7 @@ class Made(NamedTuple):
         (folder / "trail.pub").write_text(vkey() + "\n", encoding="utf-8")
         lines = {
             "leaves.jsonl": [found.leaf for _, found in sorted(self.records.items())],
-            "evidence.jsonl": [
-                found.line(index) for index, found in sorted(self.records.items())
-            ],
+            "evidence.jsonl": [found.line(index) for index, found in sorted(self.records.items())],
             "lost.jsonl": [
                 canonical({"index": index, "leaf_hash": hashed.hex()})
                 for index, hashed in enumerate(self.hashes)
