@@ -14,13 +14,14 @@ from typing import Self
 
 from redis.exceptions import RedisError
 
-from llmctx import clock
+from llmctx import canonical, clock
 from llmctx.connection import end, pause, server_ms
 from llmctx.errors import (
     BehindError,
     ForkError,
     InstanceError,
     LeaseError,
+    RecordError,
     SettledError,
     TrailError,
 )
@@ -63,8 +64,8 @@ class Owner:
         """Why we no longer own the partition; None while we do."""
         self._lease = Lease(redis, partition)
         self._enrolment = Enrolment(self.log, home.state_dir, instance.id)
-        self._recovery = Recovery(redis, self.log, self._lease, instance, home.state_dir)
-        self._publisher = Publisher(redis, self.log, instance.partitions, self._lease.owner)
+        self._recovery = Recovery(redis, self.log, self._lease, instance, home.state_dir, self._compose_foreign)
+        self._publisher = Publisher(redis, self.log, instance.partitions, self._lease.owner, self._recovery)
 
     @property
     def label(self) -> str:
@@ -78,7 +79,7 @@ class Owner:
         spool and anchor contradict each other, KeyFileError if this state directory has not joined the trail,
         TrailError if the server or the disk does not answer.
         """
-        self._roster = await self._enrolment.open()
+        roster = await self._enrolment.open()
         while (holder := await self._lease.take()) is not None:
             if self._wait is None or not self._wait(holder):
                 raise holder.refusal(self.partition)
@@ -86,7 +87,8 @@ class Owner:
         self._renewal = asyncio.create_task(self._renew())
         try:
             await self._check_instance()
-            lost = await self._recovery.open(self._advance)
+            await self._enrolment.is_due()  # incidents that the comparison makes are signed already
+            lost = await self._recovery.open(roster, self._advance)
             await self._publisher.resume()
             await self._note_beginning(lost)
         except BaseException:
@@ -113,6 +115,8 @@ class Owner:
         """
         settlement = Settlement(keys.ticks(self.partition), keys.attempts(self.partition), keys.DECIDERS, entry_ids)
         entry = await self._append(draft, settlement)
+        while not await self._recovery.admits(entry):
+            entry = await self._append(draft, settlement)
         reached("appended")
         await self._recovery.add(entry)
         await self._publish(entry)
@@ -133,6 +137,8 @@ class Owner:
                 raise
             except BehindError as error:
                 await self._repair(began_s, error)
+            except RecordError:
+                await self._recovery.fetch()  # what settled the tick is no record, so it is taken out
             except TrailError as error:
                 await _pause_or_give_up(began_s, error)
 
@@ -223,6 +229,14 @@ class Owner:
         elif await self._enrolment.is_due():
             await self._note(f"writer key {self._enrolment.key_id} enrolled", size)
 
+    async def _compose_foreign(self, reason: str, evidence: bytes, count: int) -> Draft:
+        """Compose the incident about foreign entries in the log; the evidence is what they were."""
+        what: dict[str, object] = {"what": "foreign"}
+        if count:
+            what |= {"count": count, "sha256": canonical.sha256(evidence)}
+        draft = compose_unread("incident", None, reason, await self.metadata(), incident=what)
+        return draft._replace(pieces={"foreign": evidence} if count else {})
+
     async def _note(self, reason: str, at: int) -> None:
         fields = await self._enrolment.fields(at)
         draft = compose_unread("notice", None, reason, await self.metadata(), **fields)
@@ -238,6 +252,8 @@ class Owner:
             await pause(2)
             try:
                 holder = await self._retake()
+                with contextlib.suppress(TrailError):
+                    await self._recovery.look()
             except (InstanceError, LeaseError) as error:
                 self.lost = error
             else:

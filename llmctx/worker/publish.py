@@ -19,6 +19,7 @@ from llmctx.schema import keys
 from llmctx.trail.log.entry import Entry, address
 from llmctx.trail.log.lease import HELD, lease_key
 from llmctx.trail.log.log import Log
+from llmctx.trail.spool.recovery import Recovery
 
 _log = logging.getLogger(__name__)
 
@@ -32,12 +33,15 @@ _PUBLISH = ServerFunction(Path(__file__).with_name("publish.lua"), after=[HELD])
 class Publisher:
     """Publishes one partition's records in order."""
 
-    def __init__(self, redis: Redis, log: Log, partitions: int, owner: str) -> None:
-        """`owner` must hold the lease; without it nothing is published."""
+    def __init__(self, redis: Redis, log: Log, partitions: int, owner: str, recovery: Recovery | None = None) -> None:
+        """`owner` must hold the lease; without it nothing is published. `recovery` knows which records are in
+        the spool; without it, Redis is believed.
+        """
         self._redis = redis
         self._log = log
         self._partitions = partitions
         self._owner = owner
+        self._recovery = recovery
         self._next = 0
         self._last = -1
         self._waiting: dict[int, tuple[Entry, asyncio.Future[None]]] = {}
@@ -53,9 +57,16 @@ class Publisher:
                 newest = await read_stream_back(self._redis, keys.decisions(self._log.partition), count=1)
                 self._last = newest[0].number if newest else -1
                 self._next = self._last + 1
-                published = 0
-                async for entry in self._log.read(self._next, await self._log.durable()):
-                    published += await self._publish(entry)
+                published, durable = 0, await self._log.durable()
+                vouches = None if self._recovery is None else self._recovery.voucher()
+                if self._recovery is not None:
+                    durable = min(durable, self._recovery.durable())
+                async for entry in self._log.read(self._next, durable):
+                    if vouches is None or vouches(entry):
+                        published += await self._publish(entry)
+                    else:
+                        where = address(entry.index, entry.partition, self._partitions)
+                        _log.error(f"Record {where} is not published: it is not the one in the spool")
                     self._next = entry.index + 1
             except RedisError as error:
                 raise _publish_error(error) from error

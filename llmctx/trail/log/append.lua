@@ -9,6 +9,8 @@
 -- Returns {index, 1 if it was appended now, 0 if it was there before}.
 --
 -- All checks come before the first write, because Redis never rolls a function back.
+local MAX_IN_FLIGHT = 2000
+
 local function run(keys, args)
   local lease, log, map, by_symbol, stream, attempts = keys[1], keys[2], keys[3], keys[4], keys[5], keys[6]
   local owner, tick, at, group, conflated_count = args[1], args[2], tonumber(args[3]), args[7], tonumber(args[8])
@@ -33,7 +35,15 @@ local function run(keys, args)
   if last + 1 < tonumber(args[4]) then
     return redis.error_reply('BEHIND ' .. last + 1)
   end
+  -- Nobody but the owner appends; an id that it could not have given would take the log's next places away.
+  local is_ours = not newest[1] or string.match(newest[1][1], '%d+$') == '1'
+  if run_id ~= '' and not at and (not is_ours or last + 1 > tonumber(args[4]) + MAX_IN_FLIGHT) then
+    return redis.error_reply('FOREIGN ' .. newest[1][1])
+  end
   local index = tick ~= '' and redis.call('HGET', map, tick)
+  if index and tonumber(index) > last then
+    index = false -- the map names a record that is not there
+  end
   local first_entry = args[9 + conflated_count]
   if at and at <= last then
     index = at -- the caller compares the record at this index with its own
@@ -54,10 +64,10 @@ local function run(keys, args)
   local appended = 0
   if not index then
     index = at or last + 1
-    if args[6] == '' then
-      redis.call('XADD', log, index .. '-1', 'record', args[5])
-    else
-      redis.call('XADD', log, index .. '-1', 'record', args[5], 'proof', args[6])
+    local fields = args[6] == '' and {'record', args[5]} or {'record', args[5], 'proof', args[6]}
+    local added = redis.pcall('XADD', log, index .. '-1', unpack(fields))
+    if type(added) == 'table' and added['err'] then -- newer entries were deleted, and the stream remembers their ids
+      return redis.error_reply('FOREIGN ' .. added['err'])
     end
     if tick ~= '' then
       redis.call('HSET', map, tick, index)

@@ -152,7 +152,8 @@ class Log:
         if not appended and (found := await self.entry(index)) is not None:
             return found
         entry = Entry(draft.leaf, draft.pieces, index=index, partition=self.partition, packed=packed, proof=proof)
-        remember(self.partition, index, bytes.fromhex(entry.leaf_hash))
+        if appended:
+            remember(self.partition, index, bytes.fromhex(entry.leaf_hash))
         if draft.record is not None:
             entry.__dict__["record"] = draft.record  # the cached property's own place
         entry.carried = draft.carried
@@ -192,6 +193,11 @@ class Log:
                 "server restarted or lost some.",
                 "They are refilled from the spool.",
             )
+        if code == "FOREIGN":
+            return BehindError(
+                f"The log of partition {self.partition} does not end where its owner left it ({detail}).",
+                "It is compared with the spool, and what nobody here wrote is taken out.",
+            )
         if code == "SETTLED":
             return SettledError(f"Another record has already settled tick {detail}.", "Leave it out.")
         return TrailError(f"Redis refused the record of tick {draft.tick}: {error}", SEE_REDIS)
@@ -206,7 +212,7 @@ class Log:
         """The record at an index, None if there is none."""
         with redis_errors():
             found = await read_stream(self._redis, self._log, f"{index}-1", f"{index}-1")
-        return await self._restored(found[0]) if found else None
+        return await self.restore(found[0]) if found else None
 
     async def read(self, start: int = 0, stop: int | None = None) -> AsyncIterator[Entry]:
         """The records from `start` up to but not including `stop` (None: the end), in order."""
@@ -224,7 +230,7 @@ class Log:
             with redis_errors():
                 page = await fetch(begin)
             for found in page:
-                yield await self._restored(found)
+                yield await self.restore(found)
             if len(page) < _PAGE:
                 return
             begin = f"({page[-1].id}"
@@ -271,7 +277,11 @@ class Log:
                     yield entry
             end -= _PAGE
 
-    async def _restored(self, found: StreamEntry) -> Entry:
+    async def restore(self, found: StreamEntry) -> Entry:
+        """The record in an entry of the stream.
+
+        Raises RecordError if there is none in it.
+        """
         if found.id != f"{found.number}-1" or found.fields.keys() not in ({FIELD}, {FIELD, PROOF}):
             why = f"its stream id is {found.id} with fields {sorted(found.fields)}; expected INDEX-1, record and proof"
             raise RecordError(found.number, self.partition, why)

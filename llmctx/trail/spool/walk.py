@@ -1,0 +1,189 @@
+"""Walk through the entries of a log as they are, and tell which of them a writer of this instance appended.
+
+What spool or anchor hold is compared with them. Whatever comes after that is judged: its form, its writer's proof, and
+that neither its leaf hash nor its ticks stand at another index, for whoever can write to Redis can repeat a record.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Any, NamedTuple
+
+from redis.asyncio import Redis
+
+from llmctx.connection import StreamEntry, read_stream
+from llmctx.errors import ForkError, RecordError
+from llmctx.trail.log.appended import is_ours
+from llmctx.trail.log.entry import Entry
+from llmctx.trail.log.lease import redis_errors
+from llmctx.trail.log.log import Log
+from llmctx.trail.proof.anchor import Anchor
+from llmctx.trail.proof.leaf_schema import lost_range
+from llmctx.trail.proof.merkle import leaf_hash
+from llmctx.trail.proof.roster import Roster
+from llmctx.trail.spool.foreign import Foreign
+from llmctx.trail.spool.spool import Spool
+from llmctx.trail.spool.spooled import SpooledEntries
+
+_PAGE = 200
+
+
+class Walked(NamedTuple):
+    """What a walk found."""
+
+    start: int
+    """The index where it began."""
+    good: dict[int, bytes]
+    """The leaf hash of each record of ours, by index."""
+    foreign: list[Foreign]
+    """What is none of ours."""
+    lost: set[int]
+    """The indices that incidents declare lost."""
+    seen: str
+    """The id of the last entry; empty if there is none."""
+
+    @property
+    def end(self) -> int:
+        """One more than the last index of ours; 0 if there is none."""
+        return max(self.good, default=-1) + 1
+
+
+class Walker:
+    """Walks through one partition's log."""
+
+    def __init__(self, redis: Redis, log: Log, roster: Roster, spool: Spool, anchor: Anchor) -> None:
+        self._redis = redis
+        self._log = log
+        self._roster = roster
+        self._spool = spool
+        self._spooled = SpooledEntries(spool, log.partition)
+        self._anchor = anchor
+        self._places: dict[bytes, int] | None = None
+
+    async def walk(self, start: int, trusted: int) -> Walked:
+        """Walk from an index to the end; records below `trusted` are compared with spool and anchor.
+
+        Raises ForkError if one of them is another record of ours, TrailError if the server does not answer.
+        """
+        walked = Walked(start, {}, [], set(), "")
+        anchored = dict(enumerate(self._anchor.hashes(start, trusted), start))
+        async for found in raw_entries(self._redis, self._log, start):
+            walked = walked._replace(seen=found.id)
+            try:
+                entry = await self._log.restore(found)
+                named, ticks = lost_range(entry.record), ticks_of(entry.record)
+            except (RecordError, TypeError, KeyError, AttributeError) as error:
+                why = error.why if isinstance(error, RecordError) else f"{type(error).__name__}: {error}"
+                walked.foreign.append(await self._unreadable(found, why))
+                continue
+            hashed = leaf_hash(entry.leaf)
+            foreign: Foreign | None
+            if entry.index < trusted:
+                differs = self._differs(entry, hashed, anchored.get(entry.index))
+                foreign = None if differs is None else Foreign(found, differs)
+            else:
+                foreign = await self._judge(found, entry, hashed)
+            if foreign is not None:
+                walked.foreign.append(foreign._replace(ticks=ticks, symbol=str(entry.record.get("symbol", ""))))
+                continue
+            walked.good[entry.index] = hashed
+            walked.lost.update(range(named[0], named[1] + 1) if named else ())
+        return walked
+
+    async def _unreadable(self, found: StreamEntry, why: str) -> Foreign:
+        """An entry without a record at a place in the log, and the ticks that it claims all the same."""
+        try:
+            claimed = (await self._log.restore(found._replace(id=f"{found.number}-1"))).record
+            ticks, symbol = ticks_of(claimed), str(claimed.get("symbol", ""))
+        except (RecordError, TypeError, AttributeError):
+            ticks, symbol = [], ""
+        return Foreign(found, f"unreadable: {why[:200]}", ticks=ticks, symbol=symbol)
+
+    def _differs(self, entry: Entry, hashed: bytes, anchored: bytes | None) -> str | None:
+        """Why an entry is not the record that spool and anchor have at its index; None if it is.
+
+        Raises ForkError if one of our writers may have signed it.
+        """
+        frame = self._spool.frame(entry.index)
+        spooled = hashed
+        if frame is not None and (frame.content, frame.proof) != (entry.packed, entry.proof):
+            spooled = self._spooled.leaf_hash(entry.index) or hashed
+            if spooled == hashed and frame.proof != entry.proof:
+                return "its proof is not the one in the spool"
+        if spooled != hashed:
+            fault = self._roster.check(entry)
+            if fault is not None and self._roster.since is not None:
+                return f"{fault.rule}: {fault.found}"
+            raise self._fork(entry.index, "spool", spooled, hashed)
+        if anchored not in (None, hashed):
+            raise self._fork(entry.index, "anchor", anchored or b"", hashed)
+        return None
+
+    def _fork(self, index: int, where: str, expected: bytes, found: bytes) -> ForkError:
+        return ForkError(index, f"{where} of partition {self._log.partition}", expected.hex(), found.hex())
+
+    async def _judge(self, found: StreamEntry, entry: Entry, hashed: bytes) -> Foreign | None:
+        """Why an entry that nobody has copied yet is none of ours; None if it is."""
+        if is_ours(entry.partition, entry.index, hashed):
+            return None
+        original = self._stands_at(hashed, entry.index)
+        if original is not None:
+            return Foreign(found, f"it is record {original} again", original)
+        fault = self._roster.check(entry)
+        if fault is not None:
+            return Foreign(found, f"{fault.rule}: {fault.found}")
+        ticks = ticks_of(entry.record)
+        for tick, index in zip(ticks, await self._log.settled(ticks), strict=True):
+            if index is not None and index != entry.index and await self._settles(index, tick):
+                return Foreign(found, f"record {index} settled its tick {tick}", index)
+        return None
+
+    async def _settles(self, index: int, tick: str) -> bool:
+        """Whether the record at an index settles a tick; the map of ticks alone may lie."""
+        try:
+            entry = await self._log.entry(index)
+            return entry is not None and tick in ticks_of(entry.record)
+        except RecordError:
+            return False
+
+    def _stands_at(self, hashed: bytes, index: int) -> int | None:
+        """Another index at which a leaf hash stands already; None if there is none, and then it stands at this one."""
+        if self._places is None:
+            hashes = self._anchor.hashes()
+            self._places = {each: at for at, each in enumerate(hashes)}
+            for at in self._spool.indices(max(len(hashes), self._spool.base), self._spool.size):
+                self._places[self._spooled.leaf_hash(at) or b""] = at
+        original = self._places.setdefault(hashed, index)
+        return None if original == index else original
+
+
+async def raw_entries(redis: Redis, log: Log, start: int) -> AsyncIterator[StreamEntry]:
+    """The entries of a log's stream from index `start` on, whatever they are.
+
+    Raises TrailError if the server does not answer.
+    """
+    begin = f"{start}-0"
+    while True:
+        with redis_errors():
+            page = await read_stream(redis, log.key("log"), begin, count=_PAGE)
+        for found in page:
+            yield found
+        if len(page) < _PAGE:
+            return
+        begin = f"({page[-1].id}"
+
+
+async def ends_whole(redis: Redis, log: Log) -> bool:
+    """Whether a log's stream ends with a record, and remembers no higher id than that record's.
+
+    A deleted record leaves its id behind, and then the stream never takes that place again.
+    """
+    with redis_errors():
+        if not await redis.exists(log.key("log")):
+            return True
+        about = await redis.xinfo_stream(log.key("log"))
+    last, newest = about["last-generated-id"], about["last-entry"]
+    return newest is not None and last == newest[0] and bool(last.endswith(b"-1"))
+
+
+def ticks_of(record: dict[str, Any]) -> list[str]:
+    """The ticks that a record settles."""
+    return [str(record["tick"]), *map(str, record.get("conflated", []))] if "tick" in record else []
