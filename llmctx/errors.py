@@ -165,6 +165,12 @@ class KeyFileError(TrailError):
     """A key file is missing or unusable."""
 
 
+class JoinError(TrailError):
+    """A request to join a trail, or its grant, is malformed or belongs to another trail."""
+
+    exit_code = 2
+
+
 class NotJoinedError(KeyFileError):
     """A state directory writes to a trail whose instance key has not enrolled its writer key; nothing was written."""
 

@@ -54,5 +54,6 @@ COMMANDS = (
     Command("redis", "operate", "Run the embedded Valkey server."),
     Command("status", "operate", "Show server, owners, backlog, rates and the last failure."),
     Command("notary", "operate", "Run the notary alone, which signs what is recorded."),
+    Command("join", "operate", "Let a second state directory write to a trail."),
 )
 """Every command, in the order in which `llmctx --help` shows them."""

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from llmctx.connection import StreamEntry, read_stream, read_stream_back
 from llmctx.functions import execute
+from llmctx.llm.standin import Standin
 from llmctx.replay.partition_check import PartitionReport
 from llmctx.replay.verify import Expected, verify_partition
 from llmctx.schema import keys
@@ -17,6 +18,7 @@ from llmctx.trail.log.instance import Instance, read_instance
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.key import load_or_make_key
 from llmctx.trail.proof.notary_service import cover_now
+from tests.faults.conftest import Worker, end_lease
 from tests.integration.conftest import ByRules, Running, decided, hold, raise_tick, serving
 from tests.unit.makers import stored
 
@@ -182,3 +184,27 @@ async def test_a_record_replaced_after_it_was_spooled_comes_back(redis: Redis, r
     async with serving(redis, redis_url, tmp_path, ByRules()) as running:
         await decide(redis, running, "t3")
     assert await check(redis, tmp_path, "t1", "t2", "t3") == [3]
+
+
+@pytest.mark.parametrize(("point", "times"), [("unlisted", 1), ("copied", 1), ("copied", 2), ("copied", 3)])
+async def test_a_kill_in_the_middle_of_the_rebuild_loses_nothing(
+    redis: Redis, redis_url: str, tmp_path: Path, standin: Standin, point: str, times: int
+) -> None:
+    await hold(redis, "AAPL")
+    state_dir = tmp_path / "state"
+    async with serving(redis, redis_url, state_dir, ByRules()) as running:
+        await decide(redis, running, "t1")
+        await decide(redis, running, "t2")
+    await invent(redis)
+    before = await read_stream(redis, LOG)
+    worker = Worker(redis_url, state_dir, standin.base_url)
+    copy_two = "from llmctx.trail.spool import foreign; foreign._COPIED_AT_ONCE = 2; "
+    await worker.until_killed(point, times, copy_two)
+    kept = await read_stream(redis, LOG)
+    assert kept[:3] == before[:3]
+    assert (kept == before) == (times < 3), "the log is replaced at once, by the last call"
+    await end_lease(redis)
+    await raise_tick(redis, "t3", "AAPL")
+    await worker.drain(redis)
+    assert await check(redis, state_dir, "t1", "t2", "t3") == [3]
+    assert await redis.exists(f"{LOG}:copy") == 0

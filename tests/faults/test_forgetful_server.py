@@ -15,8 +15,7 @@ from llmctx.trail.spool.spool import spool_directory
 from llmctx.worker.home import TrailHome
 from llmctx.worker.owner import Owner
 from tests.faults.conftest import Server, check_oracle, end_lease
-from tests.integration.conftest import decided, hold
-from tests.unit.makers import stored
+from tests.integration.conftest import decided, hold, signed_fields
 
 LOG = "audit:{0}:log"
 
@@ -163,7 +162,8 @@ async def test_another_leaf_than_spool_or_anchor_is_a_fork_and_nothing_is_writte
     other = entry.leaf.replace(b'"kind":"decision"', b'"kind":"failed"')
     await client.delete(LOG)
     for index in range(3):
-        await client.xadd(LOG, stored(other, entry.pieces), id=f"{index}-1")  # type: ignore[arg-type]
+        fields = signed_fields(tmp_path / "state", other, entry.pieces)  # whoever forks the trail has the writer key
+        await client.xadd(LOG, fields, id=f"{index}-1")  # type: ignore[arg-type]
     with pytest.raises(ForkError, match=f"at index 0: the {where} of partition 0") as error:
         async with Owner(TrailHome(client, "", instance, tmp_path / "state")):
             pass

@@ -170,6 +170,21 @@ def read_public_key(state_dir: Path, instance: str) -> Key | None:
             raise KeyFileError(f"{path} does not hold a vkey: {error}", "`llmctx key` shows the right one.") from error
 
 
+def write_public_key(state_dir: Path, instance: str, key: Key) -> None:
+    """Keep the public key of an instance whose private key is elsewhere.
+
+    Raises KeyFileError if another one is there, or if it cannot be written.
+    """
+    path = public_file(state_dir, instance)
+    if (found := read_public_key(state_dir, instance)) is not None:
+        if found != key:
+            raise KeyFileError(f"{path} holds another key.", "`llmctx key` shows the right one.", exit_code=2)
+        return
+    with disk_errors(path, "written"):
+        make_private_directory(path.parent)
+        _write_new(path, key.text)
+
+
 def _write_new(path: Path, text: str) -> None:
     """Create a file whole or not at all, and never over another one."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")

@@ -1,9 +1,9 @@
 """A partition's notary: it copies leaf hashes from the log into the anchor and signs checkpoints over them.
 
 Rules of order: only durable records are signed (`audit:{p}:durable` says how many are in the spool); leaf hashes are on
-disk before the checkpoint, and the checkpoint before Redis is told. A record that no enrolled writer signed is not signed,
-nor is what follows it. A kill may come between any two writes: the next
-notary goes on from the anchor. Sizes never go down. What contradicts the anchor is never signed.
+disk before the checkpoint, and the checkpoint before Redis is told. A kill may come between any two writes: the next
+notary goes on from the anchor. Sizes never go down. Never signed are what contradicts the anchor, a record that no
+enrolled writer signed, one that stands at another index too, and whatever follows them.
 """
 
 import asyncio

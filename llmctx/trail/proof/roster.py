@@ -7,6 +7,7 @@ Rule of order: a line stands in the file before the record that it names is appe
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,12 +87,21 @@ def granted_enrolment(state_dir: Path, instance: str, writer: Key) -> str | None
     return enrol(load_key(state_dir, instance), writer) if key_file(state_dir, instance).exists() else None
 
 
-def grant(state_dir: Path, instance: str, writer: Key, signature: str) -> None:
-    """Keep the instance key's signature that enrols a writer key, for its first record.
+def grant(state_dir: Path, instance: str, writer: Key, signature: str, enrolled: Sequence[str]) -> None:
+    """Keep the instance key's signature that enrols a writer key, and the lines about keys that are enrolled already.
 
     Raises KeyFileError if it cannot be written.
     """
-    _append(roster_file(state_dir, instance), f"{_GRANTED} {writer.text} {signature}")
+    for line in (*enrolled, f"{_GRANTED} {writer.text} {signature}"):
+        _append(roster_file(state_dir, instance), line)
+
+
+def enrolled_lines(state_dir: Path, instance: str) -> list[str]:
+    """The lines about keys that records have enrolled.
+
+    Raises KeyFileError if the file cannot be read.
+    """
+    return [" ".join(line) for line in _lines(roster_file(state_dir, instance)) if line[0] != _GRANTED]
 
 
 def _lines(file: Path) -> list[list[str]]:

@@ -112,6 +112,7 @@ class Comparison:
         for each in walked.foreign:
             _log.error(f"Entry {each.entry.id} of the log of partition {log.partition} is foreign ({each.why}).")
             await take_out_of_indices(self._redis, log, each)
+        reached("unlisted")
         await self._keep_blobs(walked.start)
         incidents = await incidents_for(log, walked.foreign, holes, self._compose)
         back = [self._placed(index) for index in self._spool.indices(walked.start, end) if index not in walked.good]

@@ -63,7 +63,7 @@ class Walker:
 
         Raises ForkError if one of them is another record of ours, TrailError if the server does not answer.
         """
-        walked = Walked(start, {}, [], set(), "")
+        walked, claims = Walked(start, {}, [], set(), ""), dict[str, int]()
         anchored = dict(enumerate(self._anchor.hashes(start, trusted), start))
         async for found in raw_entries(self._redis, self._log, start):
             walked = walked._replace(seen=found.id)
@@ -80,13 +80,29 @@ class Walker:
                 differs = self._differs(entry, hashed, anchored.get(entry.index))
                 foreign = None if differs is None else Foreign(found, differs)
             else:
-                foreign = await self._judge(found, entry, hashed)
+                foreign = self._judge(found, entry, hashed)
+                claims |= dict.fromkeys(ticks, entry.index)
             if foreign is not None:
                 walked.foreign.append(foreign._replace(ticks=ticks, symbol=str(entry.record.get("symbol", ""))))
                 continue
             walked.good[entry.index] = hashed
             walked.lost.update(range(named[0], named[1] + 1) if named else ())
+        await self._check_ticks(walked, claims)
         return walked
+
+    async def _check_ticks(self, walked: Walked, claims: dict[str, int]) -> None:
+        """Turn records that settle a tick which another record settles into foreign ones."""
+        ticks = list(claims)
+        for begin in range(0, len(ticks), _PAGE):
+            batch = ticks[begin : begin + _PAGE]
+            for tick, index in zip(batch, await self._log.settled(batch), strict=True):
+                at = claims[tick]
+                if index in (None, at) or at not in walked.good or not await self._settles(index, tick):
+                    continue
+                with redis_errors():
+                    (found,) = await read_stream(self._redis, self._log.key("log"), f"{at}-1", f"{at}-1")
+                del walked.good[at]
+                walked.foreign.append(Foreign(found, f"record {index} settled its tick {tick}", index, [tick]))
 
     async def _unreadable(self, found: StreamEntry, why: str) -> Foreign:
         """An entry without a record at a place in the log, and the ticks that it claims all the same."""
@@ -120,7 +136,7 @@ class Walker:
     def _fork(self, index: int, where: str, expected: bytes, found: bytes) -> ForkError:
         return ForkError(index, f"{where} of partition {self._log.partition}", expected.hex(), found.hex())
 
-    async def _judge(self, found: StreamEntry, entry: Entry, hashed: bytes) -> Foreign | None:
+    def _judge(self, found: StreamEntry, entry: Entry, hashed: bytes) -> Foreign | None:
         """Why an entry that nobody has copied yet is none of ours; None if it is."""
         if is_ours(entry.partition, entry.index, hashed):
             return None
@@ -130,16 +146,12 @@ class Walker:
         fault = self._roster.check(entry)
         if fault is not None:
             return Foreign(found, f"{fault.rule}: {fault.found}")
-        ticks = ticks_of(entry.record)
-        for tick, index in zip(ticks, await self._log.settled(ticks), strict=True):
-            if index is not None and index != entry.index and await self._settles(index, tick):
-                return Foreign(found, f"record {index} settled its tick {tick}", index)
         return None
 
-    async def _settles(self, index: int, tick: str) -> bool:
+    async def _settles(self, index: int | None, tick: str) -> bool:
         """Whether the record at an index settles a tick; the map of ticks alone may lie."""
         try:
-            entry = await self._log.entry(index)
+            entry = None if index is None else await self._log.entry(index)
             return entry is not None and tick in ticks_of(entry.record)
         except RecordError:
             return False
