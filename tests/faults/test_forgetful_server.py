@@ -1,3 +1,5 @@
+import json
+
 """SIGKILL of the server, and what it forgets by that: refilled from the spool, byte for byte, at its own index."""
 
 from pathlib import Path
@@ -10,6 +12,7 @@ from llmctx.errors import ForkError, InstanceError, LeaseError
 from llmctx.trail.log.instance import Instance, bind_instance
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.anchor import Anchor, anchor_directory
+from llmctx.trail.proof.join import accept, approve, make_request
 from llmctx.trail.proof.merkle import leaf_hash
 from llmctx.trail.spool.spool import spool_directory
 from llmctx.worker.home import TrailHome
@@ -171,15 +174,16 @@ async def test_another_leaf_than_spool_or_anchor_is_a_fork_and_nothing_is_writte
     assert await Log(client).size() == 3
 
 
-async def test_a_new_state_directory_copies_the_log_into_its_spool_first(client: Redis, tmp_path: Path) -> None:
+async def test_a_joined_state_directory_copies_the_log_into_its_spool_first(client: Redis, tmp_path: Path) -> None:
     instance = await prepared(client, tmp_path)
     async with Owner(TrailHome(client, "", instance, tmp_path / "state")) as owner:
         await settle(client, owner, "a", "b")
-    other, _ = await bind_instance(client, tmp_path / "other")
-    async with Owner(TrailHome(client, "", other, tmp_path / "other")):
+    grant = json.dumps(approve(tmp_path / "state", make_request(tmp_path / "other", instance)))
+    accept(tmp_path / "other", instance, grant, None)
+    async with Owner(TrailHome(client, "", instance, tmp_path / "other")):
         pass
     await forget(client, 1)
-    async with Owner(TrailHome(client, "", other, tmp_path / "other")) as owner:
+    async with Owner(TrailHome(client, "", instance, tmp_path / "other")) as owner:
         await settle(client, owner, "c")
     await check_oracle(client, ["a", "b", "c"])
 
