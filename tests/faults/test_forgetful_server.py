@@ -1,7 +1,6 @@
-import json
-
 """SIGKILL of the server, and what it forgets by that: refilled from the spool, byte for byte, at its own index."""
 
+import json
 from pathlib import Path
 
 import pytest

@@ -41,9 +41,6 @@ local function run(keys, args)
     return redis.error_reply('FOREIGN ' .. newest[1][1])
   end
   local index = tick ~= '' and redis.call('HGET', map, tick)
-  if index and tonumber(index) > last then
-    index = false -- the map names a record that is not there
-  end
   local first_entry = args[9 + conflated_count]
   if at and at <= last then
     index = at -- the caller compares the record at this index with its own

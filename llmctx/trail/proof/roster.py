@@ -13,9 +13,9 @@ from typing import Any
 
 from llmctx.private_files import FILE_MODE, make_private_directory
 from llmctx.trail.log.entry import Entry
+from llmctx.trail.log.leaf_schema import Fault
 from llmctx.trail.proof.checkpoint import Key, origin_of
 from llmctx.trail.proof.key import disk_errors, key_file, load_key, read_public_key
-from llmctx.trail.proof.leaf_schema import Fault
 from llmctx.trail.proof.writer import WriterKeys, enrol
 
 _GRANTED = "granted"

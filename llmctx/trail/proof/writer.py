@@ -12,9 +12,9 @@ from llmctx import canonical
 from llmctx.errors import CheckpointError
 from llmctx.trail.log.appended import is_ours
 from llmctx.trail.log.entry import Entry
+from llmctx.trail.log.leaf_schema import Fault
 from llmctx.trail.proof.checkpoint import Key, origin_of
 from llmctx.trail.proof.key import SigningKey, load_or_make_key
-from llmctx.trail.proof.leaf_schema import Fault
 from llmctx.trail.proof.merkle import leaf_hash
 
 _ID_BYTES = 4

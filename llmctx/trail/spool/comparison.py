@@ -19,17 +19,17 @@ from llmctx.functions import ServerFunction, execute
 from llmctx.killpoint import reached
 from llmctx.trail.log.dictionary import Dictionary
 from llmctx.trail.log.entry import Entry
+from llmctx.trail.log.leaf_schema import lost_range
 from llmctx.trail.log.lease import HELD, redis_errors
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.anchor import Anchor
-from llmctx.trail.proof.leaf_schema import lost_range
 from llmctx.trail.proof.merkle import leaf_hash
 from llmctx.trail.proof.roster import Roster
 from llmctx.trail.spool.foreign import Compose, Placed, incidents_for, rebuild, take_out_of_indices
 from llmctx.trail.spool.segment import BLOB
 from llmctx.trail.spool.spool import Spool
 from llmctx.trail.spool.spooled import SpooledEntries
-from llmctx.trail.spool.walk import Walked, Walker, ends_whole, ticks_of
+from llmctx.trail.spool.walk import Walked, Walker, ends_whole
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +56,9 @@ class ComparisonResult(NamedTuple):
 class Comparison:
     """Compares one partition's log, spool and anchor."""
 
-    def __init__(self, redis: Redis, log: Log, spool: Spool, anchor: Anchor, roster: Roster, compose: Compose) -> None:
+    def __init__(
+        self, redis: Redis, log: Log, spool: Spool, anchor: Anchor, roster: Roster, compose: Compose | None
+    ) -> None:
         """`roster` tells whose records are ours; `compose` composes the incidents about all others."""
         self._redis = redis
         self._log = log
@@ -109,12 +111,18 @@ class Comparison:
         absent = set(range(trusted, walked.end)) - walked.good.keys() - walked.lost
         is_losing = self._anchor.size > max(walked.end, self._spool.size)  # that incident has the next place
         holes = sorted(absent) or ([end] if walked.foreign and not is_losing else [])
+        if walked.foreign and self._compose is None:
+            each = walked.foreign[0]
+            raise TrailError(
+                f"Entry {each.entry.id} of the log of partition {log.partition} is foreign ({each.why}).",
+                "`llmctx run` takes it out and keeps it in an incident.",
+            )
         for each in walked.foreign:
             _log.error(f"Entry {each.entry.id} of the log of partition {log.partition} is foreign ({each.why}).")
             await take_out_of_indices(self._redis, log, each)
         reached("unlisted")
         await self._keep_blobs(walked.start)
-        incidents = await incidents_for(log, walked.foreign, holes, self._compose)
+        incidents = [] if self._compose is None else await incidents_for(log, walked.foreign, holes, self._compose)
         back = [self._placed(index) for index in self._spool.indices(walked.start, end) if index not in walked.good]
         keep = sorted(walked.good)
         await rebuild(self._redis, log, owner, walked.start, walked.seen, keep, [*back, *incidents])
@@ -131,8 +139,8 @@ class Comparison:
     async def _compare_beyond_log(self, start: int) -> None:
         """Compare spool and anchor where the log ends before both."""
         for index, anchored in enumerate(self._anchor.hashes(start, self._spool.size), start):
-            found = self._spooled.leaf_hash(index)
-            if found is not None and found != anchored:
+            entry = self._spooled.entry(index)
+            if entry is not None and (found := leaf_hash(entry.leaf)) != anchored and not entry.lacks_leaf:
                 raise self._fork(index, "anchor", anchored, found)
 
     def _fork(self, index: int, where: str, expected: bytes, found: bytes) -> ForkError:
@@ -175,11 +183,10 @@ class Comparison:
     async def _refill_record(self, index: int, owner: str) -> None:
         entry = self._spooled_entry(index)
         record = entry.record
-        ticks = ticks_of(record)
         names = [self._log.key(name) for name in ("lease", "log", "ticks", f"symbol:{record.get('symbol', '')}")]
         try:
             with redis_errors(f"Record {index} could not be refilled"):
-                await _REFILL(self._redis, names, [owner, index, entry.packed, entry.proof, *ticks])
+                await _REFILL(self._redis, names, [owner, index, entry.packed, entry.proof, *entry.ticks])
         except TrailError as error:
             if str(error.__cause__).startswith("LEASE"):
                 raise LeaseError(

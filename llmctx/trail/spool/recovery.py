@@ -34,13 +34,16 @@ class Recovery:
     """Keeps one partition's records beyond Redis, for the holder of its lease."""
 
     def __init__(
-        self, redis: Redis, log: Log, lease: Lease, instance: Instance, state_dir: Path, compose: Compose
+        self, redis: Redis, log: Log, lease: Lease, instance: Instance, state_dir: Path, compose: Compose | None = None
     ) -> None:
-        """`compose` composes the incidents about entries of the log that nobody of ours appended."""
+        """`compose` composes the incidents about entries of the log that nobody of ours appended; without it there must
+        be none.
+        """
         self._redis = redis
         self._log = log
         self._lease = lease
         self._compose = compose
+        self._vouching: Spool | None = None
         self._directory = spool_directory(state_dir, instance.id, log.partition)
         self._anchor = Anchor(anchor_directory(state_dir, instance.id, log.partition))
         self._spooler: Spooler | None = None
@@ -162,23 +165,18 @@ class Recovery:
         """How many records are in the spool without a gap."""
         return 0 if self._spooler is None else self._spooler.durable
 
-    def voucher(self) -> Callable[[Entry], bool]:
-        """A function that tells whether a record of the log is the one that this state directory holds at its index."""
-        opened: list[Spool] = []
-
-        def vouches(entry: Entry) -> bool:
-            hashed = leaf_hash(entry.leaf)
-            if is_ours(entry.partition, entry.index, hashed):
-                return True
-            if not opened:
-                opened.append(Spool(self._directory))
-            packed = opened[0].record(entry.index)
-            if packed is not None:
-                return packed == entry.packed
-            known = self._anchor.hashes(entry.index, entry.index + 1)
-            return known == [hashed] if known else self._roster.check(entry) is None
-
-        return vouches
+    def vouches(self, entry: Entry) -> bool:
+        """Whether a record of the log is the one that this state directory holds at its index."""
+        hashed = leaf_hash(entry.leaf)
+        if is_ours(entry.partition, entry.index, hashed):
+            return True
+        if self._vouching is None or entry.index >= self._vouching.size:
+            self._vouching = Spool(self._directory)
+        packed = self._vouching.record(entry.index)
+        if packed is not None:
+            return packed == entry.packed
+        known = self._anchor.hashes(entry.index, entry.index + 1)
+        return known == [hashed] if known else self._roster.check(entry) is None
 
     async def add(self, entry: Entry) -> None:
         """Put a record on the disk; returns when it is durable.

@@ -30,10 +30,10 @@ class SpooledEntries:
                 if kept.kind == DICTIONARY:
                     dictionary = Dictionary(kept.content)
                     self._dictionaries[dictionary.reference] = dictionary
-        fields = {FIELD: frame.content, PROOF: frame.proof}
+        fields = {FIELD: frame.content} | ({PROOF: frame.proof} if frame.proof else {})
         return restored(fields, index, self._partition, self._dictionaries.get(reference or b""))
 
     def leaf_hash(self, index: int) -> bytes | None:
-        """The leaf hash of the record at an index, None if the spool does not hold it."""
+        """The leaf hash of the record at an index, None if the spool does not hold it or cannot read it."""
         entry = self.entry(index)
-        return None if entry is None else leaf_hash(entry.leaf)
+        return None if entry is None or entry.lacks_leaf else leaf_hash(entry.leaf)

@@ -4,24 +4,29 @@ What spool or anchor hold is compared with them. Whatever comes after that is ju
 that neither its leaf hash nor its ticks stand at another index, for whoever can write to Redis can repeat a record.
 """
 
+import logging
 from collections.abc import AsyncIterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from redis.asyncio import Redis
 
+from llmctx import canonical
 from llmctx.connection import StreamEntry, read_stream
-from llmctx.errors import ForkError, RecordError
+from llmctx.errors import ForkError
 from llmctx.trail.log.appended import is_ours
-from llmctx.trail.log.entry import Entry
+from llmctx.trail.log.entry import Entry, promised_pieces
+from llmctx.trail.log.leaf_schema import lost_range
 from llmctx.trail.log.lease import redis_errors
 from llmctx.trail.log.log import Log
+from llmctx.trail.log.unreadable import Unreadable
 from llmctx.trail.proof.anchor import Anchor
-from llmctx.trail.proof.leaf_schema import lost_range
 from llmctx.trail.proof.merkle import leaf_hash
 from llmctx.trail.proof.roster import Roster
 from llmctx.trail.spool.foreign import Foreign
 from llmctx.trail.spool.spool import Spool
 from llmctx.trail.spool.spooled import SpooledEntries
+
+_log = logging.getLogger(__name__)
 
 _PAGE = 200
 
@@ -67,25 +72,23 @@ class Walker:
         anchored = dict(enumerate(self._anchor.hashes(start, trusted), start))
         async for found in raw_entries(self._redis, self._log, start):
             walked = walked._replace(seen=found.id)
-            try:
-                entry = await self._log.restore(found)
-                named, ticks = lost_range(entry.record), ticks_of(entry.record)
-            except (RecordError, TypeError, KeyError, AttributeError) as error:
-                why = error.why if isinstance(error, RecordError) else f"{type(error).__name__}: {error}"
-                walked.foreign.append(await self._unreadable(found, why))
-                continue
+            entry = await self._log.restore(found._replace(id=f"{found.number}-1"))
             hashed = leaf_hash(entry.leaf)
             foreign: Foreign | None
-            if entry.index < trusted:
+            if found.id != f"{entry.index}-1":
+                foreign = Foreign(found, "its id is none of the log's")
+            elif entry.index < trusted:
                 differs = self._differs(entry, hashed, anchored.get(entry.index))
                 foreign = None if differs is None else Foreign(found, differs)
             else:
                 foreign = self._judge(found, entry, hashed)
-                claims |= dict.fromkeys(ticks, entry.index)
+                claims |= dict.fromkeys(entry.ticks, entry.index)
             if foreign is not None:
-                walked.foreign.append(foreign._replace(ticks=ticks, symbol=str(entry.record.get("symbol", ""))))
+                symbol = str(entry.record.get("symbol", ""))
+                walked.foreign.append(foreign._replace(ticks=entry.ticks, symbol=symbol))
                 continue
             walked.good[entry.index] = hashed
+            named = lost_range(entry.record)
             walked.lost.update(range(named[0], named[1] + 1) if named else ())
         await self._check_ticks(walked, claims)
         return walked
@@ -104,20 +107,15 @@ class Walker:
                 del walked.good[at]
                 walked.foreign.append(Foreign(found, f"record {index} settled its tick {tick}", index, [tick]))
 
-    async def _unreadable(self, found: StreamEntry, why: str) -> Foreign:
-        """An entry without a record at a place in the log, and the ticks that it claims all the same."""
-        try:
-            claimed = (await self._log.restore(found._replace(id=f"{found.number}-1"))).record
-            ticks, symbol = ticks_of(claimed), str(claimed.get("symbol", ""))
-        except (RecordError, TypeError, AttributeError):
-            ticks, symbol = [], ""
-        return Foreign(found, f"unreadable: {why[:200]}", ticks=ticks, symbol=symbol)
-
     def _differs(self, entry: Entry, hashed: bytes, anchored: bytes | None) -> str | None:
         """Why an entry is not the record that spool and anchor have at its index; None if it is.
 
         Raises ForkError if one of our writers may have signed it.
         """
+        if (problem := entry.unreadable) is not None:
+            warn_of(entry, problem)
+            if not problem.has_leaf:
+                return None
         frame = self._spool.frame(entry.index)
         spooled = hashed
         if frame is not None and (frame.content, frame.proof) != (entry.packed, entry.proof):
@@ -143,18 +141,17 @@ class Walker:
         original = self._stands_at(hashed, entry.index)
         if original is not None:
             return Foreign(found, f"it is record {original} again", original)
-        fault = self._roster.check(entry)
-        if fault is not None:
+        if (fault := self._roster.check(entry)) is not None:
             return Foreign(found, f"{fault.rule}: {fault.found}")
-        return None
+        if self._roster.since is not None and entry.unreadable is not None:
+            return Foreign(found, f"unreadable: {entry.unreadable.why}"[:200])
+        wrong = [name for name, digest in promised_pieces(entry.record).items() if digest != _digest(entry, name)]
+        return Foreign(found, f"its {', '.join(wrong)} has another digest") if wrong else None
 
     async def _settles(self, index: int | None, tick: str) -> bool:
         """Whether the record at an index settles a tick; the map of ticks alone may lie."""
-        try:
-            entry = None if index is None else await self._log.entry(index)
-            return entry is not None and tick in ticks_of(entry.record)
-        except RecordError:
-            return False
+        entry = None if index is None else await self._log.entry(index)
+        return entry is not None and tick in entry.ticks
 
     def _stands_at(self, hashed: bytes, index: int) -> int | None:
         """Another index at which a leaf hash stands already; None if there is none, and then it stands at this one."""
@@ -196,6 +193,13 @@ async def ends_whole(redis: Redis, log: Log) -> bool:
     return newest is not None and last == newest[0] and bool(last.endswith(b"-1"))
 
 
-def ticks_of(record: dict[str, Any]) -> list[str]:
-    """The ticks that a record settles."""
-    return [str(record["tick"]), *map(str, record.get("conflated", []))] if "tick" in record else []
+def warn_of(entry: Entry, problem: Unreadable) -> None:
+    """Name an unreadable record; the service goes on with all others."""
+    _log.warning(
+        f"Record {entry.index} of partition {entry.partition} cannot be read: {problem.why}. "
+        f"Nothing else is affected; `llmctx show {entry.index}` says what to do."
+    )
+
+
+def _digest(entry: Entry, piece: str) -> str:
+    return canonical.sha256(entry.pieces.get(piece, b""))
