@@ -16,7 +16,8 @@ from llmctx import canonical
 from llmctx.context.package import Package, build_package
 from llmctx.context.snapshot import Snapshot
 from llmctx.decision.conclude import Conclusion, conclude
-from llmctx.decision.guards import JUDGING_FAILED, guard, refused
+from llmctx.decision.guards import JUDGING_FAILED, GuardPolicy, guard, refused
+from llmctx.decision.last_resort import compare_plainly
 from llmctx.decision.parse import judge
 from llmctx.decision.reask import ask_again
 from llmctx.errors import TemplateError
@@ -56,7 +57,7 @@ def rebuild(entry: Entry, blobs: BlobCache) -> Rebuild:
         what = f"a {record['kind']} without a snapshot"
         return Rebuild(rules, differences=(Difference("snapshot", "record-rebuilt", what, DATA, tampered=True),))
     proven, differences = [], []
-    for part, check in _Attempt(entry, blobs).parts():
+    for part, check in _Attempt(entry, blobs, rules).parts():
         difference = _difference(part, check, rules)
         if difference is None:
             proven.append(part)
@@ -117,13 +118,16 @@ def _expect(
 class _Attempt:
     """The rebuild of one record that has a snapshot."""
 
-    def __init__(self, entry: Entry, blobs: BlobCache) -> None:
+    def __init__(self, entry: Entry, blobs: BlobCache, rules: Rules) -> None:
         self._entry = entry
+        self._rules = rules
         self._record = entry.record
         self._blobs = blobs
 
     def parts(self) -> list[tuple[str, Callable[[], None]]]:
         """Return the parts of the record, each with a check that raises if it differs."""
+        if self._judging_failed and not self._record["snapshot"]["sections"]:  # the package itself broke off
+            return [("snapshot", self._check_snapshot), ("verdict", self._check_plain_verdict)]
         parts = [("snapshot", self._check_snapshot), ("sections", self._check_sections)]
         if "prompt" in self._record:
             parts.append(("prompt", self._check_prompt))
@@ -184,6 +188,9 @@ class _Attempt:
 
     def _check_sections(self) -> None:
         _expect("snapshot", {"sections": sections_fields(self._package)}, self._record["snapshot"])
+        thesis, source = self._snapshot.sections["thesis"].raw, self._snapshot.thesis
+        if self._rules is Rules.SAME and (thesis is None) is not (source is None):
+            raise _DiffersError("thesis", "a thesis and the record that it comes from go together", DATA)
 
     def _check_prompt(self) -> None:
         prompt, messages = self._prompt, self._entry.pieces["messages"]
@@ -239,7 +246,10 @@ class _Attempt:
             )
         elif self._judging_failed:  # what is held instead depends on the position alone
             held = verdict_fields(guard(self._package, None, policy_of(self._record)))
-            _expect("verdict", {"action": held["action"], "quantity": held.get("quantity")}, recorded)
+            if recorded["action"] != held["action"]:  # the stop's own guardrail may be what broke off
+                self._check_plain_verdict()
+            else:
+                _expect("verdict", {"quantity": held.get("quantity")}, recorded)
         elif "completion" in self._record:
             _expect("", {"verdict": verdict_fields(self._conclusion.verdict)}, self._record)
         elif "policy" in recorded:  # nothing was asked, and the first guardrail repeats why
@@ -248,3 +258,8 @@ class _Attempt:
                 "", {"verdict": verdict_fields(guard(self._package, None, policy_of(self._record), why))}, self._record
             )
         # In records of 0.1.0 a template refused without a policy, and the verdict repeats its reason.
+
+    def _check_plain_verdict(self) -> None:
+        recorded = self._record["verdict"]
+        plain = verdict_fields(compare_plainly(self._snapshot, "", GuardPolicy()))
+        _expect("verdict", {"action": plain["action"], "quantity": plain.get("quantity")}, recorded)

@@ -14,8 +14,9 @@ from llmctx.errors import CorpusError
 from llmctx.trail.log.entry import Entry
 
 GUARDS = (
-    "no_answer", "judging_failed", "confidence_floor", "ungrounded", "stale_price", "market_closed", "quantity_cap",
-    "stop_side", "target_side", "stop_loss_breached",
+    "no_answer", "judging_failed", "confidence_floor", "ungrounded", "stale_price", "implausible_price",
+    "market_unknown", "market_closed", "quantity_cap", "stop_side", "target_side", "stop_unconfirmed", "stale",
+    "stop_loss_breached",
 )  # fmt: skip
 """The guardrails, in the order in which they run."""
 _KNOWN = {

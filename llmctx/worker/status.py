@@ -17,6 +17,7 @@ from llmctx.trail.log.lease import read_holder
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.checkpoint import read_note
 from llmctx.worker.memory import MemoryWatch
+from llmctx.worker.unconfirmed import unconfirmed_stops
 
 _MAX_EXAMINED = 200
 _MAX_NEIGHBOURS = 8
@@ -78,7 +79,9 @@ async def _partition(redis: Redis, partition: int, partitions: int) -> dict[str,
         "checkpoint": _checkpoint(await log.checkpoint()),
         "per_minute": size - await _first_since(log, size, minute_ago_ms),
         "newest": _line(recent[0], partitions) if recent else None,
+        "repairs": await log.repairs(),
         "last_trouble": None if trouble is None else _line(trouble, partitions),
+        "unconfirmed_stops": await unconfirmed_stops(redis, log, partitions),
         "unreadable": [_line(entry, partitions) for entry in unreadable_ones],
     }
 

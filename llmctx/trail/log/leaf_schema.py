@@ -38,6 +38,7 @@ FORM: dict[str, type] = {
     "grounding": dict,
     "reasked": dict,
     "incident": dict,
+    "clock": str,
 }
 """The JSON type of each field."""
 INSIDE: dict[str, dict[str, type]] = {
