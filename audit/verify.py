@@ -40,7 +40,7 @@ ALWAYS = {"recorded_at_ms": int, "worker": str, "attempts": int, "code": str, "v
 SOMETIMES = {
     "symbol": str, "cause": str, "as_of_ms": int, "timings_ms": dict, "snapshot": dict, "prompt": dict,
     "request": dict, "completion": dict, "decision": dict, "incident": dict,
-    "grounding": dict, "reasked": dict,
+    "grounding": dict, "reasked": dict, "clock": str,
 }  # fmt: skip
 TYPES = ALWAYS | SOMETIMES
 DIGESTS = {"snapshot": "snapshot", "prompt": "messages", "completion": "completion"}

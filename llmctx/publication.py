@@ -26,18 +26,14 @@ def publication(entry: Entry, partitions: int) -> values.Thesis | None:
     record = entry.record
     if not is_on_position(record):
         return None
-    entry_time = entry.carried
-    if entry_time is None:  # read from the log: another process composed it
-        position = canonical.loads(entry.pieces["snapshot"])["sections"]["position"]
-        entry_time = canonical.loads(position.encode())["entry_time"]
     verdict = record["verdict"]
     fields = {
         "address": address(entry.index, entry.partition, partitions),
         "kind": record["kind"],
         "tick": record["tick"],
         "symbol": record["symbol"],
-        "as_of": clock.iso(record["as_of_ms"]),
-        "entry_time": entry_time,
+        "as_of": clock.iso(record.get("as_of_ms", record["recorded_at_ms"])),
+        "entry_time": entry.carried or _entry_time(entry),
         "action": verdict["action"],
         "quantity": _decimal(verdict.get("quantity")),
         "stop_loss": _decimal(verdict.get("stop_loss")),
@@ -48,6 +44,15 @@ def publication(entry: Entry, partitions: int) -> values.Thesis | None:
         return values.Thesis.model_validate(fields | _answer_fields(record.get("decision", {})))
     except (ValueError, TypeError, ArithmeticError):
         return values.Thesis.model_validate(fields | _answer_fields({}))
+
+
+def _entry_time(entry: Entry) -> str | None:
+    """When the position of a record was opened; None if its evidence does not say so."""
+    try:
+        position = canonical.loads(entry.pieces["snapshot"])["sections"]["position"]
+        return clock.iso_of(clock.parse_iso(canonical.loads(position.encode())["entry_time"]))
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return None  # the verdict of a dead letter needs less evidence than that
 
 
 def thesis_of(entry: Entry, partitions: int) -> LastDecision | None:
@@ -88,7 +93,7 @@ def _answer_fields(decision: Mapping[str, Any]) -> dict[str, Any]:
 
 def is_on_position(record: Mapping[str, Any]) -> bool:
     """Whether a record has a verdict on a position; without a position and a price the verdict's action is none."""
-    return "snapshot" in record and record["verdict"]["action"] != "none"
+    return "tick" in record and record["verdict"]["action"] != "none"
 
 
 def _decimal(text: str | None) -> Decimal | None:

@@ -25,6 +25,7 @@ from llmctx.version import RELEASED, VERSION
 SHAPING = (
     "canonical.py",  # the bytes of a leaf, and how an answer's numbers are read
     "numerals.py",  # how numbers in texts are read
+    "harmless.py",  # how texts of strangers are shown
     "limits.py",  # what is cut
     "clock.py",  # the times that a prompt shows
     "schema",  # how a section's bytes become values

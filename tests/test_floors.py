@@ -14,6 +14,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "clock",
         "canonical",
         "numerals",
+        "harmless",
         "assets",
         "version",
         "rules",
@@ -33,7 +34,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("decision",),
     ("publication",),
     ("record",),
-    ("pipeline", "replay"),
+    ("pipeline", "price_memory", "replay"),
     ("worker", "flow", "ops"),
     ("backtest", "web", "testing", "client"),
     ("settings", "cli", "__main__"),
@@ -53,6 +54,7 @@ SHARED_ON_THEIR_FLOOR = {
     "shared_connection",
     "bounded_cache",
     "limits",
+    "price_memory",
 }
 PACKAGE = ROOT / "llmctx"
 SOURCES = sorted(PACKAGE.rglob("*.py"))

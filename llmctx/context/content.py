@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from llmctx import canonical, clock
 from llmctx.bounded_cache import BoundedCache
 from llmctx.context.facts import Fact, collect_facts
+from llmctx.context.plausibility import findings_of_value
 from llmctx.context.staleness import Status, future_moment, written_at
 from llmctx.errors import in_short
 from llmctx.schema import values
@@ -43,6 +44,8 @@ class SectionContent:
         """Why there is no value."""
         self.texts: dict[str, str] = {}
         """The facts as prompts show them, by the notation of their paths; prompt/render writes them."""
+        self.implausible = () if value is None else findings_of_value(name, value)
+        """What is implausible about the value alone."""
         written = None if value is None else written_at(value)
         self.written_ms = None if written is None else clock.to_ms(written)
         """When the value was written, by its own timestamp; None if it has none."""

@@ -8,7 +8,7 @@ from llmctx import canonical
 from llmctx.publication import thesis_of
 from llmctx.rules import Rules, compare
 from llmctx.trail.log.entry import Entry
-from llmctx.trail.proof.leaf_schema import Fault
+from llmctx.trail.log.leaf_schema import Fault
 
 _BYTES = 32
 _NOTHING = bytes(_BYTES)
@@ -22,34 +22,37 @@ class ThesisCheck:
         self._partitions = partitions
         self._leaves, self._texts = _Digests(), _Digests()
 
-    def check(self, entry: Entry, is_lost: Callable[[int], bool]) -> Fault | None:
+    def check(self, entry: Entry, is_unknown: Callable[[int], bool]) -> Fault | None:
         """The fault of the next record's thesis, None if it is genuine or there is none.
 
-        What a lost record said, nobody can tell.
+        What a lost or unreadable record said, nobody can tell.
         """
-        fault = self._check(entry, is_lost)
+        fault = self._check(entry, is_unknown)
         if fault is None and entry.record["kind"] == "decision":
             self._remember(entry)
         return fault
 
-    def _check(self, entry: Entry, is_lost: Callable[[int], bool]) -> Fault | None:
+    def _check(self, entry: Entry, is_unknown: Callable[[int], bool]) -> Fault | None:
+        piece = entry.pieces.get("snapshot", b"")
+        if b'"thesis":{' not in piece:  # most records of a trail need not be parsed for this
+            return None
         try:
-            snapshot = canonical.loads(entry.pieces.get("snapshot", b"null"))
+            snapshot = canonical.loads(piece)
         except ValueError:
             return None  # whatever it is, no thesis was read from it
         if not isinstance(snapshot, dict) or snapshot.get("thesis") is None:
             return None
         try:
-            return self._compare(entry, snapshot, is_lost)
+            return self._compare(entry, snapshot, is_unknown)
         except (KeyError, TypeError, AttributeError) as error:
             return Fault(entry.index, "thesis", "an address and a leaf hash", f"{type(error).__name__}: {error}")
 
-    def _compare(self, entry: Entry, snapshot: dict[str, Any], is_lost: Callable[[int], bool]) -> Fault | None:
+    def _compare(self, entry: Entry, snapshot: dict[str, Any], is_unknown: Callable[[int], bool]) -> Fault | None:
         address, leaf_hash = snapshot["thesis"]["address"], snapshot["thesis"]["leaf_hash"]
         index = self._index_of(address, entry.index)
         if index is None:
             return Fault(entry.index, "thesis", "an earlier record of this partition", f"address {address}"[:160])
-        if is_lost(index):
+        if is_unknown(index):
             return None
         expected = f"the decision of record {address} on {entry.record.get('symbol')}"
         if self._leaves.of(index) != _of_leaf(entry, leaf_hash):

@@ -9,12 +9,12 @@ from llmctx.replay.partition_check import PartitionCheck, PartitionReport
 from llmctx.trail.export.reader import Export, Part
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import Instance, read_state_instance
+from llmctx.trail.log.leaf_schema import Fault, FaultError
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.anchor import Anchor, anchor_directory
 from llmctx.trail.proof.checkpoint import Key, origin_of, read_note
 from llmctx.trail.proof.coverage import Coverage, Trusted, read_coverage
 from llmctx.trail.proof.key import read_public_key
-from llmctx.trail.proof.leaf_schema import Fault, FaultError
 from llmctx.trail.proof.receipt import HeldReceipts, Receipt, check_receipts
 from llmctx.trail.proof.verify import Verifier
 

@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from llmctx.schema.fields import Count, Number, Positive, Timestamp
+from llmctx.schema.market_status import MarketStatus
 
 
 def _unit(unit: str) -> Any:
@@ -253,8 +254,8 @@ class System(LiveValue):
 
     state: str
     """running, paused, ..."""
-    market_status: str
-    """open, closed, ..."""
+    market_status: MarketStatus
+    """open, closed, ...; common spellings are understood."""
     active_positions_count: Count = _unit("positions")
     """Positions held."""
     watchlist_count: Count = _unit("symbols")
@@ -329,8 +330,8 @@ class Thesis(LiveValue):
     """Its symbol."""
     as_of: Timestamp
     """The time of the data it is based on."""
-    entry_time: Timestamp
-    """The position it is about."""
+    entry_time: Timestamp | None
+    """The position it is about; null in a dead letter whose evidence could not be recorded."""
     action: str
     """The action allowed after the guardrails."""
     quantity: Number | None = _unit("shares")

@@ -141,10 +141,13 @@ class Publisher:
 
     def _text(self, entry: Entry) -> bytes | None:
         """What is published of a record; None if nothing is."""
+        where = address(entry.index, entry.partition, self._partitions)
+        if (problem := entry.unreadable) is not None:
+            _log.warning(f"Record {where} is not published: {problem.why}; see `llmctx show {where}`")
+            return None
         try:
             thesis = publication(entry, self._partitions)
         except Exception as error:  # noqa: BLE001  one record must not keep all later decisions from being published
-            where = address(entry.index, entry.partition, self._partitions)
             _log.warning(f"Record {where} cannot be published ({in_short(error)}); see `llmctx show {where}`")
             return None
         return None if thesis is None else thesis.model_dump_json().encode()

@@ -8,14 +8,13 @@ from redis.asyncio import Redis
 
 from llmctx import canonical
 from llmctx.connection import StreamEntry, read_stream
-from llmctx.errors import RecordError
 from llmctx.functions import foreign_libraries
 from llmctx.publication import publication
 from llmctx.schema import keys, values
 from llmctx.trail.log.entry import Entry, parse_address
+from llmctx.trail.log.leaf_schema import Fault
 from llmctx.trail.log.lease import redis_errors
 from llmctx.trail.log.log import Log
-from llmctx.trail.proof.leaf_schema import Fault
 
 _WRONG_TYPE = "a value of another type"
 _MAX_WARNINGS = 20
@@ -82,7 +81,7 @@ class PublishedCheck:
     async def _is_genuine(self, found: StreamEntry) -> bool:
         """Whether an entry of the stream is what its record says."""
         where = f"{keys.decisions(self._log.partition)} {found.id}"
-        entry = await self._entry(found.number) if found.id == f"{found.number}-1" else None
+        entry = await self._log.entry(found.number) if found.id == f"{found.number}-1" else None
         text = found.fields.get(b"decision", b"") if found.fields.keys() == {b"decision"} else b""
         if entry is not None and self._is_said_by(entry, text):
             return True
@@ -109,7 +108,7 @@ class PublishedCheck:
         index = None if text is None else self._index_in(text)
         if index is not None and index >= at_least and self._is_lost(index):
             return
-        entry = None if index is None else await self._entry(index)
+        entry = None if index is None else await self._log.entry(index)
         if entry is None or text is None or entry.record.get("symbol") != symbol or not self._is_said_by(entry, text):
             shown = _WRONG_TYPE if text is None else _shown(text)
             self._accuse(max(at_least, 0), "published", f"{key}: what a record on {symbol} says", shown)
@@ -125,12 +124,6 @@ class PublishedCheck:
         except Exception:  # noqa: BLE001  whatever is wrong with a forged text, it names no record
             return None
         return index if partition == self._log.partition else None
-
-    async def _entry(self, index: int) -> Entry | None:
-        try:
-            return await self._log.entry(index)
-        except RecordError:
-            return None  # appended since the trail was verified, by somebody else
 
     def _publication(self, entry: Entry) -> values.Thesis | None:
         try:

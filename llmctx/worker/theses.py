@@ -6,7 +6,7 @@ from collections.abc import Callable
 from llmctx import canonical
 from llmctx.bounded_cache import BoundedCache
 from llmctx.context.snapshot import LastDecision, TrailReference
-from llmctx.errors import AddressError, AnchorError, RecordError, TrailError, in_short
+from llmctx.errors import AddressError, AnchorError, TrailError, in_short
 from llmctx.publication import thesis_of
 from llmctx.trail.log.entry import Entry, parse_address
 from llmctx.trail.log.log import Log
@@ -26,7 +26,7 @@ async def read_thesis(
 
     Records that are not `is_genuine`, and those of other symbols in the symbol's list, are passed over.
 
-    Raises TrailError if the server does not answer, RecordError if a record cannot be read.
+    Raises TrailError if the server does not answer.
     """
     read = 0
     async for entry in log.read_back_of(symbol):
@@ -87,7 +87,7 @@ class Theses:
         try:
             return await read_thesis(self._log, symbol, self._partitions, self._is_genuine)
         except Exception as error:
-            if isinstance(error, TrailError) and not isinstance(error, RecordError | AnchorError):
+            if isinstance(error, TrailError) and not isinstance(error, AnchorError):
                 raise
             _log.warning(f"{symbol}: the last decision cannot be read ({in_short(error)}); the prompt goes without it")
             return None

@@ -10,8 +10,8 @@ from redis.asyncio import Redis
 from llmctx.connection import read_stream
 from llmctx.schema import keys
 from llmctx.trail.log.instance import bind_instance
+from llmctx.trail.log.leaf_schema import Fault
 from llmctx.trail.log.log import Log
-from llmctx.trail.proof.leaf_schema import Fault
 from llmctx.worker.home import TrailHome
 from llmctx.worker.owner import Owner
 from llmctx.worker.published_check import PublishedCheck, read_published

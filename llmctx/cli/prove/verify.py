@@ -15,12 +15,13 @@ from llmctx.replay.partition_check import PartitionReport
 from llmctx.replay.verify import Expected, open_export, trusted_of, verify_export_part, verify_partition
 from llmctx.settings import Settings
 from llmctx.trail.log.instance import check_state_instance
+from llmctx.trail.log.leaf_schema import FaultError
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.checkpoint import Key
-from llmctx.trail.proof.leaf_schema import FaultError
 from llmctx.trail.proof.receipt import read_receipt, verify_receipt
 from llmctx.worker.published_check import Published, PublishedCheck, read_published
 
+_MAX_FURTHER_SHOWN = 20
 _Reports = tuple[dict[str, str], list[PartitionReport]]
 """The name of the trail or export, and a report for each partition."""
 
@@ -57,8 +58,9 @@ def verify(
     In Redis it is checked against the anchor in the state directory, with what is published and which functions are
     loaded; an export is checked alone. Exit code 0: verified,
     or intact with losses that incidents account for. 1: altered; the output names the first bad record, the rule it
-    breaks, what was expected and what was found. audit/README.md states the rules; audit/verify.py applies them too and
-    shares no code with this command.
+    breaks, what was expected and what was found. It goes on after a record that cannot be
+    read, and names every such record. audit/README.md states the rules; audit/verify.py applies them too and shares no
+    code with this command.
 
     Records of other versions are rebuilt too. What differs in them is counted as not reproducible, which is no failure.
     If such a record names rules that no released version has, there is a warning; with --strict it is a failure.
@@ -169,3 +171,7 @@ def _print_report(report: PartitionReport) -> None:
         out.print(f"[yellow]warning:[/] {escape(warning)}")
     if report.fault is not None:
         out.print(f"[red]FAILED[/]  {escape(str(report.fault))}")
+    for fault in report.further[:_MAX_FURTHER_SHOWN]:
+        out.print(f"[red]also[/]    {escape(str(fault))}")
+    if (hidden := len(report.further) - _MAX_FURTHER_SHOWN) > 0:
+        out.print(f"        and {hidden} further bad records; --json names them all")

@@ -15,10 +15,10 @@ from redis.exceptions import RedisError, ResponseError
 
 from llmctx import canonical
 from llmctx.connection import StreamEntry, read_stream, read_stream_back
-from llmctx.errors import BehindError, LeaseError, RecordError, SettledError, TickMapError, TrailError
+from llmctx.errors import BehindError, LeaseError, SettledError, TickMapError, TrailError
 from llmctx.functions import Argument, ServerFunction
 from llmctx.trail.log.blobs import Blobs
-from llmctx.trail.log.entry import FIELD, Entry, restored
+from llmctx.trail.log.entry import FIELD, Entry, restored, without_leaf
 from llmctx.trail.log.lease import HELD, SEE_REDIS, lease_key, redis_errors
 from llmctx.trail.log.packing import compress, lay_out, reference_of
 
@@ -149,7 +149,7 @@ class Log:
         self.known = max(self.known, index + 1)
         entry = Entry(draft.leaf, draft.pieces, index=index, partition=self.partition, packed=packed)
         if draft.record is not None:
-            entry.__dict__["record"] = draft.record  # the cached property's own place
+            entry.accept(draft.record)
         entry.carried = draft.carried
         return entry
 
@@ -287,11 +287,15 @@ class Log:
             end -= _PAGE
 
     async def _restored(self, found: StreamEntry) -> Entry:
-        if found.id != f"{found.number}-1" or found.fields.keys() != {FIELD}:
-            why = f"its stream id is {found.id} with fields {sorted(found.fields)}; expected INDEX-1 and one field"
-            raise RecordError(found.number, self.partition, why)
-        dictionary = await self.blobs.dictionary(reference_of(found.fields[FIELD]))
-        return restored(found.fields, found.number, self.partition, dictionary)
+        index, fields = found.number, found.fields
+        if found.id != f"{index}-1":
+            return without_leaf(fields, index, self.partition, f"its stream id is {found.id}, not {index}-1")
+        reference = reference_of(fields.get(FIELD, b""))
+        dictionary = await self.blobs.dictionary(reference)
+        if reference is not None and dictionary is None and await self.blobs.lists(reference):
+            why = f"its dictionary {reference.hex()} is missing from the blobs, or was changed"
+            return without_leaf(fields, index, self.partition, why, may_return=True)
+        return restored(fields, index, self.partition, dictionary)
 
 
 def index_of(text: bytes) -> int:

@@ -213,7 +213,7 @@ def test_a_decision_without_a_snapshot_is_tampering_not_an_exception() -> None:
 def test_a_record_with_grounding_off_is_reproduced() -> None:
     entry = recorded(policy=GuardPolicy(grounding="off"))
     assert "grounding" not in entry.record
-    assert entry.record["verdict"]["policy"] == {"confidence_floor": "0.5"}
+    assert entry.record["verdict"]["policy"] == {"confidence_floor": "0.5", "unconfirmed_stop": "hold"}
     assert rebuilt(entry).same
 
 
@@ -341,7 +341,10 @@ def unasked(**changes: Any) -> list[Entry]:
     documents = market(**changes)
     conclusion = conclude_unasked(snapshot_of(documents), package_of(documents), "why", GuardPolicy())
     tick, metadata = Tick(id="a", symbol=SYMBOL), RecordMetadata(NOW_MS, "host:1")
-    drafts = (compose(tick, conclusion, metadata, ()), compose_dead_letter(tick, conclusion, metadata))
+    drafts = (
+        compose(tick, conclusion, metadata, ()),
+        compose_dead_letter(tick, conclusion.verdict, metadata, conclusion.snapshot, conclusion.package),
+    )
     return [Entry(draft.leaf, draft.pieces, index=0) for draft in drafts]
 
 
