@@ -63,10 +63,11 @@ def rewritten(change: Callable[[dict[int, dict[str, Any]], dict[int, dict[str, b
         assert all(reference_of(entry.packed) is None for entry in entries)
         leaves = {entry.index: json.loads(entry.leaf) for entry in entries}
         pieces = {entry.index: dict(entry.pieces) for entry in entries}
+        proofs = {entry.index: entry.proof for entry in entries}
         change(leaves, pieces)
         await on.redis.delete(LOG)
         for index, leaf in sorted(leaves.items()):
-            fields = stored(canonical.dumps(leaf), pieces[index])
+            fields = stored(canonical.dumps(leaf), pieces[index]) | {b"proof": proofs.get(index, b"none")}
             await on.redis.xadd(LOG, fields, id=f"{index}-1")  # type: ignore[arg-type]
 
     return act
@@ -107,6 +108,20 @@ async def append_false_record(on: Altered) -> None:
     await on.redis.xadd(LOG, stored(canonical.dumps(leaf), {}), id=f"{LAST + 1}-1")  # type: ignore[arg-type]
     await on.redis.hset(MAP, "false", LAST + 1)
     await on.redis.rpush(LIST, LAST + 1)
+
+
+def with_proof(proof: bytes | None) -> Act:
+    """Record 3 with another proof, or with none."""
+
+    async def act(on: Altered) -> None:
+        found = await read_stream(on.redis, LOG)
+        await on.redis.delete(LOG)
+        for each in found:
+            record = {b"record": each.fields[b"record"]}
+            fields = each.fields if each.number != 3 else record if proof is None else record | {b"proof": proof}
+            await on.redis.xadd(LOG, fields, id=each.id)  # type: ignore[arg-type]
+
+    return act
 
 
 async def forge_latest(on: Altered) -> None:

@@ -43,7 +43,9 @@ LIVE: dict[str, tuple[Act, str]] = {
     "empty the log": (command("XTRIM", LOG, "MAXLEN", 0), "tail"),
     "append an entry that is no record": (command("XADD", LOG, "*", "a", "b"), "contiguity"),
     "append a second entry at an index": (command("XADD", LOG, f"{LAST}-2", "record", "x"), "contiguity"),
-    "append a well-formed false record": (made.append_false_record, NOT_NOTICED),
+    "remove a record's proof": (made.with_proof(None), "writer-proof"),
+    "change a record's proof": (made.with_proof(b"x" * 68), "writer-proof"),
+    "append a well-formed false record": (made.append_false_record, "writer-proof"),
     # the map and the lists
     "remove a tick from the map": (command("HDEL", MAP, "t1"), "tick-map"),
     "plant a tick in the map": (command("HSET", MAP, "planted", 2), "tick-map"),
@@ -108,7 +110,7 @@ LIVE: dict[str, tuple[Act, str]] = {
     ),
     "delete the anchor": (file(lambda on: on.anchor, lambda _: None), "warning: this state directory has no anchor"),
     "replace the public key": (
-        file(lambda on: next((on.folder / "var/keys").glob("*.pub")), lambda _: vkey().encode() + b"\n"),
+        file(lambda on: on.folder / f"var/keys/{on.anchor.parent.name}.pub", lambda _: vkey().encode() + b"\n"),
         "origin",
     ),
     "change a segment of the spool": (file(lambda on: on.segment, lambda raw: raw[:-9] + b"x" * 9), NOT_NOTICED),
@@ -164,7 +166,7 @@ async def altered(
         await valkey.flushall()
     (saved,) = _saved
     for name, raw in saved.keys.items():
-        await valkey.restore(name, 0, raw)  # type: ignore[arg-type]
+        await valkey.restore(name, 0, raw)
     shutil.copytree(saved.folder, tmp_path, dirs_exist_ok=True)
     return Altered(valkey, tmp_path), Program(valkey_url, tmp_path), saved.key
 
