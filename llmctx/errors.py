@@ -44,6 +44,16 @@ class TemplateError(LlmctxError):
     """A prompt template is missing or malformed, or refers to something a package does not have."""
 
 
+class OutputSizeError(TemplateError):
+    """A template renders to too many characters."""
+
+    def __init__(self, where: str, limit: int) -> None:
+        super().__init__(
+            f"{where}: renders to more than {limit} characters.",
+            "Correct the template, or set another with --prompt NAME.",
+        )
+
+
 class JudgingError(LlmctxError):
     """Checking an answer takes more steps than any honest answer needs."""
 
@@ -83,6 +93,14 @@ class NewerFormatError(TrailError):
 
 class SettledError(TrailError):
     """Another record has settled a conflated tick already; nothing was written."""
+
+
+class TickMapError(TrailError):
+    """The map of ticks names a record that does not settle the tick."""
+
+    def __init__(self, tick: str, key: str, index: int) -> None:
+        what = f"{key} has tick {tick} at {index}, but no such record settles it."
+        super().__init__(what, "The owner corrects it and records the tick.")
 
 
 class BehindError(TrailError):
@@ -195,6 +213,10 @@ class MissingCompletionError(LlmctxError):
 
 class BackupError(LlmctxError):
     """A folder is no backup, or a backup is damaged or does not fit."""
+
+
+class QueryError(LlmctxError):
+    """A query is unknown or malformed, or it failed."""
 
 
 class BudgetError(LlmctxError):

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from llmctx import clock
 from llmctx.context.package import Package, build_package
 from llmctx.context.reader import read_snapshot
-from llmctx.context.snapshot import Clock, ReadRules, Snapshot
+from llmctx.context.snapshot import Clock, Known, LastDecision, ReadRules, Snapshot
 from llmctx.context.staleness import Status
 from llmctx.context.tick import Tick
 from llmctx.decision.conclude import Conclusion, FirstAnswer, conclude, conclude_unasked, refuse
@@ -33,6 +33,12 @@ _log = logging.getLogger(__name__)
 
 Settle = Callable[[Draft, tuple[str, ...]], Awaitable[Entry]]
 """Appends a record, settles the stream entries with these ids, and publishes the record."""
+FindThesis = Callable[[str], Awaitable[LastDecision | None]]
+"""Returns a symbol's last usable decision, None if there is none."""
+
+
+async def _no_thesis(_: str) -> None:
+    return None
 
 
 FixClock = Callable[[Clock], Awaitable[Clock]]
@@ -61,13 +67,15 @@ class Pipeline:
         config: DecisionConfig,
         settle: Settle,
         *,
+        find_thesis: FindThesis = _no_thesis,
         partition: int = 0,
         worker: str = "",
         memory: PriceMemory | None = None,
         fix_clock: FixClock | None = None,
     ) -> None:
-        """`settle` stores each record; `worker` is the name that records carry. Without `memory` nothing is known of
-        prices before the first tick. `fix_clock` is told the clock of the first decision, unless the rules name one.
+        """`settle` stores each record; `find_thesis` gives what was decided last; `worker` is the name that records
+        carry. Without `memory` nothing is known of prices before the first tick. `fix_clock` is told the clock of the
+        first decision, unless the rules name one.
 
         Raises TemplateError if the template asks for another output than a decision.
         """
@@ -81,6 +89,7 @@ class Pipeline:
         self._partition = partition
         self._config = config
         self._settle = settle
+        self._find_thesis = find_thesis
         self._worker = worker
         self._rules = config.rules
         self._fix_clock = fix_clock
@@ -144,8 +153,8 @@ class Pipeline:
         self.memory.confirm(tick.symbol, confirmed)
 
     async def _read(self, symbol: str) -> Snapshot:
-        marks = await self.memory.marks(symbol)
-        return await read_snapshot(self._redis, symbol, self._partition, self._rules, marks)
+        known = Known(await self.memory.marks(symbol), await self._find_thesis(symbol))
+        return await read_snapshot(self._redis, symbol, self._partition, self._rules, known)
 
     async def give_up(self, tick: Tick, reason: str, metadata: RecordMetadata) -> Draft:
         """The dead letter of a tick that cannot be decided, with the guardrails' verdict on its position.

@@ -20,8 +20,7 @@ from llmctx.decision.guards import GuardPolicy, Verdict
 from llmctx.limits import MAX_FINDING_CHARS, MAX_IMPLAUSIBLE_CHARS, MAX_REASON_CHARS, cut
 from llmctx.llm.completion import Completion
 from llmctx.prompt.render import Prompt
-from llmctx.schema import values
-from llmctx.trail.log.entry import Entry, address
+from llmctx.publication import is_on_position
 from llmctx.trail.log.log import Draft
 
 FORMAT = 1
@@ -67,7 +66,7 @@ def compose(tick: Tick, conclusion: Conclusion, metadata: RecordMetadata, blobs:
     return draft._replace(
         blobs=blobs if conclusion.completion is not None else (),
         record=leaf,
-        carried=clock.iso_of(conclusion.package.position.entry_time) if _is_on_position(leaf) else None,
+        carried=clock.iso_of(conclusion.package.position.entry_time) if is_on_position(leaf) else None,
     )
 
 
@@ -127,59 +126,6 @@ def compose_loss(first: int, last: int, metadata: RecordMetadata) -> Draft:
         "incident": {"what": "lost", "first": first, "last": last},
     }
     return Draft(canonical.dumps(leaf), {}, ())
-
-
-def publication(entry: Entry, partitions: int) -> values.Thesis | None:
-    """What the execution side receives of a record; None for a record without a verdict on a position.
-
-    If the model's words do not fit the form, the verdict is published without them.
-    """
-    record = entry.record
-    if not _is_on_position(record):
-        return None
-    verdict = record["verdict"]
-    fields = {
-        "address": address(entry.index, entry.partition, partitions),
-        "kind": record["kind"],
-        "tick": record["tick"],
-        "symbol": record["symbol"],
-        "as_of": clock.iso(record.get("as_of_ms", record["recorded_at_ms"])),
-        "entry_time": entry.carried or _entry_time(entry),
-        "action": verdict["action"],
-        "quantity": _decimal(verdict.get("quantity")),
-        "stop_loss": _decimal(verdict.get("stop_loss")),
-        "take_profit": _decimal(verdict.get("take_profit")),
-        "reason": verdict["reason"],
-    }
-    try:
-        return values.Thesis.model_validate(fields | _answer_fields(record.get("decision", {})))
-    except (ValueError, TypeError, ArithmeticError):
-        return values.Thesis.model_validate(fields | _answer_fields({}))
-
-
-def _entry_time(entry: Entry) -> str | None:
-    """When the position of a record was opened; None if its evidence does not say so."""
-    try:
-        position = canonical.loads(entry.pieces["snapshot"])["sections"]["position"]
-        return clock.iso_of(clock.parse_iso(canonical.loads(position.encode())["entry_time"]))
-    except (KeyError, ValueError, TypeError, AttributeError):
-        return None  # the verdict of a dead letter needs less evidence than that
-
-
-def _answer_fields(decision: Mapping[str, Any]) -> dict[str, Any]:
-    """What a publication says of the model's answer."""
-    return {
-        "decided": decision.get("action"),
-        "confidence": _decimal(decision.get("confidence")),
-        "reasoning": decision.get("reasoning"),
-        "invalidation": decision.get("invalidation"),
-        "valid_for": decision.get("valid_for"),
-    }
-
-
-def _is_on_position(record: Mapping[str, Any]) -> bool:
-    """Whether a record has a verdict on a position; without a position and a price the verdict's action is none."""
-    return "tick" in record and record["verdict"]["action"] != "none"
 
 
 def _guarded(
@@ -358,7 +304,3 @@ def _present(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _text(value: Decimal | None) -> str | None:
     return None if value is None else format(value, "f")
-
-
-def _decimal(text: str | None) -> Decimal | None:
-    return None if text is None else Decimal(text)

@@ -32,6 +32,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("prompt",),
     ("llm",),
     ("decision",),
+    ("publication",),
     ("record",),
     ("pipeline", "price_memory", "replay"),
     ("worker", "flow", "ops"),

@@ -42,6 +42,7 @@ COMMANDS = (
     Command("watch", "look", "Follow one symbol's live data as it changes."),
     Command("keys", "look", "Count the live keys and name the invalid ones."),
     Command("schema", "look", "List the live keys, or print the JSON Schema of one."),
+    Command("query", "look", "Query an export with SQL."),
     Command("verify", "prove", "Verify the trail: every record, its evidence, every checkpoint."),
     Command("export", "prove", "Export the trail to a folder that an auditor can check alone."),
     Command("receipt", "prove", "Print a proof of one record that can be checked alone."),

@@ -68,6 +68,33 @@ class RawSection(NamedTuple):
     """Why it could not be read: not a string, or larger than the cap."""
 
 
+class TrailReference(NamedTuple):
+    """Names a record of the trail."""
+
+    address: str
+    """Its address: INDEX, or P:INDEX with several partitions."""
+    leaf_hash: str
+    """Its leaf hash, in hex."""
+
+
+class LastDecision(NamedTuple):
+    """The last usable decision on a symbol, from the trail: the thesis of its next package."""
+
+    text: bytes
+    """The decision as it was published."""
+    record: TrailReference
+    """The record that it stands in."""
+
+
+class Known(NamedTuple):
+    """What the trail says of a symbol before a snapshot."""
+
+    marks: Marks = Marks()
+    """What was believed of its price."""
+    thesis: LastDecision | None = None
+    """Its last usable decision; None if there is none."""
+
+
 class Snapshot(BaseModel):
     """Every section of one symbol at one instant."""
 
@@ -89,6 +116,8 @@ class Snapshot(BaseModel):
     """What was read, by section name in the order of `schema.keys.section_keys`."""
     marks: Marks | None = None
     """What was believed of the price before; None if an older version took the snapshot, which judged nothing by it."""
+    thesis: TrailReference | None = None
+    """The record that the thesis section comes from; None if there is no thesis, or if its writer named no record."""
 
     def evidence(self) -> bytes:
         """The bytes that are hashed and kept; audit/README.md documents their form."""
@@ -123,6 +152,8 @@ class Snapshot(BaseModel):
             document["marks"] = self.marks.document()
         if unread:
             document["unread"] = unread
+        if self.thesis is not None:
+            document["thesis"] = self.thesis._asdict()
         if self.rules.clock is not None:
             document["trail_clock"] = self.rules.clock
         return canonical.dumps(document)
@@ -141,6 +172,7 @@ class Snapshot(BaseModel):
             keys = section_keys(document["symbol"], rules.signal_types, document["partition"])
             unread = document.get("unread", {})
             texts = document["sections"]
+            thesis = document.get("thesis")
             sections = {
                 name: _raw_section(key, texts[name], unread[name])
                 if name in unread
@@ -156,6 +188,7 @@ class Snapshot(BaseModel):
                 rules=rules,
                 sections=sections,
                 marks=Marks.parse(document["marks"]) if "marks" in document else None,
+                thesis=None if thesis is None else TrailReference(**thesis),
             )
         except (KeyError, TypeError, AttributeError, ArithmeticError) as error:
             raise ValueError(f"the snapshot piece lacks {error}") from error

@@ -42,6 +42,8 @@ OnUngrounded = Literal["off", "flag", "reask", "hold"]
 
 NO_ANSWER, JUDGING_FAILED = "no_answer", "judging_failed"
 """The guardrails that fire instead of a judgement: there is no answer, or judging it broke off."""
+UNGROUNDED = "ungrounded"
+"""The guardrail that fires on miscited or false prices."""
 STOP_BREACHED = "stop_loss_breached"
 """The guardrail that obeys a stop."""
 STOP_UNCONFIRMED = "stop_unconfirmed"
@@ -181,7 +183,7 @@ def _ungrounded(draft: _Draft) -> None:
     more = f"; and {len(alarms) - _MAX_ALARMS_SHOWN} more" if len(alarms) > _MAX_ALARMS_SHOWN else ""
     holds = draft.policy.grounding in ("reask", "hold") and draft.action is not Action.HOLD
     detail = f"the facts do not bear out {'; '.join(alarms[:_MAX_ALARMS_SHOWN])}{more}"
-    draft.fire("ungrounded", detail, Action.HOLD if holds else None)
+    draft.fire(UNGROUNDED, detail, Action.HOLD if holds else None)
 
 
 def _stale_price(draft: _Draft) -> None:

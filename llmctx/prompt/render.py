@@ -22,7 +22,7 @@ from llmctx.context.facts import Fact, schema_first
 from llmctx.context.package import Package
 from llmctx.context.section import Section
 from llmctx.context.staleness import Status
-from llmctx.errors import TemplateError
+from llmctx.errors import OutputSizeError, TemplateError
 from llmctx.harmless import harmless
 from llmctx.prompt import untrusted
 from llmctx.prompt.template import MAIN_PART, Parameters, Part, Template
@@ -116,7 +116,7 @@ def render(template: Template, package: Package) -> Prompt:
         "sections": [_view(section, contents.get(name), notation) for name, section in package.sections.items()],
         "field": _field_reader(package),
     }
-    messages = tuple(Message(part.role, _render_part(part, names, template)) for part in template.parts)
+    messages = tuple(Message(part.role, render_part(part, names, template)) for part in template.parts)
     return Prompt.model_construct(
         template=template.front_matter.name,
         version=template.front_matter.version,
@@ -128,7 +128,11 @@ def render(template: Template, package: Package) -> Prompt:
     )
 
 
-def _render_part(part: Part, names: dict[str, Any], template: Template) -> str:
+def render_part(part: Part, names: dict[str, Any], template: Template) -> str:
+    """Render one part with these values for the names.
+
+    Raises TemplateError as `render` does, and OutputSizeError beyond the size limit.
+    """
     if part.fixed is not None and len(part.fixed) <= MAX_CHARACTERS:
         return part.fixed
     pieces: list[str] = []
@@ -137,7 +141,7 @@ def _render_part(part: Part, names: dict[str, Any], template: Template) -> str:
         for piece in part.template.generate(names):
             size += len(piece)
             if size > MAX_CHARACTERS:
-                raise _error(template.ref, part.role, f"renders to more than {MAX_CHARACTERS} characters")
+                raise OutputSizeError(f"{template.ref}, {part.role} part", MAX_CHARACTERS)
             pieces.append(piece)
     except UndefinedError as error:
         raise _error(template.ref, part.role, f"unknown field: {error.message}", _line(error, template)) from error

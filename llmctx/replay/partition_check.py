@@ -7,6 +7,7 @@ from llmctx import canonical
 from llmctx.replay.corpus import BlobCache
 from llmctx.replay.reproduction import Reproduction
 from llmctx.replay.rerun import rebuild
+from llmctx.replay.thesis_check import ThesisCheck
 from llmctx.trail.log.entry import BLOBS, Entry
 from llmctx.trail.log.leaf_schema import Fault, FaultError
 from llmctx.trail.proof.verify import Verifier
@@ -70,11 +71,14 @@ class PartitionReport(NamedTuple):
 class PartitionCheck:
     """The check of one partition's records, in order."""
 
-    def __init__(self, partition: int, verifier: Verifier, read_blob: ReadBlob, *, rebuilding: bool) -> None:
+    def __init__(
+        self, partition: int, verifier: Verifier, read_blob: ReadBlob, *, rebuilding: bool, partitions: int = 1
+    ) -> None:
         self.verifier = verifier
         """The rules of the log, and what has passed them so far."""
         self._partition = partition
         self._read_blob = read_blob
+        self._theses = ThesisCheck(partition, partitions)
         self._blobs = BlobCache()
         self._rebuilding = rebuilding
         self._rebuilt = 0
@@ -85,6 +89,7 @@ class PartitionCheck:
         try:
             async for entry in entries:
                 fault = self.verifier.check(entry) or await self._check_blobs(entry)
+                fault = fault or self._theses.check(entry, self.verifier.is_unknown)
                 if fault is None and self._rebuilding:
                     fault = self._check_rebuild(entry)
                 if fault is not None and [fault] != self.verifier.unreadable[-1:]:

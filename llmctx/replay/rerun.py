@@ -57,7 +57,7 @@ def rebuild(entry: Entry, blobs: BlobCache) -> Rebuild:
         what = f"a {record['kind']} without a snapshot"
         return Rebuild(rules, differences=(Difference("snapshot", "record-rebuilt", what, DATA, tampered=True),))
     proven, differences = [], []
-    for part, check in _Attempt(entry, blobs).parts():
+    for part, check in _Attempt(entry, blobs, rules).parts():
         difference = _difference(part, check, rules)
         if difference is None:
             proven.append(part)
@@ -118,8 +118,9 @@ def _expect(
 class _Attempt:
     """The rebuild of one record that has a snapshot."""
 
-    def __init__(self, entry: Entry, blobs: BlobCache) -> None:
+    def __init__(self, entry: Entry, blobs: BlobCache, rules: Rules) -> None:
         self._entry = entry
+        self._rules = rules
         self._record = entry.record
         self._blobs = blobs
 
@@ -187,6 +188,9 @@ class _Attempt:
 
     def _check_sections(self) -> None:
         _expect("snapshot", {"sections": sections_fields(self._package)}, self._record["snapshot"])
+        thesis, source = self._snapshot.sections["thesis"].raw, self._snapshot.thesis
+        if self._rules is Rules.SAME and (thesis is None) is not (source is None):
+            raise _DiffersError("thesis", "a thesis and the record that it comes from go together", DATA)
 
     def _check_prompt(self) -> None:
         prompt, messages = self._prompt, self._entry.pieces["messages"]

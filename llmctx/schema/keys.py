@@ -211,6 +211,11 @@ def decisions(partition: int) -> str:
     return f"decisions:{{{partition}}}"
 
 
+def decisions_made(partition: int) -> str:
+    """The key under which that stream is made again, for an instant."""
+    return f"decisions:{{{partition}}}:made"
+
+
 def latest(partition: int, symbol: str) -> str:
     """The key of the last published decision on a symbol."""
     return f"decisions:{{{partition}}}:latest:{symbol}"

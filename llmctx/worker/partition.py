@@ -57,6 +57,7 @@ async def own_partition(
                 home.redis,
                 config,
                 owner.settle,
+                find_thesis=owner.theses.of,
                 partition=partition,
                 worker=owner.label,
                 memory=PriceMemory(owner.log.read_back_of),
@@ -102,7 +103,9 @@ async def serve_partition(
                         concurrency=concurrency,
                         on_entry=on_entry,
                     )
-                    reminding = asyncio.create_task(remind(home.redis, partition, pipeline.memory))
+                    reminding = asyncio.create_task(
+                        remind(home.redis, owner.log, home.instance.partitions, pipeline.memory)
+                    )
                     try:
                         await settler.run(stop, hand_over)
                     finally:
@@ -172,7 +175,7 @@ async def open_pipeline(
 
     Raises ServerError, InstanceError, LeaseError or TemplateError if one of its parts cannot be opened.
     """
-    template = load_template(prompts or asset("prompts"), prompt)
+    template = load_template(prompts or asset("prompts"), prompt, state_dir)
     client = EndpointClient(base_url, api_key, model, timeout_s=timeout_s)
     try:
         async with open_home(redis_url, state_dir) as home:

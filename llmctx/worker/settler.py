@@ -158,12 +158,11 @@ class Settler:
 
     async def _accept(self, deliveries: list[Delivery], *, redelivered: bool) -> None:
         fresh = [delivery for delivery in deliveries if not self._queue.holds(delivery.entry_id)]
-        ticks = [delivery.tick.id for delivery in fresh if delivery.tick is not None]
-        settled = dict(zip(ticks, await self._owner.log.settled(ticks), strict=True))
+        settled = await self._owner.ticks.settled({delivery.tick.id for delivery in fresh if delivery.tick is not None})
         for delivery in fresh:
             if delivery.tick is None:
                 await self._settle_unusable(delivery)
-            elif settled[delivery.tick.id] is not None:
+            elif delivery.tick.id in settled:
                 await self._discard(delivery.entry_id)  # raised twice, settled already
             else:
                 if delivery.tick.confirmation is not None:

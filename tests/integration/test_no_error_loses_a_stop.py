@@ -14,7 +14,7 @@ from llmctx.connection import read_stream
 from llmctx.decision import guards
 from llmctx.llm.completion import Completion, OutputSchema
 from llmctx.prompt.render import Prompt
-from llmctx.record import publication
+from llmctx.publication import publication
 from llmctx.replay.verify import verify_log
 from llmctx.schema import keys
 from llmctx.schema.values import Thesis

@@ -135,8 +135,10 @@ async def test_a_held_stop_is_told_again_and_decided_again(
         await write(valkey, "27.1")
         await settle(valkey, running, "b")
         await running.until_trouble("the stop still waits for a confirmation")
+    async with service(valkey, valkey_url, tmp_path) as running:
+        await running.until_trouble("the stop still waits for a confirmation")
         await write(valkey, "26.8")  # nobody raises a tick
-        await until(lambda: told(running.entries[-1].record) == LEFT)
+        await until(lambda: any(told(entry.record) == LEFT for entry in running.entries))
         count = len(running.entries)
         await settle(valkey, running, "c")
     causes = [entry.record.get("cause") for entry in running.entries]
@@ -185,10 +187,11 @@ async def test_confirm_beside_a_running_owner_goes_through_it(program: Program, 
     assert (await program("verify")).code == 0
     folder = str(tmp_path / "export")
     assert (await program("export", folder)).code == 0
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, ROOT / "audit" / "verify.py", folder, stdout=asyncio.subprocess.DEVNULL
+    key = (await program("key")).out.strip()
+    audit = await asyncio.create_subprocess_exec(
+        sys.executable, ROOT / "audit" / "verify.py", folder, "--key", key, stdout=asyncio.subprocess.DEVNULL
     )
-    assert await process.wait() == 0
+    assert await audit.wait() == 0
 
 
 @pytest.mark.parametrize(

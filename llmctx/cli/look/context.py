@@ -38,7 +38,7 @@ def context(
     from llmctx.prompt.template import load_template
 
     settings = settings_for(redis_url, state_dir, prompts=prompts)
-    template = None if prompt is None else load_template(settings.prompts, prompt)
+    template = None if prompt is None else load_template(settings.prompts, prompt, settings.state_dir)
     package = asyncio.run(_read(settings, check_symbol(symbol)))
     if template is not None:
         _print_prompt(render(template, package), as_json=as_json)
@@ -49,14 +49,18 @@ def context(
 async def _read(settings: Settings, symbol: str) -> "Package":
     from llmctx.context.package import build_package
     from llmctx.context.reader import read_snapshot
+    from llmctx.context.snapshot import Known
     from llmctx.price_memory import PriceMemory
     from llmctx.schema.keys import partition_of
     from llmctx.trail.log.log import Log
+    from llmctx.worker.theses import read_thesis
 
     async with redis_of(settings) as (redis, _):
-        partition = partition_of(symbol, await partitions_of(redis, settings))
-        marks = await PriceMemory(Log(redis, partition).read_back_of).marks(symbol)
-        return build_package(await read_snapshot(redis, symbol, partition, await trail_rules(redis, settings), marks))
+        partitions = await partitions_of(redis, settings)
+        partition = partition_of(symbol, partitions)
+        log = Log(redis, partition)
+        known = Known(await PriceMemory(log.read_back_of).marks(symbol), await read_thesis(log, symbol, partitions))
+        return build_package(await read_snapshot(redis, symbol, partition, await trail_rules(redis, settings), known))
 
 
 def _print_prompt(prompt: "Prompt", *, as_json: bool) -> None:

@@ -55,7 +55,8 @@ async def _backup(
     settings: Settings, directory: Path, daily: int | None, weekly: int | None, *, quiet: bool
 ) -> dict[str, Any]:
     from llmctx.connection import check
-    from llmctx.ops.backup.make import make_backup, rotate
+    from llmctx.ops.backup.make import make_backup
+    from llmctx.ops.backup.rotation import rotate
     from llmctx.trail.log.instance import check_state_instance, require_instance
 
     async with redis_of(settings) as (redis, url):

@@ -54,4 +54,9 @@ def _print(found: dict[str, Any]) -> None:
             out.print(f"  to do        {TO_DO}")
         if waiting := partition["unconfirmed_stops"]:
             out.print(f"  [bold red]stops[/]        {', '.join(waiting)} wait for `llmctx confirm` or a later price")
+        if partition["repairs"]:
+            counts = ", ".join(f"{count} of {what}" for what, count in partition["repairs"].items())
+            out.print(
+                f"  [red]repairs[/]      foreign entries removed: {escape(counts)}; somebody else writes to this server"
+            )
         out.print(f"  last failure {escape(partition['last_trouble'] or 'none among the last 200 records')}")

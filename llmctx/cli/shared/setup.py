@@ -145,7 +145,7 @@ async def config_of(settings: Settings, *, need_endpoint: bool = False) -> Async
     With `need_endpoint`, raises EndpointError if none is configured, and TemplateError if the prompt uses a name that
     no package has.
     """
-    template = load_template(settings.prompts, settings.prompt)
+    template = load_template(settings.prompts, settings.prompt, settings.state_dir)
     if need_endpoint and (unknown := unknown_names(template)):
         # The service would skip every tick because of it.
         raise TemplateError(

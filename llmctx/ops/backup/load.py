@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 from llmctx.connection import pause
 from llmctx.errors import BackupError, ServerError
 from llmctx.functions import execute
+from llmctx.killpoint import reached
 
 _POLL_S = 0.05
 _CONNECT_TIMEOUT_S = 15.0
@@ -93,6 +94,7 @@ async def _offered(redis: Redis, file: Path) -> AsyncIterator[_Offer]:
     port = listening.sockets[0].getsockname()[1]
     try:
         await execute(redis, "REPLICAOF", ours, port)
+        reached("offered")
         yield offer
     finally:
         with contextlib.suppress(RedisError):

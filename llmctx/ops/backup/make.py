@@ -6,24 +6,21 @@ What a killed run leaves is removed by the next one.
 """
 
 import asyncio
-import fcntl
-import os
-import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import contextlib
 from pathlib import Path
 from typing import NamedTuple
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
-from llmctx import clock
 from llmctx.connection import open_redis, server_ms
-from llmctx.errors import BackupError, LlmctxError
+from llmctx.errors import LlmctxError
 from llmctx.killpoint import reached
 from llmctx.ops.backup.files import pack
 from llmctx.ops.backup.load import load_snapshot
-from llmctx.ops.backup.manifest import BAD, PARTIAL, RDB, Backup, Manifest, backups_in, folder_name
+from llmctx.ops.backup.manifest import BAD, PARTIAL, RDB, Backup, Manifest, folder_name
 from llmctx.ops.backup.restore import Begin, RestoredPartition, refill_and_verify, unpack_snapshot
+from llmctx.ops.backup.rotation import locked, remove_partial
 from llmctx.ops.backup.snapshot import snapshot_of
 from llmctx.ops.backup.state import pack_anchors, pack_spool, unpack_state
 from llmctx.ops.server import EmbeddedServer
@@ -35,6 +32,7 @@ from llmctx.trail.log.lease import lease_key
 from llmctx.version import VERSION
 
 _PROOF = f"{PARTIAL}proof"
+_ADDRESS = "address"
 _Proof = tuple[list[RestoredPartition], str | None]
 """What was found in each partition, and why the backup is bad; None if it is good."""
 
@@ -63,20 +61,27 @@ async def make_backup(
     be used, OSError if the disk fails.
     """
     with locked(directory):
-        _remove_partial(directory)
-        proof_server = EmbeddedServer(directory / _PROOF / "server")
-        packed, method = await _pack(redis, server, instance, state_dir, directory)
-        reached("packed")
-        partitions, fault = await _prove(packed, proof_server, directory / _PROOF, begin)
-        reached("proven")
-        records = tuple(part.records - part.refilled for part in partitions)
-        backup = Backup(packed.folder, packed.manifest.model_copy(update={"records": records}))
-        backup.write()
-        target = directory / (folder_name(backup.manifest.made_ms) + (BAD if fault else ""))
-        backup.folder.rename(target)
-        sync_directory(directory)
-        _remove_partial(directory)
-        return Made(Backup(target, backup.manifest), method, partitions, fault)
+        try:
+            await _end_orphan(directory / _PROOF)
+            remove_partial(directory)
+            return await _make(redis, server, instance, state_dir, directory, begin)
+        finally:
+            remove_partial(directory)
+
+
+async def _make(redis: Redis, server: str, instance: Instance, state_dir: Path, directory: Path, begin: Begin) -> Made:
+    proof_server = EmbeddedServer(directory / _PROOF / "server")
+    packed, method = await _pack(redis, server, instance, state_dir, directory)
+    reached("packed")
+    partitions, fault = await _prove(packed, proof_server, directory / _PROOF, begin)
+    reached("proven")
+    records = tuple(part.records - part.refilled for part in partitions)
+    backup = Backup(packed.folder, packed.manifest.model_copy(update={"records": records}))
+    backup.write()
+    target = directory / (folder_name(backup.manifest.made_ms) + (BAD if fault else ""))
+    backup.folder.rename(target)
+    sync_directory(directory)
+    return Made(Backup(target, backup.manifest), method, partitions, fault)
 
 
 async def _pack(redis: Redis, server: str, instance: Instance, state_dir: Path, directory: Path) -> tuple[Backup, str]:
@@ -101,6 +106,7 @@ async def _pack(redis: Redis, server: str, instance: Instance, state_dir: Path, 
 async def _prove(backup: Backup, server: EmbeddedServer, scratch: Path, begin: Begin) -> _Proof:
     """Restore a backup into an embedded server and verify it."""
     with server:  # that it cannot start says nothing about the backup
+        _note_address(scratch, server.url)
         try:
             return await _restore_copy(backup, server.url, scratch, begin)
         except FaultError as error:
@@ -116,6 +122,7 @@ async def _restore_copy(backup: Backup, url: str, scratch: Path, begin: Begin) -
     async with open_redis(url) as redis:
         await redis.config_set("maxmemory", 0)  # the embedded server's limit is not that of the live one
         await load_snapshot(redis, file)
+        reached("proving")
         await _end_leases(redis, backup.instance)
         partitions = await refill_and_verify(backup.instance, redis, state_dir, begin=begin)
     return partitions, next((fault for part in partitions if (fault := _fault_of(part))), None)
@@ -135,56 +142,17 @@ async def _end_leases(redis: Redis, instance: Instance) -> None:
             await redis.hset(lease_key(partition), mapping={"owner": "", "ends_ms": 0})
 
 
-@contextmanager
-def locked(directory: Path) -> Iterator[None]:
-    """Keep other backups out of a directory, which is made if it is missing.
-
-    Raises BackupError if another process is making a backup there, OSError if the directory cannot be used.
-    """
-    make_private_directory(directory)
-    lock = os.open(directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as error:
-        raise BackupError(
-            f"Another backup is being made in {directory}.",
-            "Wait until it is done, or name another folder.",
-            exit_code=3,
-        ) from error
-    finally:
-        os.close(lock)
+def _note_address(scratch: Path, url: str) -> None:
+    (scratch / _ADDRESS).write_text(url, encoding="utf-8")
 
 
-def _remove_partial(directory: Path) -> None:
-    for folder in directory.glob(f"{PARTIAL}*"):
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def rotate(directory: Path, instance: str, daily: int, weekly: int) -> list[Path]:
-    """Remove older good backups of a trail and return their folders.
-
-    Kept are the newest backup, the newest of each of the last `daily` days that have one, and of each of the last
-    `weekly` weeks; days and weeks are in UTC. Backups whose proof failed stay.
-
-    Raises OSError if the disk fails.
-    """
-    with locked(directory):
-        backups = [backup for backup in backups_in(directory) if backup.manifest.instance == instance]
-        kept = kept_times([backup.manifest.made_ms for backup in backups], daily, weekly)
-        removed = [backup.folder for backup in backups if backup.manifest.made_ms not in kept]
-        for folder in removed:
-            folder.rename(folder.with_name(f"{PARTIAL}{folder.name}"))  # no half of a backup keeps its name
-        _remove_partial(directory)
-        return removed
-
-
-def kept_times(times_ms: Iterable[int], daily: int, weekly: int) -> set[int]:
-    """Which of the backups made at these times are kept."""
-    days: dict[object, int] = {}
-    weeks: dict[object, int] = {}
-    for time_ms in sorted(times_ms):
-        moment = clock.from_ms(time_ms)
-        days[moment.date()] = weeks[moment.isocalendar()[:2]] = time_ms
-    newest_first = [*reversed(days.values())], [*reversed(weeks.values())]  # a later backup has replaced an earlier one
-    return {*newest_first[0][: max(1, daily)], *newest_first[1][:weekly]}
+async def _end_orphan(scratch: Path) -> None:
+    """End the embedded server of a backup that was killed: it would keep its memory for good."""
+    path = scratch / _ADDRESS
+    if not path.exists():
+        return
+    with contextlib.suppress(LlmctxError, RedisError, OSError):
+        async with open_redis(path.read_text(encoding="utf-8")) as redis:
+            found = await redis.config_get("dir")
+            if str((scratch / "server").resolve()) in found.values():  # not another server that has the port now
+                await redis.shutdown(nosave=True)

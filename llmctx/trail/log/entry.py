@@ -105,6 +105,12 @@ class Entry:
         return self.leaf if is_stand_in(self.leaf) else stand_in({FIELD: self.packed}), {}
 
     @property
+    def ticks(self) -> list[str]:
+        """The ticks that it settles."""
+        record = self.record
+        return [record["tick"], *record.get("conflated", [])] if "tick" in record else []
+
+    @property
     def leaf_hash(self) -> str:
         """SHA-256 of a zero byte and the leaf, in hex (RFC 6962, 2.1)."""
         return canonical.sha256(b"\x00" + self.leaf)

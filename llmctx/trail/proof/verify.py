@@ -142,7 +142,7 @@ class Verifier:
             mapped, actual = tick_map.get(tick), self.settled.get(tick)
             if mapped is None and size is not None and actual is not None and actual >= size:
                 continue
-            if actual is None and mapped is not None and self._is_unknown(mapped):
+            if actual is None and mapped is not None and self.is_unknown(mapped):
                 continue  # that record may well have settled it
             if mapped != actual:
                 index = self.size if actual is None else actual
@@ -158,7 +158,7 @@ class Verifier:
         faults = []
         for symbol in self.of_symbol.keys() | lists.keys():
             wanted = self.of_symbol.get(symbol, [])
-            found = [index for index in lists.get(symbol, ()) if not self._is_unknown(index)]
+            found = [index for index in lists.get(symbol, ()) if not self.is_unknown(index)]
             needed = len([index for index in wanted if size is None or index < size])
             if found != wanted[: max(needed, len(found))]:
                 both = enumerate(zip_longest(wanted, found))
@@ -167,7 +167,7 @@ class Verifier:
                 faults.append(Fault(self.size if index is None else index, "symbol-index", expected, f"{actual}"))
         return min(faults, default=None)
 
-    def _is_unknown(self, index: int) -> bool:
+    def is_unknown(self, index: int) -> bool:
         """Whether nobody can say what the record at an index says."""
         lost = any(first <= index <= last for first, last in self.losses)
         return lost or any(fault.at == index for fault in self.unreadable)

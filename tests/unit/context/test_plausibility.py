@@ -8,10 +8,11 @@ from llmctx import clock
 from llmctx.context.marks import Mark, Marks, mark_of
 from llmctx.context.package import Package, build_package
 from llmctx.context.plausibility import CASE_RULES, VALUE_RULES
+from llmctx.decision.guards import GuardPolicy, guard
 from llmctx.prompt.render import render
 from llmctx.record import sections_fields
 from tests.unit import makers
-from tests.unit.makers import NOW_MS, Document, snapshot_of, template
+from tests.unit.makers import NOW_MS, Document, decision, snapshot_of, template
 
 MINUTE_MS = 60_000
 DAY_MS = 24 * 60 * MINUTE_MS
@@ -56,7 +57,7 @@ def test_a_sound_market_has_nothing_implausible() -> None:
     assert package.marks_after == Marks(mark_of(package.position, package.price))
 
 
-INDICATORS = {
+INDICATORS: Document = {
     "rsi_14": 50, "macd": 0, "macd_signal": 0, "bollinger_upper": 160, "bollinger_lower": 140, "bollinger_width": 20,
     "timestamp": "2025-05-09T10:15:30.123Z",
 }  # fmt: skip
@@ -71,7 +72,7 @@ PERFORMANCE = {
     "daily_pnl": 1, "daily_pnl_pct": 1, "win_count": 1, "loss_count": 1, "win_rate": 0.5, "avg_win": 1, "avg_loss": -1,
     "largest_win": 1, "largest_loss": -1, "timestamp": "2025-05-09T10:15:30.123Z",
 }  # fmt: skip
-MONITORING = {
+MONITORING: Document = {
     "technical_signals": {"rsi_1m": {"value": 50, "signal": None}, "macd_5m": None, "support_resistance": None},
     "profit_target": None, "stop_loss": None, "time_in_trade": "00:30:00", "timestamp": "2025-05-09T10:15:30.123Z",
 }  # fmt: skip
@@ -139,6 +140,24 @@ def test_a_percentage_on_margin_is_called_so() -> None:
 def test_a_position_marked_far_from_the_price() -> None:
     package = judged(changed("position", current_price=1525, unrealized_pnl=13750, unrealized_pnl_pct=916.67))
     assert rules(package, "position") == ["current_price_far"]
+
+
+@pytest.mark.parametrize(
+    ("side", "level", "beyond"),
+    [("long", 153, True), ("long", 120, False), ("short", 152.5, True), ("short", 170, False)],
+)
+def test_a_price_beyond_the_liquidation_of_its_position(side: str, level: float, *, beyond: bool) -> None:
+    documents = market(side=side, stop="100" if side == "long" else "200")
+    documents["position"]["liquidation_price"] = level
+    package = judged(documents)
+    assert rules(package, "price") == (["beyond_liquidation"] if beyond else [])
+    assert package.price_doubts == []
+
+
+def test_nothing_is_added_on_an_implausible_price() -> None:
+    package = judged(changed("price", volume=-7))
+    found = guard(package, decision(action="add", quantity=1), GuardPolicy(grounding="off"))
+    assert (found.action, found.guards[-1].name) == ("hold", "implausible_price")
 
 
 # Steps from the price before
@@ -219,8 +238,10 @@ def then(before: Package, price: str, after_ms: int = MINUTE_MS, **levels: str) 
     """The next package of the same position, some time later."""
     marks = before.marks_after
     assert marks is not None
-    earlier = [None if mark is None else mark._replace(at_ms=mark.at_ms - after_ms) for mark in marks[:2]]
-    return judged(market(price=price, **levels), Marks(*earlier, marks.rules))
+    believed, doubted = (
+        None if mark is None else mark._replace(at_ms=mark.at_ms - after_ms) for mark in (marks.believed, marks.doubted)
+    )
+    return judged(market(price=price, **levels), Marks(believed, doubted, marks.rules))
 
 
 def test_a_jump_is_confirmed_by_a_later_price_of_another_value() -> None:
@@ -317,7 +338,7 @@ def test_a_snapshot_of_an_older_version_is_not_judged() -> None:
 
 
 def test_marks_survive_the_way_through_the_evidence() -> None:
-    snapshot = snapshot_of(market()).model_copy(update={"marks": Marks(*[a_mark()] * 2, ("jump",))})
+    snapshot = snapshot_of(market()).model_copy(update={"marks": Marks(a_mark(), a_mark(), ("jump",))})
     assert type(snapshot).from_evidence(snapshot.evidence()) == snapshot
 
 
@@ -330,7 +351,7 @@ def test_a_rule_that_breaks_off_says_so_and_costs_nothing(monkeypatch: pytest.Mo
     def breaks(*_: object) -> str:
         raise OverflowError("cannot convert Infinity to integer")
 
-    monkeypatch.setattr("llmctx.context.plausibility.CASE_RULES", [r._replace(find=breaks) for r in CASE_RULES])
+    monkeypatch.setattr("llmctx.context.plausibility.CASE_RULES", tuple(r._replace(find=breaks) for r in CASE_RULES))
     package = judged(market(price="0.0003"))
     assert package.price_doubts == []
     assert all("broke off (OverflowError" in str(found) for found in package.sections["price"].implausible)

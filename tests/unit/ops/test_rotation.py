@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmctx.clock import to_ms
-from llmctx.ops.backup.make import kept_times
+from llmctx.ops.backup.rotation import kept_times
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 """The beginning of a Monday."""

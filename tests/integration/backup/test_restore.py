@@ -1,69 +1,20 @@
-"""A backup proves itself before it counts, and a restore brings back the server, the state directory and what is newer."""
+"""A restore brings back server and state directory and what is newer, and names what is missing."""
 
 import json
 import shutil
 import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
-from llmctx.connection import connect
 from llmctx.errors import BackupError
 from llmctx.ops.backup.load import load_snapshot
-from llmctx.ops.backup.snapshot import TOOLS
-from llmctx.ops.server import EmbeddedServer
 from llmctx.trail.log.lease import Lease
 from llmctx.trail.log.log import Log
-from tests.conftest import debian_redis
+from tests.integration.backup.conftest import everything, keep, record
 from tests.integration.conftest import ByRules, raise_tick, serving
-from tests.integration.program import Ended, Program
-from tests.integration.test_prove import make_trail, sign
-
-
-@pytest.fixture
-async def trail(redis: Redis, redis_url: str, tmp_path: Path, short_pauses: None) -> Program:  # noqa: ARG001
-    """Six records, decisions among them, all signed, on each server in turn."""
-    return await make_trail(redis, redis_url, Program(redis_url, tmp_path))
-
-
-@pytest.fixture
-async def proven(valkey: Redis, valkey_url: str, tmp_path: Path, short_pauses: None) -> Program:  # noqa: ARG001
-    """The same on Valkey alone."""
-    return await make_trail(valkey, valkey_url, Program(valkey_url, tmp_path))
-
-
-async def keep(made: Program, *options: str) -> Ended:
-    return await made("backup", "--to", "kept", "--json", *options)
-
-
-async def record(redis: Redis, made: Program, *ticks: str) -> None:
-    """More decisions, signed."""
-    async with serving(redis, made.environment["LLMCTX_REDIS_URL"], made.folder / "var", ByRules()) as running:
-        for tick in ticks:
-            await raise_tick(redis, tick, "AAPL")
-            await running.until_settled(tick)
-    await sign(redis, made.folder / "var")
-
-
-async def everything(redis: Redis) -> dict[bytes, Any]:
-    """Every key's content, as the server writes it, apart from the lease and what counts reads."""
-    names = [name async for name in redis.scan_iter()]
-    return {name: await redis.dump(name) for name in names if not name.endswith((b":lease", b":durable"))}
-
-
-@pytest.fixture
-async def empty(redis_url: str, valkey_url: str, tmp_path: Path) -> AsyncIterator[tuple[Redis, str]]:
-    """Another server of the same kind, with nothing in it."""
-    folder = tmp_path / "other"
-    folder.mkdir()
-    with EmbeddedServer(folder) if redis_url == valkey_url else debian_redis(folder) as server:
-        url = server.url if isinstance(server, EmbeddedServer) else server
-        client = connect(url)
-        yield client, url
-        await client.aclose()
+from tests.integration.program import Program
 
 
 async def test_a_backup_restores_server_and_state_directory_and_the_trail_goes_on(
@@ -163,23 +114,6 @@ async def test_live_data_is_replaced_only_if_asked_and_never_under_a_worker(
     assert (await valkey.info("replication"))["role"] == "master"
 
 
-async def test_an_altered_trail_makes_a_bad_backup_that_replaces_no_good_one(
-    valkey: Redis,
-    proven: Program,
-) -> None:
-    good = (await keep(proven)).document["backup"]
-    await valkey.xdel("audit:{0}:log", "3-1")
-    bad = await keep(proven, "--keep-daily", "1")
-    assert bad.code == 1
-    assert bad.document["verdict"] == "bad"
-    assert bad.document["backup"].endswith(".bad")
-    assert "record 3" in bad.document["fault"]
-    assert bad.document["removed"] == []
-    assert (proven.folder / good / "manifest.json").exists()
-    assert (await proven("restore", bad.document["backup"], "--over", "--json")).code == 1
-    assert (await proven("restore", "kept", "--over", "--json")).document["backup"] == good
-
-
 @pytest.mark.parametrize("name", ["dump.rdb.zst", "leaves.zst", "manifest.json"])
 async def test_a_damaged_backup_is_refused_before_anything_is_replaced(
     valkey: Redis,
@@ -197,46 +131,17 @@ async def test_a_damaged_backup_is_refused_before_anything_is_replaced(
     assert await everything(valkey) == before
 
 
-@pytest.mark.parametrize("point", ["packed", "proven"])
-async def test_a_backup_that_is_killed_leaves_none_and_the_next_one_tidies_up(proven: Program, point: str) -> None:
-    armed = f"from llmctx import killpoint; killpoint.arm({point!r})"
-    process = await proven.start("backup", "--to", "kept", before=armed)
+async def test_a_restore_that_is_killed_says_so_and_is_done_again(valkey: Redis, proven: Program) -> None:
+    assert (await keep(proven)).code == 0
+    await valkey.flushall()
+    process = await proven.start("restore", "kept", before="from llmctx import killpoint; killpoint.arm('offered')")
     await process.communicate()
     assert process.returncode == -signal.SIGKILL
-    assert (await proven("restore", "kept", "--over", "--json")).code == 2
-    assert (await keep(proven)).code == 0
-    assert [path for path in (proven.folder / "kept").iterdir() if path.name.startswith(".partial")] == []
-
-
-async def test_older_backups_are_rotated_out_after_a_good_one(proven: Program) -> None:
-    first = (await keep(proven)).document["backup"]
-    second = (await keep(proven)).document
-    assert second["removed"] == []
-    third = (await keep(proven, "--keep-daily", "3", "--keep-weekly", "2")).document
-    assert third["removed"] == [first, second["backup"]]
-    assert [path.name for path in (proven.folder / "kept").glob("2*")] == [Path(third["backup"]).name]
-
-
-async def test_two_backups_at_once_do_not_disturb_each_other(proven: Program) -> None:
-    ended = await proven.all("backup --to kept --json", "backup --to kept --json")
-    assert sorted(each.code for each in ended) in ([0, 0], [0, 3])
-    assert len([*(proven.folder / "kept").glob("2*")]) == [each.code for each in ended].count(0)
-
-
-async def test_a_server_whose_files_cannot_be_read_is_fetched_with_its_own_tool(
-    redis: Redis,
-    trail: Program,
-    redis_url: str,
-) -> None:
-    await redis.execute_command("ACL", "SETUSER", "saver", "on", ">se/cret", "~*", "&*", "+@all", "-config")  # type: ignore[no-untyped-call]
-    trail.environment["LLMCTX_REDIS_URL"] = redis_url.replace("//", "//saver:se%2Fcret@")
-    done = await keep(trail)
-    await redis.execute_command("ACL", "DELUSER", "saver")  # type: ignore[no-untyped-call]
-    if any(shutil.which(tool, path=trail.environment["PATH"]) for tool in TOOLS):
-        assert (done.code, done.document["records"]) == (0, [6])
-        assert done.document["method"] in TOOLS
-    else:
-        assert (done.code, "redis-tools" in done.err) == (3, True)
+    cut_off = await proven("restore", "kept", "--json")
+    assert (cut_off.code, "REPLICAOF NO ONE" in cut_off.err) == (3, True)
+    await valkey.execute_command("REPLICAOF", "NO", "ONE")  # type: ignore[no-untyped-call]
+    assert (await proven("restore", "kept", "--over", "--json")).code == 0
+    assert (await proven("verify", "--json")).document["records"] == 6
 
 
 async def test_a_snapshot_that_the_server_cannot_read_is_named_and_leaves_a_primary(
