@@ -20,7 +20,7 @@ from llmctx.decision.guards import GuardPolicy, Verdict
 from llmctx.limits import MAX_FINDING_CHARS, MAX_IMPLAUSIBLE_CHARS, MAX_REASON_CHARS, cut
 from llmctx.llm.completion import Completion
 from llmctx.prompt.render import Prompt
-from llmctx.publication import is_on_position
+from llmctx.publication import is_on_position, position_fields
 from llmctx.trail.log.log import Draft
 
 FORMAT = 1
@@ -66,7 +66,7 @@ def compose(tick: Tick, conclusion: Conclusion, metadata: RecordMetadata, blobs:
     return draft._replace(
         blobs=blobs if conclusion.completion is not None else (),
         record=leaf,
-        carried=clock.iso_of(conclusion.package.position.entry_time) if is_on_position(leaf) else None,
+        carried=position_fields(conclusion.package.position) if is_on_position(leaf) else None,
     )
 
 
