@@ -19,7 +19,8 @@ from llmctx.trail.log.lease import redis_errors
 FORMAT = "2"
 MAX_PARTITIONS = 1024
 """The largest number of partitions that a trail can have."""
-_KEY = "audit:instance"
+INSTANCE_KEY = "audit:instance"
+"""The key of the instance in Redis."""
 _RESTORE = "Restore the server's data from a backup: llmctx never writes such a value."
 
 
@@ -38,21 +39,23 @@ async def read_instance(redis: Redis) -> Instance | None:
     Raises TrailError if the server does not answer or holds an unknown format.
     """
     with redis_errors("The instance could not be read"):
-        found = cast("dict[bytes, bytes]", await redis.hgetall(_KEY))
+        found = cast("dict[bytes, bytes]", await redis.hgetall(INSTANCE_KEY))
     if not found:
         return None
     if found.get(b"format") != FORMAT.encode():
         theirs = found.get(b"format", b"?").decode(errors="replace")
         raise TrailError(
-            f"{_KEY} has format {theirs}, but this version of llmctx knows only {FORMAT}.",
+            f"{INSTANCE_KEY} has format {theirs}, but this version of llmctx knows only {FORMAT}.",
             "Use the version of llmctx that wrote it.",
         )
     try:
         name, partitions = found[b"id"].decode(), found[b"partitions"].decode()
     except (KeyError, UnicodeDecodeError) as error:
-        raise TrailError(f"{_KEY} cannot be read: {error}.", _RESTORE) from error
+        raise TrailError(f"{INSTANCE_KEY} cannot be read: {error}.", _RESTORE) from error
     if not re.fullmatch("[1-9][0-9]{0,3}", partitions) or int(partitions) > MAX_PARTITIONS:
-        raise TrailError(f"{_KEY} has {partitions[:40]!r} partitions instead of 1 to {MAX_PARTITIONS}.", _RESTORE)
+        raise TrailError(
+            f"{INSTANCE_KEY} has {partitions[:40]!r} partitions instead of 1 to {MAX_PARTITIONS}.", _RESTORE
+        )
     return Instance(name, int(partitions))
 
 
@@ -72,8 +75,8 @@ async def agree(redis: Redis, field: str, value: str) -> str:
 
     Raises TrailError if the server does not answer.
     """
-    with redis_errors(f"The field {field} of {_KEY} could not be written"):
-        await redis.hsetnx(_KEY, field, value)
+    with redis_errors(f"The field {field} of {INSTANCE_KEY} could not be written"):
+        await redis.hsetnx(INSTANCE_KEY, field, value)
     return await agreed(redis, field) or value
 
 
@@ -82,8 +85,8 @@ async def agreed(redis: Redis, field: str) -> str | None:
 
     Raises TrailError if the server does not answer.
     """
-    with redis_errors(f"The field {field} of {_KEY} could not be read"):
-        found = cast("bytes | None", await redis.hget(_KEY, field))
+    with redis_errors(f"The field {field} of {INSTANCE_KEY} could not be read"):
+        found = cast("bytes | None", await redis.hget(INSTANCE_KEY, field))
     return None if found is None else found.decode(errors="replace")
 
 
@@ -154,7 +157,7 @@ async def _make(redis: Redis, partitions: int) -> Instance:
         # If two processes start at once, the first sets all fields and both use them.
         async with redis.pipeline(transaction=True) as both:
             for field, value in (("id", instance.id), ("partitions", partitions), ("format", FORMAT)):
-                both.hsetnx(_KEY, field, str(value))
+                both.hsetnx(INSTANCE_KEY, field, str(value))
             await both.execute()
     found = await read_instance(redis)
     assert found is not None
