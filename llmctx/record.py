@@ -18,8 +18,6 @@ from llmctx.decision.guards import GuardPolicy, Verdict
 from llmctx.limits import MAX_FINDING_CHARS, MAX_REASON_CHARS, cut
 from llmctx.llm.completion import Completion
 from llmctx.prompt.render import Prompt
-from llmctx.schema import values
-from llmctx.trail.log.entry import Entry, address
 from llmctx.trail.log.log import Draft
 
 FORMAT = 1
@@ -63,7 +61,7 @@ def compose(tick: Tick, conclusion: Conclusion, metadata: RecordMetadata, blobs:
     return draft._replace(
         blobs=blobs if conclusion.completion is not None else (),
         record=leaf,
-        carried=clock.iso_of(conclusion.package.position.entry_time) if _is_on_position(leaf) else None,
+        carried=clock.iso_of(conclusion.package.position.entry_time) if is_on_position(leaf) else None,
     )
 
 
@@ -93,50 +91,7 @@ def compose_loss(first: int, last: int, metadata: RecordMetadata) -> Draft:
     return Draft(canonical.dumps(leaf), {}, ())
 
 
-def publication(entry: Entry, partitions: int) -> values.Thesis | None:
-    """What the execution side receives of a record; None for a record without a verdict on a position.
-
-    If the model's words do not fit the form, the verdict is published without them.
-    """
-    record = entry.record
-    if not _is_on_position(record):
-        return None
-    entry_time = entry.carried
-    if entry_time is None:  # read from the log: another process composed it
-        position = canonical.loads(entry.pieces["snapshot"])["sections"]["position"]
-        entry_time = canonical.loads(position.encode())["entry_time"]
-    verdict = record["verdict"]
-    fields = {
-        "address": address(entry.index, entry.partition, partitions),
-        "kind": record["kind"],
-        "tick": record["tick"],
-        "symbol": record["symbol"],
-        "as_of": clock.iso(record["as_of_ms"]),
-        "entry_time": entry_time,
-        "action": verdict["action"],
-        "quantity": _decimal(verdict.get("quantity")),
-        "stop_loss": _decimal(verdict.get("stop_loss")),
-        "take_profit": _decimal(verdict.get("take_profit")),
-        "reason": verdict["reason"],
-    }
-    try:
-        return values.Thesis.model_validate(fields | _answer_fields(record.get("decision", {})))
-    except (ValueError, TypeError, ArithmeticError):
-        return values.Thesis.model_validate(fields | _answer_fields({}))
-
-
-def _answer_fields(decision: Mapping[str, Any]) -> dict[str, Any]:
-    """What a publication says of the model's answer."""
-    return {
-        "decided": decision.get("action"),
-        "confidence": _decimal(decision.get("confidence")),
-        "reasoning": decision.get("reasoning"),
-        "invalidation": decision.get("invalidation"),
-        "valid_for": decision.get("valid_for"),
-    }
-
-
-def _is_on_position(record: Mapping[str, Any]) -> bool:
+def is_on_position(record: Mapping[str, Any]) -> bool:
     """Whether a record has a verdict on a position; without a position and a price the verdict's action is none."""
     return "snapshot" in record and record["verdict"]["action"] != "none"
 
@@ -293,7 +248,3 @@ def _present(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _text(value: Decimal | None) -> str | None:
     return None if value is None else format(value, "f")
-
-
-def _decimal(text: str | None) -> Decimal | None:
-    return None if text is None else Decimal(text)

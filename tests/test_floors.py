@@ -32,7 +32,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("llm",),
     ("decision",),
     ("record",),
-    ("pipeline", "replay"),
+    ("pipeline", "publication", "replay"),
     ("worker", "flow", "ops"),
     ("backtest", "web", "testing", "client"),
     ("settings", "cli", "__main__"),
@@ -56,8 +56,8 @@ SHARED_ON_THEIR_FLOOR = {
 PACKAGE = ROOT / "llmctx"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 HOUSE = [path for path in SOURCES if path != PACKAGE / "__init__.py"]
-TRADING = {"schema", "context", "prompt", "llm", "decision", "record", "pipeline"}
-PURE = {"prompt", "decision", "record", "replay"}
+TRADING = {"schema", "context", "prompt", "llm", "decision", "record", "pipeline", "publication"}
+PURE = {"prompt", "decision", "record", "publication", "replay"}
 
 
 def room_of(path: Path) -> str:

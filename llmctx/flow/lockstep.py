@@ -11,7 +11,7 @@ from llmctx import clock
 from llmctx.connection import pause, read_stream_back
 from llmctx.context.tick import Tick
 from llmctx.errors import ServerError
-from llmctx.record import publication
+from llmctx.publication import publication
 from llmctx.schema.keys import decisions, partition_of
 from llmctx.trail.log.log import Log
 

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from llmctx.connection import read_stream_back
 from llmctx.errors import LeaseError, TrailError, in_short
 from llmctx.functions import ServerFunction
-from llmctx.record import publication
+from llmctx.publication import publication
 from llmctx.schema import keys
 from llmctx.trail.log.entry import Entry, address
 from llmctx.trail.log.lease import HELD, lease_key
