@@ -40,7 +40,7 @@ ALWAYS = {"recorded_at_ms": int, "worker": str, "attempts": int, "code": str, "v
 SOMETIMES = {
     "symbol": str, "cause": str, "as_of_ms": int, "timings_ms": dict, "snapshot": dict, "prompt": dict,
     "request": dict, "completion": dict, "decision": dict, "incident": dict,
-    "grounding": dict, "reasked": dict,
+    "grounding": dict, "reasked": dict, "clock": str,
 }  # fmt: skip
 TYPES = ALWAYS | SOMETIMES
 DIGESTS = {"snapshot": "snapshot", "prompt": "messages", "completion": "completion"}
@@ -414,6 +414,8 @@ class Partition:
         self.size, self.tree = part["size"], Tree()
         self.next = self.vouched = self.late = 0  # the next checkpoint, the size of the last good one
         self.ticks: dict[str, int] = {}
+        self.decisions: dict[int, bytes] = {}
+        self.prefix = "" if partitions == 1 else f"{part['partition']}:"
         self.losses: list[tuple[int, int]] = []
         self.incidents: list[int] = []
         self.blobs: set[str] = set()
@@ -472,6 +474,10 @@ class Partition:
         self.time(index, record["recorded_at_ms"])
         self.grow(hashed)
         self.keep_blobs(index, record)
+        self.thesis(index, record, pieces.get("snapshot", b"null"))
+        if record["kind"] == "decision":
+            said = [record.get("symbol"), record["tick"], record["verdict"], record["decision"]]
+            self.decisions[index] = _digest(hashed.hex(), *_words(*said))
 
     def grow(self, hashed: bytes) -> None:
         """Append the next leaf hash and check the roots that were signed at this size."""
@@ -564,6 +570,28 @@ class Partition:
             if digest is not None and digest not in self.blobs:
                 check_blob(self.export, index, digest)
                 self.blobs.add(digest)
+
+    def thesis(self, index: int, record: dict[str, Any], snapshot: bytes) -> None:
+        """The thesis must be an earlier decision on the same symbol, as its record has it."""
+        try:
+            document = json.loads(snapshot)
+        except (ValueError, RecursionError):
+            return
+        if not isinstance(document, dict) or document.get("thesis") is None:
+            return
+        try:
+            address, leaf_hash = document["thesis"]["address"], document["thesis"]["leaf_hash"]
+            at = address.removeprefix(self.prefix)
+            said = json.loads(document["sections"]["thesis"])
+            answer = {"action": said["decided"], **{name: said[name] for name in ("reasoning", "invalidation")}}
+            found = _digest(leaf_hash, *_words(said["symbol"], said["tick"], said, answer))
+            if not at.isdecimal() or self.prefix + at != address or said["symbol"] != record.get("symbol"):
+                raise ValueError(f"address {address}")  # noqa: TRY301  caught right here
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise Fault(index, "thesis", "an earlier decision and its record", error) from error
+        lost = any(first <= int(at[:17]) <= last for first, last in self.losses)
+        if len(at) > len(str(index)) or int(at) >= index or (not lost and self.decisions.get(int(at)) != found):
+            raise Fault(index, "thesis", f"the decision of record {address}", "another one")
 
     def time(self, index: int, recorded_ms: int) -> None:
         """The first checkpoint that covers a record must be near to it in time, or declare it late."""
@@ -675,6 +703,15 @@ class Partition:
             except ValueError as error:
                 raise Fault(len(known), "leaf-hash", "64 hex digits in lower case", error) from error
         return known
+
+
+def _words(symbol: Any, tick: Any, verdict: dict[str, Any], answer: dict[str, Any]) -> list[Any]:
+    said = [answer[name] for name in ("action", "reasoning", "invalidation")]
+    return [symbol, tick, verdict["action"], verdict["reason"], *said]
+
+
+def _digest(*values: Any) -> bytes:
+    return hashlib.sha256(json.dumps(values).encode()).digest()
 
 
 def read_leaf(index: int, leaf: bytes) -> dict[str, Any]:

@@ -79,3 +79,22 @@ def in_words(ms: int) -> str:
     if seconds < 2 * _DAY_S:
         return f"{seconds // _HOUR_S} h {seconds % _HOUR_S // _MINUTE_S} min"
     return f"{seconds // _DAY_S} d"
+
+
+class Stopwatch:
+    """Measures how long each step takes, in milliseconds."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._ends: dict[str, float] = {}
+        self._last = monotonic_s()
+
+    def lap(self, step: str) -> None:
+        """End a step and begin the next."""
+        now = monotonic_s()
+        self.laps[step] = (now - self._last) * 1000
+        self._ends[step] = self._last = now
+
+    def since(self, step: str) -> float:
+        """Milliseconds since a step ended."""
+        return elapsed_ms(self._ends[step])

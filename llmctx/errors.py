@@ -44,6 +44,26 @@ class TemplateError(LlmctxError):
     """A prompt template is missing or malformed, or refers to something a package does not have."""
 
 
+class OutputSizeError(TemplateError):
+    """A template renders to too many characters."""
+
+    def __init__(self, where: str, limit: int) -> None:
+        super().__init__(
+            f"{where}: renders to more than {limit} characters.",
+            "Correct the template, or set another with --prompt NAME.",
+        )
+
+
+class JudgingError(LlmctxError):
+    """Checking an answer takes more steps than any honest answer needs."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"Checking the answer takes more than {limit} steps.",
+            "Read the answer in the record: it is far longer, or has far more numbers, than it was asked for.",
+        )
+
+
 class EndpointError(LlmctxError):
     """No LLM endpoint is configured, or it cannot be used at all."""
 
@@ -54,20 +74,6 @@ class TrailError(LlmctxError):
     """The audit trail cannot be read or written."""
 
     exit_code = 3
-
-
-class RecordError(TrailError):
-    """A record in the log is malformed."""
-
-    exit_code = 1
-
-    def __init__(self, index: int, partition: int, why: str) -> None:
-        self.index = index
-        self.why = why
-        super().__init__(
-            f"Record {index} of partition {partition} cannot be read: {why}.",
-            "`llmctx verify` names the first bad record.",
-        )
 
 
 class LeaseError(TrailError):
@@ -89,6 +95,14 @@ class SettledError(TrailError):
     """Another record has settled a conflated tick already; nothing was written."""
 
 
+class TickMapError(TrailError):
+    """The map of ticks names a record that does not settle the tick."""
+
+    def __init__(self, tick: str, key: str, index: int) -> None:
+        what = f"{key} has tick {tick} at {index}, but no such record settles it."
+        super().__init__(what, "The owner corrects it and records the tick.")
+
+
 class BehindError(TrailError):
     """Redis has lost records that this owner wrote; nothing was written."""
 
@@ -99,6 +113,18 @@ class SpoolError(TrailError):
 
 class InstanceError(TrailError):
     """Redis and the state directory belong to different instances."""
+
+
+class ClockError(TrailError):
+    """The setting `clock` contradicts the clock of the trail."""
+
+    exit_code = 2
+
+    def __init__(self, setting: str, trail_clock: str) -> None:
+        super().__init__(
+            f"The setting clock is {setting}, but the trail has had the clock {trail_clock} from its first decisions.",
+            "Unset LLMCTX_CLOCK (or clock in llmctx.toml); or start another trail, on another server or database.",
+        )
 
 
 class AnchorError(TrailError):
@@ -183,6 +209,14 @@ class ReplayError(LlmctxError):
 
 class MissingCompletionError(LlmctxError):
     """No completion is recorded for a request that a test makes."""
+
+
+class BackupError(LlmctxError):
+    """A folder is no backup, or a backup is damaged or does not fit."""
+
+
+class QueryError(LlmctxError):
+    """A query is unknown or malformed, or it failed."""
 
 
 class BudgetError(LlmctxError):

@@ -3,6 +3,9 @@
 A function's name carries the digest of its source, so two versions of llmctx on one server never run each other's code.
 Functions are part of the server's data and are lost with it, so a call loads its function again if the server does not
 know it. FCALL is used rather than EVALSHA, because a script cache never survives a restart.
+
+Whoever may load functions can load others under the same names. `foreign_libraries` finds them by comparing the
+server's source with ours.
 """
 
 import hashlib
@@ -21,6 +24,10 @@ async def execute(redis: Redis, *command: Argument) -> Any:
     return await redis.execute_command(*command)  # type: ignore[no-untyped-call]  # untyped in redis-py
 
 
+_OWN: dict[str, str] = {}
+"""The source of each function of this process, by its name, which is also its library's name."""
+
+
 class ServerFunction:
     """A Lua function from one file, which defines `run(keys, args)`; the files in `after` are put before it."""
 
@@ -33,6 +40,7 @@ class ServerFunction:
             f"redis.register_function{{function_name = '{self.name}', {flags}callback = run}}\n"
         )
         self._verb = "FCALL_RO" if read_only else "FCALL"
+        _OWN[self.name] = self._library
 
     async def __call__(self, redis: Redis, keys: Sequence[str], args: Sequence[Argument]) -> Any:
         """Call the function and return its reply.
@@ -72,6 +80,29 @@ class ServerFunction:
 
     async def _load(self, redis: Redis) -> None:
         await execute(redis, "FUNCTION", "LOAD", "REPLACE", self._library)
+
+
+async def foreign_libraries(redis: Redis) -> list[str]:
+    """The libraries in the server that have a function of ours in another source."""
+    found = [_fields(library) for library in await execute(redis, "FUNCTION", "LIST", "WITHCODE")]
+    return [
+        library["library_name"].decode()
+        for library in found
+        for functions in [[_fields(function)["name"].decode() for function in library["functions"]]]
+        if any(name in _OWN and library["library_code"] != _OWN[name].encode() for name in functions)
+    ]
+
+
+async def delete_foreign_libraries(redis: Redis) -> list[str]:
+    """Delete the `foreign_libraries` and return their names; the next call of a function loads ours."""
+    found = await foreign_libraries(redis)
+    for name in found:
+        await execute(redis, "FUNCTION", "DELETE", name)
+    return found
+
+
+def _fields(reply: list[Any]) -> dict[str, Any]:
+    return {name.decode(): value for name, value in zip(reply[::2], reply[1::2], strict=True)}
 
 
 def _not_found(answer: Any) -> bool:

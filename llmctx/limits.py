@@ -32,8 +32,16 @@ MAX_EVIDENCE_ITEMS = 50
 """The items of evidence of a decision."""
 MAX_EVIDENCE_CHARS = 1000
 """The path, value and reading of an item of evidence, each."""
+MAX_JUDGING_STEPS = 250_000
+"""The steps that checking one answer may take; an honest answer needs a few thousand, and a step about 1 µs."""
 MAX_FINDING_CHARS = 120
 """Each text of a finding of the grounding."""
+MAX_IMPLAUSIBLE_CHARS = 400
+"""What a record says of one implausible thing about a section."""
+MAX_BY_CHARS = 100
+"""Who confirms a price."""
+MAX_WHY_CHARS = 1000
+"""Why they do."""
 MAX_RECORD_BYTES = 64 * 1024 * 1024
 """A whole record before it is compressed; no larger one is appended, and no reader unpacks one."""
 

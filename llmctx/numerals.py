@@ -33,7 +33,7 @@ _MOMENT = (
     r"(?<!\d)(?<!\d[.:])(?:\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?|\d{1,2}\.\d{1,2}\.\d{4}"
     r"|\d{1,3}:\d\d(?::\d\d)?)(?![\d:])"
 )
-_DIGITS = r"\d+(?:[.,'\u2019\u00a0\u2009\u202f]\d+){0,12}+(?:[eE][+-]?\d{1,3}(?!\w))?"
+_DIGITS = r"\d++(?:[.,'\u2019\u00a0\u2009\u202f]\d++){0,12}+(?:[eE][+-]?\d{1,3}(?!\w))?"
 _SPACED = r"(?<![\d.,])\d{1,3}(?: \d{3}){2,20}+(?![\d])|(?<![\d.,])\d{1,3} \d{3},\d{1,4}(?![\d,])"
 _CJK = r"[〇零一二两三四五六七八九十百千][〇零一二两三四五六七八九十百千万萬億亿]+(?:[点點][〇零一二三四五六七八九]+)?"
 _NUMBER = re.compile(f"(?P<moment>{_MOMENT})|(?P<spaced>{_SPACED})|(?P<digits>{_DIGITS})|(?P<cjk>{_CJK})", re.ASCII)
@@ -49,7 +49,7 @@ _PLAINLY = re.compile(r"[0-9]+|(?:0|[0-9]{4,})?\.[0-9]+|[0-9]{1,3}\.(?:[0-9]{1,2
 _DIGIT = re.compile(rf"[0-9{''.join(_CJK_DIGITS)}{''.join(_CJK_TENS)}]")
 _WHOLE = re.compile(r"(?P<cjk>(?!))|\d+", re.ASCII)
 _POINTED = re.compile(r"(?P<cjk>(?!))|\.\d+", re.ASCII)
-_REST = re.compile(r"\d+(?!\d)", re.ASCII)
+_REST = re.compile(r"\d++(?!\d)", re.ASCII)
 _UNREAD = re.compile(r"[^\x00-\x7f]+")
 _CURRENCIES = "$€£¥₹₩₽"
 _MINUS = "\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d"

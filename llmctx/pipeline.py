@@ -12,17 +12,20 @@ from redis.asyncio import Redis
 from llmctx import clock
 from llmctx.context.package import Package, build_package
 from llmctx.context.reader import read_snapshot
-from llmctx.context.snapshot import ReadRules, Snapshot
+from llmctx.context.snapshot import Clock, Known, LastDecision, ReadRules, Snapshot
+from llmctx.context.staleness import Status
 from llmctx.context.tick import Tick
 from llmctx.decision.conclude import Conclusion, FirstAnswer, conclude, conclude_unasked, refuse
 from llmctx.decision.decision import OUTPUT
 from llmctx.decision.guards import GuardPolicy
+from llmctx.decision.last_resort import compare_plainly, stop_unjudged
 from llmctx.decision.reask import ask_again
-from llmctx.errors import SnapshotError, TemplateError, in_short
+from llmctx.errors import SnapshotError, TemplateError, TrailError, in_short
 from llmctx.llm.completion import Completer, Completion, Outcome
+from llmctx.price_memory import PriceMemory
 from llmctx.prompt.render import Prompt, render
 from llmctx.prompt.template import Template
-from llmctx.record import RecordMetadata, compose, compose_dead_letter, compose_unread
+from llmctx.record import RecordMetadata, compose, compose_confirmation, compose_dead_letter
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.log import Draft
 
@@ -30,6 +33,16 @@ _log = logging.getLogger(__name__)
 
 Settle = Callable[[Draft, tuple[str, ...]], Awaitable[Entry]]
 """Appends a record, settles the stream entries with these ids, and publishes the record."""
+FindThesis = Callable[[str], Awaitable[LastDecision | None]]
+"""Returns a symbol's last usable decision, None if there is none."""
+
+
+async def _no_thesis(_: str) -> None:
+    return None
+
+
+FixClock = Callable[[Clock], Awaitable[Clock]]
+"""Fixes the trail's clock if none is fixed yet; returns the one that is."""
 
 
 class DecisionConfig(NamedTuple):
@@ -54,10 +67,15 @@ class Pipeline:
         config: DecisionConfig,
         settle: Settle,
         *,
+        find_thesis: FindThesis = _no_thesis,
         partition: int = 0,
         worker: str = "",
+        memory: PriceMemory | None = None,
+        fix_clock: FixClock | None = None,
     ) -> None:
-        """`settle` stores each record; `worker` is the name that records carry.
+        """`settle` stores each record; `find_thesis` gives what was decided last; `worker` is the name that records
+        carry. Without `memory` nothing is known of prices before the first tick. `fix_clock` is told the clock of the
+        first decision, unless the rules name one.
 
         Raises TemplateError if the template asks for another output than a decision.
         """
@@ -71,7 +89,12 @@ class Pipeline:
         self._partition = partition
         self._config = config
         self._settle = settle
+        self._find_thesis = find_thesis
         self._worker = worker
+        self._rules = config.rules
+        self._fix_clock = fix_clock
+        self.memory = memory or PriceMemory()
+        """What is known of the prices before."""
         self._blobs = (template.bundle, OUTPUT.bundle)
 
     async def decide(
@@ -88,10 +111,11 @@ class Pipeline:
 
         Raises SnapshotError or TrailError if Redis does not answer; then the tick is not settled.
         """
-        steps = Stopwatch()
-        snapshot = await read_snapshot(self._redis, tick.symbol, self._partition, self._config.rules)
+        steps = clock.Stopwatch()
+        snapshot = await self._read(tick.symbol)
         steps.lap("read")
-        conclusion = await self._conclude(snapshot, build_package(snapshot), steps)
+        package = build_package(snapshot)
+        conclusion = await self._conclude(snapshot, package, steps)
         metadata = RecordMetadata(
             recorded_at_ms=snapshot.server_ms + round(steps.since("read")),
             worker=self._worker,
@@ -99,24 +123,75 @@ class Pipeline:
             attempts=attempts,
             timings_ms=steps.laps,
         )
-        return await self._settle(compose(tick, conclusion, metadata, self._blobs), entry_ids)
+        entry = await self._settle(compose(tick, conclusion, metadata, self._blobs), entry_ids)
+        self.memory.add(package, conclusion.verdict)
+        await self._fix_clock_by(package, snapshot.clock)
+        return entry
+
+    async def _fix_clock_by(self, package: Package, clock: Clock) -> None:
+        """Fix the trail's clock by a settled tick, unless it is fixed or the tick does not show it."""
+        if self._rules.clock is not None or self._fix_clock is None or package.refusal is not None:
+            return
+        if package.sections["system"].status is Status.INVALID:
+            return
+        try:
+            fixed = await self._fix_clock(clock)
+        except TrailError as error:  # the tick is settled; the next one shows the clock too
+            _log.warning(f"The trail's clock is not fixed yet: {error.what}")
+        else:
+            self._rules = self._rules.model_copy(update={"clock": fixed})
+
+    async def confirm(self, tick: Tick, metadata: RecordMetadata) -> None:
+        """Record the price that a person confirms with a tick, and believe it from here on; a repeat changes nothing.
+
+        Raises TrailError if Redis does not answer.
+        """
+        confirmed = tick.confirmation
+        if confirmed is None or (await self.memory.marks(tick.symbol)).believed == confirmed:
+            return
+        await self._settle(compose_confirmation(tick, confirmed, metadata), ())
+        self.memory.confirm(tick.symbol, confirmed)
+
+    async def _read(self, symbol: str) -> Snapshot:
+        known = Known(await self.memory.marks(symbol), await self._find_thesis(symbol))
+        return await read_snapshot(self._redis, symbol, self._partition, self._rules, known)
 
     async def give_up(self, tick: Tick, reason: str, metadata: RecordMetadata) -> Draft:
         """The dead letter of a tick that cannot be decided, with the guardrails' verdict on its position.
 
-        If the position cannot be read either, it says only why. Raises SnapshotError if Redis does not answer.
+        If they cannot run, price and stop are compared plainly; if not even these can be read, it says that the stop
+        could not be judged. Raises SnapshotError or TrailError if Redis does not answer.
         """
+        policy = self._config.policy
         try:
-            snapshot = await read_snapshot(self._redis, tick.symbol, self._partition, self._config.rules)
-            conclusion = conclude_unasked(snapshot, build_package(snapshot), reason, self._config.policy)
-            return compose_dead_letter(tick, conclusion, metadata)
-        except SnapshotError:
+            snapshot = await self._read(tick.symbol)
+        except (SnapshotError, TrailError):
             raise
         except Exception as error:  # noqa: BLE001  a tick that breaks everything is settled all the same
-            reason = f"{reason}; the position could not be guarded: {in_short(error)}"
-            return compose_unread("dead_letter", tick, reason, metadata)
+            return self._unjudged(tick, f"{reason}; nothing could be read: {in_short(error)}", metadata)
+        try:
+            conclusion = conclude_unasked(snapshot, build_package(snapshot), reason, policy)
+            draft = compose_dead_letter(tick, conclusion.verdict, metadata, snapshot, conclusion.package)
+            self.memory.add(conclusion.package, conclusion.verdict)
+        except Exception as error:  # noqa: BLE001  the stop is judged without whatever broke
+            reason = f"{reason}; the guardrails could not run: {in_short(error)}"
+        else:
+            return draft
+        verdict = compare_plainly(snapshot, reason, policy)
+        _log.error(f"{tick.symbol}: {verdict.reason} ({reason})")
+        for evidence in (snapshot, None):
+            try:
+                return compose_dead_letter(tick, verdict, metadata, evidence)
+            except Exception as error:  # noqa: BLE001  the verdict is recorded without what cannot be
+                _log.warning(f"{tick.symbol}: a dead letter cannot be composed: {in_short(error)}")
+        return self._unjudged(tick, reason, metadata)
 
-    async def _conclude(self, snapshot: Snapshot, package: Package, steps: "Stopwatch") -> Conclusion:
+    def _unjudged(self, tick: Tick, reason: str, metadata: RecordMetadata) -> Draft:
+        verdict = stop_unjudged(reason, self._config.policy)
+        _log.error(f"{tick.symbol}: {verdict.reason}")
+        return compose_dead_letter(tick, verdict, metadata)
+
+    async def _conclude(self, snapshot: Snapshot, package: Package, steps: clock.Stopwatch) -> Conclusion:
         if package.refusal is not None:
             return refuse(snapshot, package, package.refusal)
         try:
@@ -132,7 +207,7 @@ class Pipeline:
         conclusion = conclude(snapshot, package, prompt, completion, self._config.policy)
         return await self._ask_again(conclusion, steps) if conclusion.verdict.asks_again else conclusion
 
-    async def _ask_again(self, first: Conclusion, steps: "Stopwatch") -> Conclusion:
+    async def _ask_again(self, first: Conclusion, steps: clock.Stopwatch) -> Conclusion:
         """Ask once more, telling the model what was wrong with its first answer."""
         prompt, completion, grounding = first.prompt, first.completion, first.verdict.grounding
         assert prompt is not None
@@ -156,22 +231,3 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001  a completer's defect must not cost the stop
             request = {"schema": OUTPUT.name, "schema_sha256": OUTPUT.sha256}
             return Completion(outcome=Outcome.ERROR, detail=in_short(error), request=request)
-
-
-class Stopwatch:
-    """Measures how long each step takes, in milliseconds."""
-
-    def __init__(self) -> None:
-        self.laps: dict[str, float] = {}
-        self._ends: dict[str, float] = {}
-        self._last = clock.monotonic_s()
-
-    def lap(self, step: str) -> None:
-        """End a step and begin the next."""
-        now = clock.monotonic_s()
-        self.laps[step] = (now - self._last) * 1000
-        self._ends[step] = self._last = now
-
-    def since(self, step: str) -> float:
-        """Milliseconds since a step ended."""
-        return clock.elapsed_ms(self._ends[step])

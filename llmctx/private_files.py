@@ -36,5 +36,14 @@ def write_private(file: Path, text: str) -> None:
         opened.write(text)
 
 
+def append_private(file: Path, text: str) -> None:
+    """Append to a file for this user alone, which is made if it is missing.
+
+    Raises OSError if that fails.
+    """
+    with open(file, "a", encoding="utf-8", opener=_open_private) as opened:
+        opened.write(text)
+
+
 def _open_private(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_CLOEXEC, FILE_MODE)

@@ -1,16 +1,24 @@
-"""What the execution side receives of a record: the last decision on a position, as `schema.values.Thesis`."""
+"""What a record says to others: the decision that is published, and the thesis of the symbol's next package.
+
+The thesis is a symbol's last usable decision: an answer that could be judged, and whose words no finding contradicts.
+So an endpoint's error, and a number that the facts did not bear out, never enter a later prompt.
+"""
 
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
 from llmctx import canonical, clock
-from llmctx.record import is_on_position
-from llmctx.schema.values import Thesis
+from llmctx.context.snapshot import LastDecision, TrailReference
+from llmctx.decision.guards import JUDGING_FAILED, UNGROUNDED
+from llmctx.schema import values
 from llmctx.trail.log.entry import Entry, address
 
+_FINDINGS = ("miscited", "false_prices", "unsupported")  # the last one in records of 0.1.0
+_WORDS = ("reasoning", "invalidation")
 
-def publication(entry: Entry, partitions: int) -> Thesis | None:
+
+def publication(entry: Entry, partitions: int) -> values.Thesis | None:
     """What the execution side receives of a record; None for a record without a verdict on a position.
 
     If the model's words do not fit the form, the verdict is published without them.
@@ -18,18 +26,14 @@ def publication(entry: Entry, partitions: int) -> Thesis | None:
     record = entry.record
     if not is_on_position(record):
         return None
-    entry_time = entry.carried
-    if entry_time is None:  # read from the log: another process composed it
-        position = canonical.loads(entry.pieces["snapshot"])["sections"]["position"]
-        entry_time = canonical.loads(position.encode())["entry_time"]
     verdict = record["verdict"]
     fields = {
         "address": address(entry.index, entry.partition, partitions),
         "kind": record["kind"],
         "tick": record["tick"],
         "symbol": record["symbol"],
-        "as_of": clock.iso(record["as_of_ms"]),
-        "entry_time": entry_time,
+        "as_of": clock.iso(record.get("as_of_ms", record["recorded_at_ms"])),
+        "entry_time": entry.carried or _entry_time(entry),
         "action": verdict["action"],
         "quantity": _decimal(verdict.get("quantity")),
         "stop_loss": _decimal(verdict.get("stop_loss")),
@@ -37,9 +41,43 @@ def publication(entry: Entry, partitions: int) -> Thesis | None:
         "reason": verdict["reason"],
     }
     try:
-        return Thesis.model_validate(fields | _answer_fields(record.get("decision", {})))
+        return values.Thesis.model_validate(fields | _answer_fields(record.get("decision", {})))
     except (ValueError, TypeError, ArithmeticError):
-        return Thesis.model_validate(fields | _answer_fields({}))
+        return values.Thesis.model_validate(fields | _answer_fields({}))
+
+
+def _entry_time(entry: Entry) -> str | None:
+    """When the position of a record was opened; None if its evidence does not say so."""
+    try:
+        position = canonical.loads(entry.pieces["snapshot"])["sections"]["position"]
+        return clock.iso_of(clock.parse_iso(canonical.loads(position.encode())["entry_time"]))
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return None  # the verdict of a dead letter needs less evidence than that
+
+
+def thesis_of(entry: Entry, partitions: int) -> LastDecision | None:
+    """A record as the thesis of the symbol's next package; None if it is not usable as one."""
+    if not _is_usable(entry.record):
+        return None
+    published = publication(entry, partitions)
+    if published is None or published.decided is None:
+        return None
+    reference = TrailReference(published.address, entry.leaf_hash)
+    return LastDecision(published.model_dump_json().encode(), reference)
+
+
+def _is_usable(record: Mapping[str, Any]) -> bool:
+    """Whether a record holds an answer whose words may be shown again.
+
+    A finding in the words excludes it, and so do guardrails that quote what was wrong with the answer.
+    """
+    if record["kind"] != "decision":
+        return False
+    if any(guard["name"] in (UNGROUNDED, JUDGING_FAILED) for guard in record["verdict"].get("guards", ())):
+        return False
+    grounding = record.get("grounding", {})
+    findings = [finding for name in _FINDINGS for finding in grounding.get(name, ())]
+    return not any(finding.get("field", _WORDS[0]) in _WORDS for finding in findings)
 
 
 def _answer_fields(decision: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,6 +89,11 @@ def _answer_fields(decision: Mapping[str, Any]) -> dict[str, Any]:
         "invalidation": decision.get("invalidation"),
         "valid_for": decision.get("valid_for"),
     }
+
+
+def is_on_position(record: Mapping[str, Any]) -> bool:
+    """Whether a record has a verdict on a position; without a position and a price the verdict's action is none."""
+    return "tick" in record and record["verdict"]["action"] != "none"
 
 
 def _decimal(text: str | None) -> Decimal | None:

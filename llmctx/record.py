@@ -9,15 +9,18 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from llmctx import canonical, clock, rules
+from llmctx.context.marks import Mark
 from llmctx.context.package import Package
+from llmctx.context.snapshot import Snapshot
 from llmctx.context.tick import Tick
 from llmctx.decision.conclude import Conclusion
 from llmctx.decision.decision import Decision
 from llmctx.decision.grounding import Finding, Grounding
 from llmctx.decision.guards import GuardPolicy, Verdict
-from llmctx.limits import MAX_FINDING_CHARS, MAX_REASON_CHARS, cut
+from llmctx.limits import MAX_FINDING_CHARS, MAX_IMPLAUSIBLE_CHARS, MAX_REASON_CHARS, cut
 from llmctx.llm.completion import Completion
 from llmctx.prompt.render import Prompt
+from llmctx.publication import is_on_position
 from llmctx.trail.log.log import Draft
 
 FORMAT = 1
@@ -40,7 +43,9 @@ class RecordMetadata(NamedTuple):
 
 def compose(tick: Tick, conclusion: Conclusion, metadata: RecordMetadata, blobs: tuple[bytes, ...]) -> Draft:
     """Compose the record of a tick, ready to be appended. `blobs` are the sources that it names by digest."""
-    leaf, pieces = _guarded(conclusion.kind, tick, conclusion, metadata)
+    leaf, pieces = _guarded(
+        conclusion.kind, tick, conclusion.verdict, metadata, conclusion.snapshot, conclusion.package
+    )
     if conclusion.prompt is not None:
         leaf["prompt"] = _prompt(conclusion.prompt)
         pieces["messages"] = conclusion.prompt.evidence
@@ -65,20 +70,52 @@ def compose(tick: Tick, conclusion: Conclusion, metadata: RecordMetadata, blobs:
     )
 
 
-def compose_dead_letter(tick: Tick, conclusion: Conclusion, metadata: RecordMetadata) -> Draft:
-    """Compose the dead letter of a tick whose position could still be read: its snapshot and the guardrails' verdict.
-
-    Nothing that a model said enters it, so it can be composed where the full record cannot.
+def compose_dead_letter(
+    tick: Tick,
+    verdict: Verdict,
+    metadata: RecordMetadata,
+    snapshot: Snapshot | None = None,
+    package: Package | None = None,
+) -> Draft:
+    """Compose the dead letter of a tick, with a verdict that needs no model, and with as much of its evidence as is
+    usable: snapshot and package, or the snapshot alone, or nothing.
     """
-    return _draft(*_guarded("dead_letter", tick, conclusion, metadata), tick, metadata)
+    return _draft(*_guarded("dead_letter", tick, verdict, metadata, snapshot, package), tick, metadata)
 
 
-def compose_unread(kind: str, tick: Tick | None, reason: str, metadata: RecordMetadata) -> Draft:
+def without_evidence(draft: Draft, reason: str) -> Draft:
+    """The same dead letter without its evidence, which cannot be recorded for the reason given."""
+    leaf = canonical.loads(draft.leaf)
+    leaf.pop("snapshot", None)
+    why = f"{leaf['verdict']['reason']}; without evidence, which cannot be recorded: {reason}"
+    leaf["verdict"] |= {"reason": cut(why, MAX_REASON_CHARS)}
+    return draft._replace(leaf=canonical.dumps(leaf), pieces={})
+
+
+def compose_unread(kind: str, tick: Tick | None, reason: str, metadata: RecordMetadata, **more: str) -> Draft:
     """Compose a record without a snapshot: dead_letter and skipped (with a tick), notice and incident (without)."""
-    leaf = _head(kind, metadata) | {"verdict": {"action": "none", "reason": cut(reason, MAX_REASON_CHARS)}}
+    leaf = _head(kind, metadata) | {"verdict": {"action": "none", "reason": cut(reason, MAX_REASON_CHARS)}} | more
     if tick is not None:
         leaf |= {"tick": tick.id, "symbol": tick.symbol, "cause": tick.cause}
     return _draft(leaf, {}, tick, metadata)
+
+
+def compose_confirmation(tick: Tick, confirmed: Mark, metadata: RecordMetadata) -> Draft:
+    """Compose the notice that a person confirmed a price of a tick's symbol."""
+    at, opened = clock.iso(confirmed.at_ms), clock.iso(confirmed.entry_ms)
+    reason = f"{confirmed.by} confirmed the price {confirmed.last} of {at} in {tick.symbol}: {confirmed.why}"
+    leaf = _head("notice", metadata) | {
+        "symbol": tick.symbol,
+        "verdict": {"action": "none", "reason": cut(reason, MAX_REASON_CHARS)},
+        "confirmation": {
+            "by": confirmed.by,
+            "why": confirmed.why,
+            "last": _text(confirmed.last),
+            "price_at": at,
+            "entry_time": opened,
+        },
+    }
+    return Draft(canonical.dumps(leaf), {}, ())
 
 
 def compose_loss(first: int, last: int, metadata: RecordMetadata) -> Draft:
@@ -91,25 +128,28 @@ def compose_loss(first: int, last: int, metadata: RecordMetadata) -> Draft:
     return Draft(canonical.dumps(leaf), {}, ())
 
 
-def is_on_position(record: Mapping[str, Any]) -> bool:
-    """Whether a record has a verdict on a position; without a position and a price the verdict's action is none."""
-    return "snapshot" in record and record["verdict"]["action"] != "none"
-
-
 def _guarded(
-    kind: str, tick: Tick, conclusion: Conclusion, metadata: RecordMetadata
+    kind: str,
+    tick: Tick,
+    verdict: Verdict,
+    metadata: RecordMetadata,
+    snapshot: Snapshot | None,
+    package: Package | None,
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """The leaf of a record with a snapshot, as far as no model is in it, and its pieces."""
-    snapshot_piece = conclusion.snapshot.evidence()
+    """The leaf of a record with a verdict, as far as no model is in it, and its pieces."""
     leaf = _head(kind, metadata) | {
         "tick": tick.id,
         "symbol": tick.symbol,
         "cause": tick.cause,
-        "as_of_ms": conclusion.snapshot.as_of_ms,
-        "snapshot": {"sha256": canonical.sha256(snapshot_piece), "sections": sections_fields(conclusion.package)},
-        "verdict": verdict_fields(conclusion.verdict),
+        "verdict": verdict_fields(verdict),
     }
-    return leaf, {"snapshot": snapshot_piece}
+    if snapshot is None:
+        return leaf, {}
+    piece = snapshot.evidence()
+    sections = {} if package is None else sections_fields(package)
+    leaf["as_of_ms"] = snapshot.as_of_ms
+    leaf["snapshot"] = {"sha256": canonical.sha256(piece), "sections": sections}
+    return leaf, {"snapshot": piece}
 
 
 def _draft(leaf: dict[str, Any], pieces: dict[str, bytes], tick: Tick | None, metadata: RecordMetadata) -> Draft:
@@ -167,9 +207,16 @@ def _completion(completion: Completion) -> dict[str, Any]:
 
 
 def sections_fields(package: Package) -> dict[str, Any]:
-    """Every section's key, status and age, as a leaf has them."""
+    """Every section's key, status and age, and what is implausible about it, as a leaf has them."""
     return {
-        section.name: _present({"key": section.key, "status": str(section.status), "age_ms": section.age_ms})
+        section.name: _present(
+            {
+                "key": section.key,
+                "status": str(section.status),
+                "age_ms": section.age_ms,
+                "implausible": [cut(str(finding), MAX_IMPLAUSIBLE_CHARS) for finding in section.implausible] or None,
+            }
+        )
         for section in package.sections.values()
     }
 
@@ -216,15 +263,24 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 
 def policy_fields(policy: GuardPolicy) -> dict[str, Any]:
-    """A policy as a leaf has it; grounding is absent if it is off, as in older records."""
-    grounding = None if policy.grounding == "off" else policy.grounding
-    return _present({"confidence_floor": _text(policy.confidence_floor), "grounding": grounding})
+    """A policy as a leaf has it; what older versions did is absent: grounding off, an unconfirmed stop obeyed."""
+    return _present(
+        {
+            "confidence_floor": _text(policy.confidence_floor),
+            "grounding": None if policy.grounding == "off" else policy.grounding,
+            "unconfirmed_stop": None if policy.unconfirmed_stop == "exit" else policy.unconfirmed_stop,
+        }
+    )
 
 
 def policy_of(record: Mapping[str, Any]) -> GuardPolicy:
     """The guard policy under which a record was made."""
     policy = record["verdict"]["policy"]
-    return GuardPolicy(confidence_floor=Decimal(policy["confidence_floor"]), grounding=policy.get("grounding", "off"))
+    return GuardPolicy(
+        confidence_floor=Decimal(policy["confidence_floor"]),
+        grounding=policy.get("grounding", "off"),
+        unconfirmed_stop=policy.get("unconfirmed_stop", "exit"),
+    )
 
 
 def verdict_fields(verdict: Verdict) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from llmctx.version import RELEASED, VERSION
 SHAPING = (
     "canonical.py",  # the bytes of a leaf, and how an answer's numbers are read
     "numerals.py",  # how numbers in texts are read
+    "harmless.py",  # how texts of strangers are shown
     "limits.py",  # what is cut
     "clock.py",  # the times that a prompt shows
     "schema",  # how a section's bytes become values
@@ -32,6 +33,7 @@ SHAPING = (
     "prompt",  # package to messages
     "llm/completion.py",  # a response's bytes to an answer
     "decision",  # an answer to decision, grounding and verdict
+    "publication.py",  # a leaf to the thesis of the next package
     "record.py",  # all of these to a leaf
 )
 """What a rebuild goes through, as files and folders of the package. Templates are not among them: each is a blob of the

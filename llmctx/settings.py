@@ -7,7 +7,7 @@ import os
 import re
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
@@ -21,7 +21,7 @@ from pydantic_settings import (
 
 from llmctx.assets import asset
 from llmctx.context.snapshot import DEFAULT_MAX_AGE_S
-from llmctx.decision.guards import OnUngrounded
+from llmctx.decision.guards import OnUngrounded, UnconfirmedStop
 from llmctx.errors import LlmctxError
 from llmctx.llm.price import Price
 from llmctx.schema.keys import BY_SECTION, SIGNAL_TYPES
@@ -72,10 +72,16 @@ class Settings(BaseSettings):
     """The signal types to read."""
     max_age_s: Annotated[dict[str, Annotated[int, Field(ge=0)]], AfterValidator(_known_sections)] = {}
     """Seconds after which a section is stale; sections that are left out keep the default."""
+    clock: Literal["auto", "server", "bars"] = "auto"
+    """The clock of the trail: the server's, that of recorded bars, or as the first decision shows."""
     confidence_floor: Decimal = Field(Decimal("0.5"), ge=0, le=1)
     """An action with less confidence than this becomes a hold."""
     grounding: OnUngrounded = "flag"
     """What happens if an answer contains prices that the package does not support: off, flag, reask or hold."""
+    unconfirmed_stop: UnconfirmedStop = "hold"
+    """What happens if an implausible price reaches a stop: hold until the price is confirmed, or exit."""
+    stale_stop_factor: int = Field(10, ge=1, le=10**6)
+    """A stop is obeyed on a stale price up to so many times the price's limit."""
     prices: dict[str, Price] = {}
     """Price per million tokens by model: input, output, and cached if it differs from input."""
     concurrency: int = Field(32, ge=1)

@@ -13,17 +13,18 @@ import pytest
 from redis.asyncio import Redis
 
 from llmctx import limits
+from llmctx.context import plausibility, price_step
 from llmctx.context.snapshot import DEFAULT_MAX_AGE_S
 from llmctx.decision import guards
 from llmctx.llm.standin import MODEL, Standin
-from llmctx.trail.proof.leaf_schema import KINDS
+from llmctx.trail.log.leaf_schema import KINDS
 
 from . import prefork
 from .conftest import ROOT
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "audit" / "README.md"]
 DOCUMENTS += sorted((ROOT / "docs").rglob("*.md"))
-COMMANDS = ("demo", "standin", "simulate", "feed", "run", "decide", "context", "decisions", "show", "watch", "keys", "schema", "verify", "export", "receipt", "key", "replay", "compare", "prompts", "outcome", "corpus", "backtest", "redis", "status", "notary")  # fmt: skip
+COMMANDS = ("demo", "standin", "simulate", "feed", "run", "decide", "confirm", "context", "decisions", "show", "watch", "keys", "schema", "query", "verify", "export", "receipt", "key", "replay", "compare", "prompts", "outcome", "corpus", "backtest", "redis", "status", "notary", "backup", "restore", "cleanup")  # fmt: skip
 
 
 @cache
@@ -131,8 +132,17 @@ def test_every_guard_and_every_kind_of_record_stands_in_the_concepts() -> None:
     text = (ROOT / "docs" / "concepts.md").read_text(encoding="utf-8")
     fired = re.findall(r'fire\(\s*"(\w+)"', Path(guards.__file__).read_text(encoding="utf-8"))
     assert len(fired) > 6
-    fired += [guards.NO_ANSWER, guards.JUDGING_FAILED]
+    fired += [guards.NO_ANSWER, guards.JUDGING_FAILED, guards.STOP_UNCONFIRMED]
     assert not [name for name in (*fired, *KINDS) if f"`{name}`" not in text]
+
+
+def test_the_rules_of_plausibility_are_those_of_the_code() -> None:
+    text = (ROOT / "docs" / "plausibility.md").read_text(encoding="utf-8")
+    rules = (*plausibility.VALUE_RULES, *plausibility.CASE_RULES)
+    rows = [f"| `{rule.name}` | {rule.section} | {rule.says} | {rule.confirmed_by} |" for rule in rules]
+    assert re.findall(r"^\| `[a-z_]+` \| .*\|$", text, re.MULTILINE) == rows
+    figures = (price_step.USUAL, price_step.COMPARABLE_MS // 86_400_000, price_step.LARGEST_RATIO)
+    assert figures == (1.25, 10, 100)
 
 
 def test_every_rule_of_the_verifiers_stands_in_the_evidence_room() -> None:

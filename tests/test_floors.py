@@ -14,6 +14,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "clock",
         "canonical",
         "numerals",
+        "harmless",
         "assets",
         "version",
         "rules",
@@ -31,8 +32,9 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("prompt",),
     ("llm",),
     ("decision",),
+    ("publication",),
     ("record",),
-    ("pipeline", "publication", "replay"),
+    ("pipeline", "price_memory", "replay"),
     ("worker", "flow", "ops"),
     ("backtest", "web", "testing", "client"),
     ("settings", "cli", "__main__"),
@@ -52,12 +54,13 @@ SHARED_ON_THEIR_FLOOR = {
     "shared_connection",
     "bounded_cache",
     "limits",
+    "price_memory",
 }
 PACKAGE = ROOT / "llmctx"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 HOUSE = [path for path in SOURCES if path != PACKAGE / "__init__.py"]
-TRADING = {"schema", "context", "prompt", "llm", "decision", "record", "pipeline", "publication"}
-PURE = {"prompt", "decision", "record", "publication", "replay"}
+TRADING = {"schema", "context", "prompt", "llm", "decision", "record", "pipeline"}
+PURE = {"prompt", "decision", "record", "replay"}
 
 
 def room_of(path: Path) -> str:

@@ -35,12 +35,14 @@ COMMANDS = (
     Command("feed", "run", "Feed bars and headlines into Redis and raise ticks."),
     Command("run", "run", "Run the service, which decides every tick exactly once."),
     Command("decide", "run", "Ask for one decision now and record it."),
+    Command("confirm", "run", "Confirm that a symbol's newest price is right, and decide at once."),
     Command("context", "look", "Show what the model would be shown now."),
     Command("decisions", "look", "List recorded decisions, oldest first."),
     Command("show", "look", "Show one record with all its evidence."),
     Command("watch", "look", "Follow one symbol's live data as it changes."),
     Command("keys", "look", "Count the live keys and name the invalid ones."),
     Command("schema", "look", "List the live keys, or print the JSON Schema of one."),
+    Command("query", "look", "Query an export with SQL."),
     Command("verify", "prove", "Verify the trail: every record, its evidence, every checkpoint."),
     Command("export", "prove", "Export the trail to a folder that an auditor can check alone."),
     Command("receipt", "prove", "Print a proof of one record that can be checked alone."),
@@ -54,5 +56,8 @@ COMMANDS = (
     Command("redis", "operate", "Run the embedded Valkey server."),
     Command("status", "operate", "Show server, owners, backlog, rates and the last failure."),
     Command("notary", "operate", "Run the notary alone, which signs what is recorded."),
+    Command("backup", "operate", "Back up server and state directory, and prove the copy."),
+    Command("restore", "operate", "Restore a backup into a server, and refill what came later."),
+    Command("cleanup", "operate", "Clean up what live data leaves behind, never the trail."),
 )
 """Every command, in the order in which `llmctx --help` shows them."""

@@ -26,6 +26,13 @@ class Fact(NamedTuple):
     """Its value."""
     unit: str | None
     """Its unit; None if the schema has none."""
+    listed: bool = True
+    """Whether its fields are listed in the schema; if not, whoever wrote the value named it."""
+
+    @property
+    def is_count(self) -> bool:
+        """Whether it only says how much is not shown."""
+        return self.path.endswith(")")
 
 
 _fact = partial(tuple.__new__, Fact)
@@ -35,19 +42,29 @@ _fact = partial(tuple.__new__, Fact)
 def facts_of(section: Section) -> list[Fact]:
     """Return the facts of a section: fields in the schema's order, then unknown fields.
 
-    Long lists and large sections are cut after a fixed number of items; a last fact says how many were left out.
+    Long lists are cut after a fixed number of items, and of a large section the schema's own fields come first; facts
+    say how many were left out. Names that are not plain stand in quotes or are left out, and are counted.
     """
     return [] if section.value is None else collect_facts(section.name, section.value)
 
 
 def collect_facts(name: str, value: BaseModel) -> list[Fact]:
     """Return the facts of a section's value, as `facts_of` does."""
-    found: list[Fact] = []
-    _collect(value, paths.root(name), None, found)
-    if len(found) <= _MAX_FACTS_SHOWN:
-        return found
-    left_out = Fact(f"{name} (not shown)", f"{len(found) - _MAX_FACTS_SHOWN} more fields", None)
-    return [*found[:_MAX_FACTS_SHOWN], left_out]
+    collected = _Facts()
+    collected.model(value, paths.root(name), listed=True)
+    found, counts = collected.found, []
+    if len(found) > _MAX_FACTS_SHOWN:
+        left_out = len(found) - _MAX_FACTS_SHOWN
+        found = schema_first(found)[:_MAX_FACTS_SHOWN]
+        counts.append(Fact(f"{name} (not shown)", f"{left_out} more fields", None))
+    if collected.quoted or collected.left_out:
+        counts.append(Fact(f"{name} (names)", f"{collected.quoted} in quotes, {collected.left_out} left out", None))
+    return [*found, *counts]
+
+
+def schema_first(facts: list[Fact]) -> list[Fact]:
+    """Return the facts that the schema lists, then those that their writers named, each in order."""
+    return sorted(facts, key=lambda fact: not fact.listed)
 
 
 @cache
@@ -68,41 +85,61 @@ def _places(model: type[BaseModel], path: str) -> tuple[tuple[str, str, str | No
     return tuple((name, path if name == "root" else f"{path}.{name}", unit) for name, unit in _shown(model).items())
 
 
-def _collect(value: Any, path: str, unit: str | None, found: list[Fact]) -> None:
-    kind = type(value)
-    if kind in _SCALARS:
-        found.append(_fact((path, value, unit)))
-    elif kind is list:
-        _collect_list(value, path, unit, found)
-    elif kind is dict:
-        for name, item in value.items():
-            _collect(item, paths.child(path, name), unit, found)
-    else:
-        _collect_model(value, path, found)
+class _Facts:
+    """The facts of a value, as they are collected."""
 
+    def __init__(self) -> None:
+        self.found: list[Fact] = []
+        self.quoted = 0
+        """How many names of writers stand in quotes."""
+        self.left_out = 0
+        """How many are not fit to be shown."""
 
-def _collect_model(value: BaseModel, path: str, found: list[Fact]) -> None:
-    own = value.__dict__
-    for name, item_path, own_unit in _places(type(value), path):
-        item = own[name]
-        if type(item) in _SCALARS:  # most are; a call less each
-            found.append(_fact((item_path, item, own_unit)))
+    def value(self, value: Any, path: str, unit: str | None, *, listed: bool) -> None:
+        """Collect the facts of any value."""
+        kind = type(value)
+        if kind in _SCALARS:
+            self.found.append(_fact((path, value, unit, listed)))
+        elif kind is list:
+            self._list(value, path, unit, listed=listed)
+        elif kind is dict:
+            self._named(value, path, unit)
         else:
-            _collect(item, item_path, own_unit, found)
-    for name, item in (value.__pydantic_extra__ or {}).items():
-        _collect(item, paths.child(path, name), None, found)
+            self.model(value, path, listed=listed)
 
+    def model(self, value: BaseModel, path: str, *, listed: bool) -> None:
+        """Collect the fields of a model in the schema's order, then its unknown ones."""
+        own = value.__dict__
+        for name, item_path, own_unit in _places(type(value), path):
+            item = own[name]
+            if type(item) in _SCALARS:  # most are; a call less each
+                self.found.append(_fact((item_path, item, own_unit, listed)))
+            else:
+                self.value(item, item_path, own_unit, listed=listed)
+        if value.__pydantic_extra__:
+            self._named(value.__pydantic_extra__, path, None)
 
-def _collect_list(items: list[Any], path: str, unit: str | None, found: list[Fact]) -> None:
-    if _LISTED.issuperset(map(type, items)):
-        shown = ", ".join(_in_a_list(item) for item in items[:_MAX_SCALARS_SHOWN])
-        more = len(items) - _MAX_SCALARS_SHOWN
-        found.append(Fact(path, f"{shown}, and {more} more" if more > 0 else shown or "none", unit))
-        return
-    for i, item in enumerate(items[:_MAX_ITEMS_SHOWN]):
-        _collect(item, f"{path}[{i}]", unit, found)
-    if len(items) > _MAX_ITEMS_SHOWN:
-        found.append(Fact(f"{path} (not shown)", f"{len(items) - _MAX_ITEMS_SHOWN} more", None))
+    def _named(self, items: dict[str, Any], path: str, unit: str | None) -> None:
+        """Collect the fields that whoever wrote the value named."""
+        for name, item in items.items():
+            item_path = paths.child(path, name)
+            if len(item_path) > paths.MAX_PATH_CHARS or not paths.is_shown(name):
+                self.left_out += 1
+                continue
+            if not paths.is_plain(name):
+                self.quoted += 1
+            self.value(item, item_path, unit, listed=False)
+
+    def _list(self, items: list[Any], path: str, unit: str | None, *, listed: bool) -> None:
+        if _LISTED.issuperset(map(type, items)):
+            shown = ", ".join(_in_a_list(item) for item in items[:_MAX_SCALARS_SHOWN])
+            more = len(items) - _MAX_SCALARS_SHOWN
+            self.found.append(Fact(path, f"{shown}, and {more} more" if more > 0 else shown or "none", unit, listed))
+            return
+        for i, item in enumerate(items[:_MAX_ITEMS_SHOWN]):
+            self.value(item, f"{path}[{i}]", unit, listed=listed)
+        if len(items) > _MAX_ITEMS_SHOWN:
+            self.found.append(Fact(f"{path} (not shown)", f"{len(items) - _MAX_ITEMS_SHOWN} more", None, listed))
 
 
 def _in_a_list(item: str | int | Decimal) -> str:

@@ -5,18 +5,30 @@ section, with the reason. Without a usable position and price there is nothing t
 """
 
 from datetime import datetime, timedelta
+from decimal import Decimal
 from functools import cached_property
 
 from pydantic import BaseModel, ConfigDict
 
 from llmctx import clock
 from llmctx.context.content import REQUIRED, SectionContent, read_content
-from llmctx.context.corporate_action import overnight_move
 from llmctx.context.facts import Fact
+from llmctx.context.finding import Finding
+from llmctx.context.marks import Marks
+from llmctx.context.plausibility import findings_of_case
+from llmctx.context.price_doubt import PriceCase, marks_after, stop_reached
 from llmctx.context.section import Section
-from llmctx.context.snapshot import RawSection, Snapshot
+from llmctx.context.snapshot import RawSection, ReadRules, Snapshot
 from llmctx.context.staleness import Status, age_of
 from llmctx.schema import values
+
+_OTHER_CLOCK = {
+    "bars": 'it says "clock": "bars", but this trail has the server\'s clock; feed recorded data to another server or '
+    "database, or live data with --live",
+    "server": 'it does not say "clock": "bars", but this trail has the clock of its bars; run a live system on another '
+    "server or database",
+}
+"""What is wrong with a system:state of one clock on a trail with the other one, and what to do."""
 
 
 class Package(BaseModel):
@@ -32,6 +44,10 @@ class Package(BaseModel):
     """Whose clock that is: server, or bars (recorded data)."""
     sections: dict[str, Section]
     """Section name to section, in the order in which a prompt shows them."""
+    marks: Marks | None = None
+    """What was believed of the price before; None if plausibility was not judged (see Snapshot)."""
+    marks_after: Marks | None = None
+    """What is believed of it now; None if it was not judged."""
 
     @cached_property
     def contents(self) -> dict[str, SectionContent]:
@@ -63,6 +79,22 @@ class Package(BaseModel):
         return value
 
     @property
+    def price_doubts(self) -> list[Finding]:
+        """Why the newest price is not to be acted on before it is confirmed."""
+        return [finding for finding in self.sections["price"].implausible if finding.doubts_price]
+
+    @property
+    def confirmed_by(self) -> str | None:
+        """The person who confirmed the price before which this one is judged; None if nobody had to."""
+        believed = None if self.marks is None else self.marks.believed
+        return believed.by or None if believed is not None and believed.is_on(self.position) else None
+
+    @property
+    def stop_reached(self) -> bool:
+        """Whether the newest price is at or beyond the position's stop; check `refusal` first."""
+        return stop_reached(self.position, self.price.price.last)
+
+    @property
     def refusal(self) -> str | None:
         """Why no decision is possible; None if one is."""
         for name in REQUIRED:
@@ -87,10 +119,17 @@ def build_package(snapshot: Snapshot) -> Package:
         name: _section(raw, contents.get(name), snapshot, latest, name) for name, raw in snapshot.sections.items()
     }
     _check_identity(sections, snapshot.symbol)
-    _check_corporate_action(sections)
+    _check_clock(sections, snapshot.rules.clock)
     _check_thesis(sections)
     package = Package.model_construct(
-        symbol=snapshot.symbol, as_of_ms=snapshot.as_of_ms, clock=snapshot.clock, sections=sections
+        symbol=snapshot.symbol,
+        as_of_ms=snapshot.as_of_ms,
+        clock=snapshot.clock,
+        sections=sections,
+        marks=snapshot.marks,
+        marks_after=None
+        if snapshot.marks is None
+        else _judge_plausibility(sections, contents, snapshot, snapshot.marks),
     )
     # The property would read these contents again.
     package.__dict__["contents"] = {
@@ -130,21 +169,56 @@ def _check_identity(sections: dict[str, Section], symbol: str) -> None:
         )
 
 
-def _check_corporate_action(sections: dict[str, Section]) -> None:
-    """Invalidate the price if the position was last marked before a suspected split."""
+def _check_clock(sections: dict[str, Section], trail_clock: str | None) -> None:
+    """Invalidate a system:state that says another clock than the trail's."""
+    system = sections["system"]
+    if trail_clock is None or not isinstance(system.value, values.System):
+        return
+    stated = "bars" if (system.value.model_extra or {}).get("clock") == "bars" else "server"
+    if stated != trail_clock:
+        sections["system"] = _invalid("system", system.key, _OTHER_CLOCK[stated])
+
+
+def _judge_plausibility(
+    sections: dict[str, Section], contents: dict[str, SectionContent], snapshot: Snapshot, marks: Marks
+) -> Marks:
+    """Note in each section what is implausible about it, and return the marks afterwards."""
+    for name, content in contents.items():
+        if content.implausible and sections[name].value is not None:
+            sections[name] = sections[name]._replace(implausible=content.implausible)
     position, price = sections["position"].value, sections["price"].value
     if not isinstance(position, values.Position) or not isinstance(price, values.Price):
-        return
-    move = overnight_move(position.current_price, position.last_update, price.price.last, price.timestamp)
-    if move is not None:
-        marked = clock.iso_of(position.last_update)
-        sections["price"] = _invalid(
-            "price",
-            sections["price"].key,
-            f"suspected corporate action: price.last {price.price.last} is {move:+.1%} from the position's "
-            f"current_price {position.current_price}, marked at {marked}; rewrite {sections['position'].key} in "
-            f"today's shares, or feed with --adjust {position.symbol}=RATIO",
-        )
+        return marks
+    case = PriceCase(
+        price,
+        position,
+        marks,
+        snapshot.as_of_ms,
+        max_age_ms=_max_age_for_a_stop(snapshot.rules),
+        band_width=_band_width(sections["indicators"]),
+        market_open=_says_open(sections["system"]),
+    )
+    found: tuple[Finding, ...] = ()
+    for name in REQUIRED:
+        found = findings_of_case(name, case)
+        if found:
+            sections[name] = sections[name]._replace(implausible=(*sections[name].implausible, *found))
+    return marks_after(case, found)  # the price is the last of the two
+
+
+def _max_age_for_a_stop(rules: ReadRules) -> int | None:
+    limit_s = rules.max_age_s.get("price")
+    return None if limit_s is None else limit_s * 1000 * rules.stale_stop_factor
+
+
+def _band_width(indicators: Section) -> Decimal | None:
+    value = indicators.value
+    usable = indicators.status is Status.FRESH and not indicators.implausible
+    return value.bollinger_width if usable and isinstance(value, values.Indicators) else None
+
+
+def _says_open(system: Section) -> bool:
+    return isinstance(system.value, values.System) and system.value.market_status == "open"
 
 
 def _check_thesis(sections: dict[str, Section]) -> None:
@@ -153,7 +227,10 @@ def _check_thesis(sections: dict[str, Section]) -> None:
     if not isinstance(thesis.value, values.Thesis):
         return
     # published theses carry milliseconds, positions may carry more
-    if not isinstance(position, values.Position) or clock.to_ms(thesis.value.entry_time) != clock.to_ms(
-        position.entry_time
+    decided_on = thesis.value.entry_time
+    if (
+        not isinstance(position, values.Position)
+        or decided_on is None
+        or clock.to_ms(decided_on) != clock.to_ms(position.entry_time)
     ):
         sections["thesis"] = _empty("thesis", thesis.key, "the last decision was on another position")

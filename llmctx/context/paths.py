@@ -7,13 +7,20 @@ A segment with anything outside `[A-Za-z0-9_]` is a JSON string in brackets: `ma
 import json
 import re
 
+from llmctx.harmless import harmless
+
 HEAD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 """How a path begins."""
 MAX_PATH_CHARS = 200
-"""A longer path cannot be cited, so no more than this is shown."""
+"""A longer path cannot be cited, so its fact is left out."""
+MAX_NAME_CHARS = 40
+"""A field with a longer name is left out."""
 
-_SEGMENT = re.compile(r"""\.([A-Za-z0-9_]+)|\[([0-9]{1,6})\]|\[("(?:[^"\\]|\\.)*")\]|\['([^'\\"]*)'\]""")
-_QUOTED = re.compile(r"""\[("(?:[^"\\]|\\.)*")\]""")
+_PLAIN_NAME = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_NAME_CHARS}}}\Z")
+_NOT_IN_NAMES = re.compile(r"""["'`\\<>\[\]{}|]|: """)
+
+_SEGMENT = re.compile(r"""\.([A-Za-z0-9_]+)|\[([0-9]{1,6})\]|\[("(?:[^"\\]|\\.)*+")\]|\['([^'\\"]*+)'\]""")
+_QUOTED = re.compile(r"""\[("(?:[^"\\]|\\.)*+")\]""")
 
 
 def child(path: str, name: str) -> str:
@@ -50,11 +57,20 @@ def read(text: str, at: int, end: int) -> tuple[str, int] | None:
     return path, at
 
 
+def is_plain(name: str) -> bool:
+    """Whether a prompt shows a name without quotes."""
+    return _PLAIN_NAME.match(name) is not None
+
+
+def is_shown(name: str) -> bool:
+    """Whether a prompt shows a name at all: at most 40 harmless characters, without quotes and brackets."""
+    return is_plain(name) or (
+        0 < len(name) <= MAX_NAME_CHARS and _NOT_IN_NAMES.search(name) is None and harmless(name) == name
+    )
+
+
 def dotted(path: str) -> str:
-    """The path with a dot before every name, quoted or not: what prompts showed before paths could be cited."""
-    return _QUOTED.sub(lambda found: "." + json.loads(found[1]), path) if '["' in path else path
-
-
-def escaped(path: str) -> str:
-    """The same path in ASCII alone."""
-    return _QUOTED.sub(lambda found: f"[{json.dumps(json.loads(found[1]))}]", path)
+    """The path as the first templates write it: with a dot before names that have a hyphen, too."""
+    if '["' not in path:
+        return path
+    return _QUOTED.sub(lambda found: f".{name}" if is_plain(name := json.loads(found[1])) else found[0], path)

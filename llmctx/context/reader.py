@@ -5,23 +5,29 @@ from pathlib import Path
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from llmctx.context.snapshot import RawSection, ReadRules, Snapshot, as_of
+from llmctx.context.snapshot import Known, RawSection, ReadRules, Snapshot, as_of
 from llmctx.errors import SnapshotError
 from llmctx.functions import ServerFunction
 from llmctx.schema.keys import section_keys
 
+NOTHING_KNOWN = Known()
+
 _JOIN = ServerFunction(Path(__file__).with_name("join.lua"), read_only=True)
 
 
-async def read_snapshot(redis: Redis, symbol: str, partition: int, rules: ReadRules) -> Snapshot:
+async def read_snapshot(
+    redis: Redis, symbol: str, partition: int, rules: ReadRules, known: Known = NOTHING_KNOWN
+) -> Snapshot:
     """Read every section of a symbol at one instant, with the server's time.
 
+    `known` is what the trail says of the symbol. It is not read here: anybody who may write to Redis could forge it.
     A missing key, a key of another type and a value over the size cap are reported by their sections, not raised.
 
     Raises SnapshotError if the server does not answer.
     Source: valkey.io, functions: one call runs alone, so no write happens between its reads.
     """
-    keys = section_keys(symbol, rules.signal_types, partition)
+    keys = dict(section_keys(symbol, rules.signal_types, partition))
+    thesis_section = RawSection(keys.pop("thesis"), None if known.thesis is None else known.thesis.text)
     try:
         seconds, micros, *values = await _JOIN(redis, list(keys.values()), [rules.max_value_bytes])
     except RedisError as error:
@@ -38,7 +44,8 @@ async def read_snapshot(redis: Redis, symbol: str, partition: int, rules: ReadRu
         )
         for (name, key), value in zip(keys.items(), values, strict=True)
     }
-    as_of_ms, clock = as_of(sections["system"].raw, server_ms)
+    sections["thesis"] = thesis_section
+    as_of_ms, clock = as_of(sections["system"].raw, server_ms, rules.clock)
     return Snapshot.model_construct(
         symbol=symbol,
         partition=partition,
@@ -47,4 +54,6 @@ async def read_snapshot(redis: Redis, symbol: str, partition: int, rules: ReadRu
         clock=clock,
         rules=rules,
         sections=sections,
+        marks=known.marks,
+        thesis=None if known.thesis is None else known.thesis.record,
     )

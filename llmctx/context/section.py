@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel
 
+from llmctx.context.finding import Finding
 from llmctx.context.staleness import Status
 
 
@@ -22,3 +23,5 @@ class Section(NamedTuple):
     """Why it is invalid or empty: names key, path and rule."""
     value: BaseModel | None = None
     """The typed value; None unless the section is fresh or stale."""
+    implausible: tuple[Finding, ...] = ()
+    """What is implausible about the value."""

@@ -5,12 +5,13 @@ It is the complete evidence of what was known. `evidence()` returns the exact by
 """
 
 import base64
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from llmctx import canonical
 from llmctx.clock import parse_iso, to_ms
+from llmctx.context.marks import Marks
 from llmctx.limits import MAX_VALUE_BYTES
 from llmctx.schema.keys import SIGNAL_TYPES, section_keys
 
@@ -33,6 +34,8 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
 SectionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,60}$")]
 """A section, or the section of one signal type: signals.entry."""
 Limit = Annotated[int, Field(ge=0, le=10**12)]
+Clock = Literal["server", "bars"]
+"""Whose time ages are measured against: the server's, or that of system:state, which a feed of recorded data writes."""
 
 
 class ReadRules(BaseModel):
@@ -48,6 +51,10 @@ class ReadRules(BaseModel):
     """A larger value is not transferred, and its section is invalid."""
     skew_ms: Limit = 2000
     """How far a collector's clock may run ahead of the server's; on the bars clock the tolerance is 0."""
+    clock: Clock | None = None
+    """The trail's clock; None if it is not fixed yet, and system:state says which one holds."""
+    stale_stop_factor: Annotated[int, Field(ge=1, le=10**6)] = 10
+    """A stop is obeyed on a stale price up to so many times the price's limit."""
 
 
 class RawSection(NamedTuple):
@@ -59,6 +66,33 @@ class RawSection(NamedTuple):
     """Its exact bytes; None if the key does not exist or could not be read."""
     unread: str | None = None
     """Why it could not be read: not a string, or larger than the cap."""
+
+
+class TrailReference(NamedTuple):
+    """Names a record of the trail."""
+
+    address: str
+    """Its address: INDEX, or P:INDEX with several partitions."""
+    leaf_hash: str
+    """Its leaf hash, in hex."""
+
+
+class LastDecision(NamedTuple):
+    """The last usable decision on a symbol, from the trail: the thesis of its next package."""
+
+    text: bytes
+    """The decision as it was published."""
+    record: TrailReference
+    """The record that it stands in."""
+
+
+class Known(NamedTuple):
+    """What the trail says of a symbol before a snapshot."""
+
+    marks: Marks = Marks()
+    """What was believed of its price."""
+    thesis: LastDecision | None = None
+    """Its last usable decision; None if there is none."""
 
 
 class Snapshot(BaseModel):
@@ -74,12 +108,16 @@ class Snapshot(BaseModel):
     """The server's time of the read, in milliseconds."""
     as_of_ms: int
     """The time against which ages are measured, in milliseconds; nothing later may reach the package."""
-    clock: Literal["server", "bars"]
+    clock: Clock
     """The source of as_of_ms: the server's time, or the timestamp of system:state."""
     rules: ReadRules
     """The rules of this package."""
     sections: dict[str, RawSection]
     """What was read, by section name in the order of `schema.keys.section_keys`."""
+    marks: Marks | None = None
+    """What was believed of the price before; None if an older version took the snapshot, which judged nothing by it."""
+    thesis: TrailReference | None = None
+    """The record that the thesis section comes from; None if there is no thesis, or if its writer named no record."""
 
     def evidence(self) -> bytes:
         """The bytes that are hashed and kept; audit/README.md documents their form."""
@@ -94,6 +132,11 @@ class Snapshot(BaseModel):
                     texts[name] = section.raw.decode()
                 except UnicodeDecodeError:
                     unread[name] = {"base64": base64.b64encode(section.raw).decode()}
+        limits: dict[str, Any] = {
+            "max_age_s": self.rules.max_age_s,
+            "max_value_bytes": self.rules.max_value_bytes,
+            "skew_ms": self.rules.skew_ms,
+        }
         document: dict[str, Any] = {
             "symbol": self.symbol,
             "partition": self.partition,
@@ -101,15 +144,18 @@ class Snapshot(BaseModel):
             "as_of_ms": self.as_of_ms,
             "clock": self.clock,
             "signal_types": list(self.rules.signal_types),
-            "limits": {
-                "max_age_s": self.rules.max_age_s,
-                "max_value_bytes": self.rules.max_value_bytes,
-                "skew_ms": self.rules.skew_ms,
-            },
+            "limits": limits,
             "sections": texts,
         }
+        if self.marks is not None:
+            limits["stale_stop_factor"] = self.rules.stale_stop_factor
+            document["marks"] = self.marks.document()
         if unread:
             document["unread"] = unread
+        if self.thesis is not None:
+            document["thesis"] = self.thesis._asdict()
+        if self.rules.clock is not None:
+            document["trail_clock"] = self.rules.clock
         return canonical.dumps(document)
 
     @classmethod
@@ -120,10 +166,13 @@ class Snapshot(BaseModel):
         """
         document = canonical.loads(raw)
         try:
-            rules = ReadRules(signal_types=tuple(document["signal_types"]), **document["limits"])
+            rules = ReadRules(
+                signal_types=tuple(document["signal_types"]), clock=document.get("trail_clock"), **document["limits"]
+            )
             keys = section_keys(document["symbol"], rules.signal_types, document["partition"])
             unread = document.get("unread", {})
             texts = document["sections"]
+            thesis = document.get("thesis")
             sections = {
                 name: _raw_section(key, texts[name], unread[name])
                 if name in unread
@@ -138,8 +187,10 @@ class Snapshot(BaseModel):
                 clock=document["clock"],
                 rules=rules,
                 sections=sections,
+                marks=Marks.parse(document["marks"]) if "marks" in document else None,
+                thesis=None if thesis is None else TrailReference(**thesis),
             )
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, ArithmeticError) as error:
             raise ValueError(f"the snapshot piece lacks {error}") from error
 
 
@@ -149,13 +200,18 @@ def _raw_section(key: str, text: str | None, unread: dict[str, str]) -> RawSecti
     return RawSection(key=key, raw=None if text is None else text.encode(), unread=unread.get("why"))
 
 
-def as_of(system_state: bytes | None, server_ms: int) -> tuple[int, Literal["server", "bars"]]:
+def clock_of(text: object) -> Clock | None:
+    """The clock that a stored value names, None if it names none."""
+    return cast("Clock", text) if text in get_args(Clock) else None
+
+
+def as_of(system_state: bytes | None, server_ms: int, trail_clock: str | None = None) -> tuple[int, Clock]:
     """The time against which a snapshot's ages are measured, in milliseconds, and the clock it comes from.
 
     A feed of recorded data marks system:state with "clock": "bars"; its own timestamp is used then, because the
-    server's time means nothing for data of another day.
+    server's time means nothing for data of another day. On a trail with the server's clock the mark has no effect.
     """
-    if system_state is not None and b'"clock"' in system_state:
+    if trail_clock != "server" and system_state is not None and b'"clock"' in system_state:
         try:
             document = canonical.loads(system_state)
             if isinstance(document, dict) and document.get("clock") == "bars":

@@ -5,6 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from llmctx import canonical
+from llmctx.context.marks import Mark
 from llmctx.limits import MAX_CAUSE_CHARS, MAX_TICK_ID_CHARS, cut
 from llmctx.schema.keys import check_symbol
 
@@ -20,6 +22,9 @@ class Tick(BaseModel):
     """The symbol whose position changed."""
     cause: str = "manual"
     """Why a decision is requested: position_changed, manual, ...; a longer text is cut."""
+
+    confirmation: Mark | None = None
+    """The price that a person confirms before the decision; None if nobody does."""
 
     @field_validator("symbol")
     @classmethod
@@ -38,4 +43,7 @@ class Tick(BaseModel):
 
     def fields(self) -> dict[Any, Any]:
         """The tick as an entry of the tick stream."""
-        return {"id": self.id, "symbol": self.symbol, "cause": self.cause}
+        fields: dict[Any, Any] = {"id": self.id, "symbol": self.symbol, "cause": self.cause}
+        if self.confirmation is not None:
+            fields["confirmation"] = canonical.dumps(self.confirmation.document())
+        return fields

@@ -16,7 +16,7 @@ _START = re.compile(r"\[(?:[\s()+\-*/.,0-9]|abs\b)*+([A-Za-z_][A-Za-z0-9_]*)")
 _PATH = re.compile(r"\[([A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z0-9_]+|\[(?:0|[1-9][0-9]{0,5})\])*+)\]")
 """Plain paths: most citations, for which no parser is needed."""
 _SENTENCE_END = re.compile(
-    r"[.!?][\"')*\u201d]*+\s++(?=[^\sa-z\[])|[\u3002\uff01\uff1f]|\n\s*+(?=[-*+\u2022|#>]|\d+[.)]\s)|\n[ \t]*+\n"
+    r"[.!?][\"')*\u201d]*+\s++(?=[^\sa-z\[])|[\u3002\uff01\uff1f]|\n[^\S\n]*+(?=[-*+\u2022|#>]|\d++[.)]\s)|\n[ \t]*+\n"
 )
 _FACTORS: dict[str | None, dict[str, tuple[int, ...]]] = {
     PERCENT: {"%": (1,), "bps": (100,), "": (1,)},
@@ -72,9 +72,10 @@ def cited_numbers(text: str, heads: Collection[str]) -> Iterator[tuple[Numeral, 
             if number is not None:
                 yield number, None
             number = following
-        if number is not None and not number.name and _belongs(text[number.end : citation.start]):
-            yield number, citation
-            number = None
+        if number is not None:
+            belongs = not number.name and _belongs(text[number.end : citation.start])
+            yield number, citation if belongs else None
+            number = None  # what does not belong to it now is further away later
         at = citation.end
     if number is not None:
         yield number, None

@@ -4,11 +4,9 @@ A number followed by a citation must equal the value of the citation. A price wi
 known prices (`prices`); every other number without one is only counted. A pure function of package and decision.
 """
 
-import re
 from collections.abc import Callable
 from datetime import datetime
-from decimal import MAX_EMAX, MIN_EMIN, Context
-from difflib import get_close_matches
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 from functools import cached_property
 from typing import NamedTuple
 
@@ -19,17 +17,18 @@ from llmctx.context.package import Package
 from llmctx.decision.citations import cited_numbers, is_right, occurs_in
 from llmctx.decision.decision import Decision, Evidence
 from llmctx.decision.prices import Prices
+from llmctx.decision.steps import Steps
+from llmctx.decision.texts import is_text, shown_text
 from llmctx.numerals import Numeral, numerals, plain
 from llmctx.prompt.render import text_of
 
 ANOTHER = "another value"
-MAX_TEXT_CHARS = 300
-"""Prompts show this much of a text; only numbers within it can be cited."""
 
 _SHOWN = Context(12, Emin=MIN_EMIN, Emax=MAX_EMAX, traps=[])
 _MAX_GUESSES = 8
-_SHORTEST_TIME, _SHORTEST_CUT = len("2025-05-09T10:15"), 20
-_QUOTES = re.compile(r"[\"'`\u201c\u201d\u2018\u2019\\]")
+_LIKELY = 0.5
+_NUMBER_STEPS, _FORMULA_STEPS, _FINDING_STEPS = 100, 50, 2000
+"""What each costs in steps. A finding is also kept, so there can be 250 of them."""
 
 Wrong = tuple[str, str | None]
 """What is wrong, and the true value, if there is one."""
@@ -85,9 +84,12 @@ class Grounding(NamedTuple):
         return [finding for finding in (*self.miscited, *self.false_prices) if finding.alarms]
 
 
-def ground(package: Package, decision: Decision) -> Grounding:
-    """Check an answer against a package, which must have a position and a price."""
-    check = _Check(package, decision)
+def ground(package: Package, decision: Decision, steps: Steps | None = None) -> Grounding:
+    """Check an answer against a package, which must have a position and a price.
+
+    Raises JudgingError if it takes more steps than are allowed.
+    """
+    check = _Check(package, decision, steps or Steps())
     check.text("reasoning", decision.reasoning)
     check.text("invalidation", decision.invalidation, judged=False)
     for number, item in enumerate(decision.evidence):
@@ -99,9 +101,10 @@ def ground(package: Package, decision: Decision) -> Grounding:
 class _Check:
     """The facts that an answer is checked against, and the findings so far."""
 
-    def __init__(self, package: Package, decision: Decision) -> None:
+    def __init__(self, package: Package, decision: Decision, steps: Steps) -> None:
         self._package = package
-        self._facts = {fact[0]: fact for facts in package.facts.values() for fact in facts}
+        self._steps = steps
+        self._facts = {fact.path: _exact(fact) for facts in package.facts.values() for fact in facts}
         for name, unit in (("stop_loss", PRICE), ("take_profit", PRICE), ("quantity", "shares")):
             self._facts[f"answer.{name}"] = Fact(f"answer.{name}", getattr(decision, name), unit)
         self._heads = {name.partition(".")[0] for name in package.sections} | {"answer"}
@@ -112,7 +115,12 @@ class _Check:
 
     @cached_property
     def _prices(self) -> Prices:
-        return Prices(self._package, self._facts)
+        self._steps.take(len(self._facts))
+        return Prices(self._package, self._facts, self._steps)
+
+    @cached_property
+    def _shapes(self) -> list[tuple[Fact, set[str]]]:
+        return [(fact, _shape(path)) for path, fact in self._facts.items()]
 
     def text(self, field: str, text: str, *, judged: bool = True, about: Node | None = None) -> None:
         """Check the numbers of a text.
@@ -120,8 +128,10 @@ class _Check:
         With `judged`, prices without a citation are judged too. A number without a citation may equal `about`, the
         formula that an evidence item's reading refers to.
         """
+        self._steps.take(len(text))
         text = plain(text)
         for number, citation in cited_numbers(text, self._heads):
+            self._steps.take(_NUMBER_STEPS)
             node = None if citation is None else citation.node
             wrong = ("uncited", None) if node is None else self._wrong(number, node)
             if not number.values and not number.moment:
@@ -133,6 +143,7 @@ class _Check:
             else:
                 self.uncited += 1
                 if judged and (false := self._prices.check(text, number)) is not None:
+                    self._steps.take(_FINDING_STEPS)
                     why, nearest = false
                     shown = (nearest.path, why, text_of(nearest.value), True)
                     self.false_prices.append(Finding(field, number.text, number.start, *shown))
@@ -144,14 +155,22 @@ class _Check:
             node: Node | None = Node("path", path=path)
         else:
             node = parse(plain(path.removeprefix("[").removesuffix("]") if path[:1] == "[" else path))
-        section = self._package.sections.get(path)
-        if section is None or str(section.status) not in item.value.lower():  # a section is cited for its status
+        if not self._is_status(path, item.value):
             wrong = ("no such path", None) if node is None else self._wrong_value(item.value, node)
             if wrong is not None:
                 self._miscite((field, item.value, 0), item.path, wrong, node)
         self.text(f"{field}.reading", item.reading, about=node)
 
+    def _is_status(self, path: str, said: str) -> bool:
+        """Whether an item cites a section for its status, with no other number than its age."""
+        section = self._package.sections.get(path)
+        if section is None or str(section.status) not in said.lower():
+            return False
+        age = "" if section.age_ms is None else clock.in_words(section.age_ms)
+        return all(occurs_in(number, age) for number in numerals(plain(said)))
+
     def _miscite(self, place: tuple[str, str, int], citation: str, wrong: Wrong, node: Node | None) -> None:
+        self._steps.take(_FINDING_STEPS)
         self.miscited.append(Finding(*place, citation, *wrong, self._alarms(node, citation)))
 
     def _alarms(self, node: Node | None, citation: str) -> bool:
@@ -161,29 +180,40 @@ class _Check:
             return amount.unit in (PRICE, "shares")
         path = citation if node is None else (amount.path if amount and amount.path else node.paths()[0])
         if path not in self._meant:
-            known = path in self._facts or len(self._meant) > _MAX_GUESSES  # guessing is slow
-            likely = [path] if known else get_close_matches(path[:MAX_CHARS], self._facts, 1)
-            fact = self._facts.get(likely[0]) if likely else None
+            known = path in self._facts or len(self._meant) > _MAX_GUESSES
+            fact = self._facts.get(path) if known else self._likeliest(path[:MAX_CHARS])
             self._meant[path] = fact is not None and fact.unit in (PRICE, "shares")
         return self._meant[path]
+
+    def _likeliest(self, path: str) -> Fact | None:
+        """The fact whose path shares most with an unknown one; None if none shares enough."""
+        self._steps.take(len(self._facts))
+        shape = _shape(path)
+        alike, fact = max(
+            ((2 * len(shape & own) / (len(shape) + len(own)), fact) for fact, own in self._shapes),
+            key=lambda found: found[0],
+        )
+        return fact if alike >= _LIKELY else None
 
     def _wrong(self, number: Numeral, node: Node) -> Wrong | None:
         """What is wrong with a number that cites a formula; None if it is right."""
         fact = self._facts.get(node.path)
         if fact is not None and isinstance(fact.value, str | datetime):
-            shown = clock.iso_of(fact.value) if isinstance(fact.value, datetime) else fact.value[:MAX_TEXT_CHARS]
-            return None if occurs_in(number, plain(shown)) else (ANOTHER, text_of(fact.value))
+            shown = plain(shown_text(fact))
+            self._steps.take(4 * len(shown))
+            return None if occurs_in(number, shown) else (ANOTHER, text_of(fact.value))
         return self._compared(node, lambda amount: is_right(number, amount))
 
     def _wrong_value(self, said: str, node: Node) -> Wrong | None:
         """What is wrong with the value of an evidence item; None if it is right."""
         fact = self._facts.get(node.path)
         if fact is not None and (isinstance(fact.value, str | datetime | bool) or fact.value is None):
-            return None if _is_text(said, fact) else (ANOTHER, text_of(fact.value))
+            return None if is_text(said, fact) else (ANOTHER, text_of(fact.value))
         number = next(numerals(plain(said)), None)
         return self._compared(node, lambda amount: number is not None and is_right(number, amount, signed=True))
 
     def _compared(self, node: Node, is_right: Callable[[Amount], bool]) -> Wrong | None:
+        self._steps.take(_FORMULA_STEPS)
         amount = evaluate(node, self._facts)
         if not isinstance(amount, Amount):
             fact = self._facts.get(amount.path)
@@ -193,22 +223,11 @@ class _Check:
         return ANOTHER, text_of(self._facts[node.path].value if node.op == "path" else _SHOWN.plus(amount.value))
 
 
-def _is_text(said: str, fact: Fact) -> bool:
-    """Whether a text equals a fact, ignoring case, quotes and spacing; long texts may be cut."""
-    shown = clock.iso_of(fact.value) if isinstance(fact.value, datetime) else text_of(fact.value)
-    text, full = _bare(said), _bare(fact.value if isinstance(fact.value, str) else shown)
-    if text == full or text == _bare(shown):
-        return True
-    if isinstance(fact.value, datetime):
-        return full.startswith(text.rstrip("z")) and len(text) >= _SHORTEST_TIME
-    if not isinstance(fact.value, str):
-        return fact.value is None and text in ("none", "n/a", "not set")
-    text = text.rstrip(".\u2026 ")
-    parts = [part.strip(" []") for part in text.split(",")]
-    return (len(text) >= _SHORTEST_CUT and full.startswith(text)) or all(
-        part and part in full.split(", ") for part in parts
-    )
+def _exact(fact: Fact) -> Fact:
+    """A fact with a Decimal for a whole number, which may have thousands of digits: it is converted once."""
+    return fact._replace(value=Decimal(fact.value)) if type(fact.value) is int else fact
 
 
-def _bare(text: str) -> str:
-    return " ".join(_QUOTES.sub("", text).lower().split())
+def _shape(path: str) -> set[str]:
+    """The runs of three characters of a path: similar paths share most of them."""
+    return {path[at : at + 3] for at in range(max(1, len(path) - 2))}

@@ -9,10 +9,16 @@ They run in the order in which they stand below, each on what the one before it 
 3. ungrounded: miscited prices, levels and quantities and false prices are flagged, or become a hold, as
    `GuardPolicy.grounding` says
 4. stale_price: on a price older than its limit nothing is added
-5. market_closed: while system:state says that the market is not open, nothing is traded or moved
+   implausible_price: nor on an implausible one
+5. market_unknown: without a fresh system:state no new risk is taken, so nothing is added
+   market_closed: while a fresh system:state says that the market is not open, nothing is traded or moved
 6. quantity_cap: no more than the position's quantity is closed or added
 7. stop_side, target_side: a new stop lies on the losing side of the price, a new target on the winning side
 8. stop_loss_breached: a price at or beyond the position's stop is an exit, whatever the LLM says or the hour is
+   stop_unconfirmed: unless that price is implausible or far too old; then the position is held until the price is
+   confirmed (docs/plausibility.md), or left at once, as `GuardPolicy.unconfirmed_stop` says
+   stale: the stop was obeyed on a price older than its limit
+   If this guardrail itself breaks off, price and stop are compared plainly
 """
 
 from collections.abc import Callable
@@ -23,6 +29,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from llmctx import clock
 from llmctx.context.package import Package
+from llmctx.context.price_doubt import stop_reached
 from llmctx.context.staleness import Status
 from llmctx.decision.decision import Action, Decision
 from llmctx.decision.grounding import Grounding, ground
@@ -35,6 +42,16 @@ OnUngrounded = Literal["off", "flag", "reask", "hold"]
 
 NO_ANSWER, JUDGING_FAILED = "no_answer", "judging_failed"
 """The guardrails that fire instead of a judgement: there is no answer, or judging it broke off."""
+UNGROUNDED = "ungrounded"
+"""The guardrail that fires on miscited or false prices."""
+STOP_BREACHED = "stop_loss_breached"
+"""The guardrail that obeys a stop."""
+STOP_UNCONFIRMED = "stop_unconfirmed"
+"""The guardrail that fires where a stop is reached by a price that is not believed."""
+UnconfirmedStop = Literal["hold", "exit"]
+"""What a stop does that is reached by a price that is not believed."""
+_NEW_RISK = (Action.ADD,)
+"""The actions that enlarge what can be lost."""
 _MAX_ALARMS_SHOWN = 3
 
 
@@ -47,6 +64,8 @@ class GuardPolicy(BaseModel):
     """Actions other than hold need at least this confidence."""
     grounding: OnUngrounded = "flag"
     """What miscited or false prices do."""
+    unconfirmed_stop: UnconfirmedStop = "hold"
+    """What a stop does that is reached by a price that is not believed."""
 
 
 class Guard(NamedTuple):
@@ -132,6 +151,8 @@ def guard(
         except Exception as error:  # noqa: BLE001  whatever breaks in one guardrail, those after it still run
             held = draft.action is Action.HOLD
             draft.fire(JUDGING_FAILED, f"{name} broke off ({in_short(error)})", None if held else Action.HOLD)
+            if name == STOP_BREACHED and stop_reached(package.position, package.price.price.last):
+                draft.fire(STOP_BREACHED, "the price has reached the stop_loss, compared plainly", Action.EXIT)
     if draft.action is Action.EXIT:
         draft.quantity = package.position.quantity
     return Verdict(
@@ -162,20 +183,30 @@ def _ungrounded(draft: _Draft) -> None:
     more = f"; and {len(alarms) - _MAX_ALARMS_SHOWN} more" if len(alarms) > _MAX_ALARMS_SHOWN else ""
     holds = draft.policy.grounding in ("reask", "hold") and draft.action is not Action.HOLD
     detail = f"the facts do not bear out {'; '.join(alarms[:_MAX_ALARMS_SHOWN])}{more}"
-    draft.fire("ungrounded", detail, Action.HOLD if holds else None)
+    draft.fire(UNGROUNDED, detail, Action.HOLD if holds else None)
 
 
 def _stale_price(draft: _Draft) -> None:
     section = draft.package.sections["price"]
-    if draft.action is Action.ADD and section.status is Status.STALE:
+    if draft.action in _NEW_RISK and section.status is Status.STALE:
         draft.fire("stale_price", f"the price is {clock.in_words(section.age_ms or 0)} old", Action.HOLD)
+    elif draft.action in _NEW_RISK and section.implausible:
+        draft.fire("implausible_price", section.implausible[0].reason, Action.HOLD)
 
 
-def _market_closed(draft: _Draft) -> None:
-    system = draft.package.sections["system"].value
-    if draft.action is Action.HOLD or not isinstance(system, values.System):
+def _market(draft: _Draft) -> None:
+    """Hold while the market is known not to be open. If that is unknown, only new risk is refused: a missing, broken
+    or old system:state must not keep anyone from closing a position.
+    """
+    section = draft.package.sections["system"]
+    if section.status is not Status.FRESH:
+        if draft.action in _NEW_RISK:
+            why = section.reason or f"{section.key} is {clock.in_words(section.age_ms or 0)} old"
+            draft.fire("market_unknown", f"whether the market is open is unknown ({why})", Action.HOLD)
         return
-    if system.market_status != "open":
+    system = section.value
+    assert isinstance(system, values.System)
+    if draft.action is not Action.HOLD and system.market_status != "open":
         draft.fire("market_closed", f"market_status is {system.market_status!r}", Action.HOLD)
 
 
@@ -207,21 +238,34 @@ def _stop_sides(draft: _Draft) -> None:
 
 
 def _stop_loss_breached(draft: _Draft) -> None:
-    position, price = draft.package.position, draft.package.price.price.last
-    stop = position.stop_loss
-    if stop is None or (price > stop if position.side == "long" else price < stop):
+    package = draft.package
+    if not package.stop_reached:
         return
-    detail = f"the price {price} has reached the stop_loss {stop} of the {position.side} position"
-    draft.fire("stop_loss_breached", detail, None if draft.action is Action.EXIT else Action.EXIT)
+    position, section, doubts = package.position, package.sections["price"], package.price_doubts
+    detail = (
+        f"the price {package.price.price.last} has reached the stop_loss {position.stop_loss} of the {position.side} "
+        "position"
+    )
+    if doubts:
+        why = "; ".join(f"{doubt.reason} (confirmed by {doubt.confirmed_by})" for doubt in doubts)
+        detail = f"{detail}, but {why}"
+        if draft.policy.unconfirmed_stop == "hold":
+            draft.fire(STOP_UNCONFIRMED, detail, None if draft.action is Action.HOLD else Action.HOLD)
+            return
+    if section.status is Status.STALE:
+        draft.fire("stale", f"the price is {clock.in_words(section.age_ms or 0)} old")
+    if (confirmed_by := package.confirmed_by) is not None:
+        detail = f"{detail}; {confirmed_by} confirmed the price"
+    draft.fire(STOP_BREACHED, detail, None if draft.action is Action.EXIT else Action.EXIT)
 
 
 _CHECKS: dict[str, Callable[[_Draft], None]] = {
     "confidence_floor": _confidence_floor,
     "grounding": _ungrounded,
     "stale_price": _stale_price,
-    "market_closed": _market_closed,
+    "market": _market,
     "quantity_cap": _quantity_cap,
     "stop_sides": _stop_sides,
-    "stop_loss_breached": _stop_loss_breached,
+    STOP_BREACHED: _stop_loss_breached,
 }
 """The guardrails, in the order in which they run."""

@@ -5,7 +5,8 @@ and the previous decision support nothing here.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from itertools import chain, combinations
 from typing import NamedTuple
@@ -13,7 +14,8 @@ from typing import NamedTuple
 from llmctx.context.facts import Fact
 from llmctx.context.formula import PRICE
 from llmctx.context.package import Package
-from llmctx.numerals import CONTEXT, Numeral
+from llmctx.decision.steps import Steps
+from llmctx.numerals import CONTEXT, Numeral, Value
 
 _NAMES = {  # English, German, French, Chinese, Japanese
     "stop": r"stop(?:[-_ ]?loss)?|sl|stopp|stopkurs|arrêt|止损[价位线]?|損切り(?:ライン)?|逆指値",
@@ -35,12 +37,14 @@ _NAMED = re.compile(
     rf"{_GAP}*+(?:(?:(?(open)(?!)|at)|is|of|bei|ist|à|est|de){_GAP}++|[为在是はが])?+\Z",
     re.IGNORECASE,
 )
-_PAIRED = re.compile(rf"(?<![^\W\d_])(?:{_LEVEL})[^\w.;]*\w{{0,3}}[^\w.;]*\Z", re.IGNORECASE)
+_PAIRED = re.compile(rf"(?<![^\W\d_])(?:{_LEVEL})[^\w.;]*+(?:\w{{1,3}}+[^\w.;]*+)?\Z", re.IGNORECASE)
 """Another level's name with at most a short word in between: stop and target, entry/stop."""
 _RESULT = re.compile(r"[\d)%]\s*+[=≈]\s*+[$€£¥]?\Z")
 """What precedes the result of a written-out calculation."""
 _CONTEXT_CHARS = 48
 _MIN_DIGITS = 3
+_STEPS = 250
+"""What a look at a price costs, the names of levels before it above all."""
 _MISNAMED = "the name of another level"
 _BELOW, _ABOVE = Decimal("0.8"), Decimal("1.25")
 """The range around the symbol's known levels within which an unnamed number counts as a price."""
@@ -64,23 +68,49 @@ class FalsePrice(NamedTuple):
     """The level named before it, or the nearest fact."""
 
 
+class _Sorted:
+    """Values in order, with the facts that have them: a look-up costs the same for 10 facts and for 1,000."""
+
+    def __init__(self, facts: Iterable[Fact], derived: Iterable[Decimal] = ()) -> None:
+        ordered = sorted(enumerate(facts), key=lambda item: _of(item[1]))
+        self._facts = ordered
+        self._fact_values = [_of(fact) for _, fact in ordered]
+        self._values = sorted([*self._fact_values, *derived])
+
+    def has(self, said: Value) -> bool:
+        """Whether a number is one of the values, rounded or cut."""
+        at = bisect_left(self._values, CONTEXT.subtract(said.value, CONTEXT.divide(said.step, Decimal(2))))
+        return any(map(said.is_of, self._values[at : at + 1]))
+
+    def nearest(self, value: Decimal) -> Fact | None:
+        """The fact with the nearest value, the first of several; None if there are no facts."""
+        at = bisect_left(self._fact_values, value)
+        below = bisect_left(self._fact_values, self._fact_values[at - 1]) if at else at
+        around = self._facts[below : below + 1] + self._facts[at : at + 1]
+        return min(
+            around, key=lambda item: (CONTEXT.subtract(_of(item[1]), value).copy_abs(), item[0]), default=(0, None)
+        )[1]
+
+
 class Prices:
     """The known prices that uncited ones are compared with."""
 
-    def __init__(self, package: Package, facts: Mapping[str, Fact]) -> None:
+    def __init__(self, package: Package, facts: Mapping[str, Fact], steps: Steps) -> None:
+        self._steps = steps
         self._last = facts["price.price.last"]
         self._unset = {"stop": facts["position.stop_loss"], "target": facts["position.take_profit"]}
         last = package.price.price.last
-        self._known = [
-            fact._replace(value=Decimal(fact.value).copy_abs())
+        known = [
+            fact._replace(value=fact.value.copy_abs())
             for path, fact in facts.items()
-            if isinstance(fact.value, Decimal | int) and not isinstance(fact.value, bool) and path[:7] != "thesis."
+            if isinstance(fact.value, Decimal) and path[:7] != "thesis."
         ]
-        self._derived = list(_derived(facts))
         self._low, self._high = last / 2, last * 2
-        self._priced = [fact for fact in self._known if fact.unit == PRICE and self._low <= _of(fact) <= self._high]
-        own = [_of(fact) for fact in self._priced if not fact.path.startswith("candidates")]
+        priced = [fact for fact in known if fact.unit == PRICE and self._low <= _of(fact) <= self._high]
+        own = [_of(fact) for fact in priced if not fact.path.startswith("candidates")]
         self._near = min(own) * _BELOW, max(own) * _ABOVE
+        self._facts, self._known, self._priced = known, _Sorted(known, _derived(facts)), _Sorted(priced)
+        self._levels: dict[str, _Sorted] = {}
 
     def check(self, text: str, number: Numeral) -> FalsePrice | None:
         """Why an uncited number is a false price; None if it is true, or not a price."""
@@ -90,18 +120,25 @@ class Prices:
         digits = sum(map(str.isdigit, number.text.lstrip("0.,")))
         if digits < _MIN_DIGITS or not self._low <= said.value <= self._high:
             return None
+        self._steps.take(_STEPS)
         level = _level_before(text, number.start)
-        named = [] if level is None else [fact for fact in self._known if _WORDS[level] & _words(fact.path)]
-        if level is not None and not any(said.is_of(_of(fact)) for fact in named):
-            return FalsePrice(_MISNAMED, _nearest(named, said.value) or self._unset.get(level, self._last))
+        if level is not None and not self._named(level).has(said):
+            nearest = self._named(level).nearest(said.value)
+            return FalsePrice(_MISNAMED, nearest or self._unset.get(level, self._last))
         written_as_price = said.step < 1 or digits > _MIN_DIGITS
         if _RESULT.search(text, max(0, number.start - _CONTEXT_CHARS), number.start):
             return None
         if not (written_as_price and self._near[0] <= said.value <= self._near[1]):
             return None
-        if any(said.is_of(_of(fact)) for fact in self._known) or any(map(said.is_of, self._derived)):
+        if self._known.has(said):
             return None
-        return FalsePrice("no such price", _nearest(self._priced, said.value) or self._last)
+        return FalsePrice("no such price", self._priced.nearest(said.value) or self._last)
+
+    def _named(self, level: str) -> _Sorted:
+        """The facts that have a level's name."""
+        if level not in self._levels:
+            self._levels[level] = _Sorted(fact for fact in self._facts if _WORDS[level] & _words(fact.path))
+        return self._levels[level]
 
 
 def _words(path: str) -> set[str]:
@@ -111,10 +148,6 @@ def _words(path: str) -> set[str]:
 def _of(fact: Fact) -> Decimal:
     assert isinstance(fact.value, Decimal)
     return fact.value
-
-
-def _nearest(facts: list[Fact], value: Decimal) -> Fact | None:
-    return min(facts, key=lambda fact: CONTEXT.subtract(_of(fact), value).copy_abs(), default=None)
 
 
 def _level_before(text: str, at: int) -> str | None:

@@ -16,7 +16,7 @@ from typing import Any
 from llmctx import clock
 from llmctx.connection import pause
 from llmctx.context.tick import Tick
-from llmctx.errors import RecordError, ServerError, TrailError
+from llmctx.errors import ServerError, TrailError
 from llmctx.flow.bars import BadRow, Bar
 from llmctx.flow.compose import FedBar
 from llmctx.flow.feed_report import FeedReport, FeedReporter, RecentWrites
@@ -117,8 +117,6 @@ class Feed:
                 return await act()
             except LostWritesError:
                 self._reporter.writes_lost()
-            except RecordError:
-                raise
             except (ServerError, TrailError) as error:
                 away_since_s = away_since_s or clock.monotonic_s()
                 if clock.monotonic_s() - away_since_s > MAX_AWAY_S:

@@ -169,8 +169,8 @@ class FeedReporter:
             report.suspected += 1
             self.warn_once(
                 f"{bar.symbol} at {clock.iso_of(bar.start)}: the price jumped overnight; a corporate action is "
-                f"suspected. Its ticks are skipped until the position is rewritten, or until you feed with "
-                f"--adjust {bar.symbol}=RATIO",
+                f"suspected. Its position is not marked until it is rewritten, or until you feed with --adjust "
+                f"{bar.symbol}=RATIO ({bar.symbol}=1 if the price did move)",
                 about=f"{bar.symbol} jumps",
             )
         report.first = report.first or clock.iso_of(bar.start)

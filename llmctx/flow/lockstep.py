@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from llmctx import clock
-from llmctx.connection import pause, read_stream_back
+from llmctx.connection import pause, read_stream
 from llmctx.context.tick import Tick
 from llmctx.errors import ServerError
 from llmctx.publication import publication
@@ -38,12 +38,12 @@ class Lockstep:
 
     async def _published(self, partition: int, index: int) -> int | None:
         try:
-            newest = await read_stream_back(self._redis, decisions(partition), count=1)
+            found = await read_stream(self._redis, decisions(partition), f"{index}-1", f"{index}-1")
         except RedisError as error:
             raise ServerError(
                 f"The published decisions could not be read: {error}", "See that Redis answers."
             ) from error
-        return index if newest and newest[0].number >= index else None
+        return index if found else None
 
 
 async def _settled(log: Log, tick: Tick) -> int | None:

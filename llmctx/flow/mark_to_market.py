@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from llmctx import canonical, clock
-from llmctx.context.corporate_action import overnight_move
 from llmctx.flow.bars import CENT, PERCENT_STEP, rounded, rounded_price
+from llmctx.flow.split import NO_SPLIT, split_ratio
 from llmctx.flow.track import Track
 from llmctx.schema.values import Position
 
@@ -39,15 +39,11 @@ def adjust(position: Position, ratio: Decimal) -> Position:
 def adjusted_for_jump(
     position: Position, price: Decimal, at: datetime, ratios: Mapping[str, Decimal]
 ) -> Position | None:
-    """The position in shares of a later time; None if the price jumped overnight and no ratio explains it."""
-    if overnight_move(position.current_price, position.last_update, price, at) is None:
-        return position
-    ratio = ratios.get(position.symbol)
+    """The position in shares of a later time; None if a split is suspected overnight and no ratio explains it."""
+    ratio = split_ratio(position.current_price, position.last_update, price, at, ratios.get(position.symbol))
     if ratio is None:
         return None
-    adjusted = adjust(position, ratio)
-    jumps = overnight_move(adjusted.current_price, adjusted.last_update, price, at) is not None
-    return None if jumps else adjusted
+    return position if ratio == NO_SPLIT else adjust(position, ratio)
 
 
 def position_to_wire(position: Position) -> bytes:

@@ -4,10 +4,10 @@ from collections import deque
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from llmctx.context.corporate_action import overnight_move
 from llmctx.flow.bars import PERCENT_STEP, Bar, rounded
 from llmctx.flow.indicators import MEMORY, IndicatorSet, SlowMacd
 from llmctx.flow.levels import Levels
+from llmctx.flow.split import NO_SPLIT, split_ratio
 
 WINDOW = 20
 """How many bars before the newest one define a breakout and the usual volume."""
@@ -40,8 +40,8 @@ class Track:
     def add(self, bar: Bar, ratio: Decimal | None = None) -> Decimal | None:
         """Add the next bar and return the ratio by which earlier prices were adjusted, or None.
 
-        After an overnight jump too large for a price move, earlier prices are not comparable with later ones: with a
-        ratio (new shares for each old one) they are adjusted, without one the track starts over.
+        After a split earlier prices are not comparable with later ones: with a ratio (new shares for each old one)
+        they are adjusted; if a split is only suspected, the track starts over.
         """
         last = self.last
         new_session = last is None or last.start.date() != bar.start.date()
@@ -50,9 +50,11 @@ class Track:
             if new_session:
                 self.previous_close = last.close
         applied = None
-        if last is not None and overnight_move(last.close, last.end(self._interval), bar.open, bar.start):
-            applied = ratio
-            self._rebase(ratio)
+        if last is not None:
+            split = split_ratio(last.close, last.end(self._interval), bar.open, bar.start, ratio)
+            if split != NO_SPLIT:
+                applied = split
+                self._rebase(split)
         self._closes.append((bar.start, bar.close))
         self._update_indicators(bar.start, bar.close)
         self.levels.add(bar.high, bar.low)

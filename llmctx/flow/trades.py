@@ -119,7 +119,11 @@ def order_of(raw: bytes) -> tuple[str, Order] | None:
     except (ValueError, ValidationError):
         return None  # not a decision this version understands: never trade on a guess
     numbers = (decision.quantity, decision.stop_loss, decision.take_profit)
-    if decision.action not in _TRADED or any(number is not None and number <= 0 for number in numbers):
+    if (
+        decision.action not in _TRADED
+        or decision.entry_time is None
+        or any(number is not None and number <= 0 for number in numbers)
+    ):
         return None
     order = Order(
         action=decision.action,

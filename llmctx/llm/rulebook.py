@@ -15,7 +15,7 @@ import re
 from decimal import ROUND_FLOOR, Decimal, InvalidOperation
 from typing import Any
 
-_FACT = re.compile(r"^- (\S+): (.*?)(?: \[[^\]]*\])?$", re.MULTILINE)
+_FACT = re.compile(r"^- (\S+): (.*?)(?: \[[^\]\n]*\])?$", re.MULTILINE)
 _LONG_REASONS = ("breakout", "volume_surge", "support_bounce", "macd_cross")
 _SHORT_REASONS = ("breakdown", "volume_surge_down", "resistance_rejection", "macd_cross_down")
 _HALF = Decimal("0.5")

@@ -14,6 +14,7 @@ from llmctx.context.snapshot import as_of
 from llmctx.context.staleness import written_at
 from llmctx.errors import ServerError
 from llmctx.schema.keys import BY_SECTION, FAMILIES, Family
+from llmctx.trail.log.instance import agreed
 
 _PAGE_KEYS = 200
 _MAX_REASONS = 10
@@ -47,7 +48,7 @@ async def count_families(redis: Redis) -> list[FamilyCount]:
     """
     try:
         state = cast("bytes | None", await redis.get(BY_SECTION["system"].key()))
-        now_ms, _ = as_of(state, await server_ms(redis))
+        now_ms, _ = as_of(state, await server_ms(redis), await agreed(redis, "clock"))
         return [await _count(redis, family, now_ms) for family in FAMILIES]
     except RedisError as error:
         raise ServerError(f"The keys could not be read: {error}", "See that Redis answers: `llmctx status`.") from error
@@ -56,7 +57,7 @@ async def count_families(redis: Redis) -> list[FamilyCount]:
 async def _count(redis: Redis, family: Family, now_ms: int) -> FamilyCount:
     count, memory, invalid, newest = 0, 0, 0, None
     reasons: list[str] = []
-    async for page in _pages(redis, family):
+    async for page in pages_of(redis, family.key("*", "*")):
         for key, size, found in await _read(redis, page):
             count, memory = count + 1, memory + size
             written_ms, why = _judge(family, found)
@@ -78,10 +79,11 @@ async def _count(redis: Redis, family: Family, now_ms: int) -> FamilyCount:
     )
 
 
-async def _pages(redis: Redis, family: Family) -> AsyncIterator[list[bytes]]:
+async def pages_of(redis: Redis, pattern: str) -> AsyncIterator[list[bytes]]:
+    """The keys that match a pattern, each once, some at a time."""
     page: list[bytes] = []
     seen: set[bytes] = set()  # a scan may return a key twice
-    async for key in redis.scan_iter(family.key("*", "*"), count=1000):
+    async for key in redis.scan_iter(pattern, count=1000):
         if key not in seen:
             seen.add(key)
             page.append(key)

@@ -8,7 +8,6 @@ from bisect import bisect_right
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
-from functools import lru_cache
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -19,11 +18,12 @@ from pydantic import BaseModel, ConfigDict
 from llmctx import canonical, clock
 from llmctx.context import paths
 from llmctx.context.content import SectionContent
-from llmctx.context.facts import Fact
+from llmctx.context.facts import Fact, schema_first
 from llmctx.context.package import Package
 from llmctx.context.section import Section
 from llmctx.context.staleness import Status
-from llmctx.errors import TemplateError
+from llmctx.errors import OutputSizeError, TemplateError
+from llmctx.harmless import harmless
 from llmctx.prompt import untrusted
 from llmctx.prompt.template import MAIN_PART, Parameters, Part, Template
 
@@ -32,12 +32,15 @@ MAX_CHARACTERS = 200_000
 MAX_SECTION_CHARACTERS = 8_000
 """The size of one section, so that text from others cannot crowd out the rest."""
 
+TEXT, UNLISTED = "text", "unlisted"
+"""What stands in the place of the unit: others wrote this text; whoever wrote the key named this field."""
+
 _MAX_EXPONENT = 30
 _MAX_NUMBER_CHARS = 60
 
 
-Label = Callable[[str, str | None], tuple[str, str]]
-"""Returns the text before and after a fact's value, given its path and unit."""
+Line = Callable[[Fact], str]
+"""Returns the line that shows a fact."""
 
 
 class Message(NamedTuple):
@@ -84,9 +87,9 @@ class SectionView(NamedTuple):
     reason: str
     """Why it is invalid or empty; empty otherwise."""
     text: str
-    """Its facts, one per line: `- path: value [unit]`."""
+    """Its facts, one per line: `- path: value [unit]`; before them what is implausible about them."""
     title: str
-    """`name: status`, with its age."""
+    """`name: status`, with its age, and whether it is implausible."""
     body: str
     """Its facts, or the reason why it has none."""
 
@@ -113,7 +116,7 @@ def render(template: Template, package: Package) -> Prompt:
         "sections": [_view(section, contents.get(name), notation) for name, section in package.sections.items()],
         "field": _field_reader(package),
     }
-    messages = tuple(Message(part.role, _render_part(part, names, template)) for part in template.parts)
+    messages = tuple(Message(part.role, render_part(part, names, template)) for part in template.parts)
     return Prompt.model_construct(
         template=template.front_matter.name,
         version=template.front_matter.version,
@@ -125,7 +128,11 @@ def render(template: Template, package: Package) -> Prompt:
     )
 
 
-def _render_part(part: Part, names: dict[str, Any], template: Template) -> str:
+def render_part(part: Part, names: dict[str, Any], template: Template) -> str:
+    """Render one part with these values for the names.
+
+    Raises TemplateError as `render` does, and OutputSizeError beyond the size limit.
+    """
     if part.fixed is not None and len(part.fixed) <= MAX_CHARACTERS:
         return part.fixed
     pieces: list[str] = []
@@ -134,7 +141,7 @@ def _render_part(part: Part, names: dict[str, Any], template: Template) -> str:
         for piece in part.template.generate(names):
             size += len(piece)
             if size > MAX_CHARACTERS:
-                raise _error(template.ref, part.role, f"renders to more than {MAX_CHARACTERS} characters")
+                raise OutputSizeError(f"{template.ref}, {part.role} part", MAX_CHARACTERS)
             pieces.append(piece)
     except UndefinedError as error:
         raise _error(template.ref, part.role, f"unknown field: {error.message}", _line(error, template)) from error
@@ -165,26 +172,26 @@ def _error(ref: str, role: str, what: str, line: str = "") -> TemplateError:
 
 
 def _view(section: Section, content: SectionContent | None, notation: str) -> SectionView:
-    name, key, status, age_ms, reason, _ = section
+    name, key, status, age_ms, reason, _, implausible = section
     age = "" if age_ms is None else clock.in_words(age_ms)
     title = f"{name}: {status}, {age} old" if age else f"{name}: {status}"
+    doubts = ""
+    if implausible:
+        title += ", implausible"
+        doubts = "".join(f"- (implausible): {harmless(finding.reason)}\n" for finding in implausible)
     if content is not None and notation not in content.texts:
-        content.texts[notation] = _text_of(content.facts, _LABELS[notation])
+        content.texts[notation] = _text_of(content.facts, _LINES[notation])
     if content is not None and (text := content.texts[notation]):
-        return SectionView(name, key, status.value, age, "", text, title, text)
+        return SectionView(name, key, status.value, age, "", doubts + text, title, doubts + text)
     said = untrusted.quoted(reason or "")
     body = f"Nobody has written {key}." if status is Status.MISSING else said
-    return SectionView(name, key, status.value, age, untrusted.visible(reason or ""), "", title, body)
+    return SectionView(name, key, status.value, age, harmless(reason or ""), "", title, body)
 
 
-def _text_of(facts: list[Fact], label: Label) -> str:
-    """Return the facts, one per line, up to the size limit of a section."""
-    lines: list[str] = []
-    for path, value, unit in facts:
-        before, after = label(path, unit)
-        lines.append(before + text_of(value) + after if value is not None else before + "null")
-    text = "\n".join(lines)
-    return text if len(text) < MAX_SECTION_CHARACTERS else _cut(lines)
+def _text_of(facts: list[Fact], line: Line) -> str:
+    """Return the facts, one per line, up to the size limit of a section; the schema's own fields go before others."""
+    text = "\n".join(map(line, facts))
+    return text if len(text) < MAX_SECTION_CHARACTERS else _cut(list(map(line, schema_first(facts))))
 
 
 def _cut(lines: list[str]) -> str:
@@ -195,21 +202,25 @@ def _cut(lines: list[str]) -> str:
     return "\n".join([*lines[:shown], *more])
 
 
-@lru_cache(maxsize=10_000)
-def _dotted(path: str, unit: str | None) -> tuple[str, str]:
-    """Return the text before and after a value on its line."""
-    return f"- {untrusted.path(paths.dotted(path))}: ", f" [{unit}]" if unit else ""
+def _dotted(fact: Fact) -> str:
+    """Return a fact's line in the form of the first templates."""
+    path, value, unit, _ = fact
+    mark = f" [{unit}]" if unit and value is not None else ""
+    return f"- {paths.dotted(path)}: {text_of(value)}{mark}"
 
 
-@lru_cache(maxsize=10_000)
-def _quoted(path: str, unit: str | None) -> tuple[str, str]:
-    """The same, with a path that can be cited as shown."""
-    if untrusted.visible(path) != path:
-        path = paths.escaped(path)
-    return f"- {path[: paths.MAX_PATH_CHARS]}: ", f" [{unit}]" if unit else ""
+def _quoted(fact: Fact) -> str:
+    """The same with a path that can be cited as shown, and with marks on texts and on fields that are not listed."""
+    path, value, unit, listed = fact
+    if fact.is_count:
+        return f"- {path}: {value}"
+    if value is None or unit is None:
+        is_text = type(value) is str
+        unit = (TEXT if listed else f"{UNLISTED} {TEXT}") if is_text else None if listed else UNLISTED
+    return f"- {path}: {text_of(value)} [{unit}]" if unit else f"- {path}: {text_of(value)}"
 
 
-_LABELS: dict[str, Label] = {"dotted": _dotted, "quoted": _quoted}
+_LINES: dict[str, Line] = {"dotted": _dotted, "quoted": _quoted}
 
 
 def text_of(value: Any) -> str:

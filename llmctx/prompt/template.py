@@ -6,26 +6,28 @@ digest covers the source and everything it includes; a published version is neve
 
 import re
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import yaml
 from jinja2 import Template as JinjaTemplate
 from jinja2 import TemplateSyntaxError, nodes
-from jinja2.meta import find_referenced_templates, find_undeclared_variables
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.meta import find_undeclared_variables
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from llmctx import canonical
 from llmctx.errors import TemplateError
+from llmctx.prompt.check import check
 from llmctx.prompt.sandbox import Sandbox
+from llmctx.prompt.sources import FRONT_MATTER, collect
 
 SUFFIX = ".md.j2"
 MAIN_PART = "<template>"
 """The file name in errors from the template itself; errors from an include have its own name."""
 
-_FRONT_MATTER = re.compile(r"\A---\n(.*?\n)---\n", re.DOTALL)
 _ROLE = re.compile(r"^(system|user):[ \t]*$", re.MULTILINE)
+_TOO_NESTED = (SyntaxError, RecursionError)
+"""What compiling raises for too many levels of loops, blocks or parentheses."""
 _VERSION = re.compile(r"v([1-9][0-9]*)\Z")
 
 
@@ -107,7 +109,7 @@ class Template:
     @cached_property
     def bundle(self) -> bytes:
         """The template as one blob: its name, and the source of everything it includes."""
-        return canonical.dumps({"ref": self.ref, "sources": self.sources})
+        return _bundle(self.ref, self.sources)
 
     @cached_property
     def sha256(self) -> str:
@@ -116,13 +118,13 @@ class Template:
 
     @classmethod
     def from_bundle(cls, bundle: bytes) -> "Template":
-        """Load a template from a blob, as replay does.
+        """Load a template from a blob, as replay does, after it was checked (`prompt/check`).
 
         Raises TemplateError where the blob is no template.
         """
         try:
             document = canonical.loads(bundle)
-            return cls(document["ref"], document["sources"])
+            return _checked(document["ref"], document["sources"])
         except (ValueError, KeyError, TypeError) as error:
             raise TemplateError(
                 f"The blob {canonical.sha256(bundle)} is not a template: {error}.",
@@ -133,12 +135,12 @@ class Template:
         """Every name that the template and its includes use."""
         asked: set[str] = set()
         for source in self.sources.values():
-            asked |= find_undeclared_variables(self._environment.parse(_FRONT_MATTER.sub("", source)))
+            asked |= find_undeclared_variables(self._environment.parse(FRONT_MATTER.sub("", source)))
         return asked
 
     def _read_front_matter(self) -> tuple[FrontMatter, str, int]:
         source = self.sources[self._file]
-        match = _FRONT_MATTER.match(source)
+        match = FRONT_MATTER.match(source)
         if match is None:
             raise self._error(1, "the file does not begin with YAML front matter between two lines of ---")
         try:
@@ -161,6 +163,8 @@ class Template:
                 self._environment.get_template(file)
             except TemplateSyntaxError as error:
                 raise self._error(error.lineno, error.message or "syntax error", file) from error
+            except _TOO_NESTED as error:
+                raise self._error(1, f"it is nested too deeply ({error})", file) from error
 
     def _compile(self, body: str, first_line: int) -> tuple[Part, ...]:
         marks = list(_ROLE.finditer(body))
@@ -177,6 +181,8 @@ class Template:
                 compiled = self._environment.from_string(source)
             except TemplateSyntaxError as error:
                 raise self._error(error.lineno, error.message or "syntax error") from error
+            except _TOO_NESTED as error:
+                raise self._error(first_line, f"it is nested too deeply ({error})") from error
             parts.append(Part(mark[1], compiled, _fixed(self._environment.parse(source))))
         return tuple(parts)
 
@@ -193,17 +199,24 @@ def _fixed(parsed: nodes.Template) -> str | None:
     return fixed if fixed.isascii() else None  # other text is checked when rendered
 
 
-def load_template(folder: Path, name: str) -> Template:
-    """Load NAME/vN from a folder, or the newest version of NAME.
+def load_template(folder: Path, name: str, state_dir: Path | None = None) -> Template:
+    """Load NAME/vN from a folder, or the newest version of NAME, after it was checked (`prompt/check`).
 
-    Raises TemplateError if it does not exist or is unusable.
+    A state directory remembers which templates were. Raises TemplateError if it does not exist or is unusable.
     """
     if not name:
         raise TemplateError(f"{name!r} is not a prompt name.", "Write NAME or NAME/vN, as in position/v1.")
     ref = name if "/" in name else _newest(folder, name)
-    sources: dict[str, str] = {}
-    _collect(folder, ref + SUFFIX, sources, wanted_by=f"--prompt {name}")
+    return _checked(ref, collect(folder, ref + SUFFIX, f"--prompt {name}"), state_dir)
+
+
+def _checked(ref: str, sources: dict[str, str], state_dir: Path | None = None) -> Template:
+    check(ref, sources, canonical.sha256(_bundle(ref, sources)), state_dir)
     return Template(ref, sources)
+
+
+def _bundle(ref: str, sources: dict[str, str]) -> bytes:
+    return canonical.dumps({"ref": ref, "sources": sources})
 
 
 def versions_of(folder: Path) -> list[str]:
@@ -229,33 +242,3 @@ def _newest(folder: Path, name: str) -> str:
             f"Name one of: {', '.join(known) or '(the folder is empty)'}; or set --prompts DIR.",
         )
     return f"{name}/v{max(versions)}"
-
-
-def _collect(folder: Path, file: str, sources: dict[str, str], *, wanted_by: str) -> None:
-    """Read a template and everything it includes."""
-    if file in sources:
-        return
-    path = PurePosixPath(file)
-    if path.is_absolute() or ".." in path.parts:
-        raise TemplateError(f"{wanted_by} asks for {file}, outside {folder}.", "Keep templates in one folder.")
-    if not file.isascii():
-        raise TemplateError(f"{wanted_by} asks for {file}.", "Name templates in ASCII, so that records can name them.")
-    try:
-        sources[file] = (folder / path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise TemplateError(
-            f"{wanted_by} asks for {file}, which cannot be read in {folder}: {error}.",
-            "Correct the name, or add the file.",
-        ) from error
-    body = _FRONT_MATTER.sub("", sources[file])
-    try:
-        included: list[Any] = list(find_referenced_templates(ImmutableSandboxedEnvironment().parse(body)))
-    except TemplateSyntaxError:
-        return  # compiling it reports the error with the right line
-    for name in included:
-        if name is None:
-            raise TemplateError(
-                f"{file} includes a template whose name is computed.",
-                "Write the name as a plain text, so that the digest can cover it.",
-            )
-        _collect(folder, name, sources, wanted_by=file)

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from llmctx import canonical
-from llmctx.errors import CorpusError, RecordError, TemplateError
+from llmctx.errors import CorpusError, TemplateError
 from llmctx.prompt.template import Template
-from llmctx.trail.log.entry import PIECES, Entry, named_blobs
+from llmctx.trail.log.entry import Entry, named_blobs, promised_pieces
 from llmctx.trail.log.packing import Pieces, textual, textual_pieces
 
 FORMAT = "llmctx-corpus/1"
@@ -54,7 +54,7 @@ class Recorded(Entry):
     def of(cls, entry: Entry, origin: str) -> "Recorded":
         """Return an entry together with its origin; what was parsed of it is not parsed again."""
         made = cls(entry.leaf, lambda: entry.pieces, index=entry.index, partition=entry.partition, origin=origin)
-        made.record = entry.record
+        made.accept(entry.record)
         return made
 
     @property
@@ -129,9 +129,8 @@ def read_corpus(path: Path) -> Corpus:
     for number, line in enumerate(lines[1:], start=2):
         try:
             _read_line(line, corpus)
-        except (ValueError, KeyError, TypeError, AttributeError, RecordError) as error:
-            why = error.why if isinstance(error, RecordError) else str(error) or type(error).__name__
-            raise _changed(path, number, why) from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise _changed(path, number, str(error) or type(error).__name__) from error
     return corpus
 
 
@@ -176,6 +175,8 @@ def _read_line(line: bytes, corpus: Corpus) -> None:
         origin=document["origin"],
     )
     _expect("the leaf", document["leaf_hash"], entry.leaf_hash)
+    if entry.unreadable is not None:
+        raise ValueError(entry.unreadable.why)
     _check_pieces(entry)
     for digest in named_blobs(entry.record):
         if digest not in corpus.blobs:
@@ -184,11 +185,7 @@ def _read_line(line: bytes, corpus: Corpus) -> None:
 
 
 def _check_pieces(entry: Entry) -> None:
-    named = {
-        piece: entry.record[name]["sha256"]
-        for piece, name in PIECES.items()
-        if isinstance(entry.record.get(name), dict) and "sha256" in entry.record[name]
-    }
+    named = promised_pieces(entry.record)
     if named.keys() != entry.pieces.keys():
         expected, found = ", ".join(sorted(named)) or "none", ", ".join(sorted(entry.pieces)) or "none"
         raise ValueError(f"its leaf names the pieces {expected}, but it has {found}")

@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, NamedTuple
 
 from llmctx import canonical
-from llmctx.errors import RecordError
 from llmctx.replay.corpus import BlobCache
 from llmctx.replay.reproduction import Reproduction
 from llmctx.replay.rerun import rebuild
+from llmctx.replay.thesis_check import ThesisCheck
 from llmctx.trail.log.entry import BLOBS, Entry
-from llmctx.trail.proof.leaf_schema import Fault, FaultError
+from llmctx.trail.log.leaf_schema import Fault, FaultError
 from llmctx.trail.proof.verify import Verifier
 
 ReadBlob = Callable[[str], Awaitable[bytes | None]]
@@ -22,7 +22,7 @@ class PartitionReport(NamedTuple):
     partition: int
     """The partition."""
     records: int = 0
-    """Records without a fault, before the first bad one."""
+    """Records without a fault, before the one that ended the check."""
     ticks: int = 0
     """Distinct ticks that they settle."""
     rebuilt: int = 0
@@ -31,6 +31,8 @@ class PartitionReport(NamedTuple):
     """Records made by the rules of another released version that are not reproduced in every part."""
     fault: Fault | None = None
     """The first bad record; None if there is none."""
+    further: tuple[Fault, ...] = ()
+    """The faults after it: further records that cannot be read, and what ended the check."""
     checkpoints: int = 0
     """Signed checkpoints that agree with the records."""
     covered: int = 0
@@ -49,6 +51,7 @@ class PartitionReport(NamedTuple):
         return self._asdict() | {
             "verdict": self.verdict,
             "fault": None if self.fault is None else self.fault._asdict(),
+            "further": [fault._asdict() for fault in self.further],
             "reproduction": None if self.reproduction is None else self.reproduction.as_dict(),
         }
 
@@ -68,28 +71,30 @@ class PartitionReport(NamedTuple):
 class PartitionCheck:
     """The check of one partition's records, in order."""
 
-    def __init__(self, partition: int, verifier: Verifier, read_blob: ReadBlob, *, rebuilding: bool) -> None:
+    def __init__(
+        self, partition: int, verifier: Verifier, read_blob: ReadBlob, *, rebuilding: bool, partitions: int = 1
+    ) -> None:
         self.verifier = verifier
         """The rules of the log, and what has passed them so far."""
         self._partition = partition
         self._read_blob = read_blob
+        self._theses = ThesisCheck(partition, partitions)
         self._blobs = BlobCache()
         self._rebuilding = rebuilding
         self._rebuilt = 0
         self._reproduction = Reproduction()
 
     async def check_records(self, entries: AsyncIterator[Entry], on_record: Callable[[], None]) -> Fault | None:
-        """Check records up to the first fault and return it, None if there is none."""
+        """Check records up to the first fault that ends the check and return it, None if there is none."""
         try:
             async for entry in entries:
                 fault = self.verifier.check(entry) or await self._check_blobs(entry)
+                fault = fault or self._theses.check(entry, self.verifier.is_unknown)
                 if fault is None and self._rebuilding:
                     fault = self._check_rebuild(entry)
-                if fault is not None:
+                if fault is not None and [fault] != self.verifier.unreadable[-1:]:
                     return fault
                 on_record()
-        except RecordError as error:
-            return Fault(self.verifier.size, "record-form", "a leaf and evidence that can be unpacked", error.why)
         except FaultError as error:
             return error.fault
         return None
@@ -131,17 +136,20 @@ class PartitionCheck:
         return None
 
     def report(self, fault: Fault | None, warnings: Iterable[str]) -> PartitionReport:
-        """Return the report; `fault` is the first one, also of checks made elsewhere."""
+        """Return the report; `fault` is what ended the check, also of checks made elsewhere."""
         verifier = self.verifier
         good = verifier.size if fault is None else min(fault.at, verifier.size)
         lost = sum(min(last + 1, good) - first for first, last in verifier.losses if first < good)
+        unreadable = [found for found in verifier.unreadable if found.at < good]
+        faults = sorted(verifier.unreadable if fault is None else [*verifier.unreadable, fault])
         return PartitionReport(
             partition=self._partition,
-            records=good - lost,
+            records=good - lost - len(unreadable),
             ticks=len([index for index in verifier.settled.values() if index < good]),
             rebuilt=self._rebuilt,
             not_reproducible=self._reproduction.known.total(),
-            fault=fault,
+            fault=faults[0] if faults else None,
+            further=tuple(faults[1:]),
             checkpoints=verifier.coverage.count,
             covered=verifier.coverage.size,
             losses=tuple(verifier.losses),

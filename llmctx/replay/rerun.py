@@ -16,7 +16,8 @@ from llmctx import canonical
 from llmctx.context.package import Package, build_package
 from llmctx.context.snapshot import Snapshot
 from llmctx.decision.conclude import Conclusion, conclude
-from llmctx.decision.guards import JUDGING_FAILED, guard, refused
+from llmctx.decision.guards import JUDGING_FAILED, GuardPolicy, guard, refused
+from llmctx.decision.last_resort import compare_plainly
 from llmctx.decision.parse import judge
 from llmctx.decision.reask import ask_again
 from llmctx.errors import TemplateError
@@ -38,7 +39,7 @@ from llmctx.replay.difference import (
     mismatch_of_lines,
 )
 from llmctx.rules import Rules, compare
-from llmctx.trail.log.entry import PIECES, Entry
+from llmctx.trail.log.entry import Entry, promised_pieces
 
 _READ_FROM_BODY = {Outcome.ANSWERED, Outcome.REFUSED, Outcome.TRUNCATED, Outcome.FILTERED, Outcome.UNREADABLE}
 _UNUSABLE = (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, AssertionError, IndexError)
@@ -48,13 +49,15 @@ def rebuild(entry: Entry, blobs: BlobCache) -> Rebuild:
     """Rebuild a record part by part. A record without a snapshot has nothing to rebuild."""
     record = entry.record
     rules = compare(record.get("code", ""))
+    if (problem := entry.unreadable) is not None:
+        return Rebuild(rules, differences=(Difference("record", "record-form", problem.why, DATA, tampered=True),))
     if "snapshot" not in record:
         if record["kind"] not in ("decision", "failed"):
             return Rebuild(rules)
         what = f"a {record['kind']} without a snapshot"
         return Rebuild(rules, differences=(Difference("snapshot", "record-rebuilt", what, DATA, tampered=True),))
     proven, differences = [], []
-    for part, check in _Attempt(entry, blobs).parts():
+    for part, check in _Attempt(entry, blobs, rules).parts():
         difference = _difference(part, check, rules)
         if difference is None:
             proven.append(part)
@@ -70,13 +73,10 @@ def check_evidence(entry: Entry) -> Rebuild | None:
 
     A whole log is held to its rules by `trail.proof.verify`; a replay of single records needs only this.
     """
-    for piece, name in PIECES.items():
-        section = entry.record.get(name)
-        if not isinstance(section, dict) or "sha256" not in section:
-            continue
+    for piece, digest in promised_pieces(entry.record).items():
         found = canonical.sha256(entry.pieces[piece]) if piece in entry.pieces else "nothing"
-        if found != section["sha256"]:
-            what = f"the {piece} piece is not the recorded one: expected {section['sha256']}, found {found}"
+        if found != digest:
+            what = f"the {piece} piece is not the recorded one: expected {digest}, found {found}"
             difference = Difference(piece, f"evidence-digest of {piece}", what, DATA, tampered=True)
             return Rebuild(Rules.SAME, differences=(difference,))
     return None
@@ -118,13 +118,16 @@ def _expect(
 class _Attempt:
     """The rebuild of one record that has a snapshot."""
 
-    def __init__(self, entry: Entry, blobs: BlobCache) -> None:
+    def __init__(self, entry: Entry, blobs: BlobCache, rules: Rules) -> None:
         self._entry = entry
+        self._rules = rules
         self._record = entry.record
         self._blobs = blobs
 
     def parts(self) -> list[tuple[str, Callable[[], None]]]:
         """Return the parts of the record, each with a check that raises if it differs."""
+        if self._judging_failed and not self._record["snapshot"]["sections"]:  # the package itself broke off
+            return [("snapshot", self._check_snapshot), ("verdict", self._check_plain_verdict)]
         parts = [("snapshot", self._check_snapshot), ("sections", self._check_sections)]
         if "prompt" in self._record:
             parts.append(("prompt", self._check_prompt))
@@ -185,6 +188,9 @@ class _Attempt:
 
     def _check_sections(self) -> None:
         _expect("snapshot", {"sections": sections_fields(self._package)}, self._record["snapshot"])
+        thesis, source = self._snapshot.sections["thesis"].raw, self._snapshot.thesis
+        if self._rules is Rules.SAME and (thesis is None) is not (source is None):
+            raise _DiffersError("thesis", "a thesis and the record that it comes from go together", DATA)
 
     def _check_prompt(self) -> None:
         prompt, messages = self._prompt, self._entry.pieces["messages"]
@@ -240,7 +246,10 @@ class _Attempt:
             )
         elif self._judging_failed:  # what is held instead depends on the position alone
             held = verdict_fields(guard(self._package, None, policy_of(self._record)))
-            _expect("verdict", {"action": held["action"], "quantity": held.get("quantity")}, recorded)
+            if recorded["action"] != held["action"]:  # the stop's own guardrail may be what broke off
+                self._check_plain_verdict()
+            else:
+                _expect("verdict", {"quantity": held.get("quantity")}, recorded)
         elif "completion" in self._record:
             _expect("", {"verdict": verdict_fields(self._conclusion.verdict)}, self._record)
         elif "policy" in recorded:  # nothing was asked, and the first guardrail repeats why
@@ -249,3 +258,8 @@ class _Attempt:
                 "", {"verdict": verdict_fields(guard(self._package, None, policy_of(self._record), why))}, self._record
             )
         # In records of 0.1.0 a template refused without a policy, and the verdict repeats its reason.
+
+    def _check_plain_verdict(self) -> None:
+        recorded = self._record["verdict"]
+        plain = verdict_fields(compare_plainly(self._snapshot, "", GuardPolicy()))
+        _expect("verdict", {"action": plain["action"], "quantity": plain.get("quantity")}, recorded)

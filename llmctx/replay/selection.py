@@ -14,8 +14,9 @@ from llmctx.errors import CorpusError
 from llmctx.trail.log.entry import Entry
 
 GUARDS = (
-    "no_answer", "judging_failed", "confidence_floor", "ungrounded", "stale_price", "market_closed", "quantity_cap",
-    "stop_side", "target_side", "stop_loss_breached",
+    "no_answer", "judging_failed", "confidence_floor", "ungrounded", "stale_price", "implausible_price",
+    "market_unknown", "market_closed", "quantity_cap", "stop_side", "target_side", "stop_unconfirmed", "stale",
+    "stop_loss_breached",
 )  # fmt: skip
 """The guardrails, in the order in which they run."""
 _KNOWN = {
@@ -64,15 +65,18 @@ class Selection(NamedTuple):
         """The index after the last one, as a slice takes it."""
         return None if self.last is None else self.last + 1
 
+    def spans(self, entry: Entry) -> bool:
+        """Return whether a record is in the selected partition and range of indices."""
+        in_range = self.first <= entry.index and (self.last is None or entry.index <= self.last)
+        return in_range and self.partition in (None, entry.partition)
+
     def includes(self, entry: Entry) -> bool:
         """Return whether a record is selected, regardless of the limit."""
         record = entry.record
         return (
             "snapshot" in record
             and record["kind"] != "dead_letter"
-            and self.partition in (None, entry.partition)
-            and entry.index >= self.first
-            and (self.last is None or entry.index <= self.last)
+            and self.spans(entry)
             and self.symbol in (None, record.get("symbol"))
             and self.kind in (None, record.get("kind"))
             and (self.action is None or record["verdict"]["action"] == self.action)

@@ -1,5 +1,6 @@
 """Sources of recorded decisions, read only: the trail in Redis, an export, a corpus file."""
 
+import logging
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -8,9 +9,12 @@ from llmctx.errors import CorpusError
 from llmctx.replay.corpus import BlobCache, Recorded, read_corpus
 from llmctx.replay.selection import Selection
 from llmctx.trail.export.reader import Export
+from llmctx.trail.log import unreadable
 from llmctx.trail.log.entry import Entry, named_blobs
+from llmctx.trail.log.leaf_schema import FaultError
 from llmctx.trail.log.log import Log
-from llmctx.trail.proof.leaf_schema import FaultError
+
+_log = logging.getLogger(__name__)
 
 
 class Source(Protocol):
@@ -79,7 +83,7 @@ class LogSource:
             if selection.partition not in (None, log.partition):
                 continue
             async for entry in log.read(selection.first, selection.stop):
-                if selection.includes(entry):
+                if _is_usable(entry, selection):
                     for digest in named_blobs(entry.record):
                         if digest not in self.blobs and (blob := await log.blobs.blob(digest)) is not None:
                             self.blobs.add(digest, blob)
@@ -112,7 +116,7 @@ class ExportSource:
         try:
             for part in export.parts:
                 for entry in export.entries(part, export.lost(part)):
-                    if selection.includes(entry):
+                    if _is_usable(entry, selection):
                         self._fetch_blobs(entry)
                         yield Recorded.of(entry, export.origin)
         except FaultError as broken:
@@ -126,6 +130,18 @@ class ExportSource:
         for digest in named_blobs(entry.record):
             if digest not in self.blobs and (blob := self._export.blob(digest)) is not None:
                 self.blobs.add(digest, blob)
+
+
+def _is_usable(entry: Entry, selection: Selection) -> bool:
+    """Whether a record is selected and can be read; one that cannot is named and left out."""
+    included = selection.includes(entry)
+    if not included and (entry.record["kind"] != unreadable.KIND or not selection.spans(entry)):
+        return False
+    if entry.unreadable is not None:
+        why = entry.unreadable.why
+        _log.warning(f"Record {entry.index} of partition {entry.partition} cannot be read: {why}; it is left out")
+        return False
+    return included
 
 
 def _malformed(directory: Path, broken: FaultError) -> CorpusError:

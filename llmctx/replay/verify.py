@@ -9,12 +9,12 @@ from llmctx.replay.partition_check import PartitionCheck, PartitionReport
 from llmctx.trail.export.reader import Export, Part
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import Instance, read_state_instance
+from llmctx.trail.log.leaf_schema import Fault, FaultError
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.anchor import Anchor, anchor_directory
 from llmctx.trail.proof.checkpoint import Key, origin_of, read_note
 from llmctx.trail.proof.coverage import Coverage, Trusted, read_coverage
 from llmctx.trail.proof.key import read_public_key
-from llmctx.trail.proof.leaf_schema import Fault, FaultError
 from llmctx.trail.proof.receipt import HeldReceipts, Receipt, check_receipts
 from llmctx.trail.proof.verify import Verifier
 
@@ -98,7 +98,7 @@ async def verify_partition(
         key_given=expected.key is not None,
         warnings=_anchor_warnings(notes, checkpoint, state_dir),
     )
-    return await verify_log(log, on_record, outside, rebuilding=expected.rebuild)
+    return await verify_log(log, on_record, outside, rebuilding=expected.rebuild, partitions=instance.partitions)
 
 
 def _anchor_warnings(notes: list[str], checkpoint: str | None, state_dir: Path) -> list[str]:
@@ -121,6 +121,7 @@ async def verify_log(
     outside: OutsideEvidence | None = None,
     *,
     rebuilding: bool = True,
+    partitions: int = 1,
 ) -> PartitionReport:
     """Check every record of a partition in Redis, in order, up to the first bad one.
 
@@ -140,7 +141,7 @@ async def verify_log(
         lost=lambda index: known[index] if index < len(known) else None,
         held=HeldReceipts(outside.receipts),
     )
-    check = PartitionCheck(log.partition, verifier, log.blobs.blob, rebuilding=rebuilding)
+    check = PartitionCheck(log.partition, verifier, log.blobs.blob, rebuilding=rebuilding, partitions=partitions)
     fault = await check.check_records(log.read(), on_record) or _check_outside(outside, verifier)
     fault = fault or verifier.check_map(tick_map, size) or verifier.check_symbols(symbols, size)
     warnings = [*_coverage_warnings(outside, coverage, verifier.size), *outside.warnings, *coverage.warnings()]
@@ -239,7 +240,7 @@ async def verify_part(
     except FaultError as error:
         return PartitionReport(part.partition, fault=error.fault)
     verifier = Verifier(coverage, known=known, lost=lost.get, held=HeldReceipts(receipts))
-    check = PartitionCheck(part.partition, verifier, blob, rebuilding=rebuilding)
+    check = PartitionCheck(part.partition, verifier, blob, rebuilding=rebuilding, partitions=len(export.parts))
     found = await check.check_records(_each(export, part, lost), on_record) or verifier.check_end(all_covered=True)
     found = found or _check_sizes(verifier, part, known) or await check.check_lost(export.found_again(part), lost)
     missing = [] if coverage.count else ["there is no checkpoint, so nothing proves that this partition is empty"]

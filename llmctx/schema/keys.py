@@ -47,6 +47,14 @@ class Family:
         """The key for one symbol (and signal type)."""
         return self.pattern.replace("{symbol}", symbol).replace("{signal_type}", signal_type)
 
+    def parts_of(self, key: str) -> dict[str, str] | None:
+        """The symbol and signal type in a key, as far as the family has them; None if the key is not of this family."""
+        shape = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^:]+)", re.escape(self.pattern))
+        found = re.fullmatch(shape, key)
+        if found is None or not is_symbol(found.groupdict().get("symbol", "X")):
+            return None
+        return found.groupdict()
+
 
 FAMILIES = (
     Family(
@@ -105,8 +113,7 @@ def find_family(key: str) -> Family:
     Raises SchemaError if no family matches.
     """
     for family in FAMILIES:
-        shape = re.escape(family.pattern).replace(r"\{symbol\}", "[^:]+").replace(r"\{signal_type\}", "[^:]+")
-        if key in (family.section, family.pattern) or re.fullmatch(shape, key):
+        if key in (family.section, family.pattern) or family.parts_of(key) is not None:
             return family
     raise SchemaError(f"No key family matches {key!r}.", "`llmctx schema` lists the families and their keys.")
 
@@ -202,6 +209,11 @@ def attempts(partition: int) -> str:
 def decisions(partition: int) -> str:
     """The stream of published decisions; entry ids are `<index>-1`."""
     return f"decisions:{{{partition}}}"
+
+
+def decisions_made(partition: int) -> str:
+    """The key under which that stream is made again, for an instant."""
+    return f"decisions:{{{partition}}}:made"
 
 
 def latest(partition: int, symbol: str) -> str:

@@ -7,6 +7,7 @@ from redis.exceptions import RedisError
 
 from llmctx import clock
 from llmctx.connection import pause
+from llmctx.context.marks import Mark
 from llmctx.context.tick import Tick
 from llmctx.errors import LeaseError, TrailError
 from llmctx.pipeline import DecisionConfig
@@ -17,19 +18,27 @@ from llmctx.worker.home import TrailHome
 from llmctx.worker.partition import own_partition
 
 
-async def decide_once(home: TrailHome, symbol: str, config: DecisionConfig, *, timeout_s: float = 90.0) -> Entry:
+async def decide_once(
+    home: TrailHome, symbol: str, config: DecisionConfig, *, confirmation: Mark | None = None, timeout_s: float = 90.0
+) -> Entry:
     """Decide on a symbol now and return the record: here if the partition is free, otherwise through its owner.
+
+    With a `confirmation` its price is believed first, and a notice says who confirmed it.
 
     Raises LeaseError if the owner has not settled the tick within `timeout_s`; the tick then stays raised.
     """
     tick = Tick.by_hand(symbol)
+    if confirmation is not None:
+        tick = tick.model_copy(update={"cause": "price_confirmed", "confirmation": confirmation})
     partition = partition_of(symbol, home.instance.partitions)
     log = Log(home.redis, partition)
     entry_id: str | None = None
     ends_s = clock.monotonic_s() + timeout_s
     while True:
         try:
-            async with own_partition(home, partition, config) as (_, pipeline):
+            async with own_partition(home, partition, config) as (owner, pipeline):
+                if confirmation is not None:
+                    await pipeline.confirm(tick, await owner.metadata())
                 return await pipeline.decide(tick, entry_ids=(entry_id,) if entry_id else ())
         except LeaseError as error:
             if clock.monotonic_s() > ends_s:

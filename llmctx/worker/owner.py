@@ -8,6 +8,7 @@ again changes nothing, so each step is repeated until it is done or another owne
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
@@ -16,17 +17,24 @@ from redis.exceptions import RedisError
 
 from llmctx import clock
 from llmctx.connection import end, pause, server_ms
-from llmctx.errors import BehindError, ForkError, InstanceError, LeaseError, SettledError, TrailError
+from llmctx.errors import BehindError, ForkError, InstanceError, LeaseError, SettledError, TickMapError, TrailError
+from llmctx.functions import delete_foreign_libraries
 from llmctx.killpoint import reached
 from llmctx.record import RecordMetadata, compose_loss, compose_unread
 from llmctx.schema import keys
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import read_instance
-from llmctx.trail.log.lease import SEE_REDIS, Holder, Lease
+from llmctx.trail.log.lease import SEE_REDIS, Holder, Lease, redis_errors
 from llmctx.trail.log.log import Draft, Log, Settlement
+from llmctx.trail.proof.anchor import Anchor, anchor_directory
+from llmctx.trail.proof.merkle import leaf_hash
 from llmctx.trail.spool.recovery import Recovery
 from llmctx.worker.home import TrailHome
 from llmctx.worker.publish import Publisher
+from llmctx.worker.theses import Theses
+from llmctx.worker.tick_map import TickMap
+
+_log = logging.getLogger(__name__)
 
 _GIVE_UP_S = 30.0
 _RETRY_S = 0.2
@@ -51,10 +59,15 @@ class Owner:
         self.partition = partition
         self.log = Log(redis, partition)
         """The partition's log."""
+        self._lease = Lease(redis, partition)
+        self.ticks = TickMap(redis, self.log, self._lease.owner)
+        """Which ticks are settled."""
+        self.theses = Theses(self.log, instance.partitions, self._is_anchored)
+        """The last usable decision on each symbol."""
         self.lost: TrailError | None = None
         """Why we no longer own the partition; None while we do."""
-        self._lease = Lease(redis, partition)
         self._recovery = Recovery(redis, self.log, self._lease, instance, home.state_dir)
+        self._anchor = Anchor(anchor_directory(home.state_dir, instance.id, partition))
         self._publisher = Publisher(redis, self.log, instance.partitions, self._lease.owner)
 
     @property
@@ -68,6 +81,7 @@ class Owner:
         Raises LeaseError if another owner has it, NewerFormatError if a newer version has had it, ForkError if log,
         spool and anchor contradict each other, TrailError if the server or the disk does not answer.
         """
+        await self._check_functions()
         while (holder := await self._lease.take()) is not None:
             if self._wait is None or not self._wait(holder):
                 raise holder.refusal(self.partition)
@@ -105,6 +119,7 @@ class Owner:
         reached("appended")
         await self._recovery.add(entry)
         await self._publish(entry)
+        self.theses.add(entry)
         reached("published")
         await self._recovery.improve(entry.index + 1)
         return entry
@@ -120,6 +135,8 @@ class Owner:
                     raise
             except SettledError:
                 raise
+            except TickMapError:
+                await self.ticks.settled([draft.tick])
             except BehindError as error:
                 await self._repair(began_s, error)
             except TrailError as error:
@@ -147,17 +164,48 @@ class Owner:
             else:
                 return
 
+    async def note(self, reason: str, **fields: str) -> None:
+        """Append a notice with these further fields.
+
+        Raises as `settle` does.
+        """
+        while True:
+            draft = compose_unread("notice", None, reason, await self.metadata(), **fields)
+            # A record without a tick is found again by its index; if another record got it, take the next one.
+            if (await self.settle(draft._replace(at=self.log.known))).leaf == draft.leaf:
+                return
+
     async def resume(self) -> None:
         """Continue after a start or a reconnect: check that the server is still ours and complete, publish the rest.
 
         Raises InstanceError if the server came back as another one or without its data, ForkError if it contradicts
         spool or anchor, TrailError if it does not answer.
         """
+        await self._check_functions()
         await self._check_instance()
         lost = await self._recovery.compare_again()
+        self.theses.forget()
         await self._publisher.resume()
         if lost is not None:
             await self._note_loss(lost)
+
+    async def _check_functions(self) -> None:
+        """Delete functions that somebody else loaded in place of ours, so that ours are loaded again."""
+        with redis_errors("The server's functions could not be checked"):
+            found = await delete_foreign_libraries(self._redis)
+            if found:
+                await self._redis.hincrby(self.log.key("repairs"), "functions", len(found))
+        for name in found:
+            _log.error(
+                f"The server's function library {name} was not ours and is deleted. Since the last check it may have "
+                "changed what was read and recorded: run `llmctx verify`, and see who may load functions "
+                "(docs/threat-model.md)."
+            )
+
+    def _is_anchored(self, entry: Entry) -> bool:
+        """Whether the anchor has this leaf hash; newer records were compared with the spool."""
+        known = self._anchor.hashes(entry.index, entry.index + 1)
+        return not known or known[0] == leaf_hash(entry.leaf)
 
     async def _check_instance(self) -> None:
         now = await read_instance(self._redis)
@@ -218,6 +266,8 @@ class Owner:
     async def _renew(self) -> None:
         while True:
             await pause(2)
+            with contextlib.suppress(TrailError):  # the renewal itself tells whether the server answers
+                await self._check_functions()
             try:
                 holder = await self._retake()
             except (InstanceError, LeaseError) as error:

@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 from llmctx.assets import asset
 from llmctx.connection import end, open_redis, pause
-from llmctx.errors import ForkError, InstanceError, ServerError, TrailError
+from llmctx.errors import ClockError, ForkError, InstanceError, ServerError, TrailError
 from llmctx.llm.client import EndpointClient
 from llmctx.pipeline import DecisionConfig, Pipeline
+from llmctx.price_memory import PriceMemory
 from llmctx.prompt.template import load_template
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.lease import Holder
@@ -21,6 +22,8 @@ from llmctx.worker.memory import MemoryWatch
 from llmctx.worker.owner import Owner
 from llmctx.worker.settler import Settler
 from llmctx.worker.ticks import TickStream
+from llmctx.worker.trail_clock import TrailClock
+from llmctx.worker.unconfirmed import remind
 
 _log = logging.getLogger(__name__)
 
@@ -42,10 +45,25 @@ async def own_partition(
 ) -> AsyncIterator[tuple[Owner, Pipeline]]:
     """Hold a partition from beginning to end; yields its owner and a pipeline that records through it.
 
-    Raises LeaseError if another owner has it and `wait` is None, ForkError if Redis contradicts spool or anchor.
+    Raises LeaseError if another owner has it and `wait` is None, ForkError if Redis contradicts spool or anchor,
+    ClockError if the rules name another clock than the trail has.
     """
     async with Owner(home, partition, wait=wait) as owner:
-        yield owner, Pipeline(home.redis, config, owner.settle, partition=partition, worker=owner.label)
+        trail_clock = TrailClock(home.redis, owner)
+        config = config._replace(rules=await trail_clock.open(config.rules))
+        yield (
+            owner,
+            Pipeline(
+                home.redis,
+                config,
+                owner.settle,
+                find_thesis=owner.theses.of,
+                partition=partition,
+                worker=owner.label,
+                memory=PriceMemory(owner.log.read_back_of),
+                fix_clock=trail_clock.fix,
+            ),
+        )
 
 
 async def serve_partition(
@@ -85,8 +103,14 @@ async def serve_partition(
                         concurrency=concurrency,
                         on_entry=on_entry,
                     )
-                    await settler.run(stop, hand_over)
-            except (InstanceError, ForkError):
+                    reminding = asyncio.create_task(
+                        remind(home.redis, owner.log, home.instance.partitions, pipeline.memory)
+                    )
+                    try:
+                        await settler.run(stop, hand_over)
+                    finally:
+                        await end(reminding)
+            except (ClockError, InstanceError, ForkError):
                 raise
             except (TrailError, ServerError) as error:
                 if not waiting.began:
@@ -151,7 +175,7 @@ async def open_pipeline(
 
     Raises ServerError, InstanceError, LeaseError or TemplateError if one of its parts cannot be opened.
     """
-    template = load_template(prompts or asset("prompts"), prompt)
+    template = load_template(prompts or asset("prompts"), prompt, state_dir)
     client = EndpointClient(base_url, api_key, model, timeout_s=timeout_s)
     try:
         async with open_home(redis_url, state_dir) as home:

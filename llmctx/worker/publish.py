@@ -1,15 +1,18 @@
 """Publishing decisions to the execution side: in the order of their index, each at least once.
 
 The index identifies a decision. The stream refuses an index that is not higher than its last one, so publishing again
-after a crash changes nothing; and publishing resumes after the last published decision, so none is left out.
+after a crash changes nothing; and publishing resumes after the last published decision, so none is left out. What
+others write to the stream cannot stop that: it is removed, and the removal is logged and counted.
 """
 
 import asyncio
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from llmctx.connection import read_stream_back
 from llmctx.errors import LeaseError, TrailError, in_short
@@ -26,7 +29,9 @@ KEPT = 1000
 """About how many decisions the stream keeps, so that a reader may be hours late. All of them are in the trail."""
 
 _GAP_TIMEOUT_S = 0.5
+_MAX_EXAMINED = 20_000
 _PUBLISH = ServerFunction(Path(__file__).with_name("publish.lua"), after=[HELD])
+_REPUBLISH = ServerFunction(Path(__file__).with_name("republish.lua"), after=[HELD])
 
 
 class Publisher:
@@ -46,22 +51,64 @@ class Publisher:
     async def resume(self) -> int:
         """Publish every durable decision after the last published one; return how many.
 
+        If the last entry of the stream is not a decision of the trail, the stream is made again.
+
         Raises LeaseError if another owner has the partition, TrailError if the server does not answer.
         """
         async with self._turn:
-            try:
-                newest = await read_stream_back(self._redis, keys.decisions(self._log.partition), count=1)
-                self._last = newest[0].number if newest else -1
+            with _publish_errors():
+                durable, published = await self._log.durable(), 0
+                self._last = await self._last_published(durable)
                 self._next = self._last + 1
-                published = 0
-                async for entry in self._log.read(self._next, await self._log.durable()):
+                if self._last < 0:
+                    published = await self._republish(durable)
+                async for entry in self._log.read(self._next, durable):
                     published += await self._publish(entry)
-                    self._next = entry.index + 1
-            except RedisError as error:
-                raise _publish_error(error) from error
-            for index in [index for index in self._waiting if index < self._next]:
-                self._finish(index)
+                    self._next = max(self._next, entry.index + 1)
+            self._finish_published()
             return published
+
+    async def _last_published(self, durable: int) -> int:
+        """The index of the stream's last entry, -1 if there is none or it is not what the trail says."""
+        stream = keys.decisions(self._log.partition)
+        try:
+            about, newest = await self._redis.xinfo_stream(stream), await read_stream_back(self._redis, stream, count=1)
+        except ResponseError:
+            return -1  # there is none, or it is no stream
+        index = newest[0].number if newest else durable
+        if index >= durable or f"{index}-1" != newest[0].id or newest[0].id.encode() != about["last-generated-id"]:
+            return -1
+        entry = await self._log.entry(index)
+        return index if entry is not None and newest[0].fields.get(b"decision") == self._text(entry) else -1
+
+    async def _republish(self, durable: int) -> int:
+        """Make the stream again from the newest durable decisions, without foreign entries; return how many these are.
+
+        A reader that goes on from the last id it has seen notices nothing.
+        """
+        partition = self._log.partition
+        texts: list[tuple[int, str, bytes]] = []
+        async for entry in self._log.read_back(durable):
+            if (text := self._text(entry)) is not None:
+                texts.append((entry.index, entry.record["symbol"], text))
+            if len(texts) == KEPT or entry.index < durable - _MAX_EXAMINED:
+                break
+        texts.reverse()
+        names = [keys.decisions(partition), keys.decisions_made(partition), lease_key(partition)]
+        names += [self._log.key("repairs"), *(keys.latest(partition, symbol) for _, symbol, _ in texts)]
+        args = [argument for index, _, text in texts for argument in (index, text)]
+        foreign: int = await _REPUBLISH(self._redis, names, [self._owner, *args])
+        if foreign:
+            what = (
+                "a value of another type" if foreign < 0 else f"{foreign} entries that are not decisions of the trail"
+            )
+            _log.error(
+                f"{keys.decisions(partition)} held {what}. They were removed, the true decisions are published. "
+                "Somebody else writes to it: see who may (docs/threat-model.md)."
+            )
+        self._last = texts[-1][0] if texts else -1
+        self._next = max(self._next, durable)
+        return len(texts)
 
     async def publish(self, entry: Entry) -> None:
         """Publish a record once everything before it is published; returns when it is out.
@@ -76,47 +123,57 @@ class Publisher:
         async with self._turn:
             while self._next in self._waiting:
                 ready, _ = self._waiting[self._next]
-                try:
+                with _publish_errors():
                     await self._publish(ready)
-                except RedisError as error:
-                    raise _publish_error(error) from error
-                self._finish(self._next)
-                self._next += 1
+                self._next = max(self._next, ready.index + 1)
+                self._finish_published()
         while not done.done():
             await asyncio.wait([done], timeout=_GAP_TIMEOUT_S)
             if not done.done():
                 await self.resume()  # another owner recorded what comes before: read it from the log
 
-    def _finish(self, index: int) -> None:
-        _, done = self._waiting.pop(index)
-        if not done.done():
-            done.set_result(None)
+    def _finish_published(self) -> None:
+        for index in [index for index in self._waiting if index < self._next]:
+            _, done = self._waiting.pop(index)
+            if not done.done():
+                done.set_result(None)
 
-    async def _publish(self, entry: Entry) -> int:
+    def _text(self, entry: Entry) -> bytes | None:
+        """What is published of a record; None if nothing is."""
+        where = address(entry.index, entry.partition, self._partitions)
+        if (problem := entry.unreadable) is not None:
+            _log.warning(f"Record {where} is not published: {problem.why}; see `llmctx show {where}`")
+            return None
         try:
             thesis = publication(entry, self._partitions)
         except Exception as error:  # noqa: BLE001  one record must not keep all later decisions from being published
-            where = address(entry.index, entry.partition, self._partitions)
             _log.warning(f"Record {where} cannot be published ({in_short(error)}); see `llmctx show {where}`")
-            return 0
-        if thesis is None:
+            return None
+        return None if thesis is None else thesis.model_dump_json().encode()
+
+    async def _publish(self, entry: Entry) -> int:
+        text = self._text(entry)
+        if text is None:
             return 0
         partition = entry.partition
-        published: int = await _PUBLISH(
-            self._redis,
-            [
-                keys.decisions(partition),
-                keys.latest(partition, thesis.symbol),
-                lease_key(partition),
-                self._log.key("durable"),
-            ],
-            [entry.index, thesis.model_dump_json(), KEPT, self._owner, self._last],
-        )
+        names = [keys.decisions(partition), keys.latest(partition, entry.record["symbol"])]
+        names += [lease_key(partition), self._log.key("durable")]
+        try:
+            published: int = await _PUBLISH(self._redis, names, [entry.index, text, KEPT, self._owner, self._last])
+        except ResponseError as error:
+            if not str(error).startswith("FOREIGN"):
+                raise
+            return await self._republish(await self._log.durable())
         self._last = max(self._last, entry.index)
         return published
 
 
-def _publish_error(error: RedisError) -> TrailError:
-    if str(error).startswith("LEASE"):
-        return LeaseError(f"A decision was not published: {error}.", "The current owner publishes it.")
-    return TrailError(f"A decision could not be published: {error}", "It is in the trail and is published later.")
+@contextmanager
+def _publish_errors() -> Iterator[None]:
+    try:
+        yield
+    except RedisError as error:
+        if str(error).startswith("LEASE"):
+            raise LeaseError(f"A decision was not published: {error}.", "The current owner publishes it.") from error
+        what = f"A decision could not be published: {error}"
+        raise TrailError(what, "It is in the trail and is published later.") from error

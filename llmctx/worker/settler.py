@@ -19,10 +19,11 @@ from llmctx.errors import (
     SettledError,
     SnapshotError,
     TrailError,
+    in_short,
 )
 from llmctx.killpoint import reached
 from llmctx.pipeline import Pipeline
-from llmctx.record import compose_unread
+from llmctx.record import RecordMetadata, compose_unread, without_evidence
 from llmctx.schema import keys
 from llmctx.trail.log.entry import Entry
 from llmctx.worker.balancing import set_when_either
@@ -157,14 +158,15 @@ class Settler:
 
     async def _accept(self, deliveries: list[Delivery], *, redelivered: bool) -> None:
         fresh = [delivery for delivery in deliveries if not self._queue.holds(delivery.entry_id)]
-        ticks = [delivery.tick.id for delivery in fresh if delivery.tick is not None]
-        settled = dict(zip(ticks, await self._owner.log.settled(ticks), strict=True))
+        settled = await self._owner.ticks.settled({delivery.tick.id for delivery in fresh if delivery.tick is not None})
         for delivery in fresh:
             if delivery.tick is None:
                 await self._settle_unusable(delivery)
-            elif settled[delivery.tick.id] is not None:
+            elif delivery.tick.id in settled:
                 await self._discard(delivery.entry_id)  # raised twice, settled already
             else:
+                if delivery.tick.confirmation is not None:
+                    await self._pipeline.confirm(delivery.tick, await self._owner.metadata())
                 self._queue.add(delivery.entry_id, delivery.tick, redelivered=redelivered)
         self._start()
 
@@ -227,12 +229,20 @@ class Settler:
     async def _bury(self, spent: Batch) -> Entry:
         reason = f"a decision was started {MAX_ATTEMPTS} times and never recorded"
         metadata = (await self._owner.metadata())._replace(conflated=tuple(spent.conflated), attempts=MAX_ATTEMPTS)
-        draft = await self._pipeline.give_up(spent.tick, reason, metadata)
+        return await self._settle_dead_letter(spent.tick, reason, metadata, tuple(spent.entry_ids))
+
+    async def _settle_dead_letter(
+        self, tick: Tick, reason: str, metadata: RecordMetadata, entry_ids: tuple[str, ...]
+    ) -> Entry:
+        """Settle a tick by a dead letter; without its evidence, if it cannot be appended with it."""
+        draft = await self._pipeline.give_up(tick, reason, metadata)
         try:
-            return await self._owner.settle(draft, tuple(spent.entry_ids))
-        except RecordSizeError as error:
-            draft = compose_unread("dead_letter", spent.tick, f"{reason}; {error.what}", metadata)
-            return await self._owner.settle(draft, tuple(spent.entry_ids))
+            return await self._owner.settle(draft, entry_ids)
+        except Exception as error:
+            if isinstance(error, (LlmctxError, RedisError, OSError)) and not isinstance(error, RecordSizeError):
+                raise  # the server's or the disk's trouble: the tick stays pending
+            _log.warning(f"{tick.symbol}: its dead letter goes without evidence: {in_short(error)}")
+            return await self._owner.settle(without_evidence(draft, in_short(error)), entry_ids)
 
     async def _settle_unusable(self, delivery: Delivery) -> None:
         """Record a malformed tick entry; a dead letter with a symbol carries the guardrails' verdict."""
@@ -240,11 +250,12 @@ class Settler:
         tick = None
         if delivery.tick_id:
             tick = Tick.model_construct(id=delivery.tick_id, symbol=delivery.symbol, cause="unknown")
+        entry_ids = (delivery.entry_id,)
         if tick is not None and delivery.symbol:
-            draft = await self._pipeline.give_up(tick, delivery.problem, metadata)
+            self._on_entry(await self._settle_dead_letter(tick, delivery.problem, metadata, entry_ids))
         else:
             draft = compose_unread(delivery.kind, tick, delivery.problem, metadata)
-        self._on_entry(await self._owner.settle(draft, (delivery.entry_id,)))
+            self._on_entry(await self._owner.settle(draft, entry_ids))
 
     async def _discard(self, entry_id: str) -> None:
         stream = keys.ticks(self._owner.partition)

@@ -10,14 +10,17 @@ from llmctx.connection import check, server_ms
 from llmctx.errors import CheckpointError, ServerError
 from llmctx.redis_address import without_password
 from llmctx.schema import keys
+from llmctx.trail.log import unreadable
 from llmctx.trail.log.entry import Entry, address
 from llmctx.trail.log.instance import read_instance
 from llmctx.trail.log.lease import read_holder
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.checkpoint import read_note
 from llmctx.worker.memory import MemoryWatch
+from llmctx.worker.unconfirmed import unconfirmed_stops
 
 _MAX_EXAMINED = 200
+_MAX_NEIGHBOURS = 8
 _TROUBLES = ("failed", "skipped", "dead_letter", "incident")
 _MINUTE_MS = 60_000
 
@@ -62,7 +65,9 @@ async def _partition(redis: Redis, partition: int, partitions: int) -> dict[str,
     if await redis.exists(stream):
         pending = sum(int(group["pending"]) for group in await redis.xinfo_groups(stream))
     size, minute_ago_ms = await log.size(), await server_ms(redis) - _MINUTE_MS
-    newest, trouble = await _newest(log)
+    recent = await _recent(log)
+    trouble = next((entry for entry in recent if entry.record["kind"] in _TROUBLES), None)
+    unreadable_ones = [entry for entry in recent if entry.record["kind"] == unreadable.KIND]
     return {
         "partition": partition,
         "owner": None if holder is None else holder.label,
@@ -73,23 +78,22 @@ async def _partition(redis: Redis, partition: int, partitions: int) -> dict[str,
         "durable": await log.durable(),
         "checkpoint": _checkpoint(await log.checkpoint()),
         "per_minute": size - await _first_since(log, size, minute_ago_ms),
-        "newest": None if newest is None else _line(newest, partitions),
+        "newest": _line(recent[0], partitions) if recent else None,
+        "repairs": await log.repairs(),
         "last_trouble": None if trouble is None else _line(trouble, partitions),
+        "unconfirmed_stops": await unconfirmed_stops(redis, log, partitions),
+        "unreadable": [_line(entry, partitions) for entry in unreadable_ones],
     }
 
 
-async def _newest(log: Log) -> tuple[Entry | None, Entry | None]:
-    """The newest record, and the newest one of the last 200 that tells of trouble."""
-    newest: Entry | None = None
-    examined = 0
+async def _recent(log: Log) -> list[Entry]:
+    """The last 200 records, newest first."""
+    recent: list[Entry] = []
     async for entry in log.read_back():
-        newest = newest or entry
-        if entry.record["kind"] in _TROUBLES:
-            return newest, entry
-        examined += 1
-        if examined == _MAX_EXAMINED:
+        recent.append(entry)
+        if len(recent) == _MAX_EXAMINED:
             break
-    return newest, None
+    return recent
 
 
 async def _first_since(log: Log, size: int, since_ms: int) -> int:
@@ -100,12 +104,21 @@ async def _first_since(log: Log, size: int, since_ms: int) -> int:
     low, high = 0, size
     while low < high:
         middle = (low + high) // 2
-        entry = await log.entry(middle)
-        if entry is None or entry.record["recorded_at_ms"] < since_ms:
+        recorded_ms = await _recorded_ms(log, middle, high)
+        if recorded_ms is None or recorded_ms < since_ms:
             low = middle + 1
         else:
             high = middle
     return low
+
+
+async def _recorded_ms(log: Log, index: int, stop: int) -> int | None:
+    """When the record at an index was made, or the next one whose time can be read."""
+    for near in range(index, min(index + _MAX_NEIGHBOURS, stop)):
+        entry = await log.entry(near)
+        if entry is not None and "recorded_at_ms" in entry.record:
+            return int(entry.record["recorded_at_ms"])
+    return None
 
 
 def _checkpoint(note: str | None) -> str | None:
@@ -120,7 +133,9 @@ def _checkpoint(note: str | None) -> str | None:
 
 def _line(entry: Entry, partitions: int) -> str:
     record = entry.record
-    at = clock.iso(record["recorded_at_ms"])
     where = address(entry.index, entry.partition, partitions)
+    if record["kind"] == unreadable.KIND:
+        return f"{where}: {record['verdict']['reason']}"
+    at = clock.iso(record["recorded_at_ms"])
     said = f"{record['verdict']['action']}: {record['verdict']['reason']}"
     return f"{where} at {at}: {record['kind']} {record.get('symbol', '')} {said}"

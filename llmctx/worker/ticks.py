@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from llmctx.context.marks import read_confirmation
 from llmctx.context.tick import Tick
 from llmctx.errors import LlmctxError
 from llmctx.limits import MAX_TICK_ID_CHARS
@@ -90,13 +91,19 @@ def _delivery(entry: _RawEntry) -> Delivery:
         return Delivery(entry_id, None, f"tick entry {entry_id}: {unusable}", entry_id, "dead_letter", symbol)
     kind: Literal["skipped", "incident"] = "skipped" if tick_id else "incident"
     try:
-        tick = Tick(id=tick_id, symbol=fields["symbol"], cause=fields.get("cause", "unknown"))
+        raw = entry[1].get(b"confirmation")
+        confirmation = None if raw is None else read_confirmation(raw)
+        tick = Tick(
+            id=tick_id, symbol=fields["symbol"], cause=fields.get("cause", "unknown"), confirmation=confirmation
+        )
     except KeyError:
         return Delivery(entry_id, None, f"tick entry {entry_id} has no field 'symbol'", tick_id, kind)
     except LlmctxError as error:
         return Delivery(entry_id, None, f"tick entry {entry_id}: {error.what}", tick_id, kind)
     except ValidationError as error:
         return Delivery(entry_id, None, f"tick entry {entry_id}: {error.errors()[0]['msg']}", tick_id, kind)
+    except ValueError as error:
+        return Delivery(entry_id, None, f"tick entry {entry_id}: {error}", tick_id, kind)
     if not tick_id:
         return Delivery(entry_id, None, f"tick entry {entry_id} has no field 'id'")
     return Delivery(entry_id, tick)

@@ -457,7 +457,9 @@ async def trail(
     prepared: Prepared,
     short_pauses: None,  # noqa: ARG001
 ) -> Program:
-    """Records 0 to 4: the notice, decisions about AAPL and MSFT, a skipped one about NONE, a decision about AAPL."""
+    """Records 0 to 5: the notice, decisions about AAPL, the notice of the clock, a decision about MSFT, a skipped one about
+    NONE, a decision about AAPL.
+    """
     await prepared.once("trail", valkey, dumb.folder, partial(make_trail, valkey, valkey_url, dumb.folder / "var"))
     return dumb
 
@@ -470,15 +472,15 @@ async def test_decisions_lists_the_records_that_are_asked_for(trail: Program) ->
         "decisions --json --kind skipped",
         "decisions --json --since 2100-01-01T00:00:00Z",
     )
-    assert [line["index"] for line in everything.lines] == [0, 1, 2, 3, 4]
-    assert [line["address"] for line in everything.lines] == ["0", "1", "2", "3", "4"]
-    assert [line.get("tick") for line in everything.lines] == [None, "t1", "t2", "t3", "t4"]
+    assert [line["index"] for line in everything.lines] == [0, 1, 2, 3, 4, 5]
+    assert [line["address"] for line in everything.lines] == ["0", "1", "2", "3", "4", "5"]
+    assert [line.get("tick") for line in everything.lines] == [None, "t1", None, "t2", "t3", "t4"]
     assert [[line["tick"] for line in ended.lines] for ended in some] == [["t1", "t4"], ["t4"], ["t3"], []]
 
 
 async def test_decisions_for_people_are_one_line_a_record(trail: Program) -> None:
     people, misuse = await trail.all("decisions", "decisions --since nonsense")
-    assert (people.code, len(people.out.splitlines())) == (0, 5)
+    assert (people.code, len(people.out.splitlines())) == (0, 6)
     assert (misuse.code, "nonsense" in misuse.err) == (2, True)
 
 
@@ -516,9 +518,9 @@ async def test_status_says_how_things_stand(trail: Program, valkey: Redis) -> No
     (partition,) = status["partitions"]
     assert status["server"].startswith("Valkey")
     assert status["maxmemory_bytes"] == 2 * 1024**3
-    assert (partition["records"], partition["backlog"], partition["pending"]) == (5, 1, 0)
+    assert (partition["records"], partition["backlog"], partition["pending"]) == (6, 1, 0)
     assert partition["owner"] is None
-    assert partition["newest"].startswith("4 at ")
+    assert partition["newest"].startswith("5 at ")
     assert "skipped NONE" in partition["last_trouble"]
     people = await trail("status")
     assert people.code == 0
@@ -535,7 +537,7 @@ async def test_verify_of_a_good_trail(trail: Program) -> None:
     ended = await trail("verify")
     assert (ended.code, "verified" in ended.out) == (0, True)
     report = (await trail("verify", "--json")).document
-    assert (report["records"], report["ticks"], report["rebuilt"], report["fault"]) == (5, 4, 3, None)
+    assert (report["records"], report["ticks"], report["rebuilt"], report["fault"]) == (6, 4, 3, None)
 
 
 # tampering
@@ -570,14 +572,14 @@ async def drop_the_first_record(redis: Redis) -> int:
 
 
 async def drop_the_newest_record(redis: Redis) -> int:
-    await redis.xdel(LOG, "4-1")
-    return 4
+    await redis.xdel(LOG, "5-1")
+    return 5
 
 
 async def swap_two_records(redis: Redis) -> int:
     found = await read_stream(redis, LOG)
     await redis.delete(LOG)
-    order = [0, 2, 1, 3, 4]
+    order = [0, 3, 2, 1, 4, 5]
     for place, n in enumerate(order):
         await redis.xadd(LOG, found[n].fields, id=f"{place}-1")  # type: ignore[arg-type]
     return 1
@@ -585,8 +587,8 @@ async def swap_two_records(redis: Redis) -> int:
 
 async def insert_a_tick_again(redis: Redis) -> int:
     newest = (await read_stream(redis, LOG))[-1]
-    await redis.xadd(LOG, newest.fields, id="5-1")  # type: ignore[arg-type]
-    return 5
+    await redis.xadd(LOG, newest.fields, id="6-1")  # type: ignore[arg-type]
+    return 6
 
 
 async def alter_the_snapshot(redis: Redis) -> int:
@@ -643,13 +645,13 @@ async def alter_a_blob(redis: Redis) -> int:
 
 
 async def point_the_tick_map_elsewhere(redis: Redis) -> int:
-    await redis.hset("audit:{0}:ticks", "t2", "4")
-    return 2
+    await redis.hset("audit:{0}:ticks", "t2", "5")
+    return 3
 
 
 async def settle_a_tick_in_the_map_alone(redis: Redis) -> int:
-    await redis.hset("audit:{0}:ticks", "invented", "5")
-    return 5
+    await redis.hset("audit:{0}:ticks", "invented", "6")
+    return 6
 
 
 TAMPERINGS: list[Tampering] = [

@@ -3,8 +3,8 @@
 import json
 from collections.abc import Callable
 from decimal import Decimal
-from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import pytest
@@ -14,12 +14,13 @@ from llmctx.connection import read_stream
 from llmctx.decision import guards
 from llmctx.llm.completion import Completion, OutputSchema
 from llmctx.prompt.render import Prompt
-from llmctx.record import publication
+from llmctx.publication import publication
 from llmctx.replay.verify import verify_log
 from llmctx.schema import keys
 from llmctx.schema.values import Thesis
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.log import Draft, Log
+from llmctx.trail.log.packing import Layout, lay_out
 from llmctx.worker.owner import Owner
 from tests.integration.conftest import ByRules, hold, leaves, live, raise_tick, serving
 
@@ -28,7 +29,6 @@ pytestmark = pytest.mark.usefixtures("short_pauses")
 ALWAYS = 10**6
 STEPS = {
     "llmctx.pipeline.read_snapshot": (2, "decision"),
-    "llmctx.pipeline.build_package": (2, "decision"),
     "llmctx.pipeline.render": (ALWAYS, "skipped"),
     "llmctx.prompt.render.Message": (ALWAYS, "skipped"),
     "llmctx.decision.conclude.judge": (ALWAYS, "failed"),
@@ -41,6 +41,16 @@ STEPS = {
     "llmctx.record._completion": (ALWAYS, "dead_letter"),
     "llmctx.record.decision_fields": (ALWAYS, "dead_letter"),
     "llmctx.record.grounding_fields": (ALWAYS, "dead_letter"),
+    "llmctx.pipeline.build_package": (ALWAYS, "dead_letter"),
+    "llmctx.context.package.read_content": (ALWAYS, "dead_letter"),
+    "llmctx.context.package.age_of": (ALWAYS, "dead_letter"),
+    "llmctx.context.package.values.Position": (ALWAYS, "dead_letter"),
+    "llmctx.pipeline.conclude_unasked": (ALWAYS, "decision"),
+    "llmctx.decision.conclude.guard": (ALWAYS, "dead_letter"),
+    "llmctx.decision.guards._Draft": (ALWAYS, "dead_letter"),
+    "llmctx.record.sections_fields": (ALWAYS, "dead_letter"),
+    "llmctx.context.snapshot.Snapshot.evidence": (ALWAYS, "dead_letter"),
+    "llmctx.pipeline.clock.Stopwatch": (2, "decision"),
 }
 """Where an error is raised -> how many times, and the kind of record that settles the tick all the same."""
 
@@ -93,15 +103,14 @@ async def test_a_step_that_breaks_off(
     step: str, valkey: Redis, valkey_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     times, kind = STEPS[step]
-    module, _, name = step.rpartition(".")
     with monkeypatch.context() as patch:
-        patch.setattr(step, failing(times, getattr(import_module(module), name)))
+        patch.setattr(step, failing(times, resolve_name(step)))
         async with serving(valkey, valkey_url, tmp_path, ByRules()) as running:
             await running.until_settled("t")
     await check(valkey, kind)
 
 
-@pytest.mark.parametrize("name", [name for name in guards._CHECKS if name != "stop_loss_breached"])
+@pytest.mark.parametrize("name", guards._CHECKS)
 @pytest.mark.usefixtures("breached")
 async def test_a_guardrail_that_breaks_off(
     name: str, valkey: Redis, valkey_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -162,17 +171,92 @@ async def test_a_record_that_cannot_be_published_does_not_hold_up_those_after_it
     assert any(trouble.startswith("Record 1 cannot be published (OverflowError: ") for trouble in running.troubles)
 
 
-async def test_a_position_that_cannot_even_be_read_still_settles_its_tick(
+STEP = "llmctx.pipeline.read_snapshot"
+PACKAGE = "llmctx.pipeline.build_package"
+
+
+async def unjudged(redis: Redis) -> str:
+    """The reason of the one record of the tick: a dead letter without evidence, published as a hold."""
+    (record,) = [record for record in await leaves(redis) if "tick" in record]
+    verdict: Any = record["verdict"]
+    assert (record["kind"], "snapshot" in record, verdict["action"]) == ("dead_letter", False, "hold")
+    (published,) = [json.loads(entry.fields[b"decision"]) for entry in await read_stream(redis, keys.decisions(0))]
+    assert (published["action"], published["entry_time"], published["reason"]) == ("hold", None, verdict["reason"])
+    assert (await verify_log(Log(redis))).fault is None
+    return str(verdict["reason"])
+
+
+@pytest.mark.usefixtures("breached")
+async def test_a_stop_that_cannot_be_judged_at_all_is_told_loudly(
     valkey: Redis, valkey_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await hold(valkey, "AAPL")
+    monkeypatch.setattr(STEP, failing(ALWAYS, lambda: None))
+    async with serving(valkey, valkey_url, tmp_path, ByRules()) as running:
+        await running.until_settled("t")
+    assert (await unjudged(valkey)).startswith(
+        "THE STOP COULD NOT BE JUDGED, look at the position yourself: a decision"
+    )
+    assert any("AAPL: THE STOP COULD NOT BE JUDGED" in trouble for trouble in running.troubles)
+
+
+@pytest.mark.parametrize(
+    ("changes", "action"),
+    [
+        ({"stop_loss": None}, "hold"),
+        ({"stop_loss": 84.99}, "hold"),
+        ({"stop_loss": 85.0}, "exit"),
+        ({"side": "short", "stop_loss": 85.0}, "exit"),
+        ({"side": "short", "stop_loss": 86.0}, "hold"),
+    ],
+)
+async def test_a_package_that_breaks_off_leaves_a_plain_comparison_of_price_and_stop(
+    valkey: Redis,
+    valkey_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, object],
+    action: str,
+) -> None:
+    await valkey.mset(live("AAPL", price=85.0, **changes))
     await raise_tick(valkey, "t", "AAPL")
-    monkeypatch.setattr("llmctx.pipeline.build_package", failing(ALWAYS, lambda: None))
+    with monkeypatch.context() as patch:
+        patch.setattr(PACKAGE, failing(ALWAYS, lambda: None))
+        async with serving(valkey, valkey_url, tmp_path, ByRules()) as running:
+            await running.until_settled("t")
+    (published,) = [json.loads(entry.fields[b"decision"]) for entry in await read_stream(valkey, keys.decisions(0))]
+    assert (published["kind"], published["action"]) == ("dead_letter", action)
+    assert published["entry_time"] == "2026-03-02T14:30:00.000Z"
+    assert (await verify_log(Log(valkey))).fault is None
+
+
+async def test_without_a_position_there_is_no_stop_to_judge(
+    valkey: Redis, valkey_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await raise_tick(valkey, "t", "AAPL")
+    monkeypatch.setattr(PACKAGE, failing(ALWAYS, lambda: None))
     async with serving(valkey, valkey_url, tmp_path, ByRules()) as running:
         await running.until_settled("t")
     (record,) = [record for record in await leaves(valkey) if "tick" in record]
-    assert (record["kind"], "snapshot" in record) == ("dead_letter", False)
-    assert "the position could not be guarded: OverflowError" in str(record["verdict"])
+    verdict: Any = record["verdict"]
+    assert verdict["action"] == "none"
+    assert verdict["reason"].endswith("there is no position")
+    assert await valkey.xlen(keys.decisions(0)) == 0
+
+
+@pytest.mark.usefixtures("breached")
+async def test_evidence_that_cannot_be_appended_does_not_cost_the_exit(
+    valkey: Redis, valkey_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def only_without_evidence(leaf: bytes, pieces: dict[str, bytes]) -> Layout:
+        if pieces:
+            raise OverflowError("cannot convert Infinity to integer")
+        return lay_out(leaf, pieces)
+
+    monkeypatch.setattr("llmctx.trail.log.log.lay_out", only_without_evidence)
+    async with serving(valkey, valkey_url, tmp_path, ByRules()) as running:
+        await running.until_settled("t")
+    record = await check(valkey, "dead_letter")
+    assert "snapshot" not in record
 
 
 async def test_a_record_that_readers_would_refuse_is_a_dead_letter_that_says_so(
@@ -184,6 +268,6 @@ async def test_a_record_that_readers_would_refuse_is_a_dead_letter_that_says_so(
     async with serving(valkey, valkey_url, tmp_path, ByRules()) as running:
         await running.until_settled("t")
     (record,) = [record for record in await leaves(valkey) if "tick" in record]
-    assert record["kind"] == "dead_letter"
+    assert (record["kind"], "snapshot" in record) == ("dead_letter", False)
     assert "bytes is larger than the limit of 1000" in str(record["verdict"])
     assert (await verify_log(Log(valkey))).fault is None

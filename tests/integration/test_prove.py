@@ -30,7 +30,7 @@ from tests.integration.program import Ended, Program
 from tests.integration.test_cli import LOG
 from tests.unit.makers import stored
 
-SIZE = 6
+SIZE = 7
 CHECKPOINT = "audit:{0}:checkpoint"
 
 
@@ -49,7 +49,7 @@ async def anchor_of(redis: Redis, state_dir: Path) -> Anchor:
     return Anchor(anchor_directory(state_dir, instance.id, 0))
 
 
-async def make_trail(redis: Redis, url: str, made: Program) -> None:
+async def make_trail(redis: Redis, url: str, made: Program) -> Program:
     await hold(redis, "AAPL", "MSFT")
     async with serving(redis, url, made.folder / "var", ByRules()) as running:
         for n, symbol in enumerate(("AAPL", "MSFT", "NONE", "AAPL", "MSFT"), start=1):
@@ -57,6 +57,7 @@ async def make_trail(redis: Redis, url: str, made: Program) -> None:
             await running.until_settled(f"t{n}")
     assert (await made("key", "--make")).code == 0
     await sign(redis, made.folder / "var")
+    return made
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ async def trail(
     prepared: Prepared,
     short_pauses: None,  # noqa: ARG001
 ) -> Program:
-    """Six records, decisions among them, all signed, on each server in turn."""
+    """Seven records, decisions among them, all signed, on each server in turn."""
     made = Program(redis_url, tmp_path)
     await prepared.once(redis_url, redis, tmp_path, partial(make_trail, redis, redis_url, made))
     return made
@@ -147,7 +148,7 @@ async def test_what_is_recorded_since_is_covered_before_it_is_exported(proven: P
         await running.until_settled("t6")
     await valkey.set("audit:{0}:durable", SIZE + 1)
     exported = await proven("export", "export", "--json")
-    assert exported.document == {"partition": 0, "size": SIZE + 1, "lost": 0, "uncovered": 0}
+    assert exported.document == {"partition": 0, "size": SIZE + 1, "lost": 0, "uncovered": 0, "unreadable": []}
     assert (await proven("verify", "--json")).document["covered"] == SIZE + 1
 
 
@@ -227,7 +228,7 @@ async def test_what_is_no_key_or_no_export_is_misuse(proven: Program) -> None:
 
 async def test_a_receipt_is_checked_alone_by_both_programs(trail: Program) -> None:
     key = await vkey(trail)
-    given = await trail("receipt", "3")
+    given = await trail("receipt", "4")
     assert given.code == 0
     (trail.folder / "receipt.json").write_text(given.out, encoding="utf-8")
     alone = ("--receipt", "receipt.json", "--key", key)
@@ -241,7 +242,7 @@ async def test_a_receipt_is_checked_alone_by_both_programs(trail: Program) -> No
     altered["leaf"] = altered["leaf"].replace("t3", "t4")
     (trail.folder / "receipt.json").write_text(json.dumps(altered), encoding="utf-8")
     for ended in (await audit(trail, *alone), await trail("verify", *alone)):
-        assert (ended.code, "record 3 breaks inclusion" in ended.out) == (1, True), ended
+        assert (ended.code, "record 4 breaks inclusion" in ended.out) == (1, True), ended
     for ended in (await audit(trail, "export", "--key", key, *held), await trail("verify", *held)):
         assert ended.code == 1, ended
 
@@ -304,10 +305,10 @@ async def test_an_emptied_redis_is_found(proven: Program, valkey: Redis) -> None
 async def test_two_swapped_records_in_redis_are_found(proven: Program, valkey: Redis) -> None:
     found = await read_stream(valkey, LOG)
     await valkey.delete(LOG)
-    for at, n in enumerate([0, 1, 4, 3, 2, 5]):
+    for at, n in enumerate([0, 1, 2, 5, 4, 3, 6]):
         await valkey.xadd(LOG, found[n].fields, id=f"{at}-1")  # type: ignore[arg-type]
-    await valkey.hset("audit:{0}:ticks", mapping={"t2": 4, "t4": 2})
-    assert await fault_of(proven) == (2, "leaf-hash")
+    await valkey.hset("audit:{0}:ticks", mapping={"t2": 5, "t4": 3})
+    assert await fault_of(proven) == (3, "leaf-hash")
 
 
 async def test_a_forged_checkpoint_in_redis_is_found(proven: Program, valkey: Redis) -> None:
@@ -315,7 +316,7 @@ async def test_a_forged_checkpoint_in_redis_is_found(proven: Program, valkey: Re
     assert instance is not None
     note = await valkey.get(CHECKPOINT)
     assert isinstance(note, bytes)
-    await valkey.set(CHECKPOINT, note.replace(b"\n6\n", b"\n5\n"))
+    await valkey.set(CHECKPOINT, note.replace(b"\n7\n", b"\n6\n"))
     assert (await fault_of(proven))[1] == "signature"
 
 
@@ -325,36 +326,36 @@ async def test_another_history_of_the_same_size_is_found_by_the_anchor_and_by_a_
     given = await proven("receipt", "5")
     (proven.folder / "receipt.json").write_text(given.out, encoding="utf-8")
     state_dir = proven.folder / "var"
-    await rewrite(valkey, lambda at, leaf: leaf.update(worker="another:1") if at == 2 else None)
-    assert await fault_of(proven) == (2, "leaf-hash")
+    await rewrite(valkey, lambda at, leaf: leaf.update(worker="another:1") if at == 0 else None)
+    assert await fault_of(proven) == (0, "leaf-hash")
     # whoever has the key and the state directory signs it all again: the receipt still tells
     shutil.rmtree(state_dir / "anchor")
     await valkey.delete(CHECKPOINT)
     await sign(valkey, state_dir)
     assert (await proven("verify")).code == 0
-    assert await fault_of(proven, "--receipts", "receipt.json") == (5, "receipt")
+    assert await fault_of(proven, "--receipts", "receipt.json") == (SIZE - 1, "receipt")
 
 
 async def test_losses_that_an_incident_names_leave_the_trail_intact(proven: Program, valkey: Redis) -> None:
     state_dir = proven.folder / "var"
-    lost = {2, 3, 4, 5}
+    lost = {3, 4, 5, 6}
     await valkey.xdel(LOG, *(f"{index}-1" for index in lost))
     await valkey.hdel("audit:{0}:ticks", "t2", "t3", "t4", "t5")
     leaf = {
         "v": 1, "kind": "incident", "recorded_at_ms": await server_ms(valkey), "worker": "w", "attempts": 1, "code": "t",
-        "verdict": {"action": "none", "reason": "lost"}, "incident": {"what": "lost", "first": 2, "last": 5},
+        "verdict": {"action": "none", "reason": "lost"}, "incident": {"what": "lost", "first": 3, "last": 6},
     }  # fmt: skip
-    await valkey.xadd(LOG, stored(canonical.dumps(leaf), {}), id="6-1")  # type: ignore[arg-type]
+    await valkey.xadd(LOG, stored(canonical.dumps(leaf), {}), id="7-1")  # type: ignore[arg-type]
     await sign(valkey, state_dir)
     in_redis = await proven("verify", "--json")
     assert (in_redis.code, in_redis.document["verdict"]) == (0, "intact, with losses")
-    assert (in_redis.document["losses"], in_redis.document["incidents"]) == ([[2, 5]], [6])
-    assert (await anchor_of(valkey, state_dir)).hashes(6, 7) == [merkle.leaf_hash(canonical.dumps(leaf))]
+    assert (in_redis.document["losses"], in_redis.document["incidents"]) == ([[3, 6]], [7])
+    assert (await anchor_of(valkey, state_dir)).hashes(7, 8) == [merkle.leaf_hash(canonical.dumps(leaf))]
     key = await vkey(proven)
     assert (await proven("export", "export")).code == 0
     for ended in (await proven("verify", "export", "--key", key), await audit(proven, "export", "--key", key)):
         assert (ended.code, "intact, with losses" in ended.out) == (0, True), ended
-        assert re.search(r"records 2 to 5", ended.out)
+        assert re.search(r"records 3 to 6", ended.out)
 
 
 # what stands in Redis beside the log, and what is outside
@@ -367,7 +368,7 @@ TICKS, SYMBOL, INSTANCE = "audit:{0}:ticks", "audit:{0}:symbol:AAPL", "audit:ins
     ("change", "found"),
     [
         (lambda redis: redis.rpush(SYMBOL, 2), (SIZE, "symbol-index")),
-        (lambda redis: redis.rpop(SYMBOL), (4, "symbol-index")),
+        (lambda redis: redis.rpop(SYMBOL), (5, "symbol-index")),
         (lambda redis: redis.lset(SYMBOL, 0, "01"), (1, "symbol-index")),
         (lambda redis: redis.rpush("audit:{0}:symbol:GHOST", 1), (SIZE, "symbol-index")),
         (lambda redis: redis.delete(SYMBOL), (1, "symbol-index")),
@@ -495,17 +496,17 @@ async def test_a_partition_that_vanished_from_an_export_is_found_by_both(valkey:
 
 async def test_the_notary_makes_its_key_signs_and_ends_with_0(dumb: Program, valkey: Redis) -> None:
     await make_unsigned(valkey, dumb)
-    await valkey.set("audit:{0}:durable", 2)
+    await valkey.set("audit:{0}:durable", 3)
     process = await dumb.start("notary", "--json")
     assert process.stdout is not None
     line = json.loads(await asyncio.wait_for(process.stdout.readline(), 120))
-    assert line["size"] == 2
+    assert line["size"] == 3
     assert (await dumb.stop(process)).code == 0
     verified = await dumb("verify", "--json")
-    assert (verified.document["covered"], verified.document["warnings"]) == (2, [])
+    assert (verified.document["covered"], verified.document["warnings"]) == (3, [])
     status = (await dumb("status", "--json")).document
     assert status["key"] == await vkey(dumb)
-    assert status["partitions"][0]["checkpoint"].startswith("over 2 at ")
+    assert status["partitions"][0]["checkpoint"].startswith("over 3 at ")
 
 
 async def test_the_notary_refuses_to_sign_what_contradicts_its_anchor(proven: Program, valkey: Redis) -> None:

@@ -235,7 +235,7 @@ async def test_a_server_that_is_not_there_is_a_trail_error(redis: Redis, owner: 
     out = Publisher(client, Log(client), 1, owner)
     with pytest.raises(TrailError, match="could not be published"):
         await out.publish(entry)
-    with pytest.raises(TrailError, match="could not be published"):
+    with pytest.raises(TrailError, match="could not be read"):
         await out.resume()
     await client.aclose()
 

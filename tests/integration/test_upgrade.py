@@ -100,7 +100,7 @@ async def test_this_version_takes_over_and_its_log_verifies(old: Program, on_eac
     assert await decided_by(redis, old, "t1") == "0.1.0"
     assert await decided_by(redis, on_each, "t2") == VERSION
     verified = await on_each("verify", "--strict", "--json")
-    assert (verified.code, verified.document["records"]) == (0, 3), verified.out
+    assert (verified.code, verified.document["records"]) == (0, 4), verified.out
 
 
 async def test_a_rolling_upgrade_waits_for_the_older_worker_and_goes_on(
@@ -149,7 +149,7 @@ async def test_a_rollback_is_asked_for_and_both_versions_verify_it(
         (on_each, []),
     ):  # 0.1.0 cannot read the templates of later versions
         verified = await program("verify", "--json", *options)
-        assert (verified.code, verified.document["records"]) == (0, 3), verified.out
+        assert (verified.code, verified.document["records"]) == (0, 4), verified.out
     assert await decided_by(redis, on_each, "t3") == VERSION
 
 

@@ -14,7 +14,11 @@ def test_the_default_prompt_ships() -> None:
     assert (asset("prompts") / "position" / "v1.md.j2").is_file()
 
 
-@pytest.mark.parametrize("name", ["prompts", "redis.conf"])
+def test_the_queries_ship() -> None:
+    assert (asset("audit/queries") / "views.sql").is_file()
+
+
+@pytest.mark.parametrize("name", ["prompts", "redis.conf", "audit/queries"])
 def test_a_shipped_path_does_not_hang_on_the_working_folder(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

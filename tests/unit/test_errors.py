@@ -24,7 +24,6 @@ def everyone() -> list[type[LlmctxError]]:
 
 FAMILY = everyone()
 COMPOSED = {
-    errors.RecordError,
     errors.ForkError,
     errors.CheckpointError,
     errors.NewerFormatError,
@@ -57,12 +56,6 @@ def test_both_parts_can_be_asked_for() -> None:
 def test_the_exit_code_is_misuse_or_a_missing_server() -> None:
     for error in PLAIN:
         assert error.exit_code in (2, 3)
-
-
-def test_a_record_that_is_none_is_a_failed_check_and_named() -> None:
-    error = errors.RecordError(7, 0, "its leaf is no JSON")
-    assert error.exit_code == 1
-    assert str(error).startswith("Record 7 of partition 0 cannot be read: its leaf is no JSON.")
 
 
 def test_a_fork_and_a_bad_checkpoint_are_failed_checks() -> None:

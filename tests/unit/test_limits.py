@@ -105,7 +105,10 @@ def test_a_record_at_its_limits_is_packed_and_read_back(value: str, said: str) -
     tick = Tick(id=full(limits.MAX_TICK_ID_CHARS), symbol=SYMBOL, cause=full(limits.MAX_CAUSE_CHARS))
     conflated = tuple(f"{number:03}{full(limits.MAX_TICK_ID_CHARS - 3)}" for number in range(limits.MAX_CONFLATED))
     metadata = RecordMetadata(NOW_MS, "host:1", conflated)
-    for draft in (compose(tick, conclusion, metadata, ()), compose_dead_letter(tick, conclusion, metadata)):
+    for draft in (
+        compose(tick, conclusion, metadata, ()),
+        compose_dead_letter(tick, conclusion.verdict, metadata, conclusion.snapshot, conclusion.package),
+    ):
         leaf, pieces = unpack(pack(draft.leaf, draft.pieces))
         assert (leaf, pieces()) == (draft.leaf, draft.pieces)
     assert conclusion.kind == "decision"

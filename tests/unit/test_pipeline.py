@@ -15,6 +15,7 @@ from llmctx.decision.parse import judge
 from llmctx.errors import SnapshotError, TemplateError
 from llmctx.llm.completion import Completion, Outcome
 from llmctx.pipeline import DecisionConfig, Pipeline
+from llmctx.price_memory import PriceMemory
 from llmctx.prompt.template import Template
 from llmctx.replay.corpus import BlobCache
 from llmctx.replay.rerun import rebuild
@@ -133,7 +134,7 @@ async def test_an_answer_becomes_a_decision(decide: Decide) -> None:
     assert record["verdict"] == {
         "action": "exit",
         "quantity": "10",
-        "policy": {"confidence_floor": "0.5", "grounding": "flag"},
+        "policy": {"confidence_floor": "0.5", "grounding": "flag", "unconfirmed_stop": "hold"},
         "reason": "as the model decided",
     }
 
@@ -207,11 +208,32 @@ async def test_an_invalid_price_skips_the_tick_and_names_key_and_field(decide: D
     )
 
 
-async def test_a_suspected_split_skips_the_tick(decide: Decide) -> None:
-    documents = market(price="20")
+async def test_a_suspected_split_holds_a_stop_and_says_so(decide: Decide) -> None:
+    documents = market(price="75")
     documents["position"] |= {"current_price": 152, "last_update": "2025-05-08T20:00:00Z"}
-    record = (await decide(None, documents)).record
-    assert "suspected corporate action" in record["verdict"]["reason"]
+    record = (await decide(completion(), documents)).record
+    assert record["verdict"]["action"] == "hold"
+    assert record["verdict"]["guards"][-1]["name"] == "stop_unconfirmed"
+    assert "a ratio of 2:1" in record["verdict"]["reason"]
+
+
+async def test_a_price_is_held_against_the_one_that_was_recorded_before(valkey: Redis) -> None:
+    collected = Collected()
+    pipeline = Pipeline(
+        valkey, DecisionConfig(template(), Scripted(*[completion()] * 3)), collected.settle, memory=PriceMemory()
+    )
+    for price in ("152.5", "1.5", "152"):
+        await valkey.mset(live_keys(market(price=price)))
+        await pipeline.decide(TICK)
+    actions = [draft.record["verdict"]["action"] for draft in collected.drafts if draft.record is not None]
+    assert actions == ["hold", "hold", "hold"]
+    fired = [draft.record["verdict"].get("guards", []) for draft in collected.drafts if draft.record is not None]
+    assert [[guard["name"] for guard in guards] for guards in fired] == [
+        [],
+        ["ungrounded", "stop_unconfirmed"],
+        ["ungrounded"],
+    ]
+    assert pipeline.memory.unconfirmed == {}
 
 
 @pytest.mark.parametrize("user", ["{{ nothing }}", "{{ field('price.nothing') }}", "{{ 1 / 0 }}"])

@@ -14,7 +14,8 @@ from llmctx.decision.guards import GuardPolicy, guard, refused
 from llmctx.decision.parse import judge
 from llmctx.llm.completion import Attempt, Completion, Outcome, read_completion
 from llmctx.prompt.render import render
-from llmctx.record import RecordMetadata, compose, compose_unread, publication
+from llmctx.publication import publication
+from llmctx.record import RecordMetadata, compose, compose_unread
 from llmctx.rules import code
 from llmctx.schema.keys import section_keys
 from llmctx.trail.log.entry import Entry
@@ -253,7 +254,7 @@ def test_a_decision_is_told_in_full_with_decimals_as_texts() -> None:
     assert leaf["verdict"] == {
         "action": "reduce",
         "quantity": "2.5",
-        "policy": {"confidence_floor": "0.5", "grounding": "flag"},
+        "policy": {"confidence_floor": "0.5", "grounding": "flag", "unconfirmed_stop": "hold"},
         "reason": "as the model decided",
     }
 
@@ -357,7 +358,7 @@ def test_a_record_without_a_snapshot_is_not_published(kind: str, tick: Tick | No
 
 def test_words_that_do_not_fit_a_publication_do_not_keep_back_the_verdict() -> None:
     made, leaf = draft(ANSWERED, price="145")
-    leaf["decision"]["valid_for"] = "for ever"
+    leaf["decision"]["confidence"] = "high"
     told = publication(Entry(canonical.dumps(leaf), made.pieces, index=7), 1)
     assert told is not None
     assert (told.action, told.quantity, told.reasoning) == ("exit", Decimal(10), None)

@@ -115,6 +115,8 @@ def test_what_a_shaping_source_imports_shapes_too_or_is_named_here() -> None:
         "errors",  # what is raised, never what is recorded
         "functions",  # how the reader calls the server
         "assets",  # where shipped templates lie; a trail has its own
+        "private_files",  # where it is kept which templates were checked
+        "version",  # under which version they were
         "bounded_cache",  # keeps what was read, and changes nothing of it
         "trail/log/entry",  # how an entry is packed; the pieces are held by digest
         "trail/log/log",  # where a draft goes

@@ -72,7 +72,7 @@ def backtest(
         cost_bps=parse_number("--cost-bps", cost_bps),
     )
     settings = settings_for(None, None, prompts=prompts, endpoint=endpoint, model=model)
-    names = [load_template(settings.prompts, name).ref for name in prompt or [settings.prompt]]
+    names = [load_template(settings.prompts, name, settings.state_dir).ref for name in prompt or [settings.prompt]]
     results = asyncio.run(_backtest(settings, names, (bars, news), rules, keep, quiet=as_json))
     if as_json:
         for result in results:

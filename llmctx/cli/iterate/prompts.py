@@ -100,7 +100,7 @@ async def _list(records: _Records, *, as_json: bool) -> None:
             raise
         unread = error.what  # without a server or a trail the folder can still be listed
     for ref in versions_of(folder):
-        template = load_template(folder, ref)
+        template = load_template(folder, ref, records.settings.state_dir)
         count = used.pop(template.sha256, 0)
         if as_json:
             file, used_in = str(folder / f"{ref}.md.j2"), None if unread else count
@@ -121,7 +121,9 @@ async def _list(records: _Records, *, as_json: bool) -> None:
 async def _diff(records: _Records, refs: tuple[str, str], *, as_json: bool) -> None:
     settings = records.settings
     name = settings.prompt.partition("/")[0]
-    templates = [load_template(settings.prompts, ref if "/" in ref else f"{name}/{ref}") for ref in refs]
+    templates = [
+        load_template(settings.prompts, ref if "/" in ref else f"{name}/{ref}", settings.state_dir) for ref in refs
+    ]
     shown = 0
     for entry in await records.read(_FIRST):
         texts = [text_of(prompt) for template in templates if (prompt := rendered(template, entry)) is not None]
@@ -167,7 +169,7 @@ async def _check(records: _Records, name: str | None = None, *, as_json: bool) -
     refs = versions_of(folder)
     if name is not None:
         refs = [ref for ref in refs if name in (ref, ref.partition("/")[0])] or [name]
-    found = [fitness(load_template(folder, ref), entries) for ref in refs]
+    found = [fitness(load_template(folder, ref, records.settings.state_dir), entries) for ref in refs]
     for fit in found:
         if as_json:
             print_json(fit.as_dict())

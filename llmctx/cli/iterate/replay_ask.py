@@ -38,7 +38,7 @@ _MODE_TEXT = {
 
 async def ask_again(settings: Settings, options: ReplayOptions) -> int:
     """Ask, write the results, print a summary, and return the exit code: 1 if evidence was altered."""
-    template = None if options.prompt is None else load_template(settings.prompts, options.prompt)
+    template = None if options.prompt is None else load_template(settings.prompts, options.prompt, settings.state_dir)
     plan = Plan(template, options.model, options.repeat, settings.llm.model)
     async with source_of(settings, options.where) as source:
         entries = [entry async for entry in select(source, options.selection)]

@@ -7,7 +7,7 @@ import typer
 
 from llmctx.cli.shared.options import AsJson, PromptsDir, RedisUrl, StateDir, Symbol
 from llmctx.cli.shared.output import coloured, escape, out, print_json, visible
-from llmctx.cli.shared.setup import partitions_of, redis_of, rules_of, settings_for
+from llmctx.cli.shared.setup import partitions_of, redis_of, settings_for, trail_rules
 from llmctx.schema.keys import check_symbol
 from llmctx.settings import Settings
 
@@ -38,7 +38,7 @@ def context(
     from llmctx.prompt.template import load_template
 
     settings = settings_for(redis_url, state_dir, prompts=prompts)
-    template = None if prompt is None else load_template(settings.prompts, prompt)
+    template = None if prompt is None else load_template(settings.prompts, prompt, settings.state_dir)
     package = asyncio.run(_read(settings, check_symbol(symbol)))
     if template is not None:
         _print_prompt(render(template, package), as_json=as_json)
@@ -49,11 +49,18 @@ def context(
 async def _read(settings: Settings, symbol: str) -> "Package":
     from llmctx.context.package import build_package
     from llmctx.context.reader import read_snapshot
+    from llmctx.context.snapshot import Known
+    from llmctx.price_memory import PriceMemory
     from llmctx.schema.keys import partition_of
+    from llmctx.trail.log.log import Log
+    from llmctx.worker.theses import read_thesis
 
     async with redis_of(settings) as (redis, _):
-        partition = partition_of(symbol, await partitions_of(redis, settings))
-        return build_package(await read_snapshot(redis, symbol, partition, rules_of(settings)))
+        partitions = await partitions_of(redis, settings)
+        partition = partition_of(symbol, partitions)
+        log = Log(redis, partition)
+        known = Known(await PriceMemory(log.read_back_of).marks(symbol), await read_thesis(log, symbol, partitions))
+        return build_package(await read_snapshot(redis, symbol, partition, await trail_rules(redis, settings), known))
 
 
 def _print_prompt(prompt: "Prompt", *, as_json: bool) -> None:
@@ -72,7 +79,11 @@ def _print_package(package: "Package", *, as_json: bool) -> None:
 
     if as_json:
         fields = {name: getattr(package, name) for name in ("symbol", "as_of_ms", "clock", "refusal")}
-        print_json(fields | {"sections": {name: section._asdict() for name, section in package.sections.items()}})
+        sections = {
+            name: section._asdict() | {"implausible": [str(finding) for finding in section.implausible]}
+            for name, section in package.sections.items()
+        }
+        print_json(fields | {"sections": sections})
         return
     out.print(f"[bold]{package.symbol}[/] as of {iso(package.as_of_ms)} ({package.clock} clock)")
     for section in package.sections.values():
@@ -80,6 +91,8 @@ def _print_package(package: "Package", *, as_json: bool) -> None:
         out.print(f"\n[bold]{section.name}[/]  {coloured(section.status)}{age}  [dim]{escape(section.key)}[/]")
         if section.reason:
             out.print(f"  {escape(section.reason)}")
+        for finding in section.implausible:
+            out.print(f"  [red]implausible[/] {escape(finding.reason)}")
         for fact in facts_of(section):
             unit = f"  [dim]{fact.unit}[/]" if fact.unit else ""
             out.print(f"  {escape(f'{fact.path:<46}')} {escape(text_of(fact.value))}{unit}")

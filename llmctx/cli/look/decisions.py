@@ -13,10 +13,11 @@ from llmctx.cli.shared.setup import open_trail, settings_for
 from llmctx.errors import LlmctxError
 from llmctx.replay.selection import moment_ms
 from llmctx.settings import Settings
+from llmctx.trail.log import unreadable
 from llmctx.trail.log.entry import Entry, address
+from llmctx.trail.log.leaf_schema import KINDS
 from llmctx.trail.log.log import Log
 from llmctx.trail.log.lookup import Filter, follow, newest
-from llmctx.trail.proof.leaf_schema import KINDS
 
 _DEFAULT_LIMIT = 20
 
@@ -24,7 +25,8 @@ _DEFAULT_LIMIT = 20
 def decisions(
     symbol: Annotated[str | None, typer.Option(help="Only this symbol.")] = None,
     kind: Annotated[
-        str | None, typer.Option(help="Only this kind: decision, skipped, failed, dead_letter, incident, notice.")
+        str | None,
+        typer.Option(help="Only this kind: decision, skipped, failed, dead_letter, incident, notice, unreadable."),
     ] = None,
     since: Annotated[
         str | None,
@@ -47,8 +49,8 @@ def decisions(
     llmctx decisions --symbol AAPL --limit 5
     llmctx decisions --since 15m --follow
     """
-    if kind is not None and kind not in KINDS:
-        raise typer.BadParameter(f"--kind {kind}: give one of {', '.join(KINDS)}")
+    if kind is not None and kind not in (*KINDS, unreadable.KIND):
+        raise typer.BadParameter(f"--kind {kind}: give one of {', '.join((*KINDS, unreadable.KIND))}")
     if limit is None and not as_json and since is None:
         limit = _DEFAULT_LIMIT
     wanted = Filter(symbol, kind, None if since is None else _since_ms(since), limit)
@@ -78,5 +80,6 @@ def _print_line(entry: Entry, partitions: int, *, as_json: bool) -> None:
     if as_json:
         print_json({"address": where, "index": entry.index, **entry.record})
         return
-    at = clock.iso(entry.record.get("as_of_ms", entry.record["recorded_at_ms"]))
+    at_ms = entry.record.get("as_of_ms", entry.record.get("recorded_at_ms"))
+    at = f"{'unknown time':<24}" if at_ms is None else clock.iso(at_ms)
     out.print(f"[dim]{at}[/] {record_line(where, entry.record)}")

@@ -15,6 +15,7 @@ from llmctx.settings import Settings
 from llmctx.trail.log.entry import Entry, address
 from llmctx.trail.log.lookup import read_record
 from llmctx.trail.log.packing import textual_pieces
+from llmctx.trail.log.unreadable import TO_DO, Unreadable
 
 
 def show(record: Address, redis_url: RedisUrl = None, state_dir: StateDir = None, as_json: AsJson = False) -> None:
@@ -27,16 +28,20 @@ def show(record: Address, redis_url: RedisUrl = None, state_dir: StateDir = None
     """
     entry, where = asyncio.run(_read(settings_for(redis_url, state_dir), record))
     if not as_json:
-        _print_entry(entry, where)
+        if entry.unreadable is None:
+            _print_entry(entry, where)
+        else:
+            _print_unreadable(entry, where, entry.unreadable)
         return
+    leaf, pieces = entry.kept
     print_json(
         {
             "address": where,
             "index": entry.index,
             "leaf_hash": entry.leaf_hash,
             "leaf": entry.record,
-            "leaf_text": entry.leaf.decode(errors="replace"),
-            "pieces": textual_pieces(entry.pieces),
+            "leaf_text": leaf.decode(errors="replace"),
+            "pieces": textual_pieces(pieces),
         }
     )
 
@@ -45,6 +50,18 @@ async def _read(settings: Settings, text: str) -> tuple[Entry, str]:
     async with open_trail(settings) as (redis, instance):
         entry = await read_record(redis, instance, text)
         return entry, address(entry.index, entry.partition, instance.partitions)
+
+
+def _print_unreadable(entry: Entry, where: str, problem: Unreadable) -> None:
+    out.print(f"[bold]record {where}[/]  [red]cannot be read[/]")
+    print_fields(
+        {
+            "leaf hash": entry.leaf_hash,
+            "why": problem.why,
+            "bytes": f"{len(entry.packed)} in the log; --json prints them",
+            "to do": TO_DO,
+        }
+    )
 
 
 def _print_entry(entry: Entry, where: str) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from llmctx.cli.shared.options import AsJson, RedisUrl, StateDir, Symbol
 from llmctx.cli.shared.output import coloured, escape, out, print_json
-from llmctx.cli.shared.setup import partitions_of, redis_of, rules_of, settings_for
+from llmctx.cli.shared.setup import partitions_of, redis_of, settings_for, trail_rules
 from llmctx.clock import in_words, iso
 from llmctx.context.facts import facts_of
 from llmctx.context.package import Package
@@ -50,8 +50,9 @@ async def _watch(settings: Settings, symbol: str, seconds: float | None, *, as_j
     screen = Live(console=out, auto_refresh=False, screen=True) if out.is_terminal and not as_json else None
     async with redis_of(settings) as (redis, _):
         partition = partition_of(symbol, await partitions_of(redis, settings))
+        rules = await trail_rules(redis, settings)
         with screen or nullcontext():
-            async for package, changes in follow_package(redis, symbol, partition, rules_of(settings), seconds):
+            async for package, changes in follow_package(redis, symbol, partition, rules, seconds):
                 if screen is None:
                     _print_changes(package, changes, as_json=as_json)
                 else:

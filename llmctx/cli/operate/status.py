@@ -33,6 +33,8 @@ async def _read(settings: Settings) -> dict[str, Any]:
 
 
 def _print(found: dict[str, Any]) -> None:
+    from llmctx.trail.log.unreadable import TO_DO
+
     out.print(f"[bold]server[/]      {found['server']} at {found['url']}, {found['memory']}")
     if found["instance"] is None:
         out.print("[bold]trail[/]       none yet; `llmctx run` or `llmctx decide SYMBOL` creates one")
@@ -46,4 +48,15 @@ def _print(found: dict[str, Any]) -> None:
         out.print(f"  records      {partition['records']}, checkpoint {partition['checkpoint'] or 'none yet'}")
         out.print(f"  rate         {partition['per_minute']} records in the last minute")
         out.print(f"  newest       {escape(partition['newest'] or 'none')}")
+        for line in partition["unreadable"]:
+            out.print(f"  [red]unreadable[/]   {escape(line)}")
+        if partition["unreadable"]:
+            out.print(f"  to do        {TO_DO}")
+        if waiting := partition["unconfirmed_stops"]:
+            out.print(f"  [bold red]stops[/]        {', '.join(waiting)} wait for `llmctx confirm` or a later price")
+        if partition["repairs"]:
+            counts = ", ".join(f"{count} of {what}" for what, count in partition["repairs"].items())
+            out.print(
+                f"  [red]repairs[/]      foreign entries removed: {escape(counts)}; somebody else writes to this server"
+            )
         out.print(f"  last failure {escape(partition['last_trouble'] or 'none among the last 200 records')}")

@@ -15,6 +15,8 @@ from llmctx.settings import Settings
 if TYPE_CHECKING:
     from llmctx.trail.export.writer import Exported
 
+_MAX_SHOWN = 20
+
 
 def export(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to create.")],
@@ -38,6 +40,12 @@ def export(
             continue
         lost = f", {part.lost} of them lost" if part.lost else ""
         out.print(f"partition {part.partition}: {part.size} records{lost} in {directory / str(part.partition)}")
+        if part.unreadable:
+            indices = ", ".join(map(str, part.unreadable[:_MAX_SHOWN]))
+            messages.warning(
+                f"{len(part.unreadable)} records of partition {part.partition} cannot be read: {indices}; "
+                "the export holds their bytes, and verification names them"
+            )
         if part.uncovered:
             text = f"{part.uncovered} records of partition {part.partition} are not covered yet and were left out"
             messages.warning(text)

@@ -15,11 +15,13 @@ from llmctx.replay.partition_check import PartitionReport
 from llmctx.replay.verify import Expected, open_export, trusted_of, verify_export_part, verify_partition
 from llmctx.settings import Settings
 from llmctx.trail.log.instance import check_state_instance
+from llmctx.trail.log.leaf_schema import FaultError
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.checkpoint import Key
-from llmctx.trail.proof.leaf_schema import FaultError
 from llmctx.trail.proof.receipt import read_receipt, verify_receipt
+from llmctx.worker.published_check import Published, PublishedCheck, read_published
 
+_MAX_FURTHER_SHOWN = 20
 _Reports = tuple[dict[str, str], list[PartitionReport]]
 """The name of the trail or export, and a report for each partition."""
 
@@ -53,10 +55,12 @@ def verify(
 ) -> None:
     """Verify the trail: every record, its evidence, every checkpoint.
 
-    In Redis it is checked against the anchor in the state directory; an export is checked alone. Exit code 0: verified,
+    In Redis it is checked against the anchor in the state directory, with what is published and which functions are
+    loaded; an export is checked alone. Exit code 0: verified,
     or intact with losses that incidents account for. 1: altered; the output names the first bad record, the rule it
-    breaks, what was expected and what was found. audit/README.md states the rules; audit/verify.py applies them too and
-    shares no code with this command.
+    breaks, what was expected and what was found. It goes on after a record that cannot be
+    read, and names every such record. audit/README.md states the rules; audit/verify.py applies them too and shares no
+    code with this command.
 
     Records of other versions are rebuilt too. What differs in them is counted as not reproducible, which is no failure.
     If such a record names rules that no released version has, there is a warning; with --strict it is a failure.
@@ -105,15 +109,26 @@ def _verify_receipt(path: Path, key: Key | None, origin: str | None, *, as_json:
         out.print(f"[green]verified[/]  record {receipt.at} of {receipt.origin} is in the tree that {key.name} signed.")
 
 
+async def _check_published(log: Log, partitions: int, published: Published, report: PartitionReport) -> PartitionReport:
+    """Add to a partition's report what is wrong with what is published of it; a trail with a fault comes first."""
+    if report.fault is not None:
+        return report
+    check = PublishedCheck(log, partitions, published)
+    await check.run()
+    fault = check.faults[0] if check.faults else None
+    return report._replace(fault=fault, warnings=(*report.warnings, *check.warnings()))
+
+
 async def _verify_redis(settings: Settings, expected: Expected, *, quiet: bool) -> _Reports:
     reports = []
     async with open_trail(settings) as (redis, instance):
         check_state_instance(settings.state_dir, instance)
         expected.check_partitions(instance.partitions)
         for partition in range(instance.partitions):
-            log = Log(redis, partition)
+            log, published = Log(redis, partition), await read_published(redis, partition)
             with progress(f"partition {partition}", await log.size(), quiet=quiet) as advance:
-                reports.append(await verify_partition(log, instance, settings.state_dir, expected, advance))
+                report = await verify_partition(log, instance, settings.state_dir, expected, advance)
+            reports.append(await _check_published(log, instance.partitions, published, report))
     return {"instance": instance.id}, reports
 
 
@@ -156,3 +171,7 @@ def _print_report(report: PartitionReport) -> None:
         out.print(f"[yellow]warning:[/] {escape(warning)}")
     if report.fault is not None:
         out.print(f"[red]FAILED[/]  {escape(str(report.fault))}")
+    for fault in report.further[:_MAX_FURTHER_SHOWN]:
+        out.print(f"[red]also[/]    {escape(str(fault))}")
+    if (hidden := len(report.further) - _MAX_FURTHER_SHOWN) > 0:
+        out.print(f"        and {hidden} further bad records; --json names them all")

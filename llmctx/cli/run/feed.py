@@ -49,7 +49,8 @@ def feed(
     adjust: Annotated[
         list[str] | None,
         typer.Option(
-            help="A split, SYMBOL=RATIO in new shares for each old one: AAPL=7 or AAPL=7:1. May be repeated.",
+            help="A split, SYMBOL=RATIO in new shares for each old one: AAPL=7 or AAPL=7:1; 1 if the price did move. "
+            "May be repeated.",
             show_default=False,
         ),
     ] = None,

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from llmctx import clock
 from llmctx.cli.shared.output import err, messages
@@ -28,6 +28,18 @@ def progress(what: str, total: int, *, quiet: bool) -> Iterator[Callable[[], Non
             yield lambda: bar.advance(task)
     else:
         yield _print_lines(what, total)
+
+
+@contextmanager
+def beginning(*, quiet: bool) -> Iterator[Callable[[str, int], Callable[[], None]]]:
+    """Yield a function that begins a step, by its name and its length, as `progress` does; the next one ends it."""
+    with ExitStack() as stack:
+
+        def begin(what: str, total: int) -> Callable[[], None]:
+            stack.pop_all().close()
+            return stack.enter_context(progress(what, total, quiet=quiet))
+
+        yield begin
 
 
 def _print_lines(what: str, total: int) -> Callable[[], None]:
@@ -60,3 +72,8 @@ def stop_signal() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_first)
     return stop
+
+
+def end_on_sigterm() -> None:
+    """Let SIGTERM end the process as Ctrl-C does, so that what it started is ended and what it wrote is tidied up."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from llmctx.cli.shared.output import messages
 from llmctx.connection import open_redis
-from llmctx.context.snapshot import ReadRules
+from llmctx.context.snapshot import ReadRules, clock_of
 from llmctx.decision.guards import GuardPolicy
 from llmctx.errors import EndpointError, ServerError, TemplateError
 from llmctx.llm.client import NO_KEY, EndpointClient, NoEndpoint, without_secrets
@@ -18,7 +18,7 @@ from llmctx.pipeline import DecisionConfig
 from llmctx.prompt.render import unknown_names
 from llmctx.prompt.template import load_template
 from llmctx.settings import LLMSettings, Settings, load_settings
-from llmctx.trail.log.instance import Instance, read_instance, require_instance
+from llmctx.trail.log.instance import Instance, agreed, read_instance, require_instance
 
 _EMBEDDED = "embedded:"
 
@@ -86,8 +86,23 @@ async def partitions_of(redis: Redis, settings: Settings) -> int:
 
 
 def rules_of(settings: Settings) -> ReadRules:
-    """Which sections are read, and the age at which each is stale."""
-    return ReadRules(signal_types=settings.signal_types, max_age_s=settings.limits_s)
+    """Which sections are read, the age at which each is stale, and the clock if one is set."""
+    clock = None if settings.clock == "auto" else settings.clock
+    return ReadRules(
+        signal_types=settings.signal_types,
+        max_age_s=settings.limits_s,
+        stale_stop_factor=settings.stale_stop_factor,
+        clock=clock,
+    )
+
+
+async def trail_rules(redis: Redis, settings: Settings) -> ReadRules:
+    """The same with the trail's clock, once it has one.
+
+    Raises TrailError if the server does not answer.
+    """
+    rules = rules_of(settings)
+    return rules.model_copy(update={"clock": clock_of(await agreed(redis, "clock")) or rules.clock})
 
 
 def client_of(settings: Settings) -> EndpointClient | NoEndpoint:
@@ -125,7 +140,7 @@ async def config_of(settings: Settings, *, need_endpoint: bool = False) -> Async
     With `need_endpoint`, raises EndpointError if none is configured, and TemplateError if the prompt uses a name that
     no package has.
     """
-    template = load_template(settings.prompts, settings.prompt)
+    template = load_template(settings.prompts, settings.prompt, settings.state_dir)
     if need_endpoint and (unknown := unknown_names(template)):
         # The service would skip every tick because of it.
         raise TemplateError(
@@ -139,7 +154,11 @@ async def config_of(settings: Settings, *, need_endpoint: bool = False) -> Async
             "Set LLMCTX_LLM__BASE_URL and LLMCTX_LLM__MODEL, or give --endpoint and --model. To try it out, start "
             "`llmctx standin --port 8700` and use http://127.0.0.1:8700/v1 and llmctx-standin.",
         )
-    policy = GuardPolicy(confidence_floor=settings.confidence_floor, grounding=settings.grounding)
+    policy = GuardPolicy(
+        confidence_floor=settings.confidence_floor,
+        grounding=settings.grounding,
+        unconfirmed_stop=settings.unconfirmed_stop,
+    )
     try:
         yield DecisionConfig(template, client, rules_of(settings), policy)
     finally:

@@ -3,6 +3,7 @@
 from typing import Literal
 
 from llmctx.schema.fields import Count, Number, Positive, Timestamp
+from llmctx.schema.market_status import MarketStatus
 from llmctx.schema.values.live_value import LiveValue, unit, unshown
 
 
@@ -116,8 +117,8 @@ class System(LiveValue):
 
     state: str
     """running, paused, ..."""
-    market_status: str
-    """open, closed, ..."""
+    market_status: MarketStatus
+    """open, closed, ...; common spellings are understood."""
     active_positions_count: Count = unit("positions")
     """Positions held."""
     watchlist_count: Count = unit("symbols")
@@ -141,8 +142,8 @@ class Thesis(LiveValue):
     """Its symbol."""
     as_of: Timestamp
     """The time of the data it is based on."""
-    entry_time: Timestamp
-    """The position it is about."""
+    entry_time: Timestamp | None
+    """The position it is about; null in a dead letter whose evidence could not be recorded."""
     action: str
     """The action allowed after the guardrails."""
     quantity: Number | None = unit("shares")

@@ -11,8 +11,8 @@ from llmctx import canonical
 from llmctx.errors import CheckpointError, ExportError
 from llmctx.trail.export.writer import FORMAT
 from llmctx.trail.log.entry import Entry
+from llmctx.trail.log.leaf_schema import Fault, FaultError
 from llmctx.trail.proof.checkpoint import Key, leading_notes
-from llmctx.trail.proof.leaf_schema import Fault, FaultError
 from llmctx.trail.proof.merkle import HASH_BYTES
 
 

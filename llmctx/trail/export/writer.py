@@ -31,6 +31,8 @@ class Exported(NamedTuple):
     """How many of them are lost."""
     uncovered: int
     """How many further records are left out because no checkpoint covers them yet."""
+    unreadable: tuple[int, ...] = ()
+    """The indices of records that cannot be read; their bytes are exported in a stand-in."""
 
 
 class Exporter:
@@ -75,7 +77,8 @@ class Exporter:
                 await self._keep_blobs(entry, log)
                 on_record()
             files.add_lost(size)
-        return Exported(log.partition, size, files.lost, max(0, await log.size() - size))
+        uncovered = max(0, await log.size() - size)
+        return Exported(log.partition, size, files.lost, uncovered, tuple(files.unreadable))
 
     async def _keep_blobs(self, entry: Entry, log: Log) -> None:
         for digest in named_blobs(entry.record):
@@ -115,6 +118,7 @@ class _Files:
         self._hashes = hashes
         self._next = 0
         self.lost = 0
+        self.unreadable: list[int] = []
 
     def __enter__(self) -> Self:
         self._leaves, self._evidence = self._open("leaves.jsonl"), self._open("evidence.jsonl")
@@ -134,10 +138,12 @@ class _Files:
     def add(self, entry: Entry) -> None:
         """Write one record; indices skipped before it are lost."""
         self.add_lost(entry.index)
-        self._leaves.write(entry.leaf + b"\n")
-        pieces = textual_pieces(entry.pieces)
-        self._evidence.write(canonical.dumps({"index": entry.index, "pieces": pieces}) + b"\n")
+        leaf, pieces = entry.kept
+        self._leaves.write(leaf + b"\n")
+        self._evidence.write(canonical.dumps({"index": entry.index, "pieces": textual_pieces(pieces)}) + b"\n")
         self._next += 1
+        if entry.unreadable is not None:
+            self.unreadable.append(entry.index)
 
     def add_lost(self, stop: int) -> None:
         """Write the leaf hashes of the missing records below `stop`."""

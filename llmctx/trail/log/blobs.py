@@ -60,6 +60,11 @@ class Blobs:
             described = cast("bytes | None", await self._redis.hget(self._references, reference.hex()))
         return None if described is None else await self._load(described)
 
+    async def lists(self, reference: bytes) -> bool:
+        """Whether a dictionary with this reference was ever stored, even if its content is missing now."""
+        with redis_errors():
+            return await self._redis.hexists(self._references, reference.hex())
+
     async def newest_dictionary(self) -> tuple[Dictionary | None, int]:
         """The dictionary that was trained last and the log's size then; None and -1 if there is none."""
         with redis_errors():

@@ -8,9 +8,11 @@ from functools import cached_property
 from typing import Any
 
 from llmctx import canonical
-from llmctx.errors import AddressError, RecordError
+from llmctx.errors import AddressError
+from llmctx.limits import MAX_DETAIL_CHARS
 from llmctx.trail.log.dictionary import Dictionary
 from llmctx.trail.log.packing import Pieces, unpack
+from llmctx.trail.log.unreadable import Unreadable, is_stand_in, read_record, stand_in
 
 PIECES = {"snapshot": "snapshot", "messages": "prompt", "completion": "completion"}
 """Evidence piece -> the object in the leaf that holds its sha256."""
@@ -22,7 +24,7 @@ FIELD = b"record"
 
 
 class Entry:
-    """One record at its place in the log."""
+    """One record at its place in the log. Reading it never fails: what is `unreadable` is a value."""
 
     def __init__(
         self,
@@ -32,8 +34,9 @@ class Entry:
         index: int,
         partition: int = 0,
         packed: bytes = b"",
+        problem: Unreadable | None = None,
     ) -> None:
-        """`pieces` may be a function that unpacks them on first use."""
+        """`pieces` may be a function that unpacks them on first use; `problem` says that there is no leaf."""
         self.leaf = leaf
         """The exact bytes that are hashed."""
         self._pieces = pieces
@@ -45,38 +48,78 @@ class Entry:
         """The exact value that holds it in the log; empty if it was not read from a log."""
         self.carried: object = None
         """What the draft carried, if this process has just appended it."""
+        self._parsed: dict[str, Any] | Unreadable | None = problem
+
+    def accept(self, record: dict[str, Any]) -> None:
+        """Take over the leaf as the caller parsed it, which saves parsing it again."""
+        self._parsed = record
+
+    @property
+    def _leaf_read(self) -> dict[str, Any] | Unreadable:
+        if self._parsed is None:
+            self._parsed = read_record(self.leaf)
+        return self._parsed
 
     @cached_property
-    def pieces(self) -> Pieces:
-        """The evidence: piece name to exact bytes.
-
-        Raises RecordError if it cannot be unpacked.
-        """
+    def _evidence(self) -> Pieces | Unreadable:
         if not callable(self._pieces):
             return self._pieces
         try:
             return self._pieces()
         except ValueError as error:
-            raise RecordError(self.index, self.partition, f"its evidence cannot be unpacked: {error}") from error
+            return Unreadable(f"its evidence cannot be unpacked: {error}")
+
+    @property
+    def unreadable(self) -> Unreadable | None:
+        """Why the record cannot be read, None if it can: the one place that decides it."""
+        record, evidence = self._leaf_read, self._evidence
+        if isinstance(record, Unreadable):
+            return record
+        if isinstance(evidence, Unreadable):
+            return evidence
+        lacking = [piece for piece in promised_pieces(record) if piece not in evidence]
+        return Unreadable(f"its evidence lacks {', '.join(lacking)}") if lacking else None
+
+    @property
+    def lacks_leaf(self) -> bool:
+        """Whether its leaf is a stand-in, because there is none, or none that can be had now."""
+        return isinstance(self._leaf_read, Unreadable) and not self._leaf_read.has_leaf
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The leaf, parsed; if it has not the form of a record, one of kind `unreadable` that says why."""
+        read = self._leaf_read
+        return read.record if isinstance(read, Unreadable) else read
+
+    @property
+    def pieces(self) -> Pieces:
+        """The evidence: piece name to exact bytes; empty if it cannot be unpacked."""
+        evidence = self._evidence
+        return {} if isinstance(evidence, Unreadable) else evidence
+
+    @property
+    def kept(self) -> tuple[bytes, Pieces]:
+        """Leaf and evidence as an export keeps them: of an unreadable record a stand-in that holds its bytes."""
+        if self.unreadable is None:
+            return self.leaf, self.pieces
+        return self.leaf if is_stand_in(self.leaf) else stand_in({FIELD: self.packed}), {}
+
+    @property
+    def ticks(self) -> list[str]:
+        """The ticks that it settles."""
+        record = self.record
+        return [record["tick"], *record.get("conflated", [])] if "tick" in record else []
 
     @property
     def leaf_hash(self) -> str:
         """SHA-256 of a zero byte and the leaf, in hex (RFC 6962, 2.1)."""
         return canonical.sha256(b"\x00" + self.leaf)
 
-    @cached_property
-    def record(self) -> dict[str, Any]:
-        """The leaf, parsed.
 
-        Raises RecordError if it is not a JSON object.
-        """
-        try:
-            document = canonical.loads(self.leaf)
-        except ValueError as error:
-            raise RecordError(self.index, self.partition, f"its leaf is not valid JSON: {error}") from error
-        if not isinstance(document, dict):
-            raise RecordError(self.index, self.partition, "its leaf is not a JSON object")
-        return document
+def promised_pieces(record: dict[str, Any]) -> dict[str, Any]:
+    """The digest of each piece of evidence that a record names."""
+    parts = ((piece, record.get(name)) for piece, name in PIECES.items())
+    return {piece: part["sha256"] for piece, part in parts if isinstance(part, dict) and "sha256" in part}
 
 
 def address(index: int, partition: int, partitions: int) -> str:
@@ -106,13 +149,24 @@ def named_blobs(record: dict[str, Any]) -> list[str]:
 
 
 def restored(fields: dict[bytes, bytes], index: int, partition: int, dictionary: Dictionary | None = None) -> Entry:
-    """The entry in the fields of a log entry; `dictionary` is the one that they name. Evidence is unpacked lazily.
-
-    Raises RecordError if the leaf cannot be unpacked.
-    """
+    """The entry in the fields of a log entry; `dictionary` is the one that they name. Evidence is unpacked lazily."""
+    packed = fields.get(FIELD, b"")
+    if FIELD not in fields or len(fields) > 1:
+        return without_leaf(fields, index, partition, f"its entry has the fields {sorted(fields)}")
+    if is_stand_in(packed):  # it came back from the spool
+        return Entry(packed, {}, index=index, partition=partition, packed=packed)
     try:
-        leaf, pieces = unpack(fields[FIELD], dictionary)
-    except (KeyError, ValueError) as error:
-        why = f"it cannot be unpacked: {type(error).__name__}: {error}"
-        raise RecordError(index, partition, why) from error
-    return Entry(leaf, pieces, index=index, partition=partition, packed=fields[FIELD])
+        leaf, pieces = unpack(packed, dictionary)
+    except ValueError as error:
+        return without_leaf(fields, index, partition, f"it cannot be unpacked: {error}")
+    return Entry(leaf, pieces, index=index, partition=partition, packed=packed)
+
+
+def without_leaf(
+    fields: dict[bytes, bytes], index: int, partition: int, why: str, *, may_return: bool = False
+) -> Entry:
+    """The entry of a record that has no leaf, or whose leaf cannot be had now."""
+    leaf = stand_in(fields)
+    packed = fields[FIELD] if fields.keys() == {FIELD} else leaf
+    problem = Unreadable(why[:MAX_DETAIL_CHARS], has_leaf=False, may_return=may_return)
+    return Entry(leaf, {}, index=index, partition=partition, packed=packed, problem=problem)

@@ -67,6 +67,26 @@ async def require_instance(redis: Redis) -> Instance:
     return instance
 
 
+async def agree(redis: Redis, field: str, value: str) -> str:
+    """The value of a field that all partitions share; `value` is it if no partition has set it before.
+
+    Raises TrailError if the server does not answer.
+    """
+    with redis_errors(f"The field {field} of {_KEY} could not be written"):
+        await redis.hsetnx(_KEY, field, value)
+    return await agreed(redis, field) or value
+
+
+async def agreed(redis: Redis, field: str) -> str | None:
+    """The value of a field that all partitions share; None if no partition has set it.
+
+    Raises TrailError if the server does not answer.
+    """
+    with redis_errors(f"The field {field} of {_KEY} could not be read"):
+        found = cast("bytes | None", await redis.hget(_KEY, field))
+    return None if found is None else found.decode(errors="replace")
+
+
 async def bind_instance(
     redis: Redis, state_dir: Path, *, partitions: int = 1, new: bool = False
 ) -> tuple[Instance, bool]:

@@ -111,6 +111,13 @@ def lease_key(partition: int) -> str:
     return f"audit:{{{partition}}}:lease"
 
 
+async def newest_format(redis: Redis, partition: int) -> int:
+    """The newest record format that any owner of a partition has written; the lease keeps it."""
+    with redis_errors():
+        found = await redis.hget(lease_key(partition), "format")
+    return int(found) if found is not None and found.isdigit() else 1
+
+
 async def read_holder(redis: Redis, partition: int) -> Holder | None:
     """The holder of a partition's lease, None if it is free."""
     now_ms = await server_ms(redis)

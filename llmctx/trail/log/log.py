@@ -15,10 +15,10 @@ from redis.exceptions import RedisError, ResponseError
 
 from llmctx import canonical
 from llmctx.connection import StreamEntry, read_stream, read_stream_back
-from llmctx.errors import BehindError, LeaseError, RecordError, SettledError, TrailError
+from llmctx.errors import BehindError, LeaseError, SettledError, TickMapError, TrailError
 from llmctx.functions import Argument, ServerFunction
 from llmctx.trail.log.blobs import Blobs
-from llmctx.trail.log.entry import FIELD, Entry, restored
+from llmctx.trail.log.entry import FIELD, Entry, restored, without_leaf
 from llmctx.trail.log.lease import HELD, SEE_REDIS, lease_key, redis_errors
 from llmctx.trail.log.packing import compress, lay_out, reference_of
 
@@ -136,21 +136,35 @@ class Log:
             self.run_id,
         ]
         try:
-            index, appended = await _APPEND(self._redis, keys, args)
+            answer: list[int] = await _APPEND(self._redis, keys, args)
         except ResponseError:
             raise
         except RedisError as error:
             raise TrailError(
                 f"The record of {draft.tick or 'no tick'} could not be appended: {error}", SEE_REDIS
             ) from error
+        index, appended = answer or (-1, 0)  # no answer: the map has no number there
+        if not appended:
+            return await self._appended_before(draft, index)
         self.known = max(self.known, index + 1)
-        if not appended and (found := await self.entry(index)) is not None:
-            return found
         entry = Entry(draft.leaf, draft.pieces, index=index, partition=self.partition, packed=packed)
         if draft.record is not None:
-            entry.__dict__["record"] = draft.record  # the cached property's own place
+            entry.accept(draft.record)
         entry.carried = draft.carried
         return entry
+
+    async def _appended_before(self, draft: Draft, index: int) -> Entry:
+        """The record that was found in place of a new one.
+
+        Raises TickMapError if it does not settle the draft's tick: whoever else may write to the map named it there.
+        """
+        found = await self.entry(index) if 0 <= index <= canonical.MAX_SAFE_INTEGER else None
+        if draft.tick and (found is None or draft.tick not in found.ticks):
+            raise TickMapError(draft.tick, self._ticks, index)
+        if found is None:
+            raise TrailError(f"Nothing can be recorded at index {index}, which is lost.", "Run `llmctx verify`.")
+        self.known = max(self.known, found.index + 1)
+        return found
 
     async def advance(self, size: int, owner: str) -> None:
         """Tell Redis how many records are in the spool.
@@ -209,9 +223,10 @@ class Log:
             async for entry in self._pages(fetch, f"{start}-0"):
                 yield entry
 
-    def read_back(self) -> AsyncIterator[Entry]:
-        """All records, newest first."""
-        return self._pages(partial(read_stream_back, self._redis, self._log, count=_PAGE), "+")
+    def read_back(self, stop: int | None = None) -> AsyncIterator[Entry]:
+        """The records below `stop` (None: all), newest first."""
+        begin = "+" if stop is None else f"({stop}-0" if stop > 0 else "0-0"
+        return self._pages(partial(read_stream_back, self._redis, self._log, count=_PAGE), begin)
 
     async def _pages(self, fetch: Callable[[str], Awaitable[list[StreamEntry]]], begin: str) -> AsyncIterator[Entry]:
         while True:
@@ -230,16 +245,22 @@ class Log:
         return None if note is None else note.decode(errors="replace")
 
     async def settled(self, tick_ids: Sequence[str]) -> list[int | None]:
-        """The index of the record that settled each tick, None if it is not settled."""
+        """The index that the map has for each tick, None if it has none; -1 if it is no valid index."""
         with redis_errors():
-            found = await self._redis.hmget(self._ticks, list(tick_ids)) if tick_ids else []
-        return [None if index is None else int(index) for index in found]
+            found = cast("list[bytes | None]", await self._redis.hmget(self._ticks, list(tick_ids)) if tick_ids else [])
+        return [None if index is None else index_of(index) for index in found]
 
     async def tick_map(self) -> dict[str, int]:
         """The index of each settled tick's record; -1 if the map holds no valid index."""
         with redis_errors():
             scan = self._redis.hscan_iter(self._ticks, count=1000)
-            return {tick.decode(errors="replace"): _index_of(index) async for tick, index in scan}
+            return {tick.decode(errors="replace"): index_of(index) async for tick, index in scan}
+
+    async def repairs(self) -> dict[str, int]:
+        """How often an owner put right what somebody else had written, by what it was."""
+        with redis_errors():
+            found = cast("dict[bytes, bytes]", await self._redis.hgetall(self.key("repairs")))
+        return {name.decode(errors="replace"): index_of(count) for name, count in found.items()}
 
     async def symbol_lists(self) -> dict[str, list[int]]:
         """The indices listed for each symbol; -1 for an invalid one."""
@@ -248,7 +269,7 @@ class Log:
             names = {name async for name in self._redis.scan_iter(match=f"{prefix}*", count=1000)}
             lists = {name: cast("list[bytes]", await self._redis.lrange(name, 0, -1)) for name in sorted(names)}
         return {
-            name.decode(errors="replace").removeprefix(prefix): [_index_of(index) for index in indices]
+            name.decode(errors="replace").removeprefix(prefix): [index_of(index) for index in indices]
             for name, indices in lists.items()
         }
 
@@ -260,19 +281,23 @@ class Log:
         while end > 0:
             with redis_errors():
                 page = cast("list[bytes]", await self._redis.lrange(key, max(0, end - _PAGE), end - 1))
-            for index in reversed(page):
-                if (entry := await self.entry(int(index))) is not None:
+            for index in map(index_of, reversed(page)):
+                if index >= 0 and (entry := await self.entry(index)) is not None:
                     yield entry
             end -= _PAGE
 
     async def _restored(self, found: StreamEntry) -> Entry:
-        if found.id != f"{found.number}-1" or found.fields.keys() != {FIELD}:
-            why = f"its stream id is {found.id} with fields {sorted(found.fields)}; expected INDEX-1 and one field"
-            raise RecordError(found.number, self.partition, why)
-        dictionary = await self.blobs.dictionary(reference_of(found.fields[FIELD]))
-        return restored(found.fields, found.number, self.partition, dictionary)
+        index, fields = found.number, found.fields
+        if found.id != f"{index}-1":
+            return without_leaf(fields, index, self.partition, f"its stream id is {found.id}, not {index}-1")
+        reference = reference_of(fields.get(FIELD, b""))
+        dictionary = await self.blobs.dictionary(reference)
+        if reference is not None and dictionary is None and await self.blobs.lists(reference):
+            why = f"its dictionary {reference.hex()} is missing from the blobs, or was changed"
+            return without_leaf(fields, index, self.partition, why, may_return=True)
+        return restored(fields, index, self.partition, dictionary)
 
 
-def _index_of(text: bytes) -> int:
+def index_of(text: bytes) -> int:
     """The index written in canonical decimal form; -1 for anything else."""
     return int(text) if re.fullmatch(rb"0|[1-9][0-9]{0,15}", text) else -1

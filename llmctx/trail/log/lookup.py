@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 from redis.asyncio import Redis
 
+from llmctx import canonical
 from llmctx.errors import AddressError
+from llmctx.trail.log import unreadable
 from llmctx.trail.log.entry import Entry, parse_address
 from llmctx.trail.log.instance import Instance
 from llmctx.trail.log.log import Log
@@ -31,7 +33,7 @@ async def read_record(redis: Redis, instance: Instance, text: str) -> Entry:
 
 
 class Filter(NamedTuple):
-    """Which records; None means any."""
+    """Which records; None means any. A record that cannot be read is of every symbol and of kind `unreadable`."""
 
     symbol: str | None = None
     """Of this symbol."""
@@ -45,7 +47,8 @@ class Filter(NamedTuple):
     def matches(self, entry: Entry) -> bool:
         """Whether symbol and kind fit."""
         record = entry.record
-        return self.kind in (None, record["kind"]) and self.symbol in (None, record.get("symbol"))
+        is_of_symbol = record["kind"] == unreadable.KIND or self.symbol in (None, record.get("symbol"))
+        return is_of_symbol and self.kind in (None, record["kind"])
 
 
 class Listing(NamedTuple):
@@ -60,18 +63,22 @@ class Listing(NamedTuple):
 async def newest(logs: Sequence[Log], wanted: Filter) -> Listing:
     """The newest records that match, over all logs."""
     sizes = [await log.size() for log in logs]
-    found = [entry for log, size in zip(logs, sizes, strict=True) for entry in await _newest(log, size, wanted)]
-    found.sort(key=lambda entry: (entry.record["recorded_at_ms"], entry.partition, entry.index))
-    return Listing(found[-wanted.limit :] if wanted.limit else found, sizes)
+    found = [pair for log, size in zip(logs, sizes, strict=True) for pair in await _newest(log, size, wanted)]
+    found.sort(key=lambda pair: (pair[0], pair[1].partition, pair[1].index))
+    entries = [entry for _, entry in found]
+    return Listing(entries[-wanted.limit :] if wanted.limit else entries, sizes)
 
 
-async def _newest(log: Log, size: int, wanted: Filter) -> list[Entry]:
-    found: list[Entry] = []
+async def _newest(log: Log, size: int, wanted: Filter) -> list[tuple[int, Entry]]:
+    """The newest records that match with their times; one that cannot be read has the time of the record after it."""
+    found: list[tuple[int, Entry]] = []
+    recorded_ms = canonical.MAX_SAFE_INTEGER
     async for entry in log.read_back() if wanted.symbol is None else log.read_back_of(wanted.symbol):
-        if len(found) == wanted.limit or entry.record["recorded_at_ms"] < (wanted.since_ms or 0):
+        recorded_ms = entry.record.get("recorded_at_ms", recorded_ms)
+        if len(found) == wanted.limit or recorded_ms < (wanted.since_ms or 0):
             break
         if entry.index < size and wanted.matches(entry):
-            found.append(entry)
+            found.append((recorded_ms, entry))
     return found
 
 

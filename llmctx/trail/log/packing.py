@@ -88,9 +88,9 @@ def _has_reserved(part: bytes) -> bool:
 
 
 def reference_of(packed: bytes) -> bytes | None:
-    """The reference of the dictionary that a packed value needs; None if it needs none."""
+    """The reference of the dictionary that a packed value needs; None if it needs none, or is no packed value."""
     reference = packed[1 : 1 + REFERENCE_BYTES]
-    return None if reference == _NO_DICTIONARY else reference
+    return None if reference == _NO_DICTIONARY or len(reference) < REFERENCE_BYTES else reference
 
 
 def unpack(packed: bytes, dictionary: Dictionary | None = None) -> tuple[bytes, Callable[[], Pieces]]:
@@ -122,8 +122,11 @@ def unpack(packed: bytes, dictionary: Dictionary | None = None) -> tuple[bytes, 
 def _decompress(frame: bytes, decompressor: zstandard.ZstdDecompressor) -> bytes:
     # The frame header states the size, so that an absurd claim is refused before any memory is allocated.
     try:
-        if zstandard.frame_content_size(frame) > MAX_RECORD_BYTES:
-            raise ValueError("the frame claims more than 64 MB")
+        size = zstandard.frame_content_size(frame)
+        if size < 0:
+            raise ValueError("the frame does not state its size")
+        if size > MAX_RECORD_BYTES:
+            raise ValueError(f"the frame claims {size} bytes, more than the limit of {MAX_RECORD_BYTES}")
         return decompressor.decompress(frame, max_output_size=MAX_RECORD_BYTES, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise ValueError(f"the frame is broken: {error}") from error

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from llmctx import clock
 from llmctx.errors import CheckpointError
+from llmctx.trail.log.leaf_schema import Fault, FaultError
 from llmctx.trail.proof.checkpoint import Checkpoint, Key, open_note, read_note
-from llmctx.trail.proof.leaf_schema import Fault, FaultError
 from llmctx.trail.proof.merkle import EMPTY_ROOT, CompactRange
 
 BOUND_MS = 120_000

@@ -6,6 +6,7 @@ notary goes on from the anchor. Sizes never go down. What contradicts the anchor
 """
 
 import asyncio
+import logging
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -16,13 +17,17 @@ from llmctx.connection import server_ms
 from llmctx.errors import CheckpointError, ForkError, InstanceError, TrailError
 from llmctx.killpoint import reached
 from llmctx.trail.disk import write_in_thread
+from llmctx.trail.log import unreadable
+from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import Instance
-from llmctx.trail.log.lease import SEE_REDIS, redis_errors
+from llmctx.trail.log.lease import RECORD_FORMAT, SEE_REDIS, newest_format, redis_errors
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.anchor import Anchor, anchor_directory
 from llmctx.trail.proof.checkpoint import LATE_SINCE, Checkpoint, open_note, origin_of
 from llmctx.trail.proof.key import SigningKey
 from llmctx.trail.proof.merkle import CompactRange, leaf_hash, root
+
+_log = logging.getLogger(__name__)
 
 MIN_INTERVAL_MS = 1000
 """The shortest time between two checkpoints of a partition."""
@@ -149,20 +154,37 @@ class Notary:
                     f"leaf hash of it; the next record is {entry.index}.",
                     "Restore the anchor's folder from a backup: nothing else can prove what was lost.",
                 )
+            if entry.record["kind"] == unreadable.KIND:
+                await self._check_signable(entry)
             hashes.append(leaf_hash(entry.leaf))
             recorded = entry.record.get("recorded_at_ms")
             times += [recorded] if isinstance(recorded, int) else []
         return _Fresh(hashes, min(times, default=None), max(times, default=0))
 
+    async def _check_signable(self, entry: Entry) -> None:
+        """Let an unreadable record be signed as it is, with a warning, unless it may be read again later.
+
+        Raises TrailError if its dictionary is only missing now, or if a newer version wrote the partition: its leaf
+        hash would become another one.
+        """
+        problem = entry.unreadable
+        assert problem is not None
+        what = f"Record {entry.index} of partition {entry.partition} cannot be read: {problem.why}."
+        if problem.may_return:
+            raise TrailError(what, "Restore the server's data from a backup; nothing after it is signed until then.")
+        if await newest_format(self._redis, entry.partition) > RECORD_FORMAT:
+            raise TrailError(what, "A newer version of llmctx wrote this partition: run that version's notary.")
+        _log.warning(f"{what} Its bytes are signed as they are; `llmctx show` prints them.")
+
     async def _compare(self, start: int) -> None:
-        """Compare the log with the anchor from an index on.
+        """Compare the log with the anchor from an index on. A record without a leaf has nothing to compare.
 
         Raises ForkError if they differ.
         """
         anchored = self.anchor.hashes(start, self._tree.size)
         async for entry in self._log.read(start, start + len(anchored)):
             expected, found = anchored[entry.index - start], leaf_hash(entry.leaf)
-            if expected != found:
+            if expected != found and not entry.lacks_leaf:
                 raise ForkError(entry.index, f"anchor {self.anchor.directory}", expected.hex(), found.hex())
 
     async def _anchored_tree(self) -> CompactRange:

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 from llmctx import canonical
 from llmctx.errors import ReceiptError
+from llmctx.trail.log.leaf_schema import Fault, FaultError, read_leaf
 from llmctx.trail.proof.checkpoint import read_note
 from llmctx.trail.proof.coverage import Trusted, open_checkpoint
-from llmctx.trail.proof.leaf_schema import Fault, FaultError, read_leaf
 from llmctx.trail.proof.merkle import HASH_BYTES, CompactRange, inclusion_proof, leaf_hash, verify_inclusion
 
 FORMAT = "llmctx-receipt/1"

@@ -1,15 +1,17 @@
 """Verify a log by the rules that need no knowledge of what the records mean (audit/README.md states them).
 
-A check ends at the first record that breaks a rule: everything after it depends on it.
+A check ends at the first record that breaks a rule, because everything after it depends on it; but it goes on after a
+record that cannot be read, with the leaf hash that is known of it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
 
 from llmctx import canonical
-from llmctx.trail.log.entry import PIECES, Entry
+from llmctx.trail.log.entry import Entry, promised_pieces
+from llmctx.trail.log.leaf_schema import SETTLING, Fault, lost_range, read_leaf
+from llmctx.trail.log.unreadable import Unreadable
 from llmctx.trail.proof.coverage import Coverage
-from llmctx.trail.proof.leaf_schema import SETTLING, Fault, lost_range, read_leaf
 from llmctx.trail.proof.merkle import CompactRange, leaf_hash
 from llmctx.trail.proof.receipt import HeldReceipts
 
@@ -35,27 +37,31 @@ class Verifier:
         """First and last index of each lost range."""
         self.incidents: list[int] = []
         """The index of each incident."""
+        self.unreadable: list[Fault] = []
+        """The fault of each record that cannot be read; the check goes on after them."""
         self.tree = CompactRange()
-        """The tree over the records found good."""
+        """The tree over the records that were checked."""
         self._known = known or ()
         self._lost = lost
         self._held = held or HeldReceipts()
 
     @property
     def size(self) -> int:
-        """How many records were found good, lost ones included."""
+        """How many records were checked, lost ones included."""
         return self.tree.size
 
     @property
     def records(self) -> int:
-        """How many records were found good, without lost ones."""
-        return self.size - sum(last - first + 1 for first, last in self.losses)
+        """How many records were found good, without those that are lost or cannot be read."""
+        return self.size - sum(last - first + 1 for first, last in self.losses) - len(self.unreadable)
 
     def check(self, entry: Entry) -> Fault | None:
-        """The fault of the next record, None if it is good."""
+        """The fault of the next record, None if it is good. After one of `unreadable` the check can go on."""
         if entry.index < self.size:
             return Fault(self.size, "contiguity", f"index {self.size}", f"index {entry.index}")
         fault = _check_form(entry) if entry.index == self.size else self._bridge(entry)
+        if (problem := entry.unreadable) is not None and entry.index == self.size:
+            return self._pass_over(entry, fault or _check_evidence(entry) or _not_read(entry.index, problem))
         fault = fault or self._check_incident(entry) or self._check_ticks(entry) or _check_evidence(entry)
         if fault is not None:
             return fault
@@ -67,6 +73,12 @@ class Verifier:
         if fault is None and entry.record["kind"] in SETTLING and entry.record.get("symbol"):
             self.of_symbol.setdefault(entry.record["symbol"], []).append(entry.index)
         return fault
+
+    def _pass_over(self, entry: Entry, fault: Fault) -> Fault | None:
+        """Note that a record cannot be read, and let the tree grow by what is known of it."""
+        self.unreadable.append(fault)
+        known = self._known[entry.index : entry.index + 1]
+        return self._grow(known[0] if known else leaf_hash(entry.leaf)) or fault
 
     def _grow(self, hashed: bytes) -> Fault | None:
         fault = self._held.check_leaf(self.tree.size, hashed)
@@ -123,15 +135,15 @@ class Verifier:
         """The first fault of a map from tick ids to indices.
 
         `size` is the log's size when the map was read; ticks of later records may be missing from it. Nobody can say
-        which ticks lost records settled.
+        which ticks were settled by records that are lost or cannot be read.
         """
         faults = []
         for tick in self.settled.keys() | tick_map.keys():
             mapped, actual = tick_map.get(tick), self.settled.get(tick)
             if mapped is None and size is not None and actual is not None and actual >= size:
                 continue
-            if actual is None and mapped is not None and self._is_lost(mapped):
-                continue  # the lost record may well have settled it
+            if actual is None and mapped is not None and self.is_unknown(mapped):
+                continue  # that record may well have settled it
             if mapped != actual:
                 index = self.size if actual is None else actual
                 faults.append(Fault(index, "tick-map", f"tick {tick} -> {actual}", f"tick {tick} -> {mapped}"))
@@ -141,12 +153,12 @@ class Verifier:
         """The first fault of the lists of record indices by symbol.
 
         `size` is the log's size before the lists were read; later records may be missing from them. Indices of lost
-        records are allowed.
+        records are allowed, and those of records that cannot be read.
         """
         faults = []
         for symbol in self.of_symbol.keys() | lists.keys():
             wanted = self.of_symbol.get(symbol, [])
-            found = [index for index in lists.get(symbol, ()) if not self._is_lost(index)]
+            found = [index for index in lists.get(symbol, ()) if not self.is_unknown(index)]
             needed = len([index for index in wanted if size is None or index < size])
             if found != wanted[: max(needed, len(found))]:
                 both = enumerate(zip_longest(wanted, found))
@@ -155,8 +167,10 @@ class Verifier:
                 faults.append(Fault(self.size if index is None else index, "symbol-index", expected, f"{actual}"))
         return min(faults, default=None)
 
-    def _is_lost(self, index: int) -> bool:
-        return any(first <= index <= last for first, last in self.losses)
+    def is_unknown(self, index: int) -> bool:
+        """Whether nobody can say what the record at an index says."""
+        lost = any(first <= index <= last for first, last in self.losses)
+        return lost or any(fault.at == index for fault in self.unreadable)
 
     def _check_ticks(self, entry: Entry) -> Fault | None:
         record = entry.record
@@ -174,20 +188,21 @@ class Verifier:
         return None
 
 
+def _not_read(index: int, problem: Unreadable) -> Fault:
+    return Fault(index, "record-form", "a record that can be read", problem.why)
+
+
 def _check_form(entry: Entry) -> Fault | None:
     found = read_leaf(entry.leaf, entry.index)
     if isinstance(found, Fault):
-        return found
-    entry.__dict__["record"] = found  # saves `Entry.record` from parsing it again
+        problem = entry.unreadable
+        return found if problem is None or problem.has_leaf else _not_read(entry.index, problem)
+    entry.accept(found)
     return None
 
 
 def _check_evidence(entry: Entry) -> Fault | None:
-    promised = {
-        piece: entry.record[name]["sha256"]
-        for piece, name in PIECES.items()
-        if isinstance(entry.record.get(name), dict) and "sha256" in entry.record[name]
-    }
+    promised = promised_pieces(entry.record)
     if promised.keys() != entry.pieces.keys():
         return Fault(entry.index, "evidence-pieces", _names(promised), _names(entry.pieces))
     for piece, digest in promised.items():

@@ -19,11 +19,12 @@ from llmctx.functions import ServerFunction, execute
 from llmctx.killpoint import reached
 from llmctx.trail.log.dictionary import Dictionary
 from llmctx.trail.log.entry import FIELD, Entry, restored
+from llmctx.trail.log.leaf_schema import lost_range
 from llmctx.trail.log.lease import HELD, redis_errors
 from llmctx.trail.log.log import Log
 from llmctx.trail.log.packing import reference_of
+from llmctx.trail.log.unreadable import Unreadable
 from llmctx.trail.proof.anchor import Anchor
-from llmctx.trail.proof.leaf_schema import lost_range
 from llmctx.trail.proof.merkle import leaf_hash
 from llmctx.trail.spool.segment import BLOB
 from llmctx.trail.spool.spool import Spool
@@ -93,10 +94,14 @@ class Comparison:
         anchored = dict(enumerate(self._anchor.hashes(start, stop), start))
         async for entry in self._log.read(start, stop):
             found = leaf_hash(entry.leaf)
+            if (problem := entry.unreadable) is not None:
+                _warn_of(entry, problem)
+                if not problem.has_leaf:
+                    continue
             packed = self._spool.record(entry.index)
             if packed is not None and packed != entry.packed:
-                expected = leaf_hash(self._unpack(entry.index, packed).leaf)
-                if expected != found:
+                spooled = self._unpack(entry.index, packed)
+                if (expected := leaf_hash(spooled.leaf)) != found and not spooled.lacks_leaf:
                     raise self._fork(entry.index, "spool", expected, found)
             if (expected := anchored.get(entry.index, found)) != found:
                 raise self._fork(entry.index, "anchor", expected, found)
@@ -105,7 +110,8 @@ class Comparison:
         """Compare spool and anchor where the log ends before both."""
         for index, anchored in enumerate(self._anchor.hashes(start, self._spool.size), start):
             packed = self._spool.record(index)
-            if packed is not None and (found := leaf_hash(self._unpack(index, packed).leaf)) != anchored:
+            entry = None if packed is None else self._unpack(index, packed)
+            if entry is not None and (found := leaf_hash(entry.leaf)) != anchored and not entry.lacks_leaf:
                 raise self._fork(index, "anchor", anchored, found)
 
     def _fork(self, index: int, where: str, expected: bytes, found: bytes) -> ForkError:
@@ -179,3 +185,11 @@ class Comparison:
         # An AOF that was cut in mid-command and loaded twice can bring back a record that was rolled back.
         with contextlib.suppress(RedisError):
             await execute(self._redis, "BGREWRITEAOF")
+
+
+def _warn_of(entry: Entry, problem: Unreadable) -> None:
+    """Name an unreadable record; the service goes on with all others."""
+    _log.warning(
+        f"Record {entry.index} of partition {entry.partition} cannot be read: {problem.why}. "
+        f"Nothing else is affected; `llmctx show {entry.index}` says what to do."
+    )

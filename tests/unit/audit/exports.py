@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from llmctx.replay.verify import trusted_of, verify_part
 from llmctx.trail.export.reader import Export
+from llmctx.trail.log.leaf_schema import Fault, FaultError
 from llmctx.trail.proof.checkpoint import Key
-from llmctx.trail.proof.leaf_schema import Fault, FaultError
 from llmctx.trail.proof.receipt import read_receipt
 from tests.conftest import ROOT
 

@@ -11,7 +11,7 @@ from llmctx.decision.conclude import conclude_unasked
 from llmctx.decision.decision import Action
 from llmctx.decision.guards import GuardPolicy
 from llmctx.record import RecordMetadata, compose_dead_letter, compose_unread
-from llmctx.trail.proof.leaf_schema import FORM, KINDS, REQUIRED
+from llmctx.trail.log.leaf_schema import FORM, KINDS, REQUIRED
 from tests.conftest import ROOT
 from tests.unit.makers import market, package_of, snapshot_of
 from tests.unit.test_record import ALL, CIRCUMSTANCES, draft
@@ -40,7 +40,11 @@ def test_a_real_record_of_every_kind_obeys_the_schema(kind: str) -> None:
 def test_a_dead_letter_with_the_guardrails_verdict_obeys_the_schema() -> None:
     reason = "a decision was started 5 times and never recorded"
     conclusion = conclude_unasked(snapshot_of(market()), package_of(market()), reason, GuardPolicy())
-    leaf = json.loads(compose_dead_letter(Tick(id="t", symbol="AAPL"), conclusion, CIRCUMSTANCES).leaf)
+    leaf = json.loads(
+        compose_dead_letter(
+            Tick(id="t", symbol="AAPL"), conclusion.verdict, CIRCUMSTANCES, conclusion.snapshot, conclusion.package
+        ).leaf
+    )
     assert (leaf["kind"], leaf["verdict"]["action"]) == ("dead_letter", "hold")
     check(leaf)
 

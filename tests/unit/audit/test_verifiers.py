@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmctx.replay.verify import trusted_of
+from llmctx.trail.log.leaf_schema import FaultError
 from llmctx.trail.proof.checkpoint import Key
-from llmctx.trail.proof.leaf_schema import FaultError
 from llmctx.trail.proof.receipt import read_receipt, verify_receipt
 from tests.conftest import ROOT
 

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from llmctx.decision.guards import GuardPolicy, Verdict, guard, refused
 from llmctx.decision.parse import Misfit, parse
+from llmctx.schema.market_status import SPELLINGS
 from tests.unit.makers import answer_text, decision, market, package_of
 
 SIDES = pytest.mark.parametrize("side", ["long", "short"])
@@ -150,23 +151,54 @@ def test_other_actions_pass_on_a_stale_price(changes: dict[str, Any]) -> None:
     assert verdict(changes, price_at=STALE).action == changes["action"]
 
 
-@pytest.mark.parametrize("changes", ACTIONS)
-@pytest.mark.parametrize("status", ["closed", "pre", "OPEN", ""])
-def test_nothing_is_traded_or_moved_while_the_market_is_not_open(changes: dict[str, Any], status: str) -> None:
-    found = verdict(changes, market_status=status)
-    assert seen(found.action, found.quantity, found.stop_loss, found.take_profit) == ("hold", None, None, None)
+@pytest.mark.parametrize("changes", [{"action": "hold"}, *ACTIONS], ids=lambda changes: changes["action"])
+@pytest.mark.parametrize(("status", "word"), [(s, w) for s, words in SPELLINGS.items() for w in (s, *words)])
+def test_in_each_known_status_the_market_is_open_or_nothing_is_traded_or_moved(
+    changes: dict[str, Any], status: str, word: str
+) -> None:
+    found = verdict(changes, market_status=word.upper().replace(" ", "-"))
     action = changes["action"]
-    assert found.guards == (("market_closed", f"market_status is {status!r}: {action} becomes hold"),)
+    if status == "open" or action == "hold":
+        assert (found.action, found.guards) == (action, ())
+    else:
+        assert seen(found.action, found.quantity, found.stop_loss, found.take_profit) == ("hold", None, None, None)
+        assert found.guards == (("market_closed", f"market_status is {status!r}: {action} becomes hold"),)
+
+
+UNUSABLE: dict[str, tuple[Any, str]] = {
+    "missing": (None, "system:state: no such key"),
+    "empty": ({}, "system:state: says nothing"),
+    "invalid": ({"market_status": "open"}, "system:state: state is missing; "),
+    "no text": ({"market_status": True}, "system:state: market_status True is not a known market status; "),
+    "unknown word": ({"market_status": "lunch?"}, "system:state: market_status 'lunch?' is not a known market status; "),
+    "stale open": ({"market_status": "open", "timestamp": "2025-05-09T10:10:00.000Z"}, "system:state is 5 min 30 s old"),
+    "stale closed": ({"market_status": "closed", "timestamp": "2025-05-09T10:10:00.000Z"}, "system:state is 5 min 30 s old"),
+}  # fmt: skip
+"""What system:state says instead, and the reason that is given."""
+
+
+@pytest.mark.parametrize("changes", [{"action": "hold"}, *ACTIONS], ids=lambda changes: changes["action"])
+@pytest.mark.parametrize("case", UNUSABLE)
+def test_without_a_usable_system_state_no_new_risk_is_taken_and_everything_else_passes(
+    changes: dict[str, Any], case: str
+) -> None:
+    document, why = UNUSABLE[case]
+    documents = market(**levels("long"))
+    if document is None:
+        del documents["system"]
+    else:
+        documents["system"] = document if case in ("empty", "invalid") else documents["system"] | document
+    found = guard(package_of(documents), decision(**changes), GuardPolicy(grounding="off"))
+    action = changes["action"]
+    if action == "add":
+        assert (found.action, names(found)) == ("hold", ["market_unknown"])
+        assert found.reason.startswith(f"whether the market is open is unknown ({why}")
+    else:
+        assert (found.action, found.guards) == (action, ())
 
 
 def test_a_hold_needs_no_open_market() -> None:
     assert verdict({"action": "hold"}, market_status="closed").guards == ()
-
-
-def test_a_missing_system_state_says_nothing_about_the_market() -> None:
-    documents = market(**levels("long"))
-    del documents["system"]
-    assert guard(package_of(documents), decision(action="exit"), GuardPolicy()).action == "exit"
 
 
 @SIDES
@@ -278,7 +310,7 @@ def test_a_breached_stop_is_an_exit_while_the_market_is_closed(side: str) -> Non
 
 def test_a_breached_stop_is_an_exit_on_a_stale_price() -> None:
     found = verdict({"action": "add", "quantity": 1}, price="95", price_at=STALE)
-    assert (found.action, names(found)) == ("exit", ["stale_price", "stop_loss_breached"])
+    assert (found.action, names(found)) == ("exit", ["stale_price", "stale", "stop_loss_breached"])
 
 
 def test_a_new_stop_does_not_heal_a_breached_one() -> None:
@@ -292,7 +324,7 @@ def test_a_position_without_a_stop_has_none_to_breach() -> None:
 
 def test_the_guards_stand_in_the_order_in_which_they_ran() -> None:
     found = verdict({"action": "add", "quantity": 99, "confidence": 0.1}, price="95", price_at=STALE)
-    assert names(found) == ["confidence_floor", "stop_loss_breached"]
+    assert names(found) == ["confidence_floor", "stale", "stop_loss_breached"]
 
 
 def test_each_guard_works_on_what_the_one_before_left() -> None:

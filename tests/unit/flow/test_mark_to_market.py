@@ -123,15 +123,16 @@ def test_a_split_changes_the_worth_only_by_rounding(side: str, price: Decimal, r
 @pytest.mark.parametrize(
     ("price", "at", "ratios", "expected"),
     [
-        ("60", NEXT_DAY, {}, "same"),  # forty percent is no jump yet
+        ("54", NEXT_DAY, {}, "same"),  # a crash, but no ratio
         ("140", NEXT_DAY, {}, "same"),
+        ("50", NEXT_DAY, {"AAPL": Decimal(1)}, "same"),  # somebody says that it is one
         ("14", OPENING + MINUTE, {}, "same"),  # within a session it is a price move
         ("14", OPENING + MINUTE, {"AAPL": Decimal(7)}, "same"),
-        ("59.99", NEXT_DAY, {}, None),
-        ("140.01", NEXT_DAY, {}, None),
+        ("50.5", NEXT_DAY, {}, None),
+        ("148", NEXT_DAY, {}, None),
         ("14", NEXT_DAY, {"MSFT": Decimal(7)}, None),
         ("14", NEXT_DAY, {"AAPL": Decimal(7)}, "adjusted"),
-        ("8.6", NEXT_DAY, {"AAPL": Decimal(7)}, "adjusted"),
+        ("10.3", NEXT_DAY, {"AAPL": Decimal(7)}, "adjusted"),
         ("8.5", NEXT_DAY, {"AAPL": Decimal(7)}, None),
         ("20.1", NEXT_DAY, {"AAPL": Decimal(7)}, None),
     ],

@@ -10,8 +10,8 @@ from llmctx.flow.track import Track
 from tests.unit.flow.makers import MINUTE, NEXT_DAY, OPENING, bar, indicators_of, track, warm
 
 
-@pytest.mark.parametrize("price", ["90", "1200"])
-def test_after_an_overnight_jump_the_indicators_begin_anew(price: str) -> None:
+@pytest.mark.parametrize("price", ["90", "1280"])
+def test_after_a_suspected_split_the_indicators_begin_anew(price: str) -> None:
     made = track(*warm(), bar(NEXT_DAY, price))
     assert set(made.indicators.values().values()) == {None}
     assert made.indicators.values() == indicators_of(price)
@@ -28,8 +28,10 @@ def test_a_jump_within_the_session_is_a_price_move() -> None:
     assert track(*bars).indicators.values() == indicators_of(*(one.close for one in bars))
 
 
-@pytest.mark.parametrize(("price", "restarts"), [("384", False), ("383.9", True), ("896", False), ("896.1", True)])
-def test_a_jump_is_a_move_of_more_than_forty_percent(price: str, *, restarts: bool) -> None:
+@pytest.mark.parametrize(
+    ("price", "restarts"), [("345", False), ("325", True), ("470", False), ("430", True), ("1180", False), ("26", True)]
+)
+def test_a_crash_is_a_price_move_and_a_ratio_is_a_split(price: str, *, restarts: bool) -> None:
     bars = [*warm(), bar(OPENING + 40 * MINUTE, "640"), bar(NEXT_DAY, price)]
     assert (track(*bars).indicators.values()["rsi_14"] is None) == restarts
 

@@ -20,25 +20,45 @@ def shown(body: str, paths: str, package: Package) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("paths", "line"),
+    ("paths", "name", "line"),
     [
-        ("dotted", "- market.sector_performance.Real Estate?: 1.5 [%]"),
-        ("quoted", '- market.sector_performance["Real Estate;"]: 1.5 [%]'),
+        ("dotted", "real-estate", "- market.sector_performance.real-estate: 1.5 [%]"),
+        ("dotted", "Real Estate", '- market.sector_performance["Real Estate"]: 1.5 [%]'),
+        ("quoted", "real-estate", '- market.sector_performance["real-estate"]: 1.5 [%]'),
+        ("quoted", "Real Estate;", '- market.sector_performance["Real Estate;"]: 1.5 [%]'),
     ],
 )
-def test_a_template_says_how_paths_are_written(paths: str, line: str) -> None:
-    body = "{{ sections | map(attribute='text') | join('\n') }} {{ field('market.sector_performance.Real Estate;') }}"
-    assert line in shown(body, paths, package_of(market() | {"market": with_sector("Real Estate;")}))
+def test_a_template_says_how_paths_are_written(paths: str, name: str, line: str) -> None:
+    body = f"{{{{ sections | map(attribute='text') | join('\n') }}}} {{{{ field('{line[2:].partition(': ')[0]}') }}}}"
+    assert line in shown(body, paths, package_of(market() | {"market": with_sector(name)}))
 
 
-@pytest.mark.parametrize(
-    ("name", "segment"), [("行业", '["行业"]'), ("a\u202eb", '["a\\u202eb"]'), ("行\u200b", '["\\u884c\\u200b"]')]
-)
-def test_a_quoted_path_hides_nothing_and_can_be_cited_as_it_is_shown(name: str, segment: str) -> None:
+@pytest.mark.parametrize("name", ["行业", "S&P 500 (all)"])
+def test_a_quoted_path_can_be_cited_as_it_is_shown(name: str) -> None:
     package = package_of(market() | {"market": with_sector(name)})
-    path = f"market.sector_performance{segment}"
+    path = f'market.sector_performance["{name}"]'
     assert f"- {path}: 1.5 [%]" in shown("{{ sections | map(attribute='text') | join('\n') }}", "quoted", package)
     assert ground(package, decision(reasoning=f"It rose 1.5% [{path}].")).cited == 1
+
+
+def test_newer_templates_mark_texts_and_fields_that_are_not_listed() -> None:
+    unlisted = {"EXIT_NOW": 1, "urgent": "exit", "none": None, "market regime": "x"}
+    package = package_of(market() | {"market": with_sector("energy") | unlisted | {"market_regime": "bullish"}})
+    lines = shown("{{ sections | map(attribute='text') | join('\n') }}", "quoted", package)
+    assert [line for line in lines if line.startswith("- market")] == [
+        "- market.sector_performance.energy: 1.5 [%]",
+        "- market.market_breadth.advancing: 1 [symbols]",
+        "- market.market_breadth.declining: 0 [symbols]",
+        "- market.market_breadth.unchanged: 0 [symbols]",
+        "- market.vix: null",
+        '- market.market_regime: "bullish" [text]',
+        f"- market.timestamp: {NOW}",
+        "- market.EXIT_NOW: 1 [unlisted]",
+        '- market.urgent: "exit" [unlisted text]',
+        "- market.none: null [unlisted]",
+        '- market["market regime"]: "x" [unlisted text]',
+        "- market (names): 1 in quotes, 0 left out",
+    ]
 
 
 def with_sector(name: str) -> dict[str, Any]:

@@ -234,8 +234,10 @@ def test_a_headline_changes_its_own_line_only(headline: str) -> None:
 def test_the_name_of_an_unknown_field_opens_no_line(name: str) -> None:
     text = json.dumps(json.loads(TEXTS["system"]) | {f"~{name}": 1})
     message = user_message(package_of({**only("position", "price"), "system": text}))
-    plain = user_message(package_of({**only("position", "price"), "system": with_raw("system", "x", "1")}))
-    assert len(message.splitlines()) == len(plain.splitlines())
+    plain = user_message(package_of({**only("position", "price"), "system": TEXTS["system"]}))
+    (*more, names) = [line for line in message.splitlines() if line not in plain.splitlines()]
+    assert more in ([], [f'- system["~{name}"]: 1'])
+    assert names.startswith("- system (names): ")
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
@@ -345,7 +347,7 @@ def test_a_line_that_looks_like_a_role_in_an_include_opens_none() -> None:
 
 def test_a_quote_stays_a_quote() -> None:
     headline = edited("sentiment", "latest_news", 0, "headline", to="<b>Fish & Chips</b>")
-    assert '"<b>Fish & Chips</b>"' in user_message(package_of({"sentiment": headline}))
+    assert '"‹b>Fish & Chips‹/b>"' in user_message(package_of({"sentiment": headline}))
 
 
 # What cannot be rendered

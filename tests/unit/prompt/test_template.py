@@ -2,12 +2,11 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from llmctx import canonical
 from llmctx.assets import asset
 from llmctx.errors import TemplateError
+from llmctx.prompt.sources import collect
 from llmctx.prompt.template import Parameters, Template, load_template
 from tests.unit.makers import is_canonical
 
@@ -29,7 +28,8 @@ def folder_of(folder: Path, files: dict[str, str]) -> Path:
 def load(folder: Path, body: str = BODY, *more: str, **files: str) -> Template:
     """The template probe/v1 of a folder that holds it, and beside it these files (`a__b` is a/b.md)."""
     beside = {f"{name.replace('__', '/')}.md": text for name, text in files.items()}
-    return load_template(folder_of(folder, {"probe/v1.md.j2": source(body, *more)} | beside), "probe")
+    folder_of(folder, {"probe/v1.md.j2": source(body, *more)} | beside)
+    return Template("probe/v1", collect(folder, "probe/v1.md.j2", "--prompt probe"))
 
 
 def refused(text: str, ref: str = "probe/v1") -> TemplateError:
@@ -346,7 +346,7 @@ def test_a_template_survives_the_way_through_its_bundle(tmp_path: Path) -> None:
     assert (again.ref, again.sources, again.sha256) == (template.ref, template.sources, template.sha256)
 
 
-@given(st.text(st.characters(codec="utf-8"), max_size=40).filter(lambda text: "{" not in text and ":" not in text))
+@pytest.mark.parametrize("text", ["", "Decide.\n\n", "行业 \u2028 \x00 \\ é"])
 def test_the_bundle_of_what_was_read_from_a_bundle_is_the_same_bytes(text: str) -> None:
     body = f"system:\n{text}\nuser:\nx\n"
     template = Template("probe/v1", {"probe/v1.md.j2": source(body)})

@@ -6,72 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmctx.prompt import untrusted
+from tests.unit.test_harmless import ANYTHING, HARMLESS, HIDDEN
 
-ANYTHING = st.text(st.characters(exclude_categories=()), max_size=60) | st.text(
-    st.sampled_from("\"'\\\n\r\t\v\f\x00\x1b\x85\u2028\u2029\u200b\u202e\u2066\ufeff\U000e0041\ud800\u00a0 a:#-"),
-    max_size=60,
-)
 LONG = st.builds(lambda text, times: text * times, ANYTHING, st.integers(1, 2000))
-HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-HARMLESS = st.text(st.characters(codec="ascii", exclude_categories=["Cc"], exclude_characters='"\\'), max_size=300)
-
-
-@given(ANYTHING)
-def test_visible_text_is_one_line(text: str) -> None:
-    assert len(untrusted.visible(text).splitlines()) <= 1
-
-
-@given(ANYTHING)
-def test_visible_text_has_no_hidden_characters(text: str) -> None:
-    assert not {unicodedata.category(character) for character in untrusted.visible(text)} & HIDDEN
-
-
-@given(ANYTHING)
-def test_visible_text_is_utf_8(text: str) -> None:
-    assert untrusted.visible(text).encode().decode() == untrusted.visible(text)
-
-
-@given(ANYTHING)
-def test_what_is_visible_stays_as_it_is(text: str) -> None:
-    once = untrusted.visible(text)
-    assert untrusted.visible(once) == once
-
-
-@given(HARMLESS)
-def test_harmless_text_loses_nothing_but_spaces_in_excess(text: str) -> None:
-    assert untrusted.visible(text) == " ".join(text.split())
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("a\nb", "a b"),
-        ("a\r\n\r\n\tb", "a b"),
-        ("a\u2028b\u2029c\x85d", "a b c d"),
-        (" a ", "a"),
-        ("a\u00a0b", "a b"),
-        ("pay\u200bload", "payload"),
-        ("\u202egnp.exe", "gnp.exe"),
-        ("\u2066a\u2069", "a"),
-        ("a\x00b\x1b[31mc", "ab[31mc"),
-        ("\U000e0049\U000e0067hi", "hi"),
-        ("\ufeffa", "a"),
-        ("soft\u00adhyphen", "softhyphen"),
-        ("\ud800a", "a"),
-        ("Zürich 東京 €5 👍", "Zürich 東京 €5 👍"),
-        ("", ""),
-        ("\n", ""),
-    ],
-)
-def test_what_hides_or_breaks_is_taken_out_and_the_rest_stays(text: str, shown: str) -> None:
-    assert untrusted.visible(text) == shown
-
-
-@pytest.mark.parametrize(
-    "invisible", ["\ufe0f", "\U000e0100", "\U000e01ef", "\u034f", "\u115f", "\u3164", "\uffa0", "\u180b"]
-)
-def test_characters_that_show_nothing_are_taken_out(invisible: str) -> None:
-    assert untrusted.visible(f"buy{invisible * 3}ing") == "buying"
 
 
 @given(ANYTHING)

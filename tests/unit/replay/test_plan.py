@@ -88,7 +88,11 @@ def test_the_guardrails_are_set_as_for_the_record() -> None:
     entry = case()
     verdict = entry.record["verdict"] | {"policy": {"confidence_floor": "0.95"}}
     strict = Recorded(canonical.dumps(entry.record | {"verdict": verdict}), entry.pieces, index=0)
-    assert answer().verdict["policy"] == {"confidence_floor": "0.5", "grounding": "flag"}
+    assert answer().verdict["policy"] == {
+        "confidence_floor": "0.5",
+        "grounding": "flag",
+        "unconfirmed_stop": "hold",
+    }
     assert answer(strict).verdict["policy"] == {"confidence_floor": "0.95"}
 
 

@@ -341,7 +341,10 @@ def unasked(**changes: Any) -> list[Entry]:
     documents = market(**changes)
     conclusion = conclude_unasked(snapshot_of(documents), package_of(documents), "why", GuardPolicy())
     tick, metadata = Tick(id="a", symbol=SYMBOL), RecordMetadata(NOW_MS, "host:1")
-    drafts = (compose(tick, conclusion, metadata, ()), compose_dead_letter(tick, conclusion, metadata))
+    drafts = (
+        compose(tick, conclusion, metadata, ()),
+        compose_dead_letter(tick, conclusion.verdict, metadata, conclusion.snapshot, conclusion.package),
+    )
     return [Entry(draft.leaf, draft.pieces, index=0) for draft in drafts]
 
 

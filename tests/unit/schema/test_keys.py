@@ -40,7 +40,10 @@ def test_every_example_of_the_document_has_a_family(schema_examples: dict[str, s
 @settings(max_examples=30)
 @given(symbol=SYMBOLS, signal_type=st.from_regex(r"[a-z_]{1,20}", fullmatch=True))
 def test_a_family_is_found_by_every_key_it_makes(family: Family, symbol: str, signal_type: str) -> None:
-    assert keys.find_family(family.key(symbol, signal_type)) is family
+    key = family.key(symbol, signal_type)
+    assert keys.find_family(key) is family
+    parts = {"symbol": symbol, "signal_type": signal_type}
+    assert family.parts_of(key) == {name: part for name, part in parts.items() if f"{{{name}}}" in family.pattern}
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.section)
@@ -56,6 +59,7 @@ def test_a_family_is_found_by_its_pattern_and_its_section(family: Family) -> Non
         "stocks:price",
         "stocks:price:",
         "stocks:price:AAPL:x",
+        "stocks:price:A B",
         "xstocks:price:AAPL",
         "stocksXprice:AAPL",
         "signals:AAPL",

@@ -1,17 +1,27 @@
+import base64
 import hashlib
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmctx.errors import TrailError
+from llmctx import canonical
 from llmctx.trail.log.entry import FIELD, Entry, address, restored
 from llmctx.trail.log.packing import textual_pieces
+from llmctx.trail.log.unreadable import Unreadable
 from tests.unit.makers import stored
 
 LEAF = b'{"kind":"notice","v":1}'
+NOTICE = canonical.dumps(
+    {"v": 1, "kind": "notice", "recorded_at_ms": 1, "worker": "w", "attempts": 1, "code": "c",
+     "verdict": {"action": "none", "reason": "r"}}
+)  # fmt: skip
 PIECES = {"snapshot": b'{"symbol":"AAPL"}', "completion": b"\xff\xfe no text \x00"}
+
+
+def exact(value: str | dict[str, str]) -> bytes:
+    """The bytes of a text, or of {"base64": ...}."""
+    return value.encode() if isinstance(value, str) else base64.b64decode(value["base64"])
 
 
 def fields(leaf: bytes = LEAF, pieces: dict[str, bytes] = PIECES) -> dict[bytes, bytes]:
@@ -60,28 +70,46 @@ def test_storing_again_gives_the_same_bytes() -> None:
     assert stored(LEAF, PIECES) == stored(LEAF, PIECES)
 
 
-def test_evidence_that_cannot_be_unpacked_is_a_trail_error_when_it_is_asked_for() -> None:
+def test_evidence_that_cannot_be_unpacked_makes_the_record_unreadable() -> None:
     def pieces() -> dict[str, bytes]:
         raise ValueError("no such thing")
 
-    entry = Entry(LEAF, pieces, index=7, partition=2)
-    with pytest.raises(TrailError, match="Record 7 of partition 2 cannot be read: its evidence cannot be unpacked"):
-        _ = entry.pieces
+    entry = Entry(NOTICE, pieces, index=7, partition=2)
+    assert entry.pieces == {}
+    assert entry.unreadable == Unreadable("its evidence cannot be unpacked: no such thing")
+    assert entry.record["kind"] == "notice"
 
 
 def test_an_entry_that_was_read_keeps_the_bytes_that_hold_it() -> None:
     assert restored(fields(), 0, 0).packed == fields()[FIELD]
 
 
-@pytest.mark.parametrize("value", [b"", b"garbage", b"\x00" * 40])
-def test_a_value_that_cannot_be_unpacked_is_a_trail_error_that_names_the_record(value: bytes) -> None:
-    with pytest.raises(TrailError, match="Record 7 of partition 2 cannot be read: it cannot be unpacked"):
-        restored({FIELD: value}, 7, 2)
+NO_RECORDS: list[dict[bytes, bytes]] = [
+    {},
+    {b"a": b"b"},
+    {FIELD: b"x", b"a": b"\xff"},
+    *({FIELD: value} for value in (b"", b"garbage", b"\x00" * 40, b"\x02" + b"\x00" * 40, b"\x01" * 40)),
+]
 
 
-def test_a_missing_field_is_a_trail_error_that_names_the_field() -> None:
-    with pytest.raises(TrailError, match=r"KeyError: .*record"):
-        restored({}, 7, 2)
+@pytest.mark.parametrize("entry_fields", NO_RECORDS, ids=map(str, NO_RECORDS))
+def test_an_entry_without_a_leaf_is_unreadable_and_keeps_its_bytes(entry_fields: dict[bytes, bytes]) -> None:
+    entry = restored(entry_fields, 7, 2)
+    assert entry.unreadable is not None
+    assert entry.lacks_leaf
+    assert entry.record["kind"] == "unreadable"
+    assert entry.unreadable.why in entry.record["verdict"]["reason"]
+    kept = [[exact(name), exact(value)] for name, value in canonical.loads(entry.leaf)["fields"]]
+    assert dict(kept) == entry_fields
+    assert entry.kept == (entry.leaf, {})
+
+
+@pytest.mark.parametrize("entry_fields", NO_RECORDS, ids=map(str, NO_RECORDS))
+def test_an_unreadable_entry_has_the_same_leaf_hash_after_a_refill(entry_fields: dict[bytes, bytes]) -> None:
+    entry = restored(entry_fields, 7, 2)
+    refilled = restored({FIELD: entry.packed}, 7, 2)
+    assert refilled.leaf_hash == entry.leaf_hash
+    assert refilled.unreadable is not None
 
 
 @given(st.binary(max_size=300))
@@ -99,7 +127,8 @@ def test_the_leaf_hash_of_nothing_is_the_known_one() -> None:
 
 
 def test_the_record_is_the_leaf_as_read() -> None:
-    assert Entry(LEAF, {}, index=0).record == {"kind": "notice", "v": 1}
+    assert Entry(NOTICE, {}, index=0).record == canonical.loads(NOTICE)
+    assert Entry(NOTICE, {}, index=0).unreadable is None
 
 
 @pytest.mark.parametrize(
@@ -108,13 +137,22 @@ def test_the_record_is_the_leaf_as_read() -> None:
         (b"", "its leaf is not valid JSON: "),
         (b"{", "its leaf is not valid JSON: "),
         (b'{"v": 1, "v": 1}', "its leaf is not valid JSON: "),
-        (b"[]", "its leaf is not a JSON object"),
-        (b"null", "its leaf is not a JSON object"),
+        (b"\n\xff", "its leaf is not valid JSON: "),
+        (b"[]", 'its leaf must have an object with "v": 1'),
+        (NOTICE.replace(b'"v":1', b'"v":2'), 'its leaf must have an object with "v": 1'),
+        (NOTICE.replace(b"notice", b"riddle"), 'its leaf must have an object with "v": 1 and a known kind'),
+        (LEAF, "its leaf must have recorded_at_ms in a notice, not nothing"),
     ],
 )
-def test_a_leaf_that_is_no_object_is_a_trail_error_that_says_why(leaf: bytes, why: str) -> None:
-    with pytest.raises(TrailError, match=f"Record 3 of partition 1 cannot be read: {why}"):
-        _: dict[str, Any] = Entry(leaf, {}, index=3, partition=1).record
+def test_a_leaf_that_has_not_the_form_of_a_record_is_unreadable_and_says_why(leaf: bytes, why: str) -> None:
+    entry = Entry(leaf, {}, index=3, partition=1, packed=b"as it was")
+    assert entry.unreadable is not None
+    assert entry.unreadable.why.startswith(why)
+    assert entry.leaf == leaf
+    assert not entry.lacks_leaf
+    stand_in, pieces = entry.kept
+    assert canonical.loads(stand_in)["fields"] == [["record", "as it was"]]
+    assert pieces == {}
 
 
 @pytest.mark.parametrize(

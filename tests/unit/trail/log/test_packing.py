@@ -153,10 +153,10 @@ def test_a_plain_text_that_is_no_record_is_a_value_error(text: bytes) -> None:
 
 def test_a_frame_that_claims_more_than_any_record_has_is_a_value_error() -> None:
     bomb = zstandard.ZstdCompressor(level=1).compress(b"\x00" * (MAX_RECORD_BYTES + 1))
-    with pytest.raises(ValueError, match="64 MB"):
+    with pytest.raises(ValueError, match=f"the frame claims {MAX_RECORD_BYTES + 1} bytes"):
         unpack(PLAIN_HEAD + bomb)
     unsaid = zstandard.ZstdCompressor(level=1, write_content_size=False).compress(b"\x00" * (MAX_RECORD_BYTES + 1))
-    with pytest.raises(ValueError, match="broken"):
+    with pytest.raises(ValueError, match="does not state its size"):
         unpack(PLAIN_HEAD + unsaid)
 
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from llmctx import canonical
 from llmctx.trail.log.entry import Entry
-from llmctx.trail.proof.leaf_schema import KINDS, SETTLING, Fault
+from llmctx.trail.log.leaf_schema import KINDS, SETTLING, Fault
+from llmctx.trail.proof.merkle import leaf_hash, root
 from llmctx.trail.proof.verify import Verifier
 
 SIZE = 6
@@ -368,7 +369,28 @@ def test_a_fault_does_not_count_as_a_good_record() -> None:
     log, verifier = good(), Verifier()
     log[2] = altered(log[2], b"[]")
     first_fault(log[:3], verifier)
-    assert verifier.size == 2
+    assert verifier.records == 2
+
+
+def test_the_check_can_go_on_after_a_record_that_cannot_be_read() -> None:
+    log, verifier = good(), Verifier()
+    log[2], log[4] = altered(log[2], b"[]"), altered(log[4], b"no JSON")
+    faults = [verifier.check(found) for found in log]
+    assert [None if fault is None else (fault.at, fault.rule) for fault in faults] == [
+        None, None, (2, "record-form"), None, (4, "canonical-form"), None,
+    ]  # fmt: skip
+    assert verifier.unreadable == [faults[2], faults[4]]
+    assert (verifier.size, verifier.records) == (SIZE, 4)
+
+
+def test_what_the_anchor_knows_of_a_record_that_cannot_be_read_keeps_the_tree_right() -> None:
+    log = good()
+    known = [leaf_hash(found.leaf) for found in log]
+    log[2] = altered(log[2], b"[]")
+    verifier = Verifier(known=known)
+    for found in log:
+        verifier.check(found)
+    assert verifier.tree.root() == root(known)
 
 
 def verified() -> Verifier:

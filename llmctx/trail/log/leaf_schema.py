@@ -38,6 +38,7 @@ FORM: dict[str, type] = {
     "grounding": dict,
     "reasked": dict,
     "incident": dict,
+    "clock": str,
 }
 """The JSON type of each field."""
 INSIDE: dict[str, dict[str, type]] = {
@@ -104,11 +105,16 @@ def read_leaf(leaf: bytes, index: int) -> dict[str, Any] | Fault:
         return Fault(index, "canonical-form", "one JSON text without duplicate names", str(error))
     if not canonical.is_form_of(record, leaf):
         return Fault(index, "canonical-form", "RFC 8785 bytes of its content", "other bytes")
+    wrong = malformed(record)
+    return record if wrong is None else Fault(index, "record-form", *wrong)
+
+
+def malformed(record: Any) -> tuple[str, str] | None:
+    """What the first malformed part of a parsed leaf must be, and what it is; None if it has the form of a record."""
     known = isinstance(record, dict) and record.get("kind") in KINDS
     if not known or type(record.get("v")) is not int or record["v"] != 1:
-        return Fault(index, "record-form", 'an object with "v": 1 and a known kind', str(record)[:120])
-    wrong = next(chain(_wrong_fields(record), _wrong_values(record)), None)
-    return record if wrong is None else Fault(index, "record-form", *wrong)
+        return 'an object with "v": 1 and a known kind', str(record)[:120]
+    return next(chain(_wrong_fields(record), _wrong_values(record)), None)
 
 
 def _wrong_fields(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,101 @@
+"""`llmctx backup`: a proven copy of the server and the state directory."""
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from llmctx.cli.shared.long_running import beginning, end_on_sigterm
+from llmctx.cli.shared.options import AsJson, RedisUrl, StateDir
+from llmctx.cli.shared.output import escape, messages, out, print_json
+from llmctx.cli.shared.setup import redis_of, settings_for
+from llmctx.settings import Settings
+
+if TYPE_CHECKING:
+    from llmctx.ops.backup.make import Made
+
+
+def backup(
+    directory: Annotated[Path, typer.Option("--to", metavar="DIR", help="The folder that collects backups.")] = Path(
+        "backups"
+    ),
+    daily: Annotated[
+        int | None, typer.Option("--keep-daily", help="Keep the newest backup of each of the last N days.", min=0)
+    ] = None,
+    weekly: Annotated[
+        int | None, typer.Option("--keep-weekly", help="Keep the newest backup of each of the last N weeks.", min=0)
+    ] = None,
+    redis_url: RedisUrl = None,
+    state_dir: StateDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Back up server and state directory, and prove the copy.
+
+    It holds a snapshot of the whole server, the instance file, anchor, spool and public key, compressed, with sizes and
+    digests. The private key is not in it. Before a backup counts, it is restored into an embedded server and verified.
+    Exit code 1: the proof failed; the backup is kept under a name that ends with .bad, and no older one is removed.
+
+    Without --keep-daily and --keep-weekly no older backup is removed; the newest good one always stays.
+
+    \b
+    llmctx backup --to /mnt/backups --keep-daily 7 --keep-weekly 8
+    """
+    end_on_sigterm()
+    settings = settings_for(redis_url, state_dir)
+    found = asyncio.run(_backup(settings, directory, daily, weekly, quiet=as_json))
+    if as_json:
+        print_json(found)
+    else:
+        _print(found)
+    raise typer.Exit(0 if found["fault"] is None else 1)
+
+
+async def _backup(
+    settings: Settings, directory: Path, daily: int | None, weekly: int | None, *, quiet: bool
+) -> dict[str, Any]:
+    from llmctx.connection import check
+    from llmctx.ops.backup.make import make_backup
+    from llmctx.ops.backup.rotation import rotate
+    from llmctx.trail.log.instance import check_state_instance, require_instance
+
+    async with redis_of(settings) as (redis, url):
+        instance = await require_instance(redis)
+        if check_state_instance(settings.state_dir, instance) is None:
+            messages.warning(
+                f"{settings.state_dir} is no state directory of this trail, so the server alone is backed up"
+            )
+        server = await check(redis, url)
+        with beginning(quiet=quiet) as begin:
+            made = await make_backup(redis, server, instance, settings.state_dir, directory, begin=begin)
+    removed = []
+    if made.fault is None and (daily is not None or weekly is not None):
+        removed = rotate(directory, instance.id, daily or 0, weekly or 0)
+    return _document(made) | {"removed": [str(folder) for folder in removed]}
+
+
+def _document(made: "Made") -> dict[str, Any]:
+    manifest = made.backup.manifest
+    return {
+        "backup": str(made.backup.folder),
+        "verdict": "good" if made.fault is None else "bad",
+        "fault": made.fault,
+        "instance": manifest.instance,
+        "records": [part.records for part in made.partitions],
+        "from_spool": [part.refilled for part in made.partitions],
+        "method": made.method,
+        "size_bytes": sum(file.size_bytes for file in manifest.files),
+        "stored_bytes": made.backup.stored_bytes,
+    }
+
+
+def _print(found: dict[str, Any]) -> None:
+    for folder in found["removed"]:
+        out.print(f"removed {escape(folder)}")
+    sizes = f"{found['stored_bytes']:,} bytes, {found['size_bytes']:,} uncompressed"
+    out.print(f"{escape(found['backup'])}: {sizes}, snapshot by {found['method']}")
+    if found["fault"] is not None:
+        out.print(f"[red]BAD[/]  {escape(found['fault'])}")
+        return
+    records = ", ".join(f"{count:,}" for count in found["records"])
+    out.print(f"[green]good[/]  restored into an embedded server and verified: {records} records.")

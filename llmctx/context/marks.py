@@ -1,0 +1,126 @@
+"""Marks: what was believed of a symbol's price before this snapshot, and what is still in doubt.
+
+They come from the owner's own trail, never from Redis, and are part of the snapshot, so that a rebuild judges as the
+live run did.
+"""
+
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from llmctx import canonical, clock
+from llmctx.errors import in_short
+from llmctx.limits import MAX_BY_CHARS, MAX_WHY_CHARS
+from llmctx.schema.values import Position, Price
+
+_MAX_EXPONENT, _MAX_MS = 30, 10**15
+
+
+class Mark(NamedTuple):
+    """One observed price of a position."""
+
+    last: Decimal
+    """price.price.last."""
+    at_ms: int
+    """price.timestamp, in milliseconds."""
+    entry_ms: int
+    """position.entry_time, which identifies the position, in milliseconds."""
+    entry_price: Decimal
+    """position.entry_price: a position whose entry price is rewritten is counted in other units."""
+    stop_loss: Decimal | None = None
+    """The stop at that time."""
+    figures: str = ""
+    """All figures of the price section, as one text."""
+    seen: int = 1
+    """Under how many timestamps these figures came in a row."""
+    by: str = ""
+    """Who confirmed the price; empty if nobody had to."""
+    why: str = ""
+    """Why, in their words."""
+
+    def is_on(self, position: Position) -> bool:
+        """Whether its price can be compared with prices of this position."""
+        return self.entry_price == position.entry_price and self.entry_ms == clock.to_ms(position.entry_time)
+
+    def document(self) -> dict[str, Any]:
+        """The mark as JSON with decimals as texts; fields at their default are left out."""
+        return {
+            name: str(value) if isinstance(value, Decimal) else value
+            for name, value in self._asdict().items()
+            if value != self._field_defaults.get(name)
+        }
+
+    @classmethod
+    def parse(cls, document: Any) -> "Mark":
+        """Parse what `document()` wrote.
+
+        Raises ValueError, TypeError, KeyError or ArithmeticError if it is malformed.
+        """
+        fields = dict(document)
+        for name in ("last", "entry_price", "stop_loss"):
+            if name in fields:
+                fields[name] = Decimal(fields[name])
+        return cls(**fields)
+
+
+class Marks(NamedTuple):
+    """What is known of a symbol's price before a snapshot."""
+
+    believed: Mark | None = None
+    """The last price that was believed; None before the first."""
+    doubted: Mark | None = None
+    """The first price that is in doubt since then; None if none is."""
+    rules: tuple[str, ...] = ()
+    """The rules by which it is in doubt."""
+
+    def document(self) -> dict[str, Any]:
+        """The marks as JSON; what is None or empty is left out."""
+        document: dict[str, Any] = {}
+        if self.believed is not None:
+            document["believed"] = self.believed.document()
+        if self.doubted is not None:
+            document |= {"doubted": self.doubted.document(), "rules": list(self.rules)}
+        return document
+
+    @classmethod
+    def parse(cls, document: Any) -> "Marks":
+        """Parse what `document()` wrote.
+
+        Raises ValueError, TypeError, KeyError or ArithmeticError if it is malformed.
+        """
+        believed, doubted = document.get("believed"), document.get("doubted")
+        return cls(
+            None if believed is None else Mark.parse(believed),
+            None if doubted is None else Mark.parse(doubted),
+            tuple(document.get("rules", ())),
+        )
+
+
+def read_confirmation(raw: bytes) -> Mark:
+    """Parse the mark that a person confirms, as `document()` wrote it.
+
+    Raises ValueError if it is malformed, or says not by whom and why.
+    """
+    try:
+        mark = Mark.parse(canonical.loads(raw))
+        prices = [mark.last, mark.entry_price, *([] if mark.stop_loss is None else [mark.stop_loss])]
+        usable = all(price.is_finite() and price > 0 and abs(price.adjusted()) <= _MAX_EXPONENT for price in prices)
+        times = all(type(ms) is int and 0 <= ms <= _MAX_MS for ms in (mark.at_ms, mark.entry_ms))
+        texts = 0 < len(str(mark.by)) <= MAX_BY_CHARS and 0 < len(str(mark.why)) <= MAX_WHY_CHARS
+    except (TypeError, AttributeError, ArithmeticError, KeyError) as error:
+        raise ValueError(f"the confirmation is malformed: {in_short(error)}") from error
+    if not usable or not times or not texts:
+        raise ValueError("the confirmation needs positive prices, times, a name and a reason")
+    return mark._replace(figures="", seen=1, by=str(mark.by), why=str(mark.why))
+
+
+def mark_of(position: Position, price: Price) -> Mark:
+    """The mark that a position and its price make."""
+    session = price.price
+    return Mark(
+        session.last,
+        clock.to_ms(price.timestamp),
+        clock.to_ms(position.entry_time),
+        position.entry_price,
+        position.stop_loss,
+        f"{session.last} {session.open} {session.high} {session.low} {session.volume}",
+    )

@@ -1,0 +1,187 @@
+"""Whether the newest price is believed: against the marks before it, and against the position's own levels. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cached_property
+
+from llmctx import clock
+from llmctx.context.finding import Finding
+from llmctx.context.marks import Mark, Marks, mark_of
+from llmctx.context.price_step import JUMP, PERSONAL, USUAL, broken_rule, explain, factor_of
+from llmctx.schema import values
+
+TOO_OLD = "too_old"
+FROZEN_AFTER = 5
+"""The same figures under so many timestamps in a row, while the market is open, are a frozen feed."""
+
+
+@dataclass(frozen=True)
+class PriceCase:
+    """A price and everything that it is held against."""
+
+    price: values.Price
+    """The price."""
+    position: values.Position
+    """The position."""
+    marks: Marks
+    """The marks before."""
+    as_of_ms: int
+    """The time of the package."""
+    max_age_ms: int | None = None
+    """The age above which a price is too old even for a stop; None for no limit."""
+    band_width: Decimal | None = None
+    """The width of the Bollinger bands; None if they are not fresh and plausible."""
+    market_open: bool = False
+    """Whether the system says that the market is open."""
+
+    @property
+    def last(self) -> Decimal:
+        """The newest price."""
+        return self.price.price.last
+
+    @cached_property
+    def at_ms(self) -> int:
+        """When the price became known."""
+        return clock.to_ms(self.price.timestamp)
+
+    @cached_property
+    def mark(self) -> Mark:
+        """The mark that this price makes."""
+        return mark_of(self.position, self.price)
+
+    @cached_property
+    def believed(self) -> Mark | None:
+        """The last believed price of this position."""
+        return self._of_position(self.marks.believed)
+
+    @cached_property
+    def doubted(self) -> Mark | None:
+        """The first price of this position that is still in doubt."""
+        return self._of_position(self.marks.doubted)
+
+    def _of_position(self, mark: Mark | None) -> Mark | None:
+        return mark if mark is not None and mark.is_on(self.position) else None
+
+    def step_from(self, before: Decimal, at_ms: int) -> str | None:
+        """The rule that the step from an earlier price breaks."""
+        return broken_rule(before, self.last, abs(self.at_ms - at_ms), self.band_width)
+
+    @property
+    def continues_doubt(self) -> bool:
+        """Whether the price lies where an earlier one was doubted."""
+        doubted = self.doubted
+        return doubted is not None and self.step_from(doubted.last, doubted.at_ms) is None
+
+    @cached_property
+    def broken(self) -> Finding | None:
+        """The rule that the price breaks against the one before it, or else against the position's levels."""
+        position, believed = self.position, self.believed
+        if believed is not None:
+            before, at_ms = believed.last, believed.at_ms
+            where = f"the believed price {before} of {clock.iso(at_ms)}"
+        else:
+            before, at_ms = position.current_price, clock.to_ms(position.last_update)
+            where = f"position.current_price {before} of {clock.iso(at_ms)}"
+        # a position marked together with the price says nothing of the price before
+        rule = self.step_from(before, at_ms) if believed is not None or at_ms < self.at_ms else None
+        if rule is None:
+            return self._broken_level()
+        rule = self._after_doubt(rule)
+        return None if rule is None else Finding(rule, explain(rule, self.last, before, where))
+
+    def _after_doubt(self, rule: str) -> str | None:
+        """The rule that still stands if the price lies where an earlier one was doubted; None if it is confirmed."""
+        if not self.continues_doubt or self.doubted is None:
+            return rule
+        doubted, rules = self.doubted, self.marks.rules
+        if personal := [rule for rule in rules if rule in PERSONAL]:
+            return personal[0]
+        if JUMP not in rules:
+            return rule
+        return None if self.at_ms > doubted.at_ms and self.last != doubted.last else JUMP
+
+    def _broken_level(self) -> Finding | None:
+        """Whether a reached stop, or the entry, is counted in another unit than the price."""
+        position, believed, stop = self.position, self.believed, self.position.stop_loss
+        if stop is None or not stop_reached(position, self.last):
+            return None
+        if believed is not None and believed.stop_loss == stop and stop_reached(position, believed.last):
+            return None  # the stop was reached by a believed price before
+        levels = [("stop_loss", stop)]
+        if believed is None and factor_of(stop, self.last) > USUAL:
+            levels.append(("entry_price", position.entry_price))
+        for name, level in levels:
+            rule = broken_rule(level, self.last, 0, None)
+            if rule in PERSONAL:
+                return Finding(rule, explain(rule, self.last, level, f"position.{name} {level}"))
+        return None
+
+    @property
+    def times_seen(self) -> int:
+        """Under how many timestamps in a row the price section had these figures, this one included."""
+        believed = self.believed
+        if believed is None or believed.figures != self.mark.figures:
+            return 1
+        return believed.seen + (self.at_ms > believed.at_ms)
+
+    @property
+    def is_far_past(self) -> bool:
+        """Whether the price is too old even for a stop."""
+        return self.max_age_ms is not None and self.as_of_ms - self.at_ms > self.max_age_ms
+
+    @property
+    def is_newer(self) -> bool:
+        """Whether it is newer than a price that was in doubt, or is the very one that a person confirmed."""
+        if self.doubted is not None and self.at_ms > self.doubted.at_ms:
+            return True
+        believed = self.believed
+        return believed is not None and bool(believed.by) and self.at_ms == believed.at_ms
+
+
+def stop_reached(position: values.Position, last: Decimal) -> bool:
+    """Whether a price is at or beyond the position's stop."""
+    stop = position.stop_loss
+    return stop is not None and (last <= stop if position.side == "long" else last >= stop)
+
+
+def frozen(case: PriceCase) -> str | None:
+    """Say that the feed may be frozen."""
+    seen = case.times_seen
+    if seen < FROZEN_AFTER or not case.market_open:
+        return None
+    return f"all figures of the price section are the same under {seen} timestamps in a row while the market is open"
+
+
+def too_old(case: PriceCase) -> str | None:
+    """Say that the price is too old even for a stop."""
+    if not case.is_far_past or case.is_newer:
+        return None
+    age, limit = clock.in_words(case.as_of_ms - case.at_ms), clock.in_words(case.max_age_ms or 0)
+    return f"price.timestamp {clock.iso(case.at_ms)} is {age} ago; up to {limit} a stale price is believed for a stop"
+
+
+def current_price_far(case: PriceCase) -> str | None:
+    """Say that the position was marked at another price."""
+    position, last = case.position, case.last
+    marked_ms = clock.to_ms(position.last_update)
+    if case.step_from(position.current_price, marked_ms) is None:
+        return None
+    apart = clock.in_words(abs(case.at_ms - marked_ms))
+    return f"position.current_price {position.current_price} is far from price.price.last {last}, {apart} apart"
+
+
+def marks_after(case: PriceCase, findings: Sequence[Finding]) -> Marks:
+    """The marks after a package with these findings on its price."""
+    doubts = tuple(finding.rule for finding in findings if finding.doubts_price)
+    if doubts:
+        first = case.doubted if case.continues_doubt else None
+        rules = dict.fromkeys((*case.marks.rules, *doubts) if first is not None else doubts)
+        return Marks(case.marks.believed, first or case.mark, tuple(rules))
+    seen = case.mark._replace(seen=case.times_seen)
+    believed = case.believed
+    if believed is not None and (stop_reached(case.position, case.last) or case.at_ms == believed.at_ms):
+        seen = seen._replace(by=believed.by, why=believed.why)  # what a person confirmed holds as long as it matters
+    if case.is_far_past and case.doubted is not None:  # a feed that runs late stays confirmed
+        return Marks(seen, case.doubted, (TOO_OLD,))
+    return Marks(seen)

@@ -1,0 +1,127 @@
+"""The files of a backup: each compressed with zstd, its digest and size taken while it is read."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+import zstandard
+from pydantic import BaseModel, ConfigDict
+
+from llmctx.errors import BackupError
+from llmctx.private_files import FILE_MODE, make_private_directory
+from llmctx.trail.disk import sync_directory
+
+SUFFIX = ".zst"
+_LEVEL = 3
+_CHUNK_BYTES = 1024 * 1024
+
+
+class StoredFile(BaseModel):
+    """One file of a backup; it is stored as NAME.zst."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    """Its path below the backup's folder, without the suffix."""
+    size_bytes: int
+    """Its size before compression."""
+    sha256: str
+    """The digest of its content before compression."""
+    stored_bytes: int
+    """The size of the compressed file."""
+    stored_sha256: str
+    """The digest of the compressed file."""
+
+
+def pack(source: BinaryIO, folder: Path, name: str) -> StoredFile:
+    """Compress a file into a backup's folder and wait until it is on the disk.
+
+    Only what the file holds now is stored: a spool segment or an anchor may grow meanwhile.
+
+    Raises OSError if the disk fails.
+    """
+    left = os.fstat(source.fileno()).st_size
+    target = folder / (name + SUFFIX)
+    make_private_directory(target.parent)
+    content, stored, size, stored_size = hashlib.sha256(), hashlib.sha256(), 0, 0
+    compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).compressobj()
+    with open(target, "xb", opener=lambda path, flags: os.open(path, flags, FILE_MODE)) as file:
+
+        def write(raw: bytes) -> None:
+            nonlocal stored_size
+            file.write(raw)
+            stored.update(raw)
+            stored_size += len(raw)
+
+        while left and (chunk := source.read(min(left, _CHUNK_BYTES))):
+            left -= len(chunk)
+            size += len(chunk)
+            content.update(chunk)
+            write(compressor.compress(chunk))
+        write(compressor.flush())
+        file.flush()
+        os.fsync(file.fileno())
+    sync_directory(target.parent)
+    return StoredFile(
+        name=name,
+        size_bytes=size,
+        sha256=content.hexdigest(),
+        stored_bytes=stored_size,
+        stored_sha256=stored.hexdigest(),
+    )
+
+
+def unpack(file: StoredFile, folder: Path, target: Path) -> None:
+    """Write a file of a backup to `target`, for this user alone, after its size and digests have been checked.
+
+    Raises BackupError with exit code 1 if the file is missing or damaged; `target` is not made then.
+    """
+    path = folder / (file.name + SUFFIX)
+    make_private_directory(target.parent)
+    draft = target.with_name(f"{target.name}.new")
+    try:
+        draft.unlink(missing_ok=True)
+        with open(draft, "xb", opener=lambda path, flags: os.open(path, flags, FILE_MODE)) as opened:
+            found = _decompress(path, opened.write, file.size_bytes)
+            opened.flush()
+            os.fsync(opened.fileno())
+        if found != (file.size_bytes, file.sha256, file.stored_bytes, file.stored_sha256):
+            raise _damaged(path, "its size or digest differs from the manifest")
+        draft.rename(target)
+    except FileNotFoundError as error:
+        raise _damaged(path, "it is missing") from error
+    except zstandard.ZstdError as error:
+        raise _damaged(path, f"it cannot be decompressed ({error})") from error
+    finally:
+        draft.unlink(missing_ok=True)
+    sync_directory(target.parent)
+
+
+def _decompress(path: Path, write: Callable[[bytes], object], limit: int) -> tuple[int, str, int, str]:
+    content, stored, size, stored_size = hashlib.sha256(), hashlib.sha256(), 0, 0
+    decompressor = zstandard.ZstdDecompressor().decompressobj()
+    with path.open("rb") as source:
+        while chunk := source.read(_CHUNK_BYTES):
+            stored.update(chunk)
+            stored_size += len(chunk)
+            raw = decompressor.decompress(chunk)
+            size += len(raw)
+            if size > limit:  # the manifest's size is the limit, so a damaged file cannot fill the disk
+                break
+            content.update(raw)
+            write(raw)
+    return size, content.hexdigest(), stored_size, stored.hexdigest()
+
+
+def is_inside(name: str) -> bool:
+    """Whether a file's name is a plain path below the backup's folder."""
+    parts = PurePosixPath(name).parts
+    return bool(parts) and not name.startswith("/") and not {".", ".."} & set(name.split("/")) and "\\" not in name
+
+
+def _damaged(path: Path, why: str) -> BackupError:
+    return BackupError(
+        f"{path} is damaged: {why}.", "Restore another backup, and find out why this disk loses data.", exit_code=1
+    )

@@ -1,0 +1,158 @@
+"""A backup put back: the snapshot into the server, files into the state directory, later records from the spool."""
+
+import asyncio
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from llmctx.connection import pause
+from llmctx.errors import BackupError, LeaseError, ServerError
+from llmctx.ops.backup.files import unpack
+from llmctx.ops.backup.load import load_snapshot
+from llmctx.ops.backup.manifest import RDB, Backup
+from llmctx.ops.backup.state import check_state, unpack_state
+from llmctx.replay.partition_check import PartitionReport
+from llmctx.replay.verify import Expected, verify_partition
+from llmctx.trail.log.instance import Instance, read_instance
+from llmctx.trail.log.lease import LEASE_MS, Lease, read_holder
+from llmctx.trail.log.log import Log
+from llmctx.trail.spool.recovery import Recovery
+
+_STALE_LEASE_S = LEASE_MS / 1000 + 5
+
+Begin = Callable[[str, int], Callable[[], None]]
+"""Begins to show a long step: its name and its number of records; returns what is called for each."""
+
+
+class RestoredPartition(NamedTuple):
+    """What became of one partition."""
+
+    partition: int
+    """The partition."""
+    records: int
+    """How many records it has now."""
+    refilled: int
+    """How many of them came from the spool, because they are newer than the snapshot."""
+    missing: tuple[int, int] | None
+    """First and last index of the records that the anchor knows and nobody holds; None if nothing is missing."""
+    report: PartitionReport
+    """What verification found."""
+
+    @property
+    def fault(self) -> str | None:
+        """What verification found wrong, apart from what is missing; None if nothing is."""
+        fault = self.report.fault
+        if fault is None or (self.missing is not None and fault.rule == "tail" and fault.at == self.missing[0]):
+            return None
+        return str(fault)
+
+
+class Restored(NamedTuple):
+    """What a restore did."""
+
+    state_files: list[str]
+    """The files that the state directory lacked."""
+    replaced_keys: int
+    """How many keys the server had before."""
+    partitions: list[RestoredPartition]
+    """Every partition."""
+
+
+async def check_target(redis: Redis, *, over: bool) -> int:
+    """Check that a server may be overwritten, and return how many keys it has.
+
+    Raises BackupError if it has any and not `over`, LeaseError if a worker uses it, ServerError if it is a replica.
+    """
+    try:
+        replication, keyspace = await redis.info("replication"), await redis.info("keyspace")
+        instance = await read_instance(redis) if over else None
+        holders = [await read_holder(redis, number) for number in range(instance.partitions if instance else 0)]
+    except RedisError as error:
+        raise ServerError(f"The server could not be checked: {error}", "See that Redis answers.") from error
+    if replication["role"] not in ("master", "primary"):
+        raise ServerError(
+            "The server is a replica, or a restore was cut off while it ran.",
+            "Name the primary; or run `redis-cli REPLICAOF NO ONE` on this server and restore again.",
+        )
+    count = sum(int(database["keys"]) for database in keyspace.values())
+    if count and not over:
+        raise BackupError(
+            f"The server has {count} keys, which a restore would replace.",
+            "Restore into an empty server; or, if these keys may be lost, add --over.",
+        )
+    for number, holder in enumerate(holders):
+        if holder is not None:
+            raise LeaseError(f"Partition {number} is held by {holder.label}.", "Stop that process first.")
+    return count
+
+
+async def restore(backup: Backup, redis: Redis, state_dir: Path, *, over: bool, begin: Begin) -> Restored:
+    """Restore a backup into a server and a state directory, refill what came later, and verify the result.
+
+    Raises BackupError if the backup is damaged, or the server has data and not `over`; InstanceError if the state
+    directory belongs to another trail; ServerError or TrailError if the server cannot load it or does not answer, or
+    the spool lacks records in between.
+    """
+    check_state(backup, state_dir)
+    count = await check_target(redis, over=over)
+    with tempfile.TemporaryDirectory(prefix="llmctx-restore-", ignore_cleanup_errors=True) as scratch:
+        file = await asyncio.to_thread(unpack_snapshot, backup, Path(scratch))
+        names = await asyncio.to_thread(unpack_state, backup, state_dir)
+        await load_snapshot(redis, file)
+    partitions = await refill_and_verify(backup.instance, redis, state_dir, begin=begin)
+    return Restored(names, count, partitions)
+
+
+def unpack_snapshot(backup: Backup, folder: Path) -> Path:
+    """Write the snapshot of a backup into a folder and return its path.
+
+    Raises BackupError if it is damaged.
+    """
+    stored = next(file for file in backup.manifest.files if file.name == RDB)
+    unpack(stored, backup.folder, folder / RDB)
+    return folder / RDB
+
+
+async def refill_and_verify(
+    instance: Instance, redis: Redis, state_dir: Path, *, begin: Begin, rebuild: bool = False
+) -> list[RestoredPartition]:
+    """Refill each partition from the spool of a state directory, and verify it.
+
+    Raises BackupError if the server holds another trail, LeaseError if a worker takes a partition first.
+    """
+    found = await read_instance(redis)
+    if found != instance:
+        raise BackupError(
+            f"The snapshot holds {found}, not instance {instance.id}.", "Restore another backup.", exit_code=1
+        )
+    done = []
+    for number in range(instance.partitions):
+        log = Log(redis, number)
+        before = await log.size()
+        missing = await _refill(redis, log, instance, state_dir)
+        size = await log.size()
+        on_record = begin(f"partition {number}", size)
+        report = await verify_partition(log, instance, state_dir, Expected(rebuild=rebuild), on_record)
+        done.append(RestoredPartition(number, size, size - before, missing, report))
+    return done
+
+
+async def _refill(redis: Redis, log: Log, instance: Instance, state_dir: Path) -> tuple[int, int] | None:
+    lease = Lease(redis, log.partition)
+    waited_s = 0.0
+    while (holder := await lease.take()) is not None:  # that of the worker that ran when the snapshot was taken
+        if holder.is_newer or waited_s > _STALE_LEASE_S:
+            raise holder.refusal(log.partition)
+        await pause(0.5)
+        waited_s += 0.5
+    recovery = Recovery(redis, log, lease, instance, state_dir)
+    try:
+        return await recovery.open(partial(log.advance, owner=lease.owner))
+    finally:
+        await recovery.close()
+        await lease.give_up()

@@ -1,0 +1,151 @@
+"""SQL over an export, in DuckDB: the shipped queries of audit/queries, and a user's own on the same views.
+
+A query can read the export and nothing else, because it may come from somebody else: files elsewhere, the network,
+extensions, and every statement that could write a file are closed to it.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from llmctx import clock
+from llmctx.assets import asset
+from llmctx.errors import ExportError, QueryError
+
+if TYPE_CHECKING:
+    import duckdb
+
+QUERIES = asset("audit/queries")
+"""The folder of the shipped queries."""
+VIEWS = QUERIES / "views.sql"
+"""The views that they read."""
+_NAME = re.compile("[a-z][a-z0-9_]*")
+_GLOB = re.compile(r"([*?\[])")
+_ALLOWED = ("SELECT", "SET", "CREATE")
+"""The kinds of statements that change nothing outside the query's own memory."""
+_BATCH_ROWS = 1000
+
+
+class Query(NamedTuple):
+    """One query."""
+
+    name: str
+    """Its name, or its file's path."""
+    says: str
+    """What it reports: the first line of its comment; empty without one."""
+    sql: str
+    """Its text."""
+
+
+def shipped_queries() -> list[Query]:
+    """Every shipped query, by name."""
+    return [_read(path.stem, path) for path in sorted(QUERIES.glob("*.sql")) if path != VIEWS]
+
+
+def find_query(text: str) -> Query:
+    """The shipped query of a name, or the one in a file.
+
+    Raises QueryError if there is none, or the file cannot be read.
+    """
+    found = next((query for query in shipped_queries() if query.name == text), None)
+    if found is not None:
+        return found
+    path = Path(text)
+    if path.suffix != ".sql" and not path.is_file():
+        names = ", ".join(query.name for query in shipped_queries())
+        raise QueryError(f"There is no query {text!r}.", f"Name one of {names}, or a file that ends with .sql.")
+    return _read(text, path)
+
+
+def _read(name: str, path: Path) -> Query:
+    try:
+        sql = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise QueryError(f"{path} cannot be read: {error}.", "Name a text file with SQL.") from error
+    first = sql.partition("\n")[0]
+    return Query(name, first.removeprefix("--").strip() if first.startswith("--") else "", sql)
+
+
+class Rows(NamedTuple):
+    """The result of a query."""
+
+    columns: list[str]
+    """The names of its columns."""
+    rows: Iterator[list[Any]]
+    """Its rows, with times as ISO 8601 in UTC; read while they are consumed."""
+
+
+def run_query(query: Query, directory: Path, variables: Mapping[str, str]) -> Rows:
+    """Run a query over an export; `variables` are what it reads with getvariable().
+
+    Raises ExportError if the folder is no export, QueryError if DuckDB is not installed, a variable has no usable name
+    or the query fails.
+    """
+    if not (directory / "manifest.json").is_file():
+        raise ExportError(f"{directory} is not an export.", "Name a folder that `llmctx export` made.")
+    if wrong := [name for name in variables if not _NAME.fullmatch(name) or name == "trail"]:
+        raise QueryError(f"{wrong[0]!r} is no name for a variable.", "Use lower-case letters, digits and underscores.")
+    try:
+        import duckdb  # noqa: PLC0415  an optional extra
+    except ImportError as error:
+        raise QueryError("DuckDB is not installed.", "pip install 'llmctx[query]'", exit_code=3) from error
+    try:
+        connection = duckdb.connect()
+        _prepare(connection, directory.resolve(), variables)
+        kinds = [statement.type.name for statement in connection.extract_statements(query.sql)]
+        if refused := [kind for kind in kinds if kind not in _ALLOWED]:
+            raise QueryError(
+                f"The query {query.name} has a statement of the kind {refused[0]}.",
+                f"It may have {', '.join(_ALLOWED)}.",
+            )
+        done = connection.execute(query.sql)
+        columns = [str(column[0]) for column in done.description or []]
+        return Rows(columns, _rows(done, query.name))
+    except duckdb.Error as error:
+        raise _failed(query.name, error) from error
+
+
+def _prepare(connection: "duckdb.DuckDBPyConnection", directory: Path, variables: Mapping[str, str]) -> None:
+    connection.execute("SET TimeZone = 'UTC'")
+    trail = _GLOB.sub(r"[\1]", str(directory))  # a folder's name is no pattern
+    for name, value in {**variables, "trail": trail}.items():
+        connection.execute(f'SET VARIABLE "{name}" = {_quoted(value)}')
+    connection.execute(f"SET allowed_directories = [{_quoted(str(directory))}]")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    connection.execute(VIEWS.read_text(encoding="utf-8"))
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _rows(done: "duckdb.DuckDBPyConnection", name: str) -> Iterator[list[Any]]:
+    import duckdb  # noqa: PLC0415  an optional extra
+
+    try:
+        while batch := done.fetchmany(_BATCH_ROWS):
+            yield from ([_plain(value) for value in row] for row in batch)
+    except duckdb.Error as error:
+        raise _failed(name, error) from error
+
+
+def _failed(name: str, error: Exception) -> QueryError:
+    return QueryError(
+        f"The query {name} failed: {str(error).strip()}", f"{VIEWS} describes the views that a query may read."
+    )
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it."""
+    if isinstance(value, datetime):
+        return clock.iso_of(value if value.tzinfo is not None else value.replace(tzinfo=UTC))
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(name): _plain(item) for name, item in value.items()}
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)

@@ -1,0 +1,145 @@
+"""Hold what is published against the trail: the stream of decisions, each symbol's latest, and the loaded functions."""
+
+from typing import NamedTuple, cast
+
+from pydantic import ValidationError
+from redis.asyncio import Redis
+
+from llmctx import canonical
+from llmctx.connection import StreamEntry, read_stream
+from llmctx.functions import foreign_libraries
+from llmctx.publication import publication
+from llmctx.schema import keys, values
+from llmctx.trail.log.entry import Entry, parse_address
+from llmctx.trail.log.leaf_schema import Fault
+from llmctx.trail.log.lease import redis_errors
+from llmctx.trail.log.log import Log
+
+_WRONG_TYPE = "a value of another type"
+_MAX_WARNINGS = 20
+_MAX_SHOWN_CHARS = 160
+
+
+class Published(NamedTuple):
+    """What Redis holds for readers outside. Read before the trail is, because the trail only grows."""
+
+    entries: list[StreamEntry] | None
+    """The stream of decisions; None if the key holds another type."""
+    latest: dict[str, bytes | None]
+    """The newest decision of each symbol; None if the key holds another type."""
+    functions: list[str]
+    """Libraries that have functions of ours in another source."""
+
+
+async def read_published(redis: Redis, partition: int) -> Published:
+    """Read what is published of a partition.
+
+    Raises TrailError if the server does not answer.
+    """
+    stream, prefix = keys.decisions(partition), keys.latest(partition, "")
+    with redis_errors("What is published could not be read"):
+        is_stream = await redis.type(stream) in (b"stream", b"none")
+        entries = await read_stream(redis, stream) if is_stream else None
+        names = [name.decode(errors="replace") async for name in redis.scan_iter(match=f"{prefix}*", count=1000)]
+        latest = {
+            name: await redis.get(name) if await redis.type(name) == b"string" else None for name in sorted(names)
+        }
+        found = {name.removeprefix(prefix): cast("bytes | None", text) for name, text in latest.items()}
+        return Published(entries, found, await foreign_libraries(redis))
+
+
+class PublishedCheck:
+    """Compares what is published of one partition with its log."""
+
+    def __init__(self, log: Log, partitions: int, published: Published) -> None:
+        self._log = log
+        self._partitions = partitions
+        self._published = published
+        self.faults: list[Fault] = []
+        """What somebody else put there: forged entries, each with its key and id."""
+        self.missing: list[str] = []
+        """What is not there and should be; a reader may have deleted it."""
+
+    async def run(self) -> None:
+        """Find every fault and what is missing.
+
+        Raises TrailError if the server does not answer.
+        """
+        for name in self._published.functions:
+            self._accuse(0, "functions", f"the functions of this version in library {name}", "another source")
+        if self._published.entries is None:
+            self._accuse(0, "published", f"a stream at {keys.decisions(self._log.partition)}", _WRONG_TYPE)
+        indices = [found.number for found in self._published.entries or () if await self._is_genuine(found)]
+        newest = await self._check_gaps(set(indices)) if indices else {}
+        for symbol, text in self._published.latest.items():
+            await self._check_latest(symbol, text, newest.pop(symbol, -1))
+        self.missing += [f"{keys.latest(self._log.partition, symbol)} (record {newest[symbol]})" for symbol in newest]
+
+    async def _is_genuine(self, found: StreamEntry) -> bool:
+        """Whether an entry of the stream is what its record says."""
+        where = f"{keys.decisions(self._log.partition)} {found.id}"
+        entry = await self._log.entry(found.number) if found.id == f"{found.number}-1" else None
+        text = found.fields.get(b"decision", b"") if found.fields.keys() == {b"decision"} else b""
+        if entry is not None and self._is_said_by(entry, text):
+            return True
+        expected = "no such entry" if entry is None else f"what record {entry.index} says"
+        self._accuse(found.number if entry else 0, "published", f"{where}: {expected}", _shown(found.fields))
+        return False
+
+    async def _check_gaps(self, present: set[int]) -> dict[str, int]:
+        """Find the decisions that the stream lacks; returns the newest one of each symbol."""
+        newest: dict[str, int] = {}
+        async for entry in self._log.read(min(present), max(present) + 1):
+            if (thesis := self._publication(entry)) is None:
+                continue
+            newest[thesis.symbol] = entry.index
+            if entry.index not in present:
+                self.missing.append(f"{keys.decisions(self._log.partition)} {entry.index}-1")
+        return newest
+
+    async def _check_latest(self, symbol: str, text: bytes | None, at_least: int) -> None:
+        """Compare a symbol's latest with its record; `at_least` is the symbol's newest index in the stream."""
+        key = keys.latest(self._log.partition, symbol)
+        entry = None if text is None else await self._named(text)
+        if entry is None or text is None or entry.record.get("symbol") != symbol or not self._is_said_by(entry, text):
+            shown = _WRONG_TYPE if text is None else _shown(text)
+            self._accuse(max(at_least, 0), "published", f"{key}: what a record on {symbol} says", shown)
+        elif entry.index < at_least:
+            self._accuse(at_least, "published", f"{key}: record {at_least}", f"the older record {entry.index}")
+
+    async def _named(self, text: bytes) -> Entry | None:
+        try:
+            partition, index = parse_address(str(canonical.loads(text)["address"]), self._partitions)
+        except Exception:  # noqa: BLE001  whatever is wrong with a forged text, it names no record
+            return None
+        return await self._log.entry(index) if partition == self._log.partition else None
+
+    def _publication(self, entry: Entry) -> values.Thesis | None:
+        try:
+            return publication(entry, self._partitions)
+        except Exception:  # noqa: BLE001  such a record is not published
+            return None
+
+    def _is_said_by(self, entry: Entry, text: bytes) -> bool:
+        """Whether a record says this; another version may have written it in another form."""
+        expected = self._publication(entry)
+        if expected is None or text == expected.model_dump_json().encode():
+            return expected is not None
+        try:
+            return values.Thesis.model_validate(canonical.loads(text)) == expected
+        except (ValidationError, ValueError, TypeError, ArithmeticError):
+            return False
+
+    def _accuse(self, at: int, rule: str, expected: str, found: str) -> None:
+        self.faults.append(Fault(at, rule, expected, found))
+
+    def warnings(self) -> list[str]:
+        """What is missing, and every fault but the first."""
+        lines = [f"also {fault}" for fault in self.faults[1:]]
+        lines += [f"not published any more: {name}" for name in self.missing]
+        more = len(lines) - _MAX_WARNINGS
+        return [*lines[:_MAX_WARNINGS], *([f"and {more} more"] if more > 0 else [])]
+
+
+def _shown(found: object) -> str:
+    return repr(found)[:_MAX_SHOWN_CHARS]

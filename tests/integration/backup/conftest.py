@@ -1,0 +1,58 @@
+"""Trails to back up, a server to restore into, and what is compared between the two."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from llmctx.connection import connect
+from llmctx.ops.server import EmbeddedServer
+from tests.conftest import debian_redis
+from tests.integration.conftest import ByRules, raise_tick, serving
+from tests.integration.program import Ended, Program
+from tests.integration.test_prove import make_trail, sign
+
+
+@pytest.fixture
+async def trail(redis: Redis, redis_url: str, tmp_path: Path, short_pauses: None) -> Program:  # noqa: ARG001
+    """Six records, decisions among them, all signed, on each server in turn."""
+    return await make_trail(redis, redis_url, Program(redis_url, tmp_path))
+
+
+@pytest.fixture
+async def proven(valkey: Redis, valkey_url: str, tmp_path: Path, short_pauses: None) -> Program:  # noqa: ARG001
+    """The same on Valkey alone."""
+    return await make_trail(valkey, valkey_url, Program(valkey_url, tmp_path))
+
+
+async def keep(made: Program, *options: str) -> Ended:
+    return await made("backup", "--to", "kept", "--json", *options)
+
+
+async def record(redis: Redis, made: Program, *ticks: str) -> None:
+    """More decisions, signed."""
+    async with serving(redis, made.environment["LLMCTX_REDIS_URL"], made.folder / "var", ByRules()) as running:
+        for tick in ticks:
+            await raise_tick(redis, tick, "AAPL")
+            await running.until_settled(tick)
+    await sign(redis, made.folder / "var")
+
+
+async def everything(redis: Redis) -> dict[bytes, Any]:
+    """Every key's content, as the server writes it, apart from the lease and what counts reads."""
+    names = [name async for name in redis.scan_iter()]
+    return {name: await redis.dump(name) for name in names if not name.endswith((b":lease", b":durable"))}
+
+
+@pytest.fixture
+async def empty(redis_url: str, valkey_url: str, tmp_path: Path) -> AsyncIterator[tuple[Redis, str]]:
+    """Another server of the same kind, with nothing in it."""
+    folder = tmp_path / "other"
+    folder.mkdir()
+    with EmbeddedServer(folder) if redis_url == valkey_url else debian_redis(folder) as server:
+        url = server.url if isinstance(server, EmbeddedServer) else server
+        client = connect(url)
+        yield client, url
+        await client.aclose()

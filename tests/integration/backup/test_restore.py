@@ -1,0 +1,173 @@
+"""A restore brings back server and state directory and what is newer, and names what is missing."""
+
+import json
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from llmctx.errors import BackupError
+from llmctx.ops.backup.load import load_snapshot
+from llmctx.trail.log.lease import Lease
+from llmctx.trail.log.log import Log
+from tests.integration.backup.conftest import everything, keep, record
+from tests.integration.conftest import ByRules, raise_tick, serving
+from tests.integration.program import Program
+
+
+async def test_a_backup_restores_server_and_state_directory_and_the_trail_goes_on(
+    redis: Redis,
+    trail: Program,
+    empty: tuple[Redis, str],
+) -> None:
+    await redis.set("stocks:price:AAPL", "{}", ex=5000)
+    done = await keep(trail)
+    assert done.code == 0, done.err
+    found = done.document
+    assert (found["verdict"], found["fault"], found["records"], found["method"]) == ("good", None, [6], "BGSAVE")
+    folder = trail.folder / found["backup"]
+    stored = {path.relative_to(folder).as_posix() for path in folder.rglob("*.zst")}
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert stored == {f"{file['name']}.zst" for file in manifest["files"]}
+    assert sum(path.stat().st_size for path in folder.rglob("*.zst")) == found["stored_bytes"]
+    assert not [name for name in stored if "/keys/" in name and not name.endswith(".pub.zst")]
+    assert not [path for path in (folder, *folder.rglob("*")) if path.stat().st_mode & 0o077]
+    assert [path.name for path in (trail.folder / "kept").iterdir() if path.name != ".lock"] == [folder.name]
+
+    before = await everything(redis)
+    var = trail.folder / "var"
+    private = next(path for path in (var / "keys").iterdir() if path.suffix == "").read_bytes()
+    shutil.rmtree(var)
+    client, trail.environment["LLMCTX_REDIS_URL"] = empty
+    restored = await trail("restore", "kept", "--json")
+    assert restored.code == 0, restored.err
+    document = restored.document
+    assert document["partitions"] == [{"partition": 0, "records": 6, "refilled": 0, "missing": None, "fault": None}]
+    assert (document["verdict"], document["replaced_keys"]) == ("restored", 0)
+    assert "private key" in restored.err
+    assert await everything(client) == before
+    assert 0 < await client.ttl("stocks:price:AAPL") <= 5000
+    key = next((var / "keys").glob("*.pub")).with_suffix("")
+    key.write_bytes(private)
+    key.chmod(0o600)
+    await record(client, trail, "later")
+    assert (await trail("verify", "--json")).document["records"] == 7
+
+
+async def test_what_is_newer_than_the_snapshot_comes_from_the_spool(
+    redis: Redis,
+    trail: Program,
+    empty: tuple[Redis, str],
+) -> None:
+    assert (await keep(trail)).code == 0
+    await record(redis, trail, "x1", "x2", "x3")
+    newest = await everything(redis)
+    client, trail.environment["LLMCTX_REDIS_URL"] = empty
+    restored = await trail("restore", "kept", "--json")
+    assert restored.code == 0, restored.err
+    [part] = restored.document["partitions"]
+    assert (part["records"], part["refilled"], part["missing"]) == (9, 3, None)
+    assert (await trail("verify", "--json")).document["records"] == 9
+    trails = [
+        {name: raw for name, raw in keys.items() if name.startswith(b"audit:{0}:log")}
+        for keys in (newest, await everything(client))
+    ]
+    assert trails[0] == trails[1]
+
+
+async def test_what_nobody_holds_any_more_is_named(
+    valkey: Redis,
+    proven: Program,
+) -> None:
+    assert (await keep(proven)).code == 0
+    await record(valkey, proven, "x1", "x2", "x3")
+    shutil.rmtree(proven.folder / "var" / "spool")
+    restored = await proven("restore", "kept", "--over", "--json")
+    assert restored.code == 1
+    [part] = restored.document["partitions"]
+    assert (restored.document["verdict"], part["missing"], part["fault"]) == ("incomplete", [6, 8], None)
+    assert (await Log(valkey).size(), part["records"]) == (6, 6)
+    assert "records 6 to 8" in (await proven("restore", "kept", "--over")).out
+
+
+async def test_live_data_is_replaced_only_if_asked_and_never_under_a_worker(
+    valkey: Redis,
+    proven: Program,
+) -> None:
+    assert (await keep(proven)).code == 0
+    await valkey.set("stocks:price:NEW", "{}")
+    before = await everything(valkey)
+    refused = await proven("restore", "kept", "--json")
+    assert refused.code == 2
+    assert "--over" in json.loads(refused.err.splitlines()[-1])["what_to_do"]
+    lease = Lease(valkey, 0)
+    assert await lease.take() is None
+    held = await proven("restore", "kept", "--over", "--json")
+    assert (held.code, await everything(valkey)) == (3, before)
+    await lease.give_up()
+    twice = [await proven("restore", "kept", "--over", "--json") for _ in range(2)]
+    assert [ended.code for ended in twice] == [0, 0]
+    assert twice[0].document["replaced_keys"] == len(before) + 2
+    assert await valkey.exists("stocks:price:NEW") == 0
+    assert (await valkey.info("replication"))["role"] == "master"
+
+
+@pytest.mark.parametrize("name", ["dump.rdb.zst", "leaves.zst", "manifest.json"])
+async def test_a_damaged_backup_is_refused_before_anything_is_replaced(
+    valkey: Redis,
+    proven: Program,
+    name: str,
+) -> None:
+    folder = proven.folder / (await keep(proven)).document["backup"]
+    path = next(folder.rglob(name))
+    raw = path.read_bytes()
+    path.write_bytes(raw[: len(raw) // 2] + bytes([raw[len(raw) // 2] ^ 1]) + raw[len(raw) // 2 + 1 :])
+    before = await everything(valkey)
+    shutil.rmtree(proven.folder / "var")
+    refused = await proven("restore", "kept", "--over", "--json")
+    assert refused.code == 1
+    assert await everything(valkey) == before
+
+
+async def test_a_restore_that_is_killed_says_so_and_is_done_again(valkey: Redis, proven: Program) -> None:
+    assert (await keep(proven)).code == 0
+    await valkey.flushall()
+    process = await proven.start("restore", "kept", before="from llmctx import killpoint; killpoint.arm('offered')")
+    await process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    cut_off = await proven("restore", "kept", "--json")
+    assert (cut_off.code, "REPLICAOF NO ONE" in cut_off.err) == (3, True)
+    await valkey.execute_command("REPLICAOF", "NO", "ONE")  # type: ignore[no-untyped-call]
+    assert (await proven("restore", "kept", "--over", "--json")).code == 0
+    assert (await proven("verify", "--json")).document["records"] == 6
+
+
+async def test_a_snapshot_that_the_server_cannot_read_is_named_and_leaves_a_primary(
+    redis: Redis, tmp_path: Path
+) -> None:
+    newer = tmp_path / "dump.rdb"
+    newer.write_bytes(b"REDIS9999" + bytes(100))
+    with pytest.raises(BackupError, match="could not read the snapshot"):
+        await load_snapshot(redis, newer)
+    assert (await redis.info("replication"))["role"] == "master"
+    assert await redis.set("x", "1")
+
+
+async def test_a_state_directory_of_another_trail_is_refused(valkey: Redis, proven: Program, valkey_url: str) -> None:
+    assert (await keep(proven)).code == 0
+    await valkey.flushall()
+    other = Program(valkey_url, proven.folder / "elsewhere")
+    other.folder.mkdir()
+    await record_nothing(valkey, other)
+    await valkey.flushall()
+    refused = await other("restore", "../kept", "--json")
+    assert (refused.code, await valkey.dbsize()) == (3, 0)
+    assert "instance" in refused.err
+
+
+async def record_nothing(redis: Redis, made: Program) -> None:
+    async with serving(redis, made.environment["LLMCTX_REDIS_URL"], made.folder / "var", ByRules()) as running:
+        await raise_tick(redis, "t", "NONE")
+        await running.until_settled("t")

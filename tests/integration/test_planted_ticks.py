@@ -1,0 +1,125 @@
+"""A tick that only the map calls settled is decided: the map is held against the records, and put right loudly."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from llmctx.replay.verify import verify_log
+from llmctx.trail.log.instance import bind_instance
+from llmctx.trail.log.log import Log
+from llmctx.worker.home import TrailHome
+from llmctx.worker.owner import Owner
+from tests.integration.conftest import ByRules, Messages, decided, hold, leaves, raise_tick, serving
+from tests.integration.program import until
+
+MAP = "audit:{0}:ticks"
+WRONG = ["0", "1", "7", "-1", "x", "1e3", "99999999999999999999", ""]
+"""A notice, a record of another tick, no record, no number."""
+
+
+@pytest.fixture
+def logged() -> Iterator[list[str]]:
+    messages: list[str] = []
+    handler = Messages(messages)
+    logging.getLogger("llmctx").addHandler(handler)
+    yield messages
+    logging.getLogger("llmctx").removeHandler(handler)
+
+
+async def ticks_of(redis: Redis) -> list[object]:
+    return [leaf["tick"] for leaf in await leaves(redis) if "tick" in leaf]
+
+
+@pytest.mark.parametrize("index", WRONG)
+async def test_a_planted_tick_is_decided(redis: Redis, redis_url: str, tmp_path: Path, index: str) -> None:
+    await hold(redis, "AAPL")
+    async with serving(redis, redis_url, tmp_path, ByRules()) as running:
+        await raise_tick(redis, "first", "AAPL")
+        await running.until_settled("first")
+        await redis.hset(MAP, "planted", index)
+        await raise_tick(redis, "planted", "AAPL")
+        await running.until_settled("planted")
+    assert await ticks_of(redis) == ["first", "planted"]
+    assert await Log(redis).repairs() == {"ticks": 1}
+    assert (await verify_log(Log(redis))).fault is None
+    (loud,) = [trouble for trouble in running.troubles if MAP in trouble]
+    assert "tick planted" in loud
+    assert "decided now" in loud
+
+
+async def test_a_settled_tick_that_the_map_has_elsewhere_is_not_decided_again(
+    redis: Redis, redis_url: str, tmp_path: Path
+) -> None:
+    await hold(redis, "AAPL", "MSFT")
+    async with serving(redis, redis_url, tmp_path, ByRules()) as running:
+        for tick, symbol in (("one", "AAPL"), ("two", "MSFT")):
+            await raise_tick(redis, tick, symbol)
+            await running.until_settled(tick)
+        await redis.hset(MAP, "one", 2)
+        await raise_tick(redis, "one", "AAPL")
+        await raise_tick(redis, "three", "AAPL")
+        await running.until_settled("three")
+    assert await ticks_of(redis) == ["one", "two", "three"]
+    assert await redis.hget(MAP, "one") == b"1"
+    assert (await verify_log(Log(redis))).fault is None
+
+
+async def test_a_tick_raised_twice_is_no_cause_for_a_repair(redis: Redis, redis_url: str, tmp_path: Path) -> None:
+    await hold(redis, "AAPL")
+    async with serving(redis, redis_url, tmp_path, ByRules()) as running:
+        for _ in range(2):
+            await raise_tick(redis, "one", "AAPL")
+            await running.until_settled("one")
+        await raise_tick(redis, "two", "AAPL")
+        await running.until_settled("two")
+    assert await ticks_of(redis) == ["one", "two"]
+    assert (await Log(redis).repairs(), running.troubles) == ({}, [])
+
+
+async def plant_main(redis: Redis, index: str) -> None:
+    await redis.hset(MAP, "asked", index)
+
+
+async def plant_conflated(redis: Redis, index: str) -> None:
+    await redis.hset(MAP, "older", index)
+
+
+@pytest.mark.parametrize("index", WRONG)
+@pytest.mark.parametrize("plant", [plant_main, plant_conflated])
+async def test_a_tick_planted_while_the_model_is_asked_is_recorded(
+    redis: Redis, redis_url: str, tmp_path: Path, plant: Callable[[Redis, str], Awaitable[None]], index: str
+) -> None:
+    await hold(redis, "AAPL")
+    completer = ByRules()
+    async with serving(redis, redis_url, tmp_path, completer) as running:
+        await raise_tick(redis, "first", "AAPL")
+        await running.until_settled("first")
+        completer.gate.clear()
+        await raise_tick(redis, "busy", "AAPL")
+        await until(lambda: completer.asked["AAPL"] == 2)
+        await raise_tick(redis, "older", "AAPL")
+        await raise_tick(redis, "asked", "AAPL")
+        await asyncio.sleep(0.1)
+        await plant(redis, index)
+        completer.gate.set()
+        await running.until_settled("asked", "older")
+    settled = sorted(tick for entry in running.entries for tick in entry.ticks)
+    assert settled == ["asked", "busy", "first", "older"]
+    assert (await verify_log(Log(redis))).fault is None
+    assert await Log(redis).repairs() == {"ticks": 1}
+
+
+async def test_an_owner_appends_over_a_planted_tick(
+    redis: Redis, redis_url: str, tmp_path: Path, logged: list[str]
+) -> None:
+    await hold(redis, "AAPL")
+    instance, _ = await bind_instance(redis, tmp_path)
+    async with Owner(TrailHome(redis, redis_url, instance, tmp_path)) as owner:
+        await redis.hset(MAP, "t1", 999)
+        assert (await owner.settle(await decided(redis, "AAPL", "t1"))).index == 1
+        assert (await owner.settle(await decided(redis, "AAPL", "t2"))).index == 2
+    assert any("tick t1" in message for message in logged)

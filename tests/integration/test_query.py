@@ -1,0 +1,169 @@
+"""Queries report what the files of an export say, in the program and in plain DuckDB, and can reach nothing else."""
+
+import hashlib
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import duckdb
+import pytest
+from redis.asyncio import Redis
+
+from llmctx.ops.query import QUERIES, VIEWS, shipped_queries
+from tests.integration.program import Program
+from tests.integration.test_older_trails import Trail, trail  # noqa: F401  a fixture
+from tests.integration.test_prove import make_trail
+
+USAGE = '{"cached":10,"completion":20,"prompt":100,"reasoning":0}'
+"""What an endpoint says of tokens; the answers of these tests say nothing."""
+SHIPPED = [query.name for query in shipped_queries()]
+
+
+@pytest.fixture
+async def exported(
+    valkey: Redis,
+    valkey_url: str,
+    tmp_path: Path,
+    short_pauses: None,  # noqa: ARG001
+) -> Program:
+    """A program with an export of two partitions: the second is a copy of the first."""
+    made = await make_trail(valkey, valkey_url, Program(valkey_url, tmp_path))
+    assert (await made("export", "out")).code == 0
+    leaves = made.folder / "out/0/leaves.jsonl"
+    leaves.write_text(leaves.read_text().replace('"outcome":"answered"', f'"outcome":"answered","usage":{USAGE}'))
+    shutil.copytree(made.folder / "out" / "0", made.folder / "out" / "12")
+    return made
+
+
+def leaves_of(made: Program) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (made.folder / "out/0/leaves.jsonl").read_bytes().splitlines()]
+
+
+async def rows_of(made: Program, query: str, *options: str) -> list[dict[str, Any]]:
+    ended = await made("query", query, "--from", "out", "--json", *options)
+    assert ended.code == 0, ended.err
+    return ended.lines
+
+
+async def test_the_figures_are_those_of_the_leaves(exported: Program) -> None:
+    leaves = [leaf for leaf in leaves_of(exported) if leaf["kind"] != "notice"]
+    actions = Counter(leaf["verdict"]["action"] for leaf in leaves)
+    found = await rows_of(exported, "actions")
+    assert {row["action"]: row["records"] for row in found} == {action: 2 * count for action, count in actions.items()}
+    asked = [leaf for leaf in leaves if "completion" in leaf]
+    assert len(asked) > 2
+    prices = {model: {"input": "2", "cached": "1", "output": "4"} for model in ("rules", "x")}
+    exported.environment["LLMCTX_PRICES"] = json.dumps(prices)
+    [cost] = await rows_of(exported, "cost")
+    count = 2 * len(asked)
+    assert (cost["prompt_tokens"], cost["completion_tokens"]) == (100 * count, 20 * count)
+    assert cost["cost"] == pytest.approx(count * (90 * 2 + 10 * 1 + 20 * 4) / 1e6)
+    [grounding] = await rows_of(exported, "grounding")
+    assert (grounding["answers"], grounding["cited"]) == (
+        2 * len(asked),
+        2 * sum(leaf["grounding"]["cited"] for leaf in asked),
+    )
+    latency = {row["step"]: row for row in await rows_of(exported, "latency") if row["model"] is not None}
+    assert latency["complete"]["p50_ms"] == pytest.approx(
+        median(float(leaf["timings_ms"]["complete"]) for leaf in asked), abs=0.051
+    )
+    fired = Counter(guard["name"] for leaf in leaves for guard in leaf["verdict"].get("guards", []))
+    assert {row["guard"]: row["fired"] for row in await rows_of(exported, "guards")} == {
+        name: 2 * n for name, n in fired.items()
+    }
+    slowest = await rows_of(exported, "slowest")
+    assert [row["total_ms"] for row in slowest] == sorted((row["total_ms"] for row in slowest), reverse=True)
+    assert {row["address"] for row in slowest} == {
+        f"{p}:{n}" for p in (0, 12) for n, leaf in enumerate(leaves_of(exported)) if "completion" in leaf
+    }
+
+
+async def test_what_was_shown_is_the_newest_record_up_to_then_as_it_was_read(exported: Program) -> None:
+    indexed = [(n, leaf) for n, leaf in enumerate(leaves_of(exported)) if leaf.get("symbol") == "AAPL"]
+    shutil.rmtree(exported.folder / "out" / "12")
+    index, leaf = indexed[-1]
+    rows = await rows_of(exported, "shown", "--set", "symbol=AAPL")
+    assert {row["address"] for row in rows} == {f"0:{index}"}
+    sections = leaf["snapshot"]["sections"]
+    assert {row["section"]: (row["status"], row["age_ms"]) for row in rows} == {
+        name: (found["status"], found.get("age_ms")) for name, found in sections.items()
+    }
+    evidence = [json.loads(line) for line in (exported.folder / "out/0/evidence.jsonl").read_bytes().splitlines()]
+    snapshot = json.loads(next(each for each in evidence if each["index"] == index)["pieces"]["snapshot"])
+    assert {row["section"]: row["value"] for row in rows} == {name: snapshot["sections"].get(name) for name in sections}
+    assert await rows_of(exported, "shown", "--set", "symbol=AAPL", "--set", "at=2020-01-01T00:00:00Z") == []
+
+
+def test_an_index_is_that_of_the_record_also_behind_lost_ones(trail: Trail) -> None:  # noqa: F811
+    part = Path(trail.export) / "0"
+    lost = {json.loads(line)["index"] for line in (part / "lost.jsonl").read_bytes().splitlines()} | {0, 5, 6, 7, 20}
+    leaves, evidence = (
+        (part / f"{name}.jsonl").read_text().splitlines(keepends=True) for name in ("leaves", "evidence")
+    )
+    kept = [at for at, line in enumerate(evidence) if json.loads(line)["index"] not in lost]
+    (part / "leaves.jsonl").write_text("".join(leaves[at] for at in kept))
+    (part / "evidence.jsonl").write_text("".join(evidence[at] for at in kept))
+    (part / "lost.jsonl").write_text("".join(f'{{"index":{index},"leaf_hash":"x"}}\n' for index in sorted(lost)))
+    connection = duckdb.connect()
+    connection.execute(f"SET VARIABLE trail = '{trail.export}'")
+    connection.execute(VIEWS.read_text(encoding="utf-8"))
+    rows = connection.sql(
+        "SELECT index, snapshot, snapshot_sha256 FROM records JOIN evidence USING (partition, index)"
+    ).fetchall()
+    assert sorted(row[0] for row in rows) == sorted({*range(39)} - lost)
+    shown = [(snapshot, digest) for _, snapshot, digest in rows if snapshot is not None]
+    assert len(shown) > 10
+    assert [hashlib.sha256(snapshot.encode()).hexdigest() for snapshot, _ in shown] == [digest for _, digest in shown]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+async def test_a_shipped_query_says_the_same_in_plain_duckdb(
+    exported: Program, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(exported.folder / "out")
+    connection = duckdb.connect()
+    connection.execute(VIEWS.read_text(encoding="utf-8"))
+    connection.execute("SET VARIABLE symbol = 'AAPL'")
+    plain = connection.execute((QUERIES / f"{name}.sql").read_text(encoding="utf-8")).fetchall()
+    rows = await rows_of(exported, name, "--set", "symbol=AAPL")
+    assert len(rows) == len(plain)
+    assert name == "guards" or rows
+
+
+async def test_a_query_of_ones_own_reads_the_views_and_reaches_nothing_else(exported: Program) -> None:
+    folder = exported.folder
+    (folder / "mine.sql").write_text("SELECT count(*) AS n, max(index) AS last FROM records WHERE partition = 12")
+    assert await rows_of(exported, "mine.sql") == [{"n": 6, "last": 5}]
+    before = {path: path.read_bytes() for path in (folder / "out").rglob("*") if path.is_file()}
+    for sql in (
+        f"SELECT * FROM read_text('{folder}/mine.sql')",
+        "COPY (SELECT 1) TO 'out/0/leaves.jsonl'",
+        "EXPLAIN ANALYZE COPY (SELECT 1) TO 'out/0/leaves.jsonl'",
+        f"ATTACH '{folder}/new.db'",
+        "SET enable_external_access = true",
+        "SELECT * FROM nothing",
+        "SELECT",
+    ):
+        (folder / "mine.sql").write_text(sql)
+        ended = await exported("query", "mine.sql", "--from", "out", "--json")
+        assert (ended.code, ended.out) == (2, ""), sql
+    assert {path: path.read_bytes() for path in (folder / "out").rglob("*") if path.is_file()} == before
+    assert not (folder / "new.db").exists()
+
+
+async def test_what_cannot_be_queried_is_named(exported: Program) -> None:
+    for arguments, message in (
+        (("nothing", "--from", "out"), "actions, cost"),
+        (("actions", "--from", "."), "not an export"),
+        (("actions",), "--from"),
+        (("shown", "--from", "out", "--set", "symbol"), "NAME=VALUE"),
+        (("shown", "--from", "out", "--set", "trail=x"), "trail"),
+    ):
+        ended = await exported("query", *arguments, "--json")
+        assert (ended.code, message in ended.err) == (2, True), (arguments, ended.err)
+    listed = await exported("query", "--json")
+    assert [row["query"] for row in listed.lines] == SHIPPED
+    assert all(row["reports"].endswith(".") for row in listed.lines)

@@ -1,0 +1,253 @@
+"""Records that cannot be read: each is named and keeps its place and bytes, and everything else goes on."""
+
+import shutil
+import tracemalloc
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import zstandard
+from redis.asyncio import Redis
+
+from llmctx import canonical
+from llmctx.connection import read_stream
+from llmctx.errors import TrailError
+from llmctx.limits import MAX_RECORD_BYTES
+from llmctx.schema import keys
+from llmctx.trail.log.dictionary import Dictionary
+from llmctx.trail.log.entry import FIELD, restored
+from llmctx.trail.log.lease import lease_key
+from llmctx.trail.log.log import Log
+from llmctx.trail.log.packing import compress, lay_out, pack
+from tests.integration.conftest import ByRules, hold, raise_tick, serving
+from tests.integration.program import Program
+from tests.integration.test_cli import LOG
+from tests.integration.test_prove import anchor_of, audit, make_trail, sign
+from tests.unit.makers import stored
+
+Fields = Mapping[bytes, bytes]
+PLAIN_HEAD = bytes(10)
+TOO_LARGE = MAX_RECORD_BYTES + 2**20
+
+
+def oversized() -> bytes:
+    """A few kilobytes that unpack to 65 MB, as a version without limits could have written them."""
+    return PLAIN_HEAD + zstandard.ZstdCompressor(level=1).compress(bytes(TOO_LARGE))
+
+
+def broken_evidence(good: Fields) -> bytes:
+    """A record whose leaf is whole, but whose snapshot lacks a number."""
+    entry = restored(dict(good), 0, 0)
+    layout = lay_out(entry.leaf, entry.pieces)
+    skeleton, column, *rest = layout.text.split(b"\x00")
+    return compress(layout._replace(text=b"\x00".join((skeleton, column + b" 1", *rest))))
+
+
+def unreadable_kinds(good: Fields) -> dict[str, Fields]:
+    """An entry of each kind that cannot be read, by what is said of it."""
+    leaf = restored(dict(good), 0, 0).leaf
+    return {
+        "the frame is broken": {FIELD: PLAIN_HEAD + b"no frame"},
+        "its leaf is not valid JSON": stored(b"no JSON,\nin two lines \xff", {}),
+        "its entry has the fields [b'a', b'c']": {b"a": b"b", b"c": b"\xff"},
+        "its format is unknown": {FIELD: b"\x07" + good[FIELD][1:]},
+        'an object with "v": 1': stored(leaf.replace(b'"v":1,', b'"v":2,'), {}),
+        "its evidence cannot be unpacked": {FIELD: broken_evidence(good)},
+        f"the frame claims {TOO_LARGE} bytes": {FIELD: oversized()},
+        "it needs the dictionary 0909": {FIELD: b"\x01" + b"\x09" * 40},
+    }
+
+
+class Mixed(NamedTuple):
+    """A trail in which readable and unreadable records stand among each other, and no service has begun with it yet."""
+
+    program: Program
+    entries: list[Fields]
+    why: dict[int, str]
+    """What is said of each unreadable record, by its index."""
+
+    @property
+    def readable(self) -> list[int]:
+        return [index for index in range(len(self.entries)) if index not in self.why]
+
+
+async def rewrite(redis: Redis, entries: list[Fields]) -> None:
+    """Replace the log, its tick map and symbol lists, as if nothing had been published."""
+    stale = [LOG, "audit:{0}:ticks", "audit:{0}:durable", "audit:{0}:checkpoint", keys.decisions(0)]
+    await redis.delete(*stale, *[key async for key in redis.scan_iter("audit:{0}:symbol:*")])
+    for index, fields in enumerate(entries):
+        await redis.xadd(LOG, dict(fields), id=f"{index}-1")  # type: ignore[arg-type]  # bytes are allowed
+        entry = restored(dict(fields), index, 0)
+        if entry.unreadable is None and "tick" in entry.record:
+            await redis.hset("audit:{0}:ticks", entry.record["tick"], index)
+            await redis.rpush(f"audit:{{0}}:symbol:{entry.record['symbol']}", index)
+
+
+@pytest.fixture
+async def mixed(redis: Redis, redis_url: str, tmp_path: Path, short_pauses: None) -> Mixed:  # noqa: ARG001
+    """Unreadable records of each kind at the start, in the middle and at the end, on each server in turn."""
+    program = await make_trail(redis, redis_url, Program(redis_url, tmp_path))
+    good: list[Fields] = [entry.fields for entry in await read_stream(redis, LOG)]
+    kinds = unreadable_kinds(good[1])
+    bad, rotated = list(kinds.items()), [*list(kinds.items())[3:], *list(kinds.items())[:3]]
+    entries: list[Fields] = []
+    why: dict[int, str] = {}
+    for block in (bad, good[:3], rotated, good[3:], bad):
+        for item in block:
+            if isinstance(item, tuple):
+                why[len(entries)] = item[0]
+            entries.append(item[1] if isinstance(item, tuple) else item)
+    await rewrite(redis, entries)
+    for name in ("spool", "anchor"):
+        shutil.rmtree(tmp_path / "var" / name)
+    return Mixed(program, entries, why)
+
+
+def reason_of(line: Mapping[str, Any]) -> str:
+    return str(line["verdict"]["reason"])
+
+
+async def test_readers_name_what_they_cannot_read_and_read_the_rest(mixed: Mixed) -> None:
+    listed, status, *shown = await mixed.program.all(
+        "decisions --json", "status --json", *(f"show {index}" for index in mixed.why)
+    )
+    assert {ended.code for ended in (listed, status, *shown)} == {0}
+    lines = {line["index"]: line for line in listed.lines}
+    assert sorted(lines) == list(range(len(mixed.entries)))
+    leafless = {index: why for index, why in mixed.why.items() if "evidence" not in why}
+    assert {index for index, line in lines.items() if line["kind"] == "unreadable"} == set(leafless)
+    assert all(why in reason_of(lines[index]) for index, why in leafless.items())
+    assert all(why in ended.out for ended, why in zip(shown, mixed.why.values(), strict=True))
+    named = {line.partition(":")[0] for line in status.document["partitions"][0]["unreadable"]}
+    assert named == {str(index) for index in leafless}
+
+
+async def test_listings_and_status_print_unreadable_records_as_text(mixed: Mixed) -> None:
+    listed, only, status, raw = await mixed.program.all(
+        "decisions", "decisions --kind unreadable", "status", "show 2 --json"
+    )
+    assert {ended.code for ended in (listed, only, status, raw)} == {0}
+    assert "unknown time" in listed.out
+    assert only.out.count("the record cannot be read") == len(only.out.splitlines()) == 20
+    assert "unreadable   0: the record cannot be read: it cannot be unpacked: the frame is broken" in status.out
+    assert "to do        Nothing else is affected." in status.out
+    assert canonical.loads(raw.document["leaf_text"].encode())["fields"] == [["a", "b"], ["c", {"base64": "/w=="}]]
+
+
+async def test_the_service_goes_on_and_says_which_records_cannot_be_read(mixed: Mixed, redis: Redis) -> None:
+    url, state_dir = mixed.program.environment["LLMCTX_REDIS_URL"], mixed.program.folder / "var"
+    size = len(mixed.entries)
+    for turn in (1, 2):  # the second finds them in log, spool and anchor
+        async with serving(redis, url, state_dir, ByRules()) as running:
+            await raise_tick(redis, f"after-{turn}", "AAPL")
+            await running.until_settled(f"after-{turn}")
+        for index, why in mixed.why.items():
+            assert any(f"Record {index} " in trouble and why in trouble for trouble in running.troubles), (index, why)
+        await sign(redis, state_dir)
+        assert (await anchor_of(redis, state_dir)).size == size + turn
+    published = {entry.number for entry in await read_stream(redis, keys.decisions(0))}
+    decided = {entry.index async for entry in Log(redis).read() if entry.record["kind"] == "decision"}
+    assert published == decided - set(mixed.why)
+    assert {size, size + 1} < published
+
+
+async def test_both_verifiers_name_the_first_and_the_export_keeps_every_byte(mixed: Mixed, redis: Redis) -> None:
+    await sign(redis, mixed.program.folder / "var")
+    key = (await mixed.program("key")).out.strip()
+    live, exported = await mixed.program.all("verify --json", "export out")
+    assert (live.code, exported.code) == (1, 0)
+    assert f"{len(mixed.why)} records of partition 0 cannot be read: 0, 1, 2" in exported.err
+    files = await mixed.program("verify", "out", "--json", "--key", key)
+    assert files.code == 1
+    for report in (live.document, files.document):
+        assert (report["fault"]["at"], report["fault"]["rule"]) == (0, "record-form")
+        faults = [report["fault"], *report["further"]]
+        assert [fault["at"] for fault in faults] == list(mixed.why), [f for f in faults if f["at"] not in mixed.why]
+        assert report["records"] == len(mixed.readable)
+        assert report["covered"] == len(mixed.entries)
+    independent = await audit(mixed.program, "out", "--key", key)
+    assert independent.code == 1
+    assert "record 0 breaks record-form" in independent.out + independent.err
+    kept = (mixed.program.folder / "out" / "0" / "leaves.jsonl").read_bytes().split(b"\n")
+    for index in mixed.why:
+        fields = dict(mixed.entries[index])
+        assert restored(fields, 0, 0).kept[0] == kept[index]
+
+
+async def test_what_reads_decisions_leaves_out_what_it_cannot_read(mixed: Mixed, redis: Redis) -> None:
+    await sign(redis, mixed.program.folder / "var")
+    assert (await mixed.program("export", "out")).code == 0
+    ended = await mixed.program.all(
+        "replay --json", "replay --json --from out", "outcome --json", "outcome --json --from out",
+        "prompts --json",
+    )  # fmt: skip
+    assert [(one.code, one.err) for one in ended if one.code] == []
+    live, files = ended[0].document, ended[1].document
+    assert live["records"] == files["records"] == 5
+    assert (live["differing"], files["differing"]) == ([], [])
+    for index, why in mixed.why.items():
+        assert f"Record {index} of partition 0 cannot be read" in ended[0].err, why
+        assert f"Record {index} of partition 0 cannot be read" in ended[1].err, why
+    assert ended[2].lines[-1]["calibration"]["decisions"] == ended[3].lines[-1]["calibration"]["decisions"]
+
+
+async def test_a_decision_is_made_and_compared_beside_unreadable_records(mixed: Mixed, redis: Redis) -> None:
+    await hold(redis, "AAPL")
+    before = len(mixed.entries)
+    made = await mixed.program("decide", "AAPL", "--json")
+    assert (made.code, made.document["index"], made.document["kind"]) == (3, before, "failed")
+    asked = ("replay", "--model", "any", "--batch", "questions.jsonl", "--json")
+    answered = await mixed.program(*asked)
+    assert answered.code == 0, answered.err
+    assert len((mixed.program.folder / "questions.jsonl").read_text().splitlines()) == 5
+
+
+async def test_a_record_over_the_limit_is_named_within_small_memory(valkey: Redis) -> None:
+    await valkey.xadd(LOG, {FIELD: oversized()}, id="0-1")
+    tracemalloc.start()
+    try:
+        entry = await Log(valkey).entry(0)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert entry is not None
+    assert entry.unreadable is not None
+    assert entry.unreadable.why.startswith(f"it cannot be unpacked: the frame claims {TOO_LARGE} bytes")
+    assert peak < 2**20
+
+
+async def test_a_record_whose_dictionary_is_missing_is_not_signed_until_it_is_back(
+    valkey: Redis,
+    valkey_url: str,
+    tmp_path: Path,
+    short_pauses: None,  # noqa: ARG001
+) -> None:
+    made = await make_trail(valkey, valkey_url, Program(valkey_url, tmp_path))
+    dictionary, log = Dictionary(b"a dictionary of some words"), Log(valkey)
+    await log.blobs.keep_dictionary(dictionary, 6)
+    newest = await log.entry(5)
+    assert newest is not None
+    await valkey.xadd(LOG, {FIELD: pack(newest.leaf, newest.pieces, dictionary)}, id="6-1")
+    await valkey.delete(log.blobs.key(dictionary.digest))
+    with pytest.raises(TrailError, match=r"its dictionary .* is missing from the blobs"):
+        await sign(valkey, tmp_path / "var")
+    shown = await made("show", "6")
+    assert (shown.code, "is missing from the blobs" in shown.out) == (0, True)
+    await log.blobs.keep_dictionary(dictionary, 6)
+    await sign(valkey, tmp_path / "var")
+    assert (await anchor_of(valkey, tmp_path / "var")).hashes(6, 7)[0].hex() == newest.leaf_hash
+
+
+async def test_what_a_newer_version_wrote_is_not_signed_by_this_one(
+    valkey: Redis,
+    valkey_url: str,
+    tmp_path: Path,
+    short_pauses: None,  # noqa: ARG001
+) -> None:
+    await make_trail(valkey, valkey_url, Program(valkey_url, tmp_path))
+    await valkey.xadd(LOG, {FIELD: b"\x07" + bytes(40)}, id="6-1")
+    await valkey.hset(lease_key(0), "format", 99)
+    with pytest.raises(TrailError, match=r"Record 6 of partition 0 cannot be read: .* its format is unknown"):
+        await sign(valkey, tmp_path / "var")
+    assert (await anchor_of(valkey, tmp_path / "var")).size == 6
