@@ -32,7 +32,7 @@ from tests.integration.conftest import ByRules, Prepared, hold, raise_tick, serv
 from tests.integration.program import Program, until
 from tests.unit.makers import stored
 
-MARKET = simulate(seed=5, days=1, minutes=40)
+MARKET = simulate(seed=6, days=1, minutes=30)
 LOG = "audit:{0}:log"
 SYMBOLS = ("AAPL", "MSFT", "IBM")
 
@@ -348,7 +348,7 @@ async def test_what_the_market_does_later_changes_no_prompt_before(
 ) -> None:
     items = list(MARKET.items())
     starts = sorted({bar.start for bar in MARKET.bars})
-    cut = starts[28]
+    cut = starts[27]
     other = [doubled(item) if isinstance(item, Bar) and item.start >= cut else item for item in items]
     one = await prompts_of(valkey, valkey_url, tmp_path / "a", items)
     two = await prompts_of(valkey, valkey_url, tmp_path / "b", other)
@@ -361,9 +361,9 @@ async def test_what_the_market_does_later_changes_no_prompt_before(
 
 @pytest.fixture
 async def session(tmp_path: Path, standin: Standin) -> Program:
-    """The program with a simulated session of half an hour and no server."""
+    """The program with a simulated session of half an hour, and no server."""
     made = Program("redis://127.0.0.1:1/0", tmp_path, standin.base_url)
-    options = ("--news", "n.jsonl", "--sectors", "s.json", "--days", "1", "--minutes", "35", "--seed", "5")
+    options = ("--news", "n.jsonl", "--sectors", "s.json", "--days", "1", "--minutes", "27", "--seed", "6")
     assert (await made("simulate", "b.csv", *options)).code == 0
     return made
 
