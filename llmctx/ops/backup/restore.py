@@ -22,6 +22,7 @@ from llmctx.replay.verify import Expected, verify_partition
 from llmctx.trail.log.instance import Instance, read_instance
 from llmctx.trail.log.lease import LEASE_MS, Lease, read_holder
 from llmctx.trail.log.log import Log
+from llmctx.trail.proof.roster import Roster
 from llmctx.trail.spool.recovery import Recovery
 
 _log = logging.getLogger(__name__)
@@ -156,7 +157,8 @@ async def _refill(redis: Redis, log: Log, instance: Instance, state_dir: Path) -
         waited_s += 0.5
     recovery = Recovery(redis, log, lease, instance, state_dir)
     try:
-        return await recovery.open(partial(log.advance, owner=lease.owner))
+        roster = Roster(state_dir, instance.id, log.partition)
+        return await recovery.open(roster, partial(log.advance, owner=lease.owner))
     finally:
         await recovery.close()
         await lease.give_up()

@@ -18,16 +18,17 @@ from llmctx.trail.log.instance import Instance, read_state_instance
 from llmctx.trail.proof.anchor import Anchor, anchor_directory
 from llmctx.trail.proof.key import public_file
 from llmctx.trail.proof.merkle import HASH_BYTES
+from llmctx.trail.proof.roster import roster_file
 from llmctx.trail.spool.spool import spool_directory
 
 
 def pack_anchors(state_dir: Path, instance: Instance, folder: Path) -> Iterator[StoredFile]:
-    """Store the instance file, the anchors and the public key in a backup's folder.
+    """Store the instance file, the anchors, the public key and the enrolled writers in a backup's folder.
 
     Raises OSError if the disk fails.
     """
     anchors = [anchor_directory(state_dir, instance.id, partition) for partition in range(instance.partitions)]
-    paths = [state_dir / "instance.json", public_file(state_dir, instance.id)]
+    paths = [state_dir / "instance.json", public_file(state_dir, instance.id), roster_file(state_dir, instance.id)]
     paths += [anchor / name for anchor in anchors for name in ("checkpoints", "leaves")]
     return _pack(state_dir, paths, folder)
 
