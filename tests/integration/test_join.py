@@ -113,3 +113,18 @@ async def test_the_command_asks_grants_and_accepts(
     assert accepted.code == 0, accepted.err
     assert (await there("decide", "AAPL")).code == 0
     assert (await here("verify", "--strict")).code == 0
+
+
+@pytest.mark.usefixtures("short_pauses")
+async def test_a_lost_writer_key_is_replaced_by_one_that_the_instance_key_enrols(
+    redis: Redis, redis_url: str, tmp_path: Path
+) -> None:
+    instance = await decided_in(redis, redis_url, tmp_path, "t1")
+    for name in (f"{instance.id}-writer", f"{instance.id}-writer.pub"):
+        (tmp_path / "keys" / name).unlink()
+    await decided_in(redis, redis_url, tmp_path, "t2")
+    signing = load_or_make_key(tmp_path, instance.id)
+    await cover_now(redis, instance, tmp_path, signing)
+    report = await verify_partition(Log(redis), instance, tmp_path, Expected(signing.key))
+    assert report.fault is None
+    assert len([leaf for leaf in await leaves(redis) if "enrolment" in leaf]) == 2
