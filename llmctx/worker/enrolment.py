@@ -78,10 +78,10 @@ class Enrolment:
         """The further fields of the record at an index: they enrol our key if that is due, and then it signs."""
         if not await self.is_due():
             return {}
-        key = self._writer.key
-        self._roster.add(key, at)
+        grant = self._grant or {}
+        self._roster.add(self._writer.key, at, grant.get("retires", ""))
         self._sign()
-        return {"enrolment": {"key": key.text, "from": at, "signature": self._grant}}
+        return {"enrolment": {"from": at, **grant}}
 
     def _sign(self) -> None:
         self._log.prove = partial(self._writer.prove, self._log.partition)
