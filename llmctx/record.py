@@ -95,7 +95,7 @@ def without_evidence(draft: Draft, reason: str) -> Draft:
 def compose_unread(kind: str, tick: Tick | None, reason: str, metadata: RecordMetadata, **more: Any) -> Draft:
     """Compose a record without a snapshot: dead_letter and skipped (with a tick), notice and incident (without).
 
-    `more` are further fields of its leaf.
+    `more` are further fields of the leaf.
     """
     leaf = _head(kind, metadata) | {"verdict": {"action": "none", "reason": cut(reason, MAX_REASON_CHARS)}} | more
     if tick is not None:
@@ -112,11 +112,11 @@ def compose_confirmation(tick: Tick, confirmed: Mark, metadata: RecordMetadata) 
     return compose_unread("notice", None, reason, metadata, symbol=tick.symbol, confirmation=said)
 
 
-def compose_loss(first: int, last: int, metadata: RecordMetadata) -> Draft:
+def compose_loss(first: int, last: int, metadata: RecordMetadata, **more: Any) -> Draft:
     """Compose the incident for records that neither Redis nor the spool holds any more."""
     reason = f"records {first} to {last} are lost; the anchor has their leaf hashes"
     lost = {"what": "lost", "first": first, "last": last}
-    return compose_unread("incident", None, reason, metadata, incident=lost)
+    return compose_unread("incident", None, reason, metadata, incident=lost, **more)
 
 
 def _guarded(

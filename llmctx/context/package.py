@@ -198,6 +198,7 @@ def _judge_plausibility(
         snapshot.as_of_ms,
         max_age_ms=_max_age_for_a_stop(snapshot.rules),
         band_width=_band_width(sections["indicators"]),
+        bar=snapshot.bar,
         market_open=_says_open(sections["system"]),
     )
     found: tuple[Finding, ...] = ()
