@@ -342,14 +342,14 @@ def test_a_malformed_confirmation_is_refused(changes: dict[str, Any]) -> None:
 
 
 def test_a_confirmation_is_read_as_it_was_written() -> None:
-    mark = a_mark()._replace(figures="", seen=1)
+    mark = a_mark()._replace(volume=None, seen=1)
     assert read_confirmation(canonical.dumps(mark.document())) == mark
 
 
 # A frozen feed
 
 
-def test_the_same_figures_under_five_timestamps_are_a_frozen_feed() -> None:
+def test_the_same_price_and_volume_under_five_timestamps_are_a_frozen_feed() -> None:
     package, seen = judged(market()), []
     for _ in range(6):
         seen.append(rules(package, "price"))
