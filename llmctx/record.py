@@ -92,8 +92,11 @@ def without_evidence(draft: Draft, reason: str) -> Draft:
     return draft._replace(leaf=canonical.dumps(leaf), pieces={})
 
 
-def compose_unread(kind: str, tick: Tick | None, reason: str, metadata: RecordMetadata, **more: str) -> Draft:
-    """Compose a record without a snapshot: dead_letter and skipped (with a tick), notice and incident (without)."""
+def compose_unread(kind: str, tick: Tick | None, reason: str, metadata: RecordMetadata, **more: Any) -> Draft:
+    """Compose a record without a snapshot: dead_letter and skipped (with a tick), notice and incident (without).
+
+    `more` are further fields of the leaf.
+    """
     leaf = _head(kind, metadata) | {"verdict": {"action": "none", "reason": cut(reason, MAX_REASON_CHARS)}} | more
     if tick is not None:
         leaf |= {"tick": tick.id, "symbol": tick.symbol, "cause": tick.cause}
@@ -118,14 +121,11 @@ def compose_confirmation(tick: Tick, confirmed: Mark, metadata: RecordMetadata) 
     return Draft(canonical.dumps(leaf), {}, ())
 
 
-def compose_loss(first: int, last: int, metadata: RecordMetadata) -> Draft:
+def compose_loss(first: int, last: int, metadata: RecordMetadata, **more: Any) -> Draft:
     """Compose the incident for records that neither Redis nor the spool holds any more."""
     reason = f"records {first} to {last} are lost; the anchor has their leaf hashes"
-    leaf = _head("incident", metadata) | {
-        "verdict": {"action": "none", "reason": reason},
-        "incident": {"what": "lost", "first": first, "last": last},
-    }
-    return Draft(canonical.dumps(leaf), {}, ())
+    lost = {"what": "lost", "first": first, "last": last}
+    return compose_unread("incident", None, reason, metadata, incident=lost, **more)
 
 
 def _guarded(

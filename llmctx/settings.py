@@ -23,6 +23,7 @@ from llmctx.assets import asset
 from llmctx.context.snapshot import DEFAULT_MAX_AGE_S
 from llmctx.decision.guards import OnUngrounded, UnconfirmedStop
 from llmctx.errors import LlmctxError
+from llmctx.limits import MAX_BODY_BYTES
 from llmctx.llm.price import Price
 from llmctx.schema.keys import BY_SECTION, SIGNAL_TYPES
 
@@ -39,7 +40,7 @@ class LLMSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    base_url: str | None = None
+    base_url: str | None = Field(None, repr=False)  # it may hold a password
     """Base URL, for example http://127.0.0.1:8700/v1. If it is unset and there is an API key: the SDK's default."""
     api_key: SecretStr | None = None
     """API key of this endpoint. If it is unset: OPENAI_API_KEY, but only for the SDK's default endpoint."""
@@ -49,6 +50,8 @@ class LLMSettings(BaseModel):
     """Deadline of one decision over all attempts, in seconds."""
     max_attempts: int = Field(3, ge=1)
     """Maximum number of attempts for one decision."""
+    max_body_bytes: int = Field(MAX_BODY_BYTES, ge=1024, le=16 * 1024 * 1024)
+    """The largest decoded response body that is kept, in bytes."""
 
 
 class Settings(BaseSettings):
@@ -58,7 +61,7 @@ class Settings(BaseSettings):
         env_prefix="LLMCTX_", env_nested_delimiter="__", toml_file="llmctx.toml", extra="forbid"
     )
 
-    redis_url: str = "redis://127.0.0.1:6379/0"
+    redis_url: str = Field("redis://127.0.0.1:6379/0", repr=False)  # it may hold a password
     """The server with the live keys and the trail; embedded:DIR starts one on the data in DIR."""
     state_dir: Path = Path("var")
     """The directory of the instance file, spool, anchors and keys."""

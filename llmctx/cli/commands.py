@@ -56,6 +56,7 @@ COMMANDS = (
     Command("redis", "operate", "Run the embedded Valkey server."),
     Command("status", "operate", "Show server, owners, backlog, rates and the last failure."),
     Command("notary", "operate", "Run the notary alone, which signs what is recorded."),
+    Command("join", "operate", "Let a second state directory write to a trail."),
     Command("backup", "operate", "Back up server and state directory, and prove the copy."),
     Command("restore", "operate", "Restore a backup into a server, and refill what came later."),
     Command("cleanup", "operate", "Clean up what live data leaves behind, never the trail."),

@@ -11,9 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from llmctx import canonical, clock
 from llmctx.bounded_cache import BoundedCache
-from llmctx.context import paths
 from llmctx.context.facts import Fact, collect_facts
-from llmctx.context.finding import Finding
 from llmctx.context.plausibility import findings_of_value
 from llmctx.context.staleness import Status, future_moment, written_at
 from llmctx.errors import in_short
@@ -46,11 +44,12 @@ class SectionContent:
         """Why there is no value."""
         self.texts: dict[str, str] = {}
         """The facts as prompts show them, by the notation of their paths; prompt/render writes them."""
+        self.implausible = () if value is None else findings_of_value(name, value)
+        """What is implausible about the value alone."""
         written = None if value is None else written_at(value)
         self.written_ms = None if written is None else clock.to_ms(written)
         """When the value was written, by its own timestamp; None if it has none."""
         self._facts: list[Fact] | None = None
-        self._implausible: tuple[Finding, ...] | None = None
         self._not_after: datetime | None = None
 
     @property
@@ -59,14 +58,6 @@ class SectionContent:
         if self._facts is None:
             self._facts = [] if self.value is None else collect_facts(self.name, self.value)
         return self._facts
-
-    @property
-    def implausible(self) -> tuple[Finding, ...]:
-        """What is implausible about the value alone."""
-        if self._implausible is None:
-            named = (self.name, paths.root(self.name))
-            self._implausible = () if self.value is None else findings_of_value(*named, self.value)
-        return self._implausible
 
     def future_moment(self, latest: datetime) -> str | None:
         """Find the first time in the value after `latest`: its path and moment, or None."""

@@ -1,14 +1,13 @@
 """Whether the newest price is believed: against the marks before it, and against the position's own levels. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal
-from functools import cached_property
 
 from llmctx import clock
 from llmctx.context.finding import Finding
 from llmctx.context.marks import Mark, Marks, mark_of
 from llmctx.context.price_step import JUMP, PERSONAL, USUAL, broken_rule, explain, factor_of
+from llmctx.context.value_rules import extra
 from llmctx.schema import values
 
 TOO_OLD = "too_old"
@@ -16,49 +15,35 @@ FROZEN_AFTER = 5
 """The same figures under so many timestamps in a row, while the market is open, are a frozen feed."""
 
 
-@dataclass(frozen=True)
 class PriceCase:
-    """A price and everything that it is held against."""
+    """A price and everything that it is held against. Do not modify; plain attributes, because every tick makes one."""
 
-    price: values.Price
-    """The price."""
-    position: values.Position
-    """The position."""
-    marks: Marks
-    """The marks before."""
-    as_of_ms: int
-    """The time of the package."""
-    max_age_ms: int | None = None
-    """The age above which a price is too old even for a stop; None for no limit."""
-    band_width: Decimal | None = None
-    """The width of the Bollinger bands; None if they are not fresh and plausible."""
-    market_open: bool = False
-    """Whether the system says that the market is open."""
-
-    @property
-    def last(self) -> Decimal:
-        """The newest price."""
-        return self.price.price.last
-
-    @cached_property
-    def at_ms(self) -> int:
-        """When the price became known."""
-        return clock.to_ms(self.price.timestamp)
-
-    @cached_property
-    def mark(self) -> Mark:
+    def __init__(
+        self,
+        price: values.Price,
+        position: values.Position,
+        marks: Marks,
+        as_of_ms: int,
+        *,
+        max_age_ms: int | None = None,
+        band_width: Decimal | None = None,
+        market_open: bool = False,
+    ) -> None:
+        """A price older than `max_age_ms` (None for no limit) is too old even for a stop. `band_width` is that of the
+        Bollinger bands, None if they are not fresh and plausible.
+        """
+        self.position, self.marks = position, marks
+        self.as_of_ms, self.max_age_ms = as_of_ms, max_age_ms
+        self.band_width, self.market_open = band_width, market_open
+        self.mark = mark_of(position, price)
         """The mark that this price makes."""
-        return mark_of(self.position, self.price)
-
-    @cached_property
-    def believed(self) -> Mark | None:
-        """The last believed price of this position."""
-        return self._of_position(self.marks.believed)
-
-    @cached_property
-    def doubted(self) -> Mark | None:
-        """The first price of this position that is still in doubt."""
-        return self._of_position(self.marks.doubted)
+        self.last, self.at_ms = self.mark.last, self.mark.at_ms
+        self.marked_ms = clock.to_ms(position.last_update)
+        """When the position was marked at its current_price."""
+        self.believed, self.doubted = self._of_position(marks.believed), self._of_position(marks.doubted)
+        """The last believed price of this position, and the first one that is still in doubt."""
+        self.broken = self._broken()
+        """The step that the price breaks against the one before it, or else against the position's levels."""
 
     def _of_position(self, mark: Mark | None) -> Mark | None:
         return mark if mark is not None and mark.is_on(self.position) else None
@@ -73,21 +58,18 @@ class PriceCase:
         doubted = self.doubted
         return doubted is not None and self.step_from(doubted.last, doubted.at_ms) is None
 
-    @cached_property
-    def broken(self) -> Finding | None:
-        """The rule that the price breaks against the one before it, or else against the position's levels."""
-        position, believed = self.position, self.believed
+    def _broken(self) -> Finding | None:
+        believed = self.believed
         if believed is not None:
-            before, at_ms = believed.last, believed.at_ms
-            where = f"the believed price {before} of {clock.iso(at_ms)}"
+            before, at_ms, named = believed.last, believed.at_ms, "the believed price"
         else:
-            before, at_ms = position.current_price, clock.to_ms(position.last_update)
-            where = f"position.current_price {before} of {clock.iso(at_ms)}"
+            before, at_ms, named = self.position.current_price, self.marked_ms, "position.current_price"
         # a position marked together with the price says nothing of the price before
         rule = self.step_from(before, at_ms) if believed is not None or at_ms < self.at_ms else None
         if rule is None:
             return self._broken_level()
         rule = self._after_doubt(rule)
+        where = f"{named} {before} of {clock.iso(at_ms)}"
         return None if rule is None else Finding(rule, explain(rule, self.last, before, where))
 
     def _after_doubt(self, rule: str) -> str | None:
@@ -164,11 +146,22 @@ def too_old(case: PriceCase) -> str | None:
 def current_price_far(case: PriceCase) -> str | None:
     """Say that the position was marked at another price."""
     position, last = case.position, case.last
-    marked_ms = clock.to_ms(position.last_update)
-    if case.step_from(position.current_price, marked_ms) is None:
+    if case.step_from(position.current_price, case.marked_ms) is None:
         return None
-    apart = clock.in_words(abs(case.at_ms - marked_ms))
+    apart = clock.in_words(abs(case.at_ms - case.marked_ms))
     return f"position.current_price {position.current_price} is far from price.price.last {last}, {apart} apart"
+
+
+def beyond_liquidation(case: PriceCase) -> str | None:
+    """Say that the position should have been liquidated."""
+    position, last = case.position, case.last
+    level = extra(position, ("liquidation_price",))
+    if level is None or (last > level if position.side == "long" else last < level):
+        return None
+    return (
+        f"price.price.last {last} is at or beyond position.liquidation_price {level} of the {position.side} position, "
+        "which should not be open any more"
+    )
 
 
 def marks_after(case: PriceCase, findings: Sequence[Finding]) -> Marks:

@@ -10,6 +10,9 @@ from urllib.parse import urlsplit
 from llmctx.errors import EndpointError
 
 _PATH = b"chat/completions"
+_OPENAI = ("https", "api.openai.com", None)  # a default port is None
+_ACCOUNT_HEADERS = ("OpenAI-Organization", "OpenAI-Project")
+"""The headers that name an account with OpenAI; no other host gets them."""
 
 
 class Address(NamedTuple):
@@ -20,7 +23,7 @@ class Address(NamedTuple):
     url: str
     """The URL of chat completions, with the base URL's query; it holds no user and no password."""
     headers: dict[str, str]
-    """Authorization, organization, project, content type and user agent."""
+    """Authorization, content type and user agent; for OpenAI's own host organization and project."""
     password: str
     """The password in the base URL; empty if there is none."""
 
@@ -28,7 +31,8 @@ class Address(NamedTuple):
 def resolve(base_url: str | None, api_key: str) -> Address:
     """Return the address for this base URL and key.
 
-    The SDK supplies its default URL, and the OPENAI_ variables it documents (organization, project, custom headers).
+    The SDK supplies its default URL, and the OPENAI_ variables it documents: custom headers, and for OpenAI's own host
+    organization and project.
     A user and password in the URL replace the key, as they do in the SDK's HTTP client.
 
     Raises EndpointError for a URL, key or header that HTTP cannot carry.
@@ -46,10 +50,15 @@ def resolve(base_url: str | None, api_key: str) -> Address:
                 headers[name] = value
         base = sdk.base_url
     except (openai.OpenAIError, httpx2.InvalidURL, ValueError) as error:
+        # Only the SDK's own errors are shown: the others quote parts of the URL, which may hold a password.
+        why = str(error) if isinstance(error, openai.OpenAIError) else "its base URL or a header is malformed"
         raise EndpointError(
-            f"The endpoint cannot be used: {str(error).replace(api_key, '(the API key)') if api_key else error}.",
+            f"The endpoint cannot be used: {why.replace(api_key, '(the API key)') if api_key else why}.",
             "Check the base URL, the API key and the OPENAI_ variables.",
-        ) from error
+        ) from None
+    if (base.scheme, base.host, base.port) != _OPENAI:
+        for name in _ACCOUNT_HEADERS:
+            headers.pop(name, None)
     if base.username or base.password:
         pair = f"{base.username}:{base.password}".encode()
         headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"

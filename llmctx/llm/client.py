@@ -170,7 +170,9 @@ def check_endpoint(base_url: str | None, api_key: str) -> None:
         usable = False
     if not usable:
         raise EndpointError(
-            f"{base_url!r} is no endpoint.", "Write it as http://HOST:PORT/v1 or https://HOST/v1.", exit_code=2
+            "The endpoint's base URL is malformed. It is not shown, because it may hold a password.",
+            "Write it as http://HOST:PORT/v1 or https://HOST/v1.",
+            exit_code=2,
         )
     if not (api_key.isascii() and api_key.isprintable()):
         raise EndpointError("The API key has characters that no HTTP header can carry.", "Copy the key again.")

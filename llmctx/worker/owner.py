@@ -15,7 +15,7 @@ from typing import Self
 
 from redis.exceptions import RedisError
 
-from llmctx import clock
+from llmctx import canonical, clock
 from llmctx.connection import end, pause, server_ms
 from llmctx.errors import BehindError, ForkError, InstanceError, LeaseError, SettledError, TickMapError, TrailError
 from llmctx.functions import delete_foreign_libraries
@@ -29,6 +29,7 @@ from llmctx.trail.log.log import Draft, Log, Settlement
 from llmctx.trail.proof.anchor import Anchor, anchor_directory
 from llmctx.trail.proof.merkle import leaf_hash
 from llmctx.trail.spool.recovery import Recovery
+from llmctx.worker.enrolment import Enrolment
 from llmctx.worker.home import TrailHome
 from llmctx.worker.publish import Publisher
 from llmctx.worker.theses import Theses
@@ -66,9 +67,10 @@ class Owner:
         """The last usable decision on each symbol."""
         self.lost: TrailError | None = None
         """Why we no longer own the partition; None while we do."""
-        self._recovery = Recovery(redis, self.log, self._lease, instance, home.state_dir)
+        self._enrolment = Enrolment(self.log, home.state_dir, instance.id)
+        self._recovery = Recovery(redis, self.log, self._lease, instance, home.state_dir, self._compose_foreign)
         self._anchor = Anchor(anchor_directory(home.state_dir, instance.id, partition))
-        self._publisher = Publisher(redis, self.log, instance.partitions, self._lease.owner)
+        self._publisher = Publisher(redis, self.log, instance.partitions, self._lease.owner, self._recovery)
 
     @property
     def label(self) -> str:
@@ -79,9 +81,11 @@ class Owner:
         """Take the partition, repair its log, and publish what its last owner could not.
 
         Raises LeaseError if another owner has it, NewerFormatError if a newer version has had it, ForkError if log,
-        spool and anchor contradict each other, TrailError if the server or the disk does not answer.
+        spool and anchor contradict each other, KeyFileError if this state directory has not joined the trail,
+        TrailError if the server or the disk does not answer.
         """
         await self._check_functions()
+        roster = await self._enrolment.open()
         while (holder := await self._lease.take()) is not None:
             if self._wait is None or not self._wait(holder):
                 raise holder.refusal(self.partition)
@@ -89,7 +93,8 @@ class Owner:
         self._renewal = asyncio.create_task(self._renew())
         try:
             await self._check_instance()
-            lost = await self._recovery.open(self._advance)
+            await self._enrolment.is_due()  # incidents that the comparison makes are signed already
+            lost = await self._recovery.open(roster, self._advance)
             await self._publisher.resume()
             await self._note_beginning(lost)
         except BaseException:
@@ -116,6 +121,8 @@ class Owner:
         """
         settlement = Settlement(keys.ticks(self.partition), keys.attempts(self.partition), keys.DECIDERS, entry_ids)
         entry = await self._append(draft, settlement)
+        while not await self._recovery.admits(entry):
+            entry = await self._append(draft, settlement)
         reached("appended")
         await self._recovery.add(entry)
         await self._publish(entry)
@@ -252,15 +259,30 @@ class Owner:
         return holder
 
     async def _note_beginning(self, lost: tuple[int, int] | None) -> None:
+        size = await self.log.size()
         if lost is not None:
             await self._note_loss(lost)
-        elif await self.log.size() == 0:
-            reason = f"instance {self._instance.id} made, {self._instance.partitions} partitions"
-            draft = compose_unread("notice", None, reason, await self.metadata())
-            await self.settle(draft._replace(at=0))
+        elif size == 0:
+            await self._note(f"instance {self._instance.id} made, {self._instance.partitions} partitions", 0)
+        elif await self._enrolment.is_due():
+            await self._note(f"writer key {self._enrolment.key_id} enrolled", size)
+
+    async def _compose_foreign(self, reason: str, evidence: bytes, count: int) -> Draft:
+        """Compose the incident about foreign entries in the log; the evidence is what they were."""
+        what: dict[str, object] = {"what": "foreign"}
+        if count:
+            what |= {"count": count, "sha256": canonical.sha256(evidence)}
+        draft = compose_unread("incident", None, reason, await self.metadata(), incident=what)
+        return draft._replace(pieces={"foreign": evidence} if count else {})
+
+    async def _note(self, reason: str, at: int) -> None:
+        fields = await self._enrolment.fields(at)
+        draft = compose_unread("notice", None, reason, await self.metadata(), **fields)
+        await self.settle(draft._replace(at=at))
 
     async def _note_loss(self, lost: tuple[int, int]) -> None:
-        draft = compose_loss(*lost, await self.metadata())
+        fields = await self._enrolment.fields(lost[1] + 1)
+        draft = compose_loss(*lost, await self.metadata(), **fields)
         await self.settle(draft._replace(at=lost[1] + 1))
 
     async def _renew(self) -> None:
@@ -270,6 +292,8 @@ class Owner:
                 await self._check_functions()
             try:
                 holder = await self._retake()
+                with contextlib.suppress(TrailError):
+                    await self._recovery.look()
             except (InstanceError, LeaseError) as error:
                 self.lost = error
             else:

@@ -1,5 +1,6 @@
 """Hold what is published against the trail: the stream of decisions, each symbol's latest, and the loaded functions."""
 
+from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 from pydantic import ValidationError
@@ -51,10 +52,12 @@ async def read_published(redis: Redis, partition: int) -> Published:
 class PublishedCheck:
     """Compares what is published of one partition with its log."""
 
-    def __init__(self, log: Log, partitions: int, published: Published) -> None:
+    def __init__(self, log: Log, partitions: int, published: Published, losses: Sequence[tuple[int, int]] = ()) -> None:
+        """`losses` are the first and last index of each lost range: what those records said, nobody can tell."""
         self._log = log
         self._partitions = partitions
         self._published = published
+        self._losses = losses
         self.faults: list[Fault] = []
         """What somebody else put there: forged entries, each with its key and id."""
         self.missing: list[str] = []
@@ -82,6 +85,8 @@ class PublishedCheck:
         text = found.fields.get(b"decision", b"") if found.fields.keys() == {b"decision"} else b""
         if entry is not None and self._is_said_by(entry, text):
             return True
+        if found.id == f"{found.number}-1" and (self._is_lost(found.number) if entry is None else entry.unreadable):
+            return False  # nobody can say what that record published
         expected = "no such entry" if entry is None else f"what record {entry.index} says"
         self._accuse(found.number if entry else 0, "published", f"{where}: {expected}", _shown(found.fields))
         return False
@@ -100,19 +105,27 @@ class PublishedCheck:
     async def _check_latest(self, symbol: str, text: bytes | None, at_least: int) -> None:
         """Compare a symbol's latest with its record; `at_least` is the symbol's newest index in the stream."""
         key = keys.latest(self._log.partition, symbol)
-        entry = None if text is None else await self._named(text)
+        index = None if text is None else self._index_in(text)
+        if index is not None and index >= at_least and self._is_lost(index):
+            return
+        entry = None if index is None else await self._log.entry(index)
+        if entry is not None and entry.unreadable is not None:
+            return
         if entry is None or text is None or entry.record.get("symbol") != symbol or not self._is_said_by(entry, text):
             shown = _WRONG_TYPE if text is None else _shown(text)
             self._accuse(max(at_least, 0), "published", f"{key}: what a record on {symbol} says", shown)
         elif entry.index < at_least:
             self._accuse(at_least, "published", f"{key}: record {at_least}", f"the older record {entry.index}")
 
-    async def _named(self, text: bytes) -> Entry | None:
+    def _is_lost(self, index: int) -> bool:
+        return any(first <= index <= last for first, last in self._losses)
+
+    def _index_in(self, text: bytes) -> int | None:
         try:
             partition, index = parse_address(str(canonical.loads(text)["address"]), self._partitions)
         except Exception:  # noqa: BLE001  whatever is wrong with a forged text, it names no record
             return None
-        return await self._log.entry(index) if partition == self._log.partition else None
+        return index if partition == self._log.partition else None
 
     def _publication(self, entry: Entry) -> values.Thesis | None:
         try:
@@ -134,7 +147,7 @@ class PublishedCheck:
         self.faults.append(Fault(at, rule, expected, found))
 
     def warnings(self) -> list[str]:
-        """What is missing, and every fault but the first."""
+        """Every fault but the first, and what is missing."""
         lines = [f"also {fault}" for fault in self.faults[1:]]
         lines += [f"not published any more: {name}" for name in self.missing]
         more = len(lines) - _MAX_WARNINGS

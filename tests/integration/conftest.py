@@ -5,7 +5,7 @@ import json
 import logging
 import shutil
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -24,14 +24,16 @@ from llmctx.prompt.render import Prompt
 from llmctx.prompt.template import load_template
 from llmctx.record import RecordMetadata, compose_unread
 from llmctx.schema import keys
-from llmctx.trail.log.entry import Entry
-from llmctx.trail.log.instance import bind_instance
+from llmctx.trail.log.entry import PROOF, Entry
+from llmctx.trail.log.instance import bind_instance, read_state_instance
 from llmctx.trail.log.lease import Lease
 from llmctx.trail.log.log import Draft, Log, Settlement
+from llmctx.trail.proof.writer import load_or_make_writer
 from llmctx.worker import partition, settler
 from llmctx.worker.home import TrailHome
 from llmctx.worker.partition import serve_partition
 from tests.integration.program import Program, until
+from tests.unit.makers import stored
 
 T = TypeVar("T")
 
@@ -76,6 +78,14 @@ def draft(tick_id: str, symbol: str = "AAPL", *, conflated: Iterable[str] = (), 
     metadata = RecordMetadata(recorded_at_ms=1000, worker="test", conflated=tuple(conflated))
     made = compose_unread("skipped", Tick(id=tick_id, symbol=symbol), "no reason", metadata)
     return made._replace(blobs=tuple(blobs))
+
+
+def signed_fields(state_dir: Path, leaf: bytes, pieces: Mapping[str, bytes], partition: int = 0) -> dict[bytes, bytes]:
+    """The fields of a log entry, with the proof of a state directory's writer key."""
+    instance = read_state_instance(state_dir)
+    assert instance is not None
+    proof = load_or_make_writer(state_dir, instance.id).prove(partition, leaf)
+    return stored(leaf, pieces) | {PROOF: proof}
 
 
 async def held_lease(redis: Redis) -> Lease:

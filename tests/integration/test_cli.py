@@ -213,8 +213,8 @@ async def test_decide_with_the_endpoint_down_is_a_failed_record_and_exits_with_3
 async def test_decide_with_an_endpoint_that_is_no_address_exits_with_2_and_writes_nothing(
     dumb: Program, valkey: Redis
 ) -> None:
-    ended = await dumb("decide", "AAPL", "--endpoint", "nonsense", "--model", "x")
-    assert (ended.code, "'nonsense' is no endpoint" in ended.err) == (2, True)
+    ended = await dumb("decide", "AAPL", "--endpoint", "http://user:pass/word@h/v1", "--model", "x")
+    assert (ended.code, "base URL is malformed" in ended.err, "pass/" in ended.err) == (2, True, False)
     assert await valkey.dbsize() == 0
 
 

@@ -378,16 +378,21 @@ async def test_a_suspected_position_is_not_marked(redis: Redis) -> None:
 
 
 @pytest.mark.usefixtures("short_pauses")
-async def test_ticks_after_an_overnight_jump_are_skipped_with_that_reason(
+async def test_after_a_suspected_split_no_stop_is_obeyed_and_the_records_say_why(
     redis: Redis, redis_url: str, tmp_path: Path
 ) -> None:
     async with serving(redis, redis_url, tmp_path, ByRules()):
         await split(redis, lockstep=Lockstep(redis, 1))
     suspected = [leaf for leaf in await leaves(redis) if leaf.get("cause") == "corporate_action_suspected"]
-    assert {leaf["kind"] for leaf in suspected} == {"skipped"}
     assert len(suspected) == 40
-    assert all("suspected corporate action" in str(leaf["verdict"]) for leaf in suspected)
-    assert all("stocks:price:AAPL" in str(leaf["verdict"]) for leaf in suspected)
+    for leaf in suspected:
+        verdict: Any = leaf["verdict"]
+        assert (leaf["kind"], verdict["action"], verdict["guards"][-1]["name"]) == (
+            "decision",
+            "hold",
+            "stop_unconfirmed",
+        )
+        assert "a split or another unit" in verdict["reason"]
 
 
 @pytest.mark.usefixtures("short_pauses")
@@ -420,9 +425,9 @@ async def test_a_wrong_ratio_explains_nothing(redis: Redis) -> None:
     assert summary.suspected == 40
 
 
-async def test_a_move_within_the_limit_is_marked(redis: Redis) -> None:
+async def test_a_crash_is_marked(redis: Redis) -> None:
     await hold(redis)
-    bars = [*day("AAPL", wave(100.0)), *day("AAPL", wave(65.0, 5), NEXT_DAY)]
+    bars = [*day("AAPL", wave(100.0)), *day("AAPL", wave(60.0, 2), NEXT_DAY)]
     assert (await feed(redis, bars)).suspected == 0
 
 

@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from llmctx.connection import connect
 from llmctx.errors import ServerError
+from llmctx.trail.log.expiring import expiring_keys
 from llmctx.worker.home import open_home
 from llmctx.worker.partition import open_pipeline
 from tests.conftest import start_server
@@ -91,6 +92,20 @@ async def test_keys_of_the_trail_that_would_expire_are_named(redis: Redis, on_ea
     assert again.code == 0
     assert "1 keys of the trail have a TTL and will be lost: audit:{0}:log" in again.err
     assert "PERSIST" in again.err
+
+
+async def test_every_key_of_a_small_trail_is_looked_at_and_no_other(redis: Redis, on_each: Program) -> None:
+    await hold(redis, "AAPL")
+    await on_each("decide", "AAPL")
+    await redis.set("audit:nobodys", "x")
+    names = sorted([name.decode() async for name in redis.scan_iter("audit:*")])
+    for name in names:
+        await redis.expire(name, 3600)
+    own = [name for name in names if name not in ("audit:nobodys", "audit:{0}:lease")]
+    assert len(own) > 6
+    await redis.config_resetstat()
+    assert await expiring_keys(redis) == own
+    assert "cmdstat_scan" not in await redis.info("commandstats")
 
 
 async def test_an_option_that_decodes_replies_is_refused(redis: Redis, on_each: Program) -> None:

@@ -1,7 +1,7 @@
-"""OPENAI_API_KEY goes to OpenAI's endpoint only; another endpoint needs a key that is named for it."""
+"""Secrets of the settings: where the API key goes, and what is never shown."""
 
 import pytest
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from llmctx.settings import LLMSettings, Settings
 
@@ -46,3 +46,16 @@ def test_no_other_endpoint_gets_the_openai_key(base_url: str) -> None:
 def test_a_key_that_is_named_for_the_endpoint_is_sent_to_it() -> None:
     assert of("https://openrouter.ai/api/v1", "sk-other").api_key == "sk-other"
     assert not of("https://openrouter.ai/api/v1", "sk-other").withholds_key
+
+
+def test_no_secret_is_shown_with_the_settings() -> None:
+    settings = of("https://user:base-secret@h.test/v1", "key-secret").model_copy(
+        update={"redis_url": "redis://:redis-secret@h.test/0"}
+    )
+    assert "secret" not in f"{settings!r} {settings} {settings.llm!r}"
+
+
+@pytest.mark.parametrize("size", [1023, 16 * 1024 * 1024 + 1])
+def test_the_limit_of_a_response_body_has_limits(size: int) -> None:
+    with pytest.raises(ValidationError, match="max_body_bytes"):
+        LLMSettings(max_body_bytes=size)

@@ -113,7 +113,7 @@ async def _check_published(log: Log, partitions: int, published: Published, repo
     """Add to a partition's report what is wrong with what is published of it; a trail with a fault comes first."""
     if report.fault is not None:
         return report
-    check = PublishedCheck(log, partitions, published)
+    check = PublishedCheck(log, partitions, published, report.losses)
     await check.run()
     fault = check.faults[0] if check.faults else None
     return report._replace(fault=fault, warnings=(*report.warnings, *check.warnings()))

@@ -120,7 +120,12 @@ def client_of(settings: Settings) -> EndpointClient | NoEndpoint:
     if settings.withholds_key:
         _note_withheld_key(without_secrets(llm.base_url or ""))
     return EndpointClient(
-        llm.base_url, settings.api_key or NO_KEY, llm.model, timeout_s=llm.timeout_s, max_attempts=llm.max_attempts
+        llm.base_url,
+        settings.api_key or NO_KEY,
+        llm.model,
+        timeout_s=llm.timeout_s,
+        max_attempts=llm.max_attempts,
+        max_body_bytes=llm.max_body_bytes,
     )
 
 

@@ -65,6 +65,12 @@ class Blobs:
         with redis_errors():
             return await self._redis.hexists(self._references, reference.hex())
 
+    async def dictionaries(self) -> list[str]:
+        """The digests of all dictionaries that were ever stored."""
+        with redis_errors():
+            described = cast("list[bytes]", await self._redis.hvals(self._references))
+        return [one.partition(b" ")[2].decode(errors="replace") for one in described]
+
     async def newest_dictionary(self) -> tuple[Dictionary | None, int]:
         """The dictionary that was trained last and the log's size then; None and -1 if there is none."""
         with redis_errors():

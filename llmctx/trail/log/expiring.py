@@ -1,26 +1,43 @@
 """Keys of the trail that something else gave a TTL, and that will therefore be lost."""
 
-from typing import cast
-
 from redis.asyncio import Redis
 
-_PAGE_KEYS = 5000
+from llmctx.trail.log.entry import BLOBS
+from llmctx.trail.log.instance import INSTANCE_KEY, read_instance
+from llmctx.trail.log.lease import redis_errors
+from llmctx.trail.log.log import Log
+
+_FIXED = ("log", "ticks", "durable", "checkpoint", "dictionaries")
+_NEWEST = 10
 
 
 async def expiring_keys(redis: Redis) -> list[str]:
-    """The keys of the trail that have a TTL, without the leases, which end by themselves.
+    """The keys of the trail that have a TTL: those that every partition has, and those that its newest records name.
 
-    Raises redis.exceptions.RedisError if the server does not answer.
+    The trail's own keys are asked for one by one: a scan would read through every other key of the server. Leases are
+    left out, because they end by themselves.
+
+    Raises TrailError if the server does not answer or holds an unknown format.
     """
-    found: set[str] = set()
-    cursor = 0
-    while True:
-        cursor, page = await redis.scan(cursor, match="audit:*", count=_PAGE_KEYS)
-        lasting = [key for key in cast("list[bytes]", page) if not key.endswith(b":lease")]
+    instance = await read_instance(redis)
+    if instance is None:
+        return []
+    keys = [INSTANCE_KEY]
+    for partition in range(instance.partitions):
+        keys += await _keys_of(Log(redis, partition))
+    with redis_errors("The lifetimes of keys could not be read"):
         async with redis.pipeline(transaction=False) as reading:
-            for key in lasting:
+            for key in keys:
                 reading.pttl(key)
             ttls = await reading.execute()
-        found |= {key.decode(errors="replace") for key, ttl in zip(lasting, ttls, strict=True) if ttl >= 0}
-        if cursor == 0:
-            return sorted(found)
+    return sorted(key for key, ttl in zip(keys, ttls, strict=True) if ttl >= 0)
+
+
+async def _keys_of(log: Log) -> list[str]:
+    keys = {log.key(name) for name in _FIXED} | {log.blobs.key(digest) for digest in await log.blobs.dictionaries()}
+    async for entry in log.read(max(0, await log.size() - _NEWEST)):
+        record = entry.record
+        if "symbol" in record:
+            keys.add(log.key(f"symbol:{record['symbol']}"))
+        keys |= {log.blobs.key(record[name][field]) for name, field in BLOBS if field in record.get(name, {})}
+    return sorted(keys)

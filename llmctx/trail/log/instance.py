@@ -12,6 +12,7 @@ from typing import NamedTuple, cast
 
 from redis.asyncio import Redis
 
+from llmctx.connection import pause
 from llmctx.errors import InstanceError, TrailError
 from llmctx.private_files import make_private_directory, write_private
 from llmctx.trail.log.lease import redis_errors
@@ -19,7 +20,9 @@ from llmctx.trail.log.lease import redis_errors
 FORMAT = "2"
 MAX_PARTITIONS = 1024
 """The largest number of partitions that a trail can have."""
-_KEY = "audit:instance"
+INSTANCE_KEY = "audit:instance"
+"""The key of the instance in Redis."""
+_TURNS, _PAUSE_S = 40, 0.05
 _RESTORE = "Restore the server's data from a backup: llmctx never writes such a value."
 
 
@@ -38,21 +41,23 @@ async def read_instance(redis: Redis) -> Instance | None:
     Raises TrailError if the server does not answer or holds an unknown format.
     """
     with redis_errors("The instance could not be read"):
-        found = cast("dict[bytes, bytes]", await redis.hgetall(_KEY))
+        found = cast("dict[bytes, bytes]", await redis.hgetall(INSTANCE_KEY))
     if not found:
         return None
     if found.get(b"format") != FORMAT.encode():
         theirs = found.get(b"format", b"?").decode(errors="replace")
         raise TrailError(
-            f"{_KEY} has format {theirs}, but this version of llmctx knows only {FORMAT}.",
+            f"{INSTANCE_KEY} has format {theirs}, but this version of llmctx knows only {FORMAT}.",
             "Use the version of llmctx that wrote it.",
         )
     try:
         name, partitions = found[b"id"].decode(), found[b"partitions"].decode()
     except (KeyError, UnicodeDecodeError) as error:
-        raise TrailError(f"{_KEY} cannot be read: {error}.", _RESTORE) from error
+        raise TrailError(f"{INSTANCE_KEY} cannot be read: {error}.", _RESTORE) from error
     if not re.fullmatch("[1-9][0-9]{0,3}", partitions) or int(partitions) > MAX_PARTITIONS:
-        raise TrailError(f"{_KEY} has {partitions[:40]!r} partitions instead of 1 to {MAX_PARTITIONS}.", _RESTORE)
+        raise TrailError(
+            f"{INSTANCE_KEY} has {partitions[:40]!r} partitions instead of 1 to {MAX_PARTITIONS}.", _RESTORE
+        )
     return Instance(name, int(partitions))
 
 
@@ -72,8 +77,8 @@ async def agree(redis: Redis, field: str, value: str) -> str:
 
     Raises TrailError if the server does not answer.
     """
-    with redis_errors(f"The field {field} of {_KEY} could not be written"):
-        await redis.hsetnx(_KEY, field, value)
+    with redis_errors(f"The field {field} of {INSTANCE_KEY} could not be written"):
+        await redis.hsetnx(INSTANCE_KEY, field, value)
     return await agreed(redis, field) or value
 
 
@@ -82,8 +87,8 @@ async def agreed(redis: Redis, field: str) -> str | None:
 
     Raises TrailError if the server does not answer.
     """
-    with redis_errors(f"The field {field} of {_KEY} could not be read"):
-        found = cast("bytes | None", await redis.hget(_KEY, field))
+    with redis_errors(f"The field {field} of {INSTANCE_KEY} could not be read"):
+        found = cast("bytes | None", await redis.hget(INSTANCE_KEY, field))
     return None if found is None else found.decode(errors="replace")
 
 
@@ -92,11 +97,11 @@ async def bind_instance(
 ) -> tuple[Instance, bool]:
     """The instance that Redis and the state directory share, and whether it was made now.
 
-    If neither has one, it is made; a state directory without one adopts that of Redis. With `new` a state directory
-    leaves its old instance, whose file is kept beside the new one.
+    If neither has one, it is made. With `new` a state directory leaves its old instance, whose file is kept beside the
+    new one, if Redis has none.
 
-    Raises InstanceError if the two differ, or if only the state directory has one; TrailError if the server does not
-    answer.
+    Raises InstanceError if the two differ, if only one of them has one (a state directory joins a trail by
+    `join_instance`); TrailError if the server does not answer.
     """
     in_redis = await read_instance(redis)
     file = state_dir / "instance.json"
@@ -110,9 +115,30 @@ async def bind_instance(
         )
     if in_directory is not None and in_directory == in_redis:
         return in_directory, False
-    instance = in_redis or await _make(redis, partitions)
-    _write_file(file, instance, before=in_directory)
-    return instance, in_redis is None
+    made = None
+    if in_redis is None:
+        made, in_redis = await _make(redis, file, partitions)
+    if in_redis == (made or _read_file(_pending(file))):  # made here, now or before a kill
+        _write_file(file, in_redis, before=in_directory)
+        _pending(file).unlink(missing_ok=True)
+        return in_redis, made is not None
+    for _ in range(_TURNS):  # another process with this state directory may just have made it
+        if read_state_instance(state_dir) == in_redis:
+            return in_redis, False
+        await pause(_PAUSE_S)
+    raise InstanceError(
+        f"{state_dir} has not joined the trail in Redis.",
+        "Name the --state-dir of that trail; or let this one join it: `llmctx join` says how.",
+    )
+
+
+def join_instance(state_dir: Path, instance: Instance) -> None:
+    """Let a state directory belong to an instance that another one has made.
+
+    Raises InstanceError if it belongs to another one, or if its file cannot be written.
+    """
+    if check_state_instance(state_dir, instance) is None:
+        _write_file(state_dir / "instance.json", instance, before=None)
 
 
 def check_state_instance(state_dir: Path, expected: Instance) -> Instance | None:
@@ -135,7 +161,10 @@ def read_state_instance(state_dir: Path) -> Instance | None:
 
     Raises InstanceError if its file cannot be read.
     """
-    file = state_dir / "instance.json"
+    return _read_file(state_dir / "instance.json")
+
+
+def _read_file(file: Path) -> Instance | None:
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
         return Instance(document["id"], document["partitions"])
@@ -148,17 +177,24 @@ def read_state_instance(state_dir: Path) -> Instance | None:
         ) from error
 
 
-async def _make(redis: Redis, partitions: int) -> Instance:
+def _pending(file: Path) -> Path:
+    """The file that names an instance until it is known that Redis took it."""
+    return file.with_name("instance.new.json")
+
+
+async def _make(redis: Redis, file: Path, partitions: int) -> tuple[Instance, Instance]:
+    """Make an instance; returns it, and the one that Redis has now."""
     instance = Instance(uuid.uuid4().hex, partitions)
+    _write_file(_pending(file), instance, before=None)
     with redis_errors("The instance could not be made"):
-        # If two processes start at once, the first sets all fields and both use them.
+        # If two processes start at once, the first sets all fields.
         async with redis.pipeline(transaction=True) as both:
             for field, value in (("id", instance.id), ("partitions", partitions), ("format", FORMAT)):
-                both.hsetnx(_KEY, field, str(value))
+                both.hsetnx(INSTANCE_KEY, field, str(value))
             await both.execute()
     found = await read_instance(redis)
     assert found is not None
-    return found
+    return instance, found
 
 
 def _write_file(file: Path, instance: Instance, *, before: Instance | None) -> None:

@@ -8,10 +8,11 @@ from llmctx import clock
 from llmctx.context.marks import Mark, Marks, mark_of
 from llmctx.context.package import Package, build_package
 from llmctx.context.plausibility import CASE_RULES, VALUE_RULES
+from llmctx.decision.guards import GuardPolicy, guard
 from llmctx.prompt.render import render
 from llmctx.record import sections_fields
 from tests.unit import makers
-from tests.unit.makers import NOW_MS, Document, snapshot_of, template
+from tests.unit.makers import NOW_MS, Document, decision, snapshot_of, template
 
 MINUTE_MS = 60_000
 DAY_MS = 24 * 60 * MINUTE_MS
@@ -139,6 +140,24 @@ def test_a_percentage_on_margin_is_called_so() -> None:
 def test_a_position_marked_far_from_the_price() -> None:
     package = judged(changed("position", current_price=1525, unrealized_pnl=13750, unrealized_pnl_pct=916.67))
     assert rules(package, "position") == ["current_price_far"]
+
+
+@pytest.mark.parametrize(
+    ("side", "level", "beyond"),
+    [("long", 153, True), ("long", 120, False), ("short", 152.5, True), ("short", 170, False)],
+)
+def test_a_price_beyond_the_liquidation_of_its_position(side: str, level: float, *, beyond: bool) -> None:
+    documents = market(side=side, stop="100" if side == "long" else "200")
+    documents["position"]["liquidation_price"] = level
+    package = judged(documents)
+    assert rules(package, "price") == (["beyond_liquidation"] if beyond else [])
+    assert package.price_doubts == []
+
+
+def test_nothing_is_added_on_an_implausible_price() -> None:
+    package = judged(changed("price", volume=-7))
+    found = guard(package, decision(action="add", quantity=1), GuardPolicy(grounding="off"))
+    assert (found.action, found.guards[-1].name) == ("hold", "implausible_price")
 
 
 # Steps from the price before
@@ -332,7 +351,7 @@ def test_a_rule_that_breaks_off_says_so_and_costs_nothing(monkeypatch: pytest.Mo
     def breaks(*_: object) -> str:
         raise OverflowError("cannot convert Infinity to integer")
 
-    monkeypatch.setattr("llmctx.context.plausibility.CASE_RULES", [r._replace(find=breaks) for r in CASE_RULES])
+    monkeypatch.setattr("llmctx.context.plausibility.CASE_RULES", tuple(r._replace(find=breaks) for r in CASE_RULES))
     package = judged(market(price="0.0003"))
     assert package.price_doubts == []
     assert all("broke off (OverflowError" in str(found) for found in package.sections["price"].implausible)

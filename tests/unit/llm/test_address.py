@@ -29,14 +29,33 @@ def test_without_a_base_url_the_sdk_names_it(monkeypatch: pytest.MonkeyPatch) ->
     assert resolve(None, "key").url == "http://gateway.test/v1/chat/completions"
 
 
-def test_organization_project_and_custom_headers_are_the_sdks(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "openai-organization" not in resolve("http://h.test", "key").headers
-    monkeypatch.setenv("OPENAI_ORG_ID", "org-1")
-    monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-1")
+def test_custom_headers_are_the_sdks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Team: desk\nuser-agent: mine")
     headers = resolve("http://h.test", "key").headers
-    assert (headers["openai-organization"], headers["openai-project"]) == ("org-1", "proj-1")
     assert (headers["x-team"], headers["user-agent"]) == ("desk", "mine")
+
+
+@pytest.mark.parametrize(
+    ("base_url", "told"),
+    [
+        (None, True),
+        ("https://api.openai.com/v1", True),
+        ("https://API.OPENAI.com:443/v1", True),
+        ("http://api.openai.com/v1", False),
+        ("https://api.openai.com:8443/v1", False),
+        ("https://api.openai.com.example.test/v1", False),
+        ("https://api.openai.com@example.test/v1", False),
+        ("http://h.test", False),
+    ],
+)
+def test_organization_and_project_are_named_to_openai_alone(
+    base_url: str | None, told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-1")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-1")
+    headers = resolve(base_url, "key").headers
+    found = (headers.get("openai-organization"), headers.get("openai-project"))
+    assert found == (("org-1", "proj-1") if told else (None, None))
 
 
 def test_the_key_is_a_bearer_token() -> None:
@@ -59,9 +78,10 @@ def test_a_header_that_http_cannot_carry_is_an_error_of_the_family(value: str, m
 def test_a_base_url_in_the_environment_that_is_malformed_is_an_error_of_the_family(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("OPENAI_BASE_URL", "http://h.test:port/v1")
-    with pytest.raises(EndpointError, match="cannot be used"):
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://user:pass/word@h.test/v1")
+    with pytest.raises(EndpointError, match="cannot be used") as caught:
         resolve(None, "key")
+    assert "pass" not in str(caught.value)
 
 
 def test_a_missing_key_is_an_error_of_the_family() -> None:

@@ -52,7 +52,11 @@ def test_following_the_verdict_is_compared_with_doing_nothing(
     said: dict[str, Any], closes: list[float], held: int, followed: int
 ) -> None:
     result = outcome(decision(**said), series(*closes)).results["5"]
-    assert [result.unchanged, result.followed, result.gain] == [Decimal(held), Decimal(followed), Decimal(followed - held)]
+    assert [result.unchanged, result.followed, result.gain] == [
+        Decimal(held),
+        Decimal(followed),
+        Decimal(followed - held),
+    ]
 
 
 def test_trades_fill_at_the_next_open_not_at_the_price_seen() -> None:

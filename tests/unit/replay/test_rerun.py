@@ -213,7 +213,7 @@ def test_a_decision_without_a_snapshot_is_tampering_not_an_exception() -> None:
 def test_a_record_with_grounding_off_is_reproduced() -> None:
     entry = recorded(policy=GuardPolicy(grounding="off"))
     assert "grounding" not in entry.record
-    assert entry.record["verdict"]["policy"] == {"confidence_floor": "0.5"}
+    assert entry.record["verdict"]["policy"] == {"confidence_floor": "0.5", "unconfirmed_stop": "hold"}
     assert rebuilt(entry).same
 
 

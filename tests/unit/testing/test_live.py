@@ -39,7 +39,7 @@ def test_an_unreachable_endpoint_fails_and_uses_no_tokens(project: pytest.Pytest
 def test_a_malformed_address_fails_with_one_sentence(project: pytest.Pytester) -> None:
     result = run(project, HOLDS, "--llmctx-live", "nonsense", "--llmctx-model", "m", mark=ONE)
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["'nonsense' is no endpoint."])
+    result.stdout.fnmatch_lines(["The endpoint's base URL is malformed. *"])
     result.stdout.no_fnmatch_line("*/llmctx/*.py*")
 
 
