@@ -26,8 +26,6 @@ from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import read_instance
 from llmctx.trail.log.lease import SEE_REDIS, Holder, Lease, redis_errors
 from llmctx.trail.log.log import Draft, Log, Settlement
-from llmctx.trail.proof.anchor import Anchor, anchor_directory
-from llmctx.trail.proof.merkle import leaf_hash
 from llmctx.trail.spool.recovery import Recovery
 from llmctx.worker.enrolment import Enrolment
 from llmctx.worker.home import TrailHome
@@ -61,15 +59,14 @@ class Owner:
         self.log = Log(redis, partition)
         """The partition's log."""
         self._lease = Lease(redis, partition)
-        self.ticks = TickMap(redis, self.log, self._lease.owner)
-        """Which ticks are settled."""
-        self.theses = Theses(self.log, instance.partitions, self._is_anchored)
-        """The last usable decision on each symbol."""
         self.lost: TrailError | None = None
         """Why we no longer own the partition; None while we do."""
         self._enrolment = Enrolment(self.log, home.state_dir, instance.id)
         self._recovery = Recovery(redis, self.log, self._lease, instance, home.state_dir, self._compose_foreign)
-        self._anchor = Anchor(anchor_directory(home.state_dir, instance.id, partition))
+        self.ticks = TickMap(redis, self.log, self._lease.owner, self._recovery.vouches)
+        """Which ticks are settled."""
+        self.theses = Theses(self.log, instance.partitions, self._recovery.vouches)
+        """The last usable decision on each symbol."""
         self._publisher = Publisher(redis, self.log, instance.partitions, self._lease.owner, self._recovery)
 
     @property
@@ -208,11 +205,6 @@ class Owner:
                 "changed what was read and recorded: run `llmctx verify`, and see who may load functions "
                 "(docs/threat-model.md)."
             )
-
-    def _is_anchored(self, entry: Entry) -> bool:
-        """Whether the anchor has this leaf hash; newer records were compared with the spool."""
-        known = self._anchor.hashes(entry.index, entry.index + 1)
-        return not known or known[0] == leaf_hash(entry.leaf)
 
     async def _check_instance(self) -> None:
         now = await read_instance(self._redis)

@@ -61,7 +61,8 @@ class Publisher:
         """
         async with self._turn:
             with _publish_errors():
-                durable, published = await self._durable(), 0
+                # What was published was durable, even if the server has forgotten that.
+                durable, published = max(await self._durable(), self._next), 0
                 self._last = await self._last_published(durable)
                 self._next = self._last + 1
                 if self._last < 0:

@@ -144,6 +144,12 @@ class Thesis(LiveValue):
     """The time of the data it is based on."""
     entry_time: Timestamp | None
     """The position it is about; null in a dead letter whose evidence could not be recorded."""
+    side: str | None = unshown(None)
+    """The direction of that position."""
+    entry_price: Number | None = unshown(None)
+    """The price paid per share of it."""
+    held: Number | None = unshown(None)
+    """The shares held of it then."""
     action: str
     """The action allowed after the guardrails."""
     quantity: Number | None = unit("shares")

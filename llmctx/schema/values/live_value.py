@@ -11,9 +11,9 @@ def unit(unit: str) -> Any:
     return Field(json_schema_extra={"unit": unit})
 
 
-def unshown() -> Any:
+def unshown(default: Any = ...) -> Any:
     """Mark a field that prompts leave out: it informs no reader, and would make equal prompts differ."""
-    return Field(json_schema_extra={"shown": False})
+    return Field(default, json_schema_extra={"shown": False})
 
 
 class LiveValue(BaseModel):
