@@ -39,7 +39,7 @@ SETTLES = {"decision": True, "skipped": True, "failed": True, "dead_letter": Tru
 ALWAYS = {"recorded_at_ms": int, "worker": str, "attempts": int, "code": str, "verdict": dict}
 SOMETIMES = {
     "symbol": str, "cause": str, "as_of_ms": int, "timings_ms": dict, "snapshot": dict, "prompt": dict,
-    "request": dict, "completion": dict, "decision": dict, "incident": dict,
+    "request": dict, "completion": dict, "decision": dict, "confirmation": dict, "incident": dict,
     "grounding": dict, "reasked": dict, "clock": str, "enrolment": dict,
 }  # fmt: skip
 TYPES = ALWAYS | SOMETIMES
@@ -53,6 +53,7 @@ WITHIN: dict[str, dict[str, type]] = {
         "action": str, "confidence": str, "reasoning": str, "evidence": list, "invalidation": str, "valid_for": int,
     },
     "verdict": {"action": str, "reason": str},
+    "confirmation": {"by": str, "why": str, "last": str, "price_at": str, "entry_time": str},
     "incident": {"what": str},
     "enrolment": {"key": str, "from": int, "signature": str},
 }  # fmt: skip

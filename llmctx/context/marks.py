@@ -62,6 +62,15 @@ class Mark(NamedTuple):
         return cls(**fields)
 
 
+class LaterBar(NamedTuple):
+    """The newest bar of a symbol, read while its price is in doubt."""
+
+    start_ms: int
+    """When it began, in milliseconds; its close came later."""
+    close: Decimal
+    """Its last price."""
+
+
 class Marks(NamedTuple):
     """What is known of a symbol's price before a snapshot."""
 
@@ -111,6 +120,16 @@ def read_confirmation(raw: bytes) -> Mark:
     if not usable or not times or not texts:
         raise ValueError("the confirmation needs positive prices, times, a name and a reason")
     return mark._replace(figures="", seen=1, by=str(mark.by), why=str(mark.why))
+
+
+def read_bar(entry_id: bytes, close: bytes) -> LaterBar | None:
+    """Read an entry of a stream of bars; None if it is malformed."""
+    try:
+        bar = LaterBar(int(entry_id.partition(b"-")[0]), Decimal(close.decode()))
+    except (ValueError, ArithmeticError):
+        return None
+    usable = bar.close.is_finite() and bar.close > 0 and abs(bar.close.adjusted()) <= _MAX_EXPONENT
+    return bar if usable and 0 <= bar.start_ms <= _MAX_MS else None
 
 
 def mark_of(position: Position, price: Price) -> Mark:

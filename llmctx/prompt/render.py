@@ -4,6 +4,7 @@ The reader of the prompt gets every fact under the path by which it can cite it,
 what is missing and why. Texts from outside go through `untrusted`.
 """
 
+import re
 from bisect import bisect_right
 from collections.abc import Callable
 from datetime import datetime
@@ -35,6 +36,7 @@ MAX_SECTION_CHARACTERS = 8_000
 TEXT, UNLISTED = "text", "unlisted"
 """What stands in the place of the unit: others wrote this text; whoever wrote the key named this field."""
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _MAX_EXPONENT = 30
 _MAX_NUMBER_CHARS = 60
 
@@ -148,7 +150,7 @@ def render_part(part: Part, names: dict[str, Any], template: Template) -> str:
     except (JinjaError, ArithmeticError, TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:
         raise _error(template.ref, part.role, f"{type(error).__name__}: {error}", _line(error, template)) from error
     text = "".join(pieces).strip()
-    if not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
+    if not text.isascii() and _SURROGATE.search(text):
         raise _error(template.ref, part.role, "renders a lone surrogate, which no message can carry")
     return text
 
@@ -212,11 +214,14 @@ def _dotted(fact: Fact) -> str:
 def _quoted(fact: Fact) -> str:
     """The same with a path that can be cited as shown, and with marks on texts and on fields that are not listed."""
     path, value, unit, listed = fact
-    if fact.is_count:
-        return f"- {path}: {value}"
-    if value is None or unit is None:
-        is_text = type(value) is str
-        unit = (TEXT if listed else f"{UNLISTED} {TEXT}") if is_text else None if listed else UNLISTED
+    if type(value) is str:
+        if path[-1] == ")":  # a count of what is not shown
+            return f"- {path}: {value}"
+        unit = unit or (TEXT if listed else f"{UNLISTED} {TEXT}")
+    elif not listed:
+        unit = unit if unit and value is not None else UNLISTED
+    elif value is None:
+        return f"- {path}: null"
     return f"- {path}: {text_of(value)} [{unit}]" if unit else f"- {path}: {text_of(value)}"
 
 

@@ -85,8 +85,8 @@ class PublishedCheck:
         text = found.fields.get(b"decision", b"") if found.fields.keys() == {b"decision"} else b""
         if entry is not None and self._is_said_by(entry, text):
             return True
-        if entry is None and found.id == f"{found.number}-1" and self._is_lost(found.number):
-            return False
+        if found.id == f"{found.number}-1" and (self._is_lost(found.number) if entry is None else entry.unreadable):
+            return False  # nobody can say what that record published
         expected = "no such entry" if entry is None else f"what record {entry.index} says"
         self._accuse(found.number if entry else 0, "published", f"{where}: {expected}", _shown(found.fields))
         return False
@@ -109,6 +109,8 @@ class PublishedCheck:
         if index is not None and index >= at_least and self._is_lost(index):
             return
         entry = None if index is None else await self._log.entry(index)
+        if entry is not None and entry.unreadable is not None:
+            return
         if entry is None or text is None or entry.record.get("symbol") != symbol or not self._is_said_by(entry, text):
             shown = _WRONG_TYPE if text is None else _shown(text)
             self._accuse(max(at_least, 0), "published", f"{key}: what a record on {symbol} says", shown)

@@ -50,7 +50,7 @@ async def test_a_directory_that_has_joined_writes_signed_records_and_both_go_on(
     for state_dir in (old, new):
         report = await verify_partition(Log(redis), instance, state_dir, Expected(signing.key))
         assert report.fault is None
-    assert [index for index, leaf in enumerate(await leaves(redis)) if "enrolment" in leaf] == [0, 2]
+    assert [index for index, leaf in enumerate(await leaves(redis)) if "enrolment" in leaf] == [0, 3]
     assert not (new / "keys" / instance.id).exists(), "the instance key stays where it is"
 
 

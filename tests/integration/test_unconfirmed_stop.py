@@ -125,6 +125,19 @@ async def test_a_crash_is_confirmed_by_the_next_price_also_after_a_restart(
     assert (await verify_log(Log(valkey))).fault is None
 
 
+async def test_a_crash_is_confirmed_by_a_later_bar(dumb: Program, valkey: Redis) -> None:
+    await write(valkey, "50")
+    await decide(dumb)
+    await write(valkey, "27.1")
+    assert told(await decide(dumb)) == HELD
+    for entry_id, close, expected in (("1-0", "26.9", HELD), ("2-0", "none", HELD)):
+        await valkey.xadd(keys.bars(SYMBOL), {"close": close}, id=entry_id)
+        assert told(await decide(dumb)) == expected
+    await valkey.xadd(keys.bars(SYMBOL), {"open": "27", "close": "26.9"}, id=f"{await server_ms(valkey)}-0")
+    assert told(await decide(dumb)) == LEFT
+    assert (await dumb("verify", "--strict")).code == 0
+
+
 async def test_a_held_stop_is_told_again_and_decided_again(
     valkey: Redis, valkey_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

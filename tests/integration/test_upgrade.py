@@ -12,7 +12,7 @@ from llmctx.errors import NewerFormatError
 from llmctx.llm.standin import Standin
 from llmctx.trail.log.lease import RECORD_FORMAT, Lease, lease_key, read_holder
 from llmctx.version import VERSION
-from tests.conftest import ASSETS
+from tests.conftest import ASSETS, ONE_SERVER, url_of_server
 from tests.integration.conftest import hold, leaves, raise_tick
 from tests.integration.program import Program, until
 
@@ -20,14 +20,29 @@ RELEASES = ASSETS / "releases"
 """Of each release the package as its wheel has it."""
 
 
+@pytest.fixture(params=ONE_SERVER)
+def redis_url(request: pytest.FixtureRequest) -> str:
+    """The release takes seconds to start: one server in `make test`, each in `make test-more`."""
+    return url_of_server(request)
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """llmctx 0.1.0, unpacked."""
+    folder = tmp_path_factory.mktemp("release")
+    with tarfile.open(RELEASES / "llmctx-0.1.0.tar.xz") as archive:
+        archive.extractall(folder, filter="data")
+    return folder
+
+
 @pytest.fixture
-async def old(on_each: Program, redis: Redis, redis_url: str, standin: Standin, tmp_path: Path) -> Program:
+async def old(
+    on_each: Program, redis: Redis, redis_url: str, standin: Standin, tmp_path: Path, release: Path
+) -> Program:
     """llmctx 0.1.0, with the state directory of `on_each`."""
     assert on_each.folder == tmp_path
     await hold(redis, "AAPL")
-    with tarfile.open(RELEASES / "llmctx-0.1.0.tar.xz") as archive:
-        archive.extractall(tmp_path / "release", filter="data")
-    start = f"import sys; sys.path.insert(0, {str(tmp_path / 'release')!r}); from llmctx.cli import main; main()"
+    start = f"import sys; sys.path.insert(0, {str(release)!r}); from llmctx.cli import main; main()"
     return Program(redis_url, tmp_path, standin.base_url, command=(sys.executable, "-c", start))
 
 
@@ -54,13 +69,23 @@ async def heard(process: asyncio.subprocess.Process, text: str) -> str:
     return said
 
 
+async def lease_calls(redis: Redis) -> int:
+    """How often a program that may not take its turn has asked for the lease: it calls no other function."""
+    return int((await redis.info("commandstats"))["cmdstat_fcall"]["calls"])
+
+
 async def refused(redis: Redis, program: Program, because: str) -> None:
     """A program may not take its turn, says why once, and leaves the tick where it is."""
     before = len(await leaves(redis))
     await raise_tick(redis, "not-mine", "AAPL")
     process = await program.start("run")
     await heard(process, because)
-    await asyncio.sleep(2.5)  # it tries again every second
+    tried = await lease_calls(redis)
+
+    async def tried_again() -> bool:
+        return await lease_calls(redis) >= tried + 2
+
+    await until(tried_again)
     ended = await program.stop(process)
     assert because not in " ".join(ended.err.split())
     assert await redis.hexists("audit:{0}:ticks", "not-mine") == 0

@@ -6,10 +6,11 @@ from typing import Annotated
 import typer
 
 from llmctx import clock
-from llmctx.cli.shared.options import AsJson, Endpoint, Model, PromptName, PromptsDir, RedisUrl, StateDir, Symbol
+from llmctx.cli.shared.deciding import decides
+from llmctx.cli.shared.options import AsJson, Symbol
 from llmctx.cli.shared.output import escape, out, print_json
 from llmctx.cli.shared.record_text import print_verdict
-from llmctx.cli.shared.setup import config_of, redis_of, settings_for, trail_rules
+from llmctx.cli.shared.setup import config_of, redis_of, trail_rules
 from llmctx.context.marks import Mark
 from llmctx.errors import LlmctxError
 from llmctx.limits import MAX_BY_CHARS, MAX_WHY_CHARS
@@ -20,16 +21,12 @@ from llmctx.trail.log.entry import Entry, address
 _GRACE_S = 30
 
 
+@decides
 def confirm(
+    settings: Settings,
     symbol: Symbol,
     by: Annotated[str, typer.Option(help="Who confirms the price; recorded.")],
     why: Annotated[str, typer.Option(help="Why it is right; recorded.")],
-    redis_url: RedisUrl = None,
-    state_dir: StateDir = None,
-    prompt: PromptName = None,
-    prompts: PromptsDir = None,
-    endpoint: Endpoint = None,
-    model: Model = None,
     as_json: AsJson = False,
 ) -> None:
     """Confirm that a symbol's newest price is right, and decide at once.
@@ -43,7 +40,6 @@ def confirm(
     for name, text, limit in (("--by", by, MAX_BY_CHARS), ("--why", why, MAX_WHY_CHARS)):
         if not text.strip() or len(text) > limit:
             raise typer.BadParameter(f"{name} needs 1 to {limit} characters")
-    settings = settings_for(redis_url, state_dir, prompt=prompt, prompts=prompts, endpoint=endpoint, model=model)
     confirmed, entry, partitions = asyncio.run(_confirm(settings, check_symbol(symbol), by.strip(), why.strip()))
     where = address(entry.index, entry.partition, partitions)
     if as_json:

@@ -37,6 +37,7 @@ FORM: dict[str, type] = {
     "decision": dict,
     "grounding": dict,
     "reasked": dict,
+    "confirmation": dict,
     "incident": dict,
     "enrolment": dict,
     "clock": str,
@@ -55,6 +56,7 @@ INSIDE: dict[str, dict[str, type]] = {
         "valid_for": int,
     },
     "verdict": {"action": str, "reason": str},
+    "confirmation": {"by": str, "why": str, "last": str, "price_at": str, "entry_time": str},
     "incident": {"what": str},
     "enrolment": {"key": str, "from": int, "signature": str},
 }

@@ -61,7 +61,8 @@ def test_messages_that_repeat_the_snapshot_come_back(sections: dict[str, Any], d
     snapshot = json.dumps({"sections": texts}, ensure_ascii=False).encode()
     found = compaction.values_of(snapshot)
     lines = [
-        f"- {path}: " + data.draw(st.sampled_from(["{}", '"{}"', '"{}" [unit]', "{} [%]"])).format(value)
+        f"- {path.decode()}: "
+        + data.draw(st.sampled_from(["{}", '"{}"', '"{}" [unit]', "{} [%]"])).format(value.decode())
         for path, value in found.items()
     ]
     messages = json.dumps([{"content": "\n".join(["Facts", *lines]), "role": "user"}], ensure_ascii=False).encode()
