@@ -579,10 +579,10 @@ async def drop_the_newest_record(redis: Redis) -> int:
 async def swap_two_records(redis: Redis) -> int:
     found = await read_stream(redis, LOG)
     await redis.delete(LOG)
-    order = [0, 3, 2, 1, 4, 5]
+    order = [0, 1, 2, 4, 3, 5]  # no thesis names these two
     for place, n in enumerate(order):
         await redis.xadd(LOG, found[n].fields, id=f"{place}-1")  # type: ignore[arg-type]
-    return 1
+    return 3
 
 
 async def insert_a_tick_again(redis: Redis) -> int:
