@@ -15,9 +15,11 @@ demo: $(VENV)/installed
 test: $(VENV)/installed
 	@$(PYTEST) $(PARALLEL)
 
-# What takes long: tests marked `more`, and the command line once more as the installed program, import by import.
+# What takes long: tests marked `more`, properties on ten times as many examples, and the command line once more as the
+# installed program, import by import.
 test-more: $(VENV)/installed
 	@$(PYTEST) $(PARALLEL) -m more
+	@TEST_EXAMPLES=400 $(PYTEST) $(PARALLEL) -m hypothesis
 	@TEST_INSTALLED=1 $(PYTEST) $(PARALLEL) tests/integration/test_cli.py
 
 # The tests on each Python that is found, each in an environment of its own.

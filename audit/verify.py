@@ -39,11 +39,11 @@ SETTLES = {"decision": True, "skipped": True, "failed": True, "dead_letter": Tru
 ALWAYS = {"recorded_at_ms": int, "worker": str, "attempts": int, "code": str, "verdict": dict}
 SOMETIMES = {
     "symbol": str, "cause": str, "as_of_ms": int, "timings_ms": dict, "snapshot": dict, "prompt": dict,
-    "request": dict, "completion": dict, "decision": dict, "incident": dict,
-    "grounding": dict, "reasked": dict, "clock": str,
+    "request": dict, "completion": dict, "decision": dict, "confirmation": dict, "incident": dict,
+    "grounding": dict, "reasked": dict, "clock": str, "enrolment": dict,
 }  # fmt: skip
 TYPES = ALWAYS | SOMETIMES
-DIGESTS = {"snapshot": "snapshot", "prompt": "messages", "completion": "completion"}
+DIGESTS = {"snapshot": "snapshot", "prompt": "messages", "completion": "completion", "incident": "foreign"}
 BLOBS = {"prompt": "template_sha256", "request": "schema_sha256"}
 WITHIN: dict[str, dict[str, type]] = {
     "snapshot": {"sha256": str, "sections": dict},
@@ -53,10 +53,12 @@ WITHIN: dict[str, dict[str, type]] = {
         "action": str, "confidence": str, "reasoning": str, "evidence": list, "invalidation": str, "valid_for": int,
     },
     "verdict": {"action": str, "reason": str},
+    "confirmation": {"by": str, "why": str, "last": str, "price_at": str, "entry_time": str},
     "incident": {"what": str},
+    "enrolment": {"key": str, "from": int, "signature": str},
 }  # fmt: skip
 DECISION = ("snapshot", "prompt", "request", "completion", "decision")
-HASHES = (("snapshot", "sha256"), ("prompt", "sha256"), ("completion", "sha256"), *BLOBS.items())
+HASHES = (*((name, "sha256") for name in DIGESTS), *BLOBS.items())
 INSIDE = [(name, tuple(fields.items())) for name, fields in WITHIN.items()]
 ZEROS = "0" * 64
 is_hex = re.compile("[0-9a-f]{64}").fullmatch
@@ -241,6 +243,10 @@ class Key:
             raise ValueError("it is not the vkey of an Ed25519 key, or its key ID is wrong")
         self._public = Ed25519PublicKey.from_public_bytes(raw[1:])
 
+    def signs(self, text: str, signed: bytes) -> bool:
+        """Whether these are this key's ID and its valid signature over this text."""
+        return signed[:4] == self.id and self.verifies(text, signed[4:])
+
     def verifies(self, text: str, signature: bytes) -> bool:
         """Whether the signature by this key over this text is valid."""
         try:
@@ -411,6 +417,7 @@ class Partition:
     def __init__(self, export: Path, part: dict[str, Any], key: Key, partitions: int, held: list[Receipt]) -> None:
         """`partitions` is the export's number of partitions; `held` are receipts of any of them."""
         self.export, self.folder, origin = export, export / str(part["partition"]), part["origin"]
+        self.key, self.origin, self.writers, self.retired = key, origin, dict[bytes, Key](), set[str]()
         self.size, self.tree = part["size"], Tree()
         self.next = self.vouched = self.late = 0  # the next checkpoint, the size of the last good one
         self.ticks: dict[str, int] = {}
@@ -463,7 +470,7 @@ class Partition:
 
     def record(self, index: int, leaf: bytes, line: bytes) -> None:
         """Check the next record."""
-        pieces = read_pieces(index, line)
+        pieces, proof = read_evidence(index, line)
         record = read_leaf(index, leaf) if index == self.tree.size else self.behind_a_gap(index, leaf)
         self.incident(index, record)
         self.settle(index, record)
@@ -471,6 +478,7 @@ class Partition:
         hashed = hash_leaf(leaf)
         if self.known is not None and index < len(self.known) and self.known[index] != hashed:
             raise Fault(index, "leaf-hash", self.known[index].hex(), hashed.hex())
+        self.writer(index, record, hashed, proof)
         self.time(index, record["recorded_at_ms"])
         self.grow(hashed)
         self.keep_blobs(index, record)
@@ -562,6 +570,43 @@ class Partition:
             found = hashlib.sha256(pieces[piece]).hexdigest()
             if found != digest:
                 raise Fault(index, f"evidence-digest of {piece}", digest, found)
+
+    def writer(self, index: int, record: dict[str, Any], hashed: bytes, proof: bytes) -> None:
+        """From the first enrolment on, every record is signed by an enrolled writer key; before it none is."""
+        writers = self.writers
+        if "enrolment" in record:
+            key = self.enrolled(index, record["enrolment"])
+            writers = writers | {key.id: key}
+        if not writers:
+            if proof:
+                raise Fault(index, "writer-proof", "no proof before a key is enrolled", "one")
+            return
+        signer = writers.get(proof[:4])
+        if signer is None or not signer.signs(f"llmctx-writer/1\n{self.origin}\n{hashed.hex()}\n", proof):
+            found = "none" if not proof else "an unknown key" if signer is None else "a signature that does not match"
+            raise Fault(index, "writer-proof", "the proof of an enrolled writer key", found)
+        self.retired.add(record.get("enrolment", {}).get("retires", ""))
+        self.writers = {key_id: key for key_id, key in writers.items() if key_id.hex() not in self.retired}
+
+    def enrolled(self, index: int, enrolment: dict[str, Any]) -> Key:
+        """The writer key in an enrolment that the instance key has signed."""
+        if enrolment["from"] != index:
+            raise Fault(index, "enrolment", f"from {index}, where it stands", enrolment["from"])
+        try:
+            key, signature = Key(enrolment["key"]), from_base64(enrolment["signature"])
+        except ValueError as error:
+            raise Fault(index, "enrolment", "a vkey and a signature in base64", error) from error
+        retires = enrolment.get("retires", "")
+        if retires and (not re.fullmatch("[0-9a-f]{8}", retires) or retires == key.id.hex()):
+            raise Fault(index, "enrolment", "the ID of another key to retire", retires[:80])
+        if key.id.hex() in self.retired:
+            raise Fault(index, "enrolment", "a key that was not retired", key.id.hex())
+        if self.writers.get(key.id, key).text != key.text:
+            raise Fault(index, "enrolment", f"one key with the ID {key.id.hex()}", "a second one")
+        text = f"llmctx-enrolment/1\n{self.key.name}\n{key.text}\n" + (f"retires {retires}\n" if retires else "")
+        if not self.key.signs(text, signature):
+            raise Fault(index, "enrolment", f"a signature of {self.key.text}", "one that does not match")
+        return key
 
     def keep_blobs(self, index: int, record: dict[str, Any]) -> None:
         """Every blob that a leaf names must be present and match its digest."""
@@ -761,6 +806,10 @@ def _form_inside(index: int, record: dict[str, Any]) -> None:
 
 
 def _form_of_incident(index: int, record: dict[str, Any]) -> None:
+    if type(record.get("enrolment", {}).get("retires", "")) is not str:
+        raise Fault(index, "record-form", "enrolment.retires as str", repr(record["enrolment"]["retires"])[:120])
+    if "enrolment" in record and record["kind"] not in ("notice", "incident"):
+        raise Fault(index, "record-form", f"no enrolment in a {record['kind']}", "one")
     if "incident" not in record:
         return
     if record["kind"] != "incident":
@@ -775,19 +824,19 @@ def _known_kind(kind: Any) -> bool:
     return isinstance(kind, str) and kind in SETTLES
 
 
-def read_pieces(index: int, line: bytes) -> dict[str, bytes]:
-    """Parse a line of evidence: piece name -> exact bytes."""
+def read_evidence(index: int, line: bytes) -> tuple[dict[str, bytes], bytes]:
+    """Parse a line of evidence: piece name -> exact bytes, and the proof, empty if there is none."""
     try:
         document = read_json(line, numbers=False)
         pieces = {name: _piece(value) for name, value in document["pieces"].items()}
-        stated = document["index"]
+        stated, proof = document["index"], from_base64(document["proof"]) if "proof" in document else b""
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Fault(index, "evidence-form", "an object of index and pieces in RFC 8785 form", error) from error
-    if len(document) != 2:
-        raise Fault(index, "evidence-form", "an object of index and pieces", ", ".join(document))
+    if document.keys() - {"proof"} != {"index", "pieces"}:
+        raise Fault(index, "evidence-form", "an object of index, pieces and perhaps proof", ", ".join(document))
     if type(stated) is not int or stated != index:
         raise Fault(index, "contiguity", f"index {index}", f"index {stated}")
-    return pieces
+    return pieces, proof
 
 
 def _piece(value: Any) -> bytes:

@@ -9,10 +9,12 @@ from llmctx import canonical
 from llmctx.trail.log.entry import FIELD
 from llmctx.trail.log.instance import Instance, bind_instance
 from llmctx.trail.log.lease import Lease
-from llmctx.trail.log.log import Log
+from llmctx.trail.log.log import Draft, Log
 from llmctx.trail.log.packing import pack
 from llmctx.trail.proof.anchor import Anchor, anchor_directory
+from llmctx.trail.proof.key import load_or_make_key
 from llmctx.trail.proof.merkle import leaf_hash
+from llmctx.trail.proof.roster import Roster
 from llmctx.trail.spool.recovery import Recovery
 from llmctx.trail.spool.segment import RECORD, Segment, numbered
 from llmctx.trail.spool.spool import spool_directory
@@ -72,9 +74,14 @@ async def _start(stage: Stage, instance: Instance) -> float:
     async def advance(size: int) -> None:
         await log.advance(size, lease.owner)
 
-    recovery = Recovery(stage.redis, log, lease, instance, stage.state_dir)
+    async def compose(reason: str, evidence: bytes, count: int) -> Draft:
+        raise AssertionError((reason, evidence, count))
+
+    load_or_make_key(stage.state_dir, instance.id)
+    roster = Roster(stage.state_dir, instance.id, _PARTITION)
+    recovery = Recovery(stage.redis, log, lease, instance, stage.state_dir, compose)
     began = time.perf_counter()
-    assert await recovery.open(advance) is None
+    assert await recovery.open(roster, advance) is None
     took_s = time.perf_counter() - began
     await recovery.close()
     await lease.give_up()

@@ -21,11 +21,11 @@ from llmctx.flow.rules import FeedRules
 from llmctx.flow.store import Store
 from llmctx.flow.timeline import Item
 from llmctx.llm.completion import Usage
+from llmctx.llm.failures import MAX_CONSECUTIVE_FAILURES, FailureCount, failure_of
 from llmctx.llm.price import Price, price_of
 from llmctx.ops.server import EmbeddedServer
 from llmctx.pipeline import DecisionConfig
 from llmctx.replay.results import UNANSWERED
-from llmctx.replay.run import MAX_CONSECUTIVE_FAILURES, remedy
 from llmctx.replay.stats import EquityCurve
 from llmctx.trail.log.entry import Entry
 from llmctx.worker.home import bind_home
@@ -66,12 +66,11 @@ class BacktestResult:
         """What the feed wrote."""
         self.endpoint_down = asyncio.Event()
         """Set when too many calls in a row got no answer."""
-        self.last_failure = ""
-        """What the last call without an answer said."""
+        self.failures = FailureCount()
+        """The calls, and those without an answer."""
         self._prices = prices
         self._open: dict[str, tuple[Decimal, Decimal]] = {}
         self._first_equity: Decimal | None = None
-        self._failures_in_a_row = 0
 
     def add_bar(self, fed: FedBar) -> None:
         """Mark the book to a bar."""
@@ -115,11 +114,10 @@ class BacktestResult:
 
     def _watch_endpoint(self, completion: dict[str, Any]) -> None:
         if completion["outcome"] not in UNANSWERED:
-            self._failures_in_a_row = 0
+            self.failures.succeed()
             return
-        self._failures_in_a_row += 1
-        self.last_failure = str(completion.get("detail") or completion["outcome"])
-        if self._failures_in_a_row == MAX_CONSECUTIVE_FAILURES:
+        self.failures.fail(failure_of(completion))
+        if self.failures.in_a_row == MAX_CONSECUTIVE_FAILURES:
             self.endpoint_down.set()
 
     @property
@@ -175,6 +173,8 @@ async def run_backtest(
     Raises EndpointError if the endpoint stops answering, ServerError if the server cannot start.
     """
     result = BacktestResult(config.template.ref, prices or {})
+    # Recorded data have the clock of their bars, whatever is set for live trails.
+    config = config._replace(rules=config.rules.model_copy(update={"clock": "bars"}))
 
     def add_bar(fed: FedBar) -> None:
         result.add_bar(fed)
@@ -207,8 +207,8 @@ async def _until_fed(
         down.cancel()
     if result.endpoint_down.is_set():
         raise EndpointError(
-            f"{MAX_CONSECUTIVE_FAILURES} calls in a row got no answer, the last one: {result.last_failure}.",
-            remedy(result.last_failure),
+            f"{MAX_CONSECUTIVE_FAILURES} calls in a row got no answer, the last one: {result.failures.last}.",
+            result.failures.remedy,
         )
     if not feeding.done():
         await serving

@@ -5,6 +5,8 @@ subset every compact writer produces the bytes of RFC 8785 once names are sorted
 it), and pydantic's writer is far faster than one in Python.
 """
 
+import base64
+import binascii
 import hashlib
 import json
 from decimal import Decimal
@@ -115,3 +117,17 @@ _wire = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=Fa
 def sha256(raw: bytes) -> str:
     """The SHA-256 of the bytes, in lower-case hex."""
     return hashlib.sha256(raw).hexdigest()
+
+
+def from_base64(text: str) -> bytes:
+    """The bytes of canonical base64 (RFC 4648, section 4).
+
+    Raises ValueError if the text is anything else.
+    """
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise ValueError("not base64") from error
+    if base64.b64encode(raw).decode() != text:
+        raise ValueError("not canonical base64")
+    return raw

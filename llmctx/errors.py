@@ -4,6 +4,8 @@ Expected outcomes (stale data, a refused decision, an unusable answer) are value
 `context.section.Section.status` and `decision.guards.Verdict`.
 """
 
+from pathlib import Path
+
 from llmctx.limits import MAX_ERROR_CHARS
 
 
@@ -187,6 +189,24 @@ class AddressError(TrailError):
 
 class KeyFileError(TrailError):
     """A key file is missing or unusable."""
+
+
+class JoinError(TrailError):
+    """A request to join a trail, or its grant, is malformed or belongs to another trail."""
+
+    exit_code = 2
+
+
+class NotJoinedError(KeyFileError):
+    """A state directory writes to a trail whose instance key has not enrolled its writer key; nothing was written."""
+
+    why = "the instance key has not enrolled the writer key of this state directory"
+
+    def __init__(self, state_dir: Path) -> None:
+        super().__init__(
+            f"{state_dir} may not write to this trail: {self.why}.",
+            "Run `llmctx join` with this --state-dir; it prints what to do where the instance key is.",
+        )
 
 
 class FeedError(LlmctxError):

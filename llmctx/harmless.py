@@ -35,7 +35,7 @@ _WORD = re.compile(r"[^\W\d_]+")
 _HAS_LATIN = re.compile("[A-Za-z]")
 _TAG = re.compile(r"<(?=[^\s\d=.,$€£+\-]|0x)")
 _TOKEN = re.compile(r"\[( ?/?[A-Za-z_][A-Za-z0-9_ ]{0,40})\]")
-_FIRST_STYLED = 0x100  # ª and º are ordinary
+_STYLED = re.compile(r"[^\W\d_\x00-\xff]|[\u2460-\u24ff\U0001f130-\U0001f149]")  # ª and º are ordinary
 
 
 def harmless(text: str) -> str:
@@ -51,22 +51,20 @@ def harmless(text: str) -> str:
 
 def _seen(text: str) -> str:
     """The text without what cannot be seen."""
-    text = _UNSEEN.sub("", text)
-    return "".join(" " if c.isspace() else c for c in text if c.isspace() or unicodedata.category(c) not in _HIDDEN)
+    text = " ".join(_UNSEEN.sub("", text).split())
+    return text if text.isprintable() else "".join(c for c in text if unicodedata.category(c) not in _HIDDEN)
 
 
 def _latin(text: str) -> str:
     """The text with plain letters for styled and look-alike ones."""
     if text.isascii():
         return text
-    text = "".join(map(_plain, text))
+    text = _STYLED.sub(lambda letter: _plain(letter[0]), text)
     if all(ord(letter) in _LATIN for letter in _OTHER_SCRIPT.findall(text)):
         return text.translate(_LATIN)
     return _WORD.sub(lambda word: word[0].translate(_LATIN) if _HAS_LATIN.search(word[0]) else word[0], text)
 
 
 def _plain(character: str) -> str:
-    if ord(character) < _FIRST_STYLED:
-        return character
     plain = unicodedata.normalize("NFKC", character)
     return plain if len(plain) == 1 and plain.isascii() and plain.isalpha() else character

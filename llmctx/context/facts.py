@@ -21,18 +21,13 @@ class Fact(NamedTuple):
     """One value of a section."""
 
     path: str
-    """Its path."""
+    """Its path; one that ends with a parenthesis only counts what is not shown."""
     value: str | Decimal | int | bool | datetime | None
     """Its value."""
     unit: str | None
     """Its unit; None if the schema has none."""
     listed: bool = True
     """Whether its fields are listed in the schema; if not, whoever wrote the value named it."""
-
-    @property
-    def is_count(self) -> bool:
-        """Whether it only says how much is not shown."""
-        return self.path.endswith(")")
 
 
 _fact = partial(tuple.__new__, Fact)

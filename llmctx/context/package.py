@@ -22,6 +22,8 @@ from llmctx.context.snapshot import RawSection, ReadRules, Snapshot
 from llmctx.context.staleness import Status, age_of
 from llmctx.schema import values
 
+_ROUNDING = Decimal("1e-9")
+"""The relative difference that an entry price may have from computing it again."""
 _OTHER_CLOCK = {
     "bars": 'it says "clock": "bars", but this trail has the server\'s clock; feed recorded data to another server or '
     "database, or live data with --live",
@@ -196,6 +198,7 @@ def _judge_plausibility(
         snapshot.as_of_ms,
         max_age_ms=_max_age_for_a_stop(snapshot.rules),
         band_width=_band_width(sections["indicators"]),
+        bar=snapshot.bar,
         market_open=_says_open(sections["system"]),
     )
     found: tuple[Finding, ...] = ()
@@ -226,11 +229,20 @@ def _check_thesis(sections: dict[str, Section]) -> None:
     thesis, position = sections["thesis"], sections["position"].value
     if not isinstance(thesis.value, values.Thesis):
         return
-    # published theses carry milliseconds, positions may carry more
-    decided_on = thesis.value.entry_time
-    if (
-        not isinstance(position, values.Position)
-        or decided_on is None
-        or clock.to_ms(decided_on) != clock.to_ms(position.entry_time)
-    ):
+    if not isinstance(position, values.Position) or not _is_on(thesis.value, position):
         sections["thesis"] = _empty("thesis", thesis.key, "the last decision was on another position")
+
+
+def _is_on(thesis: values.Thesis, position: values.Position) -> bool:
+    """Whether a thesis is about this position: the same entry time, or everything else that tells positions apart.
+
+    A collector that restarts may set the entry time anew. It is the same position then if side and entry price are the
+    same, no more is held than before, and the last decision did not close it.
+    """
+    # published theses carry milliseconds, positions may carry more
+    if thesis.entry_time is not None and clock.to_ms(thesis.entry_time) == clock.to_ms(position.entry_time):
+        return True
+    if thesis.entry_price is None or thesis.held is None or thesis.action == "exit":
+        return False
+    same_price = abs(position.entry_price - thesis.entry_price) <= thesis.entry_price * _ROUNDING
+    return thesis.side == position.side and same_price and position.quantity <= thesis.held

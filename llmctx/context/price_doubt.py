@@ -5,14 +5,14 @@ from decimal import Decimal
 
 from llmctx import clock
 from llmctx.context.finding import Finding
-from llmctx.context.marks import Mark, Marks, mark_of
+from llmctx.context.marks import LaterBar, Mark, Marks, mark_of
 from llmctx.context.price_step import JUMP, PERSONAL, USUAL, broken_rule, explain, factor_of
 from llmctx.context.value_rules import extra
 from llmctx.schema import values
 
 TOO_OLD = "too_old"
 FROZEN_AFTER = 5
-"""The same figures under so many timestamps in a row, while the market is open, are a frozen feed."""
+"""The same price and volume under so many timestamps in a row, while the market is open, are a frozen feed."""
 
 
 class PriceCase:
@@ -27,6 +27,7 @@ class PriceCase:
         *,
         max_age_ms: int | None = None,
         band_width: Decimal | None = None,
+        bar: LaterBar | None = None,
         market_open: bool = False,
     ) -> None:
         """A price older than `max_age_ms` (None for no limit) is too old even for a stop. `band_width` is that of the
@@ -34,7 +35,7 @@ class PriceCase:
         """
         self.position, self.marks = position, marks
         self.as_of_ms, self.max_age_ms = as_of_ms, max_age_ms
-        self.band_width, self.market_open = band_width, market_open
+        self.band_width, self.bar, self.market_open = band_width, bar, market_open
         self.mark = mark_of(position, price)
         """The mark that this price makes."""
         self.last, self.at_ms = self.mark.last, self.mark.at_ms
@@ -81,7 +82,17 @@ class PriceCase:
             return personal[0]
         if JUMP not in rules:
             return rule
-        return None if self.at_ms > doubted.at_ms and self.last != doubted.last else JUMP
+        another = self.at_ms > doubted.at_ms and self.last != doubted.last
+        return None if another or self._bar_confirms(doubted) else JUMP
+
+    def _bar_confirms(self, doubted: Mark) -> bool:
+        """Whether the newest bar began after a doubted price, and closed at another one near it."""
+        bar, position = self.bar, self.position
+        if bar is None or not doubted.at_ms <= bar.start_ms <= self.as_of_ms or bar.close == doubted.last:
+            return False
+        if stop_reached(position, self.last) and not stop_reached(position, bar.close):
+            return False
+        return broken_rule(doubted.last, bar.close, bar.start_ms - doubted.at_ms, self.band_width) is None
 
     def _broken_level(self) -> Finding | None:
         """Whether a reached stop, or the entry, is counted in another unit than the price."""
@@ -101,9 +112,9 @@ class PriceCase:
 
     @property
     def times_seen(self) -> int:
-        """Under how many timestamps in a row the price section had these figures, this one included."""
+        """Under how many timestamps in a row the price and its volume are the same, this one included."""
         believed = self.believed
-        if believed is None or believed.figures != self.mark.figures:
+        if believed is None or (believed.last, believed.volume) != (self.last, self.mark.volume):
             return 1
         return believed.seen + (self.at_ms > believed.at_ms)
 
@@ -132,7 +143,8 @@ def frozen(case: PriceCase) -> str | None:
     seen = case.times_seen
     if seen < FROZEN_AFTER or not case.market_open:
         return None
-    return f"all figures of the price section are the same under {seen} timestamps in a row while the market is open"
+    figures = f"price.price.last {case.last} and price.price.volume {case.mark.volume}"
+    return f"{figures} are the same under {seen} timestamps in a row while the market is open"
 
 
 def too_old(case: PriceCase) -> str | None:

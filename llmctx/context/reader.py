@@ -5,10 +5,11 @@ from pathlib import Path
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from llmctx.context.marks import read_bar
 from llmctx.context.snapshot import Known, RawSection, ReadRules, Snapshot, as_of
 from llmctx.errors import SnapshotError
 from llmctx.functions import ServerFunction
-from llmctx.schema.keys import section_keys
+from llmctx.schema.keys import bars, section_keys
 
 NOTHING_KNOWN = Known()
 
@@ -28,13 +29,17 @@ async def read_snapshot(
     """
     keys = dict(section_keys(symbol, rules.signal_types, partition))
     thesis_section = RawSection(keys.pop("thesis"), None if known.thesis is None else known.thesis.text)
+    in_doubt = known.marks is not None and known.marks.doubted is not None
+    extra_key, extra_arg = ([bars(symbol)], [1]) if in_doubt else ([], [])  # a later bar may confirm the price
     try:
-        seconds, micros, *values = await _JOIN(redis, list(keys.values()), [rules.max_value_bytes])
+        seconds, micros, *values = await _JOIN(redis, [*keys.values(), *extra_key], [rules.max_value_bytes, *extra_arg])
     except RedisError as error:
         raise SnapshotError(
             f"The keys of {symbol} could not be read: {error}",
             "See that Redis (>= 7.0) or Valkey (>= 7.2) answers: `llmctx status`.",
         ) from error
+    found = values.pop() if in_doubt else None
+    newest = None if found is None else read_bar(*found)
     server_ms = int(seconds) * 1000 + int(micros) // 1000
     sections = {
         name: RawSection(
@@ -55,5 +60,6 @@ async def read_snapshot(
         rules=rules,
         sections=sections,
         marks=known.marks,
+        bar=newest,
         thesis=None if known.thesis is None else known.thesis.record,
     )

@@ -5,13 +5,14 @@ It is the complete evidence of what was known. `evidence()` returns the exact by
 """
 
 import base64
+from decimal import Decimal
 from typing import Annotated, Any, Literal, NamedTuple, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from llmctx import canonical
 from llmctx.clock import parse_iso, to_ms
-from llmctx.context.marks import Marks
+from llmctx.context.marks import LaterBar, Marks
 from llmctx.limits import MAX_VALUE_BYTES
 from llmctx.schema.keys import SIGNAL_TYPES, section_keys
 
@@ -116,6 +117,8 @@ class Snapshot(BaseModel):
     """What was read, by section name in the order of `schema.keys.section_keys`."""
     marks: Marks | None = None
     """What was believed of the price before; None if an older version took the snapshot, which judged nothing by it."""
+    bar: LaterBar | None = None
+    """The newest bar, read while the price is in doubt; None if there is none, or no doubt."""
     thesis: TrailReference | None = None
     """The record that the thesis section comes from; None if there is no thesis, or if its writer named no record."""
 
@@ -150,6 +153,8 @@ class Snapshot(BaseModel):
         if self.marks is not None:
             limits["stale_stop_factor"] = self.rules.stale_stop_factor
             document["marks"] = self.marks.document()
+        if self.bar is not None:
+            document["bar"] = {"start_ms": self.bar.start_ms, "close": str(self.bar.close)}
         if unread:
             document["unread"] = unread
         if self.thesis is not None:
@@ -188,6 +193,7 @@ class Snapshot(BaseModel):
                 rules=rules,
                 sections=sections,
                 marks=Marks.parse(document["marks"]) if "marks" in document else None,
+                bar=LaterBar(bar["start_ms"], Decimal(bar["close"])) if (bar := document.get("bar")) else None,
                 thesis=None if thesis is None else TrailReference(**thesis),
             )
         except (KeyError, TypeError, AttributeError, ArithmeticError) as error:

@@ -20,7 +20,7 @@ from llmctx.decision.prices import Prices
 from llmctx.decision.steps import Steps
 from llmctx.decision.texts import is_text, shown_text
 from llmctx.numerals import Numeral, numerals, plain
-from llmctx.prompt.render import text_of
+from llmctx.prompt.lines import text_of
 
 ANOTHER = "another value"
 
@@ -104,7 +104,11 @@ class _Check:
     def __init__(self, package: Package, decision: Decision, steps: Steps) -> None:
         self._package = package
         self._steps = steps
-        self._facts = {fact.path: _exact(fact) for facts in package.facts.values() for fact in facts}
+        self._facts = {
+            fact[0]: _exact(fact) if type(fact[1]) is int else fact
+            for facts in package.facts.values()
+            for fact in facts
+        }
         for name, unit in (("stop_loss", PRICE), ("take_profit", PRICE), ("quantity", "shares")):
             self._facts[f"answer.{name}"] = Fact(f"answer.{name}", getattr(decision, name), unit)
         self._heads = {name.partition(".")[0] for name in package.sections} | {"answer"}
@@ -225,7 +229,8 @@ class _Check:
 
 def _exact(fact: Fact) -> Fact:
     """A fact with a Decimal for a whole number, which may have thousands of digits: it is converted once."""
-    return fact._replace(value=Decimal(fact.value)) if type(fact.value) is int else fact
+    assert isinstance(fact.value, int)
+    return fact._replace(value=Decimal(fact.value))
 
 
 def _shape(path: str) -> set[str]:

@@ -26,7 +26,6 @@ from llmctx.flow.signals import TradeSignal
 from llmctx.flow.trades import ClosedPosition, Fill, Order, Trade
 from llmctx.schema.values import Position
 
-_BASIS_POINT = Decimal("0.0001")
 _BASIS_STEP = Decimal("0.0001")
 
 
@@ -58,7 +57,7 @@ class Account:
         self.closed: ClosedPosition | None = None
         self._bar = bar
         self._end = end
-        self._cost_rate = cost_bps * _BASIS_POINT
+        self._cost_rate = cost_bps.scaleb(-4)
         if split is not None:
             self._split_trade(split)
         self._adopt_position()
@@ -118,19 +117,15 @@ class Account:
             return None
         sign = 1 if position.side == "long" else -1
         worst, best = (bar.low, bar.high) if sign > 0 else (bar.high, bar.low)
-        stop, target = position.stop_loss, position.take_profit
-        if stop is not None and (bar.open - stop) * sign <= 0:
-            reached = _Execution(bar.start, bar.open, "stop_hit")
-        elif target is not None and (bar.open - target) * sign >= 0:
-            reached = _Execution(bar.start, bar.open, "target_reached")
-        elif stop is not None and (worst - stop) * sign <= 0:
-            reached = _Execution(self._end, stop, "stop_hit")
-        elif target is not None and (best - target) * sign >= 0:
-            reached = _Execution(self._end, target, "target_reached")
-        else:
-            return None
-        self._close(position.quantity, reached)
-        return reached.reason
+        levels = (("stop_hit", position.stop_loss, -sign, worst), ("target_reached", position.take_profit, sign, best))
+        for inside in (False, True):
+            for reason, level, beyond, extreme in levels:
+                price = extreme if inside else bar.open
+                if level is not None and (price - level) * beyond >= 0:
+                    at, paid = (self._end, level) if inside else (bar.start, bar.open)
+                    self._close(position.quantity, _Execution(at, paid, reason))
+                    return reason
+        return None
 
     def plan_entry(self, signals: Sequence[TradeSignal], *, market_open: bool) -> None:
         """Schedule the opening of a flat symbol on its strongest entry signal, within the limits."""

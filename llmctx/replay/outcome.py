@@ -52,7 +52,7 @@ class HorizonResult(NamedTuple):
 
     move_pct: float
     """The market's move, in percent."""
-    held: Decimal
+    unchanged: Decimal
     """Profit of leaving the position unchanged."""
     followed: Decimal
     """Profit of following the verdict."""
@@ -62,7 +62,7 @@ class HorizonResult(NamedTuple):
     @property
     def gain(self) -> Decimal:
         """Profit of following the verdict over leaving the position unchanged."""
-        return self.followed - self.held
+        return self.followed - self.unchanged
 
 
 class DecisionOutcome(NamedTuple):
@@ -81,7 +81,7 @@ class DecisionOutcome(NamedTuple):
         result = self.results.get(horizon)
         if result is None:
             return None
-        advantage = result.held - result.closed if self.decision.action == "hold" else result.gain
+        advantage = result.unchanged - result.closed if self.decision.action == "hold" else result.gain
         return None if advantage == 0 else advantage > 0
 
     def as_dict(self) -> dict[str, Any]:
@@ -166,7 +166,7 @@ def _result(decision: PastDecision, bars: PriceSeries, moment_ms: int, cost: Dec
     fee = abs(traded) * opening * cost
     return HorizonResult(
         move_pct=float((path[-1].close / price - 1) * 100),
-        held=profit(holding, price, path, cost),
+        unchanged=profit(holding, price, path, cost),
         followed=profit(decision.after, price, path, cost) - move * traded - fee,
         closed=(move - opening * cost) * holding.quantity,
     )
@@ -236,7 +236,7 @@ def totals(outcomes: Sequence[DecisionOutcome]) -> list[dict[str, Any]]:
                     "horizon": horizon,
                     "decisions": len(made),
                     "mean_move_pct": sum(one.move_pct for one in made) / len(made),
-                    "held": sum((one.held for one in made), Decimal(0)),
+                    "unchanged": sum((one.unchanged for one in made), Decimal(0)),
                     "followed": sum((one.followed for one in made), Decimal(0)),
                     "gain": sum((one.gain for one in made), Decimal(0)),
                     "better": sum(one.gain > 0 for one in made),

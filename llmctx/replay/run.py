@@ -4,12 +4,12 @@ The trail and the live keys stay untouched: records come in, results go to their
 """
 
 import asyncio
-import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from llmctx.errors import EndpointError
 from llmctx.llm.completion import Completer, Completion
+from llmctx.llm.failures import MAX_CONSECUTIVE_FAILURES, FailureCount
 from llmctx.replay.answer import recorded_answer
 from llmctx.replay.budget import Budget
 from llmctx.replay.corpus import BlobCache, Recorded
@@ -19,22 +19,6 @@ from llmctx.replay.results import Result, ResultsFile
 
 CompleterFor = Callable[[ReplayRequest, int], Completer | None]
 """Returns who answers a request for the n-th time; None leaves it out."""
-
-MAX_CONSECUTIVE_FAILURES = 8
-"""After this many calls in a row without an answer the endpoint counts as down."""
-
-_REMEDIES = (
-    (r"insufficient_quota", "The account has no quota left: raise it with the provider, or name another --endpoint."),
-    (r"http 429", "The rate limit was reached: lower --concurrency, or wait."),
-    (
-        r"http 40[13]",
-        "Check the API key and that it may use the model: LLMCTX_LLM__API_KEY.",
-    ),
-    (r"http 404", "Check the endpoint's path (it usually ends in /v1) and the model's name."),
-    (r"http 4\d\d", "The endpoint rejects the request and says why; another --model may accept it."),
-    (r"http 5\d\d", "The endpoint has a problem of its own: try again later."),
-    (r"deadline", "Lower --concurrency, or allow more time with LLMCTX_LLM__TIMEOUT_S."),
-)
 
 
 class ReplaySummary(NamedTuple):
@@ -81,8 +65,8 @@ class Replay:
         self._max_failures = max_failures
         self._on_result = on_result
         self._budget_changed = asyncio.Condition()
-        self._asked = self._left_out = self._unanswered = self._failures = 0
-        self._last_failure = ""
+        self._left_out = 0
+        self._calls = FailureCount()
         self._stopped = False
         self._done = {(result.place, result.repeat) for result in file.before}
         for result in file.before:
@@ -114,12 +98,12 @@ class Replay:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         return ReplaySummary(
-            asked=self._asked,
+            asked=self._calls.calls - self._calls.failed,
             before=len(self._done),
             left_out=self._left_out,
             stopped=self._stopped,
-            unanswered=self._unanswered,
-            trouble=self._last_failure,
+            unanswered=self._calls.failed,
+            trouble=self._calls.last,
         )
 
     async def _ask(self, entry: Recorded, repeat: int) -> None:
@@ -180,19 +164,11 @@ class Replay:
 
     def _count(self, result: Result) -> None:
         if result.final:
-            self._asked += 1
-            self._failures = 0
+            self._calls.succeed()
             return
-        self._unanswered += 1
-        self._failures += 1
-        self._last_failure = result.replayed.detail or result.replayed.outcome
-        if self._failures == self._max_failures:
+        self._calls.fail(result.replayed.detail or result.replayed.outcome)
+        if self._calls.in_a_row == self._max_failures:
             raise EndpointError(
-                f"{self._failures} calls in a row got no answer; the last one: {self._last_failure}.",
-                f"{remedy(self._last_failure)} Run the same command again to resume from {self._file.path}.",
+                f"{self._calls.in_a_row} calls in a row got no answer; the last one: {self._calls.last}.",
+                f"{self._calls.remedy} Run the same command again to resume from {self._file.path}.",
             )
-
-
-def remedy(failure: str) -> str:
-    """Return what to do about a call that got no answer, from what is known of it."""
-    return next((advice for pattern, advice in _REMEDIES if re.search(pattern, failure)), "Check the endpoint.")

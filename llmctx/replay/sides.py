@@ -127,7 +127,7 @@ class Tally(NamedTuple):
     """Median latency of a call."""
     latency_p95_ms: float | None
     """95th percentile of latency."""
-    itself: Share
+    self_consistency: Share
     """Self-consistency: how often two answers to the same question agree on the action."""
 
     def as_dict(self) -> dict[str, Any]:
@@ -164,7 +164,7 @@ def tally(name: str, decisions: Sequence[AnsweredDecision]) -> Tally:
         cost=sum(costs, Decimal(0)) if costs else None,
         latency_ms=quantile(latencies, 0.5),
         latency_p95_ms=quantile(latencies, 0.95),
-        itself=agreement_within([[answer.label for answer in decision.answers] for decision in decisions]),
+        self_consistency=agreement_within([[answer.label for answer in decision.answers] for decision in decisions]),
     )
 
 

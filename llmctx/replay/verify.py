@@ -17,6 +17,7 @@ from llmctx.trail.proof.coverage import Coverage, Trusted, read_coverage
 from llmctx.trail.proof.key import read_public_key
 from llmctx.trail.proof.receipt import HeldReceipts, Receipt, check_receipts
 from llmctx.trail.proof.verify import Verifier
+from llmctx.trail.proof.writer import WriterKeys
 
 
 class OutsideEvidence(NamedTuple):
@@ -34,6 +35,8 @@ class OutsideEvidence(NamedTuple):
     """Whether the caller named the key and so expects a checkpoint signed by it."""
     warnings: Sequence[str] = ()
     """Remarks about the anchor that are no faults."""
+    writers: WriterKeys | None = None
+    """Checks the records' proofs; None skips them."""
 
 
 class Expected(NamedTuple):
@@ -97,6 +100,7 @@ async def verify_partition(
         receipts=receipts,
         key_given=expected.key is not None,
         warnings=_anchor_warnings(notes, checkpoint, state_dir),
+        writers=WriterKeys(name, key),
     )
     return await verify_log(log, on_record, outside, rebuilding=expected.rebuild, partitions=instance.partitions)
 
@@ -140,6 +144,7 @@ async def verify_log(
         known=known,
         lost=lambda index: known[index] if index < len(known) else None,
         held=HeldReceipts(outside.receipts),
+        writers=outside.writers,
     )
     check = PartitionCheck(log.partition, verifier, log.blobs.blob, rebuilding=rebuilding, partitions=partitions)
     fault = await check.check_records(log.read(), on_record) or _check_outside(outside, verifier)
@@ -239,7 +244,8 @@ async def verify_part(
         lost, known = export.lost(part), export.known(part)
     except FaultError as error:
         return PartitionReport(part.partition, fault=error.fault)
-    verifier = Verifier(coverage, known=known, lost=lost.get, held=HeldReceipts(receipts))
+    writers = WriterKeys(trusted.origin, trusted.key)
+    verifier = Verifier(coverage, known=known, lost=lost.get, held=HeldReceipts(receipts), writers=writers)
     check = PartitionCheck(part.partition, verifier, blob, rebuilding=rebuilding, partitions=len(export.parts))
     found = await check.check_records(_each(export, part, lost), on_record) or verifier.check_end(all_covered=True)
     found = found or _check_sizes(verifier, part, known) or await check.check_lost(export.found_again(part), lost)

@@ -1,9 +1,8 @@
 """Warnings about calls that fail one after another; each failed record alone is easily overlooked."""
 
 import logging
-from typing import Any
 
-from llmctx.replay.run import remedy
+from llmctx.llm.failures import FailureCount, failure_of
 from llmctx.trail.log.entry import Entry
 
 _log = logging.getLogger(__name__)
@@ -18,7 +17,7 @@ class FailureWatch:
     """Counts the calls to the endpoint that a service makes, and warns when they fail in a row."""
 
     def __init__(self) -> None:
-        self._calls = self._failed = self._in_a_row = 0
+        self._count = FailureCount()
         self._next_warning = FIRST_WARNING
 
     def add(self, entry: Entry) -> None:
@@ -27,21 +26,17 @@ class FailureWatch:
         completion = record.get("completion")
         if completion is None:
             return
-        self._calls += 1
-        if record["kind"] == "failed":
-            self._count_failure(completion)
-        elif self._in_a_row:
+        count = self._count
+        if record["kind"] != "failed":
             if self._next_warning > FIRST_WARNING:
-                _log.info(f"a call succeeded again after {self._in_a_row} failures")
-            self._in_a_row, self._next_warning = 0, FIRST_WARNING
-
-    def _count_failure(self, completion: dict[str, Any]) -> None:
-        self._failed += 1
-        self._in_a_row += 1
-        if self._in_a_row == self._next_warning:
+                _log.info(f"a call succeeded again after {count.in_a_row} failures")
+            self._next_warning = FIRST_WARNING
+            count.succeed()
+            return
+        count.fail(failure_of(completion)[:_MAX_DETAIL_CHARS])
+        if count.in_a_row == self._next_warning:
             self._next_warning *= 2
-            why = str(completion.get("detail") or completion["outcome"])[:_MAX_DETAIL_CHARS]
             _log.warning(
-                f"{self._failed} of {self._calls} calls failed, the last {self._in_a_row} in a row: {why}. "
-                f"The guardrails alone decide meanwhile. {remedy(why)}"
+                f"{count.failed} of {count.calls} calls failed, the last {count.in_a_row} in a row: {count.last}. "
+                f"The guardrails alone decide meanwhile. {count.remedy}"
             )

@@ -20,15 +20,14 @@ from llmctx.connection import end, pause, server_ms
 from llmctx.errors import BehindError, ForkError, InstanceError, LeaseError, SettledError, TickMapError, TrailError
 from llmctx.functions import delete_foreign_libraries
 from llmctx.killpoint import reached
-from llmctx.record import RecordMetadata, compose_loss, compose_unread
+from llmctx.record import RecordMetadata, compose_unread
 from llmctx.schema import keys
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import read_instance
 from llmctx.trail.log.lease import SEE_REDIS, Holder, Lease, redis_errors
 from llmctx.trail.log.log import Draft, Log, Settlement
-from llmctx.trail.proof.anchor import Anchor, anchor_directory
-from llmctx.trail.proof.merkle import leaf_hash
 from llmctx.trail.spool.recovery import Recovery
+from llmctx.worker.enrolment import Enrolment, compose_foreign
 from llmctx.worker.home import TrailHome
 from llmctx.worker.publish import Publisher
 from llmctx.worker.theses import Theses
@@ -60,15 +59,15 @@ class Owner:
         self.log = Log(redis, partition)
         """The partition's log."""
         self._lease = Lease(redis, partition)
-        self.ticks = TickMap(redis, self.log, self._lease.owner)
-        """Which ticks are settled."""
-        self.theses = Theses(self.log, instance.partitions, self._is_anchored)
-        """The last usable decision on each symbol."""
         self.lost: TrailError | None = None
         """Why we no longer own the partition; None while we do."""
-        self._recovery = Recovery(redis, self.log, self._lease, instance, home.state_dir)
-        self._anchor = Anchor(anchor_directory(home.state_dir, instance.id, partition))
-        self._publisher = Publisher(redis, self.log, instance.partitions, self._lease.owner)
+        self._enrolment = Enrolment(self.log, home.state_dir, instance)
+        self._recovery = Recovery(redis, self.log, self._lease, instance, home.state_dir, self._compose_foreign)
+        self.ticks = TickMap(redis, self.log, self._lease.owner, self._recovery.vouches)
+        """Which ticks are settled."""
+        self.theses = Theses(self.log, instance.partitions, self._recovery.vouches)
+        """The last usable decision on each symbol."""
+        self._publisher = Publisher(redis, self.log, instance.partitions, self._lease.owner, self._recovery)
 
     @property
     def label(self) -> str:
@@ -79,9 +78,11 @@ class Owner:
         """Take the partition, repair its log, and publish what its last owner could not.
 
         Raises LeaseError if another owner has it, NewerFormatError if a newer version has had it, ForkError if log,
-        spool and anchor contradict each other, TrailError if the server or the disk does not answer.
+        spool and anchor contradict each other, KeyFileError if this state directory has not joined the trail,
+        TrailError if the server or the disk does not answer.
         """
         await self._check_functions()
+        roster = await self._enrolment.open()
         while (holder := await self._lease.take()) is not None:
             if self._wait is None or not self._wait(holder):
                 raise holder.refusal(self.partition)
@@ -89,9 +90,10 @@ class Owner:
         self._renewal = asyncio.create_task(self._renew())
         try:
             await self._check_instance()
-            lost = await self._recovery.open(self._advance)
+            await self._enrolment.is_due()  # incidents that the comparison makes are signed already
+            lost = await self._recovery.open(roster, self._advance)
             await self._publisher.resume()
-            await self._note_beginning(lost)
+            await self._note(lost)
         except BaseException:
             await self._release()
             raise
@@ -116,6 +118,8 @@ class Owner:
         """
         settlement = Settlement(keys.ticks(self.partition), keys.attempts(self.partition), keys.DECIDERS, entry_ids)
         entry = await self._append(draft, settlement)
+        while not await self._recovery.admits(entry):
+            entry = await self._append(draft, settlement)
         reached("appended")
         await self._recovery.add(entry)
         await self._publish(entry)
@@ -187,7 +191,7 @@ class Owner:
         self.theses.forget()
         await self._publisher.resume()
         if lost is not None:
-            await self._note_loss(lost)
+            await self._note(lost)
 
     async def _check_functions(self) -> None:
         """Delete functions that somebody else loaded in place of ours, so that ours are loaded again."""
@@ -201,11 +205,6 @@ class Owner:
                 "changed what was read and recorded: run `llmctx verify`, and see who may load functions "
                 "(docs/threat-model.md)."
             )
-
-    def _is_anchored(self, entry: Entry) -> bool:
-        """Whether the anchor has this leaf hash; newer records were compared with the spool."""
-        known = self._anchor.hashes(entry.index, entry.index + 1)
-        return not known or known[0] == leaf_hash(entry.leaf)
 
     async def _check_instance(self) -> None:
         now = await read_instance(self._redis)
@@ -251,17 +250,14 @@ class Owner:
             return None
         return holder
 
-    async def _note_beginning(self, lost: tuple[int, int] | None) -> None:
-        if lost is not None:
-            await self._note_loss(lost)
-        elif await self.log.size() == 0:
-            reason = f"instance {self._instance.id} made, {self._instance.partitions} partitions"
-            draft = compose_unread("notice", None, reason, await self.metadata())
-            await self.settle(draft._replace(at=0))
+    async def _note(self, lost: tuple[int, int] | None) -> None:
+        """Append what the trail must say before anything else: how it begins, who writes it, what is lost."""
+        draft = await self._enrolment.first_record(lost, await self.metadata())
+        if draft is not None:
+            await self.settle(draft)
 
-    async def _note_loss(self, lost: tuple[int, int]) -> None:
-        draft = compose_loss(*lost, await self.metadata())
-        await self.settle(draft._replace(at=lost[1] + 1))
+    async def _compose_foreign(self, reason: str, evidence: bytes, count: int) -> Draft:
+        return compose_foreign(reason, evidence, count, await self.metadata())
 
     async def _renew(self) -> None:
         while True:
@@ -270,6 +266,8 @@ class Owner:
                 await self._check_functions()
             try:
                 holder = await self._retake()
+                with contextlib.suppress(TrailError):
+                    await self._recovery.look()
             except (InstanceError, LeaseError) as error:
                 self.lost = error
             else:

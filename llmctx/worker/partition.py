@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from llmctx.assets import asset
 from llmctx.connection import end, open_redis, pause
-from llmctx.errors import ClockError, ForkError, InstanceError, ServerError, TrailError
+from llmctx.errors import ClockError, ForkError, InstanceError, KeyFileError, ServerError, TrailError
 from llmctx.llm.client import EndpointClient
 from llmctx.pipeline import DecisionConfig, Pipeline
 from llmctx.price_memory import PriceMemory
@@ -110,7 +110,7 @@ async def serve_partition(
                         await settler.run(stop, hand_over)
                     finally:
                         await end(reminding)
-            except (ClockError, InstanceError, ForkError):
+            except (ClockError, InstanceError, ForkError, KeyFileError):
                 raise
             except (TrailError, ServerError) as error:
                 if not waiting.began:

@@ -22,6 +22,7 @@ from llmctx.schema import keys
 from llmctx.trail.log.entry import Entry, address
 from llmctx.trail.log.lease import HELD, lease_key
 from llmctx.trail.log.log import Log
+from llmctx.trail.spool.recovery import Recovery
 
 _log = logging.getLogger(__name__)
 
@@ -37,12 +38,15 @@ _REPUBLISH = ServerFunction(Path(__file__).with_name("republish.lua"), after=[HE
 class Publisher:
     """Publishes one partition's records in order."""
 
-    def __init__(self, redis: Redis, log: Log, partitions: int, owner: str) -> None:
-        """`owner` must hold the lease; without it nothing is published."""
+    def __init__(self, redis: Redis, log: Log, partitions: int, owner: str, recovery: Recovery | None = None) -> None:
+        """`owner` must hold the lease; without it nothing is published. `recovery` knows which records are in
+        the spool; without it, Redis is believed.
+        """
         self._redis = redis
         self._log = log
         self._partitions = partitions
         self._owner = owner
+        self._recovery = recovery
         self._next = 0
         self._last = -1
         self._waiting: dict[int, tuple[Entry, asyncio.Future[None]]] = {}
@@ -57,7 +61,8 @@ class Publisher:
         """
         async with self._turn:
             with _publish_errors():
-                durable, published = await self._log.durable(), 0
+                # What was published was durable, even if the server has forgotten that.
+                durable, published = max(await self._durable(), self._next), 0
                 self._last = await self._last_published(durable)
                 self._next = self._last + 1
                 if self._last < 0:
@@ -67,6 +72,11 @@ class Publisher:
                     self._next = max(self._next, entry.index + 1)
             self._finish_published()
             return published
+
+    async def _durable(self) -> int:
+        """How many records may be published: whoever can write to Redis can raise the number there."""
+        durable = await self._log.durable()
+        return durable if self._recovery is None else min(durable, self._recovery.durable())
 
     async def _last_published(self, durable: int) -> int:
         """The index of the stream's last entry, -1 if there is none or it is not what the trail says."""
@@ -141,6 +151,9 @@ class Publisher:
     def _text(self, entry: Entry) -> bytes | None:
         """What is published of a record; None if nothing is."""
         where = address(entry.index, entry.partition, self._partitions)
+        if self._recovery is not None and not self._recovery.vouches(entry):
+            _log.error(f"Record {where} is not published: it is not the one in the spool; run `llmctx verify`")
+            return None
         if (problem := entry.unreadable) is not None:
             _log.warning(f"Record {where} is not published: {problem.why}; see `llmctx show {where}`")
             return None
@@ -163,7 +176,7 @@ class Publisher:
         except ResponseError as error:
             if not str(error).startswith("FOREIGN"):
                 raise
-            return await self._republish(await self._log.durable())
+            return await self._republish(await self._durable())
         self._last = max(self._last, entry.index)
         return published
 

@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from redis.asyncio import Redis
 
 from llmctx.functions import ServerFunction
+from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.lease import HELD, lease_key, redis_errors
 from llmctx.trail.log.log import Log, index_of
 
@@ -19,11 +20,14 @@ _REPAIR = ServerFunction(Path(__file__).with_name("repair_ticks.lua"), after=[HE
 class TickMap:
     """The map of one partition, as its owner reads it."""
 
-    def __init__(self, redis: Redis, log: Log, owner: str) -> None:
-        """`owner` must hold the lease; without it nothing is repaired."""
+    def __init__(self, redis: Redis, log: Log, owner: str, is_genuine: Callable[[Entry], bool]) -> None:
+        """`owner` must hold the lease; without it nothing is repaired. `is_genuine` tells whether a record read from
+        the log is the one that was recorded there.
+        """
         self._redis = redis
         self._log = log
         self._owner = owner
+        self._is_genuine = is_genuine
         self._key = log.key("ticks")
 
     async def settled(self, tick_ids: Collection[str]) -> set[str]:
@@ -50,13 +54,14 @@ class TickMap:
 
     async def _is_borne_out(self, tick: str, index: bytes) -> bool:
         entry = None if index_of(index) < 0 else await self._log.entry(index_of(index))
-        return entry is not None and tick in entry.ticks
+        return entry is not None and tick in entry.ticks and self._is_genuine(entry)
 
     async def _find(self, ticks: set[str]) -> dict[str, int]:
         """The index of the record that settles each tick, by reading the whole log."""
         found: dict[str, int] = {}
         async for entry in self._log.read():
-            found |= dict.fromkeys(ticks.intersection(entry.ticks), entry.index)
+            if not ticks.isdisjoint(entry.ticks) and self._is_genuine(entry):
+                found |= dict.fromkeys(ticks.intersection(entry.ticks), entry.index)
         return found
 
     async def _repair(self, wrong: dict[str, bytes], true: dict[str, int]) -> None:

@@ -93,8 +93,8 @@ class Worker:
             "--model", "llmctx-standin", "--no-notary",
         ]  # fmt: skip
 
-    def start(self, kill_point: str = "", times: int = 1) -> subprocess.Popen[bytes]:
-        arm = f"from llmctx import killpoint; killpoint.arm({kill_point!r}, {times})" if kill_point else ""
+    def start(self, kill_point: str = "", times: int = 1, before: str = "") -> subprocess.Popen[bytes]:
+        arm = before + f"from llmctx import killpoint; killpoint.arm({kill_point!r}, {times})" if kill_point else before
         return self._start(prefork.command(*self._arguments, before=arm))
 
     def start_alone(self) -> subprocess.Popen[bytes]:
@@ -105,8 +105,9 @@ class Worker:
         with self.said.open("ab") as said:
             return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
 
-    async def until_killed(self, kill_point: str, times: int = 1) -> None:
-        process = self.start(kill_point, times)
+    async def until_killed(self, kill_point: str, times: int = 1, before: str = "") -> None:
+        """`before` is code that the process runs first."""
+        process = self.start(kill_point, times, before)
         code = await asyncio.to_thread(process.wait, 120)
         assert code == -signal.SIGKILL, f"it ended with {code} before it reached {kill_point}"
 

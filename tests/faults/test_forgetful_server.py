@@ -1,5 +1,6 @@
 """SIGKILL of the server, and what it forgets by that: refilled from the spool, byte for byte, at its own index."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,13 +11,13 @@ from llmctx.errors import ForkError, InstanceError, LeaseError
 from llmctx.trail.log.instance import Instance, bind_instance
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.anchor import Anchor, anchor_directory
+from llmctx.trail.proof.join import accept, approve, make_request
 from llmctx.trail.proof.merkle import leaf_hash
 from llmctx.trail.spool.spool import spool_directory
 from llmctx.worker.home import TrailHome
 from llmctx.worker.owner import Owner
 from tests.faults.conftest import Server, check_oracle, end_lease
-from tests.integration.conftest import decided, hold
-from tests.unit.makers import stored
+from tests.integration.conftest import decided, hold, signed_fields
 
 LOG = "audit:{0}:log"
 
@@ -163,7 +164,8 @@ async def test_another_leaf_than_spool_or_anchor_is_a_fork_and_nothing_is_writte
     other = entry.leaf.replace(b'"kind":"decision"', b'"kind":"failed"')
     await client.delete(LOG)
     for index in range(3):
-        await client.xadd(LOG, stored(other, entry.pieces), id=f"{index}-1")  # type: ignore[arg-type]
+        fields = signed_fields(tmp_path / "state", other, entry.pieces)  # whoever forks the trail has the writer key
+        await client.xadd(LOG, fields, id=f"{index}-1")  # type: ignore[arg-type]
     with pytest.raises(ForkError, match=f"at index 0: the {where} of partition 0") as error:
         async with Owner(TrailHome(client, "", instance, tmp_path / "state")):
             pass
@@ -171,15 +173,16 @@ async def test_another_leaf_than_spool_or_anchor_is_a_fork_and_nothing_is_writte
     assert await Log(client).size() == 3
 
 
-async def test_a_new_state_directory_copies_the_log_into_its_spool_first(client: Redis, tmp_path: Path) -> None:
+async def test_a_joined_state_directory_copies_the_log_into_its_spool_first(client: Redis, tmp_path: Path) -> None:
     instance = await prepared(client, tmp_path)
     async with Owner(TrailHome(client, "", instance, tmp_path / "state")) as owner:
         await settle(client, owner, "a", "b")
-    other, _ = await bind_instance(client, tmp_path / "other")
-    async with Owner(TrailHome(client, "", other, tmp_path / "other")):
+    grant = json.dumps(approve(tmp_path / "state", make_request(tmp_path / "other", instance)))
+    accept(tmp_path / "other", instance, grant, None)
+    async with Owner(TrailHome(client, "", instance, tmp_path / "other")):
         pass
     await forget(client, 1)
-    async with Owner(TrailHome(client, "", other, tmp_path / "other")) as owner:
+    async with Owner(TrailHome(client, "", instance, tmp_path / "other")) as owner:
         await settle(client, owner, "c")
     await check_oracle(client, ["a", "b", "c"])
 

@@ -8,6 +8,7 @@ from redis.exceptions import RedisError
 
 from llmctx.functions import ServerFunction
 from tests.faults.conftest import Server
+from tests.integration.program import until
 
 
 async def test_every_call_gets_its_own_reply_or_an_error(client: Redis, server: Server, tmp_path: Path) -> None:
@@ -15,6 +16,7 @@ async def test_every_call_gets_its_own_reply_or_an_error(client: Redis, server: 
     file.write_text("local function run(keys, args) redis.call('SADD', keys[1], args[1]) return args[1] end")
     add, stop = ServerFunction(file), asyncio.Event()
     answered: list[str] = []
+    failed: list[str] = []
 
     async def call(caller: int) -> None:
         number = 0
@@ -24,6 +26,7 @@ async def test_every_call_gets_its_own_reply_or_an_error(client: Redis, server: 
             try:
                 answer = await add(client, ["set"], [value])
             except RedisError:
+                failed.append(value)
                 await asyncio.sleep(0.02)
             else:
                 assert answer == value.encode()
@@ -31,12 +34,13 @@ async def test_every_call_gets_its_own_reply_or_an_error(client: Redis, server: 
 
     callers = [asyncio.create_task(call(caller)) for caller in range(20)]
     for _ in range(2):
-        await asyncio.sleep(0.3)
+        wanted = len(answered) + 100
+        await until(lambda: len(answered) >= wanted)  # noqa: B023
         await asyncio.to_thread(server.kill)
-        await asyncio.sleep(4)  # calls fail, or are retried until the server is back
+        wanted = len(failed) + 5  # the others are retried until the server is back
+        await until(lambda: len(failed) >= wanted)  # noqa: B023
         await asyncio.to_thread(server.start)
-    before = len(answered)
-    await asyncio.sleep(1)
+    wanted = len(answered) + 100
+    await until(lambda: len(answered) >= wanted)
     stop.set()
     await asyncio.gather(*callers)
-    assert len(answered) > before

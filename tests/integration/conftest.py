@@ -3,15 +3,17 @@
 import asyncio
 import json
 import logging
+import shutil
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import cast
+from typing import Any, TypeVar, cast
 
 import pytest
 from redis.asyncio import Redis
 
+from llmctx import canonical
 from llmctx.assets import asset
 from llmctx.context.tick import Tick
 from llmctx.llm.completion import Completion, Outcome, OutputSchema, read_completion
@@ -22,14 +24,18 @@ from llmctx.prompt.render import Prompt
 from llmctx.prompt.template import load_template
 from llmctx.record import RecordMetadata, compose_unread
 from llmctx.schema import keys
-from llmctx.trail.log.entry import Entry
-from llmctx.trail.log.instance import bind_instance
+from llmctx.trail.log.entry import PROOF, Entry
+from llmctx.trail.log.instance import bind_instance, read_state_instance
 from llmctx.trail.log.lease import Lease
 from llmctx.trail.log.log import Draft, Log, Settlement
-from llmctx.worker import settler
+from llmctx.trail.proof.writer import load_or_make_writer
+from llmctx.worker import partition, settler
 from llmctx.worker.home import TrailHome
 from llmctx.worker.partition import serve_partition
 from tests.integration.program import Program, until
+from tests.unit.makers import stored
+
+T = TypeVar("T")
 
 NOW = "2026-03-02T15:00:00.000Z"
 """The time of the live keys below, by the bars clock."""
@@ -72,6 +78,14 @@ def draft(tick_id: str, symbol: str = "AAPL", *, conflated: Iterable[str] = (), 
     metadata = RecordMetadata(recorded_at_ms=1000, worker="test", conflated=tuple(conflated))
     made = compose_unread("skipped", Tick(id=tick_id, symbol=symbol), "no reason", metadata)
     return made._replace(blobs=tuple(blobs))
+
+
+def signed_fields(state_dir: Path, leaf: bytes, pieces: Mapping[str, bytes], partition: int = 0) -> dict[bytes, bytes]:
+    """The fields of a log entry, with the proof of a state directory's writer key."""
+    instance = read_state_instance(state_dir)
+    assert instance is not None
+    proof = load_or_make_writer(state_dir, instance.id).prove(partition, leaf)
+    return stored(leaf, pieces) | {PROOF: proof}
 
 
 async def held_lease(redis: Redis) -> Lease:
@@ -229,8 +243,38 @@ async def on_each(redis: Redis, redis_url: str, standin: Standin, tmp_path: Path
     return Program(redis_url, tmp_path, standin.base_url)
 
 
+class Prepared:
+    """What a server and a folder hold, made once for the tests of a module and put there again for each of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._made: dict[str, tuple[list[tuple[bytes, int, bytes]], Any]] = {}
+
+    async def once(self, name: str, redis: Redis, folder: Path, make: Callable[[], Awaitable[T]]) -> T:
+        """Fill an empty server and a folder: by `make` for the first test, for later ones from what was kept then."""
+        copy = self._folder / canonical.sha256(name.encode())
+        if name in self._made:
+            keys, result = self._made[name]
+            shutil.copytree(copy, folder, dirs_exist_ok=True)
+            for key, lifetime_ms, value in keys:
+                await redis.restore(key, lifetime_ms, value)
+            return cast("T", result)
+        result = await make()
+        shutil.copytree(folder, copy)
+        names = [key async for key in redis.scan_iter()]
+        self._made[name] = [(key, max(0, await redis.pttl(key)), await redis.dump(key) or b"") for key in names], result
+        return result
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    """What the tests of this module make once."""
+    return Prepared(tmp_path_factory.mktemp("prepared"))
+
+
 @pytest.fixture
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """A service that waits for milliseconds where it would wait for half a second."""
     monkeypatch.setattr(settler, "_BLOCK_MS", 20)
     monkeypatch.setattr(settler, "_PAUSE_S", 0.01)
+    monkeypatch.setattr(partition, "_RETRY_S", 0.05)

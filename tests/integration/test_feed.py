@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,10 +29,10 @@ from llmctx.flow.store import Store
 from llmctx.flow.timeline import Item
 from llmctx.schema import keys
 from llmctx.schema.values import Position
-from tests.integration.conftest import ByRules, leaves, serving
+from tests.integration.conftest import ByRules, Prepared, leaves, serving
 from tests.integration.program import until
 
-MARKET = simulate(seed=7, days=2, minutes=50)
+MARKET = simulate(seed=7, days=2, minutes=40)
 SESSION = list(MARKET.items())
 """Bars and headlines of eight symbols over two days, in the order in which they become known."""
 BARS = [item for item in SESSION if isinstance(item, Bar)]
@@ -115,6 +116,12 @@ async def everything(redis: Redis) -> dict[str, object]:
     }  # fmt: skip
 
 
+@pytest.fixture
+async def fed(redis: Redis, redis_url: str, prepared: Prepared, tmp_path: Path) -> FeedReport:
+    """What the feed reports of the whole session, which is in the server."""
+    return await prepared.once(redis_url, redis, tmp_path, partial(feed, redis, SESSION))
+
+
 def validators() -> dict[str, Draft202012Validator]:
     """The JSON Schema of every family."""
     return {family.section: Draft202012Validator(family.model.model_json_schema()) for family in keys.FAMILIES}
@@ -140,10 +147,10 @@ async def test_every_family_is_present_and_valid_during_a_session(redis: Redis) 
     assert present == PATTERNS
 
 
+@pytest.mark.usefixtures("fed")
 async def test_live_keys_have_exactly_the_fields_of_the_schema_document(
     redis: Redis, schema_examples: dict[str, str]
 ) -> None:
-    await feed(redis, SESSION)
     found = await live_keys(redis)
     for key, text in schema_examples.items():
         family, example = keys.find_family(key), json.loads(text)
@@ -184,8 +191,8 @@ async def test_every_live_key_is_valid_from_the_first_bar_on(redis: Redis) -> No
     assert await check_all(redis, validators()) == PATTERNS - {"position", "monitoring", "signals"}
 
 
+@pytest.mark.usefixtures("fed")
 async def test_a_package_can_be_built_from_what_it_writes(redis: Redis) -> None:
-    await feed(redis, SESSION)
     symbols = [name.decode().rpartition(":")[2] async for name in redis.scan_iter("positions:active:*")]
     assert symbols
     for symbol in symbols:
@@ -196,16 +203,16 @@ async def test_a_package_can_be_built_from_what_it_writes(redis: Redis) -> None:
         assert statuses["monitoring"] == statuses["market"] == statuses["performance"] == "fresh"
 
 
+@pytest.mark.usefixtures("fed")
 async def test_live_keys_live_for_at_least_a_day(redis: Redis) -> None:
-    await feed(redis, SESSION)
     timed = [key for key in await live_keys(redis) if not key.startswith("positions:")]
     assert len(timed) > 3 * len(MARKET.sectors)
     for key in timed:
         assert await redis.ttl(key) > keys.DAY_S - 60
 
 
+@pytest.mark.usefixtures("fed")
 async def test_positions_bars_history_and_ticks_never_expire(redis: Redis) -> None:
-    await feed(redis, SESSION)
     names = [name.decode() async for name in redis.scan_iter()]
     kept = [name for name in names if name.startswith(("positions:", "stocks:bars:", "ticks:"))]
     assert {keys.FILLS, keys.CLOSED, keys.DAYS, keys.BOOK} <= set(kept)
@@ -236,43 +243,37 @@ async def test_headlines_appear_at_their_own_time_and_never_earlier(redis: Redis
     assert seen == len(MARKET.news) == feeder.report.headlines
 
 
-async def test_each_tick_is_raised_once_with_the_runs_id(redis: Redis) -> None:
-    summary = await feed(redis, SESSION)
+async def test_each_tick_is_raised_once_with_the_runs_id(redis: Redis, fed: FeedReport) -> None:
     ids = [found.fields[b"id"].decode() for found in await read_stream(redis, keys.ticks(0))]
-    assert len(ids) == len(set(ids)) == summary.ticks > 0
-    assert {tick.partition(":")[0] for tick in ids} == {summary.run}
+    assert len(ids) == len(set(ids)) == fed.ticks > 0
+    assert {tick.partition(":")[0] for tick in ids} == {fed.run}
 
 
+@pytest.mark.usefixtures("fed")
 async def test_feeding_the_same_data_twice_adds_nothing(redis: Redis) -> None:
-    await feed(redis, SESSION)
     before = await everything(redis)
     again = await feed(redis, SESSION)
     assert await everything(redis) == before
     assert (again.bars, again.ticks, again.headlines, again.already_fed) == (0, 0, 0, len(SESSION))
 
 
-async def fed_in_parts(redis: Redis, cuts: Sequence[int]) -> dict[str, object]:
-    await redis.flushall()
-    for first, last in zip([0, *cuts], [*cuts, len(SESSION)], strict=True):
-        await feed(redis, SESSION[first:last])
-    return await everything(redis)
+@pytest.mark.usefixtures("fed")
+async def test_two_parts_give_the_same_keys_as_the_whole(redis: Redis) -> None:
+    whole, size = await everything(redis), len(SESSION)
+    for cut in (4, 80, size // 2, size - 3, size - 1):  # the last two leave out some symbols of the last minute
+        await redis.flushall()
+        await feed(redis, SESSION[:cut])
+        await feed(redis, SESSION[cut:])
+        assert await everything(redis) == whole, cut
 
 
-@pytest.mark.parametrize("cut", [4, 80, 300, 390, 420, 700])
-async def test_two_halves_give_the_same_keys_as_the_whole(redis: Redis, cut: int) -> None:
-    assert await fed_in_parts(redis, [cut]) == await fed_in_parts(redis, [])
-
-
+@pytest.mark.usefixtures("fed")
 async def test_a_file_that_grows_gives_the_same_keys_as_the_whole(redis: Redis) -> None:
+    whole = await everything(redis)
+    await redis.flushall()
     await feed(redis, SESSION[:300])
     await feed(redis, SESSION)
-    grown = await everything(redis)
-    assert grown == await fed_in_parts(redis, [])
-
-
-@pytest.mark.parametrize("cut", [3, 1])
-async def test_a_second_part_without_some_symbols_still_counts_them(redis: Redis, cut: int) -> None:
-    assert await fed_in_parts(redis, [len(SESSION) - cut]) == await fed_in_parts(redis, [])
+    assert await everything(redis) == whole
 
 
 async def test_a_position_rewritten_by_somebody_between_bars_is_marked_and_not_overwritten(redis: Redis) -> None:
@@ -451,7 +452,8 @@ async def test_the_ranking_follows_the_sorted_set_and_drops_symbols_without_bars
 async def test_each_update_is_announced_on_the_keys_channel(redis: Redis) -> None:
     async with redis.pubsub() as channel:
         await channel.psubscribe("updates:*")
-        await channel.get_message(timeout=1)
+        while await channel.get_message(timeout=1) is None:
+            pass  # the confirmation of the subscription
         await feed(redis, SESSION[:40])
         await redis.publish("updates:end", b"")
         announced: dict[str, bytes] = {}

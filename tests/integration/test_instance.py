@@ -30,10 +30,22 @@ async def test_both_sides_have_the_same_so_it_is_taken(redis: Redis, tmp_path: P
     assert await bind_instance(redis, tmp_path) == (first, False)
 
 
-async def test_only_redis_has_one_so_the_directory_joins_it(redis: Redis, tmp_path: Path) -> None:
-    first, _ = await bind_instance(redis, tmp_path / "one", partitions=2)
-    assert await bind_instance(redis, tmp_path / "two") == (first, False)
-    assert file_of(tmp_path / "two") == first
+@pytest.mark.parametrize("new", [False, True])
+async def test_only_redis_has_one_so_the_directory_must_join_it(redis: Redis, tmp_path: Path, *, new: bool) -> None:
+    await bind_instance(redis, tmp_path / "one", partitions=2)
+    with pytest.raises(InstanceError, match="has not joined the trail in Redis") as error:
+        await bind_instance(redis, tmp_path / "two", new=new)
+    assert (error.value.exit_code, "llmctx join" in error.value.do) == (3, True)
+    assert not (tmp_path / "two").exists()
+
+
+async def test_an_instance_whose_maker_was_killed_before_it_wrote_its_file_is_kept(
+    redis: Redis, tmp_path: Path
+) -> None:
+    first, _ = await bind_instance(redis, tmp_path)
+    (tmp_path / "instance.json").rename(tmp_path / "instance.new.json")
+    assert await bind_instance(redis, tmp_path) == (first, False)
+    assert file_of(tmp_path) == first
 
 
 async def test_only_the_directory_has_one_so_nothing_is_written(redis: Redis, tmp_path: Path) -> None:
@@ -63,17 +75,12 @@ async def test_the_refusal_names_the_options_that_mend_it(redis: Redis, tmp_path
         await bind_instance(redis, tmp_path)
 
 
-@pytest.mark.parametrize("there_is_another", [False, True])
-async def test_new_instance_keeps_the_old_file_beside_the_new_one(
-    redis: Redis, tmp_path: Path, *, there_is_another: bool
-) -> None:
+async def test_new_instance_keeps_the_old_file_beside_the_new_one(redis: Redis, tmp_path: Path) -> None:
     old, _ = await bind_instance(redis, tmp_path)
     old_file = (tmp_path / "instance.json").read_bytes()
     await redis.flushall()
-    if there_is_another:
-        await bind_instance(redis, tmp_path / "another")
     new, made = await bind_instance(redis, tmp_path, new=True)
-    assert made is not there_is_another
+    assert made
     assert new.id != old.id
     assert file_of(tmp_path) == new
     assert (tmp_path / f"instance.{old.id}.json").read_bytes() == old_file
@@ -92,8 +99,9 @@ async def test_partitions_are_fixed_once_the_instance_is_made(redis: Redis, tmp_
 
 
 async def test_of_many_that_start_at_once_all_get_the_same_instance(redis: Redis, tmp_path: Path) -> None:
-    bound = await asyncio.gather(*(bind_instance(redis, tmp_path / str(n), partitions=n) for n in range(1, 9)))
-    assert len({instance for instance, _ in bound}) == 1
+    bound = await asyncio.gather(*(bind_instance(redis, tmp_path, partitions=n) for n in range(1, 9)))
+    assert {instance for instance, _ in bound} == {file_of(tmp_path)}
+    assert [made for _, made in bound].count(True) == 1
 
 
 async def test_the_instance_has_no_ttl(redis: Redis, tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ import duckdb
 import pytest
 from redis.asyncio import Redis
 
-from llmctx.ops.query import QUERIES, VIEWS, shipped_queries
+from llmctx.ops.query import QUERIES, VIEWS, find_query, run_query, shipped_queries
 from tests.integration.program import Program
 from tests.integration.test_older_trails import Trail, trail  # noqa: F401  a fixture
-from tests.integration.test_prove import make_trail
+from tests.integration.test_prove import SIZE, make_trail
 
 USAGE = '{"cached":10,"completion":20,"prompt":100,"reasoning":0}'
 """What an endpoint says of tokens; the answers of these tests say nothing."""
@@ -130,13 +130,40 @@ async def test_a_shipped_query_says_the_same_in_plain_duckdb(
     plain = connection.execute((QUERIES / f"{name}.sql").read_text(encoding="utf-8")).fetchall()
     rows = await rows_of(exported, name, "--set", "symbol=AAPL")
     assert len(rows) == len(plain)
-    assert name == "guards" or rows
+    assert name in ("guards", "outcomes") or rows  # nothing fired, and all was decided at one time
+
+
+def test_outcomes_are_the_moves_in_favour_of_the_position(tmp_path: Path) -> None:
+    folder = tmp_path / "0"
+    folder.mkdir()
+    (tmp_path / "manifest.json").write_text("{}")
+    leaves, evidence = [], []
+    for minute, (price, side) in enumerate(
+        [(100, "long"), (101, "long"), (99, "short"), (98, "short"), (100, "short"), (102, "short")]
+    ):
+        leaf = {
+            "kind": "decision", "symbol": "A", "as_of_ms": 60_000 * minute, "recorded_at_ms": 60_000 * minute,
+            "snapshot": {"sha256": "x", "sections": {}}, "verdict": {"action": "add" if minute == 0 else "hold"},
+        }  # fmt: skip
+        sections = {"price": json.dumps({"price": {"last": price}}), "position": json.dumps({"side": side})}
+        leaves.append(json.dumps(leaf))
+        evidence.append(json.dumps({"index": minute, "pieces": {"snapshot": json.dumps({"sections": sections})}}))
+    (folder / "leaves.jsonl").write_text("\n".join(leaves) + "\n")
+    (folder / "evidence.jsonl").write_text("\n".join(evidence) + "\n")
+    found = run_query(find_query("outcomes"), tmp_path, {})
+    rows = [dict(zip(found.columns, row, strict=True)) for row in found.rows]
+    # From minutes 0, 1 and 2 the newest price within two minutes before the horizon is 102; minute 3 has none.
+    mean = round((100 * (102 - 101) / 101 - 100 * (102 - 99) / 99) / 2, 3)
+    assert rows == [
+        {"action": "add", "horizon_min": 5, "records": 1, "mean_move_pct": 2.0, "in_favour_pct": 100.0},
+        {"action": "hold", "horizon_min": 5, "records": 2, "mean_move_pct": mean, "in_favour_pct": 50.0},
+    ]
 
 
 async def test_a_query_of_ones_own_reads_the_views_and_reaches_nothing_else(exported: Program) -> None:
     folder = exported.folder
     (folder / "mine.sql").write_text("SELECT count(*) AS n, max(index) AS last FROM records WHERE partition = 12")
-    assert await rows_of(exported, "mine.sql") == [{"n": 6, "last": 5}]
+    assert await rows_of(exported, "mine.sql") == [{"n": SIZE, "last": SIZE - 1}]
     before = {path: path.read_bytes() for path in (folder / "out").rglob("*") if path.is_file()}
     for sql in (
         f"SELECT * FROM read_text('{folder}/mine.sql')",
@@ -156,7 +183,7 @@ async def test_a_query_of_ones_own_reads_the_views_and_reaches_nothing_else(expo
 
 async def test_what_cannot_be_queried_is_named(exported: Program) -> None:
     for arguments, message in (
-        (("nothing", "--from", "out"), "actions, cost"),
+        (("nothing", "--from", "out"), "grounding, guards"),
         (("actions", "--from", "."), "not an export"),
         (("actions",), "--from"),
         (("shown", "--from", "out", "--set", "symbol"), "NAME=VALUE"),

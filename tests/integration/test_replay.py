@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import signal
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,11 +28,11 @@ from llmctx.trail.log.log import Log
 from llmctx.trail.proof.key import load_or_make_key
 from llmctx.trail.proof.notary_service import cover_now
 from tests.conftest import free_port
-from tests.integration.conftest import ByRules, hold, raise_tick, serving
+from tests.integration.conftest import ByRules, Prepared, hold, raise_tick, serving
 from tests.integration.program import Program, until
 from tests.unit.makers import stored
 
-MARKET = simulate(seed=5, days=1, minutes=40)
+MARKET = simulate(seed=6, days=1, minutes=30)
 LOG = "audit:{0}:log"
 SYMBOLS = ("AAPL", "MSFT", "IBM")
 
@@ -53,16 +54,30 @@ async def record(redis: Redis, url: str, state_dir: Path, *symbols: str) -> None
 
 
 @pytest.fixture
-async def recorded(on_each: Program, redis: Redis, redis_url: str, short_pauses: None) -> Program:  # noqa: ARG001
+async def recorded(
+    on_each: Program,
+    redis: Redis,
+    redis_url: str,
+    prepared: Prepared,
+    short_pauses: None,  # noqa: ARG001
+) -> Program:
     """Three decisions on each server in turn."""
-    await record(redis, redis_url, on_each.folder / "var", *SYMBOLS)
+    make = partial(record, redis, redis_url, on_each.folder / "var", *SYMBOLS)
+    await prepared.once(redis_url, redis, on_each.folder, make)
     return on_each
 
 
 @pytest.fixture
-async def trail(program: Program, valkey: Redis, valkey_url: str, short_pauses: None) -> Program:  # noqa: ARG001
+async def trail(
+    program: Program,
+    valkey: Redis,
+    valkey_url: str,
+    prepared: Prepared,
+    short_pauses: None,  # noqa: ARG001
+) -> Program:
     """Three decisions on the embedded Valkey."""
-    await record(valkey, valkey_url, program.folder / "var", *SYMBOLS)
+    make = partial(record, valkey, valkey_url, program.folder / "var", *SYMBOLS)
+    await prepared.once(valkey_url, valkey, program.folder, make)
     return program
 
 
@@ -271,32 +286,31 @@ async def test_compare_writes_a_page_and_names_flips(trail: Program) -> None:
     assert "3 of 3, 100%" in told.out
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code", "says"),
-    [
-        ("replay nonsense", 2, "is not a range of indices"),
-        ("replay colour=red", 2, "Unknown selection term"),
-        ("replay symbol=NONE", 2, "matches no record"),
-        ("replay --mode nonsense", 2, "give rebuild or again"),
-        ("replay --mode again --model b", 2, "--mode again changes nothing"),
-        ("replay --repeat 2", 2, "A rebuild asks no model"),
-        ("replay --budget-cost x --mode again", 2, "give an amount above 0"),
-        ("replay --prompt nonsense", 2, "no prompt 'nonsense'"),
-        ("replay --from none.jsonl", 2, "cannot be read"),
-        ("replay --mode again --answers none.jsonl", 2, "cannot be read"),
-        ("compare recorded", 2, "nothing to compare"),
-        ("compare none.jsonl", 2, "cannot be read"),
-        ("corpus nonsense", 2, "has no action 'nonsense'"),
-        ("corpus add symbol=NONE c.jsonl", 2, "matches no record"),
-        ("outcome --horizon 7", 2, "give one of 5, 15, 60, end"),
-        ("outcome symbol=NONE", 2, "matches no decision"),
-        ("backtest none.csv", 2, "none.csv"),
-    ],
-)
-async def test_misuse_says_what_to_do(trail: Program, arguments: str, code: int, says: str) -> None:
-    ended = await trail(*arguments.split())
-    assert ended.code == code
-    assert says in " ".join((ended.err + ended.out).split()).replace("│ ", "")
+MISUSED = {
+    "replay nonsense": "is not a range of indices",
+    "replay colour=red": "Unknown selection term",
+    "replay symbol=NONE": "matches no record",
+    "replay --mode nonsense": "give rebuild or again",
+    "replay --mode again --model b": "--mode again changes nothing",
+    "replay --repeat 2": "A rebuild asks no model",
+    "replay --budget-cost x --mode again": "give an amount above 0",
+    "replay --prompt nonsense": "no prompt 'nonsense'",
+    "replay --from none.jsonl": "cannot be read",
+    "replay --mode again --answers none.jsonl": "cannot be read",
+    "compare recorded": "nothing to compare",
+    "compare none.jsonl": "cannot be read",
+    "corpus nonsense": "has no action 'nonsense'",
+    "corpus add symbol=NONE c.jsonl": "matches no record",
+    "outcome --horizon 7": "give one of 5, 15, 60, end",
+    "outcome symbol=NONE": "matches no decision",
+    "backtest none.csv": "none.csv",
+}
+
+
+async def test_misuse_says_what_to_do(trail: Program) -> None:
+    for (arguments, says), ended in zip(MISUSED.items(), await trail.all(*MISUSED), strict=True):
+        assert ended.code == 2, arguments
+        assert says in " ".join((ended.err + ended.out).split()).replace("│ ", ""), arguments
 
 
 async def test_without_an_endpoint_nothing_is_asked(trail: Program) -> None:
@@ -334,7 +348,7 @@ async def test_what_the_market_does_later_changes_no_prompt_before(
 ) -> None:
     items = list(MARKET.items())
     starts = sorted({bar.start for bar in MARKET.bars})
-    cut = starts[28]
+    cut = starts[27]
     other = [doubled(item) if isinstance(item, Bar) and item.start >= cut else item for item in items]
     one = await prompts_of(valkey, valkey_url, tmp_path / "a", items)
     two = await prompts_of(valkey, valkey_url, tmp_path / "b", other)
@@ -347,9 +361,9 @@ async def test_what_the_market_does_later_changes_no_prompt_before(
 
 @pytest.fixture
 async def session(tmp_path: Path, standin: Standin) -> Program:
-    """The program with a simulated session of half an hour and no server."""
+    """The program with a simulated session of half an hour, and no server."""
     made = Program("redis://127.0.0.1:1/0", tmp_path, standin.base_url)
-    options = ("--news", "n.jsonl", "--sectors", "s.json", "--days", "1", "--minutes", "35", "--seed", "5")
+    options = ("--news", "n.jsonl", "--sectors", "s.json", "--days", "1", "--minutes", "27", "--seed", "6")
     assert (await made("simulate", "b.csv", *options)).code == 0
     return made
 
@@ -358,6 +372,7 @@ async def test_a_backtest_lets_each_prompt_trade_and_is_repeatable(session: Prog
     prompts = str(other_prompts(session.folder))
     files = ("b.csv", "--news", "n.jsonl", "--sectors", "s.json", "--prompts", prompts)
     both = ("--prompt", "position/v1", "--prompt", "position/v9", "--prompt", "position/v1")
+    session.environment["LLMCTX_CLOCK"] = "server"  # that of a live trail; a session has the clock of its bars
     ended = await session("backtest", *files, *both, "--keep", "kept", "--json")
     assert ended.code == 0, ended.err
     first, other, again = ended.lines
@@ -365,6 +380,7 @@ async def test_a_backtest_lets_each_prompt_trade_and_is_repeatable(session: Prog
     assert other | {"prompt": "position/v1", "tokens_in": first["tokens_in"]} == first
     assert first["calls"] == first["ticks"] > 20
     assert first["opened"] > 0
+    assert not {"market_unknown", "stale_price"} & set(first["guards"])
     assert first["pnl"] == pytest.approx(first["realized"] + first["open"])
     assert 0 < first["mean_exposure_pct"] <= first["max_exposure_pct"] <= 100
     kept = await session("replay", "--redis-url", "embedded:kept/position-v9/redis", "--json")
@@ -395,7 +411,7 @@ async def test_a_backtest_ends_early_where_the_endpoint_is_away(session: Program
 
 
 async def test_the_columns_of_a_backtest_are_told_apart(session: Program) -> None:
-    files = ("b.csv", "--news", "n.jsonl", "--sectors", "s.json")
-    ended = await session("backtest", *files, "--prompt", "position/v2", "--prompt", "position/v2")
+    assert (await session("simulate", "short.csv", "--days", "1", "--minutes", "2")).code == 0
+    ended = await session("backtest", "short.csv", "--prompt", "position/v2", "--prompt", "position/v2")
     assert ended.code == 0, ended.err
     assert re.match(r" +position/v2 \(1\) +position/v2 \(2\)\n", ended.out)

@@ -29,34 +29,34 @@ def program(standin: Standin, tmp_path: Path) -> Program:
     return made
 
 
-def held(program: Program) -> dict[str, bytes]:
+def files_of(program: Program) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in program.folder.iterdir() if path.is_file()}
 
 
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        ("replay --mode again --out demo.jsonl --fresh", "is also an input"),
-        ("replay --mode again --out notes.md --fresh", "is not a results file"),
-        ("replay --mode again --out page.html", "is not a results file"),
-        ("replay --out r.jsonl", "is not a rebuild file"),
-        ("replay --out demo.jsonl", "is also an input"),
-        ("replay --mode again --batch demo.jsonl", "is also an input"),
-        ("replay --mode again --batch r.jsonl", "is not a batch file"),
-        ("compare recorded r.jsonl --html r.jsonl", "is also an input"),
-        ("compare recorded r.jsonl --html notes.md", "is not a page"),
-    ],
-)
-async def test_no_file_of_another_kind_is_written_over(program: Program, arguments: str, says: str) -> None:
+NOT_WRITTEN_OVER = {
+    "replay --mode again --out demo.jsonl --fresh": "is also an input",
+    "replay --mode again --out notes.md --fresh": "is not a results file",
+    "replay --mode again --out page.html": "is not a results file",
+    "replay --out r.jsonl": "is not a rebuild file",
+    "replay --out demo.jsonl": "is also an input",
+    "replay --mode again --batch demo.jsonl": "is also an input",
+    "replay --mode again --batch r.jsonl": "is not a batch file",
+    "compare recorded r.jsonl --html r.jsonl": "is also an input",
+    "compare recorded r.jsonl --html notes.md": "is not a page",
+}
+
+
+async def test_no_file_of_another_kind_is_written_over(program: Program) -> None:
     made = ("replay", "limit=2", "--mode", "again", "--out", "r.jsonl", *CORPUS)
     assert (await program(*made)).code == 0
     assert (await program("compare", "r.jsonl", "--html", "page.html")).code == 0
-    before = held(program)
-    words = arguments.split()
-    ended = await program(*words, *(CORPUS if words[0] == "replay" else ()))
-    assert (ended.code, says in ended.err) == (2, True), ended.err
-    assert "--fresh" not in ended.err
-    assert held(program) == before
+    before = files_of(program)
+    for arguments, says in NOT_WRITTEN_OVER.items():
+        words = arguments.split()
+        ended = await program(*words, *(CORPUS if words[0] == "replay" else ()))
+        assert (ended.code, says in ended.err) == (2, True), f"{arguments}: {ended.err}"
+        assert "--fresh" not in ended.err, arguments
+        assert files_of(program) == before, arguments
 
 
 async def test_files_of_the_same_kind_are_written_again(program: Program) -> None:
@@ -168,14 +168,14 @@ def forged(entry: Recorded) -> Recorded:
     return Recorded(canonical.dumps(record), pieces, index=entry.index, origin=entry.origin)
 
 
-@pytest.mark.parametrize("mode", ["--mode again", "--prompt position/v1", f"--model {MODEL}", "--mode again --batch b"])
-async def test_evidence_that_was_made_anew_is_told_in_every_mode(program: Program, mode: str) -> None:
+async def test_evidence_that_was_made_anew_is_told_in_every_mode(program: Program) -> None:
     corpus = read_corpus(program.folder / "demo.jsonl")
     write_corpus(program.folder / "forged.jsonl", [forged(corpus.entries[0]), corpus.entries[1]], corpus.blobs)
-    ended = await program("replay", *mode.split(), "--from", "forged.jsonl", "--json")
-    assert ended.code == 1
-    assert "record 1 was altered, by its data" in ended.err
-    assert mode.endswith("b") or ended.document["altered"] == [1]
+    for mode in ("--mode again", "--prompt position/v1", f"--model {MODEL}", "--mode again --batch b"):
+        ended = await program("replay", *mode.split(), "--from", "forged.jsonl", "--json")
+        assert ended.code == 1, mode
+        assert "record 1 was altered, by its data" in ended.err, mode
+        assert mode.endswith("b") or ended.document["altered"] == [1]
 
 
 async def test_a_selection_without_a_record_writes_and_reports_nothing(program: Program) -> None:
@@ -188,17 +188,14 @@ async def test_a_selection_without_a_record_writes_and_reports_nothing(program: 
     assert {path.name for path in program.folder.iterdir()} == {"demo.jsonl", "notes.md"}
 
 
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        ("list", "`llmctx corpus list` takes one FILE, and got nothing"),
-        ("add all", "takes a SELECTION and a FILE, and got 1"),
-        ("burn", "`llmctx corpus` has no action 'burn'"),
-    ],
-)
-async def test_a_corpus_says_what_it_takes(program: Program, arguments: str, says: str) -> None:
-    ended = await program("corpus", *arguments.split())
-    assert (ended.code, says in ended.err) == (2, True)
+async def test_a_corpus_says_what_it_takes(program: Program) -> None:
+    misused = {
+        "corpus list": "`llmctx corpus list` takes one FILE, and got nothing",
+        "corpus add all": "takes a SELECTION and a FILE, and got 1",
+        "corpus burn": "`llmctx corpus` has no action 'burn'",
+    }
+    for says, ended in zip(misused.values(), await program.all(*misused), strict=True):
+        assert (ended.code, says in ended.err) == (2, True), ended.err
 
 
 async def test_a_difference_names_the_field_both_values_and_the_next_step(program: Program) -> None:

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from llmctx.connection import connect
 from llmctx.llm.standin import Standin
-from tests.conftest import SERVERS
+from tests.conftest import ONE_SERVER, url_of_server
 from tests.integration.conftest import hold, raise_tick
 from tests.integration.program import Ended, Program, until
 
@@ -32,10 +32,10 @@ REFUSED = [
 COMMANDS = ["status", "keys", "context AAPL", "decisions", "verify", "show 1", "outcome", "key", "decide AAPL"]
 
 
-@pytest.fixture(params=SERVERS)
+@pytest.fixture(params=ONE_SERVER)
 async def server(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Redis, str]]:
     """A client and HOST:PORT of a server that asks for the password."""
-    url: str = request.getfixturevalue("valkey_url" if request.param == "valkey" else "debian_url")
+    url = url_of_server(request)
     client = connect(url)
     await client.flushall()
     await client.config_set("requirepass", SECRET)

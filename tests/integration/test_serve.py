@@ -22,7 +22,7 @@ from llmctx.worker.status import read_status
 from tests.integration.conftest import SETTLEMENT, ByRules, held_lease, hold, raise_tick
 from tests.integration.program import until
 
-MINUTES = 60
+MINUTES = 27
 
 
 def config_of(completer: ByRules) -> DecisionConfig:
@@ -58,7 +58,7 @@ async def test_without_a_notary_nothing_is_signed(valkey: Redis, valkey_url: str
 
 
 async def test_a_backtest_ends_with_its_books(tmp_path: Path) -> None:
-    market = simulate(seed=3, days=1, minutes=MINUTES)
+    market = simulate(seed=6, days=1, minutes=MINUTES)
     completer, bars = ByRules(), []
     session = Session(list(market.items()), FeedRules(sectors=market.sectors))
     result = await run_backtest(config_of(completer), session, tmp_path, on_bar=lambda: bars.append(1))

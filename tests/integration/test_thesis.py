@@ -27,7 +27,7 @@ from llmctx.worker.decide_once import decide_once
 from llmctx.worker.home import TrailHome
 from llmctx.worker.partition import own_partition
 from llmctx.worker.theses import read_thesis
-from tests.integration.conftest import SETTLEMENT, held_lease, hold
+from tests.integration.conftest import NOW, SETTLEMENT, held_lease, hold
 from tests.unit.makers import Scripted, answer_text, body, completion
 
 ERROR = "http 400 Bad Request: buy everything at 123.45"
@@ -81,6 +81,22 @@ async def test_the_thesis_is_the_last_decision_and_names_its_record(trail: Trail
     assert source_of(second) == TrailReference(str(first.index), first.leaf_hash)
     assert "Nothing has changed yet." in trail.prompts[1]
     assert second.record["snapshot"]["sections"]["thesis"]["status"] == "fresh"
+
+
+async def test_a_restarted_collector_that_sets_the_entry_time_anew_keeps_the_thesis(trail: Trail, redis: Redis) -> None:
+    await trail.decide(said("The first reason."))
+    position = json.loads(await redis.get("positions:active:AAPL") or "")
+    await redis.set("positions:active:AAPL", json.dumps(position | {"entry_time": "2026-03-02T14:59:58.000Z"}))
+    await trail.decide(said("The second reason."))
+    await redis.set("positions:active:AAPL", json.dumps(position | {"entry_price": 101.0}))
+    await trail.decide(said("The third reason."))
+    await redis.set("positions:active:AAPL", json.dumps(position | {"entry_price": 102.0, "entry_time": NOW}))
+    await trail.decide(said("The fourth reason."))
+    assert "The first reason." in trail.prompts[1]
+    assert "The second reason." not in trail.prompts[2]
+    assert "the last decision was on another position" in trail.prompts[2]
+    assert "the last decision was on another position" in trail.prompts[3]
+    assert (await verify_log(Log(redis))).fault is None
 
 
 async def test_one_owner_gives_the_same_thesis_as_two(trail: Trail) -> None:

@@ -92,6 +92,14 @@ async def test_a_price_in_other_units_holds_the_stop_until_a_person_confirms_it(
     assert (published["action"], "stop_loss 46.5" in published["reason"]) == ("hold", True)
     status = await dumb("status", "--json")
     assert status.document["partitions"][0]["unconfirmed_stops"] == [SYMBOL]
+    assert f"{SYMBOL} wait for `llmctx confirm`" in (await dumb("status")).out
+    assert (
+        "implausible price.price.last 0.503 is -99.0% from the believed price 50.4"
+        in (await dumb("context", SYMBOL)).out
+    )
+    shown = (await dumb("context", SYMBOL, "--prompt", "position")).out
+    assert "## price: fresh, " in shown
+    assert "- (implausible): price.price.last 0.503 is -99.0%" in shown
 
     ended = await dumb("confirm", SYMBOL, "--by", "R. Ohm", "--why", "two sources show it", "--json")
     assert (ended.code, told(ended.document)) == (0, LEFT)
@@ -123,6 +131,19 @@ async def test_a_crash_is_confirmed_by_the_next_price_also_after_a_restart(
         await write(valkey, "26.8")
         assert told(await settle(valkey, running, "d")) == LEFT
     assert (await verify_log(Log(valkey))).fault is None
+
+
+async def test_a_crash_is_confirmed_by_a_later_bar(dumb: Program, valkey: Redis) -> None:
+    await write(valkey, "50")
+    await decide(dumb)
+    await write(valkey, "27.1")
+    assert told(await decide(dumb)) == HELD
+    for entry_id, close, expected in (("1-0", "26.9", HELD), ("2-0", "none", HELD)):
+        await valkey.xadd(keys.bars(SYMBOL), {"close": close}, id=entry_id)
+        assert told(await decide(dumb)) == expected
+    await valkey.xadd(keys.bars(SYMBOL), {"open": "27", "close": "26.9"}, id=f"{await server_ms(valkey)}-0")
+    assert told(await decide(dumb)) == LEFT
+    assert (await dumb("verify", "--strict")).code == 0
 
 
 async def test_a_held_stop_is_told_again_and_decided_again(

@@ -28,6 +28,7 @@ COMPOSED = {
     errors.CheckpointError,
     errors.NewerFormatError,
     errors.RecordSizeError,
+    errors.NotJoinedError,
 }
 """Errors that compose their message from its parts."""
 PLAIN = [error for error in FAMILY if error not in COMPOSED]

@@ -159,7 +159,7 @@ _MEASURES: tuple[tuple[str, Callable[[Tally], str]], ...] = (
     ("cost", _cost),
     ("cost per answer", _cost_per_answer),
     ("median latency", _latency),
-    ("self-consistency", lambda side: _share(side.itself, "asked once")),
+    ("self-consistency", lambda side: _share(side.self_consistency, "asked once")),
 )
 
 

@@ -96,16 +96,16 @@ def _usable(file: Path) -> list[Bar]:
 
 def _print(outcomes: list[DecisionOutcome]) -> None:
     without_bars = sum(not one.results for one in outcomes)
-    out.print(f"[bold]outcome[/]      {len(outcomes)} decisions; mean moves and sums; gain is followed minus held")
+    out.print(f"[bold]outcome[/]      {len(outcomes)} decisions; mean moves and sums; gain is followed minus unchanged")
     if without_bars:
         out.print(f"[yellow]no bars[/]      {without_bars} decisions have no bars after them")
-    table = plain_table("action", "after", right=("count", "move", "held", "followed", "gain", "better", "worse"))
+    table = plain_table("action", "after", right=("count", "move", "unchanged", "followed", "gain", "better", "worse"))
     for row in totals(outcomes):
         after = "its end" if row["horizon"] == "end" else f"{row['horizon']} min"
         colour = "green" if row["gain"] > 0 else "red" if row["gain"] < 0 else "dim"
         table.add_row(
             coloured(row["action"]), after, str(row["decisions"]), f"{row['mean_move_pct']:+.3f}%",
-            f"{row['held']:+,.0f}", f"{row['followed']:+,.0f}", f"[{colour}]{row['gain']:+,.0f}[/]",
+            f"{row['unchanged']:+,.0f}", f"{row['followed']:+,.0f}", f"[{colour}]{row['gain']:+,.0f}[/]",
             str(row["better"]), str(row["worse"]),
         )  # fmt: skip
     out.print(table)

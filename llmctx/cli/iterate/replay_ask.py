@@ -15,6 +15,7 @@ from llmctx.cli.shared.setup import client_of
 from llmctx.cli.shared.sources import no_match, source_of
 from llmctx.errors import EndpointError, ReplayError
 from llmctx.llm.client import NO_KEY, EndpointClient, NoEndpoint, check_endpoint, without_secrets
+from llmctx.llm.failures import MAX_CONSECUTIVE_FAILURES, remedy
 from llmctx.prompt.template import load_template
 from llmctx.replay.batch import BatchAnswers, batch_line
 from llmctx.replay.budget import Budget
@@ -22,7 +23,7 @@ from llmctx.replay.corpus import Recorded
 from llmctx.replay.plan import Plan, ReplayRequest, build_request
 from llmctx.replay.reproduction import check_records
 from llmctx.replay.results import Result, ResultsFile
-from llmctx.replay.run import MAX_CONSECUTIVE_FAILURES, CompleterFor, Replay, ReplaySummary, remedy
+from llmctx.replay.run import CompleterFor, Replay, ReplaySummary
 from llmctx.replay.safe_write import BATCH, Destination, replacing
 from llmctx.replay.source import Source, select
 from llmctx.rules import code

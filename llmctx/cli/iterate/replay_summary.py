@@ -71,8 +71,9 @@ def _print_comparison(comparison: Comparison) -> None:
     out.print(f"[bold]agreement[/]  {comparison.agreement} lead to the same action, Wilson interval")
     if comparison.answerless:
         out.print(f"[bold]unusable[/]   {comparison.answerless} decisions have no usable answer on one side")
-    if comparison.b.itself.of:
-        out.print(f"[bold]noise[/]      asked repeatedly, the replay agrees with itself in {comparison.b.itself}")
+    agreement = comparison.b.self_consistency
+    if agreement.of:
+        out.print(f"[bold]noise[/]      asked repeatedly, the replay agrees with itself in {agreement}")
     out.print(f"[bold]causes[/]     {cause_counts(comparison)}")
     for line in top_reasons(comparison):
         out.print(f"           {escape(line)}")

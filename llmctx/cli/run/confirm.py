@@ -6,10 +6,11 @@ from typing import Annotated
 import typer
 
 from llmctx import clock
-from llmctx.cli.shared.options import AsJson, Endpoint, Model, PromptName, PromptsDir, RedisUrl, StateDir, Symbol
+from llmctx.cli.shared.deciding import decides
+from llmctx.cli.shared.options import AsJson, Symbol
 from llmctx.cli.shared.output import escape, out, print_json
 from llmctx.cli.shared.record_text import print_verdict
-from llmctx.cli.shared.setup import config_of, redis_of, settings_for, trail_rules
+from llmctx.cli.shared.setup import config_of, redis_of, trail_rules
 from llmctx.context.marks import Mark
 from llmctx.errors import LlmctxError
 from llmctx.limits import MAX_BY_CHARS, MAX_WHY_CHARS
@@ -20,19 +21,15 @@ from llmctx.trail.log.entry import Entry, address
 _GRACE_S = 30
 
 
+@decides
 def confirm(
+    settings: Settings,
     symbol: Symbol,
     by: Annotated[str, typer.Option(help="Who confirms the price; recorded.")],
     why: Annotated[str, typer.Option(help="Why it is right; recorded.")],
-    redis_url: RedisUrl = None,
-    state_dir: StateDir = None,
-    prompt: PromptName = None,
-    prompts: PromptsDir = None,
-    endpoint: Endpoint = None,
-    model: Model = None,
     as_json: AsJson = False,
 ) -> None:
-    """Confirm that a symbol's newest price is right, and decide at once.
+    """Confirm that a price is right, and decide at once.
 
     A stop that was reached by an implausible price is obeyed then (docs/plausibility.md). The confirmation is recorded
     in the trail. It is for this position and this price level: a later step away from it has to be confirmed anew.
@@ -43,7 +40,6 @@ def confirm(
     for name, text, limit in (("--by", by, MAX_BY_CHARS), ("--why", why, MAX_WHY_CHARS)):
         if not text.strip() or len(text) > limit:
             raise typer.BadParameter(f"{name} needs 1 to {limit} characters")
-    settings = settings_for(redis_url, state_dir, prompt=prompt, prompts=prompts, endpoint=endpoint, model=model)
     confirmed, entry, partitions = asyncio.run(_confirm(settings, check_symbol(symbol), by.strip(), why.strip()))
     where = address(entry.index, entry.partition, partitions)
     if as_json:
@@ -68,7 +64,7 @@ async def _confirm(settings: Settings, symbol: str, by: str, why: str) -> tuple[
         package = build_package(await read_snapshot(redis, symbol, partition, await trail_rules(redis, settings)))
         if package.refusal is not None:
             raise LlmctxError(f"There is no price to confirm: {package.refusal}.", "Write position and price first.")
-        confirmed = mark_of(package.position, package.price)._replace(figures="", by=by, why=why)
+        confirmed = mark_of(package.position, package.price)._replace(volume=None, by=by, why=why)
         timeout_s = settings.llm.timeout_s + _GRACE_S
         entry = await decide_once(home, symbol, config, confirmation=confirmed, timeout_s=timeout_s)
         return confirmed, entry, home.instance.partitions

@@ -5,20 +5,11 @@ from typing import Any
 
 import typer
 
-from llmctx.cli.shared.options import (
-    AsJson,
-    Endpoint,
-    Model,
-    NewInstance,
-    PromptName,
-    PromptsDir,
-    RedisUrl,
-    StateDir,
-    Symbol,
-)
+from llmctx.cli.shared.deciding import decides
+from llmctx.cli.shared.options import AsJson, NewInstance, Symbol
 from llmctx.cli.shared.output import messages, out, print_json
 from llmctx.cli.shared.record_text import print_verdict
-from llmctx.cli.shared.setup import config_of, redis_of, settings_for
+from llmctx.cli.shared.setup import config_of, redis_of
 from llmctx.errors import LlmctxError
 from llmctx.schema.keys import check_symbol
 from llmctx.settings import Settings
@@ -28,14 +19,10 @@ _GRACE_S = 30
 _NO_ANSWER = ("unreachable", "timeout")
 
 
+@decides
 def decide(
+    settings: Settings,
     symbol: Symbol,
-    redis_url: RedisUrl = None,
-    state_dir: StateDir = None,
-    prompt: PromptName = None,
-    prompts: PromptsDir = None,
-    endpoint: Endpoint = None,
-    model: Model = None,
     as_json: AsJson = False,
     new_instance: NewInstance = False,
 ) -> None:
@@ -48,7 +35,6 @@ def decide(
     \b
     llmctx decide AAPL --endpoint http://127.0.0.1:8700/v1 --model llmctx-standin
     """
-    settings = settings_for(redis_url, state_dir, prompt=prompt, prompts=prompts, endpoint=endpoint, model=model)
     entry, partitions = asyncio.run(_decide(settings, check_symbol(symbol), new_instance=new_instance))
     where = address(entry.index, entry.partition, partitions)
     _print_decision(entry, where, as_json=as_json)

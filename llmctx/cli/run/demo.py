@@ -28,7 +28,6 @@ from llmctx.llm.standin import MODEL, Standin
 from llmctx.ops.server import EmbeddedServer
 from llmctx.private_files import FILE_MODE, make_private_directory
 from llmctx.replay.partition_check import PartitionReport
-from llmctx.replay.run import remedy
 from llmctx.replay.verify import verify_partition
 from llmctx.settings import Settings
 from llmctx.trail.log.log import Log
@@ -78,6 +77,7 @@ async def _demo(directory: Path, endpoint: str | None, model: str | None) -> Non
             "waits for its decision,\nand the paper broker executes the decision at the next bar's open.\n"
         )
         settings = settings_for(server.url, directory, endpoint=endpoint, model=model)
+        settings.clock = "bars"  # whatever is set for live trails
         report = await _session(settings, real=real)
     _print_report(report)
     _print_next_steps(directory, report.records // 4)
@@ -111,11 +111,12 @@ async def _session(settings: Settings, *, real: bool) -> PartitionReport:
         stop.set()
         await service
         screen.print_summary(feed.report, real=real)
-        if screen.calls and screen.calls == screen.failed:
+        failures = screen.failures
+        if failures.calls and failures.calls == failures.failed:
             raise EndpointError(
-                f"Nothing answered: all {screen.calls} calls failed, the last one with: {screen.last_failure}. The "
+                f"Nothing answered: all {failures.calls} calls failed, the last one with: {failures.last}. The "
                 "guardrails alone decided.",
-                remedy(screen.last_failure),
+                failures.remedy,
             )
         return await verify_partition(Log(redis), home.instance, directory)
 

@@ -12,6 +12,7 @@ from llmctx.flow.book import CAPITAL
 from llmctx.flow.compose import FedBar
 from llmctx.flow.feed_report import FeedReport
 from llmctx.flow.trades import Fill
+from llmctx.llm.failures import FailureCount, failure_of
 from llmctx.schema.values import Position
 from llmctx.trail.log.entry import Entry
 
@@ -29,12 +30,8 @@ class DemoScreen:
     def __init__(self, *, live: bool) -> None:
         self.records = 0
         """Records that settle a tick, so far."""
-        self.calls = 0
-        """Calls to the endpoint, so far."""
-        self.failed = 0
-        """Those of them without a usable answer."""
-        self.last_failure = ""
-        """What the last of these said."""
+        self.failures = FailureCount()
+        """Calls to the endpoint so far, and those of them without a usable answer."""
         self._actions: Counter[str] = Counter()
         self._guards: Counter[str] = Counter()
         self._grounding: Counter[str] = Counter()
@@ -86,11 +83,10 @@ class DemoScreen:
 
     def _count_call(self, record: dict[str, Any]) -> None:
         completion = record.get("completion", {})
-        if completion:
-            self.calls += 1
         if completion and record["kind"] == "failed":
-            self.failed += 1
-            self.last_failure = str(completion.get("detail") or completion["outcome"])
+            self.failures.fail(failure_of(completion))
+        elif completion:
+            self.failures.succeed()
         usage = completion.get("usage", {})
         self._tokens_in += usage.get("prompt", 0)
         self._tokens_out += usage.get("completion", 0)

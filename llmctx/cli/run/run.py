@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
+from llmctx.cli.shared.deciding import decides
 from llmctx.cli.shared.long_running import stop_signal
-from llmctx.cli.shared.options import AsJson, Endpoint, Model, NewInstance, PromptName, PromptsDir, RedisUrl, StateDir
+from llmctx.cli.shared.options import AsJson, NewInstance
 from llmctx.cli.shared.output import out, print_json
 from llmctx.cli.shared.record_text import record_line
-from llmctx.cli.shared.setup import config_of, redis_of, settings_for
+from llmctx.cli.shared.setup import config_of, redis_of
 from llmctx.redis_address import without_password
 from llmctx.settings import Settings
 from llmctx.trail.log.entry import Entry, address
@@ -20,13 +21,9 @@ from llmctx.worker.serve import ServeOptions, serve
 _REPORT_INTERVAL_S = 10
 
 
+@decides
 def run(
-    redis_url: RedisUrl = None,
-    state_dir: StateDir = None,
-    prompt: PromptName = None,
-    prompts: PromptsDir = None,
-    endpoint: Endpoint = None,
-    model: Model = None,
+    settings: Settings,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print every record.")] = False,
     as_json: AsJson = False,
     new_instance: NewInstance = False,
@@ -48,7 +45,6 @@ def run(
     \b
     LLMCTX_LLM__BASE_URL=http://127.0.0.1:8700/v1 LLMCTX_LLM__MODEL=llmctx-standin llmctx run
     """
-    settings = settings_for(redis_url, state_dir, prompt=prompt, prompts=prompts, endpoint=endpoint, model=model)
     counter = _Counter(verbose=verbose, as_json=as_json)
     options = ServeOptions(settings.concurrency, watch=watch, notary=not no_notary, tune_gc=True)
     asyncio.run(_run(settings, counter, options, new_instance=new_instance))

@@ -84,11 +84,12 @@ def unpack(file: StoredFile, folder: Path, target: Path) -> None:
     try:
         draft.unlink(missing_ok=True)
         with open(draft, "xb", opener=lambda path, flags: os.open(path, flags, FILE_MODE)) as opened:
-            found = _decompress(path, opened.write, file.size_bytes)
+            if _measure(path) != (file.stored_bytes, file.stored_sha256):
+                raise _damaged(path, "its size or digest differs from the manifest")
+            if _decompress(path, opened.write, file.size_bytes) != (file.size_bytes, file.sha256):
+                raise _damaged(path, "its content differs from the manifest")
             opened.flush()
             os.fsync(opened.fileno())
-        if found != (file.size_bytes, file.sha256, file.stored_bytes, file.stored_sha256):
-            raise _damaged(path, "its size or digest differs from the manifest")
         draft.rename(target)
     except FileNotFoundError as error:
         raise _damaged(path, "it is missing") from error
@@ -99,20 +100,22 @@ def unpack(file: StoredFile, folder: Path, target: Path) -> None:
     sync_directory(target.parent)
 
 
-def _decompress(path: Path, write: Callable[[bytes], object], limit: int) -> tuple[int, str, int, str]:
-    content, stored, size, stored_size = hashlib.sha256(), hashlib.sha256(), 0, 0
-    decompressor = zstandard.ZstdDecompressor().decompressobj()
+def _measure(path: Path) -> tuple[int, str]:
+    """The size and digest of a file."""
     with path.open("rb") as source:
-        while chunk := source.read(_CHUNK_BYTES):
-            stored.update(chunk)
-            stored_size += len(chunk)
-            raw = decompressor.decompress(chunk)
-            size += len(raw)
-            if size > limit:  # the manifest's size is the limit, so a damaged file cannot fill the disk
-                break
-            content.update(raw)
-            write(raw)
-    return size, content.hexdigest(), stored_size, stored.hexdigest()
+        digest = hashlib.file_digest(source, "sha256")
+        return source.tell(), digest.hexdigest()
+
+
+def _decompress(path: Path, write: Callable[[bytes], object], limit: int) -> tuple[int, str]:
+    """Write what a file holds, and return its size and digest; it ends soon after `limit` bytes."""
+    content, size = hashlib.sha256(), 0
+    with path.open("rb") as source, zstandard.ZstdDecompressor().stream_reader(source) as reader:
+        while size <= limit and (chunk := reader.read(_CHUNK_BYTES)):
+            size += len(chunk)
+            content.update(chunk)
+            write(chunk)
+    return size, content.hexdigest()
 
 
 def is_inside(name: str) -> bool:

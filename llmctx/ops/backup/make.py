@@ -7,6 +7,7 @@ What a killed run leaves is removed by the next one.
 
 import asyncio
 import contextlib
+import logging
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +31,8 @@ from llmctx.trail.log.instance import Instance
 from llmctx.trail.log.leaf_schema import FaultError
 from llmctx.trail.log.lease import lease_key
 from llmctx.version import VERSION
+
+_log = logging.getLogger(__name__)
 
 _PROOF = f"{PARTIAL}proof"
 _ADDRESS = "address"
@@ -71,8 +74,10 @@ async def make_backup(
 
 async def _make(redis: Redis, server: str, instance: Instance, state_dir: Path, directory: Path, begin: Begin) -> Made:
     proof_server = EmbeddedServer(directory / _PROOF / "server")
+    _log.info("Saving and compressing a snapshot of the server and the state directory.")
     packed, method = await _pack(redis, server, instance, state_dir, directory)
     reached("packed")
+    _log.info(f"Restoring the {packed.stored_bytes:,} bytes into an embedded server, to verify them.")
     partitions, fault = await _prove(packed, proof_server, directory / _PROOF, begin)
     reached("proven")
     records = tuple(part.records - part.refilled for part in partitions)

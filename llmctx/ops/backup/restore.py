@@ -1,6 +1,7 @@
 """A backup put back: the snapshot into the server, files into the state directory, later records from the spool."""
 
 import asyncio
+import logging
 import tempfile
 from collections.abc import Callable
 from functools import partial
@@ -21,7 +22,10 @@ from llmctx.replay.verify import Expected, verify_partition
 from llmctx.trail.log.instance import Instance, read_instance
 from llmctx.trail.log.lease import LEASE_MS, Lease, read_holder
 from llmctx.trail.log.log import Log
+from llmctx.trail.proof.roster import Roster
 from llmctx.trail.spool.recovery import Recovery
+
+_log = logging.getLogger(__name__)
 
 _STALE_LEASE_S = LEASE_MS / 1000 + 5
 
@@ -103,6 +107,7 @@ async def restore(backup: Backup, redis: Redis, state_dir: Path, *, over: bool, 
     with tempfile.TemporaryDirectory(prefix="llmctx-restore-", ignore_cleanup_errors=True) as scratch:
         file = await asyncio.to_thread(unpack_snapshot, backup, Path(scratch))
         names = await asyncio.to_thread(unpack_state, backup, state_dir)
+        _log.info(f"The server loads {file.stat().st_size:,} bytes.")
         await load_snapshot(redis, file)
     partitions = await refill_and_verify(backup.instance, redis, state_dir, begin=begin)
     return Restored(names, count, partitions)
@@ -152,7 +157,8 @@ async def _refill(redis: Redis, log: Log, instance: Instance, state_dir: Path) -
         waited_s += 0.5
     recovery = Recovery(redis, log, lease, instance, state_dir)
     try:
-        return await recovery.open(partial(log.advance, owner=lease.owner))
+        roster = Roster(state_dir, instance.id, log.partition)
+        return await recovery.open(roster, partial(log.advance, owner=lease.owner))
     finally:
         await recovery.close()
         await lease.give_up()

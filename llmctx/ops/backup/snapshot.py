@@ -174,7 +174,7 @@ def _address(redis: Redis, options: dict[str, Any]) -> list[str]:
         words.append("--tls")
         for name, option in _TLS_OPTIONS.items():
             words += [option, str(options[name])] if options.get(name) else []
-        words += ["--insecure"] if options.get("ssl_cert_reqs") in ("none", None) else []
+        words += ["--insecure"] if str(options.get("ssl_cert_reqs", "required")).lower().endswith("none") else []
     return words
 
 

@@ -5,26 +5,30 @@ record that the anchor knows, and the spool what came later. In an anchor, check
 they cover. The private key is never read: whoever has a backup must not be able to sign.
 """
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from llmctx.errors import BackupError, InstanceError
+from llmctx.killpoint import reached
 from llmctx.ops.backup.files import StoredFile, pack, unpack
 from llmctx.ops.backup.manifest import STATE, Backup
+from llmctx.trail.disk import sync_directory
 from llmctx.trail.log.instance import Instance, read_state_instance
 from llmctx.trail.proof.anchor import Anchor, anchor_directory
 from llmctx.trail.proof.key import public_file
 from llmctx.trail.proof.merkle import HASH_BYTES
+from llmctx.trail.proof.roster import roster_file
 from llmctx.trail.spool.spool import spool_directory
 
 
 def pack_anchors(state_dir: Path, instance: Instance, folder: Path) -> Iterator[StoredFile]:
-    """Store the instance file, the anchors and the public key in a backup's folder.
+    """Store the instance file, the anchors, the public key and the enrolled writers in a backup's folder.
 
     Raises OSError if the disk fails.
     """
     anchors = [anchor_directory(state_dir, instance.id, partition) for partition in range(instance.partitions)]
-    paths = [state_dir / "instance.json", public_file(state_dir, instance.id)]
+    paths = [state_dir / "instance.json", public_file(state_dir, instance.id), roster_file(state_dir, instance.id)]
     paths += [anchor / name for anchor in anchors for name in ("checkpoints", "leaves")]
     return _pack(state_dir, paths, folder)
 
@@ -75,27 +79,43 @@ def check_state(backup: Backup, state_dir: Path) -> None:
 def unpack_state(backup: Backup, state_dir: Path) -> list[str]:
     """Put back what a state directory lacks, and return the names of these files.
 
-    An anchor or a spool that exists is newer than the backup, and is kept whole.
+    An anchor or a spool that exists is newer than the backup, and is kept whole; one that is missing appears whole. The
+    instance file comes last: a state directory that has one is complete.
 
     Raises BackupError if a file of the backup is damaged, OSError if the disk fails.
     """
-    names = {file: PurePosixPath(file.name).relative_to(STATE) for file in _files(backup)}
-    kept = {folder for folder in {name.parent for name in names.values()} if _has_files(state_dir / folder, folder)}
+    folders: dict[PurePosixPath, list[StoredFile]] = {}
+    single = []
+    for file in backup.manifest.files:
+        name = PurePosixPath(file.name)
+        if file.name.startswith((f"{STATE}anchor/", f"{STATE}spool/")):
+            folders.setdefault(name.relative_to(STATE).parent, []).append(file)
+        elif file.name.startswith(STATE):
+            single.append(file)
     restored = []
-    for file, name in names.items():
-        if name.parent not in kept and not (state_dir / name).exists():
-            unpack(file, backup.folder, state_dir / name)
-            restored.append(str(name))
-    return restored
+    for folder, files in folders.items():
+        if not _has_files(state_dir / folder):
+            _unpack_folder(backup, files, state_dir / folder)
+            restored += files
+    for file in sorted(single, key=lambda file: file.name == f"{STATE}instance.json"):
+        target = state_dir / PurePosixPath(file.name).relative_to(STATE)
+        if not target.exists():
+            unpack(file, backup.folder, target)
+            restored.append(file)
+    return [file.name.removeprefix(STATE) for file in restored]
 
 
-def _files(backup: Backup) -> list[StoredFile]:
-    """The state's files, the instance file last: a state directory with one is complete."""
-    files = [file for file in backup.manifest.files if file.name.startswith(STATE)]
-    return sorted(files, key=lambda file: file.name == f"{STATE}instance.json")
+def _unpack_folder(backup: Backup, files: list[StoredFile], target: Path) -> None:
+    draft = target.with_name(f"{target.name}.new")
+    shutil.rmtree(draft, ignore_errors=True)
+    for file in files:
+        unpack(file, backup.folder, draft / PurePosixPath(file.name).name)
+        reached("unpacked")
+    shutil.rmtree(target, ignore_errors=True)  # it holds a lock at most
+    draft.rename(target)
+    sync_directory(target.parent)
 
 
-def _has_files(folder: Path, name: PurePosixPath) -> bool:
+def _has_files(folder: Path) -> bool:
     """Whether an anchor or a spool is there already, whatever it holds."""
-    is_one = name.parts[:1] in (("anchor",), ("spool",))
-    return is_one and folder.is_dir() and any(path.name != "lock" for path in folder.iterdir())
+    return folder.is_dir() and any(path.name != "lock" for path in folder.iterdir())

@@ -1,7 +1,5 @@
 """Read an export (audit/README.md describes every file). A malformed file breaks a rule, which the error names."""
 
-import base64
-import binascii
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -92,7 +90,8 @@ class Export:
             line = next(evidence, None)
             if line is None:
                 raise FaultError(Fault(index, "lines", "a line of evidence", "none"))
-            yield Entry(leaf, _read_evidence(line, index), index=index, partition=part.partition)
+            pieces, proof = _read_evidence(line, index)
+            yield Entry(leaf, pieces, index=index, partition=part.partition, proof=proof)
         if (line := next(evidence, None)) is not None:
             raise FaultError(Fault(index + 1, "lines", "a leaf for each line of evidence", "one more line"))
 
@@ -166,8 +165,8 @@ def _read_manifest(raw: bytes) -> tuple[str, list[Part]]:
     return origin, parts
 
 
-def _read_object(line: bytes, fault: Fault, names: set[str]) -> dict[str, Any]:
-    """Parse a line: one JSON object in RFC 8785 form with exactly these names.
+def _read_object(line: bytes, fault: Fault, names: set[str], optional: str = "") -> dict[str, Any]:
+    """Parse a line: one JSON object in RFC 8785 form with exactly these names, and perhaps the optional one.
 
     Raises FaultError if it is anything else.
     """
@@ -176,18 +175,30 @@ def _read_object(line: bytes, fault: Fault, names: set[str]) -> dict[str, Any]:
     except ValueError as error:
         expected = "one JSON text without duplicate names"
         raise FaultError(fault._replace(expected=expected, found=str(error))) from error
-    if not isinstance(document, dict) or document.keys() != names or not canonical.is_form_of(document, line):
+    if (
+        not isinstance(document, dict)
+        or document.keys() - {optional} != names
+        or not canonical.is_form_of(document, line)
+    ):
         expected = f"an object of {', '.join(sorted(names))} in RFC 8785 form"
         raise FaultError(fault._replace(expected=expected, found=line[:120].decode(errors="replace")))
     return document
 
 
-def _read_evidence(line: bytes, index: int) -> dict[str, bytes]:
-    document = _read_object(line, Fault(index, "evidence-form", "", ""), {"index", "pieces"})
-    pieces = _read_pieces(document["pieces"], index)
+def _read_evidence(line: bytes, index: int) -> tuple[dict[str, bytes], bytes]:
+    document = _read_object(line, Fault(index, "evidence-form", "", ""), {"index", "pieces"}, "proof")
+    pieces, proof = _read_pieces(document["pieces"], index), _read_proof(document.get("proof", ""), index)
     if document["index"] != index or type(document["index"]) is not int:
         raise FaultError(Fault(index, "contiguity", f"index {index}", f"index {document['index']}"))
-    return pieces
+    return pieces, proof
+
+
+def _read_proof(text: Any, index: int) -> bytes:
+    """The bytes of a proof."""
+    try:
+        return canonical.from_base64(text)
+    except (ValueError, TypeError) as error:
+        raise FaultError(Fault(index, "evidence-form", "a proof in canonical base64", str(text)[:120])) from error
 
 
 def _read_pieces(pieces: Any, index: int) -> dict[str, bytes]:
@@ -199,13 +210,8 @@ def _read_pieces(pieces: Any, index: int) -> dict[str, bytes]:
 
 
 def _from_base64(value: dict[str, str]) -> bytes:
-    (text,) = value.values()
-    try:
-        raw = base64.b64decode(value["base64"], validate=True)
-    except binascii.Error as error:
-        raise ValueError(str(error)) from error
-    if base64.b64encode(raw).decode() != text:
-        raise ValueError("base64 that is not canonical")
+    (_,) = value.values()
+    raw = canonical.from_base64(value["base64"])
     try:
         raw.decode()
     except UnicodeDecodeError:

@@ -3,6 +3,7 @@
 Only records that a checkpoint covers are exported. The manifest is written last: a folder without one is not an export.
 """
 
+import base64
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -140,7 +141,10 @@ class _Files:
         self.add_lost(entry.index)
         leaf, pieces = entry.kept
         self._leaves.write(leaf + b"\n")
-        self._evidence.write(canonical.dumps({"index": entry.index, "pieces": textual_pieces(pieces)}) + b"\n")
+        line = {"index": entry.index, "pieces": textual_pieces(pieces)}
+        if entry.proof:
+            line["proof"] = base64.b64encode(entry.proof).decode()
+        self._evidence.write(canonical.dumps(line) + b"\n")
         self._next += 1
         if entry.unreadable is not None:
             self.unreadable.append(entry.index)

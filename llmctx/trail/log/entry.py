@@ -14,13 +14,13 @@ from llmctx.trail.log.dictionary import Dictionary
 from llmctx.trail.log.packing import Pieces, unpack
 from llmctx.trail.log.unreadable import Unreadable, is_stand_in, read_record, stand_in
 
-PIECES = {"snapshot": "snapshot", "messages": "prompt", "completion": "completion"}
+PIECES = {"snapshot": "snapshot", "messages": "prompt", "completion": "completion", "foreign": "incident"}
 """Evidence piece -> the object in the leaf that holds its sha256."""
 BLOBS = (("prompt", "template_sha256"), ("request", "schema_sha256"))
 """The fields of a leaf that name blobs by digest."""
 
-FIELD = b"record"
-"""The one field of a log entry."""
+FIELD, PROOF = b"record", b"proof"
+"""The fields of a log entry; records from before the first enrolment have no proof."""
 
 
 class Entry:
@@ -34,6 +34,7 @@ class Entry:
         index: int,
         partition: int = 0,
         packed: bytes = b"",
+        proof: bytes = b"",
         problem: Unreadable | None = None,
     ) -> None:
         """`pieces` may be a function that unpacks them on first use; `problem` says that there is no leaf."""
@@ -46,6 +47,8 @@ class Entry:
         """The partition whose log holds it."""
         self.packed = packed
         """The exact value that holds it in the log; empty if it was not read from a log."""
+        self.proof = proof
+        """Its writer's key ID and signature; empty if it has none."""
         self.carried: object = None
         """What the draft carried, if this process has just appended it."""
         self._parsed: dict[str, Any] | Unreadable | None = problem
@@ -151,7 +154,7 @@ def named_blobs(record: dict[str, Any]) -> list[str]:
 def restored(fields: dict[bytes, bytes], index: int, partition: int, dictionary: Dictionary | None = None) -> Entry:
     """The entry in the fields of a log entry; `dictionary` is the one that they name. Evidence is unpacked lazily."""
     packed = fields.get(FIELD, b"")
-    if FIELD not in fields or len(fields) > 1:
+    if fields.keys() not in ({FIELD}, {FIELD, PROOF}):
         return without_leaf(fields, index, partition, f"its entry has the fields {sorted(fields)}")
     if is_stand_in(packed):  # it came back from the spool
         return Entry(packed, {}, index=index, partition=partition, packed=packed)
@@ -159,7 +162,7 @@ def restored(fields: dict[bytes, bytes], index: int, partition: int, dictionary:
         leaf, pieces = unpack(packed, dictionary)
     except ValueError as error:
         return without_leaf(fields, index, partition, f"it cannot be unpacked: {error}")
-    return Entry(leaf, pieces, index=index, partition=partition, packed=packed)
+    return Entry(leaf, pieces, index=index, partition=partition, packed=packed, proof=fields.get(PROOF, b""))
 
 
 def without_leaf(

@@ -12,6 +12,7 @@ from typing import NamedTuple, cast
 
 from redis.asyncio import Redis
 
+from llmctx.connection import pause
 from llmctx.errors import InstanceError, TrailError
 from llmctx.private_files import make_private_directory, write_private
 from llmctx.trail.log.lease import redis_errors
@@ -21,6 +22,7 @@ MAX_PARTITIONS = 1024
 """The largest number of partitions that a trail can have."""
 INSTANCE_KEY = "audit:instance"
 """The key of the instance in Redis."""
+_TURNS, _PAUSE_S = 40, 0.05
 _RESTORE = "Restore the server's data from a backup: llmctx never writes such a value."
 
 
@@ -95,11 +97,11 @@ async def bind_instance(
 ) -> tuple[Instance, bool]:
     """The instance that Redis and the state directory share, and whether it was made now.
 
-    If neither has one, it is made; a state directory without one adopts that of Redis. With `new` a state directory
-    leaves its old instance, whose file is kept beside the new one.
+    If neither has one, it is made. With `new` a state directory leaves its old instance, whose file is kept beside the
+    new one, if Redis has none.
 
-    Raises InstanceError if the two differ, or if only the state directory has one; TrailError if the server does not
-    answer.
+    Raises InstanceError if the two differ, if only one of them has one (a state directory joins a trail by
+    `join_instance`); TrailError if the server does not answer.
     """
     in_redis = await read_instance(redis)
     file = state_dir / "instance.json"
@@ -113,9 +115,30 @@ async def bind_instance(
         )
     if in_directory is not None and in_directory == in_redis:
         return in_directory, False
-    instance = in_redis or await _make(redis, partitions)
-    _write_file(file, instance, before=in_directory)
-    return instance, in_redis is None
+    made = None
+    if in_redis is None:
+        made, in_redis = await _make(redis, file, partitions)
+    if in_redis == (made or _read_file(_pending(file))):  # made here, now or before a kill
+        _write_file(file, in_redis, before=in_directory)
+        _pending(file).unlink(missing_ok=True)
+        return in_redis, made is not None
+    for _ in range(_TURNS):  # another process with this state directory may just have made it
+        if read_state_instance(state_dir) == in_redis:
+            return in_redis, False
+        await pause(_PAUSE_S)
+    raise InstanceError(
+        f"{state_dir} has not joined the trail in Redis.",
+        "Name the --state-dir of that trail; or let this one join it: `llmctx join` says how.",
+    )
+
+
+def join_instance(state_dir: Path, instance: Instance) -> None:
+    """Let a state directory belong to an instance that another one has made.
+
+    Raises InstanceError if it belongs to another one, or if its file cannot be written.
+    """
+    if check_state_instance(state_dir, instance) is None:
+        _write_file(state_dir / "instance.json", instance, before=None)
 
 
 def check_state_instance(state_dir: Path, expected: Instance) -> Instance | None:
@@ -138,7 +161,10 @@ def read_state_instance(state_dir: Path) -> Instance | None:
 
     Raises InstanceError if its file cannot be read.
     """
-    file = state_dir / "instance.json"
+    return _read_file(state_dir / "instance.json")
+
+
+def _read_file(file: Path) -> Instance | None:
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
         return Instance(document["id"], document["partitions"])
@@ -151,17 +177,24 @@ def read_state_instance(state_dir: Path) -> Instance | None:
         ) from error
 
 
-async def _make(redis: Redis, partitions: int) -> Instance:
+def _pending(file: Path) -> Path:
+    """The file that names an instance until it is known that Redis took it."""
+    return file.with_name("instance.new.json")
+
+
+async def _make(redis: Redis, file: Path, partitions: int) -> tuple[Instance, Instance]:
+    """Make an instance; returns it, and the one that Redis has now."""
     instance = Instance(uuid.uuid4().hex, partitions)
+    _write_file(_pending(file), instance, before=None)
     with redis_errors("The instance could not be made"):
-        # If two processes start at once, the first sets all fields and both use them.
+        # If two processes start at once, the first sets all fields.
         async with redis.pipeline(transaction=True) as both:
             for field, value in (("id", instance.id), ("partitions", partitions), ("format", FORMAT)):
                 both.hsetnx(INSTANCE_KEY, field, str(value))
             await both.execute()
     found = await read_instance(redis)
     assert found is not None
-    return found
+    return instance, found
 
 
 def _write_file(file: Path, instance: Instance, *, before: Instance | None) -> None:

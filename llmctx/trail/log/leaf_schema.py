@@ -37,7 +37,9 @@ FORM: dict[str, type] = {
     "decision": dict,
     "grounding": dict,
     "reasked": dict,
+    "confirmation": dict,
     "incident": dict,
+    "enrolment": dict,
     "clock": str,
 }
 """The JSON type of each field."""
@@ -54,7 +56,9 @@ INSIDE: dict[str, dict[str, type]] = {
         "valid_for": int,
     },
     "verdict": {"action": str, "reason": str},
+    "confirmation": {"by": str, "why": str, "last": str, "price_at": str, "entry_time": str},
     "incident": {"what": str},
+    "enrolment": {"key": str, "from": int, "signature": str},
 }
 """The fields that each object must have if it is present."""
 _DIGESTS = (
@@ -63,6 +67,7 @@ _DIGESTS = (
     ("completion", "sha256"),
     ("prompt", "template_sha256"),
     ("request", "schema_sha256"),
+    ("incident", "sha256"),
 )
 _HEX = re.compile("[0-9a-f]{64}")
 
@@ -141,6 +146,10 @@ def _wrong_values(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "attempts from 1 on, times from 0 on", str(record)[:120]
     if "incident" in record and record["kind"] != "incident":
         yield f"no incident in a {record['kind']}", "one"
+    if type(record.get("enrolment", {}).get("retires", "")) is not str:
+        yield "enrolment.retires as str", str(record["enrolment"]["retires"])[:120]
+    if "enrolment" in record and record["kind"] not in ("notice", "incident"):
+        yield f"no enrolment in a {record['kind']}", "one"
     declared = record.get("incident", {})
     first, last = declared.get("first"), declared.get("last")
     if declared.get("what") == LOST and not (type(first) is int and type(last) is int and 0 <= first <= last):

@@ -18,6 +18,7 @@ from llmctx import canonical
 from llmctx.connection import StreamEntry, read_stream, read_stream_back
 from llmctx.errors import BehindError, LeaseError, SettledError, TickMapError, TrailError
 from llmctx.functions import Argument, ServerFunction
+from llmctx.trail.log.appended import remember
 from llmctx.trail.log.blobs import Blobs
 from llmctx.trail.log.entry import FIELD, Entry, restored, without_leaf
 from llmctx.trail.log.lease import HELD, SEE_REDIS, lease_key, redis_errors
@@ -80,6 +81,8 @@ class Log:
         """The dictionary for new records; stored among the blobs."""
         self.trainer: Trainer | None = None
         """Trains dictionaries on new records; only an owner has one."""
+        self.prove: Callable[[bytes], bytes] = lambda _: b""
+        """Makes the proof of a leaf; a log that nobody owns has no writer, so its records have none."""
         self.known = 0
         """The log's size as this owner knows it: a log that lost records is not appended to."""
         self.run_id = b""
@@ -123,6 +126,7 @@ class Log:
     async def _append(
         self, draft: Draft, packed: bytes, digests: list[str], owner: str, settlement: Settlement
     ) -> Entry:
+        proof = self.prove(draft.leaf)
         keys = [lease_key(self.partition), self._log, self._ticks, self.key(f"symbol:{draft.symbol}")]
         keys += [settlement.stream, settlement.attempts, *(self.blobs.key(digest) for digest in digests)]
         args: list[Argument] = [
@@ -131,6 +135,7 @@ class Log:
             "" if draft.at is None else draft.at,
             0 if draft.at is not None else self.known,
             packed,
+            proof,
             settlement.group,
             len(draft.conflated),
             *draft.conflated,
@@ -149,7 +154,8 @@ class Log:
         if not appended:
             return await self._appended_before(draft, index)
         self.known = max(self.known, index + 1)
-        entry = Entry(draft.leaf, draft.pieces, index=index, partition=self.partition, packed=packed)
+        entry = Entry(draft.leaf, draft.pieces, index=index, partition=self.partition, packed=packed, proof=proof)
+        remember(self.partition, index, bytes.fromhex(entry.leaf_hash))
         if draft.record is not None:
             entry.accept(draft.record)
         entry.carried = draft.carried
@@ -202,6 +208,11 @@ class Log:
                 "server restarted or lost some.",
                 "They are refilled from the spool.",
             )
+        if code == "FOREIGN":
+            return BehindError(
+                f"The log of partition {self.partition} does not end where its owner left it ({detail}).",
+                "It is compared with the spool, and what nobody here wrote is taken out.",
+            )
         if code == "SETTLED":
             return SettledError(f"Another record has already settled tick {detail}.", "Leave it out.")
         return TrailError(f"Redis refused the record of tick {draft.tick}: {error}", SEE_REDIS)
@@ -216,7 +227,7 @@ class Log:
         """The record at an index, None if there is none."""
         with redis_errors():
             found = await read_stream(self._redis, self._log, f"{index}-1", f"{index}-1")
-        return await self._restored(found[0]) if found else None
+        return await self.restore(found[0]) if found else None
 
     async def read(self, start: int = 0, stop: int | None = None) -> AsyncIterator[Entry]:
         """The records from `start` up to but not including `stop` (None: the end), in order."""
@@ -235,7 +246,7 @@ class Log:
             with redis_errors():
                 page = await fetch(begin)
             for number, found in enumerate(page, start=1):
-                yield await self._restored(found)
+                yield await self.restore(found)
                 if number % _TURN == 0:
                     await asyncio.sleep(0)  # a page takes 10 ms and more: whatever else the loop has to do comes first
             if len(page) < _PAGE:
@@ -290,7 +301,8 @@ class Log:
                     yield entry
             end -= _PAGE
 
-    async def _restored(self, found: StreamEntry) -> Entry:
+    async def restore(self, found: StreamEntry) -> Entry:
+        """The record in an entry of the stream; an unreadable one if there is none."""
         index, fields = found.number, found.fields
         if found.id != f"{index}-1":
             return without_leaf(fields, index, self.partition, f"its stream id is {found.id}, not {index}-1")

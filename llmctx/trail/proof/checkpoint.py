@@ -13,17 +13,21 @@ Source: C2SP signed-note and tlog-checkpoint (c2sp.org). Any other form is refus
 """
 
 import base64
-import binascii
 import codecs
 import hashlib
 import re
 from collections.abc import Iterable
-from typing import NamedTuple, Self
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple, Self
 
+from llmctx import canonical
 from llmctx.canonical import MAX_SAFE_INTEGER
 from llmctx.errors import CheckpointError
 from llmctx.trail.log.instance import MAX_PARTITIONS
 from llmctx.trail.proof.merkle import HASH_BYTES
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 ED25519 = b"\x01"
 """The C2SP signed-note signature type for Ed25519."""
@@ -152,13 +156,19 @@ class Key(NamedTuple):
     def accepts(self, text: str, signature: bytes) -> bool:
         """Whether the signature by this key over this text is valid."""
         from cryptography.exceptions import InvalidSignature  # noqa: PLC0415  commands that verify nothing skip it
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415
 
         try:
-            Ed25519PublicKey.from_public_bytes(self.public).verify(signature, text.encode())
+            _public_key(self.public).verify(signature, text.encode())
         except InvalidSignature:
             return False
         return True
+
+
+@lru_cache(16)
+def _public_key(raw: bytes) -> "Ed25519PublicKey":
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415  as above
+
+    return Ed25519PublicKey.from_public_bytes(raw)
 
 
 def note_of(checkpoint: Checkpoint, key: Key, signature: bytes) -> str:
@@ -221,12 +231,9 @@ def _signature(line: str) -> tuple[str, bytes, bytes]:
 
 def _decode(text: str, what: str) -> bytes:
     try:
-        raw = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise CheckpointError(f"{what} is not base64") from error
-    if base64.b64encode(raw).decode() != text:
-        raise CheckpointError(f"{what} is not canonical base64")
-    return raw
+        return canonical.from_base64(text)
+    except ValueError as error:
+        raise CheckpointError(f"{what} is {error}") from error
 
 
 def _integer(text: str, what: str) -> int:

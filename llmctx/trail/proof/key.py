@@ -1,7 +1,8 @@
-"""The notary's private key: one per instance, in the state directory, readable by its owner only.
+"""Private keys, in the state directory, readable by their owner only: one per instance, and one per state directory.
 
-    STATE_DIR/keys/<instance>       PRIVATE+KEY+<name>+<key ID>+<base64 of 0x01 and the 32-byte seed>, mode 0600
-    STATE_DIR/keys/<instance>.pub   the vkey, for verifiers
+    STATE_DIR/keys/<instance>         PRIVATE+KEY+<name>+<key ID>+<base64 of 0x01 and the 32-byte seed>, mode 0600
+    STATE_DIR/keys/<instance>.pub     the vkey, for verifiers
+    STATE_DIR/keys/<instance>-writer  the writer key of this state directory, in the same form, and its .pub
 
 Source: golang.org/x/mod/sumdb/note uses this form for private keys.
 """
@@ -67,6 +68,10 @@ class SigningKey:
         """Sign a checkpoint and return the signed note."""
         return note_of(checkpoint, self.key, self._private.sign(checkpoint.text.encode()))
 
+    def sign_text(self, text: str) -> bytes:
+        """Sign a text and return the key ID and the signature, 68 bytes."""
+        return self.key.id + self._private.sign(text.encode())
+
 
 def key_file(state_dir: Path, instance: str) -> Path:
     """The file of an instance's private key; the public key is beside it."""
@@ -85,7 +90,7 @@ def make_key(state_dir: Path, instance: str) -> SigningKey:
     """
     path = key_file(state_dir, instance)
     signing = SigningKey.new(key_name_of(instance))
-    with _disk_errors(path, "written"):
+    with disk_errors(path, "written"):
         make_private_directory(path.parent)
         path.parent.chmod(DIRECTORY_MODE)
         try:
@@ -108,7 +113,7 @@ def load_key(state_dir: Path, instance: str) -> SigningKey:
     Raises KeyFileError if it is missing or malformed, or if others may read it.
     """
     path = key_file(state_dir, instance)
-    with _disk_errors(path, "read"):
+    with disk_errors(path, "read"):
         try:
             mode = path.stat().st_mode
             text = path.read_text(encoding="utf-8")
@@ -155,7 +160,7 @@ def read_public_key(state_dir: Path, instance: str) -> Key | None:
     Raises KeyFileError if the file is malformed or cannot be read.
     """
     path = public_file(state_dir, instance)
-    with _disk_errors(path, "read"):
+    with disk_errors(path, "read"):
         try:
             return Key.read(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -163,6 +168,21 @@ def read_public_key(state_dir: Path, instance: str) -> Key | None:
             return load_key(state_dir, instance).key if private.exists() else None
         except (CheckpointError, UnicodeDecodeError) as error:
             raise KeyFileError(f"{path} does not hold a vkey: {error}", "`llmctx key` shows the right one.") from error
+
+
+def write_public_key(state_dir: Path, instance: str, key: Key) -> None:
+    """Keep the public key of an instance whose private key is elsewhere.
+
+    Raises KeyFileError if another one is there, or if it cannot be written.
+    """
+    path = public_file(state_dir, instance)
+    if (found := read_public_key(state_dir, instance)) is not None:
+        if found != key:
+            raise KeyFileError(f"{path} holds another key.", "`llmctx key` shows the right one.", exit_code=2)
+        return
+    with disk_errors(path, "written"):
+        make_private_directory(path.parent)
+        _write_new(path, key.text)
 
 
 def _write_new(path: Path, text: str) -> None:
@@ -182,7 +202,8 @@ def _write_new(path: Path, text: str) -> None:
 
 
 @contextmanager
-def _disk_errors(path: Path, act: str) -> Iterator[None]:
+def disk_errors(path: Path, act: str) -> Iterator[None]:
+    """Turn an OSError into a KeyFileError; `act` says what failed, as in "read"."""
     try:
         yield
     except OSError as error:

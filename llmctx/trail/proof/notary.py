@@ -2,7 +2,8 @@
 
 Rules of order: only durable records are signed (`audit:{p}:durable` says how many are in the spool); leaf hashes are on
 disk before the checkpoint, and the checkpoint before Redis is told. A kill may come between any two writes: the next
-notary goes on from the anchor. Sizes never go down. What contradicts the anchor is never signed.
+notary goes on from the anchor. Sizes never go down. Never signed are what contradicts the anchor, a record that no
+enrolled writer signed, one that stands at another index too, and whatever follows them.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from llmctx.errors import CheckpointError, ForkError, InstanceError, TrailError
 from llmctx.killpoint import reached
 from llmctx.trail.disk import write_in_thread
 from llmctx.trail.log import unreadable
+from llmctx.trail.log.appended import is_ours
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import Instance
 from llmctx.trail.log.lease import RECORD_FORMAT, SEE_REDIS, newest_format, redis_errors
@@ -26,6 +28,9 @@ from llmctx.trail.proof.anchor import Anchor, anchor_directory
 from llmctx.trail.proof.checkpoint import LATE_SINCE, Checkpoint, open_note, origin_of
 from llmctx.trail.proof.key import SigningKey
 from llmctx.trail.proof.merkle import CompactRange, leaf_hash, root
+from llmctx.trail.proof.roster import Roster
+
+_log = logging.getLogger(__name__)
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +41,7 @@ MAX_SILENCE_MS = 50_000
 LATE_MS = 60_000
 """A checkpoint that covers records older than this declares them late."""
 _COMPARED = 10_000
+_PREFIX_BYTES = 8
 _UNREACHABLE = "The notary could not reach Redis"
 
 
@@ -64,6 +70,9 @@ class Notary:
         """The newest checkpoint in the anchor."""
         self._last_note: str | None = None
         self._tree = CompactRange()
+        self._roster = Roster(state_dir, instance.id, partition)
+        self._refused = -1
+        self._signed: set[bytes] | None = None
 
     async def open(self) -> None:
         """Continue from the anchor, after comparing its newest records with the log.
@@ -138,6 +147,8 @@ class Notary:
             self._tree = await self._anchored_tree()
             raise
         self.last, self._last_note = checkpoint, note
+        if self._signed is not None:
+            self._signed.update(each[:_PREFIX_BYTES] for each in fresh.hashes)
         await self._publish(note)
         reached("told")
         return checkpoint
@@ -148,6 +159,9 @@ class Notary:
         hashes: list[bytes] = []
         times: list[int] = []
         async for entry in self._log.read(start, durable):
+            if (why := self._refusal(entry, hashes)) is not None:
+                self._refuse(entry.index, why)
+                break
             if entry.index != start + len(hashes):
                 raise TrailError(
                     f"Partition {self._log.partition} lacks record {start + len(hashes)}, and the anchor has no "
@@ -160,6 +174,23 @@ class Notary:
             recorded = entry.record.get("recorded_at_ms")
             times += [recorded] if isinstance(recorded, int) else []
         return _Fresh(hashes, min(times, default=None), max(times, default=0))
+
+    def _refusal(self, entry: Entry, fresh: list[bytes]) -> str | None:
+        """Why a record is not signed: none of our writers signed it, or it stands at another index; None if it is."""
+        hashed = leaf_hash(entry.leaf)
+        if (fault := self._roster.check(entry)) is not None:
+            return f"{fault.rule}: {fault.found}"
+        if is_ours(entry.partition, entry.index, hashed):
+            return None
+        if self._signed is None:  # only where other processes append: about 75 bytes for each record
+            self._signed = {each[:_PREFIX_BYTES] for each in self.anchor.hashes()}
+        may_stand = hashed[:_PREFIX_BYTES] in self._signed and hashed in self.anchor.hashes()
+        return "it stands at another index too" if may_stand or hashed in fresh else None
+
+    def _refuse(self, index: int, why: str) -> None:
+        if index != self._refused:
+            _log.error(f"Record {index} of partition {self._log.partition} is not signed, nor what follows: {why}.")
+        self._refused = index
 
     async def _check_signable(self, entry: Entry) -> None:
         """Let an unreadable record be signed as it is, with a warning, unless it may be read again later.

@@ -14,6 +14,7 @@ from llmctx.trail.log.unreadable import Unreadable
 from llmctx.trail.proof.coverage import Coverage
 from llmctx.trail.proof.merkle import CompactRange, leaf_hash
 from llmctx.trail.proof.receipt import HeldReceipts
+from llmctx.trail.proof.writer import WriterKeys
 
 
 class Verifier:
@@ -26,7 +27,9 @@ class Verifier:
         known: Sequence[bytes] | None = None,
         lost: Callable[[int], bytes | None] = lambda _: None,
         held: HeldReceipts | None = None,
+        writers: WriterKeys | None = None,
     ) -> None:
+        """Without `writers` no proof is checked."""
         self.coverage = coverage or Coverage()
         """The checkpoints against which the tree is checked."""
         self.settled: dict[str, int] = {}
@@ -44,6 +47,7 @@ class Verifier:
         self._known = known or ()
         self._lost = lost
         self._held = held or HeldReceipts()
+        self._writers = writers
 
     @property
     def size(self) -> int:
@@ -68,7 +72,8 @@ class Verifier:
         hashed = leaf_hash(entry.leaf)
         if entry.index < len(self._known) and self._known[entry.index] != hashed:
             return Fault(entry.index, "leaf-hash", self._known[entry.index].hex(), hashed.hex())
-        fault = self.coverage.check_time(entry.index, entry.record["recorded_at_ms"])
+        fault = None if self._writers is None else self._writers.check(entry)
+        fault = fault or self.coverage.check_time(entry.index, entry.record["recorded_at_ms"])
         fault = fault or self._grow(hashed)
         if fault is None and entry.record["kind"] in SETTLING and entry.record.get("symbol"):
             self.of_symbol.setdefault(entry.record["symbol"], []).append(entry.index)

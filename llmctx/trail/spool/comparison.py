@@ -18,16 +18,18 @@ from llmctx.errors import ForkError, LeaseError, TrailError
 from llmctx.functions import ServerFunction, execute
 from llmctx.killpoint import reached
 from llmctx.trail.log.dictionary import Dictionary
-from llmctx.trail.log.entry import FIELD, Entry, restored
+from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.leaf_schema import lost_range
 from llmctx.trail.log.lease import HELD, redis_errors
 from llmctx.trail.log.log import Log
-from llmctx.trail.log.packing import reference_of
-from llmctx.trail.log.unreadable import Unreadable
 from llmctx.trail.proof.anchor import Anchor
 from llmctx.trail.proof.merkle import leaf_hash
+from llmctx.trail.proof.roster import Roster
+from llmctx.trail.spool.foreign import Compose, Placed, incidents_for, rebuild, take_out_of_indices
 from llmctx.trail.spool.segment import BLOB
 from llmctx.trail.spool.spool import Spool
+from llmctx.trail.spool.spooled import SpooledEntries
+from llmctx.trail.spool.walk import Walked, Walker, ends_whole
 
 _log = logging.getLogger(__name__)
 
@@ -45,8 +47,8 @@ class ComparisonResult(NamedTuple):
     """The next index."""
     refilled: int
     """How many records Redis had forgotten and holds again."""
-    uncopied: list[int]
-    """The indices that the log holds and the spool does not."""
+    uncopied: dict[int, bytes]
+    """The leaf hash of each record that the log holds and the spool does not, by index."""
     lost: tuple[int, int] | None
     """First and last index of the range that nobody holds; its incident belongs at the next index."""
 
@@ -54,89 +56,117 @@ class ComparisonResult(NamedTuple):
 class Comparison:
     """Compares one partition's log, spool and anchor."""
 
-    def __init__(self, redis: Redis, log: Log, spool: Spool, anchor: Anchor) -> None:
+    def __init__(
+        self, redis: Redis, log: Log, spool: Spool, anchor: Anchor, roster: Roster, compose: Compose | None
+    ) -> None:
+        """`roster` tells whose records are ours; `compose` composes the incidents about all others."""
         self._redis = redis
         self._log = log
         self._spool = spool
+        self._spooled = SpooledEntries(spool, log.partition)
         self._anchor = anchor
-        self._dictionaries: dict[bytes, Dictionary] = {}
+        self._walker = Walker(redis, log, roster, spool, anchor)
+        self._compose = compose
 
     async def run(self, owner: str) -> ComparisonResult:
-        """Compare, refill the log, and report what is left to do.
+        """Compare, take out what is not ours, refill the log, and report what is left to do.
 
         Raises ForkError if two of the three differ, LeaseError if another owner holds the partition, SpoolError if the
         spool cannot be read, TrailError if the spool lacks a record that the log needs, or if the server does not
         answer.
         """
-        size, spooled, anchored = await self._log.size(), self._spool.size, self._anchor.size
-        common = min(size, max(spooled, anchored))
-        start = max(0, common - COMPARED)
+        spooled, anchored = self._spool.size, self._anchor.size
+        trusted = max(spooled, anchored)
+        start = max(0, min(await self._log.size(), trusted) - COMPARED)
         await asyncio.to_thread(self._spool.load, min(start, spooled))
-        await self._compare_log(start, common)
-        await self._compare_beyond_log(max(size, start))
+        walked = await self._walker.walk(start, trusted)
+        size = max(walked.end, start)
+        await self._compare_beyond_log(size)
         for path in self._spool.torn:
             _log.warning(f"The end of {path} is torn; the records before it count.")
-        refilled = await self._refill(size, owner)
+        good, present = walked.good, self._present(size)
+        if walked.foreign or not await ends_whole(self._redis, self._log) or self._missing(walked):
+            good |= await self._rebuild(owner, walked, trusted)
+        refilled = await self._refill(size, present, owner)
         if refilled:
             _log.warning(f"Redis had forgotten {refilled} records of partition {self._log.partition}; refilled them.")
-        if size < max(spooled, anchored):
+        if size < trusted:
             await self._rewrite_aof()
-        end = max(size, spooled)
+        end = max(size, spooled, max(good, default=-1) + 1)
         lost = (end, anchored - 1) if anchored > end else None
-        return ComparisonResult(max(end, anchored), refilled, self._uncopied(min(start, spooled), size), lost)
+        return ComparisonResult(max(end, anchored), refilled, self._uncopied(good), lost)
 
-    def _uncopied(self, start: int, size: int) -> list[int]:
+    def _uncopied(self, good: dict[int, bytes]) -> dict[int, bytes]:
         """Older records were copied before the segments after them were begun."""
-        first = max(self._spool.base, start)
-        return sorted(set(range(first, size)).difference(self._spool.indices(first, size)))
+        held = set(self._spool.indices(min(good, default=0), max(good, default=-1) + 1))
+        return {index: good[index] for index in sorted(good) if index >= self._spool.base and index not in held}
 
-    async def _compare_log(self, start: int, stop: int) -> None:
-        anchored = dict(enumerate(self._anchor.hashes(start, stop), start))
-        async for entry in self._log.read(start, stop):
-            found = leaf_hash(entry.leaf)
-            if (problem := entry.unreadable) is not None:
-                _warn_of(entry, problem)
-                if not problem.has_leaf:
-                    continue
-            packed = self._spool.record(entry.index)
-            if packed is not None and packed != entry.packed:
-                spooled = self._unpack(entry.index, packed)
-                if (expected := leaf_hash(spooled.leaf)) != found and not spooled.lacks_leaf:
-                    raise self._fork(entry.index, "spool", expected, found)
-            if (expected := anchored.get(entry.index, found)) != found:
-                raise self._fork(entry.index, "anchor", expected, found)
+    def _missing(self, walked: Walked) -> list[int]:
+        """The indices between records of the log that only the spool holds."""
+        return [index for index in self._spool.indices(walked.start, walked.end) if index not in walked.good]
+
+    async def _rebuild(self, owner: str, walked: Walked, trusted: int) -> dict[int, bytes]:
+        """Rebuild the log without what is foreign; returns the incidents about it, by index."""
+        log, end = self._log, max(walked.end, trusted)
+        absent = set(range(trusted, walked.end)) - walked.good.keys() - walked.lost
+        is_losing = self._anchor.size > max(walked.end, self._spool.size)  # that incident has the next place
+        holes = sorted(absent) or ([end] if walked.foreign and not is_losing else [])
+        if walked.foreign and self._compose is None:
+            each = walked.foreign[0]
+            raise TrailError(
+                f"Entry {each.entry.id} of the log of partition {log.partition} is foreign ({each.why}).",
+                "`llmctx run` takes it out and keeps it in an incident.",
+            )
+        for each in walked.foreign:
+            _log.error(f"Entry {each.entry.id} of the log of partition {log.partition} is foreign ({each.why}).")
+            await take_out_of_indices(self._redis, log, each)
+        reached("unlisted")
+        await self._keep_blobs(walked.start)
+        incidents = [] if self._compose is None else await incidents_for(log, walked.foreign, holes, self._compose)
+        back = [self._placed(index) for index in self._spool.indices(walked.start, end) if index not in walked.good]
+        keep = sorted(walked.good)
+        await rebuild(self._redis, log, owner, walked.start, walked.seen, keep, [*back, *incidents])
+        _log.error(
+            f"The log of partition {log.partition} was rebuilt: {len(walked.foreign)} foreign entries are out of it, "
+            f"{len(back)} records are back from the spool, incidents stand at {holes or 'no index'}."
+        )
+        return {placed.at: placed.leaf_hash for placed in incidents}
+
+    def _placed(self, index: int) -> Placed:
+        entry = self._spooled_entry(index)
+        return Placed(index, entry.packed, entry.proof, leaf_hash(entry.leaf))
 
     async def _compare_beyond_log(self, start: int) -> None:
         """Compare spool and anchor where the log ends before both."""
         for index, anchored in enumerate(self._anchor.hashes(start, self._spool.size), start):
-            packed = self._spool.record(index)
-            entry = None if packed is None else self._unpack(index, packed)
+            entry = self._spooled.entry(index)
             if entry is not None and (found := leaf_hash(entry.leaf)) != anchored and not entry.lacks_leaf:
                 raise self._fork(index, "anchor", anchored, found)
 
     def _fork(self, index: int, where: str, expected: bytes, found: bytes) -> ForkError:
         return ForkError(index, f"{where} of partition {self._log.partition}", expected.hex(), found.hex())
 
-    async def _refill(self, size: int, owner: str) -> int:
-        if self._spool.size <= size:
-            return 0
-        present = self._spool.indices(size, self._spool.size)
-        self._check_gaps(size, present)
-        for frame in self._spool.blobs(size):
-            if frame.kind == BLOB:
-                await self._log.blobs.keep(frame.payload)
-            else:
-                await self._log.blobs.keep_dictionary(Dictionary(frame.content), frame.number)
+    async def _refill(self, size: int, present: list[int], owner: str) -> int:
+        if present:
+            await self._keep_blobs(size)
         for index in present:
             await self._refill_record(index, owner)
             reached("refilled")
         return len(present)
 
-    def _check_gaps(self, size: int, present: list[int]) -> None:
-        """Only a range that the incident after it declares lost may be missing.
+    async def _keep_blobs(self, start: int) -> None:
+        for frame in self._spool.blobs(start):
+            if frame.kind == BLOB:
+                await self._log.blobs.keep(frame.payload)
+            else:
+                await self._log.blobs.keep_dictionary(Dictionary(frame.content), frame.number)
 
-        Raises TrailError at the first other gap.
+    def _present(self, size: int) -> list[int]:
+        """The indices from the log's size on that the spool holds.
+
+        Raises TrailError at a gap that the incident after it does not declare lost.
         """
+        present = self._spool.indices(size, self._spool.size)
         expected = size
         for index in present:
             if index != expected:
@@ -148,15 +178,15 @@ class Comparison:
                         "Restore Redis from a newer backup, or put the spool's missing segment back.",
                     )
             expected = index + 1
+        return present
 
     async def _refill_record(self, index: int, owner: str) -> None:
         entry = self._spooled_entry(index)
         record = entry.record
-        ticks = [record["tick"], *record.get("conflated", [])] if "tick" in record else []
         names = [self._log.key(name) for name in ("lease", "log", "ticks", f"symbol:{record.get('symbol', '')}")]
         try:
             with redis_errors(f"Record {index} could not be refilled"):
-                await _REFILL(self._redis, names, [owner, index, entry.packed, *ticks])
+                await _REFILL(self._redis, names, [owner, index, entry.packed, entry.proof, *entry.ticks])
         except TrailError as error:
             if str(error.__cause__).startswith("LEASE"):
                 raise LeaseError(
@@ -167,29 +197,11 @@ class Comparison:
             raise
 
     def _spooled_entry(self, index: int) -> Entry:
-        packed = self._spool.record(index)
-        assert packed is not None
-        return self._unpack(index, packed)
-
-    def _unpack(self, index: int, packed: bytes) -> Entry:
-        """Unpack a spooled record with the spool's dictionaries; callers ask in the order of indices."""
-        reference = reference_of(packed)
-        if reference is not None and not self._dictionaries:
-            for frame in self._spool.blobs(index):
-                if frame.kind != BLOB:
-                    dictionary = Dictionary(frame.content)
-                    self._dictionaries[dictionary.reference] = dictionary
-        return restored({FIELD: packed}, index, self._log.partition, self._dictionaries.get(reference or b""))
+        entry = self._spooled.entry(index)
+        assert entry is not None
+        return entry
 
     async def _rewrite_aof(self) -> None:
         # An AOF that was cut in mid-command and loaded twice can bring back a record that was rolled back.
         with contextlib.suppress(RedisError):
             await execute(self._redis, "BGREWRITEAOF")
-
-
-def _warn_of(entry: Entry, problem: Unreadable) -> None:
-    """Name an unreadable record; the service goes on with all others."""
-    _log.warning(
-        f"Record {entry.index} of partition {entry.partition} cannot be read: {problem.why}. "
-        f"Nothing else is affected; `llmctx show {entry.index}` says what to do."
-    )

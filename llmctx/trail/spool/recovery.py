@@ -9,27 +9,41 @@ from redis.asyncio import Redis
 
 from llmctx.connection import end
 from llmctx.errors import ForkError, TrailError
+from llmctx.trail.log.appended import is_ours
 from llmctx.trail.log.dictionary import Trainer
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import Instance
 from llmctx.trail.log.lease import Lease, redis_errors
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.anchor import Anchor, anchor_directory
+from llmctx.trail.proof.merkle import leaf_hash
+from llmctx.trail.proof.roster import Roster
 from llmctx.trail.spool.comparison import Comparison, ComparisonResult
+from llmctx.trail.spool.foreign import Compose
 from llmctx.trail.spool.segment import Segment
 from llmctx.trail.spool.spool import Spool, spool_directory
 from llmctx.trail.spool.spooler import Spooler
+from llmctx.trail.spool.walk import ends_whole
 
 _COPY_BATCH = 500
+MAX_IN_FLIGHT = 2000
+"""How many records at most are appended at the same time; append.lua says the same."""
 
 
 class Recovery:
     """Keeps one partition's records beyond Redis, for the holder of its lease."""
 
-    def __init__(self, redis: Redis, log: Log, lease: Lease, instance: Instance, state_dir: Path) -> None:
+    def __init__(
+        self, redis: Redis, log: Log, lease: Lease, instance: Instance, state_dir: Path, compose: Compose | None = None
+    ) -> None:
+        """`compose` composes the incidents about entries of the log that nobody of ours appended; without it there must
+        be none.
+        """
         self._redis = redis
         self._log = log
         self._lease = lease
+        self._compose = compose
+        self._vouching: Spool | None = None
         self._directory = spool_directory(state_dir, instance.id, log.partition)
         self._anchor = Anchor(anchor_directory(state_dir, instance.id, log.partition))
         self._spooler: Spooler | None = None
@@ -38,17 +52,19 @@ class Recovery:
         self._fork: ForkError | None = None
         self._training: asyncio.Task[None] | None = None
 
-    async def open(self, advance: Callable[[int], Awaitable[None]]) -> tuple[int, int] | None:
+    async def open(self, roster: Roster, advance: Callable[[int], Awaitable[None]]) -> tuple[int, int] | None:
         """Begin a segment, compare log, spool and anchor, and refill the log. The caller holds the lease.
 
-        `advance` tells Redis how many records are durable. Returns the range that nobody holds any more; the caller
-        appends its incident.
+        `roster` tells whose records are ours, and `advance` tells Redis how many records are durable. Returns the range
+        that nobody holds any more; the caller appends its incident.
 
         Raises ForkError, LeaseError, SpoolError or TrailError; the caller must not append then.
         """
-        run_id, self._advance = await self._server_run_id(), advance
+        run_id, self._advance, self._roster = await self._server_run_id(), advance, roster
         spool, segment = await self._begin_segment()
-        self._spooler = Spooler(self._directory, segment, self._log, advance, anchored=lambda: self._anchor.size)
+        self._spooler = Spooler(
+            self._directory, segment, self._log, advance, anchored=lambda: self._anchor.size, fetch=self.fetch
+        )
         result = await self._compare(spool)
         await self._copy(result)
         self._log.known = result.size if result.lost is None else result.lost[0]
@@ -72,17 +88,22 @@ class Recovery:
 
     async def _compare(self, spool: Spool) -> ComparisonResult:
         try:
-            return await Comparison(self._redis, self._log, spool, self._anchor).run(self._lease.owner)
+            comparison = Comparison(self._redis, self._log, spool, self._anchor, self._roster, self._compose)
+            return await comparison.run(self._lease.owner)
         except ForkError as error:
             self._fork = error
             raise
 
     async def _copy(self, result: ComparisonResult) -> None:
         assert self._spooler is not None
-        for first in range(0, len(result.uncopied), _COPY_BATCH):
-            wanted = result.uncopied[first : first + _COPY_BATCH]
+        uncopied = list(result.uncopied)
+        for first in range(0, len(uncopied), _COPY_BATCH):
+            wanted = uncopied[first : first + _COPY_BATCH]
             entries = [entry async for entry in self._log.read(wanted[0], wanted[-1] + 1)]
-            await self._spooler.copy([entry for entry in entries if entry.index in set(wanted)])
+            # Copied is what was judged: the log may have been written again meanwhile.
+            await self._spooler.copy(
+                [each for each in entries if result.uncopied.get(each.index) == leaf_hash(each.leaf)]
+            )
 
     async def compare_again(self) -> tuple[int, int] | None:
         """Compare again if the server restarted or forgot records.
@@ -96,17 +117,66 @@ class Recovery:
             if self._fork is not None:
                 raise self._fork
             run_id = await self._server_run_id()
-            if run_id == self._log.run_id and await self._log.size() >= self._log.known:
+            size, known = await self._log.size(), self._log.known
+            is_whole = known <= size <= known + MAX_IN_FLIGHT and await ends_whole(self._redis, self._log)
+            if run_id == self._log.run_id and is_whole:
                 return None
-            await self._spooler.flush()  # the records waiting for the disk are the newest that anybody holds
-            result = await self._compare(await asyncio.to_thread(Spool, self._directory))
-            await self._copy(result)
-            if result.lost is not None:
-                self._log.known = result.lost[0]
+            lost = await self._compare_and_copy()
             if self._advance is not None and self._spooler.durable:
                 await self._advance(self._spooler.durable)
             self._log.run_id = run_id
-            return result.lost
+            return lost
+
+    async def _compare_and_copy(self) -> tuple[int, int] | None:
+        assert self._spooler is not None
+        await self._spooler.flush()  # the records waiting for the disk are the newest that anybody holds
+        result = await self._compare(await asyncio.to_thread(Spool, self._directory))
+        await self._copy(result)
+        if result.lost is not None:
+            self._log.known = result.lost[0]
+        return result.lost
+
+    async def fetch(self) -> None:
+        """Copy what stands in the log before a record that waits, and take out what is not ours there."""
+        async with self._turn:
+            await self._compare_and_copy()
+
+    async def admits(self, entry: Entry) -> bool:
+        """Whether a record that settled a tick is one of ours; if it is not, it is taken out of the log.
+
+        Raises ForkError, LeaseError, SpoolError or TrailError.
+        """
+        assert self._spooler is not None
+        if is_ours(entry.partition, entry.index, leaf_hash(entry.leaf)) or entry.index < self._spooler.durable:
+            return True
+        await self.fetch()
+        now = await self._log.entry(entry.index)
+        return now is not None and now.leaf == entry.leaf
+
+    async def look(self) -> None:
+        """Look for entries at the log's end that nobody has handed over.
+
+        Raises TrailError if the server does not answer.
+        """
+        if self._spooler is not None:
+            self._spooler.expect(await self._log.size())
+
+    def durable(self) -> int:
+        """How many records are in the spool without a gap."""
+        return 0 if self._spooler is None else self._spooler.durable
+
+    def vouches(self, entry: Entry) -> bool:
+        """Whether a record of the log is the one that this state directory holds at its index."""
+        hashed = leaf_hash(entry.leaf)
+        if is_ours(entry.partition, entry.index, hashed):
+            return True
+        if self._vouching is None or entry.index >= self._vouching.size:
+            self._vouching = Spool(self._directory)
+        packed = self._vouching.record(entry.index)
+        if packed is not None:
+            return packed == entry.packed
+        known = self._anchor.hashes(entry.index, entry.index + 1)
+        return known == [hashed] if known else self._roster.check(entry) is None
 
     async def add(self, entry: Entry) -> None:
         """Put a record on the disk; returns when it is durable.

@@ -4,8 +4,9 @@
 
 A segment is a sequence of frames: length (4 bytes), CRC-32 (4), kind (1), payload; numbers are big-endian. The kinds
 are `H`, the header (JSON); `B`, a blob; `D`, a dictionary (8 bytes: the log's size when it was trained; then its
-content); `R`, a record (8 bytes: its index; then the exact bytes of its log entry). Each segment holds every blob and
-dictionary that its records name.
+content); `R`, a record without a proof (8 bytes: its index; then the exact bytes of its log entry); `S`, a record with
+one (8 bytes: its index; 68 bytes: the proof; then the same). Each segment holds every blob and dictionary that its
+records name.
 
 Rules of order: whoever takes over a partition begins a segment with the next number and a `start` index. From that
 index on, it replaces everything that earlier segments say, however late they say it. A number is created only once
@@ -29,7 +30,10 @@ from llmctx.errors import SpoolError
 from llmctx.trail.disk import make_directory, sync_directory
 
 FORMAT = "llmctx-spool/1"
-HEADER, BLOB, DICTIONARY, RECORD = b"H", b"B", b"D", b"R"
+HEADER, BLOB, DICTIONARY, RECORD, SIGNED = b"H", b"B", b"D", b"R", b"S"
+RECORDS = (RECORD, SIGNED)
+"""The kinds of frame that hold a record."""
+PROOF_BYTES = 68
 _HEAD = struct.Struct(">II")
 _NUMBER = struct.Struct(">Q")
 _MAX_FRAME_BYTES = 128 * 1024 * 1024
@@ -39,9 +43,9 @@ class Frame(NamedTuple):
     """One frame of a segment."""
 
     kind: bytes
-    """HEADER, BLOB, DICTIONARY or RECORD."""
+    """HEADER, BLOB, DICTIONARY, RECORD or SIGNED."""
     payload: bytes
-    """Its content; for a record or a dictionary the number comes first."""
+    """Its content; for a record or a dictionary the number comes first, and the proof of a signed record next."""
 
     @property
     def number(self) -> int:
@@ -50,8 +54,13 @@ class Frame(NamedTuple):
 
     @property
     def content(self) -> bytes:
-        """The payload after the number."""
-        return self.payload[_NUMBER.size :]
+        """The payload after the number, and for a signed record after the proof."""
+        return self.payload[_NUMBER.size + (PROOF_BYTES if self.kind == SIGNED else 0) :]
+
+    @property
+    def proof(self) -> bytes:
+        """The proof of a record; empty if it has none."""
+        return self.payload[_NUMBER.size :][:PROOF_BYTES] if self.kind == SIGNED else b""
 
     @property
     def digest(self) -> str:
@@ -67,6 +76,11 @@ class Frame(NamedTuple):
 def numbered(kind: bytes, number: int, content: bytes) -> Frame:
     """The frame of a record or of a dictionary."""
     return Frame(kind, _NUMBER.pack(number) + content)
+
+
+def record_frame(index: int, packed: bytes, proof: bytes) -> Frame:
+    """The frame of a record, with its proof if it has one."""
+    return numbered(SIGNED, index, proof + packed) if len(proof) == PROOF_BYTES else numbered(RECORD, index, packed)
 
 
 class Segment:
@@ -116,7 +130,7 @@ class Segment:
         for frame in frames:
             if frame.kind in (BLOB, DICTIONARY):
                 self.kept.add(frame.digest)
-            elif frame.kind == RECORD:
+            elif frame.kind in RECORDS:
                 self.has_records = True
 
     def close(self) -> None:
@@ -141,7 +155,7 @@ def read_contents(path: Path) -> Contents:
     records: dict[int, int] = {}
     end = 0
     for begin, kind, stop in _scan(raw):
-        if kind == RECORD:
+        if kind in RECORDS:
             records[_NUMBER.unpack_from(raw, begin + _HEAD.size + 1)[0]] = begin
         end = stop
     return Contents(records, end != len(raw))

@@ -78,6 +78,11 @@ class Spool:
 
     def record(self, index: int) -> bytes | None:
         """The exact bytes of a record's log entry, None if the spool does not hold it."""
+        frame = self.frame(index)
+        return None if frame is None else frame.content
+
+    def frame(self, index: int) -> Frame | None:
+        """The frame of a record, None if the spool does not hold it."""
         place = self._find(index)
         if place is None:
             return None
@@ -85,7 +90,7 @@ class Spool:
         frame = read_frame(path, offset)
         if frame is None:
             raise SpoolError(f"{path} cannot be read at byte {offset}.", "The disk may be failing.")
-        return frame.content
+        return frame
 
     def indices(self, start: int, stop: int) -> list[int]:
         """The indices from `start` up to but not including `stop` whose records it holds."""

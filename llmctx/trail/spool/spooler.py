@@ -13,13 +13,13 @@ from pathlib import Path
 
 from llmctx import canonical, clock
 from llmctx.connection import end, pause
-from llmctx.errors import LeaseError, SpoolError, TrailError
+from llmctx.errors import ForkError, LeaseError, SpoolError, TrailError
 from llmctx.killpoint import reached
 from llmctx.trail.disk import write_in_thread
 from llmctx.trail.log.entry import Entry, named_blobs
 from llmctx.trail.log.log import Log
 from llmctx.trail.log.packing import reference_of
-from llmctx.trail.spool.segment import BLOB, DICTIONARY, RECORD, Frame, Segment, numbered
+from llmctx.trail.spool.segment import BLOB, DICTIONARY, Frame, Segment, numbered, record_frame
 from llmctx.trail.spool.spool import next_number, prune
 
 _log = logging.getLogger(__name__)
@@ -45,9 +45,11 @@ class Spooler:
         advance: Callable[[int], Awaitable[None]],
         *,
         anchored: Callable[[], int] = lambda: 0,
+        fetch: Callable[[], Awaitable[None]],
     ) -> None:
         """`advance` tells Redis how many records are durable; `segment` is this owner's first one. Records that are not
-        `anchored` yet are not pruned, if there is an anchor at all.
+        `anchored` yet are not pruned, if there is an anchor at all. `fetch` copies what others have left in the log, if
+        it is one of ours.
         """
         self._directory = directory
         self._segment: Segment | None = segment
@@ -55,7 +57,9 @@ class Spooler:
         self._log = log
         self._advance = advance
         self._anchored = anchored
+        self._fetch = fetch
         self._waiting: dict[int, Entry] = {}
+        self._expected = 0
         self._next = segment.start
         self.durable = 0
         """How many records are on the disk without a gap, as Redis knows too."""
@@ -84,6 +88,12 @@ class Spooler:
                     raise self._ended
                 await self._progress.wait()
 
+    def expect(self, size: int) -> None:
+        """Say how many records the log has; those that nobody hands over are fetched."""
+        if size > self._next:
+            self._expected = size
+            self._wake.set()
+
     async def flush(self) -> int:
         """Put the waiting records on the disk without telling Redis, and return the spool's size.
 
@@ -98,6 +108,7 @@ class Spooler:
         """Copy records from the log to the disk."""
         async with self._disk:
             await self._write(entries)
+            self._wake.set()
 
     async def close(self) -> None:
         """Stop; records that still wait stay in the log, where the next owner finds them."""
@@ -113,7 +124,7 @@ class Spooler:
                 await self._wake.wait()
                 self._wake.clear()
                 await self._commit()
-        except LeaseError as error:
+        except (ForkError, LeaseError) as error:
             self._ended = error
         except Exception as error:  # noqa: BLE001  those who wait in `add` must learn of it
             self._ended = SpoolError(f"The spool stopped: {error!r}.", "This is a defect; please report it.")
@@ -121,13 +132,13 @@ class Spooler:
             self._progress.notify_all()
 
     async def _commit(self) -> None:
-        while self._waiting or self.durable < self._next:
+        while self._waiting or self.durable < max(self._next, self._expected):
             async with self._disk:
                 await self._write(self._next_batch())
             reached("spooled")
             if self.durable < self._next:
                 await self._tell_redis()
-            elif self._waiting and not await self._arrives(self._next):
+            elif not await self._arrives(self._next):
                 await self._fetch_missing()
 
     async def _tell_redis(self) -> None:
@@ -155,10 +166,14 @@ class Spooler:
         return index in self._waiting
 
     async def _fetch_missing(self) -> None:
-        """Fetch records from the log whose appends lost their replies and that nobody waits for any more."""
-        with contextlib.suppress(TrailError):
-            async for entry in self._log.read(self._next, min(self._waiting)):
-                self._waiting.setdefault(entry.index, entry)
+        """Copy records from the log whose appends lost their replies, or that other owners left there."""
+        self._expected = 0
+        try:
+            await self._fetch()
+        except (ForkError, LeaseError):
+            raise
+        except TrailError:
+            await pause(_RETRY_S)
 
     def _next_batch(self) -> list[Entry]:
         upcoming = range(self._next, self._next + _MAX_BATCH)
@@ -247,5 +262,5 @@ class Spooler:
                 if digest not in segment.kept | named and (blob := await self._log.blobs.blob(digest)) is not None:
                     named.add(canonical.sha256(blob))
                     frames.append(Frame(BLOB, blob))
-            frames.append(numbered(RECORD, entry.index, entry.packed))
+            frames.append(record_frame(entry.index, entry.packed, entry.proof))
         return frames

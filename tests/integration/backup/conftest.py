@@ -17,7 +17,7 @@ from tests.integration.test_prove import make_trail, sign
 
 @pytest.fixture
 async def trail(redis: Redis, redis_url: str, tmp_path: Path, short_pauses: None) -> Program:  # noqa: ARG001
-    """Six records, decisions among them, all signed, on each server in turn."""
+    """A few records, decisions among them, all signed, on each server in turn."""
     return await make_trail(redis, redis_url, Program(redis_url, tmp_path))
 
 

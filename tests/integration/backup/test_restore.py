@@ -15,6 +15,7 @@ from llmctx.trail.log.log import Log
 from tests.integration.backup.conftest import everything, keep, record
 from tests.integration.conftest import ByRules, raise_tick, serving
 from tests.integration.program import Program
+from tests.integration.test_prove import SIZE
 
 
 async def test_a_backup_restores_server_and_state_directory_and_the_trail_goes_on(
@@ -26,7 +27,7 @@ async def test_a_backup_restores_server_and_state_directory_and_the_trail_goes_o
     done = await keep(trail)
     assert done.code == 0, done.err
     found = done.document
-    assert (found["verdict"], found["fault"], found["records"], found["method"]) == ("good", None, [6], "BGSAVE")
+    assert (found["verdict"], found["fault"], found["records"], found["method"]) == ("good", None, [SIZE], "BGSAVE")
     folder = trail.folder / found["backup"]
     stored = {path.relative_to(folder).as_posix() for path in folder.rglob("*.zst")}
     manifest = json.loads((folder / "manifest.json").read_text())
@@ -44,7 +45,7 @@ async def test_a_backup_restores_server_and_state_directory_and_the_trail_goes_o
     restored = await trail("restore", "kept", "--json")
     assert restored.code == 0, restored.err
     document = restored.document
-    assert document["partitions"] == [{"partition": 0, "records": 6, "refilled": 0, "missing": None, "fault": None}]
+    assert document["partitions"] == [{"partition": 0, "records": SIZE, "refilled": 0, "missing": None, "fault": None}]
     assert (document["verdict"], document["replaced_keys"]) == ("restored", 0)
     assert "private key" in restored.err
     assert await everything(client) == before
@@ -53,7 +54,7 @@ async def test_a_backup_restores_server_and_state_directory_and_the_trail_goes_o
     key.write_bytes(private)
     key.chmod(0o600)
     await record(client, trail, "later")
-    assert (await trail("verify", "--json")).document["records"] == 7
+    assert (await trail("verify", "--json")).document["records"] == SIZE + 1
 
 
 async def test_what_is_newer_than_the_snapshot_comes_from_the_spool(
@@ -68,8 +69,8 @@ async def test_what_is_newer_than_the_snapshot_comes_from_the_spool(
     restored = await trail("restore", "kept", "--json")
     assert restored.code == 0, restored.err
     [part] = restored.document["partitions"]
-    assert (part["records"], part["refilled"], part["missing"]) == (9, 3, None)
-    assert (await trail("verify", "--json")).document["records"] == 9
+    assert (part["records"], part["refilled"], part["missing"]) == (SIZE + 3, 3, None)
+    assert (await trail("verify", "--json")).document["records"] == SIZE + 3
     trails = [
         {name: raw for name, raw in keys.items() if name.startswith(b"audit:{0}:log")}
         for keys in (newest, await everything(client))
@@ -87,9 +88,22 @@ async def test_what_nobody_holds_any_more_is_named(
     restored = await proven("restore", "kept", "--over", "--json")
     assert restored.code == 1
     [part] = restored.document["partitions"]
-    assert (restored.document["verdict"], part["missing"], part["fault"]) == ("incomplete", [6, 8], None)
-    assert (await Log(valkey).size(), part["records"]) == (6, 6)
-    assert "records 6 to 8" in (await proven("restore", "kept", "--over")).out
+    assert (restored.document["verdict"], part["missing"], part["fault"]) == ("incomplete", [SIZE, SIZE + 2], None)
+    assert (await Log(valkey).size(), part["records"]) == (SIZE, SIZE)
+    assert f"records {SIZE} to {SIZE + 2}" in (await proven("restore", "kept", "--over")).out
+
+
+async def test_a_snapshot_older_than_the_spool_is_refused_with_the_first_gap(valkey: Redis, proven: Program) -> None:
+    assert (await keep(proven)).code == 0
+    segments = []
+    for tick in ("x1", "x2"):
+        await record(valkey, proven, tick)
+        segments.append(max((proven.folder / "var/spool").rglob("*.seg")))
+    segments[0].unlink()
+    restored = await proven("restore", "kept", "--over", "--json")
+    assert restored.code == 3
+    assert f"has record {SIZE + 1} but not record {SIZE}" in restored.err
+    assert await Log(valkey).size() == SIZE
 
 
 async def test_live_data_is_replaced_only_if_asked_and_never_under_a_worker(
@@ -131,6 +145,21 @@ async def test_a_damaged_backup_is_refused_before_anything_is_replaced(
     assert await everything(valkey) == before
 
 
+@pytest.mark.parametrize("times", [1, 2, 3])
+async def test_a_state_directory_is_restored_whole_after_a_kill(valkey: Redis, proven: Program, times: int) -> None:
+    assert (await keep(proven)).code == 0
+    await valkey.flushall()
+    shutil.rmtree(proven.folder / "var")
+    armed = f"from llmctx import killpoint; killpoint.arm('unpacked', {times})"
+    process = await proven.start("restore", "kept", before=armed)
+    await process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert (await proven("restore", "kept", "--json")).code == 0
+    found = (await proven("verify", "--json")).document
+    assert (found["records"], found["covered"]) == (SIZE, SIZE)
+    assert list((proven.folder / "var").rglob("*.new")) == []
+
+
 async def test_a_restore_that_is_killed_says_so_and_is_done_again(valkey: Redis, proven: Program) -> None:
     assert (await keep(proven)).code == 0
     await valkey.flushall()
@@ -141,7 +170,7 @@ async def test_a_restore_that_is_killed_says_so_and_is_done_again(valkey: Redis,
     assert (cut_off.code, "REPLICAOF NO ONE" in cut_off.err) == (3, True)
     await valkey.execute_command("REPLICAOF", "NO", "ONE")  # type: ignore[no-untyped-call]
     assert (await proven("restore", "kept", "--over", "--json")).code == 0
-    assert (await proven("verify", "--json")).document["records"] == 6
+    assert (await proven("verify", "--json")).document["records"] == SIZE
 
 
 async def test_a_snapshot_that_the_server_cannot_read_is_named_and_leaves_a_primary(

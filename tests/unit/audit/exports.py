@@ -23,6 +23,7 @@ INSTANCE = "house"
 ORIGIN = f"llmctx/{INSTANCE}"
 NAME = f"{ORIGIN}/0"
 PRIVATE = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
+WRITER = Ed25519PrivateKey.from_private_bytes(b"w" * 32)
 START_MS = 1_700_000_000_000
 STEP_MS = 1000
 TEMPLATE = b"the source of a template"
@@ -86,6 +87,11 @@ class Record(NamedTuple):
 
     leaf: str
     pieces: dict[str, Any]
+    proof: str = ""
+
+    def line(self, index: int) -> str:
+        """Its line of evidence."""
+        return canonical({"index": index, "pieces": self.pieces} | ({"proof": self.proof} if self.proof else {}))
 
 
 def record(index: int, **changes: Any) -> Record:
@@ -133,6 +139,24 @@ def notes_of(hashes: list[bytes], sizes: tuple[int, ...] = (3, 5, 7)) -> list[st
     return [note(size, tree_root(hashes[:size]), START_MS + size * STEP_MS) for size in sizes]
 
 
+def enrolment(
+    index: int, writer: Ed25519PrivateKey = WRITER, signer: Ed25519PrivateKey = PRIVATE, retires: str = ""
+) -> dict[str, Any]:
+    """What the record at an index says to enrol a writer key, and perhaps to retire another one."""
+    key = vkey(writer, f"{ORIGIN}-writer")
+    more = f"retires {retires}\n" if retires else ""
+    text = f"llmctx-enrolment/1\n{ORIGIN}\n{key}\n{more}".encode()
+    signature = base64.b64encode(_key_id(signer, ORIGIN) + signer.sign(text)).decode()
+    return {"key": key, "from": index, "signature": signature} | ({"retires": retires} if retires else {})
+
+
+def proven(found: Record, writer: Ed25519PrivateKey = WRITER, origin: str = NAME) -> Record:
+    """The record with a writer's proof."""
+    text = f"llmctx-writer/1\n{origin}\n{leaf_hash(found.leaf).hex()}\n".encode()
+    proof = _key_id(writer, f"{ORIGIN}-writer") + writer.sign(text)
+    return found._replace(proof=base64.b64encode(proof).decode())
+
+
 class Made(NamedTuple):
     """What an export is made of; change it, and write it."""
 
@@ -154,9 +178,7 @@ class Made(NamedTuple):
         (folder / "trail.pub").write_text(vkey() + "\n", encoding="utf-8")
         lines = {
             "leaves.jsonl": [found.leaf for _, found in sorted(self.records.items())],
-            "evidence.jsonl": [
-                canonical({"index": index, "pieces": found.pieces}) for index, found in sorted(self.records.items())
-            ],
+            "evidence.jsonl": [found.line(index) for index, found in sorted(self.records.items())],
             "lost.jsonl": [
                 canonical({"index": index, "leaf_hash": hashed.hex()})
                 for index, hashed in enumerate(self.hashes)

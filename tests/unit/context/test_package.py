@@ -374,6 +374,40 @@ def test_the_thesis_on_another_position_is_empty() -> None:
     assert found.reason == "decisions:{0}:latest:AAPL: the last decision was on another position"
 
 
+@pytest.mark.parametrize(
+    ("position", "thesis", "same"),
+    [
+        ({}, {}, True),
+        ({"quantity": 14}, {}, True),
+        ({"quantity": 15.01}, {}, False),
+        ({"side": "short"}, {}, False),
+        ({"entry_price": 648.3700000000001}, {}, True),
+        ({"entry_price": 648.38}, {}, False),
+        ({}, {"action": "exit"}, False),
+        ({}, {"action": "exit", "entry_time": "2025-05-09T09:59:59.000Z"}, True),
+        ({}, {"side": None, "entry_price": None, "held": None}, False),
+        ({}, {"entry_time": None}, True),
+    ],
+)
+def test_a_position_whose_entry_time_was_set_anew_is_known_by_side_price_and_quantity(
+    position: dict[str, Any], thesis: dict[str, Any], same: bool
+) -> None:
+    now = json.loads(TEXTS["position"]) | {
+        "side": "long",
+        "entry_price": 648.37,
+        "quantity": 15,
+        "entry_time": "2025-05-09T09:59:59.000Z",
+    }
+    before = {"side": "long", "entry_price": 648.37, "held": 15.0, "action": "hold"}
+    found = package_of(
+        {
+            "position": json.dumps(now | position),
+            "thesis": json.dumps(json.loads(TEXTS["thesis"]) | before | thesis),
+        }
+    ).sections["thesis"]
+    assert (found.value is not None) == same
+
+
 @pytest.mark.parametrize("position", [None, "{", edited("position", "symbol", to="MSFT")])
 def test_without_a_position_no_thesis_is_carried(position: str | None) -> None:
     assert package_of({"position": position}).sections["thesis"].value is None

@@ -1,11 +1,12 @@
 """What is implausible about a section, rule by rule; the property over all packages stands in test_unconfirmed_stop."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from llmctx import clock
-from llmctx.context.marks import Mark, Marks, mark_of
+from llmctx import canonical, clock
+from llmctx.context.marks import LaterBar, Mark, Marks, mark_of, read_bar, read_confirmation
 from llmctx.context.package import Package, build_package
 from llmctx.context.plausibility import CASE_RULES, VALUE_RULES
 from llmctx.decision.guards import GuardPolicy, guard
@@ -264,6 +265,30 @@ def test_a_jump_is_not_confirmed_by_another_jump() -> None:
     assert then(first, "41").price_doubts != []
 
 
+@pytest.mark.parametrize(
+    ("close", "after_ms", "confirms"),
+    [("84.5", 1000, True), ("85", 1000, False), ("84.5", -1000, False), ("146", 1000, False), ("41", 1000, False)],
+)
+def test_a_jump_is_confirmed_by_a_later_bar(close: str, after_ms: int, *, confirms: bool) -> None:
+    """Another close, from after the price, that reaches the stop too and is near the first price."""
+    first = judged(market(price="85"), believed("150"))
+    assert first.marks_after is not None
+    bar = LaterBar(NOW_MS + after_ms, Decimal(close))
+    later = snapshot_of(market(price="85")).model_copy(
+        update={"marks": first.marks_after, "bar": bar, "as_of_ms": NOW_MS + 60_000}
+    )
+    assert type(later).from_evidence(later.evidence()) == later
+    assert (build_package(later).price_doubts == []) is confirms
+
+
+@pytest.mark.parametrize(
+    ("entry_id", "close"),
+    [(b"x-0", b"1"), (b"1-0", b"NaN"), (b"1-0", b"-1"), (b"1-0", b"1e99"), (b"9999999999999999999-0", b"1")],
+)
+def test_a_malformed_bar_confirms_nothing(entry_id: bytes, close: bytes) -> None:
+    assert read_bar(entry_id, close) is None
+
+
 @pytest.mark.parametrize("price", ["1.5", "0.0003", "20.2"])
 def test_a_wrong_unit_is_not_confirmed_by_more_of_the_same(price: str) -> None:
     package = judged(market(price=price), believed("150"))
@@ -290,16 +315,52 @@ def test_a_price_far_in_the_past_is_confirmed_by_any_newer_one() -> None:
     assert newer.price_doubts == []
 
 
+def test_a_price_far_in_the_past_can_be_confirmed_by_a_person() -> None:
+    documents = market(price="144", price_at="2023-10-01T10:00:00Z")
+    first = judged(documents).marks_after
+    assert first is not None
+    assert first.doubted is not None
+    confirmed = Marks(first.doubted._replace(by="Ann", why="the exchange was shut"))
+    again = judged(documents, confirmed)
+    assert again.price_doubts == []
+    assert judged(documents, again.marks_after or Marks()).price_doubts == []
+
+
 def test_a_stale_price_is_believed_up_to_ten_times_its_limit() -> None:
     at = {limit: clock.iso(NOW_MS - limit * 1000) for limit in (899, 901)}
     assert judged(market(price_at=at[899])).price_doubts == []
     assert [doubt.rule for doubt in judged(market(price_at=at[901])).price_doubts] == ["too_old"]
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"last": "NaN"},
+        {"last": "-1"},
+        {"last": "1e99"},
+        {"at_ms": -1},
+        {"at_ms": "soon"},
+        {"by": ""},
+        {"why": "x" * 1001},
+        {"stop_loss": "none"},
+        {"forged": 1},
+    ],
+)
+def test_a_malformed_confirmation_is_refused(changes: dict[str, Any]) -> None:
+    document = a_mark().document() | changes
+    with pytest.raises(ValueError, match="confirmation"):
+        read_confirmation(canonical.dumps(document))
+
+
+def test_a_confirmation_is_read_as_it_was_written() -> None:
+    mark = a_mark()._replace(volume=None, seen=1)
+    assert read_confirmation(canonical.dumps(mark.document())) == mark
+
+
 # A frozen feed
 
 
-def test_the_same_figures_under_five_timestamps_are_a_frozen_feed() -> None:
+def test_the_same_price_and_volume_under_five_timestamps_are_a_frozen_feed() -> None:
     package, seen = judged(market()), []
     for _ in range(6):
         seen.append(rules(package, "price"))

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from llmctx.flow.indicators import MEMORY, IndicatorSet
-from tests.days import RECORDED, Day
+from tests.days import Day
 from tests.unit.flow.makers import random_walk
 
 TOLERANCE = 1e-6
@@ -102,7 +102,7 @@ def test_forgetting_old_closes_changes_nothing(name: str) -> None:
 
 
 def test_on_whole_days_every_bar_is_as_the_formula_says(day: Day) -> None:
-    for bars in [bars for whole in (day, *RECORDED) for bars in whole.by_symbol().values()]:
+    for bars in day.by_symbol().values():
         closes = [bar.close for bar in bars]
         assert len(closes) > 700
         assert_as_reference(closes, *REFERENCE)

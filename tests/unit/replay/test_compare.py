@@ -56,7 +56,7 @@ def test_repeats_count_as_the_most_frequent_action() -> None:
         result(0, doing("exit"), repeat=1), result(0, HOLD, repeat=2), result(0, HOLD, repeat=3), result(1, HOLD)
     )
     assert found.agreement == Share(2, 2)
-    assert found.b.itself == Share(1, 3)
+    assert found.b.self_consistency == Share(1, 3)
     assert (found.b.decisions, found.b.answers) == (2, 4)
 
 

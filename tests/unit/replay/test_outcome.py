@@ -52,7 +52,11 @@ def test_following_the_verdict_is_compared_with_doing_nothing(
     said: dict[str, Any], closes: list[float], held: int, followed: int
 ) -> None:
     result = outcome(decision(**said), series(*closes)).results["5"]
-    assert [result.held, result.followed, result.gain] == [Decimal(held), Decimal(followed), Decimal(followed - held)]
+    assert [result.unchanged, result.followed, result.gain] == [
+        Decimal(held),
+        Decimal(followed),
+        Decimal(followed - held),
+    ]
 
 
 def test_trades_fill_at_the_next_open_not_at_the_price_seen() -> None:
@@ -79,7 +83,7 @@ def test_a_position_ends_with_the_bar_after_it_was_last_seen() -> None:
     first, last = decision(), decision()._replace(as_of_ms=NOW_MS + 2 * MINUTE)
     other = decision()._replace(opened_ms=1, as_of_ms=NOW_MS + 4 * MINUTE)
     ends = last_seen([first, last, other])
-    assert outcome_of(first, series(*RISE), ends, Decimal(0)).results["end"].held == 30
+    assert outcome_of(first, series(*RISE), ends, Decimal(0)).results["end"].unchanged == 30
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from llmctx.errors import EndpointError, ReplayError
+from llmctx.llm.failures import remedy
 from llmctx.llm.price import Price
 from llmctx.replay.budget import Budget
 from llmctx.replay.plan import Plan
 from llmctx.replay.results import ResultsFile, read_results
-from llmctx.replay.run import Replay, ReplaySummary, remedy
+from llmctx.replay.run import Replay, ReplaySummary
 from tests.unit.makers import template_of
 
 from .asking import Model

@@ -2,6 +2,8 @@
 
 import asyncio
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -42,21 +44,28 @@ def run(
 
 
 def run_pytest(project: pytest.Pytester, *options: str) -> pytest.RunResult:
-    """Run pytest on a project: in this process if possible, in another one for workers and beside an event loop."""
+    """Run pytest on a project: in this process if possible, in another one for workers."""
     apart = any(option.startswith(("-n", "--tx")) for option in options)
-    apart = apart or threading.current_thread() is not threading.main_thread() or _loop_runs()
     return project.runpytest_subprocess(*options) if apart else project.runpytest_inprocess(*options)
 
 
-def _loop_runs() -> bool:
+@contextmanager
+def endpoint(**faults: float) -> Iterator[Standin]:
+    """The stand-in with these faults, in a thread of its own: pytest runs in this one."""
+    loop, server = asyncio.new_event_loop(), Standin(faults=faults)
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    asyncio.run_coroutine_threadsafe(server.__aenter__(), loop).result()
     try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
+        yield server
+    finally:
+        asyncio.run_coroutine_threadsafe(server.__aexit__(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
-async def run_live(
+def run_live(
     project: pytest.Pytester,
     standin: Standin,
     body: str,
@@ -64,9 +73,9 @@ async def run_live(
     asks: str = "decide",
     mark: str = '"demo.jsonl"',
 ) -> pytest.RunResult:
-    """Run the test against the stand-in, which runs in this loop."""
+    """Run the test against the stand-in."""
     live = ("--llmctx-live", standin.base_url, "--llmctx-model", "llmctx-standin")
-    return await asyncio.to_thread(run, project, body, *live, *options, asks=asks, mark=mark)
+    return run(project, body, *live, *options, asks=asks, mark=mark)
 
 
 def write_prompt(project: pytest.Pytester, ref: str, *, words: str = "careful") -> Path:

@@ -8,15 +8,15 @@ from llmctx import canonical
 from llmctx.llm.standin import Standin
 from llmctx.replay.corpus import Recorded, write_corpus
 
-from .project import ALL, DECISIONS, run, run_live
+from .project import ALL, DECISIONS, endpoint, run, run_live
 
 HOLDS = "assert decide().action == 'hold'"
 ONE = '"demo.jsonl", selection="1"'
 
 
-async def test_live_answers_are_kept_and_then_read_from_the_file(project: pytest.Pytester, standin: Standin) -> None:
+def test_live_answers_are_kept_and_then_read_from_the_file(project: pytest.Pytester, standin: Standin) -> None:
     body = "assert decide('position/v1').completion.model"
-    result = await run_live(project, standin, body, "--llmctx-record")
+    result = run_live(project, standin, body, "--llmctx-record")
     result.assert_outcomes(passed=len(DECISIONS))
     result.stdout.fnmatch_lines(["live calls used * tokens"])
     assert standin.requests == len(DECISIONS)
@@ -46,35 +46,35 @@ def test_a_malformed_address_fails_with_one_sentence(project: pytest.Pytester) -
 @pytest.mark.parametrize(
     ("fault", "said"), [("http_429", "http 429"), ("http_500", "http 500"), ("garbage", "no chat completion")]
 )
-async def test_an_error_page_fails_and_is_not_kept(project: pytest.Pytester, fault: str, said: str) -> None:
-    async with Standin(faults={fault: 1.0}) as standin:
-        result = await run_live(project, standin, HOLDS, "--llmctx-record", mark=ONE)
+def test_an_error_page_fails_and_is_not_kept(project: pytest.Pytester, fault: str, said: str) -> None:
+    with endpoint(**{fault: 1.0}) as standin:
+        result = run_live(project, standin, HOLDS, "--llmctx-record", mark=ONE)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines([f"E *No model answered at {standin.base_url}: *{said}*", "live calls used 0 tokens"])
     assert not project.path.joinpath("demo.answers.jsonl").exists()
 
 
 @pytest.mark.parametrize("fault", ["misfit", "refusal"])
-async def test_an_unusable_answer_is_a_value_and_is_kept(project: pytest.Pytester, fault: str) -> None:
+def test_an_unusable_answer_is_a_value_and_is_kept(project: pytest.Pytester, fault: str) -> None:
     body = """decided = decide()
     assert decided.decision is None and decided.failure and decided.action == "hold" """
-    async with Standin(faults={fault: 1.0}) as standin:
-        (await run_live(project, standin, body, "--llmctx-record", mark=ONE)).assert_outcomes(passed=1)
+    with endpoint(**{fault: 1.0}) as standin:
+        run_live(project, standin, body, "--llmctx-record", mark=ONE).assert_outcomes(passed=1)
     run(project, body, mark=ONE).assert_outcomes(passed=1)
 
 
-async def test_an_unusable_answer_is_a_column_and_a_flip_only_if_the_action_differs(project: pytest.Pytester) -> None:
+def test_an_unusable_answer_is_a_column_and_a_flip_only_if_the_action_differs(project: pytest.Pytester) -> None:
     body = "assert decide().flipped == (recorded.record['verdict']['action'] != 'hold')"
-    async with Standin(faults={"prose": 1.0}) as standin:
-        result = await run_live(project, standin, body, asks="decide, recorded")
+    with endpoint(prose=1.0) as standin:
+        result = run_live(project, standin, body, asks="decide, recorded")
     result.assert_outcomes(passed=len(DECISIONS))
     result.stdout.fnmatch_lines(
         [f"position/v1: 0 of 0 as recorded, {len(DECISIONS)} without a usable answer*", "*recorded*now*no answer"]
     )
 
 
-async def test_the_budget_is_never_exceeded(project: pytest.Pytester, standin: Standin) -> None:
-    result = await run_live(project, standin, "decide()", "--llmctx-budget", "12000")
+def test_the_budget_is_never_exceeded(project: pytest.Pytester, standin: Standin) -> None:
+    result = run_live(project, standin, "decide()", "--llmctx-budget", "12000")
     outcomes = result.parseoutcomes()
     assert 0 < outcomes["passed"] < len(DECISIONS)
     assert outcomes["failed"] == len(DECISIONS) - outcomes["passed"]

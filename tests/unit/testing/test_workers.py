@@ -1,7 +1,7 @@
 """pytest-xdist: several processes add up their counts and lose no answers."""
 
-import asyncio
 import re
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -35,27 +35,20 @@ def counted(result: pytest.RunResult) -> list[str]:
     return [line for line in result.outlines[begin:] if line and not re.search(r"passed in|=====", line)]
 
 
-async def test_one_worker_may_ask_an_endpoint_and_reports_its_tokens(
-    project: pytest.Pytester, standin: Standin
-) -> None:
-    result = await run_live(project, standin, "decide()", "-n1", "--llmctx-record")
+def test_one_worker_may_ask_an_endpoint_and_reports_its_tokens(project: pytest.Pytester, standin: Standin) -> None:
+    result = run_live(project, standin, "decide()", "-n1", "--llmctx-record")
     result.assert_outcomes(passed=len(DECISIONS))
     result.stdout.fnmatch_lines(["live calls used * tokens"])
     assert len((project.path / "demo.answers.jsonl").read_bytes().splitlines()) == len(DECISIONS)
 
 
-async def test_concurrent_runs_that_record_lose_no_answer(project: pytest.Pytester, standin: Standin) -> None:
+def test_concurrent_runs_that_record_lose_no_answer(project: pytest.Pytester, standin: Standin) -> None:
     write_module(project, "decide('position/v1'); decide('position/v2')")
-    live = ("--llmctx-live", standin.base_url, "--llmctx-model", "llmctx-standin", "--llmctx-record")
+    live = ["--llmctx-live", standin.base_url, "--llmctx-model", "llmctx-standin", "--llmctx-record"]
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *live, "-k"]
     halves = ["HARP or BOLT or DUNE or ELMS", "not (HARP or BOLT or DUNE or ELMS)"]
-    runs = [
-        await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *live, "-k", half,
-            cwd=project.path, stdout=asyncio.subprocess.DEVNULL,
-        )
-        for half in halves
-    ]  # fmt: skip
-    assert await asyncio.gather(*(run.wait() for run in runs)) == [0, 0]
+    runs = [subprocess.Popen([*words, half], cwd=project.path, stdout=subprocess.DEVNULL) for half in halves]
+    assert [run.wait() for run in runs] == [0, 0]
     assert len(AnswersFile(project.path / "demo.jsonl").bodies()) == 2 * len(DECISIONS)
 
 

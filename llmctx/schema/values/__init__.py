@@ -1,0 +1,55 @@
+"""The values of the live keys: one model per key family, in exactly the shapes of the schema document.
+
+Other programs write these keys, so every model keeps unknown fields. Every field of the document is required; a writer
+without a value writes null.
+"""
+
+from llmctx.schema.values.account import (
+    Distance,
+    Level,
+    Monitoring,
+    Performance,
+    Position,
+    Reading,
+    System,
+    TechnicalSignals,
+    Thesis,
+)
+from llmctx.schema.values.live_value import LiveValue
+from llmctx.schema.values.market import (
+    OHLCV,
+    Breadth,
+    Candidate,
+    Candidates,
+    Indicators,
+    Market,
+    News,
+    Price,
+    Sentiment,
+    Signal,
+    Watchlist,
+)
+
+__all__ = [
+    "OHLCV",
+    "Breadth",
+    "Candidate",
+    "Candidates",
+    "Distance",
+    "Indicators",
+    "Level",
+    "LiveValue",
+    "Market",
+    "Monitoring",
+    "News",
+    "Performance",
+    "Position",
+    "Price",
+    "Reading",
+    "Sentiment",
+    "Signal",
+    "System",
+    "TechnicalSignals",
+    "Thesis",
+    "Watchlist",
+]

@@ -1,0 +1,172 @@
+"""The account's values: positions and their monitoring, results, the system's state, and the published decision."""
+
+from typing import Literal
+
+from llmctx.schema.fields import Count, Number, Positive, Timestamp
+from llmctx.schema.market_status import MarketStatus
+from llmctx.schema.values.live_value import LiveValue, unit, unshown
+
+
+class Position(LiveValue):
+    """`positions:active:{symbol}`."""
+
+    symbol: str
+    """The symbol held."""
+    entry_price: Positive = unit("price")
+    """Price paid per share."""
+    current_price: Positive = unit("price")
+    """The price when it was last marked to market."""
+    quantity: Positive = unit("shares")
+    """Shares held, positive on either side."""
+    side: Literal["long", "short"]
+    """Direction of the position."""
+    entry_time: Timestamp
+    """When it was opened; identifies the position."""
+    unrealized_pnl: Number = unit("account currency")
+    """Profit if closed at current_price."""
+    unrealized_pnl_pct: Number = unit("%")
+    """The same, as a percentage of what was paid."""
+    stop_loss: Positive | None = unit("price")
+    """The stop; null if none is set."""
+    take_profit: Positive | None = unit("price")
+    """The target; null if none is set."""
+    last_update: Timestamp
+    """When it was last marked to market."""
+
+
+class Reading(LiveValue):
+    """One indicator and its signal."""
+
+    value: Number | None
+    """The indicator."""
+    signal: str | None
+    """Its signal, in a word."""
+
+
+class Level(LiveValue):
+    """The nearest support or resistance."""
+
+    next_level: Positive | None = unit("price")
+    """The level."""
+    type: str | None
+    """support or resistance."""
+
+
+class TechnicalSignals(LiveValue):
+    """Short-term readings on a position."""
+
+    rsi_1m: Reading | None
+    """RSI on one-minute bars."""
+    macd_5m: Reading | None
+    """MACD on five-minute bars."""
+    support_resistance: Level | None
+    """The nearest level."""
+
+
+class Distance(LiveValue):
+    """A price level and the distance to it."""
+
+    value: Positive | None = unit("price")
+    """The price."""
+    distance: str | None
+    """The distance as a percentage of the last price: "1.9%"."""
+
+
+class Monitoring(LiveValue):
+    """`positions:monitoring:{symbol}`."""
+
+    technical_signals: TechnicalSignals
+    """Short-term readings."""
+    profit_target: Distance | None
+    """The target and the distance to it."""
+    stop_loss: Distance | None
+    """The stop and the distance to it."""
+    time_in_trade: str = unit("hh:mm:ss")
+    """How long the position has been open."""
+    timestamp: Timestamp
+    """When it was written."""
+
+
+class Performance(LiveValue):
+    """`metrics:performance`; an average of nothing is null."""
+
+    daily_pnl: Number | None = unit("account currency")
+    """Profit of the day."""
+    daily_pnl_pct: Number | None = unit("%")
+    """The same, as a percentage of the equity at the start of the day."""
+    win_count: Count = unit("trades")
+    """Trades closed with a profit."""
+    loss_count: Count = unit("trades")
+    """Trades closed with a loss."""
+    win_rate: Number | None = unit("0 to 1")
+    """win_count / all closed trades."""
+    avg_win: Number | None = unit("account currency")
+    """Mean profit of the winners."""
+    avg_loss: Number | None = unit("account currency")
+    """Mean loss of the losers, negative."""
+    largest_win: Number | None = unit("account currency")
+    """The best trade."""
+    largest_loss: Number | None = unit("account currency")
+    """The worst trade, negative."""
+    timestamp: Timestamp
+    """When it was written."""
+
+
+class System(LiveValue):
+    """`system:state`; a feed of recorded data adds "clock": "bars"."""
+
+    state: str
+    """running, paused, ..."""
+    market_status: MarketStatus
+    """open, closed, ...; common spellings are understood."""
+    active_positions_count: Count = unit("positions")
+    """Positions held."""
+    watchlist_count: Count = unit("symbols")
+    """Symbols under watch."""
+    last_scan_time: Timestamp | None
+    """When candidates were last ranked; null before the first scan."""
+    timestamp: Timestamp
+    """When it was written; with "clock": "bars", every age is measured against it."""
+
+
+class Thesis(LiveValue):
+    """`decisions:{p}:latest:{symbol}`: the last published decision, as the execution side reads it."""
+
+    address: str = unshown()
+    """Its record in the trail: INDEX, or P:INDEX with several partitions."""
+    kind: str
+    """decision, failed, skipped or dead_letter."""
+    tick: str = unshown()
+    """The tick it settled."""
+    symbol: str = unshown()
+    """Its symbol."""
+    as_of: Timestamp
+    """The time of the data it is based on."""
+    entry_time: Timestamp | None
+    """The position it is about; null in a dead letter whose evidence could not be recorded."""
+    side: str | None = unshown(None)
+    """The direction of that position."""
+    entry_price: Number | None = unshown(None)
+    """The price paid per share of it."""
+    held: Number | None = unshown(None)
+    """The shares held of it then."""
+    action: str
+    """The action allowed after the guardrails."""
+    quantity: Number | None = unit("shares")
+    """Shares, if the action needs a quantity."""
+    stop_loss: Number | None = unit("price")
+    """The stop to set; null leaves it unchanged."""
+    take_profit: Number | None = unit("price")
+    """The target to set; null leaves it unchanged."""
+    reason: str
+    """The reason for the verdict."""
+    decided: str | None
+    """The action in the model's own answer; null without a usable answer."""
+    confidence: Number | None = unit("0 to 1")
+    """The model's confidence."""
+    reasoning: str | None
+    """The model's reasoning."""
+    invalidation: str | None
+    """What would invalidate it, in the model's words."""
+    valid_for: Count | None = unit("minutes")
+    """How long the model expects it to hold."""
