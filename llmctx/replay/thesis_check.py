@@ -34,7 +34,7 @@ class ThesisCheck:
 
     def _check(self, entry: Entry, is_unknown: Callable[[int], bool]) -> Fault | None:
         piece = entry.pieces.get("snapshot", b"")
-        if piece.count(b'"thesis":') < 2:  # noqa: PLR2004  the section alone: nothing to compare, nothing to parse
+        if piece.count(b'"thesis":') < 2:  # noqa: PLR2004  one is the section: there is nothing to compare or to parse
             return None
         try:
             snapshot = canonical.loads(piece)
