@@ -417,7 +417,7 @@ class Partition:
     def __init__(self, export: Path, part: dict[str, Any], key: Key, partitions: int, held: list[Receipt]) -> None:
         """`partitions` is the export's number of partitions; `held` are receipts of any of them."""
         self.export, self.folder, origin = export, export / str(part["partition"]), part["origin"]
-        self.key, self.origin, self.writers = key, origin, dict[bytes, Key]()
+        self.key, self.origin, self.writers, self.retired = key, origin, dict[bytes, Key](), set[str]()
         self.size, self.tree = part["size"], Tree()
         self.next = self.vouched = self.late = 0  # the next checkpoint, the size of the last good one
         self.ticks: dict[str, int] = {}
@@ -585,7 +585,8 @@ class Partition:
         if signer is None or not signer.signs(f"llmctx-writer/1\n{self.origin}\n{hashed.hex()}\n", proof):
             found = "none" if not proof else "an unknown key" if signer is None else "a signature that does not match"
             raise Fault(index, "writer-proof", "the proof of an enrolled writer key", found)
-        self.writers = writers
+        self.retired.add(record.get("enrolment", {}).get("retires", ""))
+        self.writers = {key_id: key for key_id, key in writers.items() if key_id.hex() not in self.retired}
 
     def enrolled(self, index: int, enrolment: dict[str, Any]) -> Key:
         """The writer key in an enrolment that the instance key has signed."""
@@ -595,9 +596,15 @@ class Partition:
             key, signature = Key(enrolment["key"]), from_base64(enrolment["signature"])
         except ValueError as error:
             raise Fault(index, "enrolment", "a vkey and a signature in base64", error) from error
+        retires = enrolment.get("retires", "")
+        if retires and (not re.fullmatch("[0-9a-f]{8}", retires) or retires == key.id.hex()):
+            raise Fault(index, "enrolment", "the ID of another key to retire", retires[:80])
+        if key.id.hex() in self.retired:
+            raise Fault(index, "enrolment", "a key that was not retired", key.id.hex())
         if self.writers.get(key.id, key).text != key.text:
             raise Fault(index, "enrolment", f"one key with the ID {key.id.hex()}", "a second one")
-        if not self.key.signs(f"llmctx-enrolment/1\n{self.key.name}\n{key.text}\n", signature):
+        text = f"llmctx-enrolment/1\n{self.key.name}\n{key.text}\n" + (f"retires {retires}\n" if retires else "")
+        if not self.key.signs(text, signature):
             raise Fault(index, "enrolment", f"a signature of {self.key.text}", "one that does not match")
         return key
 
@@ -799,6 +806,8 @@ def _form_inside(index: int, record: dict[str, Any]) -> None:
 
 
 def _form_of_incident(index: int, record: dict[str, Any]) -> None:
+    if type(record.get("enrolment", {}).get("retires", "")) is not str:
+        raise Fault(index, "record-form", "enrolment.retires as str", repr(record["enrolment"]["retires"])[:120])
     if "enrolment" in record and record["kind"] not in ("notice", "incident"):
         raise Fault(index, "record-form", f"no enrolment in a {record['kind']}", "one")
     if "incident" not in record:

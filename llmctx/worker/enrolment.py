@@ -1,12 +1,15 @@
-"""The writer key of this state directory, and the record that enrols it in a partition's trail."""
+"""The writer key of this state directory, and the records about the trail itself that enrol it."""
 
 import logging
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from llmctx import canonical
 from llmctx.errors import NotJoinedError
-from llmctx.trail.log.log import Log
+from llmctx.record import RecordMetadata, compose_loss, compose_unread
+from llmctx.trail.log.instance import Instance
+from llmctx.trail.log.log import Draft, Log
 from llmctx.trail.proof.key import load_or_make_key, read_public_key
 from llmctx.trail.proof.roster import Roster, granted_enrolment
 from llmctx.trail.proof.writer import load_or_make_writer
@@ -17,7 +20,7 @@ _log = logging.getLogger(__name__)
 class Enrolment:
     """Whether a log's owner may sign its records, and with what."""
 
-    def __init__(self, log: Log, state_dir: Path, instance: str) -> None:
+    def __init__(self, log: Log, state_dir: Path, instance: Instance) -> None:
         self._log = log
         self._state_dir = state_dir
         self._instance = instance
@@ -28,7 +31,7 @@ class Enrolment:
         Raises NotJoinedError if the trail has writers and this state directory is none of them, KeyFileError if a key
         cannot be used, TrailError if the server does not answer.
         """
-        state_dir, instance = self._state_dir, self._instance
+        state_dir, instance = self._state_dir, self._instance.id
         if read_public_key(state_dir, instance) is None and await self._log.checkpoint() is None:
             load_or_make_key(state_dir, instance)
         self._writer = load_or_make_writer(state_dir, instance)
@@ -55,22 +58,39 @@ class Enrolment:
             self._sign()
         return not enrolled and self._grant is not None
 
-    async def fields(self, at: int) -> dict[str, Any]:
-        """The further fields of the next record, at this index: they enrol our key if that is due.
+    async def first_record(self, lost: tuple[int, int] | None, metadata: RecordMetadata) -> Draft | None:
+        """What must be recorded before anything else: a loss, how the trail begins, or that our key is enrolled.
 
         Raises KeyFileError if the roster cannot be written, TrailError if the server does not answer.
         """
+        if lost is not None:
+            at = lost[1] + 1
+            return compose_loss(*lost, metadata, **await self._fields(at))._replace(at=at)
+        size = await self._log.size()
+        if size and not await self.is_due():
+            return None
+        reason = f"writer key {self._writer.key.id.hex()} enrolled"
+        if size == 0:
+            reason = f"instance {self._instance.id} made, {self._instance.partitions} partitions"
+        return compose_unread("notice", None, reason, metadata, **await self._fields(size))._replace(at=size)
+
+    async def _fields(self, at: int) -> dict[str, Any]:
+        """The further fields of the record at an index: they enrol our key if that is due, and then it signs."""
         if not await self.is_due():
             return {}
-        key = self._writer.key
-        self._roster.add(key, at)
+        grant = self._grant or {}
+        self._roster.add(self._writer.key, at, grant.get("retires", ""))
         self._sign()
-        return {"enrolment": {"key": key.text, "from": at, "signature": self._grant}}
-
-    @property
-    def key_id(self) -> str:
-        """The ID of our writer key."""
-        return self._writer.key.id.hex()
+        return {"enrolment": {"from": at, **grant}}
 
     def _sign(self) -> None:
         self._log.prove = partial(self._writer.prove, self._log.partition)
+
+
+def compose_foreign(reason: str, evidence: bytes, count: int, metadata: RecordMetadata) -> Draft:
+    """Compose the incident about entries that no writer of ours appended; the evidence is what they were."""
+    what: dict[str, object] = {"what": "foreign"}
+    if count:
+        what |= {"count": count, "sha256": canonical.sha256(evidence)}
+    draft = compose_unread("incident", None, reason, metadata, incident=what)
+    return draft._replace(pieces={"foreign": evidence} if count else {})

@@ -15,19 +15,19 @@ from typing import Self
 
 from redis.exceptions import RedisError
 
-from llmctx import canonical, clock
+from llmctx import clock
 from llmctx.connection import end, pause, server_ms
 from llmctx.errors import BehindError, ForkError, InstanceError, LeaseError, SettledError, TickMapError, TrailError
 from llmctx.functions import delete_foreign_libraries
 from llmctx.killpoint import reached
-from llmctx.record import RecordMetadata, compose_loss, compose_unread
+from llmctx.record import RecordMetadata, compose_unread
 from llmctx.schema import keys
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import read_instance
 from llmctx.trail.log.lease import SEE_REDIS, Holder, Lease, redis_errors
 from llmctx.trail.log.log import Draft, Log, Settlement
 from llmctx.trail.spool.recovery import Recovery
-from llmctx.worker.enrolment import Enrolment
+from llmctx.worker.enrolment import Enrolment, compose_foreign
 from llmctx.worker.home import TrailHome
 from llmctx.worker.publish import Publisher
 from llmctx.worker.theses import Theses
@@ -61,7 +61,7 @@ class Owner:
         self._lease = Lease(redis, partition)
         self.lost: TrailError | None = None
         """Why we no longer own the partition; None while we do."""
-        self._enrolment = Enrolment(self.log, home.state_dir, instance.id)
+        self._enrolment = Enrolment(self.log, home.state_dir, instance)
         self._recovery = Recovery(redis, self.log, self._lease, instance, home.state_dir, self._compose_foreign)
         self.ticks = TickMap(redis, self.log, self._lease.owner, self._recovery.vouches)
         """Which ticks are settled."""
@@ -93,7 +93,7 @@ class Owner:
             await self._enrolment.is_due()  # incidents that the comparison makes are signed already
             lost = await self._recovery.open(roster, self._advance)
             await self._publisher.resume()
-            await self._note_beginning(lost)
+            await self._note(lost)
         except BaseException:
             await self._release()
             raise
@@ -191,7 +191,7 @@ class Owner:
         self.theses.forget()
         await self._publisher.resume()
         if lost is not None:
-            await self._note_loss(lost)
+            await self._note(lost)
 
     async def _check_functions(self) -> None:
         """Delete functions that somebody else loaded in place of ours, so that ours are loaded again."""
@@ -250,32 +250,14 @@ class Owner:
             return None
         return holder
 
-    async def _note_beginning(self, lost: tuple[int, int] | None) -> None:
-        size = await self.log.size()
-        if lost is not None:
-            await self._note_loss(lost)
-        elif size == 0:
-            await self._note(f"instance {self._instance.id} made, {self._instance.partitions} partitions", 0)
-        elif await self._enrolment.is_due():
-            await self._note(f"writer key {self._enrolment.key_id} enrolled", size)
+    async def _note(self, lost: tuple[int, int] | None) -> None:
+        """Append what the trail must say before anything else: how it begins, who writes it, what is lost."""
+        draft = await self._enrolment.first_record(lost, await self.metadata())
+        if draft is not None:
+            await self.settle(draft)
 
     async def _compose_foreign(self, reason: str, evidence: bytes, count: int) -> Draft:
-        """Compose the incident about foreign entries in the log; the evidence is what they were."""
-        what: dict[str, object] = {"what": "foreign"}
-        if count:
-            what |= {"count": count, "sha256": canonical.sha256(evidence)}
-        draft = compose_unread("incident", None, reason, await self.metadata(), incident=what)
-        return draft._replace(pieces={"foreign": evidence} if count else {})
-
-    async def _note(self, reason: str, at: int) -> None:
-        fields = await self._enrolment.fields(at)
-        draft = compose_unread("notice", None, reason, await self.metadata(), **fields)
-        await self.settle(draft._replace(at=at))
-
-    async def _note_loss(self, lost: tuple[int, int]) -> None:
-        fields = await self._enrolment.fields(lost[1] + 1)
-        draft = compose_loss(*lost, await self.metadata(), **fields)
-        await self.settle(draft._replace(at=lost[1] + 1))
+        return compose_foreign(reason, evidence, count, await self.metadata())
 
     async def _renew(self) -> None:
         while True:

@@ -211,3 +211,15 @@ async def test_a_kill_in_the_middle_of_the_rebuild_loses_nothing(
     await worker.drain(redis)
     assert await check(redis, state_dir, "t1", "t2", "t3") == [4]
     assert await redis.exists(f"{LOG}:copy") == 0
+
+
+@pytest.mark.parametrize("name", FORGERIES)
+async def test_a_notary_alone_signs_nothing_of_it(redis: Redis, redis_url: str, tmp_path: Path, name: str) -> None:
+    await hold(redis, "AAPL")
+    async with serving(redis, redis_url, tmp_path, ByRules()) as running:
+        await decide(redis, running, "t1")
+    assert (await verified(redis, tmp_path)).covered == 3
+    await FORGERIES[name](redis)
+    report = await verified(redis, tmp_path)
+    assert report.covered == 3
+    assert await Log(redis).size() > 3 or name == "of another sequence", "it still stands there"

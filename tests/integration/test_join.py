@@ -9,15 +9,18 @@ from redis.asyncio import Redis
 from llmctx.errors import InstanceError, JoinError, NotJoinedError
 from llmctx.llm.standin import Standin
 from llmctx.replay.verify import Expected, verify_partition
+from llmctx.trail.log.entry import PROOF
 from llmctx.trail.log.instance import Instance, bind_instance, join_instance, read_instance
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.join import accept, approve, make_request
 from llmctx.trail.proof.key import load_or_make_key
 from llmctx.trail.proof.notary_service import cover_now
+from llmctx.trail.proof.writer import load_or_make_writer
 from llmctx.worker.home import TrailHome
 from llmctx.worker.owner import Owner
-from tests.integration.conftest import ByRules, hold, leaves, raise_tick, serving
+from tests.integration.conftest import ByRules, decided, hold, leaves, raise_tick, serving
 from tests.integration.program import Program
+from tests.unit.makers import stored
 
 
 async def decided_in(redis: Redis, url: str, state_dir: Path, tick: str) -> Instance:
@@ -113,3 +116,41 @@ async def test_the_command_asks_grants_and_accepts(
     assert accepted.code == 0, accepted.err
     assert (await there("decide", "AAPL")).code == 0
     assert (await here("verify", "--strict")).code == 0
+
+
+@pytest.mark.usefixtures("short_pauses")
+async def test_a_lost_writer_key_is_replaced_by_one_that_the_instance_key_enrols(
+    redis: Redis, redis_url: str, tmp_path: Path
+) -> None:
+    instance = await decided_in(redis, redis_url, tmp_path, "t1")
+    for name in (f"{instance.id}-writer", f"{instance.id}-writer.pub"):
+        (tmp_path / "keys" / name).unlink()
+    await decided_in(redis, redis_url, tmp_path, "t2")
+    signing = load_or_make_key(tmp_path, instance.id)
+    await cover_now(redis, instance, tmp_path, signing)
+    report = await verify_partition(Log(redis), instance, tmp_path, Expected(signing.key))
+    assert report.fault is None
+    assert len([leaf for leaf in await leaves(redis) if "enrolment" in leaf]) == 2
+
+
+@pytest.mark.usefixtures("short_pauses")
+async def test_a_stolen_writer_key_is_retired_and_what_it_signs_is_taken_out(
+    redis: Redis, redis_url: str, tmp_path: Path
+) -> None:
+    instance = await decided_in(redis, redis_url, tmp_path, "t1")
+    stolen = load_or_make_writer(tmp_path, instance.id)
+    for name in (f"{instance.id}-writer", f"{instance.id}-writer.pub"):
+        (tmp_path / "keys" / name).unlink()
+    grant = json.dumps(approve(tmp_path, make_request(tmp_path, instance), stolen.key.id.hex()))
+    signing = load_or_make_key(tmp_path, instance.id)
+    await cover_now(redis, instance, tmp_path, signing)
+    accept(tmp_path, instance, grant, await Log(redis).checkpoint())
+    await decided_in(redis, redis_url, tmp_path, "t2")
+    made = await decided(redis, "AAPL", "stolen")
+    at = await Log(redis).size()
+    fields = stored(made.leaf, made.pieces) | {PROOF: stolen.prove(0, made.leaf)}
+    await redis.xadd("audit:{0}:log", fields, id=f"{at}-1")  # type: ignore[arg-type]
+    await decided_in(redis, redis_url, tmp_path, "t3")
+    await cover_now(redis, instance, tmp_path, signing)
+    report = await verify_partition(Log(redis), instance, tmp_path, Expected(signing.key))
+    assert (report.fault, report.incidents) == (None, (at,))

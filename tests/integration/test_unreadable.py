@@ -226,17 +226,18 @@ async def test_a_record_whose_dictionary_is_missing_is_not_signed_until_it_is_ba
     made = await make_trail(valkey, valkey_url, Program(valkey_url, tmp_path))
     dictionary, log = Dictionary(b"a dictionary of some words"), Log(valkey)
     await log.blobs.keep_dictionary(dictionary, 6)
-    newest = await log.entry(5)
+    size = await log.size()
+    newest = await log.entry(size - 1)
     assert newest is not None
-    await valkey.xadd(LOG, {FIELD: pack(newest.leaf, newest.pieces, dictionary)}, id="6-1")
+    await valkey.xadd(LOG, {FIELD: pack(newest.leaf, newest.pieces, dictionary)}, id=f"{size}-1")
     await valkey.delete(log.blobs.key(dictionary.digest))
     with pytest.raises(TrailError, match=r"its dictionary .* is missing from the blobs"):
         await sign(valkey, tmp_path / "var")
-    shown = await made("show", "6")
+    shown = await made("show", str(size))
     assert (shown.code, "is missing from the blobs" in shown.out) == (0, True)
     await log.blobs.keep_dictionary(dictionary, 6)
     await sign(valkey, tmp_path / "var")
-    assert (await anchor_of(valkey, tmp_path / "var")).hashes(6, 7)[0].hex() == newest.leaf_hash
+    assert (await anchor_of(valkey, tmp_path / "var")).hashes(size, size + 1)[0].hex() == newest.leaf_hash
 
 
 async def test_what_a_newer_version_wrote_is_not_signed_by_this_one(
@@ -246,8 +247,9 @@ async def test_what_a_newer_version_wrote_is_not_signed_by_this_one(
     short_pauses: None,  # noqa: ARG001
 ) -> None:
     await make_trail(valkey, valkey_url, Program(valkey_url, tmp_path))
-    await valkey.xadd(LOG, {FIELD: b"\x07" + bytes(40)}, id="6-1")
+    size = await Log(valkey).size()
+    await valkey.xadd(LOG, {FIELD: b"\x07" + bytes(40)}, id=f"{size}-1")
     await valkey.hset(lease_key(0), "format", 99)
-    with pytest.raises(TrailError, match=r"Record 6 of partition 0 cannot be read: .* its format is unknown"):
+    with pytest.raises(TrailError, match=rf"Record {size} of partition 0 cannot be read: .* its format is unknown"):
         await sign(valkey, tmp_path / "var")
-    assert (await anchor_of(valkey, tmp_path / "var")).size == 6
+    assert (await anchor_of(valkey, tmp_path / "var")).size == size

@@ -20,6 +20,9 @@ def join(
     approve: Annotated[
         str | None, typer.Option(metavar="REQUEST", help="Print the grant for a request, where the instance key is.")
     ] = None,
+    retire: Annotated[
+        str, typer.Option(metavar="KEYID", help="With --approve: the writer key that the new one replaces.")
+    ] = "",
     grant: Annotated[str | None, typer.Option(metavar="FILE", help="Accept a grant; - reads standard input.")] = None,
     redis_url: RedisUrl = None,
     state_dir: StateDir = None,
@@ -30,6 +33,8 @@ def join(
     request, the state directory with the instance key turns it into a grant, and the new one accepts that. Neither
     holds a secret. `-` reads from standard input.
 
+    A writer key is replaced in the same way: stop its workers, move its two files away, and name its ID with --retire.
+
     \b
     llmctx join --state-dir NEW > request                       # on the new machine
     llmctx join --state-dir OLD --approve - < request > grant   # where the instance key is
@@ -39,7 +44,8 @@ def join(
     if approve is not None:
         from llmctx.trail.proof.join import approve as approved
 
-        print_json(approved(settings.state_dir, sys.stdin.read().strip() if approve == _STDIN else approve))
+        request = sys.stdin.read().strip() if approve == _STDIN else approve
+        print_json(approved(settings.state_dir, request, retire))
         return
     asyncio.run(_join(settings, grant))
 

@@ -27,8 +27,10 @@ def make_request(state_dir: Path, instance: Instance) -> str:
     return load_or_make_writer(state_dir, instance.id).key.text
 
 
-def approve(state_dir: Path, request: str) -> dict[str, Any]:
+def approve(state_dir: Path, request: str, retires: str = "") -> dict[str, Any]:
     """The grant for a request, by the instance key of this state directory, as JSON values.
+
+    It may retire the writer key of an ID.
 
     Raises JoinError if the request is malformed or of another trail, KeyFileError if the key is not here.
     """
@@ -50,7 +52,8 @@ def approve(state_dir: Path, request: str) -> dict[str, Any]:
         "partitions": instance.partitions,
         "key": signing.key.text,
         "writer": writer.text,
-        "signature": enrol(signing, writer),
+        "signature": enrol(signing, writer, retires),
+        "retires": retires,
         "enrolled": enrolled_lines(state_dir, instance.id),
     }
 
@@ -66,12 +69,12 @@ def accept(state_dir: Path, instance: Instance, text: str, checkpoint: str | Non
     try:
         document: dict[str, Any] = json.loads(text)
         key, signature = Key.read(document["key"]), canonical.from_base64(document["signature"])
-        enrolled = [str(line) for line in document["enrolled"]]
+        enrolled, retires = [str(line) for line in document["enrolled"]], str(document["retires"])
         is_for_us = (document["format"], document["writer"]) == (_FORMAT, writer.text)
         if not is_for_us or Instance(document["instance"], document["partitions"]) != instance:
             raise JoinError("The grant is for another state directory or another trail.", "Ask again: `llmctx join`.")
         signed = signature[: len(key.id)] == key.id and key.name == key_name_of(instance.id)
-        if not signed or not key.accepts(enrolment_text(key.name, writer.text), signature[len(key.id) :]):
+        if not signed or not key.accepts(enrolment_text(key.name, writer.text, retires), signature[len(key.id) :]):
             raise JoinError("The grant is not signed by the instance key that it names.", "Ask again: `llmctx join`.")
         if checkpoint is not None:
             open_note(checkpoint, key)
@@ -81,6 +84,6 @@ def accept(state_dir: Path, instance: Instance, text: str, checkpoint: str | Non
     except (ValueError, KeyError, TypeError) as error:
         raise JoinError(f"The grant is malformed: {error!r}.", "Give the line that --approve printed.") from error
     write_public_key(state_dir, instance.id, key)
-    grant(state_dir, instance.id, writer, document["signature"], enrolled)
+    grant(state_dir, instance.id, writer, document["signature"], enrolled, retires)
     join_instance(state_dir, instance)
     return key

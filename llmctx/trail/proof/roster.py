@@ -1,7 +1,9 @@
 """The roster: the writer keys of an instance as a state directory knows them, to judge a new record at once.
 
-    STATE_DIR/keys/<instance>.writers   lines `PARTITION INDEX VKEY` (the record at INDEX enrols the key) and
-                                        `granted VKEY SIGNATURE` (the instance key has enrolled it, no record has yet)
+    STATE_DIR/keys/<instance>.writers   lines `PARTITION INDEX VKEY` (the record at INDEX enrols the key),
+                                        `PARTITION INDEX KEYID retired` (the record at INDEX retires it), and
+                                        `granted VKEY SIGNATURE [KEYID]` (the instance key has enrolled it, and retired
+                                        another one; no record has yet)
 
 Rule of order: a line stands in the file before the record that it names is appended. Lines are only added.
 """
@@ -18,7 +20,7 @@ from llmctx.trail.proof.checkpoint import Key, origin_of
 from llmctx.trail.proof.key import disk_errors, key_file, load_key, read_public_key
 from llmctx.trail.proof.writer import WriterKeys, enrol
 
-_GRANTED = "granted"
+_GRANTED, _RETIRED = "granted", "retired"
 
 
 class Roster(WriterKeys):
@@ -38,19 +40,24 @@ class Roster(WriterKeys):
 
     def check(self, entry: Entry) -> Fault | None:
         """The fault of a new record's enrolment or proof; a good enrolment is kept in the file."""
+        before = set(self.retired)
         fault = super().check(entry)
         if fault is not None and self._load():  # another process may have met the enrolment first
             fault = super().check(entry)
         for key in self.keys.values():
             if key.id not in self._places:
                 self.add(key, entry.index)
+        for key_id in self.retired - before:
+            _append(self._file, f"{self._partition} {entry.index} {key_id.hex()} {_RETIRED}")
         return fault
 
-    def add(self, key: Key, index: int) -> None:
-        """Note that the record at an index enrols a key; its proof may be by that key already.
+    def add(self, key: Key, index: int, retires: str = "") -> None:
+        """Note that the record at an index enrols a key, and perhaps retires another one.
 
         Raises KeyFileError if that cannot be written.
         """
+        if retires:
+            _append(self._file, f"{self._partition} {index} {retires} {_RETIRED}")
         _append(self._file, f"{self._partition} {index} {key.text}")
         self._load()
 
@@ -64,6 +71,9 @@ class Roster(WriterKeys):
         before = len(self._places)
         for place in _lines(self._file):
             if place[0] == str(self._partition):
+                if place[3:] == [_RETIRED]:
+                    self.retire(bytes.fromhex(place[2]))
+                    continue
                 key, index = Key.read(place[2]), int(place[1])
                 self.keys = self.keys | {key.id: key}
                 self._places[key.id] = index
@@ -76,23 +86,29 @@ def roster_file(state_dir: Path, instance: str) -> Path:
     return state_dir / "keys" / f"{instance}.writers"
 
 
-def granted_enrolment(state_dir: Path, instance: str, writer: Key) -> str | None:
-    """The instance key's signature that enrols a writer key: as it was granted, or made now; None if neither can be.
+def granted_enrolment(state_dir: Path, instance: str, writer: Key) -> dict[str, str] | None:
+    """The signed statement that enrols a writer key: as it was granted, or made now; None if neither can be.
 
     Raises KeyFileError if a key cannot be used.
     """
     for line in _lines(roster_file(state_dir, instance)):
         if line[:2] == [_GRANTED, writer.text]:
-            return line[2]
-    return enrol(load_key(state_dir, instance), writer) if key_file(state_dir, instance).exists() else None
+            return {"key": writer.text, "signature": line[2]} | ({"retires": line[3]} if line[3:] else {})
+    if not key_file(state_dir, instance).exists():
+        return None
+    return {"key": writer.text, "signature": enrol(load_key(state_dir, instance), writer)}
 
 
-def grant(state_dir: Path, instance: str, writer: Key, signature: str, enrolled: Sequence[str]) -> None:
+def grant(
+    state_dir: Path, instance: str, writer: Key, signature: str, enrolled: Sequence[str], retires: str = ""
+) -> None:
     """Keep the instance key's signature that enrols a writer key, and the lines about keys that are enrolled already.
 
     Raises KeyFileError if it cannot be written.
     """
-    for line in (*enrolled, f"{_GRANTED} {writer.text} {signature}"):
+    known = enrolled_lines(state_dir, instance)
+    fresh = [line for line in enrolled if line not in known]
+    for line in (*fresh, f"{_GRANTED} {writer.text} {signature} {retires}".rstrip()):
         _append(roster_file(state_dir, instance), line)
 
 
@@ -108,7 +124,7 @@ def _lines(file: Path) -> list[list[str]]:
     with disk_errors(file, "read"):
         text = file.read_text(encoding="utf-8") if file.exists() else ""
     whole = text[: text.rfind("\n") + 1]  # a kill can leave half a line
-    return [words for words in (line.split(" ") for line in whole.splitlines()) if len(words) == 3]  # noqa: PLR2004
+    return [words for words in (line.split(" ") for line in whole.splitlines()) if len(words) in (3, 4)]
 
 
 def _append(file: Path, line: str) -> None:

@@ -5,6 +5,7 @@ A state directory has one writer key. Its signature over a record's leaf hash is
 """
 
 import base64
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from llmctx.trail.proof.key import SigningKey, load_or_make_key
 from llmctx.trail.proof.merkle import leaf_hash
 
 _ID_BYTES = 4
+_KEY_ID = re.compile("[0-9a-f]{8}")
 _Enrolment = dict[str, Any]
 
 
@@ -26,14 +28,14 @@ def proof_text(origin: str, hashed: bytes) -> str:
     return f"llmctx-writer/1\n{origin}\n{hashed.hex()}\n"
 
 
-def enrolment_text(instance_key: str, vkey: str) -> str:
-    """The text that an instance key of this name signs to enrol a writer key."""
-    return f"llmctx-enrolment/1\n{instance_key}\n{vkey}\n"
+def enrolment_text(instance_key: str, vkey: str, retires: str = "") -> str:
+    """The text that an instance key of this name signs to enrol a writer key, and to retire that of an ID."""
+    return f"llmctx-enrolment/1\n{instance_key}\n{vkey}\n" + (f"retires {retires}\n" if retires else "")
 
 
-def enrol(signing: SigningKey, writer: Key) -> str:
+def enrol(signing: SigningKey, writer: Key, retires: str = "") -> str:
     """Enrol a writer key with the instance key; returns key ID and signature in base64."""
-    return base64.b64encode(signing.sign_text(enrolment_text(signing.key.name, writer.text))).decode()
+    return base64.b64encode(signing.sign_text(enrolment_text(signing.key.name, writer.text, retires))).decode()
 
 
 class Writer:
@@ -72,6 +74,8 @@ class WriterKeys:
         self._instance_key = instance_key
         self.keys: dict[bytes, Key] = {}
         """The enrolled keys by their IDs."""
+        self.retired: set[bytes] = set()
+        """The IDs of keys that were enrolled and are not any more."""
         self.since: int | None = None
         """The index from which on every record needs a proof; None if no key is enrolled yet."""
 
@@ -89,7 +93,14 @@ class WriterKeys:
         if (found := self._wrong_proof(entry, keys)) is not None:
             return Fault(index, "writer-proof", "the proof of an enrolled writer key", found)
         self.keys, self.since = keys, since
+        if enrolment is not None and enrolment.get("retires"):
+            self.retire(bytes.fromhex(enrolment["retires"]))
         return None
+
+    def retire(self, key_id: bytes) -> None:
+        """Accept nothing more by a key, nor its enrolment, which anybody could repeat."""
+        self.retired.add(key_id)
+        self.keys = {each: key for each, key in self.keys.items() if each != key_id}
 
     def _wrong_proof(self, entry: Entry, keys: dict[bytes, Key]) -> str | None:
         if not entry.proof:
@@ -111,12 +122,16 @@ class WriterKeys:
             signature = canonical.from_base64(enrolment["signature"])
         except (CheckpointError, ValueError) as error:
             return Fault(index, "enrolment", "a vkey and a signature in base64", str(error))
-        instance_key = self._instance_key
+        instance_key, retires = self._instance_key, enrolment.get("retires", "")
+        if retires and (not _KEY_ID.fullmatch(retires) or retires == key.id.hex()):
+            return Fault(index, "enrolment", "the ID of another key to retire", retires[:80])
+        if key.id in self.retired:
+            return Fault(index, "enrolment", "a key that was not retired", key.id.hex())
         if key.id in self.keys and self.keys[key.id] != key:
             return Fault(index, "enrolment", f"one key with the ID {key.id.hex()}", "a second one")
         if instance_key is not None and not (
             signature[:_ID_BYTES] == instance_key.id
-            and instance_key.accepts(enrolment_text(instance_key.name, key.text), signature[_ID_BYTES:])
+            and instance_key.accepts(enrolment_text(instance_key.name, key.text, retires), signature[_ID_BYTES:])
         ):
             return Fault(index, "enrolment", f"a signature of {instance_key.text}", "one that does not match")
         return key

@@ -139,12 +139,15 @@ def notes_of(hashes: list[bytes], sizes: tuple[int, ...] = (3, 5, 7)) -> list[st
     return [note(size, tree_root(hashes[:size]), START_MS + size * STEP_MS) for size in sizes]
 
 
-def enrolment(index: int, writer: Ed25519PrivateKey = WRITER, signer: Ed25519PrivateKey = PRIVATE) -> dict[str, Any]:
-    """What the record at an index says to enrol a writer key."""
+def enrolment(
+    index: int, writer: Ed25519PrivateKey = WRITER, signer: Ed25519PrivateKey = PRIVATE, retires: str = ""
+) -> dict[str, Any]:
+    """What the record at an index says to enrol a writer key, and perhaps to retire another one."""
     key = vkey(writer, f"{ORIGIN}-writer")
-    text = f"llmctx-enrolment/1\n{ORIGIN}\n{key}\n".encode()
+    more = f"retires {retires}\n" if retires else ""
+    text = f"llmctx-enrolment/1\n{ORIGIN}\n{key}\n{more}".encode()
     signature = base64.b64encode(_key_id(signer, ORIGIN) + signer.sign(text)).decode()
-    return {"key": key, "from": index, "signature": signature}
+    return {"key": key, "from": index, "signature": signature} | ({"retires": retires} if retires else {})
 
 
 def proven(found: Record, writer: Ed25519PrivateKey = WRITER, origin: str = NAME) -> Record:

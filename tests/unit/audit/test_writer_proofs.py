@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from .exports import BOTH, Found, Record, bare, enrolment, good, made, proven, record
+from .exports import BOTH, ORIGIN, WRITER, Found, Record, bare, enrolment, good, made, proven, record, vkey
 
 Verifier = Callable[..., Found]
 both = pytest.mark.parametrize("verify", BOTH)
@@ -115,3 +115,30 @@ def test_only_a_notice_or_an_incident_enrols(verify: Verifier, tmp_path: Path) -
     records = signed()
     records[4] = proven(record(4, enrolment=enrolment(4)))
     assert fault(verify, tmp_path, records) == (4, "record-form")
+
+
+def retired(retires: str = "") -> list[Record]:
+    """A trail in which record 4 enrols another writer and retires the first one."""
+    old = vkey(WRITER, f"{ORIGIN}-writer").split("+")[1]
+    records = signed()
+    records[4] = proven(bare(4, enrolment=enrolment(4, OTHER, retires=retires or old)), OTHER)
+    return [*records[:5], *(proven(found, OTHER) for found in records[5:])]
+
+
+@both
+def test_a_retired_key_signs_nothing_any_more(verify: Verifier, tmp_path: Path) -> None:
+    records = retired()
+    assert fault(verify, tmp_path / "good", records) is None
+    records[5] = proven(records[5], WRITER)
+    assert fault(verify, tmp_path / "bad", records) == (5, "writer-proof")
+    records[5] = proven(bare(5, enrolment=enrolment(5, WRITER)), WRITER)
+    assert fault(verify, tmp_path / "again", records) == (5, "enrolment")
+
+
+@both
+def test_only_the_instance_key_retires_another_key(verify: Verifier, tmp_path: Path) -> None:
+    records = retired()
+    for number, said in enumerate(("0badc0de", "no key ID", "")):
+        changed = enrolment(4, OTHER, retires="deadbeef") | {"retires": said}
+        records[4] = proven(bare(4, enrolment=changed), OTHER)
+        assert fault(verify, tmp_path / str(number), records) == (4, "enrolment")
