@@ -138,6 +138,9 @@ class Walker:
         """Why an entry that nobody has copied yet is none of ours; None if it is."""
         if is_ours(entry.partition, entry.index, hashed):
             return None
+        if (problem := entry.unreadable) is not None and self._roster.since is None:
+            warn_of(entry, problem)  # nobody can tell whose it is
+            return None
         original = self._stands_at(hashed, entry.index)
         if original is not None:
             return Foreign(found, f"it is record {original} again", original)
