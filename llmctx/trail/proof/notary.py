@@ -178,11 +178,9 @@ class Notary:
     def _refusal(self, entry: Entry, fresh: list[bytes]) -> str | None:
         """Why a record is not signed: none of our writers signed it, or it stands at another index; None if it is."""
         hashed = leaf_hash(entry.leaf)
-        if self._roster.since is None and entry.unreadable is not None:
-            return None  # of the time before writer keys
         if (fault := self._roster.check(entry)) is not None:
             return f"{fault.rule}: {fault.found}"
-        if is_ours(entry.partition, entry.index, hashed):
+        if not self._roster.needs_proof(entry.index) or is_ours(entry.partition, entry.index, hashed):
             return None
         if self._signed is None:  # only where other processes append: about 75 bytes for each record
             self._signed = {each[:_PREFIX_BYTES] for each in self.anchor.hashes()}

@@ -93,6 +93,19 @@ async def test_what_nobody_holds_any_more_is_named(
     assert f"records {SIZE} to {SIZE + 2}" in (await proven("restore", "kept", "--over")).out
 
 
+async def test_a_snapshot_older_than_the_spool_is_refused_with_the_first_gap(valkey: Redis, proven: Program) -> None:
+    assert (await keep(proven)).code == 0
+    segments = []
+    for tick in ("x1", "x2"):
+        await record(valkey, proven, tick)
+        segments.append(max((proven.folder / "var/spool").rglob("*.seg")))
+    segments[0].unlink()
+    restored = await proven("restore", "kept", "--over", "--json")
+    assert restored.code == 3
+    assert f"has record {SIZE + 1} but not record {SIZE}" in restored.err
+    assert await Log(valkey).size() == SIZE
+
+
 async def test_live_data_is_replaced_only_if_asked_and_never_under_a_worker(
     valkey: Redis,
     proven: Program,
