@@ -148,16 +148,8 @@ class Walker:
             return Foreign(found, f"it is record {original} again", original)
         if (fault := self._roster.check(entry)) is not None:
             return Foreign(found, f"{fault.rule}: {fault.found}")
-<<<<<<< HEAD
-        if (problem := entry.unreadable) is not None:
-            if self._roster.since is not None:
-                return Foreign(found, f"unreadable: {problem.why}"[:200])
-            warn_of(entry, problem)  # an older version may have written it
-            return None
-=======
         if entry.unreadable is not None:
             return Foreign(found, f"unreadable: {entry.unreadable.why}"[:200])
->>>>>>> writer
         wrong = [name for name, digest in promised_pieces(entry.record).items() if digest != _digest(entry, name)]
         return Foreign(found, f"its {', '.join(wrong)} has another digest") if wrong else None
 
