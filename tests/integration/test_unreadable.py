@@ -246,7 +246,7 @@ async def test_a_record_whose_dictionary_is_missing_is_not_signed_until_it_is_ba
     tmp_path: Path,
     short_pauses: None,  # noqa: ARG001
 ) -> None:
-    made, _ = await older_trail(valkey, valkey_url, tmp_path)
+    made = await make_trail(valkey, valkey_url, Program(valkey_url, tmp_path))
     dictionary, log = Dictionary(b"a dictionary of some words"), Log(valkey)
     size = await log.size()
     await log.blobs.keep_dictionary(dictionary, size)
