@@ -1,10 +1,10 @@
-"""A real day, traded: recorded bars go through the feed, the service decides each tick, the paper broker obeys.
+"""A simulated day, traded: bars go through the feed, the service decides each tick, the paper broker obeys.
 
-The bars are those of the shared data where it lies beside the repository, otherwise simulated ones. Answers come from
-the stand-in's rules in this process, so that a day takes seconds.
+Answers come from the stand-in's rules in this process, so that a day takes seconds.
 """
 
 import asyncio
+import tempfile
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from itertools import chain, count, takewhile
@@ -14,25 +14,26 @@ from redis.asyncio import Redis
 
 from benchmarks.rules import ByRules
 from llmctx.assets import asset
-from llmctx.flow.bars import Bar, read_bars
+from llmctx.connection import open_redis
+from llmctx.flow.bars import Bar
 from llmctx.flow.feed import Feed
 from llmctx.flow.lockstep import Lockstep
 from llmctx.flow.simulated_market import simulate
 from llmctx.flow.store import Store
+from llmctx.ops.server import EmbeddedServer
 from llmctx.pipeline import DecisionConfig
 from llmctx.prompt.template import load_template
-from llmctx.trail.log.entry import Entry
+from llmctx.replay.corpus import Recorded
+from llmctx.trail.log.entry import Entry, named_blobs
 from llmctx.trail.log.instance import bind_instance
+from llmctx.trail.log.log import Log
 from llmctx.worker.home import TrailHome
 from llmctx.worker.partition import serve_partition
 
-_SHARED = Path(__file__).parents[2] / "shared" / "data"
-
 
 def bars() -> Iterator[Bar]:
-    """Minute bars of four symbols in time order without an end: two days again and again, a week later each time."""
-    recorded = [bar for path in sorted(_SHARED.glob("bars_us4_*.csv")) for bar in read_bars(path)]
-    days = sorted(bar for bar in recorded if isinstance(bar, Bar)) or sorted(simulate(seed=7, days=2).bars)
+    """Minute bars in time order without an end: two days again and again, a week later each time."""
+    days = sorted(simulate(seed=7, days=2).bars)
     return chain.from_iterable(
         (bar._replace(start=bar.start + week * timedelta(days=7)) for bar in days) for week in count()
     )
@@ -60,3 +61,18 @@ async def trade(
     finally:
         stop.set()
         await service
+
+
+async def record_day(decisions: int) -> tuple[list[Recorded], dict[str, bytes]]:
+    """So many decisions in a row, each with its evidence unpacked."""
+    entries: list[Entry] = []
+
+    with tempfile.TemporaryDirectory() as folder, EmbeddedServer(Path(folder) / "redis") as server:
+        async with open_redis(server.url) as redis:
+            await trade(redis, server.url, Path(folder) / "state", decisions, entries.append)
+            log, blobs = Log(redis), dict[str, bytes]()
+            for digest in {digest for entry in entries for digest in named_blobs(entry.record)}:
+                blob = await log.blobs.blob(digest)
+                assert blob is not None, digest
+                blobs[digest] = blob
+    return [Recorded(entry.leaf, entry.pieces, index=entry.index) for entry in entries], blobs

@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import Callable
 
-from benchmarks.recorded import record_day
+from benchmarks.day import record_day
 from benchmarks.stage import Stage
 from llmctx.replay.corpus import BlobCache, Recorded
 from llmctx.replay.rerun import rebuild

@@ -1,7 +1,8 @@
 """`python -m benchmarks.soak MINUTES RATE`: does the memory of `llmctx run` grow with the records it makes?
 
 The service, the stand-in and the server run in processes of their own; this one raises ticks with values that change.
-The first third warms caches up and is left out. Ends with `bench soak_kb_per_record SLOPE KB`.
+Prints the slope of each sixth of the time, so that one sees it flatten as caches fill up. The last line is that of the
+second half: `bench soak_kb_per_record SLOPE KB`.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from llmctx.llm.standin import MODEL
 from llmctx.trail.log.log import Log
 
 SAMPLE_S = 2.0
+WINDOWS = 6
 
 
 class Sample(NamedTuple):
@@ -45,13 +47,18 @@ async def soak(where: Stage, minutes: float, rate: float) -> float:
     finally:
         process.terminate()
         await process.wait()
-    kept = samples[len(samples) // 3 :]
-    first, last = kept[0], kept[-1]
+    length = max(2, len(samples) // WINDOWS)
+    for begin in range(0, len(samples) - length + 1, length):
+        _print(samples[begin : begin + length])
+    return _slope(samples[len(samples) // 2 :])
+
+
+def _print(window: list[Sample]) -> None:
+    first, last = window[0], window[-1]
     print(
-        f"soak: {first.records} to {last.records} records, "
-        f"{first.kilobytes / 1024:.0f} to {last.kilobytes / 1024:.0f} MB"
+        f"soak: {first.records} to {last.records} records, {first.kilobytes / 1024:.1f} to "
+        f"{last.kilobytes / 1024:.1f} MB, {_slope(window):.3f} KB a record"
     )
-    return _slope(kept)
 
 
 def _resident_kb(pid: int) -> int:
@@ -74,7 +81,8 @@ def _slope(samples: list[Sample]) -> float:
     mean_records = sum(sample.records for sample in samples) / count
     mean_kb = sum(sample.kilobytes for sample in samples) / count
     spread = sum((sample.records - mean_records) ** 2 for sample in samples)
-    return sum((sample.records - mean_records) * (sample.kilobytes - mean_kb) for sample in samples) / spread
+    grown = sum((sample.records - mean_records) * (sample.kilobytes - mean_kb) for sample in samples)
+    return grown / spread if spread else 0.0
 
 
 async def main(minutes: float, rate: float) -> None:

@@ -173,6 +173,8 @@ async def run_backtest(
     Raises EndpointError if the endpoint stops answering, ServerError if the server cannot start.
     """
     result = BacktestResult(config.template.ref, prices or {})
+    # Recorded data have the clock of their bars, whatever is set for live trails.
+    config = config._replace(rules=config.rules.model_copy(update={"clock": "bars"}))
 
     def add_bar(fed: FedBar) -> None:
         result.add_bar(fed)

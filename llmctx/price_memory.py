@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator, Callable
 from llmctx.context.marks import Mark, Marks
 from llmctx.context.package import Package, build_package
 from llmctx.context.snapshot import Snapshot
-from llmctx.decision.guards import STOP_UNCONFIRMED, Verdict
+from llmctx.decision.guards import Verdict
+from llmctx.decision.stop import STOP_UNCONFIRMED
 from llmctx.errors import in_short
 from llmctx.trail.log.entry import Entry
 

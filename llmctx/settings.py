@@ -21,7 +21,8 @@ from pydantic_settings import (
 
 from llmctx.assets import asset
 from llmctx.context.snapshot import DEFAULT_MAX_AGE_S
-from llmctx.decision.guards import OnUngrounded, UnconfirmedStop
+from llmctx.decision.guards import OnUngrounded
+from llmctx.decision.stop import UnconfirmedStop
 from llmctx.errors import LlmctxError
 from llmctx.limits import MAX_BODY_BYTES
 from llmctx.llm.price import Price

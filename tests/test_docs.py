@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from llmctx import limits
 from llmctx.context import plausibility, price_step
 from llmctx.context.snapshot import DEFAULT_MAX_AGE_S
-from llmctx.decision import guards
+from llmctx.decision import guards, stop
 from llmctx.llm.standin import MODEL, Standin
 from llmctx.trail.log.leaf_schema import KINDS
 
@@ -132,7 +132,7 @@ def test_every_guard_and_every_kind_of_record_stands_in_the_concepts() -> None:
     text = (ROOT / "docs" / "concepts.md").read_text(encoding="utf-8")
     fired = re.findall(r'fire\(\s*"(\w+)"', Path(guards.__file__).read_text(encoding="utf-8"))
     assert len(fired) > 6
-    fired += [guards.NO_ANSWER, guards.JUDGING_FAILED, guards.STOP_UNCONFIRMED]
+    fired += [guards.NO_ANSWER, guards.JUDGING_FAILED, stop.STOP_BREACHED, stop.STOP_UNCONFIRMED, stop.STALE]
     assert not [name for name in (*fired, *KINDS) if f"`{name}`" not in text]
 
 

@@ -35,7 +35,7 @@ COMMANDS = (
     Command("feed", "run", "Feed bars and headlines into Redis and raise ticks."),
     Command("run", "run", "Run the service, which decides every tick exactly once."),
     Command("decide", "run", "Ask for one decision now and record it."),
-    Command("confirm", "run", "Confirm that a symbol's newest price is right, and decide at once."),
+    Command("confirm", "run", "Confirm that a price is right, and decide at once."),
     Command("context", "look", "Show what the model would be shown now."),
     Command("decisions", "look", "List recorded decisions, oldest first."),
     Command("show", "look", "Show one record with all its evidence."),

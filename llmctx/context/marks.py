@@ -28,10 +28,10 @@ class Mark(NamedTuple):
     """position.entry_price: a position whose entry price is rewritten is counted in other units."""
     stop_loss: Decimal | None = None
     """The stop at that time."""
-    figures: str = ""
-    """All figures of the price section, as one text."""
+    volume: Decimal | None = None
+    """price.price.volume."""
     seen: int = 1
-    """Under how many timestamps these figures came in a row."""
+    """Under how many timestamps this price and volume came in a row."""
     by: str = ""
     """Who confirmed the price; empty if nobody had to."""
     why: str = ""
@@ -56,7 +56,7 @@ class Mark(NamedTuple):
         Raises ValueError, TypeError, KeyError or ArithmeticError if it is malformed.
         """
         fields = dict(document)
-        for name in ("last", "entry_price", "stop_loss"):
+        for name in ("last", "entry_price", "stop_loss", "volume"):
             if name in fields:
                 fields[name] = Decimal(fields[name])
         return cls(**fields)
@@ -119,7 +119,7 @@ def read_confirmation(raw: bytes) -> Mark:
         raise ValueError(f"the confirmation is malformed: {in_short(error)}") from error
     if not usable or not times or not texts:
         raise ValueError("the confirmation needs positive prices, times, a name and a reason")
-    return mark._replace(figures="", seen=1, by=str(mark.by), why=str(mark.why))
+    return mark._replace(volume=None, seen=1, by=str(mark.by), why=str(mark.why))
 
 
 def read_bar(entry_id: bytes, close: bytes) -> LaterBar | None:
@@ -141,5 +141,5 @@ def mark_of(position: Position, price: Price) -> Mark:
         clock.to_ms(position.entry_time),
         position.entry_price,
         position.stop_loss,
-        f"{session.last} {session.open} {session.high} {session.low} {session.volume}",
+        session.volume,
     )

@@ -77,7 +77,7 @@ CASE_RULES = (
     Rule(
         "frozen",
         "price",
-        "the same figures under 5 timestamps in a row while the market is open",
+        "the same last and volume under 5 timestamps in a row while the market is open",
         _of_case(price_doubt.frozen),
     ),
     Rule(

@@ -12,7 +12,7 @@ from llmctx.schema import values
 
 TOO_OLD = "too_old"
 FROZEN_AFTER = 5
-"""The same figures under so many timestamps in a row, while the market is open, are a frozen feed."""
+"""The same price and volume under so many timestamps in a row, while the market is open, are a frozen feed."""
 
 
 class PriceCase:
@@ -112,9 +112,9 @@ class PriceCase:
 
     @property
     def times_seen(self) -> int:
-        """Under how many timestamps in a row the price section had these figures, this one included."""
+        """Under how many timestamps in a row the price and its volume are the same, this one included."""
         believed = self.believed
-        if believed is None or believed.figures != self.mark.figures:
+        if believed is None or (believed.last, believed.volume) != (self.last, self.mark.volume):
             return 1
         return believed.seen + (self.at_ms > believed.at_ms)
 
@@ -143,7 +143,8 @@ def frozen(case: PriceCase) -> str | None:
     seen = case.times_seen
     if seen < FROZEN_AFTER or not case.market_open:
         return None
-    return f"all figures of the price section are the same under {seen} timestamps in a row while the market is open"
+    figures = f"price.price.last {case.last} and price.price.volume {case.mark.volume}"
+    return f"{figures} are the same under {seen} timestamps in a row while the market is open"
 
 
 def too_old(case: PriceCase) -> str | None:

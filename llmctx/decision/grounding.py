@@ -20,7 +20,7 @@ from llmctx.decision.prices import Prices
 from llmctx.decision.steps import Steps
 from llmctx.decision.texts import is_text, shown_text
 from llmctx.numerals import Numeral, numerals, plain
-from llmctx.prompt.render import text_of
+from llmctx.prompt.lines import text_of
 
 ANOTHER = "another value"
 

@@ -33,6 +33,7 @@ from llmctx.context.price_doubt import stop_reached
 from llmctx.context.staleness import Status
 from llmctx.decision.decision import Action, Decision
 from llmctx.decision.grounding import Grounding, ground
+from llmctx.decision.stop import STOP_BREACHED, UnconfirmedStop, judge_stop
 from llmctx.errors import in_short
 from llmctx.limits import MAX_REASON_CHARS, cut
 from llmctx.schema import values
@@ -44,12 +45,6 @@ NO_ANSWER, JUDGING_FAILED = "no_answer", "judging_failed"
 """The guardrails that fire instead of a judgement: there is no answer, or judging it broke off."""
 UNGROUNDED = "ungrounded"
 """The guardrail that fires on miscited or false prices."""
-STOP_BREACHED = "stop_loss_breached"
-"""The guardrail that obeys a stop."""
-STOP_UNCONFIRMED = "stop_unconfirmed"
-"""The guardrail that fires where a stop is reached by a price that is not believed."""
-UnconfirmedStop = Literal["hold", "exit"]
-"""What a stop does that is reached by a price that is not believed."""
 _NEW_RISK = (Action.ADD,)
 """The actions that enlarge what can be lost."""
 _MAX_ALARMS_SHOWN = 3
@@ -238,25 +233,8 @@ def _stop_sides(draft: _Draft) -> None:
 
 
 def _stop_loss_breached(draft: _Draft) -> None:
-    package = draft.package
-    if not package.stop_reached:
-        return
-    position, section, doubts = package.position, package.sections["price"], package.price_doubts
-    detail = (
-        f"the price {package.price.price.last} has reached the stop_loss {position.stop_loss} of the {position.side} "
-        "position"
-    )
-    if doubts:
-        why = "; ".join(f"{doubt.reason} (confirmed by {doubt.confirmed_by})" for doubt in doubts)
-        detail = f"{detail}, but {why}"
-        if draft.policy.unconfirmed_stop == "hold":
-            draft.fire(STOP_UNCONFIRMED, detail, None if draft.action is Action.HOLD else Action.HOLD)
-            return
-    if section.status is Status.STALE:
-        draft.fire("stale", f"the price is {clock.in_words(section.age_ms or 0)} old")
-    if (confirmed_by := package.confirmed_by) is not None:
-        detail = f"{detail}; {confirmed_by} confirmed the price"
-    draft.fire(STOP_BREACHED, detail, None if draft.action is Action.EXIT else Action.EXIT)
+    for name, detail, action in judge_stop(draft.package, draft.policy.unconfirmed_stop):
+        draft.fire(name, detail, None if action is draft.action else action)
 
 
 _CHECKS: dict[str, Callable[[_Draft], None]] = {

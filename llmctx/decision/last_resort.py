@@ -9,7 +9,8 @@ from typing import Any
 
 from llmctx.context.snapshot import Snapshot
 from llmctx.decision.decision import Action
-from llmctx.decision.guards import JUDGING_FAILED, STOP_BREACHED, Guard, GuardPolicy, Verdict, refused
+from llmctx.decision.guards import JUDGING_FAILED, Guard, GuardPolicy, Verdict, refused
+from llmctx.decision.stop import STOP_BREACHED
 from llmctx.limits import MAX_REASON_CHARS, cut
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from llmctx import clock
 from llmctx.context.facts import Fact
 from llmctx.harmless import harmless
-from llmctx.prompt.render import text_of
+from llmctx.prompt.lines import text_of
 from llmctx.prompt.untrusted import MAX_TEXT_CHARS
 
 _SHORTEST_TIME, _SHORTEST_CUT = len("2025-05-09T10:15"), 20

@@ -7,8 +7,6 @@ what is missing and why. Texts from outside go through `untrusted`.
 import re
 from bisect import bisect_right
 from collections.abc import Callable
-from datetime import datetime
-from decimal import Decimal
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -26,6 +24,7 @@ from llmctx.context.staleness import Status
 from llmctx.errors import OutputSizeError, TemplateError
 from llmctx.harmless import harmless
 from llmctx.prompt import untrusted
+from llmctx.prompt.lines import LINES, Line, text_of
 from llmctx.prompt.template import MAIN_PART, Parameters, Part, Template
 
 MAX_CHARACTERS = 200_000
@@ -33,16 +32,7 @@ MAX_CHARACTERS = 200_000
 MAX_SECTION_CHARACTERS = 8_000
 """The size of one section, so that text from others cannot crowd out the rest."""
 
-TEXT, UNLISTED = "text", "unlisted"
-"""What stands in the place of the unit: others wrote this text; whoever wrote the key named this field."""
-
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_MAX_EXPONENT = 30
-_MAX_NUMBER_CHARS = 60
-
-
-Line = Callable[[Fact], str]
-"""Returns the line that shows a fact."""
 
 
 class Message(NamedTuple):
@@ -182,7 +172,7 @@ def _view(section: Section, content: SectionContent | None, notation: str) -> Se
         title += ", implausible"
         doubts = "".join(f"- (implausible): {harmless(finding.reason)}\n" for finding in implausible)
     if content is not None and notation not in content.texts:
-        content.texts[notation] = _text_of(content.facts, _LINES[notation])
+        content.texts[notation] = _text_of(content.facts, LINES[notation])
     if content is not None and (text := content.texts[notation]):
         return SectionView(name, key, status.value, age, "", doubts + text, title, doubts + text)
     said = untrusted.quoted(reason or "")
@@ -202,55 +192,6 @@ def _cut(lines: list[str]) -> str:
     shown = bisect_right(filled, MAX_SECTION_CHARACTERS)
     more = [f"- (not shown): {len(lines) - shown} more facts"] if shown < len(lines) else []
     return "\n".join([*lines[:shown], *more])
-
-
-def _dotted(fact: Fact) -> str:
-    """Return a fact's line in the form of the first templates."""
-    path, value, unit, _ = fact
-    mark = f" [{unit}]" if unit and value is not None else ""
-    return f"- {paths.dotted(path)}: {text_of(value)}{mark}"
-
-
-def _quoted(fact: Fact) -> str:
-    """The same with a path that can be cited as shown, and with marks on texts and on fields that are not listed."""
-    path, value, unit, listed = fact
-    if type(value) is str:
-        if path[-1] == ")":  # a count of what is not shown
-            return f"- {path}: {value}"
-        unit = unit or (TEXT if listed else f"{UNLISTED} {TEXT}")
-    elif not listed:
-        unit = unit if unit and value is not None else UNLISTED
-    elif value is None:
-        return f"- {path}: null"
-    return f"- {path}: {text_of(value)} [{unit}]" if unit else f"- {path}: {text_of(value)}"
-
-
-_LINES: dict[str, Line] = {"dotted": _dotted, "quoted": _quoted}
-
-
-def text_of(value: Any) -> str:
-    """Return a fact's value as prompts show it: numbers in full, texts quoted, null for None."""
-    kind = type(value)
-    if kind is Decimal:
-        text = str(value)
-        return text if len(text) <= _MAX_NUMBER_CHARS and "E" not in text else _number(value)
-    if kind is str:
-        return untrusted.quoted(value)
-    if isinstance(value, datetime):
-        return clock.iso_of(value)
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return _number(Decimal(value))
-    return "null"
-
-
-def _number(value: Decimal) -> str:
-    """Return a number in full if it is short; an unknown field may hold one of any size."""
-    text = str(value)
-    if "E" in text and abs(value.adjusted()) <= _MAX_EXPONENT:
-        text = format(value, "f")
-    return text if len(text) <= _MAX_NUMBER_CHARS and "E" not in text else f"{value:.20e}"
 
 
 def _field_reader(package: Package) -> Callable[[str], str]:

@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 
 from llmctx.connection import pause
 from llmctx.context.tick import Tick
-from llmctx.decision.guards import STOP_UNCONFIRMED
+from llmctx.decision.stop import STOP_UNCONFIRMED
 from llmctx.errors import TrailError
 from llmctx.price_memory import PriceMemory
 from llmctx.schema import keys

@@ -452,7 +452,8 @@ async def test_the_ranking_follows_the_sorted_set_and_drops_symbols_without_bars
 async def test_each_update_is_announced_on_the_keys_channel(redis: Redis) -> None:
     async with redis.pubsub() as channel:
         await channel.psubscribe("updates:*")
-        await channel.get_message(timeout=1)
+        while await channel.get_message(timeout=1) is None:
+            pass  # the confirmation of the subscription
         await feed(redis, SESSION[:40])
         await redis.publish("updates:end", b"")
         announced: dict[str, bytes] = {}

@@ -372,6 +372,7 @@ async def test_a_backtest_lets_each_prompt_trade_and_is_repeatable(session: Prog
     prompts = str(other_prompts(session.folder))
     files = ("b.csv", "--news", "n.jsonl", "--sectors", "s.json", "--prompts", prompts)
     both = ("--prompt", "position/v1", "--prompt", "position/v9", "--prompt", "position/v1")
+    session.environment["LLMCTX_CLOCK"] = "server"  # that of a live trail; a session has the clock of its bars
     ended = await session("backtest", *files, *both, "--keep", "kept", "--json")
     assert ended.code == 0, ended.err
     first, other, again = ended.lines
@@ -379,6 +380,7 @@ async def test_a_backtest_lets_each_prompt_trade_and_is_repeatable(session: Prog
     assert other | {"prompt": "position/v1", "tokens_in": first["tokens_in"]} == first
     assert first["calls"] == first["ticks"] > 20
     assert first["opened"] > 0
+    assert not {"market_unknown", "stale_price"} & set(first["guards"])
     assert first["pnl"] == pytest.approx(first["realized"] + first["open"])
     assert 0 < first["mean_exposure_pct"] <= first["max_exposure_pct"] <= 100
     kept = await session("replay", "--redis-url", "embedded:kept/position-v9/redis", "--json")

@@ -92,6 +92,14 @@ async def test_a_price_in_other_units_holds_the_stop_until_a_person_confirms_it(
     assert (published["action"], "stop_loss 46.5" in published["reason"]) == ("hold", True)
     status = await dumb("status", "--json")
     assert status.document["partitions"][0]["unconfirmed_stops"] == [SYMBOL]
+    assert f"{SYMBOL} wait for `llmctx confirm`" in (await dumb("status")).out
+    assert (
+        "implausible price.price.last 0.503 is -99.0% from the believed price 50.4"
+        in (await dumb("context", SYMBOL)).out
+    )
+    shown = (await dumb("context", SYMBOL, "--prompt", "position")).out
+    assert "## price: fresh, " in shown
+    assert "- (implausible): price.price.last 0.503 is -99.0%" in shown
 
     ended = await dumb("confirm", SYMBOL, "--by", "R. Ohm", "--why", "two sources show it", "--json")
     assert (ended.code, told(ended.document)) == (0, LEFT)

@@ -61,7 +61,7 @@ async def heard(process: asyncio.subprocess.Process, text: str) -> str:
     """What a program has said on standard error up to a text, in one line."""
     assert process.stderr is not None
     said = ""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(240):
         while text not in said:
             line = await process.stderr.readline()
             assert line, f"it ended after {said!r}"

@@ -19,9 +19,10 @@ from llmctx.errors import RecordSizeError
 from llmctx.limits import CUT, cut
 from llmctx.llm.completion import Outcome, read_completion
 from llmctx.prompt.render import render
-from llmctx.record import RecordMetadata, compose, compose_dead_letter
+from llmctx.record import RecordMetadata, compose, compose_dead_letter, compose_loss, compose_unread
+from llmctx.trail.log.entry import restored
 from llmctx.trail.log.packing import lay_out, pack, unpack
-from tests.unit.makers import NOW_MS, SYMBOL, answer_text, body, market, package_of, snapshot_of, template
+from tests.unit.makers import NOW_MS, SYMBOL, answer_text, body, market, package_of, snapshot_of, stored, template
 
 SPREAD = ("a", " ", '"', "\\", "\x01", "\u20ac", "\U0001f600")
 """Characters that take one byte to seven when they are written as JSON."""
@@ -109,9 +110,35 @@ def test_a_record_at_its_limits_is_packed_and_read_back(value: str, said: str) -
         compose(tick, conclusion, metadata, ()),
         compose_dead_letter(tick, conclusion.verdict, metadata, conclusion.snapshot, conclusion.package),
     ):
-        leaf, pieces = unpack(pack(draft.leaf, draft.pieces))
-        assert (leaf, pieces()) == (draft.leaf, draft.pieces)
+        entry = restored(stored(draft.leaf, draft.pieces), 0, 0)
+        assert entry.unreadable is None
+        assert (entry.leaf, entry.pieces) == (draft.leaf, draft.pieces)
     assert conclusion.kind == "decision"
+
+
+COMPOSED = {
+    "skipped": Tick(id="t", symbol=SYMBOL, cause="c"),
+    "dead_letter": Tick(id="t", symbol=SYMBOL, cause="c"),
+    "notice": None,
+    "incident": None,
+}
+
+
+@given(st.sampled_from(sorted(COMPOSED)), st.text(max_size=5000).map(lambda text: text.encode("utf-8", "replace")))
+def test_what_is_composed_without_a_snapshot_can_be_read(kind: str, reason: bytes) -> None:
+    draft = compose_unread(kind, COMPOSED[kind], reason.decode(), RecordMetadata(NOW_MS, "host:1"))
+    entry = restored(stored(draft.leaf, draft.pieces), 0, 0)
+    assert entry.unreadable is None
+    assert entry.record == canonical.loads(draft.leaf)
+    assert restored(stored(compose_loss(1, 2, RecordMetadata(NOW_MS, "host:1")).leaf, {}), 0, 0).unreadable is None
+
+
+@given(st.dictionaries(st.sampled_from(["snapshot", "messages", "completion"]), st.binary(max_size=200)))
+def test_whatever_is_packed_is_unpacked_again_byte_for_byte(pieces: dict[str, bytes]) -> None:
+    draft = compose_unread("notice", None, "made", RecordMetadata(NOW_MS, "host:1"))
+    entry = restored(stored(draft.leaf, pieces), 0, 0)
+    assert entry.unreadable is None
+    assert (entry.leaf, entry.pieces) == (draft.leaf, pieces)
 
 
 @pytest.mark.parametrize("room", [0, 1])

@@ -75,7 +75,7 @@ def _print_prompt(prompt: "Prompt", *, as_json: bool) -> None:
 def _print_package(package: "Package", *, as_json: bool) -> None:
     from llmctx.clock import in_words, iso
     from llmctx.context.facts import facts_of
-    from llmctx.prompt.render import text_of
+    from llmctx.prompt.lines import text_of
 
     if as_json:
         fields = {name: getattr(package, name) for name in ("symbol", "as_of_ms", "clock", "refusal")}

@@ -13,7 +13,7 @@ from llmctx.clock import in_words, iso
 from llmctx.context.facts import facts_of
 from llmctx.context.package import Package
 from llmctx.ops.changes import Change, follow_package
-from llmctx.prompt.render import text_of
+from llmctx.prompt.lines import text_of
 from llmctx.schema.keys import check_symbol, partition_of
 from llmctx.settings import Settings
 

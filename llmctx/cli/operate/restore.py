@@ -63,7 +63,7 @@ async def _restore(settings: Settings, backup: "Backup", *, over: bool, quiet: b
     if not (private := key_file(settings.state_dir, backup.manifest.instance)).exists():
         messages.warning(
             f"the notary's private key {private} is missing, and no backup holds it. Put it back before `llmctx run` "
-            "or `llmctx notary`, which would make a new one"
+            "or `llmctx notary`, which would make another one that nobody trusts"
         )
     return restored
 

@@ -29,7 +29,7 @@ def confirm(
     why: Annotated[str, typer.Option(help="Why it is right; recorded.")],
     as_json: AsJson = False,
 ) -> None:
-    """Confirm that a symbol's newest price is right, and decide at once.
+    """Confirm that a price is right, and decide at once.
 
     A stop that was reached by an implausible price is obeyed then (docs/plausibility.md). The confirmation is recorded
     in the trail. It is for this position and this price level: a later step away from it has to be confirmed anew.
@@ -64,7 +64,7 @@ async def _confirm(settings: Settings, symbol: str, by: str, why: str) -> tuple[
         package = build_package(await read_snapshot(redis, symbol, partition, await trail_rules(redis, settings)))
         if package.refusal is not None:
             raise LlmctxError(f"There is no price to confirm: {package.refusal}.", "Write position and price first.")
-        confirmed = mark_of(package.position, package.price)._replace(figures="", by=by, why=why)
+        confirmed = mark_of(package.position, package.price)._replace(volume=None, by=by, why=why)
         timeout_s = settings.llm.timeout_s + _GRACE_S
         entry = await decide_once(home, symbol, config, confirmation=confirmed, timeout_s=timeout_s)
         return confirmed, entry, home.instance.partitions

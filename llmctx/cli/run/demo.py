@@ -77,6 +77,7 @@ async def _demo(directory: Path, endpoint: str | None, model: str | None) -> Non
             "waits for its decision,\nand the paper broker executes the decision at the next bar's open.\n"
         )
         settings = settings_for(server.url, directory, endpoint=endpoint, model=model)
+        settings.clock = "bars"  # whatever is set for live trails
         report = await _session(settings, real=real)
     _print_report(report)
     _print_next_steps(directory, report.records // 4)

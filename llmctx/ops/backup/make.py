@@ -129,7 +129,7 @@ async def _restore_copy(backup: Backup, url: str, scratch: Path, begin: Begin) -
         await load_snapshot(redis, file)
         reached("proving")
         await _end_leases(redis, backup.instance)
-        partitions = await refill_and_verify(backup.instance, redis, state_dir, begin=begin)
+        partitions = await refill_and_verify(backup.instance, redis, state_dir, begin=begin, snapshot=True)
     return partitions, next((fault for part in partitions if (fault := _fault_of(part))), None)
 
 

@@ -124,9 +124,11 @@ def unpack_snapshot(backup: Backup, folder: Path) -> Path:
 
 
 async def refill_and_verify(
-    instance: Instance, redis: Redis, state_dir: Path, *, begin: Begin, rebuild: bool = False
+    instance: Instance, redis: Redis, state_dir: Path, *, begin: Begin, snapshot: bool = False
 ) -> list[RestoredPartition]:
     """Refill each partition from the spool of a state directory, and verify it.
+
+    With `snapshot`, what the server holds is verified before it is refilled: a fault that the spool can mend is one.
 
     Raises BackupError if the server holds another trail, LeaseError if a worker takes a partition first.
     """
@@ -138,13 +140,19 @@ async def refill_and_verify(
     done = []
     for number in range(instance.partitions):
         log = Log(redis, number)
-        before = await log.size()
-        missing = await _refill(redis, log, instance, state_dir)
+        before, missing = await log.size(), None
+        report = await _verify(log, instance, state_dir, begin) if snapshot else None
+        if report is None or report.fault is None:
+            missing = await _refill(redis, log, instance, state_dir)
+        report = report or await _verify(log, instance, state_dir, begin)
         size = await log.size()
-        on_record = begin(f"partition {number}", size)
-        report = await verify_partition(log, instance, state_dir, Expected(rebuild=rebuild), on_record)
         done.append(RestoredPartition(number, size, size - before, missing, report))
     return done
+
+
+async def _verify(log: Log, instance: Instance, state_dir: Path, begin: Begin) -> PartitionReport:
+    on_record = begin(f"partition {log.partition}", await log.size())
+    return await verify_partition(log, instance, state_dir, Expected(rebuild=False), on_record)
 
 
 async def _refill(redis: Redis, log: Log, instance: Instance, state_dir: Path) -> tuple[int, int] | None:

@@ -1,8 +1,9 @@
 """The files of a state directory that belong in a backup, in the order in which they are read.
 
 Rules of order: anchors are read before the server's snapshot, and the spool after it. So the snapshot holds every
-record that the anchor knows, and the spool what came later. In an anchor, checkpoints come before the leaf hashes that
-they cover. The private key is never read: whoever has a backup must not be able to sign.
+record that the anchor knows, and the spool what came later. The roster comes last: it has a writer's key before that
+writer's records exist. In an anchor, checkpoints come before the leaf hashes that they cover. Private keys are never
+read: whoever has a backup must not be able to sign.
 """
 
 import shutil
@@ -23,23 +24,24 @@ from llmctx.trail.spool.spool import spool_directory
 
 
 def pack_anchors(state_dir: Path, instance: Instance, folder: Path) -> Iterator[StoredFile]:
-    """Store the instance file, the anchors, the public key and the enrolled writers in a backup's folder.
+    """Store the instance file, the anchors and the public key in a backup's folder.
 
     Raises OSError if the disk fails.
     """
     anchors = [anchor_directory(state_dir, instance.id, partition) for partition in range(instance.partitions)]
-    paths = [state_dir / "instance.json", public_file(state_dir, instance.id), roster_file(state_dir, instance.id)]
+    paths = [state_dir / "instance.json", public_file(state_dir, instance.id)]
     paths += [anchor / name for anchor in anchors for name in ("checkpoints", "leaves")]
     return _pack(state_dir, paths, folder)
 
 
 def pack_spool(state_dir: Path, instance: Instance, folder: Path) -> Iterator[StoredFile]:
-    """Store the spool's segments in a backup's folder.
+    """Store the spool's segments, and then the enrolled writer keys, in a backup's folder.
 
     Raises OSError if the disk fails.
     """
     spools = [spool_directory(state_dir, instance.id, partition) for partition in range(instance.partitions)]
-    return _pack(state_dir, [path for spool in spools for path in sorted(spool.glob("*.seg"))], folder)
+    segments = [path for spool in spools for path in sorted(spool.glob("*.seg"))]
+    return _pack(state_dir, [*segments, roster_file(state_dir, instance.id)], folder)
 
 
 def _pack(state_dir: Path, paths: list[Path], folder: Path) -> Iterator[StoredFile]:

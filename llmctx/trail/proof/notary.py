@@ -159,6 +159,8 @@ class Notary:
         hashes: list[bytes] = []
         times: list[int] = []
         async for entry in self._log.read(start, durable):
+            if entry.record["kind"] == unreadable.KIND:
+                await self._check_signable(entry)
             if (why := self._refusal(entry, hashes)) is not None:
                 self._refuse(entry.index, why)
                 break
@@ -168,8 +170,6 @@ class Notary:
                     f"leaf hash of it; the next record is {entry.index}.",
                     "Restore the anchor's folder from a backup: nothing else can prove what was lost.",
                 )
-            if entry.record["kind"] == unreadable.KIND:
-                await self._check_signable(entry)
             hashes.append(leaf_hash(entry.leaf))
             recorded = entry.record.get("recorded_at_ms")
             times += [recorded] if isinstance(recorded, int) else []
@@ -180,7 +180,7 @@ class Notary:
         hashed = leaf_hash(entry.leaf)
         if (fault := self._roster.check(entry)) is not None:
             return f"{fault.rule}: {fault.found}"
-        if is_ours(entry.partition, entry.index, hashed):
+        if not self._roster.needs_proof(entry.index) or is_ours(entry.partition, entry.index, hashed):
             return None
         if self._signed is None:  # only where other processes append: about 75 bytes for each record
             self._signed = {each[:_PREFIX_BYTES] for each in self.anchor.hashes()}

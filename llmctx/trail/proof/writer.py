@@ -79,6 +79,10 @@ class WriterKeys:
         self.since: int | None = None
         """The index from which on every record needs a proof; None if no key is enrolled yet."""
 
+    def needs_proof(self, index: int) -> bool:
+        """Whether a record at this index needs a proof; before the first enrolment nobody can tell who wrote it."""
+        return self.since is not None and index >= self.since
+
     def check(self, entry: Entry) -> Fault | None:
         """The fault of the next record's enrolment or proof; a good enrolment counts from this record on."""
         enrolment, index = entry.record.get("enrolment"), entry.index

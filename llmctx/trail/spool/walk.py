@@ -82,7 +82,8 @@ class Walker:
                 foreign = None if differs is None else Foreign(found, differs)
             else:
                 foreign = self._judge(found, entry, hashed)
-                claims |= dict.fromkeys(entry.ticks, entry.index)
+                if self._roster.needs_proof(entry.index):
+                    claims |= dict.fromkeys(entry.ticks, entry.index)
             if foreign is not None:
                 symbol = str(entry.record.get("symbol", ""))
                 walked.foreign.append(foreign._replace(ticks=entry.ticks, symbol=symbol))
@@ -138,12 +139,16 @@ class Walker:
         """Why an entry that nobody has copied yet is none of ours; None if it is."""
         if is_ours(entry.partition, entry.index, hashed):
             return None
+        if not self._roster.needs_proof(entry.index) and "enrolment" not in entry.record:
+            if entry.unreadable is not None:
+                warn_of(entry, entry.unreadable)
+            return None
         original = self._stands_at(hashed, entry.index)
         if original is not None:
             return Foreign(found, f"it is record {original} again", original)
         if (fault := self._roster.check(entry)) is not None:
             return Foreign(found, f"{fault.rule}: {fault.found}")
-        if self._roster.since is not None and entry.unreadable is not None:
+        if entry.unreadable is not None:
             return Foreign(found, f"unreadable: {entry.unreadable.why}"[:200])
         wrong = [name for name, digest in promised_pieces(entry.record).items() if digest != _digest(entry, name)]
         return Foreign(found, f"its {', '.join(wrong)} has another digest") if wrong else None

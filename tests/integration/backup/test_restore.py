@@ -33,13 +33,14 @@ async def test_a_backup_restores_server_and_state_directory_and_the_trail_goes_o
     manifest = json.loads((folder / "manifest.json").read_text())
     assert stored == {f"{file['name']}.zst" for file in manifest["files"]}
     assert sum(path.stat().st_size for path in folder.rglob("*.zst")) == found["stored_bytes"]
-    assert not [name for name in stored if "/keys/" in name and not name.endswith(".pub.zst")]
+    assert {Path(name).suffixes[-2] for name in stored if "/keys/" in name} == {".pub", ".writers"}
     assert not [path for path in (folder, *folder.rglob("*")) if path.stat().st_mode & 0o077]
     assert [path.name for path in (trail.folder / "kept").iterdir() if path.name != ".lock"] == [folder.name]
 
     before = await everything(redis)
     var = trail.folder / "var"
-    private = next(path for path in (var / "keys").iterdir() if path.suffix == "").read_bytes()
+    private = var / "keys" / manifest["instance"]
+    signing = private.read_bytes()
     shutil.rmtree(var)
     client, trail.environment["LLMCTX_REDIS_URL"] = empty
     restored = await trail("restore", "kept", "--json")
@@ -50,11 +51,11 @@ async def test_a_backup_restores_server_and_state_directory_and_the_trail_goes_o
     assert "private key" in restored.err
     assert await everything(client) == before
     assert 0 < await client.ttl("stocks:price:AAPL") <= 5000
-    key = next((var / "keys").glob("*.pub")).with_suffix("")
-    key.write_bytes(private)
-    key.chmod(0o600)
+    private.write_bytes(signing)
+    private.chmod(0o600)
     await record(client, trail, "later")
-    assert (await trail("verify", "--json")).document["records"] == SIZE + 1
+    verified = await trail("verify", "--json")
+    assert (verified.code, verified.document["records"]) == (0, SIZE + 2)  # one enrols the new writer key
 
 
 async def test_what_is_newer_than_the_snapshot_comes_from_the_spool(
@@ -91,6 +92,19 @@ async def test_what_nobody_holds_any_more_is_named(
     assert (restored.document["verdict"], part["missing"], part["fault"]) == ("incomplete", [SIZE, SIZE + 2], None)
     assert (await Log(valkey).size(), part["records"]) == (SIZE, SIZE)
     assert f"records {SIZE} to {SIZE + 2}" in (await proven("restore", "kept", "--over")).out
+
+
+async def test_a_snapshot_older_than_the_spool_is_refused_with_the_first_gap(valkey: Redis, proven: Program) -> None:
+    assert (await keep(proven)).code == 0
+    segments = []
+    for tick in ("x1", "x2"):
+        await record(valkey, proven, tick)
+        segments.append(max((proven.folder / "var/spool").rglob("*.seg")))
+    segments[0].unlink()
+    restored = await proven("restore", "kept", "--over", "--json")
+    assert restored.code == 3
+    assert f"has record {SIZE + 1} but not record {SIZE}" in restored.err
+    assert await Log(valkey).size() == SIZE
 
 
 async def test_live_data_is_replaced_only_if_asked_and_never_under_a_worker(

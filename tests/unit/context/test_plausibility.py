@@ -315,6 +315,17 @@ def test_a_price_far_in_the_past_is_confirmed_by_any_newer_one() -> None:
     assert newer.price_doubts == []
 
 
+def test_a_price_far_in_the_past_can_be_confirmed_by_a_person() -> None:
+    documents = market(price="144", price_at="2023-10-01T10:00:00Z")
+    first = judged(documents).marks_after
+    assert first is not None
+    assert first.doubted is not None
+    confirmed = Marks(first.doubted._replace(by="Ann", why="the exchange was shut"))
+    again = judged(documents, confirmed)
+    assert again.price_doubts == []
+    assert judged(documents, again.marks_after or Marks()).price_doubts == []
+
+
 def test_a_stale_price_is_believed_up_to_ten_times_its_limit() -> None:
     at = {limit: clock.iso(NOW_MS - limit * 1000) for limit in (899, 901)}
     assert judged(market(price_at=at[899])).price_doubts == []
@@ -342,14 +353,14 @@ def test_a_malformed_confirmation_is_refused(changes: dict[str, Any]) -> None:
 
 
 def test_a_confirmation_is_read_as_it_was_written() -> None:
-    mark = a_mark()._replace(figures="", seen=1)
+    mark = a_mark()._replace(volume=None, seen=1)
     assert read_confirmation(canonical.dumps(mark.document())) == mark
 
 
 # A frozen feed
 
 
-def test_the_same_figures_under_five_timestamps_are_a_frozen_feed() -> None:
+def test_the_same_price_and_volume_under_five_timestamps_are_a_frozen_feed() -> None:
     package, seen = judged(market()), []
     for _ in range(6):
         seen.append(rules(package, "price"))

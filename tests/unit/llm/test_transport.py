@@ -184,7 +184,7 @@ async def test_more_calls_than_a_default_pool_holds_are_all_under_way_at_once() 
     async with Wire(Answer(b"", "hang")) as wire:
         client = EndpointClient(wire.base_url, KEY, "asked-model")
         tasks = [asyncio.create_task(client.complete(PROMPT, OUTPUT)) for _ in range(150)]
-        await asyncio.wait_for(wire.arrived(150), 30)
+        await asyncio.wait_for(wire.arrived(150), 120)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -12,7 +12,8 @@ from llmctx.clock import in_words
 from llmctx.context.package import Package
 from llmctx.context.snapshot import ReadRules
 from llmctx.errors import TemplateError
-from llmctx.prompt.render import MAX_CHARACTERS, Prompt, render, text_of
+from llmctx.prompt.lines import text_of
+from llmctx.prompt.render import MAX_CHARACTERS, Prompt, render
 from llmctx.prompt.template import Parameters, Template, load_template
 from tests.unit.context.scene import END_OF_DAY, KEYS, TEXTS, edited, only, package_of, with_raw
 from tests.unit.makers import is_canonical

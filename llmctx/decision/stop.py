@@ -1,0 +1,51 @@
+"""The stop: what a price that reached it leads to, whatever the LLM says and whatever the hour is."""
+
+from typing import Literal, NamedTuple
+
+from llmctx import clock
+from llmctx.context.package import Package
+from llmctx.context.staleness import Status
+from llmctx.decision.decision import Action
+
+STOP_BREACHED = "stop_loss_breached"
+"""The guardrail that obeys a stop."""
+STOP_UNCONFIRMED = "stop_unconfirmed"
+"""The guardrail that fires where a stop is reached by a price that is not believed."""
+STALE = "stale"
+"""The guardrail that marks a stop obeyed on a stale price."""
+UnconfirmedStop = Literal["hold", "exit"]
+"""What a stop does that is reached by a price that is not believed."""
+
+
+class StopJudgement(NamedTuple):
+    """What a reached stop leads to."""
+
+    guard: str
+    """The guardrail that fires."""
+    detail: str
+    """What it saw."""
+    action: Action | None
+    """What is to be done; None for a mark alone."""
+
+
+def judge_stop(package: Package, unconfirmed: UnconfirmedStop) -> list[StopJudgement]:
+    """What the package's price does to the stop, in order; empty if it has not reached it.
+
+    A price in doubt (docs/plausibility.md) holds, or exits if `unconfirmed` says so.
+    """
+    if not package.stop_reached:
+        return []
+    position, section, doubts = package.position, package.sections["price"], package.price_doubts
+    last, stop = package.price.price.last, position.stop_loss
+    detail = f"the price {last} has reached the stop_loss {stop} of the {position.side} position"
+    if doubts:
+        why = "; ".join(f"{doubt.reason} (confirmed by {doubt.confirmed_by})" for doubt in doubts)
+        detail = f"{detail}, but {why}"
+        if unconfirmed == "hold":
+            return [StopJudgement(STOP_UNCONFIRMED, detail, Action.HOLD)]
+    found = []
+    if section.status is Status.STALE:
+        found.append(StopJudgement(STALE, f"the price is {clock.in_words(section.age_ms or 0)} old", None))
+    if (confirmed_by := package.confirmed_by) is not None:
+        detail = f"{detail}; {confirmed_by} confirmed the price"
+    return [*found, StopJudgement(STOP_BREACHED, detail, Action.EXIT)]
