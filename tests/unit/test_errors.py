@@ -24,6 +24,10 @@ def everyone() -> list[type[LlmctxError]]:
 
 FAMILY = everyone()
 COMPOSED = {
+    errors.ClockError,
+    errors.JudgingError,
+    errors.OutputSizeError,
+    errors.TickMapError,
     errors.ForkError,
     errors.CheckpointError,
     errors.NewerFormatError,
