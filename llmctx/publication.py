@@ -46,6 +46,19 @@ def publication(entry: Entry, partitions: int) -> values.Thesis | None:
         return values.Thesis.model_validate(fields | _answer_fields({}))
 
 
+def is_said_by(entry: Entry, partitions: int, text: bytes) -> bool:
+    """Whether a published text is what a record says; one that another version published may have fewer fields."""
+    expected = publication(entry, partitions)
+    if expected is None or text == expected.model_dump_json().encode():
+        return expected is not None
+    try:
+        document = canonical.loads(text)
+        found = values.Thesis.model_validate(document)
+        return all(getattr(found, name) == getattr(expected, name) for name in document)
+    except (ValueError, TypeError, AttributeError, ArithmeticError):
+        return False
+
+
 def position_fields(position: values.Position) -> dict[str, Any]:
     """What a publication says of the position that it is about."""
     return {

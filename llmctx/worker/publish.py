@@ -17,7 +17,7 @@ from redis.exceptions import RedisError, ResponseError
 from llmctx.connection import read_stream_back
 from llmctx.errors import LeaseError, TrailError, in_short
 from llmctx.functions import ServerFunction
-from llmctx.publication import publication
+from llmctx.publication import is_said_by, publication
 from llmctx.schema import keys
 from llmctx.trail.log.entry import Entry, address
 from llmctx.trail.log.lease import HELD, lease_key
@@ -89,7 +89,9 @@ class Publisher:
         if index >= durable or f"{index}-1" != newest[0].id or newest[0].id.encode() != about["last-generated-id"]:
             return -1
         entry = await self._log.entry(index)
-        return index if entry is not None and newest[0].fields.get(b"decision") == self._text(entry) else -1
+        if entry is None or self._text(entry) is None:
+            return -1
+        return index if is_said_by(entry, self._partitions, newest[0].fields.get(b"decision", b"")) else -1
 
     async def _republish(self, durable: int) -> int:
         """Make the stream again from the newest durable decisions, without foreign entries; return how many these are.

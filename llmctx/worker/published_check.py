@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from typing import NamedTuple, cast
 
-from pydantic import ValidationError
 from redis.asyncio import Redis
 
 from llmctx import canonical
 from llmctx.connection import StreamEntry, read_stream
 from llmctx.functions import foreign_libraries
-from llmctx.publication import publication
+from llmctx.publication import is_said_by, publication
 from llmctx.schema import keys, values
 from llmctx.trail.log.entry import Entry, parse_address
 from llmctx.trail.log.leaf_schema import Fault
@@ -134,15 +133,9 @@ class PublishedCheck:
             return None
 
     def _is_said_by(self, entry: Entry, text: bytes) -> bool:
-        """Whether a record says this; another version may have written it in another form."""
-        expected = self._publication(entry)
-        if expected is None or text == expected.model_dump_json().encode():
-            return expected is not None
         try:
-            said = values.Thesis.model_validate(canonical.loads(text))
-            unsaid = values.Thesis.model_fields.keys() - said.model_fields_set  # an older version knew fewer fields
-            return said == expected.model_copy(update=dict.fromkeys(unsaid))
-        except (ValidationError, ValueError, TypeError, ArithmeticError):
+            return is_said_by(entry, self._partitions, text)
+        except Exception:  # noqa: BLE001  such a record is not published
             return False
 
     def _accuse(self, at: int, rule: str, expected: str, found: str) -> None:
