@@ -1,11 +1,10 @@
-"""Compose a trail payload from one tick's values, and read values back.
+"""Compose a trail payload from one tick's values.
 
 The payload is JSON with ASCII names, strings and integers; decimals are strings, and a field that a kind of record does
 not have is absent (audit/README.md lists every field). This is the only place where trading meets the trail.
 """
 
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any, NamedTuple
 
 from llmctx import canonical, clock, rules
@@ -14,12 +13,17 @@ from llmctx.context.package import Package
 from llmctx.context.snapshot import Snapshot
 from llmctx.context.tick import Tick
 from llmctx.decision.conclude import Conclusion
-from llmctx.decision.decision import Decision
-from llmctx.decision.grounding import Finding, Grounding
-from llmctx.decision.guards import GuardPolicy, Verdict
-from llmctx.limits import MAX_FINDING_CHARS, MAX_IMPLAUSIBLE_CHARS, MAX_REASON_CHARS, cut
-from llmctx.llm.completion import Completion
-from llmctx.prompt.render import Prompt
+from llmctx.decision.guards import Verdict
+from llmctx.leaf_fields import (
+    completion_fields,
+    decision_fields,
+    grounding_fields,
+    prompt_fields,
+    sections_fields,
+    text_of,
+    verdict_fields,
+)
+from llmctx.limits import MAX_REASON_CHARS, cut
 from llmctx.publication import is_on_position, position_fields
 from llmctx.trail.log.log import Draft
 
@@ -47,11 +51,11 @@ def compose(tick: Tick, conclusion: Conclusion, metadata: RecordMetadata, blobs:
         conclusion.kind, tick, conclusion.verdict, metadata, conclusion.snapshot, conclusion.package
     )
     if conclusion.prompt is not None:
-        leaf["prompt"] = _prompt(conclusion.prompt)
+        leaf["prompt"] = prompt_fields(conclusion.prompt)
         pieces["messages"] = conclusion.prompt.evidence
     if conclusion.completion is not None:
         leaf["request"] = conclusion.completion.request
-        leaf["completion"] = _completion(conclusion.completion)
+        leaf["completion"] = completion_fields(conclusion.completion)
         if conclusion.completion.body is not None:
             pieces["completion"] = conclusion.completion.body
     if conclusion.decision is not None:
@@ -59,7 +63,7 @@ def compose(tick: Tick, conclusion: Conclusion, metadata: RecordMetadata, blobs:
     if conclusion.verdict.grounding is not None:
         leaf["grounding"] = grounding_fields(conclusion.verdict.grounding)
     if conclusion.first_answer is not None:
-        first = _completion(conclusion.first_answer.completion)
+        first = completion_fields(conclusion.first_answer.completion)
         first.pop("sha256", None)  # its body is not kept: its answer is part of the messages
         leaf["reasked"] = {"completion": first, "grounding": grounding_fields(conclusion.first_answer.grounding)}
     draft = _draft(leaf, pieces, tick, metadata)
@@ -107,7 +111,7 @@ def compose_confirmation(tick: Tick, confirmed: Mark, metadata: RecordMetadata) 
     """Compose the notice that a person confirmed a price of a tick's symbol."""
     at, opened = clock.iso(confirmed.at_ms), clock.iso(confirmed.entry_ms)
     reason = f"{confirmed.by} confirmed the price {confirmed.last} of {at} in {tick.symbol}: {confirmed.why}"
-    last = _text(confirmed.last)
+    last = text_of(confirmed.last)
     said = {"by": confirmed.by, "why": confirmed.why, "last": last, "price_at": at, "entry_time": opened}
     return compose_unread("notice", None, reason, metadata, symbol=tick.symbol, confirmation=said)
 
@@ -168,130 +172,3 @@ def _head(kind: str, metadata: RecordMetadata) -> dict[str, Any]:
     if metadata.timings_ms:
         head["timings_ms"] = {step: f"{ms:.1f}" for step, ms in metadata.timings_ms.items()}
     return head
-
-
-def _prompt(prompt: Prompt) -> dict[str, Any]:
-    return {
-        "template": prompt.template,
-        "version": prompt.version,
-        "template_sha256": prompt.template_sha256,
-        "sha256": canonical.sha256(prompt.evidence),
-    }
-
-
-def _completion(completion: Completion) -> dict[str, Any]:
-    return _present(
-        {
-            "outcome": str(completion.outcome),
-            "detail": completion.detail,
-            "model": completion.model,
-            "response_id": completion.response_id,
-            "request_id": completion.request_id,
-            "system_fingerprint": completion.system_fingerprint,
-            "service_tier": completion.service_tier,
-            "finish_reason": completion.finish_reason,
-            "usage": None if completion.usage is None else completion.usage._asdict(),
-            "attempts": [_present(attempt._asdict()) for attempt in completion.attempts],
-            "sha256": None if completion.body is None else canonical.sha256(completion.body),
-        }
-    )
-
-
-def sections_fields(package: Package) -> dict[str, Any]:
-    """Every section's key, status and age, and what is implausible about it, as a leaf has them."""
-    return {
-        section.name: _present(
-            {
-                "key": section.key,
-                "status": str(section.status),
-                "age_ms": section.age_ms,
-                "implausible": [cut(str(finding), MAX_IMPLAUSIBLE_CHARS) for finding in section.implausible] or None,
-            }
-        )
-        for section in package.sections.values()
-    }
-
-
-def decision_fields(decision: Decision) -> dict[str, Any]:
-    """A decision as a leaf has it."""
-    return _present(
-        {
-            "action": str(decision.action),
-            "quantity": _text(decision.quantity),
-            "stop_loss": _text(decision.stop_loss),
-            "take_profit": _text(decision.take_profit),
-            "confidence": _text(decision.confidence),
-            "reasoning": decision.reasoning,
-            "evidence": [
-                {"path": item.path, "value": item.value, "reading": item.reading} for item in decision.evidence
-            ],
-            "invalidation": decision.invalidation,
-            "valid_for": decision.valid_for,
-        }
-    )
-
-
-def grounding_fields(grounding: Grounding) -> dict[str, Any]:
-    """A grounding as a leaf has it: what was counted, and what the package does not bear out."""
-    return _present(
-        {
-            "evidence": grounding.evidence,
-            "cited": grounding.cited,
-            "uncited": grounding.uncited,
-            "unread": grounding.unread,
-            "miscited": [_finding(item) for item in grounding.miscited] or None,
-            "false_prices": [_finding(item) for item in grounding.false_prices] or None,
-        }
-    )
-
-
-def _finding(finding: Finding) -> dict[str, Any]:
-    fields = {
-        name: value[:MAX_FINDING_CHARS] if isinstance(value, str) else value
-        for name, value in finding._asdict().items()
-    }
-    return _present(fields | {"alarms": "yes" if finding.alarms else "no"})
-
-
-def policy_fields(policy: GuardPolicy) -> dict[str, Any]:
-    """A policy as a leaf has it; what older versions did is absent: grounding off, an unconfirmed stop obeyed."""
-    return _present(
-        {
-            "confidence_floor": _text(policy.confidence_floor),
-            "grounding": None if policy.grounding == "off" else policy.grounding,
-            "unconfirmed_stop": None if policy.unconfirmed_stop == "exit" else policy.unconfirmed_stop,
-        }
-    )
-
-
-def policy_of(record: Mapping[str, Any]) -> GuardPolicy:
-    """The guard policy under which a record was made."""
-    policy = record["verdict"]["policy"]
-    return GuardPolicy(
-        confidence_floor=Decimal(policy["confidence_floor"]),
-        grounding=policy.get("grounding", "off"),
-        unconfirmed_stop=policy.get("unconfirmed_stop", "exit"),
-    )
-
-
-def verdict_fields(verdict: Verdict) -> dict[str, Any]:
-    """A verdict as a leaf has it."""
-    return _present(
-        {
-            "action": verdict.action,
-            "quantity": _text(verdict.quantity),
-            "stop_loss": _text(verdict.stop_loss),
-            "take_profit": _text(verdict.take_profit),
-            "guards": [guard._asdict() for guard in verdict.guards] or None,
-            "policy": None if verdict.policy is None else policy_fields(verdict.policy),
-            "reason": verdict.reason,
-        }
-    )
-
-
-def _present(fields: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if value is not None}
-
-
-def _text(value: Decimal | None) -> str | None:
-    return None if value is None else format(value, "f")

@@ -34,6 +34,7 @@ SHAPING = (
     "llm/completion.py",  # a response's bytes to an answer
     "decision",  # an answer to decision, grounding and verdict
     "publication.py",  # a leaf to the thesis of the next package
+    "leaf_fields.py",  # each of these as a leaf has it
     "record.py",  # all of these to a leaf
 )
 """What a rebuild goes through, as files and folders of the package. Templates are not among them: each is a blob of the

@@ -32,7 +32,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("prompt",),
     ("llm",),
     ("decision",),
-    ("publication",),
+    ("publication", "leaf_fields"),
     ("record",),
     ("pipeline", "price_memory", "replay"),
     ("worker", "flow", "ops"),

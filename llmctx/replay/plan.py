@@ -9,10 +9,10 @@ from llmctx.decision.conclude import Conclusion, conclude, conclude_unasked, ref
 from llmctx.decision.decision import OUTPUT
 from llmctx.decision.guards import GuardPolicy
 from llmctx.errors import ReplayError, TemplateError
+from llmctx.leaf_fields import grounding_fields, policy_of
 from llmctx.llm.completion import Completion, Outcome, OutputSchema
 from llmctx.prompt.render import Message, Prompt, render
 from llmctx.prompt.template import Template
-from llmctx.record import grounding_fields, policy_of
 from llmctx.replay.answer import Answer, answer_of
 from llmctx.replay.corpus import BlobCache, Recorded
 

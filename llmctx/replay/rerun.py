@@ -21,9 +21,9 @@ from llmctx.decision.last_resort import compare_plainly
 from llmctx.decision.parse import judge
 from llmctx.decision.reask import ask_again
 from llmctx.errors import TemplateError
+from llmctx.leaf_fields import decision_fields, grounding_fields, policy_of, sections_fields, verdict_fields
 from llmctx.llm.completion import Completion, Outcome, read_completion
 from llmctx.prompt.render import Prompt, render
-from llmctx.record import decision_fields, grounding_fields, policy_of, sections_fields, verdict_fields
 from llmctx.replay.answer import messages_of
 from llmctx.replay.corpus import BlobCache
 from llmctx.replay.difference import (

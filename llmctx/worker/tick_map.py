@@ -10,7 +10,8 @@ from redis.asyncio import Redis
 from llmctx.functions import ServerFunction
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.lease import HELD, lease_key, redis_errors
-from llmctx.trail.log.log import Log, index_of
+from llmctx.trail.log.log import Log
+from llmctx.trail.log.reader import index_of
 
 _log = logging.getLogger(__name__)
 

@@ -1,36 +1,31 @@
-"""A partition's log in Redis: append, read, and look up.
+"""A partition's log in Redis, as its owner writes it.
 
 Rules of order: a record is appended only by the holder of the lease, which the append itself checks; a tick id has one
 record for ever, so a repeated append finds the first; blobs are stored before a record names them.
 """
 
-import asyncio
-import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from llmctx import canonical
-from llmctx.connection import StreamEntry, read_stream, read_stream_back
 from llmctx.errors import BehindError, LeaseError, SettledError, TickMapError, TrailError
 from llmctx.functions import Argument, ServerFunction
 from llmctx.trail.log.appended import remember
-from llmctx.trail.log.blobs import Blobs
-from llmctx.trail.log.entry import FIELD, Entry, restored, without_leaf
+from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.lease import HELD, SEE_REDIS, lease_key, redis_errors
-from llmctx.trail.log.packing import compress, lay_out, reference_of
+from llmctx.trail.log.packing import compress, lay_out
+from llmctx.trail.log.reader import LogReader
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from llmctx.trail.log.dictionary import Dictionary, Trainer
 
 _APPEND = ServerFunction(Path(__file__).with_name("append.lua"), after=[HELD])
 _DURABLE = ServerFunction(Path(__file__).with_name("durable.lua"), after=[HELD])
-_PAGE = 200
-_TURN = 16
 
 
 class Settlement(NamedTuple):
@@ -69,14 +64,11 @@ class Draft(NamedTuple):
     """Whatever the composer wants to find in the entry; not part of the record."""
 
 
-class Log:
+class Log(LogReader):
     """One partition's log. Every method raises TrailError if the server does not answer."""
 
     def __init__(self, redis: Redis, partition: int = 0) -> None:
-        self._redis = redis
-        self.partition = partition
-        self.blobs = Blobs(redis, partition)
-        """The blobs that its records name."""
+        super().__init__(redis, partition)
         self.dictionary: Dictionary | None = None
         """The dictionary for new records; stored among the blobs."""
         self.trainer: Trainer | None = None
@@ -87,12 +79,6 @@ class Log:
         """The log's size as this owner knows it: a log that lost records is not appended to."""
         self.run_id = b""
         """The server process against which spool and anchor were compared; any other one is not appended to."""
-        self._log = self.key("log")
-        self._ticks = self.key("ticks")
-
-    def key(self, name: str) -> str:
-        """The partition's audit key with this name."""
-        return f"audit:{{{self.partition}}}:{name}"
 
     async def append(self, draft: Draft, owner: str, settlement: Settlement) -> Entry:
         """Append a record and settle its ticks, or return the record that already settled its tick.
@@ -189,12 +175,6 @@ class Log:
                 f"Partition {self.partition} is not ours ({error.__cause__}).", "Its owner goes on."
             ) from error
 
-    async def durable(self) -> int:
-        """How many records are in the spool, as the owner told Redis."""
-        with redis_errors():
-            found = await self._redis.get(self.key("durable"))
-        return int(found) if found is not None and found.isdigit() else 0
-
     def _explain(self, error: ResponseError, draft: Draft) -> TrailError:
         code, _, detail = str(error).partition(" ")
         if code == "LEASE":
@@ -216,104 +196,3 @@ class Log:
         if code == "SETTLED":
             return SettledError(f"Another record has already settled tick {detail}.", "Leave it out.")
         return TrailError(f"Redis refused the record of tick {draft.tick}: {error}", SEE_REDIS)
-
-    async def size(self) -> int:
-        """The size of the log: one more than its last index."""
-        with redis_errors():
-            newest = await read_stream_back(self._redis, self._log, count=1)
-        return newest[0].number + 1 if newest else 0
-
-    async def entry(self, index: int) -> Entry | None:
-        """The record at an index, None if there is none."""
-        with redis_errors():
-            found = await read_stream(self._redis, self._log, f"{index}-1", f"{index}-1")
-        return await self.restore(found[0]) if found else None
-
-    async def read(self, start: int = 0, stop: int | None = None) -> AsyncIterator[Entry]:
-        """The records from `start` up to but not including `stop` (None: the end), in order."""
-        fetch = partial(read_stream, self._redis, self._log, last="+" if stop is None else f"({stop}-0", count=_PAGE)
-        if stop is None or stop > start:
-            async for entry in self._pages(fetch, f"{start}-0"):
-                yield entry
-
-    def read_back(self, stop: int | None = None) -> AsyncIterator[Entry]:
-        """The records below `stop` (None: all), newest first."""
-        begin = "+" if stop is None else f"({stop}-0" if stop > 0 else "0-0"
-        return self._pages(partial(read_stream_back, self._redis, self._log, count=_PAGE), begin)
-
-    async def _pages(self, fetch: Callable[[str], Awaitable[list[StreamEntry]]], begin: str) -> AsyncIterator[Entry]:
-        while True:
-            with redis_errors():
-                page = await fetch(begin)
-            for number, found in enumerate(page, start=1):
-                yield await self.restore(found)
-                if number % _TURN == 0:
-                    await asyncio.sleep(0)  # a page takes 10 ms and more: whatever else the loop has to do comes first
-            if len(page) < _PAGE:
-                return
-            begin = f"({page[-1].id}"
-
-    async def checkpoint(self) -> str | None:
-        """The newest signed checkpoint in Redis, None if there is none."""
-        with redis_errors():
-            note = cast("bytes | None", await self._redis.get(self.key("checkpoint")))
-        return None if note is None else note.decode(errors="replace")
-
-    async def settled(self, tick_ids: Sequence[str]) -> list[int | None]:
-        """The index that the map has for each tick, None if it has none; -1 if it is no valid index."""
-        with redis_errors():
-            found = cast("list[bytes | None]", await self._redis.hmget(self._ticks, list(tick_ids)) if tick_ids else [])
-        return [None if index is None else index_of(index) for index in found]
-
-    async def tick_map(self) -> dict[str, int]:
-        """The index of each settled tick's record; -1 if the map holds no valid index."""
-        with redis_errors():
-            scan = self._redis.hscan_iter(self._ticks, count=1000)
-            return {tick.decode(errors="replace"): index_of(index) async for tick, index in scan}
-
-    async def repairs(self) -> dict[str, int]:
-        """How often an owner put right what somebody else had written, by what it was."""
-        with redis_errors():
-            found = cast("dict[bytes, bytes]", await self._redis.hgetall(self.key("repairs")))
-        return {name.decode(errors="replace"): index_of(count) for name, count in found.items()}
-
-    async def symbol_lists(self) -> dict[str, list[int]]:
-        """The indices listed for each symbol; -1 for an invalid one."""
-        prefix = self.key("symbol:")
-        with redis_errors():
-            names = {name async for name in self._redis.scan_iter(match=f"{prefix}*", count=1000)}
-            lists = {name: cast("list[bytes]", await self._redis.lrange(name, 0, -1)) for name in sorted(names)}
-        return {
-            name.decode(errors="replace").removeprefix(prefix): [index_of(index) for index in indices]
-            for name, indices in lists.items()
-        }
-
-    async def read_back_of(self, symbol: str) -> AsyncIterator[Entry]:
-        """A symbol's records, newest first."""
-        key = self.key(f"symbol:{symbol}")
-        with redis_errors():
-            end = await self._redis.llen(key)  # records appended meanwhile come after it
-        while end > 0:
-            with redis_errors():
-                page = cast("list[bytes]", await self._redis.lrange(key, max(0, end - _PAGE), end - 1))
-            for index in map(index_of, reversed(page)):
-                if index >= 0 and (entry := await self.entry(index)) is not None:
-                    yield entry
-            end -= _PAGE
-
-    async def restore(self, found: StreamEntry) -> Entry:
-        """The record in an entry of the stream; an unreadable one if there is none."""
-        index, fields = found.number, found.fields
-        if found.id != f"{index}-1":
-            return without_leaf(fields, index, self.partition, f"its stream id is {found.id}, not {index}-1")
-        reference = reference_of(fields.get(FIELD, b""))
-        dictionary = await self.blobs.dictionary(reference)
-        if reference is not None and dictionary is None and await self.blobs.lists(reference):
-            why = f"its dictionary {reference.hex()} is missing from the blobs, or was changed"
-            return without_leaf(fields, index, self.partition, why, may_return=True)
-        return restored(fields, index, self.partition, dictionary)
-
-
-def index_of(text: bytes) -> int:
-    """The index written in canonical decimal form; -1 for anything else."""
-    return int(text) if re.fullmatch(rb"0|[1-9][0-9]{0,15}", text) else -1

@@ -10,8 +10,8 @@ from llmctx.context.marks import LaterBar, Mark, Marks, mark_of, read_bar, read_
 from llmctx.context.package import Package, build_package
 from llmctx.context.plausibility import CASE_RULES, VALUE_RULES
 from llmctx.decision.guards import GuardPolicy, guard
+from llmctx.leaf_fields import sections_fields
 from llmctx.prompt.render import render
-from llmctx.record import sections_fields
 from tests.unit import makers
 from tests.unit.makers import NOW_MS, Document, decision, snapshot_of, template
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from llmctx import canonical
 from llmctx.decision.grounding import ground
 from llmctx.decision.reask import correction
-from llmctx.record import grounding_fields
+from llmctx.leaf_fields import grounding_fields
 from tests.unit.decision.scene import DOCUMENTS, found, item, package
 from tests.unit.makers import NOW, decision, market, package_of
 

@@ -1,0 +1,144 @@
+"""What stands in a leaf for each value of a tick. A field without a value is absent; decimals are strings."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from llmctx import canonical
+from llmctx.context.package import Package
+from llmctx.decision.decision import Decision
+from llmctx.decision.grounding import Finding, Grounding
+from llmctx.decision.guards import GuardPolicy, Verdict
+from llmctx.limits import MAX_FINDING_CHARS, MAX_IMPLAUSIBLE_CHARS, cut
+from llmctx.llm.completion import Completion
+from llmctx.prompt.render import Prompt
+
+
+def prompt_fields(prompt: Prompt) -> dict[str, Any]:
+    """A prompt as a leaf has it: by name and digest."""
+    return {
+        "template": prompt.template,
+        "version": prompt.version,
+        "template_sha256": prompt.template_sha256,
+        "sha256": canonical.sha256(prompt.evidence),
+    }
+
+
+def completion_fields(completion: Completion) -> dict[str, Any]:
+    """A completion as a leaf has it: what came of the call, without the body."""
+    return _present(
+        {
+            "outcome": str(completion.outcome),
+            "detail": completion.detail,
+            "model": completion.model,
+            "response_id": completion.response_id,
+            "request_id": completion.request_id,
+            "system_fingerprint": completion.system_fingerprint,
+            "service_tier": completion.service_tier,
+            "finish_reason": completion.finish_reason,
+            "usage": None if completion.usage is None else completion.usage._asdict(),
+            "attempts": [_present(attempt._asdict()) for attempt in completion.attempts],
+            "sha256": None if completion.body is None else canonical.sha256(completion.body),
+        }
+    )
+
+
+def sections_fields(package: Package) -> dict[str, Any]:
+    """Every section's key, status and age, and what is implausible about it, as a leaf has them."""
+    return {
+        section.name: _present(
+            {
+                "key": section.key,
+                "status": str(section.status),
+                "age_ms": section.age_ms,
+                "implausible": [cut(str(finding), MAX_IMPLAUSIBLE_CHARS) for finding in section.implausible] or None,
+            }
+        )
+        for section in package.sections.values()
+    }
+
+
+def decision_fields(decision: Decision) -> dict[str, Any]:
+    """A decision as a leaf has it."""
+    return _present(
+        {
+            "action": str(decision.action),
+            "quantity": text_of(decision.quantity),
+            "stop_loss": text_of(decision.stop_loss),
+            "take_profit": text_of(decision.take_profit),
+            "confidence": text_of(decision.confidence),
+            "reasoning": decision.reasoning,
+            "evidence": [
+                {"path": item.path, "value": item.value, "reading": item.reading} for item in decision.evidence
+            ],
+            "invalidation": decision.invalidation,
+            "valid_for": decision.valid_for,
+        }
+    )
+
+
+def grounding_fields(grounding: Grounding) -> dict[str, Any]:
+    """A grounding as a leaf has it: what was counted, and what the package does not bear out."""
+    return _present(
+        {
+            "evidence": grounding.evidence,
+            "cited": grounding.cited,
+            "uncited": grounding.uncited,
+            "unread": grounding.unread,
+            "miscited": [_finding(item) for item in grounding.miscited] or None,
+            "false_prices": [_finding(item) for item in grounding.false_prices] or None,
+        }
+    )
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    fields = {
+        name: value[:MAX_FINDING_CHARS] if isinstance(value, str) else value
+        for name, value in finding._asdict().items()
+    }
+    return _present(fields | {"alarms": "yes" if finding.alarms else "no"})
+
+
+def policy_fields(policy: GuardPolicy) -> dict[str, Any]:
+    """A policy as a leaf has it; what older versions did is absent: grounding off, an unconfirmed stop obeyed."""
+    return _present(
+        {
+            "confidence_floor": text_of(policy.confidence_floor),
+            "grounding": None if policy.grounding == "off" else policy.grounding,
+            "unconfirmed_stop": None if policy.unconfirmed_stop == "exit" else policy.unconfirmed_stop,
+        }
+    )
+
+
+def policy_of(record: Mapping[str, Any]) -> GuardPolicy:
+    """The guard policy under which a record was made."""
+    policy = record["verdict"]["policy"]
+    return GuardPolicy(
+        confidence_floor=Decimal(policy["confidence_floor"]),
+        grounding=policy.get("grounding", "off"),
+        unconfirmed_stop=policy.get("unconfirmed_stop", "exit"),
+    )
+
+
+def verdict_fields(verdict: Verdict) -> dict[str, Any]:
+    """A verdict as a leaf has it."""
+    return _present(
+        {
+            "action": verdict.action,
+            "quantity": text_of(verdict.quantity),
+            "stop_loss": text_of(verdict.stop_loss),
+            "take_profit": text_of(verdict.take_profit),
+            "guards": [guard._asdict() for guard in verdict.guards] or None,
+            "policy": None if verdict.policy is None else policy_fields(verdict.policy),
+            "reason": verdict.reason,
+        }
+    )
+
+
+def _present(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def text_of(value: Decimal | None) -> str | None:
+    """A decimal as a leaf has it; None stays None."""
+    return None if value is None else format(value, "f")
