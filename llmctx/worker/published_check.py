@@ -71,35 +71,47 @@ class PublishedCheck:
             self._accuse(0, "functions", f"the functions of this version in library {name}", "another source")
         if self._published.entries is None:
             self._accuse(0, "published", f"a stream at {keys.decisions(self._log.partition)}", _WRONG_TYPE)
-        indices = [found.number for found in self._published.entries or () if await self._is_genuine(found)]
-        newest = await self._check_gaps(set(indices)) if indices else {}
+        newest = await self._check_stream(self._published.entries or [])
         for symbol, text in self._published.latest.items():
             await self._check_latest(symbol, text, newest.pop(symbol, -1))
         self.missing += [f"{keys.latest(self._log.partition, symbol)} (record {newest[symbol]})" for symbol in newest]
 
-    async def _is_genuine(self, found: StreamEntry) -> bool:
-        """Whether an entry of the stream is what its record says."""
-        where = f"{keys.decisions(self._log.partition)} {found.id}"
-        entry = await self._log.entry(found.number) if found.id == f"{found.number}-1" else None
+    async def _check_stream(self, entries: list[StreamEntry]) -> dict[str, int]:
+        """Compare the stream with the log, reading each record once; returns the newest decision of each symbol."""
+        newest: dict[str, int] = {}
+        present: dict[int, StreamEntry] = {}
+        for found in entries:
+            if found.id == f"{found.number}-1" and found.number <= canonical.MAX_SAFE_INTEGER:
+                present[found.number] = found
+            else:
+                self._accuse_entry(found, None)
+        if not present:
+            return newest
+        async for entry in self._log.read(min(present), max(present) + 1):
+            if (there := present.pop(entry.index, None)) is not None:
+                if self._is_genuine(there, entry):
+                    newest[entry.record["symbol"]] = entry.index
+            elif newest and (thesis := self._publication(entry)) is not None:  # older ones were trimmed
+                newest[thesis.symbol] = entry.index
+                self.missing.append(f"{keys.decisions(self._log.partition)} {entry.index}-1")
+        for found in present.values():
+            if not self._is_lost(found.number):
+                self._accuse_entry(found, None)
+        return newest
+
+    def _is_genuine(self, found: StreamEntry, entry: Entry) -> bool:
+        """Whether an entry of the stream is what its record says; nobody can say what an unreadable one published."""
         text = found.fields.get(b"decision", b"") if found.fields.keys() == {b"decision"} else b""
-        if entry is not None and self._is_said_by(entry, text):
+        if self._is_said_by(entry, text):
             return True
-        if found.id == f"{found.number}-1" and (self._is_lost(found.number) if entry is None else entry.unreadable):
-            return False  # nobody can say what that record published
-        expected = "no such entry" if entry is None else f"what record {entry.index} says"
-        self._accuse(found.number if entry else 0, "published", f"{where}: {expected}", _shown(found.fields))
+        if entry.unreadable is None:
+            self._accuse_entry(found, entry)
         return False
 
-    async def _check_gaps(self, present: set[int]) -> dict[str, int]:
-        """Find the decisions that the stream lacks; returns the newest one of each symbol."""
-        newest: dict[str, int] = {}
-        async for entry in self._log.read(min(present), max(present) + 1):
-            if (thesis := self._publication(entry)) is None:
-                continue
-            newest[thesis.symbol] = entry.index
-            if entry.index not in present:
-                self.missing.append(f"{keys.decisions(self._log.partition)} {entry.index}-1")
-        return newest
+    def _accuse_entry(self, found: StreamEntry, entry: Entry | None) -> None:
+        where = f"{keys.decisions(self._log.partition)} {found.id}"
+        expected = "no such entry" if entry is None else f"what record {entry.index} says"
+        self._accuse(found.number if entry else 0, "published", f"{where}: {expected}", _shown(found.fields))
 
     async def _check_latest(self, symbol: str, text: bytes | None, at_least: int) -> None:
         """Compare a symbol's latest with its record; `at_least` is the symbol's newest index in the stream."""
