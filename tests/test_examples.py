@@ -20,7 +20,7 @@ def test_decide_once_prints_a_decision_and_a_verified_trail() -> None:
     assert re.fullmatch(r"record 1: decision, leaf hash [0-9a-f]{64}", lines[0])
     assert lines[1].startswith("the model says adjust_stops: ")
     assert lines[2].startswith("the guards let through: adjust_stops ")
-    assert lines[3:] == ["verify: passed, 2 records"]
+    assert lines[3:] == ["verify: passed, 3 records"]
 
 
 def test_replay_prompt_compares_every_decision_of_the_corpus_under_another_prompt() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from llmctx import clock
-from llmctx.decision import guards
+from llmctx.decision import guards, stop
 from llmctx.errors import CorpusError
 from llmctx.replay.selection import GUARDS, Selection, parse_selection, with_absolute_times
 from tests.unit.makers import NOW, NOW_MS
@@ -75,8 +75,10 @@ def test_an_impossible_value_is_reported_with_the_possible_ones(text: str, says:
 def test_the_guards_are_those_that_fire() -> None:
     _, checks = Path(guards.__file__).read_text(encoding="utf-8").split("def _confidence_floor")
     named = re.findall(r'fire\(\s*("?\w+"?)', checks)
+    of_stop = (stop.STOP_UNCONFIRMED, stop.STALE, stop.STOP_BREACHED)
+    assert named.pop() == "name", "the stop's guard, which fires by the names above"
     fired = [name.strip('"') if '"' in name else getattr(guards, name) for name in named]
-    assert (guards.NO_ANSWER, guards.JUDGING_FAILED, *dict.fromkeys(fired)) == GUARDS
+    assert (guards.NO_ANSWER, guards.JUDGING_FAILED, *dict.fromkeys(fired), *of_stop) == GUARDS
 
 
 def test_relative_times_become_absolute() -> None:
