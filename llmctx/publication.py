@@ -46,6 +46,13 @@ def publication(entry: Entry, partitions: int) -> values.Thesis | None:
         return values.Thesis.model_validate(fields | _answer_fields({}))
 
 
+def published_text(entry: Entry, partitions: int) -> bytes | None:
+    """The published bytes of a record, kept with the entry; None if nothing is published of it."""
+    if entry.published is None and (published := publication(entry, partitions)) is not None:
+        entry.published = published.model_dump_json().encode()
+    return entry.published
+
+
 def is_said_by(entry: Entry, partitions: int, text: bytes) -> bool:
     """Whether a published text is what a record says; one that another version published may have fewer fields."""
     expected = publication(entry, partitions)
@@ -82,11 +89,10 @@ def thesis_of(entry: Entry, partitions: int) -> LastDecision | None:
     """A record as the thesis of the symbol's next package; None if it is not usable as one."""
     if not _is_usable(entry.record):
         return None
-    published = publication(entry, partitions)
-    if published is None or published.decided is None:
+    text = published_text(entry, partitions)
+    if text is None or b'"decided":null' in text:
         return None
-    reference = TrailReference(published.address, entry.leaf_hash)
-    return LastDecision(published.model_dump_json().encode(), reference)
+    return LastDecision(text, TrailReference(address(entry.index, entry.partition, partitions), entry.leaf_hash))
 
 
 def _is_usable(record: Mapping[str, Any]) -> bool:

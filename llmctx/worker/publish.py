@@ -17,7 +17,7 @@ from redis.exceptions import RedisError, ResponseError
 from llmctx.connection import read_stream_back
 from llmctx.errors import LeaseError, TrailError, in_short
 from llmctx.functions import ServerFunction
-from llmctx.publication import is_said_by, publication
+from llmctx.publication import is_said_by, published_text
 from llmctx.schema import keys
 from llmctx.trail.log.entry import Entry, address
 from llmctx.trail.log.lease import HELD, lease_key
@@ -160,11 +160,10 @@ class Publisher:
             _log.warning(f"Record {where} is not published: {problem.why}; see `llmctx show {where}`")
             return None
         try:
-            thesis = publication(entry, self._partitions)
+            return published_text(entry, self._partitions)
         except Exception as error:  # noqa: BLE001  one record must not keep all later decisions from being published
             _log.warning(f"Record {where} cannot be published ({in_short(error)}); see `llmctx show {where}`")
             return None
-        return None if thesis is None else thesis.model_dump_json().encode()
 
     async def _publish(self, entry: Entry) -> int:
         text = self._text(entry)

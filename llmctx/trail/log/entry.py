@@ -51,6 +51,8 @@ class Entry:
         """Its writer's key ID and signature; empty if it has none."""
         self.carried: object = None
         """What the draft carried, if this process has just appended it."""
+        self.published: bytes | None = None
+        """What its reader published of it, once that is known; not part of the record."""
         self._parsed: dict[str, Any] | Unreadable | None = problem
 
     def accept(self, record: dict[str, Any]) -> None:
