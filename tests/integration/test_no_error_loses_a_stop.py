@@ -14,10 +14,9 @@ from llmctx.connection import read_stream
 from llmctx.decision import guards
 from llmctx.llm.completion import Completion, OutputSchema
 from llmctx.prompt.render import Prompt
-from llmctx.publication import publication
+from llmctx.publication import published_text
 from llmctx.replay.verify import verify_log
 from llmctx.schema import keys
-from llmctx.schema.values import Thesis
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.log import Draft, Log
 from llmctx.trail.log.packing import Layout, lay_out
@@ -37,8 +36,8 @@ STEPS = {
     "llmctx.decision.grounding.cited_numbers": (ALWAYS, "decision"),
     "llmctx.pipeline.conclude": (ALWAYS, "dead_letter"),
     "llmctx.pipeline.compose": (ALWAYS, "dead_letter"),
-    "llmctx.record._prompt": (ALWAYS, "dead_letter"),
-    "llmctx.record._completion": (ALWAYS, "dead_letter"),
+    "llmctx.record.prompt_fields": (ALWAYS, "dead_letter"),
+    "llmctx.record.completion_fields": (ALWAYS, "dead_letter"),
     "llmctx.record.decision_fields": (ALWAYS, "dead_letter"),
     "llmctx.record.grounding_fields": (ALWAYS, "dead_letter"),
     "llmctx.pipeline.build_package": (ALWAYS, "dead_letter"),
@@ -155,12 +154,12 @@ async def test_an_endpoint_client_that_breaks_off(valkey: Redis, valkey_url: str
 async def test_a_record_that_cannot_be_published_does_not_hold_up_those_after_it(
     valkey: Redis, valkey_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def only_of_others(entry: Entry, partitions: int) -> Thesis | None:
+    def only_of_others(entry: Entry, partitions: int) -> bytes | None:
         if entry.record.get("symbol") == "AAPL":
             raise OverflowError("cannot convert Infinity to integer")
-        return publication(entry, partitions)
+        return published_text(entry, partitions)
 
-    monkeypatch.setattr("llmctx.worker.publish.publication", only_of_others)
+    monkeypatch.setattr("llmctx.worker.publish.published_text", only_of_others)
     await valkey.mset(live("AAPL", price=85.0) | live("MSFT", price=85.0))
     await raise_tick(valkey, "t", "AAPL")
     async with serving(valkey, valkey_url, tmp_path, ByRules()) as running:
