@@ -5,9 +5,10 @@ from pydantic import ValidationError
 
 from llmctx.context.tick import Tick
 from llmctx.errors import SchemaError
+from llmctx.limits import MAX_TICK_ID_CHARS
 
 SYMBOLS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._/^=+-]{0,31}", fullmatch=True)
-TICKS = st.builds(Tick, id=st.text(min_size=1), symbol=SYMBOLS, cause=st.text())
+TICKS = st.builds(Tick, id=st.text(min_size=1, max_size=MAX_TICK_ID_CHARS), symbol=SYMBOLS, cause=st.text())
 
 
 @given(TICKS)
