@@ -3,11 +3,11 @@
 In Redis both are packed into one value (packing.py); the exact bytes inside are what is hashed.
 """
 
+import hashlib
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
-from llmctx import canonical
 from llmctx.errors import AddressError
 from llmctx.limits import MAX_DETAIL_CHARS
 from llmctx.trail.log.dictionary import Dictionary
@@ -115,10 +115,15 @@ class Entry:
         record = self.record
         return [record["tick"], *record.get("conflated", [])] if "tick" in record else []
 
+    @cached_property
+    def digest(self) -> bytes:
+        """The leaf hash: SHA-256 of a zero byte and the leaf (RFC 6962, 2.1)."""
+        return hashlib.sha256(b"\x00" + self.leaf).digest()
+
     @property
     def leaf_hash(self) -> str:
-        """SHA-256 of a zero byte and the leaf, in hex (RFC 6962, 2.1)."""
-        return canonical.sha256(b"\x00" + self.leaf)
+        """The leaf hash in hex."""
+        return self.digest.hex()
 
 
 def promised_pieces(record: dict[str, Any]) -> dict[str, Any]:

@@ -141,7 +141,7 @@ class Log(LogReader):
             return await self._appended_before(draft, index)
         self.known = max(self.known, index + 1)
         entry = Entry(draft.leaf, draft.pieces, index=index, partition=self.partition, packed=packed, proof=proof)
-        remember(self.partition, index, bytes.fromhex(entry.leaf_hash))
+        remember(self.partition, index, entry.digest)
         if draft.record is not None:
             entry.accept(draft.record)
         entry.carried = draft.carried

@@ -27,7 +27,7 @@ from llmctx.trail.log.log import Log
 from llmctx.trail.proof.anchor import Anchor, anchor_directory
 from llmctx.trail.proof.checkpoint import LATE_SINCE, Checkpoint, open_note, origin_of
 from llmctx.trail.proof.key import SigningKey
-from llmctx.trail.proof.merkle import CompactRange, leaf_hash, root
+from llmctx.trail.proof.merkle import CompactRange, root
 from llmctx.trail.proof.roster import Roster
 
 _log = logging.getLogger(__name__)
@@ -170,14 +170,14 @@ class Notary:
                     f"leaf hash of it; the next record is {entry.index}.",
                     "Restore the anchor's folder from a backup: nothing else can prove what was lost.",
                 )
-            hashes.append(leaf_hash(entry.leaf))
+            hashes.append(entry.digest)
             recorded = entry.record.get("recorded_at_ms")
             times += [recorded] if isinstance(recorded, int) else []
         return _Fresh(hashes, min(times, default=None), max(times, default=0))
 
     def _refusal(self, entry: Entry, fresh: list[bytes]) -> str | None:
         """Why a record is not signed: none of our writers signed it, or it stands at another index; None if it is."""
-        hashed = leaf_hash(entry.leaf)
+        hashed = entry.digest
         if (fault := self._roster.check(entry)) is not None:
             return f"{fault.rule}: {fault.found}"
         if not self._roster.needs_proof(entry.index) or is_ours(entry.partition, entry.index, hashed):
@@ -214,7 +214,7 @@ class Notary:
         """
         anchored = self.anchor.hashes(start, self._tree.size)
         async for entry in self._log.read(start, start + len(anchored)):
-            expected, found = anchored[entry.index - start], leaf_hash(entry.leaf)
+            expected, found = anchored[entry.index - start], entry.digest
             if expected != found and not entry.lacks_leaf:
                 raise ForkError(entry.index, f"anchor {self.anchor.directory}", expected.hex(), found.hex())
 

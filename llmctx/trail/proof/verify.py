@@ -12,7 +12,7 @@ from llmctx.trail.log.entry import Entry, promised_pieces
 from llmctx.trail.log.leaf_schema import SETTLING, Fault, lost_range, read_leaf
 from llmctx.trail.log.unreadable import Unreadable
 from llmctx.trail.proof.coverage import Coverage
-from llmctx.trail.proof.merkle import CompactRange, leaf_hash
+from llmctx.trail.proof.merkle import CompactRange
 from llmctx.trail.proof.receipt import HeldReceipts
 from llmctx.trail.proof.writer import WriterKeys
 
@@ -69,7 +69,7 @@ class Verifier:
         fault = fault or self._check_incident(entry) or self._check_ticks(entry) or _check_evidence(entry)
         if fault is not None:
             return fault
-        hashed = leaf_hash(entry.leaf)
+        hashed = entry.digest
         if entry.index < len(self._known) and self._known[entry.index] != hashed:
             return Fault(entry.index, "leaf-hash", self._known[entry.index].hex(), hashed.hex())
         fault = None if self._writers is None else self._writers.check(entry)
@@ -83,7 +83,7 @@ class Verifier:
         """Note that a record cannot be read, and let the tree grow by what is known of it."""
         self.unreadable.append(fault)
         known = self._known[entry.index : entry.index + 1]
-        return self._grow(known[0] if known else leaf_hash(entry.leaf)) or fault
+        return self._grow(known[0] if known else entry.digest) or fault
 
     def _grow(self, hashed: bytes) -> Fault | None:
         fault = self._held.check_leaf(self.tree.size, hashed)
@@ -131,7 +131,7 @@ class Verifier:
 
     def check_found(self, entry: Entry, lost: Mapping[int, bytes]) -> Fault | None:
         """The fault if a record that was found again differs from the one that was lost."""
-        hashed = leaf_hash(entry.leaf)
+        hashed = entry.digest
         if lost.get(entry.index) != hashed:
             return Fault(entry.index, "lost-hash", "the leaf hash of the lost record", hashed.hex())
         return _check_form(entry) or _check_evidence(entry)

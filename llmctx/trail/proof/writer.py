@@ -109,7 +109,7 @@ class WriterKeys:
     def _wrong_proof(self, entry: Entry, keys: dict[bytes, Key]) -> str | None:
         if not entry.proof:
             return "none"
-        hashed = leaf_hash(entry.leaf)
+        hashed = entry.digest
         if is_ours(entry.partition, entry.index, hashed):
             return None
         key = keys.get(entry.proof[:_ID_BYTES])

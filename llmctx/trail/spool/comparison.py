@@ -23,7 +23,6 @@ from llmctx.trail.log.leaf_schema import lost_range
 from llmctx.trail.log.lease import HELD, redis_errors
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.anchor import Anchor
-from llmctx.trail.proof.merkle import leaf_hash
 from llmctx.trail.proof.roster import Roster
 from llmctx.trail.spool.foreign import Compose, Placed, incidents_for, rebuild, take_out_of_indices
 from llmctx.trail.spool.segment import BLOB
@@ -134,13 +133,13 @@ class Comparison:
 
     def _placed(self, index: int) -> Placed:
         entry = self._spooled_entry(index)
-        return Placed(index, entry.packed, entry.proof, leaf_hash(entry.leaf))
+        return Placed(index, entry.packed, entry.proof, entry.digest)
 
     async def _compare_beyond_log(self, start: int) -> None:
         """Compare spool and anchor where the log ends before both."""
         for index, anchored in enumerate(self._anchor.hashes(start, self._spool.size), start):
             entry = self._spooled.entry(index)
-            if entry is not None and (found := leaf_hash(entry.leaf)) != anchored and not entry.lacks_leaf:
+            if entry is not None and (found := entry.digest) != anchored and not entry.lacks_leaf:
                 raise self._fork(index, "anchor", anchored, found)
 
     def _fork(self, index: int, where: str, expected: bytes, found: bytes) -> ForkError:

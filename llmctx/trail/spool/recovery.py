@@ -147,7 +147,7 @@ class Recovery:
         Raises ForkError, LeaseError, SpoolError or TrailError.
         """
         assert self._spooler is not None
-        if is_ours(entry.partition, entry.index, leaf_hash(entry.leaf)) or entry.index < self._spooler.durable:
+        if is_ours(entry.partition, entry.index, entry.digest) or entry.index < self._spooler.durable:
             return True
         await self.fetch()
         now = await self._log.entry(entry.index)
@@ -167,7 +167,7 @@ class Recovery:
 
     def vouches(self, entry: Entry) -> bool:
         """Whether a record of the log is the one that this state directory holds at its index."""
-        hashed = leaf_hash(entry.leaf)
+        hashed = entry.digest
         if is_ours(entry.partition, entry.index, hashed):
             return True
         if self._vouching is None or entry.index >= self._vouching.size:

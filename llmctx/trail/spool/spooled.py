@@ -3,7 +3,6 @@
 from llmctx.trail.log.dictionary import Dictionary
 from llmctx.trail.log.entry import FIELD, PROOF, Entry, restored
 from llmctx.trail.log.packing import reference_of
-from llmctx.trail.proof.merkle import leaf_hash
 from llmctx.trail.spool.segment import DICTIONARY
 from llmctx.trail.spool.spool import Spool
 
@@ -36,4 +35,4 @@ class SpooledEntries:
     def leaf_hash(self, index: int) -> bytes | None:
         """The leaf hash of the record at an index, None if the spool does not hold it or cannot read it."""
         entry = self.entry(index)
-        return None if entry is None or entry.lacks_leaf else leaf_hash(entry.leaf)
+        return None if entry is None or entry.lacks_leaf else entry.digest

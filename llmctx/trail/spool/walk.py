@@ -20,7 +20,6 @@ from llmctx.trail.log.lease import redis_errors
 from llmctx.trail.log.log import Log
 from llmctx.trail.log.unreadable import Unreadable
 from llmctx.trail.proof.anchor import Anchor
-from llmctx.trail.proof.merkle import leaf_hash
 from llmctx.trail.proof.roster import Roster
 from llmctx.trail.spool.foreign import Foreign
 from llmctx.trail.spool.spool import Spool
@@ -73,7 +72,7 @@ class Walker:
         async for found in raw_entries(self._redis, self._log, start):
             walked = walked._replace(seen=found.id)
             entry = await self._log.restore(found._replace(id=f"{found.number}-1"))
-            hashed = leaf_hash(entry.leaf)
+            hashed = entry.digest
             foreign: Foreign | None
             if found.id != f"{entry.index}-1":
                 foreign = Foreign(found, "its id is none of the log's")
