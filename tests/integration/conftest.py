@@ -5,7 +5,7 @@ import json
 import logging
 import shutil
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -86,6 +86,16 @@ def signed_fields(state_dir: Path, leaf: bytes, pieces: Mapping[str, bytes], par
     assert instance is not None
     proof = load_or_make_writer(state_dir, instance.id).prove(partition, leaf)
     return stored(leaf, pieces) | {PROOF: proof}
+
+
+@pytest.fixture
+def logged() -> Iterator[list[str]]:
+    """What llmctx logs during the test."""
+    messages: list[str] = []
+    handler = Messages(messages)
+    logging.getLogger("llmctx").addHandler(handler)
+    yield messages
+    logging.getLogger("llmctx").removeHandler(handler)
 
 
 async def held_lease(redis: Redis) -> Lease:

@@ -1,8 +1,7 @@
 """Publishing gets over whatever somebody else writes to the stream of decisions, and says so."""
 
 import json
-import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ from llmctx.worker.home import TrailHome
 from llmctx.worker.owner import Owner
 from llmctx.worker.publish import Publisher
 from llmctx.worker.status import read_status
-from tests.integration.conftest import Messages, decided, hold
+from tests.integration.conftest import decided, hold
 
 STREAM = keys.decisions(0)
 Act = Callable[[Redis], Awaitable[object]]
@@ -52,15 +51,6 @@ FOREIGN: dict[str, Act] = {
     "no stream": in_place_of_a_stream,
     "another stream": none_left,
 }
-
-
-@pytest.fixture
-def logged() -> Iterator[list[str]]:
-    messages: list[str] = []
-    handler = Messages(messages)
-    logging.getLogger("llmctx").addHandler(handler)
-    yield messages
-    logging.getLogger("llmctx").removeHandler(handler)
 
 
 @pytest.fixture

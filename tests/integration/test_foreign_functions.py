@@ -1,8 +1,6 @@
 """Functions that somebody else loads in place of ours are found and deleted, and do not read for the next decision."""
 
 import json
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +13,7 @@ from llmctx.trail.log.instance import bind_instance
 from llmctx.trail.log.log import Log
 from llmctx.worker.home import TrailHome
 from llmctx.worker.owner import Owner
-from tests.integration.conftest import ByRules, Messages, hold, live, raise_tick, serving
+from tests.integration.conftest import ByRules, hold, live, raise_tick, serving
 from tests.integration.program import until
 
 NAME = reader._JOIN.name
@@ -42,15 +40,6 @@ async def under_another_name(redis: Redis) -> None:
     code = (await code_of(redis, NAME)).decode()
     await execute(redis, "FUNCTION", "DELETE", NAME)
     await execute(redis, "FUNCTION", "LOAD", code.replace(f"#!lua name={NAME}", "#!lua name=helpful", 1))
-
-
-@pytest.fixture
-def logged() -> Iterator[list[str]]:
-    messages: list[str] = []
-    handler = Messages(messages)
-    logging.getLogger("llmctx").addHandler(handler)
-    yield messages
-    logging.getLogger("llmctx").removeHandler(handler)
 
 
 async def loaded(redis: Redis) -> None:

@@ -1,8 +1,7 @@
 """A tick that only the map calls settled is decided: the map is held against the records, and put right loudly."""
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -13,21 +12,12 @@ from llmctx.trail.log.instance import bind_instance
 from llmctx.trail.log.log import Log
 from llmctx.worker.home import TrailHome
 from llmctx.worker.owner import Owner
-from tests.integration.conftest import ByRules, Messages, decided, hold, leaves, raise_tick, serving
+from tests.integration.conftest import ByRules, decided, hold, leaves, raise_tick, serving
 from tests.integration.program import until
 
 MAP = "audit:{0}:ticks"
 WRONG = ["0", "1", "7", "-1", "x", "1e3", "99999999999999999999", ""]
 """A notice, a record of another tick, no record, no number."""
-
-
-@pytest.fixture
-def logged() -> Iterator[list[str]]:
-    messages: list[str] = []
-    handler = Messages(messages)
-    logging.getLogger("llmctx").addHandler(handler)
-    yield messages
-    logging.getLogger("llmctx").removeHandler(handler)
 
 
 async def ticks_of(redis: Redis) -> list[object]:
