@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from llmctx.clock import iso, to_ms
 from llmctx.connection import read_stream
-from llmctx.flow.bars import read_bars
+from llmctx.flow.bar_file import BarFile
 from llmctx.flow.simulated_market import simulate
 from llmctx.schema import keys
 from tests.integration.conftest import live
@@ -162,7 +162,7 @@ async def test_simulate_writes_what_feed_reads(dumb: Program, tmp_path: Path) ->
     ended = await simulated(dumb)
     assert ended.code == 0
     assert f"{len(MARKET.bars)} bars of 8 symbols" in ended.out
-    assert list(read_bars(tmp_path / "bars.csv")) == MARKET.bars
+    assert list(BarFile(tmp_path / "bars.csv")) == MARKET.bars
     fed = await dumb(*["feed", "bars.csv", "--news", "news.jsonl", "--sectors", "sectors.json", "--json"])
     assert (fed.code, fed.err) == (0, "")
     assert (fed.document["bars"], fed.document["headlines"]) == (len(MARKET.bars), len(MARKET.news))
