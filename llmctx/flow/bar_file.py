@@ -11,7 +11,7 @@ import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
-from itertools import chain, islice
+from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -181,8 +181,8 @@ class BarFile:
 
 
 def _is_newest_first(bars: Sequence[Bar]) -> bool:
-    of_first = [bar.start for bar in bars if bar.symbol == bars[0].symbol]
-    return len(of_first) > 1 and of_first[0] > of_first[-1]
+    starts = [bar.start for bar in bars if bar.symbol == bars[0].symbol]
+    return sum(after < before for before, after in pairwise(starts)) * 2 > len(starts) - 1  # one late row is an error
 
 
 def _rows_of(path: Path) -> Iterator[tuple[int, list[str]]]:

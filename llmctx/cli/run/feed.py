@@ -156,7 +156,7 @@ async def _feed(
     from llmctx.flow.timeline import read_items
 
     items = None if file is None else read_items(file, news, rules.interval)
-    count, name = (0, "standard input") if file is None else (count_bars(file.path), str(file.path))
+    count, name = (0, "Standard input") if file is None else (count_bars(file.path), str(file.path))
     async with redis_of(settings) as (redis, url):
         partitions = await partitions_of(redis, settings)
         with progress(f"feeding {Path(name).name}", count, quiet=as_json or file is None) as advance:
