@@ -19,7 +19,7 @@ from llmctx.trail.log.log import Log
 from llmctx.worker import settler
 from llmctx.worker.publish import KEPT
 from tests import prefork
-from tests.conftest import SERVERS, free_port, start_server
+from tests.conftest import ONE_SERVER, free_port, start_server
 from tests.integration.program import until
 
 BINARIES = {"valkey": "valkey-server", "redis": "redis-server"}
@@ -65,7 +65,7 @@ def _binary_of(name: str) -> str:
     return found
 
 
-@pytest.fixture(params=SERVERS)
+@pytest.fixture(params=ONE_SERVER)
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
     """A server of each kind in turn, with a life of its own."""
     made = Server(_binary_of(request.param), tmp_path / "server")

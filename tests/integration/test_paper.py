@@ -28,6 +28,7 @@ from llmctx.schema import keys
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.log import Log
 from llmctx.worker import settler
+from tests.conftest import SERVERS
 from tests.days import write
 from tests.integration.conftest import ByRules, serving
 
@@ -86,7 +87,9 @@ async def play(url: str, state_dir: Path, *parts: Iterable[Item]) -> Played:
         )
 
 
-@pytest.fixture(scope="module", params=["valkey_url", "debian_url"])
+@pytest.fixture(
+    scope="module", params=["valkey_url", *(pytest.param("debian_url", marks=pytest.mark.more) for _ in SERVERS[1:])]
+)
 def url(request: pytest.FixtureRequest) -> str:
     """Each server in turn."""
     found: str = request.getfixturevalue(request.param)
