@@ -26,6 +26,7 @@ from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import read_instance
 from llmctx.trail.log.lease import SEE_REDIS, Holder, Lease, redis_errors
 from llmctx.trail.log.log import Draft, Log, Settlement
+from llmctx.trail.proof.roster import Roster
 from llmctx.trail.spool.recovery import Recovery
 from llmctx.worker.enrolment import Enrolment, compose_foreign
 from llmctx.worker.home import TrailHome
@@ -74,6 +75,11 @@ class Owner:
     def label(self) -> str:
         """How records name this owner: host and process."""
         return self._lease.label
+
+    @property
+    def roster(self) -> Roster:
+        """The keys that this partition's records have enrolled and replaced."""
+        return self._enrolment.roster
 
     async def __aenter__(self) -> Self:
         """Take the partition, repair its log, and publish what its last owner could not.

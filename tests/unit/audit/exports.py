@@ -234,24 +234,24 @@ class Found(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
-def by_audit(folder: Path, key: str | None = None, receipts: tuple[Path, ...] = ()) -> Found:
+def by_audit(folder: Path, key: str | None = None, receipts: tuple[Path, ...] = (), origin: str = ORIGIN) -> Found:
     """What audit/verify.py says."""
     try:
         held = [ALONE.Receipt(path) for path in receipts]
-        (report,) = ALONE.verify_export(folder, ALONE.Key(key or vkey()), ORIGIN, held)
+        (report,) = ALONE.verify_export(folder, ALONE.Key(key or vkey()), origin, held)
     except ALONE.Fault as fault:
         return Found(fault.fields["at"], fault.fields["rule"].partition(" of ")[0])
     return Found(losses=tuple(report["losses"]), warnings=tuple(report["warnings"]))
 
 
-def by_llmctx(folder: Path, key: str | None = None, receipts: tuple[Path, ...] = ()) -> Found:
+def by_llmctx(folder: Path, key: str | None = None, receipts: tuple[Path, ...] = (), origin: str = ORIGIN) -> Found:
     """What llmctx says, without rebuilding: these records are of no real decision."""
-    trusted = trusted_of(Key.read(key or vkey()), ORIGIN, 0)
+    trusted = trusted_of(Key.read(key or vkey()), origin, 0)
     try:
         held = [read_receipt(path.read_bytes()) for path in receipts]
         export = Export(folder)
         trusted = trusted._replace(partitions=len(export.parts))
-        if export.key != trusted.key:
+        if export.key not in export.key_chain(trusted.key):
             return Found(0, "key")
         export.check_blobs()
         report = asyncio.run(verify_part(export, export.parts[0], trusted, held, rebuilding=False))
