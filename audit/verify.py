@@ -8,7 +8,7 @@ It needs Python >= 3.11 and the package `cryptography`. It imports nothing of ll
 that somebody who trusts neither can read it in one sitting.
 
 Exit codes: 0 verified, or intact with losses that are accounted for; 1 a rule is broken, and the first fault is
-printed; 2 there is nothing to check, or it cannot be read.
+printed, with every further record that cannot be read; 2 there is nothing to check, or it cannot be read.
 """
 
 import argparse
@@ -66,10 +66,11 @@ is_hex = re.compile("[0-9a-f]{64}").fullmatch
 
 
 class Fault(Exception):  # noqa: N818  it is the finding of a check, and ends it
-    """The first place where something breaks a rule."""
+    """The first place where something breaks a rule, and the records after it that cannot be read."""
 
     def __init__(self, at: int, rule: str, expected: object, found: object) -> None:
         super().__init__()
+        self.further: list[Fault] = []
         self.fields = {"at": at, "rule": rule, "expected": str(expected), "found": str(found)}
 
     def __str__(self) -> str:
@@ -488,6 +489,8 @@ class Partition:
         self.size, self.tree = part["size"], Tree()
         self.next = self.vouched = self.late = 0  # the next checkpoint, the size of the last good one
         self.ticks: dict[str, int] = {}
+        self.without_tick: dict[bytes, int] = {}
+        self.unreadable: list[Fault] = []
         self.decisions: dict[int, bytes] = {}
         self.prefix = "" if partitions == 1 else f"{part['partition']}:"
         self.losses: list[tuple[int, int]] = []
@@ -518,7 +521,23 @@ class Partition:
             self.needed = max(self.needed, checkpoint.size)
 
     def check(self) -> dict[str, Any]:
-        """Check everything and return a report."""
+        """Check everything and return a report; the check goes on after a record that cannot be read."""
+        try:
+            self.records()
+            self.end()
+        except Fault as fault:
+            self.unreadable.append(fault)
+        if self.unreadable:
+            first, *further = sorted(self.unreadable, key=lambda fault: int(fault.fields["at"]))
+            first.further = further
+            raise first
+        return {
+            "records": self.tree.size - len(self.lost), "ticks": len(self.ticks), "checkpoints": len(self.checkpoints),
+            "covered": self.vouched, "losses": self.losses, "incidents": self.incidents, "warnings": self.warnings(),
+        }  # fmt: skip
+
+    def records(self) -> None:
+        """Check every record in order."""
         evidence = self._lines("evidence.jsonl")
         for leaf in self._lines("leaves.jsonl"):
             index = self.tree.size
@@ -530,15 +549,15 @@ class Partition:
             self.record(index, leaf, line)
         if next(evidence, None) is not None:
             raise Fault(self.tree.size, "lines", "a leaf for each line of evidence", "one more line")
-        self.end()
-        return {
-            "records": self.tree.size - len(self.lost), "ticks": len(self.ticks), "checkpoints": len(self.checkpoints),
-            "covered": self.vouched, "losses": self.losses, "incidents": self.incidents, "warnings": self.warnings(),
-        }  # fmt: skip
 
     def record(self, index: int, leaf: bytes, line: bytes) -> None:
         """Check the next record."""
         pieces, proof = read_evidence(index, line)
+        if index == self.tree.size and (fault := self.not_read(index, leaf, pieces)) is not None:
+            self.unreadable.append(fault)
+            known = (self.known or [])[index : index + 1]
+            self.grow(known[0] if known else hash_leaf(leaf))
+            return
         record = read_leaf(index, leaf) if index == self.tree.size else self.behind_a_gap(index, leaf)
         self.incident(index, record)
         self.settle(index, record)
@@ -555,6 +574,20 @@ class Partition:
         if record["kind"] == "decision":
             said = [record.get("symbol"), record["tick"], record["verdict"], record["decision"]]
             self.decisions[index] = _digest(hashed.hex(), *_words(*said))
+
+    def not_read(self, index: int, leaf: bytes, pieces: dict[str, bytes]) -> Fault | None:
+        """The fault of a record that cannot be read, None if it can, whatever else is wrong with it."""
+        try:
+            record = read_leaf(index, leaf)
+            if self.promised(record).keys() - pieces.keys():
+                self.evidence(index, record, pieces)
+        except Fault as fault:
+            try:
+                form(index, record := read_any_json(leaf))
+            except (Fault, ValueError):
+                return fault
+            return fault if self.promised(record).keys() - pieces.keys() else None
+        return None
 
     def grow(self, hashed: bytes) -> None:
         """Append the next leaf hash and check the roots that were signed at this size."""
@@ -626,13 +659,14 @@ class Partition:
                 raise Fault(index, "one-record-per-tick", f"tick {tick} only in record {self.ticks[tick]}", "it again")
             self.ticks[tick] = index
 
+    def promised(self, record: dict[str, Any]) -> dict[str, str]:
+        """The digest of each piece of evidence that a leaf names."""
+        parts = ((piece, record.get(name, {})) for name, piece in DIGESTS.items())
+        return {piece: part["sha256"] for piece, part in parts if "sha256" in part}
+
     def evidence(self, index: int, record: dict[str, Any], pieces: dict[str, bytes]) -> None:
         """Every piece of evidence must have the digest that the leaf states."""
-        promised = {
-            piece: record[name]["sha256"]
-            for name, piece in DIGESTS.items()
-            if name in record and "sha256" in record[name]
-        }
+        promised = self.promised(record)
         if promised.keys() != pieces.keys():
             raise Fault(index, "evidence-pieces", ", ".join(sorted(promised)), ", ".join(sorted(pieces)) or "none")
         for piece, digest in promised.items():
@@ -677,6 +711,8 @@ class Partition:
         if signer is None or not signer.signs(f"llmctx-writer/1\n{self.origin}\n{hashed.hex()}\n", proof):
             found = "none" if not proof else "an unknown key" if signer is None else "a signature that does not match"
             raise Fault(index, "writer-proof", "the proof of an enrolled writer key", found)
+        if "tick" not in record and (first := self.without_tick.setdefault(hashed, index)) != index:
+            raise Fault(index, "writer-proof", "a leaf that stands at one index", f"that of record {first}")
         self.retired.add(record.get("enrolment", {}).get("retires", ""))
         self.writers = {key_id: key for key_id, key in writers.items() if key_id.hex() not in self.retired}
 
@@ -729,6 +765,7 @@ class Partition:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Fault(index, "thesis", "an earlier decision and its record", error) from error
         lost = any(first <= int(at[:17]) <= last for first, last in self.losses)
+        lost = lost or any(fault.fields["at"] == int(at[:17]) for fault in self.unreadable)
         if len(at) > len(str(index)) or int(at) >= index or (not lost and self.decisions.get(int(at)) != found):
             raise Fault(index, "thesis", f"the decision of record {address}", "another one")
 
@@ -1005,7 +1042,8 @@ def verify_part(export: Path, part: dict[str, Any], trust: Trust, held: list[Rec
     try:
         return {"partition": part["partition"], **Partition(export, part, trust, held).check()}
     except Fault as fault:
-        fault.fields["partition"] = part["partition"]
+        for each in (fault, *fault.further):
+            each.fields["partition"] = part["partition"]
         raise
 
 
@@ -1055,7 +1093,11 @@ def main() -> int:
             return 0
         reports = verify_export(options.export, key, origin, [Receipt(path) for path in options.receipt_held])
     except Fault as fault:
-        print(json.dumps({"verdict": "failed", "fault": fault.fields}) if options.json else f"FAILED: {fault}")
+        further = [each.fields for each in fault.further]
+        if options.json:
+            print(json.dumps({"verdict": "failed", "fault": fault.fields, "further": further}))
+        else:
+            print(f"FAILED: {fault}", *(f"also: {each}" for each in fault.further), sep="\n")
         return 1
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -232,6 +232,8 @@ class Found(NamedTuple):
     rule: str | None = None
     losses: tuple[tuple[int, int], ...] = ()
     warnings: tuple[str, ...] = ()
+    further: tuple[int, ...] = ()
+    """The bad records after the first one, as far as the check went on."""
 
 
 def by_audit(folder: Path, key: str | None = None, receipts: tuple[Path, ...] = (), origin: str = ORIGIN) -> Found:
@@ -240,7 +242,8 @@ def by_audit(folder: Path, key: str | None = None, receipts: tuple[Path, ...] = 
         held = [ALONE.Receipt(path) for path in receipts]
         (report,) = ALONE.verify_export(folder, ALONE.Key(key or vkey()), origin, held)
     except ALONE.Fault as fault:
-        return Found(fault.fields["at"], fault.fields["rule"].partition(" of ")[0])
+        further = tuple(each.fields["at"] for each in fault.further)
+        return Found(fault.fields["at"], fault.fields["rule"].partition(" of ")[0], further=further)
     return Found(losses=tuple(report["losses"]), warnings=tuple(report["warnings"]))
 
 
@@ -257,7 +260,12 @@ def by_llmctx(folder: Path, key: str | None = None, receipts: tuple[Path, ...] =
         report = asyncio.run(verify_part(export, export.parts[0], trusted, held, rebuilding=False))
     except FaultError as broken:
         return _found(broken.fault)
-    return _found(report.fault) if report.fault else Found(losses=report.losses, warnings=report.warnings)
+    further = tuple(fault.at for fault in report.further)
+    return (
+        _found(report.fault)._replace(further=further)
+        if report.fault
+        else Found(losses=report.losses, warnings=report.warnings)
+    )
 
 
 def _found(fault: Fault) -> Found:
