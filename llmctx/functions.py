@@ -84,12 +84,28 @@ class ServerFunction:
 
 async def foreign_libraries(redis: Redis) -> list[str]:
     """The libraries in the server that have a function of ours in another source."""
+    return [
+        name
+        for name, code, functions in await _libraries(redis)
+        if any(function in _OWN and code != _OWN[function] for function in functions)
+    ]
+
+
+async def own_libraries(redis: Redis) -> list[str]:
+    """The libraries in the server that are functions of this process, in the same source."""
+    return [name for name, code, _ in await _libraries(redis) if _OWN.get(name) == code]
+
+
+async def _libraries(redis: Redis) -> list[tuple[str, str, list[str]]]:
+    """The name, source and functions of every library in the server."""
     found = [_fields(library) for library in await execute(redis, "FUNCTION", "LIST", "WITHCODE")]
     return [
-        library["library_name"].decode()
+        (
+            library["library_name"].decode(),
+            library["library_code"].decode(errors="replace"),
+            [_fields(function)["name"].decode() for function in library["functions"]],
+        )
         for library in found
-        for functions in [[_fields(function)["name"].decode() for function in library["functions"]]]
-        if any(name in _OWN and library["library_code"] != _OWN[name].encode() for name in functions)
     ]
 
 

@@ -124,12 +124,17 @@ class Owner:
         another record, TrailError if the server does not answer for half a minute.
         """
         settlement = self._settlement(entry_ids)
+        steps = clock.Stopwatch()
         entry = await self._append(draft, settlement)
         while not await self._recovery.admits(entry):
             entry = await self._append(draft, settlement)
         reached("appended")
+        steps.lap("append")
         await self._recovery.add(entry)
+        steps.lap("sync")
         await self._publish(entry)
+        steps.lap("publish")
+        entry.timings_ms = steps.laps
         self.theses.add(entry)
         self.ticks.add(entry)
         reached("published")
