@@ -51,6 +51,9 @@ def run(
 
 
 async def _run(settings: Settings, counter: "_Counter", options: ServeOptions, *, new_instance: bool) -> None:
+    # A worker loads the functions of feed and cleanup too: their users may not (docs/operations/access.md).
+    import llmctx.flow.store
+    import llmctx.ops.cleanup.run  # noqa: F401
     from llmctx.worker.watch import check_notifications
 
     stop = stop_signal()
