@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from llmctx import clock
 from llmctx.connection import end, pause, server_ms
 from llmctx.errors import BehindError, ForkError, InstanceError, LeaseError, SettledError, TickMapError, TrailError
-from llmctx.functions import delete_foreign_libraries
+from llmctx.functions import restore_libraries
 from llmctx.killpoint import reached
 from llmctx.record import RecordMetadata, compose_unread
 from llmctx.schema import keys
@@ -217,9 +217,9 @@ class Owner:
             await self._note(lost)
 
     async def _check_functions(self) -> None:
-        """Delete functions that somebody else loaded in place of ours, so that ours are loaded again."""
+        """Delete functions that somebody else loaded in place of ours, and load ours that are missing."""
         with redis_errors("The server's functions could not be checked"):
-            found = await delete_foreign_libraries(self._redis)
+            found = await restore_libraries(self._redis)
             if found:
                 await self._redis.hincrby(self.log.key("repairs"), "functions", len(found))
         for name in found:
