@@ -105,7 +105,7 @@ def build_request(entry: Recorded, plan: Plan, blobs: BlobCache) -> ReplayReques
     try:
         snapshot = Snapshot.from_evidence(entry.pieces["snapshot"])
         package = build_package(snapshot)
-        prompt = None if plan.template is not None else _recorded_prompt(entry, blobs)
+        prompt = None if plan.template is not None else recorded_prompt(entry, blobs)
         output = OUTPUT if plan.template is not None else _recorded_output(record, blobs)
     except (KeyError, ValueError, TypeError, TemplateError) as error:
         why = error.what if isinstance(error, TemplateError) else f"{type(error).__name__}: {error}"
@@ -137,7 +137,7 @@ def policy_for(entry: Recorded) -> GuardPolicy:
     return policy_of(entry.record) if "policy" in entry.record["verdict"] else GuardPolicy()
 
 
-def _recorded_prompt(entry: Recorded, blobs: BlobCache) -> Prompt | None:
+def recorded_prompt(entry: Recorded, blobs: BlobCache) -> Prompt | None:
     """Return the messages as they were sent, without the form of the answer, with the parameters of their template.
 
     Whoever asks adds the form that its endpoint needs; the same endpoint gets the same bytes again.
