@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PlainValidator,
@@ -16,7 +17,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from llmctx.llm.completion import OutputSchema
-from llmctx.schema.fields import Number, Positive
+from llmctx.schema.fields import Number, Positive, parse_number
 
 
 class Action(StrEnum):
@@ -41,9 +42,15 @@ def _share(value: Decimal) -> Decimal:
 
 
 def _minutes(value: Any) -> int:
-    if type(value) is not int or not 0 <= value <= 100_000:  # noqa: PLR2004
+    """Minutes; 30.0 is the number 30 in another form."""
+    if type(value) not in (int, Decimal) or not 0 <= value <= 100_000 or value != int(value):  # noqa: PLR2004
         raise PydanticCustomError("minutes", "must be a whole number of minutes from 0 to 100000")
-    return value
+    return int(value)
+
+
+def _shown(value: Any) -> Any:
+    """A fact's value as text; a number is as good, for the prompt shows both alike."""
+    return format(parse_number(value), "f") if type(value) in (int, Decimal) else value
 
 
 def _said(value: str) -> str:
@@ -64,7 +71,11 @@ class Evidence(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: Said = Field(description="The fact's path, exactly as shown.")
-    value: Annotated[str, Field(description="The fact's value, exactly as shown, without quotes and unit.")]
+    value: Annotated[
+        str,
+        BeforeValidator(_shown),
+        Field(description="The fact's value, exactly as shown, without quotes and unit."),
+    ]
     reading: str = Field(description="What it means for this position, in a few words.")
 
 
