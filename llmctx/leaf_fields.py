@@ -30,6 +30,7 @@ def completion_fields(completion: Completion) -> dict[str, Any]:
         {
             "outcome": str(completion.outcome),
             "detail": completion.detail,
+            "answer_from": list(completion.answer_from) or None,
             "model": completion.model,
             "response_id": completion.response_id,
             "request_id": completion.request_id,

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PlainValidator,
@@ -16,7 +17,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from llmctx.llm.output import OutputSchema
-from llmctx.schema.fields import Number, Positive
+from llmctx.schema.fields import Number, Positive, parse_number
 
 _MAX_MINUTES = 100_000
 
@@ -43,9 +44,15 @@ def _share(value: Decimal) -> Decimal:
 
 
 def _minutes(value: Any) -> int:
-    if type(value) is not int or not 0 <= value <= _MAX_MINUTES:
+    """Minutes; 30.0 is the number 30 in another form."""
+    if type(value) not in (int, Decimal) or not 0 <= value <= _MAX_MINUTES or value != int(value):
         raise PydanticCustomError("minutes", "must be a whole number of minutes from 0 to 100000")
-    return value
+    return int(value)
+
+
+def _shown(value: Any) -> Any:
+    """A fact's value as text; a number is as good, for the prompt shows both alike."""
+    return format(parse_number(value), "f") if type(value) in (int, Decimal) else value
 
 
 def _said(value: str) -> str:
@@ -73,7 +80,9 @@ class Evidence(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: Said = _text("The fact's path, exactly as shown; not empty.", 160)
-    value: str = _text("The fact's value, exactly as shown, without quotes and unit.", 160, empty=True)
+    value: Annotated[str, BeforeValidator(_shown)] = _text(
+        "The fact's value, exactly as shown, without quotes and unit.", 160, empty=True
+    )
     reading: str = _text("What it means for this position, in a few words.", 160, empty=True)
 
 

@@ -10,6 +10,7 @@ from llmctx import canonical
 from llmctx.context.tick import Tick
 from llmctx.decision.conclude import Conclusion
 from llmctx.llm.completion import Usage
+from llmctx.llm.extract import text_in
 from llmctx.record import RecordMetadata, compose
 from llmctx.trail.log.entry import Entry
 
@@ -181,11 +182,8 @@ def messages_of(entry: Entry) -> tuple[tuple[str, str], ...]:
 
 
 def _text_of(body: bytes | None) -> str | None:
-    """Return the text of a completion, or the raw body if it holds no text."""
+    """Return the answer's text in a body, or the raw body if it holds none."""
     if body is None:
         return None
-    try:
-        content = canonical.loads(body)["choices"][0]["message"]["content"]
-    except (ValueError, KeyError, IndexError, TypeError):
-        content = None
-    return content if isinstance(content, str) else body.decode(errors="replace")
+    text = text_in(body)
+    return body.decode(errors="replace") if text is None else text

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from llmctx import canonical
 from llmctx.decision.parse import capped
+from llmctx.llm.extract import text_in
 from llmctx.replay.answer import Answer
 from llmctx.rules import Rules
 from llmctx.trail.log.entry import Entry
@@ -163,7 +164,7 @@ def mismatch_of_lines(sent: str, rendered: str) -> str:
 def contradiction(entry: Entry) -> str | None:
     """Describe the first field in which a record's decision contradicts the model's answer; None if there is none.
 
-    The answer is read as plain JSON, under no version's schema. An answer that is not a JSON object contradicts
+    The answer's text is read as plain JSON, under no version's schema. An answer that is not a JSON object contradicts
     nothing, and neither do fields that it lacks.
     """
     decision, answer = entry.record.get("decision"), _json_answer(entry.pieces.get("completion", b""))
@@ -177,8 +178,8 @@ def contradiction(entry: Entry) -> str | None:
 
 def _json_answer(body: bytes) -> dict[str, Any] | None:
     try:
-        answer = canonical.loads(canonical.loads(body)["choices"][0]["message"]["content"].encode())
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+        answer = canonical.loads((text_in(body) or "").encode())
+    except ValueError:
         return None
     return answer if isinstance(answer, dict) else None
 

@@ -168,7 +168,11 @@ class _Attempt:
         if recorded["outcome"] not in _READ_FROM_BODY:
             return Completion(outcome=recorded["outcome"], detail=recorded["detail"], request={})
         completion = read_completion(self._entry.pieces["completion"], {}, ())
-        expected = {"outcome": completion.outcome.value, "model": completion.model}
+        expected = {
+            "outcome": completion.outcome.value,
+            "model": completion.model,
+            "answer_from": list(completion.answer_from) or None,
+        }
         _expect("completion", expected, recorded, MODEL)
         return completion
 

@@ -15,6 +15,7 @@ from llmctx.prompt.render import Prompt
 from llmctx.prompt.template import Parameters
 from llmctx.replay.budget import Budget
 from llmctx.replay.corpus import Corpus
+from llmctx.replay.plan import recorded_prompt
 from llmctx.replay.results import UNANSWERED
 
 _BYTES_PER_TOKEN = 4
