@@ -14,13 +14,13 @@ from llmctx.llm.completion import Completion
 from llmctx.prompt.render import Prompt
 
 
-def prompt_fields(prompt: Prompt) -> dict[str, Any]:
-    """A prompt as a leaf has it: by name and digest."""
+def prompt_fields(prompt: Prompt, messages: bytes) -> dict[str, Any]:
+    """A prompt as a leaf has it: by name, and by the digest of the messages as sent."""
     return {
         "template": prompt.template,
         "version": prompt.version,
         "template_sha256": prompt.template_sha256,
-        "sha256": canonical.sha256(prompt.evidence),
+        "sha256": canonical.sha256(messages),
     }
 
 

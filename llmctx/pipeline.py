@@ -95,7 +95,7 @@ class Pipeline:
         self._fix_clock = fix_clock
         self.memory = memory or PriceMemory()
         """What is known of the prices before."""
-        self._blobs = (template.bundle, OUTPUT.bundle)
+        self._blobs = (template.bundle,)
 
     async def decide(
         self,

@@ -3,53 +3,20 @@
 Whatever goes wrong on the way is an outcome with a name, not an exception: a tick ends in a record either way.
 """
 
-import json
 from enum import StrEnum
-from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from llmctx import canonical
 from llmctx.limits import MAX_DETAIL_CHARS, MAX_NAME_CHARS, cut
 from llmctx.llm.envelope import field, read_envelope
 from llmctx.llm.extract import UNREADABLE, extract, is_object
+from llmctx.llm.output import OutputSchema
 from llmctx.llm.usage import Usage, read_usage
 from llmctx.prompt.render import Prompt
 
 _REASONING = ("reasoning_content", "reasoning")
 """Where endpoints put what a model thinks before it answers."""
-
-
-class OutputSchema:
-    """The JSON schema that an answer must fit."""
-
-    def __init__(self, name: str, schema: dict[str, Any]) -> None:
-        self.name = name
-        self.schema = schema
-
-    @cached_property
-    def response_format(self) -> dict[str, Any]:
-        """The schema in the form of a request's response_format."""
-        return {
-            "type": "json_schema",
-            "json_schema": {"name": self.name, "strict": True, "schema": self.schema},
-        }
-
-    @cached_property
-    def response_format_json(self) -> bytes:
-        """The same as JSON, its properties in the schema's own order: that is the order in which models answer."""
-        return json.dumps(self.response_format, ensure_ascii=False, separators=(",", ":")).encode()
-
-    @cached_property
-    def bundle(self) -> bytes:
-        """The schema as one blob."""
-        return canonical.dumps({"name": self.name, "schema": self.schema})
-
-    @cached_property
-    def sha256(self) -> str:
-        """The digest that names this exact schema."""
-        return canonical.sha256(self.bundle)
 
 
 class Outcome(StrEnum):
@@ -101,6 +68,10 @@ class Completion(BaseModel):
     """The steps by which the text was taken from the body; empty for the text of a plain message."""
     request: dict[str, Any]
     """The request: endpoint, model, parameters, schema."""
+    messages: bytes | None = None
+    """The messages as sent, if they are not those of the prompt alone."""
+    asked: bytes | None = None
+    """The blob of what was asked for, which the request names; None means the output's own."""
     attempts: tuple[Attempt, ...] = ()
     """Every request on the wire, in order."""
     body: bytes | None = None

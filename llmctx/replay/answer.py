@@ -41,6 +41,8 @@ class Answer(NamedTuple):
     """Role and text of each message sent."""
     parameters: dict[str, Any] | None = None
     """The request parameters beside the messages, as in a leaf."""
+    schema_sha256: str = ""
+    """The digest of what was asked for: the schema, and the form of the answer in the messages."""
     requested: str = ""
     """The model that was requested."""
     served: str | None = None
@@ -148,6 +150,7 @@ def recorded_answer(entry: Entry) -> Answer:
         template_sha256=prompt.get("template_sha256", ""),
         messages=messages_of(entry),
         parameters=request.get("parameters"),
+        schema_sha256=request.get("schema_sha256", ""),
         requested=request.get("model", ""),
         served=completion.get("model"),
         fingerprint=completion.get("system_fingerprint"),

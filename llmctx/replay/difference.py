@@ -53,7 +53,7 @@ def causes(a: Answer, b: Answer) -> list[Cause]:
         found.append(Cause(DATA, f"the snapshot {a.snapshot[:12]} became {b.snapshot[:12]}"))
     if a.template_sha256 != b.template_sha256 and a.template_sha256 and b.template_sha256:
         found.append(Cause(TEMPLATE, _template_change(a, b)))
-    elif a.messages != b.messages and a.snapshot == b.snapshot:
+    elif a.messages != b.messages and a.snapshot == b.snapshot and a.schema_sha256 == b.schema_sha256:
         found.append(Cause(CODE, f"{a.code} and {b.code} render the same data and template differently"))
     found += _model_changes(a, b)
     if found or not changes(a, b):
@@ -75,6 +75,8 @@ def _model_changes(a: Answer, b: Answer) -> list[Cause]:
     if not a.outcome or not b.outcome:
         return []
     found = []
+    if a.schema_sha256 != b.schema_sha256 and a.schema_sha256 and b.schema_sha256:
+        found.append(Cause(MODEL, f"asked for: the form {a.schema_sha256[:12]} became {b.schema_sha256[:12]}"))
     if a.requested != b.requested and a.requested and b.requested:
         found.append(Cause(MODEL, f"requested: {a.requested} became {b.requested}"))
     elif a.served != b.served and a.served and b.served:

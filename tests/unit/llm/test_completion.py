@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmctx.llm.completion import Attempt, Completion, Outcome, OutputSchema, read_completion
+from llmctx.llm.completion import Attempt, Completion, Outcome, read_completion
 from llmctx.llm.usage import Usage
 from tests.unit.makers import body
 
@@ -174,19 +174,3 @@ def test_the_body_is_kept_byte_for_byte() -> None:
 def test_an_unusual_response_still_fits_the_value() -> None:
     completion = read(body(usage={"prompt_tokens": 7}))
     assert Completion.model_validate(completion.model_dump()) == completion
-
-
-def test_a_schema_is_asked_for_as_strict() -> None:
-    schema = OutputSchema("probe", {"type": "object"})
-    assert schema.response_format == {
-        "type": "json_schema",
-        "json_schema": {"name": "probe", "strict": True, "schema": {"type": "object"}},
-    }
-
-
-def test_the_digest_of_a_schema_covers_its_name() -> None:
-    assert OutputSchema("a", {"type": "object"}).sha256 != OutputSchema("b", {"type": "object"}).sha256
-
-
-def test_the_digest_of_a_schema_does_not_depend_on_the_order_of_its_names() -> None:
-    assert OutputSchema("a", {"x": 1, "y": 2}).sha256 == OutputSchema("a", {"y": 2, "x": 1}).sha256
