@@ -37,7 +37,7 @@ def completion_fields(completion: Completion) -> dict[str, Any]:
             "system_fingerprint": completion.system_fingerprint,
             "service_tier": completion.service_tier,
             "finish_reason": completion.finish_reason,
-            "usage": None if completion.usage is None else completion.usage._asdict(),
+            "usage": None if completion.usage is None else _present(completion.usage._asdict()),
             "attempts": [_present(attempt._asdict()) for attempt in completion.attempts],
             "sha256": None if completion.body is None else canonical.sha256(completion.body),
         }

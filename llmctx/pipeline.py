@@ -123,7 +123,10 @@ class Pipeline:
             attempts=attempts,
             timings_ms=steps.laps,
         )
-        entry = await self._settle(compose(tick, conclusion, metadata, self._blobs), entry_ids)
+        draft = compose(tick, conclusion, metadata, self._blobs)
+        steps.lap("judge")
+        entry = await self._settle(draft, entry_ids)
+        entry.timings_ms = steps.laps | entry.timings_ms
         self.memory.add(package, conclusion.verdict)
         await self._fix_clock_by(package, snapshot.clock)
         return entry

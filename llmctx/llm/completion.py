@@ -8,12 +8,12 @@ from typing import Any, NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from llmctx import canonical
 from llmctx.limits import MAX_DETAIL_CHARS, MAX_NAME_CHARS, cut
 from llmctx.llm.envelope import field, read_envelope
 from llmctx.llm.extract import UNREADABLE, extract, is_object
 from llmctx.llm.output import OutputSchema
 from llmctx.llm.reported import is_filtered
+from llmctx.llm.usage import Usage, read_usage
 from llmctx.prompt.render import Prompt
 
 _FILTERED = "the provider's content filter stopped the answer"
@@ -56,19 +56,6 @@ class Attempt(NamedTuple):
     """The provider's id of the request."""
 
 
-class Usage(NamedTuple):
-    """Token counts as reported by the endpoint."""
-
-    prompt: int
-    """Prompt tokens."""
-    completion: int
-    """Completion tokens."""
-    cached: int
-    """Prompt tokens from the provider's cache."""
-    reasoning: int
-    """Completion tokens spent on reasoning."""
-
-
 class Completion(BaseModel):
     """One call to the model, successful or not."""
 
@@ -105,7 +92,7 @@ class Completion(BaseModel):
     finish_reason: str | None = None
     """Why the model stopped."""
     usage: Usage | None = None
-    """Tokens."""
+    """Tokens; None if the endpoint's counts are missing or unusable."""
 
 
 class Completer(Protocol):
@@ -155,7 +142,7 @@ def read_completion(body: bytes, request: dict[str, Any], attempts: tuple[Attemp
         system_fingerprint=_text(document.get("system_fingerprint")),
         service_tier=_text(document.get("service_tier")),
         finish_reason=finish_reason,
-        usage=_usage(document.get("usage")),
+        usage=read_usage(document.get("usage")),
     )
 
 
@@ -188,19 +175,3 @@ def _text(value: Any) -> str | None:
     if not isinstance(value, str):
         return None
     return cut(value if value.isascii() else value.encode(errors="replace").decode(), MAX_NAME_CHARS)
-
-
-def _usage(value: Any) -> Usage | None:
-    if not isinstance(value, dict):
-        return None
-    return Usage(
-        prompt=_count(value, "prompt_tokens"),
-        completion=_count(value, "completion_tokens"),
-        cached=_count(value.get("prompt_tokens_details"), "cached_tokens"),
-        reasoning=_count(value.get("completion_tokens_details"), "reasoning_tokens"),
-    )
-
-
-def _count(value: Any, name: str) -> int:
-    count = value.get(name) if isinstance(value, dict) else None
-    return count if type(count) is int and 0 <= count <= canonical.MAX_SAFE_INTEGER else 0

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from llmctx import canonical
 from llmctx.context.tick import Tick
 from llmctx.decision.conclude import Conclusion
-from llmctx.llm.completion import Usage
 from llmctx.llm.extract import text_in
+from llmctx.llm.usage import Usage
 from llmctx.record import RecordMetadata, compose
 from llmctx.trail.log.entry import Entry
 
@@ -60,7 +60,7 @@ class Answer(NamedTuple):
     grounding: dict[str, Any] | None = None
     """How the answer's numbers compare with the facts, as in a leaf."""
     usage: dict[str, int] | None = None
-    """Tokens: prompt, completion, cached, reasoning."""
+    """Tokens: prompt, completion and, if known, cached, reasoning, cache_write."""
     latency_ms: int | None = None
     """Duration of the call, all attempts together."""
     cost: str | None = None

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 from llmctx import canonical
 from llmctx.errors import BudgetError, CorpusError, EndpointError, MissingCompletionError
 from llmctx.llm.client import EndpointClient
-from llmctx.llm.completion import Completion, Outcome, Usage, read_completion
+from llmctx.llm.completion import Completion, Outcome, read_completion
 from llmctx.llm.output import OutputSchema
+from llmctx.llm.usage import Usage
 from llmctx.prompt.render import Prompt
 from llmctx.prompt.template import Parameters
 from llmctx.replay.budget import Budget

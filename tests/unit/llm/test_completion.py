@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmctx.llm.completion import Attempt, Completion, Outcome, Usage, read_completion
+from llmctx.llm.completion import Attempt, Completion, Outcome, read_completion
+from llmctx.llm.usage import Usage
 from tests.unit.makers import body
 
 REQUEST = {"model": "asked-model"}
@@ -140,22 +141,6 @@ def test_any_document_has_an_outcome_and_only_an_answer_has_content(document: di
 
 def test_usage_holds_cached_and_reasoning_tokens() -> None:
     assert read(body()).usage == Usage(prompt=1000, completion=200, cached=768, reasoning=64)
-
-
-def test_usage_without_details_has_zero_for_them() -> None:
-    completion = read(body(usage={"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}))
-    assert completion.usage == Usage(prompt=7, completion=3, cached=0, reasoning=0)
-
-
-@pytest.mark.parametrize("details", [None, [], "many", {"cached_tokens": None}, {"cached_tokens": "9"}])
-def test_usage_with_strange_details_has_zero_for_them(details: Any) -> None:
-    completion = read(body(usage={"prompt_tokens": 7, "completion_tokens": 3, "prompt_tokens_details": details}))
-    assert completion.usage == Usage(prompt=7, completion=3, cached=0, reasoning=0)
-
-
-@pytest.mark.parametrize("usage", [None, [], "many", 12])
-def test_usage_that_is_no_object_is_none(usage: Any) -> None:
-    assert read(body(usage=usage)).usage is None
 
 
 def test_the_ids_of_the_endpoint_are_kept() -> None:

@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from llmctx.llm.completion import Outcome, Usage, read_completion
+from llmctx.llm.completion import Outcome, read_completion
+from llmctx.llm.usage import Usage
 from tests.unit.makers import answer_text, body
 
 ANSWER = answer_text()
