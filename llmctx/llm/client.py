@@ -156,7 +156,7 @@ class EndpointClient:
         if error is not None and error.is_filter and reply.body is not None:
             return read_completion(reply.body, request, tuple(attempts))
         outcome = Outcome.UNREACHABLE if is_transient(reply) else Outcome.REJECTED
-        detail = f"http {reply.status}: {self._short(error.message if error else self._said(reply))}"
+        detail = f"http {reply.status}: {self._short(str(error) if error else self._said(reply))}"
         if error is not None and (setting := advice(reply.status, error)):
             detail = f"{detail}; {setting}"
         return self._failed(outcome, detail, request, attempts, reply.body)

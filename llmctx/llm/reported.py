@@ -45,6 +45,9 @@ class ReportedError(NamedTuple):
     is_filter: bool = False
     """Whether a content filter stopped the request."""
 
+    def __str__(self) -> str:
+        return f"{self.message} ({self.code})" if self.code and self.code not in self.message else self.message
+
 
 def read_error(body: bytes | None) -> ReportedError | None:
     """The error that a body reports; None if it reports none in a known form."""
