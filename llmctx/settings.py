@@ -50,8 +50,9 @@ class LLMSettings(BaseModel):
     """The model to ask."""
     timeout_s: float = Field(60.0, gt=0)
     """Deadline of one decision over all attempts, in seconds."""
-    max_attempts: int = Field(3, ge=1)
-    """Maximum number of attempts for one decision."""
+    max_attempts: int | None = Field(None, ge=1)
+    """Maximum number of attempts for one decision. Unset: an endpoint that replies is asked until the deadline, and one
+    that does not three times."""
     profile: str | ProfileSettings | None = None
     """What the endpoint can do: the name of a profile or a mode, or a table. Unset: as host and model tell."""
     max_body_bytes: int = Field(MAX_BODY_BYTES, ge=1024, le=16 * 1024 * 1024)
