@@ -61,5 +61,6 @@ COMMANDS = (
     Command("backup", "operate", "Back up server and state directory, and prove the copy."),
     Command("restore", "operate", "Restore a backup into a server, and refill what came later."),
     Command("cleanup", "operate", "Clean up what live data leaves behind, never the trail."),
+    Command("acl", "operate", "Print Redis users with the least that each program needs."),
 )
 """Every command, in the order in which `llmctx --help` shows them."""

@@ -65,6 +65,9 @@ async def _run(
     new_instance: bool,
     metrics: tuple[str, int] | None,
 ) -> None:
+    # A worker loads the functions of feed and cleanup too: their users may not (docs/operations/access.md).
+    import llmctx.flow.store
+    import llmctx.ops.cleanup.run  # noqa: F401
     from llmctx.worker.watch import check_notifications
 
     stop = stop_signal()

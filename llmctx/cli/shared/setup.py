@@ -20,7 +20,8 @@ from llmctx.prompt.template import load_template
 from llmctx.settings import LLMSettings, Settings, load_settings
 from llmctx.trail.log.instance import Instance, agreed, read_instance, require_instance
 
-_EMBEDDED = "embedded:"
+EMBEDDED = "embedded:"
+"""What an address begins with that names a folder for an embedded server."""
 
 
 def settings_for(
@@ -48,8 +49,8 @@ async def redis_of(settings: Settings) -> AsyncIterator[tuple[Redis, str]]:
     """
     with ExitStack() as stack:
         url = settings.redis_url
-        if url.startswith(_EMBEDDED):
-            url = stack.enter_context(_embedded(Path(url.removeprefix(_EMBEDDED)))).url
+        if url.startswith(EMBEDDED):
+            url = stack.enter_context(_embedded(Path(url.removeprefix(EMBEDDED)))).url
         async with open_redis(url) as redis:
             yield redis, url
 
