@@ -59,6 +59,17 @@ class LLMSettings(BaseModel):
     """The largest decoded response body that is kept, in bytes."""
 
 
+class OtelSettings(BaseModel):
+    """Traces by OpenTelemetry."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    endpoint: str | None = Field(None, repr=False)  # it may hold a password
+    """The collector's base URL, OTLP over HTTP, for example http://127.0.0.1:4318; unset: no traces."""
+    content: bool = False
+    """Whether spans carry prompts and answers."""
+
+
 class Settings(BaseSettings):
     """Every setting."""
 
@@ -72,6 +83,8 @@ class Settings(BaseSettings):
     """The directory of the instance file, spool, anchors and keys."""
     llm: LLMSettings = LLMSettings()
     """The endpoint."""
+    otel: OtelSettings = OtelSettings()
+    """Traces."""
     prompt: str = "position"
     """The prompt to ask with: NAME for its newest version, or NAME/vN."""
     prompts: Path = Field(default_factory=lambda: asset("prompts"))
@@ -172,6 +185,7 @@ def _check_environment() -> None:
     known = {f"LLMCTX_{name}".upper() for name in Settings.model_fields}
     known |= {f"LLMCTX_LLM__{name}".upper() for name in LLMSettings.model_fields}
     known |= {f"LLMCTX_LLM__PROFILE__{name}".upper() for name in ProfileSettings.model_fields}
+    known |= {f"LLMCTX_OTEL__{name}".upper() for name in OtelSettings.model_fields}
     for name in os.environ:
         if name.upper().startswith("LLMCTX_") and name.upper() not in known:
             raise LlmctxError(f"There is no setting {name}.", f"The settings are {', '.join(sorted(known))}.")
