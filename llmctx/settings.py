@@ -109,6 +109,8 @@ class Settings(BaseSettings):
     """How many symbols of a partition are decided in parallel."""
     partitions: int = Field(1, ge=1, le=1024)
     """How many partitions a new trail gets; they cannot be changed later."""
+    replicas: int = Field(0, ge=0, le=16)
+    """How many replicas of the server must have a record before it is published; 0 waits for none."""
 
     @property
     def limits_s(self) -> dict[str, int]:

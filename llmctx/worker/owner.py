@@ -27,6 +27,7 @@ from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import read_instance
 from llmctx.trail.log.lease import SEE_REDIS, Holder, Lease, redis_errors
 from llmctx.trail.log.log import Draft, Log, Settlement
+from llmctx.trail.log.replicas import Replicas
 from llmctx.trail.proof.roster import Roster
 from llmctx.trail.spool.recovery import Recovery
 from llmctx.worker.enrolment import Enrolment, compose_foreign
@@ -60,6 +61,7 @@ class Owner:
         self.log = Log(redis, partition)
         """The partition's log."""
         self._lease = Lease(redis, partition)
+        self._replicas = Replicas(redis, self.log.key("replicated"), home.replicas)
         self.lost: TrailError | None = None
         """Why we no longer own the partition; None while we do."""
         self._enrolment = Enrolment(self.log, home.state_dir, instance)
@@ -248,6 +250,7 @@ class Owner:
             raise TrailError(f"The server did not answer with its time: {error}", SEE_REDIS) from error
 
     async def _advance(self, size: int) -> None:
+        await self._replicas.have(size)
         try:
             await self.log.advance(size, self._lease.owner)
         except LeaseError as error:
