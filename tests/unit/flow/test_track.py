@@ -187,4 +187,4 @@ def test_a_winter_evening_belongs_to_the_session_of_the_exchanges_own_date() -> 
         made.add(Bar(start, "XYZ", *(Decimal(price),) * 4, Decimal(volume)))
     assert made.session == {"last": 53, "open": 50, "high": 54, "low": 50, "volume": 1307}
     made.add(Bar(datetime(2026, 2, 11, 14, 30, tzinfo=UTC), "XYZ", *(Decimal(52),) * 4, Decimal(5)))
-    assert (made.session["open"], made.session["volume"], made.previous_close) == (52, 5, 53)
+    assert (made.session["open"], made.session["volume"], made.previous_close) == (Decimal(52), Decimal(5), Decimal(53))
