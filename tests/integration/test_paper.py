@@ -14,7 +14,8 @@ from redis.asyncio import Redis
 from llmctx import canonical
 from llmctx.clock import parse_iso, to_ms
 from llmctx.connection import open_redis, read_stream
-from llmctx.flow.bars import Bar, read_bars
+from llmctx.flow.bar_file import BarFile
+from llmctx.flow.bars import Bar
 from llmctx.flow.feed import Feed
 from llmctx.flow.feed_report import FeedReport
 from llmctx.flow.lockstep import Lockstep
@@ -112,7 +113,7 @@ async def test_a_session_played_again_from_files_and_in_two_parts_is_the_same_to
     played: Played, url: str, tmp_path: Path
 ) -> None:
     day = write(MARKET, tmp_path)
-    bars, news = list(read_bars(day.bars)), list(read_news(day.news))
+    bars, news = list(BarFile(day.bars)), list(read_news(day.news))
     assert bars == MARKET.bars
     items = list(in_order(by_stamp(bars, news), FeedRules().interval))
     again = await play(url, tmp_path, items[:301], items[301:])
