@@ -81,10 +81,10 @@ class Trainer:
 
     def train(self, size: int) -> Dictionary | None:
         """Train a dictionary for a log of this size; None if the records have too little in common."""
-        samples, self._trained_at = list(self._samples), size
+        samples, self._trained_at = tuple(self._samples), size
         size_bytes = _FIRST_BYTES if size < _FIRST_SIZES[1] else _BYTES
         try:
-            trained = zstandard.train_dictionary(size_bytes, samples, level=LEVEL, k=_SEGMENT, d=_WINDOW)
+            trained = zstandard.train_dictionary(size_bytes, list(samples), level=LEVEL, k=_SEGMENT, d=_WINDOW)
         except zstandard.ZstdError:
             return None
         return Dictionary(trained.as_bytes())
