@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from llmctx import clock
 from llmctx.connection import end, pause, server_ms
 from llmctx.errors import BehindError, ForkError, InstanceError, LeaseError, SettledError, TickMapError, TrailError
-from llmctx.functions import delete_foreign_libraries
+from llmctx.functions import restore_libraries
 from llmctx.killpoint import reached
 from llmctx.record import RecordMetadata, compose_unread
 from llmctx.schema import keys
@@ -27,6 +27,7 @@ from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import read_instance
 from llmctx.trail.log.lease import SEE_REDIS, Holder, Lease, redis_errors
 from llmctx.trail.log.log import Draft, Log, Settlement
+from llmctx.trail.log.replicas import Replicas
 from llmctx.trail.proof.roster import Roster
 from llmctx.trail.spool.recovery import Recovery
 from llmctx.worker.enrolment import Enrolment, compose_foreign
@@ -60,6 +61,7 @@ class Owner:
         self.log = Log(redis, partition)
         """The partition's log."""
         self._lease = Lease(redis, partition)
+        self._replicas = Replicas(redis, self.log.key("replicated"), home.replicas)
         self.lost: TrailError | None = None
         """Why we no longer own the partition; None while we do."""
         self._enrolment = Enrolment(self.log, home.state_dir, instance)
@@ -124,12 +126,17 @@ class Owner:
         another record, TrailError if the server does not answer for half a minute.
         """
         settlement = self._settlement(entry_ids)
+        steps = clock.Stopwatch()
         entry = await self._append(draft, settlement)
         while not await self._recovery.admits(entry):
             entry = await self._append(draft, settlement)
         reached("appended")
+        steps.lap("append")
         await self._recovery.add(entry)
+        steps.lap("sync")
         await self._publish(entry)
+        steps.lap("publish")
+        entry.timings_ms = steps.laps
         self.ticks.add(entry)
         reached("published")
         await self._recovery.improve(entry.index + 1)
@@ -211,9 +218,9 @@ class Owner:
             await self._note(lost)
 
     async def _check_functions(self) -> None:
-        """Delete functions that somebody else loaded in place of ours, so that ours are loaded again."""
+        """Delete functions that somebody else loaded in place of ours, and load ours that are missing."""
         with redis_errors("The server's functions could not be checked"):
-            found = await delete_foreign_libraries(self._redis)
+            found = await restore_libraries(self._redis)
             if found:
                 await self._redis.hincrby(self.log.key("repairs"), "functions", len(found))
         for name in found:
@@ -243,6 +250,7 @@ class Owner:
             raise TrailError(f"The server did not answer with its time: {error}", SEE_REDIS) from error
 
     async def _advance(self, size: int) -> None:
+        await self._replicas.have(size)
         try:
             await self.log.advance(size, self._lease.owner)
         except LeaseError as error:

@@ -108,9 +108,14 @@ class Lease:
         )
 
 
+def partition_key(partition: int | str, name: str) -> str:
+    """The key with this name among those of a partition's trail; `*` stands for every partition in a pattern."""
+    return f"audit:{{{partition}}}:{name}"
+
+
 def lease_key(partition: int) -> str:
     """The key of a partition's lease."""
-    return f"audit:{{{partition}}}:lease"
+    return partition_key(partition, "lease")
 
 
 async def newest_format(redis: Redis, partition: int) -> int:
