@@ -20,6 +20,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "rules",
         "bounded_cache",
         "limits",
+        "sentinel",
         "redis_address",
         "private_files",
         "connection",
@@ -35,7 +36,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("decision",),
     ("publication", "leaf_fields"),
     ("record",),
-    ("pipeline", "price_memory", "replay"),
+    ("pipeline", "symbol_memory", "replay"),
     ("worker", "flow"),
     ("ops",),
     ("backtest", "web", "testing", "client"),
@@ -48,6 +49,7 @@ SHARED_ON_THEIR_FLOOR = {
     "clock",
     "canonical",
     "redis_address",
+    "sentinel",
     "version",
     "functions",
     "killpoint",
@@ -56,7 +58,7 @@ SHARED_ON_THEIR_FLOOR = {
     "shared_connection",
     "bounded_cache",
     "limits",
-    "price_memory",
+    "symbol_memory",
 }
 PACKAGE = ROOT / "llmctx"
 SOURCES = sorted(PACKAGE.rglob("*.py"))

@@ -7,9 +7,9 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from llmctx.decision.stop import STOP_UNCONFIRMED
-from llmctx.llm.completion import Usage
 from llmctx.llm.failures import FailureCount, failure_of
 from llmctx.llm.price import Price, price_of
+from llmctx.llm.usage import Usage
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.leaf_schema import KINDS
 

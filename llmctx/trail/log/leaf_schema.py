@@ -148,6 +148,8 @@ def _wrong_values(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "attempts from 1 on, times from 0 on", str(record)[:120]
     if "incident" in record and record["kind"] != "incident":
         yield f"no incident in a {record['kind']}", "one"
+    if type(steps := record.get("completion", {}).get("answer_from", [])) is not list:
+        yield "completion.answer_from as list", str(steps)[:120]
     if type(record.get("enrolment", {}).get("retires", "")) is not str:
         yield "enrolment.retires as str", str(record["enrolment"]["retires"])[:120]
     if "enrolment" in record and record["kind"] not in ("notice", "incident"):

@@ -9,7 +9,8 @@ from redis.asyncio import Redis
 
 from llmctx.assets import asset
 from llmctx.context.tick import Tick
-from llmctx.llm.completion import Completion, Outcome, OutputSchema
+from llmctx.llm.completion import Completion, Outcome
+from llmctx.llm.output import OutputSchema
 from llmctx.ops.doctor.subject import Places
 from llmctx.pipeline import DecisionConfig
 from llmctx.prompt.render import Prompt
