@@ -83,6 +83,8 @@ class Settings(BaseSettings):
     """The directory of the instance file, spool, anchors and keys."""
     llm: LLMSettings = LLMSettings()
     """The endpoint."""
+    log_format: Literal["text", "json"] = "text"
+    """How log records are written: lines for people, or one JSON object each."""
     otel: OtelSettings = OtelSettings()
     """Traces."""
     prompt: str = "position"
