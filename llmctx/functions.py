@@ -97,6 +97,12 @@ async def foreign_libraries(redis: Redis) -> list[str]:
     return _foreign(await _libraries(redis))
 
 
+async def own_libraries(redis: Redis) -> list[str]:
+    """The libraries in the server that are functions of this process, in the same source."""
+    found = await _libraries(redis)
+    return [name for name, (code, _) in found.items() if name in _OWN and code == _OWN[name].encode()]
+
+
 async def restore_libraries(redis: Redis) -> list[str]:
     """Delete the `foreign_libraries`, load those of ours that are missing, and return the names of the deleted."""
     found = await _libraries(redis)

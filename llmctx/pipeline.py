@@ -95,7 +95,7 @@ class Pipeline:
         self._fix_clock = fix_clock
         self.memory = memory or PriceMemory()
         """What is known of the prices before."""
-        self._blobs = (template.bundle, OUTPUT.bundle)
+        self._blobs = (template.bundle,)
 
     async def decide(
         self,
@@ -123,7 +123,10 @@ class Pipeline:
             attempts=attempts,
             timings_ms=steps.laps,
         )
-        entry = await self._settle(compose(tick, conclusion, metadata, self._blobs), entry_ids)
+        draft = compose(tick, conclusion, metadata, self._blobs)
+        steps.lap("judge")
+        entry = await self._settle(draft, entry_ids)
+        entry.timings_ms = steps.laps | entry.timings_ms
         self.memory.add(package, conclusion.verdict)
         await self._fix_clock_by(package, snapshot.clock)
         return entry

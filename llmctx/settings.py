@@ -26,6 +26,7 @@ from llmctx.decision.stop import UnconfirmedStop
 from llmctx.errors import LlmctxError
 from llmctx.limits import MAX_BODY_BYTES
 from llmctx.llm.price import Price
+from llmctx.llm.profile import ProfileSettings
 from llmctx.schema.keys import BY_SECTION, SIGNAL_TYPES
 
 
@@ -51,6 +52,8 @@ class LLMSettings(BaseModel):
     """Deadline of one decision over all attempts, in seconds."""
     max_attempts: int = Field(3, ge=1)
     """Maximum number of attempts for one decision."""
+    profile: str | ProfileSettings | None = None
+    """What the endpoint can do: the name of a profile or a mode, or a table. Unset: as host and model tell."""
     max_body_bytes: int = Field(MAX_BODY_BYTES, ge=1024, le=16 * 1024 * 1024)
     """The largest decoded response body that is kept, in bytes."""
 
@@ -169,6 +172,7 @@ def _check_environment() -> None:
     """Refuse an unknown LLMCTX_ variable, which may be misspelt; pydantic would ignore it."""
     known = {f"LLMCTX_{name}".upper() for name in Settings.model_fields}
     known |= {f"LLMCTX_LLM__{name}".upper() for name in LLMSettings.model_fields}
+    known |= {f"LLMCTX_LLM__PROFILE__{name}".upper() for name in ProfileSettings.model_fields}
     for name in os.environ:
         if name.upper().startswith("LLMCTX_") and name.upper() not in known:
             raise LlmctxError(f"There is no setting {name}.", f"The settings are {', '.join(sorted(known))}.")

@@ -45,10 +45,16 @@ ROOT = Path(__file__).parent.parent
 ASSETS = Path(__file__).parent / "assets"
 
 SERVERS = ["valkey", *(["redis"] if shutil.which("redis-server") else [])]
-"""The servers that tests on each server run on: the embedded Valkey, and Debian's Redis where it is installed."""
+"""The embedded Valkey, and Debian's Redis where it is installed."""
 
 ONE_SERVER = [SERVERS[0], *(pytest.param(server, marks=pytest.mark.more) for server in SERVERS[1:])]
-"""For what takes long and is no server's own matter: the embedded Valkey in `make test`, the others in test-more."""
+"""The embedded Valkey in `make test`, the others in test-more."""
+
+ON_EACH_SERVER = {
+    "test_foreign_functions", "test_functions", "test_instance", "test_lease", "test_log", "test_publish",
+    "test_published_check", "test_reader", "test_refused_servers", "test_server", "test_shared_connection", "test_watch",
+}  # fmt: skip
+"""The modules about what the server itself does: `make test` runs them on each server, the others on ONE_SERVER."""
 
 _LOOPBACK = ("127.", "::1", "localhost")
 
@@ -157,16 +163,18 @@ def debian_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-def url_of_server(request: pytest.FixtureRequest) -> str:
-    """The address of the server that a fixture's parameter names."""
-    url: str = request.getfixturevalue("valkey_url" if request.param == "valkey" else "debian_url")
-    return url
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what asks for `redis_url` on each server in turn."""
+    if "redis_url" in metafunc.fixturenames:
+        module = metafunc.module.__name__.rpartition(".")[2]
+        metafunc.parametrize("redis_url", SERVERS if module in ON_EACH_SERVER else ONE_SERVER, indirect=True)
 
 
-@pytest.fixture(params=SERVERS)
+@pytest.fixture
 def redis_url(request: pytest.FixtureRequest) -> str:
     """The address of each server in turn."""
-    return url_of_server(request)
+    url: str = request.getfixturevalue("valkey_url" if request.param == "valkey" else "debian_url")
+    return url
 
 
 @pytest.fixture

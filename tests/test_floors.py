@@ -36,7 +36,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("publication", "leaf_fields"),
     ("record",),
     ("pipeline", "price_memory", "replay"),
-    ("worker", "flow", "ops"),
+    ("worker", "flow"),
+    ("ops",),
     ("backtest", "web", "testing", "client"),
     ("settings", "cli", "__main__"),
 )

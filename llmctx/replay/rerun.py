@@ -23,6 +23,7 @@ from llmctx.decision.reask import ask_again
 from llmctx.errors import TemplateError
 from llmctx.leaf_fields import decision_fields, grounding_fields, policy_of, sections_fields, verdict_fields
 from llmctx.llm.completion import Completion, Outcome, read_completion
+from llmctx.prompt.form import add_form
 from llmctx.prompt.render import Prompt, render
 from llmctx.replay.answer import messages_of
 from llmctx.replay.corpus import BlobCache
@@ -154,10 +155,11 @@ class _Attempt:
             changed = not self._blobs.matches(digest)
             raise _DiffersError("prompt-rebuilt", error.what, TEMPLATE, always_holds=changed) from error
         try:
-            return render(template, self._package)
+            prompt = render(template, self._package)
         except TemplateError as error:
             what = f"the prompt cannot be rendered again: {error.what}"
             raise _DiffersError("prompt-rebuilt", what, DATA) from error
+        return add_form(prompt, self._blobs.form(self._record.get("request", {}).get("schema_sha256")))
 
     @cached_property
     def _completion(self) -> Completion:
@@ -166,7 +168,11 @@ class _Attempt:
         if recorded["outcome"] not in _READ_FROM_BODY:
             return Completion(outcome=recorded["outcome"], detail=recorded["detail"], request={})
         completion = read_completion(self._entry.pieces["completion"], {}, ())
-        expected = {"outcome": completion.outcome.value, "model": completion.model}
+        expected = {
+            "outcome": completion.outcome.value,
+            "model": completion.model,
+            "answer_from": list(completion.answer_from) or None,
+        }
         _expect("completion", expected, recorded, MODEL)
         return completion
 

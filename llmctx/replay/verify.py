@@ -16,6 +16,8 @@ from llmctx.trail.proof.checkpoint import Key, origin_of, read_note
 from llmctx.trail.proof.coverage import Coverage, Trusted, read_coverage
 from llmctx.trail.proof.key import read_public_key
 from llmctx.trail.proof.receipt import HeldReceipts, Receipt, check_receipts
+from llmctx.trail.proof.roster import older_keys
+from llmctx.trail.proof.rotation import key_chain
 from llmctx.trail.proof.verify import Verifier
 from llmctx.trail.proof.writer import WriterKeys
 
@@ -82,17 +84,20 @@ async def verify_partition(
     expected = expected or Expected()
     key = expected.key or read_public_key(state_dir, instance.id)
     name = origin_of(instance.id, log.partition)
-    trusted = None if key is None else trusted_of(key, expected.origin, log.partition, instance.partitions)
+    # Read before the anchor: the notary writes the anchor first, so this checkpoint cannot be newer than the anchor's.
+    checkpoint = await log.checkpoint()
+    anchor = Anchor(anchor_directory(state_dir, instance.id, log.partition))
+    notes = anchor.checkpoints()
+    trusted = None
+    if key is not None:
+        trusted = trusted_of(key, expected.origin, log.partition, instance.partitions)
+        trusted = trusted._replace(chain=key_chain(notes, key))
     if trusted is not None and trusted.origin != name:
         raise FaultError(Fault(0, "origin", trusted.origin, name))
     receipts = expected.receipts_of(log.partition)
     for receipt in receipts:
         if receipt.origin not in ("", name):
             raise FaultError(Fault(receipt.at, "receipt", f"a receipt of {name}", receipt.origin))
-    # Read before the anchor: the notary writes the anchor first, so this checkpoint cannot be newer than the anchor's.
-    checkpoint = await log.checkpoint()
-    anchor = Anchor(anchor_directory(state_dir, instance.id, log.partition))
-    notes = anchor.checkpoints()
     outside = OutsideEvidence(
         trusted=trusted,
         checkpoints=notes,
@@ -100,9 +105,14 @@ async def verify_partition(
         receipts=receipts,
         key_given=expected.key is not None,
         warnings=_anchor_warnings(notes, checkpoint, state_dir),
-        writers=WriterKeys(name, key),
+        writers=_writers(name, trusted, older_keys(state_dir, instance.id)),
     )
     return await verify_log(log, on_record, outside, rebuilding=expected.rebuild, partitions=instance.partitions)
+
+
+def _writers(origin: str, trusted: Trusted | None, older: Sequence[Key] = ()) -> WriterKeys:
+    *before, newest = [None] if trusted is None else trusted.keys
+    return WriterKeys(origin, newest, [*older, *(key for key in before if key is not None)])
 
 
 def _anchor_warnings(notes: list[str], checkpoint: str | None, state_dir: Path) -> list[str]:
@@ -197,7 +207,7 @@ def open_export(directory: Path, expected: Expected) -> Export:
     Raises ExportError if the folder is not an export, FaultError if key, origin, a blob or a receipt does not fit.
     """
     export = Export(directory)
-    if expected.key is not None and export.key != expected.key:
+    if expected.key is not None and export.key not in export.key_chain(expected.key):
         raise FaultError(Fault(0, "key", expected.key.text, export.key.text))
     origin = expected.origin or export.key.name
     if export.origin != origin:
@@ -211,7 +221,8 @@ async def verify_export_part(
     export: Export, part: Part, expected: Expected, on_record: Callable[[], None] = lambda: None
 ) -> PartitionReport:
     """Verify one partition of an export that `open_export` returned."""
-    trusted = trusted_of(export.key, export.origin, part.partition, len(export.parts))
+    key = expected.key or export.key
+    trusted = trusted_of(key, export.origin, part.partition, len(export.parts))
     receipts = expected.receipts_of(part.partition)
     report = await verify_part(export, part, trusted, receipts, on_record, rebuilding=expected.rebuild)
     if expected.key is not None:
@@ -235,6 +246,7 @@ async def verify_part(
         return export.blob(digest)
 
     try:
+        trusted = trusted._replace(chain=export.key_chain(trusted.key))
         check_receipts(receipts, trusted)
         notes, instead = export.notes(part)
         coverage = read_coverage(notes, trusted)
@@ -244,7 +256,7 @@ async def verify_part(
         lost, known = export.lost(part), export.known(part)
     except FaultError as error:
         return PartitionReport(part.partition, fault=error.fault)
-    writers = WriterKeys(trusted.origin, trusted.key)
+    writers = _writers(trusted.origin, trusted)
     verifier = Verifier(coverage, known=known, lost=lost.get, held=HeldReceipts(receipts), writers=writers)
     check = PartitionCheck(part.partition, verifier, blob, rebuilding=rebuilding, partitions=len(export.parts))
     found = await check.check_records(_each(export, part, lost), on_record) or verifier.check_end(all_covered=True)

@@ -27,6 +27,7 @@ from llmctx.trail.log.instance import read_instance
 from llmctx.trail.log.lease import SEE_REDIS, Holder, Lease, redis_errors
 from llmctx.trail.log.log import Draft, Log, Settlement
 from llmctx.trail.log.replicas import Replicas
+from llmctx.trail.proof.roster import Roster
 from llmctx.trail.spool.recovery import Recovery
 from llmctx.worker.enrolment import Enrolment, compose_foreign
 from llmctx.worker.home import TrailHome
@@ -65,6 +66,7 @@ class Owner:
         """Why we no longer own the partition; None while we do."""
         self._enrolment = Enrolment(self.log, home.state_dir, instance)
         self._recovery = Recovery(redis, self.log, self._lease, instance, home.state_dir, self._compose_foreign)
+        self.log.vouches = self._recovery.vouches
         self.ticks = TickMap(redis, self.log, self._lease.owner, self._recovery.vouches)
         """Which ticks are settled."""
         self.theses = Theses(self.log, instance.partitions, self._recovery.vouches)
@@ -75,6 +77,11 @@ class Owner:
     def label(self) -> str:
         """How records name this owner: host and process."""
         return self._lease.label
+
+    @property
+    def roster(self) -> Roster:
+        """The keys that this partition's records have enrolled and replaced."""
+        return self._enrolment.roster
 
     async def __aenter__(self) -> Self:
         """Take the partition, repair its log, and publish what its last owner could not.
@@ -118,17 +125,33 @@ class Owner:
         Raises LeaseError if another owner has the partition now, SettledError if a conflated tick is settled in
         another record, TrailError if the server does not answer for half a minute.
         """
-        settlement = Settlement(keys.ticks(self.partition), keys.attempts(self.partition), keys.DECIDERS, entry_ids)
+        settlement = self._settlement(entry_ids)
+        steps = clock.Stopwatch()
         entry = await self._append(draft, settlement)
         while not await self._recovery.admits(entry):
             entry = await self._append(draft, settlement)
         reached("appended")
+        steps.lap("append")
         await self._recovery.add(entry)
+        steps.lap("sync")
         await self._publish(entry)
+        steps.lap("publish")
+        entry.timings_ms = steps.laps
         self.theses.add(entry)
+        self.ticks.add(entry)
         reached("published")
         await self._recovery.improve(entry.index + 1)
         return entry
+
+    async def discard(self, entry_ids: tuple[str, ...]) -> None:
+        """Take stream entries off the stream whose ticks are settled already.
+
+        Raises TrailError if the server does not answer.
+        """
+        await self.log.acknowledge(self._settlement(entry_ids))
+
+    def _settlement(self, entry_ids: tuple[str, ...]) -> Settlement:
+        return Settlement(keys.ticks(self.partition), keys.attempts(self.partition), keys.DECIDERS, entry_ids)
 
     async def _append(self, draft: Draft, settlement: Settlement) -> Entry:
         began_s = clock.monotonic_s()
@@ -142,7 +165,7 @@ class Owner:
             except SettledError:
                 raise
             except TickMapError:
-                await self.ticks.settled([draft.tick])
+                await self.ticks.settled(draft.ticks)
             except BehindError as error:
                 await self._repair(began_s, error)
             except TrailError as error:

@@ -17,7 +17,7 @@ from llmctx.trail.log.log import Log
 from llmctx.worker import settler
 from llmctx.worker.publish import KEPT
 from tests import prefork
-from tests.conftest import SERVERS, binary_of, free_port, start_server
+from tests.conftest import ONE_SERVER, binary_of, free_port, start_server
 from tests.integration.program import until
 
 
@@ -49,7 +49,7 @@ class Server:
         return max(self.directory.glob("appendonlydir/*.incr.aof"), key=lambda path: path.stat().st_mtime)
 
 
-@pytest.fixture(params=SERVERS)
+@pytest.fixture(params=ONE_SERVER)
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
     """A server of each kind in turn, with a life of its own."""
     made = Server(binary_of(request.param), tmp_path / "server")

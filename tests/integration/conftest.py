@@ -16,7 +16,8 @@ from redis.asyncio import Redis
 from llmctx import canonical
 from llmctx.assets import asset
 from llmctx.context.tick import Tick
-from llmctx.llm.completion import Completion, Outcome, OutputSchema, read_completion
+from llmctx.llm.completion import Completion, Outcome, read_completion
+from llmctx.llm.output import OutputSchema
 from llmctx.llm.rulebook import Facts, decide
 from llmctx.llm.standin import Standin
 from llmctx.pipeline import DecisionConfig, Pipeline

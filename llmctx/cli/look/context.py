@@ -7,7 +7,7 @@ import typer
 
 from llmctx.cli.shared.options import AsJson, PromptsDir, RedisUrl, StateDir, Symbol
 from llmctx.cli.shared.output import coloured, escape, out, print_json, visible
-from llmctx.cli.shared.setup import partitions_of, redis_of, settings_for, trail_rules
+from llmctx.cli.shared.setup import partitions_of, profile_for, redis_of, settings_for, trail_rules
 from llmctx.schema.symbol import check_symbol
 from llmctx.settings import Settings
 
@@ -34,6 +34,8 @@ def context(
     llmctx context AAPL
     llmctx context AAPL --prompt position
     """
+    from llmctx.decision.decision import OUTPUT
+    from llmctx.prompt.form import add_form
     from llmctx.prompt.render import render
     from llmctx.prompt.template import load_template
 
@@ -41,7 +43,11 @@ def context(
     template = None if prompt is None else load_template(settings.prompts, prompt, settings.state_dir)
     package = asyncio.run(_read(settings, check_symbol(symbol)))
     if template is not None:
-        _print_prompt(render(template, package), as_json=as_json)
+        shown = render(template, package)
+        profile = profile_for(settings)
+        if profile is not None:
+            shown = add_form(shown, OUTPUT.asked(profile.mode, profile.form).form)
+        _print_prompt(shown, as_json=as_json)
     else:
         _print_package(package, as_json=as_json)
 

@@ -12,7 +12,9 @@ from llmctx.connection import open_redis
 from llmctx.context.snapshot import ReadRules, clock_of
 from llmctx.decision.guards import GuardPolicy
 from llmctx.errors import EndpointError, ServerError, TemplateError
+from llmctx.llm.address import resolve
 from llmctx.llm.client import NO_KEY, EndpointClient, NoEndpoint, without_secrets
+from llmctx.llm.profile import Profile, profile_of
 from llmctx.ops.server import EmbeddedServer
 from llmctx.pipeline import DecisionConfig
 from llmctx.prompt.render import unknown_names
@@ -137,7 +139,19 @@ def client_of(settings: Settings) -> EndpointClient | NoEndpoint:
         timeout_s=llm.timeout_s,
         max_attempts=llm.max_attempts,
         max_body_bytes=llm.max_body_bytes,
+        profile=llm.profile,
     )
+
+
+def profile_for(settings: Settings) -> Profile | None:
+    """What the configured endpoint and model can do; None if none is configured.
+
+    Raises EndpointError for an unusable address, or a profile that does not exist.
+    """
+    llm = settings.llm
+    if llm.model is None or (llm.base_url is None and settings.api_key is None):
+        return None
+    return profile_of(resolve(llm.base_url, settings.api_key or NO_KEY).base_url, llm.model, llm.profile)
 
 
 @cache

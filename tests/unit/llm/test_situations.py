@@ -217,11 +217,15 @@ async def test_every_transport_maps_a_situation_to_the_same_outcome(name: str, a
 
 async def test_the_bytes_sent_are_a_post_of_the_recorded_messages(ask: Ask) -> None:
     async with Wire(GOOD_ANSWER) as wire:
-        await ask(wire.base_url)
+        completion = await ask(wire.base_url)
     (request,) = wire.requests
     assert request.line == "POST /v1/chat/completions HTTP/1.1"
-    assert PROMPT.evidence in request.body
-    assert json.loads(request.body)["response_format"] == OUTPUT.response_format
+    document = json.loads(request.body)
+    assert completion.messages is not None
+    assert completion.messages in request.body
+    assert document["messages"][0]["content"].startswith(PROMPT.messages[0].content)
+    assert document["messages"][1:] == [PROMPT.messages[1]._asdict()]
+    assert document["response_format"]["json_schema"]["schema"] == OUTPUT.bounded  # a server on this machine
     assert request.headers["authorization"] == f"Bearer {KEY}"
     assert (request.headers["content-type"], request.headers["accept"]) == ("application/json", "application/json")
     assert request.headers["user-agent"].startswith("AsyncOpenAI/Python ")
