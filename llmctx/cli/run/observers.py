@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from llmctx.cli.shared.alerting import service_alerts
 from llmctx.cli.shared.output import messages
 from llmctx.settings import Settings
 from llmctx.trail.log.entry import Entry
@@ -16,12 +17,13 @@ Observer = Callable[[Entry], None]
 async def observers(
     settings: Settings, home: TrailHome, metrics: tuple[str, int] | None
 ) -> AsyncIterator[list[Observer]]:
-    """Open what was asked for: metrics at a host and port.
+    """Open what was asked for: alerts, and metrics at a host and port.
 
     Raises LlmctxError if its extra is not installed, or the port cannot be used.
     """
     found: list[Observer] = []
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(service_alerts(settings, home.redis, home.instance))
         if metrics is not None:
             from llmctx.ops.metrics.endpoint import Address, serve_metrics
 
