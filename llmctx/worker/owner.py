@@ -22,6 +22,7 @@ from llmctx.functions import restore_libraries
 from llmctx.killpoint import reached
 from llmctx.record import RecordMetadata, compose_unread
 from llmctx.schema import keys
+from llmctx.symbol_memory import SymbolMemory
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import read_instance
 from llmctx.trail.log.lease import SEE_REDIS, Holder, Lease, redis_errors
@@ -32,7 +33,6 @@ from llmctx.trail.spool.recovery import Recovery
 from llmctx.worker.enrolment import Enrolment, compose_foreign
 from llmctx.worker.home import TrailHome
 from llmctx.worker.publish import Publisher
-from llmctx.worker.theses import Theses
 from llmctx.worker.tick_map import TickMap
 
 _log = logging.getLogger(__name__)
@@ -69,8 +69,8 @@ class Owner:
         self.log.vouches = self._recovery.vouches
         self.ticks = TickMap(redis, self.log, self._lease.owner, self._recovery.vouches)
         """Which ticks are settled."""
-        self.theses = Theses(self.log, instance.partitions, self._recovery.vouches)
-        """The last usable decision on each symbol."""
+        self.memory = SymbolMemory(self.log, instance.partitions, self._recovery.vouches)
+        """What is known of each symbol before."""
         self._publisher = Publisher(redis, self.log, instance.partitions, self._lease.owner, self._recovery)
 
     @property
@@ -137,7 +137,6 @@ class Owner:
         await self._publish(entry)
         steps.lap("publish")
         entry.timings_ms = steps.laps
-        self.theses.add(entry)
         self.ticks.add(entry)
         reached("published")
         await self._recovery.improve(entry.index + 1)
@@ -213,9 +212,9 @@ class Owner:
         await self._check_functions()
         await self._check_instance()
         lost = await self._recovery.compare_again()
-        self.theses.forget()
         await self._publisher.resume()
         if lost is not None:
+            self.memory.forget()
             await self._note(lost)
 
     async def _check_functions(self) -> None:

@@ -139,6 +139,7 @@ FORMS: list[dict[str, Any]] = [
     {"request": {"schema_sha256": "x" * 400}},
     {"decision": {}},
     {"completion": {}},
+    {"completion": {"outcome": "answered", "answer_from": "tool call"}},
 ]
 
 
