@@ -27,7 +27,8 @@ _WORDS = {
     -_CLEAR: (
         "cut cuts cutting slash slashed slashes miss misses missed drop drops dropped slump slumps slumped "
         "tumble tumbles tumbled sink sinks sank slide slides slid downgrade downgrades downgraded bearish underperform "
-        "layoff layoffs lawsuit lawsuits sued halted halts default defaults warns warning writedown impairment investigation"
+        "layoff layoffs lawsuit lawsuits sued halted halts default defaults warns warning writedown "
+        "impairment investigation"
     ),
     -_STRONG: (
         "plunge plunges plunged plunging plummet plummets plummeted crash crashes crashed collapse collapses collapsed "
