@@ -26,6 +26,7 @@ PREFERENCE = (Mode.SCHEMA_BOUNDED, Mode.SCHEMA, Mode.TOOL, Mode.JSON_OBJECT, Mod
 
 _MAX_REFUSED_PARAMETERS = 4
 _HOPELESS = (401, 402, 403, 404)
+_BY_OUTCOME = {Outcome.TRUNCATED: "length", Outcome.TIMEOUT: "time", Outcome.UNREACHABLE: "connection"}
 _AT = "2026-01-05T15:00:00.000Z"
 _SAMPLE: dict[str, dict[str, Any]] = {
     "price": {"price": {"last": 150.25, "open": 149.8, "high": 151.2, "low": 149.5, "volume": 250000}},
@@ -56,7 +57,7 @@ class Try(NamedTuple):
     why: str
     """What failed: empty if nothing did."""
     about: str
-    """key, model, quota, context, parameter, schema, tool, length, answer, connection; empty if nothing failed."""
+    """key, model, quota, request, context, parameter, schema, tool, length, time, answer or connection; else empty."""
     duration_ms: int
     """How long the last call took."""
 
@@ -79,7 +80,7 @@ async def probe(template: Template, open_completer: Open, base: ProfileSettings,
         tried, settings = await _try(prompt, mode, settings, open_completer)
         tries.append(tried)
         on_try(tried)
-        if tried.about in ("key", "model", "quota", "connection"):
+        if tried.about in ("key", "model", "quota", "connection", "time"):
             break
     best = next((tried.mode for tried in tries if tried.usable), None)
     return ProbeResult(tuple(tries), settings, best)
@@ -115,17 +116,13 @@ def _about(completion: Completion, *, usable: bool) -> str:
     status, error = _status_of(completion), read_error(completion.body)
     if usable:
         return ""
-    if completion.outcome is Outcome.TRUNCATED:
-        return "length"
     if status in _HOPELESS and completion.outcome is Outcome.REJECTED:
         found = advice(status, error) if error is not None else None
         return found.about if found else {402: "quota", 404: "model"}.get(status, "key")
     if completion.outcome is Outcome.REJECTED and error is not None:
         found = advice(status, error)
         return found.about if found else "quota" if "quota" in error.code else "request"
-    if completion.outcome in (Outcome.UNREACHABLE, Outcome.TIMEOUT):
-        return "connection"
-    return "answer"
+    return _BY_OUTCOME.get(completion.outcome, "answer")
 
 
 def _status_of(completion: Completion) -> int:

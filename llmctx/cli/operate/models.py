@@ -122,6 +122,8 @@ def _print_advice(profile: Profile, result: "ProbeResult") -> None:
     advice = settings_to_set(profile, result)
     if result.mode is None:
         out.print("No mode gave a decision: correct what failed above, or name another model.")
+        if result.tries[-1].about == "time":
+            out.print("Allow more time with LLMCTX_LLM__TIMEOUT_S.")
     elif not advice:
         out.print("Nothing to set: the present profile works.")
     else:
