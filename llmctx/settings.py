@@ -59,6 +59,17 @@ class LLMSettings(BaseModel):
     """The largest decoded response body that is kept, in bytes."""
 
 
+class OtelSettings(BaseModel):
+    """Traces by OpenTelemetry."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    endpoint: str | None = Field(None, repr=False)  # it may hold a password
+    """The collector's base URL, OTLP over HTTP, for example http://127.0.0.1:4318; unset: no traces."""
+    content: bool = False
+    """Whether spans carry prompts and answers."""
+
+
 class Settings(BaseSettings):
     """Every setting."""
 
@@ -72,6 +83,8 @@ class Settings(BaseSettings):
     """The directory of the instance file, spool, anchors and keys."""
     llm: LLMSettings = LLMSettings()
     """The endpoint."""
+    otel: OtelSettings = OtelSettings()
+    """Traces."""
     prompt: str = "position"
     """The prompt to ask with: NAME for its newest version, or NAME/vN."""
     prompts: Path = Field(default_factory=lambda: asset("prompts"))
@@ -96,6 +109,8 @@ class Settings(BaseSettings):
     """How many symbols of a partition are decided in parallel."""
     partitions: int = Field(1, ge=1, le=1024)
     """How many partitions a new trail gets; they cannot be changed later."""
+    replicas: int = Field(0, ge=0, le=16)
+    """How many replicas of the server must have a record before it is published; 0 waits for none."""
 
     @property
     def limits_s(self) -> dict[str, int]:
@@ -179,6 +194,7 @@ def _check_environment() -> None:
             f"LLMCTX_LLM__PROFILE and {min(given & parts)} are both set.",
             "Name the profile with LLMCTX_LLM__PROFILE__NAME, or its mode with LLMCTX_LLM__PROFILE__MODE.",
         )
+    known |= {f"LLMCTX_OTEL__{name}".upper() for name in OtelSettings.model_fields}
     for name in os.environ:
         if name.upper().startswith("LLMCTX_") and name.upper() not in known:
             raise LlmctxError(f"There is no setting {name}.", f"The settings are {', '.join(sorted(known))}.")

@@ -124,12 +124,12 @@ def binary_of(server: str) -> str:
 
 
 def start_server(
-    binary: str, directory: Path, *options: str, port: int | None = None
+    binary: str, directory: Path, *options: str, port: int | None = None, config: Path = ROOT / "redis.conf"
 ) -> tuple["subprocess.Popen[bytes]", int]:
     """A server with the project's redis.conf that answers; on a free port where none is named."""
     while True:
         at = port or free_port()
-        command = [binary, str(ROOT / "redis.conf"), "--port", str(at), "--dir", str(directory), *options]
+        command = [binary, str(config), "--port", str(at), "--dir", str(directory), *options]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while process.poll() is None:
             if answers(at):
@@ -215,3 +215,24 @@ def schema_examples() -> dict[str, str]:
     """The examples of the schema document as they stand there: key (for AAPL) to JSON text."""
     examples: dict[str, str] = json.loads((ASSETS / "schema_examples.json").read_text(encoding="utf-8"))
     return examples
+
+
+class Messages(logging.Handler):
+    """Collects what is logged."""
+
+    def __init__(self, messages: list[str]) -> None:
+        super().__init__()
+        self._messages = messages
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._messages.append(record.getMessage())
+
+
+@pytest.fixture
+def logged() -> Iterator[list[str]]:
+    """What llmctx logs during the test."""
+    messages: list[str] = []
+    handler = Messages(messages)
+    logging.getLogger("llmctx").addHandler(handler)
+    yield messages
+    logging.getLogger("llmctx").removeHandler(handler)

@@ -22,16 +22,17 @@ from llmctx.functions import restore_libraries
 from llmctx.killpoint import reached
 from llmctx.record import RecordMetadata, compose_unread
 from llmctx.schema import keys
+from llmctx.symbol_memory import SymbolMemory
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import read_instance
 from llmctx.trail.log.lease import SEE_REDIS, Holder, Lease, redis_errors
 from llmctx.trail.log.log import Draft, Log, Settlement
+from llmctx.trail.log.replicas import Replicas
 from llmctx.trail.proof.roster import Roster
 from llmctx.trail.spool.recovery import Recovery
 from llmctx.worker.enrolment import Enrolment, compose_foreign
 from llmctx.worker.home import TrailHome
 from llmctx.worker.publish import Publisher
-from llmctx.worker.theses import Theses
 from llmctx.worker.tick_map import TickMap
 
 _log = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ class Owner:
         self.log = Log(redis, partition)
         """The partition's log."""
         self._lease = Lease(redis, partition)
+        self._replicas = Replicas(redis, self.log.key("replicated"), home.replicas)
         self.lost: TrailError | None = None
         """Why we no longer own the partition; None while we do."""
         self._enrolment = Enrolment(self.log, home.state_dir, instance)
@@ -67,8 +69,8 @@ class Owner:
         self.log.vouches = self._recovery.vouches
         self.ticks = TickMap(redis, self.log, self._lease.owner, self._recovery.vouches)
         """Which ticks are settled."""
-        self.theses = Theses(self.log, instance.partitions, self._recovery.vouches)
-        """The last usable decision on each symbol."""
+        self.memory = SymbolMemory(self.log, instance.partitions, self._recovery.vouches)
+        """What is known of each symbol before."""
         self._publisher = Publisher(redis, self.log, instance.partitions, self._lease.owner, self._recovery)
 
     @property
@@ -135,7 +137,6 @@ class Owner:
         await self._publish(entry)
         steps.lap("publish")
         entry.timings_ms = steps.laps
-        self.theses.add(entry)
         self.ticks.add(entry)
         reached("published")
         await self._recovery.improve(entry.index + 1)
@@ -211,9 +212,9 @@ class Owner:
         await self._check_functions()
         await self._check_instance()
         lost = await self._recovery.compare_again()
-        self.theses.forget()
         await self._publisher.resume()
         if lost is not None:
+            self.memory.forget()
             await self._note(lost)
 
     async def _check_functions(self) -> None:
@@ -249,6 +250,7 @@ class Owner:
             raise TrailError(f"The server did not answer with its time: {error}", SEE_REDIS) from error
 
     async def _advance(self, size: int) -> None:
+        await self._replicas.have(size)
         try:
             await self.log.advance(size, self._lease.owner)
         except LeaseError as error:

@@ -10,6 +10,7 @@ from llmctx.connection import check, server_ms
 from llmctx.errors import CheckpointError, ServerError
 from llmctx.redis_address import without_password
 from llmctx.schema import keys
+from llmctx.symbol_memory import SymbolMemory
 from llmctx.trail.log import unreadable
 from llmctx.trail.log.entry import Entry, address
 from llmctx.trail.log.instance import read_instance
@@ -81,7 +82,7 @@ async def _partition(redis: Redis, partition: int, partitions: int) -> dict[str,
         "newest": _line(recent[0], partitions) if recent else None,
         "repairs": await log.repairs(),
         "last_trouble": None if trouble is None else _line(trouble, partitions),
-        "unconfirmed_stops": await unconfirmed_stops(redis, log, partitions),
+        "unconfirmed_stops": await unconfirmed_stops(redis, partition, partitions, SymbolMemory(log, partitions)),
         "unreadable": [_line(entry, partitions) for entry in unreadable_ones],
     }
 

@@ -16,7 +16,7 @@ Observer = Callable[[Entry], None]
 async def observers(
     settings: Settings, home: TrailHome, metrics: tuple[str, int] | None
 ) -> AsyncIterator[list[Observer]]:
-    """Open what was asked for: metrics at a host and port.
+    """Open what was asked for: metrics at a host and port, and traces if a collector is set.
 
     Raises LlmctxError if its extra is not installed, or the port cannot be used.
     """
@@ -29,4 +29,9 @@ async def observers(
             records, port = await stack.enter_async_context(serving)
             found.append(records.add)
             messages.note(f"metrics are served at http://{metrics[0]}:{port}/metrics")
+        if settings.otel.endpoint is not None:
+            from llmctx.ops.tracing.spans import open_tracing
+
+            spans = await stack.enter_async_context(open_tracing(settings.otel.endpoint, content=settings.otel.content))
+            found.append(spans.add)
         yield found

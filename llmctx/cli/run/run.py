@@ -11,11 +11,10 @@ from llmctx.cli.shared.long_running import stop_signal
 from llmctx.cli.shared.options import AsJson, NewInstance
 from llmctx.cli.shared.output import out, print_json
 from llmctx.cli.shared.record_text import record_line
-from llmctx.cli.shared.setup import config_of, redis_of
+from llmctx.cli.shared.setup import config_of, home_of, redis_of
 from llmctx.redis_address import without_password
 from llmctx.settings import Settings
 from llmctx.trail.log.entry import Entry, address
-from llmctx.worker.home import bind_home
 from llmctx.worker.serve import ServeOptions, serve
 
 _REPORT_INTERVAL_S = 10
@@ -74,9 +73,7 @@ async def _run(
     async with config_of(settings, need_endpoint=True) as config, redis_of(settings) as (redis, url):
         if options.watch:
             await check_notifications(redis)
-        home = await bind_home(
-            redis, url, settings.state_dir, partitions=settings.partitions, new_instance=new_instance
-        )
+        home = await home_of(settings, redis, url, new_instance=new_instance)
         if not counter.as_json:
             server = without_password(url)
             out.print(f"Deciding with {config.template.ref} and {settings.llm.model} on {server}. Ctrl-C stops it.")

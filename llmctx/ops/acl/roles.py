@@ -125,7 +125,7 @@ def _worker(database: int) -> tuple[Grant, ...]:
     )  # fmt: skip
     return (
         Grant(
-            (*_READ, *writes, "fcall_ro", *_LOAD, "bgrewriteaof", "psubscribe", "punsubscribe"),
+            (*_READ, *writes, "fcall_ro", *_LOAD, "wait", "bgrewriteaof", "psubscribe", "punsubscribe"),
             reads=(*_LIVE, _BARS),
             both=own,
             channels=(notified,),

@@ -26,6 +26,8 @@ SEE_REDIS = "Check that Redis answers: `llmctx status`."
 """What to do if Redis does not answer."""
 HELD = Path(__file__).with_name("held.lua")
 """The Lua check in front of every function that only the lease's holder may call."""
+GROUPS = Path(__file__).with_name("groups.lua")
+"""The Lua in front of every function that makes a stream again: consumer groups keep their place."""
 _LEASE = ServerFunction(Path(__file__).with_name("lease.lua"))
 
 

@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from llmctx.replay.verify import trusted_of, verify_part
-from llmctx.trail.export.reader import Export
+from llmctx.replay.verify import Expected, open_export, verify_part
 from llmctx.trail.log.leaf_schema import Fault, FaultError
 from llmctx.trail.proof.checkpoint import Key
 from llmctx.trail.proof.receipt import read_receipt
@@ -249,15 +248,11 @@ def by_audit(folder: Path, key: str | None = None, receipts: tuple[Path, ...] = 
 
 def by_llmctx(folder: Path, key: str | None = None, receipts: tuple[Path, ...] = (), origin: str = ORIGIN) -> Found:
     """What llmctx says, without rebuilding: these records are of no real decision."""
-    trusted = trusted_of(Key.read(key or vkey()), origin, 0)
     try:
         held = [read_receipt(path.read_bytes()) for path in receipts]
-        export = Export(folder)
-        trusted = trusted._replace(partitions=len(export.parts))
-        if export.key not in export.key_chain(trusted.key):
-            return Found(0, "key")
-        export.check_blobs()
-        report = asyncio.run(verify_part(export, export.parts[0], trusted, held, rebuilding=False))
+        expected = Expected(Key.read(key or vkey()), origin, held, rebuild=False)
+        export = open_export(folder, expected)
+        report = asyncio.run(verify_part(export, export.parts[0], expected))
     except FaultError as broken:
         return _found(broken.fault)
     further = tuple(fault.at for fault in report.further)
