@@ -33,6 +33,7 @@ SHAPING = (
     "prompt",  # package to messages
     "llm/envelope.py",  # a response's bytes to one JSON value
     "llm/extract.py",  # that to the answer's text
+    "llm/reported.py",  # or to an error
     "llm/usage.py",  # its counts of tokens
     "llm/completion.py",  # and all of it to what became of the call
     "decision",  # an answer to decision, grounding and verdict

@@ -14,9 +14,11 @@ from llmctx import clock
 from llmctx.errors import EndpointError, in_short
 from llmctx.limits import MAX_BODY_BYTES, MAX_ERROR_CHARS, MAX_NAME_CHARS, cut
 from llmctx.llm.address import Address, resolve
+from llmctx.llm.advice import advice
 from llmctx.llm.completion import Attempt, Completion, Outcome, read_completion
 from llmctx.llm.output import OutputSchema
 from llmctx.llm.profile import Profile, ProfileSettings, profile_of
+from llmctx.llm.reported import error_in_success, read_error
 from llmctx.llm.request import RequestPlan, plan_request
 from llmctx.llm.retry import is_transient, retry
 from llmctx.llm.transport import AiohttpTransport, HttpxTransport, NoReply, Reply, Transport
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 NO_KEY = "none"
 """What stands for a key where an endpoint needs none; the SDK insists on one."""
 _NO_ANSWER = "no answer before the deadline"
+HTTP_OK_BUT = "http 200 with an error "
+"""The result of an attempt whose 200 response reports an error, before its status."""
 _MAX_PLANS = 64
 """A replay may ask for many recorded outputs."""
 
@@ -44,13 +48,14 @@ class EndpointClient:
         model: str,
         *,
         timeout_s: float = 60.0,
-        max_attempts: int = 3,
+        max_attempts: int | None = None,
         max_body_bytes: int = MAX_BODY_BYTES,
         trust_env: bool = True,
         profile: str | ProfileSettings | None = None,
         http_client: "httpx2.AsyncClient | httpx.AsyncClient | None" = None,
     ) -> None:
-        """`base_url` None is the SDK's own default; `timeout_s` is the deadline over all attempts.
+        """`base_url` None is the SDK's own default; `timeout_s` is the deadline over all attempts. With
+        `max_attempts` None an endpoint that replies is asked until then, and one that does not three times.
 
         `trust_env` takes proxies and certificates from the environment. `http_client` replaces the transport and
         brings its own: unit tests pass one that they can intercept. A client may be used from several event loops;
@@ -117,9 +122,7 @@ class EndpointClient:
                 return self._failed(Outcome.TIMEOUT, _NO_ANSWER, request, attempts)
             return self._failed(Outcome.UNREACHABLE, f"connection: {self._short(reply.why)}", request, attempts)
         if not reply.is_success:
-            outcome = Outcome.UNREACHABLE if is_transient(reply) else Outcome.REJECTED
-            detail = f"http {reply.status}: {self._short(self._said(reply))}"
-            return self._failed(outcome, detail, request, attempts, reply.body)
+            return self._refused(reply, request, attempts)
         if reply.body is None:
             return self._failed(Outcome.UNREADABLE, self._too_large, request, attempts)
         return read_completion(reply.body, request, tuple(attempts))
@@ -128,7 +131,7 @@ class EndpointClient:
         """The last attempt's reply."""
         began_s = clock.monotonic_s()
         reply = await self._attempt(body, attempts)
-        if self._max_attempts > 1 and is_transient(reply):
+        if self._max_attempts != 1 and is_transient(reply):
             remaining_s = self._timeout_s - clock.elapsed_ms(began_s) / 1000
             again = partial(self._attempt, body, attempts)
             return await retry(reply, again, max_attempts=self._max_attempts, remaining_s=remaining_s)
@@ -143,11 +146,25 @@ class EndpointClient:
                 result = reply.result
             else:
                 result = "ok" if reply.is_success else f"http {reply.status}"
+                if reply.is_success and (error := error_in_success(reply.body)) is not None:
+                    result = f"{HTTP_OK_BUT}{error.status}"
+                    reply = reply._replace(status=error.status)
                 request_id = reply.headers.get("x-request-id")
                 request_id = None if request_id is None else cut(request_id, MAX_NAME_CHARS)
             return reply
         finally:
             attempts.append(Attempt(result, round(clock.elapsed_ms(began_s)), request_id))
+
+    def _refused(self, reply: Reply, request: dict[str, Any], attempts: list[Attempt]) -> Completion:
+        """What became of a call that ended with an error."""
+        error = read_error(reply.body)
+        if error is not None and error.is_filter and reply.body is not None:
+            return read_completion(reply.body, request, tuple(attempts))
+        outcome = Outcome.UNREACHABLE if is_transient(reply) else Outcome.REJECTED
+        detail = f"http {reply.status}: {self._short(str(error) if error else self._said(reply))}"
+        if error is not None and (setting := advice(reply.status, error)):
+            detail = f"{detail}; {setting}"
+        return self._failed(outcome, detail, request, attempts, reply.body)
 
     def _said(self, reply: Reply) -> str:
         """What an error response says. Its charset is not asked: Python has codecs that are no charsets."""

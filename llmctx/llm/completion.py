@@ -12,9 +12,12 @@ from llmctx.limits import MAX_DETAIL_CHARS, MAX_NAME_CHARS, cut
 from llmctx.llm.envelope import field, read_envelope
 from llmctx.llm.extract import UNREADABLE, extract, is_object
 from llmctx.llm.output import OutputSchema
+from llmctx.llm.reported import is_filtered
 from llmctx.llm.usage import Usage, read_usage
 from llmctx.prompt.render import Prompt
 
+_FILTERED = "the provider's content filter stopped the answer"
+_FILTER_REASONS = {"content_filter", "safety", "recitation", "prohibited_content", "blocklist", "spii"}
 _REASONING = ("reasoning_content", "reasoning")
 """Where endpoints put what a model thinks before it answers."""
 
@@ -102,6 +105,7 @@ class Completer(Protocol):
 
 def read_completion(body: bytes, request: dict[str, Any], attempts: tuple[Attempt, ...]) -> Completion:
     """Read the body of a 200 response. A pure function, so that replay reads it the same way."""
+    document: Any = None
     try:
         document, steps = read_envelope(body)
         choices = document["choices"]
@@ -112,9 +116,11 @@ def read_completion(body: bytes, request: dict[str, Any], attempts: tuple[Attemp
         for mapping, name in ((choices[0], "finish_reason"), (message, "refusal")) if steps else ():
             field(mapping, name)
     except UNREADABLE as error:
+        filtered = is_filtered(document)
+        why = f"the response is no chat completion: {type(error).__name__}: {error}"
         return Completion(
-            outcome=Outcome.UNREADABLE,
-            detail=cut(f"the response is no chat completion: {type(error).__name__}: {error}", MAX_DETAIL_CHARS),
+            outcome=Outcome.FILTERED if filtered else Outcome.UNREADABLE,
+            detail=_FILTERED if filtered else cut(why, MAX_DETAIL_CHARS),
             request=request,
             attempts=attempts,
             body=body,
@@ -154,8 +160,8 @@ def _judge(
 ) -> tuple[Outcome, str | None]:
     if refusal:
         return Outcome.REFUSED, cut(f"the model refused: {refusal}", MAX_DETAIL_CHARS)
-    if finish_reason == "content_filter":
-        return Outcome.FILTERED, "the provider's content filter stopped the answer"
+    if finish_reason is not None and finish_reason.partition(":")[0].lower() in _FILTER_REASONS:
+        return Outcome.FILTERED, _FILTERED
     if finish_reason == "length" and not (text and is_object(text)):
         return Outcome.TRUNCATED, "the answer was cut at the length limit (finish_reason length)"
     if text is None:

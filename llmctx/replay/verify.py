@@ -16,8 +16,12 @@ from llmctx.trail.proof.checkpoint import Key, origin_of, read_note
 from llmctx.trail.proof.coverage import Coverage, Trusted, read_coverage
 from llmctx.trail.proof.key import read_public_key
 from llmctx.trail.proof.receipt import HeldReceipts, Receipt, check_receipts
+from llmctx.trail.proof.roster import older_keys
+from llmctx.trail.proof.rotation import key_chain
 from llmctx.trail.proof.verify import Verifier
 from llmctx.trail.proof.writer import WriterKeys
+
+_OWN_KEY = "the key came with the export, so it proves nothing against whoever made the export; name it with --key"
 
 
 class OutsideEvidence(NamedTuple):
@@ -55,8 +59,9 @@ class Expected(NamedTuple):
         """Raise FaultError if a receipt names a partition that the trail does not have."""
         for receipt in self.receipts:
             if receipt.partition >= partitions:
-                wanted = f"a partition {receipt.partition}"
-                raise FaultError(Fault(receipt.at, "receipt", wanted, f"{partitions} partitions"))
+                raise FaultError(
+                    Fault(receipt.at, "receipt", f"a partition {receipt.partition}", f"{partitions} partitions")
+                )
 
     def receipts_of(self, partition: int) -> list[Receipt]:
         """Return the receipts for one partition."""
@@ -72,27 +77,29 @@ async def verify_partition(
     log: Log,
     instance: Instance,
     state_dir: Path,
-    expected: Expected | None = None,
+    expected: Expected = Expected(),  # noqa: B008  frozen
     on_record: Callable[[], None] = lambda: None,
 ) -> PartitionReport:
     """Verify one partition in Redis against the anchor and the key of a state directory.
 
     Raises FaultError if a receipt or the key belongs to another trail, AnchorError if the anchor cannot be read.
     """
-    expected = expected or Expected()
     key = expected.key or read_public_key(state_dir, instance.id)
     name = origin_of(instance.id, log.partition)
-    trusted = None if key is None else trusted_of(key, expected.origin, log.partition, instance.partitions)
+    # Read before the anchor: the notary writes the anchor first, so this checkpoint cannot be newer than the anchor's.
+    checkpoint = await log.checkpoint()
+    anchor = Anchor(anchor_directory(state_dir, instance.id, log.partition))
+    notes = anchor.checkpoints()
+    trusted = None
+    if key is not None:
+        trusted = trusted_of(key, expected.origin, log.partition, instance.partitions)
+        trusted = trusted._replace(chain=key_chain(notes, key))
     if trusted is not None and trusted.origin != name:
         raise FaultError(Fault(0, "origin", trusted.origin, name))
     receipts = expected.receipts_of(log.partition)
     for receipt in receipts:
         if receipt.origin not in ("", name):
             raise FaultError(Fault(receipt.at, "receipt", f"a receipt of {name}", receipt.origin))
-    # Read before the anchor: the notary writes the anchor first, so this checkpoint cannot be newer than the anchor's.
-    checkpoint = await log.checkpoint()
-    anchor = Anchor(anchor_directory(state_dir, instance.id, log.partition))
-    notes = anchor.checkpoints()
     outside = OutsideEvidence(
         trusted=trusted,
         checkpoints=notes,
@@ -100,9 +107,14 @@ async def verify_partition(
         receipts=receipts,
         key_given=expected.key is not None,
         warnings=_anchor_warnings(notes, checkpoint, state_dir),
-        writers=WriterKeys(name, key),
+        writers=_writers(name, trusted, older_keys(state_dir, instance.id)),
     )
     return await verify_log(log, on_record, outside, rebuilding=expected.rebuild, partitions=instance.partitions)
+
+
+def _writers(origin: str, trusted: Trusted | None, older: Sequence[Key] = ()) -> WriterKeys:
+    *before, newest = [None] if trusted is None else trusted.keys
+    return WriterKeys(origin, newest, [*older, *(key for key in before if key is not None)])
 
 
 def _anchor_warnings(notes: list[str], checkpoint: str | None, state_dir: Path) -> list[str]:
@@ -122,16 +134,12 @@ def _anchor_warnings(notes: list[str], checkpoint: str | None, state_dir: Path) 
 async def verify_log(
     log: Log,
     on_record: Callable[[], None] = lambda: None,
-    outside: OutsideEvidence | None = None,
+    outside: OutsideEvidence = OutsideEvidence(),  # noqa: B008  frozen
     *,
     rebuilding: bool = True,
     partitions: int = 1,
 ) -> PartitionReport:
-    """Check every record of a partition in Redis, in order, up to the first bad one.
-
-    Records and checkpoints are also compared with the evidence from outside Redis.
-    """
-    outside = outside or OutsideEvidence()
+    """Check every record of a partition in Redis, in order, up to the first bad one, also against what is outside."""
     # Map and checkpoint are read first, since a running service appends while the log is read.
     size, tick_map, checkpoint = await log.size(), await log.tick_map(), await log.checkpoint()
     symbols, known = await log.symbol_lists(), outside.leaf_hashes
@@ -197,7 +205,7 @@ def open_export(directory: Path, expected: Expected) -> Export:
     Raises ExportError if the folder is not an export, FaultError if key, origin, a blob or a receipt does not fit.
     """
     export = Export(directory)
-    if expected.key is not None and export.key != expected.key:
+    if expected.key is not None and export.key not in export.key_chain(expected.key):
         raise FaultError(Fault(0, "key", expected.key.text, export.key.text))
     origin = expected.origin or export.key.name
     if export.origin != origin:
@@ -207,34 +215,18 @@ def open_export(directory: Path, expected: Expected) -> Export:
     return export
 
 
-async def verify_export_part(
+async def verify_part(
     export: Export, part: Part, expected: Expected, on_record: Callable[[], None] = lambda: None
 ) -> PartitionReport:
-    """Verify one partition of an export that `open_export` returned."""
-    trusted = trusted_of(export.key, export.origin, part.partition, len(export.parts))
-    receipts = expected.receipts_of(part.partition)
-    report = await verify_part(export, part, trusted, receipts, on_record, rebuilding=expected.rebuild)
-    if expected.key is not None:
-        return report
-    why = "the key came with the export, so it proves nothing against whoever made the export; name it with --key"
-    return report._replace(warnings=(why, *report.warnings))
-
-
-async def verify_part(
-    export: Export,
-    part: Part,
-    trusted: Trusted,
-    receipts: Sequence[Receipt] = (),
-    on_record: Callable[[], None] = lambda: None,
-    *,
-    rebuilding: bool = True,
-) -> PartitionReport:
-    """Check every record of one partition of an export, in order, up to the first bad one."""
+    """Check every record of one partition of an export that `open_export` returned, up to the first bad one."""
 
     async def blob(digest: str) -> bytes | None:
         return export.blob(digest)
 
+    trusted = trusted_of(expected.key or export.key, export.origin, part.partition, len(export.parts))
+    receipts = expected.receipts_of(part.partition)
     try:
+        trusted = trusted._replace(chain=export.key_chain(trusted.key))
         check_receipts(receipts, trusted)
         notes, instead = export.notes(part)
         coverage = read_coverage(notes, trusted)
@@ -244,13 +236,14 @@ async def verify_part(
         lost, known = export.lost(part), export.known(part)
     except FaultError as error:
         return PartitionReport(part.partition, fault=error.fault)
-    writers = WriterKeys(trusted.origin, trusted.key)
+    writers = _writers(trusted.origin, trusted)
     verifier = Verifier(coverage, known=known, lost=lost.get, held=HeldReceipts(receipts), writers=writers)
-    check = PartitionCheck(part.partition, verifier, blob, rebuilding=rebuilding, partitions=len(export.parts))
+    check = PartitionCheck(part.partition, verifier, blob, rebuilding=expected.rebuild, partitions=len(export.parts))
     found = await check.check_records(_each(export, part, lost), on_record) or verifier.check_end(all_covered=True)
     found = found or _check_sizes(verifier, part, known) or await check.check_lost(export.found_again(part), lost)
-    missing = [] if coverage.count else ["there is no checkpoint, so nothing proves that this partition is empty"]
-    return check.report(found, [*missing, *coverage.warnings()])
+    warnings = [] if expected.key is not None else [_OWN_KEY]
+    warnings += [] if coverage.count else ["there is no checkpoint, so nothing proves that this partition is empty"]
+    return check.report(found, [*warnings, *coverage.warnings()])
 
 
 async def _each(export: Export, part: Part, lost: dict[int, bytes]) -> AsyncIterator[Entry]:

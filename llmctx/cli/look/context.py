@@ -55,17 +55,14 @@ def context(
 async def _read(settings: Settings, symbol: str) -> "Package":
     from llmctx.context.package import build_package
     from llmctx.context.reader import read_snapshot
-    from llmctx.context.snapshot import Known
-    from llmctx.price_memory import PriceMemory
     from llmctx.schema.keys import partition_of
+    from llmctx.symbol_memory import SymbolMemory
     from llmctx.trail.log.log import Log
-    from llmctx.worker.theses import read_thesis
 
     async with redis_of(settings) as (redis, _):
         partitions = await partitions_of(redis, settings)
         partition = partition_of(symbol, partitions)
-        log = Log(redis, partition)
-        known = Known(await PriceMemory(log.read_back_of).marks(symbol), await read_thesis(log, symbol, partitions))
+        known = await SymbolMemory(Log(redis, partition), partitions).of(symbol)
         return build_package(await read_snapshot(redis, symbol, partition, await trail_rules(redis, settings), known))
 
 

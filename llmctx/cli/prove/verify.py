@@ -12,7 +12,7 @@ from llmctx.cli.shared.output import escape, out, print_json
 from llmctx.cli.shared.setup import open_trail, settings_for
 from llmctx.errors import CheckpointError, LlmctxError
 from llmctx.replay.partition_check import PartitionReport
-from llmctx.replay.verify import Expected, open_export, trusted_of, verify_export_part, verify_partition
+from llmctx.replay.verify import Expected, open_export, trusted_of, verify_part, verify_partition
 from llmctx.settings import Settings
 from llmctx.trail.log.instance import check_state_instance
 from llmctx.trail.log.leaf_schema import FaultError
@@ -136,7 +136,7 @@ async def _verify_export(directory: Path, expected: Expected, *, quiet: bool) ->
     export, reports = open_export(directory, expected), []
     for part in export.parts:
         with progress(f"partition {part.partition}", part.size, quiet=quiet) as advance:
-            reports.append(await verify_export_part(export, part, expected, advance))
+            reports.append(await verify_part(export, part, expected, advance))
     return {"origin": export.origin}, reports
 
 

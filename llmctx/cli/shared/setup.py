@@ -21,8 +21,10 @@ from llmctx.prompt.render import unknown_names
 from llmctx.prompt.template import load_template
 from llmctx.settings import LLMSettings, Settings, load_settings
 from llmctx.trail.log.instance import Instance, agreed, read_instance, require_instance
+from llmctx.worker.home import TrailHome, bind_home
 
-_EMBEDDED = "embedded:"
+EMBEDDED = "embedded:"
+"""What an address begins with that names a folder for an embedded server."""
 
 
 def settings_for(
@@ -50,8 +52,8 @@ async def redis_of(settings: Settings) -> AsyncIterator[tuple[Redis, str]]:
     """
     with ExitStack() as stack:
         url = settings.redis_url
-        if url.startswith(_EMBEDDED):
-            url = stack.enter_context(_embedded(Path(url.removeprefix(_EMBEDDED)))).url
+        if url.startswith(EMBEDDED):
+            url = stack.enter_context(_embedded(Path(url.removeprefix(EMBEDDED)))).url
         async with open_redis(url) as redis:
             yield redis, url
 
@@ -79,6 +81,15 @@ def _embedded(directory: Path) -> EmbeddedServer:
             "Name the folder that `llmctx redis --dir` or the demo wrote, relative to the current directory.",
         )
     return EmbeddedServer(directory)
+
+
+async def home_of(settings: Settings, redis: Redis, url: str, *, new_instance: bool = False) -> TrailHome:
+    """The trail of the configured server and state directory, and how many replicas must have what it publishes.
+
+    Raises as `bind_home` does.
+    """
+    home = await bind_home(redis, url, settings.state_dir, partitions=settings.partitions, new_instance=new_instance)
+    return home._replace(replicas=settings.replicas)
 
 
 async def partitions_of(redis: Redis, settings: Settings) -> int:

@@ -40,6 +40,7 @@ FORM: dict[str, type] = {
     "confirmation": dict,
     "incident": dict,
     "enrolment": dict,
+    "rotation": dict,
     "clock": str,
 }
 """The JSON type of each field."""
@@ -59,6 +60,7 @@ INSIDE: dict[str, dict[str, type]] = {
     "confirmation": {"by": str, "why": str, "last": str, "price_at": str, "entry_time": str},
     "incident": {"what": str},
     "enrolment": {"key": str, "from": int, "signature": str},
+    "rotation": {"old": str, "new": str, "old_signature": str, "new_signature": str},
 }
 """The fields that each object must have if it is present."""
 _DIGESTS = (
@@ -152,6 +154,8 @@ def _wrong_values(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "enrolment.retires as str", str(record["enrolment"]["retires"])[:120]
     if "enrolment" in record and record["kind"] not in ("notice", "incident"):
         yield f"no enrolment in a {record['kind']}", "one"
+    if "rotation" in record and record["kind"] != "notice":
+        yield f"no rotation in a {record['kind']}", "one"
     declared = record.get("incident", {})
     first, last = declared.get("first"), declared.get("last")
     if declared.get("what") == LOST and not (type(first) is int and type(last) is int and 0 <= first <= last):

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from llmctx.connection import StreamEntry, read_stream, read_stream_back
 from llmctx.trail.log.blobs import Blobs
 from llmctx.trail.log.entry import FIELD, Entry, restored, without_leaf
-from llmctx.trail.log.lease import redis_errors
+from llmctx.trail.log.lease import partition_key, redis_errors
 from llmctx.trail.log.packing import reference_of
 
 _PAGE = 200
@@ -31,7 +31,7 @@ class LogReader:
 
     def key(self, name: str) -> str:
         """The partition's audit key with this name."""
-        return f"audit:{{{self.partition}}}:{name}"
+        return partition_key(self.partition, name)
 
     async def size(self) -> int:
         """The size of the log: one more than its last index."""

@@ -16,7 +16,8 @@ from llmctx.prompt.template import Template
 from llmctx.record import RecordMetadata, compose, compose_dead_letter
 from llmctx.replay.corpus import BlobCache, read_corpus
 from llmctx.replay.difference import Difference, Rebuild
-from llmctx.replay.rerun import check_evidence, rebuild
+from llmctx.replay.reproduction import check_evidence
+from llmctx.replay.rerun import rebuild
 from llmctx.rules import Rules, code
 from llmctx.trail.log.entry import Entry, restored
 from llmctx.trail.proof.verify import Verifier
