@@ -99,6 +99,8 @@ class Settings(BaseSettings):
     """An action with less confidence than this becomes a hold."""
     grounding: OnUngrounded = "flag"
     """What happens if an answer contains prices that the package does not support: off, flag, reask or hold."""
+    reask_misfits: bool = True
+    """Whether the model is asked once more, within llm.timeout_s, if its answer does not fit the schema."""
     unconfirmed_stop: UnconfirmedStop = "hold"
     """What happens if an implausible price reaches a stop: hold until the price is confirmed, or exit."""
     stale_stop_factor: int = Field(10, ge=1, le=10**6)

@@ -5,6 +5,7 @@ over all attempts, waits included; every attempt is kept; what cannot get better
 """
 
 import asyncio
+from copy import copy
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
@@ -97,6 +98,10 @@ class EndpointClient:
 
     async def complete(self, prompt: Prompt, output: OutputSchema) -> Completion:
         """The completion of a prompt; every failure of the call is an outcome in it."""
+        if prompt.within_s is not None and prompt.within_s < self._timeout_s:
+            hurried = copy(self)
+            hurried._timeout_s = prompt.within_s  # noqa: SLF001  a copy of this client, with the same connections
+            return await hurried.complete(prompt, output)
         plan = self.plan(prompt.parameters, output)
         sent = plan.prompt(prompt)
         attempts: list[Attempt] = []
