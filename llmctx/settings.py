@@ -166,9 +166,9 @@ def load_settings(**given: Any) -> Settings:
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
-        problem = error.errors()[0]
-        name = ".".join(str(part) for part in problem["loc"])
-        variable = "LLMCTX_" + "__".join(str(part) for part in problem["loc"]).upper()
+        problem = max(error.errors(), key=lambda one: len(one["loc"]))  # of a union the branch that fits best
+        place = [str(part) for part in problem["loc"] if part != ProfileSettings.__name__]
+        name, variable = ".".join(place), f"LLMCTX_{'__'.join(place).upper()}"
         raise LlmctxError(
             f"The setting {name} is malformed: {problem['msg']}.",
             f"Correct it on the command line, in {variable}, or in llmctx.toml.",
@@ -188,7 +188,14 @@ def _check_environment() -> None:
     """Refuse an unknown LLMCTX_ variable, which may be misspelt; pydantic would ignore it."""
     known = {f"LLMCTX_{name}".upper() for name in Settings.model_fields}
     known |= {f"LLMCTX_LLM__{name}".upper() for name in LLMSettings.model_fields}
-    known |= {f"LLMCTX_LLM__PROFILE__{name}".upper() for name in ProfileSettings.model_fields}
+    parts = {f"LLMCTX_LLM__PROFILE__{name}".upper() for name in ProfileSettings.model_fields}
+    known |= parts
+    given = {name.upper() for name in os.environ}
+    if "LLMCTX_LLM__PROFILE" in given and given & parts:
+        raise LlmctxError(
+            f"LLMCTX_LLM__PROFILE and {min(given & parts)} are both set.",
+            "Name the profile with LLMCTX_LLM__PROFILE__NAME, or its mode with LLMCTX_LLM__PROFILE__MODE.",
+        )
     known |= {f"LLMCTX_OTEL__{name}".upper() for name in OtelSettings.model_fields}
     for name in os.environ:
         if name.upper().startswith("LLMCTX_") and name.upper() not in known:

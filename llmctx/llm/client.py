@@ -162,8 +162,8 @@ class EndpointClient:
             return read_completion(reply.body, request, tuple(attempts))
         outcome = Outcome.UNREACHABLE if is_transient(reply) else Outcome.REJECTED
         detail = f"http {reply.status}: {self._short(str(error) if error else self._said(reply))}"
-        if error is not None and (setting := advice(reply.status, error)):
-            detail = f"{detail}; {setting}"
+        if error is not None and (found := advice(reply.status, error)) is not None:
+            detail = f"{detail}; {found.text}"
         return self._failed(outcome, detail, request, attempts, reply.body)
 
     def _said(self, reply: Reply) -> str:
