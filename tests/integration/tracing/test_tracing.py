@@ -135,8 +135,7 @@ async def test_the_call_has_the_names_of_the_conventions_and_no_content(program:
         "llmctx.call.attempts": 1,
     }
     assert {name: said.get(name) for name in expected} == expected
-    assert said["gen_ai.usage.input_tokens"] > 100 > said["gen_ai.usage.cache_read.input_tokens"]
-    assert said["gen_ai.usage.output_tokens"] > said["gen_ai.usage.reasoning.output_tokens"] >= 0
+    assert said["gen_ai.usage.input_tokens"] > said["gen_ai.usage.output_tokens"] > 0
     assert not {"gen_ai.input.messages", "gen_ai.output.messages", "gen_ai.system_instructions"} & said.keys()
     (event,) = call.events
     assert event.name == "gen_ai.evaluation.result"
