@@ -228,7 +228,8 @@ class Owner:
             _log.error(
                 f"The server's function library {name} was not ours and is deleted. Since the last check it may have "
                 "changed what was read and recorded: run `llmctx verify`, and see who may load functions "
-                "(docs/threat-model.md)."
+                "(docs/threat-model.md).",
+                extra={"alert": "foreign", "subject": "functions"},
             )
 
     async def _check_instance(self) -> None:

@@ -116,7 +116,8 @@ class Publisher:
             )
             _log.error(
                 f"{keys.decisions(partition)} held {what}. They were removed, the true decisions are published. "
-                "Somebody else writes to it: see who may (docs/threat-model.md)."
+                "Somebody else writes to it: see who may (docs/threat-model.md).",
+                extra={"alert": "foreign", "subject": keys.decisions(partition)},
             )
         self._last = texts[-1][0] if texts else -1
         self._next = max(self._next, durable)

@@ -4,6 +4,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from llmctx.cli.shared.alerting import service_alerts
 from llmctx.cli.shared.output import messages
 from llmctx.settings import Settings
 from llmctx.trail.log.entry import Entry
@@ -19,7 +20,7 @@ Observer = Callable[[Entry], None]
 async def observers(
     settings: Settings, home: TrailHome, metrics: tuple[str, int] | None
 ) -> AsyncIterator[list[Observer]]:
-    """Open what was asked for: a log line a record if logs are JSON, metrics at a host and port, traces.
+    """Open what was asked for: alerts, a log line a record if logs are JSON, metrics at a host and port, traces.
 
     Raises LlmctxError if its extra is not installed, or the port cannot be used.
     """
@@ -27,6 +28,7 @@ async def observers(
     async with AsyncExitStack() as stack:
         if settings.log_format == "json":
             found.append(_log_record)
+        await stack.enter_async_context(service_alerts(settings, home.redis, home.instance))
         if metrics is not None:
             from llmctx.ops.metrics.endpoint import Address, serve_metrics
 

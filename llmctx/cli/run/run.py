@@ -4,16 +4,19 @@ import asyncio
 from typing import Annotated
 
 import typer
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from llmctx.cli.run.observers import Observer, observers
 from llmctx.cli.shared.deciding import decides
 from llmctx.cli.shared.logs import LogFormat, show_logs
 from llmctx.cli.shared.long_running import stop_signal
 from llmctx.cli.shared.options import AsJson, NewInstance
-from llmctx.cli.shared.output import out, print_json
+from llmctx.cli.shared.output import messages, out, print_json
 from llmctx.cli.shared.record_text import record_line
 from llmctx.cli.shared.setup import config_of, home_of, redis_of
 from llmctx.redis_address import without_password
+from llmctx.schema import keys
 from llmctx.settings import Settings
 from llmctx.trail.log.entry import Entry, address
 from llmctx.worker.serve import ServeOptions, serve
@@ -46,7 +49,8 @@ def run(
     """Run the service, which decides every tick exactly once.
 
     Many symbols are decided in parallel; the ticks of one symbol are decided one after another. On SIGTERM or Ctrl-C it
-    settles the ticks raised so far and exits with 0. A second signal stops it at once; the next run settles the rest.
+    settles the ticks raised so far and exits with 0. If some cannot be settled, or more are raised meanwhile, it says
+    how many wait. A second signal stops it at once; the next run settles the rest.
 
     Start several on one machine with the same state directory and they share the partitions. If one dies, the others
     take over its partitions within ten seconds.
@@ -92,8 +96,19 @@ async def _run(
                 await serve(home, config, stop, options, on_entry=_each(watching))
             finally:
                 reports.cancel()
+        waiting = await _waiting(redis, home.instance.partitions)
+        if waiting:
+            messages.note(f"{waiting} ticks wait in the stream; the next run settles them")
     if not counter.as_json:
         out.print(f"Stopped. {counter}")
+
+
+async def _waiting(redis: Redis, partitions: int) -> int:
+    """How many ticks are not settled; 0 if the server does not answer."""
+    try:
+        return sum([int(await redis.xlen(keys.ticks(partition))) for partition in range(partitions)])
+    except (RedisError, OSError):
+        return 0
 
 
 def _each(watching: list[Observer]) -> Observer:

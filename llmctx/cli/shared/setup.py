@@ -193,6 +193,13 @@ async def config_of(settings: Settings, *, need_endpoint: bool = False) -> Async
         unconfirmed_stop=settings.unconfirmed_stop,
     )
     try:
-        yield DecisionConfig(template, client, rules_of(settings), policy)
+        yield DecisionConfig(
+            template,
+            client,
+            rules_of(settings),
+            policy,
+            reask_misfits=settings.reask_misfits,
+            answer_within_s=settings.llm.timeout_s,
+        )
     finally:
         await client.aclose()
