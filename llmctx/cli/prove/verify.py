@@ -7,13 +7,15 @@ from typing import Annotated
 import typer
 
 from llmctx.cli.shared.long_running import progress
-from llmctx.cli.shared.options import AsJson, RedisUrl, StateDir
+from llmctx.cli.shared.options import AsJson, From, RedisUrl, StateDir
 from llmctx.cli.shared.output import escape, out, print_json
 from llmctx.cli.shared.setup import open_trail, settings_for
+from llmctx.cli.shared.sources import export_in
 from llmctx.errors import CheckpointError, LlmctxError
 from llmctx.replay.partition_check import PartitionReport
-from llmctx.replay.verify import Expected, open_export, trusted_of, verify_export_part, verify_partition
+from llmctx.replay.verify import Expected, check_export, trusted_of, verify_export_part, verify_partition
 from llmctx.settings import Settings
+from llmctx.trail.export.reader import Export
 from llmctx.trail.log.instance import check_state_instance
 from llmctx.trail.log.leaf_schema import FaultError
 from llmctx.trail.log.log import Log
@@ -28,7 +30,8 @@ _Reports = tuple[dict[str, str], list[PartitionReport]]
 
 def verify(
     directory: Annotated[
-        Path | None, typer.Argument(metavar="DIR", help="An export. Default: the trail in Redis with its anchor.")
+        str | None,
+        typer.Argument(metavar="DIR", help="An export; the same as --from DIR. Default: the trail in Redis."),
     ] = None,
     key: Annotated[
         str | None, typer.Option(help="The notary's public key (vkey) as it was given to you, or a file that holds it.")
@@ -49,6 +52,7 @@ def verify(
     strict: Annotated[
         bool, typer.Option("--strict", help="Fail on records that differ and name rules this version does not know.")
     ] = False,
+    where: From = None,
     redis_url: RedisUrl = None,
     state_dir: StateDir = None,
     as_json: AsJson = False,
@@ -70,6 +74,9 @@ def verify(
     llmctx verify ./export --key "$(llmctx key)"
     llmctx verify --receipt receipt.json --key "$(llmctx key)"
     """
+    if directory is not None and where is not None:
+        raise typer.BadParameter(f"{directory} and --from {where}: give one of them")
+    where = directory or where
     given = None if key is None else _read_key(key)
     try:
         if receipt is not None:
@@ -77,10 +84,10 @@ def verify(
             return
         receipts = [read_receipt(path.read_bytes()) for path in held or []]
         expected = Expected(given, origin, receipts, rebuild)
-        if directory is None:
+        if where is None:
             name, reports = asyncio.run(_verify_redis(settings_for(redis_url, state_dir), expected, quiet=as_json))
         else:
-            name, reports = asyncio.run(_verify_export(directory, expected, quiet=as_json))
+            name, reports = asyncio.run(_verify_export(where, expected, quiet=as_json))
     except FaultError as broken:
         name, reports = {}, [PartitionReport(0, fault=broken.fault)]
     _print(name, reports, as_json=as_json)
@@ -132,8 +139,9 @@ async def _verify_redis(settings: Settings, expected: Expected, *, quiet: bool) 
     return {"instance": instance.id}, reports
 
 
-async def _verify_export(directory: Path, expected: Expected, *, quiet: bool) -> _Reports:
-    export, reports = open_export(directory, expected), []
+async def _verify_export(where: str, expected: Expected, *, quiet: bool) -> _Reports:
+    export, reports = Export(export_in(where, "verify")), []
+    check_export(export, expected)
     for part in export.parts:
         with progress(f"partition {part.partition}", part.size, quiet=quiet) as advance:
             reports.append(await verify_export_part(export, part, expected, advance))
