@@ -14,6 +14,7 @@ from llmctx import version
 
 if TYPE_CHECKING:
     from llmctx.backtest import run_backtest
+    from llmctx.client import Client, open_client
     from llmctx.context.package import Package, build_package
     from llmctx.context.reader import read_snapshot
     from llmctx.context.snapshot import Snapshot
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __version__ = version.VERSION
 
 _HOMES = {
+    "Client": "llmctx.client",
     "Completion": "llmctx.llm.completion",
     "Decision": "llmctx.decision.decision",
     "DecisionConfig": "llmctx.pipeline",
@@ -50,6 +52,7 @@ _HOMES = {
     "Verdict": "llmctx.decision.guards",
     "build_package": "llmctx.context.package",
     "load_template": "llmctx.prompt.template",
+    "open_client": "llmctx.client",
     "open_home": "llmctx.worker.home",
     "open_pipeline": "llmctx.worker.partition",
     "open_writer": "llmctx.flow.writer",
@@ -59,6 +62,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Client",
     "Completion",
     "Decision",
     "DecisionConfig",
@@ -75,6 +79,7 @@ __all__ = [
     "__version__",
     "build_package",
     "load_template",
+    "open_client",
     "open_home",
     "open_pipeline",
     "open_writer",

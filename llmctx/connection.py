@@ -36,7 +36,7 @@ _DRIVER = DriverInfo()
 _SHARED_COMMANDS = frozenset({"FCALL", "FCALL_RO"})
 
 
-class Client(Redis):
+class RedisClient(Redis):
     """A client whose function calls share one connection; everything else goes through the pool.
 
     A tick calls three functions. Redis runs one command at a time, so they lose nothing by sharing a connection, and
@@ -90,7 +90,7 @@ class _DroppingPipeline(Pipeline):
             raise
 
 
-def connect(url: str, *, retries: int = 3) -> Client:
+def connect(url: str, *, retries: int = 3) -> RedisClient:
     """Make a client for a redis:// URL; it waits for a free connection rather than fail.
 
     Writes that go through it must be idempotent: after a lost reply it sends the command again, up to `retries` times.
@@ -113,7 +113,7 @@ def connect(url: str, *, retries: int = 3) -> Client:
     except (ValueError, TypeError, RedisError) as error:
         # The chain of causes is cut as well: the client's message may quote the address.
         raise malformed_address(f"the client does not accept it ({type(error).__name__})") from None
-    client = Client(connection_pool=pool, retries=retries)
+    client = RedisClient(connection_pool=pool, retries=retries)
     client.auto_close_connection_pool = True
     return client
 

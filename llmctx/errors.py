@@ -82,6 +82,16 @@ class LeaseError(TrailError):
     """Another owner holds the partition now; nothing was written."""
 
 
+class UnsettledError(TrailError):
+    """A tick was not settled in time; it stays raised."""
+
+    def __init__(self, tick: str, timeout_s: float) -> None:
+        super().__init__(
+            f"The tick {tick} was not settled within {timeout_s:g} s.",
+            "It stays raised. See that `llmctx run` is at work: `llmctx status` shows owner and backlog.",
+        )
+
+
 class NewerFormatError(TrailError):
     """A newer version has written the partition; nothing was written."""
 

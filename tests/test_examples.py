@@ -29,6 +29,12 @@ def test_replay_prompt_compares_every_decision_of_the_corpus_under_another_promp
     assert sum(int(line.rpartition(" ")[2]) for line in matrix) == 18
 
 
+def test_act_on_decisions_asks_and_receives_what_is_published() -> None:
+    settled, published = run("act_on_decisions.py").splitlines()
+    assert settled.startswith("record 1: decision, ")
+    assert published.startswith("AAPL: adjust_stops, stop 1")
+
+
 def test_each_example_has_a_test_here() -> None:
     here = (ROOT / "tests" / "test_examples.py").read_text(encoding="utf-8")
     names = [path.name for path in (ROOT / "examples").glob("*.py")]

@@ -13,6 +13,7 @@ NAMES = [name for name in llmctx.__all__ if not name.startswith("__")]
 
 def test_the_public_names_are_these() -> None:
     assert NAMES == [
+        "Client",
         "Completion",
         "Decision",
         "DecisionConfig",
@@ -28,6 +29,7 @@ def test_the_public_names_are_these() -> None:
         "Verdict",
         "build_package",
         "load_template",
+        "open_client",
         "open_home",
         "open_pipeline",
         "open_writer",

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from llmctx import canonical
 from llmctx.context.marks import Mark
 from llmctx.limits import MAX_CAUSE_CHARS, MAX_TICK_ID_CHARS, cut
-from llmctx.schema.keys import check_symbol
+from llmctx.schema.symbol import check_symbol
 
 
 class Tick(BaseModel):

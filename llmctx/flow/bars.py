@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from llmctx.clock import parse_iso
 from llmctx.errors import FeedError, SchemaError
-from llmctx.schema.keys import check_symbol
+from llmctx.schema.symbol import check_symbol
 
 HEADER = ("timestamp", "symbol", "open", "high", "low", "close", "volume")
 """The columns of a bars file; the timestamp is ISO 8601 UTC, the start of the bar."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from llmctx import canonical, clock
 from llmctx.errors import FeedError, SchemaError
 from llmctx.flow.bars import BadRow, parse_moment
-from llmctx.schema.keys import check_symbol
+from llmctx.schema.symbol import check_symbol
 
 WINDOW = timedelta(hours=24)
 """How long a headline counts."""

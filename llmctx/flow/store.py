@@ -68,10 +68,10 @@ class Store:
 
     async def held_symbols(self) -> frozenset[str]:
         """All symbols with a position."""
-        pattern = keys.BY_SECTION["position"].key("*")
+        family = keys.BY_SECTION["position"]
         with _redis_errors("all symbols"):
-            found = [key async for key in self._redis.scan_iter(pattern, count=1000)]
-        return frozenset(cast("bytes", key).decode(errors="replace").rpartition(":")[2] for key in found)
+            found = [key async for key in self._redis.scan_iter(family.key("*"), count=1000)]
+        return frozenset(cast("bytes", key).decode(errors="replace").removeprefix(family.key("")) for key in found)
 
     async def clock(self) -> tuple[int | None, bool]:
         """The time of the bars clock in ms, None if no feed has set it; and whether there is a live clock instead."""

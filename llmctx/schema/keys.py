@@ -14,16 +14,14 @@ from types import MappingProxyType
 from pydantic import BaseModel
 
 from llmctx.errors import SchemaError
-from llmctx.limits import MAX_SYMBOL_CHARS
 from llmctx.schema import values
+from llmctx.schema.symbol import is_symbol
 
 DAY_S = 86_400
 SIGNAL_TYPES = ("entry", "exit")
 """The signal types read by default."""
 DECIDERS = "deciders"
 """The consumer group on every tick stream."""
-
-_SYMBOL = re.compile(rf"(?=.{{1,{MAX_SYMBOL_CHARS}}}\Z)[.^=]?[A-Za-z0-9][A-Za-z0-9._/^=+-]*\Z")
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,8 @@ class Family:
 
     def parts_of(self, key: str) -> dict[str, str] | None:
         """The symbol and signal type in a key, as far as the family has them; None if the key is not of this family."""
-        shape = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^:]+)", re.escape(self.pattern))
+        shape = re.escape(self.pattern).replace(r"\{symbol\}", "(?P<symbol>.+)")  # a symbol may hold colons
+        shape = shape.replace(r"\{signal_type\}", "(?P<signal_type>[^:]+)")
         found = re.fullmatch(shape, key)
         if found is None or not is_symbol(found.groupdict().get("symbol", "X")):
             return None
@@ -116,25 +115,6 @@ def find_family(key: str) -> Family:
         if key in (family.section, family.pattern) or family.parts_of(key) is not None:
             return family
     raise SchemaError(f"No key family matches {key!r}.", "`llmctx schema` lists the families and their keys.")
-
-
-def is_symbol(text: str) -> bool:
-    """Whether a text is a symbol that is valid in a key."""
-    return _SYMBOL.match(text) is not None
-
-
-def check_symbol(symbol: str) -> str:
-    """Return the symbol if it is valid in a key.
-
-    Raises SchemaError if it has characters other than letters, digits and . _ / ^ = + -, or more than 32.
-    """
-    if not is_symbol(symbol):
-        raise SchemaError(
-            f"{symbol!r} is not a symbol: at most 32 letters, digits and . _ / ^ = + -, beginning with a letter or "
-            "digit, optionally after one of . ^ or =.",
-            "Write the symbol as in positions:active:SYMBOL, for example AAPL.",
-        )
-    return symbol
 
 
 def partition_of(symbol: str, partitions: int) -> int:

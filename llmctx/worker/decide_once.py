@@ -1,21 +1,17 @@
 """One decision now: made here if the partition is free, otherwise by its owner."""
 
-from typing import cast
-
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
-
 from llmctx import clock
 from llmctx.connection import pause
 from llmctx.context.marks import Mark
 from llmctx.context.tick import Tick
-from llmctx.errors import LeaseError, TrailError
+from llmctx.errors import LeaseError
 from llmctx.pipeline import DecisionConfig
-from llmctx.schema.keys import partition_of, ticks
+from llmctx.schema.keys import partition_of
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.log import Log
 from llmctx.worker.home import TrailHome
 from llmctx.worker.partition import own_partition
+from llmctx.worker.ticks import raise_tick
 
 
 async def decide_once(
@@ -47,7 +43,7 @@ async def decide_once(
                     "The tick stays raised; `llmctx status` shows the backlog.",
                 ) from error
         if entry_id is None:
-            entry_id = await _raise_tick(home.redis, partition, tick)
+            entry_id = await raise_tick(home.redis, partition, tick)
         # The owner may settle the tick, or die and leave the lease to us: check for both.
         for _ in range(20):
             index = (await log.settled([tick.id]))[0]
@@ -56,10 +52,3 @@ async def decide_once(
                 assert entry is not None
                 return entry
             await pause(0.05)
-
-
-async def _raise_tick(redis: Redis, partition: int, tick: Tick) -> str:
-    try:
-        return cast("bytes", await redis.xadd(ticks(partition), tick.fields())).decode()
-    except RedisError as error:
-        raise TrailError(f"The tick {tick.id} could not be raised: {error}", "Check that Redis is running.") from error

@@ -8,14 +8,14 @@ from typing import Literal, NamedTuple, cast
 
 from pydantic import ValidationError
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from llmctx.context.marks import read_confirmation
 from llmctx.context.tick import Tick
-from llmctx.errors import LlmctxError
+from llmctx.errors import LlmctxError, TrailError
 from llmctx.limits import MAX_TICK_ID_CHARS
 from llmctx.schema import keys
-from llmctx.schema.keys import is_symbol
+from llmctx.schema.symbol import is_symbol
 
 _CONSUMER = "owner"
 """One name for whoever owns the partition: a new owner finds the old one's pending entries under it."""
@@ -40,6 +40,17 @@ class Delivery(NamedTuple):
     """How a malformed entry is recorded: skipped if it has a tick id, a dead letter if that id cannot be used."""
     symbol: str = ""
     """The symbol of a dead letter, if it is one."""
+
+
+async def raise_tick(redis: Redis, partition: int, tick: Tick) -> str:
+    """Raise a tick and return the id of its entry in the stream.
+
+    Raises TrailError if the server does not answer.
+    """
+    try:
+        return cast("bytes", await redis.xadd(keys.ticks(partition), tick.fields())).decode()
+    except RedisError as error:
+        raise TrailError(f"The tick {tick.id} could not be raised: {error}", "Check that Redis is running.") from error
 
 
 class TickStream:

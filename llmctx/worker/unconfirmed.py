@@ -13,6 +13,7 @@ from llmctx.decision.stop import STOP_UNCONFIRMED
 from llmctx.errors import TrailError
 from llmctx.price_memory import PriceMemory
 from llmctx.schema import keys
+from llmctx.schema.symbol import is_symbol
 from llmctx.trail.log.log import Log
 
 _log = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ async def unconfirmed_stops(redis: Redis, log: Log, partitions: int) -> list[str
     found = []
     async for key in redis.scan_iter(_POSITION.key("*"), count=1000):
         symbol = key.decode(errors="replace").removeprefix(_POSITION.key(""))
-        if keys.is_symbol(symbol) and keys.partition_of(symbol, partitions) == log.partition:
+        if is_symbol(symbol) and keys.partition_of(symbol, partitions) == log.partition:
             async for entry in log.read_back_of(symbol):
                 guards = entry.record["verdict"].get("guards", ())
                 if any(guard["name"] == STOP_UNCONFIRMED for guard in guards):

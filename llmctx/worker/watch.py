@@ -18,6 +18,7 @@ from llmctx.connection import end, open_redis, pause, read_stream
 from llmctx.context.tick import Tick
 from llmctx.errors import LlmctxError, ServerError
 from llmctx.schema import keys
+from llmctx.schema.symbol import check_symbol
 from llmctx.trail.log.log import Log
 
 _log = logging.getLogger(__name__)
@@ -123,7 +124,7 @@ class Watch:
 
     async def _position(self, symbol: str) -> bytes | None:
         try:
-            key = _POSITION.key(keys.check_symbol(symbol))
+            key = _POSITION.key(check_symbol(symbol))
         except LlmctxError as error:
             _log.warning(f"{error.what} Its position is not watched")
             return None

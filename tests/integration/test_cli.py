@@ -149,8 +149,8 @@ async def test_context_of_a_symbol_that_is_not_held_says_so(dumb: Program) -> No
 
 
 async def test_context_of_no_symbol_exits_with_2(dumb: Program) -> None:
-    ended = await dumb("context", "A:B")
-    assert (ended.code, "'A:B' is not a symbol" in ended.err) == (2, True)
+    ended = await dumb("context", "{A}")
+    assert (ended.code, "'{A}' is not a symbol" in ended.err) == (2, True)
 
 
 # decide

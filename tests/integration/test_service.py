@@ -173,7 +173,7 @@ MALFORMED: dict[str, tuple[dict[str, str | bytes], str, str]] = {
     "no symbol": ({"id": "bad1"}, "skipped", "has no field 'symbol'"),
     "no id": ({"symbol": "AAPL"}, "incident", "id"),
     "an empty id": ({"id": "", "symbol": "AAPL"}, "incident", "has no field 'id'"),
-    "no symbol's form": ({"id": "bad2", "symbol": "A:B"}, "skipped", "'A:B' is not a symbol"),
+    "no symbol's form": ({"id": "bad2", "symbol": "A*B"}, "skipped", "'A*B' is not a symbol"),
     "an empty symbol": ({"id": "bad3", "symbol": ""}, "skipped", "'' is not a symbol"),
     "nothing known": ({"x": "y"}, "incident", "has no field 'symbol'"),
     "an id that is not UTF-8": ({"id": b"\xff", "symbol": "AAPL"}, "dead_letter", "its id is not UTF-8"),

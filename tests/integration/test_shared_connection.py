@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError, ReadOnlyError, ResponseError, TimeoutError  # noqa: A004
 
-from llmctx.connection import Client, connect
+from llmctx.connection import RedisClient, connect
 from llmctx.functions import ServerFunction, execute
 from llmctx.shared_connection import MAX_BATCH
 from tests.conftest import free_port
@@ -18,7 +18,7 @@ CALLS = 1000
 
 
 @pytest.fixture
-async def client(redis: Redis, redis_url: str) -> AsyncIterator[Client]:
+async def client(redis: Redis, redis_url: str) -> AsyncIterator[RedisClient]:
     """A client of ours for a server whose keys and functions are empty before the test."""
     assert await redis.dbsize() == 0
     made = connect(redis_url)
@@ -49,18 +49,18 @@ def _port_of(url: str) -> int:
     return int(url.rpartition(":")[2].partition("/")[0])
 
 
-async def test_a_thousand_calls_at_once_get_their_own_replies(client: Client, echo: ServerFunction) -> None:
+async def test_a_thousand_calls_at_once_get_their_own_replies(client: RedisClient, echo: ServerFunction) -> None:
     answers = await asyncio.gather(*(echo(client, [], [str(number)]) for number in range(CALLS)))
     assert answers == [str(number).encode() for number in range(CALLS)]
     assert CALLS > MAX_BATCH
 
 
-async def test_calls_share_one_connection(client: Client, redis: Redis, echo: ServerFunction) -> None:
+async def test_calls_share_one_connection(client: RedisClient, redis: Redis, echo: ServerFunction) -> None:
     await asyncio.gather(*(echo(client, [], [str(number)]) for number in range(100)))
     assert len(await _connections_of(redis, "fcall_ro")) == 1
 
 
-async def test_a_cancelled_call_leaves_its_reply_to_nobody(client: Client, echo: ServerFunction) -> None:
+async def test_a_cancelled_call_leaves_its_reply_to_nobody(client: RedisClient, echo: ServerFunction) -> None:
     await echo(client, [], ["loads the function"])
     calls = [asyncio.create_task(echo(client, [], [str(number)])) for number in range(CALLS)]
     for turn in range(CALLS // 2):
@@ -73,7 +73,9 @@ async def test_a_cancelled_call_leaves_its_reply_to_nobody(client: Client, echo:
     assert await echo(client, [], ["afterwards"]) == b"afterwards"
 
 
-async def test_an_error_of_one_call_is_not_the_others(client: Client, echo: ServerFunction, tmp_path: Path) -> None:
+async def test_an_error_of_one_call_is_not_the_others(
+    client: RedisClient, echo: ServerFunction, tmp_path: Path
+) -> None:
     (tmp_path / "bad.lua").write_text("local function run() return redis.error_reply('LEASE held') end")
     bad = ServerFunction(tmp_path / "bad.lua")
     answers = await asyncio.gather(
@@ -88,7 +90,7 @@ async def test_an_error_of_one_call_is_not_the_others(client: Client, echo: Serv
 
 
 async def test_lost_functions_are_loaded_again_for_every_call(
-    client: Client, redis: Redis, echo: ServerFunction
+    client: RedisClient, redis: Redis, echo: ServerFunction
 ) -> None:
     await echo(client, [], ["first"])
     await redis.function_flush()
@@ -108,7 +110,7 @@ async def test_a_connection_that_is_cut_is_made_again(redis: Redis, redis_url: s
     assert await redis.scard("set") == 201
 
 
-async def test_a_killed_connection_is_made_again(client: Client, redis: Redis, echo: ServerFunction) -> None:
+async def test_a_killed_connection_is_made_again(client: RedisClient, redis: Redis, echo: ServerFunction) -> None:
     await echo(client, [], ["first"])
     (before,) = await _connections_of(redis, "fcall_ro")
     await redis.client_kill_filter(_id=before)
@@ -127,7 +129,7 @@ async def test_without_retries_a_lost_reply_is_an_error(redis_url: str, redis: R
     assert await redis.sismember("set", "sent once")
 
 
-async def test_a_read_only_server_is_connected_anew(client: Client, redis: Redis, add: ServerFunction) -> None:
+async def test_a_read_only_server_is_connected_anew(client: RedisClient, redis: Redis, add: ServerFunction) -> None:
     await add(client, ["set"], ["loads the function"])
     (before,) = await _connections_of(redis, "fcall")
     await execute(redis, "REPLICAOF", "127.0.0.1", free_port())
@@ -140,7 +142,7 @@ async def test_a_read_only_server_is_connected_anew(client: Client, redis: Redis
     assert before not in await _connections_of(redis, "fcall")
 
 
-async def test_a_read_only_server_is_connected_anew_after_a_transaction(client: Client, redis: Redis) -> None:
+async def test_a_read_only_server_is_connected_anew_after_a_transaction(client: RedisClient, redis: Redis) -> None:
     before = await client.client_id()
     commands = client.pipeline(transaction=True)
     commands.set("key", "refused")

@@ -8,7 +8,7 @@ import typer
 from llmctx.cli.shared.options import AsJson, PromptsDir, RedisUrl, StateDir, Symbol
 from llmctx.cli.shared.output import coloured, escape, out, print_json, visible
 from llmctx.cli.shared.setup import partitions_of, redis_of, settings_for, trail_rules
-from llmctx.schema.keys import check_symbol
+from llmctx.schema.symbol import check_symbol
 from llmctx.settings import Settings
 
 if TYPE_CHECKING:

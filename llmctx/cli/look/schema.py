@@ -16,13 +16,19 @@ def schema(
 ) -> None:
     """List the live keys, or print the JSON Schema of one.
 
+    `decisions` stands for what is published on decisions:{p}, in the field `decision` of each entry.
+
     \b
     llmctx schema
     llmctx schema positions:active:AAPL
+    llmctx schema decisions
     """
     from llmctx.schema.keys import FAMILIES, find_family
+    from llmctx.schema.values import Thesis
 
-    if key is not None:
+    if key == "decisions":
+        print_json(Thesis.model_json_schema())
+    elif key is not None:
         print_json(find_family(key).model.model_json_schema())
     elif as_json:
         for family in FAMILIES:

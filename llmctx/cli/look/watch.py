@@ -14,7 +14,8 @@ from llmctx.context.facts import facts_of
 from llmctx.context.package import Package
 from llmctx.ops.changes import Change, follow_package
 from llmctx.prompt.lines import text_of
-from llmctx.schema.keys import check_symbol, partition_of
+from llmctx.schema.keys import partition_of
+from llmctx.schema.symbol import check_symbol
 from llmctx.settings import Settings
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from llmctx.cli.shared.setup import config_of, redis_of, trail_rules
 from llmctx.context.marks import Mark
 from llmctx.errors import LlmctxError
 from llmctx.limits import MAX_BY_CHARS, MAX_WHY_CHARS
-from llmctx.schema.keys import check_symbol
+from llmctx.schema.symbol import check_symbol
 from llmctx.settings import Settings
 from llmctx.trail.log.entry import Entry, address
 

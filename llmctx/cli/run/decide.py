@@ -11,7 +11,7 @@ from llmctx.cli.shared.output import messages, out, print_json
 from llmctx.cli.shared.record_text import print_verdict
 from llmctx.cli.shared.setup import config_of, redis_of
 from llmctx.errors import LlmctxError
-from llmctx.schema.keys import check_symbol
+from llmctx.schema.symbol import check_symbol
 from llmctx.settings import Settings
 from llmctx.trail.log.entry import Entry, address
 

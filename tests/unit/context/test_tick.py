@@ -33,14 +33,14 @@ def test_a_tick_raised_by_hand_is_about_its_symbol() -> None:
     assert Tick.by_hand("BRK.B").symbol == "BRK.B"
 
 
-@pytest.mark.parametrize("symbol", ["", "AA PL", "AAPL:x", "A" * 33, "AAPL\n", "{0}"])
+@pytest.mark.parametrize("symbol", ["", "AA  PL", "A" * 33, "AAPL\n", "{0}"])
 def test_a_symbol_invalid_in_a_key_is_refused_and_named(symbol: str) -> None:
     with pytest.raises(SchemaError) as caught:
         Tick(id="t-1", symbol=symbol)
     assert repr(symbol) in caught.value.what
 
 
-@pytest.mark.parametrize("symbol", ["", "AA PL"])
+@pytest.mark.parametrize("symbol", ["", "AA  PL"])
 def test_a_tick_by_hand_on_an_invalid_symbol_is_refused(symbol: str) -> None:
     with pytest.raises(SchemaError):
         Tick.by_hand(symbol)
