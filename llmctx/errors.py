@@ -191,6 +191,12 @@ class ExportError(TrailError):
     exit_code = 2
 
 
+class ArchiveError(TrailError):
+    """An archive cannot be written, read or believed."""
+
+    exit_code = 2
+
+
 class AddressError(TrailError):
     """A text that is not the address of a record, or names one that does not exist."""
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from llmctx.errors import CheckpointError
 from llmctx.replay.partition_check import PartitionCheck, PartitionReport
+from llmctx.trail.archive.reader import Archive
 from llmctx.trail.export.reader import Export, Part
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import Instance, read_state_instance
@@ -209,7 +210,7 @@ async def verify_export_part(
     export: Export, part: Part, expected: Expected, on_record: Callable[[], None] = lambda: None
 ) -> PartitionReport:
     """Verify one partition of an export that `check_export` passed."""
-    trusted = trusted_of(export.key, export.origin, part.partition, len(export.parts))
+    trusted = trusted_of(export.key, export.origin, part.partition, export.partitions)
     receipts = expected.receipts_of(part.partition)
     report = await verify_part(export, part, trusted, receipts, on_record, rebuilding=expected.rebuild)
     if expected.key is not None:
@@ -219,7 +220,7 @@ async def verify_export_part(
 
 
 async def verify_part(
-    export: Export,
+    export: Export | Archive,
     part: Part,
     trusted: Trusted,
     receipts: Sequence[Receipt] = (),
@@ -227,7 +228,7 @@ async def verify_part(
     *,
     rebuilding: bool = True,
 ) -> PartitionReport:
-    """Check every record of one partition of an export, in order, up to the first bad one."""
+    """Check every record of one partition of an export or an archive, in order, up to the first bad one."""
 
     async def blob(digest: str) -> bytes | None:
         return export.blob(digest)
@@ -244,14 +245,14 @@ async def verify_part(
         return PartitionReport(part.partition, fault=error.fault)
     writers = WriterKeys(trusted.origin, trusted.key)
     verifier = Verifier(coverage, known=known, lost=lost.get, held=HeldReceipts(receipts), writers=writers)
-    check = PartitionCheck(part.partition, verifier, blob, rebuilding=rebuilding, partitions=len(export.parts))
+    check = PartitionCheck(part.partition, verifier, blob, rebuilding=rebuilding, partitions=export.partitions)
     found = await check.check_records(_each(export, part, lost), on_record) or verifier.check_end(all_covered=True)
     found = found or _check_sizes(verifier, part, known) or await check.check_lost(export.found_again(part), lost)
     missing = [] if coverage.count else ["there is no checkpoint, so nothing proves that this partition is empty"]
     return check.report(found, [*missing, *coverage.warnings()])
 
 
-async def _each(export: Export, part: Part, lost: dict[int, bytes]) -> AsyncIterator[Entry]:
+async def _each(export: Export | Archive, part: Part, lost: dict[int, bytes]) -> AsyncIterator[Entry]:
     for entry in export.entries(part, lost):
         yield entry
 
