@@ -72,4 +72,4 @@ def corpus_source(path: Path) -> Source:
     for entry in corpus.entries:
         by_partition.setdefault(entry.partition, []).append(entry)
     parts = [CorpusRecords(number, entries, corpus.blobs) for number, entries in sorted(by_partition.items())]
-    return Source(f"the corpus {path}", "", parts)
+    return Source(f"the corpus {path}", "", parts, max(by_partition, default=0) + 1)

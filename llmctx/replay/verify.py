@@ -1,4 +1,4 @@
-"""Verify a trail in full: in Redis against the anchor of a state directory, a key and receipts, or in an export."""
+"""Verify a trail in full: in Redis against the anchor of a state directory, a key and receipts, or in a copy."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import NamedTuple
 from llmctx.errors import CheckpointError
 from llmctx.replay.partition_check import PartitionCheck, PartitionReport
 from llmctx.trail.archive.reader import Archive
-from llmctx.trail.export.reader import Export, Part
+from llmctx.trail.export.reader import Part
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import Instance, read_state_instance
 from llmctx.trail.log.leaf_schema import Fault, FaultError
@@ -19,6 +19,7 @@ from llmctx.trail.proof.key import read_public_key
 from llmctx.trail.proof.receipt import HeldReceipts, Receipt, check_receipts
 from llmctx.trail.proof.verify import Verifier
 from llmctx.trail.proof.writer import WriterKeys
+from llmctx.trail.source.copies import Copy
 
 
 class OutsideEvidence(NamedTuple):
@@ -192,35 +193,36 @@ def _coverage_warnings(outside: OutsideEvidence, coverage: Coverage, size: int) 
     return []
 
 
-def check_export(export: Export, expected: Expected) -> None:
-    """Check an export as a whole: the expected key and origin, and the digest of each blob.
+def check_copy(copy: Copy, expected: Expected) -> None:
+    """Check an export or an archive as a whole: the expected key and origin, and the digest of each blob.
 
     Raises FaultError if key, origin, a blob or a receipt does not fit.
     """
-    if expected.key is not None and export.key != expected.key:
-        raise FaultError(Fault(0, "key", expected.key.text, export.key.text))
-    origin = expected.origin or export.key.name
-    if export.origin != origin:
-        raise FaultError(Fault(0, "origin", origin, export.origin))
-    export.check_blobs()
-    expected.check_partitions(len(export.parts))
+    if expected.key is not None and copy.key != expected.key:
+        raise FaultError(Fault(0, "key", expected.key.text, copy.key.text))
+    origin = expected.origin or copy.key.name
+    if copy.origin != origin:
+        raise FaultError(Fault(0, "origin", origin, copy.origin))
+    copy.check_blobs()
+    expected.check_partitions(copy.partitions)
 
 
-async def verify_export_part(
-    export: Export, part: Part, expected: Expected, on_record: Callable[[], None] = lambda: None
+async def verify_copy_part(
+    copy: Copy, part: Part, expected: Expected, on_record: Callable[[], None] = lambda: None
 ) -> PartitionReport:
-    """Verify one partition of an export that `check_export` passed."""
-    trusted = trusted_of(export.key, export.origin, part.partition, export.partitions)
+    """Verify one partition of a copy that `check_copy` passed."""
+    trusted = trusted_of(copy.key, copy.origin, part.partition, copy.partitions)
     receipts = expected.receipts_of(part.partition)
-    report = await verify_part(export, part, trusted, receipts, on_record, rebuilding=expected.rebuild)
+    report = await verify_part(copy, part, trusted, receipts, on_record, rebuilding=expected.rebuild)
     if expected.key is not None:
         return report
-    why = "the key came with the export, so it proves nothing against whoever made the export; name it with --key"
+    kind = "archive" if isinstance(copy, Archive) else "export"
+    why = f"the key came with the {kind}, so it proves nothing against whoever made the {kind}; name it with --key"
     return report._replace(warnings=(why, *report.warnings))
 
 
 async def verify_part(
-    export: Export | Archive,
+    copy: Copy,
     part: Part,
     trusted: Trusted,
     receipts: Sequence[Receipt] = (),
@@ -231,29 +233,29 @@ async def verify_part(
     """Check every record of one partition of an export or an archive, in order, up to the first bad one."""
 
     async def blob(digest: str) -> bytes | None:
-        return export.blob(digest)
+        return copy.blob(digest)
 
     try:
         check_receipts(receipts, trusted)
-        notes, instead = export.notes(part)
+        notes, instead = copy.notes(part)
         coverage = read_coverage(notes, trusted)
         if instead is not None:
             fault = Fault(coverage.size, "note-grammar", "signed checkpoints, one blank line between", instead)
             return PartitionReport(part.partition, fault=fault)
-        lost, known = export.lost(part), export.known(part)
+        lost, known = copy.lost(part), copy.known(part)
     except FaultError as error:
         return PartitionReport(part.partition, fault=error.fault)
     writers = WriterKeys(trusted.origin, trusted.key)
     verifier = Verifier(coverage, known=known, lost=lost.get, held=HeldReceipts(receipts), writers=writers)
-    check = PartitionCheck(part.partition, verifier, blob, rebuilding=rebuilding, partitions=export.partitions)
-    found = await check.check_records(_each(export, part, lost), on_record) or verifier.check_end(all_covered=True)
-    found = found or _check_sizes(verifier, part, known) or await check.check_lost(export.found_again(part), lost)
+    check = PartitionCheck(part.partition, verifier, blob, rebuilding=rebuilding, partitions=copy.partitions)
+    found = await check.check_records(_each(copy, part, lost), on_record) or verifier.check_end(all_covered=True)
+    found = found or _check_sizes(verifier, part, known) or await check.check_lost(copy.found_again(part), lost)
     missing = [] if coverage.count else ["there is no checkpoint, so nothing proves that this partition is empty"]
     return check.report(found, [*missing, *coverage.warnings()])
 
 
-async def _each(export: Export | Archive, part: Part, lost: dict[int, bytes]) -> AsyncIterator[Entry]:
-    for entry in export.entries(part, lost):
+async def _each(copy: Copy, part: Part, lost: dict[int, bytes]) -> AsyncIterator[Entry]:
+    for entry in copy.entries(part, lost):
         yield entry
 
 

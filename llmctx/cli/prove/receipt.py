@@ -6,7 +6,7 @@ from typing import Any
 from llmctx.cli.shared.options import Address, From, RedisUrl, StateDir
 from llmctx.cli.shared.output import print_json
 from llmctx.cli.shared.setup import open_trail, settings_for
-from llmctx.cli.shared.sources import export_in
+from llmctx.cli.shared.sources import copy_in
 from llmctx.settings import Settings
 
 
@@ -25,14 +25,14 @@ def receipt(address: Address, where: From = None, redis_url: RedisUrl = None, st
 
 
 async def _receipt(settings: Settings, where: str | None, text: str) -> dict[str, Any]:
-    from llmctx.trail.export.records import export_source, receipt_of
     from llmctx.trail.proof.notary_service import issue_receipt
+    from llmctx.trail.source.copies import copy_source, receipt_of
     from llmctx.trail.source.lookup import read_record
     from llmctx.trail.source.source import log_source
 
     if where is not None:
-        export = export_in(where, "receipt")
-        return receipt_of(export, await read_record(export_source(export), text))
+        copy = copy_in(where, "receipt")
+        return receipt_of(copy, await read_record(copy_source(copy), text))
     async with open_trail(settings) as (redis, instance):
         entry = await read_record(log_source(redis, instance), text)
         return await issue_receipt(redis, instance, settings.state_dir, entry)

@@ -10,17 +10,17 @@ from llmctx.cli.shared.long_running import progress
 from llmctx.cli.shared.options import AsJson, From, RedisUrl, StateDir
 from llmctx.cli.shared.output import escape, out, print_json
 from llmctx.cli.shared.setup import open_trail, settings_for
-from llmctx.cli.shared.sources import export_in
+from llmctx.cli.shared.sources import copy_in
 from llmctx.errors import CheckpointError, LlmctxError
 from llmctx.replay.partition_check import PartitionReport
-from llmctx.replay.verify import Expected, check_export, trusted_of, verify_export_part, verify_partition
+from llmctx.replay.verify import Expected, check_copy, trusted_of, verify_copy_part, verify_partition
 from llmctx.settings import Settings
-from llmctx.trail.export.reader import Export
 from llmctx.trail.log.instance import check_state_instance
 from llmctx.trail.log.leaf_schema import FaultError
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.checkpoint import Key
 from llmctx.trail.proof.receipt import read_receipt, verify_receipt
+from llmctx.trail.source.copies import open_copy
 from llmctx.worker.published_check import Published, PublishedCheck, read_published
 
 _MAX_FURTHER_SHOWN = 20
@@ -31,7 +31,7 @@ _Reports = tuple[dict[str, str], list[PartitionReport]]
 def verify(
     directory: Annotated[
         str | None,
-        typer.Argument(metavar="DIR", help="An export; the same as --from DIR. Default: the trail in Redis."),
+        typer.Argument(metavar="DIR", help="An export or archive, as with --from. Default: the trail in Redis."),
     ] = None,
     key: Annotated[
         str | None, typer.Option(help="The notary's public key (vkey) as it was given to you, or a file that holds it.")
@@ -60,11 +60,10 @@ def verify(
     """Verify the trail: every record, its evidence, every checkpoint.
 
     In Redis it is checked against the anchor in the state directory, with what is published and which functions are
-    loaded; an export is checked alone. Exit code 0: verified,
-    or intact with losses that incidents account for. 1: altered; the output names the first bad record, the rule it
-    breaks, what was expected and what was found. It goes on after a record that cannot be
-    read, and names every such record. audit/README.md states the rules; audit/verify.py applies them too and shares no
-    code with this command.
+    loaded; an export or an archive is checked alone. Exit code 0: verified, or intact with losses that incidents
+    account for. 1: altered; the output names the first bad record, the rule it breaks, what was expected and what was
+    found. It goes on after a record that cannot be read, and names every such record. audit/README.md states the
+    rules; audit/verify.py applies them too and shares no code with this command.
 
     Records of other versions are rebuilt too. What differs in them is counted as not reproducible, which is no failure.
     If such a record names rules that no released version has, there is a warning; with --strict it is a failure.
@@ -87,7 +86,7 @@ def verify(
         if where is None:
             name, reports = asyncio.run(_verify_redis(settings_for(redis_url, state_dir), expected, quiet=as_json))
         else:
-            name, reports = asyncio.run(_verify_export(where, expected, quiet=as_json))
+            name, reports = asyncio.run(_verify_copy(where, expected, quiet=as_json))
     except FaultError as broken:
         name, reports = {}, [PartitionReport(0, fault=broken.fault)]
     _print(name, reports, as_json=as_json)
@@ -139,13 +138,13 @@ async def _verify_redis(settings: Settings, expected: Expected, *, quiet: bool) 
     return {"instance": instance.id}, reports
 
 
-async def _verify_export(where: str, expected: Expected, *, quiet: bool) -> _Reports:
-    export, reports = Export(export_in(where, "verify")), []
-    check_export(export, expected)
-    for part in export.parts:
+async def _verify_copy(where: str, expected: Expected, *, quiet: bool) -> _Reports:
+    copy, reports = open_copy(copy_in(where, "verify")), []
+    check_copy(copy, expected)
+    for part in copy.parts:
         with progress(f"partition {part.partition}", part.size, quiet=quiet) as advance:
-            reports.append(await verify_export_part(export, part, expected, advance))
-    return {"origin": export.origin}, reports
+            reports.append(await verify_copy_part(copy, part, expected, advance))
+    return {"origin": copy.origin}, reports
 
 
 def _print(name: dict[str, str], reports: list[PartitionReport], *, as_json: bool) -> None:

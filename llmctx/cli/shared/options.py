@@ -27,7 +27,8 @@ From = Annotated[
     typer.Option(
         "--from",
         metavar="PATH",
-        help="Read an export (folder) or a corpus (file). Default: the trail in Redis.",
+        help="Read an export or an archive (a folder, or s3://... for one in an object store) or a corpus (a file). "
+        "Default: the trail in Redis.",
         show_default=False,
     ),
 ]

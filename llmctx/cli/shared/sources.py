@@ -13,6 +13,7 @@ from llmctx.errors import CorpusError, ExportError
 from llmctx.replay.recordings import Recordings
 from llmctx.replay.selection import Selection, parse_selection, with_absolute_times
 from llmctx.settings import Settings
+from llmctx.trail.source.copies import copy_source, is_copy
 from llmctx.trail.source.source import Source, log_source
 
 Selected = Annotated[
@@ -49,10 +50,10 @@ def listing_hint(where: str | None) -> str:
 async def source_of(settings: Settings, where: str | None) -> AsyncIterator[Source]:
     """The source named by --from, or the trail in Redis.
 
-    Raises CorpusError, ExportError or TrailError if it cannot be read.
+    Raises CorpusError or TrailError if it cannot be read.
     """
     if where is not None:
-        yield _in_files(Path(where))
+        yield _in_files(where)
         return
     async with open_trail(settings) as (redis, instance):
         yield log_source(redis, instance)
@@ -65,24 +66,22 @@ async def recordings_of(settings: Settings, where: str | None) -> AsyncIterator[
         yield Recordings(source)
 
 
-def export_in(where: str, command: str) -> Path:
-    """The export named by --from, for a command that needs its checkpoints.
+def copy_in(where: str, command: str) -> str:
+    """What --from names, for a command that needs checkpoints.
 
-    Raises ExportError if it is something else.
+    Raises ExportError if it has none.
     """
-    if not Path(where).is_dir():
+    if not is_copy(where):
         raise ExportError(
-            f"{where} is not an export, and nothing else has checkpoints: `llmctx {command}` cannot use it.",
-            "Name a folder that `llmctx export` made. `llmctx replay --from FILE` checks the evidence in a corpus.",
+            f"{where} is neither an export nor an archive, so `llmctx {command}` finds no checkpoints there.",
+            "Name what `llmctx export` or `llmctx archive` made; `llmctx replay` checks the evidence in a corpus.",
         )
-    return Path(where)
+    return where
 
 
-def _in_files(where: Path) -> Source:
-    if where.is_dir():
-        from llmctx.trail.export.records import export_source
-
-        return export_source(where)
+def _in_files(where: str) -> Source:
+    if is_copy(where):
+        return copy_source(where)
     from llmctx.replay.corpus_source import corpus_source
 
-    return corpus_source(where)
+    return corpus_source(Path(where))

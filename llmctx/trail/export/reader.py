@@ -45,6 +45,11 @@ class Export:
         self.origin, self.parts = _read_manifest(manifest.read_bytes())
 
     @property
+    def name(self) -> str:
+        """Its path, for messages."""
+        return str(self.directory)
+
+    @property
     def partitions(self) -> int:
         """How many partitions the trail has."""
         return len(self.parts)

@@ -1,12 +1,15 @@
 """A source: one place that records are read from, whatever keeps them. All that only reads the trail takes one."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
 from redis.asyncio import Redis
 
+from llmctx.errors import TrailError
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import Instance
+from llmctx.trail.log.leaf_schema import FaultError
 from llmctx.trail.log.reader import LogReader
 from llmctx.trail.proof.checkpoint import key_name_of
 
@@ -61,15 +64,25 @@ class Source(NamedTuple):
     """The trail that it holds records of: llmctx/<instance>; empty if they may come from several."""
     parts: Sequence[Records]
     """Its partitions, in order."""
+    partitions: int
+    """The number of partitions that addresses tell apart; of some it may hold nothing."""
 
-    @property
-    def partitions(self) -> int:
-        """The number of partitions that its addresses tell apart."""
-        return max((part.partition for part in self.parts), default=0) + 1
+
+@contextmanager
+def source_errors(name: str) -> Iterator[None]:
+    """Turn the fault of a malformed file into a TrailError that names the source."""
+    try:
+        yield
+    except FaultError as broken:
+        raise TrailError(
+            f"{name} cannot be read: {broken.fault}.",
+            f"Run `llmctx verify --from {name}` to find out more.",
+            exit_code=1,
+        ) from broken
 
 
 def log_source(redis: Redis, instance: Instance) -> Source:
     """The trail in Redis."""
     parts = [LogReader(redis, partition) for partition in range(instance.partitions)]
     origin = key_name_of(instance.id)
-    return Source(f"the trail {origin}", origin, parts)
+    return Source(f"the trail {origin}", origin, parts, instance.partitions)

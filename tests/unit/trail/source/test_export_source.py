@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from llmctx import canonical
-from llmctx.errors import AddressError, ExportError
-from llmctx.trail.export.records import export_source
+from llmctx.errors import AddressError, TrailError
 from llmctx.trail.log.entry import Entry
+from llmctx.trail.source.copies import copy_source
 from llmctx.trail.source.filter import Filter
 from llmctx.trail.source.lookup import in_force, newest, read_record
 from llmctx.trail.source.source import Records, Source
@@ -47,7 +47,7 @@ def write(folder: Path, leaves: Iterable[dict[str, Any]] = LEAVES, lost: Iterabl
     listed = {"partition": 0, "origin": "llmctx/x/0", "first": 0, "size": indices[-1] + 1 if indices else 0}
     manifest = {"format": "llmctx-export/1", "origin": "llmctx/x", "partitions": [listed]}
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    return export_source(folder)
+    return copy_source(str(folder))
 
 
 @pytest.fixture
@@ -110,11 +110,11 @@ async def test_lines_that_do_not_belong_together_are_an_error(source: Source, tm
     whole = path.read_bytes()
     for damaged in (whole[:-1], b"\n".join(whole.split(b"\n")[1:])):
         path.write_bytes(damaged)
-        with pytest.raises(ExportError, match="breaks lines") as raised:
-            await export_source(tmp_path).parts[0].entry(0)
+        with pytest.raises(TrailError, match="breaks lines") as raised:
+            await copy_source(str(tmp_path)).parts[0].entry(0)
         assert raised.value.exit_code == 1
     path.unlink()
-    with pytest.raises(ExportError, match=name):
+    with pytest.raises(TrailError, match=name):
         await source.parts[0].entry(0)
 
 

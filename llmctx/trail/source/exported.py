@@ -3,26 +3,23 @@
 import os
 from array import array
 from bisect import bisect_left
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from weakref import finalize
 
 from llmctx import canonical
-from llmctx.errors import ExportError, ReceiptError
 from llmctx.trail.export.reader import Export, Part, read_evidence
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.leaf_schema import Fault, FaultError
-from llmctx.trail.proof.receipt import make_receipt
-from llmctx.trail.source.source import Source
+from llmctx.trail.source.source import source_errors
 
 
 class ExportRecords:
     """One partition of an export, without the records' proofs; verification reads it line by line instead.
 
-    Every method raises ExportError if the lines of the files do not belong together.
+    Every method raises TrailError if the lines of the files do not belong together.
     """
 
     def __init__(self, export: Export, part: Part) -> None:
@@ -41,7 +38,7 @@ class ExportRecords:
 
     async def entry(self, index: int) -> Entry | None:
         """The record at an index, None if there is none."""
-        with _export_errors(self._export.directory):
+        with source_errors(self._export.name):
             line = bisect_left(self._lines.indices, index)
             if line == len(self._lines.indices) or self._lines.indices[line] != index:
                 return None
@@ -49,20 +46,20 @@ class ExportRecords:
 
     async def read(self, start: int = 0, stop: int | None = None) -> AsyncIterator[Entry]:
         """The records of a range, in order."""
-        with _export_errors(self._export.directory):
+        with source_errors(self._export.name):
             for line in self._range(start, stop):
                 yield self._at(line)
 
     async def read_back(self, stop: int | None = None) -> AsyncIterator[Entry]:
         """The records below `stop` (None: all), newest first."""
-        with _export_errors(self._export.directory):
+        with source_errors(self._export.name):
             for line in reversed(self._range(0, stop)):
                 yield self._at(line)
 
     async def read_back_of(self, symbol: str) -> AsyncIterator[Entry]:
         """A symbol's records, newest first."""
         named = b'"symbol":' + canonical.dumps(symbol)  # spares parsing all others
-        with _export_errors(self._export.directory):
+        with source_errors(self._export.name):
             for line in reversed(self._range(0, None)):
                 if named in self._lines.leaves.line(line) and (found := self._at(line)).record.get("symbol") == symbol:
                     yield found
@@ -137,50 +134,8 @@ class _LineFile:
         return os.pread(self._file, end - begin - 1, begin)
 
 
-def export_source(directory: Path) -> Source:
-    """An export as a source. Its records are not verified against the checkpoints here.
-
-    Raises ExportError if the folder is not an export or its manifest is malformed.
-    """
-    with _export_errors(directory):
-        export = Export(directory)
-    parts = [ExportRecords(export, part) for part in export.parts]
-    return Source(f"the export {export.directory}", export.origin, parts)
-
-
-def receipt_of(directory: Path, entry: Entry) -> dict[str, Any]:
-    """The receipt of a record in an export.
-
-    Raises ReceiptError if no checkpoint covers it, ExportError if the files are malformed.
-    """
-    with _export_errors(directory):
-        export = Export(directory)
-        part = export.parts[entry.partition]
-        notes, _ = export.notes(part)
-        hashes = export.known(part)
-        if hashes is None:
-            lost = export.lost(part)
-            hashes_by_index = lost | {each.index: each.digest for each in export.entries(part, lost)}
-            hashes = [hashes_by_index[index] for index in sorted(hashes_by_index)]
-    if not notes:
-        raise ReceiptError(f"{directory} has no checkpoint.", "Export the trail again after a notary has signed.")
-    return make_receipt(entry.leaf, entry.index, hashes, notes[-1])
-
-
 def _pieces(line: bytes, index: int) -> dict[str, bytes]:
     try:
         return read_evidence(line, index)[0]
     except FaultError as error:
         raise ValueError(str(error.fault)) from error
-
-
-@contextmanager
-def _export_errors(directory: Path) -> Iterator[None]:
-    try:
-        yield
-    except FaultError as broken:
-        raise ExportError(
-            f"{directory} cannot be read: {broken.fault}.",
-            f"Run `llmctx verify {directory}` to find out more.",
-            exit_code=1,
-        ) from broken
