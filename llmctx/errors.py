@@ -111,6 +111,8 @@ class TickMapError(TrailError):
     """The map of ticks names a record that does not settle the tick."""
 
     def __init__(self, tick: str, key: str, index: int) -> None:
+        self.index = index
+        """The index that the map names."""
         what = f"{key} has tick {tick} at {index}, but no such record settles it."
         super().__init__(what, "The owner corrects it and records the tick.")
 

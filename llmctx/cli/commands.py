@@ -57,6 +57,7 @@ COMMANDS = (
     Command("status", "operate", "Show server, owners, backlog, rates and the last failure."),
     Command("notary", "operate", "Run the notary alone, which signs what is recorded."),
     Command("join", "operate", "Let a second state directory write to a trail."),
+    Command("archive", "operate", "Move old records out of Redis into an archive."),
     Command("backup", "operate", "Back up server and state directory, and prove the copy."),
     Command("restore", "operate", "Restore a backup into a server, and refill what came later."),
     Command("cleanup", "operate", "Clean up what live data leaves behind, never the trail."),

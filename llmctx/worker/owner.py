@@ -11,7 +11,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from redis.exceptions import RedisError
 
@@ -27,6 +27,7 @@ from llmctx.trail.log.instance import read_instance
 from llmctx.trail.log.lease import SEE_REDIS, Holder, Lease, redis_errors
 from llmctx.trail.log.log import Draft, Log, Settlement
 from llmctx.trail.spool.recovery import Recovery
+from llmctx.worker.archiving import Archiving
 from llmctx.worker.enrolment import Enrolment, compose_foreign
 from llmctx.worker.home import TrailHome
 from llmctx.worker.publish import Publisher
@@ -63,7 +64,11 @@ class Owner:
         """Why we no longer own the partition; None while we do."""
         self._enrolment = Enrolment(self.log, home.state_dir, instance)
         self._recovery = Recovery(redis, self.log, self._lease, instance, home.state_dir, self._compose_foreign)
-        self.ticks = TickMap(redis, self.log, self._lease.owner, self._recovery.vouches)
+        self.archiving = Archiving(
+            redis, self.log, self._lease.owner, (home.state_dir, instance), self._recovery.vouches, self.note
+        )
+        """What is archived and trimmed."""
+        self.ticks = TickMap(redis, self.log, self._lease.owner, self._recovery.vouches, self.archiving.ticks)
         """Which ticks are settled."""
         self.theses = Theses(self.log, instance.partitions, self._recovery.vouches)
         """The last usable decision on each symbol."""
@@ -139,7 +144,9 @@ class Owner:
                     raise
             except SettledError:
                 raise
-            except TickMapError:
+            except TickMapError as error:
+                if await self.archiving.ticks.settled(draft.tick, error.index):
+                    raise SettledError(f"An archived record has settled tick {draft.tick}.", "Leave it out.") from error
                 await self.ticks.settled([draft.tick])
             except BehindError as error:
                 await self._repair(began_s, error)
@@ -168,7 +175,7 @@ class Owner:
             else:
                 return
 
-    async def note(self, reason: str, **fields: str) -> None:
+    async def note(self, reason: str, **fields: Any) -> None:
         """Append a notice with these further fields.
 
         Raises as `settle` does.

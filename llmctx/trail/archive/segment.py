@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from redis.asyncio import Redis
 
+from llmctx import canonical
 from llmctx.connection import server_ms
 from llmctx.errors import ArchiveError
 from llmctx.killpoint import reached
@@ -25,8 +26,10 @@ from llmctx.trail.archive.manifest import (
 from llmctx.trail.archive.place import Place
 from llmctx.trail.archive.plan import Cut, Plan
 from llmctx.trail.archive.reader import Archive, RecordsFile
+from llmctx.trail.archive.ticks import digests_of
 from llmctx.trail.archive.writer import ContentDigest, RecordsWriter
 from llmctx.trail.export.reader import Part
+from llmctx.trail.log.base import Base
 from llmctx.trail.log.entry import named_blobs
 from llmctx.trail.log.leaf_schema import FaultError
 from llmctx.trail.log.log import Log
@@ -66,6 +69,18 @@ class _Content(NamedTuple):
     unreadable: int
     blobs: tuple[str, ...]
     enrolled: tuple[Enrolled, ...]
+    settled: bytes
+
+
+class Written(NamedTuple):
+    """A segment that is written and proven."""
+
+    manifest: Manifest
+    """Its manifest."""
+    base: Base
+    """The base of the log once it is trimmed."""
+    settled: bytes
+    """The digests of the ticks that its records settle (ticks.py)."""
 
 
 class SegmentWriter:
@@ -78,8 +93,8 @@ class SegmentWriter:
         self._plan = plan
         self._on_record = on_record
 
-    async def write(self, cut: Cut, frontier: CompactRange, writers: tuple[Enrolled, ...]) -> Manifest:
-        """Write the segment that begins where `cut` does and prove it; returns its manifest.
+    async def write(self, cut: Cut, frontier: CompactRange, writers: tuple[Enrolled, ...]) -> Written:
+        """Write the segment that begins where `cut` does and prove it.
 
         `frontier` is the tree over the records before it, `writers` what they enrolled. If a segment that begins there
         was written before, perhaps with another end, it is proven and returned.
@@ -104,9 +119,19 @@ class SegmentWriter:
         manifest = await self._manifest(cut, content, records, frontier, writers)
         self._place.put(manifest.name, manifest.raw)
         reached("manifest_written")
-        found = Manifest.read(self._place.read(manifest.name) or b"", self._where(cut))
-        self._prove(found, manifest, content, frontier)
-        return found
+        raw = self._place.read(manifest.name) or b""
+        found = Manifest.read(raw, self._where(cut))
+        tree = CompactRange.resume(frontier.size, frontier.subtrees)
+        self._prove(found, manifest, content, tree)
+        base = Base(
+            size=found.end,
+            note=found.checkpoint,
+            subtrees=tree.subtrees,
+            writers=tuple(each.model_dump() for each in found.writers),
+            where=self._place.name,
+            manifest=canonical.sha256(raw),
+        )
+        return Written(found, base, content.settled)
 
     def _where(self, cut: Cut) -> str:
         return f"{manifest_name(self._trail.log.partition, cut.first)} in {self._place.name}"
@@ -126,6 +151,7 @@ class SegmentWriter:
         log, hashes = self._trail.log, self._trail.anchor.hashes(cut.first, cut.end)
         writer = RecordsWriter(cut.first, dict(enumerate(hashes, cut.first)))
         digest, blobs, enrolled = ContentDigest(), dict[str, None](), list[Enrolled]()
+        ticks: list[str] = []
         async for entry in log.read(cut.first, cut.end):
             if (problem := entry.unreadable) is not None and problem.may_return:
                 raise ArchiveError(
@@ -135,12 +161,21 @@ class SegmentWriter:
                 )
             writer.add(entry)
             digest.add(entry)
+            ticks += entry.ticks
             blobs |= dict.fromkeys(named_blobs(entry.record))
             if "enrolment" in entry.record:
                 enrolled.append(Enrolled(index=entry.index, enrolment=entry.record["enrolment"]))
             self._on_record()
         raw = writer.finish(cut.end)
-        return _Content(raw, digest.value, writer.lost, writer.unreadable, tuple(sorted(blobs)), tuple(enrolled))
+        return _Content(
+            raw=raw,
+            digest=digest.value,
+            lost=writer.lost,
+            unreadable=writer.unreadable,
+            blobs=tuple(sorted(blobs)),
+            enrolled=tuple(enrolled),
+            settled=digests_of(ticks),
+        )
 
     async def _put_blob(self, digest: str) -> None:
         blob = await self._trail.log.blobs.blob(digest)
@@ -174,13 +209,13 @@ class SegmentWriter:
             blobs=content.blobs,
         )
 
-    def _prove(self, found: Manifest, ours: Manifest, content: _Content, frontier: CompactRange) -> None:
-        """Check that the segment gives back what Redis holds, and what the checkpoint signed.
+    def _prove(self, found: Manifest, ours: Manifest, content: _Content, tree: CompactRange) -> None:
+        """Check that the segment gives back what Redis holds, and what the checkpoint signed; `tree` grows by it.
 
         Raises ArchiveError if it does not.
         """
         try:
-            fault = self._fault(found, ours, content, frontier)
+            fault = self._fault(found, ours, content, tree)
         except FaultError as error:
             fault = str(error.fault)
         if fault is not None:
@@ -191,7 +226,7 @@ class SegmentWriter:
             )
         reached("proven")
 
-    def _fault(self, found: Manifest, ours: Manifest, content: _Content, frontier: CompactRange) -> str | None:
+    def _fault(self, found: Manifest, ours: Manifest, content: _Content, tree: CompactRange) -> str | None:
         either: dict[str, object] = {
             "made_ms": 0,
             "version": "",
@@ -212,7 +247,6 @@ class SegmentWriter:
             return "what is read back is not what Redis holds"
         if archive.known(part) not in (None, hashes):
             return "lost or unreadable records have other leaf hashes than the anchor"
-        tree = CompactRange.resume(frontier.size, frontier.subtrees)
         for hashed in hashes:
             tree.append(hashed)
         if (tree.size, tree.root()) != (signed.size, signed.root):

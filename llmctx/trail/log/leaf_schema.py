@@ -40,6 +40,7 @@ FORM: dict[str, type] = {
     "confirmation": dict,
     "incident": dict,
     "enrolment": dict,
+    "archived": dict,
     "clock": str,
 }
 """The JSON type of each field."""
@@ -59,6 +60,7 @@ INSIDE: dict[str, dict[str, type]] = {
     "confirmation": {"by": str, "why": str, "last": str, "price_at": str, "entry_time": str},
     "incident": {"what": str},
     "enrolment": {"key": str, "from": int, "signature": str},
+    "archived": {"first": int, "end": int, "manifest": str, "where": str},
 }
 """The fields that each object must have if it is present."""
 _DIGESTS = (
@@ -146,6 +148,8 @@ def _wrong_values(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "attempts from 1 on, times from 0 on", str(record)[:120]
     if "incident" in record and record["kind"] != "incident":
         yield f"no incident in a {record['kind']}", "one"
+    if "archived" in record and record["kind"] != "notice":
+        yield f"no archived range in a {record['kind']}", "one"
     if type(record.get("enrolment", {}).get("retires", "")) is not str:
         yield "enrolment.retires as str", str(record["enrolment"]["retires"])[:120]
     if "enrolment" in record and record["kind"] not in ("notice", "incident"):

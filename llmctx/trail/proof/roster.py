@@ -62,7 +62,7 @@ class Roster(WriterKeys):
         self._load()
 
     def _read(self, enrolment: dict[str, Any], index: int) -> Key | Fault:
-        if self._instance_key is None:
+        if self.instance_key is None:
             return Fault(index, "enrolment", "an instance key to check it with", "none in this state directory")
         return super()._read(enrolment, index)
 

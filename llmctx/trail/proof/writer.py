@@ -6,6 +6,7 @@ A state directory has one writer key. Its signature over a record's leaf hash is
 
 import base64
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from llmctx.trail.proof.checkpoint import Key, origin_of
 from llmctx.trail.proof.key import SigningKey, load_or_make_key
 from llmctx.trail.proof.merkle import leaf_hash
 
-_ID_BYTES = 4
+KEY_ID_BYTES = 4
+"""How many bytes of a proof name its key."""
 _KEY_ID = re.compile("[0-9a-f]{8}")
 _Enrolment = dict[str, Any]
 
@@ -49,7 +51,11 @@ class Writer:
 
     def prove(self, partition: int, leaf: bytes) -> bytes:
         """The proof of a record: key ID and signature."""
-        return self._signing.sign_text(proof_text(origin_of(self._instance, partition), leaf_hash(leaf)))
+        return self.sign(proof_text(origin_of(self._instance, partition), leaf_hash(leaf)))
+
+    def sign(self, text: str) -> bytes:
+        """Key ID and signature over a text."""
+        return self._signing.sign_text(text)
 
 
 def load_or_make_writer(state_dir: Path, instance: str) -> Writer:
@@ -70,14 +76,31 @@ class WriterKeys:
 
     def __init__(self, origin: str, instance_key: Key | None) -> None:
         """Without the instance key, its signatures under enrolments are not checked."""
-        self._origin = origin
-        self._instance_key = instance_key
+        self.origin = origin
+        """The origin of the partition's checkpoints."""
+        self.instance_key = instance_key
+        """The instance's public key; None if it is unknown."""
         self.keys: dict[bytes, Key] = {}
         """The enrolled keys by their IDs."""
         self.retired: set[bytes] = set()
         """The IDs of keys that were enrolled and are not any more."""
         self.since: int | None = None
         """The index from which on every record needs a proof; None if no key is enrolled yet."""
+
+    def begin_after(self, writers: Sequence[Mapping[str, Any]]) -> Fault | None:
+        """Take over what archived records enrolled (see `Base.writers`); the fault of the first bad enrolment."""
+        for each in writers:
+            enrolment, index = each["enrolment"], each["index"]
+            try:
+                key = self._read(enrolment, index)
+            except (KeyError, TypeError) as error:
+                key = Fault(index, "enrolment", "a key and its signature", f"{type(error).__name__}: {error}")
+            if isinstance(key, Fault):
+                return key
+            self.keys, self.since = self.keys | {key.id: key}, index if self.since is None else self.since
+            if enrolment.get("retires"):
+                self.retire(bytes.fromhex(enrolment["retires"]))
+        return None
 
     def needs_proof(self, index: int) -> bool:
         """Whether a record at this index needs a proof; before the first enrolment nobody can tell who wrote it."""
@@ -112,10 +135,10 @@ class WriterKeys:
         hashed = entry.digest
         if is_ours(entry.partition, entry.index, hashed):
             return None
-        key = keys.get(entry.proof[:_ID_BYTES])
+        key = keys.get(entry.proof[:KEY_ID_BYTES])
         if key is None:
-            return f"one by the unknown key {entry.proof[:_ID_BYTES].hex()}"
-        matches = key.accepts(proof_text(self._origin, hashed), entry.proof[_ID_BYTES:])
+            return f"one by the unknown key {entry.proof[:KEY_ID_BYTES].hex()}"
+        matches = key.accepts(proof_text(self.origin, hashed), entry.proof[KEY_ID_BYTES:])
         return None if matches else "a signature that does not match"
 
     def _read(self, enrolment: _Enrolment, index: int) -> Key | Fault:
@@ -126,7 +149,7 @@ class WriterKeys:
             signature = canonical.from_base64(enrolment["signature"])
         except (CheckpointError, ValueError) as error:
             return Fault(index, "enrolment", "a vkey and a signature in base64", str(error))
-        instance_key, retires = self._instance_key, enrolment.get("retires", "")
+        instance_key, retires = self.instance_key, enrolment.get("retires", "")
         if retires and (not _KEY_ID.fullmatch(retires) or retires == key.id.hex()):
             return Fault(index, "enrolment", "the ID of another key to retire", retires[:80])
         if key.id in self.retired:
@@ -134,8 +157,8 @@ class WriterKeys:
         if key.id in self.keys and self.keys[key.id] != key:
             return Fault(index, "enrolment", f"one key with the ID {key.id.hex()}", "a second one")
         if instance_key is not None and not (
-            signature[:_ID_BYTES] == instance_key.id
-            and instance_key.accepts(enrolment_text(instance_key.name, key.text, retires), signature[_ID_BYTES:])
+            signature[:KEY_ID_BYTES] == instance_key.id
+            and instance_key.accepts(enrolment_text(instance_key.name, key.text, retires), signature[KEY_ID_BYTES:])
         ):
             return Fault(index, "enrolment", f"a signature of {instance_key.text}", "one that does not match")
         return key

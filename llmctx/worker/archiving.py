@@ -1,0 +1,134 @@
+"""Say in a trail that records are archived, and only then trim them from Redis: what the owner of a partition does.
+
+An archiver that does not own the partition asks the owner through the tick stream. A request is signed by an enrolled
+writer, because whoever can write to Redis could otherwise have records removed that nobody archived.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from redis.asyncio import Redis
+
+from llmctx.errors import TrailError
+from llmctx.functions import Argument, ServerFunction
+from llmctx.killpoint import reached
+from llmctx.trail.archive.archived_range import ArchivedRange
+from llmctx.trail.archive.ticks import ArchivedTicks
+from llmctx.trail.log.base import Base
+from llmctx.trail.log.entry import Entry
+from llmctx.trail.log.instance import Instance
+from llmctx.trail.log.lease import HELD, lease_key, redis_errors
+from llmctx.trail.log.log import Log
+from llmctx.trail.proof.base import check_base
+from llmctx.trail.proof.key import read_public_key
+from llmctx.trail.proof.roster import Roster
+
+_log = logging.getLogger(__name__)
+
+_MARGIN_MS = 60_000
+_FORGET = ServerFunction(Path(HELD).with_name("forget.lua"), after=[HELD])
+
+
+Note = Callable[..., Awaitable[None]]
+"""Appends a notice with a reason and further fields."""
+
+
+class Archiving:
+    """What the owner of a partition does about archived records."""
+
+    def __init__(
+        self,
+        redis: Redis,
+        log: Log,
+        owner: str,
+        home: tuple[Path, Instance],
+        is_genuine: Callable[[Entry], bool],
+        note: Note,
+    ) -> None:
+        """`owner` must hold the lease; `home` is its state directory and instance. `is_genuine` tells whether a record
+        of the log is ours, and `note` appends a notice.
+        """
+        self._redis = redis
+        self._log = log
+        self._owner = owner
+        self._state_dir, self._instance = home
+        self._is_genuine = is_genuine
+        self._note = note
+        self._turn = asyncio.Lock()
+        self.ticks = ArchivedTicks(redis, log, self._roster)
+        """What archived records settled."""
+
+    def _roster(self) -> Roster:
+        return Roster(self._state_dir, self._instance.id, self._log.partition)
+
+    async def on_request(self, raw: bytes, proof: bytes) -> int:
+        """Do what `archived` does for a signed request.
+
+        Raises TrailError also if it is not one.
+        """
+        return await self.archived(ArchivedRange.opened(raw, proof, self._roster()))
+
+    async def archived(self, found: ArchivedRange) -> int:
+        """Append the notice that a range is archived, unless it stands there, and trim the log.
+
+        Returns how many records were trimmed; 0 if the log begins behind the range already.
+
+        Raises LeaseError if another owner has the partition, TrailError if the range does not begin where the log does,
+        or its checkpoint is not signed.
+        """
+        async with self._turn:  # the same request may be delivered again meanwhile
+            return await self._archived(found)
+
+    async def _archived(self, found: ArchivedRange) -> int:
+        base = found.after
+        first = await self._log.first()
+        if first >= base.size:
+            return 0
+        roster = self._roster()
+        key = roster.instance_key or read_public_key(self._state_dir, self._instance.id)
+        fault = check_base(base, key, roster.origin)
+        if fault is not None or first != found.first:
+            why = str(fault) if fault is not None else f"the log begins at {first}, not at {found.first}"
+            raise TrailError(
+                f"Records {found.first} to {base.size - 1} were not trimmed: {why}.", "Run `llmctx archive` again."
+            )
+        if not await self._is_noted(base, found.made_ms):
+            last, where = base.size - 1, base.where
+            archived: dict[str, Any] = {"first": first, "end": base.size, "manifest": base.manifest, "where": where}
+            await self._note(f"records {first} to {last} are archived in {where}", archived=archived)
+        reached("noticed")
+        removed = await self._log.trim(first, base, found.stays, self._owner)
+        reached("trimmed")
+        _log.info(f"Records {first} to {base.size - 1} of partition {self._log.partition} are archived and trimmed.")
+        return removed
+
+    async def _is_noted(self, base: Base, made_ms: int) -> bool:
+        """Whether a notice of ours says already that this segment is archived; it is newer than the segment."""
+        async for entry in self._log.read_back():
+            record = entry.record
+            if record.get("archived", {}).get("manifest") == base.manifest and self._is_genuine(entry):
+                return True
+            if record.get("recorded_at_ms", made_ms) < made_ms - _MARGIN_MS:
+                return False
+        return False
+
+    async def forget(self, before_ms: int) -> int:
+        """Take the ticks of segments that were archived before a time out of the map; returns how many.
+
+        Raises TrailError if the server does not answer or another owner has the partition.
+        """
+        old = [segment for segment in await self.ticks.segments() if segment.made_ms < before_ms]
+        if not old:
+            return 0
+        below, forgotten, cursor = min(max(each.end for each in old), await self._log.first()), 0, b"0"
+        names = [lease_key(self._log.partition), self._log.key("ticks"), self._log.key("archived")]
+        while True:
+            with redis_errors("Old ticks could not be forgotten"):
+                args: list[Argument] = [self._owner, cursor, below, *(segment.field for segment in old)]
+                cursor, count = await _FORGET(self._redis, names, args)
+            forgotten += int(count)
+            if cursor == b"0":
+                return forgotten
