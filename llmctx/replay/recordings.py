@@ -7,7 +7,8 @@ from llmctx.replay.corpus import BlobCache, Recorded
 from llmctx.replay.selection import Selection
 from llmctx.trail.log import unreadable
 from llmctx.trail.log.entry import Entry, named_blobs
-from llmctx.trail.source.source import Records, Source
+from llmctx.trail.log.records import Records
+from llmctx.trail.source.source import Source
 
 _log = logging.getLogger(__name__)
 

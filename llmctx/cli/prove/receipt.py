@@ -27,12 +27,12 @@ def receipt(address: Address, where: From = None, redis_url: RedisUrl = None, st
 async def _receipt(settings: Settings, where: str | None, text: str) -> dict[str, Any]:
     from llmctx.trail.proof.notary_service import issue_receipt
     from llmctx.trail.source.copies import copy_source, receipt_of
+    from llmctx.trail.source.joined import trail_source
     from llmctx.trail.source.lookup import read_record
-    from llmctx.trail.source.source import log_source
 
     if where is not None:
         copy = copy_in(where, "receipt")
         return receipt_of(copy, await read_record(copy_source(copy), text))
     async with open_trail(settings) as (redis, instance):
-        entry = await read_record(log_source(redis, instance), text)
+        entry = await read_record(await trail_source(redis, instance, settings.archive), text)
         return await issue_receipt(redis, instance, settings.state_dir, entry)

@@ -14,7 +14,8 @@ from llmctx.replay.recordings import Recordings
 from llmctx.replay.selection import Selection, parse_selection, with_absolute_times
 from llmctx.settings import Settings
 from llmctx.trail.source.copies import copy_source, is_copy
-from llmctx.trail.source.source import Source, log_source
+from llmctx.trail.source.joined import trail_source
+from llmctx.trail.source.source import Source
 
 Selected = Annotated[
     str,
@@ -56,7 +57,7 @@ async def source_of(settings: Settings, where: str | None) -> AsyncIterator[Sour
         yield _in_files(where)
         return
     async with open_trail(settings) as (redis, instance):
-        yield log_source(redis, instance)
+        yield await trail_source(redis, instance, settings.archive)
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ from llmctx.connection import read_stream_back
 from llmctx.errors import AddressError
 from llmctx.publication import thesis_of
 from llmctx.schema import keys
+from llmctx.schema.symbol import is_symbol
 from llmctx.trail.log.entry import Entry, parse_address
 from llmctx.trail.log.lease import redis_errors
 from llmctx.trail.log.log import Log
@@ -41,7 +42,7 @@ async def _held(redis: Redis, partition: int, partitions: int) -> AsyncIterator[
     """The symbols of a partition with a live position."""
     async for key in redis.scan_iter(match=_POSITION.key("*"), count=1000):
         symbol = key.decode(errors="replace").removeprefix(_POSITION.key(""))
-        if keys.is_symbol(symbol) and keys.partition_of(symbol, partitions) == partition:
+        if is_symbol(symbol) and keys.partition_of(symbol, partitions) == partition:
             yield symbol
 
 

@@ -7,8 +7,9 @@ from typing import NamedTuple
 from llmctx import canonical
 from llmctx.errors import AddressError
 from llmctx.trail.log.entry import Entry, parse_address
+from llmctx.trail.log.records import Records
 from llmctx.trail.source.filter import Filter, time_of
-from llmctx.trail.source.source import Records, Source
+from llmctx.trail.source.source import Source
 
 _POLL_S = 0.3
 

@@ -1,18 +1,43 @@
 """An archive alone is read as the trail in Redis is, in both directions, and what was changed in it is named."""
 
-from pathlib import Path
+import json
+from collections.abc import Iterator
+from urllib.request import Request, urlopen
 
 import pytest
+from moto.server import ThreadedMotoServer
 from redis.asyncio import Redis
 
 from llmctx.errors import TrailError
+from llmctx.ops.query import Given, run_query, shipped_queries
 from llmctx.trail.archive import writer
 from llmctx.trail.log.reader import LogReader
 from llmctx.trail.source.copies import copy_source
 from tests.conftest import free_port
 from tests.integration.archive.conftest import write_segment
+from tests.integration.conftest import NOW
 from tests.integration.program import Program
 from tests.integration.test_prove import SIZE, vkey
+from tests.integration.test_query import BARS, write_results
+
+PLACE = "s3://trails/prod"
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """The environment of an S3 server that has the bucket `trails`, set for this process too."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    environment = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ALLOW_HTTP": "true", "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x",
+    }  # fmt: skip
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    urlopen(Request(f"http://{host}:{port}/trails", method="PUT")).close()
+    yield environment
+    server.stop()
 
 
 @pytest.mark.parametrize("group_rows", [2, 5000])
@@ -40,15 +65,66 @@ async def test_ranges_and_symbols_are_those_of_the_log(
     assert await archived.size() == SIZE
 
 
-async def test_every_command_reads_an_archive_alone(valkey: Redis, proven: Program, tmp_path: Path) -> None:
-    await write_segment(valkey, proven, str(tmp_path / "elsewhere" / "kept"))
-    alone = Program(f"redis://127.0.0.1:{free_port()}/0", tmp_path / "elsewhere")
-    for command in ("decisions --json", "decisions --json --symbol AAPL --limit 1", "show 4 --json", "receipt 4"):
-        in_redis, archived = await proven(*command.split()), await alone(*command.split(), "--from", "kept")
+async def test_every_command_reads_an_archive_in_an_object_store_alone(
+    valkey: Redis, proven: Program, bucket: dict[str, str]
+) -> None:
+    manifest = await write_segment(valkey, proven, PLACE)
+    alone = Program(f"redis://127.0.0.1:{free_port()}/0", proven.folder / "elsewhere")
+    alone.folder.mkdir()
+    alone.environment |= bucket
+    source = ("--from", PLACE)
+    for command in ("decisions --json --until 2026-03-03T00:00:00Z --symbol AAPL", "show 1 --json", "receipt 1"):
+        in_redis, archived = await proven(*command.split()), await alone(*command.split(), *source)
         assert (archived.code, archived.out) == (in_redis.code, in_redis.out) == (0, archived.out), command
-    verified = await alone("verify", "--from", "kept", "--key", await vkey(proven), "--json")
-    assert (verified.code, verified.document["records"], verified.document["warnings"]) == (0, SIZE, [])
-    assert (await alone("replay", "--from", "kept", "--json")).document["prompts_same"] == 4
+    verified = await alone("verify", *source, "--key", await vkey(proven), "--json")
+    assert (verified.code, verified.document["records"], verified.document["warnings"]) == (0, manifest.end, [])
+    assert (await alone("replay", *source, "--json")).document["prompts_same"] > 0
+    assert (await alone("query", "actions", *source, "--json")).lines[0]["action"] == "hold"
+    ended = await alone("decisions", "--from", "s3://trails/nothing")
+    assert (ended.code, "holds no archive" in ended.err) == (2, True)
+
+
+async def test_queries_say_of_an_archive_what_they_say_of_an_export(valkey: Redis, proven: Program) -> None:
+    await write_segment(valkey, proven, str(proven.folder / "kept"))
+    assert (await proven("export", "export")).code == 0
+    (proven.folder / "bars.csv").write_text(BARS)
+    files = {"bars": [proven.folder / "bars.csv"], "results": [write_results(proven.folder / "r.jsonl", {1: "exit"})]}
+    for query in shipped_queries():
+        given = Given({"symbol": "AAPL", "until": "2026-03-03T00:00:00Z"}, files)
+        (columns, rows), exported = (run_query(query, proven.folder / name, given) for name in ("kept", "export"))
+        assert (columns, [*rows]) == (exported.columns, [*exported.rows]), query.name
+
+
+async def test_archived_records_and_those_in_redis_are_one_trail(valkey: Redis, proven: Program) -> None:
+    commands = (
+        "decisions --json",
+        "decisions --json --symbol AAPL",
+        "show 1 --json",
+        "receipt 1",
+        f"decisions --at {NOW}",
+    )
+    before = [await proven(*command.split()) for command in commands]
+    assert (await proven("archive", "--to", "kept", "--older-than", "0d", "--keep", "2")).code == 0
+    first = await LogReader(valkey).first()
+    warned = await proven("decisions", "--json")
+    assert (warned.lines[0]["index"], "LLMCTX_ARCHIVE" in warned.err) == (first, True)
+    refused = await proven("export", "short")
+    assert (refused.code, "LLMCTX_ARCHIVE" in refused.err) == (2, True)
+    proven.environment["LLMCTX_ARCHIVE"] = "kept"
+    for command, ended in zip(commands, before, strict=True):
+        now = await proven(*command.split())
+        assert now.code == 0, now.err
+        if command == "receipt 1":
+            assert json.loads(now.out)["leaf"] == json.loads(ended.out)["leaf"]
+        else:
+            assert now.out.startswith(ended.out), command
+    assert (await proven("replay", "--json")).document["prompts_same"] == 4
+    assert (await proven("export", "export")).code == 0
+    verified = await proven("verify", "export", "--json")
+    assert (verified.code, verified.document["records"]) == (0, SIZE + 1)
+    (proven.folder / "kept" / "0").rename(proven.folder / "moved")
+    missing = await proven("decisions")
+    assert (missing.code, "kept" in missing.err) == (2, True)
 
 
 async def test_a_changed_file_is_named_and_nothing_is_read_of_it(valkey: Redis, proven: Program) -> None:

@@ -10,10 +10,11 @@ import pytest
 from llmctx import canonical
 from llmctx.errors import AddressError, TrailError
 from llmctx.trail.log.entry import Entry
+from llmctx.trail.log.records import Records
 from llmctx.trail.source.copies import copy_source
 from llmctx.trail.source.filter import Filter
 from llmctx.trail.source.lookup import in_force, newest, read_record
-from llmctx.trail.source.source import Records, Source
+from llmctx.trail.source.source import Source
 
 HOUR_MS = 3_600_000
 
