@@ -93,6 +93,7 @@ async def verify_partition(
     for receipt in receipts:
         if receipt.origin not in ("", name):
             raise FaultError(Fault(receipt.at, "receipt", f"a receipt of {name}", receipt.origin))
+    first = await log.first()
     # Read before the anchor: the notary writes the anchor first, so this checkpoint cannot be newer than the anchor's.
     checkpoint = await log.checkpoint()
     anchor = Anchor(anchor_directory(state_dir, instance.id, log.partition))
@@ -106,7 +107,10 @@ async def verify_partition(
         warnings=_anchor_warnings(notes, checkpoint, state_dir),
         writers=WriterKeys(name, key),
     )
-    return await verify_log(log, on_record, outside, rebuilding=expected.rebuild, partitions=instance.partitions)
+    report = await verify_log(log, on_record, outside, rebuilding=expected.rebuild, partitions=instance.partitions)
+    if report.fault is not None and await log.first() != first:  # it was archived meanwhile
+        return await verify_partition(log, instance, state_dir, expected, on_record)
+    return report
 
 
 def _anchor_warnings(notes: list[str], checkpoint: str | None, state_dir: Path) -> list[str]:

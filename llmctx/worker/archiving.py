@@ -28,12 +28,14 @@ from llmctx.trail.proof.roster import Roster
 
 _log = logging.getLogger(__name__)
 
+TICKS_KEPT_MS = 30 * 86_400_000
+"""How long the ticks of archived records stay in the map; older ones are not decided either (ticks.py)."""
 _MARGIN_MS = 60_000
 _FORGET = ServerFunction(Path(HELD).with_name("forget.lua"), after=[HELD])
 
 
-Note = Callable[..., Awaitable[None]]
-"""Appends a notice with a reason and further fields."""
+Note = Callable[..., Awaitable[int]]
+"""Appends a notice with a reason and further fields; returns its index."""
 
 
 class Archiving:
@@ -95,27 +97,31 @@ class Archiving:
             raise TrailError(
                 f"Records {found.first} to {base.size - 1} were not trimmed: {why}.", "Run `llmctx archive` again."
             )
-        if not await self._is_noted(base, found.made_ms):
+        notice = await self._noted_at(base, found.made_ms)
+        if notice is None:
             last, where = base.size - 1, base.where
             archived: dict[str, Any] = {"first": first, "end": base.size, "manifest": base.manifest, "where": where}
-            await self._note(f"records {first} to {last} are archived in {where}", archived=archived)
+            notice = await self._note(f"records {first} to {last} are archived in {where}", archived=archived)
         reached("noticed")
-        removed = await self._log.trim(first, base, found.stays, self._owner)
+        removed = await self._log.trim(first, base._replace(notice=notice), found.stays, self._owner)
         reached("trimmed")
+        await self._forget(found.made_ms - TICKS_KEPT_MS)
         _log.info(f"Records {first} to {base.size - 1} of partition {self._log.partition} are archived and trimmed.")
         return removed
 
-    async def _is_noted(self, base: Base, made_ms: int) -> bool:
-        """Whether a notice of ours says already that this segment is archived; it is newer than the segment."""
+    async def _noted_at(self, base: Base, made_ms: int) -> int | None:
+        """The index of our notice that says that this segment is archived; None if there is none. It is newer than the
+        segment.
+        """
         async for entry in self._log.read_back():
             record = entry.record
             if record.get("archived", {}).get("manifest") == base.manifest and self._is_genuine(entry):
-                return True
+                return entry.index
             if record.get("recorded_at_ms", made_ms) < made_ms - _MARGIN_MS:
-                return False
-        return False
+                return None
+        return None
 
-    async def forget(self, before_ms: int) -> int:
+    async def _forget(self, before_ms: int) -> int:
         """Take the ticks of segments that were archived before a time out of the map; returns how many.
 
         Raises TrailError if the server does not answer or another owner has the partition.

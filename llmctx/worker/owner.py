@@ -175,16 +175,16 @@ class Owner:
             else:
                 return
 
-    async def note(self, reason: str, **fields: Any) -> None:
-        """Append a notice with these further fields.
+    async def note(self, reason: str, **fields: Any) -> int:
+        """Append a notice with these further fields, and return its index.
 
         Raises as `settle` does.
         """
         while True:
             draft = compose_unread("notice", None, reason, await self.metadata(), **fields)
             # A record without a tick is found again by its index; if another record got it, take the next one.
-            if (await self.settle(draft._replace(at=self.log.known))).leaf == draft.leaf:
-                return
+            if (entry := await self.settle(draft._replace(at=self.log.known))).leaf == draft.leaf:
+                return entry.index
 
     async def resume(self) -> None:
         """Continue after a start or a reconnect: check that the server is still ours and complete, publish the rest.

@@ -75,6 +75,7 @@ async def _partition(redis: Redis, partition: int, partitions: int) -> dict[str,
         "backlog": await redis.xlen(stream),
         "pending": pending,
         "records": size,
+        "archived": await log.first(),
         "durable": await log.durable(),
         "checkpoint": _checkpoint(await log.checkpoint()),
         "per_minute": size - await _first_since(log, size, minute_ago_ms),
@@ -101,7 +102,7 @@ async def _first_since(log: Log, size: int, since_ms: int) -> int:
 
     Searches by halves, because a busy minute has thousands of records: 20 reads find one in a million.
     """
-    low, high = 0, size
+    low, high = await log.first(), size
     while low < high:
         middle = (low + high) // 2
         recorded_ms = await _recorded_ms(log, middle, high)

@@ -118,7 +118,6 @@ _TYPED: dict[str, tuple[str, Callable[[_Record], Any]]] = {
     "unread": ("int64", _at("grounding", "unread")),
     "miscited": ("int64", _count("grounding", "miscited")),
     "false_prices": ("int64", _count("grounding", "false_prices")),
-    "snapshot_sha256": ("string", _at("snapshot", "sha256")),
     "code": ("word", _at("code")),
 }
 """Each typed column: its kind, and what it is of a parsed leaf."""
@@ -146,6 +145,7 @@ def columns(entries: Iterable[Entry], hashes: Mapping[int, bytes]) -> dict[str, 
     found: dict[str, list[Any]] = {name: [] for name in (*EVIDENCE, *_TYPED)}
     for entry in entries:
         leaf, pieces = entry.kept
+        record = entry.record
         found["index"].append(entry.index)
         found["leaf"].append(leaf)
         found["proof"].append(entry.proof or None)
@@ -153,7 +153,7 @@ def columns(entries: Iterable[Entry], hashes: Mapping[int, bytes]) -> dict[str, 
         for piece in PIECES:
             found[piece].append(pieces.get(piece))
         for name, (kind, of) in _TYPED.items():
-            found[name].append(_typed(kind, of, entry.record))
+            found[name].append(_typed(kind, of, record))
     return found
 
 

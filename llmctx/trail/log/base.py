@@ -27,6 +27,8 @@ class Base(NamedTuple):
     """The archive that holds the newest of them."""
     manifest: str = ""
     """The digest of its manifest."""
+    notice: int = -1
+    """The index of the notice that says so; -1 before there is one."""
 
     @classmethod
     def read(cls, fields: Mapping[bytes, bytes]) -> "Base":
@@ -45,6 +47,7 @@ class Base(NamedTuple):
                 writers=tuple(json.loads(fields[b"writers"])),
                 where=fields[b"where"].decode(),
                 manifest=fields[b"manifest"].decode(),
+                notice=index_of(fields[b"notice"]),
             )
             if size <= 0 or not all(type(each["index"]) is int and each["enrolment"] for each in found.writers):
                 raise ValueError("a size from 1 on, and writers")
@@ -62,4 +65,5 @@ class Base(NamedTuple):
             "writers": json.dumps(self.writers, separators=(",", ":"), sort_keys=True),
             "where": self.where,
             "manifest": self.manifest,
+            "notice": str(self.notice),
         }

@@ -148,8 +148,6 @@ def _wrong_values(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "attempts from 1 on, times from 0 on", str(record)[:120]
     if "incident" in record and record["kind"] != "incident":
         yield f"no incident in a {record['kind']}", "one"
-    if "archived" in record and record["kind"] != "notice":
-        yield f"no archived range in a {record['kind']}", "one"
     if type(record.get("enrolment", {}).get("retires", "")) is not str:
         yield "enrolment.retires as str", str(record["enrolment"]["retires"])[:120]
     if "enrolment" in record and record["kind"] not in ("notice", "incident"):

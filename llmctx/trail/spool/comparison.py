@@ -78,7 +78,8 @@ class Comparison:
         """
         spooled, anchored = self._spool.size, self._anchor.size
         trusted = max(spooled, anchored)
-        first = await genuine_first(self._redis, self._log, self._roster)  # below it nothing is missing: it is archived
+        # Below the first index nothing is missing: it is archived.
+        first = await genuine_first(self._redis, self._log, self._roster, self._spooled.entry)
         start = max(first, min(await self._log.size(), trusted) - COMPARED)
         await asyncio.to_thread(self._spool.load, min(start, spooled))
         walked = await self._walker.walk(start, trusted)
