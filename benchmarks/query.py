@@ -15,7 +15,7 @@ QUERIES = ("actions", "guards", "cost", "grounding", "latency", "slowest", "show
 _ROW = """
     SELECT
         i AS index,
-        printf('{"v":1,"kind":"decision","index":%d,"snapshot":{"sections":{"price":{"status":"fresh"}}}}', i)::BLOB AS leaf,
+        printf('{"v":1,"index":%d,"snapshot":{"sections":{"price":{"status":"fresh"}}}}', i)::BLOB AS leaf,
         make_timestamptz(1772463600000000 + i * 4000000) AS time,
         time + INTERVAL 1 SECOND AS recorded,
         'decision' AS kind,
