@@ -8,7 +8,7 @@ It needs Python >= 3.11 and the package `cryptography`. It imports nothing of ll
 that somebody who trusts neither can read it in one sitting.
 
 Exit codes: 0 verified, or intact with losses that are accounted for; 1 a rule is broken, and the first fault is
-printed; 2 there is nothing to check, or it cannot be read.
+printed, with every further record that cannot be read; 2 there is nothing to check, or it cannot be read.
 """
 
 import argparse
@@ -40,7 +40,7 @@ ALWAYS = {"recorded_at_ms": int, "worker": str, "attempts": int, "code": str, "v
 SOMETIMES = {
     "symbol": str, "cause": str, "as_of_ms": int, "timings_ms": dict, "snapshot": dict, "prompt": dict,
     "request": dict, "completion": dict, "decision": dict, "confirmation": dict, "incident": dict,
-    "grounding": dict, "reasked": dict, "clock": str, "enrolment": dict, "archived": dict,
+    "grounding": dict, "reasked": dict, "clock": str, "enrolment": dict, "rotation": dict, "archived": dict,
 }  # fmt: skip
 TYPES = ALWAYS | SOMETIMES
 DIGESTS = {"snapshot": "snapshot", "prompt": "messages", "completion": "completion", "incident": "foreign"}
@@ -57,6 +57,7 @@ WITHIN: dict[str, dict[str, type]] = {
     "archived": {"first": int, "end": int, "manifest": str, "where": str},
     "incident": {"what": str},
     "enrolment": {"key": str, "from": int, "signature": str},
+    "rotation": {"old": str, "new": str, "old_signature": str, "new_signature": str},
 }  # fmt: skip
 DECISION = ("snapshot", "prompt", "request", "completion", "decision")
 HASHES = (*((name, "sha256") for name in DIGESTS), *BLOBS.items())
@@ -66,10 +67,11 @@ is_hex = re.compile("[0-9a-f]{64}").fullmatch
 
 
 class Fault(Exception):  # noqa: N818  it is the finding of a check, and ends it
-    """The first place where something breaks a rule."""
+    """The first place where something breaks a rule, and the records after it that cannot be read."""
 
     def __init__(self, at: int, rule: str, expected: object, found: object) -> None:
         super().__init__()
+        self.further: list[Fault] = []
         self.fields = {"at": at, "rule": rule, "expected": str(expected), "found": str(found)}
 
     def __str__(self) -> str:
@@ -244,6 +246,12 @@ class Key:
             raise ValueError("it is not the vkey of an Ed25519 key, or its key ID is wrong")
         self._public = Ed25519PublicKey.from_public_bytes(raw[1:])
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Key) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
     def signs(self, text: str, signed: bytes) -> bool:
         """Whether these are this key's ID and its valid signature over this text."""
         return signed[:4] == self.id and self.verifies(text, signed[4:])
@@ -266,6 +274,7 @@ class Checkpoint(NamedTuple):
     time_ms: int
     late_since_ms: int | None
     partitions: int | None
+    rotation: tuple[Key, Key] | None
 
 
 NOTE = re.compile(
@@ -274,10 +283,10 @@ NOTE = re.compile(
 )
 
 
-def read_checkpoint(note: "re.Match[str]", at: int, key: Key, origin: str, partitions: int | None) -> Checkpoint:
+def read_checkpoint(note: "re.Match[str]", at: int, keys: list[Key], origin: str, partitions: int | None) -> Checkpoint:
     """Read the checkpoint in a matched note and check every rule that needs this note alone.
 
-    `partitions` is the export's number of partitions, None if it is unknown.
+    One of the keys must have signed it. `partitions` is the export's number of partitions, None if it is unknown.
     """
     try:
         note[0].encode()  # fails if the file was not UTF-8
@@ -286,8 +295,9 @@ def read_checkpoint(note: "re.Match[str]", at: int, key: Key, origin: str, parti
         times = [_read_integer(line[5:]) for line in more if line.startswith("time ")]
         late = [_read_integer(line[11:]) for line in more if line.startswith("late-since ")]
         counts = [_read_integer(line[11:]) for line in more if line.startswith("partitions ")]
+        rotations = [read_rotation(*line[9:].split(" ")) for line in more if line.startswith("rotation ")]
         signatures = [_read_signature(line) for line in note["signatures"][:-1].split("\n")]
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise Fault(at, "note-grammar", "a signed checkpoint", error) from error
     if (
         len(root) != 32
@@ -295,12 +305,15 @@ def read_checkpoint(note: "re.Match[str]", at: int, key: Key, origin: str, parti
         or len(times) != 1
         or len(late) > 1
         or len(counts) > 1
+        or len(rotations) > 1
         or not all(1 <= count <= MAX_PARTITIONS for count in counts)
         or re.search(r"[\x00-\x09\x0b-\x1f]", note[0])
     ):
         raise Fault(at, "note-grammar", "a root of 32 bytes, one time, no control characters", repr(note[0])[:200])
     if note["origin"] != origin:
         raise Fault(at, "origin", origin, note["origin"])
+    signers = [key for key in keys if any((name, key_id) == (key.name, key.id) for name, key_id, _ in signatures)]
+    key = signers[0] if signers else keys[-1]
     ours = [signature for name, key_id, signature in signatures if (name, key_id) == (key.name, key.id)]
     if not ours or not all(key.verifies(note["text"], signature) for signature in ours):
         raise Fault(at, "signature", f"a signature of {key.text}", "one that does not match" if ours else "none")
@@ -313,7 +326,41 @@ def read_checkpoint(note: "re.Match[str]", at: int, key: Key, origin: str, parti
         time_ms=times[0],
         late_since_ms=late[0] if late else None,
         partitions=counts[0] if counts else None,
+        rotation=rotations[0] if rotations else None,
     )
+
+
+def read_rotation(old: str, new: str) -> tuple[Key, Key]:
+    """Read the vkeys of two instance keys, of which the second replaces the first."""
+    keys = Key(old), Key(new)
+    if keys[0].name != keys[1].name or keys[0].id == keys[1].id:
+        raise ValueError("a rotation needs two keys with one name")
+    return keys
+
+
+def handover(note: "re.Match[str]") -> tuple[Key, Key] | None:
+    """The two keys of a note that says that one replaces the other, if both have signed it."""
+    stated = re.search(r"^rotation (\S+) (\S+)$", note["more"], re.MULTILINE)
+    try:
+        keys = read_rotation(stated[1], stated[2]) if stated else None
+        for key in keys or ():
+            read_checkpoint(note, 0, [key], note["origin"], None)
+    except (ValueError, Fault):
+        return None
+    return keys
+
+
+def key_chain(raw: bytes, key: Key) -> list[Key]:
+    """The instance keys that signed these notes one after the other, oldest first; the trusted key is one of them."""
+    found = [handover(note) for note in NOTE.finditer(raw.decode(errors="replace")) if "rotation " in note["more"]]
+    handovers, chain = [keys for keys in found if keys is not None], [key]
+    for old, new in reversed(handovers):
+        if new == chain[0] and old not in chain:
+            chain.insert(0, old)
+    for old, new in handovers:
+        if old == chain[-1] and new not in chain:
+            chain.append(new)
+    return chain
 
 
 def _read_integer(text: str) -> int:
@@ -331,8 +378,11 @@ def _read_signature(line: str) -> tuple[str, bytes, bytes]:
     return found[1], raw[:4], raw[4:]
 
 
-def read_checkpoints(raw: bytes, key: Key, origin: str, partitions: int) -> list[Checkpoint]:
-    """Read and check a partition's checkpoints, oldest first: all signed, sizes never fall, one root a size."""
+def read_checkpoints(raw: bytes, key: Key, keys: list[Key], origin: str, partitions: int) -> list[Checkpoint]:
+    """Read and check a partition's checkpoints, oldest first: all signed, sizes never fall, one root a size.
+
+    `keys` are those of `key_chain` for the trusted key: each signs up to the checkpoint that the next one signs too.
+    """
     checkpoints: list[Checkpoint] = []
     at, good = 0, 0
     text = raw.decode(errors="surrogateescape")  # a note that is not UTF-8 is reported in its turn
@@ -341,7 +391,7 @@ def read_checkpoints(raw: bytes, key: Key, origin: str, partitions: int) -> list
         found = NOTE.match(text, at)
         if found is None or (checkpoints and text[at - 1] != "\n"):
             raise Fault(good, "note-grammar", "signed checkpoints, one blank line between", repr(text[at : at + 120]))
-        new, at = read_checkpoint(found, good, key, origin, partitions), found.end()
+        new, at = read_checkpoint(found, good, keys[:1], origin, partitions), found.end()
         if checkpoints and new.size < good:
             raise Fault(good, "checkpoint-order", f"a checkpoint over at least {good} records", f"one over {new.size}")
         if checkpoints and new.size == good and new.root != checkpoints[-1].root:
@@ -349,6 +399,10 @@ def read_checkpoints(raw: bytes, key: Key, origin: str, partitions: int) -> list
             raise Fault(good, "checkpoint-fork", expected, new.root.hex())
         checkpoints.append(new)
         good = new.size
+        if keys[1:] and new.rotation == (keys[0], keys[1]) and handover(found):
+            keys = keys[1:]
+    if checkpoints and key in keys[1:]:
+        raise Fault(good, "signature", f"a checkpoint signed by {key.text}", f"none but those of {keys[0].text}")
     return checkpoints
 
 
@@ -390,14 +444,14 @@ class Receipt:
         self.partition, self.hashed = int(named[1]), hash_leaf(self.leaf)
         self.proof = [from_hex(step) for step in document["proof"]]
 
-    def check(self, key: Key, origin: str, partitions: int | None = None) -> Checkpoint:
-        """Check the receipt by itself and return its checkpoint."""
+    def check(self, keys: list[Key], origin: str, partitions: int | None = None) -> Checkpoint:
+        """Check the receipt by itself and return its checkpoint, which one of the keys must have signed."""
         if self.origin != origin:
             raise Fault(self.at, "origin", origin, self.origin)
         found = NOTE.fullmatch(self.note)
         if found is None:
             raise Fault(self.at, "note-grammar", "a signed checkpoint", repr(self.note)[:200])
-        checkpoint = read_checkpoint(found, self.at, key, origin, partitions)
+        checkpoint = read_checkpoint(found, self.at, keys, origin, partitions)
         if self.size != checkpoint.size:
             raise Fault(0, "receipt-form", f"size {checkpoint.size}, as its checkpoint has", self.size)
         root = root_by_proof(self.hashed, self.at, self.size, self.proof) if self.at < self.size else None
@@ -412,16 +466,32 @@ class Receipt:
 # One partition --------------------------------------------------------------------------------------------------------
 
 
+class Trust(NamedTuple):
+    """What a check trusts."""
+
+    key: Key
+    """The key that was given from outside."""
+    keys: list[Key]
+    """The instance keys that followed one another, oldest first; the given one is among them."""
+    partitions: int
+    """The export's number of partitions."""
+
+
 class Partition:
     """Checks one partition of an export, record by record."""
 
-    def __init__(self, export: Path, part: dict[str, Any], key: Key, partitions: int, held: list[Receipt]) -> None:
-        """`partitions` is the export's number of partitions; `held` are receipts of any of them."""
+    def __init__(self, export: Path, part: dict[str, Any], trust: Trust, held: list[Receipt]) -> None:
+        """`held` are receipts of any partition."""
         self.export, self.folder, origin = export, export / str(part["partition"]), part["origin"]
-        self.key, self.origin, self.writers, self.retired = key, origin, dict[bytes, Key](), set[str]()
+        self.origin, self.writers, self.retired = origin, dict[bytes, Key](), set[str]()
+        self.instance_keys = trust.keys
+        self.replaced: dict[Key, int] = {}  # the index of the record that replaces an instance key
+        partitions = trust.partitions
         self.size, self.tree = part["size"], Tree()
         self.next = self.vouched = self.late = 0  # the next checkpoint, the size of the last good one
         self.ticks: dict[str, int] = {}
+        self.without_tick: dict[bytes, int] = {}
+        self.unreadable: list[Fault] = []
         self.decisions: dict[int, bytes] = {}
         self.prefix = "" if partitions == 1 else f"{part['partition']}:"
         self.losses: list[tuple[int, int]] = []
@@ -433,25 +503,42 @@ class Partition:
         self.needed = 0
         for receipt in held:
             if receipt.partition == part["partition"]:
-                self._hold(receipt, key, origin, partitions)
-        self.checkpoints = read_checkpoints(self._bytes("checkpoints"), key, origin, partitions)
+                self._hold(receipt, trust.keys, origin, partitions)
+        raw = self._bytes("checkpoints")
+        self.checkpoints = read_checkpoints(raw, trust.key, trust.keys, origin, partitions)
         self._check_roots()
         self.lost = dict(self._hashes_of_lost())
         self.known = self._known()
 
-    def _hold(self, receipt: Receipt, key: Key, origin: str, partitions: int) -> None:
+    def _hold(self, receipt: Receipt, keys: list[Key], origin: str, partitions: int) -> None:
         """Remember a receipt that the trail must agree with; several for one index must all agree."""
         if receipt.is_proof and receipt.origin != origin:
             raise Fault(receipt.at, "receipt", f"a receipt of {origin}", receipt.origin)
         self.held_leaves.setdefault(receipt.at, set()).add(receipt.hashed)
         self.needed = max(self.needed, receipt.at + 1)
         if receipt.is_proof:
-            checkpoint = receipt.check(key, origin, partitions)
+            checkpoint = receipt.check(keys, origin, partitions)
             self.held_roots.setdefault(checkpoint.size, set()).add(checkpoint.root)
             self.needed = max(self.needed, checkpoint.size)
 
     def check(self) -> dict[str, Any]:
-        """Check everything and return a report."""
+        """Check everything and return a report; the check goes on after a record that cannot be read."""
+        try:
+            self.records()
+            self.end()
+        except Fault as fault:
+            self.unreadable.append(fault)
+        if self.unreadable:
+            first, *further = sorted(self.unreadable, key=lambda fault: int(fault.fields["at"]))
+            first.further = further
+            raise first
+        return {
+            "records": self.tree.size - len(self.lost), "ticks": len(self.ticks), "checkpoints": len(self.checkpoints),
+            "covered": self.vouched, "losses": self.losses, "incidents": self.incidents, "warnings": self.warnings(),
+        }  # fmt: skip
+
+    def records(self) -> None:
+        """Check every record in order."""
         evidence = self._lines("evidence.jsonl")
         for leaf in self._lines("leaves.jsonl"):
             index = self.tree.size
@@ -463,15 +550,15 @@ class Partition:
             self.record(index, leaf, line)
         if next(evidence, None) is not None:
             raise Fault(self.tree.size, "lines", "a leaf for each line of evidence", "one more line")
-        self.end()
-        return {
-            "records": self.tree.size - len(self.lost), "ticks": len(self.ticks), "checkpoints": len(self.checkpoints),
-            "covered": self.vouched, "losses": self.losses, "incidents": self.incidents, "warnings": self.warnings(),
-        }  # fmt: skip
 
     def record(self, index: int, leaf: bytes, line: bytes) -> None:
         """Check the next record."""
         pieces, proof = read_evidence(index, line)
+        if index == self.tree.size and (fault := self.not_read(index, leaf, pieces)) is not None:
+            self.unreadable.append(fault)
+            known = (self.known or [])[index : index + 1]
+            self.grow(known[0] if known else hash_leaf(leaf))
+            return
         record = read_leaf(index, leaf) if index == self.tree.size else self.behind_a_gap(index, leaf)
         self.incident(index, record)
         self.settle(index, record)
@@ -479,6 +566,7 @@ class Partition:
         hashed = hash_leaf(leaf)
         if self.known is not None and index < len(self.known) and self.known[index] != hashed:
             raise Fault(index, "leaf-hash", self.known[index].hex(), hashed.hex())
+        self.rotation(index, record)
         self.writer(index, record, hashed, proof)
         self.time(index, record["recorded_at_ms"])
         self.grow(hashed)
@@ -487,6 +575,20 @@ class Partition:
         if record["kind"] == "decision":
             said = [record.get("symbol"), record["tick"], record["verdict"], record["decision"]]
             self.decisions[index] = _digest(hashed.hex(), *_words(*said))
+
+    def not_read(self, index: int, leaf: bytes, pieces: dict[str, bytes]) -> Fault | None:
+        """The fault of a record that cannot be read, None if it can, whatever else is wrong with it."""
+        try:
+            record = read_leaf(index, leaf)
+            if self.promised(record).keys() - pieces.keys():
+                self.evidence(index, record, pieces)
+        except Fault as fault:
+            try:
+                form(index, record := read_any_json(leaf))
+            except (Fault, ValueError):
+                return fault
+            return fault if self.promised(record).keys() - pieces.keys() else None
+        return None
 
     def grow(self, hashed: bytes) -> None:
         """Append the next leaf hash and check the roots that were signed at this size."""
@@ -558,19 +660,43 @@ class Partition:
                 raise Fault(index, "one-record-per-tick", f"tick {tick} only in record {self.ticks[tick]}", "it again")
             self.ticks[tick] = index
 
+    def promised(self, record: dict[str, Any]) -> dict[str, str]:
+        """The digest of each piece of evidence that a leaf names."""
+        parts = ((piece, record.get(name, {})) for name, piece in DIGESTS.items())
+        return {piece: part["sha256"] for piece, part in parts if "sha256" in part}
+
     def evidence(self, index: int, record: dict[str, Any], pieces: dict[str, bytes]) -> None:
         """Every piece of evidence must have the digest that the leaf states."""
-        promised = {
-            piece: record[name]["sha256"]
-            for name, piece in DIGESTS.items()
-            if name in record and "sha256" in record[name]
-        }
+        promised = self.promised(record)
         if promised.keys() != pieces.keys():
             raise Fault(index, "evidence-pieces", ", ".join(sorted(promised)), ", ".join(sorted(pieces)) or "none")
         for piece, digest in promised.items():
             found = hashlib.sha256(pieces[piece]).hexdigest()
             if found != digest:
                 raise Fault(index, f"evidence-digest of {piece}", digest, found)
+
+    def rotation(self, index: int, record: dict[str, Any]) -> None:
+        """A notice that replaces the instance key must be signed by the key that it replaces and by the new one."""
+        if "rotation" not in record:
+            return
+        stated = record["rotation"]
+        try:
+            keys = read_rotation(stated["old"], stated["new"])
+            signed = [from_base64(stated[name]) for name in ("old_signature", "new_signature")]
+        except ValueError as error:
+            raise Fault(index, "rotation", "two vkeys and two signatures in base64", error) from error
+        text = f"llmctx-rotation/1\n{stated['old']}\n{stated['new']}\n"
+        if not all(key.signs(text, each) for key, each in zip(keys, signed, strict=True)):
+            raise Fault(index, "rotation", "two keys that have signed it", "a signature that does not match")
+        if keys[0] not in self.signers(index):
+            raise Fault(index, "rotation", "the instance key that is replaced", stated["old"])
+        self.replaced[keys[0]] = index
+        if keys[1] not in self.instance_keys:
+            self.instance_keys = [*self.instance_keys, keys[1]]
+
+    def signers(self, index: int) -> list[Key]:
+        """The instance keys that may sign an enrolment in the record at an index."""
+        return [key for key in self.instance_keys if index <= self.replaced.get(key, index)]
 
     def writer(self, index: int, record: dict[str, Any], hashed: bytes, proof: bytes) -> None:
         """From the first enrolment on, every record is signed by an enrolled writer key; before it none is."""
@@ -586,6 +712,8 @@ class Partition:
         if signer is None or not signer.signs(f"llmctx-writer/1\n{self.origin}\n{hashed.hex()}\n", proof):
             found = "none" if not proof else "an unknown key" if signer is None else "a signature that does not match"
             raise Fault(index, "writer-proof", "the proof of an enrolled writer key", found)
+        if "tick" not in record and (first := self.without_tick.setdefault(hashed, index)) != index:
+            raise Fault(index, "writer-proof", "a leaf that stands at one index", f"that of record {first}")
         self.retired.add(record.get("enrolment", {}).get("retires", ""))
         self.writers = {key_id: key for key_id, key in writers.items() if key_id.hex() not in self.retired}
 
@@ -604,9 +732,11 @@ class Partition:
             raise Fault(index, "enrolment", "a key that was not retired", key.id.hex())
         if self.writers.get(key.id, key).text != key.text:
             raise Fault(index, "enrolment", f"one key with the ID {key.id.hex()}", "a second one")
-        text = f"llmctx-enrolment/1\n{self.key.name}\n{key.text}\n" + (f"retires {retires}\n" if retires else "")
-        if not self.key.signs(text, signature):
-            raise Fault(index, "enrolment", f"a signature of {self.key.text}", "one that does not match")
+        text = f"llmctx-enrolment/1\n{self.instance_keys[0].name}\n{key.text}\n" + (
+            f"retires {retires}\n" if retires else ""
+        )
+        if not any(signer.signs(text, signature) for signer in self.signers(index)):
+            raise Fault(index, "enrolment", "a signature of the instance key", "one that does not match")
         return key
 
     def keep_blobs(self, index: int, record: dict[str, Any]) -> None:
@@ -636,6 +766,7 @@ class Partition:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Fault(index, "thesis", "an earlier decision and its record", error) from error
         lost = any(first <= int(at[:17]) <= last for first, last in self.losses)
+        lost = lost or any(fault.fields["at"] == int(at[:17]) for fault in self.unreadable)
         if len(at) > len(str(index)) or int(at) >= index or (not lost and self.decisions.get(int(at)) != found):
             raise Fault(index, "thesis", f"the decision of record {address}", "another one")
 
@@ -807,10 +938,14 @@ def _form_inside(index: int, record: dict[str, Any]) -> None:
 
 
 def _form_of_incident(index: int, record: dict[str, Any]) -> None:
+    if type(steps := record.get("completion", {}).get("answer_from", [])) is not list:
+        raise Fault(index, "record-form", "completion.answer_from as list", repr(steps)[:120])
     if type(record.get("enrolment", {}).get("retires", "")) is not str:
         raise Fault(index, "record-form", "enrolment.retires as str", repr(record["enrolment"]["retires"])[:120])
     if "enrolment" in record and record["kind"] not in ("notice", "incident"):
         raise Fault(index, "record-form", f"no enrolment in a {record['kind']}", "one")
+    if "rotation" in record and record["kind"] != "notice":
+        raise Fault(index, "record-form", f"no rotation in a {record['kind']}", "one")
     if "incident" not in record:
         return
     if record["kind"] != "incident":
@@ -891,7 +1026,9 @@ def verify_export(export: Path, key: Key, origin: str, held: list[Receipt]) -> l
         inside = (export / "trail.pub").read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise Fault(0, "key", key.text, error) from error
-    if inside != key.text:
+    files = [export / str(part["partition"]) / "checkpoints" for part in parts]
+    trust = Trust(key, key_chain(b"\n".join(file.read_bytes() for file in files if file.is_file()), key), len(parts))
+    if inside not in [each.text for each in trust.keys]:
         raise Fault(0, "key", key.text, inside)
     if parts[0]["origin"] != f"{origin}/0":
         raise Fault(0, "origin", f"{origin}/0", parts[0]["origin"])
@@ -900,15 +1037,16 @@ def verify_export(export: Path, key: Key, origin: str, held: list[Receipt]) -> l
     for receipt in held:
         if receipt.partition >= len(parts):
             raise Fault(receipt.at, "receipt", f"a partition {receipt.partition}", f"{len(parts)} partitions")
-    return [verify_part(export, part, key, len(parts), held) for part in parts]
+    return [verify_part(export, part, trust, held) for part in parts]
 
 
-def verify_part(export: Path, part: dict[str, Any], key: Key, partitions: int, held: list[Receipt]) -> dict[str, Any]:
+def verify_part(export: Path, part: dict[str, Any], trust: Trust, held: list[Receipt]) -> dict[str, Any]:
     """Check one partition and return its report."""
     try:
-        return {"partition": part["partition"], **Partition(export, part, key, partitions, held).check()}
+        return {"partition": part["partition"], **Partition(export, part, trust, held).check()}
     except Fault as fault:
-        fault.fields["partition"] = part["partition"]
+        for each in (fault, *fault.further):
+            each.fields["partition"] = part["partition"]
         raise
 
 
@@ -951,14 +1089,18 @@ def main() -> int:
             receipt = Receipt(options.receipt)
             if not receipt.is_proof:
                 parser.error("this receipt has no proof; check it against an export with --receipt-held")
-            receipt.check(key, f"{origin}/{receipt.partition}")
+            receipt.check([key], f"{origin}/{receipt.partition}")
             print(
                 json.dumps({"verdict": "verified", "index": receipt.at}) if options.json else f"verified: {receipt.at}"
             )
             return 0
         reports = verify_export(options.export, key, origin, [Receipt(path) for path in options.receipt_held])
     except Fault as fault:
-        print(json.dumps({"verdict": "failed", "fault": fault.fields}) if options.json else f"FAILED: {fault}")
+        further = [each.fields for each in fault.further]
+        if options.json:
+            print(json.dumps({"verdict": "failed", "fault": fault.fields, "further": further}))
+        else:
+            print(f"FAILED: {fault}", *(f"also: {each}" for each in fault.further), sep="\n")
         return 1
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -54,7 +54,7 @@ async def measure(_: Stage) -> dict[str, str]:
             await cover_now(redis, home.instance, home.state_dir, load_key(home.state_dir, home.instance.id))
             count, size_bytes, took_s = await _archive(home, str(Path(folder) / "archive"))
     print(
-        f"archive: {count} records; Parquet written from memory {written_per_s:.0f}/s, the whole way {count / took_s:.0f}/s; "
+        f"archive: {count} records; Parquet from memory {written_per_s:.0f}/s, the whole way {count / took_s:.0f}/s; "
         f"{size_bytes / count:.0f} bytes a record with all evidence and its writer's proof"
     )
     return {
@@ -111,7 +111,7 @@ async def _archive(home: TrailHome, where: str) -> tuple[int, int, float]:
     instance, state_dir = home.instance, home.state_dir
     anchor = Anchor(anchor_directory(state_dir, instance.id, 0))
     key, writer = load_key(state_dir, instance.id).key, load_or_make_writer(state_dir, instance.id)
-    trail = Trail(home.redis, Log(home.redis), anchor, instance.id, 1, key)
+    trail = Trail(home.redis, Log(home.redis), anchor, instance.id, 1, [key])
 
     async def trim(partition: int, found: ArchivedRange) -> int:
         return await note_and_trim(home, partition, found, writer)

@@ -1,6 +1,7 @@
 """One completion over each transport against a bare SDK call, in turns within one run."""
 
 import asyncio
+import json
 import time
 from collections.abc import Awaitable, Callable
 
@@ -13,7 +14,6 @@ from llmctx.context.reader import read_snapshot
 from llmctx.context.snapshot import ReadRules
 from llmctx.decision.decision import OUTPUT
 from llmctx.llm.client import EndpointClient
-from llmctx.llm.request import body_of
 from llmctx.llm.standin import MODEL
 from llmctx.prompt.render import Prompt, render
 from llmctx.prompt.template import load_template
@@ -27,9 +27,10 @@ async def measure(stage: Stage) -> dict[str, str]:
     """post_cpu_ratio: CPU of a completion over aiohttp / CPU of a bare chat.completions.create."""
     package = build_package(await read_snapshot(stage.redis, SYMBOLS[0], 0, ReadRules()))
     prompt = render(load_template(asset("prompts"), "position"), package)
-    body = body_of(MODEL, prompt, OUTPUT)
     sdk = openai.AsyncOpenAI(base_url=stage.base_url, api_key="none", max_retries=0)
     default = EndpointClient(stage.base_url, "none", MODEL)
+    plan = default.plan(prompt.parameters, OUTPUT)
+    body = json.loads(plan.body(plan.prompt(prompt)))
     through_httpx = EndpointClient(
         stage.base_url, "none", MODEL, http_client=openai.DefaultAsyncHttpxClient(), trust_env=False
     )

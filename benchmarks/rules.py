@@ -4,7 +4,8 @@ import json
 import os
 import time
 
-from llmctx.llm.completion import Attempt, Completion, OutputSchema, read_completion
+from llmctx.llm.completion import Attempt, Completion, read_completion
+from llmctx.llm.output import OutputSchema
 from llmctx.llm.rulebook import Facts, decide
 from llmctx.prompt.render import Prompt
 

@@ -19,7 +19,6 @@ from llmctx.context.reader import read_snapshot
 from llmctx.context.snapshot import ReadRules
 from llmctx.decision.decision import OUTPUT
 from llmctx.llm.client import EndpointClient
-from llmctx.llm.request import body_of
 from llmctx.llm.standin import MODEL
 from llmctx.ops.server import EmbeddedServer
 from llmctx.pipeline import DecisionConfig
@@ -53,7 +52,10 @@ class Stage(NamedTuple):
     async def request(self) -> dict[str, Any]:
         """What the service asks about one symbol, as arguments of a bare `chat.completions.create`."""
         package = build_package(await read_snapshot(self.redis, SYMBOLS[0], 0, ReadRules()))
-        return body_of(MODEL, render(load_template(asset("prompts"), "position"), package), OUTPUT)
+        prompt = render(load_template(asset("prompts"), "position"), package)
+        plan = EndpointClient(self.base_url, "none", MODEL).plan(prompt.parameters, OUTPUT)
+        document: dict[str, Any] = json.loads(plan.body(plan.prompt(prompt)))
+        return document
 
 
 @asynccontextmanager

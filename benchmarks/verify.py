@@ -8,7 +8,8 @@ from types import ModuleType
 
 from benchmarks.stage import Stage
 from llmctx import canonical
-from llmctx.replay.verify import OutsideEvidence, trusted_of, verify_log, verify_part
+from llmctx.replay.verify import Expected, OutsideEvidence, trusted_of, verify_log
+from llmctx.replay.verify_copy import verify_part
 from llmctx.schema import keys
 from llmctx.trail.export.reader import Export
 from llmctx.trail.export.writer import Exporter
@@ -94,7 +95,7 @@ async def _time(stage: Stage, export: Export, outside: OutsideEvidence, from_red
         if from_redis:
             report = await verify_log(Log(stage.redis), outside=outside, rebuilding=rebuilding)
         else:
-            report = await verify_part(export, export.parts[0], outside.trusted, rebuilding=rebuilding)
+            report = await verify_part(export, export.parts[0], Expected(outside.trusted.key, rebuild=rebuilding))
         times.append(time.process_time() - began)
         assert report.fault is None, report.fault
     return min(times)

@@ -20,9 +20,9 @@ from llmctx.flow.lockstep import Lockstep
 from llmctx.flow.rules import FeedRules
 from llmctx.flow.store import Store
 from llmctx.flow.timeline import Item
-from llmctx.llm.completion import Usage
 from llmctx.llm.failures import MAX_CONSECUTIVE_FAILURES, FailureCount, failure_of
 from llmctx.llm.price import Price, price_of
+from llmctx.llm.usage import Usage
 from llmctx.ops.server import EmbeddedServer
 from llmctx.pipeline import DecisionConfig
 from llmctx.replay.results import UNANSWERED

@@ -1,6 +1,7 @@
 """A cache that is bounded in bytes as well as in entries, so that a service can run for months."""
 
 import threading
+from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
@@ -14,7 +15,8 @@ class BoundedCache(Generic[K, V]):
     def __init__(self, max_entries: int, max_bytes: int) -> None:
         self._max_entries = max_entries
         self._max_bytes = max_bytes
-        self._entries: dict[K, tuple[V, int]] = {}
+        # In a plain dict, finding the oldest entry takes the longer the more were removed before it.
+        self._entries: OrderedDict[K, tuple[V, int]] = OrderedDict()
         self._lock = threading.Lock()
         self.size_bytes = 0
         """How many bytes the entries take, by the sizes they were put in with."""
@@ -35,5 +37,4 @@ class BoundedCache(Generic[K, V]):
             self._entries[key] = (value, size_bytes)
             self.size_bytes += size_bytes
             while self.size_bytes > self._max_bytes or len(self._entries) > self._max_entries:
-                oldest = next(iter(self._entries))
-                self.size_bytes -= self._entries.pop(oldest)[1]
+                self.size_bytes -= self._entries.popitem(last=False)[1][1]

@@ -9,7 +9,6 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
-from redis.driver_info import DriverInfo
 from redis.exceptions import (
     AuthenticationError,
     ConnectionError,  # noqa: A004
@@ -20,7 +19,8 @@ from redis.exceptions import (
 )
 
 from llmctx.errors import ServerError
-from llmctx.redis_address import check_address, malformed_address, without_password
+from llmctx.redis_address import check_address, malformed_address, read_watched, without_password
+from llmctx.sentinel import PrimaryFinder, connecting_to_primary
 from llmctx.shared_connection import SharedConnection
 
 MIN_VERSION = (7, 0)
@@ -31,8 +31,6 @@ SOCKET_TIMEOUT_S = 5.0
 
 _MAX_CONNECTIONS = 64
 _BACKOFF_S, _MAX_BACKOFF_S = 0.05, 0.5
-_DRIVER = DriverInfo()
-"""Made once: without it each connection reads the client's version from its package again, which takes milliseconds."""
 _SHARED_COMMANDS = frozenset({"FCALL", "FCALL_RO"})
 
 
@@ -93,22 +91,28 @@ class _DroppingPipeline(Pipeline):
 def connect(url: str, *, retries: int = 3) -> RedisClient:
     """Make a client for a redis:// URL; it waits for a free connection rather than fail.
 
+    With redis+sentinel:// every connection is made to the primary that the sentinels name then.
+
     Writes that go through it must be idempotent: after a lost reply it sends the command again, up to `retries` times.
 
     Raises ServerError if the URL names no server.
     """
     check_address(url)
+    watched = read_watched(url)
     try:
         pool = BlockingConnectionPool.from_url(
-            url,
+            url if watched is None else watched.server_url,
             max_connections=_MAX_CONNECTIONS,
             protocol=2,
             socket_timeout=SOCKET_TIMEOUT_S,
             socket_connect_timeout=2,
             retry=Retry(ExponentialBackoff(cap=_MAX_BACKOFF_S, base=_BACKOFF_S), retries),
-            driver_info=_DRIVER,
+            driver_info=None,  # CLIENT SETINFO costs a round trip, and ACLs of Redis 7.0 cannot allow it
         )
         pool.connection_class = _cancellable(pool.connection_class)
+        if watched is not None:
+            finder = PrimaryFinder(watched.sentinels, watched.service, watched.options)
+            pool.connection_class = connecting_to_primary(pool.connection_class, finder)
         pool.connection_class(**pool.connection_kwargs)  # does not connect, but rejects unknown options
     except (ValueError, TypeError, RedisError) as error:
         # The chain of causes is cut as well: the client's message may quote the address.
@@ -116,6 +120,14 @@ def connect(url: str, *, retries: int = 3) -> RedisClient:
     client = RedisClient(connection_pool=pool, retries=retries)
     client.auto_close_connection_pool = True
     return client
+
+
+def database_of(url: str) -> int:
+    """The number of the database that an address names; it is not connected to.
+
+    Raises ServerError if the URL names no server.
+    """
+    return int(connect(url).connection_pool.connection_kwargs.get("db", 0))
 
 
 def _cancellable(connection_class: Any) -> Any:
@@ -172,7 +184,9 @@ def _check_mode(mode: str, shown: str) -> None:
             "Use a single server, or a primary with replicas (cluster-enabled no).",
         )
     if mode == "sentinel":
-        raise ServerError(f"The server at {shown} is a Sentinel.", "Name the primary that it watches.")
+        raise ServerError(
+            f"The server at {shown} is a Sentinel.", "Write redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB."
+        )
 
 
 @asynccontextmanager

@@ -5,16 +5,19 @@ Functions are part of the server's data and are lost with it, so a call loads it
 know it. FCALL is used rather than EVALSHA, because a script cache never survives a restart.
 
 Whoever may load functions can load others under the same names. `foreign_libraries` finds them by comparing the
-server's source with ours.
+server's source with ours. So only a worker's user should be allowed to: it loads what all other programs call.
 """
 
+import contextlib
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import NoPermissionError, ResponseError
+
+from llmctx.errors import ServerError
 
 Argument = bytes | str | int
 
@@ -45,7 +48,8 @@ class ServerFunction:
     async def __call__(self, redis: Redis, keys: Sequence[str], args: Sequence[Argument]) -> Any:
         """Call the function and return its reply.
 
-        Raises redis.exceptions.ResponseError if the function itself replies with an error.
+        Raises redis.exceptions.ResponseError if the function itself replies with an error, ServerError if the server
+        lacks it and this user may not load it.
         """
         command = (self._verb, self.name, len(keys), *keys, *args)
         try:
@@ -59,7 +63,7 @@ class ServerFunction:
     async def many(self, redis: Redis, calls: Sequence[tuple[Sequence[str], Sequence[Argument]]]) -> list[Any]:
         """Make several calls in one round trip and return their replies; the calls are not one transaction.
 
-        Raises redis.exceptions.ResponseError if the function itself replies with an error.
+        Raises as a single call does.
         """
         answers = await self._pipelined(redis, calls)
         missing = [number for number, answer in enumerate(answers) if _not_found(answer)]
@@ -79,26 +83,56 @@ class ServerFunction:
             return await pipeline.execute(raise_on_error=False)
 
     async def _load(self, redis: Redis) -> None:
-        await execute(redis, "FUNCTION", "LOAD", "REPLACE", self._library)
+        try:
+            await execute(redis, "FUNCTION", "LOAD", "REPLACE", self._library)
+        except NoPermissionError as error:
+            raise ServerError(
+                f"The server lacks the function {self.name}, and this user may not load it.",
+                "Start a worker (`llmctx run`) of this version: its user loads the functions of all programs.",
+            ) from error
 
 
 async def foreign_libraries(redis: Redis) -> list[str]:
     """The libraries in the server that have a function of ours in another source."""
-    found = [_fields(library) for library in await execute(redis, "FUNCTION", "LIST", "WITHCODE")]
-    return [
-        library["library_name"].decode()
-        for library in found
-        for functions in [[_fields(function)["name"].decode() for function in library["functions"]]]
-        if any(name in _OWN and library["library_code"] != _OWN[name].encode() for name in functions)
-    ]
+    return _foreign(await _libraries(redis))
 
 
-async def delete_foreign_libraries(redis: Redis) -> list[str]:
-    """Delete the `foreign_libraries` and return their names; the next call of a function loads ours."""
-    found = await foreign_libraries(redis)
-    for name in found:
+async def own_libraries(redis: Redis) -> list[str]:
+    """The libraries in the server that are functions of this process, in the same source."""
+    found = await _libraries(redis)
+    return [name for name, (code, _) in found.items() if name in _OWN and code == _OWN[name].encode()]
+
+
+async def restore_libraries(redis: Redis) -> list[str]:
+    """Delete the `foreign_libraries`, load those of ours that are missing, and return the names of the deleted."""
+    found = await _libraries(redis)
+    foreign = _foreign(found)
+    for name in foreign:
         await execute(redis, "FUNCTION", "DELETE", name)
-    return found
+    for name in _OWN.keys() - (found.keys() - set(foreign)):
+        with contextlib.suppress(ResponseError):  # a full server refuses: its call loads it later, or says why not
+            await execute(redis, "FUNCTION", "LOAD", "REPLACE", _OWN[name])
+    return foreign
+
+
+async def _libraries(redis: Redis) -> dict[str, tuple[bytes, list[str]]]:
+    """Source and function names of each library in the server."""
+    found = [_fields(library) for library in await execute(redis, "FUNCTION", "LIST", "WITHCODE")]
+    return {
+        library["library_name"].decode(): (
+            library["library_code"],
+            [_fields(function)["name"].decode() for function in library["functions"]],
+        )
+        for library in found
+    }
+
+
+def _foreign(libraries: dict[str, tuple[bytes, list[str]]]) -> list[str]:
+    return [
+        library
+        for library, (code, names) in libraries.items()
+        if any(name in _OWN and code != _OWN[name].encode() for name in names)
+    ]
 
 
 def _fields(reply: list[Any]) -> dict[str, Any]:

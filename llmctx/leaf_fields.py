@@ -14,13 +14,13 @@ from llmctx.llm.completion import Completion
 from llmctx.prompt.render import Prompt
 
 
-def prompt_fields(prompt: Prompt) -> dict[str, Any]:
-    """A prompt as a leaf has it: by name and digest."""
+def prompt_fields(prompt: Prompt, messages: bytes) -> dict[str, Any]:
+    """A prompt as a leaf has it: by name, and by the digest of the messages as sent."""
     return {
         "template": prompt.template,
         "version": prompt.version,
         "template_sha256": prompt.template_sha256,
-        "sha256": canonical.sha256(prompt.evidence),
+        "sha256": canonical.sha256(messages),
     }
 
 
@@ -30,13 +30,14 @@ def completion_fields(completion: Completion) -> dict[str, Any]:
         {
             "outcome": str(completion.outcome),
             "detail": completion.detail,
+            "answer_from": list(completion.answer_from) or None,
             "model": completion.model,
             "response_id": completion.response_id,
             "request_id": completion.request_id,
             "system_fingerprint": completion.system_fingerprint,
             "service_tier": completion.service_tier,
             "finish_reason": completion.finish_reason,
-            "usage": None if completion.usage is None else completion.usage._asdict(),
+            "usage": None if completion.usage is None else _present(completion.usage._asdict()),
             "attempts": [_present(attempt._asdict()) for attempt in completion.attempts],
             "sha256": None if completion.body is None else canonical.sha256(completion.body),
         }

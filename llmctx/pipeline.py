@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from llmctx import clock
 from llmctx.context.package import Package, build_package
 from llmctx.context.reader import read_snapshot
-from llmctx.context.snapshot import Clock, Known, LastDecision, ReadRules, Snapshot
+from llmctx.context.snapshot import Clock, ReadRules, Snapshot
 from llmctx.context.staleness import Status
 from llmctx.context.tick import Tick
 from llmctx.decision.conclude import Conclusion, FirstAnswer, conclude, conclude_unasked, refuse
@@ -22,10 +22,10 @@ from llmctx.decision.last_resort import compare_plainly, stop_unjudged
 from llmctx.decision.reask import ask_again
 from llmctx.errors import SnapshotError, TemplateError, TrailError, in_short
 from llmctx.llm.completion import Completer, Completion, Outcome
-from llmctx.price_memory import PriceMemory
 from llmctx.prompt.render import Prompt, render
 from llmctx.prompt.template import Template
 from llmctx.record import RecordMetadata, compose, compose_confirmation, compose_dead_letter
+from llmctx.symbol_memory import SymbolMemory
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.log import Draft
 
@@ -33,14 +33,6 @@ _log = logging.getLogger(__name__)
 
 Settle = Callable[[Draft, tuple[str, ...]], Awaitable[Entry]]
 """Appends a record, settles the stream entries with these ids, and publishes the record."""
-FindThesis = Callable[[str], Awaitable[LastDecision | None]]
-"""Returns a symbol's last usable decision, None if there is none."""
-
-
-async def _no_thesis(_: str) -> None:
-    return None
-
-
 FixClock = Callable[[Clock], Awaitable[Clock]]
 """Fixes the trail's clock if none is fixed yet; returns the one that is."""
 
@@ -67,15 +59,13 @@ class Pipeline:
         config: DecisionConfig,
         settle: Settle,
         *,
-        find_thesis: FindThesis = _no_thesis,
         partition: int = 0,
         worker: str = "",
-        memory: PriceMemory | None = None,
+        memory: SymbolMemory | None = None,
         fix_clock: FixClock | None = None,
     ) -> None:
-        """`settle` stores each record; `find_thesis` gives what was decided last; `worker` is the name that records
-        carry. Without `memory` nothing is known of prices before the first tick. `fix_clock` is told the clock of the
-        first decision, unless the rules name one.
+        """`settle` stores each record; `worker` is the name that records carry. Without `memory` nothing is known of a
+        symbol before its first tick. `fix_clock` is told the clock of the first decision, unless the rules name one.
 
         Raises TemplateError if the template asks for another output than a decision.
         """
@@ -89,13 +79,12 @@ class Pipeline:
         self._partition = partition
         self._config = config
         self._settle = settle
-        self._find_thesis = find_thesis
         self._worker = worker
         self._rules = config.rules
         self._fix_clock = fix_clock
-        self.memory = memory or PriceMemory()
-        """What is known of the prices before."""
-        self._blobs = (template.bundle, OUTPUT.bundle)
+        self.memory = memory or SymbolMemory()
+        """What is known of each symbol before."""
+        self._blobs = (template.bundle,)
 
     async def decide(
         self,
@@ -123,8 +112,11 @@ class Pipeline:
             attempts=attempts,
             timings_ms=steps.laps,
         )
-        entry = await self._settle(compose(tick, conclusion, metadata, self._blobs), entry_ids)
-        self.memory.add(package, conclusion.verdict)
+        draft = compose(tick, conclusion, metadata, self._blobs)
+        steps.lap("judge")
+        entry = await self._settle(draft, entry_ids)
+        entry.timings_ms = steps.laps | entry.timings_ms
+        self.memory.add(package, conclusion.verdict, entry)
         await self._fix_clock_by(package, snapshot.clock)
         return entry
 
@@ -147,13 +139,13 @@ class Pipeline:
         Raises TrailError if Redis does not answer.
         """
         confirmed = tick.confirmation
-        if confirmed is None or (await self.memory.marks(tick.symbol)).believed == confirmed:
+        if confirmed is None or (await self.memory.of(tick.symbol)).marks.believed == confirmed:
             return
         await self._settle(compose_confirmation(tick, confirmed, metadata), ())
         self.memory.confirm(tick.symbol, confirmed)
 
     async def _read(self, symbol: str) -> Snapshot:
-        known = Known(await self.memory.marks(symbol), await self._find_thesis(symbol))
+        known = await self.memory.of(symbol)
         return await read_snapshot(self._redis, symbol, self._partition, self._rules, known)
 
     async def give_up(self, tick: Tick, reason: str, metadata: RecordMetadata) -> Draft:

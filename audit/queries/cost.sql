@@ -5,6 +5,7 @@ WITH priced AS (
         coalesce(getvariable('prices')::JSON -> model, getvariable('prices')::JSON -> requested_model) AS price,
         (price ->> 'input')::DOUBLE AS input_price,
         coalesce(price ->> 'cached', price ->> 'input')::DOUBLE AS cached_price,
+        coalesce(price ->> 'cache_write', price ->> 'input')::DOUBLE AS cache_write_price,
         (price ->> 'output')::DOUBLE AS output_price
     FROM records
     WHERE prompt_tokens IS NOT NULL
@@ -18,8 +19,9 @@ SELECT
     sum(completion_tokens)::BIGINT AS completion_tokens,
     round(
         sum(
-            (prompt_tokens - cached_tokens) * input_price
+            (prompt_tokens - cached_tokens - cache_write_tokens) * input_price
             + cached_tokens * cached_price
+            + cache_write_tokens * cache_write_price
             + completion_tokens * output_price
         ) / 1e6,
         6

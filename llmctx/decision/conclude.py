@@ -47,6 +47,13 @@ class Conclusion(NamedTuple):
     """The answer that was rejected first, if the model was asked twice."""
 
     @property
+    def messages(self) -> bytes | None:
+        """The messages as sent, or as they would have been; None without a prompt."""
+        if self.completion is not None and self.completion.messages is not None:
+            return self.completion.messages
+        return None if self.prompt is None else self.prompt.evidence
+
+    @property
     def kind(self) -> str:
         """The kind of record: decision, failed or skipped."""
         if self.completion is None:

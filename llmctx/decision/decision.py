@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PlainValidator,
@@ -15,8 +16,10 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from llmctx.llm.completion import OutputSchema
-from llmctx.schema.fields import Number, Positive
+from llmctx.llm.output import OutputSchema
+from llmctx.schema.fields import Number, Positive, parse_number
+
+_MAX_MINUTES = 100_000
 
 
 class Action(StrEnum):
@@ -41,9 +44,15 @@ def _share(value: Decimal) -> Decimal:
 
 
 def _minutes(value: Any) -> int:
-    if type(value) is not int or not 0 <= value <= 100_000:  # noqa: PLR2004
+    """Minutes; 30.0 is the number 30 in another form."""
+    if type(value) not in (int, Decimal) or not 0 <= value <= _MAX_MINUTES or value != int(value):
         raise PydanticCustomError("minutes", "must be a whole number of minutes from 0 to 100000")
-    return value
+    return int(value)
+
+
+def _shown(value: Any) -> Any:
+    """A fact's value as text; a number is as good, for the prompt shows both alike."""
+    return format(parse_number(value), "f") if type(value) in (int, Decimal) else value
 
 
 def _said(value: str) -> str:
@@ -53,9 +62,16 @@ def _said(value: str) -> str:
 
 
 Said = Annotated[str, AfterValidator(_said)]
-Confidence = Annotated[Number, AfterValidator(_share), WithJsonSchema({"type": "number"})]
-Minutes = Annotated[int, PlainValidator(_minutes), WithJsonSchema({"type": "integer"})]
-Amount = Annotated[Positive, WithJsonSchema({"type": "number"})]
+Confidence = Annotated[Number, AfterValidator(_share), WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1})]
+Minutes = Annotated[
+    int, PlainValidator(_minutes), WithJsonSchema({"type": "integer", "minimum": 0, "maximum": _MAX_MINUTES})
+]
+Amount = Annotated[Positive, WithJsonSchema({"type": "number", "exclusiveMinimum": 0})]
+
+
+def _text(description: str, longest: int, *, empty: bool = False) -> Any:
+    """A text whose length is bounded in the schema alone: a longer one is cut, not refused."""
+    return Field(description=description, json_schema_extra={"minLength": 0 if empty else 1, "maxLength": longest})
 
 
 class Evidence(BaseModel):
@@ -63,9 +79,11 @@ class Evidence(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    path: Said = Field(description="The fact's path, exactly as shown.")
-    value: Annotated[str, Field(description="The fact's value, exactly as shown, without quotes and unit.")]
-    reading: str = Field(description="What it means for this position, in a few words.")
+    path: Said = _text("The fact's path, exactly as shown; not empty.", 160)
+    value: Annotated[str, BeforeValidator(_shown)] = _text(
+        "The fact's value, exactly as shown, without quotes and unit.", 160, empty=True
+    )
+    reading: str = _text("What it means for this position, in a few words.", 160, empty=True)
 
 
 class Decision(BaseModel):
@@ -74,14 +92,23 @@ class Decision(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     action: Action = Field(description="What to do.")
-    quantity: Amount | None = Field(description="Shares to close or add, for reduce and add; otherwise null.")
-    stop_loss: Amount | None = Field(description="The new stop, for adjust_stops; null leaves it.")
-    take_profit: Amount | None = Field(description="The new target, for adjust_stops; null leaves it.")
+    quantity: Amount | None = Field(
+        description="Shares to close or add, above 0: required for reduce and add, otherwise null."
+    )
+    stop_loss: Amount | None = Field(
+        description="The new stop, above 0, for adjust_stops, which needs a stop or a target; null leaves it."
+    )
+    take_profit: Amount | None = Field(description="The new target, above 0, for adjust_stops; null leaves it.")
     confidence: Confidence = Field(description="From 0 to 1, how sure you are that the action is right.")
-    reasoning: Said = Field(description="Two to five sentences from the facts to the action.")
-    evidence: list[Evidence] = Field(description="The facts that carried the decision, at least one.")
-    invalidation: Said = Field(description="What would prove this decision wrong.")
-    valid_for: Minutes = Field(description="For how many minutes it should be taken to hold.")
+    reasoning: Said = _text("Two to five sentences from the facts to the action; not empty.", 1000)
+    evidence: list[Evidence] = Field(
+        description="The facts that carried the decision, 1 to 8 of them.",
+        json_schema_extra={"minItems": 1, "maxItems": 8},
+    )
+    invalidation: Said = _text("What would prove this decision wrong; not empty.", 300)
+    valid_for: Minutes = Field(
+        description="For how many minutes it should be taken to hold: a whole number from 0 to 100000."
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> "Decision":
@@ -94,8 +121,8 @@ class Decision(BaseModel):
         return self
 
 
-def _strict_schema() -> dict[str, Any]:
-    """The schema in the form that strict endpoints take: every property required, nothing beside them."""
+def _bounded_schema() -> dict[str, Any]:
+    """The schema with every bound: every property required, nothing beside them."""
     schema = Decision.model_json_schema()
     definitions = schema.pop("$defs")
 
@@ -115,9 +142,21 @@ def _strict_schema() -> dict[str, Any]:
             if name != "title" and not (name == "description" and "properties" in node)
         }
 
-    strict: dict[str, Any] = inlined(schema)
-    return strict
+    bounded: dict[str, Any] = inlined(schema)
+    return bounded
 
 
-OUTPUT = OutputSchema("decision", _strict_schema())
+_EXAMPLE = {
+    "action": "hold",
+    "quantity": None,
+    "stop_loss": None,
+    "take_profit": None,
+    "confidence": 0.6,
+    "reasoning": "RSI is 48.2 [indicators.rsi_14], which speaks for neither side, so the position stays as it is.",
+    "evidence": [{"path": "indicators.rsi_14", "value": "48.2", "reading": "neither overbought nor oversold"}],
+    "invalidation": "A close below the stop.",
+    "valid_for": 30,
+}
+
+OUTPUT = OutputSchema("decision", _bounded_schema(), example=_EXAMPLE)
 """What a template that says `output: decision` asks for."""

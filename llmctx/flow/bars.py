@@ -1,19 +1,18 @@
-"""Bars: what they are, how they are read from a CSV file, and how their prices are rounded."""
+"""Bars: what they are, how one is read from its cells, and how prices are rounded."""
 
-import csv
 import re
-from collections.abc import Iterator
-from datetime import datetime, timedelta
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal
-from pathlib import Path
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 from llmctx.clock import parse_iso
-from llmctx.errors import FeedError, SchemaError
+from llmctx.errors import SchemaError
 from llmctx.schema.symbol import check_symbol
 
-HEADER = ("timestamp", "symbol", "open", "high", "low", "close", "volume")
-"""The columns of a bars file; the timestamp is ISO 8601 UTC, the start of the bar."""
+FIELDS = ("timestamp", "symbol", "open", "high", "low", "close", "volume")
+"""What a bar is read from; the timestamp is the start of the bar."""
 
 CENT = Decimal("0.01")
 """The unit of money."""
@@ -26,6 +25,14 @@ _NUMBER = re.compile(
 _MAX_EXPONENT = 15
 _MAX_NUMBER_CHARS = 40
 _MIN_YEAR, _MAX_YEAR = 1970, 9998
+_EPOCH = re.compile(r"([0-9]{9,20})(?:\.[0-9]*)?", re.ASCII)
+_DATE = re.compile(r"([0-9]{4})-?([0-9]{2})-?([0-9]{2})", re.ASCII)
+_DATE_TIME = re.compile(r"([0-9]{8}) ([0-9]{6})", re.ASCII)
+_EPOCH_DIGITS = ((11, 1), (14, 10**3), (17, 10**6), (20, 10**9))
+"""Up to so many digits an epoch counts seconds, milliseconds, microseconds, nanoseconds: from 1973 to 5138."""
+_MAX_ROUNDING = Decimal("1e-5")
+"""By how much of its value a publisher's rounding may put a high below the open."""
+_START = datetime(1970, 1, 1, tzinfo=UTC)
 _ROUNDING = Context(prec=80, rounding=ROUND_HALF_EVEN)
 """Decimal's usual 28 digits are too few for the whole range of prices that a bar may have."""
 _PRICE_PLACES = 4
@@ -64,39 +71,25 @@ class BadRow(NamedTuple):
     """The column and the rule it breaks."""
 
 
-def read_bars(path: Path) -> Iterator[Bar | BadRow]:
-    """Yield the bars of a CSV file in file order, and a BadRow for each malformed row.
+class CellRules(NamedTuple):
+    """How the cells of a bar are read."""
 
-    Raises FeedError if the file cannot be read or has other columns.
-    """
+    zone: ZoneInfo | None = None
+    """The zone of times that name none; None refuses them."""
+    dates: bool = False
+    """Whether a date alone is a time: its midnight. Only for bars that are known to last a day."""
+    whole_price: Decimal = Decimal(1)
+    """What a price without a decimal point counts."""
+    on_widened: Callable[[], None] = lambda: None
+    """Called if high or low missed open or close by a rounding, and was moved to enclose it."""
+
+
+def parse_row(row: Sequence[str], line: int, rules: CellRules = CellRules()) -> Bar | BadRow:  # noqa: B008  frozen
+    """Parse the cells of one bar, in the order of `FIELDS`."""
+    if len(row) != len(FIELDS):
+        return BadRow(line, f"{len(row)} columns, expected {len(FIELDS)}")
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.reader(file)
-            header = tuple(name.strip().lower() for name in next(rows, ()))
-            if header != HEADER:
-                raise FeedError(
-                    f"{path}, line 1: the columns are {','.join(header) or '(none)'}.",
-                    f"Write them as {','.join(HEADER)}.",
-                )
-            for row in rows:
-                if row:
-                    yield parse_row(row, rows.line_num)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise FeedError(f"{path} cannot be read: {error}.", "Name a CSV file of bars.") from error
-
-
-def count_bars(path: Path) -> int:
-    """How many lines a bars file has, without its header."""
-    with path.open("rb") as file:
-        return max(0, sum(1 for _ in file) - 1)
-
-
-def parse_row(row: list[str], line: int) -> Bar | BadRow:
-    """Parse one row of a bars file."""
-    if len(row) != len(HEADER):
-        return BadRow(line, f"{len(row)} columns, expected {len(HEADER)}")
-    try:
-        start = parse_moment(row[0].strip())
+        start = parse_time(row[0].strip(), rules)
     except ValueError as error:
         return BadRow(line, f"timestamp {row[0]!r}: {error}")
     try:
@@ -104,15 +97,45 @@ def parse_row(row: list[str], line: int) -> Bar | BadRow:
     except SchemaError as error:
         return BadRow(line, f"symbol: {error.what}")
     numbers = []
-    for name, text in zip(HEADER[2:], row[2:], strict=True):
-        number = _parse_number(name, text.strip())
+    for name, cell in zip(FIELDS[2:], row[2:], strict=True):
+        number = _parse_number(name, cell.strip())
         if isinstance(number, str):
-            return BadRow(line, f"{name} {text[:_MAX_NUMBER_CHARS]!r} {number}")
-        numbers.append(number)
+            return BadRow(line, f"{name} {cell[:_MAX_NUMBER_CHARS]!r} {number}")
+        numbers.append(number * rules.whole_price if name != "volume" and "." not in cell else number)
     bar = Bar(start, symbol, *numbers)
-    if not bar.low <= min(bar.open, bar.close) <= max(bar.open, bar.close) <= bar.high:
+    low, high = min(bar.low, bar.open, bar.close), max(bar.high, bar.open, bar.close)
+    if (low, high) == (bar.low, bar.high):
+        return bar
+    if bar.low > bar.high or bar.low - low > low * _MAX_ROUNDING or high - bar.high > high * _MAX_ROUNDING:
         return BadRow(line, f"low {bar.low} and high {bar.high} do not enclose open {bar.open} and close {bar.close}")
-    return bar
+    rules.on_widened()
+    return bar._replace(low=low, high=high)
+
+
+def parse_time(text: str, rules: CellRules = CellRules()) -> datetime:  # noqa: B008  frozen
+    """Parse when a bar begins into UTC: ISO 8601, or an epoch in s, ms, us or ns; a date begins at midnight UTC.
+
+    Raises ValueError if the text is malformed, names no zone and none is given, or lies outside the supported years.
+    """
+    zone = rules.zone
+    if (epoch := _EPOCH.fullmatch(text)) is not None:
+        digits = epoch[1]
+        unit = next(unit for length, unit in _EPOCH_DIGITS if len(digits) <= length)
+        return parse_moment((_START + timedelta(microseconds=int(digits) * 10**6 // unit)).isoformat())
+    if rules.dates and (date := _DATE.fullmatch(text)) is not None:
+        year, month, day = map(int, date.groups())
+        return parse_moment(datetime(year, month, day, tzinfo=zone or UTC).isoformat())
+    if (parts := _DATE_TIME.fullmatch(text)) is not None:
+        text = f"{parts[1]}T{parts[2]}"
+    try:
+        return parse_moment(text)
+    except ValueError:
+        local = datetime.fromisoformat(text)
+        if local.tzinfo is not None:
+            raise
+        if zone is None:
+            raise ValueError("it has no time zone; name one with --zone, for example America/New_York") from None
+        return parse_moment(local.replace(tzinfo=zone).isoformat())
 
 
 def parse_moment(text: str) -> datetime:

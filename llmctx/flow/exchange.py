@@ -45,11 +45,15 @@ class Exchange:
         self.hours = lru_cache(maxsize=16)(self._hours_of)
         """When it opens and closes on a date, UTC; None if it stays closed."""
 
+    def date_at(self, at: datetime) -> date:
+        """The exchange's own date at a time."""
+        return at.astimezone(UTC if self._times is None else self._times.zone).date()
+
     def status(self, at: datetime) -> str:
         """open, pre_market, after_hours, or closed (for the whole day)."""
         if self._times is None:
             return "open"
-        hours = self.hours(at.astimezone(self._times.zone).date())
+        hours = self.hours(self.date_at(at))
         if hours is None:
             return "closed"
         opens, closes = hours

@@ -9,7 +9,7 @@ the same bars raise the same ticks, so nothing is lost or doubled.
 import asyncio
 import uuid
 from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -31,6 +31,7 @@ MAX_AWAY_S = 60.0
 _RETRY_PAUSE_S = 0.2
 _CHECK_BAR_EVERY_S = 2.0
 _MAX_PACED_GAP_S = 3600
+_DAY = timedelta(days=1)
 
 
 class Feed:
@@ -202,9 +203,11 @@ class Feed:
         if new:
             at = await self._pace(new[0].end(self._rules.interval))
             self._bar_start = new[0].start
-            exchange = self._live_keys.exchange
-            if exchange.status(self._bar_start) == "closed":
-                self._reporter.exchange_closed(exchange.name, self._bar_start.date())
+            exchange, interval = self._live_keys.exchange, self._rules.interval
+            # A day's bar begins at midnight somewhere; by its middle it is that day at the exchange too.
+            within = self._bar_start + interval / 2 if interval >= _DAY else self._bar_start
+            if exchange.status(within) == "closed":
+                self._reporter.exchange_closed(exchange.name, exchange.date_at(within))
             self.report.already_fed += await self._live_keys.write_bars(new, at, self._on_send, self._on_written)
             self._in_doubt.clear()
 

@@ -9,8 +9,7 @@ from pydantic import ValidationError
 
 from llmctx import canonical, clock
 from llmctx.flow.bars import CENT, PERCENT_STEP, rounded, rounded_price
-from llmctx.flow.split import NO_SPLIT, split_ratio
-from llmctx.flow.track import Track
+from llmctx.flow.track import NO_SPLIT, Track, split_ratio
 from llmctx.schema.values import Position
 
 _OVERBOUGHT, _OVERSOLD = 70, 30

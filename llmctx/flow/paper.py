@@ -72,8 +72,7 @@ class Account:
         """Update the book with what somebody else did to the position: the position is the truth."""
         position, trade = self.position, self.book.trades.get(self._bar.symbol)
         if position is None:
-            if trade is not None:
-                self._set_trade(None)
+            self._set_trade(None)
             return
         entry_time, entry_price, quantity = clock.iso_of(position.entry_time), position.entry_price, position.quantity
         paid = entry_price * quantity

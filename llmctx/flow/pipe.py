@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any, BinaryIO
 
 from llmctx import canonical
-from llmctx.flow.bars import HEADER, BadRow, parse_moment, parse_row
+from llmctx.flow.bars import FIELDS, BadRow, parse_moment, parse_row
 from llmctx.flow.news import headline_of
 from llmctx.flow.timeline import Item, Moment, Timeline, Vix, moments
 
@@ -37,12 +37,12 @@ def parse_line(line: bytes, number: int) -> Item:
         return headline_of(document, number)
     if "vix" in document:
         return parse_vix(document, number)
-    missing = [name for name in HEADER if name not in document]
+    missing = [name for name in FIELDS if name not in document]
     if missing:
         return BadRow(number, f"not a bar ({', '.join(missing)} missing), a headline or a vix reading")
     if not isinstance(document["symbol"], str):
         return BadRow(number, "symbol must be a string")
-    return parse_row([str(document[name]) for name in HEADER], number)
+    return parse_row([str(document[name]) for name in FIELDS], number)
 
 
 def parse_vix(document: dict[str, Any], number: int) -> Vix | BadRow:

@@ -5,14 +5,14 @@ is held back until an item stamped after its end arrives: by then every earlier 
 """
 
 import heapq
-import itertools
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
-from llmctx.flow.bars import BadRow, Bar, read_bars
+from llmctx.flow.bar_file import BarFile
+from llmctx.flow.bars import BadRow, Bar
 from llmctx.flow.news import Headline, read_news
 
 
@@ -57,15 +57,13 @@ class Timeline:
         return [heapq.heappop(self._waiting)[-1] for _ in range(len(self._waiting))]
 
 
-def read_items(bars: Path, news: Path | None, interval: timedelta) -> Iterator[Item]:
+def read_items(bars: BarFile, news: Path | None, interval: timedelta) -> Iterator[Item]:
     """The bars and headlines of two files, in the order in which they become known.
 
-    Raises FeedError at once if a file cannot be read, before the first item is taken.
+    Raises FeedError at once if the headlines cannot be read, before the first item is taken.
     """
     headlines = [] if news is None else list(read_news(news))
-    rows = read_bars(bars)
-    first = list(itertools.islice(rows, 1))
-    return in_order(by_stamp(itertools.chain(first, rows), headlines), interval)
+    return in_order(by_stamp(bars, headlines), interval)
 
 
 def by_stamp(bars: Iterable[Bar | BadRow], news: Iterable[Headline | BadRow]) -> Iterator[Item]:

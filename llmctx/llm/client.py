@@ -12,9 +12,13 @@ from urllib.parse import urlsplit, urlunsplit
 from llmctx import clock
 from llmctx.errors import EndpointError, in_short
 from llmctx.limits import MAX_BODY_BYTES, MAX_ERROR_CHARS, MAX_NAME_CHARS, cut
-from llmctx.llm.address import resolve
-from llmctx.llm.completion import Attempt, Completion, Outcome, OutputSchema, read_completion
-from llmctx.llm.request import encode_body, kept
+from llmctx.llm.address import Address, resolve
+from llmctx.llm.advice import advice
+from llmctx.llm.completion import Attempt, Completion, Outcome, read_completion
+from llmctx.llm.output import OutputSchema
+from llmctx.llm.profile import Profile, ProfileSettings, profile_of
+from llmctx.llm.reported import error_in_success, read_error
+from llmctx.llm.request import RequestPlan, plan_request
 from llmctx.llm.retry import is_transient, retry
 from llmctx.llm.transport import AiohttpTransport, HttpxTransport, NoReply, Reply, Transport
 from llmctx.prompt.render import Prompt
@@ -27,6 +31,10 @@ if TYPE_CHECKING:
 NO_KEY = "none"
 """What stands for a key where an endpoint needs none; the SDK insists on one."""
 _NO_ANSWER = "no answer before the deadline"
+HTTP_OK_BUT = "http 200 with an error "
+"""The result of an attempt whose 200 response reports an error, before its status."""
+_MAX_PLANS = 64
+"""A replay may ask for many recorded outputs."""
 
 
 class EndpointClient:
@@ -39,45 +47,64 @@ class EndpointClient:
         model: str,
         *,
         timeout_s: float = 60.0,
-        max_attempts: int = 3,
+        max_attempts: int | None = None,
         max_body_bytes: int = MAX_BODY_BYTES,
         trust_env: bool = True,
+        profile: str | ProfileSettings | None = None,
         http_client: "httpx2.AsyncClient | httpx.AsyncClient | None" = None,
     ) -> None:
-        """`base_url` None is the SDK's own default; `timeout_s` is the deadline over all attempts.
+        """`base_url` None is the SDK's own default; `timeout_s` is the deadline over all attempts. With
+        `max_attempts` None an endpoint that replies is asked until then, and one that does not three times.
 
         `trust_env` takes proxies and certificates from the environment. `http_client` replaces the transport and
         brings its own: unit tests pass one that they can intercept. A client may be used from several event loops;
-        `aclose` closes the connections of the loop that calls it.
+        `aclose` closes the connections of the loop that calls it. `profile` names or changes the row of the table
+        that the address and the model have.
 
         Raises EndpointError for an address, key or proxy that cannot be used.
         """
         check_endpoint(base_url, api_key)
         address = resolve(base_url, api_key)
+        self.profile = profile_of(address.base_url, model, profile)
+        """What the endpoint and the model can do."""
+        address = _with_headers(address, self.profile)
         self._transport: Transport = (
             AiohttpTransport(address, max_body_bytes=max_body_bytes, trust_env=trust_env)
             if http_client is None
             else HttpxTransport(http_client, address, max_body_bytes=max_body_bytes)
         )
         self._endpoint = without_secrets(address.base_url)
-        self._secrets = [secret for secret in (api_key, address.password) if secret not in ("", NO_KEY)]
+        secrets = (api_key, address.password, *self.profile.headers.values())
+        self._secrets = [secret for secret in secrets if secret not in ("", NO_KEY)]
         self._model = model
         self._timeout_s = timeout_s
         self._max_attempts = max_attempts
+        self._plans: dict[tuple[Parameters, OutputSchema], RequestPlan] = {}
         self._too_large = f"the response is larger than {max_body_bytes} bytes"
 
     async def aclose(self) -> None:
         """Close the connections."""
         await self._transport.aclose()
 
+    def plan(self, parameters: Parameters, output: OutputSchema) -> RequestPlan:
+        """The request for a prompt with these parameters, without its messages; it is worked out once."""
+        if (plan := self._plans.get((parameters, output))) is None:
+            if len(self._plans) >= _MAX_PLANS:
+                self._plans.clear()
+            plan = plan_request(self._endpoint, self._model, self.profile, parameters, output)
+            self._plans[parameters, output] = plan
+        return plan
+
     async def complete(self, prompt: Prompt, output: OutputSchema) -> Completion:
         """The completion of a prompt; every failure of the call is an outcome in it."""
-        request = self._request(prompt.parameters, output)
+        plan = self.plan(prompt.parameters, output)
+        sent = plan.prompt(prompt)
         attempts: list[Attempt] = []
         try:
-            return await self._complete(encode_body(self._model, prompt, output), request, attempts)
+            completion = await self._complete(plan.body(sent), plan.kept, attempts)
         except Exception as error:  # noqa: BLE001  whatever breaks, the tick ends in a record
-            return self._failed(Outcome.ERROR, self._short(in_short(error)), request, attempts)
+            completion = self._failed(Outcome.ERROR, self._short(in_short(error)), plan.kept, attempts)
+        return completion.model_copy(update={"messages": sent.evidence, "asked": plan.blob})
 
     async def _complete(self, body: bytes, request: dict[str, Any], attempts: list[Attempt]) -> Completion:
         try:
@@ -90,9 +117,7 @@ class EndpointClient:
                 return self._failed(Outcome.TIMEOUT, _NO_ANSWER, request, attempts)
             return self._failed(Outcome.UNREACHABLE, f"connection: {self._short(reply.why)}", request, attempts)
         if not reply.is_success:
-            outcome = Outcome.UNREACHABLE if is_transient(reply) else Outcome.REJECTED
-            detail = f"http {reply.status}: {self._short(self._said(reply))}"
-            return self._failed(outcome, detail, request, attempts, reply.body)
+            return self._refused(reply, request, attempts)
         if reply.body is None:
             return self._failed(Outcome.UNREADABLE, self._too_large, request, attempts)
         return read_completion(reply.body, request, tuple(attempts))
@@ -101,7 +126,7 @@ class EndpointClient:
         """The last attempt's reply."""
         began_s = clock.monotonic_s()
         reply = await self._attempt(body, attempts)
-        if self._max_attempts > 1 and is_transient(reply):
+        if self._max_attempts != 1 and is_transient(reply):
             remaining_s = self._timeout_s - clock.elapsed_ms(began_s) / 1000
             again = partial(self._attempt, body, attempts)
             return await retry(reply, again, max_attempts=self._max_attempts, remaining_s=remaining_s)
@@ -116,11 +141,25 @@ class EndpointClient:
                 result = reply.result
             else:
                 result = "ok" if reply.is_success else f"http {reply.status}"
+                if reply.is_success and (error := error_in_success(reply.body)) is not None:
+                    result = f"{HTTP_OK_BUT}{error.status}"
+                    reply = reply._replace(status=error.status)
                 request_id = reply.headers.get("x-request-id")
                 request_id = None if request_id is None else cut(request_id, MAX_NAME_CHARS)
             return reply
         finally:
             attempts.append(Attempt(result, round(clock.elapsed_ms(began_s)), request_id))
+
+    def _refused(self, reply: Reply, request: dict[str, Any], attempts: list[Attempt]) -> Completion:
+        """What became of a call that ended with an error."""
+        error = read_error(reply.body)
+        if error is not None and error.is_filter and reply.body is not None:
+            return read_completion(reply.body, request, tuple(attempts))
+        outcome = Outcome.UNREACHABLE if is_transient(reply) else Outcome.REJECTED
+        detail = f"http {reply.status}: {self._short(str(error) if error else self._said(reply))}"
+        if error is not None and (setting := advice(reply.status, error)):
+            detail = f"{detail}; {setting}"
+        return self._failed(outcome, detail, request, attempts, reply.body)
 
     def _said(self, reply: Reply) -> str:
         """What an error response says. Its charset is not asked: Python has codecs that are no charsets."""
@@ -136,9 +175,6 @@ class EndpointClient:
             text = text.replace(secret, "(the API key)")
         text = " ".join(text.split())
         return cut(text, MAX_ERROR_CHARS)
-
-    def _request(self, parameters: Parameters, output: OutputSchema) -> dict[str, Any]:
-        return kept(self._endpoint, self._model, parameters, output)
 
     def _failed(
         self,
@@ -156,6 +192,16 @@ class EndpointClient:
             body=body,
             request_id=attempts[-1].request_id if attempts else None,
         )
+
+
+def _with_headers(address: Address, profile: Profile) -> Address:
+    """The address with the headers of a profile, and the key in the header that it names."""
+    headers = dict(address.headers)
+    authorization = headers.get("authorization", "")
+    if profile.key_header and authorization.startswith("Bearer "):
+        del headers["authorization"]
+        headers[profile.key_header] = authorization.removeprefix("Bearer ")
+    return address._replace(headers=headers | profile.headers)
 
 
 def check_endpoint(base_url: str | None, api_key: str) -> None:

@@ -3,47 +3,23 @@
 Whatever goes wrong on the way is an outcome with a name, not an exception: a tick ends in a record either way.
 """
 
-import json
 from enum import StrEnum
-from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from llmctx import canonical
 from llmctx.limits import MAX_DETAIL_CHARS, MAX_NAME_CHARS, cut
+from llmctx.llm.envelope import field, read_envelope
+from llmctx.llm.extract import UNREADABLE, extract, is_object
+from llmctx.llm.output import OutputSchema
+from llmctx.llm.reported import is_filtered
+from llmctx.llm.usage import Usage, read_usage
 from llmctx.prompt.render import Prompt
 
-
-class OutputSchema:
-    """The JSON schema that an answer must fit."""
-
-    def __init__(self, name: str, schema: dict[str, Any]) -> None:
-        self.name = name
-        self.schema = schema
-
-    @cached_property
-    def response_format(self) -> dict[str, Any]:
-        """The schema in the form of a request's response_format."""
-        return {
-            "type": "json_schema",
-            "json_schema": {"name": self.name, "strict": True, "schema": self.schema},
-        }
-
-    @cached_property
-    def response_format_json(self) -> bytes:
-        """The same as JSON, its properties in the schema's own order: that is the order in which models answer."""
-        return json.dumps(self.response_format, ensure_ascii=False, separators=(",", ":")).encode()
-
-    @cached_property
-    def bundle(self) -> bytes:
-        """The schema as one blob."""
-        return canonical.dumps({"name": self.name, "schema": self.schema})
-
-    @cached_property
-    def sha256(self) -> str:
-        """The digest that names this exact schema."""
-        return canonical.sha256(self.bundle)
+_FILTERED = "the provider's content filter stopped the answer"
+_FILTER_REASONS = {"content_filter", "safety", "recitation", "prohibited_content", "blocklist", "spii"}
+_REASONING = ("reasoning_content", "reasoning")
+"""Where endpoints put what a model thinks before it answers."""
 
 
 class Outcome(StrEnum):
@@ -80,19 +56,6 @@ class Attempt(NamedTuple):
     """The provider's id of the request."""
 
 
-class Usage(NamedTuple):
-    """Token counts as reported by the endpoint."""
-
-    prompt: int
-    """Prompt tokens."""
-    completion: int
-    """Completion tokens."""
-    cached: int
-    """Prompt tokens from the provider's cache."""
-    reasoning: int
-    """Completion tokens spent on reasoning."""
-
-
 class Completion(BaseModel):
     """One call to the model, successful or not."""
 
@@ -104,8 +67,14 @@ class Completion(BaseModel):
     """Why there is no answer; None if there is one."""
     content: str | None = None
     """The answer's text."""
+    answer_from: tuple[str, ...] = ()
+    """The steps by which the text was taken from the body; empty for the text of a plain message."""
     request: dict[str, Any]
     """The request: endpoint, model, parameters, schema."""
+    messages: bytes | None = None
+    """The messages as sent, if they are not those of the prompt alone."""
+    asked: bytes | None = None
+    """The blob of what was asked for, which the request names; None means the output's own."""
     attempts: tuple[Attempt, ...] = ()
     """Every request on the wire, in order."""
     body: bytes | None = None
@@ -123,7 +92,7 @@ class Completion(BaseModel):
     finish_reason: str | None = None
     """Why the model stopped."""
     usage: Usage | None = None
-    """Tokens."""
+    """Tokens; None if the endpoint's counts are missing or unusable."""
 
 
 class Completer(Protocol):
@@ -136,26 +105,34 @@ class Completer(Protocol):
 
 def read_completion(body: bytes, request: dict[str, Any], attempts: tuple[Attempt, ...]) -> Completion:
     """Read the body of a 200 response. A pure function, so that replay reads it the same way."""
+    document: Any = None
     try:
-        document = canonical.loads(body)
-        choice = document["choices"][0]
-        message = choice["message"]
-        content, refusal = message.get("content"), message.get("refusal")
-        finish_reason = _text(choice.get("finish_reason"))
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        document, steps = read_envelope(body)
+        choices = document["choices"]
+        text, more_steps = extract(choices)
+        message = choices[0]["message"]
+        refusal = _refusal(message)
+        finish_reason = _text(choices[0].get("finish_reason"))
+        for mapping, name in ((choices[0], "finish_reason"), (message, "refusal")) if steps else ():
+            field(mapping, name)
+    except UNREADABLE as error:
+        filtered = is_filtered(document)
+        why = f"the response is no chat completion: {type(error).__name__}: {error}"
         return Completion(
-            outcome=Outcome.UNREADABLE,
-            detail=cut(f"the response is no chat completion: {type(error).__name__}: {error}", MAX_DETAIL_CHARS),
+            outcome=Outcome.FILTERED if filtered else Outcome.UNREADABLE,
+            detail=_FILTERED if filtered else cut(why, MAX_DETAIL_CHARS),
             request=request,
             attempts=attempts,
             body=body,
             request_id=attempts[-1].request_id if attempts else None,
         )
-    outcome, detail = _judge(content, refusal, finish_reason)
+    outcome, detail = _judge(text, refusal, finish_reason, message)
+    answered = outcome is Outcome.ANSWERED
     return Completion.model_construct(
         outcome=outcome,
         detail=detail,
-        content=content if outcome is Outcome.ANSWERED else None,
+        content=text if answered else None,
+        answer_from=steps + more_steps if answered else (),
         request=request,
         attempts=attempts,
         body=body,
@@ -165,37 +142,36 @@ def read_completion(body: bytes, request: dict[str, Any], attempts: tuple[Attemp
         system_fingerprint=_text(document.get("system_fingerprint")),
         service_tier=_text(document.get("service_tier")),
         finish_reason=finish_reason,
-        usage=_usage(document.get("usage")),
+        usage=read_usage(document.get("usage")),
     )
 
 
-def _judge(content: Any, refusal: Any, finish_reason: str | None) -> tuple[Outcome, str | None]:
+def _refusal(message: dict[str, Any]) -> str:
+    """What the model said instead of an answer; empty if it did not refuse."""
+    said = message.get("refusal")
+    if not said and isinstance(content := message.get("content"), list):
+        parts = (part for part in content if isinstance(part, dict) and part.get("type") == "refusal")
+        said = " ".join(str(part.get("refusal")) for part in parts)
+    return str(said).encode(errors="replace").decode() if said else ""
+
+
+def _judge(
+    text: str | None, refusal: str, finish_reason: str | None, message: dict[str, Any]
+) -> tuple[Outcome, str | None]:
     if refusal:
         return Outcome.REFUSED, cut(f"the model refused: {refusal}", MAX_DETAIL_CHARS)
-    if finish_reason == "length":
+    if finish_reason is not None and finish_reason.partition(":")[0].lower() in _FILTER_REASONS:
+        return Outcome.FILTERED, _FILTERED
+    if finish_reason == "length" and not (text and is_object(text)):
         return Outcome.TRUNCATED, "the answer was cut at the length limit (finish_reason length)"
-    if finish_reason == "content_filter":
-        return Outcome.FILTERED, "the provider's content filter stopped the answer"
-    if not isinstance(content, str) or not content.strip():
-        return Outcome.UNREADABLE, f"the message has no text (finish_reason {finish_reason})"
+    if text is None:
+        thought = next((name for name in _REASONING if message.get(name)), None)
+        beside = f"; only {thought} has text, and reasoning is not the answer" if thought else ""
+        return Outcome.UNREADABLE, f"the message has no text (finish_reason {finish_reason}){beside}"
     return Outcome.ANSWERED, None
 
 
 def _text(value: Any) -> str | None:
-    return cut(value, MAX_NAME_CHARS) if isinstance(value, str) else None
-
-
-def _usage(value: Any) -> Usage | None:
-    if not isinstance(value, dict):
+    if not isinstance(value, str):
         return None
-    return Usage(
-        prompt=_count(value, "prompt_tokens"),
-        completion=_count(value, "completion_tokens"),
-        cached=_count(value.get("prompt_tokens_details"), "cached_tokens"),
-        reasoning=_count(value.get("completion_tokens_details"), "reasoning_tokens"),
-    )
-
-
-def _count(value: Any, name: str) -> int:
-    count = value.get(name) if isinstance(value, dict) else None
-    return count if type(count) is int and 0 <= count <= canonical.MAX_SAFE_INTEGER else 0
+    return cut(value if value.isascii() else value.encode(errors="replace").decode(), MAX_NAME_CHARS)

@@ -15,7 +15,7 @@ _REMEDIES = (
         "Check the API key and that it may use the model: LLMCTX_LLM__API_KEY.",
     ),
     (r"http 404", "Check the endpoint's path (it usually ends in /v1) and the model's name."),
-    (r"http 4\d\d", "The endpoint rejects the request and says why; another --model may accept it."),
+    (r"http 4\d\d", "The endpoint rejects the request and says why: `llmctx models --probe` tells what it takes."),
     (r"http 5\d\d", "The endpoint has a problem of its own: try again later."),
     (r"deadline", "Lower --concurrency, or allow more time with LLMCTX_LLM__TIMEOUT_S."),
 )

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from llmctx.llm.completion import Usage
+from llmctx.llm.usage import Usage
 
 _PER = Decimal(1_000_000)
 BATCH_SHARE = Decimal("0.5")
@@ -21,14 +21,17 @@ class Price(BaseModel):
     """Prompt tokens."""
     cached: Decimal | None = Field(None, ge=0)
     """Cached prompt tokens; None means the price of other prompt tokens."""
+    cache_write: Decimal | None = Field(None, ge=0)
+    """Prompt tokens written to the cache; None means the price of other prompt tokens."""
     output: Decimal = Field(ge=0)
     """Completion tokens, including reasoning."""
 
     def of(self, usage: Usage) -> Decimal:
-        """The cost of a call."""
-        cached = self.input if self.cached is None else self.cached
-        fresh = max(0, usage.prompt - usage.cached)
-        return (fresh * self.input + usage.cached * cached + usage.completion * self.output) / _PER
+        """The cost of a call. Tokens that no cache is known to have saved cost the full price."""
+        cached, written = usage.cached or 0, usage.cache_write or 0
+        cost = max(0, usage.prompt - cached - written) * self.input + usage.completion * self.output
+        cost += cached * (self.input if self.cached is None else self.cached)
+        return (cost + written * (self.input if self.cache_write is None else self.cache_write)) / _PER
 
 
 def price_of(prices: Mapping[str, Price], *models: str | None) -> Price | None:

@@ -1,46 +1,90 @@
-"""A request: what is sent to an endpoint for one prompt, and which parts a record keeps."""
+"""A request: what is sent to an endpoint for one prompt, and which parts a record keeps.
+
+All that does not change from tick to tick is worked out once, by `plan_request`.
+"""
 
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
-from llmctx.llm.completion import OutputSchema
+from llmctx import canonical
+from llmctx.llm.output import AskedOutput, OutputSchema, fields_for
+from llmctx.llm.profile import Profile
+from llmctx.prompt.form import add_form
 from llmctx.prompt.render import Prompt
 from llmctx.prompt.template import Parameters
 
+_LENGTH_LIMITS = ("max_completion_tokens", "max_tokens")
 
-def body_of(model: str, prompt: Prompt, output: OutputSchema) -> dict[str, Any]:
-    """Return the body of a chat-completions request."""
-    return {
+
+class RequestPlan(NamedTuple):
+    """A request without its messages."""
+
+    head: bytes
+    """The body up to the messages."""
+    tail: bytes
+    """The body behind them."""
+    kept: dict[str, Any]
+    """The request as a leaf keeps it: no floats, no secrets."""
+    asked: AskedOutput
+    """What is asked for."""
+    blob: bytes
+    """The same as the blob that the leaf names."""
+
+    def prompt(self, prompt: Prompt) -> Prompt:
+        """The prompt as it is sent: with the form of the answer."""
+        return add_form(prompt, self.asked.form)
+
+    def body(self, prompt: Prompt) -> bytes:
+        """The body for a prompt as it is sent, with its evidence as the messages: what is kept is what was sent."""
+        return b"".join((self.head, prompt.evidence, self.tail))
+
+
+def plan_request(
+    endpoint: str, model: str, profile: Profile, parameters: Parameters, output: OutputSchema
+) -> RequestPlan:
+    """Work out the request that a profile makes of a prompt with these parameters; the endpoint is only recorded."""
+    sent = parameters_sent(parameters, profile)
+    asked = output.asked(profile.mode, profile.form)
+    tail = _json(fields_for(asked, profile.mode) | profile.body)[1:]
+    blob = asked.bundle
+    kept = {
+        "endpoint": endpoint,
         "model": model,
-        "messages": [message._asdict() for message in prompt.messages],
-        "response_format": output.response_format,
-        **sent(prompt.parameters),
+        "parameters": {name: _recorded(value) for name, value in (sent | profile.body).items()},
+        "schema": asked.name,
+        "schema_sha256": canonical.sha256(blob),
+        "mode": str(profile.mode),
+        "profile": profile.name,
     }
-
-
-def encode_body(model: str, prompt: Prompt, output: OutputSchema) -> bytes:
-    """Return `body_of` as JSON bytes, with the prompt's evidence as its messages: what is kept is what was sent."""
-    head = json.dumps({"model": model, **sent(prompt.parameters)}, ensure_ascii=False, separators=(",", ":"))
-    return b'%b,"messages":%b,"response_format":%b}' % (
-        head[:-1].encode(),
-        prompt.evidence,
-        output.response_format_json,
+    if profile.headers:
+        kept["headers"] = sorted(profile.headers)  # their values may be secrets
+    return RequestPlan(
+        head=_json({"model": model, **sent})[:-1] + b',"messages":',
+        tail=b"}" if tail == b"}" else b"," + tail,
+        kept=kept,
+        asked=asked,
+        blob=blob,
     )
 
 
-def sent(parameters: Parameters) -> dict[str, Any]:
-    """Return the parameters as sent, without unset ones."""
-    return parameters.model_dump(exclude_none=True)
+def parameters_sent(parameters: Parameters, profile: Profile) -> dict[str, Any]:
+    """Return the parameters of a prompt that a profile sends, under the names that it gives them."""
+    sent: dict[str, Any] = {}
+    for name, value in parameters.model_dump(exclude_none=True).items():
+        if name in profile.drop or name in profile.body:
+            continue
+        room = profile.reasoning_tokens if name in _LENGTH_LIMITS else 0
+        sent[profile.rename.get(name, name)] = value + room if room else value
+    return sent
 
 
-def kept(endpoint: str, model: str, parameters: Parameters, output: OutputSchema) -> dict[str, Any]:
-    """Return the request as a leaf keeps it: no floats, no secrets."""
-    return {
-        "endpoint": endpoint,
-        "model": model,
-        "parameters": {
-            name: str(value) if isinstance(value, float) else value for name, value in sent(parameters).items()
-        },
-        "schema": output.name,
-        "schema_sha256": output.sha256,
-    }
+def _recorded(value: Any) -> Any:
+    """A parameter as a leaf has it: a text, an integer or a boolean."""
+    if isinstance(value, float):
+        return str(value)
+    return json.dumps(value, sort_keys=True, separators=(",", ":")) if isinstance(value, dict | list) else value
+
+
+def _json(document: dict[str, Any]) -> bytes:
+    """A document as JSON, its fields in their own order: that is the order in which models answer."""
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()

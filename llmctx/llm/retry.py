@@ -12,11 +12,15 @@ from tenacity import (
     stop_before_delay,
     wait_random_exponential,
 )
+from tenacity.stop import stop_base
 
-from llmctx import canonical, clock
+from llmctx import clock
+from llmctx.llm.reported import read_error, retry_delay_s
 from llmctx.llm.transport import NoReply, Reply
 
 _BACKOFF = wait_random_exponential(multiplier=0.25, max=8)
+MAX_NO_REPLIES = 3
+"""Attempts in a row without any reply, after which an endpoint is given up for this tick."""
 _TRANSIENT = {408, 409, 429}
 _SERVER_ERROR = 500
 
@@ -26,7 +30,8 @@ def is_transient(reply: Reply | NoReply) -> bool:
     if isinstance(reply, NoReply):
         return True
     if reply.status in _TRANSIENT or reply.status >= _SERVER_ERROR:
-        return _error_code(reply.body) != "insufficient_quota"
+        error = read_error(reply.body)
+        return error is None or "insufficient_quota" not in error.code
     return False
 
 
@@ -34,26 +39,39 @@ async def retry(
     first: Reply | NoReply,
     attempt: Callable[[], Awaitable[Reply | NoReply]],
     *,
-    max_attempts: int,
+    max_attempts: int | None,
     remaining_s: float,
 ) -> Reply | NoReply:
     """Repeat a failed first attempt until one succeeds or nothing more helps; return the last reply.
 
-    `max_attempts` counts the first one. No wait begins that would end after `remaining_s`.
+    `max_attempts` counts the first one; None sets no limit for an endpoint that replies, as a server does that loads
+    its model. No wait begins that would end after `remaining_s`.
     """
     earlier = [first]
+    limit = _NoReplies() if max_attempts is None else stop_after_attempt(max_attempts)
 
     async def first_or_next() -> Reply | NoReply:
         return earlier.pop() if earlier else await attempt()
 
     retrying = AsyncRetrying(
-        stop=stop_any(stop_after_attempt(max_attempts), stop_before_delay(remaining_s)),
+        stop=stop_any(limit, stop_before_delay(remaining_s)),
         wait=_wait,
         retry=retry_if_result(is_transient),
         retry_error_callback=_last_reply,
     )
     reply: Reply | NoReply = await retrying(first_or_next)
     return reply
+
+
+class _NoReplies(stop_base):
+    """Stops after so many attempts in a row without any reply: then nobody listens, and the guardrails wait."""
+
+    def __init__(self) -> None:
+        self._in_a_row = 0
+
+    def __call__(self, retry_state: RetryCallState) -> bool:
+        self._in_a_row = self._in_a_row + 1 if isinstance(_last_reply(retry_state), NoReply) else 0
+        return self._in_a_row >= MAX_NO_REPLIES
 
 
 def _last_reply(state: RetryCallState) -> Reply | NoReply:
@@ -65,7 +83,10 @@ def _last_reply(state: RetryCallState) -> Reply | NoReply:
 def _wait(state: RetryCallState) -> float:
     """Return the seconds until the next attempt: as requested by the endpoint, otherwise exponential with jitter."""
     reply = _last_reply(state)
-    wait_s = retry_after_s(reply.headers) if isinstance(reply, Reply) else None
+    wait_s = None
+    if isinstance(reply, Reply):
+        wait_s = retry_after_s(reply.headers)
+        wait_s = retry_delay_s(reply.body) if wait_s is None else wait_s
     return _BACKOFF(state) if wait_s is None else wait_s
 
 
@@ -82,12 +103,3 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
     except (ValueError, TypeError, OverflowError):  # OverflowError: the year 99999999999
         return None
     return None
-
-
-def _error_code(body: bytes | None) -> object:
-    """Return the error code in a body; None if it has none."""
-    try:
-        document = canonical.loads(body or b"")
-        return document.get("error", document).get("code")
-    except (ValueError, AttributeError):
-        return None

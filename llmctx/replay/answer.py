@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from llmctx import canonical
 from llmctx.context.tick import Tick
 from llmctx.decision.conclude import Conclusion
-from llmctx.llm.completion import Usage
+from llmctx.llm.extract import text_in
+from llmctx.llm.usage import Usage
 from llmctx.record import RecordMetadata, compose
 from llmctx.trail.log.entry import Entry
 
@@ -40,6 +41,8 @@ class Answer(NamedTuple):
     """Role and text of each message sent."""
     parameters: dict[str, Any] | None = None
     """The request parameters beside the messages, as in a leaf."""
+    schema_sha256: str = ""
+    """The digest of what was asked for: the schema, and the form of the answer in the messages."""
     requested: str = ""
     """The model that was requested."""
     served: str | None = None
@@ -57,7 +60,7 @@ class Answer(NamedTuple):
     grounding: dict[str, Any] | None = None
     """How the answer's numbers compare with the facts, as in a leaf."""
     usage: dict[str, int] | None = None
-    """Tokens: prompt, completion, cached, reasoning."""
+    """Tokens: prompt, completion and, if known, cached, reasoning, cache_write."""
     latency_ms: int | None = None
     """Duration of the call, all attempts together."""
     cost: str | None = None
@@ -147,6 +150,7 @@ def recorded_answer(entry: Entry) -> Answer:
         template_sha256=prompt.get("template_sha256", ""),
         messages=messages_of(entry),
         parameters=request.get("parameters"),
+        schema_sha256=request.get("schema_sha256", ""),
         requested=request.get("model", ""),
         served=completion.get("model"),
         fingerprint=completion.get("system_fingerprint"),
@@ -178,11 +182,8 @@ def messages_of(entry: Entry) -> tuple[tuple[str, str], ...]:
 
 
 def _text_of(body: bytes | None) -> str | None:
-    """Return the text of a completion, or the raw body if it holds no text."""
+    """Return the answer's text in a body, or the raw body if it holds none."""
     if body is None:
         return None
-    try:
-        content = canonical.loads(body)["choices"][0]["message"]["content"]
-    except (ValueError, KeyError, IndexError, TypeError):
-        content = None
-    return content if isinstance(content, str) else body.decode(errors="replace")
+    text = text_in(body)
+    return body.decode(errors="replace") if text is None else text

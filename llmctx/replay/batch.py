@@ -11,13 +11,16 @@ from typing import Any
 
 from llmctx import canonical
 from llmctx.errors import ReplayError
-from llmctx.llm.completion import Attempt, Completion, Outcome, OutputSchema, read_completion
-from llmctx.llm.request import body_of, kept
+from llmctx.llm.completion import Attempt, Completion, Outcome, read_completion
+from llmctx.llm.output import OutputSchema
+from llmctx.llm.profile import profile_of
+from llmctx.llm.request import RequestPlan, plan_request
 from llmctx.prompt.render import Prompt
 from llmctx.replay.plan import ReplayRequest
 
 URL = "/v1/chat/completions"
 ENDPOINT = "batch"
+OPENAI_URL = "https://api.openai.com/v1/"
 _OK = 200
 _MAX_ERROR_CHARS = 300
 
@@ -33,7 +36,8 @@ def custom_id(request: ReplayRequest, repeat: int) -> str:
 def batch_line(request: ReplayRequest, repeat: int) -> str:
     """Return the line of a batch input file for a request."""
     assert request.prompt is not None
-    body = body_of(request.model, request.prompt, request.output)
+    plan = _plan(request.model, request.prompt, request.output)
+    body = json.loads(plan.body(plan.prompt(request.prompt)))
     line = {"custom_id": custom_id(request, repeat), "method": "POST", "url": URL, "body": body}
     return json.dumps(line, ensure_ascii=False, separators=(",", ":"))
 
@@ -57,7 +61,11 @@ class _BatchCompleter:
         self._model = model
 
     async def complete(self, prompt: Prompt, output: OutputSchema) -> Completion:
-        request = kept(ENDPOINT, self._model, prompt.parameters, output)
+        plan = _plan(self._model, prompt, output)
+        completion = self._read(plan.kept)
+        return completion.model_copy(update={"messages": plan.prompt(prompt).evidence, "asked": plan.blob})
+
+    def _read(self, request: dict[str, Any]) -> Completion:
         response = self._line.get("response") or {}
         status, body = response.get("status_code"), response.get("body")
         raw = json.dumps(body).encode()
@@ -70,6 +78,11 @@ class _BatchCompleter:
             request=request,
             attempts=(Attempt(f"http {status}", 0, response.get("request_id")),),
         )
+
+
+def _plan(model: str, prompt: Prompt, output: OutputSchema) -> RequestPlan:
+    """The request as OpenAI, whose batches these are, is asked."""
+    return plan_request(ENDPOINT, model, profile_of(OPENAI_URL, model), prompt.parameters, output)
 
 
 def _read(path: Path) -> Iterator[dict[str, Any]]:

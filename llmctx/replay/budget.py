@@ -5,8 +5,8 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from llmctx.errors import ReplayError
-from llmctx.llm.completion import Usage
 from llmctx.llm.price import BATCH_SHARE, Price, price_of
+from llmctx.llm.usage import Usage
 from llmctx.prompt.render import Prompt
 
 _BYTES_PER_TOKEN = 3
@@ -85,6 +85,11 @@ class Budget:
         cost = price.of(usage) * self._share
         self.cost += cost
         return cost
+
+    def count_unknown(self, reservation: Reservation) -> None:
+        """Count a call whose tokens are unknown as all that was reserved for it."""
+        self.tokens += reservation.tokens
+        self.cost += reservation.cost
 
     @property
     def has_reservations(self) -> bool:

@@ -74,6 +74,7 @@ class BlobCache(Mapping[str, bytes]):
     def __init__(self, blobs: Mapping[str, bytes] | None = None) -> None:
         self._blobs = dict(blobs or {})
         self._templates: dict[str, Template] = {}
+        self._forms: dict[str, str] = {}
 
     def __getitem__(self, digest: str) -> bytes:
         return self._blobs[digest]
@@ -103,6 +104,19 @@ class BlobCache(Mapping[str, bytes]):
                 raise TemplateError(f"the blob {digest} {state}", "Restore the blob from a backup.")
             self._templates[digest] = Template.from_bundle(self._blobs[digest])
         return self._templates[digest]
+
+    def form(self, digest: str | None) -> str:
+        """Return the form of the answer that a request's blob says stood in its messages; empty if it names none.
+
+        Raises ValueError if the blob was changed or is malformed.
+        """
+        if digest is None or digest not in self._blobs:
+            return ""
+        if digest not in self._forms:
+            if not self.matches(digest):
+                raise ValueError(f"the blob {digest} was changed")
+            self._forms[digest] = str(canonical.loads(self._blobs[digest]).get("form", ""))
+        return self._forms[digest]
 
 
 class Corpus(NamedTuple):

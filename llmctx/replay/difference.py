@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from llmctx import canonical
 from llmctx.decision.parse import capped
+from llmctx.llm.extract import text_in
 from llmctx.replay.answer import Answer
 from llmctx.rules import Rules
 from llmctx.trail.log.entry import Entry
@@ -52,7 +53,7 @@ def causes(a: Answer, b: Answer) -> list[Cause]:
         found.append(Cause(DATA, f"the snapshot {a.snapshot[:12]} became {b.snapshot[:12]}"))
     if a.template_sha256 != b.template_sha256 and a.template_sha256 and b.template_sha256:
         found.append(Cause(TEMPLATE, _template_change(a, b)))
-    elif a.messages != b.messages and a.snapshot == b.snapshot:
+    elif a.messages != b.messages and a.snapshot == b.snapshot and a.schema_sha256 == b.schema_sha256:
         found.append(Cause(CODE, f"{a.code} and {b.code} render the same data and template differently"))
     found += _model_changes(a, b)
     if found or not changes(a, b):
@@ -74,6 +75,8 @@ def _model_changes(a: Answer, b: Answer) -> list[Cause]:
     if not a.outcome or not b.outcome:
         return []
     found = []
+    if a.schema_sha256 != b.schema_sha256 and a.schema_sha256 and b.schema_sha256:
+        found.append(Cause(MODEL, f"asked for: the form {a.schema_sha256[:12]} became {b.schema_sha256[:12]}"))
     if a.requested != b.requested and a.requested and b.requested:
         found.append(Cause(MODEL, f"requested: {a.requested} became {b.requested}"))
     elif a.served != b.served and a.served and b.served:
@@ -161,7 +164,7 @@ def mismatch_of_lines(sent: str, rendered: str) -> str:
 def contradiction(entry: Entry) -> str | None:
     """Describe the first field in which a record's decision contradicts the model's answer; None if there is none.
 
-    The answer is read as plain JSON, under no version's schema. An answer that is not a JSON object contradicts
+    The answer's text is read as plain JSON, under no version's schema. An answer that is not a JSON object contradicts
     nothing, and neither do fields that it lacks.
     """
     decision, answer = entry.record.get("decision"), _json_answer(entry.pieces.get("completion", b""))
@@ -175,8 +178,8 @@ def contradiction(entry: Entry) -> str | None:
 
 def _json_answer(body: bytes) -> dict[str, Any] | None:
     try:
-        answer = canonical.loads(canonical.loads(body)["choices"][0]["message"]["content"].encode())
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+        answer = canonical.loads((text_in(body) or "").encode())
+    except ValueError:
         return None
     return answer if isinstance(answer, dict) else None
 

@@ -10,7 +10,9 @@ from llmctx.decision.decision import OUTPUT
 from llmctx.decision.guards import GuardPolicy
 from llmctx.errors import ReplayError, TemplateError
 from llmctx.leaf_fields import grounding_fields, policy_of
-from llmctx.llm.completion import Completion, Outcome, OutputSchema
+from llmctx.llm.completion import Completion, Outcome
+from llmctx.llm.output import OutputSchema
+from llmctx.prompt.form import remove_form
 from llmctx.prompt.render import Message, Prompt, render
 from llmctx.prompt.template import Template
 from llmctx.replay.answer import Answer, answer_of
@@ -103,7 +105,7 @@ def build_request(entry: Recorded, plan: Plan, blobs: BlobCache) -> ReplayReques
     try:
         snapshot = Snapshot.from_evidence(entry.pieces["snapshot"])
         package = build_package(snapshot)
-        prompt = None if plan.template is not None else _recorded_prompt(entry, blobs)
+        prompt = None if plan.template is not None else recorded_prompt(entry, blobs)
         output = OUTPUT if plan.template is not None else _recorded_output(record, blobs)
     except (KeyError, ValueError, TypeError, TemplateError) as error:
         why = error.what if isinstance(error, TemplateError) else f"{type(error).__name__}: {error}"
@@ -135,14 +137,17 @@ def policy_for(entry: Recorded) -> GuardPolicy:
     return policy_of(entry.record) if "policy" in entry.record["verdict"] else GuardPolicy()
 
 
-def _recorded_prompt(entry: Recorded, blobs: BlobCache) -> Prompt | None:
-    """Return the messages exactly as they were sent, with the parameters of their template."""
+def recorded_prompt(entry: Recorded, blobs: BlobCache) -> Prompt | None:
+    """Return the messages as they were sent, without the form of the answer, with the parameters of their template.
+
+    Whoever asks adds the form that its endpoint needs; the same endpoint gets the same bytes again.
+    """
     recorded = entry.record.get("prompt")
     if recorded is None:
         return None
     front_matter = blobs.template(recorded["template_sha256"]).front_matter
     piece = entry.pieces["messages"]
-    return Prompt.model_construct(
+    prompt = Prompt.model_construct(
         template=recorded["template"],
         version=recorded["version"],
         template_sha256=recorded["template_sha256"],
@@ -151,11 +156,13 @@ def _recorded_prompt(entry: Recorded, blobs: BlobCache) -> Prompt | None:
         messages=tuple(Message(message["role"], message["content"]) for message in canonical.loads(piece)),
         evidence=piece,
     )
+    return remove_form(prompt, blobs.form(entry.record.get("request", {}).get("schema_sha256")))
 
 
 def _recorded_output(record: dict[str, Any], blobs: BlobCache) -> OutputSchema:
+    """Return the output that a record's request asked for; one of this version is asked for anew, in any mode."""
     digest = record.get("request", {}).get("schema_sha256", OUTPUT.sha256)
-    if digest == OUTPUT.sha256:
+    if digest in OUTPUT.variants:
         return OUTPUT
     document = canonical.loads(blobs[digest])
-    return OutputSchema(document["name"], document["schema"])
+    return OutputSchema(document["name"], document["schema"], form=blobs.form(digest))

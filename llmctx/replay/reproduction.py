@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, NamedTuple
 
-from llmctx import clock
+from llmctx import canonical, clock
 from llmctx.replay.corpus import BlobCache, Place, Recorded
-from llmctx.replay.difference import Difference, Rebuild
-from llmctx.replay.rerun import check_evidence, rebuild
+from llmctx.replay.difference import DATA, Difference, Rebuild
+from llmctx.replay.rerun import rebuild
 from llmctx.rules import Rules
-from llmctx.trail.log.entry import Entry
+from llmctx.trail.log.entry import Entry, promised_pieces
 
 
 class Reproduction:
@@ -159,6 +159,20 @@ async def rebuild_all(
 
 def _rate(records: int, elapsed_s: float) -> float:
     return records / elapsed_s if elapsed_s else 0.0
+
+
+def check_evidence(entry: Entry) -> Rebuild | None:
+    """Return the rebuild that ends at the first piece of evidence without its digest in the leaf; None if all match.
+
+    A whole log is held to its rules by `trail.proof.verify`; a replay of single records needs only this.
+    """
+    for piece, digest in promised_pieces(entry.record).items():
+        found = canonical.sha256(entry.pieces[piece]) if piece in entry.pieces else "nothing"
+        if found != digest:
+            what = f"the {piece} piece is not the recorded one: expected {digest}, found {found}"
+            difference = Difference(piece, f"evidence-digest of {piece}", what, DATA, tampered=True)
+            return Rebuild(Rules.SAME, differences=(difference,))
+    return None
 
 
 class EvidenceCheck(NamedTuple):

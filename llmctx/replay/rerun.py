@@ -23,6 +23,7 @@ from llmctx.decision.reask import ask_again
 from llmctx.errors import TemplateError
 from llmctx.leaf_fields import decision_fields, grounding_fields, policy_of, sections_fields, verdict_fields
 from llmctx.llm.completion import Completion, Outcome, read_completion
+from llmctx.prompt.form import add_form
 from llmctx.prompt.render import Prompt, render
 from llmctx.replay.answer import messages_of
 from llmctx.replay.corpus import BlobCache
@@ -39,7 +40,7 @@ from llmctx.replay.difference import (
     mismatch_of_lines,
 )
 from llmctx.rules import Rules, compare
-from llmctx.trail.log.entry import Entry, promised_pieces
+from llmctx.trail.log.entry import Entry
 
 _READ_FROM_BODY = {Outcome.ANSWERED, Outcome.REFUSED, Outcome.TRUNCATED, Outcome.FILTERED, Outcome.UNREADABLE}
 _UNUSABLE = (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, AssertionError, IndexError)
@@ -66,20 +67,6 @@ def rebuild(entry: Entry, blobs: BlobCache) -> Rebuild:
         if part == "snapshot":
             break  # all other parts depend on it
     return Rebuild(rules, tuple(proven), tuple(differences))
-
-
-def check_evidence(entry: Entry) -> Rebuild | None:
-    """Return the rebuild that ends at the first piece of evidence without its digest in the leaf; None if all match.
-
-    A whole log is held to its rules by `trail.proof.verify`; a replay of single records needs only this.
-    """
-    for piece, digest in promised_pieces(entry.record).items():
-        found = canonical.sha256(entry.pieces[piece]) if piece in entry.pieces else "nothing"
-        if found != digest:
-            what = f"the {piece} piece is not the recorded one: expected {digest}, found {found}"
-            difference = Difference(piece, f"evidence-digest of {piece}", what, DATA, tampered=True)
-            return Rebuild(Rules.SAME, differences=(difference,))
-    return None
 
 
 class _DiffersError(Exception):
@@ -154,10 +141,11 @@ class _Attempt:
             changed = not self._blobs.matches(digest)
             raise _DiffersError("prompt-rebuilt", error.what, TEMPLATE, always_holds=changed) from error
         try:
-            return render(template, self._package)
+            prompt = render(template, self._package)
         except TemplateError as error:
             what = f"the prompt cannot be rendered again: {error.what}"
             raise _DiffersError("prompt-rebuilt", what, DATA) from error
+        return add_form(prompt, self._blobs.form(self._record.get("request", {}).get("schema_sha256")))
 
     @cached_property
     def _completion(self) -> Completion:
@@ -166,7 +154,11 @@ class _Attempt:
         if recorded["outcome"] not in _READ_FROM_BODY:
             return Completion(outcome=recorded["outcome"], detail=recorded["detail"], request={})
         completion = read_completion(self._entry.pieces["completion"], {}, ())
-        expected = {"outcome": completion.outcome.value, "model": completion.model}
+        expected = {
+            "outcome": completion.outcome.value,
+            "model": completion.model,
+            "answer_from": list(completion.answer_from) or None,
+        }
         _expect("completion", expected, recorded, MODEL)
         return completion
 
@@ -239,11 +231,9 @@ class _Attempt:
         recorded = self._record["verdict"]
         if self._package.refusal is not None:
             expected = verdict_fields(refused(self._package.refusal))
-            _expect(
-                "verdict",
-                {"action": expected["action"]} if self._record["kind"] == "dead_letter" else expected,
-                recorded,
-            )
+            if self._record["kind"] == "dead_letter":
+                expected = {"action": expected["action"]}
+            _expect("verdict", expected, recorded)
         elif self._judging_failed:  # what is held instead depends on the position alone
             held = verdict_fields(guard(self._package, None, policy_of(self._record)))
             if recorded["action"] != held["action"]:  # the stop's own guardrail may be what broke off
@@ -253,10 +243,8 @@ class _Attempt:
         elif "completion" in self._record:
             _expect("", {"verdict": verdict_fields(self._conclusion.verdict)}, self._record)
         elif "policy" in recorded:  # nothing was asked, and the first guardrail repeats why
-            why = recorded["guards"][0]["detail"]
-            _expect(
-                "", {"verdict": verdict_fields(guard(self._package, None, policy_of(self._record), why))}, self._record
-            )
+            verdict = guard(self._package, None, policy_of(self._record), recorded["guards"][0]["detail"])
+            _expect("", {"verdict": verdict_fields(verdict)}, self._record)
         # In records of 0.1.0 a template refused without a policy, and the verdict repeats its reason.
 
     def _check_plain_verdict(self) -> None:

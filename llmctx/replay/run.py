@@ -15,7 +15,7 @@ from llmctx.replay.budget import Budget
 from llmctx.replay.corpus import BlobCache, Recorded
 from llmctx.replay.difference import causes
 from llmctx.replay.plan import Plan, ReplayRequest, build_request
-from llmctx.replay.results import Result, ResultsFile
+from llmctx.replay.results import UNANSWERED, Result, ResultsFile
 
 CompleterFor = Callable[[ReplayRequest, int], Completer | None]
 """Returns who answers a request for the n-th time; None leaves it out."""
@@ -133,6 +133,8 @@ class Replay:
             completion = await completer.complete(request.prompt, request.output)
         finally:
             self._budget.release(reservation)
+        if completion.usage is None and completion.outcome not in UNANSWERED:
+            self._budget.count_unknown(reservation)
         async with self._budget_changed:
             self._budget_changed.notify_all()
         return completion

@@ -159,7 +159,7 @@ def tally(name: str, decisions: Sequence[AnsweredDecision]) -> Tally:
         regrounded=len([answer for answer in answers if _was_regrounded(answer)]),
         confidence=mean([answer.confidence for answer in answers if answer.confidence is not None]),
         tokens_in=sum(usage.prompt for usage in usages),
-        tokens_cached=sum(usage.cached for usage in usages),
+        tokens_cached=sum(usage.cached or 0 for usage in usages),
         tokens_out=sum(usage.completion for usage in usages),
         cost=sum(costs, Decimal(0)) if costs else None,
         latency_ms=quantile(latencies, 0.5),

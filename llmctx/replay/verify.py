@@ -1,15 +1,12 @@
-"""Verify a trail in full: in Redis against the anchor of a state directory, a key and receipts, or in a copy."""
+"""Verify the trail in Redis in full, against the anchor of a state directory, a key and receipts."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from llmctx.errors import CheckpointError
 from llmctx.replay.partition_check import PartitionCheck, PartitionReport
-from llmctx.trail.archive.reader import Archive
-from llmctx.trail.export.reader import Part
 from llmctx.trail.log.base import Base
-from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import Instance, read_state_instance
 from llmctx.trail.log.leaf_schema import Fault, FaultError
 from llmctx.trail.log.log import Log
@@ -19,9 +16,10 @@ from llmctx.trail.proof.checkpoint import Key, origin_of, read_note
 from llmctx.trail.proof.coverage import Coverage, Trusted, read_coverage
 from llmctx.trail.proof.key import read_public_key
 from llmctx.trail.proof.receipt import HeldReceipts, Receipt, check_receipts
+from llmctx.trail.proof.roster import older_keys
+from llmctx.trail.proof.rotation import key_chain
 from llmctx.trail.proof.verify import Verifier
 from llmctx.trail.proof.writer import WriterKeys
-from llmctx.trail.source.copies import Copy
 
 
 class OutsideEvidence(NamedTuple):
@@ -59,8 +57,9 @@ class Expected(NamedTuple):
         """Raise FaultError if a receipt names a partition that the trail does not have."""
         for receipt in self.receipts:
             if receipt.partition >= partitions:
-                wanted = f"a partition {receipt.partition}"
-                raise FaultError(Fault(receipt.at, "receipt", wanted, f"{partitions} partitions"))
+                raise FaultError(
+                    Fault(receipt.at, "receipt", f"a partition {receipt.partition}", f"{partitions} partitions")
+                )
 
     def receipts_of(self, partition: int) -> list[Receipt]:
         """Return the receipts for one partition."""
@@ -76,28 +75,29 @@ async def verify_partition(
     log: Log,
     instance: Instance,
     state_dir: Path,
-    expected: Expected | None = None,
+    expected: Expected = Expected(),  # noqa: B008  frozen
     on_record: Callable[[], None] = lambda: None,
 ) -> PartitionReport:
     """Verify one partition in Redis against the anchor and the key of a state directory.
 
     Raises FaultError if a receipt or the key belongs to another trail, AnchorError if the anchor cannot be read.
     """
-    expected = expected or Expected()
-    key = expected.key or read_public_key(state_dir, instance.id)
+    key, first = expected.key or read_public_key(state_dir, instance.id), await log.first()
     name = origin_of(instance.id, log.partition)
-    trusted = None if key is None else trusted_of(key, expected.origin, log.partition, instance.partitions)
+    # Read before the anchor: the notary writes the anchor first, so this checkpoint cannot be newer than the anchor's.
+    checkpoint = await log.checkpoint()
+    anchor = Anchor(anchor_directory(state_dir, instance.id, log.partition))
+    notes = anchor.checkpoints()
+    trusted = None
+    if key is not None:
+        trusted = trusted_of(key, expected.origin, log.partition, instance.partitions)
+        trusted = trusted._replace(chain=key_chain(notes, key))
     if trusted is not None and trusted.origin != name:
         raise FaultError(Fault(0, "origin", trusted.origin, name))
     receipts = expected.receipts_of(log.partition)
     for receipt in receipts:
         if receipt.origin not in ("", name):
             raise FaultError(Fault(receipt.at, "receipt", f"a receipt of {name}", receipt.origin))
-    first = await log.first()
-    # Read before the anchor: the notary writes the anchor first, so this checkpoint cannot be newer than the anchor's.
-    checkpoint = await log.checkpoint()
-    anchor = Anchor(anchor_directory(state_dir, instance.id, log.partition))
-    notes = anchor.checkpoints()
     outside = OutsideEvidence(
         trusted=trusted,
         checkpoints=notes,
@@ -105,12 +105,18 @@ async def verify_partition(
         receipts=receipts,
         key_given=expected.key is not None,
         warnings=_anchor_warnings(notes, checkpoint, state_dir),
-        writers=WriterKeys(name, key),
+        writers=writers_of(name, trusted, older_keys(state_dir, instance.id)),
     )
     report = await verify_log(log, on_record, outside, rebuilding=expected.rebuild, partitions=instance.partitions)
     if report.fault is not None and await log.first() != first:  # it was archived meanwhile
         return await verify_partition(log, instance, state_dir, expected, on_record)
     return report
+
+
+def writers_of(origin: str, trusted: Trusted | None, older: Sequence[Key] = ()) -> WriterKeys:
+    """What checks the records' proofs, given whose signatures count and the instance's older keys."""
+    *before, newest = [None] if trusted is None else trusted.keys
+    return WriterKeys(origin, newest, [*older, *(key for key in before if key is not None)])
 
 
 def _anchor_warnings(notes: list[str], checkpoint: str | None, state_dir: Path) -> list[str]:
@@ -130,16 +136,12 @@ def _anchor_warnings(notes: list[str], checkpoint: str | None, state_dir: Path) 
 async def verify_log(
     log: Log,
     on_record: Callable[[], None] = lambda: None,
-    outside: OutsideEvidence | None = None,
+    outside: OutsideEvidence = OutsideEvidence(),  # noqa: B008  frozen
     *,
     rebuilding: bool = True,
     partitions: int = 1,
 ) -> PartitionReport:
-    """Check every record of a partition in Redis, in order, up to the first bad one.
-
-    Records and checkpoints are also compared with the evidence from outside Redis.
-    """
-    outside = outside or OutsideEvidence()
+    """Check every record of a partition in Redis, in order, up to the first bad one, also against what is outside."""
     # Map and checkpoint are read first, since a running service appends while the log is read.
     size, tick_map, checkpoint = await log.size(), await log.tick_map(), await log.checkpoint()
     symbols, known = await log.symbol_lists(), outside.leaf_hashes
@@ -172,7 +174,7 @@ async def _read_base(log: Log, trusted: Trusted | None) -> Base:
     except ValueError as error:
         raise FaultError(Fault(0, "base", "what `llmctx archive` writes", str(error))) from error
     origin = "" if trusted is None else trusted.origin
-    if (fault := check_base(base, None if trusted is None else trusted.key, origin)) is not None:
+    if (fault := check_base(base, () if trusted is None else trusted.keys, origin)) is not None:
         raise FaultError(fault)
     return base
 
@@ -232,77 +234,3 @@ def _coverage_warnings(outside: OutsideEvidence, coverage: Coverage, size: int) 
     if coverage.size < size:
         return [f"{size - coverage.size} records are not covered by a checkpoint yet"]
     return []
-
-
-def check_copy(copy: Copy, expected: Expected) -> None:
-    """Check an export or an archive as a whole: the expected key and origin, and the digest of each blob.
-
-    Raises FaultError if key, origin, a blob or a receipt does not fit.
-    """
-    if expected.key is not None and copy.key != expected.key:
-        raise FaultError(Fault(0, "key", expected.key.text, copy.key.text))
-    origin = expected.origin or copy.key.name
-    if copy.origin != origin:
-        raise FaultError(Fault(0, "origin", origin, copy.origin))
-    copy.check_blobs()
-    expected.check_partitions(copy.partitions)
-
-
-async def verify_copy_part(
-    copy: Copy, part: Part, expected: Expected, on_record: Callable[[], None] = lambda: None
-) -> PartitionReport:
-    """Verify one partition of a copy that `check_copy` passed."""
-    trusted = trusted_of(copy.key, copy.origin, part.partition, copy.partitions)
-    receipts = expected.receipts_of(part.partition)
-    report = await verify_part(copy, part, trusted, receipts, on_record, rebuilding=expected.rebuild)
-    if expected.key is not None:
-        return report
-    kind = "archive" if isinstance(copy, Archive) else "export"
-    why = f"the key came with the {kind}, so it proves nothing against whoever made the {kind}; name it with --key"
-    return report._replace(warnings=(why, *report.warnings))
-
-
-async def verify_part(
-    copy: Copy,
-    part: Part,
-    trusted: Trusted,
-    receipts: Sequence[Receipt] = (),
-    on_record: Callable[[], None] = lambda: None,
-    *,
-    rebuilding: bool = True,
-) -> PartitionReport:
-    """Check every record of one partition of an export or an archive, in order, up to the first bad one."""
-
-    async def blob(digest: str) -> bytes | None:
-        return copy.blob(digest)
-
-    try:
-        check_receipts(receipts, trusted)
-        notes, instead = copy.notes(part)
-        coverage = read_coverage(notes, trusted)
-        if instead is not None:
-            fault = Fault(coverage.size, "note-grammar", "signed checkpoints, one blank line between", instead)
-            return PartitionReport(part.partition, fault=fault)
-        lost, known = copy.lost(part), copy.known(part)
-    except FaultError as error:
-        return PartitionReport(part.partition, fault=error.fault)
-    writers = WriterKeys(trusted.origin, trusted.key)
-    verifier = Verifier(coverage, known=known, lost=lost.get, held=HeldReceipts(receipts), writers=writers)
-    check = PartitionCheck(part.partition, verifier, blob, rebuilding=rebuilding, partitions=copy.partitions)
-    found = await check.check_records(_each(copy, part, lost), on_record) or verifier.check_end(all_covered=True)
-    found = found or _check_sizes(verifier, part, known) or await check.check_lost(copy.found_again(part), lost)
-    missing = [] if coverage.count else ["there is no checkpoint, so nothing proves that this partition is empty"]
-    return check.report(found, [*missing, *coverage.warnings()])
-
-
-async def _each(copy: Copy, part: Part, lost: dict[int, bytes]) -> AsyncIterator[Entry]:
-    for entry in copy.entries(part, lost):
-        yield entry
-
-
-def _check_sizes(verifier: Verifier, part: Part, known: Sequence[bytes] | None) -> Fault | None:
-    if part.size != verifier.size:
-        return Fault(verifier.size, "manifest", f"{part.size} records, as the manifest says", f"{verifier.size}")
-    if known is not None and len(known) != verifier.size:
-        return Fault(min(verifier.size, len(known)), "leaf-hash", f"{verifier.size} leaf hashes", f"{len(known)}")
-    return None

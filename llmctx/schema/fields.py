@@ -18,7 +18,8 @@ _MAX_EXPONENT = 30
 _MAX_NUMBER_CHARS = 60
 
 
-def _number(value: Any) -> Decimal:
+def parse_number(value: Any) -> Decimal:
+    """A JSON number as Decimal; pydantic reports whatever is wrong with it."""
     if type(value) is Decimal:
         number = value
     elif type(value) is int:
@@ -82,7 +83,7 @@ def _json_type(value: Any) -> str:
 
 Number = Annotated[
     Decimal,
-    PlainValidator(_number),
+    PlainValidator(parse_number),
     PlainSerializer(float, when_used="json"),
     WithJsonSchema({"type": "number"}),
 ]

@@ -176,26 +176,26 @@ WORKERS = "workers"
 """The sorted set of running workers, by the time of their last heartbeat."""
 
 
-def ticks(partition: int) -> str:
+def ticks(partition: int | str) -> str:
     """The stream of ticks to decide."""
     return f"ticks:{{{partition}}}"
 
 
-def attempts(partition: int) -> str:
+def attempts(partition: int | str) -> str:
     """The hash that counts decision attempts on redelivered ticks."""
     return f"ticks:{{{partition}}}:attempts"
 
 
-def decisions(partition: int) -> str:
+def decisions(partition: int | str) -> str:
     """The stream of published decisions; entry ids are `<index>-1`."""
     return f"decisions:{{{partition}}}"
 
 
-def decisions_made(partition: int) -> str:
+def decisions_made(partition: int | str) -> str:
     """The key under which that stream is made again, for an instant."""
     return f"decisions:{{{partition}}}:made"
 
 
-def latest(partition: int, symbol: str) -> str:
+def latest(partition: int | str, symbol: str) -> str:
     """The key of the last published decision on a symbol."""
     return f"decisions:{{{partition}}}:latest:{symbol}"

@@ -9,11 +9,14 @@ from typing import Any, NamedTuple
 from llmctx import canonical
 from llmctx.errors import BudgetError, CorpusError, EndpointError, MissingCompletionError
 from llmctx.llm.client import EndpointClient
-from llmctx.llm.completion import Completion, Outcome, OutputSchema, Usage, read_completion
+from llmctx.llm.completion import Completion, Outcome, read_completion
+from llmctx.llm.output import OutputSchema
+from llmctx.llm.usage import Usage
 from llmctx.prompt.render import Prompt
 from llmctx.prompt.template import Parameters
 from llmctx.replay.budget import Budget
 from llmctx.replay.corpus import Corpus
+from llmctx.replay.plan import recorded_prompt
 from llmctx.replay.results import UNANSWERED
 
 _BYTES_PER_TOKEN = 4
@@ -108,7 +111,7 @@ class AnswersFile:
 
 
 def question_of(messages: bytes, parameters: Parameters) -> str:
-    """Return the digest of a question: the messages as sent, and the request parameters."""
+    """Return the digest of a question: the messages without the form of the answer, and the request parameters."""
     return canonical.sha256(messages + b"\n" + parameters.model_dump_json(exclude_none=True).encode())
 
 
@@ -123,8 +126,10 @@ class Recordings:
         for entry in corpus.entries:
             if "completion" not in entry.record:
                 continue
-            template = corpus.blobs.template(entry.record["prompt"]["template_sha256"])
-            question = question_of(entry.pieces["messages"], template.front_matter.parameters)
+            asked = recorded_prompt(entry, corpus.blobs)
+            if asked is None:
+                continue
+            question = question_of(asked.evidence, asked.parameters)
             outcome = entry.record["completion"]["outcome"]
             if outcome in UNANSWERED:  # its body, if any, is an error page
                 self._unanswered[question] = outcome

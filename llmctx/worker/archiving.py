@@ -23,7 +23,6 @@ from llmctx.trail.log.instance import Instance
 from llmctx.trail.log.lease import HELD, lease_key, redis_errors
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.base import check_base
-from llmctx.trail.proof.key import read_public_key
 from llmctx.trail.proof.roster import Roster
 
 _log = logging.getLogger(__name__)
@@ -90,8 +89,7 @@ class Archiving:
         if first >= base.size:
             return 0
         roster = self._roster()
-        key = roster.instance_key or read_public_key(self._state_dir, self._instance.id)
-        fault = check_base(base, key, roster.origin)
+        fault = check_base(base, roster.instance_keys, roster.origin)
         if fault is not None or first != found.first:
             why = str(fault) if fault is not None else f"the log begins at {first}, not at {found.first}"
             raise TrailError(

@@ -35,23 +35,24 @@ class Enrolment:
         if read_public_key(state_dir, instance) is None and await self._log.checkpoint() is None:
             load_or_make_key(state_dir, instance)
         self._writer = load_or_make_writer(state_dir, instance)
-        self._roster = Roster(state_dir, instance, self._log.partition)
+        self.roster = Roster(state_dir, instance, self._log.partition)
+        """The keys enrolled so far, once it is open."""
         self._grant = granted_enrolment(state_dir, instance, self._writer.key)
-        if self._grant is None and self._roster.place_of(self._writer.key) is None:
-            if self._roster.since is not None:
+        if self._grant is None and self.roster.place_of(self._writer.key) is None:
+            if self.roster.since is not None:
                 raise NotJoinedError(state_dir)
             _log.warning(
                 f"Records of partition {self._log.partition} are not signed by their writer, because "
                 f"{NotJoinedError.why}. Run `llmctx join`."
             )
-        return self._roster
+        return self.roster
 
     async def is_due(self) -> bool:
         """Whether a record should enrol our key now; if one has, new records are signed from here on.
 
         Raises TrailError if the server does not answer.
         """
-        place = self._roster.place_of(self._writer.key)
+        place = self.roster.place_of(self._writer.key)
         entry = None if place is None else await self._log.entry(place)
         enrolled = entry is not None and entry.record.get("enrolment", {}).get("key") == self._writer.key.text
         if enrolled:
@@ -79,7 +80,7 @@ class Enrolment:
         if not await self.is_due():
             return {}
         grant = self._grant or {}
-        self._roster.add(self._writer.key, at, grant.get("retires", ""))
+        self.roster.add(self._writer.key, at, grant.get("retires", ""))
         self._sign()
         return {"enrolment": {"from": at, **grant}}
 

@@ -23,6 +23,8 @@ class TrailHome(NamedTuple):
     """The trail's id and number of partitions."""
     state_dir: Path
     """The folder with the instance file, spool, anchors and keys."""
+    replicas: int = 0
+    """How many replicas of the server must have a record before it is published."""
 
 
 @asynccontextmanager

@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from llmctx.connection import pause
+from llmctx.errors import ServerError
 from llmctx.functions import ServerFunction
 
 _log = logging.getLogger(__name__)
@@ -83,7 +84,10 @@ class MemoryWatch:
         """
         memory, keyspace = await self._redis.info("memory"), await self._redis.info("keyspace")
         used, limit = int(memory["used_memory"]), int(memory["maxmemory"])
-        cursor, count, size = await _SAMPLE(self._redis, [], [self._cursor, _SAMPLE_KEYS])
+        try:
+            cursor, count, size = await _SAMPLE(self._redis, [], [self._cursor, _SAMPLE_KEYS])
+        except ServerError:  # no worker has loaded the function yet: nothing is known to expire
+            cursor = count = size = 0
         counted, summed = self._passes[-1]
         self._passes[-1] = (counted + count, summed + size)
         self._cursor = int(cursor)

@@ -18,20 +18,22 @@ from redis.exceptions import RedisError
 from llmctx import clock
 from llmctx.connection import end, pause, server_ms
 from llmctx.errors import BehindError, ForkError, InstanceError, LeaseError, SettledError, TickMapError, TrailError
-from llmctx.functions import delete_foreign_libraries
+from llmctx.functions import restore_libraries
 from llmctx.killpoint import reached
 from llmctx.record import RecordMetadata, compose_unread
 from llmctx.schema import keys
+from llmctx.symbol_memory import SymbolMemory
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import read_instance
 from llmctx.trail.log.lease import SEE_REDIS, Holder, Lease, redis_errors
 from llmctx.trail.log.log import Draft, Log, Settlement
+from llmctx.trail.log.replicas import Replicas
+from llmctx.trail.proof.roster import Roster
 from llmctx.trail.spool.recovery import Recovery
 from llmctx.worker.archiving import Archiving
 from llmctx.worker.enrolment import Enrolment, compose_foreign
 from llmctx.worker.home import TrailHome
 from llmctx.worker.publish import Publisher
-from llmctx.worker.theses import Theses
 from llmctx.worker.tick_map import TickMap
 
 _log = logging.getLogger(__name__)
@@ -60,6 +62,7 @@ class Owner:
         self.log = Log(redis, partition)
         """The partition's log."""
         self._lease = Lease(redis, partition)
+        self._replicas = Replicas(redis, self.log.key("replicated"), home.replicas)
         self.lost: TrailError | None = None
         """Why we no longer own the partition; None while we do."""
         self._enrolment = Enrolment(self.log, home.state_dir, instance)
@@ -68,16 +71,22 @@ class Owner:
             redis, self.log, self._lease.owner, (home.state_dir, instance), self._recovery.vouches, self.note
         )
         """What is archived and trimmed."""
+        self.log.vouches = self._recovery.vouches
         self.ticks = TickMap(redis, self.log, self._lease.owner, self._recovery.vouches, self.archiving.ticks)
         """Which ticks are settled."""
-        self.theses = Theses(self.log, instance.partitions, self._recovery.vouches)
-        """The last usable decision on each symbol."""
+        self.memory = SymbolMemory(self.log, instance.partitions, self._recovery.vouches)
+        """What is known of each symbol before."""
         self._publisher = Publisher(redis, self.log, instance.partitions, self._lease.owner, self._recovery)
 
     @property
     def label(self) -> str:
         """How records name this owner: host and process."""
         return self._lease.label
+
+    @property
+    def roster(self) -> Roster:
+        """The keys that this partition's records have enrolled and replaced."""
+        return self._enrolment.roster
 
     async def __aenter__(self) -> Self:
         """Take the partition, repair its log, and publish what its last owner could not.
@@ -121,17 +130,32 @@ class Owner:
         Raises LeaseError if another owner has the partition now, SettledError if a conflated tick is settled in
         another record, TrailError if the server does not answer for half a minute.
         """
-        settlement = Settlement(keys.ticks(self.partition), keys.attempts(self.partition), keys.DECIDERS, entry_ids)
+        settlement = self._settlement(entry_ids)
+        steps = clock.Stopwatch()
         entry = await self._append(draft, settlement)
         while not await self._recovery.admits(entry):
             entry = await self._append(draft, settlement)
         reached("appended")
+        steps.lap("append")
         await self._recovery.add(entry)
+        steps.lap("sync")
         await self._publish(entry)
-        self.theses.add(entry)
+        steps.lap("publish")
+        entry.timings_ms = steps.laps
+        self.ticks.add(entry)
         reached("published")
         await self._recovery.improve(entry.index + 1)
         return entry
+
+    async def discard(self, entry_ids: tuple[str, ...]) -> None:
+        """Take stream entries off the stream whose ticks are settled already.
+
+        Raises TrailError if the server does not answer.
+        """
+        await self.log.acknowledge(self._settlement(entry_ids))
+
+    def _settlement(self, entry_ids: tuple[str, ...]) -> Settlement:
+        return Settlement(keys.ticks(self.partition), keys.attempts(self.partition), keys.DECIDERS, entry_ids)
 
     async def _append(self, draft: Draft, settlement: Settlement) -> Entry:
         began_s = clock.monotonic_s()
@@ -147,7 +171,7 @@ class Owner:
             except TickMapError as error:
                 if await self.archiving.ticks.settled(draft.tick, error.index):
                     raise SettledError(f"An archived record has settled tick {draft.tick}.", "Leave it out.") from error
-                await self.ticks.settled([draft.tick])
+                await self.ticks.settled(draft.ticks)
             except BehindError as error:
                 await self._repair(began_s, error)
             except TrailError as error:
@@ -195,15 +219,15 @@ class Owner:
         await self._check_functions()
         await self._check_instance()
         lost = await self._recovery.compare_again()
-        self.theses.forget()
         await self._publisher.resume()
         if lost is not None:
+            self.memory.forget()
             await self._note(lost)
 
     async def _check_functions(self) -> None:
-        """Delete functions that somebody else loaded in place of ours, so that ours are loaded again."""
+        """Delete functions that somebody else loaded in place of ours, and load ours that are missing."""
         with redis_errors("The server's functions could not be checked"):
-            found = await delete_foreign_libraries(self._redis)
+            found = await restore_libraries(self._redis)
             if found:
                 await self._redis.hincrby(self.log.key("repairs"), "functions", len(found))
         for name in found:
@@ -233,6 +257,7 @@ class Owner:
             raise TrailError(f"The server did not answer with its time: {error}", SEE_REDIS) from error
 
     async def _advance(self, size: int) -> None:
+        await self._replicas.have(size)
         try:
             await self.log.advance(size, self._lease.owner)
         except LeaseError as error:

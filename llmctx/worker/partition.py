@@ -12,7 +12,6 @@ from llmctx.connection import end, open_redis, pause
 from llmctx.errors import ClockError, ForkError, InstanceError, KeyFileError, ServerError, TrailError
 from llmctx.llm.client import EndpointClient
 from llmctx.pipeline import DecisionConfig, Pipeline
-from llmctx.price_memory import PriceMemory
 from llmctx.prompt.template import load_template
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.lease import Holder
@@ -57,10 +56,9 @@ async def own_partition(
                 home.redis,
                 config,
                 owner.settle,
-                find_thesis=owner.theses.of,
                 partition=partition,
                 worker=owner.label,
-                memory=PriceMemory(owner.log.read_back_of),
+                memory=owner.memory,
                 fix_clock=trail_clock.fix,
             ),
         )
@@ -104,7 +102,7 @@ async def serve_partition(
                         on_entry=on_entry,
                     )
                     reminding = asyncio.create_task(
-                        remind(home.redis, owner.log, home.instance.partitions, pipeline.memory)
+                        remind(home.redis, partition, home.instance.partitions, owner.memory)
                     )
                     try:
                         await settler.run(stop, hand_over)

@@ -20,7 +20,7 @@ from llmctx.functions import ServerFunction
 from llmctx.publication import is_said_by, published_text
 from llmctx.schema import keys
 from llmctx.trail.log.entry import Entry, address
-from llmctx.trail.log.lease import HELD, lease_key
+from llmctx.trail.log.lease import GROUPS, HELD, lease_key
 from llmctx.trail.log.log import Log
 from llmctx.trail.spool.recovery import Recovery
 
@@ -32,7 +32,7 @@ KEPT = 1000
 _GAP_TIMEOUT_S = 0.5
 _MAX_EXAMINED = 20_000
 _PUBLISH = ServerFunction(Path(__file__).with_name("publish.lua"), after=[HELD])
-_REPUBLISH = ServerFunction(Path(__file__).with_name("republish.lua"), after=[HELD])
+_REPUBLISH = ServerFunction(Path(__file__).with_name("republish.lua"), after=[HELD, GROUPS])
 
 
 class Publisher:

@@ -1,12 +1,13 @@
 -- Correct entries of the map of ticks that no record bears out.
--- KEYS: 1 lease, 2 map, 3 hash of repairs. ARGV: 1 owner, then for each tick: its id, the wrong index, the right one or ''.
+-- KEYS: 1 lease, 2 map, 3 hash of repairs.
+-- ARGV: 1 owner, then for each tick: its id, the wrong index or '' for none, the right one or ''.
 local function run(keys, args)
   local refused = not_held(keys[1], args[1])
   if refused then
     return refused
   end
   for i = 2, #args, 3 do
-    if redis.call('HGET', keys[2], args[i]) == args[i + 1] then
+    if (redis.call('HGET', keys[2], args[i]) or '') == args[i + 1] then
       if args[i + 2] == '' then
         redis.call('HDEL', keys[2], args[i])
       else

@@ -6,11 +6,6 @@
 -- A stream never takes an id below its last one, and XSETID cannot lower that: hence a new key and RENAME. Consumer
 -- groups keep their place and what is pending; a group that was given a foreign entry goes back to just before it.
 
-local function parts(id)
-  local number, sequence = string.match(id, '^(%d+)-(%d+)$')
-  return tonumber(number), tonumber(sequence)
-end
-
 local function is_above(one, other)
   local number, sequence = parts(one)
   local other_number, other_sequence = parts(other)
@@ -26,25 +21,19 @@ local function below(id)
   return number > 0 and string.format('%.0f-1', number - 1) or '0-0'
 end
 
-local function groups_of(stream, genuine, first_foreign, newest)
-  local groups = {}
-  for _, fields in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
-    local group = {}
-    for i = 1, #fields, 2 do
-      group[fields[i]] = fields[i + 1]
+-- The groups as they are to be: no further than what stays, and with what is pending of that.
+local function kept_groups(stream, genuine, first_foreign, newest)
+  local groups = groups_of(stream)
+  for _, group in ipairs(groups) do
+    if first_foreign and not is_above(first_foreign, group.place) then
+      group.place = below(first_foreign)
     end
-    local place = group['last-delivered-id']
-    if first_foreign and not is_above(first_foreign, place) then
-      place = below(first_foreign)
-    end
-    place = is_above(place, newest) and newest or place
-    local pending = {}
-    for _, entry in ipairs(redis.call('XPENDING', stream, group['name'], '-', '+', 100000)) do
-      if genuine[entry[1]] and not is_above(entry[1], place) then
-        table.insert(pending, {entry[1], entry[2]})
+    group.place = is_above(group.place, newest) and newest or group.place
+    for _, entry in ipairs(redis.call('XPENDING', stream, group.name, '-', '+', 100000)) do
+      if genuine[entry[1]] and not is_above(entry[1], group.place) then
+        table.insert(group.pending, {entry[1], entry[2]})
       end
     end
-    table.insert(groups, {name = group['name'], place = place, pending = pending})
   end
   return groups
 end
@@ -73,7 +62,7 @@ local function run(keys, args)
         foreign, first_foreign = foreign + 1, first_foreign or id
       end
     end
-    groups = groups_of(stream, genuine, first_foreign, newest)
+    groups = kept_groups(stream, genuine, first_foreign, newest)
   elseif kind ~= 'none' then
     foreign = -1
   end
@@ -83,12 +72,7 @@ local function run(keys, args)
     redis.call('XADD', made, args[i] .. '-1', 'decision', args[i + 1])
     redis.call('SET', keys[4 + i / 2], args[i + 1])
   end
-  for _, group in ipairs(groups) do
-    redis.call('XGROUP', 'CREATE', made, group.name, group.place, 'MKSTREAM')
-    for _, entry in ipairs(group.pending) do
-      redis.call('XCLAIM', made, group.name, entry[2], 0, entry[1], 'FORCE', 'JUSTID')
-    end
-  end
+  make_groups(made, groups)
   redis.call('DEL', stream)
   if redis.call('EXISTS', made) == 1 then
     redis.call('RENAME', made, stream)

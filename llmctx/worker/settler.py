@@ -164,7 +164,7 @@ class Settler:
             if delivery.request is not None:
                 self._spawn(self._trim(delivery.entry_id, *delivery.request))
             elif delivery.settles in settled:
-                await self._discard(delivery.entry_id)  # raised twice, settled already
+                await self._owner.discard((delivery.entry_id,))  # raised twice, settled already
             elif delivery.tick is None:
                 await self._settle_unusable(delivery)
             else:
@@ -193,14 +193,13 @@ class Settler:
             return
         except (LlmctxError, RedisError) as error:
             _log.warning(f"Nothing was trimmed: {_first_line(error)}")
-        await self._discard(entry_id)
+        await self._owner.discard((entry_id,))
 
     async def _settle(self, batch: Batch) -> None:
         taken = len(batch.entry_ids)
         try:
             await self._decide(batch)
-            for entry_id in batch.entry_ids[taken:]:  # the same tick raised again meanwhile
-                await self._discard(entry_id)
+            await self._owner.discard(tuple(batch.entry_ids[taken:]))  # the same tick raised again meanwhile
         except (LeaseError, InstanceError, ForkError) as error:
             self._owner.lost = error
         except (LlmctxError, RedisError) as error:
@@ -273,13 +272,6 @@ class Settler:
         else:
             draft = compose_unread(delivery.kind, tick, delivery.problem, metadata)
             self._on_entry(await self._owner.settle(draft, entry_ids))
-
-    async def _discard(self, entry_id: str) -> None:
-        stream = keys.ticks(self._owner.partition)
-        async with self._redis.pipeline(transaction=True) as commands:
-            commands.xack(stream, keys.DECIDERS, entry_id)
-            commands.xdel(stream, entry_id)
-            await commands.execute()
 
 
 def _first_line(error: Exception) -> str:

@@ -10,6 +10,7 @@ from llmctx.connection import check, server_ms
 from llmctx.errors import CheckpointError, ServerError
 from llmctx.redis_address import without_password
 from llmctx.schema import keys
+from llmctx.symbol_memory import SymbolMemory
 from llmctx.trail.log import unreadable
 from llmctx.trail.log.entry import Entry, address
 from llmctx.trail.log.instance import read_instance
@@ -65,7 +66,7 @@ async def _partition(redis: Redis, partition: int, partitions: int) -> dict[str,
     if await redis.exists(stream):
         pending = sum(int(group["pending"]) for group in await redis.xinfo_groups(stream))
     size, minute_ago_ms = await log.size(), await server_ms(redis) - _MINUTE_MS
-    recent = await _recent(log)
+    recent = await recent_records(log)
     trouble = next((entry for entry in recent if entry.record["kind"] in _TROUBLES), None)
     unreadable_ones = [entry for entry in recent if entry.record["kind"] == unreadable.KIND]
     return {
@@ -78,17 +79,20 @@ async def _partition(redis: Redis, partition: int, partitions: int) -> dict[str,
         "archived": await log.first(),
         "durable": await log.durable(),
         "checkpoint": _checkpoint(await log.checkpoint()),
-        "per_minute": size - await _first_since(log, size, minute_ago_ms),
+        "per_minute": size - await first_since(log, size, minute_ago_ms),
         "newest": _line(recent[0], partitions) if recent else None,
         "repairs": await log.repairs(),
         "last_trouble": None if trouble is None else _line(trouble, partitions),
-        "unconfirmed_stops": await unconfirmed_stops(redis, log, partitions),
+        "unconfirmed_stops": await unconfirmed_stops(redis, partition, partitions, SymbolMemory(log, partitions)),
         "unreadable": [_line(entry, partitions) for entry in unreadable_ones],
     }
 
 
-async def _recent(log: Log) -> list[Entry]:
-    """The last 200 records, newest first."""
+async def recent_records(log: Log) -> list[Entry]:
+    """The last 200 records, newest first.
+
+    Raises TrailError if the server does not answer.
+    """
     recent: list[Entry] = []
     async for entry in log.read_back():
         recent.append(entry)
@@ -97,10 +101,12 @@ async def _recent(log: Log) -> list[Entry]:
     return recent
 
 
-async def _first_since(log: Log, size: int, since_ms: int) -> int:
+async def first_since(log: Log, size: int, since_ms: int) -> int:
     """The index of the first record that was made at `since_ms` or later, `size` if there is none.
 
     Searches by halves, because a busy minute has thousands of records: 20 reads find one in a million.
+
+    Raises TrailError if the server does not answer.
     """
     low, high = await log.first(), size
     while low < high:

@@ -16,6 +16,7 @@ from llmctx.trail.log.log import Log
 
 _log = logging.getLogger(__name__)
 
+_MAX_REMEMBERED, _MAX_READ = 10_000, 1000
 _REPAIR = ServerFunction(Path(__file__).with_name("repair_ticks.lua"), after=[HELD])
 
 
@@ -34,23 +35,50 @@ class TickMap:
         self._is_genuine = is_genuine
         self._archived = archived
         self._key = log.key("ticks")
+        self._recent: dict[str, int] | None = None
+
+    def add(self, entry: Entry) -> None:
+        """Remember the ticks of a record that has just been settled."""
+        if self._recent is None:
+            return  # it is read from the log with all others
+        for tick in entry.ticks:
+            self._recent[tick] = entry.index
+        while len(self._recent) > _MAX_REMEMBERED:
+            del self._recent[next(iter(self._recent))]
 
     async def settled(self, tick_ids: Collection[str]) -> set[str]:
         """The ticks that a record settles.
 
-        An entry that no record bears out is removed or corrected, which is logged and counted. Without one this takes
-        one round trip, and one for each tick that is settled.
+        An entry that no record bears out is removed or corrected, and one that is missing for a tick of the newest
+        records is put back; both are logged and counted. Without one this takes one round trip, and one for each tick
+        that is settled.
 
         Raises LeaseError or TrailError if it cannot be repaired.
         """
-        mapped = await self._mapped(tick_ids)
-        borne_out = await asyncio.gather(*(self._is_borne_out(tick, index) for tick, index in mapped.items()))
-        wrong = [tick for tick, is_true in zip(mapped, borne_out, strict=True) if not is_true]
-        if not wrong:
-            return set(mapped)
-        true = await self._find(set(wrong))
-        await self._repair({tick: mapped[tick] for tick in wrong}, true)
-        return mapped.keys() - (set(wrong) - true.keys())
+        mapped, recent = await self._mapped(tick_ids), await self._recently()
+        missing = {tick: b"%d" % recent[tick] for tick in tick_ids if tick in recent and tick not in mapped}
+        claims = mapped | missing
+        borne_out = await asyncio.gather(*(self._is_borne_out(tick, index) for tick, index in claims.items()))
+        settled = {tick for tick, is_true in zip(claims, borne_out, strict=True) if is_true}
+        wrong = mapped.keys() - settled
+        true = await self._find(wrong) if wrong else {}
+        true |= {tick: recent[tick] for tick in missing.keys() & settled}
+        if wrong or true:
+            await self._repair({tick: mapped.get(tick, b"") for tick in wrong | true.keys()}, true)
+        return settled | true.keys()
+
+    async def _recently(self) -> dict[str, int]:
+        """The ticks of the newest records: those read at the first call, and those added since."""
+        if self._recent is None:
+            found: list[Entry] = []
+            async for entry in self._log.read_back():
+                found.append(entry)
+                if len(found) == _MAX_READ:
+                    break
+            self._recent = {}
+            for entry in reversed(found):
+                self.add(entry)
+        return self._recent
 
     async def _mapped(self, tick_ids: Collection[str]) -> dict[str, bytes]:
         with redis_errors():
@@ -79,6 +107,6 @@ class TickMap:
         for tick, index in wrong.items():
             what = f"its record is {true[tick]}" if tick in true else "no record settles it, so it is decided now"
             _log.error(
-                f"{self._key} had tick {tick} at {index.decode(errors='replace')[:40]}, but {what}. "
+                f"{self._key} had tick {tick} at {index.decode(errors='replace')[:40] or 'nothing'}, but {what}. "
                 "Somebody else writes to it: see who may (docs/threat-model.md)."
             )

@@ -11,10 +11,9 @@ from llmctx.connection import pause
 from llmctx.context.tick import Tick
 from llmctx.decision.stop import STOP_UNCONFIRMED
 from llmctx.errors import TrailError
-from llmctx.price_memory import PriceMemory
 from llmctx.schema import keys
 from llmctx.schema.symbol import is_symbol
-from llmctx.trail.log.log import Log
+from llmctx.symbol_memory import SymbolMemory
 
 _log = logging.getLogger(__name__)
 
@@ -22,32 +21,26 @@ _INTERVAL_S = 60.0
 _POSITION = keys.BY_SECTION["position"]
 
 
-async def remind(redis: Redis, log: Log, partitions: int, memory: PriceMemory) -> None:
+async def remind(redis: Redis, partition: int, partitions: int, memory: SymbolMemory) -> None:
     """Log each stop that waits, every minute until cancelled, and raise a tick: a later price may confirm it."""
     with contextlib.suppress(RedisError, OSError, TrailError):
-        for symbol in await unconfirmed_stops(redis, log, partitions):
-            memory.unconfirmed.setdefault(symbol, "its price was in doubt when the service began")
+        await unconfirmed_stops(redis, partition, partitions, memory)
     while True:
         await pause(_INTERVAL_S)
         for symbol, why in sorted(memory.unconfirmed.items()):
             _log.warning(f"{symbol}: the stop still waits for a confirmation: {why}")
             tick = Tick(id=f"unconfirmed-{uuid.uuid4().hex}", symbol=symbol, cause=STOP_UNCONFIRMED)
             with contextlib.suppress(RedisError, OSError):  # the settler says so if the server is away
-                await redis.xadd(keys.ticks(log.partition), tick.fields())
+                await redis.xadd(keys.ticks(partition), tick.fields())
 
 
-async def unconfirmed_stops(redis: Redis, log: Log, partitions: int) -> list[str]:
+async def unconfirmed_stops(redis: Redis, partition: int, partitions: int, memory: SymbolMemory) -> list[str]:
     """The symbols with a position whose newest record holds a stop for want of a confirmation.
 
     Raises TrailError if the server does not answer.
     """
-    found = []
     async for key in redis.scan_iter(_POSITION.key("*"), count=1000):
         symbol = key.decode(errors="replace").removeprefix(_POSITION.key(""))
-        if is_symbol(symbol) and keys.partition_of(symbol, partitions) == log.partition:
-            async for entry in log.read_back_of(symbol):
-                guards = entry.record["verdict"].get("guards", ())
-                if any(guard["name"] == STOP_UNCONFIRMED for guard in guards):
-                    found.append(symbol)
-                break
-    return sorted(found)
+        if is_symbol(symbol) and keys.partition_of(symbol, partitions) == partition:
+            await memory.of(symbol)
+    return sorted(memory.unconfirmed)

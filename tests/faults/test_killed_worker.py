@@ -32,6 +32,23 @@ async def test_what_a_worker_left_at_any_step_is_settled_once(
     await check_oracle(client, raised)
 
 
+@pytest.mark.parametrize("index", ["0", "7"])
+async def test_a_tick_planted_during_the_call_survives_a_kill_before_the_map_is_put_right(
+    server: Server, client: Redis, tmp_path: Path, index: str
+) -> None:
+    await hold(client, "AAPL")
+    await raise_tick(client, "planted", "AAPL")
+    async with Standin(latency_ms=1000) as slow:
+        worker = Worker(server.url, tmp_path / "state", slow.base_url)
+        killed = asyncio.create_task(worker.until_killed("found"))
+        await until(lambda: slow.requests == 1)
+        await client.hset("audit:{0}:ticks", "planted", index)
+        await killed
+        await end_lease(client)
+        await worker.drain(client)
+    await check_oracle(client, ["planted"])
+
+
 @pytest.mark.parametrize("server", ["valkey"], indirect=True)
 async def test_a_tick_that_kills_its_worker_five_times_is_a_dead_letter(
     server: Server, client: Redis, tmp_path: Path, standin: Standin

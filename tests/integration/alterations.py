@@ -112,6 +112,13 @@ async def append_false_record(on: Altered) -> None:
     await on.redis.rpush(LIST, LAST + 1)
 
 
+async def append_notice_again(on: Altered) -> None:
+    """The notice that fixed the clock, with its proof."""
+    entries = await read_stream(on.redis, LOG)
+    found = next(each for each in entries[1:] if restored(each.fields, each.number, 0).record["kind"] == "notice")
+    await on.redis.xadd(LOG, found.fields, id=f"{LAST + 1}-1")  # type: ignore[arg-type]
+
+
 def with_proof(proof: bytes | None) -> Act:
     """Record 3 with another proof, or with none."""
 

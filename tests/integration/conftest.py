@@ -5,7 +5,7 @@ import json
 import logging
 import shutil
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -16,7 +16,8 @@ from redis.asyncio import Redis
 from llmctx import canonical
 from llmctx.assets import asset
 from llmctx.context.tick import Tick
-from llmctx.llm.completion import Completion, Outcome, OutputSchema, read_completion
+from llmctx.llm.completion import Completion, Outcome, read_completion
+from llmctx.llm.output import OutputSchema
 from llmctx.llm.rulebook import Facts, decide
 from llmctx.llm.standin import Standin
 from llmctx.pipeline import DecisionConfig, Pipeline
@@ -32,6 +33,7 @@ from llmctx.trail.proof.writer import load_or_make_writer
 from llmctx.worker import partition, settler
 from llmctx.worker.home import TrailHome
 from llmctx.worker.partition import serve_partition
+from tests.conftest import Messages
 from tests.integration.program import Program, until
 from tests.unit.makers import stored
 
@@ -86,16 +88,6 @@ def signed_fields(state_dir: Path, leaf: bytes, pieces: Mapping[str, bytes], par
     assert instance is not None
     proof = load_or_make_writer(state_dir, instance.id).prove(partition, leaf)
     return stored(leaf, pieces) | {PROOF: proof}
-
-
-@pytest.fixture
-def logged() -> Iterator[list[str]]:
-    """What llmctx logs during the test."""
-    messages: list[str] = []
-    handler = Messages(messages)
-    logging.getLogger("llmctx").addHandler(handler)
-    yield messages
-    logging.getLogger("llmctx").removeHandler(handler)
 
 
 async def held_lease(redis: Redis) -> Lease:
@@ -162,17 +154,6 @@ async def decided(redis: Redis, symbol: str, tick_id: str) -> Draft:
     pipeline = Pipeline(redis, DecisionConfig(template, ByRules()), keep, worker="test")
     await pipeline.decide(Tick(id=tick_id, symbol=symbol))
     return drafts[0]
-
-
-class Messages(logging.Handler):
-    """Collects what is logged."""
-
-    def __init__(self, messages: list[str]) -> None:
-        super().__init__()
-        self._messages = messages
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._messages.append(record.getMessage())
 
 
 class Running:

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from llmctx.clock import iso, to_ms
 from llmctx.connection import read_stream
-from llmctx.flow.bars import read_bars
+from llmctx.flow.bar_file import BarFile
 from llmctx.flow.simulated_market import simulate
 from llmctx.schema import keys
 from tests.integration.conftest import live
@@ -56,8 +56,8 @@ BAD_ROWS = {
     "2026-03-02T14:31:00Z,AAPL,100,101,99": "5 columns, expected 7",
     "2026-03-02T14:31:00Z,AAPL,100,101,99,100,1000,1": "8 columns, expected 7",
     "nonsense,AAPL,100,101,99,100,1000": "timestamp 'nonsense'",
-    "2026-03-02T14:31:00,AAPL,100,101,99,100,1000": "the time has no zone",
-    "2026-03-02T14:31:00Z,A:B,100,101,99,100,1000": "symbol: 'A:B' is not a symbol",
+    "2026-03-02T14:31:00,AAPL,100,101,99,100,1000": "it has no time zone",
+    "2026-03-02T14:31:00Z,{A},100,101,99,100,1000": "symbol: '{A}' is not a symbol",
     "2026-03-02T14:31:00Z,,100,101,99,100,1000": "symbol: '' is not a symbol",
     "2026-03-02T14:31:00Z,AAPL,x,101,99,100,1000": "open 'x' is not a number",
     "2026-03-02T14:31:00Z,AAPL,100,NaN,99,100,1000": "high 'NaN' must be a finite number",
@@ -162,7 +162,7 @@ async def test_simulate_writes_what_feed_reads(dumb: Program, tmp_path: Path) ->
     ended = await simulated(dumb)
     assert ended.code == 0
     assert f"{len(MARKET.bars)} bars of 8 symbols" in ended.out
-    assert list(read_bars(tmp_path / "bars.csv")) == MARKET.bars
+    assert list(BarFile(tmp_path / "bars.csv")) == MARKET.bars
     fed = await dumb(*["feed", "bars.csv", "--news", "news.jsonl", "--sectors", "sectors.json", "--json"])
     assert (fed.code, fed.err) == (0, "")
     assert (fed.document["bars"], fed.document["headlines"]) == (len(MARKET.bars), len(MARKET.news))

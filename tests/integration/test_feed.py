@@ -140,10 +140,9 @@ async def check_all(redis: Redis, against: Mapping[str, Draft202012Validator]) -
 
 async def test_every_family_is_present_and_valid_during_a_session(redis: Redis) -> None:
     feeder, against, present = Feed(Store(redis, 1), FeedRules(sectors=MARKET.sectors)), validators(), set()
-    for number, item in enumerate(SESSION):
-        await feeder.run([item])
-        if number % 40 == 0 or number == len(SESSION) - 1:
-            present |= await check_all(redis, against)
+    for begin in range(0, len(SESSION), 40):
+        await feeder.run(SESSION[begin : begin + 40])
+        present |= await check_all(redis, against)
     assert present == PATTERNS
 
 

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from llmctx.context import reader
 from llmctx.context.snapshot import ReadRules
-from llmctx.functions import delete_foreign_libraries, execute, foreign_libraries
+from llmctx.functions import execute, foreign_libraries, restore_libraries
 from llmctx.trail.log.instance import bind_instance
 from llmctx.trail.log.log import Log
 from llmctx.worker.home import TrailHome
@@ -54,7 +54,7 @@ async def test_a_function_in_another_source_is_found_and_deleted(redis: Redis, a
     await act(redis)  # type: ignore[operator]
     name = NAME if act is lie else "helpful"
     assert await foreign_libraries(redis) == [name]
-    assert await delete_foreign_libraries(redis) == [name]
+    assert await restore_libraries(redis) == [name]
     snapshot = await reader.read_snapshot(redis, "AAPL", 0, ReadRules())
     assert json.loads(snapshot.sections["price"].raw or b"")["price"]["last"] == 100.0
     assert await foreign_libraries(redis) == []
@@ -64,7 +64,7 @@ async def test_functions_of_others_are_left_alone(redis: Redis) -> None:
     await loaded(redis)
     other = "#!lua name=other\nredis.register_function('theirs', function() return 1 end)"
     await execute(redis, "FUNCTION", "LOAD", other)
-    assert await delete_foreign_libraries(redis) == []
+    assert await restore_libraries(redis) == []
     assert await execute(redis, "FCALL", "theirs", 0) == 1
 
 

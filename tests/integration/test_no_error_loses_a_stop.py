@@ -12,7 +12,8 @@ from redis.asyncio import Redis
 
 from llmctx.connection import read_stream
 from llmctx.decision import guards
-from llmctx.llm.completion import Completion, OutputSchema
+from llmctx.llm.completion import Completion
+from llmctx.llm.output import OutputSchema
 from llmctx.prompt.render import Prompt
 from llmctx.publication import published_text
 from llmctx.replay.verify import verify_log

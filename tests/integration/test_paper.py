@@ -14,7 +14,8 @@ from redis.asyncio import Redis
 from llmctx import canonical
 from llmctx.clock import parse_iso, to_ms
 from llmctx.connection import open_redis, read_stream
-from llmctx.flow.bars import Bar, read_bars
+from llmctx.flow.bar_file import BarFile
+from llmctx.flow.bars import Bar
 from llmctx.flow.feed import Feed
 from llmctx.flow.feed_report import FeedReport
 from llmctx.flow.lockstep import Lockstep
@@ -27,6 +28,7 @@ from llmctx.schema import keys
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.log import Log
 from llmctx.worker import settler
+from tests.conftest import SERVERS
 from tests.days import write
 from tests.integration.conftest import ByRules, serving
 
@@ -85,7 +87,9 @@ async def play(url: str, state_dir: Path, *parts: Iterable[Item]) -> Played:
         )
 
 
-@pytest.fixture(scope="module", params=["valkey_url", "debian_url"])
+@pytest.fixture(
+    scope="module", params=["valkey_url", *(pytest.param("debian_url", marks=pytest.mark.more) for _ in SERVERS[1:])]
+)
 def url(request: pytest.FixtureRequest) -> str:
     """Each server in turn."""
     found: str = request.getfixturevalue(request.param)
@@ -109,7 +113,7 @@ async def test_a_session_played_again_from_files_and_in_two_parts_is_the_same_to
     played: Played, url: str, tmp_path: Path
 ) -> None:
     day = write(MARKET, tmp_path)
-    bars, news = list(read_bars(day.bars)), list(read_news(day.news))
+    bars, news = list(BarFile(day.bars)), list(read_news(day.news))
     assert bars == MARKET.bars
     items = list(in_order(by_stamp(bars, news), FeedRules().interval))
     again = await play(url, tmp_path, items[:301], items[301:])

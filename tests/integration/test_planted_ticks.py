@@ -70,6 +70,37 @@ async def test_a_tick_raised_twice_is_no_cause_for_a_repair(redis: Redis, redis_
     assert (await Log(redis).repairs(), running.troubles) == ({}, [])
 
 
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_a_settled_tick_that_the_map_has_no_more_is_not_decided_again(
+    redis: Redis, redis_url: str, tmp_path: Path, restarts: bool, logged: list[str]
+) -> None:
+    await hold(redis, "AAPL")
+
+    async def settle(tick: str) -> None:
+        async with serving(redis, redis_url, tmp_path, ByRules()) as running:
+            await raise_tick(redis, tick, "AAPL")
+            await running.until_settled(tick)
+            if not restarts:
+                await raise_again(redis, tick)
+                await raise_tick(redis, f"after-{tick}", "AAPL")
+                await running.until_settled(f"after-{tick}")
+
+    await settle("one")
+    if restarts:
+        await raise_again(redis, "one")
+        await settle("two")
+    assert (await ticks_of(redis)).count("one") == 1
+    assert await redis.hget(MAP, "one") == b"1"
+    assert await redis.xlen("ticks:{0}") == 0
+    assert any("tick one" in message for message in logged)
+    assert (await verify_log(Log(redis))).fault is None
+
+
+async def raise_again(redis: Redis, tick: str) -> None:
+    assert await redis.hdel(MAP, tick) == 1
+    await raise_tick(redis, tick, "AAPL")
+
+
 async def plant_main(redis: Redis, index: str) -> None:
     await redis.hset(MAP, "asked", index)
 

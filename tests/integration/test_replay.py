@@ -13,7 +13,9 @@ import pytest
 from redis.asyncio import Redis
 
 from llmctx.assets import asset
+from llmctx.canonical import sha256
 from llmctx.connection import read_stream
+from llmctx.decision.decision import OUTPUT
 from llmctx.flow.bars import Bar
 from llmctx.flow.feed import Feed
 from llmctx.flow.lockstep import Lockstep
@@ -156,6 +158,7 @@ async def test_again_agrees_and_says_what_served(trail: Program) -> None:
     results = read_results(trail.folder / "again.jsonl").results
     assert {str(cause) for result in results for cause in result.causes} == {
         f"model: served: rules became {MODEL}",
+        f"model: asked for: the form {OUTPUT.sha256[:12]} became {sha256(OUTPUT.asked().bundle)[:12]}",
     }
 
 

@@ -8,7 +8,6 @@ from redis.asyncio import Redis
 
 from llmctx.connection import connect
 from llmctx.llm.standin import Standin
-from tests.conftest import ONE_SERVER, url_of_server
 from tests.integration.conftest import hold, raise_tick
 from tests.integration.program import Ended, Program, until
 
@@ -32,15 +31,14 @@ REFUSED = [
 COMMANDS = ["status", "keys", "context AAPL", "decisions", "verify", "show 1", "outcome", "key", "decide AAPL"]
 
 
-@pytest.fixture(params=ONE_SERVER)
-async def server(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Redis, str]]:
+@pytest.fixture
+async def server(redis_url: str) -> AsyncIterator[tuple[Redis, str]]:
     """A client and HOST:PORT of a server that asks for the password."""
-    url = url_of_server(request)
-    client = connect(url)
+    client = connect(redis_url)
     await client.flushall()
     await client.config_set("requirepass", SECRET)
     await client.aclose()
-    place = url.removeprefix("redis://").removesuffix("/0")
+    place = redis_url.removeprefix("redis://").removesuffix("/0")
     client = connect(f"redis://:{ENCODED}@{place}/0")
     yield client, place
     await client.config_set("requirepass", "")

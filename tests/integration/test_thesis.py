@@ -11,22 +11,21 @@ from redis.asyncio import Redis
 
 from llmctx import canonical
 from llmctx.assets import asset
-from llmctx.context.snapshot import LastDecision, Snapshot, TrailReference
+from llmctx.context.snapshot import Known, LastDecision, Snapshot, TrailReference
 from llmctx.context.tick import Tick
 from llmctx.decision.guards import GuardPolicy
 from llmctx.llm.completion import Completion, Outcome
 from llmctx.pipeline import DecisionConfig, Pipeline
 from llmctx.prompt.template import load_template
-from llmctx.publication import thesis_of
 from llmctx.replay.verify import verify_log
 from llmctx.schema import keys
+from llmctx.symbol_memory import SymbolMemory
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import bind_instance
 from llmctx.trail.log.log import Log
 from llmctx.worker.decide_once import decide_once
 from llmctx.worker.home import TrailHome
 from llmctx.worker.partition import own_partition
-from llmctx.worker.theses import read_thesis
 from tests.integration.conftest import NOW, SETTLEMENT, held_lease, hold
 from tests.unit.makers import Scripted, answer_text, body, completion
 
@@ -169,14 +168,15 @@ async def test_what_somebody_adds_to_the_symbols_list_is_passed_over(trail: Trai
     await trail.decide(said("On another symbol."), symbol="MSFT")
     own = await trail.decide(said("On this one."))
     await trail.home.redis.rpush("audit:{0}:symbol:AAPL", planted)
-    found = await read_thesis(Log(trail.home.redis), "AAPL", 1)
+    found = (await SymbolMemory(Log(trail.home.redis)).of("AAPL")).thesis
     assert found is not None
     assert found.record == TrailReference(str(own.index), own.leaf_hash)
 
 
 async def test_a_record_that_is_not_the_anchored_one_is_no_thesis(trail: Trail) -> None:
     await trail.decide(said("Recorded."))
-    assert await read_thesis(Log(trail.home.redis), "AAPL", 1, lambda entry: entry.index != 1) is None
+    known = await SymbolMemory(Log(trail.home.redis), 1, lambda entry: entry.index != 1).of("AAPL")
+    assert known == Known()
 
 
 # verify
@@ -200,19 +200,19 @@ async def verdict_on(redis: Redis, forge: Forge) -> str | None:
     """The rule that a second record breaks if its thesis is forged; None if it breaks none."""
     await hold(redis, "AAPL", "MSFT")
     owner, log, template = (await held_lease(redis)).owner, Log(redis), load_template(asset("prompts"), "position")
-    thesis: LastDecision | None = None
 
     async def settle(draft: Any, _: tuple[str, ...]) -> Entry:
         return await log.append(draft, owner, SETTLEMENT)
 
-    async def find_thesis(_: str) -> LastDecision | None:
-        return None if thesis is None else forge(thesis)
+    class Forging(SymbolMemory):
+        async def of(self, symbol: str) -> Known:
+            known = await super().of(symbol)
+            return known if known.thesis is None else known._replace(thesis=forge(known.thesis))
 
     config = DecisionConfig(template, Scripted(*[said("Genuine.")] * 3))
-    pipeline = Pipeline(redis, config, settle, find_thesis=find_thesis)
+    pipeline = Pipeline(redis, config, settle, memory=Forging())
     await pipeline.decide(Tick.by_hand("MSFT"))
     first = await pipeline.decide(Tick.by_hand("AAPL"))
-    thesis = thesis_of(first, 1)
     await pipeline.decide(Tick.by_hand("AAPL"))
     fault = (await verify_log(log)).fault
     assert fault is None or fault.at == first.index + 1

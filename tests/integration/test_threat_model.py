@@ -46,6 +46,7 @@ LIVE: dict[str, tuple[Act, str]] = {
     "remove a record's proof": (made.with_proof(None), "writer-proof"),
     "change a record's proof": (made.with_proof(b"x" * 68), "writer-proof"),
     "append a well-formed false record": (made.append_false_record, "writer-proof"),
+    "append a notice again": (made.append_notice_again, "writer-proof"),
     # the map and the lists
     "remove a tick from the map": (command("HDEL", MAP, "t1"), "tick-map"),
     "plant a tick in the map": (command("HSET", MAP, "planted", 2), "tick-map"),

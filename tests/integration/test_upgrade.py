@@ -12,18 +12,12 @@ from llmctx.errors import NewerFormatError
 from llmctx.llm.standin import Standin
 from llmctx.trail.log.lease import RECORD_FORMAT, Lease, lease_key, read_holder
 from llmctx.version import VERSION
-from tests.conftest import ASSETS, ONE_SERVER, url_of_server
+from tests.conftest import ASSETS
 from tests.integration.conftest import hold, leaves, raise_tick
 from tests.integration.program import Program, until
 
 RELEASES = ASSETS / "releases"
 """Of each release the package as its wheel has it."""
-
-
-@pytest.fixture(params=ONE_SERVER)
-def redis_url(request: pytest.FixtureRequest) -> str:
-    """The release takes seconds to start: one server in `make test`, each in `make test-more`."""
-    return url_of_server(request)
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,9 @@ from llmctx import canonical, clock
 from llmctx.assets import asset
 from llmctx.context.package import Package, build_package
 from llmctx.context.snapshot import RawSection, ReadRules, Snapshot
-from llmctx.decision.decision import Decision
-from llmctx.llm.completion import Completion, OutputSchema, read_completion
+from llmctx.decision.decision import OUTPUT, Decision
+from llmctx.llm.completion import Completion, read_completion
+from llmctx.llm.output import OutputSchema
 from llmctx.prompt.render import Prompt, render
 from llmctx.prompt.template import Template, load_template
 from llmctx.schema.keys import section_keys
@@ -125,6 +126,21 @@ def template_of(user: str, *, parameters: str = "{}", ref: str = "probe/v1") -> 
 def prompt_of(documents: Mapping[str, Document] | None = None) -> Prompt:
     """The shipped prompt on these documents."""
     return render(template(), package_of(documents or market()))
+
+
+def request_of(model: str, prompt: Prompt) -> Document:
+    """The request of a call that sent the prompt as it is, as a leaf keeps it."""
+    parameters = {
+        name: str(value) if isinstance(value, float) else value
+        for name, value in prompt.parameters.model_dump(exclude_none=True).items()
+    }
+    return {
+        "endpoint": "http://model",
+        "model": model,
+        "parameters": parameters,
+        "schema": OUTPUT.name,
+        "schema_sha256": OUTPUT.sha256,
+    }
 
 
 def answer(**changes: Any) -> Document:

@@ -15,7 +15,6 @@ from llmctx.decision.parse import judge
 from llmctx.errors import SnapshotError, TemplateError
 from llmctx.llm.completion import Completion, Outcome
 from llmctx.pipeline import DecisionConfig, Pipeline
-from llmctx.price_memory import PriceMemory
 from llmctx.prompt.template import Template
 from llmctx.replay.corpus import BlobCache
 from llmctx.replay.rerun import rebuild
@@ -219,9 +218,7 @@ async def test_a_suspected_split_holds_a_stop_and_says_so(decide: Decide) -> Non
 
 async def test_a_price_is_held_against_the_one_that_was_recorded_before(valkey: Redis) -> None:
     collected = Collected()
-    pipeline = Pipeline(
-        valkey, DecisionConfig(template(), Scripted(*[completion()] * 3)), collected.settle, memory=PriceMemory()
-    )
+    pipeline = Pipeline(valkey, DecisionConfig(template(), Scripted(*[completion()] * 3)), collected.settle)
     for price in ("152.5", "1.5", "152"):
         await valkey.mset(live_keys(market(price=price)))
         await pipeline.decide(TICK)

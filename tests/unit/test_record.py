@@ -10,6 +10,7 @@ import rfc8785
 from llmctx import __version__, canonical
 from llmctx.context.tick import Tick
 from llmctx.decision.conclude import Conclusion
+from llmctx.decision.decision import OUTPUT
 from llmctx.decision.guards import GuardPolicy, guard, refused
 from llmctx.decision.parse import judge
 from llmctx.llm.completion import Attempt, Completion, Outcome, read_completion
@@ -40,7 +41,7 @@ CIRCUMSTANCES = RecordMetadata(
 )
 HEAD = {"v", "kind", "recorded_at_ms", "worker", "attempts", "code", "timings_ms"}
 OF_A_TICK = HEAD | {"tick", "symbol", "cause", "as_of_ms", "snapshot", "verdict"}
-BLOBS = (b"template", b"schema")
+BLOBS = (b"template",)
 
 
 def conclude(answered: Completion | None, **changes: Any) -> Conclusion:
@@ -275,7 +276,7 @@ def test_the_guards_that_fired_are_told_in_order() -> None:
 @pytest.mark.parametrize("name", ["decision", "failed", "unreachable"])
 def test_a_record_with_a_prompt_keeps_the_blobs(name: str) -> None:
     made, _ = draft(ALL[name])
-    assert made.blobs == BLOBS
+    assert made.blobs == (*BLOBS, OUTPUT.bundle)
 
 
 def test_a_skipped_record_needs_no_blobs() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from llmctx.connection import connect
 from llmctx.errors import ServerError
-from llmctx.redis_address import check_address, without_password
+from llmctx.redis_address import check_address, read_watched, without_password
 
 SECRET = "hunterTwo"
 PLACES = [
@@ -40,6 +40,20 @@ PLACES = [
     "unix://:{}@/run/redis.sock",
     "unix:///run/redis.sock?password={}",
     "unix://{}",
+    "redis+sentinel://:{}@127.0.0.1:26379,127.0.0.1:26380/trading/0",
+    "redis+sentinel://svc:{}@127.0.0.1:26379,[::1]:26380/trading/0",
+    "redis+sentinel://{}:pw@127.0.0.1:26379/trading",
+    "rediss+sentinel://svc:{}@127.0.0.1:26379/trading?sentinel_password=pw",
+    "redis+sentinel://127.0.0.1:26379/trading/0?sentinel_password={}",
+    "redis+sentinel://127.0.0.1:26379/trading/0?sentinel_username={}&sentinel_password=pw",
+    "redis+sentinel://127.0.0.1:26379/trading/0?password={}&ssl_password=pw",
+    "redis+sentinel://127.0.0.1:26379/trading/{}",
+    "redis+sentinel://127.0.0.1:{}/trading/0",
+    "redis+sentinel://127.0.0.1:26379,:{}@127.0.0.1:26380/trading/0",
+    "redis+sentinel://:{}",
+    "redis+sentinel://svc:{}@/trading/0",
+    "redis+sentinel://:{}@127.0.0.1:26379",
+    "redis://127.0.0.1:6379/0?sentinel_password={}",
     "{}",
     "{}@127.0.0.1:6379",
     "http://:{}@127.0.0.1:6379",
@@ -92,11 +106,29 @@ def test_a_percent_encoded_password_is_what_the_server_gets() -> None:
         ("rediss://svc:pw@redis.example:6380/3?ssl_cert_reqs=none", "rediss://***@redis.example:6380/3"),
         ("redis://127.0.0.1?db=4&password=pw", "redis://127.0.0.1?db=4"),
         ("unix://svc:pw@/run/redis.sock?db=2", "unix://***@/run/redis.sock?db=2"),
+        ("redis+sentinel://u:pw@a:1,[::1]:2/trade/3?sentinel_password=x", "redis+sentinel://***@a:1,[::1]:2/trade/3"),
+        ("redis+sentinel://a/trade", "redis+sentinel://a/trade"),
     ],
 )
 def test_the_rest_of_an_address_is_shown(url: str, expected: str) -> None:
     check_address(url)
     assert without_password(url) == expected
+
+
+def test_an_address_with_sentinels_has_a_password_for_them_and_one_for_the_server() -> None:
+    watched = read_watched("redis+sentinel://svc:p%2Fw@a,[::1]:2/trade/3?sentinel_username=s&sentinel_password=x%40y")
+    assert watched is not None
+    assert watched.sentinels == (("a", 26379), ("::1", 2))
+    assert (watched.service, watched.options) == ("trade", {"username": "s", "password": "x@y"})
+    kwargs = connect(
+        "redis+sentinel://svc:p%2Fw@a,[::1]:2/trade/3?sentinel_password=x"
+    ).connection_pool.connection_kwargs
+    assert (kwargs["username"], kwargs["password"], kwargs["db"]) == ("svc", "p/w", 3)
+
+
+def test_the_password_of_sentinels_is_refused_where_there_are_none() -> None:
+    with pytest.raises(ServerError, match="an unknown option"):
+        check_address("redis://127.0.0.1:6379/0?sentinel_password=x")
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,9 @@ import typer
 from llmctx.cli.shared.long_running import progress
 from llmctx.cli.shared.options import (
     AsJson,
+    BarsFormat,
+    BarsSymbol,
+    BarsZone,
     CostBps,
     Endpoint,
     Exchange,
@@ -22,6 +25,7 @@ from llmctx.cli.shared.options import (
     News,
     PromptsDir,
     Sectors,
+    bar_file_options,
     parse_number,
 )
 from llmctx.cli.shared.output import escape, out, print_json
@@ -30,6 +34,7 @@ from llmctx.errors import LlmctxError
 from llmctx.settings import Settings
 
 if TYPE_CHECKING:
+    from llmctx.flow.bar_file import BarFile
     from llmctx.flow.rules import FeedRules
 
 
@@ -41,7 +46,10 @@ def backtest(
     ] = None,
     news: News = None,
     sectors: Sectors = None,
-    interval_s: IntervalS = 60,
+    interval_s: IntervalS = None,
+    bars_format: BarsFormat = None,
+    symbol: BarsSymbol = None,
+    zone: BarsZone = None,
     exchange: Exchange = "XNYS",
     cost_bps: CostBps = "2",
     keep: Annotated[
@@ -62,18 +70,20 @@ def backtest(
     llmctx simulate bars.csv --news news.jsonl --sectors sectors.json --minutes 60
     llmctx backtest bars.csv --prompt position/v1 --news news.jsonl --sectors sectors.json
     """
+    from llmctx.flow.bar_file import BarFile
     from llmctx.flow.rules import FeedRules, read_sectors
     from llmctx.prompt.template import load_template
 
+    file = BarFile(bars, bar_file_options(bars_format, symbol, zone))
     rules = FeedRules(
-        interval=timedelta(seconds=interval_s),
+        interval=file.interval(None if interval_s is None else timedelta(seconds=interval_s)),
         sectors=read_sectors(sectors),
         exchange=exchange,
         cost_bps=parse_number("--cost-bps", cost_bps),
     )
     settings = settings_for(None, None, prompts=prompts, endpoint=endpoint, model=model)
     names = [load_template(settings.prompts, name, settings.state_dir).ref for name in prompt or [settings.prompt]]
-    results = asyncio.run(_backtest(settings, names, (bars, news), rules, keep, quiet=as_json))
+    results = asyncio.run(_backtest(settings, names, (file, news), rules, keep, quiet=as_json))
     if as_json:
         for result in results:
             print_json(result)
@@ -93,7 +103,7 @@ def _folders(keep: Path, names: list[str]) -> list[Path]:
 async def _backtest(
     settings: Settings,
     names: list[str],
-    files: tuple[Path, Path | None],
+    files: "tuple[BarFile, Path | None]",
     rules: "FeedRules",
     keep: Path | None,
     *,

@@ -1,18 +1,32 @@
 """`llmctx outcome`: what followed the decisions."""
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from llmctx import clock
-from llmctx.cli.shared.options import AsJson, CostBps, From, IntervalS, RedisUrl, StateDir, parse_number
+from llmctx.cli.shared.options import (
+    AsJson,
+    BarsFormat,
+    BarsSymbol,
+    BarsZone,
+    CostBps,
+    From,
+    IntervalS,
+    RedisUrl,
+    StateDir,
+    bar_file_options,
+    parse_number,
+)
 from llmctx.cli.shared.output import coloured, escape, messages, out, plain_table, print_json
 from llmctx.cli.shared.setup import partitions_of, redis_of, settings_for
 from llmctx.cli.shared.sources import Selected, listing_hint, recordings_of, selection_of
 from llmctx.errors import ReplayError
-from llmctx.flow.bars import Bar, read_bars
+from llmctx.flow.bar_file import BarFile
+from llmctx.flow.bars import Bar
 from llmctx.replay.outcome import HORIZONS, DecisionOutcome, Decisions, judged, totals
 from llmctx.replay.price_series import Candle, series_of
 from llmctx.replay.selection import Selection
@@ -27,7 +41,10 @@ def outcome(
         Path | None,
         typer.Option(help="The bars that followed, as `llmctx feed` reads them. Default: the bars stream in Redis."),
     ] = None,
-    interval_s: IntervalS = 60,
+    interval_s: IntervalS = None,
+    bars_format: BarsFormat = None,
+    symbol: BarsSymbol = None,
+    zone: BarsZone = None,
     horizon: Annotated[
         str, typer.Option(help="When confidence is judged: after 5, 15 or 60 minutes, or at the position's end (end).")
     ] = "15",
@@ -54,8 +71,14 @@ def outcome(
     decisions = asyncio.run(_decisions(settings, where, selection))
     if not decisions.selected:
         raise ReplayError(f"The selection {text or 'all'} matches no decision.", listing_hint(where))
-    read = _usable(bars) if bars is not None else asyncio.run(_stored_bars(settings, decisions.symbols))
-    outcomes = decisions.outcomes(series_of(map(_candle, read), interval_s * 1000), cost)
+    interval = None if interval_s is None else timedelta(seconds=interval_s)
+    if bars is None:
+        read = asyncio.run(_stored_bars(settings, decisions.symbols))
+        interval = interval or timedelta(minutes=1)
+    else:
+        file = BarFile(bars, bar_file_options(bars_format, symbol, zone))
+        read, interval = _usable(file), file.interval(interval)
+    outcomes = decisions.outcomes(series_of(map(_candle, read), interval // timedelta(milliseconds=1)), cost)
     calibration = calibrate(judged(outcomes, horizon))
     if as_json:
         for one in outcomes:
@@ -84,9 +107,9 @@ def _candle(bar: Bar) -> tuple[str, Candle]:
     return bar.symbol, Candle(clock.to_ms(bar.start), bar.open, bar.high, bar.low, bar.close)
 
 
-def _usable(file: Path) -> list[Bar]:
+def _usable(file: BarFile) -> list[Bar]:
     bars = []
-    for row in read_bars(file):
+    for row in file:
         if isinstance(row, Bar):
             bars.append(row)
         else:

@@ -7,7 +7,7 @@ import typer
 
 from llmctx.cli.shared.options import AsJson, PromptsDir, RedisUrl, StateDir, Symbol
 from llmctx.cli.shared.output import coloured, escape, out, print_json, visible
-from llmctx.cli.shared.setup import partitions_of, redis_of, settings_for, trail_rules
+from llmctx.cli.shared.setup import partitions_of, profile_for, redis_of, settings_for, trail_rules
 from llmctx.schema.symbol import check_symbol
 from llmctx.settings import Settings
 
@@ -34,6 +34,8 @@ def context(
     llmctx context AAPL
     llmctx context AAPL --prompt position
     """
+    from llmctx.decision.decision import OUTPUT
+    from llmctx.prompt.form import add_form
     from llmctx.prompt.render import render
     from llmctx.prompt.template import load_template
 
@@ -41,7 +43,11 @@ def context(
     template = None if prompt is None else load_template(settings.prompts, prompt, settings.state_dir)
     package = asyncio.run(_read(settings, check_symbol(symbol)))
     if template is not None:
-        _print_prompt(render(template, package), as_json=as_json)
+        shown = render(template, package)
+        profile = profile_for(settings)
+        if profile is not None:
+            shown = add_form(shown, OUTPUT.asked(profile.mode, profile.form).form)
+        _print_prompt(shown, as_json=as_json)
     else:
         _print_package(package, as_json=as_json)
 
@@ -49,17 +55,14 @@ def context(
 async def _read(settings: Settings, symbol: str) -> "Package":
     from llmctx.context.package import build_package
     from llmctx.context.reader import read_snapshot
-    from llmctx.context.snapshot import Known
-    from llmctx.price_memory import PriceMemory
     from llmctx.schema.keys import partition_of
+    from llmctx.symbol_memory import SymbolMemory
     from llmctx.trail.log.log import Log
-    from llmctx.worker.theses import read_thesis
 
     async with redis_of(settings) as (redis, _):
         partitions = await partitions_of(redis, settings)
         partition = partition_of(symbol, partitions)
-        log = Log(redis, partition)
-        known = Known(await PriceMemory(log.read_back_of).marks(symbol), await read_thesis(log, symbol, partitions))
+        known = await SymbolMemory(Log(redis, partition), partitions).of(symbol)
         return build_package(await read_snapshot(redis, symbol, partition, await trail_rules(redis, settings), known))
 
 

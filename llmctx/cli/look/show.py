@@ -115,6 +115,7 @@ def _print_call(record: dict[str, Any]) -> None:
             "asked": f"{request.get('model', 'no model')} at {request.get('endpoint', 'no endpoint')}",
             "served by": completion.get("model"),
             "outcome": completion["outcome"] + (f": {completion['detail']}" if "detail" in completion else ""),
+            "answer from": ", ".join(completion.get("answer_from", [])) or None,
             "attempts": ", ".join(attempts) or None,
             "tokens": ", ".join(f"{name} {count}" for name, count in completion.get("usage", {}).items()) or None,
         }

@@ -81,6 +81,7 @@ async def _archive(
     from llmctx.trail.log.log import Log
     from llmctx.trail.proof.anchor import Anchor, anchor_directory
     from llmctx.trail.proof.notary_service import cover_and_read_key
+    from llmctx.trail.proof.rotation import key_chain
     from llmctx.trail.proof.writer import load_or_make_writer
     from llmctx.worker.home import bind_home
     from llmctx.worker.trimming import note_and_trim
@@ -99,7 +100,8 @@ async def _archive(
         with beginning(quiet=quiet) as begin:
             for partition in range(instance.partitions):
                 anchor = Anchor(anchor_directory(state_dir, instance.id, partition))
-                trail = Trail(redis, Log(redis, partition), anchor, instance.id, instance.partitions, key)
+                keys = key_chain(anchor.checkpoints(), key)
+                trail = Trail(redis, Log(redis, partition), anchor, instance.id, instance.partitions, keys)
                 archiver = Archiver(trail, state_dir, place, writer, trim)
                 found += [segment async for segment in archiver.run(older_than_ms, keep, begin)]
     return found

@@ -13,7 +13,8 @@ from llmctx.cli.shared.setup import open_trail, settings_for
 from llmctx.cli.shared.sources import copy_in
 from llmctx.errors import CheckpointError, LlmctxError
 from llmctx.replay.partition_check import PartitionReport
-from llmctx.replay.verify import Expected, check_copy, trusted_of, verify_copy_part, verify_partition
+from llmctx.replay.verify import Expected, trusted_of, verify_partition
+from llmctx.replay.verify_copy import check_copy, verify_part
 from llmctx.settings import Settings
 from llmctx.trail.log.instance import check_state_instance
 from llmctx.trail.log.leaf_schema import FaultError
@@ -143,7 +144,7 @@ async def _verify_copy(where: str, expected: Expected, *, quiet: bool) -> _Repor
     check_copy(copy, expected)
     for part in copy.parts:
         with progress(f"partition {part.partition}", part.size, quiet=quiet) as advance:
-            reports.append(await verify_copy_part(copy, part, expected, advance))
+            reports.append(await verify_part(copy, part, expected, advance))
     return {"origin": copy.origin}, reports
 
 

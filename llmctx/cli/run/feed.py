@@ -12,6 +12,9 @@ import typer
 from llmctx.cli.shared.long_running import progress
 from llmctx.cli.shared.options import (
     AsJson,
+    BarsFormat,
+    BarsSymbol,
+    BarsZone,
     CostBps,
     Exchange,
     IntervalS,
@@ -19,6 +22,7 @@ from llmctx.cli.shared.options import (
     RedisUrl,
     Sectors,
     StateDir,
+    bar_file_options,
     parse_number,
 )
 from llmctx.cli.shared.output import out, print_json
@@ -28,16 +32,18 @@ from llmctx.redis_address import without_password
 from llmctx.settings import Settings
 
 if TYPE_CHECKING:
+    from llmctx.flow.bar_file import BarFile
     from llmctx.flow.feed_report import FeedReport
     from llmctx.flow.rules import FeedRules
 
 _STANDARD_INPUT = Path("-")
+_MINUTE = timedelta(minutes=1)
 
 
 def feed(
     bars: Annotated[
         Path,
-        typer.Argument(help="CSV file: timestamp,symbol,open,high,low,close,volume; - reads JSON Lines from stdin."),
+        typer.Argument(help="CSV or Parquet file of bars, columns by name; - reads JSON Lines from stdin."),
     ],
     news: News = None,
     speed: Annotated[
@@ -54,7 +60,10 @@ def feed(
             show_default=False,
         ),
     ] = None,
-    interval_s: IntervalS = 60,
+    interval_s: IntervalS = None,
+    bars_format: BarsFormat = None,
+    symbol: BarsSymbol = None,
+    zone: BarsZone = None,
     sectors: Sectors = None,
     exchange: Exchange = "XNYS",
     vix: Annotated[str | None, typer.Option(help="The volatility index for context:market. Default: null.")] = None,
@@ -83,12 +92,16 @@ def feed(
     llmctx feed bars.csv --lockstep          # beside `llmctx run`
     my-source | llmctx feed - --live
     """
+    from llmctx.flow.bar_file import BarFile
     from llmctx.flow.rules import FeedRules, read_sectors
 
     if bars == _STANDARD_INPUT and news is not None:
         raise typer.BadParameter("--news needs a file of bars; with - send headlines as lines of standard input")
+    given = None if interval_s is None else timedelta(seconds=interval_s)
+    # An unreadable file is reported before a server is contacted.
+    file = None if bars == _STANDARD_INPUT else BarFile(bars, bar_file_options(bars_format, symbol, zone))
     rules = FeedRules(
-        interval=timedelta(seconds=interval_s),
+        interval=(given or _MINUTE) if file is None else file.interval(given),
         ratios=dict(_ratio(text) for text in adjust or []),
         sectors=read_sectors(sectors),
         exchange=exchange,
@@ -98,7 +111,7 @@ def feed(
     )
     factor = _speed(speed)
     settings = settings_for(redis_url, state_dir)
-    asyncio.run(_feed(settings, bars, news, rules, factor, lockstep=lockstep, as_json=as_json))
+    asyncio.run(_feed(settings, file, news, rules, factor, lockstep=lockstep, as_json=as_json))
 
 
 def _speed(text: str) -> float | None:
@@ -127,7 +140,7 @@ def _ratio(text: str) -> tuple[str, Decimal]:
 
 async def _feed(
     settings: Settings,
-    bars: Path,
+    file: "BarFile | None",
     news: Path | None,
     rules: "FeedRules",
     speed: float | None,
@@ -135,20 +148,18 @@ async def _feed(
     lockstep: bool,
     as_json: bool,
 ) -> None:
-    from llmctx.flow.bars import count_bars
+    from llmctx.flow.bar_file import count_bars
     from llmctx.flow.feed import Feed
     from llmctx.flow.lockstep import Lockstep
     from llmctx.flow.pipe import read_pipe
     from llmctx.flow.store import Store
     from llmctx.flow.timeline import read_items
 
-    piped = bars == _STANDARD_INPUT
-    # An unreadable file is reported before a server is contacted.
-    items = None if piped else read_items(bars, news, rules.interval)
-    count = 0 if piped else count_bars(bars)
+    items = None if file is None else read_items(file, news, rules.interval)
+    count, name = (0, "Standard input") if file is None else (count_bars(file.path), str(file.path))
     async with redis_of(settings) as (redis, url):
         partitions = await partitions_of(redis, settings)
-        with progress(f"feeding {bars.name}", count, quiet=as_json or piped) as advance:
+        with progress(f"feeding {Path(name).name}", count, quiet=as_json or file is None) as advance:
             waiting = Lockstep(redis, partitions) if lockstep else None
             feed = Feed(Store(redis, partitions), rules, speed=speed, lockstep=waiting, on_bar=lambda _: advance())
             if items is None:
@@ -160,7 +171,6 @@ async def _feed(
     else:
         _print_summary(summary, url)
     if not (summary.bars or summary.headlines or summary.already_fed):
-        name = "Standard input" if piped else str(bars)
         raise FeedError(f"{name} has no usable bar.", "Correct the rows that the warnings above name.")
 
 

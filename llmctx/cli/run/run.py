@@ -1,21 +1,20 @@
 """`llmctx run`: the service."""
 
 import asyncio
-from functools import partial
 from typing import Annotated
 
 import typer
 
+from llmctx.cli.run.observers import Observer, observers
 from llmctx.cli.shared.deciding import decides
 from llmctx.cli.shared.long_running import stop_signal
 from llmctx.cli.shared.options import AsJson, NewInstance
 from llmctx.cli.shared.output import out, print_json
 from llmctx.cli.shared.record_text import record_line
-from llmctx.cli.shared.setup import config_of, redis_of
+from llmctx.cli.shared.setup import config_of, home_of, redis_of
 from llmctx.redis_address import without_password
 from llmctx.settings import Settings
 from llmctx.trail.log.entry import Entry, address
-from llmctx.worker.home import bind_home
 from llmctx.worker.serve import ServeOptions, serve
 
 _REPORT_INTERVAL_S = 10
@@ -33,6 +32,12 @@ def run(
     no_notary: Annotated[
         bool, typer.Option("--no-notary", help="Sign nothing and need no key, if `llmctx notary` runs elsewhere.")
     ] = False,
+    metrics: Annotated[
+        int | None, typer.Option("--metrics", help="Serve metrics for Prometheus on this port.", min=0, max=65_535)
+    ] = None,
+    metrics_host: Annotated[
+        str, typer.Option("--metrics-host", help="The address on which metrics are served.")
+    ] = "127.0.0.1",
 ) -> None:
     """Run the service, which decides every tick exactly once.
 
@@ -47,29 +52,51 @@ def run(
     """
     counter = _Counter(verbose=verbose, as_json=as_json)
     options = ServeOptions(settings.concurrency, watch=watch, notary=not no_notary, tune_gc=True)
-    asyncio.run(_run(settings, counter, options, new_instance=new_instance))
+    address = None if metrics is None else (metrics_host, metrics)
+    asyncio.run(_run(settings, counter, options, new_instance=new_instance, metrics=address))
 
 
-async def _run(settings: Settings, counter: "_Counter", options: ServeOptions, *, new_instance: bool) -> None:
+async def _run(
+    settings: Settings,
+    counter: "_Counter",
+    options: ServeOptions,
+    *,
+    new_instance: bool,
+    metrics: tuple[str, int] | None,
+) -> None:
+    # A worker loads the functions of feed and cleanup too: their users may not (docs/operations/access.md).
+    import llmctx.flow.store
+    import llmctx.ops.cleanup.run  # noqa: F401
     from llmctx.worker.watch import check_notifications
 
     stop = stop_signal()
     async with config_of(settings, need_endpoint=True) as config, redis_of(settings) as (redis, url):
         if options.watch:
             await check_notifications(redis)
-        home = await bind_home(
-            redis, url, settings.state_dir, partitions=settings.partitions, new_instance=new_instance
-        )
+        home = await home_of(settings, redis, url, new_instance=new_instance)
         if not counter.as_json:
             server = without_password(url)
             out.print(f"Deciding with {config.template.ref} and {settings.llm.model} on {server}. Ctrl-C stops it.")
-        reports = asyncio.create_task(counter.report())
-        try:
-            await serve(home, config, stop, options, on_entry=partial(counter.add, partitions=home.instance.partitions))
-        finally:
-            reports.cancel()
+        async with observers(settings, home, metrics) as watching:
+            reports = asyncio.create_task(counter.report())
+            counter.partitions = home.instance.partitions
+            watching.insert(0, counter.add)
+            try:
+                await serve(home, config, stop, options, on_entry=_each(watching))
+            finally:
+                reports.cancel()
     if not counter.as_json:
         out.print(f"Stopped. {counter}")
+
+
+def _each(watching: list[Observer]) -> Observer:
+    """One observer that tells several."""
+
+    def on_entry(entry: Entry) -> None:
+        for observe in watching:
+            observe(entry)
+
+    return on_entry
 
 
 class _Counter:
@@ -78,15 +105,18 @@ class _Counter:
     def __init__(self, *, verbose: bool, as_json: bool) -> None:
         self._verbose = verbose
         self.as_json = as_json
+        self.partitions = 1
+        """How many partitions the trail has."""
         self._records = self._ticks = 0
 
-    def add(self, entry: Entry, partitions: int) -> None:
+    def add(self, entry: Entry) -> None:
+        """Count a record."""
         self._records += 1
         self._ticks += 1 + len(entry.record.get("conflated", []))
         if self.as_json:
             print_json({"index": entry.index, **entry.record})
         elif self._verbose:
-            out.print(record_line(address(entry.index, entry.partition, partitions), entry.record))
+            out.print(record_line(address(entry.index, entry.partition, self.partitions), entry.record))
 
     def __str__(self) -> str:
         return f"{self._ticks} ticks settled in {self._records} records."

@@ -28,13 +28,13 @@ def simulate(
     llmctx feed bars.csv --news news.jsonl --sectors sectors.json
     """
     from llmctx.clock import iso, to_ms
-    from llmctx.flow.bars import HEADER
+    from llmctx.flow.bars import FIELDS
     from llmctx.flow.simulated_market import simulate as simulate_session
 
     session = simulate_session(seed=seed, days=days, minutes=minutes)
     with bars.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(HEADER)
+        rows.writerow(FIELDS)
         rows.writerows([iso(to_ms(bar.start)), *bar[1:]] for bar in session.bars)
     written = [f"{len(session.bars)} bars of {len(session.sectors)} symbols to {bars}"]
     if news is not None:

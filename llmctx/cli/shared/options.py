@@ -2,9 +2,13 @@
 
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
+
+if TYPE_CHECKING:
+    from llmctx.flow.bar_file import BarFileOptions
 
 Symbol = Annotated[str, typer.Argument(help="The symbol, as in the key positions:active:SYMBOL.")]
 Address = Annotated[
@@ -36,8 +40,8 @@ RedisUrl = Annotated[
     str | None,
     typer.Option(
         "--redis-url",
-        help="The server, redis://HOST:PORT/DB; embedded:DIR starts one on the data in DIR while the command runs. "
-        "Also LLMCTX_REDIS_URL. Default: redis://127.0.0.1:6379/0.",
+        help="The server, redis://HOST:PORT/DB, or redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB; embedded:DIR "
+        "starts one on the data in DIR while the command runs. Also LLMCTX_REDIS_URL. Default: redis://127.0.0.1:6379/0.",
         show_default=False,
     ),
 ]
@@ -78,7 +82,24 @@ News = Annotated[
 Sectors = Annotated[
     Path | None, typer.Option("--sectors", help='JSON file that maps symbols to sectors: {"AAPL": "technology", ...}.')
 ]
-IntervalS = Annotated[int, typer.Option("--interval-s", help="Length of a bar in seconds.", min=1)]
+IntervalS = Annotated[
+    int | None,
+    typer.Option(
+        "--interval-s", help="Length of a bar in seconds. Default: what the file shows.", min=1, show_default=False
+    ),
+]
+BarsFormat = Annotated[
+    str | None,
+    typer.Option("--format", help="Layout of the file of bars. Default: what its columns show.", show_default=False),
+]
+BarsSymbol = Annotated[
+    str | None,
+    typer.Option("--symbol", help="The symbol of a file whose columns do not name it.", show_default=False),
+]
+BarsZone = Annotated[
+    str | None,
+    typer.Option("--zone", help="Zone of times that name none: America/New_York.", show_default=False),
+]
 Exchange = Annotated[
     str,
     typer.Option(
@@ -122,3 +143,13 @@ def _decimal(text: str) -> Decimal | None:
     except InvalidOperation:
         return None
     return value if value.is_finite() else None
+
+
+def bar_file_options(layout: str | None, symbol: str | None, zone: str | None) -> "BarFileOptions":
+    """What the command line says about a file of bars."""
+    from llmctx.flow.bar_file import BarFileOptions
+
+    try:
+        return BarFileOptions(layout, symbol, None if zone is None else ZoneInfo(zone))
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise typer.BadParameter(f"--zone {zone}: give a name like America/New_York or UTC") from error

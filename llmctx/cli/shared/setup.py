@@ -12,15 +12,19 @@ from llmctx.connection import open_redis
 from llmctx.context.snapshot import ReadRules, clock_of
 from llmctx.decision.guards import GuardPolicy
 from llmctx.errors import EndpointError, ServerError, TemplateError
+from llmctx.llm.address import resolve
 from llmctx.llm.client import NO_KEY, EndpointClient, NoEndpoint, without_secrets
+from llmctx.llm.profile import Profile, profile_of
 from llmctx.ops.server import EmbeddedServer
 from llmctx.pipeline import DecisionConfig
 from llmctx.prompt.render import unknown_names
 from llmctx.prompt.template import load_template
 from llmctx.settings import LLMSettings, Settings, load_settings
 from llmctx.trail.log.instance import Instance, agreed, read_instance, require_instance
+from llmctx.worker.home import TrailHome, bind_home
 
-_EMBEDDED = "embedded:"
+EMBEDDED = "embedded:"
+"""What an address begins with that names a folder for an embedded server."""
 
 
 def settings_for(
@@ -48,8 +52,8 @@ async def redis_of(settings: Settings) -> AsyncIterator[tuple[Redis, str]]:
     """
     with ExitStack() as stack:
         url = settings.redis_url
-        if url.startswith(_EMBEDDED):
-            url = stack.enter_context(_embedded(Path(url.removeprefix(_EMBEDDED)))).url
+        if url.startswith(EMBEDDED):
+            url = stack.enter_context(_embedded(Path(url.removeprefix(EMBEDDED)))).url
         async with open_redis(url) as redis:
             yield redis, url
 
@@ -77,6 +81,15 @@ def _embedded(directory: Path) -> EmbeddedServer:
             "Name the folder that `llmctx redis --dir` or the demo wrote, relative to the current directory.",
         )
     return EmbeddedServer(directory)
+
+
+async def home_of(settings: Settings, redis: Redis, url: str, *, new_instance: bool = False) -> TrailHome:
+    """The trail of the configured server and state directory, and how many replicas must have what it publishes.
+
+    Raises as `bind_home` does.
+    """
+    home = await bind_home(redis, url, settings.state_dir, partitions=settings.partitions, new_instance=new_instance)
+    return home._replace(replicas=settings.replicas)
 
 
 async def partitions_of(redis: Redis, settings: Settings) -> int:
@@ -126,7 +139,19 @@ def client_of(settings: Settings) -> EndpointClient | NoEndpoint:
         timeout_s=llm.timeout_s,
         max_attempts=llm.max_attempts,
         max_body_bytes=llm.max_body_bytes,
+        profile=llm.profile,
     )
+
+
+def profile_for(settings: Settings) -> Profile | None:
+    """What the configured endpoint and model can do; None if none is configured.
+
+    Raises EndpointError for an unusable address, or a profile that does not exist.
+    """
+    llm = settings.llm
+    if llm.model is None or (llm.base_url is None and settings.api_key is None):
+        return None
+    return profile_of(resolve(llm.base_url, settings.api_key or NO_KEY).base_url, llm.model, llm.profile)
 
 
 @cache

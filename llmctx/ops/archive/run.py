@@ -107,7 +107,7 @@ class Archiver:
         """
         try:
             base = await self._trail.log.base()
-            fault = check_base(base, self._trail.key, self._origin)
+            fault = check_base(base, self._trail.keys, self._origin)
             wrong = None if fault is None else str(fault)
         except ValueError as error:
             wrong = str(error)

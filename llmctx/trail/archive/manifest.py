@@ -42,14 +42,16 @@ class StoredFile(BaseModel):
 
 
 class Enrolled(BaseModel):
-    """A writer key that a record enrolled before the segment's end."""
+    """What a record below the segment's end says of keys: it enrols a writer's, or replaces the instance key."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     index: int
     """The index of that record."""
-    enrolment: dict[str, Any]
+    enrolment: dict[str, Any] | None = None
     """Its field `enrolment`, which the instance key has signed."""
+    rotation: dict[str, Any] | None = None
+    """Its field `rotation`, which both keys have signed."""
 
 
 class Manifest(BaseModel):
@@ -88,7 +90,7 @@ class Manifest(BaseModel):
     key: str
     """The instance's public key (vkey); whoever made the archive chose it."""
     writers: tuple[Enrolled, ...]
-    """The writer keys enrolled below `end`, in the order of their records."""
+    """The writer keys enrolled and the instance keys replaced below `end`, in the order of their records."""
     blobs: tuple[str, ...]
     """The digests of all blobs that its records name."""
 
@@ -122,7 +124,7 @@ class Manifest(BaseModel):
     @property
     def raw(self) -> bytes:
         """Its bytes: canonical JSON."""
-        return canonical.dumps(self.model_dump(mode="json"))
+        return canonical.dumps(self.model_dump(mode="json", exclude_none=True))
 
     @property
     def name(self) -> str:

@@ -128,7 +128,7 @@ class ObjectPlace:
             obstore.put(self._store, name, raw, mode="create", use_multipart=False)
         except self._errors.AlreadyExistsError:
             return False
-        except self._errors.BaseError as error:
+        except (self._errors.BaseError, OSError) as error:  # a bucket that is missing is a FileNotFoundError
             raise self._failed(name, "written", error) from error
         return True
 

@@ -20,6 +20,7 @@ from llmctx.trail.log.entry import PIECES, Entry
 from llmctx.trail.log.leaf_schema import Fault, FaultError
 from llmctx.trail.proof.checkpoint import Key, leading_notes
 from llmctx.trail.proof.merkle import leaf_hash
+from llmctx.trail.proof.rotation import key_chain
 
 _BATCH_ROWS = 500
 _ROW = {name: at for at, name in enumerate(EVIDENCE)}
@@ -58,6 +59,10 @@ class Archive:
             return Key.read(self._key)
         except CheckpointError as error:
             raise FaultError(Fault(0, "key", "a vkey in the manifest", str(error))) from error
+
+    def key_chain(self, key: Key) -> tuple[Key, ...]:
+        """The keys that signed this archive one after the other, oldest first; the trusted `key` is one."""
+        return key_chain([note for part in self.parts for note in self.notes(part)[0]], key)
 
     def notes(self, part: Part) -> tuple[list[str], str | None]:
         """The signed checkpoints of a partition up to the first damage, and the damaged text, None if there is none."""
@@ -251,7 +256,7 @@ def read_manifests(place: Place) -> dict[int, list[Manifest]]:
     segments = [segment for number in sorted(found) for segment in found[number]]
     for before, after in pairwise(segments):
         follows = after.partition != before.partition or after.first == before.end
-        if not follows or (after.origin, after.partitions, after.key) != (before.origin, before.partitions, before.key):
+        if not follows or (after.origin, after.partitions) != (before.origin, before.partitions):
             raise ArchiveError(
                 f"{after.name} in {place.name} does not follow {before.name}.",
                 "A trail has one archive, and a segment may not be removed: restore the missing one from a copy.",

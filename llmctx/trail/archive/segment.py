@@ -5,7 +5,7 @@ it holds the same records. So a segment that was cut short, or that another proc
 doubled. Nothing is believed because it was written: what counts is what the place gives back.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from redis.asyncio import Redis
@@ -34,7 +34,8 @@ from llmctx.trail.log.entry import named_blobs
 from llmctx.trail.log.leaf_schema import FaultError
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.anchor import Anchor
-from llmctx.trail.proof.checkpoint import Key, join_notes, key_name_of, open_note, origin_of
+from llmctx.trail.proof.base import open_by_any
+from llmctx.trail.proof.checkpoint import Key, join_notes, key_name_of, origin_of
 from llmctx.trail.proof.merkle import CompactRange
 from llmctx.version import VERSION
 
@@ -54,8 +55,8 @@ class Trail(NamedTuple):
     """The instance's id."""
     partitions: int
     """How many partitions the trail has."""
-    key: Key
-    """The instance's public key."""
+    keys: Sequence[Key]
+    """The instance's public key, and before it those that it replaced."""
 
 
 class _Content(NamedTuple):
@@ -127,7 +128,7 @@ class SegmentWriter:
             size=found.end,
             note=found.checkpoint,
             subtrees=tree.subtrees,
-            writers=tuple(each.model_dump() for each in found.writers),
+            writers=tuple(each.model_dump(exclude_none=True) for each in found.writers),
             where=self._place.name,
             manifest=canonical.sha256(raw),
         )
@@ -163,8 +164,9 @@ class SegmentWriter:
             digest.add(entry)
             ticks += entry.ticks
             blobs |= dict.fromkeys(named_blobs(entry.record))
-            if "enrolment" in entry.record:
-                enrolled.append(Enrolled(index=entry.index, enrolment=entry.record["enrolment"]))
+            about_keys = {name: entry.record[name] for name in ("enrolment", "rotation") if name in entry.record}
+            if about_keys:
+                enrolled.append(Enrolled(index=entry.index, **about_keys))
             self._on_record()
         raw = writer.finish(cut.end)
         return _Content(
@@ -204,7 +206,7 @@ class SegmentWriter:
             notes=StoredFile.of(notes, self._place.read(notes) or b""),
             checkpoint=cut.checkpoint,
             frontier=tuple(each.hex() for each in frontier.subtrees),
-            key=trail.key.text,
+            key=trail.keys[-1].text,
             writers=(*writers, *content.enrolled),
             blobs=content.blobs,
         )
@@ -227,14 +229,11 @@ class SegmentWriter:
         reached("proven")
 
     def _fault(self, found: Manifest, ours: Manifest, content: _Content, tree: CompactRange) -> str | None:
-        either: dict[str, object] = {
-            "made_ms": 0,
-            "version": "",
-            "checkpoint": "",
-        }  # two archivers differ in these alone
+        # Two archivers may differ in these, and in nothing else.
+        either: dict[str, object] = {"made_ms": 0, "version": "", "checkpoint": "", "key": ""}
         if found.model_copy(update=either) != ours.model_copy(update=either):
             return "its manifest describes other files"
-        signed = open_note(found.checkpoint, self._trail.key, origin_of(self._trail.instance, found.partition))
+        signed = open_by_any(found.checkpoint, self._trail.keys, origin_of(self._trail.instance, found.partition))
         archive, digest = Archive(self._place, {found.partition: [found]}), ContentDigest()
         part = Part(found.partition, signed.origin, found.end, found.first)
         hashes = self._trail.anchor.hashes(found.first, found.end)

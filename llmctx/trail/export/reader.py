@@ -12,6 +12,7 @@ from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.leaf_schema import Fault, FaultError
 from llmctx.trail.proof.checkpoint import Key, leading_notes
 from llmctx.trail.proof.merkle import HASH_BYTES
+from llmctx.trail.proof.rotation import key_chain
 
 
 class Part(NamedTuple):
@@ -61,6 +62,12 @@ class Export:
             return Key.read((self.directory / "trail.pub").read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, CheckpointError) as error:
             raise FaultError(Fault(0, "key", "a vkey in trail.pub", str(error))) from error
+
+    def key_chain(self, key: Key) -> tuple[Key, ...]:
+        """The keys that signed this export one after the other, oldest first; the trusted `key` is one."""
+        files = (self._path(part, "checkpoints") for part in self.parts)
+        raw = (file.read_bytes() for file in files if file.is_file())
+        return key_chain([note for each in raw for note in leading_notes(each)[0]], key)
 
     def notes(self, part: Part) -> tuple[list[str], str | None]:
         """The signed checkpoints of a partition up to the first damage, and the damaged text, None if there is none."""

@@ -6,7 +6,8 @@
 --       ('' for the next one), 4 how many records the owner knows of, 5 record, 6 its proof ('' for none), 7 consumer
 --       group, 8 number of conflated tick ids, those ids, the ids of the stream entries that this record settles, and
 --       last the run id of the server process against which the owner compared its spool ('' if it has not).
--- Returns {index, 1 if it was appended now, 0 if it was there before}.
+-- Returns {index, 1 if it was appended now, 0 if it was there before}. What was there before acknowledges nothing: the map
+-- may have been written by somebody else, so the caller reads the record at that index first.
 --
 -- All checks come before the first write, because Redis never rolls a function back.
 local MAX_IN_FLIGHT = 2000
@@ -60,24 +61,24 @@ local function run(keys, args)
     end
   end
 
-  local appended = 0
-  if not index then
-    index = at or last + 1
-    local fields = args[6] == '' and {'record', args[5]} or {'record', args[5], 'proof', args[6]}
-    local added = redis.pcall('XADD', log, index .. '-1', unpack(fields))
-    if type(added) == 'table' and added['err'] then -- newer entries were deleted, and the stream remembers their ids
-      return redis.error_reply('FOREIGN ' .. added['err'])
+  if index then
+    return {tonumber(index), 0}
+  end
+
+  index = at or last + 1
+  local fields = args[6] == '' and {'record', args[5]} or {'record', args[5], 'proof', args[6]}
+  local added = redis.pcall('XADD', log, index .. '-1', unpack(fields))
+  if type(added) == 'table' and added['err'] then -- newer entries were deleted, and the stream remembers their ids
+    return redis.error_reply('FOREIGN ' .. added['err'])
+  end
+  if tick ~= '' then
+    redis.call('HSET', map, tick, index)
+    if string.sub(by_symbol, -1) ~= ':' then -- a record without a symbol is found by its tick only
+      redis.call('RPUSH', by_symbol, index)
     end
-    if tick ~= '' then
-      redis.call('HSET', map, tick, index)
-      if string.sub(by_symbol, -1) ~= ':' then -- a record without a symbol is found by its tick only
-        redis.call('RPUSH', by_symbol, index)
-      end
-    end
-    for i = 9, 8 + conflated_count do
-      redis.call('HSET', map, args[i], index)
-    end
-    appended = 1
+  end
+  for i = 9, 8 + conflated_count do
+    redis.call('HSET', map, args[i], index)
   end
 
   if tick ~= '' then
@@ -90,5 +91,5 @@ local function run(keys, args)
     redis.pcall('XACK', stream, group, args[i])
     redis.call('XDEL', stream, args[i])
   end
-  return {tonumber(index), appended}
+  return {index, 1}
 end

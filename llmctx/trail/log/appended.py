@@ -1,16 +1,22 @@
-"""What this very process has appended: it knows its own records, so it does not check their proofs again."""
+"""What this very process has appended: it knows its own records, so it does not check their proofs again.
 
-_MAX_ENTRIES = 20_000
-_appended: dict[tuple[int, int, bytes], None] = {}
+Each partition has an array of fixed size, since a service runs for months. A note that was overwritten costs a check.
+"""
+
+import struct
+from collections import defaultdict
+
+_SLOTS = 4096
+_NOTE = struct.Struct(">Q32s")
+_notes: defaultdict[int, bytearray] = defaultdict(lambda: bytearray(_SLOTS * _NOTE.size))
 
 
 def remember(partition: int, index: int, leaf_hash: bytes) -> None:
-    """Note that this process has just appended a record at this place; the oldest notes are dropped."""
-    _appended[partition, index, leaf_hash] = None
-    if len(_appended) > _MAX_ENTRIES:
-        del _appended[next(iter(_appended))]
+    """Note that this process has just appended a record at this place."""
+    _NOTE.pack_into(_notes[partition], index % _SLOTS * _NOTE.size, index, leaf_hash)
 
 
 def is_ours(partition: int, index: int, leaf_hash: bytes) -> bool:
     """Whether this process has lately appended a record with this leaf hash at this place."""
-    return (partition, index, leaf_hash) in _appended
+    notes = _notes.get(partition)
+    return notes is not None and _NOTE.unpack_from(notes, index % _SLOTS * _NOTE.size) == (index, leaf_hash)

@@ -22,7 +22,7 @@ class Base(NamedTuple):
     subtrees: tuple[bytes, ...] = ()
     """The full subtrees of its tree, the largest first."""
     writers: tuple[dict[str, Any], ...] = ()
-    """What records below `size` enrolled: each as {"index": ..., "enrolment": ...}."""
+    """What records below `size` say of keys: each as {"index": ..., "enrolment": ...}, or with "rotation"."""
     where: str = ""
     """The archive that holds the newest of them."""
     manifest: str = ""
@@ -49,7 +49,7 @@ class Base(NamedTuple):
                 manifest=fields[b"manifest"].decode(),
                 notice=index_of(fields[b"notice"]),
             )
-            if size <= 0 or not all(type(each["index"]) is int and each["enrolment"] for each in found.writers):
+            if size <= 0 or not all(type(each["index"]) is int for each in found.writers):
                 raise ValueError("a size from 1 on, and writers")
         except (KeyError, TypeError) as error:
             raise ValueError(f"{type(error).__name__}: {error}") from error

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from llmctx import canonical
 from llmctx.bounded_cache import BoundedCache
 from llmctx.trail.log.dictionary import Dictionary
-from llmctx.trail.log.lease import redis_errors
+from llmctx.trail.log.lease import partition_key, redis_errors
 
 _MAX_LOADED = 4
 _MAX_LOADED_BYTES = 1024 * 1024
@@ -22,8 +22,8 @@ class Blobs:
 
     def __init__(self, redis: Redis, partition: int) -> None:
         self._redis = redis
-        self._prefix = f"audit:{{{partition}}}:blob:"
-        self._references = f"audit:{{{partition}}}:dictionaries"
+        self._prefix = partition_key(partition, "blob:")
+        self._references = partition_key(partition, "dictionaries")
         self._loaded: BoundedCache[bytes, Dictionary] = BoundedCache(_MAX_LOADED, _MAX_LOADED_BYTES)
 
     def key(self, digest: str) -> str:

@@ -53,6 +53,8 @@ class Entry:
         """What the draft carried, if this process has just appended it."""
         self.published: bytes | None = None
         """What its reader published of it, once that is known; not part of the record."""
+        self.timings_ms: dict[str, float] = {}
+        """How long each step of its tick took, if this process has just settled it; not part of the record."""
         self._parsed: dict[str, Any] | Unreadable | None = problem
 
     def accept(self, record: dict[str, Any]) -> None:

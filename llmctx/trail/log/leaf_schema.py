@@ -41,6 +41,7 @@ FORM: dict[str, type] = {
     "incident": dict,
     "enrolment": dict,
     "archived": dict,
+    "rotation": dict,
     "clock": str,
 }
 """The JSON type of each field."""
@@ -61,6 +62,7 @@ INSIDE: dict[str, dict[str, type]] = {
     "incident": {"what": str},
     "enrolment": {"key": str, "from": int, "signature": str},
     "archived": {"first": int, "end": int, "manifest": str, "where": str},
+    "rotation": {"old": str, "new": str, "old_signature": str, "new_signature": str},
 }
 """The fields that each object must have if it is present."""
 _DIGESTS = (
@@ -148,10 +150,14 @@ def _wrong_values(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "attempts from 1 on, times from 0 on", str(record)[:120]
     if "incident" in record and record["kind"] != "incident":
         yield f"no incident in a {record['kind']}", "one"
+    if type(steps := record.get("completion", {}).get("answer_from", [])) is not list:
+        yield "completion.answer_from as list", str(steps)[:120]
     if type(record.get("enrolment", {}).get("retires", "")) is not str:
         yield "enrolment.retires as str", str(record["enrolment"]["retires"])[:120]
     if "enrolment" in record and record["kind"] not in ("notice", "incident"):
         yield f"no enrolment in a {record['kind']}", "one"
+    if "rotation" in record and record["kind"] != "notice":
+        yield f"no rotation in a {record['kind']}", "one"
     declared = record.get("incident", {})
     first, last = declared.get("first"), declared.get("last")
     if declared.get("what") == LOST and not (type(first) is int and type(last) is int and 0 <= first <= last):

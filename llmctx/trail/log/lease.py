@@ -26,6 +26,8 @@ SEE_REDIS = "Check that Redis answers: `llmctx status`."
 """What to do if Redis does not answer."""
 HELD = Path(__file__).with_name("held.lua")
 """The Lua check in front of every function that only the lease's holder may call."""
+GROUPS = Path(__file__).with_name("groups.lua")
+"""The Lua in front of every function that makes a stream again: consumer groups keep their place."""
 _LEASE = ServerFunction(Path(__file__).with_name("lease.lua"))
 
 
@@ -106,9 +108,14 @@ class Lease:
         )
 
 
+def partition_key(partition: int | str, name: str) -> str:
+    """The key with this name among those of a partition's trail; `*` stands for every partition in a pattern."""
+    return f"audit:{{{partition}}}:{name}"
+
+
 def lease_key(partition: int) -> str:
     """The key of a partition's lease."""
-    return f"audit:{{{partition}}}:lease"
+    return partition_key(partition, "lease")
 
 
 async def newest_format(redis: Redis, partition: int) -> int:

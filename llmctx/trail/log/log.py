@@ -4,7 +4,7 @@ Rules of order: a record is appended only by the holder of the lease, which the 
 record for ever, so a repeated append finds the first; blobs are stored before a record names them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,6 +14,7 @@ from redis.exceptions import RedisError, ResponseError
 from llmctx import canonical
 from llmctx.errors import BehindError, LeaseError, SettledError, TickMapError, TrailError
 from llmctx.functions import Argument, ServerFunction
+from llmctx.killpoint import reached
 from llmctx.trail.log.appended import remember
 from llmctx.trail.log.base import Base
 from llmctx.trail.log.entry import Entry
@@ -22,8 +23,6 @@ from llmctx.trail.log.packing import compress, lay_out
 from llmctx.trail.log.reader import LogReader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from llmctx.trail.log.dictionary import Dictionary, Trainer
 
 _APPEND = ServerFunction(Path(__file__).with_name("append.lua"), after=[HELD])
@@ -66,6 +65,11 @@ class Draft(NamedTuple):
     carried: object = None
     """Whatever the composer wants to find in the entry; not part of the record."""
 
+    @property
+    def ticks(self) -> tuple[str, ...]:
+        """The ticks that it settles."""
+        return (self.tick, *self.conflated) if self.tick else ()
+
 
 class Log(LogReader):
     """One partition's log. Every method raises TrailError if the server does not answer."""
@@ -82,6 +86,8 @@ class Log(LogReader):
         """The log's size as this owner knows it: a log that lost records is not appended to."""
         self.run_id = b""
         """The server process against which spool and anchor were compared; any other one is not appended to."""
+        self.vouches: Callable[[Entry], bool] = lambda _: True
+        """Whether a record found in the log is one of ours; an owner asks spool, anchor and the writers' keys."""
 
     async def append(self, draft: Draft, owner: str, settlement: Settlement) -> Entry:
         """Append a record and settle its ticks, or return the record that already settled its tick.
@@ -142,7 +148,7 @@ class Log(LogReader):
             ) from error
         index, appended = answer or (-1, 0)  # no answer: the map has no number there
         if not appended:
-            return await self._appended_before(draft, index)
+            return await self._appended_before(draft, index, settlement)
         self.known = max(self.known, index + 1)
         entry = Entry(draft.leaf, draft.pieces, index=index, partition=self.partition, packed=packed, proof=proof)
         remember(self.partition, index, entry.digest)
@@ -151,18 +157,33 @@ class Log(LogReader):
         entry.carried = draft.carried
         return entry
 
-    async def _appended_before(self, draft: Draft, index: int) -> Entry:
-        """The record that was found in place of a new one.
+    async def _appended_before(self, draft: Draft, index: int, settlement: Settlement) -> Entry:
+        """The record that was found in place of a new one; only now are the entries that it settles acknowledged.
 
-        Raises TickMapError if it does not settle the draft's tick: whoever else may write to the map named it there.
+        Raises TickMapError if it is none of ours or does not settle the draft's ticks: whoever else may write to the
+        map named it there.
         """
+        reached("found")
         found = await self.entry(index) if 0 <= index <= canonical.MAX_SAFE_INTEGER else None
-        if draft.tick and (found is None or draft.tick not in found.ticks):
+        if draft.tick and (found is None or not set(draft.ticks) <= set(found.ticks) or not self.vouches(found)):
             raise TickMapError(draft.tick, self._ticks, index)
         if found is None:
             raise TrailError(f"Nothing can be recorded at index {index}, which is lost.", "Run `llmctx verify`.")
+        await self.acknowledge(settlement, draft.ticks)
         self.known = max(self.known, found.index + 1)
         return found
+
+    async def acknowledge(self, settlement: Settlement, ticks: Sequence[str] = ()) -> None:
+        """Acknowledge and delete the stream entries of ticks that a record settles, and forget their attempts."""
+        if not settlement.entry_ids:
+            return
+        with redis_errors("Settled ticks could not be acknowledged"):
+            async with self._redis.pipeline(transaction=True) as commands:
+                if ticks:
+                    commands.hdel(settlement.attempts, *ticks)
+                commands.xack(settlement.stream, settlement.group, *settlement.entry_ids)
+                commands.xdel(settlement.stream, *settlement.entry_ids)
+                await commands.execute()
 
     async def advance(self, size: int, owner: str) -> None:
         """Tell Redis how many records are in the spool.

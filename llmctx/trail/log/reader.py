@@ -13,7 +13,7 @@ from llmctx.trail.log.base import Base
 from llmctx.trail.log.blobs import Blobs
 from llmctx.trail.log.entry import FIELD, PROOF, Entry, restored, without_leaf
 from llmctx.trail.log.index import index_of
-from llmctx.trail.log.lease import redis_errors
+from llmctx.trail.log.lease import partition_key, redis_errors
 from llmctx.trail.log.packing import reference_of
 
 _PAGE = 200
@@ -33,7 +33,7 @@ class LogReader:
 
     def key(self, name: str) -> str:
         """The partition's audit key with this name."""
-        return f"audit:{{{self.partition}}}:{name}"
+        return partition_key(self.partition, name)
 
     async def size(self) -> int:
         """The size of the log, archived records included: one more than its last index."""

@@ -201,6 +201,11 @@ def open_note(note: str, key: Key, origin: str | None = None) -> Checkpoint:
     return checkpoint
 
 
+def is_signed_by(note: str, key: Key) -> bool:
+    """Whether a well-formed note has a signature line of a key, valid or not."""
+    return any((name, key_id) == (key.name, key.id) for name, key_id, _ in _parse(note)[1])
+
+
 def _parse(note: str) -> tuple[Checkpoint, list[tuple[str, bytes, bytes]]]:
     if any(character < " " and character != "\n" for character in note):
         raise CheckpointError("it has a control character")

@@ -11,8 +11,9 @@ from typing import NamedTuple
 from llmctx import clock
 from llmctx.errors import CheckpointError
 from llmctx.trail.log.leaf_schema import Fault, FaultError
-from llmctx.trail.proof.checkpoint import Checkpoint, Key, open_note, read_note
+from llmctx.trail.proof.checkpoint import Checkpoint, Key, is_signed_by, open_note, read_note
 from llmctx.trail.proof.merkle import EMPTY_ROOT, CompactRange
+from llmctx.trail.proof.rotation import Rotation, handover, rotation_of
 
 BOUND_MS = 120_000
 """The longest time between a record and the first checkpoint that covers it, unless the checkpoint declares it late."""
@@ -97,6 +98,17 @@ class Trusted(NamedTuple):
     """The origin that the partition's checkpoints must have."""
     partitions: int | None = None
     """The number of partitions, which checkpoints must agree with; None if it is unknown."""
+    chain: tuple[Key, ...] = ()
+    """The instance keys that followed one another, oldest first, `key` among them; empty if there is only `key`."""
+
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        """Every key that signed the trail, oldest first."""
+        return self.chain or (self.key,)
+
+    def signed(self, key: Key) -> "Trusted":
+        """The same for what one key alone must have signed."""
+        return self._replace(key=key, chain=())
 
 
 def read_coverage(notes: Sequence[str], trusted: Trusted, *, complete: bool = True) -> Coverage:
@@ -107,11 +119,17 @@ def read_coverage(notes: Sequence[str], trusted: Trusted, *, complete: bool = Tr
     Raises FaultError at the first note that breaks a rule; its index is the size of the checkpoint before it.
     """
     checkpoints: list[Checkpoint] = []
+    keys = trusted.keys
     for note in notes:
         before = checkpoints[-1] if checkpoints else None
-        checkpoints.append(open_checkpoint(note, trusted, 0 if before is None else before.size))
+        checkpoints.append(open_checkpoint(note, trusted.signed(keys[0]), 0 if before is None else before.size))
         if before is not None:
             _check_growth(before, checkpoints[-1])
+        if keys[1:] and checkpoints[-1].extensions and handover(note) == Rotation(*keys[:2]):
+            keys = keys[1:]
+    if checkpoints and trusted.key in keys[1:]:
+        expected = f"a checkpoint signed by {trusted.key.text}"
+        raise FaultError(Fault(checkpoints[-1].size, "signature", expected, f"none but those of {keys[0].text}"))
     for checkpoint in checkpoints:
         if checkpoint.size == 0 and checkpoint.root != EMPTY_ROOT:
             raise FaultError(Fault(0, "root", f"{EMPTY_ROOT.hex()} over 0 records", checkpoint.root.hex()))
@@ -125,13 +143,13 @@ def open_checkpoint(note: str, trusted: Trusted, at: int) -> Checkpoint:
     """
     try:
         checkpoint = read_note(note)
-        _ = checkpoint.time_ms, checkpoint.late_since_ms, checkpoint.partitions
+        _ = checkpoint.time_ms, checkpoint.late_since_ms, checkpoint.partitions, rotation_of(checkpoint)
     except CheckpointError as error:
         raise FaultError(Fault(at, "note-grammar", "a signed checkpoint with its time", error.why)) from error
     if checkpoint.origin != trusted.origin:
         raise FaultError(Fault(at, "origin", trusted.origin, checkpoint.origin))
     try:
-        open_note(note, trusted.key)
+        open_note(note, next((key for key in trusted.keys if is_signed_by(note, key)), trusted.key))
     except CheckpointError as error:
         raise FaultError(Fault(at, "signature", f"a signature of {trusted.key.text}", error.why)) from error
     if checkpoint.partitions is not None and trusted.partitions not in (None, checkpoint.partitions):

@@ -2,6 +2,7 @@
 
     STATE_DIR/keys/<instance>         PRIVATE+KEY+<name>+<key ID>+<base64 of 0x01 and the 32-byte seed>, mode 0600
     STATE_DIR/keys/<instance>.pub     the vkey, for verifiers
+    STATE_DIR/keys/<instance>.next    the key that follows, while `llmctx key --rotate` is at work
     STATE_DIR/keys/<instance>-writer  the writer key of this state directory, in the same form, and its .pub
 
 Source: golang.org/x/mod/sumdb/note uses this form for private keys.
@@ -94,7 +95,7 @@ def make_key(state_dir: Path, instance: str) -> SigningKey:
         make_private_directory(path.parent)
         path.parent.chmod(DIRECTORY_MODE)
         try:
-            _write_new(path, signing.text)
+            write_new(path, signing.text)
         except FileExistsError as error:
             raise KeyFileError(
                 f"The key {path} exists already.",
@@ -103,16 +104,25 @@ def make_key(state_dir: Path, instance: str) -> SigningKey:
             ) from error
         public = public_file(state_dir, instance)
         public.unlink(missing_ok=True)
-        _write_new(public, signing.key.text)
+        write_new(public, signing.key.text)
     return signing
 
 
 def load_key(state_dir: Path, instance: str) -> SigningKey:
     """Load the private key of an instance.
 
+    Raises KeyFileError as `load_from` does, and while another key is about to replace it.
+    """
+    if next_file(state_dir, instance).exists():
+        raise KeyFileError("A rotation of the instance key is not finished.", "Run `llmctx key --rotate` again.")
+    return load_from(key_file(state_dir, instance), instance)
+
+
+def load_from(path: Path, instance: str) -> SigningKey:
+    """Load a private key of an instance from its file.
+
     Raises KeyFileError if it is missing or malformed, or if others may read it.
     """
-    path = key_file(state_dir, instance)
     with disk_errors(path, "read"):
         try:
             mode = path.stat().st_mode
@@ -170,6 +180,27 @@ def read_public_key(state_dir: Path, instance: str) -> Key | None:
             raise KeyFileError(f"{path} does not hold a vkey: {error}", "`llmctx key` shows the right one.") from error
 
 
+def next_file(state_dir: Path, instance: str) -> Path:
+    """The file of the key that is to replace an instance's private key."""
+    return state_dir / "keys" / f"{instance}.next"
+
+
+def replace_public_key(state_dir: Path, instance: str, key: Key | None, *, over_private: bool = False) -> None:
+    """Keep an instance's new public key; where its private key is, only `llmctx key --rotate` does.
+
+    Raises KeyFileError if it cannot be written.
+    """
+    path = public_file(state_dir, instance)
+    if key is None or (key_file(state_dir, instance).exists() and not over_private):
+        return
+    draft = path.with_name(f"{path.name}.new")
+    with disk_errors(path, "written"):
+        draft.unlink(missing_ok=True)
+        write_new(draft, key.text)
+        draft.replace(path)
+        sync_directory(path.parent)
+
+
 def write_public_key(state_dir: Path, instance: str, key: Key) -> None:
     """Keep the public key of an instance whose private key is elsewhere.
 
@@ -182,11 +213,11 @@ def write_public_key(state_dir: Path, instance: str, key: Key) -> None:
         return
     with disk_errors(path, "written"):
         make_private_directory(path.parent)
-        _write_new(path, key.text)
+        write_new(path, key.text)
 
 
-def _write_new(path: Path, text: str) -> None:
-    """Create a file whole or not at all, and never over another one."""
+def write_new(path: Path, text: str) -> None:
+    """Create a file whole or not at all, readable by its owner alone, and never over another one."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.unlink(missing_ok=True)
     file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)

@@ -29,8 +29,7 @@ from llmctx.trail.proof.checkpoint import LATE_SINCE, Checkpoint, open_note, ori
 from llmctx.trail.proof.key import SigningKey
 from llmctx.trail.proof.merkle import CompactRange, root
 from llmctx.trail.proof.roster import Roster
-
-_log = logging.getLogger(__name__)
+from llmctx.trail.proof.rotation import Rotation, rotation_of
 
 _log = logging.getLogger(__name__)
 
@@ -71,6 +70,7 @@ class Notary:
         self._last_note: str | None = None
         self._tree = CompactRange()
         self._roster = Roster(state_dir, instance.id, partition)
+        self._next: SigningKey | None = None
         self._refused = -1
         self._signed: set[bytes] | None = None
 
@@ -114,7 +114,7 @@ class Notary:
         await self._check_instance(self._redis)
         await self._compare(max(0, self._tree.size - 1))
         fresh = await self._fresh(await self._log.durable())
-        if not fresh.hashes:
+        if not fresh.hashes and self._next is None:
             if since_ms is None or 0 <= since_ms < MAX_SILENCE_MS:
                 return None
             # A sign of life claims that there are no more records, so not while some wait to become durable.
@@ -122,6 +122,18 @@ class Notary:
                 return None
         self._compare_checkpoint(await self._published(), fresh.hashes)
         return await self._sign(fresh, max(now_ms, fresh.latest_ms))
+
+    async def hand_over(self, following: SigningKey) -> None:
+        """Sign the checkpoint after which another key signs, with both; nothing, if it is signed already.
+
+        Raises as `attend` does.
+        """
+        if self.last is not None and rotation_of(self.last) == Rotation(self._signing.key, following.key):
+            return
+        self._next = following
+        if await self.attend() is None:  # it signed less than a second ago
+            await asyncio.sleep(MIN_INTERVAL_MS / 1000)
+            await self.attend()
 
     async def is_behind(self) -> bool:
         """Whether the log has durable records that no checkpoint covers.
@@ -139,7 +151,12 @@ class Notary:
         if fresh.earliest_ms is not None and time_ms - fresh.earliest_ms > LATE_MS:
             late = f"{LATE_SINCE}{fresh.earliest_ms}"
             checkpoint = checkpoint._replace(extensions=(*checkpoint.extensions, late))
+        if self._next is not None:
+            line = Rotation(self._signing.key, self._next.key).line
+            checkpoint = checkpoint._replace(extensions=(*checkpoint.extensions, line))
         note = self._signing.sign(checkpoint)
+        if self._next is not None:
+            note += self._next.sign(checkpoint).rpartition("\n\n")[2]
         reached("signed")
         try:
             await write_in_thread(self.anchor.append, start, fresh.hashes, note)

@@ -1,13 +1,15 @@
 """The roster: the writer keys of an instance as a state directory knows them, to judge a new record at once.
 
     STATE_DIR/keys/<instance>.writers   lines `PARTITION INDEX VKEY` (the record at INDEX enrols the key),
-                                        `PARTITION INDEX KEYID retired` (the record at INDEX retires it), and
+                                        `PARTITION INDEX KEYID retired` (the record at INDEX retires it),
+                                        `PARTITION INDEX VKEY rotated` (it replaces this instance key), and
                                         `granted VKEY SIGNATURE [KEYID]` (the instance key has enrolled it, and retired
                                         another one; no record has yet)
 
 Rule of order: a line stands in the file before the record that it names is appended. Lines are only added.
 """
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,10 +19,10 @@ from llmctx.private_files import FILE_MODE, make_private_directory
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.leaf_schema import Fault
 from llmctx.trail.proof.checkpoint import Key, origin_of
-from llmctx.trail.proof.key import disk_errors, key_file, load_key, read_public_key
-from llmctx.trail.proof.writer import WriterKeys, enrol
+from llmctx.trail.proof.key import disk_errors, key_file, load_from, read_public_key, replace_public_key
+from llmctx.trail.proof.writer import WriterKeys, enrol, signer_of
 
-_GRANTED, _RETIRED = "granted", "retired"
+_GRANTED, _RETIRED, _ROTATED = "granted", "retired", "rotated"
 
 
 class Roster(WriterKeys):
@@ -29,6 +31,7 @@ class Roster(WriterKeys):
     def __init__(self, state_dir: Path, instance: str, partition: int) -> None:
         """Raises KeyFileError if a file cannot be read."""
         super().__init__(origin_of(instance, partition), read_public_key(state_dir, instance))
+        self._state_dir, self._instance = state_dir, instance
         self._file = roster_file(state_dir, instance)
         self._partition = partition
         self._places: dict[bytes, int] = {}
@@ -40,7 +43,7 @@ class Roster(WriterKeys):
 
     def check(self, entry: Entry) -> Fault | None:
         """The fault of a new record's enrolment or proof; a good enrolment is kept in the file."""
-        before = set(self.retired)
+        before, older = set(self.retired), dict(self._older)
         fault = super().check(entry)
         if fault is not None and self._load():  # another process may have met the enrolment first
             fault = super().check(entry)
@@ -49,6 +52,10 @@ class Roster(WriterKeys):
                 self.add(key, entry.index)
         for key_id in self.retired - before:
             _append(self._file, f"{self._partition} {entry.index} {key_id.hex()} {_RETIRED}")
+        for key, index in self._older.items():
+            if older.get(key) != index:
+                self.rotate(key, entry.index)
+                replace_public_key(self._state_dir, self._instance, self._instance_key)
         return fault
 
     def add(self, key: Key, index: int, retires: str = "") -> None:
@@ -61,8 +68,16 @@ class Roster(WriterKeys):
         _append(self._file, f"{self._partition} {index} {key.text}")
         self._load()
 
+    def rotate(self, old: Key, index: int) -> None:
+        """Note that the record at an index replaces an instance key.
+
+        Raises KeyFileError if that cannot be written.
+        """
+        _append(self._file, f"{self._partition} {index} {old.text} {_ROTATED}")
+        self._load()
+
     def _read(self, enrolment: dict[str, Any], index: int) -> Key | Fault:
-        if self.instance_key is None:
+        if self._instance_key is None:
             return Fault(index, "enrolment", "an instance key to check it with", "none in this state directory")
         return super()._read(enrolment, index)
 
@@ -70,7 +85,10 @@ class Roster(WriterKeys):
         """Read the file; whether it has a key that was unknown."""
         before = len(self._places)
         for place in _lines(self._file):
-            if place[0] == str(self._partition):
+            if place[3:] == [_ROTATED]:
+                key, is_here = Key.read(place[2]), place[0] == str(self._partition)
+                self._older[key] = int(place[1]) if is_here else self._older.get(key, math.inf)
+            elif place[0] == str(self._partition):
                 if place[3:] == [_RETIRED]:
                     self.retire(bytes.fromhex(place[2]))
                     continue
@@ -79,6 +97,15 @@ class Roster(WriterKeys):
                 self._places[key.id] = index
                 self.since = index if self.since is None else min(self.since, index)
         return len(self._places) > before
+
+
+def older_keys(state_dir: Path, instance: str) -> list[Key]:
+    """The instance keys that records have replaced.
+
+    Raises KeyFileError if the file cannot be read.
+    """
+    lines = _lines(roster_file(state_dir, instance))
+    return list(dict.fromkeys(Key.read(line[2]) for line in lines if line[3:] == [_ROTATED]))
 
 
 def roster_file(state_dir: Path, instance: str) -> Path:
@@ -91,12 +118,14 @@ def granted_enrolment(state_dir: Path, instance: str, writer: Key) -> dict[str, 
 
     Raises KeyFileError if a key cannot be used.
     """
+    instance_key = read_public_key(state_dir, instance)
     for line in _lines(roster_file(state_dir, instance)):
-        if line[:2] == [_GRANTED, writer.text]:
+        is_valid = instance_key is not None and signer_of(line[2]) == instance_key.id  # not that of an older one
+        if line[:2] == [_GRANTED, writer.text] and is_valid:
             return {"key": writer.text, "signature": line[2]} | ({"retires": line[3]} if line[3:] else {})
     if not key_file(state_dir, instance).exists():
         return None
-    return {"key": writer.text, "signature": enrol(load_key(state_dir, instance), writer)}
+    return {"key": writer.text, "signature": enrol(load_from(key_file(state_dir, instance), instance), writer)}
 
 
 def grant(

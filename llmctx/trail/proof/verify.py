@@ -52,6 +52,7 @@ class Verifier:
         self._lost = lost
         self._held = held or HeldReceipts()
         self._writers = writers
+        self._without_tick: dict[bytes, int] = {}
 
     def begin_at(self, size: int, subtrees: Sequence[bytes]) -> Fault | None:
         """Begin after what was archived: with the leaf hashes known of it, or else with these subtrees of its tree.
@@ -97,7 +98,7 @@ class Verifier:
         hashed = entry.digest
         if entry.index < len(self._known) and self._known[entry.index] != hashed:
             return Fault(entry.index, "leaf-hash", self._known[entry.index].hex(), hashed.hex())
-        fault = None if self._writers is None else self._writers.check(entry)
+        fault = self._check_writer(entry)
         fault = fault or self.coverage.check_time(entry.index, entry.record["recorded_at_ms"])
         fault = fault or self._grow(hashed)
         if (archived := entry.record.get("archived")) is not None:
@@ -219,6 +220,16 @@ class Verifier:
             return True
         lost = any(first <= index <= last for first, last in self.losses)
         return lost or any(fault.at == index for fault in self.unreadable)
+
+    def _check_writer(self, entry: Entry) -> Fault | None:
+        """A proof does not contain the index; ticks tell decisions apart, but a copied notice would pass."""
+        if self._writers is None or (fault := self._writers.check(entry)) is not None:
+            return None if self._writers is None else fault
+        if "tick" not in entry.record and self._writers.needs_proof(entry.index):
+            first = self._without_tick.setdefault(entry.digest, entry.index)
+            if first != entry.index:
+                return Fault(entry.index, "writer-proof", "a leaf that stands at one index", f"that of record {first}")
+        return None
 
     def _check_ticks(self, entry: Entry) -> Fault | None:
         record = entry.record

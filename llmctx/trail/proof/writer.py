@@ -5,6 +5,7 @@ A state directory has one writer key. Its signature over a record's leaf hash is
 """
 
 import base64
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from llmctx.trail.log.leaf_schema import Fault
 from llmctx.trail.proof.checkpoint import Key, origin_of
 from llmctx.trail.proof.key import SigningKey, load_or_make_key
 from llmctx.trail.proof.merkle import leaf_hash
+from llmctx.trail.proof.rotation import Rotation, read_rotation
 
 KEY_ID_BYTES = 4
 """How many bytes of a proof name its key."""
@@ -38,6 +40,14 @@ def enrolment_text(instance_key: str, vkey: str, retires: str = "") -> str:
 def enrol(signing: SigningKey, writer: Key, retires: str = "") -> str:
     """Enrol a writer key with the instance key; returns key ID and signature in base64."""
     return base64.b64encode(signing.sign_text(enrolment_text(signing.key.name, writer.text, retires))).decode()
+
+
+def signer_of(signature: str) -> bytes:
+    """The ID of the key that made a signature in base64; empty if that is malformed."""
+    try:
+        return canonical.from_base64(signature)[:KEY_ID_BYTES]
+    except ValueError:
+        return b""
 
 
 class Writer:
@@ -74,12 +84,14 @@ def writer_name(instance: str) -> str:
 class WriterKeys:
     """The writer keys that a partition's records have enrolled so far."""
 
-    def __init__(self, origin: str, instance_key: Key | None) -> None:
-        """Without the instance key, its signatures under enrolments are not checked."""
+    def __init__(self, origin: str, instance_key: Key | None, older: Sequence[Key] = ()) -> None:
+        """`older` are the instance keys before this one, each trusted up to the notice that replaces it. Without the
+        instance key, its signatures under enrolments are not checked.
+        """
         self.origin = origin
         """The origin of the partition's checkpoints."""
-        self.instance_key = instance_key
-        """The instance's public key; None if it is unknown."""
+        self._instance_key = instance_key
+        self._older: dict[Key, float] = dict.fromkeys(older, math.inf)
         self.keys: dict[bytes, Key] = {}
         """The enrolled keys by their IDs."""
         self.retired: set[bytes] = set()
@@ -90,17 +102,32 @@ class WriterKeys:
     def begin_after(self, writers: Sequence[Mapping[str, Any]]) -> Fault | None:
         """Take over what archived records enrolled (see `Base.writers`); the fault of the first bad enrolment."""
         for each in writers:
-            enrolment, index = each["enrolment"], each["index"]
             try:
-                key = self._read(enrolment, index)
+                fault = self._take_over(each, each["index"])
             except (KeyError, TypeError) as error:
-                key = Fault(index, "enrolment", "a key and its signature", f"{type(error).__name__}: {error}")
+                fault = Fault(0, "enrolment", "enrolments and rotations", f"{type(error).__name__}: {error}")
+            if fault is not None:
+                return fault
+        return None
+
+    def _take_over(self, record: Mapping[str, Any], index: int) -> Fault | None:
+        rotation, enrolment = self._rotation(record, index), record.get("enrolment")
+        if isinstance(rotation, Fault):
+            return rotation
+        if enrolment is not None:
+            key = self._read(enrolment, index)
             if isinstance(key, Fault):
                 return key
             self.keys, self.since = self.keys | {key.id: key}, index if self.since is None else self.since
-            if enrolment.get("retires"):
-                self.retire(bytes.fromhex(enrolment["retires"]))
+        self._rotate(rotation, index)
+        if enrolment is not None and enrolment.get("retires"):
+            self.retire(bytes.fromhex(enrolment["retires"]))
         return None
+
+    @property
+    def instance_keys(self) -> list[Key]:
+        """The instance key, and before it those that it replaced."""
+        return [*self._older, *([] if self._instance_key is None else [self._instance_key])]
 
     def needs_proof(self, index: int) -> bool:
         """Whether a record at this index needs a proof; before the first enrolment nobody can tell who wrote it."""
@@ -110,16 +137,21 @@ class WriterKeys:
         """The fault of the next record's enrolment or proof; a good enrolment counts from this record on."""
         enrolment, index = entry.record.get("enrolment"), entry.index
         keys, since = self.keys, self.since
+        rotation = self._rotation(entry.record, index)
+        if isinstance(rotation, Fault):
+            return rotation
         if enrolment is not None:
             key = self._read(enrolment, index)
             if isinstance(key, Fault):
                 return key
             keys, since = keys | {key.id: key}, index if since is None else since
         if since is None or index < since:
+            self._rotate(rotation, index)
             return Fault(index, "writer-proof", "no proof before a key is enrolled", "one") if entry.proof else None
         if (found := self._wrong_proof(entry, keys)) is not None:
             return Fault(index, "writer-proof", "the proof of an enrolled writer key", found)
         self.keys, self.since = keys, since
+        self._rotate(rotation, index)
         if enrolment is not None and enrolment.get("retires"):
             self.retire(bytes.fromhex(enrolment["retires"]))
         return None
@@ -128,6 +160,31 @@ class WriterKeys:
         """Accept nothing more by a key, nor its enrolment, which anybody could repeat."""
         self.retired.add(key_id)
         self.keys = {each: key for each, key in self.keys.items() if each != key_id}
+
+    def _rotation(self, record: Mapping[str, Any], index: int) -> Rotation | Fault | None:
+        """The rotation of the instance key that a record states, None if it states none."""
+        if "rotation" not in record:
+            return None
+        try:
+            rotation = read_rotation(record["rotation"])
+        except CheckpointError as error:
+            return Fault(index, "rotation", "two keys that have signed it", error.why)
+        known = self._instance_keys(index)
+        if known and rotation.old not in known:
+            return Fault(index, "rotation", "the instance key that is replaced", rotation.old.text)
+        return rotation
+
+    def _rotate(self, rotation: Rotation | None, index: int) -> None:
+        """Trust the new key of a rotation, and the old one for earlier records alone."""
+        if rotation is not None:
+            if rotation.old == self._instance_key:
+                self._instance_key = rotation.new
+            self._older[rotation.old] = index
+
+    def _instance_keys(self, index: int) -> list[Key]:
+        """The instance keys that may sign an enrolment in the record at an index."""
+        current = [] if self._instance_key is None else [self._instance_key]
+        return current + [key for key, replaced_at in self._older.items() if index <= replaced_at]
 
     def _wrong_proof(self, entry: Entry, keys: dict[bytes, Key]) -> str | None:
         if not entry.proof:
@@ -149,16 +206,15 @@ class WriterKeys:
             signature = canonical.from_base64(enrolment["signature"])
         except (CheckpointError, ValueError) as error:
             return Fault(index, "enrolment", "a vkey and a signature in base64", str(error))
-        instance_key, retires = self.instance_key, enrolment.get("retires", "")
+        retires, instance_keys = enrolment.get("retires", ""), self._instance_keys(index)
         if retires and (not _KEY_ID.fullmatch(retires) or retires == key.id.hex()):
             return Fault(index, "enrolment", "the ID of another key to retire", retires[:80])
         if key.id in self.retired:
             return Fault(index, "enrolment", "a key that was not retired", key.id.hex())
         if key.id in self.keys and self.keys[key.id] != key:
             return Fault(index, "enrolment", f"one key with the ID {key.id.hex()}", "a second one")
-        if instance_key is not None and not (
-            signature[:KEY_ID_BYTES] == instance_key.id
-            and instance_key.accepts(enrolment_text(instance_key.name, key.text, retires), signature[KEY_ID_BYTES:])
-        ):
-            return Fault(index, "enrolment", f"a signature of {instance_key.text}", "one that does not match")
+        signer = next((each for each in instance_keys if each.id == signature[:KEY_ID_BYTES]), None)
+        text = "" if signer is None else enrolment_text(signer.name, key.text, retires)
+        if instance_keys and (signer is None or not signer.accepts(text, signature[KEY_ID_BYTES:])):
+            return Fault(index, "enrolment", f"a signature of {instance_keys[0].text}", "one that does not match")
         return key

@@ -25,7 +25,7 @@ async def genuine_first(redis: Redis, log: Log, roster: Roster, spooled: Callabl
     base = Base()
     try:
         base = await log.base()
-        fault = check_base(base, roster.instance_key, roster.origin)
+        fault = check_base(base, roster.instance_keys, roster.origin)
         wrong = None if fault is None else f"expected {fault.expected}, found {fault.found}"
     except ValueError as error:
         wrong = f"it is malformed: {error}"

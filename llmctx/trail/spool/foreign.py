@@ -14,7 +14,7 @@ from llmctx.connection import StreamEntry
 from llmctx.functions import Argument, ServerFunction
 from llmctx.killpoint import reached
 from llmctx.trail.log.appended import remember
-from llmctx.trail.log.lease import HELD, redis_errors
+from llmctx.trail.log.lease import GROUPS, HELD, redis_errors
 from llmctx.trail.log.log import Draft, Log
 from llmctx.trail.log.packing import pack, textual
 from llmctx.trail.proof.merkle import leaf_hash
@@ -25,7 +25,7 @@ MAX_VALUE_BYTES = 16 * 1024
 """How much an incident keeps of each value; it has the SHA-256 of the whole."""
 
 _COPIED_AT_ONCE = 1000
-_REBUILD = ServerFunction(Path(__file__).with_name("rebuild.lua"), after=[HELD])
+_REBUILD = ServerFunction(Path(__file__).with_name("rebuild.lua"), after=[HELD, GROUPS])
 
 
 class Foreign(NamedTuple):

@@ -6,11 +6,6 @@
 --       replaces the log once all is copied), 6 how many entries it copies, 7 how many indices follow, those from 2 on
 --       that stay, and then index, record and proof of each record to put in.
 -- Returns the id after which the next call goes on, and 1 if this one reached its end.
-local function place_of(id)
-  local number, sequence = string.match(id, '^(%d+)-(%d+)$')
-  return tonumber(number), tonumber(sequence)
-end
-
 local function run(keys, args)
   local refused = not_held(keys[1], args[1])
   if refused then
@@ -21,7 +16,7 @@ local function run(keys, args)
   local kept = tonumber(args[7])
   local seen_number, seen_sequence = -1, -1
   if seen ~= '' then
-    seen_number, seen_sequence = place_of(seen)
+    seen_number, seen_sequence = parts(seen)
   end
   local keep = {}
   for i = 8, 7 + kept do
@@ -31,7 +26,7 @@ local function run(keys, args)
     redis.call('DEL', copy)
   end
   local newest = redis.call('XREVRANGE', copy, '+', '-', 'COUNT', 1)
-  local last = newest[1] and place_of(newest[1][1]) or -1
+  local last = newest[1] and parts(newest[1][1]) or -1
   local put = 8 + kept
 
   local function put_in(before)
@@ -51,7 +46,7 @@ local function run(keys, args)
 
   local found = redis.call('XRANGE', log, cursor == '' and '-' or '(' .. cursor, to, 'COUNT', count)
   for _, entry in ipairs(found) do
-    local number, sequence = place_of(entry[1])
+    local number, sequence = parts(entry[1])
     local is_new = number > seen_number or (number == seen_number and sequence > seen_sequence)
     if sequence == 1 and (number < start or is_new or keep[number]) then
       put_in(number)
@@ -73,13 +68,7 @@ local function run(keys, args)
     return {cursor, 1}
   end
   if redis.call('EXISTS', log) == 1 then
-    for _, group in ipairs(redis.call('XINFO', 'GROUPS', log)) do
-      local fields = {}
-      for i = 1, #group, 2 do
-        fields[group[i]] = group[i + 1]
-      end
-      redis.call('XGROUP', 'CREATE', copy, fields['name'], fields['last-delivered-id'])
-    end
+    make_groups(copy, groups_of(log))
   end
   redis.call('RENAME', copy, log)
   return {cursor, 1}

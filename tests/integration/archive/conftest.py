@@ -76,5 +76,5 @@ async def write_segment(redis: Redis, made: Program, where: str, limits: Limits 
     plan = Plan(anchor.checkpoints())
     cut = plan.next(0, limits)
     assert cut is not None
-    writer = SegmentWriter(Trail(redis, Log(redis), anchor, instance.id, 1, key), open_place(where), plan)
+    writer = SegmentWriter(Trail(redis, Log(redis), anchor, instance.id, 1, [key]), open_place(where), plan)
     return (await writer.write(cut, CompactRange(), ())).manifest

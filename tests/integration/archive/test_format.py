@@ -10,7 +10,8 @@ import pytest
 from redis.asyncio import Redis
 
 from llmctx.errors import ArchiveError
-from llmctx.replay.verify import trusted_of, verify_part
+from llmctx.replay.verify import Expected
+from llmctx.replay.verify_copy import verify_part
 from llmctx.trail.archive.reader import open_archive
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.leaf_schema import FaultError
@@ -61,7 +62,7 @@ async def test_an_archive_alone_is_verified(valkey: Redis, proven: Program) -> N
     await write_segment(valkey, proven, where)
     archive = open_archive(where)
     (part,) = archive.parts
-    report = await verify_part(archive, part, trusted_of(archive.key, None, 0, 1))
+    report = await verify_part(archive, part, Expected(archive.key))
     assert (report.fault, report.records, report.rebuilt, report.covered) == (None, SIZE, 4, SIZE)
 
 

@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from llmctx.replay.verify import trusted_of, verify_part
-from llmctx.trail.export.reader import Export
+from llmctx.replay.verify import Expected
+from llmctx.replay.verify_copy import check_copy, verify_part
 from llmctx.trail.log.leaf_schema import Fault, FaultError
 from llmctx.trail.proof.checkpoint import Key
 from llmctx.trail.proof.receipt import read_receipt
+from llmctx.trail.source.copies import open_copy
 from tests.conftest import ROOT
 
 INSTANCE = "house"
@@ -232,32 +233,37 @@ class Found(NamedTuple):
     rule: str | None = None
     losses: tuple[tuple[int, int], ...] = ()
     warnings: tuple[str, ...] = ()
+    further: tuple[int, ...] = ()
+    """The bad records after the first one, as far as the check went on."""
 
 
-def by_audit(folder: Path, key: str | None = None, receipts: tuple[Path, ...] = ()) -> Found:
+def by_audit(folder: Path, key: str | None = None, receipts: tuple[Path, ...] = (), origin: str = ORIGIN) -> Found:
     """What audit/verify.py says."""
     try:
         held = [ALONE.Receipt(path) for path in receipts]
-        (report,) = ALONE.verify_export(folder, ALONE.Key(key or vkey()), ORIGIN, held)
+        (report,) = ALONE.verify_export(folder, ALONE.Key(key or vkey()), origin, held)
     except ALONE.Fault as fault:
-        return Found(fault.fields["at"], fault.fields["rule"].partition(" of ")[0])
+        further = tuple(each.fields["at"] for each in fault.further)
+        return Found(fault.fields["at"], fault.fields["rule"].partition(" of ")[0], further=further)
     return Found(losses=tuple(report["losses"]), warnings=tuple(report["warnings"]))
 
 
-def by_llmctx(folder: Path, key: str | None = None, receipts: tuple[Path, ...] = ()) -> Found:
+def by_llmctx(folder: Path, key: str | None = None, receipts: tuple[Path, ...] = (), origin: str = ORIGIN) -> Found:
     """What llmctx says, without rebuilding: these records are of no real decision."""
-    trusted = trusted_of(Key.read(key or vkey()), ORIGIN, 0)
     try:
         held = [read_receipt(path.read_bytes()) for path in receipts]
-        export = Export(folder)
-        trusted = trusted._replace(partitions=len(export.parts))
-        if export.key != trusted.key:
-            return Found(0, "key")
-        export.check_blobs()
-        report = asyncio.run(verify_part(export, export.parts[0], trusted, held, rebuilding=False))
+        expected = Expected(Key.read(key or vkey()), origin, held, rebuild=False)
+        export = open_copy(str(folder))
+        check_copy(export, expected)
+        report = asyncio.run(verify_part(export, export.parts[0], expected))
     except FaultError as broken:
         return _found(broken.fault)
-    return _found(report.fault) if report.fault else Found(losses=report.losses, warnings=report.warnings)
+    further = tuple(fault.at for fault in report.further)
+    return (
+        _found(report.fault)._replace(further=further)
+        if report.fault
+        else Found(losses=report.losses, warnings=report.warnings)
+    )
 
 
 def _found(fault: Fault) -> Found:

@@ -20,6 +20,7 @@ from .exports import (
     STEP_MS,
     Found,
     Made,
+    Record,
     bare,
     canonical,
     good,
@@ -138,6 +139,7 @@ FORMS: list[dict[str, Any]] = [
     {"request": {"schema_sha256": "x" * 400}},
     {"decision": {}},
     {"completion": {}},
+    {"completion": {"outcome": "answered", "answer_from": "tool call"}},
 ]
 
 
@@ -396,3 +398,33 @@ def test_a_fault_names_its_partition(tmp_path: Path) -> None:
     for ended in runs([str(folder), "--key", vkey(), "--json"], tmp_path):
         document = json.loads(ended.stdout)
         assert document.get("partition", document["fault"].get("partition")) == 0
+
+
+@both
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        (lambda found: found._replace(leaf="no JSON"), "canonical-form"),
+        (
+            lambda found: found._replace(leaf='{"fields":[["a","b"]],"kind":"unreadable","v":1}', pieces={}),
+            "record-form",
+        ),
+        (lambda found: found._replace(pieces={}), "evidence-pieces"),
+    ],
+)
+def test_after_a_record_that_cannot_be_read_the_check_goes_on(
+    verify: Verifier, tmp_path: Path, change: Callable[[Record], Record], rule: str
+) -> None:
+    records = good()
+    records[2], records[4] = change(records[2]), change(records[4])
+    found = verify(made(records).write(tmp_path / "export"))
+    assert (found.at, found.rule, found.further) == (2, rule, (4,))
+
+
+@both
+def test_what_ends_the_check_after_a_record_that_cannot_be_read_is_named_too(verify: Verifier, tmp_path: Path) -> None:
+    records = good()
+    records[2] = records[2]._replace(leaf="no JSON")
+    records[5] = record(5, tick="tick-1")
+    found = verify(made(records).write(tmp_path / "export"))
+    assert (found.at, found.further) == (2, (5,))

@@ -667,7 +667,7 @@ def _alone(verify: Verifier, file: Path) -> str | None:
             held = exports.ALONE.Receipt(file)
             if not held.is_proof:
                 return "no proof"
-            held.check(exports.ALONE.Key(vkey()), f"{ORIGIN}/{held.partition}")
+            held.check([exports.ALONE.Key(vkey())], f"{ORIGIN}/{held.partition}")
         except exports.ALONE.Fault as fault:
             return str(fault.fields["rule"])
         return None

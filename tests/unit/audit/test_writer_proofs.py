@@ -142,3 +142,18 @@ def test_only_the_instance_key_retires_another_key(verify: Verifier, tmp_path: P
         changed = enrolment(4, OTHER, retires="deadbeef") | {"retires": said}
         records[4] = proven(bare(4, enrolment=changed), OTHER)
         assert fault(verify, tmp_path / str(number), records) == (4, "enrolment")
+
+
+@both
+@pytest.mark.parametrize("kind", ["notice", "incident"])
+def test_a_copied_record_without_a_tick_is_found(verify: Verifier, tmp_path: Path, kind: str) -> None:
+    records = signed()
+    records[4] = records[6] = proven(bare(4, kind))
+    assert fault(verify, tmp_path, records) == (6, "writer-proof")
+
+
+@both
+def test_in_a_trail_without_writers_equal_notices_may_stand(verify: Verifier, tmp_path: Path) -> None:
+    records = good()
+    records[4] = records[6] = bare(4)
+    assert fault(verify, tmp_path, records) is None

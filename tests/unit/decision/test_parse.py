@@ -129,12 +129,12 @@ def test_an_extra_field_of_the_evidence_is_named() -> None:
         ("evidence", {}),
         ("evidence", "price.price.last"),
         ("evidence", ["price.price.last"]),
-        ("evidence", [{"path": "price.price.last", "value": 152.5, "reading": "a number"}]),
+        ("evidence", [{"path": "price.price.last", "value": True, "reading": "a truth"}]),
         ("evidence", [{"path": "", "value": "1", "reading": "no path"}]),
         ("invalidation", None),
         ("invalidation", " "),
         ("valid_for", "5"),
-        ("valid_for", 5.0),
+        ("valid_for", 5.5),
         ("valid_for", -1),
         ("valid_for", 10**20),
         ("valid_for", None),
@@ -144,9 +144,24 @@ def test_a_field_that_does_not_fit_is_named_and_never_converted(name: str, value
     assert reason(json.dumps(answer() | {name: value})).startswith((f"{name}: ", f"{name}.0"))
 
 
+@pytest.mark.parametrize(("written", "minutes"), [("30.0", 30), ("3e1", 30), ("0.0", 0)])
+def test_a_whole_number_of_minutes_has_more_than_one_form(written: str, minutes: int) -> None:
+    found = parse(WHOLE.replace('"valid_for":5', f'"valid_for":{written}'))
+    assert isinstance(found, Decision)
+    assert found.valid_for == minutes
+
+
+@pytest.mark.parametrize(("written", "value"), [("152.50", "152.50"), ("7", "7"), ("1e3", "1000")])
+def test_a_number_as_the_value_of_a_fact_is_its_text(written: str, value: str) -> None:
+    found = parse(WHOLE.replace('"value":"152.5"', f'"value":{written}'))
+    assert isinstance(found, Decision)
+    assert found.evidence[0].value == value
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
+        ("1e1000000 as the value of a fact", WHOLE.replace('"value":"152.5"', '"value":1e1000000')),
         ("1e400 as confidence", WHOLE.replace("0.8", "1e400")),
         ("a number below every price", answer_text(action="reduce", quantity=1).replace(":1,", ":1e-400,")),
     ],

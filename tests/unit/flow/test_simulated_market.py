@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmctx.clock import iso, parse_iso, to_ms
-from llmctx.flow.bars import HEADER, Bar, parse_row
+from llmctx.flow.bars import FIELDS, Bar, parse_row
 from llmctx.flow.news import Headline, headline_of
 from llmctx.flow.simulated_market import GAPPING, HALTED, SECTORS, SHOCKED, SimulatedMarket, simulate
 
@@ -66,7 +66,7 @@ def test_everything_is_valid_file_content(seed: int) -> None:
     made = simulate(seed=seed, days=2, minutes=5)
     for bar in made.bars:
         assert parse_row([bar.start.isoformat(), *(str(cell) for cell in bar[1:])], 2) == bar
-        assert len(bar) == len(HEADER)
+        assert len(bar) == len(FIELDS)
     assert all(isinstance(headline_of(line, 1), Headline) for line in made.news)
 
 

@@ -7,11 +7,13 @@ import httpx
 import pytest
 import respx
 
+from llmctx import canonical
 from llmctx.decision.decision import OUTPUT
 from llmctx.errors import EndpointError
 from llmctx.limits import MAX_NAME_CHARS
 from llmctx.llm.client import EndpointClient, NoEndpoint
 from llmctx.llm.completion import Outcome
+from llmctx.llm.mode import Mode
 from llmctx.prompt.render import render
 from llmctx.prompt.template import Parameters
 from tests.conftest import free_port
@@ -148,11 +150,15 @@ async def test_the_body_sent_asks_for_the_strict_schema(wire: respx.Route, make:
     }
 
 
-async def test_the_body_sent_holds_the_messages_as_rendered(wire: respx.Route, make: Make) -> None:
+async def test_the_body_sent_holds_the_messages_as_rendered_with_the_form_behind_the_system_text(
+    wire: respx.Route, make: Make
+) -> None:
     wire.mock(return_value=good())
-    await complete(make())
-    assert sent(wire)["messages"] == json.loads(PROMPT.evidence)
-    assert [message["role"] for message in sent(wire)["messages"]] == ["system", "user"]
+    completion = await complete(make())
+    system, user = json.loads(PROMPT.evidence)
+    form = OUTPUT.asked(Mode.SCHEMA, "full").form
+    assert sent(wire)["messages"] == [system | {"content": f"{system['content']}\n\n{form}"}, user]
+    assert completion.messages == canonical.dumps(sent(wire)["messages"])
 
 
 async def test_the_body_sent_holds_the_parameters_of_the_template_and_no_others(wire: respx.Route, make: Make) -> None:
@@ -181,8 +187,11 @@ async def test_the_request_names_endpoint_model_and_schema(wire: respx.Route, ma
         "model": "asked-model",
         "parameters": {"temperature": "0.0", "max_completion_tokens": 1200},
         "schema": "decision",
-        "schema_sha256": OUTPUT.sha256,
+        "schema_sha256": canonical.sha256(OUTPUT.asked(Mode.SCHEMA, "full").bundle),
+        "mode": "schema",
+        "profile": "compatible",
     }
+    assert completion.asked == OUTPUT.asked(Mode.SCHEMA, "full").bundle
 
 
 @pytest.mark.parametrize(
@@ -195,14 +204,15 @@ async def test_the_request_names_endpoint_model_and_schema(wire: respx.Route, ma
     ],
 )
 def test_no_key_and_no_password_of_the_url_is_in_the_request(base_url: str, endpoint: str, make: Make) -> None:
-    request = make(base_url)._request(Parameters(), OUTPUT)
+    request = make(base_url).plan(Parameters(), OUTPUT).kept
     assert request["endpoint"].rstrip("/") == endpoint.rstrip("/")
     assert "pass-word" not in json.dumps(request)
     assert KEY not in json.dumps(request)
 
 
 def test_an_endpoint_with_an_ipv6_address_is_a_url_in_the_request(make: Make) -> None:
-    assert make("http://[::1]:8000/v1")._request(Parameters(), OUTPUT)["endpoint"] == "http://[::1]:8000/v1/"
+    kept = make("http://[::1]:8000/v1").plan(Parameters(), OUTPUT).kept
+    assert kept["endpoint"] == "http://[::1]:8000/v1/"
 
 
 @pytest.mark.usefixtures("waits")

@@ -3,8 +3,8 @@ from decimal import Decimal
 import pytest
 from pydantic import ValidationError
 
-from llmctx.llm.completion import Usage
 from llmctx.llm.price import Price, price_of
+from llmctx.llm.usage import Usage
 
 PRICE = Price(input=Decimal("2.5"), cached=Decimal("1.25"), output=Decimal(10))
 

@@ -13,13 +13,41 @@ from tests.unit.llm.calls import Make, bad, complete, good, results
 
 @pytest.mark.usefixtures("waits")
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 529])
-async def test_what_may_get_better_is_asked_three_times_and_not_more(
-    status: int, wire: respx.Route, make: Make
-) -> None:
-    wire.mock(return_value=bad(status))
+async def test_what_may_get_better_is_asked_again(status: int, wire: respx.Route, make: Make) -> None:
+    wire.mock(side_effect=[*[bad(status)] * 7, good()])
     completion = await complete(make())
-    assert (wire.call_count, completion.outcome) == (3, Outcome.UNREACHABLE)
-    assert results(completion) == [f"http {status}"] * 3
+    assert completion.outcome is Outcome.ANSWERED
+    assert results(completion) == [*[f"http {status}"] * 7, "ok"]
+
+
+async def test_an_endpoint_that_replies_is_asked_until_the_deadline(wire: respx.Route, make: Make) -> None:
+    wire.mock(return_value=bad(503, **{"retry-after-ms": "30"}))
+    completion = await complete(make(timeout_s=0.4))
+    assert completion.outcome in (Outcome.UNREACHABLE, Outcome.TIMEOUT)
+    assert wire.call_count > 4
+
+
+@pytest.mark.usefixtures("waits")
+async def test_an_endpoint_that_never_replies_is_given_up_after_three_attempts(wire: respx.Route, make: Make) -> None:
+    wire.mock(side_effect=httpx.ConnectError("dead"))
+    assert results(await complete(make())) == ["connection"] * 3
+
+
+@pytest.mark.usefixtures("waits")
+async def test_a_server_that_restarts_is_waited_for(wire: respx.Route, make: Make) -> None:
+    dead, loading = httpx.ConnectError("refused"), httpx.Response(503, json={"error": {"message": "Loading model"}})
+    wire.mock(side_effect=[dead, dead, loading, dead, dead, loading, loading, good()])
+    assert (await complete(make())).outcome is Outcome.ANSWERED
+
+
+async def test_a_wait_that_google_asks_for_in_the_body_is_waited(
+    wire: respx.Route, make: Make, waits: list[float]
+) -> None:
+    details = [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "34.5s"}]
+    busy = httpx.Response(429, json=[{"error": {"code": 429, "message": "slow", "details": details}}])
+    wire.mock(side_effect=[busy, good()])
+    await complete(make())
+    assert waits == [34.5]
 
 
 async def test_the_sdk_does_not_retry_where_the_endpoint_tells_it_to(wire: respx.Route, make: Make) -> None:

@@ -205,7 +205,7 @@ async def test_every_transport_maps_a_situation_to_the_same_outcome(name: str, a
     situation = SITUATIONS[name]
     timeout_s = 0.3 if situation.outcome is Outcome.TIMEOUT else 60
     async with Wire(*situation.answers) as wire:
-        completion = await ask(wire.base_url, max_body_bytes=LIMIT, timeout_s=timeout_s)
+        completion = await ask(wire.base_url, max_body_bytes=LIMIT, timeout_s=timeout_s, max_attempts=3)
     assert completion.outcome is situation.outcome, completion.detail
     assert tuple(attempt.result for attempt in completion.attempts) == situation.results
     assert completion.body == situation.body
@@ -217,11 +217,15 @@ async def test_every_transport_maps_a_situation_to_the_same_outcome(name: str, a
 
 async def test_the_bytes_sent_are_a_post_of_the_recorded_messages(ask: Ask) -> None:
     async with Wire(GOOD_ANSWER) as wire:
-        await ask(wire.base_url)
+        completion = await ask(wire.base_url)
     (request,) = wire.requests
     assert request.line == "POST /v1/chat/completions HTTP/1.1"
-    assert PROMPT.evidence in request.body
-    assert json.loads(request.body)["response_format"] == OUTPUT.response_format
+    document = json.loads(request.body)
+    assert completion.messages is not None
+    assert completion.messages in request.body
+    assert document["messages"][0]["content"].startswith(PROMPT.messages[0].content)
+    assert document["messages"][1:] == [PROMPT.messages[1]._asdict()]
+    assert document["response_format"]["json_schema"]["schema"] == OUTPUT.bounded  # a server on this machine
     assert request.headers["authorization"] == f"Bearer {KEY}"
     assert (request.headers["content-type"], request.headers["accept"]) == ("application/json", "application/json")
     assert request.headers["user-agent"].startswith("AsyncOpenAI/Python ")

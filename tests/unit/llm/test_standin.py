@@ -12,6 +12,8 @@ from llmctx.decision.parse import Misfit, judge, parse
 from llmctx.errors import EndpointError
 from llmctx.llm.client import EndpointClient
 from llmctx.llm.completion import Completion, Outcome
+from llmctx.llm.mode import Mode
+from llmctx.llm.output import fields_for
 from llmctx.llm.standin import FAULTS, MODEL, Standin
 from tests.unit.makers import prompt_of
 
@@ -19,7 +21,7 @@ PROMPT = prompt_of()
 REQUEST = {
     "model": MODEL,
     "messages": [message._asdict() for message in PROMPT.messages],
-    "response_format": OUTPUT.response_format,
+    **fields_for(OUTPUT.asked(), Mode.SCHEMA),
 }
 Open = Callable[..., Awaitable[Standin]]
 

@@ -6,12 +6,17 @@ import re
 import ssl
 from typing import Literal, NamedTuple, Self
 
+PAUSE_S = 0.05
+"""How long a slow server waits between two pieces."""
+
 
 class Answer(NamedTuple):
     """What is sent for one request, and what is done afterwards."""
 
     raw: bytes
     then: Literal["keep", "close", "reset", "hang"] = "keep"
+    later: tuple[bytes, ...] = ()
+    """What follows, each piece after a pause."""
 
 
 class Request(NamedTuple):
@@ -55,6 +60,10 @@ class Wire:
             self._arrival.clear()
             await self._arrival.wait()
 
+    def _next(self, _line: str) -> Answer:
+        """The answer to the request with this first line."""
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
@@ -77,9 +86,11 @@ class Wire:
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         self.requests.append(Request(line, headers, body))
         self._arrival.set()
-        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        writer.write(answer.raw)
-        await writer.drain()
+        answer = self._next(line)
+        for number, piece in enumerate((answer.raw, *answer.later)):
+            await asyncio.sleep(PAUSE_S if number else 0)
+            writer.write(piece)
+            await writer.drain()
         if answer.then == "hang":
             await asyncio.Event().wait()
         if answer.then == "reset":

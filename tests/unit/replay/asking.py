@@ -4,11 +4,11 @@ import asyncio
 import json
 from collections.abc import Callable
 
-from llmctx.llm.completion import Attempt, Completion, Outcome, OutputSchema, read_completion
-from llmctx.llm.request import kept
+from llmctx.llm.completion import Attempt, Completion, Outcome, read_completion
+from llmctx.llm.output import OutputSchema
 from llmctx.prompt.render import Prompt
 from llmctx.replay.plan import ReplayRequest
-from tests.unit.makers import answer_text, body
+from tests.unit.makers import answer_text, body, request_of
 
 
 class Model:
@@ -32,7 +32,7 @@ class Model:
         await asyncio.sleep(0)
         self._now -= 1
         self.prompts.append(prompt)
-        request = kept("http://model", self.models[-1], prompt.parameters, output)
+        request = request_of(self.models[-1], prompt) | {"schema_sha256": output.sha256}
         attempts = (Attempt("ok", 40, "r1"),)
         if self.down:
             return Completion(

@@ -8,12 +8,11 @@ from llmctx.decision.conclude import conclude
 from llmctx.decision.decision import OUTPUT
 from llmctx.decision.guards import GuardPolicy
 from llmctx.llm.completion import read_completion
-from llmctx.llm.request import kept
 from llmctx.prompt.render import render
 from llmctx.prompt.template import Template, load_template
 from llmctx.record import RecordMetadata, compose
 from llmctx.replay.corpus import BlobCache, Recorded
-from tests.unit.makers import NOW_MS, SYMBOL, answer_text, body, market, package_of, snapshot_of
+from tests.unit.makers import NOW_MS, SYMBOL, answer_text, body, market, package_of, request_of, snapshot_of
 
 V1 = load_template(asset("prompts"), "position/v1")
 """The prompt of the records."""
@@ -27,7 +26,7 @@ def case(
     documents = market(**changes)
     snapshot, package = snapshot_of(documents), package_of(documents)
     prompt = render(using or V1, package)
-    request = kept("http://model", "asked-model", prompt.parameters, OUTPUT)
+    request = request_of("asked-model", prompt)
     answered = read_completion(body(answer_text(**(said or {}))), request, ())
     conclusion = conclude(snapshot, package, prompt, answered, GuardPolicy())
     metadata = RecordMetadata(NOW_MS, "host:1", timings_ms={"complete": 100.0 + index})

@@ -5,12 +5,17 @@ import pytest
 from llmctx import canonical
 from llmctx.context.snapshot import Snapshot
 from llmctx.errors import ReplayError
+from llmctx.llm.mode import Mode
+from llmctx.llm.profile import profile_of
+from llmctx.llm.request import plan_request
+from llmctx.prompt.template import Parameters
 from llmctx.replay.answer import Answer
 from llmctx.replay.corpus import BlobCache, Recorded
 from llmctx.replay.plan import Plan, ReplayRequest, build_request
-from tests.unit.makers import completion, template_of
+from tests.unit.makers import completion, prompt_of, template_of
 
 from .cases import blobs, case
+from .test_rerun import with_form
 
 OTHER = template_of("{{ field('price.price.last') }}", ref="position/v2")
 
@@ -107,3 +112,32 @@ def test_an_answer_without_a_grounding_by_citation_is_checked(older: dict[str, A
     assert grounding is not None
     assert (grounding["evidence"], grounding["uncited"], "numbers" in grounding) == (1, 0, False)
     assert asked.grounded(answer()._replace(grounding=grounding)).grounding is grounding
+
+
+def test_what_was_asked_with_a_form_is_asked_again_by_whoever_adds_its_own() -> None:
+    entry, kept = with_form(Mode.PROMPTED)
+    recorded = Recorded.of(entry, "llmctx/0123456789abcdef")
+    asked = build_request(recorded, Plan(model="m"), BlobCache(kept))
+    assert asked.prompt is not None
+    plan = plan_request("http://m/", "m", profile_of("http://m/", "m", "prompted"), Parameters(), asked.output)
+    assert plan.prompt(asked.prompt).evidence == entry.pieces["messages"]
+    assert asked.prompt.evidence == prompt_of().evidence
+
+
+def test_a_form_of_another_version_is_sent_as_it_was() -> None:
+    entry, kept = with_form(Mode.JSON_OBJECT)
+    other = canonical.loads(kept[entry.record["request"]["schema_sha256"]])
+    text = other["form"]
+    blob = canonical.dumps(other | {"form": "Answer in JSON as before."})
+    messages = canonical.loads(entry.pieces["messages"])
+    messages[0]["content"] = messages[0]["content"].replace(text, "Answer in JSON as before.")
+    leaf = dict(entry.record)
+    leaf["request"] = leaf["request"] | {"schema_sha256": canonical.sha256(blob)}
+    piece = canonical.dumps(messages)
+    recorded = Recorded(canonical.dumps(leaf), entry.pieces | {"messages": piece}, index=0)
+    asked = build_request(recorded, Plan(), BlobCache(kept | {canonical.sha256(blob): blob}))
+    assert asked.prompt is not None
+    for mode in ("schema", "prompted"):
+        profile = profile_of("http://m/", "m", mode)
+        plan = plan_request("http://m/", "m", profile, Parameters(), asked.output)
+        assert plan.prompt(asked.prompt).evidence == piece

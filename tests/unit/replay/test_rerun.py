@@ -6,13 +6,18 @@ import pytest
 from llmctx import canonical
 from llmctx.context.tick import Tick
 from llmctx.decision.conclude import conclude, conclude_unasked, refuse
+from llmctx.decision.decision import OUTPUT
 from llmctx.decision.guards import GuardPolicy
+from llmctx.llm.mode import Mode
+from llmctx.llm.profile import profile_of
+from llmctx.llm.request import plan_request
 from llmctx.prompt.render import render
 from llmctx.prompt.template import Template
 from llmctx.record import RecordMetadata, compose, compose_dead_letter
 from llmctx.replay.corpus import BlobCache, read_corpus
 from llmctx.replay.difference import Difference, Rebuild
-from llmctx.replay.rerun import check_evidence, rebuild
+from llmctx.replay.reproduction import check_evidence
+from llmctx.replay.rerun import rebuild
 from llmctx.rules import Rules, code
 from llmctx.trail.log.entry import Entry, restored
 from llmctx.trail.proof.verify import Verifier
@@ -37,6 +42,21 @@ def recorded(
         conclusion = refuse(snapshot, package, "why")
     draft = compose(Tick(id="a", symbol=SYMBOL), conclusion, RecordMetadata(NOW_MS, "host:1"), ())
     return restored(stored(draft.leaf, draft.pieces), 0, 0)
+
+
+def with_form(mode: Mode) -> tuple[Entry, dict[str, bytes]]:
+    """Return a record of a call that was asked in this mode, and its blobs."""
+    documents = market()
+    snapshot, package = snapshot_of(documents), package_of(documents)
+    prompt = render(template(), package)
+    plan = plan_request("http://m/", "m", profile_of("http://m/", "m", mode.value), prompt.parameters, OUTPUT)
+    answered = completion().model_copy(
+        update={"request": plan.kept, "messages": plan.prompt(prompt).evidence, "asked": plan.blob}
+    )
+    conclusion = conclude(snapshot, package, prompt, answered, GuardPolicy())
+    draft = compose(Tick(id="a", symbol=SYMBOL), conclusion, RecordMetadata(NOW_MS, "host:1"), (BLOB,))
+    blobs = {canonical.sha256(blob): blob for blob in draft.blobs}
+    return restored(stored(draft.leaf, draft.pieces), 0, 0), blobs
 
 
 def altered(entry: Entry, *, code: str | None = None, **pieces: bytes) -> Entry:
@@ -371,3 +391,26 @@ def test_an_invented_exit_after_judging_that_failed_is_tampering() -> None:
     assert rebuilt(Entry(canonical.dumps(leaf), entry.pieces, index=0)).same
     leaf["verdict"] = held | {"action": "exit", "quantity": "10"}
     assert tampering(Entry(canonical.dumps(leaf), entry.pieces, index=0)).part == "verdict"
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_a_record_rebuilds_with_the_form_that_its_mode_added(mode: Mode) -> None:
+    entry, blobs = with_form(mode)
+    assert Verifier().check(entry) is None
+    assert rebuilt(entry, blobs).same
+    assert "JSON" in entry.pieces["messages"].decode()
+
+
+def test_another_form_than_the_recorded_one_is_found() -> None:
+    entry, blobs = with_form(Mode.PROMPTED)
+    messages = entry.pieces["messages"].replace(b"no code fence", b"one code fence")
+    found = tampering(altered(entry, messages=messages), blobs)
+    assert (found.part, found.rule) == ("prompt", "prompt-rebuilt")
+
+
+def test_a_changed_form_in_the_blob_is_found() -> None:
+    entry, blobs = with_form(Mode.PROMPTED)
+    digest = entry.record["request"]["schema_sha256"]
+    found = tampering(entry, blobs | {digest: blobs[digest].replace(b"no code fence", b"one code fence")})
+    assert found.part == "prompt"
+    assert "was changed" in found.what

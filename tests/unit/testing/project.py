@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import aiohttp  # noqa: F401  what a run imports late is loaded once here, not anew by each run in this process
+import openai.resources.chat  # noqa: F401  the same
 import pytest
 
-import llmctx.testing.bench  # noqa: F401  loaded once here, not anew by each run in this process
+import llmctx.testing.bench  # noqa: F401  the same
 from llmctx.llm.standin import Standin
 from llmctx.replay.corpus import read_corpus, write_corpus
 from tests.conftest import ROOT
@@ -43,10 +45,21 @@ def run(
     return run_pytest(project, *options)
 
 
+APART = {
+    "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+    "PYTEST_PLUGINS": "xdist.plugin,pytest_asyncio.plugin,llmctx.testing.plugin",
+}
+"""The environment of pytest in processes of its own: without what else is installed, which takes seconds to import."""
+
+
 def run_pytest(project: pytest.Pytester, *options: str) -> pytest.RunResult:
-    """Run pytest on a project: in this process if possible, in another one for workers."""
-    apart = any(option.startswith(("-n", "--tx")) for option in options)
-    return project.runpytest_subprocess(*options) if apart else project.runpytest_inprocess(*options)
+    """Run pytest on a project: in this process if possible, in others for workers."""
+    if not any(option.startswith(("-n", "--tx")) for option in options):
+        return project.runpytest_inprocess(*options)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in APART.items():
+            patch.setenv(name, value)
+        return project.runpytest_subprocess(*options)
 
 
 @contextmanager

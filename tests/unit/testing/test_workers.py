@@ -1,5 +1,6 @@
 """pytest-xdist: several processes add up their counts and lose no answers."""
 
+import os
 import re
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from llmctx.replay.corpus import BlobCache, Recorded
 from llmctx.replay.plan import Plan, build_request
 from llmctx.testing.completers import AnswersFile
 
-from .project import ALL, DECISIONS, run, run_live, write_module
+from .project import ALL, APART, DECISIONS, run, run_live, write_module
 
 
 def test_workers_add_up_their_counts(project: pytest.Pytester) -> None:
@@ -47,7 +48,11 @@ def test_concurrent_runs_that_record_lose_no_answer(project: pytest.Pytester, st
     live = ["--llmctx-live", standin.base_url, "--llmctx-model", "llmctx-standin", "--llmctx-record"]
     words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *live, "-k"]
     halves = ["HARP or BOLT or DUNE or ELMS", "not (HARP or BOLT or DUNE or ELMS)"]
-    runs = [subprocess.Popen([*words, half], cwd=project.path, stdout=subprocess.DEVNULL) for half in halves]
+    environment = os.environ | APART
+    runs = [
+        subprocess.Popen([*words, half], cwd=project.path, stdout=subprocess.DEVNULL, env=environment)
+        for half in halves
+    ]
     assert [run.wait() for run in runs] == [0, 0]
     assert len(AnswersFile(project.path / "demo.jsonl").bodies()) == 2 * len(DECISIONS)
 

@@ -1,0 +1,37 @@
+"""What watches the records of a service: nothing unless it is asked for."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from llmctx.cli.shared.output import messages
+from llmctx.settings import Settings
+from llmctx.trail.log.entry import Entry
+from llmctx.worker.home import TrailHome
+
+Observer = Callable[[Entry], None]
+"""Is called with each record once it is published."""
+
+
+@asynccontextmanager
+async def observers(
+    settings: Settings, home: TrailHome, metrics: tuple[str, int] | None
+) -> AsyncIterator[list[Observer]]:
+    """Open what was asked for: metrics at a host and port, and traces if a collector is set.
+
+    Raises LlmctxError if its extra is not installed, or the port cannot be used.
+    """
+    found: list[Observer] = []
+    async with AsyncExitStack() as stack:
+        if metrics is not None:
+            from llmctx.ops.metrics.endpoint import Address, serve_metrics
+
+            serving = serve_metrics(Address(*metrics), home.redis, home.instance.partitions, settings.prices)
+            records, port = await stack.enter_async_context(serving)
+            found.append(records.add)
+            messages.note(f"metrics are served at http://{metrics[0]}:{port}/metrics")
+        if settings.otel.endpoint is not None:
+            from llmctx.ops.tracing.spans import open_tracing
+
+            spans = await stack.enter_async_context(open_tracing(settings.otel.endpoint, content=settings.otel.content))
+            found.append(spans.add)
+        yield found

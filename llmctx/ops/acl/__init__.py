@@ -1,0 +1,1 @@
+"""Redis users for each program of a trading system, each with the least that it needs."""

@@ -1,0 +1,87 @@
+"""The whole examination: every check in turn; what cannot be asked is unknown, and never keeps the others back."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from redis.exceptions import NoPermissionError
+
+from llmctx.connection import open_redis
+from llmctx.errors import LlmctxError, ServerError, in_short
+from llmctx.ops.doctor import host, memory, model, server, trail
+from llmctx.ops.doctor.finding import Finding, red, unknown
+from llmctx.ops.doctor.settings_file import drifts
+from llmctx.ops.doctor.subject import Places, Subject
+
+Check = Callable[[Subject], Awaitable[Finding]]
+
+SERVER: tuple[Check, ...] = (
+    server.server,
+    server.role,
+    server.exposure,
+    server.persistence,
+    server.last_save,
+    server.fsync,
+    server.latency,
+    server.stalls,
+    memory.eviction,
+    memory.memory,
+    memory.hits,
+    memory.evictions,
+    host.clock_skew,
+    trail.functions,
+    trail.instance,
+)
+"""The checks that need only a server."""
+TRAIL: tuple[Check, ...] = (
+    memory.days_until_full,
+    memory.expiring_trail,
+    trail.leases,
+    trail.backlog,
+    trail.dead_letters,
+    trail.incidents,
+    trail.checkpoints,
+    model.calls,
+    model.templates,
+)
+"""The checks of a trail; `instance` says so if there is none."""
+HOST: tuple[Check, ...] = (host.utc, host.disk, host.backup)
+"""The checks of this host."""
+
+_GRANT = "Let a user run the doctor who may ask the server for it, or see that it answers."
+
+
+async def examine(url: str, places: Places) -> AsyncIterator[Finding]:
+    """Every finding, in the order of the screen.
+
+    Raises ServerError if no usable server answers, OSError if the redis.conf cannot be read.
+    """
+    configuration = drifts(places.redis_conf)
+    async with open_redis(url) as redis:
+        subject = Subject(redis, url, places)
+        for check in (*SERVER, *configuration):
+            yield await _found(check, subject)
+        if await _has_trail(subject):
+            for check in TRAIL:
+                yield await _found(check, subject)
+        for check in HOST:
+            yield await _found(check, subject)
+
+
+async def _found(check: Check, subject: Subject) -> Finding:
+    try:
+        return await check(subject)
+    except NoPermissionError as error:
+        return unknown(check.__name__, f"this user may not ask ({error})", _GRANT)
+    except Exception as error:  # noqa: BLE001  a server of others may reply anything, and the other checks must go on
+        return unknown(check.__name__, in_short(error), _GRANT)
+
+
+async def _has_trail(subject: Subject) -> bool:
+    try:
+        return await subject.instance() is not None
+    except LlmctxError:
+        return False
+
+
+def unreachable(error: ServerError) -> Finding:
+    """The finding that no usable server answers."""
+    return red("server", error.what, "Nothing is read, decided or recorded.", error.do)

@@ -1,0 +1,55 @@
+"""A finding: what one check of the doctor found out."""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Level(StrEnum):
+    """How bad a finding is."""
+
+    GREEN = "green"
+    """In order."""
+    AMBER = "amber"
+    """Not as it should be, or unknown; it will hurt."""
+    RED = "red"
+    """It hurts now, or evidence may be lost."""
+
+
+class Finding(NamedTuple):
+    """What one check found out."""
+
+    name: str
+    """The check's name."""
+    level: Level
+    """How bad it is."""
+    what: str
+    """How things stand."""
+    consequence: str = ""
+    """What follows from it; empty if all is in order."""
+    do: str = ""
+    """What to do about it; empty if all is in order."""
+
+
+def green(name: str, what: str) -> Finding:
+    """The finding that all is in order."""
+    return Finding(name, Level.GREEN, what)
+
+
+def amber(name: str, what: str, consequence: str, do: str) -> Finding:
+    """The finding that something will hurt."""
+    return Finding(name, Level.AMBER, what, consequence, do)
+
+
+def red(name: str, what: str, consequence: str, do: str) -> Finding:
+    """The finding that something hurts now."""
+    return Finding(name, Level.RED, what, consequence, do)
+
+
+def unknown(name: str, why: str, do: str) -> Finding:
+    """The finding that nothing can be said, which is never green."""
+    return amber(name, f"unknown: {why}", "Nobody would notice if this went wrong.", do)
+
+
+def worst(findings: list[Finding]) -> Level:
+    """The worst level among findings."""
+    return max((finding.level for finding in findings), key=list(Level).index, default=Level.GREEN)

@@ -1,0 +1,123 @@
+"""Checks of this host: its clock, the disk of the state directory, and the newest backup."""
+
+import asyncio
+import re
+import shutil
+from pathlib import Path
+
+from llmctx import clock
+from llmctx.connection import server_ms
+from llmctx.errors import BackupError
+from llmctx.ops.backup.manifest import BAD, backups_in
+from llmctx.ops.doctor.finding import Finding, amber, green, red, unknown
+from llmctx.ops.doctor.subject import Subject
+
+AMBER_SKEW_MS, RED_SKEW_MS = 100, 1000
+"""How far the clocks of server and host may be apart."""
+AMBER_BACKUP_MS, RED_BACKUP_MS = 26 * 3_600_000, 8 * 86_400_000
+"""How old the newest backup may be: a day and two hours, or a week and a day."""
+AMBER_FREE, RED_FREE = 2**30, 2**28
+"""So few bytes free are little, or too little."""
+
+_ASK_S = 5
+_SYNCHRONISE = "Run chrony or another NTP client on this host."
+_UNSYNCED = "The times in records and checkpoints may be wrong, and nobody can say by how much."
+
+
+async def clock_skew(subject: Subject) -> Finding:
+    """How far the server's clock is from this host's, by half the round trip at most."""
+    sent_ms, server_now_ms, received_ms = clock.now_ms(), await server_ms(subject.redis), clock.now_ms()
+    skew_ms = abs(server_now_ms - (sent_ms + received_ms) // 2)
+    what = f"{skew_ms} ms between server and host"
+    if skew_ms < AMBER_SKEW_MS:
+        return green("clock_skew", what)
+    return (red if skew_ms >= RED_SKEW_MS else amber)(
+        "clock_skew",
+        what,
+        "Ages follow the server's clock: what collectors of this host write is judged too old or too new.",
+        "Synchronise both machines with UTC.",
+    )
+
+
+async def utc(_: Subject) -> Finding:
+    """Whether this host's clock is synchronised with UTC, as chrony or timedatectl tell it."""
+    if (told := await _ask("chronyc", "-n", "tracking")) is not None:
+        offset = re.search(r"^System time\s*:\s*([\d.]+) seconds", told, re.MULTILINE)
+        status = re.search(r"^Leap status\s*:\s*(.+)$", told, re.MULTILINE)
+        if offset is None or status is None or status[1].strip() == "Not synchronised":
+            return red("utc", "chrony is not synchronised", _UNSYNCED, "See `chronyc sources`.")
+        offset_ms = 1000 * float(offset[1])
+        what = f"{offset_ms:.3f} ms from UTC, says chrony"
+        if offset_ms < AMBER_SKEW_MS:
+            return green("utc", what)
+        return (red if offset_ms >= RED_SKEW_MS else amber)("utc", what, _UNSYNCED, "See `chronyc sources`.")
+    told = await _ask("timedatectl", "show", "--property=NTPSynchronized", "--value")
+    if told is None or told.strip() not in ("yes", "no"):
+        return unknown("utc", "neither chrony nor timedatectl says whether the clock is synchronised", _SYNCHRONISE)
+    if told.strip() == "no":
+        return red("utc", "not synchronised, says timedatectl", _UNSYNCED, _SYNCHRONISE)
+    return green("utc", "synchronised, says timedatectl")
+
+
+async def _ask(*command: str) -> str | None:
+    """What a program prints; None if it is missing, fails or does not end."""
+    if shutil.which(command[0]) is None:
+        return None
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        async with asyncio.timeout(_ASK_S):
+            out, _ = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        return None
+    return out.decode(errors="replace") if process.returncode == 0 else None
+
+
+async def disk(subject: Subject) -> Finding:
+    """How much spool and anchor take, and how much their disk has left."""
+    folder = subject.places.state_dir
+    if not folder.is_dir():
+        do = "Name the --state-dir of the trail, or run the doctor on the worker's machine."
+        return unknown("disk", f"there is no {folder} here", do)
+    free = shutil.disk_usage(folder).free
+    sizes = {name: _size(folder / name) for name in ("spool", "anchor")}
+    what = (
+        ", ".join(f"{name} {size / 2**20:,.1f} MB" for name, size in sizes.items()) + f", {free / 2**30:,.1f} GB free"
+    )
+    if free >= AMBER_FREE:
+        return green("disk", what)
+    return (red if free < RED_FREE else amber)(
+        "disk",
+        what,
+        "When the disk is full, decisions are recorded but none is published.",
+        f"Free space on the disk of {folder}, or move it.",
+    )
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+async def backup(subject: Subject) -> Finding:
+    """How old the newest good backup of this trail is, and whether the last one failed."""
+    folder, instance = subject.places.backups, await subject.instance()
+    do = "Run `llmctx backup --to DIR` daily, from cron, and name DIR with --backups."
+    consequence = "What server and state directory lose together is lost for good."
+    try:
+        made = [found for found in backups_in(folder) if instance is None or found.manifest.instance == instance.id]
+    except (BackupError, OSError) as error:
+        return red("backup", str(error).partition("\n")[0], consequence, do)
+    failed = max((path.name for path in folder.glob(f"*{BAD}")), default="") if folder.is_dir() else ""
+    if not made:
+        return red("backup", f"none of this trail in {folder}", consequence, do)
+    newest = made[-1]
+    if failed > newest.folder.name:
+        return red("backup", f"{failed}: its proof failed", consequence, "Run `llmctx backup` again; it says why.")
+    age_ms = clock.now_ms() - newest.manifest.made_ms
+    what = f"{newest.folder} is {clock.in_words(max(0, age_ms))} old"
+    if age_ms < AMBER_BACKUP_MS:
+        return green("backup", what)
+    return (red if age_ms >= RED_BACKUP_MS else amber)("backup", what, "What came later exists only here.", do)

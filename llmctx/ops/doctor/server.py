@@ -1,0 +1,160 @@
+"""Checks of the server itself: what it is, who can reach it, how it persists, how fast it answers."""
+
+from llmctx import clock
+from llmctx.connection import check
+from llmctx.functions import execute
+from llmctx.ops.doctor.finding import Finding, amber, green, red, unknown
+from llmctx.ops.doctor.subject import Subject
+from llmctx.redis_address import without_password
+
+MAX_CALL_MS = 20
+"""A p99 of our functions above this is slow: a tick calls three of them."""
+MAX_STALL_MS = 100
+"""A command or an event that held the server up for longer is told."""
+
+_HOUR_S = 3600
+_LOOPBACK = ("127.", "::1", "-::1", "localhost")
+
+
+async def server(subject: Subject) -> Finding:
+    """Whether a server of a version that is good enough answers; `check` refuses all others."""
+    return green("server", f"{await check(subject.redis, subject.url)} at {without_password(subject.url)}")
+
+
+async def role(subject: Subject) -> Finding:
+    """Whether it is a primary."""
+    info = await subject.info()
+    if info["role"] in ("slave", "replica"):
+        return red(
+            "role",
+            f"a replica of {info.get('master_host')}:{info.get('master_port')}",
+            "It refuses every write, so nothing is recorded.",
+            "Name the primary with --redis-url; after a failover that stopped half-way, `redis-cli REPLICAOF NO ONE`.",
+        )
+    return green("role", f"primary with {info.get('connected_slaves', 0)} replicas")
+
+
+async def exposure(subject: Subject) -> Finding:
+    """Whether other machines can reach it without a password."""
+    config = await subject.config()
+    bind = config.get("bind", "").split()
+    if bind and all(address.startswith(_LOOPBACK) for address in bind):
+        return green("exposure", "it listens on this machine alone")
+    if config.get("requirepass"):
+        return green("exposure", f"it listens on {' '.join(bind) or 'every address'} and asks for a password")
+    shown = f"it listens on {' '.join(bind) or 'every address'} and asks for no password"
+    if config.get("protected-mode") == "yes":
+        return amber(
+            "exposure",
+            f"{shown}; protected-mode refuses other machines",
+            "One setting alone keeps others out.",
+            "Bind it to 127.0.0.1, or give its users passwords.",
+        )
+    return red(
+        "exposure",
+        shown,
+        "Whoever reaches the port can read, change and delete everything.",
+        "Bind it to 127.0.0.1, or give its users passwords (docs/threat-model.md).",
+    )
+
+
+async def persistence(subject: Subject) -> Finding:
+    """Whether the server writes its append-only file."""
+    info = await subject.info()
+    if not info["aof_enabled"]:
+        return red(
+            "persistence",
+            "appendonly is off",
+            "A restart loses live keys, positions and ticks; the trail comes back only from the spool or a backup.",
+            "Run `redis-cli CONFIG SET appendonly yes`, and write it in redis.conf.",
+        )
+    for field, what in (("aof_last_write_status", "write to"), ("aof_last_bgrewrite_status", "rewrite of")):
+        if info.get(field) != "ok":
+            return red(
+                "persistence",
+                f"the last {what} the append-only file failed",
+                "The server refuses writes, or its file grows until the disk is full.",
+                "See the server's log and the free space of its disk.",
+            )
+    return green("persistence", "the append-only file is written")
+
+
+async def last_save(subject: Subject) -> Finding:
+    """When the server last saved a snapshot, and whether that worked."""
+    info = await subject.info()
+    age_ms = clock.now_ms() - 1000 * int(info["rdb_last_save_time"])
+    if info.get("rdb_last_bgsave_status") != "ok":
+        return red(
+            "last_save",
+            "the last snapshot failed",
+            "With save points set the server refuses writes; `llmctx backup` cannot use BGSAVE.",
+            "See the server's log, the free space of its disk, and vm.overcommit_memory.",
+        )
+    changes = int(info.get("rdb_changes_since_last_save", 0))
+    if not info["aof_enabled"] and changes:
+        return red(
+            "last_save",
+            f"{changes:,} changes since the last snapshot, {clock.in_words(age_ms)} ago, and no append-only file",
+            "They are lost if the server dies now.",
+            "Run `redis-cli CONFIG SET appendonly yes`.",
+        )
+    return green("last_save", f"{clock.in_words(age_ms)} ago; the append-only file has what came later")
+
+
+async def fsync(subject: Subject) -> Finding:
+    """Whether the disk keeps up with the append-only file."""
+    delayed = int((await subject.info()).get("aof_delayed_fsync", 0))
+    if delayed:
+        return amber(
+            "fsync",
+            f"{delayed:,} delayed since the server started",
+            "The disk is too slow: every write waits for it, and a crash loses more than a second.",
+            "Move the append-only file to a faster disk, away from the state directory.",
+        )
+    return green("fsync", "none was delayed")
+
+
+async def latency(subject: Subject) -> Finding:
+    """How long the server takes for our functions, by its own measure (`INFO latencystats`)."""
+    statistics = await subject.info()
+    found = {
+        verb: statistics[name]["p99"] / 1000
+        for verb in ("fcall", "fcall_ro")
+        if "p99" in statistics.get(name := f"latency_percentiles_usec_{verb}", {})
+    }
+    if not found:
+        return unknown("latency", "no function was called yet, or latency-tracking is off", "Ask again under load.")
+    what = ", ".join(f"{verb} p99 {ms:.1f} ms" for verb, ms in found.items())
+    if max(found.values()) > MAX_CALL_MS:
+        return amber(
+            "latency",
+            what,
+            "Each tick waits for three such calls, and everything else waits meanwhile.",
+            "See `redis-cli SLOWLOG GET`; give the server a core of its own, and large values less room.",
+        )
+    return green("latency", what)
+
+
+async def stalls(subject: Subject) -> Finding:
+    """Whether anything held the server up in the last hour (LATENCY, if it monitors, and SLOWLOG)."""
+    events = await execute(subject.redis, "LATENCY", "LATEST")
+    slow = await execute(subject.redis, "SLOWLOG", "GET", 128)
+    since_s = clock.now_ms() // 1000 - _HOUR_S
+    found = [
+        f"{event.decode()} took {ms} ms" for event, at_s, ms, *_ in events if at_s >= since_s and ms > MAX_STALL_MS
+    ]
+    found += [
+        f"{words[0].decode(errors='replace')} took {micros // 1000} ms"
+        for _, at_s, micros, words, *_ in slow
+        if at_s >= since_s and micros > MAX_STALL_MS * 1000
+    ]
+    if found:
+        return amber(
+            "stalls",
+            f"{len(found)} in the last hour: {', '.join(found[:3])}",
+            "The server runs one command at a time: every tick waited as long.",
+            "See `redis-cli SLOWLOG GET` and `redis-cli LATENCY LATEST` for who sent them.",
+        )
+    if (await subject.config()).get("slowlog-log-slower-than", "").startswith("-"):
+        return unknown("stalls", "the slow log is off", "Run `redis-cli CONFIG SET slowlog-log-slower-than 10000`.")
+    return green("stalls", f"no command took more than {MAX_STALL_MS} ms in the last hour")

@@ -1,0 +1,158 @@
+"""Checks of the trail: whose it is, who serves it, what waits, what failed, and whether it is signed."""
+
+from llmctx import clock
+from llmctx.connection import read_stream, server_ms
+from llmctx.errors import CheckpointError, InstanceError
+from llmctx.functions import foreign_libraries, own_libraries
+from llmctx.ops.doctor.finding import Finding, Level, amber, green, red
+from llmctx.ops.doctor.subject import Subject
+from llmctx.schema import keys
+from llmctx.trail.log.entry import address
+from llmctx.trail.log.instance import check_state_instance
+from llmctx.trail.log.log import Log
+from llmctx.trail.log.unreadable import TO_DO
+from llmctx.trail.proof.checkpoint import read_note
+
+AMBER_WAIT_MS, RED_WAIT_MS = 30_000, 300_000
+"""How long a tick may wait."""
+AMBER_UNSIGNED_MS, RED_UNSIGNED_MS = 120_000, 600_000
+"""How old the newest checkpoint may be while records wait for the next one; one is signed every minute at least."""
+
+_RUN = "Start `llmctx run`."
+
+
+async def instance(subject: Subject) -> Finding:
+    """Whether server and state directory belong to the same trail."""
+    found = await subject.instance()
+    if found is None:
+        return amber("instance", "no trail yet", "Nothing is recorded.", _RUN)
+    try:
+        here = check_state_instance(subject.places.state_dir, found)
+    except InstanceError as error:
+        return red("instance", error.what, "No worker starts with this state directory.", error.do)
+    if here is None:
+        return amber(
+            "instance",
+            f"{found.id}, but {subject.places.state_dir} belongs to no trail",
+            "Spool, anchor and key of the trail are not examined.",
+            "Name its --state-dir, or run the doctor on the worker's machine.",
+        )
+    return green("instance", f"{found.id}, {found.partitions} partitions")
+
+
+async def functions(subject: Subject) -> Finding:
+    """Whether the functions in the server are ours."""
+    foreign = await foreign_libraries(subject.redis)
+    if foreign:
+        return red(
+            "functions",
+            f"not ours, under names of ours: {', '.join(foreign)}",
+            "They may change what is read and recorded.",
+            "Run `llmctx verify`, see who may load functions (docs/threat-model.md); a running worker deletes them.",
+        )
+    loaded = await own_libraries(subject.redis)
+    if not any(name.startswith("llmctx_append_") for name in loaded):
+        return amber(
+            "functions",
+            "the function that appends records is not loaded",
+            "It is loaded at the first append, which fails if FUNCTION LOAD is forbidden there.",
+            f"{_RUN} If it is running, another version of llmctx serves this trail.",
+        )
+    return green("functions", f"{len(loaded)} loaded, as this version has them")
+
+
+async def leases(subject: Subject) -> Finding:
+    """Whether each partition has an owner."""
+    partitions = await subject.partitions()
+    free = [partition for partition in partitions if partition["owner"] is None]
+    if free:
+        waiting = sum(partition["backlog"] for partition in free)
+        finding = red if waiting else amber
+        names = ", ".join(str(partition["partition"]) for partition in free)
+        return finding("leases", f"nobody holds partition {names}", f"{waiting} ticks wait for nobody.", _RUN)
+    owners = sorted({partition["owner"] for partition in partitions})
+    return green("leases", f"{len(partitions)} partitions held by {', '.join(owners)}")
+
+
+async def backlog(subject: Subject) -> Finding:
+    """How many ticks wait, and for how long the oldest does."""
+    now_ms, oldest_ms = await server_ms(subject.redis), 0
+    for partition in await subject.partitions():
+        entries = await read_stream(subject.redis, keys.ticks(partition["partition"]), count=1)
+        oldest_ms = max([oldest_ms, *(now_ms - entry.number for entry in entries)])
+    waiting = sum(partition["backlog"] for partition in await subject.partitions())
+    pending = sum(partition["pending"] for partition in await subject.partitions())
+    what = f"{waiting:,} ticks wait, {pending:,} of them are being decided"
+    if oldest_ms < AMBER_WAIT_MS:
+        return green("backlog", what)
+    finding = red if oldest_ms >= RED_WAIT_MS else amber
+    return finding(
+        "backlog",
+        f"{what}; the oldest for {clock.in_words(oldest_ms)}",
+        "Decisions come late, stops too.",
+        "See owners and the last failure in `llmctx status`; raise concurrency, or start more workers.",
+    )
+
+
+async def dead_letters(subject: Subject) -> Finding:
+    """Whether ticks among the newest records could not be decided."""
+    recent, found = await subject.recent(), await subject.instance()
+    dead = [entry for entry in recent if entry.record["kind"] == "dead_letter"]
+    if not dead or found is None:
+        return green("dead_letters", f"none among the newest {len(recent)} records")
+    where = address(dead[0].index, dead[0].partition, found.partitions)
+    return red(
+        "dead_letters",
+        f"{len(dead)} among the newest {len(recent)} records: {dead[0].record['verdict']['reason']}",
+        "These ticks got no decision, at best the guardrails' verdict.",
+        f"See `llmctx show {where}` and the worker's messages of that time.",
+    )
+
+
+async def incidents(subject: Subject) -> Finding:
+    """Whether stops wait, records cannot be read, or somebody else writes to the trail."""
+    partitions = await subject.partitions()
+    if stops := [symbol for partition in partitions for symbol in partition["unconfirmed_stops"]]:
+        return red(
+            "incidents",
+            f"a stop waits in {', '.join(stops)}",
+            "The position is held below its stop.",
+            "Look at the price now: `llmctx confirm SYMBOL` if it is right, correct it if not.",
+        )
+    if unreadable := [line for partition in partitions for line in partition["unreadable"]]:
+        return red("incidents", unreadable[0], f"{len(unreadable)} records prove nothing.", TO_DO)
+    if repairs := sum(sum(partition["repairs"].values()) for partition in partitions):
+        return amber(
+            "incidents",
+            f"{repairs} foreign entries were removed",
+            "Somebody else writes to this server.",
+            "Run `llmctx verify`, and give every program its own ACL user (docs/threat-model.md).",
+        )
+    return green("incidents", "no stop waits, every record can be read, nobody else wrote")
+
+
+async def checkpoints(subject: Subject) -> Finding:
+    """Whether the newest records are signed."""
+    found = await subject.instance()
+    now_ms = await server_ms(subject.redis)
+    logs = [] if found is None else subject.logs(found)
+    findings = [await _checkpoint(log, now_ms) for log in logs]
+    return max(findings, key=lambda finding: list(Level).index(finding.level))
+
+
+async def _checkpoint(log: Log, now_ms: int) -> Finding:
+    note, size = await log.checkpoint(), await log.size()
+    do = "See that `llmctx run` (without --no-notary) or `llmctx notary` runs, and what it logs."
+    unsigned = "Records that nothing signs yet could be changed unnoticed."
+    if note is None:
+        finding = red if size else green
+        return finding("checkpoints", f"none over {size} records", *((unsigned, do) if size else ()))
+    try:
+        checkpoint = read_note(note)
+    except CheckpointError as error:
+        return red("checkpoints", f"unusable: {error.why}", unsigned, f"{do} Run `llmctx verify`.")
+    age_ms = now_ms - checkpoint.time_ms
+    what = f"the newest is {clock.in_words(max(0, age_ms))} old, over {checkpoint.size} of {size} records"
+    if checkpoint.size >= size or age_ms < AMBER_UNSIGNED_MS:
+        return green("checkpoints", what)
+    return (red if age_ms >= RED_UNSIGNED_MS else amber)("checkpoints", what, unsigned, do)

@@ -1,0 +1,45 @@
+"""Add the form of the answer to a rendered prompt.
+
+It stands at the end of the system message: behind all that is the same for every tick, before all that changes, so
+that a provider's cache covers it. Which form was added is recorded with the schema, so a rebuild adds the same.
+"""
+
+from functools import lru_cache
+
+from llmctx import canonical
+from llmctx.prompt.render import Message, Prompt
+
+_SYSTEM = "system"
+_GAP = "\n\n"
+
+
+def add_form(prompt: Prompt, form: str) -> Prompt:
+    """The prompt with a form at the end of its system message; the prompt itself if the form is empty."""
+    if not form or prompt.messages[0].role != _SYSTEM:
+        return prompt
+    first, *others = prompt.messages
+    text, end, addition = _addition(first.content, form)
+    # The evidence is not written anew: only the form goes into it.
+    evidence = b"".join((prompt.evidence[:end], addition, prompt.evidence[end:]))
+    return prompt.model_copy(update={"messages": (Message(_SYSTEM, text), *others), "evidence": evidence})
+
+
+def remove_form(prompt: Prompt, form: str) -> Prompt:
+    """The prompt without a form that `add_form` added."""
+    first, *others = prompt.messages
+    if not form or not first.content.endswith(_GAP + form):
+        return prompt
+    messages = (Message(first.role, first.content.removesuffix(_GAP + form)), *others)
+    evidence = canonical.dumps([message._asdict() for message in messages])
+    return prompt.model_copy(update={"messages": messages, "evidence": evidence})
+
+
+@lru_cache(maxsize=16)
+def _addition(system: str, form: str) -> tuple[str, int, bytes]:
+    """The longer text, the place in the evidence at which it goes on, and what is added there."""
+    text = system + _GAP + form
+    begin = b'[{"content":"'
+    written = canonical.dumps([{"content": system}])
+    assert written.startswith(begin)
+    addition = canonical.dumps(_GAP + form)[1:-1]
+    return text, len(written) - len(b'"}]'), addition

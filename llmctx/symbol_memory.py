@@ -1,0 +1,165 @@
+"""What the owner of a partition remembers of each symbol: the last usable decision, prices believed, stops that wait.
+
+It is kept in the owner's process and read from its own trail, never from a key that others may write: whoever could
+write it could have a wrong price believed, or put words into the next prompt.
+"""
+
+import logging
+from collections.abc import Callable
+
+from llmctx import canonical
+from llmctx.bounded_cache import BoundedCache
+from llmctx.context.marks import Mark, Marks
+from llmctx.context.package import Package, build_package
+from llmctx.context.snapshot import Known, LastDecision, Snapshot, TrailReference
+from llmctx.decision.guards import Verdict
+from llmctx.decision.stop import STOP_UNCONFIRMED
+from llmctx.errors import AddressError, AnchorError, in_short
+from llmctx.publication import thesis_of
+from llmctx.trail.log.entry import Entry, parse_address
+from llmctx.trail.log.reader import LogReader
+
+_log = logging.getLogger(__name__)
+
+MAX_RECORDS_READ = 200
+"""How far back a symbol's records are searched; each failed one names the thesis that held then, so one is enough."""
+
+_MAX_READ_FOR_MARKS = 20
+_MAX_SYMBOLS, _MAX_BYTES, _EMPTY_BYTES = 20_000, 16 * 2**20, 400
+
+
+class SymbolMemory:
+    """What is known of a partition's symbols; each is read from the log once."""
+
+    def __init__(
+        self, log: LogReader | None = None, partitions: int = 1, vouches: Callable[[Entry], bool] = lambda _: True
+    ) -> None:
+        """`vouches` tells whether a record read from the log is the one that was recorded there. Without a log the
+        memory begins empty.
+        """
+        self._log = log
+        self._partitions = partitions
+        self._vouches = vouches
+        self._known: BoundedCache[str, Known] = BoundedCache(_MAX_SYMBOLS, _MAX_BYTES)
+        self.unconfirmed: dict[str, str] = {}
+        """The symbols whose stop was reached by a price that is not believed, each with the reason."""
+
+    async def of(self, symbol: str) -> Known:
+        """What is known of a symbol.
+
+        Raises TrailError if the server does not answer.
+        """
+        if self._known.get(symbol) is None:
+            known, waits = await self._read(symbol)
+            if self._known.get(symbol) is None:  # a decision may have come meanwhile
+                self._keep(symbol, known)
+                if waits is not None:
+                    self.unconfirmed.setdefault(symbol, waits)
+        return self._known.get(symbol) or Known()
+
+    def confirm(self, symbol: str, confirmed: Mark) -> None:
+        """Believe a price of a symbol that a person confirmed."""
+        self._keep(symbol, (self._known.get(symbol) or Known())._replace(marks=Marks(confirmed)))
+
+    def add(self, package: Package, verdict: Verdict, entry: Entry | None = None) -> None:
+        """Remember a package and its verdict, and the record of them if it is the next thesis."""
+        symbol = package.symbol
+        known = self._known.get(symbol) or Known()
+        # a person may have confirmed a price meanwhile; what they said stands
+        if package.marks_after is not None and known.marks is package.marks:
+            known = known._replace(marks=package.marks_after)
+        if entry is not None and (thesis := self._thesis_in(entry)) is not None:
+            known = known._replace(thesis=thesis)
+        self._keep(symbol, known)
+        found = [guard.detail for guard in verdict.guards if guard.name == STOP_UNCONFIRMED]
+        if found:
+            if symbol not in self.unconfirmed:
+                _log.warning(
+                    f"{symbol}: {found[0]}. The stop is not obeyed before. If the price is right: `llmctx confirm "
+                    f"{symbol} --by NAME --why TEXT`; if not, correct the price or the position"
+                )
+            self.unconfirmed[symbol] = found[0]
+        else:
+            self.unconfirmed.pop(symbol, None)
+
+    def forget(self) -> None:
+        """Forget everything, because the log has lost records."""
+        self._known = BoundedCache(_MAX_SYMBOLS, _MAX_BYTES)
+
+    def _keep(self, symbol: str, known: Known) -> None:
+        self._known.put(symbol, known, _EMPTY_BYTES + (0 if known.thesis is None else len(known.thesis.text)))
+
+    async def _read(self, symbol: str) -> tuple[Known, str | None]:
+        """What the log says of a symbol, and why its stop waits, if it does."""
+        marks: Marks | None = None
+        thesis: LastDecision | None = None
+        waits: str | None = None
+        read, is_newest, is_searching = 0, True, True
+        if self._log is None:
+            return Known(), None
+        try:
+            async for entry in self._log.read_back_of(symbol):
+                if entry.record.get("symbol") == symbol and self._vouches(entry):
+                    if is_newest:
+                        waits, is_newest = _waiting_in(entry), False
+                    if marks is None and read < _MAX_READ_FOR_MARKS:
+                        marks = _marks_after(entry)
+                    if is_searching:
+                        thesis = self._thesis_in(entry)
+                        reference = None if thesis is not None else _reference(entry)
+                        thesis = thesis if reference is None else await self._named(reference)
+                        is_searching = thesis is None and reference is None
+                read += 1
+                if read == MAX_RECORDS_READ or (not is_searching and (marks or read >= _MAX_READ_FOR_MARKS)):
+                    break
+        except AnchorError as error:
+            _log.warning(f"{symbol}: its records cannot be vouched for ({in_short(error)}); nothing is known of before")
+            return Known(), None
+        return Known(marks or Marks(), thesis), waits
+
+    def _thesis_in(self, entry: Entry) -> LastDecision | None:
+        try:
+            return thesis_of(entry, self._partitions)
+        except Exception as error:  # noqa: BLE001  the record is settled, whatever it says
+            _log.warning(f"Record {entry.index} cannot be the next thesis ({in_short(error)})")
+            return None
+
+    async def _named(self, reference: TrailReference) -> LastDecision | None:
+        assert self._log is not None
+        try:
+            _, index = parse_address(reference.address, self._partitions)
+        except AddressError:
+            return None
+        entry = await self._log.entry(index)
+        if entry is None or entry.leaf_hash != reference.leaf_hash or not self._vouches(entry):
+            return None
+        return self._thesis_in(entry)
+
+
+def _reference(entry: Entry) -> TrailReference | None:
+    """The record that an entry's own thesis came from."""
+    try:
+        thesis = canonical.loads(entry.pieces["snapshot"]).get("thesis")
+        return None if thesis is None else TrailReference(**thesis)
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return None
+
+
+def _waiting_in(entry: Entry) -> str | None:
+    """Why a record holds a stop for want of a confirmation; None if it holds none."""
+    guards = entry.record["verdict"].get("guards", ())
+    return next((guard.get("detail", "") for guard in guards if guard["name"] == STOP_UNCONFIRMED), None)
+
+
+def _marks_after(entry: Entry) -> Marks | None:
+    """What was believed after a record; None if it does not say."""
+    try:
+        if "snapshot" not in entry.pieces:
+            return None
+        snapshot = Snapshot.from_evidence(entry.pieces["snapshot"])
+        if snapshot.marks is None:  # made by an older version: its price is the first that is judged
+            snapshot = snapshot.model_copy(update={"marks": Marks()})
+        return build_package(snapshot).marks_after
+    except Exception as error:  # noqa: BLE001  an unreadable record must not keep its symbol from being decided
+        _log.warning(f"record {entry.index}: what was believed of its price cannot be read: {in_short(error)}")
+        return None

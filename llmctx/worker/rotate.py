@@ -1,0 +1,51 @@
+"""Replace the instance key: in each partition, both keys sign a notice and a checkpoint.
+
+Rules of order: no notary may sign meanwhile; the new key is on the disk before anything names it, and takes the old
+one's place last. A rotation that was cut short goes on where it was, and nothing is signed before.
+"""
+
+from contextlib import ExitStack
+
+from llmctx.errors import LeaseError
+from llmctx.record import compose_unread
+from llmctx.trail.proof.checkpoint import Key
+from llmctx.trail.proof.key import SigningKey
+from llmctx.trail.proof.notary import Notary
+from llmctx.trail.proof.rotation import begin_rotation, finish_rotation, signed_rotation
+from llmctx.worker.home import TrailHome
+from llmctx.worker.owner import Owner
+
+
+async def rotate_instance_key(home: TrailHome) -> tuple[Key, Key]:
+    """Replace the instance key; returns the old public key and the new one.
+
+    Raises AnchorBusyError or LeaseError while a notary or a worker runs, KeyFileError if the instance key is not in
+    this state directory, TrailError if the server does not answer.
+    """
+    redis, instance, state_dir = home.redis, home.instance, home.state_dir
+    old, new = begin_rotation(state_dir, instance.id)
+    notaries = [Notary(redis, instance, partition, state_dir, old) for partition in range(instance.partitions)]
+    with ExitStack() as locks:
+        for notary in notaries:
+            locks.enter_context(notary.anchor.lock())
+        for partition, notary in enumerate(notaries):
+            await _note(home, partition, old, new)
+            await notary.open()
+            await notary.hand_over(new)
+        finish_rotation(state_dir, instance.id)
+    return old.key, new.key
+
+
+async def _note(home: TrailHome, partition: int, old: SigningKey, new: SigningKey) -> None:
+    """Append the notice to a partition, unless its newest record is that notice."""
+    try:
+        async with Owner(home, partition) as owner:
+            newest = None if owner.log.known == 0 else await owner.log.entry(owner.log.known - 1)
+            if newest is not None and newest.record.get("rotation", {}).get("new") == new.key.text:
+                return
+            owner.roster.rotate(old.key, owner.log.known)
+            reason = f"instance key {new.key.id.hex()} replaces {old.key.id.hex()}"
+            draft = compose_unread("notice", None, reason, await owner.metadata(), rotation=signed_rotation(old, new))
+            await owner.settle(draft._replace(at=owner.log.known))
+    except LeaseError as error:
+        raise LeaseError(error.what, "Stop the workers (`llmctx run`) while the instance key is replaced.") from error
