@@ -15,7 +15,7 @@ QUERIES = ("actions", "guards", "cost", "grounding", "latency", "slowest", "show
 _ROW = """
     SELECT
         i AS index,
-        printf('{"v":1,"index":%d,"snapshot":{"sections":{"price":{"status":"fresh"}}}}', i)::BLOB AS leaf,
+        printf('{"v":1,"index":%d,"snapshot":{"sha256":"x","sections":{"price":{"status":"fresh"}}}}', i)::BLOB AS leaf,
         make_timestamptz(1772463600000000 + i * 4000000) AS time,
         time + INTERVAL 1 SECOND AS recorded,
         'decision' AS kind,
@@ -37,8 +37,7 @@ _ROW = """
         (hash(i + 3) % 100000) / 10 AS complete_ms,
         hash(i) % 9 AS cited,
         hash(i) % 3 AS uncited,
-        0 AS miscited,
-        'x' AS snapshot_sha256
+        0 AS miscited
     FROM range({first}, {end}) AS made(i)
 """
 

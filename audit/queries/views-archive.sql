@@ -12,8 +12,13 @@ SELECT
     index,
     epoch_ms(epoch_ms(time)) AS time,
     epoch_ms(epoch_ms(recorded)) AS recorded,
-    * EXCLUDE (filename, index, time, recorded, leaf, proof, snapshot, messages, completion, "foreign", leaf_hash),
-    decode(leaf)::JSON -> '$.snapshot.sections' AS sections
+    * EXCLUDE (filename, index, time, recorded, leaf, proof, snapshot, messages, completion, "foreign", leaf_hash)
+        REPLACE (
+            coalesce(cached_tokens, 0) AS cached_tokens,
+            coalesce(cache_write_tokens, 0) AS cache_write_tokens
+        ),
+    json_extract_string(decode(leaf), '$.snapshot.sha256') AS snapshot_sha256,
+    json_extract(decode(leaf), '$.snapshot.sections') AS sections
 FROM read_parquet(coalesce(getvariable('trail'), '.') || '/[0-9]*/*.parquet', filename = true)
 WHERE
     kind IS NOT NULL

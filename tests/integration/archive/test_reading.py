@@ -20,12 +20,12 @@ from tests.integration.program import Program
 from tests.integration.test_prove import SIZE, vkey
 from tests.integration.test_query import BARS, write_results
 
-PLACE = "s3://trails/prod"
+PLACE = "s3://readings/prod"
 
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
-    """The environment of an S3 server that has the bucket `trails`, set for this process too."""
+    """The environment of an S3 server that has the bucket `readings`, set for this process too."""
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -35,7 +35,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     }  # fmt: skip
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    urlopen(Request(f"http://{host}:{port}/trails", method="PUT")).close()
+    urlopen(Request(f"http://{host}:{port}/readings", method="PUT")).close()
     yield environment
     server.stop()
 
@@ -80,7 +80,7 @@ async def test_every_command_reads_an_archive_in_an_object_store_alone(
     assert (verified.code, verified.document["records"], verified.document["warnings"]) == (0, manifest.end, [])
     assert (await alone("replay", *source, "--json")).document["prompts_same"] > 0
     assert (await alone("query", "actions", *source, "--json")).lines[0]["action"] == "hold"
-    ended = await alone("decisions", "--from", "s3://trails/nothing")
+    ended = await alone("decisions", "--from", "s3://readings/nothing")
     assert (ended.code, "holds no archive" in ended.err) == (2, True)
 
 
