@@ -18,8 +18,6 @@ from llmctx.killpoint import reached
 from llmctx.trail.archive.archived_range import ArchivedRange
 from llmctx.trail.archive.ticks import ArchivedTicks
 from llmctx.trail.log.base import Base
-from llmctx.trail.log.entry import Entry
-from llmctx.trail.log.instance import Instance
 from llmctx.trail.log.lease import HELD, lease_key, redis_errors
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.base import check_base
@@ -45,25 +43,18 @@ class Archiving:
         redis: Redis,
         log: Log,
         owner: str,
-        home: tuple[Path, Instance],
-        is_genuine: Callable[[Entry], bool],
+        roster: Callable[[], Roster],
         note: Note,
     ) -> None:
-        """`owner` must hold the lease; `home` is its state directory and instance. `is_genuine` tells whether a record
-        of the log is ours, and `note` appends a notice.
-        """
+        """`owner` must hold the lease; `roster` gives the writers that are enrolled now, `note` appends a notice."""
         self._redis = redis
         self._log = log
         self._owner = owner
-        self._state_dir, self._instance = home
-        self._is_genuine = is_genuine
+        self._roster = roster
         self._note = note
         self._turn = asyncio.Lock()
         self.ticks = ArchivedTicks(redis, log, self._roster)
         """What archived records settled."""
-
-    def _roster(self) -> Roster:
-        return Roster(self._state_dir, self._instance.id, self._log.partition)
 
     async def on_request(self, raw: bytes, proof: bytes) -> int:
         """Do what `archived` does for a signed request.
@@ -113,7 +104,7 @@ class Archiving:
         """
         async for entry in self._log.read_back():
             record = entry.record
-            if record.get("archived", {}).get("manifest") == base.manifest and self._is_genuine(entry):
+            if record.get("archived", {}).get("manifest") == base.manifest and self._log.vouches(entry):
                 return entry.index
             if record.get("recorded_at_ms", made_ms) < made_ms - _MARGIN_MS:
                 return None

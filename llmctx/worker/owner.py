@@ -67,11 +67,9 @@ class Owner:
         """Why we no longer own the partition; None while we do."""
         self._enrolment = Enrolment(self.log, home.state_dir, instance)
         self._recovery = Recovery(redis, self.log, self._lease, instance, home.state_dir, self._compose_foreign)
-        self.archiving = Archiving(
-            redis, self.log, self._lease.owner, (home.state_dir, instance), self._recovery.vouches, self.note
-        )
-        """What is archived and trimmed."""
         self.log.vouches = self._recovery.vouches
+        self.archiving = Archiving(redis, self.log, self._lease.owner, lambda: self.roster, self.note)
+        """What is archived and trimmed."""
         self.ticks = TickMap(redis, self.log, self._lease.owner, self._recovery.vouches, self.archiving.ticks)
         """Which ticks are settled."""
         self.memory = SymbolMemory(self.log, instance.partitions, self._recovery.vouches)

@@ -182,7 +182,7 @@ async def cut_off(on: Altered) -> None:
     tree = CompactRange(leaves[at : at + 32] for at in range(0, len(leaves), 32))
     base = Base(tree.size, notes[-1], tree.subtrees, (), "/mnt/archive", "00" * 32, LAST)
     await on.redis.hset("audit:{0}:base", mapping=base.fields)  # type: ignore[arg-type]
-    await on.redis.xtrim(LOG, minid=f"{LAST}-0", approximate=False)
+    await on.redis.xtrim(LOG, minid=f"{tree.size}-0", approximate=False)
     await on.redis.delete(*[name async for name in on.redis.scan_iter("audit:{0}:symbol:*")])
 
 

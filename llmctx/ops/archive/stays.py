@@ -17,7 +17,6 @@ from llmctx.trail.log.log import Log
 
 MAX_RECORDS_READ = 200
 """How far back a symbol's records are searched for its thesis, as the owner does."""
-_NAMING = ("thesis", "opening")
 _POSITION = keys.BY_SECTION["position"]
 
 
@@ -53,12 +52,13 @@ async def _of_position(log: Log, symbol: str, partitions: int) -> set[int]:
     async for entry in log.read_back_of(symbol):
         if entry.record.get("symbol") != symbol:
             continue
-        read += 1
+        read, is_thesis = read + 1, _is_thesis(entry, partitions)
         if read == 1 or (not has_snapshot and "snapshot" in entry.pieces):
             found.add(entry.index)
-            found |= _named(_addresses(entry), log.partition, partitions)
+            names = ("opening",) if is_thesis else ("opening", "thesis")  # a thesis stands for those before it
+            found |= _named(_addresses(entry, names), log.partition, partitions)
         has_snapshot = has_snapshot or "snapshot" in entry.pieces
-        if _is_thesis(entry, partitions):
+        if is_thesis:
             return found | {entry.index}
         if read == MAX_RECORDS_READ:
             break
@@ -71,11 +71,11 @@ def _is_thesis(entry: Entry, partitions: int) -> bool:
     return False
 
 
-def _addresses(entry: Entry) -> list[str]:
-    """The addresses of earlier records that a record's snapshot names."""
+def _addresses(entry: Entry, names: tuple[str, ...]) -> list[str]:
+    """The addresses of earlier records that a record's snapshot has under these names."""
     with contextlib.suppress(ValueError, AttributeError, TypeError):
         snapshot = canonical.loads(entry.pieces.get("snapshot", b"{}"))
-        named = [snapshot.get(name) for name in _NAMING]
+        named = [snapshot.get(name) for name in names]
         return [str(each["address"]) for each in named if isinstance(each, dict) and "address" in each]
     return []
 

@@ -1,12 +1,16 @@
 """`llmctx archive`: records move, none is lost or doubled, and what goes on in Redis goes on."""
 
+import json
 from functools import partial
 
+import pytest
 from redis.asyncio import Redis
 
+from llmctx.context.tick import Tick
 from llmctx.trail.archive.reader import open_archive
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.log import Log
+from llmctx.worker import archiving
 from tests.integration.archive.conftest import SIGNED_FIRST, settle
 from tests.integration.conftest import ByRules, hold, raise_tick, serving
 from tests.integration.program import Ended, Program, until
@@ -143,3 +147,47 @@ async def test_an_unsigned_request_trims_nothing(valkey: Redis, proven: Program,
 
 async def is_empty(redis: Redis, stream: str) -> bool:
     return not await redis.xlen(stream)
+
+
+async def test_what_the_next_decision_on_a_position_reads_stays_readable(valkey: Redis, proven: Program) -> None:
+    before = {entry.index: content(entry) async for entry in Log(valkey).read()}
+    await archive(proven, "--keep", "0")
+    log = Log(valkey)
+    newest = {symbol: [entry.index async for entry in log.read_back_of(symbol)] for symbol in ("AAPL", "MSFT")}
+    assert newest == {"AAPL": [5], "MSFT": [6]}
+    kept = [await log.entry(index) for index in await log.kept()]
+    assert [content(entry) for entry in kept if entry] == [before[index] for index in await log.kept()]
+    await settle(valkey, proven, t6="AAPL")
+    (decided,) = [entry async for entry in log.read_back_of("AAPL") if entry.index > SIZE]
+    assert json.loads(decided.pieces["snapshot"])["thesis"]["address"] == "5"
+    assert (await proven("verify", "--json")).code == 0
+
+
+async def test_an_archived_trail_is_backed_up_and_restored(valkey: Redis, proven: Program) -> None:
+    await archive(proven, "--keep", "2")
+    assert (await proven("backup", "--to", "backups", "--json")).document["verdict"] == "good"
+    await valkey.flushall()
+    assert (await proven("restore", "backups", "--json")).code == 0
+    assert [each[0] for each in await everything(valkey, proven)] == list(range(SIZE + 1))
+
+
+async def test_ticks_of_long_archived_records_are_forgotten(
+    valkey: Redis, proven: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await archive(proven, "--keep", "2")
+    assert await valkey.hget(TICKS, "t1") == b"1"
+    monkeypatch.setattr(archiving, "TICKS_KEPT_MS", -1)
+    async with serving(valkey, proven.environment["LLMCTX_REDIS_URL"], proven.folder / "var", ByRules()):
+        await archive(proven, "--keep", "0")
+    assert await valkey.hkeys(TICKS) == []
+    assert await valkey.hlen("audit:{0}:archived") == 0
+    assert (await proven("verify", "--json")).code == 0
+
+
+async def test_a_tick_that_waited_too_long_is_skipped(valkey: Redis, proven: Program) -> None:
+    await valkey.delete("ticks:{0}")
+    await valkey.xadd("ticks:{0}", Tick(id="old", symbol="AAPL").fields(), id="1000-0")
+    await settle(valkey, proven, t6="AAPL")
+    (skipped,) = [entry async for entry in Log(valkey).read(SIZE) if entry.record.get("tick") == "old"]
+    assert skipped.record["kind"] == "skipped"
+    assert skipped.record["verdict"]["reason"] == "too old: raised 1970-01-01T00:00:01.000Z"
