@@ -71,14 +71,12 @@ def _count(*path: str) -> Callable[[_Record], int | None]:
 def _tokens(name: str) -> Callable[[_Record], int | None]:
     """The tokens of the call, those of a first answer included."""
     last, before = _at("completion", "usage", name), _at("reasked", "completion", "usage", name)
-    return lambda record: (
 
     def value(record: _Record) -> int | None:
         found = [tokens for tokens in (last(record), before(record)) if tokens is not None]
         return sum(found) if found else None
 
     return value
-    )
 
 
 def _template(record: _Record) -> str | None:
