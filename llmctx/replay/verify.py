@@ -1,4 +1,4 @@
-"""Verify the trail in Redis in full, against the anchor of a state directory, a key and receipts."""
+"""Verify a trail in Redis in full, against the anchor of a state directory, a key and receipts."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -114,7 +114,7 @@ async def verify_partition(
 
 
 def writers_of(origin: str, trusted: Trusted | None, older: Sequence[Key] = ()) -> WriterKeys:
-    """What checks the records' proofs, given whose signatures count and the instance's older keys."""
+    """Return the keys that vouch for the writers of a partition; `older` ones vouch for what they enrolled."""
     *before, newest = [None] if trusted is None else trusted.keys
     return WriterKeys(origin, newest, [*older, *(key for key in before if key is not None)])
 
