@@ -145,3 +145,22 @@ async def test_an_owner_appends_over_a_planted_tick(
         assert (await owner.settle(await decided(redis, "AAPL", "t1"))).index == 1
         assert (await owner.settle(await decided(redis, "AAPL", "t2"))).index == 2
     assert any("tick t1" in message for message in logged)
+
+
+async def test_a_service_that_stops_tries_again_what_it_could_not_settle(
+    redis: Redis, redis_url: str, tmp_path: Path
+) -> None:
+    await hold(redis, "AAPL")
+    completer = ByRules()
+    async with serving(redis, redis_url, tmp_path, completer) as running:
+        completer.gate.clear()
+        await raise_tick(redis, "busy", "AAPL")
+        await until(lambda: completer.asked["AAPL"] == 1)
+        await raise_tick(redis, "older", "AAPL")
+        await raise_tick(redis, "asked", "AAPL")
+        running.stop.set()
+        await asyncio.sleep(0.1)
+        await plant_conflated(redis, "0")
+        completer.gate.set()
+    assert sorted(tick for entry in running.entries for tick in entry.ticks) == ["asked", "busy", "older"]
+    assert await redis.xlen("ticks:{0}") == 0
