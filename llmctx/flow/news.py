@@ -63,7 +63,7 @@ class Headline(NamedTuple):
             headline=headline,
             source=source,
             url=url,
-            score=None if score == "None" else Decimal(score),
+            score=None if score is None else Decimal(score),
             label=label,
         )
 

@@ -1,10 +1,11 @@
-"""Verify an export in full: what it holds against its checkpoints, a key and receipts."""
+"""Verify an export or an archive in full: what it holds against its checkpoints, a key and receipts."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 from llmctx.replay.partition_check import PartitionCheck, PartitionReport
 from llmctx.replay.verify import Expected, trusted_of, writers_of
+from llmctx.trail.archive.reader import Archive
 from llmctx.trail.export.reader import Export, Part
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.leaf_schema import Fault, FaultError
@@ -32,14 +33,14 @@ def open_export(directory: Path, expected: Expected) -> Export:
 
 
 async def verify_part(
-    export: Export, part: Part, expected: Expected, on_record: Callable[[], None] = lambda: None
+    export: Export | Archive, part: Part, expected: Expected, on_record: Callable[[], None] = lambda: None
 ) -> PartitionReport:
-    """Check every record of one partition of an export that `open_export` returned, up to the first bad one."""
+    """Check every record of one partition of an export that `open_export` returned, or of an archive, in order."""
 
     async def blob(digest: str) -> bytes | None:
         return export.blob(digest)
 
-    trusted = trusted_of(expected.key or export.key, export.origin, part.partition, len(export.parts))
+    trusted = trusted_of(expected.key or export.key, export.origin, part.partition, export.partitions)
     receipts = expected.receipts_of(part.partition)
     try:
         trusted = trusted._replace(chain=export.key_chain(trusted.key))
@@ -54,7 +55,7 @@ async def verify_part(
         return PartitionReport(part.partition, fault=error.fault)
     writers = writers_of(trusted.origin, trusted)
     verifier = Verifier(coverage, known=known, lost=lost.get, held=HeldReceipts(receipts), writers=writers)
-    check = PartitionCheck(part.partition, verifier, blob, rebuilding=expected.rebuild, partitions=len(export.parts))
+    check = PartitionCheck(part.partition, verifier, blob, rebuilding=expected.rebuild, partitions=export.partitions)
     found = await check.check_records(_each(export, part, lost), on_record) or verifier.check_end(all_covered=True)
     found = found or _check_sizes(verifier, part, known) or await check.check_lost(export.found_again(part), lost)
     warnings = [] if expected.key is not None else [_OWN_KEY]
@@ -62,7 +63,7 @@ async def verify_part(
     return check.report(found, [*warnings, *coverage.warnings()])
 
 
-async def _each(export: Export, part: Part, lost: dict[int, bytes]) -> AsyncIterator[Entry]:
+async def _each(export: Export | Archive, part: Part, lost: dict[int, bytes]) -> AsyncIterator[Entry]:
     for entry in export.entries(part, lost):
         yield entry
 

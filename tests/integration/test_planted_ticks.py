@@ -158,9 +158,9 @@ async def test_a_service_that_stops_tries_again_what_it_could_not_settle(
         await until(lambda: completer.asked["AAPL"] == 1)
         await raise_tick(redis, "older", "AAPL")
         await raise_tick(redis, "asked", "AAPL")
+        await until(lambda: _all_are_read(redis))
         running.stop.set()
-        await asyncio.sleep(0.1)
-        await plant_conflated(redis, "0")
+        await redis.hset(MAP, "older", "0")
         completer.gate.set()
     assert sorted(tick for entry in running.entries for tick in entry.ticks) == ["asked", "busy", "older"]
     assert await redis.xlen("ticks:{0}") == 0

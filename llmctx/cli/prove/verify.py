@@ -114,7 +114,7 @@ async def _check_published(log: Log, partitions: int, published: Published, repo
     """Add to a partition's report what is wrong with what is published of it; a trail with a fault comes first."""
     if report.fault is not None:
         return report
-    check = PublishedCheck(log, partitions, published, report.losses)
+    check = PublishedCheck(log, partitions, published, report.losses, archived=report.archived)
     await check.run()
     fault = check.faults[0] if check.faults else None
     return report._replace(fault=fault, warnings=(*report.warnings, *check.warnings()))
@@ -158,8 +158,9 @@ def _print(name: dict[str, str], reports: list[PartitionReport], *, as_json: boo
 
 def _print_report(report: PartitionReport) -> None:
     out.print(
-        f"partition {report.partition}: {report.records} records settle {report.ticks} ticks; "
-        f"{report.checkpoints} checkpoints cover {report.covered}; "
+        f"partition {report.partition}: {report.records} records settle {report.ticks} ticks"
+        + (f", after {report.archived} archived ones; " if report.archived else "; ")
+        + f"{report.checkpoints} checkpoints cover {report.covered}; "
         f"{report.rebuilt} rebuilt whole from their evidence, prompts byte for byte."
     )
     for line in [] if report.reproduction is None else report.reproduction.lines():
