@@ -72,6 +72,18 @@ class EndpointError(LlmctxError):
     exit_code = 3
 
 
+class AlertError(LlmctxError):
+    """An alert could not be delivered."""
+
+    exit_code = 1
+
+    def __init__(self, why: str, *, may_pass: bool = False) -> None:
+        self.may_pass = may_pass
+        super().__init__(
+            f"An alert could not be delivered: {why}.", "See [alerts] in llmctx.toml; try it: llmctx alerts --test."
+        )
+
+
 class TrailError(LlmctxError):
     """The audit trail cannot be read or written."""
 

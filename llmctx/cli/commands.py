@@ -55,11 +55,13 @@ COMMANDS = (
     Command("backtest", "iterate", "Let each prompt trade a whole session and compare the results."),
     Command("redis", "operate", "Run the embedded Valkey server."),
     Command("status", "operate", "Show server, owners, backlog, rates and the last failure."),
+    Command("models", "operate", "Show what the endpoint and its model can do, and why that is assumed."),
     Command("doctor", "operate", "Examine server, trail and this host, and say what to do."),
     Command("notary", "operate", "Run the notary alone, which signs what is recorded."),
     Command("join", "operate", "Let a second state directory write to a trail."),
     Command("backup", "operate", "Back up server and state directory, and prove the copy."),
     Command("restore", "operate", "Restore a backup into a server, and refill what came later."),
+    Command("alerts", "operate", "List the alerts and who receives them; send one with --test."),
     Command("cleanup", "operate", "Clean up what live data leaves behind, never the trail."),
     Command("acl", "operate", "Print Redis users with the least that each program needs."),
 )

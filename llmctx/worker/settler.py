@@ -8,7 +8,7 @@ from collections.abc import Callable
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from llmctx import clock
+from llmctx import clock, log_context
 from llmctx.connection import end, pause
 from llmctx.context.tick import Tick
 from llmctx.errors import (
@@ -187,6 +187,7 @@ class Settler:
             task.add_done_callback(self._tasks.discard)
 
     async def _settle(self, batch: Batch) -> None:
+        log_context.put(tick=batch.tick.id, symbol=batch.tick.symbol)
         taken = len(batch.entry_ids)
         try:
             await self._decide(batch)

@@ -102,5 +102,6 @@ class TickMap:
             what = f"its record is {true[tick]}" if tick in true else "no record settles it, so it is decided now"
             _log.error(
                 f"{self._key} had tick {tick} at {index.decode(errors='replace')[:40] or 'nothing'}, but {what}. "
-                "Somebody else writes to it: see who may (docs/threat-model.md)."
+                "Somebody else writes to it: see who may (docs/threat-model.md).",
+                extra={"alert": "foreign", "subject": self._key},
             )

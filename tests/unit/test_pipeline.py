@@ -114,7 +114,10 @@ async def decide(valkey: Redis) -> Decide:
         pipeline = Pipeline(
             valkey,
             DecisionConfig(
-                asking or template(), Scripted(*([] if answered is None else [answered])), **(settings or {})
+                asking or template(),
+                Scripted(*([] if answered is None else [answered])),
+                reask_misfits=False,
+                **(settings or {}),
             ),
             collected.settle,
             worker="host:1",

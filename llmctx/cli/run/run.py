@@ -9,6 +9,7 @@ from redis.exceptions import RedisError
 
 from llmctx.cli.run.observers import Observer, observers
 from llmctx.cli.shared.deciding import decides
+from llmctx.cli.shared.logs import LogFormat, show_logs
 from llmctx.cli.shared.long_running import stop_signal
 from llmctx.cli.shared.options import AsJson, NewInstance
 from llmctx.cli.shared.output import messages, out, print_json
@@ -35,6 +36,9 @@ def run(
     no_notary: Annotated[
         bool, typer.Option("--no-notary", help="Sign nothing and need no key, if `llmctx notary` runs elsewhere.")
     ] = False,
+    log_format: Annotated[
+        LogFormat | None, typer.Option("--log-format", help="How log records are written. Also LLMCTX_LOG_FORMAT.")
+    ] = None,
     metrics: Annotated[
         int | None, typer.Option("--metrics", help="Serve metrics for Prometheus on this port.", min=0, max=65_535)
     ] = None,
@@ -54,6 +58,9 @@ def run(
     \b
     LLMCTX_LLM__BASE_URL=http://127.0.0.1:8700/v1 LLMCTX_LLM__MODEL=llmctx-standin llmctx run
     """
+    if log_format is not None:
+        show_logs(log_format)
+        settings = settings.model_copy(update={"log_format": str(log_format)})
     counter = _Counter(verbose=verbose, as_json=as_json)
     options = ServeOptions(settings.concurrency, watch=watch, notary=not no_notary, tune_gc=True)
     address = None if metrics is None else (metrics_host, metrics)

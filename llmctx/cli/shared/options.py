@@ -22,8 +22,8 @@ RedisUrl = Annotated[
     str | None,
     typer.Option(
         "--redis-url",
-        help="The server, redis://HOST:PORT/DB, or redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB; embedded:DIR starts "
-        "one on the data in DIR while the command runs. Also LLMCTX_REDIS_URL. Default: redis://127.0.0.1:6379/0.",
+        help="The server, redis://HOST:PORT/DB, or redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB; embedded:DIR "
+        "starts one on the data in DIR while the command runs. Also LLMCTX_REDIS_URL. Default: redis://127.0.0.1:6379/0.",
         show_default=False,
     ),
 ]

@@ -117,7 +117,10 @@ class Comparison:
                 "`llmctx run` takes it out and keeps it in an incident.",
             )
         for each in walked.foreign:
-            _log.error(f"Entry {each.entry.id} of the log of partition {log.partition} is foreign ({each.why}).")
+            _log.error(
+                f"Entry {each.entry.id} of the log of partition {log.partition} is foreign ({each.why}).",
+                extra={"alert": "foreign", "subject": log.key("log")},
+            )
             await take_out_of_indices(self._redis, log, each)
         reached("unlisted")
         await self._keep_blobs(walked.start)
