@@ -103,12 +103,16 @@ class BacktestResult:
         self.calls += 1
         if record["kind"] == "failed":
             self.failed += 1
+        self._count_usage(completion, record["request"].get("model"))
+        self._count_usage(record.get("reasked", {}).get("completion", {}), record["request"].get("model"))
+
+    def _count_usage(self, completion: dict[str, Any], requested: str | None) -> None:
         if "usage" not in completion:
             return
         usage = Usage(**completion["usage"])
         self.tokens_in += usage.prompt
         self.tokens_out += usage.completion
-        price = price_of(self._prices, completion.get("model"), record["request"].get("model"))
+        price = price_of(self._prices, completion.get("model"), requested)
         if price is not None:
             self.cost = (self.cost or _ZERO) + price.of(usage)
 

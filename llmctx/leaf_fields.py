@@ -92,6 +92,11 @@ def grounding_fields(grounding: Grounding) -> dict[str, Any]:
     )
 
 
+def wrong_fields(wrong: Grounding | str) -> dict[str, Any]:
+    """What was wrong with a first answer, as a leaf has it: its grounding, or why it does not fit."""
+    return {"misfit": wrong} if isinstance(wrong, str) else {"grounding": grounding_fields(wrong)}
+
+
 def _finding(finding: Finding) -> dict[str, Any]:
     fields = {
         name: value[:MAX_FINDING_CHARS] if isinstance(value, str) else value

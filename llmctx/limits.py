@@ -32,6 +32,8 @@ MAX_EVIDENCE_ITEMS = 50
 """The items of evidence of a decision."""
 MAX_EVIDENCE_CHARS = 1000
 """The path, value and reading of an item of evidence, each."""
+MAX_REASKED_CHARS = 20_000
+"""The longest answer that does not fit and is sent back with a question about its form."""
 MAX_JUDGING_STEPS = 250_000
 """The steps that checking one answer may take; an honest answer needs a few thousand, and a step about 1 µs."""
 MAX_FINDING_CHARS = 120

@@ -19,6 +19,7 @@ from llmctx.decision.conclude import Conclusion, FirstAnswer, conclude, conclude
 from llmctx.decision.decision import OUTPUT
 from llmctx.decision.guards import GuardPolicy
 from llmctx.decision.last_resort import compare_plainly, stop_unjudged
+from llmctx.decision.parse import misfit_of
 from llmctx.decision.reask import ask_again
 from llmctx.errors import SnapshotError, TemplateError, TrailError, in_short
 from llmctx.llm.completion import Completer, Completion, Outcome
@@ -48,6 +49,10 @@ class DecisionConfig(NamedTuple):
     """Which sections are read, and when they are stale."""
     policy: GuardPolicy = GuardPolicy()
     """The guardrails."""
+    reask_misfits: bool = True
+    """Whether the model is asked once more if its answer does not fit the schema."""
+    answer_within_s: float = 60.0
+    """The time for all that is asked on one tick, a second question included."""
 
 
 class Pipeline:
@@ -197,23 +202,29 @@ class Pipeline:
         completion = await self._ask(prompt)
         steps.lap("complete")
         conclusion = conclude(snapshot, package, prompt, completion, self._config.policy)
-        return await self._ask_again(conclusion, steps) if conclusion.verdict.asks_again else conclusion
+        # Where the guardrails close the position without an answer, they do not wait for another one.
+        misfits = self._config.reask_misfits and conclusion.decision is None and conclusion.verdict.action != "exit"
+        if conclusion.verdict.asks_again or misfits:
+            return await self._ask_again(conclusion, prompt, completion, steps)
+        return conclusion
 
-    async def _ask_again(self, first: Conclusion, steps: clock.Stopwatch) -> Conclusion:
-        """Ask once more, telling the model what was wrong with its first answer."""
-        prompt, completion, grounding = first.prompt, first.completion, first.verdict.grounding
-        assert prompt is not None
-        assert completion is not None
-        assert grounding is not None
+    async def _ask_again(
+        self, first: Conclusion, prompt: Prompt, completion: Completion, steps: clock.Stopwatch
+    ) -> Conclusion:
+        """Ask once more, telling the model what was wrong with its first answer, in the time that is left."""
+        within_s = self._config.answer_within_s - steps.laps["complete"] / 1000
         try:
-            prompt = ask_again(prompt, completion.content or "", grounding)
+            wrong = first.verdict.grounding if first.verdict.asks_again else misfit_of(completion)
+            if wrong is None or within_s <= 0:
+                return first
+            prompt = ask_again(prompt, completion.content or "", wrong).model_copy(update={"within_s": within_s})
         except Exception as error:  # noqa: BLE001  the first answer's verdict is a hold already, or an exit
             _log.warning(f"{first.snapshot.symbol}: the model cannot be asked again: {in_short(error)}")
             return first
         second = await self._ask(prompt)
         steps.lap("reask")
         return conclude(
-            first.snapshot, first.package, prompt, second, self._config.policy, FirstAnswer(completion, grounding)
+            first.snapshot, first.package, prompt, second, self._config.policy, FirstAnswer(completion, wrong)
         )
 
     async def _ask(self, prompt: Prompt) -> Completion:

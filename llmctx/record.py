@@ -23,6 +23,7 @@ from llmctx.leaf_fields import (
     sections_fields,
     text_of,
     verdict_fields,
+    wrong_fields,
 )
 from llmctx.limits import MAX_REASON_CHARS, cut
 from llmctx.publication import is_on_position, position_fields
@@ -67,7 +68,7 @@ def compose(tick: Tick, conclusion: Conclusion, metadata: RecordMetadata, blobs:
     if conclusion.first_answer is not None:
         first = completion_fields(conclusion.first_answer.completion)
         first.pop("sha256", None)  # its body is not kept: its answer is part of the messages
-        leaf["reasked"] = {"completion": first, "grounding": grounding_fields(conclusion.first_answer.grounding)}
+        leaf["reasked"] = {"completion": first} | wrong_fields(conclusion.first_answer.wrong)
     draft = _draft(leaf, pieces, tick, metadata)
     return draft._replace(
         blobs=blobs if conclusion.completion is not None else (),

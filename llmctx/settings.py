@@ -106,6 +106,8 @@ class Settings(BaseSettings):
     """The directory of the instance file, spool, anchors and keys."""
     llm: LLMSettings = LLMSettings()
     """The endpoint."""
+    log_format: Literal["text", "json"] = "text"
+    """How log records are written: lines for people, or one JSON object each."""
     alerts: AlertSettings = AlertSettings()
     """Alerts."""
     otel: OtelSettings = OtelSettings()
@@ -124,6 +126,8 @@ class Settings(BaseSettings):
     """An action with less confidence than this becomes a hold."""
     grounding: OnUngrounded = "flag"
     """What happens if an answer contains prices that the package does not support: off, flag, reask or hold."""
+    reask_misfits: bool = True
+    """Whether the model is asked once more, within llm.timeout_s, if its answer does not fit the schema."""
     unconfirmed_stop: UnconfirmedStop = "hold"
     """What happens if an implausible price reaches a stop: hold until the price is confirmed, or exit."""
     stale_stop_factor: int = Field(10, ge=1, le=10**6)
@@ -189,9 +193,9 @@ def load_settings(**given: Any) -> Settings:
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
-        problem = error.errors()[0]
-        name = ".".join(str(part) for part in problem["loc"])
-        variable = "LLMCTX_" + "__".join(str(part) for part in problem["loc"]).upper()
+        problem = max(error.errors(), key=lambda one: len(one["loc"]))  # of a union the branch that fits best
+        place = [str(part) for part in problem["loc"] if part != ProfileSettings.__name__]
+        name, variable = ".".join(place), f"LLMCTX_{'__'.join(place).upper()}"
         raise LlmctxError(
             f"The setting {name} is malformed: {problem['msg']}.",
             f"Correct it on the command line, in {variable}, or in llmctx.toml.",
@@ -212,7 +216,14 @@ def _check_environment() -> None:
     known = {f"LLMCTX_{name}".upper() for name in Settings.model_fields}
     known |= {f"LLMCTX_LLM__{name}".upper() for name in LLMSettings.model_fields}
     known |= {f"LLMCTX_ALERTS__{name}".upper() for name in AlertSettings.model_fields}
-    known |= {f"LLMCTX_LLM__PROFILE__{name}".upper() for name in ProfileSettings.model_fields}
+    parts = {f"LLMCTX_LLM__PROFILE__{name}".upper() for name in ProfileSettings.model_fields}
+    known |= parts
+    given = {name.upper() for name in os.environ}
+    if "LLMCTX_LLM__PROFILE" in given and given & parts:
+        raise LlmctxError(
+            f"LLMCTX_LLM__PROFILE and {min(given & parts)} are both set.",
+            "Name the profile with LLMCTX_LLM__PROFILE__NAME, or its mode with LLMCTX_LLM__PROFILE__MODE.",
+        )
     known |= {f"LLMCTX_OTEL__{name}".upper() for name in OtelSettings.model_fields}
     for name in os.environ:
         if name.upper().startswith("LLMCTX_") and name.upper() not in known:

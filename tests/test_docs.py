@@ -16,6 +16,8 @@ from llmctx import limits
 from llmctx.context import plausibility, price_step
 from llmctx.context.snapshot import DEFAULT_MAX_AGE_S
 from llmctx.decision import guards, stop
+from llmctx.llm import profile
+from llmctx.llm.mode import Mode
 from llmctx.llm.standin import MODEL, Standin
 from llmctx.trail.log.leaf_schema import KINDS
 
@@ -24,7 +26,7 @@ from .conftest import ROOT
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "audit" / "README.md"]
 DOCUMENTS += sorted((ROOT / "docs").rglob("*.md"))
-COMMANDS = ("demo", "standin", "simulate", "feed", "run", "decide", "confirm", "context", "decisions", "show", "watch", "keys", "schema", "query", "verify", "export", "receipt", "key", "replay", "compare", "prompts", "outcome", "corpus", "backtest", "redis", "status", "doctor", "notary", "join", "backup", "restore", "alerts", "cleanup", "acl")  # fmt: skip
+COMMANDS = ("demo", "standin", "simulate", "feed", "run", "decide", "confirm", "context", "decisions", "show", "watch", "keys", "schema", "query", "verify", "export", "receipt", "key", "replay", "compare", "prompts", "outcome", "corpus", "backtest", "redis", "status", "models", "doctor", "notary", "join", "backup", "restore", "alerts", "cleanup", "acl")  # fmt: skip
 
 
 @cache
@@ -166,3 +168,26 @@ def test_the_limits_are_those_of_the_code() -> None:
     text = (ROOT / "docs" / "limits.md").read_text(encoding="utf-8")
     documented = dict(re.findall(r"^\| `(MAX_\w+)` \| (\d+) \|", text, re.MULTILINE))
     assert documented == {name: str(value) for name, value in vars(limits).items() if name.startswith("MAX_")}
+
+
+def test_the_profiles_in_the_documents_are_those_of_the_table() -> None:
+    text = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    rows = [line.split(" | ") for line in re.findall(r"^\| `[a-z0-9-]+` \| .*\|$", text, re.MULTILINE)]
+    shown = {cells[0].strip("| `"): cells[1:] for cells in rows if len(cells) == 6}
+    known = (*profile.table().providers, *profile.table().families)
+    assert list(shown) == [row.name for row in known]
+    for row in known:
+        title, mode, parameters, note, source = shown[row.name]
+        assert (title, note) == (row.title, row.note)
+        assert mode.partition(",")[0] == (row.mode or "")
+        assert ("full" in mode) is (row.form == "full")
+        named = [*row.drop, *row.rename, *row.rename.values(), *row.body, *filter(None, [row.key_header])]
+        assert all(f"`{name}`" in parameters for name in named)
+        assert row.source == "docs/models.md" or f"[{row.read}]({row.source})" in source
+
+
+def test_every_mode_stands_in_the_documents() -> None:
+    text = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    assert [name for name in re.findall(r"^\| `([a-z_]+)` \| ", text, re.MULTILINE) if name in set(Mode)] == [
+        "schema_bounded", "schema", "tool", "json_object", "prompted",
+    ]  # fmt: skip

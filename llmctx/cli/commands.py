@@ -55,6 +55,7 @@ COMMANDS = (
     Command("backtest", "iterate", "Let each prompt trade a whole session and compare the results."),
     Command("redis", "operate", "Run the embedded Valkey server."),
     Command("status", "operate", "Show server, owners, backlog, rates and the last failure."),
+    Command("models", "operate", "Show what the endpoint and its model can do, and why that is assumed."),
     Command("doctor", "operate", "Examine server, trail and this host, and say what to do."),
     Command("notary", "operate", "Run the notary alone, which signs what is recorded."),
     Command("join", "operate", "Let a second state directory write to a trail."),

@@ -17,15 +17,15 @@ from llmctx.prompt.render import Prompt
 
 
 class FirstAnswer(NamedTuple):
-    """An answer that stated false prices, after which the model was asked once more.
+    """An answer that stated false prices or did not fit, after which the model was asked once more.
 
     Its text stands in the messages of the second request.
     """
 
     completion: Completion
     """The call that returned it."""
-    grounding: Grounding
-    """What was wrong with it."""
+    wrong: Grounding | str
+    """What was wrong with it: what the facts do not support, or why it does not fit."""
 
 
 class Conclusion(NamedTuple):

@@ -11,6 +11,7 @@ from llmctx.limits import (
     MAX_EVIDENCE_CHARS,
     MAX_EVIDENCE_ITEMS,
     MAX_INVALIDATION_CHARS,
+    MAX_REASKED_CHARS,
     MAX_REASONING_CHARS,
     cut,
 )
@@ -74,6 +75,14 @@ def judge(completion: Completion) -> tuple[Decision | None, str]:
     if isinstance(decision, Misfit):
         return None, f"misfit: {decision.reason}"
     return decision, ""
+
+
+def misfit_of(completion: Completion) -> str | None:
+    """Return why the answer does not fit; None if it fits, is missing, or is too long to be sent back."""
+    if completion.content is None or len(completion.content) > MAX_REASKED_CHARS:
+        return None
+    parsed = parse(completion.content)
+    return parsed.reason if isinstance(parsed, Misfit) else None
 
 
 def _path(location: tuple[int | str, ...]) -> str:

@@ -1,7 +1,8 @@
-"""The second request, which tells the model which statements of its first answer the facts do not support.
+"""The second request, which tells the model what was wrong with its first answer: statements that the facts do not
+support, or a form that is not the one asked for.
 
-It is a pure function of the first prompt, the first answer and its grounding. The recorded messages thus contain the
-first answer word for word, and a replay can build the second request again.
+It is a pure function of the first prompt, the first answer and what was wrong with it. The recorded messages thus
+contain the first answer word for word, and a replay can build the second request again.
 """
 
 from llmctx import canonical
@@ -10,9 +11,12 @@ from llmctx.prompt import untrusted
 from llmctx.prompt.render import Message, Prompt
 
 
-def ask_again(prompt: Prompt, answer: str, grounding: Grounding) -> Prompt:
-    """Build the second request: the first prompt, the answer to it, and the correction."""
-    messages = (*prompt.messages, Message("assistant", answer), Message("user", correction(grounding)))
+def ask_again(prompt: Prompt, answer: str, wrong: Grounding | str) -> Prompt:
+    """Build the second request: the first prompt, the answer to it, and the correction. `wrong` is a grounding with
+    alarms, or the reason why the answer does not fit.
+    """
+    said = form_correction(wrong) if isinstance(wrong, str) else correction(wrong)
+    messages = (*prompt.messages, Message("assistant", answer), Message("user", said))
     evidence = canonical.dumps([message._asdict() for message in messages])
     return prompt.model_copy(update={"messages": messages, "evidence": evidence})
 
@@ -34,4 +38,13 @@ def correction(grounding: Grounding) -> str:
             "Answer once more, in full and in the same form. Put the path of the fact in square brackets behind each",
             "number that you take from one. Where your decision stood on one of these, decide anew.",
         ]
+    )
+
+
+def form_correction(misfit: str) -> str:
+    """Quote why an answer does not fit, and ask for the same decision in the right form."""
+    return (
+        f"Your answer does not have the form that was asked for:\n\n{misfit}\n\n"
+        "Answer once more, in full: one JSON object of that form and nothing else. Keep your decision and correct its "
+        "form."
     )

@@ -1,7 +1,9 @@
 """Which setting mends a request that an endpoint refuses, from what it says of it."""
 
 import re
+from typing import NamedTuple
 
+from llmctx.llm.profile import ProfileSettings
 from llmctx.llm.reported import ReportedError
 
 PROBE = "`llmctx models --probe` tells which mode works"
@@ -10,46 +12,57 @@ _REFUSALS = {400, 404, 422, 500}
 """The statuses with which servers refuse a request: llama.cpp and LiteLLM use 500 too."""
 
 
-def _rename(name: str, other: str) -> str:
-    return f'set LLMCTX_LLM__PROFILE__RENAME=\'{{"{name}": "{other}"}}\''
+class Advice(NamedTuple):
+    """What is refused, and what to do about it."""
+
+    about: str
+    """context, parameter, schema or tool."""
+    text: str
+    """What to do, as it stands behind the endpoint's message."""
+    settings: ProfileSettings | None = None
+    """The setting that mends it; None if it takes more than a setting of a parameter."""
 
 
+def _rename(name: str, other: str) -> Advice:
+    setting = f'LLMCTX_LLM__PROFILE__RENAME=\'{{"{name}": "{other}"}}\''
+    return Advice("parameter", f"set {setting}", ProfileSettings(rename={name: other}))
+
+
+def _drop(name: str) -> Advice:
+    return Advice("parameter", f"set LLMCTX_LLM__PROFILE__DROP='[\"{name}\"]'", ProfileSettings(drop=(name,)))
+
+
+_CONTEXT = "the prompt does not fit the model's context: allow a larger one in the server, or use a shorter prompt"
 _ADVICE = (
     (
         r"context.?(length|size|window)|maximum context|prompt is too long|exceeds? .{0,20}context|n_ctx",
-        "the prompt does not fit the model's context: allow a larger one in the server, or use a shorter prompt",
+        Advice("context", _CONTEXT),
     ),
     (
         r"max_completion_tokens.{0,40}instead|max_tokens.{0,60}not supported",
         _rename("max_tokens", "max_completion_tokens"),
     ),
     (r"max_completion_tokens", _rename("max_completion_tokens", "max_tokens")),
-    (
-        r"\b(?P<drop>temperature|top_p|seed|reasoning_effort|service_tier)\b",
-        "set LLMCTX_LLM__PROFILE__DROP='[\"{drop}\"]'",
-    ),
+    *((rf"\b{name}\b", _drop(name)) for name in ("temperature", "top_p", "seed", "reasoning_effort", "service_tier")),
     (
         r"grammar|repetitions|(min|max)(Items|Length|imum)|exclusiveMinimum",
-        f"set LLMCTX_LLM__PROFILE__MODE=schema, which sends no bounds, or prompted; {PROBE}",
+        Advice("schema", f"set LLMCTX_LLM__PROFILE__MODE=schema, which sends no bounds, or prompted; {PROBE}"),
     ),
     (
         r"response_?format|json_?schema|structured.?output|guided",
-        f"set LLMCTX_LLM__PROFILE__MODE=json_object, tool or prompted; {PROBE}",
+        Advice("schema", f"set LLMCTX_LLM__PROFILE__MODE=json_object, tool or prompted; {PROBE}"),
     ),
     (
         r"\btools?\b|tool_?choice|function.?call",
-        f"set LLMCTX_LLM__PROFILE__MODE to another mode than tool; {PROBE}",
+        Advice("tool", f"set LLMCTX_LLM__PROFILE__MODE to another mode than tool; {PROBE}"),
     ),
 )
 """The first that matches holds."""
 
 
-def advice(status: int, error: ReportedError) -> str:
-    """What to set so that the endpoint takes the request; empty if that is not known."""
+def advice(status: int, error: ReportedError) -> Advice | None:
+    """What to set so that the endpoint takes the request; None if that is not known."""
     if status not in _REFUSALS:
-        return ""
+        return None
     said = f"{error.param} {error.code} {error.message}"
-    for pattern, setting in _ADVICE:
-        if found := re.search(pattern, said, re.IGNORECASE):
-            return setting.replace("{drop}", found.groupdict().get("drop") or "")
-    return ""
+    return next((found for pattern, found in _ADVICE if re.search(pattern, said, re.IGNORECASE)), None)

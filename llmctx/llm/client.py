@@ -5,6 +5,7 @@ over all attempts, waits included; every attempt is kept; what cannot get better
 """
 
 import asyncio
+from copy import copy
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
@@ -97,6 +98,10 @@ class EndpointClient:
 
     async def complete(self, prompt: Prompt, output: OutputSchema) -> Completion:
         """The completion of a prompt; every failure of the call is an outcome in it."""
+        if prompt.within_s is not None and prompt.within_s < self._timeout_s:
+            hurried = copy(self)
+            hurried._timeout_s = prompt.within_s  # noqa: SLF001  a copy of this client, with the same connections
+            return await hurried.complete(prompt, output)
         plan = self.plan(prompt.parameters, output)
         sent = plan.prompt(prompt)
         attempts: list[Attempt] = []
@@ -157,8 +162,8 @@ class EndpointClient:
             return read_completion(reply.body, request, tuple(attempts))
         outcome = Outcome.UNREACHABLE if is_transient(reply) else Outcome.REJECTED
         detail = f"http {reply.status}: {self._short(str(error) if error else self._said(reply))}"
-        if error is not None and (setting := advice(reply.status, error)):
-            detail = f"{detail}; {setting}"
+        if error is not None and (found := advice(reply.status, error)) is not None:
+            detail = f"{detail}; {found.text}"
         return self._failed(outcome, detail, request, attempts, reply.body)
 
     def _said(self, reply: Reply) -> str:

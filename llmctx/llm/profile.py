@@ -132,18 +132,19 @@ def profile_of(base_url: str, model: str, setting: str | ProfileSettings | None 
 
     Raises EndpointError if it names neither.
     """
-    given = _read_setting(setting)
+    given = read_setting(setting)
     provider, reason = _provider(base_url, model, given.name)
     families = [row for row in table().families if row.matches("", model, local=False)]
     reasons = [reason, *(f"model {model}: {row.title} ({row.source}, {row.read})" for row in families)]
-    changed = ", ".join(sorted(given.model_fields_set - {"name"}))
+    changed = ", ".join(sorted(given.model_dump(exclude_defaults=True, exclude={"name"})))
     if changed:
         reasons.append(f"setting llm.profile: {changed}")
     name = "+".join([provider.name, *(row.name for row in families), *(["settings"] if changed else [])])
     return _merged(name, tuple(reasons), [provider, *families, given])
 
 
-def _read_setting(setting: str | ProfileSettings | None) -> ProfileSettings:
+def read_setting(setting: str | ProfileSettings | None) -> ProfileSettings:
+    """The setting as a table: a text is the name of a mode, or that of a provider's row."""
     if not isinstance(setting, str):
         return setting or ProfileSettings()
     if setting in set(Mode):

@@ -22,10 +22,15 @@ from llmctx.llm.rulebook import Facts, decide
 MODEL = "llmctx-standin"
 FAULTS = (
     "http_429", "http_500", "quota", "hang", "disconnect",
-    "refusal", "truncated", "filtered", "prose", "misfit", "garbage",
+    "refusal", "truncated", "filtered", "prose", "misfit", "garbage", "no_schema", "no_temperature",
 )  # fmt: skip
 """The faults by name; `garbage` is a body that is not JSON, `prose` an answer that is not JSON, `misfit` one
-that does not fit the schema."""
+that does not fit the schema. `no_schema` and `no_temperature` refuse requests that have one, as DeepSeek and OpenAI's
+reasoning models do."""
+_REFUSED = {
+    "no_schema": "This response_format type is unavailable now",
+    "no_temperature": "Unsupported value: 'temperature' does not support 0.0 with this model.",
+}
 
 _LARGEST_REQUEST = 4 * 1024 * 1024
 
@@ -136,7 +141,10 @@ class Standin:
             return 400, _error("invalid_request_error", "the stand-in does not stream")
         if self._latency_s:
             await asyncio.sleep(self._latency_s)
-        fault = next((name for name, rate in self._faults.items() if self._random.random() < rate), None)
+        faults = [name for name, rate in self._faults.items() if self._random.random() < rate]
+        if (refused := next((name for name in faults if _refuses(name, request)), None)) is not None:
+            return 400, _error("invalid_request_error", _REFUSED[refused])
+        fault = next((name for name in faults if name not in _REFUSED), None)
         if fault == "hang":
             await asyncio.sleep(3600)
         if fault in ("hang", "disconnect"):
@@ -184,6 +192,17 @@ class Standin:
                 "usage": _estimated_usage(len(request), len(answer)),
             }
         )
+
+
+def _refuses(fault: str, request: Mapping[str, Any]) -> bool:
+    """Whether a fault refuses this request."""
+    match fault:
+        case "no_schema":
+            asked = request.get("response_format")
+            return isinstance(asked, dict) and asked.get("type") == "json_schema"
+        case "no_temperature":
+            return "temperature" in request
+    return False
 
 
 async def _read_request(connection: h11.Connection, reader: asyncio.StreamReader) -> tuple[h11.Request, bytes] | None:

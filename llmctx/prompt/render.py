@@ -63,6 +63,8 @@ class Prompt(BaseModel):
     """The messages that the model receives."""
     evidence: bytes
     """The messages as the bytes that are hashed and kept."""
+    within_s: float | None = None
+    """The seconds that are left for an answer; None means all that the completer gives."""
 
 
 class SectionView(NamedTuple):

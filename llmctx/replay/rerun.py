@@ -18,10 +18,17 @@ from llmctx.context.snapshot import Snapshot
 from llmctx.decision.conclude import Conclusion, conclude
 from llmctx.decision.guards import JUDGING_FAILED, GuardPolicy, guard, refused
 from llmctx.decision.last_resort import compare_plainly
-from llmctx.decision.parse import judge
+from llmctx.decision.parse import judge, misfit_of
 from llmctx.decision.reask import ask_again
 from llmctx.errors import TemplateError
-from llmctx.leaf_fields import decision_fields, grounding_fields, policy_of, sections_fields, verdict_fields
+from llmctx.leaf_fields import (
+    decision_fields,
+    grounding_fields,
+    policy_of,
+    sections_fields,
+    verdict_fields,
+    wrong_fields,
+)
 from llmctx.llm.completion import Completion, Outcome, read_completion
 from llmctx.prompt.form import add_form
 from llmctx.prompt.render import Prompt, render
@@ -196,12 +203,13 @@ class _Attempt:
         """Check the second question: its messages hold the first answer, then what was wrong with it."""
         messages = canonical.loads(self._entry.pieces["messages"])
         answer = str(messages[len(self._prompt.messages)]["content"])
-        first = self._conclude(Completion(outcome=Outcome.ANSWERED, content=answer, request={}))
-        grounding = first.verdict.grounding
-        if grounding is None or not first.verdict.asks_again:
-            raise _DiffersError("record-rebuilt", "reasked: the first answer states no false price", MODEL)
-        _expect("reasked", {"grounding": grounding_fields(grounding)}, self._record["reasked"])
-        self._expect_messages(ask_again(self._prompt, answer, grounding), self._entry.pieces["messages"])
+        completion = Completion(outcome=Outcome.ANSWERED, content=answer, request={})
+        verdict = self._conclude(completion).verdict
+        wrong = verdict.grounding if verdict.asks_again else misfit_of(completion)
+        if wrong is None:
+            raise _DiffersError("record-rebuilt", "reasked: nothing is wrong with the first answer", MODEL)
+        _expect("reasked", {"misfit": None, "grounding": None} | wrong_fields(wrong), self._record["reasked"])
+        self._expect_messages(ask_again(self._prompt, answer, wrong), self._entry.pieces["messages"])
 
     def _expect_messages(self, prompt: Prompt, messages: bytes) -> None:
         if prompt.evidence == messages:

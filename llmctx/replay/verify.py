@@ -1,13 +1,11 @@
-"""Verify a trail in full: in Redis against the anchor of a state directory, a key and receipts, or in an export."""
+"""Verify a trail in Redis in full, against the anchor of a state directory, a key and receipts."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from llmctx.errors import CheckpointError
 from llmctx.replay.partition_check import PartitionCheck, PartitionReport
-from llmctx.trail.export.reader import Export, Part
-from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import Instance, read_state_instance
 from llmctx.trail.log.leaf_schema import Fault, FaultError
 from llmctx.trail.log.log import Log
@@ -20,8 +18,6 @@ from llmctx.trail.proof.roster import older_keys
 from llmctx.trail.proof.rotation import key_chain
 from llmctx.trail.proof.verify import Verifier
 from llmctx.trail.proof.writer import WriterKeys
-
-_OWN_KEY = "the key came with the export, so it proves nothing against whoever made the export; name it with --key"
 
 
 class OutsideEvidence(NamedTuple):
@@ -107,12 +103,13 @@ async def verify_partition(
         receipts=receipts,
         key_given=expected.key is not None,
         warnings=_anchor_warnings(notes, checkpoint, state_dir),
-        writers=_writers(name, trusted, older_keys(state_dir, instance.id)),
+        writers=writers_of(name, trusted, older_keys(state_dir, instance.id)),
     )
     return await verify_log(log, on_record, outside, rebuilding=expected.rebuild, partitions=instance.partitions)
 
 
-def _writers(origin: str, trusted: Trusted | None, older: Sequence[Key] = ()) -> WriterKeys:
+def writers_of(origin: str, trusted: Trusted | None, older: Sequence[Key] = ()) -> WriterKeys:
+    """Return the keys that vouch for the writers of a partition; `older` ones vouch for what they enrolled."""
     *before, newest = [None] if trusted is None else trusted.keys
     return WriterKeys(origin, newest, [*older, *(key for key in before if key is not None)])
 
@@ -197,63 +194,3 @@ def _coverage_warnings(outside: OutsideEvidence, coverage: Coverage, size: int) 
     if coverage.size < size:
         return [f"{size - coverage.size} records are not covered by a checkpoint yet"]
     return []
-
-
-def open_export(directory: Path, expected: Expected) -> Export:
-    """Open an export with the expected key and origin, all of whose blobs have the right digests.
-
-    Raises ExportError if the folder is not an export, FaultError if key, origin, a blob or a receipt does not fit.
-    """
-    export = Export(directory)
-    if expected.key is not None and export.key not in export.key_chain(expected.key):
-        raise FaultError(Fault(0, "key", expected.key.text, export.key.text))
-    origin = expected.origin or export.key.name
-    if export.origin != origin:
-        raise FaultError(Fault(0, "origin", origin, export.origin))
-    export.check_blobs()
-    expected.check_partitions(len(export.parts))
-    return export
-
-
-async def verify_part(
-    export: Export, part: Part, expected: Expected, on_record: Callable[[], None] = lambda: None
-) -> PartitionReport:
-    """Check every record of one partition of an export that `open_export` returned, up to the first bad one."""
-
-    async def blob(digest: str) -> bytes | None:
-        return export.blob(digest)
-
-    trusted = trusted_of(expected.key or export.key, export.origin, part.partition, len(export.parts))
-    receipts = expected.receipts_of(part.partition)
-    try:
-        trusted = trusted._replace(chain=export.key_chain(trusted.key))
-        check_receipts(receipts, trusted)
-        notes, instead = export.notes(part)
-        coverage = read_coverage(notes, trusted)
-        if instead is not None:
-            fault = Fault(coverage.size, "note-grammar", "signed checkpoints, one blank line between", instead)
-            return PartitionReport(part.partition, fault=fault)
-        lost, known = export.lost(part), export.known(part)
-    except FaultError as error:
-        return PartitionReport(part.partition, fault=error.fault)
-    writers = _writers(trusted.origin, trusted)
-    verifier = Verifier(coverage, known=known, lost=lost.get, held=HeldReceipts(receipts), writers=writers)
-    check = PartitionCheck(part.partition, verifier, blob, rebuilding=expected.rebuild, partitions=len(export.parts))
-    found = await check.check_records(_each(export, part, lost), on_record) or verifier.check_end(all_covered=True)
-    found = found or _check_sizes(verifier, part, known) or await check.check_lost(export.found_again(part), lost)
-    warnings = [] if expected.key is not None else [_OWN_KEY]
-    warnings += [] if coverage.count else ["there is no checkpoint, so nothing proves that this partition is empty"]
-    return check.report(found, [*warnings, *coverage.warnings()])
-
-
-async def _each(export: Export, part: Part, lost: dict[int, bytes]) -> AsyncIterator[Entry]:
-    for entry in export.entries(part, lost):
-        yield entry
-
-
-def _check_sizes(verifier: Verifier, part: Part, known: Sequence[bytes] | None) -> Fault | None:
-    if part.size != verifier.size:
-        return Fault(verifier.size, "manifest", f"{part.size} records, as the manifest says", f"{verifier.size}")
-    if known is not None and len(known) != verifier.size:
-        return Fault(min(verifier.size, len(known)), "leaf-hash", f"{verifier.size} leaf hashes", f"{len(known)}")
-    return None

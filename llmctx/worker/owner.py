@@ -15,7 +15,7 @@ from typing import Self
 
 from redis.exceptions import RedisError
 
-from llmctx import clock
+from llmctx import clock, log_context
 from llmctx.connection import end, pause, server_ms
 from llmctx.errors import BehindError, ForkError, InstanceError, LeaseError, SettledError, TickMapError, TrailError
 from llmctx.functions import restore_libraries
@@ -132,14 +132,15 @@ class Owner:
             entry = await self._append(draft, settlement)
         reached("appended")
         steps.lap("append")
-        await self._recovery.add(entry)
-        steps.lap("sync")
-        await self._publish(entry)
-        steps.lap("publish")
-        entry.timings_ms = steps.laps
-        self.ticks.add(entry)
-        reached("published")
-        await self._recovery.improve(entry.index + 1)
+        with log_context.about(index=f"{self.partition}:{entry.index}"):
+            await self._recovery.add(entry)
+            steps.lap("sync")
+            await self._publish(entry)
+            steps.lap("publish")
+            entry.timings_ms = steps.laps
+            self.ticks.add(entry)
+            reached("published")
+            await self._recovery.improve(entry.index + 1)
         return entry
 
     async def discard(self, entry_ids: tuple[str, ...]) -> None:

@@ -4,13 +4,15 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from llmctx.decision.decision import OUTPUT
 from llmctx.decision.parse import judge
+from llmctx.llm.client import EndpointClient
 from llmctx.llm.completion import Outcome
 from llmctx.llm.usage import Usage
 from tests.conftest import ROOT
 from tests.llm.shapes import SHAPES
 from tests.llm.shapes.server import ShapeServer
-from tests.unit.llm.calls import KEY, ask
+from tests.unit.llm.calls import KEY, PROMPT, ask
 
 
 @pytest.fixture
@@ -33,6 +35,17 @@ async def test_a_shape_comes_to_what_is_wanted(name: str, server: ShapeServer) -
     if decision:
         assert (decision.action, decision.evidence[0].value) == ("hold", "152.5")
         assert completion.usage in (Usage(900, 120), None)
+
+
+async def test_a_prompt_with_less_time_left_than_the_client_gives_ends_in_that_time(server: ShapeServer) -> None:
+    client = EndpointClient(server.url_of("silence"), KEY, "asked-model")
+    completion = await client.complete(PROMPT.model_copy(update={"within_s": 0.2}), OUTPUT)
+    await client.aclose()
+    assert (completion.outcome, [attempt.result for attempt in completion.attempts]) == (
+        Outcome.TIMEOUT,
+        ["cancelled at the deadline"],
+    )
+    assert (completion.detail or "").endswith("within 0.2 s)")
 
 
 def test_the_shapes_are_enough_and_each_is_its_own() -> None:

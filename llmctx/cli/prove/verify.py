@@ -12,7 +12,8 @@ from llmctx.cli.shared.output import escape, out, print_json
 from llmctx.cli.shared.setup import open_trail, settings_for
 from llmctx.errors import CheckpointError, LlmctxError
 from llmctx.replay.partition_check import PartitionReport
-from llmctx.replay.verify import Expected, open_export, trusted_of, verify_part, verify_partition
+from llmctx.replay.verify import Expected, trusted_of, verify_partition
+from llmctx.replay.verify_export import open_export, verify_part
 from llmctx.settings import Settings
 from llmctx.trail.log.instance import check_state_instance
 from llmctx.trail.log.leaf_schema import FaultError

@@ -16,7 +16,7 @@ def standin(
         list[str] | None,
         typer.Option(
             help="NAME or NAME=RATE; may be repeated: http_429, http_500, quota, hang, disconnect, refusal, "
-            "truncated, filtered, prose, misfit, garbage.",
+            "truncated, filtered, prose, misfit, garbage, no_schema, no_temperature.",
             show_default=False,
         ),
     ] = None,

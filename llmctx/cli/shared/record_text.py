@@ -35,13 +35,20 @@ def print_verdict(record: dict[str, Any]) -> None:
     if "grounding" in record:
         _print_grounding(record["grounding"])
     if "reasked" in record:
-        print_fields({"asked again": "because of prices in the first answer, which is among the messages below"})
-        _print_grounding(record["reasked"]["grounding"])
+        _print_reasked(record["reasked"])
     out.print(f"[bold]verdict[/]   {coloured(verdict['action'])}")
     print_fields({name: verdict.get(name) for name in ("quantity", "stop_loss", "take_profit")})
     for guard in verdict.get("guards", []):
         print_fields({"guard": f"{guard['name']}: {guard['detail']}"})
     print_fields({"reason": verdict["reason"]})
+
+
+def _print_reasked(reasked: dict[str, Any]) -> None:
+    """Print why the model was asked a second time."""
+    wrong = f"its form ({reasked['misfit']})" if "misfit" in reasked else "prices"
+    print_fields({"asked again": f"because of {wrong} in the first answer, which is among the messages below"})
+    if "grounding" in reasked:
+        _print_grounding(reasked["grounding"])
 
 
 def _print_grounding(grounding: dict[str, Any]) -> None:

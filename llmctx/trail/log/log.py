@@ -100,7 +100,7 @@ class Log(LogReader):
         digests = [canonical.sha256(blob) for blob in draft.blobs]
         digests += [] if dictionary is None else [dictionary.digest]
         if self.trainer is not None:
-            self.trainer.add(layout.text)
+            self.trainer.add(layout.text, self.known)
         try:
             try:
                 return await self._append(draft, packed, digests, owner, settlement)

@@ -36,6 +36,11 @@ def _decision(name: str, seen_at: str, what: str, document: object, *steps: str)
     return Shape(name, seen_at, what, "decision", (played,), steps)
 
 
+def _recovered(name: str, seen_at: str, what: str, result: str, said: object) -> Shape:
+    first = sent(said, "200 OK", JSON, "retry-after-ms: 1")
+    return Shape(name, seen_at, f"{what}, then an answer", "decision", (first, sent(message())), results=(result, "ok"))
+
+
 ANSWERS = (
     _decision("plain", "OpenAI", "one message with one text", message()),
     _decision("more-fields", "Groq, llama.cpp, vLLM", "fields of the provider's own", message() | {
@@ -114,4 +119,17 @@ ANSWERS = (
     Shape("cut-body-then-answer", "every provider", "the connection ends within the body, then an answer", "decision",
           (Answer(response(_PLAIN[:99], "200 OK", "retry-after-ms: 1", length=len(_PLAIN)), "close"), sent(message())),
           results=("connection", "ok")),
+    _recovered("error-in-200", "OpenRouter", "an error object in a 200", "http 200 with an error 429",
+               {"error": {"code": 429, "message": "Rate limit exceeded", "metadata": {"provider_name": "P"}}}),
+    _recovered("error-in-choice", "OpenRouter", "an error object in a choice", "http 200 with an error 502",
+               {"choices": [{"index": 0, "message": {"role": "assistant", "content": ""}, "finish_reason": "error",
+                             "error": {"code": 502, "message": "Provider returned error"}}]}),
+    _recovered("error-as-text", "local servers", "an error as a text in a 200", "http 200 with an error 503",
+               {"error": "Loading model"}),
+    _recovered("error-in-stream", "OpenRouter", "an error as the event of a stream", "http 200 with an error 503",
+               b'data: {"error": {"code": 503, "message": "overloaded"}}\n\n'),
+    Shape("wait-in-body", "Gemini", "429 in a list, with the time to wait in the body", "decision",
+          (sent([{"error": {"code": 429, "message": "Quota exceeded", "status": "RESOURCE_EXHAUSTED",
+                            "details": [{"@type": "RetryInfo", "retryDelay": "0.01s"}]}}], "429 Too Many Requests"),
+           sent(message())), results=("http 429", "ok")),
 )  # fmt: skip

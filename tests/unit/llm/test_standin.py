@@ -164,6 +164,8 @@ async def test_a_bad_request_leaves_the_connection_usable(standin: Standin, http
         ("garbage", Outcome.UNREADABLE, ["ok"]),
         ("prose", Outcome.ANSWERED, ["ok"]),
         ("misfit", Outcome.ANSWERED, ["ok"]),
+        ("no_schema", Outcome.REJECTED, ["http 400"]),
+        ("no_temperature", Outcome.REJECTED, ["http 400"]),
     ],
 )
 async def test_a_fault_is_what_its_name_says(fault: str, outcome: Outcome, attempts: list[str], running: Open) -> None:
@@ -187,7 +189,7 @@ async def test_prose_is_no_json_and_a_misfit_names_its_field(running: Open) -> N
 
 def test_every_fault_is_tried_above() -> None:
     tried = {"http_429", "http_500", "quota", "hang", "disconnect", "refusal", "truncated", "filtered", "garbage"}
-    assert set(FAULTS) == tried | {"prose", "misfit"}
+    assert set(FAULTS) == tried | {"prose", "misfit", "no_schema", "no_temperature"}
 
 
 def test_an_unknown_fault_is_refused_and_the_known_ones_are_named() -> None:
