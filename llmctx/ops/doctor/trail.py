@@ -169,10 +169,9 @@ async def archive(subject: Subject) -> Finding:
     oldest_ms, archived = now_ms, 0
     for log in logs:
         # Records below the base are archived, even if some of them stay readable here.
-        base = await subject.redis.hget(log.key("base"), "size")
-        start = int(base) if base is not None else 0
-        archived += start
-        async for entry in log.read(start):
+        base = await log.base()
+        archived += base.size
+        async for entry in log.read(base.size):
             oldest_ms = min(oldest_ms, int(entry.record.get("recorded_at_ms", now_ms)))
             break
     what = (
