@@ -107,6 +107,15 @@ class Template:
         self._compile_includes()
         self.parts = self._compile(body, first_line)
 
+    def of(self, _symbol: str) -> "Template":
+        """The template itself: alone it is every symbol's choice (`prompt/book`)."""
+        return self
+
+    @property
+    def templates(self) -> tuple["Template", ...]:
+        """The template itself."""
+        return (self,)
+
     @cached_property
     def bundle(self) -> bytes:
         """The template as one blob: its name, and the source of everything it includes."""
@@ -207,7 +216,7 @@ def load_template(folder: Path, name: str, state_dir: Path | None = None) -> Tem
     """
     if not name:
         raise TemplateError(f"{name!r} is not a prompt name.", "Write NAME or NAME/vN, as in position/v1.")
-    ref = name if "/" in name else _newest(folder, name)
+    ref = name if "/" in name else newest(folder, name)
     return _checked(ref, collect(folder, ref + SUFFIX, f"--prompt {name}"), state_dir)
 
 
@@ -230,7 +239,11 @@ def versions_of(folder: Path) -> list[str]:
     return [f"{name}/v{version}" for name, version in sorted(found)]
 
 
-def _newest(folder: Path, name: str) -> str:
+def newest(folder: Path, name: str) -> str:
+    """The newest version of a name in a folder, as NAME/vN.
+
+    Raises TemplateError if there is none.
+    """
     versions = [
         int(match[1])
         for file in folder.glob(f"{name}/v*{SUFFIX}")
