@@ -116,6 +116,8 @@ class Settings(BaseSettings):
     """Traces."""
     prompt: str = "position"
     """The prompt to ask with: NAME for its newest version, or NAME/vN."""
+    prompt_by_symbol: dict[str, str] = {}
+    """The prompts of some symbols, by patterns such as BTC*; the first pattern that matches holds."""
     prompts: Path = Field(default_factory=lambda: asset("prompts"))
     """The folder of prompts."""
     signal_types: tuple[str, ...] = SIGNAL_TYPES
