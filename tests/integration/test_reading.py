@@ -71,7 +71,7 @@ async def test_what_a_source_cannot_do_is_said(auditor: Program) -> None:
         "decisions --at 14:31 --since 2h --from export": "--at",
         "decisions --action sell --from export": "hold, exit",
         "decisions --from nowhere": "nowhere",
-        "decisions --from .": "not an export",
+        "decisions --from .": "neither an export nor an archive",
         "show 99 --from export": "99",
         "show 99 --from c.jsonl": "99",
     }.items():
