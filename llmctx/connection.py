@@ -101,7 +101,7 @@ def connect(url: str, *, retries: int = 3) -> RedisClient:
     watched = read_watched(url)
     try:
         pool = BlockingConnectionPool.from_url(
-            url if watched is None else watched.server_url,
+            url if watched is None else watched.server_url(watched.sentinels[0]),  # replaced by the primary's
             max_connections=_MAX_CONNECTIONS,
             protocol=2,
             socket_timeout=SOCKET_TIMEOUT_S,
@@ -149,6 +149,28 @@ def _cancellable(connection_class: Any) -> Any:
     return Cancellable
 
 
+async def primary_url(url: str) -> str:
+    """The address of the primary that the sentinels of an address name now; any other address as it is.
+
+    Raises ServerError if the URL names no server, or no sentinel names a primary.
+    """
+    check_address(url)
+    watched = read_watched(url)
+    if watched is None:
+        return url
+    try:
+        return watched.server_url(await PrimaryFinder(watched.sentinels, watched.service, watched.options).find())
+    except RedisError as error:
+        raise _no_answer(url, error) from error
+
+
+def _no_answer(url: str, error: Exception) -> ServerError:
+    return ServerError(
+        f"No Redis answers at {without_password(url)}: {str(error).rstrip('.')}.",
+        "Start one (`llmctx redis`, or `redis-server redis.conf`), or name another with --redis-url.",
+    )
+
+
 async def check(redis: Redis, url: str) -> str:
     """Check that a usable server answers, and return its name and version.
 
@@ -163,10 +185,7 @@ async def check(redis: Redis, url: str) -> str:
             "Check user, password and database in --redis-url.",
         ) from error
     except (RedisError, OSError) as error:
-        raise ServerError(
-            f"No Redis answers at {shown}: {str(error).rstrip('.')}.",
-            "Start one (`llmctx redis`, or `redis-server redis.conf`), or name another with --redis-url.",
-        ) from error
+        raise _no_answer(url, error) from error
     version = str(info["redis_version"])
     if tuple(int(part) for part in version.split(".")[:2]) < MIN_VERSION:
         raise ServerError(f"The server at {shown} is Redis {version}.", "llmctx needs Redis >= 7.0 or Valkey >= 7.2.")
