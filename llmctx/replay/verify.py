@@ -6,10 +6,12 @@ from typing import NamedTuple
 
 from llmctx.errors import CheckpointError
 from llmctx.replay.partition_check import PartitionCheck, PartitionReport
+from llmctx.trail.log.base import Base
 from llmctx.trail.log.instance import Instance, read_state_instance
 from llmctx.trail.log.leaf_schema import Fault, FaultError
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.anchor import Anchor, anchor_directory
+from llmctx.trail.proof.base import check_base
 from llmctx.trail.proof.checkpoint import Key, origin_of, read_note
 from llmctx.trail.proof.coverage import Coverage, Trusted, read_coverage
 from llmctx.trail.proof.key import read_public_key
@@ -80,7 +82,7 @@ async def verify_partition(
 
     Raises FaultError if a receipt or the key belongs to another trail, AnchorError if the anchor cannot be read.
     """
-    key = expected.key or read_public_key(state_dir, instance.id)
+    key, first = expected.key or read_public_key(state_dir, instance.id), await log.first()
     name = origin_of(instance.id, log.partition)
     # Read before the anchor: the notary writes the anchor first, so this checkpoint cannot be newer than the anchor's.
     checkpoint = await log.checkpoint()
@@ -105,7 +107,10 @@ async def verify_partition(
         warnings=_anchor_warnings(notes, checkpoint, state_dir),
         writers=writers_of(name, trusted, older_keys(state_dir, instance.id)),
     )
-    return await verify_log(log, on_record, outside, rebuilding=expected.rebuild, partitions=instance.partitions)
+    report = await verify_log(log, on_record, outside, rebuilding=expected.rebuild, partitions=instance.partitions)
+    if report.fault is not None and await log.first() != first:  # it was archived meanwhile
+        return await verify_partition(log, instance, state_dir, expected, on_record)
+    return report
 
 
 def writers_of(origin: str, trusted: Trusted | None, older: Sequence[Key] = ()) -> WriterKeys:
@@ -141,7 +146,7 @@ async def verify_log(
     size, tick_map, checkpoint = await log.size(), await log.tick_map(), await log.checkpoint()
     symbols, known = await log.symbol_lists(), outside.leaf_hashes
     try:
-        coverage = _coverage(outside, checkpoint)
+        coverage, base = _coverage(outside, checkpoint), await _read_base(log, outside.trusted)
     except FaultError as error:
         return PartitionReport(log.partition, fault=error.fault)
     verifier = Verifier(
@@ -152,10 +157,45 @@ async def verify_log(
         writers=outside.writers,
     )
     check = PartitionCheck(log.partition, verifier, log.blobs.blob, rebuilding=rebuilding, partitions=partitions)
-    fault = await check.check_records(log.read(), on_record) or _check_outside(outside, verifier)
+    fault = _begin(base, verifier, outside.writers) or await check.check_records(log.read(), on_record)
+    fault = fault or _check_outside(outside, verifier) or verifier.check_notice() or await _check_kept(log, verifier)
     fault = fault or verifier.check_map(tick_map, size) or verifier.check_symbols(symbols, size)
     warnings = [*_coverage_warnings(outside, coverage, verifier.size), *outside.warnings, *coverage.warnings()]
     return check.report(fault, warnings)
+
+
+async def _read_base(log: Log, trusted: Trusted | None) -> Base:
+    """What was archived and trimmed.
+
+    Raises FaultError if that is not what the instance key signed.
+    """
+    try:
+        base = await log.base()
+    except ValueError as error:
+        raise FaultError(Fault(0, "base", "what `llmctx archive` writes", str(error))) from error
+    origin = "" if trusted is None else trusted.origin
+    if (fault := check_base(base, () if trusted is None else trusted.keys, origin)) is not None:
+        raise FaultError(fault)
+    return base
+
+
+def _begin(base: Base, verifier: Verifier, writers: WriterKeys | None) -> Fault | None:
+    """Begin the check where the log begins; the fault if the base contradicts what is known of it."""
+    if not base.size:
+        return None
+    fault = verifier.begin_at(base.size, base.subtrees)
+    return fault or (None if writers is None else writers.begin_after(base.writers))
+
+
+async def _check_kept(log: Log, verifier: Verifier) -> Fault | None:
+    """The first fault of the archived records that are kept in Redis."""
+    for index in await log.kept():
+        entry = await log.entry(index) if index >= 0 else None
+        if entry is None:
+            return Fault(0, "kept", "archived records by index", f"{index}")
+        if (fault := verifier.check_kept(entry)) is not None:
+            return fault
+    return None
 
 
 def _coverage(outside: OutsideEvidence, in_redis: str | None) -> Coverage:

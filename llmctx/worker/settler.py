@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -166,12 +167,14 @@ class Settler:
 
     async def _accept(self, deliveries: list[Delivery], *, redelivered: bool) -> None:
         fresh = [delivery for delivery in deliveries if not self._queue.holds(delivery.entry_id)]
-        settled = await self._owner.ticks.settled({delivery.tick.id for delivery in fresh if delivery.tick is not None})
+        settled = await self._owner.ticks.settled({delivery.settles for delivery in fresh if delivery.settles})
         for delivery in fresh:
-            if delivery.tick is None:
-                await self._settle_unusable(delivery)
-            elif delivery.tick.id in settled:
+            if delivery.request is not None:
+                self._spawn(self._trim(delivery.entry_id, *delivery.request))
+            elif delivery.settles in settled:
                 await self._owner.discard((delivery.entry_id,))  # raised twice, settled already
+            elif delivery.tick is None:
+                await self._settle_unusable(delivery)
             else:
                 if delivery.tick.confirmation is not None:
                     await self._pipeline.confirm(delivery.tick, await self._owner.metadata())
@@ -182,9 +185,23 @@ class Settler:
         if self._leaving:
             return
         for batch in self._queue.take(self._concurrency - self._queue.busy):
-            task = asyncio.create_task(self._settle(batch))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._spawn(self._settle(batch))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _trim(self, entry_id: str, request: bytes, proof: bytes) -> None:
+        """Trim what is archived, as somebody asks who may; no tick waits for it."""
+        try:
+            await self._owner.archiving.on_request(request, proof)
+        except (LeaseError, InstanceError, ForkError) as error:
+            self._owner.lost = error
+            return
+        except (LlmctxError, RedisError) as error:
+            _log.warning(f"Nothing was trimmed: {_first_line(error)}")
+        await self._owner.discard((entry_id,))
 
     async def _settle(self, batch: Batch) -> None:
         log_context.put(tick=batch.tick.id, symbol=batch.tick.symbol)

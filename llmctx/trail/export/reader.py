@@ -23,7 +23,9 @@ class Part(NamedTuple):
     origin: str
     """The origin of its checkpoints."""
     size: int
-    """The number of records, lost ones included."""
+    """The number of records, lost ones included; one more than the last index."""
+    first: int = 0
+    """The index of its first record; an export begins at 0."""
 
 
 class Export:
@@ -42,6 +44,16 @@ class Export:
                 f"{directory} has no manifest.json, so it is not an export.", "Make one with `llmctx export DIR`."
             )
         self.origin, self.parts = _read_manifest(manifest.read_bytes())
+
+    @property
+    def name(self) -> str:
+        """Its path, for messages."""
+        return str(self.directory)
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions the trail has."""
+        return len(self.parts)
 
     @property
     def key(self) -> Key:
@@ -97,7 +109,7 @@ class Export:
             line = next(evidence, None)
             if line is None:
                 raise FaultError(Fault(index, "lines", "a line of evidence", "none"))
-            pieces, proof = _read_evidence(line, index)
+            pieces, proof = read_evidence(line, index)
             yield Entry(leaf, pieces, index=index, partition=part.partition, proof=proof)
         if (line := next(evidence, None)) is not None:
             raise FaultError(Fault(index + 1, "lines", "a leaf for each line of evidence", "one more line"))
@@ -192,7 +204,11 @@ def _read_object(line: bytes, fault: Fault, names: set[str], optional: str = "")
     return document
 
 
-def _read_evidence(line: bytes, index: int) -> tuple[dict[str, bytes], bytes]:
+def read_evidence(line: bytes, index: int) -> tuple[dict[str, bytes], bytes]:
+    """Pieces and proof of a line of evidence.
+
+    Raises FaultError if it is malformed or belongs to another index.
+    """
     document = _read_object(line, Fault(index, "evidence-form", "", ""), {"index", "pieces"}, "proof")
     pieces, proof = _read_pieces(document["pieces"], index), _read_proof(document.get("proof", ""), index)
     if document["index"] != index or type(document["index"]) is not int:
