@@ -32,7 +32,8 @@ def archive(
         typer.Option(
             "--to",
             metavar="URL",
-            help="A folder, or s3://, gs:// or az:// with a bucket. Default: the setting archive, or ./archive.",
+            help="A folder, or s3://, gs:// or az:// with a bucket. Also LLMCTX_ARCHIVE. Default: ./archive.",
+            show_default=False,
         ),
     ] = None,
     redis_url: RedisUrl = None,
@@ -54,11 +55,11 @@ def archive(
     """
     end_on_sigterm()
     settings = settings_for(redis_url, state_dir)
-    where = to or settings.archive or "archive"
-    found = asyncio.run(_archive(settings, where, _age_ms(older_than), keep, quiet=as_json))
+    to = to or settings.archive or "archive"
+    found = asyncio.run(_archive(settings, to, _age_ms(older_than), keep, quiet=as_json))
     if as_json:
         for segment in found:
-            print_json(segment._asdict() | {"to": where})
+            print_json(segment._asdict() | {"to": to})
         return
     for segment in found:
         out.print(
