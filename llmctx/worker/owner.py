@@ -18,14 +18,12 @@ from redis.exceptions import RedisError
 from llmctx import clock, log_context
 from llmctx.connection import end, pause, server_ms
 from llmctx.errors import BehindError, ForkError, InstanceError, LeaseError, SettledError, TickMapError, TrailError
-from llmctx.functions import restore_libraries
 from llmctx.killpoint import reached
 from llmctx.record import RecordMetadata, compose_unread
 from llmctx.schema import keys
 from llmctx.symbol_memory import SymbolMemory
 from llmctx.trail.log.entry import Entry
-from llmctx.trail.log.instance import read_instance
-from llmctx.trail.log.lease import SEE_REDIS, Holder, Lease, redis_errors
+from llmctx.trail.log.lease import SEE_REDIS, Holder, Lease
 from llmctx.trail.log.log import Draft, Log, Settlement
 from llmctx.trail.log.replicas import Replicas
 from llmctx.trail.proof.roster import Roster
@@ -34,6 +32,7 @@ from llmctx.worker.archiving import Archiving
 from llmctx.worker.enrolment import Enrolment, compose_foreign
 from llmctx.worker.home import TrailHome
 from llmctx.worker.publish import Publisher
+from llmctx.worker.server_check import ServerCheck
 from llmctx.worker.tick_map import TickMap
 
 _log = logging.getLogger(__name__)
@@ -56,11 +55,12 @@ class Owner:
         keeps waiting. Without `wait`, or when it returns False, entering raises LeaseError.
         """
         redis = self._redis = home.redis
-        instance = self._instance = home.instance
+        instance = home.instance
         self._wait = wait
         self.partition = partition
         self.log = Log(redis, partition)
         """The partition's log."""
+        self._check = ServerCheck(redis, self.log, instance)
         self._lease = Lease(redis, partition)
         self._replicas = Replicas(redis, self.log.key("replicated"), home.replicas)
         self.lost: TrailError | None = None
@@ -93,7 +93,7 @@ class Owner:
         spool and anchor contradict each other, KeyFileError if this state directory has not joined the trail,
         TrailError if the server or the disk does not answer.
         """
-        await self._check_functions()
+        await self._check.functions()
         roster = await self._enrolment.open()
         while (holder := await self._lease.take()) is not None:
             if self._wait is None or not self._wait(holder):
@@ -101,7 +101,7 @@ class Owner:
             await pause(1)
         self._renewal = asyncio.create_task(self._renew())
         try:
-            await self._check_instance()
+            await self._check.instance()
             await self._enrolment.is_due()  # incidents that the comparison makes are signed already
             lost = await self._recovery.open(roster, self._advance)
             await self._publisher.resume()
@@ -215,36 +215,13 @@ class Owner:
         Raises InstanceError if the server came back as another one or without its data, ForkError if it contradicts
         spool or anchor, TrailError if it does not answer.
         """
-        await self._check_functions()
-        await self._check_instance()
+        await self._check.functions()
+        await self._check.instance()
         lost = await self._recovery.compare_again()
         await self._publisher.resume()
         if lost is not None:
             self.memory.forget()
             await self._note(lost)
-
-    async def _check_functions(self) -> None:
-        """Delete functions that somebody else loaded in place of ours, and load ours that are missing."""
-        with redis_errors("The server's functions could not be checked"):
-            found = await restore_libraries(self._redis)
-            if found:
-                await self._redis.hincrby(self.log.key("repairs"), "functions", len(found))
-        for name in found:
-            _log.error(
-                f"The server's function library {name} was not ours and is deleted. Since the last check it may have "
-                "changed what was read and recorded: run `llmctx verify`, and see who may load functions "
-                "(docs/threat-model.md).",
-                extra={"alert": "foreign", "subject": "functions"},
-            )
-
-    async def _check_instance(self) -> None:
-        now = await read_instance(self._redis)
-        if now != self._instance:
-            raise InstanceError(
-                f"Redis had instance {self._instance.id}, now it has {now.id if now else 'none: it lost its data'}.",
-                "Stop, and restore the server's data from a backup (docs/operations.md); or start a new trail with "
-                "--new-instance.",
-            )
 
     async def metadata(self) -> RecordMetadata:
         """Metadata, by the server's time, for a record made outside the pipeline.
@@ -272,7 +249,7 @@ class Owner:
         as if it were new. Raises LeaseError if another owner has had the partition meanwhile.
         """
         try:
-            await self._check_instance()
+            await self._check.instance()
             holder = await self._lease.take()
             if holder is None:
                 await self._recovery.check()  # another owner may have come and gone: check the spool again
@@ -295,7 +272,7 @@ class Owner:
         while True:
             await pause(2)
             with contextlib.suppress(TrailError):  # the renewal itself tells whether the server answers
-                await self._check_functions()
+                await self._check.functions()
             try:
                 holder = await self._retake()
                 with contextlib.suppress(TrailError):
