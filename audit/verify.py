@@ -40,7 +40,7 @@ ALWAYS = {"recorded_at_ms": int, "worker": str, "attempts": int, "code": str, "v
 SOMETIMES = {
     "symbol": str, "cause": str, "as_of_ms": int, "timings_ms": dict, "snapshot": dict, "prompt": dict,
     "request": dict, "completion": dict, "decision": dict, "confirmation": dict, "incident": dict,
-    "grounding": dict, "reasked": dict, "clock": str, "enrolment": dict, "rotation": dict,
+    "grounding": dict, "reasked": dict, "clock": str, "enrolment": dict, "rotation": dict, "archived": dict,
 }  # fmt: skip
 TYPES = ALWAYS | SOMETIMES
 DIGESTS = {"snapshot": "snapshot", "prompt": "messages", "completion": "completion", "incident": "foreign"}
@@ -54,6 +54,7 @@ WITHIN: dict[str, dict[str, type]] = {
     },
     "verdict": {"action": str, "reason": str},
     "confirmation": {"by": str, "why": str, "last": str, "price_at": str, "entry_time": str},
+    "archived": {"first": int, "end": int, "manifest": str, "where": str},
     "incident": {"what": str},
     "enrolment": {"key": str, "from": int, "signature": str},
     "rotation": {"old": str, "new": str, "old_signature": str, "new_signature": str},

@@ -2,7 +2,21 @@
 
 import asyncio
 
-from benchmarks import append, feed, grounding, grounding_cited, join, memory, paced, post, replay, spool, tick, verify
+from benchmarks import (
+    append,
+    archive,
+    feed,
+    grounding,
+    grounding_cited,
+    join,
+    memory,
+    paced,
+    post,
+    replay,
+    spool,
+    tick,
+    verify,
+)
 from benchmarks.stage import stage
 
 
@@ -10,7 +24,7 @@ async def main() -> None:
     """Measure everything on one stage."""
     figures: dict[str, str] = {}
     async with stage() as where:
-        for benchmark in (join, append, post, tick, paced, feed, verify, spool, replay, memory):
+        for benchmark in (join, append, post, tick, paced, feed, verify, archive, spool, replay, memory):
             figures |= await benchmark.measure(where)
     figures |= grounding.measure() | grounding_cited.measure()
     for name, value in figures.items():

@@ -30,7 +30,7 @@ async def measure(stage: Stage) -> dict[str, str]:
     await lease.take()
     trainer = Trainer()
     for draft in drafts:
-        trainer.add(lay_out(draft.leaf, draft.pieces).text)
+        trainer.add(lay_out(draft.leaf, draft.pieces).text, 0)
     log.dictionary = trainer.train(len(drafts))
     packed = [pack(draft.leaf, draft.pieces, log.dictionary) for draft in drafts]
     settlement = Settlement(keys.ticks(_PARTITION), keys.attempts(_PARTITION), keys.DECIDERS)

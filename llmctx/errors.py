@@ -72,6 +72,18 @@ class EndpointError(LlmctxError):
     exit_code = 3
 
 
+class AlertError(LlmctxError):
+    """An alert could not be delivered."""
+
+    exit_code = 1
+
+    def __init__(self, why: str, *, may_pass: bool = False) -> None:
+        self.may_pass = may_pass
+        super().__init__(
+            f"An alert could not be delivered: {why}.", "See [alerts] in llmctx.toml; try it: llmctx alerts --test."
+        )
+
+
 class TrailError(LlmctxError):
     """The audit trail cannot be read or written."""
 
@@ -111,6 +123,8 @@ class TickMapError(TrailError):
     """The map of ticks names a record that does not settle the tick."""
 
     def __init__(self, tick: str, key: str, index: int) -> None:
+        self.index = index
+        """The index that the map names."""
         what = f"{key} has tick {tick} at {index}, but no such record settles it."
         super().__init__(what, "The owner corrects it and records the tick.")
 
@@ -187,6 +201,12 @@ class ReceiptError(TrailError):
 
 class ExportError(TrailError):
     """A folder cannot be exported to, or does not contain an export."""
+
+    exit_code = 2
+
+
+class ArchiveError(TrailError):
+    """An archive cannot be written, read or believed."""
 
     exit_code = 2
 

@@ -88,6 +88,13 @@ def without_password(url: str) -> str:
     return f"{shown['scheme']}://{user}{host}{shown['place']}" + (f"?{database[1]}" if database else "")
 
 
+def secrets_in(url: str) -> list[str]:
+    """The passwords in an address of any kind, as they stand there."""
+    user = re.search("://[^/?#@:]*:([^/?#@]+)@", url)
+    options = re.findall("(?<=password=)[^&#]+", url)
+    return [*options, *([] if user is None else [user[1]])]
+
+
 class Watched(NamedTuple):
     """An address with sentinels, in its parts."""
 

@@ -7,10 +7,10 @@ import os
 import re
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -59,6 +59,29 @@ class LLMSettings(BaseModel):
     """The largest decoded response body that is kept, in bytes."""
 
 
+class AlertSettings(BaseModel):
+    """Who is told of what must be known at once."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    webhook: SecretStr | None = None
+    """The address to which each alert is posted as JSON."""
+    token: SecretStr | None = None
+    """A bearer token for the webhook."""
+    command: str | None = Field(None, repr=False)  # it may hold a password
+    """A command to run in place of a webhook; it reads the JSON object from its standard input."""
+    repeat_s: int = Field(3600, ge=1)
+    """Seconds after which the same alert is sent again, if it is still noticed."""
+
+    @model_validator(mode="after")
+    def _one_receiver(self) -> Self:
+        if self.webhook is not None and self.command is not None:
+            raise ValueError("give either a webhook or a command")
+        if self.webhook is not None and not re.match("https?://[^/]", self.webhook.get_secret_value()):
+            raise ValueError("the webhook does not begin with http:// or https://")
+        return self
+
+
 class OtelSettings(BaseModel):
     """Traces by OpenTelemetry."""
 
@@ -83,6 +106,10 @@ class Settings(BaseSettings):
     """The directory of the instance file, spool, anchors and keys."""
     llm: LLMSettings = LLMSettings()
     """The endpoint."""
+    log_format: Literal["text", "json"] = "text"
+    """How log records are written: lines for people, or one JSON object each."""
+    alerts: AlertSettings = AlertSettings()
+    """Alerts."""
     otel: OtelSettings = OtelSettings()
     """Traces."""
     prompt: str = "position"
@@ -188,6 +215,7 @@ def _check_environment() -> None:
     """Refuse an unknown LLMCTX_ variable, which may be misspelt; pydantic would ignore it."""
     known = {f"LLMCTX_{name}".upper() for name in Settings.model_fields}
     known |= {f"LLMCTX_LLM__{name}".upper() for name in LLMSettings.model_fields}
+    known |= {f"LLMCTX_ALERTS__{name}".upper() for name in AlertSettings.model_fields}
     parts = {f"LLMCTX_LLM__PROFILE__{name}".upper() for name in ProfileSettings.model_fields}
     known |= parts
     given = {name.upper() for name in os.environ}

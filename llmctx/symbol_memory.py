@@ -76,7 +76,8 @@ class SymbolMemory:
             if symbol not in self.unconfirmed:
                 _log.warning(
                     f"{symbol}: {found[0]}. The stop is not obeyed before. If the price is right: `llmctx confirm "
-                    f"{symbol} --by NAME --why TEXT`; if not, correct the price or the position"
+                    f"{symbol} --by NAME --why TEXT`; if not, correct the price or the position",
+                    extra={"alert": "unconfirmed_stop", "subject": symbol},
                 )
             self.unconfirmed[symbol] = found[0]
         else:

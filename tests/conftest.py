@@ -60,8 +60,8 @@ _LOOPBACK = ("127.", "::1", "localhost")
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """What `-n auto` starts: two at least, because much of the time is waited for servers and clocks."""
-    return min(max(2, os.cpu_count() or 2), 8)
+    """What `-n auto` starts: one more than there are cores, because much of the time is waited for servers and clocks."""
+    return min(1 + (os.cpu_count() or 1), 8)
 
 
 def pytest_report_header() -> str:

@@ -27,6 +27,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "shared_connection",
         "functions",
         "killpoint",
+        "log_context",
     ),
     ("schema", "trail"),
     ("context",),

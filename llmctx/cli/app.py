@@ -87,6 +87,6 @@ def _before_each_command(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    from llmctx.cli.shared.output import show_logs
+    from llmctx.cli.shared.logs import show_logs
 
     show_logs()

@@ -59,8 +59,10 @@ COMMANDS = (
     Command("doctor", "operate", "Examine server, trail and this host, and say what to do."),
     Command("notary", "operate", "Run the notary alone, which signs what is recorded."),
     Command("join", "operate", "Let a second state directory write to a trail."),
+    Command("archive", "operate", "Move old records out of Redis into an archive."),
     Command("backup", "operate", "Back up server and state directory, and prove the copy."),
     Command("restore", "operate", "Restore a backup into a server, and refill what came later."),
+    Command("alerts", "operate", "List the alerts and who receives them; send one with --test."),
     Command("cleanup", "operate", "Clean up what live data leaves behind, never the trail."),
     Command("acl", "operate", "Print Redis users with the least that each program needs."),
 )

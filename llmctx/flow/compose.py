@@ -126,7 +126,7 @@ class Composer:
 
     def _add_shared_values(self, write: Write, fed: FedBar, now: str) -> None:
         listed = sorted(self.watched_symbols | self.held_symbols)
-        state = (fed.bar.start.date(), len(self.watched_symbols), len(self.held_symbols), *listed)
+        state = (fed.tracked.symbol.track.day, len(self.watched_symbols), len(self.held_symbols), *listed)
         if state != self._watchlist_state:
             self._watchlist_state = state
             write.set(BY_SECTION["watchlist"], canonical.wire(listed))

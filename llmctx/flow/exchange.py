@@ -1,5 +1,6 @@
 """When an exchange is open: holidays and half days from the `holidays` library, hours from the table below."""
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import NamedTuple
@@ -18,13 +19,15 @@ class _Hours(NamedTuple):
     opens: time
     closes: time
     half_day_closes: time
+    closes_early: Mapping[tuple[int, int], time] = {}
+    """Month and day -> when it closes on days that the library does not know as half days."""
 
 
 _HOURS = {
     "XNYS": _Hours(ZoneInfo("America/New_York"), time(9, 30), time(16), time(13)),
     "XNAS": _Hours(ZoneInfo("America/New_York"), time(9, 30), time(16), time(13)),
     "XLON": _Hours(ZoneInfo("Europe/London"), time(8), time(16, 30), time(12, 30)),
-    "XETR": _Hours(ZoneInfo("Europe/Berlin"), time(9), time(17, 30), time(14)),
+    "XETR": _Hours(ZoneInfo("Europe/Berlin"), time(9), time(17, 30), time(14), {(12, 30): time(14)}),
     "XPAR": _Hours(ZoneInfo("Europe/Paris"), time(9), time(17, 30), time(14, 5)),
 }
 """Regular hours by ISO 10383 code, in the exchange's own time."""
@@ -67,8 +70,9 @@ class Exchange:
             return begins, begins + timedelta(days=1)
         if day.weekday() >= _SATURDAY or _is_on_calendar(self.name, day, "public"):
             return None
-        zone, opens, closes, half_day_closes = self._times
+        zone, opens, closes, half_day_closes, early = self._times
         end = half_day_closes if _is_on_calendar(self.name, day, "half_day") else closes
+        end = early.get((day.month, day.day), end)
         return datetime.combine(day, opens, zone).astimezone(UTC), datetime.combine(day, end, zone).astimezone(UTC)
 
 

@@ -65,7 +65,7 @@ class LiveKeys:
         """Continue from the newest day's changes."""
         composer, screened = self.composer, await self._store.screened()
         ends = {symbol: clock.from_ms(end_ms) for symbol, (end_ms, _) in screened.items()}
-        dates = {symbol: (end - self._rules.interval).date() for symbol, end in ends.items()}
+        dates = {symbol: self.exchange.date_at(end - self._rules.interval) for symbol, end in ends.items()}
         newest = max(dates.values(), default=None)
         for symbol, (_, change_pct) in screened.items():
             if dates[symbol] == newest:
@@ -95,7 +95,7 @@ class LiveKeys:
     async def symbol(self, name: str) -> Symbol:
         """What is known of a symbol; read from the server on first use."""
         if name not in self._symbols:
-            symbol = Symbol(name, self._rules.interval)
+            symbol = Symbol(name, self._rules.interval, self.exchange.date_at)
             symbol.replay([found async for found in self._store.bars(name)])
             for member in await self._store.news(name):
                 symbol.news.add(Headline.from_member(name, member))
@@ -134,7 +134,7 @@ class LiveKeys:
         for bar in bars:
             symbol = await self.symbol(bar.symbol)
             tracked = symbol.add(bar, self._rules.ratios.get(bar.symbol))
-            self.composer.market.update(bar.start.date(), bar.symbol, symbol.track.change_pct)
+            self.composer.market.update(symbol.track.day, bar.symbol, symbol.track.change_pct)
             self.composer.watched_symbols.add(bar.symbol)
             pending.append(self._work_through(tracked, at))
             on_send(pending[-1][0])

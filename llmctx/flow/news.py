@@ -1,15 +1,14 @@
-"""Headlines: what they are, how they are read from JSON Lines, and the sentiment of a day's headlines."""
+"""Headlines: what they are, and the sentiment of a day's headlines."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
-from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from llmctx import canonical, clock
-from llmctx.errors import FeedError, SchemaError
-from llmctx.flow.bars import BadRow, parse_moment
+from llmctx.errors import SchemaError
+from llmctx.flow.bars import BadRow, parse_time
+from llmctx.flow.sentiment import score_of
 from llmctx.schema.symbol import check_symbol
 
 WINDOW = timedelta(hours=24)
@@ -36,15 +35,22 @@ class Headline(NamedTuple):
     """Who published it; empty if unknown."""
     url: str
     """Its address; empty if unknown."""
-    score: Decimal
-    """Its sentiment from -1 to 1: the provider's score, or else VADER's."""
+    score: Decimal | None
+    """Its sentiment from -1 to 1: the provider's score, or else what its words say; None if they say nothing."""
     label: str | None = None
     """The provider's label, if it gave one."""
 
     def member(self) -> bytes:
         """The headline as a member of the symbol's sorted set; equal headlines have equal bytes."""
         return canonical.wire(
-            [clock.iso_of(self.at), self.headline, self.source, self.url, str(self.score), self.label]
+            [
+                clock.iso_of(self.at),
+                self.headline,
+                self.source,
+                self.url,
+                None if self.score is None else str(self.score),
+                self.label,
+            ]
         )
 
     @classmethod
@@ -57,7 +63,7 @@ class Headline(NamedTuple):
             headline=headline,
             source=source,
             url=url,
-            score=Decimal(score),
+            score=None if score is None else Decimal(score),
             label=label,
         )
 
@@ -67,33 +73,8 @@ class Headline(NamedTuple):
         return " ".join(self.headline.casefold().split())
 
 
-def read_news(path: Path) -> Iterator[Headline | BadRow]:
-    """Yield the headlines of a JSON Lines file in file order, and a BadRow for each malformed line.
-
-    Raises FeedError if the file cannot be read.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise FeedError(f"{path} cannot be read: {error}.", "Name a JSON Lines file of headlines.") from error
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            yield parse_headline(line, number)
-
-
-def parse_headline(line: str, number: int) -> Headline | BadRow:
-    """Parse one line of a news file."""
-    try:
-        document = canonical.loads(line.encode())
-    except ValueError as error:
-        return BadRow(number, f"malformed headline: not valid JSON: {error}")
-    return headline_of(document, number)
-
-
-def headline_of(document: Any, number: int) -> Headline | BadRow:
-    """Build a headline from the JSON object on a line."""
-    if not isinstance(document, dict):
-        return BadRow(number, "malformed headline: not a JSON object")
+def headline_of(document: Mapping[str, Any], number: int) -> Headline | BadRow:
+    """Build a headline from a JSON object in our form."""
     try:
         return Headline(
             at=_moment(document.get("timestamp")),
@@ -112,7 +93,7 @@ def headline_of(document: Any, number: int) -> Headline | BadRow:
 
 def _moment(value: Any) -> datetime:
     try:
-        return parse_moment(value if isinstance(value, str) else "")
+        return parse_time(value if isinstance(value, str) else "")
     except ValueError as error:
         raise ValueError(f"timestamp {value!r}: {error}") from error
 
@@ -132,21 +113,13 @@ def _label(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
-def _score(document: Mapping[str, Any]) -> Decimal:
+def _score(document: Mapping[str, Any]) -> Decimal | None:
     given = document.get("sentiment_score")
     if given is None:
-        compound: float = _vader().polarity_scores(_text(document, "headline"))["compound"]
-        return Decimal(str(compound))
+        return score_of(_text(document, "headline"))
     if type(given) not in (int, Decimal) or not -1 <= given <= 1:
         raise ValueError("sentiment_score must be a number from -1 to 1")
     return Decimal(given).quantize(_SCORE_STEP)
-
-
-@cache
-def _vader() -> Any:
-    from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer  # noqa: PLC0415  slow; only news needs it
-
-    return SentimentIntensityAnalyzer()
 
 
 class NewsWindow:
@@ -181,17 +154,20 @@ class NewsWindow:
         return _sentiment(newest)
 
 
-def _label_of(newest: list[Headline], score: Decimal) -> str:
-    """The provider's label if all headlines share one, otherwise the label of their mean score."""
+def _label_of(newest: list[Headline], score: Decimal | None) -> str | None:
+    """The provider's label if all headlines share one, otherwise that of their mean score, None without a score."""
     labels = {kept.label for kept in newest}
     label = labels.pop() if len(labels) == 1 else None
-    return label or ("bullish" if score >= _MIN_BULLISH else "bearish" if score <= _MAX_BEARISH else "neutral")
+    if label or score is None:
+        return label
+    return "bullish" if score >= _MIN_BULLISH else "bearish" if score <= _MAX_BEARISH else "neutral"
 
 
 def _sentiment(newest: list[Headline]) -> dict[str, Any]:
     if not newest:
         return {"sentiment_score": None, "sentiment_label": None, "news_count": 0, "latest_news": []}
-    score = (sum((kept.score for kept in newest), Decimal(0)) / len(newest)).quantize(_SCORE_STEP)
+    scores = [kept.score for kept in newest if kept.score is not None]
+    score = (sum(scores, Decimal(0)) / len(scores)).quantize(_SCORE_STEP) if scores else None
     return {
         "sentiment_score": score,
         "sentiment_label": _label_of(newest, score),

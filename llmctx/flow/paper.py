@@ -50,8 +50,8 @@ class Account:
         *,
         split: Decimal | None = None,
     ) -> None:
-        """`split` is the ratio by which the position was just adjusted, if it was."""
-        self.book = book.on(bar.start.date().isoformat())
+        """`book` is that of the bar's session; `split` is the ratio by which the position was just adjusted."""
+        self.book = book
         self.position = position
         self.fills: list[Fill] = []
         self.closed: ClosedPosition | None = None

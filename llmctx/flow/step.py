@@ -54,7 +54,7 @@ def take_step(tracked: TrackedBar, book: Book, rules: FeedRules, *, market_open:
         cause = None if marked is None else _cause(position, adjusted, marked, filled=False)
         return Step(raw_position=_wire(marked), position=marked, cause=cause, book=book)
     split = None if adjusted is position else rules.ratios[symbol.name]
-    account = Account(book, adjusted, tracked.bar, end, rules.cost_bps, split=split)
+    account = Account(book.on(symbol.track.day.isoformat()), adjusted, tracked.bar, end, rules.cost_bps, split=split)
     account.fill_orders()
     account.enforce_levels()
     account.plan_entry(tracked.signals, market_open=market_open)

@@ -8,7 +8,8 @@ score = 0.35 x volume + 0.35 x move + 0.30 x signal, each part from 0 to 1:
 """
 
 from collections import deque
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -48,9 +49,10 @@ class TrackedBar(NamedTuple):
 class Symbol:
     """One symbol: its track, recent signals, news, and its position as stored in the server."""
 
-    def __init__(self, name: str, interval: timedelta) -> None:
+    def __init__(self, name: str, interval: timedelta, day_of: Callable[[datetime], date] = datetime.date) -> None:
+        """`day_of` gives the session that a time belongs to."""
         self.name = name
-        self.track = Track(interval)
+        self.track = Track(interval, day_of)
         self.screen = Screen()
         self.news = NewsWindow()
         self.monitored = True

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from llmctx.flow.bar_file import BarFile
 from llmctx.flow.bars import BadRow, Bar
-from llmctx.flow.news import Headline, read_news
+from llmctx.flow.news import Headline
+from llmctx.flow.news_file import read_news
 
 
 class Vix(NamedTuple):

@@ -1,7 +1,8 @@
 """The track of one symbol: session, indicators and levels from its bars so far, new ones and those of the stream."""
 
 from collections import deque
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from llmctx import clock
@@ -21,15 +22,17 @@ _LARGEST_MOVE = 1.4
 class Track:
     """One symbol's session and indicators."""
 
-    def __init__(self, interval: timedelta) -> None:
+    def __init__(self, interval: timedelta, day_of: Callable[[datetime], date] = datetime.date) -> None:
+        """`day_of` gives the session that a time belongs to: the exchange's own date."""
         self._interval = interval
+        self._day_of = day_of
         self._closes: deque[tuple[datetime, Decimal]] = deque(maxlen=5 * MEMORY)
         self.window: deque[Bar] = deque(maxlen=WINDOW)
         """The bars before the newest one."""
         self.last: Bar | None = None
         """The newest bar."""
         self.session: dict[str, Decimal] = {}
-        """The `price` object of stocks:price: the session so far. A session is a UTC date."""
+        """The `price` object of stocks:price: the session so far, with what is traded before and after hours."""
         self.previous_close: Decimal | None = None
         """The last close of the previous session; None on a symbol's first day, and after a jump without a ratio."""
         self._reset()
@@ -48,7 +51,7 @@ class Track:
         they are adjusted; if a split is only suspected, the track starts over.
         """
         last = self.last
-        new_session = last is None or last.start.date() != bar.start.date()
+        new_session = last is None or self._day_of(last.start) != self._day_of(bar.start)
         if last is not None:
             self.window.append(last)
             if new_session:
@@ -97,6 +100,12 @@ class Track:
             "low": bar.low if new else min(so_far["low"], bar.low),
             "volume": bar.volume if new else so_far["volume"] + bar.volume,
         }
+
+    @property
+    def day(self) -> date:
+        """The session of the newest bar."""
+        assert self.last is not None
+        return self._day_of(self.last.start)
 
     @property
     def known_at(self) -> datetime | None:

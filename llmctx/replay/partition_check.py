@@ -23,6 +23,8 @@ class PartitionReport(NamedTuple):
     """The partition."""
     records: int = 0
     """Records without a fault, before the one that ended the check."""
+    archived: int = 0
+    """Records that were archived and trimmed before them: their leaf hashes are in the tree, the rest is archived."""
     ticks: int = 0
     """Distinct ticks that they settle."""
     rebuilt: int = 0
@@ -144,7 +146,8 @@ class PartitionCheck:
         faults = sorted(verifier.unreadable if fault is None else [*verifier.unreadable, fault])
         return PartitionReport(
             partition=self._partition,
-            records=good - lost - len(unreadable),
+            records=max(0, good - verifier.archived - lost - len(unreadable)),
+            archived=verifier.archived,
             ticks=len([index for index in verifier.settled.values() if index < good]),
             rebuilt=self._rebuilt,
             not_reproducible=self._reproduction.known.total(),

@@ -1,17 +1,17 @@
-"""Verify a trail in full: in Redis against the anchor of a state directory, a key and receipts, or in an export."""
+"""Verify a trail in Redis in full, against the anchor of a state directory, a key and receipts."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from llmctx.errors import CheckpointError
 from llmctx.replay.partition_check import PartitionCheck, PartitionReport
-from llmctx.trail.export.reader import Export, Part
-from llmctx.trail.log.entry import Entry
+from llmctx.trail.log.base import Base
 from llmctx.trail.log.instance import Instance, read_state_instance
 from llmctx.trail.log.leaf_schema import Fault, FaultError
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.anchor import Anchor, anchor_directory
+from llmctx.trail.proof.base import check_base
 from llmctx.trail.proof.checkpoint import Key, origin_of, read_note
 from llmctx.trail.proof.coverage import Coverage, Trusted, read_coverage
 from llmctx.trail.proof.key import read_public_key
@@ -20,8 +20,6 @@ from llmctx.trail.proof.roster import older_keys
 from llmctx.trail.proof.rotation import key_chain
 from llmctx.trail.proof.verify import Verifier
 from llmctx.trail.proof.writer import WriterKeys
-
-_OWN_KEY = "the key came with the export, so it proves nothing against whoever made the export; name it with --key"
 
 
 class OutsideEvidence(NamedTuple):
@@ -84,7 +82,7 @@ async def verify_partition(
 
     Raises FaultError if a receipt or the key belongs to another trail, AnchorError if the anchor cannot be read.
     """
-    key = expected.key or read_public_key(state_dir, instance.id)
+    key, first = expected.key or read_public_key(state_dir, instance.id), await log.first()
     name = origin_of(instance.id, log.partition)
     # Read before the anchor: the notary writes the anchor first, so this checkpoint cannot be newer than the anchor's.
     checkpoint = await log.checkpoint()
@@ -107,12 +105,16 @@ async def verify_partition(
         receipts=receipts,
         key_given=expected.key is not None,
         warnings=_anchor_warnings(notes, checkpoint, state_dir),
-        writers=_writers(name, trusted, older_keys(state_dir, instance.id)),
+        writers=writers_of(name, trusted, older_keys(state_dir, instance.id)),
     )
-    return await verify_log(log, on_record, outside, rebuilding=expected.rebuild, partitions=instance.partitions)
+    report = await verify_log(log, on_record, outside, rebuilding=expected.rebuild, partitions=instance.partitions)
+    if report.fault is not None and await log.first() != first:  # it was archived meanwhile
+        return await verify_partition(log, instance, state_dir, expected, on_record)
+    return report
 
 
-def _writers(origin: str, trusted: Trusted | None, older: Sequence[Key] = ()) -> WriterKeys:
+def writers_of(origin: str, trusted: Trusted | None, older: Sequence[Key] = ()) -> WriterKeys:
+    """Return the keys that vouch for the writers of a partition; `older` ones vouch for what they enrolled."""
     *before, newest = [None] if trusted is None else trusted.keys
     return WriterKeys(origin, newest, [*older, *(key for key in before if key is not None)])
 
@@ -144,7 +146,7 @@ async def verify_log(
     size, tick_map, checkpoint = await log.size(), await log.tick_map(), await log.checkpoint()
     symbols, known = await log.symbol_lists(), outside.leaf_hashes
     try:
-        coverage = _coverage(outside, checkpoint)
+        coverage, base = _coverage(outside, checkpoint), await _read_base(log, outside.trusted)
     except FaultError as error:
         return PartitionReport(log.partition, fault=error.fault)
     verifier = Verifier(
@@ -155,10 +157,45 @@ async def verify_log(
         writers=outside.writers,
     )
     check = PartitionCheck(log.partition, verifier, log.blobs.blob, rebuilding=rebuilding, partitions=partitions)
-    fault = await check.check_records(log.read(), on_record) or _check_outside(outside, verifier)
+    fault = _begin(base, verifier, outside.writers) or await check.check_records(log.read(), on_record)
+    fault = fault or _check_outside(outside, verifier) or verifier.check_notice() or await _check_kept(log, verifier)
     fault = fault or verifier.check_map(tick_map, size) or verifier.check_symbols(symbols, size)
     warnings = [*_coverage_warnings(outside, coverage, verifier.size), *outside.warnings, *coverage.warnings()]
     return check.report(fault, warnings)
+
+
+async def _read_base(log: Log, trusted: Trusted | None) -> Base:
+    """What was archived and trimmed.
+
+    Raises FaultError if that is not what the instance key signed.
+    """
+    try:
+        base = await log.base()
+    except ValueError as error:
+        raise FaultError(Fault(0, "base", "what `llmctx archive` writes", str(error))) from error
+    origin = "" if trusted is None else trusted.origin
+    if (fault := check_base(base, () if trusted is None else trusted.keys, origin)) is not None:
+        raise FaultError(fault)
+    return base
+
+
+def _begin(base: Base, verifier: Verifier, writers: WriterKeys | None) -> Fault | None:
+    """Begin the check where the log begins; the fault if the base contradicts what is known of it."""
+    if not base.size:
+        return None
+    fault = verifier.begin_at(base.size, base.subtrees)
+    return fault or (None if writers is None else writers.begin_after(base.writers))
+
+
+async def _check_kept(log: Log, verifier: Verifier) -> Fault | None:
+    """The first fault of the archived records that are kept in Redis."""
+    for index in await log.kept():
+        entry = await log.entry(index) if index >= 0 else None
+        if entry is None:
+            return Fault(0, "kept", "archived records by index", f"{index}")
+        if (fault := verifier.check_kept(entry)) is not None:
+            return fault
+    return None
 
 
 def _coverage(outside: OutsideEvidence, in_redis: str | None) -> Coverage:
@@ -197,63 +234,3 @@ def _coverage_warnings(outside: OutsideEvidence, coverage: Coverage, size: int) 
     if coverage.size < size:
         return [f"{size - coverage.size} records are not covered by a checkpoint yet"]
     return []
-
-
-def open_export(directory: Path, expected: Expected) -> Export:
-    """Open an export with the expected key and origin, all of whose blobs have the right digests.
-
-    Raises ExportError if the folder is not an export, FaultError if key, origin, a blob or a receipt does not fit.
-    """
-    export = Export(directory)
-    if expected.key is not None and export.key not in export.key_chain(expected.key):
-        raise FaultError(Fault(0, "key", expected.key.text, export.key.text))
-    origin = expected.origin or export.key.name
-    if export.origin != origin:
-        raise FaultError(Fault(0, "origin", origin, export.origin))
-    export.check_blobs()
-    expected.check_partitions(len(export.parts))
-    return export
-
-
-async def verify_part(
-    export: Export, part: Part, expected: Expected, on_record: Callable[[], None] = lambda: None
-) -> PartitionReport:
-    """Check every record of one partition of an export that `open_export` returned, up to the first bad one."""
-
-    async def blob(digest: str) -> bytes | None:
-        return export.blob(digest)
-
-    trusted = trusted_of(expected.key or export.key, export.origin, part.partition, len(export.parts))
-    receipts = expected.receipts_of(part.partition)
-    try:
-        trusted = trusted._replace(chain=export.key_chain(trusted.key))
-        check_receipts(receipts, trusted)
-        notes, instead = export.notes(part)
-        coverage = read_coverage(notes, trusted)
-        if instead is not None:
-            fault = Fault(coverage.size, "note-grammar", "signed checkpoints, one blank line between", instead)
-            return PartitionReport(part.partition, fault=fault)
-        lost, known = export.lost(part), export.known(part)
-    except FaultError as error:
-        return PartitionReport(part.partition, fault=error.fault)
-    writers = _writers(trusted.origin, trusted)
-    verifier = Verifier(coverage, known=known, lost=lost.get, held=HeldReceipts(receipts), writers=writers)
-    check = PartitionCheck(part.partition, verifier, blob, rebuilding=expected.rebuild, partitions=len(export.parts))
-    found = await check.check_records(_each(export, part, lost), on_record) or verifier.check_end(all_covered=True)
-    found = found or _check_sizes(verifier, part, known) or await check.check_lost(export.found_again(part), lost)
-    warnings = [] if expected.key is not None else [_OWN_KEY]
-    warnings += [] if coverage.count else ["there is no checkpoint, so nothing proves that this partition is empty"]
-    return check.report(found, [*warnings, *coverage.warnings()])
-
-
-async def _each(export: Export, part: Part, lost: dict[int, bytes]) -> AsyncIterator[Entry]:
-    for entry in export.entries(part, lost):
-        yield entry
-
-
-def _check_sizes(verifier: Verifier, part: Part, known: Sequence[bytes] | None) -> Fault | None:
-    if part.size != verifier.size:
-        return Fault(verifier.size, "manifest", f"{part.size} records, as the manifest says", f"{verifier.size}")
-    if known is not None and len(known) != verifier.size:
-        return Fault(min(verifier.size, len(known)), "leaf-hash", f"{verifier.size} leaf hashes", f"{len(known)}")
-    return None

@@ -1,4 +1,4 @@
-"""Warnings about calls that fail one after another; each failed record alone is easily overlooked."""
+"""Warnings about records that are easily overlooked: dead letters, and calls that fail one after another."""
 
 import logging
 
@@ -21,8 +21,15 @@ class FailureWatch:
         self._next_warning = FIRST_WARNING
 
     def add(self, entry: Entry) -> None:
-        """Count the call of a record, if it made one."""
+        """Report a dead letter; count the call of a record, if it made one."""
         record = entry.record
+        if record["kind"] == "dead_letter":
+            symbol = record.get("symbol", "")
+            _log.error(
+                f"{symbol}: tick {record['tick']} ends as a dead letter, record {entry.index} of partition "
+                f"{entry.partition}: {record['verdict']['reason']}",
+                extra={"alert": "dead_letter", "subject": symbol},
+            )
         completion = record.get("completion")
         if completion is None:
             return
@@ -38,5 +45,6 @@ class FailureWatch:
             self._next_warning *= 2
             _log.warning(
                 f"{count.failed} of {count.calls} calls failed, the last {count.in_a_row} in a row: {count.last}. "
-                f"The guardrails alone decide meanwhile. {count.remedy}"
+                f"The guardrails alone decide meanwhile. {count.remedy}",
+                extra={"alert": "model_failures", "subject": str(count.in_a_row)},
             )

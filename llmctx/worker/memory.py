@@ -113,7 +113,8 @@ class MemoryWatch:
             self.has_room = False
             _log.warning(
                 f"{memory}. No more ticks are taken, because the server would evict live keys for the trail. "
-                "Raise maxmemory, or move to a larger server"
+                "Raise maxmemory, or move to a larger server",
+                extra={"alert": "memory", "subject": "full"},
             )
         elif not self.has_room and not memory.is_full(_HYSTERESIS_PERCENT):
             self.has_room = True
@@ -121,6 +122,7 @@ class MemoryWatch:
         warned = memory.lasting_percent >= WARNING_PERCENT
         if warned and not self._warned and self.has_room:
             _log.warning(
-                f"{memory}. From {FULL_PERCENT}% no more ticks are taken: raise maxmemory, or move to a larger server"
+                f"{memory}. From {FULL_PERCENT}% no more ticks are taken: raise maxmemory, or move to a larger server",
+                extra={"alert": "memory", "subject": "warning"},
             )
         self._warned = warned

@@ -11,11 +11,11 @@ import contextlib
 import logging
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from redis.exceptions import RedisError
 
-from llmctx import clock
+from llmctx import clock, log_context
 from llmctx.connection import end, pause, server_ms
 from llmctx.errors import BehindError, ForkError, InstanceError, LeaseError, SettledError, TickMapError, TrailError
 from llmctx.functions import restore_libraries
@@ -30,6 +30,7 @@ from llmctx.trail.log.log import Draft, Log, Settlement
 from llmctx.trail.log.replicas import Replicas
 from llmctx.trail.proof.roster import Roster
 from llmctx.trail.spool.recovery import Recovery
+from llmctx.worker.archiving import Archiving
 from llmctx.worker.enrolment import Enrolment, compose_foreign
 from llmctx.worker.home import TrailHome
 from llmctx.worker.publish import Publisher
@@ -67,7 +68,9 @@ class Owner:
         self._enrolment = Enrolment(self.log, home.state_dir, instance)
         self._recovery = Recovery(redis, self.log, self._lease, instance, home.state_dir, self._compose_foreign)
         self.log.vouches = self._recovery.vouches
-        self.ticks = TickMap(redis, self.log, self._lease.owner, self._recovery.vouches)
+        self.archiving = Archiving(redis, self.log, self._lease.owner, lambda: self.roster, self.note)
+        """What is archived and trimmed."""
+        self.ticks = TickMap(redis, self.log, self._lease.owner, self._recovery.vouches, self.archiving.ticks)
         """Which ticks are settled."""
         self.memory = SymbolMemory(self.log, instance.partitions, self._recovery.vouches)
         """What is known of each symbol before."""
@@ -132,14 +135,15 @@ class Owner:
             entry = await self._append(draft, settlement)
         reached("appended")
         steps.lap("append")
-        await self._recovery.add(entry)
-        steps.lap("sync")
-        await self._publish(entry)
-        steps.lap("publish")
-        entry.timings_ms = steps.laps
-        self.ticks.add(entry)
-        reached("published")
-        await self._recovery.improve(entry.index + 1)
+        with log_context.about(index=f"{self.partition}:{entry.index}"):
+            await self._recovery.add(entry)
+            steps.lap("sync")
+            await self._publish(entry)
+            steps.lap("publish")
+            entry.timings_ms = steps.laps
+            self.ticks.add(entry)
+            reached("published")
+            await self._recovery.improve(entry.index + 1)
         return entry
 
     async def discard(self, entry_ids: tuple[str, ...]) -> None:
@@ -163,7 +167,9 @@ class Owner:
                     raise
             except SettledError:
                 raise
-            except TickMapError:
+            except TickMapError as error:
+                if await self.archiving.ticks.settled(draft.tick, error.index):
+                    raise SettledError(f"An archived record has settled tick {draft.tick}.", "Leave it out.") from error
                 await self.ticks.settled(draft.ticks)
             except BehindError as error:
                 await self._repair(began_s, error)
@@ -192,16 +198,16 @@ class Owner:
             else:
                 return
 
-    async def note(self, reason: str, **fields: str) -> None:
-        """Append a notice with these further fields.
+    async def note(self, reason: str, **fields: Any) -> int:
+        """Append a notice with these further fields, and return its index.
 
         Raises as `settle` does.
         """
         while True:
             draft = compose_unread("notice", None, reason, await self.metadata(), **fields)
             # A record without a tick is found again by its index; if another record got it, take the next one.
-            if (await self.settle(draft._replace(at=self.log.known))).leaf == draft.leaf:
-                return
+            if (entry := await self.settle(draft._replace(at=self.log.known))).leaf == draft.leaf:
+                return entry.index
 
     async def resume(self) -> None:
         """Continue after a start or a reconnect: check that the server is still ours and complete, publish the rest.
@@ -227,7 +233,8 @@ class Owner:
             _log.error(
                 f"The server's function library {name} was not ours and is deleted. Since the last check it may have "
                 "changed what was read and recorded: run `llmctx verify`, and see who may load functions "
-                "(docs/threat-model.md)."
+                "(docs/threat-model.md).",
+                extra={"alert": "foreign", "subject": "functions"},
             )
 
     async def _check_instance(self) -> None:

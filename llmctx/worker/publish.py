@@ -116,7 +116,8 @@ class Publisher:
             )
             _log.error(
                 f"{keys.decisions(partition)} held {what}. They were removed, the true decisions are published. "
-                "Somebody else writes to it: see who may (docs/threat-model.md)."
+                "Somebody else writes to it: see who may (docs/threat-model.md).",
+                extra={"alert": "foreign", "subject": keys.decisions(partition)},
             )
         self._last = texts[-1][0] if texts else -1
         self._next = max(self._next, durable)
@@ -153,16 +154,21 @@ class Publisher:
     def _text(self, entry: Entry) -> bytes | None:
         """What is published of a record; None if nothing is."""
         where = address(entry.index, entry.partition, self._partitions)
+        about = {"fields": {"index": f"{entry.partition}:{entry.index}"}}  # of another tick than this task's, maybe
         if self._recovery is not None and not self._recovery.vouches(entry):
-            _log.error(f"Record {where} is not published: it is not the one in the spool; run `llmctx verify`")
+            _log.error(
+                f"Record {where} is not published: it is not the one in the spool; run `llmctx verify`", extra=about
+            )
             return None
         if (problem := entry.unreadable) is not None:
-            _log.warning(f"Record {where} is not published: {problem.why}; see `llmctx show {where}`")
+            _log.warning(f"Record {where} is not published: {problem.why}; see `llmctx show {where}`", extra=about)
             return None
         try:
             return published_text(entry, self._partitions)
         except Exception as error:  # noqa: BLE001  one record must not keep all later decisions from being published
-            _log.warning(f"Record {where} cannot be published ({in_short(error)}); see `llmctx show {where}`")
+            _log.warning(
+                f"Record {where} cannot be published ({in_short(error)}); see `llmctx show {where}`", extra=about
+            )
             return None
 
     async def _publish(self, entry: Entry) -> int:

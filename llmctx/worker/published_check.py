@@ -51,12 +51,23 @@ async def read_published(redis: Redis, partition: int) -> Published:
 class PublishedCheck:
     """Compares what is published of one partition with its log."""
 
-    def __init__(self, log: Log, partitions: int, published: Published, losses: Sequence[tuple[int, int]] = ()) -> None:
-        """`losses` are the first and last index of each lost range: what those records said, nobody can tell."""
+    def __init__(
+        self,
+        log: Log,
+        partitions: int,
+        published: Published,
+        losses: Sequence[tuple[int, int]] = (),
+        *,
+        archived: int = 0,
+    ) -> None:
+        """`losses` are the first and last index of each lost range: what those records said, nobody can tell. Of those
+        below `archived` only the archive can.
+        """
         self._log = log
         self._partitions = partitions
         self._published = published
         self._losses = losses
+        self._archived = archived
         self.faults: list[Fault] = []
         """What somebody else put there: forged entries, each with its key and id."""
         self.missing: list[str] = []
@@ -95,7 +106,7 @@ class PublishedCheck:
                 newest[thesis.symbol] = entry.index
                 self.missing.append(f"{keys.decisions(self._log.partition)} {entry.index}-1")
         for found in present.values():
-            if not self._is_lost(found.number):
+            if not self._is_lost(found.number) and found.number >= self._archived:
                 self._accuse_entry(found, None)
         return newest
 
@@ -120,6 +131,8 @@ class PublishedCheck:
         if index is not None and index >= at_least and self._is_lost(index):
             return
         entry = None if index is None else await self._log.entry(index)
+        if entry is None and index is not None and at_least <= index < self._archived:
+            return
         if entry is not None and entry.unreadable is not None:
             return
         if entry is None or text is None or entry.record.get("symbol") != symbol or not self._is_said_by(entry, text):

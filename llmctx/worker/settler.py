@@ -1,13 +1,15 @@
 """The settler of one partition: reads its ticks and decides many symbols at once, never one symbol twice at a time."""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from llmctx import clock
+from llmctx import clock, log_context
 from llmctx.connection import end, pause
 from llmctx.context.tick import Tick
 from llmctx.errors import (
@@ -69,6 +71,7 @@ class Settler:
         self._tasks: set[asyncio.Task[None]] = set()
         self._reread = False
         self._leaving = False
+        self._ended = 0
 
     async def run(self, stop: asyncio.Event, hand_over: asyncio.Event | None = None) -> None:
         """Settle ticks until `stop` is set, and then every tick that was raised before it.
@@ -133,15 +136,21 @@ class Settler:
         except (RedisError, SnapshotError, TrailError, OSError) as error:
             _log.warning(f"Redis does not answer ({_first_line(error)}); unread ticks stay in the stream")
         await self._finish()
+        for _ in range(MAX_ATTEMPTS):
+            if not self._reread or self._tasks:
+                return
+            with contextlib.suppress(RedisError, TrailError, OSError):  # what could not be settled is tried again
+                await self._read_pending()
+            await self._finish()
 
     async def _finish(self) -> None:
         """Wait until the decisions that have begun are settled, or until none makes progress."""
-        progress_s, left = clock.monotonic_s(), len(self._tasks)
+        progress_s, ended = clock.monotonic_s(), self._ended
         while self._tasks and clock.monotonic_s() - progress_s < _DRAIN_TIMEOUT_S:
             self._check_lease()
             await asyncio.wait(self._tasks, timeout=_PAUSE_S)
-            if len(self._tasks) != left:
-                progress_s, left = clock.monotonic_s(), len(self._tasks)
+            if self._ended != ended:  # their number may stay the same: whatever waits takes the place of what ends
+                progress_s, ended = clock.monotonic_s(), self._ended
         if self._tasks:
             _log.warning(f"{len(self._tasks)} decisions do not finish; the next run settles their ticks")
 
@@ -158,12 +167,14 @@ class Settler:
 
     async def _accept(self, deliveries: list[Delivery], *, redelivered: bool) -> None:
         fresh = [delivery for delivery in deliveries if not self._queue.holds(delivery.entry_id)]
-        settled = await self._owner.ticks.settled({delivery.tick.id for delivery in fresh if delivery.tick is not None})
+        settled = await self._owner.ticks.settled({delivery.settles for delivery in fresh if delivery.settles})
         for delivery in fresh:
-            if delivery.tick is None:
-                await self._settle_unusable(delivery)
-            elif delivery.tick.id in settled:
+            if delivery.request is not None:
+                self._spawn(self._trim(delivery.entry_id, *delivery.request))
+            elif delivery.settles in settled:
                 await self._owner.discard((delivery.entry_id,))  # raised twice, settled already
+            elif delivery.tick is None:
+                await self._settle_unusable(delivery)
             else:
                 if delivery.tick.confirmation is not None:
                     await self._pipeline.confirm(delivery.tick, await self._owner.metadata())
@@ -174,11 +185,26 @@ class Settler:
         if self._leaving:
             return
         for batch in self._queue.take(self._concurrency - self._queue.busy):
-            task = asyncio.create_task(self._settle(batch))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._spawn(self._settle(batch))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _trim(self, entry_id: str, request: bytes, proof: bytes) -> None:
+        """Trim what is archived, as somebody asks who may; no tick waits for it."""
+        try:
+            await self._owner.archiving.on_request(request, proof)
+        except (LeaseError, InstanceError, ForkError) as error:
+            self._owner.lost = error
+            return
+        except (LlmctxError, RedisError) as error:
+            _log.warning(f"Nothing was trimmed: {_first_line(error)}")
+        await self._owner.discard((entry_id,))
 
     async def _settle(self, batch: Batch) -> None:
+        log_context.put(tick=batch.tick.id, symbol=batch.tick.symbol)
         taken = len(batch.entry_ids)
         try:
             await self._decide(batch)
@@ -195,6 +221,7 @@ class Settler:
             await pause(_PAUSE_S)
             self._reread = True
         finally:
+            self._ended += 1
             self._queue.done(batch)
             if self._owner.lost is None:
                 self._start()

@@ -76,6 +76,7 @@ async def _partition(redis: Redis, partition: int, partitions: int) -> dict[str,
         "backlog": await redis.xlen(stream),
         "pending": pending,
         "records": size,
+        "archived": await log.first(),
         "durable": await log.durable(),
         "checkpoint": _checkpoint(await log.checkpoint()),
         "per_minute": size - await first_since(log, size, minute_ago_ms),
@@ -107,7 +108,7 @@ async def first_since(log: Log, size: int, since_ms: int) -> int:
 
     Raises TrailError if the server does not answer.
     """
-    low, high = 0, size
+    low, high = await log.first(), size
     while low < high:
         middle = (low + high) // 2
         recorded_ms = await _recorded_ms(log, middle, high)

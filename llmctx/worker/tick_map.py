@@ -8,10 +8,11 @@ from pathlib import Path
 from redis.asyncio import Redis
 
 from llmctx.functions import ServerFunction
+from llmctx.trail.archive.ticks import ArchivedTicks
 from llmctx.trail.log.entry import Entry
+from llmctx.trail.log.index import index_of
 from llmctx.trail.log.lease import HELD, lease_key, redis_errors
 from llmctx.trail.log.log import Log
-from llmctx.trail.log.reader import index_of
 
 _log = logging.getLogger(__name__)
 
@@ -22,14 +23,17 @@ _REPAIR = ServerFunction(Path(__file__).with_name("repair_ticks.lua"), after=[HE
 class TickMap:
     """The map of one partition, as its owner reads it."""
 
-    def __init__(self, redis: Redis, log: Log, owner: str, is_genuine: Callable[[Entry], bool]) -> None:
+    def __init__(
+        self, redis: Redis, log: Log, owner: str, is_genuine: Callable[[Entry], bool], archived: ArchivedTicks
+    ) -> None:
         """`owner` must hold the lease; without it nothing is repaired. `is_genuine` tells whether a record read from
-        the log is the one that was recorded there.
+        the log is the one that was recorded there, and `archived` what those settled that are not in the log any more.
         """
         self._redis = redis
         self._log = log
         self._owner = owner
         self._is_genuine = is_genuine
+        self._archived = archived
         self._key = log.key("ticks")
         self._recent: dict[str, int] | None = None
 
@@ -83,6 +87,8 @@ class TickMap:
 
     async def _is_borne_out(self, tick: str, index: bytes) -> bool:
         entry = None if index_of(index) < 0 else await self._log.entry(index_of(index))
+        if entry is None and index_of(index) >= 0:
+            return await self._archived.settled(tick, index_of(index))
         return entry is not None and tick in entry.ticks and self._is_genuine(entry)
 
     async def _find(self, ticks: set[str]) -> dict[str, int]:
@@ -102,5 +108,6 @@ class TickMap:
             what = f"its record is {true[tick]}" if tick in true else "no record settles it, so it is decided now"
             _log.error(
                 f"{self._key} had tick {tick} at {index.decode(errors='replace')[:40] or 'nothing'}, but {what}. "
-                "Somebody else writes to it: see who may (docs/threat-model.md)."
+                "Somebody else writes to it: see who may (docs/threat-model.md).",
+                extra={"alert": "foreign", "subject": self._key},
             )

@@ -10,6 +10,8 @@ from pydantic import ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
+from llmctx import clock
+from llmctx.connection import server_ms
 from llmctx.context.marks import read_confirmation
 from llmctx.context.tick import Tick
 from llmctx.errors import LlmctxError, TrailError
@@ -20,6 +22,8 @@ from llmctx.schema.symbol import is_symbol
 _CONSUMER = "owner"
 """One name for whoever owns the partition: a new owner finds the old one's pending entries under it."""
 _PAGE = 500
+MAX_AGE_MS = 30 * 86_400_000
+"""Older ticks are skipped: which ticks were settled is forgotten this long after their records were archived."""
 
 
 _RawEntry = tuple[bytes, dict[bytes, bytes] | None]
@@ -40,6 +44,13 @@ class Delivery(NamedTuple):
     """How a malformed entry is recorded: skipped if it has a tick id, a dead letter if that id cannot be used."""
     symbol: str = ""
     """The symbol of a dead letter, if it is one."""
+    request: tuple[bytes, bytes] | None = None
+    """A request to trim what is archived, and its signature, if it is one."""
+
+    @property
+    def settles(self) -> str:
+        """The id under which it is settled; empty if it has none."""
+        return self.tick_id if self.tick is None else self.tick.id
 
 
 async def raise_tick(redis: Redis, partition: int, tick: Tick) -> str:
@@ -86,7 +97,33 @@ class TickStream:
     async def _read(self, after: str, block_ms: int | None) -> list[Delivery]:
         answer = await self._redis.xreadgroup(keys.DECIDERS, _CONSUMER, {self._key: after}, count=_PAGE, block=block_ms)
         streams = cast("list[tuple[bytes, list[_RawEntry]]]", answer or [])
-        return [_delivery(entry) for _, entries in streams for entry in entries]
+        found = [_request(entry) or _delivery(entry) for _, entries in streams for entry in entries]
+        if found and _raised_ms(found[0]) < clock.now_ms() - MAX_AGE_MS:  # the first is the oldest
+            return await self._without_old(found)
+        return found
+
+    async def _without_old(self, found: list[Delivery]) -> list[Delivery]:
+        """The same, with what is too old by the server's time to be skipped; our own clock may be wrong."""
+        before_ms = await server_ms(self._redis) - MAX_AGE_MS
+        return [
+            Delivery(each.entry_id, None, f"too old: raised {clock.iso(_raised_ms(each))}", each.tick.id, "skipped")
+            if each.tick is not None and _raised_ms(each) < before_ms
+            else each
+            for each in found
+        ]
+
+
+def _raised_ms(delivery: Delivery) -> int:
+    """When a tick was raised, by the id of its entry."""
+    return int(delivery.entry_id.partition("-")[0])
+
+
+def _request(entry: _RawEntry) -> Delivery | None:
+    """A request to trim what is archived; None if the entry is none."""
+    fields = entry[1] or {}
+    if b"archived" not in fields:
+        return None
+    return Delivery(entry[0].decode(), None, request=(fields[b"archived"], fields.get(b"proof", b"")))
 
 
 def _delivery(entry: _RawEntry) -> Delivery:

@@ -28,7 +28,10 @@ async def remind(redis: Redis, partition: int, partitions: int, memory: SymbolMe
     while True:
         await pause(_INTERVAL_S)
         for symbol, why in sorted(memory.unconfirmed.items()):
-            _log.warning(f"{symbol}: the stop still waits for a confirmation: {why}")
+            _log.warning(
+                f"{symbol}: the stop still waits for a confirmation: {why}",
+                extra={"alert": "unconfirmed_stop", "subject": symbol},
+            )
             tick = Tick(id=f"unconfirmed-{uuid.uuid4().hex}", symbol=symbol, cause=STOP_UNCONFIRMED)
             with contextlib.suppress(RedisError, OSError):  # the settler says so if the server is away
                 await redis.xadd(keys.ticks(partition), tick.fields())

@@ -15,9 +15,11 @@ from llmctx.connection import read_stream
 from llmctx.context import reader
 from llmctx.functions import execute
 from llmctx.schema import keys
+from llmctx.trail.log.base import Base
 from llmctx.trail.log.entry import restored
 from llmctx.trail.log.packing import reference_of
 from llmctx.trail.proof.checkpoint import split_notes
+from llmctx.trail.proof.merkle import CompactRange
 from tests.unit.audit.exports import note
 from tests.unit.makers import stored
 
@@ -172,6 +174,16 @@ async def sign_with_another_key(on: Altered) -> None:
     origin = next(line for line in (on.anchor / "checkpoints").read_text(encoding="utf-8").splitlines())
     other = Ed25519PrivateKey.from_private_bytes(b"o" * 32)
     await on.redis.set(CHECKPOINT, note(LAST + 1, b"r" * 32, 1, private=other, origin=origin, name=origin[:-2]))
+
+
+async def cut_off(on: Altered) -> None:
+    """Everything below the newest checkpoint, with a base that has all that anybody can know."""
+    leaves, notes = (on.anchor / "leaves").read_bytes(), split_notes((on.anchor / "checkpoints").read_bytes())[0]
+    tree = CompactRange(leaves[at : at + 32] for at in range(0, len(leaves), 32))
+    base = Base(tree.size, notes[-1], tree.subtrees, (), "/mnt/archive", "00" * 32, LAST)
+    await on.redis.hset("audit:{0}:base", mapping=base.fields)  # type: ignore[arg-type]
+    await on.redis.xtrim(LOG, minid=f"{tree.size}-0", approximate=False)
+    await on.redis.delete(*[name async for name in on.redis.scan_iter("audit:{0}:symbol:*")])
 
 
 async def put_back_older_checkpoint(on: Altered) -> None:

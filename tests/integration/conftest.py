@@ -109,6 +109,11 @@ class ByRules:
         self._busy: Counter[str] = Counter()
         self._pauses = pauses
 
+    @property
+    def busy(self) -> bool:
+        """Whether somebody is asked about now."""
+        return self._busy.total() > 0
+
     async def complete(self, prompt: Prompt, output: OutputSchema) -> Completion:
         text = prompt.messages[1].content
         symbol = text.partition("Position in ")[2].partition(",")[0]

@@ -162,6 +162,8 @@ async def test_a_whole_run_a_feed_and_a_verify_are_refused_nothing(
     done = await auditor.all("verify", "decisions --json", "show 0", "export out", "receipt 0", "outcome")
     done += await operator.all("status", "keys", f"context {symbol}", "cleanup --json")
     assert [(ended.code, ended.err) for ended in done if ended.code] == []
+    examined = await operator("doctor", "--json")
+    assert "may not ask" not in examined.out
     assert await refusals(guarded) == set()
 
 

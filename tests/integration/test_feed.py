@@ -164,13 +164,13 @@ async def test_live_keys_have_exactly_the_fields_of_the_schema_document(
 
 async def test_a_feed_beside_another_one_counts_only_its_own_ticks(redis: Redis) -> None:
     one, other = Feed(Store(redis, 1)), Feed(Store(redis, 1))
-    for item in SESSION:
+    for item in SESSION[:300]:
         await one.run([item])
         await other.run([item])
     raised = await redis.xlen(keys.ticks(0))
     assert raised > 0
     assert one.report.ticks + other.report.ticks == raised
-    assert one.report.bars + other.report.bars == len(BARS)
+    assert one.report.bars + other.report.bars == len([item for item in SESSION[:300] if isinstance(item, Bar)])
 
 
 async def test_two_feeds_of_different_symbols_trade_in_one_book(redis: Redis) -> None:
@@ -259,7 +259,7 @@ async def test_feeding_the_same_data_twice_adds_nothing(redis: Redis) -> None:
 @pytest.mark.usefixtures("fed")
 async def test_two_parts_give_the_same_keys_as_the_whole(redis: Redis) -> None:
     whole, size = await everything(redis), len(SESSION)
-    for cut in (4, 80, size // 2, size - 3, size - 1):  # the last two leave out some symbols of the last minute
+    for cut in (4, size // 2, size - 3):  # the last leaves out some symbols of the last minute
         await redis.flushall()
         await feed(redis, SESSION[:cut])
         await feed(redis, SESSION[cut:])
@@ -381,9 +381,9 @@ async def test_after_a_suspected_split_no_stop_is_obeyed_and_the_records_say_why
     redis: Redis, redis_url: str, tmp_path: Path
 ) -> None:
     async with serving(redis, redis_url, tmp_path, ByRules()):
-        await split(redis, lockstep=Lockstep(redis, 1))
+        await split(redis, SPLIT[30:50], lockstep=Lockstep(redis, 1))
     suspected = [leaf for leaf in await leaves(redis) if leaf.get("cause") == "corporate_action_suspected"]
-    assert len(suspected) == 40
+    assert len(suspected) == 10
     for leaf in suspected:
         verdict: Any = leaf["verdict"]
         assert (leaf["kind"], verdict["action"], verdict["guards"][-1]["name"]) == (
@@ -397,7 +397,7 @@ async def test_after_a_suspected_split_no_stop_is_obeyed_and_the_records_say_why
 @pytest.mark.usefixtures("short_pauses")
 async def test_adjust_explains_an_overnight_jump(redis: Redis, redis_url: str, tmp_path: Path) -> None:
     async with serving(redis, redis_url, tmp_path, ByRules()):
-        summary = await split(redis, lockstep=Lockstep(redis, 1), ratios={"AAPL": Decimal(7)})
+        summary = await split(redis, SPLIT[30:50], lockstep=Lockstep(redis, 1), ratios={"AAPL": Decimal(7)})
     assert summary.suspected == 0
     assert "skipped" not in {leaf["kind"] for leaf in await leaves(redis)}
 

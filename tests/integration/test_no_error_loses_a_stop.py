@@ -5,7 +5,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from redis.asyncio import Redis
@@ -68,6 +68,37 @@ def failing(times: int, real: Callable[..., Any]) -> Callable[..., Any]:
     return step
 
 
+class Case(NamedTuple):
+    """Something that breaks off, and the kind of record that settles a tick all the same."""
+
+    tick: str
+    patch: Callable[[pytest.MonkeyPatch], None]
+    kind: str
+
+
+async def check_each(cases: list[Case], redis: Redis, url: str, state_dir: Path) -> dict[str, dict[str, Any]]:
+    """The record of a tick of each case, all settled by one service: an exit of everything, published, and verified."""
+    async with serving(redis, url, state_dir, ByRules()) as running:
+        for tick, patch, _ in cases:
+            with pytest.MonkeyPatch.context() as patched:
+                patch(patched)
+                await raise_tick(redis, tick, "AAPL")
+                await running.until_settled(tick)
+    records: dict[str, Any] = {str(leaf["tick"]): leaf for leaf in await leaves(redis) if "tick" in leaf}
+    found = {tick: (leaf["kind"], *exit_of(leaf)) for tick, leaf in records.items()}
+    assert found == {tick: (kind, "exit", "10", "stop_loss_breached") for tick, _, kind in cases}
+    assert await exits(redis) == [kind for _, _, kind in cases]
+    assert (await verify_log(Log(redis))).fault is None
+    assert await redis.xlen(keys.ticks(0)) == 0
+    return records
+
+
+def exit_of(record: Any) -> tuple[str, str, str]:
+    """A verdict's action and quantity, and the guardrail that fired last."""
+    verdict = record["verdict"]
+    return verdict["action"], verdict["quantity"], verdict["guards"][-1]["name"]
+
+
 async def exits(redis: Redis) -> list[str]:
     """The kinds of the published decisions that are an exit of everything held."""
     found = [json.loads(entry.fields[b"decision"]) for entry in await read_stream(redis, keys.decisions(0))]
@@ -77,13 +108,8 @@ async def exits(redis: Redis) -> list[str]:
 async def check(redis: Redis, kind: str) -> dict[str, Any]:
     """The one record of the tick, which is an exit of everything, published, and verifies."""
     (record,) = [record for record in await leaves(redis) if "tick" in record]
-    verdict: Any = record["verdict"]
     assert (record["tick"], record["kind"]) == ("t", kind)
-    assert (verdict["action"], verdict["quantity"], verdict["guards"][-1]["name"]) == (
-        "exit",
-        "10",
-        "stop_loss_breached",
-    )
+    assert exit_of(record) == ("exit", "10", "stop_loss_breached")
     assert await exits(redis) == [kind]
     assert (await verify_log(Log(redis))).fault is None
     assert await redis.xlen(keys.ticks(0)) == 0
@@ -97,30 +123,23 @@ async def breached(valkey: Redis) -> None:
     await raise_tick(valkey, "t", "AAPL")
 
 
-@pytest.mark.parametrize("step", STEPS)
-@pytest.mark.usefixtures("breached")
-async def test_a_step_that_breaks_off(
-    step: str, valkey: Redis, valkey_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    times, kind = STEPS[step]
-    with monkeypatch.context() as patch:
-        patch.setattr(step, failing(times, resolve_name(step)))
-        async with serving(valkey, valkey_url, tmp_path, ByRules()) as running:
-            await running.until_settled("t")
-    await check(valkey, kind)
+async def test_a_step_that_breaks_off(valkey: Redis, valkey_url: str, tmp_path: Path) -> None:
+    def breaks(step: str, times: int) -> Callable[[pytest.MonkeyPatch], None]:
+        return lambda patch: patch.setattr(step, failing(times, resolve_name(step)))
+
+    await valkey.mset(live("AAPL", price=85.0))
+    cases = [Case(step, breaks(step, times), kind) for step, (times, kind) in STEPS.items()]
+    await check_each(cases, valkey, valkey_url, tmp_path)
 
 
-@pytest.mark.parametrize("name", guards._CHECKS)
-@pytest.mark.usefixtures("breached")
-async def test_a_guardrail_that_breaks_off(
-    name: str, valkey: Redis, valkey_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patch:
-        patch.setitem(guards._CHECKS, name, failing(ALWAYS, guards._CHECKS[name]))
-        async with serving(valkey, valkey_url, tmp_path, ByRules()) as running:
-            await running.until_settled("t")
-    record = await check(valkey, "decision")
-    assert "judging_failed" in {guard["name"] for guard in record["verdict"]["guards"]}
+async def test_a_guardrail_that_breaks_off(valkey: Redis, valkey_url: str, tmp_path: Path) -> None:
+    def breaks(name: str) -> Callable[[pytest.MonkeyPatch], None]:
+        return lambda patch: patch.setitem(guards._CHECKS, name, failing(ALWAYS, guards._CHECKS[name]))
+
+    await valkey.mset(live("AAPL", price=85.0))
+    cases = [Case(name, breaks(name), "decision") for name in guards._CHECKS]
+    for record in (await check_each(cases, valkey, valkey_url, tmp_path)).values():
+        assert "judging_failed" in {guard["name"] for guard in record["verdict"]["guards"]}
 
 
 @pytest.mark.usefixtures("breached")

@@ -19,7 +19,7 @@ from llmctx.flow.bars import Bar
 from llmctx.flow.feed import Feed
 from llmctx.flow.feed_report import FeedReport
 from llmctx.flow.lockstep import Lockstep
-from llmctx.flow.news import read_news
+from llmctx.flow.news_file import read_news
 from llmctx.flow.rules import FeedRules
 from llmctx.flow.simulated_market import simulate
 from llmctx.flow.store import Store

@@ -1,13 +1,12 @@
 """A tick that only the map calls settled is decided: the map is held against the records, and put right loudly."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
 
 from llmctx.replay.verify import verify_log
+from llmctx.schema import keys
 from llmctx.trail.log.instance import bind_instance
 from llmctx.trail.log.log import Log
 from llmctx.worker.home import TrailHome
@@ -24,21 +23,23 @@ async def ticks_of(redis: Redis) -> list[object]:
     return [leaf["tick"] for leaf in await leaves(redis) if "tick" in leaf]
 
 
-@pytest.mark.parametrize("index", WRONG)
-async def test_a_planted_tick_is_decided(redis: Redis, redis_url: str, tmp_path: Path, index: str) -> None:
+async def test_a_planted_tick_is_decided(redis: Redis, redis_url: str, tmp_path: Path) -> None:
     await hold(redis, "AAPL")
+    planted = {f"planted-{number}": index for number, index in enumerate(WRONG)}
     async with serving(redis, redis_url, tmp_path, ByRules()) as running:
         await raise_tick(redis, "first", "AAPL")
         await running.until_settled("first")
-        await redis.hset(MAP, "planted", index)
-        await raise_tick(redis, "planted", "AAPL")
-        await running.until_settled("planted")
-    assert await ticks_of(redis) == ["first", "planted"]
-    assert await Log(redis).repairs() == {"ticks": 1}
+        for tick, index in planted.items():
+            await redis.hset(MAP, tick, index)
+            await raise_tick(redis, tick, "AAPL")
+            await running.until_settled(tick)
+    assert await ticks_of(redis) == ["first", *planted]
+    assert await Log(redis).repairs() == {"ticks": len(planted)}
     assert (await verify_log(Log(redis))).fault is None
-    (loud,) = [trouble for trouble in running.troubles if MAP in trouble]
-    assert "tick planted" in loud
-    assert "decided now" in loud
+    loud = [trouble for trouble in running.troubles if MAP in trouble]
+    for tick, trouble in zip(planted, loud, strict=True):
+        assert f"tick {tick}" in trouble
+        assert "decided now" in trouble
 
 
 async def test_a_settled_tick_that_the_map_has_elsewhere_is_not_decided_again(
@@ -101,37 +102,37 @@ async def raise_again(redis: Redis, tick: str) -> None:
     await raise_tick(redis, tick, "AAPL")
 
 
-async def plant_main(redis: Redis, index: str) -> None:
-    await redis.hset(MAP, "asked", index)
-
-
-async def plant_conflated(redis: Redis, index: str) -> None:
-    await redis.hset(MAP, "older", index)
-
-
-@pytest.mark.parametrize("index", WRONG)
-@pytest.mark.parametrize("plant", [plant_main, plant_conflated])
+@pytest.mark.parametrize("planted", ["asked", "older"], ids=["main", "conflated"])
 async def test_a_tick_planted_while_the_model_is_asked_is_recorded(
-    redis: Redis, redis_url: str, tmp_path: Path, plant: Callable[[Redis, str], Awaitable[None]], index: str
+    redis: Redis, redis_url: str, tmp_path: Path, planted: str
 ) -> None:
     await hold(redis, "AAPL")
-    completer = ByRules()
+    completer, raised = ByRules(), ["first"]
     async with serving(redis, redis_url, tmp_path, completer) as running:
         await raise_tick(redis, "first", "AAPL")
         await running.until_settled("first")
-        completer.gate.clear()
-        await raise_tick(redis, "busy", "AAPL")
-        await until(lambda: completer.asked["AAPL"] == 2)
-        await raise_tick(redis, "older", "AAPL")
-        await raise_tick(redis, "asked", "AAPL")
-        await asyncio.sleep(0.1)
-        await plant(redis, index)
-        completer.gate.set()
-        await running.until_settled("asked", "older")
+        for number, index in enumerate(WRONG):
+            completer.gate.clear()
+            busy, older, newer = (f"{name}-{number}" for name in ("busy", "older", "asked"))
+            await raise_tick(redis, busy, "AAPL")
+            await until(lambda: completer.busy)
+            for tick in (older, newer):
+                await raise_tick(redis, tick, "AAPL")
+            await until(lambda: _all_are_read(redis))
+            await redis.hset(MAP, f"{planted}-{number}", index)
+            completer.gate.set()
+            await running.until_settled(newer, older)
+            raised += [busy, older, newer]
     settled = sorted(tick for entry in running.entries for tick in entry.ticks)
-    assert settled == ["asked", "busy", "first", "older"]
+    assert settled == sorted(raised)
     assert (await verify_log(Log(redis))).fault is None
-    assert await Log(redis).repairs() == {"ticks": 1}
+    assert await Log(redis).repairs() == {"ticks": len(WRONG)}
+
+
+async def _all_are_read(redis: Redis) -> bool:
+    """Whether the service has read every tick, those that wait included."""
+    stream, (group,) = await redis.xinfo_stream(keys.ticks(0)), await redis.xinfo_groups(keys.ticks(0))
+    return bool(stream["last-generated-id"] == group["last-delivered-id"])
 
 
 async def test_an_owner_appends_over_a_planted_tick(
@@ -144,3 +145,22 @@ async def test_an_owner_appends_over_a_planted_tick(
         assert (await owner.settle(await decided(redis, "AAPL", "t1"))).index == 1
         assert (await owner.settle(await decided(redis, "AAPL", "t2"))).index == 2
     assert any("tick t1" in message for message in logged)
+
+
+async def test_a_service_that_stops_tries_again_what_it_could_not_settle(
+    redis: Redis, redis_url: str, tmp_path: Path
+) -> None:
+    await hold(redis, "AAPL")
+    completer = ByRules()
+    async with serving(redis, redis_url, tmp_path, completer) as running:
+        completer.gate.clear()
+        await raise_tick(redis, "busy", "AAPL")
+        await until(lambda: completer.asked["AAPL"] == 1)
+        await raise_tick(redis, "older", "AAPL")
+        await raise_tick(redis, "asked", "AAPL")
+        await until(lambda: _all_are_read(redis))
+        running.stop.set()
+        await redis.hset(MAP, "older", "0")
+        completer.gate.set()
+    assert sorted(tick for entry in running.entries for tick in entry.ticks) == ["asked", "busy", "older"]
+    assert await redis.xlen("ticks:{0}") == 0

@@ -461,7 +461,7 @@ async def test_an_anchor_older_than_the_checkpoint_in_redis_is_warned_of(proven:
     del leaf["enrolment"]
     await valkey.xadd(LOG, signed_fields(state_dir, canonical.dumps(leaf), {}), id=f"{SIZE}-1")  # type: ignore[arg-type]
     await sign(valkey, state_dir)
-    assert (await proven("verify", "--json")).document["warnings"] == []
+    assert "newer than the anchor's" not in str((await proven("verify", "--json")).document["warnings"])
     (anchor.directory / "checkpoints").write_bytes(before)
     verified = await proven("verify", "--json")
     assert (verified.code, "newer than the anchor's" in verified.document["warnings"][0]) == (0, True)

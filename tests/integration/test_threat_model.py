@@ -55,6 +55,10 @@ LIVE: dict[str, tuple[Act, str]] = {
     "remove a record from a symbol's list": (command("RPOP", LIST), "symbol-index"),
     "add a record to a symbol's list": (command("RPUSH", LIST, 2), "symbol-index"),
     "make a list for another symbol": (command("RPUSH", "audit:{0}:symbol:EVIL", 1), "symbol-index"),
+    # what is said to be archived
+    "say that records are archived": (command("HSET", "audit:{0}:base", "size", 5), "base"),
+    "cut old records off under a genuine checkpoint": (made.cut_off, "base"),
+    "keep a record that was never archived": (command("HSET", "audit:{0}:kept", "3 record", "x"), "kept"),
     # blobs
     "change a template": (made.blob_named("prompt", "template_sha256", "x"), "blob-digest of template_sha256"),
     "delete a template": (made.blob_named("prompt", "template_sha256", None), "blob-digest of template_sha256"),

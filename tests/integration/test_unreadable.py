@@ -3,6 +3,7 @@
 import shutil
 import tracemalloc
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +22,7 @@ from llmctx.trail.log.lease import lease_key
 from llmctx.trail.log.log import Log
 from llmctx.trail.log.packing import Pieces, compress, lay_out, pack
 from llmctx.trail.proof.merkle import leaf_hash
-from tests.integration.conftest import ByRules, hold, raise_tick, serving, signed_fields
+from tests.integration.conftest import ByRules, Prepared, hold, raise_tick, serving, signed_fields
 from tests.integration.program import Program
 from tests.integration.test_cli import LOG
 from tests.integration.test_prove import anchor_of, audit, make_trail, sign
@@ -111,9 +112,20 @@ async def older_trail(redis: Redis, url: str, folder: Path) -> tuple[Program, li
 
 
 @pytest.fixture
-async def mixed(redis: Redis, redis_url: str, tmp_path: Path, short_pauses: None) -> Mixed:  # noqa: ARG001
+async def mixed(
+    redis: Redis,
+    redis_url: str,
+    tmp_path: Path,
+    prepared: Prepared,
+    short_pauses: None,  # noqa: ARG001
+) -> Mixed:
     """Unreadable records of each kind at the start, in the middle and at the end, on each server in turn."""
-    program, good = await older_trail(redis, redis_url, tmp_path)
+    made = await prepared.once(redis_url, redis, tmp_path, partial(make_mixed, redis, redis_url, tmp_path))
+    return made._replace(program=Program(redis_url, tmp_path))
+
+
+async def make_mixed(redis: Redis, url: str, folder: Path) -> Mixed:
+    program, good = await older_trail(redis, url, folder)
     is_decision = [restored(dict(fields), 0, 0).record["kind"] == "decision" for fields in good]
     decision = good[is_decision.index(True)]
     entries: list[Fields] = []

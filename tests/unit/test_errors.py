@@ -24,6 +24,7 @@ def everyone() -> list[type[LlmctxError]]:
 
 FAMILY = everyone()
 COMPOSED = {
+    errors.AlertError,
     errors.ClockError,
     errors.JudgingError,
     errors.OutputSizeError,
@@ -33,6 +34,7 @@ COMPOSED = {
     errors.NewerFormatError,
     errors.RecordSizeError,
     errors.NotJoinedError,
+    errors.UnsettledError,
 }
 """Errors that compose their message from its parts."""
 PLAIN = [error for error in FAMILY if error not in COMPOSED]

@@ -219,6 +219,25 @@ async def test_a_suspected_split_holds_a_stop_and_says_so(decide: Decide) -> Non
     assert "a ratio of 2:1" in record["verdict"]["reason"]
 
 
+@pytest.mark.parametrize(
+    ("session", "rule"),
+    [
+        ({"high": 152, "low": 148}, "last_outside_session"),
+        ({"high": 148, "low": 152}, "high_below_low"),
+        ({"volume": -5}, "negative_volume"),
+    ],
+)
+async def test_a_session_that_contradicts_itself_says_so_and_costs_no_stop(
+    session: dict[str, int], rule: str, decide: Decide
+) -> None:
+    documents = market(price="144")
+    documents["price"]["price"] |= session
+    record = (await decide(completion(), documents)).record
+    assert record["verdict"]["action"] == "exit"
+    assert record["verdict"]["guards"][-1]["name"] == "stop_loss_breached"
+    assert rule in "".join(record["snapshot"]["sections"]["price"]["implausible"])
+
+
 async def test_a_price_is_held_against_the_one_that_was_recorded_before(valkey: Redis) -> None:
     collected = Collected()
     pipeline = Pipeline(valkey, DecisionConfig(template(), Scripted(*[completion()] * 3)), collected.settle)

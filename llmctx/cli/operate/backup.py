@@ -1,19 +1,25 @@
 """`llmctx backup`: a proven copy of the server and the state directory."""
 
 import asyncio
+import logging
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from llmctx.cli.shared.alerting import alerting
 from llmctx.cli.shared.long_running import beginning, end_on_sigterm
 from llmctx.cli.shared.options import AsJson, RedisUrl, StateDir
 from llmctx.cli.shared.output import escape, messages, out, print_json
 from llmctx.cli.shared.setup import redis_of, settings_for
+from llmctx.errors import LlmctxError
 from llmctx.settings import Settings
 
 if TYPE_CHECKING:
     from llmctx.ops.backup.make import Made
+
+_log = logging.getLogger(__name__)
 
 
 def backup(
@@ -43,12 +49,26 @@ def backup(
     """
     end_on_sigterm()
     settings = settings_for(redis_url, state_dir)
-    found = asyncio.run(_backup(settings, directory, daily, weekly, quiet=as_json))
+    found = asyncio.run(_watched(settings, _backup(settings, directory, daily, weekly, quiet=as_json)))
     if as_json:
         print_json(found)
     else:
         _print(found)
     raise typer.Exit(0 if found["fault"] is None else 1)
+
+
+async def _watched(settings: Settings, backing_up: Awaitable[dict[str, Any]]) -> dict[str, Any]:
+    """What the backup ends with; whoever receives alerts is told if it failed."""
+    async with alerting(settings, "") as is_told:
+        try:
+            found = await backing_up
+        except LlmctxError as error:
+            if is_told:
+                _log.error(f"The backup failed: {error.what}", extra={"alert": "backup"})
+            raise
+        if found["fault"] is not None and is_told:
+            _log.error(f"The backup {found['backup']} is bad: {found['fault']}", extra={"alert": "backup"})
+        return found
 
 
 async def _backup(

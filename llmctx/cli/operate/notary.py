@@ -8,6 +8,7 @@ import typer
 from redis.asyncio import Redis
 
 from llmctx import clock
+from llmctx.cli.shared.alerting import service_alerts
 from llmctx.cli.shared.long_running import stop_signal
 from llmctx.cli.shared.options import AsJson, RedisUrl, StateDir
 from llmctx.cli.shared.output import messages, out, print_json
@@ -58,7 +59,8 @@ async def _notary(settings: Settings, *, verbose: bool, as_json: bool) -> None:
         public = load_or_make_key(settings.state_dir, instance.id).key
         if not as_json:
             out.print(f"Signing with {public.text}. Ctrl-C stops it.")
-        await serve_notary(redis, instance, settings.state_dir, stop, on_checkpoint=show)
+        async with service_alerts(settings, redis, instance):
+            await serve_notary(redis, instance, settings.state_dir, stop, on_checkpoint=show)
 
 
 async def _trail_exists(redis: Redis, settings: Settings, stop: asyncio.Event) -> bool:

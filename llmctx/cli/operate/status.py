@@ -45,7 +45,10 @@ def _print(found: dict[str, Any]) -> None:
         out.print(f"\n[bold]partition {partition['partition']}[/]")
         out.print(f"  owner        {escape(partition['owner'] or 'nobody: start one with `llmctx run`')}")
         out.print(f"  backlog      {partition['backlog']} ticks, {partition['pending']} of them being decided")
-        out.print(f"  records      {partition['records']}, checkpoint {partition['checkpoint'] or 'none yet'}")
+        archived = f" ({partition['archived']} archived)" if partition["archived"] else ""
+        out.print(
+            f"  records      {partition['records']}{archived}, checkpoint {partition['checkpoint'] or 'none yet'}"
+        )
         out.print(f"  rate         {partition['per_minute']} records in the last minute")
         out.print(f"  newest       {escape(partition['newest'] or 'none')}")
         for line in partition["unreadable"]:

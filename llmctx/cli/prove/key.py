@@ -7,7 +7,7 @@ import typer
 
 from llmctx.cli.shared.options import AsJson, RedisUrl, StateDir
 from llmctx.cli.shared.output import escape, messages, out, print_json
-from llmctx.cli.shared.setup import redis_of, settings_for
+from llmctx.cli.shared.setup import home_of, redis_of, settings_for
 from llmctx.errors import InstanceError
 from llmctx.settings import Settings
 
@@ -59,12 +59,10 @@ def key(
 
 
 async def _rotate(settings: Settings) -> "Key":
-    from llmctx.worker.home import bind_home
     from llmctx.worker.rotate import rotate_instance_key
 
     async with redis_of(settings) as (redis, url):
-        home = await bind_home(redis, url, settings.state_dir)
-        old, new = await rotate_instance_key(home)
+        old, new = await rotate_instance_key(await home_of(settings, redis, url))
     messages.note(
         f"Key {new.id.hex()} replaces {old.id.hex()}. Give the new vkey to the auditors, keep a copy of the new "
         "private key in a safe place, and destroy the copies of the old one"

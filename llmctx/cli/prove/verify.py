@@ -12,7 +12,8 @@ from llmctx.cli.shared.output import escape, out, print_json
 from llmctx.cli.shared.setup import open_trail, settings_for
 from llmctx.errors import CheckpointError, LlmctxError
 from llmctx.replay.partition_check import PartitionReport
-from llmctx.replay.verify import Expected, open_export, trusted_of, verify_part, verify_partition
+from llmctx.replay.verify import Expected, trusted_of, verify_partition
+from llmctx.replay.verify_export import open_export, verify_part
 from llmctx.settings import Settings
 from llmctx.trail.log.instance import check_state_instance
 from llmctx.trail.log.leaf_schema import FaultError
@@ -113,7 +114,7 @@ async def _check_published(log: Log, partitions: int, published: Published, repo
     """Add to a partition's report what is wrong with what is published of it; a trail with a fault comes first."""
     if report.fault is not None:
         return report
-    check = PublishedCheck(log, partitions, published, report.losses)
+    check = PublishedCheck(log, partitions, published, report.losses, archived=report.archived)
     await check.run()
     fault = check.faults[0] if check.faults else None
     return report._replace(fault=fault, warnings=(*report.warnings, *check.warnings()))
@@ -157,8 +158,9 @@ def _print(name: dict[str, str], reports: list[PartitionReport], *, as_json: boo
 
 def _print_report(report: PartitionReport) -> None:
     out.print(
-        f"partition {report.partition}: {report.records} records settle {report.ticks} ticks; "
-        f"{report.checkpoints} checkpoints cover {report.covered}; "
+        f"partition {report.partition}: {report.records} records settle {report.ticks} ticks"
+        + (f", after {report.archived} archived ones; " if report.archived else "; ")
+        + f"{report.checkpoints} checkpoints cover {report.covered}; "
         f"{report.rebuilt} rebuilt whole from their evidence, prompts byte for byte."
     )
     for line in [] if report.reproduction is None else report.reproduction.lines():

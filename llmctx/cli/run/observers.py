@@ -1,12 +1,16 @@
 """What watches the records of a service: nothing unless it is asked for."""
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from llmctx.cli.shared.alerting import service_alerts
 from llmctx.cli.shared.output import messages
 from llmctx.settings import Settings
 from llmctx.trail.log.entry import Entry
 from llmctx.worker.home import TrailHome
+
+_log = logging.getLogger(__name__)
 
 Observer = Callable[[Entry], None]
 """Is called with each record once it is published."""
@@ -16,12 +20,15 @@ Observer = Callable[[Entry], None]
 async def observers(
     settings: Settings, home: TrailHome, metrics: tuple[str, int] | None
 ) -> AsyncIterator[list[Observer]]:
-    """Open what was asked for: metrics at a host and port, and traces if a collector is set.
+    """Open what was asked for: alerts, a log line a record if logs are JSON, metrics at a host and port, traces.
 
     Raises LlmctxError if its extra is not installed, or the port cannot be used.
     """
     found: list[Observer] = []
     async with AsyncExitStack() as stack:
+        if settings.log_format == "json":
+            found.append(_log_record)
+        await stack.enter_async_context(service_alerts(settings, home.redis, home.instance))
         if metrics is not None:
             from llmctx.ops.metrics.endpoint import Address, serve_metrics
 
@@ -35,3 +42,15 @@ async def observers(
             spans = await stack.enter_async_context(open_tracing(settings.otel.endpoint, content=settings.otel.content))
             found.append(spans.add)
         yield found
+
+
+def _log_record(entry: Entry) -> None:
+    """Log a record as one line."""
+    record, verdict = entry.record, entry.record["verdict"]
+    said = f"{record['kind']} {record.get('symbol', '')} {verdict['action']}: {verdict['reason']}"
+    _log.info(
+        said,
+        extra={
+            "fields": {"index": f"{entry.partition}:{entry.index}", "kind": record["kind"], "action": verdict["action"]}
+        },
+    )

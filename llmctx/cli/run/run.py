@@ -4,15 +4,19 @@ import asyncio
 from typing import Annotated
 
 import typer
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from llmctx.cli.run.observers import Observer, observers
 from llmctx.cli.shared.deciding import decides
+from llmctx.cli.shared.logs import LogFormat, show_logs
 from llmctx.cli.shared.long_running import stop_signal
 from llmctx.cli.shared.options import AsJson, NewInstance
-from llmctx.cli.shared.output import out, print_json
+from llmctx.cli.shared.output import messages, out, print_json
 from llmctx.cli.shared.record_text import record_line
 from llmctx.cli.shared.setup import config_of, home_of, redis_of
 from llmctx.redis_address import without_password
+from llmctx.schema import keys
 from llmctx.settings import Settings
 from llmctx.trail.log.entry import Entry, address
 from llmctx.worker.serve import ServeOptions, serve
@@ -32,6 +36,9 @@ def run(
     no_notary: Annotated[
         bool, typer.Option("--no-notary", help="Sign nothing and need no key, if `llmctx notary` runs elsewhere.")
     ] = False,
+    log_format: Annotated[
+        LogFormat | None, typer.Option("--log-format", help="How log records are written. Also LLMCTX_LOG_FORMAT.")
+    ] = None,
     metrics: Annotated[
         int | None, typer.Option("--metrics", help="Serve metrics for Prometheus on this port.", min=0, max=65_535)
     ] = None,
@@ -42,7 +49,8 @@ def run(
     """Run the service, which decides every tick exactly once.
 
     Many symbols are decided in parallel; the ticks of one symbol are decided one after another. On SIGTERM or Ctrl-C it
-    settles the ticks raised so far and exits with 0. A second signal stops it at once; the next run settles the rest.
+    settles the ticks raised so far and exits with 0. If some cannot be settled, or more are raised meanwhile, it says
+    how many wait. A second signal stops it at once; the next run settles the rest.
 
     Start several on one machine with the same state directory and they share the partitions. If one dies, the others
     take over its partitions within ten seconds.
@@ -50,6 +58,9 @@ def run(
     \b
     LLMCTX_LLM__BASE_URL=http://127.0.0.1:8700/v1 LLMCTX_LLM__MODEL=llmctx-standin llmctx run
     """
+    if log_format is not None:
+        show_logs(log_format)
+        settings = settings.model_copy(update={"log_format": str(log_format)})
     counter = _Counter(verbose=verbose, as_json=as_json)
     options = ServeOptions(settings.concurrency, watch=watch, notary=not no_notary, tune_gc=True)
     address = None if metrics is None else (metrics_host, metrics)
@@ -85,8 +96,19 @@ async def _run(
                 await serve(home, config, stop, options, on_entry=_each(watching))
             finally:
                 reports.cancel()
+        waiting = await _waiting(redis, home.instance.partitions)
+        if waiting:
+            messages.note(f"{waiting} ticks wait in the stream; the next run settles them")
     if not counter.as_json:
         out.print(f"Stopped. {counter}")
+
+
+async def _waiting(redis: Redis, partitions: int) -> int:
+    """How many ticks are not settled; 0 if the server does not answer."""
+    try:
+        return sum([int(await redis.xlen(keys.ticks(partition))) for partition in range(partitions)])
+    except (RedisError, OSError):
+        return 0
 
 
 def _each(watching: list[Observer]) -> Observer:

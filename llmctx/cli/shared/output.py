@@ -91,22 +91,28 @@ def _plain(value: Any) -> Any:
 class _Messages:
     """Errors, warnings and notes on standard error: lines for people, or one JSON object each."""
 
+    logger: logging.Logger | None = None
+    """Writes them among the log records; None: they stand alone."""
+
     def error(self, error: LlmctxError) -> None:
         """Print what went wrong and what to do."""
         text = f"[red]error:[/] {escape(error.what)}\n  what to do: {escape(error.do)}"
-        self._print(text, error=error.what, what_to_do=error.do)
+        self._print(logging.ERROR, text, error=error.what, what_to_do=error.do)
 
     def warning(self, text: str) -> None:
         """Print a problem that does not stop the command."""
-        self._print(f"[yellow]warning:[/] {escape(text)}", warning=text)
+        self._print(logging.WARNING, f"[yellow]warning:[/] {escape(text)}", warning=text)
 
     def note(self, text: str) -> None:
         """Print something worth knowing."""
-        self._print(f"[dim]note: {escape(text)}[/]", note=text)
+        self._print(logging.INFO, f"[dim]note: {escape(text)}[/]", note=text)
 
-    @staticmethod
-    def _print(text: str, **fields: str) -> None:
-        if "--json" in sys.argv:  # a malformed command line cannot be parsed, so it is only searched
+    def _print(self, level: int, text: str, **fields: str) -> None:
+        if self.logger is not None:
+            message, *_ = fields.values()
+            more = {name: value for name, value in fields.items() if value != message}
+            self.logger.log(level, "%s", message, extra={"fields": more})
+        elif "--json" in sys.argv:  # a malformed command line cannot be parsed, so it is only searched
             sys.stderr.write(_dumps(fields) + "\n")
         else:
             err.print(text)
@@ -114,18 +120,6 @@ class _Messages:
 
 messages = _Messages()
 """The one place for messages."""
-
-
-class _LogHandler(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:
-        show = messages.warning if record.levelno >= logging.WARNING else messages.note
-        show(record.getMessage())
-
-
-def show_logs() -> None:
-    """Print the library's log records on standard error, from INFO on; those of other libraries from WARNING on."""
-    logging.basicConfig(level=logging.WARNING, handlers=[_LogHandler()])
-    logging.getLogger("llmctx").setLevel(logging.INFO)
 
 
 def escape(text: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from redis.asyncio import Redis
 
+from llmctx.cli.shared.logs import LogFormat, show_logs
 from llmctx.cli.shared.output import messages
 from llmctx.connection import open_redis
 from llmctx.context.snapshot import ReadRules, clock_of
@@ -38,6 +39,8 @@ def settings_for(
 ) -> Settings:
     """The settings, with the command line's values before those of the environment and llmctx.toml."""
     settings = load_settings(redis_url=redis_url, state_dir=state_dir, prompt=prompt, prompts=prompts)
+    if settings.log_format == "json":
+        show_logs(LogFormat.JSON)
     given = {"base_url": endpoint, "model": model}
     changes = {name: value for name, value in given.items() if value is not None}
     llm = LLMSettings.model_validate(settings.llm.model_dump() | changes)

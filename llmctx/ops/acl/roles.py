@@ -61,7 +61,7 @@ CONNECT = Grant(("ping", "info", "time", "select", "multi", "exec", "discard", "
 """What every user may do: connect, ask for the time, and send several commands as one."""
 _READ = (
     "get", "mget", "exists", "type", "ttl", "pttl", "strlen",
-    "hget", "hmget", "hgetall", "hexists", "hscan", "hvals", "hlen", "lrange", "llen", "lindex",
+    "hget", "hmget", "hgetall", "hexists", "hkeys", "hscan", "hvals", "hlen", "lrange", "llen", "lindex",
     "zrange", "zrangebyscore", "zrevrange", "zcard", "zscore",
     "xrange", "xrevrange", "xread", "xlen", "xpending", "xinfo|stream", "xinfo|groups", "xinfo|consumers",
 )  # fmt: skip
@@ -84,7 +84,11 @@ def roles_for(database: int) -> tuple[Role, ...]:
             "raises ticks, and reads how many partitions there are",
             (Grant(("xadd", "hget", "hgetall"), reads=(INSTANCE_KEY,), writes=(_TICKS,)),),
         ),
-        Role("worker", "`llmctx run`, `decide` and `confirm`: decides, records, publishes", _worker(database)),
+        Role(
+            "worker",
+            "`llmctx run`, `decide`, `confirm`, `archive`: decides, records, publishes, archives",
+            _worker(database),
+        ),
         Role(
             "notary",
             "`llmctx notary`: reads the trail and writes checkpoints",
@@ -119,7 +123,7 @@ def _worker(database: int) -> tuple[Grant, ...]:
     notified = f"__keyspace@{database}__:{BY_SECTION['position'].key('*')}"
     own = (*_TRAIL, _TICKS, _ATTEMPTS, _DECISIONS, _LATEST, keys.decisions_made("*"), keys.WORKERS)
     writes = (
-        "fcall", "set", "del", "rename", "hset", "hsetnx", "hdel", "hincrby", "rpush",
+        "fcall", "set", "del", "rename", "hset", "hsetnx", "hdel", "hincrby", "rpush", "lpush", "ltrim", "xtrim",
         "zadd", "zrem", "zremrangebyscore", "watch",
         "xadd", "xdel", "xack", "xclaim", "xreadgroup", "xgroup|create",
     )  # fmt: skip

@@ -1,6 +1,7 @@
 """Checks of this host: its clock, the disk of the state directory, and the newest backup."""
 
 import asyncio
+import os
 import re
 import shutil
 from pathlib import Path
@@ -11,6 +12,8 @@ from llmctx.errors import BackupError
 from llmctx.ops.backup.manifest import BAD, backups_in
 from llmctx.ops.doctor.finding import Finding, amber, green, red, unknown
 from llmctx.ops.doctor.subject import Subject
+from llmctx.trail.log.instance import read_state_instance
+from llmctx.trail.proof.key import key_file
 
 AMBER_SKEW_MS, RED_SKEW_MS = 100, 1000
 """How far the clocks of server and host may be apart."""
@@ -20,6 +23,7 @@ AMBER_FREE, RED_FREE = 2**30, 2**28
 """So few bytes free are little, or too little."""
 
 _ASK_S = 5
+_UNPUBLISHED = "Without it decisions are recorded, but none is published."
 _SYNCHRONISE = "Run chrony or another NTP client on this host."
 _UNSYNCED = "The times in records and checkpoints may be wrong, and nobody can say by how much."
 
@@ -87,18 +91,52 @@ async def disk(subject: Subject) -> Finding:
     what = (
         ", ".join(f"{name} {size / 2**20:,.1f} MB" for name, size in sizes.items()) + f", {free / 2**30:,.1f} GB free"
     )
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return red("disk", f"{folder} cannot be written by this user", _UNPUBLISHED, "Run it as the worker's user.")
+    instance = await subject.instance()
+    if instance is not None and read_state_instance(folder) == instance and not (folder / "spool").is_dir():
+        return red(
+            "disk",
+            f"{folder} has no spool",
+            "What Redis forgets cannot be refilled.",
+            "Restore the folder from a backup, or start `llmctx run`, which begins a new one.",
+        )
     if free >= AMBER_FREE:
         return green("disk", what)
     return (red if free < RED_FREE else amber)(
         "disk",
         what,
-        "When the disk is full, decisions are recorded but none is published.",
+        _UNPUBLISHED,
         f"Free space on the disk of {folder}, or move it.",
     )
 
 
 def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+async def key(subject: Subject) -> Finding:
+    """Whether the instance key is here, and for its owner alone."""
+    instance = await subject.instance()
+    if instance is None:
+        return green("key", "none yet; it is made with the trail")
+    path = key_file(subject.places.state_dir, instance.id)
+    if not path.is_file():
+        return amber(
+            "key",
+            f"{path} is missing",
+            "Nothing signs checkpoints, unless `llmctx notary` runs with another state directory.",
+            "Restore it from where you keep it (docs/operations.md, Keys); or run the doctor where the notary runs.",
+        )
+    mode = path.stat().st_mode & 0o777
+    if mode & 0o077:
+        return red(
+            "key",
+            f"{path} has mode {mode:o}",
+            "Other users of this machine can read it and sign what they like.",
+            f"Run `chmod 600 {path}`, and take the key for stolen if you do not trust them all.",
+        )
+    return green("key", f"{path.name}, for its owner alone")
 
 
 async def backup(subject: Subject) -> Finding:

@@ -11,6 +11,8 @@ MAX_CALL_MS = 20
 """A p99 of our functions above this is slow: a tick calls three of them."""
 MAX_STALL_MS = 100
 """A command or an event that held the server up for longer is told."""
+MAX_CONNECTED_SHARE = 0.8
+"""A larger share of maxclients in use is told."""
 
 _HOUR_S = 3600
 _LOOPBACK = ("127.", "::1", "-::1", "localhost")
@@ -31,7 +33,31 @@ async def role(subject: Subject) -> Finding:
             "It refuses every write, so nothing is recorded.",
             "Name the primary with --redis-url; after a failover that stopped half-way, `redis-cli REPLICAOF NO ONE`.",
         )
-    return green("role", f"primary with {info.get('connected_slaves', 0)} replicas")
+    replicas = int(info.get("connected_slaves", 0))
+    wanted = int((await subject.config()).get("min-replicas-to-write", "0"))
+    if (good := int(info.get("min_slaves_good_slaves", replicas))) < wanted:
+        return red(
+            "role",
+            f"primary with {good} replicas that keep up, but min-replicas-to-write is {wanted}",
+            "It refuses every write, so nothing is recorded.",
+            "Bring the replicas back, or lower min-replicas-to-write.",
+        )
+    return green("role", f"primary with {replicas} replicas")
+
+
+async def connections(subject: Subject) -> Finding:
+    """Whether the server has connections left."""
+    info = await subject.info()
+    used, most, rejected = int(info["connected_clients"]), int(info["maxclients"]), int(info["rejected_connections"])
+    what = f"{used:,} of {most:,}, {rejected:,} were refused since the server started"
+    if rejected or used > most * MAX_CONNECTED_SHARE:
+        return amber(
+            "connections",
+            what,
+            "A worker that cannot connect decides nothing, and another one cannot take over.",
+            "See `redis-cli CLIENT LIST` for who holds them; raise maxclients.",
+        )
+    return green("connections", what)
 
 
 async def exposure(subject: Subject) -> Finding:

@@ -136,11 +136,12 @@ async def checkpoints(subject: Subject) -> Finding:
     found = await subject.instance()
     now_ms = await server_ms(subject.redis)
     logs = [] if found is None else subject.logs(found)
-    findings = [await _checkpoint(log, now_ms) for log in logs]
+    findings = [await checkpoint_of(log, now_ms) for log in logs]
     return max(findings, key=lambda finding: list(Level).index(finding.level))
 
 
-async def _checkpoint(log: Log, now_ms: int) -> Finding:
+async def checkpoint_of(log: Log, now_ms: int) -> Finding:
+    """Whether the newest records of a partition are signed; `now_ms` is the server's time."""
     note, size = await log.checkpoint(), await log.size()
     do = "See that `llmctx run` (without --no-notary) or `llmctx notary` runs, and what it logs."
     unsigned = "Records that nothing signs yet could be changed unnoticed."

@@ -68,9 +68,9 @@ class Sentiment(LiveValue):
     """`stocks:sentiment:{symbol}`."""
 
     sentiment_score: Number | None = unit("-1 to 1")
-    """Sentiment of the news; null without news."""
+    """Sentiment of the news; null without news, or if none of it could be read."""
     sentiment_label: str | None
-    """bullish, bearish or neutral; null without news."""
+    """bullish, bearish or neutral; null without a score."""
     news_count: Count = unit("headlines")
     """Number of headlines behind the score."""
     latest_news: list[News]

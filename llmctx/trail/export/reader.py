@@ -23,7 +23,9 @@ class Part(NamedTuple):
     origin: str
     """The origin of its checkpoints."""
     size: int
-    """The number of records, lost ones included."""
+    """The number of records, lost ones included; one more than the last index."""
+    first: int = 0
+    """The index of its first record; an export begins at 0."""
 
 
 class Export:
@@ -42,6 +44,11 @@ class Export:
                 f"{directory} has no manifest.json, so it is not an export.", "Make one with `llmctx export DIR`."
             )
         self.origin, self.parts = _read_manifest(manifest.read_bytes())
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions the trail has."""
+        return len(self.parts)
 
     @property
     def key(self) -> Key:

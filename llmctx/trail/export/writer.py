@@ -69,6 +69,11 @@ class Exporter:
                 "Name the notary's --state-dir, or let a notary sign first: `llmctx run` or `llmctx notary`.",
                 exit_code=3,
             )
+        if first := await log.first():
+            raise ExportError(
+                f"The first {first} records of partition {log.partition} are archived, and Redis does not hold them.",
+                "The archive is verified as an export is; `llmctx status` counts what is archived.",
+            )
         folder = self._directory / str(log.partition)
         folder.mkdir()
         (folder / "checkpoints").write_bytes(join_notes(notes))

@@ -1,7 +1,7 @@
 -- Append one record to a partition's log, or find the record that already settled its tick.
 --
 -- KEYS: 1 lease, 2 log, 3 tick map, 4 symbol index (written for records with a tick), 5 tick stream,
---       6 attempts, then one per blob that the record needs (its dictionary is one).
+--       6 attempts, 7 base, then one per blob that the record needs (its dictionary is one).
 -- ARGV: 1 owner ('' if no lease is needed), 2 tick id ('' for a record without a tick), 3 the index that it must have
 --       ('' for the next one), 4 how many records the owner knows of, 5 record, 6 its proof ('' for none), 7 consumer
 --       group, 8 number of conflated tick ids, those ids, the ids of the stream entries that this record settles, and
@@ -21,14 +21,16 @@ local function run(keys, args)
   if refused then
     return refused
   end
-  for i = 7, #keys do
+  for i = 8, #keys do
     if redis.call('EXISTS', keys[i]) == 0 then
       return redis.error_reply('BLOB missing ' .. keys[i])
     end
   end
 
   local newest = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)
-  local last = newest[1] and tonumber(string.match(newest[1][1], '^%d+')) or -1
+  -- A log of which everything was archived goes on where it ended, and never again at 0.
+  local last = newest[1] and tonumber(string.match(newest[1][1], '^%d+'))
+    or (tonumber(redis.call('HGET', keys[7], 'size') or 0) or 0) - 1
   -- A server that restarted may have lost its last records; appending others in their place would be a fork.
   if run_id ~= '' and string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') ~= run_id then
     return redis.error_reply('BEHIND ' .. last + 1)

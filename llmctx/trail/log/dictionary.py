@@ -67,9 +67,12 @@ class Trainer:
         self._samples: deque[bytes] = deque(maxlen=_MAX_SAMPLES)
         self._trained_at = trained_at
 
-    def add(self, text: bytes) -> None:
-        """Add the text of one record."""
-        self._samples.append(text)
+    def add(self, text: bytes, size: int) -> None:
+        """Keep the text of the newest record of a log of this size, if the next dictionary is trained on it."""
+        if _threshold_below(size + _MAX_SAMPLES) > self._trained_at:
+            self._samples.append(text)
+        else:
+            self._samples.clear()  # megabytes, which are not needed for thousands of records
 
     def due(self, size: int) -> bool:
         """Whether a log of this size needs a new dictionary and enough samples have been collected."""
@@ -78,10 +81,10 @@ class Trainer:
 
     def train(self, size: int) -> Dictionary | None:
         """Train a dictionary for a log of this size; None if the records have too little in common."""
-        self._trained_at = size
+        samples, self._trained_at = tuple(self._samples), size
         size_bytes = _FIRST_BYTES if size < _FIRST_SIZES[1] else _BYTES
         try:
-            trained = zstandard.train_dictionary(size_bytes, list(self._samples), level=LEVEL, k=_SEGMENT, d=_WINDOW)
+            trained = zstandard.train_dictionary(size_bytes, list(samples), level=LEVEL, k=_SEGMENT, d=_WINDOW)
         except zstandard.ZstdError:
             return None
         return Dictionary(trained.as_bytes())

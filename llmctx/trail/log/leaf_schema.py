@@ -40,6 +40,7 @@ FORM: dict[str, type] = {
     "confirmation": dict,
     "incident": dict,
     "enrolment": dict,
+    "archived": dict,
     "rotation": dict,
     "clock": str,
 }
@@ -60,6 +61,7 @@ INSIDE: dict[str, dict[str, type]] = {
     "confirmation": {"by": str, "why": str, "last": str, "price_at": str, "entry_time": str},
     "incident": {"what": str},
     "enrolment": {"key": str, "from": int, "signature": str},
+    "archived": {"first": int, "end": int, "manifest": str, "where": str},
     "rotation": {"old": str, "new": str, "old_signature": str, "new_signature": str},
 }
 """The fields that each object must have if it is present."""

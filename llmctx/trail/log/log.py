@@ -16,6 +16,7 @@ from llmctx.errors import BehindError, LeaseError, SettledError, TickMapError, T
 from llmctx.functions import Argument, ServerFunction
 from llmctx.killpoint import reached
 from llmctx.trail.log.appended import remember
+from llmctx.trail.log.base import Base
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.lease import HELD, SEE_REDIS, lease_key, redis_errors
 from llmctx.trail.log.packing import compress, lay_out
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _APPEND = ServerFunction(Path(__file__).with_name("append.lua"), after=[HELD])
 _DURABLE = ServerFunction(Path(__file__).with_name("durable.lua"), after=[HELD])
+_TRIM = ServerFunction(Path(__file__).with_name("trim.lua"), after=[HELD])
 
 
 class Settlement(NamedTuple):
@@ -100,7 +102,7 @@ class Log(LogReader):
         digests = [canonical.sha256(blob) for blob in draft.blobs]
         digests += [] if dictionary is None else [dictionary.digest]
         if self.trainer is not None:
-            self.trainer.add(layout.text)
+            self.trainer.add(layout.text, self.known)
         try:
             try:
                 return await self._append(draft, packed, digests, owner, settlement)
@@ -121,7 +123,8 @@ class Log(LogReader):
     ) -> Entry:
         proof = self.prove(draft.leaf)
         keys = [lease_key(self.partition), self._log, self._ticks, self.key(f"symbol:{draft.symbol}")]
-        keys += [settlement.stream, settlement.attempts, *(self.blobs.key(digest) for digest in digests)]
+        keys += [settlement.stream, settlement.attempts, self.key("base")]
+        keys += [self.blobs.key(digest) for digest in digests]
         args: list[Argument] = [
             owner,
             draft.tick,
@@ -191,11 +194,32 @@ class Log(LogReader):
             with redis_errors("The durable size could not be written"):
                 await _DURABLE(self._redis, [lease_key(self.partition), self.key("durable")], [owner, size])
         except TrailError as error:
-            if not str(error.__cause__).startswith("LEASE"):
-                raise
-            raise LeaseError(
-                f"Partition {self.partition} is not ours ({error.__cause__}).", "Its owner goes on."
-            ) from error
+            raise self._not_held(error) from error
+
+    async def trim(self, before: int, base: Base, stays: Sequence[int], owner: str) -> int:
+        """Remove what was archived, in one step, and keep where the log goes on; returns how many records that were.
+
+        `before` is the base's size so far; the records at the indices `stays` stay readable. If the base has this size
+        already, nothing changes.
+
+        Raises LeaseError if another owner holds the partition, TrailError if the base has another size meanwhile.
+        """
+        prefix = self.key("symbol:")
+        names = [lease_key(self.partition), self._log, self.key("base"), self.key("kept")]
+        fields = [part for pair in base.fields.items() for part in pair]
+        try:
+            with redis_errors("The log could not be trimmed"):
+                names += [name.decode() async for name in self._redis.scan_iter(match=f"{prefix}*", count=1000)]
+                removed: int = await _TRIM(self._redis, names, [owner, before, base.size, len(stays), *stays, *fields])
+        except TrailError as error:
+            raise self._not_held(error) from error
+        return max(0, removed)
+
+    def _not_held(self, error: TrailError) -> TrailError:
+        """The same error, or a LeaseError if it says that the partition is not ours."""
+        if not str(error.__cause__).startswith("LEASE"):
+            return error
+        return LeaseError(f"Partition {self.partition} is not ours ({error.__cause__}).", "Its owner goes on.")
 
     def _explain(self, error: ResponseError, draft: Draft) -> TrailError:
         code, _, detail = str(error).partition(" ")

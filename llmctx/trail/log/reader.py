@@ -1,16 +1,18 @@
 """A partition's log in Redis, as everybody may read it."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import cast
 
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from llmctx.connection import StreamEntry, read_stream, read_stream_back
+from llmctx.trail.log.base import Base
 from llmctx.trail.log.blobs import Blobs
-from llmctx.trail.log.entry import FIELD, Entry, restored, without_leaf
+from llmctx.trail.log.entry import FIELD, PROOF, Entry, restored, without_leaf
+from llmctx.trail.log.index import index_of
 from llmctx.trail.log.lease import partition_key, redis_errors
 from llmctx.trail.log.packing import reference_of
 
@@ -34,16 +36,47 @@ class LogReader:
         return partition_key(self.partition, name)
 
     async def size(self) -> int:
-        """The size of the log: one more than its last index."""
+        """The size of the log, archived records included: one more than its last index."""
         with redis_errors():
             newest = await read_stream_back(self._redis, self._log, count=1)
-        return newest[0].number + 1 if newest else 0
+        return newest[0].number + 1 if newest else await self.first()
+
+    async def first(self) -> int:
+        """The index at which the log in Redis begins; what is below was archived and trimmed."""
+        with redis_errors():
+            found = cast("bytes | None", await self._redis.hget(self.key("base"), "size"))
+        return max(0, index_of(found or b"0"))
+
+    async def base(self) -> Base:
+        """What was archived and trimmed.
+
+        Raises ValueError if somebody else has written it.
+        """
+        with redis_errors():
+            try:
+                fields = cast("dict[bytes, bytes]", await self._redis.hgetall(self.key("base")))
+            except ResponseError as error:
+                raise ValueError(f"no hash: {error}") from error
+        return Base.read(fields)
 
     async def entry(self, index: int) -> Entry | None:
-        """The record at an index, None if there is none."""
+        """The record at an index, None if there is none; of archived ones a few are kept."""
         with redis_errors():
             found = await read_stream(self._redis, self._log, f"{index}-1", f"{index}-1")
+            if not found and (kept := await self._kept(index)):
+                found = [StreamEntry(f"{index}-1", kept)]
         return await self.restore(found[0]) if found else None
+
+    async def _kept(self, index: int) -> dict[bytes, bytes]:
+        """The fields of an archived record that is kept; empty if it is not."""
+        fields = await self._redis.hmget(self.key("kept"), [f"{index} record", f"{index} proof"])
+        return {name: value for name, value in zip((FIELD, PROOF), fields, strict=True) if isinstance(value, bytes)}
+
+    async def kept(self) -> list[int]:
+        """The indices of all archived records that are kept; -1 for an invalid one."""
+        with redis_errors():
+            names = cast("list[bytes]", await self._redis.hkeys(self.key("kept")))
+        return sorted({index_of(name.partition(b" ")[0]) for name in names})
 
     async def read(self, start: int = 0, stop: int | None = None) -> AsyncIterator[Entry]:
         """The records from `start` up to but not including `stop` (None: the end), in order."""
@@ -134,8 +167,3 @@ class LogReader:
         with redis_errors():
             found = await self._redis.get(self.key("durable"))
         return int(found) if found is not None and found.isdigit() else 0
-
-
-def index_of(text: bytes) -> int:
-    """The index written in canonical decimal form; -1 for anything else."""
-    return int(text) if re.fullmatch(rb"0|[1-9][0-9]{0,15}", text) else -1

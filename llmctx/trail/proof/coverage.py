@@ -42,6 +42,11 @@ class Coverage:
         """How many records they cover."""
         return self._checkpoints[-1].size if self._checkpoints else 0
 
+    def begin_at(self, size: int) -> None:
+        """Pass over the checkpoints over fewer records, which are archived."""
+        self._next = len([each for each in self._checkpoints if each.size < max(1, size)])
+        self._last_good = size
+
     def check_root(self, tree: CompactRange) -> Fault | None:
         """The fault if a checkpoint of this size has another root than the tree."""
         while self._next < len(self._checkpoints) and self._checkpoints[self._next].size == tree.size:

@@ -6,6 +6,7 @@ RFC 9162, 2.1.3.2, which describes the same tree.
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from typing import Self
 
 EMPTY_ROOT = hashlib.sha256(b"").digest()
 """The root of the empty tree."""
@@ -35,6 +36,23 @@ class CompactRange:
         self._subtrees: list[bytes] = []
         for each in hashes:
             self.append(each)
+
+    @classmethod
+    def resume(cls, size: int, subtrees: Iterable[bytes]) -> Self:
+        """The tree of this size with these full subtrees, the largest first.
+
+        Raises ValueError if a tree of this size has another number of them.
+        """
+        tree = cls()
+        tree.size, tree._subtrees = size, list(subtrees)
+        if size < 0 or len(tree._subtrees) != size.bit_count():
+            raise ValueError(f"a tree of {size} leaves has {size.bit_count()} full subtrees, not {len(tree.subtrees)}")
+        return tree
+
+    @property
+    def subtrees(self) -> tuple[bytes, ...]:
+        """The roots of its full subtrees, the largest first; with the size they are all that a tree needs to grow."""
+        return tuple(self._subtrees)
 
     def append(self, hashed: bytes) -> None:
         """Append a leaf hash."""

@@ -44,21 +44,46 @@ class Verifier:
         """The fault of each record that cannot be read; the check goes on after them."""
         self.tree = CompactRange()
         """The tree over the records that were checked."""
+        self.archived = 0
+        """How many records were archived and trimmed: the tree begins with them, the check after them."""
+        self.notices: set[int] = set()
+        """The sizes up to which notices say that records are archived."""
         self._known = known or ()
         self._lost = lost
         self._held = held or HeldReceipts()
         self._writers = writers
         self._without_tick: dict[bytes, int] = {}
 
+    def begin_at(self, size: int, subtrees: Sequence[bytes]) -> Fault | None:
+        """Begin after what was archived: with the leaf hashes known of it, or else with these subtrees of its tree.
+
+        Returns the fault if a checkpoint, or what is known, contradicts them.
+
+        Raises ValueError if a tree of this size has other subtrees.
+        """
+        tree = CompactRange.resume(size, subtrees)
+        if len(self._known) < size:
+            self.tree, self.archived = tree, size
+            self.coverage.begin_at(size)
+            return self.coverage.check_root(tree)
+        for hashed in self._known[:size]:
+            if (fault := self._grow(hashed)) is not None:
+                return fault
+        self.archived = size
+        if self.tree.root() != tree.root():
+            return Fault(size, "base", f"root {self.tree.root().hex()} over {size} records", tree.root().hex())
+        return None
+
     @property
     def size(self) -> int:
-        """How many records were checked, lost ones included."""
+        """How many records were checked, lost and archived ones included."""
         return self.tree.size
 
     @property
     def records(self) -> int:
-        """How many records were found good, without those that are lost or cannot be read."""
-        return self.size - sum(last - first + 1 for first, last in self.losses) - len(self.unreadable)
+        """How many records were found good, without those that are archived, lost or cannot be read."""
+        lost = sum(last - first + 1 for first, last in self.losses)
+        return self.size - self.archived - lost - len(self.unreadable)
 
     def check(self, entry: Entry) -> Fault | None:
         """The fault of the next record, None if it is good. After one of `unreadable` the check can go on."""
@@ -76,6 +101,8 @@ class Verifier:
         fault = self._check_writer(entry)
         fault = fault or self.coverage.check_time(entry.index, entry.record["recorded_at_ms"])
         fault = fault or self._grow(hashed)
+        if (archived := entry.record.get("archived")) is not None:
+            self.notices.add(archived["end"])
         if fault is None and entry.record["kind"] in SETTLING and entry.record.get("symbol"):
             self.of_symbol.setdefault(entry.record["symbol"], []).append(entry.index)
         return fault
@@ -130,6 +157,20 @@ class Verifier:
             return Fault(covered, "uncovered", "a checkpoint over every record", f"none above {covered}")
         return self._held.check_size(self.size)
 
+    def check_notice(self) -> Fault | None:
+        """The fault if no notice says that what was trimmed is archived."""
+        if self.archived and self.archived not in self.notices:
+            return Fault(self.archived, "base", f"a notice that records below {self.archived} are archived", "none")
+        return None
+
+    def check_kept(self, entry: Entry) -> Fault | None:
+        """The fault of an archived record that is kept, None if it is good as far as its leaf hash is known."""
+        known = self._known[entry.index : entry.index + 1]
+        if not 0 <= entry.index < self.archived or (known and known[0] != entry.digest and entry.unreadable is None):
+            expected = known[0].hex() if known else f"an index below {self.archived}"
+            return Fault(max(0, entry.index), "kept", expected, entry.leaf_hash)
+        return None if entry.unreadable is not None else _check_form(entry) or _check_evidence(entry)
+
     def check_found(self, entry: Entry, lost: Mapping[int, bytes]) -> Fault | None:
         """The fault if a record that was found again differs from the one that was lost."""
         hashed = entry.digest
@@ -174,7 +215,9 @@ class Verifier:
         return min(faults, default=None)
 
     def is_unknown(self, index: int) -> bool:
-        """Whether nobody can say what the record at an index says."""
+        """Whether nobody can say here what the record at an index says."""
+        if index < self.archived:
+            return True
         lost = any(first <= index <= last for first, last in self.losses)
         return lost or any(fault.at == index for fault in self.unreadable)
 

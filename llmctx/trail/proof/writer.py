@@ -7,7 +7,7 @@ A state directory has one writer key. Its signature over a record's leaf hash is
 import base64
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ from llmctx.trail.proof.key import SigningKey, load_or_make_key
 from llmctx.trail.proof.merkle import leaf_hash
 from llmctx.trail.proof.rotation import Rotation, read_rotation
 
-_ID_BYTES = 4
+KEY_ID_BYTES = 4
+"""How many bytes of a proof name its key."""
 _KEY_ID = re.compile("[0-9a-f]{8}")
 _Enrolment = dict[str, Any]
 
@@ -44,7 +45,7 @@ def enrol(signing: SigningKey, writer: Key, retires: str = "") -> str:
 def signer_of(signature: str) -> bytes:
     """The ID of the key that made a signature in base64; empty if that is malformed."""
     try:
-        return canonical.from_base64(signature)[:_ID_BYTES]
+        return canonical.from_base64(signature)[:KEY_ID_BYTES]
     except ValueError:
         return b""
 
@@ -60,7 +61,11 @@ class Writer:
 
     def prove(self, partition: int, leaf: bytes) -> bytes:
         """The proof of a record: key ID and signature."""
-        return self._signing.sign_text(proof_text(origin_of(self._instance, partition), leaf_hash(leaf)))
+        return self.sign(proof_text(origin_of(self._instance, partition), leaf_hash(leaf)))
+
+    def sign(self, text: str) -> bytes:
+        """Key ID and signature over a text."""
+        return self._signing.sign_text(text)
 
 
 def load_or_make_writer(state_dir: Path, instance: str) -> Writer:
@@ -83,7 +88,8 @@ class WriterKeys:
         """`older` are the instance keys before this one, each trusted up to the notice that replaces it. Without the
         instance key, its signatures under enrolments are not checked.
         """
-        self._origin = origin
+        self.origin = origin
+        """The origin of the partition's checkpoints."""
         self._instance_key = instance_key
         self._older: dict[Key, float] = dict.fromkeys(older, math.inf)
         self.keys: dict[bytes, Key] = {}
@@ -93,6 +99,36 @@ class WriterKeys:
         self.since: int | None = None
         """The index from which on every record needs a proof; None if no key is enrolled yet."""
 
+    def begin_after(self, writers: Sequence[Mapping[str, Any]]) -> Fault | None:
+        """Take over what archived records enrolled (see `Base.writers`); the fault of the first bad enrolment."""
+        for each in writers:
+            try:
+                fault = self._take_over(each, each["index"])
+            except (KeyError, TypeError) as error:
+                fault = Fault(0, "enrolment", "enrolments and rotations", f"{type(error).__name__}: {error}")
+            if fault is not None:
+                return fault
+        return None
+
+    def _take_over(self, record: Mapping[str, Any], index: int) -> Fault | None:
+        rotation, enrolment = self._rotation(record, index), record.get("enrolment")
+        if isinstance(rotation, Fault):
+            return rotation
+        if enrolment is not None:
+            key = self._read(enrolment, index)
+            if isinstance(key, Fault):
+                return key
+            self.keys, self.since = self.keys | {key.id: key}, index if self.since is None else self.since
+        self._rotate(rotation, index)
+        if enrolment is not None and enrolment.get("retires"):
+            self.retire(bytes.fromhex(enrolment["retires"]))
+        return None
+
+    @property
+    def instance_keys(self) -> list[Key]:
+        """The instance key, and before it those that it replaced."""
+        return [*self._older, *([] if self._instance_key is None else [self._instance_key])]
+
     def needs_proof(self, index: int) -> bool:
         """Whether a record at this index needs a proof; before the first enrolment nobody can tell who wrote it."""
         return self.since is not None and index >= self.since
@@ -101,7 +137,7 @@ class WriterKeys:
         """The fault of the next record's enrolment or proof; a good enrolment counts from this record on."""
         enrolment, index = entry.record.get("enrolment"), entry.index
         keys, since = self.keys, self.since
-        rotation = self._rotation(entry)
+        rotation = self._rotation(entry.record, index)
         if isinstance(rotation, Fault):
             return rotation
         if enrolment is not None:
@@ -125,17 +161,17 @@ class WriterKeys:
         self.retired.add(key_id)
         self.keys = {each: key for each, key in self.keys.items() if each != key_id}
 
-    def _rotation(self, entry: Entry) -> Rotation | Fault | None:
+    def _rotation(self, record: Mapping[str, Any], index: int) -> Rotation | Fault | None:
         """The rotation of the instance key that a record states, None if it states none."""
-        if "rotation" not in entry.record:
+        if "rotation" not in record:
             return None
         try:
-            rotation = read_rotation(entry.record["rotation"])
+            rotation = read_rotation(record["rotation"])
         except CheckpointError as error:
-            return Fault(entry.index, "rotation", "two keys that have signed it", error.why)
-        known = self._instance_keys(entry.index)
+            return Fault(index, "rotation", "two keys that have signed it", error.why)
+        known = self._instance_keys(index)
         if known and rotation.old not in known:
-            return Fault(entry.index, "rotation", "the instance key that is replaced", rotation.old.text)
+            return Fault(index, "rotation", "the instance key that is replaced", rotation.old.text)
         return rotation
 
     def _rotate(self, rotation: Rotation | None, index: int) -> None:
@@ -156,10 +192,10 @@ class WriterKeys:
         hashed = entry.digest
         if is_ours(entry.partition, entry.index, hashed):
             return None
-        key = keys.get(entry.proof[:_ID_BYTES])
+        key = keys.get(entry.proof[:KEY_ID_BYTES])
         if key is None:
-            return f"one by the unknown key {entry.proof[:_ID_BYTES].hex()}"
-        matches = key.accepts(proof_text(self._origin, hashed), entry.proof[_ID_BYTES:])
+            return f"one by the unknown key {entry.proof[:KEY_ID_BYTES].hex()}"
+        matches = key.accepts(proof_text(self.origin, hashed), entry.proof[KEY_ID_BYTES:])
         return None if matches else "a signature that does not match"
 
     def _read(self, enrolment: _Enrolment, index: int) -> Key | Fault:
@@ -177,8 +213,8 @@ class WriterKeys:
             return Fault(index, "enrolment", "a key that was not retired", key.id.hex())
         if key.id in self.keys and self.keys[key.id] != key:
             return Fault(index, "enrolment", f"one key with the ID {key.id.hex()}", "a second one")
-        signer = next((each for each in instance_keys if each.id == signature[:_ID_BYTES]), None)
+        signer = next((each for each in instance_keys if each.id == signature[:KEY_ID_BYTES]), None)
         text = "" if signer is None else enrolment_text(signer.name, key.text, retires)
-        if instance_keys and (signer is None or not signer.accepts(text, signature[_ID_BYTES:])):
+        if instance_keys and (signer is None or not signer.accepts(text, signature[KEY_ID_BYTES:])):
             return Fault(index, "enrolment", f"a signature of {instance_keys[0].text}", "one that does not match")
         return key

@@ -24,6 +24,7 @@ from llmctx.trail.log.lease import HELD, redis_errors
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.anchor import Anchor
 from llmctx.trail.proof.roster import Roster
+from llmctx.trail.spool.first import genuine_first
 from llmctx.trail.spool.foreign import Compose, Placed, incidents_for, rebuild, take_out_of_indices
 from llmctx.trail.spool.segment import BLOB
 from llmctx.trail.spool.spool import Spool
@@ -64,6 +65,7 @@ class Comparison:
         self._spool = spool
         self._spooled = SpooledEntries(spool, log.partition)
         self._anchor = anchor
+        self._roster = roster
         self._walker = Walker(redis, log, roster, spool, anchor)
         self._compose = compose
 
@@ -76,7 +78,9 @@ class Comparison:
         """
         spooled, anchored = self._spool.size, self._anchor.size
         trusted = max(spooled, anchored)
-        start = max(0, min(await self._log.size(), trusted) - COMPARED)
+        # Below the first index nothing is missing: it is archived.
+        first = await genuine_first(self._redis, self._log, self._roster, self._spooled.entry)
+        start = max(first, min(await self._log.size(), trusted) - COMPARED)
         await asyncio.to_thread(self._spool.load, min(start, spooled))
         walked = await self._walker.walk(start, trusted)
         size = max(walked.end, start)
@@ -117,7 +121,10 @@ class Comparison:
                 "`llmctx run` takes it out and keeps it in an incident.",
             )
         for each in walked.foreign:
-            _log.error(f"Entry {each.entry.id} of the log of partition {log.partition} is foreign ({each.why}).")
+            _log.error(
+                f"Entry {each.entry.id} of the log of partition {log.partition} is foreign ({each.why}).",
+                extra={"alert": "foreign", "subject": log.key("log")},
+            )
             await take_out_of_indices(self._redis, log, each)
         reached("unlisted")
         await self._keep_blobs(walked.start)

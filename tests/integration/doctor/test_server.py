@@ -11,13 +11,24 @@ from redis.asyncio import Redis
 from llmctx.functions import execute
 from llmctx.ops.doctor.subject import Places
 from llmctx.trail.log import log
+from tests.integration.conftest import hold
 from tests.integration.doctor.conftest import Configure, examined, record
 
 
 async def test_a_server_with_our_settings_is_green(redis: Redis, redis_url: str, places: Places) -> None:
     await redis.set("x", 1)
     found = await examined(redis_url, places)
-    sound = ["server", "role", "exposure", "persistence", "eviction", "memory", "evictions", "clock_skew"]
+    sound = [
+        "server",
+        "role",
+        "exposure",
+        "connections",
+        "persistence",
+        "eviction",
+        "memory",
+        "evictions",
+        "clock_skew",
+    ]
     sound += [
         f"config {name}"
         for name in ["maxmemory", "maxmemory-policy", "appendonly", "appendfsync", "bind", "protected-mode"]
@@ -86,6 +97,34 @@ async def test_a_replica_is_found(redis: Redis, redis_url: str, places: Places) 
         await execute(redis, "REPLICAOF", "NO", "ONE")
 
 
+async def test_a_primary_that_lacks_replicas_is_found(redis_url: str, configure: Configure, places: Places) -> None:
+    await configure("min-replicas-to-write", "1")
+    assert (await examined(redis_url, places))["role"].level == "red"
+
+
+async def test_too_few_connections_are_found(
+    redis: Redis, redis_url: str, configure: Configure, places: Places
+) -> None:
+    others = [await asyncio.open_connection("127.0.0.1", _port(redis_url)) for _ in range(30)]
+    used = (await redis.info("clients"))["connected_clients"]
+    await configure("maxclients", str(used + 5))
+    assert (await examined(redis_url, places))["connections"].level == "amber"
+    for _, writer in others:
+        writer.close()
+
+
+async def test_positions_that_expire_and_live_keys_that_do_not_are_found(
+    redis: Redis, redis_url: str, places: Places
+) -> None:
+    await hold(redis, "AAPL")
+    found = await examined(redis_url, places)
+    assert (found["lifetimes"].level, found["live_values"].level) == ("amber", "green")
+    await redis.expire("positions:active:AAPL", 1000)
+    await redis.set("stocks:price:AAPL", "{}", ex=1000)
+    found = await examined(redis_url, places)
+    assert (found["lifetimes"].level, found["live_values"].level) == ("red", "amber")
+
+
 async def test_full_memory_and_evictions_are_found(
     redis: Redis, redis_url: str, configure: Configure, places: Places
 ) -> None:
@@ -128,6 +167,10 @@ async def test_functions_that_are_not_ours_are_found(redis: Redis, redis_url: st
     assert (found["functions"].level, name in found["functions"].what) == ("red", True)
 
 
+def _port(url: str) -> int:
+    return int(url.rpartition(":")[2].removesuffix("/0"))
+
+
 @asynccontextmanager
 async def ahead(port: int, seconds: int) -> AsyncIterator[int]:
     """The port of a proxy in front of a server, whose replies to TIME are ahead of the server's clock."""
@@ -151,6 +194,6 @@ async def ahead(port: int, seconds: int) -> AsyncIterator[int]:
 
 async def test_clocks_that_are_apart_are_found(valkey: Redis, valkey_url: str, places: Places) -> None:
     assert await valkey.dbsize() == 0
-    async with ahead(int(valkey_url.rpartition(":")[2].removesuffix("/0")), 3) as port:
+    async with ahead(_port(valkey_url), 3) as port:
         skew = (await examined(f"redis://127.0.0.1:{port}/0", places))["clock_skew"]
     assert (skew.level, skew.what.startswith(("29", "30"))) == ("red", True)

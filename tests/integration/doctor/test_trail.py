@@ -18,6 +18,7 @@ from llmctx.prompt.template import load_template
 from llmctx.schema import keys
 from llmctx.trail.log.instance import bind_instance
 from llmctx.trail.log.log import Log
+from llmctx.trail.proof.key import key_file, load_or_make_key
 from llmctx.worker.home import TrailHome
 from llmctx.worker.partition import own_partition
 from tests.integration.conftest import ByRules, hold
@@ -53,6 +54,7 @@ async def test_a_trail_that_is_served_signed_and_backed_up_is_green(
         found = await examined(valkey_url, places)
         await program.stop(process)
     sound = [
+        "key",
         "instance",
         "functions",
         "leases",
@@ -201,6 +203,22 @@ async def test_the_exit_code_and_the_screen_say_what_is_wrong(dumb: Program, val
     assert {tuple(finding) for finding in ended.document["findings"]} == {
         ("name", "level", "what", "consequence", "do")
     }
+
+
+async def test_a_key_that_others_can_read_and_a_missing_spool_are_found(
+    valkey: Redis, valkey_url: str, places: Places
+) -> None:
+    await decide(valkey, valkey_url, places, ByRules(), 1)
+    instance, _ = await bind_instance(valkey, places.state_dir)
+    path = key_file(places.state_dir, instance.id)
+    load_or_make_key(places.state_dir, instance.id)
+    assert (await examined(valkey_url, places))["key"].level == "green"
+    path.chmod(0o644)
+    shutil.rmtree(places.state_dir / "spool")
+    found = await examined(valkey_url, places)
+    assert (found["key"].level, found["disk"].level) == ("red", "red")
+    path.unlink()
+    assert (await examined(valkey_url, places))["key"].level == "amber"
 
 
 async def test_a_server_that_does_not_answer_ends_with_3(dumb: Program) -> None:

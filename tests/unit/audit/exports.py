@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from llmctx.replay.verify import Expected, open_export, verify_part
+from llmctx.replay.verify import Expected
+from llmctx.replay.verify_export import open_export, verify_part
 from llmctx.trail.log.leaf_schema import Fault, FaultError
 from llmctx.trail.proof.checkpoint import Key
 from llmctx.trail.proof.receipt import read_receipt

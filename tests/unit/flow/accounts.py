@@ -26,7 +26,7 @@ def account(
     """The account before the bar is applied, with orders waiting for it."""
     book = Book() if book is None else book
     book = book.with_orders(one.symbol, orders) if orders else book
-    return Account(book, held, one, one.end(MINUTE), cost_bps)
+    return Account(book.on(one.start.date().isoformat()), held, one, one.end(MINUTE), cost_bps)
 
 
 def worked(one: Bar, *orders: Order, held: Position | None = None, **more: Any) -> Account:

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
 from llmctx.errors import FeedError
 from llmctx.flow.bars import BadRow
-from llmctx.flow.news import Headline, headline_of, parse_headline, read_news
+from llmctx.flow.news import Headline, NewsWindow, headline_of
+from llmctx.flow.news_file import parse_headlines, read_news
 from tests.days import Day
 
 AT = datetime(2014, 6, 6, 13, 30, tzinfo=UTC)
@@ -32,13 +32,13 @@ def line(**changes: Any) -> str:
 
 
 def good(**changes: Any) -> Headline:
-    found = parse_headline(line(**changes), 7)
+    (found,) = parse_headlines(line(**changes), 7)
     assert isinstance(found, Headline), found
     return found
 
 
 def why(text: str) -> str:
-    found = parse_headline(text, 7)
+    (found,) = parse_headlines(text, 7)
     assert isinstance(found, BadRow), found
     assert found.line == 7
     return found.why
@@ -130,12 +130,34 @@ def test_a_providers_score_is_rounded_to_four_decimals(given_: float, score: str
 
 
 @pytest.mark.parametrize(
-    ("text", "sign"), [("A great, wonderful success!", 1), ("A terrible disaster and a lawsuit", -1), ("A table", 0)]
+    ("text", "sign"),
+    [
+        ("A great, wonderful success!", 1),
+        ("A terrible disaster and a lawsuit", -1),
+        ("Shares plunge after the outlook is slashed", -1),
+        ("Gross margin climbs to a record", 1),
+        ("Cancer trial approved", 1),
+        ("A killer app beats every forecast", 1),
+        ("Shares of the group", None),
+        ("A table", None),
+        ("\u516c\u53f8\u4e1a\u7ee9\u5927\u5e45\u4e0b\u6ed1", None),
+        ("L\u2019action s\u2019effondre, b\u00e9n\u00e9fice en chute libre", None),
+    ],
 )
-def test_without_a_providers_score_the_words_are_scored_by_vader(text: str, sign: int) -> None:
+def test_without_a_providers_score_the_words_are_scored_and_unread_ones_have_none(text: str, sign: int | None) -> None:
     score = good(headline=text, sentiment_score=None).score
-    assert float(score) == SentimentIntensityAnalyzer().polarity_scores(text)["compound"]
-    assert (score > 0) - (score < 0) == sign
+    assert (None if score is None else (score > 0) - (score < 0)) == sign
+
+
+def test_headlines_that_nobody_could_read_count_and_have_no_score() -> None:
+    window = NewsWindow()
+    window.add(good(headline="A table", sentiment_score=None, sentiment_label=None))
+    value = window.value(good().at)
+    assert (value["news_count"], value["sentiment_score"], value["sentiment_label"]) == (1, None, None)
+    window.add(good(headline="Shares soar", sentiment_score=None, sentiment_label=None))
+    assert window.value(good().at)["sentiment_label"] == "bullish"
+    unread = good(headline="A table", sentiment_score=None, sentiment_label=None)
+    assert Headline.from_member("AAPL", unread.member()) == unread
 
 
 def test_a_providers_score_takes_precedence_over_vader() -> None:
@@ -178,10 +200,47 @@ def test_a_binary_file_is_named(tmp_path: Path) -> None:
         list(read_news(path))
 
 
-def test_every_headline_of_whole_days_is_valid_and_has_vaders_score(day: Day) -> None:
-    vader = SentimentIntensityAnalyzer()
+def test_every_headline_of_whole_days_is_valid(day: Day) -> None:
     found = list(read_news(day.news))
     assert len(found) == day.news.read_bytes().count(b"\n") > 5
-    for one in found:
-        assert isinstance(one, Headline)
-        assert float(one.score) == vader.polarity_scores(one.headline)["compound"]
+    assert all(isinstance(one, Headline) for one in found)
+
+
+POLYGON = {
+    "published_utc": "2026-03-02T14:59:00Z",
+    "title": "Two makers sign",
+    "tickers": ["AAPL", "MSFT"],
+    "publisher": {"name": "Wire"},
+    "article_url": "https://example.com/1",
+    "insights": [{"ticker": "MSFT", "sentiment": "negative", "sentiment_reasoning": "x"}],
+}
+ALPACA = {
+    "id": 1, "created_at": "2026-03-02T14:59:00Z", "headline": "Two makers sign", "symbols": ["AAPL", "MSFT"],
+    "source": "Wire", "url": "https://example.com/1", "author": "A", "summary": None,
+}  # fmt: skip
+FINNHUB = {
+    "category": "company", "datetime": 1772463540, "headline": "Two makers sign", "id": 1, "related": "AAPL,MSFT",
+    "source": "Wire", "url": "https://example.com/1", "summary": "",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("document", [POLYGON, ALPACA, FINNHUB], ids=["polygon", "alpaca", "finnhub"])
+@pytest.mark.parametrize("form", ["lines", "list", "answer"])
+def test_a_providers_file_gives_a_headline_for_each_symbol(document: dict[str, Any], form: str, tmp_path: Path) -> None:
+    forms = {"lines": document, "list": [document], "answer": {"results": [document], "next_url": "x"}}
+    path = tmp_path / "news.json"
+    path.write_text(json.dumps(forms[form], indent=None if form == "lines" else 1), encoding="utf-8")
+    found = [one for one in read_news(path) if isinstance(one, Headline)]
+    assert [one.symbol for one in found] == ["AAPL", "MSFT"]
+    assert {(one.at.isoformat(), one.headline, one.source, one.url) for one in found} == {
+        ("2026-03-02T14:59:00+00:00", "Two makers sign", "Wire", "https://example.com/1")
+    }
+    assert found[1].label == ("bearish" if document is POLYGON else None)
+
+
+def test_a_providers_headline_without_a_symbol_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "news.json"
+    path.write_text(json.dumps([ALPACA | {"symbols": []}]), encoding="utf-8")
+    (row,) = read_news(path)
+    assert isinstance(row, BadRow)
+    assert "symbol must be a string" in row.why

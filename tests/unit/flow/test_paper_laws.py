@@ -36,7 +36,9 @@ class BrokerRun:
         book, symbol = self.book, one.symbol
         if orders:
             book = book.with_orders(symbol, (*book.orders.get(symbol, ()), *orders))
-        made = Account(book, self.held.pop(symbol, None), one, one.end(MINUTE), self._cost_bps)
+        made = Account(
+            book.on(one.start.date().isoformat()), self.held.pop(symbol, None), one, one.end(MINUTE), self._cost_bps
+        )
         made.fill_orders()
         made.enforce_levels()
         made.plan_entry(found, market_open=True)

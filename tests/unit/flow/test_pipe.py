@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmctx.flow.bars import FIELDS, BadRow, Bar
-from llmctx.flow.news import Headline, parse_headline
+from llmctx.flow.news import Headline
+from llmctx.flow.news_file import parse_headlines
 from llmctx.flow.pipe import parse_line
 from llmctx.flow.timeline import Vix
 
@@ -115,7 +116,7 @@ def test_prices_outside_low_and_high_are_named() -> None:
 def test_a_headline_is_what_it_is_in_a_file() -> None:
     found = parse_line(line(HEADLINE), 1)
     assert isinstance(found, Headline)
-    assert found == parse_headline(json.dumps(HEADLINE), 1)
+    assert [found] == list(parse_headlines(json.dumps(HEADLINE), 1))
 
 
 def test_what_is_wrong_with_a_headline_is_named() -> None:

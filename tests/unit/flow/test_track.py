@@ -1,4 +1,4 @@
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import accumulate
 
@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmctx.flow.bars import Bar
+from llmctx.flow.exchange import Exchange
 from llmctx.flow.track import WINDOW, Track
 from tests.unit.flow.makers import MINUTE, NEXT_DAY, OPENING, bar, indicators_of, track, warm
 
@@ -176,3 +177,14 @@ def test_the_indicators_before_the_newest_bar_are_kept_beside_those_after_it() -
     made = track(*bars)
     assert made.now == indicators_of(*(one.close for one in bars))
     assert made.before == indicators_of(*(one.close for one in bars[:-1]))
+
+
+def test_a_winter_evening_belongs_to_the_session_of_the_exchanges_own_date() -> None:
+    made = Track(MINUTE, Exchange("XNYS").date_at)
+    rows = [("2026-02-10T14:30", 50, 900), ("2026-02-10T20:59", 54, 400), ("2026-02-11T00:30", 53, 7)]
+    for at, price, volume in rows:
+        start = datetime.fromisoformat(f"{at}:00+00:00")
+        made.add(Bar(start, "XYZ", *(Decimal(price),) * 4, Decimal(volume)))
+    assert made.session == {"last": 53, "open": 50, "high": 54, "low": 50, "volume": 1307}
+    made.add(Bar(datetime(2026, 2, 11, 14, 30, tzinfo=UTC), "XYZ", *(Decimal(52),) * 4, Decimal(5)))
+    assert (made.session["open"], made.session["volume"], made.previous_close) == (Decimal(52), Decimal(5), Decimal(53))

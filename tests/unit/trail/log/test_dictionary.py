@@ -9,10 +9,11 @@ TEXTS = [
 ]
 
 
-def trainer(count: int, trained_at: int = -1) -> Trainer:
+def trainer(count: int, trained_at: int = -1, *, size: int = 0) -> Trainer:
+    """One that has seen so many records of a log of this size."""
     made = Trainer(trained_at)
     for text in TEXTS[:count]:
-        made.add(text)
+        made.add(text, size)
     return made
 
 
@@ -22,7 +23,18 @@ def trainer(count: int, trained_at: int = -1) -> Trainer:
      (1024, 5119, False), (1024, 5120, True), (5125, 9215, False), (5125, 9216, True), (-1, 100_000, True)],
 )  # fmt: skip
 def test_dictionaries_are_due_early_and_then_ever_more_seldom(trained_at: int, size: int, *, is_due: bool) -> None:
-    assert trainer(500, trained_at).due(size) is is_due
+    assert trainer(500, trained_at, size=size).due(size) is is_due
+
+
+def test_only_what_the_next_dictionary_is_trained_on_is_kept() -> None:
+    made = trainer(500, 5125, size=8815)
+    assert not made.due(9216)
+    for text in TEXTS[:400]:
+        made.add(text, 8816)
+    assert made.due(9216)
+    made.train(9217)
+    made.add(TEXTS[0], 9218)
+    assert not made._samples
 
 
 def test_a_new_owner_trains_once_it_has_seen_enough_records() -> None:
@@ -43,6 +55,6 @@ def test_a_trained_dictionary_makes_records_smaller() -> None:
 def test_records_that_have_nothing_in_common_give_no_dictionary_and_are_not_tried_again_at_once() -> None:
     made = Trainer()
     for _ in range(8):
-        made.add(b"")
+        made.add(b"", 0)
     assert made.train(8) is None
     assert not made.due(100)

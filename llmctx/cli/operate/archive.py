@@ -1,0 +1,107 @@
+"""`llmctx archive`: old records out of Redis, into Parquet files that prove themselves."""
+
+import asyncio
+import re
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from llmctx.cli.shared.long_running import beginning, end_on_sigterm
+from llmctx.cli.shared.options import AsJson, RedisUrl, StateDir
+from llmctx.cli.shared.output import escape, out, print_json
+from llmctx.cli.shared.setup import redis_of, settings_for
+from llmctx.settings import Settings
+
+if TYPE_CHECKING:
+    from llmctx.ops.archive.run import ArchivedSegment
+
+_AGE = re.compile(r"(\d+)([smhd])")
+_UNIT_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_KEPT = 2000
+
+
+def archive(
+    older_than: Annotated[
+        str, typer.Option("--older-than", metavar="AGE", help="Archive what is older: 7d, 12h, 0d. Days are UTC days.")
+    ] = "7d",
+    keep: Annotated[
+        int, typer.Option("--keep", help="Leave the newest N records of each partition in Redis.", min=0)
+    ] = _KEPT,
+    to: Annotated[
+        str, typer.Option("--to", metavar="URL", help="A folder, or s3://, gs:// or az:// with a bucket.")
+    ] = "archive",
+    redis_url: RedisUrl = None,
+    state_dir: StateDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Move old records out of Redis into an archive.
+
+    Each UTC day of a partition becomes one Parquet file, with everything that proves it. It is written under a name
+    that nobody has taken, read back, compared with Redis, anchor and checkpoint, and noted in the trail. Only then
+    Redis is trimmed. Records that no checkpoint covers stay, and those that a live position's next decision reads. It
+    may be killed and run again at any time. A worker may be running: it is asked to trim.
+
+    Exit code 1: what was read back is not what was written, or somebody changed the base of the log.
+
+    \b
+    llmctx archive --older-than 7d --to /mnt/archive
+    llmctx archive --to s3://trails/prod
+    """
+    end_on_sigterm()
+    settings = settings_for(redis_url, state_dir)
+    found = asyncio.run(_archive(settings, to, _age_ms(older_than), keep, quiet=as_json))
+    if as_json:
+        for segment in found:
+            print_json(segment._asdict() | {"to": to})
+        return
+    for segment in found:
+        out.print(
+            f"{escape(segment.file)}: records {segment.first} to {segment.end - 1} of partition {segment.partition}, "
+            f"{segment.size_bytes:,} bytes; {segment.trimmed:,} trimmed from Redis"
+        )
+    if not found:
+        out.print("Nothing to archive: no covered record is old enough.")
+
+
+def _age_ms(text: str) -> int:
+    match = _AGE.fullmatch(text)
+    if match is None:
+        raise typer.BadParameter("--older-than needs a number and s, m, h or d, such as 7d")
+    return int(match[1]) * _UNIT_MS[match[2]]
+
+
+async def _archive(
+    settings: Settings, to: str, older_than_ms: int, keep: int, *, quiet: bool
+) -> "list[ArchivedSegment]":
+    from llmctx.ops.archive.run import Archiver
+    from llmctx.trail.archive.archived_range import ArchivedRange
+    from llmctx.trail.archive.place import open_place
+    from llmctx.trail.archive.segment import Trail
+    from llmctx.trail.log.instance import require_instance
+    from llmctx.trail.log.log import Log
+    from llmctx.trail.proof.anchor import Anchor, anchor_directory
+    from llmctx.trail.proof.notary_service import cover_and_read_key
+    from llmctx.trail.proof.rotation import key_chain
+    from llmctx.trail.proof.writer import load_or_make_writer
+    from llmctx.worker.home import bind_home
+    from llmctx.worker.trimming import note_and_trim
+
+    found = []
+    async with redis_of(settings) as (redis, url):
+        await require_instance(redis)
+        home = await bind_home(redis, url, settings.state_dir)
+        instance, state_dir = home.instance, home.state_dir
+        key, writer = await cover_and_read_key(redis, instance, state_dir), load_or_make_writer(state_dir, instance.id)
+        place = open_place(to)
+
+        async def trim(partition: int, archived: ArchivedRange) -> int:
+            return await note_and_trim(home, partition, archived, writer)
+
+        with beginning(quiet=quiet) as begin:
+            for partition in range(instance.partitions):
+                anchor = Anchor(anchor_directory(state_dir, instance.id, partition))
+                keys = key_chain(anchor.checkpoints(), key)
+                trail = Trail(redis, Log(redis, partition), anchor, instance.id, instance.partitions, keys)
+                archiver = Archiver(trail, state_dir, place, writer, trim)
+                found += [segment async for segment in archiver.run(older_than_ms, keep, begin)]
+    return found

@@ -1,0 +1,77 @@
+"""From settings to alerts: who receives them, and what must never be in one."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from redis.asyncio import Redis
+
+from llmctx.connection import end
+from llmctx.redis_address import secrets_in
+from llmctx.settings import Settings
+from llmctx.trail.log.instance import Instance
+
+if TYPE_CHECKING:
+    from llmctx.ops.alerts.receiver import Receiver
+
+_OWN_VARIABLES = ("LLMCTX_", "OPENAI_")
+
+
+def receiver_of(settings: Settings) -> "Receiver | None":
+    """The receiver that is configured, None if there is none.
+
+    Raises LlmctxError if it cannot be used.
+    """
+    from llmctx.ops.alerts.receiver import Command, Webhook
+
+    alerts = settings.alerts
+    if alerts.webhook is not None:
+        token = None if alerts.token is None else alerts.token.get_secret_value()
+        return Webhook(alerts.webhook.get_secret_value(), token)
+    if alerts.command:
+        # The command gets none of our settings: the password of Redis and the API key are among them.
+        environment = {name: value for name, value in os.environ.items() if not name.upper().startswith(_OWN_VARIABLES)}
+        return Command(alerts.command, environment)
+    return None
+
+
+def secrets_of(settings: Settings) -> tuple[str, ...]:
+    """Every secret in the settings, as it stands there and decoded."""
+    alerts = settings.alerts
+    given = [settings.api_key, *secrets_in(settings.redis_url), *secrets_in(settings.llm.base_url or "")]
+    given += [secret.get_secret_value() for secret in (alerts.webhook, alerts.token) if secret is not None]
+    return tuple({form for secret in given if secret for form in (secret, unquote(secret))})
+
+
+@asynccontextmanager
+async def alerting(settings: Settings, instance: str) -> AsyncIterator[bool]:
+    """Send what is logged meanwhile as an alert; yields whether anybody receives it, and costs nothing if not.
+
+    `instance` is the trail's id. Raises LlmctxError if the receiver cannot be used.
+    """
+    if settings.alerts.webhook is None and not settings.alerts.command:
+        yield False
+        return
+    from llmctx.ops.alerts.outbox import Outbox, sending_alerts
+
+    receiver = receiver_of(settings)
+    assert receiver is not None
+    outbox = Outbox(receiver, instance, secrets=secrets_of(settings), repeat_s=settings.alerts.repeat_s)
+    async with sending_alerts(outbox, receiver):
+        yield True
+
+
+@asynccontextmanager
+async def service_alerts(settings: Settings, redis: Redis, instance: Instance) -> AsyncIterator[None]:
+    """The same for a service: late checkpoints, and the error with which it ends, are told too."""
+    async with AsyncExitStack() as stack:
+        if await stack.enter_async_context(alerting(settings, instance.id)):
+            from llmctx.ops.alerts.watch import telling_the_end, watch_checkpoints
+
+            await stack.enter_async_context(telling_the_end())
+            watching = asyncio.create_task(watch_checkpoints(redis, instance.partitions))
+            stack.push_async_callback(end, watching)
+        yield

@@ -1,0 +1,96 @@
+"""A file of headlines as it comes: JSON Lines or one JSON document, in our form or in that of a provider."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from llmctx import canonical
+from llmctx.errors import FeedError
+from llmctx.flow.bars import BadRow
+from llmctx.flow.news import Headline, headline_of
+
+_POLYGON_LABELS = {"positive": "bullish", "negative": "bearish", "neutral": "neutral"}
+
+
+def read_news(path: Path) -> Iterator[Headline | BadRow]:
+    """Yield the headlines of a JSON Lines file in file order, and a BadRow for each malformed line.
+
+    Raises FeedError if the file cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise FeedError(f"{path} cannot be read: {error}.", "Name a JSON or JSON Lines file of headlines.") from error
+    whole = _list_in(text)
+    if whole is not None:
+        for number, document in enumerate(whole, start=1):
+            yield from headlines_of(document, number)
+        return
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            yield from parse_headlines(line, number)
+
+
+def _list_in(text: str) -> list[Any] | None:
+    """The headlines of a file that is one JSON document, as a provider answers; None if it is not one."""
+    try:
+        document = canonical.loads(text.encode())
+    except ValueError:
+        return None
+    if isinstance(document, dict):
+        document = next((document[name] for name in ("news", "results") if name in document), None)
+    return document if isinstance(document, list) else None
+
+
+def parse_headlines(line: str, number: int) -> Iterator[Headline | BadRow]:
+    """Parse one line of a news file: a headline for each symbol that it names."""
+    try:
+        document = canonical.loads(line.encode())
+    except ValueError as error:
+        yield BadRow(number, f"malformed headline: not valid JSON: {error}")
+        return
+    yield from headlines_of(document, number)
+
+
+def headlines_of(document: Any, number: int) -> Iterator[Headline | BadRow]:
+    """The headlines in one JSON object as we, Alpaca, Finnhub or Polygon write it, one for each symbol."""
+    if not isinstance(document, dict):
+        yield BadRow(number, "malformed headline: not a JSON object")
+        return
+    for each in _in_our_form(document):
+        yield headline_of(each, number)
+
+
+def _in_our_form(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    if "published_utc" in document:  # Polygon
+        insights = document.get("insights")
+        labels = {
+            insight.get("ticker"): _POLYGON_LABELS.get(str(insight.get("sentiment")))
+            for insight in (insights if isinstance(insights, list) else [])
+            if isinstance(insight, dict)
+        }
+        publisher = document.get("publisher")
+        common = {
+            "timestamp": document["published_utc"],
+            "headline": document.get("title"),
+            "source": publisher.get("name", "") if isinstance(publisher, dict) else "",
+            "url": document.get("article_url", ""),
+        }
+        return [
+            common | {"symbol": symbol, "sentiment_label": labels.get(symbol)}
+            for symbol in _listed(document, "tickers")
+        ]
+    names = ("headline", "source", "url")
+    common = {name: document.get(name) or "" for name in names}
+    if "created_at" in document and "symbols" in document:  # Alpaca
+        return [common | {"timestamp": document["created_at"], "symbol": each} for each in _listed(document, "symbols")]
+    if "datetime" in document and "related" in document:  # Finnhub
+        symbols = str(document["related"]).split(",")
+        return [common | {"timestamp": str(document["datetime"]), "symbol": each.strip()} for each in symbols]
+    return [document]
+
+
+def _listed(document: Mapping[str, Any], name: str) -> list[Any]:
+    """The symbols that a document lists; one that is none if it lists nothing, so that its error says so."""
+    found = document.get(name)
+    return found if isinstance(found, list) and found else [""]

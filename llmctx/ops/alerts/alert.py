@@ -1,0 +1,87 @@
+"""An alert: what somebody must know now, as one JSON object.
+
+The one seam is logging: a log record that has an `alert` (`extra={"alert": NAME}`, and `"subject"` where there may be
+several of a kind) is an alert. So whatever is told to somebody stands in the log too, in the same words.
+"""
+
+import json
+import logging
+import os
+import socket
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from llmctx import clock
+from llmctx.version import VERSION
+
+ALERTS = {
+    "unconfirmed_stop": "a price in doubt has reached a stop, and the position is held until it is confirmed",
+    "dead_letter": "a tick could not be decided",
+    "model_failures": "calls of the model fail one after another; again each time their number has doubled",
+    "fork": "Redis contradicts spool or anchor, and the service has ended",
+    "stopped": "the service has ended with another error",
+    "foreign": "somebody else wrote to the trail, the published decisions, the map of ticks or the functions",
+    "unsigned": "records have waited for two minutes or more without a checkpoint",
+    "memory": "memory that cannot expire passes 70% of maxmemory, or no more ticks are taken",
+    "backup": "`llmctx backup` failed, or its copy is bad",
+    "test": "`llmctx alerts --test`",
+}
+"""What each alert says."""
+
+MAX_TEXT_CHARS = 1000
+_HIDDEN = "***"
+_FEWEST_CHARS = 4  # a shorter secret would hide every other word
+
+
+class Alert(NamedTuple):
+    """One alert."""
+
+    name: str
+    """Which of the ALERTS it is."""
+    text: str
+    """What happened, in a sentence or two."""
+    subject: str = ""
+    """Which of several, the symbol for example; alerts of one name and subject are the same alert again."""
+    level: str = "error"
+    """warning or error."""
+    at_ms: int = 0
+    """When it was noticed, in milliseconds since 1970 by this host's clock."""
+    repeats: int = 0
+    """How often the same was noticed since it was last sent."""
+
+    def document(self, instance: str) -> bytes:
+        """The JSON object that is sent."""
+        fields = {
+            "alert": self.name,
+            "text": self.text,
+            "level": self.level,
+            "subject": self.subject or None,
+            "repeats": self.repeats,
+            "at": clock.iso(self.at_ms),
+            "instance": instance,
+            "source": f"{socket.gethostname()}:{os.getpid()}",
+            "version": VERSION,
+        }
+        return json.dumps(fields, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def alert_of(record: logging.LogRecord, secrets: Iterable[str] = ()) -> Alert | None:
+    """The alert that a log record is, with the secrets in its text hidden; None if it is none."""
+    name = getattr(record, "alert", None)
+    if name not in ALERTS:
+        return None
+    return Alert(
+        name=str(name),
+        text=hide(record.getMessage(), secrets)[:MAX_TEXT_CHARS],
+        subject=str(getattr(record, "subject", "")),
+        level="error" if record.levelno >= logging.ERROR else "warning",
+        at_ms=clock.now_ms(),
+    )
+
+
+def hide(text: str, secrets: Iterable[str]) -> str:
+    """A text in which each secret is replaced by asterisks, should one ever come into it."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        if len(secret) >= _FEWEST_CHARS:
+            text = text.replace(secret, _HIDDEN)
+    return text

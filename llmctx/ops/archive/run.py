@@ -1,0 +1,166 @@
+"""Archive a partition, segment by segment.
+
+Rules of order for each segment: it is written and proven (llmctx/trail/archive/segment.py); what it settled is kept,
+signed; then the owner says in the trail that it is archived, and only then trims Redis. Killed at any step, the next
+run finds how far this one came: files are taken over if they hold the same, the notice is looked for, and the log
+begins where its base says.
+"""
+
+import fcntl
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from llmctx.connection import server_ms
+from llmctx.errors import ArchiveError
+from llmctx.killpoint import reached
+from llmctx.ops.archive.stays import records_that_stay
+from llmctx.private_files import make_private_directory
+from llmctx.trail.archive.archived_range import ArchivedRange
+from llmctx.trail.archive.manifest import Enrolled
+from llmctx.trail.archive.place import Place
+from llmctx.trail.archive.plan import DAY_MS, Limits, Plan
+from llmctx.trail.archive.segment import SegmentWriter, Trail, Written
+from llmctx.trail.archive.ticks import ArchivedTicks, Segment
+from llmctx.trail.log.base import Base
+from llmctx.trail.proof.base import check_base, tree_of
+from llmctx.trail.proof.checkpoint import origin_of
+from llmctx.trail.proof.merkle import CompactRange
+from llmctx.trail.proof.roster import Roster
+from llmctx.trail.proof.writer import Writer
+
+KEPT = 2000
+"""How many of the newest records stay in Redis unless the caller says otherwise."""
+
+Begin = Callable[[str, int], Callable[[], None]]
+"""Begins to show a long step: its name and its number of records; returns what is called for each."""
+
+
+class ArchivedSegment(NamedTuple):
+    """One segment that was archived."""
+
+    partition: int
+    """The partition."""
+    first: int
+    """The index of its first record."""
+    end: int
+    """One more than the index of its last record."""
+    file: str
+    """Its Parquet file in the archive."""
+    size_bytes: int
+    """The size of that file."""
+    trimmed: int
+    """How many records were removed from Redis."""
+
+
+NoteAndTrim = Callable[[int, ArchivedRange], Awaitable[int]]
+"""Has the owner of a partition append the notice and trim the log; returns how many records were removed."""
+
+
+class Archiver:
+    """Archives one partition from a state directory that has its anchor."""
+
+    def __init__(self, trail: Trail, state_dir: Path, place: Place, writer: Writer, note_and_trim: NoteAndTrim) -> None:
+        self._trail = trail
+        self._state_dir = state_dir
+        self._place = place
+        self._writer = writer
+        self._note_and_trim = note_and_trim
+        self._origin = origin_of(trail.instance, trail.log.partition)
+
+    async def run(self, older_than_ms: int, keep: int, begin: Begin) -> AsyncIterator[ArchivedSegment]:
+        """Archive every record that was signed longer ago than this, except the newest `keep`, and yield each segment.
+
+        From a day on, whole UTC days are archived.
+
+        Raises ArchiveError if another process archives this partition, or if something cannot be written or trusted;
+        TrailError if Redis or the anchor cannot be read.
+        """
+        log, anchor = self._trail.log, self._trail.anchor
+        with _locked(self._state_dir, self._trail):
+            plan = Plan(anchor.checkpoints())
+            before_ms = await server_ms(self._trail.redis) - older_than_ms
+            if older_than_ms >= DAY_MS:
+                before_ms -= before_ms % DAY_MS
+            # Notices that this run appends are newer, and do not push others out.
+            limits = Limits(min(await log.size() - keep, await log.durable(), anchor.size), before_ms)
+            while True:
+                base = await self._base()
+                cut = plan.next(base.size, limits)
+                if cut is None:
+                    return
+                what = f"partition {log.partition}, records {cut.first} to {cut.end - 1}"
+                on_record = begin(what, cut.end - cut.first)
+                frontier = tree_of(base) if base.size else CompactRange()
+                enrolled = tuple(Enrolled.model_validate(each) for each in base.writers)
+                written = await SegmentWriter(self._trail, self._place, plan, on_record).write(cut, frontier, enrolled)
+                if written.base.size > limits.size:
+                    return  # an earlier run with a smaller --keep wrote it; it is trimmed once it may be
+                yield await self._finish(written)
+
+    async def _base(self) -> Base:
+        """Where the log begins.
+
+        Raises ArchiveError if that is not what the instance key signed.
+        """
+        try:
+            base = await self._trail.log.base()
+            fault = check_base(base, self._trail.keys, self._origin)
+            wrong = None if fault is None else str(fault)
+        except ValueError as error:
+            wrong = str(error)
+        if wrong is None:
+            return base
+        raise ArchiveError(
+            f"{self._trail.log.key('base')} was changed: {wrong}.",
+            "Run `llmctx verify`; nothing was archived.",
+            exit_code=1,
+        )
+
+    async def _finish(self, written: Written) -> ArchivedSegment:
+        """Keep what the segment settled, and have it noted and trimmed."""
+        trail, manifest = self._trail, written.manifest
+        segment = Segment(manifest.first, manifest.end, manifest.made_ms)
+        ticks = ArchivedTicks(trail.redis, trail.log, self._roster)
+        await ticks.keep(segment, written.settled, self._origin, self._writer.sign)
+        reached("settled_kept")
+        stays = await records_that_stay(trail.redis, trail.log, trail.partitions, manifest.end)
+        stays |= {each.index for each in manifest.writers}  # a new owner finds its enrolment there
+        found = ArchivedRange(
+            first=manifest.first, base=written.base.fields, made_ms=manifest.made_ms, stays=tuple(sorted(stays))
+        )
+        return ArchivedSegment(
+            partition=manifest.partition,
+            first=manifest.first,
+            end=manifest.end,
+            file=manifest.records.name,
+            size_bytes=manifest.records.size_bytes,
+            trimmed=await self._note_and_trim(manifest.partition, found),
+        )
+
+    def _roster(self) -> Roster:
+        return Roster(self._state_dir, self._trail.instance, self._trail.log.partition)
+
+
+@contextmanager
+def _locked(state_dir: Path, trail: Trail) -> Iterator[None]:
+    """Keep other archivers of this state directory away from a partition.
+
+    Raises ArchiveError if there is one.
+    """
+    folder = state_dir / "archive" / trail.instance
+    make_private_directory(folder)
+    lock = os.open(folder / f"{trail.log.partition}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise ArchiveError(
+            f"Another process archives partition {trail.log.partition} of {state_dir}.",
+            "Wait until it is done; nothing has to be repeated.",
+            exit_code=3,
+        ) from error
+    finally:
+        os.close(lock)

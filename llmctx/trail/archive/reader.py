@@ -1,0 +1,224 @@
+"""Read an archive from a folder or an object store, with the interface of an export (llmctx/trail/export/reader.py).
+
+What is read is compared with the digests in the manifests. Whether those are to be believed is what the checkpoints
+say: `Archive.notes` gives them to whoever verifies.
+"""
+
+from collections.abc import Iterator
+from functools import cached_property
+from io import BytesIO
+from itertools import pairwise
+from typing import Any
+
+from llmctx import canonical
+from llmctx.errors import ArchiveError, CheckpointError
+from llmctx.trail.archive.columns import EVIDENCE, arrow
+from llmctx.trail.archive.manifest import SUFFIX, Manifest, StoredFile, blob_name
+from llmctx.trail.archive.place import Place, open_place
+from llmctx.trail.export.reader import Part
+from llmctx.trail.log.entry import PIECES, Entry
+from llmctx.trail.log.leaf_schema import Fault, FaultError
+from llmctx.trail.proof.checkpoint import Key, leading_notes
+from llmctx.trail.proof.merkle import leaf_hash
+from llmctx.trail.proof.rotation import key_chain
+
+_BATCH_ROWS = 500
+_ROW = {name: at for at, name in enumerate(EVIDENCE)}
+
+
+class Archive:
+    """An archive of one trail. Reading raises FaultError at the first file that is not what its manifest says."""
+
+    def __init__(self, place: Place, manifests: dict[int, list[Manifest]]) -> None:
+        self.place = place
+        """Where it lies."""
+        self.segments = manifests
+        """The segments of each partition, in order and without a gap."""
+        newest = [segments[-1] for segments in manifests.values()]
+        self.origin = newest[0].origin
+        """The instance: llmctx/INSTANCE."""
+        self.partitions = newest[0].partitions
+        """How many partitions the trail has; some may have nothing archived yet."""
+        self._key = newest[0].key
+        self.parts = [
+            Part(number, f"{self.origin}/{number}", segments[-1].end, segments[0].first)
+            for number, segments in manifests.items()
+        ]
+        """The partitions of which something is archived; their records begin at `first`."""
+
+    @property
+    def key(self) -> Key:
+        """The public key in the archive, chosen by whoever made it."""
+        try:
+            return Key.read(self._key)
+        except CheckpointError as error:
+            raise FaultError(Fault(0, "key", "a vkey in the manifest", str(error))) from error
+
+    def key_chain(self, key: Key) -> tuple[Key, ...]:
+        """The keys that signed this archive one after the other, oldest first; the trusted `key` is one."""
+        return key_chain([note for part in self.parts for note in self.notes(part)[0]], key)
+
+    def notes(self, part: Part) -> tuple[list[str], str | None]:
+        """The signed checkpoints of a partition up to the first damage, and the damaged text, None if there is none."""
+        found: dict[str, None] = {}
+        for segment in self.segments[part.partition]:
+            raw = self._read(segment.notes, segment)
+            notes, end = leading_notes(raw)
+            found |= dict.fromkeys(notes)  # a segment repeats those over the records before it
+            if end < len(raw):
+                return list(found), raw[end : end + 120].decode(errors="replace")
+        return list(found), None
+
+    def known(self, part: Part) -> list[bytes] | None:
+        """The leaf hash of every record from `part.first` on; None if all leaves can be read and so tell them."""
+        segments = self.segments[part.partition]
+        if not any(segment.lost or segment.unreadable for segment in segments):
+            return None
+        rows = (row for segment in segments for row in self._rows(segment, segment.first, segment.end))
+        return [row[_ROW["leaf_hash"]] or leaf_hash(row[_ROW["leaf"]]) for row in rows]
+
+    def lost(self, part: Part) -> dict[int, bytes]:
+        """The leaf hashes of lost records, by index."""
+        segments = [segment for segment in self.segments[part.partition] if segment.lost]
+        rows = (row for segment in segments for row in self._rows(segment, segment.first, segment.end))
+        return {row[0]: row[_ROW["leaf_hash"]] for row in rows if row[_ROW["leaf"]] is None}
+
+    def entries(
+        self,
+        part: Part,
+        lost: dict[int, bytes] | None = None,  # noqa: ARG002  as an export has it
+        *,
+        start: int = 0,
+        stop: int | None = None,
+    ) -> Iterator[Entry]:
+        """The records of a partition from `start` up to but not including `stop` (None: the end), in order."""
+        for segment in self.segments[part.partition]:
+            first, end = max(start, segment.first), segment.end if stop is None else min(stop, segment.end)
+            if first < end:
+                for row in self._rows(segment, first, end):
+                    if row[_ROW["leaf"]] is not None:
+                        yield _entry(row, part.partition)
+
+    def entry(self, part: Part, index: int) -> Entry | None:
+        """The record at an index, None if it is not here."""
+        return next(self.entries(part, start=index, stop=index + 1), None)
+
+    def blob(self, digest: str) -> bytes | None:
+        """The blob with this digest, None if it is missing."""
+        return self.place.read(blob_name(digest)) if digest.isalnum() else None
+
+    def check_blobs(self) -> None:
+        """Check that every blob that a manifest names is there, with the right digest."""
+        named = {digest for segments in self.segments.values() for segment in segments for digest in segment.blobs}
+        for digest in sorted(named):
+            raw = self.blob(digest)
+            found = "nothing" if raw is None else canonical.sha256(raw)
+            if digest != found:
+                raise FaultError(Fault(0, "blob-digest", digest, found))
+
+    def found_again(self, part: Part) -> Iterator[Entry]:  # noqa: ARG002  as an export has it
+        """Nothing: what is found again is attached to exports only."""
+        return iter(())
+
+    def _rows(self, segment: Manifest, first: int, end: int) -> Iterator[tuple[Any, ...]]:
+        """The evidence of the records from `first` on and below `end`."""
+        file = RecordsFile(self._read(segment.records, segment))
+        expected = segment.first
+        for row in file.rows(first, end):
+            expected = max(expected, first)
+            if row[0] != expected:
+                raise FaultError(Fault(expected, "contiguity", f"index {expected}", f"index {row[0]}"))
+            expected += 1
+            yield row
+        if max(expected, first) != end:
+            raise FaultError(Fault(expected, "lines", f"records below {end} in {segment.records.name}", f"{expected}"))
+
+    def _read(self, file: StoredFile, segment: Manifest) -> bytes:
+        raw = self.place.read(file.name)
+        found = "nothing" if raw is None else canonical.sha256(raw)
+        if raw is None or found != file.sha256:
+            raise FaultError(Fault(segment.first, "archive-digest", f"{file.name} with {file.sha256}", found))
+        return raw
+
+
+class RecordsFile:
+    """One Parquet file of records."""
+
+    def __init__(self, raw: bytes) -> None:
+        self._raw = raw
+
+    @cached_property
+    def _file(self) -> Any:
+        arrow()
+        from pyarrow import parquet  # noqa: PLC0415  an optional extra
+
+        return parquet.ParquetFile(BytesIO(self._raw))
+
+    @property
+    def end(self) -> int:
+        """One more than its last index; 0 if it is no Parquet file of records."""
+        from pyarrow import ArrowException  # noqa: PLC0415  an optional extra
+
+        try:
+            metadata = self._file.metadata
+            return int(metadata.row_group(metadata.num_row_groups - 1).column(0).statistics.max) + 1
+        except (ArrowException, OSError, AttributeError, TypeError):
+            return 0
+
+    def rows(self, first: int, end: int) -> Iterator[tuple[Any, ...]]:
+        """The evidence of the records with these indices, in the order of the file."""
+        arrow()
+        from pyarrow import ArrowException  # noqa: PLC0415  an optional extra
+
+        try:
+            groups = [number for number in range(self._file.num_row_groups) if self._overlaps(number, first, end)]
+            for batch in self._file.iter_batches(_BATCH_ROWS, row_groups=groups, columns=list(EVIDENCE)):
+                both = zip(*(batch.column(name).to_pylist() for name in EVIDENCE), strict=True)
+                yield from (row for row in both if first <= row[0] < end)
+        except (ArrowException, OSError, KeyError) as error:
+            what = f"{type(error).__name__}: {error}"[:200]
+            raise FaultError(Fault(first, "lines", "a Parquet file with the columns of a segment", what)) from error
+
+    def _overlaps(self, group: int, first: int, end: int) -> bool:
+        found = self._file.metadata.row_group(group).column(0).statistics
+        return found is None or not found.has_min_max or (found.min < end and found.max >= first)
+
+
+def _entry(row: tuple[Any, ...], partition: int) -> Entry:
+    pieces = {name: row[_ROW[name]] for name in PIECES if row[_ROW[name]] is not None}
+    return Entry(row[_ROW["leaf"]], pieces, index=row[0], partition=partition, proof=row[_ROW["proof"]] or b"")
+
+
+def open_archive(where: str) -> Archive:
+    """The archive at a path or an address; its manifests are read, nothing else.
+
+    Raises ArchiveError if there is none, or if its segments do not fit together.
+    """
+    place = open_place(where)
+    found = read_manifests(place)
+    if not found:
+        raise ArchiveError(f"{place.name} holds no archive.", "Make one: `llmctx archive --to`.")
+    return Archive(place, found)
+
+
+def read_manifests(place: Place) -> dict[int, list[Manifest]]:
+    """The segments of each partition, in order.
+
+    Raises ArchiveError if they do not follow each other, or belong to different trails.
+    """
+    found: dict[int, list[Manifest]] = {}
+    for name in place.names(""):
+        folder, _, file = name.rpartition("/")
+        if folder.isdecimal() and file.endswith(SUFFIX):
+            raw = place.read(name) or b""
+            found.setdefault(int(folder), []).append(Manifest.read(raw, f"{name} in {place.name}"))
+    segments = [segment for number in sorted(found) for segment in found[number]]
+    for before, after in pairwise(segments):
+        follows = after.partition != before.partition or after.first == before.end
+        if not follows or (after.origin, after.partitions) != (before.origin, before.partitions):
+            raise ArchiveError(
+                f"{after.name} in {place.name} does not follow {before.name}.",
+                "A trail has one archive, and a segment may not be removed: restore the missing one from a copy.",
+                exit_code=1,
+            )
+    return dict(sorted(found.items()))

@@ -1,0 +1,80 @@
+"""Trails to archive, and what is asked of an archive."""
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from llmctx.trail.archive.manifest import Manifest
+from llmctx.trail.archive.place import open_place
+from llmctx.trail.archive.plan import Limits, Plan
+from llmctx.trail.archive.segment import SegmentWriter, Trail
+from llmctx.trail.log.instance import read_instance
+from llmctx.trail.log.log import Log
+from llmctx.trail.proof.key import load_key
+from llmctx.trail.proof.merkle import CompactRange
+from tests.integration.conftest import ByRules, Prepared, hold, raise_tick, serving
+from tests.integration.program import Program
+from tests.integration.test_prove import SIZE, anchor_of, sign
+
+EVERYTHING = Limits(2**53, 2**53)
+SIGNED_FIRST = SIZE - 2
+"""How many records the first checkpoint covers; the second one covers all."""
+
+
+async def settle(redis: Redis, made: Program, **ticks: str) -> None:
+    """Decide ticks about symbols, and sign what was recorded."""
+    async with serving(redis, made.environment["LLMCTX_REDIS_URL"], made.folder / "var", ByRules()) as running:
+        for tick, symbol in ticks.items():
+            await raise_tick(redis, tick, symbol)
+            await running.until_settled(tick)
+    await sign(redis, made.folder / "var")
+
+
+async def make_trail(redis: Redis, made: Program) -> Program:
+    await hold(redis, "AAPL", "MSFT")
+    await settle(redis, made, t1="AAPL", t2="MSFT", t3="NONE")
+    await settle(redis, made, t4="AAPL", t5="MSFT")
+    return made
+
+
+@pytest.fixture
+async def proven(
+    valkey: Redis,
+    valkey_url: str,
+    tmp_path: Path,
+    prepared: Prepared,
+    short_pauses: None,  # noqa: ARG001
+) -> Program:
+    """Seven records, decisions among them, signed by two checkpoints, on Valkey."""
+    made = Program(valkey_url, tmp_path)
+    await prepared.once(valkey_url, valkey, tmp_path, partial(make_trail, valkey, made))
+    return made
+
+
+@pytest.fixture
+async def trail(
+    redis: Redis,
+    redis_url: str,
+    tmp_path: Path,
+    prepared: Prepared,
+    short_pauses: None,  # noqa: ARG001
+) -> Program:
+    """The same on each server in turn."""
+    made = Program(redis_url, tmp_path)
+    await prepared.once(redis_url, redis, tmp_path, partial(make_trail, redis, made))
+    return made
+
+
+async def write_segment(redis: Redis, made: Program, where: str, limits: Limits = EVERYTHING) -> Manifest:
+    """The first segment of partition 0, written to a place without a word to the trail."""
+    instance = await read_instance(redis)
+    assert instance is not None
+    state_dir = made.folder / "var"
+    anchor, key = await anchor_of(redis, state_dir), load_key(state_dir, instance.id).key
+    plan = Plan(anchor.checkpoints())
+    cut = plan.next(0, limits)
+    assert cut is not None
+    writer = SegmentWriter(Trail(redis, Log(redis), anchor, instance.id, 1, [key]), open_place(where), plan)
+    return (await writer.write(cut, CompactRange(), ())).manifest

@@ -1,0 +1,100 @@
+"""An object store as the archive's place: created only, under object lock, and read back."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from threading import Thread
+from typing import Any
+
+import boto3
+import pytest
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from redis.asyncio import Redis
+from werkzeug.serving import make_server
+
+from llmctx.errors import ArchiveError
+from llmctx.trail.archive.place import open_place
+from llmctx.trail.archive.reader import open_archive
+from llmctx.trail.log.log import Log
+from tests.integration.archive.conftest import SIGNED_FIRST
+from tests.integration.program import Program
+from tests.integration.test_prove import SIZE
+
+DAYS = 400
+
+
+def client_of(endpoint: str) -> Any:
+    return boto3.client(
+        "s3", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test"
+    )
+
+
+def make_bucket(endpoint: str) -> None:
+    """A bucket under object lock, whose objects are retained in COMPLIANCE mode."""
+    client = client_of(endpoint)
+    client.create_bucket(Bucket="trails", ObjectLockEnabledForBucket=True)
+    retention = {"Mode": "COMPLIANCE", "Days": DAYS}
+    client.put_object_lock_configuration(
+        Bucket="trails",
+        ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": {"DefaultRetention": retention}},
+    )
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    """moto's S3. Under object lock it knows only one of the two headers with which S3 takes a checksum."""
+    moto = DomainDispatcherApplication(create_backend_app)
+
+    def app(environ: dict[str, Any], start: Any) -> Any:
+        if "HTTP_X_AMZ_CHECKSUM_SHA256" in environ:
+            environ["HTTP_X_AMZ_SDK_CHECKSUM_ALGORITHM"] = "SHA256"
+        return moto(environ, start)
+
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=MotoRequestHandler)
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    url = f"http://127.0.0.1:{server.server_address[1]}"
+    make_bucket(url)
+    yield url
+    server.shutdown()
+    thread.join()
+
+
+@pytest.fixture
+def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch, proven: Program) -> str:
+    """The address of the bucket, with access to it."""
+    access = {
+        "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": "true",
+    }  # fmt: skip
+    for name, value in access.items():
+        monkeypatch.setenv(name, value)
+    proven.environment |= access
+    return "s3://trails/prod"
+
+
+async def test_a_trail_moves_into_a_bucket_that_keeps_it(
+    valkey: Redis, proven: Program, bucket: str, endpoint: str
+) -> None:
+    before = [(entry.index, entry.leaf, entry.pieces, entry.proof) async for entry in Log(valkey).read()]
+    for keep, first in (("2", SIGNED_FIRST), ("0", SIZE)):
+        done = await proven("archive", "--to", bucket, "--older-than", "0d", "--keep", keep, "--json")
+        assert done.code == 0, done.err
+        assert await Log(valkey).first() >= first
+    archive = open_archive(bucket)
+    found = archive.entries(archive.parts[0], stop=SIZE)
+    assert [(entry.index, entry.leaf, entry.pieces, entry.proof) for entry in found] == before
+    assert (await proven("verify", "--json")).code == 0
+
+    client = client_of(endpoint)
+    listed = client.list_objects_v2(Bucket="trails")["Contents"]
+    assert len(listed) > len(archive.segments[0])
+    for each in listed:
+        about = client.head_object(Bucket="trails", Key=each["Key"])
+        assert about["ObjectLockMode"] == "COMPLIANCE"
+        assert about["ObjectLockRetainUntilDate"] > datetime.now(UTC) + timedelta(days=DAYS - 1)
+    assert open_place(bucket).put(archive.segments[0][0].name, b"forged") is False
+
+
+async def test_a_bucket_that_is_not_there_is_named(proven: Program, bucket: str) -> None:  # noqa: ARG001
+    with pytest.raises(ArchiveError, match="s3://elsewhere/x could not be written"):
+        open_place("s3://elsewhere/x").put("a", b"b")
