@@ -104,6 +104,8 @@ class Settings(BaseSettings):
     """The server with the live keys and the trail; embedded:DIR starts one on the data in DIR."""
     state_dir: Path = Path("var")
     """The directory of the instance file, spool, anchors and keys."""
+    archive: str | None = None
+    """Where the records are that were archived from this trail: a folder, or s3://, gs:// or az:// with a bucket."""
     llm: LLMSettings = LLMSettings()
     """The endpoint."""
     log_format: Literal["text", "json"] = "text"
