@@ -30,7 +30,7 @@ async def measure(stage: Stage) -> dict[str, str]:
     sdk = openai.AsyncOpenAI(base_url=stage.base_url, api_key="none", max_retries=0)
     default = EndpointClient(stage.base_url, "none", MODEL)
     plan = default.plan(prompt.parameters, OUTPUT)
-    body = json.loads(plan.body(plan.prompt(prompt)))
+    body = json.loads(plan.body(plan.messages(prompt)))
     through_httpx = EndpointClient(
         stage.base_url, "none", MODEL, http_client=openai.DefaultAsyncHttpxClient(), trust_env=False
     )

@@ -54,7 +54,7 @@ class Stage(NamedTuple):
         package = build_package(await read_snapshot(self.redis, SYMBOLS[0], 0, ReadRules()))
         prompt = render(load_template(asset("prompts"), "position"), package)
         plan = EndpointClient(self.base_url, "none", MODEL).plan(prompt.parameters, OUTPUT)
-        document: dict[str, Any] = json.loads(plan.body(plan.prompt(prompt)))
+        document: dict[str, Any] = json.loads(plan.body(plan.messages(prompt)))
         return document
 
 

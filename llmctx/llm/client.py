@@ -103,13 +103,13 @@ class EndpointClient:
             hurried._timeout_s = prompt.within_s  # noqa: SLF001  a copy of this client, with the same connections
             return await hurried.complete(prompt, output)
         plan = self.plan(prompt.parameters, output)
-        sent = plan.prompt(prompt)
+        messages = plan.messages(prompt)
         attempts: list[Attempt] = []
         try:
-            completion = await self._complete(plan.body(sent), plan.kept, attempts)
+            completion = await self._complete(plan.body(messages), plan.kept, attempts)
         except Exception as error:  # noqa: BLE001  whatever breaks, the tick ends in a record
             completion = self._failed(Outcome.ERROR, self._short(in_short(error)), plan.kept, attempts)
-        return completion.model_copy(update={"messages": sent.evidence, "asked": plan.blob})
+        return completion.model_copy(update={"messages": messages, "asked": plan.blob})
 
     async def _complete(self, body: bytes, request: dict[str, Any], attempts: list[Attempt]) -> Completion:
         try:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from llmctx import canonical
 from llmctx.llm.output import AskedOutput, OutputSchema, fields_for
 from llmctx.llm.profile import Profile
-from llmctx.prompt.form import add_form
+from llmctx.prompt.form import evidence_with
 from llmctx.prompt.render import Prompt
 from llmctx.prompt.template import Parameters
 
@@ -30,13 +30,13 @@ class RequestPlan(NamedTuple):
     blob: bytes
     """The same as the blob that the leaf names."""
 
-    def prompt(self, prompt: Prompt) -> Prompt:
-        """The prompt as it is sent: with the form of the answer."""
-        return add_form(prompt, self.asked.form)
+    def messages(self, prompt: Prompt) -> bytes:
+        """The messages as they are sent and kept: those of the prompt, with the form of the answer."""
+        return evidence_with(prompt, self.asked.form)
 
-    def body(self, prompt: Prompt) -> bytes:
-        """The body for a prompt as it is sent, with its evidence as the messages: what is kept is what was sent."""
-        return b"".join((self.head, prompt.evidence, self.tail))
+    def body(self, messages: bytes) -> bytes:
+        """The body with these messages: what is kept is what was sent."""
+        return b"".join((self.head, messages, self.tail))
 
 
 def plan_request(

@@ -18,10 +18,16 @@ def add_form(prompt: Prompt, form: str) -> Prompt:
     if not form or prompt.messages[0].role != _SYSTEM:
         return prompt
     first, *others = prompt.messages
-    text, end, addition = _addition(first.content, form)
-    # The evidence is not written anew: only the form goes into it.
-    evidence = b"".join((prompt.evidence[:end], addition, prompt.evidence[end:]))
-    return prompt.model_copy(update={"messages": (Message(_SYSTEM, text), *others), "evidence": evidence})
+    messages = (Message(_SYSTEM, first.content + _GAP + form), *others)
+    return prompt.model_copy(update={"messages": messages, "evidence": evidence_with(prompt, form)})
+
+
+def evidence_with(prompt: Prompt, form: str) -> bytes:
+    """The evidence of the prompt that `add_form` makes; it is not written anew, only the form goes into it."""
+    if not form or prompt.messages[0].role != _SYSTEM:
+        return prompt.evidence
+    end, addition = _addition(prompt.messages[0].content, form)
+    return b"".join((prompt.evidence[:end], addition, prompt.evidence[end:]))
 
 
 def remove_form(prompt: Prompt, form: str) -> Prompt:
@@ -35,11 +41,7 @@ def remove_form(prompt: Prompt, form: str) -> Prompt:
 
 
 @lru_cache(maxsize=16)
-def _addition(system: str, form: str) -> tuple[str, int, bytes]:
-    """The longer text, the place in the evidence at which it goes on, and what is added there."""
-    text = system + _GAP + form
-    begin = b'[{"content":"'
+def _addition(system: str, form: str) -> tuple[int, bytes]:
+    """The place in the evidence at which the system message ends, and what is added there."""
     written = canonical.dumps([{"content": system}])
-    assert written.startswith(begin)
-    addition = canonical.dumps(_GAP + form)[1:-1]
-    return text, len(written) - len(b'"}]'), addition
+    return len(written) - len(b'"}]'), canonical.dumps(_GAP + form)[1:-1]

@@ -37,7 +37,7 @@ def batch_line(request: ReplayRequest, repeat: int) -> str:
     """Return the line of a batch input file for a request."""
     assert request.prompt is not None
     plan = _plan(request.model, request.prompt, request.output)
-    body = json.loads(plan.body(plan.prompt(request.prompt)))
+    body = json.loads(plan.body(plan.messages(request.prompt)))
     line = {"custom_id": custom_id(request, repeat), "method": "POST", "url": URL, "body": body}
     return json.dumps(line, ensure_ascii=False, separators=(",", ":"))
 
@@ -63,7 +63,7 @@ class _BatchCompleter:
     async def complete(self, prompt: Prompt, output: OutputSchema) -> Completion:
         plan = _plan(self._model, prompt, output)
         completion = self._read(plan.kept)
-        return completion.model_copy(update={"messages": plan.prompt(prompt).evidence, "asked": plan.blob})
+        return completion.model_copy(update={"messages": plan.messages(prompt), "asked": plan.blob})
 
     def _read(self, request: dict[str, Any]) -> Completion:
         response = self._line.get("response") or {}

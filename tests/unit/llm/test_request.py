@@ -8,6 +8,7 @@ from llmctx.decision.decision import OUTPUT
 from llmctx.llm.mode import Mode
 from llmctx.llm.profile import ProfileSettings, profile_of
 from llmctx.llm.request import RequestPlan, plan_request
+from llmctx.prompt.form import add_form
 from llmctx.prompt.render import Prompt, render
 from tests.unit.makers import market, package_of, prompt_of, template_of
 
@@ -22,7 +23,7 @@ def plan_for(prompt: Prompt, model: str = "m", **settings: Any) -> RequestPlan:
 
 def body_for(prompt: Prompt, model: str = "m", **settings: Any) -> dict[str, Any]:
     plan = plan_for(prompt, model, **settings)
-    document: dict[str, Any] = json.loads(plan.body(plan.prompt(prompt)))
+    document: dict[str, Any] = json.loads(plan.body(plan.messages(prompt)))
     return document
 
 
@@ -36,10 +37,10 @@ def prompt_with(text: str = "Decide.", parameters: str = "{}") -> Prompt:
 def test_what_is_kept_of_the_messages_is_what_is_sent(mode: Mode, parameters: str, text: str) -> None:
     prompt = prompt_with(text, parameters)
     plan = plan_for(prompt, mode=mode)
-    sent = plan.prompt(prompt)
-    assert sent.evidence == canonical.dumps([message._asdict() for message in sent.messages])
-    body = json.loads(plan.body(sent))
-    assert body["messages"] == [message._asdict() for message in sent.messages]
+    messages = plan.messages(prompt)
+    body = json.loads(plan.body(messages))
+    assert messages == canonical.dumps(body["messages"])
+    assert messages == add_form(prompt, plan.asked.form).evidence
     assert body["model"] == "m"
 
 
@@ -105,5 +106,5 @@ def test_the_blob_that_a_request_names_holds_the_form_as_sent() -> None:
     plan = plan_for(prompt_of(), mode=Mode.TOOL)
     assert canonical.sha256(plan.blob) == plan.kept["schema_sha256"]
     blob = canonical.loads(plan.blob)
-    assert plan.prompt(prompt_of()).messages[0].content.endswith(blob["form"])
+    assert json.loads(plan.messages(prompt_of()))[0]["content"].endswith(blob["form"])
     assert blob["name"] == "decision"

@@ -120,7 +120,7 @@ def test_what_was_asked_with_a_form_is_asked_again_by_whoever_adds_its_own() -> 
     asked = build_request(recorded, Plan(model="m"), BlobCache(kept))
     assert asked.prompt is not None
     plan = plan_request("http://m/", "m", profile_of("http://m/", "m", "prompted"), Parameters(), asked.output)
-    assert plan.prompt(asked.prompt).evidence == entry.pieces["messages"]
+    assert plan.messages(asked.prompt) == entry.pieces["messages"]
     assert asked.prompt.evidence == prompt_of().evidence
 
 
@@ -140,4 +140,4 @@ def test_a_form_of_another_version_is_sent_as_it_was() -> None:
     for mode in ("schema", "prompted"):
         profile = profile_of("http://m/", "m", mode)
         plan = plan_request("http://m/", "m", profile, Parameters(), asked.output)
-        assert plan.prompt(asked.prompt).evidence == piece
+        assert plan.messages(asked.prompt) == piece

@@ -51,7 +51,7 @@ def with_form(mode: Mode) -> tuple[Entry, dict[str, bytes]]:
     prompt = render(template(), package)
     plan = plan_request("http://m/", "m", profile_of("http://m/", "m", mode.value), prompt.parameters, OUTPUT)
     answered = completion().model_copy(
-        update={"request": plan.kept, "messages": plan.prompt(prompt).evidence, "asked": plan.blob}
+        update={"request": plan.kept, "messages": plan.messages(prompt), "asked": plan.blob}
     )
     conclusion = conclude(snapshot, package, prompt, answered, GuardPolicy())
     draft = compose(Tick(id="a", symbol=SYMBOL), conclusion, RecordMetadata(NOW_MS, "host:1"), (BLOB,))
