@@ -8,7 +8,7 @@ from types import ModuleType
 
 from benchmarks.stage import Stage
 from llmctx import canonical
-from llmctx.replay.verify import Expected, OutsideEvidence, trusted_of, verify_log
+from llmctx.replay.verify import Expected, OutsideEvidence, trusted_of, verify_log, writers_of
 from llmctx.replay.verify_copy import verify_part
 from llmctx.schema import keys
 from llmctx.trail.export.reader import Export
@@ -19,6 +19,7 @@ from llmctx.trail.proof.anchor import Anchor, anchor_directory
 from llmctx.trail.proof.checkpoint import Key
 from llmctx.trail.proof.key import load_or_make_key
 from llmctx.trail.proof.notary_service import cover_now
+from llmctx.trail.proof.writer import load_or_make_writer
 
 COPIES = 4
 ROUNDS = 3
@@ -60,7 +61,8 @@ async def measure(stage: Stage) -> dict[str, str]:
 
 async def _export(stage: Stage) -> tuple[Export, Key]:
     instance, _ = await bind_instance(stage.redis, stage.state_dir)
-    log = Log(stage.redis)
+    log, writer = Log(stage.redis), load_or_make_writer(stage.state_dir, instance.id)
+    log.prove = lambda leaf: writer.prove(0, leaf)
     size = await log.size()
     for copy in range(COPIES):
         async for entry in log.read(0, size):
@@ -83,7 +85,13 @@ async def _export(stage: Stage) -> tuple[Export, Key]:
 def _outside(stage: Stage, export: Export, key: Key) -> OutsideEvidence:
     instance = key.name.removeprefix("llmctx/")
     anchor = Anchor(anchor_directory(stage.state_dir, instance, 0))
-    return OutsideEvidence(trusted_of(key, None, 0), anchor.checkpoints(), anchor.hashes(0, export.parts[0].size))
+    trusted = trusted_of(key, None, 0)
+    return OutsideEvidence(
+        trusted,
+        anchor.checkpoints(),
+        anchor.hashes(0, export.parts[0].size),
+        writers=writers_of(trusted.origin, trusted),
+    )
 
 
 async def _time(stage: Stage, export: Export, outside: OutsideEvidence, from_redis: bool, *, rebuilding: bool) -> float:

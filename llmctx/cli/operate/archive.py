@@ -28,8 +28,14 @@ def archive(
         int, typer.Option("--keep", help="Leave the newest N records of each partition in Redis.", min=0)
     ] = _KEPT,
     to: Annotated[
-        str, typer.Option("--to", metavar="URL", help="A folder, or s3://, gs:// or az:// with a bucket.")
-    ] = "archive",
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="URL",
+            help="A folder, or s3://, gs:// or az:// with a bucket. Also LLMCTX_ARCHIVE. Default: ./archive.",
+            show_default=False,
+        ),
+    ] = None,
     redis_url: RedisUrl = None,
     state_dir: StateDir = None,
     as_json: AsJson = False,
@@ -49,6 +55,7 @@ def archive(
     """
     end_on_sigterm()
     settings = settings_for(redis_url, state_dir)
+    to = to or settings.archive or "archive"
     found = asyncio.run(_archive(settings, to, _age_ms(older_than), keep, quiet=as_json))
     if as_json:
         for segment in found:
