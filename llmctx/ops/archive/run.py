@@ -31,9 +31,6 @@ from llmctx.trail.proof.merkle import CompactRange
 from llmctx.trail.proof.roster import Roster
 from llmctx.trail.proof.writer import Writer
 
-KEPT = 2000
-"""How many of the newest records stay in Redis unless the caller says otherwise."""
-
 Begin = Callable[[str, int], Callable[[], None]]
 """Begins to show a long step: its name and its number of records; returns what is called for each."""
 
