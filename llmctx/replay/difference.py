@@ -152,6 +152,27 @@ def mismatch(name: str, found: Any, expected: Any) -> str:
     return f"{name}: the record has {_shortened(found)}, its evidence yields {_shortened(expected)}"
 
 
+class DiffersError(Exception):
+    """Ends the check of one part of a record. `always_holds` marks what depends on no rules."""
+
+    def __init__(self, rule: str, what: str, by: str, *, always_holds: bool = False) -> None:
+        self.rule = rule
+        self.by = by
+        self.always_holds = always_holds
+        super().__init__(what)
+
+
+def expect(
+    where: str, expected: dict[str, Any], found: dict[str, Any], by: str = DATA, *, always_holds: bool = False
+) -> None:
+    """Raise DiffersError for the first of the `expected` values that is another one in what was `found`."""
+    for name, value in expected.items():
+        if found.get(name) != value:
+            field = f"{where}.{name}" if where else name
+            what = mismatch(field, found.get(name), value)
+            raise DiffersError("record-rebuilt", what, by, always_holds=always_holds)
+
+
 def mismatch_of_lines(sent: str, rendered: str) -> str:
     """Describe the first line that differs between the messages sent and those that the evidence yields."""
     pairs = zip_longest(sent.split("\n"), rendered.split("\n"))

@@ -10,7 +10,6 @@ Nothing here asks a model or a server; templates come from the trail's blobs, ne
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
 
 from llmctx import canonical
 from llmctx.context.package import Package, build_package
@@ -40,10 +39,11 @@ from llmctx.replay.difference import (
     MODEL,
     TEMPLATE,
     Difference,
+    DiffersError,
     Rebuild,
     cause_of_prompt,
     contradiction,
-    mismatch,
+    expect,
     mismatch_of_lines,
 )
 from llmctx.rules import Rules, compare
@@ -76,20 +76,10 @@ def rebuild(entry: Entry, blobs: BlobCache) -> Rebuild:
     return Rebuild(rules, tuple(proven), tuple(differences))
 
 
-class _DiffersError(Exception):
-    """Ends the check of one part. `always_holds` marks what depends on no rules."""
-
-    def __init__(self, rule: str, what: str, by: str, *, always_holds: bool = False) -> None:
-        self.rule = rule
-        self.by = by
-        self.always_holds = always_holds
-        super().__init__(what)
-
-
 def _difference(part: str, check: Callable[[], None], rules: Rules) -> Difference | None:
     try:
         check()
-    except _DiffersError as error:
+    except DiffersError as error:
         rule, what, by, tampered = error.rule, str(error), error.by, error.always_holds or rules is Rules.SAME
     except _UNUSABLE as error:
         rule, what, by = "record-rebuilt", f"it cannot be rebuilt: {type(error).__name__}: {error}", DATA
@@ -97,16 +87,6 @@ def _difference(part: str, check: Callable[[], None], rules: Rules) -> Differenc
     else:
         return None
     return Difference(part, rule, what, by if tampered else CODE, tampered)
-
-
-def _expect(
-    where: str, expected: dict[str, Any], found: dict[str, Any], by: str = DATA, *, always_holds: bool = False
-) -> None:
-    for name, value in expected.items():
-        if found.get(name) != value:
-            field = f"{where}.{name}" if where else name
-            what = mismatch(field, found.get(name), value)
-            raise _DiffersError("record-rebuilt", what, by, always_holds=always_holds)
 
 
 class _Attempt:
@@ -146,12 +126,12 @@ class _Attempt:
             template = self._blobs.template(digest)
         except TemplateError as error:
             changed = not self._blobs.matches(digest)
-            raise _DiffersError("prompt-rebuilt", error.what, TEMPLATE, always_holds=changed) from error
+            raise DiffersError("prompt-rebuilt", error.what, TEMPLATE, always_holds=changed) from error
         try:
             prompt = render(template, self._package)
         except TemplateError as error:
             what = f"the prompt cannot be rendered again: {error.what}"
-            raise _DiffersError("prompt-rebuilt", what, DATA) from error
+            raise DiffersError("prompt-rebuilt", what, DATA) from error
         return add_form(prompt, self._blobs.form(self._record.get("request", {}).get("schema_sha256")))
 
     @cached_property
@@ -166,7 +146,7 @@ class _Attempt:
             "model": completion.model,
             "answer_from": list(completion.answer_from) or None,
         }
-        _expect("completion", expected, recorded, MODEL)
+        expect("completion", expected, recorded, MODEL)
         return completion
 
     @cached_property
@@ -183,13 +163,13 @@ class _Attempt:
 
     def _check_snapshot(self) -> None:
         expected = {"symbol": self._snapshot.symbol, "as_of_ms": self._snapshot.as_of_ms}
-        _expect("snapshot", expected, self._record, always_holds=True)
+        expect("snapshot", expected, self._record, always_holds=True)
 
     def _check_sections(self) -> None:
-        _expect("snapshot", {"sections": sections_fields(self._package)}, self._record["snapshot"])
+        expect("snapshot", {"sections": sections_fields(self._package)}, self._record["snapshot"])
         thesis, source = self._snapshot.sections["thesis"].raw, self._snapshot.thesis
         if self._rules is Rules.SAME and (thesis is None) is not (source is None):
-            raise _DiffersError("thesis", "a thesis and the record that it comes from go together", DATA)
+            raise DiffersError("thesis", "a thesis and the record that it comes from go together", DATA)
 
     def _check_prompt(self) -> None:
         prompt, messages = self._prompt, self._entry.pieces["messages"]
@@ -197,7 +177,7 @@ class _Attempt:
             messages = canonical.dumps(canonical.loads(messages)[: len(prompt.messages)])
         self._expect_messages(prompt, messages)
         names = {"template": prompt.template, "version": prompt.version}
-        _expect("prompt", names, self._record["prompt"], TEMPLATE)
+        expect("prompt", names, self._record["prompt"], TEMPLATE)
 
     def _check_reasked(self) -> None:
         """Check the second question: its messages hold the first answer, then what was wrong with it."""
@@ -207,8 +187,8 @@ class _Attempt:
         verdict = self._conclude(completion).verdict
         wrong = verdict.grounding if verdict.asks_again else misfit_of(completion)
         if wrong is None:
-            raise _DiffersError("record-rebuilt", "reasked: nothing is wrong with the first answer", MODEL)
-        _expect("reasked", {"misfit": None, "grounding": None} | wrong_fields(wrong), self._record["reasked"])
+            raise DiffersError("record-rebuilt", "reasked: nothing is wrong with the first answer", MODEL)
+        expect("reasked", {"misfit": None, "grounding": None} | wrong_fields(wrong), self._record["reasked"])
         self._expect_messages(ask_again(self._prompt, answer, wrong), self._entry.pieces["messages"])
 
     def _expect_messages(self, prompt: Prompt, messages: bytes) -> None:
@@ -217,7 +197,7 @@ class _Attempt:
         sent = "\n".join(text for _, text in messages_of(self._entry))
         rendered = "\n".join(message.content for message in prompt.messages)
         what = f"the messages differ from those sent: {mismatch_of_lines(sent, rendered)}"
-        raise _DiffersError("prompt-rebuilt", what, cause_of_prompt(sent, rendered))
+        raise DiffersError("prompt-rebuilt", what, cause_of_prompt(sent, rendered))
 
     def _check_decision(self) -> None:
         if self._judging_failed and "decision" not in self._record:
@@ -225,15 +205,15 @@ class _Attempt:
         decision, _ = judge(self._completion)  # not by `conclude`: this part needs neither package nor policy
         expected = None if decision is None else decision_fields(decision)
         if self._record.get("decision") != expected and (what := contradiction(self._entry)):
-            raise _DiffersError("record-rebuilt", what, MODEL, always_holds=True)
-        _expect("", {"decision": expected, "kind": "failed" if decision is None else "decision"}, self._record, MODEL)
+            raise DiffersError("record-rebuilt", what, MODEL, always_holds=True)
+        expect("", {"decision": expected, "kind": "failed" if decision is None else "decision"}, self._record, MODEL)
 
     def _check_grounding(self) -> None:
         if self._judging_failed and "grounding" not in self._record:
             return
         grounding = self._conclusion.verdict.grounding
         expected = None if grounding is None else grounding_fields(grounding)
-        _expect("", {"grounding": expected}, self._record)
+        expect("", {"grounding": expected}, self._record)
 
     def _check_verdict(self) -> None:
         recorded = self._record["verdict"]
@@ -241,21 +221,21 @@ class _Attempt:
             expected = verdict_fields(refused(self._package.refusal))
             if self._record["kind"] == "dead_letter":
                 expected = {"action": expected["action"]}
-            _expect("verdict", expected, recorded)
+            expect("verdict", expected, recorded)
         elif self._judging_failed:  # what is held instead depends on the position alone
             held = verdict_fields(guard(self._package, None, policy_of(self._record)))
             if recorded["action"] != held["action"]:  # the stop's own guardrail may be what broke off
                 self._check_plain_verdict()
             else:
-                _expect("verdict", {"quantity": held.get("quantity")}, recorded)
+                expect("verdict", {"quantity": held.get("quantity")}, recorded)
         elif "completion" in self._record:
-            _expect("", {"verdict": verdict_fields(self._conclusion.verdict)}, self._record)
+            expect("", {"verdict": verdict_fields(self._conclusion.verdict)}, self._record)
         elif "policy" in recorded:  # nothing was asked, and the first guardrail repeats why
             verdict = guard(self._package, None, policy_of(self._record), recorded["guards"][0]["detail"])
-            _expect("", {"verdict": verdict_fields(verdict)}, self._record)
+            expect("", {"verdict": verdict_fields(verdict)}, self._record)
         # In records of 0.1.0 a template refused without a policy, and the verdict repeats its reason.
 
     def _check_plain_verdict(self) -> None:
         recorded = self._record["verdict"]
         plain = verdict_fields(compare_plainly(self._snapshot, "", GuardPolicy()))
-        _expect("verdict", {"action": plain["action"], "quantity": plain.get("quantity")}, recorded)
+        expect("verdict", {"action": plain["action"], "quantity": plain.get("quantity")}, recorded)

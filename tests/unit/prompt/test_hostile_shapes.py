@@ -135,10 +135,11 @@ def test_whatever_strangers_write_stays_between_quotes(shape: str) -> None:
         for template in PROMPTS:
             prompt = render(template, package)
             check(prompt, str(template.parts[0].fixed))
-            assert number or prompt.messages[1].content.count(MARK) > 20
+            least = 20 if prompt.template == "position" else 5  # a small prompt shows three sections
+            assert number or prompt.messages[1].content.count(MARK) > least
 
 
-@pytest.mark.parametrize("template", PROMPTS, ids=VERSIONS)
+@pytest.mark.parametrize("template", [each for each in PROMPTS if each.ref.startswith("position/")])
 def test_three_hundred_names_leave_the_schemas_own_fields_to_be_read(template: Any) -> None:
     numbers = {f"sector number {i:03} of a long list": int("1" * 30) for i in range(300)}
     text = json.dumps(json.loads(TEXTS["market"]) | {"sector_performance": numbers, "notes": ["x" * 999] * 30})
