@@ -31,7 +31,7 @@ def models(
     state_dir: StateDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what the endpoint and its model can do, and why that is assumed.
+    """Show what the endpoint and its model can do, and why.
 
     The table of profiles (docs/models.md) is asked for the address and the model; the setting llm.profile overrides it.
     With --probe every mode is tried with the configured prompt on a sample position. Exit code 1: no mode gave a
