@@ -6,6 +6,9 @@ PYTEST := $(BIN)/pytest -q
 # Workers share the tests; each has its own servers.
 PARALLEL := -n auto --dist worksteal --inline-snapshot=disable
 
+# Tests start hundreds of processes: let them keep what Python compiles, also where the environment forbids it.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-more model test-all coverage check bench chaos soak release-line clean
 .DEFAULT_GOAL := demo
 

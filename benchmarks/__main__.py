@@ -12,6 +12,7 @@ from benchmarks import (
     memory,
     paced,
     post,
+    query,
     replay,
     spool,
     tick,
@@ -26,7 +27,7 @@ async def main() -> None:
     async with stage() as where:
         for benchmark in (join, append, post, tick, paced, feed, verify, archive, spool, replay, memory):
             figures |= await benchmark.measure(where)
-    figures |= grounding.measure() | grounding_cited.measure()
+    figures |= query.measure() | grounding.measure() | grounding_cited.measure()
     for name, value in figures.items():
         print(f"bench {name} {value}")
 

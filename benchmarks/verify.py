@@ -9,7 +9,7 @@ from types import ModuleType
 from benchmarks.stage import Stage
 from llmctx import canonical
 from llmctx.replay.verify import Expected, OutsideEvidence, trusted_of, verify_log
-from llmctx.replay.verify_export import verify_part
+from llmctx.replay.verify_copy import verify_part
 from llmctx.schema import keys
 from llmctx.trail.export.reader import Export
 from llmctx.trail.export.writer import Exporter

@@ -176,7 +176,7 @@ async def run_backtest(
 
     Raises EndpointError if the endpoint stops answering, ServerError if the server cannot start.
     """
-    result = BacktestResult(config.template.ref, prices or {})
+    result = BacktestResult(", ".join(template.ref for template in config.prompts.templates), prices or {})
     # Recorded data have the clock of their bars, whatever is set for live trails.
     config = config._replace(rules=config.rules.model_copy(update={"clock": "bars"}))
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, cast
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.client import Pipeline
+from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import (
@@ -19,7 +20,7 @@ from redis.exceptions import (
 )
 
 from llmctx.errors import ServerError
-from llmctx.redis_address import check_address, malformed_address, read_watched, without_password
+from llmctx.redis_address import Watched, check_address, malformed_address, read_watched, without_password
 from llmctx.sentinel import PrimaryFinder, connecting_to_primary
 from llmctx.shared_connection import SharedConnection
 
@@ -101,7 +102,7 @@ def connect(url: str, *, retries: int = 3) -> RedisClient:
     watched = read_watched(url)
     try:
         pool = BlockingConnectionPool.from_url(
-            url if watched is None else watched.server_url,
+            url if watched is None else watched.server_url(watched.sentinels[0]),  # replaced by the primary's
             max_connections=_MAX_CONNECTIONS,
             protocol=2,
             socket_timeout=SOCKET_TIMEOUT_S,
@@ -111,8 +112,7 @@ def connect(url: str, *, retries: int = 3) -> RedisClient:
         )
         pool.connection_class = _cancellable(pool.connection_class)
         if watched is not None:
-            finder = PrimaryFinder(watched.sentinels, watched.service, watched.options)
-            pool.connection_class = connecting_to_primary(pool.connection_class, finder)
+            pool.connection_class = connecting_to_primary(pool.connection_class, _finder(watched))
         pool.connection_class(**pool.connection_kwargs)  # does not connect, but rejects unknown options
     except (ValueError, TypeError, RedisError) as error:
         # The chain of causes is cut as well: the client's message may quote the address.
@@ -149,6 +149,36 @@ def _cancellable(connection_class: Any) -> Any:
     return Cancellable
 
 
+async def primary_url(url: str) -> str:
+    """The address of the primary that the sentinels of an address name now; any other address as it is.
+
+    Raises ServerError if the URL names no server, or no sentinel names a primary.
+    """
+    check_address(url)
+    watched = read_watched(url)
+    if watched is None:
+        return url
+    try:
+        return watched.server_url(await _finder(watched).find())
+    except RedisError as error:
+        raise _no_answer(url, error) from error
+
+
+def _finder(watched: Watched) -> PrimaryFinder:
+    """Asks the sentinels, over TLS if the servers are spoken to over TLS."""
+    of_server = parse_url(watched.server_url(watched.sentinels[0]))
+    tls = {name: value for name, value in of_server.items() if name.startswith("ssl_")}
+    tls |= {"ssl": True} if watched.scheme == "rediss" else {}
+    return PrimaryFinder(watched.sentinels, watched.service, watched.options | tls)
+
+
+def _no_answer(url: str, error: Exception) -> ServerError:
+    return ServerError(
+        f"No Redis answers at {without_password(url)}: {str(error).rstrip('.')}.",
+        "Start one (`llmctx redis`, or `redis-server redis.conf`), or name another with --redis-url.",
+    )
+
+
 async def check(redis: Redis, url: str) -> str:
     """Check that a usable server answers, and return its name and version.
 
@@ -163,10 +193,7 @@ async def check(redis: Redis, url: str) -> str:
             "Check user, password and database in --redis-url.",
         ) from error
     except (RedisError, OSError) as error:
-        raise ServerError(
-            f"No Redis answers at {shown}: {str(error).rstrip('.')}.",
-            "Start one (`llmctx redis`, or `redis-server redis.conf`), or name another with --redis-url.",
-        ) from error
+        raise _no_answer(url, error) from error
     version = str(info["redis_version"])
     if tuple(int(part) for part in version.split(".")[:2]) < MIN_VERSION:
         raise ServerError(f"The server at {shown} is Redis {version}.", "llmctx needs Redis >= 7.0 or Valkey >= 7.2.")

@@ -23,6 +23,7 @@ from llmctx.decision.parse import misfit_of
 from llmctx.decision.reask import ask_again
 from llmctx.errors import SnapshotError, TemplateError, TrailError, in_short
 from llmctx.llm.completion import Completer, Completion, Outcome
+from llmctx.prompt.book import PromptChoice
 from llmctx.prompt.render import Prompt, render
 from llmctx.prompt.template import Template
 from llmctx.record import RecordMetadata, compose, compose_confirmation, compose_dead_letter
@@ -41,8 +42,8 @@ FixClock = Callable[[Clock], Awaitable[Clock]]
 class DecisionConfig(NamedTuple):
     """How decisions are made: what is asked of whom, on which data, within which limits."""
 
-    template: Template
-    """The prompt."""
+    prompts: PromptChoice
+    """The prompt of each symbol; a template alone is that of all."""
     completer: Completer
     """The endpoint that answers it."""
     rules: ReadRules = ReadRules()
@@ -72,14 +73,10 @@ class Pipeline:
         """`settle` stores each record; `worker` is the name that records carry. Without `memory` nothing is known of a
         symbol before its first tick. `fix_clock` is told the clock of the first decision, unless the rules name one.
 
-        Raises TemplateError if the template asks for another output than a decision.
+        Raises TemplateError if a template asks for another output than a decision.
         """
-        template = config.template
-        if template.front_matter.output != OUTPUT.name:
-            raise TemplateError(
-                f"{template.ref} asks for the output {template.front_matter.output!r}.",
-                f"Write `output: {OUTPUT.name}` in its front matter.",
-            )
+        for template in config.prompts.templates:
+            check_output(template)
         self._redis = redis
         self._partition = partition
         self._config = config
@@ -89,7 +86,6 @@ class Pipeline:
         self._fix_clock = fix_clock
         self.memory = memory or SymbolMemory()
         """What is known of each symbol before."""
-        self._blobs = (template.bundle,)
 
     async def decide(
         self,
@@ -109,7 +105,8 @@ class Pipeline:
         snapshot = await self._read(tick.symbol)
         steps.lap("read")
         package = build_package(snapshot)
-        conclusion = await self._conclude(snapshot, package, steps)
+        template = self._config.prompts.of(tick.symbol)
+        conclusion = await self._conclude(template, snapshot, package, steps)
         metadata = RecordMetadata(
             recorded_at_ms=snapshot.server_ms + round(steps.since("read")),
             worker=self._worker,
@@ -117,7 +114,7 @@ class Pipeline:
             attempts=attempts,
             timings_ms=steps.laps,
         )
-        draft = compose(tick, conclusion, metadata, self._blobs)
+        draft = compose(tick, conclusion, metadata, (template.bundle,))
         steps.lap("judge")
         entry = await self._settle(draft, entry_ids)
         entry.timings_ms = steps.laps | entry.timings_ms
@@ -188,11 +185,13 @@ class Pipeline:
         _log.error(f"{tick.symbol}: {verdict.reason}")
         return compose_dead_letter(tick, verdict, metadata)
 
-    async def _conclude(self, snapshot: Snapshot, package: Package, steps: clock.Stopwatch) -> Conclusion:
+    async def _conclude(
+        self, template: Template, snapshot: Snapshot, package: Package, steps: clock.Stopwatch
+    ) -> Conclusion:
         if package.refusal is not None:
             return refuse(snapshot, package, package.refusal)
         try:
-            prompt = render(self._config.template, package)
+            prompt = render(template, package)
         except TemplateError as error:
             return conclude_unasked(snapshot, package, error.what, self._config.policy)
         except Exception as error:  # noqa: BLE001  the stop is guarded whatever a template does
@@ -234,3 +233,12 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001  a completer's defect must not cost the stop
             request = {"schema": OUTPUT.name, "schema_sha256": OUTPUT.sha256}
             return Completion(outcome=Outcome.ERROR, detail=in_short(error), request=request)
+
+
+def check_output(template: Template) -> None:
+    """Raises TemplateError if the template asks for another output than a decision."""
+    if template.front_matter.output != OUTPUT.name:
+        raise TemplateError(
+            f"{template.ref} asks for the output {template.front_matter.output!r}.",
+            f"Write `output: {OUTPUT.name}` in its front matter.",
+        )

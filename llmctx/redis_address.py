@@ -104,8 +104,17 @@ class Watched(NamedTuple):
     """The name of the primary and its replicas."""
     options: dict[str, str]
     """User and password for the sentinels, by the client's names."""
-    server_url: str
-    """The address of a server that they watch, but for its place: user, password, database and options."""
+    scheme: str
+    """redis or rediss."""
+    user: str
+    """User and password for the servers, as they stand before the host."""
+    rest: str
+    """Database and options, as they stand behind the port."""
+
+    def server_url(self, place: Place) -> str:
+        """The address of the server at a place."""
+        host = f"[{place.host}]" if ":" in place.host else place.host
+        return f"{self.scheme}://{self.user}{host}:{place.port}{self.rest}"
 
 
 def read_watched(url: str) -> Watched | None:
@@ -114,13 +123,14 @@ def read_watched(url: str) -> Watched | None:
     if found is None:
         return None
     pairs = [option.partition("=")[::2] for option in (found["options"] or "").split("&") if option]
-    user = "" if found["user"] is None else f"{found['user']}@"
     rest = "&".join(f"{name}={value}" for name, value in pairs if name not in _OF_SENTINELS)
     return Watched(
         sentinels=tuple(_place(text) for text in found["host"].split(",")),
         service=found["service"],
         options={_OF_SENTINELS[name]: unquote(value) for name, value in pairs if name in _OF_SENTINELS},
-        server_url=f"{found['scheme'].removesuffix('+sentinel')}://{user}sentinel{found['database']}?{rest}",
+        scheme=found["scheme"].removesuffix("+sentinel"),
+        user="" if found["user"] is None else f"{found['user']}@",
+        rest=found["database"] + (f"?{rest}" if rest else ""),
     )
 
 

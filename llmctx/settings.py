@@ -104,6 +104,8 @@ class Settings(BaseSettings):
     """The server with the live keys and the trail; embedded:DIR starts one on the data in DIR."""
     state_dir: Path = Path("var")
     """The directory of the instance file, spool, anchors and keys."""
+    archive: str | None = None
+    """Where the records are that were archived from this trail: a folder, or s3://, gs:// or az:// with a bucket."""
     llm: LLMSettings = LLMSettings()
     """The endpoint."""
     log_format: Literal["text", "json"] = "text"
@@ -114,6 +116,8 @@ class Settings(BaseSettings):
     """Traces."""
     prompt: str = "position"
     """The prompt to ask with: NAME for its newest version, or NAME/vN."""
+    prompt_by_symbol: dict[str, str] = {}
+    """The prompts of some symbols, by patterns such as BTC*; the first pattern that matches holds."""
     prompts: Path = Field(default_factory=lambda: asset("prompts"))
     """The folder of prompts."""
     signal_types: tuple[str, ...] = SIGNAL_TYPES

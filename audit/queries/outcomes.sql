@@ -1,31 +1,46 @@
--- What the price did after decisions, in favour of the position, by action and horizon, from the prices of later records.
--- Left out are records whose symbol has no record within two minutes before the horizon, as after a closed position.
--- `llmctx outcome` reports what following the decisions would have earned, from bars.
-WITH priced AS (
+-- What the market did after decisions, in favour of the position, by action and horizon, from the bars that followed.
+-- Variables: bars, a list of CSV files as `llmctx feed` reads them; interval_s, a bar's length in seconds (60 if unset).
+-- A bar is known at its end. Left out are horizons that the bars do not reach. `llmctx outcome` reports what following the
+-- decisions would have earned.
+WITH bars AS (
+    SELECT symbol, timestamp + to_seconds(coalesce(getvariable('interval_s'), '60')::INTEGER) AS known, close
+    FROM read_csv(
+        getvariable('bars'),
+        header = true,
+        columns = {
+            timestamp: 'TIMESTAMP',
+            symbol: 'VARCHAR',
+            open: 'DOUBLE',
+            high: 'DOUBLE',
+            low: 'DOUBLE',
+            close: 'DOUBLE',
+            volume: 'DOUBLE'
+        }
+    )
+),
+decided AS (
     SELECT
         symbol,
         action,
         time,
-        (evidence.snapshot::JSON ->> '$.sections.price')::JSON -> 'price' AS price,
+        ((evidence.snapshot::JSON ->> '$.sections.price')::JSON -> 'price' ->> 'last')::DOUBLE AS price,
         (evidence.snapshot::JSON ->> '$.sections.position')::JSON ->> 'side' AS side
     FROM records
     JOIN evidence USING (partition, index)
-    WHERE records.snapshot_sha256 IS NOT NULL
-),
-seen AS (
-    SELECT symbol, action, time, (price ->> 'last')::DOUBLE AS price, CASE side WHEN 'short' THEN -1 ELSE 1 END AS sign
-    FROM priced
-    WHERE price IS NOT NULL AND side IS NOT NULL
+    WHERE records.kind IN ('decision', 'failed') AND records.snapshot_sha256 IS NOT NULL
 ),
 wanted AS (
     SELECT *, time + to_minutes(horizon_min) AS until
-    FROM seen, (SELECT unnest([5, 15, 60]) AS horizon_min)
+    FROM decided, (SELECT unnest([5, 15, 60]) AS horizon_min)
+    WHERE price IS NOT NULL AND side IS NOT NULL
 ),
 followed AS (
-    SELECT wanted.*, 100 * wanted.sign * (later.price - wanted.price) / wanted.price AS move_pct
+    SELECT
+        wanted.*,
+        100 * CASE side WHEN 'short' THEN -1 ELSE 1 END * (bars.close - price) / price AS move_pct
     FROM wanted
-    ASOF JOIN seen AS later ON wanted.symbol = later.symbol AND wanted.until >= later.time
-    WHERE later.time >= wanted.until - INTERVAL 2 MINUTE
+    ASOF JOIN bars ON wanted.symbol = bars.symbol AND wanted.until >= bars.known
+    WHERE bars.known > wanted.until - INTERVAL 2 MINUTE
 )
 SELECT
     action,

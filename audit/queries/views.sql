@@ -1,9 +1,11 @@
--- The views that every query here reads. They need DuckDB >= 1.4 and nothing else:
+-- The views that every query here reads, over an export; views-archive.sql has the same views over an archive.
+-- They need DuckDB >= 1.4 and nothing else:
 --
 --     cd EXPORT && duckdb -init .../audit/queries/views.sql < .../audit/queries/actions.sql
 --
--- Variables: trail (the export's folder; default: the current one), prices (per million tokens, as JSON by model:
--- {"MODEL": {"input": 0.4, "cached": 0.1, "output": 1.6}}), symbol and at (shown.sql).
+-- Variables: trail (the folder; default: the current one), since and until (only packages from then on, and before then;
+-- times as ISO 8601, UTC without a zone), prices (per million tokens, as JSON by model:
+-- {"MODEL": {"input": 0.4, "cached": 0.1, "output": 1.6}}), and what a query itself names.
 -- A query reports what the files say. Whether they are unaltered is what `llmctx verify` and audit/verify.py say.
 
 -- Every line of leaves.jsonl (records) and lost.jsonl (those that are lost, by index), in the order of the files.
@@ -87,7 +89,10 @@ SELECT
 FROM trail_lines
 JOIN files USING (filename)
 LEFT JOIN losses USING (partition)
-WHERE NOT lost;
+WHERE
+    NOT lost
+    AND (getvariable('since') IS NULL OR epoch_ms(as_of_ms) >= getvariable('since')::TIMESTAMP)
+    AND (getvariable('until') IS NULL OR epoch_ms(as_of_ms) < getvariable('until')::TIMESTAMP);
 
 -- What was shown, asked and answered, by index; NULL for a piece that a record does not have.
 CREATE OR REPLACE VIEW evidence AS

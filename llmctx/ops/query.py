@@ -1,26 +1,30 @@
-"""SQL over an export, in DuckDB: the shipped queries of audit/queries, and a user's own on the same views.
+"""SQL over an export or an archive, in DuckDB: the shipped queries of audit/queries, and a user's own on their views.
 
-A query can read the export and nothing else, because it may come from somebody else: files elsewhere, the network,
-extensions, and every statement that could write a file are closed to it.
+A query can read that and the files that it is given, because it may come from somebody else: files elsewhere, the
+network, extensions, and every statement that could write a file are closed to it.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llmctx import clock
 from llmctx.assets import asset
 from llmctx.errors import ExportError, QueryError
+from llmctx.trail.archive.place import open_place
+from llmctx.trail.source.copies import is_copy
 
 if TYPE_CHECKING:
     import duckdb
 
 QUERIES = asset("audit/queries")
 """The folder of the shipped queries."""
-VIEWS = QUERIES / "views.sql"
-"""The views that they read."""
+VIEWS, ARCHIVE_VIEWS = QUERIES / "views.sql", QUERIES / "views-archive.sql"
+"""The views that they read, over an export and over an archive."""
 _NAME = re.compile("[a-z][a-z0-9_]*")
 _GLOB = re.compile(r"([*?\[])")
 _ALLOWED = ("SELECT", "SET", "CREATE")
@@ -41,7 +45,7 @@ class Query(NamedTuple):
 
 def shipped_queries() -> list[Query]:
     """Every shipped query, by name."""
-    return [_read(path.stem, path) for path in sorted(QUERIES.glob("*.sql")) if path != VIEWS]
+    return [_read(path.stem, path) for path in sorted(QUERIES.glob("*.sql")) if path not in (VIEWS, ARCHIVE_VIEWS)]
 
 
 def find_query(text: str) -> Query:
@@ -68,6 +72,18 @@ def _read(name: str, path: Path) -> Query:
     return Query(name, first.removeprefix("--").strip() if first.startswith("--") else "", sql)
 
 
+class Given(NamedTuple):
+    """What a query gets beside the records."""
+
+    variables: Mapping[str, str] = {}
+    """What it reads with getvariable(), by name."""
+    files: Mapping[str, Sequence[Path]] = {}
+    """Variables that list files; the query may read these too."""
+
+
+_NOTHING = Given()
+
+
 class Rows(NamedTuple):
     """The result of a query."""
 
@@ -77,15 +93,36 @@ class Rows(NamedTuple):
     """Its rows, with times as ISO 8601 in UTC; read while they are consumed."""
 
 
-def run_query(query: Query, directory: Path, variables: Mapping[str, str]) -> Rows:
-    """Run a query over an export; `variables` are what it reads with getvariable().
+@contextmanager
+def folder_of(where: str) -> Iterator[Path]:
+    """The folder of an export or an archive; the Parquet files of one in an object store are copied to a temporary one.
 
-    Raises ExportError if the folder is no export, QueryError if DuckDB is not installed, a variable has no usable name
-    or the query fails.
+    Raises ExportError if it is something else, ArchiveError if the object store does not answer.
     """
-    if not (directory / "manifest.json").is_file():
-        raise ExportError(f"{directory} is not an export.", "Name a folder that `llmctx export` made.")
-    if wrong := [name for name in variables if not _NAME.fullmatch(name) or name == "trail"]:
+    if not is_copy(where):
+        raise ExportError(
+            f"{where} is not an export or an archive.", "Name what `llmctx export` or `llmctx archive` made."
+        )
+    if Path(where).is_dir():
+        yield Path(where)
+        return
+    place = open_place(where)
+    with TemporaryDirectory() as folder:
+        for name in place.names(""):
+            if name.endswith(".parquet"):
+                (Path(folder) / name).parent.mkdir(parents=True, exist_ok=True)
+                (Path(folder) / name).write_bytes(place.read(name) or b"")
+        yield Path(folder)
+
+
+def run_query(query: Query, directory: Path, given: Given = _NOTHING) -> Rows:
+    """Run a query over an export or an archive.
+
+    Raises ExportError if the folder is neither, QueryError if DuckDB is not installed, a variable has no usable name or
+    the query fails.
+    """
+    names = (*given.variables, *given.files)
+    if wrong := [name for name in names if not _NAME.fullmatch(name) or name == "trail"]:
         raise QueryError(f"{wrong[0]!r} is no name for a variable.", "Use lower-case letters, digits and underscores.")
     try:
         import duckdb  # noqa: PLC0415  an optional extra
@@ -93,7 +130,7 @@ def run_query(query: Query, directory: Path, variables: Mapping[str, str]) -> Ro
         raise QueryError("DuckDB is not installed.", "pip install 'llmctx[query]'", exit_code=3) from error
     try:
         connection = duckdb.connect()
-        _prepare(connection, directory.resolve(), variables)
+        _prepare(connection, directory.resolve(), given)
         kinds = [statement.type.name for statement in connection.extract_statements(query.sql)]
         if refused := [kind for kind in kinds if kind not in _ALLOWED]:
             raise QueryError(
@@ -107,15 +144,34 @@ def run_query(query: Query, directory: Path, variables: Mapping[str, str]) -> Ro
         raise _failed(query.name, error) from error
 
 
-def _prepare(connection: "duckdb.DuckDBPyConnection", directory: Path, variables: Mapping[str, str]) -> None:
+def _prepare(connection: "duckdb.DuckDBPyConnection", directory: Path, given: Given) -> None:
+    views = _views(directory)
     connection.execute("SET TimeZone = 'UTC'")
     trail = _GLOB.sub(r"[\1]", str(directory))  # a folder's name is no pattern
-    for name, value in {**variables, "trail": trail}.items():
+    for name, value in {**given.variables, "trail": trail}.items():
         connection.execute(f'SET VARIABLE "{name}" = {_quoted(value)}')
+    for name, paths in given.files.items():
+        connection.execute(f'SET VARIABLE "{name}" = {_listed(paths)}')
     connection.execute(f"SET allowed_directories = [{_quoted(str(directory))}]")
+    connection.execute(f"SET allowed_paths = {_listed([path for paths in given.files.values() for path in paths])}")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
-    connection.execute(VIEWS.read_text(encoding="utf-8"))
+    connection.execute(views.read_text(encoding="utf-8"))
+
+
+def _views(directory: Path) -> Path:
+    """The views over what a folder holds."""
+    if (directory / "manifest.json").is_file():
+        return VIEWS
+    if next(directory.glob("[0-9]*/*.parquet"), None) is not None:
+        return ARCHIVE_VIEWS
+    raise ExportError(
+        f"{directory} is not an export or an archive.", "Name what `llmctx export` or `llmctx archive` made."
+    )
+
+
+def _listed(paths: Iterable[Path]) -> str:
+    return f"[{', '.join(_quoted(str(path.absolute())) for path in paths)}]"
 
 
 def _quoted(text: str) -> str:

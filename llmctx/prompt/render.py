@@ -129,6 +129,7 @@ def render_part(part: Part, names: dict[str, Any], template: Template) -> str:
     """
     if part.fixed is not None and len(part.fixed) <= MAX_CHARACTERS:
         return part.fixed
+    template.sandbox.begin()
     pieces: list[str] = []
     size = 0
     try:

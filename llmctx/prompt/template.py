@@ -102,9 +102,19 @@ class Template:
         self.sources = sources
         self._file = ref + SUFFIX
         self.front_matter, body, first_line = self._read_front_matter()
-        self._environment = Sandbox(sources)
+        self.sandbox = Sandbox(sources)
+        """Where it runs."""
         self._compile_includes()
         self.parts = self._compile(body, first_line)
+
+    def of(self, _symbol: str) -> "Template":
+        """The template itself: alone it is every symbol's choice (`prompt/book`)."""
+        return self
+
+    @property
+    def templates(self) -> tuple["Template", ...]:
+        """The template itself."""
+        return (self,)
 
     @cached_property
     def bundle(self) -> bytes:
@@ -135,7 +145,7 @@ class Template:
         """Every name that the template and its includes use."""
         asked: set[str] = set()
         for source in self.sources.values():
-            asked |= find_undeclared_variables(self._environment.parse(FRONT_MATTER.sub("", source)))
+            asked |= find_undeclared_variables(self.sandbox.parse(FRONT_MATTER.sub("", source)))
         return asked
 
     def _read_front_matter(self) -> tuple[FrontMatter, str, int]:
@@ -160,7 +170,7 @@ class Template:
         """Find errors in included files now rather than at the first decision."""
         for file in self.sources.keys() - {self._file}:
             try:
-                self._environment.get_template(file)
+                self.sandbox.get_template(file)
             except TemplateSyntaxError as error:
                 raise self._error(error.lineno, error.message or "syntax error", file) from error
             except _TOO_NESTED as error:
@@ -178,12 +188,12 @@ class Template:
             padding = "\n" * (first_line - 1 + body.count("\n", 0, mark.end()))
             source = padding + body[mark.end() : end]
             try:
-                compiled = self._environment.from_string(source)
+                compiled = self.sandbox.from_string(source)
             except TemplateSyntaxError as error:
                 raise self._error(error.lineno, error.message or "syntax error") from error
             except _TOO_NESTED as error:
                 raise self._error(first_line, f"it is nested too deeply ({error})") from error
-            parts.append(Part(mark[1], compiled, _fixed(self._environment.parse(source))))
+            parts.append(Part(mark[1], compiled, _fixed(self.sandbox.parse(source))))
         return tuple(parts)
 
     def _error(self, line: int, what: str, file: str = "") -> TemplateError:
@@ -206,7 +216,7 @@ def load_template(folder: Path, name: str, state_dir: Path | None = None) -> Tem
     """
     if not name:
         raise TemplateError(f"{name!r} is not a prompt name.", "Write NAME or NAME/vN, as in position/v1.")
-    ref = name if "/" in name else _newest(folder, name)
+    ref = name if "/" in name else newest(folder, name)
     return _checked(ref, collect(folder, ref + SUFFIX, f"--prompt {name}"), state_dir)
 
 
@@ -229,7 +239,11 @@ def versions_of(folder: Path) -> list[str]:
     return [f"{name}/v{version}" for name, version in sorted(found)]
 
 
-def _newest(folder: Path, name: str) -> str:
+def newest(folder: Path, name: str) -> str:
+    """The newest version of a name in a folder, as NAME/vN.
+
+    Raises TemplateError if there is none.
+    """
     versions = [
         int(match[1])
         for file in folder.glob(f"{name}/v*{SUFFIX}")

@@ -5,9 +5,10 @@ import resource
 import sys
 from typing import Any
 
-from llmctx.errors import OutputSizeError
+from llmctx.errors import OutputSizeError, TemplateError
 from llmctx.prompt.check import MAX_CPU_S, MAX_MEMORY_MB, MEMORY, OUTPUT
 from llmctx.prompt.render import MAX_CHARACTERS, SectionView, render_part
+from llmctx.prompt.sandbox import StepsError
 from llmctx.prompt.template import Template
 from llmctx.schema.keys import SIGNAL_TYPES, section_keys
 
@@ -31,6 +32,10 @@ def run(job: dict[str, Any]) -> None:
     except OutputSizeError:
         sys.stdout.write(f"renders to more than {MAX_CHARACTERS} characters")
         sys.exit(OUTPUT)
+    except TemplateError as error:
+        if isinstance(error.__cause__, StepsError):
+            sys.stdout.write(str(error.__cause__))
+            sys.exit(OUTPUT)
     except Exception:  # noqa: BLE001, S110  whoever uses the template meets the same error, with real data
         pass
 

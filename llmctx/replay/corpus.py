@@ -52,7 +52,9 @@ class Recorded(Entry):
 
     @classmethod
     def of(cls, entry: Entry, origin: str) -> "Recorded":
-        """Return an entry together with its origin; what was parsed of it is not parsed again."""
+        """Return an entry together with its origin, unless it has one; what was parsed of it is not parsed again."""
+        if isinstance(entry, cls):
+            return entry
         made = cls(entry.leaf, lambda: entry.pieces, index=entry.index, partition=entry.partition, origin=origin)
         made.accept(entry.record)
         return made

@@ -1,7 +1,7 @@
 """A selection of recorded decisions.
 
 It is written as terms separated by commas: `all`, `40-80` (or `P:40-80`, `40-`, `12`), `symbol=ACME`, `action=reduce`,
-`guard=confidence_floor`, `kind=failed`, `since=TIME`, `until=TIME` (by as_of: ISO 8601, or 15m, 2h, 1d before now),
+`guard=confidence_floor`, `kind=failed`, `since=TIME`, `until=TIME` (of the package; `moment_ms` tells the forms),
 `limit=20` (the first that match).
 """
 
@@ -12,6 +12,7 @@ from llmctx import clock
 from llmctx.decision.decision import Action
 from llmctx.errors import CorpusError
 from llmctx.trail.log.entry import Entry
+from llmctx.trail.source.filter import Filter, time_of
 
 GUARDS = (
     "no_answer", "judging_failed", "confidence_floor", "ungrounded", "stale_price", "implausible_price",
@@ -26,11 +27,12 @@ _KNOWN = {
 }
 _RANGE = re.compile(r"(?:(\d+):)?(\d*)(-?)(\d*)\Z")
 _AGO = re.compile(r"(\d+)([smhd])\Z")
+_TIME_OF_DAY = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d\Z")
 _UNIT_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _TIME_TERMS = ("since", "until")
 _EXAMPLES = (
     "Write terms such as 40-80, symbol=ACME, action=reduce, guard=confidence_floor, since=2026-03-02T14:30:00Z, "
-    "since=2h, limit=20."
+    "since=2h, until=14:31, limit=20."
 )
 
 
@@ -73,17 +75,10 @@ class Selection(NamedTuple):
     def includes(self, entry: Entry) -> bool:
         """Return whether a record is selected, regardless of the limit."""
         record = entry.record
-        return (
-            "snapshot" in record
-            and record["kind"] != "dead_letter"
-            and self.spans(entry)
-            and self.symbol in (None, record.get("symbol"))
-            and self.kind in (None, record.get("kind"))
-            and (self.action is None or record["verdict"]["action"] == self.action)
-            and (self.guard is None or self.guard in [fired["name"] for fired in record["verdict"].get("guards", [])])
-            and (self.since_ms is None or record["as_of_ms"] >= self.since_ms)
-            and (self.until_ms is None or record["as_of_ms"] < self.until_ms)
-        )
+        if "snapshot" not in record or record["kind"] == "dead_letter" or not self.spans(entry):
+            return False
+        wanted = Filter(self.symbol, self.kind, self.action, self.guard, self.since_ms, self.until_ms)
+        return wanted.matches(record, time_of(record))
 
 
 def parse_selection(text: str) -> Selection:
@@ -107,19 +102,31 @@ def with_absolute_times(text: str) -> str:
     terms = []
     for term in text.split(","):
         name, _, value = term.strip().partition("=")
-        ago = name in _TIME_TERMS and _AGO.match(value)
-        terms.append(f"{name}={clock.iso(moment_ms(value))}" if ago else term)
+        is_relative = name in _TIME_TERMS and (_AGO.match(value) or _TIME_OF_DAY.match(value))
+        terms.append(f"{name}={clock.iso(moment_ms(value))}" if is_relative else term)
     return ",".join(terms)
 
 
 def moment_ms(text: str) -> int:
-    """Return the time that a text names, in milliseconds: 15m, 2h, 1d before now, or an ISO 8601 time with zone.
+    """Return the time that a text names, in milliseconds.
+
+    `15m`, `2h` or `7d` before now; `14:31`, the last time it was that in UTC; or an ISO 8601 time with a zone.
 
     Raises ValueError for any other text.
     """
+    now_ms = clock.now_ms()
     if match := _AGO.match(text):
-        return clock.now_ms() - int(match[1]) * _UNIT_MS[match[2]]
+        return now_ms - int(match[1]) * _UNIT_MS[match[2]]
+    if _TIME_OF_DAY.match(text):
+        today_ms = clock.to_ms(clock.parse_iso(f"{clock.iso(now_ms)[:10]}T{text}Z"))
+        return today_ms if today_ms <= now_ms else today_ms - _UNIT_MS["d"]
     return clock.to_ms(clock.parse_iso(text))
+
+
+def check_known(name: str, value: str) -> None:
+    """Raise CorpusError if `name` is a term with a fixed set of values, and the value is none of them."""
+    if name in _KNOWN and value not in _KNOWN[name]:
+        raise CorpusError(f"There is no {name} {value!r}.", f"Name one of {', '.join(_KNOWN[name])}.")
 
 
 def _term(term: str) -> dict[str, Any]:
@@ -135,8 +142,7 @@ def _term(term: str) -> dict[str, Any]:
             return {"limit": int(value)}
     except ValueError as error:
         raise CorpusError(f"The selection term {term!r} is malformed: {error}.", _EXAMPLES) from error
-    if name in _KNOWN and value not in _KNOWN[name]:
-        raise CorpusError(f"There is no {name} {value!r}.", f"Name one of {', '.join(_KNOWN[name])}.")
+    check_known(name, value)
     if name in ("symbol", *_KNOWN) and value:
         return {name: value}
     raise CorpusError(f"Unknown selection term {term!r}.", _EXAMPLES)

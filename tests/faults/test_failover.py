@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from llmctx.connection import connect, read_stream
+from llmctx.connection import connect, primary_url, read_stream
 from llmctx.llm.standin import Standin
 from llmctx.schema import keys
 from llmctx.trail.log.instance import bind_instance
@@ -78,6 +78,7 @@ async def test_what_the_promoted_replica_had_not_received_comes_back_from_the_sp
     await group.until_failed_over(dead)
     await until(partial(has_published, client, 40))
     assert (await log_of(client), await published_by(client)) == (log, published)
+    assert await primary_url(group.url) == f"redis://127.0.0.1:{await group.primary()}/0"
     process.terminate()
     assert await asyncio.to_thread(process.wait, 60) == 0
     assert "Redis had forgotten 20 records" in worker.said.read_text()

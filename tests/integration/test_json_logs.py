@@ -15,12 +15,10 @@ def lines(err: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in err.splitlines()]
 
 
-@pytest.mark.parametrize("how", ["option", "environment", "file"])
+@pytest.mark.parametrize("how", ["option", "file"])
 async def test_a_service_logs_each_record_with_its_tick_and_index(program: Program, valkey: Redis, how: str) -> None:
     await hold(valkey, "AAPL")
     options = ("--log-format", "json") if how == "option" else ()
-    if how == "environment":
-        program.environment["LLMCTX_LOG_FORMAT"] = "json"
     if how == "file":
         (program.folder / "llmctx.toml").write_text('log_format = "json"\n', encoding="utf-8")
     async with program.running(valkey, *options) as process:

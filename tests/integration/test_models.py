@@ -1,17 +1,22 @@
 """`llmctx models`, and endpoints that refuse what the default asks for."""
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
+from llmctx.assets import asset
 from llmctx.llm.standin import Standin
+from llmctx.prompt.book import REFRESH_S
+from llmctx.trail.log.log import Log
 from tests.conftest import free_port
-from tests.integration.conftest import hold
-from tests.integration.program import Program
+from tests.integration.conftest import hold, raise_tick
+from tests.integration.program import Program, until
 from tests.unit.llm.wire import Answer, Wire
 
 MODEL = "some-model"
@@ -129,3 +134,43 @@ async def test_the_probe_of_a_dead_endpoint_ends_soon(tmp_path: Path) -> None:
     assert ended.code == 1
     assert "connection" in ended.out
     assert "No mode gave a decision" in ended.out
+
+
+@pytest.mark.more
+async def test_a_new_version_of_the_prompt_is_taken_without_a_restart_and_each_record_names_its_own(
+    standin: Standin, valkey: Redis, valkey_url: str, tmp_path: Path
+) -> None:
+    await hold(valkey, "AAPL", "BTC")
+    prompts = tmp_path / "prompts"
+    shutil.copytree(asset("prompts"), prompts)
+    newest = (prompts / "position" / "v3.md.j2").read_text()
+    program = Program(valkey_url, tmp_path, standin.base_url)
+    program.environment |= {"LLMCTX_PROMPTS": str(prompts), "LLMCTX_PROMPT_BY_SYMBOL": '{"BTC*": "position/v1"}'}
+
+    async def versions() -> list[tuple[str, int]]:
+        log = Log(valkey)
+        entries = [await log.entry(index) for index in range(1, await log.size())]
+        records = [entry.record for entry in entries if entry is not None]
+        return [(record["symbol"], record["prompt"]["version"]) for record in records if "prompt" in record]
+
+    async with program.running(valkey) as process:
+        await raise_tick(valkey, "a", "AAPL")
+        await raise_tick(valkey, "b", "BTC")
+        await until(lambda: _holds(versions, [("AAPL", 3), ("BTC", 1)]))
+        (prompts / "position" / "v4.md.j2").write_text("not yet a template")
+        await asyncio.sleep(2 * REFRESH_S)
+        await raise_tick(valkey, "c", "AAPL")
+        await until(lambda: _holds(versions, [("AAPL", 3), ("AAPL", 3), ("BTC", 1)]))
+        (prompts / "position" / "v4.md.j2").write_text(newest.replace("version: 3", "version: 4"))
+        await asyncio.sleep(2 * REFRESH_S)
+        await raise_tick(valkey, "d", "AAPL")
+        await until(lambda: _holds(versions, [("AAPL", 3), ("AAPL", 3), ("AAPL", 4), ("BTC", 1)]))
+        ended = await program.stop(process)
+    assert "position/v3 is still asked with" in ended.err
+    assert "position/v4 is asked with from now on" in ended.err
+    verified = await program("verify", "--strict")
+    assert verified.code == 0, verified.out + verified.err
+
+
+async def _holds(versions: Callable[[], Awaitable[list[tuple[str, int]]]], wanted: list[tuple[str, int]]) -> bool:
+    return sorted(await versions()) == wanted

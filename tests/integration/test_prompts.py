@@ -74,7 +74,7 @@ async def test_nothing_is_rendered_of_no_record(program: Program, words: tuple[s
     ended = await program("prompts", *words, "--on", "symbol=ZZZ", *CORPUS)
     assert (ended.code, ended.out) == (2, "")
     assert "matches no record of the corpus audit/corpus/demo.jsonl" in ended.err
-    assert "`llmctx corpus list audit/corpus/demo.jsonl` lists the records" in ended.err
+    assert "`llmctx decisions --from audit/corpus/demo.jsonl` lists the records" in ended.err
 
 
 async def test_what_prompts_does_not_do_is_misuse(program: Program) -> None:

@@ -13,12 +13,16 @@ import pytest
 from redis.asyncio import Redis
 
 from llmctx.ops.query import QUERIES, VIEWS, find_query, run_query, shipped_queries
+from tests.integration.conftest import NOW
 from tests.integration.program import Program
 from tests.integration.test_older_trails import Trail, trail  # noqa: F401  a fixture
 from tests.integration.test_prove import SIZE, make_trail
 
 USAGE = '{"cached":10,"completion":20,"prompt":100,"reasoning":0}'
 """What an endpoint says of tokens; the answers of these tests say nothing."""
+BARS = "timestamp,symbol,open,high,low,close,volume\n" + "".join(
+    f"2026-03-02T15:{minute:02}:00Z,AAPL,100,200,50,{100 + minute},1000\n" for minute in range(30)
+)
 SHIPPED = [query.name for query in shipped_queries()]
 
 
@@ -126,14 +130,58 @@ async def test_a_shipped_query_says_the_same_in_plain_duckdb(
     monkeypatch.chdir(exported.folder / "out")
     connection = duckdb.connect()
     connection.execute(VIEWS.read_text(encoding="utf-8"))
+    (exported.folder / "bars.csv").write_text(BARS)
+    results = write_results(exported.folder / "results.jsonl", {1: "exit", 3: "hold", 5: "none"})
     connection.execute("SET VARIABLE symbol = 'AAPL'")
-    plain = connection.execute((QUERIES / f"{name}.sql").read_text(encoding="utf-8")).fetchall()
-    rows = await rows_of(exported, name, "--set", "symbol=AAPL")
-    assert len(rows) == len(plain)
-    assert name in ("guards", "outcomes") or rows  # nothing fired, and all was decided at one time
+    connection.execute("SET VARIABLE bars = ['../bars.csv']")
+    connection.execute("SET VARIABLE results = ['../results.jsonl']")
+    plain = connection.execute((QUERIES / f"{name}.sql").read_text(encoding="utf-8"))
+    columns = [column[0] for column in plain.description or []]
+    given = ("--set", "symbol=AAPL", "--bars", "bars.csv", "--results", str(results))
+    rows = await rows_of(exported, name, *given)
+    assert [list(row) for row in rows] == [columns] * len(plain.fetchall())
+    assert name in ("guards", "moves") or rows  # nothing fired, and all was decided at one time
 
 
-def test_outcomes_are_the_moves_in_favour_of_the_position(tmp_path: Path) -> None:
+def write_results(path: Path, replayed: dict[int, str]) -> Path:
+    """A results file of a replay with these actions by index, all recorded as hold."""
+    lines: list[dict[str, Any]] = [{"format": "llmctx-replay/1", "asked": {}}, {"text": "x", "content": "y"}]
+    for index, action in replayed.items():
+        answers = {"recorded": {"verdict": {"action": "hold"}}, "replayed": {"verdict": {"action": action}}}
+        place = {"origin": "llmctx/x", "partition": 0, "index": index, "repeat": 1, "symbol": "AAPL"}
+        lines.append({"result": place | answers})
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+async def test_flips_are_between_a_replay_and_the_record_or_between_two_replays(exported: Program) -> None:
+    first = write_results(exported.folder / "a.jsonl", {1: "exit", 3: "hold", 5: "none", 6: "exit"})
+    second = write_results(exported.folder / "b.jsonl", {1: "exit", 3: "add", 5: "hold"})
+    flip = {"before": "hold", "after": "exit", "answers": 2, "of_all_pct": 50.0, "symbols": 1, "first_address": "0:1"}
+    assert await rows_of(exported, "flips", "--results", str(first)) == [flip]
+    flip |= {"after": "add", "answers": 1, "of_all_pct": 33.3, "first_address": "0:3"}
+    assert await rows_of(exported, "flips", "--results", str(first), "--results", str(second)) == [flip]
+
+
+async def test_outcomes_are_the_moves_of_the_bars_that_are_known_by_then(exported: Program) -> None:
+    (exported.folder / "bars.csv").write_text(BARS)
+    found = {
+        (row["action"], row["horizon_min"]): row for row in await rows_of(exported, "outcomes", "--bars", "bars.csv")
+    }
+    decided = Counter(leaf["verdict"]["action"] for leaf in leaves_of(exported) if leaf.get("symbol") == "AAPL")
+    # The bar of minute 14 is known at 15; it closed at 114. No bar reaches an hour.
+    assert {place: (row["records"], row["mean_move_pct"]) for place, row in found.items()} == {
+        (action, minutes): (2 * count, float(minutes - 1)) for action, count in decided.items() for minutes in (5, 15)
+    }
+
+
+async def test_a_time_is_that_of_the_package(exported: Program) -> None:
+    assert await rows_of(exported, "actions", "--since", "2026-03-02T15:00:00.001Z") == []
+    assert await rows_of(exported, "actions", "--until", NOW) == []
+    assert await rows_of(exported, "actions", "--since", NOW)
+
+
+def test_moves_are_those_in_favour_of_the_position(tmp_path: Path) -> None:
     folder = tmp_path / "0"
     folder.mkdir()
     (tmp_path / "manifest.json").write_text("{}")
@@ -150,7 +198,7 @@ def test_outcomes_are_the_moves_in_favour_of_the_position(tmp_path: Path) -> Non
         evidence.append(json.dumps({"index": minute, "pieces": {"snapshot": json.dumps({"sections": sections})}}))
     (folder / "leaves.jsonl").write_text("\n".join(leaves) + "\n")
     (folder / "evidence.jsonl").write_text("\n".join(evidence) + "\n")
-    found = run_query(find_query("outcomes"), tmp_path, {})
+    found = run_query(find_query("moves"), tmp_path)
     rows = [dict(zip(found.columns, row, strict=True)) for row in found.rows]
     # From minutes 0, 1 and 2 the newest price within two minutes before the horizon is 102; minute 3 has none.
     mean = round((100 * (102 - 101) / 101 - 100 * (102 - 99) / 99) / 2, 3)

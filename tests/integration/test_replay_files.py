@@ -182,7 +182,7 @@ async def test_a_selection_without_a_record_writes_and_reports_nothing(program: 
     for command in (("replay",), ("replay", "--out", "x"), ("replay", "--mode", "again", "--out", "x")):
         ended = await program(*command, "--symbol", "ZZZ", *CORPUS)
         assert (ended.code, ended.out) == (2, "")
-        assert "`llmctx corpus list demo.jsonl` lists the records" in ended.err
+        assert "`llmctx decisions --from demo.jsonl` lists the records" in ended.err
     ended = await program("corpus", "add", "symbol=ZZZ", "sub/x", *CORPUS)
     assert (ended.code, "matches no record" in ended.err) == (2, True)
     assert {path.name for path in program.folder.iterdir()} == {"demo.jsonl", "notes.md"}

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from llmctx.connection import connect
 from llmctx.errors import ServerError
 from llmctx.redis_address import check_address, read_watched, without_password
+from llmctx.sentinel import Place
 
 SECRET = "hunterTwo"
 PLACES = [
@@ -124,6 +125,13 @@ def test_an_address_with_sentinels_has_a_password_for_them_and_one_for_the_serve
         "redis+sentinel://svc:p%2Fw@a,[::1]:2/trade/3?sentinel_password=x"
     ).connection_pool.connection_kwargs
     assert (kwargs["username"], kwargs["password"], kwargs["db"]) == ("svc", "p/w", 3)
+
+
+def test_the_address_of_a_watched_server_has_its_password_and_options_but_none_of_the_sentinels() -> None:
+    watched = read_watched("rediss+sentinel://svc:p%2Fw@a/trade/3?sentinel_password=x&ssl_ca_certs=/ca.pem")
+    assert watched is not None
+    assert watched.server_url(Place("b", 7)) == "rediss://svc:p%2Fw@b:7/3?ssl_ca_certs=/ca.pem"
+    assert watched.server_url(Place("::1", 7)) == "rediss://svc:p%2Fw@[::1]:7/3?ssl_ca_certs=/ca.pem"
 
 
 def test_the_password_of_sentinels_is_refused_where_there_are_none() -> None:

@@ -112,6 +112,7 @@ def test_what_a_shaping_source_imports_shapes_too_or_is_named_here() -> None:
         for name in [str(node.module)]
     } - shapes
     assert others <= {
+        "llm/output",  # what is asked for; a record names it as a blob
         "errors",  # what is raised, never what is recorded
         "functions",  # how the reader calls the server
         "assets",  # where shipped templates lie; a trail has its own

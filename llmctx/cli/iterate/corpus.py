@@ -6,15 +6,14 @@ from typing import Annotated
 
 import typer
 
-from llmctx.cli.shared.options import AsJson, RedisUrl, StateDir
+from llmctx.cli.shared.options import AsJson, From, RedisUrl, StateDir
 from llmctx.cli.shared.output import coloured, escape, messages, out, print_json
 from llmctx.cli.shared.setup import settings_for
-from llmctx.cli.shared.sources import From, no_match, selection_of, source_of
+from llmctx.cli.shared.sources import no_match, recordings_of, selection_of
 from llmctx.clock import iso
 from llmctx.errors import CorpusError
 from llmctx.replay.corpus import BlobCache, Corpus, Recorded, read_corpus, write_corpus
 from llmctx.replay.reproduction import check_records
-from llmctx.replay.source import select
 from llmctx.settings import Settings
 
 _USAGE = "Write `llmctx corpus add SELECTION FILE` or `llmctx corpus list FILE`."
@@ -54,17 +53,17 @@ def corpus(
             raise CorpusError(f"`llmctx corpus` has no action {' '.join(words)!r}.", _USAGE)
 
 
-async def _add(settings: Settings, text: str, file: Path, where: Path | None, *, as_json: bool) -> None:
+async def _add(settings: Settings, text: str, file: Path, where: str | None, *, as_json: bool) -> None:
     whole, selection = selection_of(text)
     before = _read(file)
     known = {entry.place for entry in before.entries}
-    async with source_of(settings, where) as source:
-        found = [entry async for entry in select(source, selection)]
+    async with recordings_of(settings, where) as recordings:
+        found = [entry async for entry in recordings.select(selection)]
         if not found:
-            raise no_match(whole, source, where)
-        _check(found, source.blobs)
+            raise no_match(whole, recordings, where)
+        _check(found, recordings.blobs)
         fresh = [entry for entry in found if entry.place not in known]
-        size = _write(file, [*before.entries, *fresh], {**before.blobs, **source.blobs})
+        size = _write(file, [*before.entries, *fresh], {**before.blobs, **recordings.blobs})
     there, total = len(found) - len(fresh), len(before.entries) + len(fresh)
     if as_json:
         counts = {"added": len(fresh), "there_already": there, "records": total, "bytes": size}
@@ -72,7 +71,7 @@ async def _add(settings: Settings, text: str, file: Path, where: Path | None, *,
         return
     already = f", {there} were there already" if there else ""
     out.print(
-        f"Added {len(fresh)} records of {escape(source.name)} to {escape(str(file))}{already}: "
+        f"Added {len(fresh)} records of {escape(recordings.name)} to {escape(str(file))}{already}: "
         f"{total} now, {size / 1000:.0f} KB."
     )
 

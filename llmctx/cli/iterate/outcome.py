@@ -14,6 +14,7 @@ from llmctx.cli.shared.options import (
     BarsSymbol,
     BarsZone,
     CostBps,
+    From,
     IntervalS,
     RedisUrl,
     StateDir,
@@ -22,7 +23,7 @@ from llmctx.cli.shared.options import (
 )
 from llmctx.cli.shared.output import coloured, escape, messages, out, plain_table, print_json
 from llmctx.cli.shared.setup import partitions_of, redis_of, settings_for
-from llmctx.cli.shared.sources import From, Selected, listing_hint, selection_of, source_of
+from llmctx.cli.shared.sources import Selected, listing_hint, recordings_of, selection_of
 from llmctx.errors import ReplayError
 from llmctx.flow.bar_file import BarFile
 from llmctx.flow.bars import Bar
@@ -88,9 +89,9 @@ def outcome(
     _print_calibration(calibration, horizon)
 
 
-async def _decisions(settings: Settings, where: Path | None, selection: Selection) -> Decisions:
-    async with source_of(settings, where) as source:
-        entries = [entry async for entry in source.read(Selection(partition=selection.partition))]
+async def _decisions(settings: Settings, where: str | None, selection: Selection) -> Decisions:
+    async with recordings_of(settings, where) as recordings:
+        entries = [entry async for entry in recordings.select(Selection(partition=selection.partition))]
     return Decisions(entries, selection)
 
 

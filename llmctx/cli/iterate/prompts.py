@@ -2,20 +2,18 @@
 
 import asyncio
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from llmctx.cli.shared.options import AsJson, PromptsDir, RedisUrl, StateDir
+from llmctx.cli.shared.options import AsJson, From, PromptsDir, RedisUrl, StateDir
 from llmctx.cli.shared.output import escape, out, print_json, visible
 from llmctx.cli.shared.setup import settings_for
-from llmctx.cli.shared.sources import From, no_match, selection_of, source_of
+from llmctx.cli.shared.sources import no_match, recordings_of, selection_of
 from llmctx.errors import LlmctxError, ReplayError
 from llmctx.prompt.template import load_template, versions_of
 from llmctx.replay.diff import diff
 from llmctx.replay.fitness import Fitness, fitness, rendered, text_of
-from llmctx.replay.source import select
 from llmctx.settings import Settings
 
 if TYPE_CHECKING:
@@ -75,7 +73,7 @@ class _Records(NamedTuple):
     """Where the records come from."""
 
     settings: Settings
-    where: Path | None
+    where: str | None
     """The export or corpus; None for the trail in Redis."""
     on: str | None
     """The selection; None for the command's default."""
@@ -83,10 +81,10 @@ class _Records(NamedTuple):
     async def read(self, default: str, *, required: bool = True) -> "list[Recorded]":
         """The selected records; if `required`, none at all is an error."""
         text, selection = selection_of(self.on or default)
-        async with source_of(self.settings, self.where) as source:
-            found = [entry async for entry in select(source, selection)]
+        async with recordings_of(self.settings, self.where) as recordings:
+            found = [entry async for entry in recordings.select(selection)]
             if required and not found:
-                raise no_match(text, source, self.where)
+                raise no_match(text, recordings, self.where)
         return found
 
 

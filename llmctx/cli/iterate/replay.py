@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from llmctx.cli.iterate.replay_options import ReplayOptions
-from llmctx.cli.shared.options import AsJson, Endpoint, PromptsDir, RedisUrl, StateDir, parse_amount
+from llmctx.cli.shared.options import AsJson, Endpoint, From, PromptsDir, RedisUrl, Since, StateDir, Until, parse_amount
 from llmctx.cli.shared.setup import settings_for
-from llmctx.cli.shared.sources import From, Selected, selection_of
+from llmctx.cli.shared.sources import Selected, selection_of
 from llmctx.errors import ReplayError
 
 _MODES = ("rebuild", "again")
@@ -28,11 +28,8 @@ def replay(
     symbol: Annotated[str | None, typer.Option(help="The same as symbol=... in SELECTION.")] = None,
     action: Annotated[str | None, typer.Option(help="The same as action=...: the verdict's action.")] = None,
     guard: Annotated[str | None, typer.Option(help="The same as guard=...: a guardrail that fired.")] = None,
-    since: Annotated[
-        str | None,
-        typer.Option(help="The same as since=...: the package's time, 15m, 2h or 1d ago or an ISO 8601 time."),
-    ] = None,
-    until: Annotated[str | None, typer.Option(help="The same as until=...")] = None,
+    since: Since = None,
+    until: Until = None,
     limit: Annotated[int | None, typer.Option(help="The same as limit=...", min=1)] = None,
     concurrency: Annotated[int, typer.Option(help="How many calls are in flight at once.", min=1, max=1000)] = 8,
     budget_tokens: Annotated[int | None, typer.Option(help="Spend at most this many tokens.", min=1)] = None,

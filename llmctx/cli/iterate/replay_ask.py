@@ -12,7 +12,7 @@ from llmctx.cli.iterate.replay_summary import Answers, calls, print_summary
 from llmctx.cli.shared.long_running import progress
 from llmctx.cli.shared.output import escape, messages, out, print_json
 from llmctx.cli.shared.setup import client_of
-from llmctx.cli.shared.sources import no_match, source_of
+from llmctx.cli.shared.sources import no_match, recordings_of
 from llmctx.errors import EndpointError, ReplayError
 from llmctx.llm.client import NO_KEY, EndpointClient, NoEndpoint, check_endpoint, without_secrets
 from llmctx.llm.failures import MAX_CONSECUTIVE_FAILURES, remedy
@@ -21,11 +21,11 @@ from llmctx.replay.batch import BatchAnswers, batch_line
 from llmctx.replay.budget import Budget
 from llmctx.replay.corpus import Recorded
 from llmctx.replay.plan import Plan, ReplayRequest, build_request
+from llmctx.replay.recordings import Recordings
 from llmctx.replay.reproduction import check_records
 from llmctx.replay.results import Result, ResultsFile
 from llmctx.replay.run import CompleterFor, Replay, ReplaySummary
 from llmctx.replay.safe_write import BATCH, Destination, replacing
-from llmctx.replay.source import Source, select
 from llmctx.rules import code
 from llmctx.settings import Settings
 
@@ -41,37 +41,42 @@ async def ask_again(settings: Settings, options: ReplayOptions) -> int:
     """Ask, write the results, print a summary, and return the exit code: 1 if evidence was altered."""
     template = None if options.prompt is None else load_template(settings.prompts, options.prompt, settings.state_dir)
     plan = Plan(template, options.model, options.repeat, settings.llm.model)
-    async with source_of(settings, options.where) as source:
-        entries = [entry async for entry in select(source, options.selection)]
+    async with recordings_of(settings, options.where) as recordings:
+        entries = [entry async for entry in recordings.select(options.selection)]
         if not entries:
-            raise no_match(options.text, source, options.where)
-        altered = _altered(entries, source)
+            raise no_match(options.text, recordings, options.where)
+        altered = _altered(entries, recordings)
         if options.batch is not None:
-            _write_batch(options.batch, entries, plan, source, options)
+            _write_batch(options.batch, entries, plan, recordings, options)
         else:
-            await _ask(settings, options, plan, source, entries, altered)
+            await _ask(settings, options, plan, recordings, entries, altered)
     return 1 if altered else 0
 
 
-def _altered(entries: list[Recorded], source: Source) -> list[int]:
+def _altered(entries: list[Recorded], recordings: Recordings) -> list[int]:
     """The indices of records with altered evidence: an answer about them proves nothing."""
-    altered = check_records(entries, source.blobs).altered
+    altered = check_records(entries, recordings.blobs).altered
     for entry, difference in altered:
         messages.warning(f"record {entry.index} was altered, by its {difference.by}: {difference.what}")
     return [entry.index for entry, _ in altered]
 
 
 async def _ask(
-    settings: Settings, options: ReplayOptions, plan: Plan, source: Source, entries: list[Recorded], altered: list[int]
+    settings: Settings,
+    options: ReplayOptions,
+    plan: Plan,
+    recordings: Recordings,
+    entries: list[Recorded],
+    altered: list[int],
 ) -> None:
     budget = Budget(options.budget_tokens, options.budget_cost, prices=settings.prices, batch=bool(options.answers))
     # The answerer comes first: if nobody can be asked, no results file is created.
     async with _answerer(settings, options) as answerer:
-        question = _question(settings, options, plan, source)
+        question = _question(settings, options, plan, recordings)
         path = options.out or _default_path(settings.state_dir, options.mode, question)
-        with ResultsFile(path, question, fresh=options.fresh, inputs=(options.where, *options.answers)) as file:
+        with ResultsFile(path, question, fresh=options.fresh, inputs=options.inputs) as file:
             if not options.as_json:
-                _print_question(options, plan, source, path, len(entries))
+                _print_question(options, plan, recordings, path, len(entries))
             results = list(file.before)
             with progress("asking", len(entries) * plan.repeat - len(results), quiet=options.as_json) as advance:
 
@@ -81,7 +86,9 @@ async def _ask(
                         results.append(result)
 
                 max_failures = None if options.answers else MAX_CONSECUTIVE_FAILURES
-                run = Replay(plan, source.blobs, answerer, file, budget, max_failures=max_failures, on_result=on_result)
+                run = Replay(
+                    plan, recordings.blobs, answerer, file, budget, max_failures=max_failures, on_result=on_result
+                )
                 try:
                     summary = await run.run(entries, concurrency=options.concurrency)
                 except asyncio.CancelledError:
@@ -111,18 +118,18 @@ def _no_answers(summary: ReplaySummary) -> ReplayError:
     )
 
 
-def _print_question(options: ReplayOptions, plan: Plan, source: Source, path: Path, records: int) -> None:
+def _print_question(options: ReplayOptions, plan: Plan, recordings: Recordings, path: Path, records: int) -> None:
     text = _MODE_TEXT[options.mode].format(prompt=plan.template.ref if plan.template else "", model=options.model)
     out.print(f"[bold]mode[/]       {escape(text)}" + (f", {plan.repeat} times each" if plan.repeat > 1 else ""))
-    out.print(f"[bold]source[/]     {escape(source.name)}; selection {escape(options.text)}: {records} records")
+    out.print(f"[bold]source[/]     {escape(recordings.name)}; selection {escape(options.text)}: {records} records")
     out.print(f"[bold]results[/]    {escape(str(path))}")
 
 
-def _question(settings: Settings, options: ReplayOptions, plan: Plan, source: Source) -> dict[str, Any]:
+def _question(settings: Settings, options: ReplayOptions, plan: Plan, recordings: Recordings) -> dict[str, Any]:
     """The head of the results file: another question needs another file."""
     return {
         "mode": options.mode,
-        "source": source.name,
+        "source": recordings.name,
         "selection": options.text,
         "prompt": None if plan.template is None else plan.template.ref,
         "template_sha256": None if plan.template is None else plan.template.sha256,
@@ -168,12 +175,14 @@ async def _answerer(settings: Settings, options: ReplayOptions) -> AsyncIterator
             await client.aclose()
 
 
-def _write_batch(path: Path, entries: list[Recorded], plan: Plan, source: Source, options: ReplayOptions) -> None:
+def _write_batch(
+    path: Path, entries: list[Recorded], plan: Plan, recordings: Recordings, options: ReplayOptions
+) -> None:
     """Write the questions as an OpenAI batch file."""
     count, size = 0, 0
-    with replacing(Destination(path, "--batch", BATCH, (options.where,))) as file:
+    with replacing(Destination(path, "--batch", BATCH, options.inputs)) as file:
         for entry in entries:
-            question = build_request(entry, plan, source.blobs)
+            question = build_request(entry, plan, recordings.blobs)
             for repeat in range(1, plan.repeat + 1) if question.prompt is not None else ():
                 line = batch_line(question, repeat)
                 file.write(line + "\n")

@@ -10,7 +10,7 @@ from llmctx.replay.selection import Selection
 class ReplayOptions(NamedTuple):
     """What a `llmctx replay` command line asks for."""
 
-    where: Path | None
+    where: str | None
     """The export or corpus to read; None for the trail in Redis."""
     selection: Selection
     """The records to take."""
@@ -42,3 +42,8 @@ class ReplayOptions(NamedTuple):
     """Whether a rebuild fails on records that differ and name unknown rules."""
     as_json: bool
     """Whether to print JSON."""
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """What must not be overwritten."""
+        return (*([] if self.where is None else [Path(self.where)]), *self.answers)

@@ -8,12 +8,11 @@ from typing import Any
 from llmctx.cli.iterate.replay_options import ReplayOptions
 from llmctx.cli.shared.long_running import progress
 from llmctx.cli.shared.output import escape, out, print_json
-from llmctx.cli.shared.sources import no_match, source_of
+from llmctx.cli.shared.sources import no_match, recordings_of
 from llmctx.replay.corpus import Place, Recorded
 from llmctx.replay.difference import Rebuild
 from llmctx.replay.reproduction import DifferingRecord, RebuildSummary, rebuild_all
 from llmctx.replay.safe_write import REBUILD, REBUILD_FORMAT, Destination, replacing
-from llmctx.replay.source import select
 from llmctx.rules import code
 from llmctx.settings import Settings
 
@@ -26,13 +25,13 @@ async def rebuild(settings: Settings, options: ReplayOptions) -> int:
     Returns the exit code: 1 if evidence was altered, or with --strict if a record that differs names unknown rules.
     """
     with ExitStack() as stack:
-        async with source_of(settings, options.where) as source:
-            total = await source.count(options.selection)
+        async with recordings_of(settings, options.where) as recordings:
+            total = await recordings.count(options.selection)
             advance = stack.enter_context(progress("rebuilding", total, quiet=options.as_json))
             file = None
             if options.out is not None:
-                file = stack.enter_context(replacing(Destination(options.out, "--out", REBUILD, (options.where,))))
-                head = {"format": REBUILD_FORMAT, "source": source.name, "selection": options.text, "code": code()}
+                file = stack.enter_context(replacing(Destination(options.out, "--out", REBUILD, options.inputs)))
+                head = {"format": REBUILD_FORMAT, "source": recordings.name, "selection": options.text, "code": code()}
                 file.write(json.dumps(head) + "\n")
 
             def on_record(entry: Recorded, found: Rebuild) -> None:
@@ -40,13 +39,13 @@ async def rebuild(settings: Settings, options: ReplayOptions) -> int:
                 if file is not None:
                     file.write(_line(entry, found))
 
-            rebuilt = await rebuild_all(select(source, options.selection), source.blobs, on_record)
+            rebuilt = await rebuild_all(recordings.select(options.selection), recordings.blobs, on_record)
             if not rebuilt.records:
-                raise no_match(options.text, source, options.where)
+                raise no_match(options.text, recordings, options.where)
     if options.as_json:
-        _print_json(rebuilt, source.name, options)
+        _print_json(rebuilt, recordings.name, options)
     else:
-        _print(rebuilt, source.name, options)
+        _print(rebuilt, recordings.name, options)
     return 1 if rebuilt.tampered or (options.strict and rebuilt.reproduction.unknown) else 0
 
 
@@ -108,10 +107,10 @@ def _print(rebuilt: RebuildSummary, name: str, options: ReplayOptions) -> None:
         out.print(f"[bold]written[/]    {escape(str(options.out))}, one line for each record")
 
 
-def _next_step(where: Path | None, place: Place) -> str:
+def _next_step(where: str | None, place: Place) -> str:
+    address = f"{place.partition}:{place.index}" if place.partition else str(place.index)
     if where is None:
-        address = f"{place.partition}:{place.index}" if place.partition else str(place.index)
         return f"`llmctx show {address}` prints the record, `llmctx verify` checks the whole trail"
-    if where.is_dir():
+    if Path(where).is_dir():
         return f"`llmctx verify {where}` checks the whole export"
-    return "compare the file with the one in version control, or with the trail: `llmctx show INDEX`"
+    return f"compare the file with the one in version control, or with the trail: `llmctx show {address}`"

@@ -1,23 +1,24 @@
 """`llmctx decisions`: the list of records."""
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
 from llmctx import clock
-from llmctx.cli.shared.options import AsJson, RedisUrl, StateDir
+from llmctx.cli.shared.options import TIME_FORMS, AsJson, From, RedisUrl, Since, StateDir, Until, parse_time
 from llmctx.cli.shared.output import out, print_json
 from llmctx.cli.shared.record_text import record_line
-from llmctx.cli.shared.setup import open_trail, settings_for
-from llmctx.errors import LlmctxError
-from llmctx.replay.selection import moment_ms
+from llmctx.cli.shared.setup import settings_for
+from llmctx.cli.shared.sources import source_of
+from llmctx.replay.selection import check_known
 from llmctx.settings import Settings
 from llmctx.trail.log import unreadable
 from llmctx.trail.log.entry import Entry, address
 from llmctx.trail.log.leaf_schema import KINDS
-from llmctx.trail.log.log import Log
-from llmctx.trail.log.lookup import Filter, follow, newest
+from llmctx.trail.source.filter import Filter, time_of
+from llmctx.trail.source.lookup import follow, in_force, newest
+from llmctx.trail.source.source import Source
 
 _DEFAULT_LIMIT = 20
 
@@ -28,58 +29,87 @@ def decisions(
         str | None,
         typer.Option(help="Only this kind: decision, skipped, failed, dead_letter, incident, notice, unreadable."),
     ] = None,
-    since: Annotated[
+    action: Annotated[str | None, typer.Option(help="Only verdicts with this action.")] = None,
+    guard: Annotated[str | None, typer.Option(help="Only records in which this guardrail fired.")] = None,
+    since: Since = None,
+    until: Until = None,
+    at: Annotated[
         str | None,
-        typer.Option(help="Only records made since then: 15m, 2h or 1d ago, or an ISO 8601 time with a zone."),
+        typer.Option(help=f"Each symbol's verdict that was in force at this time: {TIME_FORMS}.", show_default=False),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="At most the newest N. Default: 20; with --json or --since all.")
+        int | None, typer.Option(min=1, help="At most the newest N. Default: 20; with --json, --since or --until all.")
     ] = None,
     follow_new: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing new records until Ctrl-C.")] = False,
+    where: From = None,
     redis_url: RedisUrl = None,
     state_dir: StateDir = None,
     as_json: AsJson = False,
 ) -> None:
     """List recorded decisions, oldest first.
 
-    All kinds of records are listed: decisions, failed and skipped ticks, incidents. With --json each line is one leaf
-    with its index and address.
+    All kinds of records are listed: decisions, failed and skipped ticks, incidents. A record's time is that of its
+    package; one without a package has the time when it was recorded. With --json each line is one leaf with its index
+    and address.
 
     \b
     llmctx decisions --symbol AAPL --limit 5
     llmctx decisions --since 15m --follow
+    llmctx decisions --action exit --since 2026-03-02T14:30:00Z --from ./export
+    llmctx decisions --at 14:31
     """
+    _check(kind, action, guard)
+    if at is not None and (follow_new or any(given is not None for given in (since, until, limit))):
+        raise typer.BadParameter("--at names one time: leave out --since, --until, --limit and --follow")
+    if limit is None and not as_json and since is None and until is None:
+        limit = _DEFAULT_LIMIT
+    if follow_new and where is not None:
+        raise typer.BadParameter(f"--follow: {where} does not grow; leave out --from to follow the trail in Redis")
+    times = parse_time("--since", since), parse_time("--until", until)
+    wanted = _Wanted(Filter(symbol, kind, action, guard, *times), limit, parse_time("--at", at), follow_new, as_json)
+    asyncio.run(wanted.print_from(settings_for(redis_url, state_dir), where))
+
+
+def _check(kind: str | None, action: str | None, guard: str | None) -> None:
     if kind is not None and kind not in (*KINDS, unreadable.KIND):
         raise typer.BadParameter(f"--kind {kind}: give one of {', '.join((*KINDS, unreadable.KIND))}")
-    if limit is None and not as_json and since is None:
-        limit = _DEFAULT_LIMIT
-    wanted = Filter(symbol, kind, None if since is None else _since_ms(since), limit)
-    asyncio.run(_decisions(settings_for(redis_url, state_dir), wanted, follow_new=follow_new, as_json=as_json))
+    for name, value in (("action", action), ("guard", guard)):
+        if value is not None:
+            check_known(name, value)
 
 
-def _since_ms(text: str) -> int:
-    try:
-        return moment_ms(text)
-    except ValueError as error:
-        raise LlmctxError(f"--since {text}: {error}.", "Write 15m, 2h, 1d, or 2026-03-02T14:30:00Z.") from error
+class _Wanted(NamedTuple):
+    """What is printed."""
 
+    records: Filter
+    """Which records."""
+    limit: int | None
+    """At most this many, the newest."""
+    at_ms: int | None
+    """Only what was in force at this time."""
+    follow: bool
+    """Whether to go on with new ones."""
+    as_json: bool
+    """Whether to print JSON."""
 
-async def _decisions(settings: Settings, wanted: Filter, *, follow_new: bool, as_json: bool) -> None:
-    async with open_trail(settings) as (redis, instance):
-        logs = [Log(redis, partition) for partition in range(instance.partitions)]
-        listing = await newest(logs, wanted)
-        for entry in listing.entries:
-            _print_line(entry, instance.partitions, as_json=as_json)
-        if follow_new:
-            async for entry in follow(logs, listing.sizes, wanted):
-                _print_line(entry, instance.partitions, as_json=as_json)
+    async def print_from(self, settings: Settings, where: str | None) -> None:
+        async with source_of(settings, where) as source:
+            if self.at_ms is not None:
+                for entry in await in_force(source.parts, self.at_ms, self.records):
+                    self._print(entry, source)
+                return
+            listing = await newest(source.parts, self.records, self.limit)
+            for entry in listing.entries:
+                self._print(entry, source)
+            if self.follow:
+                async for entry in follow(source.parts, listing.sizes, self.records):
+                    self._print(entry, source)
 
-
-def _print_line(entry: Entry, partitions: int, *, as_json: bool) -> None:
-    where = address(entry.index, entry.partition, partitions)
-    if as_json:
-        print_json({"address": where, "index": entry.index, **entry.record})
-        return
-    at_ms = entry.record.get("as_of_ms", entry.record.get("recorded_at_ms"))
-    at = f"{'unknown time':<24}" if at_ms is None else clock.iso(at_ms)
-    out.print(f"[dim]{at}[/] {record_line(where, entry.record)}")
+    def _print(self, entry: Entry, source: Source) -> None:
+        where, record = address(entry.index, entry.partition, source.partitions), entry.record
+        if self.as_json:
+            print_json({"address": where, "index": entry.index, **record})
+            return
+        time_ms = time_of(record)
+        at = f"{'unknown time':<24}" if time_ms is None else clock.iso(time_ms)
+        out.print(f"[dim]{at}[/] {record_line(where, record)}")

@@ -1,4 +1,4 @@
-"""`llmctx query`: SQL over an export."""
+"""`llmctx query`: SQL over an export or an archive."""
 
 import json
 from pathlib import Path
@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from llmctx.cli.shared.options import AsJson
+from llmctx.cli.shared.options import AsJson, Since, Until, parse_time
 from llmctx.cli.shared.output import escape, out, print_json, visible
 from llmctx.cli.shared.setup import settings_for
+from llmctx.clock import iso
 
 if TYPE_CHECKING:
     from llmctx.ops.query import Rows
@@ -20,37 +21,58 @@ def query(
         typer.Argument(metavar="QUERY", help="A shipped query, or a file that ends with .sql.", show_default=False),
     ] = None,
     where: Annotated[
-        Path | None, typer.Option("--from", help="The export to read, a folder.", show_default=False)
+        str | None,
+        typer.Option(
+            "--from", metavar="PATH", help="The export or archive to read: a folder, or s3://...", show_default=False
+        ),
+    ] = None,
+    since: Since = None,
+    until: Until = None,
+    bars: Annotated[
+        list[Path] | None,
+        typer.Option(help="Bars for outcomes, as `llmctx feed` reads them; repeatable.", show_default=False),
+    ] = None,
+    results: Annotated[
+        list[Path] | None,
+        typer.Option(help="Results of `llmctx replay` for flips; repeatable.", show_default=False),
     ] = None,
     given: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A variable of the query; repeatable.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Query an export with SQL.
+    """Query an export or an archive with SQL.
 
     Without QUERY, the shipped queries are listed. They and your own run in DuckDB (extra `query`) on the views in
-    audit/queries/views.sql, and can read nothing but the export. cost takes prices from the settings; shown takes
-    `--set symbol=S` and `--set at=TIME`. A query reports what the files say; `llmctx verify DIR` proves them.
+    audit/queries/views.sql, and can read nothing but the records and the files given. cost takes prices from the
+    settings; shown takes `--set symbol=S` and `--set at=TIME`. A query reports what the files say; `llmctx verify`
+    proves them.
 
     \b
     llmctx query
     llmctx query guards --from ./export
+    llmctx query actions --from ./archive --since 7d
+    llmctx query outcomes --from ./export --bars bars.csv
+    llmctx query flips --from ./export --results prompt.jsonl
     llmctx query shown --from ./export --set symbol=ACME --set at=2026-03-02T15:00:00Z --json
     """
-    from llmctx.ops.query import find_query, run_query
+    from llmctx.ops.query import Given, find_query, folder_of, run_query
 
     if text is None:
         _list(as_json=as_json)
         return
     if where is None:
-        raise typer.BadParameter("name the export with --from DIR; `llmctx export DIR` makes one")
-    found = run_query(find_query(text), where, _variables(given or []))
-    if as_json:
-        for row in found.rows:
-            print_json(dict(zip(found.columns, row, strict=True)))
-    else:
-        _print(found)
+        raise typer.BadParameter("name the export or archive with --from; `llmctx export DIR` makes one")
+    times = {name: parse_time(f"--{name}", value) for name, value in (("since", since), ("until", until))}
+    variables = {name: iso(time_ms) for name, time_ms in times.items() if time_ms is not None} | _variables(given or [])
+    files = {name: paths for name, paths in (("bars", bars), ("results", results)) if paths}
+    with folder_of(where) as folder:
+        found = run_query(find_query(text), folder, Given(variables, files))
+        if as_json:
+            for row in found.rows:
+                print_json(dict(zip(found.columns, row, strict=True)))
+        else:
+            _print(found)
 
 
 def _variables(given: list[str]) -> dict[str, str]:
@@ -60,7 +82,7 @@ def _variables(given: list[str]) -> dict[str, str]:
         name, equals, value = pair.partition("=")
         if not equals:
             raise typer.BadParameter(f"--set {pair}: write NAME=VALUE")
-        variables[name] = value
+        variables[name] = iso(parse_time("--set at", value) or 0) if name == "at" else value
     return variables
 
 

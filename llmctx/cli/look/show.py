@@ -4,39 +4,47 @@ import asyncio
 from typing import Any
 
 from llmctx import canonical, clock
-from llmctx.cli.shared.options import Address, AsJson, RedisUrl, StateDir
+from llmctx.cli.shared.options import Address, AsJson, From, RedisUrl, StateDir
 from llmctx.cli.shared.output import coloured, escape, out, print_json, visible
 from llmctx.cli.shared.record_text import print_fields, print_verdict
-from llmctx.cli.shared.setup import open_trail, settings_for
+from llmctx.cli.shared.setup import settings_for
+from llmctx.cli.shared.sources import source_of
 from llmctx.context.package import build_package
 from llmctx.context.snapshot import Snapshot
 from llmctx.context.staleness import Status
 from llmctx.settings import Settings
 from llmctx.trail.log.entry import Entry, address
-from llmctx.trail.log.lookup import read_record
 from llmctx.trail.log.packing import textual_pieces
 from llmctx.trail.log.unreadable import TO_DO, Unreadable
+from llmctx.trail.source.lookup import read_record
 
 
-def show(record: Address, redis_url: RedisUrl = None, state_dir: StateDir = None, as_json: AsJson = False) -> None:
+def show(
+    record: Address,
+    where: From = None,
+    redis_url: RedisUrl = None,
+    state_dir: StateDir = None,
+    as_json: AsJson = False,
+) -> None:
     """Show one record with all its evidence.
 
     What was known, what was asked, what the model answered, and what was concluded.
 
     \b
     llmctx show 12
+    llmctx show 12 --from ./export
     """
-    entry, where = asyncio.run(_read(settings_for(redis_url, state_dir), record))
+    entry, place = asyncio.run(_read(settings_for(redis_url, state_dir), where, record))
     if not as_json:
         if entry.unreadable is None:
-            _print_entry(entry, where)
+            _print_entry(entry, place)
         else:
-            _print_unreadable(entry, where, entry.unreadable)
+            _print_unreadable(entry, place, entry.unreadable)
         return
     leaf, pieces = entry.kept
     print_json(
         {
-            "address": where,
+            "address": place,
             "index": entry.index,
             "leaf_hash": entry.leaf_hash,
             "leaf": entry.record,
@@ -46,27 +54,28 @@ def show(record: Address, redis_url: RedisUrl = None, state_dir: StateDir = None
     )
 
 
-async def _read(settings: Settings, text: str) -> tuple[Entry, str]:
-    async with open_trail(settings) as (redis, instance):
-        entry = await read_record(redis, instance, text)
-        return entry, address(entry.index, entry.partition, instance.partitions)
+async def _read(settings: Settings, where: str | None, text: str) -> tuple[Entry, str]:
+    """The record at an address, and its address as all commands print it."""
+    async with source_of(settings, where) as source:
+        entry = await read_record(source, text)
+        return entry, address(entry.index, entry.partition, source.partitions)
 
 
-def _print_unreadable(entry: Entry, where: str, problem: Unreadable) -> None:
-    out.print(f"[bold]record {where}[/]  [red]cannot be read[/]")
+def _print_unreadable(entry: Entry, place: str, problem: Unreadable) -> None:
+    out.print(f"[bold]record {place}[/]  [red]cannot be read[/]")
     print_fields(
         {
             "leaf hash": entry.leaf_hash,
             "why": problem.why,
-            "bytes": f"{len(entry.packed)} in the log; --json prints them",
+            "bytes": f"{len(entry.packed)} in the log; --json prints them" if entry.packed else None,
             "to do": TO_DO,
         }
     )
 
 
-def _print_entry(entry: Entry, where: str) -> None:
+def _print_entry(entry: Entry, place: str) -> None:
     record = entry.record
-    out.print(f"[bold]record {where}[/]  {record['kind']}")
+    out.print(f"[bold]record {place}[/]  {record['kind']}")
     print_fields(
         {
             "leaf hash": entry.leaf_hash,

@@ -12,7 +12,7 @@ from llmctx.cli.shared.alerting import alerting
 from llmctx.cli.shared.long_running import beginning, end_on_sigterm
 from llmctx.cli.shared.options import AsJson, RedisUrl, StateDir
 from llmctx.cli.shared.output import escape, messages, out, print_json
-from llmctx.cli.shared.setup import redis_of, settings_for
+from llmctx.cli.shared.setup import EMBEDDED, redis_of, settings_for
 from llmctx.errors import LlmctxError
 from llmctx.settings import Settings
 
@@ -74,11 +74,13 @@ async def _watched(settings: Settings, backing_up: Awaitable[dict[str, Any]]) ->
 async def _backup(
     settings: Settings, directory: Path, daily: int | None, weekly: int | None, *, quiet: bool
 ) -> dict[str, Any]:
-    from llmctx.connection import check
+    from llmctx.connection import check, primary_url
     from llmctx.ops.backup.make import make_backup
     from llmctx.ops.backup.rotation import rotate
     from llmctx.trail.log.instance import check_state_instance, require_instance
 
+    if not settings.redis_url.startswith(EMBEDDED):  # one server's snapshot, whoever is the primary later
+        settings = settings.model_copy(update={"redis_url": await primary_url(settings.redis_url)})
     async with redis_of(settings) as (redis, url):
         instance = await require_instance(redis)
         if check_state_instance(settings.state_dir, instance) is None:

@@ -11,6 +11,7 @@ from llmctx.cli.shared.long_running import beginning, end_on_sigterm
 from llmctx.cli.shared.options import AsJson, RedisUrl, StateDir
 from llmctx.cli.shared.output import escape, messages, out, print_json
 from llmctx.cli.shared.setup import redis_of, settings_for
+from llmctx.errors import LlmctxError
 from llmctx.settings import Settings
 
 if TYPE_CHECKING:
@@ -57,6 +58,11 @@ async def _restore(settings: Settings, backup: "Backup", *, over: bool, quiet: b
     from llmctx.ops.backup.restore import restore as restore_backup
     from llmctx.trail.proof.key import key_file
 
+    if "+sentinel:" in settings.redis_url:
+        raise LlmctxError(
+            "A backup cannot be restored through Sentinels: the server is a replica of this command meanwhile.",
+            "Restore it into one server, which no Sentinel watches; then let the others replicate it.",
+        )
     async with redis_of(settings) as (redis, _):
         with beginning(quiet=quiet) as begin:
             restored = await restore_backup(backup, redis, settings.state_dir, over=over, begin=begin)

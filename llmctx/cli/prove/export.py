@@ -28,7 +28,7 @@ def export(
 
     It holds leaves, evidence, checkpoints, prompt templates and the public key, in files that audit/README.md specifies
     byte by byte. Records that no checkpoint covers yet are left out, with a warning; if the notary's private key is in
-    the state directory, they are covered first.
+    the state directory, they are covered first. Archived records are read from the archive (LLMCTX_ARCHIVE).
 
     \b
     llmctx export ./export
@@ -53,17 +53,17 @@ def export(
 
 async def _export(settings: Settings, directory: Path, *, quiet: bool) -> "list[Exported]":
     from llmctx.trail.export.writer import Exporter
-    from llmctx.trail.log.log import Log
     from llmctx.trail.proof.notary_service import cover_and_read_key
+    from llmctx.trail.source.joined import trail_source
 
     parts = []
     async with open_trail(settings) as (redis, instance):
         key = await cover_and_read_key(redis, instance, settings.state_dir)
+        source = await trail_source(redis, instance, settings.archive, whole=True)
         exporter = Exporter(directory, instance, settings.state_dir, key)
         exporter.open()
-        for partition in range(instance.partitions):
-            log = Log(redis, partition)
-            with progress(f"partition {partition}", await log.size(), quiet=quiet) as advance:
-                parts.append(await exporter.write(log, advance))
+        for part in source.parts:
+            with progress(f"partition {part.partition}", await part.size(), quiet=quiet) as advance:
+                parts.append(await exporter.write(part, advance))
     exporter.close(parts)
     return parts

@@ -7,19 +7,21 @@ from typing import Annotated
 import typer
 
 from llmctx.cli.shared.long_running import progress
-from llmctx.cli.shared.options import AsJson, RedisUrl, StateDir
+from llmctx.cli.shared.options import AsJson, From, RedisUrl, StateDir
 from llmctx.cli.shared.output import escape, out, print_json
 from llmctx.cli.shared.setup import open_trail, settings_for
+from llmctx.cli.shared.sources import copy_in
 from llmctx.errors import CheckpointError, LlmctxError
 from llmctx.replay.partition_check import PartitionReport
 from llmctx.replay.verify import Expected, trusted_of, verify_partition
-from llmctx.replay.verify_export import open_export, verify_part
+from llmctx.replay.verify_copy import check_copy, verify_part
 from llmctx.settings import Settings
 from llmctx.trail.log.instance import check_state_instance
 from llmctx.trail.log.leaf_schema import FaultError
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.checkpoint import Key
 from llmctx.trail.proof.receipt import read_receipt, verify_receipt
+from llmctx.trail.source.copies import open_copy
 from llmctx.worker.published_check import Published, PublishedCheck, read_published
 
 _MAX_FURTHER_SHOWN = 20
@@ -29,7 +31,8 @@ _Reports = tuple[dict[str, str], list[PartitionReport]]
 
 def verify(
     directory: Annotated[
-        Path | None, typer.Argument(metavar="DIR", help="An export. Default: the trail in Redis with its anchor.")
+        str | None,
+        typer.Argument(metavar="DIR", help="An export or archive, as with --from. Default: the trail in Redis."),
     ] = None,
     key: Annotated[
         str | None, typer.Option(help="The notary's public key (vkey) as it was given to you, or a file that holds it.")
@@ -50,6 +53,7 @@ def verify(
     strict: Annotated[
         bool, typer.Option("--strict", help="Fail on records that differ and name rules this version does not know.")
     ] = False,
+    where: From = None,
     redis_url: RedisUrl = None,
     state_dir: StateDir = None,
     as_json: AsJson = False,
@@ -57,11 +61,10 @@ def verify(
     """Verify the trail: every record, its evidence, every checkpoint.
 
     In Redis it is checked against the anchor in the state directory, with what is published and which functions are
-    loaded; an export is checked alone. Exit code 0: verified,
-    or intact with losses that incidents account for. 1: altered; the output names the first bad record, the rule it
-    breaks, what was expected and what was found. It goes on after a record that cannot be
-    read, and names every such record. audit/README.md states the rules; audit/verify.py applies them too and shares no
-    code with this command.
+    loaded; an export or an archive is checked alone. Exit code 0: verified, or intact with losses that incidents
+    account for. 1: altered; the output names the first bad record, the rule it breaks, what was expected and what was
+    found. It goes on after a record that cannot be read, and names every such record. audit/README.md states the
+    rules; audit/verify.py applies them too and shares no code with this command.
 
     Records of other versions are rebuilt too. What differs in them is counted as not reproducible, which is no failure.
     If such a record names rules that no released version has, there is a warning; with --strict it is a failure.
@@ -71,6 +74,9 @@ def verify(
     llmctx verify ./export --key "$(llmctx key)"
     llmctx verify --receipt receipt.json --key "$(llmctx key)"
     """
+    if directory is not None and where is not None:
+        raise typer.BadParameter(f"{directory} and --from {where}: give one of them")
+    where = directory or where
     given = None if key is None else _read_key(key)
     try:
         if receipt is not None:
@@ -78,10 +84,10 @@ def verify(
             return
         receipts = [read_receipt(path.read_bytes()) for path in held or []]
         expected = Expected(given, origin, receipts, rebuild)
-        if directory is None:
+        if where is None:
             name, reports = asyncio.run(_verify_redis(settings_for(redis_url, state_dir), expected, quiet=as_json))
         else:
-            name, reports = asyncio.run(_verify_export(directory, expected, quiet=as_json))
+            name, reports = asyncio.run(_verify_copy(where, expected, quiet=as_json))
     except FaultError as broken:
         name, reports = {}, [PartitionReport(0, fault=broken.fault)]
     _print(name, reports, as_json=as_json)
@@ -133,12 +139,13 @@ async def _verify_redis(settings: Settings, expected: Expected, *, quiet: bool) 
     return {"instance": instance.id}, reports
 
 
-async def _verify_export(directory: Path, expected: Expected, *, quiet: bool) -> _Reports:
-    export, reports = open_export(directory, expected), []
-    for part in export.parts:
+async def _verify_copy(where: str, expected: Expected, *, quiet: bool) -> _Reports:
+    copy, reports = open_copy(copy_in(where, "verify")), []
+    check_copy(copy, expected)
+    for part in copy.parts:
         with progress(f"partition {part.partition}", part.size, quiet=quiet) as advance:
-            reports.append(await verify_part(export, part, expected, advance))
-    return {"origin": export.origin}, reports
+            reports.append(await verify_part(copy, part, expected, advance))
+    return {"origin": copy.origin}, reports
 
 
 def _print(name: dict[str, str], reports: list[PartitionReport], *, as_json: bool) -> None:

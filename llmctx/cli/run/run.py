@@ -15,6 +15,7 @@ from llmctx.cli.shared.options import AsJson, NewInstance
 from llmctx.cli.shared.output import messages, out, print_json
 from llmctx.cli.shared.record_text import record_line
 from llmctx.cli.shared.setup import config_of, home_of, redis_of
+from llmctx.prompt.book import PromptBook
 from llmctx.redis_address import without_password
 from llmctx.schema import keys
 from llmctx.settings import Settings
@@ -87,15 +88,19 @@ async def _run(
         home = await home_of(settings, redis, url, new_instance=new_instance)
         if not counter.as_json:
             server = without_password(url)
-            out.print(f"Deciding with {config.template.ref} and {settings.llm.model} on {server}. Ctrl-C stops it.")
+            refs = ", ".join(template.ref for template in config.prompts.templates)
+            out.print(f"Deciding with {refs} and {settings.llm.model} on {server}. Ctrl-C stops it.")
         async with observers(settings, home, metrics) as watching:
-            reports = asyncio.create_task(counter.report())
+            tasks = [asyncio.create_task(counter.report())]
+            if isinstance(config.prompts, PromptBook):
+                tasks.append(asyncio.create_task(config.prompts.watch()))
             counter.partitions = home.instance.partitions
             watching.insert(0, counter.add)
             try:
                 await serve(home, config, stop, options, on_entry=_each(watching))
             finally:
-                reports.cancel()
+                for task in tasks:
+                    task.cancel()
         waiting = await _waiting(redis, home.instance.partitions)
         if waiting:
             messages.note(f"{waiting} ticks wait in the stream; the next run settles them")

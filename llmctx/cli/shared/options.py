@@ -18,6 +18,24 @@ Address = Annotated[
         help="The record: INDEX, or P:INDEX if the trail has several partitions; `llmctx decisions` prints it.",
     ),
 ]
+TIME_FORMS = "7d, 2h or 15m ago; 14:31, the last one in UTC; or ISO 8601 with a zone"
+"""How a time is written, wherever one is given."""
+Since = Annotated[
+    str | None, typer.Option("--since", help=f"Only packages of this time or later: {TIME_FORMS}.", show_default=False)
+]
+Until = Annotated[
+    str | None, typer.Option("--until", help=f"Only packages before this time: {TIME_FORMS}.", show_default=False)
+]
+From = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="PATH",
+        help="Read an export or an archive (a folder, or s3://... for one in an object store) or a corpus (a file). "
+        "Default: the trail in Redis.",
+        show_default=False,
+    ),
+]
 RedisUrl = Annotated[
     str | None,
     typer.Option(
@@ -107,6 +125,16 @@ def parse_amount(option: str, text: str | None) -> Decimal | None:
     if value is None or value <= 0:
         raise typer.BadParameter(f"{option} {text}: give an amount above 0")
     return value
+
+
+def parse_time(option: str, text: str | None) -> int | None:
+    """The time that an option was given, in milliseconds since 1970; None if it was not given."""
+    from llmctx.replay.selection import moment_ms
+
+    try:
+        return None if text is None else moment_ms(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{option} {text}: {error}; write {TIME_FORMS}") from error
 
 
 def _decimal(text: str) -> Decimal | None:

@@ -17,9 +17,10 @@ from llmctx.llm.address import resolve
 from llmctx.llm.client import NO_KEY, EndpointClient, NoEndpoint, without_secrets
 from llmctx.llm.profile import Profile, profile_of
 from llmctx.ops.server import EmbeddedServer
-from llmctx.pipeline import DecisionConfig
+from llmctx.pipeline import DecisionConfig, check_output
+from llmctx.prompt.book import PromptBook
 from llmctx.prompt.render import unknown_names
-from llmctx.prompt.template import load_template
+from llmctx.prompt.template import Template
 from llmctx.settings import LLMSettings, Settings, load_settings
 from llmctx.trail.log.instance import Instance, agreed, read_instance, require_instance
 from llmctx.worker.home import TrailHome, bind_home
@@ -166,6 +167,20 @@ def _note_withheld_key(endpoint: str) -> None:
     )
 
 
+def _check_for_service(template: Template) -> None:
+    """Check a template that every tick is asked with.
+
+    Raises TemplateError if it asks for another output than a decision, or uses a name that no package has.
+    """
+    check_output(template)
+    if unknown := unknown_names(template):
+        # The service would skip every tick because of it.
+        raise TemplateError(
+            f"{template.ref} uses {', '.join(unknown)}, which no package has.",
+            "Use the names in docs/concepts.md; `llmctx context SYMBOL --prompt NAME` shows the rendered prompt.",
+        )
+
+
 @asynccontextmanager
 async def config_of(settings: Settings, *, need_endpoint: bool = False) -> AsyncIterator[DecisionConfig]:
     """Prompt, endpoint and rules for decisions; the endpoint's client is closed at the end.
@@ -173,13 +188,13 @@ async def config_of(settings: Settings, *, need_endpoint: bool = False) -> Async
     With `need_endpoint`, raises EndpointError if none is configured, and TemplateError if the prompt uses a name that
     no package has.
     """
-    template = load_template(settings.prompts, settings.prompt, settings.state_dir)
-    if need_endpoint and (unknown := unknown_names(template)):
-        # The service would skip every tick because of it.
-        raise TemplateError(
-            f"{template.ref} uses {', '.join(unknown)}, which no package has.",
-            "Use the names in docs/concepts.md; `llmctx context SYMBOL --prompt NAME` shows the rendered prompt.",
-        )
+    prompts = PromptBook(
+        settings.prompts,
+        settings.prompt,
+        settings.prompt_by_symbol,
+        state_dir=settings.state_dir,
+        accept=_check_for_service if need_endpoint else check_output,
+    )
     client = client_of(settings)
     if need_endpoint and isinstance(client, NoEndpoint):
         raise EndpointError(
@@ -194,7 +209,7 @@ async def config_of(settings: Settings, *, need_endpoint: bool = False) -> Async
     )
     try:
         yield DecisionConfig(
-            template,
+            prompts,
             client,
             rules_of(settings),
             policy,

@@ -1,4 +1,4 @@
-"""Where recorded decisions come from, and which of them a command is about."""
+"""Where records come from, and which of them a command is about."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,22 +7,23 @@ from typing import Annotated
 
 import typer
 
+from llmctx.cli.shared.options import TIME_FORMS
 from llmctx.cli.shared.setup import open_trail
-from llmctx.errors import CorpusError
+from llmctx.errors import CorpusError, ExportError
+from llmctx.replay.recordings import Recordings
 from llmctx.replay.selection import Selection, parse_selection, with_absolute_times
-from llmctx.replay.source import CorpusSource, ExportSource, LogSource, Source
 from llmctx.settings import Settings
+from llmctx.trail.source.copies import copy_source, is_copy
+from llmctx.trail.source.joined import trail_source
+from llmctx.trail.source.source import Source
 
 Selected = Annotated[
     str,
     typer.Argument(
         metavar="SELECTION",
         help="Terms separated by commas: all, 40-80, symbol=ACME, action=reduce, guard=confidence_floor, kind=failed, "
-        "since=2026-03-02T14:30:00Z, since=2h, until=..., limit=20 (the first 20 that match).",
+        f"limit=20 (the first 20 that match), since=TIME, until=TIME of the package: {TIME_FORMS}.",
     ),
-]
-From = Annotated[
-    Path | None, typer.Option("--from", help="Read an export (folder) or a corpus (file). Default: the trail in Redis.")
 ]
 
 
@@ -36,36 +37,52 @@ def selection_of(text: str, **terms: str | int | None) -> tuple[str, Selection]:
     return with_absolute_times(whole), parse_selection(with_absolute_times(whole))
 
 
-def no_match(text: str, source: Source, where: Path | None) -> CorpusError:
+def no_match(text: str, recordings: Recordings, where: str | None) -> CorpusError:
     """The error for a selection that matches nothing."""
-    return CorpusError(f"The selection {text or 'all'} matches no record of {source.name}.", listing_hint(where))
+    return CorpusError(f"The selection {text or 'all'} matches no record of {recordings.name}.", listing_hint(where))
 
 
-def listing_hint(where: Path | None) -> str:
+def listing_hint(where: str | None) -> str:
     """How to see what a source holds."""
-    if where is None:
-        return "`llmctx decisions` lists the records."
-    if where.is_dir():
-        return f"Leave the selection out to take every record of {where}."
-    return f"`llmctx corpus list {where}` lists the records."
+    return f"`llmctx decisions{'' if where is None else f' --from {where}'}` lists the records."
 
 
 @asynccontextmanager
-async def source_of(settings: Settings, where: Path | None) -> AsyncIterator[Source]:
+async def source_of(settings: Settings, where: str | None) -> AsyncIterator[Source]:
     """The source named by --from, or the trail in Redis.
 
-    Raises CorpusError, ExportError or TrailError if it cannot be read.
+    Raises CorpusError or TrailError if it cannot be read.
     """
     if where is not None:
         yield _in_files(where)
         return
-    from llmctx.trail.log.log import Log
-    from llmctx.trail.proof.checkpoint import key_name_of
-
     async with open_trail(settings) as (redis, instance):
-        logs = [Log(redis, partition) for partition in range(instance.partitions)]
-        yield LogSource(logs, key_name_of(instance.id))
+        yield await trail_source(redis, instance, settings.archive)
 
 
-def _in_files(where: Path) -> Source:
-    return ExportSource(where) if where.is_dir() else CorpusSource(where)
+@asynccontextmanager
+async def recordings_of(settings: Settings, where: str | None) -> AsyncIterator[Recordings]:
+    """The recorded decisions of the source that `source_of` opens."""
+    async with source_of(settings, where) as source:
+        yield Recordings(source)
+
+
+def copy_in(where: str, command: str) -> str:
+    """What --from names, for a command that needs checkpoints.
+
+    Raises ExportError if it has none.
+    """
+    if not is_copy(where):
+        raise ExportError(
+            f"{where} is neither an export nor an archive, so `llmctx {command}` finds no checkpoints there.",
+            "Name what `llmctx export` or `llmctx archive` made; `llmctx replay` checks the evidence in a corpus.",
+        )
+    return where
+
+
+def _in_files(where: str) -> Source:
+    if is_copy(where):
+        return copy_source(where)
+    from llmctx.replay.corpus_source import corpus_source
+
+    return corpus_source(Path(where))

@@ -42,6 +42,7 @@ TRAIL: tuple[Check, ...] = (
     trail.dead_letters,
     trail.incidents,
     trail.checkpoints,
+    trail.archive,
     model.calls,
     model.templates,
 )

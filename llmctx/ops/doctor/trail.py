@@ -17,6 +17,8 @@ AMBER_WAIT_MS, RED_WAIT_MS = 30_000, 300_000
 """How long a tick may wait."""
 AMBER_UNSIGNED_MS, RED_UNSIGNED_MS = 120_000, 600_000
 """How old the newest checkpoint may be while records wait for the next one; one is signed every minute at least."""
+AMBER_ARCHIVE_MS = 30 * 86_400_000
+"""How old the oldest record may be that is in no archive."""
 
 _RUN = "Start `llmctx run`."
 
@@ -157,3 +159,29 @@ async def checkpoint_of(log: Log, now_ms: int) -> Finding:
     if checkpoint.size >= size or age_ms < AMBER_UNSIGNED_MS:
         return green("checkpoints", what)
     return (red if age_ms >= RED_UNSIGNED_MS else amber)("checkpoints", what, unsigned, do)
+
+
+async def archive(subject: Subject) -> Finding:
+    """How old the oldest record is that was not moved to an archive."""
+    found = await subject.instance()
+    logs = [] if found is None else subject.logs(found)
+    now_ms = await server_ms(subject.redis)
+    oldest_ms, archived = now_ms, 0
+    for log in logs:
+        # Records below the base are archived, even if some of them stay readable here.
+        base = await log.base()
+        archived += base.size
+        async for entry in log.read(base.size):
+            oldest_ms = min(oldest_ms, int(entry.record.get("recorded_at_ms", now_ms)))
+            break
+    what = (
+        f"{archived:,} records are archived; the oldest other one is {clock.in_words(max(0, now_ms - oldest_ms))} old"
+    )
+    if now_ms - oldest_ms < AMBER_ARCHIVE_MS:
+        return green("archive", what)
+    return amber(
+        "archive",
+        what,
+        "It takes memory that new records need, and exists only in Redis and its backups.",
+        "Run `llmctx archive` daily, from cron.",
+    )

@@ -71,7 +71,12 @@ def _count(*path: str) -> Callable[[_Record], int | None]:
 def _tokens(name: str) -> Callable[[_Record], int | None]:
     """The tokens of the call, those of a first answer included."""
     last, before = _at("completion", "usage", name), _at("reasked", "completion", "usage", name)
-    return lambda record: None if last(record) is None else last(record) + (before(record) or 0)
+
+    def value(record: _Record) -> int | None:
+        found = [tokens for tokens in (last(record), before(record)) if tokens is not None]
+        return sum(found) if found else None
+
+    return value
 
 
 def _template(record: _Record) -> str | None:
@@ -109,6 +114,7 @@ _TYPED: dict[str, tuple[str, Callable[[_Record], Any]]] = {
     "attempts": ("int64", _count("completion", "attempts")),
     "prompt_tokens": ("int64", _tokens("prompt")),
     "cached_tokens": ("int64", _tokens("cached")),
+    "cache_write_tokens": ("int64", _tokens("cache_write")),
     "completion_tokens": ("int64", _tokens("completion")),
     "read_ms": ("double", _number("timings_ms", "read")),
     "render_ms": ("double", _number("timings_ms", "render")),

@@ -40,11 +40,17 @@ class Archive:
         self.partitions = newest[0].partitions
         """How many partitions the trail has; some may have nothing archived yet."""
         self._key = newest[0].key
+        self._kept: tuple[StoredFile, RecordsFile] | None = None
         self.parts = [
             Part(number, f"{self.origin}/{number}", segments[-1].end, segments[0].first)
             for number, segments in manifests.items()
         ]
         """The partitions of which something is archived; their records begin at `first`."""
+
+    @property
+    def name(self) -> str:
+        """Its path or address, for messages."""
+        return self.place.name
 
     @property
     def key(self) -> Key:
@@ -99,6 +105,13 @@ class Archive:
                     if row[_ROW["leaf"]] is not None:
                         yield _entry(row, part.partition)
 
+    def entries_back(self, part: Part, stop: int, containing: bytes = b"") -> Iterator[Entry]:
+        """The records below `stop` whose leaf contains some bytes, newest first."""
+        for segment in reversed(self.segments[part.partition]):
+            if segment.first < stop:
+                for row in self._file(segment).rows_back(min(stop, segment.end), containing):
+                    yield _entry(row, part.partition)
+
     def entry(self, part: Part, index: int) -> Entry | None:
         """The record at an index, None if it is not here."""
         return next(self.entries(part, start=index, stop=index + 1), None)
@@ -122,9 +135,8 @@ class Archive:
 
     def _rows(self, segment: Manifest, first: int, end: int) -> Iterator[tuple[Any, ...]]:
         """The evidence of the records from `first` on and below `end`."""
-        file = RecordsFile(self._read(segment.records, segment))
         expected = segment.first
-        for row in file.rows(first, end):
+        for row in self._file(segment).rows(first, end):
             expected = max(expected, first)
             if row[0] != expected:
                 raise FaultError(Fault(expected, "contiguity", f"index {expected}", f"index {row[0]}"))
@@ -132,6 +144,12 @@ class Archive:
             yield row
         if max(expected, first) != end:
             raise FaultError(Fault(expected, "lines", f"records below {end} in {segment.records.name}", f"{expected}"))
+
+    def _file(self, segment: Manifest) -> "RecordsFile":
+        """A segment's file; the one that was read last is kept."""
+        if self._kept is None or self._kept[0] != segment.records:
+            self._kept = segment.records, RecordsFile(self._read(segment.records, segment))
+        return self._kept[1]
 
     def _read(self, file: StoredFile, segment: Manifest) -> bytes:
         raw = self.place.read(file.name)
@@ -176,12 +194,35 @@ class RecordsFile:
                 both = zip(*(batch.column(name).to_pylist() for name in EVIDENCE), strict=True)
                 yield from (row for row in both if first <= row[0] < end)
         except (ArrowException, OSError, KeyError) as error:
-            what = f"{type(error).__name__}: {error}"[:200]
-            raise FaultError(Fault(first, "lines", "a Parquet file with the columns of a segment", what)) from error
+            raise _malformed(first, error) from error
+
+    def rows_back(self, end: int, containing: bytes = b"") -> Iterator[tuple[Any, ...]]:
+        """The evidence of the records below `end` whose leaf contains some bytes, newest first."""
+        arrow()
+        from pyarrow import ArrowException  # noqa: PLC0415  an optional extra
+
+        try:
+            for group in reversed(range(self._file.num_row_groups)):
+                leaves = self._file.read_row_group(group, columns=["leaf"]).column(0).to_pylist() if containing else []
+                if containing and not any(leaf is not None and containing in leaf for leaf in leaves):
+                    continue
+                table = self._file.read_row_group(group, columns=list(EVIDENCE))
+                rows = [*zip(*(table.column(name).to_pylist() for name in EVIDENCE), strict=True)]
+                for row in reversed(rows):
+                    leaf = row[_ROW["leaf"]]
+                    if row[0] < end and leaf is not None and containing in leaf:
+                        yield row
+        except (ArrowException, OSError, KeyError) as error:
+            raise _malformed(0, error) from error
 
     def _overlaps(self, group: int, first: int, end: int) -> bool:
         found = self._file.metadata.row_group(group).column(0).statistics
         return found is None or not found.has_min_max or (found.min < end and found.max >= first)
+
+
+def _malformed(at: int, error: Exception) -> FaultError:
+    what = f"{type(error).__name__}: {error}"[:200]
+    return FaultError(Fault(at, "lines", "a Parquet file with the columns of a segment", what))
 
 
 def _entry(row: tuple[Any, ...], partition: int) -> Entry:

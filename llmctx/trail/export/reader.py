@@ -46,6 +46,11 @@ class Export:
         self.origin, self.parts = _read_manifest(manifest.read_bytes())
 
     @property
+    def name(self) -> str:
+        """Its path, for messages."""
+        return str(self.directory)
+
+    @property
     def partitions(self) -> int:
         """How many partitions the trail has."""
         return len(self.parts)
@@ -104,7 +109,7 @@ class Export:
             line = next(evidence, None)
             if line is None:
                 raise FaultError(Fault(index, "lines", "a line of evidence", "none"))
-            pieces, proof = _read_evidence(line, index)
+            pieces, proof = read_evidence(line, index)
             yield Entry(leaf, pieces, index=index, partition=part.partition, proof=proof)
         if (line := next(evidence, None)) is not None:
             raise FaultError(Fault(index + 1, "lines", "a leaf for each line of evidence", "one more line"))
@@ -199,7 +204,11 @@ def _read_object(line: bytes, fault: Fault, names: set[str], optional: str = "")
     return document
 
 
-def _read_evidence(line: bytes, index: int) -> tuple[dict[str, bytes], bytes]:
+def read_evidence(line: bytes, index: int) -> tuple[dict[str, bytes], bytes]:
+    """Pieces and proof of a line of evidence.
+
+    Raises FaultError if it is malformed or belongs to another index.
+    """
     document = _read_object(line, Fault(index, "evidence-form", "", ""), {"index", "pieces"}, "proof")
     pieces, proof = _read_pieces(document["pieces"], index), _read_proof(document.get("proof", ""), index)
     if document["index"] != index or type(document["index"]) is not int:

@@ -13,8 +13,8 @@ from llmctx import canonical
 from llmctx.errors import ExportError
 from llmctx.trail.log.entry import Entry, named_blobs
 from llmctx.trail.log.instance import Instance
-from llmctx.trail.log.log import Log
 from llmctx.trail.log.packing import textual_pieces
+from llmctx.trail.log.records import Records
 from llmctx.trail.proof.anchor import Anchor, anchor_directory
 from llmctx.trail.proof.checkpoint import Key, join_notes, key_name_of, origin_of, read_note
 
@@ -55,43 +55,38 @@ class Exporter:
             raise ExportError(f"{self._directory} is not empty.", "Name a folder that does not exist yet.")
         (self._directory / "blobs").mkdir(parents=True)
 
-    async def write(self, log: Log, on_record: Callable[[], None] = lambda: None) -> Exported:
+    async def write(self, records: Records, on_record: Callable[[], None] = lambda: None) -> Exported:
         """Write one partition; `on_record` is called after each record.
 
         Raises ExportError if it has records but no checkpoint, TrailError if it cannot be read.
         """
-        anchor = Anchor(anchor_directory(self._state_dir, self._instance.id, log.partition))
+        anchor = Anchor(anchor_directory(self._state_dir, self._instance.id, records.partition))
         notes = anchor.checkpoints()
         size = read_note(notes[-1]).size if notes else 0
-        if not notes and await log.size():
+        if not notes and await records.size():
             raise ExportError(
-                f"The anchor {anchor.directory} has no checkpoint over partition {log.partition}.",
+                f"The anchor {anchor.directory} has no checkpoint over partition {records.partition}.",
                 "Name the notary's --state-dir, or let a notary sign first: `llmctx run` or `llmctx notary`.",
                 exit_code=3,
             )
-        if first := await log.first():
-            raise ExportError(
-                f"The first {first} records of partition {log.partition} are archived, and Redis does not hold them.",
-                "The archive is verified as an export is; `llmctx status` counts what is archived.",
-            )
-        folder = self._directory / str(log.partition)
+        folder = self._directory / str(records.partition)
         folder.mkdir()
         (folder / "checkpoints").write_bytes(join_notes(notes))
         with _Files(folder, anchor.hashes(0, size)) as files:
-            async for entry in log.read(0, size):
+            async for entry in records.read(0, size):
                 files.add(entry)
-                await self._keep_blobs(entry, log)
+                await self._keep_blobs(entry, records)
                 on_record()
             files.add_lost(size)
-        uncovered = max(0, await log.size() - size)
-        return Exported(log.partition, size, files.lost, uncovered, tuple(files.unreadable))
+        uncovered = max(0, await records.size() - size)
+        return Exported(records.partition, size, files.lost, uncovered, tuple(files.unreadable))
 
-    async def _keep_blobs(self, entry: Entry, log: Log) -> None:
+    async def _keep_blobs(self, entry: Entry, records: Records) -> None:
         for digest in named_blobs(entry.record):
             if digest in self._blobs:
                 continue
             self._blobs.add(digest)
-            blob = await log.blobs.blob(digest)
+            blob = await records.blob(digest)
             if blob is not None and digest.isalnum():  # it becomes a file's name
                 (self._directory / "blobs" / digest).write_bytes(blob)
 

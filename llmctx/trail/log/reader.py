@@ -59,6 +59,10 @@ class LogReader:
                 raise ValueError(f"no hash: {error}") from error
         return Base.read(fields)
 
+    async def count(self, start: int = 0, stop: int | None = None) -> int:
+        """The number of indices in a range of the log."""
+        return len(range(await self.size())[start:stop])
+
     async def entry(self, index: int) -> Entry | None:
         """The record at an index, None if there is none; of archived ones a few are kept."""
         with redis_errors():
@@ -149,6 +153,10 @@ class LogReader:
                 if index >= 0 and (entry := await self.entry(index)) is not None:
                     yield entry
             end -= _PAGE
+
+    async def blob(self, digest: str) -> bytes | None:
+        """The blob with this digest, None if it is missing."""
+        return await self.blobs.blob(digest)
 
     async def restore(self, found: StreamEntry) -> Entry:
         """The record in an entry of the stream; an unreadable one if there is none."""

@@ -125,16 +125,16 @@ def key_chain(notes: Iterable[str], key: Key) -> tuple[Key, ...]:
     return tuple(chain)
 
 
-def begin_rotation(state_dir: Path, instance: str) -> tuple[SigningKey, SigningKey]:
-    """The instance key and the one that replaces it, which is made unless an earlier rotation was cut short.
+def next_key(state_dir: Path, instance: str) -> SigningKey:
+    """The key that replaces the instance key, which is made unless an earlier rotation was cut short.
 
-    Raises KeyFileError if one of them cannot be used.
+    Raises KeyFileError if it cannot be used.
     """
-    old, path = load_from(key_file(state_dir, instance), instance), next_file(state_dir, instance)
+    path = next_file(state_dir, instance)
     if not path.exists():
         with disk_errors(path, "written"):
             write_new(path, SigningKey.new(key_name_of(instance)).text)
-    return old, load_from(path, instance)
+    return load_from(path, instance)
 
 
 def finish_rotation(state_dir: Path, instance: str) -> None:

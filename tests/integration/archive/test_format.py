@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from llmctx.errors import ArchiveError
 from llmctx.replay.verify import Expected
-from llmctx.replay.verify_export import verify_part
+from llmctx.replay.verify_copy import verify_part
 from llmctx.trail.archive.reader import open_archive
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.leaf_schema import FaultError

@@ -1,6 +1,8 @@
 """An archiver that is killed at any step, or runs beside another one, neither loses nor doubles anything."""
 
 import asyncio
+import contextlib
+import random
 import signal
 
 import duckdb
@@ -10,8 +12,9 @@ from redis.asyncio import Redis
 from llmctx.trail.archive.reader import open_archive
 from llmctx.trail.log.log import Log
 from tests.integration.archive.conftest import SIGNED_FIRST
+from tests.integration.conftest import ByRules, hold, raise_tick, serving
 from tests.integration.program import Program
-from tests.integration.test_prove import SIZE
+from tests.integration.test_prove import SIZE, sign
 
 ARCHIVE = ("archive", "--to", "kept", "--older-than", "0d", "--keep", "0", "--json")
 QUICK = ("records_written", "noticed", "trimmed")
@@ -65,3 +68,27 @@ async def test_two_archivers_at_once_archive_everything_once(redis: Redis, trail
     one, other = await asyncio.gather(trail(*ARCHIVE), trail(*ARCHIVE))
     assert sorted((one.code, other.code)) in ([0, 0], [0, 3]), one.err + other.err
     await check(redis, trail)
+
+
+@pytest.mark.more
+async def test_archivers_killed_at_random_beside_a_worker_lose_nothing(redis: Redis, trail: Program) -> None:
+    chance = random.Random(12)
+    await hold(redis, "AAPL", "MSFT")
+    async with serving(redis, trail.environment["LLMCTX_REDIS_URL"], trail.folder / "var", ByRules()) as running:
+        for count in range(30):
+            await raise_tick(redis, f"k{count}", chance.choice(("AAPL", "MSFT")))
+            process = await trail.start(*ARCHIVE)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), chance.uniform(0.3, 4))
+            if process.returncode is None:
+                process.kill()
+            await process.communicate()
+        await running.until_settled("k29")
+        assert (await trail(*ARCHIVE)).code == 0
+    await sign(redis, trail.folder / "var")
+    await check(redis, trail)
+    archive = open_archive(str(trail.folder / "kept"))
+    entries = [*archive.entries(archive.parts[0]), *[entry async for entry in Log(redis).read()]]
+    ticks = [tick for entry in entries for tick in entry.ticks]
+    assert len(ticks) == len(set(ticks))
+    assert {f"k{count}" for count in range(30)} <= set(ticks)

@@ -116,6 +116,14 @@ async def test_the_days_until_memory_is_full_are_counted(
     assert (await examined(redis_url, places))["days_until_full"].level == "red"
 
 
+async def test_old_records_that_are_in_no_archive_are_found(redis: Redis, redis_url: str, places: Places) -> None:
+    await record(redis, places.state_dir, count=2, age_ms=29 * DAY_MS)
+    assert (await examined(redis_url, places))["archive"].level == "green"
+    await redis.flushall()
+    await record(redis, places.state_dir / "old", count=2, age_ms=31 * DAY_MS)
+    assert (await examined(redis_url, places))["archive"].level == "amber"
+
+
 @pytest.mark.parametrize(("failures", "level"), [(1, "amber"), (8, "red")])
 async def test_calls_that_fail_in_a_row_are_found(
     valkey: Redis, valkey_url: str, places: Places, failures: int, level: str

@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import subprocess
-import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -135,8 +133,7 @@ async def test_the_call_has_the_names_of_the_conventions_and_no_content(program:
         "llmctx.call.attempts": 1,
     }
     assert {name: said.get(name) for name in expected} == expected
-    assert said["gen_ai.usage.input_tokens"] > 100 > said["gen_ai.usage.cache_read.input_tokens"]
-    assert said["gen_ai.usage.output_tokens"] > said["gen_ai.usage.reasoning.output_tokens"] >= 0
+    assert said["gen_ai.usage.input_tokens"] > said["gen_ai.usage.output_tokens"] > 0
     assert not {"gen_ai.input.messages", "gen_ai.output.messages", "gen_ai.system_instructions"} & said.keys()
     (event,) = call.events
     assert event.name == "gen_ai.evaluation.result"
@@ -170,12 +167,6 @@ async def test_a_collector_that_is_away_costs_no_decision(program: Program, valk
         assert (await program("decide", "AAPL")).code == 0
         async with asyncio.timeout(30):
             assert (await program.stop(process)).code == 0
-
-
-def test_without_a_collector_the_exporter_is_not_even_imported() -> None:
-    script = "import sys, llmctx.cli.run.run, llmctx.worker.serve; print(any('otlp' in name for name in sys.modules))"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout == "False\n"
 
 
 @pytest.mark.parametrize("name", ["ENDPOINTS", "CONTENTS"])

@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from llmctx.replay.verify import Expected
-from llmctx.replay.verify_export import open_export, verify_part
+from llmctx.replay.verify_copy import check_copy, verify_part
 from llmctx.trail.log.leaf_schema import Fault, FaultError
 from llmctx.trail.proof.checkpoint import Key
 from llmctx.trail.proof.receipt import read_receipt
+from llmctx.trail.source.copies import open_copy
 from tests.conftest import ROOT
 
 INSTANCE = "house"
@@ -252,7 +253,8 @@ def by_llmctx(folder: Path, key: str | None = None, receipts: tuple[Path, ...] =
     try:
         held = [read_receipt(path.read_bytes()) for path in receipts]
         expected = Expected(Key.read(key or vkey()), origin, held, rebuild=False)
-        export = open_export(folder, expected)
+        export = open_copy(str(folder))
+        check_copy(export, expected)
         report = asyncio.run(verify_part(export, export.parts[0], expected))
     except FaultError as broken:
         return _found(broken.fault)

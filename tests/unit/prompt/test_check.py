@@ -1,6 +1,7 @@
 """A template is tried in a process of its own when it is loaded: whatever it does ends in a plain error."""
 
 import os
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,13 +10,14 @@ import pytest
 from llmctx.assets import asset
 from llmctx.errors import TemplateError
 from llmctx.prompt import check
+from llmctx.prompt.render import render_part
 from llmctx.prompt.sources import MAX_FILE_BYTES, MAX_FILES, collect
 from llmctx.prompt.template import Template, load_template, versions_of
 from llmctx.version import VERSION
 
 HEAD = "---\nname: probe\nversion: 1\ndescription: A probe.\noutput: decision\n"
-CPU = "takes more than 2 s of CPU time"
-MEMORY = "takes more than 512 MB of memory"
+STEPS = "takes more than 250000 steps"
+WIDTH = "a width above 999"
 ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
 LONG = "renders to more than 200000 characters"
 
@@ -39,16 +41,11 @@ def refused(folder: Path, state_dir: Path | None = None) -> str:
 @pytest.mark.parametrize(
     ("user", "exceeded"),
     [
-        (ENDLESS, CPU),
-        pytest.param("{{ 10**10000000 }}", CPU, marks=pytest.mark.more),
-        ("{% if symbol == 'never' %}{{ 10**10000000 }}{% endif %}", CPU),
-        pytest.param("{% set x = ('x ' * 5000000) | wordwrap(1) %}", CPU, marks=pytest.mark.more),
-        ("{{ '%1000000000d' % 1 }}", MEMORY),
-        ("{{ 'x' | center(1000000000) }}", MEMORY),
-        pytest.param("{{ 'x'.ljust(1000000000) | length }}", MEMORY, marks=pytest.mark.more),
-        pytest.param("{{ '{:1000000000}'.format(1) }}", MEMORY, marks=pytest.mark.more),
-        pytest.param("{{ ('x' * 400000000).split('x') | length }}", MEMORY, marks=pytest.mark.more),
-        ("{{ '%10000000d' % 1 }}", LONG),
+        (ENDLESS, STEPS),
+        ("{{ '%1000000000d' % 1 }}", f"formats to {WIDTH}"),
+        pytest.param("{{ '%*d' % (1000000, 1) }}", f"formats to {WIDTH}", marks=pytest.mark.more),
+        pytest.param("{{ '{:1000000000}'.format(1) }}", f"formats to {WIDTH}", marks=pytest.mark.more),
+        pytest.param("{{ '%1000000000d' | format(1) }}", f"formats to {WIDTH}", marks=pytest.mark.more),
         ("{% for a in sections %}{% for b in sections %}{{ a.text }}{% endfor %}{% endfor %}", LONG),
     ],
 )
@@ -56,12 +53,58 @@ def test_a_template_that_takes_too_much_is_named_with_what_it_exceeds(user: str,
     assert refused(folder_of(tmp_path / "p", user)).startswith(f"The template probe/v1 {exceeded}")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        ENDLESS,
+        "{{ ('x ' * 5000000) | wordwrap(1) }}",
+        "{% for a in range(100) %}{{ (('x ' * 50000) | wordwrap(1)) | length }}{% endfor %}",
+        "{{ ('x' * 400000000).split('x') | length }}",
+        "{{ 'x'.ljust(1000000000) | length }}",
+        "{{ 'x'.replace('', 'y' * 5000) }}",
+        "{% set ns = namespace(x='ab') %}{% for a in range(99) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}",
+        "{% set ns = namespace(x='ab') %}{% for a in range(99) %}{% set ns.x = ns.x + ns.x %}{% endfor %}",
+        "{% set ns = namespace(x='ab') %}{% for a in range(99) %}{% set ns.x = [ns.x, ns.x] | join %}{% endfor %}",
+        "{% set ns = namespace(x='a') %}{% for a in range(99) %}{% set ns.x %}{{ ns.x }}{{ ns.x }}{% endset %}{% endfor %}",
+        "{% set ns = namespace(x=[1]) %}{% for a in range(99) %}{% set ns.x = ns.x + ns.x %}{% endfor %}",
+        "{% set ns = namespace(x=9) %}{% for a in range(99) %}{% set ns.x = ns.x * ns.x %}{% endfor %}",
+        "{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(40) }}",
+        "{% macro m() %}{% for a in range(9999) %}{{ 'x' * 9999 }}{% endfor %}{% endmacro %}{{ m() | length }}",
+        "{% set x %}{% for a in range(99999) %}" + "x" * 5000 + "{% endfor %}{% endset %}",
+    ],
+)
+def test_a_branch_that_was_never_tried_is_bounded_too(text: str) -> None:
+    source = f"{HEAD}---\nsystem:\nYou decide.\nuser:\n{{% if symbol == 'NEVER' %}}{text}{{% endif %}}\n"
+    template, names = Template("probe/v1", {"probe/v1.md.j2": source}), {"symbol": "NEVER"}
+    began_s = time.process_time()
+    with pytest.raises(TemplateError, match="StepsError"):
+        render_part(template.parts[1], names, template)
+    assert time.process_time() - began_s < 5  # most take some hundredths
+
+
+@pytest.mark.parametrize("text", ["10**10000000", "symbol ** 2", "'x' | center(1000000000)", "1.5 | round(5000)"])
+def test_what_could_take_any_time_is_refused_in_every_branch(text: str, tmp_path: Path) -> None:
+    told = refused(folder_of(tmp_path / "p", f"{{% if symbol == 'never' %}}{{{{ {text} }}}}{{% endif %}}"))
+    assert told.startswith("probe/v1.md.j2, line 10: ")
+
+
+def test_honest_work_is_within_the_limits() -> None:
+    text = (
+        "{% for a in range(500) %}{{ loop.index }} of {{ loop.length }}: {{ symbol | lower ~ ' ' ~ 25000000 * 2 }}"
+        "{{ '%.2f' % 1.5 }} {{ '{:>8}'.format(symbol) | center(20) | trim }}{% endfor %}"
+    )
+    source = f"{HEAD}---\nsystem:\nYou decide.\nuser:\n{text}\n"
+    template = Template("probe/v1", {"probe/v1.md.j2": source})
+    shown = render_part(template.parts[1], {"symbol": "AAPL"}, template)
+    assert shown.startswith("1 of 500: aapl 500000001.50 AAPL")
+
+
 @pytest.mark.more
 def test_includes_that_double_are_refused(tmp_path: Path) -> None:
     names = [f"n{i}" for i in range(30)]
     twice = {a: f'{{% include "shared/{b}.md" %}}' * 2 for a, b in pairwise(names)} | {"n29": ""}
     told = refused(folder_of(tmp_path / "p", '{% include "shared/n0.md" %}', **twice))
-    assert told.startswith(f"The template probe/v1 {CPU}")
+    assert told.startswith(f"The template probe/v1 {STEPS}")
 
 
 def test_front_matter_that_unfolds_is_refused(tmp_path: Path) -> None:
@@ -112,10 +155,10 @@ def test_a_template_of_too_many_files_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_recorded_template_is_checked_too() -> None:
-    sources = {"probe/v1.md.j2": f"{HEAD}---\nsystem:\nx\nuser:\n{{{{ 'x' | center(2000000000) }}}}\n"}
+    sources = {"probe/v1.md.j2": f"{HEAD}---\nsystem:\nx\nuser:\n{ENDLESS}\n"}
     bundle = b'{"ref":"probe/v1","sources":{"probe/v1.md.j2":%s}}'
     text = sources["probe/v1.md.j2"].replace("\n", "\\n").encode()
-    with pytest.raises(TemplateError, match=f"The template probe/v1 {MEMORY}"):
+    with pytest.raises(TemplateError, match=f"The template probe/v1 {STEPS}"):
         Template.from_bundle(bundle % (b'"' + text + b'"'))
 
 
@@ -138,8 +181,8 @@ def test_a_state_directory_remembers_what_was_checked(tmp_path: Path) -> None:
 
 
 def test_what_a_state_directory_remembers_is_not_checked_again(tmp_path: Path) -> None:
-    folder, state_dir = folder_of(tmp_path / "p", "{{ '%10000000d' % 1 }}"), tmp_path / "state"
-    assert LONG in refused(folder, state_dir)
+    folder, state_dir = folder_of(tmp_path / "p", ENDLESS), tmp_path / "state"
+    assert STEPS in refused(folder, state_dir)
     assert not state_dir.exists()
     state_dir.mkdir()
     sources = collect(folder, "probe/v1.md.j2", "the test")

@@ -6,7 +6,7 @@ import pytest
 from llmctx import clock
 from llmctx.decision import guards, stop
 from llmctx.errors import CorpusError
-from llmctx.replay.selection import GUARDS, Selection, parse_selection, with_absolute_times
+from llmctx.replay.selection import GUARDS, Selection, moment_ms, parse_selection, with_absolute_times
 from tests.unit.makers import NOW, NOW_MS
 
 from .cases import case
@@ -79,6 +79,19 @@ def test_the_guards_are_those_that_fire() -> None:
     assert named.pop() == "name", "the stop's guard, which fires by the names above"
     fired = [name.strip('"') if '"' in name else getattr(guards, name) for name in named]
     assert (guards.NO_ANSWER, guards.JUDGING_FAILED, *dict.fromkeys(fired), *of_stop) == GUARDS
+
+
+def test_a_time_of_day_is_the_last_one_in_utc() -> None:
+    before_ms = clock.now_ms()
+    for text in ("00:00", "12:30", "23:59"):
+        found = clock.from_ms(moment_ms(text))
+        assert f"{found:%H:%M:%S}" == f"{text}:00"
+        assert clock.now_ms() - 86_400_000 < clock.to_ms(found) <= clock.now_ms()
+    assert with_absolute_times("until=00:00") in {
+        f"until={clock.iso(ms)[:10]}T00:00:00.000Z" for ms in (before_ms, clock.now_ms())
+    }
+    with pytest.raises(ValueError, match="24:00"):
+        moment_ms("24:00")
 
 
 def test_relative_times_become_absolute() -> None:

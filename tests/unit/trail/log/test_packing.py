@@ -163,3 +163,9 @@ def test_a_frame_that_claims_more_than_any_record_has_is_a_value_error() -> None
 
 def test_packing_again_gives_the_same_bytes() -> None:
     assert pack(*ready(), DICTIONARY) == FRAME
+
+
+def test_a_time_that_stands_without_quotes_comes_back() -> None:
+    snapshot = rb'{"sections":{"price":"{\"at\":2026-03-02T15:00:00.000Z,\"last\":1.5}"}}'
+    marked, column = compaction.mark_numbers(snapshot)
+    assert compaction.fill_numbers(marked, column) == snapshot

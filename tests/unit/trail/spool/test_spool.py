@@ -1,6 +1,7 @@
 """A spool reads whole frames, ignores torn ones, and lets the newest segment that speaks for an index decide."""
 
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -210,3 +211,14 @@ def test_reading_backwards_finds_what_reading_everything_in_order_finds(
     assert found(directory) == expected
     start, indices = history[-1]
     assert Spool(directory).size == max([start - 1, *indices]) + 1
+
+
+def test_a_segment_whose_header_cannot_be_written_leaves_no_file(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))  # a full disk, for this process
+    try:
+        with pytest.raises(SpoolError, match="could not be created"):
+            Segment(tmp_path / "spool", 0, 0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert next_number(tmp_path / "spool") == 0

@@ -1,0 +1,1 @@
+"""Where records are read from: one interface over whatever keeps them, and how they are looked up."""

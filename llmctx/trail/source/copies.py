@@ -1,0 +1,77 @@
+"""Copies of a trail outside Redis, exports and archives: each can be read, and proven by its own checkpoints."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from llmctx.errors import ExportError, ReceiptError
+from llmctx.trail.archive.reader import Archive, open_archive
+from llmctx.trail.export.reader import Export
+from llmctx.trail.log.entry import Entry
+from llmctx.trail.proof.receipt import make_receipt
+from llmctx.trail.source.archived import ArchiveRecords
+from llmctx.trail.source.exported import ExportRecords
+from llmctx.trail.source.source import Source, source_errors
+
+Copy = Export | Archive
+"""An export or an archive."""
+_URL = re.compile("[a-z][a-z0-9]*://")
+
+
+def is_copy(where: str) -> bool:
+    """Whether a path or an address can be that of a copy, and not of a file."""
+    return _URL.match(where) is not None or Path(where).is_dir()
+
+
+def open_copy(where: str) -> Copy:
+    """The export in a folder, or the archive in a folder or an object store.
+
+    Raises ExportError or ArchiveError if there is none, FaultError if an export's manifest is malformed.
+    """
+    if _URL.match(where):
+        return open_archive(where)
+    folder = Path(where)
+    if (folder / "manifest.json").is_file():
+        return Export(folder)
+    if next(folder.glob("[0-9]*/*.json"), None) is None:
+        raise ExportError(
+            f"{where} is neither an export nor an archive.",
+            "Name a folder that `llmctx export` made (manifest.json is written last) or that holds an archive.",
+        )
+    return open_archive(where)
+
+
+def copy_source(where: str) -> Source:
+    """A copy as a source. Its records are not verified against the checkpoints here.
+
+    Raises ExportError or ArchiveError if there is none, TrailError if it is malformed.
+    """
+    with source_errors(where):
+        copy = open_copy(where)
+    if isinstance(copy, Archive):
+        archived = [ArchiveRecords(copy, part) for part in copy.parts]
+        return Source(f"the archive {copy.name}", copy.origin, archived, copy.partitions)
+    exported = [ExportRecords(copy, part) for part in copy.parts]
+    return Source(f"the export {copy.name}", copy.origin, exported, copy.partitions)
+
+
+def receipt_of(where: str, entry: Entry) -> dict[str, Any]:
+    """The receipt of a record in a copy.
+
+    Raises ReceiptError if no checkpoint covers it, TrailError if the copy is malformed.
+    """
+    with source_errors(where):
+        copy = open_copy(where)
+        part = next(part for part in copy.parts if part.partition == entry.partition)
+        notes, _ = copy.notes(part)
+        hashes = copy.known(part)
+        if hashes is None:
+            lost = copy.lost(part)
+            by_index = lost | {each.index: each.digest for each in copy.entries(part, lost)}
+            hashes = [by_index[index] for index in sorted(by_index)]
+    if not notes or part.first:
+        raise ReceiptError(
+            f"{where} has no checkpoint with all records below it.",
+            "Make the receipt where the whole trail is, or export it again after a notary has signed.",
+        )
+    return make_receipt(entry.leaf, entry.index, hashes, notes[-1])
