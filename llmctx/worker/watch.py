@@ -156,8 +156,7 @@ class Watch:
         async for entry in log.read_back_of(symbol):
             newest, looked = max(newest, entry.index), looked + 1
             if "snapshot" in entry.pieces:
-                text = canonical.loads(entry.pieces["snapshot"])["sections"].get("position")
-                return newest, None if text is None else text.encode()
+                return newest, _position_in(entry.pieces["snapshot"])
             if looked == _MAX_EXAMINED:
                 break
         return newest, None
@@ -172,3 +171,12 @@ async def _first_to_end(*steps: Coroutine[Any, Any, None]) -> None:
             task.result()
     finally:
         await end(*tasks)
+
+
+def _position_in(snapshot: bytes) -> bytes | None:
+    """The position in a record's snapshot; None if there is none, or it cannot be read, so that a tick is raised."""
+    try:
+        text = canonical.loads(snapshot)["sections"].get("position")
+        return None if text is None else str(text).encode()
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None

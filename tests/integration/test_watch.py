@@ -10,9 +10,20 @@ from redis.asyncio import Redis
 
 from llmctx.errors import ServerError
 from llmctx.schema import keys
+from llmctx.trail.log.log import Log
 from llmctx.worker import watch
 from llmctx.worker.watch import Watch, check_notifications
-from tests.integration.conftest import ByRules, Running, leaves, live, raise_tick, serving
+from tests.integration.conftest import (
+    SETTLEMENT,
+    ByRules,
+    Running,
+    draft,
+    held_lease,
+    leaves,
+    live,
+    raise_tick,
+    serving,
+)
 from tests.integration.program import until
 
 pytestmark = pytest.mark.usefixtures("short_pauses")
@@ -136,3 +147,20 @@ async def test_a_server_that_tells_nobody_is_an_error_that_says_what_to_set(redi
     await redis.config_set("notify-keyspace-events", "KA")
     await check_notifications(redis)
     await redis.config_set("notify-keyspace-events", "")
+
+
+@pytest.mark.parametrize("snapshot", [b"x", b"[]", b"{}", b'{"sections": 5}'])
+async def test_a_record_whose_snapshot_cannot_be_read_does_not_end_the_watch(
+    told: Redis, redis_url: str, snapshot: bytes
+) -> None:
+    lease = await held_lease(told)
+    await Log(told).append(draft("t1")._replace(pieces={"snapshot": snapshot}), lease.owner, SETTLEMENT)
+    made = Watch(told, redis_url, 1)
+    task = asyncio.create_task(made.run())
+    try:
+        await put(told, "AAPL", 100.0)
+        await until(lambda: made.raised == 1)
+        assert not task.done()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
