@@ -183,7 +183,7 @@ def test_the_profiles_in_the_documents_are_those_of_the_table() -> None:
         assert ("full" in mode) is (row.form == "full")
         named = [*row.drop, *row.rename, *row.rename.values(), *row.body, *filter(None, [row.key_header])]
         assert all(f"`{name}`" in parameters for name in named)
-        assert row.source == "docs/models.md" or f"[{row.read}]({row.source})" in source
+        assert row.source == "docs/models.md" or f"[{row.as_of}]({row.source})" in source
 
 
 def test_every_mode_stands_in_the_documents() -> None:

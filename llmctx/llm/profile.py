@@ -74,8 +74,8 @@ class Row(Traits):
     """What a user should know of it."""
     source: str
     """The address of the provider's document."""
-    read: str
-    """When that was read, as YYYY-MM."""
+    as_of: str
+    """The month that the row speaks of, as YYYY-MM."""
 
     def matches(self, place: str, model: str, *, local: bool) -> bool:
         """Whether an endpoint, written as HOST:PORT/PATH, and a model are of this row."""
@@ -135,7 +135,7 @@ def profile_of(base_url: str, model: str, setting: str | ProfileSettings | None 
     given = read_setting(setting)
     provider, reason = _provider(base_url, model, given.name)
     families = [row for row in table().families if row.matches("", model, local=False)]
-    reasons = [reason, *(f"model {model}: {row.title} ({row.source}, {row.read})" for row in families)]
+    reasons = [reason, *(f"model {model}: {row.title} ({row.source}, {row.as_of})" for row in families)]
     changed = ", ".join(sorted(given.model_dump(exclude_defaults=True, exclude={"name"})))
     if changed:
         reasons.append(f"setting llm.profile: {changed}")
@@ -158,14 +158,14 @@ def _provider(base_url: str, model: str, name: str | None) -> tuple[Row, str]:
         if (row := next((row for row in rows if row.name == name), None)) is None:
             known = ", ".join([*(row.name for row in rows), *Mode])
             raise EndpointError(f"There is no profile {name!r}.", f"Name one of: {known}.", exit_code=2)
-        return row, f"setting llm.profile: {row.title} ({row.source}, {row.read})"
+        return row, f"setting llm.profile: {row.title} ({row.source}, {row.as_of})"
     parts = urlsplit(base_url)
     host = parts.hostname or ""
     port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
     place = f"{host}:{port}{parts.path}"
     local = is_local(host)
     row = next(row for row in rows if row.matches(place, model, local=local))
-    return row, f"endpoint {host}:{port}: {row.title} ({row.source}, {row.read})"
+    return row, f"endpoint {host}:{port}: {row.title} ({row.source}, {row.as_of})"
 
 
 def is_local(host: str) -> bool:

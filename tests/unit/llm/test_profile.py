@@ -48,7 +48,7 @@ def test_an_endpoint_and_a_model_have_a_profile(base_url: str, model: str, name:
 def test_every_row_names_its_source_and_when_it_was_read() -> None:
     for row in (*table().providers, *table().families):
         assert row.source.startswith("https://") or row.source == "docs/models.md", row.name
-        assert re.fullmatch(r"20\d\d-\d\d", row.read), row.name
+        assert re.fullmatch(r"20\d\d-\d\d", row.as_of), row.name
 
 
 def test_names_are_unique_and_none_is_a_mode() -> None:
