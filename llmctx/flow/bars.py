@@ -134,7 +134,9 @@ def parse_time(text: str, rules: CellRules = CellRules()) -> datetime:  # noqa: 
         if local.tzinfo is not None:
             raise
         if zone is None:
-            raise ValueError("it has no time zone; name one with --zone, for example America/New_York") from None
+            raise ValueError(
+                "the time has no zone; write UTC with a trailing Z, or name a file's zone with --zone"
+            ) from None
         return parse_moment(local.replace(tzinfo=zone).isoformat())
 
 

@@ -18,9 +18,9 @@ from tests.integration.test_prove import make_trail
 
 HOUR_MS, DAY_MS = 3_600_000, DAY_S * 1000
 LOOK_ALIKES = (
-    "audit:{0}:symbol:stocks:price:AAPL", "stocks:price:AAPL:audit", "stocks:price:", "xstocks:price:AAPL",
-    "stocks:price:a b", "positions:active:signals:exit:AAPL", "positions:active:stocks:price:AAPL",
-    "signals:exit:positions:active:AAPL", "positions:monitoring:x:AAPL", "signals:AAPL", "decisions:{0}:latest:AAPL",
+    "audit:{0}:symbol:stocks:price:AAPL", "stocks:price:{AAPL}:audit", "stocks:price:", "xstocks:price:AAPL",
+    "stocks:price:a  b", "positions:active:signals:exit:AAPL", "positions:active:stocks:price:AAPL",
+    "signals:exit:{positions}:active:AAPL", "positions:monitoring:{x}:AAPL", "signals:AAPL", "decisions:{0}:latest:AAPL",
     "watchlist:current:old", "audit:{0}:blob:signals:exit:AAPL", "positions:monitored:ZZZ", "candidates:ranked:{0}",
 )  # fmt: skip
 """Names that hold the name of a family, and are of none."""

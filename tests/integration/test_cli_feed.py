@@ -56,7 +56,7 @@ BAD_ROWS = {
     "2026-03-02T14:31:00Z,AAPL,100,101,99": "5 columns, expected 7",
     "2026-03-02T14:31:00Z,AAPL,100,101,99,100,1000,1": "8 columns, expected 7",
     "nonsense,AAPL,100,101,99,100,1000": "timestamp 'nonsense'",
-    "2026-03-02T14:31:00,AAPL,100,101,99,100,1000": "it has no time zone",
+    "2026-03-02T14:31:00,AAPL,100,101,99,100,1000": "the time has no zone",
     "2026-03-02T14:31:00Z,{A},100,101,99,100,1000": "symbol: '{A}' is not a symbol",
     "2026-03-02T14:31:00Z,,100,101,99,100,1000": "symbol: '' is not a symbol",
     "2026-03-02T14:31:00Z,AAPL,x,101,99,100,1000": "open 'x' is not a number",

@@ -40,6 +40,7 @@ async def test_versions_tell_where_they_were_used(program: Program) -> None:
         ("position/v1", 18),
         ("position/v2", 0),
         ("position/v3", 0),
+        ("small/v1", 0),
     ]
 
 

@@ -137,7 +137,7 @@ def test_a_bulk_file_of_stooq_needs_the_zone_of_its_times(tmp_path: Path) -> Non
     path = write(tmp_path, "aapl.us.txt", text)
     assert list(BarFile(path, BarFileOptions(zone=ZoneInfo("Europe/Warsaw")))) == bars("AAPL.US", AT)
     unread = list(BarFile(path))
-    assert all(isinstance(row, BadRow) and "name one with --zone" in row.why for row in unread)
+    assert all(isinstance(row, BadRow) and "zone with --zone" in row.why for row in unread)
 
 
 def test_a_wide_file_gives_the_bars_of_each_ticker_and_passes_over_its_gaps(tmp_path: Path) -> None:
