@@ -197,6 +197,8 @@ class Feed:
             if self._bar_start is not None and bar.start < self._bar_start:
                 self._reporter.out_of_order(bar)
             elif last is not None and bar.start <= last.start:
+                if bar.start == last.start and bar != last and bar not in self._in_doubt:
+                    self._reporter.came_again(bar)
                 await self._skip_known(bar)
             else:
                 new.append(bar)

@@ -42,6 +42,8 @@ class FeedReport:
     """Symbols whose position was rewritten for a split."""
     already_fed: int = 0
     """Skipped: bars no newer than those in the bars stream, and headlines already known or too old to count."""
+    came_again: int = 0
+    """Of these, bars that came again with other values after they were fed."""
     bad_rows: int = 0
     """Skipped: malformed rows, and bars out of order."""
     suspected: int = 0
@@ -114,6 +116,16 @@ class FeedReporter:
         """Count an item the server had already, unless this feed wrote it and is sending it again."""
         if item not in recent:
             self.report.already_fed += 1
+
+    def came_again(self, bar: Bar) -> None:
+        """Log that a bar which was fed comes again with other values."""
+        self.report.came_again += 1
+        at = clock.iso_of(bar.start)
+        self.warn_once(
+            f"{bar.symbol} at {at}: came again with other values after it was fed, and is left out; the summary counts "
+            "such bars. If your source sends bars that are still forming, feed with --live",
+            about="came again",
+        )
 
     def server_away(self, error: LlmctxError) -> None:
         """Log from time to time that the server does not answer."""

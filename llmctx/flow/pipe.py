@@ -6,22 +6,27 @@ the input pauses, items held back are released: a live source may not send anoth
 """
 
 import asyncio
+import logging
 import threading
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, BinaryIO
 
-from llmctx import canonical
-from llmctx.flow.bars import FIELDS, BadRow, parse_moment, parse_row
+from llmctx import canonical, clock
+from llmctx.flow.bars import FIELDS, BadRow, Bar, parse_moment, parse_row
+from llmctx.flow.forming import FormingBars
 from llmctx.flow.news import headline_of
 from llmctx.flow.timeline import Item, Moment, Timeline, Vix, moments
+
+_log = logging.getLogger(__name__)
 
 IDLE_S = 0.25
 """Pause in the input after which held items are released, in seconds."""
 _CHUNK_BYTES = 65_536
 _MAX_CHUNKS_AHEAD = 8
 _MAX_LINE_BYTES = 1_000_000
+_END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 _MAX_VIX = 10_000  # far above any index
 
 
@@ -56,14 +61,21 @@ def parse_vix(document: dict[str, Any], number: int) -> Vix | BadRow:
         return BadRow(number, f"timestamp {document.get('timestamp')!r}: {error}")
 
 
-async def read_pipe(stream: BinaryIO, interval: timedelta) -> AsyncIterator[Moment]:
-    """Yield the moments of a stream of JSON Lines until it ends."""
+def says_complete(line: bytes) -> bool:
+    """Whether a bar says of itself that it is complete."""
+    return b'"complete"' in line and canonical.loads(line).get("complete") is True
+
+
+async def read_pipe(stream: BinaryIO, interval: timedelta, *, live: bool = False) -> AsyncIterator[Moment]:
+    """Yield the moments of a stream of JSON Lines until it ends; if it is live, each bar once its end has passed."""
     timeline, number = Timeline(interval), 0
+    forming = FormingBars(interval, lambda: clock.from_ms(clock.now_ms()) if live else _END_OF_TIME)
     chunks = _Chunks(stream)
     rest = b""
     while (chunk := await chunks.next(IDLE_S)) != b"":
         if chunk is None:
-            for moment in moments(timeline.flush()):
+            late = [released for bar in forming.due() for released in timeline.push(bar)]
+            for moment in moments([*late, *timeline.flush()]):
                 yield moment
             continue
         *lines, rest = (rest + chunk).split(b"\n")
@@ -75,12 +87,21 @@ async def read_pipe(stream: BinaryIO, interval: timedelta) -> AsyncIterator[Mome
         for line in lines:
             number += 1
             if line.strip():
-                ready += timeline.push(parse_line(line, number))
+                ready += _pushed(timeline, forming, line, number)
         for moment in moments(ready):
             yield moment
-    last = timeline.push(parse_line(rest, number + 1)) if rest.strip() else []
+    last = _pushed(timeline, forming, rest, number + 1) if rest.strip() else []
     for moment in moments([*last, *timeline.flush()]):
         yield moment
+    for bar in forming.unfinished:
+        _log.warning(f"{bar.symbol} at {clock.iso_of(bar.start)}: still forming when the input ended; left out")
+
+
+def _pushed(timeline: Timeline, forming: FormingBars, line: bytes, number: int) -> list[Item]:
+    """What a line releases."""
+    item = parse_line(line, number)
+    complete = isinstance(item, Bar) and says_complete(line)
+    return [released for known in forming.add(item, complete=complete) for released in timeline.push(known)]
 
 
 class _Chunks:

@@ -163,7 +163,7 @@ async def _feed(
             waiting = Lockstep(redis, partitions) if lockstep else None
             feed = Feed(Store(redis, partitions), rules, speed=speed, lockstep=waiting, on_bar=lambda _: advance())
             if items is None:
-                summary = await feed.follow(read_pipe(sys.stdin.buffer, rules.interval))
+                summary = await feed.follow(read_pipe(sys.stdin.buffer, rules.interval, live=rules.live))
             else:
                 summary = await feed.run(items)
     if as_json:
