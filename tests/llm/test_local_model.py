@@ -10,7 +10,7 @@ from llmctx.ops.local_model import MODEL, PROMPT, LocalModel
 from tests.integration.conftest import hold
 from tests.integration.program import Program
 
-pytestmark = [pytest.mark.model, pytest.mark.more, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.model, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")
