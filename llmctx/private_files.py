@@ -1,6 +1,9 @@
 """Files and folders that only this user may read, whatever the umask and whatever the folder's parent allows."""
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 DIRECTORY_MODE, FILE_MODE = 0o700, 0o600
@@ -43,6 +46,21 @@ def append_private(file: Path, text: str) -> None:
     """
     with open(file, "a", encoding="utf-8", opener=_open_private) as opened:
         opened.write(text)
+
+
+@contextmanager
+def exclusive_lock(file: Path) -> Iterator[None]:
+    """Keep other processes out while it is held. The file and its folder are made if they are missing.
+
+    Raises BlockingIOError if another process holds it, OSError if the file cannot be used.
+    """
+    make_private_directory(file.parent)
+    lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(lock)
 
 
 def _open_private(path: str, flags: int) -> int:

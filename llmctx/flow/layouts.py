@@ -99,7 +99,7 @@ def find_columns(header: Sequence[str], name: str | None = None) -> Columns:
 
 
 def without_header(row: Sequence[str]) -> Layout | None:
-    """The layout of a file that begins with a row of numbers; None if there is none of that width."""
+    """The layout of a file that begins with a row of numbers, by its width; None if no publisher writes that many."""
     if not all(_is_number(cell) for cell in row):
         return None
     return next((layout for layout in LAYOUTS if layout.header and len(layout.header) == len(row)), None)

@@ -91,6 +91,6 @@ def _in_our_form(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _listed(document: Mapping[str, Any], name: str) -> list[Any]:
-    """The symbols that a document lists; one that is none if it lists nothing, so that its error says so."""
+    """The symbols that a document lists; an empty one if it lists nothing, so that the row is reported."""
     found = document.get(name)
     return found if isinstance(found, list) and found else [""]

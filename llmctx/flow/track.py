@@ -144,7 +144,7 @@ def split_ratio(
     """New shares for each old one between two prices: 1 without a split, `told` if that explains the step, None if a
     split is suspected and not explained.
 
-    Within a session there are none. `told` 1 says that the price moved by itself.
+    No split is suspected within a session. `told` 1 says that the price moved by itself.
     """
     if clock.to_ms(now_at) - clock.to_ms(before_at) < SESSION_MS or told == NO_SPLIT:
         return NO_SPLIT

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Callable, Collection
 from pathlib import Path
 
@@ -35,7 +36,8 @@ class TickMap:
         self._is_genuine = is_genuine
         self._archived = archived
         self._key = log.key("ticks")
-        self._recent: dict[str, int] | None = None
+        # Dropping the oldest entry of a plain dict takes the longer the more were dropped before it.
+        self._recent: OrderedDict[str, int] | None = None
 
     def add(self, entry: Entry) -> None:
         """Remember the ticks of a record that has just been settled."""
@@ -44,7 +46,7 @@ class TickMap:
         for tick in entry.ticks:
             self._recent[tick] = entry.index
         while len(self._recent) > _MAX_REMEMBERED:
-            del self._recent[next(iter(self._recent))]
+            self._recent.popitem(last=False)
 
     async def settled(self, tick_ids: Collection[str]) -> set[str]:
         """The ticks that a record settles.
@@ -75,7 +77,7 @@ class TickMap:
                 found.append(entry)
                 if len(found) == _MAX_READ:
                     break
-            self._recent = {}
+            self._recent = OrderedDict()
             for entry in reversed(found):
                 self.add(entry)
         return self._recent

@@ -21,7 +21,7 @@ _OWN_VARIABLES = ("LLMCTX_", "OPENAI_")
 
 
 def receiver_of(settings: Settings) -> "Receiver | None":
-    """The receiver that is configured, None if there is none.
+    """The configured receiver, or None.
 
     Raises LlmctxError if it cannot be used.
     """

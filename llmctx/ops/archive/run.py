@@ -6,10 +6,8 @@ run finds how far this one came: files are taken over if they hold the same, the
 begins where its base says.
 """
 
-import fcntl
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +15,7 @@ from llmctx.connection import server_ms
 from llmctx.errors import ArchiveError
 from llmctx.killpoint import reached
 from llmctx.ops.archive.stays import records_that_stay
-from llmctx.private_files import make_private_directory
+from llmctx.private_files import exclusive_lock
 from llmctx.trail.archive.archived_range import ArchivedRange
 from llmctx.trail.archive.manifest import Enrolled
 from llmctx.trail.archive.place import Place
@@ -147,17 +145,13 @@ def _locked(state_dir: Path, trail: Trail) -> Iterator[None]:
 
     Raises ArchiveError if there is one.
     """
-    folder = state_dir / "archive" / trail.instance
-    make_private_directory(folder)
-    lock = os.open(folder / f"{trail.log.partition}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(exclusive_lock(state_dir / "archive" / trail.instance / f"{trail.log.partition}.lock"))
+        except BlockingIOError as error:
+            raise ArchiveError(
+                f"Another process archives partition {trail.log.partition} of {state_dir}.",
+                "Wait until it is done; nothing has to be repeated.",
+                exit_code=3,
+            ) from error
         yield
-    except BlockingIOError as error:
-        raise ArchiveError(
-            f"Another process archives partition {trail.log.partition} of {state_dir}.",
-            "Wait until it is done; nothing has to be repeated.",
-            exit_code=3,
-        ) from error
-    finally:
-        os.close(lock)

@@ -1,16 +1,14 @@
 """A directory of backups: one writer at a time, and older backups rotated out."""
 
-import fcntl
-import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from llmctx import clock
 from llmctx.errors import BackupError
 from llmctx.ops.backup.manifest import PARTIAL, backups_in
-from llmctx.private_files import make_private_directory
+from llmctx.private_files import exclusive_lock
 
 
 @contextmanager
@@ -19,19 +17,16 @@ def locked(directory: Path) -> Iterator[None]:
 
     Raises BackupError if another process is making a backup there, OSError if the directory cannot be used.
     """
-    make_private_directory(directory)
-    lock = os.open(directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(exclusive_lock(directory / ".lock"))
+        except BlockingIOError as error:
+            raise BackupError(
+                f"Another backup is being made in {directory}.",
+                "Wait until it is done, or name another folder.",
+                exit_code=3,
+            ) from error
         yield
-    except BlockingIOError as error:
-        raise BackupError(
-            f"Another backup is being made in {directory}.",
-            "Wait until it is done, or name another folder.",
-            exit_code=3,
-        ) from error
-    finally:
-        os.close(lock)
 
 
 def remove_partial(directory: Path) -> None:
