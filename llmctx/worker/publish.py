@@ -131,8 +131,9 @@ class Publisher:
         """
         if entry.index < self._next:
             return
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting[entry.index] = (entry, done)
+        if entry.index not in self._waiting:  # a notice that finds its index taken waits for the record that is there
+            self._waiting[entry.index] = (entry, asyncio.get_running_loop().create_future())
+        done = self._waiting[entry.index][1]
         async with self._turn:
             while self._next in self._waiting:
                 ready, _ = self._waiting[self._next]

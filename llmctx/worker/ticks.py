@@ -73,12 +73,29 @@ class TickStream:
         self._key = keys.ticks(partition)
 
     async def open(self) -> None:
-        """Create the consumer group if it is missing; it begins with the stream's first tick."""
+        """Create the consumer group if it is missing, and have it deliver what it would pass over.
+
+        It begins with the stream's first tick. A server whose append-only file was cut within a transaction may bring
+        back ticks, at a later restart, that are older than the last delivered one. Such a tick is in the stream, but
+        not pending, so the group is set back: what it delivers twice is recognised by its entry id.
+        """
         try:
             await self._redis.xgroup_create(self._key, keys.DECIDERS, id="0", mkstream=True)
         except ResponseError as error:
             if "BUSYGROUP" not in str(error):
                 raise
+            if await self._passes_over():
+                await self._redis.xgroup_setid(self._key, keys.DECIDERS, "0")
+
+    async def _passes_over(self) -> bool:
+        """Whether an entry of the stream is neither pending nor still to be delivered."""
+        async with self._redis.pipeline(transaction=True) as reads:
+            reads.xlen(self._key)
+            reads.xinfo_groups(self._key)
+            count, groups = await reads.execute()
+        (group,) = [each for each in groups if each["name"] == keys.DECIDERS.encode()]
+        newer = group["lag"]  # None: the server does not know it
+        return newer is None or count > group["pending"] + newer
 
     async def pending(self, after: str) -> list[Delivery]:
         """Read entries after an id that were delivered before and are not settled; empty at the end."""

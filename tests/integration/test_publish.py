@@ -107,6 +107,16 @@ async def test_a_decision_waits_for_those_before_it(
     assert await published(redis) == [0, 1]
 
 
+async def test_two_that_wait_for_one_record_both_go_on(
+    redis: Redis, owner: str, publisher: Callable[[Redis], Publisher]
+) -> None:
+    first, second = await record(redis, owner, 2)
+    out = publisher(redis)
+    async with asyncio.timeout(10):
+        await asyncio.gather(out.publish(second), out.publish(second), out.publish(first))
+    assert await published(redis) == [0, 1]
+
+
 async def test_publishing_again_changes_nothing(
     redis: Redis, owner: str, publisher: Callable[[Redis], Publisher]
 ) -> None:

@@ -502,6 +502,22 @@ async def test_a_tick_that_another_reader_took_and_left_is_settled(
     await check_oracle(redis, ["first", "taken"])
 
 
+@pytest.mark.parametrize("others", [[], ["left"]])
+async def test_a_tick_that_the_group_has_passed_over_is_settled(
+    redis: Redis, redis_url: str, tmp_path: Path, others: list[str]
+) -> None:
+    """A server that replays a cut transaction brings ticks back behind the group's last delivered one."""
+    await hold(redis, "AAPL")
+    await give_out(redis, *others)
+    await raise_tick(redis, "passed over", "AAPL")
+    await redis.xgroup_setid(keys.ticks(0), keys.DECIDERS, "$")
+    async with serving(redis, redis_url, tmp_path, ByRules()) as running:
+        await running.until_settled("passed over", *others)
+        await raise_tick(redis, "next", "AAPL")
+        await running.until_settled("next")
+    await check_oracle(redis, ["passed over", "next", *others])
+
+
 async def test_only_the_tick_that_was_started_too_often_is_a_dead_letter(
     redis: Redis, redis_url: str, tmp_path: Path
 ) -> None:

@@ -125,7 +125,7 @@ def _worker(database: int) -> tuple[Grant, ...]:
     writes = (
         "fcall", "set", "del", "rename", "hset", "hsetnx", "hdel", "hincrby", "rpush", "lpush", "ltrim", "xtrim",
         "zadd", "zrem", "zremrangebyscore", "watch",
-        "xadd", "xdel", "xack", "xclaim", "xreadgroup", "xgroup|create",
+        "xadd", "xdel", "xack", "xclaim", "xreadgroup", "xgroup|create", "xgroup|setid",
     )  # fmt: skip
     return (
         Grant(
