@@ -13,7 +13,8 @@ from llmctx.prompt.form import evidence_with
 from llmctx.prompt.render import Prompt
 from llmctx.prompt.template import Parameters
 
-_LENGTH_LIMITS = ("max_completion_tokens", "max_tokens")
+LENGTH_LIMITS = ("max_completion_tokens", "max_tokens")
+"""The parameters that limit the length of an answer."""
 
 
 class RequestPlan(NamedTuple):
@@ -73,7 +74,7 @@ def parameters_sent(parameters: Parameters, profile: Profile) -> dict[str, Any]:
     for name, value in parameters.model_dump(exclude_none=True).items():
         if name in profile.drop or name in profile.body:
             continue
-        room = profile.reasoning_tokens if name in _LENGTH_LIMITS else 0
+        room = profile.reasoning_tokens if name in LENGTH_LIMITS else 0
         sent[profile.rename.get(name, name)] = value + room if room else value
     return sent
 
