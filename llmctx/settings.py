@@ -20,6 +20,7 @@ from pydantic_settings import (
 )
 
 from llmctx.assets import asset
+from llmctx.context.memory import MemoryLength
 from llmctx.context.snapshot import DEFAULT_MAX_AGE_S
 from llmctx.decision.guards import OnUngrounded
 from llmctx.decision.stop import UnconfirmedStop
@@ -34,7 +35,7 @@ from llmctx.schema.keys import BY_SECTION, SIGNAL_TYPES
 
 def _known_sections(limits: dict[str, int]) -> dict[str, int]:
     for section in limits:
-        if section not in BY_SECTION and not section.startswith("signals."):
+        if section not in (*BY_SECTION, "portfolio") and not section.startswith("signals."):
             raise ValueError(f"there is no section {section!r}; the sections are {', '.join(BY_SECTION)}")
     return limits
 
@@ -140,6 +141,12 @@ class Settings(BaseSettings):
     """A stop is obeyed on a stale price up to so many times the price's limit."""
     daily_budget: DailyBudget | None = None
     """What all workers of the server may use a day of calls, tokens and money: in all, per symbol and per prompt."""
+    memory: MemoryLength = "off"
+    """How much packages tell of how the position began, earlier decisions and closed positions: off, short or long."""
+    portfolio: Literal["off", "key", "positions"] = "off"
+    """Where the portfolio section comes from: portfolio:current, or the positions of `portfolio_symbols`."""
+    portfolio_symbols: tuple[str, ...] = ()
+    """The symbols whose positions make the portfolio."""
     trigger: TriggerPolicy | None = None
     """What makes a tick worth a call; unset, the model is asked on every tick."""
     prices: dict[str, Price] = {}
@@ -154,7 +161,8 @@ class Settings(BaseSettings):
     @property
     def limits_s(self) -> dict[str, int]:
         """Seconds after which each section is stale."""
-        return DEFAULT_MAX_AGE_S | self.max_age_s
+        portfolio = {} if self.portfolio == "off" else {"portfolio": DEFAULT_MAX_AGE_S["position"]}
+        return DEFAULT_MAX_AGE_S | portfolio | self.max_age_s
 
     @property
     def api_key(self) -> str | None:

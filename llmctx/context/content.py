@@ -13,6 +13,7 @@ from llmctx import canonical, clock
 from llmctx.bounded_cache import BoundedCache
 from llmctx.context.facts import Fact, collect_facts
 from llmctx.context.plausibility import findings_of_value
+from llmctx.context.portfolio import read_portfolio
 from llmctx.context.staleness import Status, future_moment, written_at
 from llmctx.errors import in_short
 from llmctx.schema import values
@@ -96,7 +97,7 @@ def _read_value(name: str, raw: bytes) -> SectionContent:
     if not document and name not in REQUIRED and document in (None, {}, []):
         return SectionContent(name, None, Status.EMPTY, "says nothing")
     try:
-        value = model_of(name).model_validate(document)
+        value = model_of(name).model_validate(read_portfolio(document) if name == "portfolio" else document)
     except ValidationError as error:
         return SectionContent(name, None, Status.INVALID, explain(error))
     if isinstance(value, values.Sentiment) and value.news_count == 0:

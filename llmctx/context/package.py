@@ -14,6 +14,7 @@ from llmctx import clock
 from llmctx.context.content import REQUIRED, SectionContent, read_content
 from llmctx.context.facts import Fact
 from llmctx.context.finding import Finding
+from llmctx.context.fitting import fit_memory, fit_portfolio
 from llmctx.context.marks import Marks
 from llmctx.context.plausibility import findings_of_case
 from llmctx.context.price_doubt import PriceCase, marks_after, stop_reached
@@ -117,6 +118,8 @@ def build_package(snapshot: Snapshot) -> Package:
         for name, raw in snapshot.sections.items()
         if raw.raw is not None and raw.unread is None
     }
+    fit_memory(contents, latest)
+    fit_portfolio(contents)
     sections = {
         name: _section(raw, contents.get(name), snapshot, latest, name) for name, raw in snapshot.sections.items()
     }

@@ -1,15 +1,17 @@
 """Read snapshots from Redis: one round trip, one instant."""
 
 from pathlib import Path
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from llmctx.context.marks import read_bar
+from llmctx.context.portfolio import portfolio_keys, portfolio_section
 from llmctx.context.snapshot import Known, RawSection, ReadRules, Snapshot, as_of
 from llmctx.errors import SnapshotError
 from llmctx.functions import ServerFunction
-from llmctx.schema.keys import bars, section_keys
+from llmctx.schema.keys import bars, optional_sections, section_keys
 
 NOTHING_KNOWN = Known()
 
@@ -31,8 +33,10 @@ async def read_snapshot(
     thesis_section = RawSection(keys.pop("thesis"), None if known.thesis is None else known.thesis.text)
     in_doubt = known.marks is not None and known.marks.doubted is not None
     extra_key, extra_arg = ([bars(symbol)], [1]) if in_doubt else ([], [])  # a later bar may confirm the price
+    portfolio = portfolio_keys(symbol, rules.portfolio)
+    read = [*keys.values(), *portfolio, *extra_key]
     try:
-        seconds, micros, *values = await _JOIN(redis, [*keys.values(), *extra_key], [rules.max_value_bytes, *extra_arg])
+        seconds, micros, *values = await _JOIN(redis, read, [rules.max_value_bytes, *extra_arg])
     except RedisError as error:
         raise SnapshotError(
             f"The keys of {symbol} could not be read: {error}",
@@ -41,15 +45,13 @@ async def read_snapshot(
     found = values.pop() if in_doubt else None
     newest = None if found is None else read_bar(*found)
     server_ms = int(seconds) * 1000 + int(micros) // 1000
-    sections = {
-        name: RawSection(
-            key=key,
-            raw=value if isinstance(value, bytes) else None,
-            unread=value[0].decode() if isinstance(value, list) else None,
-        )
-        for (name, key), value in zip(keys.items(), values, strict=True)
-    }
+    sections = {name: _raw(key, value) for (name, key), value in zip(keys.items(), values, strict=False)}
     sections["thesis"] = thesis_section
+    if rules.portfolio is not None:
+        further = [_raw(key, value) for key, value in zip(portfolio, values[len(keys) :], strict=True)]
+        sections["portfolio"] = portfolio_section(sections["position"], further, joined=bool(rules.portfolio))
+    if rules.memory != "off":
+        sections["memory"] = RawSection(optional_sections(partition)["memory"], known.memory)
     as_of_ms, clock = as_of(sections["system"].raw, server_ms, rules.clock)
     return Snapshot.model_construct(
         symbol=symbol,
@@ -62,4 +64,13 @@ async def read_snapshot(
         marks=known.marks,
         bar=newest,
         thesis=None if known.thesis is None else known.thesis.record,
+    )
+
+
+def _raw(key: str, value: Any) -> RawSection:
+    """A section as the join answers it: its text, nil, or a list with the reason why it cannot be read."""
+    return RawSection(
+        key=key,
+        raw=value if isinstance(value, bytes) else None,
+        unread=value[0].decode() if isinstance(value, list) else None,
     )

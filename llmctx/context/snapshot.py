@@ -13,8 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from llmctx import canonical
 from llmctx.clock import parse_iso, to_ms
 from llmctx.context.marks import LaterBar, Marks
+from llmctx.context.memory import NOTHING, MemoryLength
 from llmctx.limits import MAX_VALUE_BYTES
-from llmctx.schema.keys import SIGNAL_TYPES, section_keys
+from llmctx.schema.keys import SIGNAL_TYPES, optional_sections, section_keys
 
 DEFAULT_MAX_AGE_S: dict[str, int] = {
     "price": 90,
@@ -56,6 +57,10 @@ class ReadRules(BaseModel):
     """The trail's clock; None if it is not fixed yet, and system:state says which one holds."""
     stale_stop_factor: Annotated[int, Field(ge=1, le=10**6)] = 10
     """A stop is obeyed on a stale price up to so many times the price's limit."""
+    portfolio: tuple[str, ...] | None = None
+    """The symbols whose positions make the portfolio section, none for `portfolio:current`; None: no such section."""
+    memory: MemoryLength = "off"
+    """How much of the trail's memory of a symbol the memory section has."""
 
 
 class RawSection(NamedTuple):
@@ -94,6 +99,8 @@ class Known(NamedTuple):
     """What was believed of its price."""
     thesis: LastDecision | None = None
     """Its last usable decision; None if there is none."""
+    memory: bytes = NOTHING
+    """What is remembered of its packages and decisions (context/remember)."""
 
 
 class Snapshot(BaseModel):
@@ -177,6 +184,8 @@ class Snapshot(BaseModel):
             keys = section_keys(document["symbol"], rules.signal_types, document["partition"])
             unread = document.get("unread", {})
             texts = document["sections"]
+            optional = optional_sections(document["partition"])
+            keys = {**keys, **{name: key for name, key in optional.items() if name in texts}}
             thesis = document.get("thesis")
             sections = {
                 name: _raw_section(key, texts[name], unread[name])

@@ -4,7 +4,7 @@ Whoever keeps a budget reserves the most before a call and counts what was used 
 exceed it together. A token stands for at least one byte, so the bytes of a request are an upper bound of its tokens.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple, Protocol
 
@@ -75,27 +75,43 @@ class DailyBudget(Limits):
         return scopes | {scope: limits for scope, limits in of_one.items() if limits != Limits()}
 
 
+PlanRequest = Callable[[Parameters, OutputSchema], RequestPlan]
+"""Works out the request of one endpoint for a prompt with these parameters."""
+
+
 class CallCost:
-    """What one call of a model may use at most, and what it used."""
+    """What one call may use at most, whoever answers it, and what it used."""
 
     def __init__(
-        self,
-        model: str | None,
-        prices: Mapping[str, Price],
-        plan: Callable[[Parameters, OutputSchema], RequestPlan] | None = None,
+        self, prices: Mapping[str, Price], plans: Sequence[PlanRequest] = (), *, model: str | None = None
     ) -> None:
-        """`plan` works out the request of a prompt (see `most_tokens`)."""
-        self._model, self._prices, self._plan = model, prices, plan
+        """`plans` work out the request of each endpoint that may be asked; without one the request is the prompt alone,
+        and `model` is the one that is asked.
+        """
+        self._prices, self._plans, self._model = prices, plans, model
+
+    def unpriced(self, output: OutputSchema) -> list[str]:
+        """The models that may be asked and have no price."""
+        models = [str(plan(Parameters(), output).kept["model"]) for plan in self._plans] or [str(self._model)]
+        return [model for model in models if model not in self._prices]
 
     def is_bounded(self, parameters: Parameters, output: OutputSchema) -> bool:
-        """Whether the request limits the length of the answer."""
-        return bool(_answer_limits(parameters, None if self._plan is None else self._plan(parameters, output)))
+        """Whether every request limits the length of the answer."""
+        return all(_answer_limits(parameters, plan) for plan in self._requests(parameters, output))
 
     def most(self, prompt: Prompt, output: OutputSchema) -> Spending | None:
         """The most that a call may use; None if nothing limits the length of its answer."""
-        plan = None if self._plan is None else self._plan(prompt.parameters, output)
-        usage = most_tokens(prompt, plan)
-        return None if usage is None else Spending(usage.prompt + usage.completion, self._most_cost(usage))
+        tokens, cost = 0, _ZERO
+        for plan in self._requests(prompt.parameters, output):
+            if (usage := most_tokens(prompt, plan)) is None:
+                return None
+            price = price_of(self._prices, self._model if plan is None else plan.kept["model"])
+            tokens = max(tokens, usage.prompt + usage.completion)
+            cost = max(cost, _ZERO if price is None else price.most(usage))
+        return Spending(tokens, cost)
+
+    def _requests(self, parameters: Parameters, output: OutputSchema) -> Sequence[RequestPlan | None]:
+        return [plan(parameters, output) for plan in self._plans] or [None]
 
     def used(self, completion: Completion, most: Spending) -> Spending:
         """What a call used. An attempt of which nothing is known counts as the most."""
@@ -104,13 +120,9 @@ class CallCost:
         for attempt in earlier:
             spent = spent.plus(most) if attempt is None or _is_unknown(attempt.result) else spent
         if (usage := completion.usage) is not None:
-            price = price_of(self._prices, completion.model, self._model)
+            price = price_of(self._prices, completion.model, completion.request.get("model"), self._model)
             return spent.plus(Spending(usage.prompt + usage.completion, _ZERO if price is None else price.of(usage)))
         return spent.plus(most) if last is None or _is_unknown(last.result) else spent
-
-    def _most_cost(self, usage: Usage) -> Decimal:
-        price = price_of(self._prices, self._model)
-        return _ZERO if price is None else price.most(usage)
 
 
 class BudgetTerms(NamedTuple):

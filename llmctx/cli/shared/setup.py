@@ -13,7 +13,7 @@ from llmctx.cli.shared.output import messages
 from llmctx.connection import open_redis
 from llmctx.context.snapshot import ReadRules, clock_of
 from llmctx.decision.guards import GuardPolicy
-from llmctx.errors import EndpointError, ServerError, TemplateError
+from llmctx.errors import EndpointError, LlmctxError, ServerError, TemplateError
 from llmctx.llm.address import resolve
 from llmctx.llm.client import NO_KEY, EndpointClient, NoEndpoint, without_secrets
 from llmctx.llm.profile import Profile, profile_of
@@ -111,7 +111,19 @@ def rules_of(settings: Settings) -> ReadRules:
         max_age_s=settings.limits_s,
         stale_stop_factor=settings.stale_stop_factor,
         clock=clock,
+        memory=settings.memory,
+        portfolio=_portfolio_of(settings),
     )
+
+
+def _portfolio_of(settings: Settings) -> tuple[str, ...] | None:
+    """The symbols whose positions make the portfolio, none of them for portfolio:current; None without a portfolio."""
+    if settings.portfolio == "positions" and not settings.portfolio_symbols:
+        raise LlmctxError(
+            "The portfolio is to be joined from positions, but portfolio_symbols names none.",
+            'Name the symbols that may be held, or write portfolio:current and set portfolio = "key".',
+        )
+    return {"off": None, "key": (), "positions": settings.portfolio_symbols}[settings.portfolio]
 
 
 async def trail_rules(redis: Redis, settings: Settings) -> ReadRules:

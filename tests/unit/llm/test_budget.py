@@ -28,11 +28,24 @@ async def test_the_most_covers_form_schema_and_reasoning(mode: str) -> None:
     plan = asked.plan(PROMPT.parameters, OUTPUT)
     request = len(plan.body(plan.messages(PROMPT)))
     assert request > len(PROMPT.evidence) + len(plan.head)
-    most = CallCost(MODEL, {MODEL: PRICE}, asked.plan).most(PROMPT, OUTPUT)
+    most = CallCost({MODEL: PRICE}, [asked.plan]).most(PROMPT, OUTPUT)
     answer = 4000 + (PROMPT.parameters.max_completion_tokens or 0)
     cost = (Decimal(3) * (request + ADDED_BY_ENDPOINT) + 10 * answer) / 10**6
     assert most == Spending(request + ADDED_BY_ENDPOINT + answer, cost)
     await asked.aclose()
+
+
+async def test_the_most_is_that_of_the_dearest_endpoint_that_may_be_asked() -> None:
+    cheap, dear = client("schema"), EndpointClient("http://127.0.0.1:1/v1", "none", "dear-model")
+    prices = {MODEL: PRICE, "dear-model": Price(input=Decimal(20), output=Decimal(100))}
+    of_dear = CallCost(prices, [dear.plan]).most(PROMPT, OUTPUT)
+    both = CallCost(prices, [cheap.plan, dear.plan]).most(PROMPT, OUTPUT)
+    assert of_dear is not None
+    assert both is not None
+    assert both.cost == of_dear.cost
+    assert CallCost({}, [cheap.plan, dear.plan]).unpriced(OUTPUT) == [MODEL, "dear-model"]
+    await cheap.aclose()
+    await dear.aclose()
 
 
 def ended(*results: str, usage: bool = False) -> Completion:
@@ -51,5 +64,5 @@ def ended(*results: str, usage: bool = False) -> Completion:
     ],
 )  # fmt: skip
 def test_what_is_not_known_counts_as_the_most(call: Completion, times_most: int, used: int) -> None:
-    spent = CallCost(MODEL, {}).used(call, MOST)
+    spent = CallCost({}).used(call, MOST)
     assert spent == Spending(MOST.tokens * times_most + used, MOST.cost * times_most)
