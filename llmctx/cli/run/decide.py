@@ -16,7 +16,7 @@ from llmctx.settings import Settings
 from llmctx.trail.log.entry import Entry, address
 
 _GRACE_S = 30
-_NO_ANSWER = ("unreachable", "timeout")
+_NO_ANSWER = ("unreachable", "timeout", "limited")
 
 
 @decides

@@ -89,7 +89,7 @@ async def _run(
         if not counter.as_json:
             server = without_password(url)
             refs = ", ".join(template.ref for template in config.prompts.templates)
-            out.print(f"Deciding with {refs} and {settings.llm.model} on {server}. Ctrl-C stops it.")
+            out.print(f"Deciding with {refs} and {_models(settings)} on {server}. Ctrl-C stops it.")
         async with observers(settings, home, metrics) as watching:
             tasks = [asyncio.create_task(counter.report())]
             if isinstance(config.prompts, PromptBook):
@@ -106,6 +106,12 @@ async def _run(
             messages.note(f"{waiting} ticks wait in the stream; the next run settles them")
     if not counter.as_json:
         out.print(f"Stopped. {counter}")
+
+
+def _models(settings: Settings) -> str:
+    """The model that is asked, or those that are asked in turn."""
+    named = (f"{each.name} ({each.model})" for each in settings.llm.endpoints)
+    return ", then ".join(named) or str(settings.llm.model)
 
 
 async def _waiting(redis: Redis, partitions: int) -> int:
