@@ -55,13 +55,14 @@ class EndpointChain:
 
     def __init__(self, endpoints: Sequence[Endpoint], *, timeout_s: float, hedge: Hedge | None = None) -> None:
         """`timeout_s` is the deadline over all of them; without `hedge` one is asked at a time."""
-        self._endpoints = tuple(endpoints)
+        self.endpoints = tuple(endpoints)
+        """The endpoints, in order."""
         self._timeout_s = timeout_s
         self._hedge = hedge
 
     async def aclose(self) -> None:
         """Close the connections."""
-        for endpoint in self._endpoints:
+        for endpoint in self.endpoints:
             await endpoint.completer.aclose()
 
     async def complete(self, prompt: Prompt, output: OutputSchema) -> Completion:
@@ -69,7 +70,7 @@ class EndpointChain:
         that were tried.
         """
         timeout_s = self._timeout_s if prompt.within_s is None else min(prompt.within_s, self._timeout_s)
-        return await _Call(self._endpoints, self._hedge, prompt, output, timeout_s).run()
+        return await _Call(self.endpoints, self._hedge, prompt, output, timeout_s).run()
 
 
 class _Call:

@@ -14,7 +14,7 @@ from llmctx.cli.shared.long_running import stop_signal
 from llmctx.cli.shared.options import AsJson, NewInstance
 from llmctx.cli.shared.output import messages, out, print_json
 from llmctx.cli.shared.record_text import record_line
-from llmctx.cli.shared.setup import config_of, home_of, redis_of
+from llmctx.cli.shared.setup import deciding, home_of
 from llmctx.prompt.book import PromptBook
 from llmctx.redis_address import without_password
 from llmctx.schema import keys
@@ -82,7 +82,7 @@ async def _run(
     from llmctx.worker.watch import check_notifications
 
     stop = stop_signal()
-    async with config_of(settings, need_endpoint=True) as config, redis_of(settings) as (redis, url):
+    async with deciding(settings, need_endpoint=True) as (config, redis, url):
         if options.watch:
             await check_notifications(redis)
         home = await home_of(settings, redis, url, new_instance=new_instance)

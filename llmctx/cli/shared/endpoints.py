@@ -2,17 +2,22 @@
 
 from functools import cache
 
+from redis.asyncio import Redis
+
+from llmctx import canonical
 from llmctx.cli.shared.output import messages
 from llmctx.decision.parse import judge
 from llmctx.errors import EndpointError
-from llmctx.llm.address import resolve
+from llmctx.llm.address import resolve, without_secrets
 from llmctx.llm.breaker import Breaker
-from llmctx.llm.client import NO_KEY, EndpointClient, NoEndpoint, without_secrets
-from llmctx.llm.completion import ClosingCompleter
+from llmctx.llm.client import NO_KEY, EndpointClient, NoEndpoint
+from llmctx.llm.completion import ClosingCompleter, Completer
 from llmctx.llm.endpoint_settings import LLMSettings
 from llmctx.llm.fallback import Endpoint, EndpointChain, Hedge
 from llmctx.llm.latencies import Latencies
 from llmctx.llm.profile import Profile, profile_of
+from llmctx.llm.rate_limit import RateLimit
+from llmctx.schema.keys import rate_limit
 from llmctx.settings import Settings
 
 _ATTEMPTS_BEFORE_NEXT = 2
@@ -45,8 +50,9 @@ def completer_of(settings: Settings) -> ClosingCompleter:
     llm = settings.llm
     if not llm.endpoints:
         return client_of(settings)
-    *others, last = settings.each_endpoint.values()
-    clients = [client_of(each, _ATTEMPTS_BEFORE_NEXT) for each in others] + [client_of(last)]
+    *others, (last, last_settings) = settings.each_endpoint.items()
+    clients = [client_of(each, _ATTEMPTS_BEFORE_NEXT, name) for name, each in others]
+    clients.append(client_of(last_settings, name=last))
     endpoints = [
         Endpoint(each.name, client, Breaker(each.breaker_failures, each.breaker_open_s), Latencies(), each.timeout_s)
         for each, client in zip(llm.endpoints, clients, strict=True)
@@ -57,9 +63,11 @@ def completer_of(settings: Settings) -> ClosingCompleter:
     return EndpointChain(endpoints, timeout_s=llm.timeout_s, hedge=hedge)
 
 
-def client_of(settings: Settings, max_attempts: int | None = None) -> EndpointClient | NoEndpoint:
+def client_of(
+    settings: Settings, max_attempts: int | None = None, name: str = "endpoint"
+) -> EndpointClient | NoEndpoint:
     """The client of the endpoint, or of the first of several; a NoEndpoint if none is configured. `max_attempts` holds
-    unless the settings say otherwise.
+    unless the settings say otherwise; `name` is that of the endpoint.
 
     Raises EndpointError if an endpoint is configured but no model.
     """
@@ -81,7 +89,24 @@ def client_of(settings: Settings, max_attempts: int | None = None) -> EndpointCl
         max_attempts=llm.max_attempts or max_attempts,
         max_body_bytes=llm.max_body_bytes,
         profile=llm.profile,
+        limit=_limit_of(llm, name),
     )
+
+
+def share_limits(completer: Completer, redis: Redis) -> None:
+    """Keep the limits of a minute, if there are any, together with all others on this server."""
+    clients = [each.completer for each in completer.endpoints] if isinstance(completer, EndpointChain) else [completer]
+    for client in clients:
+        if isinstance(client, EndpointClient) and client.limit is not None:
+            client.limit.share(redis)
+
+
+def _limit_of(llm: LLMSettings, name: str) -> RateLimit | None:
+    """The limits of an endpoint; None if it has none. Workers share them if name, address and model are the same."""
+    if llm.requests_per_minute is None and llm.tokens_per_minute is None:
+        return None
+    place = canonical.sha256(f"{without_secrets(llm.base_url or '')} {llm.model}".encode())[:16]
+    return RateLimit(rate_limit(f"{name}:{place}"), llm.requests_per_minute, llm.tokens_per_minute)
 
 
 def profile_for(settings: Settings) -> Profile | None:

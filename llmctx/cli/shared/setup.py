@@ -6,7 +6,7 @@ from pathlib import Path
 
 from redis.asyncio import Redis
 
-from llmctx.cli.shared.endpoints import chosen, completer_of
+from llmctx.cli.shared.endpoints import chosen, completer_of, share_limits
 from llmctx.cli.shared.logs import LogFormat, show_logs
 from llmctx.connection import open_redis
 from llmctx.context.snapshot import ReadRules, clock_of
@@ -128,6 +128,19 @@ def _check_for_service(template: Template) -> None:
             f"{template.ref} uses {', '.join(unknown)}, which no package has.",
             "Use the names in docs/concepts.md; `llmctx context SYMBOL --prompt NAME` shows the rendered prompt.",
         )
+
+
+@asynccontextmanager
+async def deciding(
+    settings: Settings, *, need_endpoint: bool = False
+) -> AsyncIterator[tuple[DecisionConfig, Redis, str]]:
+    """What `config_of` gives, and what `redis_of` gives: its endpoints keep their limits of a minute on that server.
+
+    Raises as these do.
+    """
+    async with config_of(settings, need_endpoint=need_endpoint) as config, redis_of(settings) as (redis, url):
+        share_limits(config.completer, redis)
+        yield config, redis, url
 
 
 @asynccontextmanager

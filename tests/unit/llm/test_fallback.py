@@ -271,7 +271,7 @@ async def test_two_failures_of_a_race_are_followed_by_the_next_endpoint(wires: W
 async def test_few_answers_tell_nothing_of_what_is_late(wires: Wires, chain: Chain) -> None:
     wires["primary"].mock(side_effect=late)
     several = chain()
-    several = EndpointChain(several._endpoints, timeout_s=20, hedge=HEDGE)
+    several = EndpointChain(several.endpoints, timeout_s=20, hedge=HEDGE)
     assert (await ask(several)).endpoint == "primary"
     assert wires["second"].call_count == 0
 
