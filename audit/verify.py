@@ -938,8 +938,9 @@ def _form_inside(index: int, record: dict[str, Any]) -> None:
 
 
 def _form_of_incident(index: int, record: dict[str, Any]) -> None:
-    if type(steps := record.get("completion", {}).get("answer_from", [])) is not list:
-        raise Fault(index, "record-form", "completion.answer_from as list", repr(steps)[:120])
+    for field in ("answer_from", "tried"):
+        if type(listed := record.get("completion", {}).get(field, [])) is not list:
+            raise Fault(index, "record-form", f"completion.{field} as list", repr(listed)[:120])
     if type(record.get("enrolment", {}).get("retires", "")) is not str:
         raise Fault(index, "record-form", "enrolment.retires as str", repr(record["enrolment"]["retires"])[:120])
     if "enrolment" in record and record["kind"] not in ("notice", "incident"):

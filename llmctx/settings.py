@@ -24,7 +24,7 @@ from llmctx.context.snapshot import DEFAULT_MAX_AGE_S
 from llmctx.decision.guards import OnUngrounded
 from llmctx.decision.stop import UnconfirmedStop
 from llmctx.errors import LlmctxError
-from llmctx.limits import MAX_BODY_BYTES
+from llmctx.llm.endpoint_settings import LLMSettings
 from llmctx.llm.price import Price
 from llmctx.llm.profile import ProfileSettings
 from llmctx.schema.keys import BY_SECTION, SIGNAL_TYPES
@@ -35,28 +35,6 @@ def _known_sections(limits: dict[str, int]) -> dict[str, int]:
         if section not in BY_SECTION and not section.startswith("signals."):
             raise ValueError(f"there is no section {section!r}; the sections are {', '.join(BY_SECTION)}")
     return limits
-
-
-class LLMSettings(BaseModel):
-    """The LLM endpoint."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    base_url: str | None = Field(None, repr=False)  # it may hold a password
-    """Base URL, for example http://127.0.0.1:8700/v1. If it is unset and there is an API key: the SDK's default."""
-    api_key: SecretStr | None = None
-    """API key of this endpoint. If it is unset: OPENAI_API_KEY, but only for the SDK's default endpoint."""
-    model: str | None = None
-    """The model to ask."""
-    timeout_s: float = Field(60.0, gt=0)
-    """Deadline of one decision over all attempts, in seconds."""
-    max_attempts: int | None = Field(None, ge=1)
-    """Maximum number of attempts for one decision. Unset: an endpoint that replies is asked until the deadline, and one
-    that does not three times."""
-    profile: str | ProfileSettings | None = None
-    """What the endpoint can do: the name of a profile or a mode, or a table. Unset: as host and model tell."""
-    max_body_bytes: int = Field(MAX_BODY_BYTES, ge=1024, le=16 * 1024 * 1024)
-    """The largest decoded response body that is kept, in bytes."""
 
 
 class AlertSettings(BaseModel):
@@ -152,7 +130,12 @@ class Settings(BaseSettings):
 
     @property
     def api_key(self) -> str | None:
-        """The endpoint's API key: llm.api_key, or OPENAI_API_KEY for the SDK's default endpoint."""
+        """The endpoint's API key: llm.api_key or llm.key_env, or OPENAI_API_KEY for the SDK's default endpoint.
+
+        Raises LlmctxError if the variable that llm.key_env names is not set.
+        """
+        if self.llm.key_env is not None:
+            return _variable(self.llm.key_env)
         if self.llm.api_key is not None:
             return self.llm.api_key.get_secret_value()
         return os.environ.get("OPENAI_API_KEY") if _is_default(self.llm.base_url) else None
@@ -160,8 +143,17 @@ class Settings(BaseSettings):
     @property
     def withholds_key(self) -> bool:
         """Whether OPENAI_API_KEY is set but not sent, because the endpoint is another one and has no key of its own."""
-        other = self.llm.api_key is None and not _is_default(self.llm.base_url)
+        given = self.llm.api_key is not None or self.llm.key_env is not None
+        other = not given and not _is_default(self.llm.base_url)
         return other and bool(os.environ.get("OPENAI_API_KEY"))
+
+    @property
+    def each_endpoint(self) -> "dict[str, Settings]":
+        """The settings with each of llm.endpoints alone, by name; empty if there is only one endpoint."""
+        return {
+            endpoint.name: self.model_copy(update={"llm": self.llm.one(endpoint.name)})
+            for endpoint in self.llm.endpoints
+        }
 
     @classmethod
     def settings_customise_sources(
@@ -174,6 +166,12 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Command line, then environment, then llmctx.toml."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def _variable(name: str) -> str:
+    if not (value := os.environ.get(name)):
+        raise LlmctxError(f"{name}, which holds an endpoint's API key, is not set.", f"Set {name} in the environment.")
+    return value
 
 
 def _is_default(base_url: str | None) -> bool:

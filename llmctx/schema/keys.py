@@ -176,6 +176,11 @@ WORKERS = "workers"
 """The sorted set of running workers, by the time of their last heartbeat."""
 
 
+def rate_limit(endpoint: str) -> str:
+    """The hash of reservations under an endpoint's limits of a minute: second -> requests and tokens. It expires."""
+    return f"limits:llm:{endpoint}"
+
+
 def ticks(partition: int | str) -> str:
     """The stream of ticks to decide."""
     return f"ticks:{{{partition}}}"

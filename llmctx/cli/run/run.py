@@ -14,7 +14,7 @@ from llmctx.cli.shared.long_running import stop_signal
 from llmctx.cli.shared.options import AsJson, NewInstance
 from llmctx.cli.shared.output import messages, out, print_json
 from llmctx.cli.shared.record_text import record_line
-from llmctx.cli.shared.setup import config_of, home_of, redis_of
+from llmctx.cli.shared.setup import deciding, home_of
 from llmctx.prompt.book import PromptBook
 from llmctx.redis_address import without_password
 from llmctx.schema import keys
@@ -82,14 +82,14 @@ async def _run(
     from llmctx.worker.watch import check_notifications
 
     stop = stop_signal()
-    async with config_of(settings, need_endpoint=True) as config, redis_of(settings) as (redis, url):
+    async with deciding(settings, need_endpoint=True) as (config, redis, url):
         if options.watch:
             await check_notifications(redis)
         home = await home_of(settings, redis, url, new_instance=new_instance)
         if not counter.as_json:
             server = without_password(url)
             refs = ", ".join(template.ref for template in config.prompts.templates)
-            out.print(f"Deciding with {refs} and {settings.llm.model} on {server}. Ctrl-C stops it.")
+            out.print(f"Deciding with {refs} and {_models(settings)} on {server}. Ctrl-C stops it.")
         async with observers(settings, home, metrics) as watching:
             tasks = [asyncio.create_task(counter.report())]
             if isinstance(config.prompts, PromptBook):
@@ -106,6 +106,12 @@ async def _run(
             messages.note(f"{waiting} ticks wait in the stream; the next run settles them")
     if not counter.as_json:
         out.print(f"Stopped. {counter}")
+
+
+def _models(settings: Settings) -> str:
+    """The model that is asked, or those that are asked in turn."""
+    named = (f"{each.name} ({each.model})" for each in settings.llm.endpoints)
+    return ", then ".join(named) or str(settings.llm.model)
 
 
 async def _waiting(redis: Redis, partitions: int) -> int:

@@ -134,6 +134,7 @@ def _worker(database: int) -> tuple[Grant, ...]:
             both=own,
             channels=(notified,),
         ),
+        Grant(("fcall", "hgetall", "hset", "hdel", "expire"), both=(keys.rate_limit("*"),)),
         _SAMPLE,
     )
 

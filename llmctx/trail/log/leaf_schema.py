@@ -140,6 +140,12 @@ def _wrong_fields(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                 yield f"{name}.{field} as {kind.__name__}", str(record[name].get(field))[:120]
 
 
+def _wrong_lists(completion: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for field in ("answer_from", "tried"):
+        if type(listed := completion.get(field, [])) is not list:
+            yield f"completion.{field} as list", str(listed)[:120]
+
+
 def _wrong_values(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """The same for values, once every field has its type."""
     for name, field in _DIGESTS:
@@ -150,8 +156,7 @@ def _wrong_values(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "attempts from 1 on, times from 0 on", str(record)[:120]
     if "incident" in record and record["kind"] != "incident":
         yield f"no incident in a {record['kind']}", "one"
-    if type(steps := record.get("completion", {}).get("answer_from", [])) is not list:
-        yield "completion.answer_from as list", str(steps)[:120]
+    yield from _wrong_lists(record.get("completion", {}))
     if type(record.get("enrolment", {}).get("retires", "")) is not str:
         yield "enrolment.retires as str", str(record["enrolment"]["retires"])[:120]
     if "enrolment" in record and record["kind"] not in ("notice", "incident"):
