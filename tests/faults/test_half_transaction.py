@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
+from llmctx.replay.verify import verify_log
 from llmctx.schema import keys
-from llmctx.trail.log.lease import lease_key
+from llmctx.trail.log.lease import read_holder
 from llmctx.trail.log.log import Log
 from llmctx.worker.home import TrailHome
 from llmctx.worker.owner import Owner
@@ -34,8 +35,9 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 async def append_only(redis: Redis, owner: Owner, tick: str) -> None:
     """What a worker leaves that is killed right after the append."""
-    holder = (await redis.hget(lease_key(0), "owner")).decode()
-    await owner.log.append(await decided(redis, "AAPL", tick), holder, SETTLEMENT)
+    holder = await read_holder(redis, 0)
+    assert holder is not None
+    await owner.log.append(await decided(redis, "AAPL", tick), holder.owner, SETTLEMENT)
 
 
 def cut_last_transaction(aof: Path, whole: int) -> None:
@@ -92,8 +94,9 @@ async def test_a_decision_that_came_back_alone_is_the_latest_of_its_symbol(clien
     async with Owner(home) as owner:
         await settle(client, owner, "a")
         before = await client.get(keys.latest(0, "AAPL"))
+        assert before is not None
         await settle(client, owner, "b")
-        after = await client.get(keys.latest(0, "AAPL"))
         await client.set(keys.latest(0, "AAPL"), before)
         await owner.resume()
-    assert await client.get(keys.latest(0, "AAPL")) == after != before
+    assert (await verify_log(Log(client))).fault is None
+    assert await client.get(keys.latest(0, "AAPL")) != before
