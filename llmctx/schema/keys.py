@@ -186,6 +186,11 @@ def ticks(partition: int | str) -> str:
     return f"ticks:{{{partition}}}"
 
 
+def ticks_made(partition: int | str) -> str:
+    """The key under which that stream is made again, for an instant."""
+    return f"ticks:{{{partition}}}:made"
+
+
 def attempts(partition: int | str) -> str:
     """The hash that counts decision attempts on redelivered ticks."""
     return f"ticks:{{{partition}}}:attempts"
