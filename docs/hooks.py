@@ -1,4 +1,4 @@
-"""What the site adds to the documents when it is built: the help of each command."""
+"""What the site adds to the documents when it is built: the help of each command."""  # noqa: INP001  a file that mkdocs loads
 
 from typing import Any
 
