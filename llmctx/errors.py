@@ -94,6 +94,10 @@ class LeaseError(TrailError):
     """Another owner holds the partition now; nothing was written."""
 
 
+class RequestError(TrailError):
+    """The owner of a partition does not do what it was asked."""
+
+
 class UnsettledError(TrailError):
     """A tick was not settled in time; it stays raised."""
 

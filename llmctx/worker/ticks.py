@@ -45,7 +45,7 @@ class Delivery(NamedTuple):
     symbol: str = ""
     """The symbol of a dead letter, if it is one."""
     request: tuple[bytes, bytes] | None = None
-    """A request to trim what is archived, and its signature, if it is one."""
+    """A request to the owner and its signature, if it is one."""
 
     @property
     def settles(self) -> str:
@@ -136,11 +136,11 @@ def _raised_ms(delivery: Delivery) -> int:
 
 
 def _request(entry: _RawEntry) -> Delivery | None:
-    """A request to trim what is archived; None if the entry is none."""
+    """A request to the owner; None if the entry is none."""
     fields = entry[1] or {}
-    if b"archived" not in fields:
+    if b"request" not in fields:
         return None
-    return Delivery(entry[0].decode(), None, request=(fields[b"archived"], fields.get(b"proof", b"")))
+    return Delivery(entry[0].decode(), None, request=(fields[b"request"], fields.get(b"proof", b"")))
 
 
 def _delivery(entry: _RawEntry) -> Delivery:

@@ -90,8 +90,8 @@ async def _archive(
     from llmctx.trail.proof.notary_service import cover_and_read_key
     from llmctx.trail.proof.rotation import key_chain
     from llmctx.trail.proof.writer import load_or_make_writer
+    from llmctx.worker.ask_owner import note_and_trim
     from llmctx.worker.home import bind_home
-    from llmctx.worker.trimming import note_and_trim
 
     found = []
     async with redis_of(settings) as (redis, url):
