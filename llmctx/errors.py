@@ -269,6 +269,10 @@ class BackupError(LlmctxError):
     """A folder is no backup, or a backup is damaged or does not fit."""
 
 
+class MaintenanceError(LlmctxError):
+    """Maintenance cannot run now."""
+
+
 class QueryError(LlmctxError):
     """A query is unknown or malformed, or it failed."""
 

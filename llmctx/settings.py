@@ -27,6 +27,7 @@ from llmctx.errors import LlmctxError
 from llmctx.limits import MAX_BODY_BYTES
 from llmctx.llm.price import Price
 from llmctx.llm.profile import ProfileSettings
+from llmctx.ops.maintenance.schedule import Schedule
 from llmctx.schema.keys import BY_SECTION, SIGNAL_TYPES
 
 
@@ -114,6 +115,8 @@ class Settings(BaseSettings):
     """Alerts."""
     otel: OtelSettings = OtelSettings()
     """Traces."""
+    maintenance: Schedule = Schedule()
+    """What `llmctx maintenance` does, and how often."""
     prompt: str = "position"
     """The prompt to ask with: NAME for its newest version, or NAME/vN."""
     prompt_by_symbol: dict[str, str] = {}
@@ -220,6 +223,7 @@ def _check_environment() -> None:
     known = {f"LLMCTX_{name}".upper() for name in Settings.model_fields}
     known |= {f"LLMCTX_LLM__{name}".upper() for name in LLMSettings.model_fields}
     known |= {f"LLMCTX_ALERTS__{name}".upper() for name in AlertSettings.model_fields}
+    known |= {f"LLMCTX_MAINTENANCE__{name}".upper() for name in Schedule.model_fields}
     parts = {f"LLMCTX_LLM__PROFILE__{name}".upper() for name in ProfileSettings.model_fields}
     known |= parts
     given = {name.upper() for name in os.environ}

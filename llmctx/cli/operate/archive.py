@@ -56,7 +56,7 @@ def archive(
     end_on_sigterm()
     settings = settings_for(redis_url, state_dir)
     to = to or settings.archive or "archive"
-    found = asyncio.run(_archive(settings, to, _age_ms(older_than), keep, quiet=as_json))
+    found = asyncio.run(archive_trail(settings, to, _age_ms(older_than), keep, quiet=as_json))
     if as_json:
         for segment in found:
             print_json(segment._asdict() | {"to": to})
@@ -77,9 +77,10 @@ def _age_ms(text: str) -> int:
     return int(match[1]) * _UNIT_MS[match[2]]
 
 
-async def _archive(
+async def archive_trail(
     settings: Settings, to: str, older_than_ms: int, keep: int, *, quiet: bool
 ) -> "list[ArchivedSegment]":
+    """Archive every partition; returns what was archived."""
     from llmctx.ops.archive.run import Archiver
     from llmctx.trail.archive.archived_range import ArchivedRange
     from llmctx.trail.archive.place import open_place
