@@ -22,8 +22,6 @@ from llmctx.worker.requests import Note, notice_at
 
 _log = logging.getLogger(__name__)
 
-TICKS_KEPT_MS = 30 * 86_400_000
-"""How long the ticks of archived records stay in the map; older ones are not decided either (ticks.py)."""
 _FORGET = ServerFunction(Path(HELD).with_name("forget.lua"), after=[HELD])
 
 
@@ -37,13 +35,17 @@ class Archiving:
         owner: str,
         roster: Callable[[], Roster],
         note: Note,
+        ticks_kept_ms: int,
     ) -> None:
-        """`owner` must hold the lease; `roster` gives the writers that are enrolled now, `note` appends a notice."""
+        """`owner` must hold the lease; `roster` gives the writers that are enrolled now, `note` appends a notice. The
+        ticks of archived records stay in the map for `ticks_kept_ms`; older ones are not decided either (ticks.py).
+        """
         self._redis = redis
         self._log = log
         self._owner = owner
         self._roster = roster
         self._note = note
+        self._ticks_kept_ms = ticks_kept_ms
         self.ticks = ArchivedTicks(redis, log, self._roster)
         """What archived records settled."""
 
@@ -78,7 +80,7 @@ class Archiving:
         reached("noticed")
         await self._log.trim(first, base._replace(notice=notice), found.stays, self._owner)
         reached("trimmed")
-        await self._forget(found.made_ms - TICKS_KEPT_MS)
+        await self._forget(found.made_ms - self._ticks_kept_ms)
         _log.info(f"Records {first} to {base.size - 1} of partition {self._log.partition} are archived and trimmed.")
 
     async def _forget(self, before_ms: int) -> int:

@@ -69,7 +69,9 @@ class Owner:
         self._enrolment = Enrolment(self.log, home.state_dir, instance)
         self._recovery = Recovery(redis, self.log, self._lease, instance, home.state_dir, self._compose_foreign)
         self.log.vouches = self._recovery.vouches
-        self.archiving = Archiving(redis, self.log, self._lease.owner, lambda: self.roster, self.note)
+        self.archiving = Archiving(
+            redis, self.log, self._lease.owner, lambda: self.roster, self.note, home.ticks_kept_ms
+        )
         """What is archived and trimmed."""
         self.requests = Requests(self.log, lambda: self.roster, self.note, self.metadata, {"trim": self.archiving.trim})
         """What others ask of this owner."""

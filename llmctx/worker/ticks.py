@@ -18,12 +18,11 @@ from llmctx.errors import LlmctxError, TrailError
 from llmctx.limits import MAX_TICK_ID_CHARS
 from llmctx.schema import keys
 from llmctx.schema.symbol import is_symbol
+from llmctx.worker.home import TICKS_KEPT_MS
 
 _CONSUMER = "owner"
 """One name for whoever owns the partition: a new owner finds the old one's pending entries under it."""
 _PAGE = 500
-MAX_AGE_MS = 30 * 86_400_000
-"""Older ticks are skipped: which ticks were settled is forgotten this long after their records were archived."""
 
 
 _RawEntry = tuple[bytes, dict[bytes, bytes] | None]
@@ -67,8 +66,11 @@ async def raise_tick(redis: Redis, partition: int, tick: Tick) -> str:
 class TickStream:
     """One partition's ticks, read as its owner."""
 
-    def __init__(self, redis: Redis, partition: int) -> None:
-        """`redis` must not retry: a repeated read would skip the entries that the first one was given."""
+    def __init__(self, redis: Redis, partition: int, max_age_ms: int = TICKS_KEPT_MS) -> None:
+        """`redis` must not retry: a repeated read would skip the entries that the first one was given. Ticks older than
+        `max_age_ms` are skipped: which ticks were settled is forgotten this long after their records were archived.
+        """
+        self._max_age_ms = max_age_ms
         self._redis = redis
         self._key = keys.ticks(partition)
 
@@ -115,13 +117,13 @@ class TickStream:
         answer = await self._redis.xreadgroup(keys.DECIDERS, _CONSUMER, {self._key: after}, count=_PAGE, block=block_ms)
         streams = cast("list[tuple[bytes, list[_RawEntry]]]", answer or [])
         found = [_request(entry) or _delivery(entry) for _, entries in streams for entry in entries]
-        if found and _raised_ms(found[0]) < clock.now_ms() - MAX_AGE_MS:  # the first is the oldest
+        if found and _raised_ms(found[0]) < clock.now_ms() - self._max_age_ms:  # the first is the oldest
             return await self._without_old(found)
         return found
 
     async def _without_old(self, found: list[Delivery]) -> list[Delivery]:
         """The same, with what is too old by the server's time to be skipped; our own clock may be wrong."""
-        before_ms = await server_ms(self._redis) - MAX_AGE_MS
+        before_ms = await server_ms(self._redis) - self._max_age_ms
         return [
             Delivery(each.entry_id, None, f"too old: raised {clock.iso(_raised_ms(each))}", each.tick.id, "skipped")
             if each.tick is not None and _raised_ms(each) < before_ms

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from llmctx import clock
-from llmctx.cli.operate.archive import archive_trail
+from llmctx.cli.operate.archive import archive_trail, locked_until
 from llmctx.cli.operate.backup import back_up, watched
 from llmctx.cli.operate.cleanup import clean_up_keys
 from llmctx.cli.shared.long_running import end_on_sigterm
 from llmctx.cli.shared.options import AsJson, RedisUrl, StateDir
 from llmctx.cli.shared.output import escape, out, print_json
-from llmctx.cli.shared.setup import redis_of, settings_for
+from llmctx.cli.shared.setup import home_of, redis_of, settings_for
 from llmctx.connection import server_ms
 from llmctx.errors import LlmctxError, in_short
 from llmctx.ops.maintenance.log import MaintenanceLog
@@ -61,12 +61,11 @@ def maintenance(
 async def _maintain(settings: Settings, *, everything: bool, quiet: bool) -> tuple[list[_Result], int]:
     """The result of each step, and the exit code."""
     from llmctx.trail.log.instance import require_instance
-    from llmctx.worker.home import bind_home
 
     found, codes = [], [0]
     async with redis_of(settings) as (redis, url):
         await require_instance(redis)
-        home = await bind_home(redis, url, settings.state_dir)
+        home = await home_of(settings, redis, url)
         settings = settings.model_copy(update={"redis_url": url})
         log = MaintenanceLog(home.state_dir, home.instance.id)
         with log.lock():
@@ -124,7 +123,7 @@ async def _note(home: "TrailHome", did: list[_Result]) -> None:
 async def _archive(settings: Settings, quiet: bool) -> _Result:
     schedule, to = settings.maintenance, settings.archive or ""
     older_than_ms = schedule.archive_older_than_d * _DAY_MS
-    found = await archive_trail(settings, to, older_than_ms, schedule.archive_keep, quiet=quiet)
+    found = await archive_trail(settings, to, older_than_ms, schedule.archive_keep, locked_until(settings), quiet=quiet)
     return {
         "to": to,
         "segments": len(found),
