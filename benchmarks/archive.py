@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from llmctx.worker.trimming import note_and_trim
 from redis.asyncio import Redis
 
 from benchmarks import reasonings
@@ -34,7 +35,6 @@ from llmctx.trail.proof.notary_service import cover_now
 from llmctx.trail.proof.writer import load_or_make_writer
 from llmctx.worker.home import TrailHome
 from llmctx.worker.owner import Owner
-from llmctx.worker.trimming import note_and_trim
 
 DECISIONS = 1560
 """Four symbols, a whole regular session of one-minute bars."""

@@ -27,7 +27,9 @@ from llmctx.errors import LlmctxError
 from llmctx.llm.endpoint_settings import LLMSettings
 from llmctx.llm.price import Price
 from llmctx.llm.profile import ProfileSettings
+from llmctx.ops.maintenance.schedule import Schedule
 from llmctx.schema.keys import BY_SECTION, SIGNAL_TYPES
+from llmctx.trail.archive.retention import Retention
 
 
 def _known_sections(limits: dict[str, int]) -> dict[str, int]:
@@ -92,6 +94,10 @@ class Settings(BaseSettings):
     """Alerts."""
     otel: OtelSettings = OtelSettings()
     """Traces."""
+    maintenance: Schedule = Schedule()
+    """What `llmctx maintenance` does, and how often."""
+    retention: Retention = Retention()
+    """How long what is archived is kept."""
     prompt: str = "position"
     """The prompt to ask with: NAME for its newest version, or NAME/vN."""
     prompt_by_symbol: dict[str, str] = {}
@@ -120,6 +126,9 @@ class Settings(BaseSettings):
     """How many symbols of a partition are decided in parallel."""
     partitions: int = Field(1, ge=1, le=1024)
     """How many partitions a new trail gets; they cannot be changed later."""
+    ticks_kept_d: int = Field(30, ge=1, le=3650)
+    """For how many days the ticks of archived records stay known; a tick that waited longer is skipped. The same for
+    every worker of a trail."""
     replicas: int = Field(0, ge=0, le=16)
     """How many replicas of the server must have a record before it is published; 0 waits for none."""
 
@@ -218,6 +227,8 @@ def _check_environment() -> None:
     known = {f"LLMCTX_{name}".upper() for name in Settings.model_fields}
     known |= {f"LLMCTX_LLM__{name}".upper() for name in LLMSettings.model_fields}
     known |= {f"LLMCTX_ALERTS__{name}".upper() for name in AlertSettings.model_fields}
+    known |= {f"LLMCTX_MAINTENANCE__{name}".upper() for name in Schedule.model_fields}
+    known |= {f"LLMCTX_RETENTION__{name}".upper() for name in Retention.model_fields}
     parts = {f"LLMCTX_LLM__PROFILE__{name}".upper() for name in ProfileSettings.model_fields}
     known |= parts
     given = {name.upper() for name in os.environ}

@@ -22,6 +22,7 @@ from llmctx.settings import Settings, load_settings
 from llmctx.trail.log.instance import Instance, agreed, read_instance, require_instance
 from llmctx.worker.home import TrailHome, bind_home
 
+_DAY_MS = 86_400_000
 EMBEDDED = "embedded:"
 """What an address begins with that names a folder for an embedded server."""
 
@@ -82,12 +83,12 @@ def _embedded(directory: Path) -> EmbeddedServer:
 
 
 async def home_of(settings: Settings, redis: Redis, url: str, *, new_instance: bool = False) -> TrailHome:
-    """The trail of the configured server and state directory, and how many replicas must have what it publishes.
+    """The trail of the configured server and state directory, with what the settings say of it.
 
     Raises as `bind_home` does.
     """
     home = await bind_home(redis, url, settings.state_dir, partitions=settings.partitions, new_instance=new_instance)
-    return home._replace(replicas=settings.replicas)
+    return home._replace(replicas=settings.replicas, ticks_kept_ms=settings.ticks_kept_d * _DAY_MS)
 
 
 async def partitions_of(redis: Redis, settings: Settings) -> int:

@@ -43,6 +43,8 @@ FORM: dict[str, type] = {
     "archived": dict,
     "rotation": dict,
     "clock": str,
+    "maintenance": dict,
+    "requested": str,
 }
 """The JSON type of each field."""
 INSIDE: dict[str, dict[str, type]] = {
