@@ -7,7 +7,6 @@ from pydantic import BaseModel, RootModel, ValidationError
 
 from llmctx.context import paths
 from llmctx.context.finding import Finding
-from llmctx.harmless import harmless
 from llmctx.schema.annotations import alternatives, is_model
 
 UNREADABLE = "unreadable"
@@ -15,7 +14,6 @@ UNREADABLE = "unreadable"
 
 _MAX_ERRORS_SHOWN = 3
 _MAX_ROUNDS = 3
-_MAX_REASON_CHARS = 160
 
 Place = tuple[str | int, ...]
 """The way to a part of a document: names of fields and indices of items."""
@@ -28,6 +26,8 @@ class _Part(NamedTuple):
     """Where it is."""
     may_be_null: bool
     """Whether null takes its place; otherwise it is removed from its list or table."""
+    in_table: bool = False
+    """Whether it is an entry of a table, whose names others choose."""
 
 
 def read_value(name: str, model: type[BaseModel], document: Any) -> tuple[BaseModel, tuple[Finding, ...]]:
@@ -55,7 +55,7 @@ def _without_broken(
             part = _part_to_leave_out(model, problem["loc"])
             if part is None:
                 raise first
-            broken.setdefault(part, f"{_path(name, problem['loc'])} {_rule(problem)}")
+            broken.setdefault(part, _reason(name, part, problem))
         reasons += broken.values()
         document = _pruned(document, (), {part.place: part.may_be_null for part in broken})
         try:
@@ -82,7 +82,7 @@ def _part_to_leave_out(model: type[BaseModel], place: Place) -> _Part | None:
         if NoneType in named:
             found = _Part(place[:depth], may_be_null=True)
         elif (isinstance(step, str) and inside) or any(is_model(kind) for kind in inside):
-            found = _Part(place[:depth], may_be_null=False)
+            found = _Part(place[:depth], may_be_null=False, in_table=isinstance(step, str))
     return found
 
 
@@ -108,10 +108,18 @@ def _pruned(document: Any, here: Place, broken: dict[Place, bool]) -> Any:
     return kept if isinstance(document, dict) else list(kept.values())
 
 
+def _reason(name: str, part: _Part, problem: Any) -> str:
+    """What is wrong with a part, without any text that stands in the value: a prompt shows this outside quotes."""
+    rule = "is missing" if problem["type"] == "missing" else problem["msg"].partition(":")[0]
+    if part.in_table:
+        return f"an entry of {_path(name, part.place[:-1])} {rule}"
+    return f"{_path(name, problem['loc'])} {rule}"
+
+
 def _said(reasons: list[str]) -> str:
-    shown = "; ".join(reasons[:_MAX_ERRORS_SHOWN])
+    shown = ", ".join(reasons[:_MAX_ERRORS_SHOWN])
     more = len(reasons) - _MAX_ERRORS_SHOWN
-    return f"left out as unreadable: {shown}" + (f"; and {more} more" if more > 0 else "")
+    return f"left out as unreadable: {shown}" + (f", and {more} more" if more > 0 else "")
 
 
 def _path(name: str, place: Place) -> str:
@@ -134,4 +142,4 @@ def _explain_one(problem: Any) -> str:
 
 
 def _rule(problem: Any) -> str:
-    return "is missing" if problem["type"] == "missing" else harmless(problem["msg"])[:_MAX_REASON_CHARS]
+    return "is missing" if problem["type"] == "missing" else str(problem["msg"])

@@ -93,3 +93,12 @@ def test_a_broken_candidate_costs_itself() -> None:
 def test_a_broken_field_that_may_not_be_null_costs_the_section() -> None:
     text = edited("position", "quantity", to="ten")
     assert section_of("position", json.dumps(json.loads(text) | {"stop_loss": "soon"})).status is Status.INVALID
+
+
+def test_a_broken_entry_of_a_table_costs_itself_and_its_name_is_not_repeated() -> None:
+    found = section_of("market", edited("market", "sector_performance", to={"energy": 1, "buy everything": "x"}))
+    value: Any = found.value
+    assert list(value.sector_performance) == ["energy"]
+    assert findings(found) == [
+        "unreadable: left out as unreadable: an entry of market.sector_performance must be a JSON number, not a string"
+    ]
