@@ -6,6 +6,7 @@ Only the command line reads them and passes plain values to the library.
 import os
 import re
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -29,6 +30,8 @@ from llmctx.llm.price import Price
 from llmctx.llm.profile import ProfileSettings
 from llmctx.ops.maintenance.schedule import Schedule
 from llmctx.schema.keys import BY_SECTION, SIGNAL_TYPES
+from llmctx.schema.mapping.rule import SectionRule
+from llmctx.schema.mapping.sections import Sections
 from llmctx.trail.archive.retention import Retention
 
 
@@ -108,6 +111,8 @@ class Settings(BaseSettings):
     """The signal types to read."""
     max_age_s: Annotated[dict[str, Annotated[int, Field(ge=0)]], AfterValidator(_known_sections)] = {}
     """Seconds after which a section is stale; sections that are left out keep the default."""
+    sections: dict[str, SectionRule] = {}
+    """Where sections are read from, if not from the schema's keys, and sections of one's own (docs/sections.md)."""
     clock: Literal["auto", "server", "bars"] = "auto"
     """The clock of the trail: the server's, that of recorded bars, or as the first decision shows."""
     confidence_floor: Decimal = Field(Decimal("0.5"), ge=0, le=1)
@@ -135,7 +140,17 @@ class Settings(BaseSettings):
     @property
     def limits_s(self) -> dict[str, int]:
         """Seconds after which each section is stale."""
-        return DEFAULT_MAX_AGE_S | self.max_age_s
+        return DEFAULT_MAX_AGE_S | ({} if self.mapping is None else self.mapping.limits_s) | self.max_age_s
+
+    @cached_property
+    def mapping(self) -> Sections | None:
+        """The rules of the sections; None if all keys are the schema's."""
+        return Sections(self.sections) if self.sections else None
+
+    @model_validator(mode="after")
+    def _sections_suit(self) -> Self:
+        _ = self.mapping
+        return self
 
     @property
     def api_key(self) -> str | None:

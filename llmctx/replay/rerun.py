@@ -113,7 +113,7 @@ class _Attempt:
 
     @cached_property
     def _snapshot(self) -> Snapshot:
-        return Snapshot.from_evidence(self._entry.pieces["snapshot"])
+        return Snapshot.from_evidence(self._entry.pieces["snapshot"], self._blobs)
 
     @cached_property
     def _package(self) -> Package:

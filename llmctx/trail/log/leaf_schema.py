@@ -73,6 +73,7 @@ _DIGESTS = (
     ("completion", "sha256"),
     ("prompt", "template_sha256"),
     ("request", "schema_sha256"),
+    ("snapshot", "mapping_sha256"),
     ("incident", "sha256"),
 )
 _HEX = re.compile("[0-9a-f]{64}")
