@@ -278,4 +278,4 @@ class QueryError(LlmctxError):
 
 
 class BudgetError(LlmctxError):
-    """The live calls of a test run have used up their token budget."""
+    """A budget is used up, or cannot be kept."""

@@ -24,7 +24,9 @@ from llmctx.assets import asset
 from llmctx.context.snapshot import DEFAULT_MAX_AGE_S
 from llmctx.decision.guards import OnUngrounded
 from llmctx.decision.stop import UnconfirmedStop
+from llmctx.decision.trigger import TriggerPolicy
 from llmctx.errors import LlmctxError
+from llmctx.llm.budget import DailyBudget
 from llmctx.llm.endpoint_settings import LLMSettings
 from llmctx.llm.price import Price
 from llmctx.llm.profile import ProfileSettings
@@ -125,6 +127,10 @@ class Settings(BaseSettings):
     """What happens if an implausible price reaches a stop: hold until the price is confirmed, or exit."""
     stale_stop_factor: int = Field(10, ge=1, le=10**6)
     """A stop is obeyed on a stale price up to so many times the price's limit."""
+    daily_budget: DailyBudget | None = None
+    """What all workers of the server may use a day of calls, tokens and money: in all, per symbol and per prompt."""
+    trigger: TriggerPolicy | None = None
+    """What makes a tick worth a call; unset, the model is asked on every tick."""
     prices: dict[str, Price] = {}
     """Price per million tokens by model: input, output, and cached if it differs from input."""
     concurrency: int = Field(32, ge=1)
@@ -252,6 +258,8 @@ def _check_environment() -> None:
             f"LLMCTX_LLM__PROFILE and {min(given & parts)} are both set.",
             "Name the profile with LLMCTX_LLM__PROFILE__NAME, or its mode with LLMCTX_LLM__PROFILE__MODE.",
         )
+    known |= {f"LLMCTX_DAILY_BUDGET__{name}".upper() for name in DailyBudget.model_fields}
+    known |= {f"LLMCTX_TRIGGER__{name}".upper() for name in TriggerPolicy.model_fields}
     known |= {f"LLMCTX_OTEL__{name}".upper() for name in OtelSettings.model_fields}
     for name in os.environ:
         if name.upper().startswith("LLMCTX_") and name.upper() not in known:

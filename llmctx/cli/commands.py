@@ -51,6 +51,7 @@ COMMANDS = (
     Command("compare", "iterate", "Compare two replays, or a replay with the record."),
     Command("prompts", "iterate", "List, compare and check prompt versions."),
     Command("outcome", "iterate", "Report what followed each decision, and how confidence held up."),
+    Command("trigger", "iterate", "Report what a trigger would have asked and missed."),
     Command("corpus", "iterate", "Keep recorded decisions in a file, for tests."),
     Command("backtest", "iterate", "Let each prompt trade a whole session and compare the results."),
     Command("redis", "operate", "Run the embedded Valkey server."),

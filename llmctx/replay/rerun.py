@@ -233,7 +233,8 @@ class _Attempt:
         elif "completion" in self._record:
             expect("", {"verdict": verdict_fields(self._conclusion.verdict)}, self._record)
         elif "policy" in recorded:  # nothing was asked, and the first guardrail repeats why
-            verdict = guard(self._package, None, policy_of(self._record), recorded["guards"][0]["detail"])
+            first = recorded["guards"][0]
+            verdict = guard(self._package, None, policy_of(self._record), first["detail"], fired=first["name"])
             expect("", {"verdict": verdict_fields(verdict)}, self._record)
         # In records of 0.1.0 a template refused without a policy, and the verdict repeats its reason.
 

@@ -179,6 +179,8 @@ UPDATES = "updates:"
 """The prefix of a live key's pub/sub channel; a write publishes the new value, a deletion an empty text."""
 WORKERS = "workers"
 """The sorted set of running workers, by the time of their last heartbeat."""
+BUDGET = "budget:day"
+"""The hash of what was used and reserved today of the daily budget; it does not expire, or it could be evicted."""
 
 
 def rate_limit(endpoint: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from redis.asyncio import Redis
 
+from llmctx.cli.shared.budget import budget_of, check_answer_limit
 from llmctx.cli.shared.endpoints import chosen, completer_of, share_limits
 from llmctx.cli.shared.logs import LogFormat, show_logs
 from llmctx.connection import open_redis
@@ -150,15 +151,8 @@ async def config_of(settings: Settings, *, need_endpoint: bool = False) -> Async
     """Prompt, endpoint and rules for decisions; the endpoint's client is closed at the end.
 
     With `need_endpoint`, raises EndpointError if none is configured, and TemplateError if the prompt uses a name that
-    no package has.
+    no package has. Raises BudgetError or TemplateError if the daily budget cannot be kept.
     """
-    prompts = PromptBook(
-        settings.prompts,
-        settings.prompt,
-        settings.prompt_by_symbol,
-        state_dir=settings.state_dir,
-        accept=_check_for_service if need_endpoint else check_output,
-    )
     client = completer_of(settings)
     if need_endpoint and isinstance(client, NoEndpoint):
         raise EndpointError(
@@ -166,6 +160,15 @@ async def config_of(settings: Settings, *, need_endpoint: bool = False) -> Async
             "Set LLMCTX_LLM__BASE_URL and LLMCTX_LLM__MODEL, or give --endpoint and --model. To try it out, start "
             "`llmctx standin --port 8700` and use http://127.0.0.1:8700/v1 and llmctx-standin.",
         )
+    budget = budget_of(settings, client)
+
+    def accept(template: Template) -> None:
+        (_check_for_service if need_endpoint else check_output)(template)
+        check_answer_limit(template, budget)
+
+    prompts = PromptBook(
+        settings.prompts, settings.prompt, settings.prompt_by_symbol, state_dir=settings.state_dir, accept=accept
+    )
     policy = GuardPolicy(
         confidence_floor=settings.confidence_floor,
         grounding=settings.grounding,
@@ -179,6 +182,8 @@ async def config_of(settings: Settings, *, need_endpoint: bool = False) -> Async
             policy,
             reask_misfits=settings.reask_misfits,
             answer_within_s=settings.llm.timeout_s,
+            budget=budget,
+            trigger=settings.trigger,
         )
     finally:
         await client.aclose()

@@ -130,6 +130,7 @@ def _worker(database: int) -> tuple[Grant, ...]:
         keys.decisions_made("*"),
         keys.ticks_made("*"),
         keys.WORKERS,
+        keys.BUDGET,
     )
     writes = (
         "fcall", "set", "del", "rename", "hset", "hsetnx", "hdel", "hincrby", "rpush", "lpush", "ltrim", "xtrim",
