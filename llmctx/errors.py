@@ -94,6 +94,10 @@ class LeaseError(TrailError):
     """Another owner holds the partition now; nothing was written."""
 
 
+class RequestError(TrailError):
+    """The owner of a partition does not do what it was asked."""
+
+
 class UnsettledError(TrailError):
     """A tick was not settled in time; it stays raised."""
 
@@ -263,6 +267,10 @@ class MissingCompletionError(LlmctxError):
 
 class BackupError(LlmctxError):
     """A folder is no backup, or a backup is damaged or does not fit."""
+
+
+class MaintenanceError(LlmctxError):
+    """Maintenance cannot run now."""
 
 
 class QueryError(LlmctxError):

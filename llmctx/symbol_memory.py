@@ -42,12 +42,13 @@ class SymbolMemory:
         memory begins empty.
         """
         self._log = log
+        self._mappings: dict[str, bytes] = {}
         self._partitions = partitions
         self._vouches = vouches
         self._known: BoundedCache[str, Known] = BoundedCache(_MAX_SYMBOLS, _MAX_BYTES)
         self.length: MemoryLength = "off"
         """How much of each symbol's packages is remembered."""
-        self.standing = StandingDecisions(log, partitions, vouches)
+        self.standing = StandingDecisions(log, partitions, vouches, self._mapping_of)
         """The decision that stands for each symbol; only a trigger asks for it."""
         self.unconfirmed: dict[str, str] = {}
         """The symbols whose stop was reached by a price that is not believed, each with the reason."""
@@ -108,7 +109,7 @@ class SymbolMemory:
         """What the log says of a symbol, and why its stop waits, if it does."""
         marks: Marks | None = None
         thesis: LastDecision | None = None
-        memory = NOTHING
+        memory: bytes | None = NOTHING if self.length == "off" else None
         waits: str | None = None
         read, is_newest, is_searching = 0, True, True
         if self._log is None:
@@ -118,9 +119,10 @@ class SymbolMemory:
                 if entry.record.get("symbol") == symbol and self._vouches(entry):
                     if is_newest:
                         waits, is_newest = _waiting_in(entry), False
-                        memory = self._memory_after(entry)
+                    if memory is None and "snapshot" in entry.pieces:
+                        memory = await self._memory_after(entry)
                     if marks is None and read < _MAX_READ_FOR_MARKS:
-                        marks = _marks_after(entry)
+                        marks = await self._marks_after(entry)
                     if is_searching:
                         thesis = self._thesis_in(entry)
                         reference = None if thesis is not None else _reference(entry)
@@ -132,19 +134,19 @@ class SymbolMemory:
         except AnchorError as error:
             _log.warning(f"{symbol}: its records cannot be vouched for ({in_short(error)}); nothing is known of before")
             return Known(), None
-        return Known(marks or Marks(), thesis, memory), waits
+        return Known(marks or Marks(), thesis, memory or NOTHING), waits
 
-    def _memory_after(self, entry: Entry) -> bytes:
+    async def _memory_after(self, entry: Entry) -> bytes:
         """What is remembered after a record; nothing if it does not say."""
-        if self.length == "off" or "snapshot" not in entry.pieces:
-            return NOTHING
         try:
-            package = build_package(Snapshot.from_evidence(entry.pieces["snapshot"]))
+            snapshot = Snapshot.from_evidence(entry.pieces["snapshot"], await self._mapping_of(entry))
+            package = build_package(snapshot)
         except Exception as error:  # noqa: BLE001  an unreadable record must not keep its symbol from being decided
             _log.warning(f"record {entry.index}: its package cannot be remembered: {in_short(error)}")
             return NOTHING
-        usable = self._thesis_in(entry) is not None
-        return NOTHING if package.refusal is not None else self._remember(package, entry.record, usable=usable)
+        if package.refusal is not None:  # what was remembered before still holds
+            return snapshot.sections["memory"].raw or NOTHING if "memory" in snapshot.sections else NOTHING
+        return self._remember(package, entry.record, usable=self._thesis_in(entry) is not None)
 
     def _remember(self, package: Package, record: Mapping[str, Any], *, usable: bool) -> bytes:
         try:
@@ -171,6 +173,28 @@ class SymbolMemory:
             return None
         return self._thesis_in(entry)
 
+    async def _marks_after(self, entry: Entry) -> Marks | None:
+        """What was believed after a record; None if it does not say."""
+        try:
+            if "snapshot" not in entry.pieces:
+                return None
+            snapshot = Snapshot.from_evidence(entry.pieces["snapshot"], await self._mapping_of(entry))
+            if snapshot.marks is None:  # made by an older version: its price is the first that is judged
+                snapshot = snapshot.model_copy(update={"marks": Marks()})
+            return build_package(snapshot).marks_after
+        except Exception as error:  # noqa: BLE001  an unreadable record must not keep its symbol from being decided
+            _log.warning(f"record {entry.index}: what was believed of its price cannot be read: {in_short(error)}")
+            return None
+
+    async def _mapping_of(self, entry: Entry) -> dict[str, bytes]:
+        """The mapping that a record names, by digest; empty if it names none."""
+        digest = entry.record["snapshot"].get("mapping_sha256")
+        if digest is None or self._log is None:
+            return {}
+        if digest not in self._mappings and (blob := await self._log.blob(digest)) is not None:
+            self._mappings = {digest: blob}
+        return self._mappings
+
 
 def _reference(entry: Entry) -> TrailReference | None:
     """The record that an entry's own thesis came from."""
@@ -185,17 +209,3 @@ def _waiting_in(entry: Entry) -> str | None:
     """Why a record holds a stop for want of a confirmation; None if it holds none."""
     guards = entry.record["verdict"].get("guards", ())
     return next((guard.get("detail", "") for guard in guards if guard["name"] == STOP_UNCONFIRMED), None)
-
-
-def _marks_after(entry: Entry) -> Marks | None:
-    """What was believed after a record; None if it does not say."""
-    try:
-        if "snapshot" not in entry.pieces:
-            return None
-        snapshot = Snapshot.from_evidence(entry.pieces["snapshot"])
-        if snapshot.marks is None:  # made by an older version: its price is the first that is judged
-            snapshot = snapshot.model_copy(update={"marks": Marks()})
-        return build_package(snapshot).marks_after
-    except Exception as error:  # noqa: BLE001  an unreadable record must not keep its symbol from being decided
-        _log.warning(f"record {entry.index}: what was believed of its price cannot be read: {in_short(error)}")
-        return None

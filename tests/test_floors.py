@@ -148,7 +148,7 @@ def test_the_independent_verifier_imports_nothing_of_the_package() -> None:
 
 KEY_FAMILIES = (
     "stocks:", "positions:", "signals:", "watchlist:", "candidates:", "metrics:", "context:", "system:",
-    "audit:", "ticks:", "decisions:", "effects:", "controls:",
+    "audit:", "ticks:", "decisions:", "effects:", "controls:", "limits:",
 )  # fmt: skip
 
 

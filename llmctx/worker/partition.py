@@ -96,7 +96,7 @@ async def serve_partition(
                     waiting.seen.clear()
                     settler = Settler(
                         home.redis,
-                        TickStream(reader, partition),
+                        TickStream(reader, partition, home.ticks_kept_ms),
                         owner,
                         pipeline,
                         memory=memory,

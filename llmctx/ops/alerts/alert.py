@@ -25,6 +25,7 @@ ALERTS = {
     "unsigned": "records have waited for two minutes or more without a checkpoint",
     "memory": "memory that cannot expire passes 70% of maxmemory, or no more ticks are taken",
     "backup": "`llmctx backup` failed, or its copy is bad",
+    "maintenance": "`llmctx run --maintenance`: a step failed; it is tried again in an hour",
     "test": "`llmctx alerts --test`",
 }
 """What each alert says."""

@@ -48,6 +48,8 @@ FORM: dict[str, type] = {
     "archived": dict,
     "rotation": dict,
     "clock": str,
+    "maintenance": dict,
+    "requested": str,
 }
 """The JSON type of each field."""
 INSIDE: dict[str, dict[str, type]] = {
@@ -77,6 +79,7 @@ _DIGESTS = (
     ("completion", "sha256"),
     ("prompt", "template_sha256"),
     ("request", "schema_sha256"),
+    ("snapshot", "mapping_sha256"),
     ("incident", "sha256"),
     ("standing", "leaf_hash"),
 )
@@ -154,6 +157,12 @@ def _wrong_fields(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                 yield f"{name}.{field} as {kind.__name__}", str(record[name].get(field))[:120]
 
 
+def _wrong_lists(completion: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for field in ("answer_from", "tried"):
+        if type(listed := completion.get(field, [])) is not list:
+            yield f"completion.{field} as list", str(listed)[:120]
+
+
 def _wrong_values(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """The same for values, once every field has its type."""
     for name, field in _DIGESTS:
@@ -162,8 +171,7 @@ def _wrong_values(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield f"{name}.{field} as 64 hex digits", str(section[field])[:120]
     if record["attempts"] < 1 or min(record["recorded_at_ms"], record.get("as_of_ms", 0)) < 0:
         yield "attempts from 1 on, times from 0 on", str(record)[:120]
-    if type(steps := record.get("completion", {}).get("answer_from", [])) is not list:
-        yield "completion.answer_from as list", str(steps)[:120]
+    yield from _wrong_lists(record.get("completion", {}))
     if type(record.get("enrolment", {}).get("retires", "")) is not str:
         yield "enrolment.retires as str", str(record["enrolment"]["retires"])[:120]
     for name, kinds in _BELONGS_TO.items():
