@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from llmctx.llm.completion import Completion
+from llmctx.llm.completion import Attempt, Completion, Outcome
 from llmctx.llm.output import OutputSchema
 from llmctx.llm.price import Price, price_of
 from llmctx.llm.request import LENGTH_LIMITS, RequestPlan
@@ -21,6 +21,8 @@ from llmctx.prompt.template import Parameters
 ADDED_BY_ENDPOINT = 1000
 """The most tokens that endpoints are known to add to a request: Anthropic's instructions for tools take up to 700."""
 _PERHAPS_CHARGED = frozenset({"http 408", "http 500", "http 502", "http 504"})
+_NOT_SENT = frozenset({Outcome.LIMITED, Outcome.UNREACHABLE})
+"""The outcomes of a call without attempts of which it is known that nothing was sent."""
 _ZERO = Decimal(0)
 
 
@@ -114,15 +116,24 @@ class CallCost:
         return [plan(parameters, output) for plan in self._plans] or [None]
 
     def used(self, completion: Completion, most: Spending) -> Spending:
-        """What a call used. An attempt of which nothing is known counts as the most."""
-        *earlier, last = completion.attempts or (None,)
-        spent = Spending()
-        for attempt in earlier:
-            spent = spent.plus(most) if attempt is None or _is_unknown(attempt.result) else spent
-        if (usage := completion.usage) is not None:
-            price = price_of(self._prices, completion.model, completion.request.get("model"), self._model)
-            return spent.plus(Spending(usage.prompt + usage.completion, _ZERO if price is None else price.of(usage)))
-        return spent.plus(most) if last is None or _is_unknown(last.result) else spent
+        """What a call used at all endpoints tried. An attempt of which nothing is known counts as the most."""
+        models = (completion.model, completion.request.get("model"), self._model)
+        if completion.attempts or completion.usage is not None or completion.outcome in _NOT_SENT:
+            spent = self._of(completion.attempts, completion.usage, most, *models)
+        else:
+            spent = most
+        for tried in completion.tried:
+            spent = spent.plus(self._of(tried.attempts, tried.usage, most, tried.model))
+        return spent
+
+    def _of(self, attempts: Sequence[Attempt], usage: Usage | None, most: Spending, *models: str | None) -> Spending:
+        """What these attempts at one endpoint used; `usage` is that of the last."""
+        unknown = [_is_unknown(attempt.result) for attempt in attempts]
+        if usage is None:
+            return Spending(most.tokens * sum(unknown), most.cost * sum(unknown))
+        price, earlier = price_of(self._prices, *models), sum(unknown[:-1])
+        cost = _ZERO if price is None else price.of(usage)
+        return Spending(usage.prompt + usage.completion + most.tokens * earlier, cost + most.cost * earlier)
 
 
 class BudgetTerms(NamedTuple):
@@ -173,5 +184,5 @@ def _answer_limits(parameters: Parameters, plan: RequestPlan | None) -> list[int
 
 def _is_unknown(result: str) -> bool:
     """Whether an attempt may have been charged: no reply came, or one that does not say so."""
-    refused = result.startswith("http ") and not result.startswith("http 2")
+    refused = result == "limited" or (result.startswith("http ") and not result.startswith("http 2"))
     return not refused or result in _PERHAPS_CHARGED

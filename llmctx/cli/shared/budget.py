@@ -5,6 +5,7 @@ from llmctx.errors import BudgetError, TemplateError
 from llmctx.llm.budget import BudgetTerms, CallCost
 from llmctx.llm.client import EndpointClient
 from llmctx.llm.completion import Completer
+from llmctx.llm.fallback import EndpointChain
 from llmctx.prompt.template import Template
 from llmctx.settings import Settings
 
@@ -17,7 +18,8 @@ def budget_of(settings: Settings, completer: Completer) -> BudgetTerms | None:
     budget = settings.daily_budget
     if budget is None:
         return None
-    plans = [completer.plan] if isinstance(completer, EndpointClient) else []
+    clients = [each.completer for each in completer.endpoints] if isinstance(completer, EndpointChain) else [completer]
+    plans = [client.plan for client in clients if isinstance(client, EndpointClient)]
     cost = CallCost(settings.prices, plans, model=settings.llm.model)
     if (unpriced := cost.unpriced(OUTPUT)) and any(limits.cost is not None for limits in budget.parts):
         raise BudgetError(

@@ -7,9 +7,10 @@ import pytest
 from llmctx.decision.decision import OUTPUT
 from llmctx.llm.budget import ADDED_BY_ENDPOINT, CallCost, Spending
 from llmctx.llm.client import EndpointClient
-from llmctx.llm.completion import Attempt, Completion, Outcome
+from llmctx.llm.completion import Attempt, Completion, Outcome, Tried
 from llmctx.llm.price import Price
 from llmctx.llm.profile import ProfileSettings
+from llmctx.llm.usage import Usage
 from tests.unit.makers import body, completion, prompt_of
 
 MODEL = "asked-model"
@@ -48,6 +49,15 @@ async def test_the_most_is_that_of_the_dearest_endpoint_that_may_be_asked() -> N
     await dear.aclose()
 
 
+TRIED = (
+    Tried("first", "timeout", attempts=(Attempt("timeout", 1, None),)),
+    Tried("hedge", "cancelled", attempts=(Attempt("cancelled", 1, None),)),
+    Tried("said", "answered", attempts=(Attempt("ok", 1, None),), usage=Usage(400, 100)),
+    Tried("open", "skipped", "its circuit breaker is open"),
+)
+"""Two endpoints that may have been charged, one that was, and one that was not asked."""
+
+
 def ended(*results: str, usage: bool = False) -> Completion:
     attempts = tuple(Attempt(result, 1, None) for result in results)
     made = completion(body() if usage else body(usage=None))
@@ -61,6 +71,8 @@ def ended(*results: str, usage: bool = False) -> Completion:
         (ended("http 429", "http 503", "ok", usage=True), 0, 1200), (ended("http 400"), 0, 0),
         (ended("timeout"), 1, 0), (ended("timeout", "connection", "ok", usage=True), 2, 1200),
         (ended("http 504", "cancelled at the deadline"), 2, 0), (ended("http 200 with an error 500"), 1, 0),
+        (ended().model_copy(update={"outcome": Outcome.LIMITED}), 0, 0),
+        (ended("ok", usage=True).model_copy(update={"tried": TRIED}), 2, 1200 + 500),
     ],
 )  # fmt: skip
 def test_what_is_not_known_counts_as_the_most(call: Completion, times_most: int, used: int) -> None:
