@@ -271,3 +271,7 @@ class QueryError(LlmctxError):
 
 class BudgetError(LlmctxError):
     """The live calls of a test run have used up their token budget."""
+
+
+class ConsoleError(LlmctxError):
+    """The console may not be opened as asked, or cannot be served."""
