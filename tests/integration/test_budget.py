@@ -18,7 +18,7 @@ from llmctx.llm.client import NoEndpoint
 from llmctx.llm.completion import Completion
 from llmctx.llm.output import OutputSchema
 from llmctx.llm.price import Price
-from llmctx.ops.alerts.alert import ALERTS
+from llmctx.ops.alerts.alert import alert_of
 from llmctx.pipeline import DecisionConfig, Pipeline
 from llmctx.prompt.render import Prompt
 from llmctx.replay.corpus import BlobCache
@@ -160,14 +160,16 @@ async def refused(redis: Redis, price: str) -> Entry:
 
 
 @pytest.mark.parametrize(("price", "action"), [("152.5", "hold"), ("144", "exit")])
-async def test_without_budget_the_guardrails_decide(redis: Redis, logged: list[str], price: str, action: str) -> None:
+async def test_without_budget_the_guardrails_decide_and_somebody_is_told(
+    redis: Redis, caplog: pytest.LogCaptureFixture, price: str, action: str
+) -> None:
     entry = await refused(redis, price)
     verdict = entry.record["verdict"]
     reason = "the daily budget of 0 calls (all) does not suffice: 0 are left"
     assert (entry.record["kind"], verdict["action"]) == ("skipped", action)
     assert verdict["guards"][0] == {"name": "no_answer", "detail": reason}
-    assert [line for line in logged if line.startswith(reason)] != []
-    assert "budget" in ALERTS
+    (alert,) = [found for record in caplog.records if (found := alert_of(record)) is not None]
+    assert (alert.name, alert.subject, alert.text.startswith(reason)) == ("budget", "all calls", True)
     assert rebuild(entry, BlobCache({})).differences == ()
 
 
