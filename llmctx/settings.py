@@ -27,7 +27,7 @@ from llmctx.decision.guards import OnUngrounded
 from llmctx.decision.stop import UnconfirmedStop
 from llmctx.decision.trigger import TriggerPolicy
 from llmctx.errors import LlmctxError
-from llmctx.llm.budget import DailyBudget
+from llmctx.llm.budget import DailyBudget, Limits
 from llmctx.llm.endpoint_settings import LLMSettings
 from llmctx.llm.price import Price
 from llmctx.llm.profile import ProfileSettings
@@ -268,6 +268,8 @@ def _check_environment() -> None:
             "Name the profile with LLMCTX_LLM__PROFILE__NAME, or its mode with LLMCTX_LLM__PROFILE__MODE.",
         )
     known |= {f"LLMCTX_DAILY_BUDGET__{name}".upper() for name in DailyBudget.model_fields}
+    parts_of = ("PER_SYMBOL", "PER_PROMPT")
+    known |= {f"LLMCTX_DAILY_BUDGET__{part}__{name}".upper() for part in parts_of for name in Limits.model_fields}
     known |= {f"LLMCTX_TRIGGER__{name}".upper() for name in TriggerPolicy.model_fields}
     known |= {f"LLMCTX_OTEL__{name}".upper() for name in OtelSettings.model_fields}
     for name in os.environ:
