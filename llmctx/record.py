@@ -70,6 +70,9 @@ def compose(tick: Tick, conclusion: Conclusion, metadata: RecordMetadata, blobs:
         first = completion_fields(conclusion.first_answer.completion)
         first.pop("sha256", None)  # its body is not kept: its answer is part of the messages
         leaf["reasked"] = {"completion": first} | wrong_fields(conclusion.first_answer.wrong)
+    if conclusion.standing is not None:
+        reference, action = conclusion.standing
+        leaf["standing"] = {"address": reference.address, "leaf_hash": reference.leaf_hash, "action": action}
     draft = _draft(leaf, pieces, tick, metadata)
     return draft._replace(
         blobs=(*(blobs if conclusion.completion is not None else ()), *_mapping(conclusion.snapshot)),

@@ -16,6 +16,7 @@ from llmctx.decision.guards import Verdict
 from llmctx.decision.stop import STOP_UNCONFIRMED
 from llmctx.errors import AddressError, AnchorError, in_short
 from llmctx.publication import thesis_of
+from llmctx.standing import StandingDecisions
 from llmctx.trail.log.entry import Entry, parse_address
 from llmctx.trail.log.reader import LogReader
 
@@ -42,6 +43,8 @@ class SymbolMemory:
         self._partitions = partitions
         self._vouches = vouches
         self._known: BoundedCache[str, Known] = BoundedCache(_MAX_SYMBOLS, _MAX_BYTES)
+        self.standing = StandingDecisions(log, partitions, vouches)
+        """The decision that stands for each symbol; only a trigger asks for it."""
         self.unconfirmed: dict[str, str] = {}
         """The symbols whose stop was reached by a price that is not believed, each with the reason."""
 
@@ -87,6 +90,7 @@ class SymbolMemory:
     def forget(self) -> None:
         """Forget everything, because the log has lost records."""
         self._known = BoundedCache(_MAX_SYMBOLS, _MAX_BYTES)
+        self.standing.forget()
 
     def _keep(self, symbol: str, known: Known) -> None:
         self._known.put(symbol, known, _EMPTY_BYTES + (0 if known.thesis is None else len(known.thesis.text)))

@@ -179,11 +179,23 @@ UPDATES = "updates:"
 """The prefix of a live key's pub/sub channel; a write publishes the new value, a deletion an empty text."""
 WORKERS = "workers"
 """The sorted set of running workers, by the time of their last heartbeat."""
+BUDGET = "budget:day"
+"""The hash of what was used and reserved today of the daily budget; it does not expire, or it could be evicted."""
+
+
+def rate_limit(endpoint: str) -> str:
+    """The hash of reservations under an endpoint's limits of a minute: second -> requests and tokens. It expires."""
+    return f"limits:llm:{endpoint}"
 
 
 def ticks(partition: int | str) -> str:
     """The stream of ticks to decide."""
     return f"ticks:{{{partition}}}"
+
+
+def ticks_made(partition: int | str) -> str:
+    """The key under which that stream is made again, for an instant."""
+    return f"ticks:{{{partition}}}:made"
 
 
 def attempts(partition: int | str) -> str:

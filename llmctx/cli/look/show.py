@@ -119,13 +119,20 @@ def _print_call(record: dict[str, Any]) -> None:
     print_fields(
         {
             "asked": f"{request.get('model', 'no model')} at {request.get('endpoint', 'no endpoint')}",
+            "endpoint": completion.get("endpoint"),
             "served by": completion.get("model"),
             "outcome": completion["outcome"] + (f": {completion['detail']}" if "detail" in completion else ""),
             "answer from": ", ".join(completion.get("answer_from", [])) or None,
             "attempts": ", ".join(attempts) or None,
+            "tried": "\n".join(map(_tried, completion.get("tried", []))) or None,
             "tokens": ", ".join(f"{name} {count}" for name, count in completion.get("usage", {}).items()) or None,
         }
     )
+
+
+def _tried(tried: dict[str, Any]) -> str:
+    said = f": {tried['detail']}" if "detail" in tried else ""
+    return f"{tried['endpoint']} {tried['outcome']}{said}"
 
 
 def _print_sections(snapshot: bytes, blobs: Blobs) -> None:
