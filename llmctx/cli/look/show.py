@@ -21,8 +21,11 @@ from llmctx.trail.proof.anchor import Anchor, anchor_directory
 from llmctx.trail.proof.checkpoint import read_note
 from llmctx.trail.source.copies import is_copy, newest_note
 from llmctx.trail.source.joined import trail_source
-from llmctx.trail.source.lookup import read_record
+from llmctx.trail.source.lookup import blobs_of, read_record
 from llmctx.visible import visible
+
+Blobs = dict[str, bytes]
+"""Blobs by digest."""
 
 
 def show(
@@ -35,7 +38,7 @@ def show(
     state_dir: StateDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show one record: why it was made, what was decided, and its proof.
+    """Show one record: why it was made, what was decided, its proof.
 
     With --full all its evidence: what was known, what was asked, what the model answered, and what was concluded.
 
@@ -43,14 +46,15 @@ def show(
     llmctx show 12
     llmctx show 12 --full --from ./export
     """
-    entry, place, covered = asyncio.run(_read(settings_for(redis_url, state_dir), where, record))
+    settings = settings_for(redis_url, state_dir)
+    entry, place, blobs, covered = asyncio.run(_read(settings, where, record))
     if not as_json:
         if entry.unreadable is not None:
             _print_unreadable(entry, place, entry.unreadable)
         elif full:
-            _print_entry(entry, place)
+            _print_entry(entry, place, blobs)
         else:
-            print_brief(Story(entry, 1), place, covered)
+            print_brief(Story(entry, 1, blobs), place, covered)
         return
     leaf, pieces = entry.kept
     print_json(
@@ -65,18 +69,20 @@ def show(
     )
 
 
-async def _read(settings: Settings, where: str | None, text: str) -> tuple[Entry, str, str]:
-    """The record at an address, its address as all commands print it, and which checkpoint covers it."""
+async def _read(settings: Settings, where: str | None, text: str) -> tuple[Entry, str, Blobs, str]:
+    """The record at an address, its address as all commands print it, its blobs, and which checkpoint covers it."""
     if where is None:
         async with open_trail(settings) as (redis, instance):
             source = await trail_source(redis, instance, settings.archive)
             entry = await read_record(source, text)
+            blobs = await blobs_of(source, entry)
             note = Anchor(anchor_directory(settings.state_dir, instance.id, entry.partition)).newest()
     else:
         async with source_of(settings, where) as source:
             entry = await read_record(source, text)
+            blobs = await blobs_of(source, entry)
             note = newest_note(where, entry.partition) if is_copy(where) else None
-    return entry, address(entry.index, entry.partition, source.partitions), _covered(note, entry.index)
+    return entry, address(entry.index, entry.partition, source.partitions), blobs, _covered(note, entry.index)
 
 
 def _covered(note: str | None, index: int) -> str:
@@ -104,7 +110,7 @@ def _print_unreadable(entry: Entry, place: str, problem: Unreadable) -> None:
     )
 
 
-def _print_entry(entry: Entry, place: str) -> None:
+def _print_entry(entry: Entry, place: str, blobs: Blobs) -> None:
     record = entry.record
     out.print(f"[bold]record {place}[/]  {record['kind']}")
     print_fields(
@@ -124,7 +130,7 @@ def _print_entry(entry: Entry, place: str) -> None:
     if "completion" in record:
         _print_call(record)
     if "snapshot" in record:
-        _print_sections(entry.pieces["snapshot"])
+        _print_sections(entry.pieces["snapshot"], blobs)
     if "messages" in entry.pieces:
         for message in canonical.loads(entry.pieces["messages"]):
             _print_block(f"asked ({message['role']})", message["content"])
@@ -144,19 +150,26 @@ def _print_call(record: dict[str, Any]) -> None:
     print_fields(
         {
             "asked": f"{request.get('model', 'no model')} at {request.get('endpoint', 'no endpoint')}",
+            "endpoint": completion.get("endpoint"),
             "served by": completion.get("model"),
             "outcome": completion["outcome"] + (f": {completion['detail']}" if "detail" in completion else ""),
             "answer from": ", ".join(completion.get("answer_from", [])) or None,
             "attempts": ", ".join(attempts) or None,
+            "tried": "\n".join(map(_tried, completion.get("tried", []))) or None,
             "tokens": ", ".join(f"{name} {count}" for name, count in completion.get("usage", {}).items()) or None,
         }
     )
 
 
-def _print_sections(snapshot: bytes) -> None:
+def _tried(tried: dict[str, Any]) -> str:
+    said = f": {tried['detail']}" if "detail" in tried else ""
+    return f"{tried['endpoint']} {tried['outcome']}{said}"
+
+
+def _print_sections(snapshot: bytes, blobs: Blobs) -> None:
     out.print("\n[bold]known[/]")
     try:
-        sections = known_sections(snapshot)
+        sections = known_sections(snapshot, blobs)
     except ValueError as error:  # other rules made it, or it was altered
         out.print(f"  this version cannot read it ({escape(str(error))}); --json prints it unchanged")
         return
