@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from llmctx.worker.trimming import note_and_trim
 from redis.asyncio import Redis
 
 from benchmarks import reasonings
@@ -33,6 +32,7 @@ from llmctx.trail.proof.anchor import Anchor, anchor_directory
 from llmctx.trail.proof.key import load_key
 from llmctx.trail.proof.notary_service import cover_now
 from llmctx.trail.proof.writer import load_or_make_writer
+from llmctx.worker.ask_owner import note_and_trim
 from llmctx.worker.home import TrailHome
 from llmctx.worker.owner import Owner
 
