@@ -35,17 +35,20 @@ MAX_INTEGER = 2**53 - 1
 MAX_DEPTH = 200
 MAX_PARTITIONS = 1024
 BOUND_MS, GAP_MS = 120_000, 180_000
-SETTLES = {"decision": True, "skipped": True, "failed": True, "dead_letter": True, "incident": False, "notice": False}
+SETTLES = {
+    "decision": True, "skipped": True, "failed": True, "unasked": True, "dead_letter": True, "incident": False,
+    "notice": False,
+}  # fmt: skip
 ALWAYS = {"recorded_at_ms": int, "worker": str, "attempts": int, "code": str, "verdict": dict}
 SOMETIMES = {
     "symbol": str, "cause": str, "as_of_ms": int, "timings_ms": dict, "snapshot": dict, "prompt": dict,
     "request": dict, "completion": dict, "decision": dict, "confirmation": dict, "incident": dict,
-    "grounding": dict, "reasked": dict, "clock": str, "enrolment": dict, "rotation": dict, "archived": dict,
-    "maintenance": dict, "requested": str, "erased": dict, "hold": dict,
+    "grounding": dict, "reasked": dict, "standing": dict, "clock": str, "enrolment": dict, "rotation": dict,
+    "archived": dict, "maintenance": dict, "requested": str, "erased": dict, "hold": dict,
 }  # fmt: skip
 TYPES = ALWAYS | SOMETIMES
 DIGESTS = {"snapshot": "snapshot", "prompt": "messages", "completion": "completion", "incident": "foreign"}
-BLOBS = {"prompt": "template_sha256", "request": "schema_sha256"}
+BLOBS = {"prompt": "template_sha256", "request": "schema_sha256", "snapshot": "mapping_sha256"}
 WITHIN: dict[str, dict[str, type]] = {
     "snapshot": {"sha256": str, "sections": dict},
     "prompt": {"template": str, "version": int, "template_sha256": str, "sha256": str},
@@ -54,6 +57,7 @@ WITHIN: dict[str, dict[str, type]] = {
         "action": str, "confidence": str, "reasoning": str, "evidence": list, "invalidation": str, "valid_for": int,
     },
     "verdict": {"action": str, "reason": str},
+    "standing": {"address": str, "leaf_hash": str, "action": str},
     "confirmation": {"by": str, "why": str, "last": str, "price_at": str, "entry_time": str},
     "archived": {"first": int, "end": int, "manifest": str, "where": str},
     "erased": {"first": int, "end": int, "pieces": list, "manifest": str},
@@ -62,8 +66,11 @@ WITHIN: dict[str, dict[str, type]] = {
     "enrolment": {"key": str, "from": int, "signature": str},
     "rotation": {"old": str, "new": str, "old_signature": str, "new_signature": str},
 }  # fmt: skip
-DECISION = ("snapshot", "prompt", "request", "completion", "decision")
-HASHES = (*((name, "sha256") for name in DIGESTS), *BLOBS.items())
+FURTHER = {
+    "decision": ("snapshot", "prompt", "request", "completion", "decision"),
+    "unasked": ("snapshot", "standing"),
+}
+HASHES = (*((name, "sha256") for name in DIGESTS), *BLOBS.items(), ("standing", "leaf_hash"))
 INSIDE = [(name, tuple(fields.items())) for name, fields in WITHIN.items()]
 ZEROS = "0" * 64
 is_hex = re.compile("[0-9a-f]{64}").fullmatch
@@ -984,7 +991,7 @@ def form(index: int, record: Any) -> None:
         or not _known_kind(record.get("kind"))
     ):
         raise Fault(index, "record-form", 'an object with "v": 1 and a known kind', str(record)[:120])
-    for name in (*ALWAYS, *(DECISION if record["kind"] == "decision" else ())):
+    for name in (*ALWAYS, *FURTHER.get(record["kind"], ())):
         if name not in record:
             raise Fault(index, "record-form", f"{name} in a {record['kind']}", "nothing")
     for name, value in record.items():
@@ -1012,10 +1019,13 @@ def _form_inside(index: int, record: dict[str, Any]) -> None:
 
 
 def _form_of_incident(index: int, record: dict[str, Any]) -> None:
-    if type(steps := record.get("completion", {}).get("answer_from", [])) is not list:
-        raise Fault(index, "record-form", "completion.answer_from as list", repr(steps)[:120])
+    for field in ("answer_from", "tried"):
+        if type(listed := record.get("completion", {}).get(field, [])) is not list:
+            raise Fault(index, "record-form", f"completion.{field} as list", repr(listed)[:120])
     if type(record.get("enrolment", {}).get("retires", "")) is not str:
         raise Fault(index, "record-form", "enrolment.retires as str", repr(record["enrolment"]["retires"])[:120])
+    if "standing" in record and record["kind"] != "unasked":
+        raise Fault(index, "record-form", f"no standing in a {record['kind']}", "one")
     if "enrolment" in record and record["kind"] not in ("notice", "incident"):
         raise Fault(index, "record-form", f"no enrolment in a {record['kind']}", "one")
     if "rotation" in record and record["kind"] != "notice":

@@ -278,4 +278,8 @@ class QueryError(LlmctxError):
 
 
 class BudgetError(LlmctxError):
-    """The live calls of a test run have used up their token budget."""
+    """A budget is used up, or cannot be kept."""
+
+
+class ConsoleError(LlmctxError):
+    """The console may not be opened as asked, or cannot be served."""

@@ -35,6 +35,7 @@ from llmctx.worker.publish import Publisher
 from llmctx.worker.requests import Requests
 from llmctx.worker.server_check import ServerCheck
 from llmctx.worker.tick_map import TickMap
+from llmctx.worker.ticks import renumber
 
 _log = logging.getLogger(__name__)
 
@@ -99,6 +100,7 @@ class Owner:
         TrailError if the server or the disk does not answer.
         """
         await self._check.functions()
+        await self._check.types()
         roster = await self._enrolment.open()
         while (holder := await self._lease.take()) is not None:
             if self._wait is None or not self._wait(holder):
@@ -221,6 +223,7 @@ class Owner:
         spool or anchor, TrailError if it does not answer.
         """
         await self._check.functions()
+        await self._check.types()
         await self._check.instance()
         lost = await self._recovery.compare_again()
         await self._publisher.resume()
@@ -278,6 +281,8 @@ class Owner:
             await pause(2)
             with contextlib.suppress(TrailError):  # the renewal itself tells whether the server answers
                 await self._check.functions()
+                await self._check.types()
+                await renumber(self._redis, self.partition, self._lease.owner)
             try:
                 holder = await self._retake()
                 with contextlib.suppress(TrailError):

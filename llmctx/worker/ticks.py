@@ -4,6 +4,8 @@ If a reply is lost, its entries count as delivered although nobody saw them. So 
 start and after every reconnect, and the connection that reads must not repeat commands by itself.
 """
 
+import logging
+from pathlib import Path
 from typing import Literal, NamedTuple, cast
 
 from pydantic import ValidationError
@@ -15,14 +17,20 @@ from llmctx.connection import server_ms
 from llmctx.context.marks import read_confirmation
 from llmctx.context.tick import Tick
 from llmctx.errors import LlmctxError, TrailError
+from llmctx.functions import ServerFunction
 from llmctx.limits import MAX_TICK_ID_CHARS
 from llmctx.schema import keys
 from llmctx.schema.symbol import is_symbol
+from llmctx.trail.log.lease import HELD, lease_key, redis_errors
 from llmctx.worker.home import TICKS_KEPT_MS
+
+_log = logging.getLogger(__name__)
 
 _CONSUMER = "owner"
 """One name for whoever owns the partition: a new owner finds the old one's pending entries under it."""
 _PAGE = 500
+_MAX_AHEAD_MS = 86_400_000
+_RENUMBER = ServerFunction(Path(__file__).with_name("renumber_ticks.lua"), after=[HELD])
 
 
 _RawEntry = tuple[bytes, dict[bytes, bytes] | None]
@@ -61,6 +69,28 @@ async def raise_tick(redis: Redis, partition: int, tick: Tick) -> str:
         return cast("bytes", await redis.xadd(keys.ticks(partition), tick.fields())).decode()
     except RedisError as error:
         raise TrailError(f"The tick {tick.id} could not be raised: {error}", "Check that Redis is running.") from error
+
+
+async def renumber(redis: Redis, partition: int, owner: str) -> None:
+    """Give ticks whose ids lie in the future other ids: after the last possible one nobody could raise a tick.
+
+    `owner` must hold the lease. Raises TrailError if the server does not answer.
+    """
+    stream = keys.ticks(partition)
+    with redis_errors("The tick stream could not be checked"):
+        if not await redis.exists(stream):
+            return
+        last = (await redis.xinfo_stream(stream))["last-generated-id"]
+        if int(last.partition(b"-")[0]) < await server_ms(redis) + _MAX_AHEAD_MS:
+            return
+        count = await _RENUMBER(
+            redis, [lease_key(partition), stream, keys.ticks_made(partition)], [owner, keys.DECIDERS]
+        )
+    _log.error(
+        f"{stream} had {count} entries with ids in the future, the last {last.decode()}; they have other ids now. "
+        "Somebody else writes to it: see who may (docs/threat-model.md).",
+        extra={"alert": "foreign", "subject": stream},
+    )
 
 
 class TickStream:

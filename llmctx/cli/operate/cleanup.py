@@ -62,7 +62,12 @@ async def clean_up_keys(settings: Settings, replays_days: int, *, apply: bool, q
         partitions = await partitions_of(redis, settings)
         with progress("cleaning up", len(STEPS), quiet=quiet) as advance:
             async for step in clean_up(
-                redis, partitions, settings.state_dir, apply=apply, replays_kept_days=replays_days
+                redis,
+                partitions,
+                settings.state_dir,
+                apply=apply,
+                replays_kept_days=replays_days,
+                read_only=frozenset(settings.sections),
             ):
                 done.append(step)
                 advance()
