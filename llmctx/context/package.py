@@ -11,7 +11,7 @@ from functools import cached_property
 from pydantic import BaseModel, ConfigDict
 
 from llmctx import clock
-from llmctx.context.content import REQUIRED, Mapped, SectionContent, read_content
+from llmctx.context.content import REQUIRED, Mapped, SectionContent, read_content, with_rank
 from llmctx.context.facts import Fact
 from llmctx.context.finding import Finding
 from llmctx.context.fitting import fit_memory, fit_portfolio
@@ -123,6 +123,8 @@ def build_package(snapshot: Snapshot) -> Package:
     fit_memory(contents, latest)
     fit_portfolio(contents)
     _leave_out_later_news(contents, latest)
+    if (candidates := contents.get("candidates")) is not None:
+        contents["candidates"] = with_rank(candidates, snapshot.symbol)
     sections = {
         name: _section(raw, contents.get(name), snapshot, latest, name) for name, raw in snapshot.sections.items()
     }
