@@ -33,7 +33,7 @@ async def read_snapshot(
     Source: valkey.io, functions: one call runs alone, so no write happens between its reads.
     """
     keys, how = dict(rules.keys(symbol, partition)), _kinds_of(rules, symbol, partition)
-    thesis_section = RawSection(keys.pop("thesis"), None if known.thesis is None else known.thesis.text)
+    thesis_key = keys.pop("thesis")
     in_doubt = known.marks is not None and known.marks.doubted is not None
     extra_key = [bars(symbol)] if in_doubt else []  # a later bar may confirm the price
     portfolio = portfolio_keys(symbol, rules.portfolio)
@@ -50,13 +50,16 @@ async def read_snapshot(
     newest = None if found is None else read_bar(*found)
     server_ms = int(seconds) * 1000 + int(micros) // 1000
     sections = {name: _raw_section(key, value) for (name, key), value in zip(keys.items(), values, strict=False)}
-    sections["thesis"] = thesis_section
+    as_of_ms, clock = as_of(sections["system"].raw, server_ms, rules.clock)
+    thesis = known.thesis
+    if thesis is not None and thesis.as_of_ms > as_of_ms + (rules.skew_ms if clock == "server" else 0):
+        thesis = None  # data of an earlier day is fed again: what was decided later must not show in it
+    sections["thesis"] = RawSection(thesis_key, None if thesis is None else thesis.text)
     if rules.portfolio is not None:
         further = [_raw_section(key, value) for key, value in zip(portfolio, values[len(keys) :], strict=True)]
         sections["portfolio"] = portfolio_section(sections["position"], further, joined=bool(rules.portfolio))
     if rules.memory != "off":
         sections["memory"] = RawSection(optional_sections(partition)["memory"], known.memory)
-    as_of_ms, clock = as_of(sections["system"].raw, server_ms, rules.clock)
     return Snapshot.model_construct(
         symbol=symbol,
         partition=partition,
@@ -67,7 +70,7 @@ async def read_snapshot(
         sections=sections,
         marks=known.marks,
         bar=newest,
-        thesis=None if known.thesis is None else known.thesis.record,
+        thesis=None if thesis is None else thesis.record,
     )
 
 

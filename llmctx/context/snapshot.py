@@ -102,6 +102,8 @@ class LastDecision(NamedTuple):
     """The decision as it was published."""
     record: TrailReference
     """The record that it stands in."""
+    as_of_ms: int = 0
+    """The time of its package, in milliseconds; no package of an earlier time has it as its thesis."""
 
 
 class Known(NamedTuple):

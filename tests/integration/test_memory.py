@@ -123,7 +123,7 @@ async def test_what_lies_later_cannot_change_a_prompt(valkey: Redis, valkey_url:
                 await decide(pipeline, valkey, 20, later)
                 await decide(pipeline, valkey, 30, later, quantity=5)
             await valkey.mset(keys_at(5, 100.0))
-            known = (await pipeline.memory.of("AAPL"))._replace(thesis=None)
+            known = await pipeline.memory.of("AAPL")
             snapshot = await read_snapshot(valkey, "AAPL", 0, ReadRules(memory="long"), known)
         assert (known.memory != Known().memory) is (later is not None)
         prompts.append(render(V4, build_package(snapshot)).evidence)
