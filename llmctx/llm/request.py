@@ -7,7 +7,9 @@ import json
 from typing import Any, NamedTuple
 
 from llmctx import canonical
-from llmctx.llm.output import AskedOutput, OutputSchema, fields_for
+from llmctx.llm.native.api import Api
+from llmctx.llm.native.request import message_fields, output_fields, parameter_fields
+from llmctx.llm.output import AskedOutput, OutputSchema
 from llmctx.llm.profile import Profile
 from llmctx.prompt.form import evidence_with
 from llmctx.prompt.render import Prompt
@@ -20,9 +22,11 @@ class RequestPlan(NamedTuple):
     """A request without its messages."""
 
     head: bytes
-    """The body up to the messages."""
+    """The body up to the messages; of another protocol than chat completions all of it, without the messages."""
     tail: bytes
     """The body behind them."""
+    api: Api
+    """The protocol."""
     kept: dict[str, Any]
     """The request as a leaf keeps it: no floats, no secrets."""
     asked: AskedOutput
@@ -38,16 +42,21 @@ class RequestPlan(NamedTuple):
 
     def body(self, messages: bytes) -> bytes:
         """The body with these messages: what is kept is what was sent."""
-        return b"".join((self.head, messages, self.tail))
+        if self.api is Api.CHAT:
+            return b"".join((self.head, messages, self.tail))
+        fields = message_fields(self.api, self.kept["model"], json.loads(messages))
+        return self.head[:-1] + b"," + _json(fields)[1:]
 
 
 def plan_request(
     endpoint: str, model: str, profile: Profile, parameters: Parameters, output: OutputSchema
 ) -> RequestPlan:
     """Work out the request that a profile makes of a prompt with these parameters; the endpoint is only recorded."""
-    sent = parameters_sent(parameters, profile)
+    sent, api = parameters_sent(parameters, profile), profile.api
     asked = output.asked(profile.mode, profile.form)
-    tail = _json(fields_for(asked, profile.mode) | profile.body)[1:]
+    before = parameter_fields(api, model, sent)
+    behind = output_fields(api, asked, profile.mode) | profile.body
+    tail = _json(behind)[1:]
     blob = asked.bundle
     kept = {
         "endpoint": endpoint,
@@ -58,11 +67,14 @@ def plan_request(
         "mode": str(profile.mode),
         "profile": profile.name,
     }
+    if api is not Api.CHAT:
+        kept["api"] = str(api)
     if profile.headers:
         kept["headers"] = sorted(profile.headers)  # their values may be secrets
     return RequestPlan(
-        head=_json({"model": model, **sent})[:-1] + b',"messages":',
+        head=_json(before)[:-1] + b',"messages":' if api is Api.CHAT else _json(before | behind),
         tail=b"}" if tail == b"}" else b"," + tail,
+        api=api,
         kept=kept,
         asked=asked,
         blob=blob,
@@ -77,7 +89,10 @@ def parameters_sent(parameters: Parameters, profile: Profile) -> dict[str, Any]:
         if name in profile.drop or name in profile.body:
             continue
         room = profile.reasoning_tokens if name in _LENGTH_LIMITS else 0
-        sent[profile.rename.get(name, name)] = value + room if room else value
+        renamed = profile.rename.get(name, name)
+        if profile.api is not Api.CHAT:  # a family speaks of names in chat completions
+            renamed = profile.rename.get(renamed, renamed)
+        sent[renamed] = value + room if room else value
     return sent
 
 
