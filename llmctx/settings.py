@@ -6,6 +6,7 @@ Only the command line reads them and passes plain values to the library.
 import os
 import re
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -23,11 +24,17 @@ from llmctx.assets import asset
 from llmctx.context.snapshot import DEFAULT_MAX_AGE_S
 from llmctx.decision.guards import OnUngrounded
 from llmctx.decision.stop import UnconfirmedStop
+from llmctx.decision.trigger import TriggerPolicy
 from llmctx.errors import LlmctxError
+from llmctx.llm.budget import DailyBudget
 from llmctx.llm.endpoint_settings import LLMSettings
 from llmctx.llm.price import Price
 from llmctx.llm.profile import ProfileSettings
+from llmctx.ops.maintenance.schedule import Schedule
 from llmctx.schema.keys import BY_SECTION, SIGNAL_TYPES
+from llmctx.schema.mapping.rule import SectionRule
+from llmctx.schema.mapping.sections import Sections
+from llmctx.trail.archive.retention import Retention
 
 
 def _known_sections(limits: dict[str, int]) -> dict[str, int]:
@@ -92,6 +99,10 @@ class Settings(BaseSettings):
     """Alerts."""
     otel: OtelSettings = OtelSettings()
     """Traces."""
+    maintenance: Schedule = Schedule()
+    """What `llmctx maintenance` does, and how often."""
+    retention: Retention = Retention()
+    """How long what is archived is kept."""
     prompt: str = "position"
     """The prompt to ask with: NAME for its newest version, or NAME/vN."""
     prompt_by_symbol: dict[str, str] = {}
@@ -102,6 +113,8 @@ class Settings(BaseSettings):
     """The signal types to read."""
     max_age_s: Annotated[dict[str, Annotated[int, Field(ge=0)]], AfterValidator(_known_sections)] = {}
     """Seconds after which a section is stale; sections that are left out keep the default."""
+    sections: dict[str, SectionRule] = {}
+    """Where sections are read from, if not from the schema's keys, and sections of one's own (docs/sections.md)."""
     clock: Literal["auto", "server", "bars"] = "auto"
     """The clock of the trail: the server's, that of recorded bars, or as the first decision shows."""
     confidence_floor: Decimal = Field(Decimal("0.5"), ge=0, le=1)
@@ -114,19 +127,36 @@ class Settings(BaseSettings):
     """What happens if an implausible price reaches a stop: hold until the price is confirmed, or exit."""
     stale_stop_factor: int = Field(10, ge=1, le=10**6)
     """A stop is obeyed on a stale price up to so many times the price's limit."""
+    daily_budget: DailyBudget | None = None
+    """What all workers of the server may use a day of calls, tokens and money: in all, per symbol and per prompt."""
+    trigger: TriggerPolicy | None = None
+    """What makes a tick worth a call; unset, the model is asked on every tick."""
     prices: dict[str, Price] = {}
     """Price per million tokens by model: input, output, and cached if it differs from input."""
     concurrency: int = Field(32, ge=1)
     """How many symbols of a partition are decided in parallel."""
     partitions: int = Field(1, ge=1, le=1024)
     """How many partitions a new trail gets; they cannot be changed later."""
+    ticks_kept_d: int = Field(30, ge=1, le=3650)
+    """For how many days the ticks of archived records stay known; a tick that waited longer is skipped. The same for
+    every worker of a trail."""
     replicas: int = Field(0, ge=0, le=16)
     """How many replicas of the server must have a record before it is published; 0 waits for none."""
 
     @property
     def limits_s(self) -> dict[str, int]:
         """Seconds after which each section is stale."""
-        return DEFAULT_MAX_AGE_S | self.max_age_s
+        return DEFAULT_MAX_AGE_S | ({} if self.mapping is None else self.mapping.limits_s) | self.max_age_s
+
+    @cached_property
+    def mapping(self) -> Sections | None:
+        """The rules of the sections; None if all keys are the schema's."""
+        return Sections(self.sections) if self.sections else None
+
+    @model_validator(mode="after")
+    def _sections_suit(self) -> Self:
+        _ = self.mapping
+        return self
 
     @property
     def api_key(self) -> str | None:
@@ -218,6 +248,8 @@ def _check_environment() -> None:
     known = {f"LLMCTX_{name}".upper() for name in Settings.model_fields}
     known |= {f"LLMCTX_LLM__{name}".upper() for name in LLMSettings.model_fields}
     known |= {f"LLMCTX_ALERTS__{name}".upper() for name in AlertSettings.model_fields}
+    known |= {f"LLMCTX_MAINTENANCE__{name}".upper() for name in Schedule.model_fields}
+    known |= {f"LLMCTX_RETENTION__{name}".upper() for name in Retention.model_fields}
     parts = {f"LLMCTX_LLM__PROFILE__{name}".upper() for name in ProfileSettings.model_fields}
     known |= parts
     given = {name.upper() for name in os.environ}
@@ -226,6 +258,8 @@ def _check_environment() -> None:
             f"LLMCTX_LLM__PROFILE and {min(given & parts)} are both set.",
             "Name the profile with LLMCTX_LLM__PROFILE__NAME, or its mode with LLMCTX_LLM__PROFILE__MODE.",
         )
+    known |= {f"LLMCTX_DAILY_BUDGET__{name}".upper() for name in DailyBudget.model_fields}
+    known |= {f"LLMCTX_TRIGGER__{name}".upper() for name in TriggerPolicy.model_fields}
     known |= {f"LLMCTX_OTEL__{name}".upper() for name in OtelSettings.model_fields}
     for name in os.environ:
         if name.upper().startswith("LLMCTX_") and name.upper() not in known:

@@ -16,6 +16,7 @@ from llmctx.decision.guards import Verdict
 from llmctx.decision.stop import STOP_UNCONFIRMED
 from llmctx.errors import AddressError, AnchorError, in_short
 from llmctx.publication import thesis_of
+from llmctx.standing import StandingDecisions
 from llmctx.trail.log.entry import Entry, parse_address
 from llmctx.trail.log.reader import LogReader
 
@@ -38,9 +39,12 @@ class SymbolMemory:
         memory begins empty.
         """
         self._log = log
+        self._mappings: dict[str, bytes] = {}
         self._partitions = partitions
         self._vouches = vouches
         self._known: BoundedCache[str, Known] = BoundedCache(_MAX_SYMBOLS, _MAX_BYTES)
+        self.standing = StandingDecisions(log, partitions, vouches)
+        """The decision that stands for each symbol; only a trigger asks for it."""
         self.unconfirmed: dict[str, str] = {}
         """The symbols whose stop was reached by a price that is not believed, each with the reason."""
 
@@ -86,6 +90,7 @@ class SymbolMemory:
     def forget(self) -> None:
         """Forget everything, because the log has lost records."""
         self._known = BoundedCache(_MAX_SYMBOLS, _MAX_BYTES)
+        self.standing.forget()
 
     def _keep(self, symbol: str, known: Known) -> None:
         self._known.put(symbol, known, _EMPTY_BYTES + (0 if known.thesis is None else len(known.thesis.text)))
@@ -104,7 +109,7 @@ class SymbolMemory:
                     if is_newest:
                         waits, is_newest = _waiting_in(entry), False
                     if marks is None and read < _MAX_READ_FOR_MARKS:
-                        marks = _marks_after(entry)
+                        marks = await self._marks_after(entry)
                     if is_searching:
                         thesis = self._thesis_in(entry)
                         reference = None if thesis is not None else _reference(entry)
@@ -136,6 +141,28 @@ class SymbolMemory:
             return None
         return self._thesis_in(entry)
 
+    async def _marks_after(self, entry: Entry) -> Marks | None:
+        """What was believed after a record; None if it does not say."""
+        try:
+            if "snapshot" not in entry.pieces:
+                return None
+            snapshot = Snapshot.from_evidence(entry.pieces["snapshot"], await self._mapping_of(entry))
+            if snapshot.marks is None:  # made by an older version: its price is the first that is judged
+                snapshot = snapshot.model_copy(update={"marks": Marks()})
+            return build_package(snapshot).marks_after
+        except Exception as error:  # noqa: BLE001  an unreadable record must not keep its symbol from being decided
+            _log.warning(f"record {entry.index}: what was believed of its price cannot be read: {in_short(error)}")
+            return None
+
+    async def _mapping_of(self, entry: Entry) -> dict[str, bytes]:
+        """The mapping that a record names, by digest; empty if it names none."""
+        digest = entry.record["snapshot"].get("mapping_sha256")
+        if digest is None or self._log is None:
+            return {}
+        if digest not in self._mappings and (blob := await self._log.blob(digest)) is not None:
+            self._mappings = {digest: blob}
+        return self._mappings
+
 
 def _reference(entry: Entry) -> TrailReference | None:
     """The record that an entry's own thesis came from."""
@@ -150,17 +177,3 @@ def _waiting_in(entry: Entry) -> str | None:
     """Why a record holds a stop for want of a confirmation; None if it holds none."""
     guards = entry.record["verdict"].get("guards", ())
     return next((guard.get("detail", "") for guard in guards if guard["name"] == STOP_UNCONFIRMED), None)
-
-
-def _marks_after(entry: Entry) -> Marks | None:
-    """What was believed after a record; None if it does not say."""
-    try:
-        if "snapshot" not in entry.pieces:
-            return None
-        snapshot = Snapshot.from_evidence(entry.pieces["snapshot"])
-        if snapshot.marks is None:  # made by an older version: its price is the first that is judged
-            snapshot = snapshot.model_copy(update={"marks": Marks()})
-        return build_package(snapshot).marks_after
-    except Exception as error:  # noqa: BLE001  an unreadable record must not keep its symbol from being decided
-        _log.warning(f"record {entry.index}: what was believed of its price cannot be read: {in_short(error)}")
-        return None

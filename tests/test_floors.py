@@ -36,7 +36,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("decision",),
     ("publication", "leaf_fields"),
     ("record",),
-    ("pipeline", "symbol_memory", "replay"),
+    ("pipeline", "symbol_memory", "standing", "replay"),
     ("worker", "flow"),
     ("ops",),
     ("backtest", "web", "testing", "client"),
@@ -59,6 +59,7 @@ SHARED_ON_THEIR_FLOOR = {
     "bounded_cache",
     "limits",
     "symbol_memory",
+    "standing",
 }
 PACKAGE = ROOT / "llmctx"
 SOURCES = sorted(PACKAGE.rglob("*.py"))

@@ -8,14 +8,15 @@ from typing import Any, NamedTuple
 
 from llmctx import canonical
 from llmctx.llm.native.api import Api
-from llmctx.llm.native.request import message_fields, output_fields, parameter_fields
+from llmctx.llm.native.request import ANTHROPIC_ANSWER_TOKENS, message_fields, output_fields, parameter_fields
 from llmctx.llm.output import AskedOutput, OutputSchema
 from llmctx.llm.profile import Profile
 from llmctx.prompt.form import evidence_with
 from llmctx.prompt.render import Prompt
 from llmctx.prompt.template import Parameters
 
-_LENGTH_LIMITS = ("max_completion_tokens", "max_tokens")
+LENGTH_LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens", "maxTokens")
+"""The parameters that limit the length of an answer, in every protocol."""
 
 
 class RequestPlan(NamedTuple):
@@ -54,14 +55,17 @@ def plan_request(
     """Work out the request that a profile makes of a prompt with these parameters; the endpoint is only recorded."""
     sent, api = parameters_sent(parameters, profile), profile.api
     asked = output.asked(profile.mode, profile.form)
+    if api is Api.ANTHROPIC:
+        sent.setdefault("max_tokens", ANTHROPIC_ANSWER_TOKENS)
     before = parameter_fields(api, model, sent)
     behind = output_fields(api, asked, profile.mode) | profile.body
     tail = _json(behind)[1:]
     blob = asked.bundle
+    parameters_kept = {name: _recorded(value) for name, value in (sent | profile.body).items()}
     kept = {
         "endpoint": endpoint,
         "model": model,
-        "parameters": {name: _recorded(value) for name, value in (sent | profile.body).items()},
+        "parameters": parameters_kept,
         "schema": asked.name,
         "schema_sha256": canonical.sha256(blob),
         "mode": str(profile.mode),
@@ -78,7 +82,9 @@ def plan_request(
         kept=kept,
         asked=asked,
         blob=blob,
-        answer_tokens=_length_limit(parameters, profile),
+        answer_tokens=max(
+            (int(kept["parameters"][name]) for name in LENGTH_LIMITS if name in kept["parameters"]), default=0
+        ),
     )
 
 
@@ -88,18 +94,12 @@ def parameters_sent(parameters: Parameters, profile: Profile) -> dict[str, Any]:
     for name, value in parameters.model_dump(exclude_none=True).items():
         if name in profile.drop or name in profile.body:
             continue
-        room = profile.reasoning_tokens if name in _LENGTH_LIMITS else 0
+        room = profile.reasoning_tokens if name in LENGTH_LIMITS else 0
         renamed = profile.rename.get(name, name)
         if profile.api is not Api.CHAT:  # a family speaks of names in chat completions
             renamed = profile.rename.get(renamed, renamed)
         sent[renamed] = value + room if room else value
     return sent
-
-
-def _length_limit(parameters: Parameters, profile: Profile) -> int:
-    limits = [getattr(parameters, name) for name in _LENGTH_LIMITS]
-    limit = max((limit for limit in limits if limit is not None), default=None)
-    return 0 if limit is None else limit + profile.reasoning_tokens
 
 
 def _recorded(value: Any) -> Any:

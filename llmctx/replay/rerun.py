@@ -113,7 +113,7 @@ class _Attempt:
 
     @cached_property
     def _snapshot(self) -> Snapshot:
-        return Snapshot.from_evidence(self._entry.pieces["snapshot"])
+        return Snapshot.from_evidence(self._entry.pieces["snapshot"], self._blobs)
 
     @cached_property
     def _package(self) -> Package:
@@ -136,9 +136,11 @@ class _Attempt:
 
     @cached_property
     def _completion(self) -> Completion:
-        """The completion that the evidence yields; calls without a usable body are taken from the leaf."""
+        """The completion that the evidence yields; calls without a usable body are taken from the leaf, and so is a
+        response that was too large to be kept.
+        """
         recorded = self._record["completion"]
-        if recorded["outcome"] not in _READ_FROM_BODY:
+        if recorded["outcome"] not in _READ_FROM_BODY or "sha256" not in recorded:
             return Completion(outcome=recorded["outcome"], detail=recorded["detail"], request={})
         completion = read_completion(self._entry.pieces["completion"], {}, ())
         expected = {
@@ -231,7 +233,8 @@ class _Attempt:
         elif "completion" in self._record:
             expect("", {"verdict": verdict_fields(self._conclusion.verdict)}, self._record)
         elif "policy" in recorded:  # nothing was asked, and the first guardrail repeats why
-            verdict = guard(self._package, None, policy_of(self._record), recorded["guards"][0]["detail"])
+            first = recorded["guards"][0]
+            verdict = guard(self._package, None, policy_of(self._record), first["detail"], fired=first["name"])
             expect("", {"verdict": verdict_fields(verdict)}, self._record)
         # In records of 0.1.0 a template refused without a policy, and the verdict repeats its reason.
 

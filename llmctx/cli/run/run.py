@@ -37,6 +37,9 @@ def run(
     no_notary: Annotated[
         bool, typer.Option("--no-notary", help="Sign nothing and need no key, if `llmctx notary` runs elsewhere.")
     ] = False,
+    maintenance: Annotated[
+        bool, typer.Option("--maintenance", help="Run `llmctx maintenance` beside the service whenever a step is due.")
+    ] = False,
     log_format: Annotated[
         LogFormat | None, typer.Option("--log-format", help="How log records are written. Also LLMCTX_LOG_FORMAT.")
     ] = None,
@@ -65,7 +68,7 @@ def run(
     counter = _Counter(verbose=verbose, as_json=as_json)
     options = ServeOptions(settings.concurrency, watch=watch, notary=not no_notary, tune_gc=True)
     address = None if metrics is None else (metrics_host, metrics)
-    asyncio.run(_run(settings, counter, options, new_instance=new_instance, metrics=address))
+    asyncio.run(_run(settings, counter, options, new_instance=new_instance, metrics=address, maintenance=maintenance))
 
 
 async def _run(
@@ -75,6 +78,7 @@ async def _run(
     *,
     new_instance: bool,
     metrics: tuple[str, int] | None,
+    maintenance: bool,
 ) -> None:
     # A worker loads the functions of feed and cleanup too: their users may not (docs/operations/access.md).
     import llmctx.flow.store
@@ -94,6 +98,10 @@ async def _run(
             tasks = [asyncio.create_task(counter.report())]
             if isinstance(config.prompts, PromptBook):
                 tasks.append(asyncio.create_task(config.prompts.watch()))
+            if maintenance:
+                from llmctx.cli.run.maintaining import maintain
+
+                tasks.append(asyncio.create_task(maintain(settings, home)))
             counter.partitions = home.instance.partitions
             watching.insert(0, counter.add)
             try:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from redis.asyncio import Redis
 
+from llmctx.cli.shared.budget import budget_of, check_answer_limit
 from llmctx.cli.shared.endpoints import chosen, completer_of, share_limits
 from llmctx.cli.shared.logs import LogFormat, show_logs
 from llmctx.connection import open_redis
@@ -22,6 +23,7 @@ from llmctx.settings import Settings, load_settings
 from llmctx.trail.log.instance import Instance, agreed, read_instance, require_instance
 from llmctx.worker.home import TrailHome, bind_home
 
+_DAY_MS = 86_400_000
 EMBEDDED = "embedded:"
 """What an address begins with that names a folder for an embedded server."""
 
@@ -82,12 +84,12 @@ def _embedded(directory: Path) -> EmbeddedServer:
 
 
 async def home_of(settings: Settings, redis: Redis, url: str, *, new_instance: bool = False) -> TrailHome:
-    """The trail of the configured server and state directory, and how many replicas must have what it publishes.
+    """The trail of the configured server and state directory, with what the settings say of it.
 
     Raises as `bind_home` does.
     """
     home = await bind_home(redis, url, settings.state_dir, partitions=settings.partitions, new_instance=new_instance)
-    return home._replace(replicas=settings.replicas)
+    return home._replace(replicas=settings.replicas, ticks_kept_ms=settings.ticks_kept_d * _DAY_MS)
 
 
 async def partitions_of(redis: Redis, settings: Settings) -> int:
@@ -104,6 +106,7 @@ def rules_of(settings: Settings) -> ReadRules:
         max_age_s=settings.limits_s,
         stale_stop_factor=settings.stale_stop_factor,
         clock=clock,
+        sections=settings.mapping,
     )
 
 
@@ -148,15 +151,8 @@ async def config_of(settings: Settings, *, need_endpoint: bool = False) -> Async
     """Prompt, endpoint and rules for decisions; the endpoint's client is closed at the end.
 
     With `need_endpoint`, raises EndpointError if none is configured, and TemplateError if the prompt uses a name that
-    no package has.
+    no package has. Raises BudgetError or TemplateError if the daily budget cannot be kept.
     """
-    prompts = PromptBook(
-        settings.prompts,
-        settings.prompt,
-        settings.prompt_by_symbol,
-        state_dir=settings.state_dir,
-        accept=_check_for_service if need_endpoint else check_output,
-    )
     client = completer_of(settings)
     if need_endpoint and isinstance(client, NoEndpoint):
         raise EndpointError(
@@ -164,6 +160,15 @@ async def config_of(settings: Settings, *, need_endpoint: bool = False) -> Async
             "Set LLMCTX_LLM__BASE_URL and LLMCTX_LLM__MODEL, or give --endpoint and --model. To try it out, start "
             "`llmctx standin --port 8700` and use http://127.0.0.1:8700/v1 and llmctx-standin.",
         )
+    budget = budget_of(settings, client)
+
+    def accept(template: Template) -> None:
+        (_check_for_service if need_endpoint else check_output)(template)
+        check_answer_limit(template, budget)
+
+    prompts = PromptBook(
+        settings.prompts, settings.prompt, settings.prompt_by_symbol, state_dir=settings.state_dir, accept=accept
+    )
     policy = GuardPolicy(
         confidence_floor=settings.confidence_floor,
         grounding=settings.grounding,
@@ -177,6 +182,8 @@ async def config_of(settings: Settings, *, need_endpoint: bool = False) -> Async
             policy,
             reask_misfits=settings.reask_misfits,
             answer_within_s=settings.llm.timeout_s,
+            budget=budget,
+            trigger=settings.trigger,
         )
     finally:
         await client.aclose()

@@ -13,7 +13,7 @@ from llmctx.llm.mode import SENDS_SCHEMA, Mode
 from llmctx.llm.native.api import Api
 from llmctx.llm.output import AskedOutput, fields_for
 
-_ANSWER_TOKENS = 8192
+ANTHROPIC_ANSWER_TOKENS = 8192
 """The length limit for Anthropic, which needs one, where the prompt sets none."""
 _CACHES = re.compile(r"anthropic\.|amazon\.nova", re.IGNORECASE)
 """The models on Bedrock that take cache points."""
@@ -56,8 +56,6 @@ def parameter_fields(api: Api, model: str, parameters: dict[str, Any]) -> dict[s
             if (effort := fields.pop("reasoning_effort", None)) is not None:
                 fields["reasoning"] = {"effort": effort}
             return fields
-        case Api.ANTHROPIC:
-            return {"model": model, "max_tokens": _ANSWER_TOKENS, **parameters}
         case Api.BEDROCK:
             inference = {name: parameters[name] for name in _INFERENCE if name in parameters}
             others = {name: value for name, value in parameters.items() if name not in inference}

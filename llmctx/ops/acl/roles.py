@@ -121,7 +121,17 @@ def roles_for(database: int) -> tuple[Role, ...]:
 
 def _worker(database: int) -> tuple[Grant, ...]:
     notified = f"__keyspace@{database}__:{BY_SECTION['position'].key('*')}"
-    own = (*_TRAIL, _TICKS, _ATTEMPTS, _DECISIONS, _LATEST, keys.decisions_made("*"), keys.WORKERS)
+    own = (
+        *_TRAIL,
+        _TICKS,
+        _ATTEMPTS,
+        _DECISIONS,
+        _LATEST,
+        keys.decisions_made("*"),
+        keys.ticks_made("*"),
+        keys.WORKERS,
+        keys.BUDGET,
+    )
     writes = (
         "fcall", "set", "del", "rename", "hset", "hsetnx", "hdel", "hincrby", "rpush", "lpush", "ltrim", "xtrim",
         "zadd", "zrem", "zremrangebyscore", "watch",
