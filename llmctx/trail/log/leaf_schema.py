@@ -43,6 +43,8 @@ FORM: dict[str, type] = {
     "archived": dict,
     "rotation": dict,
     "clock": str,
+    "mandate": dict,
+    "control": dict,
 }
 """The JSON type of each field."""
 INSIDE: dict[str, dict[str, type]] = {
@@ -62,6 +64,8 @@ INSIDE: dict[str, dict[str, type]] = {
     "incident": {"what": str},
     "enrolment": {"key": str, "from": int, "signature": str},
     "archived": {"first": int, "end": int, "manifest": str, "where": str},
+    "mandate": {"sha256": str},
+    "control": {"act": str, "by": str, "why": str, "request": str},
     "rotation": {"old": str, "new": str, "old_signature": str, "new_signature": str},
 }
 """The fields that each object must have if it is present."""
@@ -72,6 +76,7 @@ _DIGESTS = (
     ("prompt", "template_sha256"),
     ("request", "schema_sha256"),
     ("incident", "sha256"),
+    ("mandate", "sha256"),
 )
 _HEX = re.compile("[0-9a-f]{64}")
 
