@@ -17,12 +17,13 @@ from llmctx.context.snapshot import Clock, ReadRules, Snapshot
 from llmctx.context.staleness import Status
 from llmctx.context.tick import Tick
 from llmctx.decision.conclude import Conclusion, FirstAnswer, conclude, conclude_unasked, refuse
-from llmctx.decision.decision import OUTPUT
+from llmctx.decision.decision import OUTPUT, Action
 from llmctx.decision.guards import GuardPolicy
 from llmctx.decision.halt import HALTED, halt_in
 from llmctx.decision.last_resort import compare_plainly, stop_unjudged
 from llmctx.decision.parse import misfit_of
 from llmctx.decision.reask import ask_again
+from llmctx.decision.reservation import Reserve, refuse_add
 from llmctx.errors import SnapshotError, TemplateError, TrailError, in_short
 from llmctx.llm.completion import Completer, Completion, Outcome
 from llmctx.prompt.book import PromptChoice
@@ -71,9 +72,11 @@ class Pipeline:
         worker: str = "",
         memory: SymbolMemory | None = None,
         fix_clock: FixClock | None = None,
+        reserve: Reserve | None = None,
     ) -> None:
         """`settle` stores each record; `worker` is the name that records carry. Without `memory` nothing is known of a
         symbol before its first tick. `fix_clock` is told the clock of the first decision, unless the rules name one.
+        `reserve` finds room for an add in the limits that it shares with others.
 
         Raises TemplateError if a template asks for another output than a decision.
         """
@@ -86,6 +89,7 @@ class Pipeline:
         self._worker = worker
         self._rules = config.rules
         self._fix_clock = fix_clock
+        self._reserve = reserve
         self.memory = memory or SymbolMemory()
         """What is known of each symbol before."""
 
@@ -108,7 +112,7 @@ class Pipeline:
         steps.lap("read")
         package = build_package(snapshot)
         template = self._config.prompts.of(tick.symbol)
-        conclusion = await self._conclude(template, snapshot, package, steps)
+        conclusion = await self._reserved(tick, await self._conclude(template, snapshot, package, steps))
         metadata = RecordMetadata(
             recorded_at_ms=snapshot.server_ms + round(steps.since("read")),
             worker=self._worker,
@@ -123,6 +127,13 @@ class Pipeline:
         self.memory.add(package, conclusion.verdict, entry)
         await self._fix_clock_by(package, snapshot.clock)
         return entry
+
+    async def _reserved(self, tick: Tick, conclusion: Conclusion) -> Conclusion:
+        """The conclusion, once room is reserved for its add; a hold if there is none."""
+        if self._reserve is None or conclusion.verdict.action != Action.ADD:
+            return conclusion
+        why = await self._reserve(tick.id, conclusion.package, conclusion.verdict)
+        return conclusion if why is None else conclusion._replace(verdict=refuse_add(conclusion.verdict, why))
 
     async def _fix_clock_by(self, package: Package, clock: Clock) -> None:
         """Fix the trail's clock by a settled tick, unless it is fixed or the tick does not show it."""

@@ -31,7 +31,7 @@ from pydantic_settings import (
 from llmctx.assets import asset
 from llmctx.context.snapshot import DEFAULT_MAX_AGE_S
 from llmctx.decision.guards import OnUngrounded
-from llmctx.decision.mandate.mandate import PRUDENT, Limits, Mandate
+from llmctx.decision.mandate.mandate import PRUDENT, Group, Limits, Mandate
 from llmctx.decision.stop import UnconfirmedStop
 from llmctx.errors import LlmctxError
 from llmctx.limits import MAX_BODY_BYTES
@@ -117,8 +117,9 @@ def _mandate(given: Any) -> Any:
 
 
 def _group(given: dict[str, Any]) -> dict[str, Any]:
-    """A group as `Mandate` has it: its symbols, and its limits apart from them."""
-    return {"symbols": given.get("symbols", ()), "limits": {k: v for k, v in given.items() if k != "symbols"}}
+    """A group as `Mandate` has it: what it is, and the limits of its symbols apart from that."""
+    own = {name: value for name, value in given.items() if name in Group.model_fields and name != "limits"}
+    return own | {"limits": {name: value for name, value in given.items() if name not in own}}
 
 
 class Settings(BaseSettings):
@@ -249,7 +250,7 @@ def _check_environment() -> None:
     """Refuse an unknown LLMCTX_ variable, which may be misspelt; pydantic would ignore it."""
     known = {f"LLMCTX_{name}".upper() for name in Settings.model_fields}
     known |= {f"LLMCTX_LLM__{name}".upper() for name in LLMSettings.model_fields}
-    known |= {f"LLMCTX_MANDATE__{name}".upper() for name in (*Limits.model_fields, "by", "why")}
+    known |= {f"LLMCTX_MANDATE__{name}".upper() for name in (*Limits.model_fields, "gross_max", "net_max", "by", "why")}
     known |= {f"LLMCTX_ALERTS__{name}".upper() for name in AlertSettings.model_fields}
     parts = {f"LLMCTX_LLM__PROFILE__{name}".upper() for name in ProfileSettings.model_fields}
     known |= parts

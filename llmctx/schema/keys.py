@@ -201,6 +201,10 @@ def halt(symbol: str | None = None) -> str:
     return "controls:halt" if symbol is None else f"controls:halt:{symbol}"
 
 
+RESERVED = "controls:reserved"
+"""The hash of adds for which room is reserved, by tick, until their position shows their effect."""
+
+
 def latest(partition: int | str, symbol: str) -> str:
     """The key of the last published decision on a symbol."""
     return f"decisions:{{{partition}}}:latest:{symbol}"

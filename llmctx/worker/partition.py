@@ -22,6 +22,7 @@ from llmctx.worker.home import TrailHome, open_home
 from llmctx.worker.mandate_notice import note_mandate
 from llmctx.worker.memory import MemoryWatch
 from llmctx.worker.owner import Owner
+from llmctx.worker.reserve import Reservations
 from llmctx.worker.settler import Settler
 from llmctx.worker.ticks import TickStream
 from llmctx.worker.trail_clock import TrailClock
@@ -65,6 +66,7 @@ async def own_partition(
                 worker=owner.label,
                 memory=owner.memory,
                 fix_clock=trail_clock.fix,
+                reserve=Reservations(home.redis, config.policy.mandate).reserve,
             ),
         )
 

@@ -55,7 +55,7 @@ _LISTS = (keys.SCORES, keys.SCREENED, _NEWS)
 _HISTORY = (keys.FILLS, keys.CLOSED, keys.DAYS)
 _TICKS, _ATTEMPTS = keys.ticks("*"), keys.attempts("*")
 _DECISIONS, _LATEST = keys.decisions("*"), keys.latest("*", "*")
-_HALTS = (keys.halt(), keys.halt("*"))
+_CONTROLS = (keys.halt(), keys.halt("*"), keys.RESERVED)
 _TRAIL = (INSTANCE_KEY, partition_key("*", "*"))
 
 CONNECT = Grant(("ping", "info", "time", "select", "multi", "exec", "discard", "unwatch"))
@@ -122,7 +122,16 @@ def roles_for(database: int) -> tuple[Role, ...]:
 
 def _worker(database: int) -> tuple[Grant, ...]:
     notified = f"__keyspace@{database}__:{BY_SECTION['position'].key('*')}"
-    own = (*_TRAIL, *_HALTS, _TICKS, _ATTEMPTS, _DECISIONS, _LATEST, keys.decisions_made("*"), keys.WORKERS)
+    own = (
+        *_TRAIL,
+        *_CONTROLS,
+        _TICKS,
+        _ATTEMPTS,
+        _DECISIONS,
+        _LATEST,
+        keys.decisions_made("*"),
+        keys.WORKERS,
+    )
     writes = (
         "fcall", "set", "del", "rename", "hset", "hsetnx", "hdel", "hincrby", "rpush", "lpush", "ltrim", "xtrim",
         "zadd", "zrem", "zremrangebyscore", "watch",

@@ -139,7 +139,7 @@ async def test_a_running_worker_is_asked_to_trim(valkey: Redis, proven: Program)
 
 async def test_an_unsigned_request_trims_nothing(valkey: Redis, proven: Program, logged: list[str]) -> None:
     async with serving(valkey, proven.environment["LLMCTX_REDIS_URL"], proven.folder / "var", ByRules()):
-        await valkey.xadd("ticks:{0}", {"archived": '{"first":0}', "proof": b"x" * 68})
+        await valkey.xadd("ticks:{0}", {"request": '{"kind":"archived","content":{"first":0}}', "proof": b"x" * 68})
         await until(partial(is_empty, valkey, "ticks:{0}"))
     assert await valkey.xlen(LOG) == SIZE
     assert any("not signed by an enrolled writer" in line for line in logged)
