@@ -3,6 +3,7 @@
 They run in the order in which they stand below, each on what the one before it left:
 
 1. no_answer: without a usable answer the position is held
+   unasked: so it is if the tick did not deserve a call
    judging_failed: if reading the answer or one of the guardrails breaks off, the position is held, and all that
    come after it still run
 2. confidence_floor: an action less sure than the floor becomes a hold
@@ -47,8 +48,8 @@ from llmctx.schema import values
 OnUngrounded = Literal["off", "flag", "reask", "hold"]
 """What miscited or false prices do: nothing is checked; a flag; one more question, then a hold; a hold at once."""
 
-NO_ANSWER, JUDGING_FAILED = "no_answer", "judging_failed"
-"""The guardrails that fire instead of a judgement: there is no answer, or judging it broke off."""
+NO_ANSWER, UNASKED, JUDGING_FAILED = "no_answer", "unasked", "judging_failed"
+"""The guardrails that fire instead of a judgement: there is no answer, none was worth a call, or judging broke off."""
 UNGROUNDED = "ungrounded"
 """The guardrail that fires on miscited or false prices."""
 UNCHECKED = "mandate_unchecked"
@@ -135,11 +136,6 @@ class _Draft:
         self.take_profit = decision.take_profit if decision and moves_stops else None
         self.guards: list[Guard] = []
         self.limited: Literal["clamp", "block"] | None = None
-
-    @property
-    def levels(self) -> dict[str, Decimal | None]:
-        """What the action asks for."""
-        return {"quantity": self.quantity, "stop_loss": self.stop_loss, "take_profit": self.take_profit}
 
     def fire(self, name: str, detail: str, action: Action | None = None) -> None:
         """Note a guardrail; with an action it replaces what stood."""
@@ -270,7 +266,8 @@ def _mandate(draft: _Draft) -> None:
     mandate = draft.policy.mandate
     if mandate is None or draft.action in (Action.HOLD, Action.EXIT):
         return
-    case = Case(draft.package, mandate, draft.action, draft.levels)
+    levels = {"quantity": draft.quantity, "stop_loss": draft.stop_loss, "take_profit": draft.take_profit}
+    case = Case(draft.package, mandate, draft.action, levels)
     for rule, effect, detail in judge(case):
         if effect == "unchecked":
             draft.guards.append(Guard(UNCHECKED, f"{rule}: {detail}"))

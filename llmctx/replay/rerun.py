@@ -116,7 +116,7 @@ class _Attempt:
 
     @cached_property
     def _snapshot(self) -> Snapshot:
-        return Snapshot.from_evidence(self._entry.pieces["snapshot"])
+        return Snapshot.from_evidence(self._entry.pieces["snapshot"], self._blobs)
 
     @cached_property
     def _package(self) -> Package:
@@ -143,9 +143,11 @@ class _Attempt:
 
     @cached_property
     def _completion(self) -> Completion:
-        """The completion that the evidence yields; calls without a usable body are taken from the leaf."""
+        """The completion that the evidence yields; calls without a usable body are taken from the leaf, and so is a
+        response that was too large to be kept.
+        """
         recorded = self._record["completion"]
-        if recorded["outcome"] not in _READ_FROM_BODY:
+        if recorded["outcome"] not in _READ_FROM_BODY or "sha256" not in recorded:
             return Completion(outcome=recorded["outcome"], detail=recorded["detail"], request={})
         completion = read_completion(self._entry.pieces["completion"], {}, ())
         expected = {

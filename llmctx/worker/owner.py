@@ -32,8 +32,10 @@ from llmctx.worker.archiving import Archiving
 from llmctx.worker.enrolment import Enrolment, compose_foreign
 from llmctx.worker.home import TrailHome
 from llmctx.worker.publish import Publisher
+from llmctx.worker.requests import Requests
 from llmctx.worker.server_check import ServerCheck
 from llmctx.worker.tick_map import TickMap
+from llmctx.worker.ticks import renumber
 
 _log = logging.getLogger(__name__)
 
@@ -68,8 +70,12 @@ class Owner:
         self._enrolment = Enrolment(self.log, home.state_dir, instance)
         self._recovery = Recovery(redis, self.log, self._lease, instance, home.state_dir, self._compose_foreign)
         self.log.vouches = self._recovery.vouches
-        self.archiving = Archiving(redis, self.log, self._lease.owner, lambda: self.roster, self.note)
+        self.archiving = Archiving(
+            redis, self.log, self._lease.owner, lambda: self.roster, self.note, home.ticks_kept_ms
+        )
         """What is archived and trimmed."""
+        self.requests = Requests(self.log, lambda: self.roster, self.note, self.metadata, {"trim": self.archiving.trim})
+        """What others ask of this owner."""
         self.ticks = TickMap(redis, self.log, self._lease.owner, self._recovery.vouches, self.archiving.ticks)
         """Which ticks are settled."""
         self.memory = SymbolMemory(self.log, instance.partitions, self._recovery.vouches)
@@ -94,6 +100,7 @@ class Owner:
         TrailError if the server or the disk does not answer.
         """
         await self._check.functions()
+        await self._check.types()
         roster = await self._enrolment.open()
         while (holder := await self._lease.take()) is not None:
             if self._wait is None or not self._wait(holder):
@@ -216,6 +223,7 @@ class Owner:
         spool or anchor, TrailError if it does not answer.
         """
         await self._check.functions()
+        await self._check.types()
         await self._check.instance()
         lost = await self._recovery.compare_again()
         await self._publisher.resume()
@@ -273,6 +281,8 @@ class Owner:
             await pause(2)
             with contextlib.suppress(TrailError):  # the renewal itself tells whether the server answers
                 await self._check.functions()
+                await self._check.types()
+                await renumber(self._redis, self.partition, self._lease.owner)
             try:
                 holder = await self._retake()
                 with contextlib.suppress(TrailError):

@@ -18,11 +18,12 @@ from llmctx.prompt.template import load_template
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.lease import Holder
 from llmctx.worker.balancing import Balancer
+from llmctx.worker.budget import SharedBudget
+from llmctx.worker.exposure import Reservations
 from llmctx.worker.home import TrailHome, open_home
 from llmctx.worker.mandate_notice import note_mandate
 from llmctx.worker.memory import MemoryWatch
 from llmctx.worker.owner import Owner
-from llmctx.worker.reserve import Reservations
 from llmctx.worker.settler import Settler
 from llmctx.worker.ticks import TickStream
 from llmctx.worker.trail_clock import TrailClock
@@ -66,6 +67,7 @@ async def own_partition(
                 worker=owner.label,
                 memory=owner.memory,
                 fix_clock=trail_clock.fix,
+                budget=None if config.budget is None else SharedBudget(home.redis, config.budget),
                 reserve=Reservations(home.redis, config.policy.mandate).reserve,
             ),
         )
@@ -101,7 +103,7 @@ async def serve_partition(
                     waiting.seen.clear()
                     settler = Settler(
                         home.redis,
-                        TickStream(reader, partition),
+                        TickStream(reader, partition, home.ticks_kept_ms),
                         owner,
                         pipeline,
                         memory=memory,

@@ -23,9 +23,9 @@ from llmctx.schema import keys
 from llmctx.trail.log.entry import named_blobs
 from llmctx.trail.log.instance import bind_instance
 from llmctx.trail.log.log import Log
+from llmctx.worker.exposure import Reservations
 from llmctx.worker.home import TrailHome
 from llmctx.worker.partition import own_partition
-from llmctx.worker.reserve import Reservations
 from tests.integration.conftest import hold, live
 from tests.unit.makers import Scripted, answer_text, body, completion, market, package_of
 

@@ -130,7 +130,9 @@ def _worker(database: int) -> tuple[Grant, ...]:
         _DECISIONS,
         _LATEST,
         keys.decisions_made("*"),
+        keys.ticks_made("*"),
         keys.WORKERS,
+        keys.BUDGET,
     )
     writes = (
         "fcall", "set", "del", "rename", "hset", "hsetnx", "hdel", "hincrby", "rpush", "lpush", "ltrim", "xtrim",
@@ -144,6 +146,7 @@ def _worker(database: int) -> tuple[Grant, ...]:
             both=own,
             channels=(notified,),
         ),
+        Grant(("fcall", "hgetall", "hset", "hdel", "expire"), both=(keys.rate_limit("*"),)),
         _SAMPLE,
     )
 

@@ -62,7 +62,7 @@ def test_a_selection_includes_the_records_it_describes(text: str, *, wanted: boo
     [
         ("action=sell", "no action 'sell'.* hold, exit, reduce, add, adjust_stops, none"),
         ("kind=decisions", "no kind 'decisions'.* decision, failed, skipped"),
-        ("guard=nope", "no guard 'nope'.* no_answer, judging_failed, confidence_floor"),
+        ("guard=nope", "no guard 'nope'.* no_answer, unasked, judging_failed, confidence_floor"),
         ("80-40", "80 comes after 40; write 40-80"),
         ("1-2,3-4", "has two ranges"),
         ("1,0:2", "has two ranges"),
@@ -82,7 +82,7 @@ def test_the_guards_are_those_that_fire() -> None:
     assert named.pop() == "rule", "the mandate's rules, each by its name"
     fired = [name.strip('"') if '"' in name else getattr(guards, name) for name in named]
     of_mandate = (*(rule.name for rule in RULES), guards.UNCHECKED)
-    before = (guards.NO_ANSWER, guards.JUDGING_FAILED, *dict.fromkeys(fired))
+    before = (guards.NO_ANSWER, guards.UNASKED, guards.JUDGING_FAILED, *dict.fromkeys(fired))
     assert (*before, *of_mandate, *of_stop, EXPOSURE) == GUARDS
 
 

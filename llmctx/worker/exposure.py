@@ -18,7 +18,7 @@ from llmctx.functions import Argument, ServerFunction
 from llmctx.schema import keys
 
 _EXPIRY_S = 900
-_RESERVE = ServerFunction(Path(__file__).with_name("reserve.lua"))
+_RESERVE = ServerFunction(Path(__file__).with_name("exposure.lua"))
 _POSITIONS = keys.BY_SECTION["position"].key("")
 _SPECIAL = re.compile(r"[^A-Za-z0-9*?]")
 
