@@ -5,7 +5,7 @@ from typing import Any
 
 from llmctx import canonical, clock
 from llmctx.cli.shared.options import Address, AsJson, From, RedisUrl, StateDir
-from llmctx.cli.shared.output import coloured, escape, out, print_json, visible
+from llmctx.cli.shared.output import coloured, escape, out, print_json
 from llmctx.cli.shared.record_text import print_fields, print_verdict
 from llmctx.cli.shared.setup import settings_for
 from llmctx.cli.shared.sources import source_of
@@ -17,6 +17,7 @@ from llmctx.trail.log.entry import Entry, address, named_blobs
 from llmctx.trail.log.packing import textual_pieces
 from llmctx.trail.log.unreadable import TO_DO, Unreadable
 from llmctx.trail.source.lookup import read_record
+from llmctx.visible import visible
 
 Blobs = dict[str, bytes]
 """Blobs by digest."""
