@@ -13,7 +13,7 @@ from llmctx.connection import connect
 from llmctx.context.tick import Tick
 from llmctx.decision.decision import OUTPUT
 from llmctx.errors import BudgetError, TemplateError
-from llmctx.llm.budget import BudgetTerms, CallCost, DailyBudget, Limits, Reserved, Spending
+from llmctx.llm.budget import BudgetTerms, CallCost, CallLimits, DailyBudget, Reserved, Spending
 from llmctx.llm.client import NoEndpoint
 from llmctx.llm.completion import Completion
 from llmctx.llm.output import OutputSchema
@@ -80,7 +80,7 @@ class Guarded:
 
 class Case(NamedTuple):
     budget: dict[str, Any]
-    limits: Limits
+    limits: CallLimits
     """The same limits, wherever they stand."""
     calls: int
     """How many calls it allows: the prompts of these tests differ a little in their size."""
@@ -89,11 +89,11 @@ class Case(NamedTuple):
 HALF = Decimal("0.5")
 TOKENS, MONEY = int(MOST.tokens * 5.5), MOST.cost * (5 + HALF)
 CASES = {
-    "calls": Case({"calls": 7}, Limits(calls=7), 7),
-    "tokens": Case({"tokens": TOKENS}, Limits(tokens=TOKENS), 5),
-    "money": Case({"cost": MONEY}, Limits(cost=MONEY), 5),
-    "calls of a symbol": Case({"per_symbol": Limits(calls=3)}, Limits(calls=3), 3),
-    "tokens of a prompt": Case({"per_prompt": Limits(tokens=TOKENS)}, Limits(tokens=TOKENS), 5),
+    "calls": Case({"calls": 7}, CallLimits(calls=7), 7),
+    "tokens": Case({"tokens": TOKENS}, CallLimits(tokens=TOKENS), 5),
+    "money": Case({"cost": MONEY}, CallLimits(cost=MONEY), 5),
+    "calls of a symbol": Case({"per_symbol": CallLimits(calls=3)}, CallLimits(calls=3), 3),
+    "tokens of a prompt": Case({"per_prompt": CallLimits(tokens=TOKENS)}, CallLimits(tokens=TOKENS), 5),
 }
 
 
