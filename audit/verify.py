@@ -36,11 +36,14 @@ MAX_DEPTH = 200
 MAX_PARTITIONS = 1024
 BOUND_MS, GAP_MS = 120_000, 180_000
 SETTLES = {"decision": True, "skipped": True, "failed": True, "dead_letter": True, "incident": False, "notice": False}
+SAID = ("effect", "approval", "override", "annotation")  # what others say of a decision: with an id, without a tick
+SETTLES |= dict.fromkeys(SAID, False)
 ALWAYS = {"recorded_at_ms": int, "worker": str, "attempts": int, "code": str, "verdict": dict}
 SOMETIMES = {
     "symbol": str, "cause": str, "as_of_ms": int, "timings_ms": dict, "snapshot": dict, "prompt": dict,
     "request": dict, "completion": dict, "decision": dict, "confirmation": dict, "incident": dict,
     "grounding": dict, "reasked": dict, "clock": str, "enrolment": dict, "rotation": dict, "archived": dict,
+    "id": str, "about": dict, "effect": dict, "person": dict, "position": dict,
 }  # fmt: skip
 TYPES = ALWAYS | SOMETIMES
 DIGESTS = {"snapshot": "snapshot", "prompt": "messages", "completion": "completion", "incident": "foreign"}
@@ -58,9 +61,15 @@ WITHIN: dict[str, dict[str, type]] = {
     "incident": {"what": str},
     "enrolment": {"key": str, "from": int, "signature": str},
     "rotation": {"old": str, "new": str, "old_signature": str, "new_signature": str},
+    "about": {"index": int},
+    "effect": {"status": str},
+    "person": {"by": str, "why": str},
 }  # fmt: skip
 DECISION = ("snapshot", "prompt", "request", "completion", "decision")
-HASHES = (*((name, "sha256") for name in DIGESTS), *BLOBS.items())
+NEEDS = {"decision": DECISION, "effect": ("id", "symbol", "effect")} | dict.fromkeys(
+    SAID[1:], ("id", "about", "person")
+)
+HASHES = (*((name, "sha256") for name in DIGESTS), *BLOBS.items(), ("about", "leaf_hash"))
 INSIDE = [(name, tuple(fields.items())) for name, fields in WITHIN.items()]
 ZEROS = "0" * 64
 is_hex = re.compile("[0-9a-f]{64}").fullmatch
@@ -491,6 +500,8 @@ class Partition:
         self.next = self.vouched = self.late = 0  # the next checkpoint, the size of the last good one
         self.ticks: dict[str, int] = {}
         self.without_tick: dict[bytes, int] = {}
+        self.ids: dict[str, int] = {}  # the record of each id: what others say of a decision
+        self.hashes = bytearray()
         self.unreadable: list[Fault] = []
         self.decisions: dict[int, bytes] = {}
         self.prefix = "" if partitions == 1 else f"{part['partition']}:"
@@ -563,6 +574,7 @@ class Partition:
         self.incident(index, record)
         self.settle(index, record)
         self.evidence(index, record, pieces)
+        self.said(index, record)
         hashed = hash_leaf(leaf)
         if self.known is not None and index < len(self.known) and self.known[index] != hashed:
             raise Fault(index, "leaf-hash", self.known[index].hex(), hashed.hex())
@@ -597,6 +609,7 @@ class Partition:
             if held != hashed:
                 raise Fault(index, "receipt", f"the leaf hash {held.hex()} of a receipt", hashed.hex())
         self.tree.add(hashed)
+        self.hashes += hashed
         self._check_roots()
 
     def _check_roots(self) -> None:
@@ -659,6 +672,18 @@ class Partition:
             if tick in self.ticks:
                 raise Fault(index, "one-record-per-tick", f"tick {tick} only in record {self.ticks[tick]}", "it again")
             self.ticks[tick] = index
+
+    def said(self, index: int, record: dict[str, Any]) -> None:
+        """An id occurs once, and what is said of a record names an earlier one, with its leaf hash."""
+        if "id" in record and self.ids.setdefault(record["id"], index) != index:
+            raise Fault(index, "one-record-per-id", f"id {record['id']} only in {self.ids[record['id']]}", "it again")
+        if "about" not in record:
+            return
+        at, named = record["about"]["index"], record["about"].get("leaf_hash")
+        if not 0 <= at < index:
+            raise Fault(index, "about", f"a record below {index}", at)
+        if named not in (None, found := bytes(self.hashes[32 * at : 32 * at + 32]).hex()):
+            raise Fault(index, "about", f"the leaf hash {found} of record {at}", named)
 
     def promised(self, record: dict[str, Any]) -> dict[str, str]:
         """The digest of each piece of evidence that a leaf names."""
@@ -910,7 +935,7 @@ def form(index: int, record: Any) -> None:
         or not _known_kind(record.get("kind"))
     ):
         raise Fault(index, "record-form", 'an object with "v": 1 and a known kind', str(record)[:120])
-    for name in (*ALWAYS, *(DECISION if record["kind"] == "decision" else ())):
+    for name in (*ALWAYS, *NEEDS.get(record["kind"], ())):
         if name not in record:
             raise Fault(index, "record-form", f"{name} in a {record['kind']}", "nothing")
     for name, value in record.items():
@@ -946,6 +971,8 @@ def _form_of_incident(index: int, record: dict[str, Any]) -> None:
         raise Fault(index, "record-form", f"no enrolment in a {record['kind']}", "one")
     if "rotation" in record and record["kind"] != "notice":
         raise Fault(index, "record-form", f"no rotation in a {record['kind']}", "one")
+    if "id" in record and record["kind"] not in SAID:
+        raise Fault(index, "record-form", f"no id in a {record['kind']}", "one")
     if "incident" not in record:
         return
     if record["kind"] != "incident":

@@ -100,7 +100,7 @@ class SymbolMemory:
             return Known(), None
         try:
             async for entry in self._log.read_back_of(symbol):
-                if entry.record.get("symbol") == symbol and self._vouches(entry):
+                if "tick" in entry.record and entry.record.get("symbol") == symbol and self._vouches(entry):
                     if is_newest:
                         waits, is_newest = _waiting_in(entry), False
                     if marks is None and read < _MAX_READ_FOR_MARKS:

@@ -36,6 +36,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("decision",),
     ("publication", "leaf_fields"),
     ("record",),
+    ("statement",),
     ("pipeline", "symbol_memory", "replay"),
     ("worker", "flow"),
     ("ops",),

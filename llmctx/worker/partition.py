@@ -16,6 +16,7 @@ from llmctx.prompt.template import load_template
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.lease import Holder
 from llmctx.worker.balancing import Balancer
+from llmctx.worker.effects import EffectRecorder
 from llmctx.worker.home import TrailHome, open_home
 from llmctx.worker.memory import MemoryWatch
 from llmctx.worker.owner import Owner
@@ -104,10 +105,14 @@ async def serve_partition(
                     reminding = asyncio.create_task(
                         remind(home.redis, partition, home.instance.partitions, owner.memory)
                     )
+                    effects = EffectRecorder(reader, owner, home.instance.partitions, memory=memory, on_entry=on_entry)
+                    recording = asyncio.create_task(effects.run())
                     try:
                         await settler.run(stop, hand_over)
+                        await end(recording)
+                        await effects.finish()
                     finally:
-                        await end(reminding)
+                        await end(reminding, recording)
             except (ClockError, InstanceError, ForkError, KeyFileError):
                 raise
             except (TrailError, ServerError) as error:

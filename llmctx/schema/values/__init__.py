@@ -15,6 +15,7 @@ from llmctx.schema.values.account import (
     TechnicalSignals,
     Thesis,
 )
+from llmctx.schema.values.effect import Effect
 from llmctx.schema.values.live_value import LiveValue
 from llmctx.schema.values.market import (
     OHLCV,
@@ -36,6 +37,7 @@ __all__ = [
     "Candidate",
     "Candidates",
     "Distance",
+    "Effect",
     "Indicators",
     "Level",
     "LiveValue",

@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 
 from llmctx import canonical
 
-KINDS = ("decision", "skipped", "failed", "dead_letter", "incident", "notice")
+SAID = ("effect", "approval", "override", "annotation")
+"""The kinds that others say of a decision: they have an id of their own, and no tick."""
+KINDS = ("decision", "skipped", "failed", "dead_letter", "incident", "notice", *SAID)
 """The kinds of record."""
 SETTLING = ("decision", "skipped", "failed", "dead_letter")
 """The kinds that settle a tick."""
@@ -20,6 +22,9 @@ REQUIRED = ("recorded_at_ms", "worker", "attempts", "code", "verdict")
 """The fields of every record."""
 DECIDED = ("snapshot", "prompt", "request", "completion", "decision")
 """The further fields of a decision."""
+_ACT = ("id", "about", "person")
+NEEDS = {"decision": DECIDED, "effect": ("id", "symbol", "effect"), **dict.fromkeys(SAID[1:], _ACT)}
+"""The further fields that a kind must have."""
 FORM: dict[str, type] = {
     "recorded_at_ms": int,
     "symbol": str,
@@ -43,6 +48,11 @@ FORM: dict[str, type] = {
     "archived": dict,
     "rotation": dict,
     "clock": str,
+    "id": str,
+    "about": dict,
+    "effect": dict,
+    "person": dict,
+    "position": dict,
 }
 """The JSON type of each field."""
 INSIDE: dict[str, dict[str, type]] = {
@@ -63,6 +73,9 @@ INSIDE: dict[str, dict[str, type]] = {
     "enrolment": {"key": str, "from": int, "signature": str},
     "archived": {"first": int, "end": int, "manifest": str, "where": str},
     "rotation": {"old": str, "new": str, "old_signature": str, "new_signature": str},
+    "about": {"index": int},
+    "effect": {"status": str},
+    "person": {"by": str, "why": str},
 }
 """The fields that each object must have if it is present."""
 _DIGESTS = (
@@ -72,7 +85,9 @@ _DIGESTS = (
     ("prompt", "template_sha256"),
     ("request", "schema_sha256"),
     ("incident", "sha256"),
+    ("about", "leaf_hash"),
 )
+_ONLY_IN = {"incident": ("incident",), "enrolment": ("notice", "incident"), "rotation": ("notice",), "id": SAID}
 _HEX = re.compile("[0-9a-f]{64}")
 
 
@@ -128,7 +143,7 @@ def malformed(record: Any) -> tuple[str, str] | None:
 
 def _wrong_fields(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Each missing field, and each of another JSON type: what is expected and what was found."""
-    for name in (*REQUIRED, *(DECIDED if record["kind"] == "decision" else ())):
+    for name in (*REQUIRED, *NEEDS.get(record["kind"], ())):
         if name not in record:
             yield f"{name} in a {record['kind']}", "nothing"
     for name, kind in FORM.items():
@@ -148,16 +163,13 @@ def _wrong_values(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield f"{name}.{field} as 64 hex digits", str(section[field])[:120]
     if record["attempts"] < 1 or min(record["recorded_at_ms"], record.get("as_of_ms", 0)) < 0:
         yield "attempts from 1 on, times from 0 on", str(record)[:120]
-    if "incident" in record and record["kind"] != "incident":
-        yield f"no incident in a {record['kind']}", "one"
     if type(steps := record.get("completion", {}).get("answer_from", [])) is not list:
         yield "completion.answer_from as list", str(steps)[:120]
     if type(record.get("enrolment", {}).get("retires", "")) is not str:
         yield "enrolment.retires as str", str(record["enrolment"]["retires"])[:120]
-    if "enrolment" in record and record["kind"] not in ("notice", "incident"):
-        yield f"no enrolment in a {record['kind']}", "one"
-    if "rotation" in record and record["kind"] != "notice":
-        yield f"no rotation in a {record['kind']}", "one"
+    for name, kinds in _ONLY_IN.items():
+        if name in record and record["kind"] not in kinds:
+            yield f"no {name} in a {record['kind']}", "one"
     declared = record.get("incident", {})
     first, last = declared.get("first"), declared.get("last")
     if declared.get("what") == LOST and not (type(first) is int and type(last) is int and 0 <= first <= last):

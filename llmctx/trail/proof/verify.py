@@ -9,7 +9,7 @@ from itertools import zip_longest
 
 from llmctx import canonical
 from llmctx.trail.log.entry import Entry, promised_pieces
-from llmctx.trail.log.leaf_schema import SETTLING, Fault, lost_range, read_leaf
+from llmctx.trail.log.leaf_schema import SAID, SETTLING, Fault, lost_range, read_leaf
 from llmctx.trail.log.unreadable import Unreadable
 from llmctx.trail.proof.coverage import Coverage
 from llmctx.trail.proof.merkle import CompactRange
@@ -34,8 +34,10 @@ class Verifier:
         """The checkpoints against which the tree is checked."""
         self.settled: dict[str, int] = {}
         """The index of each settled tick's record."""
+        self.said: dict[str, int] = {}
+        """The index of the record of each id: what others say of a decision."""
         self.of_symbol: dict[str, list[int]] = {}
-        """The indices of each symbol's records that settle a tick."""
+        """The indices of each symbol's records that settle a tick or have an id."""
         self.losses: list[tuple[int, int]] = []
         """First and last index of each lost range."""
         self.incidents: list[int] = []
@@ -53,6 +55,7 @@ class Verifier:
         self._held = held or HeldReceipts()
         self._writers = writers
         self._without_tick: dict[bytes, int] = {}
+        self._hashes = bytearray()  # the leaf hash of each record from `archived` on
 
     def begin_at(self, size: int, subtrees: Sequence[bytes]) -> Fault | None:
         """Begin after what was archived: with the leaf hashes known of it, or else with these subtrees of its tree.
@@ -69,7 +72,7 @@ class Verifier:
         for hashed in self._known[:size]:
             if (fault := self._grow(hashed)) is not None:
                 return fault
-        self.archived = size
+        self.archived, self._hashes = size, bytearray()
         if self.tree.root() != tree.root():
             return Fault(size, "base", f"root {self.tree.root().hex()} over {size} records", tree.root().hex())
         return None
@@ -93,6 +96,7 @@ class Verifier:
         if (problem := entry.unreadable) is not None and entry.index == self.size:
             return self._pass_over(entry, fault or _check_evidence(entry) or _not_read(entry.index, problem))
         fault = fault or self._check_incident(entry) or self._check_ticks(entry) or _check_evidence(entry)
+        fault = fault or self._check_said(entry)
         if fault is not None:
             return fault
         hashed = entry.digest
@@ -103,7 +107,7 @@ class Verifier:
         fault = fault or self._grow(hashed)
         if (archived := entry.record.get("archived")) is not None:
             self.notices.add(archived["end"])
-        if fault is None and entry.record["kind"] in SETTLING and entry.record.get("symbol"):
+        if fault is None and entry.record["kind"] in (*SETTLING, *SAID) and entry.record.get("symbol"):
             self.of_symbol.setdefault(entry.record["symbol"], []).append(entry.index)
         return fault
 
@@ -118,6 +122,7 @@ class Verifier:
         if fault is not None:
             return fault
         self.tree.append(hashed)
+        self._hashes += hashed
         return self.coverage.check_root(self.tree) or self._held.check_root(self.tree)
 
     def _bridge(self, entry: Entry) -> Fault | None:
@@ -178,22 +183,23 @@ class Verifier:
             return Fault(entry.index, "lost-hash", "the leaf hash of the lost record", hashed.hex())
         return _check_form(entry) or _check_evidence(entry)
 
-    def check_map(self, tick_map: Mapping[str, int], size: int | None = None) -> Fault | None:
-        """The first fault of a map from tick ids to indices.
+    def check_map(self, tick_map: Mapping[str, int], size: int | None = None, *, said: bool = False) -> Fault | None:
+        """The first fault of a map from ticks to indices, or from the ids of what others say.
 
         `size` is the log's size when the map was read; ticks of later records may be missing from it. Nobody can say
         which ticks were settled by records that are lost or cannot be read.
         """
         faults = []
-        for tick in self.settled.keys() | tick_map.keys():
-            mapped, actual = tick_map.get(tick), self.settled.get(tick)
+        known, what, rule = (self.said, "id", "id-map") if said else (self.settled, "tick", "tick-map")
+        for tick in known.keys() | tick_map.keys():
+            mapped, actual = tick_map.get(tick), known.get(tick)
             if mapped is None and size is not None and actual is not None and actual >= size:
                 continue
             if actual is None and mapped is not None and self.is_unknown(mapped):
                 continue  # that record may well have settled it
             if mapped != actual:
                 index = self.size if actual is None else actual
-                faults.append(Fault(index, "tick-map", f"tick {tick} -> {actual}", f"tick {tick} -> {mapped}"))
+                faults.append(Fault(index, rule, f"{what} {tick} -> {actual}", f"{what} {tick} -> {mapped}"))
         return min(faults, default=None)
 
     def check_symbols(self, lists: Mapping[str, Sequence[int]], size: int | None = None) -> Fault | None:
@@ -244,6 +250,24 @@ class Verifier:
             first = self.settled.setdefault(tick, entry.index)
             if first != entry.index or ticks.count(tick) > 1:
                 return Fault(entry.index, "one-record-per-tick", f"tick {tick} only in record {first}", "it again")
+        return None
+
+    def _check_said(self, entry: Entry) -> Fault | None:
+        """An id occurs once, and what is said of a record names an earlier one by its leaf hash."""
+        for said in entry.said:
+            first = self.said.setdefault(said, entry.index)
+            if first != entry.index:
+                return Fault(entry.index, "one-record-per-id", f"id {said} only in record {first}", "it again")
+        about = entry.record.get("about")
+        if about is None:
+            return None
+        if not 0 <= (index := about["index"]) < entry.index:
+            return Fault(entry.index, "about", f"a record below {entry.index}", str(index))
+        start = 32 * (index - self.archived)
+        hashed = bytes(self._hashes[start : start + 32]).hex() if start >= 0 else ""
+        named = about.get("leaf_hash", "")
+        if hashed and named and hashed != named:
+            return Fault(entry.index, "about", f"the leaf hash {hashed} of record {index}", named)
         return None
 
 

@@ -189,10 +189,12 @@ class Comparison:
     async def _refill_record(self, index: int, owner: str) -> None:
         entry = self._spooled_entry(index)
         record = entry.record
-        names = [self._log.key(name) for name in ("lease", "log", "ticks", f"symbol:{record.get('symbol', '')}")]
+        ids = entry.ticks or entry.said
+        kinds = ("lease", "log", "effects" if entry.said else "ticks", f"symbol:{record.get('symbol', '')}")
+        names = [self._log.key(name) for name in kinds]
         try:
             with redis_errors(f"Record {index} could not be refilled"):
-                await _REFILL(self._redis, names, [owner, index, entry.packed, entry.proof, *entry.ticks])
+                await _REFILL(self._redis, names, [owner, index, entry.packed, entry.proof, *ids])
         except TrailError as error:
             if str(error.__cause__).startswith("LEASE"):
                 raise LeaseError(
