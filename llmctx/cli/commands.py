@@ -44,6 +44,7 @@ COMMANDS = (
     Command("schema", "look", "List the live keys, or print the JSON Schema of one."),
     Command("query", "look", "Query an export or an archive with SQL."),
     Command("verify", "prove", "Verify the trail: every record, its evidence, every checkpoint."),
+    Command("reconcile", "prove", "Compare what was decided with what was done."),
     Command("export", "prove", "Export the trail to a folder that an auditor can check alone."),
     Command("receipt", "prove", "Print a proof of one record that can be checked alone."),
     Command("key", "prove", "Print the public key that checkpoints are verified with."),

@@ -6,17 +6,15 @@ recorded in the order in which they were reported.
 """
 
 import asyncio
-import logging
-from collections.abc import Callable
-from typing import NamedTuple, cast
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from pydantic import ValidationError
-from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from llmctx import canonical
-from llmctx.connection import pause
-from llmctx.errors import AddressError, ForkError, InstanceError, LeaseError, LlmctxError, SettledError, in_short
+from llmctx.connection import StreamEntry
+from llmctx.errors import AddressError, LlmctxError, SettledError, in_short
 from llmctx.killpoint import reached
 from llmctx.limits import MAX_DETAIL_CHARS, MAX_EFFECT_BYTES, MAX_ERROR_CHARS, cut
 from llmctx.record import compose_unread
@@ -25,15 +23,7 @@ from llmctx.schema.symbol import is_symbol
 from llmctx.schema.values import Effect
 from llmctx.statement import about, compose_effect, is_same_effect
 from llmctx.trail.log.entry import Entry, parse_address
-from llmctx.worker.memory import MemoryWatch
 from llmctx.worker.owner import Owner
-
-_log = logging.getLogger(__name__)
-
-_CONSUMER = "owner"
-_PAGE = 200
-_BLOCK_MS = 2000
-_PAUSE_S = 0.5
 
 
 class MalformedEffect(NamedTuple):
@@ -47,9 +37,9 @@ class MalformedEffect(NamedTuple):
     """What stands there, cut."""
 
 
-def read_effect(fields: dict[bytes, bytes] | None) -> Effect | MalformedEffect:
+def read_effect(fields: Mapping[bytes, bytes]) -> Effect | MalformedEffect:
     """The effect in an entry of the stream, or what is wrong with it."""
-    raw = (fields or {}).get(b"effect")
+    raw = fields.get(b"effect")
     if raw is None:
         return MalformedEffect("effect", "the entry has no such field, or was trimmed", "")
     if len(raw) > MAX_EFFECT_BYTES:
@@ -82,74 +72,20 @@ def _text_of(effect: Effect) -> str:
 class EffectRecorder:
     """Records one partition's effects, as its owner."""
 
-    def __init__(
-        self,
-        redis: Redis,
-        owner: Owner,
-        partitions: int,
-        *,
-        memory: MemoryWatch,
-        on_entry: Callable[[Entry], None] = lambda _: None,
-    ) -> None:
-        """`redis` must not retry. Nothing is read while `memory` has no room; `on_entry` is called with each record."""
-        self._redis = redis
+    def __init__(self, owner: Owner, partitions: int, on_entry: Callable[[Entry], None] = lambda _: None) -> None:
+        """`on_entry` is called with each record."""
         self._owner = owner
         self._partitions = partitions
-        self._memory = memory
         self._on_entry = on_entry
         self._key = keys.effects(owner.partition)
 
-    async def run(self) -> None:
-        """Record effects until the partition is lost; what fails is read again."""
-        while self._owner.lost is None:
-            try:
-                await self._open()
-                await self._drain()
-                while self._owner.lost is None:
-                    if self._memory.has_room:
-                        await self._record(await self._read(">", _BLOCK_MS))
-                    else:
-                        await pause(_PAUSE_S)
-            except (LeaseError, InstanceError, ForkError) as error:
-                self._owner.lost = error
-            except Exception as error:  # noqa: BLE001  one effect must not stop the service
-                _log.warning(f"Effects of partition {self._owner.partition} are read again: {in_short(error)}")
-                await pause(_PAUSE_S)
+    async def record(self, found: list[StreamEntry]) -> None:
+        """Record entries of the stream, each symbol's effects one after the other.
 
-    async def finish(self) -> None:
-        """Record what was reported before now; what fails stays for the next owner."""
-        try:
-            await self._drain()
-        except (LlmctxError, RedisError, OSError) as error:
-            _log.warning(f"Effects of partition {self._owner.partition} stay in the stream: {in_short(error)}")
-
-    async def _drain(self) -> None:
-        """First what was delivered before, then what is new."""
-        after = "0"
-        while found := await self._read(after, None):
-            await self._record(found)
-            after = found[-1][0]
-        while self._memory.has_room and (found := await self._read(">", None)):
-            await self._record(found)
-
-    async def _open(self) -> None:
-        try:
-            await self._redis.xgroup_create(self._key, keys.DECIDERS, id="0", mkstream=True)
-        except ResponseError as error:
-            if "BUSYGROUP" not in str(error):
-                raise
-
-    async def _read(self, after: str, block_ms: int | None) -> list[tuple[str, dict[bytes, bytes] | None]]:
-        answer = await self._redis.xreadgroup(keys.DECIDERS, _CONSUMER, {self._key: after}, count=_PAGE, block=block_ms)
-        streams = cast("list[tuple[bytes, list[tuple[bytes, dict[bytes, bytes] | None]]]]", answer or [])
-        return [(entry_id.decode(), fields) for _, entries in streams for entry_id, fields in entries]
-
-    async def _record(self, found: list[tuple[str, dict[bytes, bytes] | None]]) -> None:
-        """Record a page, each symbol's effects one after the other."""
-        if not found:
-            return
+        Raises LeaseError if another owner has the partition now, TrailError if the server does not answer.
+        """
         reached("effects_read")
-        read = [(entry_id, read_effect(fields)) for entry_id, fields in found]
+        read = [(entry.id, read_effect(entry.fields)) for entry in found]
         known = await self._owner.said.settled({each.id for _, each in read if isinstance(each, Effect)})
         queues: dict[str, list[tuple[str, Effect | MalformedEffect]]] = {}
         for entry_id, each in read:

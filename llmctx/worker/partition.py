@@ -93,9 +93,10 @@ async def serve_partition(
                     open_redis(home.url, retries=0) as reader,
                 ):
                     waiting.seen.clear()
+                    effects = EffectRecorder(owner, home.instance.partitions, on_entry)
                     settler = Settler(
                         home.redis,
-                        TickStream(reader, partition),
+                        TickStream(reader, partition, effects.record),
                         owner,
                         pipeline,
                         memory=memory,
@@ -105,14 +106,10 @@ async def serve_partition(
                     reminding = asyncio.create_task(
                         remind(home.redis, partition, home.instance.partitions, owner.memory)
                     )
-                    effects = EffectRecorder(reader, owner, home.instance.partitions, memory=memory, on_entry=on_entry)
-                    recording = asyncio.create_task(effects.run())
                     try:
                         await settler.run(stop, hand_over)
-                        await end(recording)
-                        await effects.finish()
                     finally:
-                        await end(reminding, recording)
+                        await end(reminding)
             except (ClockError, InstanceError, ForkError, KeyFileError):
                 raise
             except (TrailError, ServerError) as error:

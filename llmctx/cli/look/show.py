@@ -16,7 +16,7 @@ from llmctx.settings import Settings
 from llmctx.trail.log.entry import Entry, address
 from llmctx.trail.log.packing import textual_pieces
 from llmctx.trail.log.unreadable import TO_DO, Unreadable
-from llmctx.trail.source.lookup import read_record
+from llmctx.trail.source.lookup import read_record, said_of
 
 
 def show(
@@ -28,16 +28,18 @@ def show(
 ) -> None:
     """Show one record with all its evidence.
 
-    What was known, what was asked, what the model answered, and what was concluded.
+    What was known, what was asked, what the model answered, what was concluded; and what became of it:
+    effects, and what people said.
 
     \b
     llmctx show 12
     llmctx show 12 --from ./export
     """
-    entry, place = asyncio.run(_read(settings_for(redis_url, state_dir), where, record))
+    entry, place, said = asyncio.run(_read(settings_for(redis_url, state_dir), where, record))
     if not as_json:
         if entry.unreadable is None:
             _print_entry(entry, place)
+            _print_said(said)
         else:
             _print_unreadable(entry, place, entry.unreadable)
         return
@@ -50,15 +52,16 @@ def show(
             "leaf": entry.record,
             "leaf_text": leaf.decode(errors="replace"),
             "pieces": textual_pieces(pieces),
+            "said": [{"index": other.index, **other.record} for other in said],
         }
     )
 
 
-async def _read(settings: Settings, where: str | None, text: str) -> tuple[Entry, str]:
-    """The record at an address, and its address as all commands print it."""
+async def _read(settings: Settings, where: str | None, text: str) -> tuple[Entry, str, list[Entry]]:
+    """The record at an address, its address as all commands print it, and what others said of it."""
     async with source_of(settings, where) as source:
         entry = await read_record(source, text)
-        return entry, address(entry.index, entry.partition, source.partitions)
+        return entry, address(entry.index, entry.partition, source.partitions), await said_of(source, entry)
 
 
 def _print_unreadable(entry: Entry, place: str, problem: Unreadable) -> None:
@@ -99,6 +102,15 @@ def _print_entry(entry: Entry, place: str) -> None:
             _print_block(f"asked ({message['role']})", message["content"])
     if "completion" in entry.pieces:
         _print_block("answered (raw)", entry.pieces["completion"].decode(errors="replace"))
+
+
+def _print_said(said: list[Entry]) -> None:
+    if said:
+        out.print("\n[bold]what became of it[/]")
+    for other in said:
+        at = clock.iso(other.record.get("as_of_ms", other.record["recorded_at_ms"]))
+        what = other.record["verdict"]["reason"]
+        out.print(f"  {other.index:>6}  {at}  {other.record['kind']:<11} {escape(what)}")
 
 
 def _print_block(title: str, text: str) -> None:

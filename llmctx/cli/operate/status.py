@@ -51,6 +51,11 @@ def _print(found: dict[str, Any]) -> None:
         )
         out.print(f"  rate         {partition['per_minute']} records in the last minute")
         out.print(f"  newest       {escape(partition['newest'] or 'none')}")
+        effects = partition["effects"]
+        if effects["waiting"]:
+            out.print(f"  effects      {effects['waiting']} wait to be recorded")
+        for line in effects["findings"]:
+            out.print(f"  [red]effects[/]      {escape(line)}; `llmctx reconcile` says more")
         for line in partition["unreadable"]:
             out.print(f"  [red]unreadable[/]   {escape(line)}")
         if partition["unreadable"]:
