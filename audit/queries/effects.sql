@@ -1,5 +1,6 @@
--- What became of decisions: one row for each effect of a decision that asks for something, one without an effect where
--- none was reported, and one for each effect that no decision asked for; with the price that the decision knew.
+-- What became of decisions, and every fill that no decision asked for.
+-- One row for each effect of a decision that asks for something, one where none was reported, and one for each effect
+-- without a decision; with the price that the decision knew.
 -- `llmctx reconcile` says what of it does not agree.
 WITH decided AS (
     SELECT
