@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import IO, Any, Self
 
@@ -31,8 +32,7 @@ class EmbeddedServer:
             ) from error
         self._directory = directory
         self._lock: IO[str] | None = None
-        if any(c.isspace() or c in "\"'" for c in str(directory.resolve())):
-            raise self._unusable("the server does not accept a path with spaces or quotes")
+        self._link: TemporaryDirectory[str] | None = None
         try:
             make_private_directory(directory)
             directory.chmod(DIRECTORY_MODE)  # also of an older version's folder
@@ -43,6 +43,11 @@ class EmbeddedServer:
         self._server: Any = ValkeyServer(
             port=self.port, data_dir=directory, persist=True, include=f'"{asset("redis.conf").resolve()}"'
         )
+        if any(c.isspace() or c in "\"'\\#" for c in str(directory.resolve())):
+            # Its configuration file cannot say such a path, so the server is given a link to it.
+            self._link = TemporaryDirectory(prefix="llmctx-")
+            self._server.data_dir = Path(self._link.name) / "data"
+            self._server.data_dir.symlink_to(directory.resolve(), target_is_directory=True)
 
     def __enter__(self) -> Self:
         """Start the server and wait until it answers.
@@ -74,6 +79,8 @@ class EmbeddedServer:
     def _unlock_directory(self) -> None:
         if self._lock is not None:
             self._lock.close()
+        if self._link is not None:
+            self._link.cleanup()
 
     def _unusable(self, why: str) -> ServerError:
         return ServerError(

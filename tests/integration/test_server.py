@@ -76,9 +76,12 @@ async def test_the_embedded_server_keeps_its_data_over_a_restart(tmp_path: Path)
         assert await read(second.url, "kept") == b"value"
 
 
-def test_a_folder_with_a_space_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(ServerError, match="my data"):
-        EmbeddedServer(tmp_path / "my data")
+@pytest.mark.parametrize("name", ["my data", "it's #1"])
+async def test_a_folder_may_have_spaces_and_quotes(tmp_path: Path, name: str) -> None:
+    with EmbeddedServer(tmp_path / name) as first:
+        await write(first.url, "kept", "value")
+    with EmbeddedServer(tmp_path / name) as second:
+        assert await read(second.url, "kept") == b"value"
 
 
 def test_a_folder_serves_one_embedded_server_at_a_time(tmp_path: Path) -> None:

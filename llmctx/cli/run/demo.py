@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import shlex
 import shutil
 import sys
 from collections.abc import Iterable
@@ -177,23 +178,24 @@ def _print_report(report: PartitionReport) -> None:
 
 
 def _print_next_steps(directory: Path, record: int) -> None:
-    program = _program()
-    options = f"--redis-url embedded:{directory / 'redis'} --state-dir {directory}"
+    environment, here = directory / "env", directory.absolute()
+    environment.write_text(
+        "# `source` this file: the commands after it are about this demo.\n"
+        f"export LLMCTX_REDIS_URL={shlex.quote(f'embedded:{here}/redis')}\n"
+        f"export LLMCTX_STATE_DIR={shlex.quote(str(here))}\n"
+        f'export PATH={shlex.quote(str(Path(sys.argv[0]).absolute().parent))}:"$PATH"\n',
+        encoding="utf-8",
+    )
     out.print("\nThe data is kept. Try next:")
-    for command in (
-        "decisions --limit 5", f"show {record}", "context ACME", "keys", "verify", f"receipt {record}", "replay",
-        "outcome", "status",
-    ):  # fmt: skip
-        out.print(f"  {escape(f'{program} {command} {options}')}")
-    out.print(f"  {escape(program)} schema")
-
-
-def _program() -> str:
-    """How to call this program from the same shell."""
-    called = Path(sys.argv[0])
-    on_path = shutil.which("llmctx")
-    if on_path is not None and Path(on_path).resolve() == called.resolve():
-        return "llmctx"
-    with contextlib.suppress(ValueError):
-        return str(called.absolute().relative_to(Path.cwd()))
-    return str(called)
+    out.print(f"  {escape(f'source {shlex.quote(str(environment))}')}")
+    for command, what in (
+        ("decisions --limit 5", "the newest decisions"),
+        (f"show {record}", "one decision: what was known, asked, answered and concluded"),
+        ("context ACME", "what the model would be shown now"),
+        ("verify", "was anything altered?"),
+        (f"receipt {record}", "one record as a proof of its own"),
+        ("replay", "every prompt rebuilt, byte for byte"),
+        ("outcome", "what the market did next"),
+        ("status", "who owns the trail, what waits, what it costs"),
+    ):
+        out.print(f"  llmctx {command:<21}[dim]{what}[/]")

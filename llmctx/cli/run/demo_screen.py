@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _SPARKLINE_WIDTH = 40
+_TABLE_WIDTH = 69
+"""Columns of the table without its sparkline; on a narrower terminal entry and target are left out."""
 _MAX_LINES = 10
+_HEADINGS = ("symbol", "last", "", "side", "shares", "entry", "stop", "target", "profit")
 
 
 class DemoScreen:
@@ -102,10 +105,13 @@ class DemoScreen:
         from rich.text import Text
 
         table = Table(box=None, pad_edge=False)
-        for heading in ("symbol", "last", "", "side", "shares", "entry", "stop", "target", "profit"):
+        width = min(_SPARKLINE_WIDTH, out.width - _TABLE_WIDTH)
+        shown = [heading for heading in _HEADINGS if width > 0 or heading not in ("", "entry", "target")]
+        for heading in shown:
             table.add_column(heading, justify="left" if heading in ("symbol", "", "side") else "right", no_wrap=True)
         for symbol, prices in sorted(self._prices.items()):
-            table.add_row(symbol, f"{prices[-1]:.2f}", _sparkline(prices), *_cells(self._positions.get(symbol)))
+            cells = (symbol, f"{prices[-1]:.2f}", _sparkline(prices, width), *_cells(self._positions.get(symbol)))
+            table.add_row(*(cell for heading, cell in zip(_HEADINGS, cells, strict=True) if heading in shown))
         lines = [Text.from_markup(line, overflow="ellipsis") for line in self._lines]
         for line in lines:
             line.no_wrap = True
@@ -150,10 +156,11 @@ class DemoScreen:
             out.print(f"[bold]latency[/]     {statistics.median(self._call_ms):.1f} ms for the model (median)")
 
 
-def _sparkline(prices: deque[float]) -> str:
-    low, high = min(prices), max(prices)
+def _sparkline(prices: deque[float], width: int) -> str:
+    newest = list(prices)[-width:] if width > 0 else []
+    low, high = min(newest, default=0), max(newest, default=0)
     spread = high - low or 1
-    return "".join(_BLOCKS[min(7, int((price - low) / spread * 8))] for price in prices).ljust(_SPARKLINE_WIDTH)
+    return "".join(_BLOCKS[min(7, int((price - low) / spread * 8))] for price in newest).ljust(width)
 
 
 def _cells(held: Position | None) -> tuple[str, ...]:
