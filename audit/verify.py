@@ -44,10 +44,11 @@ SOMETIMES = {
     "request": dict, "completion": dict, "decision": dict, "confirmation": dict, "incident": dict,
     "grounding": dict, "reasked": dict, "clock": str, "enrolment": dict, "rotation": dict, "archived": dict,
     "id": str, "about": dict, "effect": dict, "person": dict, "position": dict,
+    "mandate": dict, "control": dict,
 }  # fmt: skip
 TYPES = ALWAYS | SOMETIMES
 DIGESTS = {"snapshot": "snapshot", "prompt": "messages", "completion": "completion", "incident": "foreign"}
-BLOBS = {"prompt": "template_sha256", "request": "schema_sha256"}
+BLOBS = {"prompt": "template_sha256", "request": "schema_sha256", "mandate": "sha256"}
 WITHIN: dict[str, dict[str, type]] = {
     "snapshot": {"sha256": str, "sections": dict},
     "prompt": {"template": str, "version": int, "template_sha256": str, "sha256": str},
@@ -58,6 +59,8 @@ WITHIN: dict[str, dict[str, type]] = {
     "verdict": {"action": str, "reason": str},
     "confirmation": {"by": str, "why": str, "last": str, "price_at": str, "entry_time": str},
     "archived": {"first": int, "end": int, "manifest": str, "where": str},
+    "mandate": {"sha256": str},
+    "control": {"act": str, "by": str, "why": str, "request": str},
     "incident": {"what": str},
     "enrolment": {"key": str, "from": int, "signature": str},
     "rotation": {"old": str, "new": str, "old_signature": str, "new_signature": str},

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from redis.asyncio import Redis
 
 from llmctx import clock
+from llmctx.context.ledger import Ledger
 from llmctx.context.package import Package, build_package
 from llmctx.context.reader import read_snapshot
 from llmctx.context.snapshot import Clock, ReadRules, Snapshot
@@ -18,6 +19,7 @@ from llmctx.context.tick import Tick
 from llmctx.decision.conclude import Conclusion, FirstAnswer, conclude, conclude_unasked, refuse
 from llmctx.decision.decision import OUTPUT
 from llmctx.decision.guards import GuardPolicy
+from llmctx.decision.halt import HALTED, halt_in
 from llmctx.decision.last_resort import compare_plainly, stop_unjudged
 from llmctx.decision.parse import misfit_of
 from llmctx.decision.reask import ask_again
@@ -148,6 +150,10 @@ class Pipeline:
 
     async def _read(self, symbol: str) -> Snapshot:
         known = await self.memory.of(symbol)
+        if self._config.policy.mandate is None:
+            known = known._replace(ledger=None)
+        elif known.ledger is None:
+            known = known._replace(ledger=Ledger())
         return await read_snapshot(self._redis, symbol, self._partition, self._rules, known)
 
     async def give_up(self, tick: Tick, reason: str, metadata: RecordMetadata) -> Draft:
@@ -190,6 +196,8 @@ class Pipeline:
     ) -> Conclusion:
         if package.refusal is not None:
             return refuse(snapshot, package, package.refusal)
+        if (halt := halt_in(package, self._config.policy.mandate)) is not None:
+            return conclude_unasked(snapshot, package, halt, self._config.policy, fired=HALTED)
         try:
             prompt = render(template, package)
         except TemplateError as error:

@@ -19,6 +19,7 @@ from llmctx.leaf_fields import (
     completion_fields,
     decision_fields,
     grounding_fields,
+    mandate_fields,
     prompt_fields,
     sections_fields,
     text_of,
@@ -71,7 +72,7 @@ def compose(tick: Tick, conclusion: Conclusion, metadata: RecordMetadata, blobs:
         leaf["reasked"] = {"completion": first} | wrong_fields(conclusion.first_answer.wrong)
     draft = _draft(leaf, pieces, tick, metadata)
     return draft._replace(
-        blobs=blobs if conclusion.completion is not None else (),
+        blobs=(*(blobs if conclusion.completion is not None else ()), *_mandate_blobs(conclusion.verdict)),
         record=leaf,
         carried=position_fields(conclusion.package.position) if is_on_position(leaf) else None,
     )
@@ -87,7 +88,13 @@ def compose_dead_letter(
     """Compose the dead letter of a tick, with a verdict that needs no model, and with as much of its evidence as is
     usable: snapshot and package, or the snapshot alone, or nothing.
     """
-    return _draft(*_guarded("dead_letter", tick, verdict, metadata, snapshot, package), tick, metadata)
+    draft = _draft(*_guarded("dead_letter", tick, verdict, metadata, snapshot, package), tick, metadata)
+    return draft._replace(blobs=_mandate_blobs(verdict))
+
+
+def _mandate_blobs(verdict: Verdict) -> tuple[bytes, ...]:
+    mandate = None if verdict.policy is None else verdict.policy.mandate
+    return () if mandate is None else (mandate.blob,)
 
 
 def without_evidence(draft: Draft, reason: str) -> Draft:
@@ -140,6 +147,7 @@ def _guarded(
         "symbol": tick.symbol,
         "cause": tick.cause,
         "verdict": verdict_fields(verdict),
+        **mandate_fields(verdict),
     }
     if snapshot is None:
         return leaf, {}

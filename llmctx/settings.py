@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -22,6 +31,7 @@ from pydantic_settings import (
 from llmctx.assets import asset
 from llmctx.context.snapshot import DEFAULT_MAX_AGE_S
 from llmctx.decision.guards import OnUngrounded
+from llmctx.decision.mandate.mandate import PRUDENT, Limits, Mandate
 from llmctx.decision.stop import UnconfirmedStop
 from llmctx.errors import LlmctxError
 from llmctx.limits import MAX_BODY_BYTES
@@ -93,6 +103,24 @@ class OtelSettings(BaseModel):
     """Whether spans carry prompts and answers."""
 
 
+def _mandate(given: Any) -> Any:
+    """The limits that are given, over the shipped ones; `groups`, `symbols`, `shorts`, `by` and `why` as they are."""
+    if not isinstance(given, dict):
+        return given
+    others = {name: value for name, value in given.items() if name in Mandate.model_fields and name != "account"}
+    account = {name: value for name, value in given.items() if name not in others}
+    limits = Limits.model_validate(account)
+    changes = {name: getattr(limits, name) for name in limits.model_fields_set}
+    if "groups" in others:
+        others["groups"] = {name: _group(group) for name, group in others["groups"].items()}
+    return others | {"account": PRUDENT.model_copy(update=changes)}
+
+
+def _group(given: dict[str, Any]) -> dict[str, Any]:
+    """A group as `Mandate` has it: its symbols, and its limits apart from them."""
+    return {"symbols": given.get("symbols", ()), "limits": {k: v for k, v in given.items() if k != "symbols"}}
+
+
 class Settings(BaseSettings):
     """Every setting."""
 
@@ -136,6 +164,8 @@ class Settings(BaseSettings):
     """What happens if an implausible price reaches a stop: hold until the price is confirmed, or exit."""
     stale_stop_factor: int = Field(10, ge=1, le=10**6)
     """A stop is obeyed on a stale price up to so many times the price's limit."""
+    mandate: Annotated[Mandate, BeforeValidator(_mandate)] = Mandate()
+    """The limits of what is done: those of every symbol by name; `groups`, `symbols` and `shorts` with their own."""
     prices: dict[str, Price] = {}
     """Price per million tokens by model: input, output, and cached if it differs from input."""
     concurrency: int = Field(32, ge=1)
@@ -219,6 +249,7 @@ def _check_environment() -> None:
     """Refuse an unknown LLMCTX_ variable, which may be misspelt; pydantic would ignore it."""
     known = {f"LLMCTX_{name}".upper() for name in Settings.model_fields}
     known |= {f"LLMCTX_LLM__{name}".upper() for name in LLMSettings.model_fields}
+    known |= {f"LLMCTX_MANDATE__{name}".upper() for name in (*Limits.model_fields, "by", "why")}
     known |= {f"LLMCTX_ALERTS__{name}".upper() for name in AlertSettings.model_fields}
     parts = {f"LLMCTX_LLM__PROFILE__{name}".upper() for name in ProfileSettings.model_fields}
     known |= parts

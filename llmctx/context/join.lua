@@ -1,5 +1,5 @@
 -- Read every section of one symbol at one instant.
--- KEYS: one per section. ARGV[1]: the size in bytes above which a value is not transferred.
+-- KEYS: one per section, then the keys that halt. ARGV[1]: the size in bytes above which a value is not transferred.
 -- ARGV[2], if it is given: the last key is the stream of bars, and its newest one comes last, as {id, close} or nil.
 -- Returns {seconds, microseconds, section, ...}; a section is its text, nil if the key does not exist, or {why} if it
 -- cannot be read. MGET would return nil for a key of another type, as if it were missing.

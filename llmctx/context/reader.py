@@ -9,7 +9,8 @@ from llmctx.context.marks import read_bar
 from llmctx.context.snapshot import Known, RawSection, ReadRules, Snapshot, as_of
 from llmctx.errors import SnapshotError
 from llmctx.functions import ServerFunction
-from llmctx.schema.keys import bars, section_keys
+from llmctx.limits import MAX_REASON_CHARS, cut
+from llmctx.schema.keys import bars, halt, section_keys
 
 NOTHING_KNOWN = Known()
 
@@ -31,8 +32,11 @@ async def read_snapshot(
     thesis_section = RawSection(keys.pop("thesis"), None if known.thesis is None else known.thesis.text)
     in_doubt = known.marks is not None and known.marks.doubted is not None
     extra_key, extra_arg = ([bars(symbol)], [1]) if in_doubt else ([], [])  # a later bar may confirm the price
+    halting = (halt(), halt(symbol))
     try:
-        seconds, micros, *values = await _JOIN(redis, [*keys.values(), *extra_key], [rules.max_value_bytes, *extra_arg])
+        seconds, micros, *values = await _JOIN(
+            redis, [*keys.values(), *halting, *extra_key], [rules.max_value_bytes, *extra_arg]
+        )
     except RedisError as error:
         raise SnapshotError(
             f"The keys of {symbol} could not be read: {error}",
@@ -40,6 +44,7 @@ async def read_snapshot(
         ) from error
     found = values.pop() if in_doubt else None
     newest = None if found is None else read_bar(*found)
+    halts = dict(zip(halting, values[-2:], strict=True))
     server_ms = int(seconds) * 1000 + int(micros) // 1000
     sections = {
         name: RawSection(
@@ -47,7 +52,7 @@ async def read_snapshot(
             raw=value if isinstance(value, bytes) else None,
             unread=value[0].decode() if isinstance(value, list) else None,
         )
-        for (name, key), value in zip(keys.items(), values, strict=True)
+        for (name, key), value in zip(keys.items(), values[:-2], strict=True)
     }
     sections["thesis"] = thesis_section
     as_of_ms, clock = as_of(sections["system"].raw, server_ms, rules.clock)
@@ -61,5 +66,13 @@ async def read_snapshot(
         sections=sections,
         marks=known.marks,
         bar=newest,
+        ledger=known.ledger,
+        halts={key: _said(value) for key, value in halts.items() if value is not None},
         thesis=None if known.thesis is None else known.thesis.record,
     )
+
+
+def _said(value: object) -> str:
+    """What a key that halts says; whatever it holds, it halts."""
+    text = value if isinstance(value, bytes) else value[0] if isinstance(value, list) else b""
+    return cut(text.decode(errors="replace"), MAX_REASON_CHARS)

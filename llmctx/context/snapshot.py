@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from llmctx import canonical
 from llmctx.clock import parse_iso, to_ms
+from llmctx.context.ledger import Ledger
 from llmctx.context.marks import LaterBar, Marks
 from llmctx.limits import MAX_VALUE_BYTES
 from llmctx.schema.keys import SIGNAL_TYPES, section_keys
@@ -94,6 +95,8 @@ class Known(NamedTuple):
     """What was believed of its price."""
     thesis: LastDecision | None = None
     """Its last usable decision; None if there is none."""
+    ledger: Ledger | None = None
+    """What was decided about it before; None if the trail does not say."""
 
 
 class Snapshot(BaseModel):
@@ -119,6 +122,10 @@ class Snapshot(BaseModel):
     """What was believed of the price before; None if an older version took the snapshot, which judged nothing by it."""
     bar: LaterBar | None = None
     """The newest bar, read while the price is in doubt; None if there is none, or no doubt."""
+    ledger: Ledger | None = None
+    """What was decided about the symbol before; None if there is no mandate that counts it."""
+    halts: dict[str, str] = {}
+    """The keys that halt, as far as they are set, and what they say."""
     thesis: TrailReference | None = None
     """The record that the thesis section comes from; None if there is no thesis, or if its writer named no record."""
 
@@ -152,16 +159,26 @@ class Snapshot(BaseModel):
         }
         if self.marks is not None:
             limits["stale_stop_factor"] = self.rules.stale_stop_factor
-            document["marks"] = self.marks.document()
-        if self.bar is not None:
-            document["bar"] = {"start_ms": self.bar.start_ms, "close": str(self.bar.close)}
         if unread:
             document["unread"] = unread
         if self.thesis is not None:
             document["thesis"] = self.thesis._asdict()
         if self.rules.clock is not None:
             document["trail_clock"] = self.rules.clock
-        return canonical.dumps(document)
+        return canonical.dumps(document | self._known_before())
+
+    def _known_before(self) -> dict[str, Any]:
+        """What the trail said of the symbol, and what halts, as far as there is any."""
+        found: dict[str, Any] = {}
+        if self.marks is not None:
+            found["marks"] = self.marks.document()
+        if self.bar is not None:
+            found["bar"] = {"start_ms": self.bar.start_ms, "close": str(self.bar.close)}
+        if self.ledger is not None:
+            found["ledger"] = self.ledger.document()
+        if self.halts:
+            found["halts"] = self.halts
+        return found
 
     @classmethod
     def from_evidence(cls, raw: bytes) -> "Snapshot":
@@ -194,6 +211,8 @@ class Snapshot(BaseModel):
                 sections=sections,
                 marks=Marks.parse(document["marks"]) if "marks" in document else None,
                 bar=LaterBar(bar["start_ms"], Decimal(bar["close"])) if (bar := document.get("bar")) else None,
+                ledger=Ledger.parse(document["ledger"]) if "ledger" in document else None,
+                halts=document.get("halts", {}),
                 thesis=None if thesis is None else TrailReference(**thesis),
             )
         except (KeyError, TypeError, AttributeError, ArithmeticError) as error:

@@ -9,7 +9,7 @@ from llmctx.context.package import Package
 from llmctx.context.snapshot import Snapshot
 from llmctx.decision.decision import Decision
 from llmctx.decision.grounding import Grounding
-from llmctx.decision.guards import JUDGING_FAILED, GuardPolicy, Verdict, guard, refused
+from llmctx.decision.guards import JUDGING_FAILED, NO_ANSWER, GuardPolicy, Verdict, guard, refused
 from llmctx.decision.parse import judge
 from llmctx.errors import in_short
 from llmctx.llm.completion import Completion
@@ -66,15 +66,17 @@ def refuse(snapshot: Snapshot, package: Package, reason: str) -> Conclusion:
     return Conclusion(snapshot, package, refused(reason))
 
 
-def conclude_unasked(snapshot: Snapshot, package: Package, reason: str, policy: GuardPolicy) -> Conclusion:
-    """Conclude a tick for which no answer can be had, for the reason given.
+def conclude_unasked(
+    snapshot: Snapshot, package: Package, reason: str, policy: GuardPolicy, *, fired: str = NO_ANSWER
+) -> Conclusion:
+    """Conclude a tick for which no answer can be had, for the reason given; `fired` is the guardrail that says so.
 
     The guardrails need no answer: a breached stop is an exit here too. Without a position and a price there is nothing
     for them to guard.
     """
     if package.refusal is not None:
         return refuse(snapshot, package, f"{reason}; {package.refusal}")
-    return Conclusion(snapshot, package, guard(package, None, policy, reason))
+    return Conclusion(snapshot, package, guard(package, None, policy, reason, fired=fired))
 
 
 def conclude(

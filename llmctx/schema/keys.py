@@ -201,6 +201,11 @@ def decisions_made(partition: int | str) -> str:
     return f"decisions:{{{partition}}}:made"
 
 
+def halt(symbol: str | None = None) -> str:
+    """The key that halts a symbol while it is set, or without one everything: no new risk, and nothing is asked."""
+    return "controls:halt" if symbol is None else f"controls:halt:{symbol}"
+
+
 def latest(partition: int | str, symbol: str) -> str:
     """The key of the last published decision on a symbol."""
     return f"decisions:{{{partition}}}:latest:{symbol}"

@@ -1,7 +1,6 @@
 """Say in a trail that records are archived, and only then trim them from Redis: what the owner of a partition does.
 
-An archiver that does not own the partition asks the owner through the tick stream. A request is signed by an enrolled
-writer, because whoever can write to Redis could otherwise have records removed that nobody archived.
+An archiver that does not own the partition asks the owner by a signed request (requests.py).
 """
 
 import asyncio
@@ -55,13 +54,6 @@ class Archiving:
         self._turn = asyncio.Lock()
         self.ticks = ArchivedTicks(redis, log, self._roster)
         """What archived records settled."""
-
-    async def on_request(self, raw: bytes, proof: bytes) -> int:
-        """Do what `archived` does for a signed request.
-
-        Raises TrailError also if it is not one.
-        """
-        return await self.archived(ArchivedRange.opened(raw, proof, self._roster()))
 
     async def archived(self, found: ArchivedRange) -> int:
         """Append the notice that a range is archived, unless it stands there, and trim the log.

@@ -22,7 +22,9 @@ from llmctx.errors import LlmctxError, TrailError
 from llmctx.limits import MAX_TICK_ID_CHARS
 from llmctx.schema import keys
 from llmctx.schema.symbol import is_symbol
+from llmctx.trail.proof.request import PROOF, REQUEST
 
+_REQUEST, _PROOF = REQUEST.encode(), PROOF.encode()
 _CONSUMER = "owner"
 """One name for whoever owns the partition: a new owner finds the old one's pending entries under it."""
 _PAGE = 500
@@ -51,7 +53,7 @@ class Delivery(NamedTuple):
     symbol: str = ""
     """The symbol of a dead letter, if it is one."""
     request: tuple[bytes, bytes] | None = None
-    """A request to trim what is archived, and its signature, if it is one."""
+    """A request to the owner, and its signature, if it is one (trail/proof/request.py)."""
 
     @property
     def settles(self) -> str:
@@ -163,11 +165,11 @@ def _raised_ms(delivery: Delivery) -> int:
 
 
 def _request(entry: _RawEntry) -> Delivery | None:
-    """A request to trim what is archived; None if the entry is none."""
+    """A request to the owner; None if the entry is a tick."""
     fields = entry[1] or {}
-    if b"archived" not in fields:
+    if _REQUEST not in fields:
         return None
-    return Delivery(entry[0].decode(), None, request=(fields[b"archived"], fields.get(b"proof", b"")))
+    return Delivery(entry[0].decode(), None, request=(fields[_REQUEST], fields.get(_PROOF, b"")))
 
 
 def _delivery(entry: _RawEntry) -> Delivery:

@@ -56,6 +56,7 @@ _HISTORY = (keys.FILLS, keys.CLOSED, keys.DAYS)
 _TICKS, _ATTEMPTS = keys.ticks("*"), keys.attempts("*")
 _EFFECTS = keys.effects("*")
 _DECISIONS, _LATEST = keys.decisions("*"), keys.latest("*", "*")
+_HALTS = (keys.halt(), keys.halt("*"))
 _TRAIL = (INSTANCE_KEY, partition_key("*", "*"))
 
 CONNECT = Grant(("ping", "info", "time", "select", "multi", "exec", "discard", "unwatch"))
@@ -87,7 +88,7 @@ def roles_for(database: int) -> tuple[Role, ...]:
         ),
         Role(
             "worker",
-            "`llmctx run`, `decide`, `confirm`, `archive`: decides, records, publishes, archives",
+            "`llmctx run`, `decide`, `confirm`, `halt`, `archive`: decides, records, publishes, archives",
             _worker(database),
         ),
         Role(
@@ -123,7 +124,7 @@ def roles_for(database: int) -> tuple[Role, ...]:
 
 def _worker(database: int) -> tuple[Grant, ...]:
     notified = f"__keyspace@{database}__:{BY_SECTION['position'].key('*')}"
-    own = (*_TRAIL, _TICKS, _ATTEMPTS, _EFFECTS, _DECISIONS, _LATEST, keys.decisions_made("*"), keys.WORKERS)
+    own = (*_TRAIL, *_HALTS, _TICKS, _ATTEMPTS, _EFFECTS, _DECISIONS, _LATEST, keys.decisions_made("*"), keys.WORKERS)
     writes = (
         "fcall", "set", "del", "rename", "hset", "hsetnx", "hdel", "hincrby", "rpush", "lpush", "ltrim", "xtrim",
         "zadd", "zrem", "zremrangebyscore", "watch",

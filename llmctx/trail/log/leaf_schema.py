@@ -53,6 +53,8 @@ FORM: dict[str, type] = {
     "effect": dict,
     "person": dict,
     "position": dict,
+    "mandate": dict,
+    "control": dict,
 }
 """The JSON type of each field."""
 INSIDE: dict[str, dict[str, type]] = {
@@ -72,6 +74,8 @@ INSIDE: dict[str, dict[str, type]] = {
     "incident": {"what": str},
     "enrolment": {"key": str, "from": int, "signature": str},
     "archived": {"first": int, "end": int, "manifest": str, "where": str},
+    "mandate": {"sha256": str},
+    "control": {"act": str, "by": str, "why": str, "request": str},
     "rotation": {"old": str, "new": str, "old_signature": str, "new_signature": str},
     "about": {"index": int},
     "effect": {"status": str},
@@ -86,6 +90,7 @@ _DIGESTS = (
     ("request", "schema_sha256"),
     ("incident", "sha256"),
     ("about", "leaf_hash"),
+    ("mandate", "sha256"),
 )
 _ONLY_IN = {"incident": ("incident",), "enrolment": ("notice", "incident"), "rotation": ("notice",), "id": SAID}
 _HEX = re.compile("[0-9a-f]{64}")
