@@ -30,6 +30,7 @@ from pydantic_settings import (
 
 from llmctx.assets import asset
 from llmctx.context.snapshot import DEFAULT_MAX_AGE_S
+from llmctx.decision.approval import ApprovalRule
 from llmctx.decision.guards import OnUngrounded
 from llmctx.decision.mandate.mandate import PRUDENT, Limits, Mandate
 from llmctx.decision.stop import UnconfirmedStop
@@ -38,6 +39,9 @@ from llmctx.limits import MAX_BODY_BYTES
 from llmctx.llm.price import Price
 from llmctx.llm.profile import ProfileSettings
 from llmctx.schema.keys import BY_SECTION, SIGNAL_TYPES
+
+Role = Literal["owner", "operator", "approver"]
+"""owner answers for the strategy, operator for the service; approver may approve and override."""
 
 
 def _known_sections(limits: dict[str, int]) -> dict[str, int]:
@@ -166,6 +170,10 @@ class Settings(BaseSettings):
     """A stop is obeyed on a stale price up to so many times the price's limit."""
     mandate: Annotated[Mandate, BeforeValidator(_mandate)] = Mandate()
     """The limits of what is done: those of every symbol by name; `groups`, `symbols` and `shorts` with their own."""
+    require_approval: ApprovalRule = ApprovalRule()
+    """What a person must approve before it is done, by action and worth: add, reduce, adjust_stops; and expires_s."""
+    people: dict[str, tuple[Role, ...]] = {}
+    """Names and their roles. With any name here, only those with the role approver may approve and override."""
     prices: dict[str, Price] = {}
     """Price per million tokens by model: input, output, and cached if it differs from input."""
     concurrency: int = Field(32, ge=1)
@@ -174,6 +182,12 @@ class Settings(BaseSettings):
     """How many partitions a new trail gets; they cannot be changed later."""
     replicas: int = Field(0, ge=0, le=16)
     """How many replicas of the server must have a record before it is published; 0 waits for none."""
+
+    @model_validator(mode="after")
+    def _somebody_may_approve(self) -> Self:
+        if not self.require_approval.is_empty and not any("approver" in roles for roles in self.people.values()):
+            raise ValueError("require_approval needs a name with the role approver in people")
+        return self
 
     @property
     def limits_s(self) -> dict[str, int]:
@@ -250,6 +264,7 @@ def _check_environment() -> None:
     known = {f"LLMCTX_{name}".upper() for name in Settings.model_fields}
     known |= {f"LLMCTX_LLM__{name}".upper() for name in LLMSettings.model_fields}
     known |= {f"LLMCTX_MANDATE__{name}".upper() for name in (*Limits.model_fields, "by", "why")}
+    known |= {f"LLMCTX_REQUIRE_APPROVAL__{name}".upper() for name in ApprovalRule.model_fields}
     known |= {f"LLMCTX_ALERTS__{name}".upper() for name in AlertSettings.model_fields}
     parts = {f"LLMCTX_LLM__PROFILE__{name}".upper() for name in ProfileSettings.model_fields}
     known |= parts

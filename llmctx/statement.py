@@ -5,12 +5,13 @@ that it is about by index and leaf hash.
 """
 
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field
 
 from llmctx import canonical, clock
-from llmctx.limits import MAX_BY_CHARS, MAX_EFFECT_ID_CHARS, MAX_NAME_CHARS, MAX_WHY_CHARS, cut
+from llmctx.limits import MAX_BY_CHARS, MAX_NAME_CHARS, MAX_REASON_CHARS, MAX_WHY_CHARS, cut
+from llmctx.publication import position_of
 from llmctx.record import RecordMetadata, compose_unread
 from llmctx.schema.values import Effect
 from llmctx.trail.log.entry import Entry
@@ -27,14 +28,21 @@ class Act(BaseModel):
 
     kind: ActKind
     """What they do with it."""
-    id: Annotated[str, StringConstraints(min_length=1, max_length=MAX_EFFECT_ID_CHARS)]
-    """Chosen by whoever asks for it; recorded once."""
-    index: int
+    index: int = Field(ge=0)
     """The index of the record."""
-    by: Annotated[str, StringConstraints(min_length=1, max_length=MAX_BY_CHARS)]
+    by: str = Field(min_length=1, max_length=MAX_BY_CHARS)
     """Who."""
-    why: Annotated[str, StringConstraints(min_length=1, max_length=MAX_WHY_CHARS)]
-    """Why."""
+    why: str = Field(min_length=1, max_length=MAX_WHY_CHARS)
+    """Why, in their words."""
+    at_ms: int = Field(ge=0)
+    """When, in milliseconds of the server's time."""
+    action: Literal["hold", "exit"] | None = None
+    """What an override puts in the decision's place; None for other kinds."""
+
+    @property
+    def reason(self) -> str:
+        """What the record says."""
+        return f"{_PAST[self.kind]} by {self.by}: {self.why}"
 
 
 def about(entry: Entry | None, index: int) -> dict[str, Any]:
@@ -99,10 +107,25 @@ def is_same_effect(entry: Entry, effect: Effect, named: dict[str, Any] | None) -
     )
 
 
-def compose_act(act: Act, entry: Entry, metadata: RecordMetadata) -> Draft:
-    """Compose the record of what a person says of a record."""
-    symbol = entry.record.get("symbol", "")
-    leaf: dict[str, Any] = {"id": act.id, "about": about(entry, entry.index)} | ({"symbol": symbol} if symbol else {})
+def compose_act(
+    act: Act, said_id: str, entry: Entry, metadata: RecordMetadata, verdict: dict[str, Any] | None = None
+) -> Draft:
+    """Compose the record of what a person says of a record.
+
+    `verdict` is what stands in place of that record's own from here on, and is published; None if nothing does.
+    """
+    record = entry.record
+    symbol = record.get("symbol", "")
+    leaf: dict[str, Any] = {"id": said_id, "about": about(entry, entry.index)} | ({"symbol": symbol} if symbol else {})
     leaf["person"] = {"by": act.by, "why": act.why}
-    reason = f"record {entry.index} {_PAST[act.kind]} by {act.by}: {act.why}"
-    return compose_unread(act.kind, None, reason, metadata, **leaf)._replace(said=act.id, symbol=symbol)
+    if verdict is not None:
+        leaf |= {"verdict": verdict | {"reason": cut(act.reason, MAX_REASON_CHARS)}, "position": _position(entry)}
+        leaf |= {"as_of_ms": record["as_of_ms"]} if "as_of_ms" in record else {}
+        leaf["about"] |= {"tick": record["tick"]}
+    return compose_unread(act.kind, None, act.reason, metadata, **leaf)._replace(said=said_id, symbol=symbol)
+
+
+def _position(entry: Entry) -> dict[str, Any]:
+    """The position that a record is about, as a leaf has it."""
+    found = position_of(entry)
+    return {name: _plain(value) if isinstance(value, Decimal) else value for name, value in found.items()}

@@ -16,7 +16,8 @@ They run in the order in which they stand below, each on what the one before it 
 7. stop_side, target_side: a new stop lies on the losing side of the price, a new target on the winning side
 8. halted: while something says halt, nothing is added (halt.py)
 9. the rules of the mandate (mandate/rules.py), each by its name; mandate_unchecked: one lacks what it needs
-10. stop_loss_breached: a price at or beyond the position's stop is an exit, whatever the LLM says or the hour is
+10. awaits_approval: what a person must approve becomes a hold, and the verdict says what would be done (approval.py)
+11. stop_loss_breached: a price at or beyond the position's stop is an exit, whatever the LLM says or the hour is
    stop_unconfirmed: unless that price is implausible or far too old; then the position is held until the price is
    confirmed (docs/plausibility.md), or left at once, as `GuardPolicy.unconfirmed_stop` says
    stale: the stop was obeyed on a price older than its limit
@@ -33,6 +34,7 @@ from llmctx import clock
 from llmctx.context.package import Package
 from llmctx.context.price_doubt import stop_reached
 from llmctx.context.staleness import Status
+from llmctx.decision.approval import AWAITS_APPROVAL, ApprovalRule, Proposal
 from llmctx.decision.decision import Action, Decision
 from llmctx.decision.grounding import Grounding, ground
 from llmctx.decision.halt import HALTED, halt_in
@@ -71,6 +73,8 @@ class GuardPolicy(BaseModel):
     """What a stop does that is reached by a price that is not believed."""
     mandate: Mandate | None = None
     """The limits of what is done; None: there are none."""
+    approval: ApprovalRule | None = None
+    """What a person must approve; None: nothing."""
 
 
 class Guard(NamedTuple):
@@ -101,6 +105,8 @@ class Verdict(BaseModel):
     """Whether the mandate changed what was asked for, or refused it; None if it did neither."""
     repeat_of: str | None = None
     """The address of the first record of this exit, while the position still stands."""
+    awaits: Proposal | None = None
+    """What is done instead once a person approves it; None if nothing waits."""
     policy: GuardPolicy | None = None
     """What the guardrails were set to; None where none was asked."""
     grounding: Grounding | None = None
@@ -135,6 +141,7 @@ class _Draft:
         self.take_profit = decision.take_profit if decision and moves_stops else None
         self.guards: list[Guard] = []
         self.limited: Literal["clamp", "block"] | None = None
+        self.awaits: Proposal | None = None
 
     @property
     def levels(self) -> dict[str, Decimal | None]:
@@ -177,6 +184,7 @@ def guard(
         take_profit=draft.take_profit,
         guards=tuple(draft.guards),
         limited=draft.limited,
+        awaits=draft.awaits if draft.action is Action.HOLD else None,
         repeat_of=None if policy.mandate is None else repeated_exit(package, draft.action),
         policy=policy,
         grounding=draft.grounding,
@@ -281,6 +289,16 @@ def _mandate(draft: _Draft) -> None:
         draft.quantity, draft.stop_loss, draft.take_profit = case.quantity, case.stop_loss, case.take_profit
 
 
+def _approval(draft: _Draft) -> None:
+    rule, price = draft.policy.approval, draft.package.price.price.last
+    worth = price * (draft.package.position.quantity if draft.quantity is None else draft.quantity)
+    if rule is not None and rule.needed(draft.action.value, worth):
+        awaits = Proposal(action=draft.action.value, expires_s=rule.expires_s, **draft.levels)
+        detail = f"{draft.action} worth {worth:.2f} waits for a person to approve it within {rule.expires_s} s"
+        draft.fire(AWAITS_APPROVAL, detail, Action.HOLD)
+        draft.awaits = awaits
+
+
 def _stop_loss_breached(draft: _Draft) -> None:
     for name, detail, action in judge_stop(draft.package, draft.policy.unconfirmed_stop):
         draft.fire(name, detail, None if action is draft.action else action)
@@ -295,6 +313,7 @@ _CHECKS: dict[str, Callable[[_Draft], None]] = {
     "stop_sides": _stop_sides,
     "halted": _halted,
     "mandate": _mandate,
+    "approval": _approval,
     STOP_BREACHED: _stop_loss_breached,
 }
 """The guardrails, in the order in which they run."""

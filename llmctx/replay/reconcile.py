@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from llmctx import canonical
-from llmctx.schema.values.effect import FILLS
+from llmctx.schema.values.effect import ENDS, FILLS
 from llmctx.trail.log.entry import Entry, address
 
 ACTS = ("exit", "reduce", "add", "adjust_stops")
@@ -20,7 +20,6 @@ WAIT_MS = 300_000
 MAX_SLIPPAGE_BPS = Decimal(100)
 """A fill that is worse than the price that was known, or better, by more than this is a finding."""
 
-_ENDED = ("filled", "rejected", "cancelled", "ignored")
 _BUYS = {("add", "long"), ("exit", "short"), ("reduce", "short")}
 _SHARES = Decimal("0.000001")
 
@@ -93,9 +92,11 @@ class Reconciliation:
         """Take the next record of a partition."""
         record = entry.record
         self._newest_ms = max(self._newest_ms, record.get("recorded_at_ms", 0))
-        if "tick" in record and record["verdict"]["action"] in ACTS:
+        if record["verdict"]["action"] in ACTS:
             trade = _decided(record, entry.pieces, address(entry.index, entry.partition, self._partitions))
             self._trades[trade.address] = trade
+            if entry.said:  # it stands for a decision that asked for something else, or waited
+                trade.people.append(record["verdict"]["reason"])
         elif entry.said:
             self._add_said(entry)
 
@@ -135,7 +136,7 @@ def reconcile(entries: Iterable[Entry], partitions: int) -> list[Trade]:
 def _decided(record: Mapping[str, Any], pieces: Mapping[str, bytes], where: str) -> Trade:
     verdict = record["verdict"]
     sections = _sections(pieces)
-    position, price = sections("position"), sections("price")
+    position, price = record.get("position") or sections("position"), sections("price")
     action, side = verdict["action"], position.get("side")
     wanted = _number(verdict.get("quantity"))
     return Trade(
@@ -145,7 +146,7 @@ def _decided(record: Mapping[str, Any], pieces: Mapping[str, bytes], where: str)
         action=action,
         reason=verdict["reason"],
         recorded_ms=record["recorded_at_ms"],
-        wanted=_number(position.get("quantity")) if action == "exit" else wanted,
+        wanted=_number(position.get("held", position.get("quantity"))) if action == "exit" else wanted,
         side=None if side is None or action == "adjust_stops" else "buy" if (action, side) in _BUYS else "sell",
         price=_number((price.get("price") or {}).get("last")),
     )
@@ -177,7 +178,7 @@ def _apply(trade: Trade, effect: Mapping[str, Any], where: str) -> None:
 
 
 def _findings(trade: Trade, *, is_due: bool) -> Iterable[str]:
-    ended = [status for status in trade.statuses if status in _ENDED]
+    ended = [status for status in trade.statuses if status in ENDS]
     is_set = trade.action == "adjust_stops" and "accepted" in trade.statuses
     if is_due and not trade.statuses:
         yield "no effect"

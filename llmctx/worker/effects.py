@@ -21,6 +21,7 @@ from llmctx.record import compose_unread
 from llmctx.schema import keys
 from llmctx.schema.symbol import is_symbol
 from llmctx.schema.values import Effect
+from llmctx.schema.values.effect import ENDS
 from llmctx.statement import about, compose_effect, is_same_effect
 from llmctx.trail.log.entry import Entry, parse_address
 from llmctx.worker.owner import Owner
@@ -118,6 +119,8 @@ class EffectRecorder:
         draft = compose_effect(effect, named, await self._owner.metadata())
         try:
             self._on_entry(await self._owner.settle(draft, (entry_id,), stream=self._key))
+            if effect.address is not None and effect.status in ENDS:
+                self._owner.memory.acknowledge(effect.symbol, effect.address)
         except SettledError:
             await self._owner.discard((entry_id,), stream=self._key)
         reached("effect_recorded")

@@ -58,6 +58,8 @@ class Owner:
         instance = home.instance
         self._wait = wait
         self.partition = partition
+        self.people = home.people
+        """Who may approve and override, each name with its roles; empty: everybody."""
         self.log = Log(redis, partition)
         """The partition's log."""
         self._check = ServerCheck(redis, self.log, instance)

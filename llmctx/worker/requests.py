@@ -17,7 +17,7 @@ from llmctx.trail.archive import archived_range
 from llmctx.trail.archive.archived_range import ArchivedRange
 from llmctx.trail.log.lease import SEE_REDIS
 from llmctx.trail.proof.request import Request, open_request
-from llmctx.worker import controls
+from llmctx.worker import controls, people
 from llmctx.worker.home import TrailHome
 from llmctx.worker.owner import Owner
 
@@ -47,6 +47,7 @@ async def _trim(owner: Owner, request: Request) -> None:
 _ACTS: dict[str, Callable[[Owner, Request], Awaitable[object]]] = {
     archived_range.REQUEST: _trim,
     controls.REQUEST: controls.note_once,
+    people.REQUEST: people.record_act,
 }
 
 

@@ -139,7 +139,7 @@ class _Counter:
     def add(self, entry: Entry) -> None:
         """Count a record."""
         self._records += 1
-        self._ticks += 1 + len(entry.record.get("conflated", []))
+        self._ticks += len(entry.ticks)
         if self.as_json:
             print_json({"index": entry.index, **entry.record})
         elif self._verbose:

@@ -88,12 +88,13 @@ def _embedded(directory: Path) -> EmbeddedServer:
 
 
 async def home_of(settings: Settings, redis: Redis, url: str, *, new_instance: bool = False) -> TrailHome:
-    """The trail of the configured server and state directory, and how many replicas must have what it publishes.
+    """The trail of the configured server and state directory, how many replicas must have what it publishes, and who
+    may approve.
 
     Raises as `bind_home` does.
     """
     home = await bind_home(redis, url, settings.state_dir, partitions=settings.partitions, new_instance=new_instance)
-    return home._replace(replicas=settings.replicas)
+    return home._replace(replicas=settings.replicas, people=settings.people)
 
 
 async def partitions_of(redis: Redis, settings: Settings) -> int:
@@ -207,6 +208,7 @@ async def config_of(settings: Settings, *, need_endpoint: bool = False) -> Async
         grounding=settings.grounding,
         unconfirmed_stop=settings.unconfirmed_stop,
         mandate=settings.mandate,
+        approval=None if settings.require_approval.is_empty else settings.require_approval,
     )
     try:
         yield DecisionConfig(

@@ -35,8 +35,8 @@ def leaf_of(kind: str) -> dict[str, Any]:
     if kind == "effect":
         made = compose_effect(FILL, {"index": 0, "leaf_hash": "ab" * 32}, metadata)
     elif kind in SAID:
-        act = Act.model_validate({"kind": kind, "id": "x", "index": 0, "by": "R. Meier", "why": "seen"})
-        made = compose_act(act, Entry(draft(ALL["decision"])[0].leaf, {}, index=0), metadata)
+        act = Act.model_validate({"kind": kind, "index": 0, "by": "R. Meier", "why": "seen", "at_ms": 1})
+        made = compose_act(act, "x", Entry(draft(ALL["decision"])[0].leaf, {}, index=0), metadata)
     else:
         tick = Tick(id="t", symbol="AAPL") if kind == "dead_letter" else None
         made = compose_unread(kind, tick, "a reason", metadata)
