@@ -43,7 +43,7 @@ SOMETIMES = {
     "symbol": str, "cause": str, "as_of_ms": int, "timings_ms": dict, "snapshot": dict, "prompt": dict,
     "request": dict, "completion": dict, "decision": dict, "confirmation": dict, "incident": dict,
     "grounding": dict, "reasked": dict, "clock": str, "enrolment": dict, "rotation": dict, "archived": dict,
-    "id": str, "about": dict, "effect": dict, "person": dict, "position": dict,
+    "id": str, "about": dict, "effect": dict, "person": dict, "position": dict, "service": dict,
     "mandate": dict, "control": dict,
 }  # fmt: skip
 TYPES = ALWAYS | SOMETIMES
@@ -67,6 +67,7 @@ WITHIN: dict[str, dict[str, type]] = {
     "about": {"index": int},
     "effect": {"status": str},
     "person": {"by": str, "why": str},
+    "service": {"event": str},
 }  # fmt: skip
 DECISION = ("snapshot", "prompt", "request", "completion", "decision")
 NEEDS = {"decision": DECISION, "effect": ("id", "symbol", "effect")} | dict.fromkeys(

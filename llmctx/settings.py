@@ -28,6 +28,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from llmctx import canonical
 from llmctx.assets import asset
 from llmctx.context.snapshot import DEFAULT_MAX_AGE_S
 from llmctx.decision.approval import ApprovalRule
@@ -193,6 +194,11 @@ class Settings(BaseSettings):
     def limits_s(self) -> dict[str, int]:
         """Seconds after which each section is stale."""
         return DEFAULT_MAX_AGE_S | self.max_age_s
+
+    @property
+    def sha256(self) -> str:
+        """The digest of all settings; a secret counts by whether it is set."""
+        return canonical.sha256(self.model_dump_json().encode())
 
     @property
     def api_key(self) -> str | None:

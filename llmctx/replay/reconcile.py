@@ -18,7 +18,7 @@ ACTS = ("exit", "reduce", "add", "adjust_stops")
 WAIT_MS = 300_000
 """How long after a decision its effect may be reported."""
 MAX_SLIPPAGE_BPS = Decimal(100)
-"""A fill that is worse than the price that was known, or better, by more than this is a finding."""
+"""A fill that is worse by more than this than the price that was known is a finding."""
 
 _BUYS = {("add", "long"), ("exit", "short"), ("reduce", "short")}
 _SHARES = Decimal("0.000001")
@@ -187,8 +187,8 @@ def _findings(trade: Trade, *, is_due: bool) -> Iterable[str]:
     over = Decimal(0) if trade.wanted is None else trade.filled - trade.wanted
     if over > _SHARES or (ended[-1:] == ["filled"] and over < -_SHARES):
         yield f"{canonical.plain(trade.filled)} shares where {canonical.plain(trade.filled - over)} were asked for"
-    if trade.slippage_bps is not None and abs(trade.slippage_bps) > MAX_SLIPPAGE_BPS:
-        yield f"price: {trade.slippage_bps} bps from the one that was known"
+    if trade.slippage_bps is not None and trade.slippage_bps > MAX_SLIPPAGE_BPS:
+        yield f"price: {trade.slippage_bps} bps worse than the one that was known"
 
 
 def _sections(pieces: Mapping[str, bytes]) -> Any:

@@ -29,7 +29,7 @@ def reconcile(
     One entry for each decision that asks for something to be done, with its fills, their price against the one that
     the decision knew, and what people said of it; and one for each fill that no decision asked for, such as a stop at
     the broker. Findings are decisions without an effect five minutes later, orders without an end, other quantities or
-    sides than decided, prices more than 100 basis points away, and fills that nobody explains. Exit code 1 if there
+    sides than decided, prices more than 100 basis points worse, and fills that nobody explains. Exit code 1 if there
     are any.
 
     \b

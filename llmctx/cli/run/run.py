@@ -21,6 +21,7 @@ from llmctx.schema import keys
 from llmctx.settings import Settings
 from llmctx.trail.log.entry import Entry, address
 from llmctx.worker.serve import ServeOptions, serve
+from llmctx.worker.service_notice import Service
 
 _REPORT_INTERVAL_S = 10
 
@@ -97,7 +98,9 @@ async def _run(
             counter.partitions = home.instance.partitions
             watching.insert(0, counter.add)
             try:
-                await serve(home, config, stop, options, on_entry=_each(watching))
+                prompts = tuple(template.ref for template in config.prompts.templates)
+                service = Service(settings.sha256, prompts, settings.people)
+                await serve(home, config, stop, options._replace(service=service), on_entry=_each(watching))
             finally:
                 for task in tasks:
                     task.cancel()

@@ -53,6 +53,7 @@ FORM: dict[str, type] = {
     "effect": dict,
     "person": dict,
     "position": dict,
+    "service": dict,
     "mandate": dict,
     "control": dict,
 }
@@ -80,6 +81,7 @@ INSIDE: dict[str, dict[str, type]] = {
     "about": {"index": int},
     "effect": {"status": str},
     "person": {"by": str, "why": str},
+    "service": {"event": str},
 }
 """The fields that each object must have if it is present."""
 _DIGESTS = (
