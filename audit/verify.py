@@ -19,7 +19,7 @@ import io
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -35,20 +35,24 @@ MAX_INTEGER = 2**53 - 1
 MAX_DEPTH = 200
 MAX_PARTITIONS = 1024
 BOUND_MS, GAP_MS = 120_000, 180_000
-SETTLES = {"decision": True, "skipped": True, "failed": True, "dead_letter": True, "incident": False, "notice": False}
+SETTLES = {
+    "decision": True, "skipped": True, "failed": True, "unasked": True, "dead_letter": True, "incident": False,
+    "notice": False,
+}  # fmt: skip
 SAID = ("effect", "approval", "override", "annotation")  # what others say of a decision: with an id, without a tick
 SETTLES |= dict.fromkeys(SAID, False)
 ALWAYS = {"recorded_at_ms": int, "worker": str, "attempts": int, "code": str, "verdict": dict}
 SOMETIMES = {
     "symbol": str, "cause": str, "as_of_ms": int, "timings_ms": dict, "snapshot": dict, "prompt": dict,
     "request": dict, "completion": dict, "decision": dict, "confirmation": dict, "incident": dict,
-    "grounding": dict, "reasked": dict, "clock": str, "enrolment": dict, "rotation": dict, "archived": dict,
+    "grounding": dict, "reasked": dict, "standing": dict, "clock": str, "enrolment": dict, "rotation": dict,
+    "archived": dict, "maintenance": dict, "requested": str,
     "id": str, "about": dict, "effect": dict, "person": dict, "position": dict, "service": dict,
     "mandate": dict, "control": dict,
 }  # fmt: skip
 TYPES = ALWAYS | SOMETIMES
 DIGESTS = {"snapshot": "snapshot", "prompt": "messages", "completion": "completion", "incident": "foreign"}
-BLOBS = {"prompt": "template_sha256", "request": "schema_sha256", "mandate": "sha256"}
+BLOBS = {"prompt": "template_sha256", "request": "schema_sha256", "snapshot": "mapping_sha256", "mandate": "sha256"}
 WITHIN: dict[str, dict[str, type]] = {
     "snapshot": {"sha256": str, "sections": dict},
     "prompt": {"template": str, "version": int, "template_sha256": str, "sha256": str},
@@ -57,10 +61,11 @@ WITHIN: dict[str, dict[str, type]] = {
         "action": str, "confidence": str, "reasoning": str, "evidence": list, "invalidation": str, "valid_for": int,
     },
     "verdict": {"action": str, "reason": str},
+    "standing": {"address": str, "leaf_hash": str, "action": str},
     "confirmation": {"by": str, "why": str, "last": str, "price_at": str, "entry_time": str},
     "archived": {"first": int, "end": int, "manifest": str, "where": str},
     "mandate": {"sha256": str},
-    "control": {"act": str, "by": str, "why": str, "request": str},
+    "control": {"act": str, "by": str, "why": str},
     "incident": {"what": str},
     "enrolment": {"key": str, "from": int, "signature": str},
     "rotation": {"old": str, "new": str, "old_signature": str, "new_signature": str},
@@ -69,11 +74,16 @@ WITHIN: dict[str, dict[str, type]] = {
     "person": {"by": str, "why": str},
     "service": {"event": str},
 }  # fmt: skip
-DECISION = ("snapshot", "prompt", "request", "completion", "decision")
-NEEDS = {"decision": DECISION, "effect": ("id", "symbol", "effect")} | dict.fromkeys(
-    SAID[1:], ("id", "about", "person")
-)
-HASHES = (*((name, "sha256") for name in DIGESTS), *BLOBS.items(), ("about", "leaf_hash"))
+FURTHER = {
+    "decision": ("snapshot", "prompt", "request", "completion", "decision"),
+    "unasked": ("snapshot", "standing"),
+    "effect": ("id", "symbol", "effect"),
+} | dict.fromkeys(SAID[1:], ("id", "about", "person"))
+HASHES = (*((name, "sha256") for name in DIGESTS), *BLOBS.items(), ("standing", "leaf_hash"), ("about", "leaf_hash"))
+ONLY_IN = {
+    "standing": ("unasked",), "enrolment": ("notice", "incident"), "rotation": ("notice",), "id": SAID,
+    "incident": ("incident",),
+}  # fmt: skip
 INSIDE = [(name, tuple(fields.items())) for name, fields in WITHIN.items()]
 ZEROS = "0" * 64
 is_hex = re.compile("[0-9a-f]{64}").fullmatch
@@ -203,9 +213,11 @@ def hash_node(left: bytes, right: bytes) -> bytes:
 class Tree:
     """A growing tree, kept as the roots of its complete subtrees with their sizes, from left to right."""
 
-    def __init__(self) -> None:
-        self.size = 0
-        self._complete: list[tuple[int, bytes]] = []
+    def __init__(self, size: int = 0, subtrees: Sequence[bytes] = ()) -> None:
+        """`subtrees` are those of a tree of this size."""
+        self.size = size
+        sizes = [1 << bit for bit in range(size.bit_length() - 1, -1, -1) if size >> bit & 1]
+        self._complete = list(zip(sizes, subtrees, strict=True))
 
     def add(self, hashed: bytes) -> None:
         """Append a leaf hash."""
@@ -500,7 +512,8 @@ class Partition:
         self.instance_keys = trust.keys
         self.replaced: dict[Key, int] = {}  # the index of the record that replaces an instance key
         partitions = trust.partitions
-        self.size, self.tree = part["size"], Tree()
+        self.size, self.first = part["size"], part["first"]
+        self.tree = Tree(self.first, [from_hex(each) for each in part.get("subtrees", [])])
         self.next = self.vouched = self.late = 0  # the next checkpoint, the size of the last good one
         self.ticks: dict[str, int] = {}
         self.without_tick: dict[bytes, int] = {}
@@ -521,9 +534,28 @@ class Partition:
                 self._hold(receipt, trust.keys, origin, partitions)
         raw = self._bytes("checkpoints")
         self.checkpoints = read_checkpoints(raw, trust.key, trust.keys, origin, partitions)
+        if self.first:
+            self.begin(part.get("writers", []))
         self._check_roots()
         self.lost = dict(self._hashes_of_lost())
         self.known = self._known()
+
+    def begin(self, writers: list[dict[str, Any]]) -> None:
+        """Begin behind records that are elsewhere, with what they say of keys."""
+        self.next, self.vouched = sum(each.size < self.first for each in self.checkpoints), self.first
+        below = [index for index in self.held_leaves if index < self.first]
+        if below:
+            raise Fault(below[0], "receipt", f"a record from {self.first} on, where this begins", below[0])
+        try:
+            for each in writers:
+                self.rotation(each["index"], each)
+                if "enrolment" in each:
+                    key = self.enrolled(each["index"], each["enrolment"])
+                    self.retired.add(each["enrolment"].get("retires", ""))
+                    known = self.writers | {key.id: key}
+                    self.writers = {id_: other for id_, other in known.items() if id_.hex() not in self.retired}
+        except (KeyError, TypeError) as error:
+            raise Fault(0, "enrolment", "enrolments and rotations", repr(error)) from error
 
     def _hold(self, receipt: Receipt, keys: list[Key], origin: str, partitions: int) -> None:
         """Remember a receipt that the trail must agree with; several for one index must all agree."""
@@ -548,7 +580,8 @@ class Partition:
             first.further = further
             raise first
         return {
-            "records": self.tree.size - len(self.lost), "ticks": len(self.ticks), "checkpoints": len(self.checkpoints),
+            "records": self.tree.size - self.first - len(self.lost),
+            "ticks": len(self.ticks), "checkpoints": len(self.checkpoints),
             "covered": self.vouched, "losses": self.losses, "incidents": self.incidents, "warnings": self.warnings(),
         }  # fmt: skip
 
@@ -571,7 +604,7 @@ class Partition:
         pieces, proof = read_evidence(index, line)
         if index == self.tree.size and (fault := self.not_read(index, leaf, pieces)) is not None:
             self.unreadable.append(fault)
-            known = (self.known or [])[index : index + 1]
+            known = (self.known or [])[index - self.first : index - self.first + 1]
             self.grow(known[0] if known else hash_leaf(leaf))
             return
         record = read_leaf(index, leaf) if index == self.tree.size else self.behind_a_gap(index, leaf)
@@ -580,8 +613,9 @@ class Partition:
         self.evidence(index, record, pieces)
         self.said(index, record)
         hashed = hash_leaf(leaf)
-        if self.known is not None and index < len(self.known) and self.known[index] != hashed:
-            raise Fault(index, "leaf-hash", self.known[index].hex(), hashed.hex())
+        known = None if self.known is None else self.known[index - self.first : index - self.first + 1]
+        if known and known[0] != hashed:
+            raise Fault(index, "leaf-hash", known[0].hex(), hashed.hex())
         self.rotation(index, record)
         self.writer(index, record, hashed, proof)
         self.time(index, record["recorded_at_ms"])
@@ -794,7 +828,7 @@ class Partition:
                 raise ValueError(f"address {address}")  # noqa: TRY301  caught right here
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Fault(index, "thesis", "an earlier decision and its record", error) from error
-        lost = any(first <= int(at[:17]) <= last for first, last in self.losses)
+        lost = int(at[:17]) < self.first or any(first <= int(at[:17]) <= last for first, last in self.losses)
         lost = lost or any(fault.fields["at"] == int(at[:17]) for fault in self.unreadable)
         if len(at) > len(str(index)) or int(at) >= index or (not lost and self.decisions.get(int(at)) != found):
             raise Fault(index, "thesis", f"the decision of record {address}", "another one")
@@ -823,8 +857,9 @@ class Partition:
             raise Fault(size, "receipt", f"{self.needed} records, as a receipt says", size)
         if self.size != size:
             raise Fault(size, "manifest", f"{self.size} records, as the manifest says", size)
-        if self.known is not None and len(self.known) != size:
-            raise Fault(min(size, len(self.known)), "leaf-hash", f"{size} leaf hashes", len(self.known))
+        if self.known is not None and self.first + len(self.known) != size:
+            end = self.first + len(self.known)
+            raise Fault(min(size, end), "leaf-hash", f"leaf hashes below {size}", f"below {end}")
         undeclared = self.lost.keys() - {index for first, last in self.losses for index in range(first, last + 1)}
         if undeclared:
             raise Fault(min(undeclared), "incident", "an incident that names every lost record", "none for this one")
@@ -939,7 +974,7 @@ def form(index: int, record: Any) -> None:
         or not _known_kind(record.get("kind"))
     ):
         raise Fault(index, "record-form", 'an object with "v": 1 and a known kind', str(record)[:120])
-    for name in (*ALWAYS, *NEEDS.get(record["kind"], ())):
+    for name in (*ALWAYS, *FURTHER.get(record["kind"], ())):
         if name not in record:
             raise Fault(index, "record-form", f"{name} in a {record['kind']}", "nothing")
     for name, value in record.items():
@@ -967,20 +1002,16 @@ def _form_inside(index: int, record: dict[str, Any]) -> None:
 
 
 def _form_of_incident(index: int, record: dict[str, Any]) -> None:
-    if type(steps := record.get("completion", {}).get("answer_from", [])) is not list:
-        raise Fault(index, "record-form", "completion.answer_from as list", repr(steps)[:120])
+    for field in ("answer_from", "tried"):
+        if type(listed := record.get("completion", {}).get(field, [])) is not list:
+            raise Fault(index, "record-form", f"completion.{field} as list", repr(listed)[:120])
     if type(record.get("enrolment", {}).get("retires", "")) is not str:
         raise Fault(index, "record-form", "enrolment.retires as str", repr(record["enrolment"]["retires"])[:120])
-    if "enrolment" in record and record["kind"] not in ("notice", "incident"):
-        raise Fault(index, "record-form", f"no enrolment in a {record['kind']}", "one")
-    if "rotation" in record and record["kind"] != "notice":
-        raise Fault(index, "record-form", f"no rotation in a {record['kind']}", "one")
-    if "id" in record and record["kind"] not in SAID:
-        raise Fault(index, "record-form", f"no id in a {record['kind']}", "one")
+    for name, kinds in ONLY_IN.items():
+        if name in record and record["kind"] not in kinds:
+            raise Fault(index, "record-form", f"no {name} in a {record['kind']}", "one")
     if "incident" not in record:
         return
-    if record["kind"] != "incident":
-        raise Fault(index, "record-form", f"no incident in a {record['kind']}", "one")
     declared = record["incident"]
     first, last = declared.get("first"), declared.get("last")
     if declared["what"] == "lost" and not (type(first) is int and type(last) is int and 0 <= first <= last):
@@ -1039,7 +1070,8 @@ def read_manifest(export: Path) -> list[dict[str, Any]]:
         good = manifest["format"] == "llmctx-export/1" and isinstance(parts, list) and bool(parts)
         for number, part in enumerate(parts):
             good = good and all(type(part[name]) is int for name in ("partition", "first", "size"))
-            good = good and part["partition"] == number and part["first"] == 0
+            good = good and part["partition"] == number and 0 <= part["first"] <= part["size"]
+            good = good and len([from_hex(each) for each in part.get("subtrees", [])]) == part["first"].bit_count()
             good = good and part["origin"] == f"{manifest['origin']}/{number}"
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Fault(0, "manifest", "a manifest of llmctx-export/1", repr(error)) from error

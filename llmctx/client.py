@@ -40,7 +40,7 @@ class Settled(NamedTuple):
     address: str
     """The record that settled it: INDEX, or P:INDEX if there are several partitions."""
     kind: str
-    """decision, failed, skipped or dead_letter."""
+    """decision, failed, skipped, unasked or dead_letter."""
     reason: str
     """Why the verdict is what it is, or why the tick was skipped."""
     decision: values.Thesis | None

@@ -70,9 +70,12 @@ def compose(tick: Tick, conclusion: Conclusion, metadata: RecordMetadata, blobs:
         first = completion_fields(conclusion.first_answer.completion)
         first.pop("sha256", None)  # its body is not kept: its answer is part of the messages
         leaf["reasked"] = {"completion": first} | wrong_fields(conclusion.first_answer.wrong)
+    if conclusion.standing is not None:
+        reference, action = conclusion.standing
+        leaf["standing"] = {"address": reference.address, "leaf_hash": reference.leaf_hash, "action": action}
     draft = _draft(leaf, pieces, tick, metadata)
     return draft._replace(
-        blobs=(*(blobs if conclusion.completion is not None else ()), *_mandate_blobs(conclusion.verdict)),
+        blobs=(*(blobs if conclusion.completion is not None else ()), *_blobs(conclusion.verdict, conclusion.snapshot)),
         record=leaf,
         carried=position_fields(conclusion.package.position) if is_on_position(leaf) else None,
     )
@@ -89,12 +92,13 @@ def compose_dead_letter(
     usable: snapshot and package, or the snapshot alone, or nothing.
     """
     draft = _draft(*_guarded("dead_letter", tick, verdict, metadata, snapshot, package), tick, metadata)
-    return draft._replace(blobs=_mandate_blobs(verdict))
+    return draft._replace(blobs=_blobs(verdict, snapshot))
 
 
-def _mandate_blobs(verdict: Verdict) -> tuple[bytes, ...]:
+def _blobs(verdict: Verdict, snapshot: Snapshot | None) -> tuple[bytes, ...]:
+    """The mandate and the mapping that a leaf names, as far as it names any."""
     mandate = None if verdict.policy is None else verdict.policy.mandate
-    return () if mandate is None else (mandate.blob,)
+    return (*(() if mandate is None else (mandate.blob,)), *(() if snapshot is None else _mapping(snapshot)))
 
 
 def without_evidence(draft: Draft, reason: str) -> Draft:
@@ -103,7 +107,7 @@ def without_evidence(draft: Draft, reason: str) -> Draft:
     leaf.pop("snapshot", None)
     why = f"{leaf['verdict']['reason']}; without evidence, which cannot be recorded: {reason}"
     leaf["verdict"] |= {"reason": cut(why, MAX_REASON_CHARS)}
-    return draft._replace(leaf=canonical.dumps(leaf), pieces={})
+    return draft._replace(leaf=canonical.dumps(leaf), pieces={}, blobs=())
 
 
 def compose_unread(kind: str, tick: Tick | None, reason: str, metadata: RecordMetadata, **more: Any) -> Draft:
@@ -155,7 +159,14 @@ def _guarded(
     sections = {} if package is None else sections_fields(package)
     leaf["as_of_ms"] = snapshot.as_of_ms
     leaf["snapshot"] = {"sha256": canonical.sha256(piece), "sections": sections}
+    if snapshot.rules.sections is not None:
+        leaf["snapshot"]["mapping_sha256"] = snapshot.rules.sections.sha256
     return leaf, {"snapshot": piece}
+
+
+def _mapping(snapshot: Snapshot) -> tuple[bytes, ...]:
+    """The blob of the mapping by which a snapshot was read."""
+    return () if snapshot.rules.sections is None else (snapshot.rules.sections.blob,)
 
 
 def _draft(leaf: dict[str, Any], pieces: dict[str, bytes], tick: Tick | None, metadata: RecordMetadata) -> Draft:

@@ -43,7 +43,7 @@ SHAPING = (
 )
 """What a rebuild goes through, as files and folders of the package. Templates are not among them: each is a blob of the
 trail. Who asks the model, and how a record is packed, signed and stored, changes nothing that is rebuilt."""
-LIBRARIES = ("jinja2", "pydantic", "jiter")
+LIBRARIES = ("jinja2", "pydantic", "jiter", "jmespath")
 """Libraries whose version may change what a rebuild gives."""
 
 _PACKAGE = Path(__file__).parent

@@ -34,8 +34,6 @@ class Act(BaseModel):
     """Who."""
     why: str = Field(min_length=1, max_length=MAX_WHY_CHARS)
     """Why, in their words."""
-    at_ms: int = Field(ge=0)
-    """When, in milliseconds of the server's time."""
     action: Literal["hold", "exit"] | None = None
     """What an override puts in the decision's place; None for other kinds."""
 

@@ -18,6 +18,7 @@ from llmctx.decision.mandate.case import ledger_after
 from llmctx.decision.stop import STOP_UNCONFIRMED
 from llmctx.errors import AddressError, AnchorError, in_short
 from llmctx.publication import thesis_of
+from llmctx.standing import StandingDecisions
 from llmctx.trail.log.entry import Entry, address, parse_address
 from llmctx.trail.log.reader import LogReader
 
@@ -40,9 +41,12 @@ class SymbolMemory:
         memory begins empty.
         """
         self._log = log
+        self._mappings: dict[str, bytes] = {}
         self._partitions = partitions
         self._vouches = vouches
         self._known: BoundedCache[str, Known] = BoundedCache(_MAX_SYMBOLS, _MAX_BYTES)
+        self.standing = StandingDecisions(log, partitions, vouches)
+        """The decision that stands for each symbol; only a trigger asks for it."""
         self.unconfirmed: dict[str, str] = {}
         """The symbols whose stop was reached by a price that is not believed, each with the reason."""
 
@@ -111,6 +115,7 @@ class SymbolMemory:
     def forget(self) -> None:
         """Forget everything, because the log has lost records."""
         self._known = BoundedCache(_MAX_SYMBOLS, _MAX_BYTES)
+        self.standing.forget()
 
     def _keep(self, symbol: str, known: Known) -> None:
         self._known.put(symbol, known, _EMPTY_BYTES + (0 if known.thesis is None else len(known.thesis.text)))
@@ -129,7 +134,7 @@ class SymbolMemory:
                     if is_newest:
                         waits, is_newest = _waiting_in(entry), False
                     if state is None and read < _MAX_READ_FOR_MARKS:
-                        state = self._state_after(entry)
+                        state = await self._state_after(entry)
                     if is_searching:
                         thesis = self._thesis_in(entry)
                         reference = None if thesis is not None else _reference(entry)
@@ -148,22 +153,6 @@ class SymbolMemory:
         where = "" if entry is None else address(entry.index, entry.partition, self._partitions)
         return ledger_after(package, verdict.action, where)
 
-    def _state_after(self, entry: Entry) -> tuple[Marks, Ledger | None] | None:
-        """What was believed and counted after a record; None if it does not say."""
-        try:
-            if "snapshot" not in entry.pieces:
-                return None
-            snapshot = Snapshot.from_evidence(entry.pieces["snapshot"])
-            if snapshot.marks is None:  # made by an older version: its price is the first that is judged
-                snapshot = snapshot.model_copy(update={"marks": Marks()})
-            package = build_package(snapshot)
-            where = address(entry.index, entry.partition, self._partitions)
-            ledger = ledger_after(package, entry.record["verdict"]["action"], where)
-        except Exception as error:  # noqa: BLE001  an unreadable record must not keep its symbol from being decided
-            _log.warning(f"record {entry.index}: what was known after it cannot be read: {in_short(error)}")
-            return None
-        return None if package.marks_after is None else (package.marks_after, ledger)
-
     def _thesis_in(self, entry: Entry) -> LastDecision | None:
         try:
             return thesis_of(entry, self._partitions)
@@ -181,6 +170,31 @@ class SymbolMemory:
         if entry is None or entry.leaf_hash != reference.leaf_hash or not self._vouches(entry):
             return None
         return self._thesis_in(entry)
+
+    async def _state_after(self, entry: Entry) -> tuple[Marks, Ledger | None] | None:
+        """What was believed and counted after a record; None if it does not say."""
+        try:
+            if "snapshot" not in entry.pieces:
+                return None
+            snapshot = Snapshot.from_evidence(entry.pieces["snapshot"], await self._mapping_of(entry))
+            if snapshot.marks is None:  # made by an older version: its price is the first that is judged
+                snapshot = snapshot.model_copy(update={"marks": Marks()})
+            package = build_package(snapshot)
+            where = address(entry.index, entry.partition, self._partitions)
+            ledger = ledger_after(package, entry.record["verdict"]["action"], where)
+        except Exception as error:  # noqa: BLE001  an unreadable record must not keep its symbol from being decided
+            _log.warning(f"record {entry.index}: what was known after it cannot be read: {in_short(error)}")
+            return None
+        return None if package.marks_after is None else (package.marks_after, ledger)
+
+    async def _mapping_of(self, entry: Entry) -> dict[str, bytes]:
+        """The mapping that a record names, by digest; empty if it names none."""
+        digest = entry.record["snapshot"].get("mapping_sha256")
+        if digest is None or self._log is None:
+            return {}
+        if digest not in self._mappings and (blob := await self._log.blob(digest)) is not None:
+            self._mappings = {digest: blob}
+        return self._mappings
 
 
 def _reference(entry: Entry) -> TrailReference | None:

@@ -37,7 +37,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("publication", "leaf_fields"),
     ("record",),
     ("statement",),
-    ("pipeline", "symbol_memory", "replay"),
+    ("pipeline", "symbol_memory", "standing", "replay"),
     ("worker", "flow"),
     ("ops",),
     ("backtest", "web", "testing", "client"),
@@ -60,6 +60,7 @@ SHARED_ON_THEIR_FLOOR = {
     "bounded_cache",
     "limits",
     "symbol_memory",
+    "standing",
 }
 PACKAGE = ROOT / "llmctx"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
@@ -148,7 +149,7 @@ def test_the_independent_verifier_imports_nothing_of_the_package() -> None:
 
 KEY_FAMILIES = (
     "stocks:", "positions:", "signals:", "watchlist:", "candidates:", "metrics:", "context:", "system:",
-    "audit:", "ticks:", "decisions:", "effects:", "controls:",
+    "audit:", "ticks:", "decisions:", "effects:", "controls:", "limits:",
 )  # fmt: skip
 
 

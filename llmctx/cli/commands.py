@@ -53,6 +53,7 @@ COMMANDS = (
     Command("compare", "iterate", "Compare two replays, or a replay with the record."),
     Command("prompts", "iterate", "List, compare and check prompt versions."),
     Command("outcome", "iterate", "Report what followed each decision, and how confidence held up."),
+    Command("trigger", "iterate", "Report what a trigger would have asked and missed."),
     Command("corpus", "iterate", "Keep recorded decisions in a file, for tests."),
     Command("backtest", "iterate", "Let each prompt trade a whole session and compare the results."),
     Command("redis", "operate", "Run the embedded Valkey server."),
@@ -71,6 +72,7 @@ COMMANDS = (
     Command("restore", "operate", "Restore a backup into a server, and refill what came later."),
     Command("alerts", "operate", "List the alerts and who receives them; send one with --test."),
     Command("cleanup", "operate", "Clean up what live data leaves behind, never the trail."),
+    Command("maintenance", "operate", "Archive, back up and clean up, each step when it is due."),
     Command("acl", "operate", "Print Redis users with the least that each program needs."),
 )
 """Every command, in the order in which `llmctx --help` shows them."""

@@ -1,6 +1,8 @@
 """Read snapshots from Redis: one round trip, one instant."""
 
+from functools import lru_cache
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -10,7 +12,9 @@ from llmctx.context.snapshot import Known, RawSection, ReadRules, Snapshot, as_o
 from llmctx.errors import SnapshotError
 from llmctx.functions import ServerFunction
 from llmctx.limits import MAX_REASON_CHARS, cut
-from llmctx.schema.keys import bars, halt, section_keys
+from llmctx.schema.keys import bars, halt
+from llmctx.schema.mapping.document import hash_as_json
+from llmctx.schema.mapping.sections import FIELD, STRING, Sections
 
 NOTHING_KNOWN = Known()
 
@@ -28,15 +32,14 @@ async def read_snapshot(
     Raises SnapshotError if the server does not answer.
     Source: valkey.io, functions: one call runs alone, so no write happens between its reads.
     """
-    keys = dict(section_keys(symbol, rules.signal_types, partition))
+    keys, how = dict(rules.keys(symbol, partition)), _kinds_of(rules, symbol, partition)
     thesis_section = RawSection(keys.pop("thesis"), None if known.thesis is None else known.thesis.text)
     in_doubt = known.marks is not None and known.marks.doubted is not None
-    extra_key, extra_arg = ([bars(symbol)], [1]) if in_doubt else ([], [])  # a later bar may confirm the price
+    extra_key = [bars(symbol)] if in_doubt else []  # a later bar may confirm the price
+    args = [rules.max_value_bytes, *([1] if in_doubt else [""] if how.args else []), *how.args]
     halting = (halt(), halt(symbol))
     try:
-        seconds, micros, *values = await _JOIN(
-            redis, [*keys.values(), *halting, *extra_key], [rules.max_value_bytes, *extra_arg]
-        )
+        seconds, micros, *values = await _JOIN(redis, [*(how.keys or keys.values()), *halting, *extra_key], args)
     except RedisError as error:
         raise SnapshotError(
             f"The keys of {symbol} could not be read: {error}",
@@ -46,14 +49,7 @@ async def read_snapshot(
     newest = None if found is None else read_bar(*found)
     halts = dict(zip(halting, values[-2:], strict=True))
     server_ms = int(seconds) * 1000 + int(micros) // 1000
-    sections = {
-        name: RawSection(
-            key=key,
-            raw=value if isinstance(value, bytes) else None,
-            unread=value[0].decode() if isinstance(value, list) else None,
-        )
-        for (name, key), value in zip(keys.items(), values[:-2], strict=True)
-    }
+    sections = {name: _raw_section(key, value) for (name, key), value in zip(keys.items(), values[:-2], strict=True)}
     sections["thesis"] = thesis_section
     as_of_ms, clock = as_of(sections["system"].raw, server_ms, rules.clock)
     return Snapshot.model_construct(
@@ -76,3 +72,38 @@ def _said(value: object) -> str:
     """What a key that halts says; whatever it holds, it halts."""
     text = value if isinstance(value, bytes) else value[0] if isinstance(value, list) else b""
     return cut(text.decode(errors="replace"), MAX_REASON_CHARS)
+
+
+class _Kinds(NamedTuple):
+    """How the keys of a package are read, if not all of them are strings with the schema's names."""
+
+    keys: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+
+
+_STRINGS = _Kinds()
+
+
+def _kinds_of(rules: ReadRules, symbol: str, partition: int) -> _Kinds:
+    return _STRINGS if rules.sections is None else _kinds(rules.sections, symbol, rules.signal_types, partition)
+
+
+@lru_cache(maxsize=4096)
+def _kinds(sections: Sections, symbol: str, signal_types: tuple[str, ...], partition: int) -> _Kinds:
+    places = list(sections.places(symbol, signal_types, partition).values())[:-1]  # the thesis is not read
+    kinds = "".join(place.kind for place in places)
+    fields = tuple(place.field for place in places if place.kind == FIELD)
+    return _Kinds(tuple(place.key for place in places), (kinds, *fields) if set(kinds) != {STRING} else ())
+
+
+def _raw_section(key: str, value: Any) -> RawSection:
+    """What was read of a section: a text, None, [why it cannot be read], or ["", name, value, ...] of a hash."""
+    if value is None or isinstance(value, bytes):
+        return RawSection(key, value)
+    first, *pairs = value
+    if first:
+        return RawSection(key, unread=first.decode())
+    try:
+        return RawSection(key, hash_as_json(zip(pairs[::2], pairs[1::2], strict=True)))
+    except UnicodeDecodeError:
+        return RawSection(key, unread="has a field whose name is not UTF-8")

@@ -5,7 +5,9 @@ It is the complete evidence of what was known. `evidence()` returns the exact by
 """
 
 import base64
+from collections.abc import Mapping
 from decimal import Decimal
+from functools import lru_cache
 from typing import Annotated, Any, Literal, NamedTuple, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -16,6 +18,7 @@ from llmctx.context.ledger import Ledger
 from llmctx.context.marks import LaterBar, Marks
 from llmctx.limits import MAX_VALUE_BYTES
 from llmctx.schema.keys import SIGNAL_TYPES, section_keys
+from llmctx.schema.mapping.sections import Sections
 
 DEFAULT_MAX_AGE_S: dict[str, int] = {
     "price": 90,
@@ -36,6 +39,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
 SectionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,60}$")]
 """A section, or the section of one signal type: signals.entry."""
 Limit = Annotated[int, Field(ge=0, le=10**12)]
+NO_BLOBS: Mapping[str, bytes] = {}
 Clock = Literal["server", "bars"]
 """Whose time ages are measured against: the server's, or that of system:state, which a feed of recorded data writes."""
 
@@ -43,7 +47,7 @@ Clock = Literal["server", "bars"]
 class ReadRules(BaseModel):
     """What shapes a package apart from its data."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
     signal_types: tuple[Name, ...] = SIGNAL_TYPES
     """The signal types to read, one section each."""
@@ -57,6 +61,14 @@ class ReadRules(BaseModel):
     """The trail's clock; None if it is not fixed yet, and system:state says which one holds."""
     stale_stop_factor: Annotated[int, Field(ge=1, le=10**6)] = 10
     """A stop is obeyed on a stale price up to so many times the price's limit."""
+    sections: Sections | None = None
+    """The rules of mapped sections and sections of one's own; None if all keys are the schema's."""
+
+    def keys(self, symbol: str, partition: int) -> Mapping[str, str]:
+        """Map every section of a symbol's package to its key, in prompt order."""
+        if self.sections is None:
+            return section_keys(symbol, self.signal_types, partition)
+        return self.sections.keys(symbol, self.signal_types, partition)
 
 
 class RawSection(NamedTuple):
@@ -141,7 +153,7 @@ class Snapshot(BaseModel):
                 try:
                     texts[name] = section.raw.decode()
                 except UnicodeDecodeError:
-                    unread[name] = {"base64": base64.b64encode(section.raw).decode()}
+                    unread[name] = {"base64": canonical.to_base64(section.raw)}
         limits: dict[str, Any] = {
             "max_age_s": self.rules.max_age_s,
             "max_value_bytes": self.rules.max_value_bytes,
@@ -161,19 +173,21 @@ class Snapshot(BaseModel):
             limits["stale_stop_factor"] = self.rules.stale_stop_factor
         if unread:
             document["unread"] = unread
-        if self.thesis is not None:
-            document["thesis"] = self.thesis._asdict()
-        if self.rules.clock is not None:
-            document["trail_clock"] = self.rules.clock
-        return canonical.dumps(document | self._known_before())
+        return canonical.dumps(document | self._sometimes())
 
-    def _known_before(self) -> dict[str, Any]:
-        """What the trail said of the symbol, and what halts, as far as there is any."""
+    def _sometimes(self) -> dict[str, Any]:
+        """The further fields of the evidence that this snapshot has."""
         found: dict[str, Any] = {}
-        if self.marks is not None:
-            found["marks"] = self.marks.document()
         if self.bar is not None:
             found["bar"] = {"start_ms": self.bar.start_ms, "close": str(self.bar.close)}
+        if self.thesis is not None:
+            found["thesis"] = self.thesis._asdict()
+        if self.rules.clock is not None:
+            found["trail_clock"] = self.rules.clock
+        if self.rules.sections is not None:
+            found["mapping_sha256"] = self.rules.sections.sha256
+        if self.marks is not None:
+            found["marks"] = self.marks.document()
         if self.ledger is not None:
             found["ledger"] = self.ledger.document()
         if self.halts:
@@ -181,17 +195,20 @@ class Snapshot(BaseModel):
         return found
 
     @classmethod
-    def from_evidence(cls, raw: bytes) -> "Snapshot":
-        """Parse what `evidence()` wrote.
+    def from_evidence(cls, raw: bytes, blobs: Mapping[str, bytes] = NO_BLOBS) -> "Snapshot":
+        """Parse what `evidence()` wrote; `blobs` holds the mapping that it names, if it names one.
 
-        Raises ValueError if the bytes are malformed.
+        Raises ValueError if the bytes are malformed, or the mapping is missing or was changed.
         """
         document = canonical.loads(raw)
         try:
             rules = ReadRules(
-                signal_types=tuple(document["signal_types"]), clock=document.get("trail_clock"), **document["limits"]
+                signal_types=tuple(document["signal_types"]),
+                clock=document.get("trail_clock"),
+                sections=named_sections(document.get("mapping_sha256"), blobs),
+                **document["limits"],
             )
-            keys = section_keys(document["symbol"], rules.signal_types, document["partition"])
+            keys = rules.keys(document["symbol"], document["partition"])
             unread = document.get("unread", {})
             texts = document["sections"]
             thesis = document.get("thesis")
@@ -217,6 +234,26 @@ class Snapshot(BaseModel):
             )
         except (KeyError, TypeError, AttributeError, ArithmeticError) as error:
             raise ValueError(f"the snapshot piece lacks {error}") from error
+
+
+def named_sections(digest: str | None, blobs: Mapping[str, bytes]) -> Sections | None:
+    """The mapping with a digest; None if a record names none.
+
+    Raises ValueError if the blob is missing, was changed or is malformed.
+    """
+    if digest is None:
+        return None
+    blob = blobs.get(digest)
+    if blob is None:
+        raise ValueError(f"the mapping {digest}, a blob that the record names, is missing")
+    return _parse_sections(digest, blob)
+
+
+@lru_cache(maxsize=64)
+def _parse_sections(digest: str, blob: bytes) -> Sections:
+    if canonical.sha256(blob) != digest:
+        raise ValueError(f"the mapping {digest} was changed")
+    return Sections.parse(blob)
 
 
 def _raw_section(key: str, text: str | None, unread: dict[str, str]) -> RawSection:

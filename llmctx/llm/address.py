@@ -5,7 +5,7 @@ The openai SDK decides address and headers, once per client.
 
 import base64
 from typing import NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from llmctx.errors import EndpointError
 
@@ -84,3 +84,32 @@ def environment_proxy(url: str) -> str | None:
     if not proxy or proxy_bypass(parts.netloc):
         return None
     return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def check_endpoint(base_url: str | None, api_key: str) -> None:
+    """Check an address and a key before anything is sent.
+
+    Raises EndpointError for an address or a key that cannot be used.
+    """
+    try:
+        parts = urlsplit(base_url or "https://default")
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise EndpointError(
+            "The endpoint's base URL is malformed. It is not shown, because it may hold a password.",
+            "Write it as http://HOST:PORT/v1 or https://HOST/v1.",
+            exit_code=2,
+        )
+    if not (api_key.isascii() and api_key.isprintable()):
+        raise EndpointError("The API key has characters that no HTTP header can carry.", "Copy the key again.")
+
+
+def without_secrets(url: str) -> str:
+    """An address without user, password, query and fragment; empty for a malformed one."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))

@@ -13,7 +13,8 @@ from llmctx.prompt.form import evidence_with
 from llmctx.prompt.render import Prompt
 from llmctx.prompt.template import Parameters
 
-_LENGTH_LIMITS = ("max_completion_tokens", "max_tokens")
+LENGTH_LIMITS = ("max_completion_tokens", "max_tokens")
+"""The parameters that limit the length of an answer."""
 
 
 class RequestPlan(NamedTuple):
@@ -29,6 +30,8 @@ class RequestPlan(NamedTuple):
     """What is asked for."""
     blob: bytes
     """The same as the blob that the leaf names."""
+    answer_tokens: int
+    """The most tokens of an answer, reasoning included; 0 if the prompt sets no limit."""
 
     def messages(self, prompt: Prompt) -> bytes:
         """The messages as they are sent and kept: those of the prompt, with the form of the answer."""
@@ -64,6 +67,7 @@ def plan_request(
         kept=kept,
         asked=asked,
         blob=blob,
+        answer_tokens=_length_limit(parameters, profile),
     )
 
 
@@ -73,9 +77,15 @@ def parameters_sent(parameters: Parameters, profile: Profile) -> dict[str, Any]:
     for name, value in parameters.model_dump(exclude_none=True).items():
         if name in profile.drop or name in profile.body:
             continue
-        room = profile.reasoning_tokens if name in _LENGTH_LIMITS else 0
+        room = profile.reasoning_tokens if name in LENGTH_LIMITS else 0
         sent[profile.rename.get(name, name)] = value + room if room else value
     return sent
+
+
+def _length_limit(parameters: Parameters, profile: Profile) -> int:
+    limits = [getattr(parameters, name) for name in LENGTH_LIMITS]
+    limit = max((limit for limit in limits if limit is not None), default=None)
+    return 0 if limit is None else limit + profile.reasoning_tokens
 
 
 def _recorded(value: Any) -> Any:

@@ -21,6 +21,8 @@ from llmctx.llm.transport import NoReply, Reply
 _BACKOFF = wait_random_exponential(multiplier=0.25, max=8)
 MAX_NO_REPLIES = 3
 """Attempts in a row without any reply, after which an endpoint is given up for this tick."""
+MAX_HASTY = 6
+"""How many waits an endpoint may ask for that are shorter than ours; one that always asks for 0 s would be flooded."""
 _TRANSIENT = {408, 409, 429}
 _SERVER_ERROR = 500
 
@@ -28,7 +30,7 @@ _SERVER_ERROR = 500
 def is_transient(reply: Reply | NoReply) -> bool:
     """Whether another attempt may succeed."""
     if isinstance(reply, NoReply):
-        return True
+        return reply.result != "limited"
     if reply.status in _TRANSIENT or reply.status >= _SERVER_ERROR:
         error = read_error(reply.body)
         return error is None or "insufficient_quota" not in error.code
@@ -82,12 +84,14 @@ def _last_reply(state: RetryCallState) -> Reply | NoReply:
 
 def _wait(state: RetryCallState) -> float:
     """Return the seconds until the next attempt: as requested by the endpoint, otherwise exponential with jitter."""
-    reply = _last_reply(state)
+    reply, backoff_s = _last_reply(state), _BACKOFF(state)
     wait_s = None
     if isinstance(reply, Reply):
         wait_s = retry_after_s(reply.headers)
         wait_s = retry_delay_s(reply.body) if wait_s is None else wait_s
-    return _BACKOFF(state) if wait_s is None else wait_s
+    if wait_s is None:
+        return backoff_s
+    return wait_s if state.attempt_number <= MAX_HASTY else max(wait_s, backoff_s)
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:

@@ -50,8 +50,8 @@ class Reply(NamedTuple):
 class NoReply(NamedTuple):
     """An attempt that brought no complete response."""
 
-    result: Literal["connection", "timeout"]
-    """What failed."""
+    result: Literal["connection", "timeout", "limited"]
+    """What failed; limited if nothing was sent because of the client's own limits."""
     why: str
     """The reason, without addresses, queries and keys."""
 

@@ -175,7 +175,8 @@ def _view(section: Section, content: SectionContent | None, notation: str) -> Se
         title += ", implausible"
         doubts = "".join(f"- (implausible): {harmless(finding.reason)}\n" for finding in implausible)
     if content is not None and notation not in content.texts:
-        content.texts[notation] = _text_of(content.facts, LINES[notation])
+        about = f"- (about this section): {content.about}\n" if content.about else ""
+        content.texts[notation] = about + _text_of(content.facts, LINES[notation])
     if content is not None and (text := content.texts[notation]):
         return SectionView(name, key, status.value, age, "", doubts + text, title, doubts + text)
     said = untrusted.quoted(reason or "")

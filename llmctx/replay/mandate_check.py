@@ -48,7 +48,7 @@ def judge_again(entries: Iterable[Recorded], blobs: BlobCache, mandate: Mandate)
         if entry.record["kind"] != "decision":
             continue
         try:
-            snapshot = Snapshot.from_evidence(entry.pieces["snapshot"])
+            snapshot = Snapshot.from_evidence(entry.pieces["snapshot"], blobs)
             completion = read_completion(entry.pieces["completion"], {}, ())
             policy = policy_for(entry, blobs)
         except (KeyError, ValueError, TypeError) as error:

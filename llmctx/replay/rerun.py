@@ -15,11 +15,13 @@ from llmctx import canonical
 from llmctx.context.package import Package, build_package
 from llmctx.context.snapshot import Snapshot
 from llmctx.decision.conclude import Conclusion, conclude
+from llmctx.decision.decision import Action
 from llmctx.decision.guards import JUDGING_FAILED, GuardPolicy, guard, refused
 from llmctx.decision.halt import HALTED, halt_in
 from llmctx.decision.last_resort import compare_plainly
 from llmctx.decision.parse import judge, misfit_of
 from llmctx.decision.reask import ask_again
+from llmctx.decision.reservation import refusal_in, refuse_add
 from llmctx.errors import TemplateError
 from llmctx.leaf_fields import (
     decision_fields,
@@ -114,7 +116,7 @@ class _Attempt:
 
     @cached_property
     def _snapshot(self) -> Snapshot:
-        return Snapshot.from_evidence(self._entry.pieces["snapshot"])
+        return Snapshot.from_evidence(self._entry.pieces["snapshot"], self._blobs)
 
     @cached_property
     def _package(self) -> Package:
@@ -141,9 +143,11 @@ class _Attempt:
 
     @cached_property
     def _completion(self) -> Completion:
-        """The completion that the evidence yields; calls without a usable body are taken from the leaf."""
+        """The completion that the evidence yields; calls without a usable body are taken from the leaf, and so is a
+        response that was too large to be kept.
+        """
         recorded = self._record["completion"]
-        if recorded["outcome"] not in _READ_FROM_BODY:
+        if recorded["outcome"] not in _READ_FROM_BODY or "sha256" not in recorded:
             return Completion(outcome=recorded["outcome"], detail=recorded["detail"], request={})
         completion = read_completion(self._entry.pieces["completion"], {}, ())
         expected = {
@@ -234,7 +238,10 @@ class _Attempt:
             else:
                 expect("verdict", {"quantity": held.get("quantity")}, recorded)
         elif "completion" in self._record:
-            expect("", {"verdict": verdict_fields(self._conclusion.verdict)}, self._record)
+            verdict = self._conclusion.verdict
+            if verdict.action == Action.ADD and (why := refusal_in(recorded.get("guards", []))) is not None:
+                verdict = refuse_add(verdict, why)
+            expect("", {"verdict": verdict_fields(verdict)}, self._record)
         elif "policy" in recorded:  # nothing was asked, and the first guardrail repeats why
             fired, why = recorded["guards"][0]["name"], recorded["guards"][0]["detail"]
             if fired == HALTED and halt_in(self._package, self._policy.mandate) != why:

@@ -13,19 +13,21 @@ from llmctx.decision.decision import Action
 from llmctx.decision.guards import UNCHECKED
 from llmctx.decision.halt import HALTED
 from llmctx.decision.mandate.rules import RULES
+from llmctx.decision.reservation import EXPOSURE
 from llmctx.errors import CorpusError
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.source.filter import Filter, time_of
 
 GUARDS = (
-    "no_answer", "judging_failed", "confidence_floor", "ungrounded", "stale_price", "implausible_price",
+    "no_answer", "unasked", "judging_failed", "confidence_floor", "ungrounded", "stale_price", "implausible_price",
     "market_unknown", "market_closed", "quantity_cap", "stop_side", "target_side", HALTED,
     *(rule.name for rule in RULES), UNCHECKED, "stop_unconfirmed", "stale", "stop_loss_breached",
+    EXPOSURE,
 )  # fmt: skip
 """The guardrails, in the order in which they run."""
 _KNOWN = {
     "action": (*(action.value for action in Action), "none"),
-    "kind": ("decision", "failed", "skipped"),
+    "kind": ("decision", "failed", "skipped", "unasked"),
     "guard": GUARDS,
 }
 _RANGE = re.compile(r"(?:(\d+):)?(\d*)(-?)(\d*)\Z")
@@ -57,7 +59,7 @@ class Selection(NamedTuple):
     guard: str | None = None
     """Only records in which this guardrail fired."""
     kind: str | None = None
-    """Only this kind: decision, failed or skipped."""
+    """Only this kind: decision, failed, skipped or unasked."""
     since_ms: int | None = None
     """The earliest as_of, in milliseconds."""
     until_ms: int | None = None

@@ -43,16 +43,21 @@ class Family:
 
     def key(self, symbol: str = "", signal_type: str = "") -> str:
         """The key for one symbol (and signal type)."""
-        return self.pattern.replace("{symbol}", symbol).replace("{signal_type}", signal_type)
+        pattern = self.pattern.replace("{symbol_lower}", symbol.lower())  # only mapped families have it
+        return pattern.replace("{symbol}", symbol).replace("{signal_type}", signal_type)
 
     def parts_of(self, key: str) -> dict[str, str] | None:
         """The symbol and signal type in a key, as far as the family has them; None if the key is not of this family."""
         shape = re.escape(self.pattern).replace(r"\{symbol\}", "(?P<symbol>.+)")  # a symbol may hold colons
         shape = shape.replace(r"\{signal_type\}", "(?P<signal_type>[^:]+)")
+        shape = shape.replace(r"\{symbol_lower\}", "(?P<symbol_lower>.+)")
         found = re.fullmatch(shape, key)
-        if found is None or not is_symbol(found.groupdict().get("symbol", "X")):
+        if found is None:
             return None
-        return found.groupdict()
+        parts = found.groupdict()
+        if "symbol_lower" in parts:
+            parts["symbol"] = parts.pop("symbol_lower").upper()
+        return parts if is_symbol(parts.get("symbol", "X")) else None
 
 
 FAMILIES = (
@@ -174,11 +179,23 @@ UPDATES = "updates:"
 """The prefix of a live key's pub/sub channel; a write publishes the new value, a deletion an empty text."""
 WORKERS = "workers"
 """The sorted set of running workers, by the time of their last heartbeat."""
+BUDGET = "budget:day"
+"""The hash of what was used and reserved today of the daily budget; it does not expire, or it could be evicted."""
+
+
+def rate_limit(endpoint: str) -> str:
+    """The hash of reservations under an endpoint's limits of a minute: second -> requests and tokens. It expires."""
+    return f"limits:llm:{endpoint}"
 
 
 def ticks(partition: int | str) -> str:
     """The stream of ticks to decide."""
     return f"ticks:{{{partition}}}"
+
+
+def ticks_made(partition: int | str) -> str:
+    """The key under which that stream is made again, for an instant."""
+    return f"ticks:{{{partition}}}:made"
 
 
 def attempts(partition: int | str) -> str:
@@ -204,6 +221,10 @@ def decisions_made(partition: int | str) -> str:
 def halt(symbol: str | None = None) -> str:
     """The key that halts a symbol while it is set, or without one everything: no new risk, and nothing is asked."""
     return "controls:halt" if symbol is None else f"controls:halt:{symbol}"
+
+
+RESERVED = "controls:reserved"
+"""The hash of adds for which room is reserved, by tick, until their position shows their effect."""
 
 
 def latest(partition: int | str, symbol: str) -> str:

@@ -1,6 +1,7 @@
 """Durable writes: synced folders, and writes in a thread that finish even if the task is cancelled."""
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -26,10 +27,12 @@ def make_directory(directory: Path) -> None:
 
 
 async def write_in_thread(write: Callable[..., None], *arguments: object) -> None:
-    """Write in a thread; if cancelled, finish the write first."""
+    """Write in a thread; if cancelled, however often, finish the write first: the file may be closed after that."""
     writing = asyncio.ensure_future(asyncio.to_thread(write, *arguments))
     try:
         await asyncio.shield(writing)
     except asyncio.CancelledError:
-        await asyncio.wait([writing])
+        while not writing.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([writing])
         raise

@@ -1,24 +1,18 @@
-"""Halt and resume: the keys that every tick reads together with its data, and the record of who set them and why."""
+"""Halt and resume: the keys that every tick reads together with its data, and the notice of who set them and why."""
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from redis.asyncio import Redis
 
 from llmctx import canonical, clock
-from llmctx.errors import TrailError
 from llmctx.limits import MAX_BY_CHARS, MAX_WHY_CHARS
 from llmctx.schema import keys
+from llmctx.trail.log.entry import address
 from llmctx.trail.log.lease import redis_errors
-from llmctx.trail.log.log import Log
-from llmctx.trail.proof.request import Request
-from llmctx.worker.owner import Owner
-
-REQUEST = "control"
-"""The kind of a request to record a halt or its end."""
-_MAX_AGE_MS = 3_600_000
-"""An older request is refused: whoever can write to Redis could repeat it."""
-_MARGIN_MS = 60_000
+from llmctx.trail.proof.writer import load_or_make_writer
+from llmctx.worker.ask_owner import have_noted
+from llmctx.worker.home import TrailHome
 
 
 class Control(BaseModel):
@@ -61,6 +55,19 @@ async def apply(redis: Redis, control: Control) -> bool:
         return bool(await redis.delete(control.key))
 
 
+async def note(home: TrailHome, control: Control) -> str:
+    """Have the notice appended: to the partition of the symbol, or to the first one; returns the record's address.
+
+    Raises as `ask_owner` does.
+    """
+    partition = 0 if control.symbol is None else keys.partition_of(control.symbol, home.instance.partitions)
+    said: dict[str, Any] = {"control": control.model_dump(include={"act", "by", "why"})}
+    said |= {} if control.symbol is None else {"symbol": control.symbol}
+    writer = load_or_make_writer(home.state_dir, home.instance.id)
+    index = await have_noted(home, partition, control.reason, said, writer)
+    return address(index, partition, home.instance.partitions)
+
+
 async def halted(redis: Redis) -> list[str]:
     """What is halted now: the symbols, and before them "all" if everything is.
 
@@ -70,31 +77,3 @@ async def halted(redis: Redis) -> list[str]:
     with redis_errors("The halts could not be read"):
         symbols = [key.decode(errors="replace").removeprefix(prefix) async for key in redis.scan_iter(f"{prefix}*")]
         return (["all"] if await redis.exists(keys.halt()) else []) + sorted(symbols)
-
-
-async def note_once(owner: Owner, request: Request) -> int:
-    """Append the notice that a request asks for, unless it stands there; returns its index.
-
-    Raises TrailError if the request is malformed or old; LeaseError if another owner has the partition now.
-    """
-    try:
-        control = Control.model_validate(request.content)
-    except ValidationError as error:
-        raise TrailError(f"A request to record a halt is malformed: {error}", "Use one version of llmctx.") from error
-    if (found := await noted(owner.log, request.id, control.at_ms)) is not None:
-        return found
-    if control.at_ms < (await owner.metadata()).recorded_at_ms - _MAX_AGE_MS:
-        raise TrailError(f"A request to record a halt is of {clock.iso(control.at_ms)}, too old.", "Run it again.")
-    said = control.model_dump(include={"act", "by", "why"}) | {"request": request.id}
-    named: dict[str, Any] = {} if control.symbol is None else {"symbol": control.symbol}
-    return await owner.note(control.reason, control=said, **named)
-
-
-async def noted(log: Log, request_id: str, at_ms: int) -> int | None:
-    """The index of the notice that a request asked for at a time; None if there is none."""
-    async for entry in log.read_back():
-        if entry.record.get("control", {}).get("request") == request_id and log.vouches(entry):
-            return entry.index
-        if entry.record.get("recorded_at_ms", at_ms) < at_ms - _MARGIN_MS:
-            return None
-    return None

@@ -11,6 +11,9 @@ from llmctx.connection import open_redis
 from llmctx.trail.log.instance import Instance, bind_instance
 from llmctx.worker.eviction import check_eviction
 
+TICKS_KEPT_MS = 30 * 86_400_000
+"""How long the ticks of archived records stay known by default."""
+
 
 class TrailHome(NamedTuple):
     """One trail: its server and its folder."""
@@ -27,6 +30,8 @@ class TrailHome(NamedTuple):
     """How many replicas of the server must have a record before it is published."""
     people: Mapping[str, tuple[str, ...]] = {}
     """Who may approve and override, each name with its roles; empty: everybody."""
+    ticks_kept_ms: int = TICKS_KEPT_MS
+    """How long the ticks of archived records stay known; ticks that have waited longer are skipped."""
 
 
 @asynccontextmanager

@@ -31,9 +31,13 @@ from llmctx.trail.spool.recovery import Recovery
 from llmctx.worker.archiving import Archiving
 from llmctx.worker.enrolment import Enrolment, compose_foreign
 from llmctx.worker.home import TrailHome
+from llmctx.worker.people import REQUEST as ACT
+from llmctx.worker.people import People
 from llmctx.worker.publish import Publisher
+from llmctx.worker.requests import Requests
 from llmctx.worker.server_check import ServerCheck
 from llmctx.worker.tick_map import IdMap, TickMap
+from llmctx.worker.ticks import renumber
 
 _log = logging.getLogger(__name__)
 
@@ -58,8 +62,6 @@ class Owner:
         instance = home.instance
         self._wait = wait
         self.partition = partition
-        self.people = home.people
-        """Who may approve and override, each name with its roles; empty: everybody."""
         self.log = Log(redis, partition)
         """The partition's log."""
         self._check = ServerCheck(redis, self.log, instance)
@@ -70,7 +72,9 @@ class Owner:
         self._enrolment = Enrolment(self.log, home.state_dir, instance)
         self._recovery = Recovery(redis, self.log, self._lease, instance, home.state_dir, self._compose_foreign)
         self.log.vouches = self._recovery.vouches
-        self.archiving = Archiving(redis, self.log, self._lease.owner, lambda: self.roster, self.note)
+        self.archiving = Archiving(
+            redis, self.log, self._lease.owner, lambda: self.roster, self.note, home.ticks_kept_ms
+        )
         """What is archived and trimmed."""
         self.ticks = TickMap(redis, self.log, self._lease.owner, self._recovery.vouches, self.archiving.ticks)
         """Which ticks are settled."""
@@ -78,6 +82,10 @@ class Owner:
         """Which ids are recorded of what others say."""
         self.memory = SymbolMemory(self.log, instance.partitions, self._recovery.vouches)
         """What is known of each symbol before."""
+        people = People(home.people, self.said, self.memory, self.log, settle=self.settle, metadata=self.metadata)
+        handlers = {"trim": self.archiving.trim, ACT: people.fulfil}
+        self.requests = Requests(self.log, lambda: self.roster, self.note, self.metadata, handlers)
+        """What others ask of this owner."""
         self._publisher = Publisher(redis, self.log, instance.partitions, self._lease.owner, self._recovery)
 
     @property
@@ -98,6 +106,7 @@ class Owner:
         TrailError if the server or the disk does not answer.
         """
         await self._check.functions()
+        await self._check.types()
         roster = await self._enrolment.open()
         while (holder := await self._lease.take()) is not None:
             if self._wait is None or not self._wait(holder):
@@ -224,6 +233,7 @@ class Owner:
         spool or anchor, TrailError if it does not answer.
         """
         await self._check.functions()
+        await self._check.types()
         await self._check.instance()
         lost = await self._recovery.compare_again()
         await self._publisher.resume()
@@ -281,6 +291,8 @@ class Owner:
             await pause(2)
             with contextlib.suppress(TrailError):  # the renewal itself tells whether the server answers
                 await self._check.functions()
+                await self._check.types()
+                await renumber(self._redis, self.partition, self._lease.owner)
             try:
                 holder = await self._retake()
                 with contextlib.suppress(TrailError):

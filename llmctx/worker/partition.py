@@ -18,7 +18,9 @@ from llmctx.prompt.template import load_template
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.lease import Holder
 from llmctx.worker.balancing import Balancer
+from llmctx.worker.budget import SharedBudget
 from llmctx.worker.effects import EffectRecorder
+from llmctx.worker.exposure import Reservations
 from llmctx.worker.home import TrailHome, open_home
 from llmctx.worker.mandate_notice import note_mandate
 from llmctx.worker.memory import MemoryWatch
@@ -67,6 +69,8 @@ async def own_partition(
                 worker=owner.label,
                 memory=owner.memory,
                 fix_clock=trail_clock.fix,
+                budget=None if config.budget is None else SharedBudget(home.redis, config.budget),
+                reserve=Reservations(home.redis, config.policy.mandate).reserve,
             ),
         )
 
@@ -105,7 +109,7 @@ async def serve_partition(
                     effects = EffectRecorder(owner, home.instance.partitions, on_entry)
                     settler = Settler(
                         home.redis,
-                        TickStream(reader, partition, effects.record),
+                        TickStream(reader, partition, home.ticks_kept_ms, effects.record),
                         owner,
                         pipeline,
                         memory=memory,

@@ -20,15 +20,16 @@ local function run(keys, args)
     return refused
   end
   local index, published = tonumber(args[1]), tonumber(args[5])
-  if tonumber(redis.call('GET', keys[4]) or 0) <= index then
-    return redis.error_reply('DURABLE is below ' .. args[1])
-  end
   local last, own = last_id(keys[1]), args[1] .. '-1'
   if last == own then
     local found = redis.call('XRANGE', keys[1], own, own)[1]
     if found and found[2][2] == args[2] then
+      redis.call('SET', keys[2], args[2]) -- a file cut within the transaction may have brought back the entry alone
       return 0
     end
+  end
+  if tonumber(redis.call('GET', keys[4]) or 0) <= index then
+    return redis.error_reply('DURABLE is below ' .. args[1])
   end
   if last ~= args[5] .. '-1' then
     return redis.error_reply('FOREIGN or missing entry: the last is ' .. last)

@@ -62,11 +62,11 @@ class Publisher:
         async with self._turn:
             with _publish_errors():
                 # What was published was durable, even if the server has forgotten that.
-                durable, published = max(await self._durable(), self._next), 0
-                self._last = await self._last_published(durable)
+                durable = max(await self._durable(), self._next)
+                newest = await self._last_published(durable)
+                self._last = -1 if newest is None else newest.index
                 self._next = self._last + 1
-                if self._last < 0:
-                    published = await self._republish(durable)
+                published = await (self._republish(durable) if newest is None else self._publish(newest))
                 async for entry in self._log.read(self._next, durable):
                     published += await self._publish(entry)
                     self._next = max(self._next, entry.index + 1)
@@ -78,20 +78,20 @@ class Publisher:
         durable = await self._log.durable()
         return durable if self._recovery is None else min(durable, self._recovery.durable())
 
-    async def _last_published(self, durable: int) -> int:
-        """The index of the stream's last entry, -1 if there is none or it is not what the trail says."""
+    async def _last_published(self, durable: int) -> Entry | None:
+        """The record of the stream's last entry, None if there is none or it is not what the trail says."""
         stream = keys.decisions(self._log.partition)
         try:
             about, newest = await self._redis.xinfo_stream(stream), await read_stream_back(self._redis, stream, count=1)
         except ResponseError:
-            return -1  # there is none, or it is no stream
+            return None  # there is none, or it is no stream
         index = newest[0].number if newest else durable
         if index >= durable or f"{index}-1" != newest[0].id or newest[0].id.encode() != about["last-generated-id"]:
-            return -1
+            return None
         entry = await self._log.entry(index)
         if entry is None or self._text(entry) is None:
-            return -1
-        return index if is_said_by(entry, self._partitions, newest[0].fields.get(b"decision", b"")) else -1
+            return None
+        return entry if is_said_by(entry, self._partitions, newest[0].fields.get(b"decision", b"")) else None
 
     async def _republish(self, durable: int) -> int:
         """Make the stream again from the newest durable decisions, without foreign entries; return how many these are.

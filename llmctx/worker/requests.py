@@ -1,96 +1,89 @@
-"""Have the owner of a partition do something: here if the partition is free, otherwise by a signed request.
+"""What others ask of the owner of a partition: to append a notice, or to do what one of its further handlers does.
 
-A request is an entry of the tick stream that is no tick. The owner carries it out beside its ticks and takes it out of
-the stream; what it asks for may be delivered again after a crash, so each kind recognises what it has done.
+A request is signed (llmctx/trail/proof/request.py). Whoever can write to Redis can still repeat one, and the stream may
+deliver one twice. So a request is fulfilled only within a day, and the notice that fulfils it names its id.
 """
 
-from collections.abc import Awaitable, Callable
-from typing import TypeVar, cast
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
-from redis.exceptions import RedisError
+from llmctx.errors import RequestError
+from llmctx.record import RecordMetadata
+from llmctx.trail.log.log import Log
+from llmctx.trail.proof.request import Request
+from llmctx.trail.proof.roster import Roster
 
-from llmctx import clock
-from llmctx.connection import pause
-from llmctx.errors import LeaseError, TrailError
-from llmctx.schema.keys import ticks
-from llmctx.trail.archive import archived_range
-from llmctx.trail.archive.archived_range import ArchivedRange
-from llmctx.trail.log.lease import SEE_REDIS
-from llmctx.trail.proof.request import Request, open_request
-from llmctx.worker import controls, people
-from llmctx.worker.home import TrailHome
-from llmctx.worker.owner import Owner
+MAX_AGE_MS = 86_400_000
+"""How long after it was made a request is fulfilled."""
+NOTICE = "notice"
+"""Asks for a notice; the body has its `reason`, and `fields` for its leaf."""
+_MARGIN_MS = 60_000
 
-_TIMEOUT_S = 120.0
-_POLL_S = 0.1
-_POLLS = 20
-T = TypeVar("T")
-
-
-async def carry_out(owner: Owner, raw: bytes, proof: bytes) -> None:
-    """Do what a request in the tick stream asks for.
-
-    Raises TrailError if no enrolled writer signed it, or it cannot be done; LeaseError if another owner has the
-    partition now.
-    """
-    request = open_request(raw, proof, owner.roster)
-    act = _ACTS.get(request.kind)
-    if act is None:
-        raise TrailError(f"There is no request of the kind {request.kind!r}.", "Use one version of llmctx.")
-    await act(owner, request)
+Note = Callable[..., Awaitable[int]]
+"""Appends a notice with a reason and further fields; returns its index."""
+Handler = Callable[[Request], Awaitable[object]]
+"""Fulfils a request; called again with the same one it changes nothing."""
 
 
-async def _trim(owner: Owner, request: Request) -> None:
-    await owner.archiving.archived(ArchivedRange.read(request.content))
+class Requests:
+    """What the owner of a partition does for others."""
+
+    def __init__(
+        self,
+        log: Log,
+        roster: Callable[[], Roster],
+        note: Note,
+        metadata: Callable[[], Awaitable[RecordMetadata]],
+        further: Mapping[str, Handler],
+    ) -> None:
+        """`roster` gives the writers that are enrolled now, `note` appends a notice, `metadata` has the server's time;
+        `further` are handlers beside that of notices.
+        """
+        self._log = log
+        self._roster = roster
+        self._note = note
+        self._metadata = metadata
+        self._handlers: dict[str, Handler] = {NOTICE: self._append_notice, **further}
+        self._turn = asyncio.Lock()
+
+    async def on_entry(self, raw: bytes, proof: bytes) -> None:
+        """Fulfil the request in an entry of the tick stream.
+
+        Raises RequestError if it may not be fulfilled, and what its handler raises.
+        """
+        request = Request.opened(raw, proof, self._roster())
+        if (await self._metadata()).recorded_at_ms - request.made_ms > MAX_AGE_MS:
+            raise RequestError(f"The request for a {request.what} is more than a day old.", "Run the command again.")
+        await self.fulfil(request)
+
+    async def fulfil(self, request: Request) -> None:
+        """Fulfil a request of this process.
+
+        Raises RequestError if nothing here can, and what its handler raises.
+        """
+        handler = self._handlers.get(request.what)
+        if handler is None:
+            raise RequestError(f"Nobody here knows the request {request.what!r}.", "Use one version of llmctx.")
+        async with self._turn:  # the same request may be delivered again meanwhile
+            await handler(request)
+
+    async def _append_notice(self, request: Request) -> None:
+        if await fulfilled_at(self._log, request) is None:
+            await self._note(request.body["reason"], **request.body["fields"], requested=request.id)
 
 
-_ACTS: dict[str, Callable[[Owner, Request], Awaitable[object]]] = {
-    archived_range.REQUEST: _trim,
-    controls.REQUEST: controls.note_once,
-    people.REQUEST: people.record_act,
-}
+async def fulfilled_at(log: Log, request: Request) -> int | None:
+    """The index of the notice that fulfils a request; None if there is none."""
+    return await notice_at(log, request.made_ms, lambda record: record.get("requested") == request.id)
 
 
-async def ask_owner(
-    home: TrailHome,
-    partition: int,
-    entry: dict[str, bytes],
-    act: Callable[[Owner], Awaitable[T]],
-    found: Callable[[], Awaitable[T | None]],
-) -> T | None:
-    """Do `act` as the owner if the partition is free; otherwise put a signed request into its tick stream and wait.
-
-    `found` returns the result once it is there. Returns None if the owner took the request and did not do it; its log
-    says why.
-
-    Raises LeaseError if the owner does not answer, TrailError if the server does not.
-    """
-    entry_id, ends_s = "", clock.monotonic_s() + _TIMEOUT_S
-    while True:
-        try:
-            async with Owner(home, partition) as owner:
-                return await act(owner)
-        except LeaseError as error:
-            if clock.monotonic_s() > ends_s:
-                raise LeaseError(f"{error.what} It has not answered the request.", "Run it again.") from error
-        entry_id = entry_id or await _send(home, partition, entry)
-        for _ in range(_POLLS):
-            taken = await _is_taken(home, partition, entry_id)
-            if (result := await found()) is not None or taken:
-                return result
-            await pause(_POLL_S)
-
-
-async def _send(home: TrailHome, partition: int, entry: dict[str, bytes]) -> str:
-    try:
-        return cast("bytes", await home.redis.xadd(ticks(partition), entry)).decode()  # type: ignore[arg-type]
-    except RedisError as error:
-        raise TrailError(f"The owner could not be asked: {error}", SEE_REDIS) from error
-
-
-async def _is_taken(home: TrailHome, partition: int, entry_id: str) -> bool:
-    """Whether the owner has taken the request out of the stream."""
-    try:
-        return not await home.redis.xrange(ticks(partition), entry_id, entry_id)
-    except RedisError as error:
-        raise TrailError(f"The tick stream could not be read: {error}", SEE_REDIS) from error
+async def notice_at(log: Log, since_ms: int, is_wanted: Callable[[Mapping[str, Any]], bool]) -> int | None:
+    """The index of the newest notice of ours that is wanted and not older than this; None if there is none."""
+    async for entry in log.read_back():
+        record = entry.record
+        if record.get("kind") == "notice" and is_wanted(record) and log.vouches(entry):
+            return entry.index
+        if record.get("recorded_at_ms", since_ms) < since_ms - _MARGIN_MS:
+            return None
+    return None

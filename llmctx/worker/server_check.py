@@ -1,4 +1,6 @@
-"""Whether the server is still the one that an owner began with: its functions are ours, its instance is the same."""
+"""Whether the server is still the one that an owner began with: its functions are ours, its instance is the same, and
+no key of the partition holds a value of another type.
+"""
 
 import logging
 
@@ -6,11 +8,18 @@ from redis.asyncio import Redis
 
 from llmctx.errors import InstanceError
 from llmctx.functions import restore_libraries
+from llmctx.schema import keys
 from llmctx.trail.log.instance import Instance, read_instance
 from llmctx.trail.log.lease import redis_errors
 from llmctx.trail.log.log import Log
 
 _log = logging.getLogger(__name__)
+
+_TYPES = {
+    "archived": "hash", "base": "hash", "dictionaries": "hash", "durable": "string", "effects": "hash",
+    "kept": "hash", "lease": "hash", "log": "stream", "log:copy": "stream", "repairs": "hash", "ticks": "hash",
+}  # fmt: skip
+"""The type of each audit key that every record needs; a symbol's list is replaced when it is written."""
 
 
 class ServerCheck:
@@ -36,6 +45,33 @@ class ServerCheck:
                 "changed what was read and recorded: run `llmctx verify`, and see who may load functions "
                 "(docs/threat-model.md).",
                 extra={"alert": "foreign", "subject": "functions"},
+            )
+
+    async def types(self) -> None:
+        """Remove values of another type: any of them would keep ticks from being decided, or decisions from being
+        published. What the log and the spool say is put back from there.
+
+        Raises TrailError if the server does not answer.
+        """
+        partition = self._log.partition
+        expected = {self._log.key(name): kind for name, kind in _TYPES.items()}
+        expected |= {keys.ticks(partition): "stream", keys.attempts(partition): "hash", keys.WORKERS: "zset"}
+        expected |= {keys.decisions_made(partition): "stream", keys.effects(partition): "stream"}
+        with redis_errors("The types of the trail's keys could not be checked"):
+            async with self._redis.pipeline(transaction=False) as reads:
+                for name in expected:
+                    reads.type(name)
+                found = {name: kind.decode() for name, kind in zip(expected, await reads.execute(), strict=True)}
+            wrong = [name for name, kind in found.items() if kind not in ("none", expected[name])]
+            for name in wrong:
+                await self._redis.delete(name)
+            if wrong:
+                await self._redis.hincrby(self._log.key("repairs"), "types", len(wrong))
+        for name in wrong:
+            _log.error(
+                f"{name} held a {found[name]}, not a {expected[name]}, and was removed. Somebody else writes to it: "
+                "see who may (docs/threat-model.md), and run `llmctx verify`.",
+                extra={"alert": "foreign", "subject": name},
             )
 
     async def instance(self) -> None:

@@ -32,7 +32,6 @@ from llmctx.worker.balancing import set_when_either
 from llmctx.worker.memory import MemoryWatch
 from llmctx.worker.owner import Owner
 from llmctx.worker.queue import Batch, TickQueue, order
-from llmctx.worker.requests import carry_out
 from llmctx.worker.ticks import Delivery, TickStream
 
 _log = logging.getLogger(__name__)
@@ -171,7 +170,7 @@ class Settler:
         settled = await self._owner.ticks.settled({delivery.settles for delivery in fresh if delivery.settles})
         for delivery in fresh:
             if delivery.request is not None:
-                self._spawn(self._carry_out(delivery.entry_id, *delivery.request))
+                self._spawn(self._fulfil(delivery.entry_id, *delivery.request))
             elif delivery.settles in settled:
                 await self._owner.discard((delivery.entry_id,))  # raised twice, settled already
             elif delivery.tick is None:
@@ -193,15 +192,15 @@ class Settler:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _carry_out(self, entry_id: str, request: bytes, proof: bytes) -> None:
+    async def _fulfil(self, entry_id: str, request: bytes, proof: bytes) -> None:
         """Do what somebody asks who may; no tick waits for it."""
         try:
-            await carry_out(self._owner, request, proof)
+            await self._owner.requests.on_entry(request, proof)
         except (LeaseError, InstanceError, ForkError) as error:
             self._owner.lost = error
             return
         except (LlmctxError, RedisError) as error:
-            _log.warning(f"A request was not carried out: {_first_line(error)}")
+            _log.warning(f"A request was refused: {_first_line(error)}")
         await self._owner.discard((entry_id,))
 
     async def _settle(self, batch: Batch) -> None:

@@ -7,7 +7,9 @@ If a reply is lost, its entries count as delivered although nobody saw them. So 
 start and after every reconnect, and the connection that reads must not repeat commands by itself.
 """
 
+import logging
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
 from pydantic import ValidationError
@@ -19,17 +21,20 @@ from llmctx.connection import StreamEntry, server_ms
 from llmctx.context.marks import read_confirmation
 from llmctx.context.tick import Tick
 from llmctx.errors import LlmctxError, TrailError
+from llmctx.functions import ServerFunction
 from llmctx.limits import MAX_TICK_ID_CHARS
 from llmctx.schema import keys
 from llmctx.schema.symbol import is_symbol
-from llmctx.trail.proof.request import PROOF, REQUEST
+from llmctx.trail.log.lease import HELD, lease_key, redis_errors
+from llmctx.worker.home import TICKS_KEPT_MS
 
-_REQUEST, _PROOF = REQUEST.encode(), PROOF.encode()
+_log = logging.getLogger(__name__)
+
 _CONSUMER = "owner"
 """One name for whoever owns the partition: a new owner finds the old one's pending entries under it."""
 _PAGE = 500
-MAX_AGE_MS = 30 * 86_400_000
-"""Older ticks are skipped: which ticks were settled is forgotten this long after their records were archived."""
+_MAX_AHEAD_MS = 86_400_000
+_RENUMBER = ServerFunction(Path(__file__).with_name("renumber_ticks.lua"), after=[HELD])
 
 
 _RawEntry = tuple[bytes, dict[bytes, bytes] | None]
@@ -53,7 +58,7 @@ class Delivery(NamedTuple):
     symbol: str = ""
     """The symbol of a dead letter, if it is one."""
     request: tuple[bytes, bytes] | None = None
-    """A request to the owner, and its signature, if it is one (trail/proof/request.py)."""
+    """A request to the owner and its signature, if it is one."""
 
     @property
     def settles(self) -> str:
@@ -72,13 +77,39 @@ async def raise_tick(redis: Redis, partition: int, tick: Tick) -> str:
         raise TrailError(f"The tick {tick.id} could not be raised: {error}", "Check that Redis is running.") from error
 
 
+async def renumber(redis: Redis, partition: int, owner: str) -> None:
+    """Give ticks whose ids lie in the future other ids: after the last possible one nobody could raise a tick.
+
+    `owner` must hold the lease. Raises TrailError if the server does not answer.
+    """
+    stream = keys.ticks(partition)
+    with redis_errors("The tick stream could not be checked"):
+        if not await redis.exists(stream):
+            return
+        last = (await redis.xinfo_stream(stream))["last-generated-id"]
+        if int(last.partition(b"-")[0]) < await server_ms(redis) + _MAX_AHEAD_MS:
+            return
+        count = await _RENUMBER(
+            redis, [lease_key(partition), stream, keys.ticks_made(partition)], [owner, keys.DECIDERS]
+        )
+    _log.error(
+        f"{stream} had {count} entries with ids in the future, the last {last.decode()}; they have other ids now. "
+        "Somebody else writes to it: see who may (docs/threat-model.md).",
+        extra={"alert": "foreign", "subject": stream},
+    )
+
+
 class TickStream:
     """One partition's ticks, read as its owner."""
 
-    def __init__(self, redis: Redis, partition: int, record: Record | None = None) -> None:
-        """`redis` must not retry: a repeated read would skip the entries that the first one was given. Effects that are
-        read with the ticks are handed to `record`; without it none are read.
+    def __init__(
+        self, redis: Redis, partition: int, max_age_ms: int = TICKS_KEPT_MS, record: Record | None = None
+    ) -> None:
+        """`redis` must not retry: a repeated read would skip the entries that the first one was given. Ticks older than
+        `max_age_ms` are skipped: which ticks were settled is forgotten this long after their records were archived.
+        Effects that are read with the ticks are handed to `record`; without it none are read.
         """
+        self._max_age_ms = max_age_ms
         self._redis = redis
         self._key = keys.ticks(partition)
         self._effects = keys.effects(partition)
@@ -144,13 +175,13 @@ class TickStream:
 
     async def _ticks_in(self, entries: list[_RawEntry]) -> list[Delivery]:
         found = [_request(entry) or _delivery(entry) for entry in entries]
-        if found and _raised_ms(found[0]) < clock.now_ms() - MAX_AGE_MS:  # the first is the oldest
+        if found and _raised_ms(found[0]) < clock.now_ms() - self._max_age_ms:  # the first is the oldest
             return await self._without_old(found)
         return found
 
     async def _without_old(self, found: list[Delivery]) -> list[Delivery]:
         """The same, with what is too old by the server's time to be skipped; our own clock may be wrong."""
-        before_ms = await server_ms(self._redis) - MAX_AGE_MS
+        before_ms = await server_ms(self._redis) - self._max_age_ms
         return [
             Delivery(each.entry_id, None, f"too old: raised {clock.iso(_raised_ms(each))}", each.tick.id, "skipped")
             if each.tick is not None and _raised_ms(each) < before_ms
@@ -165,11 +196,11 @@ def _raised_ms(delivery: Delivery) -> int:
 
 
 def _request(entry: _RawEntry) -> Delivery | None:
-    """A request to the owner; None if the entry is a tick."""
+    """A request to the owner; None if the entry is none."""
     fields = entry[1] or {}
-    if _REQUEST not in fields:
+    if b"request" not in fields:
         return None
-    return Delivery(entry[0].decode(), None, request=(fields[_REQUEST], fields.get(_PROOF, b"")))
+    return Delivery(entry[0].decode(), None, request=(fields[b"request"], fields.get(b"proof", b"")))
 
 
 def _delivery(entry: _RawEntry) -> Delivery:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from redis.asyncio import Redis
 
+from llmctx.limits import MAX_BODY_BYTES
 from tests.conftest import free_port
 from tests.integration.conftest import hold, raise_tick
 from tests.integration.program import Program, until
-from tests.unit.llm.wire import Answer, Wire
+from tests.unit.llm.wire import Answer, Wire, response
 
 BODY = json.dumps({"error": {"message": "This response_format type is unavailable now"}}).encode()
 REJECTED = Answer(
@@ -47,3 +48,27 @@ async def test_a_demo_on_a_dead_endpoint_says_that_nothing_answered(tmp_path: Pa
     assert ended.code == 3
     assert "Nothing answered: all 2" in ended.err
     assert "what to do" in ended.err
+
+
+ODD = {
+    "larger than what is kept": b'{"choices": [%s]}' % (b"0," * MAX_BODY_BYTES),
+    "null": b"null",
+    "no choices": b'{"choices": null}',
+    "a lone surrogate": b'{"choices": [{"message": {"role": "assistant", "content": "\\ud800"}}]}',
+    "too deep": b"[" * 100_000,
+    "nothing": b"",
+}
+
+
+async def test_the_record_of_any_odd_response_is_rebuilt_from_its_evidence(
+    valkey: Redis, valkey_url: str, tmp_path: Path
+) -> None:
+    await hold(valkey, *(f"S{n}" for n in range(len(ODD))))
+    for number, body in enumerate(ODD.values()):
+        async with Wire(Answer(response(body))) as wire:
+            program = Program(valkey_url, tmp_path, wire.base_url)
+            ended = await program("decide", f"S{number}")
+            assert ended.code == 1, ended.err
+    verified = await program("verify")
+    assert verified.code == 0, verified.out
+    assert f"{len(ODD)} rebuilt whole" in verified.out

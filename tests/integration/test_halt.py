@@ -1,6 +1,5 @@
 """Halt and resume, as an operator does it: obeyed from the next tick on, recorded by whoever owns the partition."""
 
-import json
 from typing import Any
 
 from redis.asyncio import Redis
@@ -59,15 +58,3 @@ async def test_whatever_the_key_holds_it_halts(program: Program, valkey: Redis) 
     record = (await program("decide", "AAPL", "--json")).document
     assert (record["kind"], record["verdict"]["action"]) == ("skipped", "hold")
     assert "is a hash" in record["verdict"]["reason"]
-
-
-async def test_an_unsigned_request_records_nothing(program: Program, valkey: Redis) -> None:
-    await hold(valkey, "AAPL")
-    content = {"act": "halt", "by": "nobody", "why": "", "at_ms": 0}
-    async with program.running(valkey) as process:
-        raw = json.dumps({"kind": "control", "content": content})
-        await valkey.xadd(keys.ticks(0), {"request": raw, "proof": b"x" * 68})
-        assert (await program("decide", "AAPL", "--json")).code == 0
-        ended = await program.stop(process)
-    assert "not signed by an enrolled writer" in ended.err
-    assert not [leaf for leaf in await leaves(valkey) if "control" in leaf]

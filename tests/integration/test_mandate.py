@@ -1,5 +1,6 @@
 """The mandate on a trail: what was decided before counts, whoever owns the partition, and every verdict can be rebuilt."""
 
+import asyncio
 import json
 from decimal import Decimal
 from pathlib import Path
@@ -9,9 +10,10 @@ from redis.asyncio import Redis
 
 from llmctx.assets import asset
 from llmctx.connection import read_stream
+from llmctx.context.package import Package
 from llmctx.context.tick import Tick
-from llmctx.decision.guards import GuardPolicy
-from llmctx.decision.mandate.mandate import Limits, Mandate
+from llmctx.decision.guards import GuardPolicy, Verdict
+from llmctx.decision.mandate.mandate import Group, Limits, Mandate
 from llmctx.pipeline import DecisionConfig
 from llmctx.prompt.template import load_template
 from llmctx.replay.corpus import BlobCache, Recorded
@@ -21,10 +23,11 @@ from llmctx.schema import keys
 from llmctx.trail.log.entry import named_blobs
 from llmctx.trail.log.instance import bind_instance
 from llmctx.trail.log.log import Log
+from llmctx.worker.exposure import Reservations
 from llmctx.worker.home import TrailHome
 from llmctx.worker.partition import own_partition
 from tests.integration.conftest import hold, live
-from tests.unit.makers import Scripted, answer_text, body, completion
+from tests.unit.makers import Scripted, answer_text, body, completion, market, package_of
 
 ADD = {"action": "add", "quantity": 2}
 EXIT = {"action": "exit"}
@@ -131,4 +134,54 @@ async def test_recorded_decisions_are_judged_by_another_mandate(valkey: Redis, v
     found = list(judge_again(*await trail.recorded(), one))
     assert [each.before.quantity for each in found] == [2, 2]
     assert [(each.after.action, each.after.quantity) for each in found] == [("add", 1), ("hold", None)]
+    await trail.check()
+
+
+def add_to(symbol: str, side: str = "long") -> tuple[Package, Verdict]:
+    """An add of 10 at 100 to a position of 10."""
+    facts = package_of(market(side=side, price="100", quantity="10", entry="100")).model_copy(update={"symbol": symbol})
+    return facts, Verdict(action="add", quantity=Decimal(10), reason="as the model decided")
+
+
+async def test_adds_at_the_same_time_never_exceed_a_total_together(valkey: Redis) -> None:
+    symbols = [f"S{number}" for number in range(32)]
+    await hold(valkey, *symbols)  # 32 positions of 1,000
+    reservations = Reservations(valkey, Mandate(gross_max=Decimal(36_500)))
+    told = await asyncio.gather(*[reservations.reserve(f"t-{name}", *add_to(name)) for name in symbols])
+    assert told.count(None) == 4
+    assert "gross_max is 36500, and the positions would come to 37000.00" in told
+    granted = symbols[told.index(None)]
+    assert await reservations.reserve(f"t-{granted}", *add_to(granted)) is None  # the same tick again
+    assert await reservations.reserve("t-more", *add_to("S31")) is not None
+    await valkey.mset(live(granted, quantity=20))  # filled: it counts as a position now
+    assert await reservations.reserve("t-more", *add_to("S31")) is not None
+    await valkey.delete(f"positions:active:{granted}")
+    assert await reservations.reserve("t-more", *add_to("S31")) is None
+
+
+async def test_short_positions_count_against_long_ones_in_a_net_total_and_groups_have_their_own(valkey: Redis) -> None:
+    await valkey.mset(live("BTC-USD") | live("MSFT", side="short"))
+    mandate = Mandate(net_max=Decimal(1500), groups={"crypto": Group(symbols=("BTC*",), gross_max=Decimal(2500))})
+    reservations = Reservations(valkey, mandate)
+    assert await reservations.reserve("a", *add_to("BTC-USD")) is None
+    assert "net_max" in (await reservations.reserve("b", *add_to("BTC-USD")) or "")
+    assert await reservations.reserve("c", *add_to("MSFT", "short")) is None
+    assert "gross_max of crypto is 2500" in (await reservations.reserve("d", *add_to("BTC-USD")) or "")
+
+
+async def test_a_position_that_cannot_be_read_is_not_taken_for_none(valkey: Redis) -> None:
+    await hold(valkey, "AAPL")
+    await valkey.set("positions:active:MSFT", "{}")
+    told = await Reservations(valkey, Mandate(gross_max=Decimal(9999))).reserve("a", *add_to("AAPL"))
+    assert told == "positions:active:MSFT cannot be read, so the total is unknown"
+
+
+async def test_an_add_without_room_is_a_hold_that_can_be_rebuilt(
+    valkey: Redis, valkey_url: str, tmp_path: Path
+) -> None:
+    trail = await trail_on(valkey, valkey_url, tmp_path)
+    (refused,) = await trail.decide(ADD, mandate=Mandate(gross_max=Decimal(1100)))
+    assert (refused["action"], refused["guards"][-1]["name"], refused["limited"]) == ("hold", "exposure", "block")
+    (granted,) = await trail.decide(ADD, mandate=Mandate(gross_max=Decimal(1200)))
+    assert granted["action"] == "add"
     await trail.check()

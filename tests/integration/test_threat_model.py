@@ -52,7 +52,12 @@ LIVE: dict[str, tuple[Act, str]] = {
     "plant a tick in the map": (command("HSET", MAP, "planted", 2), "tick-map"),
     "move a tick in the map": (command("HSET", MAP, "t1", 3), "tick-map"),
     "put something else than an index into the map": (command("HSET", MAP, "t1", "x"), "tick-map"),
+    "put another type in place of the map": (made.both(command("DEL", MAP), command("SET", MAP, "x")), "tick-map"),
     "remove a record from a symbol's list": (command("RPOP", LIST), "symbol-index"),
+    "put another type in place of a symbol's list": (
+        made.both(command("DEL", LIST), command("SET", LIST, "x")),
+        "symbol-index",
+    ),
     "add a record to a symbol's list": (command("RPUSH", LIST, 2), "symbol-index"),
     "make a list for another symbol": (command("RPUSH", "audit:{0}:symbol:EVIL", 1), "symbol-index"),
     # what is said to be archived
@@ -98,6 +103,10 @@ LIVE: dict[str, tuple[Act, str]] = {
     # mere writes of live keys
     "write a false price or position": (command("SET", "stocks:price:AAPL", "{}"), NOT_NOTICED),
     "raise a tick": (command("XADD", "ticks:{0}", "*", "id", "x", "symbol", "AAPL"), NOT_NOTICED),
+    "raise a tick with the last possible id": (
+        command("XADD", "ticks:{0}", "18446744073709551615-18446744073709551615", "id", "x", "symbol", "AAPL"),
+        NOT_NOTICED,
+    ),
     "count attempts for a tick": (command("HSET", "ticks:{0}:attempts", "x", 5), NOT_NOTICED),
     "change the durable size": (command("SET", "audit:{0}:durable", 0), NOT_NOTICED),
     "take the lease": (command("HSET", "audit:{0}:lease", "owner", "x"), NOT_NOTICED),

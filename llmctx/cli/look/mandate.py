@@ -68,6 +68,11 @@ def _show(mandate: Mandate, *, as_json: bool) -> None:
         out.print(f"\n[bold]{rule.name}[/] for {', '.join(rule.actions)}: {rule.reason}")
         for name in rule.limits:
             out.print(f"  {name:<18} {escape(_limit(mandate.account, name))}")
+    for name, total in (("gross_max", mandate.gross_max), ("net_max", mandate.net_max)):
+        out.print(f"\n[bold]{name}[/] of all positions  {'no limit' if total is None else total}")
+    for name, group in mandate.groups.items():
+        if group.gross_max is not None:
+            out.print(f"\n[bold]gross_max[/] of group {escape(name)}  {group.gross_max}")
     others = {f"group {name}, {', '.join(group.symbols)}": group.limits for name, group in mandate.groups.items()}
     others |= {f"symbol {name}": limits for name, limits in mandate.symbols.items()} | {"shorts": mandate.shorts}
     for name, limits in others.items():

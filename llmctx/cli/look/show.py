@@ -13,10 +13,13 @@ from llmctx.context.package import build_package
 from llmctx.context.snapshot import Snapshot
 from llmctx.context.staleness import Status
 from llmctx.settings import Settings
-from llmctx.trail.log.entry import Entry, address
+from llmctx.trail.log.entry import Entry, address, named_blobs
 from llmctx.trail.log.packing import textual_pieces
 from llmctx.trail.log.unreadable import TO_DO, Unreadable
 from llmctx.trail.source.lookup import read_record, said_of
+
+Blobs = dict[str, bytes]
+"""Blobs by digest."""
 
 
 def show(
@@ -35,10 +38,10 @@ def show(
     llmctx show 12
     llmctx show 12 --from ./export
     """
-    entry, place, said = asyncio.run(_read(settings_for(redis_url, state_dir), where, record))
+    entry, place, blobs, said = asyncio.run(_read(settings_for(redis_url, state_dir), where, record))
     if not as_json:
         if entry.unreadable is None:
-            _print_entry(entry, place)
+            _print_entry(entry, place, blobs)
             _print_said(said)
         else:
             _print_unreadable(entry, place, entry.unreadable)
@@ -57,11 +60,19 @@ def show(
     )
 
 
-async def _read(settings: Settings, where: str | None, text: str) -> tuple[Entry, str, list[Entry]]:
-    """The record at an address, its address as all commands print it, and what others said of it."""
+async def _read(settings: Settings, where: str | None, text: str) -> tuple[Entry, str, Blobs, list[Entry]]:
+    """The record at an address, its address as all commands print it, the blobs that it names, and what others said."""
     async with source_of(settings, where) as source:
         entry = await read_record(source, text)
-        return entry, address(entry.index, entry.partition, source.partitions), await said_of(source, entry)
+        part = next(part for part in source.parts if part.partition == entry.partition)
+        blobs = {digest: await part.blob(digest) for digest in named_blobs(entry.record)}
+        place = address(entry.index, entry.partition, source.partitions)
+        return (
+            entry,
+            place,
+            {digest: blob for digest, blob in blobs.items() if blob is not None},
+            await said_of(source, entry),
+        )
 
 
 def _print_unreadable(entry: Entry, place: str, problem: Unreadable) -> None:
@@ -76,7 +87,7 @@ def _print_unreadable(entry: Entry, place: str, problem: Unreadable) -> None:
     )
 
 
-def _print_entry(entry: Entry, place: str) -> None:
+def _print_entry(entry: Entry, place: str, blobs: Blobs) -> None:
     record = entry.record
     out.print(f"[bold]record {place}[/]  {record['kind']}")
     print_fields(
@@ -96,7 +107,7 @@ def _print_entry(entry: Entry, place: str) -> None:
     if "completion" in record:
         _print_call(record)
     if "snapshot" in record:
-        _print_sections(entry.pieces["snapshot"])
+        _print_sections(entry.pieces["snapshot"], blobs)
     if "messages" in entry.pieces:
         for message in canonical.loads(entry.pieces["messages"]):
             _print_block(f"asked ({message['role']})", message["content"])
@@ -125,19 +136,26 @@ def _print_call(record: dict[str, Any]) -> None:
     print_fields(
         {
             "asked": f"{request.get('model', 'no model')} at {request.get('endpoint', 'no endpoint')}",
+            "endpoint": completion.get("endpoint"),
             "served by": completion.get("model"),
             "outcome": completion["outcome"] + (f": {completion['detail']}" if "detail" in completion else ""),
             "answer from": ", ".join(completion.get("answer_from", [])) or None,
             "attempts": ", ".join(attempts) or None,
+            "tried": "\n".join(map(_tried, completion.get("tried", []))) or None,
             "tokens": ", ".join(f"{name} {count}" for name, count in completion.get("usage", {}).items()) or None,
         }
     )
 
 
-def _print_sections(snapshot: bytes) -> None:
+def _tried(tried: dict[str, Any]) -> str:
+    said = f": {tried['detail']}" if "detail" in tried else ""
+    return f"{tried['endpoint']} {tried['outcome']}{said}"
+
+
+def _print_sections(snapshot: bytes, blobs: Blobs) -> None:
     out.print("\n[bold]known[/]")
     try:
-        read = Snapshot.from_evidence(snapshot)
+        read = Snapshot.from_evidence(snapshot, blobs)
         package = build_package(read)
     except (ValueError, KeyError, TypeError, AttributeError) as error:  # other rules made it, or it was altered
         out.print(f"  this version cannot read it ({escape(str(error))}); --json prints it unchanged")

@@ -9,7 +9,6 @@ import typer
 from llmctx.cli.shared.options import said_by
 from llmctx.cli.shared.output import escape, out, print_json
 from llmctx.cli.shared.setup import home_of, redis_of, settings_for
-from llmctx.connection import server_ms
 from llmctx.settings import Settings
 from llmctx.statement import ActKind
 
@@ -46,4 +45,4 @@ async def _act(settings: Settings, record: str, said: dict[str, Any]) -> str:
     async with redis_of(settings) as (redis, url):
         home = await home_of(settings, redis, url)
         partition, index = parse_address(record, home.instance.partitions)
-        return await say(home, partition, Act.model_validate(said | {"index": index, "at_ms": await server_ms(redis)}))
+        return await say(home, partition, Act.model_validate(said | {"index": index}))

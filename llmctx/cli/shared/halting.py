@@ -43,8 +43,7 @@ def control(
 async def _control(
     settings: Settings, act: Literal["halt", "resume"], symbol: str | None, by: str, why: str
 ) -> tuple[str, list[str]]:
-    from llmctx.worker.controls import Control, apply, halted
-    from llmctx.worker.halting import record
+    from llmctx.worker.controls import Control, apply, halted, note
 
     async with redis_of(settings) as (redis, url):
         said = Control(act=act, symbol=symbol, by=by, why=why, at_ms=await server_ms(redis))
@@ -52,4 +51,4 @@ async def _control(
             state = "is halted already" if act == "halt" else "was not halted"
             messages.note(f"{symbol or 'everything'} {state}; this is recorded all the same")
         home = await home_of(settings, redis, url)
-        return await record(home, said), await halted(redis)
+        return await note(home, said), await halted(redis)

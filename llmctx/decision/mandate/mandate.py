@@ -6,7 +6,7 @@ It is a blob of the trail, and every verdict on a position names it by digest.
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from functools import cached_property
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -117,8 +117,23 @@ class Group(BaseModel):
 
     symbols: tuple[str, ...] = Field(min_length=1)
     """Its symbols, as patterns such as BTC*."""
+    gross_max: _Positive = None
+    """The value of all its positions together after an add, in account currency."""
     limits: Limits = Limits()
     """What differs for them."""
+
+
+class Total(NamedTuple):
+    """A limit that several positions share."""
+
+    name: str
+    """Its name."""
+    kind: Literal["gross", "net"]
+    """Whether short positions count as long ones do, or against them."""
+    symbols: tuple[str, ...]
+    """Whose positions they are, as patterns."""
+    limit: Decimal | None
+    """Their value together, in account currency."""
 
 
 class Mandate(BaseModel):
@@ -134,6 +149,10 @@ class Mandate(BaseModel):
     """What differs for one symbol."""
     shorts: Limits = Limits()
     """What differs for short positions."""
+    gross_max: _Positive = None
+    """The value of all positions together after an add, in account currency."""
+    net_max: _Positive = None
+    """The same with short positions counted against long ones, on either side."""
     by: str = Field("", max_length=MAX_BY_CHARS)
     """Who set it."""
     why: str = Field("", max_length=MAX_WHY_CHARS)
@@ -153,6 +172,16 @@ class Mandate(BaseModel):
         if symbol in self.symbols:
             found = _overlaid(found, self.symbols[symbol])
         return _overlaid(found, self.shorts) if side == "short" else found
+
+    def totals_of(self, symbol: str) -> list[Total]:
+        """The limits that a symbol's position shares with others."""
+        found = [Total("gross_max", "gross", ("*",), self.gross_max), Total("net_max", "net", ("*",), self.net_max)]
+        found += [
+            Total(f"gross_max of {name}", "gross", group.symbols, group.gross_max)
+            for name, group in self.groups.items()
+            if any(fnmatchcase(symbol, pattern) for pattern in group.symbols)
+        ]
+        return [total for total in found if total.limit is not None]
 
     @cached_property
     def blob(self) -> bytes:

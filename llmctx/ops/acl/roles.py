@@ -56,7 +56,7 @@ _HISTORY = (keys.FILLS, keys.CLOSED, keys.DAYS)
 _TICKS, _ATTEMPTS = keys.ticks("*"), keys.attempts("*")
 _EFFECTS = keys.effects("*")
 _DECISIONS, _LATEST = keys.decisions("*"), keys.latest("*", "*")
-_HALTS = (keys.halt(), keys.halt("*"))
+_CONTROLS = (keys.halt(), keys.halt("*"), keys.RESERVED)
 _TRAIL = (INSTANCE_KEY, partition_key("*", "*"))
 
 CONNECT = Grant(("ping", "info", "time", "select", "multi", "exec", "discard", "unwatch"))
@@ -124,7 +124,19 @@ def roles_for(database: int) -> tuple[Role, ...]:
 
 def _worker(database: int) -> tuple[Grant, ...]:
     notified = f"__keyspace@{database}__:{BY_SECTION['position'].key('*')}"
-    own = (*_TRAIL, *_HALTS, _TICKS, _ATTEMPTS, _EFFECTS, _DECISIONS, _LATEST, keys.decisions_made("*"), keys.WORKERS)
+    own = (
+        *_TRAIL,
+        *_CONTROLS,
+        _TICKS,
+        _ATTEMPTS,
+        _EFFECTS,
+        _DECISIONS,
+        _LATEST,
+        keys.decisions_made("*"),
+        keys.ticks_made("*"),
+        keys.WORKERS,
+        keys.BUDGET,
+    )
     writes = (
         "fcall", "set", "del", "rename", "hset", "hsetnx", "hdel", "hincrby", "rpush", "lpush", "ltrim", "xtrim",
         "zadd", "zrem", "zremrangebyscore", "watch",
@@ -137,6 +149,7 @@ def _worker(database: int) -> tuple[Grant, ...]:
             both=own,
             channels=(notified,),
         ),
+        Grant(("fcall", "hgetall", "hset", "hdel", "expire"), both=(keys.rate_limit("*"),)),
         _SAMPLE,
     )
 

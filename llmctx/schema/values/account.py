@@ -152,7 +152,7 @@ class Thesis(LiveValue):
     address: str = unshown()
     """Its record in the trail: INDEX, or P:INDEX with several partitions."""
     kind: str
-    """decision, failed, skipped or dead_letter."""
+    """decision, failed, skipped, unasked or dead_letter."""
     tick: str = unshown()
     """The tick it settled."""
     symbol: str = unshown()

@@ -41,11 +41,19 @@ class Archive:
         """How many partitions the trail has; some may have nothing archived yet."""
         self._key = newest[0].key
         self._kept: tuple[StoredFile, RecordsFile] | None = None
-        self.parts = [
-            Part(number, f"{self.origin}/{number}", segments[-1].end, segments[0].first)
-            for number, segments in manifests.items()
-        ]
+        self.parts = [self._part(segments) for segments in manifests.values()]
         """The partitions of which something is archived; their records begin at `first`."""
+
+    def _part(self, segments: list[Manifest]) -> Part:
+        first, partition = segments[0].first, segments[0].partition
+        return Part(
+            partition=partition,
+            origin=f"{self.origin}/{partition}",
+            size=segments[-1].end,
+            first=first,
+            subtrees=tuple(bytes.fromhex(each) for each in segments[0].frontier),
+            writers=tuple(each.model_dump(exclude_none=True) for each in segments[0].writers if each.index < first),
+        )
 
     @property
     def name(self) -> str:

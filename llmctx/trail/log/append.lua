@@ -74,6 +74,7 @@ local function run(keys, args)
   if tick ~= '' then
     redis.call('HSET', map, tick, index)
     if string.sub(by_symbol, -1) ~= ':' then -- a record without a symbol is found by its tick only
+      drop_unless_list(by_symbol)
       redis.call('RPUSH', by_symbol, index)
     end
   end

@@ -10,3 +10,11 @@ local function not_held(lease, owner)
     return redis.error_reply('LEASE ended')
   end
 end
+
+-- A value of another type at the key of a symbol's list is somebody else's: nothing could be appended to it.
+local function drop_unless_list(key)
+  local kind = redis.call('TYPE', key)['ok']
+  if kind ~= 'list' and kind ~= 'none' then
+    redis.call('DEL', key)
+  end
+end

@@ -12,9 +12,9 @@ from llmctx import canonical
 
 SAID = ("effect", "approval", "override", "annotation")
 """The kinds that others say of a decision: they have an id of their own, and no tick."""
-KINDS = ("decision", "skipped", "failed", "dead_letter", "incident", "notice", *SAID)
+KINDS = ("decision", "skipped", "failed", "unasked", "dead_letter", "incident", "notice", *SAID)
 """The kinds of record."""
-SETTLING = ("decision", "skipped", "failed", "dead_letter")
+SETTLING = ("decision", "skipped", "failed", "unasked", "dead_letter")
 """The kinds that settle a tick."""
 LOST = "lost"
 """The value of `incident.what` that declares the records before it lost."""
@@ -22,9 +22,16 @@ REQUIRED = ("recorded_at_ms", "worker", "attempts", "code", "verdict")
 """The fields of every record."""
 DECIDED = ("snapshot", "prompt", "request", "completion", "decision")
 """The further fields of a decision."""
+UNASKED = ("snapshot", "standing")
+"""The further fields of a tick that did not deserve a call."""
 _ACT = ("id", "about", "person")
-NEEDS = {"decision": DECIDED, "effect": ("id", "symbol", "effect"), **dict.fromkeys(SAID[1:], _ACT)}
-"""The further fields that a kind must have."""
+FURTHER = {
+    "decision": DECIDED,
+    "unasked": UNASKED,
+    "effect": ("id", "symbol", "effect"),
+    **dict.fromkeys(SAID[1:], _ACT),
+}
+"""The further fields that a kind requires."""
 FORM: dict[str, type] = {
     "recorded_at_ms": int,
     "symbol": str,
@@ -42,6 +49,7 @@ FORM: dict[str, type] = {
     "decision": dict,
     "grounding": dict,
     "reasked": dict,
+    "standing": dict,
     "confirmation": dict,
     "incident": dict,
     "enrolment": dict,
@@ -56,6 +64,8 @@ FORM: dict[str, type] = {
     "service": dict,
     "mandate": dict,
     "control": dict,
+    "maintenance": dict,
+    "requested": str,
 }
 """The JSON type of each field."""
 INSIDE: dict[str, dict[str, type]] = {
@@ -71,12 +81,13 @@ INSIDE: dict[str, dict[str, type]] = {
         "valid_for": int,
     },
     "verdict": {"action": str, "reason": str},
+    "standing": {"address": str, "leaf_hash": str, "action": str},
     "confirmation": {"by": str, "why": str, "last": str, "price_at": str, "entry_time": str},
     "incident": {"what": str},
     "enrolment": {"key": str, "from": int, "signature": str},
     "archived": {"first": int, "end": int, "manifest": str, "where": str},
     "mandate": {"sha256": str},
-    "control": {"act": str, "by": str, "why": str, "request": str},
+    "control": {"act": str, "by": str, "why": str},
     "rotation": {"old": str, "new": str, "old_signature": str, "new_signature": str},
     "about": {"index": int},
     "effect": {"status": str},
@@ -90,11 +101,20 @@ _DIGESTS = (
     ("completion", "sha256"),
     ("prompt", "template_sha256"),
     ("request", "schema_sha256"),
+    ("snapshot", "mapping_sha256"),
     ("incident", "sha256"),
     ("about", "leaf_hash"),
     ("mandate", "sha256"),
+    ("standing", "leaf_hash"),
 )
-_ONLY_IN = {"incident": ("incident",), "enrolment": ("notice", "incident"), "rotation": ("notice",), "id": SAID}
+_BELONGS_TO = {
+    "incident": ("incident",),
+    "standing": ("unasked",),
+    "enrolment": ("notice", "incident"),
+    "rotation": ("notice",),
+    "id": SAID,
+}
+"""The kinds that may have a field."""
 _HEX = re.compile("[0-9a-f]{64}")
 
 
@@ -150,7 +170,7 @@ def malformed(record: Any) -> tuple[str, str] | None:
 
 def _wrong_fields(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Each missing field, and each of another JSON type: what is expected and what was found."""
-    for name in (*REQUIRED, *NEEDS.get(record["kind"], ())):
+    for name in (*REQUIRED, *FURTHER.get(record["kind"], ())):
         if name not in record:
             yield f"{name} in a {record['kind']}", "nothing"
     for name, kind in FORM.items():
@@ -162,6 +182,12 @@ def _wrong_fields(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                 yield f"{name}.{field} as {kind.__name__}", str(record[name].get(field))[:120]
 
 
+def _wrong_lists(completion: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for field in ("answer_from", "tried"):
+        if type(listed := completion.get(field, [])) is not list:
+            yield f"completion.{field} as list", str(listed)[:120]
+
+
 def _wrong_values(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """The same for values, once every field has its type."""
     for name, field in _DIGESTS:
@@ -170,11 +196,10 @@ def _wrong_values(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield f"{name}.{field} as 64 hex digits", str(section[field])[:120]
     if record["attempts"] < 1 or min(record["recorded_at_ms"], record.get("as_of_ms", 0)) < 0:
         yield "attempts from 1 on, times from 0 on", str(record)[:120]
-    if type(steps := record.get("completion", {}).get("answer_from", [])) is not list:
-        yield "completion.answer_from as list", str(steps)[:120]
+    yield from _wrong_lists(record.get("completion", {}))
     if type(record.get("enrolment", {}).get("retires", "")) is not str:
         yield "enrolment.retires as str", str(record["enrolment"]["retires"])[:120]
-    for name, kinds in _ONLY_IN.items():
+    for name, kinds in _BELONGS_TO.items():
         if name in record and record["kind"] not in kinds:
             yield f"no {name} in a {record['kind']}", "one"
     declared = record.get("incident", {})

@@ -7,13 +7,18 @@
 -- The hash stays when the lease ends, because its format must. Versions up to 0.1.0 know only owner, until_ms and label:
 -- an until_ms that never comes keeps them from taking a turn after a newer version, and the label tells them why.
 local NEVER = '9007199254740991'
+-- No owner takes it for longer; an end beyond that is somebody else's, and would keep every worker away for ever.
+local LONGEST_MS = 60000
 
 local function run(keys, args)
   local now = redis.call('TIME')
   local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
   local held = redis.call('HMGET', keys[1], 'owner', 'until_ms', 'label', 'ends_ms', 'worker', 'format', 'version')
   local owner, worker = held[1] or '', held[5] or held[3] or ''
-  local ends_ms, format = tonumber(held[4] or held[2] or 0), tonumber(held[6] or 1)
+  local ends_ms, format = tonumber(held[4] or held[2] or 0) or 0, tonumber(held[6] or 1) or 1
+  if ends_ms > now_ms + LONGEST_MS then
+    ends_ms = 0
+  end
   local mine = owner == args[1]
   if not mine and (ends_ms >= now_ms or format > tonumber(args[4])) then
     return {0, ends_ms, owner, worker, format, held[7] or '0.1.0'}

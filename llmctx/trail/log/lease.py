@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 from llmctx.connection import server_ms
 from llmctx.errors import LeaseError, NewerFormatError, TrailError
 from llmctx.functions import ServerFunction
+from llmctx.trail.log.index import index_of
 from llmctx.version import VERSION
 
 RECORD_FORMAT = 2
@@ -100,11 +101,11 @@ class Lease:
             return None
         owner, label, record_format, version = holder
         return Holder(
-            owner=owner.decode(),
-            label=label.decode(),
+            owner=owner.decode(errors="replace"),
+            label=label.decode(errors="replace"),
             until_ms=until_ms,
             format=record_format,
-            version=version.decode(),
+            version=version.decode(errors="replace"),
         )
 
 
@@ -122,21 +123,21 @@ async def newest_format(redis: Redis, partition: int) -> int:
     """The newest record format that any owner of a partition has written; the lease keeps it."""
     with redis_errors():
         found = await redis.hget(lease_key(partition), "format")
-    return int(found) if found is not None and found.isdigit() else 1
+    return 1 if found is None else max(1, index_of(cast("bytes", found)))
 
 
 async def read_holder(redis: Redis, partition: int) -> Holder | None:
     """The holder of a partition's lease, None if it is free."""
     now_ms = await server_ms(redis)
     fields = cast("dict[bytes, bytes]", await redis.hgetall(lease_key(partition)))
-    ends_ms = int(fields.get(b"ends_ms", fields.get(b"until_ms", 0)))
-    if not fields or ends_ms < now_ms:
+    ends_ms = index_of(fields.get(b"ends_ms", fields.get(b"until_ms", b"0")))
+    if ends_ms < now_ms:
         return None
-    label = fields.get(b"worker", fields[b"label"])  # an owner of 0.1.0 names itself in `label`
+    label = fields.get(b"worker", fields.get(b"label", b""))  # an owner of 0.1.0 names itself in `label`
     return Holder(
-        owner=fields[b"owner"].decode(),
-        label=label.decode(),
+        owner=fields.get(b"owner", b"").decode(errors="replace"),
+        label=label.decode(errors="replace"),
         until_ms=ends_ms,
-        format=int(fields.get(b"format", 1)),
-        version=fields.get(b"version", b"0.1.0").decode(),
+        format=max(1, index_of(fields.get(b"format", b"1"))),
+        version=fields.get(b"version", b"0.1.0").decode(errors="replace"),
     )

@@ -126,8 +126,13 @@ class LogReader:
         return [None if index is None else index_of(index) for index in found]
 
     async def tick_map(self, name: str = "ticks") -> dict[str, int]:
-        """The index of each settled tick's record, or (`effects`) of each id's; -1 if the map holds no valid index."""
+        """The index of each settled tick's record, or (`effects`) of each id's; -1 if the map holds no valid index.
+
+        Empty if it is no hash.
+        """
         with redis_errors():
+            if await self._redis.type(self.key(name)) != b"hash":
+                return {}
             scan = self._redis.hscan_iter(self.key(name), count=1000)
             return {tick.decode(errors="replace"): index_of(index) async for tick, index in scan}
 
@@ -138,21 +143,32 @@ class LogReader:
         return {name.decode(errors="replace"): index_of(count) for name, count in found.items()}
 
     async def symbol_lists(self) -> dict[str, list[int]]:
-        """The indices listed for each symbol; -1 for an invalid one."""
+        """The indices listed for each symbol; -1 for an invalid one, or for a value of another type."""
         prefix = self.key("symbol:")
         with redis_errors():
             names = {name async for name in self._redis.scan_iter(match=f"{prefix}*", count=1000)}
-            lists = {name: cast("list[bytes]", await self._redis.lrange(name, 0, -1)) for name in sorted(names)}
+            lists = {name: await self._list(name) for name in sorted(names)}
         return {
             name.decode(errors="replace").removeprefix(prefix): [index_of(index) for index in indices]
             for name, indices in lists.items()
         }
 
+    async def _list(self, name: bytes) -> list[bytes]:
+        is_list = await self._redis.type(name) == b"list"
+        return cast("list[bytes]", await self._redis.lrange(name, 0, -1)) if is_list else [b"another type"]
+
     async def read_back_of(self, symbol: str) -> AsyncIterator[Entry]:
-        """A symbol's records, newest first."""
+        """A symbol's records, newest first; read from the whole log if somebody has put another type at its list."""
         key = self.key(f"symbol:{symbol}")
         with redis_errors():
-            end = await self._redis.llen(key)  # records appended meanwhile come after it
+            try:
+                end = await self._redis.llen(key)  # records appended meanwhile come after it
+            except ResponseError:
+                end = -1
+        if end < 0:
+            async for found in self.read_back():
+                if found.record.get("symbol") == symbol and found.ticks:
+                    yield found
         while end > 0:
             with redis_errors():
                 page = cast("list[bytes]", await self._redis.lrange(key, max(0, end - _PAGE), end - 1))
@@ -180,5 +196,8 @@ class LogReader:
     async def durable(self) -> int:
         """How many records are in the spool, as the owner told Redis."""
         with redis_errors():
-            found = await self._redis.get(self.key("durable"))
+            try:
+                found = await self._redis.get(self.key("durable"))
+            except ResponseError:
+                return 0  # another type, which the owner's next record replaces
         return int(found) if found is not None and found.isdigit() else 0

@@ -1,56 +1,51 @@
-"""A request to the owner of a partition, which finds it in its tick stream.
+"""A request to the owner of a partition, signed by an enrolled writer.
 
-It is signed by an enrolled writer, because whoever can write to Redis could otherwise have records removed, or appended
-under somebody's name.
+Only the owner appends to a partition. Whoever wants it to append or to trim something asks through its tick stream, and
+signs the request, because whoever can write to Redis could otherwise have records trimmed or notices appended.
 """
 
-from typing import Any, NamedTuple
+import secrets
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from llmctx import canonical
-from llmctx.errors import TrailError
-from llmctx.trail.proof.checkpoint import origin_of
-from llmctx.trail.proof.roster import Roster
-from llmctx.trail.proof.writer import KEY_ID_BYTES, Writer
-
-REQUEST, PROOF = "request", "proof"
-"""The fields of a request in the tick stream."""
+from llmctx.errors import RequestError
+from llmctx.trail.proof.writer import KEY_ID_BYTES, Writer, WriterKeys
 
 
-class Request(NamedTuple):
-    """What an enrolled writer asks an owner to do."""
+class Request(BaseModel):
+    """What the owner of a partition is asked to do."""
 
-    kind: str
-    """What is asked for: archived, control, ..."""
-    content: dict[str, Any]
-    """The rest, as this kind has it."""
-    id: str
-    """The digest of the request, by which a repeated delivery is recognised."""
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
+    what: str
+    """What it is asked for: the name of one of its handlers."""
+    made_ms: int
+    """When it was asked, in milliseconds of the server's time."""
+    body: dict[str, Any]
+    """What the handler needs: JSON without floats."""
+    id: str = Field(default_factory=lambda: secrets.token_hex(8))
+    """Tells it from every other request. A notice that fulfils it has it as `requested`, so it is fulfilled once."""
 
-def sign_request(kind: str, content: dict[str, Any], writer: Writer, instance: str, partition: int) -> dict[str, bytes]:
-    """Return the entry of a partition's tick stream that asks its owner."""
-    raw = canonical.dumps({"kind": kind, "content": content})
-    return {REQUEST: raw, PROOF: writer.sign(_text(origin_of(instance, partition), raw))}
+    @classmethod
+    def opened(cls, raw: bytes, proof: bytes, writers: WriterKeys) -> Self:
+        """The request in an entry of the tick stream.
 
+        Raises RequestError if no enrolled writer signed it, or it is malformed.
+        """
+        key = writers.keys.get(proof[:KEY_ID_BYTES])
+        if key is None or not key.accepts(_text(writers.origin, raw), proof[KEY_ID_BYTES:]):
+            raise RequestError("It is not signed by an enrolled writer.", "See who may write to Redis.")
+        try:
+            return cls.model_validate_json(raw)
+        except ValidationError as error:
+            raise RequestError(f"It is malformed: {error}", "Use one version of llmctx.") from error
 
-def request_id(entry: dict[str, bytes]) -> str:
-    """Return the id of a signed request."""
-    return canonical.sha256(entry[REQUEST])
-
-
-def open_request(raw: bytes, proof: bytes, roster: Roster) -> Request:
-    """Return the request in an entry of the tick stream.
-
-    Raises TrailError if no enrolled writer signed it, or it is malformed.
-    """
-    key = roster.keys.get(proof[:KEY_ID_BYTES])
-    if key is None or not key.accepts(_text(roster.origin, raw), proof[KEY_ID_BYTES:]):
-        raise TrailError("A request to the owner is not signed by an enrolled writer.", "See who may write.")
-    try:
-        document = canonical.loads(raw)
-        return Request(str(document["kind"]), dict(document["content"]), canonical.sha256(raw))
-    except (ValueError, KeyError, TypeError) as error:
-        raise TrailError(f"A request to the owner is malformed: {error}", "Use one version of llmctx.") from error
+    def fields(self, writer: Writer, origin: str) -> dict[str, bytes]:
+        """The entry of the tick stream that asks the owner of the partition of this origin."""
+        raw = canonical.dumps(self.model_dump(mode="json"))
+        return {"request": raw, "proof": writer.sign(_text(origin, raw))}
 
 
 def _text(origin: str, raw: bytes) -> str:

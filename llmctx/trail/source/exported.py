@@ -34,7 +34,7 @@ class ExportRecords:
 
     async def count(self, start: int = 0, stop: int | None = None) -> int:
         """The number of records in a range, lost ones included."""
-        return len(range(self._part.size)[start:stop])
+        return len(range(max(start, self._part.first), self._part.size if stop is None else min(stop, self._part.size)))
 
     async def entry(self, index: int) -> Entry | None:
         """The record at an index, None if there is none."""
@@ -87,8 +87,8 @@ class ExportRecords:
         leaves, evidence = _LineFile(folder / "leaves.jsonl"), _LineFile(folder / "evidence.jsonl")
         if len(leaves) != len(evidence):
             raise FaultError(Fault(len(leaves), "lines", f"{len(leaves)} lines of evidence", f"{len(evidence)}"))
-        total = len(leaves) + len(lost)
-        indices: Sequence[int] = [index for index in range(total) if index not in lost] if lost else range(total)
+        all_indices = range(self._part.first, self._part.first + len(leaves) + len(lost))
+        indices: Sequence[int] = [index for index in all_indices if index not in lost] if lost else all_indices
         return _Lines(leaves, evidence, indices)
 
 

@@ -6,16 +6,14 @@ nobody holds any more is reported, to be named by an incident at the index after
 """
 
 import asyncio
-import contextlib
 import logging
 from pathlib import Path
 from typing import NamedTuple
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from llmctx.errors import ForkError, LeaseError, TrailError
-from llmctx.functions import ServerFunction, execute
+from llmctx.functions import ServerFunction
 from llmctx.killpoint import reached
 from llmctx.trail.log.dictionary import Dictionary
 from llmctx.trail.log.entry import Entry
@@ -93,8 +91,6 @@ class Comparison:
         refilled = await self._refill(size, present, owner)
         if refilled:
             _log.warning(f"Redis had forgotten {refilled} records of partition {self._log.partition}; refilled them.")
-        if size < trusted:
-            await self._rewrite_aof()
         end = max(size, spooled, max(good, default=-1) + 1)
         lost = (end, anchored - 1) if anchored > end else None
         return ComparisonResult(max(end, anchored), refilled, self._uncopied(good), lost)
@@ -156,7 +152,7 @@ class Comparison:
         if present:
             await self._keep_blobs(size)
         for index in present:
-            await self._refill_record(index, owner)
+            await put_back(self._redis, self._log, self._spooled_entry(index), owner)
             reached("refilled")
         return len(present)
 
@@ -186,30 +182,26 @@ class Comparison:
             expected = index + 1
         return present
 
-    async def _refill_record(self, index: int, owner: str) -> None:
-        entry = self._spooled_entry(index)
-        record = entry.record
-        ids = entry.ticks or entry.said
-        kinds = ("lease", "log", "effects" if entry.said else "ticks", f"symbol:{record.get('symbol', '')}")
-        names = [self._log.key(name) for name in kinds]
-        try:
-            with redis_errors(f"Record {index} could not be refilled"):
-                await _REFILL(self._redis, names, [owner, index, entry.packed, entry.proof, *ids])
-        except TrailError as error:
-            if str(error.__cause__).startswith("LEASE"):
-                raise LeaseError(
-                    f"Partition {self._log.partition} is not ours ({error.__cause__}); record {index} was not "
-                    "refilled.",
-                    "Its owner refills it.",
-                ) from error
-            raise
-
     def _spooled_entry(self, index: int) -> Entry:
         entry = self._spooled.entry(index)
         assert entry is not None
         return entry
 
-    async def _rewrite_aof(self) -> None:
-        # An AOF that was cut in mid-command and loaded twice can bring back a record that was rolled back.
-        with contextlib.suppress(RedisError):
-            await execute(self._redis, "BGREWRITEAOF")
+
+async def put_back(redis: Redis, log: Log, entry: Entry, owner: str) -> None:
+    """Put a record back into the log at its own index, and into tick map and symbol list; what is there stays.
+
+    Raises LeaseError if another owner holds the partition, TrailError if the server does not answer.
+    """
+    ids = "effects" if entry.said else "ticks"
+    names = [log.key(name) for name in ("lease", "log", ids, f"symbol:{entry.record.get('symbol', '')}")]
+    try:
+        with redis_errors(f"Record {entry.index} could not be put back"):
+            await _REFILL(redis, names, [owner, entry.index, entry.packed, entry.proof, *entry.ticks, *entry.said])
+    except TrailError as error:
+        if str(error.__cause__).startswith("LEASE"):
+            raise LeaseError(
+                f"Partition {log.partition} is not ours ({error.__cause__}); record {entry.index} was not put back.",
+                "Its owner does that.",
+            ) from error
+        raise

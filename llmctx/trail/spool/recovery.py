@@ -6,9 +6,11 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from llmctx.connection import end
 from llmctx.errors import ForkError, TrailError
+from llmctx.functions import execute
 from llmctx.trail.log.appended import is_ours
 from llmctx.trail.log.dictionary import Trainer
 from llmctx.trail.log.entry import Entry
@@ -18,7 +20,7 @@ from llmctx.trail.log.log import Log
 from llmctx.trail.proof.anchor import Anchor, anchor_directory
 from llmctx.trail.proof.merkle import leaf_hash
 from llmctx.trail.proof.roster import Roster
-from llmctx.trail.spool.comparison import Comparison, ComparisonResult
+from llmctx.trail.spool.comparison import Comparison, ComparisonResult, put_back
 from llmctx.trail.spool.foreign import Compose
 from llmctx.trail.spool.segment import Segment
 from llmctx.trail.spool.spool import Spool, spool_directory
@@ -61,6 +63,7 @@ class Recovery:
         Raises ForkError, LeaseError, SpoolError or TrailError; the caller must not append then.
         """
         run_id, self._advance, self._roster = await self._server_run_id(), advance, roster
+        await _rewrite_aof_once(self._redis)
         spool, segment = await self._begin_segment()
         self._spooler = Spooler(
             self._directory, segment, self._log, advance, anchored=lambda: self._anchor.size, fetch=self.fetch
@@ -101,9 +104,10 @@ class Recovery:
             wanted = uncopied[first : first + _COPY_BATCH]
             entries = [entry async for entry in self._log.read(wanted[0], wanted[-1] + 1)]
             # Copied is what was judged: the log may have been written again meanwhile.
-            await self._spooler.copy(
-                [each for each in entries if result.uncopied.get(each.index) == leaf_hash(each.leaf)]
-            )
+            judged = [each for each in entries if result.uncopied.get(each.index) == leaf_hash(each.leaf)]
+            for entry in judged:  # half of an append may have come back: the record alone, without map and list
+                await put_back(self._redis, self._log, entry, self._lease.owner)
+            await self._spooler.copy(judged)
 
     async def compare_again(self) -> tuple[int, int] | None:
         """Compare again if the server restarted or forgot records.
@@ -121,6 +125,7 @@ class Recovery:
             is_whole = known <= size <= known + MAX_IN_FLIGHT and await ends_whole(self._redis, self._log)
             if run_id == self._log.run_id and is_whole:
                 return None
+            await _rewrite_aof_once(self._redis)
             lost = await self._compare_and_copy()
             if self._advance is not None and self._spooler.durable:
                 await self._advance(self._spooler.durable)
@@ -220,3 +225,15 @@ class Recovery:
         with redis_errors("The server's run id could not be read"):
             found = await self._redis.info("server")
         return str(found["run_id"]).encode()
+
+
+async def _rewrite_aof_once(redis: Redis) -> None:
+    """Have a server that has just started write a new append-only file before anything is appended to the old one.
+
+    If the old one was cut within a transaction, Redis 7.0 keeps the half that is left at its end, and carries it out at
+    its next start: a record that was rolled back would take the index of one that was appended since.
+    """
+    with contextlib.suppress(RedisError):  # who may not do that finds a fork, and nothing is lost
+        found = await redis.info("persistence")
+        if found.get("aof_enabled") and not found.get("aof_rewrites"):
+            await execute(redis, "BGREWRITEAOF")

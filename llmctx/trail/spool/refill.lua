@@ -17,6 +17,7 @@ local function run(keys, args)
     redis.call('HSET', keys[3], args[i], args[2])
   end
   if args[5] and string.sub(keys[4], -1) ~= ':' then
+    drop_unless_list(keys[4])
     -- The list may have survived although the log lost the record.
     local listed = redis.call('LINDEX', keys[4], -1)
     if not listed or tonumber(listed) < tonumber(args[2]) then

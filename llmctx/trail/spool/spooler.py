@@ -126,10 +126,14 @@ class Spooler:
                 await self._commit()
         except (ForkError, LeaseError) as error:
             self._ended = error
-        except Exception as error:  # noqa: BLE001  those who wait in `add` must learn of it
+        except asyncio.CancelledError:
+            self._ended = SpoolError("The spool was closed.", "The next owner copies what waits from the log.")
+            raise
+        except Exception as error:  # noqa: BLE001  whoever waits in `add` must learn of it
             self._ended = SpoolError(f"The spool stopped: {error!r}.", "This is a defect; please report it.")
-        async with self._progress:
-            self._progress.notify_all()
+        finally:
+            async with self._progress:
+                self._progress.notify_all()
 
     async def _commit(self) -> None:
         while self._waiting or self.durable < max(self._next, self._expected):
@@ -142,14 +146,17 @@ class Spooler:
                 await self._fetch_missing()
 
     async def _tell_redis(self) -> None:
-        size = self._next
+        size, is_failing = self._next, False
         while True:
             try:
                 await self._advance(size)
                 break
             except LeaseError:
                 raise
-            except TrailError:
+            except TrailError as error:
+                if not is_failing:
+                    is_failing = True
+                    _log.warning(f"{error.what} Nothing is published before that succeeds.")
                 await pause(_RETRY_S)
         reached("durable")
         self.durable = size

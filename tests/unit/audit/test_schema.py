@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 from jsonschema import Draft7Validator, ValidationError
 
+from llmctx.context.snapshot import TrailReference
 from llmctx.context.tick import Tick
-from llmctx.decision.conclude import conclude_unasked
+from llmctx.decision.conclude import StandingDecision, conclude_unasked
 from llmctx.decision.decision import Action
 from llmctx.decision.guards import GuardPolicy
-from llmctx.record import RecordMetadata, compose_dead_letter, compose_unread
+from llmctx.record import RecordMetadata, compose, compose_dead_letter, compose_unread
 from llmctx.schema.values import Effect
 from llmctx.statement import Act, compose_act, compose_effect
 from llmctx.trail.log.entry import Entry
@@ -31,11 +32,16 @@ def leaf_of(kind: str) -> dict[str, Any]:
     """A real leaf of a kind."""
     if kind in ("decision", "failed", "skipped"):
         return draft(ALL[kind])[1]
+    if kind == "unasked":
+        standing = StandingDecision(TrailReference("1", "0" * 64), "hold")
+        unasked = conclude_unasked(snapshot_of(market()), package_of(market()), "a reason", GuardPolicy(), standing)
+        leaf: dict[str, Any] = json.loads(compose(Tick(id="t", symbol="AAPL"), unasked, CIRCUMSTANCES, ()).leaf)
+        return leaf
     metadata = RecordMetadata(recorded_at_ms=1, worker="host:1")
     if kind == "effect":
         made = compose_effect(FILL, {"index": 0, "leaf_hash": "ab" * 32}, metadata)
     elif kind in SAID:
-        act = Act.model_validate({"kind": kind, "index": 0, "by": "R. Meier", "why": "seen", "at_ms": 1})
+        act = Act.model_validate({"kind": kind, "index": 0, "by": "R. Meier", "why": "seen"})
         made = compose_act(act, "x", Entry(draft(ALL["decision"])[0].leaf, {}, index=0), metadata)
     else:
         tick = Tick(id="t", symbol="AAPL") if kind == "dead_letter" else None

@@ -165,6 +165,16 @@ async def test_a_wait_beyond_the_deadline_ends_at_once(
     assert results(completion) == ["http 429"]
 
 
+@pytest.mark.parametrize("headers", [{"retry-after": "0"}, {"retry-after-ms": "nan"}])
+async def test_an_endpoint_that_always_asks_for_no_wait_is_not_flooded(
+    headers: dict[str, str], wire: respx.Route, make: Make, waits: list[float]
+) -> None:
+    wire.mock(return_value=bad(429, **headers))
+    await complete(make(max_attempts=20, timeout_s=1000))
+    assert waits[:6] == [0] * 6
+    assert sum(waits[6:]) > 5
+
+
 async def test_the_deadline_is_over_all_attempts_not_over_each(wire: respx.Route, make: Make) -> None:
     wire.mock(return_value=bad(500, **{"retry-after-ms": "50"}))
     completion = await complete(make(timeout_s=0.5, max_attempts=10_000))
