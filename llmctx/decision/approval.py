@@ -1,5 +1,6 @@
 """What a person must approve before it is done: by action, and by what it is worth."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -48,3 +49,13 @@ class Proposal(BaseModel):
     """The target to set."""
     expires_s: int
     """Seconds after its record within which it may be approved."""
+
+
+def propose(
+    rule: ApprovalRule | None, action: str, worth: Decimal, levels: Mapping[str, Decimal | None]
+) -> tuple[Proposal, str] | None:
+    """What waits for a person, and what to say of it; None if nothing does. `levels` is what the action asks for."""
+    if rule is None or not rule.needed(action, worth):
+        return None
+    said = f"{action} worth {worth:.2f} waits for a person to approve it within {rule.expires_s} s"
+    return Proposal(action=action, expires_s=rule.expires_s, **levels), said

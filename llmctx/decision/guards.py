@@ -35,7 +35,7 @@ from llmctx import clock
 from llmctx.context.package import Package
 from llmctx.context.price_doubt import stop_reached
 from llmctx.context.staleness import Status
-from llmctx.decision.approval import AWAITS_APPROVAL, ApprovalRule, Proposal
+from llmctx.decision.approval import AWAITS_APPROVAL, ApprovalRule, Proposal, propose
 from llmctx.decision.decision import Action, Decision
 from llmctx.decision.grounding import Grounding, ground
 from llmctx.decision.halt import HALTED, halt_in
@@ -291,13 +291,11 @@ def _mandate(draft: _Draft) -> None:
 
 
 def _approval(draft: _Draft) -> None:
-    rule, price = draft.policy.approval, draft.package.price.price.last
-    worth = price * (draft.package.position.quantity if draft.quantity is None else draft.quantity)
-    if rule is not None and rule.needed(draft.action.value, worth):
-        awaits = Proposal(action=draft.action.value, expires_s=rule.expires_s, **draft.levels)
-        detail = f"{draft.action} worth {worth:.2f} waits for a person to approve it within {rule.expires_s} s"
-        draft.fire(AWAITS_APPROVAL, detail, Action.HOLD)
-        draft.awaits = awaits
+    worth = draft.package.price.price.last * (draft.quantity or draft.package.position.quantity)
+    found = propose(draft.policy.approval, draft.action.value, worth, draft.levels)
+    if found is not None:
+        draft.fire(AWAITS_APPROVAL, found[1], Action.HOLD)
+        draft.awaits = found[0]
 
 
 def _stop_loss_breached(draft: _Draft) -> None:

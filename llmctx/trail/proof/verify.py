@@ -14,6 +14,7 @@ from llmctx.trail.log.unreadable import Unreadable
 from llmctx.trail.proof.coverage import Coverage
 from llmctx.trail.proof.merkle import CompactRange
 from llmctx.trail.proof.receipt import HeldReceipts
+from llmctx.trail.proof.said import SaidCheck
 from llmctx.trail.proof.writer import WriterKeys
 
 
@@ -35,8 +36,8 @@ class Verifier:
         """The checkpoints against which the tree is checked."""
         self.settled: dict[str, int] = {}
         """The index of each settled tick's record."""
-        self.said: dict[str, int] = {}
-        """The index of the record of each id: what others say of a decision."""
+        self.said = SaidCheck()
+        """What others say of records."""
         self.of_symbol: dict[str, list[int]] = {}
         """The indices of each symbol's records that settle a tick or have an id."""
         self.losses: list[tuple[int, int]] = []
@@ -59,7 +60,6 @@ class Verifier:
         self._held = held or HeldReceipts()
         self._writers = writers
         self._without_tick: dict[bytes, int] = {}
-        self._hashes = bytearray()  # the leaf hash of each record from `archived` on
 
     def begin_at(self, size: int, subtrees: Sequence[bytes]) -> Fault | None:
         """Begin after what was archived: with the leaf hashes known of it, or else with these subtrees of its tree.
@@ -77,7 +77,8 @@ class Verifier:
         for hashed in self._known[:size]:
             if (fault := self._grow(hashed)) is not None:
                 return fault
-        self.archived, self._hashes = size, bytearray()
+        self.archived = size
+        self.said.begin_at(size)
         if self.tree.root() != tree.root():
             return Fault(size, "base", f"root {self.tree.root().hex()} over {size} records", tree.root().hex())
         return None
@@ -101,7 +102,7 @@ class Verifier:
         if (problem := entry.unreadable) is not None and entry.index == self.size:
             return self._pass_over(entry, fault or _check_evidence(entry) or _not_read(entry.index, problem))
         fault = fault or self._check_incident(entry) or self._check_ticks(entry) or _check_evidence(entry)
-        fault = fault or self._check_said(entry)
+        fault = fault or self.said.check(entry)
         if fault is not None:
             return fault
         hashed = entry.digest
@@ -131,7 +132,7 @@ class Verifier:
         if fault is not None:
             return fault
         self.tree.append(hashed)
-        self._hashes += hashed
+        self.said.grow(hashed)
         return self.coverage.check_root(self.tree) or self._held.check_root(self.tree)
 
     def _bridge(self, entry: Entry) -> Fault | None:
@@ -200,7 +201,7 @@ class Verifier:
         which ticks were settled by records that are lost or cannot be read.
         """
         faults = []
-        known, what, rule = (self.said, "id", "id-map") if said else (self.settled, "tick", "tick-map")
+        known, what, rule = (self.said.ids, "id", "id-map") if said else (self.settled, "tick", "tick-map")
         for tick in known.keys() | tick_map.keys():
             mapped, actual = tick_map.get(tick), known.get(tick)
             if mapped is None and size is not None and actual is not None and actual >= size:
@@ -262,24 +263,6 @@ class Verifier:
             first = self.settled.setdefault(tick, entry.index)
             if first != entry.index or ticks.count(tick) > 1:
                 return Fault(entry.index, "one-record-per-tick", f"tick {tick} only in record {first}", "it again")
-        return None
-
-    def _check_said(self, entry: Entry) -> Fault | None:
-        """An id occurs once, and what is said of a record names an earlier one by its leaf hash."""
-        for said in entry.said:
-            first = self.said.setdefault(said, entry.index)
-            if first != entry.index:
-                return Fault(entry.index, "one-record-per-id", f"id {said} only in record {first}", "it again")
-        about = entry.record.get("about")
-        if about is None:
-            return None
-        if not 0 <= (index := about["index"]) < entry.index:
-            return Fault(entry.index, "about", f"a record below {entry.index}", str(index))
-        start = 32 * (index - self.archived)
-        hashed = bytes(self._hashes[start : start + 32]).hex() if start >= 0 else ""
-        named = about.get("leaf_hash", "")
-        if hashed and named and hashed != named:
-            return Fault(entry.index, "about", f"the leaf hash {hashed} of record {index}", named)
         return None
 
 
