@@ -62,7 +62,7 @@ def plan_request(
     tail = _json(behind)[1:]
     blob = asked.bundle
     parameters_kept = {name: _recorded(value) for name, value in (sent | profile.body).items()}
-    kept = {
+    kept: dict[str, Any] = {
         "endpoint": endpoint,
         "model": model,
         "parameters": parameters_kept,
