@@ -2,7 +2,7 @@
 
 from llmctx.decision.decision import OUTPUT
 from llmctx.errors import BudgetError, TemplateError
-from llmctx.llm.budget import BudgetTerms, CallCost, ChainCost
+from llmctx.llm.budget import BudgetTerms, CallCost
 from llmctx.llm.client import EndpointClient
 from llmctx.llm.completion import Completer
 from llmctx.llm.fallback import EndpointChain
@@ -13,27 +13,20 @@ from llmctx.settings import Settings
 def budget_of(settings: Settings, completer: Completer) -> BudgetTerms | None:
     """The daily budget with what a call may cost; None without a budget.
 
-    Raises BudgetError if the budget is in money and a model has no price.
+    Raises BudgetError if the budget is in money and the model has no price.
     """
     budget = settings.daily_budget
     if budget is None:
         return None
-    in_money = any(limits.cost is not None for limits in budget.parts)
-    if not isinstance(completer, EndpointChain):
-        return BudgetTerms(budget, _cost_of(settings, settings.llm.model, completer, in_money=in_money), OUTPUT)
-    models = zip(settings.llm.endpoints, completer.endpoints, strict=True)
-    costs = {asked.name: _cost_of(settings, given.model, asked.completer, in_money=in_money) for given, asked in models}
-    return BudgetTerms(budget, ChainCost(costs), OUTPUT)
-
-
-def _cost_of(settings: Settings, model: str | None, completer: Completer, *, in_money: bool) -> CallCost:
-    if in_money and model not in settings.prices:
+    clients = [each.completer for each in completer.endpoints] if isinstance(completer, EndpointChain) else [completer]
+    plans = [client.plan for client in clients if isinstance(client, EndpointClient)]
+    cost = CallCost(settings.prices, plans, model=settings.llm.model)
+    if (unpriced := cost.unpriced(OUTPUT)) and any(limits.cost is not None for limits in budget.parts):
         raise BudgetError(
-            f"The daily budget is in money, but there is no price for {model!r}.",
-            f'Set it in llmctx.toml: [prices."{model}"] input = ... output = ... (per million tokens).',
+            f"The daily budget is in money, but there is no price for {unpriced[0]!r}.",
+            f'Set it in llmctx.toml: [prices."{unpriced[0]}"] input = ... output = ... (per million tokens).',
         )
-    plan = completer.plan if isinstance(completer, EndpointClient) else None
-    return CallCost(model, settings.prices, plan)
+    return BudgetTerms(budget, cost, OUTPUT)
 
 
 def check_answer_limit(template: Template, terms: BudgetTerms | None) -> None:
