@@ -45,10 +45,11 @@ SOMETIMES = {
     "request": dict, "completion": dict, "decision": dict, "confirmation": dict, "incident": dict,
     "grounding": dict, "reasked": dict, "standing": dict, "clock": str, "enrolment": dict, "rotation": dict,
     "archived": dict, "maintenance": dict, "requested": str, "erased": dict, "hold": dict,
+    "mandate": dict, "control": dict,
 }  # fmt: skip
 TYPES = ALWAYS | SOMETIMES
 DIGESTS = {"snapshot": "snapshot", "prompt": "messages", "completion": "completion", "incident": "foreign"}
-BLOBS = {"prompt": "template_sha256", "request": "schema_sha256", "snapshot": "mapping_sha256"}
+BLOBS = {"prompt": "template_sha256", "request": "schema_sha256", "snapshot": "mapping_sha256", "mandate": "sha256"}
 WITHIN: dict[str, dict[str, type]] = {
     "snapshot": {"sha256": str, "sections": dict},
     "prompt": {"template": str, "version": int, "template_sha256": str, "sha256": str},
@@ -62,6 +63,8 @@ WITHIN: dict[str, dict[str, type]] = {
     "archived": {"first": int, "end": int, "manifest": str, "where": str},
     "erased": {"first": int, "end": int, "pieces": list, "manifest": str},
     "hold": {"id": str, "act": str, "by": str, "why": str},
+    "mandate": {"sha256": str},
+    "control": {"act": str, "by": str, "why": str},
     "incident": {"what": str},
     "enrolment": {"key": str, "from": int, "signature": str},
     "rotation": {"old": str, "new": str, "old_signature": str, "new_signature": str},

@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -24,6 +33,8 @@ from llmctx.assets import asset
 from llmctx.context.memory import MemoryLength
 from llmctx.context.snapshot import DEFAULT_MAX_AGE_S
 from llmctx.decision.guards import OnUngrounded
+from llmctx.decision.mandate.given import over_prudent
+from llmctx.decision.mandate.mandate import Limits, Mandate
 from llmctx.decision.stop import UnconfirmedStop
 from llmctx.decision.trigger import TriggerPolicy
 from llmctx.errors import LlmctxError
@@ -128,6 +139,8 @@ class Settings(BaseSettings):
     """What happens if an implausible price reaches a stop: hold until the price is confirmed, or exit."""
     stale_stop_factor: int = Field(10, ge=1, le=10**6)
     """A stop is obeyed on a stale price up to so many times the price's limit."""
+    mandate: Annotated[Mandate, BeforeValidator(over_prudent)] = Mandate()
+    """The limits of what is done: those of every symbol by name; `groups`, `symbols` and `shorts` with their own."""
     daily_budget: DailyBudget | None = None
     """What all workers of the server may use a day of calls, tokens and money: in all, per symbol and per prompt."""
     memory: MemoryLength = "off"
@@ -256,6 +269,7 @@ def _check_environment() -> None:
     """Refuse an unknown LLMCTX_ variable, which may be misspelt; pydantic would ignore it."""
     known = {f"LLMCTX_{name}".upper() for name in Settings.model_fields}
     known |= {f"LLMCTX_LLM__{name}".upper() for name in LLMSettings.model_fields}
+    known |= {f"LLMCTX_MANDATE__{name}".upper() for name in (*Limits.model_fields, "gross_max", "net_max", "by", "why")}
     known |= {f"LLMCTX_ALERTS__{name}".upper() for name in AlertSettings.model_fields}
     known |= {f"LLMCTX_MAINTENANCE__{name}".upper() for name in Schedule.model_fields}
     known |= {f"LLMCTX_RETENTION__{name}".upper() for name in Retention.model_fields}

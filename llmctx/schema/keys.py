@@ -230,6 +230,15 @@ def optional_sections(partition: int) -> dict[str, str]:
     return {"portfolio": PORTFOLIO, "memory": f"audit:{{{partition}}}:log"}
 
 
+def halt(symbol: str | None = None) -> str:
+    """The key that halts a symbol while it is set, or without one everything: no new risk, and nothing is asked."""
+    return "controls:halt" if symbol is None else f"controls:halt:{symbol}"
+
+
+RESERVED = "controls:reserved"
+"""The hash of adds for which room is reserved, by tick, until their position shows their effect."""
+
+
 def latest(partition: int | str, symbol: str) -> str:
     """The key of the last published decision on a symbol."""
     return f"decisions:{{{partition}}}:latest:{symbol}"

@@ -190,6 +190,7 @@ async def config_of(settings: Settings, *, need_endpoint: bool = False) -> Async
         confidence_floor=settings.confidence_floor,
         grounding=settings.grounding,
         unconfirmed_stop=settings.unconfirmed_stop,
+        mandate=settings.mandate,
     )
     try:
         yield DecisionConfig(

@@ -16,7 +16,12 @@ from llmctx.trail.log.unreadable import Unreadable, is_stand_in, read_record, st
 
 PIECES = {"snapshot": "snapshot", "messages": "prompt", "completion": "completion", "foreign": "incident"}
 """Evidence piece -> the object in the leaf that holds its sha256."""
-BLOBS = (("prompt", "template_sha256"), ("request", "schema_sha256"), ("snapshot", "mapping_sha256"))
+BLOBS = (
+    ("prompt", "template_sha256"),
+    ("request", "schema_sha256"),
+    ("snapshot", "mapping_sha256"),
+    ("mandate", "sha256"),
+)
 """The fields of a leaf that name blobs by digest."""
 
 FIELD, PROOF = b"record", b"proof"
