@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from llmctx.cli.shared.endpoints import completer_of
 from llmctx.decision.decision import OUTPUT
+from llmctx.errors import EndpointError
 from llmctx.llm.endpoint_settings import LLMSettings
 from llmctx.llm.standin import MODEL, Standin
 from llmctx.settings import Settings
@@ -52,7 +53,7 @@ async def test_the_fallback_decides_where_the_primary_does_not_and_the_record_pr
         (tried,) = record["completion"]["tried"]
         assert (tried["endpoint"], tried["outcome"], tried["url"]) == ("primary", outcome, server.url_of(shape) + "/")
         assert record["request"]["endpoint"] == f"{standin.base_url}/"
-        shown = (await program("show", "1")).out
+        shown = (await program("show", "1", "--full")).out
         assert "fallback" in shown
         assert f"primary {outcome}" in shown
         verified = await program("verify", "--strict")
@@ -89,6 +90,12 @@ async def test_a_late_answer_is_hedged_as_the_settings_say(standin: Standin) -> 
     assert [completion.endpoint for completion in completions] == ["primary"] * 20 + ["second"]
     (tried,) = completions[-1].tried
     assert (tried.endpoint, tried.outcome, tried.attempts[0].result) == ("primary", "cancelled", "cancelled")
+
+
+def test_an_endpoint_that_leads_nowhere_is_refused_at_the_start() -> None:
+    llm = LLMSettings.model_validate({"endpoints": [{"name": "one", "model": "m"}]})
+    with pytest.raises(EndpointError, match="The endpoint one has no base_url and no key"):
+        completer_of(Settings(llm=llm))
 
 
 async def test_a_misfit_stays_with_the_endpoint_that_gave_it(
