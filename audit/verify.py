@@ -768,7 +768,8 @@ class Partition:
             if key is None or not key.signs(text, signed):
                 found = "none" if key is None else "one that does not match"
                 expected = "a signature of an enrolled writer under what was erased"
-                raise Fault(each["first"], "erasure", expected, found)
+                first = each["first"]
+                raise Fault(first, "erasure", expected, found)
 
     def rotation(self, index: int, record: dict[str, Any]) -> None:
         """A notice that replaces the instance key must be signed by the key that it replaces and by the new one."""

@@ -9,6 +9,8 @@ MAX_CONSECUTIVE_FAILURES = 8
 
 _REMEDIES = (
     (r"insufficient_quota", "The account has no quota left: raise it with the provider, or name another --endpoint."),
+    (r"a minute would mean a wait", "Raise requests_per_minute or tokens_per_minute, or lower --concurrency."),
+    (r"no endpoint was asked", "Every circuit breaker is open: the log says why each endpoint failed before."),
     (r"http 429", "The rate limit was reached: lower --concurrency, or wait."),
     (
         r"http 40[13]",

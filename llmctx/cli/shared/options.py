@@ -72,7 +72,9 @@ PromptsDir = Annotated[
 Endpoint = Annotated[
     str | None,
     typer.Option(
-        "--endpoint", help="Base URL of the OpenAI-compatible endpoint. Also LLMCTX_LLM__BASE_URL.", show_default=False
+        "--endpoint",
+        help="Base URL of the endpoint, or the name of one of llm.endpoints. Also LLMCTX_LLM__BASE_URL.",
+        show_default=False,
     ),
 ]
 Model = Annotated[
