@@ -37,7 +37,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("decision",),
     ("publication", "leaf_fields"),
     ("record",),
-    ("pipeline", "symbol_memory", "standing", "replay"),
+    ("pipeline", "symbol_memory", "held_symbols", "standing", "replay"),
     ("worker", "flow"),
     ("ops",),
     ("backtest", "console", "testing", "client"),
