@@ -42,6 +42,7 @@ def publication(entry: Entry, partitions: int) -> values.Thesis | None:
         "stop_loss": _decimal(verdict.get("stop_loss")),
         "take_profit": _decimal(verdict.get("take_profit")),
         "reason": verdict["reason"],
+        "repeat_of": verdict.get("repeat_of"),
     }
     fields |= entry.carried if isinstance(entry.carried, dict) else _position_of(entry)
     try:

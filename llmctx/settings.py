@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -21,8 +30,11 @@ from pydantic_settings import (
 )
 
 from llmctx.assets import asset
+from llmctx.context.memory import MemoryLength
 from llmctx.context.snapshot import DEFAULT_MAX_AGE_S
 from llmctx.decision.guards import OnUngrounded
+from llmctx.decision.mandate.given import over_prudent
+from llmctx.decision.mandate.mandate import Limits, Mandate
 from llmctx.decision.stop import UnconfirmedStop
 from llmctx.decision.trigger import TriggerPolicy
 from llmctx.errors import LlmctxError
@@ -39,7 +51,7 @@ from llmctx.trail.archive.retention import Retention
 
 def _known_sections(limits: dict[str, int]) -> dict[str, int]:
     for section in limits:
-        if section not in BY_SECTION and not section.startswith("signals."):
+        if section not in (*BY_SECTION, "portfolio") and not section.startswith("signals."):
             raise ValueError(f"there is no section {section!r}; the sections are {', '.join(BY_SECTION)}")
     return limits
 
@@ -127,8 +139,16 @@ class Settings(BaseSettings):
     """What happens if an implausible price reaches a stop: hold until the price is confirmed, or exit."""
     stale_stop_factor: int = Field(10, ge=1, le=10**6)
     """A stop is obeyed on a stale price up to so many times the price's limit."""
+    mandate: Annotated[Mandate, BeforeValidator(over_prudent)] = Mandate()
+    """The limits of what is done: those of every symbol by name; `groups`, `symbols` and `shorts` with their own."""
     daily_budget: DailyBudget | None = None
     """What all workers of the server may use a day of calls, tokens and money: in all, per symbol and per prompt."""
+    memory: MemoryLength = "off"
+    """How much packages tell of how the position began, earlier decisions and closed positions: off, short or long."""
+    portfolio: Literal["off", "key", "positions"] = "off"
+    """Where the portfolio section comes from: portfolio:current, or the positions of `portfolio_symbols`."""
+    portfolio_symbols: tuple[str, ...] = ()
+    """The symbols whose positions make the portfolio."""
     trigger: TriggerPolicy | None = None
     """What makes a tick worth a call; unset, the model is asked on every tick."""
     prices: dict[str, Price] = {}
@@ -146,7 +166,9 @@ class Settings(BaseSettings):
     @property
     def limits_s(self) -> dict[str, int]:
         """Seconds after which each section is stale."""
-        return DEFAULT_MAX_AGE_S | ({} if self.mapping is None else self.mapping.limits_s) | self.max_age_s
+        portfolio = {} if self.portfolio == "off" else {"portfolio": DEFAULT_MAX_AGE_S["position"]}
+        mapped = {} if self.mapping is None else self.mapping.limits_s
+        return DEFAULT_MAX_AGE_S | portfolio | mapped | self.max_age_s
 
     @cached_property
     def mapping(self) -> Sections | None:
@@ -247,6 +269,7 @@ def _check_environment() -> None:
     """Refuse an unknown LLMCTX_ variable, which may be misspelt; pydantic would ignore it."""
     known = {f"LLMCTX_{name}".upper() for name in Settings.model_fields}
     known |= {f"LLMCTX_LLM__{name}".upper() for name in LLMSettings.model_fields}
+    known |= {f"LLMCTX_MANDATE__{name}".upper() for name in (*Limits.model_fields, "gross_max", "net_max", "by", "why")}
     known |= {f"LLMCTX_ALERTS__{name}".upper() for name in AlertSettings.model_fields}
     known |= {f"LLMCTX_MAINTENANCE__{name}".upper() for name in Schedule.model_fields}
     known |= {f"LLMCTX_RETENTION__{name}".upper() for name in Retention.model_fields}

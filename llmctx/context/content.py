@@ -15,6 +15,7 @@ from llmctx.bounded_cache import BoundedCache
 from llmctx.context.facts import MAX_ITEMS_SHOWN, Fact, collect_facts
 from llmctx.context.finding import Finding
 from llmctx.context.plausibility import findings_of_value
+from llmctx.context.portfolio import read_portfolio
 from llmctx.context.staleness import Status, future_moment, written_at
 from llmctx.context.value import explain, read_value
 from llmctx.errors import in_short
@@ -137,7 +138,7 @@ def _read_value(name: str, raw: bytes, mapped: Mapped | None) -> SectionContent:
     if not document and name not in REQUIRED and document in (None, {}, []):
         return SectionContent(name, None, Status.EMPTY, "says nothing")
     try:
-        value, unread = read_value(name, model, document)
+        value, unread = read_value(name, model, read_portfolio(document) if name == "portfolio" else document)
     except ValidationError as error:
         return SectionContent(name, None, Status.INVALID, explain(error))
     if isinstance(value, values.Sentiment) and value.news_count == 0:

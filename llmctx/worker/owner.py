@@ -205,15 +205,15 @@ class Owner:
             else:
                 return
 
-    async def note(self, reason: str, **fields: Any) -> int:
-        """Append a notice with these further fields, and return its index.
+    async def note(self, reason: str, *, blobs: tuple[bytes, ...] = (), **fields: Any) -> int:
+        """Append a notice with these further fields and the blobs that they name, and return its index.
 
         Raises as `settle` does.
         """
         while True:
             draft = compose_unread("notice", None, reason, await self.metadata(), **fields)
             # A record without a tick is found again by its index; if another record got it, take the next one.
-            if (entry := await self.settle(draft._replace(at=self.log.known))).leaf == draft.leaf:
+            if (entry := await self.settle(draft._replace(at=self.log.known, blobs=blobs))).leaf == draft.leaf:
                 return entry.index
 
     async def resume(self) -> None:

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from llmctx.assets import asset
 from llmctx.connection import end, open_redis, pause
+from llmctx.decision.guards import GuardPolicy
+from llmctx.decision.mandate.mandate import Mandate
 from llmctx.errors import ClockError, ForkError, InstanceError, KeyFileError, ServerError, TrailError
 from llmctx.llm.client import EndpointClient
 from llmctx.pipeline import DecisionConfig, Pipeline
@@ -17,7 +19,9 @@ from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.lease import Holder
 from llmctx.worker.balancing import Balancer
 from llmctx.worker.budget import SharedBudget
+from llmctx.worker.exposure import Reservations
 from llmctx.worker.home import TrailHome, open_home
+from llmctx.worker.mandate_notice import note_mandate
 from llmctx.worker.memory import MemoryWatch
 from llmctx.worker.owner import Owner
 from llmctx.worker.settler import Settler
@@ -51,6 +55,8 @@ async def own_partition(
     async with Owner(home, partition, wait=wait) as owner:
         trail_clock = TrailClock(home.redis, owner)
         config = config._replace(rules=await trail_clock.open(config.rules))
+        if config.policy.mandate is not None:
+            await note_mandate(owner, config.policy.mandate)
         yield (
             owner,
             Pipeline(
@@ -62,6 +68,7 @@ async def own_partition(
                 memory=owner.memory,
                 fix_clock=trail_clock.fix,
                 budget=None if config.budget is None else SharedBudget(home.redis, config.budget),
+                reserve=Reservations(home.redis, config.policy.mandate).reserve,
             ),
         )
 
@@ -184,7 +191,9 @@ async def open_pipeline(
                     f"The trail has {home.instance.partitions} partitions, but open_pipeline holds only one.",
                     "Run `llmctx run` and raise ticks on their streams.",
                 )
-            async with own_partition(home, 0, DecisionConfig(template, client)) as (_, pipeline):
+            async with own_partition(
+                home, 0, DecisionConfig(template, client, policy=GuardPolicy(mandate=Mandate()))
+            ) as (_, pipeline):
                 yield pipeline
     finally:
         await client.aclose()

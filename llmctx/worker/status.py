@@ -18,6 +18,7 @@ from llmctx.trail.log.lease import read_holder
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.checkpoint import read_note
 from llmctx.worker.budget import read_budget
+from llmctx.worker.controls import halted
 from llmctx.worker.memory import MemoryWatch
 from llmctx.worker.unconfirmed import unconfirmed_stops
 
@@ -54,6 +55,7 @@ async def _read(redis: Redis, url: str) -> dict[str, Any]:
         "maxmemory_bytes": limit,
         "lasting_memory_bytes": memory.lasting,
         "takes_ticks": not memory.is_full(),
+        "halted": await halted(redis),
         "instance": None if instance is None else instance.id,
         "budget": await read_budget(redis),
         "partitions": []

@@ -328,6 +328,7 @@ def test_a_decision_is_published_with_what_may_be_acted_on_and_what_was_said() -
         "stop_loss": None,
         "take_profit": None,
         "reason": "as the model decided",
+        "repeat_of": None,
         "decided": "reduce",
         "confidence": 0.75,
         "reasoning": "Nothing speaks for a change.",

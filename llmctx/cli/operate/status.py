@@ -36,6 +36,8 @@ def _print(found: dict[str, Any]) -> None:
     from llmctx.trail.log.unreadable import TO_DO
 
     out.print(f"[bold]server[/]      {found['server']} at {found['url']}, {found['memory']}")
+    if found["halted"]:
+        out.print(f"[bold red]halted[/]      {escape(', '.join(found['halted']))}; `llmctx resume` ends it")
     if found["instance"] is None:
         out.print("[bold]trail[/]       none yet; `llmctx run` or `llmctx decide SYMBOL` creates one")
         return

@@ -47,7 +47,7 @@ def _updates(patterns: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(keys.UPDATES + pattern for pattern in patterns)
 
 
-_EXECUTED = _live("position", "monitoring", "performance")
+_EXECUTED = (*_live("position", "monitoring", "performance"), keys.PORTFOLIO)
 _COLLECTED = tuple(family.key("*", "*") for family in FAMILIES if family.key("*", "*") not in _EXECUTED)
 _LIVE = (*_COLLECTED, *_EXECUTED)
 _BARS, _NEWS = keys.bars("*"), keys.news("*")
@@ -55,6 +55,7 @@ _LISTS = (keys.SCORES, keys.SCREENED, _NEWS)
 _HISTORY = (keys.FILLS, keys.CLOSED, keys.DAYS)
 _TICKS, _ATTEMPTS = keys.ticks("*"), keys.attempts("*")
 _DECISIONS, _LATEST = keys.decisions("*"), keys.latest("*", "*")
+_CONTROLS = (keys.halt(), keys.halt("*"), keys.RESERVED)
 _TRAIL = (INSTANCE_KEY, partition_key("*", "*"))
 
 CONNECT = Grant(("ping", "info", "time", "select", "multi", "exec", "discard", "unwatch"))
@@ -86,7 +87,7 @@ def roles_for(database: int) -> tuple[Role, ...]:
         ),
         Role(
             "worker",
-            "`llmctx run`, `decide`, `confirm`, `archive`: decides, records, publishes, archives",
+            "`llmctx run`, `decide`, `confirm`, `halt`, `archive`: decides, records, publishes, archives",
             _worker(database),
         ),
         Role(
@@ -123,6 +124,7 @@ def _worker(database: int) -> tuple[Grant, ...]:
     notified = f"__keyspace@{database}__:{BY_SECTION['position'].key('*')}"
     own = (
         *_TRAIL,
+        *_CONTROLS,
         _TICKS,
         _ATTEMPTS,
         _DECISIONS,

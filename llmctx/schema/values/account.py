@@ -108,6 +108,8 @@ class Performance(LiveValue):
     """The best trade."""
     largest_loss: Number | None = unit("account currency")
     """The worst trade, negative."""
+    equity: Positive | None = unshown(None)
+    """The account's equity now, in account currency; an extension, for limits in percent of it."""
     timestamp: Timestamp
     """When it was written."""
 
@@ -160,6 +162,8 @@ class Thesis(LiveValue):
     """The target to set; null leaves it unchanged."""
     reason: str
     """The reason for the verdict."""
+    repeat_of: str | None = unshown(None)
+    """The address of the first decision of this exit, if it is decided again because the position still stands."""
     decided: str | None
     """The action in the model's own answer; null without a usable answer."""
     confidence: Number | None = unit("0 to 1")

@@ -48,7 +48,11 @@ FORM: dict[str, type] = {
     "archived": dict,
     "rotation": dict,
     "clock": str,
+    "mandate": dict,
+    "control": dict,
     "maintenance": dict,
+    "erased": dict,
+    "hold": dict,
     "requested": str,
 }
 """The JSON type of each field."""
@@ -70,6 +74,10 @@ INSIDE: dict[str, dict[str, type]] = {
     "incident": {"what": str},
     "enrolment": {"key": str, "from": int, "signature": str},
     "archived": {"first": int, "end": int, "manifest": str, "where": str},
+    "erased": {"first": int, "end": int, "pieces": list, "manifest": str},
+    "hold": {"id": str, "act": str, "by": str, "why": str},
+    "mandate": {"sha256": str},
+    "control": {"act": str, "by": str, "why": str},
     "rotation": {"old": str, "new": str, "old_signature": str, "new_signature": str},
 }
 """The fields that each object must have if it is present."""
@@ -81,6 +89,7 @@ _DIGESTS = (
     ("request", "schema_sha256"),
     ("snapshot", "mapping_sha256"),
     ("incident", "sha256"),
+    ("mandate", "sha256"),
     ("standing", "leaf_hash"),
 )
 _BELONGS_TO = {
