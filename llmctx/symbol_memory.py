@@ -108,7 +108,7 @@ class SymbolMemory:
     async def stand_for(self, entry: Entry, action: str, made: Entry) -> None:
         """Count what a person approved or decided in the place of a record; `made` is the record that says so."""
         try:
-            snapshot = Snapshot.from_evidence(entry.pieces["snapshot"])
+            snapshot = Snapshot.from_evidence(entry.pieces["snapshot"], await self._mapping_of(entry))
             position = build_package(snapshot).position
         except Exception as error:  # noqa: BLE001  what is recorded stands, whatever its evidence says
             _log.warning(f"record {made.index} is not counted in the ledger: {in_short(error)}")

@@ -38,7 +38,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("publication", "leaf_fields"),
     ("record",),
     ("statement",),
-    ("pipeline", "symbol_memory", "standing", "replay"),
+    ("pipeline", "symbol_memory", "held_symbols", "standing", "replay"),
     ("worker", "flow"),
     ("ops",),
     ("backtest", "console", "testing", "client"),

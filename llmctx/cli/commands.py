@@ -77,6 +77,7 @@ COMMANDS = (
     Command("alerts", "operate", "List the alerts and who receives them; send one with --test."),
     Command("cleanup", "operate", "Clean up what live data leaves behind, never the trail."),
     Command("maintenance", "operate", "Archive, erase, back up and clean up, each step when it is due."),
+    Command("adopt", "operate", "Propose a mapping for an existing keyspace; nothing is written there."),
     Command("acl", "operate", "Print Redis users with the least that each program needs."),
 )
 """Every command, in the order in which `llmctx --help` shows them."""

@@ -121,7 +121,7 @@ class DemoScreen:
         if self._newest is None:
             return "waiting for the first bar"
         day = self._newest.step.book.day
-        open_pnl = sum(float(held.unrealized_pnl) for held in self._positions.values() if held is not None)
+        open_pnl = sum(float(held.unrealized_pnl or 0) for held in self._positions.values() if held is not None)
         at = clock.iso_of(self._newest.end)
         return (
             f"[bold]{at[:10]} {at[11:16]}[/]   today {_money(float(day.earned))}   open {_money(open_pnl)}   "
@@ -167,7 +167,7 @@ def _cells(held: Position | None) -> tuple[str, ...]:
     if held is None:
         return "[dim]flat[/]", "", "", "", "", ""
     levels = ["" if level is None else f"{level:.2f}" for level in (held.stop_loss, held.take_profit)]
-    return held.side, str(held.quantity), f"{held.entry_price:.2f}", *levels, _money(float(held.unrealized_pnl))
+    return held.side, str(held.quantity), f"{held.entry_price:.2f}", *levels, _money(float(held.unrealized_pnl or 0))
 
 
 def _money(amount: float) -> str:
