@@ -735,9 +735,8 @@ class Partition:
                 signed = b""
             key = self.all_writers.get(signed[:4])
             if key is None or not key.signs(text, signed):
-                found = "none" if key is None else "one that does not match"
-                expected = "a signature of an enrolled writer under what was erased"
-                raise Fault(each["first"], "erasure", expected, found)
+                at, found = each["first"], "none" if key is None else "one that does not match"
+                raise Fault(at, "erasure", "a signature of an enrolled writer under what was erased", found)
 
     def rotation(self, index: int, record: dict[str, Any]) -> None:
         """A notice that replaces the instance key must be signed by the key that it replaces and by the new one."""

@@ -140,7 +140,7 @@ def _worker(database: int) -> tuple[Grant, ...]:
     return (
         Grant(
             (*_READ, *writes, "fcall_ro", *_LOAD, "wait", "bgrewriteaof", "psubscribe", "punsubscribe"),
-            reads=(*_LIVE, _BARS),
+            reads=(*_LIVE, _BARS, *_HISTORY),
             both=own,
             channels=(notified,),
         ),
