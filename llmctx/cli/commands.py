@@ -38,7 +38,7 @@ COMMANDS = (
     Command("confirm", "run", "Confirm that a price is right, and decide at once."),
     Command("context", "look", "Show what the model would be shown now."),
     Command("decisions", "look", "List recorded decisions, oldest first."),
-    Command("show", "look", "Show one record with all its evidence."),
+    Command("show", "look", "Show one record: why it was made, what was decided, its proof."),
     Command("watch", "look", "Follow one symbol's live data as it changes."),
     Command("keys", "look", "Count the live keys and name the invalid ones."),
     Command("schema", "look", "List the live keys, or print the JSON Schema of one."),

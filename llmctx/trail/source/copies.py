@@ -58,6 +58,17 @@ def copy_source(where: str) -> Source:
     return Source(f"the export {copy.name}", copy.origin, exported, copy.partitions)
 
 
+def newest_note(where: str, partition: int) -> str | None:
+    """The newest checkpoint of a partition in a copy, None if it has none.
+
+    Raises TrailError if the copy is malformed.
+    """
+    with source_errors(where):
+        copy = open_copy(where)
+        notes = [note for part in copy.parts if part.partition == partition for note in copy.notes(part)[0]]
+    return notes[-1] if notes else None
+
+
 class CopiedPart:
     """One partition of a copy, with the proofs of its records, to be exported."""
 
