@@ -725,7 +725,8 @@ class Partition:
         at, named = record["about"]["index"], record["about"].get("leaf_hash")
         if not 0 <= at < index:
             raise Fault(index, "about", f"a record below {index}", at)
-        if named not in (None, found := bytes(self.hashes[32 * at : 32 * at + 32]).hex()):
+        at_byte = 32 * (at - self.first)
+        if at_byte >= 0 and named not in (None, found := bytes(self.hashes[at_byte : at_byte + 32]).hex()):
             raise Fault(index, "about", f"the leaf hash {found} of record {at}", named)
 
     def promised(self, record: dict[str, Any]) -> dict[str, str]:
@@ -766,10 +767,8 @@ class Partition:
                 signed = b""
             key = self.all_writers.get(signed[:4])
             if key is None or not key.signs(text, signed):
-                found = "none" if key is None else "one that does not match"
-                expected = "a signature of an enrolled writer under what was erased"
-                first = each["first"]
-                raise Fault(first, "erasure", expected, found)
+                at, found = each["first"], "none" if key is None else "one that does not match"
+                raise Fault(at, "erasure", "a signature of an enrolled writer under what was erased", found)
 
     def rotation(self, index: int, record: dict[str, Any]) -> None:
         """A notice that replaces the instance key must be signed by the key that it replaces and by the new one."""

@@ -148,7 +148,7 @@ def _worker(database: int, sections: Sections | None) -> tuple[Grant, ...]:
     return (
         Grant(
             (*_READ, *writes, "fcall_ro", *_LOAD, "wait", "bgrewriteaof", "psubscribe", "punsubscribe"),
-            reads=(*_LIVE, *mapped, _BARS),
+            reads=(*_LIVE, *mapped, _BARS, *_HISTORY),
             both=own,
             channels=(notified,),
         ),
