@@ -70,10 +70,11 @@ def compose(tick: Tick, conclusion: Conclusion, metadata: RecordMetadata, blobs:
         first.pop("sha256", None)  # its body is not kept: its answer is part of the messages
         leaf["reasked"] = {"completion": first} | wrong_fields(conclusion.first_answer.wrong)
     draft = _draft(leaf, pieces, tick, metadata)
+    is_known = is_on_position(leaf) and conclusion.package.sections["position"].value is not None
     return draft._replace(
         blobs=blobs if conclusion.completion is not None else (),
         record=leaf,
-        carried=position_fields(conclusion.package.position) if is_on_position(leaf) else None,
+        carried=position_fields(conclusion.package.position) if is_known else None,
     )
 
 

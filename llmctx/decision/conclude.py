@@ -63,14 +63,13 @@ class Conclusion(NamedTuple):
 
 def refuse(snapshot: Snapshot, package: Package, reason: str) -> Conclusion:
     """Conclude a tick without asking the model, for the reason given."""
-    return Conclusion(snapshot, package, refused(reason))
+    return Conclusion(snapshot, package, refused(reason, package))
 
 
 def conclude_unasked(snapshot: Snapshot, package: Package, reason: str, policy: GuardPolicy) -> Conclusion:
     """Conclude a tick for which no answer can be had, for the reason given.
 
-    The guardrails need no answer: a breached stop is an exit here too. Without a position and a price there is nothing
-    for them to guard.
+    The guardrails need no answer: a breached stop is an exit here too. Without a position and a price they cannot run.
     """
     if package.refusal is not None:
         return refuse(snapshot, package, f"{reason}; {package.refusal}")

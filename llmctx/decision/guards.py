@@ -33,7 +33,7 @@ from llmctx.context.price_doubt import stop_reached
 from llmctx.context.staleness import Status
 from llmctx.decision.decision import Action, Decision
 from llmctx.decision.grounding import Grounding, ground
-from llmctx.decision.stop import STOP_BREACHED, UnconfirmedStop, judge_stop
+from llmctx.decision.stop import STOP_BREACHED, STOP_UNCONFIRMED, UnconfirmedStop, judge_stop, unjudged_stop
 from llmctx.errors import in_short
 from llmctx.limits import MAX_REASON_CHARS, cut
 from llmctx.schema import values
@@ -101,9 +101,14 @@ class Verdict(BaseModel):
         return told and self.grounding is not None and bool(self.grounding.alarms)
 
 
-def refused(reason: str) -> Verdict:
-    """The verdict on a call that was refused before the LLM."""
-    return Verdict(action="none", reason=cut(reason, MAX_REASON_CHARS))
+def refused(reason: str, package: Package | None = None) -> Verdict:
+    """The verdict on a call that was refused before the LLM: none, but hold where the package has a stop that nobody
+    can judge.
+    """
+    if package is None or (unjudged := unjudged_stop(package)) is None:
+        return Verdict(action="none", reason=cut(reason, MAX_REASON_CHARS))
+    detail = cut(unjudged, MAX_REASON_CHARS)
+    return Verdict(action=Action.HOLD.value, guards=(Guard(STOP_UNCONFIRMED, detail),), reason=detail)
 
 
 class _Draft:

@@ -6,7 +6,7 @@ start and after every reconnect, and the connection that reads must not repeat c
 
 import logging
 from pathlib import Path
-from typing import Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
 from pydantic import ValidationError
 from redis.asyncio import Redis
@@ -103,29 +103,44 @@ class TickStream:
         self._key = keys.ticks(partition)
 
     async def open(self) -> None:
-        """Create the consumer group if it is missing, and have it deliver what it would pass over.
-
-        It begins with the stream's first tick. A server whose append-only file was cut within a transaction may bring
-        back ticks, at a later restart, that are older than the last delivered one. Such a tick is in the stream, but
-        not pending, so the group is set back: what it delivers twice is recognised by its entry id.
-        """
+        """Create the consumer group if it is missing; it begins with the stream's first tick. Then `recover`."""
         try:
             await self._redis.xgroup_create(self._key, keys.DECIDERS, id="0", mkstream=True)
         except ResponseError as error:
             if "BUSYGROUP" not in str(error):
                 raise
-            if await self._passes_over():
-                await self._redis.xgroup_setid(self._key, keys.DECIDERS, "0")
+            await self.recover()
 
-    async def _passes_over(self) -> bool:
-        """Whether an entry of the stream is neither pending nor still to be delivered."""
+    async def recover(self) -> None:
+        """Have the group deliver what it would pass over, and take what it gave to others than its owner.
+
+        A server whose append-only file was cut within a transaction may bring back ticks, at a later restart, that are
+        older than the last delivered one; and whoever can write to the stream can move the group, or read in its name.
+        A tick that is neither pending nor newer sets the group back: what it delivers twice is recognised by its id.
+        """
         async with self._redis.pipeline(transaction=True) as reads:
             reads.xlen(self._key)
             reads.xinfo_groups(self._key)
-            count, groups = await reads.execute()
+            reads.xinfo_consumers(self._key, keys.DECIDERS)
+            count, groups, consumers = await reads.execute()
+        for other in consumers:
+            if other["pending"] and other["name"] != _CONSUMER.encode():
+                await self._take_from(other["name"])
         (group,) = [each for each in groups if each["name"] == keys.DECIDERS.encode()]
-        newer = group["lag"]  # None: the server does not know it
-        return newer is None or count > group["pending"] + newer
+        if count > group["pending"] + (group["lag"] or 0):  # None: the server does not know how many are newer
+            await self._redis.xgroup_setid(self._key, keys.DECIDERS, "0")
+
+    async def _take_from(self, other: bytes) -> None:
+        """Take the ticks that were given to another consumer than the group's owner, some at a time."""
+        found = await self._redis.xpending_range(self._key, keys.DECIDERS, "-", "+", _PAGE, consumername=other)
+        ids: list[Any] = [each["message_id"] for each in found]
+        if ids:
+            await self._redis.xclaim(self._key, keys.DECIDERS, _CONSUMER, 0, ids, justid=True)
+            _log.error(
+                f"{self._key} had given {len(ids)} ticks to {other.decode(errors='replace')!r}; they are taken back. "
+                "Somebody else reads as one of its group: see who may (docs/threat-model.md).",
+                extra={"alert": "foreign", "subject": self._key},
+            )
 
     async def pending(self, after: str) -> list[Delivery]:
         """Read entries after an id that were delivered before and are not settled; empty at the end."""
