@@ -9,7 +9,7 @@ PARALLEL := -n auto --dist worksteal --inline-snapshot=disable
 # Tests start hundreds of processes: let them keep what Python compiles, also where the environment forbids it.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-more model test-all coverage check bench chaos soak release-line clean
+.PHONY: demo test test-more model test-all coverage check docs bench chaos soak release-line clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/installed
@@ -55,6 +55,12 @@ check: $(VENV)/installed
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(PYTEST) tests/test_floors.py
+	@$(BIN)/mkdocs build --quiet
+
+# The documents as a site, in var/site.
+docs: $(VENV)/installed
+	@$(BIN)/mkdocs build --quiet
+	@echo "See var/site/index.html, or serve it: $(BIN)/mkdocs serve"
 
 chaos: $(VENV)/installed
 	@$(PYTEST) -s -m chaos tests/faults

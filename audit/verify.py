@@ -19,7 +19,7 @@ import io
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -35,16 +35,20 @@ MAX_INTEGER = 2**53 - 1
 MAX_DEPTH = 200
 MAX_PARTITIONS = 1024
 BOUND_MS, GAP_MS = 120_000, 180_000
-SETTLES = {"decision": True, "skipped": True, "failed": True, "dead_letter": True, "incident": False, "notice": False}
+SETTLES = {
+    "decision": True, "skipped": True, "failed": True, "unasked": True, "dead_letter": True, "incident": False,
+    "notice": False,
+}  # fmt: skip
 ALWAYS = {"recorded_at_ms": int, "worker": str, "attempts": int, "code": str, "verdict": dict}
 SOMETIMES = {
     "symbol": str, "cause": str, "as_of_ms": int, "timings_ms": dict, "snapshot": dict, "prompt": dict,
     "request": dict, "completion": dict, "decision": dict, "confirmation": dict, "incident": dict,
-    "grounding": dict, "reasked": dict, "clock": str, "enrolment": dict, "rotation": dict, "archived": dict,
+    "grounding": dict, "reasked": dict, "standing": dict, "clock": str, "enrolment": dict, "rotation": dict,
+    "archived": dict, "maintenance": dict, "requested": str, "erased": dict, "hold": dict,
 }  # fmt: skip
 TYPES = ALWAYS | SOMETIMES
 DIGESTS = {"snapshot": "snapshot", "prompt": "messages", "completion": "completion", "incident": "foreign"}
-BLOBS = {"prompt": "template_sha256", "request": "schema_sha256"}
+BLOBS = {"prompt": "template_sha256", "request": "schema_sha256", "snapshot": "mapping_sha256"}
 WITHIN: dict[str, dict[str, type]] = {
     "snapshot": {"sha256": str, "sections": dict},
     "prompt": {"template": str, "version": int, "template_sha256": str, "sha256": str},
@@ -53,14 +57,20 @@ WITHIN: dict[str, dict[str, type]] = {
         "action": str, "confidence": str, "reasoning": str, "evidence": list, "invalidation": str, "valid_for": int,
     },
     "verdict": {"action": str, "reason": str},
+    "standing": {"address": str, "leaf_hash": str, "action": str},
     "confirmation": {"by": str, "why": str, "last": str, "price_at": str, "entry_time": str},
     "archived": {"first": int, "end": int, "manifest": str, "where": str},
+    "erased": {"first": int, "end": int, "pieces": list, "manifest": str},
+    "hold": {"id": str, "act": str, "by": str, "why": str},
     "incident": {"what": str},
     "enrolment": {"key": str, "from": int, "signature": str},
     "rotation": {"old": str, "new": str, "old_signature": str, "new_signature": str},
 }  # fmt: skip
-DECISION = ("snapshot", "prompt", "request", "completion", "decision")
-HASHES = (*((name, "sha256") for name in DIGESTS), *BLOBS.items())
+FURTHER = {
+    "decision": ("snapshot", "prompt", "request", "completion", "decision"),
+    "unasked": ("snapshot", "standing"),
+}
+HASHES = (*((name, "sha256") for name in DIGESTS), *BLOBS.items(), ("standing", "leaf_hash"))
 INSIDE = [(name, tuple(fields.items())) for name, fields in WITHIN.items()]
 ZEROS = "0" * 64
 is_hex = re.compile("[0-9a-f]{64}").fullmatch
@@ -190,9 +200,11 @@ def hash_node(left: bytes, right: bytes) -> bytes:
 class Tree:
     """A growing tree, kept as the roots of its complete subtrees with their sizes, from left to right."""
 
-    def __init__(self) -> None:
-        self.size = 0
-        self._complete: list[tuple[int, bytes]] = []
+    def __init__(self, size: int = 0, subtrees: Sequence[bytes] = ()) -> None:
+        """`subtrees` are those of a tree of this size."""
+        self.size = size
+        sizes = [1 << bit for bit in range(size.bit_length() - 1, -1, -1) if size >> bit & 1]
+        self._complete = list(zip(sizes, subtrees, strict=True))
 
     def add(self, hashed: bytes) -> None:
         """Append a leaf hash."""
@@ -487,10 +499,12 @@ class Partition:
         self.instance_keys = trust.keys
         self.replaced: dict[Key, int] = {}  # the index of the record that replaces an instance key
         partitions = trust.partitions
-        self.size, self.tree = part["size"], Tree()
+        self.size, self.first = part["size"], part["first"]
+        self.tree = Tree(self.first, [from_hex(each) for each in part.get("subtrees", [])])
         self.next = self.vouched = self.late = 0  # the next checkpoint, the size of the last good one
         self.ticks: dict[str, int] = {}
         self.without_tick: dict[bytes, int] = {}
+        self.all_writers: dict[bytes, Key] = {}  # those retired since included
         self.unreadable: list[Fault] = []
         self.decisions: dict[int, bytes] = {}
         self.prefix = "" if partitions == 1 else f"{part['partition']}:"
@@ -506,9 +520,29 @@ class Partition:
                 self._hold(receipt, trust.keys, origin, partitions)
         raw = self._bytes("checkpoints")
         self.checkpoints = read_checkpoints(raw, trust.key, trust.keys, origin, partitions)
+        if self.first:
+            self.begin(part.get("writers", []))
         self._check_roots()
         self.lost = dict(self._hashes_of_lost())
+        self.erasures, self.erased = list(self._erasures()), dict[str, int]()
         self.known = self._known()
+
+    def begin(self, writers: list[dict[str, Any]]) -> None:
+        """Begin behind records that are elsewhere, with what they say of keys."""
+        self.next, self.vouched = sum(each.size < self.first for each in self.checkpoints), self.first
+        below = [index for index in self.held_leaves if index < self.first]
+        if below:
+            raise Fault(below[0], "receipt", f"a record from {self.first} on, where this begins", below[0])
+        try:
+            for each in writers:
+                self.rotation(each["index"], each)
+                if "enrolment" in each:
+                    key = self.enrolled(each["index"], each["enrolment"])
+                    self.retired.add(each["enrolment"].get("retires", ""))
+                    known = self.writers | {key.id: key}
+                    self.writers = {id_: other for id_, other in known.items() if id_.hex() not in self.retired}
+        except (KeyError, TypeError) as error:
+            raise Fault(0, "enrolment", "enrolments and rotations", repr(error)) from error
 
     def _hold(self, receipt: Receipt, keys: list[Key], origin: str, partitions: int) -> None:
         """Remember a receipt that the trail must agree with; several for one index must all agree."""
@@ -533,8 +567,10 @@ class Partition:
             first.further = further
             raise first
         return {
-            "records": self.tree.size - len(self.lost), "ticks": len(self.ticks), "checkpoints": len(self.checkpoints),
-            "covered": self.vouched, "losses": self.losses, "incidents": self.incidents, "warnings": self.warnings(),
+            "records": self.tree.size - self.first - len(self.lost),
+            "ticks": len(self.ticks), "checkpoints": len(self.checkpoints),
+            "covered": self.vouched, "erased": self.erased,
+            "losses": self.losses, "incidents": self.incidents, "warnings": self.warnings(),
         }  # fmt: skip
 
     def records(self) -> None:
@@ -556,7 +592,7 @@ class Partition:
         pieces, proof = read_evidence(index, line)
         if index == self.tree.size and (fault := self.not_read(index, leaf, pieces)) is not None:
             self.unreadable.append(fault)
-            known = (self.known or [])[index : index + 1]
+            known = (self.known or [])[index - self.first : index - self.first + 1]
             self.grow(known[0] if known else hash_leaf(leaf))
             return
         record = read_leaf(index, leaf) if index == self.tree.size else self.behind_a_gap(index, leaf)
@@ -564,8 +600,9 @@ class Partition:
         self.settle(index, record)
         self.evidence(index, record, pieces)
         hashed = hash_leaf(leaf)
-        if self.known is not None and index < len(self.known) and self.known[index] != hashed:
-            raise Fault(index, "leaf-hash", self.known[index].hex(), hashed.hex())
+        known = None if self.known is None else self.known[index - self.first : index - self.first + 1]
+        if known and known[0] != hashed:
+            raise Fault(index, "leaf-hash", known[0].hex(), hashed.hex())
         self.rotation(index, record)
         self.writer(index, record, hashed, proof)
         self.time(index, record["recorded_at_ms"])
@@ -580,14 +617,14 @@ class Partition:
         """The fault of a record that cannot be read, None if it can, whatever else is wrong with it."""
         try:
             record = read_leaf(index, leaf)
-            if self.promised(record).keys() - pieces.keys():
+            if self.lacking(index, record, pieces):
                 self.evidence(index, record, pieces)
         except Fault as fault:
             try:
                 form(index, record := read_any_json(leaf))
             except (Fault, ValueError):
                 return fault
-            return fault if self.promised(record).keys() - pieces.keys() else None
+            return fault if self.lacking(index, record, pieces) else None
         return None
 
     def grow(self, hashed: bytes) -> None:
@@ -668,12 +705,39 @@ class Partition:
     def evidence(self, index: int, record: dict[str, Any], pieces: dict[str, bytes]) -> None:
         """Every piece of evidence must have the digest that the leaf states."""
         promised = self.promised(record)
+        for piece in promised.keys() - pieces.keys() - self.lacking(index, record, pieces):
+            del promised[piece]
+            self.erased[piece] = self.erased.get(piece, 0) + 1
         if promised.keys() != pieces.keys():
             raise Fault(index, "evidence-pieces", ", ".join(sorted(promised)), ", ".join(sorted(pieces)) or "none")
         for piece, digest in promised.items():
             found = hashlib.sha256(pieces[piece]).hexdigest()
             if found != digest:
                 raise Fault(index, f"evidence-digest of {piece}", digest, found)
+
+    def lacking(self, index: int, record: dict[str, Any], pieces: dict[str, bytes]) -> set[str]:
+        """The pieces that a record names and lacks, but for those of which a statement says that they were erased."""
+        lacking = self.promised(record).keys() - pieces.keys()
+        if not lacking or not self.erasures:
+            return lacking
+        stated = [each["pieces"] for each in self.erasures if each["first"] <= index < each["end"]]
+        return lacking - {piece for each in stated for piece in each}
+
+    def check_erasures(self) -> None:
+        """Every statement about what was erased must be signed by a writer of the trail."""
+        for each in self.erasures:
+            text = "llmctx-erasure/1\n{}\n{first} {end} {made_ms}\n{}\n".format(
+                self.origin, ",".join(each["pieces"]), **each
+            )
+            try:
+                signed = from_base64(each["proof"])
+            except ValueError:
+                signed = b""
+            key = self.all_writers.get(signed[:4])
+            if key is None or not key.signs(text, signed):
+                found = "none" if key is None else "one that does not match"
+                expected = "a signature of an enrolled writer under what was erased"
+                raise Fault(each["first"], "erasure", expected, found)
 
     def rotation(self, index: int, record: dict[str, Any]) -> None:
         """A notice that replaces the instance key must be signed by the key that it replaces and by the new one."""
@@ -737,6 +801,7 @@ class Partition:
         )
         if not any(signer.signs(text, signature) for signer in self.signers(index)):
             raise Fault(index, "enrolment", "a signature of the instance key", "one that does not match")
+        self.all_writers[key.id] = key
         return key
 
     def keep_blobs(self, index: int, record: dict[str, Any]) -> None:
@@ -765,7 +830,7 @@ class Partition:
                 raise ValueError(f"address {address}")  # noqa: TRY301  caught right here
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Fault(index, "thesis", "an earlier decision and its record", error) from error
-        lost = any(first <= int(at[:17]) <= last for first, last in self.losses)
+        lost = int(at[:17]) < self.first or any(first <= int(at[:17]) <= last for first, last in self.losses)
         lost = lost or any(fault.fields["at"] == int(at[:17]) for fault in self.unreadable)
         if len(at) > len(str(index)) or int(at) >= index or (not lost and self.decisions.get(int(at)) != found):
             raise Fault(index, "thesis", f"the decision of record {address}", "another one")
@@ -785,6 +850,7 @@ class Partition:
 
     def end(self) -> None:
         """The records must end where checkpoints, manifest and receipts say."""
+        self.check_erasures()
         size, signed = self.tree.size, self.checkpoints[-1].size if self.checkpoints else 0
         if signed > size:
             raise Fault(size, "tail", f"{signed} records, as the last checkpoint says", size)
@@ -794,8 +860,9 @@ class Partition:
             raise Fault(size, "receipt", f"{self.needed} records, as a receipt says", size)
         if self.size != size:
             raise Fault(size, "manifest", f"{self.size} records, as the manifest says", size)
-        if self.known is not None and len(self.known) != size:
-            raise Fault(min(size, len(self.known)), "leaf-hash", f"{size} leaf hashes", len(self.known))
+        if self.known is not None and self.first + len(self.known) != size:
+            end = self.first + len(self.known)
+            raise Fault(min(size, end), "leaf-hash", f"leaf hashes below {size}", f"below {end}")
         undeclared = self.lost.keys() - {index for first, last in self.losses for index in range(first, last + 1)}
         if undeclared:
             raise Fault(min(undeclared), "incident", "an incident that names every lost record", "none for this one")
@@ -870,6 +937,20 @@ class Partition:
             before = index
             yield index, hashed
 
+    def _erasures(self) -> Iterator[dict[str, Any]]:
+        if not (self.folder / "erasures.jsonl").exists():
+            return
+        for line in self._lines("erasures.jsonl"):
+            try:
+                document = read_json(line)
+                good = all(type(document[name]) is int for name in ("first", "end", "made_ms"))
+                good = good and all(type(piece) is str for piece in document["pieces"])
+                if not good or type(document["proof"]) is not str or len(document) != 5:
+                    raise TypeError("its fields")  # noqa: TRY301  caught right here
+            except (ValueError, KeyError, TypeError) as error:
+                raise Fault(0, "erasure", "a signed statement of what was erased", error) from error
+            yield document
+
     def _known(self) -> list[bytes] | None:
         if not (self.folder / "leaf-hashes").exists():
             return None
@@ -910,7 +991,7 @@ def form(index: int, record: Any) -> None:
         or not _known_kind(record.get("kind"))
     ):
         raise Fault(index, "record-form", 'an object with "v": 1 and a known kind', str(record)[:120])
-    for name in (*ALWAYS, *(DECISION if record["kind"] == "decision" else ())):
+    for name in (*ALWAYS, *FURTHER.get(record["kind"], ())):
         if name not in record:
             raise Fault(index, "record-form", f"{name} in a {record['kind']}", "nothing")
     for name, value in record.items():
@@ -938,10 +1019,13 @@ def _form_inside(index: int, record: dict[str, Any]) -> None:
 
 
 def _form_of_incident(index: int, record: dict[str, Any]) -> None:
-    if type(steps := record.get("completion", {}).get("answer_from", [])) is not list:
-        raise Fault(index, "record-form", "completion.answer_from as list", repr(steps)[:120])
+    for field in ("answer_from", "tried"):
+        if type(listed := record.get("completion", {}).get(field, [])) is not list:
+            raise Fault(index, "record-form", f"completion.{field} as list", repr(listed)[:120])
     if type(record.get("enrolment", {}).get("retires", "")) is not str:
         raise Fault(index, "record-form", "enrolment.retires as str", repr(record["enrolment"]["retires"])[:120])
+    if "standing" in record and record["kind"] != "unasked":
+        raise Fault(index, "record-form", f"no standing in a {record['kind']}", "one")
     if "enrolment" in record and record["kind"] not in ("notice", "incident"):
         raise Fault(index, "record-form", f"no enrolment in a {record['kind']}", "one")
     if "rotation" in record and record["kind"] != "notice":
@@ -1008,7 +1092,8 @@ def read_manifest(export: Path) -> list[dict[str, Any]]:
         good = manifest["format"] == "llmctx-export/1" and isinstance(parts, list) and bool(parts)
         for number, part in enumerate(parts):
             good = good and all(type(part[name]) is int for name in ("partition", "first", "size"))
-            good = good and part["partition"] == number and part["first"] == 0
+            good = good and part["partition"] == number and 0 <= part["first"] <= part["size"]
+            good = good and len([from_hex(each) for each in part.get("subtrees", [])]) == part["first"].bit_count()
             good = good and part["origin"] == f"{manifest['origin']}/{number}"
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Fault(0, "manifest", "a manifest of llmctx-export/1", repr(error)) from error
@@ -1056,6 +1141,8 @@ def print_reports(reports: list[dict[str, Any]]) -> None:
         print(
             "partition {partition}: {records} records settle {ticks} ticks, {checkpoints} checkpoints".format(**report)
         )
+        for piece, count in report["erased"].items():
+            print(f"erased by rule: {piece} of {count} records; their digests are in the leaves")
         for first, last in report["losses"]:
             print(f"lost: records {first} to {last}; their leaf hashes are in the tree")
         if report["incidents"]:

@@ -32,9 +32,9 @@ from llmctx.trail.proof.anchor import Anchor, anchor_directory
 from llmctx.trail.proof.key import load_key
 from llmctx.trail.proof.notary_service import cover_now
 from llmctx.trail.proof.writer import load_or_make_writer
+from llmctx.worker.ask_owner import note_and_trim
 from llmctx.worker.home import TrailHome
 from llmctx.worker.owner import Owner
-from llmctx.worker.trimming import note_and_trim
 
 DECISIONS = 1560
 """Four symbols, a whole regular session of one-minute bars."""

@@ -12,11 +12,11 @@ from llmctx.replay.verify import Expected, OutsideEvidence, trusted_of, verify_l
 from llmctx.replay.verify_copy import verify_part
 from llmctx.schema import keys
 from llmctx.trail.export.reader import Export
-from llmctx.trail.export.writer import Exporter
+from llmctx.trail.export.writer import Exporter, Proven
 from llmctx.trail.log.instance import bind_instance
 from llmctx.trail.log.log import Draft, Log, Settlement
 from llmctx.trail.proof.anchor import Anchor, anchor_directory
-from llmctx.trail.proof.checkpoint import Key
+from llmctx.trail.proof.checkpoint import Key, key_name_of
 from llmctx.trail.proof.key import load_or_make_key
 from llmctx.trail.proof.notary_service import cover_now
 from llmctx.trail.proof.writer import load_or_make_writer
@@ -76,9 +76,10 @@ async def _export(stage: Stage) -> tuple[Export, Key]:
     await stage.redis.set(DURABLE, await log.size())
     signing = load_or_make_key(stage.state_dir, instance.id)
     await cover_now(stage.redis, instance, stage.state_dir, signing)
-    exporter = Exporter(stage.state_dir / "export", instance, stage.state_dir, signing.key)
+    exporter = Exporter(stage.state_dir / "export", key_name_of(instance.id), signing.key)
     exporter.open()
-    exporter.close([await exporter.write(log)])
+    await exporter.write(log, Proven.by(Anchor(anchor_directory(stage.state_dir, instance.id, 0))))
+    exporter.close()
     return Export(stage.state_dir / "export"), signing.key
 
 

@@ -20,6 +20,7 @@ from llmctx.flow.lockstep import Lockstep
 from llmctx.flow.rules import FeedRules
 from llmctx.flow.store import Store
 from llmctx.flow.timeline import Item
+from llmctx.leaf_fields import calls_of
 from llmctx.llm.failures import MAX_CONSECUTIVE_FAILURES, FailureCount, failure_of
 from llmctx.llm.price import Price, price_of
 from llmctx.llm.usage import Usage
@@ -103,10 +104,10 @@ class BacktestResult:
         self.calls += 1
         if record["kind"] == "failed":
             self.failed += 1
-        self._count_usage(completion, record["request"].get("model"))
-        self._count_usage(record.get("reasked", {}).get("completion", {}), record["request"].get("model"))
+        for model, call in calls_of(record):
+            self._count_usage(call, model)
 
-    def _count_usage(self, completion: dict[str, Any], requested: str | None) -> None:
+    def _count_usage(self, completion: Mapping[str, Any], requested: str) -> None:
         if "usage" not in completion:
             return
         usage = Usage(**completion["usage"])

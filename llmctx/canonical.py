@@ -9,6 +9,7 @@ import base64
 import binascii
 import hashlib
 import json
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -17,6 +18,9 @@ from pydantic_core import PydanticSerializationError, to_json
 
 MAX_SAFE_INTEGER = 2**53 - 1
 _MAX_DEPTH = 200
+_PAIR, _HALF = r"u[dD][89abAB]..\\u[dD][c-fC-F]..", "u[dD][89a-fA-F][0-9a-fA-F]{2}"
+_ESCAPE = re.compile(rf"\\(?:{_PAIR}|(?P<half>{_HALF})|.)", re.DOTALL)
+"""One escape of a JSON string; as `half` if it is one half of a surrogate pair."""
 
 
 def dumps(value: Any) -> bytes:
@@ -57,6 +61,27 @@ def loads(raw: bytes) -> Any:
     levels. `json.loads` would accept these or crash.
     """
     return jiter.from_json(raw, allow_inf_nan=False, catch_duplicate_keys=True, float_mode="decimal", cache_mode="keys")
+
+
+def loads_lenient(raw: bytes) -> Any:
+    """Parse as `loads` does, but replace each escape of half a character, such as half an emoji, by U+FFFD.
+
+    Raises ValueError as `loads` does.
+    """
+    try:
+        return loads(raw)
+    except ValueError:
+        try:
+            repaired = _ESCAPE.sub(_replace_half, raw.decode()).encode()
+        except UnicodeDecodeError:
+            repaired = raw
+        if repaired == raw:
+            raise
+        return loads(repaired)
+
+
+def _replace_half(escape: re.Match[str]) -> str:
+    return "\\ufffd" if escape["half"] else escape[0]
 
 
 def shallow(raw: bytes) -> Any:
@@ -119,6 +144,11 @@ def sha256(raw: bytes) -> str:
     return hashlib.sha256(raw).hexdigest()
 
 
+def to_base64(raw: bytes) -> str:
+    """The base64 (RFC 4648, section 4) of the bytes."""
+    return base64.b64encode(raw).decode()
+
+
 def from_base64(text: str) -> bytes:
     """The bytes of canonical base64 (RFC 4648, section 4).
 
@@ -128,6 +158,6 @@ def from_base64(text: str) -> bytes:
         raw = base64.b64decode(text, validate=True)
     except binascii.Error as error:
         raise ValueError("not base64") from error
-    if base64.b64encode(raw).decode() != text:
+    if to_base64(raw) != text:
         raise ValueError("not canonical base64")
     return raw

@@ -94,6 +94,10 @@ class LeaseError(TrailError):
     """Another owner holds the partition now; nothing was written."""
 
 
+class RequestError(TrailError):
+    """The owner of a partition does not do what it was asked."""
+
+
 class UnsettledError(TrailError):
     """A tick was not settled in time; it stays raised."""
 
@@ -265,9 +269,17 @@ class BackupError(LlmctxError):
     """A folder is no backup, or a backup is damaged or does not fit."""
 
 
+class MaintenanceError(LlmctxError):
+    """Maintenance cannot run now."""
+
+
 class QueryError(LlmctxError):
     """A query is unknown or malformed, or it failed."""
 
 
 class BudgetError(LlmctxError):
-    """The live calls of a test run have used up their token budget."""
+    """A budget is used up, or cannot be kept."""
+
+
+class ConsoleError(LlmctxError):
+    """The console may not be opened as asked, or cannot be served."""

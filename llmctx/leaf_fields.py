@@ -1,17 +1,18 @@
 """What stands in a leaf for each value of a tick. A field without a value is absent; decimals are strings."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from llmctx import canonical
+from llmctx import canonical, clock
 from llmctx.context.package import Package
 from llmctx.decision.decision import Decision
 from llmctx.decision.grounding import Finding, Grounding
 from llmctx.decision.guards import GuardPolicy, Verdict
 from llmctx.limits import MAX_FINDING_CHARS, MAX_IMPLAUSIBLE_CHARS, cut
-from llmctx.llm.completion import Completion
+from llmctx.llm.completion import Completion, Tried
 from llmctx.prompt.render import Prompt
+from llmctx.schema.values import Position
 
 
 def prompt_fields(prompt: Prompt, messages: bytes) -> dict[str, Any]:
@@ -40,8 +41,30 @@ def completion_fields(completion: Completion) -> dict[str, Any]:
             "usage": None if completion.usage is None else _present(completion.usage._asdict()),
             "attempts": [_present(attempt._asdict()) for attempt in completion.attempts],
             "sha256": None if completion.body is None else canonical.sha256(completion.body),
+            "endpoint": completion.endpoint,
+            "tried": [_tried(tried) for tried in completion.tried] or None,
         }
     )
+
+
+def _tried(tried: Tried) -> dict[str, Any]:
+    fields = tried._asdict() | {
+        "attempts": [_present(attempt._asdict()) for attempt in tried.attempts] or None,
+        "usage": None if tried.usage is None else _present(tried.usage._asdict()),
+    }
+    return _present(fields)
+
+
+def calls_of(record: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every call that a record tells of, with the model that was asked: the last one, that of a first answer, and those
+    to endpoints that were asked in vain.
+    """
+    model = str(record.get("request", {}).get("model", "unknown"))
+    for completion in (record.get("completion"), record.get("reasked", {}).get("completion")):
+        if completion is not None:
+            yield model, completion
+            asked = (tried for tried in completion.get("tried", ()) if "attempts" in tried)
+            yield from ((tried.get("model", "unknown"), tried) for tried in asked)
 
 
 def sections_fields(package: Package) -> dict[str, Any]:
@@ -57,6 +80,15 @@ def sections_fields(package: Package) -> dict[str, Any]:
         )
         for section in package.sections.values()
     }
+
+
+def mapped_position_fields(package: Package) -> dict[str, Any]:
+    """What is published of a position that another system wrote, because the evidence has it in other words."""
+    position = package.sections["position"].value
+    if not isinstance(position, Position):
+        return {}
+    said = {"entry_time": clock.iso_of(position.entry_time), "side": position.side}
+    return {"position": said | {"entry_price": text_of(position.entry_price), "held": text_of(position.quantity)}}
 
 
 def decision_fields(decision: Decision) -> dict[str, Any]:

@@ -21,7 +21,9 @@ from llmctx.decision.guards import GuardPolicy
 from llmctx.decision.last_resort import compare_plainly, stop_unjudged
 from llmctx.decision.parse import misfit_of
 from llmctx.decision.reask import ask_again
+from llmctx.decision.trigger import TriggerPolicy
 from llmctx.errors import SnapshotError, TemplateError, TrailError, in_short
+from llmctx.llm.budget import BudgetTerms, CallBudget
 from llmctx.llm.completion import Completer, Completion, Outcome
 from llmctx.prompt.book import PromptChoice
 from llmctx.prompt.render import Prompt, render
@@ -54,6 +56,10 @@ class DecisionConfig(NamedTuple):
     """Whether the model is asked once more if its answer does not fit the schema."""
     answer_within_s: float = 60.0
     """The time for all that is asked on one tick, a second question included."""
+    budget: BudgetTerms | None = None
+    """The daily budget that the workers of a server share; None limits nothing."""
+    trigger: TriggerPolicy | None = None
+    """What makes a tick worth a call; None asks on every tick."""
 
 
 class Pipeline:
@@ -69,9 +75,11 @@ class Pipeline:
         worker: str = "",
         memory: SymbolMemory | None = None,
         fix_clock: FixClock | None = None,
+        budget: CallBudget | None = None,
     ) -> None:
         """`settle` stores each record; `worker` is the name that records carry. Without `memory` nothing is known of a
         symbol before its first tick. `fix_clock` is told the clock of the first decision, unless the rules name one.
+        Each call is reserved in `budget` first.
 
         Raises TemplateError if a template asks for another output than a decision.
         """
@@ -84,8 +92,10 @@ class Pipeline:
         self._worker = worker
         self._rules = config.rules
         self._fix_clock = fix_clock
+        self._budget = budget
         self.memory = memory or SymbolMemory()
         """What is known of each symbol before."""
+        self.memory.length = config.rules.memory
 
     async def decide(
         self,
@@ -106,7 +116,11 @@ class Pipeline:
         steps.lap("read")
         package = build_package(snapshot)
         template = self._config.prompts.of(tick.symbol)
-        conclusion = await self._conclude(template, snapshot, package, steps)
+        not_due = await self.memory.standing.instead_of_asking(tick, package, self._config.trigger)
+        if not_due is None:
+            conclusion = await self._conclude(template, snapshot, package, steps)
+        else:
+            conclusion = conclude_unasked(snapshot, package, not_due.why, self._config.policy, not_due.decision)
         metadata = RecordMetadata(
             recorded_at_ms=snapshot.server_ms + round(steps.since("read")),
             worker=self._worker,
@@ -119,6 +133,8 @@ class Pipeline:
         entry = await self._settle(draft, entry_ids)
         entry.timings_ms = steps.laps | entry.timings_ms
         self.memory.add(package, conclusion.verdict, entry)
+        if self._config.trigger is not None:
+            self.memory.standing.add(entry, package)
         await self._fix_clock_by(package, snapshot.clock)
         return entry
 
@@ -198,7 +214,9 @@ class Pipeline:
             reason = f"the prompt cannot be rendered: {in_short(error)}"
             return conclude_unasked(snapshot, package, reason, self._config.policy)
         steps.lap("render")
-        completion = await self._ask(prompt)
+        completion = await self._ask(snapshot.symbol, prompt)
+        if isinstance(completion, str):
+            return conclude_unasked(snapshot, package, completion, self._config.policy)
         steps.lap("complete")
         conclusion = conclude(snapshot, package, prompt, completion, self._config.policy)
         # Where the guardrails close the position without an answer, they do not wait for another one.
@@ -220,14 +238,27 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001  the first answer's verdict is a hold already, or an exit
             _log.warning(f"{first.snapshot.symbol}: the model cannot be asked again: {in_short(error)}")
             return first
-        second = await self._ask(prompt)
+        second = await self._ask(first.snapshot.symbol, prompt)
+        if isinstance(second, str):
+            _log.warning(f"{first.snapshot.symbol}: the model is not asked again: {second}")
+            return first
         steps.lap("reask")
         return conclude(
             first.snapshot, first.package, prompt, second, self._config.policy, FirstAnswer(completion, wrong)
         )
 
-    async def _ask(self, prompt: Prompt) -> Completion:
-        """The completion of a prompt; an error of the completer is an outcome too."""
+    async def _ask(self, symbol: str, prompt: Prompt) -> Completion | str:
+        """The completion of a prompt, or why the budget allows no call; an error of the completer is an outcome too."""
+        if self._budget is None:
+            return await self._complete(prompt)
+        reserved = await self._budget.reserve(symbol, prompt)
+        if isinstance(reserved, str):
+            return reserved
+        completion = await self._complete(prompt)
+        await self._budget.settle(reserved, completion)
+        return completion
+
+    async def _complete(self, prompt: Prompt) -> Completion:
         try:
             return await self._config.completer.complete(prompt, OUTPUT)
         except Exception as error:  # noqa: BLE001  a completer's defect must not cost the stop

@@ -19,6 +19,7 @@ from llmctx.leaf_fields import (
     completion_fields,
     decision_fields,
     grounding_fields,
+    mapped_position_fields,
     prompt_fields,
     sections_fields,
     text_of,
@@ -69,10 +70,13 @@ def compose(tick: Tick, conclusion: Conclusion, metadata: RecordMetadata, blobs:
         first = completion_fields(conclusion.first_answer.completion)
         first.pop("sha256", None)  # its body is not kept: its answer is part of the messages
         leaf["reasked"] = {"completion": first} | wrong_fields(conclusion.first_answer.wrong)
+    if conclusion.standing is not None:
+        reference, action = conclusion.standing
+        leaf["standing"] = {"address": reference.address, "leaf_hash": reference.leaf_hash, "action": action}
     draft = _draft(leaf, pieces, tick, metadata)
     is_known = is_on_position(leaf) and conclusion.package.sections["position"].value is not None
     return draft._replace(
-        blobs=blobs if conclusion.completion is not None else (),
+        blobs=(*(blobs if conclusion.completion is not None else ()), *_mapping(conclusion.snapshot)),
         record=leaf,
         carried=position_fields(conclusion.package.position) if is_known else None,
     )
@@ -88,7 +92,8 @@ def compose_dead_letter(
     """Compose the dead letter of a tick, with a verdict that needs no model, and with as much of its evidence as is
     usable: snapshot and package, or the snapshot alone, or nothing.
     """
-    return _draft(*_guarded("dead_letter", tick, verdict, metadata, snapshot, package), tick, metadata)
+    draft = _draft(*_guarded("dead_letter", tick, verdict, metadata, snapshot, package), tick, metadata)
+    return draft if snapshot is None else draft._replace(blobs=_mapping(snapshot))
 
 
 def without_evidence(draft: Draft, reason: str) -> Draft:
@@ -97,7 +102,7 @@ def without_evidence(draft: Draft, reason: str) -> Draft:
     leaf.pop("snapshot", None)
     why = f"{leaf['verdict']['reason']}; without evidence, which cannot be recorded: {reason}"
     leaf["verdict"] |= {"reason": cut(why, MAX_REASON_CHARS)}
-    return draft._replace(leaf=canonical.dumps(leaf), pieces={})
+    return draft._replace(leaf=canonical.dumps(leaf), pieces={}, blobs=())
 
 
 def compose_unread(kind: str, tick: Tick | None, reason: str, metadata: RecordMetadata, **more: Any) -> Draft:
@@ -148,7 +153,15 @@ def _guarded(
     sections = {} if package is None else sections_fields(package)
     leaf["as_of_ms"] = snapshot.as_of_ms
     leaf["snapshot"] = {"sha256": canonical.sha256(piece), "sections": sections}
+    if snapshot.rules.sections is not None:
+        leaf["snapshot"]["mapping_sha256"] = snapshot.rules.sections.sha256
+        leaf["snapshot"] |= {} if package is None else mapped_position_fields(package)
     return leaf, {"snapshot": piece}
+
+
+def _mapping(snapshot: Snapshot) -> tuple[bytes, ...]:
+    """The blob of the mapping by which a snapshot was read."""
+    return () if snapshot.rules.sections is None else (snapshot.rules.sections.blob,)
 
 
 def _draft(leaf: dict[str, Any], pieces: dict[str, bytes], tick: Tick | None, metadata: RecordMetadata) -> Draft:

@@ -32,6 +32,7 @@ SHAPING = (
     "context",  # snapshot to package
     "prompt",  # package to messages
     "llm/envelope.py",  # a response's bytes to one JSON value
+    "llm/native/response.py",  # where it is no chat completion, the one that it amounts to
     "llm/extract.py",  # that to the answer's text
     "llm/reported.py",  # or to an error
     "llm/usage.py",  # its counts of tokens
@@ -43,7 +44,7 @@ SHAPING = (
 )
 """What a rebuild goes through, as files and folders of the package. Templates are not among them: each is a blob of the
 trail. Who asks the model, and how a record is packed, signed and stored, changes nothing that is rebuilt."""
-LIBRARIES = ("jinja2", "pydantic", "jiter")
+LIBRARIES = ("jinja2", "pydantic", "jiter", "jmespath")
 """Libraries whose version may change what a rebuild gives."""
 
 _PACKAGE = Path(__file__).parent

@@ -6,6 +6,7 @@ Only the command line reads them and passes plain values to the library.
 import os
 import re
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -20,43 +21,28 @@ from pydantic_settings import (
 )
 
 from llmctx.assets import asset
+from llmctx.context.memory import MemoryLength
 from llmctx.context.snapshot import DEFAULT_MAX_AGE_S
 from llmctx.decision.guards import OnUngrounded
 from llmctx.decision.stop import UnconfirmedStop
+from llmctx.decision.trigger import TriggerPolicy
 from llmctx.errors import LlmctxError
-from llmctx.limits import MAX_BODY_BYTES
+from llmctx.llm.budget import DailyBudget
+from llmctx.llm.endpoint_settings import LLMSettings
 from llmctx.llm.price import Price
 from llmctx.llm.profile import ProfileSettings
+from llmctx.ops.maintenance.schedule import Schedule
 from llmctx.schema.keys import BY_SECTION, SIGNAL_TYPES
+from llmctx.schema.mapping.rule import SectionRule
+from llmctx.schema.mapping.sections import Sections
+from llmctx.trail.archive.retention import Retention
 
 
 def _known_sections(limits: dict[str, int]) -> dict[str, int]:
     for section in limits:
-        if section not in BY_SECTION and not section.startswith("signals."):
+        if section not in (*BY_SECTION, "portfolio") and not section.startswith("signals."):
             raise ValueError(f"there is no section {section!r}; the sections are {', '.join(BY_SECTION)}")
     return limits
-
-
-class LLMSettings(BaseModel):
-    """The LLM endpoint."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    base_url: str | None = Field(None, repr=False)  # it may hold a password
-    """Base URL, for example http://127.0.0.1:8700/v1. If it is unset and there is an API key: the SDK's default."""
-    api_key: SecretStr | None = None
-    """API key of this endpoint. If it is unset: OPENAI_API_KEY, but only for the SDK's default endpoint."""
-    model: str | None = None
-    """The model to ask."""
-    timeout_s: float = Field(60.0, gt=0)
-    """Deadline of one decision over all attempts, in seconds."""
-    max_attempts: int | None = Field(None, ge=1)
-    """Maximum number of attempts for one decision. Unset: an endpoint that replies is asked until the deadline, and one
-    that does not three times."""
-    profile: str | ProfileSettings | None = None
-    """What the endpoint can do: the name of a profile or a mode, or a table. Unset: as host and model tell."""
-    max_body_bytes: int = Field(MAX_BODY_BYTES, ge=1024, le=16 * 1024 * 1024)
-    """The largest decoded response body that is kept, in bytes."""
 
 
 class AlertSettings(BaseModel):
@@ -114,6 +100,10 @@ class Settings(BaseSettings):
     """Alerts."""
     otel: OtelSettings = OtelSettings()
     """Traces."""
+    maintenance: Schedule = Schedule()
+    """What `llmctx maintenance` does, and how often."""
+    retention: Retention = Retention()
+    """How long what is archived is kept."""
     prompt: str = "position"
     """The prompt to ask with: NAME for its newest version, or NAME/vN."""
     prompt_by_symbol: dict[str, str] = {}
@@ -124,6 +114,8 @@ class Settings(BaseSettings):
     """The signal types to read."""
     max_age_s: Annotated[dict[str, Annotated[int, Field(ge=0)]], AfterValidator(_known_sections)] = {}
     """Seconds after which a section is stale; sections that are left out keep the default."""
+    sections: dict[str, SectionRule] = {}
+    """Where sections are read from, if not from the schema's keys, and sections of one's own (docs/sections.md)."""
     clock: Literal["auto", "server", "bars"] = "auto"
     """The clock of the trail: the server's, that of recorded bars, or as the first decision shows."""
     confidence_floor: Decimal = Field(Decimal("0.5"), ge=0, le=1)
@@ -136,23 +128,53 @@ class Settings(BaseSettings):
     """What happens if an implausible price reaches a stop: hold until the price is confirmed, or exit."""
     stale_stop_factor: int = Field(10, ge=1, le=10**6)
     """A stop is obeyed on a stale price up to so many times the price's limit."""
+    daily_budget: DailyBudget | None = None
+    """What all workers of the server may use a day of calls, tokens and money: in all, per symbol and per prompt."""
+    memory: MemoryLength = "off"
+    """How much packages tell of how the position began, earlier decisions and closed positions: off, short or long."""
+    portfolio: Literal["off", "key", "positions"] = "off"
+    """Where the portfolio section comes from: portfolio:current, or the positions of `portfolio_symbols`."""
+    portfolio_symbols: tuple[str, ...] = ()
+    """The symbols whose positions make the portfolio."""
+    trigger: TriggerPolicy | None = None
+    """What makes a tick worth a call; unset, the model is asked on every tick."""
     prices: dict[str, Price] = {}
     """Price per million tokens by model: input, output, and cached if it differs from input."""
     concurrency: int = Field(32, ge=1)
     """How many symbols of a partition are decided in parallel."""
     partitions: int = Field(1, ge=1, le=1024)
     """How many partitions a new trail gets; they cannot be changed later."""
+    ticks_kept_d: int = Field(30, ge=1, le=3650)
+    """For how many days the ticks of archived records stay known; a tick that waited longer is skipped. The same for
+    every worker of a trail."""
     replicas: int = Field(0, ge=0, le=16)
     """How many replicas of the server must have a record before it is published; 0 waits for none."""
 
     @property
     def limits_s(self) -> dict[str, int]:
         """Seconds after which each section is stale."""
-        return DEFAULT_MAX_AGE_S | self.max_age_s
+        portfolio = {} if self.portfolio == "off" else {"portfolio": DEFAULT_MAX_AGE_S["position"]}
+        mapped = {} if self.mapping is None else self.mapping.limits_s
+        return DEFAULT_MAX_AGE_S | portfolio | mapped | self.max_age_s
+
+    @cached_property
+    def mapping(self) -> Sections | None:
+        """The rules of the sections; None if all keys are the schema's."""
+        return Sections(self.sections) if self.sections else None
+
+    @model_validator(mode="after")
+    def _sections_suit(self) -> Self:
+        _ = self.mapping
+        return self
 
     @property
     def api_key(self) -> str | None:
-        """The endpoint's API key: llm.api_key, or OPENAI_API_KEY for the SDK's default endpoint."""
+        """The endpoint's API key: llm.api_key or llm.key_env, or OPENAI_API_KEY for the SDK's default endpoint.
+
+        Raises LlmctxError if the variable that llm.key_env names is not set.
+        """
+        if self.llm.key_env is not None:
+            return _variable(self.llm.key_env)
         if self.llm.api_key is not None:
             return self.llm.api_key.get_secret_value()
         return os.environ.get("OPENAI_API_KEY") if _is_default(self.llm.base_url) else None
@@ -160,8 +182,17 @@ class Settings(BaseSettings):
     @property
     def withholds_key(self) -> bool:
         """Whether OPENAI_API_KEY is set but not sent, because the endpoint is another one and has no key of its own."""
-        other = self.llm.api_key is None and not _is_default(self.llm.base_url)
+        given = self.llm.api_key is not None or self.llm.key_env is not None
+        other = not given and not _is_default(self.llm.base_url)
         return other and bool(os.environ.get("OPENAI_API_KEY"))
+
+    @property
+    def each_endpoint(self) -> "dict[str, Settings]":
+        """The settings with each of llm.endpoints alone, by name; empty if there is only one endpoint."""
+        return {
+            endpoint.name: self.model_copy(update={"llm": self.llm.one(endpoint.name)})
+            for endpoint in self.llm.endpoints
+        }
 
     @classmethod
     def settings_customise_sources(
@@ -174,6 +205,12 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Command line, then environment, then llmctx.toml."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def _variable(name: str) -> str:
+    if not (value := os.environ.get(name)):
+        raise LlmctxError(f"{name}, which holds an endpoint's API key, is not set.", f"Set {name} in the environment.")
+    return value
 
 
 def _is_default(base_url: str | None) -> bool:
@@ -220,6 +257,8 @@ def _check_environment() -> None:
     known = {f"LLMCTX_{name}".upper() for name in Settings.model_fields}
     known |= {f"LLMCTX_LLM__{name}".upper() for name in LLMSettings.model_fields}
     known |= {f"LLMCTX_ALERTS__{name}".upper() for name in AlertSettings.model_fields}
+    known |= {f"LLMCTX_MAINTENANCE__{name}".upper() for name in Schedule.model_fields}
+    known |= {f"LLMCTX_RETENTION__{name}".upper() for name in Retention.model_fields}
     parts = {f"LLMCTX_LLM__PROFILE__{name}".upper() for name in ProfileSettings.model_fields}
     known |= parts
     given = {name.upper() for name in os.environ}
@@ -228,6 +267,8 @@ def _check_environment() -> None:
             f"LLMCTX_LLM__PROFILE and {min(given & parts)} are both set.",
             "Name the profile with LLMCTX_LLM__PROFILE__NAME, or its mode with LLMCTX_LLM__PROFILE__MODE.",
         )
+    known |= {f"LLMCTX_DAILY_BUDGET__{name}".upper() for name in DailyBudget.model_fields}
+    known |= {f"LLMCTX_TRIGGER__{name}".upper() for name in TriggerPolicy.model_fields}
     known |= {f"LLMCTX_OTEL__{name}".upper() for name in OtelSettings.model_fields}
     for name in os.environ:
         if name.upper().startswith("LLMCTX_") and name.upper() not in known:

@@ -5,17 +5,21 @@ write it could have a wrong price believed, or put words into the next prompt.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from llmctx import canonical
 from llmctx.bounded_cache import BoundedCache
 from llmctx.context.marks import Mark, Marks
+from llmctx.context.memory import NOTHING, MemoryLength
 from llmctx.context.package import Package, build_package
+from llmctx.context.remember import memory_after, said_in
 from llmctx.context.snapshot import Known, LastDecision, Snapshot, TrailReference
 from llmctx.decision.guards import Verdict
 from llmctx.decision.stop import STOP_UNCONFIRMED
 from llmctx.errors import AddressError, AnchorError, in_short
 from llmctx.publication import thesis_of
+from llmctx.standing import StandingDecisions
 from llmctx.trail.log.entry import Entry, parse_address
 from llmctx.trail.log.reader import LogReader
 
@@ -38,9 +42,14 @@ class SymbolMemory:
         memory begins empty.
         """
         self._log = log
+        self._mappings: dict[str, bytes] = {}
         self._partitions = partitions
         self._vouches = vouches
         self._known: BoundedCache[str, Known] = BoundedCache(_MAX_SYMBOLS, _MAX_BYTES)
+        self.length: MemoryLength = "off"
+        """How much of each symbol's packages is remembered."""
+        self.standing = StandingDecisions(log, partitions, vouches, self._mapping_of)
+        """The decision that stands for each symbol; only a trigger asks for it."""
         self.unconfirmed: dict[str, str] = {}
         """The symbols whose stop was reached by a price that is not believed, each with the reason."""
 
@@ -68,8 +77,11 @@ class SymbolMemory:
         # a person may have confirmed a price meanwhile; what they said stands
         if package.marks_after is not None and known.marks is package.marks:
             known = known._replace(marks=package.marks_after)
-        if entry is not None and (thesis := self._thesis_in(entry)) is not None:
-            known = known._replace(thesis=thesis)
+        thesis = None if entry is None else self._thesis_in(entry)
+        known = known._replace(thesis=thesis or known.thesis)
+        if self.length != "off" and package.refusal is None:
+            record = {"verdict": {"action": verdict.action}} if entry is None else entry.record
+            known = known._replace(memory=self._remember(package, record, usable=thesis is not None))
         self._keep(symbol, known)
         found = [guard.detail for guard in verdict.guards if guard.name == STOP_UNCONFIRMED]
         if found:
@@ -86,14 +98,18 @@ class SymbolMemory:
     def forget(self) -> None:
         """Forget everything, because the log has lost records."""
         self._known = BoundedCache(_MAX_SYMBOLS, _MAX_BYTES)
+        self.standing.forget()
 
     def _keep(self, symbol: str, known: Known) -> None:
-        self._known.put(symbol, known, _EMPTY_BYTES + (0 if known.thesis is None else len(known.thesis.text)))
+        self._known.put(
+            symbol, known, _EMPTY_BYTES + len(known.memory) + (0 if known.thesis is None else len(known.thesis.text))
+        )
 
     async def _read(self, symbol: str) -> tuple[Known, str | None]:
         """What the log says of a symbol, and why its stop waits, if it does."""
         marks: Marks | None = None
         thesis: LastDecision | None = None
+        memory: bytes | None = NOTHING if self.length == "off" else None
         waits: str | None = None
         read, is_newest, is_searching = 0, True, True
         if self._log is None:
@@ -103,8 +119,10 @@ class SymbolMemory:
                 if entry.record.get("symbol") == symbol and self._vouches(entry):
                     if is_newest:
                         waits, is_newest = _waiting_in(entry), False
+                    if memory is None and "snapshot" in entry.pieces:
+                        memory = await self._memory_after(entry)
                     if marks is None and read < _MAX_READ_FOR_MARKS:
-                        marks = _marks_after(entry)
+                        marks = await self._marks_after(entry)
                     if is_searching:
                         thesis = self._thesis_in(entry)
                         reference = None if thesis is not None else _reference(entry)
@@ -116,7 +134,26 @@ class SymbolMemory:
         except AnchorError as error:
             _log.warning(f"{symbol}: its records cannot be vouched for ({in_short(error)}); nothing is known of before")
             return Known(), None
-        return Known(marks or Marks(), thesis), waits
+        return Known(marks or Marks(), thesis, memory or NOTHING), waits
+
+    async def _memory_after(self, entry: Entry) -> bytes:
+        """What is remembered after a record; nothing if it does not say."""
+        try:
+            snapshot = Snapshot.from_evidence(entry.pieces["snapshot"], await self._mapping_of(entry))
+            package = build_package(snapshot)
+        except Exception as error:  # noqa: BLE001  an unreadable record must not keep its symbol from being decided
+            _log.warning(f"record {entry.index}: its package cannot be remembered: {in_short(error)}")
+            return NOTHING
+        if package.refusal is not None:  # what was remembered before still holds
+            return snapshot.sections["memory"].raw or NOTHING if "memory" in snapshot.sections else NOTHING
+        return self._remember(package, entry.record, usable=self._thesis_in(entry) is not None)
+
+    def _remember(self, package: Package, record: Mapping[str, Any], *, usable: bool) -> bytes:
+        try:
+            return memory_after(package, said_in(record, usable=usable), self.length)
+        except Exception as error:  # noqa: BLE001  what cannot be remembered must not keep a tick from being settled
+            _log.warning(f"{package.symbol}: what was decided cannot be remembered: {in_short(error)}")
+            return NOTHING
 
     def _thesis_in(self, entry: Entry) -> LastDecision | None:
         try:
@@ -136,6 +173,28 @@ class SymbolMemory:
             return None
         return self._thesis_in(entry)
 
+    async def _marks_after(self, entry: Entry) -> Marks | None:
+        """What was believed after a record; None if it does not say."""
+        try:
+            if "snapshot" not in entry.pieces:
+                return None
+            snapshot = Snapshot.from_evidence(entry.pieces["snapshot"], await self._mapping_of(entry))
+            if snapshot.marks is None:  # made by an older version: its price is the first that is judged
+                snapshot = snapshot.model_copy(update={"marks": Marks()})
+            return build_package(snapshot).marks_after
+        except Exception as error:  # noqa: BLE001  an unreadable record must not keep its symbol from being decided
+            _log.warning(f"record {entry.index}: what was believed of its price cannot be read: {in_short(error)}")
+            return None
+
+    async def _mapping_of(self, entry: Entry) -> dict[str, bytes]:
+        """The mapping that a record names, by digest; empty if it names none."""
+        digest = entry.record["snapshot"].get("mapping_sha256")
+        if digest is None or self._log is None:
+            return {}
+        if digest not in self._mappings and (blob := await self._log.blob(digest)) is not None:
+            self._mappings = {digest: blob}
+        return self._mappings
+
 
 def _reference(entry: Entry) -> TrailReference | None:
     """The record that an entry's own thesis came from."""
@@ -150,17 +209,3 @@ def _waiting_in(entry: Entry) -> str | None:
     """Why a record holds a stop for want of a confirmation; None if it holds none."""
     guards = entry.record["verdict"].get("guards", ())
     return next((guard.get("detail", "") for guard in guards if guard["name"] == STOP_UNCONFIRMED), None)
-
-
-def _marks_after(entry: Entry) -> Marks | None:
-    """What was believed after a record; None if it does not say."""
-    try:
-        if "snapshot" not in entry.pieces:
-            return None
-        snapshot = Snapshot.from_evidence(entry.pieces["snapshot"])
-        if snapshot.marks is None:  # made by an older version: its price is the first that is judged
-            snapshot = snapshot.model_copy(update={"marks": Marks()})
-        return build_package(snapshot).marks_after
-    except Exception as error:  # noqa: BLE001  an unreadable record must not keep its symbol from being decided
-        _log.warning(f"record {entry.index}: what was believed of its price cannot be read: {in_short(error)}")
-        return None

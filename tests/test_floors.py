@@ -28,6 +28,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "functions",
         "killpoint",
         "log_context",
+        "visible",
     ),
     ("schema", "trail"),
     ("context",),
@@ -36,10 +37,10 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("decision",),
     ("publication", "leaf_fields"),
     ("record",),
-    ("pipeline", "symbol_memory", "replay"),
+    ("pipeline", "symbol_memory", "standing", "replay"),
     ("worker", "flow"),
     ("ops",),
-    ("backtest", "web", "testing", "client"),
+    ("backtest", "console", "testing", "client"),
     ("settings", "cli", "__main__"),
 )
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS, start=1) for room in rooms}
@@ -59,6 +60,7 @@ SHARED_ON_THEIR_FLOOR = {
     "bounded_cache",
     "limits",
     "symbol_memory",
+    "standing",
 }
 PACKAGE = ROOT / "llmctx"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
@@ -147,7 +149,7 @@ def test_the_independent_verifier_imports_nothing_of_the_package() -> None:
 
 KEY_FAMILIES = (
     "stocks:", "positions:", "signals:", "watchlist:", "candidates:", "metrics:", "context:", "system:",
-    "audit:", "ticks:", "decisions:", "effects:", "controls:",
+    "audit:", "ticks:", "decisions:", "effects:", "controls:", "limits:",
 )  # fmt: skip
 
 

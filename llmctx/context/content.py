@@ -5,23 +5,27 @@ bytes. Age and status depend on the time of the package and are determined for e
 """
 
 from datetime import datetime
-from typing import Any
+from functools import lru_cache
+from typing import NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
 from llmctx import canonical, clock
 from llmctx.bounded_cache import BoundedCache
-from llmctx.context.facts import Fact, collect_facts
+from llmctx.context.facts import MAX_ITEMS_SHOWN, Fact, collect_facts
+from llmctx.context.finding import Finding
 from llmctx.context.plausibility import findings_of_value
+from llmctx.context.portfolio import read_portfolio
 from llmctx.context.staleness import Status, future_moment, written_at
+from llmctx.context.value import explain, read_value
 from llmctx.errors import in_short
 from llmctx.schema import values
 from llmctx.schema.keys import model_of
+from llmctx.schema.mapping.sections import Sections
 
 REQUIRED = ("position", "price")
 """Sections that a decision needs; without content they are invalid, not empty."""
 
-_MAX_ERRORS_SHOWN = 3
 _MAX_ENTRIES = 4096
 _MAX_BYTES = 32 * 1024 * 1024
 _BYTES_PER_RAW_BYTE = 16
@@ -32,7 +36,12 @@ class SectionContent:
     """A section's value with its facts, or why it has none. Shared between packages: do not modify."""
 
     def __init__(
-        self, name: str, value: BaseModel | None, status: Status | None = None, reason: str | None = None
+        self,
+        name: str,
+        value: BaseModel | None,
+        status: Status | None = None,
+        reason: str | None = None,
+        unread: tuple[Finding, ...] = (),
     ) -> None:
         self.name = name
         """price, indicators, signals.entry, ..."""
@@ -44,8 +53,14 @@ class SectionContent:
         """Why there is no value."""
         self.texts: dict[str, str] = {}
         """The facts as prompts show them, by the notation of their paths; prompt/render writes them."""
-        self.implausible = () if value is None else findings_of_value(name, value)
-        """What is implausible about the value alone."""
+        self.implausible = unread if value is None else (*unread, *findings_of_value(name, value))
+        """What is implausible about the value alone, and which of its fields could not be read."""
+        self.unread = unread
+        """What was left out of the value."""
+        self.held = ""
+        """Of candidates that are not all shown: the symbol whose entry and rank are shown as well."""
+        self.about = ""
+        """Of a section of one's own: what it tells the model."""
         written = None if value is None else written_at(value)
         self.written_ms = None if written is None else clock.to_ms(written)
         """When the value was written, by its own timestamp; None if it has none."""
@@ -56,7 +71,7 @@ class SectionContent:
     def facts(self) -> list[Fact]:
         """The facts of the value, as `facts_of` lists them."""
         if self._facts is None:
-            self._facts = [] if self.value is None else collect_facts(self.name, self.value)
+            self._facts = [] if self.value is None else collect_facts(self.name, self.value, self.held)
         return self._facts
 
     def future_moment(self, latest: datetime) -> str | None:
@@ -69,49 +84,66 @@ class SectionContent:
         return found
 
 
-_cache: BoundedCache[tuple[str, bytes], SectionContent] = BoundedCache(_MAX_ENTRIES, _MAX_BYTES)
+_cache: BoundedCache[tuple[object, ...], SectionContent] = BoundedCache(_MAX_ENTRIES, _MAX_BYTES)
 
 
-def read_content(name: str, raw: bytes) -> SectionContent:
+class Mapped(NamedTuple):
+    """Whose keys a section is read from, if not from the schema's."""
+
+    sections: Sections
+    """The rules of all mapped sections."""
+    symbol: str
+    """The symbol, for values that do not name it."""
+
+
+def read_content(name: str, raw: bytes, mapped: Mapped | None = None) -> SectionContent:
     """Read a section's bytes; the same bytes give the same object while it is cached."""
-    content = _cache.get((name, raw))
+    cached = (name, raw) if mapped is None else (name, raw, *mapped)
+    content = _cache.get(cached)
     if content is None:
-        content = _read(name, raw)
-        _cache.put((name, raw), content, _BYTES_PER_RAW_BYTE * len(raw))
+        content = _read(name, raw, mapped)
+        _cache.put(cached, content, _BYTES_PER_RAW_BYTE * len(raw))
     return content
 
 
-def _read(name: str, raw: bytes) -> SectionContent:
+def with_rank(content: SectionContent, held: str) -> SectionContent:
+    """Candidates with the entry and rank of the symbol held; the same content if all of them are shown, or unusable."""
+    value = content.value
+    few = not isinstance(value, values.Candidates) or len(value.root) <= MAX_ITEMS_SHOWN
+    return content if few else _with_rank(content, held)
+
+
+@lru_cache(maxsize=256)
+def _with_rank(content: SectionContent, held: str) -> SectionContent:
+    ranked = SectionContent(content.name, content.value, unread=content.unread)
+    ranked.held = held
+    return ranked
+
+
+def _read(name: str, raw: bytes, mapped: Mapped | None) -> SectionContent:
     try:
-        return _read_value(name, raw)
+        return _read_value(name, raw, mapped)
     except Exception as error:  # noqa: BLE001  a section that breaks its reader costs itself only, not the position
         return SectionContent(name, None, Status.INVALID, f"cannot be read: {in_short(error)}")
 
 
-def _read_value(name: str, raw: bytes) -> SectionContent:
+def _read_value(name: str, raw: bytes, mapped: Mapped | None) -> SectionContent:
     try:
-        document = canonical.loads(raw)
+        if mapped is None:
+            model, document = model_of(name), canonical.loads_lenient(raw)
+        else:
+            model, document = mapped.sections.model_of(name), mapped.sections.document(name, raw, mapped.symbol)
     except ValueError as error:
         return SectionContent(name, None, Status.INVALID, f"not usable JSON: {error}")
     if not document and name not in REQUIRED and document in (None, {}, []):
         return SectionContent(name, None, Status.EMPTY, "says nothing")
     try:
-        value = model_of(name).model_validate(document)
+        value, unread = read_value(name, model, read_portfolio(document) if name == "portfolio" else document)
     except ValidationError as error:
         return SectionContent(name, None, Status.INVALID, explain(error))
     if isinstance(value, values.Sentiment) and value.news_count == 0:
         return SectionContent(name, None, Status.EMPTY, "no news")
-    return SectionContent(name, value)
-
-
-def explain(error: ValidationError) -> str:
-    """Say what is wrong with a value: each field and the rule it breaks, the first three of them."""
-    problems = [_explain_one(problem) for problem in error.errors(include_url=False)]
-    more = len(problems) - _MAX_ERRORS_SHOWN
-    return "; ".join(problems[:_MAX_ERRORS_SHOWN]) + (f"; and {more} more" if more > 0 else "")
-
-
-def _explain_one(problem: Any) -> str:
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem["loc"]).lstrip(".")
-    rule = "is missing" if problem["type"] == "missing" else problem["msg"]
-    return f"{path} {rule}" if path else rule
+    content = SectionContent(name, value, unread=unread)
+    if mapped is not None:
+        content.about = mapped.sections.about(name)
+    return content

@@ -11,15 +11,17 @@ from functools import cached_property
 from pydantic import BaseModel, ConfigDict
 
 from llmctx import clock
-from llmctx.context.content import REQUIRED, SectionContent, read_content
+from llmctx.context.content import REQUIRED, Mapped, SectionContent, read_content, with_rank
 from llmctx.context.facts import Fact
 from llmctx.context.finding import Finding
+from llmctx.context.fitting import fit_memory, fit_portfolio
 from llmctx.context.marks import Marks
 from llmctx.context.plausibility import findings_of_case
 from llmctx.context.price_doubt import PriceCase, marks_after, stop_reached
 from llmctx.context.section import Section
 from llmctx.context.snapshot import RawSection, ReadRules, Snapshot
 from llmctx.context.staleness import Status, age_of
+from llmctx.context.value import UNREADABLE
 from llmctx.schema import values
 
 _ROUNDING = Decimal("1e-9")
@@ -112,11 +114,17 @@ def build_package(snapshot: Snapshot) -> Package:
     skew_ms = snapshot.rules.skew_ms if snapshot.clock == "server" else 0
     # as_of is cut to milliseconds: what was written within its last one is not later
     latest = clock.from_ms(snapshot.as_of_ms + skew_ms) + timedelta(microseconds=999)
+    mapped = None if snapshot.rules.sections is None else Mapped(snapshot.rules.sections, snapshot.symbol)
     contents = {
-        name: read_content(name, raw.raw)
+        name: read_content(name, raw.raw, mapped if mapped and mapped.sections.rule_of(name) else None)
         for name, raw in snapshot.sections.items()
         if raw.raw is not None and raw.unread is None
     }
+    fit_memory(contents, latest)
+    fit_portfolio(contents)
+    _leave_out_later_news(contents, latest)
+    if (candidates := contents.get("candidates")) is not None:
+        contents["candidates"] = with_rank(candidates, snapshot.symbol)
     sections = {
         name: _section(raw, contents.get(name), snapshot, latest, name) for name, raw in snapshot.sections.items()
     }
@@ -140,6 +148,20 @@ def build_package(snapshot: Snapshot) -> Package:
     return package
 
 
+def _leave_out_later_news(contents: dict[str, SectionContent], latest: datetime) -> None:
+    """Leave out headlines that are later than the package: each costs itself, not the section."""
+    content = contents.get("sentiment")
+    if content is None or not isinstance(content.value, values.Sentiment) or content.future_moment(latest) is None:
+        return
+    news = content.value.latest_news
+    known = [item for item in news if item.timestamp <= latest]
+    if len(known) < len(news):
+        count = len(news) - len(known)
+        left_out = Finding(UNREADABLE, f"left out as later than this package: {count} of {len(news)} headlines")
+        value = content.value.model_copy(update={"latest_news": known})
+        contents["sentiment"] = SectionContent("sentiment", value, unread=(*content.unread, left_out))
+
+
 def _section(
     raw: RawSection, content: SectionContent | None, snapshot: Snapshot, latest: datetime, name: str
 ) -> Section:
@@ -152,7 +174,7 @@ def _section(
     if (future := content.future_moment(latest)) is not None:
         return _invalid(name, raw.key, f"{future} lies after the time of the package, {clock.iso(snapshot.as_of_ms)}")
     age_ms, status = age_of(content.written_ms, name, snapshot.as_of_ms, snapshot.rules)
-    return Section(name, raw.key, status, age_ms, None, content.value)
+    return Section(name, raw.key, status, age_ms, None, content.value, content.unread)
 
 
 def _invalid(name: str, key: str, why: str) -> Section:

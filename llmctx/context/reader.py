@@ -1,15 +1,20 @@
 """Read snapshots from Redis: one round trip, one instant."""
 
+from functools import lru_cache
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from llmctx.context.marks import read_bar
+from llmctx.context.portfolio import portfolio_keys, portfolio_section
 from llmctx.context.snapshot import Known, RawSection, ReadRules, Snapshot, as_of
 from llmctx.errors import SnapshotError
 from llmctx.functions import ServerFunction
-from llmctx.schema.keys import bars, section_keys
+from llmctx.schema.keys import bars, optional_sections
+from llmctx.schema.mapping.document import hash_as_json
+from llmctx.schema.mapping.sections import FIELD, STRING, Sections
 
 NOTHING_KNOWN = Known()
 
@@ -27,12 +32,15 @@ async def read_snapshot(
     Raises SnapshotError if the server does not answer.
     Source: valkey.io, functions: one call runs alone, so no write happens between its reads.
     """
-    keys = dict(section_keys(symbol, rules.signal_types, partition))
+    keys, how = dict(rules.keys(symbol, partition)), _kinds_of(rules, symbol, partition)
     thesis_section = RawSection(keys.pop("thesis"), None if known.thesis is None else known.thesis.text)
     in_doubt = known.marks is not None and known.marks.doubted is not None
-    extra_key, extra_arg = ([bars(symbol)], [1]) if in_doubt else ([], [])  # a later bar may confirm the price
+    extra_key = [bars(symbol)] if in_doubt else []  # a later bar may confirm the price
+    portfolio = portfolio_keys(symbol, rules.portfolio)
+    kinds = [f"{how.args[0]}{STRING * len(portfolio)}", *how.args[1:]] if how.args else []
+    args = [rules.max_value_bytes, *([1] if in_doubt else [""] if kinds else []), *kinds]
     try:
-        seconds, micros, *values = await _JOIN(redis, [*keys.values(), *extra_key], [rules.max_value_bytes, *extra_arg])
+        seconds, micros, *values = await _JOIN(redis, [*(how.keys or keys.values()), *portfolio, *extra_key], args)
     except RedisError as error:
         raise SnapshotError(
             f"The keys of {symbol} could not be read: {error}",
@@ -41,15 +49,13 @@ async def read_snapshot(
     found = values.pop() if in_doubt else None
     newest = None if found is None else read_bar(*found)
     server_ms = int(seconds) * 1000 + int(micros) // 1000
-    sections = {
-        name: RawSection(
-            key=key,
-            raw=value if isinstance(value, bytes) else None,
-            unread=value[0].decode() if isinstance(value, list) else None,
-        )
-        for (name, key), value in zip(keys.items(), values, strict=True)
-    }
+    sections = {name: _raw_section(key, value) for (name, key), value in zip(keys.items(), values, strict=False)}
     sections["thesis"] = thesis_section
+    if rules.portfolio is not None:
+        further = [_raw_section(key, value) for key, value in zip(portfolio, values[len(keys) :], strict=True)]
+        sections["portfolio"] = portfolio_section(sections["position"], further, joined=bool(rules.portfolio))
+    if rules.memory != "off":
+        sections["memory"] = RawSection(optional_sections(partition)["memory"], known.memory)
     as_of_ms, clock = as_of(sections["system"].raw, server_ms, rules.clock)
     return Snapshot.model_construct(
         symbol=symbol,
@@ -63,3 +69,38 @@ async def read_snapshot(
         bar=newest,
         thesis=None if known.thesis is None else known.thesis.record,
     )
+
+
+class _Kinds(NamedTuple):
+    """How the keys of a package are read, if not all of them are strings with the schema's names."""
+
+    keys: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+
+
+_STRINGS = _Kinds()
+
+
+def _kinds_of(rules: ReadRules, symbol: str, partition: int) -> _Kinds:
+    return _STRINGS if rules.sections is None else _kinds(rules.sections, symbol, rules.signal_types, partition)
+
+
+@lru_cache(maxsize=4096)
+def _kinds(sections: Sections, symbol: str, signal_types: tuple[str, ...], partition: int) -> _Kinds:
+    places = list(sections.places(symbol, signal_types, partition).values())[:-1]  # the thesis is not read
+    kinds = "".join(place.kind for place in places)
+    fields = tuple(place.field for place in places if place.kind == FIELD)
+    return _Kinds(tuple(place.key for place in places), (kinds, *fields) if set(kinds) != {STRING} else ())
+
+
+def _raw_section(key: str, value: Any) -> RawSection:
+    """What was read of a section: a text, None, [why it cannot be read], or ["", name, value, ...] of a hash."""
+    if value is None or isinstance(value, bytes):
+        return RawSection(key, value)
+    first, *pairs = value
+    if first:
+        return RawSection(key, unread=first.decode())
+    try:
+        return RawSection(key, hash_as_json(zip(pairs[::2], pairs[1::2], strict=True)))
+    except UnicodeDecodeError:
+        return RawSection(key, unread="has a field whose name is not UTF-8")

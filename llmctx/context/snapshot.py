@@ -5,7 +5,9 @@ It is the complete evidence of what was known. `evidence()` returns the exact by
 """
 
 import base64
+from collections.abc import Mapping
 from decimal import Decimal
+from functools import lru_cache
 from typing import Annotated, Any, Literal, NamedTuple, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -13,8 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from llmctx import canonical
 from llmctx.clock import parse_iso, to_ms
 from llmctx.context.marks import LaterBar, Marks
+from llmctx.context.memory import NOTHING, MemoryLength
 from llmctx.limits import MAX_VALUE_BYTES
-from llmctx.schema.keys import SIGNAL_TYPES, section_keys
+from llmctx.schema.keys import SIGNAL_TYPES, optional_sections, section_keys
+from llmctx.schema.mapping.sections import Sections
 
 DEFAULT_MAX_AGE_S: dict[str, int] = {
     "price": 90,
@@ -35,6 +39,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
 SectionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,60}$")]
 """A section, or the section of one signal type: signals.entry."""
 Limit = Annotated[int, Field(ge=0, le=10**12)]
+NO_BLOBS: Mapping[str, bytes] = {}
 Clock = Literal["server", "bars"]
 """Whose time ages are measured against: the server's, or that of system:state, which a feed of recorded data writes."""
 
@@ -42,7 +47,7 @@ Clock = Literal["server", "bars"]
 class ReadRules(BaseModel):
     """What shapes a package apart from its data."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
     signal_types: tuple[Name, ...] = SIGNAL_TYPES
     """The signal types to read, one section each."""
@@ -56,6 +61,18 @@ class ReadRules(BaseModel):
     """The trail's clock; None if it is not fixed yet, and system:state says which one holds."""
     stale_stop_factor: Annotated[int, Field(ge=1, le=10**6)] = 10
     """A stop is obeyed on a stale price up to so many times the price's limit."""
+    portfolio: tuple[str, ...] | None = None
+    """The symbols whose positions make the portfolio section, none for `portfolio:current`; None: no such section."""
+    memory: MemoryLength = "off"
+    """How much of the trail's memory of a symbol the memory section has."""
+    sections: Sections | None = None
+    """The rules of mapped sections and sections of one's own; None if all keys are the schema's."""
+
+    def keys(self, symbol: str, partition: int) -> Mapping[str, str]:
+        """Map every section of a symbol's package to its key, in prompt order."""
+        if self.sections is None:
+            return section_keys(symbol, self.signal_types, partition)
+        return self.sections.keys(symbol, self.signal_types, partition)
 
 
 class RawSection(NamedTuple):
@@ -94,6 +111,8 @@ class Known(NamedTuple):
     """What was believed of its price."""
     thesis: LastDecision | None = None
     """Its last usable decision; None if there is none."""
+    memory: bytes = NOTHING
+    """What is remembered of its packages and decisions (context/remember)."""
 
 
 class Snapshot(BaseModel):
@@ -134,7 +153,7 @@ class Snapshot(BaseModel):
                 try:
                     texts[name] = section.raw.decode()
                 except UnicodeDecodeError:
-                    unread[name] = {"base64": base64.b64encode(section.raw).decode()}
+                    unread[name] = {"base64": canonical.to_base64(section.raw)}
         limits: dict[str, Any] = {
             "max_age_s": self.rules.max_age_s,
             "max_value_bytes": self.rules.max_value_bytes,
@@ -153,30 +172,42 @@ class Snapshot(BaseModel):
         if self.marks is not None:
             limits["stale_stop_factor"] = self.rules.stale_stop_factor
             document["marks"] = self.marks.document()
-        if self.bar is not None:
-            document["bar"] = {"start_ms": self.bar.start_ms, "close": str(self.bar.close)}
         if unread:
             document["unread"] = unread
+        return canonical.dumps(document | self._sometimes())
+
+    def _sometimes(self) -> dict[str, Any]:
+        """The further fields of the evidence that this snapshot has."""
+        found: dict[str, Any] = {}
+        if self.bar is not None:
+            found["bar"] = {"start_ms": self.bar.start_ms, "close": str(self.bar.close)}
         if self.thesis is not None:
-            document["thesis"] = self.thesis._asdict()
+            found["thesis"] = self.thesis._asdict()
         if self.rules.clock is not None:
-            document["trail_clock"] = self.rules.clock
-        return canonical.dumps(document)
+            found["trail_clock"] = self.rules.clock
+        if self.rules.sections is not None:
+            found["mapping_sha256"] = self.rules.sections.sha256
+        return found
 
     @classmethod
-    def from_evidence(cls, raw: bytes) -> "Snapshot":
-        """Parse what `evidence()` wrote.
+    def from_evidence(cls, raw: bytes, blobs: Mapping[str, bytes] = NO_BLOBS) -> "Snapshot":
+        """Parse what `evidence()` wrote; `blobs` holds the mapping that it names, if it names one.
 
-        Raises ValueError if the bytes are malformed.
+        Raises ValueError if the bytes are malformed, or the mapping is missing or was changed.
         """
         document = canonical.loads(raw)
         try:
             rules = ReadRules(
-                signal_types=tuple(document["signal_types"]), clock=document.get("trail_clock"), **document["limits"]
+                signal_types=tuple(document["signal_types"]),
+                clock=document.get("trail_clock"),
+                sections=named_sections(document.get("mapping_sha256"), blobs),
+                **document["limits"],
             )
-            keys = section_keys(document["symbol"], rules.signal_types, document["partition"])
+            keys = rules.keys(document["symbol"], document["partition"])
             unread = document.get("unread", {})
             texts = document["sections"]
+            optional = optional_sections(document["partition"])
+            keys = {**keys, **{name: key for name, key in optional.items() if name in texts}}
             thesis = document.get("thesis")
             sections = {
                 name: _raw_section(key, texts[name], unread[name])
@@ -198,6 +229,26 @@ class Snapshot(BaseModel):
             )
         except (KeyError, TypeError, AttributeError, ArithmeticError) as error:
             raise ValueError(f"the snapshot piece lacks {error}") from error
+
+
+def named_sections(digest: str | None, blobs: Mapping[str, bytes]) -> Sections | None:
+    """The mapping with a digest; None if a record names none.
+
+    Raises ValueError if the blob is missing, was changed or is malformed.
+    """
+    if digest is None:
+        return None
+    blob = blobs.get(digest)
+    if blob is None:
+        raise ValueError(f"the mapping {digest}, a blob that the record names, is missing")
+    return _parse_sections(digest, blob)
+
+
+@lru_cache(maxsize=64)
+def _parse_sections(digest: str, blob: bytes) -> Sections:
+    if canonical.sha256(blob) != digest:
+        raise ValueError(f"the mapping {digest} was changed")
+    return Sections.parse(blob)
 
 
 def _raw_section(key: str, text: str | None, unread: dict[str, str]) -> RawSection:

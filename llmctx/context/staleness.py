@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from llmctx import clock
 from llmctx.context.snapshot import ReadRules
 from llmctx.schema import values
+from llmctx.schema.mapping.own import OwnValue
 
 
 class Status(StrEnum):
@@ -67,6 +68,8 @@ def future_moment(value: BaseModel | list[BaseModel] | None, latest: datetime) -
 
 @cache
 def _written_field(model: type[BaseModel]) -> str | None:
+    if issubclass(model, OwnValue):
+        return model.written_field
     return next((name for name in ("timestamp", "last_update", "as_of") if name in model.model_fields), None)
 
 
@@ -74,7 +77,7 @@ def written_at(value: BaseModel) -> datetime | None:
     """When a value was written, by its own timestamp; None if it has none."""
     name = _written_field(type(value))
     if name is not None:
-        moment: datetime = getattr(value, name)
+        moment: datetime | None = getattr(value, name)
         return moment
     if isinstance(value, values.Candidates):
         return max(candidate.timestamp for candidate in value.root)

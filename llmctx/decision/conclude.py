@@ -6,10 +6,10 @@ The live pipeline, replay, rebuild and the test plugin all call `conclude`, so a
 from typing import NamedTuple
 
 from llmctx.context.package import Package
-from llmctx.context.snapshot import Snapshot
+from llmctx.context.snapshot import Snapshot, TrailReference
 from llmctx.decision.decision import Decision
 from llmctx.decision.grounding import Grounding
-from llmctx.decision.guards import JUDGING_FAILED, GuardPolicy, Verdict, guard, refused
+from llmctx.decision.guards import JUDGING_FAILED, NO_ANSWER, UNASKED, GuardPolicy, Verdict, guard, refused
 from llmctx.decision.parse import judge
 from llmctx.errors import in_short
 from llmctx.llm.completion import Completion
@@ -26,6 +26,15 @@ class FirstAnswer(NamedTuple):
     """The call that returned it."""
     wrong: Grounding | str
     """What was wrong with it: what the facts do not support, or why it does not fit."""
+
+
+class StandingDecision(NamedTuple):
+    """A recorded decision that stands while the model is not asked again."""
+
+    record: TrailReference
+    """Its record."""
+    action: str
+    """The action that its verdict allowed."""
 
 
 class Conclusion(NamedTuple):
@@ -45,6 +54,8 @@ class Conclusion(NamedTuple):
     """What the model decided; None without a usable answer."""
     first_answer: FirstAnswer | None = None
     """The answer that was rejected first, if the model was asked twice."""
+    standing: StandingDecision | None = None
+    """The decision that stands, if the tick did not deserve a call."""
 
     @property
     def messages(self) -> bytes | None:
@@ -55,9 +66,9 @@ class Conclusion(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """The kind of record: decision, failed or skipped."""
+        """The kind of record: decision, failed, unasked or skipped."""
         if self.completion is None:
-            return "skipped"
+            return "skipped" if self.standing is None else "unasked"
         return "failed" if self.decision is None else "decision"
 
 
@@ -66,14 +77,22 @@ def refuse(snapshot: Snapshot, package: Package, reason: str) -> Conclusion:
     return Conclusion(snapshot, package, refused(reason, package))
 
 
-def conclude_unasked(snapshot: Snapshot, package: Package, reason: str, policy: GuardPolicy) -> Conclusion:
-    """Conclude a tick for which no answer can be had, for the reason given.
+def conclude_unasked(
+    snapshot: Snapshot,
+    package: Package,
+    reason: str,
+    policy: GuardPolicy,
+    standing: StandingDecision | None = None,
+) -> Conclusion:
+    """Conclude a tick for which no answer can be had, or for which none is worth a call because of the `standing`
+    decision, for the reason given.
 
     The guardrails need no answer: a breached stop is an exit here too. Without a position and a price they cannot run.
     """
     if package.refusal is not None:
         return refuse(snapshot, package, f"{reason}; {package.refusal}")
-    return Conclusion(snapshot, package, guard(package, None, policy, reason))
+    verdict = guard(package, None, policy, reason, fired=NO_ANSWER if standing is None else UNASKED)
+    return Conclusion(snapshot, package, verdict, standing=standing)
 
 
 def conclude(

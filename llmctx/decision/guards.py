@@ -3,6 +3,7 @@
 They run in the order in which they stand below, each on what the one before it left:
 
 1. no_answer: without a usable answer the position is held
+   unasked: so it is if the tick did not deserve a call
    judging_failed: if reading the answer or one of the guardrails breaks off, the position is held, and all that
    come after it still run
 2. confidence_floor: an action less sure than the floor becomes a hold
@@ -41,8 +42,8 @@ from llmctx.schema import values
 OnUngrounded = Literal["off", "flag", "reask", "hold"]
 """What miscited or false prices do: nothing is checked; a flag; one more question, then a hold; a hold at once."""
 
-NO_ANSWER, JUDGING_FAILED = "no_answer", "judging_failed"
-"""The guardrails that fire instead of a judgement: there is no answer, or judging it broke off."""
+NO_ANSWER, UNASKED, JUDGING_FAILED = "no_answer", "unasked", "judging_failed"
+"""The guardrails that fire instead of a judgement: there is no answer, none was worth a call, or judging broke off."""
 UNGROUNDED = "ungrounded"
 """The guardrail that fires on miscited or false prices."""
 _NEW_RISK = (Action.ADD,)
@@ -108,7 +109,8 @@ def refused(reason: str, package: Package | None = None) -> Verdict:
     if package is None or (unjudged := unjudged_stop(package)) is None:
         return Verdict(action="none", reason=cut(reason, MAX_REASON_CHARS))
     detail = cut(unjudged, MAX_REASON_CHARS)
-    return Verdict(action=Action.HOLD.value, guards=(Guard(STOP_UNCONFIRMED, detail),), reason=detail)
+    said = detail if reason == package.refusal else cut(f"{reason}; {detail}", MAX_REASON_CHARS)
+    return Verdict(action=Action.HOLD.value, guards=(Guard(STOP_UNCONFIRMED, detail),), reason=said)
 
 
 class _Draft:

@@ -7,21 +7,22 @@ over all attempts, waits included; every attempt is kept; what cannot get better
 import asyncio
 from copy import copy
 from functools import partial
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llmctx import clock
-from llmctx.errors import EndpointError, in_short
+from llmctx.errors import in_short
 from llmctx.limits import MAX_BODY_BYTES, MAX_ERROR_CHARS, MAX_NAME_CHARS, cut
-from llmctx.llm.address import Address, resolve
+from llmctx.llm.address import NO_KEY, Address, check_endpoint, resolve, without_secrets
 from llmctx.llm.advice import advice
 from llmctx.llm.completion import Attempt, Completion, Outcome, read_completion
+from llmctx.llm.native.address import resolve_for
+from llmctx.llm.native.api import Api
 from llmctx.llm.output import OutputSchema
 from llmctx.llm.profile import Profile, ProfileSettings, profile_of
 from llmctx.llm.reported import error_in_success, read_error
 from llmctx.llm.request import RequestPlan, plan_request
 from llmctx.llm.retry import is_transient, retry
-from llmctx.llm.transport import AiohttpTransport, HttpxTransport, NoReply, Reply, Transport
+from llmctx.llm.transport import REQUEST_IDS, AiohttpTransport, HttpxTransport, NoReply, Reply, Transport
 from llmctx.prompt.render import Prompt
 from llmctx.prompt.template import Parameters
 
@@ -29,11 +30,13 @@ if TYPE_CHECKING:
     import httpx
     import httpx2
 
-NO_KEY = "none"
-"""What stands for a key where an endpoint needs none; the SDK insists on one."""
+    from llmctx.llm.rate_limit import RateLimit
+
 _NO_ANSWER = "no answer before the deadline"
 HTTP_OK_BUT = "http 200 with an error "
 """The result of an attempt whose 200 response reports an error, before its status."""
+_BYTES_PER_TOKEN = 4
+"""A rough measure, by which a prompt's tokens are reserved before they are counted."""
 _MAX_PLANS = 64
 """A replay may ask for many recorded outputs."""
 
@@ -52,6 +55,7 @@ class EndpointClient:
         max_body_bytes: int = MAX_BODY_BYTES,
         trust_env: bool = True,
         profile: str | ProfileSettings | None = None,
+        limit: "RateLimit | None" = None,
         http_client: "httpx2.AsyncClient | httpx.AsyncClient | None" = None,
     ) -> None:
         """`base_url` None is the SDK's own default; `timeout_s` is the deadline over all attempts. With
@@ -60,7 +64,7 @@ class EndpointClient:
         `trust_env` takes proxies and certificates from the environment. `http_client` replaces the transport and
         brings its own: unit tests pass one that they can intercept. A client may be used from several event loops;
         `aclose` closes the connections of the loop that calls it. `profile` names or changes the row of the table
-        that the address and the model have.
+        that the address and the model have. `limit` is kept before each request; None sets none.
 
         Raises EndpointError for an address, key or proxy that cannot be used.
         """
@@ -68,6 +72,10 @@ class EndpointClient:
         address = resolve(base_url, api_key)
         self.profile = profile_of(address.base_url, model, profile)
         """What the endpoint and the model can do."""
+        if self.profile.api is not Api.CHAT:
+            address = resolve_for(self.profile.api, base_url, api_key, model)
+        self.limit = limit
+        """The limits of a minute; None if there are none."""
         address = _with_headers(address, self.profile)
         self._transport: Transport = (
             AiohttpTransport(address, max_body_bytes=max_body_bytes, trust_env=trust_env)
@@ -104,44 +112,60 @@ class EndpointClient:
             return await hurried.complete(prompt, output)
         plan = self.plan(prompt.parameters, output)
         messages = plan.messages(prompt)
-        attempts: list[Attempt] = []
+        body = plan.body(messages)
+        tokens = len(body) // _BYTES_PER_TOKEN + plan.answer_tokens
+        call = _Call(body, plan.kept, tokens, clock.monotonic_s() + self._timeout_s, [])
         try:
-            completion = await self._complete(plan.body(messages), plan.kept, attempts)
+            completion = await self._complete(call)
         except Exception as error:  # noqa: BLE001  whatever breaks, the tick ends in a record
-            completion = self._failed(Outcome.ERROR, self._short(in_short(error)), plan.kept, attempts)
+            completion = self._failed(Outcome.ERROR, self._short(in_short(error)), call)
         return completion.model_copy(update={"messages": messages, "asked": plan.blob})
 
-    async def _complete(self, body: bytes, request: dict[str, Any], attempts: list[Attempt]) -> Completion:
+    async def _complete(self, call: "_Call") -> Completion:
         try:
             async with asyncio.timeout(self._timeout_s):
-                reply = await self._reply(body, attempts)
+                reply = await self._reply(call)
         except TimeoutError:
-            return self._failed(Outcome.TIMEOUT, _NO_ANSWER, request, attempts)
+            return self._failed(Outcome.TIMEOUT, _NO_ANSWER, call)
         if isinstance(reply, NoReply):
-            if reply.result == "timeout":
-                return self._failed(Outcome.TIMEOUT, _NO_ANSWER, request, attempts)
-            return self._failed(Outcome.UNREACHABLE, f"connection: {self._short(reply.why)}", request, attempts)
+            match reply.result:
+                case "timeout":
+                    return self._failed(Outcome.TIMEOUT, _NO_ANSWER, call)
+                case "limited":
+                    return self._failed(Outcome.LIMITED, reply.why, call)
+            return self._failed(Outcome.UNREACHABLE, f"connection: {self._short(reply.why)}", call)
         if not reply.is_success:
-            return self._refused(reply, request, attempts)
+            return self._refused(reply, call)
         if reply.body is None:
-            return self._failed(Outcome.UNREADABLE, self._too_large, request, attempts)
-        return read_completion(reply.body, request, tuple(attempts))
+            return self._failed(Outcome.UNREADABLE, self._too_large, call)
+        return read_completion(reply.body, call.request, tuple(call.attempts))
 
-    async def _reply(self, body: bytes, attempts: list[Attempt]) -> Reply | NoReply:
+    async def _reply(self, call: "_Call") -> Reply | NoReply:
         """The last attempt's reply."""
-        began_s = clock.monotonic_s()
-        reply = await self._attempt(body, attempts)
+        reply = await self._attempt(call)
         if self._max_attempts != 1 and is_transient(reply):
-            remaining_s = self._timeout_s - clock.elapsed_ms(began_s) / 1000
-            again = partial(self._attempt, body, attempts)
-            return await retry(reply, again, max_attempts=self._max_attempts, remaining_s=remaining_s)
+            again = partial(self._attempt, call)
+            return await retry(reply, again, max_attempts=self._max_attempts, remaining_s=call.left_s)
         return reply
 
-    async def _attempt(self, body: bytes, attempts: list[Attempt]) -> Reply | NoReply:
+    async def _attempt(self, call: "_Call") -> Reply | NoReply:
+        if self.limit is None:
+            return await self._post(call)
+        reservation = await self.limit.reserve(call.tokens, call.left_s)
+        if isinstance(reservation, str):
+            return NoReply("limited", reservation)
+        await asyncio.sleep(reservation.wait_s)
+        reply = await self._post(call)
+        used = _used_tokens(reply) if isinstance(reply, Reply) else None
+        if used is not None:
+            self.limit.settle(reservation, used)
+        return reply
+
+    async def _post(self, call: "_Call") -> Reply | NoReply:
         began_s = clock.monotonic_s()
         result, request_id = "cancelled at the deadline", None
         try:
-            reply = await self._transport.post(body)
+            reply = await self._transport.post(call.body)
             if isinstance(reply, NoReply):
                 result = reply.result
             else:
@@ -149,22 +173,22 @@ class EndpointClient:
                 if reply.is_success and (error := error_in_success(reply.body)) is not None:
                     result = f"{HTTP_OK_BUT}{error.status}"
                     reply = reply._replace(status=error.status)
-                request_id = reply.headers.get("x-request-id")
+                request_id = next((reply.headers[name] for name in REQUEST_IDS if name in reply.headers), None)
                 request_id = None if request_id is None else cut(request_id, MAX_NAME_CHARS)
             return reply
         finally:
-            attempts.append(Attempt(result, round(clock.elapsed_ms(began_s)), request_id))
+            call.attempts.append(Attempt(result, round(clock.elapsed_ms(began_s)), request_id))
 
-    def _refused(self, reply: Reply, request: dict[str, Any], attempts: list[Attempt]) -> Completion:
+    def _refused(self, reply: Reply, call: "_Call") -> Completion:
         """What became of a call that ended with an error."""
         error = read_error(reply.body)
         if error is not None and error.is_filter and reply.body is not None:
-            return read_completion(reply.body, request, tuple(attempts))
+            return read_completion(reply.body, call.request, tuple(call.attempts))
         outcome = Outcome.UNREACHABLE if is_transient(reply) else Outcome.REJECTED
         detail = f"http {reply.status}: {self._short(str(error) if error else self._said(reply))}"
         if error is not None and (found := advice(reply.status, error)) is not None:
             detail = f"{detail}; {found.text}"
-        return self._failed(outcome, detail, request, attempts, reply.body)
+        return self._failed(outcome, detail, call, reply.body)
 
     def _said(self, reply: Reply) -> str:
         """What an error response says. Its charset is not asked: Python has codecs that are no charsets."""
@@ -181,22 +205,35 @@ class EndpointClient:
         text = " ".join(text.split())
         return cut(text, MAX_ERROR_CHARS)
 
-    def _failed(
-        self,
-        outcome: Outcome,
-        detail: str,
-        request: dict[str, Any],
-        attempts: list[Attempt],
-        body: bytes | None = None,
-    ) -> Completion:
+    def _failed(self, outcome: Outcome, detail: str, call: "_Call", body: bytes | None = None) -> Completion:
         return Completion(
             outcome=outcome,
-            detail=f"{detail} ({_times(len(attempts))} within {self._timeout_s:g} s)",
-            request=request,
-            attempts=tuple(attempts),
+            detail=f"{detail} ({_times(len(call.attempts))} within {self._timeout_s:g} s)",
+            request=call.request,
+            attempts=tuple(call.attempts),
             body=body,
-            request_id=attempts[-1].request_id if attempts else None,
+            request_id=call.attempts[-1].request_id if call.attempts else None,
         )
+
+
+class _Call(NamedTuple):
+    """One request and its attempts."""
+
+    body: bytes
+    """What is posted."""
+    request: dict[str, Any]
+    """What a record keeps of it."""
+    tokens: int
+    """The tokens that it may take."""
+    ends_s: float
+    """Its deadline, by the monotonic clock."""
+    attempts: list[Attempt]
+    """The attempts so far."""
+
+    @property
+    def left_s(self) -> float:
+        """The seconds until the deadline."""
+        return self.ends_s - clock.monotonic_s()
 
 
 def _with_headers(address: Address, profile: Profile) -> Address:
@@ -209,37 +246,16 @@ def _with_headers(address: Address, profile: Profile) -> Address:
     return address._replace(headers=headers | profile.headers)
 
 
-def check_endpoint(base_url: str | None, api_key: str) -> None:
-    """Check an address and a key before anything is sent.
-
-    Raises EndpointError for an address or a key that cannot be used.
-    """
-    try:
-        parts = urlsplit(base_url or "https://default")
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable:
-        raise EndpointError(
-            "The endpoint's base URL is malformed. It is not shown, because it may hold a password.",
-            "Write it as http://HOST:PORT/v1 or https://HOST/v1.",
-            exit_code=2,
-        )
-    if not (api_key.isascii() and api_key.isprintable()):
-        raise EndpointError("The API key has characters that no HTTP header can carry.", "Copy the key again.")
-
-
-def without_secrets(url: str) -> str:
-    """An address without user, password, query and fragment; empty for a malformed one."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return ""
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-
-
 def _times(count: int) -> str:
     return "1 attempt" if count == 1 else f"{count} attempts"
+
+
+def _used_tokens(reply: Reply) -> int | None:
+    """The tokens of a reply as providers count them against their limits; None if they are unknown."""
+    if not reply.is_success or reply.body is None:
+        return 0
+    usage = read_completion(reply.body, {}, ()).usage
+    return None if usage is None else usage.prompt + usage.completion
 
 
 class NoEndpoint:

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from llmctx.limits import MAX_DETAIL_CHARS, MAX_NAME_CHARS, cut
-from llmctx.llm.envelope import field, read_envelope
+from llmctx.llm.envelope import field
 from llmctx.llm.extract import UNREADABLE, extract, is_object
+from llmctx.llm.native.response import read_document
 from llmctx.llm.output import OutputSchema
 from llmctx.llm.reported import is_filtered
 from llmctx.llm.usage import Usage, read_usage
@@ -41,6 +42,8 @@ class Outcome(StrEnum):
     """No attempt got through: connection, overload or server errors."""
     TIMEOUT = "timeout"
     """The deadline over all attempts expired."""
+    LIMITED = "limited"
+    """The client's own limit of requests or tokens a minute left no time for the call."""
     ERROR = "error"
     """The call ended with an unexpected error on our side."""
 
@@ -54,6 +57,25 @@ class Attempt(NamedTuple):
     """Its duration."""
     request_id: str | None
     """The provider's id of the request."""
+
+
+class Tried(NamedTuple):
+    """What became of an endpoint of several that did not give the completion."""
+
+    endpoint: str
+    """Its name."""
+    outcome: str
+    """The outcome of its call; `skipped` if it was not asked, `cancelled` if another one answered first."""
+    detail: str | None = None
+    """Why it gave no answer, or why it was not asked."""
+    url: str | None = None
+    """Its address, without secrets; None if it was not asked."""
+    model: str | None = None
+    """The model asked."""
+    attempts: tuple[Attempt, ...] = ()
+    """Its requests on the wire, in order."""
+    usage: Usage | None = None
+    """Tokens; None if they are unknown, as those of a call that was cancelled."""
 
 
 class Completion(BaseModel):
@@ -93,6 +115,10 @@ class Completion(BaseModel):
     """Why the model stopped."""
     usage: Usage | None = None
     """Tokens; None if the endpoint's counts are missing or unusable."""
+    endpoint: str | None = None
+    """The name of the endpoint that was asked, if there are several."""
+    tried: tuple[Tried, ...] = ()
+    """The other endpoints that were asked or passed over, in order."""
 
 
 class Completer(Protocol):
@@ -103,11 +129,19 @@ class Completer(Protocol):
         ...
 
 
+class ClosingCompleter(Completer, Protocol):
+    """A completer that holds connections."""
+
+    async def aclose(self) -> None:
+        """Close them."""
+        ...
+
+
 def read_completion(body: bytes, request: dict[str, Any], attempts: tuple[Attempt, ...]) -> Completion:
     """Read the body of a 200 response. A pure function, so that replay reads it the same way."""
     document: Any = None
     try:
-        document, steps = read_envelope(body)
+        document, steps = read_document(body)
         choices = document["choices"]
         text, more_steps = extract(choices)
         message = choices[0]["message"]

@@ -56,9 +56,13 @@ class FailureCount:
 
 def failure_of(completion: Mapping[str, Any]) -> str:
     """Why a recorded completion is not usable."""
-    if completion["outcome"] == "answered":
-        return _MISFIT
-    return str(completion.get("detail") or completion["outcome"])
+    said = _MISFIT if completion["outcome"] == "answered" else str(completion.get("detail") or completion["outcome"])
+    if "endpoint" not in completion:
+        return said
+    others = (
+        f"{tried['endpoint']}: {tried.get('detail') or tried['outcome']}" for tried in completion.get("tried", ())
+    )
+    return "; ".join([f"{completion['endpoint']}: {said}", *others])
 
 
 def remedy(failure: str) -> str:

@@ -33,6 +33,11 @@ class Price(BaseModel):
         cost += cached * (self.input if self.cached is None else self.cached)
         return (cost + written * (self.input if self.cache_write is None else self.cache_write)) / _PER
 
+    def most(self, usage: Usage) -> Decimal:
+        """The most that a call of so many tokens can cost, whatever of its prompt is cached or written to a cache."""
+        dearest = max(self.input, self.cached or 0, self.cache_write or 0)
+        return (usage.prompt * dearest + usage.completion * self.output) / _PER
+
 
 def price_of(prices: Mapping[str, Price], *models: str | None) -> Price | None:
     """Return the price of the first of these models that has one."""

@@ -30,7 +30,7 @@ _SERVER_ERROR = 500
 def is_transient(reply: Reply | NoReply) -> bool:
     """Whether another attempt may succeed."""
     if isinstance(reply, NoReply):
-        return True
+        return reply.result != "limited"
     if reply.status in _TRANSIENT or reply.status >= _SERVER_ERROR:
         error = read_error(reply.body)
         return error is None or "insufficient_quota" not in error.code

@@ -9,9 +9,9 @@ from redis.exceptions import RedisError
 
 from llmctx import canonical, clock
 from llmctx.connection import server_ms
-from llmctx.context.content import explain
 from llmctx.context.snapshot import as_of
 from llmctx.context.staleness import written_at
+from llmctx.context.value import explain
 from llmctx.errors import ServerError
 from llmctx.schema.keys import BY_SECTION, FAMILIES, Family
 from llmctx.trail.log.instance import agreed

@@ -88,6 +88,8 @@ class SectionView(NamedTuple):
     """Its facts, or the reason why it has none."""
 
 
+OPTIONAL = ("portfolio", "memory")
+"""The sections that a package has only if a setting says so; earlier templates do not show them."""
 NAMES = ("symbol", "as_of", "clock", "sections", "field")
 """The names that a template can use."""
 
@@ -107,7 +109,11 @@ def render(template: Template, package: Package) -> Prompt:
         "symbol": package.symbol,
         "as_of": clock.iso(package.as_of_ms),
         "clock": package.clock,
-        "sections": [_view(section, contents.get(name), notation) for name, section in package.sections.items()],
+        "sections": [
+            _view(section, contents.get(name), notation)
+            for name, section in package.sections.items()
+            if name not in OPTIONAL or name in template.front_matter.shows
+        ],
         "field": _field_reader(package),
     }
     messages = tuple(Message(part.role, render_part(part, names, template)) for part in template.parts)
@@ -175,7 +181,8 @@ def _view(section: Section, content: SectionContent | None, notation: str) -> Se
         title += ", implausible"
         doubts = "".join(f"- (implausible): {harmless(finding.reason)}\n" for finding in implausible)
     if content is not None and notation not in content.texts:
-        content.texts[notation] = _text_of(content.facts, LINES[notation])
+        about = f"- (about this section): {content.about}\n" if content.about else ""
+        content.texts[notation] = about + _text_of(content.facts, LINES[notation])
     if content is not None and (text := content.texts[notation]):
         return SectionView(name, key, status.value, age, "", doubts + text, title, doubts + text)
     said = untrusted.quoted(reason or "")

@@ -26,7 +26,7 @@ class Answer(NamedTuple):
     """One answer to one question about one position. What does not apply is None or empty."""
 
     kind: str
-    """decision, failed, or skipped if nothing was asked."""
+    """decision, failed, or skipped or unasked if nothing was asked."""
     snapshot: str
     """SHA-256 of the snapshot."""
     verdict: dict[str, Any]
@@ -74,7 +74,7 @@ class Answer(NamedTuple):
     @property
     def label(self) -> str:
         """The row or column in a flip matrix: the action, `no answer` or `not asked`."""
-        return {"failed": NO_ANSWER, "skipped": NOT_ASKED}.get(self.kind, self.action)
+        return {"failed": NO_ANSWER, "skipped": NOT_ASKED, "unasked": NOT_ASKED}.get(self.kind, self.action)
 
     @property
     def effective_action(self) -> str:

@@ -1,27 +1,19 @@
-"""A budget in tokens and money. Each call reserves a high estimate first, so calls under way cannot overrun it."""
+"""A budget of one process in tokens and money. Each call reserves the most that it may use, so calls under way cannot
+exceed it together.
+"""
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import NamedTuple
 
 from llmctx.errors import ReplayError
+from llmctx.llm.budget import Spending, most_tokens
 from llmctx.llm.price import BATCH_SHARE, Price, price_of
 from llmctx.llm.usage import Usage
 from llmctx.prompt.render import Prompt
 
-_BYTES_PER_TOKEN = 3
 _DEFAULT_ANSWER_TOKENS = 2000
 """Reserved for an answer whose length the prompt does not limit."""
 _ZERO = Decimal(0)
-
-
-class Reservation(NamedTuple):
-    """What is reserved for one call."""
-
-    tokens: int
-    """The most tokens that it may use."""
-    cost: Decimal
-    """The most money that it may cost."""
 
 
 class Budget:
@@ -39,7 +31,7 @@ class Budget:
         self._tokens, self._cost = tokens, cost
         self._prices = prices or {}
         self._share = BATCH_SHARE if batch else Decimal(1)
-        self._reserved = Reservation(0, _ZERO)
+        self._reserved = Spending()
         self.tokens = 0
         """Tokens used so far."""
         self.cost = _ZERO
@@ -49,8 +41,8 @@ class Budget:
         """Return the price of the first of these models that has one."""
         return price_of(self._prices, *models)
 
-    def reserve(self, model: str, prompt: Prompt) -> Reservation | None:
-        """Reserve a high estimate of what a call needs; None if the budget does not suffice.
+    def reserve(self, model: str, prompt: Prompt) -> Spending | None:
+        """Reserve the most that a call may use; None if the budget does not suffice.
 
         Raises ReplayError if the budget is in money and the model has no price.
         """
@@ -60,19 +52,19 @@ class Budget:
                 f"The budget is in money, but there is no price for {model!r}.",
                 f'Set it in llmctx.toml: [prices."{model}"] input = ... output = ... (per million tokens).',
             )
-        answer = prompt.parameters.max_completion_tokens or prompt.parameters.max_tokens or _DEFAULT_ANSWER_TOKENS
-        usage = Usage(len(prompt.evidence) // _BYTES_PER_TOKEN + 1, answer, 0, 0)
-        needed = Reservation(usage.prompt + answer, _ZERO if price is None else price.of(usage) * self._share)
-        if self._tokens is not None and self.tokens + self._reserved.tokens + needed.tokens > self._tokens:
+        usage = most_tokens(prompt) or Usage(len(prompt.evidence), _DEFAULT_ANSWER_TOKENS)
+        needed = Spending(usage.prompt + usage.completion, _ZERO if price is None else price.most(usage) * self._share)
+        together = self._reserved.plus(needed)
+        if self._tokens is not None and self.tokens + together.tokens > self._tokens:
             return None
-        if self._cost is not None and self.cost + self._reserved.cost + needed.cost > self._cost:
+        if self._cost is not None and self.cost + together.cost > self._cost:
             return None
-        self._reserved = Reservation(self._reserved.tokens + needed.tokens, self._reserved.cost + needed.cost)
+        self._reserved = together
         return needed
 
-    def release(self, reservation: Reservation) -> None:
+    def release(self, reservation: Spending) -> None:
         """Release the reservation of a call that is over."""
-        self._reserved = Reservation(self._reserved.tokens - reservation.tokens, self._reserved.cost - reservation.cost)
+        self._reserved = self._reserved.plus(reservation, -1)
 
     def count(self, usage: Usage | None, *models: str | None) -> Decimal | None:
         """Count what a call used and return its cost, None if no price is known."""
@@ -86,7 +78,7 @@ class Budget:
         self.cost += cost
         return cost
 
-    def count_unknown(self, reservation: Reservation) -> None:
+    def count_unknown(self, reservation: Spending) -> None:
         """Count a call whose tokens are unknown as all that was reserved for it."""
         self.tokens += reservation.tokens
         self.cost += reservation.cost

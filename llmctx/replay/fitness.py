@@ -5,12 +5,12 @@ is the same in every request, from 1,024 tokens (OpenAI and compatible providers
 """
 
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from os.path import commonprefix
 from typing import Any, NamedTuple
 
 from llmctx.context.package import build_package
-from llmctx.context.snapshot import Snapshot
+from llmctx.context.snapshot import NO_BLOBS, Snapshot
 from llmctx.errors import TemplateError
 from llmctx.prompt.render import Prompt, render, unknown_names
 from llmctx.prompt.template import Template
@@ -73,13 +73,13 @@ class Fitness(NamedTuple):
         }
 
 
-def fitness(template: Template, entries: Iterable[Entry]) -> Fitness:
-    """Check a template on the records whose package can be asked about."""
+def fitness(template: Template, entries: Iterable[Entry], blobs: Mapping[str, bytes] = NO_BLOBS) -> Fitness:
+    """Check a template on the records whose package can be asked about; `blobs` are those that they name."""
     texts: list[str] = []
     failures: list[str] = []
     for entry in entries:
         try:
-            prompt = rendered(template, entry)
+            prompt = rendered(template, entry, blobs)
         except TemplateError as error:
             failures.append(f"record {entry.index}: {error.what}")
         else:
@@ -99,14 +99,14 @@ def fitness(template: Template, entries: Iterable[Entry]) -> Fitness:
     )
 
 
-def rendered(template: Template, entry: Entry) -> Prompt | None:
+def rendered(template: Template, entry: Entry, blobs: Mapping[str, bytes] = NO_BLOBS) -> Prompt | None:
     """Render a template with a record's data; None if the data cannot be asked about.
 
     Raises TemplateError if the template does not render.
     """
     if "snapshot" not in entry.record:
         return None
-    package = build_package(Snapshot.from_evidence(entry.pieces["snapshot"]))
+    package = build_package(Snapshot.from_evidence(entry.pieces["snapshot"], blobs))
     return None if package.refusal is not None else render(template, package)
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from llmctx import clock
 from llmctx.context.package import build_package
-from llmctx.context.snapshot import Snapshot
+from llmctx.context.snapshot import NO_BLOBS, Snapshot
 from llmctx.replay.corpus import Place, Recorded
 from llmctx.replay.price_series import Holding, PriceSeries, profit
 from llmctx.replay.selection import Selection
@@ -97,15 +97,15 @@ class DecisionOutcome(NamedTuple):
         }
 
 
-def past_decision(entry: Recorded) -> PastDecision | None:
-    """Return the decision of a record, None if it holds none about a usable position.
+def past_decision(entry: Recorded, blobs: Mapping[str, bytes] = NO_BLOBS) -> PastDecision | None:
+    """Return the decision of a record, None if it holds none about a usable position; `blobs` are those that it names.
 
     Raises ValueError if the record's snapshot is malformed.
     """
     record = entry.record
     if record["kind"] not in ("decision", "failed"):
         return None
-    package = build_package(Snapshot.from_evidence(entry.pieces["snapshot"]))
+    package = build_package(Snapshot.from_evidence(entry.pieces["snapshot"], blobs))
     if package.refusal is not None:
         return None
     position, verdict, decision = package.position, record["verdict"], record.get("decision", {})
@@ -192,9 +192,11 @@ def _after(holding: Holding, verdict: dict[str, Any]) -> Holding:
 class Decisions:
     """The selected decisions of a trail."""
 
-    def __init__(self, entries: Sequence[Recorded], selection: Selection) -> None:
+    def __init__(
+        self, entries: Sequence[Recorded], selection: Selection, blobs: Mapping[str, bytes] = NO_BLOBS
+    ) -> None:
         """`entries` are all records: where a position ended shows only in the records after the selected ones."""
-        taken = {entry.place: found for entry in entries if (found := past_decision(entry)) is not None}
+        taken = {entry.place: found for entry in entries if (found := past_decision(entry, blobs)) is not None}
         selected = [taken[entry.place] for entry in entries if selection.includes(entry) and entry.place in taken]
         self._ends = last_seen(taken.values())
         self.selected: list[PastDecision] = selected[: selection.limit]

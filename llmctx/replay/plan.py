@@ -103,7 +103,7 @@ def build_request(entry: Recorded, plan: Plan, blobs: BlobCache) -> ReplayReques
     """
     record = entry.record
     try:
-        snapshot = Snapshot.from_evidence(entry.pieces["snapshot"])
+        snapshot = Snapshot.from_evidence(entry.pieces["snapshot"], blobs)
         package = build_package(snapshot)
         prompt = None if plan.template is not None else recorded_prompt(entry, blobs)
         output = OUTPUT if plan.template is not None else _recorded_output(record, blobs)

@@ -23,6 +23,7 @@ from llmctx.errors import TemplateError
 from llmctx.leaf_fields import (
     decision_fields,
     grounding_fields,
+    mapped_position_fields,
     policy_of,
     sections_fields,
     verdict_fields,
@@ -113,7 +114,7 @@ class _Attempt:
 
     @cached_property
     def _snapshot(self) -> Snapshot:
-        return Snapshot.from_evidence(self._entry.pieces["snapshot"])
+        return Snapshot.from_evidence(self._entry.pieces["snapshot"], self._blobs)
 
     @cached_property
     def _package(self) -> Package:
@@ -168,7 +169,10 @@ class _Attempt:
         expect("snapshot", expected, self._record, always_holds=True)
 
     def _check_sections(self) -> None:
-        expect("snapshot", {"sections": sections_fields(self._package)}, self._record["snapshot"])
+        fields = {"sections": sections_fields(self._package)}
+        if self._snapshot.rules.sections is not None:
+            fields |= mapped_position_fields(self._package)
+        expect("snapshot", fields, self._record["snapshot"])
         thesis, source = self._snapshot.sections["thesis"].raw, self._snapshot.thesis
         if self._rules is Rules.SAME and (thesis is None) is not (source is None):
             raise DiffersError("thesis", "a thesis and the record that it comes from go together", DATA)
@@ -235,7 +239,8 @@ class _Attempt:
         elif "completion" in self._record:
             expect("", {"verdict": verdict_fields(self._conclusion.verdict)}, self._record)
         elif "policy" in recorded:  # nothing was asked, and the first guardrail repeats why
-            verdict = guard(self._package, None, policy_of(self._record), recorded["guards"][0]["detail"])
+            first = recorded["guards"][0]
+            verdict = guard(self._package, None, policy_of(self._record), first["detail"], fired=first["name"])
             expect("", {"verdict": verdict_fields(verdict)}, self._record)
         # In records of 0.1.0 a template refused without a policy, and the verdict repeats its reason.
 

@@ -23,7 +23,7 @@ from llmctx.replay.safe_write import Destination, FileKind, check_destination, f
 
 FORMAT = "llmctx-replay/1"
 RESULTS = FileKind("a results file of `llmctx replay`", lambda head: format_of(head) == FORMAT)
-UNANSWERED = frozenset({Outcome.UNREACHABLE, Outcome.TIMEOUT, Outcome.REJECTED, Outcome.ERROR})
+UNANSWERED = frozenset({Outcome.UNREACHABLE, Outcome.TIMEOUT, Outcome.REJECTED, Outcome.LIMITED, Outcome.ERROR})
 """Outcomes of calls that got no answer; asking again may get one."""
 
 

@@ -15,14 +15,14 @@ from llmctx.trail.log.entry import Entry
 from llmctx.trail.source.filter import Filter, time_of
 
 GUARDS = (
-    "no_answer", "judging_failed", "confidence_floor", "ungrounded", "stale_price", "implausible_price",
+    "no_answer", "unasked", "judging_failed", "confidence_floor", "ungrounded", "stale_price", "implausible_price",
     "market_unknown", "market_closed", "quantity_cap", "stop_side", "target_side", "stop_unconfirmed", "stale",
     "stop_loss_breached",
 )  # fmt: skip
 """The guardrails, in the order in which they run."""
 _KNOWN = {
     "action": (*(action.value for action in Action), "none"),
-    "kind": ("decision", "failed", "skipped"),
+    "kind": ("decision", "failed", "skipped", "unasked"),
     "guard": GUARDS,
 }
 _RANGE = re.compile(r"(?:(\d+):)?(\d*)(-?)(\d*)\Z")
@@ -54,7 +54,7 @@ class Selection(NamedTuple):
     guard: str | None = None
     """Only records in which this guardrail fired."""
     kind: str | None = None
-    """Only this kind: decision, failed or skipped."""
+    """Only this kind: decision, failed, skipped or unasked."""
     since_ms: int | None = None
     """The earliest as_of, in milliseconds."""
     until_ms: int | None = None

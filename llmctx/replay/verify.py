@@ -10,10 +10,12 @@ from llmctx.trail.log.base import Base
 from llmctx.trail.log.instance import Instance, read_state_instance
 from llmctx.trail.log.leaf_schema import Fault, FaultError
 from llmctx.trail.log.log import Log
+from llmctx.trail.log.records import Records
 from llmctx.trail.proof.anchor import Anchor, anchor_directory
 from llmctx.trail.proof.base import check_base
 from llmctx.trail.proof.checkpoint import Key, origin_of, read_note
 from llmctx.trail.proof.coverage import Coverage, Trusted, read_coverage
+from llmctx.trail.proof.erasure import Erasure
 from llmctx.trail.proof.key import read_public_key
 from llmctx.trail.proof.receipt import HeldReceipts, Receipt, check_receipts
 from llmctx.trail.proof.roster import older_keys
@@ -39,6 +41,23 @@ class OutsideEvidence(NamedTuple):
     """Remarks about the anchor that are no faults."""
     writers: WriterKeys | None = None
     """Checks the records' proofs; None skips them."""
+    whole: Records | None = None
+    """The records of the archive and those of the log, as one; None checks the log alone."""
+    archived_notes: Sequence[str] = ()
+    """The archive's checkpoints, which stand in for an anchor."""
+    erasures: Sequence[Erasure] = ()
+    """What was erased of the archived records by rule."""
+
+
+class Older(NamedTuple):
+    """What an archive has of a partition."""
+
+    records: Records
+    """The archived records and those of the log, as one."""
+    notes: Sequence[str] = ()
+    """The archive's signed checkpoints."""
+    erasures: Sequence[Erasure] = ()
+    """What was erased of its records by rule."""
 
 
 class Expected(NamedTuple):
@@ -77,8 +96,11 @@ async def verify_partition(
     state_dir: Path,
     expected: Expected = Expected(),  # noqa: B008  frozen
     on_record: Callable[[], None] = lambda: None,
+    older: Older | None = None,
 ) -> PartitionReport:
     """Verify one partition in Redis against the anchor and the key of a state directory.
+
+    With `older` the archived records are verified too, so the partition is checked from its first record on.
 
     Raises FaultError if a receipt or the key belongs to another trail, AnchorError if the anchor cannot be read.
     """
@@ -106,10 +128,13 @@ async def verify_partition(
         key_given=expected.key is not None,
         warnings=_anchor_warnings(notes, checkpoint, state_dir),
         writers=writers_of(name, trusted, older_keys(state_dir, instance.id)),
+        whole=None if older is None else older.records,
+        archived_notes=() if older is None else older.notes,
+        erasures=() if older is None else older.erasures,
     )
     report = await verify_log(log, on_record, outside, rebuilding=expected.rebuild, partitions=instance.partitions)
     if report.fault is not None and await log.first() != first:  # it was archived meanwhile
-        return await verify_partition(log, instance, state_dir, expected, on_record)
+        return await verify_partition(log, instance, state_dir, expected, on_record, older)
     return report
 
 
@@ -156,9 +181,13 @@ async def verify_log(
         held=HeldReceipts(outside.receipts),
         writers=outside.writers,
     )
-    check = PartitionCheck(log.partition, verifier, log.blobs.blob, rebuilding=rebuilding, partitions=partitions)
-    fault = _begin(base, verifier, outside.writers) or await check.check_records(log.read(), on_record)
+    records = outside.whole or log
+    check = PartitionCheck(log.partition, verifier, records.blob, rebuilding=rebuilding, partitions=partitions)
+    verifier.trimmed = base.size
+    fault = None if outside.whole is not None else _begin(base, verifier, outside.writers)
+    fault = fault or await check.check_records(records.read(), on_record)
     fault = fault or _check_outside(outside, verifier) or verifier.check_notice() or await _check_kept(log, verifier)
+    fault = fault or check_erasures(outside.erasures, outside.writers)
     fault = fault or verifier.check_map(tick_map, size) or verifier.check_symbols(symbols, size)
     warnings = [*_coverage_warnings(outside, coverage, verifier.size), *outside.warnings, *coverage.warnings()]
     return check.report(fault, warnings)
@@ -177,6 +206,13 @@ async def _read_base(log: Log, trusted: Trusted | None) -> Base:
     if (fault := check_base(base, () if trusted is None else trusted.keys, origin)) is not None:
         raise FaultError(fault)
     return base
+
+
+def check_erasures(erasures: Sequence[Erasure], writers: WriterKeys | None) -> Fault | None:
+    """The first fault of what was erased, once the records have told who may write."""
+    if writers is None:
+        return None
+    return next((fault for each in erasures if (fault := each.fault(writers)) is not None), None)
 
 
 def _begin(base: Base, verifier: Verifier, writers: WriterKeys | None) -> Fault | None:
@@ -204,7 +240,8 @@ def _coverage(outside: OutsideEvidence, in_redis: str | None) -> Coverage:
         return Coverage()
     check_receipts(outside.receipts, outside.trusted)
     if not outside.checkpoints:
-        return read_coverage([] if in_redis is None else [in_redis], outside.trusted, complete=False)
+        newest = [] if in_redis is None or in_redis in outside.archived_notes else [in_redis]
+        return read_coverage([*outside.archived_notes, *newest], outside.trusted, complete=False)
     coverage = read_coverage(outside.checkpoints, outside.trusted)
     if coverage.size > len(outside.leaf_hashes):
         expected = f"{coverage.size} leaf hashes in the anchor, as its last checkpoint says"

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from llmctx.replay.partition_check import PartitionCheck, PartitionReport
-from llmctx.replay.verify import Expected, trusted_of, writers_of
+from llmctx.replay.verify import Expected, check_erasures, trusted_of, writers_of
 from llmctx.trail.archive.reader import Archive
 from llmctx.trail.export.reader import Part
 from llmctx.trail.log.entry import Entry
@@ -11,6 +11,7 @@ from llmctx.trail.log.leaf_schema import Fault, FaultError
 from llmctx.trail.proof.coverage import read_coverage
 from llmctx.trail.proof.receipt import HeldReceipts, check_receipts
 from llmctx.trail.proof.verify import Verifier
+from llmctx.trail.proof.writer import WriterKeys
 from llmctx.trail.source.copies import Copy
 
 
@@ -38,6 +39,10 @@ async def verify_part(
 
     trusted = trusted_of(expected.key or copy.key, copy.origin, part.partition, copy.partitions)
     receipts = expected.receipts_of(part.partition)
+    for receipt in receipts:
+        if receipt.at < part.first:
+            outside = Fault(receipt.at, "receipt", f"a record from {part.first} on, where this begins", f"{receipt.at}")
+            return PartitionReport(part.partition, fault=outside)
     try:
         trusted = trusted._replace(chain=copy.key_chain(trusted.key))
         check_receipts(receipts, trusted)
@@ -46,17 +51,36 @@ async def verify_part(
         if instead is not None:
             fault = Fault(coverage.size, "note-grammar", "signed checkpoints, one blank line between", instead)
             return PartitionReport(part.partition, fault=fault)
-        lost, known = copy.lost(part), copy.known(part)
+        lost, known, erasures = copy.lost(part), copy.known(part), copy.erasures(part)
     except FaultError as error:
         return PartitionReport(part.partition, fault=error.fault)
     writers = writers_of(trusted.origin, trusted)
-    verifier = Verifier(coverage, known=known, lost=lost.get, held=HeldReceipts(receipts), writers=writers)
+    verifier = Verifier(
+        coverage, known=known, known_from=part.first, lost=lost.get, held=HeldReceipts(receipts), writers=writers
+    )
     check = PartitionCheck(part.partition, verifier, blob, rebuilding=expected.rebuild, partitions=copy.partitions)
-    found = await check.check_records(_each(copy, part, lost), on_record) or verifier.check_end(all_covered=True)
-    found = found or _check_sizes(verifier, part, known) or await check.check_lost(copy.found_again(part), lost)
+    begun = _begin(part, verifier, writers)
+    found = begun or await check.check_records(_each(copy, part, lost), on_record)
+    found = (
+        found
+        or check_erasures(erasures, writers)
+        or verifier.check_end(all_covered=True)
+        or _check_sizes(verifier, part, known)
+        or await check.check_lost(copy.found_again(part), lost)
+    )
     warnings = [] if expected.key is not None else [_own_key(copy)]
     warnings += [] if coverage.count else ["there is no checkpoint, so nothing proves that this partition is empty"]
     return check.report(found, [*warnings, *coverage.warnings()])
+
+
+def _begin(part: Part, verifier: Verifier, writers: WriterKeys) -> Fault | None:
+    """Begin where the copy begins; the fault if a checkpoint or the keys named before it contradict that."""
+    if not part.first:
+        return None
+    try:
+        return verifier.begin_at(part.first, part.subtrees) or writers.begin_after(part.writers)
+    except ValueError as error:
+        return Fault(part.first, "manifest", f"the subtrees of a tree of {part.first} leaves", str(error))
 
 
 def _own_key(copy: Copy) -> str:
@@ -72,6 +96,7 @@ async def _each(copy: Copy, part: Part, lost: dict[int, bytes]) -> AsyncIterator
 def _check_sizes(verifier: Verifier, part: Part, known: Sequence[bytes] | None) -> Fault | None:
     if part.size != verifier.size:
         return Fault(verifier.size, "manifest", f"{part.size} records, as the manifest says", f"{verifier.size}")
-    if known is not None and len(known) != verifier.size:
-        return Fault(min(verifier.size, len(known)), "leaf-hash", f"{verifier.size} leaf hashes", f"{len(known)}")
+    if known is not None and part.first + len(known) != verifier.size:
+        end = part.first + len(known)
+        return Fault(min(verifier.size, end), "leaf-hash", f"leaf hashes below {verifier.size}", f"below {end}")
     return None

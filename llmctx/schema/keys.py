@@ -43,16 +43,21 @@ class Family:
 
     def key(self, symbol: str = "", signal_type: str = "") -> str:
         """The key for one symbol (and signal type)."""
-        return self.pattern.replace("{symbol}", symbol).replace("{signal_type}", signal_type)
+        pattern = self.pattern.replace("{symbol_lower}", symbol.lower())  # only mapped families have it
+        return pattern.replace("{symbol}", symbol).replace("{signal_type}", signal_type)
 
     def parts_of(self, key: str) -> dict[str, str] | None:
         """The symbol and signal type in a key, as far as the family has them; None if the key is not of this family."""
         shape = re.escape(self.pattern).replace(r"\{symbol\}", "(?P<symbol>.+)")  # a symbol may hold colons
         shape = shape.replace(r"\{signal_type\}", "(?P<signal_type>[^:]+)")
+        shape = shape.replace(r"\{symbol_lower\}", "(?P<symbol_lower>.+)")
         found = re.fullmatch(shape, key)
-        if found is None or not is_symbol(found.groupdict().get("symbol", "X")):
+        if found is None:
             return None
-        return found.groupdict()
+        parts = found.groupdict()
+        if "symbol_lower" in parts:
+            parts["symbol"] = parts.pop("symbol_lower").upper()
+        return parts if is_symbol(parts.get("symbol", "X")) else None
 
 
 FAMILIES = (
@@ -134,11 +139,19 @@ def section_keys(symbol: str, signal_types: tuple[str, ...], partition: int) -> 
     return MappingProxyType(keys | {"thesis": latest(partition, symbol)})
 
 
+_BESIDE: dict[str, type[BaseModel]] = {
+    "thesis": values.Thesis,
+    "portfolio": values.Portfolio,
+    "memory": values.Memory,
+}
+"""The models of sections that are no family of the schema document."""
+
+
 @cache
 def model_of(section: str) -> type[BaseModel]:
     """The model of a package's section, including signals and thesis."""
-    if section == "thesis":
-        return values.Thesis
+    if section in _BESIDE:
+        return _BESIDE[section]
     return BY_SECTION[section.partition(".")[0]].model
 
 
@@ -174,6 +187,13 @@ UPDATES = "updates:"
 """The prefix of a live key's pub/sub channel; a write publishes the new value, a deletion an empty text."""
 WORKERS = "workers"
 """The sorted set of running workers, by the time of their last heartbeat."""
+BUDGET = "budget:day"
+"""The hash of what was used and reserved today of the daily budget; it does not expire, or it could be evicted."""
+
+
+def rate_limit(endpoint: str) -> str:
+    """The hash of reservations under an endpoint's limits of a minute: second -> requests and tokens. It expires."""
+    return f"limits:llm:{endpoint}"
 
 
 def ticks(partition: int | str) -> str:
@@ -199,6 +219,15 @@ def decisions(partition: int | str) -> str:
 def decisions_made(partition: int | str) -> str:
     """The key under which that stream is made again, for an instant."""
     return f"decisions:{{{partition}}}:made"
+
+
+PORTFOLIO = "portfolio:current"
+"""The account as a whole: an extension of the schema document, which is read if a setting says so."""
+
+
+def optional_sections(partition: int) -> dict[str, str]:
+    """The sections that a package has only if a setting says so, each with the key that it comes from."""
+    return {"portfolio": PORTFOLIO, "memory": f"audit:{{{partition}}}:log"}
 
 
 def latest(partition: int | str, symbol: str) -> str:

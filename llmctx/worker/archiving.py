@@ -1,38 +1,28 @@
-"""Say in a trail that records are archived, and only then trim them from Redis: what the owner of a partition does.
+"""Say in a trail that records are archived, and only then trim them from Redis: what the owner of a partition does."""
 
-An archiver that does not own the partition asks the owner through the tick stream. A request is signed by an enrolled
-writer, because whoever can write to Redis could otherwise have records removed that nobody archived.
-"""
-
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from redis.asyncio import Redis
 
-from llmctx.errors import TrailError
+from llmctx.errors import RequestError, TrailError
 from llmctx.functions import Argument, ServerFunction
 from llmctx.killpoint import reached
 from llmctx.trail.archive.archived_range import ArchivedRange
 from llmctx.trail.archive.ticks import ArchivedTicks
-from llmctx.trail.log.base import Base
 from llmctx.trail.log.lease import HELD, lease_key, redis_errors
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.base import check_base
+from llmctx.trail.proof.request import Request
 from llmctx.trail.proof.roster import Roster
+from llmctx.worker.requests import Note, notice_at
 
 _log = logging.getLogger(__name__)
 
-TICKS_KEPT_MS = 30 * 86_400_000
-"""How long the ticks of archived records stay in the map; older ones are not decided either (ticks.py)."""
-_MARGIN_MS = 60_000
 _FORGET = ServerFunction(Path(HELD).with_name("forget.lua"), after=[HELD])
-
-
-Note = Callable[..., Awaitable[int]]
-"""Appends a notice with a reason and further fields; returns its index."""
 
 
 class Archiving:
@@ -45,40 +35,34 @@ class Archiving:
         owner: str,
         roster: Callable[[], Roster],
         note: Note,
+        ticks_kept_ms: int,
     ) -> None:
-        """`owner` must hold the lease; `roster` gives the writers that are enrolled now, `note` appends a notice."""
+        """`owner` must hold the lease; `roster` gives the writers that are enrolled now, `note` appends a notice. The
+        ticks of archived records stay in the map for `ticks_kept_ms`; older ones are not decided either (ticks.py).
+        """
         self._redis = redis
         self._log = log
         self._owner = owner
         self._roster = roster
         self._note = note
-        self._turn = asyncio.Lock()
+        self._ticks_kept_ms = ticks_kept_ms
         self.ticks = ArchivedTicks(redis, log, self._roster)
         """What archived records settled."""
 
-    async def on_request(self, raw: bytes, proof: bytes) -> int:
-        """Do what `archived` does for a signed request.
+    async def trim(self, request: Request) -> None:
+        """Append the notice that a range is archived, unless it stands there, and trim the log, if it begins there.
 
-        Raises TrailError also if it is not one.
+        Raises LeaseError if another owner has the partition, RequestError or TrailError if the range is malformed, does
+        not begin where the log does, or its checkpoint is not signed.
         """
-        return await self.archived(ArchivedRange.opened(raw, proof, self._roster()))
-
-    async def archived(self, found: ArchivedRange) -> int:
-        """Append the notice that a range is archived, unless it stands there, and trim the log.
-
-        Returns how many records were trimmed; 0 if the log begins behind the range already.
-
-        Raises LeaseError if another owner has the partition, TrailError if the range does not begin where the log does,
-        or its checkpoint is not signed.
-        """
-        async with self._turn:  # the same request may be delivered again meanwhile
-            return await self._archived(found)
-
-    async def _archived(self, found: ArchivedRange) -> int:
+        try:
+            found = ArchivedRange.model_validate(request.body)
+        except ValidationError as error:
+            raise RequestError(f"The archived range is malformed: {error}", "Use one version of llmctx.") from error
         base = found.after
         first = await self._log.first()
         if first >= base.size:
-            return 0
+            return
         roster = self._roster()
         fault = check_base(base, roster.instance_keys, roster.origin)
         if fault is not None or first != found.first:
@@ -86,29 +70,18 @@ class Archiving:
             raise TrailError(
                 f"Records {found.first} to {base.size - 1} were not trimmed: {why}.", "Run `llmctx archive` again."
             )
-        notice = await self._noted_at(base, found.made_ms)
+        notice = await notice_at(
+            self._log, found.made_ms, lambda record: record.get("archived", {}).get("manifest") == base.manifest
+        )
         if notice is None:
             last, where = base.size - 1, base.where
             archived: dict[str, Any] = {"first": first, "end": base.size, "manifest": base.manifest, "where": where}
             notice = await self._note(f"records {first} to {last} are archived in {where}", archived=archived)
         reached("noticed")
-        removed = await self._log.trim(first, base._replace(notice=notice), found.stays, self._owner)
+        await self._log.trim(first, base._replace(notice=notice), found.stays, self._owner)
         reached("trimmed")
-        await self._forget(found.made_ms - TICKS_KEPT_MS)
+        await self._forget(found.made_ms - self._ticks_kept_ms)
         _log.info(f"Records {first} to {base.size - 1} of partition {self._log.partition} are archived and trimmed.")
-        return removed
-
-    async def _noted_at(self, base: Base, made_ms: int) -> int | None:
-        """The index of our notice that says that this segment is archived; None if there is none. It is newer than the
-        segment.
-        """
-        async for entry in self._log.read_back():
-            record = entry.record
-            if record.get("archived", {}).get("manifest") == base.manifest and self._log.vouches(entry):
-                return entry.index
-            if record.get("recorded_at_ms", made_ms) < made_ms - _MARGIN_MS:
-                return None
-        return None
 
     async def _forget(self, before_ms: int) -> int:
         """Take the ticks of segments that were archived before a time out of the map; returns how many.

@@ -11,6 +11,9 @@ from llmctx.connection import open_redis
 from llmctx.trail.log.instance import Instance, bind_instance
 from llmctx.worker.eviction import check_eviction
 
+TICKS_KEPT_MS = 30 * 86_400_000
+"""How long the ticks of archived records stay known by default."""
+
 
 class TrailHome(NamedTuple):
     """One trail: its server and its folder."""
@@ -25,6 +28,8 @@ class TrailHome(NamedTuple):
     """The folder with the instance file, spool, anchors and keys."""
     replicas: int = 0
     """How many replicas of the server must have a record before it is published."""
+    ticks_kept_ms: int = TICKS_KEPT_MS
+    """How long the ticks of archived records stay known; ticks that have waited longer are skipped."""
 
 
 @asynccontextmanager

@@ -32,6 +32,7 @@ from llmctx.worker.archiving import Archiving
 from llmctx.worker.enrolment import Enrolment, compose_foreign
 from llmctx.worker.home import TrailHome
 from llmctx.worker.publish import Publisher
+from llmctx.worker.requests import Requests
 from llmctx.worker.server_check import ServerCheck
 from llmctx.worker.tick_map import TickMap
 from llmctx.worker.ticks import renumber
@@ -69,8 +70,12 @@ class Owner:
         self._enrolment = Enrolment(self.log, home.state_dir, instance)
         self._recovery = Recovery(redis, self.log, self._lease, instance, home.state_dir, self._compose_foreign)
         self.log.vouches = self._recovery.vouches
-        self.archiving = Archiving(redis, self.log, self._lease.owner, lambda: self.roster, self.note)
+        self.archiving = Archiving(
+            redis, self.log, self._lease.owner, lambda: self.roster, self.note, home.ticks_kept_ms
+        )
         """What is archived and trimmed."""
+        self.requests = Requests(self.log, lambda: self.roster, self.note, self.metadata, {"trim": self.archiving.trim})
+        """What others ask of this owner."""
         self.ticks = TickMap(redis, self.log, self._lease.owner, self._recovery.vouches, self.archiving.ticks)
         """Which ticks are settled."""
         self.memory = SymbolMemory(self.log, instance.partitions, self._recovery.vouches)

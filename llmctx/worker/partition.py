@@ -16,6 +16,7 @@ from llmctx.prompt.template import load_template
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.lease import Holder
 from llmctx.worker.balancing import Balancer
+from llmctx.worker.budget import SharedBudget
 from llmctx.worker.home import TrailHome, open_home
 from llmctx.worker.memory import MemoryWatch
 from llmctx.worker.owner import Owner
@@ -60,6 +61,7 @@ async def own_partition(
                 worker=owner.label,
                 memory=owner.memory,
                 fix_clock=trail_clock.fix,
+                budget=None if config.budget is None else SharedBudget(home.redis, config.budget),
             ),
         )
 
@@ -94,7 +96,7 @@ async def serve_partition(
                     waiting.seen.clear()
                     settler = Settler(
                         home.redis,
-                        TickStream(reader, partition),
+                        TickStream(reader, partition, home.ticks_kept_ms),
                         owner,
                         pipeline,
                         memory=memory,

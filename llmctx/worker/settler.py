@@ -171,7 +171,7 @@ class Settler:
         settled = await self._owner.ticks.settled({delivery.settles for delivery in fresh if delivery.settles})
         for delivery in fresh:
             if delivery.request is not None:
-                self._spawn(self._trim(delivery.entry_id, *delivery.request))
+                self._spawn(self._fulfil(delivery.entry_id, *delivery.request))
             elif delivery.settles in settled:
                 await self._owner.discard((delivery.entry_id,))  # raised twice, settled already
             elif delivery.tick is None:
@@ -193,15 +193,15 @@ class Settler:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _trim(self, entry_id: str, request: bytes, proof: bytes) -> None:
-        """Trim what is archived, as somebody asks who may; no tick waits for it."""
+    async def _fulfil(self, entry_id: str, request: bytes, proof: bytes) -> None:
+        """Do what somebody asks who may; no tick waits for it."""
         try:
-            await self._owner.archiving.on_request(request, proof)
+            await self._owner.requests.on_entry(request, proof)
         except (LeaseError, InstanceError, ForkError) as error:
             self._owner.lost = error
             return
         except (LlmctxError, RedisError) as error:
-            _log.warning(f"Nothing was trimmed: {_first_line(error)}")
+            _log.warning(f"A request was refused: {_first_line(error)}")
         await self._owner.discard((entry_id,))
 
     async def _settle(self, batch: Batch) -> None:

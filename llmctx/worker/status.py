@@ -17,6 +17,7 @@ from llmctx.trail.log.instance import read_instance
 from llmctx.trail.log.lease import read_holder
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.checkpoint import read_note
+from llmctx.worker.budget import read_budget
 from llmctx.worker.memory import MemoryWatch
 from llmctx.worker.unconfirmed import unconfirmed_stops
 
@@ -27,7 +28,8 @@ _MINUTE_MS = 60_000
 
 
 async def read_status(redis: Redis, url: str) -> dict[str, Any]:
-    """Read the state: server, instance, and for each partition its owner, backlog, rate, newest record, last trouble.
+    """Read the state: server, instance, daily budget, and of each partition owner, backlog, rate, newest record,
+    last trouble.
 
     Raises ServerError if the server goes away, TrailError if the trail cannot be read.
     """
@@ -53,6 +55,7 @@ async def _read(redis: Redis, url: str) -> dict[str, Any]:
         "lasting_memory_bytes": memory.lasting,
         "takes_ticks": not memory.is_full(),
         "instance": None if instance is None else instance.id,
+        "budget": await read_budget(redis),
         "partitions": []
         if instance is None
         else [await _partition(redis, partition, instance.partitions) for partition in range(instance.partitions)],

@@ -22,6 +22,7 @@ from llmctx.limits import MAX_TICK_ID_CHARS
 from llmctx.schema import keys
 from llmctx.schema.symbol import is_symbol
 from llmctx.trail.log.lease import HELD, lease_key, redis_errors
+from llmctx.worker.home import TICKS_KEPT_MS
 
 _log = logging.getLogger(__name__)
 
@@ -30,8 +31,6 @@ _CONSUMER = "owner"
 _PAGE = 500
 _MAX_AHEAD_MS = 86_400_000
 _RENUMBER = ServerFunction(Path(__file__).with_name("renumber_ticks.lua"), after=[HELD])
-MAX_AGE_MS = 30 * 86_400_000
-"""Older ticks are skipped: which ticks were settled is forgotten this long after their records were archived."""
 
 
 _RawEntry = tuple[bytes, dict[bytes, bytes] | None]
@@ -53,7 +52,7 @@ class Delivery(NamedTuple):
     symbol: str = ""
     """The symbol of a dead letter, if it is one."""
     request: tuple[bytes, bytes] | None = None
-    """A request to trim what is archived, and its signature, if it is one."""
+    """A request to the owner and its signature, if it is one."""
 
     @property
     def settles(self) -> str:
@@ -97,8 +96,11 @@ async def renumber(redis: Redis, partition: int, owner: str) -> None:
 class TickStream:
     """One partition's ticks, read as its owner."""
 
-    def __init__(self, redis: Redis, partition: int) -> None:
-        """`redis` must not retry: a repeated read would skip the entries that the first one was given."""
+    def __init__(self, redis: Redis, partition: int, max_age_ms: int = TICKS_KEPT_MS) -> None:
+        """`redis` must not retry: a repeated read would skip the entries that the first one was given. Ticks older than
+        `max_age_ms` are skipped: which ticks were settled is forgotten this long after their records were archived.
+        """
+        self._max_age_ms = max_age_ms
         self._redis = redis
         self._key = keys.ticks(partition)
 
@@ -160,13 +162,13 @@ class TickStream:
         answer = await self._redis.xreadgroup(keys.DECIDERS, _CONSUMER, {self._key: after}, count=_PAGE, block=block_ms)
         streams = cast("list[tuple[bytes, list[_RawEntry]]]", answer or [])
         found = [_request(entry) or _delivery(entry) for _, entries in streams for entry in entries]
-        if found and _raised_ms(found[0]) < clock.now_ms() - MAX_AGE_MS:  # the first is the oldest
+        if found and _raised_ms(found[0]) < clock.now_ms() - self._max_age_ms:  # the first is the oldest
             return await self._without_old(found)
         return found
 
     async def _without_old(self, found: list[Delivery]) -> list[Delivery]:
         """The same, with what is too old by the server's time to be skipped; our own clock may be wrong."""
-        before_ms = await server_ms(self._redis) - MAX_AGE_MS
+        before_ms = await server_ms(self._redis) - self._max_age_ms
         return [
             Delivery(each.entry_id, None, f"too old: raised {clock.iso(_raised_ms(each))}", each.tick.id, "skipped")
             if each.tick is not None and _raised_ms(each) < before_ms
@@ -181,11 +183,11 @@ def _raised_ms(delivery: Delivery) -> int:
 
 
 def _request(entry: _RawEntry) -> Delivery | None:
-    """A request to trim what is archived; None if the entry is none."""
+    """A request to the owner; None if the entry is none."""
     fields = entry[1] or {}
-    if b"archived" not in fields:
+    if b"request" not in fields:
         return None
-    return Delivery(entry[0].decode(), None, request=(fields[b"archived"], fields.get(b"proof", b"")))
+    return Delivery(entry[0].decode(), None, request=(fields[b"request"], fields.get(b"proof", b"")))
 
 
 def _delivery(entry: _RawEntry) -> Delivery:

@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from llmctx import canonical
 from llmctx.assets import asset
 from llmctx.context.tick import Tick
-from llmctx.llm.completion import Completion, Outcome, read_completion
+from llmctx.llm.completion import Completer, Completion, Outcome, read_completion
 from llmctx.llm.output import OutputSchema
 from llmctx.llm.rulebook import Facts, decide
 from llmctx.llm.standin import Standin
@@ -187,7 +187,7 @@ class Running:
 
 @asynccontextmanager
 async def serving(
-    redis: Redis, url: str, state_dir: Path, completer: ByRules | Unrecordable, *, concurrency: int = 32
+    redis: Redis, url: str, state_dir: Path, completer: Completer, *, concurrency: int = 32
 ) -> AsyncIterator[Running]:
     """A service of partition 0; at the end it is stopped and has drained."""
     running = Running()

@@ -31,7 +31,10 @@ MAY = {
         "PUBLISH updates:stocks:price:AAPL {}",
     ],
     "raiser": ["XADD ticks:{0} * id t symbol AAPL", "XADD ticks:{7} * id t symbol AAPL", "HGETALL audit:instance"],
-    "worker": ["XRANGE audit:{0}:log - +", "GET positions:active:AAPL", "INFO memory", "FUNCTION LIST"],
+    "worker": [
+        "XRANGE audit:{0}:log - +", "GET positions:active:AAPL", "INFO memory", "FUNCTION LIST",
+        "HSET limits:llm:one:0 9 1", "EXPIRE limits:llm:one:0 60",
+    ],
     "notary": ["XRANGE audit:{0}:log - +", "SET audit:{0}:checkpoint note", "GET audit:{0}:checkpoint"],
     "execution": [
         "SET positions:active:AAPL {}", "DEL positions:active:AAPL", "XADD positions:closed * symbol AAPL",

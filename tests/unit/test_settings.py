@@ -3,7 +3,8 @@
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from llmctx.settings import LLMSettings, Settings
+from llmctx.llm.endpoint_settings import LLMSettings
+from llmctx.settings import Settings
 
 
 def of(base_url: str | None, api_key: str | None = None) -> Settings:

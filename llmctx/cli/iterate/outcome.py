@@ -92,7 +92,7 @@ def outcome(
 async def _decisions(settings: Settings, where: str | None, selection: Selection) -> Decisions:
     async with recordings_of(settings, where) as recordings:
         entries = [entry async for entry in recordings.select(Selection(partition=selection.partition))]
-    return Decisions(entries, selection)
+    return Decisions(entries, selection, recordings.blobs)
 
 
 async def _stored_bars(settings: Settings, symbols: list[str]) -> list[Bar]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from llmctx.cli.shared.options import AsJson, From, PromptsDir, RedisUrl, StateDir
-from llmctx.cli.shared.output import escape, out, print_json, visible
+from llmctx.cli.shared.output import escape, out, print_json
 from llmctx.cli.shared.setup import settings_for
 from llmctx.cli.shared.sources import no_match, recordings_of, selection_of
 from llmctx.errors import LlmctxError, ReplayError
@@ -15,9 +15,10 @@ from llmctx.prompt.template import load_template, versions_of
 from llmctx.replay.diff import diff
 from llmctx.replay.fitness import Fitness, fitness, rendered, text_of
 from llmctx.settings import Settings
+from llmctx.visible import visible
 
 if TYPE_CHECKING:
-    from llmctx.replay.corpus import Recorded
+    from llmctx.replay.corpus import BlobCache, Recorded
     from llmctx.replay.diff import Row
 
 _FIRST = "kind=decision,limit=1"
@@ -78,20 +79,20 @@ class _Records(NamedTuple):
     on: str | None
     """The selection; None for the command's default."""
 
-    async def read(self, default: str, *, required: bool = True) -> "list[Recorded]":
-        """The selected records; if `required`, none at all is an error."""
+    async def read(self, default: str, *, required: bool = True) -> "tuple[list[Recorded], BlobCache]":
+        """The selected records and the blobs that they name; if `required`, no record at all is an error."""
         text, selection = selection_of(self.on or default)
         async with recordings_of(self.settings, self.where) as recordings:
             found = [entry async for entry in recordings.select(selection)]
             if required and not found:
                 raise no_match(text, recordings, self.where)
-        return found
+        return found, recordings.blobs
 
 
 async def _list(records: _Records, *, as_json: bool) -> None:
     folder, used, unread = records.settings.prompts, Counter[str](), None
     try:
-        for entry in await records.read("all", required=False):
+        for entry in (await records.read("all", required=False))[0]:
             used[entry.record.get("prompt", {}).get("template_sha256", "")] += 1
     except LlmctxError as error:
         if records.where is not None:
@@ -123,8 +124,9 @@ async def _diff(records: _Records, refs: tuple[str, str], *, as_json: bool) -> N
         load_template(settings.prompts, ref if "/" in ref else f"{name}/{ref}", settings.state_dir) for ref in refs
     ]
     shown = 0
-    for entry in await records.read(_FIRST):
-        texts = [text_of(prompt) for template in templates if (prompt := rendered(template, entry)) is not None]
+    entries, blobs = await records.read(_FIRST)
+    for entry in entries:
+        texts = [text_of(prompt) for template in templates if (prompt := rendered(template, entry, blobs)) is not None]
         if len(texts) != len(templates):
             continue
         rows, shown = diff(*texts), shown + 1
@@ -162,12 +164,12 @@ def _print_rows(rows: "list[Row]") -> None:
 
 
 async def _check(records: _Records, name: str | None = None, *, as_json: bool) -> None:
-    entries = await records.read("all")
+    entries, blobs = await records.read("all")
     folder = records.settings.prompts
     refs = versions_of(folder)
     if name is not None:
         refs = [ref for ref in refs if name in (ref, ref.partition("/")[0])] or [name]
-    found = [fitness(load_template(folder, ref, records.settings.state_dir), entries) for ref in refs]
+    found = [fitness(load_template(folder, ref, records.settings.state_dir), entries, blobs) for ref in refs]
     for fit in found:
         if as_json:
             print_json(fit.as_dict())

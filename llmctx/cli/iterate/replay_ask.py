@@ -9,12 +9,13 @@ from typing import Any
 from llmctx import canonical
 from llmctx.cli.iterate.replay_options import ReplayOptions
 from llmctx.cli.iterate.replay_summary import Answers, calls, print_summary
+from llmctx.cli.shared.endpoints import client_of
 from llmctx.cli.shared.long_running import progress
 from llmctx.cli.shared.output import escape, messages, out, print_json
-from llmctx.cli.shared.setup import client_of
 from llmctx.cli.shared.sources import no_match, recordings_of
 from llmctx.errors import EndpointError, ReplayError
-from llmctx.llm.client import NO_KEY, EndpointClient, NoEndpoint, check_endpoint, without_secrets
+from llmctx.llm.address import NO_KEY, check_endpoint, without_secrets
+from llmctx.llm.client import EndpointClient, NoEndpoint
 from llmctx.llm.failures import MAX_CONSECUTIVE_FAILURES, remedy
 from llmctx.prompt.template import load_template
 from llmctx.replay.batch import BatchAnswers, batch_line
@@ -38,7 +39,11 @@ _MODE_TEXT = {
 
 
 async def ask_again(settings: Settings, options: ReplayOptions) -> int:
-    """Ask, write the results, print a summary, and return the exit code: 1 if evidence was altered."""
+    """Ask, write the results, print a summary, and return the exit code: 1 if evidence was altered.
+
+    Of several endpoints the first is asked.
+    """
+    settings = settings.model_copy(update={"llm": settings.llm.one()})
     template = None if options.prompt is None else load_template(settings.prompts, options.prompt, settings.state_dir)
     plan = Plan(template, options.model, options.repeat, settings.llm.model)
     async with recordings_of(settings, options.where) as recordings:

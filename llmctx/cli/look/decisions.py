@@ -27,7 +27,9 @@ def decisions(
     symbol: Annotated[str | None, typer.Option(help="Only this symbol.")] = None,
     kind: Annotated[
         str | None,
-        typer.Option(help="Only this kind: decision, skipped, failed, dead_letter, incident, notice, unreadable."),
+        typer.Option(
+            help="Only this kind: decision, skipped, failed, unasked, dead_letter, incident, notice, unreadable."
+        ),
     ] = None,
     action: Annotated[str | None, typer.Option(help="Only verdicts with this action.")] = None,
     guard: Annotated[str | None, typer.Option(help="Only records in which this guardrail fired.")] = None,

@@ -2,14 +2,16 @@
 
 import asyncio
 import re
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from llmctx import clock
 from llmctx.cli.shared.long_running import beginning, end_on_sigterm
 from llmctx.cli.shared.options import AsJson, RedisUrl, StateDir
 from llmctx.cli.shared.output import escape, out, print_json
-from llmctx.cli.shared.setup import redis_of, settings_for
+from llmctx.cli.shared.setup import home_of, redis_of, settings_for
 from llmctx.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,6 +38,16 @@ def archive(
             show_default=False,
         ),
     ] = None,
+    retain_until: Annotated[
+        str | None,
+        typer.Option(
+            "--retain-until",
+            metavar="DATE",
+            help="Let S3 retain what is written until this UTC date, by object lock in COMPLIANCE mode. Default: "
+            "retention.locked_d days from now.",
+            show_default=False,
+        ),
+    ] = None,
     redis_url: RedisUrl = None,
     state_dir: StateDir = None,
     as_json: AsJson = False,
@@ -51,12 +63,13 @@ def archive(
 
     \b
     llmctx archive --older-than 7d --to /mnt/archive
-    llmctx archive --to s3://trails/prod
+    llmctx archive --to s3://trails/prod --retain-until 2033-12-31
     """
     end_on_sigterm()
     settings = settings_for(redis_url, state_dir)
     to = to or settings.archive or "archive"
-    found = asyncio.run(_archive(settings, to, _age_ms(older_than), keep, quiet=as_json))
+    retain_until_ms = locked_until(settings) if retain_until is None else _date_ms(retain_until)
+    found = asyncio.run(archive_trail(settings, to, _age_ms(older_than), keep, retain_until_ms, quiet=as_json))
     if as_json:
         for segment in found:
             print_json(segment._asdict() | {"to": to})
@@ -77,9 +90,24 @@ def _age_ms(text: str) -> int:
     return int(match[1]) * _UNIT_MS[match[2]]
 
 
-async def _archive(
-    settings: Settings, to: str, older_than_ms: int, keep: int, *, quiet: bool
+def _date_ms(text: str) -> int:
+    try:
+        day = date.fromisoformat(text)
+    except ValueError as error:
+        raise typer.BadParameter("--retain-until needs a date, such as 2033-12-31") from error
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000)
+
+
+def locked_until(settings: Settings) -> int | None:
+    """Until when what is archived now is retained by object lock; None without."""
+    days = settings.retention.locked_d
+    return clock.now_ms() + days * _UNIT_MS["d"] if days else None
+
+
+async def archive_trail(
+    settings: Settings, to: str, older_than_ms: int, keep: int, retain_until_ms: int | None = None, *, quiet: bool
 ) -> "list[ArchivedSegment]":
+    """Archive every partition; returns what was archived."""
     from llmctx.ops.archive.run import Archiver
     from llmctx.trail.archive.archived_range import ArchivedRange
     from llmctx.trail.archive.place import open_place
@@ -90,16 +118,15 @@ async def _archive(
     from llmctx.trail.proof.notary_service import cover_and_read_key
     from llmctx.trail.proof.rotation import key_chain
     from llmctx.trail.proof.writer import load_or_make_writer
-    from llmctx.worker.home import bind_home
-    from llmctx.worker.trimming import note_and_trim
+    from llmctx.worker.ask_owner import note_and_trim
 
     found = []
     async with redis_of(settings) as (redis, url):
         await require_instance(redis)
-        home = await bind_home(redis, url, settings.state_dir)
+        home = await home_of(settings, redis, url)
         instance, state_dir = home.instance, home.state_dir
         key, writer = await cover_and_read_key(redis, instance, state_dir), load_or_make_writer(state_dir, instance.id)
-        place = open_place(to)
+        place = open_place(to, retain_until_ms)
 
         async def trim(partition: int, archived: ArchivedRange) -> int:
             return await note_and_trim(home, partition, archived, writer)

@@ -49,7 +49,7 @@ def backup(
     """
     end_on_sigterm()
     settings = settings_for(redis_url, state_dir)
-    found = asyncio.run(_watched(settings, _backup(settings, directory, daily, weekly, quiet=as_json)))
+    found = asyncio.run(watched(settings, back_up(settings, directory, daily, weekly, quiet=as_json)))
     if as_json:
         print_json(found)
     else:
@@ -57,7 +57,7 @@ def backup(
     raise typer.Exit(0 if found["fault"] is None else 1)
 
 
-async def _watched(settings: Settings, backing_up: Awaitable[dict[str, Any]]) -> dict[str, Any]:
+async def watched(settings: Settings, backing_up: Awaitable[dict[str, Any]]) -> dict[str, Any]:
     """What the backup ends with; whoever receives alerts is told if it failed."""
     async with alerting(settings, "") as is_told:
         try:
@@ -71,9 +71,10 @@ async def _watched(settings: Settings, backing_up: Awaitable[dict[str, Any]]) ->
         return found
 
 
-async def _backup(
+async def back_up(
     settings: Settings, directory: Path, daily: int | None, weekly: int | None, *, quiet: bool
 ) -> dict[str, Any]:
+    """Make a backup and rotate out older ones, if it is good; returns what `--json` prints."""
     from llmctx.connection import check, primary_url
     from llmctx.ops.backup.make import make_backup
     from llmctx.ops.backup.rotation import rotate

@@ -45,7 +45,7 @@ def cleanup(
     llmctx cleanup --json
     """
     settings = settings_for(redis_url, state_dir)
-    steps = asyncio.run(_clean_up(settings, replays_days, apply=not dry_run, quiet=as_json))
+    steps = asyncio.run(clean_up_keys(settings, replays_days, apply=not dry_run, quiet=as_json))
     if as_json:
         for step in steps:
             print_json(step._asdict() | {"dry_run": dry_run})
@@ -53,7 +53,8 @@ def cleanup(
         _print(steps, dry_run=dry_run)
 
 
-async def _clean_up(settings: Settings, replays_days: int, *, apply: bool, quiet: bool) -> "list[CleanupStep]":
+async def clean_up_keys(settings: Settings, replays_days: int, *, apply: bool, quiet: bool) -> "list[CleanupStep]":
+    """Take every step of a cleanup; returns what each did."""
     from llmctx.ops.cleanup.run import STEPS, clean_up
 
     done = []
@@ -61,7 +62,12 @@ async def _clean_up(settings: Settings, replays_days: int, *, apply: bool, quiet
         partitions = await partitions_of(redis, settings)
         with progress("cleaning up", len(STEPS), quiet=quiet) as advance:
             async for step in clean_up(
-                redis, partitions, settings.state_dir, apply=apply, replays_kept_days=replays_days
+                redis,
+                partitions,
+                settings.state_dir,
+                apply=apply,
+                replays_kept_days=replays_days,
+                read_only=frozenset(settings.sections),
             ):
                 done.append(step)
                 advance()

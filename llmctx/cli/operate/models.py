@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from llmctx.cli.shared.endpoints import profile_for
 from llmctx.cli.shared.options import AsJson, Endpoint, Model, PromptName, PromptsDir, StateDir
 from llmctx.cli.shared.output import escape, out, plain_table, print_json
-from llmctx.cli.shared.setup import profile_for, settings_for
+from llmctx.cli.shared.setup import settings_for
 from llmctx.errors import EndpointError
-from llmctx.llm.client import NO_KEY, EndpointClient
+from llmctx.llm.address import NO_KEY
+from llmctx.llm.client import EndpointClient
 from llmctx.llm.profile import Profile, ProfileSettings, read_setting
 from llmctx.settings import Settings
 
@@ -35,28 +37,41 @@ def models(
 
     The table of profiles (docs/models.md) is asked for the address and the model; the setting llm.profile overrides it.
     With --probe every mode is tried with the configured prompt on a sample position. Exit code 1: no mode gave a
-    decision.
+    decision. Of several endpoints each is shown, or the one that --endpoint names.
 
     \b
     llmctx models
     llmctx models --probe --endpoint http://127.0.0.1:8080/v1 --model my-model
     """
     settings = settings_for(state_dir=state_dir, prompt=prompt, prompts=prompts, endpoint=endpoint, model=model)
+    several = settings.each_endpoint
+    documents, usable = [], True
+    for name, each in several.items() or (("", settings),):
+        if name and not as_json:
+            out.print(f"[bold]{name}[/]")
+        document, works = _examine(each, probe=probe, quiet=as_json)
+        documents.append({"endpoint": name} | document if name else document)
+        usable = usable and works
+    if as_json:
+        print_json(documents if several else documents[0])
+    if not usable:
+        raise typer.Exit(1)
+
+
+def _examine(settings: Settings, *, probe: bool, quiet: bool) -> tuple[dict[str, Any], bool]:
+    """Show what one endpoint can do, unless `quiet`; return the same as JSON, and whether it is not known to fail."""
     profile = profile_for(settings)
     if profile is None:
         raise EndpointError(
             "No LLM endpoint is configured, or no model.",
             "Set LLMCTX_LLM__BASE_URL and LLMCTX_LLM__MODEL, or give --endpoint and --model.",
         )
-    if not as_json:
+    if not quiet:
         _print_profile(profile)
-    result = asyncio.run(_probe(settings, quiet=as_json)) if probe else None
-    if as_json:
-        print_json(_document(profile, result))
-    elif result is not None:
+    result = asyncio.run(_probe(settings, quiet=quiet)) if probe else None
+    if not quiet and result is not None:
         _print_advice(profile, result)
-    if result is not None and result.mode is None:
-        raise typer.Exit(1)
+    return _document(profile, result), result is None or result.mode is not None
 
 
 async def _probe(settings: Settings, *, quiet: bool) -> "ProbeResult":

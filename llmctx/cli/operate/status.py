@@ -41,6 +41,8 @@ def _print(found: dict[str, Any]) -> None:
         return
     out.print(f"[bold]instance[/]    {found['instance']}, {len(found['partitions'])} partition(s)")
     out.print(f"[bold]key[/]         {escape(found['key'] or 'none here; `llmctx run` or `llmctx notary` makes one')}")
+    if found["budget"] is not None:
+        _print_budget(found["budget"])
     for partition in found["partitions"]:
         out.print(f"\n[bold]partition {partition['partition']}[/]")
         out.print(f"  owner        {escape(partition['owner'] or 'nobody: start one with `llmctx run`')}")
@@ -63,3 +65,13 @@ def _print(found: dict[str, Any]) -> None:
                 f"  [red]repairs[/]      foreign entries removed: {escape(counts)}; somebody else writes to this server"
             )
         out.print(f"  last failure {escape(partition['last_trouble'] or 'none among the last 200 records')}")
+
+
+def _print_budget(budget: dict[str, Any]) -> None:
+    limits, used = budget["limits"], budget["used"]
+    parts = [f"{used[unit]} of {limits[unit]} {unit}" for unit in used if unit in limits]
+    parts = parts or [f"{used['calls']} calls, {used['tokens']} tokens"]
+    unsettled = f", {budget['unsettled_calls']} calls not settled" if budget["unsettled_calls"] else ""
+    out.print(f"[bold]budget[/]      {budget['day']}: {', '.join(parts)}{unsettled}")
+    for limit, count in budget["refused"].items():
+        out.print(f"  [red]used up[/]      {escape(limit)}: {count} calls not made; the guardrails decide alone")

@@ -10,6 +10,7 @@ from llmctx.cli.shared.long_running import progress
 from llmctx.cli.shared.options import AsJson, RedisUrl, StateDir
 from llmctx.cli.shared.output import messages, out, print_json
 from llmctx.cli.shared.setup import open_trail, settings_for
+from llmctx.cli.shared.sources import copy_in
 from llmctx.settings import Settings
 
 if TYPE_CHECKING:
@@ -20,6 +21,10 @@ _MAX_SHOWN = 20
 
 def export(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to create.")],
+    where: Annotated[
+        str | None,
+        typer.Option("--from", metavar="PATH", help="Export what this archive or export holds, without Redis."),
+    ] = None,
     redis_url: RedisUrl = None,
     state_dir: StateDir = None,
     as_json: AsJson = False,
@@ -32,8 +37,12 @@ def export(
 
     \b
     llmctx export ./export
+    llmctx export ./export --from s3://trails/prod
     """
-    parts = asyncio.run(_export(settings_for(redis_url, state_dir), directory, quiet=as_json))
+    if where is None:
+        parts = asyncio.run(_export(settings_for(redis_url, state_dir), directory, quiet=as_json))
+    else:
+        parts = asyncio.run(_export_copy(where, directory, quiet=as_json))
     for part in parts:
         if as_json:
             print_json(part._asdict())
@@ -52,18 +61,43 @@ def export(
 
 
 async def _export(settings: Settings, directory: Path, *, quiet: bool) -> "list[Exported]":
-    from llmctx.trail.export.writer import Exporter
+    from llmctx.trail.export.writer import Exporter, Proven
+    from llmctx.trail.proof.anchor import Anchor, anchor_directory
+    from llmctx.trail.proof.checkpoint import key_name_of
     from llmctx.trail.proof.notary_service import cover_and_read_key
-    from llmctx.trail.source.joined import trail_source
+    from llmctx.trail.source.copies import erasures_in
+    from llmctx.trail.source.joined import JoinedRecords, trail_source
 
     parts = []
     async with open_trail(settings) as (redis, instance):
         key = await cover_and_read_key(redis, instance, settings.state_dir)
         source = await trail_source(redis, instance, settings.archive, whole=True)
-        exporter = Exporter(directory, instance, settings.state_dir, key)
+        is_joined = any(isinstance(part, JoinedRecords) for part in source.parts)
+        erasures = erasures_in(settings.archive) if is_joined and settings.archive is not None else {}
+        exporter = Exporter(directory, key_name_of(instance.id), key)
         exporter.open()
         for part in source.parts:
+            proven = Proven.by(Anchor(anchor_directory(settings.state_dir, instance.id, part.partition)))
+            proven = proven._replace(erasures=erasures.get(part.partition, ()))
             with progress(f"partition {part.partition}", await part.size(), quiet=quiet) as advance:
-                parts.append(await exporter.write(part, advance))
-    exporter.close(parts)
+                parts.append(await exporter.write(part, proven, advance))
+    exporter.close()
+    return parts
+
+
+async def _export_copy(where: str, directory: Path, *, quiet: bool) -> "list[Exported]":
+    """Write what a copy holds as an export."""
+    from llmctx.trail.export.writer import Exporter
+    from llmctx.trail.source.copies import copied_parts, open_copy
+    from llmctx.trail.source.source import source_errors
+
+    parts = []
+    with source_errors(where):
+        copy = open_copy(copy_in(where, "export"))
+        exporter = Exporter(directory, copy.origin, copy.key)
+        exporter.open()
+        for part in copied_parts(copy):
+            with progress(f"partition {part.partition}", await part.size(), quiet=quiet) as advance:
+                parts.append(await exporter.write(part, part.proven(), advance))
+        exporter.close()
     return parts

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from redis.asyncio import Redis
 
 from llmctx.cli.shared.long_running import progress
 from llmctx.cli.shared.options import AsJson, From, RedisUrl, StateDir
@@ -13,15 +14,16 @@ from llmctx.cli.shared.setup import open_trail, settings_for
 from llmctx.cli.shared.sources import copy_in
 from llmctx.errors import CheckpointError, LlmctxError
 from llmctx.replay.partition_check import PartitionReport
-from llmctx.replay.verify import Expected, trusted_of, verify_partition
+from llmctx.replay.verify import Expected, Older, trusted_of, verify_partition
 from llmctx.replay.verify_copy import check_copy, verify_part
 from llmctx.settings import Settings
-from llmctx.trail.log.instance import check_state_instance
+from llmctx.trail.log.instance import Instance, check_state_instance
 from llmctx.trail.log.leaf_schema import FaultError
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.checkpoint import Key
 from llmctx.trail.proof.receipt import read_receipt, verify_receipt
 from llmctx.trail.source.copies import open_copy
+from llmctx.trail.source.joined import JoinedRecords, trail_source
 from llmctx.worker.published_check import Published, PublishedCheck, read_published
 
 _MAX_FURTHER_SHOWN = 20
@@ -61,7 +63,8 @@ def verify(
     """Verify the trail: every record, its evidence, every checkpoint.
 
     In Redis it is checked against the anchor in the state directory, with what is published and which functions are
-    loaded; an export or an archive is checked alone. Exit code 0: verified, or intact with losses that incidents
+    loaded; archived records are checked with it, as one trail, if LLMCTX_ARCHIVE names the archive. An export or an
+    archive is checked alone. Exit code 0: verified, or intact with losses that incidents
     account for. 1: altered; the output names the first bad record, the rule it breaks, what was expected and what was
     found. It goes on after a record that cannot be read, and names every such record. audit/README.md states the
     rules; audit/verify.py applies them too and shares no code with this command.
@@ -120,7 +123,7 @@ async def _check_published(log: Log, partitions: int, published: Published, repo
     """Add to a partition's report what is wrong with what is published of it; a trail with a fault comes first."""
     if report.fault is not None:
         return report
-    check = PublishedCheck(log, partitions, published, report.losses, archived=report.archived)
+    check = PublishedCheck(log, partitions, published, report.losses, archived=await log.first())
     await check.run()
     fault = check.faults[0] if check.faults else None
     return report._replace(fault=fault, warnings=(*report.warnings, *check.warnings()))
@@ -131,12 +134,31 @@ async def _verify_redis(settings: Settings, expected: Expected, *, quiet: bool) 
     async with open_trail(settings) as (redis, instance):
         check_state_instance(settings.state_dir, instance)
         expected.check_partitions(instance.partitions)
+        older = await _older(redis, instance, settings.archive)
         for partition in range(instance.partitions):
             log, published = Log(redis, partition), await read_published(redis, partition)
             with progress(f"partition {partition}", await log.size(), quiet=quiet) as advance:
-                report = await verify_partition(log, instance, settings.state_dir, expected, advance)
+                report = await verify_partition(
+                    log, instance, settings.state_dir, expected, advance, older.get(partition)
+                )
             reports.append(await _check_published(log, instance.partitions, published, report))
     return {"instance": instance.id}, reports
+
+
+async def _older(redis: Redis, instance: Instance, archive: str | None) -> dict[int, Older]:
+    """What the archive has of each partition of which records were trimmed."""
+    if archive is None:
+        return {}
+    source = await trail_source(redis, instance, archive)
+    joined = {part.partition: part for part in source.parts if isinstance(part, JoinedRecords)}
+    if not joined:
+        return {}
+    copy = open_copy(archive)
+    return {
+        part.partition: Older(joined[part.partition], copy.notes(part)[0], copy.erasures(part))
+        for part in copy.parts
+        if part.partition in joined
+    }
 
 
 async def _verify_copy(where: str, expected: Expected, *, quiet: bool) -> _Reports:
@@ -170,6 +192,8 @@ def _print_report(report: PartitionReport) -> None:
         + f"{report.checkpoints} checkpoints cover {report.covered}; "
         f"{report.rebuilt} rebuilt whole from their evidence, prompts byte for byte."
     )
+    for piece, count in report.erased.items():
+        out.print(f"[yellow]erased by rule[/]  {piece} of {count} records; their digests are in the leaves")
     for line in [] if report.reproduction is None else report.reproduction.lines():
         out.print(escape(line))
     for first, last in report.losses:

@@ -10,7 +10,7 @@ from llmctx.cli.shared.deciding import decides
 from llmctx.cli.shared.options import AsJson, Symbol
 from llmctx.cli.shared.output import escape, out, print_json
 from llmctx.cli.shared.record_text import print_verdict
-from llmctx.cli.shared.setup import config_of, home_of, redis_of, trail_rules
+from llmctx.cli.shared.setup import deciding, home_of, trail_rules
 from llmctx.context.marks import Mark
 from llmctx.errors import LlmctxError
 from llmctx.limits import MAX_BY_CHARS, MAX_WHY_CHARS
@@ -57,7 +57,7 @@ async def _confirm(settings: Settings, symbol: str, by: str, why: str) -> tuple[
     from llmctx.schema.keys import partition_of
     from llmctx.worker.decide_once import decide_once
 
-    async with config_of(settings) as config, redis_of(settings) as (redis, url):
+    async with deciding(settings) as (config, redis, url):
         home = await home_of(settings, redis, url)
         partition = partition_of(symbol, home.instance.partitions)
         package = build_package(await read_snapshot(redis, symbol, partition, await trail_rules(redis, settings)))

@@ -9,14 +9,14 @@ from llmctx.cli.shared.deciding import decides
 from llmctx.cli.shared.options import AsJson, NewInstance, Symbol
 from llmctx.cli.shared.output import messages, out, print_json
 from llmctx.cli.shared.record_text import print_verdict
-from llmctx.cli.shared.setup import config_of, home_of, redis_of
+from llmctx.cli.shared.setup import deciding, home_of
 from llmctx.errors import LlmctxError
 from llmctx.schema.symbol import check_symbol
 from llmctx.settings import Settings
 from llmctx.trail.log.entry import Entry, address
 
 _GRACE_S = 30
-_NO_ANSWER = ("unreachable", "timeout")
+_NO_ANSWER = ("unreachable", "timeout", "limited")
 
 
 @decides
@@ -48,7 +48,7 @@ def decide(
 async def _decide(settings: Settings, symbol: str, *, new_instance: bool) -> tuple[Entry, int]:
     from llmctx.worker.decide_once import decide_once
 
-    async with config_of(settings) as config, redis_of(settings) as (redis, url):
+    async with deciding(settings) as (config, redis, url):
         home = await home_of(settings, redis, url, new_instance=new_instance)
         entry = await decide_once(home, symbol, config, timeout_s=settings.llm.timeout_s + _GRACE_S)
         return entry, home.instance.partitions

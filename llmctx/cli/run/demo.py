@@ -24,7 +24,7 @@ from llmctx.flow.rules import FeedRules
 from llmctx.flow.simulated_market import SECTORS, simulate
 from llmctx.flow.store import Store
 from llmctx.flow.timeline import Item
-from llmctx.llm.client import without_secrets
+from llmctx.llm.address import without_secrets
 from llmctx.llm.mode import Mode
 from llmctx.llm.profile import ProfileSettings
 from llmctx.llm.standin import MODEL, Standin

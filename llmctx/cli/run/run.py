@@ -7,14 +7,14 @@ import typer
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from llmctx.cli.run.observers import Observer, observers
+from llmctx.cli.run.observers import Observer, console_beside, observers
 from llmctx.cli.shared.deciding import decides
 from llmctx.cli.shared.logs import LogFormat, show_logs
 from llmctx.cli.shared.long_running import stop_signal
 from llmctx.cli.shared.options import AsJson, NewInstance
 from llmctx.cli.shared.output import messages, out, print_json
 from llmctx.cli.shared.record_text import record_line
-from llmctx.cli.shared.setup import config_of, home_of, redis_of
+from llmctx.cli.shared.setup import deciding, home_of
 from llmctx.prompt.book import PromptBook
 from llmctx.redis_address import without_password
 from llmctx.schema import keys
@@ -37,6 +37,9 @@ def run(
     no_notary: Annotated[
         bool, typer.Option("--no-notary", help="Sign nothing and need no key, if `llmctx notary` runs elsewhere.")
     ] = False,
+    maintenance: Annotated[
+        bool, typer.Option("--maintenance", help="Run `llmctx maintenance` beside the service whenever a step is due.")
+    ] = False,
     log_format: Annotated[
         LogFormat | None, typer.Option("--log-format", help="How log records are written. Also LLMCTX_LOG_FORMAT.")
     ] = None,
@@ -46,6 +49,9 @@ def run(
     metrics_host: Annotated[
         str, typer.Option("--metrics-host", help="The address on which metrics are served.")
     ] = "127.0.0.1",
+    console: Annotated[
+        int | None, typer.Option("--console", help="Serve the console on this port of 127.0.0.1.", min=0, max=65_535)
+    ] = None,
 ) -> None:
     """Run the service, which decides every tick exactly once.
 
@@ -65,7 +71,17 @@ def run(
     counter = _Counter(verbose=verbose, as_json=as_json)
     options = ServeOptions(settings.concurrency, watch=watch, notary=not no_notary, tune_gc=True)
     address = None if metrics is None else (metrics_host, metrics)
-    asyncio.run(_run(settings, counter, options, new_instance=new_instance, metrics=address))
+    asyncio.run(
+        _run(
+            settings,
+            counter,
+            options,
+            new_instance=new_instance,
+            metrics=address,
+            maintenance=maintenance,
+            console=console,
+        )
+    )
 
 
 async def _run(
@@ -75,6 +91,8 @@ async def _run(
     *,
     new_instance: bool,
     metrics: tuple[str, int] | None,
+    maintenance: bool,
+    console: int | None,
 ) -> None:
     # A worker loads the functions of feed and cleanup too: their users may not (docs/operations/access.md).
     import llmctx.flow.store
@@ -82,18 +100,22 @@ async def _run(
     from llmctx.worker.watch import check_notifications
 
     stop = stop_signal()
-    async with config_of(settings, need_endpoint=True) as config, redis_of(settings) as (redis, url):
+    async with deciding(settings, need_endpoint=True) as (config, redis, url):
         if options.watch:
             await check_notifications(redis)
         home = await home_of(settings, redis, url, new_instance=new_instance)
         if not counter.as_json:
             server = without_password(url)
             refs = ", ".join(template.ref for template in config.prompts.templates)
-            out.print(f"Deciding with {refs} and {settings.llm.model} on {server}. Ctrl-C stops it.")
-        async with observers(settings, home, metrics) as watching:
+            out.print(f"Deciding with {refs} and {_models(settings)} on {server}. Ctrl-C stops it.")
+        async with observers(settings, home, metrics) as watching, console_beside(settings, home, console):
             tasks = [asyncio.create_task(counter.report())]
             if isinstance(config.prompts, PromptBook):
                 tasks.append(asyncio.create_task(config.prompts.watch()))
+            if maintenance:
+                from llmctx.cli.run.maintaining import maintain
+
+                tasks.append(asyncio.create_task(maintain(settings, home)))
             counter.partitions = home.instance.partitions
             watching.insert(0, counter.add)
             try:
@@ -106,6 +128,12 @@ async def _run(
             messages.note(f"{waiting} ticks wait in the stream; the next run settles them")
     if not counter.as_json:
         out.print(f"Stopped. {counter}")
+
+
+def _models(settings: Settings) -> str:
+    """The model that is asked, or those that are asked in turn."""
+    named = (f"{each.name} ({each.model})" for each in settings.llm.endpoints)
+    return ", then ".join(named) or str(settings.llm.model)
 
 
 async def _waiting(redis: Redis, partitions: int) -> int:

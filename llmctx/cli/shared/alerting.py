@@ -41,7 +41,9 @@ def receiver_of(settings: Settings) -> "Receiver | None":
 def secrets_of(settings: Settings) -> tuple[str, ...]:
     """Every secret in the settings, as it stands there and decoded."""
     alerts = settings.alerts
-    given = [settings.api_key, *secrets_in(settings.redis_url), *secrets_in(settings.llm.base_url or "")]
+    given: list[str | None] = [*secrets_in(settings.redis_url)]
+    for each in (settings, *settings.each_endpoint.values()):
+        given += [each.api_key, *secrets_in(each.llm.base_url or "")]
     given += [secret.get_secret_value() for secret in (alerts.webhook, alerts.token) if secret is not None]
     return tuple({form for secret in given if secret for form in (secret, unquote(secret))})
 

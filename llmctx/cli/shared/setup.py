@@ -2,29 +2,28 @@
 
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
-from functools import cache
 from pathlib import Path
 
 from redis.asyncio import Redis
 
+from llmctx.cli.shared.budget import budget_of, check_answer_limit
+from llmctx.cli.shared.endpoints import chosen, completer_of, share_limits
 from llmctx.cli.shared.logs import LogFormat, show_logs
-from llmctx.cli.shared.output import messages
 from llmctx.connection import open_redis
 from llmctx.context.snapshot import ReadRules, clock_of
 from llmctx.decision.guards import GuardPolicy
-from llmctx.errors import EndpointError, ServerError, TemplateError
-from llmctx.llm.address import resolve
-from llmctx.llm.client import NO_KEY, EndpointClient, NoEndpoint, without_secrets
-from llmctx.llm.profile import Profile, profile_of
+from llmctx.errors import EndpointError, LlmctxError, ServerError, TemplateError
+from llmctx.llm.client import NoEndpoint
 from llmctx.ops.server import EmbeddedServer
 from llmctx.pipeline import DecisionConfig, check_output
 from llmctx.prompt.book import PromptBook
 from llmctx.prompt.render import unknown_names
 from llmctx.prompt.template import Template
-from llmctx.settings import LLMSettings, Settings, load_settings
+from llmctx.settings import Settings, load_settings
 from llmctx.trail.log.instance import Instance, agreed, read_instance, require_instance
 from llmctx.worker.home import TrailHome, bind_home
 
+_DAY_MS = 86_400_000
 EMBEDDED = "embedded:"
 """What an address begins with that names a folder for an embedded server."""
 
@@ -42,10 +41,7 @@ def settings_for(
     settings = load_settings(redis_url=redis_url, state_dir=state_dir, prompt=prompt, prompts=prompts)
     if settings.log_format == "json":
         show_logs(LogFormat.JSON)
-    given = {"base_url": endpoint, "model": model}
-    changes = {name: value for name, value in given.items() if value is not None}
-    llm = LLMSettings.model_validate(settings.llm.model_dump() | changes)
-    return settings.model_copy(update={"llm": llm})
+    return settings.model_copy(update={"llm": chosen(settings.llm, endpoint, model)})
 
 
 @asynccontextmanager
@@ -88,12 +84,12 @@ def _embedded(directory: Path) -> EmbeddedServer:
 
 
 async def home_of(settings: Settings, redis: Redis, url: str, *, new_instance: bool = False) -> TrailHome:
-    """The trail of the configured server and state directory, and how many replicas must have what it publishes.
+    """The trail of the configured server and state directory, with what the settings say of it.
 
     Raises as `bind_home` does.
     """
     home = await bind_home(redis, url, settings.state_dir, partitions=settings.partitions, new_instance=new_instance)
-    return home._replace(replicas=settings.replicas)
+    return home._replace(replicas=settings.replicas, ticks_kept_ms=settings.ticks_kept_d * _DAY_MS)
 
 
 async def partitions_of(redis: Redis, settings: Settings) -> int:
@@ -110,7 +106,25 @@ def rules_of(settings: Settings) -> ReadRules:
         max_age_s=settings.limits_s,
         stale_stop_factor=settings.stale_stop_factor,
         clock=clock,
+        memory=settings.memory,
+        portfolio=_portfolio_of(settings),
+        sections=settings.mapping,
     )
+
+
+def _portfolio_of(settings: Settings) -> tuple[str, ...] | None:
+    """The symbols whose positions make the portfolio, none of them for portfolio:current; None without a portfolio."""
+    if settings.portfolio == "positions" and "position" in settings.sections:
+        raise LlmctxError(
+            "The portfolio is joined from positions:active:SYMBOL, but [sections.position] names another key.",
+            'Write portfolio:current and set portfolio = "key".',
+        )
+    if settings.portfolio == "positions" and not settings.portfolio_symbols:
+        raise LlmctxError(
+            "The portfolio is to be joined from positions, but portfolio_symbols names none.",
+            'Name the symbols that may be held, or write portfolio:current and set portfolio = "key".',
+        )
+    return {"off": None, "key": (), "positions": settings.portfolio_symbols}[settings.portfolio]
 
 
 async def trail_rules(redis: Redis, settings: Settings) -> ReadRules:
@@ -120,51 +134,6 @@ async def trail_rules(redis: Redis, settings: Settings) -> ReadRules:
     """
     rules = rules_of(settings)
     return rules.model_copy(update={"clock": clock_of(await agreed(redis, "clock")) or rules.clock})
-
-
-def client_of(settings: Settings) -> EndpointClient | NoEndpoint:
-    """The endpoint's client; a NoEndpoint if none is configured.
-
-    Raises EndpointError if an endpoint is configured but no model.
-    """
-    llm = settings.llm
-    if llm.base_url is None and settings.api_key is None:
-        return NoEndpoint()
-    if llm.model is None:
-        raise EndpointError(
-            "An LLM endpoint is configured, but no model.", "Name one with --model or LLMCTX_LLM__MODEL.", exit_code=2
-        )
-    if settings.withholds_key:
-        _note_withheld_key(without_secrets(llm.base_url or ""))
-    return EndpointClient(
-        llm.base_url,
-        settings.api_key or NO_KEY,
-        llm.model,
-        timeout_s=llm.timeout_s,
-        max_attempts=llm.max_attempts,
-        max_body_bytes=llm.max_body_bytes,
-        profile=llm.profile,
-    )
-
-
-def profile_for(settings: Settings) -> Profile | None:
-    """What the configured endpoint and model can do; None if none is configured.
-
-    Raises EndpointError for an unusable address, or a profile that does not exist.
-    """
-    llm = settings.llm
-    if llm.model is None or (llm.base_url is None and settings.api_key is None):
-        return None
-    return profile_of(resolve(llm.base_url, settings.api_key or NO_KEY).base_url, llm.model, llm.profile)
-
-
-@cache
-def _note_withheld_key(endpoint: str) -> None:
-    """Say once that a key is not sent."""
-    messages.note(
-        f"OPENAI_API_KEY is not sent to {endpoint}, because it is not OpenAI's endpoint. If this endpoint needs a key, "
-        "set LLMCTX_LLM__API_KEY"
-    )
 
 
 def _check_for_service(template: Template) -> None:
@@ -182,26 +151,41 @@ def _check_for_service(template: Template) -> None:
 
 
 @asynccontextmanager
+async def deciding(
+    settings: Settings, *, need_endpoint: bool = False
+) -> AsyncIterator[tuple[DecisionConfig, Redis, str]]:
+    """What `config_of` gives, and what `redis_of` gives: its endpoints keep their limits of a minute on that server.
+
+    Raises as these do.
+    """
+    async with config_of(settings, need_endpoint=need_endpoint) as config, redis_of(settings) as (redis, url):
+        share_limits(config.completer, redis)
+        yield config, redis, url
+
+
+@asynccontextmanager
 async def config_of(settings: Settings, *, need_endpoint: bool = False) -> AsyncIterator[DecisionConfig]:
     """Prompt, endpoint and rules for decisions; the endpoint's client is closed at the end.
 
     With `need_endpoint`, raises EndpointError if none is configured, and TemplateError if the prompt uses a name that
-    no package has.
+    no package has. Raises BudgetError or TemplateError if the daily budget cannot be kept.
     """
-    prompts = PromptBook(
-        settings.prompts,
-        settings.prompt,
-        settings.prompt_by_symbol,
-        state_dir=settings.state_dir,
-        accept=_check_for_service if need_endpoint else check_output,
-    )
-    client = client_of(settings)
+    client = completer_of(settings)
     if need_endpoint and isinstance(client, NoEndpoint):
         raise EndpointError(
             "No LLM endpoint is configured.",
             "Set LLMCTX_LLM__BASE_URL and LLMCTX_LLM__MODEL, or give --endpoint and --model. To try it out, start "
             "`llmctx standin --port 8700` and use http://127.0.0.1:8700/v1 and llmctx-standin.",
         )
+    budget = budget_of(settings, client)
+
+    def accept(template: Template) -> None:
+        (_check_for_service if need_endpoint else check_output)(template)
+        check_answer_limit(template, budget)
+
+    prompts = PromptBook(
+        settings.prompts, settings.prompt, settings.prompt_by_symbol, state_dir=settings.state_dir, accept=accept
+    )
     policy = GuardPolicy(
         confidence_floor=settings.confidence_floor,
         grounding=settings.grounding,
@@ -215,6 +199,8 @@ async def config_of(settings: Settings, *, need_endpoint: bool = False) -> Async
             policy,
             reask_misfits=settings.reask_misfits,
             answer_within_s=settings.llm.timeout_s,
+            budget=budget,
+            trigger=settings.trigger,
         )
     finally:
         await client.aclose()

@@ -47,7 +47,7 @@ def _updates(patterns: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(keys.UPDATES + pattern for pattern in patterns)
 
 
-_EXECUTED = _live("position", "monitoring", "performance")
+_EXECUTED = (*_live("position", "monitoring", "performance"), keys.PORTFOLIO)
 _COLLECTED = tuple(family.key("*", "*") for family in FAMILIES if family.key("*", "*") not in _EXECUTED)
 _LIVE = (*_COLLECTED, *_EXECUTED)
 _BARS, _NEWS = keys.bars("*"), keys.news("*")
@@ -130,6 +130,7 @@ def _worker(database: int) -> tuple[Grant, ...]:
         keys.decisions_made("*"),
         keys.ticks_made("*"),
         keys.WORKERS,
+        keys.BUDGET,
     )
     writes = (
         "fcall", "set", "del", "rename", "hset", "hsetnx", "hdel", "hincrby", "rpush", "lpush", "ltrim", "xtrim",
@@ -143,6 +144,7 @@ def _worker(database: int) -> tuple[Grant, ...]:
             both=own,
             channels=(notified,),
         ),
+        Grant(("fcall", "hgetall", "hset", "hdel", "expire"), both=(keys.rate_limit("*"),)),
         _SAMPLE,
     )
 

@@ -18,12 +18,14 @@ ALERTS = {
     "unconfirmed_stop": "a price in doubt has reached a stop, and the position is held until it is confirmed",
     "dead_letter": "a tick could not be decided",
     "model_failures": "calls of the model fail one after another; again each time their number has doubled",
+    "budget": "the daily budget does not suffice for another call, and the guardrails decide alone",
     "fork": "Redis contradicts spool or anchor, and the service has ended",
     "stopped": "the service has ended with another error",
     "foreign": "somebody else wrote to the trail, the published decisions, the map of ticks or the functions",
     "unsigned": "records have waited for two minutes or more without a checkpoint",
     "memory": "memory that cannot expire passes 70% of maxmemory, or no more ticks are taken",
     "backup": "`llmctx backup` failed, or its copy is bad",
+    "maintenance": "`llmctx run --maintenance`: a step failed; it is tried again in an hour",
     "test": "`llmctx alerts --test`",
 }
 """What each alert says."""

@@ -15,7 +15,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from llmctx import clock
-from llmctx.context.content import explain
+from llmctx.context.value import explain
 from llmctx.errors import BackupError
 from llmctx.ops.backup.files import StoredFile, is_inside
 from llmctx.private_files import write_private

@@ -19,7 +19,7 @@ _CONSUMERS = ServerFunction(Path(__file__).with_name("consumers.lua"))
 async def remove_stale(scope: Scope, tally: Tally) -> None:
     """Remove a ranking that is older than its lifetime, and screened symbols and headlines of more than a week ago."""
     family = BY_SECTION["candidates"]
-    value = await scope.read(family.key(), family)
+    value = None if family.section in scope.read_only else await scope.read(family.key(), family)
     oldest_ms = scope.now_ms - (family.lifetime_s or 0) * 1000
     if value is not None and value.written_ms is not None and value.written_ms < oldest_ms:
         await scope.remove(tally, family.key(), value.raw)

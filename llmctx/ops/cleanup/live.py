@@ -15,7 +15,7 @@ _POSITION = BY_SECTION["position"]
 async def expire_lasting(scope: Scope, tally: Tally) -> None:
     """Give each key that should expire, and does not, the TTL of its family; a plain SET removes it again."""
     for family in FAMILIES:
-        if family.lifetime_s is None:
+        if family.lifetime_s is None or family.section in scope.read_only:
             continue
         async for key, _ in scope.keys_of(family):
             if await scope.redis.ttl(key) != -1:
@@ -29,10 +29,14 @@ async def remove_closed(scope: Scope, tally: Tally) -> None:
     """Remove monitoring and signals of positions that are closed.
 
     An exit signal without a position is about a closed one. Any other signal may open the next one, unless its symbol's
-    position was closed after it.
+    position was closed after it. Where another system writes the positions, whether one is closed is unknown.
     """
+    if "position" in scope.read_only:
+        return
     closed_ms = await _closing_times(scope)
     for family in (BY_SECTION["monitoring"], BY_SECTION["signals"]):
+        if family.section in scope.read_only:
+            continue
         async for key, parts in scope.keys_of(family):
             value = await scope.read(key, family)
             if value is None or value.written_ms is None or value.written_ms > scope.now_ms - MIN_AGE_MS:

@@ -45,14 +45,22 @@ class CleanupStep(NamedTuple):
 
 
 async def clean_up(
-    redis: Redis, partitions: int, state_dir: Path, *, apply: bool, replays_kept_days: int = REPLAYS_KEPT_DAYS
+    redis: Redis,
+    partitions: int,
+    state_dir: Path,
+    *,
+    apply: bool,
+    replays_kept_days: int = REPLAYS_KEPT_DAYS,
+    read_only: frozenset[str] = frozenset(),
 ) -> AsyncIterator[CleanupStep]:
     """Take every step and yield what it did; with `apply` False, what it would do.
+
+    `read_only` names the sections that another system writes: none of their keys is changed.
 
     Raises ServerError if the server does not answer, OSError if a file cannot be removed.
     """
     try:
-        scope = await Scope.of(redis, partitions, apply=apply)
+        scope = await Scope.of(redis, partitions, apply=apply, read_only=read_only)
         for name, step in _STEPS.items():
             tally = Tally()
             await step(scope, tally)

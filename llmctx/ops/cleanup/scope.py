@@ -55,7 +55,9 @@ class Value(NamedTuple):
 class Scope:
     """One cleanup of one server. Every method raises RedisError if the server does not answer."""
 
-    def __init__(self, redis: Redis, partitions: int, now_ms: int, *, apply: bool) -> None:
+    def __init__(
+        self, redis: Redis, partitions: int, now_ms: int, *, apply: bool, read_only: frozenset[str] = frozenset()
+    ) -> None:
         self.redis = redis
         """The server."""
         self.partitions = partitions
@@ -64,13 +66,17 @@ class Scope:
         """The time by the clock that a package would use (server or bars)."""
         self.apply = apply
         """Whether anything is changed; otherwise it is only counted."""
+        self.read_only = read_only
+        """The sections that another system writes, whose keys are left alone."""
 
     @classmethod
-    async def of(cls, redis: Redis, partitions: int, *, apply: bool) -> "Scope":
+    async def of(
+        cls, redis: Redis, partitions: int, *, apply: bool, read_only: frozenset[str] = frozenset()
+    ) -> "Scope":
         """The scope of a cleanup that begins now."""
         state = cast("bytes | None", await redis.get(BY_SECTION["system"].key()))
         now_ms, _ = as_of(state, await server_ms(redis))
-        return cls(redis, partitions, now_ms, apply=apply)
+        return cls(redis, partitions, now_ms, apply=apply, read_only=read_only)
 
     async def keys_of(self, family: Family) -> AsyncIterator[tuple[str, dict[str, str]]]:
         """A family's keys, each with its symbol and signal type; names that only look like one are left out."""

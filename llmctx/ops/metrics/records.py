@@ -7,6 +7,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from llmctx.decision.stop import STOP_UNCONFIRMED
+from llmctx.leaf_fields import calls_of
 from llmctx.llm.failures import FailureCount, failure_of
 from llmctx.llm.price import Price, price_of
 from llmctx.llm.usage import Usage
@@ -66,10 +67,8 @@ class RecordMetrics:
             self._sections(name, section["status"]).inc()
             if "age_ms" in section:
                 self._ages(name).observe(section["age_ms"] / 1000)
-        model = str(record.get("request", {}).get("model", "unknown"))
-        for completion in (record.get("completion"), record.get("reasked", {}).get("completion")):
-            if completion is not None:
-                self._add_call(model, completion)
+        for model, call in calls_of(record):
+            self._add_call(model, call)
         if "completion" in record:
             self._count_failure(record)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ from llmctx.schema import keys
 from llmctx.trail.log.lease import read_holder
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.checkpoint import read_note
+from llmctx.worker.budget import read_budget
 from llmctx.worker.memory import MemoryWatch
 
 _log = logging.getLogger(__name__)
@@ -80,6 +82,7 @@ class ServerCollector(Collector):
                 for name, says in _COUNTERS.items()
             ),
             _latencies(info),
+            *_budget(await read_budget(self._redis)),
             *await self._trail(now_ms),
         ]
 
@@ -124,6 +127,25 @@ def _latencies(info: dict[str, Any]) -> Metric:
         for percentile, micros in info.get(f"latency_percentiles_usec_{verb}", {}).items():
             family.add_metric([verb, str(float(percentile[1:]) / 100)], micros / 1_000_000)
     return family
+
+
+def _budget(found: dict[str, Any] | None) -> tuple[Metric, ...]:
+    """What was used today of the daily budget, and how many calls it refused: none without a budget."""
+    used = GaugeMetricFamily("llmctx_budget_used", "Used and reserved of the daily budget.", labels=["unit"])
+    limit = GaugeMetricFamily("llmctx_budget_limit", "The daily budget.", labels=["unit"])
+    refused = GaugeMetricFamily("llmctx_budget_refused_calls", "Calls not made today.", labels=["scope"])
+    for unit, amount in ({} if found is None else found["used"]).items():
+        used.add_metric([unit], float(amount))
+        if found is not None and unit in found["limits"]:
+            limit.add_metric([unit], float(found["limits"][unit]))
+    counts = Counter[str]()
+    for name, count in (
+        {} if found is None else found["refused"]
+    ).items():  # "symbol AAPL tokens": symbols are no labels
+        counts[name.partition(" ")[0]] += count
+    for scope in ("all", "symbol", "prompt"):
+        refused.add_metric([scope], counts[scope])
+    return used, limit, refused
 
 
 def _gauge(name: str, says: str, value: float) -> GaugeMetricFamily:

@@ -56,12 +56,12 @@ class News(LiveValue):
 
     headline: str
     """Its text, unchanged."""
-    source: str
-    """Who published it."""
+    source: str | None
+    """Who published it; null if unknown."""
     timestamp: Timestamp
     """When it was published."""
-    url: str
-    """Its address."""
+    url: str | None
+    """Its address; null if unknown."""
 
 
 class Sentiment(LiveValue):

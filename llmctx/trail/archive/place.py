@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from llmctx.errors import ArchiveError
 from llmctx.killpoint import reached
 from llmctx.private_files import FILE_MODE, make_private_directory
+from llmctx.trail.archive.object_lock import ObjectLock
 from llmctx.trail.disk import sync_directory
 
 if TYPE_CHECKING:
@@ -38,13 +39,22 @@ class Place(Protocol):
         """The names of all files in a folder, sorted; the empty text names the whole place."""
         ...
 
+    def remove(self, name: str) -> None:
+        """Delete a file whose time is over; nothing happens if there is none."""
+        ...
 
-def open_place(where: str) -> Place:
+
+def open_place(where: str, retain_until_ms: int | None = None) -> Place:
     """The place with an address: s3://, gs://, az:// and what else obstore knows, or a local path.
 
-    Credentials come from the environment, as each provider defines them. Raises ArchiveError if it cannot be used.
+    Credentials come from the environment, as each provider defines them. With `retain_until_ms` whatever is put there
+    is retained until then by object lock. Raises ArchiveError if it cannot be used.
     """
-    return ObjectPlace(where) if _URL.match(where) and not where.startswith("file://") else FolderPlace(where)
+    if retain_until_ms is not None and not _S3.match(where):
+        raise ArchiveError(f"{where} has no object lock.", "Retain on s3://, or let the bucket's own policy do it.")
+    if not _URL.match(where) or where.startswith("file://"):
+        return FolderPlace(where)
+    return ObjectPlace(where, None if retain_until_ms is None else ObjectLock(where, retain_until_ms))
 
 
 class FolderPlace:
@@ -84,6 +94,14 @@ class FolderPlace:
         except OSError as error:
             raise ArchiveError(f"{self._folder / name} could not be read: {error}.", "See its permissions.") from error
 
+    def remove(self, name: str) -> None:
+        """Delete a file, and sync its folder."""
+        try:
+            (self._folder / name).unlink(missing_ok=True)
+            sync_directory((self._folder / name).parent)
+        except OSError as error:
+            raise ArchiveError(f"{self._folder / name} could not be deleted: {error}.", "See who may.") from error
+
     def names(self, folder: str) -> list[str]:
         """The names of all files in a folder, sorted, without those that a kill left unfinished."""
         root = self._folder / folder
@@ -103,7 +121,8 @@ def _write_synced(path: Path, raw: bytes) -> None:
 class ObjectPlace:
     """A bucket, or a prefix in one."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, lock: ObjectLock | None = None) -> None:
+        self._lock = lock
         parts = urlsplit(url)
         self.name = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
         """Its address."""
@@ -126,11 +145,14 @@ class ObjectPlace:
         try:
             # The parts of a multipart upload could not be made conditional.
             obstore.put(self._store, name, raw, mode="create", use_multipart=False)
+            is_new = True
         except self._errors.AlreadyExistsError:
-            return False
+            is_new = False
         except (self._errors.BaseError, OSError) as error:  # a bucket that is missing is a FileNotFoundError
             raise self._failed(name, "written", error) from error
-        return True
+        if self._lock is not None:
+            self._lock.retain(name)
+        return is_new
 
     def read(self, name: str) -> bytes | None:
         """The content of an object, None if there is none."""
@@ -154,6 +176,16 @@ class ObjectPlace:
             except self._errors.BaseError as error:
                 raise self._failed(folder, "listed", error) from error
         return []
+
+    def remove(self, name: str) -> None:
+        """Delete an object; where objects have versions, what is left is for the bucket's lifecycle rules."""
+        import obstore  # noqa: PLC0415  an optional extra
+
+        with contextlib.suppress(FileNotFoundError):
+            try:
+                obstore.delete(self._store, name)
+            except self._errors.BaseError as error:
+                raise self._failed(name, "deleted", error) from error
 
     def _failed(self, name: str, act: str, error: Exception) -> ArchiveError:
         first = str(error).partition("\n")[0]

@@ -11,6 +11,7 @@ from llmctx.trail.export.writer import FORMAT
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.leaf_schema import Fault, FaultError
 from llmctx.trail.proof.checkpoint import Key, leading_notes
+from llmctx.trail.proof.erasure import Erasure, erased_at
 from llmctx.trail.proof.merkle import HASH_BYTES
 from llmctx.trail.proof.rotation import key_chain
 
@@ -25,7 +26,11 @@ class Part(NamedTuple):
     size: int
     """The number of records, lost ones included; one more than the last index."""
     first: int = 0
-    """The index of its first record; an export begins at 0."""
+    """The index of its first record: 0, unless it was made of an archive that begins later."""
+    subtrees: tuple[bytes, ...] = ()
+    """The full subtrees of the tree over the records below `first`, the largest first."""
+    writers: tuple[dict[str, Any], ...] = ()
+    """What the records below `first` say of keys, as the base of a log has it."""
 
 
 class Export:
@@ -102,17 +107,28 @@ class Export:
 
     def entries(self, part: Part, lost: dict[int, bytes]) -> Iterator[Entry]:
         """The records of a partition in order."""
-        evidence = self._lines(part, "evidence.jsonl")
-        index = -1
+        evidence, erasures = self._lines(part, "evidence.jsonl"), self.erasures(part)
+        index = part.first - 1
         for leaf in self._lines(part, "leaves.jsonl"):
             index = next(at for at in count(index + 1) if at not in lost)
             line = next(evidence, None)
             if line is None:
                 raise FaultError(Fault(index, "lines", "a line of evidence", "none"))
             pieces, proof = read_evidence(line, index)
-            yield Entry(leaf, pieces, index=index, partition=part.partition, proof=proof)
+            erasable = erased_at(erasures, index)
+            yield Entry(leaf, pieces, index=index, partition=part.partition, proof=proof, erasable=erasable)
         if (line := next(evidence, None)) is not None:
             raise FaultError(Fault(index + 1, "lines", "a leaf for each line of evidence", "one more line"))
+
+    def erasures(self, part: Part) -> list[Erasure]:
+        """What was erased of a partition's records by rule, before they were exported."""
+        found = []
+        for line in self._lines(part, "erasures.jsonl") if self._path(part, "erasures.jsonl").exists() else ():
+            try:
+                found.append(Erasure.read(canonical.loads(line)))
+            except (ValueError, TypeError) as error:
+                raise FaultError(Fault(0, "erasure", "a signed statement of what was erased", str(error))) from error
+        return found
 
     def blob(self, digest: str) -> bytes | None:
         """The blob with this digest, None if it is missing."""
@@ -168,13 +184,13 @@ def _read_manifest(raw: bytes) -> tuple[str, list[Part]]:
         document = canonical.shallow(raw)
         origin = document["origin"]
         listed: list[dict[str, Any]] = document["partitions"]
-        parts = [Part(part["partition"], part["origin"], part["size"]) for part in listed]
+        parts = [_read_part(part) for part in listed]
         good = (
             document["format"] == FORMAT
             and type(listed) is list
             and all(type(part[name]) is int for part in listed for name in ("partition", "first", "size"))
             and [part.partition for part in parts] == list(range(len(parts)))
-            and all(part["first"] == 0 for part in listed)
+            and all(0 <= part.first <= part.size and len(part.subtrees) == part.first.bit_count() for part in parts)
             and all(part.origin == f"{origin}/{part.partition}" for part in parts)
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -182,6 +198,18 @@ def _read_manifest(raw: bytes) -> tuple[str, list[Part]]:
     if not good or not parts:
         raise FaultError(Fault(0, "manifest", f"a manifest of {FORMAT}, partitions in order", str(document)[:200]))
     return origin, parts
+
+
+def _read_part(part: dict[str, Any]) -> Part:
+    subtrees = tuple(_read_hash(text, Fault(0, "manifest", "", "")) for text in part.get("subtrees", ()))
+    return Part(
+        partition=part["partition"],
+        origin=part["origin"],
+        size=part["size"],
+        first=part["first"],
+        subtrees=subtrees,
+        writers=tuple(part.get("writers", ())),
+    )
 
 
 def _read_object(line: bytes, fault: Fault, names: set[str], optional: str = "") -> dict[str, Any]:

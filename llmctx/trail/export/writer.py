@@ -5,18 +5,17 @@ Only records that a checkpoint covers are exported. The manifest is written last
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, Self
+from typing import Any, BinaryIO, NamedTuple, Protocol, Self
 
 from llmctx import canonical
 from llmctx.errors import ExportError
 from llmctx.trail.log.entry import Entry, named_blobs
-from llmctx.trail.log.instance import Instance
 from llmctx.trail.log.packing import textual_pieces
-from llmctx.trail.log.records import Records
-from llmctx.trail.proof.anchor import Anchor, anchor_directory
-from llmctx.trail.proof.checkpoint import Key, join_notes, key_name_of, origin_of, read_note
+from llmctx.trail.proof.anchor import Anchor
+from llmctx.trail.proof.checkpoint import Key, join_notes, read_note
+from llmctx.trail.proof.erasure import Erasure
 
 FORMAT = "llmctx-export/1"
 
@@ -36,14 +35,65 @@ class Exported(NamedTuple):
     """The indices of records that cannot be read; their bytes are exported in a stand-in."""
 
 
+class Exportable(Protocol):
+    """The records of one partition, with the proofs of their writers."""
+
+    @property
+    def partition(self) -> int:
+        """The partition."""
+        ...
+
+    async def size(self) -> int:
+        """One more than the last index."""
+        ...
+
+    def read(self, start: int = 0, stop: int | None = None) -> AsyncIterator[Entry]:
+        """The records of a range, in order."""
+        ...
+
+    async def blob(self, digest: str) -> bytes | None:
+        """The blob with this digest, None if it is missing."""
+        ...
+
+
+class Proven(NamedTuple):
+    """What proves the records of one partition."""
+
+    notes: Sequence[str]
+    """Its signed checkpoints."""
+    hashes: Sequence[bytes]
+    """The leaf hash of every record that they cover, from `first` on."""
+    first: int = 0
+    """The index of its first record."""
+    more: Mapping[str, Any] = {}
+    """What the manifest says of the records before that: `subtrees` and `writers`."""
+    erasures: Sequence[Erasure] = ()
+    """What was erased of the records by rule."""
+
+    @classmethod
+    def by(cls, anchor: Anchor) -> Self:
+        """What an anchor proves: everything from record 0 on that its newest checkpoint covers.
+
+        Raises AnchorError if it cannot be read.
+        """
+        found = cls(anchor.checkpoints(), ())
+        return found._replace(hashes=anchor.hashes(0, found.size))
+
+    @property
+    def size(self) -> int:
+        """How many records the newest checkpoint covers."""
+        return read_note(self.notes[-1]).size if self.notes else 0
+
+
 class Exporter:
     """Writes one export."""
 
-    def __init__(self, directory: Path, instance: Instance, state_dir: Path, key: Key) -> None:
+    def __init__(self, directory: Path, origin: str, key: Key) -> None:
+        """`origin` is the instance: llmctx/INSTANCE."""
         self._directory = directory
-        self._instance = instance
-        self._state_dir = state_dir
+        self._origin = origin
         self._key = key
+        self._parts: list[dict[str, Any]] = []
         self._blobs: set[str] = set()
 
     def open(self) -> None:
@@ -55,33 +105,44 @@ class Exporter:
             raise ExportError(f"{self._directory} is not empty.", "Name a folder that does not exist yet.")
         (self._directory / "blobs").mkdir(parents=True)
 
-    async def write(self, records: Records, on_record: Callable[[], None] = lambda: None) -> Exported:
+    async def write(
+        self, records: Exportable, proven: Proven, on_record: Callable[[], None] = lambda: None
+    ) -> Exported:
         """Write one partition; `on_record` is called after each record.
 
         Raises ExportError if it has records but no checkpoint, TrailError if it cannot be read.
         """
-        anchor = Anchor(anchor_directory(self._state_dir, self._instance.id, records.partition))
-        notes = anchor.checkpoints()
-        size = read_note(notes[-1]).size if notes else 0
-        if not notes and await records.size():
+        if not proven.notes and await records.size():
             raise ExportError(
-                f"The anchor {anchor.directory} has no checkpoint over partition {records.partition}.",
+                f"There is no checkpoint over partition {records.partition}.",
                 "Name the notary's --state-dir, or let a notary sign first: `llmctx run` or `llmctx notary`.",
                 exit_code=3,
             )
-        folder = self._directory / str(records.partition)
+        folder, size = self._directory / str(records.partition), proven.size
         folder.mkdir()
-        (folder / "checkpoints").write_bytes(join_notes(notes))
-        with _Files(folder, anchor.hashes(0, size)) as files:
-            async for entry in records.read(0, size):
+        (folder / "checkpoints").write_bytes(join_notes(proven.notes))
+        if proven.erasures:
+            lines = [canonical.dumps(each.model_dump(mode="json")) + b"\n" for each in proven.erasures]
+            (folder / "erasures.jsonl").write_bytes(b"".join(lines))
+        with _Files(folder, proven.first, proven.hashes) as files:
+            async for entry in records.read(proven.first, size):
                 files.add(entry)
                 await self._keep_blobs(entry, records)
                 on_record()
             files.add_lost(size)
+        self._parts.append(
+            {
+                "partition": records.partition,
+                "origin": f"{self._origin}/{records.partition}",
+                "first": proven.first,
+                "size": size,
+                **proven.more,
+            }
+        )
         uncovered = max(0, await records.size() - size)
         return Exported(records.partition, size, files.lost, uncovered, tuple(files.unreadable))
 
-    async def _keep_blobs(self, entry: Entry, records: Records) -> None:
+    async def _keep_blobs(self, entry: Entry, records: Exportable) -> None:
         for digest in named_blobs(entry.record):
             if digest in self._blobs:
                 continue
@@ -90,21 +151,9 @@ class Exporter:
             if blob is not None and digest.isalnum():  # it becomes a file's name
                 (self._directory / "blobs" / digest).write_bytes(blob)
 
-    def close(self, partitions: list[Exported]) -> None:
+    def close(self) -> None:
         """Write the key and the manifest, which completes the export."""
-        manifest = {
-            "format": FORMAT,
-            "origin": key_name_of(self._instance.id),
-            "partitions": [
-                {
-                    "partition": done.partition,
-                    "origin": origin_of(self._instance.id, done.partition),
-                    "first": 0,
-                    "size": done.size,
-                }
-                for done in partitions
-            ],
-        }
+        manifest = {"format": FORMAT, "origin": self._origin, "partitions": self._parts}
         (self._directory / "trail.pub").write_text(f"{self._key.text}\n", encoding="utf-8")
         draft = self._directory / "manifest.json.new"
         draft.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
@@ -114,10 +163,10 @@ class Exporter:
 class _Files:
     """The files of one partition, written line by line."""
 
-    def __init__(self, folder: Path, hashes: list[bytes]) -> None:
+    def __init__(self, folder: Path, first: int, hashes: Sequence[bytes]) -> None:
         self._folder = folder
+        self._first = self._next = first
         self._hashes = hashes
-        self._next = 0
         self.lost = 0
         self.unreadable: list[int] = []
 
@@ -153,6 +202,8 @@ class _Files:
         """Write the leaf hashes of the missing records below `stop`."""
         for index in range(self._next, stop):
             self._lost = self._lost or self._open("lost.jsonl")
-            self._lost.write(canonical.dumps({"index": index, "leaf_hash": self._hashes[index].hex()}) + b"\n")
+            self._lost.write(
+                canonical.dumps({"index": index, "leaf_hash": self._hashes[index - self._first].hex()}) + b"\n"
+            )
             self.lost += 1
         self._next = stop

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 from llmctx import canonical
 
-KINDS = ("decision", "skipped", "failed", "dead_letter", "incident", "notice")
+KINDS = ("decision", "skipped", "failed", "unasked", "dead_letter", "incident", "notice")
 """The kinds of record."""
-SETTLING = ("decision", "skipped", "failed", "dead_letter")
+SETTLING = ("decision", "skipped", "failed", "unasked", "dead_letter")
 """The kinds that settle a tick."""
 LOST = "lost"
 """The value of `incident.what` that declares the records before it lost."""
@@ -20,6 +20,10 @@ REQUIRED = ("recorded_at_ms", "worker", "attempts", "code", "verdict")
 """The fields of every record."""
 DECIDED = ("snapshot", "prompt", "request", "completion", "decision")
 """The further fields of a decision."""
+UNASKED = ("snapshot", "standing")
+"""The further fields of a tick that did not deserve a call."""
+FURTHER = {"decision": DECIDED, "unasked": UNASKED}
+"""The further fields that a kind requires."""
 FORM: dict[str, type] = {
     "recorded_at_ms": int,
     "symbol": str,
@@ -37,12 +41,17 @@ FORM: dict[str, type] = {
     "decision": dict,
     "grounding": dict,
     "reasked": dict,
+    "standing": dict,
     "confirmation": dict,
     "incident": dict,
     "enrolment": dict,
     "archived": dict,
     "rotation": dict,
     "clock": str,
+    "maintenance": dict,
+    "erased": dict,
+    "hold": dict,
+    "requested": str,
 }
 """The JSON type of each field."""
 INSIDE: dict[str, dict[str, type]] = {
@@ -58,10 +67,13 @@ INSIDE: dict[str, dict[str, type]] = {
         "valid_for": int,
     },
     "verdict": {"action": str, "reason": str},
+    "standing": {"address": str, "leaf_hash": str, "action": str},
     "confirmation": {"by": str, "why": str, "last": str, "price_at": str, "entry_time": str},
     "incident": {"what": str},
     "enrolment": {"key": str, "from": int, "signature": str},
     "archived": {"first": int, "end": int, "manifest": str, "where": str},
+    "erased": {"first": int, "end": int, "pieces": list, "manifest": str},
+    "hold": {"id": str, "act": str, "by": str, "why": str},
     "rotation": {"old": str, "new": str, "old_signature": str, "new_signature": str},
 }
 """The fields that each object must have if it is present."""
@@ -71,8 +83,17 @@ _DIGESTS = (
     ("completion", "sha256"),
     ("prompt", "template_sha256"),
     ("request", "schema_sha256"),
+    ("snapshot", "mapping_sha256"),
     ("incident", "sha256"),
+    ("standing", "leaf_hash"),
 )
+_BELONGS_TO = {
+    "incident": ("incident",),
+    "standing": ("unasked",),
+    "enrolment": ("notice", "incident"),
+    "rotation": ("notice",),
+}
+"""The kinds that may have a field."""
 _HEX = re.compile("[0-9a-f]{64}")
 
 
@@ -128,7 +149,7 @@ def malformed(record: Any) -> tuple[str, str] | None:
 
 def _wrong_fields(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Each missing field, and each of another JSON type: what is expected and what was found."""
-    for name in (*REQUIRED, *(DECIDED if record["kind"] == "decision" else ())):
+    for name in (*REQUIRED, *FURTHER.get(record["kind"], ())):
         if name not in record:
             yield f"{name} in a {record['kind']}", "nothing"
     for name, kind in FORM.items():
@@ -140,6 +161,12 @@ def _wrong_fields(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                 yield f"{name}.{field} as {kind.__name__}", str(record[name].get(field))[:120]
 
 
+def _wrong_lists(completion: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for field in ("answer_from", "tried"):
+        if type(listed := completion.get(field, [])) is not list:
+            yield f"completion.{field} as list", str(listed)[:120]
+
+
 def _wrong_values(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """The same for values, once every field has its type."""
     for name, field in _DIGESTS:
@@ -148,16 +175,12 @@ def _wrong_values(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield f"{name}.{field} as 64 hex digits", str(section[field])[:120]
     if record["attempts"] < 1 or min(record["recorded_at_ms"], record.get("as_of_ms", 0)) < 0:
         yield "attempts from 1 on, times from 0 on", str(record)[:120]
-    if "incident" in record and record["kind"] != "incident":
-        yield f"no incident in a {record['kind']}", "one"
-    if type(steps := record.get("completion", {}).get("answer_from", [])) is not list:
-        yield "completion.answer_from as list", str(steps)[:120]
+    yield from _wrong_lists(record.get("completion", {}))
     if type(record.get("enrolment", {}).get("retires", "")) is not str:
         yield "enrolment.retires as str", str(record["enrolment"]["retires"])[:120]
-    if "enrolment" in record and record["kind"] not in ("notice", "incident"):
-        yield f"no enrolment in a {record['kind']}", "one"
-    if "rotation" in record and record["kind"] != "notice":
-        yield f"no rotation in a {record['kind']}", "one"
+    for name, kinds in _BELONGS_TO.items():
+        if name in record and record["kind"] not in kinds:
+            yield f"no {name} in a {record['kind']}", "one"
     declared = record.get("incident", {})
     first, last = declared.get("first"), declared.get("last")
     if declared.get("what") == LOST and not (type(first) is int and type(last) is int and 0 <= first <= last):

@@ -25,11 +25,12 @@ class Verifier:
         coverage: Coverage | None = None,
         *,
         known: Sequence[bytes] | None = None,
+        known_from: int = 0,
         lost: Callable[[int], bytes | None] = lambda _: None,
         held: HeldReceipts | None = None,
         writers: WriterKeys | None = None,
     ) -> None:
-        """Without `writers` no proof is checked."""
+        """`known` are leaf hashes, from record `known_from` on. Without `writers` no proof is checked."""
         self.coverage = coverage or Coverage()
         """The checkpoints against which the tree is checked."""
         self.settled: dict[str, int] = {}
@@ -40,15 +41,20 @@ class Verifier:
         """First and last index of each lost range."""
         self.incidents: list[int] = []
         """The index of each incident."""
+        self.erased: dict[str, int] = {}
+        """How many records lack each piece that was erased by rule."""
         self.unreadable: list[Fault] = []
         """The fault of each record that cannot be read; the check goes on after them."""
         self.tree = CompactRange()
         """The tree over the records that were checked."""
         self.archived = 0
-        """How many records were archived and trimmed: the tree begins with them, the check after them."""
+        """How many archived records the tree begins with; the check begins after them."""
+        self.trimmed = 0
+        """Below which index records are archived and trimmed, whether or not they are checked here."""
         self.notices: set[int] = set()
         """The sizes up to which notices say that records are archived."""
         self._known = known or ()
+        self._known_from = known_from
         self._lost = lost
         self._held = held or HeldReceipts()
         self._writers = writers
@@ -62,7 +68,8 @@ class Verifier:
         Raises ValueError if a tree of this size has other subtrees.
         """
         tree = CompactRange.resume(size, subtrees)
-        if len(self._known) < size:
+        self.trimmed = size
+        if self._known_from or len(self._known) < size:
             self.tree, self.archived = tree, size
             self.coverage.begin_at(size)
             return self.coverage.check_root(tree)
@@ -96,13 +103,15 @@ class Verifier:
         if fault is not None:
             return fault
         hashed = entry.digest
-        if entry.index < len(self._known) and self._known[entry.index] != hashed:
-            return Fault(entry.index, "leaf-hash", self._known[entry.index].hex(), hashed.hex())
+        if (known := self._known_at(entry.index)) is not None and known != hashed:
+            return Fault(entry.index, "leaf-hash", known.hex(), hashed.hex())
         fault = self._check_writer(entry)
         fault = fault or self.coverage.check_time(entry.index, entry.record["recorded_at_ms"])
         fault = fault or self._grow(hashed)
         if (archived := entry.record.get("archived")) is not None:
             self.notices.add(archived["end"])
+        for piece in entry.erased:
+            self.erased[piece] = self.erased.get(piece, 0) + 1
         if fault is None and entry.record["kind"] in SETTLING and entry.record.get("symbol"):
             self.of_symbol.setdefault(entry.record["symbol"], []).append(entry.index)
         return fault
@@ -110,8 +119,12 @@ class Verifier:
     def _pass_over(self, entry: Entry, fault: Fault) -> Fault | None:
         """Note that a record cannot be read, and let the tree grow by what is known of it."""
         self.unreadable.append(fault)
-        known = self._known[entry.index : entry.index + 1]
-        return self._grow(known[0] if known else entry.digest) or fault
+        return self._grow(self._known_at(entry.index) or entry.digest) or fault
+
+    def _known_at(self, index: int) -> bytes | None:
+        """The leaf hash that is known of a record; None if none is."""
+        place = index - self._known_from
+        return self._known[place] if 0 <= place < len(self._known) else None
 
     def _grow(self, hashed: bytes) -> Fault | None:
         fault = self._held.check_leaf(self.tree.size, hashed)
@@ -159,15 +172,16 @@ class Verifier:
 
     def check_notice(self) -> Fault | None:
         """The fault if no notice says that what was trimmed is archived."""
-        if self.archived and self.archived not in self.notices:
-            return Fault(self.archived, "base", f"a notice that records below {self.archived} are archived", "none")
+        if self.trimmed and self.trimmed not in self.notices:
+            return Fault(self.trimmed, "base", f"a notice that records below {self.trimmed} are archived", "none")
         return None
 
     def check_kept(self, entry: Entry) -> Fault | None:
         """The fault of an archived record that is kept, None if it is good as far as its leaf hash is known."""
-        known = self._known[entry.index : entry.index + 1]
-        if not 0 <= entry.index < self.archived or (known and known[0] != entry.digest and entry.unreadable is None):
-            expected = known[0].hex() if known else f"an index below {self.archived}"
+        known = self._known_at(entry.index)
+        differs = known is not None and known != entry.digest and entry.unreadable is None
+        if not 0 <= entry.index < self.trimmed or differs:
+            expected = known.hex() if known else f"an index below {self.trimmed}"
             return Fault(max(0, entry.index), "kept", expected, entry.leaf_hash)
         return None if entry.unreadable is not None else _check_form(entry) or _check_evidence(entry)
 
@@ -189,6 +203,8 @@ class Verifier:
             mapped, actual = tick_map.get(tick), self.settled.get(tick)
             if mapped is None and size is not None and actual is not None and actual >= size:
                 continue
+            if mapped is None and actual is not None and actual < self.trimmed:
+                continue  # it is forgotten some time after its record was archived
             if actual is None and mapped is not None and self.is_unknown(mapped):
                 continue  # that record may well have settled it
             if mapped != actual:
@@ -204,8 +220,8 @@ class Verifier:
         """
         faults = []
         for symbol in self.of_symbol.keys() | lists.keys():
-            wanted = self.of_symbol.get(symbol, [])
-            found = [index for index in lists.get(symbol, ()) if not self.is_unknown(index)]
+            wanted = [index for index in self.of_symbol.get(symbol, ()) if index >= self.trimmed]
+            found = [index for index in lists.get(symbol, ()) if index >= self.trimmed and not self.is_unknown(index)]
             needed = len([index for index in wanted if size is None or index < size])
             if found != wanted[: max(needed, len(found))]:
                 both = enumerate(zip_longest(wanted, found))
@@ -262,6 +278,8 @@ def _check_form(entry: Entry) -> Fault | None:
 
 def _check_evidence(entry: Entry) -> Fault | None:
     promised = promised_pieces(entry.record)
+    for piece in entry.erased:
+        del promised[piece]
     if promised.keys() != entry.pieces.keys():
         return Fault(entry.index, "evidence-pieces", _names(promised), _names(entry.pieces))
     for piece, digest in promised.items():

@@ -1,13 +1,16 @@
 """Copies of a trail outside Redis, exports and archives: each can be read, and proven by its own checkpoints."""
 
 import re
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 from llmctx.errors import ExportError, ReceiptError
 from llmctx.trail.archive.reader import Archive, open_archive
-from llmctx.trail.export.reader import Export
+from llmctx.trail.export.reader import Export, Part
+from llmctx.trail.export.writer import Proven
 from llmctx.trail.log.entry import Entry
+from llmctx.trail.proof.erasure import Erasure
 from llmctx.trail.proof.receipt import make_receipt
 from llmctx.trail.source.archived import ArchiveRecords
 from llmctx.trail.source.exported import ExportRecords
@@ -55,6 +58,84 @@ def copy_source(where: str) -> Source:
     return Source(f"the export {copy.name}", copy.origin, exported, copy.partitions)
 
 
+def newest_note(where: str, partition: int) -> str | None:
+    """The newest checkpoint of a partition in a copy, None if it has none.
+
+    Raises TrailError if the copy is malformed.
+    """
+    with source_errors(where):
+        copy = open_copy(where)
+        notes = [note for part in copy.parts if part.partition == partition for note in copy.notes(part)[0]]
+    return notes[-1] if notes else None
+
+
+class CopiedPart:
+    """One partition of a copy, with the proofs of its records, to be exported."""
+
+    def __init__(self, copy: Copy, part: Part) -> None:
+        self._copy = copy
+        self._part = part
+        self.partition = part.partition
+        """The partition."""
+
+    async def size(self) -> int:
+        """One more than the last index."""
+        return self._part.size
+
+    async def read(self, start: int = 0, stop: int | None = None) -> AsyncIterator[Entry]:
+        """The records of a range, in order."""
+        for entry in self._copy.entries(self._part, self._copy.lost(self._part)):
+            if start <= entry.index and (stop is None or entry.index < stop):
+                yield entry
+
+    async def blob(self, digest: str) -> bytes | None:
+        """The blob with this digest, None if it is missing."""
+        return self._copy.blob(digest)
+
+    def proven(self) -> Proven:
+        """What the copy says proves its records.
+
+        Raises FaultError if a file is not what it should be.
+        """
+        part = self._part
+        if not part.size:
+            return Proven((), ())
+        notes, _ = self._copy.notes(part)
+        hashes = leaf_hashes_of(self._copy, part)
+        before = {"subtrees": [each.hex() for each in part.subtrees], "writers": list(part.writers)}
+        return Proven(notes, hashes, part.first, before if part.first else {}, self._copy.erasures(part))
+
+
+def copied_parts(copy: Copy) -> list[CopiedPart]:
+    """Every partition of the trail that a copy is of; one of which it has nothing is empty."""
+    parts = {part.partition: part for part in copy.parts}
+    empty = [Part(number, f"{copy.origin}/{number}", 0) for number in range(copy.partitions)]
+    return [CopiedPart(copy, parts.get(each.partition, each)) for each in empty]
+
+
+def erasures_in(where: str) -> dict[int, list[Erasure]]:
+    """What was erased by rule of the records of each partition of a copy.
+
+    Raises TrailError if there is none or it is malformed.
+    """
+    with source_errors(where):
+        copy = open_copy(where)
+        return {part.partition: copy.erasures(part) for part in copy.parts}
+
+
+def leaf_hashes_of(copy: Copy, part: Part) -> list[bytes]:
+    """The leaf hash of every record of a partition, from its first on.
+
+    Raises FaultError if a file is not what it should be.
+    """
+    known = copy.known(part)
+    if known is not None:
+        return known
+    lost = copy.lost(part)
+    by_index = lost | {each.index: each.digest for each in copy.entries(part, lost)}
+    return [by_index[index] for index in sorted(by_index)]
+
+
 def receipt_of(where: str, entry: Entry) -> dict[str, Any]:
     """The receipt of a record in a copy.
 
@@ -64,11 +145,7 @@ def receipt_of(where: str, entry: Entry) -> dict[str, Any]:
         copy = open_copy(where)
         part = next(part for part in copy.parts if part.partition == entry.partition)
         notes, _ = copy.notes(part)
-        hashes = copy.known(part)
-        if hashes is None:
-            lost = copy.lost(part)
-            by_index = lost | {each.index: each.digest for each in copy.entries(part, lost)}
-            hashes = [by_index[index] for index in sorted(by_index)]
+        hashes = leaf_hashes_of(copy, part)
     if not notes or part.first:
         raise ReceiptError(
             f"{where} has no checkpoint with all records below it.",

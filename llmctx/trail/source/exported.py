@@ -13,6 +13,7 @@ from llmctx import canonical
 from llmctx.trail.export.reader import Export, Part, read_evidence
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.leaf_schema import Fault, FaultError
+from llmctx.trail.proof.erasure import Erasure, erased_at
 from llmctx.trail.source.source import source_errors
 
 
@@ -34,7 +35,7 @@ class ExportRecords:
 
     async def count(self, start: int = 0, stop: int | None = None) -> int:
         """The number of records in a range, lost ones included."""
-        return len(range(self._part.size)[start:stop])
+        return len(range(max(start, self._part.first), self._part.size if stop is None else min(stop, self._part.size)))
 
     async def entry(self, index: int) -> Entry | None:
         """The record at an index, None if there is none."""
@@ -78,7 +79,12 @@ class ExportRecords:
         lines, index = self._lines, self._lines.indices[line]
         evidence = lines.evidence.line(line)
         pieces = partial(_pieces, evidence, index)
-        return Entry(lines.leaves.line(line), pieces, index=index, partition=self.partition)
+        erasable = erased_at(self._erasures, index)
+        return Entry(lines.leaves.line(line), pieces, index=index, partition=self.partition, erasable=erasable)
+
+    @cached_property
+    def _erasures(self) -> list[Erasure]:
+        return self._export.erasures(self._part)
 
     @cached_property
     def _lines(self) -> "_Lines":
@@ -87,8 +93,8 @@ class ExportRecords:
         leaves, evidence = _LineFile(folder / "leaves.jsonl"), _LineFile(folder / "evidence.jsonl")
         if len(leaves) != len(evidence):
             raise FaultError(Fault(len(leaves), "lines", f"{len(leaves)} lines of evidence", f"{len(evidence)}"))
-        total = len(leaves) + len(lost)
-        indices: Sequence[int] = [index for index in range(total) if index not in lost] if lost else range(total)
+        all_indices = range(self._part.first, self._part.first + len(leaves) + len(lost))
+        indices: Sequence[int] = [index for index in all_indices if index not in lost] if lost else all_indices
         return _Lines(leaves, evidence, indices)
 
 

@@ -3,20 +3,19 @@
 import json
 from functools import partial
 
-import pytest
 from redis.asyncio import Redis
 
 from llmctx.context.tick import Tick
 from llmctx.trail.archive.reader import open_archive
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.log import Log
-from llmctx.worker import archiving
 from tests.integration.archive.conftest import SIGNED_FIRST, settle
 from tests.integration.conftest import ByRules, hold, raise_tick, serving
 from tests.integration.program import Ended, Program, until
 from tests.integration.test_prove import SIZE, sign
 
 LOG, TICKS, BASE = "audit:{0}:log", "audit:{0}:ticks", "audit:{0}:base"
+ARCHIVED = "audit:{0}:archived"
 
 
 async def archive(made: Program, *options: str) -> Ended:
@@ -139,7 +138,7 @@ async def test_a_running_worker_is_asked_to_trim(valkey: Redis, proven: Program)
 
 async def test_an_unsigned_request_trims_nothing(valkey: Redis, proven: Program, logged: list[str]) -> None:
     async with serving(valkey, proven.environment["LLMCTX_REDIS_URL"], proven.folder / "var", ByRules()):
-        await valkey.xadd("ticks:{0}", {"archived": '{"first":0}', "proof": b"x" * 68})
+        await valkey.xadd("ticks:{0}", {"request": '{"what":"trim"}', "proof": b"x" * 68})
         await until(partial(is_empty, valkey, "ticks:{0}"))
     assert await valkey.xlen(LOG) == SIZE
     assert any("not signed by an enrolled writer" in line for line in logged)
@@ -171,16 +170,17 @@ async def test_an_archived_trail_is_backed_up_and_restored(valkey: Redis, proven
     assert [each[0] for each in await everything(valkey, proven)] == list(range(SIZE + 1))
 
 
-async def test_ticks_of_long_archived_records_are_forgotten(
-    valkey: Redis, proven: Program, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_ticks_of_long_archived_records_are_forgotten(valkey: Redis, proven: Program) -> None:
     await archive(proven, "--keep", "2")
     assert await valkey.hget(TICKS, "t1") == b"1"
-    monkeypatch.setattr(archiving, "TICKS_KEPT_MS", -1)
-    async with serving(valkey, proven.environment["LLMCTX_REDIS_URL"], proven.folder / "var", ByRules()):
-        await archive(proven, "--keep", "0")
-    assert await valkey.hkeys(TICKS) == []
-    assert await valkey.hlen("audit:{0}:archived") == 0
+    ((field, settled),) = (await valkey.hgetall(ARCHIVED)).items()
+    two_days_ago = f"0 {SIGNED_FIRST} {int(field.split()[2]) - 2 * 86_400_000}"
+    await valkey.delete(ARCHIVED)
+    await valkey.hset(ARCHIVED, two_days_ago, settled)
+    proven.environment["LLMCTX_TICKS_KEPT_D"] = "1"
+    await archive(proven, "--keep", "0")
+    assert set(await valkey.hkeys(TICKS)) == {b"t4", b"t5"}
+    assert await valkey.hlen(ARCHIVED) == 1
     assert (await proven("verify", "--json")).code == 0
 
 

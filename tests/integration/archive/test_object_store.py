@@ -98,3 +98,23 @@ async def test_a_trail_moves_into_a_bucket_that_keeps_it(
 async def test_a_bucket_that_is_not_there_is_named(proven: Program, bucket: str) -> None:  # noqa: ARG001
     with pytest.raises(ArchiveError, match="s3://elsewhere/x could not be written"):
         open_place("s3://elsewhere/x").put("a", b"b")
+
+
+async def test_what_is_archived_is_retained_until_the_date_that_is_given(
+    proven: Program, bucket: str, endpoint: str
+) -> None:
+    until = (datetime.now(UTC) + timedelta(days=2 * DAYS)).date()
+    place = f"{bucket}/longer"
+    done = await proven("archive", "--to", place, "--older-than", "0d", "--keep", "0", "--retain-until", str(until))
+    assert done.code == 0, done.err
+    client = client_of(endpoint)
+    for each in client.list_objects_v2(Bucket="trails", Prefix="prod/longer/")["Contents"]:
+        about = client.head_object(Bucket="trails", Key=each["Key"])
+        assert (about["ObjectLockMode"], about["ObjectLockRetainUntilDate"].date()) == ("COMPLIANCE", until)
+        with pytest.raises(client.exceptions.ClientError, match="AccessDenied"):
+            client.delete_object(Bucket="trails", Key=each["Key"], VersionId=about["VersionId"])
+
+
+async def test_a_folder_cannot_retain(proven: Program) -> None:
+    refused = await proven("archive", "--to", "kept", "--older-than", "0d", "--retain-until", "2033-12-31")
+    assert (refused.code, "has no object lock" in refused.err) == (2, True)

@@ -14,10 +14,10 @@ from llmctx.trail.archive import writer
 from llmctx.trail.log.reader import LogReader
 from llmctx.trail.source.copies import copy_source
 from tests.conftest import free_port
-from tests.integration.archive.conftest import write_segment
+from tests.integration.archive.conftest import SIGNED_FIRST, write_segment
 from tests.integration.conftest import NOW
 from tests.integration.program import Program
-from tests.integration.test_prove import SIZE, vkey
+from tests.integration.test_prove import SIZE, audit, vkey
 from tests.integration.test_query import BARS, write_results
 
 PLACE = "s3://readings/prod"
@@ -136,3 +136,41 @@ async def test_a_changed_file_is_named_and_nothing_is_read_of_it(valkey: Redis, 
     assert raised.value.exit_code == 1
     ended = await proven("decisions", "--from", "kept")
     assert (ended.code, ended.out) == (1, "")
+
+
+async def test_archive_and_redis_are_verified_as_one_trail(valkey: Redis, proven: Program) -> None:
+    assert (await proven("archive", "--to", "kept", "--older-than", "0d", "--keep", "2")).code == 0
+    proven.environment["LLMCTX_ARCHIVE"] = "kept"
+    verified = await proven("verify", "--json")
+    assert (verified.code, verified.document["records"], verified.document["archived"]) == (0, SIZE + 1, 0)
+    assert verified.document["warnings"] == ["1 records are not covered by a checkpoint yet"]
+    key = await vkey(proven)
+    proven.environment["LLMCTX_STATE_DIR"] = str(proven.folder / "auditor")  # has neither anchor nor key
+    without = await proven("verify", "--key", key, "--json")
+    assert (without.code, without.document["records"]) == (0, SIZE + 1), without.out + without.err
+    await valkey.hset("audit:{0}:ticks", "t1", "2")
+    forged = await proven("verify", "--json")
+    assert (forged.code, forged.document["fault"]["rule"]) == (1, "tick-map")
+
+
+async def test_an_archive_is_exported_alone_and_both_verifiers_accept_it(proven: Program) -> None:
+    key = await vkey(proven)
+    for place, keep in (("kept", "2"), ("later", "0")):  # the second one begins above 0
+        assert (await proven("archive", "--to", place, "--older-than", "0d", "--keep", keep)).code == 0
+    for place, first in (("kept", 0), ("later", SIGNED_FIRST)):
+        verified = await proven("verify", "--from", place, "--key", key, "--json")
+        assert verified.code == 0, verified.out
+        assert (await proven("export", place + "-export", "--from", place)).code == 0
+        manifest = json.loads((proven.folder / f"{place}-export" / "manifest.json").read_text("utf-8"))
+        assert manifest["partitions"][0]["first"] == first
+        exported = await proven("verify", place + "-export", "--key", key, "--json")
+        assert (exported.code, exported.document["records"]) == (0, verified.document["records"]), exported.out
+        audited = await audit(proven, place + "-export", "--key", key, "--json")
+        assert (audited.code, audited.document["partitions"][0]["records"]) == (0, exported.document["records"])
+    lines = (proven.folder / "later-export" / "0" / "leaves.jsonl").read_bytes()
+    (proven.folder / "later-export" / "0" / "leaves.jsonl").write_bytes(lines.replace(b'"hold"', b'"exit"', 1))
+    for ended in (
+        await proven("verify", "later-export", "--key", key, "--json"),
+        await audit(proven, "later-export", "--key", key, "--json"),
+    ):
+        assert (ended.code, ended.document["fault"]["rule"], ended.document["fault"]["at"]) == (1, "leaf-hash", 5)

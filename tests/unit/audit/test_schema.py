@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 from jsonschema import Draft7Validator, ValidationError
 
+from llmctx.context.snapshot import TrailReference
 from llmctx.context.tick import Tick
-from llmctx.decision.conclude import conclude_unasked
+from llmctx.decision.conclude import StandingDecision, conclude_unasked
 from llmctx.decision.decision import Action
 from llmctx.decision.guards import GuardPolicy
-from llmctx.record import RecordMetadata, compose_dead_letter, compose_unread
+from llmctx.record import RecordMetadata, compose, compose_dead_letter, compose_unread
 from llmctx.trail.log.leaf_schema import FORM, KINDS, REQUIRED
 from tests.conftest import ROOT
 from tests.unit.makers import market, package_of, snapshot_of
@@ -24,6 +25,11 @@ def leaf_of(kind: str) -> dict[str, Any]:
     """A real leaf of a kind."""
     if kind in ("decision", "failed", "skipped"):
         return draft(ALL[kind])[1]
+    if kind == "unasked":
+        standing = StandingDecision(TrailReference("1", "0" * 64), "hold")
+        unasked = conclude_unasked(snapshot_of(market()), package_of(market()), "a reason", GuardPolicy(), standing)
+        leaf: dict[str, Any] = json.loads(compose(Tick(id="t", symbol="AAPL"), unasked, CIRCUMSTANCES, ()).leaf)
+        return leaf
     tick = Tick(id="t", symbol="AAPL") if kind == "dead_letter" else None
     made = compose_unread(kind, tick, "a reason", RecordMetadata(recorded_at_ms=1, worker="host:1"))
     document: dict[str, Any] = json.loads(made.leaf)

@@ -153,6 +153,26 @@ def test_what_the_schema_demands_of_a_record_is_demanded(
     assert verify(made(records).write(tmp_path / "e")) == Found(2, "record-form")
 
 
+STANDING = {"address": "1", "leaf_hash": "0" * 64, "action": "hold"}
+
+
+@both
+@pytest.mark.parametrize(
+    ("changes", "ok"),
+    [
+        ({"kind": "unasked", "standing": STANDING}, True), ({"kind": "unasked"}, False), ({"standing": STANDING}, False),
+        ({"kind": "unasked", "standing": STANDING | {"leaf_hash": "0"}}, False),
+        ({"kind": "unasked", "standing": {"address": "1", "leaf_hash": "0" * 64}}, False),
+    ],
+)  # fmt: skip
+def test_an_unasked_tick_alone_names_the_decision_that_stands(
+    verify: Verifier, tmp_path: Path, changes: dict[str, Any], ok: bool
+) -> None:
+    records = good()
+    records[2] = record(2, **changes)
+    assert verify(made(records).write(tmp_path / "e")) == (Found() if ok else Found(2, "record-form"))
+
+
 @both
 @pytest.mark.parametrize("name", ["snapshot", "prompt", "request", "completion", "decision"])
 def test_a_decision_has_all_its_parts(verify: Verifier, tmp_path: Path, name: str) -> None:

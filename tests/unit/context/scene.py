@@ -51,6 +51,15 @@ def edited(section: str, *path: str | int, to: Any) -> str:
     return json.dumps(document)
 
 
+def without(section: str, *path: str | int) -> str:
+    document = json.loads(TEXTS[section])
+    place = document
+    for part in path[:-1]:
+        place = place[part]
+    del place[path[-1]]
+    return json.dumps(document)
+
+
 def with_raw(section: str, name: str, raw: str) -> str:
     """A section's example with one more field, whose JSON text is `raw`."""
     return TEXTS[section].replace("{", '{"' + name + '": ' + raw + ",", 1)

@@ -60,7 +60,7 @@ def test_a_selection_includes_the_records_it_describes(text: str, *, wanted: boo
     [
         ("action=sell", "no action 'sell'.* hold, exit, reduce, add, adjust_stops, none"),
         ("kind=decisions", "no kind 'decisions'.* decision, failed, skipped"),
-        ("guard=nope", "no guard 'nope'.* no_answer, judging_failed, confidence_floor"),
+        ("guard=nope", "no guard 'nope'.* no_answer, unasked, judging_failed, confidence_floor"),
         ("80-40", "80 comes after 40; write 40-80"),
         ("1-2,3-4", "has two ranges"),
         ("1,0:2", "has two ranges"),
@@ -78,7 +78,7 @@ def test_the_guards_are_those_that_fire() -> None:
     of_stop = (stop.STOP_UNCONFIRMED, stop.STALE, stop.STOP_BREACHED)
     assert named.pop() == "name", "the stop's guard, which fires by the names above"
     fired = [name.strip('"') if '"' in name else getattr(guards, name) for name in named]
-    assert (guards.NO_ANSWER, guards.JUDGING_FAILED, *dict.fromkeys(fired), *of_stop) == GUARDS
+    assert (guards.NO_ANSWER, guards.UNASKED, guards.JUDGING_FAILED, *dict.fromkeys(fired), *of_stop) == GUARDS
 
 
 def test_a_time_of_day_is_the_last_one_in_utc() -> None:

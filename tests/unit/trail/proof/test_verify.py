@@ -32,6 +32,9 @@ DECISION = {
 }
 
 
+STANDING = {"address": "0", "leaf_hash": "0" * 64, "action": "hold"}
+
+
 def record(index: int, **changes: Any) -> tuple[dict[str, Any], dict[str, bytes]]:
     """A decision with all its evidence."""
     pieces = {
@@ -251,8 +254,8 @@ def test_a_format_of_true_is_no_format() -> None:
 
 def test_every_known_kind_passes() -> None:
     log = [
-        entry(index)
-        if kind == "decision"
+        entry(index, kind=kind, **({} if kind == "decision" else {"standing": STANDING}))
+        if kind in ("decision", "unasked")
         else bare(index, kind=kind, **({"tick": f"tick-{index}"} if kind in SETTLING else {}))
         for index, kind in enumerate(KINDS)
     ]
@@ -288,7 +291,8 @@ def test_a_tick_twice_in_one_record_is_found(conflated: list[str]) -> None:
 
 @pytest.mark.parametrize("kind", SETTLING)
 def test_a_settling_record_without_a_tick_is_found(kind: str) -> None:
-    leaf = {name: value for name, value in record(0, kind=kind)[0].items() if name != "tick"}
+    standing = {"standing": STANDING} if kind == "unasked" else {}
+    leaf = {name: value for name, value in record(0, kind=kind, **standing)[0].items() if name != "tick"}
     found = first_fault([Entry(canonical.dumps(leaf), record(0)[1], index=0)])
     assert found == (0, "one-record-per-tick", f"a tick in a {kind}", "[]")
 

@@ -1,0 +1,92 @@
+"""The settings of the endpoint, or of several."""
+
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from llmctx.limits import MAX_BODY_BYTES
+from llmctx.llm import breaker
+from llmctx.llm.profile import ProfileSettings
+
+
+class EndpointSettings(BaseModel):
+    """One endpoint."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    base_url: str | None = Field(None, repr=False)  # it may hold a password
+    """Base URL, for example http://127.0.0.1:8700/v1. If it is unset and there is an API key: the SDK's default."""
+    api_key: SecretStr | None = None
+    """API key of this endpoint. If it is unset: OPENAI_API_KEY, but only for the SDK's default endpoint."""
+    key_env: str | None = None
+    """The environment variable that holds the API key, in place of api_key."""
+    model: str | None = None
+    """The model to ask."""
+    max_attempts: int | None = Field(None, ge=1)
+    """Maximum number of attempts for one decision. Unset: an endpoint that replies is asked until the deadline, and one
+    that does not three times; an endpoint with another one behind it twice."""
+    profile: str | ProfileSettings | None = None
+    """What the endpoint can do: the name of a profile or a mode, or a table. Unset: as host and model tell."""
+    requests_per_minute: int | None = Field(None, ge=1)
+    """The most requests within any minute, of all workers together. Unset: no limit."""
+    tokens_per_minute: int | None = Field(None, ge=1)
+    """The most tokens within any minute, of all workers together. Unset: no limit."""
+
+    @model_validator(mode="after")
+    def _one_key(self) -> Self:
+        if self.api_key is not None and self.key_env is not None:
+            raise ValueError("give either api_key or key_env")
+        return self
+
+
+class NamedEndpoint(EndpointSettings):
+    """One endpoint of several."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")
+    """Its name, which records carry."""
+    model: str
+    """The model to ask."""
+    timeout_s: float | None = Field(None, gt=0)
+    """Its own deadline, within llm.timeout_s. Unset: an equal share of the time that is left."""
+    breaker_failures: int = Field(breaker.MAX_FAILURES, ge=1)
+    """Failures in a row after which it is passed over for a while."""
+    breaker_open_s: float = Field(breaker.OPEN_S, gt=0)
+    """Seconds for which it is then passed over."""
+
+
+class LLMSettings(EndpointSettings):
+    """The LLM endpoint, or several in `endpoints`."""
+
+    timeout_s: float = Field(60.0, gt=0)
+    """Deadline of one decision over all endpoints and attempts, in seconds."""
+    max_body_bytes: int = Field(MAX_BODY_BYTES, ge=1024, le=16 * 1024 * 1024)
+    """The largest decoded response body that is kept, in bytes."""
+    endpoints: tuple[NamedEndpoint, ...] = ()
+    """Several endpoints, asked in this order until one answers; in place of base_url, model and the like."""
+    hedge_percentile: float | None = Field(None, ge=50, lt=100)
+    """The next endpoint is asked beside one whose answer takes longer than this percentage of its latest ones did.
+    Unset: one endpoint is asked at a time."""
+
+    @model_validator(mode="after")
+    def _one_or_several(self) -> Self:
+        names = [endpoint.name for endpoint in self.endpoints]
+        if len(set(names)) < len(names):
+            raise ValueError("two of the endpoints have one name")
+        own = sorted(name for name in EndpointSettings.model_fields if getattr(self, name) is not None)
+        if names and own:
+            raise ValueError(f"{own[0]} belongs into each of the endpoints where there are several")
+        if not names and self.hedge_percentile is not None:
+            raise ValueError("hedge_percentile needs endpoints")
+        return self
+
+    def one(self, name: str | None = None) -> "LLMSettings":
+        """The settings of one endpoint alone: that of this name or the first; these where there is only one.
+
+        Raises KeyError for a name that no endpoint has.
+        """
+        if not self.endpoints:
+            return self
+        by_name = {endpoint.name: endpoint for endpoint in self.endpoints}
+        endpoint = by_name[self.endpoints[0].name if name is None else name]
+        shared = {field: getattr(endpoint, field) for field in EndpointSettings.model_fields}
+        return LLMSettings(timeout_s=self.timeout_s, max_body_bytes=self.max_body_bytes, **shared)

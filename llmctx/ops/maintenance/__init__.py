@@ -1,0 +1,1 @@
+"""Maintenance: archive, backup and cleanup when they are due."""

@@ -1,0 +1,128 @@
+"""The daily budget of all workers of a server: one hash, which only the two functions beside this file write.
+
+A call reserves the most that it may use, in all scopes at once, and is then counted at what it used. A reservation that
+is never settled, because its worker died, stays until the day ends: the call may have been paid for.
+"""
+
+import json
+import logging
+import uuid
+from decimal import ROUND_CEILING, Decimal
+from pathlib import Path
+from typing import Any, cast
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from llmctx import clock
+from llmctx.connection import server_ms
+from llmctx.errors import LlmctxError, in_short
+from llmctx.functions import Argument, ServerFunction
+from llmctx.killpoint import reached
+from llmctx.llm.budget import BudgetTerms, Limits, Reserved, Spending
+from llmctx.llm.completion import Completion
+from llmctx.prompt.render import Prompt
+from llmctx.schema import keys
+
+_log = logging.getLogger(__name__)
+
+_HERE = Path(__file__).parent
+_RESERVE = ServerFunction(_HERE / "reserve.lua", after=(_HERE / "budget.lua",))
+_SETTLE = ServerFunction(_HERE / "settle_call.lua", after=(_HERE / "budget.lua",))
+_PER_UNIT = Decimal(10**9)
+_DAY_MS = 86_400_000
+_REFUSED = "refused "
+
+
+class SharedBudget:
+    """A daily budget as one worker sees it."""
+
+    def __init__(self, redis: Redis, terms: BudgetTerms) -> None:
+        self._redis, self._terms = redis, terms
+        self._limits = terms.limits.model_dump_json(exclude_none=True)
+        self._told: set[tuple[int, str]] = set()
+
+    async def reserve(self, symbol: str, prompt: Prompt) -> Reserved | str:
+        """Reserve the most that a call may use; the reason why it may not be made if the budget does not suffice.
+
+        A server that does not answer, or has no memory left, allows no call.
+        """
+        most = self._terms.cost.most(prompt, self._terms.output)
+        if most is None and any(limits.bound_needed for limits in self._terms.limits.parts):
+            return f"{prompt.template}/v{prompt.version} does not limit its answer, so the daily budget allows no call"
+        reserved = Reserved(uuid.uuid4().hex, most or Spending())
+        scopes = self._terms.limits.scopes(symbol, prompt.template)
+        arguments: list[Argument] = [reserved.id, *_amounts(reserved.most), self._limits]
+        for scope, limits in scopes.items():
+            arguments += [scope, *_limits(limits)]
+        try:
+            refusal = await _RESERVE(self._redis, [keys.BUDGET], arguments)
+        except (RedisError, LlmctxError, OSError) as error:
+            return f"the daily budget cannot be read, so no call is made: {in_short(error)}"
+        reached("reserved")
+        return reserved if refusal is None else self._refused(*(part.decode() for part in refusal))
+
+    async def settle(self, reserved: Reserved, completion: Completion) -> None:
+        """Count what a call used instead of what was reserved for it; a failure leaves the reservation."""
+        try:
+            used = self._terms.cost.used(completion, reserved.most)
+            await _SETTLE(self._redis, [keys.BUDGET], [reserved.id, *_amounts(used)])
+        except (RedisError, LlmctxError, OSError) as error:
+            _log.warning(f"What a call used could not be counted ({in_short(error)}); its reservation stays")
+
+    def _refused(self, scope: str, unit: str, used: str, limit: str) -> str:
+        left = max(_number(unit, limit) - _number(unit, used), Decimal(0))
+        what = f"the daily budget of {_number(unit, limit):,f} {unit} ({scope}) does not suffice: {left:,f} are left"
+        day = clock.now_ms() // _DAY_MS
+        if (day, subject := f"{scope} {unit}") not in self._told:
+            self._told = {told for told in self._told if told[0] == day} | {(day, subject)}
+            _log.warning(
+                f"{what}. The guardrails decide alone until midnight UTC, or until daily_budget is raised",
+                extra={"alert": "budget", "subject": subject},
+            )
+        return what
+
+
+async def read_budget(redis: Redis) -> dict[str, Any] | None:
+    """The limits, what was used and reserved of them today, and how many calls each has refused; None if no call was
+    asked for today.
+
+    Raises redis.exceptions.RedisError if the server does not answer.
+    """
+    stored = cast("dict[bytes, bytes]", await redis.hgetall(keys.BUDGET))
+    found = {name.decode(): value.decode() for name, value in stored.items()}
+    day = await server_ms(redis) // _DAY_MS
+    if found.get("day") != str(day):
+        return None
+    return {
+        "day": clock.iso(day * _DAY_MS)[:10],
+        "limits": json.loads(found.get("limits", "{}")),
+        "used": {
+            "calls": int(found.get("all calls", 0)),
+            "tokens": int(found.get("all tokens", 0)),
+            "cost": f"{_number('cost', found.get('all cost', '0')):f}",
+        },
+        "unsettled_calls": sum(name.startswith("call ") for name in found),
+        "refused": {
+            name.removeprefix(_REFUSED): int(count)
+            for name, count in sorted(found.items())
+            if name.startswith(_REFUSED)
+        },
+    }
+
+
+def _amounts(spending: Spending) -> tuple[int, int]:
+    return spending.tokens, _billionths(spending.cost)
+
+
+def _limits(limits: Limits) -> list[Argument]:
+    cost = None if limits.cost is None else int(limits.cost * _PER_UNIT)
+    return ["" if limit is None else limit for limit in (limits.calls, limits.tokens, cost)]
+
+
+def _billionths(cost: Decimal) -> int:
+    return int((cost * _PER_UNIT).to_integral_value(ROUND_CEILING))
+
+
+def _number(unit: str, text: str) -> Decimal:
+    return Decimal(text) / _PER_UNIT if unit == "cost" else Decimal(text)
