@@ -87,7 +87,7 @@ async def renumber(redis: Redis, partition: int, owner: str) -> None:
             redis, [lease_key(partition), stream, keys.ticks_made(partition)], [owner, keys.DECIDERS]
         )
     _log.error(
-        f"{stream} had {count} entries with ids in the future, the last {last.decode()}; they have other ids now. "
+        f"{stream} had ids in the future, the last {last.decode()}; {count} entries have other ids now. "
         "Somebody else writes to it: see who may (docs/threat-model.md).",
         extra={"alert": "foreign", "subject": stream},
     )
