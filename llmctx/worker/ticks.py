@@ -1,11 +1,13 @@
 """A partition's tick stream: first the ticks that were delivered before and never settled, then new ones.
 
+Effects are read by the same command, so they cost nothing while none comes, and what was reported before a tick was
+raised is recorded before it is decided.
+
 If a reply is lost, its entries count as delivered although nobody saw them. So pending entries are read first, after a
 start and after every reconnect, and the connection that reads must not repeat commands by itself.
 """
 
-import logging
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import Any, Literal, NamedTuple, cast
 
 from pydantic import ValidationError
@@ -13,27 +15,22 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from llmctx import clock
-from llmctx.connection import server_ms
+from llmctx.connection import StreamEntry, server_ms
 from llmctx.context.marks import read_confirmation
 from llmctx.context.tick import Tick
 from llmctx.errors import LlmctxError, TrailError
-from llmctx.functions import ServerFunction
 from llmctx.limits import MAX_TICK_ID_CHARS
 from llmctx.schema import keys
 from llmctx.schema.symbol import is_symbol
-from llmctx.trail.log.lease import HELD, lease_key, redis_errors
 from llmctx.worker.home import TICKS_KEPT_MS
+from llmctx.worker.tick_group import CONSUMER, recover
 
-_log = logging.getLogger(__name__)
-
-_CONSUMER = "owner"
-"""One name for whoever owns the partition: a new owner finds the old one's pending entries under it."""
 _PAGE = 500
-_MAX_AHEAD_MS = 86_400_000
-_RENUMBER = ServerFunction(Path(__file__).with_name("renumber_ticks.lua"), after=[HELD])
 
 
 _RawEntry = tuple[bytes, dict[bytes, bytes] | None]
+Record = Callable[[list[StreamEntry]], Awaitable[None]]
+"""Records entries of the stream of effects."""
 
 
 class Delivery(NamedTuple):
@@ -71,86 +68,48 @@ async def raise_tick(redis: Redis, partition: int, tick: Tick) -> str:
         raise TrailError(f"The tick {tick.id} could not be raised: {error}", "Check that Redis is running.") from error
 
 
-async def renumber(redis: Redis, partition: int, owner: str) -> None:
-    """Give ticks whose ids lie in the future other ids: after the last possible one nobody could raise a tick.
-
-    `owner` must hold the lease. Raises TrailError if the server does not answer.
-    """
-    stream = keys.ticks(partition)
-    with redis_errors("The tick stream could not be checked"):
-        if not await redis.exists(stream):
-            return
-        last = (await redis.xinfo_stream(stream))["last-generated-id"]
-        if int(last.partition(b"-")[0]) < await server_ms(redis) + _MAX_AHEAD_MS:
-            return
-        count = await _RENUMBER(
-            redis, [lease_key(partition), stream, keys.ticks_made(partition)], [owner, keys.DECIDERS]
-        )
-    _log.error(
-        f"{stream} had ids in the future, the last {last.decode()}; {count} entries have other ids now. "
-        "Somebody else writes to it: see who may (docs/threat-model.md).",
-        extra={"alert": "foreign", "subject": stream},
-    )
-
-
 class TickStream:
     """One partition's ticks, read as its owner."""
 
-    def __init__(self, redis: Redis, partition: int, max_age_ms: int = TICKS_KEPT_MS) -> None:
+    def __init__(
+        self, redis: Redis, partition: int, max_age_ms: int = TICKS_KEPT_MS, record: Record | None = None
+    ) -> None:
         """`redis` must not retry: a repeated read would skip the entries that the first one was given. Ticks older than
         `max_age_ms` are skipped: which ticks were settled is forgotten this long after their records were archived.
+        Effects that are read with the ticks are handed to `record`; without it none are read.
         """
         self._max_age_ms = max_age_ms
         self._redis = redis
         self._key = keys.ticks(partition)
+        self._effects = keys.effects(partition)
+        self._record = record
 
     async def open(self) -> None:
-        """Create the consumer group if it is missing; it begins with the stream's first tick. Then `recover`."""
-        try:
-            await self._redis.xgroup_create(self._key, keys.DECIDERS, id="0", mkstream=True)
-        except ResponseError as error:
-            if "BUSYGROUP" not in str(error):
-                raise
-            await self.recover()
+        """Create the consumer groups if they are missing; they begin with the first entry. Then `recover`."""
+        for key in self._streams:
+            try:
+                await self._redis.xgroup_create(key, keys.DECIDERS, id="0", mkstream=True)
+            except ResponseError as error:
+                if "BUSYGROUP" not in str(error):
+                    raise
+                await recover(self._redis, key)
 
     async def recover(self) -> None:
-        """Have the group deliver what it would pass over, and take what it gave to others than its owner.
+        """Have the groups deliver what they would pass over, and take back what they gave to others."""
+        for key in self._streams:
+            await recover(self._redis, key)
 
-        A server whose append-only file was cut within a transaction may bring back ticks, at a later restart, that are
-        older than the last delivered one; and whoever can write to the stream can move the group, or read in its name.
-        A tick that is neither pending nor newer sets the group back: what it delivers twice is recognised by its id.
-        """
-        async with self._redis.pipeline(transaction=True) as reads:
-            reads.xlen(self._key)
-            reads.xinfo_groups(self._key)
-            reads.xinfo_consumers(self._key, keys.DECIDERS)
-            count, groups, consumers = await reads.execute()
-        for other in consumers:
-            if other["pending"] and other["name"] != _CONSUMER.encode():
-                await self._take_from(other["name"])
-        (group,) = [each for each in groups if each["name"] == keys.DECIDERS.encode()]
-        if count > group["pending"] + (group["lag"] or 0):  # None: the server does not know how many are newer
-            await self._redis.xgroup_setid(self._key, keys.DECIDERS, "0")
-
-    async def _take_from(self, other: bytes) -> None:
-        """Take the ticks that were given to another consumer than the group's owner, some at a time."""
-        found = await self._redis.xpending_range(self._key, keys.DECIDERS, "-", "+", _PAGE, consumername=other)
-        ids: list[Any] = [each["message_id"] for each in found]
-        if ids:
-            await self._redis.xclaim(self._key, keys.DECIDERS, _CONSUMER, 0, ids, justid=True)
-            _log.error(
-                f"{self._key} had given {len(ids)} ticks to {other.decode(errors='replace')!r}; they are taken back. "
-                "Somebody else reads as one of its group: see who may (docs/threat-model.md).",
-                extra={"alert": "foreign", "subject": self._key},
-            )
+    @property
+    def _streams(self) -> tuple[str, ...]:
+        return (self._key,) if self._record is None else (self._effects, self._key)
 
     async def pending(self, after: str) -> list[Delivery]:
         """Read entries after an id that were delivered before and are not settled; empty at the end."""
-        return await self._read(after, None)
+        return await self._read(after, "0", None)
 
     async def new(self, block_ms: int | None) -> list[Delivery]:
         """Read entries that were never delivered; waits up to `block_ms` for the first, not at all if it is None."""
-        return await self._read(">", block_ms)
+        return await self._read(">", ">", block_ms)
 
     async def last_id(self) -> str:
         """The id of the newest tick ever raised."""
@@ -158,10 +117,24 @@ class TickStream:
         last: bytes = found["last-generated-id"]
         return last.decode()
 
-    async def _read(self, after: str, block_ms: int | None) -> list[Delivery]:
-        answer = await self._redis.xreadgroup(keys.DECIDERS, _CONSUMER, {self._key: after}, count=_PAGE, block=block_ms)
-        streams = cast("list[tuple[bytes, list[_RawEntry]]]", answer or [])
-        found = [_request(entry) or _delivery(entry) for _, entries in streams for entry in entries]
+    async def _read(self, after: str, effects_after: str, block_ms: int | None) -> list[Delivery]:
+        """Ticks after an id, once the effects that came with them are recorded; empty if only effects came.
+
+        Raises what recording raises; both are read again then, among those that were delivered before.
+        """
+        wanted = {self._key: after} if self._record is None else {self._effects: effects_after, self._key: after}
+        answer = await self._redis.xreadgroup(keys.DECIDERS, CONSUMER, cast("Any", wanted), count=_PAGE, block=block_ms)
+        read = {name.decode(): entries for name, entries in cast("list[tuple[bytes, list[_RawEntry]]]", answer or [])}
+        effects = [StreamEntry(entry_id.decode(), fields or {}) for entry_id, fields in read.get(self._effects, ())]
+        if effects and self._record is not None:
+            await self._record(effects)
+        ticks = await self._ticks_in(read.get(self._key, []))
+        if effects and not ticks and block_ms is None:
+            return await self._read(after, effects_after, None)  # there may be more of them
+        return ticks
+
+    async def _ticks_in(self, entries: list[_RawEntry]) -> list[Delivery]:
+        found = [_request(entry) or _delivery(entry) for entry in entries]
         if found and _raised_ms(found[0]) < clock.now_ms() - self._max_age_ms:  # the first is the oldest
             return await self._without_old(found)
         return found

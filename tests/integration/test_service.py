@@ -533,7 +533,7 @@ async def test_ticks_that_somebody_else_moves_the_group_past_or_reads_in_its_nam
             theft.xreadgroup(keys.DECIDERS, "thief", {keys.ticks(0): ">"})
             await theft.execute()
         await running.until_settled("stolen")
-        await running.until_trouble("had given 1 ticks to 'thief'")
+        await running.until_trouble("had given 1 entries to 'thief'")
     await check_oracle(redis, ["first", "passed over", "stolen"])
 
 
