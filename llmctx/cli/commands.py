@@ -43,7 +43,7 @@ COMMANDS = (
     Command("keys", "look", "Count the live keys and name the invalid ones."),
     Command("schema", "look", "List the live keys, or print the JSON Schema of one."),
     Command("query", "look", "Query an export or an archive with SQL."),
-    Command("console", "look", "Open the console: pages and an API for the desk and the auditor."),
+    Command("console", "look", "Open the console: pages and an API for desk and auditor."),
     Command("verify", "prove", "Verify the trail: every record, its evidence, every checkpoint."),
     Command("export", "prove", "Export the trail to a folder that an auditor can check alone."),
     Command("receipt", "prove", "Print a proof of one record that can be checked alone."),

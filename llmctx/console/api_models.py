@@ -125,6 +125,10 @@ class StatusAnswer(Answer):
     """When the newest checkpoint was signed, in milliseconds since 1970; null if there is none."""
     unsigned_records: int
     """Records that no checkpoint covers."""
+    budget: str | None
+    """What was used of the daily budget, in words; null if no call was asked for today."""
+    calls_refused: int
+    """Calls that the budget did not allow today."""
 
 
 class FindingAnswer(Answer):
@@ -266,6 +270,8 @@ def status_of(desk: Desk) -> StatusAnswer:
         records_last_minute=head.per_minute,
         signed_at_ms=head.signed_at_ms,
         unsigned_records=head.unsigned,
+        budget=head.budget,
+        calls_refused=head.refused,
     )
 
 

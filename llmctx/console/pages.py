@@ -7,9 +7,10 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 
 from llmctx import clock
 from llmctx.console.aftermath import moves_after
+from llmctx.console.before import prompt_before
 from llmctx.console.chart import draw
 from llmctx.console.comparison import answers_of, comparison_of, comparisons_in
-from llmctx.console.desk import read_closes, read_desk, read_position
+from llmctx.console.desk import read_closes, read_desk, read_fills, read_position
 from llmctx.console.health import read_health
 from llmctx.console.listing import ALL_KINDS, TERMS, as_csv, find, problem_of, read_query
 from llmctx.console.quality import measure
@@ -77,7 +78,10 @@ class Pages:
         values = await self._proof(entry)
         after = await moves_after(self._subject, entry, await blobs_of(source, entry))
         others = answers_of(self._subject.replays, source.origin, entry)
-        return self.page("decision", "Find", story=story, after=after, others=others, standalone=False, **values)
+        before = await prompt_before(source, entry, story)
+        return self.page(
+            "decision", "Find", story=story, after=after, others=others, before=before, standalone=False, **values
+        )
 
     async def _proof(self, entry: Entry) -> dict[str, Any]:
         """The receipt for a template, or why there is none."""
@@ -109,11 +113,12 @@ class Pages:
         entries = (await newest(source.parts, Filter(symbol), _SYMBOL_RECORDS)).entries
         package = None if live is None else await read_position(live, symbol)
         closes = [] if live is None else await read_closes(live, symbol, _CHART_BARS)
+        fills = [] if live is None else await read_fills(live, symbol)
         rows = [brief_of(entry, source.partitions) for entry in reversed(entries)]
         sections = [] if package is None else known_of(package)
         return self.page(
             "symbol", "Desk", symbol=symbol, rows=rows, sections=sections, package=package,
-            chart=draw(closes, entries, source.partitions),
+            chart=draw(closes, fills, entries, source.partitions),
         )  # fmt: skip
 
     async def quality(self, request: Request) -> Response:
@@ -137,7 +142,7 @@ class Pages:
         first, second = request.query_params.get("a", ""), request.query_params.get("b", "")
         if self._subject.replays is None:
             raise ConsoleError("No results are at hand.", "Start the console with --replays DIR.")
-        return self.page("comparison", "Compare", body=comparison_of(self._subject.replays, first, second))
+        return HTMLResponse(comparison_of(self._subject.replays, first, second))
 
     async def sign_in(self, request: Request) -> Response:
         """The page that asks for the token."""

@@ -48,6 +48,7 @@ async def report_of(subject: Subject, source: Source, entry: Entry) -> str:
         standalone=True,
         after=[],
         others=[],
+        before=None,
     )
 
 
