@@ -19,6 +19,7 @@ from llmctx.leaf_fields import (
     completion_fields,
     decision_fields,
     grounding_fields,
+    mapped_position_fields,
     prompt_fields,
     sections_fields,
     text_of,
@@ -153,6 +154,7 @@ def _guarded(
     leaf["snapshot"] = {"sha256": canonical.sha256(piece), "sections": sections}
     if snapshot.rules.sections is not None:
         leaf["snapshot"]["mapping_sha256"] = snapshot.rules.sections.sha256
+        leaf["snapshot"] |= {} if package is None else mapped_position_fields(package)
     return leaf, {"snapshot": piece}
 
 

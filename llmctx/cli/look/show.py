@@ -129,7 +129,9 @@ def _print_entry(entry: Entry, place: str, blobs: Blobs) -> None:
     print_verdict(record)
     if "completion" in record:
         _print_call(record)
-    if "snapshot" in record:
+    if entry.erased:
+        out.print(f"\n[yellow]erased by rule[/]  {', '.join(entry.erased)}; the leaf has the digests")
+    if "snapshot" in entry.pieces:
         _print_sections(entry.pieces["snapshot"], blobs)
     if "messages" in entry.pieces:
         for message in canonical.loads(entry.pieces["messages"]):
