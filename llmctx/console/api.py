@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from llmctx.console.api_answers import detail_of, health_of, position_of, quality_of, record_of, status_of
 from llmctx.console.api_models import (
     HealthAnswer,
     PositionList,
@@ -25,12 +26,6 @@ from llmctx.console.api_models import (
     StatusAnswer,
     TickAnswer,
     TickRequest,
-    detail_of,
-    health_of,
-    position_of,
-    quality_of,
-    record_of,
-    status_of,
 )
 from llmctx.console.desk import read_desk
 from llmctx.console.health import read_health

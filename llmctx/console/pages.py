@@ -1,6 +1,8 @@
 """The pages: each reads what it shows, renders one template, and needs no script to be read."""
 
+import uuid
 from typing import Any
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
@@ -18,6 +20,7 @@ from llmctx.console.rendering import render
 from llmctx.console.report import report_of, signed_text
 from llmctx.console.story import Story, brief_of, known_of
 from llmctx.console.subject import Subject
+from llmctx.context.tick import Tick
 from llmctx.decision.decision import Action
 from llmctx.errors import ConsoleError, LlmctxError
 from llmctx.replay.selection import GUARDS
@@ -25,6 +28,7 @@ from llmctx.schema.symbol import check_symbol
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.source.filter import Filter
 from llmctx.trail.source.lookup import blobs_of, newest, read_record
+from llmctx.worker.ticks import raise_tick
 
 _CHART_BARS = 390
 _SYMBOL_RECORDS = 200
@@ -34,8 +38,10 @@ _ACTIONS = (*(action.value for action in Action), "none")
 class Pages:
     """The pages of one subject."""
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, subject: Subject, *, writes: bool) -> None:
+        """`writes` says whether requests may change anything."""
         self._subject = subject
+        self._writes = writes and subject.live is not None
 
     def page(self, name: str, page: str, status: int = 200, **values: Any) -> HTMLResponse:
         """A page from a template; `page` is its name in the navigation."""
@@ -116,10 +122,25 @@ class Pages:
         fills = [] if live is None else await read_fills(live, symbol)
         rows = [brief_of(entry, source.partitions) for entry in reversed(entries)]
         sections = [] if package is None else known_of(package)
+        asks = {
+            "writes": self._writes,
+            "form_key": request.scope["form_key"],
+            "asked": request.query_params.get("asked"),
+        }
         return self.page(
-            "symbol", "Desk", symbol=symbol, rows=rows, sections=sections, package=package,
+            "symbol", "Desk", **asks, symbol=symbol, rows=rows, sections=sections, package=package,
             chart=draw(closes, fills, entries, source.partitions),
         )  # fmt: skip
+
+    async def ask(self, request: Request) -> Response:
+        """Raise a tick for a symbol, from the form on its page; the guard has checked who asks."""
+        live = self._subject.live
+        if live is None:
+            raise ConsoleError(f"{self._subject.name} is a copy.", "Ask the live console.")
+        symbol = check_symbol(request.path_params["symbol"])
+        tick = Tick(id=f"console-{uuid.uuid4().hex}", symbol=symbol, cause="console")
+        await raise_tick(live.redis, live.partition_of(symbol), tick)
+        return RedirectResponse(f"/symbols/{quote(symbol, safe='')}?asked={tick.id}", 303)
 
     async def quality(self, request: Request) -> Response:
         """Grounding, guards, cost and latency by prompt and model, over time."""

@@ -71,13 +71,21 @@ async def test_a_tick_is_raised_with_the_token_and_not_without(subject: Subject,
 async def test_a_session_needs_its_form_key_to_change_something(subject: Subject, valkey: Redis) -> None:
     token = make_token(state_dir_of(subject))
     async with opened(subject, Bind(write=True)) as browser:
+        assert "Sign in" in (await browser.get("/symbols/AAPL")).text
         signed = await browser.ask("POST", "/sign-in", f"token={token}&to=//evil.example".encode())
         assert (signed.status, signed.headers["location"]) == (303, "/")
-        cookie = signed.headers["set-cookie"]
-        assert "HttpOnly" in cookie
-        assert "SameSite=strict" in cookie
+        assert "HttpOnly" in signed.headers["set-cookie"]
+        assert "SameSite=strict" in signed.headers["set-cookie"]
+        for body in (b"", b"form_key=", b"form_key=" + b"0" * 64):
+            assert (await browser.ask("POST", "/symbols/AAPL", body)).status == 401
         assert (await browser.ask("POST", "/api/v1/ticks", TICK)).status == 401
         assert await valkey.xlen("ticks:{0}") == 0
+        (key,) = re.findall('name="form_key" value="([0-9a-f]{64})"', (await browser.get("/symbols/AAPL")).text)
+        refused = await browser.ask("POST", "/symbols/AAPL", f"form_key={key}".encode(), Origin="https://evil.example")
+        assert refused.status == 403
+        asked = await browser.ask("POST", "/symbols/AAPL", f"form_key={key}".encode())
+        assert (asked.status, asked.headers["location"].partition("=")[0]) == (303, "/symbols/AAPL?asked")
+        assert await valkey.xlen("ticks:{0}") == 1
 
 
 async def test_guessing_is_slowed_down(subject: Subject) -> None:
