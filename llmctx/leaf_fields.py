@@ -6,9 +6,11 @@ from typing import Any
 
 from llmctx import canonical, clock
 from llmctx.context.package import Package
+from llmctx.decision.approval import ApprovalRule, Proposal
 from llmctx.decision.decision import Decision
 from llmctx.decision.grounding import Finding, Grounding
 from llmctx.decision.guards import GuardPolicy, Verdict
+from llmctx.decision.mandate.mandate import Mandate
 from llmctx.limits import MAX_FINDING_CHARS, MAX_IMPLAUSIBLE_CHARS, cut
 from llmctx.llm.completion import Completion, Tried
 from llmctx.prompt.render import Prompt
@@ -144,18 +146,27 @@ def policy_fields(policy: GuardPolicy) -> dict[str, Any]:
             "confidence_floor": text_of(policy.confidence_floor),
             "grounding": None if policy.grounding == "off" else policy.grounding,
             "unconfirmed_stop": None if policy.unconfirmed_stop == "exit" else policy.unconfirmed_stop,
+            "approval": None if policy.approval is None else _texts_of(policy.approval),
         }
     )
 
 
-def policy_of(record: Mapping[str, Any]) -> GuardPolicy:
-    """The guard policy under which a record was made."""
+def policy_of(record: Mapping[str, Any], mandate: Mandate | None = None) -> GuardPolicy:
+    """The guard policy under which a record was made; `mandate` is the one that it names, if it names one."""
     policy = record["verdict"]["policy"]
     return GuardPolicy(
         confidence_floor=Decimal(policy["confidence_floor"]),
         grounding=policy.get("grounding", "off"),
         unconfirmed_stop=policy.get("unconfirmed_stop", "exit"),
+        mandate=mandate,
+        approval=None if "approval" not in policy else ApprovalRule.model_validate(policy["approval"]),
     )
+
+
+def mandate_fields(verdict: Verdict) -> dict[str, Any]:
+    """The mandate of a verdict as a leaf has it, beside the verdict: nothing if it has none."""
+    mandate = None if verdict.policy is None else verdict.policy.mandate
+    return {} if mandate is None else {"mandate": {"sha256": mandate.sha256}}
 
 
 def verdict_fields(verdict: Verdict) -> dict[str, Any]:
@@ -167,9 +178,18 @@ def verdict_fields(verdict: Verdict) -> dict[str, Any]:
             "stop_loss": text_of(verdict.stop_loss),
             "take_profit": text_of(verdict.take_profit),
             "guards": [guard._asdict() for guard in verdict.guards] or None,
+            "limited": verdict.limited,
+            "repeat_of": verdict.repeat_of,
+            "awaits": None if verdict.awaits is None else _texts_of(verdict.awaits),
             "policy": None if verdict.policy is None else policy_fields(verdict.policy),
             "reason": verdict.reason,
         }
+    )
+
+
+def _texts_of(value: ApprovalRule | Proposal) -> dict[str, Any]:
+    return _present(
+        {name: text_of(each) if isinstance(each, Decimal) else each for name, each in value.__dict__.items()}
     )
 
 

@@ -10,17 +10,20 @@ from typing import NamedTuple
 from redis.asyncio import Redis
 
 from llmctx import clock
+from llmctx.context.ledger import Ledger
 from llmctx.context.package import Package, build_package
 from llmctx.context.reader import read_snapshot
 from llmctx.context.snapshot import Clock, ReadRules, Snapshot
 from llmctx.context.staleness import Status
 from llmctx.context.tick import Tick
 from llmctx.decision.conclude import Conclusion, FirstAnswer, conclude, conclude_unasked, refuse
-from llmctx.decision.decision import OUTPUT
+from llmctx.decision.decision import OUTPUT, Action
 from llmctx.decision.guards import GuardPolicy
+from llmctx.decision.halt import HALTED, halt_in
 from llmctx.decision.last_resort import compare_plainly, stop_unjudged
 from llmctx.decision.parse import misfit_of
 from llmctx.decision.reask import ask_again
+from llmctx.decision.reservation import Reserve, refuse_add
 from llmctx.decision.trigger import TriggerPolicy
 from llmctx.errors import SnapshotError, TemplateError, TrailError, in_short
 from llmctx.llm.budget import BudgetTerms, CallBudget
@@ -76,10 +79,11 @@ class Pipeline:
         memory: SymbolMemory | None = None,
         fix_clock: FixClock | None = None,
         budget: CallBudget | None = None,
+        reserve: Reserve | None = None,
     ) -> None:
         """`settle` stores each record; `worker` is the name that records carry. Without `memory` nothing is known of a
         symbol before its first tick. `fix_clock` is told the clock of the first decision, unless the rules name one.
-        Each call is reserved in `budget` first.
+        Each call is reserved in `budget` first; `reserve` finds room for an add in the limits of several positions.
 
         Raises TemplateError if a template asks for another output than a decision.
         """
@@ -92,6 +96,7 @@ class Pipeline:
         self._worker = worker
         self._rules = config.rules
         self._fix_clock = fix_clock
+        self._reserve = reserve
         self._budget = budget
         self.memory = memory or SymbolMemory()
         """What is known of each symbol before."""
@@ -121,6 +126,7 @@ class Pipeline:
             conclusion = await self._conclude(template, snapshot, package, steps)
         else:
             conclusion = conclude_unasked(snapshot, package, not_due.why, self._config.policy, not_due.decision)
+        conclusion = await self._reserved(tick, conclusion)
         metadata = RecordMetadata(
             recorded_at_ms=snapshot.server_ms + round(steps.since("read")),
             worker=self._worker,
@@ -137,6 +143,13 @@ class Pipeline:
             self.memory.standing.add(entry, package)
         await self._fix_clock_by(package, snapshot.clock)
         return entry
+
+    async def _reserved(self, tick: Tick, conclusion: Conclusion) -> Conclusion:
+        """The conclusion, once room is reserved for its add; a hold if there is none."""
+        if self._reserve is None or conclusion.verdict.action != Action.ADD:
+            return conclusion
+        why = await self._reserve(tick.id, conclusion.package, conclusion.verdict)
+        return conclusion if why is None else conclusion._replace(verdict=refuse_add(conclusion.verdict, why))
 
     async def _fix_clock_by(self, package: Package, clock: Clock) -> None:
         """Fix the trail's clock by a settled tick, unless it is fixed or the tick does not show it."""
@@ -164,6 +177,10 @@ class Pipeline:
 
     async def _read(self, symbol: str) -> Snapshot:
         known = await self.memory.of(symbol)
+        if self._config.policy.mandate is None:
+            known = known._replace(ledger=None)
+        elif known.ledger is None:
+            known = known._replace(ledger=Ledger())
         return await read_snapshot(self._redis, symbol, self._partition, self._rules, known)
 
     async def give_up(self, tick: Tick, reason: str, metadata: RecordMetadata) -> Draft:
@@ -206,6 +223,8 @@ class Pipeline:
     ) -> Conclusion:
         if package.refusal is not None:
             return refuse(snapshot, package, package.refusal)
+        if (halt := halt_in(package, self._config.policy.mandate)) is not None:
+            return conclude_unasked(snapshot, package, halt, self._config.policy, fired=HALTED)
         try:
             prompt = render(template, package)
         except TemplateError as error:

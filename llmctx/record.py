@@ -19,6 +19,7 @@ from llmctx.leaf_fields import (
     completion_fields,
     decision_fields,
     grounding_fields,
+    mandate_fields,
     mapped_position_fields,
     prompt_fields,
     sections_fields,
@@ -75,7 +76,7 @@ def compose(tick: Tick, conclusion: Conclusion, metadata: RecordMetadata, blobs:
         leaf["standing"] = {"address": reference.address, "leaf_hash": reference.leaf_hash, "action": action}
     draft = _draft(leaf, pieces, tick, metadata)
     return draft._replace(
-        blobs=(*(blobs if conclusion.completion is not None else ()), *_mapping(conclusion.snapshot)),
+        blobs=(*(blobs if conclusion.completion is not None else ()), *_blobs(conclusion.verdict, conclusion.snapshot)),
         record=leaf,
         carried=position_fields(conclusion.package.position) if is_on_position(leaf) else None,
     )
@@ -92,7 +93,13 @@ def compose_dead_letter(
     usable: snapshot and package, or the snapshot alone, or nothing.
     """
     draft = _draft(*_guarded("dead_letter", tick, verdict, metadata, snapshot, package), tick, metadata)
-    return draft if snapshot is None else draft._replace(blobs=_mapping(snapshot))
+    return draft._replace(blobs=_blobs(verdict, snapshot))
+
+
+def _blobs(verdict: Verdict, snapshot: Snapshot | None) -> tuple[bytes, ...]:
+    """The mandate and the mapping that a leaf names, as far as it names any."""
+    mandate = None if verdict.policy is None else verdict.policy.mandate
+    return (*(() if mandate is None else (mandate.blob,)), *(() if snapshot is None else _mapping(snapshot)))
 
 
 def without_evidence(draft: Draft, reason: str) -> Draft:
@@ -145,6 +152,7 @@ def _guarded(
         "symbol": tick.symbol,
         "cause": tick.cause,
         "verdict": verdict_fields(verdict),
+        **mandate_fields(verdict),
     }
     if snapshot is None:
         return leaf, {}

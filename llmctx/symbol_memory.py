@@ -10,17 +10,19 @@ from typing import Any
 
 from llmctx import canonical
 from llmctx.bounded_cache import BoundedCache
+from llmctx.context.ledger import Ledger
 from llmctx.context.marks import Mark, Marks
 from llmctx.context.memory import NOTHING, MemoryLength
 from llmctx.context.package import Package, build_package
 from llmctx.context.remember import memory_after, said_in
 from llmctx.context.snapshot import Known, LastDecision, Snapshot, TrailReference
 from llmctx.decision.guards import Verdict
+from llmctx.decision.mandate.case import ledger_after
 from llmctx.decision.stop import STOP_UNCONFIRMED
 from llmctx.errors import AddressError, AnchorError, in_short
 from llmctx.publication import thesis_of
 from llmctx.standing import StandingDecisions
-from llmctx.trail.log.entry import Entry, parse_address
+from llmctx.trail.log.entry import Entry, address, parse_address
 from llmctx.trail.log.reader import LogReader
 
 _log = logging.getLogger(__name__)
@@ -77,6 +79,8 @@ class SymbolMemory:
         # a person may have confirmed a price meanwhile; what they said stands
         if package.marks_after is not None and known.marks is package.marks:
             known = known._replace(marks=package.marks_after)
+        if (ledger := self._ledger_after(package, verdict, entry)) is not None:
+            known = known._replace(ledger=ledger)
         thesis = None if entry is None else self._thesis_in(entry)
         known = known._replace(thesis=thesis or known.thesis)
         if self.length != "off" and package.refusal is None:
@@ -95,6 +99,27 @@ class SymbolMemory:
         else:
             self.unconfirmed.pop(symbol, None)
 
+    def acknowledge(self, symbol: str, record: str) -> None:
+        """Note that something is known of what the record at an address asked for: it may be asked for again."""
+        known = self._known.get(symbol)
+        if known is not None and known.ledger is not None:
+            self._keep(symbol, known._replace(ledger=known.ledger.without(record)))
+
+    async def stand_for(self, entry: Entry, action: str, made: Entry) -> None:
+        """Count what a person approved or decided in the place of a record; `made` is the record that says so."""
+        try:
+            snapshot = Snapshot.from_evidence(entry.pieces["snapshot"])
+            position = build_package(snapshot).position
+        except Exception as error:  # noqa: BLE001  what is recorded stands, whatever its evidence says
+            _log.warning(f"record {made.index} is not counted in the ledger: {in_short(error)}")
+            return
+        known = await self.of(snapshot.symbol)
+        if known.ledger is not None:
+            where = address(made.index, made.partition, self._partitions)
+            self._keep(
+                snapshot.symbol, known._replace(ledger=known.ledger.after(position, action, snapshot.as_of_ms, where))
+            )
+
     def forget(self) -> None:
         """Forget everything, because the log has lost records."""
         self._known = BoundedCache(_MAX_SYMBOLS, _MAX_BYTES)
@@ -107,7 +132,7 @@ class SymbolMemory:
 
     async def _read(self, symbol: str) -> tuple[Known, str | None]:
         """What the log says of a symbol, and why its stop waits, if it does."""
-        marks: Marks | None = None
+        state: tuple[Marks, Ledger | None] | None = None
         thesis: LastDecision | None = None
         memory: bytes | None = NOTHING if self.length == "off" else None
         waits: str | None = None
@@ -116,25 +141,26 @@ class SymbolMemory:
             return Known(), None
         try:
             async for entry in self._log.read_back_of(symbol):
-                if entry.record.get("symbol") == symbol and self._vouches(entry):
+                if "tick" in entry.record and entry.record.get("symbol") == symbol and self._vouches(entry):
                     if is_newest:
                         waits, is_newest = _waiting_in(entry), False
                     if memory is None and "snapshot" in entry.pieces:
                         memory = await self._memory_after(entry)
-                    if marks is None and read < _MAX_READ_FOR_MARKS:
-                        marks = await self._marks_after(entry)
+                    if state is None and read < _MAX_READ_FOR_MARKS:
+                        state = await self._state_after(entry)
                     if is_searching:
                         thesis = self._thesis_in(entry)
                         reference = None if thesis is not None else _reference(entry)
                         thesis = thesis if reference is None else await self._named(reference)
                         is_searching = thesis is None and reference is None
                 read += 1
-                if read == MAX_RECORDS_READ or (not is_searching and (marks or read >= _MAX_READ_FOR_MARKS)):
+                if read == MAX_RECORDS_READ or (not is_searching and (state or read >= _MAX_READ_FOR_MARKS)):
                     break
         except AnchorError as error:
             _log.warning(f"{symbol}: its records cannot be vouched for ({in_short(error)}); nothing is known of before")
             return Known(), None
-        return Known(marks or Marks(), thesis, memory or NOTHING), waits
+        marks, ledger = state or (Marks(), None)
+        return Known(marks, thesis, memory or NOTHING, ledger), waits
 
     async def _memory_after(self, entry: Entry) -> bytes:
         """What is remembered after a record; nothing if it does not say."""
@@ -155,6 +181,10 @@ class SymbolMemory:
             _log.warning(f"{package.symbol}: what was decided cannot be remembered: {in_short(error)}")
             return NOTHING
 
+    def _ledger_after(self, package: Package, verdict: Verdict, entry: Entry | None) -> Ledger | None:
+        where = "" if entry is None else address(entry.index, entry.partition, self._partitions)
+        return ledger_after(package, verdict.action, where)
+
     def _thesis_in(self, entry: Entry) -> LastDecision | None:
         try:
             return thesis_of(entry, self._partitions)
@@ -173,18 +203,21 @@ class SymbolMemory:
             return None
         return self._thesis_in(entry)
 
-    async def _marks_after(self, entry: Entry) -> Marks | None:
-        """What was believed after a record; None if it does not say."""
+    async def _state_after(self, entry: Entry) -> tuple[Marks, Ledger | None] | None:
+        """What was believed and counted after a record; None if it does not say."""
         try:
             if "snapshot" not in entry.pieces:
                 return None
             snapshot = Snapshot.from_evidence(entry.pieces["snapshot"], await self._mapping_of(entry))
             if snapshot.marks is None:  # made by an older version: its price is the first that is judged
                 snapshot = snapshot.model_copy(update={"marks": Marks()})
-            return build_package(snapshot).marks_after
+            package = build_package(snapshot)
+            where = address(entry.index, entry.partition, self._partitions)
+            ledger = ledger_after(package, entry.record["verdict"]["action"], where)
         except Exception as error:  # noqa: BLE001  an unreadable record must not keep its symbol from being decided
-            _log.warning(f"record {entry.index}: what was believed of its price cannot be read: {in_short(error)}")
+            _log.warning(f"record {entry.index}: what was known after it cannot be read: {in_short(error)}")
             return None
+        return None if package.marks_after is None else (package.marks_after, ledger)
 
     async def _mapping_of(self, entry: Entry) -> dict[str, bytes]:
         """The mapping that a record names, by digest; empty if it names none."""

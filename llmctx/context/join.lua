@@ -1,5 +1,5 @@
 -- Read every section of one symbol at one instant.
--- KEYS: one per section. ARGV[1]: the size in bytes above which a value is not transferred.
+-- KEYS: one per section, then the keys that halt. ARGV[1]: the size in bytes above which a value is not transferred.
 -- ARGV[2], if it is given and not empty: the last key is the stream of bars, and its newest one comes last, as {id, close}
 -- or nil. ARGV[3], if it is given: how each section is read, one letter each: s a string, h a whole hash, f one field of a
 -- hash, whose names are ARGV[4] and on. A whole hash comes as {'', name, value, ...}.

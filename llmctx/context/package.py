@@ -15,6 +15,7 @@ from llmctx.context.content import REQUIRED, Mapped, SectionContent, read_conten
 from llmctx.context.facts import Fact
 from llmctx.context.finding import Finding
 from llmctx.context.fitting import fit_memory, fit_portfolio
+from llmctx.context.ledger import Ledger
 from llmctx.context.marks import Marks
 from llmctx.context.plausibility import findings_of_case
 from llmctx.context.price_doubt import PriceCase, marks_after, stop_reached
@@ -50,6 +51,10 @@ class Package(BaseModel):
     """Section name to section, in the order in which a prompt shows them."""
     marks: Marks | None = None
     """What was believed of the price before; None if plausibility was not judged (see Snapshot)."""
+    ledger: Ledger | None = None
+    """What was decided about the symbol before; None if there is no mandate that counts it."""
+    halts: dict[str, str] = {}
+    """The keys that halt, as far as they are set, and what they say."""
     marks_after: Marks | None = None
     """What is believed of it now; None if it was not judged."""
 
@@ -137,6 +142,8 @@ def build_package(snapshot: Snapshot) -> Package:
         clock=snapshot.clock,
         sections=sections,
         marks=snapshot.marks,
+        ledger=snapshot.ledger,
+        halts=snapshot.halts,
         marks_after=None
         if snapshot.marks is None
         else _judge_plausibility(sections, contents, snapshot, snapshot.marks),

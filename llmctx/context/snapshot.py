@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from llmctx import canonical
 from llmctx.clock import parse_iso, to_ms
+from llmctx.context.ledger import Ledger
 from llmctx.context.marks import LaterBar, Marks
 from llmctx.context.memory import NOTHING, MemoryLength
 from llmctx.limits import MAX_VALUE_BYTES
@@ -113,6 +114,8 @@ class Known(NamedTuple):
     """Its last usable decision; None if there is none."""
     memory: bytes = NOTHING
     """What is remembered of its packages and decisions (context/remember)."""
+    ledger: Ledger | None = None
+    """What was decided about it before; None if the trail does not say."""
 
 
 class Snapshot(BaseModel):
@@ -138,6 +141,10 @@ class Snapshot(BaseModel):
     """What was believed of the price before; None if an older version took the snapshot, which judged nothing by it."""
     bar: LaterBar | None = None
     """The newest bar, read while the price is in doubt; None if there is none, or no doubt."""
+    ledger: Ledger | None = None
+    """What was decided about the symbol before; None if there is no mandate that counts it."""
+    halts: dict[str, str] = {}
+    """The keys that halt, as far as they are set, and what they say."""
     thesis: TrailReference | None = None
     """The record that the thesis section comes from; None if there is no thesis, or if its writer named no record."""
 
@@ -171,7 +178,6 @@ class Snapshot(BaseModel):
         }
         if self.marks is not None:
             limits["stale_stop_factor"] = self.rules.stale_stop_factor
-            document["marks"] = self.marks.document()
         if unread:
             document["unread"] = unread
         return canonical.dumps(document | self._sometimes())
@@ -187,6 +193,12 @@ class Snapshot(BaseModel):
             found["trail_clock"] = self.rules.clock
         if self.rules.sections is not None:
             found["mapping_sha256"] = self.rules.sections.sha256
+        if self.marks is not None:
+            found["marks"] = self.marks.document()
+        if self.ledger is not None:
+            found["ledger"] = self.ledger.document()
+        if self.halts:
+            found["halts"] = self.halts
         return found
 
     @classmethod
@@ -225,6 +237,8 @@ class Snapshot(BaseModel):
                 sections=sections,
                 marks=Marks.parse(document["marks"]) if "marks" in document else None,
                 bar=LaterBar(bar["start_ms"], Decimal(bar["close"])) if (bar := document.get("bar")) else None,
+                ledger=Ledger.parse(document["ledger"]) if "ledger" in document else None,
+                halts=document.get("halts", {}),
                 thesis=None if thesis is None else TrailReference(**thesis),
             )
         except (KeyError, TypeError, AttributeError, ArithmeticError) as error:

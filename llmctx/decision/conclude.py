@@ -83,16 +83,17 @@ def conclude_unasked(
     reason: str,
     policy: GuardPolicy,
     standing: StandingDecision | None = None,
+    fired: str = NO_ANSWER,
 ) -> Conclusion:
     """Conclude a tick for which no answer can be had, or for which none is worth a call because of the `standing`
-    decision, for the reason given.
+    decision, for the reason given; `fired` is the guardrail that says so.
 
     The guardrails need no answer: a breached stop is an exit here too. Without a position and a price there is nothing
     for them to guard.
     """
     if package.refusal is not None:
         return refuse(snapshot, package, f"{reason}; {package.refusal}")
-    verdict = guard(package, None, policy, reason, fired=NO_ANSWER if standing is None else UNASKED)
+    verdict = guard(package, None, policy, reason, fired=fired if standing is None else UNASKED)
     return Conclusion(snapshot, package, verdict, standing=standing)
 
 

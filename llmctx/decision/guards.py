@@ -15,7 +15,10 @@ They run in the order in which they stand below, each on what the one before it 
    market_closed: while a fresh system:state says that the market is not open, nothing is traded or moved
 6. quantity_cap: no more than the position's quantity is closed or added
 7. stop_side, target_side: a new stop lies on the losing side of the price, a new target on the winning side
-8. stop_loss_breached: a price at or beyond the position's stop is an exit, whatever the LLM says or the hour is
+8. halted: while something says halt, nothing is added (halt.py)
+9. the rules of the mandate (mandate/rules.py), each by its name; mandate_unchecked: one lacks what it needs
+10. awaits_approval: what a person must approve becomes a hold, and the verdict says what would be done (approval.py)
+11. stop_loss_breached: a price at or beyond the position's stop is an exit, whatever the LLM says or the hour is
    stop_unconfirmed: unless that price is implausible or far too old; then the position is held until the price is
    confirmed (docs/plausibility.md), or left at once, as `GuardPolicy.unconfirmed_stop` says
    stale: the stop was obeyed on a price older than its limit
@@ -32,8 +35,13 @@ from llmctx import clock
 from llmctx.context.package import Package
 from llmctx.context.price_doubt import stop_reached
 from llmctx.context.staleness import Status
+from llmctx.decision.approval import AWAITS_APPROVAL, ApprovalRule, Proposal, propose
 from llmctx.decision.decision import Action, Decision
 from llmctx.decision.grounding import Grounding, ground
+from llmctx.decision.halt import HALTED, halt_in
+from llmctx.decision.mandate.case import Case, repeated_exit
+from llmctx.decision.mandate.mandate import Mandate
+from llmctx.decision.mandate.rules import judge
 from llmctx.decision.stop import STOP_BREACHED, UnconfirmedStop, judge_stop
 from llmctx.errors import in_short
 from llmctx.limits import MAX_REASON_CHARS, cut
@@ -46,6 +54,8 @@ NO_ANSWER, UNASKED, JUDGING_FAILED = "no_answer", "unasked", "judging_failed"
 """The guardrails that fire instead of a judgement: there is no answer, none was worth a call, or judging broke off."""
 UNGROUNDED = "ungrounded"
 """The guardrail that fires on miscited or false prices."""
+UNCHECKED = "mandate_unchecked"
+"""The guardrail that says that a rule of the mandate lacks what it needs; it changes nothing."""
 _NEW_RISK = (Action.ADD,)
 """The actions that enlarge what can be lost."""
 _MAX_ALARMS_SHOWN = 3
@@ -62,6 +72,10 @@ class GuardPolicy(BaseModel):
     """What miscited or false prices do."""
     unconfirmed_stop: UnconfirmedStop = "hold"
     """What a stop does that is reached by a price that is not believed."""
+    mandate: Mandate | None = None
+    """The limits of what is done; None: there are none."""
+    approval: ApprovalRule | None = None
+    """What a person must approve; None: nothing."""
 
 
 class Guard(NamedTuple):
@@ -88,6 +102,12 @@ class Verdict(BaseModel):
     """The target to set; None leaves it."""
     guards: tuple[Guard, ...] = ()
     """Every guardrail that fired, in order."""
+    limited: Literal["clamp", "block"] | None = None
+    """Whether the mandate changed what was asked for, or refused it; None if it did neither."""
+    repeat_of: str | None = None
+    """The address of the first record of this exit, while the position still stands."""
+    awaits: Proposal | None = None
+    """What is done instead once a person approves it; None if nothing waits."""
     policy: GuardPolicy | None = None
     """What the guardrails were set to; None where none was asked."""
     grounding: Grounding | None = None
@@ -121,6 +141,13 @@ class _Draft:
         self.stop_loss = decision.stop_loss if decision and moves_stops else None
         self.take_profit = decision.take_profit if decision and moves_stops else None
         self.guards: list[Guard] = []
+        self.limited: Literal["clamp", "block"] | None = None
+        self.awaits: Proposal | None = None
+
+    @property
+    def levels(self) -> dict[str, Decimal | None]:
+        """What the action asks for."""
+        return {"quantity": self.quantity, "stop_loss": self.stop_loss, "take_profit": self.take_profit}
 
     def fire(self, name: str, detail: str, action: Action | None = None) -> None:
         """Note a guardrail; with an action it replaces what stood."""
@@ -157,10 +184,19 @@ def guard(
         stop_loss=draft.stop_loss,
         take_profit=draft.take_profit,
         guards=tuple(draft.guards),
+        limited=draft.limited,
+        awaits=draft.awaits if draft.action is Action.HOLD else None,
+        repeat_of=None if policy.mandate is None else repeated_exit(package, draft.action),
         policy=policy,
         grounding=draft.grounding,
-        reason=draft.guards[-1].detail if draft.guards else "as the model decided",
+        reason=_reason(draft.guards),
     )
+
+
+def _reason(guards: list[Guard]) -> str:
+    """What the last guardrail saw that changed something."""
+    told = [guard.detail for guard in guards if guard.name != UNCHECKED]
+    return told[-1] if told else "as the model decided"
 
 
 def _confidence_floor(draft: _Draft) -> None:
@@ -233,6 +269,35 @@ def _stop_sides(draft: _Draft) -> None:
         draft.action = Action.HOLD  # nothing is left to move
 
 
+def _halted(draft: _Draft) -> None:
+    halt = halt_in(draft.package, draft.policy.mandate)
+    if halt is not None and draft.action in _NEW_RISK:
+        draft.fire(HALTED, halt, Action.HOLD)
+
+
+def _mandate(draft: _Draft) -> None:
+    mandate = draft.policy.mandate
+    if mandate is None or draft.action in (Action.HOLD, Action.EXIT):
+        return
+    case = Case(draft.package, mandate, draft.action, draft.levels)
+    for rule, effect, detail in judge(case):
+        if effect == "unchecked":
+            draft.guards.append(Guard(UNCHECKED, f"{rule}: {detail}"))
+        else:
+            draft.limited = effect
+            draft.fire(rule, detail, Action.HOLD if effect == "block" else None)
+    if draft.limited != "block":
+        draft.quantity, draft.stop_loss, draft.take_profit = case.quantity, case.stop_loss, case.take_profit
+
+
+def _approval(draft: _Draft) -> None:
+    worth = draft.package.price.price.last * (draft.quantity or draft.package.position.quantity)
+    found = propose(draft.policy.approval, draft.action.value, worth, draft.levels)
+    if found is not None:
+        draft.fire(AWAITS_APPROVAL, found[1], Action.HOLD)
+        draft.awaits = found[0]
+
+
 def _stop_loss_breached(draft: _Draft) -> None:
     for name, detail, action in judge_stop(draft.package, draft.policy.unconfirmed_stop):
         draft.fire(name, detail, None if action is draft.action else action)
@@ -245,6 +310,9 @@ _CHECKS: dict[str, Callable[[_Draft], None]] = {
     "market": _market,
     "quantity_cap": _quantity_cap,
     "stop_sides": _stop_sides,
+    "halted": _halted,
+    "mandate": _mandate,
+    "approval": _approval,
     STOP_BREACHED: _stop_loss_breached,
 }
 """The guardrails, in the order in which they run."""

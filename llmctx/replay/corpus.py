@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from llmctx import canonical
+from llmctx.decision.mandate.mandate import Mandate
 from llmctx.errors import CorpusError, TemplateError
 from llmctx.prompt.template import Template
 from llmctx.trail.log.entry import Entry, named_blobs, promised_pieces
@@ -75,6 +76,7 @@ class BlobCache(Mapping[str, bytes]):
         self._blobs = dict(blobs or {})
         self._templates: dict[str, Template] = {}
         self._forms: dict[str, str] = {}
+        self._mandates: dict[str, Mandate] = {}
 
     def __getitem__(self, digest: str) -> bytes:
         return self._blobs[digest]
@@ -104,6 +106,20 @@ class BlobCache(Mapping[str, bytes]):
                 raise TemplateError(f"the blob {digest} {state}", "Restore the blob from a backup.")
             self._templates[digest] = Template.from_bundle(self._blobs[digest])
         return self._templates[digest]
+
+    def mandate(self, record: Mapping[str, Any]) -> Mandate | None:
+        """Return the mandate under which a record was made; None if it names none.
+
+        Raises ValueError if the blob is missing, was changed, or is malformed.
+        """
+        if "mandate" not in record:
+            return None
+        digest = record["mandate"]["sha256"]
+        if digest not in self._mandates:
+            if not self.matches(digest):
+                raise ValueError(f"the blob {digest} {'was changed' if digest in self._blobs else 'is missing'}")
+            self._mandates[digest] = Mandate.from_blob(self._blobs[digest])
+        return self._mandates[digest]
 
     def form(self, digest: str | None) -> str:
         """Return the form of the answer that a request's blob says stood in its messages; empty if it names none.

@@ -7,7 +7,8 @@ from llmctx.context.package import Package, build_package
 from llmctx.context.snapshot import Snapshot
 from llmctx.decision.conclude import Conclusion, conclude, conclude_unasked, refuse
 from llmctx.decision.decision import OUTPUT
-from llmctx.decision.guards import GuardPolicy
+from llmctx.decision.guards import NO_ANSWER, GuardPolicy
+from llmctx.decision.halt import HALTED, halt_in
 from llmctx.errors import ReplayError, TemplateError
 from llmctx.leaf_fields import grounding_fields, policy_of
 from llmctx.llm.completion import Completion, Outcome
@@ -55,6 +56,8 @@ class ReplayRequest(NamedTuple):
     """The schema of the answer."""
     reason: str = ""
     """Why nothing is asked; empty otherwise."""
+    policy: GuardPolicy = GuardPolicy()
+    """What the guardrails of the record were set to; the defaults if it names none."""
 
     @property
     def position(self) -> tuple[str, str]:
@@ -68,13 +71,14 @@ class ReplayRequest(NamedTuple):
 
         The guardrails are set as they were for the record, unless `policy` is given.
         """
-        policy = policy or policy_for(self.entry)
+        policy = policy or self.policy
         if self.package.refusal is not None:
             conclusion = refuse(self.snapshot, self.package, self.package.refusal)
         elif completion is not None:
             return conclude(self.snapshot, self.package, self.prompt, completion, policy)
         elif "policy" in self.entry.record["verdict"]:
-            conclusion = conclude_unasked(self.snapshot, self.package, self.reason, policy)
+            fired = HALTED if self.reason == halt_in(self.package, policy.mandate) else NO_ANSWER
+            conclusion = conclude_unasked(self.snapshot, self.package, self.reason, policy, fired=fired)
         else:  # records of 0.1.0 had no guardrails where nothing was asked
             conclusion = refuse(self.snapshot, self.package, self.reason)
         return conclusion._replace(prompt=self.prompt)
@@ -106,6 +110,7 @@ def build_request(entry: Recorded, plan: Plan, blobs: BlobCache) -> ReplayReques
         snapshot = Snapshot.from_evidence(entry.pieces["snapshot"], blobs)
         package = build_package(snapshot)
         prompt = None if plan.template is not None else recorded_prompt(entry, blobs)
+        policy = policy_for(entry, blobs)
         output = OUTPUT if plan.template is not None else _recorded_output(record, blobs)
     except (KeyError, ValueError, TypeError, TemplateError) as error:
         why = error.what if isinstance(error, TemplateError) else f"{type(error).__name__}: {error}"
@@ -113,7 +118,7 @@ def build_request(entry: Recorded, plan: Plan, blobs: BlobCache) -> ReplayReques
             f"Record {entry.index} cannot be asked again: {why}.", "Run `llmctx verify` to find out more."
         ) from error
     model = plan.model or record.get("request", {}).get("model") or plan.fallback_model or ""
-    reason = package.refusal or ""
+    reason = package.refusal or halt_in(package, policy.mandate) or ""
     if plan.template is not None and not reason:
         try:
             prompt = render(plan.template, package)
@@ -128,13 +133,24 @@ def build_request(entry: Recorded, plan: Plan, blobs: BlobCache) -> ReplayReques
             f"Record {entry.index} asked no model, and none is named.", "Name one with --model or LLMCTX_LLM__MODEL."
         )
     return ReplayRequest(
-        entry=entry, snapshot=snapshot, package=package, prompt=prompt, model=model, output=output, reason=reason
+        entry=entry,
+        snapshot=snapshot,
+        package=package,
+        prompt=prompt,
+        model=model,
+        output=output,
+        reason=reason,
+        policy=policy,
     )
 
 
-def policy_for(entry: Recorded) -> GuardPolicy:
-    """Return the settings of the guardrails under which a record was made, the defaults if it names none."""
-    return policy_of(entry.record) if "policy" in entry.record["verdict"] else GuardPolicy()
+def policy_for(entry: Recorded, blobs: BlobCache) -> GuardPolicy:
+    """Return the settings of the guardrails under which a record was made, the defaults if it names none.
+
+    Raises ValueError if its mandate is missing or was changed.
+    """
+    named = "policy" in entry.record["verdict"]
+    return policy_of(entry.record, blobs.mandate(entry.record)) if named else GuardPolicy()
 
 
 def recorded_prompt(entry: Recorded, blobs: BlobCache) -> Prompt | None:

@@ -15,10 +15,13 @@ from llmctx import canonical
 from llmctx.context.package import Package, build_package
 from llmctx.context.snapshot import Snapshot
 from llmctx.decision.conclude import Conclusion, conclude
+from llmctx.decision.decision import Action
 from llmctx.decision.guards import JUDGING_FAILED, GuardPolicy, guard, refused
+from llmctx.decision.halt import HALTED, halt_in
 from llmctx.decision.last_resort import compare_plainly
 from llmctx.decision.parse import judge, misfit_of
 from llmctx.decision.reask import ask_again
+from llmctx.decision.reservation import refusal_in, refuse_add
 from llmctx.errors import TemplateError
 from llmctx.leaf_fields import (
     decision_fields,
@@ -121,6 +124,10 @@ class _Attempt:
         return build_package(self._snapshot)
 
     @cached_property
+    def _policy(self) -> GuardPolicy:
+        return policy_of(self._record, self._blobs.mandate(self._record))
+
+    @cached_property
     def _prompt(self) -> Prompt:
         digest = self._record["prompt"]["template_sha256"]
         try:
@@ -162,7 +169,7 @@ class _Attempt:
         return any(guard["name"] == JUDGING_FAILED for guard in self._record["verdict"].get("guards", ()))
 
     def _conclude(self, completion: Completion) -> Conclusion:
-        return conclude(self._snapshot, self._package, None, completion, policy_of(self._record))
+        return conclude(self._snapshot, self._package, None, completion, self._policy)
 
     def _check_snapshot(self) -> None:
         expected = {"symbol": self._snapshot.symbol, "as_of_ms": self._snapshot.as_of_ms}
@@ -229,16 +236,21 @@ class _Attempt:
                 expected = {"action": expected["action"]}
             expect("verdict", expected, recorded)
         elif self._judging_failed:  # what is held instead depends on the position alone
-            held = verdict_fields(guard(self._package, None, policy_of(self._record)))
+            held = verdict_fields(guard(self._package, None, self._policy))
             if recorded["action"] != held["action"]:  # the stop's own guardrail may be what broke off
                 self._check_plain_verdict()
             else:
                 expect("verdict", {"quantity": held.get("quantity")}, recorded)
         elif "completion" in self._record:
-            expect("", {"verdict": verdict_fields(self._conclusion.verdict)}, self._record)
+            verdict = self._conclusion.verdict
+            if verdict.action == Action.ADD and (why := refusal_in(recorded.get("guards", []))) is not None:
+                verdict = refuse_add(verdict, why)
+            expect("", {"verdict": verdict_fields(verdict)}, self._record)
         elif "policy" in recorded:  # nothing was asked, and the first guardrail repeats why
-            first = recorded["guards"][0]
-            verdict = guard(self._package, None, policy_of(self._record), first["detail"], fired=first["name"])
+            fired, why = recorded["guards"][0]["name"], recorded["guards"][0]["detail"]
+            if fired == HALTED and halt_in(self._package, self._policy.mandate) != why:
+                raise DiffersError("record-rebuilt", f"verdict: nothing in the package says: {why}", DATA)
+            verdict = guard(self._package, None, self._policy, why, fired=fired)
             expect("", {"verdict": verdict_fields(verdict)}, self._record)
         # In records of 0.1.0 a template refused without a policy, and the verdict repeats its reason.
 

@@ -10,14 +10,19 @@ from typing import Any, NamedTuple
 
 from llmctx import clock
 from llmctx.decision.decision import Action
+from llmctx.decision.guards import UNCHECKED
+from llmctx.decision.halt import HALTED
+from llmctx.decision.mandate.rules import RULES
+from llmctx.decision.reservation import EXPOSURE
 from llmctx.errors import CorpusError
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.source.filter import Filter, time_of
 
 GUARDS = (
     "no_answer", "unasked", "judging_failed", "confidence_floor", "ungrounded", "stale_price", "implausible_price",
-    "market_unknown", "market_closed", "quantity_cap", "stop_side", "target_side", "stop_unconfirmed", "stale",
-    "stop_loss_breached",
+    "market_unknown", "market_closed", "quantity_cap", "stop_side", "target_side", HALTED,
+    *(rule.name for rule in RULES), UNCHECKED, "stop_unconfirmed", "stale", "stop_loss_breached",
+    EXPOSURE,
 )  # fmt: skip
 """The guardrails, in the order in which they run."""
 _KNOWN = {

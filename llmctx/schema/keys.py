@@ -21,7 +21,7 @@ DAY_S = 86_400
 SIGNAL_TYPES = ("entry", "exit")
 """The signal types read by default."""
 DECIDERS = "deciders"
-"""The consumer group on every tick stream."""
+"""The consumer group on every stream that the owner of a partition reads: ticks and effects."""
 
 
 @dataclass(frozen=True)
@@ -216,6 +216,11 @@ def decisions(partition: int | str) -> str:
     return f"decisions:{{{partition}}}"
 
 
+def effects(partition: int | str) -> str:
+    """The stream of what the execution side says became of decisions."""
+    return f"effects:{{{partition}}}"
+
+
 def decisions_made(partition: int | str) -> str:
     """The key under which that stream is made again, for an instant."""
     return f"decisions:{{{partition}}}:made"
@@ -228,6 +233,15 @@ PORTFOLIO = "portfolio:current"
 def optional_sections(partition: int) -> dict[str, str]:
     """The sections that a package has only if a setting says so, each with the key that it comes from."""
     return {"portfolio": PORTFOLIO, "memory": f"audit:{{{partition}}}:log"}
+
+
+def halt(symbol: str | None = None) -> str:
+    """The key that halts a symbol while it is set, or without one everything: no new risk, and nothing is asked."""
+    return "controls:halt" if symbol is None else f"controls:halt:{symbol}"
+
+
+RESERVED = "controls:reserved"
+"""The hash of adds for which room is reserved, by tick, until their position shows their effect."""
 
 
 def latest(partition: int | str, symbol: str) -> str:

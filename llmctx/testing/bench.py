@@ -16,7 +16,7 @@ from llmctx.prompt.render import Prompt
 from llmctx.prompt.template import Template, load_template, versions_of
 from llmctx.replay.answer import Answer, recorded_answer
 from llmctx.replay.corpus import Corpus, Recorded
-from llmctx.replay.plan import Plan, ReplayRequest, build_request, policy_for
+from llmctx.replay.plan import Plan, ReplayRequest, build_request
 from llmctx.replay.results import Result
 from llmctx.replay.sides import Pair
 from llmctx.testing.completers import Endpoint, LiveEndpoint, RecordingEndpoint, Recordings
@@ -148,7 +148,7 @@ class Bench:
 
 
 def _decided(request: ReplayRequest, prompt: Prompt, completion: Completion) -> ReplayedDecision:
-    policy = policy_for(request.entry)
+    policy = request.policy
     if policy.grounding == "off":  # in older records; flagging changes no verdict
         policy = policy.model_copy(update={"grounding": "flag"})
     conclusion = request.conclude(completion, policy)

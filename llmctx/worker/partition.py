@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from llmctx.assets import asset
 from llmctx.connection import end, open_redis, pause
+from llmctx.decision.guards import GuardPolicy
+from llmctx.decision.mandate.mandate import Mandate
 from llmctx.errors import ClockError, ForkError, InstanceError, KeyFileError, ServerError, TrailError
 from llmctx.llm.client import EndpointClient
 from llmctx.pipeline import DecisionConfig, Pipeline
@@ -17,9 +19,13 @@ from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.lease import Holder
 from llmctx.worker.balancing import Balancer
 from llmctx.worker.budget import SharedBudget
+from llmctx.worker.effects import EffectRecorder
+from llmctx.worker.exposure import Reservations
 from llmctx.worker.home import TrailHome, open_home
+from llmctx.worker.mandate_notice import note_mandate
 from llmctx.worker.memory import MemoryWatch
 from llmctx.worker.owner import Owner
+from llmctx.worker.service_notice import Service, note_start, note_stop
 from llmctx.worker.settler import Settler
 from llmctx.worker.ticks import TickStream
 from llmctx.worker.trail_clock import TrailClock
@@ -51,6 +57,8 @@ async def own_partition(
     async with Owner(home, partition, wait=wait) as owner:
         trail_clock = TrailClock(home.redis, owner)
         config = config._replace(rules=await trail_clock.open(config.rules))
+        if config.policy.mandate is not None:
+            await note_mandate(owner, config.policy.mandate)
         yield (
             owner,
             Pipeline(
@@ -62,6 +70,7 @@ async def own_partition(
                 memory=owner.memory,
                 fix_clock=trail_clock.fix,
                 budget=None if config.budget is None else SharedBudget(home.redis, config.budget),
+                reserve=Reservations(home.redis, config.policy.mandate).reserve,
             ),
         )
 
@@ -72,11 +81,14 @@ async def serve_partition(
     config: DecisionConfig,
     stop: asyncio.Event,
     *,
+    service: Service | None = None,
     admission: Admission | None = None,
     concurrency: int = 32,
     on_entry: Callable[[Entry], None] = lambda _: None,
 ) -> None:
     """Serve a partition until `stop` is set: wait for it, own it, and wait again once it is lost or handed over.
+
+    With a `service` its start and its end are notices.
 
     Raises InstanceError if the server comes back as another one, ForkError if it contradicts spool or anchor.
     """
@@ -94,9 +106,10 @@ async def serve_partition(
                     open_redis(home.url, retries=0) as reader,
                 ):
                     waiting.seen.clear()
+                    effects = EffectRecorder(owner, home.instance.partitions, on_entry)
                     settler = Settler(
                         home.redis,
-                        TickStream(reader, partition, home.ticks_kept_ms),
+                        TickStream(reader, partition, home.ticks_kept_ms, effects.record),
                         owner,
                         pipeline,
                         memory=memory,
@@ -106,8 +119,12 @@ async def serve_partition(
                     reminding = asyncio.create_task(
                         remind(home.redis, partition, home.instance.partitions, owner.memory)
                     )
+                    if service is not None:
+                        await note_start(owner, service)
                     try:
                         await settler.run(stop, hand_over)
+                        if service is not None:
+                            await note_stop(owner)
                     finally:
                         await end(reminding)
             except (ClockError, InstanceError, ForkError, KeyFileError):
@@ -184,7 +201,9 @@ async def open_pipeline(
                     f"The trail has {home.instance.partitions} partitions, but open_pipeline holds only one.",
                     "Run `llmctx run` and raise ticks on their streams.",
                 )
-            async with own_partition(home, 0, DecisionConfig(template, client)) as (_, pipeline):
+            async with own_partition(
+                home, 0, DecisionConfig(template, client, policy=GuardPolicy(mandate=Mandate()))
+            ) as (_, pipeline):
                 yield pipeline
     finally:
         await client.aclose()

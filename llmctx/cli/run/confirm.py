@@ -7,13 +7,12 @@ import typer
 
 from llmctx import clock
 from llmctx.cli.shared.deciding import decides
-from llmctx.cli.shared.options import AsJson, Symbol
+from llmctx.cli.shared.options import AsJson, Symbol, said_by
 from llmctx.cli.shared.output import escape, out, print_json
 from llmctx.cli.shared.record_text import print_verdict
 from llmctx.cli.shared.setup import deciding, home_of, trail_rules
 from llmctx.context.marks import Mark
 from llmctx.errors import LlmctxError
-from llmctx.limits import MAX_BY_CHARS, MAX_WHY_CHARS
 from llmctx.schema.symbol import check_symbol
 from llmctx.settings import Settings
 from llmctx.trail.log.entry import Entry, address
@@ -37,10 +36,7 @@ def confirm(
     \b
     llmctx confirm AAPL --by "R. Meier" --why "profit warning before the open, seen on two sources"
     """
-    for name, text, limit in (("--by", by, MAX_BY_CHARS), ("--why", why, MAX_WHY_CHARS)):
-        if not text.strip() or len(text) > limit:
-            raise typer.BadParameter(f"{name} needs 1 to {limit} characters")
-    confirmed, entry, partitions = asyncio.run(_confirm(settings, check_symbol(symbol), by.strip(), why.strip()))
+    confirmed, entry, partitions = asyncio.run(_confirm(settings, check_symbol(symbol), *said_by(by, why)))
     where = address(entry.index, entry.partition, partitions)
     if as_json:
         print_json({"address": where, "leaf_hash": entry.leaf_hash, "index": entry.index, **entry.record})

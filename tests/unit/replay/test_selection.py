@@ -5,6 +5,8 @@ import pytest
 
 from llmctx import clock
 from llmctx.decision import guards, stop
+from llmctx.decision.mandate.rules import RULES
+from llmctx.decision.reservation import EXPOSURE
 from llmctx.errors import CorpusError
 from llmctx.replay.selection import GUARDS, Selection, moment_ms, parse_selection, with_absolute_times
 from tests.unit.makers import NOW, NOW_MS
@@ -77,8 +79,11 @@ def test_the_guards_are_those_that_fire() -> None:
     named = re.findall(r'fire\(\s*("?\w+"?)', checks)
     of_stop = (stop.STOP_UNCONFIRMED, stop.STALE, stop.STOP_BREACHED)
     assert named.pop() == "name", "the stop's guard, which fires by the names above"
+    assert named.pop() == "rule", "the mandate's rules, each by its name"
     fired = [name.strip('"') if '"' in name else getattr(guards, name) for name in named]
-    assert (guards.NO_ANSWER, guards.UNASKED, guards.JUDGING_FAILED, *dict.fromkeys(fired), *of_stop) == GUARDS
+    of_mandate = (*(rule.name for rule in RULES), guards.UNCHECKED)
+    before = (guards.NO_ANSWER, guards.UNASKED, guards.JUDGING_FAILED, *dict.fromkeys(fired))
+    assert (*before, *of_mandate, *of_stop, EXPOSURE) == GUARDS
 
 
 def test_a_time_of_day_is_the_last_one_in_utc() -> None:

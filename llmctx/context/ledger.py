@@ -1,0 +1,130 @@
+"""The ledger: what was decided about a symbol before, as far as a limit counts it.
+
+It comes from the owner's own trail, never from a key that others may write, and is part of the snapshot, so that a
+rebuild judges as the live run did. The ledger after a record follows from ledger, package and verdict of that record.
+"""
+
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from llmctx import clock
+from llmctx.schema.values import Position
+
+_HOUR_MS, _DAY_MS = 3_600_000, 86_400_000
+_MAX_ACTIONS = 200
+_DECIMALS = ("opened", "peak_equity", "quantity", "stop_loss", "take_profit")
+
+
+class Pending(NamedTuple):
+    """A decision that asks for something to be done, of which nothing is seen yet."""
+
+    address: str
+    """Its record; empty for a dead letter."""
+    action: str
+    """What it asks for."""
+    at_ms: int
+    """The time of its package, in milliseconds."""
+    quantity: Decimal
+    """The position's quantity then."""
+    stop_loss: Decimal | None = None
+    """Its stop then."""
+    take_profit: Decimal | None = None
+    """Its target then."""
+
+    def waits(self, position: Position) -> bool:
+        """Whether the same position shows nothing of it yet. An exit waits for as long as the position stands."""
+        if self.action == "adjust_stops":
+            return (self.stop_loss, self.take_profit) == (position.stop_loss, position.take_profit)
+        return self.action == "exit" or self.quantity == position.quantity
+
+
+class Ledger(NamedTuple):
+    """What was decided about a symbol before."""
+
+    entry_ms: int | None = None
+    """The entry time of the position that `opened`, `adds` and `pending` are about, in milliseconds."""
+    opened: Decimal | None = None
+    """The quantity of that position when it was first seen."""
+    adds: int = 0
+    """How often it was added to."""
+    day: int = 0
+    """The day that `adds_today` is about, in days since 1970 (UTC)."""
+    adds_today: int = 0
+    """How often the symbol was added to that day."""
+    actions: tuple[int, ...] = ()
+    """When something was to be done within the last hour, in milliseconds."""
+    exited_ms: int | None = None
+    """When an exit was last decided, in milliseconds."""
+    peak_equity: Decimal | None = None
+    """The highest equity that a package showed."""
+    pending: tuple[Pending, ...] = ()
+    """The decisions of which nothing is seen yet, at most one for each action: the first exit, otherwise the last."""
+
+    def at(self, position: Position, as_of_ms: int, equity: Decimal | None) -> "Ledger":
+        """The ledger for a position at a time: what it says of other positions, days and hours is left out."""
+        entry_ms, day = clock.to_ms(position.entry_time), as_of_ms // _DAY_MS
+        found = self
+        if self.entry_ms != entry_ms:
+            found = found._replace(entry_ms=entry_ms, opened=position.quantity, adds=0, pending=())
+        else:
+            found = found._replace(pending=tuple(one for one in self.pending if one.waits(position)))
+        if self.day != day:
+            found = found._replace(day=day, adds_today=0)
+        peaks = [peak for peak in (self.peak_equity, equity) if peak is not None]
+        return found._replace(
+            actions=tuple(at_ms for at_ms in self.actions if abs(as_of_ms - at_ms) < _HOUR_MS),
+            peak_equity=max(peaks, default=None),
+        )
+
+    def after(self, position: Position, action: str, at_ms: int, address: str) -> "Ledger":
+        """The ledger after a verdict on the package that `at` made this one for."""
+        if action in ("hold", "none"):
+            return self
+        found = self._replace(actions=(*self.actions, at_ms)[-_MAX_ACTIONS:])
+        if action == "add":
+            found = found._replace(adds=self.adds + 1, adds_today=self.adds_today + 1)
+        if action == "exit":
+            found = found._replace(exited_ms=at_ms)
+            if self.waiting("exit") is not None:
+                return found  # the first one is repeated
+        levels = (position.quantity, position.stop_loss, position.take_profit)
+        others = tuple(one for one in self.pending if one.action != action)
+        return found._replace(pending=(*others, Pending(address, action, at_ms, *levels)))
+
+    def waiting(self, action: str) -> Pending | None:
+        """The decision for an action of which nothing is seen yet."""
+        return next((one for one in self.pending if one.action == action), None)
+
+    def without(self, address: str) -> "Ledger":
+        """The ledger once something is seen of the decision in the record at an address."""
+        return self._replace(pending=tuple(one for one in self.pending if one.address != address))
+
+    def document(self) -> dict[str, Any]:
+        """The ledger as JSON with decimals as texts; fields at their default are left out."""
+        document = _document(self)
+        if self.actions:
+            document["actions"] = list(self.actions)
+        if self.pending:
+            document["pending"] = [_document(one) for one in self.pending]
+        return document
+
+    @classmethod
+    def parse(cls, document: Any) -> "Ledger":
+        """Parse what `document()` wrote.
+
+        Raises ValueError, TypeError, KeyError or ArithmeticError if it is malformed.
+        """
+        pending = tuple(Pending(**_parsed(one)) for one in document.get("pending", ()))
+        return cls(**_parsed(document) | {"actions": tuple(document.get("actions", ())), "pending": pending})
+
+
+def _document(value: Ledger | Pending) -> dict[str, Any]:
+    return {
+        name: format(item, "f") if isinstance(item, Decimal) else item
+        for name, item in value._asdict().items()
+        if item != value._field_defaults.get(name)
+    }
+
+
+def _parsed(document: Any) -> dict[str, Any]:
+    return {name: Decimal(item) if name in _DECIMALS else item for name, item in dict(document).items()}

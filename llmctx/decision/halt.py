@@ -1,0 +1,27 @@
+"""Halt: what says that no new risk is to be taken. Exits stay possible, and nothing is asked meanwhile."""
+
+from llmctx import clock
+from llmctx.context.package import Package
+from llmctx.context.staleness import Status
+from llmctx.decision.mandate.mandate import Mandate
+from llmctx.limits import MAX_DETAIL_CHARS, cut
+from llmctx.schema import values
+
+HALTED = "halted"
+"""The guardrail that obeys a halt."""
+_RUNNING = "running"
+
+
+def halt_in(package: Package, mandate: Mandate | None) -> str | None:
+    """What in a package says halt; None if nothing does.
+
+    A key that halts is obeyed whatever it holds. The state of the system is obeyed under a mandate: records without one
+    were made before that was so.
+    """
+    for key, said in package.halts.items():
+        return cut(f"{key} is set: {said}", MAX_DETAIL_CHARS)
+    system = package.sections["system"]
+    if mandate is None or not isinstance(system.value, values.System) or system.value.state.lower() == _RUNNING:
+        return None
+    age = "" if system.status is Status.FRESH else f", {clock.in_words(system.age_ms or 0)} ago"
+    return cut(f"{system.key} says {system.value.state!r}{age}", MAX_DETAIL_CHARS)

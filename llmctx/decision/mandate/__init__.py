@@ -1,0 +1,1 @@
+"""The mandate: limits that no answer can move."""

@@ -1,0 +1,120 @@
+"""What a rule of the mandate looks at: what is to be done, on which position, under which limits."""
+
+from collections.abc import Mapping
+from decimal import (
+    ROUND_CEILING,
+    ROUND_DOWN,
+    ROUND_FLOOR,
+    Context,
+    Decimal,
+    DivisionByZero,
+    InvalidOperation,
+    Overflow,
+)
+from functools import cached_property
+
+from llmctx.context.ledger import Ledger
+from llmctx.context.package import Package
+from llmctx.context.staleness import Status
+from llmctx.decision.decision import Action
+from llmctx.decision.mandate.mandate import Limits, Mandate
+from llmctx.schema import values
+
+EXACT = Context(60, traps=[DivisionByZero, InvalidOperation, Overflow])
+"""What cannot be computed exactly enough breaks off, and the position is held."""
+_HUNDRED = Decimal(100)
+_CENT = Decimal("0.01")
+_SHARE = Decimal("0.00000001")
+
+
+class Case:
+    """One action on one position; a rule may change what is asked for."""
+
+    def __init__(
+        self, package: Package, mandate: Mandate, action: Action, levels: Mapping[str, Decimal | None]
+    ) -> None:
+        """`levels` are what the action asks for: quantity, stop_loss and take_profit."""
+        self.package = package
+        self.position = package.position
+        self.price = package.price.price.last
+        self.limits: Limits = mandate.limits_of(package.symbol, self.position.side)
+        self.action = action
+        self.quantity = levels["quantity"]
+        self.stop_loss = levels["stop_loss"]
+        self.take_profit = levels["take_profit"]
+
+    @property
+    def sign(self) -> int:
+        """1 for a long position, -1 for a short one."""
+        return 1 if self.position.side == "long" else -1
+
+    @cached_property
+    def performance(self) -> values.Performance | None:
+        """The day's results; None unless they are fresh and plausible."""
+        return performance_in(self.package)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """What was decided before, as far as it is about this position, day and hour."""
+        return ledger_at(self.package)
+
+    def whole_shares(self, quantity: Decimal) -> Decimal:
+        """A quantity rounded down to lots, or to whole shares if nothing else is held or asked for."""
+        lot = self.limits.lot_size
+        if lot is not None:
+            return EXACT.multiply(EXACT.divide_int(quantity, lot), lot)
+        asked = self.quantity or quantity
+        whole = (
+            asked == asked.to_integral_value() and self.position.quantity == self.position.quantity.to_integral_value()
+        )
+        return quantity.quantize(Decimal(1) if whole else _SHARE, rounding=ROUND_DOWN, context=EXACT)
+
+    def level(self, percent: Decimal, *, above: bool, inward: bool) -> Decimal:
+        """The level so many percent above or below the price, rounded towards the price or away from it."""
+        exact = EXACT.add(self.price, share_of(percent if above else -percent, self.price))
+        tick = min(_CENT, Decimal((0, (1,), int(self.price.as_tuple().exponent))))
+        up = above is not inward
+        return exact.quantize(tick, rounding=ROUND_CEILING if up else ROUND_FLOOR, context=EXACT)
+
+
+def percent_of(part: Decimal, whole: Decimal) -> Decimal:
+    """A part in percent of a whole."""
+    return EXACT.divide(EXACT.multiply(part, _HUNDRED), whole)
+
+
+def share_of(percent: Decimal, whole: Decimal) -> Decimal:
+    """So many percent of a whole."""
+    return EXACT.divide(EXACT.multiply(percent, whole), _HUNDRED)
+
+
+def performance_in(package: Package) -> values.Performance | None:
+    """The day's results in a package; None unless they are fresh and plausible."""
+    section = package.sections.get("performance")
+    if section is None or section.status is not Status.FRESH or section.implausible:
+        return None
+    return section.value if isinstance(section.value, values.Performance) else None
+
+
+def ledger_at(package: Package) -> Ledger:
+    """The ledger of a package's position at its time. The package must have a position."""
+    performance = performance_in(package)
+    equity = None if performance is None else performance.equity
+    return (package.ledger or Ledger()).at(package.position, package.as_of_ms, equity)
+
+
+def ledger_after(package: Package, action: str, address: str) -> Ledger | None:
+    """The ledger after a verdict on a package; None if the package has none."""
+    if package.ledger is None or package.refusal is not None:
+        return package.ledger
+    return ledger_at(package).after(package.position, action, package.as_of_ms, address)
+
+
+def repeated_exit(package: Package, action: Action) -> str | None:
+    """The address of the first record of an exit that is decided again; None for anything else."""
+    if action is not Action.EXIT:
+        return None
+    try:
+        first = ledger_at(package).waiting(Action.EXIT)
+    except ArithmeticError:  # a figure out of all bounds must not cost the exit
+        return None
+    return None if first is None else first.address or None

@@ -1,0 +1,210 @@
+"""A mandate: the limits of an account, and where groups, symbols and short positions have others.
+
+It is a blob of the trail, and every verdict on a position names it by digest.
+"""
+
+from decimal import Decimal
+from fnmatch import fnmatchcase
+from functools import cached_property
+from typing import Annotated, Any, Literal, NamedTuple, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from llmctx import canonical
+from llmctx.decision.decision import Action
+from llmctx.limits import MAX_BY_CHARS, MAX_WHY_CHARS
+from llmctx.schema.keys import BY_SECTION
+
+FORMAT = "llmctx-mandate/1"
+OFF = "off"
+"""What a setting says that has no limit."""
+
+
+def _off(value: Any) -> Any:
+    return None if value == OFF else value
+
+
+def _on_sections(needed: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    for action, sections in needed.items():
+        if action not in (Action.ADD, Action.REDUCE, Action.ADJUST_STOPS):
+            raise ValueError(f"{action} cannot be limited; add, reduce and adjust_stops can")
+        for name in sections:
+            if name.partition(".")[0] not in BY_SECTION:
+                raise ValueError(f"there is no section {name!r}")
+    return needed
+
+
+_AnyNumber = Annotated[Decimal | None, Field(ge=0, allow_inf_nan=False), BeforeValidator(_off)]
+_Positive = Annotated[Decimal | None, Field(gt=0, allow_inf_nan=False), BeforeValidator(_off)]
+_Count = Annotated[int | None, Field(ge=0), BeforeValidator(_off)]
+_Flag = Annotated[bool | None, BeforeValidator(_off)]
+_Sections = Annotated[dict[str, tuple[str, ...]], AfterValidator(_on_sections)]
+
+
+class Limits(BaseModel):
+    """Limits by name; None is no limit. Percentages are numbers such as 10."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_quantity: _Positive = None
+    """Shares of a position after an add."""
+    max_notional: _Positive = None
+    """Value of a position after an add, in account currency."""
+    max_times_opened: _Positive = None
+    """Quantity of a position after an add, as a multiple of what it was opened with."""
+    equity_share_pct: _AnyNumber = None
+    """Value of a position after an add, in percent of the account's equity."""
+    adds_per_position: _Count = None
+    """Adds while a position is open."""
+    adds_per_day: _Count = None
+    """Adds to a symbol on one day (UTC)."""
+    loser_pct: _AnyNumber = None
+    """How far a position may be under water and still be added to, in percent of its entry price."""
+    add_needs_stop: _Flag = None
+    """Whether only a position with a stop is added to."""
+    needs_fresh: Annotated[_Sections | None, BeforeValidator(_off)] = None
+    """The sections that must be fresh, by action."""
+    stop_loosens_pct: _AnyNumber = None
+    """How far a stop may move away from the price, in percent of where it is."""
+    stop_min_pct: _AnyNumber = None
+    """Least distance of a new stop, in percent of the price."""
+    stop_max_pct: _AnyNumber = None
+    """Greatest distance of a new stop, in percent of the price."""
+    target_max_pct: _AnyNumber = None
+    """Greatest distance of a new target, in percent of the price."""
+    reduce_min_pct: _AnyNumber = None
+    """Least reduction, in percent of the position."""
+    min_quantity: _Positive = None
+    """Least shares of an add or a reduction."""
+    lot_size: _Positive = None
+    """Adds and reductions are multiples of it."""
+    actions_per_hour: _Count = None
+    """Actions on a symbol within an hour; an exit is never refused."""
+    cooldown_min: _AnyNumber = None
+    """Minutes after an exit without an add to the symbol."""
+    daily_loss_pct: _AnyNumber = None
+    """Loss of the day after which nothing is added, in percent of the equity at its start."""
+    drawdown_pct: _AnyNumber = None
+    """Loss from the highest equity after which nothing is added, in percent of it."""
+    order_expiry_s: _Count = None
+    """Seconds for which an action is not repeated while nothing is seen of the last one."""
+
+
+PRUDENT = Limits(
+    max_times_opened=Decimal(2),
+    equity_share_pct=Decimal(10),
+    adds_per_position=3,
+    adds_per_day=3,
+    loser_pct=Decimal(0),
+    add_needs_stop=True,
+    needs_fresh={"add": ("price", "position", "system")},
+    stop_loosens_pct=Decimal(0),
+    stop_min_pct=Decimal("0.2"),
+    stop_max_pct=Decimal(15),
+    target_max_pct=Decimal(50),
+    reduce_min_pct=Decimal(1),
+    actions_per_hour=12,
+    daily_loss_pct=Decimal(3),
+    order_expiry_s=900,
+)
+"""The limits that hold unless settings say otherwise."""
+
+
+class Group(BaseModel):
+    """Symbols with limits of their own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    symbols: tuple[str, ...] = Field(min_length=1)
+    """Its symbols, as patterns such as BTC*."""
+    gross_max: _Positive = None
+    """The value of all its positions together after an add, in account currency."""
+    limits: Limits = Limits()
+    """What differs for them."""
+
+
+class Total(NamedTuple):
+    """A limit that several positions share."""
+
+    name: str
+    """Its name."""
+    kind: Literal["gross", "net"]
+    """Whether short positions count as long ones do, or against them."""
+    symbols: tuple[str, ...]
+    """Whose positions they are, as patterns."""
+    limit: Decimal | None
+    """Their value together, in account currency."""
+
+
+class Mandate(BaseModel):
+    """The limits of each position. The most specific one holds: account, group, symbol, then short positions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    account: Limits = PRUDENT
+    """The limits of every symbol."""
+    groups: dict[str, Group] = {}
+    """Groups by name; where several name a symbol, later ones hold."""
+    symbols: dict[str, Limits] = {}
+    """What differs for one symbol."""
+    shorts: Limits = Limits()
+    """What differs for short positions."""
+    gross_max: _Positive = None
+    """The value of all positions together after an add, in account currency."""
+    net_max: _Positive = None
+    """The same with short positions counted against long ones, on either side."""
+    by: str = Field("", max_length=MAX_BY_CHARS)
+    """Who set it."""
+    why: str = Field("", max_length=MAX_WHY_CHARS)
+    """Why, in their words."""
+
+    @model_validator(mode="after")
+    def _says_account(self) -> Self:
+        self.__pydantic_fields_set__.add("account")  # the blob must not depend on what is the default later
+        return self
+
+    def limits_of(self, symbol: str, side: str) -> Limits:
+        """The limits of a position."""
+        found = self.account
+        for group in self.groups.values():
+            if any(fnmatchcase(symbol, pattern) for pattern in group.symbols):
+                found = _overlaid(found, group.limits)
+        if symbol in self.symbols:
+            found = _overlaid(found, self.symbols[symbol])
+        return _overlaid(found, self.shorts) if side == "short" else found
+
+    def totals_of(self, symbol: str) -> list[Total]:
+        """The limits that a symbol's position shares with others."""
+        found = [Total("gross_max", "gross", ("*",), self.gross_max), Total("net_max", "net", ("*",), self.net_max)]
+        found += [
+            Total(f"gross_max of {name}", "gross", group.symbols, group.gross_max)
+            for name, group in self.groups.items()
+            if any(fnmatchcase(symbol, pattern) for pattern in group.symbols)
+        ]
+        return [total for total in found if total.limit is not None]
+
+    @cached_property
+    def blob(self) -> bytes:
+        """Its bytes in the trail: all that is set, decimals as texts."""
+        return canonical.dumps({"format": FORMAT} | self.model_dump(mode="json", exclude_unset=True))
+
+    @cached_property
+    def sha256(self) -> str:
+        """The digest of the blob."""
+        return canonical.sha256(self.blob)
+
+    @classmethod
+    def from_blob(cls, raw: bytes) -> Self:
+        """Parse what `blob` has.
+
+        Raises ValueError if it is malformed.
+        """
+        document = canonical.loads(raw)
+        if not isinstance(document, dict) or document.pop("format", None) != FORMAT:
+            raise ValueError(f"it is no mandate of the format {FORMAT}")
+        return cls.model_validate({"account": {}} | document)
+
+
+def _overlaid(limits: Limits, over: Limits) -> Limits:
+    changes = {name: getattr(over, name) for name in over.model_fields_set}
+    return limits.model_copy(update=changes) if changes else limits

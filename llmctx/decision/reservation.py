@@ -1,0 +1,31 @@
+"""A verdict whose share of the limits of several positions was refused.
+
+Whether there was room is known to the server alone, at that moment. So the record says what the server answered, and a
+rebuild takes it from there.
+"""
+
+from collections.abc import Awaitable, Callable
+
+from llmctx.context.package import Package
+from llmctx.decision.decision import Action
+from llmctx.decision.guards import Guard, Verdict
+from llmctx.limits import MAX_REASON_CHARS, cut
+
+EXPOSURE = "exposure"
+"""The guardrail that refuses an add for want of room in the limits of several positions."""
+Reserve = Callable[[str, Package, Verdict], Awaitable[str | None]]
+"""Reserves room for the add of a tick; returns why there is none."""
+
+
+def refuse_add(verdict: Verdict, why: str) -> Verdict:
+    """The verdict that stands in place of an add for which there is no room."""
+    detail = cut(f"{why}: {Action.ADD} becomes {Action.HOLD}", MAX_REASON_CHARS)
+    refused = {"action": Action.HOLD.value, "quantity": None, "limited": "block", "reason": detail}
+    return verdict.model_copy(update=refused | {"guards": (*verdict.guards, Guard(EXPOSURE, detail))})
+
+
+def refusal_in(guards: list[dict[str, str]]) -> str | None:
+    """Why a recorded verdict was refused; None if it was not."""
+    if not guards or guards[-1]["name"] != EXPOSURE:
+        return None
+    return guards[-1]["detail"].removesuffix(f": {Action.ADD} becomes {Action.HOLD}")

@@ -1,0 +1,64 @@
+"""Reserve room for an add in the limits that several positions share, in one call inside the server.
+
+A reservation counts until the position shows its effect or it expires, so decisions on several symbols, partitions and
+workers never exceed a limit together.
+"""
+
+import re
+from pathlib import Path
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from llmctx.context.package import Package
+from llmctx.decision.guards import Verdict
+from llmctx.decision.mandate.mandate import Mandate, Total
+from llmctx.errors import ServerError
+from llmctx.functions import Argument, ServerFunction
+from llmctx.schema import keys
+
+_EXPIRY_S = 900
+_RESERVE = ServerFunction(Path(__file__).with_name("exposure.lua"))
+_POSITIONS = keys.BY_SECTION["position"].key("")
+_SPECIAL = re.compile(r"[^A-Za-z0-9*?]")
+
+
+class Reservations:
+    """Reserves room in the totals of a mandate."""
+
+    def __init__(self, redis: Redis, mandate: Mandate | None) -> None:
+        self._redis = redis
+        self._mandate = mandate
+
+    async def reserve(self, tick_id: str, package: Package, verdict: Verdict) -> str | None:
+        """Reserve room for the add of a tick; returns why there is none. Without a total nothing is asked."""
+        totals = [] if self._mandate is None else self._mandate.totals_of(package.symbol)
+        if self._mandate is None or not totals or verdict.quantity is None:
+            return None
+        side, symbol = package.position.side, package.symbol
+        value = verdict.quantity * package.price.price.last * (1 if side == "long" else -1)
+        expiry_s = self._mandate.limits_of(symbol, side).order_expiry_s or _EXPIRY_S
+        args: list[Argument] = [tick_id, symbol, str(value), expiry_s, _POSITIONS]
+        args += [argument for total in totals for argument in _arguments(total)]
+        try:
+            said, *about = await _RESERVE(self._redis, [keys.RESERVED, keys.halt(), keys.halt(symbol)], args)
+        except (RedisError, ServerError) as error:
+            return f"no room could be reserved: {error}"
+        if said == b"ok":
+            return None
+        if said == b"refused":
+            total = totals[about[0] - 1]
+            return f"{total.name} is {total.limit}, and the positions would come to {about[1].decode()}"
+        key = about[0].decode(errors="replace")
+        return f"{key} is set" if said == b"halted" else f"{key} cannot be read, so the total is unknown"
+
+
+def _arguments(total: Total) -> list[Argument]:
+    patterns = [_lua_pattern(pattern) for pattern in total.symbols]
+    return [total.kind, str(total.limit), len(patterns), *patterns]
+
+
+def _lua_pattern(pattern: str) -> str:
+    """A pattern such as BTC* in the form that Lua understands."""
+    escaped = _SPECIAL.sub(lambda found: f"%{found[0]}", pattern)
+    return f"^{escaped.replace('*', '.*').replace('?', '.')}$"

@@ -1,0 +1,187 @@
+"""The mandate on a trail: what was decided before counts, whoever owns the partition, and every verdict can be rebuilt."""
+
+import asyncio
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from redis.asyncio import Redis
+
+from llmctx.assets import asset
+from llmctx.connection import read_stream
+from llmctx.context.package import Package
+from llmctx.context.tick import Tick
+from llmctx.decision.guards import GuardPolicy, Verdict
+from llmctx.decision.mandate.mandate import Group, Limits, Mandate
+from llmctx.pipeline import DecisionConfig
+from llmctx.prompt.template import load_template
+from llmctx.replay.corpus import BlobCache, Recorded
+from llmctx.replay.mandate_check import judge_again
+from llmctx.replay.rerun import rebuild
+from llmctx.schema import keys
+from llmctx.trail.log.entry import named_blobs
+from llmctx.trail.log.instance import bind_instance
+from llmctx.trail.log.log import Log
+from llmctx.worker.exposure import Reservations
+from llmctx.worker.home import TrailHome
+from llmctx.worker.partition import own_partition
+from tests.integration.conftest import hold, live
+from tests.unit.makers import Scripted, answer_text, body, completion, market, package_of
+
+ADD = {"action": "add", "quantity": 2}
+EXIT = {"action": "exit"}
+PRUDENT = Mandate()
+
+
+class Trail:
+    """A trail on which answers are judged one by one; each call is a new owner, who knows only what the trail says."""
+
+    def __init__(self, redis: Redis, home: TrailHome) -> None:
+        self.redis, self.home, self.log = redis, home, Log(redis)
+
+    async def decide(self, *said: dict[str, Any], mandate: Mandate | None = PRUDENT) -> list[dict[str, Any]]:
+        """The verdicts on some answers, by one owner."""
+        completer = Scripted(*[completion(body(answer_text(**one))) for one in said])
+        template = load_template(asset("prompts"), "position")
+        config = DecisionConfig(template, completer, policy=GuardPolicy(grounding="off", mandate=mandate))
+        async with own_partition(self.home, 0, config) as (_, pipeline):
+            return [(await pipeline.decide(Tick.by_hand("AAPL"))).record["verdict"] for _ in said]
+
+    async def recorded(self) -> tuple[list[Recorded], BlobCache]:
+        blobs, entries = BlobCache(), []
+        async for entry in self.log.read():
+            entries.append(Recorded.of(entry, "here"))
+            for digest in named_blobs(entry.record):
+                blobs.add(digest, await self.log.blobs.blob(digest) or b"")
+        return entries, blobs
+
+    async def check(self) -> None:
+        """Every record is reproduced from its evidence."""
+        entries, blobs = await self.recorded()
+        for entry in entries:
+            found = rebuild(entry, blobs)
+            assert found.same, found.differences
+
+
+async def trail_on(redis: Redis, url: str, folder: Path) -> Trail:
+    await hold(redis, "AAPL")
+    instance, _ = await bind_instance(redis, folder)
+    return Trail(redis, TrailHome(redis, url, instance, folder))
+
+
+async def test_an_add_is_not_repeated_before_it_is_seen_even_by_another_owner(
+    valkey: Redis, valkey_url: str, tmp_path: Path
+) -> None:
+    trail = await trail_on(valkey, valkey_url, tmp_path)
+    first, second = await trail.decide(ADD, ADD)
+    assert (first["action"], second["action"]) == ("add", "hold")
+    (third,) = await trail.decide(ADD)
+    assert (third["action"], third["limited"]) == ("hold", "block")
+    assert "nothing is seen yet of the add" in third["reason"]
+    await valkey.mset(live("AAPL", quantity=12))
+    (fourth,) = await trail.decide(ADD)
+    assert (fourth["action"], fourth["quantity"]) == ("add", "2")
+    await trail.check()
+
+
+async def test_an_exit_is_published_again_with_the_address_of_the_first(
+    valkey: Redis, valkey_url: str, tmp_path: Path
+) -> None:
+    trail = await trail_on(valkey, valkey_url, tmp_path)
+    await trail.decide(EXIT)
+    await trail.decide(EXIT, EXIT)
+    published = [json.loads(each.fields[b"decision"]) for each in await read_stream(valkey, keys.decisions(0))]
+    assert [one["action"] for one in published] == ["exit"] * 3
+    assert [one["repeat_of"] for one in published] == [None, published[0]["address"], published[0]["address"]]
+    await trail.check()
+
+
+async def test_what_becomes_of_a_decision_may_be_told(valkey: Redis, valkey_url: str, tmp_path: Path) -> None:
+    trail = await trail_on(valkey, valkey_url, tmp_path)
+    answers = [completion(body(answer_text(**ADD))) for _ in range(2)]
+    config = DecisionConfig(
+        load_template(asset("prompts"), "position"), Scripted(*answers), policy=GuardPolicy(mandate=PRUDENT)
+    )
+    async with own_partition(trail.home, 0, config) as (_, pipeline):
+        entry = await pipeline.decide(Tick.by_hand("AAPL"))
+        pipeline.memory.acknowledge("AAPL", str(entry.index))
+        assert (await pipeline.decide(Tick.by_hand("AAPL"))).record["verdict"]["action"] == "add"
+
+
+async def test_another_mandate_is_noted_once_with_who_set_it(valkey: Redis, valkey_url: str, tmp_path: Path) -> None:
+    trail = await trail_on(valkey, valkey_url, tmp_path)
+    strict = Mandate(account=Limits(adds_per_day=0), by="R. Ohm", why="review")
+    await trail.decide(ADD)
+    for _ in range(2):
+        (refused,) = await trail.decide(ADD, mandate=strict)
+        assert refused["action"] == "hold"
+    entries, blobs = await trail.recorded()
+    (notice,) = [entry.record for entry in entries if entry.record["kind"] == "notice" and "mandate" in entry.record]
+    assert notice["mandate"] == {
+        "sha256": strict.sha256, "before": PRUDENT.sha256, "by": "R. Ohm", "why": "review",
+    }  # fmt: skip
+    assert Mandate.from_blob(blobs[strict.sha256]) == strict
+    await trail.check()
+
+
+async def test_recorded_decisions_are_judged_by_another_mandate(valkey: Redis, valkey_url: str, tmp_path: Path) -> None:
+    trail = await trail_on(valkey, valkey_url, tmp_path)
+    await trail.decide(ADD, mandate=None)
+    await valkey.mset(live("AAPL", quantity=12))
+    await trail.decide(ADD, mandate=None)
+    one = Mandate(account=Limits(adds_per_day=1, max_quantity=Decimal(11)))
+    found = list(judge_again(*await trail.recorded(), one))
+    assert [each.before.quantity for each in found] == [2, 2]
+    assert [(each.after.action, each.after.quantity) for each in found] == [("add", 1), ("hold", None)]
+    await trail.check()
+
+
+def add_to(symbol: str, side: str = "long") -> tuple[Package, Verdict]:
+    """An add of 10 at 100 to a position of 10."""
+    facts = package_of(market(side=side, price="100", quantity="10", entry="100")).model_copy(update={"symbol": symbol})
+    return facts, Verdict(action="add", quantity=Decimal(10), reason="as the model decided")
+
+
+async def test_adds_at_the_same_time_never_exceed_a_total_together(valkey: Redis) -> None:
+    symbols = [f"S{number}" for number in range(32)]
+    await hold(valkey, *symbols)  # 32 positions of 1,000
+    reservations = Reservations(valkey, Mandate(gross_max=Decimal(36_500)))
+    told = await asyncio.gather(*[reservations.reserve(f"t-{name}", *add_to(name)) for name in symbols])
+    assert told.count(None) == 4
+    assert "gross_max is 36500, and the positions would come to 37000.00" in told
+    granted = symbols[told.index(None)]
+    assert await reservations.reserve(f"t-{granted}", *add_to(granted)) is None  # the same tick again
+    assert await reservations.reserve("t-more", *add_to("S31")) is not None
+    await valkey.mset(live(granted, quantity=20))  # filled: it counts as a position now
+    assert await reservations.reserve("t-more", *add_to("S31")) is not None
+    await valkey.delete(f"positions:active:{granted}")
+    assert await reservations.reserve("t-more", *add_to("S31")) is None
+
+
+async def test_short_positions_count_against_long_ones_in_a_net_total_and_groups_have_their_own(valkey: Redis) -> None:
+    await valkey.mset(live("BTC-USD") | live("MSFT", side="short"))
+    mandate = Mandate(net_max=Decimal(1500), groups={"crypto": Group(symbols=("BTC*",), gross_max=Decimal(2500))})
+    reservations = Reservations(valkey, mandate)
+    assert await reservations.reserve("a", *add_to("BTC-USD")) is None
+    assert "net_max" in (await reservations.reserve("b", *add_to("BTC-USD")) or "")
+    assert await reservations.reserve("c", *add_to("MSFT", "short")) is None
+    assert "gross_max of crypto is 2500" in (await reservations.reserve("d", *add_to("BTC-USD")) or "")
+
+
+async def test_a_position_that_cannot_be_read_is_not_taken_for_none(valkey: Redis) -> None:
+    await hold(valkey, "AAPL")
+    await valkey.set("positions:active:MSFT", "{}")
+    told = await Reservations(valkey, Mandate(gross_max=Decimal(9999))).reserve("a", *add_to("AAPL"))
+    assert told == "positions:active:MSFT cannot be read, so the total is unknown"
+
+
+async def test_an_add_without_room_is_a_hold_that_can_be_rebuilt(
+    valkey: Redis, valkey_url: str, tmp_path: Path
+) -> None:
+    trail = await trail_on(valkey, valkey_url, tmp_path)
+    (refused,) = await trail.decide(ADD, mandate=Mandate(gross_max=Decimal(1100)))
+    assert (refused["action"], refused["guards"][-1]["name"], refused["limited"]) == ("hold", "exposure", "block")
+    (granted,) = await trail.decide(ADD, mandate=Mandate(gross_max=Decimal(1200)))
+    assert granted["action"] == "add"
+    await trail.check()

@@ -1,0 +1,266 @@
+"""The mandate: each rule by itself, and all of them over sequences of ticks, whatever the model says."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmctx import clock
+from llmctx.context.ledger import Ledger, Pending
+from llmctx.context.package import Package, build_package
+from llmctx.context.snapshot import Snapshot
+from llmctx.decision.guards import GuardPolicy, Verdict, guard
+from llmctx.decision.mandate.case import ledger_after
+from llmctx.decision.mandate.mandate import PRUDENT, Group, Limits, Mandate
+from llmctx.decision.mandate.rules import RULES
+from llmctx.decision.parse import Misfit, parse
+from tests.unit.makers import NOW_MS, answer_text, decision, market, package_of, snapshot_of
+
+ENTRY_MS = 1746783932000
+MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
+PERFORMANCE = {
+    "daily_pnl": 0, "daily_pnl_pct": Decimal("0.1"), "win_count": 0, "loss_count": 0, "win_rate": None, "avg_win": None,
+    "avg_loss": None, "largest_win": None, "largest_loss": None, "timestamp": "2025-05-09T10:15:30.123Z",
+    "equity": 100_000,
+}  # fmt: skip
+
+
+def package(*, ledger: Ledger | None = None, performance: dict[str, Any] | None = None, **at: Any) -> Package:
+    """A position of 10 at 150, its price 152.5, its stop 145, in an account of 100,000."""
+    documents = market(**at) | {"performance": PERFORMANCE | (performance or {})}
+    return build_package(snapshot_of(documents).model_copy(update={"ledger": ledger or Ledger()}))
+
+
+def verdict(facts: Package, mandate: Mandate | None = None, **said: Any) -> Verdict:
+    """The verdict on an answer, under the shipped mandate unless another one is given."""
+    return guard(facts, decision(**said), GuardPolicy(grounding="off", mandate=mandate or Mandate()))
+
+
+def fired(found: Verdict) -> list[str]:
+    return [one.name for one in found.guards]
+
+
+def before(**fields: Any) -> Ledger:
+    """A ledger about the position of the package."""
+    known: dict[str, Any] = {"entry_ms": ENTRY_MS, "opened": Decimal(10), "day": NOW_MS // DAY_MS}
+    return Ledger(**known | fields)
+
+
+def test_an_add_within_every_limit_passes_as_the_model_decided() -> None:
+    found = verdict(package(), action="add", quantity=5)
+    assert (found.action, found.quantity, found.limited, found.guards) == ("add", Decimal(5), None, ())
+
+
+BLOCKED: Sequence[tuple[str, dict[str, Any], dict[str, Any]]] = (
+    ("no_add_to_loser", {"price": "149.99"}, {"action": "add", "quantity": 5}),
+    ("no_add_to_loser", {"price": "150.5", "side": "short", "stop": "155", "target": "140"}, {"action": "add", "quantity": 5}),
+    ("add_needs_stop", {"stop": None}, {"action": "add", "quantity": 5}),
+    ("adds", {"ledger": before(adds=3)}, {"action": "add", "quantity": 5}),
+    ("adds", {"ledger": before(entry_ms=1, adds_today=3)}, {"action": "add", "quantity": 5}),
+    ("daily_loss", {"performance": {"daily_pnl_pct": -3}}, {"action": "add", "quantity": 5}),
+    ("position_size", {"quantity": "100"}, {"action": "add", "quantity": 5}),
+    ("position_size", {"ledger": before(opened=Decimal(5))}, {"action": "add", "quantity": 5}),
+    ("order_size", {"quantity": "100"}, {"action": "reduce", "quantity": Decimal("0.9")}),
+    ("actions_per_hour", {"ledger": before(actions=(NOW_MS - MINUTE_MS,) * 12)}, {"action": "reduce", "quantity": 5}),
+    ("stop", {}, {"action": "adjust_stops", "stop_loss": Decimal("144.99")}),
+    ("stop", {}, {"action": "adjust_stops", "stop_loss": 145}),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("rule", "facts", "said"), BLOCKED, ids=[f"{one[0]} {n}" for n, one in enumerate(BLOCKED)])
+def test_what_a_rule_refuses_becomes_a_hold(rule: str, facts: dict[str, Any], said: dict[str, Any]) -> None:
+    found = verdict(package(**facts), **said)
+    assert (found.action, fired(found), found.limited) == ("hold", [rule], "block")
+
+
+CLAMPED: Sequence[tuple[str, dict[str, Any], dict[str, Any], tuple[str, str]]] = (
+    ("position_size", {"quantity": "60"}, {"action": "add", "quantity": 10}, ("quantity", "5")),
+    ("stop", {}, {"action": "adjust_stops", "stop_loss": Decimal("152.4")}, ("stop_loss", "152.19")),
+    ("stop", {"stop": None}, {"action": "adjust_stops", "stop_loss": Decimal("0.01")}, ("stop_loss", "129.63")),
+    ("stop", {"side": "short", "stop": None, "target": "140"}, {"action": "adjust_stops", "stop_loss": 999},
+     ("stop_loss", "175.37")),
+    ("target", {}, {"action": "adjust_stops", "take_profit": 999}, ("take_profit", "228.75")),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("rule", "facts", "said", "left"), CLAMPED)
+def test_what_a_rule_changes_stays_as_near_as_the_limit_allows(
+    rule: str, facts: dict[str, Any], said: dict[str, Any], left: tuple[str, str]
+) -> None:
+    found = verdict(package(**facts), **said)
+    assert (found.action, fired(found), found.limited) == (said["action"], [rule], "clamp")
+    assert getattr(found, left[0]) == Decimal(left[1])
+
+
+@pytest.mark.parametrize("name", ["position", "price", "system"])
+def test_nothing_is_added_while_a_section_that_it_needs_is_not_fresh(name: str) -> None:
+    documents = market() | {"performance": PERFORMANCE}
+    stamp = {"position": "last_update"}.get(name, "timestamp")
+    documents[name][stamp] = "2025-05-09T09:55:30.123Z"
+    found = verdict(package_of(documents), action="add", quantity=5)
+    assert found.action == "hold"
+
+
+def test_a_rule_that_lacks_what_it_needs_says_so_and_changes_nothing() -> None:
+    found = verdict(package_of(market()), action="add", quantity=5)
+    assert (found.action, found.quantity, found.limited) == ("add", Decimal(5), None)
+    assert [detail.partition(":")[0] for name, detail in found.guards] == ["daily_loss", "position_size"]
+    assert found.reason == "as the model decided"
+
+
+def test_an_action_is_not_repeated_while_nothing_is_seen_of_the_last_one() -> None:
+    pending = Pending("7", "add", NOW_MS - MINUTE_MS, Decimal(10), Decimal(145), Decimal(160))
+    found = verdict(package(ledger=before(pending=(pending,))), action="add", quantity=5)
+    assert (found.action, fired(found)) == ("hold", ["unacknowledged"])
+    assert "record 7" in found.reason
+    seen = verdict(package(ledger=before(pending=(pending._replace(quantity=Decimal(5)),))), action="add", quantity=5)
+    assert seen.action == "add"
+    reduced = verdict(package(ledger=before(pending=(pending,))), action="reduce", quantity=5)
+    assert reduced.action == "reduce"
+    old = verdict(package(ledger=before(pending=(pending._replace(at_ms=NOW_MS - HOUR_MS),))), action="add", quantity=5)
+    assert old.action == "add"
+
+
+def test_an_exit_is_repeated_and_names_the_first_one() -> None:
+    pending = Pending("7", "exit", NOW_MS - MINUTE_MS, Decimal(12), Decimal(145), Decimal(160))
+    facts = package(ledger=before(pending=(pending,), actions=(NOW_MS,) * 50))
+    found = verdict(facts, action="exit")
+    assert (found.action, found.repeat_of, found.guards) == ("exit", "7", ())
+    after = ledger_after(facts, "exit", "9")
+    assert after is not None
+    assert after.pending == (pending,)
+
+
+def test_a_group_a_symbol_and_a_short_position_have_limits_of_their_own() -> None:
+    mandate = Mandate(
+        groups={"tech": Group(symbols=("AA*",), limits=Limits(max_quantity=Decimal(12)))},
+        symbols={"AAPL": Limits(adds_per_day=None, max_times_opened=None)},
+        shorts=Limits(max_quantity=Decimal(11)),
+    )
+    assert mandate.limits_of("MSFT", "long") == PRUDENT
+    assert verdict(package(), mandate, action="add", quantity=5).quantity == 2
+    short: dict[str, Any] = {"side": "short", "price": "149", "stop": "155", "target": "140"}
+    assert verdict(package(**short), mandate, action="add", quantity=5).quantity == 1
+    assert Mandate.from_blob(mandate.blob).blob == mandate.blob
+    assert Mandate.from_blob(mandate.blob).limits_of("AAPL", "long").adds_per_day is None
+
+
+def test_each_limit_belongs_to_a_rule() -> None:
+    assert sorted(name for rule in RULES for name in rule.limits) == sorted(Limits.model_fields)
+
+
+def test_a_ledger_comes_back_from_the_evidence_of_its_record() -> None:
+    pending = Pending("7", "add", NOW_MS, Decimal("10.50"), None, Decimal(160))
+    ledger = before(pending=(pending,), actions=(NOW_MS,), adds=1, peak_equity=Decimal(100), exited_ms=5)
+    snapshot = snapshot_of(market()).model_copy(update={"ledger": ledger, "halts": {"controls:halt": "why"}})
+    again = Snapshot.from_evidence(snapshot.evidence())
+    assert (again.ledger, again.halts) == (ledger, snapshot.halts)
+
+
+def test_while_something_says_halt_nothing_is_added_and_a_stop_is_obeyed() -> None:
+    halted = snapshot_of(market()).model_copy(update={"halts": {"controls:halt:AAPL": "results"}})
+    policy = GuardPolicy(grounding="off")
+    found = guard(build_package(halted), decision(action="add", quantity=5), policy)
+    assert (found.action, fired(found)) == ("hold", ["halted"])
+    breached = snapshot_of(market(price="144")).model_copy(update={"halts": {"controls:halt:AAPL": "results"}})
+    assert guard(build_package(breached), decision(action="add", quantity=5), policy).action == "exit"
+
+
+def test_a_system_that_does_not_run_halts_under_a_mandate() -> None:
+    documents = market()
+    documents["system"]["state"] = "paused"
+    assert fired(verdict(package_of(documents), action="add", quantity=5)) == ["halted"]
+    found = guard(package_of(documents), decision(action="add", quantity=5), GuardPolicy(grounding="off"))
+    assert found.action == "add"
+
+
+prices = st.decimals("100", "200", places=2)
+steps = st.fixed_dictionaries(
+    {
+        "action": st.sampled_from(["add", "add", "reduce", "adjust_stops", "exit", "hold"]),
+        "quantity": st.decimals("0.01", "300", places=2) | st.integers(1, 300).map(Decimal),
+        "stop": st.none() | st.decimals("0.01", "400", places=2),
+        "target": st.decimals("0.01", "999", places=2),
+        "price": prices,
+        "minutes": st.integers(1, 40),
+        "filled": st.booleans(),
+    }
+)
+
+
+class Trade:
+    """A position that verdicts are given on, and perhaps followed."""
+
+    def __init__(self, side: str, stop: Decimal | None, quantity: int) -> None:
+        self.side, self.stop, self.target, self.held = side, stop, Decimal(150), Decimal(quantity)
+        self.opened, self.sign = quantity, 1 if side == "long" else -1
+        self.now_ms, self.ledger = NOW_MS, Ledger()
+        self.adds = 0
+        self.actions: list[int] = []
+
+    def facts(self, price: Decimal) -> Package:
+        documents: dict[str, Any] = market(
+            side=self.side, price=str(price), quantity=str(self.held), target=str(self.target),
+            stop=None if self.stop is None else str(self.stop),
+        )  # fmt: skip
+        at = clock.iso(self.now_ms)
+        for name, stamp in (("price", "timestamp"), ("position", "last_update"), ("system", "timestamp")):
+            documents[name][stamp] = at
+        documents["performance"] = PERFORMANCE | {"timestamp": at}
+        known = {"ledger": self.ledger, "as_of_ms": self.now_ms}
+        return build_package(snapshot_of(documents).model_copy(update=known))
+
+    def check(self, found: Verdict, price: Decimal) -> None:
+        """No limit of the shipped mandate is broken."""
+        if found.action == "add":
+            assert found.quantity is not None
+            assert self.stop is not None
+            assert (price - 150) * self.sign >= 0
+            assert self.held + found.quantity <= 2 * self.opened
+            assert (self.held + found.quantity) * price <= 10_000
+            assert self.adds < 3
+        if found.action == "reduce":
+            assert found.quantity is not None
+            assert found.quantity * 100 >= self.held
+        if found.stop_loss is not None:
+            assert self.stop is None or (found.stop_loss - self.stop) * self.sign > 0
+            assert Decimal("0.2") <= abs(price - found.stop_loss) / price * 100 <= 15
+        if found.take_profit is not None:
+            assert abs(found.take_profit - price) / price * 100 <= 50
+        if found.action not in ("hold", "exit"):
+            assert len([at for at in self.actions if self.now_ms - at < HOUR_MS]) < 12
+
+    def follow(self, found: Verdict, facts: Package, *, filled: bool) -> None:
+        self.actions += [] if found.action == "hold" else [self.now_ms]
+        self.adds += 1 if found.action == "add" else 0
+        after = ledger_after(facts, found.action, str(len(self.actions)))
+        assert after is not None
+        self.ledger = after
+        if filled:
+            change = found.quantity or Decimal(0)
+            self.held += {"add": change, "reduce": -change}.get(found.action, Decimal(0))
+            self.stop, self.target = found.stop_loss or self.stop, found.take_profit or self.target
+
+
+@given(
+    side=st.sampled_from(["long", "short"]),
+    stop=st.none() | prices,
+    quantity=st.integers(1, 200),
+    told=st.lists(steps, min_size=1, max_size=30),
+)
+def test_over_a_sequence_of_ticks_no_verdict_breaks_a_limit(
+    side: str, stop: Decimal | None, quantity: int, told: list[dict[str, Any]]
+) -> None:
+    trade = Trade(side, stop, quantity)
+    for step in told:
+        trade.now_ms += step["minutes"] * MINUTE_MS
+        said = {"quantity": step["quantity"], "stop_loss": step["stop"], "take_profit": step["target"]}
+        answered = parse(answer_text(action=step["action"], **said))
+        assert not isinstance(answered, Misfit)
+        facts = trade.facts(step["price"])
+        found = guard(facts, answered, GuardPolicy(grounding="off", mandate=Mandate()))
+        trade.check(found, step["price"])
+        trade.follow(found, facts, filled=step["filled"])
