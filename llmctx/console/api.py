@@ -36,7 +36,7 @@ from llmctx.console.subject import Live, Subject
 from llmctx.context.tick import Tick
 from llmctx.errors import ConsoleError
 from llmctx.schema.symbol import check_symbol
-from llmctx.trail.source.lookup import read_record
+from llmctx.trail.source.lookup import read_record, said_of
 from llmctx.version import VERSION
 from llmctx.worker.ticks import raise_tick
 
@@ -128,7 +128,8 @@ class Api:
 
     async def _show(self, request: Request) -> Response:
         source = await self._subject.source()
-        return _json(detail_of(await read_record(source, request.path_params["address"]), source.partitions))
+        entry = await read_record(source, request.path_params["address"])
+        return _json(detail_of(entry, source.partitions, await said_of(source, entry)))
 
     async def _receipt(self, request: Request) -> Response:
         entry = await read_record(await self._subject.source(), request.path_params["address"])

@@ -24,8 +24,8 @@ def record_of(entry: Entry, partitions: int) -> dict[str, Any]:
     return {"address": address(entry.index, entry.partition, partitions), "index": entry.index, **entry.record}
 
 
-def detail_of(entry: Entry, partitions: int) -> RecordDetail:
-    """A record with its evidence."""
+def detail_of(entry: Entry, partitions: int, said: Iterable[Entry]) -> RecordDetail:
+    """A record with its evidence, and what was said of it."""
     leaf, pieces = entry.kept
     return RecordDetail(
         address=address(entry.index, entry.partition, partitions),
@@ -34,6 +34,7 @@ def detail_of(entry: Entry, partitions: int) -> RecordDetail:
         leaf=entry.record,
         leaf_text=leaf.decode(errors="replace"),
         pieces=textual_pieces(pieces),
+        said=[{"index": other.index, **other.record} for other in said],
     )
 
 
@@ -70,6 +71,7 @@ def status_of(desk: Desk) -> StatusAnswer:
         unsigned_records=head.unsigned,
         budget=head.budget,
         calls_refused=head.refused,
+        halted=list(head.halted),
     )
 
 

@@ -43,6 +43,8 @@ class RecordDetail(Answer):
     """The exact text that is hashed."""
     pieces: dict[str, str | dict[str, str]]
     """The evidence: piece name to text, or {"base64": ...}."""
+    said: list[dict[str, Any]]
+    """The records of what became of it: effects, and what people said, each with its index."""
 
 
 class ReceiptAnswer(Answer):
@@ -123,6 +125,8 @@ class StatusAnswer(Answer):
     """What was used of the daily budget, in words; null if no call was asked for today."""
     calls_refused: int
     """Calls that the budget did not allow today."""
+    halted: list[str]
+    """What is halted: symbols, and before them "all" if everything is."""
 
 
 class FindingAnswer(Answer):

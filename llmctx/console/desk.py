@@ -24,6 +24,7 @@ from llmctx.trail.source.filter import Filter
 from llmctx.trail.source.lookup import newest
 from llmctx.trail.source.source import Source
 from llmctx.worker.budget import in_words, read_budget
+from llmctx.worker.controls import halted
 
 MAX_ROWS = 200
 """Positions shown; the rest are counted."""
@@ -118,6 +119,8 @@ class Head(NamedTuple):
     """What was used of the daily budget, in words; None if no call was asked for today."""
     refused: int
     """Calls that the budget did not allow today."""
+    halted: tuple[str, ...]
+    """What is halted: symbols, and before them "all" if everything is."""
 
 
 class Desk(NamedTuple):
@@ -236,4 +239,5 @@ async def _head(live: Live, positions: int, recent: Sequence[Entry]) -> Head:
         unsigned=unsigned,
         budget=None if budget is None else in_words(budget),
         refused=0 if budget is None else sum(budget["refused"].values()),
+        halted=tuple(await halted(live.redis)),
     )

@@ -27,7 +27,7 @@ from llmctx.replay.selection import GUARDS
 from llmctx.schema.symbol import check_symbol
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.source.filter import Filter
-from llmctx.trail.source.lookup import blobs_of, newest, read_record
+from llmctx.trail.source.lookup import blobs_of, newest, read_record, said_of
 from llmctx.worker.ticks import raise_tick
 
 _CHART_BARS = 390
@@ -86,7 +86,17 @@ class Pages:
         others = answers_of(self._subject.replays, source.origin, entry)
         before = await prompt_before(source, entry, story)
         return self.page(
-            "decision", "Find", story=story, after=after, others=others, before=before, standalone=False, **values
+            "decision",
+            "Find",
+            story=story,
+            after=after,
+            others=others,
+            before=before,
+            standalone=False,
+            said=[brief_of(other, source.partitions) for other in await said_of(source, entry)]
+            if story.brief.symbol
+            else [],
+            **values,
         )
 
     async def _proof(self, entry: Entry) -> dict[str, Any]:
