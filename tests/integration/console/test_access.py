@@ -1,5 +1,6 @@
 """Who may: the console answers only under its own address, writes only with the token, and opens to others only by TLS."""
 
+import json
 import re
 import stat
 from pathlib import Path
@@ -12,7 +13,8 @@ from llmctx.console.access import Bind, door_of, make_token
 from llmctx.console.subject import Subject
 from llmctx.errors import ConsoleError
 from tests.certificates import make_certificate
-from tests.integration.console.conftest import Browser, opened
+from tests.integration.conftest import NOW
+from tests.integration.console.conftest import HONEST, Browser, opened
 
 TICK = b'{"symbol": "AAPL", "cause": "asked by hand", "id": "mine"}'
 
@@ -150,3 +152,35 @@ async def test_beyond_this_machine_reading_needs_the_token_and_a_browser_signs_i
         assert signed.headers["set-cookie"].startswith("__Host-llmctx=")
         assert "Secure" in signed.headers["set-cookie"]
         assert (await browser.get("/find")).status == 200
+
+
+async def test_halts_statements_and_effects_are_written_as_the_command_line_does(
+    subject: Subject, valkey: Redis
+) -> None:
+    token = make_token(state_dir_of(subject))
+    asked = {
+        "/halt": {"symbol": "AAPL", "by": "R. Ohm", "why": "a drill"},
+        "/statements": {"kind": "annotation", "address": HONEST, "by": "R. Ohm", "why": "seen"},
+        "/effects": {
+            "id": "e1",
+            "symbol": "AAPL",
+            "status": "filled",
+            "at": NOW,
+            "side": "buy",
+            "quantity": 1,
+            "price": 100,
+        },
+    }
+    async with opened(subject, Bind(write=True)) as browser:
+        for path, body in asked.items():
+            text = json.dumps(body).encode()
+            assert (await browser.ask("POST", f"/api/v1{path}", text)).status == 401
+            answer = await browser.ask("POST", f"/api/v1{path}", text, Authorization=f"Bearer {token}")
+            assert answer.status == 202, answer.text
+        status = (await browser.get("/api/v1/status")).document
+        assert status["halted"] == ["AAPL"]
+        assert await valkey.xlen("effects:{0}") == 1
+        (said,) = (await browser.get(f"/api/v1/decisions/{HONEST}")).document["said"]
+        assert (said["kind"], said["person"]["by"]) == ("annotation", "R. Ohm")
+        found = (await browser.get("/api/v1/decisions?kind=notice&limit=1")).document["records"]
+        assert found[0]["control"] == {"act": "halt", "by": "R. Ohm", "why": "a drill"}
