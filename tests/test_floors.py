@@ -62,6 +62,7 @@ SHARED_ON_THEIR_FLOOR = {
     "bounded_cache",
     "limits",
     "symbol_memory",
+    "client",
     "standing",
 }
 PACKAGE = ROOT / "llmctx"
