@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
+from random import Random
 from typing import Any
 
 import pytest
@@ -243,6 +244,43 @@ class Trade:
             change = found.quantity or Decimal(0)
             self.held += {"add": change, "reduce": -change}.get(found.action, Decimal(0))
             self.stop, self.target = found.stop_loss or self.stop, found.take_profit or self.target
+
+
+def one_of(seed: Random, *actions: str) -> dict[str, Any]:
+    """What a model says that means one of these actions and has no measure."""
+    size = Decimal(seed.choice(["0.001", "1", "10", "1000000"]))
+    level = Decimal(seed.choice(["0.01", "149", "151", "999999"]))
+    return {"action": seed.choice(actions), "quantity": size, "stop_loss": level, "take_profit": level}
+
+
+PERSONS: dict[str, tuple[str, ...]] = {
+    "greedy": ("add",),
+    "frightened": ("reduce", "adjust_stops"),
+    "random": ("add", "reduce", "adjust_stops", "hold", "exit"),
+}
+
+
+@pytest.mark.more
+@pytest.mark.parametrize("filled", [True, False], ids=["obeyed", "not obeyed"])
+@pytest.mark.parametrize("person", PERSONS)
+def test_over_two_thousand_ticks_no_limit_is_broken_and_no_order_repeated(person: str, filled: bool) -> None:
+    seed, trade, price = Random(7), Trade("long", Decimal(140), 60), Decimal(150)
+    ordered: dict[str, int] = {}
+    for _ in range(2000):
+        trade.now_ms += MINUTE_MS
+        price = max(Decimal(141), price + Decimal(seed.randint(-50, 52)) / 100)
+        answered = parse(answer_text(**one_of(seed, *PERSONS[person])))
+        assert not isinstance(answered, Misfit)
+        facts = trade.facts(price)
+        found = guard(facts, answered, GuardPolicy(grounding="off", mandate=Mandate()))
+        trade.check(found, price)
+        if found.action not in ("hold", "exit"):
+            assert filled or trade.now_ms - ordered.get(found.action, 0) >= 900_000
+            ordered[found.action] = trade.now_ms
+        assert found.action != "exit" or found.repeat_of is not None or "exit" not in ordered
+        ordered |= {"exit": trade.now_ms} if found.action == "exit" else {}
+        trade.follow(found, facts, filled=filled)
+    assert trade.actions
 
 
 @given(
