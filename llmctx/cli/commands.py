@@ -38,7 +38,7 @@ COMMANDS = (
     Command("confirm", "run", "Confirm that a price is right, and decide at once."),
     Command("context", "look", "Show what the model would be shown now."),
     Command("decisions", "look", "List recorded decisions, oldest first."),
-    Command("show", "look", "Show one record with all its evidence."),
+    Command("show", "look", "Show one record: why it was made, what was decided, its proof."),
     Command("watch", "look", "Follow one symbol's live data as it changes."),
     Command("keys", "look", "Count the live keys and name the invalid ones."),
     Command("schema", "look", "List the live keys, or print the JSON Schema of one."),
@@ -66,11 +66,13 @@ COMMANDS = (
     Command("notary", "operate", "Run the notary alone, which signs what is recorded."),
     Command("join", "operate", "Let a second state directory write to a trail."),
     Command("archive", "operate", "Move old records out of Redis into an archive."),
+    Command("erase", "operate", "Erase archived evidence whose time is over."),
+    Command("hold", "operate", "Keep archived evidence from being erased, or list the holds in force."),
     Command("backup", "operate", "Back up server and state directory, and prove the copy."),
     Command("restore", "operate", "Restore a backup into a server, and refill what came later."),
     Command("alerts", "operate", "List the alerts and who receives them; send one with --test."),
     Command("cleanup", "operate", "Clean up what live data leaves behind, never the trail."),
-    Command("maintenance", "operate", "Archive, back up and clean up, each step when it is due."),
+    Command("maintenance", "operate", "Archive, erase, back up and clean up, each step when it is due."),
     Command("acl", "operate", "Print Redis users with the least that each program needs."),
 )
 """Every command, in the order in which `llmctx --help` shows them."""

@@ -1,5 +1,7 @@
 """What the market did after a decision, as far as bars are still in the server."""
 
+from collections.abc import Mapping
+
 from llmctx.connection import read_stream
 from llmctx.console.subject import Subject
 from llmctx.context.marks import read_bar
@@ -12,19 +14,19 @@ _MINUTE_MS = 60_000
 _MAX_BARS = 200
 
 
-def _decided(entry: Entry) -> PastDecision | None:
+def _decided(entry: Entry, blobs: Mapping[str, bytes]) -> PastDecision | None:
     try:
-        return past_decision(Recorded.of(entry, ""))
+        return past_decision(Recorded.of(entry, ""), blobs)
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError):
         return None  # other rules made it, or it was altered
 
 
-async def moves_after(subject: Subject, entry: Entry) -> list[tuple[str, float]]:
+async def moves_after(subject: Subject, entry: Entry, blobs: Mapping[str, bytes]) -> list[tuple[str, float]]:
     """The move of the price in percent, at each horizon that the bars reach.
 
     Raises RedisError if the server does not answer.
     """
-    decided = _decided(entry)
+    decided = _decided(entry, blobs)
     if subject.live is None or decided is None:
         return []
     symbol, as_of_ms, price = decided.symbol, decided.as_of_ms, decided.price

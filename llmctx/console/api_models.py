@@ -121,8 +121,8 @@ class StatusAnswer(Answer):
     """Records in the trail."""
     records_last_minute: int
     """Records of the last minute, at most 200."""
-    checkpoint_age_ms: int | None
-    """Age of the newest checkpoint; null if there is none."""
+    signed_at_ms: int | None
+    """When the newest checkpoint was signed, in milliseconds since 1970; null if there is none."""
     unsigned_records: int
     """Records that no checkpoint covers."""
 
@@ -264,7 +264,7 @@ def status_of(desk: Desk) -> StatusAnswer:
         backlog=head.backlog,
         records=head.records,
         records_last_minute=head.per_minute,
-        checkpoint_age_ms=head.signed_ms,
+        signed_at_ms=head.signed_at_ms,
         unsigned_records=head.unsigned,
     )
 

@@ -95,8 +95,8 @@ class Head(NamedTuple):
     """Ticks that are not settled."""
     records: int
     """Records in the trail."""
-    signed_ms: int | None
-    """Age of the newest checkpoint; None if there is none."""
+    signed_at_ms: int | None
+    """When the newest checkpoint was signed, that of the partition where it is oldest; None if there is none."""
     unsigned: int
     """Records that no checkpoint covers."""
 
@@ -191,9 +191,9 @@ async def _head(live: Live, positions: int, recent: Sequence[Entry]) -> Head:
             checkpoint = None  # the health page says so
         unsigned += size if checkpoint is None else max(0, size - checkpoint.size)
         if checkpoint is not None:
-            signed.append(max(0, now_ms - checkpoint.time_ms))
+            signed.append(checkpoint.time_ms)
     minute = [entry for entry in recent if entry.record.get("recorded_at_ms", 0) > now_ms - 60_000]
-    return Head(positions, len(minute), backlog, records, max(signed, default=None), unsigned)
+    return Head(positions, len(minute), backlog, records, min(signed, default=None), unsigned)
 
 
 def age_of(row: PositionRow) -> str:

@@ -23,7 +23,7 @@ from llmctx.replay.selection import GUARDS
 from llmctx.schema.symbol import check_symbol
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.source.filter import Filter
-from llmctx.trail.source.lookup import newest, read_record
+from llmctx.trail.source.lookup import blobs_of, newest, read_record
 
 _CHART_BARS = 390
 _SYMBOL_RECORDS = 200
@@ -73,9 +73,9 @@ class Pages:
         """The story of one record, with its proof."""
         source = await self._subject.source()
         entry = await read_record(source, request.path_params["address"])
-        story = Story(entry, source.partitions, self._subject.prices)
+        story = Story(entry, source.partitions, await blobs_of(source, entry), self._subject.prices)
         values = await self._proof(entry)
-        after = await moves_after(self._subject, entry)
+        after = await moves_after(self._subject, entry, await blobs_of(source, entry))
         others = answers_of(self._subject.replays, source.origin, entry)
         return self.page("decision", "Find", story=story, after=after, others=others, standalone=False, **values)
 

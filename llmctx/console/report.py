@@ -14,6 +14,7 @@ from llmctx.errors import CheckpointError, LlmctxError
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.packing import textual_pieces
 from llmctx.trail.proof.checkpoint import read_note
+from llmctx.trail.source.lookup import blobs_of
 from llmctx.trail.source.source import Source
 
 MAX_PROOFS = 2000
@@ -34,7 +35,7 @@ async def report_of(subject: Subject, source: Source, entry: Entry) -> str:
 
     Raises LlmctxError if the source cannot be read; without a checkpoint the report says that there is no proof.
     """
-    story = Story(entry, source.partitions, subject.prices)
+    story = Story(entry, source.partitions, await blobs_of(source, entry), subject.prices)
     receipts, unsigned = await _receipts(subject, [entry])
     receipt = receipts[0] if receipts else None
     return _page(

@@ -12,7 +12,7 @@ from llmctx import canonical, clock
 from llmctx.console.words import Span, spans_of
 from llmctx.context.facts import Fact
 from llmctx.context.package import Package, build_package
-from llmctx.context.snapshot import Snapshot
+from llmctx.context.snapshot import NO_BLOBS, Snapshot
 from llmctx.llm.price import Price, price_of
 from llmctx.llm.usage import Usage
 from llmctx.prompt.lines import text_of
@@ -50,13 +50,13 @@ class KnownSection(NamedTuple):
         return "" if self.age_ms is None else clock.in_words(self.age_ms)
 
 
-def known_sections(snapshot: bytes) -> list[KnownSection]:
-    """The sections in a record's evidence, in prompt order.
+def known_sections(snapshot: bytes, blobs: Mapping[str, bytes] = NO_BLOBS) -> list[KnownSection]:
+    """The sections in a record's evidence, in prompt order; `blobs` are those that the record names.
 
     Raises ValueError if this version cannot read them: other rules made them, or they were altered.
     """
     try:
-        read = Snapshot.from_evidence(snapshot)
+        read = Snapshot.from_evidence(snapshot, blobs)
         raw = {name: section.raw for name, section in read.sections.items()}
         return known_of(build_package(read), raw)
     except (KeyError, TypeError, AttributeError, ArithmeticError) as error:
@@ -135,7 +135,13 @@ def brief_of(entry: Entry, partitions: int) -> Brief:
 class Story:
     """What a record says, ready to be shown. Values of strangers are not escaped here."""
 
-    def __init__(self, entry: Entry, partitions: int, prices: Mapping[str, Price] | None = None) -> None:
+    def __init__(
+        self,
+        entry: Entry,
+        partitions: int,
+        blobs: Mapping[str, bytes] = NO_BLOBS,
+        prices: Mapping[str, Price] | None = None,
+    ) -> None:
         self.entry = entry
         """The record."""
         self.record = entry.record
@@ -149,7 +155,7 @@ class Story:
         """What was known."""
         if "snapshot" in entry.pieces:
             try:
-                self.known = known_sections(entry.pieces["snapshot"])
+                self.known = known_sections(entry.pieces["snapshot"], blobs)
             except ValueError as error:
                 self.unread = str(error)
 

@@ -64,8 +64,10 @@ async def _read(settings: Settings, symbol: str) -> "Package":
     async with redis_of(settings) as (redis, _):
         partitions = await partitions_of(redis, settings)
         partition = partition_of(symbol, partitions)
-        known = await SymbolMemory(Log(redis, partition), partitions).of(symbol)
-        return build_package(await read_snapshot(redis, symbol, partition, await trail_rules(redis, settings), known))
+        memory = SymbolMemory(Log(redis, partition), partitions)
+        memory.length = settings.memory
+        known, rules = await memory.of(symbol), await trail_rules(redis, settings)
+        return build_package(await read_snapshot(redis, symbol, partition, rules, known))
 
 
 def _print_prompt(prompt: "Prompt", *, as_json: bool) -> None:

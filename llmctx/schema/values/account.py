@@ -108,8 +108,6 @@ class Performance(LiveValue):
     """The best trade."""
     largest_loss: Number | None = unit("account currency")
     """The worst trade, negative."""
-    equity: Positive | None = unshown(None)
-    """The account's equity now, in account currency; an extension, for limits in percent of it."""
     timestamp: Timestamp
     """When it was written."""
 
@@ -145,7 +143,7 @@ class Thesis(LiveValue):
     as_of: Timestamp
     """The time of the data it is based on."""
     entry_time: Timestamp | None
-    """The position it is about; null in a dead letter whose evidence could not be recorded."""
+    """The position it is about; null if there is none, or if its evidence could not be recorded."""
     side: str | None = unshown(None)
     """The direction of that position."""
     entry_price: Number | None = unshown(None)
@@ -153,7 +151,7 @@ class Thesis(LiveValue):
     held: Number | None = unshown(None)
     """The shares held of it then."""
     action: str
-    """The action allowed after the guardrails."""
+    """The action allowed after the guardrails; none if there was no position to decide about."""
     quantity: Number | None = unit("shares")
     """Shares, if the action needs a quantity."""
     stop_loss: Number | None = unit("price")

@@ -6,9 +6,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 
-def unit(unit: str) -> Any:
+def unit(unit: str, default: Any = ...) -> Any:
     """Mark a field with the unit shown in prompts."""
-    return Field(json_schema_extra={"unit": unit})
+    return Field(default, json_schema_extra={"unit": unit})
 
 
 def unshown(default: Any = ...) -> Any:

@@ -51,6 +51,8 @@ FORM: dict[str, type] = {
     "mandate": dict,
     "control": dict,
     "maintenance": dict,
+    "erased": dict,
+    "hold": dict,
     "requested": str,
 }
 """The JSON type of each field."""
@@ -74,6 +76,8 @@ INSIDE: dict[str, dict[str, type]] = {
     "archived": {"first": int, "end": int, "manifest": str, "where": str},
     "mandate": {"sha256": str},
     "control": {"act": str, "by": str, "why": str},
+    "erased": {"first": int, "end": int, "pieces": list, "manifest": str},
+    "hold": {"id": str, "act": str, "by": str, "why": str},
     "rotation": {"old": str, "new": str, "old_signature": str, "new_signature": str},
 }
 """The fields that each object must have if it is present."""

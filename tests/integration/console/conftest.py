@@ -66,7 +66,8 @@ class Browser:
     async def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
         """Send a request."""
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
-        sending = self.session.request(method, self.url + path, data=body, headers=sent, allow_redirects=False)
+        url = self.url + path
+        sending = self.session.request(method, url, data=body, headers=sent, allow_redirects=False, ssl=False)
         async with sending as response:
             return Answer(
                 response.status,
@@ -108,11 +109,13 @@ async def subject(valkey: Redis, valkey_url: str, tmp_path: Path, prepared: Prep
 
 
 @asynccontextmanager
-async def opened(subject: Subject, bind: Bind | None = None) -> AsyncIterator[Browser]:
+async def opened(subject: Subject, bind: Bind | None = None, state_dir: Path | None = None) -> AsyncIterator[Browser]:
     """A console, and a client of it."""
-    assert subject.live is not None
+    if state_dir is None:
+        assert subject.live is not None
+        state_dir = subject.live.places.state_dir
     async with (
-        serve_console(subject, bind or Bind(), subject.live.places.state_dir) as url,
+        serve_console(subject, bind or Bind(), state_dir) as url,
         aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session,
     ):
         yield Browser(url, session)

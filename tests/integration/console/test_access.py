@@ -11,6 +11,7 @@ from llmctx.connection import read_stream
 from llmctx.console.access import Bind, door_of, make_token
 from llmctx.console.subject import Subject
 from llmctx.errors import ConsoleError
+from tests.certificates import make_certificate
 from tests.integration.console.conftest import Browser, opened
 
 TICK = b'{"symbol": "AAPL", "cause": "asked by hand", "id": "mine"}'
@@ -120,3 +121,24 @@ def test_writing_needs_a_token_on_this_machine_too(tmp_path: Path) -> None:
     with pytest.raises(ConsoleError, match="llmctx console token"):
         door_of(Bind(write=True), 80, tmp_path)
     assert not door_of(Bind(), 80, tmp_path).writes
+
+
+async def test_beyond_this_machine_reading_needs_the_token_and_a_browser_signs_in(
+    subject: Subject, tmp_path: Path
+) -> None:
+    token = make_token(state_dir_of(subject))
+    pem = make_certificate(tmp_path / "pem")
+    bind = Bind("0.0.0.0", certificate=pem, key=pem, names=("127.0.0.1",))
+    async with opened(subject, bind) as other:
+        browser = Browser(other.url.replace("0.0.0.0", "127.0.0.1"), other.session)
+        page = await browser.get("/find", Accept="text/html")
+        assert (page.status, page.headers["location"]) == (303, "/sign-in?to=/find")
+        assert (await browser.get("/sign-in")).status == 200
+        assert (await browser.get("/api/v1/status")).status == 401
+        assert (await browser.get("/api/v1/status", Authorization=f"Bearer {token}")).status == 200
+        assert "max-age" in page.headers["strict-transport-security"]
+        signed = await browser.ask("POST", "/sign-in", f"token={token}&to=/find".encode())
+        assert signed.headers["location"] == "/find"
+        assert signed.headers["set-cookie"].startswith("__Host-llmctx=")
+        assert "Secure" in signed.headers["set-cookie"]
+        assert (await browser.get("/find")).status == 200
