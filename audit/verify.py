@@ -39,12 +39,15 @@ SETTLES = {
     "decision": True, "skipped": True, "failed": True, "unasked": True, "dead_letter": True, "incident": False,
     "notice": False,
 }  # fmt: skip
+SAID = ("effect", "approval", "override", "annotation")  # what others say of a decision: with an id, without a tick
+SETTLES |= dict.fromkeys(SAID, False)
 ALWAYS = {"recorded_at_ms": int, "worker": str, "attempts": int, "code": str, "verdict": dict}
 SOMETIMES = {
     "symbol": str, "cause": str, "as_of_ms": int, "timings_ms": dict, "snapshot": dict, "prompt": dict,
     "request": dict, "completion": dict, "decision": dict, "confirmation": dict, "incident": dict,
     "grounding": dict, "reasked": dict, "standing": dict, "clock": str, "enrolment": dict, "rotation": dict,
     "archived": dict, "maintenance": dict, "requested": str, "erased": dict, "hold": dict,
+    "id": str, "about": dict, "effect": dict, "person": dict, "position": dict, "service": dict,
     "mandate": dict, "control": dict,
 }  # fmt: skip
 TYPES = ALWAYS | SOMETIMES
@@ -68,12 +71,21 @@ WITHIN: dict[str, dict[str, type]] = {
     "incident": {"what": str},
     "enrolment": {"key": str, "from": int, "signature": str},
     "rotation": {"old": str, "new": str, "old_signature": str, "new_signature": str},
+    "about": {"index": int},
+    "effect": {"status": str},
+    "person": {"by": str, "why": str},
+    "service": {"event": str},
 }  # fmt: skip
 FURTHER = {
     "decision": ("snapshot", "prompt", "request", "completion", "decision"),
     "unasked": ("snapshot", "standing"),
-}
-HASHES = (*((name, "sha256") for name in DIGESTS), *BLOBS.items(), ("standing", "leaf_hash"))
+    "effect": ("id", "symbol", "effect"),
+} | dict.fromkeys(SAID[1:], ("id", "about", "person"))
+HASHES = (*((name, "sha256") for name in DIGESTS), *BLOBS.items(), ("standing", "leaf_hash"), ("about", "leaf_hash"))
+ONLY_IN = {
+    "standing": ("unasked",), "enrolment": ("notice", "incident"), "rotation": ("notice",), "id": SAID,
+    "incident": ("incident",),
+}  # fmt: skip
 INSIDE = [(name, tuple(fields.items())) for name, fields in WITHIN.items()]
 ZEROS = "0" * 64
 is_hex = re.compile("[0-9a-f]{64}").fullmatch
@@ -508,6 +520,7 @@ class Partition:
         self.ticks: dict[str, int] = {}
         self.without_tick: dict[bytes, int] = {}
         self.all_writers: dict[bytes, Key] = {}  # those retired since included
+        self.ids: dict[str, int] = {}  # the record of each id: what others say of a decision
         self.unreadable: list[Fault] = []
         self.decisions: dict[int, bytes] = {}
         self.prefix = "" if partitions == 1 else f"{part['partition']}:"
@@ -602,6 +615,7 @@ class Partition:
         self.incident(index, record)
         self.settle(index, record)
         self.evidence(index, record, pieces)
+        self.said(index, record)
         hashed = hash_leaf(leaf)
         known = None if self.known is None else self.known[index - self.first : index - self.first + 1]
         if known and known[0] != hashed:
@@ -637,6 +651,7 @@ class Partition:
             if held != hashed:
                 raise Fault(index, "receipt", f"the leaf hash {held.hex()} of a receipt", hashed.hex())
         self.tree.add(hashed)
+        self.hashes += hashed
         self._check_roots()
 
     def _check_roots(self) -> None:
@@ -699,6 +714,18 @@ class Partition:
             if tick in self.ticks:
                 raise Fault(index, "one-record-per-tick", f"tick {tick} only in record {self.ticks[tick]}", "it again")
             self.ticks[tick] = index
+
+    def said(self, index: int, record: dict[str, Any]) -> None:
+        """An id occurs once, and what is said of a record names an earlier one, with its leaf hash."""
+        if "id" in record and self.ids.setdefault(record["id"], index) != index:
+            raise Fault(index, "one-record-per-id", f"id {record['id']} only in {self.ids[record['id']]}", "it again")
+        if "about" not in record:
+            return
+        at, named = record["about"]["index"], record["about"].get("leaf_hash")
+        if not 0 <= at < index:
+            raise Fault(index, "about", f"a record below {index}", at)
+        if named not in (None, found := bytes(self.hashes[32 * at : 32 * at + 32]).hex()):
+            raise Fault(index, "about", f"the leaf hash {found} of record {at}", named)
 
     def promised(self, record: dict[str, Any]) -> dict[str, str]:
         """The digest of each piece of evidence that a leaf names."""
@@ -1027,16 +1054,11 @@ def _form_of_incident(index: int, record: dict[str, Any]) -> None:
             raise Fault(index, "record-form", f"completion.{field} as list", repr(listed)[:120])
     if type(record.get("enrolment", {}).get("retires", "")) is not str:
         raise Fault(index, "record-form", "enrolment.retires as str", repr(record["enrolment"]["retires"])[:120])
-    if "standing" in record and record["kind"] != "unasked":
-        raise Fault(index, "record-form", f"no standing in a {record['kind']}", "one")
-    if "enrolment" in record and record["kind"] not in ("notice", "incident"):
-        raise Fault(index, "record-form", f"no enrolment in a {record['kind']}", "one")
-    if "rotation" in record and record["kind"] != "notice":
-        raise Fault(index, "record-form", f"no rotation in a {record['kind']}", "one")
+    for name, kinds in ONLY_IN.items():
+        if name in record and record["kind"] not in kinds:
+            raise Fault(index, "record-form", f"no {name} in a {record['kind']}", "one")
     if "incident" not in record:
         return
-    if record["kind"] != "incident":
-        raise Fault(index, "record-form", f"no incident in a {record['kind']}", "one")
     declared = record["incident"]
     first, last = declared.get("first"), declared.get("last")
     if declared["what"] == "lost" and not (type(first) is int and type(last) is int and 0 <= first <= last):

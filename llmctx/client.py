@@ -1,4 +1,4 @@
-"""The trading system's side of llmctx: raise ticks, await what became of them, follow the decisions.
+"""The trading system's side of llmctx: raise ticks, await what became of them, follow the decisions, report effects.
 
 It works in any process beside `llmctx run`, with any number of partitions, and needs neither the state directory nor
 the model.
@@ -6,7 +6,8 @@ the model.
     async with open_client() as client:
         settled = await client.decide("AAPL")
         async for decision in client.follow():
-            ...
+            ...  # act on it, and say what came of it
+            await client.report_effect(effect)
 """
 
 import uuid
@@ -22,6 +23,7 @@ from llmctx.context.tick import Tick
 from llmctx.errors import UnsettledError
 from llmctx.publication import publication
 from llmctx.schema import keys, values
+from llmctx.schema.symbol import check_symbol
 from llmctx.trail.log.entry import address
 from llmctx.trail.log.instance import Instance, require_instance
 from llmctx.trail.log.lease import redis_errors
@@ -111,6 +113,19 @@ class Client:
                         yield decision
                     seen[partition] = entry.number
             await pause(_POLL_S)
+
+    async def report_effect(self, effect: values.Effect) -> None:
+        """Say what became of a decision: an order that was accepted or refused, each fill of it, its end.
+
+        A fill that no decision asked for, such as a stop at the broker, is reported too, with no address and a reason.
+        `llmctx run` records it once by its id, so whoever is not sure that it was reported reports it again. One that
+        cannot be recorded (an address that no record has) becomes an incident.
+
+        Raises SchemaError if the symbol is malformed, TrailError if the server does not answer.
+        """
+        stream = keys.effects(self._partition(check_symbol(effect.symbol)))
+        with redis_errors(f"The effect {effect.id} could not be reported"):
+            await self._redis.xadd(stream, {"effect": effect.model_dump_json()})
 
     async def _newest(self, partition: int) -> int:
         with redis_errors():

@@ -6,6 +6,7 @@ from typing import Any
 
 from llmctx import canonical, clock
 from llmctx.context.package import Package
+from llmctx.decision.approval import ApprovalRule, Proposal
 from llmctx.decision.decision import Decision
 from llmctx.decision.grounding import Finding, Grounding
 from llmctx.decision.guards import GuardPolicy, Verdict
@@ -145,6 +146,7 @@ def policy_fields(policy: GuardPolicy) -> dict[str, Any]:
             "confidence_floor": text_of(policy.confidence_floor),
             "grounding": None if policy.grounding == "off" else policy.grounding,
             "unconfirmed_stop": None if policy.unconfirmed_stop == "exit" else policy.unconfirmed_stop,
+            "approval": None if policy.approval is None else _texts_of(policy.approval),
         }
     )
 
@@ -157,6 +159,7 @@ def policy_of(record: Mapping[str, Any], mandate: Mandate | None = None) -> Guar
         grounding=policy.get("grounding", "off"),
         unconfirmed_stop=policy.get("unconfirmed_stop", "exit"),
         mandate=mandate,
+        approval=None if "approval" not in policy else ApprovalRule.model_validate(policy["approval"]),
     )
 
 
@@ -177,9 +180,16 @@ def verdict_fields(verdict: Verdict) -> dict[str, Any]:
             "guards": [guard._asdict() for guard in verdict.guards] or None,
             "limited": verdict.limited,
             "repeat_of": verdict.repeat_of,
+            "awaits": None if verdict.awaits is None else _texts_of(verdict.awaits),
             "policy": None if verdict.policy is None else policy_fields(verdict.policy),
             "reason": verdict.reason,
         }
+    )
+
+
+def _texts_of(value: ApprovalRule | Proposal) -> dict[str, Any]:
+    return _present(
+        {name: text_of(each) if isinstance(each, Decimal) else each for name, each in value.__dict__.items()}
     )
 
 

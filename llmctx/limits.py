@@ -6,6 +6,10 @@ its stream entry.
 
 MAX_TICK_ID_CHARS = 200
 """A tick's id."""
+MAX_EFFECT_ID_CHARS = 200
+"""An effect's id, and an act's; a longer one is refused, because it must not be altered."""
+MAX_EFFECT_BYTES = 16 * 1024
+"""What the execution side says of one effect; more is not read."""
 MAX_SYMBOL_CHARS = 32
 """A symbol."""
 MAX_CAUSE_CHARS = 200
@@ -41,9 +45,9 @@ MAX_FINDING_CHARS = 120
 MAX_IMPLAUSIBLE_CHARS = 400
 """What a record says of one implausible thing about a section."""
 MAX_BY_CHARS = 100
-"""Who confirms a price."""
+"""Who confirms a price, approves, overrides or annotates."""
 MAX_WHY_CHARS = 1000
-"""Why they do."""
+"""Why they do, and the reason of an effect."""
 MAX_RECORD_BYTES = 64 * 1024 * 1024
 """A whole record before it is compressed; no larger one is appended, and no reader unpacks one."""
 

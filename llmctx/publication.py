@@ -31,10 +31,11 @@ def publication(entry: Entry, partitions: int) -> values.Thesis | None:
     if not is_on_position(record) and not _tells_of_a_skipped_tick(record):
         return None
     verdict = record["verdict"]
+    about = record.get("about", {})
     fields = {
         "address": address(entry.index, entry.partition, partitions),
         "kind": record["kind"],
-        "tick": record["tick"],
+        "tick": record.get("tick", about.get("tick")),
         "symbol": record["symbol"],
         "as_of": clock.iso(record.get("as_of_ms", record["recorded_at_ms"])),
         "action": verdict["action"],
@@ -43,8 +44,10 @@ def publication(entry: Entry, partitions: int) -> values.Thesis | None:
         "take_profit": _decimal(verdict.get("take_profit")),
         "reason": verdict["reason"],
         "repeat_of": verdict.get("repeat_of"),
+        "awaits": _awaits(record),
+        "stands_for": address(about["index"], entry.partition, partitions) if about else None,
     }
-    fields |= entry.carried if isinstance(entry.carried, dict) else _position_of(entry)
+    fields |= entry.carried if isinstance(entry.carried, dict) else position_of(entry)
     try:
         return values.Thesis.model_validate(fields | _answer_fields(record.get("decision", {})))
     except (ValueError, TypeError, ArithmeticError):
@@ -81,11 +84,13 @@ def position_fields(position: values.Position) -> dict[str, Any]:
     }
 
 
-def _position_of(entry: Entry) -> dict[str, Any]:
+def position_of(entry: Entry) -> dict[str, Any]:
     """The same from a record, or from its evidence; an unknown position if neither says."""
-    mapped: dict[str, Any] | None = entry.record.get("snapshot", {}).get("position")
-    if mapped is not None:  # the evidence has another system's fields
-        return mapped | {name: _decimal(mapped[name]) for name in ("entry_price", "held")}
+    said: dict[str, Any] | None = entry.record.get("position")
+    if said is None:  # the evidence has another system's fields where the record names the position
+        said = entry.record.get("snapshot", {}).get("position")
+    if said is not None:
+        return said | {name: _decimal(said.get(name)) for name in ("entry_price", "held")}
     try:
         text = canonical.loads(entry.pieces["snapshot"])["sections"]["position"]
         position = read_content("position", text.encode()).value
@@ -131,8 +136,26 @@ def _answer_fields(decision: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_on_position(record: Mapping[str, Any]) -> bool:
-    """Whether a record has a verdict on a position; without a position and a price the verdict's action is none."""
-    return "tick" in record and record["verdict"]["action"] != "none"
+    """Whether a record has a verdict on a position: a decision, or what a person decided in its place.
+
+    Without a position and a price the verdict's action is none.
+    """
+    return ("tick" in record or "position" in record) and record["verdict"]["action"] != "none"
+
+
+def expires_ms(record: Mapping[str, Any]) -> int | None:
+    """Until when a person may approve what a record proposes, in milliseconds; None if it proposes nothing."""
+    awaits = record["verdict"].get("awaits")
+    return None if awaits is None else int(record["recorded_at_ms"]) + int(awaits["expires_s"]) * 1000
+
+
+def _awaits(record: Mapping[str, Any]) -> dict[str, Any] | None:
+    until_ms = expires_ms(record)
+    if until_ms is None:
+        return None
+    awaits = record["verdict"]["awaits"]
+    levels = {name: _decimal(awaits.get(name)) for name in ("quantity", "stop_loss", "take_profit")}
+    return {"action": awaits["action"], "expires_at": clock.iso(until_ms)} | levels
 
 
 def _tells_of_a_skipped_tick(record: Mapping[str, Any]) -> bool:

@@ -29,9 +29,11 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from llmctx import canonical
 from llmctx.assets import asset
 from llmctx.context.memory import MemoryLength
 from llmctx.context.snapshot import DEFAULT_MAX_AGE_S
+from llmctx.decision.approval import ApprovalRule
 from llmctx.decision.guards import OnUngrounded
 from llmctx.decision.mandate.given import over_prudent
 from llmctx.decision.mandate.mandate import Limits, Mandate
@@ -47,6 +49,9 @@ from llmctx.schema.keys import BY_SECTION, SIGNAL_TYPES
 from llmctx.schema.mapping.rule import SectionRule
 from llmctx.schema.mapping.sections import Sections
 from llmctx.trail.archive.retention import Retention
+
+Role = Literal["owner", "operator", "approver"]
+"""owner answers for the strategy, operator for the service; approver may approve and override."""
 
 
 def _known_sections(limits: dict[str, int]) -> dict[str, int]:
@@ -141,6 +146,10 @@ class Settings(BaseSettings):
     """A stop is obeyed on a stale price up to so many times the price's limit."""
     mandate: Annotated[Mandate, BeforeValidator(over_prudent)] = Mandate()
     """The limits of what is done: those of every symbol by name; `groups`, `symbols` and `shorts` with their own."""
+    require_approval: ApprovalRule = ApprovalRule()
+    """What a person must approve before it is done, by action and worth: add, reduce, adjust_stops; and expires_s."""
+    people: dict[str, tuple[Role, ...]] = {}
+    """Names and their roles. With any name here, only those with the role approver may approve and override."""
     daily_budget: DailyBudget | None = None
     """What all workers of the server may use a day of calls, tokens and money: in all, per symbol and per prompt."""
     memory: MemoryLength = "off"
@@ -163,6 +172,12 @@ class Settings(BaseSettings):
     replicas: int = Field(0, ge=0, le=16)
     """How many replicas of the server must have a record before it is published; 0 waits for none."""
 
+    @model_validator(mode="after")
+    def _somebody_may_approve(self) -> Self:
+        if not self.require_approval.is_empty and not any("approver" in roles for roles in self.people.values()):
+            raise ValueError("require_approval needs a name with the role approver in people")
+        return self
+
     @property
     def limits_s(self) -> dict[str, int]:
         """Seconds after which each section is stale."""
@@ -179,6 +194,11 @@ class Settings(BaseSettings):
     def _sections_suit(self) -> Self:
         _ = self.mapping
         return self
+
+    @property
+    def sha256(self) -> str:
+        """The digest of all settings; a secret counts by whether it is set."""
+        return canonical.sha256(self.model_dump_json().encode())
 
     @property
     def api_key(self) -> str | None:
@@ -270,6 +290,7 @@ def _check_environment() -> None:
     known = {f"LLMCTX_{name}".upper() for name in Settings.model_fields}
     known |= {f"LLMCTX_LLM__{name}".upper() for name in LLMSettings.model_fields}
     known |= {f"LLMCTX_MANDATE__{name}".upper() for name in (*Limits.model_fields, "gross_max", "net_max", "by", "why")}
+    known |= {f"LLMCTX_REQUIRE_APPROVAL__{name}".upper() for name in ApprovalRule.model_fields}
     known |= {f"LLMCTX_ALERTS__{name}".upper() for name in AlertSettings.model_fields}
     known |= {f"LLMCTX_MAINTENANCE__{name}".upper() for name in Schedule.model_fields}
     known |= {f"LLMCTX_RETENTION__{name}".upper() for name in Retention.model_fields}

@@ -105,6 +105,21 @@ class SymbolMemory:
         if known is not None and known.ledger is not None:
             self._keep(symbol, known._replace(ledger=known.ledger.without(record)))
 
+    async def stand_for(self, entry: Entry, action: str, made: Entry) -> None:
+        """Count what a person approved or decided in the place of a record; `made` is the record that says so."""
+        try:
+            snapshot = Snapshot.from_evidence(entry.pieces["snapshot"])
+            position = build_package(snapshot).position
+        except Exception as error:  # noqa: BLE001  what is recorded stands, whatever its evidence says
+            _log.warning(f"record {made.index} is not counted in the ledger: {in_short(error)}")
+            return
+        known = await self.of(snapshot.symbol)
+        if known.ledger is not None:
+            where = address(made.index, made.partition, self._partitions)
+            self._keep(
+                snapshot.symbol, known._replace(ledger=known.ledger.after(position, action, snapshot.as_of_ms, where))
+            )
+
     def forget(self) -> None:
         """Forget everything, because the log has lost records."""
         self._known = BoundedCache(_MAX_SYMBOLS, _MAX_BYTES)
@@ -126,7 +141,7 @@ class SymbolMemory:
             return Known(), None
         try:
             async for entry in self._log.read_back_of(symbol):
-                if entry.record.get("symbol") == symbol and self._vouches(entry):
+                if "tick" in entry.record and entry.record.get("symbol") == symbol and self._vouches(entry):
                     if is_newest:
                         waits, is_newest = _waiting_in(entry), False
                     if memory is None and "snapshot" in entry.pieces:

@@ -37,6 +37,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("decision",),
     ("publication", "leaf_fields"),
     ("record",),
+    ("statement",),
     ("pipeline", "symbol_memory", "standing", "replay"),
     ("worker", "flow"),
     ("ops",),

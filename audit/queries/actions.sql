@@ -6,6 +6,6 @@ SELECT
     round(avg(confidence), 3) AS mean_confidence,
     count(*) FILTER (decided IS NOT NULL AND decided <> action) AS changed_by_guards
 FROM records
-WHERE symbol IS NOT NULL
+WHERE symbol IS NOT NULL AND tick IS NOT NULL
 GROUP BY ALL
 ORDER BY day, records DESC, action;

@@ -17,6 +17,14 @@ SELECT
             coalesce(cached_tokens, 0) AS cached_tokens,
             coalesce(cache_write_tokens, 0) AS cache_write_tokens
         ),
+    json_extract(decode(leaf), '$.about.index')::BIGINT AS about,
+    json_extract_string(decode(leaf), '$.effect.status') AS status,
+    json_extract_string(decode(leaf), '$.effect.side') AS side,
+    json_extract_string(decode(leaf), '$.effect.quantity')::DOUBLE AS quantity,
+    json_extract_string(decode(leaf), '$.effect.price')::DOUBLE AS fill_price,
+    json_extract_string(decode(leaf), '$.effect.fee')::DOUBLE AS fee,
+    json_extract_string(decode(leaf), '$.effect.order_id') AS order_id,
+    json_extract_string(decode(leaf), '$.person.by') AS person,
     json_extract_string(decode(leaf), '$.snapshot.sha256') AS snapshot_sha256,
     json_extract(decode(leaf), '$.snapshot.sections') AS sections
 FROM read_parquet(coalesce(getvariable('trail'), '.') || '/[0-9]*/*.parquet', filename = true)

@@ -38,6 +38,9 @@ FROM read_json(
         decision: 'STRUCT(action VARCHAR, confidence VARCHAR)',
         grounding: 'STRUCT(cited BIGINT, uncited BIGINT, unread BIGINT, miscited JSON[], false_prices JSON[])',
         verdict: 'STRUCT(action VARCHAR, reason VARCHAR, guards STRUCT(name VARCHAR)[])',
+        about: 'STRUCT("index" BIGINT)',
+        effect: 'STRUCT(status VARCHAR, side VARCHAR, quantity VARCHAR, price VARCHAR, fee VARCHAR, order_id VARCHAR)',
+        person: 'STRUCT("by" VARCHAR)',
         timings_ms: 'STRUCT(read VARCHAR, render VARCHAR, complete VARCHAR)'
     }
 );
@@ -84,6 +87,14 @@ SELECT
     grounding.unread AS unread,
     coalesce(len(grounding.miscited), 0) AS miscited,
     coalesce(len(grounding.false_prices), 0) AS false_prices,
+    about.index AS about,
+    effect.status AS status,
+    effect.side AS side,
+    effect.quantity::DOUBLE AS quantity,
+    effect.price::DOUBLE AS fill_price,
+    effect.fee::DOUBLE AS fee,
+    effect.order_id AS order_id,
+    person.by AS person,
     snapshot.sha256 AS snapshot_sha256,
     snapshot.sections AS sections
 FROM trail_lines

@@ -17,7 +17,8 @@ They run in the order in which they stand below, each on what the one before it 
 7. stop_side, target_side: a new stop lies on the losing side of the price, a new target on the winning side
 8. halted: while something says halt, nothing is added (halt.py)
 9. the rules of the mandate (mandate/rules.py), each by its name; mandate_unchecked: one lacks what it needs
-10. stop_loss_breached: a price at or beyond the position's stop is an exit, whatever the LLM says or the hour is
+10. awaits_approval: what a person must approve becomes a hold, and the verdict says what would be done (approval.py)
+11. stop_loss_breached: a price at or beyond the position's stop is an exit, whatever the LLM says or the hour is
    stop_unconfirmed: unless that price is implausible or far too old; then the position is held until the price is
    confirmed (docs/plausibility.md), or left at once, as `GuardPolicy.unconfirmed_stop` says
    stale: the stop was obeyed on a price older than its limit
@@ -34,6 +35,7 @@ from llmctx import clock
 from llmctx.context.package import Package
 from llmctx.context.price_doubt import stop_reached
 from llmctx.context.staleness import Status
+from llmctx.decision.approval import AWAITS_APPROVAL, ApprovalRule, Proposal, propose
 from llmctx.decision.decision import Action, Decision
 from llmctx.decision.grounding import Grounding, ground
 from llmctx.decision.halt import HALTED, halt_in
@@ -72,6 +74,8 @@ class GuardPolicy(BaseModel):
     """What a stop does that is reached by a price that is not believed."""
     mandate: Mandate | None = None
     """The limits of what is done; None: there are none."""
+    approval: ApprovalRule | None = None
+    """What a person must approve; None: nothing."""
 
 
 class Guard(NamedTuple):
@@ -102,6 +106,8 @@ class Verdict(BaseModel):
     """Whether the mandate changed what was asked for, or refused it; None if it did neither."""
     repeat_of: str | None = None
     """The address of the first record of this exit, while the position still stands."""
+    awaits: Proposal | None = None
+    """What is done instead once a person approves it; None if nothing waits."""
     policy: GuardPolicy | None = None
     """What the guardrails were set to; None where none was asked."""
     grounding: Grounding | None = None
@@ -136,6 +142,12 @@ class _Draft:
         self.take_profit = decision.take_profit if decision and moves_stops else None
         self.guards: list[Guard] = []
         self.limited: Literal["clamp", "block"] | None = None
+        self.awaits: Proposal | None = None
+
+    @property
+    def levels(self) -> dict[str, Decimal | None]:
+        """What the action asks for."""
+        return {"quantity": self.quantity, "stop_loss": self.stop_loss, "take_profit": self.take_profit}
 
     def fire(self, name: str, detail: str, action: Action | None = None) -> None:
         """Note a guardrail; with an action it replaces what stood."""
@@ -173,6 +185,7 @@ def guard(
         take_profit=draft.take_profit,
         guards=tuple(draft.guards),
         limited=draft.limited,
+        awaits=draft.awaits if draft.action is Action.HOLD else None,
         repeat_of=None if policy.mandate is None else repeated_exit(package, draft.action),
         policy=policy,
         grounding=draft.grounding,
@@ -266,8 +279,7 @@ def _mandate(draft: _Draft) -> None:
     mandate = draft.policy.mandate
     if mandate is None or draft.action in (Action.HOLD, Action.EXIT):
         return
-    levels = {"quantity": draft.quantity, "stop_loss": draft.stop_loss, "take_profit": draft.take_profit}
-    case = Case(draft.package, mandate, draft.action, levels)
+    case = Case(draft.package, mandate, draft.action, draft.levels)
     for rule, effect, detail in judge(case):
         if effect == "unchecked":
             draft.guards.append(Guard(UNCHECKED, f"{rule}: {detail}"))
@@ -276,6 +288,14 @@ def _mandate(draft: _Draft) -> None:
             draft.fire(rule, detail, Action.HOLD if effect == "block" else None)
     if draft.limited != "block":
         draft.quantity, draft.stop_loss, draft.take_profit = case.quantity, case.stop_loss, case.take_profit
+
+
+def _approval(draft: _Draft) -> None:
+    worth = draft.package.price.price.last * (draft.quantity or draft.package.position.quantity)
+    found = propose(draft.policy.approval, draft.action.value, worth, draft.levels)
+    if found is not None:
+        draft.fire(AWAITS_APPROVAL, found[1], Action.HOLD)
+        draft.awaits = found[0]
 
 
 def _stop_loss_breached(draft: _Draft) -> None:
@@ -292,6 +312,7 @@ _CHECKS: dict[str, Callable[[_Draft], None]] = {
     "stop_sides": _stop_sides,
     "halted": _halted,
     "mandate": _mandate,
+    "approval": _approval,
     STOP_BREACHED: _stop_loss_breached,
 }
 """The guardrails, in the order in which they run."""

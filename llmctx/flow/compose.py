@@ -85,6 +85,9 @@ class Composer:
         self._add_shared_values(write, fed, now)
         self._add_system(write, fed.market_status, at)
         self._add_history(write, step, stored_book)
+        for effect in step.effects:
+            named = effect.model_copy(update={"id": f"paper-{self._run}-{effect.id}"})
+            write.append(keys.effects(partition), {"effect": named.model_dump_json()})
         fields = _bar_fields(tracked, self._run)
         write.append(keys.bars(name), fields, max_entries=keys.MAX_BARS, entry_id=bar_id(fed.bar))
         if fed.tick is not None:

@@ -55,6 +55,7 @@ class Account:
         self.book = book
         self.position = position
         self.fills: list[Fill] = []
+        self.filled: list[Order] = []
         self.closed: ClosedPosition | None = None
         self.refused: list[str] = []
         """What was not bought, and why."""
@@ -100,6 +101,7 @@ class Account:
                 self._open(order.side, execution)
             elif self.position is not None and order.entry_time == clock.iso_of(self.position.entry_time):
                 self._apply(order, self.position, execution)
+                self.filled.append(order)
 
     def _apply(self, order: Order, position: Position, execution: _Execution) -> None:
         if order.action == "exit":

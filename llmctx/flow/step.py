@@ -10,11 +10,12 @@ from typing import NamedTuple
 from llmctx.flow.book import Book, Day
 from llmctx.flow.mark_to_market import adjusted_for_jump, mark, position_to_wire
 from llmctx.flow.paper import Account
+from llmctx.flow.paper_effects import effects_of
 from llmctx.flow.rules import FeedRules
 from llmctx.flow.signals import TradeSignal, exits
 from llmctx.flow.symbol import Symbol, TrackedBar
 from llmctx.flow.trades import ClosedPosition, Fill
-from llmctx.schema.values import Position
+from llmctx.schema.values import Effect, Position
 
 
 class Step(NamedTuple):
@@ -30,6 +31,8 @@ class Step(NamedTuple):
     """The book afterwards."""
     fills: tuple[Fill, ...] = ()
     """The fills of the bar."""
+    effects: tuple[Effect, ...] = ()
+    """What became of orders, and the fills that no decision asked for."""
     closed: ClosedPosition | None = None
     """The position that was closed."""
     exit_signal: tuple[TradeSignal, Decimal] | None = None
@@ -69,6 +72,7 @@ def take_step(tracked: TrackedBar, book: Book, rules: FeedRules, *, market_open:
         cause=None if marked is None else _cause(position, adjusted, marked, filled=bool(account.fills)),
         book=account.book,
         fills=tuple(account.fills),
+        effects=effects_of(tracked, book.orders.get(symbol.name, ()), account),
         closed=account.closed,
         exit_signal=_exit_signal(symbol, marked, account),
         opened=marked is not None and (position is None or marked.entry_time != position.entry_time),

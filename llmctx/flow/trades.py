@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from llmctx import canonical, clock
 from llmctx.schema.values import Thesis
 
+_DECISION = "decision "
 _TRADED = ("exit", "reduce", "add", "adjust_stops")
 
 
@@ -29,6 +30,11 @@ class Order(NamedTuple):
     """The target to set; None leaves it unchanged."""
     entry_time: str | None = None
     """The entry time of the position it is for; None for open."""
+
+    @property
+    def address(self) -> str | None:
+        """The decision that it carries out; None for the opening of a position."""
+        return None if self.action == "open" else self.reason.removeprefix(_DECISION)
 
 
 class Trade(NamedTuple):
@@ -127,7 +133,7 @@ def order_of(raw: bytes) -> tuple[str, Order] | None:
         return None
     order = Order(
         action=decision.action,
-        reason=f"decision {decision.address}",
+        reason=f"{_DECISION}{decision.address}",
         quantity=_without_point(decision.quantity),
         stop_loss=_without_point(decision.stop_loss),
         take_profit=_without_point(decision.take_profit),

@@ -169,7 +169,7 @@ async def verify_log(
     """Check every record of a partition in Redis, in order, up to the first bad one, also against what is outside."""
     # Map and checkpoint are read first, since a running service appends while the log is read.
     size, tick_map, checkpoint = await log.size(), await log.tick_map(), await log.checkpoint()
-    symbols, known = await log.symbol_lists(), outside.leaf_hashes
+    symbols, known, ids = await log.symbol_lists(), outside.leaf_hashes, await log.tick_map("effects")
     try:
         coverage, base = _coverage(outside, checkpoint), await _read_base(log, outside.trusted)
     except FaultError as error:
@@ -188,7 +188,8 @@ async def verify_log(
     fault = fault or await check.check_records(records.read(), on_record)
     fault = fault or _check_outside(outside, verifier) or verifier.check_notice() or await _check_kept(log, verifier)
     fault = fault or check_erasures(outside.erasures, outside.writers)
-    fault = fault or verifier.check_map(tick_map, size) or verifier.check_symbols(symbols, size)
+    fault = fault or verifier.check_map(tick_map, size) or verifier.check_map(ids, size, said=True)
+    fault = fault or verifier.check_symbols(symbols, size)
     warnings = [*_coverage_warnings(outside, coverage, verifier.size), *outside.warnings, *coverage.warnings()]
     return check.report(fault, warnings)
 

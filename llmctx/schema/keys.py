@@ -21,7 +21,7 @@ DAY_S = 86_400
 SIGNAL_TYPES = ("entry", "exit")
 """The signal types read by default."""
 DECIDERS = "deciders"
-"""The consumer group on every tick stream."""
+"""The consumer group on every stream that the owner of a partition reads: ticks and effects."""
 
 
 @dataclass(frozen=True)
@@ -214,6 +214,11 @@ def attempts(partition: int | str) -> str:
 def decisions(partition: int | str) -> str:
     """The stream of published decisions; entry ids are `<index>-1`."""
     return f"decisions:{{{partition}}}"
+
+
+def effects(partition: int | str) -> str:
+    """The stream of what the execution side says became of decisions."""
+    return f"effects:{{{partition}}}"
 
 
 def decisions_made(partition: int | str) -> str:

@@ -91,12 +91,14 @@ class Archiving:
         old = [segment for segment in await self.ticks.segments() if segment.made_ms < before_ms]
         if not old:
             return 0
-        below, forgotten, cursor = min(max(each.end for each in old), await self._log.first()), 0, b"0"
-        names = [lease_key(self._log.partition), self._log.key("ticks"), self._log.key("archived")]
-        while True:
-            with redis_errors("Old ticks could not be forgotten"):
-                args: list[Argument] = [self._owner, cursor, below, *(segment.field for segment in old)]
-                cursor, count = await _FORGET(self._redis, names, args)
-            forgotten += int(count)
-            if cursor == b"0":
-                return forgotten
+        below, forgotten = min(max(each.end for each in old), await self._log.first()), 0
+        done: list[Argument] = [segment.field for segment in old]
+        # With the last map the archived ticks go too; until then they are found again.
+        for ids, last in (("effects", ()), ("ticks", done)):
+            names = [lease_key(self._log.partition), self._log.key(ids), self._log.key("archived")]
+            cursor = b""
+            while cursor != b"0":
+                with redis_errors("Old ticks could not be forgotten"):
+                    cursor, count = await _FORGET(self._redis, names, [self._owner, cursor or b"0", below, *last])
+                forgotten += int(count)
+        return forgotten

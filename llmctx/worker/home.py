@@ -1,6 +1,6 @@
 """Where a trail lives: the server that keeps it, and the local folder with its spool, anchors and keys."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +28,8 @@ class TrailHome(NamedTuple):
     """The folder with the instance file, spool, anchors and keys."""
     replicas: int = 0
     """How many replicas of the server must have a record before it is published."""
+    people: Mapping[str, tuple[str, ...]] = {}
+    """Who may approve and override, each name with its roles; empty: everybody."""
     ticks_kept_ms: int = TICKS_KEPT_MS
     """How long the ticks of archived records stay known; ticks that have waited longer are skipped."""
 

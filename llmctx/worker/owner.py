@@ -31,10 +31,12 @@ from llmctx.trail.spool.recovery import Recovery
 from llmctx.worker.archiving import Archiving
 from llmctx.worker.enrolment import Enrolment, compose_foreign
 from llmctx.worker.home import TrailHome
+from llmctx.worker.people import REQUEST as ACT
+from llmctx.worker.people import People
 from llmctx.worker.publish import Publisher
 from llmctx.worker.requests import Requests
 from llmctx.worker.server_check import ServerCheck
-from llmctx.worker.tick_map import TickMap
+from llmctx.worker.tick_map import IdMap, TickMap
 from llmctx.worker.ticks import renumber
 
 _log = logging.getLogger(__name__)
@@ -74,12 +76,16 @@ class Owner:
             redis, self.log, self._lease.owner, lambda: self.roster, self.note, home.ticks_kept_ms
         )
         """What is archived and trimmed."""
-        self.requests = Requests(self.log, lambda: self.roster, self.note, self.metadata, {"trim": self.archiving.trim})
-        """What others ask of this owner."""
         self.ticks = TickMap(redis, self.log, self._lease.owner, self._recovery.vouches, self.archiving.ticks)
         """Which ticks are settled."""
+        self.said = IdMap(redis, self.log, self._lease.owner, self._recovery.vouches, self.archiving.ticks)
+        """Which ids are recorded of what others say."""
         self.memory = SymbolMemory(self.log, instance.partitions, self._recovery.vouches)
         """What is known of each symbol before."""
+        people = People(home.people, self.said, self.memory, self.log, settle=self.settle, metadata=self.metadata)
+        handlers = {"trim": self.archiving.trim, ACT: people.fulfil}
+        self.requests = Requests(self.log, lambda: self.roster, self.note, self.metadata, handlers)
+        """What others ask of this owner."""
         self._publisher = Publisher(redis, self.log, instance.partitions, self._lease.owner, self._recovery)
 
     @property
@@ -129,13 +135,15 @@ class Owner:
         with contextlib.suppress(TrailError):  # an unreachable server ends the lease by itself
             await self._lease.give_up()
 
-    async def settle(self, draft: Draft, entry_ids: tuple[str, ...] = ()) -> Entry:
+    async def settle(self, draft: Draft, entry_ids: tuple[str, ...] = (), *, stream: str = "") -> Entry:
         """Append a record, settle its stream entries with it, write it to the spool, and publish it.
+
+        The entries are of `stream`; if that is empty, of the ticks.
 
         Raises LeaseError if another owner has the partition now, SettledError if a conflated tick is settled in
         another record, TrailError if the server does not answer for half a minute.
         """
-        settlement = self._settlement(entry_ids)
+        settlement = self._settlement(entry_ids, stream)
         steps = clock.Stopwatch()
         entry = await self._append(draft, settlement)
         while not await self._recovery.admits(entry):
@@ -149,19 +157,20 @@ class Owner:
             steps.lap("publish")
             entry.timings_ms = steps.laps
             self.ticks.add(entry)
+            self.said.add(entry)
             reached("published")
             await self._recovery.improve(entry.index + 1)
         return entry
 
-    async def discard(self, entry_ids: tuple[str, ...]) -> None:
-        """Take stream entries off the stream whose ticks are settled already.
+    async def discard(self, entry_ids: tuple[str, ...], *, stream: str = "") -> None:
+        """Take stream entries off the stream whose ticks, or ids, are recorded already.
 
         Raises TrailError if the server does not answer.
         """
-        await self.log.acknowledge(self._settlement(entry_ids))
+        await self.log.acknowledge(self._settlement(entry_ids, stream))
 
-    def _settlement(self, entry_ids: tuple[str, ...]) -> Settlement:
-        return Settlement(keys.ticks(self.partition), keys.attempts(self.partition), keys.DECIDERS, entry_ids)
+    def _settlement(self, entry_ids: tuple[str, ...], stream: str) -> Settlement:
+        return Settlement(stream or keys.ticks(self.partition), keys.attempts(self.partition), keys.DECIDERS, entry_ids)
 
     async def _append(self, draft: Draft, settlement: Settlement) -> Entry:
         began_s = clock.monotonic_s()
@@ -175,9 +184,10 @@ class Owner:
             except SettledError:
                 raise
             except TickMapError as error:
-                if await self.archiving.ticks.settled(draft.tick, error.index):
-                    raise SettledError(f"An archived record has settled tick {draft.tick}.", "Leave it out.") from error
-                await self.ticks.settled(draft.ticks)
+                recorded, of = (self.said, draft.said) if draft.said else (self.ticks, draft.tick)
+                if await recorded.is_archived(of, error.index):
+                    raise SettledError(f"An archived record has settled {of}.", "Leave it out.") from error
+                await recorded.settled(draft.ticks or (of,))
             except BehindError as error:
                 await self._repair(began_s, error)
             except TrailError as error:

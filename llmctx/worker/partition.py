@@ -19,11 +19,13 @@ from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.lease import Holder
 from llmctx.worker.balancing import Balancer
 from llmctx.worker.budget import SharedBudget
+from llmctx.worker.effects import EffectRecorder
 from llmctx.worker.exposure import Reservations
 from llmctx.worker.home import TrailHome, open_home
 from llmctx.worker.mandate_notice import note_mandate
 from llmctx.worker.memory import MemoryWatch
 from llmctx.worker.owner import Owner
+from llmctx.worker.service_notice import Service, note_start, note_stop
 from llmctx.worker.settler import Settler
 from llmctx.worker.ticks import TickStream
 from llmctx.worker.trail_clock import TrailClock
@@ -79,11 +81,14 @@ async def serve_partition(
     config: DecisionConfig,
     stop: asyncio.Event,
     *,
+    service: Service | None = None,
     admission: Admission | None = None,
     concurrency: int = 32,
     on_entry: Callable[[Entry], None] = lambda _: None,
 ) -> None:
     """Serve a partition until `stop` is set: wait for it, own it, and wait again once it is lost or handed over.
+
+    With a `service` its start and its end are notices.
 
     Raises InstanceError if the server comes back as another one, ForkError if it contradicts spool or anchor.
     """
@@ -101,9 +106,10 @@ async def serve_partition(
                     open_redis(home.url, retries=0) as reader,
                 ):
                     waiting.seen.clear()
+                    effects = EffectRecorder(owner, home.instance.partitions, on_entry)
                     settler = Settler(
                         home.redis,
-                        TickStream(reader, partition, home.ticks_kept_ms),
+                        TickStream(reader, partition, home.ticks_kept_ms, effects.record),
                         owner,
                         pipeline,
                         memory=memory,
@@ -113,8 +119,12 @@ async def serve_partition(
                     reminding = asyncio.create_task(
                         remind(home.redis, partition, home.instance.partitions, owner.memory)
                     )
+                    if service is not None:
+                        await note_start(owner, service)
                     try:
                         await settler.run(stop, hand_over)
+                        if service is not None:
+                            await note_stop(owner)
                     finally:
                         await end(reminding)
             except (ClockError, InstanceError, ForkError, KeyFileError):

@@ -1,4 +1,4 @@
--- Correct entries of the map of ticks that no record bears out.
+-- Correct entries of the map of ticks, or of ids, that no record bears out.
 -- KEYS: 1 lease, 2 map, 3 hash of repairs.
 -- ARGV: 1 owner, then for each tick: its id, the wrong index or '' for none, the right one or ''.
 local function run(keys, args)
@@ -13,7 +13,7 @@ local function run(keys, args)
       else
         redis.call('HSET', keys[2], args[i], args[i + 2])
       end
-      redis.call('HINCRBY', keys[3], 'ticks', 1)
+      redis.call('HINCRBY', keys[3], string.match(keys[2], '[^:]+$'), 1)
     end
   end
   return 0

@@ -14,6 +14,7 @@ from llmctx.worker.failures import FailureWatch
 from llmctx.worker.home import TrailHome
 from llmctx.worker.memory import MemoryWatch
 from llmctx.worker.partition import Admission, serve_partition
+from llmctx.worker.service_notice import Service
 from llmctx.worker.watch import Watch
 
 _GC_THRESHOLDS = (50_000, 20, 100)
@@ -28,6 +29,8 @@ class ServeOptions(NamedTuple):
     """Whether to raise a tick when other code writes a position with a plain SET."""
     notary: bool = True
     """Whether to sign checkpoints."""
+    service: Service | None = None
+    """What is said of it in notices at its start and its end; None: nothing."""
     tune_gc: bool = False
     """Whether to tune Python's garbage collector (see `tune_gc`); leave it off inside somebody else's process."""
 
@@ -65,6 +68,7 @@ async def serve(
                 stop,
                 admission=Admission(memory, balancer),
                 concurrency=options.concurrency,
+                service=options.service,
                 on_entry=on_entry,
             )
         )

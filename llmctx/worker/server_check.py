@@ -16,8 +16,8 @@ from llmctx.trail.log.log import Log
 _log = logging.getLogger(__name__)
 
 _TYPES = {
-    "archived": "hash", "base": "hash", "dictionaries": "hash", "durable": "string", "kept": "hash", "lease": "hash",
-    "log": "stream", "log:copy": "stream", "repairs": "hash", "ticks": "hash",
+    "archived": "hash", "base": "hash", "dictionaries": "hash", "durable": "string", "effects": "hash",
+    "kept": "hash", "lease": "hash", "log": "stream", "log:copy": "stream", "repairs": "hash", "ticks": "hash",
 }  # fmt: skip
 """The type of each audit key that every record needs; a symbol's list is replaced when it is written."""
 
@@ -56,7 +56,7 @@ class ServerCheck:
         partition = self._log.partition
         expected = {self._log.key(name): kind for name, kind in _TYPES.items()}
         expected |= {keys.ticks(partition): "stream", keys.attempts(partition): "hash", keys.WORKERS: "zset"}
-        expected |= {keys.decisions_made(partition): "stream"}
+        expected |= {keys.decisions_made(partition): "stream", keys.effects(partition): "stream"}
         with redis_errors("The types of the trail's keys could not be checked"):
             async with self._redis.pipeline(transaction=False) as reads:
                 for name in expected:

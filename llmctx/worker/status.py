@@ -9,6 +9,7 @@ from llmctx import clock
 from llmctx.connection import check, server_ms
 from llmctx.errors import CheckpointError, ServerError
 from llmctx.redis_address import without_password
+from llmctx.replay.reconcile import reconcile
 from llmctx.schema import keys
 from llmctx.symbol_memory import SymbolMemory
 from llmctx.trail.log import unreadable
@@ -87,9 +88,26 @@ async def _partition(redis: Redis, partition: int, partitions: int) -> dict[str,
         "per_minute": size - await first_since(log, size, minute_ago_ms),
         "newest": _line(recent[0], partitions) if recent else None,
         "repairs": await log.repairs(),
+        "effects": await _effects(redis, partition, recent, partitions),
         "last_trouble": None if trouble is None else _line(trouble, partitions),
         "unconfirmed_stops": await unconfirmed_stops(redis, partition, partitions, SymbolMemory(log, partitions)),
         "unreadable": [_line(entry, partitions) for entry in unreadable_ones],
+    }
+
+
+async def _effects(redis: Redis, partition: int, recent: list[Entry], partitions: int) -> dict[str, Any]:
+    """Effects that wait to be recorded, and what does not agree among the last 200 records.
+
+    Without any effect among them nobody seems to report them, and nothing is said of decisions without one.
+    """
+    trades = (
+        reconcile(reversed(recent), partitions) if any(entry.record["kind"] == "effect" for entry in recent) else []
+    )
+    known = {trade.address for trade in trades if trade.action != "none"}
+    wrong = [each for each in trades if each.findings and each.address in known]
+    return {
+        "waiting": await redis.xlen(keys.effects(partition)),
+        "findings": [f"{trade.address} {trade.symbol} {trade.action}: {trade.findings[0]}" for trade in wrong],
     }
 
 

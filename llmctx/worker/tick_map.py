@@ -1,4 +1,4 @@
-"""The map from ticks to records, held against the records: a tick is settled only if its record says so."""
+"""The maps from ticks and ids to records, held against the records: a tick is settled only if its record says so."""
 
 import asyncio
 import logging
@@ -9,7 +9,7 @@ from pathlib import Path
 from redis.asyncio import Redis
 
 from llmctx.functions import ServerFunction
-from llmctx.trail.archive.ticks import ArchivedTicks
+from llmctx.trail.archive.ticks import ArchivedTicks, said_tick
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.index import index_of
 from llmctx.trail.log.lease import HELD, lease_key, redis_errors
@@ -24,6 +24,9 @@ _REPAIR = ServerFunction(Path(__file__).with_name("repair_ticks.lua"), after=[HE
 class TickMap:
     """The map of one partition, as its owner reads it."""
 
+    name = "ticks"
+    """Its key's name."""
+
     def __init__(
         self, redis: Redis, log: Log, owner: str, is_genuine: Callable[[Entry], bool], archived: ArchivedTicks
     ) -> None:
@@ -35,15 +38,27 @@ class TickMap:
         self._owner = owner
         self._is_genuine = is_genuine
         self._archived = archived
-        self._key = log.key("ticks")
+        self._key = log.key(self.name)
         # Dropping the oldest entry of a plain dict takes the longer the more were dropped before it.
         self._recent: OrderedDict[str, int] | None = None
+
+    @staticmethod
+    def ids(entry: Entry) -> list[str]:
+        """What a record has in this map."""
+        return entry.ticks
+
+    async def is_archived(self, tick: str, index: int) -> bool:
+        """Whether the archived record at an index, or another one of its segment, has this in the map.
+
+        Raises TrailError if the server does not answer.
+        """
+        return await self._archived.settled(tick, index)
 
     def add(self, entry: Entry) -> None:
         """Remember the ticks of a record that has just been settled."""
         if self._recent is None:
             return  # it is read from the log with all others
-        for tick in entry.ticks:
+        for tick in self.ids(entry):
             self._recent[tick] = entry.index
         while len(self._recent) > _MAX_REMEMBERED:
             self._recent.popitem(last=False)
@@ -90,15 +105,15 @@ class TickMap:
     async def _is_borne_out(self, tick: str, index: bytes) -> bool:
         entry = None if index_of(index) < 0 else await self._log.entry(index_of(index))
         if entry is None and index_of(index) >= 0:
-            return await self._archived.settled(tick, index_of(index))
-        return entry is not None and tick in entry.ticks and self._is_genuine(entry)
+            return await self.is_archived(tick, index_of(index))
+        return entry is not None and tick in self.ids(entry) and self._is_genuine(entry)
 
     async def _find(self, ticks: set[str]) -> dict[str, int]:
         """The index of the record that settles each tick, by reading the whole log."""
         found: dict[str, int] = {}
         async for entry in self._log.read():
-            if not ticks.isdisjoint(entry.ticks) and self._is_genuine(entry):
-                found |= dict.fromkeys(ticks.intersection(entry.ticks), entry.index)
+            if not ticks.isdisjoint(self.ids(entry)) and self._is_genuine(entry):
+                found |= dict.fromkeys(ticks.intersection(self.ids(entry)), entry.index)
         return found
 
     async def _repair(self, wrong: dict[str, bytes], true: dict[str, int]) -> None:
@@ -107,9 +122,24 @@ class TickMap:
             args = [part for tick, index in wrong.items() for part in (tick, index, true.get(tick, ""))]
             await _REPAIR(self._redis, names, [self._owner, *args])
         for tick, index in wrong.items():
-            what = f"its record is {true[tick]}" if tick in true else "no record settles it, so it is decided now"
+            what = f"its record is {true[tick]}" if tick in true else "no record bears that out, so it is recorded now"
             _log.error(
-                f"{self._key} had tick {tick} at {index.decode(errors='replace')[:40] or 'nothing'}, but {what}. "
+                f"{self._key} had {tick} at {index.decode(errors='replace')[:40] or 'nothing'}, but {what}. "
                 "Somebody else writes to it: see who may (docs/threat-model.md).",
                 extra={"alert": "foreign", "subject": self._key},
             )
+
+
+class IdMap(TickMap):
+    """The same for the ids of what others say of a decision."""
+
+    name = "effects"
+
+    @staticmethod
+    def ids(entry: Entry) -> list[str]:
+        """The id that a record has."""
+        return entry.said
+
+    async def is_archived(self, tick: str, index: int) -> bool:
+        """Whether the archived record at an index, or another one of its segment, has this id."""
+        return await self._archived.settled(said_tick(tick), index)

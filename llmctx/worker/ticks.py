@@ -1,19 +1,23 @@
 """A partition's tick stream: first the ticks that were delivered before and never settled, then new ones.
 
+Effects are read by the same command, so they cost nothing while none comes, and what was reported before a tick was
+raised is recorded before it is decided.
+
 If a reply is lost, its entries count as delivered although nobody saw them. So pending entries are read first, after a
 start and after every reconnect, and the connection that reads must not repeat commands by itself.
 """
 
 import logging
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
 from pydantic import ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from llmctx import clock
-from llmctx.connection import server_ms
+from llmctx.connection import StreamEntry, server_ms
 from llmctx.context.marks import read_confirmation
 from llmctx.context.tick import Tick
 from llmctx.errors import LlmctxError, TrailError
@@ -34,6 +38,8 @@ _RENUMBER = ServerFunction(Path(__file__).with_name("renumber_ticks.lua"), after
 
 
 _RawEntry = tuple[bytes, dict[bytes, bytes] | None]
+Record = Callable[[list[StreamEntry]], Awaitable[None]]
+"""Records entries of the stream of effects."""
 
 
 class Delivery(NamedTuple):
@@ -96,34 +102,40 @@ async def renumber(redis: Redis, partition: int, owner: str) -> None:
 class TickStream:
     """One partition's ticks, read as its owner."""
 
-    def __init__(self, redis: Redis, partition: int, max_age_ms: int = TICKS_KEPT_MS) -> None:
+    def __init__(
+        self, redis: Redis, partition: int, max_age_ms: int = TICKS_KEPT_MS, record: Record | None = None
+    ) -> None:
         """`redis` must not retry: a repeated read would skip the entries that the first one was given. Ticks older than
         `max_age_ms` are skipped: which ticks were settled is forgotten this long after their records were archived.
+        Effects that are read with the ticks are handed to `record`; without it none are read.
         """
         self._max_age_ms = max_age_ms
         self._redis = redis
         self._key = keys.ticks(partition)
+        self._effects = keys.effects(partition)
+        self._record = record
 
     async def open(self) -> None:
-        """Create the consumer group if it is missing, and have it deliver what it would pass over.
+        """Create the consumer groups if they are missing, and have it deliver what it would pass over.
 
-        It begins with the stream's first tick. A server whose append-only file was cut within a transaction may bring
+        They begin with the first entry. A server whose append-only file was cut within a transaction may bring
         back ticks, at a later restart, that are older than the last delivered one. Such a tick is in the stream, but
         not pending, so the group is set back: what it delivers twice is recognised by its entry id.
         """
-        try:
-            await self._redis.xgroup_create(self._key, keys.DECIDERS, id="0", mkstream=True)
-        except ResponseError as error:
-            if "BUSYGROUP" not in str(error):
-                raise
-            if await self._passes_over():
-                await self._redis.xgroup_setid(self._key, keys.DECIDERS, "0")
+        for key in (self._key,) if self._record is None else (self._effects, self._key):
+            try:
+                await self._redis.xgroup_create(key, keys.DECIDERS, id="0", mkstream=True)
+            except ResponseError as error:
+                if "BUSYGROUP" not in str(error):
+                    raise
+                if await self._passes_over(key):
+                    await self._redis.xgroup_setid(key, keys.DECIDERS, "0")
 
-    async def _passes_over(self) -> bool:
-        """Whether an entry of the stream is neither pending nor still to be delivered."""
+    async def _passes_over(self, key: str) -> bool:
+        """Whether an entry of a stream is neither pending nor still to be delivered."""
         async with self._redis.pipeline(transaction=True) as reads:
-            reads.xlen(self._key)
-            reads.xinfo_groups(self._key)
+            reads.xlen(key)
+            reads.xinfo_groups(key)
             count, groups = await reads.execute()
         (group,) = [each for each in groups if each["name"] == keys.DECIDERS.encode()]
         newer = group["lag"]  # None: the server does not know it
@@ -131,11 +143,11 @@ class TickStream:
 
     async def pending(self, after: str) -> list[Delivery]:
         """Read entries after an id that were delivered before and are not settled; empty at the end."""
-        return await self._read(after, None)
+        return await self._read(after, "0", None)
 
     async def new(self, block_ms: int | None) -> list[Delivery]:
         """Read entries that were never delivered; waits up to `block_ms` for the first, not at all if it is None."""
-        return await self._read(">", block_ms)
+        return await self._read(">", ">", block_ms)
 
     async def last_id(self) -> str:
         """The id of the newest tick ever raised."""
@@ -143,10 +155,26 @@ class TickStream:
         last: bytes = found["last-generated-id"]
         return last.decode()
 
-    async def _read(self, after: str, block_ms: int | None) -> list[Delivery]:
-        answer = await self._redis.xreadgroup(keys.DECIDERS, _CONSUMER, {self._key: after}, count=_PAGE, block=block_ms)
-        streams = cast("list[tuple[bytes, list[_RawEntry]]]", answer or [])
-        found = [_request(entry) or _delivery(entry) for _, entries in streams for entry in entries]
+    async def _read(self, after: str, effects_after: str, block_ms: int | None) -> list[Delivery]:
+        """Ticks after an id, once the effects that came with them are recorded; empty if only effects came.
+
+        Raises what recording raises; both are read again then, among those that were delivered before.
+        """
+        wanted = {self._key: after} if self._record is None else {self._effects: effects_after, self._key: after}
+        answer = await self._redis.xreadgroup(
+            keys.DECIDERS, _CONSUMER, cast("Any", wanted), count=_PAGE, block=block_ms
+        )
+        read = {name.decode(): entries for name, entries in cast("list[tuple[bytes, list[_RawEntry]]]", answer or [])}
+        effects = [StreamEntry(entry_id.decode(), fields or {}) for entry_id, fields in read.get(self._effects, ())]
+        if effects and self._record is not None:
+            await self._record(effects)
+        ticks = await self._ticks_in(read.get(self._key, []))
+        if effects and not ticks and block_ms is None:
+            return await self._read(after, effects_after, None)  # there may be more of them
+        return ticks
+
+    async def _ticks_in(self, entries: list[_RawEntry]) -> list[Delivery]:
+        found = [_request(entry) or _delivery(entry) for entry in entries]
         if found and _raised_ms(found[0]) < clock.now_ms() - self._max_age_ms:  # the first is the oldest
             return await self._without_old(found)
         return found

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
 import pytest
@@ -16,6 +17,7 @@ from redis.asyncio import Redis
 from llmctx import canonical
 from llmctx.assets import asset
 from llmctx.context.tick import Tick
+from llmctx.decision.guards import GuardPolicy
 from llmctx.llm.completion import Completer, Completion, Outcome, read_completion
 from llmctx.llm.output import OutputSchema
 from llmctx.llm.rulebook import Facts, decide
@@ -187,17 +189,24 @@ class Running:
 
 @asynccontextmanager
 async def serving(
-    redis: Redis, url: str, state_dir: Path, completer: Completer, *, concurrency: int = 32
+    redis: Redis,
+    url: str,
+    state_dir: Path,
+    completer: Completer,
+    *,
+    concurrency: int = 32,
+    policy: GuardPolicy | None = None,
+    people: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
 ) -> AsyncIterator[Running]:
     """A service of partition 0; at the end it is stopped and has drained."""
     running = Running()
     handler = Messages(running.troubles)
     logging.getLogger("llmctx").addHandler(handler)
-    config = DecisionConfig(load_template(asset("prompts"), "position"), completer)
+    config = DecisionConfig(load_template(asset("prompts"), "position"), completer, policy=policy or GuardPolicy())
     instance, _ = await bind_instance(redis, state_dir)
     task = asyncio.create_task(
         serve_partition(
-            TrailHome(redis, url, instance, state_dir),
+            TrailHome(redis, url, instance, state_dir, people=people),
             0,
             config,
             running.stop,

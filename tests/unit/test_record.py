@@ -329,6 +329,8 @@ def test_a_decision_is_published_with_what_may_be_acted_on_and_what_was_said() -
         "take_profit": None,
         "reason": "as the model decided",
         "repeat_of": None,
+        "awaits": None,
+        "stands_for": None,
         "decided": "reduce",
         "confidence": 0.75,
         "reasoning": "Nothing speaks for a change.",

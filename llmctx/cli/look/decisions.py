@@ -28,7 +28,8 @@ def decisions(
     kind: Annotated[
         str | None,
         typer.Option(
-            help="Only this kind: decision, skipped, failed, unasked, dead_letter, incident, notice, unreadable."
+            help="Only this kind: decision, skipped, failed, unasked, dead_letter, incident, notice, effect, "
+            "approval, override, annotation, unreadable."
         ),
     ] = None,
     action: Annotated[str | None, typer.Option(help="Only verdicts with this action.")] = None,

@@ -17,18 +17,22 @@ def schema(
     """List the live keys, or print the JSON Schema of one.
 
     `decisions` stands for what is published on decisions:{p}, in the field `decision` of each entry: one for each
-    record that settles a tick. For a skipped tick its action is none, and its reason says why.
+    record that settles a tick. For a skipped tick its action is none, and its reason says why. `effects` stands for
+    what the execution side writes to effects:{p}, in the field `effect`.
 
     \b
     llmctx schema
     llmctx schema positions:active:AAPL
     llmctx schema decisions
+    llmctx schema effects
     """
     from llmctx.schema.keys import FAMILIES, find_family
-    from llmctx.schema.values import Thesis
+    from llmctx.schema.values import Effect, Thesis
 
     if key == "decisions":
         print_json(Thesis.model_json_schema())
+    elif key == "effects":
+        print_json(Effect.model_json_schema())
     elif key is not None:
         print_json(find_family(key).model.model_json_schema())
     elif as_json:

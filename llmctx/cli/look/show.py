@@ -21,7 +21,7 @@ from llmctx.trail.proof.anchor import Anchor, anchor_directory
 from llmctx.trail.proof.checkpoint import read_note
 from llmctx.trail.source.copies import is_copy, newest_note
 from llmctx.trail.source.joined import trail_source
-from llmctx.trail.source.lookup import blobs_of, read_record
+from llmctx.trail.source.lookup import blobs_of, read_record, said_of
 from llmctx.visible import visible
 
 Blobs = dict[str, bytes]
@@ -40,14 +40,15 @@ def show(
 ) -> None:
     """Show one record: why it was made, what was decided, its proof.
 
-    With --full all its evidence: what was known, what was asked, what the model answered, and what was concluded.
+    With --full all its evidence: what was known, what was asked, what the model answered, and what was concluded. Both
+    say what became of it: effects, and what people said.
 
     \b
     llmctx show 12
     llmctx show 12 --full --from ./export
     """
     settings = settings_for(redis_url, state_dir)
-    entry, place, blobs, covered = asyncio.run(_read(settings, where, record))
+    entry, place, blobs, covered, said = asyncio.run(_read(settings, where, record))
     if not as_json:
         if entry.unreadable is not None:
             _print_unreadable(entry, place, entry.unreadable)
@@ -55,6 +56,7 @@ def show(
             _print_entry(entry, place, blobs)
         else:
             print_brief(Story(entry, 1, blobs), place, covered)
+        _print_said(said)
         return
     leaf, pieces = entry.kept
     print_json(
@@ -65,24 +67,27 @@ def show(
             "leaf": entry.record,
             "leaf_text": leaf.decode(errors="replace"),
             "pieces": textual_pieces(pieces),
+            "said": [{"index": other.index, **other.record} for other in said],
         }
     )
 
 
-async def _read(settings: Settings, where: str | None, text: str) -> tuple[Entry, str, Blobs, str]:
-    """The record at an address, its address as all commands print it, its blobs, and which checkpoint covers it."""
+async def _read(settings: Settings, where: str | None, text: str) -> tuple[Entry, str, Blobs, str, list[Entry]]:
+    """The record at an address, its address as all commands print it, its blobs, which checkpoint covers it, and what
+    others said of it.
+    """
     if where is None:
         async with open_trail(settings) as (redis, instance):
             source = await trail_source(redis, instance, settings.archive)
             entry = await read_record(source, text)
-            blobs = await blobs_of(source, entry)
+            blobs, said = await blobs_of(source, entry), await said_of(source, entry)
             note = Anchor(anchor_directory(settings.state_dir, instance.id, entry.partition)).newest()
     else:
         async with source_of(settings, where) as source:
             entry = await read_record(source, text)
-            blobs = await blobs_of(source, entry)
+            blobs, said = await blobs_of(source, entry), await said_of(source, entry)
             note = newest_note(where, entry.partition) if is_copy(where) else None
-    return entry, address(entry.index, entry.partition, source.partitions), blobs, _covered(note, entry.index)
+    return entry, address(entry.index, entry.partition, source.partitions), blobs, _covered(note, entry.index), said
 
 
 def _covered(note: str | None, index: int) -> str:
@@ -138,6 +143,15 @@ def _print_entry(entry: Entry, place: str, blobs: Blobs) -> None:
             _print_block(f"asked ({message['role']})", message["content"])
     if "completion" in entry.pieces:
         _print_block("answered (raw)", entry.pieces["completion"].decode(errors="replace"))
+
+
+def _print_said(said: list[Entry]) -> None:
+    if said:
+        out.print("\n[bold]what became of it[/]")
+    for other in said:
+        at = clock.iso(other.record.get("as_of_ms", other.record["recorded_at_ms"]))
+        what = other.record["verdict"]["reason"]
+        out.print(f"  {other.index:>6}  {at}  {other.record['kind']:<11} {escape(what)}")
 
 
 def _print_block(title: str, text: str) -> None:

@@ -55,6 +55,7 @@ def _print(found: dict[str, Any]) -> None:
         )
         out.print(f"  rate         {partition['per_minute']} records in the last minute")
         out.print(f"  newest       {escape(partition['newest'] or 'none')}")
+        _print_effects(partition["effects"])
         for line in partition["unreadable"]:
             out.print(f"  [red]unreadable[/]   {escape(line)}")
         if partition["unreadable"]:
@@ -67,6 +68,13 @@ def _print(found: dict[str, Any]) -> None:
                 f"  [red]repairs[/]      foreign entries removed: {escape(counts)}; somebody else writes to this server"
             )
         out.print(f"  last failure {escape(partition['last_trouble'] or 'none among the last 200 records')}")
+
+
+def _print_effects(effects: dict[str, Any]) -> None:
+    if effects["waiting"]:
+        out.print(f"  effects      {effects['waiting']} wait to be recorded")
+    for line in effects["findings"]:
+        out.print(f"  [red]effects[/]      {escape(line)}; `llmctx reconcile` says more")
 
 
 def _print_budget(budget: dict[str, Any]) -> None:

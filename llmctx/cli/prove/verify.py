@@ -10,8 +10,9 @@ from redis.asyncio import Redis
 from llmctx.cli.shared.long_running import progress
 from llmctx.cli.shared.options import AsJson, From, RedisUrl, StateDir
 from llmctx.cli.shared.output import escape, out, print_json
+from llmctx.cli.shared.reconciling import print_trade, trades_of
 from llmctx.cli.shared.setup import open_trail, settings_for
-from llmctx.cli.shared.sources import copy_in
+from llmctx.cli.shared.sources import copy_in, source_of
 from llmctx.errors import CheckpointError, LlmctxError
 from llmctx.replay.partition_check import PartitionReport
 from llmctx.replay.verify import Expected, Older, trusted_of, verify_partition
@@ -55,6 +56,9 @@ def verify(
     strict: Annotated[
         bool, typer.Option("--strict", help="Fail on records that differ and name rules this version does not know.")
     ] = False,
+    effects: Annotated[
+        bool, typer.Option("--effects", help="Fail on decisions that do not agree with what became of them.")
+    ] = False,
     where: From = None,
     redis_url: RedisUrl = None,
     state_dir: StateDir = None,
@@ -71,6 +75,9 @@ def verify(
 
     Records of other versions are rebuilt too. What differs in them is counted as not reproducible, which is no failure.
     If such a record names rules that no released version has, there is a warning; with --strict it is a failure.
+
+    With --effects, decisions are also compared with what the execution side reported (`llmctx reconcile`); a finding is
+    exit code 1 too.
 
     \b
     llmctx verify
@@ -95,7 +102,23 @@ def verify(
         name, reports = {}, [PartitionReport(0, fault=broken.fault)]
     _print(name, reports, as_json=as_json)
     failed = any(report.fault or (strict and report.unknown) for report in reports)
+    if effects and not failed:
+        failed = asyncio.run(_print_findings(settings_for(redis_url, state_dir), where, as_json=as_json))
     raise typer.Exit(1 if failed else 0)
+
+
+async def _print_findings(settings: Settings, where: str | None, *, as_json: bool) -> bool:
+    """Print the trades that do not agree with their decisions; whether there are any."""
+    async with source_of(settings, where) as source:
+        wrong = [trade for trade in await trades_of(source) if trade.findings]
+    for trade in wrong:
+        if as_json:
+            print_json({"trade": trade.as_dict()})
+        else:
+            print_trade(trade)
+    if not wrong and not as_json:
+        out.print("[green]effects[/]  agree with the decisions.")
+    return bool(wrong)
 
 
 def _read_key(text: str) -> Key:

@@ -21,6 +21,7 @@ from llmctx.schema import keys
 from llmctx.settings import Settings
 from llmctx.trail.log.entry import Entry, address
 from llmctx.worker.serve import ServeOptions, serve
+from llmctx.worker.service_notice import Service
 
 _REPORT_INTERVAL_S = 10
 
@@ -119,7 +120,9 @@ async def _run(
             counter.partitions = home.instance.partitions
             watching.insert(0, counter.add)
             try:
-                await serve(home, config, stop, options, on_entry=_each(watching))
+                prompts = tuple(template.ref for template in config.prompts.templates)
+                service = Service(settings.sha256, prompts, settings.people)
+                await serve(home, config, stop, options._replace(service=service), on_entry=_each(watching))
             finally:
                 for task in tasks:
                     task.cancel()
@@ -167,7 +170,7 @@ class _Counter:
     def add(self, entry: Entry) -> None:
         """Count a record."""
         self._records += 1
-        self._ticks += 1 + len(entry.record.get("conflated", []))
+        self._ticks += len(entry.ticks)
         if self.as_json:
             print_json({"index": entry.index, **entry.record})
         elif self._verbose:

@@ -89,7 +89,8 @@ async def home_of(settings: Settings, redis: Redis, url: str, *, new_instance: b
     Raises as `bind_home` does.
     """
     home = await bind_home(redis, url, settings.state_dir, partitions=settings.partitions, new_instance=new_instance)
-    return home._replace(replicas=settings.replicas, ticks_kept_ms=settings.ticks_kept_d * _DAY_MS)
+    kept_ms = settings.ticks_kept_d * _DAY_MS
+    return home._replace(replicas=settings.replicas, ticks_kept_ms=kept_ms, people=settings.people)
 
 
 async def partitions_of(redis: Redis, settings: Settings) -> int:
@@ -191,6 +192,7 @@ async def config_of(settings: Settings, *, need_endpoint: bool = False) -> Async
         grounding=settings.grounding,
         unconfirmed_stop=settings.unconfirmed_stop,
         mandate=settings.mandate,
+        approval=None if settings.require_approval.is_empty else settings.require_approval,
     )
     try:
         yield DecisionConfig(

@@ -54,6 +54,7 @@ _BARS, _NEWS = keys.bars("*"), keys.news("*")
 _LISTS = (keys.SCORES, keys.SCREENED, _NEWS)
 _HISTORY = (keys.FILLS, keys.CLOSED, keys.DAYS)
 _TICKS, _ATTEMPTS = keys.ticks("*"), keys.attempts("*")
+_EFFECTS = keys.effects("*")
 _DECISIONS, _LATEST = keys.decisions("*"), keys.latest("*", "*")
 _CONTROLS = (keys.halt(), keys.halt("*"), keys.RESERVED)
 _TRAIL = (INSTANCE_KEY, partition_key("*", "*"))
@@ -100,10 +101,11 @@ def roles_for(database: int) -> tuple[Role, ...]:
         ),
         Role(
             "execution",
-            "reads decisions, in a consumer group or alone, and writes positions",
+            "reads decisions, in a consumer group or alone, writes positions, and reports effects",
             (
                 Grant((*_READ, *_WRITE), both=(*_EXECUTED, *_HISTORY), channels=_updates(_EXECUTED)),
                 Grant(_READ, reads=(_DECISIONS, _LATEST, INSTANCE_KEY)),
+                Grant(("xadd",), writes=(_EFFECTS,)),
                 Grant(
                     ("xreadgroup", "xack", "xclaim", "xautoclaim", "xgroup|create", "xgroup|createconsumer"),
                     both=(_DECISIONS,),
@@ -127,6 +129,7 @@ def _worker(database: int) -> tuple[Grant, ...]:
         *_CONTROLS,
         _TICKS,
         _ATTEMPTS,
+        _EFFECTS,
         _DECISIONS,
         _LATEST,
         keys.decisions_made("*"),
@@ -182,6 +185,6 @@ def _feed() -> tuple[Grant, ...]:
             reads=(INSTANCE_KEY, _DECISIONS, *awaited),
             channels=_updates(_LIVE),
         ),
-        Grant(("xadd",), writes=(_TICKS,)),
-        Grant(("fcall",), both=(*written, _TICKS, _DECISIONS)),
+        Grant(("xadd",), writes=(_TICKS, _EFFECTS)),
+        Grant(("fcall",), both=(*written, _TICKS, _EFFECTS, _DECISIONS)),
     )

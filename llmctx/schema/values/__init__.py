@@ -15,6 +15,7 @@ from llmctx.schema.values.account import (
     TechnicalSignals,
     Thesis,
 )
+from llmctx.schema.values.effect import Effect
 from llmctx.schema.values.live_value import LiveValue
 from llmctx.schema.values.market import (
     OHLCV,
@@ -39,6 +40,7 @@ __all__ = [
     "Candidates",
     "ClosedPosition",
     "Distance",
+    "Effect",
     "Holding",
     "Indicators",
     "Level",

@@ -129,6 +129,21 @@ class System(LiveValue):
     """When it was written; with "clock": "bars", every age is measured against it."""
 
 
+class Awaited(LiveValue):
+    """What is done once a person approves it."""
+
+    action: str
+    """add, reduce or adjust_stops."""
+    quantity: Number | None = unit("shares", None)
+    """Shares, if the action needs a quantity."""
+    stop_loss: Number | None = unit("price", None)
+    """The stop to set."""
+    take_profit: Number | None = unit("price", None)
+    """The target to set."""
+    expires_at: Timestamp
+    """Until when it may be approved."""
+
+
 class Thesis(LiveValue):
     """`decisions:{p}:latest:{symbol}`: the last published decision, as the execution side reads it."""
 
@@ -162,6 +177,10 @@ class Thesis(LiveValue):
     """The reason for the verdict."""
     repeat_of: str | None = unshown(None)
     """The address of the first decision of this exit, if it is decided again because the position still stands."""
+    awaits: Awaited | None = unshown(None)
+    """What waits for a person; it must not be done before: the approved one is published on its own."""
+    stands_for: str | None = unshown(None)
+    """The address of the decision that a person approved or overrode, if this stands for one."""
     decided: str | None
     """The action in the model's own answer; null without a usable answer."""
     confidence: Number | None = unit("0 to 1")

@@ -26,7 +26,7 @@ from llmctx.trail.archive.manifest import (
 from llmctx.trail.archive.place import Place
 from llmctx.trail.archive.plan import Cut, Plan
 from llmctx.trail.archive.reader import Archive, RecordsFile
-from llmctx.trail.archive.ticks import digests_of
+from llmctx.trail.archive.ticks import digests_of, said_tick
 from llmctx.trail.archive.writer import ContentDigest, RecordsWriter
 from llmctx.trail.export.reader import Part
 from llmctx.trail.log.base import Base
@@ -162,7 +162,7 @@ class SegmentWriter:
                 )
             writer.add(entry)
             digest.add(entry)
-            ticks += entry.ticks
+            ticks += [*entry.ticks, *map(said_tick, entry.said)]
             blobs |= dict.fromkeys(named_blobs(entry.record))
             about_keys = {name: entry.record[name] for name in ("enrolment", "rotation") if name in entry.record}
             if about_keys:

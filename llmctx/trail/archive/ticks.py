@@ -45,6 +45,11 @@ def digests_of(ticks: Iterable[str]) -> bytes:
     return b"".join(sorted(map(_digest, ticks)))
 
 
+def said_tick(said: str) -> str:
+    """The id of what others say of a decision, among ticks: it is none of theirs."""
+    return f"\0{said}"
+
+
 def _digest(tick: str) -> bytes:
     return hashlib.sha256(tick.encode()).digest()[:_DIGEST_BYTES]
 

@@ -1,8 +1,8 @@
--- Append one record to a partition's log, or find the record that already settled its tick.
+-- Append one record to a partition's log, or find the record that already settled its tick or has its id.
 --
--- KEYS: 1 lease, 2 log, 3 tick map, 4 symbol index (written for records with a tick), 5 tick stream,
---       6 attempts, 7 base, then one per blob that the record needs (its dictionary is one).
--- ARGV: 1 owner ('' if no lease is needed), 2 tick id ('' for a record without a tick), 3 the index that it must have
+-- KEYS: 1 lease, 2 log, 3 map of ticks, or of ids for what others say, 4 symbol index (written for records with either),
+--       5 the stream that it came from, 6 attempts, 7 base, then one per blob that the record needs (its dictionary is one).
+-- ARGV: 1 owner ('' if no lease is needed), 2 tick or id ('' for a record without one), 3 the index that it must have
 --       ('' for the next one), 4 how many records the owner knows of, 5 record, 6 its proof ('' for none), 7 consumer
 --       group, 8 number of conflated tick ids, those ids, the ids of the stream entries that this record settles, and
 --       last the run id of the server process against which the owner compared its spool ('' if it has not).

@@ -11,6 +11,7 @@ from typing import Any
 from llmctx.errors import AddressError
 from llmctx.limits import MAX_DETAIL_CHARS
 from llmctx.trail.log.dictionary import Dictionary
+from llmctx.trail.log.leaf_schema import SAID
 from llmctx.trail.log.packing import Pieces, unpack
 from llmctx.trail.log.unreadable import Unreadable, is_stand_in, read_record, stand_in
 
@@ -132,6 +133,12 @@ class Entry:
         """The ticks that it settles."""
         record = self.record
         return [record["tick"], *record.get("conflated", [])] if "tick" in record else []
+
+    @property
+    def said(self) -> list[str]:
+        """Its id, if others say it of a decision: an effect, an approval; it is the only record with this id."""
+        record = self.record
+        return [record["id"]] if record["kind"] in SAID else []
 
     @cached_property
     def digest(self) -> bytes:

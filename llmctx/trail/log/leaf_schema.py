@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 
 from llmctx import canonical
 
-KINDS = ("decision", "skipped", "failed", "unasked", "dead_letter", "incident", "notice")
+SAID = ("effect", "approval", "override", "annotation")
+"""The kinds that others say of a decision: they have an id of their own, and no tick."""
+KINDS = ("decision", "skipped", "failed", "unasked", "dead_letter", "incident", "notice", *SAID)
 """The kinds of record."""
 SETTLING = ("decision", "skipped", "failed", "unasked", "dead_letter")
 """The kinds that settle a tick."""
@@ -22,7 +24,13 @@ DECIDED = ("snapshot", "prompt", "request", "completion", "decision")
 """The further fields of a decision."""
 UNASKED = ("snapshot", "standing")
 """The further fields of a tick that did not deserve a call."""
-FURTHER = {"decision": DECIDED, "unasked": UNASKED}
+_ACT = ("id", "about", "person")
+FURTHER = {
+    "decision": DECIDED,
+    "unasked": UNASKED,
+    "effect": ("id", "symbol", "effect"),
+    **dict.fromkeys(SAID[1:], _ACT),
+}
 """The further fields that a kind requires."""
 FORM: dict[str, type] = {
     "recorded_at_ms": int,
@@ -48,6 +56,12 @@ FORM: dict[str, type] = {
     "archived": dict,
     "rotation": dict,
     "clock": str,
+    "id": str,
+    "about": dict,
+    "effect": dict,
+    "person": dict,
+    "position": dict,
+    "service": dict,
     "mandate": dict,
     "control": dict,
     "maintenance": dict,
@@ -79,6 +93,10 @@ INSIDE: dict[str, dict[str, type]] = {
     "erased": {"first": int, "end": int, "pieces": list, "manifest": str},
     "hold": {"id": str, "act": str, "by": str, "why": str},
     "rotation": {"old": str, "new": str, "old_signature": str, "new_signature": str},
+    "about": {"index": int},
+    "effect": {"status": str},
+    "person": {"by": str, "why": str},
+    "service": {"event": str},
 }
 """The fields that each object must have if it is present."""
 _DIGESTS = (
@@ -89,6 +107,7 @@ _DIGESTS = (
     ("request", "schema_sha256"),
     ("snapshot", "mapping_sha256"),
     ("incident", "sha256"),
+    ("about", "leaf_hash"),
     ("mandate", "sha256"),
     ("standing", "leaf_hash"),
 )
@@ -97,6 +116,7 @@ _BELONGS_TO = {
     "standing": ("unasked",),
     "enrolment": ("notice", "incident"),
     "rotation": ("notice",),
+    "id": SAID,
 }
 """The kinds that may have a field."""
 _HEX = re.compile("[0-9a-f]{64}")

@@ -58,6 +58,8 @@ class Draft(NamedTuple):
     """The symbol under which it is indexed; empty if there is none."""
     conflated: tuple[str, ...] = ()
     """Further ticks that it settles."""
+    said: str = ""
+    """The id of what others say of a decision, which is recorded once; it settles no tick then."""
     at: int | None = None
     """The index that a record without a tick must have, so that a repeated append finds it; None for the next one."""
     record: dict[str, Any] | None = None
@@ -69,6 +71,10 @@ class Draft(NamedTuple):
     def ticks(self) -> tuple[str, ...]:
         """The ticks that it settles."""
         return (self.tick, *self.conflated) if self.tick else ()
+
+    def is_in(self, found: Entry | None) -> bool:
+        """Whether a record settles the same ticks, or says what has the same id."""
+        return found is not None and ([self.said] == found.said if self.said else set(self.ticks) <= set(found.ticks))
 
 
 class Log(LogReader):
@@ -122,12 +128,13 @@ class Log(LogReader):
         self, draft: Draft, packed: bytes, digests: list[str], owner: str, settlement: Settlement
     ) -> Entry:
         proof = self.prove(draft.leaf)
-        keys = [lease_key(self.partition), self._log, self._ticks, self.key(f"symbol:{draft.symbol}")]
+        ids = self.key("effects") if draft.said else self._ticks
+        keys = [lease_key(self.partition), self._log, ids, self.key(f"symbol:{draft.symbol}")]
         keys += [settlement.stream, settlement.attempts, self.key("base")]
         keys += [self.blobs.key(digest) for digest in digests]
         args: list[Argument] = [
             owner,
-            draft.tick,
+            draft.tick or draft.said,
             "" if draft.at is None else draft.at,
             0 if draft.at is not None else self.known,
             packed,
@@ -165,8 +172,8 @@ class Log(LogReader):
         """
         reached("found")
         found = await self.entry(index) if 0 <= index <= canonical.MAX_SAFE_INTEGER else None
-        if draft.tick and (found is None or not set(draft.ticks) <= set(found.ticks) or not self.vouches(found)):
-            raise TickMapError(draft.tick, self._ticks, index)
+        if (draft.tick or draft.said) and (not draft.is_in(found) or found is None or not self.vouches(found)):
+            raise TickMapError(draft.tick or draft.said, self._ticks, index)
         if found is None:
             raise TrailError(f"Nothing can be recorded at index {index}, which is lost.", "Run `llmctx verify`.")
         await self.acknowledge(settlement, draft.ticks)

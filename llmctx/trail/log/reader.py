@@ -114,16 +114,26 @@ class LogReader:
 
     async def settled(self, tick_ids: Sequence[str]) -> list[int | None]:
         """The index that the map has for each tick, None if it has none; -1 if it is no valid index."""
+        return await self._mapped(self._ticks, tick_ids)
+
+    async def said(self, ids: Sequence[str]) -> list[int | None]:
+        """The same for the ids of what others say of a decision."""
+        return await self._mapped(self.key("effects"), ids)
+
+    async def _mapped(self, key: str, ids: Sequence[str]) -> list[int | None]:
         with redis_errors():
-            found = cast("list[bytes | None]", await self._redis.hmget(self._ticks, list(tick_ids)) if tick_ids else [])
+            found = cast("list[bytes | None]", await self._redis.hmget(key, list(ids)) if ids else [])
         return [None if index is None else index_of(index) for index in found]
 
-    async def tick_map(self) -> dict[str, int]:
-        """The index of each settled tick's record; -1 if the map holds no valid index. Empty if it is no hash."""
+    async def tick_map(self, name: str = "ticks") -> dict[str, int]:
+        """The index of each settled tick's record, or (`effects`) of each id's; -1 if the map holds no valid index.
+
+        Empty if it is no hash.
+        """
         with redis_errors():
-            if await self._redis.type(self._ticks) != b"hash":
+            if await self._redis.type(self.key(name)) != b"hash":
                 return {}
-            scan = self._redis.hscan_iter(self._ticks, count=1000)
+            scan = self._redis.hscan_iter(self.key(name), count=1000)
             return {tick.decode(errors="replace"): index_of(index) async for tick, index in scan}
 
     async def repairs(self) -> dict[str, int]:

@@ -9,11 +9,12 @@ from itertools import zip_longest
 
 from llmctx import canonical
 from llmctx.trail.log.entry import Entry, promised_pieces
-from llmctx.trail.log.leaf_schema import SETTLING, Fault, lost_range, read_leaf
+from llmctx.trail.log.leaf_schema import SAID, SETTLING, Fault, lost_range, read_leaf
 from llmctx.trail.log.unreadable import Unreadable
 from llmctx.trail.proof.coverage import Coverage
 from llmctx.trail.proof.merkle import CompactRange
 from llmctx.trail.proof.receipt import HeldReceipts
+from llmctx.trail.proof.said import SaidCheck
 from llmctx.trail.proof.writer import WriterKeys
 
 
@@ -35,8 +36,10 @@ class Verifier:
         """The checkpoints against which the tree is checked."""
         self.settled: dict[str, int] = {}
         """The index of each settled tick's record."""
+        self.said = SaidCheck()
+        """What others say of records."""
         self.of_symbol: dict[str, list[int]] = {}
-        """The indices of each symbol's records that settle a tick."""
+        """The indices of each symbol's records that settle a tick or have an id."""
         self.losses: list[tuple[int, int]] = []
         """First and last index of each lost range."""
         self.incidents: list[int] = []
@@ -77,6 +80,7 @@ class Verifier:
             if (fault := self._grow(hashed)) is not None:
                 return fault
         self.archived = size
+        self.said.begin_at(size)
         if self.tree.root() != tree.root():
             return Fault(size, "base", f"root {self.tree.root().hex()} over {size} records", tree.root().hex())
         return None
@@ -100,6 +104,7 @@ class Verifier:
         if (problem := entry.unreadable) is not None and entry.index == self.size:
             return self._pass_over(entry, fault or _check_evidence(entry) or _not_read(entry.index, problem))
         fault = fault or self._check_incident(entry) or self._check_ticks(entry) or _check_evidence(entry)
+        fault = fault or self.said.check(entry)
         if fault is not None:
             return fault
         hashed = entry.digest
@@ -112,7 +117,7 @@ class Verifier:
             self.notices.add(archived["end"])
         for piece in entry.erased:
             self.erased[piece] = self.erased.get(piece, 0) + 1
-        if fault is None and entry.record["kind"] in SETTLING and entry.record.get("symbol"):
+        if fault is None and entry.record["kind"] in (*SETTLING, *SAID) and entry.record.get("symbol"):
             self.of_symbol.setdefault(entry.record["symbol"], []).append(entry.index)
         return fault
 
@@ -131,6 +136,7 @@ class Verifier:
         if fault is not None:
             return fault
         self.tree.append(hashed)
+        self.said.grow(hashed)
         return self.coverage.check_root(self.tree) or self._held.check_root(self.tree)
 
     def _bridge(self, entry: Entry) -> Fault | None:
@@ -192,15 +198,16 @@ class Verifier:
             return Fault(entry.index, "lost-hash", "the leaf hash of the lost record", hashed.hex())
         return _check_form(entry) or _check_evidence(entry)
 
-    def check_map(self, tick_map: Mapping[str, int], size: int | None = None) -> Fault | None:
-        """The first fault of a map from tick ids to indices.
+    def check_map(self, tick_map: Mapping[str, int], size: int | None = None, *, said: bool = False) -> Fault | None:
+        """The first fault of a map from ticks to indices, or from the ids of what others say.
 
         `size` is the log's size when the map was read; ticks of later records may be missing from it. Nobody can say
         which ticks were settled by records that are lost or cannot be read.
         """
         faults = []
-        for tick in self.settled.keys() | tick_map.keys():
-            mapped, actual = tick_map.get(tick), self.settled.get(tick)
+        known, what, rule = (self.said.ids, "id", "id-map") if said else (self.settled, "tick", "tick-map")
+        for tick in known.keys() | tick_map.keys():
+            mapped, actual = tick_map.get(tick), known.get(tick)
             if mapped is None and size is not None and actual is not None and actual >= size:
                 continue
             if mapped is None and actual is not None and actual < self.trimmed:
@@ -209,7 +216,7 @@ class Verifier:
                 continue  # that record may well have settled it
             if mapped != actual:
                 index = self.size if actual is None else actual
-                faults.append(Fault(index, "tick-map", f"tick {tick} -> {actual}", f"tick {tick} -> {mapped}"))
+                faults.append(Fault(index, rule, f"{what} {tick} -> {actual}", f"{what} {tick} -> {mapped}"))
         return min(faults, default=None)
 
     def check_symbols(self, lists: Mapping[str, Sequence[int]], size: int | None = None) -> Fault | None:

@@ -38,6 +38,21 @@ async def blobs_of(source: Source, entry: Entry) -> dict[str, bytes]:
     return {digest: blob for digest, blob in found.items() if blob is not None}
 
 
+async def said_of(source: Source, entry: Entry) -> list[Entry]:
+    """What others said of a record, oldest first: effects, approvals, overrides, annotations.
+
+    Of a record with a symbol only that symbol's records are read, of any other one all that come after it.
+    """
+    (part,) = [part for part in source.parts if part.partition == entry.partition]
+    symbol, found = entry.record.get("symbol"), list[Entry]()
+    async for other in part.read_back_of(symbol) if symbol else part.read_back():
+        if other.index <= entry.index:
+            break
+        if other.said and other.record.get("about", {}).get("index") == entry.index:
+            found.append(other)
+    return found[::-1]
+
+
 class Listing(NamedTuple):
     """The matching records of some partitions at one time."""
 

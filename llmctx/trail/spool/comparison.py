@@ -193,10 +193,11 @@ async def put_back(redis: Redis, log: Log, entry: Entry, owner: str) -> None:
 
     Raises LeaseError if another owner holds the partition, TrailError if the server does not answer.
     """
-    names = [log.key(name) for name in ("lease", "log", "ticks", f"symbol:{entry.record.get('symbol', '')}")]
+    ids = "effects" if entry.said else "ticks"
+    names = [log.key(name) for name in ("lease", "log", ids, f"symbol:{entry.record.get('symbol', '')}")]
     try:
         with redis_errors(f"Record {entry.index} could not be put back"):
-            await _REFILL(redis, names, [owner, entry.index, entry.packed, entry.proof, *entry.ticks])
+            await _REFILL(redis, names, [owner, entry.index, entry.packed, entry.proof, *entry.ticks, *entry.said])
     except TrailError as error:
         if str(error.__cause__).startswith("LEASE"):
             raise LeaseError(

@@ -1,6 +1,6 @@
 -- Put one record back at its own index, byte for byte, and into map and list; repeating it changes nothing.
--- KEYS: 1 lease, 2 log, 3 tick map, 4 symbol index.
--- ARGV: 1 owner, 2 index, 3 record, 4 its proof ('' for none), then the tick ids that it settles.
+-- KEYS: 1 lease, 2 log, 3 map of ticks, or of ids for what others say, 4 symbol index.
+-- ARGV: 1 owner, 2 index, 3 record, 4 its proof ('' for none), then the ticks that it settles, or its id.
 -- Returns 1 if it was put back now, 0 if the log already reaches its index.
 local function run(keys, args)
   local refused = not_held(keys[1], args[1])

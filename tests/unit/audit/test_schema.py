@@ -12,13 +12,20 @@ from llmctx.decision.conclude import StandingDecision, conclude_unasked
 from llmctx.decision.decision import Action
 from llmctx.decision.guards import GuardPolicy
 from llmctx.record import RecordMetadata, compose, compose_dead_letter, compose_unread
-from llmctx.trail.log.leaf_schema import FORM, KINDS, REQUIRED
+from llmctx.schema.values import Effect
+from llmctx.statement import Act, compose_act, compose_effect
+from llmctx.trail.log.entry import Entry
+from llmctx.trail.log.leaf_schema import FORM, KINDS, REQUIRED, SAID
 from tests.conftest import ROOT
 from tests.unit.makers import market, package_of, snapshot_of
 from tests.unit.test_record import ALL, CIRCUMSTANCES, draft
 
 SCHEMA = json.loads((ROOT / "audit" / "record.schema.json").read_bytes())
 check = Draft7Validator(SCHEMA).validate
+FILL = Effect.model_validate(
+    {"id": "x", "symbol": "AAPL", "status": "filled", "at": "2026-03-02T15:00:00Z", "side": "buy"}
+    | {"quantity": 1.5, "price": 2, "fee": -0.1, "order_id": "o", "reason": "r"}
+)
 
 
 def leaf_of(kind: str) -> dict[str, Any]:
@@ -30,8 +37,15 @@ def leaf_of(kind: str) -> dict[str, Any]:
         unasked = conclude_unasked(snapshot_of(market()), package_of(market()), "a reason", GuardPolicy(), standing)
         leaf: dict[str, Any] = json.loads(compose(Tick(id="t", symbol="AAPL"), unasked, CIRCUMSTANCES, ()).leaf)
         return leaf
-    tick = Tick(id="t", symbol="AAPL") if kind == "dead_letter" else None
-    made = compose_unread(kind, tick, "a reason", RecordMetadata(recorded_at_ms=1, worker="host:1"))
+    metadata = RecordMetadata(recorded_at_ms=1, worker="host:1")
+    if kind == "effect":
+        made = compose_effect(FILL, {"index": 0, "leaf_hash": "ab" * 32}, metadata)
+    elif kind in SAID:
+        act = Act.model_validate({"kind": kind, "index": 0, "by": "R. Meier", "why": "seen"})
+        made = compose_act(act, "x", Entry(draft(ALL["decision"])[0].leaf, {}, index=0), metadata)
+    else:
+        tick = Tick(id="t", symbol="AAPL") if kind == "dead_letter" else None
+        made = compose_unread(kind, tick, "a reason", metadata)
     document: dict[str, Any] = json.loads(made.leaf)
     return document
 

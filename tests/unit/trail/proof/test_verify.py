@@ -60,6 +60,12 @@ def record(index: int, **changes: Any) -> tuple[dict[str, Any], dict[str, bytes]
     return document | changes, pieces
 
 
+SAID_OF: dict[str, dict[str, Any]] = {
+    kind: {"id": kind, "about": {"index": 0}, "person": {"by": "R. Meier", "why": "seen"}}
+    for kind in ("approval", "override", "annotation")
+} | {"effect": {"id": "effect", "symbol": "AAPL", "effect": {"status": "accepted"}}}
+
+
 def entry(index: int, **changes: Any) -> Entry:
     document, pieces = record(index, **changes)
     return Entry(canonical.dumps(document), pieces, index=index)
@@ -256,10 +262,30 @@ def test_every_known_kind_passes() -> None:
     log = [
         entry(index, kind=kind, **({} if kind == "decision" else {"standing": STANDING}))
         if kind in ("decision", "unasked")
-        else bare(index, kind=kind, **({"tick": f"tick-{index}"} if kind in SETTLING else {}))
+        else bare(index, kind=kind, **({"tick": f"tick-{index}"} if kind in SETTLING else SAID_OF.get(kind, {})))
         for index, kind in enumerate(KINDS)
     ]
     assert first_fault(log) is None
+
+
+def test_an_id_that_stands_twice_is_found_at_the_second_record() -> None:
+    log = [bare(index, kind="effect", **SAID_OF["effect"]) for index in range(2)]
+    fault = first_fault(log)
+    assert fault is not None
+    assert (fault.at, fault.rule) == (1, "one-record-per-id")
+
+
+@pytest.mark.parametrize("about", [{"index": 1}, {"index": -1}, {"index": 0, "leaf_hash": "00" * 32}])
+def test_what_is_said_of_no_earlier_record_is_found(about: dict[str, Any]) -> None:
+    log = [entry(0), bare(1, kind="annotation", **SAID_OF["annotation"] | {"about": about})]
+    fault = first_fault(log)
+    assert fault is not None
+    assert (fault.at, fault.rule) == (1, "about")
+
+
+def test_what_is_said_of_a_record_by_its_leaf_hash_is_good() -> None:
+    about = {"index": 0, "leaf_hash": entry(0).leaf_hash}
+    assert first_fault([entry(0), bare(1, kind="annotation", **SAID_OF["annotation"] | {"about": about})]) is None
 
 
 def test_a_tick_settled_twice_is_found_at_the_second_record() -> None:

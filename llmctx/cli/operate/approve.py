@@ -1,0 +1,25 @@
+"""`llmctx approve`: what a person says of a record."""
+
+from llmctx.cli.shared.acting import By, Why, act
+from llmctx.cli.shared.options import Address, AsJson, RedisUrl, StateDir
+
+
+def approve(
+    record: Address,
+    by: By,
+    why: Why,
+    redis_url: RedisUrl = None,
+    state_dir: StateDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Approve a decision that waits for it.
+
+    What waits is what `require_approval` in the settings names; `llmctx decisions --guard awaits_approval` lists it.
+    The approved decision is published at once, under the address of the approval. It is refused once it has expired, or
+    if something else was decided on the symbol since. A decision that waits for nothing can be approved too: that is
+    recorded, and changes nothing.
+
+    \b
+    llmctx approve 17 --by "R. Meier" --why "within plan, liquidity checked"
+    """
+    act("approval", record, by, why, redis_url=redis_url, state_dir=state_dir, as_json=as_json)

@@ -1,0 +1,65 @@
+"""`llmctx reconcile`: what became of decisions."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from llmctx.cli.shared.options import AsJson, From, RedisUrl, Since, StateDir, Until, parse_time
+from llmctx.cli.shared.output import out, print_json
+from llmctx.cli.shared.reconciling import print_trade, trades_of
+from llmctx.cli.shared.setup import settings_for
+from llmctx.cli.shared.sources import source_of
+from llmctx.replay.reconcile import Trade
+from llmctx.settings import Settings
+
+
+def reconcile(
+    symbol: Annotated[str | None, typer.Option(help="Only this symbol.")] = None,
+    since: Since = None,
+    until: Until = None,
+    findings: Annotated[bool, typer.Option("--findings", help="Only what does not agree.")] = False,
+    where: From = None,
+    redis_url: RedisUrl = None,
+    state_dir: StateDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare what was decided with what was done.
+
+    One entry for each decision that asks for something to be done, with its fills, their price against the one that
+    the decision knew, and what people said of it; and one for each fill that no decision asked for, such as a stop at
+    the broker. Findings are decisions without an effect five minutes later, orders without an end, other quantities or
+    sides than decided, prices more than 100 basis points worse, and fills that nobody explains. Exit code 1 if there
+    are any.
+
+    \b
+    llmctx reconcile --since 1d
+    llmctx reconcile --symbol AAPL --since 14:59 --until 15:00 --from ./export
+    """
+    since_ms, until_ms = parse_time("--since", since), parse_time("--until", until)
+    trades = [
+        trade
+        for trade in asyncio.run(_read(settings_for(redis_url, state_dir), where))
+        if symbol in (None, trade.symbol)
+        and (since_ms is None or trade.time_ms >= since_ms)
+        and (until_ms is None or trade.time_ms < until_ms)
+        and (trade.findings or not findings)
+    ]
+    for trade in trades:
+        if as_json:
+            print_json(trade.as_dict())
+        else:
+            print_trade(trade)
+    wrong = [trade for trade in trades if trade.findings]
+    if not as_json:
+        decided = len([trade for trade in trades if trade.action != "none"])
+        out.print(
+            f"{decided} decisions to carry out, {len(trades) - decided} trades without a decision, "
+            f"{len(wrong)} with findings."
+        )
+    raise typer.Exit(1 if wrong else 0)
+
+
+async def _read(settings: Settings, where: str | None) -> list[Trade]:
+    async with source_of(settings, where) as source:
+        return await trades_of(source)

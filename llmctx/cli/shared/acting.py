@@ -1,0 +1,48 @@
+"""What `llmctx approve`, `override` and `annotate` share."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from llmctx.cli.shared.options import said_by
+from llmctx.cli.shared.output import escape, out, print_json
+from llmctx.cli.shared.setup import home_of, redis_of, settings_for
+from llmctx.settings import Settings
+from llmctx.statement import ActKind
+
+By = Annotated[str, typer.Option(help="Who does it; recorded. With [people] in the settings, one of them.")]
+Why = Annotated[str, typer.Option(help="Why; recorded.")]
+
+
+def act(
+    kind: ActKind,
+    record: str,
+    by: str,
+    why: str,
+    *,
+    redis_url: str | None,
+    state_dir: Path | None,
+    as_json: bool,
+    action: str | None = None,
+) -> None:
+    """Have what a person says of a record recorded, and print where."""
+    said = {"kind": kind, "action": action}
+    said["by"], said["why"] = said_by(by, why)
+    where = asyncio.run(_act(settings_for(redis_url, state_dir), record, said))
+    if as_json:
+        print_json({"kind": kind, "about": record, "address": where})
+    else:
+        out.print(f"[bold]{kind}[/] of record {escape(record)} by {escape(by)}\n[bold]record[/]   {where}")
+
+
+async def _act(settings: Settings, record: str, said: dict[str, Any]) -> str:
+    from llmctx.statement import Act
+    from llmctx.trail.log.entry import parse_address
+    from llmctx.worker.saying import say
+
+    async with redis_of(settings) as (redis, url):
+        home = await home_of(settings, redis, url)
+        partition, index = parse_address(record, home.instance.partitions)
+        return await say(home, partition, Act.model_validate(said | {"index": index}))

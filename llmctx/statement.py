@@ -1,0 +1,129 @@
+"""Statements: what others say of a decision, as records of their own. They settle no tick.
+
+Each has an id that whoever says it has chosen, so it is recorded once however often it is said, and names the record
+that it is about by index and leaf hash.
+"""
+
+from decimal import Decimal
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from llmctx import canonical, clock
+from llmctx.limits import MAX_BY_CHARS, MAX_NAME_CHARS, MAX_REASON_CHARS, MAX_WHY_CHARS, cut
+from llmctx.publication import position_of
+from llmctx.record import RecordMetadata, compose_unread
+from llmctx.schema.values import Effect
+from llmctx.trail.log.entry import Entry
+from llmctx.trail.log.log import Draft
+
+ActKind = Literal["approval", "override", "annotation"]
+_PAST: dict[ActKind, str] = {"approval": "approved", "override": "overridden", "annotation": "annotated"}
+
+
+class Act(BaseModel):
+    """What a person says of a record."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: ActKind
+    """What they do with it."""
+    index: int = Field(ge=0)
+    """The index of the record."""
+    by: str = Field(min_length=1, max_length=MAX_BY_CHARS)
+    """Who."""
+    why: str = Field(min_length=1, max_length=MAX_WHY_CHARS)
+    """Why, in their words."""
+    action: Literal["hold", "exit"] | None = None
+    """What an override puts in the decision's place; None for other kinds."""
+
+    @property
+    def reason(self) -> str:
+        """What the record says."""
+        return f"{_PAST[self.kind]} by {self.by}: {self.why}"
+
+
+def about(entry: Entry | None, index: int) -> dict[str, Any]:
+    """How a statement names the record at an index; without its leaf hash if it is archived and not at hand."""
+    return {"index": index} | ({} if entry is None else {"leaf_hash": entry.leaf_hash})
+
+
+def compose_effect(effect: Effect, named: dict[str, Any] | None, metadata: RecordMetadata) -> Draft:
+    """Compose the record of an effect; `named` is the decision that it is about, None if it is about none.
+
+    Its time, `as_of_ms`, is when it happened.
+    """
+    leaf = {
+        "id": effect.id,
+        "symbol": effect.symbol,
+        "as_of_ms": clock.to_ms(effect.at),
+        "effect": effect_fields(effect),
+    }
+    if named is not None:
+        leaf["about"] = named
+    draft = compose_unread("effect", None, effect_text(effect, named), metadata, **leaf)
+    return draft._replace(said=effect.id, symbol=effect.symbol)
+
+
+def effect_fields(effect: Effect) -> dict[str, Any]:
+    """An effect as a leaf has it."""
+    fields = {
+        "status": effect.status,
+        "side": effect.side,
+        **{name: _plain(getattr(effect, name)) for name in ("quantity", "price", "fee")},
+        "order_id": None if effect.order_id is None else cut(effect.order_id, MAX_NAME_CHARS),
+        "reason": None if effect.reason is None else cut(effect.reason, MAX_WHY_CHARS),
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _plain(value: Decimal | None) -> str | None:
+    return None if value is None else canonical.plain(value)
+
+
+def effect_text(effect: Effect, named: dict[str, Any] | None) -> str:
+    """An effect in a sentence."""
+    said = [effect.status.replace("_", " ")]
+    if effect.quantity is not None:
+        said.append(f"{effect.side or 'order of'} {canonical.plain(effect.quantity)}")
+    if effect.price is not None:
+        said.append(f"at {canonical.plain(effect.price)}")
+    why = "no decision" if named is None else f"decision {named['index']}"
+    told = "" if effect.reason is None else f", {effect.reason}"
+    return f"{' '.join(said)}: {why}{told}"
+
+
+def is_same_effect(entry: Entry, effect: Effect, named: dict[str, Any] | None) -> bool:
+    """Whether a record says what an effect says."""
+    record = entry.record
+    return (
+        record["kind"] == "effect"
+        and record["symbol"] == effect.symbol
+        and record.get("as_of_ms") == clock.to_ms(effect.at)
+        and record["effect"] == effect_fields(effect)
+        and record.get("about", {}).get("index") == (None if named is None else named["index"])
+    )
+
+
+def compose_act(
+    act: Act, said_id: str, entry: Entry, metadata: RecordMetadata, verdict: dict[str, Any] | None = None
+) -> Draft:
+    """Compose the record of what a person says of a record.
+
+    `verdict` is what stands in place of that record's own from here on, and is published; None if nothing does.
+    """
+    record = entry.record
+    symbol = record.get("symbol", "")
+    leaf: dict[str, Any] = {"id": said_id, "about": about(entry, entry.index)} | ({"symbol": symbol} if symbol else {})
+    leaf["person"] = {"by": act.by, "why": act.why}
+    if verdict is not None:
+        leaf |= {"verdict": verdict | {"reason": cut(act.reason, MAX_REASON_CHARS)}, "position": _position(entry)}
+        leaf |= {"as_of_ms": record["as_of_ms"]} if "as_of_ms" in record else {}
+        leaf["about"] |= {"tick": record["tick"]}
+    return compose_unread(act.kind, None, act.reason, metadata, **leaf)._replace(said=said_id, symbol=symbol)
+
+
+def _position(entry: Entry) -> dict[str, Any]:
+    """The position that a record is about, as a leaf has it."""
+    found = position_of(entry)
+    return {name: _plain(value) if isinstance(value, Decimal) else value for name, value in found.items()}

@@ -1,0 +1,122 @@
+"""What people say of records: approvals, overrides and annotations, recorded by the owner as a signed request asks.
+
+What waits for an approval is published again once it is approved, under the address of the approval; what a person
+decides in a decision's place is published too. Whether somebody may is judged by the owner's settings, not by those of
+whoever asks.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from llmctx import clock
+from llmctx.errors import RequestError
+from llmctx.publication import expires_ms, position_of
+from llmctx.record import RecordMetadata
+from llmctx.statement import Act, compose_act
+from llmctx.symbol_memory import SymbolMemory
+from llmctx.trail.log.entry import Entry
+from llmctx.trail.log.log import Draft
+from llmctx.trail.log.reader import LogReader
+from llmctx.trail.proof.request import Request
+from llmctx.worker.tick_map import IdMap
+
+REQUEST = "act"
+"""The kind of a request to record what a person says."""
+_SEE = "`llmctx show ADDRESS` shows the record and what was said of it."
+
+
+class People:
+    """Records what people say, as the owner of a partition."""
+
+    def __init__(
+        self,
+        people: Mapping[str, tuple[str, ...]],
+        said: IdMap,
+        memory: SymbolMemory,
+        log: LogReader,
+        *,
+        settle: Callable[[Draft], Awaitable[Entry]],
+        metadata: Callable[[], Awaitable[RecordMetadata]],
+    ) -> None:
+        """`people` are those who may, each with their roles; `settle` appends a record, `metadata` has the server's
+        time.
+        """
+        self._people = people
+        self._said = said
+        self._memory = memory
+        self._log = log
+        self._settle = settle
+        self._metadata = metadata
+
+    async def fulfil(self, request: Request) -> None:
+        """Append what a person says, unless it stands there.
+
+        Raises RequestError if the request is malformed, or the person may not do it; LeaseError if another owner has
+        the partition now.
+        """
+        try:
+            act = Act.model_validate(request.body)
+        except ValidationError as error:
+            raise RequestError(f"A request to record an act is malformed: {error}", "Use one version.") from error
+        if request.id in await self._said.settled({request.id}):
+            return
+        check_name(self._people, act)
+        metadata = await self._metadata()
+        entry, verdict = await judge(self._log, act, metadata.recorded_at_ms)
+        made = await self._settle(compose_act(act, request.id, entry, metadata, verdict))
+        if verdict is not None:
+            await self._memory.stand_for(entry, verdict["action"], made)
+
+
+def check_name(people: Mapping[str, tuple[str, ...]], act: Act) -> None:
+    """Raise RequestError if the settings name people and this one may not do it."""
+    if people and act.by not in people:
+        raise RequestError(f"{act.by} is not among the people in the settings.", "Name them in [people], with a role.")
+    if people and act.kind != "annotation" and "approver" not in people[act.by]:
+        raise RequestError(f"{act.by} may not do this: {act.kind} needs the role approver.", "See [people].")
+
+
+async def judge(log: LogReader, act: Act, now_ms: int) -> tuple[Entry, dict[str, Any] | None]:
+    """The record that an act is about, and the verdict that stands from here on; None if none does.
+
+    Raises RequestError if there is no such record, or it cannot be approved or overridden (any more).
+    """
+    entry = await log.entry(act.index)
+    if entry is None or entry.unreadable is not None:
+        raise RequestError(f"There is no record {act.index} in partition {log.partition}.", "See `llmctx decisions`.")
+    if act.kind == "annotation":
+        return entry, None
+    record, verdict = entry.record, entry.record["verdict"]
+    if "tick" not in record or verdict["action"] == "none":
+        raise RequestError(f"Record {act.index} has no verdict on a position.", _SEE)
+    await _check_newest(log, entry)
+    if act.kind == "override":
+        held = {} if act.action != "exit" else _held(entry)
+        return entry, {"action": act.action or "hold"} | held
+    until_ms = expires_ms(record)
+    if until_ms is None:
+        return entry, None
+    if now_ms > until_ms:
+        raise RequestError(f"Record {act.index} could be approved until {clock.iso(until_ms)}.", "Decide again.")
+    return entry, {name: value for name, value in verdict["awaits"].items() if name != "expires_s"}
+
+
+async def _check_newest(log: LogReader, entry: Entry) -> None:
+    """Raise RequestError if something was decided, approved or overridden on the symbol since."""
+    async for other in log.read_back_of(entry.record["symbol"]):
+        if other.index <= entry.index:
+            return
+        record = other.record
+        decides = record["kind"] in ("approval", "override") or "tick" in record
+        if decides and record["verdict"]["action"] not in ("hold", "none"):
+            why = f"record {other.index} is newer and says {record['verdict']['action']}"
+            raise RequestError(f"Record {entry.index} is not the last word on its position: {why}.", _SEE)
+        if record["kind"] in ("approval", "override") and record["about"]["index"] == entry.index:
+            raise RequestError(f"Record {entry.index} is settled: {record['verdict']['reason']}.", _SEE)
+
+
+def _held(entry: Entry) -> dict[str, str]:
+    held = position_of(entry).get("held")
+    return {} if held is None else {"quantity": f"{held:f}"}

@@ -1,0 +1,35 @@
+"""Have what a person says recorded."""
+
+from llmctx.connection import server_ms
+from llmctx.statement import Act
+from llmctx.trail.log.entry import address
+from llmctx.trail.log.lease import redis_errors
+from llmctx.trail.log.reader import LogReader
+from llmctx.trail.proof.request import Request
+from llmctx.trail.proof.writer import load_or_make_writer
+from llmctx.worker.ask_owner import ask_owner
+from llmctx.worker.home import TrailHome
+from llmctx.worker.people import REQUEST, check_name, judge
+
+
+async def say(home: TrailHome, partition: int, act: Act) -> str:
+    """Have the owner record what a person says; returns the record's address.
+
+    Raises RequestError if that may not be, LeaseError if the owner does not answer, TrailError if the server does not.
+    """
+    log = LogReader(home.redis, partition)
+    with redis_errors():
+        now_ms = await server_ms(home.redis)
+    check_name(home.people, act)
+    await judge(log, act, now_ms)
+    request = Request(what=REQUEST, made_ms=now_ms, body=act.model_dump(mode="json"))
+
+    async def found() -> int | None:
+        index = (await log.said([request.id]))[0]
+        return index if index is not None and 0 <= index < await log.durable() else None
+
+    async def is_recorded() -> bool:
+        return await found() is not None
+
+    await ask_owner(home, partition, request, load_or_make_writer(home.state_dir, home.instance.id), is_recorded)
+    return address(await found() or 0, partition, home.instance.partitions)
