@@ -37,6 +37,7 @@ class DemoScreen:
         """Calls to the endpoint so far, and those of them without a usable answer."""
         self._actions: Counter[str] = Counter()
         self._guards: Counter[str] = Counter()
+        self._limited: Counter[str] = Counter()
         self._grounding: Counter[str] = Counter()
         self._tokens_in = self._tokens_out = 0
         self._call_ms: list[float] = []
@@ -73,6 +74,7 @@ class DemoScreen:
             self.records += 1
             self._actions[action] += 1
         self._guards.update(guard["name"] for guard in guards or [])
+        self._limited[record["verdict"].get("limited", "")] += 1
         self._count_call(record)
         if guards or action not in ("hold", self._last_action.get(symbol)):
             self._print(record_line(str(entry.index), record))
@@ -145,6 +147,10 @@ class DemoScreen:
             )
         out.print(f"[bold]verdicts[/]    {actions}")
         out.print(f"[bold]guards[/]      {guards}")
+        refused, changed = self._limited["block"], self._limited["clamp"]
+        out.print(
+            f"[bold]mandate[/]     {refused} actions refused, {changed} changed; `llmctx mandate` shows the limits"
+        )
         count = self._grounding
         out.print(
             f"[bold]grounding[/]   numbers: {count['cited']:,} cited, {count['uncited']:,} uncited, "

@@ -108,8 +108,6 @@ class Performance(LiveValue):
     """The best trade."""
     largest_loss: Number | None = unit("account currency")
     """The worst trade, negative."""
-    equity: Positive | None = unshown(None)
-    """The account's equity now, in account currency; an extension, for limits in percent of it."""
     timestamp: Timestamp
     """When it was written."""
 
