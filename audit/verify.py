@@ -46,7 +46,7 @@ SOMETIMES = {
     "symbol": str, "cause": str, "as_of_ms": int, "timings_ms": dict, "snapshot": dict, "prompt": dict,
     "request": dict, "completion": dict, "decision": dict, "confirmation": dict, "incident": dict,
     "grounding": dict, "reasked": dict, "standing": dict, "clock": str, "enrolment": dict, "rotation": dict,
-    "archived": dict, "maintenance": dict, "requested": str,
+    "archived": dict, "maintenance": dict, "requested": str, "erased": dict, "hold": dict,
     "id": str, "about": dict, "effect": dict, "person": dict, "position": dict, "service": dict,
     "mandate": dict, "control": dict,
 }  # fmt: skip
@@ -64,6 +64,8 @@ WITHIN: dict[str, dict[str, type]] = {
     "standing": {"address": str, "leaf_hash": str, "action": str},
     "confirmation": {"by": str, "why": str, "last": str, "price_at": str, "entry_time": str},
     "archived": {"first": int, "end": int, "manifest": str, "where": str},
+    "erased": {"first": int, "end": int, "pieces": list, "manifest": str},
+    "hold": {"id": str, "act": str, "by": str, "why": str},
     "mandate": {"sha256": str},
     "control": {"act": str, "by": str, "why": str},
     "incident": {"what": str},
@@ -519,6 +521,7 @@ class Partition:
         self.without_tick: dict[bytes, int] = {}
         self.ids: dict[str, int] = {}  # the record of each id: what others say of a decision
         self.hashes = bytearray()
+        self.all_writers: dict[bytes, Key] = {}  # those retired since included
         self.unreadable: list[Fault] = []
         self.decisions: dict[int, bytes] = {}
         self.prefix = "" if partitions == 1 else f"{part['partition']}:"
@@ -538,6 +541,7 @@ class Partition:
             self.begin(part.get("writers", []))
         self._check_roots()
         self.lost = dict(self._hashes_of_lost())
+        self.erasures, self.erased = list(self._erasures()), dict[str, int]()
         self.known = self._known()
 
     def begin(self, writers: list[dict[str, Any]]) -> None:
@@ -582,7 +586,8 @@ class Partition:
         return {
             "records": self.tree.size - self.first - len(self.lost),
             "ticks": len(self.ticks), "checkpoints": len(self.checkpoints),
-            "covered": self.vouched, "losses": self.losses, "incidents": self.incidents, "warnings": self.warnings(),
+            "covered": self.vouched, "erased": self.erased,
+            "losses": self.losses, "incidents": self.incidents, "warnings": self.warnings(),
         }  # fmt: skip
 
     def records(self) -> None:
@@ -630,14 +635,14 @@ class Partition:
         """The fault of a record that cannot be read, None if it can, whatever else is wrong with it."""
         try:
             record = read_leaf(index, leaf)
-            if self.promised(record).keys() - pieces.keys():
+            if self.lacking(index, record, pieces):
                 self.evidence(index, record, pieces)
         except Fault as fault:
             try:
                 form(index, record := read_any_json(leaf))
             except (Fault, ValueError):
                 return fault
-            return fault if self.promised(record).keys() - pieces.keys() else None
+            return fault if self.lacking(index, record, pieces) else None
         return None
 
     def grow(self, hashed: bytes) -> None:
@@ -731,12 +736,39 @@ class Partition:
     def evidence(self, index: int, record: dict[str, Any], pieces: dict[str, bytes]) -> None:
         """Every piece of evidence must have the digest that the leaf states."""
         promised = self.promised(record)
+        for piece in promised.keys() - pieces.keys() - self.lacking(index, record, pieces):
+            del promised[piece]
+            self.erased[piece] = self.erased.get(piece, 0) + 1
         if promised.keys() != pieces.keys():
             raise Fault(index, "evidence-pieces", ", ".join(sorted(promised)), ", ".join(sorted(pieces)) or "none")
         for piece, digest in promised.items():
             found = hashlib.sha256(pieces[piece]).hexdigest()
             if found != digest:
                 raise Fault(index, f"evidence-digest of {piece}", digest, found)
+
+    def lacking(self, index: int, record: dict[str, Any], pieces: dict[str, bytes]) -> set[str]:
+        """The pieces that a record names and lacks, but for those of which a statement says that they were erased."""
+        lacking = self.promised(record).keys() - pieces.keys()
+        if not lacking or not self.erasures:
+            return lacking
+        stated = [each["pieces"] for each in self.erasures if each["first"] <= index < each["end"]]
+        return lacking - {piece for each in stated for piece in each}
+
+    def check_erasures(self) -> None:
+        """Every statement about what was erased must be signed by a writer of the trail."""
+        for each in self.erasures:
+            text = "llmctx-erasure/1\n{}\n{first} {end} {made_ms}\n{}\n".format(
+                self.origin, ",".join(each["pieces"]), **each
+            )
+            try:
+                signed = from_base64(each["proof"])
+            except ValueError:
+                signed = b""
+            key = self.all_writers.get(signed[:4])
+            if key is None or not key.signs(text, signed):
+                found = "none" if key is None else "one that does not match"
+                expected = "a signature of an enrolled writer under what was erased"
+                raise Fault(each["first"], "erasure", expected, found)
 
     def rotation(self, index: int, record: dict[str, Any]) -> None:
         """A notice that replaces the instance key must be signed by the key that it replaces and by the new one."""
@@ -800,6 +832,7 @@ class Partition:
         )
         if not any(signer.signs(text, signature) for signer in self.signers(index)):
             raise Fault(index, "enrolment", "a signature of the instance key", "one that does not match")
+        self.all_writers[key.id] = key
         return key
 
     def keep_blobs(self, index: int, record: dict[str, Any]) -> None:
@@ -848,6 +881,7 @@ class Partition:
 
     def end(self) -> None:
         """The records must end where checkpoints, manifest and receipts say."""
+        self.check_erasures()
         size, signed = self.tree.size, self.checkpoints[-1].size if self.checkpoints else 0
         if signed > size:
             raise Fault(size, "tail", f"{signed} records, as the last checkpoint says", size)
@@ -933,6 +967,20 @@ class Partition:
                 raise Fault(before + 1, "lost-hash", "growing indices", index)
             before = index
             yield index, hashed
+
+    def _erasures(self) -> Iterator[dict[str, Any]]:
+        if not (self.folder / "erasures.jsonl").exists():
+            return
+        for line in self._lines("erasures.jsonl"):
+            try:
+                document = read_json(line)
+                good = all(type(document[name]) is int for name in ("first", "end", "made_ms"))
+                good = good and all(type(piece) is str for piece in document["pieces"])
+                if not good or type(document["proof"]) is not str or len(document) != 5:
+                    raise TypeError("its fields")  # noqa: TRY301  caught right here
+            except (ValueError, KeyError, TypeError) as error:
+                raise Fault(0, "erasure", "a signed statement of what was erased", error) from error
+            yield document
 
     def _known(self) -> list[bytes] | None:
         if not (self.folder / "leaf-hashes").exists():
@@ -1119,6 +1167,8 @@ def print_reports(reports: list[dict[str, Any]]) -> None:
         print(
             "partition {partition}: {records} records settle {ticks} ticks, {checkpoints} checkpoints".format(**report)
         )
+        for piece, count in report["erased"].items():
+            print(f"erased by rule: {piece} of {count} records; their digests are in the leaves")
         for first, last in report["losses"]:
             print(f"lost: records {first} to {last}; their leaf hashes are in the tree")
         if report["incidents"]:

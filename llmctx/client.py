@@ -75,11 +75,12 @@ class Client:
             index = (await log.settled([tick.id]))[0]
             entry = None if index is None or index >= await log.durable() else await log.entry(index)
             if entry is not None and tick.id in entry.ticks:  # the map alone says nothing: others may write to it
+                decision = publication(entry, self._instance.partitions)
                 return Settled(
                     address=address(entry.index, entry.partition, self._instance.partitions),
                     kind=entry.record["kind"],
                     reason=entry.record["verdict"]["reason"],
-                    decision=publication(entry, self._instance.partitions),
+                    decision=decision if decision is not None and decision.action != "none" else None,
                 )
             if clock.monotonic_s() > ends_s:
                 raise UnsettledError(tick.id, timeout_s)
@@ -94,7 +95,8 @@ class Client:
 
         `after` holds the last index that was seen of each partition, so that nothing is missed after a restart;
         partitions that are left out begin with what is published from now on. Whoever acts on decisions does so once
-        an address. Entries that are no decisions are left out: `llmctx run` removes and reports them.
+        an address. The action none tells of a tick for which there was no position. Entries that are no decisions are
+        left out: `llmctx run` removes and reports them.
 
         Raises TrailError if the server does not answer.
         """

@@ -279,3 +279,7 @@ class QueryError(LlmctxError):
 
 class BudgetError(LlmctxError):
     """A budget is used up, or cannot be kept."""
+
+
+class ConsoleError(LlmctxError):
+    """The console may not be opened as asked, or cannot be served."""

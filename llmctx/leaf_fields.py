@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from llmctx import canonical
+from llmctx import canonical, clock
 from llmctx.context.package import Package
 from llmctx.decision.approval import ApprovalRule, Proposal
 from llmctx.decision.decision import Decision
@@ -14,6 +14,7 @@ from llmctx.decision.mandate.mandate import Mandate
 from llmctx.limits import MAX_FINDING_CHARS, MAX_IMPLAUSIBLE_CHARS, cut
 from llmctx.llm.completion import Completion, Tried
 from llmctx.prompt.render import Prompt
+from llmctx.schema.values import Position
 
 
 def prompt_fields(prompt: Prompt, messages: bytes) -> dict[str, Any]:
@@ -81,6 +82,15 @@ def sections_fields(package: Package) -> dict[str, Any]:
         )
         for section in package.sections.values()
     }
+
+
+def mapped_position_fields(package: Package) -> dict[str, Any]:
+    """What is published of a position that another system wrote, because the evidence has it in other words."""
+    position = package.sections["position"].value
+    if not isinstance(position, Position):
+        return {}
+    said = {"entry_time": clock.iso_of(position.entry_time), "side": position.side}
+    return {"position": said | {"entry_price": text_of(position.entry_price), "held": text_of(position.quantity)}}
 
 
 def decision_fields(decision: Decision) -> dict[str, Any]:

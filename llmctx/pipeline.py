@@ -100,6 +100,7 @@ class Pipeline:
         self._budget = budget
         self.memory = memory or SymbolMemory()
         """What is known of each symbol before."""
+        self.memory.length = config.rules.memory
 
     async def decide(
         self,

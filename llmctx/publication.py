@@ -9,9 +9,11 @@ from decimal import Decimal
 from typing import Any
 
 from llmctx import canonical, clock
+from llmctx.context.content import read_content
 from llmctx.context.snapshot import LastDecision, TrailReference
 from llmctx.decision.guards import JUDGING_FAILED, UNGROUNDED
 from llmctx.schema import values
+from llmctx.schema.symbol import is_symbol
 from llmctx.trail.log.entry import Entry, address
 
 _FINDINGS = ("miscited", "false_prices", "unsupported")  # the last one in records of 0.1.0
@@ -19,12 +21,14 @@ _WORDS = ("reasoning", "invalidation")
 
 
 def publication(entry: Entry, partitions: int) -> values.Thesis | None:
-    """What the execution side receives of a record; None for a record without a verdict on a position.
+    """What the execution side receives of a record that settles a tick; None for any other.
 
-    If the model's words do not fit the form, the verdict is published without them.
+    Where there was no position to decide about, its action is none: whoever waits for the tick is told why. Before
+    records named their rules, such a record was not published. If the model's words do not fit the form, the verdict
+    is published without them.
     """
     record = entry.record
-    if not is_on_position(record):
+    if not is_on_position(record) and not _tells_of_a_skipped_tick(record):
         return None
     verdict = record["verdict"]
     about = record.get("about", {})
@@ -81,15 +85,17 @@ def position_fields(position: values.Position) -> dict[str, Any]:
 
 
 def position_of(entry: Entry) -> dict[str, Any]:
-    """The same from the evidence of a record; an unknown position if that does not say."""
-    if "position" in entry.record:
-        found: dict[str, Any] = entry.record["position"]
-        return found | {name: _decimal(found.get(name)) for name in ("entry_price", "held")}
+    """The same from a record, or from its evidence; an unknown position if neither says."""
+    said: dict[str, Any] | None = entry.record.get("position") or entry.record.get("snapshot", {}).get("position")
+    if said is not None:  # what a person decided on, or the evidence has another system's fields
+        return said | {name: _decimal(said.get(name)) for name in ("entry_price", "held")}
     try:
         text = canonical.loads(entry.pieces["snapshot"])["sections"]["position"]
-        return position_fields(values.Position.model_validate(canonical.loads(text.encode())))
+        position = read_content("position", text.encode()).value
     except (KeyError, ValueError, TypeError, AttributeError):
-        return {"entry_time": None}  # the verdict of a dead letter needs less evidence than that
+        position = None
+    # the verdict of a dead letter needs less evidence than that
+    return position_fields(position) if isinstance(position, values.Position) else {"entry_time": None}
 
 
 def thesis_of(entry: Entry, partitions: int) -> LastDecision | None:
@@ -148,6 +154,11 @@ def _awaits(record: Mapping[str, Any]) -> dict[str, Any] | None:
     awaits = record["verdict"]["awaits"]
     levels = {name: _decimal(awaits.get(name)) for name in ("quantity", "stop_loss", "take_profit")}
     return {"action": awaits["action"], "expires_at": clock.iso(until_ms)} | levels
+
+
+def _tells_of_a_skipped_tick(record: Mapping[str, Any]) -> bool:
+    """Whether a record settles a tick of a symbol without a verdict on a position, and says by which rules."""
+    return "tick" in record and is_symbol(record.get("symbol", "")) and " rules:" in record["code"]
 
 
 def _decimal(text: str | None) -> Decimal | None:

@@ -20,6 +20,7 @@ from llmctx.leaf_fields import (
     decision_fields,
     grounding_fields,
     mandate_fields,
+    mapped_position_fields,
     prompt_fields,
     sections_fields,
     text_of,
@@ -161,6 +162,7 @@ def _guarded(
     leaf["snapshot"] = {"sha256": canonical.sha256(piece), "sections": sections}
     if snapshot.rules.sections is not None:
         leaf["snapshot"]["mapping_sha256"] = snapshot.rules.sections.sha256
+        leaf["snapshot"] |= {} if package is None else mapped_position_fields(package)
     return leaf, {"snapshot": piece}
 
 

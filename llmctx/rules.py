@@ -32,6 +32,7 @@ SHAPING = (
     "context",  # snapshot to package
     "prompt",  # package to messages
     "llm/envelope.py",  # a response's bytes to one JSON value
+    "llm/native/response.py",  # where it is no chat completion, the one that it amounts to
     "llm/extract.py",  # that to the answer's text
     "llm/reported.py",  # or to an error
     "llm/usage.py",  # its counts of tokens

@@ -31,6 +31,7 @@ from pydantic_settings import (
 
 from llmctx import canonical
 from llmctx.assets import asset
+from llmctx.context.memory import MemoryLength
 from llmctx.context.snapshot import DEFAULT_MAX_AGE_S
 from llmctx.decision.approval import ApprovalRule
 from llmctx.decision.guards import OnUngrounded
@@ -55,7 +56,7 @@ Role = Literal["owner", "operator", "approver"]
 
 def _known_sections(limits: dict[str, int]) -> dict[str, int]:
     for section in limits:
-        if section not in BY_SECTION and not section.startswith("signals."):
+        if section not in (*BY_SECTION, "portfolio") and not section.startswith("signals."):
             raise ValueError(f"there is no section {section!r}; the sections are {', '.join(BY_SECTION)}")
     return limits
 
@@ -151,6 +152,12 @@ class Settings(BaseSettings):
     """Names and their roles. With any name here, only those with the role approver may approve and override."""
     daily_budget: DailyBudget | None = None
     """What all workers of the server may use a day of calls, tokens and money: in all, per symbol and per prompt."""
+    memory: MemoryLength = "off"
+    """How much packages tell of how the position began, earlier decisions and closed positions: off, short or long."""
+    portfolio: Literal["off", "key", "positions"] = "off"
+    """Where the portfolio section comes from: portfolio:current, or the positions of `portfolio_symbols`."""
+    portfolio_symbols: tuple[str, ...] = ()
+    """The symbols whose positions make the portfolio."""
     trigger: TriggerPolicy | None = None
     """What makes a tick worth a call; unset, the model is asked on every tick."""
     prices: dict[str, Price] = {}
@@ -174,7 +181,9 @@ class Settings(BaseSettings):
     @property
     def limits_s(self) -> dict[str, int]:
         """Seconds after which each section is stale."""
-        return DEFAULT_MAX_AGE_S | ({} if self.mapping is None else self.mapping.limits_s) | self.max_age_s
+        portfolio = {} if self.portfolio == "off" else {"portfolio": DEFAULT_MAX_AGE_S["position"]}
+        mapped = {} if self.mapping is None else self.mapping.limits_s
+        return DEFAULT_MAX_AGE_S | portfolio | mapped | self.max_age_s
 
     @cached_property
     def mapping(self) -> Sections | None:

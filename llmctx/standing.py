@@ -4,7 +4,7 @@ It is kept in the owner's process and read from its own trail, like everything e
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
 from llmctx.bounded_cache import BoundedCache
@@ -44,8 +44,15 @@ class NotDue(NamedTuple):
 class StandingDecisions:
     """The standing decisions of a partition's symbols; each is read from the log once."""
 
-    def __init__(self, log: LogReader | None, partitions: int, vouches: Callable[[Entry], bool]) -> None:
-        self._log, self._partitions, self._vouches = log, partitions, vouches
+    def __init__(
+        self,
+        log: LogReader | None,
+        partitions: int,
+        vouches: Callable[[Entry], bool],
+        blobs_of: Callable[[Entry], Awaitable[Mapping[str, bytes]]],
+    ) -> None:
+        """`vouches` tells whether a record is the one that was recorded, `blobs_of` returns the blobs it names."""
+        self._log, self._partitions, self._vouches, self._blobs_of = log, partitions, vouches, blobs_of
         self._known: BoundedCache[str, Standing] = BoundedCache(_MAX_SYMBOLS, _MAX_BYTES)
         self._searched: set[str] = set()
 
@@ -94,7 +101,7 @@ class StandingDecisions:
         async for entry in self._log.read_back_of(symbol):
             if entry.record.get("symbol") == symbol and self._vouches(entry):
                 if entry.record["kind"] == "decision":
-                    return self._standing_in(entry)
+                    return await self._standing_in(entry)
                 if (standing := entry.record.get("standing")) is not None:
                     return await self._named(TrailReference(standing["address"], standing["leaf_hash"]))
             read += 1
@@ -111,11 +118,12 @@ class StandingDecisions:
         entry = await self._log.entry(index)
         if entry is None or entry.leaf_hash != reference.leaf_hash or not self._vouches(entry):
             return None
-        return self._standing_in(entry)
+        return await self._standing_in(entry)
 
-    def _standing_in(self, entry: Entry) -> Standing | None:
+    async def _standing_in(self, entry: Entry) -> Standing | None:
         try:
-            return self._standing(entry, build_package(Snapshot.from_evidence(entry.pieces["snapshot"])))
+            snapshot = Snapshot.from_evidence(entry.pieces["snapshot"], await self._blobs_of(entry))
+            return self._standing(entry, build_package(snapshot))
         except Exception as error:  # noqa: BLE001  without it the model is asked, which is always right
             _log.warning(f"Record {entry.index} cannot be the standing decision ({in_short(error)})")
             return None

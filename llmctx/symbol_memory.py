@@ -5,13 +5,16 @@ write it could have a wrong price believed, or put words into the next prompt.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from llmctx import canonical
 from llmctx.bounded_cache import BoundedCache
 from llmctx.context.ledger import Ledger
 from llmctx.context.marks import Mark, Marks
+from llmctx.context.memory import NOTHING, MemoryLength
 from llmctx.context.package import Package, build_package
+from llmctx.context.remember import memory_after, said_in
 from llmctx.context.snapshot import Known, LastDecision, Snapshot, TrailReference
 from llmctx.decision.guards import Verdict
 from llmctx.decision.mandate.case import ledger_after
@@ -45,7 +48,9 @@ class SymbolMemory:
         self._partitions = partitions
         self._vouches = vouches
         self._known: BoundedCache[str, Known] = BoundedCache(_MAX_SYMBOLS, _MAX_BYTES)
-        self.standing = StandingDecisions(log, partitions, vouches)
+        self.length: MemoryLength = "off"
+        """How much of each symbol's packages is remembered."""
+        self.standing = StandingDecisions(log, partitions, vouches, self._mapping_of)
         """The decision that stands for each symbol; only a trigger asks for it."""
         self.unconfirmed: dict[str, str] = {}
         """The symbols whose stop was reached by a price that is not believed, each with the reason."""
@@ -76,8 +81,11 @@ class SymbolMemory:
             known = known._replace(marks=package.marks_after)
         if (ledger := self._ledger_after(package, verdict, entry)) is not None:
             known = known._replace(ledger=ledger)
-        if entry is not None and (thesis := self._thesis_in(entry)) is not None:
-            known = known._replace(thesis=thesis)
+        thesis = None if entry is None else self._thesis_in(entry)
+        known = known._replace(thesis=thesis or known.thesis)
+        if self.length != "off" and package.refusal is None:
+            record = {"verdict": {"action": verdict.action}} if entry is None else entry.record
+            known = known._replace(memory=self._remember(package, record, usable=thesis is not None))
         self._keep(symbol, known)
         found = [guard.detail for guard in verdict.guards if guard.name == STOP_UNCONFIRMED]
         if found:
@@ -118,12 +126,15 @@ class SymbolMemory:
         self.standing.forget()
 
     def _keep(self, symbol: str, known: Known) -> None:
-        self._known.put(symbol, known, _EMPTY_BYTES + (0 if known.thesis is None else len(known.thesis.text)))
+        self._known.put(
+            symbol, known, _EMPTY_BYTES + len(known.memory) + (0 if known.thesis is None else len(known.thesis.text))
+        )
 
     async def _read(self, symbol: str) -> tuple[Known, str | None]:
         """What the log says of a symbol, and why its stop waits, if it does."""
         state: tuple[Marks, Ledger | None] | None = None
         thesis: LastDecision | None = None
+        memory: bytes | None = NOTHING if self.length == "off" else None
         waits: str | None = None
         read, is_newest, is_searching = 0, True, True
         if self._log is None:
@@ -133,6 +144,8 @@ class SymbolMemory:
                 if "tick" in entry.record and entry.record.get("symbol") == symbol and self._vouches(entry):
                     if is_newest:
                         waits, is_newest = _waiting_in(entry), False
+                    if memory is None and "snapshot" in entry.pieces:
+                        memory = await self._memory_after(entry)
                     if state is None and read < _MAX_READ_FOR_MARKS:
                         state = await self._state_after(entry)
                     if is_searching:
@@ -147,7 +160,26 @@ class SymbolMemory:
             _log.warning(f"{symbol}: its records cannot be vouched for ({in_short(error)}); nothing is known of before")
             return Known(), None
         marks, ledger = state or (Marks(), None)
-        return Known(marks, thesis, ledger), waits
+        return Known(marks, thesis, memory or NOTHING, ledger), waits
+
+    async def _memory_after(self, entry: Entry) -> bytes:
+        """What is remembered after a record; nothing if it does not say."""
+        try:
+            snapshot = Snapshot.from_evidence(entry.pieces["snapshot"], await self._mapping_of(entry))
+            package = build_package(snapshot)
+        except Exception as error:  # noqa: BLE001  an unreadable record must not keep its symbol from being decided
+            _log.warning(f"record {entry.index}: its package cannot be remembered: {in_short(error)}")
+            return NOTHING
+        if package.refusal is not None:  # what was remembered before still holds
+            return snapshot.sections["memory"].raw or NOTHING if "memory" in snapshot.sections else NOTHING
+        return self._remember(package, entry.record, usable=self._thesis_in(entry) is not None)
+
+    def _remember(self, package: Package, record: Mapping[str, Any], *, usable: bool) -> bytes:
+        try:
+            return memory_after(package, said_in(record, usable=usable), self.length)
+        except Exception as error:  # noqa: BLE001  what cannot be remembered must not keep a tick from being settled
+            _log.warning(f"{package.symbol}: what was decided cannot be remembered: {in_short(error)}")
+            return NOTHING
 
     def _ledger_after(self, package: Package, verdict: Verdict, entry: Entry | None) -> Ledger | None:
         where = "" if entry is None else address(entry.index, entry.partition, self._partitions)

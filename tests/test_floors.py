@@ -28,6 +28,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "functions",
         "killpoint",
         "log_context",
+        "visible",
     ),
     ("schema", "trail"),
     ("context",),
@@ -40,7 +41,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("pipeline", "symbol_memory", "standing", "replay"),
     ("worker", "flow"),
     ("ops",),
-    ("backtest", "web", "testing", "client"),
+    ("backtest", "console", "testing", "client"),
     ("settings", "cli", "__main__"),
 )
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS, start=1) for room in rooms}

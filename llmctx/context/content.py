@@ -5,15 +5,17 @@ bytes. Age and status depend on the time of the package and are determined for e
 """
 
 from datetime import datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
 from llmctx import canonical, clock
 from llmctx.bounded_cache import BoundedCache
-from llmctx.context.facts import Fact, collect_facts
+from llmctx.context.facts import MAX_ITEMS_SHOWN, Fact, collect_facts
 from llmctx.context.finding import Finding
 from llmctx.context.plausibility import findings_of_value
+from llmctx.context.portfolio import read_portfolio
 from llmctx.context.staleness import Status, future_moment, written_at
 from llmctx.context.value import explain, read_value
 from llmctx.errors import in_short
@@ -55,6 +57,8 @@ class SectionContent:
         """What is implausible about the value alone, and which of its fields could not be read."""
         self.unread = unread
         """What was left out of the value."""
+        self.held = ""
+        """Of candidates that are not all shown: the symbol whose entry and rank are shown as well."""
         self.about = ""
         """Of a section of one's own: what it tells the model."""
         written = None if value is None else written_at(value)
@@ -67,7 +71,7 @@ class SectionContent:
     def facts(self) -> list[Fact]:
         """The facts of the value, as `facts_of` lists them."""
         if self._facts is None:
-            self._facts = [] if self.value is None else collect_facts(self.name, self.value)
+            self._facts = [] if self.value is None else collect_facts(self.name, self.value, self.held)
         return self._facts
 
     def future_moment(self, latest: datetime) -> str | None:
@@ -102,6 +106,20 @@ def read_content(name: str, raw: bytes, mapped: Mapped | None = None) -> Section
     return content
 
 
+def with_rank(content: SectionContent, held: str) -> SectionContent:
+    """Candidates with the entry and rank of the symbol held; the same content if all of them are shown, or unusable."""
+    value = content.value
+    few = not isinstance(value, values.Candidates) or len(value.root) <= MAX_ITEMS_SHOWN
+    return content if few else _with_rank(content, held)
+
+
+@lru_cache(maxsize=256)
+def _with_rank(content: SectionContent, held: str) -> SectionContent:
+    ranked = SectionContent(content.name, content.value, unread=content.unread)
+    ranked.held = held
+    return ranked
+
+
 def _read(name: str, raw: bytes, mapped: Mapped | None) -> SectionContent:
     try:
         return _read_value(name, raw, mapped)
@@ -120,7 +138,7 @@ def _read_value(name: str, raw: bytes, mapped: Mapped | None) -> SectionContent:
     if not document and name not in REQUIRED and document in (None, {}, []):
         return SectionContent(name, None, Status.EMPTY, "says nothing")
     try:
-        value, unread = read_value(name, model, document)
+        value, unread = read_value(name, model, read_portfolio(document) if name == "portfolio" else document)
     except ValidationError as error:
         return SectionContent(name, None, Status.INVALID, explain(error))
     if isinstance(value, values.Sentiment) and value.news_count == 0:

@@ -9,8 +9,10 @@ from pydantic import BaseModel
 
 from llmctx.context import paths
 from llmctx.context.section import Section
+from llmctx.schema.values import Candidates
 
-_MAX_ITEMS_SHOWN = 5
+MAX_ITEMS_SHOWN = 5
+"""How many items of a list are shown."""
 _MAX_SCALARS_SHOWN = 30
 _MAX_FACTS_SHOWN = 80
 _LISTED = frozenset({str, int, bool, Decimal})
@@ -43,11 +45,17 @@ def facts_of(section: Section) -> list[Fact]:
     return [] if section.value is None else collect_facts(section.name, section.value)
 
 
-def collect_facts(name: str, value: BaseModel) -> list[Fact]:
-    """Return the facts of a section's value, as `facts_of` does."""
+def collect_facts(name: str, value: BaseModel, held: str = "") -> list[Fact]:
+    """Return the facts of a section's value, as `facts_of` does; of candidates also the entry and rank of `held`."""
     collected = _Facts()
     collected.model(value, paths.root(name), listed=True)
     found, counts = collected.found, []
+    if held and isinstance(value, Candidates):
+        rank = next((i for i, one in enumerate(value.root, start=1) if one.symbol == held), None)
+        if rank is not None and rank > MAX_ITEMS_SHOWN:
+            collected.value(value.root[rank - 1], f"{name}[{rank - 1}]", None, listed=True)
+        said = "not ranked" if rank is None else f"{rank} of {len(value.root)}"
+        counts.append(Fact(f"{name} (rank of this symbol)", said, None))
     if len(found) > _MAX_FACTS_SHOWN:
         left_out = len(found) - _MAX_FACTS_SHOWN
         found = schema_first(found)[:_MAX_FACTS_SHOWN]
@@ -131,10 +139,10 @@ class _Facts:
             more = len(items) - _MAX_SCALARS_SHOWN
             self.found.append(Fact(path, f"{shown}, and {more} more" if more > 0 else shown or "none", unit, listed))
             return
-        for i, item in enumerate(items[:_MAX_ITEMS_SHOWN]):
+        for i, item in enumerate(items[:MAX_ITEMS_SHOWN]):
             self.value(item, f"{path}[{i}]", unit, listed=listed)
-        if len(items) > _MAX_ITEMS_SHOWN:
-            self.found.append(Fact(f"{path} (not shown)", f"{len(items) - _MAX_ITEMS_SHOWN} more", None, listed))
+        if len(items) > MAX_ITEMS_SHOWN:
+            self.found.append(Fact(f"{path} (not shown)", f"{len(items) - MAX_ITEMS_SHOWN} more", None, listed))
 
 
 def _in_a_list(item: str | int | Decimal) -> str:

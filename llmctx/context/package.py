@@ -11,9 +11,10 @@ from functools import cached_property
 from pydantic import BaseModel, ConfigDict
 
 from llmctx import clock
-from llmctx.context.content import REQUIRED, Mapped, SectionContent, read_content
+from llmctx.context.content import REQUIRED, Mapped, SectionContent, read_content, with_rank
 from llmctx.context.facts import Fact
 from llmctx.context.finding import Finding
+from llmctx.context.fitting import fit_memory, fit_portfolio
 from llmctx.context.ledger import Ledger
 from llmctx.context.marks import Marks
 from llmctx.context.plausibility import findings_of_case
@@ -124,7 +125,11 @@ def build_package(snapshot: Snapshot) -> Package:
         for name, raw in snapshot.sections.items()
         if raw.raw is not None and raw.unread is None
     }
+    fit_memory(contents, latest)
+    fit_portfolio(contents)
     _leave_out_later_news(contents, latest)
+    if (candidates := contents.get("candidates")) is not None:
+        contents["candidates"] = with_rank(candidates, snapshot.symbol)
     sections = {
         name: _section(raw, contents.get(name), snapshot, latest, name) for name, raw in snapshot.sections.items()
     }

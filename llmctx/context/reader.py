@@ -8,11 +8,12 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from llmctx.context.marks import read_bar
+from llmctx.context.portfolio import portfolio_keys, portfolio_section
 from llmctx.context.snapshot import Known, RawSection, ReadRules, Snapshot, as_of
 from llmctx.errors import SnapshotError
 from llmctx.functions import ServerFunction
 from llmctx.limits import MAX_REASON_CHARS, cut
-from llmctx.schema.keys import bars, halt
+from llmctx.schema.keys import bars, halt, optional_sections
 from llmctx.schema.mapping.document import hash_as_json
 from llmctx.schema.mapping.sections import FIELD, STRING, Sections
 
@@ -36,10 +37,12 @@ async def read_snapshot(
     thesis_section = RawSection(keys.pop("thesis"), None if known.thesis is None else known.thesis.text)
     in_doubt = known.marks is not None and known.marks.doubted is not None
     extra_key = [bars(symbol)] if in_doubt else []  # a later bar may confirm the price
-    args = [rules.max_value_bytes, *([1] if in_doubt else [""] if how.args else []), *how.args]
-    halting = (halt(), halt(symbol))
+    portfolio, halting = portfolio_keys(symbol, rules.portfolio), (halt(), halt(symbol))
+    kinds = [f"{how.args[0]}{STRING * len(portfolio)}", *how.args[1:]] if how.args else []
+    args = [rules.max_value_bytes, *([1] if in_doubt else [""] if kinds else []), *kinds]
+    read = [*(how.keys or keys.values()), *portfolio, *halting, *extra_key]
     try:
-        seconds, micros, *values = await _JOIN(redis, [*(how.keys or keys.values()), *halting, *extra_key], args)
+        seconds, micros, *values = await _JOIN(redis, read, args)
     except RedisError as error:
         raise SnapshotError(
             f"The keys of {symbol} could not be read: {error}",
@@ -49,8 +52,13 @@ async def read_snapshot(
     newest = None if found is None else read_bar(*found)
     halts = dict(zip(halting, values[-2:], strict=True))
     server_ms = int(seconds) * 1000 + int(micros) // 1000
-    sections = {name: _raw_section(key, value) for (name, key), value in zip(keys.items(), values[:-2], strict=True)}
+    sections = {name: _raw_section(key, value) for (name, key), value in zip(keys.items(), values, strict=False)}
     sections["thesis"] = thesis_section
+    if rules.portfolio is not None:
+        further = [_raw_section(key, value) for key, value in zip(portfolio, values[len(keys) : -2], strict=True)]
+        sections["portfolio"] = portfolio_section(sections["position"], further, joined=bool(rules.portfolio))
+    if rules.memory != "off":
+        sections["memory"] = RawSection(optional_sections(partition)["memory"], known.memory)
     as_of_ms, clock = as_of(sections["system"].raw, server_ms, rules.clock)
     return Snapshot.model_construct(
         symbol=symbol,

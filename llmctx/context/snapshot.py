@@ -16,8 +16,9 @@ from llmctx import canonical
 from llmctx.clock import parse_iso, to_ms
 from llmctx.context.ledger import Ledger
 from llmctx.context.marks import LaterBar, Marks
+from llmctx.context.memory import NOTHING, MemoryLength
 from llmctx.limits import MAX_VALUE_BYTES
-from llmctx.schema.keys import SIGNAL_TYPES, section_keys
+from llmctx.schema.keys import SIGNAL_TYPES, optional_sections, section_keys
 from llmctx.schema.mapping.sections import Sections
 
 DEFAULT_MAX_AGE_S: dict[str, int] = {
@@ -61,6 +62,10 @@ class ReadRules(BaseModel):
     """The trail's clock; None if it is not fixed yet, and system:state says which one holds."""
     stale_stop_factor: Annotated[int, Field(ge=1, le=10**6)] = 10
     """A stop is obeyed on a stale price up to so many times the price's limit."""
+    portfolio: tuple[str, ...] | None = None
+    """The symbols whose positions make the portfolio section, none for `portfolio:current`; None: no such section."""
+    memory: MemoryLength = "off"
+    """How much of the trail's memory of a symbol the memory section has."""
     sections: Sections | None = None
     """The rules of mapped sections and sections of one's own; None if all keys are the schema's."""
 
@@ -107,6 +112,8 @@ class Known(NamedTuple):
     """What was believed of its price."""
     thesis: LastDecision | None = None
     """Its last usable decision; None if there is none."""
+    memory: bytes = NOTHING
+    """What is remembered of its packages and decisions (context/remember)."""
     ledger: Ledger | None = None
     """What was decided about it before; None if the trail does not say."""
 
@@ -211,6 +218,8 @@ class Snapshot(BaseModel):
             keys = rules.keys(document["symbol"], document["partition"])
             unread = document.get("unread", {})
             texts = document["sections"]
+            optional = optional_sections(document["partition"])
+            keys = {**keys, **{name: key for name, key in optional.items() if name in texts}}
             thesis = document.get("thesis")
             sections = {
                 name: _raw_section(key, texts[name], unread[name])

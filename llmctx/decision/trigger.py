@@ -17,6 +17,8 @@ from llmctx.schema import values
 ALWAYS_ASKED = frozenset({"manual", "price_confirmed"})
 """The causes of ticks that a person raises."""
 _MINUTE_MS = 60_000
+_OWN_WORDS = ("thesis", "memory")
+"""Sections that change because of what was decided."""
 _TELLS_TIME = "hh:mm:ss"
 
 
@@ -92,7 +94,7 @@ def seen_in(package: Package) -> Seen:
 
 def _content(package: Package) -> Iterator[object]:
     for name, facts in package.facts.items():
-        if name != "thesis":
+        if name not in _OWN_WORDS:
             yield name, package.sections[name].status
             yield from (
                 (fact.path, fact.value)

@@ -38,6 +38,8 @@ class FeedReport:
     """Positions closed."""
     fills: int = 0
     """Fills of the paper broker."""
+    refused: int = 0
+    """Openings and additions that the paper broker refused, because not one lot was within the limits."""
     adjusted: list[str] = field(default_factory=list)
     """Symbols whose position was rewritten for a split."""
     already_fed: int = 0
@@ -169,6 +171,9 @@ class FeedReporter:
         report, step, bar = self.report, fed.step, fed.bar
         report.bars += 1
         report.fills += len(step.fills)
+        report.refused += len(step.refused)
+        for why in step.refused:
+            self.warn_once(why, about=f"refused {bar.symbol}")
         if fed.tick is not None:
             report.ticks += 1
         if step.opened or (step.closed is not None and not fed.raw_position_before):

@@ -15,7 +15,7 @@ at the first bar of a new UTC date.
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from decimal import ROUND_FLOOR, Decimal
+from decimal import Decimal
 from typing import NamedTuple
 
 from llmctx import clock
@@ -23,6 +23,7 @@ from llmctx.flow import rules
 from llmctx.flow.bars import CENT, Bar, rounded, rounded_price
 from llmctx.flow.book import Book
 from llmctx.flow.signals import TradeSignal
+from llmctx.flow.sizing import MAX_POSITION_WORTH, STAKE, Terms
 from llmctx.flow.trades import ClosedPosition, Fill, Order, Trade
 from llmctx.schema.values import Position
 
@@ -46,7 +47,7 @@ class Account:
         position: Position | None,
         bar: Bar,
         end: datetime,
-        cost_bps: Decimal,
+        terms: Terms,
         *,
         split: Decimal | None = None,
     ) -> None:
@@ -56,9 +57,12 @@ class Account:
         self.fills: list[Fill] = []
         self.filled: list[Order] = []
         self.closed: ClosedPosition | None = None
+        self.refused: list[str] = []
+        """What was not bought, and why."""
         self._bar = bar
         self._end = end
-        self._cost_rate = cost_bps.scaleb(-4)
+        self._terms = terms
+        self._cost_rate = terms.cost_bps.scaleb(-4)
         if split is not None:
             self._split_trade(split)
         self._adopt_position()
@@ -141,19 +145,26 @@ class Account:
             self.book = self.book.with_orders(symbol, (Order("open", signal.reason, side=signal.side),))
 
     def _has_room(self) -> bool:
-        book = self.book
-        equity = book.day.equity + book.day.earned
-        return len(book.trades) < rules.MAX_POSITIONS and book.exposure + rules.STAKE <= equity
+        return len(self.book.trades) < rules.MAX_POSITIONS and self._unused >= STAKE
+
+    @property
+    def _unused(self) -> Decimal:
+        """The equity that no position is bought with."""
+        return self.book.day.equity + self.book.day.earned - self.book.exposure
 
     def _open(self, side: str | None, execution: _Execution) -> None:
         if self.position is not None or not self._has_room() or side not in ("long", "short"):
             return
         sign, price, start = 1 if side == "long" else -1, execution.price, execution.at
+        quantity = self._terms.affordable(STAKE, price)
+        if not quantity:
+            self.refused.append(self._terms.refusal("the opening", self._bar.symbol, STAKE, price))
+            return
         self.position = Position(
             symbol=self._bar.symbol,
             entry_price=price,
             current_price=price,
-            quantity=max(Decimal(1), (rules.STAKE / price).to_integral_value(ROUND_FLOOR)),
+            quantity=quantity,
             side=side,
             entry_time=start,
             unrealized_pnl=Decimal(0),
@@ -169,9 +180,11 @@ class Account:
     def _enlarge(self, quantity: Decimal, execution: _Execution) -> None:
         position, trade = self.position, self.book.trades[self._bar.symbol]
         assert position is not None
-        affordable = ((rules.MAX_POSITION_WORTH - trade.basis) / execution.price).to_integral_value(ROUND_FLOOR)
-        quantity = min(quantity, affordable)
-        if quantity <= 0:
+        room = min(MAX_POSITION_WORTH - trade.basis, self._unused)
+        wanted, quantity = quantity, self._terms.affordable(room, execution.price, quantity)
+        if not quantity:
+            room = min(room, wanted * execution.price)
+            self.refused.append(self._terms.refusal("an addition", self._bar.symbol, room, execution.price))
             return
         trade = self._buy_into(trade, position, quantity, execution)
         average = rounded_price(trade.basis / trade.quantity)

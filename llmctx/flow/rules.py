@@ -8,23 +8,21 @@ from typing import Any, NamedTuple
 
 from llmctx import canonical
 from llmctx.errors import FeedError
+from llmctx.flow.sizing import COST_BPS, Terms
 
-STAKE = Decimal(10_000)
-"""About what a position is worth when it is opened, in account currency."""
-MAX_POSITION_WORTH = 2 * STAKE
-"""A position is never enlarged beyond this: an addition is reduced to the whole shares that fit."""
 MAX_POSITIONS = 8
 """How many positions may be open at once."""
 MIN_CONFIDENCE = Decimal("0.55")
 """An entry signal with less confidence opens nothing."""
 COOL_DOWN = timedelta(minutes=10)
 """How long a symbol is not reopened after its position was closed."""
-COST_BPS = Decimal(2)
-"""Usual cost of a fill, in basis points of its worth."""
 STOP_DISTANCE = Decimal("0.01")
 """Distance of a new position's stop, as a share of its entry price."""
 TARGET_DISTANCE = Decimal("0.02")
 """Distance of a new position's target, as a share of its entry price."""
+
+_FRACTION = Decimal("0.0001")
+"""The usual lot where the market never closes: coins are traded in fractions."""
 
 
 class FeedRules(NamedTuple):
@@ -44,6 +42,19 @@ class FeedRules(NamedTuple):
     """Cost of the paper broker's fills, in basis points of their worth; None: no broker, positions are only marked."""
     live: bool = False
     """Whether the data is live, and is judged by the server's clock."""
+    lots: Mapping[str, Decimal] = {}
+    """The smallest quantity of a symbol; under "" that of all others."""
+    min_notionals: Mapping[str, Decimal] = {}
+    """The least that a purchase must be worth, in the same form."""
+
+    def terms(self, symbol: str) -> Terms:
+        """On what terms the paper broker fills orders on a symbol."""
+        usual = _FRACTION if self.exchange == "always" else Decimal(1)
+        return Terms(
+            COST_BPS if self.cost_bps is None else self.cost_bps,
+            lot=self.lots.get(symbol, self.lots.get("", usual)),
+            min_notional=self.min_notionals.get(symbol, self.min_notionals.get("", Decimal(0))),
+        )
 
 
 def read_sectors(path: Path | None) -> dict[str, str]:

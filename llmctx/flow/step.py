@@ -39,6 +39,8 @@ class Step(NamedTuple):
     """The strongest exit signal, and the price at which it was seen."""
     opened: bool = False
     """Whether a position was opened and is still open."""
+    refused: tuple[str, ...] = ()
+    """What the paper broker did not buy, and why."""
     day_before: Day | None = None
     """The day that ended before this bar."""
 
@@ -57,7 +59,9 @@ def take_step(tracked: TrackedBar, book: Book, rules: FeedRules, *, market_open:
         cause = None if marked is None else _cause(position, adjusted, marked, filled=False)
         return Step(raw_position=_wire(marked), position=marked, cause=cause, book=book)
     split = None if adjusted is position else rules.ratios[symbol.name]
-    account = Account(book.on(symbol.track.day.isoformat()), adjusted, tracked.bar, end, rules.cost_bps, split=split)
+    account = Account(
+        book.on(symbol.track.day.isoformat()), adjusted, tracked.bar, end, rules.terms(symbol.name), split=split
+    )
     account.fill_orders()
     account.enforce_levels()
     account.plan_entry(tracked.signals, market_open=market_open)
@@ -72,6 +76,7 @@ def take_step(tracked: TrackedBar, book: Book, rules: FeedRules, *, market_open:
         closed=account.closed,
         exit_signal=_exit_signal(symbol, marked, account),
         opened=marked is not None and (position is None or marked.entry_time != position.entry_time),
+        refused=tuple(account.refused),
         day_before=book.day if book.day.date not in ("", account.book.day.date) else None,
     )
 

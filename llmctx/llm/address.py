@@ -4,12 +4,14 @@ The openai SDK decides address and headers, once per client.
 """
 
 import base64
+from collections.abc import Callable
 from typing import NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 from llmctx.errors import EndpointError
 
-_PATH = b"chat/completions"
+NO_KEY = "none"
+"""What stands for a key where an endpoint needs none; the SDK insists on one."""
 _OPENAI = ("https", "api.openai.com", None)  # a default port is None
 _ACCOUNT_HEADERS = ("OpenAI-Organization", "OpenAI-Project")
 """The headers that name an account with OpenAI; no other host gets them."""
@@ -26,10 +28,12 @@ class Address(NamedTuple):
     """Authorization, content type and user agent; for OpenAI's own host organization and project."""
     password: str
     """The password in the base URL; empty if there is none."""
+    sign: Callable[[bytes], dict[str, str]] | None = None
+    """Returns the headers for a body that must be signed; None if the headers alone do."""
 
 
-def resolve(base_url: str | None, api_key: str) -> Address:
-    """Return the address for this base URL and key.
+def resolve(base_url: str | None, api_key: str, *, path: str = "chat/completions") -> Address:
+    """Return the address for this base URL and key; `path` is what is posted to under the base URL.
 
     The SDK supplies its default URL, and the OPENAI_ variables it documents: custom headers, and for OpenAI's own host
     organization and project.
@@ -69,8 +73,8 @@ def resolve(base_url: str | None, api_key: str) -> Address:
                 "Check the API key and the OPENAI_ variables.",
             )
     # The SDK would append the path after a query, so the query moves behind it here.
-    path, separator, query = base.raw_path.partition(b"?")
-    url = base.copy_with(raw_path=path + _PATH + separator + query, username="", password="")
+    root, separator, query = base.raw_path.partition(b"?")
+    url = base.copy_with(raw_path=root + path.encode() + separator + query, username="", password="")
     return Address(str(base), str(url).partition("#")[0], dict(headers), base.password)
 
 

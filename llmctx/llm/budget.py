@@ -4,13 +4,13 @@ Whoever keeps a budget reserves the most before a call and counts what was used 
 exceed it together. A token stands for at least one byte, so the bytes of a request are an upper bound of its tokens.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from llmctx.llm.completion import Completion
+from llmctx.llm.completion import Attempt, Completion, Outcome
 from llmctx.llm.output import OutputSchema
 from llmctx.llm.price import Price, price_of
 from llmctx.llm.request import LENGTH_LIMITS, RequestPlan
@@ -21,6 +21,8 @@ from llmctx.prompt.template import Parameters
 ADDED_BY_ENDPOINT = 1000
 """The most tokens that endpoints are known to add to a request: Anthropic's instructions for tools take up to 700."""
 _PERHAPS_CHARGED = frozenset({"http 408", "http 500", "http 502", "http 504"})
+_NOT_SENT = frozenset({Outcome.LIMITED, Outcome.UNREACHABLE})
+"""The outcomes of a call without attempts of which it is known that nothing was sent."""
 _ZERO = Decimal(0)
 
 
@@ -75,42 +77,63 @@ class DailyBudget(Limits):
         return scopes | {scope: limits for scope, limits in of_one.items() if limits != Limits()}
 
 
+PlanRequest = Callable[[Parameters, OutputSchema], RequestPlan]
+"""Works out the request of one endpoint for a prompt with these parameters."""
+
+
 class CallCost:
-    """What one call of a model may use at most, and what it used."""
+    """What one call may use at most, whoever answers it, and what it used."""
 
     def __init__(
-        self,
-        model: str | None,
-        prices: Mapping[str, Price],
-        plan: Callable[[Parameters, OutputSchema], RequestPlan] | None = None,
+        self, prices: Mapping[str, Price], plans: Sequence[PlanRequest] = (), *, model: str | None = None
     ) -> None:
-        """`plan` works out the request of a prompt (see `most_tokens`)."""
-        self._model, self._prices, self._plan = model, prices, plan
+        """`plans` work out the request of each endpoint that may be asked; without one the request is the prompt alone,
+        and `model` is the one that is asked.
+        """
+        self._prices, self._plans, self._model = prices, plans, model
+
+    def unpriced(self, output: OutputSchema) -> list[str]:
+        """The models that may be asked and have no price."""
+        models = [str(plan(Parameters(), output).kept["model"]) for plan in self._plans] or [str(self._model)]
+        return [model for model in models if model not in self._prices]
 
     def is_bounded(self, parameters: Parameters, output: OutputSchema) -> bool:
-        """Whether the request limits the length of the answer."""
-        return bool(_answer_limits(parameters, None if self._plan is None else self._plan(parameters, output)))
+        """Whether every request limits the length of the answer."""
+        return all(_answer_limits(parameters, plan) for plan in self._requests(parameters, output))
 
     def most(self, prompt: Prompt, output: OutputSchema) -> Spending | None:
         """The most that a call may use; None if nothing limits the length of its answer."""
-        plan = None if self._plan is None else self._plan(prompt.parameters, output)
-        usage = most_tokens(prompt, plan)
-        return None if usage is None else Spending(usage.prompt + usage.completion, self._most_cost(usage))
+        tokens, cost = 0, _ZERO
+        for plan in self._requests(prompt.parameters, output):
+            if (usage := most_tokens(prompt, plan)) is None:
+                return None
+            price = price_of(self._prices, self._model if plan is None else plan.kept["model"])
+            tokens = max(tokens, usage.prompt + usage.completion)
+            cost = max(cost, _ZERO if price is None else price.most(usage))
+        return Spending(tokens, cost)
+
+    def _requests(self, parameters: Parameters, output: OutputSchema) -> Sequence[RequestPlan | None]:
+        return [plan(parameters, output) for plan in self._plans] or [None]
 
     def used(self, completion: Completion, most: Spending) -> Spending:
-        """What a call used. An attempt of which nothing is known counts as the most."""
-        *earlier, last = completion.attempts or (None,)
-        spent = Spending()
-        for attempt in earlier:
-            spent = spent.plus(most) if attempt is None or _is_unknown(attempt.result) else spent
-        if (usage := completion.usage) is not None:
-            price = price_of(self._prices, completion.model, self._model)
-            return spent.plus(Spending(usage.prompt + usage.completion, _ZERO if price is None else price.of(usage)))
-        return spent.plus(most) if last is None or _is_unknown(last.result) else spent
+        """What a call used at all endpoints tried. An attempt of which nothing is known counts as the most."""
+        models = (completion.model, completion.request.get("model"), self._model)
+        if completion.attempts or completion.usage is not None or completion.outcome in _NOT_SENT:
+            spent = self._of(completion.attempts, completion.usage, most, *models)
+        else:
+            spent = most
+        for tried in completion.tried:
+            spent = spent.plus(self._of(tried.attempts, tried.usage, most, tried.model))
+        return spent
 
-    def _most_cost(self, usage: Usage) -> Decimal:
-        price = price_of(self._prices, self._model)
-        return _ZERO if price is None else price.most(usage)
+    def _of(self, attempts: Sequence[Attempt], usage: Usage | None, most: Spending, *models: str | None) -> Spending:
+        """What these attempts at one endpoint used; `usage` is that of the last."""
+        unknown = [_is_unknown(attempt.result) for attempt in attempts]
+        if usage is None:
+            return Spending(most.tokens * sum(unknown), most.cost * sum(unknown))
+        price, earlier = price_of(self._prices, *models), sum(unknown[:-1])
+        cost = _ZERO if price is None else price.of(usage)
+        return Spending(usage.prompt + usage.completion + most.tokens * earlier, cost + most.cost * earlier)
 
 
 class BudgetTerms(NamedTuple):
@@ -161,5 +184,5 @@ def _answer_limits(parameters: Parameters, plan: RequestPlan | None) -> list[int
 
 def _is_unknown(result: str) -> bool:
     """Whether an attempt may have been charged: no reply came, or one that does not say so."""
-    refused = result.startswith("http ") and not result.startswith("http 2")
+    refused = result == "limited" or (result.startswith("http ") and not result.startswith("http 2"))
     return not refused or result in _PERHAPS_CHARGED

@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from llmctx import clock
 from llmctx.errors import in_short
 from llmctx.limits import MAX_BODY_BYTES, MAX_ERROR_CHARS, MAX_NAME_CHARS, cut
-from llmctx.llm.address import Address, check_endpoint, resolve, without_secrets
+from llmctx.llm.address import NO_KEY, Address, check_endpoint, resolve, without_secrets
 from llmctx.llm.advice import advice
 from llmctx.llm.completion import Attempt, Completion, Outcome, read_completion
+from llmctx.llm.native.address import resolve_for
+from llmctx.llm.native.api import Api
 from llmctx.llm.output import OutputSchema
 from llmctx.llm.profile import Profile, ProfileSettings, profile_of
 from llmctx.llm.reported import error_in_success, read_error
 from llmctx.llm.request import RequestPlan, plan_request
 from llmctx.llm.retry import is_transient, retry
-from llmctx.llm.transport import AiohttpTransport, HttpxTransport, NoReply, Reply, Transport
+from llmctx.llm.transport import REQUEST_IDS, AiohttpTransport, HttpxTransport, NoReply, Reply, Transport
 from llmctx.prompt.render import Prompt
 from llmctx.prompt.template import Parameters
 
@@ -30,8 +32,6 @@ if TYPE_CHECKING:
 
     from llmctx.llm.rate_limit import RateLimit
 
-NO_KEY = "none"
-"""What stands for a key where an endpoint needs none; the SDK insists on one."""
 _NO_ANSWER = "no answer before the deadline"
 HTTP_OK_BUT = "http 200 with an error "
 """The result of an attempt whose 200 response reports an error, before its status."""
@@ -72,6 +72,8 @@ class EndpointClient:
         address = resolve(base_url, api_key)
         self.profile = profile_of(address.base_url, model, profile)
         """What the endpoint and the model can do."""
+        if self.profile.api is not Api.CHAT:
+            address = resolve_for(self.profile.api, base_url, api_key, model)
         self.limit = limit
         """The limits of a minute; None if there are none."""
         address = _with_headers(address, self.profile)
@@ -171,7 +173,7 @@ class EndpointClient:
                 if reply.is_success and (error := error_in_success(reply.body)) is not None:
                     result = f"{HTTP_OK_BUT}{error.status}"
                     reply = reply._replace(status=error.status)
-                request_id = reply.headers.get("x-request-id")
+                request_id = next((reply.headers[name] for name in REQUEST_IDS if name in reply.headers), None)
                 request_id = None if request_id is None else cut(request_id, MAX_NAME_CHARS)
             return reply
         finally:

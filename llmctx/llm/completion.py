@@ -9,8 +9,9 @@ from typing import Any, NamedTuple, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from llmctx.limits import MAX_DETAIL_CHARS, MAX_NAME_CHARS, cut
-from llmctx.llm.envelope import field, read_envelope
+from llmctx.llm.envelope import field
 from llmctx.llm.extract import UNREADABLE, extract, is_object
+from llmctx.llm.native.response import read_document
 from llmctx.llm.output import OutputSchema
 from llmctx.llm.reported import is_filtered
 from llmctx.llm.usage import Usage, read_usage
@@ -140,7 +141,7 @@ def read_completion(body: bytes, request: dict[str, Any], attempts: tuple[Attemp
     """Read the body of a 200 response. A pure function, so that replay reads it the same way."""
     document: Any = None
     try:
-        document, steps = read_envelope(body)
+        document, steps = read_document(body)
         choices = document["choices"]
         text, more_steps = extract(choices)
         message = choices[0]["message"]

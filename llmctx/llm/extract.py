@@ -12,7 +12,8 @@ from decimal import Decimal
 from typing import Any
 
 from llmctx import canonical
-from llmctx.llm.envelope import BYTE_ORDER_MARK, field, read_envelope
+from llmctx.llm.envelope import BYTE_ORDER_MARK, field
+from llmctx.llm.native.response import read_document
 
 TEXT_PARTS = "text parts"
 OBJECT = "JSON object"
@@ -63,7 +64,7 @@ def extract(choices: list[dict[str, Any]]) -> Extract:
 def text_in(body: bytes) -> str | None:
     """The answer's text in the body of a response, whatever became of the call; None if there is none."""
     try:
-        return extract(read_envelope(body)[0]["choices"])[0]
+        return extract(read_document(body)[0]["choices"])[0]
     except UNREADABLE:
         return None
 

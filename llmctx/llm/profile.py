@@ -17,10 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from llmctx.errors import EndpointError
 from llmctx.llm.mode import SENDS_SCHEMA, Mode
+from llmctx.llm.native.api import Api
 from llmctx.llm.output import Form
 
 _TABLE = Path(__file__).with_name("profiles.toml")
-_CORE_FIELDS = frozenset({"model", "messages", "stream", "n"})
+_CORE_FIELDS = frozenset({"model", "messages", "input", "system", "stream", "n"})
 _LOCAL_SUFFIXES = (".local", ".internal", ".lan", ".home.arpa")
 
 
@@ -29,6 +30,8 @@ class Traits(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    api: Api | None = None
+    """The protocol that the endpoint speaks; unset means chat completions."""
     mode: Mode | None = None
     """How an answer is asked for."""
     form: Form | None = None
@@ -96,6 +99,8 @@ class Table(NamedTuple):
 class Profile(Traits):
     """What an endpoint and its model can do."""
 
+    api: Api = Api.CHAT
+    """The protocol that the endpoint speaks."""
     mode: Mode = Mode.SCHEMA
     """How an answer is asked for."""
     form: Form = "brief"
@@ -181,7 +186,7 @@ def _merged(name: str, reasons: tuple[str, ...], parts: Sequence[Traits]) -> Pro
     """Join the parts; of two that set the same thing the later holds."""
     fields: dict[str, Any] = {"name": name, "reasons": reasons}
     for part in parts:
-        for field in ("mode", "form", "key_header"):
+        for field in ("api", "mode", "form", "key_header"):
             if getattr(part, field) is not None:
                 fields[field] = getattr(part, field)
         if part.reasoning_tokens is not None:

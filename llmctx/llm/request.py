@@ -7,23 +7,27 @@ import json
 from typing import Any, NamedTuple
 
 from llmctx import canonical
-from llmctx.llm.output import AskedOutput, OutputSchema, fields_for
+from llmctx.llm.native.api import Api
+from llmctx.llm.native.request import ANTHROPIC_ANSWER_TOKENS, message_fields, output_fields, parameter_fields
+from llmctx.llm.output import AskedOutput, OutputSchema
 from llmctx.llm.profile import Profile
 from llmctx.prompt.form import evidence_with
 from llmctx.prompt.render import Prompt
 from llmctx.prompt.template import Parameters
 
-LENGTH_LIMITS = ("max_completion_tokens", "max_tokens")
-"""The parameters that limit the length of an answer."""
+LENGTH_LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens", "maxTokens")
+"""The parameters that limit the length of an answer, in every protocol."""
 
 
 class RequestPlan(NamedTuple):
     """A request without its messages."""
 
     head: bytes
-    """The body up to the messages."""
+    """The body up to the messages; of another protocol than chat completions all of it, without the messages."""
     tail: bytes
     """The body behind them."""
+    api: Api
+    """The protocol."""
     kept: dict[str, Any]
     """The request as a leaf keeps it: no floats, no secrets."""
     asked: AskedOutput
@@ -39,35 +43,48 @@ class RequestPlan(NamedTuple):
 
     def body(self, messages: bytes) -> bytes:
         """The body with these messages: what is kept is what was sent."""
-        return b"".join((self.head, messages, self.tail))
+        if self.api is Api.CHAT:
+            return b"".join((self.head, messages, self.tail))
+        fields = message_fields(self.api, self.kept["model"], json.loads(messages))
+        return self.head[:-1] + b"," + _json(fields)[1:]
 
 
 def plan_request(
     endpoint: str, model: str, profile: Profile, parameters: Parameters, output: OutputSchema
 ) -> RequestPlan:
     """Work out the request that a profile makes of a prompt with these parameters; the endpoint is only recorded."""
-    sent = parameters_sent(parameters, profile)
+    sent, api = parameters_sent(parameters, profile), profile.api
     asked = output.asked(profile.mode, profile.form)
-    tail = _json(fields_for(asked, profile.mode) | profile.body)[1:]
+    if api is Api.ANTHROPIC:
+        sent.setdefault("max_tokens", ANTHROPIC_ANSWER_TOKENS)
+    before = parameter_fields(api, model, sent)
+    behind = output_fields(api, asked, profile.mode) | profile.body
+    tail = _json(behind)[1:]
     blob = asked.bundle
-    kept = {
+    parameters_kept = {name: _recorded(value) for name, value in (sent | profile.body).items()}
+    kept: dict[str, Any] = {
         "endpoint": endpoint,
         "model": model,
-        "parameters": {name: _recorded(value) for name, value in (sent | profile.body).items()},
+        "parameters": parameters_kept,
         "schema": asked.name,
         "schema_sha256": canonical.sha256(blob),
         "mode": str(profile.mode),
         "profile": profile.name,
     }
+    if api is not Api.CHAT:
+        kept["api"] = str(api)
     if profile.headers:
         kept["headers"] = sorted(profile.headers)  # their values may be secrets
     return RequestPlan(
-        head=_json({"model": model, **sent})[:-1] + b',"messages":',
+        head=_json(before)[:-1] + b',"messages":' if api is Api.CHAT else _json(before | behind),
         tail=b"}" if tail == b"}" else b"," + tail,
+        api=api,
         kept=kept,
         asked=asked,
         blob=blob,
-        answer_tokens=_length_limit(parameters, profile),
+        answer_tokens=max(
+            (int(kept["parameters"][name]) for name in LENGTH_LIMITS if name in kept["parameters"]), default=0
+        ),
     )
 
 
@@ -78,14 +95,11 @@ def parameters_sent(parameters: Parameters, profile: Profile) -> dict[str, Any]:
         if name in profile.drop or name in profile.body:
             continue
         room = profile.reasoning_tokens if name in LENGTH_LIMITS else 0
-        sent[profile.rename.get(name, name)] = value + room if room else value
+        renamed = profile.rename.get(name, name)
+        if profile.api is not Api.CHAT:  # a family speaks of names in chat completions
+            renamed = profile.rename.get(renamed, renamed)
+        sent[renamed] = value + room if room else value
     return sent
-
-
-def _length_limit(parameters: Parameters, profile: Profile) -> int:
-    limits = [getattr(parameters, name) for name in LENGTH_LIMITS]
-    limit = max((limit for limit in limits if limit is not None), default=None)
-    return 0 if limit is None else limit + profile.reasoning_tokens
 
 
 def _recorded(value: Any) -> Any:

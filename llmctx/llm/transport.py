@@ -28,7 +28,9 @@ CONNECT_TIMEOUT_S = 10.0
 KEEP_ALIVE_S = 4.0
 """How long an idle connection is kept: less than the 5 s after which common servers close theirs."""
 MAX_CONNECTIONS = 1000
-_HEADERS_READ = ("x-request-id", "retry-after-ms", "retry-after", "location")
+REQUEST_IDS = ("x-request-id", "request-id", "x-amzn-requestid")
+"""The headers in which providers name a request."""
+_HEADERS_READ = (*REQUEST_IDS, "retry-after-ms", "retry-after", "location")
 
 
 class Reply(NamedTuple):
@@ -83,6 +85,7 @@ class AiohttpTransport:
         self._aiohttp = aiohttp
         self._url = yarl.URL(address.url, encoded=True)
         self._max_body_bytes = max_body_bytes
+        self._sign = address.sign
         # The headers go with each request. As a session's headers, aiohttp would send them to the proxy as well, with
         # the key as Proxy-Authorization.
         self._options: dict[str, Any] = {"allow_redirects": False, "headers": dict(address.headers)}
@@ -98,8 +101,11 @@ class AiohttpTransport:
 
     async def post(self, body: bytes) -> Reply | NoReply:
         """Post these bytes once."""
+        options = self._options
+        if self._sign is not None:  # it may ask for fresh credentials
+            options = options | {"headers": options["headers"] | await asyncio.to_thread(self._sign, body)}
         try:
-            async with self._session().post(self._url, data=body, **self._options) as response:
+            async with self._session().post(self._url, data=body, **options) as response:
                 headers = {
                     name: _text(", ".join(response.headers.getall(name)))
                     for name in _HEADERS_READ
@@ -194,12 +200,14 @@ class HttpxTransport:
 
     async def post(self, body: bytes) -> Reply | NoReply:
         """Post these bytes once."""
+        sign = self._address.sign
+        signed = {} if sign is None else await asyncio.to_thread(sign, body)
         try:
             async with self._client.stream(
                 "POST",
                 self._address.url,
                 content=body,
-                headers=self._address.headers,
+                headers=self._address.headers | signed,
                 timeout=(CONNECT_TIMEOUT_S, None, None, None),
                 follow_redirects=False,
             ) as response:

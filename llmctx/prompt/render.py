@@ -88,6 +88,8 @@ class SectionView(NamedTuple):
     """Its facts, or the reason why it has none."""
 
 
+OPTIONAL = ("portfolio", "memory")
+"""The sections that a package has only if a setting says so; earlier templates do not show them."""
 NAMES = ("symbol", "as_of", "clock", "sections", "field")
 """The names that a template can use."""
 
@@ -107,7 +109,11 @@ def render(template: Template, package: Package) -> Prompt:
         "symbol": package.symbol,
         "as_of": clock.iso(package.as_of_ms),
         "clock": package.clock,
-        "sections": [_view(section, contents.get(name), notation) for name, section in package.sections.items()],
+        "sections": [
+            _view(section, contents.get(name), notation)
+            for name, section in package.sections.items()
+            if name not in OPTIONAL or name in template.front_matter.shows
+        ],
         "field": _field_reader(package),
     }
     messages = tuple(Message(part.role, render_part(part, names, template)) for part in template.parts)

@@ -67,6 +67,8 @@ class FrontMatter(BaseModel):
     """The name of the schema that the answer must fit."""
     paths: Literal["dotted", "quoted"] = "dotted"
     """How facts are named: dotted as in the first templates, or quoted, so that every path can be cited."""
+    shows: tuple[Literal["portfolio", "memory"], ...] = ()
+    """The optional sections that it shows, where a package has them."""
 
 
 class _OnceLoader(yaml.SafeLoader):

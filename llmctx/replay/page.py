@@ -20,6 +20,8 @@ from llmctx.version import VERSION
 
 MAX_FLIPS_SHOWN = 100
 """Flips shown side by side, the worst ones."""
+STYLE = Path(__file__).with_name("page.css")
+"""The style sheet of the page."""
 _DOT_GRID = 0.0125
 """Confidences closer than this are drawn as one dot."""
 
@@ -50,8 +52,13 @@ class Bar(NamedTuple):
     """On the second side."""
 
 
-def render_page(comparison: Comparison, questions: dict[str, Any]) -> str:
-    """Render the page; `questions` says what each side asked, by its label."""
+def render_page(
+    comparison: Comparison, questions: dict[str, Any], *, style_at: str | None = None, back_to: str | None = None
+) -> str:
+    """Render the page; `questions` says what each side asked, by its label.
+
+    The page is self-contained, unless it is served together with its style sheet at `style_at`.
+    """
     return _template().render(
         comparison=comparison,
         questions=questions,
@@ -66,6 +73,9 @@ def render_page(comparison: Comparison, questions: dict[str, Any]) -> str:
         created=clock.iso(clock.now_ms()),
         version=VERSION,
         mark=PAGE_MARK,
+        style=STYLE.read_text(encoding="utf-8"),
+        style_at=style_at,
+        back_to=back_to,
     )
 
 

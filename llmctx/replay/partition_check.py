@@ -1,6 +1,6 @@
 """The check of one partition: the rules of the log, the blobs, and each record rebuilt from its evidence."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from llmctx import canonical
@@ -39,6 +39,8 @@ class PartitionReport(NamedTuple):
     """Signed checkpoints that agree with the records."""
     covered: int = 0
     """The tree size signed by the newest of them."""
+    erased: Mapping[str, int] = {}
+    """How many records lack each piece that was erased by rule."""
     losses: tuple[tuple[int, int], ...] = ()
     """First and last index of each lost range; the root is still computed."""
     incidents: tuple[int, ...] = ()
@@ -129,6 +131,8 @@ class PartitionCheck:
         return None
 
     def _check_rebuild(self, entry: Entry) -> Fault | None:
+        if entry.erased:
+            return None
         rebuilt = rebuild(entry, self._blobs)
         if (found := rebuilt.tampering) is not None:
             return Fault(entry.index, found.rule, "what its evidence yields", found.what)
@@ -155,6 +159,7 @@ class PartitionCheck:
             further=tuple(faults[1:]),
             checkpoints=verifier.coverage.count,
             covered=verifier.coverage.size,
+            erased=verifier.erased,
             losses=tuple(verifier.losses),
             incidents=tuple(verifier.incidents),
             warnings=(*warnings, *self._reproduction.warnings()),

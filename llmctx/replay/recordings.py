@@ -61,4 +61,8 @@ def _is_usable(entry: Entry, selection: Selection) -> bool:
         why = entry.unreadable.why
         _log.warning(f"Record {entry.index} of partition {entry.partition} cannot be read: {why}; it is left out")
         return False
+    if included and entry.erased:
+        what = ", ".join(entry.erased)
+        _log.warning(f"Record {entry.index} of partition {entry.partition} is left out: {what} was erased by rule")
+        return False
     return included

@@ -26,6 +26,7 @@ from llmctx.errors import TemplateError
 from llmctx.leaf_fields import (
     decision_fields,
     grounding_fields,
+    mapped_position_fields,
     policy_of,
     sections_fields,
     verdict_fields,
@@ -175,7 +176,10 @@ class _Attempt:
         expect("snapshot", expected, self._record, always_holds=True)
 
     def _check_sections(self) -> None:
-        expect("snapshot", {"sections": sections_fields(self._package)}, self._record["snapshot"])
+        fields = {"sections": sections_fields(self._package)}
+        if self._snapshot.rules.sections is not None:
+            fields |= mapped_position_fields(self._package)
+        expect("snapshot", fields, self._record["snapshot"])
         thesis, source = self._snapshot.sections["thesis"].raw, self._snapshot.thesis
         if self._rules is Rules.SAME and (thesis is None) is not (source is None):
             raise DiffersError("thesis", "a thesis and the record that it comes from go together", DATA)

@@ -12,6 +12,7 @@ from llmctx.trail.log.leaf_schema import Fault
 
 _BYTES = 32
 _NOTHING = bytes(_BYTES)
+_ERASED = b"\xff" * _BYTES
 
 
 class ThesisCheck:
@@ -59,6 +60,8 @@ class ThesisCheck:
             return Fault(entry.index, "thesis", expected, f"a thesis with leaf hash {leaf_hash}"[:160])
         if compare(entry.record["code"]) is not Rules.SAME:
             return None  # the text was put together by other rules
+        if self._texts.of(index) == _ERASED:
+            return None  # the text needs what was erased
         text = snapshot["sections"].get("thesis")
         if not isinstance(text, str) or self._texts.of(index) != _digest(text.encode()):
             return Fault(entry.index, "thesis", f"{expected}, as it was published", str(text)[:160])
@@ -72,6 +75,9 @@ class ThesisCheck:
 
     def _remember(self, entry: Entry) -> None:
         self._leaves.put(entry.index, _of_leaf(entry, entry.leaf_hash))
+        if entry.erased:
+            self._texts.put(entry.index, _ERASED)
+            return
         try:
             thesis = thesis_of(entry, self._partitions)
         except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError):

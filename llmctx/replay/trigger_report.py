@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from llmctx.context.package import Package, build_package
-from llmctx.context.snapshot import Snapshot
+from llmctx.context.snapshot import NO_BLOBS, Snapshot
 from llmctx.decision.decision import Action
 from llmctx.decision.stop import STOP_BREACHED
 from llmctx.decision.trigger import Seen, TriggerPolicy, reason_not_to_ask, seen_in
@@ -50,8 +50,11 @@ class Missed(NamedTuple):
 class TriggerReport:
     """Counts the records of a selection, in order, under a policy."""
 
-    def __init__(self, policy: TriggerPolicy, prices: Mapping[str, Price]) -> None:
-        self._policy, self._prices = policy, prices
+    def __init__(
+        self, policy: TriggerPolicy, prices: Mapping[str, Price], blobs: Mapping[str, bytes] = NO_BLOBS
+    ) -> None:
+        """`blobs` are those that the records name."""
+        self._policy, self._prices, self._blobs = policy, prices, blobs
         self._seen: dict[str, Seen] = {}
         self.recorded = Calls()
         """The calls that were made."""
@@ -67,7 +70,7 @@ class TriggerReport:
     def add(self, entry: Recorded) -> None:
         """Count a record; what no package with a position and a price can be built of is left out."""
         record = entry.record
-        package = _package(entry)
+        package = _package(entry, self._blobs)
         if package is None or ("completion" not in record and record["kind"] != "unasked"):
             return
         why_not = reason_not_to_ask(self._policy, package, self._seen.get(package.symbol))
@@ -85,9 +88,9 @@ class TriggerReport:
             self.missed.append(Missed(entry, action, why_not))
 
 
-def _package(entry: Recorded) -> Package | None:
+def _package(entry: Recorded, blobs: Mapping[str, bytes]) -> Package | None:
     try:
-        package = build_package(Snapshot.from_evidence(entry.pieces["snapshot"]))
+        package = build_package(Snapshot.from_evidence(entry.pieces["snapshot"], blobs))
     except (KeyError, ValueError):
         return None
     return package if package.refusal is None else None

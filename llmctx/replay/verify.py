@@ -15,6 +15,7 @@ from llmctx.trail.proof.anchor import Anchor, anchor_directory
 from llmctx.trail.proof.base import check_base
 from llmctx.trail.proof.checkpoint import Key, origin_of, read_note
 from llmctx.trail.proof.coverage import Coverage, Trusted, read_coverage
+from llmctx.trail.proof.erasure import Erasure
 from llmctx.trail.proof.key import read_public_key
 from llmctx.trail.proof.receipt import HeldReceipts, Receipt, check_receipts
 from llmctx.trail.proof.roster import older_keys
@@ -44,6 +45,8 @@ class OutsideEvidence(NamedTuple):
     """The records of the archive and those of the log, as one; None checks the log alone."""
     archived_notes: Sequence[str] = ()
     """The archive's checkpoints, which stand in for an anchor."""
+    erasures: Sequence[Erasure] = ()
+    """What was erased of the archived records by rule."""
 
 
 class Older(NamedTuple):
@@ -53,6 +56,8 @@ class Older(NamedTuple):
     """The archived records and those of the log, as one."""
     notes: Sequence[str] = ()
     """The archive's signed checkpoints."""
+    erasures: Sequence[Erasure] = ()
+    """What was erased of its records by rule."""
 
 
 class Expected(NamedTuple):
@@ -125,6 +130,7 @@ async def verify_partition(
         writers=writers_of(name, trusted, older_keys(state_dir, instance.id)),
         whole=None if older is None else older.records,
         archived_notes=() if older is None else older.notes,
+        erasures=() if older is None else older.erasures,
     )
     report = await verify_log(log, on_record, outside, rebuilding=expected.rebuild, partitions=instance.partitions)
     if report.fault is not None and await log.first() != first:  # it was archived meanwhile
@@ -181,6 +187,7 @@ async def verify_log(
     fault = None if outside.whole is not None else _begin(base, verifier, outside.writers)
     fault = fault or await check.check_records(records.read(), on_record)
     fault = fault or _check_outside(outside, verifier) or verifier.check_notice() or await _check_kept(log, verifier)
+    fault = fault or check_erasures(outside.erasures, outside.writers)
     fault = fault or verifier.check_map(tick_map, size) or verifier.check_map(ids, size, said=True)
     fault = fault or verifier.check_symbols(symbols, size)
     warnings = [*_coverage_warnings(outside, coverage, verifier.size), *outside.warnings, *coverage.warnings()]
@@ -200,6 +207,13 @@ async def _read_base(log: Log, trusted: Trusted | None) -> Base:
     if (fault := check_base(base, () if trusted is None else trusted.keys, origin)) is not None:
         raise FaultError(fault)
     return base
+
+
+def check_erasures(erasures: Sequence[Erasure], writers: WriterKeys | None) -> Fault | None:
+    """The first fault of what was erased, once the records have told who may write."""
+    if writers is None:
+        return None
+    return next((fault for each in erasures if (fault := each.fault(writers)) is not None), None)
 
 
 def _begin(base: Base, verifier: Verifier, writers: WriterKeys | None) -> Fault | None:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from llmctx.replay.partition_check import PartitionCheck, PartitionReport
-from llmctx.replay.verify import Expected, trusted_of, writers_of
+from llmctx.replay.verify import Expected, check_erasures, trusted_of, writers_of
 from llmctx.trail.archive.reader import Archive
 from llmctx.trail.export.reader import Part
 from llmctx.trail.log.entry import Entry
@@ -51,7 +51,7 @@ async def verify_part(
         if instead is not None:
             fault = Fault(coverage.size, "note-grammar", "signed checkpoints, one blank line between", instead)
             return PartitionReport(part.partition, fault=fault)
-        lost, known = copy.lost(part), copy.known(part)
+        lost, known, erasures = copy.lost(part), copy.known(part), copy.erasures(part)
     except FaultError as error:
         return PartitionReport(part.partition, fault=error.fault)
     writers = writers_of(trusted.origin, trusted)
@@ -63,6 +63,7 @@ async def verify_part(
     found = begun or await check.check_records(_each(copy, part, lost), on_record)
     found = (
         found
+        or check_erasures(erasures, writers)
         or verifier.check_end(all_covered=True)
         or _check_sizes(verifier, part, known)
         or await check.check_lost(copy.found_again(part), lost)

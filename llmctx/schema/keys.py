@@ -139,11 +139,19 @@ def section_keys(symbol: str, signal_types: tuple[str, ...], partition: int) -> 
     return MappingProxyType(keys | {"thesis": latest(partition, symbol)})
 
 
+_BESIDE: dict[str, type[BaseModel]] = {
+    "thesis": values.Thesis,
+    "portfolio": values.Portfolio,
+    "memory": values.Memory,
+}
+"""The models of sections that are no family of the schema document."""
+
+
 @cache
 def model_of(section: str) -> type[BaseModel]:
     """The model of a package's section, including signals and thesis."""
-    if section == "thesis":
-        return values.Thesis
+    if section in _BESIDE:
+        return _BESIDE[section]
     return BY_SECTION[section.partition(".")[0]].model
 
 
@@ -216,6 +224,15 @@ def effects(partition: int | str) -> str:
 def decisions_made(partition: int | str) -> str:
     """The key under which that stream is made again, for an instant."""
     return f"decisions:{{{partition}}}:made"
+
+
+PORTFOLIO = "portfolio:current"
+"""The account as a whole: an extension of the schema document, which is read if a setting says so."""
+
+
+def optional_sections(partition: int) -> dict[str, str]:
+    """The sections that a package has only if a setting says so, each with the key that it comes from."""
+    return {"portfolio": PORTFOLIO, "memory": f"audit:{{{partition}}}:log"}
 
 
 def halt(symbol: str | None = None) -> str:

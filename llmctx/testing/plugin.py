@@ -108,7 +108,7 @@ def _or_fail(place: object, work: Callable[[], _T], *, pytrace: bool = True) -> 
 @pytest.fixture(scope="session")
 def llmctx_bench(pytestconfig: pytest.Config) -> "Bench":
     """What the other fixtures share: the prompts, who answers, and the summary."""
-    from llmctx.llm.client import NO_KEY  # noqa: PLC0415  see the top
+    from llmctx.llm.address import NO_KEY  # noqa: PLC0415  see the top
     from llmctx.testing.bench import Bench  # noqa: PLC0415  the same
     from llmctx.testing.completers import LiveEndpoint  # noqa: PLC0415  the same
 

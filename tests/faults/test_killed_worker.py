@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from llmctx.llm.standin import Standin
 from llmctx.trail.log.log import Log
+from llmctx.worker.budget import read_budget
 from tests.faults.conftest import Server, Worker, check_oracle, end_lease
 from tests.integration.conftest import hold, raise_tick
 from tests.integration.program import until
@@ -94,3 +95,23 @@ async def test_a_worker_that_was_stopped_and_wakes_up_after_another_took_over_ha
         process.terminate()
         assert await asyncio.to_thread(process.wait, 120) == 0
     await check_oracle(client, raised)
+
+
+@pytest.mark.parametrize("server", ["valkey"], indirect=True)
+async def test_what_a_killed_worker_reserved_of_the_budget_stays_reserved(
+    server: Server, client: Redis, tmp_path: Path, standin: Standin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLMCTX_DAILY_BUDGET__CALLS", "100")
+    raised = [f"{symbol}-0" for symbol in SYMBOLS]
+    await hold(client, *SYMBOLS)
+    for tick in raised:
+        await raise_tick(client, tick, tick.partition("-")[0])
+    worker = Worker(server.url, tmp_path / "state", standin.base_url)
+    await worker.until_killed("reserved", 3)
+    await end_lease(client)
+    await worker.drain(client)
+    await check_oracle(client, raised)
+    budget = await read_budget(client)
+    assert budget is not None
+    assert budget["unsettled_calls"] >= 3
+    assert budget["used"]["calls"] == len(raised) + budget["unsettled_calls"]

@@ -18,7 +18,7 @@ from llmctx import canonical
 from llmctx.assets import asset
 from llmctx.context.tick import Tick
 from llmctx.decision.guards import GuardPolicy
-from llmctx.llm.completion import Completion, Outcome, read_completion
+from llmctx.llm.completion import Completer, Completion, Outcome, read_completion
 from llmctx.llm.output import OutputSchema
 from llmctx.llm.rulebook import Facts, decide
 from llmctx.llm.standin import Standin
@@ -192,7 +192,7 @@ async def serving(
     redis: Redis,
     url: str,
     state_dir: Path,
-    completer: ByRules | Unrecordable,
+    completer: Completer,
     *,
     concurrency: int = 32,
     policy: GuardPolicy | None = None,

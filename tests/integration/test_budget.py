@@ -44,7 +44,7 @@ PRICES = {MODEL: Price(input=Decimal(2), output=Decimal(10))}
 UNKNOWN = completion(body(usage=None))
 """A completion whose endpoint counts no tokens."""
 PROMPT = prompt_of()
-COST = CallCost(MODEL, PRICES)
+COST = CallCost(PRICES, model=MODEL)
 MOST = COST.most(PROMPT, OUTPUT) or Spending()
 """What the shipped prompt may use at most."""
 USED = Spending(1200, Decimal("0.004"))

@@ -491,10 +491,13 @@ async def test_show_prints_a_record_with_all_its_evidence(trail: Program, valkey
     assert shown["leaf"] == json.loads(entry.leaf)
     assert shown["leaf_hash"] == entry.leaf_hash
     assert {name: text.encode() for name, text in shown["pieces"].items()} == entry.pieces
-    people = await trail("show", "1")
-    assert people.code == 0
+    brief, people = await trail.all("show 1", "show 1 --full")
+    assert (brief.code, people.code) == (0, 0)
     for part in (entry.leaf_hash, "verdict", "known", "asked (system)", "asked (user)", "answered (raw)"):
         assert part in people.out
+    assert brief.out.count("\n") <= 20
+    for part in (entry.leaf_hash, "verdict", "sections fresh", "position/v", "checkpoint", "--full"):
+        assert part in brief.out
 
 
 async def test_show_of_no_record_exits_with_2_and_names_the_address(trail: Program) -> None:

@@ -143,7 +143,7 @@ async def test_a_new_version_of_the_prompt_is_taken_without_a_restart_and_each_r
     await hold(valkey, "AAPL", "BTC")
     prompts = tmp_path / "prompts"
     shutil.copytree(asset("prompts"), prompts)
-    newest = (prompts / "position" / "v3.md.j2").read_text()
+    newest = (prompts / "position" / "v4.md.j2").read_text()
     program = Program(valkey_url, tmp_path, standin.base_url)
     program.environment |= {"LLMCTX_PROMPTS": str(prompts), "LLMCTX_PROMPT_BY_SYMBOL": '{"BTC*": "position/v1"}'}
 
@@ -156,18 +156,18 @@ async def test_a_new_version_of_the_prompt_is_taken_without_a_restart_and_each_r
     async with program.running(valkey) as process:
         await raise_tick(valkey, "a", "AAPL")
         await raise_tick(valkey, "b", "BTC")
-        await until(lambda: _holds(versions, [("AAPL", 3), ("BTC", 1)]))
-        (prompts / "position" / "v4.md.j2").write_text("not yet a template")
+        await until(lambda: _holds(versions, [("AAPL", 4), ("BTC", 1)]))
+        (prompts / "position" / "v5.md.j2").write_text("not yet a template")
         await asyncio.sleep(2 * REFRESH_S)
         await raise_tick(valkey, "c", "AAPL")
-        await until(lambda: _holds(versions, [("AAPL", 3), ("AAPL", 3), ("BTC", 1)]))
-        (prompts / "position" / "v4.md.j2").write_text(newest.replace("version: 3", "version: 4"))
+        await until(lambda: _holds(versions, [("AAPL", 4), ("AAPL", 4), ("BTC", 1)]))
+        (prompts / "position" / "v5.md.j2").write_text(newest.replace("version: 4", "version: 5"))
         await asyncio.sleep(2 * REFRESH_S)
         await raise_tick(valkey, "d", "AAPL")
-        await until(lambda: _holds(versions, [("AAPL", 3), ("AAPL", 3), ("AAPL", 4), ("BTC", 1)]))
+        await until(lambda: _holds(versions, [("AAPL", 4), ("AAPL", 4), ("AAPL", 5), ("BTC", 1)]))
         ended = await program.stop(process)
-    assert "position/v3 is still asked with" in ended.err
-    assert "position/v4 is asked with from now on" in ended.err
+    assert "position/v4 is still asked with" in ended.err
+    assert "position/v5 is asked with from now on" in ended.err
     verified = await program("verify", "--strict")
     assert verified.code == 0, verified.out + verified.err
 

@@ -30,7 +30,7 @@ def program(standin: Standin, tmp_path: Path) -> Program:
 async def test_versions_are_listed_without_a_server(program: Program) -> None:
     ended = await program("prompts")
     assert ended.code == 0
-    assert re.findall(r"^position/v\d", ended.out, re.MULTILINE) == ["position/v1", "position/v2", "position/v3"]
+    assert re.findall(r"^position/v\d", ended.out, re.MULTILINE) == [f"position/v{version}" for version in (1, 2, 3, 4)]
     assert "Their use is unknown" in ended.out
 
 
@@ -40,6 +40,7 @@ async def test_versions_tell_where_they_were_used(program: Program) -> None:
         ("position/v1", 18),
         ("position/v2", 0),
         ("position/v3", 0),
+        ("position/v4", 0),
         ("small/v1", 0),
     ]
 

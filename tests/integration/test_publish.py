@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from llmctx.connection import connect, read_stream
 from llmctx.context.tick import Tick
 from llmctx.errors import InstanceError, LeaseError, TrailError
+from llmctx.publication import thesis_of
 from llmctx.record import RecordMetadata, compose_unread
 from llmctx.schema import keys, values
 from llmctx.trail.log.entry import Entry
@@ -197,17 +198,31 @@ async def test_an_older_decision_does_not_replace_the_latest(
     assert thesis.address == "3"
 
 
-@pytest.mark.parametrize("kind", ["skipped", "dead_letter", "notice", "incident"])
-async def test_a_record_without_a_verdict_on_a_position_is_not_published(
+@pytest.mark.parametrize("kind", ["notice", "incident"])
+async def test_a_record_without_a_tick_is_not_published(
     redis: Redis, owner: str, publisher: Callable[[Redis], Publisher], kind: str
 ) -> None:
-    tick = Tick(id="t", symbol="AAPL") if kind in ("skipped", "dead_letter") else None
-    made = compose_unread(kind, tick, "why", RecordMetadata(1000, "test"))
+    made = compose_unread(kind, None, "why", RecordMetadata(1000, "test"))
     entry = await Log(redis).append(made, owner, SETTLEMENT)
     await Log(redis).advance(1, owner)
     await publisher(redis).publish(entry)
     assert await published(redis) == []
     assert await latest(redis, "AAPL") is None
+
+
+@pytest.mark.parametrize("kind", ["skipped", "dead_letter"])
+async def test_a_tick_without_a_position_is_published_with_the_action_none_and_its_reason(
+    redis: Redis, owner: str, publisher: Callable[[Redis], Publisher], kind: str
+) -> None:
+    made = compose_unread(kind, Tick(id="t", symbol="AAPL"), "no such key", RecordMetadata(1000, "test"))
+    entry = await Log(redis).append(made, owner, SETTLEMENT)
+    await Log(redis).advance(1, owner)
+    await publisher(redis).publish(entry)
+    assert await published(redis) == [0]
+    told = await latest(redis, "AAPL")
+    assert told is not None
+    assert (told.kind, told.tick, told.action, told.reason) == (kind, "t", "none", "no such key")
+    assert thesis_of(entry, 1) is None
 
 
 async def test_a_skipped_record_does_not_hold_up_those_after_it(
@@ -217,7 +232,7 @@ async def test_a_skipped_record_does_not_hold_up_those_after_it(
     (entry,) = await record(redis, owner, 1)
     out = publisher(redis)
     await asyncio.gather(out.publish(entry), out.publish(skipped))
-    assert await published(redis) == [1]
+    assert await published(redis) == [0, 1]
 
 
 async def test_resuming_reads_nothing_before_the_last_published_index(
@@ -227,7 +242,7 @@ async def test_resuming_reads_nothing_before_the_last_published_index(
     await record(redis, owner, 1)
     await Log(redis).append(draft("u"), owner, SETTLEMENT)
     await Log(redis).advance(3, owner)
-    assert await publisher(redis).resume() == 1
+    assert await publisher(redis).resume() == 3
     assert await publisher(redis).resume() == 0
 
 

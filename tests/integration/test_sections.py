@@ -21,10 +21,12 @@ from llmctx.llm.completion import Completion
 from llmctx.ops.cleanup.run import clean_up
 from llmctx.pipeline import DecisionConfig
 from llmctx.prompt.template import load_template
+from llmctx.publication import published_text
 from llmctx.replay.verify import verify_log
 from llmctx.schema.mapping.document import hash_as_json
 from llmctx.schema.mapping.rule import SectionRule
 from llmctx.schema.mapping.sections import Sections
+from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import bind_instance
 from llmctx.trail.log.log import Log
 from llmctx.worker.home import TrailHome
@@ -154,13 +156,17 @@ async def test_a_key_that_cannot_be_used_costs_its_section(
     assert [name for name, found in package.sections.items() if found.status is Status.INVALID] == [section]
 
 
-async def decided(redis: Redis, url: str, state_dir: Path, said: Completion) -> tuple[Any, str]:
+EVIDENCE = [{"path": "price.price.last", "value": "151", "reading": "above the entry"}]
+HOLD = completion(body(answer_text(action="hold", reasoning="It holds.", invalidation="It falls.", evidence=EVIDENCE)))
+
+
+async def decided(redis: Redis, url: str, state_dir: Path, said: Completion, *, tick: str = "t1") -> tuple[Entry, str]:
     """The record of one decision on the bot's position, and its prompt."""
     instance, _ = await bind_instance(redis, state_dir, partitions=1)
     completer = Scripted(said)
     config = DecisionConfig(load_template(asset("prompts"), "position"), completer, rules=RULES)
     async with own_partition(TrailHome(redis, url, instance, state_dir), 0, config) as (_, pipeline):
-        entry = await pipeline.decide(Tick(id="t1", symbol="BTC-USD"))
+        entry = await pipeline.decide(Tick(id=tick, symbol="BTC-USD"))
     return entry, completer.prompts[0].messages[1].content
 
 
@@ -187,3 +193,22 @@ async def test_cleanup_leaves_the_keys_of_another_system_alone(redis: Redis, tmp
     ]
     assert [name for step in steps for name in step.names] == ["watchlist:current"]
     assert await redis.ttl("stocks:price:AAPL") == -1
+
+
+async def test_the_thesis_of_a_mapped_position_outlives_its_writer(
+    redis: Redis, redis_url: str, tmp_path: Path
+) -> None:
+    await run_bot(redis)
+    entry, _ = await decided(redis, redis_url, tmp_path, HOLD)
+    text = await redis.get("decisions:{0}:latest:BTC-USD")
+    assert published_text(await read_again(redis, entry.index), 1) == text
+    _, prompt = await decided(redis, redis_url, tmp_path, HOLD, tick="t2")
+    assert "## thesis: fresh" in prompt
+    assert (await verify_log(Log(redis, 0))).fault is None
+
+
+async def read_again(redis: Redis, index: int) -> Entry:
+    """A record as whoever did not write it has it."""
+    entry = await Log(redis, 0).entry(index)
+    assert entry is not None
+    return entry

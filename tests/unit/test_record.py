@@ -353,13 +353,21 @@ def test_moved_stops_are_published() -> None:
     assert told.model_dump(include={"stop_loss", "take_profit"}) == {"stop_loss": 149, "take_profit": Decimal("165.5")}
 
 
-def test_a_skipped_tick_is_not_published() -> None:
-    assert publication(entry(None), 1) is None
+def test_a_skipped_tick_is_published_with_the_reason_and_nothing_to_do() -> None:
+    told = publication(entry(None), 1)
+    assert told is not None
+    assert (told.kind, told.action, told.reason) == ("skipped", "none", "position is missing: no such key")
 
 
-@pytest.mark.parametrize(("kind", "tick"), [("dead_letter", TICK), ("notice", None), ("incident", None)])
-def test_a_record_without_a_snapshot_is_not_published(kind: str, tick: Tick | None) -> None:
-    made = compose_unread(kind, tick, "why", CIRCUMSTANCES)
+def test_a_skipped_tick_of_a_record_that_names_no_rules_is_not_published() -> None:
+    made = compose_unread("skipped", TICK, "why", CIRCUMSTANCES)
+    older = canonical.dumps(canonical.loads(made.leaf) | {"code": "llmctx 0.1.0"})
+    assert publication(Entry(older, {}, index=0), 1) is None
+
+
+@pytest.mark.parametrize("kind", ["notice", "incident"])
+def test_a_record_without_a_tick_is_not_published(kind: str) -> None:
+    made = compose_unread(kind, None, "why", CIRCUMSTANCES)
     assert publication(Entry(made.leaf, made.pieces, index=0), 1) is None
 
 

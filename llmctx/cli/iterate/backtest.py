@@ -21,11 +21,14 @@ from llmctx.cli.shared.options import (
     Endpoint,
     Exchange,
     IntervalS,
+    Lot,
+    MinNotional,
     Model,
     News,
     PromptsDir,
     Sectors,
     bar_file_options,
+    numbers_by_symbol,
     parse_number,
 )
 from llmctx.cli.shared.output import escape, out, print_json
@@ -52,6 +55,8 @@ def backtest(
     zone: BarsZone = None,
     exchange: Exchange = "XNYS",
     cost_bps: CostBps = "2",
+    lot: Lot = None,
+    min_notional: MinNotional = None,
     keep: Annotated[
         Path | None, typer.Option(help="Keep each session's server data and trail in this folder, for replays.")
     ] = None,
@@ -80,6 +85,8 @@ def backtest(
         sectors=read_sectors(sectors),
         exchange=exchange,
         cost_bps=parse_number("--cost-bps", cost_bps),
+        lots=numbers_by_symbol("--lot", lot),
+        min_notionals=numbers_by_symbol("--min-notional", min_notional),
     )
     settings = settings_for(None, None, prompts=prompts, endpoint=endpoint, model=model)
     names = [load_template(settings.prompts, name, settings.state_dir).ref for name in prompt or [settings.prompt]]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from llmctx.cli.shared.options import AsJson, From, PromptsDir, RedisUrl, StateDir
-from llmctx.cli.shared.output import escape, out, print_json, visible
+from llmctx.cli.shared.output import escape, out, print_json
 from llmctx.cli.shared.setup import settings_for
 from llmctx.cli.shared.sources import no_match, recordings_of, selection_of
 from llmctx.errors import LlmctxError, ReplayError
@@ -15,6 +15,7 @@ from llmctx.prompt.template import load_template, versions_of
 from llmctx.replay.diff import diff
 from llmctx.replay.fitness import Fitness, fitness, rendered, text_of
 from llmctx.settings import Settings
+from llmctx.visible import visible
 
 if TYPE_CHECKING:
     from llmctx.replay.corpus import BlobCache, Recorded

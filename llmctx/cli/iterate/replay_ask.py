@@ -14,8 +14,8 @@ from llmctx.cli.shared.long_running import progress
 from llmctx.cli.shared.output import escape, messages, out, print_json
 from llmctx.cli.shared.sources import no_match, recordings_of
 from llmctx.errors import EndpointError, ReplayError
-from llmctx.llm.address import check_endpoint, without_secrets
-from llmctx.llm.client import NO_KEY, EndpointClient, NoEndpoint
+from llmctx.llm.address import NO_KEY, check_endpoint, without_secrets
+from llmctx.llm.client import EndpointClient, NoEndpoint
 from llmctx.llm.failures import MAX_CONSECUTIVE_FAILURES, remedy
 from llmctx.prompt.template import load_template
 from llmctx.replay.batch import BatchAnswers, batch_line

@@ -56,7 +56,7 @@ def trigger(
     }
     policy = _policy(given, settings)
     text, selection = selection_of(selected)
-    found = asyncio.run(_report(settings, where, text, selection, TriggerReport(policy, settings.prices)))
+    found = asyncio.run(_report(settings, where, text, selection, policy))
     (_print_json if as_json else _print)(found, policy)
 
 
@@ -74,9 +74,10 @@ def _policy(given: dict[str, Any], settings: Settings) -> TriggerPolicy:
 
 
 async def _report(
-    settings: Settings, where: str | None, text: str, selection: Selection, report: TriggerReport
+    settings: Settings, where: str | None, text: str, selection: Selection, policy: TriggerPolicy
 ) -> TriggerReport:
     async with recordings_of(settings, where) as recordings:
+        report = TriggerReport(policy, settings.prices, recordings.blobs)
         async for entry in recordings.select(selection):
             report.add(entry)
         if not report.recorded.calls:

@@ -7,10 +7,11 @@ import typer
 
 from llmctx.cli.shared.endpoints import profile_for
 from llmctx.cli.shared.options import AsJson, PromptsDir, RedisUrl, StateDir, Symbol
-from llmctx.cli.shared.output import coloured, escape, out, print_json, visible
+from llmctx.cli.shared.output import coloured, escape, out, print_json
 from llmctx.cli.shared.setup import partitions_of, redis_of, settings_for, trail_rules
 from llmctx.schema.symbol import check_symbol
 from llmctx.settings import Settings
+from llmctx.visible import visible
 
 if TYPE_CHECKING:
     from llmctx.context.package import Package
@@ -63,8 +64,10 @@ async def _read(settings: Settings, symbol: str) -> "Package":
     async with redis_of(settings) as (redis, _):
         partitions = await partitions_of(redis, settings)
         partition = partition_of(symbol, partitions)
-        known = await SymbolMemory(Log(redis, partition), partitions).of(symbol)
-        return build_package(await read_snapshot(redis, symbol, partition, await trail_rules(redis, settings), known))
+        memory = SymbolMemory(Log(redis, partition), partitions)
+        memory.length = settings.memory
+        known, rules = await memory.of(symbol), await trail_rules(redis, settings)
+        return build_package(await read_snapshot(redis, symbol, partition, rules, known))
 
 
 def _print_prompt(prompt: "Prompt", *, as_json: bool) -> None:

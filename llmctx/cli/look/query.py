@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from llmctx.cli.shared.options import AsJson, Since, Until, parse_time
-from llmctx.cli.shared.output import escape, out, print_json, visible
+from llmctx.cli.shared.output import escape, out, print_json
 from llmctx.cli.shared.setup import settings_for
 from llmctx.clock import iso
+from llmctx.visible import visible
 
 if TYPE_CHECKING:
     from llmctx.ops.query import Rows

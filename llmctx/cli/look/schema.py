@@ -16,7 +16,8 @@ def schema(
 ) -> None:
     """List the live keys, or print the JSON Schema of one.
 
-    `decisions` stands for what is published on decisions:{p}, in the field `decision` of each entry, and `effects` for
+    `decisions` stands for what is published on decisions:{p}, in the field `decision` of each entry: one for each
+    record that settles a tick. For a skipped tick its action is none, and its reason says why. `effects` stands for
     what the execution side writes to effects:{p}, in the field `effect`.
 
     \b

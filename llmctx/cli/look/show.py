@@ -1,22 +1,28 @@
 """`llmctx show`: one record."""
 
 import asyncio
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from llmctx import canonical, clock
 from llmctx.cli.shared.options import Address, AsJson, From, RedisUrl, StateDir
-from llmctx.cli.shared.output import coloured, escape, out, print_json, visible
-from llmctx.cli.shared.record_text import print_fields, print_verdict
-from llmctx.cli.shared.setup import settings_for
+from llmctx.cli.shared.output import coloured, escape, out, print_json
+from llmctx.cli.shared.record_text import print_brief, print_fields, print_verdict
+from llmctx.cli.shared.setup import open_trail, settings_for
 from llmctx.cli.shared.sources import source_of
-from llmctx.context.package import build_package
-from llmctx.context.snapshot import Snapshot
-from llmctx.context.staleness import Status
+from llmctx.console.story import Story, known_sections
+from llmctx.errors import CheckpointError
 from llmctx.settings import Settings
-from llmctx.trail.log.entry import Entry, address, named_blobs
+from llmctx.trail.log.entry import Entry, address
 from llmctx.trail.log.packing import textual_pieces
 from llmctx.trail.log.unreadable import TO_DO, Unreadable
-from llmctx.trail.source.lookup import read_record, said_of
+from llmctx.trail.proof.anchor import Anchor, anchor_directory
+from llmctx.trail.proof.checkpoint import read_note
+from llmctx.trail.source.copies import is_copy, newest_note
+from llmctx.trail.source.joined import trail_source
+from llmctx.trail.source.lookup import blobs_of, read_record, said_of
+from llmctx.visible import visible
 
 Blobs = dict[str, bytes]
 """Blobs by digest."""
@@ -24,27 +30,33 @@ Blobs = dict[str, bytes]
 
 def show(
     record: Address,
+    full: Annotated[
+        bool, typer.Option("--full", help="Print all the evidence: every section, the messages, the response.")
+    ] = False,
     where: From = None,
     redis_url: RedisUrl = None,
     state_dir: StateDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show one record with all its evidence.
+    """Show one record: why it was made, what was decided, its proof.
 
-    What was known, what was asked, what the model answered, what was concluded; and what became of it:
-    effects, and what people said.
+    What became of it stands there too: effects, and what people said. With --full all its evidence: what was known,
+    what was asked, what the model answered, and what was concluded.
 
     \b
     llmctx show 12
-    llmctx show 12 --from ./export
+    llmctx show 12 --full --from ./export
     """
-    entry, place, blobs, said = asyncio.run(_read(settings_for(redis_url, state_dir), where, record))
+    settings = settings_for(redis_url, state_dir)
+    entry, place, blobs, covered, said = asyncio.run(_read(settings, where, record))
     if not as_json:
-        if entry.unreadable is None:
-            _print_entry(entry, place, blobs)
-            _print_said(said)
-        else:
+        if entry.unreadable is not None:
             _print_unreadable(entry, place, entry.unreadable)
+        elif full:
+            _print_entry(entry, place, blobs)
+        else:
+            print_brief(Story(entry, 1, blobs), place, covered)
+        _print_said(said)
         return
     leaf, pieces = entry.kept
     print_json(
@@ -60,19 +72,36 @@ def show(
     )
 
 
-async def _read(settings: Settings, where: str | None, text: str) -> tuple[Entry, str, Blobs, list[Entry]]:
-    """The record at an address, its address as all commands print it, the blobs that it names, and what others said."""
-    async with source_of(settings, where) as source:
-        entry = await read_record(source, text)
-        part = next(part for part in source.parts if part.partition == entry.partition)
-        blobs = {digest: await part.blob(digest) for digest in named_blobs(entry.record)}
-        place = address(entry.index, entry.partition, source.partitions)
-        return (
-            entry,
-            place,
-            {digest: blob for digest, blob in blobs.items() if blob is not None},
-            await said_of(source, entry),
-        )
+async def _read(settings: Settings, where: str | None, text: str) -> tuple[Entry, str, Blobs, str, list[Entry]]:
+    """The record at an address, its address as all commands print it, its blobs, which checkpoint covers it, and what
+    others said of it.
+    """
+    if where is None:
+        async with open_trail(settings) as (redis, instance):
+            source = await trail_source(redis, instance, settings.archive)
+            entry = await read_record(source, text)
+            blobs, said = await blobs_of(source, entry), await said_of(source, entry)
+            note = Anchor(anchor_directory(settings.state_dir, instance.id, entry.partition)).newest()
+    else:
+        async with source_of(settings, where) as source:
+            entry = await read_record(source, text)
+            blobs, said = await blobs_of(source, entry), await said_of(source, entry)
+            note = newest_note(where, entry.partition) if is_copy(where) else None
+    place = address(entry.index, entry.partition, source.partitions)
+    return entry, place, blobs, _covered(note, entry.index), said
+
+
+def _covered(note: str | None, index: int) -> str:
+    """Which checkpoint covers a record, in words."""
+    if note is None:
+        return "no checkpoint here; `llmctx run` or `llmctx notary` signs"
+    try:
+        checkpoint = read_note(note)
+        if checkpoint.size <= index:
+            return f"not covered yet; the newest checkpoint is over {checkpoint.size}"
+        return f"in the checkpoint over {checkpoint.size}, signed {clock.iso(checkpoint.time_ms)}"
+    except CheckpointError as error:
+        return f"the newest checkpoint cannot be used: {error.why}"
 
 
 def _print_unreadable(entry: Entry, place: str, problem: Unreadable) -> None:
@@ -106,7 +135,9 @@ def _print_entry(entry: Entry, place: str, blobs: Blobs) -> None:
     print_verdict(record)
     if "completion" in record:
         _print_call(record)
-    if "snapshot" in record:
+    if entry.erased:
+        out.print(f"\n[yellow]erased by rule[/]  {', '.join(entry.erased)}; the leaf has the digests")
+    if "snapshot" in entry.pieces:
         _print_sections(entry.pieces["snapshot"], blobs)
     if "messages" in entry.pieces:
         for message in canonical.loads(entry.pieces["messages"]):
@@ -155,15 +186,13 @@ def _tried(tried: dict[str, Any]) -> str:
 def _print_sections(snapshot: bytes, blobs: Blobs) -> None:
     out.print("\n[bold]known[/]")
     try:
-        read = Snapshot.from_evidence(snapshot, blobs)
-        package = build_package(read)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:  # other rules made it, or it was altered
+        sections = known_sections(snapshot, blobs)
+    except ValueError as error:  # other rules made it, or it was altered
         out.print(f"  this version cannot read it ({escape(str(error))}); --json prints it unchanged")
         return
-    for name, section in package.sections.items():
-        age = "" if section.age_ms is None else f"{clock.in_words(section.age_ms)} old"
-        raw = read.sections[name].raw or b""
-        text = " ".join(raw.decode(errors="replace").split())
-        out.print(f"  {name:<14} {coloured(section.status):<20} {age:<16} {escape(text)}")
-        if section.reason and section.status is not Status.MISSING:
+    for section in sections:
+        age = f"{section.age} old" if section.age else ""
+        text = " ".join(section.raw.split())
+        out.print(f"  {section.name:<14} {coloured(section.status):<20} {age:<16} {escape(text)}")
+        if section.reason:
             out.print(f"  {'':<14} {escape(section.reason)}")

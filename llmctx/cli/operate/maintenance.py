@@ -10,6 +10,7 @@ from llmctx import clock
 from llmctx.cli.operate.archive import archive_trail, locked_until
 from llmctx.cli.operate.backup import back_up, watched
 from llmctx.cli.operate.cleanup import clean_up_keys
+from llmctx.cli.operate.erase import erase_due
 from llmctx.cli.shared.long_running import end_on_sigterm
 from llmctx.cli.shared.options import AsJson, RedisUrl, StateDir
 from llmctx.cli.shared.output import escape, out, print_json
@@ -34,7 +35,7 @@ def maintenance(
     state_dir: StateDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Archive, back up and clean up, each step when it is due.
+    """Archive, erase, back up and clean up, each step when it is due.
 
     The schedule is the table [maintenance] of llmctx.toml: by default each step once a day, from 02:00 UTC on. Run it
     from cron as often as you like, or let `llmctx run --maintenance` do it. Steps that did something are recorded in a
@@ -86,11 +87,12 @@ async def _maintain(settings: Settings, *, everything: bool, quiet: bool) -> tup
 def _not_now(settings: Settings, step: Step, done_ms: int | None, now_ms: int) -> _Result | None:
     """Why a step is not done now; None if it is."""
     schedule = settings.maintenance
-    needs = {"archive": settings.archive, "backup": schedule.backup_to, "cleanup": True}
+    erases = settings.archive and settings.retention.erases
+    needs = {"archive": settings.archive, "erase": erases, "backup": schedule.backup_to, "cleanup": True}
     if schedule.interval_ms(step) == 0:
         return {"outcome": "off"}
     if not needs[step]:
-        name = {"archive": "archive", "backup": "maintenance.backup_to"}[step]
+        name = {"archive": "archive", "erase": "archive or retention", "backup": "maintenance.backup_to"}[step]
         return {"outcome": "off", "why": f"the setting {name} is unset"}
     if not schedule.is_due(step, done_ms, now_ms):
         next_ms = schedule.due_ms(step, now_ms) + schedule.interval_ms(step)
@@ -132,6 +134,11 @@ async def _archive(settings: Settings, quiet: bool) -> _Result:
     }
 
 
+async def _erase(settings: Settings, quiet: bool) -> _Result:  # noqa: ARG001  as every step
+    found = await erase_due(settings, apply=True)
+    return {"segments": len(found), "records": sum(segment.records or 0 for segment in found)}
+
+
 async def _back_up(settings: Settings, quiet: bool) -> _Result:
     schedule = settings.maintenance
     assert schedule.backup_to is not None
@@ -153,6 +160,7 @@ async def _clean_up(settings: Settings, quiet: bool) -> _Result:
 
 _WORK: dict[Step, Callable[[Settings, bool], Awaitable[_Result]]] = {
     "archive": _archive,
+    "erase": _erase,
     "backup": _back_up,
     "cleanup": _clean_up,
 }

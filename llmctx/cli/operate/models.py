@@ -11,7 +11,8 @@ from llmctx.cli.shared.options import AsJson, Endpoint, Model, PromptName, Promp
 from llmctx.cli.shared.output import escape, out, plain_table, print_json
 from llmctx.cli.shared.setup import settings_for
 from llmctx.errors import EndpointError
-from llmctx.llm.client import NO_KEY, EndpointClient
+from llmctx.llm.address import NO_KEY
+from llmctx.llm.client import EndpointClient
 from llmctx.llm.profile import Profile, ProfileSettings, read_setting
 from llmctx.settings import Settings
 

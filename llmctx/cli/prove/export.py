@@ -65,16 +65,20 @@ async def _export(settings: Settings, directory: Path, *, quiet: bool) -> "list[
     from llmctx.trail.proof.anchor import Anchor, anchor_directory
     from llmctx.trail.proof.checkpoint import key_name_of
     from llmctx.trail.proof.notary_service import cover_and_read_key
-    from llmctx.trail.source.joined import trail_source
+    from llmctx.trail.source.copies import erasures_in
+    from llmctx.trail.source.joined import JoinedRecords, trail_source
 
     parts = []
     async with open_trail(settings) as (redis, instance):
         key = await cover_and_read_key(redis, instance, settings.state_dir)
         source = await trail_source(redis, instance, settings.archive, whole=True)
+        is_joined = any(isinstance(part, JoinedRecords) for part in source.parts)
+        erasures = erasures_in(settings.archive) if is_joined and settings.archive is not None else {}
         exporter = Exporter(directory, key_name_of(instance.id), key)
         exporter.open()
         for part in source.parts:
             proven = Proven.by(Anchor(anchor_directory(settings.state_dir, instance.id, part.partition)))
+            proven = proven._replace(erasures=erasures.get(part.partition, ()))
             with progress(f"partition {part.partition}", await part.size(), quiet=quiet) as advance:
                 parts.append(await exporter.write(part, proven, advance))
     exporter.close()

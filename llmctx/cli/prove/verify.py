@@ -178,7 +178,7 @@ async def _older(redis: Redis, instance: Instance, archive: str | None) -> dict[
         return {}
     copy = open_copy(archive)
     return {
-        part.partition: Older(joined[part.partition], copy.notes(part)[0])
+        part.partition: Older(joined[part.partition], copy.notes(part)[0], copy.erasures(part))
         for part in copy.parts
         if part.partition in joined
     }
@@ -215,6 +215,8 @@ def _print_report(report: PartitionReport) -> None:
         + f"{report.checkpoints} checkpoints cover {report.covered}; "
         f"{report.rebuilt} rebuilt whole from their evidence, prompts byte for byte."
     )
+    for piece, count in report.erased.items():
+        out.print(f"[yellow]erased by rule[/]  {piece} of {count} records; their digests are in the leaves")
     for line in [] if report.reproduction is None else report.reproduction.lines():
         out.print(escape(line))
     for first, last in report.losses:

@@ -18,11 +18,14 @@ from llmctx.cli.shared.options import (
     CostBps,
     Exchange,
     IntervalS,
+    Lot,
+    MinNotional,
     News,
     RedisUrl,
     Sectors,
     StateDir,
     bar_file_options,
+    numbers_by_symbol,
     parse_number,
 )
 from llmctx.cli.shared.output import out, print_json
@@ -71,6 +74,8 @@ def feed(
         bool, typer.Option(help="Let the paper broker open, trade and close positions, or only mark them to market.")
     ] = True,
     cost_bps: CostBps = "2",
+    lot: Lot = None,
+    min_notional: MinNotional = None,
     live: Annotated[
         bool, typer.Option("--live", help="The data is live: judge its age by the server's clock, not the bars'.")
     ] = False,
@@ -108,6 +113,8 @@ def feed(
         vix=None if vix is None else parse_number("--vix", vix),
         cost_bps=parse_number("--cost-bps", cost_bps) if paper else None,
         live=live,
+        lots=numbers_by_symbol("--lot", lot),
+        min_notionals=numbers_by_symbol("--min-notional", min_notional),
     )
     factor = _speed(speed)
     settings = settings_for(redis_url, state_dir)

@@ -37,6 +37,7 @@ def _wanted(settings: Settings) -> Schedule:
     """The schedule without the steps that have no place to write to."""
     off = {
         "archive_every_h": settings.archive is not None,
+        "erase_every_h": settings.archive is not None and settings.retention.erases,
         "backup_every_h": settings.maintenance.backup_to is not None,
     }
     return settings.maintenance.model_copy(update={name: 0 for name, has_place in off.items() if not has_place})

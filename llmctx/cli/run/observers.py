@@ -44,6 +44,25 @@ async def observers(
         yield found
 
 
+@asynccontextmanager
+async def console_beside(settings: Settings, home: TrailHome, port: int | None) -> AsyncIterator[None]:
+    """Serve the console of a service on a port of this machine; nothing without a port.
+
+    Raises LlmctxError if its extra is not installed, or the port cannot be used.
+    """
+    if port is None:
+        yield
+        return
+    from llmctx.cli.shared.consoles import live_subject_of
+    from llmctx.console.access import Bind
+    from llmctx.console.server import serve_console
+
+    subject = await live_subject_of(settings, home.redis, home.url, home.instance, settings.state_dir / "replays")
+    async with serve_console(subject, Bind(port=port), settings.state_dir) as url:
+        messages.note(f"the console is at {url}")
+        yield
+
+
 def _log_record(entry: Entry) -> None:
     """Log a record as one line."""
     record, verdict = entry.record, entry.record["verdict"]

@@ -7,7 +7,7 @@ import typer
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from llmctx.cli.run.observers import Observer, observers
+from llmctx.cli.run.observers import Observer, console_beside, observers
 from llmctx.cli.shared.deciding import decides
 from llmctx.cli.shared.logs import LogFormat, show_logs
 from llmctx.cli.shared.long_running import stop_signal
@@ -50,6 +50,9 @@ def run(
     metrics_host: Annotated[
         str, typer.Option("--metrics-host", help="The address on which metrics are served.")
     ] = "127.0.0.1",
+    console: Annotated[
+        int | None, typer.Option("--console", help="Serve the console on this port of 127.0.0.1.", min=0, max=65_535)
+    ] = None,
 ) -> None:
     """Run the service, which decides every tick exactly once.
 
@@ -69,7 +72,17 @@ def run(
     counter = _Counter(verbose=verbose, as_json=as_json)
     options = ServeOptions(settings.concurrency, watch=watch, notary=not no_notary, tune_gc=True)
     address = None if metrics is None else (metrics_host, metrics)
-    asyncio.run(_run(settings, counter, options, new_instance=new_instance, metrics=address, maintenance=maintenance))
+    asyncio.run(
+        _run(
+            settings,
+            counter,
+            options,
+            new_instance=new_instance,
+            metrics=address,
+            maintenance=maintenance,
+            console=console,
+        )
+    )
 
 
 async def _run(
@@ -80,6 +93,7 @@ async def _run(
     new_instance: bool,
     metrics: tuple[str, int] | None,
     maintenance: bool,
+    console: int | None,
 ) -> None:
     # A worker loads the functions of feed and cleanup too: their users may not (docs/operations/access.md).
     import llmctx.flow.store
@@ -95,7 +109,7 @@ async def _run(
             server = without_password(url)
             refs = ", ".join(template.ref for template in config.prompts.templates)
             out.print(f"Deciding with {refs} and {_models(settings)} on {server}. Ctrl-C stops it.")
-        async with observers(settings, home, metrics) as watching:
+        async with observers(settings, home, metrics) as watching, console_beside(settings, home, console):
             tasks = [asyncio.create_task(counter.report())]
             if isinstance(config.prompts, PromptBook):
                 tasks.append(asyncio.create_task(config.prompts.watch()))

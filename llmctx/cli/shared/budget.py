@@ -5,6 +5,7 @@ from llmctx.errors import BudgetError, TemplateError
 from llmctx.llm.budget import BudgetTerms, CallCost
 from llmctx.llm.client import EndpointClient
 from llmctx.llm.completion import Completer
+from llmctx.llm.fallback import EndpointChain
 from llmctx.prompt.template import Template
 from llmctx.settings import Settings
 
@@ -14,16 +15,18 @@ def budget_of(settings: Settings, completer: Completer) -> BudgetTerms | None:
 
     Raises BudgetError if the budget is in money and the model has no price.
     """
-    budget, model = settings.daily_budget, settings.llm.model
+    budget = settings.daily_budget
     if budget is None:
         return None
-    if model not in settings.prices and any(limits.cost is not None for limits in budget.parts):
+    clients = [each.completer for each in completer.endpoints] if isinstance(completer, EndpointChain) else [completer]
+    plans = [client.plan for client in clients if isinstance(client, EndpointClient)]
+    cost = CallCost(settings.prices, plans, model=settings.llm.model)
+    if (unpriced := cost.unpriced(OUTPUT)) and any(limits.cost is not None for limits in budget.parts):
         raise BudgetError(
-            f"The daily budget is in money, but there is no price for {model!r}.",
-            f'Set it in llmctx.toml: [prices."{model}"] input = ... output = ... (per million tokens).',
+            f"The daily budget is in money, but there is no price for {unpriced[0]!r}.",
+            f'Set it in llmctx.toml: [prices."{unpriced[0]}"] input = ... output = ... (per million tokens).',
         )
-    plan = completer.plan if isinstance(completer, EndpointClient) else None
-    return BudgetTerms(budget, CallCost(model, settings.prices, plan), OUTPUT)
+    return BudgetTerms(budget, cost, OUTPUT)
 
 
 def check_answer_limit(template: Template, terms: BudgetTerms | None) -> None:

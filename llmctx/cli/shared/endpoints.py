@@ -8,9 +8,9 @@ from llmctx import canonical
 from llmctx.cli.shared.output import messages
 from llmctx.decision.parse import judge
 from llmctx.errors import EndpointError
-from llmctx.llm.address import resolve, without_secrets
+from llmctx.llm.address import NO_KEY, resolve, without_secrets
 from llmctx.llm.breaker import Breaker
-from llmctx.llm.client import NO_KEY, EndpointClient, NoEndpoint
+from llmctx.llm.client import EndpointClient, NoEndpoint
 from llmctx.llm.completion import ClosingCompleter, Completer
 from llmctx.llm.endpoint_settings import LLMSettings
 from llmctx.llm.fallback import Endpoint, EndpointChain, Hedge

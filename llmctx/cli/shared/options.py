@@ -111,6 +111,37 @@ Exchange = Annotated[
 CostBps = Annotated[str, typer.Option("--cost-bps", help="Cost of each fill, in basis points of the traded amount.")]
 
 
+Lot = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--lot",
+        help="The smallest quantity that the paper broker buys: 0.001, or SYMBOL=0.001; may be repeated. Default: 1, "
+        "with --exchange always 0.0001.",
+        show_default=False,
+    ),
+]
+MinNotional = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--min-notional",
+        help="The least that a purchase must be worth: 10, or SYMBOL=10; may be repeated.",
+        show_default=False,
+    ),
+]
+
+
+def numbers_by_symbol(option: str, texts: list[str] | None) -> dict[str, Decimal]:
+    """The numbers above 0 that an option was given, by symbol; under "" the one that was given without a symbol."""
+    found: dict[str, Decimal] = {}
+    for text in texts or []:
+        symbol, _, number = text.rpartition("=")
+        value = _decimal(number)
+        if value is None or value <= 0:
+            raise typer.BadParameter(f"{option} {text}: give a number above 0, or SYMBOL=NUMBER")
+        found[symbol] = value
+    return found
+
+
 def said_by(by: str, why: str) -> tuple[str, str]:
     """Who says something, and why, as it is recorded."""
     for name, text, limit in (("--by", by, MAX_BY_CHARS), ("--why", why, MAX_WHY_CHARS)):

@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import sys
-import unicodedata
 from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
@@ -16,11 +15,10 @@ from rich.console import Console
 
 from llmctx import clock
 from llmctx.errors import LlmctxError
+from llmctx.visible import visible
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-_CONTROL_CATEGORIES = {"Cc", "Cf", "Cs"}
 
 
 class _Console(Console):
@@ -125,10 +123,3 @@ messages = _Messages()
 def escape(text: str) -> str:
     """Text from anywhere: its brackets are not markup, and no character controls the terminal."""
     return rich.markup.escape(visible(text))
-
-
-def visible(text: str) -> str:
-    """The text with control characters written out; line ends are kept."""
-    return "".join(
-        c if c == "\n" or unicodedata.category(c) not in _CONTROL_CATEGORIES else repr(c)[1:-1] for c in text
-    )

@@ -1,8 +1,15 @@
 """How a record is printed: on one line, or its decision, grounding and verdict in full."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from llmctx import clock
 from llmctx.cli.shared.output import coloured, escape, out
+
+if TYPE_CHECKING:
+    from llmctx.console.story import Story
+
+_MAX_SHOWN = 3
+"""Wrong numbers and guardrails that a brief record lists."""
 
 
 def record_line(where: str, record: dict[str, Any]) -> str:
@@ -21,6 +28,52 @@ def print_fields(fields: dict[str, Any]) -> None:
     for name, value in fields.items():
         if value is not None:
             out.print(f"  {name:<12} {escape(str(value))}")
+
+
+def print_brief(story: "Story", place: str, covered: str) -> None:
+    """Print a record in a few lines: why it was made, what was decided, and which checkpoint covers it."""
+    record, brief = story.record, story.brief
+    verdict, usage = record["verdict"], record.get("completion", {}).get("usage")
+    action = f"{coloured(brief.action)} {escape(brief.amounts)}"
+    out.print(f"[bold]record {place}[/]  {brief.kind}  {escape(brief.symbol)}  {action}")
+    at = "" if brief.at_ms is None else f"{clock.iso(brief.at_ms)}, "
+    conflated = record.get("conflated")
+    also = f", which settles {len(conflated)} more" if conflated else ""
+    tokens = "" if usage is None else f", {usage['prompt']:,} + {usage['completion']:,} tokens"
+    print_fields(
+        {
+            "as of": f"{at}recorded {clock.iso(record['recorded_at_ms'])} by {record['code']}",
+            "why": f"{record['cause']}, tick {record['tick']}{also}" if "tick" in record else None,
+            "known": _known_text(story),
+            "asked": None if brief.prompt is None else f"{brief.prompt} of {brief.model or 'no model'}{tokens}",
+            "answered": None if brief.decided is None else f"{brief.decided}, confidence {brief.confidence}",
+            "": brief.words,
+        }
+    )
+    for finding in story.findings[:_MAX_SHOWN]:
+        fact = f", which is {finding['fact']}" if "fact" in finding else ""
+        print_fields(
+            {"wrong": f"{finding.get('text', finding.get('value'))}: {finding.get('why', 'no such fact')}{fact}"}
+        )
+    for guard in verdict.get("guards", [])[:_MAX_SHOWN]:
+        print_fields({"guard": f"{guard['name']}: {guard['detail']}"})
+    print_fields({"verdict": verdict["reason"], "leaf hash": story.entry.leaf_hash, "proof": covered})
+    out.print(f"  [dim]all its evidence: llmctx show {place} --full; a proof to keep: llmctx receipt {place}[/]")
+
+
+def _known_text(story: "Story") -> str | None:
+    """How the sections stood, by status; the names of all that were not fresh."""
+    if story.unread is not None:
+        return f"this version cannot read it ({story.unread}); --json prints it unchanged"
+    if not story.known:
+        return None
+    by_status: dict[str, list[str]] = {}
+    for section in story.known:
+        age = f" ({section.age})" if section.status == "stale" else ""
+        by_status.setdefault(section.status, []).append(section.name + age)
+    fresh = len(by_status.pop("fresh", []))
+    rest = "; ".join(f"{status}: {', '.join(names)}" for status, names in by_status.items())
+    return f"{fresh} of {len(story.known)} sections fresh" + (f"; {rest}" if rest else "")
 
 
 def print_verdict(record: dict[str, Any]) -> None:

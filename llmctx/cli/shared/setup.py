@@ -12,7 +12,7 @@ from llmctx.cli.shared.logs import LogFormat, show_logs
 from llmctx.connection import open_redis
 from llmctx.context.snapshot import ReadRules, clock_of
 from llmctx.decision.guards import GuardPolicy
-from llmctx.errors import EndpointError, ServerError, TemplateError
+from llmctx.errors import EndpointError, LlmctxError, ServerError, TemplateError
 from llmctx.llm.client import NoEndpoint
 from llmctx.ops.server import EmbeddedServer
 from llmctx.pipeline import DecisionConfig, check_output
@@ -107,8 +107,25 @@ def rules_of(settings: Settings) -> ReadRules:
         max_age_s=settings.limits_s,
         stale_stop_factor=settings.stale_stop_factor,
         clock=clock,
+        memory=settings.memory,
+        portfolio=_portfolio_of(settings),
         sections=settings.mapping,
     )
+
+
+def _portfolio_of(settings: Settings) -> tuple[str, ...] | None:
+    """The symbols whose positions make the portfolio, none of them for portfolio:current; None without a portfolio."""
+    if settings.portfolio == "positions" and "position" in settings.sections:
+        raise LlmctxError(
+            "The portfolio is joined from positions:active:SYMBOL, but [sections.position] names another key.",
+            'Write portfolio:current and set portfolio = "key".',
+        )
+    if settings.portfolio == "positions" and not settings.portfolio_symbols:
+        raise LlmctxError(
+            "The portfolio is to be joined from positions, but portfolio_symbols names none.",
+            'Name the symbols that may be held, or write portfolio:current and set portfolio = "key".',
+        )
+    return {"off": None, "key": (), "positions": settings.portfolio_symbols}[settings.portfolio]
 
 
 async def trail_rules(redis: Redis, settings: Settings) -> ReadRules:

@@ -47,7 +47,7 @@ def _updates(patterns: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(keys.UPDATES + pattern for pattern in patterns)
 
 
-_EXECUTED = _live("position", "monitoring", "performance")
+_EXECUTED = (*_live("position", "monitoring", "performance"), keys.PORTFOLIO)
 _COLLECTED = tuple(family.key("*", "*") for family in FAMILIES if family.key("*", "*") not in _EXECUTED)
 _LIVE = (*_COLLECTED, *_EXECUTED)
 _BARS, _NEWS = keys.bars("*"), keys.news("*")

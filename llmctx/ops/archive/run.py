@@ -74,7 +74,7 @@ class Archiver:
         TrailError if Redis or the anchor cannot be read.
         """
         log, anchor = self._trail.log, self._trail.anchor
-        with _locked(self._state_dir, self._trail):
+        with archive_lock(self._state_dir, self._trail.instance, log.partition):
             plan = Plan(anchor.checkpoints())
             before_ms = await server_ms(self._trail.redis) - older_than_ms
             if older_than_ms >= DAY_MS:
@@ -140,17 +140,17 @@ class Archiver:
 
 
 @contextmanager
-def _locked(state_dir: Path, trail: Trail) -> Iterator[None]:
-    """Keep other archivers of this state directory away from a partition.
+def archive_lock(state_dir: Path, instance: str, partition: int) -> Iterator[None]:
+    """Keep others of this state directory away from a partition's archive.
 
     Raises ArchiveError if there is one.
     """
     with ExitStack() as stack:
         try:
-            stack.enter_context(exclusive_lock(state_dir / "archive" / trail.instance / f"{trail.log.partition}.lock"))
+            stack.enter_context(exclusive_lock(state_dir / "archive" / instance / f"{partition}.lock"))
         except BlockingIOError as error:
             raise ArchiveError(
-                f"Another process archives partition {trail.log.partition} of {state_dir}.",
+                f"Another process archives partition {partition} of {state_dir}.",
                 "Wait until it is done; nothing has to be repeated.",
                 exit_code=3,
             ) from error

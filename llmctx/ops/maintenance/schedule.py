@@ -5,8 +5,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Step = Literal["archive", "backup", "cleanup"]
-STEPS: tuple[Step, ...] = ("archive", "backup", "cleanup")
+Step = Literal["archive", "erase", "backup", "cleanup"]
+STEPS: tuple[Step, ...] = ("archive", "erase", "backup", "cleanup")
 """The steps, in their order."""
 _HOUR_MS = 3_600_000
 
@@ -24,6 +24,8 @@ class Schedule(BaseModel):
     """Records older than this many days are archived."""
     archive_keep: int = Field(2000, ge=0)
     """How many of the newest records of each partition stay in Redis."""
+    erase_every_h: int = Field(24, ge=0)
+    """Hours between two erasures. Nothing is erased while the table `retention` names no piece."""
     backup_every_h: int = Field(24, ge=0)
     """Hours between two backups. Nothing is backed up while `backup_to` is unset."""
     backup_to: Path | None = None

@@ -30,21 +30,29 @@ from llmctx.schema.values.market import (
     Signal,
     Watchlist,
 )
+from llmctx.schema.values.memory import ClosedPosition, Memory, Opening, PastDecision
+from llmctx.schema.values.portfolio import Holding, Portfolio
 
 __all__ = [
     "OHLCV",
     "Breadth",
     "Candidate",
     "Candidates",
+    "ClosedPosition",
     "Distance",
     "Effect",
+    "Holding",
     "Indicators",
     "Level",
     "LiveValue",
     "Market",
+    "Memory",
     "Monitoring",
     "News",
+    "Opening",
+    "PastDecision",
     "Performance",
+    "Portfolio",
     "Position",
     "Price",
     "Reading",

@@ -160,7 +160,7 @@ class Thesis(LiveValue):
     as_of: Timestamp
     """The time of the data it is based on."""
     entry_time: Timestamp | None
-    """The position it is about; null in a dead letter whose evidence could not be recorded."""
+    """The position it is about; null if there is none, or if its evidence could not be recorded."""
     side: str | None = unshown(None)
     """The direction of that position."""
     entry_price: Number | None = unshown(None)
@@ -168,7 +168,7 @@ class Thesis(LiveValue):
     held: Number | None = unshown(None)
     """The shares held of it then."""
     action: str
-    """The action allowed after the guardrails."""
+    """The action allowed after the guardrails; none if there was no position to decide about."""
     quantity: Number | None = unit("shares")
     """Shares, if the action needs a quantity."""
     stop_loss: Number | None = unit("price")

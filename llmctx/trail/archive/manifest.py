@@ -3,6 +3,7 @@
     P/YYYY-MM-DD-FIRST.parquet   the records of a partition from index FIRST on (columns.py has its columns)
     P/FIRST.notes                the signed checkpoints over them, as an anchor stores them
     P/FIRST.json                 the manifest; written last, so a segment without one does not count
+    P/...-eN.parquet, -eN.json   the same after the Nth erasure; the manifest before stays, its records are deleted
     blobs/SHA256                 the blobs that records name, once each
 
 FIRST has twelve digits. Segments follow each other without a gap: a segment ends where a checkpoint's tree does, and
@@ -16,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from llmctx import canonical, clock
 from llmctx.errors import ArchiveError, CheckpointError
 from llmctx.trail.proof.checkpoint import Checkpoint, read_note
+from llmctx.trail.proof.erasure import Erasure
 
 Format = Literal["llmctx-archive/1"]
 FORMAT: Format = "llmctx-archive/1"
@@ -93,6 +95,12 @@ class Manifest(BaseModel):
     """The writer keys enrolled and the instance keys replaced below `end`, in the order of their records."""
     blobs: tuple[str, ...]
     """The digests of all blobs that its records name."""
+    revision: int | None = None
+    """How many times pieces of its records were erased; None if never."""
+    replaces: str | None = None
+    """The digest of the manifest before the last erasure."""
+    erased: tuple[Erasure, ...] | None = None
+    """What was erased, and by whom that is signed."""
 
     @classmethod
     def read(cls, raw: bytes, where: str) -> Self:
@@ -129,12 +137,17 @@ class Manifest(BaseModel):
     @property
     def name(self) -> str:
         """Its own path in the archive."""
-        return manifest_name(self.partition, self.first)
+        return manifest_name(self.partition, self.first, self.revision or 0)
 
 
-def manifest_name(partition: int, first: int) -> str:
+def manifest_name(partition: int, first: int, revision: int = 0) -> str:
     """The path of the manifest of a segment."""
-    return f"{partition}/{first:0{_DIGITS}}{SUFFIX}"
+    return f"{partition}/{first:0{_DIGITS}}{revised(revision)}{SUFFIX}"
+
+
+def revised(revision: int) -> str:
+    """What the names of a segment's files end with, before their suffix, after so many erasures."""
+    return f"-e{revision}" if revision else ""
 
 
 def notes_name(partition: int, first: int) -> str:

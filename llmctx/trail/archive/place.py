@@ -39,6 +39,10 @@ class Place(Protocol):
         """The names of all files in a folder, sorted; the empty text names the whole place."""
         ...
 
+    def remove(self, name: str) -> None:
+        """Delete a file whose time is over; nothing happens if there is none."""
+        ...
+
 
 def open_place(where: str, retain_until_ms: int | None = None) -> Place:
     """The place with an address: s3://, gs://, az:// and what else obstore knows, or a local path.
@@ -89,6 +93,14 @@ class FolderPlace:
             return None
         except OSError as error:
             raise ArchiveError(f"{self._folder / name} could not be read: {error}.", "See its permissions.") from error
+
+    def remove(self, name: str) -> None:
+        """Delete a file, and sync its folder."""
+        try:
+            (self._folder / name).unlink(missing_ok=True)
+            sync_directory((self._folder / name).parent)
+        except OSError as error:
+            raise ArchiveError(f"{self._folder / name} could not be deleted: {error}.", "See who may.") from error
 
     def names(self, folder: str) -> list[str]:
         """The names of all files in a folder, sorted, without those that a kill left unfinished."""
@@ -164,6 +176,16 @@ class ObjectPlace:
             except self._errors.BaseError as error:
                 raise self._failed(folder, "listed", error) from error
         return []
+
+    def remove(self, name: str) -> None:
+        """Delete an object; where objects have versions, what is left is for the bucket's lifecycle rules."""
+        import obstore  # noqa: PLC0415  an optional extra
+
+        with contextlib.suppress(FileNotFoundError):
+            try:
+                obstore.delete(self._store, name)
+            except self._errors.BaseError as error:
+                raise self._failed(name, "deleted", error) from error
 
     def _failed(self, name: str, act: str, error: Exception) -> ArchiveError:
         first = str(error).partition("\n")[0]

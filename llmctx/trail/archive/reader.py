@@ -4,7 +4,7 @@ What is read is compared with the digests in the manifests. Whether those are to
 say: `Archive.notes` gives them to whoever verifies.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from io import BytesIO
 from itertools import pairwise
@@ -13,12 +13,13 @@ from typing import Any
 from llmctx import canonical
 from llmctx.errors import ArchiveError, CheckpointError
 from llmctx.trail.archive.columns import EVIDENCE, arrow
-from llmctx.trail.archive.manifest import SUFFIX, Manifest, StoredFile, blob_name
+from llmctx.trail.archive.manifest import SUFFIX, Manifest, StoredFile, blob_name, manifest_name
 from llmctx.trail.archive.place import Place, open_place
 from llmctx.trail.export.reader import Part
 from llmctx.trail.log.entry import PIECES, Entry
 from llmctx.trail.log.leaf_schema import Fault, FaultError
 from llmctx.trail.proof.checkpoint import Key, leading_notes
+from llmctx.trail.proof.erasure import Erasure, erased_at
 from llmctx.trail.proof.merkle import leaf_hash
 from llmctx.trail.proof.rotation import key_chain
 
@@ -111,14 +112,19 @@ class Archive:
             if first < end:
                 for row in self._rows(segment, first, end):
                     if row[_ROW["leaf"]] is not None:
-                        yield _entry(row, part.partition)
+                        yield _entry(row, segment)
 
     def entries_back(self, part: Part, stop: int, containing: bytes = b"") -> Iterator[Entry]:
         """The records below `stop` whose leaf contains some bytes, newest first."""
         for segment in reversed(self.segments[part.partition]):
             if segment.first < stop:
                 for row in self._file(segment).rows_back(min(stop, segment.end), containing):
-                    yield _entry(row, part.partition)
+                    yield _entry(row, segment)
+
+    def erasures(self, part: Part) -> list[Erasure]:
+        """What was erased of a partition's records by rule."""
+        segments = self.segments.get(part.partition, ())
+        return [each for segment in segments for each in segment.erased or ()]
 
     def entry(self, part: Part, index: int) -> Entry | None:
         """The record at an index, None if it is not here."""
@@ -233,9 +239,16 @@ def _malformed(at: int, error: Exception) -> FaultError:
     return FaultError(Fault(at, "lines", "a Parquet file with the columns of a segment", what))
 
 
-def _entry(row: tuple[Any, ...], partition: int) -> Entry:
+def _entry(row: tuple[Any, ...], segment: Manifest) -> Entry:
     pieces = {name: row[_ROW[name]] for name in PIECES if row[_ROW[name]] is not None}
-    return Entry(row[_ROW["leaf"]], pieces, index=row[0], partition=partition, proof=row[_ROW["proof"]] or b"")
+    return Entry(
+        row[_ROW["leaf"]],
+        pieces,
+        index=row[0],
+        partition=segment.partition,
+        proof=row[_ROW["proof"]] or b"",
+        erasable=erased_at(segment.erased or (), row[0]),
+    )
 
 
 def open_archive(where: str) -> Archive:
@@ -255,13 +268,22 @@ def read_manifests(place: Place) -> dict[int, list[Manifest]]:
 
     Raises ArchiveError if they do not follow each other, or belong to different trails.
     """
-    found: dict[int, list[Manifest]] = {}
+    newest: dict[tuple[int, int], Manifest] = {}
+    digests: dict[str, str] = {}
     for name in place.names(""):
         folder, _, file = name.rpartition("/")
         if folder.isdecimal() and file.endswith(SUFFIX):
             raw = place.read(name) or b""
-            found.setdefault(int(folder), []).append(Manifest.read(raw, f"{name} in {place.name}"))
-    segments = [segment for number in sorted(found) for segment in found[number]]
+            manifest = Manifest.read(raw, f"{name} in {place.name}")
+            digests[name] = canonical.sha256(raw)
+            known = newest.setdefault((manifest.partition, manifest.first), manifest)
+            if (manifest.revision or 0) > (known.revision or 0):
+                newest[manifest.partition, manifest.first] = manifest
+    segments = [newest[key] for key in sorted(newest)]
+    found: dict[int, list[Manifest]] = {}
+    for segment in segments:
+        _check_revision(segment, digests, place)
+        found.setdefault(segment.partition, []).append(segment)
     for before, after in pairwise(segments):
         follows = after.partition != before.partition or after.first == before.end
         if not follows or (after.origin, after.partitions) != (before.origin, before.partitions):
@@ -270,4 +292,17 @@ def read_manifests(place: Place) -> dict[int, list[Manifest]]:
                 "A trail has one archive, and a segment may not be removed: restore the missing one from a copy.",
                 exit_code=1,
             )
-    return dict(sorted(found.items()))
+    return found
+
+
+def _check_revision(manifest: Manifest, digests: Mapping[str, str], place: Place) -> None:
+    """Check that an erased segment names the manifest that it replaces."""
+    if manifest.revision is None:
+        return
+    before = manifest_name(manifest.partition, manifest.first, manifest.revision - 1)
+    if manifest.replaces != digests.get(before):
+        raise ArchiveError(
+            f"{manifest.name} in {place.name} does not replace {before} as it is.",
+            "Restore the manifests of the segment from a copy; they hold no evidence.",
+            exit_code=1,
+        )

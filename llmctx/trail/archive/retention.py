@@ -23,6 +23,11 @@ class Retention(BaseModel):
     foreign_d: int = Field(0, ge=0)
     """Days after which entries are erased that somebody else had written to the log."""
 
+    @property
+    def erases(self) -> bool:
+        """Whether any piece is ever erased."""
+        return any(getattr(self, f"{piece}_d") for piece in PIECES)
+
     def erased(self, age_ms: int) -> tuple[str, ...]:
         """The pieces that are past their time in a record of this age."""
         days = {piece: int(getattr(self, f"{piece}_d")) for piece in PIECES}

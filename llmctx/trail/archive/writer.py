@@ -3,10 +3,13 @@
 import hashlib
 from collections.abc import Mapping
 from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmctx.trail.archive.columns import WORDS, arrow, columns, lost_columns, schema
 from llmctx.trail.log.entry import Entry
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 LEVEL = 9
 """The zstd level: 3 is half as fast again and a quarter larger, 15 is seven times slower for a twentieth."""
@@ -14,6 +17,25 @@ _BATCH_ROWS = 500
 _GROUP_ROWS = 2000
 _PAGE_BYTES = 16 * 1024 * 1024
 """Records repeat each other, so a long page is a fifth smaller than a short one."""
+
+
+def open_parquet(file: BytesIO, of: "pa.Schema") -> Any:
+    """A writer of Parquet with this schema, compressed as an archive is.
+
+    Raises ArchiveError if pyarrow is not installed.
+    """
+    arrow()
+    from pyarrow import parquet  # noqa: PLC0415  an optional extra
+
+    return parquet.ParquetWriter(
+        file,
+        of,
+        compression="zstd",
+        compression_level=LEVEL,
+        use_dictionary=WORDS,
+        data_page_size=_PAGE_BYTES,
+        write_statistics=["index", "time", "recorded", *WORDS],
+    )
 
 
 class RecordsWriter:
@@ -24,21 +46,10 @@ class RecordsWriter:
 
         Raises ArchiveError if pyarrow is not installed.
         """
-        arrow()
-        from pyarrow import parquet  # noqa: PLC0415  an optional extra
-
         self._hashes = hashes
         self._schema = schema()
         self._file = BytesIO()
-        self._writer = parquet.ParquetWriter(
-            self._file,
-            self._schema,
-            compression="zstd",
-            compression_level=LEVEL,
-            use_dictionary=WORDS,
-            data_page_size=_PAGE_BYTES,
-            write_statistics=["index", "time", "recorded", *WORDS],
-        )
+        self._writer = open_parquet(self._file, self._schema)
         self._next = first
         self._waiting: list[Entry] = []
         self._tables: list[Any] = []

@@ -11,6 +11,7 @@ from llmctx.trail.export.writer import FORMAT
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.leaf_schema import Fault, FaultError
 from llmctx.trail.proof.checkpoint import Key, leading_notes
+from llmctx.trail.proof.erasure import Erasure, erased_at
 from llmctx.trail.proof.merkle import HASH_BYTES
 from llmctx.trail.proof.rotation import key_chain
 
@@ -106,7 +107,7 @@ class Export:
 
     def entries(self, part: Part, lost: dict[int, bytes]) -> Iterator[Entry]:
         """The records of a partition in order."""
-        evidence = self._lines(part, "evidence.jsonl")
+        evidence, erasures = self._lines(part, "evidence.jsonl"), self.erasures(part)
         index = part.first - 1
         for leaf in self._lines(part, "leaves.jsonl"):
             index = next(at for at in count(index + 1) if at not in lost)
@@ -114,9 +115,20 @@ class Export:
             if line is None:
                 raise FaultError(Fault(index, "lines", "a line of evidence", "none"))
             pieces, proof = read_evidence(line, index)
-            yield Entry(leaf, pieces, index=index, partition=part.partition, proof=proof)
+            erasable = erased_at(erasures, index)
+            yield Entry(leaf, pieces, index=index, partition=part.partition, proof=proof, erasable=erasable)
         if (line := next(evidence, None)) is not None:
             raise FaultError(Fault(index + 1, "lines", "a leaf for each line of evidence", "one more line"))
+
+    def erasures(self, part: Part) -> list[Erasure]:
+        """What was erased of a partition's records by rule, before they were exported."""
+        found = []
+        for line in self._lines(part, "erasures.jsonl") if self._path(part, "erasures.jsonl").exists() else ():
+            try:
+                found.append(Erasure.read(canonical.loads(line)))
+            except (ValueError, TypeError) as error:
+                raise FaultError(Fault(0, "erasure", "a signed statement of what was erased", str(error))) from error
+        return found
 
     def blob(self, digest: str) -> bytes | None:
         """The blob with this digest, None if it is missing."""

@@ -15,6 +15,7 @@ from llmctx.trail.log.entry import Entry, named_blobs
 from llmctx.trail.log.packing import textual_pieces
 from llmctx.trail.proof.anchor import Anchor
 from llmctx.trail.proof.checkpoint import Key, join_notes, read_note
+from llmctx.trail.proof.erasure import Erasure
 
 FORMAT = "llmctx-export/1"
 
@@ -66,6 +67,8 @@ class Proven(NamedTuple):
     """The index of its first record."""
     more: Mapping[str, Any] = {}
     """What the manifest says of the records before that: `subtrees` and `writers`."""
+    erasures: Sequence[Erasure] = ()
+    """What was erased of the records by rule."""
 
     @classmethod
     def by(cls, anchor: Anchor) -> Self:
@@ -118,6 +121,9 @@ class Exporter:
         folder, size = self._directory / str(records.partition), proven.size
         folder.mkdir()
         (folder / "checkpoints").write_bytes(join_notes(proven.notes))
+        if proven.erasures:
+            lines = [canonical.dumps(each.model_dump(mode="json")) + b"\n" for each in proven.erasures]
+            (folder / "erasures.jsonl").write_bytes(b"".join(lines))
         with _Files(folder, proven.first, proven.hashes) as files:
             async for entry in records.read(proven.first, size):
                 files.add(entry)

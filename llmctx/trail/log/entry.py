@@ -42,11 +42,15 @@ class Entry:
         packed: bytes = b"",
         proof: bytes = b"",
         problem: Unreadable | None = None,
+        erasable: frozenset[str] = frozenset(),
     ) -> None:
-        """`pieces` may be a function that unpacks them on first use; `problem` says that there is no leaf."""
+        """`pieces` may be a function that unpacks them on first use; `problem` says that there is no leaf. `erasable`
+        are the pieces that were erased by rule where the record was read, unless a hold kept them.
+        """
         self.leaf = leaf
         """The exact bytes that are hashed."""
         self._pieces = pieces
+        self._erasable = erasable
         self.index = index
         """Its index in the partition's log, from 0 without gaps."""
         self.partition = partition
@@ -90,7 +94,7 @@ class Entry:
             return record
         if isinstance(evidence, Unreadable):
             return evidence
-        lacking = [piece for piece in promised_pieces(record) if piece not in evidence]
+        lacking = [piece for piece in promised_pieces(record) if piece not in evidence and piece not in self._erasable]
         return Unreadable(f"its evidence lacks {', '.join(lacking)}") if lacking else None
 
     @property
@@ -109,6 +113,13 @@ class Entry:
         """The evidence: piece name to exact bytes; empty if it cannot be unpacked."""
         evidence = self._evidence
         return {} if isinstance(evidence, Unreadable) else evidence
+
+    @property
+    def erased(self) -> tuple[str, ...]:
+        """The pieces that it named and that were erased by rule."""
+        if not self._erasable:
+            return ()
+        return tuple(sorted((promised_pieces(self.record).keys() - self.pieces.keys()) & self._erasable))
 
     @property
     def kept(self) -> tuple[bytes, Pieces]:

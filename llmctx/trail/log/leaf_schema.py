@@ -65,6 +65,8 @@ FORM: dict[str, type] = {
     "mandate": dict,
     "control": dict,
     "maintenance": dict,
+    "erased": dict,
+    "hold": dict,
     "requested": str,
 }
 """The JSON type of each field."""
@@ -86,6 +88,8 @@ INSIDE: dict[str, dict[str, type]] = {
     "incident": {"what": str},
     "enrolment": {"key": str, "from": int, "signature": str},
     "archived": {"first": int, "end": int, "manifest": str, "where": str},
+    "erased": {"first": int, "end": int, "pieces": list, "manifest": str},
+    "hold": {"id": str, "act": str, "by": str, "why": str},
     "mandate": {"sha256": str},
     "control": {"act": str, "by": str, "why": str},
     "rotation": {"old": str, "new": str, "old_signature": str, "new_signature": str},

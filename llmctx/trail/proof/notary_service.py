@@ -133,6 +133,15 @@ async def issue_receipt(redis: Redis, instance: Instance, state_dir: Path, entry
     if anchor.size <= entry.index or anchor.newest() is None:
         with contextlib.suppress(KeyFileError):
             await cover_and_read_key(redis, instance, state_dir)
+    return anchored_receipt(instance, state_dir, entry)
+
+
+def anchored_receipt(instance: Instance, state_dir: Path, entry: Entry) -> dict[str, Any]:
+    """The receipt of a record by what was signed before; nothing is signed for it.
+
+    Raises ReceiptError if no checkpoint in the state directory covers the record.
+    """
+    anchor = Anchor(anchor_directory(state_dir, instance.id, entry.partition))
     note = anchor.newest()
     if note is None:
         raise ReceiptError(

@@ -44,6 +44,8 @@ class Verifier:
         """First and last index of each lost range."""
         self.incidents: list[int] = []
         """The index of each incident."""
+        self.erased: dict[str, int] = {}
+        """How many records lack each piece that was erased by rule."""
         self.unreadable: list[Fault] = []
         """The fault of each record that cannot be read; the check goes on after them."""
         self.tree = CompactRange()
@@ -113,6 +115,8 @@ class Verifier:
         fault = fault or self._grow(hashed)
         if (archived := entry.record.get("archived")) is not None:
             self.notices.add(archived["end"])
+        for piece in entry.erased:
+            self.erased[piece] = self.erased.get(piece, 0) + 1
         if fault is None and entry.record["kind"] in (*SETTLING, *SAID) and entry.record.get("symbol"):
             self.of_symbol.setdefault(entry.record["symbol"], []).append(entry.index)
         return fault
@@ -281,6 +285,8 @@ def _check_form(entry: Entry) -> Fault | None:
 
 def _check_evidence(entry: Entry) -> Fault | None:
     promised = promised_pieces(entry.record)
+    for piece in entry.erased:
+        del promised[piece]
     if promised.keys() != entry.pieces.keys():
         return Fault(entry.index, "evidence-pieces", _names(promised), _names(entry.pieces))
     for piece, digest in promised.items():

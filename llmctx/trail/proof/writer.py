@@ -96,6 +96,8 @@ class WriterKeys:
         """The enrolled keys by their IDs."""
         self.retired: set[bytes] = set()
         """The IDs of keys that were enrolled and are not any more."""
+        self.former: dict[bytes, Key] = {}
+        """Those keys, where the records that enrolled them were checked."""
         self.since: int | None = None
         """The index from which on every record needs a proof; None if no key is enrolled yet."""
 
@@ -159,6 +161,8 @@ class WriterKeys:
     def retire(self, key_id: bytes) -> None:
         """Accept nothing more by a key, nor its enrolment, which anybody could repeat."""
         self.retired.add(key_id)
+        if key_id in self.keys:
+            self.former[key_id] = self.keys[key_id]
         self.keys = {each: key for each, key in self.keys.items() if each != key_id}
 
     def _rotation(self, record: Mapping[str, Any], index: int) -> Rotation | Fault | None:

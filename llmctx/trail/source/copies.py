@@ -10,6 +10,7 @@ from llmctx.trail.archive.reader import Archive, open_archive
 from llmctx.trail.export.reader import Export, Part
 from llmctx.trail.export.writer import Proven
 from llmctx.trail.log.entry import Entry
+from llmctx.trail.proof.erasure import Erasure
 from llmctx.trail.proof.receipt import make_receipt
 from llmctx.trail.source.archived import ArchiveRecords
 from llmctx.trail.source.exported import ExportRecords
@@ -57,6 +58,17 @@ def copy_source(where: str) -> Source:
     return Source(f"the export {copy.name}", copy.origin, exported, copy.partitions)
 
 
+def newest_note(where: str, partition: int) -> str | None:
+    """The newest checkpoint of a partition in a copy, None if it has none.
+
+    Raises TrailError if the copy is malformed.
+    """
+    with source_errors(where):
+        copy = open_copy(where)
+        notes = [note for part in copy.parts if part.partition == partition for note in copy.notes(part)[0]]
+    return notes[-1] if notes else None
+
+
 class CopiedPart:
     """One partition of a copy, with the proofs of its records, to be exported."""
 
@@ -91,7 +103,7 @@ class CopiedPart:
         notes, _ = self._copy.notes(part)
         hashes = leaf_hashes_of(self._copy, part)
         before = {"subtrees": [each.hex() for each in part.subtrees], "writers": list(part.writers)}
-        return Proven(notes, hashes, part.first, before if part.first else {})
+        return Proven(notes, hashes, part.first, before if part.first else {}, self._copy.erasures(part))
 
 
 def copied_parts(copy: Copy) -> list[CopiedPart]:
@@ -99,6 +111,16 @@ def copied_parts(copy: Copy) -> list[CopiedPart]:
     parts = {part.partition: part for part in copy.parts}
     empty = [Part(number, f"{copy.origin}/{number}", 0) for number in range(copy.partitions)]
     return [CopiedPart(copy, parts.get(each.partition, each)) for each in empty]
+
+
+def erasures_in(where: str) -> dict[int, list[Erasure]]:
+    """What was erased by rule of the records of each partition of a copy.
+
+    Raises TrailError if there is none or it is malformed.
+    """
+    with source_errors(where):
+        copy = open_copy(where)
+        return {part.partition: copy.erasures(part) for part in copy.parts}
 
 
 def leaf_hashes_of(copy: Copy, part: Part) -> list[bytes]:

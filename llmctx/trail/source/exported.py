@@ -13,6 +13,7 @@ from llmctx import canonical
 from llmctx.trail.export.reader import Export, Part, read_evidence
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.leaf_schema import Fault, FaultError
+from llmctx.trail.proof.erasure import Erasure, erased_at
 from llmctx.trail.source.source import source_errors
 
 
@@ -78,7 +79,12 @@ class ExportRecords:
         lines, index = self._lines, self._lines.indices[line]
         evidence = lines.evidence.line(line)
         pieces = partial(_pieces, evidence, index)
-        return Entry(lines.leaves.line(line), pieces, index=index, partition=self.partition)
+        erasable = erased_at(self._erasures, index)
+        return Entry(lines.leaves.line(line), pieces, index=index, partition=self.partition, erasable=erasable)
+
+    @cached_property
+    def _erasures(self) -> list[Erasure]:
+        return self._export.erasures(self._part)
 
     @cached_property
     def _lines(self) -> "_Lines":

@@ -20,6 +20,12 @@ class Filter(NamedTuple):
     """Of this time or later (`time_of`), in milliseconds since 1970."""
     until_ms: int | None = None
     """Of a time before this one."""
+    model: str | None = None
+    """That asked this model, or was answered by it."""
+    prompt: str | None = None
+    """That asked with this prompt: NAME, or NAME/vN."""
+    text: str | None = None
+    """Whose reasoning or reason contains this text, in any case."""
 
     def matches(self, record: dict[str, Any], time_ms: int | None) -> bool:
         """Whether a record of this time is wanted; one whose time is not known is of any time."""
@@ -31,7 +37,23 @@ class Filter(NamedTuple):
             and (self.guard is None or self.guard in [fired["name"] for fired in verdict.get("guards", [])])
             and (self.since_ms is None or time_ms is None or time_ms >= self.since_ms)
             and (self.until_ms is None or time_ms is None or time_ms < self.until_ms)
+            and (self.model is None or self.model in _models(record))
+            and (self.prompt is None or self.prompt in _prompts(record))
+            and (self.text is None or any(self.text.casefold() in said.casefold() for said in _words(record)))
         )
+
+
+def _models(record: dict[str, Any]) -> tuple[Any, Any]:
+    return record.get("request", {}).get("model"), record.get("completion", {}).get("model")
+
+
+def _prompts(record: dict[str, Any]) -> tuple[str, ...]:
+    prompt = record.get("prompt")
+    return () if prompt is None else (prompt["template"], f"{prompt['template']}/v{prompt['version']}")
+
+
+def _words(record: dict[str, Any]) -> tuple[str, str]:
+    return record["verdict"]["reason"], record.get("decision", {}).get("reasoning", "")
 
 
 def time_of(record: dict[str, Any]) -> int | None:

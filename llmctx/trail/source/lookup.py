@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from llmctx import canonical
 from llmctx.errors import AddressError
-from llmctx.trail.log.entry import Entry, parse_address
+from llmctx.trail.log.entry import Entry, named_blobs, parse_address
 from llmctx.trail.log.records import Records
 from llmctx.trail.source.filter import Filter, time_of
 from llmctx.trail.source.source import Source
@@ -44,6 +44,13 @@ async def said_of(source: Source, entry: Entry) -> list[Entry]:
         if other.said and other.record.get("about", {}).get("index") == entry.index:
             found.append(other)
     return found[::-1]
+
+
+async def blobs_of(source: Source, entry: Entry) -> dict[str, bytes]:
+    """The blobs that a record names, by digest; missing ones are left out."""
+    part = next(part for part in source.parts if part.partition == entry.partition)
+    found = {digest: await part.blob(digest) for digest in named_blobs(entry.record)}
+    return {digest: blob for digest, blob in found.items() if blob is not None}
 
 
 class Listing(NamedTuple):

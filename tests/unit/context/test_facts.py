@@ -239,3 +239,22 @@ def test_facts_need_no_package() -> None:
     assert facts_of(Section("watchlist", "watchlist:current", Status.FRESH, value=value)) == [
         Fact("watchlist", "AAPL", None)
     ]
+
+
+def ranked(*symbols: str) -> list[str]:
+    """The facts of these candidates in a package on AAPL, as path and value."""
+    one = {"score": 0.5, "price": 10, "signals": [], "timestamp": "2025-05-09T10:00:00.000Z"}
+    text = json.dumps([{"symbol": symbol} | one for symbol in symbols])
+    return [f"{fact.path}: {fact.value}" for fact in package_of({"candidates": text}).facts["candidates"]]
+
+
+def test_the_symbol_held_is_among_the_candidates_shown_with_its_rank() -> None:
+    shown = ranked("A", "B", "C", "D", "E", "F", "AAPL")
+    assert "candidates[6].symbol: AAPL" in shown
+    assert "candidates (rank of this symbol): 7 of 7" in shown
+    assert "candidates (rank of this symbol): 2 of 6" in ranked("A", "AAPL", "C", "D", "E", "F")
+    assert "candidates (rank of this symbol): not ranked" in ranked("A", "B", "C", "D", "E", "F")
+
+
+def test_candidates_that_are_all_shown_need_no_rank() -> None:
+    assert not [line for line in ranked("A", "AAPL") if "rank" in line]

@@ -10,6 +10,7 @@ from llmctx.flow.bars import Bar
 from llmctx.flow.book import Book
 from llmctx.flow.paper import Account
 from llmctx.flow.signals import TradeSignal
+from llmctx.flow.sizing import Terms
 from llmctx.flow.trades import Fill, Order
 from llmctx.schema.values import Position
 from tests.unit.flow.makers import MINUTE, OPENING, bar
@@ -26,7 +27,7 @@ def account(
     """The account before the bar is applied, with orders waiting for it."""
     book = Book() if book is None else book
     book = book.with_orders(one.symbol, orders) if orders else book
-    return Account(book.on(one.start.date().isoformat()), held, one, one.end(MINUTE), cost_bps)
+    return Account(book.on(one.start.date().isoformat()), held, one, one.end(MINUTE), Terms(cost_bps))
 
 
 def worked(one: Bar, *orders: Order, held: Position | None = None, **more: Any) -> Account:

@@ -3,7 +3,7 @@ from decimal import Decimal
 import pytest
 
 from llmctx.flow.book import Book
-from llmctx.flow.rules import COST_BPS
+from llmctx.flow.sizing import COST_BPS
 from llmctx.flow.trades import ClosedPosition, Fill, Order
 from tests.unit.flow.accounts import (
     ENTRY,

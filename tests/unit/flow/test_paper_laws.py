@@ -10,8 +10,8 @@ from llmctx.flow.bars import Bar
 from llmctx.flow.book import CAPITAL, Book
 from llmctx.flow.mark_to_market import mark
 from llmctx.flow.paper import Account
-from llmctx.flow.rules import COST_BPS
 from llmctx.flow.signals import TradeSignal
+from llmctx.flow.sizing import COST_BPS, Terms
 from llmctx.flow.trades import ClosedPosition, Fill, Order
 from llmctx.schema.values import Position
 from tests.unit.flow.makers import MINUTE, OPENING, bar, position
@@ -37,7 +37,11 @@ class BrokerRun:
         if orders:
             book = book.with_orders(symbol, (*book.orders.get(symbol, ()), *orders))
         made = Account(
-            book.on(one.start.date().isoformat()), self.held.pop(symbol, None), one, one.end(MINUTE), self._cost_bps
+            book.on(one.start.date().isoformat()),
+            self.held.pop(symbol, None),
+            one,
+            one.end(MINUTE),
+            Terms(self._cost_bps),
         )
         made.fill_orders()
         made.enforce_levels()

@@ -76,7 +76,7 @@ LINES = [
     r"## Sections without facts",
     r"Decide about the position in AAPL now\.",
     rf"- [a-z]+{_NAME}*: {_VALUE}(?: \[[a-z0-9:% -]+\])?",
-    rf"- [a-z]+{_NAME}* \((?:names|not shown)\): \"?[\d a-z,]+\"?",
+    rf"- [a-z]+{_NAME}* \((?:names|not shown|rank of this symbol)\): \"?[\d a-z,]+\"?",
     r"- \(not shown\): \d+ more facts",
     r"- \(implausible\): [A-Za-z0-9_.,:%() \[\]-]+",
     rf"- [a-z.]+: {_STATUS}(?:, [\d.a-z ]+ old)?: (?:\"(?:[^\"\\]|\\\\)*\"|Nobody has written [\w:{{}}]+\.)",

@@ -78,7 +78,7 @@ def test_an_unknown_prompt_fails_and_names_the_options(project: pytest.Pytester)
     result.stdout.fnmatch_lines(
         [
             "E *There is no prompt 'mine/v7' in prompts or */prompts.",
-            "E *Name one of: mine/v1, position/v1, position/v2, position/v3, small/v1; or *--llmctx-prompts DIR, or llmctx_prompts in the ini.",
+            "E *Name one of: mine/v1, position/v1, position/v2, position/v3, position/v4, small/v1; or *--llmctx-prompts DIR, or llmctx_prompts in the ini.",
         ]
     )
     result.stdout.no_fnmatch_line("* --prompt *")
@@ -89,7 +89,7 @@ def test_prompts_missing_in_the_users_folder_are_the_shipped_ones(project: pytes
     project.makeini(INI + "llmctx_prompts = prompts\n")
     body = """assert render("mine").template == render("mine/v1").template == "mine"
     assert render("position/v1").evidence == render().evidence
-    assert render("position").version == 3"""
+    assert render("position").version == 4"""
     run(project, body, asks="render").assert_outcomes(passed=len(DECISIONS))
 
 

@@ -1,0 +1,37 @@
+"""What the console and its reports show, from the settings."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from redis.asyncio import Redis
+
+from llmctx.assets import asset
+from llmctx.cli.shared.setup import redis_of, trail_rules
+from llmctx.cli.shared.sources import copy_in
+from llmctx.console.subject import Live, Subject, copy_subject, live_subject
+from llmctx.ops.doctor.subject import Places
+from llmctx.settings import Settings
+from llmctx.trail.log.instance import Instance, require_instance
+
+
+@asynccontextmanager
+async def subject_of(settings: Settings, where: str | None, replays: Path | None = None) -> AsyncIterator[Subject]:
+    """The subject named by --from, or the live system.
+
+    Raises TrailError if it has no trail, or cannot be read; ServerError if no usable server answers.
+    """
+    if where is not None:
+        yield copy_subject(copy_in(where, "console"), settings.prices, replays)
+        return
+    async with redis_of(settings) as (redis, url):
+        yield await live_subject_of(settings, redis, url, await require_instance(redis), replays)
+
+
+async def live_subject_of(
+    settings: Settings, redis: Redis, url: str, instance: Instance, replays: Path | None = None
+) -> Subject:
+    """The subject of a live system whose server is open."""
+    places = Places(settings.state_dir, asset("redis.conf"), Path("backups"), settings.prompts)
+    live = Live(redis, url, instance, await trail_rules(redis, settings), places)
+    return live_subject(live, settings.archive, settings.prices, replays)

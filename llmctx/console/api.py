@@ -1,0 +1,196 @@
+"""The API under /api/v1: one table of operations, from which come the routes and the OpenAPI document.
+
+Whatever changes something goes through the same functions as the command line, and through the guard (guard.py).
+"""
+
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ValidationError
+from pydantic.json_schema import models_json_schema
+from sse_starlette import EventSourceResponse
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from llmctx.console.api_models import (
+    HealthAnswer,
+    PositionList,
+    Problem,
+    QualityAnswer,
+    ReceiptAnswer,
+    RecordDetail,
+    RecordList,
+    StatusAnswer,
+    TickAnswer,
+    TickRequest,
+    detail_of,
+    health_of,
+    position_of,
+    quality_of,
+    record_of,
+    status_of,
+)
+from llmctx.console.desk import read_desk
+from llmctx.console.health import read_health
+from llmctx.console.listing import TERMS, find_entries, read_query
+from llmctx.console.quality import measure
+from llmctx.console.stream import Broadcast
+from llmctx.console.subject import Live, Subject
+from llmctx.context.tick import Tick
+from llmctx.errors import ConsoleError
+from llmctx.schema.symbol import check_symbol
+from llmctx.trail.source.lookup import read_record
+from llmctx.version import VERSION
+from llmctx.worker.ticks import raise_tick
+
+BASE = "/api/v1"
+"""What every path of the API begins with."""
+_PING_S = 15
+
+
+class Operation(NamedTuple):
+    """One operation of the API."""
+
+    method: str
+    """GET or POST."""
+    path: str
+    """Its path below the base."""
+    summary: str
+    """What it does, in one line."""
+    handler: Callable[[Request], Awaitable[Response]]
+    """Answers a request."""
+    answer: type[BaseModel] | None
+    """The form of its answer; None for a stream of events."""
+    terms: tuple[str, ...] = ()
+    """The names of its query's terms."""
+    body: type[BaseModel] | None = None
+    """The form of its body."""
+
+    @property
+    def path_names(self) -> list[str]:
+        """The names in its path."""
+        return [part[1:-1] for part in self.path.split("/") if part.startswith("{")]
+
+
+class Api:
+    """The API of one subject."""
+
+    def __init__(self, subject: Subject, decisions: Broadcast) -> None:
+        self._subject = subject
+        self._decisions = decisions
+        self.operations = (
+            Operation("GET", "/status", "How the trail stands.", self._status, StatusAnswer),
+            Operation("GET", "/positions", "Every open position.", self._positions, PositionList),
+            Operation("GET", "/decisions", "Records by what they say.", self._find, RecordList, TERMS),
+            Operation("GET", "/decisions/stream", "Each record as it is recorded.", self._stream, None),
+            Operation("GET", "/decisions/{address}", "One record with its evidence.", self._show, RecordDetail),
+            Operation("GET", "/decisions/{address}/receipt", "The proof of a record.", self._receipt, ReceiptAnswer),
+            Operation("GET", "/quality", "Answers in groups.", self._quality, QualityAnswer, TERMS),
+            Operation("GET", "/health", "What doctor and status say.", self._health, HealthAnswer),
+            Operation("POST", "/ticks", "Ask for a decision.", self._raise, TickAnswer, body=TickRequest),
+        )
+        """Every operation."""
+
+    def routes(self) -> list[Route]:
+        """The routes of all operations, and of the document that describes them."""
+        found = [Route(BASE + one.path, one.handler, methods=[one.method]) for one in self.operations]
+        return [*found, Route(f"{BASE}/openapi.json", self._openapi)]
+
+    def document(self) -> dict[str, Any]:
+        """The OpenAPI document."""
+        models = [model for one in self.operations for model in (one.answer, one.body) if model is not None]
+        modes = [(model, "serialization") for model in dict.fromkeys([*models, Problem])]
+        _, schemas = models_json_schema(modes, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
+        paths: dict[str, Any] = {}
+        for one in self.operations:
+            paths.setdefault(BASE + one.path, {})[one.method.lower()] = _described(one)
+        about = {"title": "llmctx console", "version": VERSION, "description": "What was decided, why, and the proof."}
+        bearer = {"token": {"type": "http", "scheme": "bearer"}}
+        parts = {"schemas": schemas["$defs"], "securitySchemes": bearer}
+        return {"openapi": "3.1.0", "info": about, "paths": paths, "components": parts}
+
+    async def _openapi(self, _: Request) -> Response:
+        return JSONResponse(self.document())
+
+    def _live(self) -> Live:
+        if self._subject.live is None:
+            raise ConsoleError(f"{self._subject.name} is a copy, without a live system.", "Ask the live console.")
+        return self._subject.live
+
+    async def _status(self, _: Request) -> Response:
+        return _json(status_of(await read_desk(self._live(), await self._subject.source())))
+
+    async def _positions(self, _: Request) -> Response:
+        desk = await read_desk(self._live(), await self._subject.source())
+        return _json(PositionList(positions=[position_of(row) for row in desk.rows]))
+
+    async def _find(self, request: Request) -> Response:
+        source = await self._subject.source()
+        entries = await find_entries(source, read_query(dict(request.query_params)))
+        return _json(RecordList(records=[record_of(entry, source.partitions) for entry in entries]))
+
+    async def _show(self, request: Request) -> Response:
+        source = await self._subject.source()
+        return _json(detail_of(await read_record(source, request.path_params["address"]), source.partitions))
+
+    async def _receipt(self, request: Request) -> Response:
+        entry = await read_record(await self._subject.source(), request.path_params["address"])
+        return _json(ReceiptAnswer(**await self._subject.receipt(entry)))
+
+    async def _quality(self, request: Request) -> Response:
+        query = read_query({"limit": "2000", **request.query_params})
+        return _json(quality_of(await measure(await self._subject.source(), query, self._subject.prices)))
+
+    async def _health(self, _: Request) -> Response:
+        return _json(health_of(await read_health(self._live())))
+
+    async def _stream(self, _: Request) -> Response:
+        self._live()
+        return EventSourceResponse(self._decisions.open(), ping=_PING_S)
+
+    async def _raise(self, request: Request) -> Response:
+        live, wanted = self._live(), _read(TickRequest, await request.body())
+        symbol = check_symbol(wanted.symbol)
+        tick = Tick(id=wanted.id or f"api-{uuid.uuid4().hex}", symbol=symbol, cause=wanted.cause)
+        await raise_tick(live.redis, live.partition_of(symbol), tick)
+        return _json(TickAnswer(tick=tick.id, symbol=symbol), 202)
+
+
+def _read(model: type[TickRequest], body: bytes) -> TickRequest:
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the body"
+        raise ConsoleError(f"{place}: {first['msg']}.", f"Send JSON as {BASE}/openapi.json describes it.") from error
+
+
+def _json(answer: BaseModel, status: int = 200) -> Response:
+    return Response(answer.model_dump_json(), status, media_type="application/json")
+
+
+def _described(one: Operation) -> dict[str, Any]:
+    """An operation as OpenAPI has it."""
+    text = {"schema": {"type": "string"}}
+    parameters = [{"name": name, "in": "path", "required": True, **text} for name in one.path_names]
+    parameters += [{"name": name, "in": "query", **text} for name in one.terms]
+    content = _content("text/event-stream", None) if one.answer is None else _content("application/json", one.answer)
+    good = "202" if one.method == "POST" else "200"
+    problem = {"description": "What went wrong, and what to do.", "content": _content("application/json", Problem)}
+    described: dict[str, Any] = {
+        "summary": one.summary,
+        "operationId": one.handler.__name__.strip("_"),
+        "parameters": parameters,
+        "responses": {good: {"description": one.summary, "content": content}, "default": problem},
+    }
+    if one.body is not None:
+        described |= {"requestBody": {"required": True, "content": _content("application/json", one.body)}}
+        described |= {"security": [{"token": []}]}
+    return described
+
+
+def _content(kind: str, model: type[BaseModel] | None) -> dict[str, Any]:
+    schema = {"type": "string"} if model is None else {"$ref": f"#/components/schemas/{model.__name__}"}
+    return {kind: {"schema": schema}}

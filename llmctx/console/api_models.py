@@ -1,0 +1,285 @@
+"""The answers of the API: one model each, from which the OpenAPI document is made."""
+
+from decimal import Decimal
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from llmctx.console.desk import Desk, PositionRow
+from llmctx.console.health import Health
+from llmctx.console.quality import Group, Quality
+from llmctx.trail.log.entry import Entry, address
+from llmctx.trail.log.packing import textual_pieces
+
+
+class Answer(BaseModel):
+    """An answer; it has the fields named here and no others."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Problem(Answer):
+    """What went wrong."""
+
+    error: str
+    """What happened."""
+    what_to_do: str
+    """What to do."""
+
+
+class RecordList(Answer):
+    """Records, newest first."""
+
+    records: list[dict[str, Any]]
+    """The leaves, each with its address and index, as `llmctx decisions --json` prints them."""
+
+
+class RecordDetail(Answer):
+    """One record with its evidence, as `llmctx show --json` prints it."""
+
+    address: str
+    """Its address."""
+    index: int
+    """Its index in its partition."""
+    leaf_hash: str
+    """Its leaf hash, in hex."""
+    leaf: dict[str, Any]
+    """The leaf, parsed."""
+    leaf_text: str
+    """The exact text that is hashed."""
+    pieces: dict[str, str | dict[str, str]]
+    """The evidence: piece name to text, or {"base64": ...}."""
+
+
+class ReceiptAnswer(Answer):
+    """A proof of one record, as `llmctx receipt` prints it."""
+
+    format: str
+    """llmctx-receipt/1."""
+    origin: str
+    """The origin of the log."""
+    index: int
+    """The record's index."""
+    leaf: str
+    """The exact text that is hashed."""
+    size: int
+    """The records that the checkpoint covers."""
+    proof: list[str]
+    """The hashes to the root, in hex."""
+    checkpoint: str
+    """The signed note."""
+
+
+class PositionAnswer(Answer):
+    """An open position as it stands."""
+
+    symbol: str
+    """Its symbol."""
+    side: str | None
+    """long or short; null if the position is unusable."""
+    quantity: Decimal | None
+    """Shares held."""
+    entry_price: Decimal | None
+    """Price paid per share."""
+    price: Decimal | None
+    """The last price."""
+    price_age_ms: int | None
+    """Its age."""
+    price_status: str | None
+    """fresh, stale, empty, missing or invalid."""
+    profit: Decimal | None
+    """Profit at the last price."""
+    stop_loss: Decimal | None
+    """The stop."""
+    take_profit: Decimal | None
+    """The target."""
+    needs_a_look: list[str]
+    """Sections that are stale, missing or invalid."""
+    stop_unconfirmed: bool
+    """Whether a stop waits for a confirmation of its price."""
+    last_record: str | None
+    """The address of its newest record."""
+    last_action: str | None
+    """The action of that record's verdict."""
+
+
+class PositionList(Answer):
+    """Every open position, those that need a look first."""
+
+    positions: list[PositionAnswer]
+    """The positions."""
+
+
+class StatusAnswer(Answer):
+    """How the trail stands."""
+
+    positions: int
+    """Open positions."""
+    backlog: int
+    """Ticks that are not settled."""
+    records: int
+    """Records in the trail."""
+    records_last_minute: int
+    """Records of the last minute, at most 200."""
+    signed_at_ms: int | None
+    """When the newest checkpoint was signed, in milliseconds since 1970; null if there is none."""
+    unsigned_records: int
+    """Records that no checkpoint covers."""
+
+
+class FindingAnswer(Answer):
+    """What one check of the doctor found out."""
+
+    name: str
+    """The check."""
+    level: str
+    """green, amber or red."""
+    what: str
+    """How things stand."""
+    consequence: str
+    """What follows from it."""
+    do: str
+    """What to do about it."""
+
+
+class HealthAnswer(Answer):
+    """What the doctor and `llmctx status` say."""
+
+    level: str
+    """The worst level of all findings."""
+    findings: list[FindingAnswer]
+    """The findings, the worst first."""
+    status: dict[str, Any] | None
+    """What `llmctx status --json` prints; null if the server does not answer."""
+
+
+class GroupAnswer(Answer):
+    """The answers of one prompt and model, or of one day."""
+
+    name: str
+    """What they have in common."""
+    first_ms: int
+    """The time of the first, in milliseconds since 1970."""
+    last_ms: int
+    """The time of the last."""
+    asked: int
+    """How many were asked for."""
+    failed: int
+    """How many had no usable answer."""
+    guarded: int
+    """How many a guardrail changed."""
+    numbers: int
+    """Numbers in the answers."""
+    cited: int
+    """Numbers that equal what they cite."""
+    wrong: int
+    """Numbers that the facts do not bear out."""
+    confidence: float | None
+    """Mean confidence."""
+    tokens: int
+    """Tokens, in and out."""
+    cost: Decimal | None
+    """What they cost; null if a model has no price."""
+    p50_ms: float | None
+    """Median time of the model."""
+    p95_ms: float | None
+    """The time that 95% of the calls stayed under."""
+
+
+class QualityAnswer(Answer):
+    """Answers in groups."""
+
+    answers: int
+    """How many were read."""
+    by_version: list[GroupAnswer]
+    """By prompt and model."""
+    by_day: list[GroupAnswer]
+    """By day."""
+
+
+class TickRequest(Answer):
+    """A request for a decision."""
+
+    symbol: str
+    """The symbol."""
+    cause: str = "api"
+    """Why it is requested; it is recorded."""
+    id: str | None = Field(None, max_length=200)
+    """A tick id of your own: raising the same id again changes nothing. null makes one."""
+
+
+class TickAnswer(Answer):
+    """A tick that was raised."""
+
+    tick: str
+    """Its id."""
+    symbol: str
+    """The symbol."""
+
+
+def record_of(entry: Entry, partitions: int) -> dict[str, Any]:
+    """A leaf with its address and index."""
+    return {"address": address(entry.index, entry.partition, partitions), "index": entry.index, **entry.record}
+
+
+def detail_of(entry: Entry, partitions: int) -> RecordDetail:
+    """A record with its evidence."""
+    leaf, pieces = entry.kept
+    return RecordDetail(
+        address=address(entry.index, entry.partition, partitions),
+        index=entry.index,
+        leaf_hash=entry.leaf_hash,
+        leaf=entry.record,
+        leaf_text=leaf.decode(errors="replace"),
+        pieces=textual_pieces(pieces),
+    )
+
+
+def position_of(row: PositionRow) -> PositionAnswer:
+    """A position of the desk."""
+    held, section = row.position, None if row.package is None else row.package.sections["price"]
+    return PositionAnswer(
+        symbol=row.symbol,
+        side=None if held is None else held.side,
+        quantity=None if held is None else held.quantity,
+        entry_price=None if held is None else held.entry_price,
+        price=row.price,
+        price_age_ms=None if section is None else section.age_ms,
+        price_status=None if section is None else str(section.status),
+        profit=row.profit,
+        stop_loss=None if held is None else held.stop_loss,
+        take_profit=None if held is None else held.take_profit,
+        needs_a_look=list(row.gaps),
+        stop_unconfirmed=row.unconfirmed,
+        last_record=None if row.last is None else row.last.address,
+        last_action=None if row.last is None else row.last.action,
+    )
+
+
+def status_of(desk: Desk) -> StatusAnswer:
+    """The head of the desk."""
+    head = desk.head
+    return StatusAnswer(
+        positions=head.positions,
+        backlog=head.backlog,
+        records=head.records,
+        records_last_minute=head.per_minute,
+        signed_at_ms=head.signed_at_ms,
+        unsigned_records=head.unsigned,
+    )
+
+
+def health_of(health: Health) -> HealthAnswer:
+    """What the health page says."""
+    findings = [FindingAnswer(**finding._asdict()) for finding in health.findings]
+    return HealthAnswer(level=str(health.level), findings=findings, status=health.status)
+
+
+def quality_of(quality: Quality) -> QualityAnswer:
+    """What the quality page says."""
+
+    def groups(found: "list[Group] | tuple[Group, ...]") -> list[GroupAnswer]:
+        return [GroupAnswer(**group._asdict()) for group in found]
+
+    versions, days = groups(list(quality.by_version)), groups(list(quality.by_day))
+    return QualityAnswer(answers=quality.answers, by_version=versions, by_day=days)

@@ -1,0 +1,105 @@
+"""The application: routes to pages and API, and every error as a page or as JSON with what to do."""
+
+from redis.exceptions import RedisError
+from sse_starlette import EventSourceResponse
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from llmctx.console.access import Door
+from llmctx.console.api import Api
+from llmctx.console.guard import Guard
+from llmctx.console.pages import Pages
+from llmctx.console.rendering import STATIC
+from llmctx.console.stream import Broadcast, decision_stream, desk_stream
+from llmctx.console.subject import Subject
+from llmctx.errors import AddressError, ConsoleError, LlmctxError, ServerError
+from llmctx.replay.page import STYLE
+
+_SERVED = {path.name: path for path in STATIC.iterdir()} | {"comparison.css": STYLE}
+"""What stands under /static, by name: these files alone."""
+_KEPT = "public, max-age=86400"
+_PING_S = 15
+_GZIP_BYTES = 1000
+
+
+class Console:
+    """The console of one subject, as an application."""
+
+    def __init__(self, subject: Subject, door: Door) -> None:
+        self._subject = subject
+        self._pages = Pages(subject)
+        self._desk: Broadcast | None = None if subject.live is None else desk_stream(subject)
+        self._decisions = decision_stream(subject)
+        self.api = Api(subject, self._decisions)
+        """Its API."""
+        inner = Starlette(
+            routes=self._routes(),
+            middleware=[Middleware(GZipMiddleware, minimum_size=_GZIP_BYTES)],
+            exception_handlers={LlmctxError: self._on_error, RedisError: self._on_error, HTTPException: self._on_error},
+        )
+        self.app = Guard(inner, door)
+        """The application."""
+
+    async def close(self) -> None:
+        """End every stream."""
+        for stream in (self._desk, self._decisions):
+            if stream is not None:
+                await stream.close()
+
+    def _routes(self) -> list[Route]:
+        pages = self._pages
+        found = {
+            "/": pages.desk,
+            "/find": pages.find,
+            "/find.csv": pages.find_csv,
+            "/decisions": pages.no_decision,
+            "/decisions/{address}": pages.decision,
+            "/decisions/{address}/receipt": pages.receipt,
+            "/decisions/{address}/report": pages.report,
+            "/symbols/{symbol:path}": pages.symbol,
+            "/quality": pages.quality,
+            "/health": pages.health,
+            "/compare": pages.comparisons,
+            "/compare/page": pages.compare,
+            "/sign-in": pages.sign_in,
+            "/api": self._api_page,
+            "/desk/stream": self._desk_stream,
+            "/static/{name}": self._static,
+        }
+        return [Route(path, handler) for path, handler in found.items()] + self.api.routes()
+
+    async def _api_page(self, _: Request) -> Response:
+        return self._pages.page("api", "API", operations=self.api.operations)
+
+    async def _desk_stream(self, _: Request) -> Response:
+        if self._desk is None:
+            raise ConsoleError("A copy has no desk.", "Open the live console.")
+        return EventSourceResponse(self._desk.open(), ping=_PING_S)
+
+    async def _static(self, request: Request) -> Response:
+        path = _SERVED.get(request.path_params["name"])
+        if path is None:
+            raise HTTPException(404)
+        return FileResponse(path, headers={"cache-control": _KEPT})
+
+    async def _on_error(self, request: Request, error: Exception) -> Response:
+        status, what, do = _told(error)
+        if request.url.path.startswith("/api/v1"):
+            return JSONResponse({"error": what, "what_to_do": do}, status)
+        return self._pages.page("error", "", status, what=what, do=do)
+
+
+def _told(error: Exception) -> tuple[int, str, str]:
+    """Status, what happened, and what to do."""
+    if isinstance(error, HTTPException):
+        return error.status_code, error.detail, "The pages are named at the top; /api describes the API."
+    if isinstance(error, AddressError):
+        return 404, error.what, error.do
+    if not isinstance(error, LlmctxError):
+        error = ServerError(f"The server went away while it was asked: {error}.", "Load the page again.")
+    return (503 if error.exit_code == ServerError.exit_code else 400), error.what, error.do

@@ -1,0 +1,202 @@
+"""The desk: every open position as it stands now, with the last decision on it, and what needs a look."""
+
+from collections.abc import AsyncIterator, Sequence
+from decimal import Decimal
+from typing import NamedTuple
+
+from redis.exceptions import RedisError
+
+from llmctx import clock
+from llmctx.connection import read_stream_back, server_ms
+from llmctx.console.story import Brief, brief_of
+from llmctx.console.subject import Live
+from llmctx.context.marks import read_bar
+from llmctx.context.package import Package, build_package
+from llmctx.context.reader import read_snapshot
+from llmctx.decision.stop import STOP_UNCONFIRMED
+from llmctx.errors import CheckpointError, ServerError
+from llmctx.schema import keys, values
+from llmctx.schema.symbol import is_symbol
+from llmctx.trail.log.entry import Entry
+from llmctx.trail.log.log import Log
+from llmctx.trail.proof.checkpoint import read_note
+from llmctx.trail.source.filter import Filter
+from llmctx.trail.source.lookup import newest
+from llmctx.trail.source.source import Source
+
+MAX_ROWS = 200
+"""Positions shown; the rest are counted."""
+FEED_ROWS = 12
+"""Newest records shown under the positions."""
+_SPARK_BARS = 40
+_POSITION = keys.BY_SECTION["position"]
+_GOOD = ("fresh", "empty")
+_QUIET = ("signals.entry", "signals.exit", "sentiment", "watchlist", "thesis")
+"""Sections that a position may well lack."""
+
+
+class PositionRow(NamedTuple):
+    """An open position in a row."""
+
+    symbol: str
+    """Its symbol."""
+    package: Package | None
+    """What is known of it now; None if it could not be read."""
+    gaps: tuple[str, ...]
+    """Sections that are stale, missing or invalid, with their status."""
+    closes: tuple[Decimal, ...]
+    """The last closing prices, oldest first."""
+    last: Brief | None
+    """The newest record of it."""
+
+    @property
+    def position(self) -> values.Position | None:
+        """The position; None if it is unusable."""
+        found = None if self.package is None else self.package.sections["position"].value
+        return found if isinstance(found, values.Position) else None
+
+    @property
+    def price(self) -> Decimal | None:
+        """The last price; None if it is unusable."""
+        found = None if self.package is None else self.package.sections["price"].value
+        return found.price.last if isinstance(found, values.Price) else None
+
+    @property
+    def profit(self) -> Decimal | None:
+        """The profit at the last price."""
+        held, price = self.position, self.price
+        if held is None or price is None:
+            return None
+        return (price - held.entry_price) * held.quantity * (1 if held.side == "long" else -1)
+
+    @property
+    def unconfirmed(self) -> bool:
+        """Whether a stop waits for a confirmation of its price."""
+        return self.last is not None and STOP_UNCONFIRMED in self.last.guards
+
+    @property
+    def between(self) -> float | None:
+        """Where the price stands between stop (0) and target (1); None if one of them is not set."""
+        held, price = self.position, self.price
+        if held is None or price is None or held.stop_loss is None or held.take_profit is None:
+            return None
+        width = held.take_profit - held.stop_loss
+        return None if width == 0 else float(min(max((price - held.stop_loss) / width, Decimal(0)), Decimal(1)))
+
+
+class Head(NamedTuple):
+    """What stands at the head of the desk."""
+
+    positions: int
+    """Open positions."""
+    per_minute: int
+    """Records of the last minute, at most those of the last 200."""
+    backlog: int
+    """Ticks that are not settled."""
+    records: int
+    """Records in the trail."""
+    signed_at_ms: int | None
+    """When the newest checkpoint was signed, that of the partition where it is oldest; None if there is none."""
+    unsigned: int
+    """Records that no checkpoint covers."""
+
+
+class Desk(NamedTuple):
+    """Everything on the desk at one time."""
+
+    head: Head
+    """Its head."""
+    rows: Sequence[PositionRow]
+    """The positions, those that need a look first."""
+    feed: Sequence[Brief]
+    """The newest records, newest first."""
+
+
+async def read_desk(live: Live, source: Source) -> Desk:
+    """Read the desk.
+
+    Raises SnapshotError, ServerError or TrailError if the server does not answer.
+    """
+    try:
+        return await _read(live, source)
+    except RedisError as error:
+        raise ServerError(f"The server went away while it was asked: {error}.", "The page asks again.") from error
+
+
+async def _read(live: Live, source: Source) -> Desk:
+    symbols = [symbol async for symbol in _held(live)]
+    recent = (await newest(source.parts, Filter(), 200)).entries[::-1]
+    rows = [await _row(live, source, symbol) for symbol in sorted(symbols)[:MAX_ROWS]]
+    rows.sort(key=lambda row: (not row.unconfirmed, not row.gaps, row.symbol))
+    feed = [brief_of(entry, source.partitions) for entry in recent[:FEED_ROWS]]
+    return Desk(await _head(live, len(symbols), recent), rows, feed)
+
+
+async def _held(live: Live) -> AsyncIterator[str]:
+    seen: set[str] = set()  # a scan may return a key twice
+    async for key in live.redis.scan_iter(_POSITION.key("*"), count=1000):
+        symbol = key.decode(errors="replace").removeprefix(_POSITION.key(""))
+        if is_symbol(symbol) and symbol not in seen:
+            seen.add(symbol)
+            yield symbol
+
+
+async def read_position(live: Live, symbol: str) -> Package:
+    """What is known of a symbol now, without what the trail says of it before.
+
+    Raises SnapshotError if the server does not answer.
+    """
+    return build_package(await read_snapshot(live.redis, symbol, live.partition_of(symbol), live.rules))
+
+
+async def read_closes(live: Live, symbol: str, count: int) -> list[tuple[int, Decimal]]:
+    """Start and close of the newest bars of a symbol, oldest first; malformed ones are left out."""
+    found = await read_stream_back(live.redis, keys.bars(symbol), count=count)
+    bars = [read_bar(f"{entry.number}-0".encode(), entry.fields.get(b"close", b"")) for entry in reversed(found)]
+    return [(bar.start_ms, bar.close) for bar in bars if bar is not None]
+
+
+async def _row(live: Live, source: Source, symbol: str) -> PositionRow:
+    package = await read_position(live, symbol)
+    gaps = tuple(
+        f"{name} {section.status}"
+        for name, section in package.sections.items()
+        if str(section.status) not in _GOOD and not (name in _QUIET and str(section.status) == "missing")
+    )
+    closes = tuple(close for _, close in await read_closes(live, symbol, _SPARK_BARS))
+    return PositionRow(symbol, package, gaps, closes, await _last_record(source, live.partition_of(symbol), symbol))
+
+
+async def _last_record(source: Source, partition: int, symbol: str) -> Brief | None:
+    for part in source.parts:
+        if part.partition == partition:
+            async for entry in part.read_back_of(symbol):
+                if entry.record.get("symbol") == symbol and "tick" in entry.record:
+                    return brief_of(entry, source.partitions)
+    return None
+
+
+async def _head(live: Live, positions: int, recent: Sequence[Entry]) -> Head:
+    now_ms = await server_ms(live.redis)
+    backlog = records = unsigned = 0
+    signed: list[int] = []
+    for partition in range(live.instance.partitions):
+        log = Log(live.redis, partition)
+        size, note = await log.size(), await log.checkpoint()
+        backlog += await live.redis.xlen(keys.ticks(partition))
+        records += size
+        try:
+            checkpoint = None if note is None else read_note(note)
+        except CheckpointError:
+            checkpoint = None  # the health page says so
+        unsigned += size if checkpoint is None else max(0, size - checkpoint.size)
+        if checkpoint is not None:
+            signed.append(checkpoint.time_ms)
+    minute = [entry for entry in recent if entry.record.get("recorded_at_ms", 0) > now_ms - 60_000]
+    return Head(positions, len(minute), backlog, records, min(signed, default=None), unsigned)
+
+
+def age_of(row: PositionRow) -> str:
+    """The age of a position's price in words; empty if it is not known."""
+    section = None if row.package is None else row.package.sections["price"]
+    return "" if section is None or section.age_ms is None else clock.in_words(section.age_ms)

@@ -1,0 +1,149 @@
+"""The pages: each reads what it shows, renders one template, and needs no script to be read."""
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+
+from llmctx import clock
+from llmctx.console.aftermath import moves_after
+from llmctx.console.chart import draw
+from llmctx.console.comparison import answers_of, comparison_of, comparisons_in
+from llmctx.console.desk import read_closes, read_desk, read_position
+from llmctx.console.health import read_health
+from llmctx.console.listing import ALL_KINDS, TERMS, as_csv, find, problem_of, read_query
+from llmctx.console.quality import measure
+from llmctx.console.rendering import render
+from llmctx.console.report import report_of, signed_text
+from llmctx.console.story import Story, brief_of, known_of
+from llmctx.console.subject import Subject
+from llmctx.decision.decision import Action
+from llmctx.errors import ConsoleError, LlmctxError
+from llmctx.replay.selection import GUARDS
+from llmctx.schema.symbol import check_symbol
+from llmctx.trail.log.entry import Entry
+from llmctx.trail.source.filter import Filter
+from llmctx.trail.source.lookup import blobs_of, newest, read_record
+
+_CHART_BARS = 390
+_SYMBOL_RECORDS = 200
+_ACTIONS = (*(action.value for action in Action), "none")
+
+
+class Pages:
+    """The pages of one subject."""
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+
+    def page(self, name: str, page: str, status: int = 200, **values: Any) -> HTMLResponse:
+        """A page from a template; `page` is its name in the navigation."""
+        text = render(name, page=page, subject_name=self._subject.name, now=clock.now_ms(), **values)
+        return HTMLResponse(text, status)
+
+    async def desk(self, _: Request) -> Response:
+        """Every open position, and the newest records."""
+        live = self._subject.live
+        desk = None if live is None else await read_desk(live, await self._subject.source())
+        return self.page("desk", "Desk", desk=desk)
+
+    async def find(self, request: Request) -> Response:
+        """Records by what they say."""
+        terms = {name: value for name, value in request.query_params.items() if name in TERMS}
+        rows, problem, limit = [], None, 0
+        try:
+            query = read_query(terms)
+            rows, limit = await find(await self._subject.source(), query), query.limit
+        except LlmctxError as error:
+            problem = problem_of(error)
+        query_text = f"?{request.url.query}" if request.url.query else ""
+        choices = {"actions": _ACTIONS, "guards": GUARDS, "kinds": ALL_KINDS}
+        status = 400 if problem else 200
+        return self.page(
+            "find", "Find", status, terms=terms, rows=rows, problem=problem, limit=limit, query=query_text, **choices
+        )
+
+    async def find_csv(self, request: Request) -> Response:
+        """The same as CSV."""
+        rows = await find(await self._subject.source(), read_query(dict(request.query_params)))
+        headers = {"content-disposition": 'attachment; filename="llmctx-records.csv"'}
+        return Response(as_csv(rows), media_type="text/csv; charset=utf-8", headers=headers)
+
+    async def decision(self, request: Request) -> Response:
+        """The story of one record, with its proof."""
+        source = await self._subject.source()
+        entry = await read_record(source, request.path_params["address"])
+        story = Story(entry, source.partitions, await blobs_of(source, entry), self._subject.prices)
+        values = await self._proof(entry)
+        after = await moves_after(self._subject, entry, await blobs_of(source, entry))
+        others = answers_of(self._subject.replays, source.origin, entry)
+        return self.page("decision", "Find", story=story, after=after, others=others, standalone=False, **values)
+
+    async def _proof(self, entry: Entry) -> dict[str, Any]:
+        """The receipt for a template, or why there is none."""
+        try:
+            receipt = await self._subject.receipt(entry)
+        except LlmctxError as error:
+            return {"receipt": None, "signed": "", "unsigned": f"{error.what} {error.do}"}
+        return {"receipt": receipt, "signed": signed_text(receipt), "unsigned": ""}
+
+    async def receipt(self, request: Request) -> Response:
+        """The receipt of a record as a file."""
+        entry = await read_record(await self._subject.source(), request.path_params["address"])
+        name = f"receipt-{entry.partition}-{entry.index}.json"
+        headers = {"content-disposition": f'attachment; filename="{name}"'}
+        return JSONResponse(await self._subject.receipt(entry), headers=headers)
+
+    async def report(self, request: Request) -> Response:
+        """The decision page as one self-contained file."""
+        source = await self._subject.source()
+        entry = await read_record(source, request.path_params["address"])
+        text = await report_of(self._subject, source, entry)
+        headers = {"content-disposition": f'attachment; filename="decision-{entry.partition}-{entry.index}.html"'}
+        return HTMLResponse(text, headers=headers)
+
+    async def symbol(self, request: Request) -> Response:
+        """One symbol: its price with what was decided on it, its thesis, and its sections now."""
+        symbol = check_symbol(request.path_params["symbol"])
+        live, source = self._subject.live, await self._subject.source()
+        entries = (await newest(source.parts, Filter(symbol), _SYMBOL_RECORDS)).entries
+        package = None if live is None else await read_position(live, symbol)
+        closes = [] if live is None else await read_closes(live, symbol, _CHART_BARS)
+        rows = [brief_of(entry, source.partitions) for entry in reversed(entries)]
+        sections = [] if package is None else known_of(package)
+        return self.page(
+            "symbol", "Desk", symbol=symbol, rows=rows, sections=sections, package=package,
+            chart=draw(closes, entries, source.partitions),
+        )  # fmt: skip
+
+    async def quality(self, request: Request) -> Response:
+        """Grounding, guards, cost and latency by prompt and model, over time."""
+        terms = {"limit": "2000", **request.query_params}
+        found = await measure(await self._subject.source(), read_query(terms), self._subject.prices)
+        return self.page("quality", "Quality", found=found, terms=terms)
+
+    async def health(self, _: Request) -> Response:
+        """What doctor and status say."""
+        live = self._subject.live
+        return self.page("health", "Health", health=None if live is None else await read_health(live))
+
+    async def comparisons(self, _: Request) -> Response:
+        """The results of replays that can be compared."""
+        found = comparisons_in(self._subject.replays)
+        return self.page("comparisons", "Compare", found=found, folder=self._subject.replays)
+
+    async def compare(self, request: Request) -> Response:
+        """Two results side by side, as `llmctx compare --html` shows them."""
+        first, second = request.query_params.get("a", ""), request.query_params.get("b", "")
+        if self._subject.replays is None:
+            raise ConsoleError("No results are at hand.", "Start the console with --replays DIR.")
+        return self.page("comparison", "Compare", body=comparison_of(self._subject.replays, first, second))
+
+    async def sign_in(self, request: Request) -> Response:
+        """The page that asks for the token."""
+        query = request.query_params
+        return self.page("sign_in", "", to=query.get("to", "/"), wrong="wrong" in query)
+
+    async def no_decision(self, _: Request) -> Response:
+        """Without an address: the list."""
+        return RedirectResponse("/find", 307)

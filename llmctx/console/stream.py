@@ -1,0 +1,132 @@
+"""What is sent to open pages as it happens: the desk, and each decision for programs.
+
+All readers share one reading of the server: a hundred open pages cost what one does, and none costs nothing.
+"""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+from llmctx import clock
+from llmctx.console.api_models import record_of
+from llmctx.console.desk import read_desk
+from llmctx.console.rendering import render
+from llmctx.console.subject import Subject
+from llmctx.errors import ConsoleError, LlmctxError
+from llmctx.trail.source.filter import Filter
+from llmctx.trail.source.lookup import follow
+
+Event = dict[str, Any]
+"""An event as sse-starlette takes it: event, data, id."""
+
+MAX_READERS = 64
+"""How many may read one stream at a time."""
+_INTERVAL_S = 1.0
+_MAX_WAITING = 1000
+"""Events that wait for a slow reader; after that it is cut off, and its browser connects again."""
+
+
+class Broadcast:
+    """One source of events for any number of readers; it runs while somebody reads."""
+
+    def __init__(self, produce: Callable[[Callable[[Event], None]], Awaitable[None]]) -> None:
+        """`produce` sends events until it is cancelled."""
+        self._produce = produce
+        self._readers: set[asyncio.Queue[Event | None]] = set()
+        self._task: asyncio.Task[None] | None = None
+        self._newest: dict[str, Event] = {}
+        self._closed = False
+
+    def open(self) -> AsyncIterator[Event]:
+        """Begin to read.
+
+        Raises ConsoleError if too many read already.
+        """
+        if self._closed or len(self._readers) >= MAX_READERS:
+            raise ConsoleError(f"{MAX_READERS} read this stream already.", "Close some of the open pages.")
+        queue: asyncio.Queue[Event | None] = asyncio.Queue(_MAX_WAITING)
+        for event in self._newest.values():
+            queue.put_nowait(event)
+        self._readers.add(queue)
+        if self._task is None:
+            self._task = asyncio.create_task(self._run())
+        return self._read(queue)
+
+    async def _read(self, queue: asyncio.Queue[Event | None]) -> AsyncIterator[Event]:
+        try:
+            while (event := await queue.get()) is not None:
+                yield event
+        finally:
+            self._readers.discard(queue)
+            if not self._readers:
+                await self._stop()
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._produce(self._send)
+            except LlmctxError as error:
+                self._send({"event": "problem", "data": f"{error.what} {error.do}"})
+            await asyncio.sleep(_INTERVAL_S)
+
+    def _send(self, event: Event) -> None:
+        if event["event"] in ("desk", "time"):
+            self._newest[event["event"]] = event
+        for queue in list(self._readers):
+            try:
+                queue.put_nowait(event)
+            except asyncio.QueueFull:
+                self._readers.discard(queue)
+                queue.get_nowait()
+                queue.put_nowait(None)
+
+    async def _stop(self) -> None:
+        task, self._task = self._task, None
+        self._newest.clear()
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def close(self) -> None:
+        """End every reader."""
+        self._closed = True
+        for queue in self._readers:
+            while queue.full():
+                queue.get_nowait()
+            queue.put_nowait(None)
+        await self._stop()
+
+
+def desk_stream(subject: Subject) -> Broadcast:
+    """The desk as it stands, once a second if it changed."""
+
+    async def produce(send: Callable[[Event], None]) -> None:
+        shown = ""
+        live = subject.live
+        assert live is not None  # the route is not there without one
+        while True:
+            text = render("desk_body", desk=await read_desk(live, await subject.source()))
+            if text != shown:
+                shown = text
+                send({"event": "desk", "data": text})
+            send({"event": "time", "data": clock.iso(clock.now_ms())[11:19]})
+            await asyncio.sleep(_INTERVAL_S)
+
+    return Broadcast(produce)
+
+
+def decision_stream(subject: Subject) -> Broadcast:
+    """Each record as it is recorded, in the form in which the API lists it."""
+
+    async def produce(send: Callable[[Event], None]) -> None:
+        source = await subject.source()
+        sizes = [await part.size() for part in source.parts]
+        async for entry in follow(source.parts, sizes, Filter()):
+            record = record_of(entry, source.partitions)
+            text = json.dumps(record, ensure_ascii=False)
+            send({"event": "decision", "id": record["address"], "data": text})
+
+    return Broadcast(produce)

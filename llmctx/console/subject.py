@@ -1,0 +1,85 @@
+"""What a console shows: a trail, and the live system that it belongs to if there is one."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from redis.asyncio import Redis
+
+from llmctx.context.snapshot import ReadRules
+from llmctx.llm.price import Price
+from llmctx.ops.doctor.subject import Places
+from llmctx.schema import keys
+from llmctx.trail.log.entry import Entry
+from llmctx.trail.log.instance import Instance
+from llmctx.trail.proof.notary_service import anchored_receipt
+from llmctx.trail.source.copies import copy_source, receipt_of
+from llmctx.trail.source.joined import trail_source
+from llmctx.trail.source.source import Source
+
+
+class Live(NamedTuple):
+    """A live system: its server, and what is read from it."""
+
+    redis: Redis
+    """A client of its server."""
+    url: str
+    """The server's address."""
+    instance: Instance
+    """The instance of its trail."""
+    rules: ReadRules
+    """Which sections are read, and when they are stale."""
+    places: Places
+    """The files and folders of this host."""
+
+    def partition_of(self, symbol: str) -> int:
+        """The partition of a symbol."""
+        return keys.partition_of(symbol, self.instance.partitions)
+
+
+class Subject(NamedTuple):
+    """What a console shows."""
+
+    name: str
+    """What it is, for the head of each page."""
+    source: Callable[[], Awaitable[Source]]
+    """Opens the trail; raises TrailError or ArchiveError if it cannot be read."""
+    receipt: Callable[[Entry], Awaitable[dict[str, Any]]]
+    """Makes a record's receipt without signing anything; raises ReceiptError if no checkpoint covers the record."""
+    live: Live | None = None
+    """The live system; None if the trail is a copy."""
+    prices: Mapping[str, Price] = {}
+    """Price per million tokens by model."""
+    replays: Path | None = None
+    """The folder of results of replays; None if there is none."""
+
+
+def live_subject(
+    live: Live, archive: str | None = None, prices: Mapping[str, Price] | None = None, replays: Path | None = None
+) -> Subject:
+    """The subject of a live system; `archive` is where records are that were trimmed from its server."""
+
+    async def source() -> Source:
+        return await trail_source(live.redis, live.instance, archive)
+
+    async def receipt(entry: Entry) -> dict[str, Any]:
+        return await asyncio.to_thread(anchored_receipt, live.instance, live.places.state_dir, entry)
+
+    return Subject(f"instance {live.instance.id[:8]}", source, receipt, live, prices or {}, replays)
+
+
+def copy_subject(where: str, prices: Mapping[str, Price] | None = None, replays: Path | None = None) -> Subject:
+    """The subject of an export or an archive.
+
+    Raises ExportError or ArchiveError if there is none, TrailError if it is malformed.
+    """
+    opened = copy_source(where)
+
+    async def source() -> Source:
+        return opened
+
+    async def receipt(entry: Entry) -> dict[str, Any]:
+        return await asyncio.to_thread(receipt_of, where, entry)
+
+    return Subject(opened.name, source, receipt, None, prices or {}, replays)

@@ -1,0 +1,42 @@
+"""How much the paper broker trades: whole lots, within a position's limit and the account's equity."""
+
+from decimal import ROUND_FLOOR, Decimal
+from typing import NamedTuple
+
+from llmctx import canonical
+
+STAKE = Decimal(10_000)
+"""About what a position is worth when it is opened, in account currency."""
+MAX_POSITION_WORTH = 2 * STAKE
+"""A position is never enlarged beyond this: an addition is reduced to the lots that fit."""
+COST_BPS = Decimal(2)
+"""Usual cost of a fill, in basis points of its worth."""
+
+
+class Terms(NamedTuple):
+    """On what terms the paper broker fills orders on a symbol."""
+
+    cost_bps: Decimal = COST_BPS
+    """Cost of a fill, in basis points of its worth."""
+    lot: Decimal = Decimal(1)
+    """The smallest quantity; what is bought is a multiple of it."""
+    min_notional: Decimal = Decimal(0)
+    """The least that a purchase must be worth."""
+
+    def lots_of(self, quantity: Decimal) -> Decimal:
+        """The quantity, cut to whole lots."""
+        return (quantity / self.lot).to_integral_value(ROUND_FLOOR) * self.lot
+
+    def affordable(self, worth: Decimal, price: Decimal, wanted: Decimal | None = None) -> Decimal:
+        """The lots that can be had for `worth`, no more than are wanted; 0 if they are worth less than the minimum."""
+        quantity = self.lots_of(worth / price if wanted is None else min(wanted, worth / price))
+        return quantity if quantity > 0 and quantity * price >= self.min_notional else Decimal(0)
+
+    def refusal(self, what: str, symbol: str, worth: Decimal, price: Decimal) -> str:
+        """Say why nothing is bought for `worth`."""
+        plain = canonical.plain
+        least = max(self.lot * price, self.min_notional)
+        return (
+            f"{symbol}: {what} was refused: {plain(max(worth, Decimal(0)))} may be spent, and the least is "
+            f"{plain(least)} (lots of {plain(self.lot)} at {plain(price)}, minimum {plain(self.min_notional)})"
+        )

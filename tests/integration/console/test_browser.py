@@ -1,0 +1,194 @@
+"""The console in a real Chromium: the proof, what moves, what a stranger's text does, and what can be read by whom."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import BrowserContext, Page, Route, async_playwright
+from redis.asyncio import Redis
+
+from llmctx.console.report import day_report, report_of
+from llmctx.console.subject import Subject
+from llmctx.trail.source.filter import Filter
+from llmctx.trail.source.lookup import newest, read_record
+from tests.integration.console.conftest import EVIL, HONEST, WRONG, Browser, public_key
+from tests.integration.console.test_pages import PAGES
+from tests.integration.program import until
+
+pytestmark = pytest.mark.more
+
+CHROMIUM = "/usr/bin/chromium"
+OTHER_KEY = "llmctx/other+74ee65f5+AVAtMb1Wl1fKaKfMFZ6wz6y1aYVqNWMMSEmzCwqMvQlq"
+CONTRAST = """() => {
+  const parse = (text) => (text.match(/[\\d.]+/g) || []).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map((c) => c / 255)
+    .map((c) => c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+  const behind = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const colour = parse(getComputedStyle(at).backgroundColor);
+      if (colour.length === 3 || colour[3] > 0) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const poor = [];
+  for (const element of document.querySelectorAll("body *")) {
+    if (![...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim())) continue;
+    if (!element.getClientRects().length) continue;
+    const svg = element instanceof SVGElement;
+    const a = light(parse(getComputedStyle(element)[svg ? "fill" : "color"])), b = light(behind(element));
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (ratio < 4.5) poor.push(element.tagName + "." + element.getAttribute("class") + " " + ratio.toFixed(2));
+  }
+  return poor;
+}"""
+
+
+@asynccontextmanager
+async def chromium(**options: Any) -> AsyncIterator[BrowserContext]:
+    """A fresh profile of a headless Chromium."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield await browser.new_context(**options)
+        await browser.close()
+
+
+async def recompute(page: Page, key: str) -> str:
+    """Paste a key, and return whether the page says that the proof holds."""
+    await page.fill("input[name=key]", key)
+    await page.click("text=recompute")
+    await page.wait_for_selector("[data-verified]")
+    verified = await page.get_attribute("[data-proof]", "data-verified")
+    await page.eval_on_selector("[data-proof]", "box => box.removeAttribute('data-verified')")
+    return str(verified)
+
+
+async def answer_with(text: str, route: Route) -> None:
+    """Answer a request of the page in the console's place."""
+    await route.fulfill(body=text, content_type="application/json")
+
+
+async def test_the_browser_recomputes_the_proof_and_finds_each_forgery(browser: Browser, subject: Subject) -> None:
+    key = public_key(subject)
+    async with chromium() as context:
+        page = await context.new_page()
+        await page.goto(f"{browser.url}/decisions/{WRONG}")
+        assert await recompute(page, key) == "yes"
+        assert "exit" in await page.inner_text(".steps")
+        assert await recompute(page, OTHER_KEY) == "no"
+        assert await recompute(page, key[:-8] + "AAAAAAA=") == "no"
+        receipt = (await browser.get(f"/api/v1/decisions/{WRONG}/receipt")).document
+        forgeries = {
+            "leaf": receipt["leaf"].replace('"exit"', '"hold"'),
+            "proof": ["00" * 32, *receipt["proof"][1:]],
+            "checkpoint": receipt["checkpoint"].replace("\ntime ", "\ntime 1"),
+            "index": receipt["index"] - 1,
+        }
+        for name, forged in forgeries.items():
+            assert forged != receipt[name]
+            await page.route("**/receipt", partial(answer_with, json.dumps(receipt | {name: forged})))
+            assert await recompute(page, key) == "no", name
+            await page.unroute("**/receipt")
+
+
+async def test_a_report_proves_itself_from_a_file(subject: Subject, tmp_path: Path) -> None:
+    source = await subject.source()
+    entries = (await newest(source.parts, Filter())).entries
+    one, day = tmp_path / "one.html", tmp_path / "day.html"
+    one.write_text(await report_of(subject, source, await read_record(source, EVIL)), encoding="utf-8")
+    day.write_text(await day_report(subject, source, entries, "2026-03-02"), encoding="utf-8")
+    async with chromium(offline=True) as context:
+        page = await context.new_page()
+        errors: list[str] = []
+        page.on("console", lambda message: errors.append(message.text))
+        for file in (one, day):
+            await page.goto(file.as_uri())
+            assert await recompute(page, public_key(subject)) == "yes"
+            assert "owned" not in await page.title()
+        assert "All 5 records" in await page.inner_text(".steps")
+        day.write_text(day.read_text(encoding="utf-8").replace("123.45", "123.46"), encoding="utf-8")
+        await page.goto(day.as_uri())
+        assert await recompute(page, public_key(subject)) == "no"
+        assert errors == []
+
+
+async def test_the_desk_moves_without_a_reload(browser: Browser, valkey: Redis) -> None:
+    async with chromium() as context:
+        page = await context.new_page()
+        await page.goto(browser.url)
+        cell = '[data-key=AAPL] [data-h="last"]'
+        await page.wait_for_selector("text=live,")
+        price = json.loads(await valkey.get("stocks:price:AAPL") or "")
+        price["price"]["last"] = 104.5
+        await valkey.set("stocks:price:AAPL", json.dumps(price))
+        await page.wait_for_selector(f"{cell}:text-is('104.5')", timeout=20_000)
+        assert "+45.00" in await page.inner_text('[data-key=AAPL] [data-h="P&L"]')
+
+
+async def test_no_text_of_a_stranger_runs_and_no_page_asks_elsewhere(browser: Browser) -> None:
+    async with chromium() as context:
+        page = await context.new_page()
+        asked: set[str] = set()
+        refused: list[str] = []
+        page.on("request", lambda request: asked.add(request.url))
+        page.on("console", lambda message: refused.append(message.text) if "Content Security" in message.text else None)
+        for path in PAGES:
+            if path.endswith("/report"):  # a download
+                continue
+            await page.goto(browser.url + path)
+            await page.wait_for_load_state("load")
+            assert await page.title() != "owned", path
+            wide = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
+            assert wide <= 0, path
+        assert {url for url in asked if not url.startswith(browser.url)} == set()
+        assert refused == []
+
+
+async def test_everything_can_be_read_without_scripts(browser: Browser) -> None:
+    async with chromium(java_script_enabled=False) as context:
+        page = await context.new_page()
+        await page.goto(browser.url)
+        assert "AAPL" in await page.inner_text("main")
+        await page.goto(f"{browser.url}/decisions/{HONEST}")
+        text = await page.inner_text("main")
+        for heading in ("Why asked", "Known", "Asked", "Answered", "Guards", "Took", "Proof"):
+            assert heading in text
+        await page.click("summary:has-text('price')")
+        assert await page.is_visible("text=price.price.last")
+        assert not await page.is_visible("input[name=key]")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+async def test_contrast_is_that_of_wcag_aa_and_nothing_is_too_wide(browser: Browser, theme: str, width: int) -> None:
+    async with chromium(color_scheme=theme, viewport={"width": width, "height": 900}) as context:
+        page = await context.new_page()
+        for path in ("/", "/find", f"/decisions/{WRONG}", "/symbols/AAPL", "/quality", "/health", "/compare", "/api"):
+            await page.goto(browser.url + path)
+            assert await page.evaluate(CONTRAST) == [], path
+            assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, path
+
+
+async def test_the_chart_is_read_by_keyboard(browser: Browser) -> None:
+    async with chromium() as context:
+        page = await context.new_page()
+        await page.goto(f"{browser.url}/symbols/AAPL")
+        await page.focus("svg.chart a[tabindex='0']")
+        assert (await page.inner_text("#readout")).startswith(WRONG)
+        await page.keyboard.press("ArrowLeft")
+        assert (await page.inner_text("#readout")).startswith(HONEST)
+        await page.keyboard.press("Enter")
+        await page.wait_for_url(f"**/decisions/{HONEST}")
+
+
+async def test_a_citation_opens_its_fact(browser: Browser) -> None:
+    async with chromium() as context:
+        page = await context.new_page()
+        await page.goto(f"{browser.url}/decisions/{HONEST}")
+        assert not await page.is_visible("td:has-text('position.stop_loss')")
+        await page.click("text=[position.stop_loss]")
+        await until(lambda: page.is_visible("td:has-text('position.stop_loss')"))
