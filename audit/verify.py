@@ -519,9 +519,9 @@ class Partition:
         self.next = self.vouched = self.late = 0  # the next checkpoint, the size of the last good one
         self.ticks: dict[str, int] = {}
         self.without_tick: dict[bytes, int] = {}
-        self.ids: dict[str, int] = {}  # the record of each id: what others say of a decision
-        self.hashes = bytearray()
         self.all_writers: dict[bytes, Key] = {}  # those retired since included
+        self.ids: dict[str, int] = {}  # the record of each id: what others say of a decision
+        self.hashes = bytearray()  # the leaf hash of each record from `first` on
         self.unreadable: list[Fault] = []
         self.decisions: dict[int, bytes] = {}
         self.prefix = "" if partitions == 1 else f"{part['partition']}:"
@@ -725,7 +725,8 @@ class Partition:
         at, named = record["about"]["index"], record["about"].get("leaf_hash")
         if not 0 <= at < index:
             raise Fault(index, "about", f"a record below {index}", at)
-        if named not in (None, found := bytes(self.hashes[32 * at : 32 * at + 32]).hex()):
+        start = 32 * (at - self.first)
+        if start >= 0 and named not in (None, found := bytes(self.hashes[start : start + 32]).hex()):
             raise Fault(index, "about", f"the leaf hash {found} of record {at}", named)
 
     def promised(self, record: dict[str, Any]) -> dict[str, str]:
@@ -768,7 +769,8 @@ class Partition:
             if key is None or not key.signs(text, signed):
                 found = "none" if key is None else "one that does not match"
                 expected = "a signature of an enrolled writer under what was erased"
-                raise Fault(each["first"], "erasure", expected, found)
+                index = each["first"]
+                raise Fault(index, "erasure", expected, found)
 
     def rotation(self, index: int, record: dict[str, Any]) -> None:
         """A notice that replaces the instance key must be signed by the key that it replaces and by the new one."""

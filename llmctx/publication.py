@@ -86,8 +86,10 @@ def position_fields(position: values.Position) -> dict[str, Any]:
 
 def position_of(entry: Entry) -> dict[str, Any]:
     """The same from a record, or from its evidence; an unknown position if neither says."""
-    said: dict[str, Any] | None = entry.record.get("position") or entry.record.get("snapshot", {}).get("position")
-    if said is not None:  # what a person decided on, or the evidence has another system's fields
+    said: dict[str, Any] | None = entry.record.get("position")
+    if said is None:  # the evidence has another system's fields where the record names the position
+        said = entry.record.get("snapshot", {}).get("position")
+    if said is not None:
         return said | {name: _decimal(said.get(name)) for name in ("entry_price", "held")}
     try:
         text = canonical.loads(entry.pieces["snapshot"])["sections"]["position"]

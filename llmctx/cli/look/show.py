@@ -40,8 +40,8 @@ def show(
 ) -> None:
     """Show one record: why it was made, what was decided, its proof.
 
-    What became of it stands there too: effects, and what people said. With --full all its evidence: what was known,
-    what was asked, what the model answered, and what was concluded.
+    With --full all its evidence: what was known, what was asked, what the model answered, and what was concluded. Both
+    say what became of it: effects, and what people said.
 
     \b
     llmctx show 12
@@ -87,8 +87,7 @@ async def _read(settings: Settings, where: str | None, text: str) -> tuple[Entry
             entry = await read_record(source, text)
             blobs, said = await blobs_of(source, entry), await said_of(source, entry)
             note = newest_note(where, entry.partition) if is_copy(where) else None
-    place = address(entry.index, entry.partition, source.partitions)
-    return entry, place, blobs, _covered(note, entry.index), said
+    return entry, address(entry.index, entry.partition, source.partitions), blobs, _covered(note, entry.index), said
 
 
 def _covered(note: str | None, index: int) -> str:

@@ -31,6 +31,13 @@ async def read_record(source: Source, text: str) -> Entry:
     return entry
 
 
+async def blobs_of(source: Source, entry: Entry) -> dict[str, bytes]:
+    """The blobs that a record names, by digest; missing ones are left out."""
+    part = next(part for part in source.parts if part.partition == entry.partition)
+    found = {digest: await part.blob(digest) for digest in named_blobs(entry.record)}
+    return {digest: blob for digest, blob in found.items() if blob is not None}
+
+
 async def said_of(source: Source, entry: Entry) -> list[Entry]:
     """What others said of a record, oldest first: effects, approvals, overrides, annotations.
 
@@ -44,13 +51,6 @@ async def said_of(source: Source, entry: Entry) -> list[Entry]:
         if other.said and other.record.get("about", {}).get("index") == entry.index:
             found.append(other)
     return found[::-1]
-
-
-async def blobs_of(source: Source, entry: Entry) -> dict[str, bytes]:
-    """The blobs that a record names, by digest; missing ones are left out."""
-    part = next(part for part in source.parts if part.partition == entry.partition)
-    found = {digest: await part.blob(digest) for digest in named_blobs(entry.record)}
-    return {digest: blob for digest, blob in found.items() if blob is not None}
 
 
 class Listing(NamedTuple):
