@@ -128,7 +128,7 @@ def build_package(snapshot: Snapshot) -> Package:
     fit_memory(contents, latest)
     fit_portfolio(contents)
     _leave_out_later_news(contents, latest)
-    if (candidates := contents.get("candidates")) is not None:
+    if (candidates := contents.get("candidates")) is not None and snapshot.marks is not None:  # 0.1.0 showed no rank
         contents["candidates"] = with_rank(candidates, snapshot.symbol)
     sections = {
         name: _section(raw, contents.get(name), snapshot, latest, name) for name, raw in snapshot.sections.items()
