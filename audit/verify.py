@@ -521,7 +521,7 @@ class Partition:
         self.without_tick: dict[bytes, int] = {}
         self.all_writers: dict[bytes, Key] = {}  # those retired since included
         self.ids: dict[str, int] = {}  # the record of each id: what others say of a decision
-        self.hashes = bytearray()
+        self.hashes = bytearray()  # the leaf hash of each record from `first` on
         self.unreadable: list[Fault] = []
         self.decisions: dict[int, bytes] = {}
         self.prefix = "" if partitions == 1 else f"{part['partition']}:"

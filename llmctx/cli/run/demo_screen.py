@@ -69,6 +69,8 @@ class DemoScreen:
     def add_record(self, entry: Entry) -> None:
         """Count a record, and show it if its action is new for the symbol and not hold, or if a guardrail fired."""
         record = entry.record
+        if entry.said:
+            return  # the broker's own line says it
         symbol, action, guards = record.get("symbol", ""), record["verdict"]["action"], record["verdict"].get("guards")
         if "tick" in record:
             self.records += 1
