@@ -38,7 +38,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("publication", "leaf_fields"),
     ("record",),
     ("statement",),
-    ("pipeline", "symbol_memory", "standing", "replay"),
+    ("pipeline", "symbol_memory", "held_symbols", "standing", "replay"),
     ("worker", "flow"),
     ("ops",),
     ("backtest", "console", "testing", "client"),
@@ -62,6 +62,7 @@ SHARED_ON_THEIR_FLOOR = {
     "bounded_cache",
     "limits",
     "symbol_memory",
+    "client",
     "standing",
 }
 PACKAGE = ROOT / "llmctx"

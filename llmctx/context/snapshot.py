@@ -114,10 +114,10 @@ class Known(NamedTuple):
     """What was believed of its price."""
     thesis: LastDecision | None = None
     """Its last usable decision; None if there is none."""
-    memory: bytes = NOTHING
-    """What is remembered of its packages and decisions (context/remember)."""
     ledger: Ledger | None = None
     """What was decided about it before; None if the trail does not say."""
+    memory: bytes = NOTHING
+    """What is remembered of its packages and decisions (context/remember)."""
 
 
 class Snapshot(BaseModel):

@@ -40,15 +40,18 @@ class Breaker:
         self._trial = True
         return None
 
-    def succeed(self) -> None:
-        """Count a call that the endpoint answered."""
+    def succeed(self) -> bool:
+        """Count a call that the endpoint answered; return whether that closed it."""
+        was_open = self._failures >= self._max_failures
         self._failures, self._trial = 0, False
+        return was_open
 
-    def fail(self) -> None:
-        """Count a call that it did not answer."""
+    def fail(self) -> bool:
+        """Count a call that it did not answer; return whether that was the one that opened it."""
         self._failures += 1
         self._trial = False
         self._until_s = clock.monotonic_s() + self._open_s
+        return self._failures == self._max_failures
 
     def release(self) -> None:
         """Count nothing: the call told nothing of the endpoint."""

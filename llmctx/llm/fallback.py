@@ -7,6 +7,7 @@ over, and where none may be asked the guardrails need not wait.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -17,6 +18,8 @@ from llmctx.llm.completion import Attempt, ClosingCompleter, Completion, Outcome
 from llmctx.llm.latencies import Latencies
 from llmctx.llm.output import OutputSchema
 from llmctx.prompt.render import Prompt
+
+_log = logging.getLogger(__name__)
 
 SKIPPED = "skipped"
 CANCELLED = "cancelled"
@@ -130,14 +133,16 @@ class _Call:
     def _count(self, endpoint: Endpoint, completion: Completion, seconds: float) -> bool:
         """Tell the breaker what became of a call, unless that says nothing of the endpoint; return whether it did."""
         if completion.outcome not in FALLS_BACK:
-            endpoint.breaker.succeed()
+            if endpoint.breaker.succeed():
+                _log.info(f"The endpoint {endpoint.name} answers again.")
             endpoint.latencies.add(seconds)
             return True
         # A second question has only the time that the first one left.
         hurried = completion.outcome is Outcome.TIMEOUT and self._prompt.within_s is not None
         if hurried or completion.outcome is Outcome.LIMITED:
             return False
-        endpoint.breaker.fail()
+        if endpoint.breaker.fail():
+            _log.warning(f"The endpoint {endpoint.name} failed again and again and is passed over: {completion.detail}")
         return True
 
     async def _race(self, endpoint: Endpoint, hedge: Hedge) -> Completion:

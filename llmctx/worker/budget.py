@@ -111,6 +111,13 @@ async def read_budget(redis: Redis) -> dict[str, Any] | None:
     }
 
 
+def in_words(budget: dict[str, Any]) -> str:
+    """What was used of a budget that was read, in words."""
+    limits, used = budget["limits"], budget["used"]
+    parts = [f"{used[unit]} of {limits[unit]} {unit}" for unit in used if unit in limits]
+    return ", ".join(parts or [f"{used['calls']} calls, {used['tokens']} tokens"])
+
+
 def _amounts(spending: Spending) -> tuple[int, int]:
     return spending.tokens, _billionths(spending.cost)
 

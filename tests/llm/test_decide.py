@@ -20,7 +20,7 @@ async def test_a_record_names_the_steps_to_its_answer_and_rebuilds(
     record = ended.document
     assert record["completion"]["answer_from"] == ["after the reasoning", "fenced block"]
     assert (record["kind"], record["decision"]["action"]) == ("decision", "hold")
-    shown = (await program("show", "1")).out
+    shown = (await program("show", "1", "--full")).out
     assert "after the reasoning, fenced block" in shown
     assert "<think>" in shown
     verified = await program("verify", "--strict")

@@ -7,11 +7,19 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from llmctx.cli.shared.endpoints import completer_of
+from llmctx.decision.decision import OUTPUT
+from llmctx.errors import EndpointError
+from llmctx.llm.endpoint_settings import LLMSettings
 from llmctx.llm.standin import MODEL, Standin
+from llmctx.settings import Settings
 from tests.conftest import free_port
 from tests.integration.conftest import hold, raise_tick
 from tests.integration.program import Program, until
 from tests.llm.shapes.server import ShapeServer
+from tests.unit.llm.calls import PROMPT
+from tests.unit.llm.wire import Answer, Wire, response
+from tests.unit.makers import body
 
 
 def program_with(url: str, folder: Path, *endpoints: dict[str, Any], **llm: Any) -> Program:
@@ -45,13 +53,50 @@ async def test_the_fallback_decides_where_the_primary_does_not_and_the_record_pr
         (tried,) = record["completion"]["tried"]
         assert (tried["endpoint"], tried["outcome"], tried["url"]) == ("primary", outcome, server.url_of(shape) + "/")
         assert record["request"]["endpoint"] == f"{standin.base_url}/"
-        shown = (await program("show", "1")).out
+        shown = (await program("show", "1", "--full")).out
         assert "fallback" in shown
         assert f"primary {outcome}" in shown
+        assert f"in vain      primary {outcome}" in (await program("show", "1")).out
         verified = await program("verify", "--strict")
         assert verified.code == 0, verified.out + verified.err
         replayed = await program("replay")
         assert replayed.code == 0, replayed.out + replayed.err
+
+
+async def test_a_primary_that_asks_to_wait_long_is_not_waited_for(
+    valkey: Redis, valkey_url: str, tmp_path: Path, standin: Standin
+) -> None:
+    await hold(valkey, "AAPL")
+    busy = Answer(response(b'{"error": {"message": "slow down"}}', "429 Too Many Requests", "retry-after: 600"))
+    async with Wire(busy) as wire:
+        primary = {"name": "primary", "base_url": wire.base_url}
+        program = program_with(valkey_url, tmp_path, primary, {"name": "fallback", "base_url": standin.base_url})
+        record = await decide(program)
+        assert (record["completion"]["endpoint"], len(wire.requests)) == ("fallback", 1)
+    assert record["completion"]["tried"][0]["detail"].startswith("http 429: slow down (1 attempt within 30")
+    assert float(record["timings_ms"]["complete"]) < 5000
+
+
+async def test_a_late_answer_is_hedged_as_the_settings_say(standin: Standin) -> None:
+    quick = [Answer(response(body()))] * 20
+    async with Wire(*quick, Answer(b"", "hang")) as wire:
+        endpoints = [
+            {"name": "primary", "base_url": wire.base_url, "model": MODEL},
+            {"name": "second", "base_url": standin.base_url, "model": MODEL},
+        ]
+        llm = LLMSettings.model_validate({"endpoints": endpoints, "hedge_percentile": 95})
+        completer = completer_of(Settings(llm=llm))
+        completions = [await completer.complete(PROMPT, OUTPUT) for _ in range(21)]
+        await completer.aclose()
+    assert [completion.endpoint for completion in completions] == ["primary"] * 20 + ["second"]
+    (tried,) = completions[-1].tried
+    assert (tried.endpoint, tried.outcome, tried.attempts[0].result) == ("primary", "cancelled", "cancelled")
+
+
+def test_an_endpoint_that_leads_nowhere_is_refused_at_the_start() -> None:
+    llm = LLMSettings.model_validate({"endpoints": [{"name": "one", "model": "m"}]})
+    with pytest.raises(EndpointError, match="The endpoint one has no base_url and no key"):
+        completer_of(Settings(llm=llm))
 
 
 async def test_a_misfit_stays_with_the_endpoint_that_gave_it(

@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from llmctx.cli.shared.alerting import secrets_of
 from llmctx.errors import LlmctxError
 from llmctx.llm.endpoint_settings import LLMSettings
 from llmctx.settings import Settings, load_settings
@@ -84,3 +85,48 @@ def test_a_trigger_without_any_reason_is_refused_with_its_place(monkeypatch: pyt
     monkeypatch.setenv("LLMCTX_TRIGGER__NEW_SIGNAL", "false")
     with pytest.raises(LlmctxError, match=r"trigger is malformed: .*no reason for a call is set"):
         load_settings()
+
+
+# several endpoints
+
+TWO = (
+    {"name": "one", "base_url": "http://u:base-secret@one.test/v1", "model": "m", "key_env": "ONE_KEY"},
+    {"name": "two", "model": "n", "api_key": "two-secret"},
+)
+
+
+@pytest.mark.parametrize(
+    ("llm", "said"),
+    [
+        ({"endpoints": TWO, "model": "m"}, "model belongs into each of the endpoints"),
+        ({"endpoints": [TWO[0], TWO[0]]}, "two of the endpoints have one name"),
+        ({"endpoints": [{"name": "one"}]}, "Field required"),
+        ({"endpoints": [{"name": "a b", "model": "m"}]}, "should match pattern"),
+        ({"hedge_percentile": 95}, "hedge_percentile needs endpoints"),
+        ({"endpoints": TWO, "hedge_percentile": 100}, "less than 100"),
+        ({"api_key": "k", "key_env": "K"}, "give either api_key or key_env"),
+    ],
+)
+def test_endpoints_that_contradict_are_refused(llm: dict[str, object], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        LLMSettings.model_validate(llm)
+
+
+def test_each_of_several_endpoints_has_its_own_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONE_KEY", "one-secret")
+    several = Settings(llm=LLMSettings.model_validate({"endpoints": TWO, "timeout_s": 9})).each_endpoint
+    assert {name: each.api_key for name, each in several.items()} == {"one": "one-secret", "two": "two-secret"}
+    assert {each.llm.timeout_s for each in several.values()} == {9}
+
+
+def test_a_variable_that_should_hold_the_key_and_is_not_set_is_named() -> None:
+    settings = Settings(llm=LLMSettings(key_env="NO_SUCH_KEY"))
+    with pytest.raises(LlmctxError, match="NO_SUCH_KEY, which holds an endpoint's API key, is not set"):
+        _ = settings.api_key
+
+
+def test_alerts_know_the_secrets_of_every_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONE_KEY", "one-secret")
+    secrets = secrets_of(Settings(llm=LLMSettings.model_validate({"endpoints": TWO})))
+    assert {"one-secret", "two-secret", "base-secret"} <= set(secrets)
+    assert "secret" not in repr(Settings(llm=LLMSettings.model_validate({"endpoints": TWO})))

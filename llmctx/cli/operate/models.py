@@ -19,7 +19,7 @@ from llmctx.settings import Settings
 if TYPE_CHECKING:
     from llmctx.ops.probe import ProbeResult, Try
 
-_SHOWN = ("mode", "form", "drop", "rename", "reasoning_tokens", "body", "key_header")
+_SHOWN = ("api", "mode", "form", "drop", "rename", "reasoning_tokens", "body", "key_header")
 
 
 def models(

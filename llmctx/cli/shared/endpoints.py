@@ -53,6 +53,9 @@ def completer_of(settings: Settings) -> ClosingCompleter:
     *others, (last, last_settings) = settings.each_endpoint.items()
     clients = [client_of(each, _ATTEMPTS_BEFORE_NEXT, name) for name, each in others]
     clients.append(client_of(last_settings, name=last))
+    for name, client in zip(settings.each_endpoint, clients, strict=True):
+        if isinstance(client, NoEndpoint):
+            raise EndpointError(f"The endpoint {name} has no base_url and no key.", "Give it a base_url.", exit_code=2)
     endpoints = [
         Endpoint(each.name, client, Breaker(each.breaker_failures, each.breaker_open_s), Latencies(), each.timeout_s)
         for each, client in zip(llm.endpoints, clients, strict=True)

@@ -30,6 +30,12 @@ def print_fields(fields: dict[str, Any]) -> None:
             out.print(f"  {name:<12} {escape(str(value))}")
 
 
+def _tried(record: dict[str, Any]) -> list[dict[str, str]]:
+    """The endpoints that were asked, or passed over, beside the one that is spoken of."""
+    tried: list[dict[str, str]] = record.get("completion", {}).get("tried", [])
+    return tried
+
+
 def print_brief(story: "Story", place: str, covered: str) -> None:
     """Print a record in a few lines: why it was made, what was decided, and which checkpoint covers it."""
     record, brief = story.record, story.brief
@@ -40,12 +46,14 @@ def print_brief(story: "Story", place: str, covered: str) -> None:
     conflated = record.get("conflated")
     also = f", which settles {len(conflated)} more" if conflated else ""
     tokens = "" if usage is None else f", {usage['prompt']:,} + {usage['completion']:,} tokens"
+    in_vain = ", ".join(f"{tried['endpoint']} {tried['outcome']}" for tried in _tried(record))
     print_fields(
         {
             "as of": f"{at}recorded {clock.iso(record['recorded_at_ms'])} by {record['code']}",
             "why": f"{record['cause']}, tick {record['tick']}{also}" if "tick" in record else None,
             "known": _known_text(story),
             "asked": None if brief.prompt is None else f"{brief.prompt} of {brief.model or 'no model'}{tokens}",
+            "in vain": in_vain or None,
             "answered": None if brief.decided is None else f"{brief.decided}, confidence {brief.confidence}",
             "": brief.words,
         }

@@ -32,6 +32,11 @@ def resolve_for(api: Api, base_url: str | None, api_key: str, model: str) -> Add
 def _needed(base_url: str | None, example: str) -> str:
     if base_url is None:
         raise EndpointError("The endpoint has no base URL.", f"Set LLMCTX_LLM__BASE_URL, for example {example}.")
+    if urlsplit(base_url).username is not None or urlsplit(base_url).query:
+        raise EndpointError(
+            "The endpoint's base URL has a user, a password or a query, which this protocol does not use.",
+            f"Write it as {example}, and the key as LLMCTX_LLM__API_KEY.",
+        )
     return base_url.rstrip("/")
 
 
@@ -45,8 +50,11 @@ def _anthropic(base_url: str, api_key: str) -> Address:
     base_url = base_url.removesuffix("/v1")
     unused = httpx2.AsyncClient(transport=httpx2.AsyncBaseTransport())
     sdk = anthropic.AsyncAnthropic(base_url=base_url, api_key=api_key, http_client=unused)
-    given = {**sdk.default_headers, **sdk.auth_headers}
-    headers = {name.lower(): value for name, value in given.items() if isinstance(value, str)}
+    headers = {name.lower(): value for name, value in sdk.default_headers.items() if isinstance(value, str)}
+    # A token in the environment is meant for Anthropic's own host, and the SDK would send it to any.
+    headers.pop("authorization", None)
+    if api_key != NO_KEY:
+        headers["authorization"] = f"Bearer {api_key}"
     return Address(f"{base_url}/", f"{base_url}/v1/messages", headers | {"content-type": "application/json"}, "")
 
 

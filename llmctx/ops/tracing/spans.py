@@ -74,7 +74,7 @@ class TickSpans:
         span = self._tracer.start_span(name, parent, SpanKind.CLIENT, start_time=step.began, attributes=attributes)
         if completion["outcome"] != ANSWERED:
             span.set_status(Status(StatusCode.ERROR, completion.get("detail")))
-        grounding = record.get("grounding") if is_last else record["reasked"]["grounding"]
+        grounding = record.get("grounding") if is_last else record["reasked"].get("grounding")
         if grounding is not None:
             _add_evaluation(span, grounding, completion, step.ended)
         span.end(step.ended)

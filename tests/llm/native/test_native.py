@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from redis.asyncio import Redis
 
 from llmctx.decision.decision import OUTPUT
 from llmctx.decision.parse import judge
+from llmctx.errors import EndpointError
 from llmctx.llm.client import EndpointClient
 from llmctx.llm.completion import Completion, Outcome
 from llmctx.llm.profile import ProfileSettings
@@ -144,6 +147,46 @@ async def test_a_bedrock_api_key_goes_out_as_a_bearer_token() -> None:
     async with Wire(served(converse())) as wire:
         await ask(wire, PROVIDERS["bedrock"])
     assert wire.requests[0].headers["authorization"] == f"Bearer {KEY}"
+
+
+async def test_no_token_of_the_environment_goes_to_another_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_AUTH_TOKEN", "token-of-another-host")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "key-of-another-host")
+    async with Wire(served(message())) as wire:
+        await ask(wire, PROVIDERS["anthropic"], key="none")
+    assert not {"authorization", "x-api-key"} & wire.requests[0].headers.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "base_url", "said"),
+    [
+        ("anthropic-messages", None, "The endpoint has no base URL"),
+        ("bedrock", "http://user:pass-word@h.test", "a user, a password or a query"),
+        ("anthropic-messages", "http://h.test?key=pass-word", "a user, a password or a query"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_refused(name: str, base_url: str | None, said: str) -> None:
+    with pytest.raises(EndpointError, match=said) as caught:
+        EndpointClient(base_url, KEY, "m", profile=name)
+    assert "pass-word" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "sdk"), [("anthropic-messages", "anthropic"), ("bedrock", "boto3")])
+def test_an_extra_that_is_missing_is_named(name: str, sdk: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, sdk, None)
+    with pytest.raises(EndpointError, match=re.escape(f"pip install 'llmctx[{name.partition('-')[0]}]'")):
+        EndpointClient("http://h.test", "none", "m", profile=name)
+
+
+def test_bedrock_without_credentials_says_what_to_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for variable in AWS:
+        monkeypatch.delenv(variable)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(EndpointError, match="boto3 finds no credentials"):
+        EndpointClient("https://bedrock-runtime.eu-central-1.amazonaws.com", "none", "m")
+    with pytest.raises(EndpointError, match="Set AWS_DEFAULT_REGION"):
+        EndpointClient("http://127.0.0.1:1", "none", "m", profile="bedrock")
 
 
 TEXT = json.dumps({"a": 1})

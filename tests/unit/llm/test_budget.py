@@ -78,3 +78,10 @@ def ended(*results: str, usage: bool = False) -> Completion:
 def test_what_is_not_known_counts_as_the_most(call: Completion, times_most: int, used: int) -> None:
     spent = CallCost({}).used(call, MOST)
     assert spent == Spending(MOST.tokens * times_most + used, MOST.cost * times_most)
+
+
+@pytest.mark.parametrize("name", ["anthropic-messages", "openai-responses", "bedrock"])
+async def test_the_answers_limit_is_known_in_every_protocol(name: str) -> None:
+    asked = EndpointClient("http://127.0.0.1:1/v1", "key", MODEL, profile=ProfileSettings(name=name))
+    assert asked.plan(PROMPT.parameters, OUTPUT).answer_tokens == PROMPT.parameters.max_completion_tokens
+    assert CallCost({}, [asked.plan]).is_bounded(PROMPT.parameters, OUTPUT)

@@ -159,7 +159,9 @@ async def test_a_timeout_of_a_second_question_does_not_count_against_an_endpoint
         assert (await several.complete(hurried, OUTPUT)).outcome is Outcome.TIMEOUT
 
 
-async def test_an_open_breaker_is_passed_over_and_the_record_says_so(wires: Wires, chain: Chain) -> None:
+async def test_an_open_breaker_is_passed_over_and_the_record_says_so(
+    wires: Wires, chain: Chain, caplog: pytest.LogCaptureFixture
+) -> None:
     wires["primary"].mock(return_value=bad(500))
     wires["second"].mock(return_value=good())
     several = chain()
@@ -167,6 +169,19 @@ async def test_an_open_breaker_is_passed_over_and_the_record_says_so(wires: Wire
     assert wires["primary"].call_count == 2
     assert [tried(one) for one in completions] == [[("primary", "unreachable")]] * 2 + [[("primary", "skipped")]]
     assert "circuit breaker open after 2 failures in a row" in (completions[2].tried[0].detail or "")
+    told = [record.message for record in caplog.records]
+    assert len(told) == 1
+    assert told[0].startswith("The endpoint primary failed again and again and is passed over: http 500")
+
+
+async def test_an_endpoint_that_is_back_is_asked_again(wires: Wires, chain: Chain) -> None:
+    breaker = Breaker(1, 0.05)
+    wires["primary"].mock(side_effect=[bad(500), good()])
+    several = chain("primary", breaker=breaker)
+    await ask(several)
+    assert (await ask(several)).endpoint is None
+    await asyncio.sleep(0.06)
+    assert (await ask(several)).endpoint == "primary"
 
 
 async def test_where_every_breaker_is_open_nothing_is_asked(wires: Wires, chain: Chain) -> None:

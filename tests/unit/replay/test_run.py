@@ -130,7 +130,8 @@ async def test_a_run_without_a_result_leaves_no_file(tmp_path: Path) -> None:
         ("http 401: no", "API key"), ("http 403: no", "API key"), ("http 404: no", "path .* model's name"),
         ("http 429: slow down", "rate limit"), ('http 429: {"code": "insufficient_quota"}', "quota"),
         ("http 400: too long", "says why"), ("http 503: busy", "later"), ("no answer before the deadline", "more time"),
-        ("connection: refused", "Check the endpoint"),
+        ("connection: refused", "Check the endpoint"), ("no endpoint was asked: one: circuit", "circuit breaker"),
+        ("the limit of 5 requests a minute would mean a wait of 9.0 s", "requests_per_minute"),
     ],
 )  # fmt: skip
 def test_each_failure_has_its_own_remedy(detail: str, says: str) -> None:
