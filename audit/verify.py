@@ -64,10 +64,10 @@ WITHIN: dict[str, dict[str, type]] = {
     "standing": {"address": str, "leaf_hash": str, "action": str},
     "confirmation": {"by": str, "why": str, "last": str, "price_at": str, "entry_time": str},
     "archived": {"first": int, "end": int, "manifest": str, "where": str},
-    "erased": {"first": int, "end": int, "pieces": list, "manifest": str},
-    "hold": {"id": str, "act": str, "by": str, "why": str},
     "mandate": {"sha256": str},
     "control": {"act": str, "by": str, "why": str},
+    "erased": {"first": int, "end": int, "pieces": list, "manifest": str},
+    "hold": {"id": str, "act": str, "by": str, "why": str},
     "incident": {"what": str},
     "enrolment": {"key": str, "from": int, "signature": str},
     "rotation": {"old": str, "new": str, "old_signature": str, "new_signature": str},
@@ -521,7 +521,7 @@ class Partition:
         self.without_tick: dict[bytes, int] = {}
         self.all_writers: dict[bytes, Key] = {}  # those retired since included
         self.ids: dict[str, int] = {}  # the record of each id: what others say of a decision
-        self.hashes = bytearray()
+        self.hashes = bytearray()  # the leaf hash of each record from `first` on
         self.unreadable: list[Fault] = []
         self.decisions: dict[int, bytes] = {}
         self.prefix = "" if partitions == 1 else f"{part['partition']}:"
@@ -725,7 +725,8 @@ class Partition:
         at, named = record["about"]["index"], record["about"].get("leaf_hash")
         if not 0 <= at < index:
             raise Fault(index, "about", f"a record below {index}", at)
-        if named not in (None, found := bytes(self.hashes[32 * at : 32 * at + 32]).hex()):
+        at_byte = 32 * (at - self.first)
+        if at_byte >= 0 and named not in (None, found := bytes(self.hashes[at_byte : at_byte + 32]).hex()):
             raise Fault(index, "about", f"the leaf hash {found} of record {at}", named)
 
     def promised(self, record: dict[str, Any]) -> dict[str, str]:
@@ -766,10 +767,8 @@ class Partition:
                 signed = b""
             key = self.all_writers.get(signed[:4])
             if key is None or not key.signs(text, signed):
-                found = "none" if key is None else "one that does not match"
-                expected = "a signature of an enrolled writer under what was erased"
-                first = each["first"]
-                raise Fault(first, "erasure", expected, found)
+                at, found = each["first"], "none" if key is None else "one that does not match"
+                raise Fault(at, "erasure", "a signature of an enrolled writer under what was erased", found)
 
     def rotation(self, index: int, record: dict[str, Any]) -> None:
         """A notice that replaces the instance key must be signed by the key that it replaces and by the new one."""

@@ -78,7 +78,7 @@ class BacktestResult:
         book, held, symbol = fed.step.book, fed.step.position, fed.bar.symbol
         self._open.pop(symbol, None)
         if held is not None:
-            self._open[symbol] = held.unrealized_pnl, held.current_price * held.quantity
+            self._open[symbol] = held.unrealized_pnl or _ZERO, (held.current_price or _ZERO) * held.quantity
         self.trading_costs += sum((fill.cost for fill in fed.step.fills), _ZERO)
         closed = fed.step.closed
         if closed is not None and closed.net > 0:

@@ -107,7 +107,8 @@ def thesis_of(entry: Entry, partitions: int) -> LastDecision | None:
     text = published_text(entry, partitions)
     if text is None or b'"decided":null' in text:
         return None
-    return LastDecision(text, TrailReference(address(entry.index, entry.partition, partitions), entry.leaf_hash))
+    reference = TrailReference(address(entry.index, entry.partition, partitions), entry.leaf_hash)
+    return LastDecision(text, reference, entry.record["as_of_ms"])
 
 
 def _is_usable(record: Mapping[str, Any]) -> bool:

@@ -75,10 +75,11 @@ def compose(tick: Tick, conclusion: Conclusion, metadata: RecordMetadata, blobs:
         reference, action = conclusion.standing
         leaf["standing"] = {"address": reference.address, "leaf_hash": reference.leaf_hash, "action": action}
     draft = _draft(leaf, pieces, tick, metadata)
+    is_known = is_on_position(leaf) and conclusion.package.sections["position"].value is not None
     return draft._replace(
         blobs=(*(blobs if conclusion.completion is not None else ()), *_blobs(conclusion.verdict, conclusion.snapshot)),
         record=leaf,
-        carried=position_fields(conclusion.package.position) if is_on_position(leaf) else None,
+        carried=position_fields(conclusion.package.position) if is_known else None,
     )
 
 

@@ -39,6 +39,7 @@ from llmctx.decision.mandate.given import over_prudent
 from llmctx.decision.mandate.mandate import Limits, Mandate
 from llmctx.decision.stop import UnconfirmedStop
 from llmctx.decision.trigger import TriggerPolicy
+from llmctx.environment import check_environment, variables
 from llmctx.errors import LlmctxError
 from llmctx.llm.budget import DailyBudget
 from llmctx.llm.endpoint_settings import LLMSettings
@@ -263,7 +264,8 @@ def load_settings(**given: Any) -> Settings:
 
     Raises LlmctxError that names the setting if one is malformed or unknown.
     """
-    _check_environment()
+    mandate = {*Limits.model_fields, "gross_max", "net_max", "by", "why"}
+    check_environment(variables(Settings, "LLMCTX_") | {f"LLMCTX_MANDATE__{name}".upper() for name in mandate})
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
@@ -283,28 +285,3 @@ def load_settings(**given: Any) -> Settings:
         ) from error
     except (ValueError, OSError) as error:
         raise LlmctxError(f"llmctx.toml cannot be read: {error}.", "Correct the file, or remove it.") from error
-
-
-def _check_environment() -> None:
-    """Refuse an unknown LLMCTX_ variable, which may be misspelt; pydantic would ignore it."""
-    known = {f"LLMCTX_{name}".upper() for name in Settings.model_fields}
-    known |= {f"LLMCTX_LLM__{name}".upper() for name in LLMSettings.model_fields}
-    known |= {f"LLMCTX_MANDATE__{name}".upper() for name in (*Limits.model_fields, "gross_max", "net_max", "by", "why")}
-    known |= {f"LLMCTX_REQUIRE_APPROVAL__{name}".upper() for name in ApprovalRule.model_fields}
-    known |= {f"LLMCTX_ALERTS__{name}".upper() for name in AlertSettings.model_fields}
-    known |= {f"LLMCTX_MAINTENANCE__{name}".upper() for name in Schedule.model_fields}
-    known |= {f"LLMCTX_RETENTION__{name}".upper() for name in Retention.model_fields}
-    parts = {f"LLMCTX_LLM__PROFILE__{name}".upper() for name in ProfileSettings.model_fields}
-    known |= parts
-    given = {name.upper() for name in os.environ}
-    if "LLMCTX_LLM__PROFILE" in given and given & parts:
-        raise LlmctxError(
-            f"LLMCTX_LLM__PROFILE and {min(given & parts)} are both set.",
-            "Name the profile with LLMCTX_LLM__PROFILE__NAME, or its mode with LLMCTX_LLM__PROFILE__MODE.",
-        )
-    known |= {f"LLMCTX_DAILY_BUDGET__{name}".upper() for name in DailyBudget.model_fields}
-    known |= {f"LLMCTX_TRIGGER__{name}".upper() for name in TriggerPolicy.model_fields}
-    known |= {f"LLMCTX_OTEL__{name}".upper() for name in OtelSettings.model_fields}
-    for name in os.environ:
-        if name.upper().startswith("LLMCTX_") and name.upper() not in known:
-            raise LlmctxError(f"There is no setting {name}.", f"The settings are {', '.join(sorted(known))}.")

@@ -12,6 +12,7 @@ from llmctx.context.package import Package, build_package
 from llmctx.context.snapshot import Snapshot, TrailReference
 from llmctx.context.tick import Tick
 from llmctx.decision.conclude import StandingDecision
+from llmctx.decision.decision import Action
 from llmctx.decision.trigger import ALWAYS_ASKED, Seen, TriggerPolicy, reason_not_to_ask, seen_in
 from llmctx.errors import AddressError, in_short
 from llmctx.trail.log.entry import Entry, address, parse_address
@@ -64,8 +65,8 @@ class StandingDecisions:
         if policy is None or package.refusal is not None or tick.cause in ALWAYS_ASKED:
             return None
         standing = await self.of(package.symbol)
-        if standing is None:
-            return None
+        if standing is None or standing.decision.action == Action.EXIT:
+            return None  # while the position still stands, a hold must not follow upon its exit
         try:
             why = reason_not_to_ask(policy, package, standing.seen)
         except Exception as error:  # noqa: BLE001  whatever a rule does, the model can be asked

@@ -80,7 +80,7 @@ class SymbolMemory:
         if package.marks_after is not None and known.marks is package.marks:
             known = known._replace(marks=package.marks_after)
         if (ledger := self._ledger_after(package, verdict, entry)) is not None:
-            known = known._replace(ledger=ledger)
+            known = known._replace(ledger=_still_waiting(ledger, package.ledger, known.ledger))
         thesis = None if entry is None else self._thesis_in(entry)
         known = known._replace(thesis=thesis or known.thesis)
         if self.length != "off" and package.refusal is None:
@@ -108,7 +108,7 @@ class SymbolMemory:
     async def stand_for(self, entry: Entry, action: str, made: Entry) -> None:
         """Count what a person approved or decided in the place of a record; `made` is the record that says so."""
         try:
-            snapshot = Snapshot.from_evidence(entry.pieces["snapshot"])
+            snapshot = Snapshot.from_evidence(entry.pieces["snapshot"], await self._mapping_of(entry))
             position = build_package(snapshot).position
         except Exception as error:  # noqa: BLE001  what is recorded stands, whatever its evidence says
             _log.warning(f"record {made.index} is not counted in the ledger: {in_short(error)}")
@@ -160,7 +160,7 @@ class SymbolMemory:
             _log.warning(f"{symbol}: its records cannot be vouched for ({in_short(error)}); nothing is known of before")
             return Known(), None
         marks, ledger = state or (Marks(), None)
-        return Known(marks, thesis, memory or NOTHING, ledger), waits
+        return Known(marks, thesis, ledger, memory or NOTHING), waits
 
     async def _memory_after(self, entry: Entry) -> bytes:
         """What is remembered after a record; nothing if it does not say."""
@@ -242,3 +242,14 @@ def _waiting_in(entry: Entry) -> str | None:
     """Why a record holds a stop for want of a confirmation; None if it holds none."""
     guards = entry.record["verdict"].get("guards", ())
     return next((guard.get("detail", "") for guard in guards if guard["name"] == STOP_UNCONFIRMED), None)
+
+
+def _still_waiting(ledger: Ledger, read: Ledger | None, known: Ledger | None) -> Ledger:
+    """The ledger without what was acknowledged between the snapshot that `read` it and now."""
+    if read is None or known is None:
+        return ledger
+    waiting = {one.address for one in known.pending}
+    for one in read.pending:
+        if one.address not in waiting:
+            ledger = ledger.without(one.address)
+    return ledger

@@ -1,8 +1,17 @@
 """The programs in examples/ run as they are, and print what they promise."""
 
+import asyncio
+import json
 import re
 import subprocess
 import sys
+
+from redis.asyncio import Redis
+from websockets.asyncio.server import ServerConnection
+from websockets.asyncio.server import serve as ws_serve
+
+from llmctx.context.content import read_content
+from llmctx.schema.values import Price
 
 from .conftest import ROOT
 
@@ -33,6 +42,38 @@ def test_act_on_decisions_asks_and_receives_what_is_published() -> None:
     settled, published = run("act_on_decisions.py").splitlines()
     assert settled.startswith("record 1: decision, ")
     assert published.startswith("AAPL: adjust_stops, stop 1")
+
+
+def test_ccxt_perpetual_decides_on_the_keys_of_a_bot_as_they_are() -> None:
+    *sections, verdict = run("ccxt_perpetual.py").splitlines()
+    assert sections == [
+        "position: fresh, from bot:position:BTC/USDT:USDT",
+        "price: fresh, from bot:tickers[BTC/USDT:USDT]",
+        "funding: fresh, from bot:funding:BTC/USDT:USDT",
+    ]
+    assert verdict == "BTC/USDT:USDT: hold (as the model decided)"
+
+
+async def test_collector_writes_the_session_of_each_symbol_as_the_schema_has_it(valkey: Redis, valkey_url: str) -> None:
+    trades = [("BTC/USDT:USDT", "100", "1", 0), ("BTC/USDT:USDT", "90", "2", 1000), ("ETH-USD", "7", "1", 2000)]
+    messages = [
+        json.dumps({"s": symbol, "p": price, "q": size, "T": 1_772_800_000_000 + later_ms})
+        for symbol, price, size, later_ms in trades
+    ]
+
+    async def send(client: ServerConnection) -> None:
+        for message in messages:
+            await client.send(message)
+
+    async with ws_serve(send, "127.0.0.1", 0) as source:
+        port = source.sockets[0].getsockname()[1]
+        assert await asyncio.to_thread(lambda: run("collector.py", f"ws://127.0.0.1:{port}", valkey_url)) == ""
+    raw = await valkey.get("stocks:price:BTC/USDT:USDT")
+    assert isinstance(raw, bytes)
+    content = read_content("price", raw)
+    assert isinstance(content.value, Price)
+    assert content.value.price.model_dump() == {"last": 90, "open": 100, "high": 100, "low": 90, "volume": 3}
+    assert await valkey.ttl("stocks:price:ETH-USD") > 0
 
 
 def test_each_example_has_a_test_here() -> None:

@@ -38,11 +38,11 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("publication", "leaf_fields"),
     ("record",),
     ("statement",),
-    ("pipeline", "symbol_memory", "standing", "replay"),
+    ("pipeline", "symbol_memory", "held_symbols", "standing", "replay"),
     ("worker", "flow"),
     ("ops",),
     ("backtest", "console", "testing", "client"),
-    ("settings", "cli", "__main__"),
+    ("settings", "environment", "cli", "__main__"),
 )
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS, start=1) for room in rooms}
 # Rooms of one file that others on their own floor may import.
@@ -56,11 +56,13 @@ SHARED_ON_THEIR_FLOOR = {
     "functions",
     "killpoint",
     "settings",
+    "environment",
     "cli",
     "shared_connection",
     "bounded_cache",
     "limits",
     "symbol_memory",
+    "client",
     "standing",
 }
 PACKAGE = ROOT / "llmctx"

@@ -44,7 +44,7 @@ COMMANDS = (
     Command("schema", "look", "List the live keys, or print the JSON Schema of one."),
     Command("mandate", "look", "Show the limits in force, or judge recorded decisions by them."),
     Command("query", "look", "Query an export or an archive with SQL."),
-    Command("console", "look", "Open the console: pages and an API for the desk and the auditor."),
+    Command("console", "look", "Open the console: pages and an API for desk and auditor."),
     Command("verify", "prove", "Verify the trail: every record, its evidence, every checkpoint."),
     Command("reconcile", "prove", "Compare what was decided with what was done."),
     Command("export", "prove", "Export the trail to a folder that an auditor can check alone."),
@@ -77,6 +77,7 @@ COMMANDS = (
     Command("alerts", "operate", "List the alerts and who receives them; send one with --test."),
     Command("cleanup", "operate", "Clean up what live data leaves behind, never the trail."),
     Command("maintenance", "operate", "Archive, erase, back up and clean up, each step when it is due."),
+    Command("adopt", "operate", "Propose a mapping for an existing keyspace; nothing is written there."),
     Command("acl", "operate", "Print Redis users with the least that each program needs."),
 )
 """Every command, in the order in which `llmctx --help` shows them."""

@@ -3,47 +3,45 @@
 Whatever changes something goes through the same functions as the command line, and through the guard (guard.py).
 """
 
-import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from sse_starlette import EventSourceResponse
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from llmctx.console.api_answers import detail_of, health_of, position_of, quality_of, record_of, status_of
 from llmctx.console.api_models import (
+    EffectAnswer,
+    HaltAnswer,
+    HaltRequest,
     HealthAnswer,
     PositionList,
     Problem,
     QualityAnswer,
     ReceiptAnswer,
     RecordDetail,
+    RecordedAnswer,
     RecordList,
+    StatementRequest,
     StatusAnswer,
     TickAnswer,
     TickRequest,
-    detail_of,
-    health_of,
-    position_of,
-    quality_of,
-    record_of,
-    status_of,
 )
+from llmctx.console.api_writes import ACCEPTED, Writes
 from llmctx.console.desk import read_desk
 from llmctx.console.health import read_health
 from llmctx.console.listing import TERMS, find_entries, read_query
 from llmctx.console.quality import measure
 from llmctx.console.stream import Broadcast
 from llmctx.console.subject import Live, Subject
-from llmctx.context.tick import Tick
 from llmctx.errors import ConsoleError
-from llmctx.schema.symbol import check_symbol
-from llmctx.trail.source.lookup import read_record
+from llmctx.schema.values import Effect
+from llmctx.trail.source.lookup import read_record, said_of
 from llmctx.version import VERSION
-from llmctx.worker.ticks import raise_tick
 
 BASE = "/api/v1"
 """What every path of the API begins with."""
@@ -80,6 +78,7 @@ class Api:
     def __init__(self, subject: Subject, decisions: Broadcast) -> None:
         self._subject = subject
         self._decisions = decisions
+        writes = Writes(subject)
         self.operations = (
             Operation("GET", "/status", "How the trail stands.", self._status, StatusAnswer),
             Operation("GET", "/positions", "Every open position.", self._positions, PositionList),
@@ -89,7 +88,17 @@ class Api:
             Operation("GET", "/decisions/{address}/receipt", "The proof of a record.", self._receipt, ReceiptAnswer),
             Operation("GET", "/quality", "Answers in groups.", self._quality, QualityAnswer, TERMS),
             Operation("GET", "/health", "What doctor and status say.", self._health, HealthAnswer),
-            Operation("POST", "/ticks", "Ask for a decision.", self._raise, TickAnswer, body=TickRequest),
+            Operation("POST", "/ticks", "Ask for a decision.", writes.tick, TickAnswer, body=TickRequest),
+            Operation("POST", "/effects", "Say what became of one.", writes.effect, EffectAnswer, body=Effect),
+            Operation("POST", "/halt", "Halt or resume.", writes.halt, HaltAnswer, body=HaltRequest),
+            Operation(
+                "POST",
+                "/statements",
+                "Approve, override or annotate.",
+                writes.statement,
+                RecordedAnswer,
+                body=StatementRequest,
+            ),
         )
         """Every operation."""
 
@@ -133,7 +142,8 @@ class Api:
 
     async def _show(self, request: Request) -> Response:
         source = await self._subject.source()
-        return _json(detail_of(await read_record(source, request.path_params["address"]), source.partitions))
+        entry = await read_record(source, request.path_params["address"])
+        return _json(detail_of(entry, source.partitions, await said_of(source, entry)))
 
     async def _receipt(self, request: Request) -> Response:
         entry = await read_record(await self._subject.source(), request.path_params["address"])
@@ -150,25 +160,9 @@ class Api:
         self._live()
         return EventSourceResponse(self._decisions.open(), ping=_PING_S)
 
-    async def _raise(self, request: Request) -> Response:
-        live, wanted = self._live(), _read(TickRequest, await request.body())
-        symbol = check_symbol(wanted.symbol)
-        tick = Tick(id=wanted.id or f"api-{uuid.uuid4().hex}", symbol=symbol, cause=wanted.cause)
-        await raise_tick(live.redis, live.partition_of(symbol), tick)
-        return _json(TickAnswer(tick=tick.id, symbol=symbol), 202)
 
-
-def _read(model: type[TickRequest], body: bytes) -> TickRequest:
-    try:
-        return model.model_validate_json(body)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the body"
-        raise ConsoleError(f"{place}: {first['msg']}.", f"Send JSON as {BASE}/openapi.json describes it.") from error
-
-
-def _json(answer: BaseModel, status: int = 200) -> Response:
-    return Response(answer.model_dump_json(), status, media_type="application/json")
+def _json(answer: BaseModel) -> Response:
+    return Response(answer.model_dump_json(), media_type="application/json")
 
 
 def _described(one: Operation) -> dict[str, Any]:
@@ -177,7 +171,7 @@ def _described(one: Operation) -> dict[str, Any]:
     parameters = [{"name": name, "in": "path", "required": True, **text} for name in one.path_names]
     parameters += [{"name": name, "in": "query", **text} for name in one.terms]
     content = _content("text/event-stream", None) if one.answer is None else _content("application/json", one.answer)
-    good = "202" if one.method == "POST" else "200"
+    good = str(ACCEPTED) if one.method == "POST" else "200"
     problem = {"description": "What went wrong, and what to do.", "content": _content("application/json", Problem)}
     described: dict[str, Any] = {
         "summary": one.summary,

@@ -1,15 +1,11 @@
 """The answers of the API: one model each, from which the OpenAPI document is made."""
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from llmctx.console.desk import Desk, PositionRow
-from llmctx.console.health import Health
-from llmctx.console.quality import Group, Quality
-from llmctx.trail.log.entry import Entry, address
-from llmctx.trail.log.packing import textual_pieces
+from llmctx.limits import MAX_BY_CHARS, MAX_WHY_CHARS
 
 
 class Answer(BaseModel):
@@ -49,6 +45,8 @@ class RecordDetail(Answer):
     """The exact text that is hashed."""
     pieces: dict[str, str | dict[str, str]]
     """The evidence: piece name to text, or {"base64": ...}."""
+    said: list[dict[str, Any]]
+    """The records of what became of it: effects, and what people said, each with its index."""
 
 
 class ReceiptAnswer(Answer):
@@ -125,6 +123,12 @@ class StatusAnswer(Answer):
     """When the newest checkpoint was signed, in milliseconds since 1970; null if there is none."""
     unsigned_records: int
     """Records that no checkpoint covers."""
+    budget: str | None
+    """What was used of the daily budget, in words; null if no call was asked for today."""
+    calls_refused: int
+    """Calls that the budget did not allow today."""
+    halted: list[str]
+    """What is halted: symbols, and before them "all" if everything is."""
 
 
 class FindingAnswer(Answer):
@@ -217,69 +221,52 @@ class TickAnswer(Answer):
     """The symbol."""
 
 
-def record_of(entry: Entry, partitions: int) -> dict[str, Any]:
-    """A leaf with its address and index."""
-    return {"address": address(entry.index, entry.partition, partitions), "index": entry.index, **entry.record}
+class EffectAnswer(Answer):
+    """An effect that was taken; `llmctx run` records it once by its id."""
+
+    id: str
+    """Its id."""
 
 
-def detail_of(entry: Entry, partitions: int) -> RecordDetail:
-    """A record with its evidence."""
-    leaf, pieces = entry.kept
-    return RecordDetail(
-        address=address(entry.index, entry.partition, partitions),
-        index=entry.index,
-        leaf_hash=entry.leaf_hash,
-        leaf=entry.record,
-        leaf_text=leaf.decode(errors="replace"),
-        pieces=textual_pieces(pieces),
-    )
+class HaltRequest(Answer):
+    """A halt or its end."""
+
+    act: Literal["halt", "resume"] = "halt"
+    """Which of the two."""
+    symbol: str | None = None
+    """The symbol; null for all."""
+    by: str = Field(min_length=1, max_length=MAX_BY_CHARS)
+    """Who does it; recorded."""
+    why: str = Field(min_length=1, max_length=MAX_WHY_CHARS)
+    """Why; recorded."""
 
 
-def position_of(row: PositionRow) -> PositionAnswer:
-    """A position of the desk."""
-    held, section = row.position, None if row.package is None else row.package.sections["price"]
-    return PositionAnswer(
-        symbol=row.symbol,
-        side=None if held is None else held.side,
-        quantity=None if held is None else held.quantity,
-        entry_price=None if held is None else held.entry_price,
-        price=row.price,
-        price_age_ms=None if section is None else section.age_ms,
-        price_status=None if section is None else str(section.status),
-        profit=row.profit,
-        stop_loss=None if held is None else held.stop_loss,
-        take_profit=None if held is None else held.take_profit,
-        needs_a_look=list(row.gaps),
-        stop_unconfirmed=row.unconfirmed,
-        last_record=None if row.last is None else row.last.address,
-        last_action=None if row.last is None else row.last.action,
-    )
+class HaltAnswer(Answer):
+    """A halt or its end that is recorded."""
+
+    address: str
+    """The address of its record."""
+    halted: list[str]
+    """What is halted now: symbols, and before them "all" if everything is."""
 
 
-def status_of(desk: Desk) -> StatusAnswer:
-    """The head of the desk."""
-    head = desk.head
-    return StatusAnswer(
-        positions=head.positions,
-        backlog=head.backlog,
-        records=head.records,
-        records_last_minute=head.per_minute,
-        signed_at_ms=head.signed_at_ms,
-        unsigned_records=head.unsigned,
-    )
+class StatementRequest(Answer):
+    """What a person says of a record."""
+
+    kind: Literal["approval", "override", "annotation"]
+    """What they do with it."""
+    address: str
+    """The address of the record."""
+    by: str = Field(min_length=1, max_length=MAX_BY_CHARS)
+    """Who; recorded."""
+    why: str = Field(min_length=1, max_length=MAX_WHY_CHARS)
+    """Why; recorded."""
+    action: Literal["hold", "exit"] | None = None
+    """What an override puts in the decision's place; null for the other kinds."""
 
 
-def health_of(health: Health) -> HealthAnswer:
-    """What the health page says."""
-    findings = [FindingAnswer(**finding._asdict()) for finding in health.findings]
-    return HealthAnswer(level=str(health.level), findings=findings, status=health.status)
+class RecordedAnswer(Answer):
+    """What was recorded."""
 
-
-def quality_of(quality: Quality) -> QualityAnswer:
-    """What the quality page says."""
-
-    def groups(found: "list[Group] | tuple[Group, ...]") -> list[GroupAnswer]:
-        return [GroupAnswer(**group._asdict()) for group in found]
-
-    versions, days = groups(list(quality.by_version)), groups(list(quality.by_day))
-    return QualityAnswer(answers=quality.answers, by_version=versions, by_day=days)
+    address: str
+    """The address of its record."""

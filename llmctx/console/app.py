@@ -32,7 +32,7 @@ class Console:
 
     def __init__(self, subject: Subject, door: Door) -> None:
         self._subject = subject
-        self._pages = Pages(subject)
+        self._pages = Pages(subject, writes=door.writes)
         self._desk: Broadcast | None = None if subject.live is None else desk_stream(subject)
         self._decisions = decision_stream(subject)
         self.api = Api(subject, self._decisions)
@@ -71,7 +71,8 @@ class Console:
             "/desk/stream": self._desk_stream,
             "/static/{name}": self._static,
         }
-        return [Route(path, handler) for path, handler in found.items()] + self.api.routes()
+        asking = Route("/symbols/{symbol:path}", pages.ask, methods=["POST"])
+        return [asking, *(Route(path, handler) for path, handler in found.items()), *self.api.routes()]
 
     async def _api_page(self, _: Request) -> Response:
         return self._pages.page("api", "API", operations=self.api.operations)

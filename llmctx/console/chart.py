@@ -6,19 +6,22 @@ Bars stand side by side whatever time lies between them, so that a night takes n
 from bisect import bisect_right
 from collections.abc import Sequence
 from decimal import Decimal
+from itertools import pairwise
 from typing import NamedTuple
 
 from llmctx import canonical, clock
+from llmctx.console.desk import Fill
 from llmctx.console.story import Brief, brief_of
 from llmctx.trail.log.entry import Entry
 
 WIDTH, HEIGHT = 1000, 320
 """The size of the drawing, in its own units."""
-PLOT = (8, 12, 930, 236)
+PLOT = (8, 12, 910, 236)
 """Left, top, right and bottom of the plot of prices."""
 STRIPS = (("confidence", 252), ("age", 272), ("grounding", 292))
 """The strips below it, with the top of each."""
 _MAX_TICKS = 5
+_DAY_MS = 86_400_000
 
 
 class Mark(NamedTuple):
@@ -34,6 +37,17 @@ class Mark(NamedTuple):
     """The age of its oldest input with an age, in seconds."""
     wrong: int
     """Numbers that the facts do not bear out."""
+
+
+class Traded(NamedTuple):
+    """A fill on the chart."""
+
+    x: float
+    """Its place from the left."""
+    y: float
+    """Its place from the top."""
+    text: str
+    """What was traded."""
 
 
 class Level(NamedTuple):
@@ -62,14 +76,20 @@ class Chart(NamedTuple):
     """The records."""
     levels: Sequence[Level]
     """Stops and targets."""
+    fills: Sequence[Traded]
+    """What was traded."""
+    days: Sequence[float]
+    """Place from the left of each beginning of a day, the first one left out."""
     first: str
     """When it begins."""
     last: str
     """When it ends."""
 
 
-def draw(closes: Sequence[tuple[int, Decimal]], entries: Sequence[Entry], partitions: int) -> Chart | None:
-    """Draw closing prices with the records that fall among them; None if there are not two prices."""
+def draw(
+    closes: Sequence[tuple[int, Decimal]], fills: Sequence[Fill], entries: Sequence[Entry], partitions: int
+) -> Chart | None:
+    """Draw closing prices with the records and fills that fall among them; None if there are not two prices."""
     if len(closes) < 2:  # noqa: PLR2004  a line has two ends
         return None
     starts = [start_ms for start_ms, _ in closes]
@@ -82,16 +102,24 @@ def draw(closes: Sequence[tuple[int, Decimal]], entries: Sequence[Entry], partit
     near = [level for level in bounds if low - reach <= level <= high + reach]
     scale = _Scale(starts, min([low, *near]), max([high, *near]))
     line = " ".join(f"{scale.x(at):.1f},{scale.y(close):.1f}" for at, close in closes)
-    marks = [_mark(entry, scale, closes, partitions) for entry in shown]
     return Chart(
-        line,
-        scale.prices(),
-        scale.times(),
-        marks,
-        _steps(shown, held, scale),
-        clock.iso(starts[0]),
-        clock.iso(starts[-1]),
+        line=line,
+        prices=scale.prices(),
+        times=scale.times(),
+        marks=[_mark(entry, scale, closes, partitions) for entry in shown],
+        levels=_steps(shown, held, scale),
+        fills=[
+            _traded(fill, scale) for fill in fills if starts[0] <= fill.at_ms and scale.low <= fill.price <= scale.high
+        ],
+        days=[scale.x(at) for before, at in pairwise(starts) if at // _DAY_MS != before // _DAY_MS],
+        first=clock.iso(starts[0]),
+        last=clock.iso(starts[-1]),
     )
+
+
+def _traded(fill: Fill, scale: "_Scale") -> Traded:
+    text = f"{fill.side} {canonical.plain(fill.quantity)} at {canonical.plain(fill.price)}, {clock.iso(fill.at_ms)}"
+    return Traded(scale.x(fill.at_ms), scale.y(fill.price), text)
 
 
 class _Scale:

@@ -23,12 +23,15 @@ from llmctx.trail.proof.checkpoint import read_note
 from llmctx.trail.source.filter import Filter
 from llmctx.trail.source.lookup import newest
 from llmctx.trail.source.source import Source
+from llmctx.worker.budget import in_words, read_budget
+from llmctx.worker.controls import halted
 
 MAX_ROWS = 200
 """Positions shown; the rest are counted."""
 FEED_ROWS = 12
 """Newest records shown under the positions."""
 _SPARK_BARS = 40
+_MAX_FILLS = 2000
 _POSITION = keys.BY_SECTION["position"]
 _GOOD = ("fresh", "empty")
 _QUIET = ("signals.entry", "signals.exit", "sentiment", "watchlist", "thesis")
@@ -84,6 +87,19 @@ class PositionRow(NamedTuple):
         return None if width == 0 else float(min(max((price - held.stop_loss) / width, Decimal(0)), Decimal(1)))
 
 
+class Fill(NamedTuple):
+    """What was traded at one time."""
+
+    at_ms: int
+    """When."""
+    side: str
+    """buy or sell."""
+    quantity: Decimal
+    """Shares."""
+    price: Decimal
+    """Price of a share."""
+
+
 class Head(NamedTuple):
     """What stands at the head of the desk."""
 
@@ -99,6 +115,12 @@ class Head(NamedTuple):
     """When the newest checkpoint was signed, that of the partition where it is oldest; None if there is none."""
     unsigned: int
     """Records that no checkpoint covers."""
+    budget: str | None
+    """What was used of the daily budget, in words; None if no call was asked for today."""
+    refused: int
+    """Calls that the budget did not allow today."""
+    halted: tuple[str, ...]
+    """What is halted: symbols, and before them "all" if everything is."""
 
 
 class Desk(NamedTuple):
@@ -156,6 +178,20 @@ async def read_closes(live: Live, symbol: str, count: int) -> list[tuple[int, De
     return [(bar.start_ms, bar.close) for bar in bars if bar is not None]
 
 
+async def read_fills(live: Live, symbol: str) -> list[Fill]:
+    """The paper broker's newest fills of a symbol, oldest first; malformed ones are left out."""
+    fills = []
+    for entry in reversed(await read_stream_back(live.redis, keys.FILLS, count=_MAX_FILLS)):
+        fields = {name.decode(errors="replace"): value.decode(errors="replace") for name, value in entry.fields.items()}
+        try:
+            if fields["symbol"] == symbol:
+                at_ms = clock.to_ms(clock.parse_iso(fields["at"]))
+                fills.append(Fill(at_ms, fields["side"], Decimal(fields["quantity"]), Decimal(fields["price"])))
+        except (KeyError, ValueError, ArithmeticError):
+            continue  # others may write to the stream
+    return fills
+
+
 async def _row(live: Live, source: Source, symbol: str) -> PositionRow:
     package = await read_position(live, symbol)
     gaps = tuple(
@@ -193,10 +229,15 @@ async def _head(live: Live, positions: int, recent: Sequence[Entry]) -> Head:
         if checkpoint is not None:
             signed.append(checkpoint.time_ms)
     minute = [entry for entry in recent if entry.record.get("recorded_at_ms", 0) > now_ms - 60_000]
-    return Head(positions, len(minute), backlog, records, min(signed, default=None), unsigned)
-
-
-def age_of(row: PositionRow) -> str:
-    """The age of a position's price in words; empty if it is not known."""
-    section = None if row.package is None else row.package.sections["price"]
-    return "" if section is None or section.age_ms is None else clock.in_words(section.age_ms)
+    budget = await read_budget(live.redis)
+    return Head(
+        positions=positions,
+        per_minute=len(minute),
+        backlog=backlog,
+        records=records,
+        signed_at_ms=min(signed, default=None),
+        unsigned=unsigned,
+        budget=None if budget is None else in_words(budget),
+        refused=0 if budget is None else sum(budget["refused"].values()),
+        halted=tuple(await halted(live.redis)),
+    )

@@ -102,7 +102,8 @@ class Guard:
             await send(message)
 
         request = Request(scope, receive)
-        scope["form_key"] = _form_key(request.cookies.get(self._cookie, ""))
+        session = request.cookies.get(self._cookie, "")
+        scope["form_key"] = _form_key(session) if self._sessions.holds(session) else ""
         answer = self._refuse(request)
         if answer is None and request.method not in _READS:
             body = await request.body()

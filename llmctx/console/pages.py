@@ -1,15 +1,18 @@
 """The pages: each reads what it shows, renders one template, and needs no script to be read."""
 
+import uuid
 from typing import Any
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from llmctx import clock
 from llmctx.console.aftermath import moves_after
+from llmctx.console.before import prompt_before
 from llmctx.console.chart import draw
 from llmctx.console.comparison import answers_of, comparison_of, comparisons_in
-from llmctx.console.desk import read_closes, read_desk, read_position
+from llmctx.console.desk import read_closes, read_desk, read_fills, read_position
 from llmctx.console.health import read_health
 from llmctx.console.listing import ALL_KINDS, TERMS, as_csv, find, problem_of, read_query
 from llmctx.console.quality import measure
@@ -17,13 +20,15 @@ from llmctx.console.rendering import render
 from llmctx.console.report import report_of, signed_text
 from llmctx.console.story import Story, brief_of, known_of
 from llmctx.console.subject import Subject
+from llmctx.context.tick import Tick
 from llmctx.decision.decision import Action
 from llmctx.errors import ConsoleError, LlmctxError
 from llmctx.replay.selection import GUARDS
 from llmctx.schema.symbol import check_symbol
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.source.filter import Filter
-from llmctx.trail.source.lookup import blobs_of, newest, read_record
+from llmctx.trail.source.lookup import blobs_of, newest, read_record, said_of
+from llmctx.worker.ticks import raise_tick
 
 _CHART_BARS = 390
 _SYMBOL_RECORDS = 200
@@ -33,8 +38,10 @@ _ACTIONS = (*(action.value for action in Action), "none")
 class Pages:
     """The pages of one subject."""
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, subject: Subject, *, writes: bool) -> None:
+        """`writes` says whether requests may change anything."""
         self._subject = subject
+        self._writes = writes and subject.live is not None
 
     def page(self, name: str, page: str, status: int = 200, **values: Any) -> HTMLResponse:
         """A page from a template; `page` is its name in the navigation."""
@@ -77,7 +84,20 @@ class Pages:
         values = await self._proof(entry)
         after = await moves_after(self._subject, entry, await blobs_of(source, entry))
         others = answers_of(self._subject.replays, source.origin, entry)
-        return self.page("decision", "Find", story=story, after=after, others=others, standalone=False, **values)
+        before = await prompt_before(source, entry, story)
+        return self.page(
+            "decision",
+            "Find",
+            story=story,
+            after=after,
+            others=others,
+            before=before,
+            standalone=False,
+            said=[brief_of(other, source.partitions) for other in await said_of(source, entry)]
+            if story.brief.symbol
+            else [],
+            **values,
+        )
 
     async def _proof(self, entry: Entry) -> dict[str, Any]:
         """The receipt for a template, or why there is none."""
@@ -109,12 +129,28 @@ class Pages:
         entries = (await newest(source.parts, Filter(symbol), _SYMBOL_RECORDS)).entries
         package = None if live is None else await read_position(live, symbol)
         closes = [] if live is None else await read_closes(live, symbol, _CHART_BARS)
+        fills = [] if live is None else await read_fills(live, symbol)
         rows = [brief_of(entry, source.partitions) for entry in reversed(entries)]
         sections = [] if package is None else known_of(package)
+        asks = {
+            "writes": self._writes,
+            "form_key": request.scope["form_key"],
+            "asked": request.query_params.get("asked"),
+        }
         return self.page(
-            "symbol", "Desk", symbol=symbol, rows=rows, sections=sections, package=package,
-            chart=draw(closes, entries, source.partitions),
+            "symbol", "Desk", **asks, symbol=symbol, rows=rows, sections=sections, package=package,
+            chart=draw(closes, fills, entries, source.partitions),
         )  # fmt: skip
+
+    async def ask(self, request: Request) -> Response:
+        """Raise a tick for a symbol, from the form on its page; the guard has checked who asks."""
+        live = self._subject.live
+        if live is None:
+            raise ConsoleError(f"{self._subject.name} is a copy.", "Ask the live console.")
+        symbol = check_symbol(request.path_params["symbol"])
+        tick = Tick(id=f"console-{uuid.uuid4().hex}", symbol=symbol, cause="console")
+        await raise_tick(live.redis, live.partition_of(symbol), tick)
+        return RedirectResponse(f"/symbols/{quote(symbol, safe='')}?asked={tick.id}", 303)
 
     async def quality(self, request: Request) -> Response:
         """Grounding, guards, cost and latency by prompt and model, over time."""
@@ -137,7 +173,7 @@ class Pages:
         first, second = request.query_params.get("a", ""), request.query_params.get("b", "")
         if self._subject.replays is None:
             raise ConsoleError("No results are at hand.", "Start the console with --replays DIR.")
-        return self.page("comparison", "Compare", body=comparison_of(self._subject.replays, first, second))
+        return HTMLResponse(comparison_of(self._subject.replays, first, second))
 
     async def sign_in(self, request: Request) -> Response:
         """The page that asks for the token."""

@@ -51,6 +51,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "iso": lambda ms: _NONE if ms is None else clock.iso(ms),
         "clock_time": lambda ms: _NONE if ms is None else clock.iso(ms)[11:19],
+        "day_time": lambda ms: _NONE if ms is None else clock.iso(ms)[5:19].replace("T", " "),
         "words": lambda ms: _NONE if ms is None else clock.in_words(int(ms)),
         "signed": _signed,
         "amount": _amount,

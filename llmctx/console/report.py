@@ -14,7 +14,7 @@ from llmctx.errors import CheckpointError, LlmctxError
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.packing import textual_pieces
 from llmctx.trail.proof.checkpoint import read_note
-from llmctx.trail.source.lookup import blobs_of
+from llmctx.trail.source.lookup import blobs_of, said_of
 from llmctx.trail.source.source import Source
 
 MAX_PROOFS = 2000
@@ -48,6 +48,8 @@ async def report_of(subject: Subject, source: Source, entry: Entry) -> str:
         standalone=True,
         after=[],
         others=[],
+        before=None,
+        said=[brief_of(other, source.partitions) for other in await said_of(source, entry)],
     )
 
 

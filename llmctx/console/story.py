@@ -148,6 +148,10 @@ class Story:
         """Its leaf, parsed."""
         self.brief = brief_of(entry, partitions)
         """The record as a row of a list."""
+        self.about = (
+            address(self.record["about"]["index"], entry.partition, partitions) if "about" in self.record else ""
+        )
+        """The record that this one is about; empty if it is about none."""
         self._prices = prices or {}
         self.unread: str | None = None
         """Why its sections cannot be shown; None if they can."""

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from llmctx import clock
-from llmctx.console.api_models import record_of
+from llmctx.console.api_answers import record_of
 from llmctx.console.desk import read_desk
 from llmctx.console.rendering import render
 from llmctx.console.subject import Subject

@@ -17,6 +17,7 @@ from llmctx.trail.proof.notary_service import anchored_receipt
 from llmctx.trail.source.copies import copy_source, receipt_of
 from llmctx.trail.source.joined import trail_source
 from llmctx.trail.source.source import Source
+from llmctx.worker.home import TrailHome
 
 
 class Live(NamedTuple):
@@ -32,6 +33,13 @@ class Live(NamedTuple):
     """Which sections are read, and when they are stale."""
     places: Places
     """The files and folders of this host."""
+    people: Mapping[str, tuple[str, ...]] = {}
+    """Who may approve and override, each name with its roles; empty: everybody."""
+
+    @property
+    def home(self) -> TrailHome:
+        """The trail with its folder, for what is written."""
+        return TrailHome(self.redis, self.url, self.instance, self.places.state_dir, people=self.people)
 
     def partition_of(self, symbol: str) -> int:
         """The partition of a symbol."""

@@ -57,7 +57,7 @@ local function run(keys, args)
       value = redis.pcall('GET', key)
     end
     if type(value) == 'table' and value['err'] then
-      value = {'is a ' .. redis.call('TYPE', key)['ok'] .. ', not a ' .. (kind == 's' and 'string' or 'hash')}
+      value = {'is a ' .. redis.call('TYPE', key)['ok'] .. ', not a ' .. ((kind == 'h' or kind == 'f') and 'hash' or 'string')}
     elseif type(value) == 'string' and #value > cap then
       value = {'has ' .. #value .. ' bytes, more than the cap of ' .. cap}
     end

@@ -12,7 +12,7 @@ from llmctx.schema.values import Position
 
 _HOUR_MS, _DAY_MS = 3_600_000, 86_400_000
 _MAX_ACTIONS = 200
-_DECIMALS = ("opened", "peak_equity", "quantity", "stop_loss", "take_profit")
+_DECIMALS = ("opened", "quantity", "stop_loss", "take_profit")
 
 
 class Pending(NamedTuple):
@@ -55,12 +55,10 @@ class Ledger(NamedTuple):
     """When something was to be done within the last hour, in milliseconds."""
     exited_ms: int | None = None
     """When an exit was last decided, in milliseconds."""
-    peak_equity: Decimal | None = None
-    """The highest equity that a package showed."""
     pending: tuple[Pending, ...] = ()
     """The decisions of which nothing is seen yet, at most one for each action: the first exit, otherwise the last."""
 
-    def at(self, position: Position, as_of_ms: int, equity: Decimal | None) -> "Ledger":
+    def at(self, position: Position, as_of_ms: int) -> "Ledger":
         """The ledger for a position at a time: what it says of other positions, days and hours is left out."""
         entry_ms, day = clock.to_ms(position.entry_time), as_of_ms // _DAY_MS
         found = self
@@ -70,11 +68,7 @@ class Ledger(NamedTuple):
             found = found._replace(pending=tuple(one for one in self.pending if one.waits(position)))
         if self.day != day:
             found = found._replace(day=day, adds_today=0)
-        peaks = [peak for peak in (self.peak_equity, equity) if peak is not None]
-        return found._replace(
-            actions=tuple(at_ms for at_ms in self.actions if abs(as_of_ms - at_ms) < _HOUR_MS),
-            peak_equity=max(peaks, default=None),
-        )
+        return found._replace(actions=tuple(at_ms for at_ms in self.actions if abs(as_of_ms - at_ms) < _HOUR_MS))
 
     def after(self, position: Position, action: str, at_ms: int, address: str) -> "Ledger":
         """The ledger after a verdict on the package that `at` made this one for."""

@@ -10,6 +10,7 @@ MemoryLength = Literal["off", "short", "long"]
 """How much of it a package has."""
 NOTHING = b"{}"
 """The memory before the first package."""
+_ROUNDING = Decimal("1e-9")
 _PLACES, _LARGEST = Decimal("0.0001"), Decimal(10**6)
 
 
@@ -33,7 +34,8 @@ def seen_from(memory: values.Memory, position: values.Position) -> values.Memory
 def _is_same(opening: values.Opening, position: values.Position) -> bool:
     """A collector that restarts may set the entry time anew; the paper broker may average the entry price."""
     return clock.to_ms(opening.entry_time) == clock.to_ms(position.entry_time) or (
-        opening.side == position.side and opening.entry_price == position.entry_price
+        opening.side == position.side
+        and abs(opening.entry_price - position.entry_price) <= _ROUNDING * position.entry_price
     )
 
 

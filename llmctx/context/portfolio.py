@@ -50,6 +50,9 @@ def read_portfolio(document: Any) -> Any:
         except (ValueError, AttributeError):
             unknown.append(symbol)
             continue
+        if position.current_price is None:
+            unknown.append(symbol)  # what it is worth nobody has written
+            continue
         worth = position.quantity * position.current_price
         holdings.append(
             values.Holding(
@@ -66,7 +69,7 @@ def read_portfolio(document: Any) -> Any:
     return {
         "gross_exposure": None if sums is None else Decimal(sums[0]),
         "net_exposure": None if sums is None else Decimal(sums[1]),
-        "unrealized_pnl": None if unknown else sum((each[1] for each in signed), Decimal(0)),
+        "unrealized_pnl": None if unknown else _sum([each[1] for each in signed]),
         "holdings": holdings[:_MAX_HOLDINGS],
         "unknown": unknown,
         "joined": True,
@@ -74,9 +77,16 @@ def read_portfolio(document: Any) -> Any:
     }
 
 
+def _sum(numbers: list[Decimal | None]) -> Decimal | None:
+    """The sum, None if one number is unknown."""
+    known = [number for number in numbers if number is not None]
+    return sum(known, Decimal(0)) if len(known) == len(numbers) else None
+
+
 def with_uncounted(portfolio: values.Portfolio, system: values.System) -> values.Portfolio:
     """A joined portfolio, with the positions that system:state counts and no key of the setting holds."""
-    missing = system.active_positions_count - len(portfolio.holdings) - len(portfolio.unknown)
+    counted = len(portfolio.holdings) + len(portfolio.unknown)
+    missing = (system.active_positions_count or 0) - counted
     if not portfolio.joined or missing <= 0:
         return portfolio
     uncounted = f"{missing} more by system.active_positions_count"

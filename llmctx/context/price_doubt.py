@@ -63,8 +63,10 @@ class PriceCase:
         believed = self.believed
         if believed is not None:
             before, at_ms, named = believed.last, believed.at_ms, "the believed price"
-        else:
+        elif self.position.current_price is not None:
             before, at_ms, named = self.position.current_price, self.marked_ms, "position.current_price"
+        else:
+            return self._broken_level()
         # a position marked together with the price says nothing of the price before
         rule = self.step_from(before, at_ms) if believed is not None or at_ms < self.at_ms else None
         if rule is None:
@@ -141,7 +143,7 @@ def stop_reached(position: values.Position, last: Decimal) -> bool:
 def frozen(case: PriceCase) -> str | None:
     """Say that the feed may be frozen."""
     seen = case.times_seen
-    if seen < FROZEN_AFTER or not case.market_open:
+    if seen < FROZEN_AFTER or case.mark.volume is None or not case.market_open:
         return None
     figures = f"price.price.last {case.last} and price.price.volume {case.mark.volume}"
     return f"{figures} are the same under {seen} timestamps in a row while the market is open"
@@ -158,7 +160,7 @@ def too_old(case: PriceCase) -> str | None:
 def current_price_far(case: PriceCase) -> str | None:
     """Say that the position was marked at another price."""
     position, last = case.position, case.last
-    if case.step_from(position.current_price, case.marked_ms) is None:
+    if position.current_price is None or case.step_from(position.current_price, case.marked_ms) is None:
         return None
     apart = clock.in_words(abs(case.at_ms - case.marked_ms))
     return f"position.current_price {position.current_price} is far from price.price.last {last}, {apart} apart"

@@ -34,15 +34,17 @@ async def read_snapshot(
     Source: valkey.io, functions: one call runs alone, so no write happens between its reads.
     """
     keys, how = dict(rules.keys(symbol, partition)), _kinds_of(rules, symbol, partition)
-    thesis_section = RawSection(keys.pop("thesis"), None if known.thesis is None else known.thesis.text)
+    thesis_key = keys.pop("thesis")
     in_doubt = known.marks is not None and known.marks.doubted is not None
     extra_key = [bars(symbol)] if in_doubt else []  # a later bar may confirm the price
-    portfolio, halting = portfolio_keys(symbol, rules.portfolio), (halt(), halt(symbol))
-    kinds = [f"{how.args[0]}{STRING * len(portfolio)}", *how.args[1:]] if how.args else []
+    portfolio = portfolio_keys(symbol, rules.portfolio)
+    kinds = [f"{how.args[0]}{STRING * (len(portfolio) + 2)}", *how.args[1:]] if how.args else []
     args = [rules.max_value_bytes, *([1] if in_doubt else [""] if kinds else []), *kinds]
-    read = [*(how.keys or keys.values()), *portfolio, *halting, *extra_key]
+    halting = (halt(), halt(symbol))
     try:
-        seconds, micros, *values = await _JOIN(redis, read, args)
+        seconds, micros, *values = await _JOIN(
+            redis, [*(how.keys or keys.values()), *portfolio, *halting, *extra_key], args
+        )
     except RedisError as error:
         raise SnapshotError(
             f"The keys of {symbol} could not be read: {error}",
@@ -50,16 +52,19 @@ async def read_snapshot(
         ) from error
     found = values.pop() if in_doubt else None
     newest = None if found is None else read_bar(*found)
-    halts = dict(zip(halting, values[-2:], strict=True))
+    values, halts = values[:-2], dict(zip(halting, values[-2:], strict=True))
     server_ms = int(seconds) * 1000 + int(micros) // 1000
     sections = {name: _raw_section(key, value) for (name, key), value in zip(keys.items(), values, strict=False)}
-    sections["thesis"] = thesis_section
+    as_of_ms, clock = as_of(sections["system"].raw, server_ms, rules.clock)
+    thesis = known.thesis
+    if thesis is not None and thesis.as_of_ms > as_of_ms + (rules.skew_ms if clock == "server" else 0):
+        thesis = None  # data of an earlier day is fed again: what was decided later must not show in it
+    sections["thesis"] = RawSection(thesis_key, None if thesis is None else thesis.text)
     if rules.portfolio is not None:
-        further = [_raw_section(key, value) for key, value in zip(portfolio, values[len(keys) : -2], strict=True)]
+        further = [_raw_section(key, value) for key, value in zip(portfolio, values[len(keys) :], strict=True)]
         sections["portfolio"] = portfolio_section(sections["position"], further, joined=bool(rules.portfolio))
     if rules.memory != "off":
         sections["memory"] = RawSection(optional_sections(partition)["memory"], known.memory)
-    as_of_ms, clock = as_of(sections["system"].raw, server_ms, rules.clock)
     return Snapshot.model_construct(
         symbol=symbol,
         partition=partition,
@@ -72,7 +77,7 @@ async def read_snapshot(
         bar=newest,
         ledger=known.ledger,
         halts={key: _said(value) for key, value in halts.items() if value is not None},
-        thesis=None if known.thesis is None else known.thesis.record,
+        thesis=None if thesis is None else thesis.record,
     )
 
 

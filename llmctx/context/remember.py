@@ -5,10 +5,13 @@ verdict of the record, so it never needs more than the newest record, and holds 
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from llmctx import clock
+from pydantic import BaseModel
+
+from llmctx import canonical, clock
 from llmctx.context.memory import MemoryLength, moved_pct
 from llmctx.context.package import Package
 from llmctx.limits import cut
@@ -71,7 +74,16 @@ def memory_after(package: Package, said: Said, length: MemoryLength) -> bytes:
             "closed": memory.closed[: kept.closed],
         }
     )
-    return after.model_dump_json().encode()
+    return canonical.wire(_as_json(after))
+
+
+def _as_json(value: Any) -> Any:
+    """A value whose times are texts; whole numbers are written without a point, as the schema's keys have them."""
+    if isinstance(value, BaseModel):
+        return {name: _as_json(item) for name, item in value}
+    if isinstance(value, list):
+        return [_as_json(item) for item in value]
+    return clock.iso_of(value) if isinstance(value, datetime) else value
 
 
 def _new(package: Package) -> values.Memory:

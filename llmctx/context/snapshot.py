@@ -103,6 +103,8 @@ class LastDecision(NamedTuple):
     """The decision as it was published."""
     record: TrailReference
     """The record that it stands in."""
+    as_of_ms: int = 0
+    """The time of its package, in milliseconds; no package of an earlier time has it as its thesis."""
 
 
 class Known(NamedTuple):
@@ -112,10 +114,10 @@ class Known(NamedTuple):
     """What was believed of its price."""
     thesis: LastDecision | None = None
     """Its last usable decision; None if there is none."""
-    memory: bytes = NOTHING
-    """What is remembered of its packages and decisions (context/remember)."""
     ledger: Ledger | None = None
     """What was decided about it before; None if the trail does not say."""
+    memory: bytes = NOTHING
+    """What is remembered of its packages and decisions (context/remember)."""
 
 
 class Snapshot(BaseModel):

@@ -19,13 +19,15 @@ _MULTIPLIERS = ("multiplier", "contract_size", "contract_multiplier")
 def high_below_low(_: str, price: values.Price) -> str | None:
     """Say that the session's high is below its low."""
     high, low = price.price.high, price.price.low
-    return f"price.price.high {high} is below price.price.low {low}" if high < low else None
+    if high is None or low is None or high >= low:
+        return None
+    return f"price.price.high {high} is below price.price.low {low}"
 
 
 def last_outside_session(_: str, price: values.Price) -> str | None:
     """Say that the last price is outside the session; what rounding makes is not."""
     last, high, low = price.price.last, price.price.high, price.price.low
-    if low * (1 - _ROUNDING) <= last <= high * (1 + _ROUNDING):
+    if low is None or high is None or low * (1 - _ROUNDING) <= last <= high * (1 + _ROUNDING):
         return None
     return f"price.price.last {last} is outside price.price.low {low} to price.price.high {high}"
 
@@ -33,7 +35,7 @@ def last_outside_session(_: str, price: values.Price) -> str | None:
 def negative_volume(_: str, price: values.Price) -> str | None:
     """Say that the volume is negative."""
     volume = price.price.volume
-    return f"price.price.volume {volume} is negative" if volume < 0 else None
+    return f"price.price.volume {volume} is negative" if volume is not None and volume < 0 else None
 
 
 def inverted_bands(_: str, indicators: values.Indicators) -> str | None:
@@ -77,7 +79,10 @@ def _ranged_fields(model: type[BaseModel]) -> list[tuple[str, str, int, int]]:
 
 def pnl_against_prices(_: str, position: values.Position) -> str | None:
     """Say that the profit is not what the prices make; costs may be a share of it."""
-    expected = _move(position) * position.quantity * (extra(position, _MULTIPLIERS) or 1)
+    move = _move(position)
+    if move is None or position.unrealized_pnl is None:
+        return None
+    expected = move * position.quantity * (extra(position, _MULTIPLIERS) or 1)
     slack = position.entry_price * position.quantity * _NOTIONAL_SHARE + abs(expected) * _PNL_SHARE
     if abs(position.unrealized_pnl - expected) <= slack:
         return None
@@ -88,7 +93,10 @@ def pnl_against_prices(_: str, position: values.Position) -> str | None:
 
 def pnl_pct_against_prices(_: str, position: values.Position) -> str | None:
     """Say that the percentage is not what the prices make, and whether it is one of the margin."""
-    expected, told = _move(position) / position.entry_price * 100, position.unrealized_pnl_pct
+    move, told = _move(position), position.unrealized_pnl_pct
+    if move is None or told is None:
+        return None
+    expected = move / position.entry_price * 100
     if _is_about(told, expected):
         return None
     leverage = extra(position, ("leverage",))
@@ -107,7 +115,9 @@ def _prices(position: values.Position) -> str:
     )
 
 
-def _move(position: values.Position) -> Decimal:
+def _move(position: values.Position) -> Decimal | None:
+    if position.current_price is None:
+        return None
     move = position.current_price - position.entry_price
     return move if position.side == "long" else -move
 

@@ -74,7 +74,7 @@ class Conclusion(NamedTuple):
 
 def refuse(snapshot: Snapshot, package: Package, reason: str) -> Conclusion:
     """Conclude a tick without asking the model, for the reason given."""
-    return Conclusion(snapshot, package, refused(reason))
+    return Conclusion(snapshot, package, refused(reason, package))
 
 
 def conclude_unasked(
@@ -88,8 +88,7 @@ def conclude_unasked(
     """Conclude a tick for which no answer can be had, or for which none is worth a call because of the `standing`
     decision, for the reason given; `fired` is the guardrail that says so.
 
-    The guardrails need no answer: a breached stop is an exit here too. Without a position and a price there is nothing
-    for them to guard.
+    The guardrails need no answer: a breached stop is an exit here too. Without a position and a price they cannot run.
     """
     if package.refusal is not None:
         return refuse(snapshot, package, f"{reason}; {package.refusal}")

@@ -42,7 +42,7 @@ from llmctx.decision.halt import HALTED, halt_in
 from llmctx.decision.mandate.case import Case, repeated_exit
 from llmctx.decision.mandate.mandate import Mandate
 from llmctx.decision.mandate.rules import judge
-from llmctx.decision.stop import STOP_BREACHED, UnconfirmedStop, judge_stop
+from llmctx.decision.stop import STOP_BREACHED, STOP_UNCONFIRMED, UnconfirmedStop, judge_stop, unjudged_stop
 from llmctx.errors import in_short
 from llmctx.limits import MAX_REASON_CHARS, cut
 from llmctx.schema import values
@@ -122,9 +122,15 @@ class Verdict(BaseModel):
         return told and self.grounding is not None and bool(self.grounding.alarms)
 
 
-def refused(reason: str) -> Verdict:
-    """The verdict on a call that was refused before the LLM."""
-    return Verdict(action="none", reason=cut(reason, MAX_REASON_CHARS))
+def refused(reason: str, package: Package | None = None) -> Verdict:
+    """The verdict on a call that was refused before the LLM: none, but hold where the package has a stop that nobody
+    can judge.
+    """
+    if package is None or (unjudged := unjudged_stop(package)) is None:
+        return Verdict(action="none", reason=cut(reason, MAX_REASON_CHARS))
+    detail = cut(unjudged, MAX_REASON_CHARS)
+    said = detail if reason == package.refusal else cut(f"{reason}; {detail}", MAX_REASON_CHARS)
+    return Verdict(action=Action.HOLD.value, guards=(Guard(STOP_UNCONFIRMED, detail),), reason=said)
 
 
 class _Draft:

@@ -49,3 +49,14 @@ def judge_stop(package: Package, unconfirmed: UnconfirmedStop) -> list[StopJudge
     if (confirmed_by := package.confirmed_by) is not None:
         detail = f"{detail}; {confirmed_by} confirmed the price"
     return [*found, StopJudgement(STOP_BREACHED, detail, Action.EXIT)]
+
+
+def unjudged_stop(package: Package) -> str | None:
+    """Why nobody can tell whether the stop of a position is reached; None if somebody can, or there is no stop."""
+    position, price = package.sections["position"], package.sections["price"]
+    if position.status is Status.INVALID:
+        return f"nobody can tell whether the stop is reached: position is invalid: {position.reason}"
+    if position.value is None or price.value is not None or package.position.stop_loss is None:
+        return None
+    stop = package.position.stop_loss
+    return f"nobody can tell whether the stop_loss {stop} is reached: price is {price.status}: {price.reason}"

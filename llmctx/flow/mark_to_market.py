@@ -39,6 +39,8 @@ def adjusted_for_jump(
     position: Position, price: Decimal, at: datetime, ratios: Mapping[str, Decimal]
 ) -> Position | None:
     """The position in shares of a later time; None if a split is suspected overnight and no ratio explains it."""
+    if position.current_price is None:
+        return position
     ratio = split_ratio(position.current_price, position.last_update, price, at, ratios.get(position.symbol))
     if ratio is None:
         return None

@@ -39,7 +39,7 @@ class Spending(NamedTuple):
         return Spending(self.tokens + times * other.tokens, self.cost + times * other.cost)
 
 
-class Limits(BaseModel):
+class CallLimits(BaseModel):
     """The most that may be used; None does not limit."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,24 +57,24 @@ class Limits(BaseModel):
         return self.tokens is not None or self.cost is not None
 
 
-class DailyBudget(Limits):
+class DailyBudget(CallLimits):
     """What the workers of a server may use together from midnight to midnight UTC, by the server's time."""
 
-    per_symbol: Limits = Limits()
+    per_symbol: CallLimits = CallLimits()
     """What each symbol may use."""
-    per_prompt: Limits = Limits()
+    per_prompt: CallLimits = CallLimits()
     """What each prompt may use, all its versions together."""
 
     @property
-    def parts(self) -> tuple[Limits, ...]:
+    def parts(self) -> tuple[CallLimits, ...]:
         """Every set of limits."""
         return (self, self.per_symbol, self.per_prompt)
 
-    def scopes(self, symbol: str, prompt: str) -> dict[str, Limits]:
+    def scopes(self, symbol: str, prompt: str) -> dict[str, CallLimits]:
         """What counts a call of this symbol and prompt: `all`, `symbol NAME` and `prompt NAME`, where limited."""
-        scopes: dict[str, Limits] = {"all": self}
+        scopes: dict[str, CallLimits] = {"all": self}
         of_one = {f"symbol {symbol}": self.per_symbol, f"prompt {prompt}": self.per_prompt}
-        return scopes | {scope: limits for scope, limits in of_one.items() if limits != Limits()}
+        return scopes | {scope: limits for scope, limits in of_one.items() if limits != CallLimits()}
 
 
 PlanRequest = Callable[[Parameters, OutputSchema], RequestPlan]

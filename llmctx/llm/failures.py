@@ -7,6 +7,7 @@ from typing import Any
 MAX_CONSECUTIVE_FAILURES = 8
 """After this many calls in a row without an answer the endpoint counts as down."""
 
+_MISFIT = "the answer does not fit the form"
 _REMEDIES = (
     (r"insufficient_quota", "The account has no quota left: raise it with the provider, or name another --endpoint."),
     (r"a minute would mean a wait", "Raise requests_per_minute or tokens_per_minute, or lower --concurrency."),
@@ -19,6 +20,7 @@ _REMEDIES = (
     (r"http 404", "Check the endpoint's path (it usually ends in /v1) and the model's name."),
     (r"http 4\d\d", "The endpoint rejects the request and says why: `llmctx models --probe` tells what it takes."),
     (r"http 5\d\d", "The endpoint has a problem of its own: try again later."),
+    (_MISFIT, "See one with `llmctx show`; `llmctx models --probe` tells which output mode the model keeps to."),
     (r"deadline", "Lower --concurrency, or allow more time with LLMCTX_LLM__TIMEOUT_S."),
 )
 
@@ -56,7 +58,7 @@ class FailureCount:
 
 def failure_of(completion: Mapping[str, Any]) -> str:
     """Why a recorded completion is not usable."""
-    said = str(completion.get("detail") or completion["outcome"])
+    said = _MISFIT if completion["outcome"] == "answered" else str(completion.get("detail") or completion["outcome"])
     if "endpoint" not in completion:
         return said
     others = (

@@ -86,6 +86,7 @@ class Reconciliation:
     def __init__(self, partitions: int) -> None:
         self._partitions = partitions
         self._trades: dict[str, Trade] = {}
+        self._first: dict[str, str] = {}  # the first decision of an exit that was decided again
         self._newest_ms = 0
 
     def add(self, entry: Entry) -> None:
@@ -93,7 +94,14 @@ class Reconciliation:
         record = entry.record
         self._newest_ms = max(self._newest_ms, record.get("recorded_at_ms", 0))
         if record["verdict"]["action"] in ACTS:
-            trade = _decided(record, entry.pieces, address(entry.index, entry.partition, self._partitions))
+            where, repeated = (
+                address(entry.index, entry.partition, self._partitions),
+                record["verdict"].get("repeat_of"),
+            )
+            if repeated in self._trades:  # one order, however often it is published
+                self._first[where] = repeated
+                return
+            trade = _decided(record, entry.pieces, where)
             self._trades[trade.address] = trade
             if entry.said:  # it stands for a decision that asked for something else, or waited
                 trade.people.append(record["verdict"]["reason"])
@@ -104,7 +112,7 @@ class Reconciliation:
         record = entry.record
         own, about = address(entry.index, entry.partition, self._partitions), record.get("about")
         named = None if about is None else address(about["index"], entry.partition, self._partitions)
-        trade = None if named is None else self._trades.get(named)
+        trade = None if named is None else self._trades.get(self._first.get(named, named))
         if record["kind"] != "effect":
             if trade is not None:
                 trade.people.append(record["verdict"]["reason"])

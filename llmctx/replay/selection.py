@@ -9,6 +9,7 @@ import re
 from typing import Any, NamedTuple
 
 from llmctx import clock
+from llmctx.decision.approval import AWAITS_APPROVAL
 from llmctx.decision.decision import Action
 from llmctx.decision.guards import UNCHECKED
 from llmctx.decision.halt import HALTED
@@ -21,7 +22,7 @@ from llmctx.trail.source.filter import Filter, time_of
 GUARDS = (
     "no_answer", "unasked", "judging_failed", "confidence_floor", "ungrounded", "stale_price", "implausible_price",
     "market_unknown", "market_closed", "quantity_cap", "stop_side", "target_side", HALTED,
-    *(rule.name for rule in RULES), UNCHECKED, "stop_unconfirmed", "stale", "stop_loss_breached",
+    *(rule.name for rule in RULES), UNCHECKED, AWAITS_APPROVAL, "stop_unconfirmed", "stale", "stop_loss_breached",
     EXPOSURE,
 )  # fmt: skip
 """The guardrails, in the order in which they run."""

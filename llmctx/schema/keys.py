@@ -226,15 +226,6 @@ def decisions_made(partition: int | str) -> str:
     return f"decisions:{{{partition}}}:made"
 
 
-PORTFOLIO = "portfolio:current"
-"""The account as a whole: an extension of the schema document, which is read if a setting says so."""
-
-
-def optional_sections(partition: int) -> dict[str, str]:
-    """The sections that a package has only if a setting says so, each with the key that it comes from."""
-    return {"portfolio": PORTFOLIO, "memory": f"audit:{{{partition}}}:log"}
-
-
 def halt(symbol: str | None = None) -> str:
     """The key that halts a symbol while it is set, or without one everything: no new risk, and nothing is asked."""
     return "controls:halt" if symbol is None else f"controls:halt:{symbol}"
@@ -242,6 +233,15 @@ def halt(symbol: str | None = None) -> str:
 
 RESERVED = "controls:reserved"
 """The hash of adds for which room is reserved, by tick, until their position shows their effect."""
+
+
+PORTFOLIO = "portfolio:current"
+"""The account as a whole: an extension of the schema document, which is read if a setting says so."""
+
+
+def optional_sections(partition: int) -> dict[str, str]:
+    """The sections that a package has only if a setting says so, each with the key that it comes from."""
+    return {"portfolio": PORTFOLIO, "memory": f"audit:{{{partition}}}:log"}
 
 
 def latest(partition: int | str, symbol: str) -> str:

@@ -19,7 +19,7 @@ from llmctx.connection import server_ms
 from llmctx.errors import LlmctxError, in_short
 from llmctx.functions import Argument, ServerFunction
 from llmctx.killpoint import reached
-from llmctx.llm.budget import BudgetTerms, Limits, Reserved, Spending
+from llmctx.llm.budget import BudgetTerms, CallLimits, Reserved, Spending
 from llmctx.llm.completion import Completion
 from llmctx.prompt.render import Prompt
 from llmctx.schema import keys
@@ -111,11 +111,18 @@ async def read_budget(redis: Redis) -> dict[str, Any] | None:
     }
 
 
+def in_words(budget: dict[str, Any]) -> str:
+    """What was used of a budget that was read, in words."""
+    limits, used = budget["limits"], budget["used"]
+    parts = [f"{used[unit]} of {limits[unit]} {unit}" for unit in used if unit in limits]
+    return ", ".join(parts or [f"{used['calls']} calls, {used['tokens']} tokens"])
+
+
 def _amounts(spending: Spending) -> tuple[int, int]:
     return spending.tokens, _billionths(spending.cost)
 
 
-def _limits(limits: Limits) -> list[Argument]:
+def _limits(limits: CallLimits) -> list[Argument]:
     cost = None if limits.cost is None else int(limits.cost * _PER_UNIT)
     return ["" if limit is None else limit for limit in (limits.calls, limits.tokens, cost)]
 

@@ -15,13 +15,21 @@ from llmctx.worker.ticks import raise_tick
 
 
 async def decide_once(
-    home: TrailHome, symbol: str, config: DecisionConfig, *, confirmation: Mark | None = None, timeout_s: float = 90.0
+    home: TrailHome,
+    symbol: str,
+    config: DecisionConfig,
+    *,
+    confirmation: Mark | None = None,
+    timeout_s: float = 90.0,
+    only_here: tuple[str, ...] = (),
 ) -> Entry:
     """Decide on a symbol now and return the record: here if the partition is free, otherwise through its owner.
 
-    With a `confirmation` its price is believed first, and a notice says who confirmed it.
+    With a `confirmation` its price is believed first, and a notice says who confirmed it. `only_here` names options
+    that an owner would ignore.
 
-    Raises LeaseError if the owner has not settled the tick within `timeout_s`; the tick then stays raised.
+    Raises LeaseError if the owner has not settled the tick within `timeout_s`; the tick then stays raised. Raises it
+    too if there is an owner and `only_here` names options; then no tick is raised.
     """
     tick = Tick.by_hand(symbol)
     if confirmation is not None:
@@ -37,6 +45,11 @@ async def decide_once(
                     await pipeline.confirm(tick, await owner.metadata())
                 return await pipeline.decide(tick, entry_ids=(entry_id,) if entry_id else ())
         except LeaseError as error:
+            if only_here:
+                raise LeaseError(
+                    f"{error.what} It decides with its own settings and would ignore {', '.join(only_here)}.",
+                    "Leave these options out, or stop the service first.",
+                ) from error
             if clock.monotonic_s() > ends_s:
                 raise LeaseError(
                     f"{error.what} It has not settled the tick {tick.id} within {timeout_s:g} s.",

@@ -36,8 +36,8 @@ from llmctx.worker.people import People
 from llmctx.worker.publish import Publisher
 from llmctx.worker.requests import Requests
 from llmctx.worker.server_check import ServerCheck
+from llmctx.worker.tick_group import renumber
 from llmctx.worker.tick_map import IdMap, TickMap
-from llmctx.worker.ticks import renumber
 
 _log = logging.getLogger(__name__)
 

@@ -58,7 +58,9 @@ async def serve(
     await balancer.beat()  # before the first partition is taken
     beside = [asyncio.create_task(memory.run()), asyncio.create_task(balancer.run())]
     if options.watch:
-        beside.append(asyncio.create_task(Watch(home.redis, home.url, home.instance.partitions).run()))
+        beside.append(
+            asyncio.create_task(Watch(home.redis, home.url, home.instance.partitions, config.rules.sections).run())
+        )
     serving = [
         asyncio.create_task(
             serve_partition(

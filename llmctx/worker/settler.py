@@ -110,6 +110,7 @@ class Settler:
                     reached("read")
                     await self._accept(deliveries, redelivered=False)
                     if not deliveries and self._queue.empty:
+                        await self._stream.recover()
                         await self._read_pending()  # an owner that had lost its lease may still have read some
                 else:
                     await pause(_PAUSE_S)

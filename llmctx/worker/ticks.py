@@ -7,9 +7,7 @@ If a reply is lost, its entries count as delivered although nobody saw them. So 
 start and after every reconnect, and the connection that reads must not repeat commands by itself.
 """
 
-import logging
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
 from pydantic import ValidationError
@@ -21,20 +19,13 @@ from llmctx.connection import StreamEntry, server_ms
 from llmctx.context.marks import read_confirmation
 from llmctx.context.tick import Tick
 from llmctx.errors import LlmctxError, TrailError
-from llmctx.functions import ServerFunction
 from llmctx.limits import MAX_TICK_ID_CHARS
 from llmctx.schema import keys
 from llmctx.schema.symbol import is_symbol
-from llmctx.trail.log.lease import HELD, lease_key, redis_errors
 from llmctx.worker.home import TICKS_KEPT_MS
+from llmctx.worker.tick_group import CONSUMER, recover
 
-_log = logging.getLogger(__name__)
-
-_CONSUMER = "owner"
-"""One name for whoever owns the partition: a new owner finds the old one's pending entries under it."""
 _PAGE = 500
-_MAX_AHEAD_MS = 86_400_000
-_RENUMBER = ServerFunction(Path(__file__).with_name("renumber_ticks.lua"), after=[HELD])
 
 
 _RawEntry = tuple[bytes, dict[bytes, bytes] | None]
@@ -77,28 +68,6 @@ async def raise_tick(redis: Redis, partition: int, tick: Tick) -> str:
         raise TrailError(f"The tick {tick.id} could not be raised: {error}", "Check that Redis is running.") from error
 
 
-async def renumber(redis: Redis, partition: int, owner: str) -> None:
-    """Give ticks whose ids lie in the future other ids: after the last possible one nobody could raise a tick.
-
-    `owner` must hold the lease. Raises TrailError if the server does not answer.
-    """
-    stream = keys.ticks(partition)
-    with redis_errors("The tick stream could not be checked"):
-        if not await redis.exists(stream):
-            return
-        last = (await redis.xinfo_stream(stream))["last-generated-id"]
-        if int(last.partition(b"-")[0]) < await server_ms(redis) + _MAX_AHEAD_MS:
-            return
-        count = await _RENUMBER(
-            redis, [lease_key(partition), stream, keys.ticks_made(partition)], [owner, keys.DECIDERS]
-        )
-    _log.error(
-        f"{stream} had {count} entries with ids in the future, the last {last.decode()}; they have other ids now. "
-        "Somebody else writes to it: see who may (docs/threat-model.md).",
-        extra={"alert": "foreign", "subject": stream},
-    )
-
-
 class TickStream:
     """One partition's ticks, read as its owner."""
 
@@ -116,30 +85,23 @@ class TickStream:
         self._record = record
 
     async def open(self) -> None:
-        """Create the consumer groups if they are missing, and have it deliver what it would pass over.
-
-        They begin with the first entry. A server whose append-only file was cut within a transaction may bring
-        back ticks, at a later restart, that are older than the last delivered one. Such a tick is in the stream, but
-        not pending, so the group is set back: what it delivers twice is recognised by its entry id.
-        """
-        for key in (self._key,) if self._record is None else (self._effects, self._key):
+        """Create the consumer groups if they are missing; they begin with the first entry. Then `recover`."""
+        for key in self._streams:
             try:
                 await self._redis.xgroup_create(key, keys.DECIDERS, id="0", mkstream=True)
             except ResponseError as error:
                 if "BUSYGROUP" not in str(error):
                     raise
-                if await self._passes_over(key):
-                    await self._redis.xgroup_setid(key, keys.DECIDERS, "0")
+                await recover(self._redis, key)
 
-    async def _passes_over(self, key: str) -> bool:
-        """Whether an entry of a stream is neither pending nor still to be delivered."""
-        async with self._redis.pipeline(transaction=True) as reads:
-            reads.xlen(key)
-            reads.xinfo_groups(key)
-            count, groups = await reads.execute()
-        (group,) = [each for each in groups if each["name"] == keys.DECIDERS.encode()]
-        newer = group["lag"]  # None: the server does not know it
-        return newer is None or count > group["pending"] + newer
+    async def recover(self) -> None:
+        """Have the groups deliver what they would pass over, and take back what they gave to others."""
+        for key in self._streams:
+            await recover(self._redis, key)
+
+    @property
+    def _streams(self) -> tuple[str, ...]:
+        return (self._key,) if self._record is None else (self._effects, self._key)
 
     async def pending(self, after: str) -> list[Delivery]:
         """Read entries after an id that were delivered before and are not settled; empty at the end."""
@@ -161,9 +123,7 @@ class TickStream:
         Raises what recording raises; both are read again then, among those that were delivered before.
         """
         wanted = {self._key: after} if self._record is None else {self._effects: effects_after, self._key: after}
-        answer = await self._redis.xreadgroup(
-            keys.DECIDERS, _CONSUMER, cast("Any", wanted), count=_PAGE, block=block_ms
-        )
+        answer = await self._redis.xreadgroup(keys.DECIDERS, CONSUMER, cast("Any", wanted), count=_PAGE, block=block_ms)
         read = {name.decode(): entries for name, entries in cast("list[tuple[bytes, list[_RawEntry]]]", answer or [])}
         effects = [StreamEntry(entry_id.decode(), fields or {}) for entry_id, fields in read.get(self._effects, ())]
         if effects and self._record is not None:

@@ -76,7 +76,7 @@ def _shown_in(entry: Entry) -> tuple[Clock, bool] | None:
     if record["kind"] == "notice":
         noted = clock_of(record.get(_FIELD))
         return None if noted is None else (noted, True)
-    if record["verdict"]["action"] == "none" or "snapshot" not in entry.pieces:
+    if record["verdict"]["action"] == "none" or record["kind"] == "skipped" or "snapshot" not in entry.pieces:
         return None
     try:
         snapshot = canonical.loads(entry.pieces["snapshot"])

@@ -11,14 +11,14 @@ from llmctx.connection import pause
 from llmctx.context.tick import Tick
 from llmctx.decision.stop import STOP_UNCONFIRMED
 from llmctx.errors import TrailError
+from llmctx.held_symbols import held_symbols
 from llmctx.schema import keys
-from llmctx.schema.symbol import is_symbol
 from llmctx.symbol_memory import SymbolMemory
+from llmctx.trail.log.log import Log
 
 _log = logging.getLogger(__name__)
 
 _INTERVAL_S = 60.0
-_POSITION = keys.BY_SECTION["position"]
 
 
 async def remind(redis: Redis, partition: int, partitions: int, memory: SymbolMemory) -> None:
@@ -42,8 +42,6 @@ async def unconfirmed_stops(redis: Redis, partition: int, partitions: int, memor
 
     Raises TrailError if the server does not answer.
     """
-    async for key in redis.scan_iter(_POSITION.key("*"), count=1000):
-        symbol = key.decode(errors="replace").removeprefix(_POSITION.key(""))
-        if is_symbol(symbol) and keys.partition_of(symbol, partitions) == partition:
-            await memory.of(symbol)
+    async for symbol in held_symbols(redis, Log(redis, partition), partitions):
+        await memory.of(symbol)
     return sorted(memory.unconfirmed)

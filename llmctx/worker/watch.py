@@ -18,7 +18,8 @@ from llmctx.connection import end, open_redis, pause, read_stream
 from llmctx.context.tick import Tick
 from llmctx.errors import LlmctxError, ServerError
 from llmctx.schema import keys
-from llmctx.schema.symbol import check_symbol
+from llmctx.schema.mapping.document import hash_as_json
+from llmctx.schema.mapping.sections import Sections
 from llmctx.trail.log.log import Log
 
 _log = logging.getLogger(__name__)
@@ -31,11 +32,12 @@ _RETRY_S = 0.5
 _RESCAN_S = 30.0
 _PAGE = 1000
 _MAX_EXAMINED = 5
+_WRITTEN = (b"set", b"hset", b"hdel", b"hincrby", b"hincrbyfloat")
 _POSITION = keys.BY_SECTION["position"]
 
 
-async def check_notifications(redis: Redis) -> None:
-    """Check that the server sends notifications when keys are written.
+async def check_notifications(redis: Redis, written: str = "$") -> None:
+    """Check that the server sends notifications when keys are written: `$` for strings, `h` for hashes.
 
     Raises ServerError with the setting to change if it does not.
     """
@@ -45,22 +47,36 @@ async def check_notifications(redis: Redis) -> None:
         return  # the configuration may not be read: trust that it is set
     flags = found.get("notify-keyspace-events", "")
     flags = flags.decode() if isinstance(flags, bytes) else str(flags)
-    if "K" not in flags or not {"$", "A"} & set(flags):
+    if "K" not in flags or not {written, "A"} & set(flags):
         raise ServerError(
             f"The server sends no notifications for written keys (notify-keyspace-events is {flags!r}).",
-            "Run `redis-cli CONFIG SET notify-keyspace-events K$`, or write `notify-keyspace-events K$` in redis.conf.",
+            f"Run `redis-cli CONFIG SET notify-keyspace-events K{written}`, or write "
+            f"`notify-keyspace-events K{written}` in redis.conf.",
         )
 
 
 class Watch:
     """Watches the positions of one server."""
 
-    def __init__(self, redis: Redis, url: str, partitions: int) -> None:
+    def __init__(self, redis: Redis, url: str, partitions: int, sections: Sections | None = None) -> None:
+        """`sections` says where positions are, if not under the schema's key.
+
+        Raises ServerError if they are fields of one hash, whose notifications do not tell them apart.
+        """
+        rule = None if sections is None else sections.rule_of("position")
+        self._family = _POSITION if sections is None else sections.family("position")
+        self._is_hash = rule is not None and rule.kind == "hash"
+        if rule is not None and rule.field is not None:
+            raise ServerError(
+                f"The positions in {self._family.pattern} cannot be watched: they are fields of one hash.",
+                "Run without --watch, and raise ticks with `llmctx.open_client`.",
+            )
         self._redis = redis
         self._url = url
         self._logs = [Log(redis, partition) for partition in range(partitions)]
-        self._prefix = _POSITION.key("")
+        self._pattern = self._family.key("*")
         self._to_check: set[str] = set()
+        self._refused: set[str] = set()
         self.raised = 0
         """How many ticks were raised."""
 
@@ -80,18 +96,18 @@ class Watch:
     async def _listen(self) -> None:
         # A client that reconnects by itself would hide that notifications were missed.
         async with open_redis(self._url, retries=0) as redis:
-            await check_notifications(redis)
+            await check_notifications(redis, "h" if self._is_hash else "$")
             database = redis.connection_pool.connection_kwargs.get("db", 0)
             channel = f"__keyspace@{database}__:"
             async with redis.pubsub(ignore_subscribe_messages=True) as heard:
-                await heard.psubscribe(f"{channel}{self._prefix}*")
+                await heard.psubscribe(f"{channel}{self._pattern}")
                 await _first_to_end(self._hear(heard, len(channel)), self._check_regularly())
 
     async def _hear(self, heard: Any, skipped: int) -> None:
         while True:
             message = await heard.get_message(timeout=1.0)
-            if message is not None and message["data"] == b"set":
-                self._to_check.add(message["channel"].decode(errors="replace")[skipped + len(self._prefix) :])
+            if message is not None and message["data"] in _WRITTEN:
+                self._note(message["channel"].decode(errors="replace")[skipped:])
 
     async def _check_regularly(self) -> None:
         while True:
@@ -101,8 +117,17 @@ class Watch:
                 await pause(_CHECK_S)
 
     async def _rescan(self) -> None:
-        async for key in self._redis.scan_iter(f"{self._prefix}*", count=_PAGE):
-            self._to_check.add(key.decode(errors="replace")[len(self._prefix) :])
+        async for key in self._redis.scan_iter(self._pattern, count=_PAGE):
+            self._note(key.decode(errors="replace"))
+
+    def _note(self, key: str) -> None:
+        """Remember to check the position under a key."""
+        parts = self._family.parts_of(key)
+        if parts is not None:
+            self._to_check.add(parts["symbol"])
+        elif key not in self._refused:
+            self._refused.add(key)
+            _log.warning(f"The key {key!r} names no symbol; its position is not watched")
 
     async def _check(self) -> None:
         """Check the symbols that were notified; what is written from now on is notified again.
@@ -123,12 +148,11 @@ class Watch:
                 await self._raise_if_unseen(symbol, position)
 
     async def _position(self, symbol: str) -> bytes | None:
-        try:
-            key = _POSITION.key(check_symbol(symbol))
-        except LlmctxError as error:
-            _log.warning(f"{error.what} Its position is not watched")
-            return None
-        return cast("bytes | None", await self._redis.get(key))
+        key = self._family.key(symbol)
+        if not self._is_hash:
+            return cast("bytes | None", await self._redis.get(key))
+        found = cast("dict[bytes, bytes]", await cast("Any", self._redis).hgetall(key))
+        return hash_as_json(found.items()) if found else None
 
     async def _symbols_queued(self, partition: int) -> set[str]:
         """The symbols of ticks that are not settled; their decision may or may not see the position."""

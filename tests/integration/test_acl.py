@@ -61,7 +61,7 @@ FORGERIES = [
     "HSET audit:{0}:ticks t 9", "HSET audit:{0}:lease owner eve", "HSET audit:instance id eve",
     "SET audit:{0}:blob:ab x", "XADD decisions:{0} 9-1 decision x", "SET decisions:{0}:latest:AAPL x",
     "DEL decisions:{0}", "EXPIRE audit:{0}:log 1", "RENAME audit:{0}:log x", "DEL ticks:{0}",
-    "HSET ticks:{0}:attempts t 9", "XTRIM decisions:{0} MAXLEN 0",
+    "HSET ticks:{0}:attempts t 9", "XTRIM decisions:{0} MAXLEN 0", "HSET budget:day day 1", "DEL budget:day",
 ]  # fmt: skip
 """Writes of the trail, the decisions and the ticks, which are the worker's alone."""
 

@@ -13,12 +13,12 @@ from llmctx.connection import connect
 from llmctx.context.tick import Tick
 from llmctx.decision.decision import OUTPUT
 from llmctx.errors import BudgetError, TemplateError
-from llmctx.llm.budget import BudgetTerms, CallCost, DailyBudget, Limits, Reserved, Spending
+from llmctx.llm.budget import BudgetTerms, CallCost, CallLimits, DailyBudget, Reserved, Spending
 from llmctx.llm.client import NoEndpoint
 from llmctx.llm.completion import Completion
 from llmctx.llm.output import OutputSchema
 from llmctx.llm.price import Price
-from llmctx.ops.alerts.alert import ALERTS
+from llmctx.ops.alerts.alert import alert_of
 from llmctx.pipeline import DecisionConfig, Pipeline
 from llmctx.prompt.render import Prompt
 from llmctx.replay.corpus import BlobCache
@@ -80,7 +80,7 @@ class Guarded:
 
 class Case(NamedTuple):
     budget: dict[str, Any]
-    limits: Limits
+    limits: CallLimits
     """The same limits, wherever they stand."""
     calls: int
     """How many calls it allows: the prompts of these tests differ a little in their size."""
@@ -89,11 +89,11 @@ class Case(NamedTuple):
 HALF = Decimal("0.5")
 TOKENS, MONEY = int(MOST.tokens * 5.5), MOST.cost * (5 + HALF)
 CASES = {
-    "calls": Case({"calls": 7}, Limits(calls=7), 7),
-    "tokens": Case({"tokens": TOKENS}, Limits(tokens=TOKENS), 5),
-    "money": Case({"cost": MONEY}, Limits(cost=MONEY), 5),
-    "calls of a symbol": Case({"per_symbol": Limits(calls=3)}, Limits(calls=3), 3),
-    "tokens of a prompt": Case({"per_prompt": Limits(tokens=TOKENS)}, Limits(tokens=TOKENS), 5),
+    "calls": Case({"calls": 7}, CallLimits(calls=7), 7),
+    "tokens": Case({"tokens": TOKENS}, CallLimits(tokens=TOKENS), 5),
+    "money": Case({"cost": MONEY}, CallLimits(cost=MONEY), 5),
+    "calls of a symbol": Case({"per_symbol": CallLimits(calls=3)}, CallLimits(calls=3), 3),
+    "tokens of a prompt": Case({"per_prompt": CallLimits(tokens=TOKENS)}, CallLimits(tokens=TOKENS), 5),
 }
 
 
@@ -160,14 +160,16 @@ async def refused(redis: Redis, price: str) -> Entry:
 
 
 @pytest.mark.parametrize(("price", "action"), [("152.5", "hold"), ("144", "exit")])
-async def test_without_budget_the_guardrails_decide(redis: Redis, logged: list[str], price: str, action: str) -> None:
+async def test_without_budget_the_guardrails_decide_and_somebody_is_told(
+    redis: Redis, caplog: pytest.LogCaptureFixture, price: str, action: str
+) -> None:
     entry = await refused(redis, price)
     verdict = entry.record["verdict"]
     reason = "the daily budget of 0 calls (all) does not suffice: 0 are left"
     assert (entry.record["kind"], verdict["action"]) == ("skipped", action)
     assert verdict["guards"][0] == {"name": "no_answer", "detail": reason}
-    assert [line for line in logged if line.startswith(reason)] != []
-    assert "budget" in ALERTS
+    (alert,) = [found for record in caplog.records if (found := alert_of(record)) is not None]
+    assert (alert.name, alert.subject, alert.text.startswith(reason)) == ("budget", "all calls", True)
     assert rebuild(entry, BlobCache({})).differences == ()
 
 

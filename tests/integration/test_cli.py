@@ -184,6 +184,18 @@ async def test_decide_publishes_the_decision(program: Program, valkey: Redis) ->
     assert [found.number for found in await read_stream(valkey, keys.decisions(0))] == [1]
 
 
+async def test_decide_beside_a_running_owner_refuses_options_that_it_would_ignore(
+    program: Program, valkey: Redis
+) -> None:
+    await hold(valkey, "AAPL")
+    async with program.running(valkey) as process:
+        ended = await program("decide", "AAPL", "--model", "other", "--prompt", "position/v2")
+        await program.stop(process)
+    assert ended.code == 3
+    assert "would ignore --prompt, --model" in ended.err
+    assert await kinds(valkey) == []
+
+
 async def test_decide_beside_a_running_owner_goes_through_it(program: Program, valkey: Redis) -> None:
     await hold(valkey, "AAPL")
     async with program.running(valkey) as process:

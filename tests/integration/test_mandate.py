@@ -14,13 +14,17 @@ from llmctx.context.package import Package
 from llmctx.context.tick import Tick
 from llmctx.decision.guards import GuardPolicy, Verdict
 from llmctx.decision.mandate.mandate import Group, Limits, Mandate
+from llmctx.llm.completion import Completion
+from llmctx.llm.output import OutputSchema
 from llmctx.pipeline import DecisionConfig
+from llmctx.prompt.render import Prompt
 from llmctx.prompt.template import load_template
 from llmctx.replay.corpus import BlobCache, Recorded
 from llmctx.replay.mandate_check import judge_again
 from llmctx.replay.rerun import rebuild
 from llmctx.schema import keys
-from llmctx.trail.log.entry import named_blobs
+from llmctx.symbol_memory import SymbolMemory
+from llmctx.trail.log.entry import Entry, named_blobs
 from llmctx.trail.log.instance import bind_instance
 from llmctx.trail.log.log import Log
 from llmctx.worker.exposure import Reservations
@@ -107,6 +111,33 @@ async def test_what_becomes_of_a_decision_may_be_told(valkey: Redis, valkey_url:
         entry = await pipeline.decide(Tick.by_hand("AAPL"))
         pipeline.memory.acknowledge("AAPL", str(entry.index))
         assert (await pipeline.decide(Tick.by_hand("AAPL"))).record["verdict"]["action"] == "add"
+
+
+class ToldMeanwhile(Scripted):
+    """A completer during whose calls something becomes known of the first record."""
+
+    memory: SymbolMemory
+    first: Entry | None = None
+
+    async def complete(self, prompt: Prompt, output: OutputSchema) -> Completion:
+        if self.first is not None:
+            self.memory.acknowledge("AAPL", str(self.first.index))
+        return await super().complete(prompt, output)
+
+
+async def test_what_is_told_during_a_call_counts_after_it(valkey: Redis, valkey_url: str, tmp_path: Path) -> None:
+    trail = await trail_on(valkey, valkey_url, tmp_path)
+    said = [completion(body(answer_text(**one))) for one in (ADD, {"action": "hold"}, ADD)]
+    completer, actions = ToldMeanwhile(*said), []
+    template = load_template(asset("prompts"), "position")
+    config = DecisionConfig(template, completer, policy=GuardPolicy(mandate=PRUDENT))
+    async with own_partition(trail.home, 0, config) as (_, pipeline):
+        completer.memory = pipeline.memory
+        for _ in said:
+            entry = await pipeline.decide(Tick.by_hand("AAPL"))
+            completer.first = completer.first or entry
+            actions.append(entry.record["verdict"]["action"])
+    assert actions == ["add", "hold", "add"]
 
 
 async def test_another_mandate_is_noted_once_with_who_set_it(valkey: Redis, valkey_url: str, tmp_path: Path) -> None:

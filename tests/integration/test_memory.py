@@ -94,7 +94,7 @@ async def test_a_package_remembers_how_the_position_began_and_what_came_of_decis
     assert (newest.price, newest.held_after, newest.moved_pct) == (Decimal(102), None, Decimal(0))
     came_of_it = (oldest.price, oldest.held, oldest.held_after, oldest.moved_pct)
     assert came_of_it == (Decimal(100), Decimal(10), Decimal(8), Decimal(2))
-    assert "- memory.decisions[1].moved_pct: 2.0 [% in the position's favour]" in shown(third)
+    assert "- memory.decisions[1].moved_pct: 2 [% in the position's favour]" in shown(third)
     blobs = BlobCache({V4.sha256: V4.bundle, OUTPUT.sha256: OUTPUT.bundle})
     for entry in (first, second, third):
         assert rebuild(entry, blobs).differences == ()
@@ -123,7 +123,7 @@ async def test_what_lies_later_cannot_change_a_prompt(valkey: Redis, valkey_url:
                 await decide(pipeline, valkey, 20, later)
                 await decide(pipeline, valkey, 30, later, quantity=5)
             await valkey.mset(keys_at(5, 100.0))
-            known = (await pipeline.memory.of("AAPL"))._replace(thesis=None)
+            known = await pipeline.memory.of("AAPL")
             snapshot = await read_snapshot(valkey, "AAPL", 0, ReadRules(memory="long"), known)
         assert (known.memory != Known().memory) is (later is not None)
         prompts.append(render(V4, build_package(snapshot)).evidence)

@@ -17,6 +17,7 @@ from llmctx.context.reader import read_snapshot
 from llmctx.context.snapshot import ReadRules, Snapshot
 from llmctx.context.staleness import Status
 from llmctx.context.tick import Tick
+from llmctx.held_symbols import held_symbols
 from llmctx.llm.completion import Completion
 from llmctx.ops.cleanup.run import clean_up
 from llmctx.pipeline import DecisionConfig
@@ -31,6 +32,7 @@ from llmctx.trail.log.instance import bind_instance
 from llmctx.trail.log.log import Log
 from llmctx.worker.home import TrailHome
 from llmctx.worker.partition import own_partition
+from tests.integration.conftest import hold
 from tests.unit.makers import Scripted, answer_text, body, completion
 
 BOT = """
@@ -212,3 +214,12 @@ async def read_again(redis: Redis, index: int) -> Entry:
     entry = await Log(redis, 0).entry(index)
     assert entry is not None
     return entry
+
+
+async def test_a_mapped_symbol_counts_as_held_wherever_its_position_is(
+    redis: Redis, redis_url: str, tmp_path: Path
+) -> None:
+    await run_bot(redis)
+    await decided(redis, redis_url, tmp_path, HOLD)
+    await hold(redis, "AAPL")
+    assert [symbol async for symbol in held_symbols(redis, Log(redis, 0), 1)] == ["AAPL", "BTC-USD"]

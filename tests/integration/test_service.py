@@ -518,6 +518,25 @@ async def test_a_tick_that_the_group_has_passed_over_is_settled(
     await check_oracle(redis, ["passed over", "next", *others])
 
 
+async def test_ticks_that_somebody_else_moves_the_group_past_or_reads_in_its_name_are_settled(
+    redis: Redis, redis_url: str, tmp_path: Path
+) -> None:
+    await hold(redis, "AAPL", "MSFT")
+    async with serving(redis, redis_url, tmp_path, ByRules()) as running:
+        await raise_tick(redis, "first", "AAPL")
+        await running.until_settled("first")
+        await redis.xgroup_setid(keys.ticks(0), keys.DECIDERS, "18446744073709551615-1")
+        await raise_tick(redis, "passed over", "AAPL")
+        await running.until_settled("passed over")
+        async with redis.pipeline(transaction=True) as theft:
+            theft.xadd(keys.ticks(0), {"id": "stolen", "symbol": "MSFT"})
+            theft.xreadgroup(keys.DECIDERS, "thief", {keys.ticks(0): ">"})
+            await theft.execute()
+        await running.until_settled("stolen")
+        await running.until_trouble("had given 1 entries to 'thief'")
+    await check_oracle(redis, ["first", "passed over", "stolen"])
+
+
 async def test_only_the_tick_that_was_started_too_often_is_a_dead_letter(
     redis: Redis, redis_url: str, tmp_path: Path
 ) -> None:

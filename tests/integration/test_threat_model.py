@@ -103,6 +103,10 @@ LIVE: dict[str, tuple[Act, str]] = {
     # mere writes of live keys
     "write a false price or position": (command("SET", "stocks:price:AAPL", "{}"), NOT_NOTICED),
     "raise a tick": (command("XADD", "ticks:{0}", "*", "id", "x", "symbol", "AAPL"), NOT_NOTICED),
+    "move the ticks' consumer group, or read in its name": (
+        command("XGROUP", "SETID", "ticks:{0}", "deciders", "18446744073709551615-1"),
+        NOT_NOTICED,
+    ),
     "raise a tick with the last possible id": (
         command("XADD", "ticks:{0}", "18446744073709551615-18446744073709551615", "id", "x", "symbol", "AAPL"),
         NOT_NOTICED,

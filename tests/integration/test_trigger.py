@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 from llmctx.assets import asset
 from llmctx.context.tick import Tick
 from llmctx.decision.trigger import TriggerPolicy
+from llmctx.llm.completion import Completer
 from llmctx.pipeline import DecisionConfig, Pipeline
 from llmctx.prompt.template import load_template
 from llmctx.replay.corpus import BlobCache
@@ -19,12 +20,13 @@ from llmctx.trail.log.leaf_schema import read_leaf
 from llmctx.worker.home import open_home
 from llmctx.worker.partition import own_partition
 from tests.integration.conftest import ByRules, live
+from tests.unit.makers import Scripted, answer_text, body, completion
 
 MOVE = TriggerPolicy.model_validate({"move_pct": 1, "every_minutes": 30})
 
 
 @asynccontextmanager
-async def pipeline(url: str, folder: Path, model: ByRules) -> AsyncIterator[Pipeline]:
+async def pipeline(url: str, folder: Path, model: Completer) -> AsyncIterator[Pipeline]:
     template = load_template(asset("prompts"), "position/v1")
     async with (
         open_home(url, folder) as home,
@@ -72,6 +74,15 @@ async def test_a_person_is_always_answered(
     async with pipeline(valkey_url, tmp_path, ByRules()) as opened:
         await decide(opened, valkey, 1, 100.0)
         assert (await decide(opened, valkey, 2, 100.0, cause=cause)).record["kind"] == kind
+
+
+async def test_no_hold_follows_upon_an_exit_while_the_position_stands(
+    valkey: Redis, valkey_url: str, tmp_path: Path
+) -> None:
+    model = Scripted(*(completion(body(answer_text(action="exit"))) for _ in range(2)))
+    async with pipeline(valkey_url, tmp_path, model) as opened:
+        records = [(await decide(opened, valkey, number, 100.0)).record for number in range(2)]
+    assert [(record["kind"], record["verdict"]["action"]) for record in records] == [("decision", "exit")] * 2
 
 
 async def test_a_breached_stop_is_obeyed_without_a_call(valkey: Redis, valkey_url: str, tmp_path: Path) -> None:

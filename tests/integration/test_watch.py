@@ -4,12 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
 from llmctx.errors import ServerError
 from llmctx.schema import keys
+from llmctx.schema.mapping.rule import SectionRule
+from llmctx.schema.mapping.sections import Sections
 from llmctx.trail.log.log import Log
 from llmctx.worker import watch
 from llmctx.worker.watch import Watch, check_notifications
@@ -164,3 +167,29 @@ async def test_a_record_whose_snapshot_cannot_be_read_does_not_end_the_watch(
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+def mapped(**position: object) -> Sections:
+    """A mapping of positions alone."""
+    return Sections({"position": SectionRule.model_validate(position)})
+
+
+async def test_a_position_in_a_mapped_hash_raises_a_tick_for_each_change(told: Redis, redis_url: str) -> None:
+    await told.config_set("notify-keyspace-events", "Kh")
+    made = Watch(told, redis_url, 1, mapped(key="bot:{symbol}:pos", kind="hash"))
+    task = asyncio.create_task(made.run())
+    try:
+        await told.hset("bot:AAPL:pos", mapping={"avg": "1"})
+        await until(lambda: made.raised == 1)
+        await told.hset("bot:MSFT:pos", "avg", "2")
+        await until(lambda: made.raised == 2)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    raised: Any = await told.xrange(keys.ticks(0))
+    assert [fields[b"symbol"] for _, fields in raised] == [b"AAPL", b"MSFT"]
+
+
+async def test_positions_that_are_fields_of_one_hash_are_not_watched(told: Redis, redis_url: str) -> None:
+    with pytest.raises(ServerError, match="fields of one hash"):
+        Watch(told, redis_url, 1, mapped(key="positions", kind="hash", field="{symbol}"))

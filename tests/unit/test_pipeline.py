@@ -16,6 +16,7 @@ from llmctx.errors import SnapshotError, TemplateError
 from llmctx.llm.completion import Completion, Outcome
 from llmctx.pipeline import DecisionConfig, Pipeline
 from llmctx.prompt.template import Template
+from llmctx.publication import published_text
 from llmctx.replay.corpus import BlobCache
 from llmctx.replay.rerun import rebuild
 from llmctx.trail.log.entry import Entry
@@ -187,8 +188,8 @@ async def test_a_missing_section_that_is_needed_skips_the_tick_without_a_call(la
     entry = await decide(None, documents)
     record = entry.record
     assert record["kind"] == "skipped"
-    assert record["verdict"]["action"] == "none"
-    assert record["verdict"]["reason"].startswith(f"{lacking} is missing: ")
+    assert record["verdict"]["action"] == {"price": "hold", "position": "none"}[lacking]
+    assert f"{lacking} is missing: " in record["verdict"]["reason"]
     assert entry.pieces.keys() == {"snapshot"}
 
 
@@ -201,13 +202,53 @@ async def test_nothing_at_all_in_redis_skips_the_tick_and_names_the_position(val
     )
 
 
-async def test_an_invalid_price_skips_the_tick_and_names_key_and_field(decide: Decide) -> None:
-    documents = market()
+def text_for_last(documents: dict[str, Any]) -> None:
     documents["price"]["price"]["last"] = "152.5"
-    record = (await decide(None, documents)).record
-    assert record["verdict"]["reason"] == (
-        "price is invalid: stocks:price:AAPL: price.last must be a JSON number, not a string"
+
+
+def price_of_tomorrow(documents: dict[str, Any]) -> None:
+    documents["price"]["timestamp"] = "2099-01-01T00:00:00Z"
+
+
+def no_price(documents: dict[str, Any]) -> None:
+    del documents["price"]
+
+
+def text_for_quantity(documents: dict[str, Any]) -> None:
+    documents["position"]["quantity"] = "10"
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (text_for_last, "price is invalid: stocks:price:AAPL: price.last must be a JSON number, not a string"),
+        (price_of_tomorrow, "price is invalid: stocks:price:AAPL: timestamp 2099-01-01T00:00:00.000Z lies after"),
+        (no_price, "price is missing: stocks:price:AAPL: no such key"),
+        (text_for_quantity, "position is invalid: positions:active:AAPL: quantity must be a JSON number"),
+    ],
+)
+async def test_a_stop_that_nobody_can_judge_is_held_and_says_why(
+    change: Callable[[dict[str, Any]], None], why: str, decide: Decide
+) -> None:
+    documents = market()
+    change(documents)
+    entry = await decide(None, documents)
+    verdict = entry.record["verdict"]
+    assert (entry.record["kind"], verdict["action"], verdict["guards"][0]["name"]) == (
+        "skipped",
+        "hold",
+        "stop_unconfirmed",
     )
+    assert why in verdict["reason"]
+    assert published_text(entry, 1) is not None
+
+
+async def test_a_position_without_a_stop_and_a_price_is_skipped(decide: Decide) -> None:
+    documents = market()
+    documents["position"]["stop_loss"] = None
+    del documents["price"]
+    record = (await decide(None, documents)).record
+    assert (record["kind"], record["verdict"]["action"]) == ("skipped", "none")
 
 
 async def test_a_suspected_split_holds_a_stop_and_says_so(decide: Decide) -> None:

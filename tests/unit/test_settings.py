@@ -1,4 +1,6 @@
-"""Secrets of the settings: where the API key goes, and what is never shown."""
+"""Settings: where the API key goes and what is never shown; what the environment may set."""
+
+from decimal import Decimal
 
 import pytest
 from pydantic import SecretStr, ValidationError
@@ -6,7 +8,7 @@ from pydantic import SecretStr, ValidationError
 from llmctx.cli.shared.alerting import secrets_of
 from llmctx.errors import LlmctxError
 from llmctx.llm.endpoint_settings import LLMSettings
-from llmctx.settings import Settings
+from llmctx.settings import Settings, load_settings
 
 
 def of(base_url: str | None, api_key: str | None = None) -> Settings:
@@ -62,6 +64,27 @@ def test_no_secret_is_shown_with_the_settings() -> None:
 def test_the_limit_of_a_response_body_has_limits(size: int) -> None:
     with pytest.raises(ValidationError, match="max_body_bytes"):
         LLMSettings(max_body_bytes=size)
+
+
+def test_budget_and_trigger_are_set_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {
+        "DAILY_BUDGET__CALLS": "5", "DAILY_BUDGET__PER_SYMBOL__COST": "0.5", "TRIGGER__MOVE_PCT": "0.3",
+        "TRIGGER__CHANGED": "true",
+    }  # fmt: skip
+    for name, value in given.items():
+        monkeypatch.setenv(f"LLMCTX_{name}", value)
+    settings = load_settings()
+    budget, trigger = settings.daily_budget, settings.trigger
+    assert budget is not None
+    assert trigger is not None
+    assert (budget.calls, budget.tokens, budget.per_symbol.cost) == (5, None, Decimal("0.5"))
+    assert (trigger.move_pct, trigger.changed, trigger.new_signal) == (Decimal("0.3"), True, False)
+
+
+def test_a_trigger_without_any_reason_is_refused_with_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLMCTX_TRIGGER__NEW_SIGNAL", "false")
+    with pytest.raises(LlmctxError, match=r"trigger is malformed: .*no reason for a call is set"):
+        load_settings()
 
 
 # several endpoints

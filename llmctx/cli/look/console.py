@@ -43,7 +43,7 @@ def console(
     state_dir: StateDir = None,
     prompts: PromptsDir = None,
 ) -> None:
-    """Open the console: pages and an API for the desk and the auditor.
+    """Open the console: pages and an API for desk and auditor.
 
     The desk with every open position; each decision with what was known, asked, answered and concluded, and its proof,
     which the browser recomputes; search, symbols, comparisons, quality and health. The same as JSON under /api/v1.

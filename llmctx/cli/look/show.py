@@ -56,6 +56,8 @@ def show(
             _print_entry(entry, place, blobs)
         else:
             print_brief(Story(entry, 1, blobs), place, covered)
+        if entry.erased:
+            out.print(f"\n[yellow]erased by rule[/]  {', '.join(entry.erased)}; the leaf has the digests")
         _print_said(said)
         return
     leaf, pieces = entry.kept
@@ -134,8 +136,6 @@ def _print_entry(entry: Entry, place: str, blobs: Blobs) -> None:
     print_verdict(record)
     if "completion" in record:
         _print_call(record)
-    if entry.erased:
-        out.print(f"\n[yellow]erased by rule[/]  {', '.join(entry.erased)}; the leaf has the digests")
     if "snapshot" in entry.pieces:
         _print_sections(entry.pieces["snapshot"], blobs)
     if "messages" in entry.pieces:

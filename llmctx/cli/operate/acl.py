@@ -34,8 +34,9 @@ def acl(
     """
     from llmctx.ops.acl.users import users_for
 
-    url = settings_for(redis_url).redis_url
-    made = users_for(0 if url.startswith(EMBEDDED) else database_of(url), users)
+    settings = settings_for(redis_url)
+    url = settings.redis_url
+    made = users_for(0 if url.startswith(EMBEDDED) else database_of(url), users, settings.mapping)
     for user in made:
         if as_json:
             names = [role.name for role in user.roles]

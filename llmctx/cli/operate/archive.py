@@ -15,6 +15,7 @@ from llmctx.cli.shared.setup import home_of, redis_of, settings_for
 from llmctx.settings import Settings
 
 if TYPE_CHECKING:
+    from llmctx.ops.archive.history import ArchivedHistory
     from llmctx.ops.archive.run import ArchivedSegment
 
 _AGE = re.compile(r"(\d+)([smhd])")
@@ -48,6 +49,9 @@ def archive(
             show_default=False,
         ),
     ] = None,
+    history: Annotated[
+        bool, typer.Option("--history", help="Archive live history too: bars, fills, closed positions, each day once.")
+    ] = False,
     redis_url: RedisUrl = None,
     state_dir: StateDir = None,
     as_json: AsJson = False,
@@ -70,7 +74,10 @@ def archive(
     to = to or settings.archive or "archive"
     retain_until_ms = locked_until(settings) if retain_until is None else _date_ms(retain_until)
     found = asyncio.run(archive_trail(settings, to, _age_ms(older_than), keep, retain_until_ms, quiet=as_json))
+    files = asyncio.run(archive_live_history(settings, to, retain_until_ms)) if history else []
     if as_json:
+        for file in files:
+            print_json({"history": file.file, "rows": file.rows, "size_bytes": file.size_bytes, "to": to})
         for segment in found:
             print_json(segment._asdict() | {"to": to})
         return
@@ -79,6 +86,8 @@ def archive(
             f"{escape(segment.file)}: records {segment.first} to {segment.end - 1} of partition {segment.partition}, "
             f"{segment.size_bytes:,} bytes; {segment.trimmed:,} trimmed from Redis"
         )
+    for file in files:
+        out.print(f"{escape(file.file)}: {file.rows:,} entries of live history, {file.size_bytes:,} bytes")
     if not found:
         out.print("Nothing to archive: no covered record is old enough.")
 
@@ -102,6 +111,15 @@ def locked_until(settings: Settings) -> int | None:
     """Until when what is archived now is retained by object lock; None without."""
     days = settings.retention.locked_d
     return clock.now_ms() + days * _UNIT_MS["d"] if days else None
+
+
+async def archive_live_history(settings: Settings, to: str, retain_until_ms: int | None) -> "list[ArchivedHistory]":
+    """Archive the complete days of live history; returns the new files."""
+    from llmctx.ops.archive.history import archive_history
+    from llmctx.trail.archive.place import open_place
+
+    async with redis_of(settings) as (redis, _):
+        return [file async for file in archive_history(redis, open_place(to, retain_until_ms))]
 
 
 async def archive_trail(

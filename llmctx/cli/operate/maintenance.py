@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from llmctx import clock
-from llmctx.cli.operate.archive import archive_trail, locked_until
+from llmctx.cli.operate.archive import archive_live_history, archive_trail, locked_until
 from llmctx.cli.operate.backup import back_up, watched
 from llmctx.cli.operate.cleanup import clean_up_keys
 from llmctx.cli.operate.erase import erase_due
@@ -125,12 +125,15 @@ async def _note(home: "TrailHome", did: list[_Result]) -> None:
 async def _archive(settings: Settings, quiet: bool) -> _Result:
     schedule, to = settings.maintenance, settings.archive or ""
     older_than_ms = schedule.archive_older_than_d * _DAY_MS
-    found = await archive_trail(settings, to, older_than_ms, schedule.archive_keep, locked_until(settings), quiet=quiet)
+    until_ms = locked_until(settings)
+    found = await archive_trail(settings, to, older_than_ms, schedule.archive_keep, until_ms, quiet=quiet)
+    files = await archive_live_history(settings, to, until_ms)
     return {
         "to": to,
         "segments": len(found),
         "records": sum(segment.end - segment.first for segment in found),
         "bytes": sum(segment.size_bytes for segment in found),
+        "history_files": len(files),
     }
 
 

@@ -78,10 +78,9 @@ def _print_effects(effects: dict[str, Any]) -> None:
 
 
 def _print_budget(budget: dict[str, Any]) -> None:
-    limits, used = budget["limits"], budget["used"]
-    parts = [f"{used[unit]} of {limits[unit]} {unit}" for unit in used if unit in limits]
-    parts = parts or [f"{used['calls']} calls, {used['tokens']} tokens"]
+    from llmctx.worker.budget import in_words
+
     unsettled = f", {budget['unsettled_calls']} calls not settled" if budget["unsettled_calls"] else ""
-    out.print(f"[bold]budget[/]      {budget['day']}: {', '.join(parts)}{unsettled}")
+    out.print(f"[bold]budget[/]      {budget['day']}: {in_words(budget)}{unsettled}")
     for limit, count in budget["refused"].items():
         out.print(f"  [red]used up[/]      {escape(limit)}: {count} calls not made; the guardrails decide alone")

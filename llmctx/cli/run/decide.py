@@ -23,19 +23,21 @@ _NO_ANSWER = ("unreachable", "timeout", "limited")
 def decide(
     settings: Settings,
     symbol: Symbol,
+    chosen: tuple[str, ...],
     as_json: AsJson = False,
     new_instance: NewInstance = False,
 ) -> None:
     """Ask for one decision now and record it.
 
-    A running `llmctx run` makes the decision if it owns the symbol's partition; otherwise this command does. Every call
+    A running `llmctx run` makes the decision if it owns the symbol's partition; otherwise this command does. Options
+    for prompt and model are refused in the first case, since the service has its own. Every call that is not refused
     ends in exactly one record. Exit code 0: a decision. 2: skipped, because the data did not allow a call. 3: the
     endpoint did not answer. 1: its answer was unusable. In the last two cases the guardrails alone decided.
 
     \b
     llmctx decide AAPL --endpoint http://127.0.0.1:8700/v1 --model llmctx-standin
     """
-    entry, partitions = asyncio.run(_decide(settings, check_symbol(symbol), new_instance=new_instance))
+    entry, partitions = asyncio.run(_decide(settings, check_symbol(symbol), chosen, new_instance=new_instance))
     where = address(entry.index, entry.partition, partitions)
     _print_decision(entry, where, as_json=as_json)
     code = _exit_code(entry.record)
@@ -45,12 +47,12 @@ def decide(
     raise typer.Exit(code)
 
 
-async def _decide(settings: Settings, symbol: str, *, new_instance: bool) -> tuple[Entry, int]:
+async def _decide(settings: Settings, symbol: str, chosen: tuple[str, ...], *, new_instance: bool) -> tuple[Entry, int]:
     from llmctx.worker.decide_once import decide_once
 
     async with deciding(settings) as (config, redis, url):
         home = await home_of(settings, redis, url, new_instance=new_instance)
-        entry = await decide_once(home, symbol, config, timeout_s=settings.llm.timeout_s + _GRACE_S)
+        entry = await decide_once(home, symbol, config, timeout_s=settings.llm.timeout_s + _GRACE_S, only_here=chosen)
         return entry, home.instance.partitions
 
 

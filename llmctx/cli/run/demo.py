@@ -196,6 +196,7 @@ def _print_next_steps(directory: Path, record: int) -> None:
         (f"receipt {record}", "one record as a proof of its own"),
         ("replay", "every prompt rebuilt, byte for byte"),
         ("outcome", "what the market did next"),
+        ("console", "all of it in a browser"),
         ("status", "who owns the trail, what waits, what it costs"),
     ):
         out.print(f"  llmctx {command:<21}[dim]{what}[/]")

@@ -37,6 +37,7 @@ class DemoScreen:
         """Calls to the endpoint so far, and those of them without a usable answer."""
         self._actions: Counter[str] = Counter()
         self._guards: Counter[str] = Counter()
+        self._limited: Counter[str] = Counter()
         self._grounding: Counter[str] = Counter()
         self._tokens_in = self._tokens_out = 0
         self._call_ms: list[float] = []
@@ -68,11 +69,14 @@ class DemoScreen:
     def add_record(self, entry: Entry) -> None:
         """Count a record, and show it if its action is new for the symbol and not hold, or if a guardrail fired."""
         record = entry.record
+        if entry.said:
+            return  # the broker's own line says it
         symbol, action, guards = record.get("symbol", ""), record["verdict"]["action"], record["verdict"].get("guards")
         if "tick" in record:
             self.records += 1
             self._actions[action] += 1
         self._guards.update(guard["name"] for guard in guards or [])
+        self._limited[record["verdict"].get("limited", "")] += 1
         self._count_call(record)
         if guards or action not in ("hold", self._last_action.get(symbol)):
             self._print(record_line(str(entry.index), record))
@@ -121,7 +125,7 @@ class DemoScreen:
         if self._newest is None:
             return "waiting for the first bar"
         day = self._newest.step.book.day
-        open_pnl = sum(float(held.unrealized_pnl) for held in self._positions.values() if held is not None)
+        open_pnl = sum(float(held.unrealized_pnl or 0) for held in self._positions.values() if held is not None)
         at = clock.iso_of(self._newest.end)
         return (
             f"[bold]{at[:10]} {at[11:16]}[/]   today {_money(float(day.earned))}   open {_money(open_pnl)}   "
@@ -145,6 +149,10 @@ class DemoScreen:
             )
         out.print(f"[bold]verdicts[/]    {actions}")
         out.print(f"[bold]guards[/]      {guards}")
+        refused, changed = self._limited["block"], self._limited["clamp"]
+        out.print(
+            f"[bold]mandate[/]     {refused} actions refused, {changed} changed; `llmctx mandate` shows the limits"
+        )
         count = self._grounding
         out.print(
             f"[bold]grounding[/]   numbers: {count['cited']:,} cited, {count['uncited']:,} uncited, "
@@ -167,7 +175,7 @@ def _cells(held: Position | None) -> tuple[str, ...]:
     if held is None:
         return "[dim]flat[/]", "", "", "", "", ""
     levels = ["" if level is None else f"{level:.2f}" for level in (held.stop_loss, held.take_profit)]
-    return held.side, str(held.quantity), f"{held.entry_price:.2f}", *levels, _money(float(held.unrealized_pnl))
+    return held.side, str(held.quantity), f"{held.entry_price:.2f}", *levels, _money(float(held.unrealized_pnl or 0))
 
 
 def _money(amount: float) -> str:

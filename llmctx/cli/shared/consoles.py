@@ -33,5 +33,5 @@ async def live_subject_of(
 ) -> Subject:
     """The subject of a live system whose server is open."""
     places = Places(settings.state_dir, asset("redis.conf"), Path("backups"), settings.prompts)
-    live = Live(redis, url, instance, await trail_rules(redis, settings), places)
+    live = Live(redis, url, instance, await trail_rules(redis, settings), places, settings.people)
     return live_subject(live, settings.archive, settings.prices, replays)

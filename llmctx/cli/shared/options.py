@@ -113,6 +113,14 @@ Exchange = Annotated[
 CostBps = Annotated[str, typer.Option("--cost-bps", help="Cost of each fill, in basis points of the traded amount.")]
 
 
+def said_by(by: str, why: str) -> tuple[str, str]:
+    """Who says something, and why, as it is recorded."""
+    for name, text, limit in (("--by", by, MAX_BY_CHARS), ("--why", why, MAX_WHY_CHARS)):
+        if not text.strip() or len(text) > limit:
+            raise typer.BadParameter(f"{name} needs 1 to {limit} characters")
+    return by.strip(), why.strip()
+
+
 Lot = Annotated[
     list[str] | None,
     typer.Option(
@@ -142,14 +150,6 @@ def numbers_by_symbol(option: str, texts: list[str] | None) -> dict[str, Decimal
             raise typer.BadParameter(f"{option} {text}: give a number above 0, or SYMBOL=NUMBER")
         found[symbol] = value
     return found
-
-
-def said_by(by: str, why: str) -> tuple[str, str]:
-    """Who says something, and why, as it is recorded."""
-    for name, text, limit in (("--by", by, MAX_BY_CHARS), ("--why", why, MAX_WHY_CHARS)):
-        if not text.strip() or len(text) > limit:
-            raise typer.BadParameter(f"{name} needs 1 to {limit} characters")
-    return by.strip(), why.strip()
 
 
 def parse_number(option: str, text: str) -> Decimal:

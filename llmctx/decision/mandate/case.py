@@ -12,16 +12,19 @@ from decimal import (
     Overflow,
 )
 from functools import cached_property
+from typing import TypeVar
+
+from pydantic import BaseModel
 
 from llmctx.context.ledger import Ledger
 from llmctx.context.package import Package
 from llmctx.context.staleness import Status
 from llmctx.decision.decision import Action
 from llmctx.decision.mandate.mandate import Limits, Mandate
-from llmctx.schema import values
 
 EXACT = Context(60, traps=[DivisionByZero, InvalidOperation, Overflow])
 """What cannot be computed exactly enough breaks off, and the position is held."""
+Value = TypeVar("Value", bound=BaseModel)
 _HUNDRED = Decimal(100)
 _CENT = Decimal("0.01")
 _SHARE = Decimal("0.00000001")
@@ -48,10 +51,12 @@ class Case:
         """1 for a long position, -1 for a short one."""
         return 1 if self.position.side == "long" else -1
 
-    @cached_property
-    def performance(self) -> values.Performance | None:
-        """The day's results; None unless they are fresh and plausible."""
-        return performance_in(self.package)
+    def known(self, section: str, kind: type[Value]) -> Value | None:
+        """The value of a section; None unless it is fresh and plausible."""
+        found = self.package.sections.get(section)
+        if found is None or found.status is not Status.FRESH or found.implausible:
+            return None
+        return found.value if isinstance(found.value, kind) else None
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -87,19 +92,9 @@ def share_of(percent: Decimal, whole: Decimal) -> Decimal:
     return EXACT.divide(EXACT.multiply(percent, whole), _HUNDRED)
 
 
-def performance_in(package: Package) -> values.Performance | None:
-    """The day's results in a package; None unless they are fresh and plausible."""
-    section = package.sections.get("performance")
-    if section is None or section.status is not Status.FRESH or section.implausible:
-        return None
-    return section.value if isinstance(section.value, values.Performance) else None
-
-
 def ledger_at(package: Package) -> Ledger:
     """The ledger of a package's position at its time. The package must have a position."""
-    performance = performance_in(package)
-    equity = None if performance is None else performance.equity
-    return (package.ledger or Ledger()).at(package.position, package.as_of_ms, equity)
+    return (package.ledger or Ledger()).at(package.position, package.as_of_ms)
 
 
 def ledger_after(package: Package, action: str, address: str) -> Ledger | None:

@@ -12,6 +12,7 @@ from llmctx import clock
 from llmctx.context.staleness import Status
 from llmctx.decision.decision import Action
 from llmctx.decision.mandate.case import EXACT, Case, percent_of, share_of
+from llmctx.schema import values
 
 Effect = Literal["block", "clamp", "unchecked"]
 _ADD, _SIZED, _ALL = (Action.ADD,), (Action.ADD, Action.REDUCE), (Action.ADD, Action.REDUCE, Action.ADJUST_STOPS)
@@ -69,7 +70,8 @@ def _fresh(case: Case, needed: dict[str, tuple[str, ...]]) -> tuple[Effect, str]
 
 
 def _daily_loss(case: Case, limit: Decimal) -> tuple[Effect, str] | None:
-    result = None if case.performance is None else case.performance.daily_pnl_pct
+    performance = case.known("performance", values.Performance)
+    result = None if performance is None else performance.daily_pnl_pct
     if result is None:
         return "unchecked", "the day's result is unknown"
     if result <= -limit:
@@ -78,12 +80,15 @@ def _daily_loss(case: Case, limit: Decimal) -> tuple[Effect, str] | None:
 
 
 def _drawdown(case: Case, limit: Decimal) -> tuple[Effect, str] | None:
-    equity, peak = None if case.performance is None else case.performance.equity, case.ledger.peak_equity
-    if equity is None or peak is None:
-        return "unchecked", "the account's equity is unknown"
-    if percent_of(EXACT.subtract(peak, equity), peak) >= limit:
-        return "block", f"the equity is {equity} after {peak}, and from {limit}% below nothing is added"
-    return None
+    portfolio = case.known("portfolio", values.Portfolio)
+    lost = None if portfolio is None else portfolio.drawdown_pct
+    if lost is None:
+        return "unchecked", "the account's drawdown is unknown"
+    return (
+        ("block", f"the account is {lost}% below its peak, and from {limit}% nothing is added")
+        if lost >= limit
+        else None
+    )
 
 
 def _loser(case: Case, limit: Decimal) -> tuple[Effect, str] | None:
@@ -141,7 +146,8 @@ def _size(case: Case, _: object) -> tuple[Effect, str] | None:
         opened = case.ledger.opened or case.position.quantity
         caps.append((EXACT.multiply(limits.max_times_opened, opened), "max_times_opened"))
     if limits.equity_share_pct is not None:
-        equity = None if case.performance is None else case.performance.equity
+        portfolio = case.known("portfolio", values.Portfolio)
+        equity = None if portfolio is None else portfolio.equity
         if equity is None:
             unchecked = "equity_share_pct: the account's equity is unknown"
         else:

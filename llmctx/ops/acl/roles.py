@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from llmctx.schema import keys
 from llmctx.schema.keys import BY_SECTION, FAMILIES
+from llmctx.schema.mapping.sections import Sections
 from llmctx.trail.log.instance import INSTANCE_KEY
 from llmctx.trail.log.lease import partition_key
 
@@ -73,8 +74,8 @@ _SAMPLE = Grant(("scan", "pttl", "memory|usage"), reads=("*",))
 _LOAD = ("function|list", "function|load", "function|delete")
 
 
-def roles_for(database: int) -> tuple[Role, ...]:
-    """Every role, for a server whose live keys and trail are in this database."""
+def roles_for(database: int, sections: Sections | None = None) -> tuple[Role, ...]:
+    """Every role, for a server whose live keys and trail are in this database; `sections` are read from other keys."""
     return (
         Role(
             "collector",
@@ -89,7 +90,7 @@ def roles_for(database: int) -> tuple[Role, ...]:
         Role(
             "worker",
             "`llmctx run`, `decide`, `confirm`, `halt`, `archive`: decides, records, publishes, archives",
-            _worker(database),
+            _worker(database, sections),
         ),
         Role(
             "notary",
@@ -122,8 +123,10 @@ def roles_for(database: int) -> tuple[Role, ...]:
     )
 
 
-def _worker(database: int) -> tuple[Grant, ...]:
-    notified = f"__keyspace@{database}__:{BY_SECTION['position'].key('*')}"
+def _worker(database: int, sections: Sections | None) -> tuple[Grant, ...]:
+    position = BY_SECTION["position"] if sections is None else sections.family("position")
+    mapped = () if sections is None else tuple(sections.family(name).key("*", "*") for name in sections.rules)
+    notified = f"__keyspace@{database}__:{position.key('*')}"
     own = (
         *_TRAIL,
         *_CONTROLS,
@@ -145,7 +148,7 @@ def _worker(database: int) -> tuple[Grant, ...]:
     return (
         Grant(
             (*_READ, *writes, "fcall_ro", *_LOAD, "wait", "bgrewriteaof", "psubscribe", "punsubscribe"),
-            reads=(*_LIVE, _BARS),
+            reads=(*_LIVE, *mapped, _BARS, *_HISTORY),
             both=own,
             channels=(notified,),
         ),

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, Valid
 
 from llmctx.errors import LlmctxError
 from llmctx.ops.acl.roles import CONNECT, Grant, Role, roles_for
+from llmctx.schema.mapping.sections import Sections
 
 _SHOW = 'For example: [market-data] roles = ["collector"] password = "...". `llmctx acl` lists the roles.'
 
@@ -73,14 +74,15 @@ _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 _FILE: TypeAdapter[dict[str, _Entry]] = TypeAdapter(dict[_Name, _Entry])
 
 
-def users_for(database: int, file: Path | None = None) -> list[User]:
-    """One user for each role, without a password; with a file the users that it names.
+def users_for(database: int, file: Path | None = None, sections: Sections | None = None) -> list[User]:
+    """One user for each role, without a password; with a file the users that it names. `sections` are read from other
+    keys.
 
     The file is TOML: a table for each user, with `roles` and either `password` or `password_sha256`.
 
     Raises LlmctxError, which quotes nothing of the file but names, if it cannot be used.
     """
-    roles = {role.name: role for role in roles_for(database)}
+    roles = {role.name: role for role in roles_for(database, sections)}
     if file is None:
         return [User(role.name, (role,)) for role in roles.values()]
     return [User(name, _roles(name, entry, roles), entry.digest) for name, entry in _read(file).items()]

@@ -1,23 +1,22 @@
 """Which archived records stay readable in Redis, because what goes on there still names them."""
 
 import contextlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 
 from redis.asyncio import Redis
 
 from llmctx import canonical
 from llmctx.connection import read_stream_back
 from llmctx.errors import AddressError
+from llmctx.held_symbols import held_symbols
 from llmctx.publication import thesis_of
 from llmctx.schema import keys
-from llmctx.schema.symbol import is_symbol
 from llmctx.trail.log.entry import Entry, parse_address
 from llmctx.trail.log.lease import redis_errors
 from llmctx.trail.log.log import Log
 
 MAX_RECORDS_READ = 200
 """How far back a symbol's records are searched for its thesis, as the owner does."""
-_POSITION = keys.BY_SECTION["position"]
 
 
 async def records_that_stay(redis: Redis, log: Log, partitions: int, end: int) -> set[int]:
@@ -27,7 +26,7 @@ async def records_that_stay(redis: Redis, log: Log, partitions: int, end: int) -
     """
     found: set[int] = set()
     with redis_errors():
-        async for symbol in _held(redis, log.partition, partitions):
+        async for symbol in held_symbols(redis, log, partitions):
             found |= await _of_position(log, symbol, partitions)
         newest = await read_stream_back(redis, keys.decisions(log.partition), count=1)
         found |= {entry.number for entry in newest}
@@ -35,14 +34,6 @@ async def records_that_stay(redis: Redis, log: Log, partitions: int, end: int) -
             text = await redis.get(name)
             found |= _named([_address(text)], log.partition, partitions)
     return {index for index in found if 0 <= index < end}
-
-
-async def _held(redis: Redis, partition: int, partitions: int) -> AsyncIterator[str]:
-    """The symbols of a partition with a live position."""
-    async for key in redis.scan_iter(match=_POSITION.key("*"), count=1000):
-        symbol = key.decode(errors="replace").removeprefix(_POSITION.key(""))
-        if is_symbol(symbol) and keys.partition_of(symbol, partitions) == partition:
-            yield symbol
 
 
 async def _of_position(log: Log, symbol: str, partitions: int) -> set[int]:

@@ -14,17 +14,17 @@ class Position(LiveValue):
     """The symbol held."""
     entry_price: Positive = unit("price")
     """Price paid per share."""
-    current_price: Positive = unit("price")
-    """The price when it was last marked to market."""
+    current_price: Positive | None = unit("price")
+    """The price when it was last marked to market; null if unknown."""
     quantity: Positive = unit("shares")
     """Shares held, positive on either side."""
     side: Literal["long", "short"]
     """Direction of the position."""
     entry_time: Timestamp
     """When it was opened; identifies the position."""
-    unrealized_pnl: Number = unit("account currency")
-    """Profit if closed at current_price."""
-    unrealized_pnl_pct: Number = unit("%")
+    unrealized_pnl: Number | None = unit("account currency")
+    """Profit if closed at current_price; null if unknown."""
+    unrealized_pnl_pct: Number | None = unit("%")
     """The same, as a percentage of what was paid."""
     stop_loss: Positive | None = unit("price")
     """The stop; null if none is set."""
@@ -108,8 +108,6 @@ class Performance(LiveValue):
     """The best trade."""
     largest_loss: Number | None = unit("account currency")
     """The worst trade, negative."""
-    equity: Positive | None = unshown(None)
-    """The account's equity now, in account currency; an extension, for limits in percent of it."""
     timestamp: Timestamp
     """When it was written."""
 
@@ -121,10 +119,10 @@ class System(LiveValue):
     """running, paused, ..."""
     market_status: MarketStatus
     """open, closed, ...; common spellings are understood."""
-    active_positions_count: Count = unit("positions")
-    """Positions held."""
-    watchlist_count: Count = unit("symbols")
-    """Symbols under watch."""
+    active_positions_count: Count | None = unit("positions")
+    """Positions held; null if unknown."""
+    watchlist_count: Count | None = unit("symbols")
+    """Symbols under watch; null if unknown."""
     last_scan_time: Timestamp | None
     """When candidates were last ranked; null before the first scan."""
     timestamp: Timestamp

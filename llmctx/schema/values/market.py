@@ -13,13 +13,13 @@ class OHLCV(LiveValue):
 
     last: Positive = unit("price")
     """The newest traded price."""
-    open: Positive = unit("price")
+    open: Positive | None = unit("price")
     """The session's first price."""
-    high: Positive = unit("price")
+    high: Positive | None = unit("price")
     """The session's highest price."""
-    low: Positive = unit("price")
+    low: Positive | None = unit("price")
     """The session's lowest price."""
-    volume: Number = unit("shares")
+    volume: Number | None = unit("shares")
     """Shares traded in the session."""
 
 

@@ -5,16 +5,14 @@ say: `Archive.notes` gives them to whoever verifies.
 """
 
 from collections.abc import Iterator, Mapping
-from functools import cached_property
-from io import BytesIO
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from llmctx import canonical
 from llmctx.errors import ArchiveError, CheckpointError
-from llmctx.trail.archive.columns import EVIDENCE, arrow
 from llmctx.trail.archive.manifest import SUFFIX, Manifest, StoredFile, blob_name, manifest_name
 from llmctx.trail.archive.place import Place, open_place
+from llmctx.trail.archive.records_file import ROW, RecordsFile
 from llmctx.trail.export.reader import Part
 from llmctx.trail.log.entry import PIECES, Entry
 from llmctx.trail.log.leaf_schema import Fault, FaultError
@@ -23,8 +21,20 @@ from llmctx.trail.proof.erasure import Erasure, erased_at
 from llmctx.trail.proof.merkle import leaf_hash
 from llmctx.trail.proof.rotation import key_chain
 
-_BATCH_ROWS = 500
-_ROW = {name: at for at, name in enumerate(EVIDENCE)}
+
+class Kept(NamedTuple):
+    """The bytes that are kept of a record."""
+
+    at: int
+    """Its index."""
+    leaf: bytes
+    """Its leaf, or a stand-in."""
+    proof: bytes
+    """Its proof; empty if it has none."""
+    pieces: dict[str, bytes]
+    """Its evidence."""
+    leaf_hash: bytes | None
+    """Its leaf hash in the tree, if it cannot be read."""
 
 
 class Archive:
@@ -90,13 +100,13 @@ class Archive:
         if not any(segment.lost or segment.unreadable for segment in segments):
             return None
         rows = (row for segment in segments for row in self._rows(segment, segment.first, segment.end))
-        return [row[_ROW["leaf_hash"]] or leaf_hash(row[_ROW["leaf"]]) for row in rows]
+        return [row[ROW["leaf_hash"]] or leaf_hash(row[ROW["leaf"]]) for row in rows]
 
     def lost(self, part: Part) -> dict[int, bytes]:
         """The leaf hashes of lost records, by index."""
         segments = [segment for segment in self.segments[part.partition] if segment.lost]
         rows = (row for segment in segments for row in self._rows(segment, segment.first, segment.end))
-        return {row[0]: row[_ROW["leaf_hash"]] for row in rows if row[_ROW["leaf"]] is None}
+        return {row[0]: row[ROW["leaf_hash"]] for row in rows if row[ROW["leaf"]] is None}
 
     def entries(
         self,
@@ -111,8 +121,16 @@ class Archive:
             first, end = max(start, segment.first), segment.end if stop is None else min(stop, segment.end)
             if first < end:
                 for row in self._rows(segment, first, end):
-                    if row[_ROW["leaf"]] is not None:
+                    if row[ROW["leaf"]] is not None:
                         yield _entry(row, segment)
+
+    def kept(self, part: Part) -> Iterator[Kept]:
+        """The bytes that are kept of each record of a partition but the lost ones, in order, without parsing them."""
+        for segment in self.segments[part.partition]:
+            for row in self._rows(segment, segment.first, segment.end):
+                leaf = row[ROW["leaf"]]
+                if leaf is not None:
+                    yield Kept(row[0], leaf, row[ROW["proof"]] or b"", _pieces(row), row[ROW["leaf_hash"]])
 
     def entries_back(self, part: Part, stop: int, containing: bytes = b"") -> Iterator[Entry]:
         """The records below `stop` whose leaf contains some bytes, newest first."""
@@ -173,80 +191,17 @@ class Archive:
         return raw
 
 
-class RecordsFile:
-    """One Parquet file of records."""
-
-    def __init__(self, raw: bytes) -> None:
-        self._raw = raw
-
-    @cached_property
-    def _file(self) -> Any:
-        arrow()
-        from pyarrow import parquet  # noqa: PLC0415  an optional extra
-
-        return parquet.ParquetFile(BytesIO(self._raw))
-
-    @property
-    def end(self) -> int:
-        """One more than its last index; 0 if it is no Parquet file of records."""
-        from pyarrow import ArrowException  # noqa: PLC0415  an optional extra
-
-        try:
-            metadata = self._file.metadata
-            return int(metadata.row_group(metadata.num_row_groups - 1).column(0).statistics.max) + 1
-        except (ArrowException, OSError, AttributeError, TypeError):
-            return 0
-
-    def rows(self, first: int, end: int) -> Iterator[tuple[Any, ...]]:
-        """The evidence of the records with these indices, in the order of the file."""
-        arrow()
-        from pyarrow import ArrowException  # noqa: PLC0415  an optional extra
-
-        try:
-            groups = [number for number in range(self._file.num_row_groups) if self._overlaps(number, first, end)]
-            for batch in self._file.iter_batches(_BATCH_ROWS, row_groups=groups, columns=list(EVIDENCE)):
-                both = zip(*(batch.column(name).to_pylist() for name in EVIDENCE), strict=True)
-                yield from (row for row in both if first <= row[0] < end)
-        except (ArrowException, OSError, KeyError) as error:
-            raise _malformed(first, error) from error
-
-    def rows_back(self, end: int, containing: bytes = b"") -> Iterator[tuple[Any, ...]]:
-        """The evidence of the records below `end` whose leaf contains some bytes, newest first."""
-        arrow()
-        from pyarrow import ArrowException  # noqa: PLC0415  an optional extra
-
-        try:
-            for group in reversed(range(self._file.num_row_groups)):
-                leaves = self._file.read_row_group(group, columns=["leaf"]).column(0).to_pylist() if containing else []
-                if containing and not any(leaf is not None and containing in leaf for leaf in leaves):
-                    continue
-                table = self._file.read_row_group(group, columns=list(EVIDENCE))
-                rows = [*zip(*(table.column(name).to_pylist() for name in EVIDENCE), strict=True)]
-                for row in reversed(rows):
-                    leaf = row[_ROW["leaf"]]
-                    if row[0] < end and leaf is not None and containing in leaf:
-                        yield row
-        except (ArrowException, OSError, KeyError) as error:
-            raise _malformed(0, error) from error
-
-    def _overlaps(self, group: int, first: int, end: int) -> bool:
-        found = self._file.metadata.row_group(group).column(0).statistics
-        return found is None or not found.has_min_max or (found.min < end and found.max >= first)
-
-
-def _malformed(at: int, error: Exception) -> FaultError:
-    what = f"{type(error).__name__}: {error}"[:200]
-    return FaultError(Fault(at, "lines", "a Parquet file with the columns of a segment", what))
+def _pieces(row: tuple[Any, ...]) -> dict[str, bytes]:
+    return {name: row[ROW[name]] for name in PIECES if row[ROW[name]] is not None}
 
 
 def _entry(row: tuple[Any, ...], segment: Manifest) -> Entry:
-    pieces = {name: row[_ROW[name]] for name in PIECES if row[_ROW[name]] is not None}
     return Entry(
-        row[_ROW["leaf"]],
-        pieces,
+        row[ROW["leaf"]],
+        _pieces(row),
         index=row[0],
         partition=segment.partition,
-        proof=row[_ROW["proof"]] or b"",
+        proof=row[ROW["proof"]] or b"",
         erasable=erased_at(segment.erased or (), row[0]),
     )
 

@@ -25,7 +25,8 @@ from llmctx.trail.archive.manifest import (
 )
 from llmctx.trail.archive.place import Place
 from llmctx.trail.archive.plan import Cut, Plan
-from llmctx.trail.archive.reader import Archive, RecordsFile
+from llmctx.trail.archive.reader import Archive
+from llmctx.trail.archive.records_file import RecordsFile
 from llmctx.trail.archive.ticks import digests_of, said_tick
 from llmctx.trail.archive.writer import ContentDigest, RecordsWriter
 from llmctx.trail.export.reader import Part
@@ -36,7 +37,7 @@ from llmctx.trail.log.log import Log
 from llmctx.trail.proof.anchor import Anchor
 from llmctx.trail.proof.base import open_by_any
 from llmctx.trail.proof.checkpoint import Key, join_notes, key_name_of, origin_of
-from llmctx.trail.proof.merkle import CompactRange
+from llmctx.trail.proof.merkle import CompactRange, leaf_hash
 from llmctx.version import VERSION
 
 OnRecord = Callable[[], None]
@@ -161,7 +162,8 @@ class SegmentWriter:
                     exit_code=3,
                 )
             writer.add(entry)
-            digest.add(entry)
+            leaf, pieces = entry.kept
+            digest.add(entry.index, leaf, entry.proof, pieces)
             ticks += [*entry.ticks, *map(said_tick, entry.said)]
             blobs |= dict.fromkeys(named_blobs(entry.record))
             about_keys = {name: entry.record[name] for name in ("enrolment", "rotation") if name in entry.record}
@@ -237,10 +239,10 @@ class SegmentWriter:
         archive, digest = Archive(self._place, {found.partition: [found]}), ContentDigest()
         part = Part(found.partition, signed.origin, found.end, found.first)
         hashes = self._trail.anchor.hashes(found.first, found.end)
-        for entry in archive.entries(part):
-            digest.add(entry)
-            if entry.unreadable is None and entry.digest != hashes[entry.index - found.first]:
-                return f"record {entry.index} has another leaf hash than the anchor"
+        for row in archive.kept(part):  # nothing is parsed again: the bytes are what Redis holds, or they are not
+            digest.add(row.at, row.leaf, row.proof, row.pieces)
+            if row.leaf_hash is None and leaf_hash(row.leaf) != hashes[row.at - found.first]:
+                return f"record {row.at} has another leaf hash than the anchor"
         archive.check_blobs()
         if digest.value != content.digest:
             return "what is read back is not what Redis holds"

@@ -109,13 +109,12 @@ class ContentDigest:
     def __init__(self) -> None:
         self._sum = hashlib.sha256()
 
-    def add(self, entry: Entry) -> None:
-        """Take in one record."""
-        leaf, pieces = entry.kept
-        parts = [leaf, entry.proof, *(part for name in sorted(pieces) for part in (name.encode(), pieces[name]))]
-        self._sum.update(b"%d %d\n" % (entry.index, len(parts)))
+    def add(self, index: int, leaf: bytes, proof: bytes, pieces: Mapping[str, bytes]) -> None:
+        """Take in one record, as an archive keeps it (`Entry.kept`)."""
+        parts = [leaf, proof, *(part for name in sorted(pieces) for part in (name.encode(), pieces[name]))]
+        self._sum.update(f"{index} {' '.join(str(len(part)) for part in parts)}\n".encode())
         for part in parts:
-            self._sum.update(hashlib.sha256(part).digest())
+            self._sum.update(part)
 
     @property
     def value(self) -> str:

@@ -66,15 +66,15 @@ class Verifier:
     def begin_at(self, size: int, subtrees: Sequence[bytes]) -> Fault | None:
         """Begin after what was archived: with the leaf hashes known of it, or else with these subtrees of its tree.
 
-        Returns the fault if a checkpoint, or what is known, contradicts them.
-
-        Raises ValueError if a tree of this size has other subtrees.
+        Returns the fault if a checkpoint, or what is known, contradicts them. Raises ValueError if a tree of this size
+        has other subtrees.
         """
         tree = CompactRange.resume(size, subtrees)
         self.trimmed = size
         if self._known_from or len(self._known) < size:
             self.tree, self.archived = tree, size
             self.coverage.begin_at(size)
+            self.said.begin_at(size)
             return self.coverage.check_root(tree)
         for hashed in self._known[:size]:
             if (fault := self._grow(hashed)) is not None:

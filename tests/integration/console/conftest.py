@@ -24,6 +24,7 @@ from llmctx.trail.proof.key import read_public_key
 from tests.integration.conftest import NOW, Prepared, live, raise_tick, serving
 from tests.integration.test_prove import sign
 from tests.unit.makers import answer
+from tests.unit.prompt.test_hostile_shapes import SHAPES
 
 HOSTILE = (
     "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
@@ -79,7 +80,8 @@ class Browser:
 async def make_trail(redis: Redis, url: str, state_dir: Path) -> None:
     """Three records: an honest hold, an exit with a wrong number, and an answer full of markup."""
     await redis.mset(live("AAPL") | live("MSFT", note=HOSTILE))
-    news = [{"headline": HOSTILE, "source": HOSTILE, "url": "javascript:alert(1)", "timestamp": NOW}]
+    texts = (HOSTILE, *(str(shape.values[0]) for shape in SHAPES))
+    news = [{"headline": text, "source": text, "url": "javascript:alert(1)", "timestamp": NOW} for text in texts]
     await redis.set("stocks:sentiment:MSFT", json.dumps({"news": news, "timestamp": NOW}))
     said = "Price 100.0 [price.price.last] is above the stop 90.0 [position.stop_loss]."
     wrong = "Price 123.45 [price.price.last] is below the stop 90.0 [position.stop_loss]."

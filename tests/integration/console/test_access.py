@@ -1,5 +1,6 @@
 """Who may: the console answers only under its own address, writes only with the token, and opens to others only by TLS."""
 
+import json
 import re
 import stat
 from pathlib import Path
@@ -12,7 +13,8 @@ from llmctx.console.access import Bind, door_of, make_token
 from llmctx.console.subject import Subject
 from llmctx.errors import ConsoleError
 from tests.certificates import make_certificate
-from tests.integration.console.conftest import Browser, opened
+from tests.integration.conftest import NOW
+from tests.integration.console.conftest import HONEST, Browser, opened
 
 TICK = b'{"symbol": "AAPL", "cause": "asked by hand", "id": "mine"}'
 
@@ -71,13 +73,21 @@ async def test_a_tick_is_raised_with_the_token_and_not_without(subject: Subject,
 async def test_a_session_needs_its_form_key_to_change_something(subject: Subject, valkey: Redis) -> None:
     token = make_token(state_dir_of(subject))
     async with opened(subject, Bind(write=True)) as browser:
+        assert "Sign in" in (await browser.get("/symbols/AAPL")).text
         signed = await browser.ask("POST", "/sign-in", f"token={token}&to=//evil.example".encode())
         assert (signed.status, signed.headers["location"]) == (303, "/")
-        cookie = signed.headers["set-cookie"]
-        assert "HttpOnly" in cookie
-        assert "SameSite=strict" in cookie
+        assert "HttpOnly" in signed.headers["set-cookie"]
+        assert "SameSite=strict" in signed.headers["set-cookie"]
+        for body in (b"", b"form_key=", b"form_key=" + b"0" * 64):
+            assert (await browser.ask("POST", "/symbols/AAPL", body)).status == 401
         assert (await browser.ask("POST", "/api/v1/ticks", TICK)).status == 401
         assert await valkey.xlen("ticks:{0}") == 0
+        (key,) = re.findall('name="form_key" value="([0-9a-f]{64})"', (await browser.get("/symbols/AAPL")).text)
+        refused = await browser.ask("POST", "/symbols/AAPL", f"form_key={key}".encode(), Origin="https://evil.example")
+        assert refused.status == 403
+        asked = await browser.ask("POST", "/symbols/AAPL", f"form_key={key}".encode())
+        assert (asked.status, asked.headers["location"].partition("=")[0]) == (303, "/symbols/AAPL?asked")
+        assert await valkey.xlen("ticks:{0}") == 1
 
 
 async def test_guessing_is_slowed_down(subject: Subject) -> None:
@@ -142,3 +152,35 @@ async def test_beyond_this_machine_reading_needs_the_token_and_a_browser_signs_i
         assert signed.headers["set-cookie"].startswith("__Host-llmctx=")
         assert "Secure" in signed.headers["set-cookie"]
         assert (await browser.get("/find")).status == 200
+
+
+async def test_halts_statements_and_effects_are_written_as_the_command_line_does(
+    subject: Subject, valkey: Redis
+) -> None:
+    token = make_token(state_dir_of(subject))
+    asked = {
+        "/halt": {"symbol": "AAPL", "by": "R. Ohm", "why": "a drill"},
+        "/statements": {"kind": "annotation", "address": HONEST, "by": "R. Ohm", "why": "seen"},
+        "/effects": {
+            "id": "e1",
+            "symbol": "AAPL",
+            "status": "filled",
+            "at": NOW,
+            "side": "buy",
+            "quantity": 1,
+            "price": 100,
+        },
+    }
+    async with opened(subject, Bind(write=True)) as browser:
+        for path, body in asked.items():
+            text = json.dumps(body).encode()
+            assert (await browser.ask("POST", f"/api/v1{path}", text)).status == 401
+            answer = await browser.ask("POST", f"/api/v1{path}", text, Authorization=f"Bearer {token}")
+            assert answer.status == 202, answer.text
+        status = (await browser.get("/api/v1/status")).document
+        assert status["halted"] == ["AAPL"]
+        assert await valkey.xlen("effects:{0}") == 1
+        (said,) = (await browser.get(f"/api/v1/decisions/{HONEST}")).document["said"]
+        assert (said["kind"], said["person"]["by"]) == ("annotation", "R. Ohm")
+        found = (await browser.get("/api/v1/decisions?kind=notice&limit=1")).document["records"]
+        assert found[0]["control"] == {"act": "halt", "by": "R. Ohm", "why": "a drill"}

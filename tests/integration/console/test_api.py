@@ -164,3 +164,18 @@ async def test_run_serves_the_console_beside_the_service(program: Program, valke
         ended = await program.stop(process)
         assert ended.code == 0
         assert f"http://127.0.0.1:{port}/" in ended.err
+
+
+async def test_a_replay_is_compared_and_stands_beside_its_decision(program: Program, subject: Subject) -> None:
+    asked = await program("replay", HONEST, "--prompt", "position/v2", "--out", "other.jsonl")
+    assert asked.code == 0, asked.err
+    async with opened(subject._replace(replays=program.folder)) as browser:
+        assert "other.jsonl" in (await browser.get("/compare")).text
+        page = await browser.get("/compare/page?a=recorded&b=other.jsonl")
+        assert (page.status, 'href="/static/comparison.css"' in page.text) == (200, True)
+        assert " style=" not in page.text
+        assert (await browser.get("/static/comparison.css")).status == 200
+        assert "position/v2" in (await browser.get(f"/decisions/{HONEST}")).text
+        assert "Others said" not in (await browser.get(f"/decisions/{EVIL}")).text
+        for outside in ("../var/instance.json", "%2Fetc%2Fpasswd", "recorded"):
+            assert (await browser.get(f"/compare/page?a=recorded&b={outside}")).status == 400

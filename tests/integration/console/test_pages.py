@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 import pytest
 
 from tests.integration.console.conftest import EVIL, HONEST, HOSTILE, WRONG, Browser
+from tests.integration.program import Program
 
 PAGES = (
     "/", "/find", f"/decisions/{HONEST}", f"/decisions/{WRONG}", f"/decisions/{EVIL}", "/symbols/AAPL", "/symbols/MSFT",
@@ -159,3 +160,18 @@ async def test_quality_counts_wrong_numbers_by_prompt_and_model(browser: Browser
     assert found["answers"] == 3
     assert found["by_version"][0]["wrong"] >= 1
     assert "2026-03-02" in (await browser.get("/quality")).text
+
+
+async def test_what_people_say_and_what_is_halted_is_shown(dumb: Program, browser: Browser) -> None:
+    said = await dumb("annotate", HONEST, "--by", "R. Ohm", "--why", HOSTILE)
+    assert said.code == 0, said.err
+    assert "⚠ all" not in (await browser.get("/")).text
+    halted = await dumb("halt", "--by", "R. Ohm", "--why", "a drill")
+    assert halted.code == 0, halted.err
+    page = (await browser.get(f"/decisions/{HONEST}")).text
+    assert "annotated by R. Ohm" in page
+    assert "<script>document" not in page
+    (address,) = re.findall(r'href="/decisions/(\d+)">\d+</a> <time', page)
+    assert f'href="/decisions/{HONEST}"' in (await browser.get(f"/decisions/{address}")).text
+    assert "⚠ all" in (await browser.get("/")).text
+    assert (await browser.get("/api/v1/status")).document["halted"] == ["all"]

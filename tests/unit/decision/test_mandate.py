@@ -2,36 +2,55 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
+from random import Random
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmctx import clock
+from llmctx import canonical, clock
 from llmctx.context.ledger import Ledger, Pending
 from llmctx.context.package import Package, build_package
-from llmctx.context.snapshot import Snapshot
+from llmctx.context.snapshot import RawSection, Snapshot
 from llmctx.decision.guards import GuardPolicy, Verdict, guard
 from llmctx.decision.mandate.case import ledger_after
 from llmctx.decision.mandate.mandate import PRUDENT, Group, Limits, Mandate
 from llmctx.decision.mandate.rules import RULES
 from llmctx.decision.parse import Misfit, parse
-from tests.unit.makers import NOW_MS, answer_text, decision, market, package_of, snapshot_of
+from llmctx.schema import keys
+from tests.unit.makers import NOW, NOW_MS, answer_text, decision, market, package_of, snapshot_of
 
 ENTRY_MS = 1746783932000
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
 PERFORMANCE = {
     "daily_pnl": 0, "daily_pnl_pct": Decimal("0.1"), "win_count": 0, "loss_count": 0, "win_rate": None, "avg_win": None,
     "avg_loss": None, "largest_win": None, "largest_loss": None, "timestamp": "2025-05-09T10:15:30.123Z",
-    "equity": 100_000,
 }  # fmt: skip
 
 
-def package(*, ledger: Ledger | None = None, performance: dict[str, Any] | None = None, **at: Any) -> Package:
+def account(at: str = NOW, **changes: Any) -> RawSection:
+    """The portfolio of an account of 100,000, as it is read."""
+    document = {"equity": 100_000, "drawdown_pct": 0, "holdings": [], "unknown": [], "timestamp": at} | changes
+    return RawSection(keys.PORTFOLIO, canonical.wire(document))
+
+
+def built(documents: dict[str, Any], portfolio: RawSection, **known: Any) -> Package:
+    """The package of some documents and a portfolio, with what the trail said before."""
+    snapshot = snapshot_of(documents)
+    return build_package(snapshot.model_copy(update={"sections": snapshot.sections | {"portfolio": portfolio}} | known))
+
+
+def package(
+    *,
+    ledger: Ledger | None = None,
+    performance: dict[str, Any] | None = None,
+    portfolio: dict[str, Any] | None = None,
+    **at: Any,
+) -> Package:
     """A position of 10 at 150, its price 152.5, its stop 145, in an account of 100,000."""
     documents = market(**at) | {"performance": PERFORMANCE | (performance or {})}
-    return build_package(snapshot_of(documents).model_copy(update={"ledger": ledger or Ledger()}))
+    return built(documents, account(**portfolio or {}), ledger=ledger or Ledger())
 
 
 def verdict(facts: Package, mandate: Mandate | None = None, **said: Any) -> Verdict:
@@ -148,13 +167,20 @@ def test_a_group_a_symbol_and_a_short_position_have_limits_of_their_own() -> Non
     assert Mandate.from_blob(mandate.blob).limits_of("AAPL", "long").adds_per_day is None
 
 
+def test_nothing_is_added_far_below_the_accounts_peak() -> None:
+    mandate = Mandate(account=Limits(drawdown_pct=Decimal(10)))
+    assert fired(verdict(package(portfolio={"drawdown_pct": 10}), mandate, action="add", quantity=1)) == ["drawdown"]
+    assert verdict(package(portfolio={"drawdown_pct": 9}), mandate, action="add", quantity=1).action == "add"
+    assert fired(verdict(package_of(market()), mandate, action="add", quantity=1)) == ["mandate_unchecked"]
+
+
 def test_each_limit_belongs_to_a_rule() -> None:
     assert sorted(name for rule in RULES for name in rule.limits) == sorted(Limits.model_fields)
 
 
 def test_a_ledger_comes_back_from_the_evidence_of_its_record() -> None:
     pending = Pending("7", "add", NOW_MS, Decimal("10.50"), None, Decimal(160))
-    ledger = before(pending=(pending,), actions=(NOW_MS,), adds=1, peak_equity=Decimal(100), exited_ms=5)
+    ledger = before(pending=(pending,), actions=(NOW_MS,), adds=1, exited_ms=5)
     snapshot = snapshot_of(market()).model_copy(update={"ledger": ledger, "halts": {"controls:halt": "why"}})
     again = Snapshot.from_evidence(snapshot.evidence())
     assert (again.ledger, again.halts) == (ledger, snapshot.halts)
@@ -210,8 +236,7 @@ class Trade:
         for name, stamp in (("price", "timestamp"), ("position", "last_update"), ("system", "timestamp")):
             documents[name][stamp] = at
         documents["performance"] = PERFORMANCE | {"timestamp": at}
-        known = {"ledger": self.ledger, "as_of_ms": self.now_ms}
-        return build_package(snapshot_of(documents).model_copy(update=known))
+        return built(documents, account(at), ledger=self.ledger, as_of_ms=self.now_ms)
 
     def check(self, found: Verdict, price: Decimal) -> None:
         """No limit of the shipped mandate is broken."""
@@ -243,6 +268,43 @@ class Trade:
             change = found.quantity or Decimal(0)
             self.held += {"add": change, "reduce": -change}.get(found.action, Decimal(0))
             self.stop, self.target = found.stop_loss or self.stop, found.take_profit or self.target
+
+
+def one_of(seed: Random, *actions: str) -> dict[str, Any]:
+    """What a model says that means one of these actions and has no measure."""
+    size = Decimal(seed.choice(["0.001", "1", "10", "1000000"]))
+    level = Decimal(seed.choice(["0.01", "149", "151", "999999"]))
+    return {"action": seed.choice(actions), "quantity": size, "stop_loss": level, "take_profit": level}
+
+
+PERSONS: dict[str, tuple[str, ...]] = {
+    "greedy": ("add",),
+    "frightened": ("reduce", "adjust_stops"),
+    "random": ("add", "reduce", "adjust_stops", "hold", "exit"),
+}
+
+
+@pytest.mark.more
+@pytest.mark.parametrize("filled", [True, False], ids=["obeyed", "not obeyed"])
+@pytest.mark.parametrize("person", PERSONS)
+def test_over_two_thousand_ticks_no_limit_is_broken_and_no_order_repeated(person: str, filled: bool) -> None:
+    seed, trade, price = Random(7), Trade("long", Decimal(140), 60), Decimal(150)
+    ordered: dict[str, int] = {}
+    for _ in range(2000):
+        trade.now_ms += MINUTE_MS
+        price = max(Decimal(141), price + Decimal(seed.randint(-50, 52)) / 100)
+        answered = parse(answer_text(**one_of(seed, *PERSONS[person])))
+        assert not isinstance(answered, Misfit)
+        facts = trade.facts(price)
+        found = guard(facts, answered, GuardPolicy(grounding="off", mandate=Mandate()))
+        trade.check(found, price)
+        if found.action not in ("hold", "exit"):
+            assert filled or trade.now_ms - ordered.get(found.action, 0) >= 900_000
+            ordered[found.action] = trade.now_ms
+        assert found.action != "exit" or found.repeat_of is not None or "exit" not in ordered
+        ordered |= {"exit": trade.now_ms} if found.action == "exit" else {}
+        trade.follow(found, facts, filled=filled)
+    assert trade.actions
 
 
 @given(

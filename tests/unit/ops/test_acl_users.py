@@ -8,6 +8,8 @@ import pytest
 from llmctx.errors import LlmctxError
 from llmctx.ops.acl.roles import roles_for
 from llmctx.ops.acl.users import User, users_for
+from llmctx.schema.mapping.rule import SectionRule
+from llmctx.schema.mapping.sections import Sections
 
 SECRET = "hunterTwo"
 DIGEST = hashlib.sha256(SECRET.encode()).hexdigest()
@@ -36,6 +38,16 @@ def test_without_a_file_there_is_one_user_for_each_role_that_nobody_can_log_in_a
     users = users_for(0)
     assert [user.name for user in users] == [role.name for role in roles_for(0)]
     assert not [user for user in users if {"nopass", "#"} & {rule[:1] for rule in user.rules}]
+
+
+def test_the_worker_may_read_mapped_keys_and_hear_of_mapped_positions_and_write_neither() -> None:
+    rules = {"position": SectionRule(key="bot:{symbol}"), "price": SectionRule(key="px:{symbol_lower}")}
+    (worker,) = (user for user in users_for(0, sections=Sections(rules)) if user.name == "worker")
+    text = " ".join(worker.rules)
+    assert "&__keyspace@0__:bot:*" in text
+    assert "%R~bot:*" in text
+    assert "%R~px:*" in text
+    assert "%W~bot:*" not in text
 
 
 def test_notifications_are_those_of_the_database_in_use() -> None:

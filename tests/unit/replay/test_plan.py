@@ -73,7 +73,7 @@ def test_an_unusable_position_is_not_asked_about_and_gives_a_reason() -> None:
     asked = request(odd, Plan(OTHER))
     assert asked.prompt is None
     found = asked.answer(asked.conclude(None))
-    assert (found.kind, found.action) == ("skipped", "none")
+    assert (found.kind, found.action) == ("skipped", "hold")
     assert "no such key" in found.verdict["reason"]
     assert asked.position == ("0", "0")
 

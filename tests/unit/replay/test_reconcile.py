@@ -91,6 +91,12 @@ def test_what_is_explained_or_not_due_yet_is_no_finding(entries: list[Entry]) ->
     assert trade_of(*entries).findings == []
 
 
+def test_an_exit_that_is_decided_again_is_one_trade() -> None:
+    again = decided(1, repeat_of="0")
+    trade = trade_of(decided(0), again, said(2, FILL, 0), said(3, {"status": "ignored", "reason": "closed"}, 1), LATER)
+    assert (trade.address, trade.statuses, trade.findings) == ("0", ["filled", "ignored"], [])
+
+
 def test_what_people_said_stands_with_the_decision() -> None:
     person = {"kind": "approval", "verdict": {"action": "none", "reason": "approved by R. Meier: seen"}}
     trade = trade_of(decided(0), said(1, FILL, 0, **person), said(2, FILL, 0))

@@ -79,9 +79,9 @@ def test_the_guards_are_those_that_fire() -> None:
     named = re.findall(r'fire\(\s*("?\w+"?)', checks)
     of_stop = (stop.STOP_UNCONFIRMED, stop.STALE, stop.STOP_BREACHED)
     assert named.pop() == "name", "the stop's guard, which fires by the names above"
+    of_mandate = (*(rule.name for rule in RULES), guards.UNCHECKED, getattr(guards, named.pop()))
     assert named.pop() == "rule", "the mandate's rules, each by its name"
     fired = [name.strip('"') if '"' in name else getattr(guards, name) for name in named]
-    of_mandate = (*(rule.name for rule in RULES), guards.UNCHECKED)
     before = (guards.NO_ANSWER, guards.UNASKED, guards.JUDGING_FAILED, *dict.fromkeys(fired))
     assert (*before, *of_mandate, *of_stop, EXPOSURE) == GUARDS
 

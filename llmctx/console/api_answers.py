@@ -1,0 +1,91 @@
+"""What the API answers: from what was read to the models of its document."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from llmctx.console.api_models import (
+    FindingAnswer,
+    GroupAnswer,
+    HealthAnswer,
+    PositionAnswer,
+    QualityAnswer,
+    RecordDetail,
+    StatusAnswer,
+)
+from llmctx.console.desk import Desk, PositionRow
+from llmctx.console.health import Health
+from llmctx.console.quality import Group, Quality
+from llmctx.trail.log.entry import Entry, address
+from llmctx.trail.log.packing import textual_pieces
+
+
+def record_of(entry: Entry, partitions: int) -> dict[str, Any]:
+    """A leaf with its address and index."""
+    return {"address": address(entry.index, entry.partition, partitions), "index": entry.index, **entry.record}
+
+
+def detail_of(entry: Entry, partitions: int, said: Iterable[Entry]) -> RecordDetail:
+    """A record with its evidence, and what was said of it."""
+    leaf, pieces = entry.kept
+    return RecordDetail(
+        address=address(entry.index, entry.partition, partitions),
+        index=entry.index,
+        leaf_hash=entry.leaf_hash,
+        leaf=entry.record,
+        leaf_text=leaf.decode(errors="replace"),
+        pieces=textual_pieces(pieces),
+        said=[{"index": other.index, **other.record} for other in said],
+    )
+
+
+def position_of(row: PositionRow) -> PositionAnswer:
+    """A position of the desk."""
+    held, section = row.position, None if row.package is None else row.package.sections["price"]
+    return PositionAnswer(
+        symbol=row.symbol,
+        side=None if held is None else held.side,
+        quantity=None if held is None else held.quantity,
+        entry_price=None if held is None else held.entry_price,
+        price=row.price,
+        price_age_ms=None if section is None else section.age_ms,
+        price_status=None if section is None else str(section.status),
+        profit=row.profit,
+        stop_loss=None if held is None else held.stop_loss,
+        take_profit=None if held is None else held.take_profit,
+        needs_a_look=list(row.gaps),
+        stop_unconfirmed=row.unconfirmed,
+        last_record=None if row.last is None else row.last.address,
+        last_action=None if row.last is None else row.last.action,
+    )
+
+
+def status_of(desk: Desk) -> StatusAnswer:
+    """The head of the desk."""
+    head = desk.head
+    return StatusAnswer(
+        positions=head.positions,
+        backlog=head.backlog,
+        records=head.records,
+        records_last_minute=head.per_minute,
+        signed_at_ms=head.signed_at_ms,
+        unsigned_records=head.unsigned,
+        budget=head.budget,
+        calls_refused=head.refused,
+        halted=list(head.halted),
+    )
+
+
+def health_of(health: Health) -> HealthAnswer:
+    """What the health page says."""
+    findings = [FindingAnswer(**finding._asdict()) for finding in health.findings]
+    return HealthAnswer(level=str(health.level), findings=findings, status=health.status)
+
+
+def quality_of(quality: Quality) -> QualityAnswer:
+    """What the quality page says."""
+    versions, days = _groups(quality.by_version), _groups(quality.by_day)
+    return QualityAnswer(answers=quality.answers, by_version=versions, by_day=days)
+
+
+def _groups(found: Iterable[Group]) -> list[GroupAnswer]:
+    return [GroupAnswer(**group._asdict()) for group in found]

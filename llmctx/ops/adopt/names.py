@@ -1,0 +1,99 @@
+"""The names under which other systems write the fields of the schema, without case and punctuation."""
+
+from typing import NamedTuple
+
+
+class Names(NamedTuple):
+    """What a section is recognised by."""
+
+    hints: str
+    """Words in a key that point to the section."""
+    fields: dict[str, str]
+    """The schema's fields, each with its other names, the most telling first."""
+    needed: str
+    """The fields without which the section is not proposed."""
+
+
+_WRITTEN = "timestamp ts t time lastupdate updatedat updated updatetime eventtime datetime at"
+NAMES = {
+    "position": Names(
+        "position pos holding trade",
+        {
+            "entry_price": (
+                "entryprice avgentryprice averageprice avgprice avgpx entrypx avg entry openprice openrate"
+            ),
+            "current_price": "currentprice markprice mark markpx lastprice last price currentrate",
+            "quantity": "quantity qty size amount contracts shares lots units positionamt sz",
+            "side": "side direction dir positionside posside type",
+            "entry_time": "entrytime openedat opentime opened opendate createdat created ctime entryts",
+            "unrealized_pnl": "unrealizedpnl unrealisedpnl upnl upl unrealizedprofit pnl profit",
+            "unrealized_pnl_pct": "unrealizedpnlpct pnlpct uplpct profitpct percentage",
+            "stop_loss": "stoploss stopprice sl stop",
+            "take_profit": "takeprofit tp target targetprice",
+            "last_update": f"lastupdate {_WRITTEN}",
+            "leverage": "leverage lever",
+            "liquidation_price": "liquidationprice liqprice liqpx",
+        },
+        "entry_price quantity",
+    ),
+    "price": Names(
+        "price tick quote last candle bar ohlc kline",
+        {
+            "price.last": "last lastprice close c price ltp px p markprice",
+            "price.open": "open o openprice",
+            "price.high": "high h highprice",
+            "price.low": "low l lowprice",
+            "price.volume": "volume vol v basevolume quotevolume",
+            "timestamp": _WRITTEN,
+        },
+        "price.last",
+    ),
+    "indicators": Names(
+        "indicator ta technical study",
+        {
+            "rsi_14": "rsi14 rsi",
+            "macd": "macd macdline",
+            "macd_signal": "macdsignal macdsig signalline",
+            "bollinger_upper": "bollingerupper bbupper bbu upperband",
+            "bollinger_lower": "bollingerlower bblower bbl lowerband",
+            "bollinger_width": "bollingerwidth bbwidth bbw",
+            "timestamp": _WRITTEN,
+        },
+        "rsi_14",
+    ),
+    "sentiment": Names(
+        "sentiment news mood",
+        {
+            "sentiment_score": "sentimentscore sentiment score mood compound",
+            "sentiment_label": "sentimentlabel label",
+            "news_count": "newscount count articles",
+            "timestamp": _WRITTEN,
+        },
+        "sentiment_score news_count",
+    ),
+    "system": Names(
+        "system state status bot",
+        {
+            "state": "state status mode",
+            "market_status": "marketstatus market session marketstate",
+            "active_positions_count": "activepositionscount openpositions positions opentrades",
+            "watchlist_count": "watchlistcount watchlist pairs",
+            "last_scan_time": "lastscantime lastscan",
+            "timestamp": f"heartbeat {_WRITTEN}",
+        },
+        "market_status",
+    ),
+    "performance": Names(
+        "performance perf pnl metrics stats",
+        {
+            "daily_pnl": "dailypnl pnltoday daypnl profittoday",
+            "daily_pnl_pct": "dailypnlpct daypnlpct",
+            "win_count": "wincount wins winningtrades",
+            "loss_count": "losscount losses losingtrades",
+            "win_rate": "winrate",
+            "timestamp": _WRITTEN,
+        },
+        "win_count loss_count",
+    ),
+}
+"""Each section that is looked for. The others are proposed only if they already have the schema's form."""

@@ -1,0 +1,113 @@
+"""Archive live history: bars, fills, closed positions and days, and each day's market context and performance.
+
+    history/FAMILY/YYYY-MM-DD.parquet   columns key, id, time and fields (a map of names to exact bytes)
+
+These keys are capped and expire; they are no part of the trail, and nothing is trimmed. A day's file is written once,
+when a later day has begun in that family, so that recorded sessions are archived as live ones are.
+"""
+
+from collections.abc import AsyncIterator, Iterable
+from io import BytesIO
+from typing import Any, NamedTuple
+
+from redis.asyncio import Redis
+
+from llmctx import clock
+from llmctx.connection import StreamEntry, read_stream, read_stream_back, server_ms
+from llmctx.schema import keys
+from llmctx.trail.archive.columns import arrow
+from llmctx.trail.archive.place import Place
+from llmctx.trail.archive.writer import LEVEL
+from llmctx.trail.log.lease import redis_errors
+
+_DAY_MS = 86_400_000
+_STREAMS = {"bars": keys.bars("*"), "fills": keys.FILLS, "closed": keys.CLOSED, "days": keys.DAYS}
+_VALUES = tuple(keys.BY_SECTION[section].pattern for section in ("performance", "market"))
+_Row = tuple[str, str, int, dict[str, bytes]]
+
+
+class ArchivedHistory(NamedTuple):
+    """One file of live history that was archived."""
+
+    file: str
+    """Its name in the archive."""
+    rows: int
+    """How many entries it holds."""
+    size_bytes: int
+    """Its size."""
+
+
+async def archive_history(redis: Redis, place: Place) -> AsyncIterator[ArchivedHistory]:
+    """Archive every complete day that is not in the place yet, and today's values; yields each new file.
+
+    Raises TrailError if the server does not answer, ArchiveError if the place does not.
+    """
+    for family, pattern in _STREAMS.items():
+        with redis_errors("Live history could not be read"):
+            names = sorted([key.decode() async for key in redis.scan_iter(match=pattern, count=1000)])
+            known = set(place.names(f"history/{family}"))
+            for day in await _complete_days(redis, names):
+                name = _name(family, day)
+                if name not in known and (found := _store(place, name, await _rows_of(redis, names, day))) is not None:
+                    yield found
+    with redis_errors("Live values could not be read"):
+        now_ms = await server_ms(redis)
+        found_values = zip(_VALUES, await redis.mget(_VALUES), strict=True)
+    values = [(key, "", now_ms, {"value": raw}) for key, raw in found_values if isinstance(raw, bytes)]
+    found = _store(place, _name("values", now_ms // _DAY_MS), values)
+    if found is not None:
+        yield found
+
+
+async def _complete_days(redis: Redis, names: Iterable[str]) -> list[int]:
+    """The days since 1970 of which some stream has entries, but for the newest one."""
+    ends: list[int] = []
+    for name in names:
+        oldest, newest = await read_stream(redis, name, count=1), await read_stream_back(redis, name, count=1)
+        ends += [_time_ms(entry) // _DAY_MS for entry in (*oldest, *newest)]
+    return list(range(min(ends), max(ends))) if ends else []
+
+
+async def _rows_of(redis: Redis, names: Iterable[str], day: int) -> list[_Row]:
+    """The entries of a day of some streams, those of one stream after those of another."""
+    rows: list[_Row] = []
+    for name in names:
+        for entry in await read_stream(redis, name, f"{day * _DAY_MS}", f"({(day + 1) * _DAY_MS}-0"):
+            fields = {field.decode(errors="replace"): value for field, value in entry.fields.items()}
+            rows.append((name, entry.id, _time_ms(entry), fields))
+    return rows
+
+
+def _time_ms(entry: StreamEntry) -> int:
+    return int(entry.id.partition("-")[0])
+
+
+def _store(place: Place, name: str, rows: list[_Row]) -> ArchivedHistory | None:
+    """Store a day's file; None if it has no rows or is there already."""
+    if not rows:
+        return None
+    raw = _parquet(rows)
+    return ArchivedHistory(name, len(rows), len(raw)) if place.put(name, raw) else None
+
+
+def _name(family: str, day: int) -> str:
+    return f"history/{family}/{clock.iso(day * _DAY_MS)[:10]}.parquet"
+
+
+def _parquet(rows: list[_Row]) -> bytes:
+    pa: Any = arrow()
+    from pyarrow import parquet  # noqa: PLC0415  an optional extra
+
+    kinds = [pa.string(), pa.string(), pa.timestamp("ms", tz="UTC"), pa.map_(pa.string(), pa.binary())]
+    schema = pa.schema(list(zip(("key", "id", "time", "fields"), kinds, strict=True)))
+    named, ids, times_ms, fields = zip(*rows, strict=True)
+    table = pa.Table.from_arrays(
+        [
+            pa.array(values, kind)
+            for values, kind in zip((named, ids, times_ms, [list(each.items()) for each in fields]), kinds, strict=True)
+        ],
+        schema=schema,
+    )
+    file = BytesIO()
+    parquet.write_table(table, file, compression="zstd", compression_level=LEVEL)
+    return file.getvalue()

@@ -1,0 +1,79 @@
+"""One Parquet file of records, read row by row, forwards and back."""
+
+from collections.abc import Iterator
+from functools import cached_property
+from io import BytesIO
+from typing import Any
+
+from llmctx.trail.archive.columns import EVIDENCE, arrow
+from llmctx.trail.log.leaf_schema import Fault, FaultError
+
+_BATCH_ROWS = 500
+ROW = {name: at for at, name in enumerate(EVIDENCE)}
+"""The place of each column of the evidence in a row."""
+
+
+class RecordsFile:
+    """One Parquet file of records."""
+
+    def __init__(self, raw: bytes) -> None:
+        self._raw = raw
+
+    @cached_property
+    def _file(self) -> Any:
+        arrow()
+        from pyarrow import parquet  # noqa: PLC0415  an optional extra
+
+        return parquet.ParquetFile(BytesIO(self._raw))
+
+    @property
+    def end(self) -> int:
+        """One more than its last index; 0 if it is no Parquet file of records."""
+        from pyarrow import ArrowException  # noqa: PLC0415  an optional extra
+
+        try:
+            metadata = self._file.metadata
+            return int(metadata.row_group(metadata.num_row_groups - 1).column(0).statistics.max) + 1
+        except (ArrowException, OSError, AttributeError, TypeError):
+            return 0
+
+    def rows(self, first: int, end: int) -> Iterator[tuple[Any, ...]]:
+        """The evidence of the records with these indices, in the order of the file."""
+        arrow()
+        from pyarrow import ArrowException  # noqa: PLC0415  an optional extra
+
+        try:
+            groups = [number for number in range(self._file.num_row_groups) if self._overlaps(number, first, end)]
+            for batch in self._file.iter_batches(_BATCH_ROWS, row_groups=groups, columns=list(EVIDENCE)):
+                both = zip(*(batch.column(name).to_pylist() for name in EVIDENCE), strict=True)
+                yield from (row for row in both if first <= row[0] < end)
+        except (ArrowException, OSError, KeyError) as error:
+            raise _malformed(first, error) from error
+
+    def rows_back(self, end: int, containing: bytes = b"") -> Iterator[tuple[Any, ...]]:
+        """The evidence of the records below `end` whose leaf contains some bytes, newest first."""
+        arrow()
+        from pyarrow import ArrowException  # noqa: PLC0415  an optional extra
+
+        try:
+            for group in reversed(range(self._file.num_row_groups)):
+                leaves = self._file.read_row_group(group, columns=["leaf"]).column(0).to_pylist() if containing else []
+                if containing and not any(leaf is not None and containing in leaf for leaf in leaves):
+                    continue
+                table = self._file.read_row_group(group, columns=list(EVIDENCE))
+                rows = [*zip(*(table.column(name).to_pylist() for name in EVIDENCE), strict=True)]
+                for row in reversed(rows):
+                    leaf = row[ROW["leaf"]]
+                    if row[0] < end and leaf is not None and containing in leaf:
+                        yield row
+        except (ArrowException, OSError, KeyError) as error:
+            raise _malformed(0, error) from error
+
+    def _overlaps(self, group: int, first: int, end: int) -> bool:
+        found = self._file.metadata.row_group(group).column(0).statistics
+        return found is None or not found.has_min_max or (found.min < end and found.max >= first)
+
+
+def _malformed(at: int, error: Exception) -> FaultError:
+    what = f"{type(error).__name__}: {error}"[:200]
+    return FaultError(Fault(at, "lines", "a Parquet file with the columns of a segment", what))

@@ -1,0 +1,43 @@
+"""Live history is archived day by day, byte for byte, each day once."""
+
+import duckdb
+import polars as pl
+import pyarrow.parquet
+from redis.asyncio import Redis
+
+from llmctx.schema import keys
+from tests.integration.program import Program
+
+DAY_MS = 86_400_000
+
+
+async def test_complete_days_are_archived_once_and_the_newest_is_left(valkey: Redis, proven: Program) -> None:
+    for day in range(3):
+        for symbol in ("AAPL", "MSFT"):
+            await valkey.xadd(keys.bars(symbol), {"close": f"{day}.5", "odd": b"\xff"}, id=f"{day * DAY_MS + 60_000}-0")
+    await valkey.xadd(keys.FILLS, {"quantity": "1"}, id="5-0")
+    await valkey.set("metrics:performance", b'{"daily_pnl": 1}')
+    await archive(proven)
+    first = await archive(proven)
+    assert first == []
+    await valkey.xadd(keys.FILLS, {"quantity": "2"}, id=f"{DAY_MS}-0")
+    assert [each["history"] for each in await archive(proven)] == ["history/fills/1970-01-01.parquet"]
+    folder = proven.folder / "kept" / "history"
+    found = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.parquet"))
+    assert [name for name in found if not name.startswith("values/")] == [
+        "bars/1970-01-01.parquet", "bars/1970-01-02.parquet", "fills/1970-01-01.parquet",
+    ]  # fmt: skip
+    assert len(found) == 4
+    bars = folder / "bars" / "1970-01-02.parquet"
+    rows = pyarrow.parquet.read_table(bars).to_pylist()
+    assert [(row["key"], row["id"], dict(row["fields"])) for row in rows] == [
+        (keys.bars(symbol), f"{DAY_MS + 60_000}-0", {"close": b"1.5", "odd": b"\xff"}) for symbol in ("AAPL", "MSFT")
+    ]
+    assert duckdb.execute(f"SELECT fields['odd'] FROM '{bars}'").fetchall() == [(b"\xff",)] * 2
+    assert pl.read_parquet(bars).height == 2
+
+
+async def archive(made: Program) -> list[dict[str, object]]:
+    ended = await made("archive", "--to", "kept", "--history", "--json")
+    assert ended.code == 0, ended.err
+    return [each for each in ended.lines if "history" in each]

@@ -1,0 +1,108 @@
+"""`llmctx adopt` proposes a mapping for another system's keys, shows packages made with it, and writes nothing there."""
+
+import json
+import time
+import tomllib
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from llmctx.context.staleness import Status
+from llmctx.ops.adopt.preview import preview
+from llmctx.ops.adopt.proposal import Proposal, propose
+from llmctx.ops.adopt.survey import survey
+from tests.integration.program import Program
+
+SYMBOLS = ("BTC-USDT", "ETH-USDT", "SOL-USDT")
+
+
+async def write_bot(redis: Redis) -> None:
+    """The keys of a bot: hashes for positions, one hash for all tickers, JSON for the rest, and what no section is."""
+    now_s = time.time()
+    now_ms = int(now_s * 1000)
+    for symbol in SYMBOLS:
+        held: Any = {
+            "avgPx": "98", "markPx": "100", "size": "0.5", "posSide": "LONG", "openTime": now_ms - 600_000,
+            "upl": "1", "sl": "95", "tp": "", "ts": now_ms, "lever": "3",
+        }  # fmt: skip
+        await redis.hset(f"bot:position:{symbol}", mapping=held)
+        ticker = {"last": 100, "high": 101, "low": 97, "vol": 12.5, "ts": now_ms}
+        await redis.hset("tickers", symbol, json.dumps(ticker))
+        await redis.set(f"ind:{symbol.lower()}:5m", json.dumps({"rsi": 55.2, "macd": {"macdLine": 1.1}, "time": now_s}))
+    await redis.set("bot:status", json.dumps({"status": "running", "market": "24/7", "heartbeat": now_s}))
+    await redis.sadd("seen", "x")
+    await redis.set("counter", "7")
+
+
+async def proposed(redis: Redis, max_keys: int = 1000) -> Proposal:
+    found = propose(await survey(redis, max_keys))
+    assert found is not None
+    return found
+
+
+async def test_the_keys_of_a_bot_are_recognised_and_give_packages_that_can_be_decided_on(redis: Redis) -> None:
+    await write_bot(redis)
+    found = await proposed(redis)
+    keys = {name: (rule.key, rule.kind, rule.field) for name, rule in found.sections.rules.items()}
+    assert keys == {
+        "price": ("tickers", "hash", "{symbol}"),
+        "indicators": ("ind:{symbol_lower}:5m", "string", None),
+        "position": ("bot:position:{symbol}", "hash", None),
+        "system": ("bot:status", "string", None),
+    }
+    assert found.symbols == SYMBOLS
+    package = await preview(redis, found.sections, "BTC-USDT")
+    assert package.refusal is None
+    assert {package.sections[name].status for name in keys} == {Status.FRESH}
+    assert (package.position.side, package.position.take_profit) == ("long", None)
+
+
+async def test_what_is_missing_is_named_in_the_file(redis: Redis) -> None:
+    await write_bot(redis)
+    for symbol in SYMBOLS:
+        await redis.hdel(f"bot:position:{symbol}", "posSide", "openTime")
+    found = await proposed(redis)
+    assert found.missing == {"position": ("side", "entry_time")}
+    assert "# side was not found, and may not be null" in found.text
+    package = await preview(redis, found.sections, "BTC-USDT")
+    assert "entry_time is missing" in (package.refusal or "")
+
+
+async def test_keys_with_the_schemas_own_names_need_no_fields(redis: Redis, schema_examples: dict[str, str]) -> None:
+    await redis.mset(schema_examples)
+    found = await proposed(redis)
+    assert set(found.sections.rules) >= {"price", "position", "market", "performance", "watchlist", "candidates"}
+    assert not any(rule.fields for rule in found.sections.rules.values())
+
+
+async def test_no_more_keys_are_looked_at_than_allowed(redis: Redis) -> None:
+    await redis.mset({f"price:S{i}": "{}" for i in range(3000)})
+    found = await survey(redis, 100)
+    assert (found.keys, found.complete) == (100, False)
+
+
+async def test_nothing_is_written_to_the_server_and_the_file_is_valid(
+    valkey: Redis, valkey_url: str, dumb: Program
+) -> None:
+    redis, redis_url, program = valkey, valkey_url, dumb
+    await write_bot(redis)
+    await redis.config_resetstat()
+    ended = await program("adopt", redis_url, "--output", "found.toml")
+    assert ended.code == 0, ended.err
+    assert "a decision can be asked for" in ended.out
+    assert set(tomllib.loads((program.folder / "found.toml").read_text("utf-8"))["sections"]) >= {"position", "price"}
+    written = {"set", "hset", "del", "expire", "fcall", "function|load", "publish", "xadd"}
+    assert not {f"cmdstat_{name}" for name in written} & (await redis.info("commandstats")).keys()
+    again = await program("adopt", redis_url, "--output", "found.toml")
+    assert (again.code, "exists already" in again.err) == (2, True)
+
+
+@pytest.mark.parametrize("keys", [{}, {"counter": "7", "notes": '{"a": 1}'}])
+async def test_a_keyspace_without_any_section_is_told(
+    valkey: Redis, valkey_url: str, dumb: Program, keys: dict[str, str]
+) -> None:
+    for key, value in keys.items():
+        await valkey.set(key, value)
+    ended = await dumb("adopt", valkey_url)
+    assert (ended.code, "looks like a section" in ended.err) == (1, True)
