@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from llmctx.context.snapshot import Snapshot
     from llmctx.context.tick import Tick
     from llmctx.decision.decision import Decision
-    from llmctx.decision.guards import Verdict
+    from llmctx.decision.verdict import Verdict
     from llmctx.errors import LlmctxError
     from llmctx.flow.writer import open_writer
     from llmctx.llm.client import EndpointClient
@@ -49,7 +49,7 @@ _HOMES = {
     "ServeOptions": "llmctx.worker.serve",
     "Snapshot": "llmctx.context.snapshot",
     "Tick": "llmctx.context.tick",
-    "Verdict": "llmctx.decision.guards",
+    "Verdict": "llmctx.decision.verdict",
     "build_package": "llmctx.context.package",
     "load_template": "llmctx.prompt.template",
     "open_client": "llmctx.client",

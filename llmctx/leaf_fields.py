@@ -9,8 +9,8 @@ from llmctx.context.package import Package
 from llmctx.decision.approval import ApprovalRule, Proposal
 from llmctx.decision.decision import Decision
 from llmctx.decision.grounding import Finding, Grounding
-from llmctx.decision.guards import GuardPolicy, Verdict
 from llmctx.decision.mandate.mandate import Mandate
+from llmctx.decision.verdict import GuardPolicy, Verdict
 from llmctx.limits import MAX_FINDING_CHARS, MAX_IMPLAUSIBLE_CHARS, cut
 from llmctx.llm.completion import Completion, Tried
 from llmctx.prompt.render import Prompt

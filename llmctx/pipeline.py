@@ -18,13 +18,13 @@ from llmctx.context.staleness import Status
 from llmctx.context.tick import Tick
 from llmctx.decision.conclude import Conclusion, FirstAnswer, conclude, conclude_unasked, refuse
 from llmctx.decision.decision import OUTPUT, Action
-from llmctx.decision.guards import GuardPolicy
 from llmctx.decision.halt import HALTED, halt_in
 from llmctx.decision.last_resort import compare_plainly, stop_unjudged
 from llmctx.decision.parse import misfit_of
 from llmctx.decision.reask import ask_again
 from llmctx.decision.reservation import Reserve, refuse_add
 from llmctx.decision.trigger import TriggerPolicy
+from llmctx.decision.verdict import GuardPolicy
 from llmctx.errors import SnapshotError, TemplateError, TrailError, in_short
 from llmctx.llm.budget import BudgetTerms, CallBudget
 from llmctx.llm.completion import Completer, Completion, Outcome

@@ -14,7 +14,7 @@ from llmctx.context.snapshot import Snapshot
 from llmctx.context.tick import Tick
 from llmctx.decision.conclude import Conclusion
 from llmctx.decision.decision import OUTPUT
-from llmctx.decision.guards import Verdict
+from llmctx.decision.verdict import Verdict
 from llmctx.leaf_fields import (
     completion_fields,
     decision_fields,

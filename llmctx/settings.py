@@ -34,11 +34,11 @@ from llmctx.assets import asset
 from llmctx.context.memory import MemoryLength
 from llmctx.context.snapshot import DEFAULT_MAX_AGE_S
 from llmctx.decision.approval import ApprovalRule
-from llmctx.decision.guards import OnUngrounded
 from llmctx.decision.mandate.given import over_prudent
 from llmctx.decision.mandate.mandate import Limits, Mandate
 from llmctx.decision.stop import UnconfirmedStop
 from llmctx.decision.trigger import TriggerPolicy
+from llmctx.decision.verdict import OnUngrounded
 from llmctx.environment import check_environment, variables
 from llmctx.errors import LlmctxError
 from llmctx.llm.budget import DailyBudget

@@ -16,9 +16,9 @@ from llmctx.context.memory import NOTHING, MemoryLength
 from llmctx.context.package import Package, build_package
 from llmctx.context.remember import memory_after, said_in
 from llmctx.context.snapshot import Known, LastDecision, Snapshot, TrailReference
-from llmctx.decision.guards import Verdict
 from llmctx.decision.mandate.case import ledger_after
 from llmctx.decision.stop import STOP_UNCONFIRMED
+from llmctx.decision.verdict import Verdict
 from llmctx.errors import AddressError, AnchorError, in_short
 from llmctx.publication import thesis_of
 from llmctx.standing import StandingDecisions

@@ -9,8 +9,9 @@ from llmctx.context.package import Package
 from llmctx.context.snapshot import Snapshot, TrailReference
 from llmctx.decision.decision import Decision
 from llmctx.decision.grounding import Grounding
-from llmctx.decision.guards import JUDGING_FAILED, NO_ANSWER, UNASKED, GuardPolicy, Verdict, guard, refused
+from llmctx.decision.guards import JUDGING_FAILED, NO_ANSWER, UNASKED, guard
 from llmctx.decision.parse import judge
+from llmctx.decision.verdict import GuardPolicy, Verdict, refused
 from llmctx.errors import in_short
 from llmctx.llm.completion import Completion
 from llmctx.prompt.render import Prompt

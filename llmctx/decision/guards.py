@@ -1,4 +1,4 @@
-"""The verdict: what may be acted on, after guardrails that never ask the LLM.
+"""The guardrails, which never ask the LLM: they make a verdict of a decision.
 
 They run in the order in which they stand below, each on what the one before it left:
 
@@ -27,28 +27,23 @@ They run in the order in which they stand below, each on what the one before it 
 
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Literal, NamedTuple
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Literal
 
 from llmctx import clock
 from llmctx.context.package import Package
 from llmctx.context.price_doubt import stop_reached
 from llmctx.context.staleness import Status
-from llmctx.decision.approval import AWAITS_APPROVAL, ApprovalRule, Proposal, propose
+from llmctx.decision.approval import AWAITS_APPROVAL, Proposal, propose
 from llmctx.decision.decision import Action, Decision
 from llmctx.decision.grounding import Grounding, ground
 from llmctx.decision.halt import HALTED, halt_in
 from llmctx.decision.mandate.case import Case, repeated_exit
-from llmctx.decision.mandate.mandate import Mandate
 from llmctx.decision.mandate.rules import judge
-from llmctx.decision.stop import STOP_BREACHED, STOP_UNCONFIRMED, UnconfirmedStop, judge_stop, unjudged_stop
+from llmctx.decision.stop import STOP_BREACHED, judge_stop
+from llmctx.decision.verdict import Guard, GuardPolicy, Verdict
 from llmctx.errors import in_short
 from llmctx.limits import MAX_REASON_CHARS, cut
 from llmctx.schema import values
-
-OnUngrounded = Literal["off", "flag", "reask", "hold"]
-"""What miscited or false prices do: nothing is checked; a flag; one more question, then a hold; a hold at once."""
 
 NO_ANSWER, UNASKED, JUDGING_FAILED = "no_answer", "unasked", "judging_failed"
 """The guardrails that fire instead of a judgement: there is no answer, none was worth a call, or judging broke off."""
@@ -59,78 +54,6 @@ UNCHECKED = "mandate_unchecked"
 _NEW_RISK = (Action.ADD,)
 """The actions that enlarge what can be lost."""
 _MAX_ALARMS_SHOWN = 3
-
-
-class GuardPolicy(BaseModel):
-    """What the guardrails may be set to."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    confidence_floor: Decimal = Field(Decimal("0.5"), ge=0, le=1)
-    """Actions other than hold need at least this confidence."""
-    grounding: OnUngrounded = "flag"
-    """What miscited or false prices do."""
-    unconfirmed_stop: UnconfirmedStop = "hold"
-    """What a stop does that is reached by a price that is not believed."""
-    mandate: Mandate | None = None
-    """The limits of what is done; None: there are none."""
-    approval: ApprovalRule | None = None
-    """What a person must approve; None: nothing."""
-
-
-class Guard(NamedTuple):
-    """One guardrail that fired."""
-
-    name: str
-    """Which one."""
-    detail: str
-    """What it saw, and what it changed."""
-
-
-class Verdict(BaseModel):
-    """What may be acted on."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    action: str
-    """hold, exit, reduce, add or adjust_stops; none where the call was refused before the LLM."""
-    quantity: Decimal | None = None
-    """Shares to close or add; None where the action needs none."""
-    stop_loss: Decimal | None = None
-    """The stop to set; None leaves it."""
-    take_profit: Decimal | None = None
-    """The target to set; None leaves it."""
-    guards: tuple[Guard, ...] = ()
-    """Every guardrail that fired, in order."""
-    limited: Literal["clamp", "block"] | None = None
-    """Whether the mandate changed what was asked for, or refused it; None if it did neither."""
-    repeat_of: str | None = None
-    """The address of the first record of this exit, while the position still stands."""
-    awaits: Proposal | None = None
-    """What is done instead once a person approves it; None if nothing waits."""
-    policy: GuardPolicy | None = None
-    """What the guardrails were set to; None where none was asked."""
-    grounding: Grounding | None = None
-    """What the package bears out of the answer; None without an answer, or if nothing is checked."""
-    reason: str
-    """Why the verdict is what it is, in a sentence."""
-
-    @property
-    def asks_again(self) -> bool:
-        """Whether the model is to be told of miscited or false prices and asked once more."""
-        told = self.policy is not None and self.policy.grounding == "reask"
-        return told and self.grounding is not None and bool(self.grounding.alarms)
-
-
-def refused(reason: str, package: Package | None = None) -> Verdict:
-    """The verdict on a call that was refused before the LLM: none, but hold where the package has a stop that nobody
-    can judge.
-    """
-    if package is None or (unjudged := unjudged_stop(package)) is None:
-        return Verdict(action="none", reason=cut(reason, MAX_REASON_CHARS))
-    detail = cut(unjudged, MAX_REASON_CHARS)
-    said = detail if reason == package.refusal else cut(f"{reason}; {detail}", MAX_REASON_CHARS)
-    return Verdict(action=Action.HOLD.value, guards=(Guard(STOP_UNCONFIRMED, detail),), reason=said)
 
 
 class _Draft:

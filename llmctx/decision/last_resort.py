@@ -9,8 +9,9 @@ from typing import Any
 
 from llmctx.context.snapshot import Snapshot
 from llmctx.decision.decision import Action
-from llmctx.decision.guards import JUDGING_FAILED, Guard, GuardPolicy, Verdict, refused
+from llmctx.decision.guards import JUDGING_FAILED
 from llmctx.decision.stop import STOP_BREACHED
+from llmctx.decision.verdict import Guard, GuardPolicy, Verdict, refused
 from llmctx.limits import MAX_REASON_CHARS, cut
 
 

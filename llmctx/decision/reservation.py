@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from llmctx.context.package import Package
 from llmctx.decision.decision import Action
-from llmctx.decision.guards import Guard, Verdict
+from llmctx.decision.verdict import Guard, Verdict
 from llmctx.limits import MAX_REASON_CHARS, cut
 
 EXPOSURE = "exposure"

@@ -11,9 +11,9 @@ from llmctx.context.ledger import Ledger
 from llmctx.context.package import build_package
 from llmctx.context.snapshot import Snapshot
 from llmctx.decision.conclude import conclude
-from llmctx.decision.guards import Verdict
 from llmctx.decision.mandate.case import ledger_after
 from llmctx.decision.mandate.mandate import Mandate
+from llmctx.decision.verdict import Verdict
 from llmctx.errors import ReplayError
 from llmctx.llm.completion import read_completion
 from llmctx.replay.corpus import BlobCache, Place, Recorded

@@ -7,8 +7,9 @@ from llmctx.context.package import Package, build_package
 from llmctx.context.snapshot import Snapshot
 from llmctx.decision.conclude import Conclusion, conclude, conclude_unasked, refuse
 from llmctx.decision.decision import OUTPUT
-from llmctx.decision.guards import NO_ANSWER, GuardPolicy
+from llmctx.decision.guards import NO_ANSWER
 from llmctx.decision.halt import HALTED, halt_in
+from llmctx.decision.verdict import GuardPolicy
 from llmctx.errors import ReplayError, TemplateError
 from llmctx.leaf_fields import grounding_fields, policy_of
 from llmctx.llm.completion import Completion, Outcome

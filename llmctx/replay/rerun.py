@@ -16,12 +16,13 @@ from llmctx.context.package import Package, build_package
 from llmctx.context.snapshot import Snapshot
 from llmctx.decision.conclude import Conclusion, conclude
 from llmctx.decision.decision import Action
-from llmctx.decision.guards import JUDGING_FAILED, GuardPolicy, guard, refused
+from llmctx.decision.guards import JUDGING_FAILED, guard
 from llmctx.decision.halt import HALTED, halt_in
 from llmctx.decision.last_resort import compare_plainly
 from llmctx.decision.parse import judge, misfit_of
 from llmctx.decision.reask import ask_again
 from llmctx.decision.reservation import refusal_in, refuse_add
+from llmctx.decision.verdict import GuardPolicy, refused
 from llmctx.errors import TemplateError
 from llmctx.leaf_fields import (
     decision_fields,

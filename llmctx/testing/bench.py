@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from llmctx.assets import asset
 from llmctx.context.package import Package
 from llmctx.decision.decision import OUTPUT, Decision
-from llmctx.decision.guards import Verdict
+from llmctx.decision.verdict import Verdict
 from llmctx.errors import TemplateError
 from llmctx.llm.completion import Completer, Completion
 from llmctx.prompt.render import Prompt

@@ -11,8 +11,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from llmctx.context.package import Package
-from llmctx.decision.guards import Verdict
 from llmctx.decision.mandate.mandate import Mandate, Total
+from llmctx.decision.verdict import Verdict
 from llmctx.errors import ServerError
 from llmctx.functions import Argument, ServerFunction
 from llmctx.schema import keys

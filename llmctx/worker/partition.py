@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from llmctx.assets import asset
 from llmctx.connection import end, open_redis, pause
-from llmctx.decision.guards import GuardPolicy
 from llmctx.decision.mandate.mandate import Mandate
+from llmctx.decision.verdict import GuardPolicy
 from llmctx.errors import ClockError, ForkError, InstanceError, KeyFileError, ServerError, TrailError
 from llmctx.llm.client import EndpointClient
 from llmctx.pipeline import DecisionConfig, Pipeline

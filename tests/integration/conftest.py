@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from llmctx import canonical
 from llmctx.assets import asset
 from llmctx.context.tick import Tick
-from llmctx.decision.guards import GuardPolicy
+from llmctx.decision.verdict import GuardPolicy
 from llmctx.llm.completion import Completer, Completion, Outcome, read_completion
 from llmctx.llm.output import OutputSchema
 from llmctx.llm.rulebook import Facts, decide

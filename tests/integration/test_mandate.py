@@ -12,8 +12,8 @@ from llmctx.assets import asset
 from llmctx.connection import read_stream
 from llmctx.context.package import Package
 from llmctx.context.tick import Tick
-from llmctx.decision.guards import GuardPolicy, Verdict
 from llmctx.decision.mandate.mandate import Group, Limits, Mandate
+from llmctx.decision.verdict import GuardPolicy, Verdict
 from llmctx.llm.completion import Completion
 from llmctx.llm.output import OutputSchema
 from llmctx.pipeline import DecisionConfig

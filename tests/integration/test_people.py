@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from llmctx.clock import now_ms
 from llmctx.connection import read_stream
 from llmctx.decision.approval import ApprovalRule
-from llmctx.decision.guards import GuardPolicy
+from llmctx.decision.verdict import GuardPolicy
 from llmctx.errors import RequestError
 from llmctx.llm.completion import Completion, read_completion
 from llmctx.llm.output import OutputSchema

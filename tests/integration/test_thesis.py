@@ -13,7 +13,7 @@ from llmctx import canonical
 from llmctx.assets import asset
 from llmctx.context.snapshot import Known, LastDecision, Snapshot, TrailReference
 from llmctx.context.tick import Tick
-from llmctx.decision.guards import GuardPolicy
+from llmctx.decision.verdict import GuardPolicy
 from llmctx.llm.completion import Completion, Outcome
 from llmctx.pipeline import DecisionConfig, Pipeline
 from llmctx.prompt.template import load_template

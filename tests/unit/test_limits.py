@@ -13,8 +13,8 @@ from llmctx.context.snapshot import RawSection, ReadRules, Snapshot
 from llmctx.context.tick import Tick
 from llmctx.decision.conclude import conclude
 from llmctx.decision.decision import Decision
-from llmctx.decision.guards import GuardPolicy
 from llmctx.decision.parse import parse
+from llmctx.decision.verdict import GuardPolicy
 from llmctx.errors import RecordSizeError
 from llmctx.limits import CUT, cut
 from llmctx.llm.completion import Outcome, read_completion

@@ -10,8 +10,8 @@ from llmctx import canonical
 from llmctx.context.snapshot import ReadRules
 from llmctx.context.tick import Tick
 from llmctx.decision.decision import OUTPUT
-from llmctx.decision.guards import GuardPolicy
 from llmctx.decision.parse import judge
+from llmctx.decision.verdict import GuardPolicy
 from llmctx.errors import SnapshotError, TemplateError
 from llmctx.llm.completion import Completion, Outcome
 from llmctx.pipeline import DecisionConfig, Pipeline

@@ -11,8 +11,9 @@ from llmctx import __version__, canonical
 from llmctx.context.tick import Tick
 from llmctx.decision.conclude import Conclusion
 from llmctx.decision.decision import OUTPUT
-from llmctx.decision.guards import GuardPolicy, guard, refused
+from llmctx.decision.guards import guard
 from llmctx.decision.parse import judge
+from llmctx.decision.verdict import GuardPolicy, refused
 from llmctx.llm.completion import Attempt, Completion, Outcome, read_completion
 from llmctx.prompt.render import render
 from llmctx.publication import publication

@@ -16,7 +16,7 @@ from llmctx.errors import LlmctxError
 from llmctx.settings import Settings
 
 if TYPE_CHECKING:
-    from llmctx.decision.guards import Verdict
+    from llmctx.decision.verdict import Verdict
     from llmctx.replay.mandate_check import JudgedAgain
 
 _MAX_SHOWN = 20

@@ -11,7 +11,7 @@ from llmctx.cli.shared.endpoints import chosen, completer_of, share_limits
 from llmctx.cli.shared.logs import LogFormat, show_logs
 from llmctx.connection import open_redis
 from llmctx.context.snapshot import ReadRules, clock_of
-from llmctx.decision.guards import GuardPolicy
+from llmctx.decision.verdict import GuardPolicy
 from llmctx.errors import EndpointError, LlmctxError, ServerError, TemplateError
 from llmctx.llm.client import NoEndpoint
 from llmctx.ops.server import EmbeddedServer

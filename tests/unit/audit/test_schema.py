@@ -10,7 +10,7 @@ from llmctx.context.snapshot import TrailReference
 from llmctx.context.tick import Tick
 from llmctx.decision.conclude import StandingDecision, conclude_unasked
 from llmctx.decision.decision import Action
-from llmctx.decision.guards import GuardPolicy
+from llmctx.decision.verdict import GuardPolicy
 from llmctx.record import RecordMetadata, compose, compose_dead_letter, compose_unread
 from llmctx.schema.values import Effect
 from llmctx.statement import Act, compose_act, compose_effect

@@ -9,7 +9,8 @@ from llmctx import canonical, clock
 from llmctx.context.marks import LaterBar, Mark, Marks, mark_of, read_bar, read_confirmation
 from llmctx.context.package import Package, build_package
 from llmctx.context.plausibility import CASE_RULES, VALUE_RULES
-from llmctx.decision.guards import GuardPolicy, guard
+from llmctx.decision.guards import guard
+from llmctx.decision.verdict import GuardPolicy
 from llmctx.leaf_fields import sections_fields
 from llmctx.prompt.render import render
 from tests.unit import makers

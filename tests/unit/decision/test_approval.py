@@ -5,7 +5,8 @@ from decimal import Decimal
 import pytest
 
 from llmctx.decision.approval import AWAITS_APPROVAL, ApprovalRule, Proposal
-from llmctx.decision.guards import GuardPolicy, Verdict, guard
+from llmctx.decision.guards import guard
+from llmctx.decision.verdict import GuardPolicy, Verdict
 from tests.unit.decision.test_guards import breached, levels
 from tests.unit.makers import decision, market, package_of
 

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from llmctx.decision.guards import GuardPolicy, Verdict, guard, refused
+from llmctx.decision.guards import guard
 from llmctx.decision.parse import Misfit, parse
+from llmctx.decision.verdict import GuardPolicy, Verdict, refused
 from llmctx.schema.market_status import SPELLINGS
 from tests.unit.makers import answer_text, decision, market, package_of
 

@@ -9,8 +9,9 @@ import pytest
 
 from llmctx.assets import asset
 from llmctx.context.package import Package
-from llmctx.decision.guards import GuardPolicy, Verdict, guard
+from llmctx.decision.guards import guard
 from llmctx.decision.parse import Misfit, parse
+from llmctx.decision.verdict import GuardPolicy, Verdict
 from llmctx.prompt.render import render
 from llmctx.prompt.template import load_template
 from tests.unit.decision.scene import DOCUMENTS

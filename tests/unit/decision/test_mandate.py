@@ -13,11 +13,12 @@ from llmctx import canonical, clock
 from llmctx.context.ledger import Ledger, Pending
 from llmctx.context.package import Package, build_package
 from llmctx.context.snapshot import RawSection, Snapshot
-from llmctx.decision.guards import GuardPolicy, Verdict, guard
+from llmctx.decision.guards import guard
 from llmctx.decision.mandate.case import ledger_after
 from llmctx.decision.mandate.mandate import PRUDENT, Group, Limits, Mandate
 from llmctx.decision.mandate.rules import RULES
 from llmctx.decision.parse import Misfit, parse
+from llmctx.decision.verdict import GuardPolicy, Verdict
 from llmctx.schema import keys
 from tests.unit.makers import NOW, NOW_MS, answer_text, decision, market, package_of, snapshot_of
 

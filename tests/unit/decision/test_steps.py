@@ -10,9 +10,10 @@ import pytest
 from llmctx.context.package import Package
 from llmctx.decision.decision import Action
 from llmctx.decision.grounding import ground
-from llmctx.decision.guards import JUDGING_FAILED, GuardPolicy, guard
+from llmctx.decision.guards import JUDGING_FAILED, guard
 from llmctx.decision.parse import Misfit, parse
 from llmctx.decision.steps import Steps
+from llmctx.decision.verdict import GuardPolicy
 from llmctx.errors import JudgingError
 from llmctx.limits import (
     MAX_EVIDENCE_CHARS,

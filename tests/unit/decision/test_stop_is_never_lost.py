@@ -15,7 +15,8 @@ from llmctx.context.package import Package, build_package
 from llmctx.context.price_step import JUMP, PERSONAL
 from llmctx.context.snapshot import RawSection, Snapshot
 from llmctx.decision.decision import Decision
-from llmctx.decision.guards import GuardPolicy, guard
+from llmctx.decision.guards import guard
+from llmctx.decision.verdict import GuardPolicy
 from tests.unit.makers import NOW_MS, decision, market, snapshot_of
 
 PRICES = st.one_of(

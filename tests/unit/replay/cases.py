@@ -6,7 +6,7 @@ from llmctx.assets import asset
 from llmctx.context.tick import Tick
 from llmctx.decision.conclude import conclude
 from llmctx.decision.decision import OUTPUT
-from llmctx.decision.guards import GuardPolicy
+from llmctx.decision.verdict import GuardPolicy
 from llmctx.llm.completion import read_completion
 from llmctx.prompt.render import render
 from llmctx.prompt.template import Template, load_template

@@ -7,7 +7,7 @@ from llmctx import canonical
 from llmctx.context.tick import Tick
 from llmctx.decision.conclude import conclude, conclude_unasked, refuse
 from llmctx.decision.decision import OUTPUT
-from llmctx.decision.guards import GuardPolicy
+from llmctx.decision.verdict import GuardPolicy
 from llmctx.llm.mode import Mode
 from llmctx.llm.profile import profile_of
 from llmctx.llm.request import plan_request

@@ -7,8 +7,8 @@ import pytest
 from llmctx.context.snapshot import TrailReference
 from llmctx.context.tick import Tick
 from llmctx.decision.conclude import StandingDecision, conclude, conclude_unasked
-from llmctx.decision.guards import GuardPolicy
 from llmctx.decision.trigger import TriggerPolicy
+from llmctx.decision.verdict import GuardPolicy
 from llmctx.llm.price import Price
 from llmctx.prompt.render import render
 from llmctx.record import RecordMetadata, compose
