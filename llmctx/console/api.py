@@ -15,19 +15,21 @@ from starlette.routing import Route
 
 from llmctx.console.api_answers import detail_of, health_of, position_of, quality_of, record_of, status_of
 from llmctx.console.api_models import (
-    EffectAnswer,
-    HaltAnswer,
-    HaltRequest,
     HealthAnswer,
     PositionList,
     Problem,
     QualityAnswer,
     ReceiptAnswer,
     RecordDetail,
-    RecordedAnswer,
     RecordList,
-    StatementRequest,
     StatusAnswer,
+)
+from llmctx.console.api_requests import (
+    EffectAnswer,
+    HaltAnswer,
+    HaltRequest,
+    RecordedAnswer,
+    StatementRequest,
     TickAnswer,
     TickRequest,
 )

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from llmctx.client import Client
 from llmctx.connection import server_ms
-from llmctx.console.api_models import (
+from llmctx.console.api_requests import (
     EffectAnswer,
     HaltAnswer,
     HaltRequest,

@@ -127,7 +127,7 @@ async def test_the_call_has_the_names_of_the_conventions_and_no_content(program:
         "gen_ai.response.finish_reasons": ["stop"],
         "gen_ai.output.type": "json",
         "gen_ai.prompt.name": "position",
-        "gen_ai.prompt.version": "3",
+        "gen_ai.prompt.version": "4",
         "gen_ai.request.temperature": 0.0,
         "server.address": "127.0.0.1",
         "llmctx.call.attempts": 1,

@@ -1,0 +1,79 @@
+"""What the API is asked to change, and what it answers to that."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from llmctx.console.api_models import Answer
+from llmctx.limits import MAX_BY_CHARS, MAX_WHY_CHARS
+
+
+class TickRequest(Answer):
+    """A request for a decision."""
+
+    symbol: str
+    """The symbol."""
+    cause: str = "api"
+    """Why it is requested; it is recorded."""
+    id: str | None = Field(None, max_length=200)
+    """A tick id of your own: raising the same id again changes nothing. null makes one."""
+
+
+class TickAnswer(Answer):
+    """A tick that was raised."""
+
+    tick: str
+    """Its id."""
+    symbol: str
+    """The symbol."""
+
+
+class EffectAnswer(Answer):
+    """An effect that was taken; `llmctx run` records it once by its id."""
+
+    id: str
+    """Its id."""
+
+
+class HaltRequest(Answer):
+    """A halt or its end."""
+
+    act: Literal["halt", "resume"] = "halt"
+    """Which of the two."""
+    symbol: str | None = None
+    """The symbol; null for all."""
+    by: str = Field(min_length=1, max_length=MAX_BY_CHARS)
+    """Who does it; recorded."""
+    why: str = Field(min_length=1, max_length=MAX_WHY_CHARS)
+    """Why; recorded."""
+
+
+class HaltAnswer(Answer):
+    """A halt or its end that is recorded."""
+
+    address: str
+    """The address of its record."""
+    halted: list[str]
+    """What is halted now: symbols, and before them "all" if everything is."""
+
+
+class StatementRequest(Answer):
+    """What a person says of a record."""
+
+    kind: Literal["approval", "override", "annotation"]
+    """What they do with it."""
+    address: str
+    """The address of the record."""
+    by: str = Field(min_length=1, max_length=MAX_BY_CHARS)
+    """Who; recorded."""
+    why: str = Field(min_length=1, max_length=MAX_WHY_CHARS)
+    """Why; recorded."""
+    action: Literal["hold", "exit"] | None = None
+    """What an override puts in the decision's place; null for the other kinds."""
+
+
+class RecordedAnswer(Answer):
+    """What was recorded."""
+
+    address: str
+    """The address of its record."""
