@@ -168,6 +168,11 @@ async def test_an_archived_trail_is_backed_up_and_restored(valkey: Redis, proven
     await valkey.flushall()
     assert (await proven("restore", "backups", "--json")).code == 0
     assert [each[0] for each in await everything(valkey, proven)] == list(range(SIZE + 1))
+    await settle(valkey, proven, t6="AAPL")
+    assert await Log(valkey).size() == SIZE + 2
+    proven.environment["LLMCTX_ARCHIVE"] = "kept"
+    verified = await proven("verify", "--json")
+    assert (verified.code, verified.document["records"]) == (0, SIZE + 2)
 
 
 async def test_ticks_of_long_archived_records_are_forgotten(valkey: Redis, proven: Program) -> None:
