@@ -71,13 +71,13 @@ COMMANDS = (
     Command("join", "operate", "Let a second state directory write to a trail."),
     Command("archive", "operate", "Move old records out of Redis into an archive."),
     Command("erase", "operate", "Erase archived evidence whose time is over."),
-    Command("hold", "operate", "Keep archived evidence from being erased, or list the holds in force."),
+    Command("hold", "operate", "Keep archived evidence from erasure, or list the holds."),
     Command("backup", "operate", "Back up server and state directory, and prove the copy."),
     Command("restore", "operate", "Restore a backup into a server, and refill what came later."),
     Command("alerts", "operate", "List the alerts and who receives them; send one with --test."),
     Command("cleanup", "operate", "Clean up what live data leaves behind, never the trail."),
     Command("maintenance", "operate", "Archive, erase, back up and clean up, each step when it is due."),
-    Command("adopt", "operate", "Propose a mapping for an existing keyspace; nothing is written there."),
+    Command("adopt", "operate", "Propose a mapping for an existing keyspace; writes nothing."),
     Command("acl", "operate", "Print Redis users with the least that each program needs."),
 )
 """Every command, in the order in which `llmctx --help` shows them."""
