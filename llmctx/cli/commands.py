@@ -60,7 +60,7 @@ COMMANDS = (
     Command("backtest", "iterate", "Let each prompt trade a whole session and compare the results."),
     Command("redis", "operate", "Run the embedded Valkey server."),
     Command("status", "operate", "Show server, owners, backlog, rates and the last failure."),
-    Command("halt", "operate", "Halt a symbol, or everything: no new risk from the next tick on."),
+    Command("halt", "operate", "Halt a symbol or everything: no new risk from the next tick."),
     Command("resume", "operate", "End the halt of a symbol, or of everything."),
     Command("approve", "operate", "Approve a decision that waits for it."),
     Command("override", "operate", "Decide in a decision's place: hold or exit."),
