@@ -23,7 +23,7 @@ def adopt(
     max_keys: Annotated[int, typer.Option(min=1, help="How many keys to look at.")] = 20_000,
     as_json: AsJson = False,
 ) -> None:
-    """Propose a mapping for an existing keyspace; nothing is written there.
+    """Propose a mapping for an existing keyspace; writes nothing.
 
     Looks at the keys and at a few values of each pattern, writes the `[sections]` that they suggest to a file, and
     shows up to three packages made with it and what is missing. Check the file, complete it, and copy it into

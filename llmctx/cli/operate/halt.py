@@ -16,7 +16,7 @@ def halt(
     state_dir: StateDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Halt a symbol, or everything: no new risk from the next tick on.
+    """Halt a symbol or everything: no new risk from the next tick.
 
     No model is asked meanwhile; a stop that is reached is still an exit. It sets controls:halt or
     controls:halt:SYMBOL, which hold until `llmctx resume`, and is recorded in the trail.

@@ -28,7 +28,7 @@ def hold(
     state_dir: StateDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Keep archived evidence from being erased, or list the holds in force.
+    """Keep archived evidence from erasure, or list the holds.
 
     A hold and its release are signed, stored in the archive (LLMCTX_ARCHIVE), and recorded in a notice with who and
     why. `llmctx erase` leaves the evidence of held records as it is. Without --by and --why the holds are listed.
