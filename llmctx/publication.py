@@ -94,10 +94,11 @@ def position_of(entry: Entry) -> dict[str, Any]:
     try:
         text = canonical.loads(entry.pieces["snapshot"])["sections"]["position"]
         position = read_content("position", text.encode()).value
+        if isinstance(position, values.Position):
+            return position_fields(position)
     except (KeyError, ValueError, TypeError, AttributeError):
-        position = None
-    # the verdict of a dead letter needs less evidence than that
-    return position_fields(position) if isinstance(position, values.Position) else {"entry_time": None}
+        pass
+    return {"entry_time": None}  # the verdict of a dead letter needs less evidence than that
 
 
 def thesis_of(entry: Entry, partitions: int) -> LastDecision | None:

@@ -259,7 +259,8 @@ async def test_without_a_position_there_is_no_stop_to_judge(
     verdict: Any = record["verdict"]
     assert verdict["action"] == "none"
     assert verdict["reason"].endswith("there is no position")
-    assert await valkey.xlen(keys.decisions(0)) == 0
+    (published,) = await read_stream(valkey, keys.decisions(0))  # whoever waits for the tick is told
+    assert json.loads(published.fields[b"decision"])["action"] == "none"
 
 
 @pytest.mark.usefixtures("breached")

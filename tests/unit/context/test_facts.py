@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 
 from llmctx.context.facts import Fact, facts_of
+from llmctx.context.marks import Marks
+from llmctx.context.package import build_package
 from llmctx.context.section import Section
 from llmctx.context.staleness import Status
 from llmctx.schema import values
 from llmctx.schema.keys import model_of
-from tests.unit.context.scene import TEXTS, package_of, section_of, with_raw
+from tests.unit.context.scene import TEXTS, package_of, section_of, snapshot_of, with_raw
 
 
 def facts(section: str, raw: str | None = None) -> list[Fact]:
@@ -245,7 +247,8 @@ def ranked(*symbols: str) -> list[str]:
     """The facts of these candidates in a package on AAPL, as path and value."""
     one = {"score": 0.5, "price": 10, "signals": [], "timestamp": "2025-05-09T10:00:00.000Z"}
     text = json.dumps([{"symbol": symbol} | one for symbol in symbols])
-    return [f"{fact.path}: {fact.value}" for fact in package_of({"candidates": text}).facts["candidates"]]
+    snapshot = snapshot_of({"candidates": text}).model_copy(update={"marks": Marks()})  # as every version since 0.2.0
+    return [f"{fact.path}: {fact.value}" for fact in build_package(snapshot).facts["candidates"]]
 
 
 def test_the_symbol_held_is_among_the_candidates_shown_with_its_rank() -> None:

@@ -161,7 +161,7 @@ def test_a_field_that_is_left_out_is_named_with_its_key(section: str, path: tupl
         ("price", ("timestamp",), 1746778530, "timestamp must be an ISO 8601 text such as"),
         ("sentiment", ("timestamp",), "2025-05-09", "timestamp must be ISO 8601 with"),
         ("position", ("side",), "flat", "side Input should be 'long' or 'short'"),
-        ("system", ("watchlist_count",), 1.5, "watchlist_count must be a whole number from 0 on, not a number"),
+        ("sentiment", ("news_count",), 1.5, "news_count must be a whole number from 0 on, not a number"),
         ("position", ("quantity",), 1e31, "quantity is beyond 1e30 or below 1e-30"),
         ("watchlist", (2,), 7, "[2] Input should be a valid string"),
     ],
