@@ -14,7 +14,7 @@ from .conftest import ROOT
 TUTORIALS = {
     "join-your-system": ["AAPL", "hold", "verified"],
     "change-a-prompt": ["flips", "v9"],
-    "answer-an-auditor": ["140", "verified", "record 139", "exit code 1: altered"],
+    "answer-an-auditor": ["reduce", "verified", "breaks leaf-hash", "exit code 1: altered"],
 }
 """Each tutorial, and words that its commands print."""
 

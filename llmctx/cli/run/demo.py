@@ -97,9 +97,9 @@ async def _demo(directory: Path, endpoint: str | None, model: str | None, *, loc
         if local is not None:
             _suit_local_model(settings)
         limit = (_MAX_REAL_CALLS if local is None else _MAX_LOCAL_CALLS) if real else None
-        report = await _session(settings, limit=limit)
+        report, decided = await _session(settings, limit=limit)
     _print_report(report)
-    _print_next_steps(directory, report.records // 4)
+    _print_next_steps(directory, decided)
 
 
 def _empty(directory: Path) -> None:
@@ -123,8 +123,11 @@ def _suit_local_model(settings: Settings) -> None:
     )
 
 
-async def _session(settings: Settings, *, limit: int | None) -> PartitionReport:
-    """Trade the simulated market and verify the trail. `limit` is the number of calls to a real model."""
+async def _session(settings: Settings, *, limit: int | None) -> tuple[PartitionReport, int]:
+    """Trade the simulated market and verify the trail; also the index of a decision worth a look.
+
+    `limit` is the number of calls to a real model.
+    """
     real = limit is not None
     if real:
         settings.llm.max_attempts = 1  # so that the number of requests stays within the limit
@@ -149,7 +152,7 @@ async def _session(settings: Settings, *, limit: int | None) -> PartitionReport:
                 "guardrails alone decided.",
                 failures.remedy,
             )
-        return await verify_partition(Log(redis), home.instance, directory)
+        return await verify_partition(Log(redis), home.instance, directory), screen.decided
 
 
 async def _play(

@@ -33,6 +33,8 @@ class DemoScreen:
     def __init__(self, *, live: bool) -> None:
         self.records = 0
         """Records that settle a tick, so far."""
+        self.decided = 0
+        """The index of a decision worth a look: the first that reduced a position, or any."""
         self.failures = FailureCount()
         """Calls to the endpoint so far, and those of them without a usable answer."""
         self._actions: Counter[str] = Counter()
@@ -74,6 +76,9 @@ class DemoScreen:
         symbol, action, guards = record.get("symbol", ""), record["verdict"]["action"], record["verdict"].get("guards")
         if "tick" in record:
             self.records += 1
+            self.decided = (
+                entry.index if action == "reduce" and not self._actions[action] else self.decided or entry.index
+            )
             self._actions[action] += 1
         self._guards.update(guard["name"] for guard in guards or [])
         self._limited[record["verdict"].get("limited", "")] += 1
