@@ -238,7 +238,8 @@ class Owner:
         lost = await self._recovery.compare_again()
         await self._publisher.resume()
         if lost is not None:
-            self.memory.forget()
+            for remembered in (self.memory, self.ticks, self.said):
+                remembered.forget()
             await self._note(lost)
 
     async def metadata(self) -> RecordMetadata:

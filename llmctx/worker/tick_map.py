@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Collection
+from itertools import chain
 from pathlib import Path
 
 from redis.asyncio import Redis
@@ -40,7 +41,8 @@ class TickMap:
         self._archived = archived
         self._key = log.key(self.name)
         # Dropping the oldest entry of a plain dict takes the longer the more were dropped before it.
-        self._recent: OrderedDict[str, int] | None = None
+        self._own: OrderedDict[str, int] = OrderedDict()
+        self._recent: dict[str, int] | None = None
 
     @staticmethod
     def ids(entry: Entry) -> list[str]:
@@ -55,13 +57,16 @@ class TickMap:
         return await self._archived.settled(tick, index)
 
     def add(self, entry: Entry) -> None:
-        """Remember the ticks of a record that has just been settled."""
-        if self._recent is None:
-            return  # it is read from the log with all others
+        """Remember the ticks of a record that has just been settled: it is in the spool, whatever a server says."""
         for tick in self.ids(entry):
-            self._recent[tick] = entry.index
-        while len(self._recent) > _MAX_REMEMBERED:
-            self._recent.popitem(last=False)
+            self._own[tick] = entry.index
+        while len(self._own) > _MAX_REMEMBERED:
+            self._own.popitem(last=False)
+
+    def forget(self) -> None:
+        """Forget what was settled, because the log has lost records."""
+        self._own.clear()
+        self._recent = None
 
     async def settled(self, tick_ids: Collection[str]) -> set[str]:
         """The ticks that a record settles.
@@ -73,28 +78,33 @@ class TickMap:
         Raises LeaseError or TrailError if it cannot be repaired.
         """
         mapped, recent = await self._mapped(tick_ids), await self._recently()
+        own = {tick: self._own[tick] for tick in tick_ids if tick in self._own}
         missing = {tick: b"%d" % recent[tick] for tick in tick_ids if tick in recent and tick not in mapped}
-        claims = mapped | missing
-        borne_out = await asyncio.gather(*(self._is_borne_out(tick, index) for tick, index in claims.items()))
-        settled = {tick for tick, is_true in zip(claims, borne_out, strict=True) if is_true}
-        wrong = mapped.keys() - settled
+        claims = {tick: index for tick, index in (mapped | missing).items() if tick not in own}
+        judged = await asyncio.gather(*(self._is_borne_out(tick, index) for tick, index in claims.items()))
+        borne_out = dict(zip(claims, judged, strict=True))
+        settled = {tick for tick, is_true in borne_out.items() if is_true}
+        wrong = (mapped.keys() & claims.keys()) - settled
         true = await self._find(wrong) if wrong else {}
         true |= {tick: recent[tick] for tick in missing.keys() & settled}
+        true |= {tick: index for tick, index in own.items() if mapped.get(tick) != b"%d" % index}
         if wrong or true:
-            await self._repair({tick: mapped.get(tick, b"") for tick in wrong | true.keys()}, true)
-        return settled | true.keys()
+            absent = {tick for tick, is_true in borne_out.items() if is_true is None}
+            await self._repair({tick: mapped.get(tick, b"") for tick in wrong | true.keys()}, true, absent)
+        return settled | true.keys() | own.keys()
 
     async def _recently(self) -> dict[str, int]:
-        """The ticks of the newest records: those read at the first call, and those added since."""
+        """The ticks of the newest records at the first call; the newest record of a tick counts."""
         if self._recent is None:
-            found: list[Entry] = []
+            found: dict[str, int] = {}
+            read = 0
             async for entry in self._log.read_back():
-                found.append(entry)
-                if len(found) == _MAX_READ:
+                for tick in self.ids(entry):
+                    found.setdefault(tick, entry.index)
+                read += 1
+                if read == _MAX_READ:
                     break
-            self._recent = OrderedDict()
-            for entry in reversed(found):
-                self.add(entry)
+            self._recent = found
         return self._recent
 
     async def _mapped(self, tick_ids: Collection[str]) -> dict[str, bytes]:
@@ -102,11 +112,14 @@ class TickMap:
             found = await self._redis.hmget(self._key, list(tick_ids)) if tick_ids else []
         return {tick: index for tick, index in zip(tick_ids, found, strict=True) if isinstance(index, bytes)}
 
-    async def _is_borne_out(self, tick: str, index: bytes) -> bool:
-        entry = None if index_of(index) < 0 else await self._log.entry(index_of(index))
-        if entry is None and index_of(index) >= 0:
-            return await self.is_archived(tick, index_of(index))
-        return entry is not None and tick in self.ids(entry) and self._is_genuine(entry)
+    async def _is_borne_out(self, tick: str, index: bytes) -> bool | None:
+        """Whether the record at an index settles a tick; None if there is no record."""
+        if index_of(index) < 0:
+            return False
+        entry = await self._log.entry(index_of(index))
+        if entry is None:
+            return await self.is_archived(tick, index_of(index)) or None
+        return tick in self.ids(entry) and self._is_genuine(entry)
 
     async def _find(self, ticks: set[str]) -> dict[str, int]:
         """The index of the record that settles each tick, by reading the whole log."""
@@ -116,11 +129,11 @@ class TickMap:
                 found |= dict.fromkeys(ticks.intersection(self.ids(entry)), entry.index)
         return found
 
-    async def _repair(self, wrong: dict[str, bytes], true: dict[str, int]) -> None:
-        names = [lease_key(self._log.partition), self._key, self._log.key("repairs")]
+    async def _repair(self, wrong: dict[str, bytes], true: dict[str, int], absent: set[str]) -> None:
+        names = [lease_key(self._log.partition), self._key, self._log.key("repairs"), self._log.key("log")]
         with redis_errors("The map of ticks could not be repaired"):
-            args = [part for tick, index in wrong.items() for part in (tick, index, true.get(tick, ""))]
-            await _REPAIR(self._redis, names, [self._owner, *args])
+            args = [(tick, index, true.get(tick, ""), "1" if tick in absent else "") for tick, index in wrong.items()]
+            await _REPAIR(self._redis, names, [self._owner, *chain.from_iterable(args)])
         for tick, index in wrong.items():
             what = f"its record is {true[tick]}" if tick in true else "no record bears that out, so it is recorded now"
             _log.error(
