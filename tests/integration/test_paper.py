@@ -51,11 +51,15 @@ class Played(NamedTuple):
     book: bytes
 
     def outcome(self) -> dict[str, object]:
-        """What was decided and earned, without recording times."""
+        """What was decided and earned, without recording times.
+
+        Between which decisions an effect is recorded is a matter of time, and so are indices; the fills say the same.
+        """
         decided = [
-            (leaf.get("symbol"), leaf.get("as_of_ms"), leaf["kind"], leaf.get("decision"), leaf["verdict"])
+            (leaf.get("symbol"), leaf.get("as_of_ms"), leaf["kind"], leaf.get("decision"), verdict)
             for leaf in (entry.record for entry in self.entries)
-            if leaf["kind"] != "notice"
+            if leaf["kind"] not in ("notice", "effect")
+            for verdict in [{name: value for name, value in leaf["verdict"].items() if name != "repeat_of"}]
         ]
         return {"decided": decided, "fills": self.fills, "closed": self.closed, "book": self.book}
 
