@@ -14,8 +14,8 @@ from llmctx.context.tick import Tick
 from llmctx.decision.conclude import StandingDecision
 from llmctx.decision.decision import Action
 from llmctx.decision.trigger import ALWAYS_ASKED, Seen, TriggerPolicy, reason_not_to_ask, seen_in
-from llmctx.errors import AddressError, in_short
-from llmctx.trail.log.entry import Entry, address, parse_address
+from llmctx.errors import in_short
+from llmctx.trail.log.entry import Entry, address
 from llmctx.trail.log.reader import LogReader
 
 _log = logging.getLogger(__name__)
@@ -112,12 +112,8 @@ class StandingDecisions:
 
     async def _named(self, reference: TrailReference) -> Standing | None:
         assert self._log is not None
-        try:
-            _, index = parse_address(reference.address, self._partitions)
-        except AddressError:
-            return None
-        entry = await self._log.entry(index)
-        if entry is None or entry.leaf_hash != reference.leaf_hash or not self._vouches(entry):
+        entry = await self._log.named(reference.address, reference.leaf_hash, self._partitions)
+        if entry is None or not self._vouches(entry):
             return None
         return await self._standing_in(entry)
 

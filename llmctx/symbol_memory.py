@@ -19,10 +19,10 @@ from llmctx.context.snapshot import Known, LastDecision, Snapshot, TrailReferenc
 from llmctx.decision.mandate.case import ledger_after
 from llmctx.decision.stop import STOP_UNCONFIRMED
 from llmctx.decision.verdict import Verdict
-from llmctx.errors import AddressError, AnchorError, in_short
+from llmctx.errors import AnchorError, in_short
 from llmctx.publication import thesis_of
 from llmctx.standing import StandingDecisions
-from llmctx.trail.log.entry import Entry, address, parse_address
+from llmctx.trail.log.entry import Entry, address
 from llmctx.trail.log.reader import LogReader
 
 _log = logging.getLogger(__name__)
@@ -194,12 +194,8 @@ class SymbolMemory:
 
     async def _named(self, reference: TrailReference) -> LastDecision | None:
         assert self._log is not None
-        try:
-            _, index = parse_address(reference.address, self._partitions)
-        except AddressError:
-            return None
-        entry = await self._log.entry(index)
-        if entry is None or entry.leaf_hash != reference.leaf_hash or not self._vouches(entry):
+        entry = await self._log.named(reference.address, reference.leaf_hash, self._partitions)
+        if entry is None or not self._vouches(entry):
             return None
         return self._thesis_in(entry)
 

@@ -53,7 +53,7 @@ class Door(NamedTuple):
     origins: frozenset[str]
     """The origins of the console itself; Host and Origin must name one."""
     token_sha256: str | None
-    """The SHA-256 of the token, in hex; None if there is none."""
+    """The SHA-256 of the token, in hex; None before a token was made."""
     reads_need_token: bool
     """Whether even reading needs the token, because others can reach the console."""
     writes: bool

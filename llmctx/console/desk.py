@@ -112,7 +112,7 @@ class Head(NamedTuple):
     records: int
     """Records in the trail."""
     signed_at_ms: int | None
-    """When the newest checkpoint was signed, that of the partition where it is oldest; None if there is none."""
+    """When the newest checkpoint was signed, in the partition where it is oldest; None before any was."""
     unsigned: int
     """Records that no checkpoint covers."""
     budget: str | None

@@ -60,7 +60,7 @@ class Subject(NamedTuple):
     prices: Mapping[str, Price] = {}
     """Price per million tokens by model."""
     replays: Path | None = None
-    """The folder of results of replays; None if there is none."""
+    """The folder of results of replays; None without one."""
 
 
 def live_subject(

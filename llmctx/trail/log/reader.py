@@ -9,9 +9,10 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from llmctx.connection import StreamEntry, read_stream, read_stream_back
+from llmctx.errors import AddressError
 from llmctx.trail.log.base import Base
 from llmctx.trail.log.blobs import Blobs
-from llmctx.trail.log.entry import FIELD, PROOF, Entry, restored, without_leaf
+from llmctx.trail.log.entry import FIELD, PROOF, Entry, parse_address, restored, without_leaf
 from llmctx.trail.log.index import index_of
 from llmctx.trail.log.lease import partition_key, redis_errors
 from llmctx.trail.log.packing import reference_of
@@ -105,6 +106,15 @@ class LogReader:
             if len(page) < _PAGE:
                 return
             begin = f"({page[-1].id}"
+
+    async def named(self, where: str, leaf_hash: str, partitions: int) -> Entry | None:
+        """The record at an address of this partition; None if the log has none there, or one with another leaf hash."""
+        try:
+            _, index = parse_address(where, partitions)
+        except AddressError:
+            return None
+        entry = await self.entry(index)
+        return entry if entry is not None and entry.leaf_hash == leaf_hash else None
 
     async def checkpoint(self) -> str | None:
         """The newest signed checkpoint in Redis, None if there is none."""
