@@ -7,6 +7,7 @@ from typing import Any
 from llmctx import canonical, clock
 from llmctx.context.package import Package
 from llmctx.decision.approval import ApprovalRule, Proposal
+from llmctx.decision.approved import Approved
 from llmctx.decision.decision import Decision
 from llmctx.decision.grounding import Finding, Grounding
 from llmctx.decision.mandate.mandate import Mandate
@@ -185,6 +186,22 @@ def verdict_fields(verdict: Verdict) -> dict[str, Any]:
             "reason": verdict.reason,
         }
     )
+
+
+def approved_fields(approved: Approved) -> dict[str, Any]:
+    """What a person approves, as a leaf has it."""
+    return _present(
+        {name: text_of(each) if isinstance(each, Decimal) else each for name, each in approved._asdict().items()}
+    )
+
+
+def approved_of(record: Mapping[str, Any]) -> Approved:
+    """What a recorded approval approves."""
+    fields: dict[str, Any] = {
+        name: Decimal(each) if name in ("quantity", "stop_loss", "take_profit") else each
+        for name, each in record["approved"].items()
+    }
+    return Approved(**fields)
 
 
 def _texts_of(value: ApprovalRule | Proposal) -> dict[str, Any]:

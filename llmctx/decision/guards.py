@@ -51,6 +51,8 @@ UNGROUNDED = "ungrounded"
 """The guardrail that fires on miscited or false prices."""
 UNCHECKED = "mandate_unchecked"
 """The guardrail that says that a rule of the mandate lacks what it needs; it changes nothing."""
+AS_DECIDED = "as the model decided"
+"""The reason of a verdict that no guardrail changed."""
 _NEW_RISK = (Action.ADD,)
 """The actions that enlarge what can be lost."""
 _MAX_ALARMS_SHOWN = 3
@@ -125,7 +127,7 @@ def guard(
 def _reason(guards: list[Guard]) -> str:
     """What the last guardrail saw that changed something."""
     told = [guard.detail for guard in guards if guard.name != UNCHECKED]
-    return told[-1] if told else "as the model decided"
+    return told[-1] if told else AS_DECIDED
 
 
 def _confidence_floor(draft: _Draft) -> None:
