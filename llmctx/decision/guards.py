@@ -38,9 +38,10 @@ from llmctx.decision.decision import Action, Decision
 from llmctx.decision.grounding import Grounding, ground
 from llmctx.decision.halt import HALTED, halt_in
 from llmctx.decision.mandate.case import Case, repeated_exit
+from llmctx.decision.mandate.contradiction import contradiction_in
 from llmctx.decision.mandate.rules import judge
 from llmctx.decision.stop import STOP_BREACHED, judge_stop
-from llmctx.decision.verdict import Guard, GuardPolicy, Verdict
+from llmctx.decision.verdict import Guard, GuardPolicy, Verdict, rest_after
 from llmctx.errors import in_short
 from llmctx.limits import MAX_REASON_CHARS, cut
 from llmctx.schema import values
@@ -80,6 +81,10 @@ class _Draft:
         """What the action asks for."""
         return {"quantity": self.quantity, "stop_loss": self.stop_loss, "take_profit": self.take_profit}
 
+    def contradiction(self) -> str | None:
+        """What in the answer speaks against it; None if nothing does."""
+        return None if self.decision is None else contradiction_in(self.package, self.decision, self.grounding)
+
     def fire(self, name: str, detail: str, action: Action | None = None) -> None:
         """Note a guardrail; with an action it replaces what stood."""
         if action is not None:
@@ -117,6 +122,7 @@ def guard(
         guards=tuple(draft.guards),
         limited=draft.limited,
         awaits=draft.awaits if draft.action is Action.HOLD else None,
+        rest=None if policy.mandate is None else rest_after(package.position, draft.action, draft.quantity),
         repeat_of=None if policy.mandate is None else repeated_exit(package, draft.action),
         policy=policy,
         grounding=draft.grounding,
@@ -210,7 +216,7 @@ def _mandate(draft: _Draft) -> None:
     mandate = draft.policy.mandate
     if mandate is None or draft.action in (Action.HOLD, Action.EXIT):
         return
-    case = Case(draft.package, mandate, draft.action, draft.levels)
+    case = Case(draft.package, mandate, draft.action, draft.levels, draft.contradiction)
     for rule, effect, detail in judge(case):
         if effect == "unchecked":
             draft.guards.append(Guard(UNCHECKED, f"{rule}: {detail}"))
