@@ -77,8 +77,9 @@ class Owner:
         """Which ids are recorded of what others say."""
         self.memory = SymbolMemory(self.log, instance.partitions, self._recovery.vouches)
         """What is known of each symbol before."""
-        people = People(home.people, self.said, self.memory, self.log, settle=self.settle, metadata=self.metadata)
-        handlers = {"trim": self.archiving.trim, ACT: people.fulfil}
+        self.people = People(home.people, self.said, self.memory, self.log, settle=self.settle, metadata=self.metadata)
+        """What people say of records."""
+        handlers = {"trim": self.archiving.trim, ACT: self.people.fulfil}
         self.requests = Requests(self.log, lambda: self.roster, self.note, self.metadata, handlers)
         """What others ask of this owner."""
         self._publisher = Publisher(redis, self.log, instance.partitions, self._lease.owner, self._recovery)

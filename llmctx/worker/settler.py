@@ -238,7 +238,10 @@ class Settler:
             conflated, entry_ids = tuple(rest.conflated), tuple(rest.entry_ids)
             attempts = 1 + max((counts.get(tick_id, 0) for tick_id in (rest.tick.id, *conflated)), default=0)
             reached("started")
-            entry = await self._pipeline.decide(rest.tick, conflated=conflated, entry_ids=entry_ids, attempts=attempts)
+            async with self._owner.memory.turn(rest.tick.symbol):
+                entry = await self._pipeline.decide(
+                    rest.tick, conflated=conflated, entry_ids=entry_ids, attempts=attempts
+                )
             self._on_entry(entry)
 
     async def _count_attempts(self, batch: Batch) -> dict[str, int]:
