@@ -106,7 +106,8 @@ async def serve_partition(
                     open_redis(home.url, retries=0) as reader,
                 ):
                     waiting.seen.clear()
-                    effects = EffectRecorder(owner, home.instance.partitions, on_entry)
+                    release = Reservations(home.redis, config.policy.mandate).release
+                    effects = EffectRecorder(owner, home.instance.partitions, on_entry, release)
                     settler = Settler(
                         home.redis,
                         TickStream(reader, partition, home.ticks_kept_ms, effects.record),
