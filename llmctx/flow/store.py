@@ -73,7 +73,7 @@ class Store:
         family = keys.BY_SECTION["position"]
         with _redis_errors("all symbols"):
             found = [cast("bytes", key) async for key in self._redis.scan_iter(family.key("*"), count=1000)]
-            raw = await self._redis.mget(found) if found else []
+            raw = cast("list[bytes | None]", await self._redis.mget(found) if found else [])
         symbols = [key.decode(errors="replace").removeprefix(family.key("")) for key in found]
         return {symbol: position_from_wire(text or b"") for symbol, text in zip(symbols, raw, strict=True)}
 
