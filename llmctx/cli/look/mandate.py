@@ -23,7 +23,9 @@ _MAX_SHOWN = 20
 
 
 def mandate(
-    words: Annotated[list[str] | None, typer.Argument(metavar="check", help="Nothing, or check.")] = None,
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="[check | of ADDRESS]", help="Nothing, check, or of and a record.")
+    ] = None,
     on: Annotated[
         str | None, typer.Option("--on", help="The records to judge, a selection as in `llmctx replay --help`.")
     ] = None,
@@ -35,15 +37,17 @@ def mandate(
 ) -> None:
     """Show the limits in force, or judge recorded decisions by them.
 
-    Without arguments: each rule, its limit and its reason. check judges the answers of recorded decisions again, under
-    the mandate of each record and under the one in the settings or in FILE, and shows what would have been done
-    instead, rule by rule. Limits that several positions share are checked over all records, in the order of their
-    times. It asks no model; prices and positions stay those that were recorded.
+    Without arguments: each rule, its limit and its reason. of ADDRESS says whether one recorded decision was within the
+    limits in force at its time: who set them, and each rule with its limit then and what it found. check judges the
+    answers of recorded decisions again, under the mandate of each record and under the one in the settings or in FILE,
+    and shows what would have been done instead, rule by rule. Limits that several positions share are checked over all
+    records, in the order of their times. It asks no model; prices and positions stay those that were recorded.
 
     \b
     llmctx mandate
     LLMCTX_MANDATE__ADDS_PER_DAY=1 llmctx mandate check --on symbol=ACME
     llmctx mandate check --mandate strict.toml --from ./export
+    llmctx mandate of 12 --from ./export
     """
     settings = settings_for(redis_url, state_dir)
     shown = settings.mandate if file is None else read_mandate(file)
@@ -53,10 +57,14 @@ def mandate(
         case ["check"]:
             found = asyncio.run(_check(settings, where, on or "all", shown))
             _print_check(found, shown, as_json=as_json)
+        case ["of", address]:
+            from llmctx.cli.look.mandate_of import show_limits_at
+
+            asyncio.run(show_limits_at(settings, where, address, as_json=as_json))
         case other:
             raise LlmctxError(
                 f"`llmctx mandate` has no action {' '.join(other)!r}.",
-                "Write `llmctx mandate` or `llmctx mandate check --on SELECTION`.",
+                "Write `llmctx mandate`, `llmctx mandate of ADDRESS` or `llmctx mandate check --on SELECTION`.",
                 exit_code=2,
             )
 
