@@ -16,6 +16,7 @@ from llmctx.flow.compose import Composer, FedBar
 from llmctx.flow.exchange import Exchange
 from llmctx.flow.mark_to_market import adjusted_for_jump, mark, position_to_wire
 from llmctx.flow.news import Headline
+from llmctx.flow.portfolio import peak_in
 from llmctx.flow.rules import FeedRules
 from llmctx.flow.step import take_step
 from llmctx.flow.store import Store, WriteResult
@@ -57,7 +58,7 @@ class LiveKeys:
         Raises ServerError if the server does not answer, FeedError if the stored book is malformed.
         """
         self._symbols.clear()
-        self.composer.held_symbols = set(await self._store.held_symbols())
+        self.composer.positions = await self._store.positions()
         await self._resume_market()
         await self._resume_book()
 
@@ -91,6 +92,7 @@ class LiveKeys:
             else:  # decisions from before there was a broker are not for it
                 book = book.with_seen(partition, newest)
         self._book, self._stored_book = book, stored
+        self.composer.peak = peak_in(await self._store.value(keys.PORTFOLIO), book.day)
 
     async def symbol(self, name: str) -> Symbol:
         """What is known of a symbol; read from the server on first use."""
@@ -147,9 +149,9 @@ class LiveKeys:
         step = take_step(tracked, self._book, self._rules, market_open=status == "open")
         symbol.set_position(step.raw_position, step.position)
         if step.raw_position:
-            self.composer.held_symbols.add(symbol.name)
+            self.composer.positions[symbol.name] = step.position
         else:
-            self.composer.held_symbols.discard(symbol.name)
+            self.composer.positions.pop(symbol.name, None)
         tick = None if step.cause is None else self._tick(bar, step.cause)
         fed = FedBar(tracked=tracked, market_status=status, raw_position_before=before, step=step, tick=tick)
         write = self.composer.bar(fed, self._store.partition_of(symbol.name), self._stored_book, at)
