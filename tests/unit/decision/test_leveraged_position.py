@@ -78,7 +78,7 @@ def test_a_percentage_on_margin_does_not_bear_out_a_move_of_the_price() -> None:
     )
     result = ground(judged(**LEVERAGED), decision(reasoning=reasoning))
     assert [(one.text, one.citation) for one in result.miscited] == [
-        ("16.7", "price.price.last / position.entry_price - 1")
+        ("16.7%", "price.price.last / position.entry_price - 1")
     ]
 
 
