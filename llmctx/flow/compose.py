@@ -179,6 +179,8 @@ class Composer:
             return
         for fill in step.fills:
             write.append(keys.FILLS, history_fields(fill), max_entries=keys.MAX_HISTORY)
+        for payment in step.funding:
+            write.append(keys.FUNDING, history_fields(payment), max_entries=keys.MAX_HISTORY)
         if step.closed is not None:
             write.append(keys.CLOSED, history_fields(step.closed), max_entries=keys.MAX_HISTORY)
         if step.day_before is not None:

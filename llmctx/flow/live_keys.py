@@ -14,6 +14,7 @@ from llmctx.flow.bars import Bar
 from llmctx.flow.book import Book
 from llmctx.flow.compose import Composer, FedBar
 from llmctx.flow.exchange import Exchange
+from llmctx.flow.funding import FundingRates
 from llmctx.flow.mark_to_market import adjusted_for_jump, mark, position_to_wire
 from llmctx.flow.news import Headline
 from llmctx.flow.portfolio import peak_in
@@ -43,6 +44,8 @@ class LiveKeys:
         """The exchange whose hours market_status follows."""
         self.composer = Composer(run, rules)
         """Composes the writes."""
+        self.funding_rates = FundingRates()
+        """The newest funding rates."""
         self._symbols: dict[str, Symbol] = {}
         self._book = Book()
         self._stored_book = b""
@@ -135,12 +138,18 @@ class LiveKeys:
         pending = []
         for bar in bars:
             symbol = await self.symbol(bar.symbol)
-            tracked = symbol.add(bar, self._rules.ratios.get(bar.symbol))
+            tracked = self._with_funding(symbol.add(bar, self._rules.ratios.get(bar.symbol)))
             self.composer.market.update(symbol.track.day, bar.symbol, symbol.track.change_pct)
             self.composer.watched_symbols.add(bar.symbol)
             pending.append(self._work_through(tracked, at))
             on_send(pending[-1][0])
         return await self._send(pending, at, on_written)
+
+    def _with_funding(self, tracked: TrackedBar) -> TrackedBar:
+        bar, before, rates = tracked.bar, tracked.bar_before, self.funding_rates
+        since = bar.start if before is None else before.end(self._rules.interval)
+        due, newest = rates.due(bar.symbol, since, tracked.end), rates.newest(bar.symbol, tracked.end)
+        return tracked._replace(funding=due, funding_rate=newest)
 
     def _work_through(self, tracked: TrackedBar, at: datetime) -> tuple[FedBar, Write]:
         """Apply a bar to what the server is believed to hold, and believe the result to be written from then on."""
