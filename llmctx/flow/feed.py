@@ -9,7 +9,7 @@ the same bars raise the same ticks, so nothing is lost or doubled.
 import asyncio
 import uuid
 from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -31,7 +31,6 @@ MAX_AWAY_S = 60.0
 _RETRY_PAUSE_S = 0.2
 _CHECK_BAR_EVERY_S = 2.0
 _MAX_PACED_GAP_S = 3600
-_DAY = timedelta(days=1)
 
 
 class Feed:
@@ -206,10 +205,9 @@ class Feed:
             at = await self._pace(new[0].end(self._rules.interval))
             self._bar_start = new[0].start
             exchange, interval = self._live_keys.exchange, self._rules.interval
-            # A day's bar begins at midnight somewhere; by its middle it is that day at the exchange too.
-            within = self._bar_start + interval / 2 if interval >= _DAY else self._bar_start
-            if exchange.status(within) == "closed":
-                self._reporter.exchange_closed(exchange.name, exchange.date_at(within))
+            day = exchange.date_of_bar(self._bar_start, interval)
+            if exchange.session(day) is None:
+                self._reporter.exchange_closed(exchange.name, day)
             self.report.already_fed += await self._live_keys.write_bars(new, at, self._on_send, self._on_written)
             self._in_doubt.clear()
 

@@ -6,6 +6,7 @@ something that somebody else has changed is refused, and its bar is worked throu
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 
 from llmctx import clock
 from llmctx.context.tick import Tick
@@ -42,6 +43,7 @@ class LiveKeys:
         """The exchange whose hours market_status follows."""
         self.composer = Composer(run, rules)
         """Composes the writes."""
+        self._date_of_bar = partial(self.exchange.date_of_bar, interval=rules.interval)
         self._symbols: dict[str, Symbol] = {}
         self._book = Book()
         self._stored_book = b""
@@ -65,7 +67,7 @@ class LiveKeys:
         """Continue from the newest day's changes."""
         composer, screened = self.composer, await self._store.screened()
         ends = {symbol: clock.from_ms(end_ms) for symbol, (end_ms, _) in screened.items()}
-        dates = {symbol: self.exchange.date_at(end - self._rules.interval) for symbol, end in ends.items()}
+        dates = {symbol: self._date_of_bar(end - self._rules.interval) for symbol, end in ends.items()}
         newest = max(dates.values(), default=None)
         for symbol, (_, change_pct) in screened.items():
             if dates[symbol] == newest:
@@ -95,7 +97,7 @@ class LiveKeys:
     async def symbol(self, name: str) -> Symbol:
         """What is known of a symbol; read from the server on first use."""
         if name not in self._symbols:
-            symbol = Symbol(name, self._rules.interval, self.exchange.date_at)
+            symbol = Symbol(name, self._rules.interval, self._date_of_bar)
             symbol.replay([found async for found in self._store.bars(name)])
             for member in await self._store.news(name):
                 symbol.news.add(Headline.from_member(name, member))
