@@ -142,6 +142,37 @@ class LiveKeys:
             on_send(pending[-1][0])
         return await self._send(pending, at, on_written)
 
+    async def correct_bar(self, bar: Bar, at: datetime) -> FedBar | None:
+        """Put a bar into the place of its symbol's newest one, which has the same start; None if another feed is ahead.
+
+        Prices, indicators and the mark of the position follow it. The paper broker does nothing: what it filled on the
+        bar as it was before is done.
+        """
+        old = await self.symbol(bar.symbol)
+        symbol = Symbol(bar.symbol, self._rules.interval, self._date_of_bar)
+        symbol.replay([found async for found in self._store.bars(bar.symbol) if found[0].start < bar.start])
+        symbol.news = old.news
+        symbol.set_position(old.raw_position, old.position)
+        tracked = symbol.add(bar, self._rules.ratios.get(bar.symbol))
+        self.composer.market.update(symbol.track.day, bar.symbol, symbol.track.change_pct)
+        status = self.exchange.status(tracked.end)
+        step = take_step(tracked, self._book, self._rules._replace(cost_bps=None), market_open=status == "open")
+        tick = None if step.cause is None else self._tick(bar, step.cause, version=f":{bar.close}")
+        fed = FedBar(tracked, status, old.raw_position, step, tick, corrects=True)
+        partition = self._store.partition_of(bar.symbol)
+        (result,) = await self._store.write([self.composer.bar(fed, partition, self._stored_book, at)])
+        if result.changed:
+            old.set_position(result.changed[0])
+            await self._resume_book()
+            return await self.correct_bar(bar, at)
+        if not result.done:
+            del self._symbols[bar.symbol]
+            return None
+        symbol.set_position(step.raw_position, step.position)
+        self._accept(fed, result)
+        self._symbols[bar.symbol] = symbol
+        return fed
+
     def _work_through(self, tracked: TrackedBar, at: datetime) -> tuple[FedBar, Write]:
         """Apply a bar to what the server is believed to hold, and believe the result to be written from then on."""
         symbol, bar, before = tracked.symbol, tracked.bar, tracked.symbol.raw_position
@@ -193,9 +224,9 @@ class LiveKeys:
         """Whether the server has a bar that this feed wrote."""
         return await self._store.writer_of(bar) == self._run
 
-    def _tick(self, bar: Bar, cause: str) -> Tick:
+    def _tick(self, bar: Bar, cause: str, *, version: str = "") -> Tick:
         at_ms = clock.to_ms(bar.start)
-        return Tick(id=f"{self._run}:{bar.symbol}:{at_ms}", symbol=bar.symbol, cause=cause)
+        return Tick(id=f"{self._run}:{bar.symbol}:{at_ms}{version}", symbol=bar.symbol, cause=cause)
 
     async def adjust_position(self, name: str) -> Tick | None:
         """Adjust a position for a split that an earlier feed passed without a ratio; the tick it raises, or None."""
