@@ -90,7 +90,8 @@ class SymbolMemory:
 
     def confirm(self, symbol: str, confirmed: Mark) -> None:
         """Believe a price of a symbol that a person confirmed."""
-        self._keep(symbol, (self._known.get(symbol) or Known())._replace(marks=Marks(confirmed)))
+        known = self._known.get(symbol) or Known()
+        self._keep(symbol, known._replace(marks=Marks(confirmed, first_seen=known.marks.first_seen)))
 
     def add(self, package: Package, verdict: Verdict, entry: Entry | None = None) -> None:
         """Remember a package and its verdict, and the record of them if it is the next thesis."""
