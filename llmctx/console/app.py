@@ -12,12 +12,13 @@ from starlette.routing import Route
 
 from llmctx.console.access import Door
 from llmctx.console.api import Api
+from llmctx.console.forms import Forms
 from llmctx.console.guard import Guard
 from llmctx.console.pages import Pages
 from llmctx.console.rendering import STATIC
 from llmctx.console.stream import Broadcast, decision_stream, desk_stream
 from llmctx.console.subject import Subject
-from llmctx.errors import AddressError, ConsoleError, LlmctxError, ServerError
+from llmctx.errors import AddressError, ConsoleError, LlmctxError, RequestError, ServerError
 from llmctx.replay.page import STYLE
 
 _SERVED = {path.name: path for path in STATIC.iterdir()} | {"comparison.css": STYLE}
@@ -33,6 +34,7 @@ class Console:
     def __init__(self, subject: Subject, door: Door) -> None:
         self._subject = subject
         self._pages = Pages(subject, writes=door.writes)
+        self._forms = Forms(subject)
         self._desk: Broadcast | None = None if subject.live is None else desk_stream(subject)
         self._decisions = decision_stream(subject)
         self.api = Api(subject, self._decisions)
@@ -62,6 +64,7 @@ class Console:
             "/decisions/{address}/receipt": pages.receipt,
             "/decisions/{address}/report": pages.report,
             "/symbols/{symbol:path}": pages.symbol,
+            "/approvals": pages.approvals,
             "/quality": pages.quality,
             "/health": pages.health,
             "/compare": pages.comparisons,
@@ -71,8 +74,13 @@ class Console:
             "/desk/stream": self._desk_stream,
             "/static/{name}": self._static,
         }
-        asking = Route("/symbols/{symbol:path}", pages.ask, methods=["POST"])
-        return [asking, *(Route(path, handler) for path, handler in found.items()), *self.api.routes()]
+        forms = {
+            "/halt": self._forms.halt,
+            "/symbols/{symbol:path}": self._forms.ask,
+            "/decisions/{address}": self._forms.state,
+        }
+        posts = [Route(path, handler, methods=["POST"]) for path, handler in forms.items()]
+        return [*posts, *(Route(path, handler) for path, handler in found.items()), *self.api.routes()]
 
     async def _api_page(self, _: Request) -> Response:
         return self._pages.page("api", "API", operations=self.api.operations)
@@ -101,6 +109,8 @@ def _told(error: Exception) -> tuple[int, str, str]:
         return error.status_code, error.detail, "The pages are named at the top; /api describes the API."
     if isinstance(error, AddressError):
         return 404, error.what, error.do
+    if isinstance(error, RequestError):
+        return 409, error.what, error.do
     if not isinstance(error, LlmctxError):
         error = ServerError(f"The server went away while it was asked: {error}.", "Load the page again.")
     return (503 if error.exit_code == ServerError.exit_code else 400), error.what, error.do

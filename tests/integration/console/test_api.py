@@ -45,7 +45,7 @@ async def test_every_answer_has_the_form_that_the_document_gives_it(browser: Bro
         if problem is not None:
             assert problem.status == 404
             assert problem.document.keys() == {"error", "what_to_do"}
-    assert asked == 14
+    assert asked == 16
 
 
 async def test_the_api_says_what_the_command_line_says(dumb: Program, browser: Browser) -> None:
