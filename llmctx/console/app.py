@@ -16,10 +16,11 @@ from llmctx.console.forms import Forms
 from llmctx.console.guard import Guard
 from llmctx.console.pages import Pages
 from llmctx.console.rendering import STATIC
-from llmctx.console.stream import Broadcast, decision_stream, desk_stream
+from llmctx.console.stream import SymbolStreams, decision_stream, desk_stream
 from llmctx.console.subject import Subject
-from llmctx.errors import AddressError, ConsoleError, LlmctxError, RequestError, ServerError
+from llmctx.errors import AddressError, LlmctxError, RequestError, ServerError
 from llmctx.replay.page import STYLE
+from llmctx.schema.symbol import check_symbol
 
 _SERVED = {path.name: path for path in STATIC.iterdir()} | {"comparison.css": STYLE}
 """What stands under /static, by name: these files alone."""
@@ -35,7 +36,7 @@ class Console:
         self._subject = subject
         self._pages = Pages(subject, writes=door.writes)
         self._forms = Forms(subject)
-        self._desk: Broadcast | None = None if subject.live is None else desk_stream(subject)
+        self._desk, self._symbols = desk_stream(subject), SymbolStreams(subject)
         self._decisions = decision_stream(subject)
         self.api = Api(subject, self._decisions)
         """Its API."""
@@ -49,9 +50,8 @@ class Console:
 
     async def close(self) -> None:
         """End every stream."""
-        for stream in (self._desk, self._decisions):
-            if stream is not None:
-                await stream.close()
+        for stream in (self._desk, self._symbols, self._decisions):
+            await stream.close()
 
     def _routes(self) -> list[Route]:
         pages = self._pages
@@ -71,7 +71,8 @@ class Console:
             "/compare/page": pages.compare,
             "/sign-in": pages.sign_in,
             "/api": self._api_page,
-            "/desk/stream": self._desk_stream,
+            "/stream/desk": self._desk_stream,
+            "/stream/symbols/{symbol:path}": self._symbol_stream,
             "/static/{name}": self._static,
         }
         forms = {
@@ -86,9 +87,12 @@ class Console:
         return self._pages.page("api", "API", operations=self.api.operations)
 
     async def _desk_stream(self, _: Request) -> Response:
-        if self._desk is None:
-            raise ConsoleError("A copy has no desk.", "Open the live console.")
+        self._subject.require_live()
         return EventSourceResponse(self._desk.open(), ping=_PING_S)
+
+    async def _symbol_stream(self, request: Request) -> Response:
+        symbol = check_symbol(request.path_params["symbol"])
+        return EventSourceResponse(self._symbols.open(symbol), ping=_PING_S)
 
     async def _static(self, request: Request) -> Response:
         path = _SERVED.get(request.path_params["name"])

@@ -12,14 +12,18 @@ from llmctx.console.approvals import read_waiting
 from llmctx.console.before import prompt_before
 from llmctx.console.chart import draw
 from llmctx.console.comparison import answers_of, comparison_of, comparisons_in
-from llmctx.console.desk import read_closes, read_desk, read_fills, read_position
+from llmctx.console.desk import read_closes, read_desk, read_position
+from llmctx.console.fills import paper_fills, recorded_fills
+from llmctx.console.headlines import headlines_of
 from llmctx.console.health import read_health
 from llmctx.console.listing import ALL_KINDS, TERMS, as_csv, find, problem_of, read_query
 from llmctx.console.quality import measure
 from llmctx.console.rendering import render
 from llmctx.console.report import report_of, signed_text
+from llmctx.console.search_words import terms_in
 from llmctx.console.story import Story, brief_of, known_of
 from llmctx.console.subject import Subject
+from llmctx.console.thesis import turns_of
 from llmctx.decision.decision import Action
 from llmctx.errors import ConsoleError, LlmctxError
 from llmctx.publication import expires_ms
@@ -66,9 +70,8 @@ class Pages:
         query_text = f"?{request.url.query}" if request.url.query else ""
         choices = {"actions": _ACTIONS, "guards": GUARDS, "kinds": ALL_KINDS}
         status = 400 if problem else 200
-        return self.page(
-            "find", "Find", status, terms=terms, rows=rows, problem=problem, limit=limit, query=query_text, **choices
-        )
+        shown = {"terms": terms, "understood": terms_in(terms.get("q", "")), "rows": rows, "problem": problem}
+        return self.page("find", "Find", status, limit=limit, query=query_text, **shown, **choices)
 
     async def find_csv(self, request: Request) -> Response:
         """The same as CSV."""
@@ -131,14 +134,18 @@ class Pages:
         entries = (await newest(source.parts, Filter(symbol), _SYMBOL_RECORDS)).entries
         package = None if live is None else await read_position(live, symbol)
         closes = [] if live is None else await read_closes(live, symbol, _CHART_BARS)
-        fills = [] if live is None else await read_fills(live, symbol)
-        rows = [brief_of(entry, source.partitions) for entry in reversed(entries)]
-        sections = [] if package is None else known_of(package)
-        asks = self._acting(request) | {"asked": request.query_params.get("asked")}
-        return self.page(
-            "symbol", "Desk", **asks, symbol=symbol, rows=rows, sections=sections, package=package,
-            chart=draw(closes, fills, entries, source.partitions),
-        )  # fmt: skip
+        fills = recorded_fills(entries) or ([] if live is None else await paper_fills(live, symbol))
+        news = headlines_of(entries, package)
+        shown: dict[str, Any] = {
+            "package": package,
+            "sections": [] if package is None else known_of(package),
+            "rows": [brief_of(entry, source.partitions) for entry in reversed(entries)],
+            "turns": turns_of(entries, source.partitions),
+            "news": news,
+            "chart": draw(closes, fills, entries, news, source.partitions),
+            "asked": request.query_params.get("asked"),
+        }
+        return self.page("symbol", "Desk", symbol=symbol, **shown, **self._acting(request))
 
     async def approvals(self, request: Request) -> Response:
         """What waits for a person."""
