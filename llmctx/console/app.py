@@ -14,6 +14,7 @@ from llmctx.console.access import Door
 from llmctx.console.api import Api
 from llmctx.console.guard import Guard
 from llmctx.console.pages import Pages
+from llmctx.console.quality import QualityReader
 from llmctx.console.rendering import STATIC
 from llmctx.console.stream import Broadcast, decision_stream, desk_stream
 from llmctx.console.subject import Subject
@@ -32,10 +33,11 @@ class Console:
 
     def __init__(self, subject: Subject, door: Door) -> None:
         self._subject = subject
-        self._pages = Pages(subject, writes=door.writes)
+        quality = QualityReader(subject)
+        self._pages = Pages(subject, quality, writes=door.writes)
         self._desk: Broadcast | None = None if subject.live is None else desk_stream(subject)
         self._decisions = decision_stream(subject)
-        self.api = Api(subject, self._decisions)
+        self.api = Api(subject, self._decisions, quality)
         """Its API."""
         inner = Starlette(
             routes=self._routes(),

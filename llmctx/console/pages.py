@@ -15,11 +15,12 @@ from llmctx.console.comparison import answers_of, comparison_of, comparisons_in
 from llmctx.console.desk import read_closes, read_desk, read_fills, read_position
 from llmctx.console.health import read_health
 from llmctx.console.listing import ALL_KINDS, TERMS, as_csv, find, problem_of, read_query
-from llmctx.console.quality import measure
+from llmctx.console.quality import QualityReader
 from llmctx.console.rendering import render
 from llmctx.console.report import report_of, signed_text
 from llmctx.console.story import Story, brief_of, known_of
 from llmctx.console.subject import Subject
+from llmctx.console.trend import trends_of
 from llmctx.context.tick import Tick
 from llmctx.decision.decision import Action
 from llmctx.errors import ConsoleError, LlmctxError
@@ -38,9 +39,10 @@ _ACTIONS = (*(action.value for action in Action), "none")
 class Pages:
     """The pages of one subject."""
 
-    def __init__(self, subject: Subject, *, writes: bool) -> None:
+    def __init__(self, subject: Subject, quality: QualityReader, *, writes: bool) -> None:
         """`writes` says whether requests may change anything."""
         self._subject = subject
+        self._quality = quality
         self._writes = writes and subject.live is not None
 
     def page(self, name: str, page: str, status: int = 200, **values: Any) -> HTMLResponse:
@@ -153,10 +155,10 @@ class Pages:
         return RedirectResponse(f"/symbols/{quote(symbol, safe='')}?asked={tick.id}", 303)
 
     async def quality(self, request: Request) -> Response:
-        """Grounding, guards, cost and latency by prompt and model, over time."""
-        terms = {"limit": "2000", **request.query_params}
-        found = await measure(await self._subject.source(), read_query(terms), self._subject.prices)
-        return self.page("quality", "Quality", found=found, terms=terms)
+        """Grounding, calibration, outcomes, cost and latency over time, and which versions were in use when."""
+        terms = dict(request.query_params)
+        found = await self._quality.read(terms)
+        return self.page("quality", "Quality", found=found, trends=trends_of(found), terms=terms)
 
     async def health(self, _: Request) -> Response:
         """What doctor and status say."""
