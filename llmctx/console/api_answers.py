@@ -4,14 +4,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from llmctx.console.api_models import (
-    FindingAnswer,
-    HealthAnswer,
     PositionAnswer,
     RecordDetail,
     StatusAnswer,
 )
 from llmctx.console.desk import Desk, PositionRow
-from llmctx.console.health import Health
 from llmctx.trail.log.entry import Entry, address
 from llmctx.trail.log.packing import textual_pieces
 
@@ -70,9 +67,3 @@ def status_of(desk: Desk) -> StatusAnswer:
         calls_refused=head.refused,
         halted=list(head.halted),
     )
-
-
-def health_of(health: Health) -> HealthAnswer:
-    """What the health page says."""
-    findings = [FindingAnswer(**finding._asdict()) for finding in health.findings]
-    return HealthAnswer(level=str(health.level), findings=findings, status=health.status)

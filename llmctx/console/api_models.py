@@ -127,29 +127,3 @@ class StatusAnswer(Answer):
     """Calls that the budget did not allow today."""
     halted: list[str]
     """What is halted: symbols, and before them "all" if everything is."""
-
-
-class FindingAnswer(Answer):
-    """What one check of the doctor found out."""
-
-    name: str
-    """The check."""
-    level: str
-    """green, amber or red."""
-    what: str
-    """How things stand."""
-    consequence: str
-    """What follows from it."""
-    do: str
-    """What to do about it."""
-
-
-class HealthAnswer(Answer):
-    """What the doctor and `llmctx status` say."""
-
-    level: str
-    """The worst level of all findings."""
-    findings: list[FindingAnswer]
-    """The findings, the worst first."""
-    status: dict[str, Any] | None
-    """What `llmctx status --json` prints; null if the server does not answer."""

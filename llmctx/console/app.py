@@ -14,7 +14,7 @@ from llmctx.console.access import Door
 from llmctx.console.api import Api
 from llmctx.console.guard import Guard
 from llmctx.console.pages import Pages
-from llmctx.console.quality import QualityReader
+from llmctx.console.readers import Readers
 from llmctx.console.rendering import STATIC
 from llmctx.console.stream import Broadcast, decision_stream, desk_stream
 from llmctx.console.subject import Subject
@@ -33,11 +33,11 @@ class Console:
 
     def __init__(self, subject: Subject, door: Door) -> None:
         self._subject = subject
-        quality = QualityReader(subject)
-        self._pages = Pages(subject, quality, writes=door.writes)
+        readers = Readers.of(subject)
+        self._pages = Pages(subject, readers, writes=door.writes)
         self._desk: Broadcast | None = None if subject.live is None else desk_stream(subject)
         self._decisions = decision_stream(subject)
-        self.api = Api(subject, self._decisions, quality)
+        self.api = Api(subject, self._decisions, readers)
         """Its API."""
         inner = Starlette(
             routes=self._routes(),

@@ -13,9 +13,8 @@ from llmctx.console.before import prompt_before
 from llmctx.console.chart import draw
 from llmctx.console.comparison import answers_of, comparison_of, comparisons_in
 from llmctx.console.desk import read_closes, read_desk, read_fills, read_position
-from llmctx.console.health import read_health
 from llmctx.console.listing import ALL_KINDS, TERMS, as_csv, find, problem_of, read_query
-from llmctx.console.quality import QualityReader
+from llmctx.console.readers import Readers
 from llmctx.console.rendering import render
 from llmctx.console.report import report_of, signed_text
 from llmctx.console.story import Story, brief_of, known_of
@@ -39,10 +38,10 @@ _ACTIONS = (*(action.value for action in Action), "none")
 class Pages:
     """The pages of one subject."""
 
-    def __init__(self, subject: Subject, quality: QualityReader, *, writes: bool) -> None:
+    def __init__(self, subject: Subject, readers: Readers, *, writes: bool) -> None:
         """`writes` says whether requests may change anything."""
         self._subject = subject
-        self._quality = quality
+        self._readers = readers
         self._writes = writes and subject.live is not None
 
     def page(self, name: str, page: str, status: int = 200, **values: Any) -> HTMLResponse:
@@ -157,13 +156,12 @@ class Pages:
     async def quality(self, request: Request) -> Response:
         """Grounding, calibration, outcomes, cost and latency over time, and which versions were in use when."""
         terms = dict(request.query_params)
-        found = await self._quality.read(terms)
+        found = await self._readers.quality.read(terms)
         return self.page("quality", "Quality", found=found, trends=trends_of(found), terms=terms)
 
     async def health(self, _: Request) -> Response:
         """What doctor and status say."""
-        live = self._subject.live
-        return self.page("health", "Health", health=None if live is None else await read_health(live))
+        return self.page("health", "Health", health=await self._readers.health.read())
 
     async def comparisons(self, _: Request) -> Response:
         """The results of replays that can be compared."""

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -21,7 +22,7 @@ async def add_bars(redis: Redis, closes: Sequence[int]) -> None:
     """Bars of AAPL from three minutes after the decisions on, and no others."""
     await redis.delete("stocks:bars:AAPL")
     for minute, close in enumerate(closes, start=3):
-        bar = dict.fromkeys(("open", "high", "low", "close"), close)
+        bar: dict[Any, Any] = dict.fromkeys(("open", "high", "low", "close"), close)
         await redis.xadd("stocks:bars:AAPL", {**bar, "volume": 1}, id=f"{NOW_MS + minute * MINUTE_MS}-0")
 
 
