@@ -6,9 +6,8 @@ write it could have a wrong price believed, or put words into the next prompt.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 from weakref import WeakValueDictionary
 
 from llmctx.bounded_cache import BoundedCache
@@ -41,7 +40,7 @@ _MAX_SYMBOLS, _MAX_BYTES, _EMPTY_BYTES = 20_000, 16 * 2**20, 400
 class _Found:
     """What the records of a symbol have said so far, read from the newest back."""
 
-    memory: bytes | None
+    memory: Known | None
     state: State | None = None
     thesis: LastDecision | None = None
     waits: str | None = None
@@ -91,7 +90,8 @@ class SymbolMemory:
 
     def confirm(self, symbol: str, confirmed: Mark) -> None:
         """Believe a price of a symbol that a person confirmed."""
-        self._keep(symbol, (self._known.get(symbol) or Known())._replace(marks=Marks(confirmed)))
+        known = self._known.get(symbol) or Known()
+        self._keep(symbol, known._replace(marks=Marks(confirmed, first_seen=known.marks.first_seen)))
 
     def add(self, package: Package, verdict: Verdict, entry: Entry | None = None) -> None:
         """Remember a package and its verdict, and the record of them if it is the next thesis."""
@@ -104,9 +104,8 @@ class SymbolMemory:
             known = known._replace(ledger=merged(ledger, package.ledger, known.ledger))
         thesis = None if entry is None else self._thesis_in(entry)
         known = known._replace(thesis=thesis or known.thesis)
-        if self.length != "off" and package.refusal is None:
-            record = {"verdict": {"action": verdict.action}} if entry is None else entry.record
-            known = known._replace(memory=self._remember(package, record, usable=thesis is not None))
+        if self.length != "off" and package.refusal is None and entry is not None:  # what no record says is no memory
+            known = self._remember(known, package, entry, usable=thesis is not None)
         self._keep(symbol, known)
         found = [guard.detail for guard in verdict.guards if guard.name == STOP_UNCONFIRMED]
         if found:
@@ -159,7 +158,7 @@ class SymbolMemory:
         """What the log says of a symbol, and why its stop waits, if it does."""
         if self._log is None:
             return Known(), None
-        found, read = _Found(memory=NOTHING if self.length == "off" else None), 0
+        found, read = _Found(memory=Known() if self.length == "off" else None), 0
         try:
             async for entry in self._log.read_back_of(symbol):
                 decides = "tick" in entry.record or entry.record["kind"] in ("approval", "override")
@@ -179,7 +178,8 @@ class SymbolMemory:
         except AnchorError as error:
             _log.warning(f"{symbol}: its records cannot be vouched for ({in_short(error)}); nothing is known of before")
             return Known(), None
-        return Known(marks, found.thesis, ledger, found.memory or NOTHING), found.waits
+        remembers = found.memory or Known()
+        return remembers._replace(marks=marks, thesis=found.thesis, ledger=ledger), found.waits
 
     async def _learn(self, entry: Entry, found: _Found) -> None:
         """Learn from the record of a tick what no newer one says."""
@@ -193,24 +193,28 @@ class SymbolMemory:
             found.thesis = found.thesis if reference is None else await self._named(reference)
             found.is_searching = found.thesis is None and reference is None
 
-    async def _memory_after(self, entry: Entry) -> bytes:
-        """What is remembered after a record; nothing if it does not say."""
+    async def _memory_after(self, entry: Entry) -> Known:
+        """What is remembered after a record, and the record that it follows from; nothing if it does not say."""
         try:
             snapshot = Snapshot.from_evidence(entry.pieces["snapshot"], await self._mapping_of(entry))
             package = build_package(snapshot)
         except Exception as error:  # noqa: BLE001  an unreadable record must not keep its symbol from being decided
             _log.warning(f"record {entry.index}: its package cannot be remembered: {in_short(error)}")
-            return NOTHING
+            return Known()
         if package.refusal is not None:  # what was remembered before still holds
-            return snapshot.sections["memory"].raw or NOTHING if "memory" in snapshot.sections else NOTHING
-        return self._remember(package, entry.record, usable=self._thesis_in(entry) is not None)
+            section = snapshot.sections.get("memory")
+            raw = None if section is None else section.raw
+            return Known() if raw is None else Known(memory=raw, remembered=snapshot.remembered)
+        return self._remember(Known(), package, entry, usable=self._thesis_in(entry) is not None)
 
-    def _remember(self, package: Package, record: Mapping[str, Any], *, usable: bool) -> bytes:
+    def _remember(self, known: Known, package: Package, entry: Entry, *, usable: bool) -> Known:
         try:
-            return memory_after(package, said_in(record, usable=usable), self.length)
+            memory = memory_after(package, said_in(entry.record, usable=usable), self.length)
         except Exception as error:  # noqa: BLE001  what cannot be remembered must not keep a tick from being settled
             _log.warning(f"{package.symbol}: what was decided cannot be remembered: {in_short(error)}")
-            return NOTHING
+            return known._replace(memory=NOTHING, remembered=None)
+        where = address(entry.index, entry.partition, self._partitions)
+        return known._replace(memory=memory, remembered=TrailReference(where, entry.leaf_hash))
 
     def _address(self, entry: Entry | None) -> str:
         """The address of a record; empty for none."""

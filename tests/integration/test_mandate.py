@@ -44,13 +44,15 @@ class Trail:
     def __init__(self, redis: Redis, home: TrailHome) -> None:
         self.redis, self.home, self.log = redis, home, Log(redis)
 
-    async def decide(self, *said: dict[str, Any], mandate: Mandate | None = PRUDENT) -> list[dict[str, Any]]:
+    async def decide(
+        self, *said: dict[str, Any], mandate: Mandate | None = PRUDENT, symbol: str = "AAPL"
+    ) -> list[dict[str, Any]]:
         """The verdicts on some answers, by one owner."""
         completer = Scripted(*[completion(body(answer_text(**one))) for one in said])
         template = load_template(asset("prompts"), "position")
         config = DecisionConfig(template, completer, policy=GuardPolicy(grounding="off", mandate=mandate))
         async with own_partition(self.home, 0, config) as (_, pipeline):
-            return [(await pipeline.decide(Tick.by_hand("AAPL"))).record["verdict"] for _ in said]
+            return [(await pipeline.decide(Tick.by_hand(symbol))).record["verdict"] for _ in said]
 
     async def recorded(self) -> tuple[list[Recorded], BlobCache]:
         blobs, entries = BlobCache(), []

@@ -96,6 +96,8 @@ class Limits(BaseModel):
     """Loss of the day after which nothing is added, in percent of the equity at its start."""
     drawdown_pct: _AnyNumber = None
     """Loss from the highest equity after which nothing is added, in percent of it."""
+    liquidation_min_pct: _AnyNumber = None
+    """Least distance of the price from the liquidation price for an add, in percent of the price."""
     order_expiry_s: _Count = None
     """Seconds for which an action is not repeated while nothing is seen of the last one."""
 
@@ -116,6 +118,7 @@ PRUDENT = Limits(
     reduce_min_pct=Decimal(1),
     actions_per_hour=12,
     daily_loss_pct=Decimal(3),
+    liquidation_min_pct=Decimal(5),
     order_expiry_s=900,
 )
 """The limits that hold unless settings say otherwise."""

@@ -13,6 +13,7 @@ from llmctx.context.staleness import Status
 from llmctx.decision.decision import Action
 from llmctx.decision.mandate.case import EXACT, Case, Effect, Found, percent_of, share_of
 from llmctx.decision.mandate.levels import check_lock, check_stop, check_target
+from llmctx.decision.mandate.liquidation import near_liquidation
 from llmctx.decision.mandate.sizes import check_account, check_size
 from llmctx.schema import values
 
@@ -164,6 +165,10 @@ RULES = (
     Rule("drawdown", ("drawdown_pct",), _ADD, _drawdown, "The same over days."),
     Rule("no_add_to_loser", ("loser_pct",), _ADD, _loser, "Adding to a loser has no bottom."),
     Rule("add_needs_stop", ("add_needs_stop",), _ADD, _add_without_stop, "Without a stop a loss has no limit."),
+    Rule(
+        "liquidation", ("liquidation_min_pct",), _ADD_OR_STOPS, near_liquidation,
+        "A liquidation takes the whole margin, and comes before any stop beyond it.",
+    ),
     Rule("adds", ("adds_per_position", "adds_per_day"), _ADD, _adds, "Small adds grow into a large position."),
     Rule("contradiction", ("add_needs_evidence",), _ADD, _contradiction, "An answer that refutes itself is a guess."),
     Rule("cooldown", ("cooldown_min",), _ADD, _cooldown, "Who was just stopped out is not calm."),

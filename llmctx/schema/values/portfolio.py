@@ -40,6 +40,8 @@ class Portfolio(LiveValue):
     """Profit on what is open."""
     drawdown_pct: Number | None = unit("%", None)
     """How far equity lies below its highest, as a percentage of that."""
+    peak_equity: Number | None = unshown(None)
+    """The highest equity so far."""
     holdings: list[Holding] = Field(default_factory=list)
     """Every open position that is known."""
     unknown: list[str] = Field(default_factory=list)
