@@ -13,6 +13,8 @@ from llmctx import canonical, clock
 from llmctx.context.ledger import Ledger, Pending
 from llmctx.context.package import Package, build_package
 from llmctx.context.snapshot import RawSection, Snapshot
+from llmctx.decision.approved import Approved
+from llmctx.decision.decision import Decision
 from llmctx.decision.guards import guard
 from llmctx.decision.mandate.case import ledger_after
 from llmctx.decision.mandate.mandate import PRUDENT, Group, Limits, Mandate
@@ -277,6 +279,7 @@ steps = st.fixed_dictionaries(
         "price": prices,
         "minutes": st.integers(1, 40),
         "filled": st.booleans(),
+        "approved": st.booleans(),
     }
 )
 
@@ -291,7 +294,7 @@ EVERY_RULE = Mandate(
 
 
 class Trade:
-    """A position that verdicts are given on, and perhaps followed; another one of 20,000 is of the same sector."""
+    """A position that verdicts are given on, and perhaps followed; another one is of the same sector."""
 
     def __init__(self, side: str, stop: Decimal | None, quantity: int) -> None:
         self.side, self.stop, self.target, self.held = side, stop, Decimal(150), Decimal(quantity)
@@ -311,14 +314,14 @@ class Trade:
             documents[name][stamp] = at
         documents["performance"] = PERFORMANCE | {"timestamp": at}
         worth = self.held * price
-        others = {"MSFT": (Decimal(20_000), "tech"), "XOM": (Decimal(27_000), "energy")}
+        others = {"MSFT": (Decimal(15_500), "tech"), "XOM": (Decimal(25_300), "energy")}
         held = [
             {"symbol": name, "side": "long", "quantity": 1, "value": value, "sector": sector}
             for name, (value, sector) in ({"AAPL": (worth, "tech")} | others).items()
         ]
         return built(
             documents,
-            account(at, holdings=held, gross_exposure=worth + 47_000),
+            account(at, holdings=held, gross_exposure=worth + 40_800),
             ledger=self.ledger,
             as_of_ms=self.now_ms,
         )
@@ -339,7 +342,7 @@ class Trade:
             assert self.held + found.quantity <= 2 * self.opened
             assert (self.held + found.quantity) * price <= 10_000
             assert self.adds < 3
-            assert (self.held + found.quantity) * price <= 3_000  # of the sector's 25,000 and the account's 50,000
+            assert (self.held + found.quantity) * price <= 9_200  # of the account's 50,000; the sector allows 9,500
             assert self.lock(price) is None or (self.stop - (self.lock(price) or 0)) * self.sign >= 0
             assert not [at for at in self.exits if self.now_ms - at < 30 * MINUTE_MS]
         if found.action == "reduce":
@@ -372,8 +375,13 @@ class Trade:
 def one_of(seed: Random, *actions: str) -> dict[str, Any]:
     """What a model says that means one of these actions and has no measure."""
     size = Decimal(seed.choice(["0.001", "1", "10", "1000000"]))
-    level = Decimal(seed.choice(["0.01", "149", "151", "999999"]))
-    return {"action": seed.choice(actions), "quantity": size, "stop_loss": level, "take_profit": level}
+    stop, target = seed.choice([None, "0.01", "149", "151"]), seed.choice([None, "0.01", "151", "999999"])
+    levels = {
+        name: None if level is None else Decimal(level)
+        for name, level in (("stop_loss", stop), ("take_profit", target))
+    }
+    action = seed.choice([one for one in actions if one != "adjust_stops" or stop or target] or ["hold"])
+    return {"action": action, "quantity": size} | levels
 
 
 PERSONS: dict[str, tuple[str, ...]] = {
@@ -387,11 +395,11 @@ PERSONS: dict[str, tuple[str, ...]] = {
 @pytest.mark.parametrize("filled", [True, False], ids=["obeyed", "not obeyed"])
 @pytest.mark.parametrize("person", PERSONS)
 def test_over_two_thousand_ticks_no_limit_is_broken_and_no_order_repeated(person: str, filled: bool) -> None:
-    seed, trade, price = Random(7), Trade("long", Decimal(140), 60), Decimal(150)
+    seed, trade, price = Random(7), Trade("long", Decimal(149), 40), Decimal(150)
     ordered: dict[str, int] = {}
     for _ in range(2000):
         trade.now_ms += MINUTE_MS
-        price = max(Decimal(141), price + Decimal(seed.randint(-50, 52)) / 100)
+        price = max(Decimal("149.5"), price + Decimal(seed.randint(-50, 52)) / 100)
         answered = parse(answer_text(**one_of(seed, *PERSONS[person])))
         assert not isinstance(answered, Misfit)
         facts = trade.facts(price)
@@ -404,6 +412,17 @@ def test_over_two_thousand_ticks_no_limit_is_broken_and_no_order_repeated(person
         ordered |= {"exit": trade.now_ms} if found.action == "exit" else {}
         trade.follow(found, facts, filled=filled)
     assert trade.actions
+
+
+def approved(facts: Package, answered: Decision, policy: GuardPolicy) -> Verdict:
+    """The verdict on what a model said earlier and a person approves now; what never waits is judged as it is."""
+    if answered.action not in ("add", "reduce", "adjust_stops"):
+        return guard(facts, answered, policy)
+    levels = (answered.quantity, answered.stop_loss, answered.take_profit)
+    position = facts.position
+    return Approved(answered.action.value, *levels, clock.iso_of(position.entry_time), position.side).judge(
+        facts, policy
+    )
 
 
 @given(
@@ -422,6 +441,7 @@ def test_over_a_sequence_of_ticks_no_verdict_breaks_a_limit(
         answered = parse(answer_text(action=step["action"], **said))
         assert not isinstance(answered, Misfit)
         facts = trade.facts(step["price"])
-        found = guard(facts, answered, GuardPolicy(grounding="off", mandate=EVERY_RULE))
+        policy = GuardPolicy(grounding="off", mandate=EVERY_RULE)
+        found = approved(facts, answered, policy) if step["approved"] else guard(facts, answered, policy)
         trade.check(found, step["price"])
         trade.follow(found, facts, filled=step["filled"])
