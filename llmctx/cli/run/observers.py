@@ -60,12 +60,12 @@ async def console_beside(settings: Settings, home: TrailHome, port: int | None) 
     if port is None:
         yield
         return
-    from llmctx.cli.shared.consoles import live_subject_of
+    from llmctx.cli.shared.consoles import live_subject_of, proxy_of
     from llmctx.console.access import Bind
     from llmctx.console.server import serve_console
 
     subject = await live_subject_of(settings, home.redis, home.url, home.instance, settings.state_dir / "replays")
-    async with serve_console(subject, Bind(port=port), settings.state_dir) as url:
+    async with serve_console(subject, Bind(port=port, proxy=proxy_of(settings)), settings.state_dir) as url:
         messages.note(f"the console is at {url}")
         yield
 
