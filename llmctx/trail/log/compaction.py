@@ -35,7 +35,7 @@ _LINE = b"\\n- "
 _PATH = re.compile(rb"[a-z][\w.\[\]]*")
 
 Values = dict[bytes, bytes]
-"""What each path of a snapshot leads to, both as the messages write them: numbers in the form of Decimal and int."""
+"""What each plain path of a snapshot leads to, as the messages write them: numbers in the form of Decimal and int."""
 
 
 def mark_digests(leaf: bytes) -> tuple[bytes, bytes]:
@@ -97,7 +97,7 @@ _sections: BoundedCache[tuple[str, str], Values] = BoundedCache(_MAX_CACHED_SECT
 
 
 def values_of(snapshot: bytes) -> Values:
-    """What the messages may repeat: every scalar value by its path; empty if it is no snapshot."""
+    """What the messages may repeat: every scalar value with a plain path; empty if it is no snapshot."""
     found: Values = {}
     try:
         for name, text in parse_snapshot(snapshot)["sections"].items():
@@ -123,6 +123,7 @@ def _section_values(name: str, text: str) -> Values:
         return cached
     values: Values = {}
     _collect(jiter.from_json(text.encode(), float_mode="decimal", cache_mode="all"), name, values)
+    values = {path: value for path, value in values.items() if _PATH.fullmatch(path)}
     _sections.put((name, text), values, _BYTES_PER_CHARACTER * len(text))
     return values
 
@@ -153,7 +154,7 @@ def mark_facts(messages: bytes, snapshot: bytes) -> bytes:
     first, *lines = messages.split(_LINE)
     for place, line in enumerate(lines):
         path, _, rest = line.partition(b": ")
-        if (value := values.get(path)) is None or not _PATH.fullmatch(path):
+        if (value := values.get(path)) is None:
             continue
         mark = BARE
         if rest.startswith(b'\\"'):

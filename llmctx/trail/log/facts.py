@@ -1,6 +1,6 @@
 """Fill in the values that the messages repeat from the snapshot: the inverse of `compaction.mark_facts`.
 
-Only the values that a mark asks for are looked up, each by its path; `values_of`, which collects all of them, takes
+Only the values that a mark asks for are looked up, each by its path; `values_of` collects all of them, which takes
 twice as long. Where a path could lead to two values, as when a name has a dot in it, `values_of` decides.
 """
 
