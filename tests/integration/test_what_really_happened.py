@@ -92,7 +92,7 @@ async def test_one_command_says_why_who_and_what_was_got(exported: Program, valk
 async def test_each_question_of_an_auditor_is_one_command_on_the_export_alone(exported: Program, valkey: Redis) -> None:
     sales = [leaf for leaf in await leaves(valkey) if _is_sale(leaf)]
     sale = next(leaf for leaf in sales if "about" in leaf)
-    index, minute = sale["about"]["index"], clock.iso(sale["as_of_ms"])[11:16]  # type: ignore[index, arg-type]
+    index, minute = sale["about"]["index"], clock.iso(sale["as_of_ms"])[11:16]  # type: ignore[index]
     alone = Program("redis://127.0.0.1:1/0", exported.folder, "http://127.0.0.1:1/v1")
     why, who, within, got = await alone.all(
         f"reconcile --symbol {sale['symbol']} --at {minute} --from out",
