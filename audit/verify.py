@@ -48,6 +48,7 @@ SOMETIMES = {
     "grounding": dict, "reasked": dict, "standing": dict, "clock": str, "enrolment": dict, "rotation": dict,
     "archived": dict, "maintenance": dict, "requested": str, "erased": dict, "hold": dict,
     "id": str, "about": dict, "effect": dict, "person": dict, "position": dict, "service": dict,
+    "approved": dict,
     "mandate": dict, "control": dict,
 }  # fmt: skip
 TYPES = ALWAYS | SOMETIMES
@@ -74,6 +75,7 @@ WITHIN: dict[str, dict[str, type]] = {
     "about": {"index": int},
     "effect": {"status": str},
     "person": {"by": str, "why": str},
+    "approved": {"action": str},
     "service": {"event": str},
 }  # fmt: skip
 FURTHER = {
@@ -84,7 +86,7 @@ FURTHER = {
 HASHES = (*((name, "sha256") for name in DIGESTS), *BLOBS.items(), ("standing", "leaf_hash"), ("about", "leaf_hash"))
 ONLY_IN = {
     "standing": ("unasked",), "enrolment": ("notice", "incident"), "rotation": ("notice",), "id": SAID,
-    "incident": ("incident",),
+    "incident": ("incident",), "approved": ("approval",),
 }  # fmt: skip
 INSIDE = [(name, tuple(fields.items())) for name, fields in WITHIN.items()]
 ZEROS = "0" * 64

@@ -106,6 +106,34 @@ class PositionList(Answer):
     """The positions."""
 
 
+class WaitingAnswer(Answer):
+    """A decision that waits for a person."""
+
+    address: str
+    """The address of its record."""
+    symbol: str
+    """Its symbol."""
+    action: str
+    """What would be done."""
+    quantity: str | None
+    """Shares, if the action needs a quantity."""
+    stop_loss: str | None
+    """The stop that would be set."""
+    take_profit: str | None
+    """The target that would be set."""
+    expires_at_ms: int
+    """Until when it may be approved, in milliseconds since 1970."""
+    reason: str
+    """Why it waits."""
+
+
+class WaitingList(Answer):
+    """What waits for a person, the first to expire first."""
+
+    waiting: list[WaitingAnswer]
+    """The decisions."""
+
+
 class StatusAnswer(Answer):
     """How the trail stands."""
 
@@ -127,73 +155,3 @@ class StatusAnswer(Answer):
     """Calls that the budget did not allow today."""
     halted: list[str]
     """What is halted: symbols, and before them "all" if everything is."""
-
-
-class FindingAnswer(Answer):
-    """What one check of the doctor found out."""
-
-    name: str
-    """The check."""
-    level: str
-    """green, amber or red."""
-    what: str
-    """How things stand."""
-    consequence: str
-    """What follows from it."""
-    do: str
-    """What to do about it."""
-
-
-class HealthAnswer(Answer):
-    """What the doctor and `llmctx status` say."""
-
-    level: str
-    """The worst level of all findings."""
-    findings: list[FindingAnswer]
-    """The findings, the worst first."""
-    status: dict[str, Any] | None
-    """What `llmctx status --json` prints; null if the server does not answer."""
-
-
-class GroupAnswer(Answer):
-    """The answers of one prompt and model, or of one day."""
-
-    name: str
-    """What they have in common."""
-    first_ms: int
-    """The time of the first, in milliseconds since 1970."""
-    last_ms: int
-    """The time of the last."""
-    asked: int
-    """How many were asked for."""
-    failed: int
-    """How many had no usable answer."""
-    guarded: int
-    """How many a guardrail changed."""
-    numbers: int
-    """Numbers in the answers."""
-    cited: int
-    """Numbers that equal what they cite."""
-    wrong: int
-    """Numbers that the facts do not bear out."""
-    confidence: float | None
-    """Mean confidence."""
-    tokens: int
-    """Tokens, in and out."""
-    cost: Decimal | None
-    """What they cost; null if a model has no price."""
-    p50_ms: float | None
-    """Median time of the model."""
-    p95_ms: float | None
-    """The time that 95% of the calls stayed under."""
-
-
-class QualityAnswer(Answer):
-    """Answers in groups."""
-
-    answers: int
-    """How many were read."""
-    by_version: list[GroupAnswer]
-    """By prompt and model."""
-    by_day: list[GroupAnswer]
-    """By day."""

@@ -45,6 +45,8 @@ class FedBar(NamedTuple):
     """The position and the book after the bar."""
     tick: Tick | None
     """The tick it raises."""
+    corrects: bool = False
+    """Whether it takes the place of the bar with the same start."""
 
     @property
     def bar(self) -> Bar:
@@ -81,7 +83,8 @@ class Composer:
         """The write of a bar; `stored_book` is the book as the server has it, `at` the time of the clock."""
         tracked, step, name = fed.tracked, fed.step, fed.bar.symbol
         seen = step.book.seen.get(str(partition), "") if self._has_broker else ""
-        write = Write(name, partition, self._run, bar=fed.bar, bar_before=tracked.bar_before, seen=seen)
+        before, corrects = tracked.bar_before, fed.corrects
+        write = Write(name, partition, self._run, bar=fed.bar, bar_before=before, seen=seen, corrects=corrects)
         write.guard(BY_SECTION["position"].key(name), fed.raw_position_before)
         if self._has_broker:
             write.guard(keys.BOOK, stored_book)
@@ -95,7 +98,7 @@ class Composer:
             named = effect.model_copy(update={"id": f"paper-{self._run}-{effect.id}"})
             write.append(keys.effects(partition), {"effect": named.model_dump_json()})
         fields = _bar_fields(tracked, self._run)
-        write.append(keys.bars(name), fields, max_entries=keys.MAX_BARS, entry_id=bar_id(fed.bar))
+        write.append(keys.bars(name), fields, max_entries=keys.MAX_BARS, entry_id=_entry_id(fed))
         if fed.tick is not None:
             write.append(keys.ticks(partition), fed.tick.fields())
         return write
@@ -179,6 +182,8 @@ class Composer:
             return
         for fill in step.fills:
             write.append(keys.FILLS, history_fields(fill), max_entries=keys.MAX_HISTORY)
+        for payment in step.funding:
+            write.append(keys.FUNDING, history_fields(payment), max_entries=keys.MAX_HISTORY)
         if step.closed is not None:
             write.append(keys.CLOSED, history_fields(step.closed), max_entries=keys.MAX_HISTORY)
         if step.day_before is not None:
@@ -200,6 +205,11 @@ def _signals(fed: FedBar) -> list[tuple[str, TradeSignal, Decimal]]:
     if exit_signal is not None:
         found.append((_EXIT, *exit_signal))
     return found
+
+
+def _entry_id(fed: FedBar) -> str:
+    """The bar's id in the stream; a corrected bar has the next one of its start, since an id is never used again."""
+    return f"{clock.to_ms(fed.bar.start)}-*" if fed.corrects else bar_id(fed.bar)
 
 
 def _bar_fields(tracked: TrackedBar, run: str) -> dict[str, str]:

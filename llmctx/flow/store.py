@@ -19,7 +19,7 @@ from llmctx.context.snapshot import as_of
 from llmctx.errors import ServerError
 from llmctx.flow.bars import Bar
 from llmctx.flow.mark_to_market import position_from_wire
-from llmctx.flow.write import Write, bar_id
+from llmctx.flow.write import Write
 from llmctx.functions import ServerFunction
 from llmctx.schema import keys
 from llmctx.schema.values import Position
@@ -122,7 +122,8 @@ class Store:
     async def writer_of(self, bar: Bar) -> str | None:
         """The run that wrote a bar; None if the bar is missing."""
         with _redis_errors(bar.symbol):
-            found = await read_stream(self._redis, keys.bars(bar.symbol), bar_id(bar), bar_id(bar))
+            at_ms = str(clock.to_ms(bar.start))
+            found = await read_stream(self._redis, keys.bars(bar.symbol), at_ms, at_ms)
         return found[0].fields[b"run"].decode() if found else None
 
     async def bars(self, symbol: str) -> AsyncIterator[tuple[Bar, Decimal | None]]:

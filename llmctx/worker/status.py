@@ -1,6 +1,6 @@
 """The state of a service, read from its server alone, so that it can be asked for from anywhere."""
 
-from decimal import Decimal
+import statistics
 from typing import Any
 
 from redis.asyncio import Redis
@@ -110,7 +110,7 @@ async def _effects(redis: Redis, partition: int, recent: list[Entry], partitions
     return {
         "waiting": await redis.xlen(keys.effects(partition)),
         "trades": len([trade for trade in trades if trade.filled]),
-        "slippage_bps": None if not slippages else round(float(sum(slippages, Decimal(0))) / len(slippages), 1),
+        "slippage_bps": None if not slippages else float(f"{statistics.fmean(slippages):.1f}"),
         "findings": [f"{trade.address} {trade.symbol} {trade.action}: {trade.findings[0]}" for trade in wrong],
     }
 

@@ -21,16 +21,19 @@ from llmctx.cli.shared.options import (
     CostBps,
     Endpoint,
     Exchange,
+    Funding,
     IntervalS,
+    Leverage,
     Lot,
+    MaintenancePct,
+    MakerBps,
     MinNotional,
     Model,
     News,
     PromptsDir,
     Sectors,
     bar_file_options,
-    numbers_by_symbol,
-    parse_number,
+    broker_terms,
 )
 from llmctx.cli.shared.output import escape, out, print_json
 from llmctx.cli.shared.setup import config_of, settings_for
@@ -76,6 +79,10 @@ def backtest(
     cost_bps: CostBps = "2",
     lot: Lot = None,
     min_notional: MinNotional = None,
+    leverage: Leverage = None,
+    maker_bps: MakerBps = None,
+    maintenance_pct: MaintenancePct = "0.5",
+    funding: Funding = None,
     keep: Annotated[
         Path | None, typer.Option(help="Keep each session's server data and trail in this folder, for replays.")
     ] = None,
@@ -104,14 +111,12 @@ def backtest(
         interval=file.interval(None if interval_s is None else timedelta(seconds=interval_s)),
         sectors=read_sectors(sectors),
         exchange=exchange,
-        cost_bps=parse_number("--cost-bps", cost_bps),
-        lots=numbers_by_symbol("--lot", lot),
-        min_notionals=numbers_by_symbol("--min-notional", min_notional),
+        **broker_terms((cost_bps, maker_bps, maintenance_pct), lot, min_notional, leverage),
     )
     settings = settings_for(None, None, prompts=prompts, endpoint=endpoint, model=model)
     names = [load_template(settings.prompts, name, settings.state_dir).ref for name in prompt or [settings.prompt]]
     sessions = [_Session(name, *found) for name in names for found in _mandates(settings, mandate or [_SETTINGS])]
-    results = asyncio.run(_backtest(settings, sessions, (file, news), rules, keep, quiet=as_json))
+    results = asyncio.run(_backtest(settings, sessions, (file, news, funding), rules, keep, quiet=as_json))
     if as_json:
         for result in results:
             print_json(result)
@@ -138,7 +143,7 @@ def _folders(keep: Path, sessions: list[_Session]) -> list[Path]:
 async def _backtest(
     settings: Settings,
     sessions: list[_Session],
-    files: "tuple[BarFile, Path | None]",
+    files: "tuple[BarFile, Path | None, Path | None]",
     rules: "FeedRules",
     keep: Path | None,
     *,
@@ -153,7 +158,7 @@ async def _backtest(
             await stack.enter_async_context(config_of(settings.model_copy(update=update), need_endpoint=True))
             for update in ({"prompt": each.prompt, "mandate": each.mandate} for each in sessions)
         ]
-        session = Session(list(read_items(*files, rules.interval)), rules)
+        session = Session(list(read_items(files[0], files[1], rules.interval, files[2])), rules)
         home = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="llmctx-backtest-")))
         folders = _folders(home, sessions)
         _create(folders)

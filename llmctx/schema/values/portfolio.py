@@ -19,6 +19,8 @@ class Holding(LiveValue):
     """What they are worth at the last price, positive on either side."""
     unrealized_pnl_pct: Number | None = unit("%", None)
     """Profit if closed at the last price, as a percentage of what was paid."""
+    sector: str | None = unshown(None)
+    """Its sector; only the limit of a sector reads it."""
 
 
 class Portfolio(LiveValue):
