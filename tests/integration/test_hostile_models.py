@@ -52,7 +52,7 @@ async def traded(
 def real_or_simulated() -> Iterator[Item]:
     """Bars of real days from the file that the environment names, if it names one; simulated days otherwise."""
     file = os.environ.get("TEST_BARS")
-    return iter(BarFile(Path(file))) if file else simulate(seed=3, days=6, minutes=150).items()
+    return iter(BarFile(Path(file))) if file else simulate(seed=3, days=4, minutes=140).items()
 
 
 def test_there_are_756_headlines_and_no_two_are_alike() -> None:
