@@ -13,7 +13,7 @@ from llmctx.context.snapshot import Known, RawSection, ReadRules, Snapshot, as_o
 from llmctx.errors import SnapshotError
 from llmctx.functions import ServerFunction
 from llmctx.limits import MAX_REASON_CHARS, cut
-from llmctx.schema.keys import bars, halt, optional_sections
+from llmctx.schema.keys import TIMEFRAMES, bars, halt, optional_sections
 from llmctx.schema.mapping.document import hash_as_json
 from llmctx.schema.mapping.sections import FIELD, STRING, Sections
 
@@ -38,12 +38,13 @@ async def read_snapshot(
     in_doubt = known.marks is not None and known.marks.doubted is not None
     extra_key = [bars(symbol)] if in_doubt else []  # a later bar may confirm the price
     portfolio = portfolio_keys(symbol, rules.portfolio)
-    kinds = [f"{how.args[0]}{STRING * (len(portfolio) + 2)}", *how.args[1:]] if how.args else []
+    further = [*portfolio, TIMEFRAMES.key(symbol)] if rules.timeframes else portfolio
+    kinds = [f"{how.args[0]}{STRING * (len(further) + 2)}", *how.args[1:]] if how.args else []
     args = [rules.max_value_bytes, *([1] if in_doubt else [""] if kinds else []), *kinds]
     halting = (halt(), halt(symbol))
     try:
         seconds, micros, *values = await _JOIN(
-            redis, [*(how.keys or keys.values()), *portfolio, *halting, *extra_key], args
+            redis, [*(how.keys or keys.values()), *further, *halting, *extra_key], args
         )
     except RedisError as error:
         raise SnapshotError(
@@ -61,10 +62,12 @@ async def read_snapshot(
         thesis = None  # data of an earlier day is fed again: what was decided later must not show in it
     sections["thesis"] = RawSection(thesis_key, None if thesis is None else thesis.text)
     if rules.portfolio is not None:
-        further = [_raw_section(key, value) for key, value in zip(portfolio, values[len(keys) :], strict=True)]
-        sections["portfolio"] = portfolio_section(sections["position"], further, joined=bool(rules.portfolio))
+        found_positions = [_raw_section(key, value) for key, value in zip(portfolio, values[len(keys) :], strict=False)]
+        sections["portfolio"] = portfolio_section(sections["position"], found_positions, joined=bool(rules.portfolio))
+    if rules.timeframes:
+        sections["timeframes"] = _raw_section(TIMEFRAMES.key(symbol), values[-1])
     if rules.memory != "off":
-        sections["memory"] = RawSection(optional_sections(partition)["memory"], known.memory)
+        sections["memory"] = RawSection(optional_sections(symbol, partition)["memory"], known.memory)
     return Snapshot.model_construct(
         symbol=symbol,
         partition=partition,

@@ -126,6 +126,8 @@ class Composer:
         write.set(BY_SECTION["price"], _stamped({"price": symbol.track.session}, now))
         write.set(BY_SECTION["indicators"], _stamped(symbol.track.now, now))
         write.set(BY_SECTION["sentiment"], _stamped(symbol.news.wire(tracked.end), now))
+        if timeframes := symbol.track.timeframes.value():
+            write.set(keys.TIMEFRAMES, _stamped(timeframes, now))
 
     def _add_shared_values(self, write: Write, fed: FedBar, now: str) -> None:
         listed = sorted(self.watched_symbols | self.held_symbols)

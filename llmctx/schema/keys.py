@@ -143,6 +143,7 @@ _BESIDE: dict[str, type[BaseModel]] = {
     "thesis": values.Thesis,
     "portfolio": values.Portfolio,
     "memory": values.Memory,
+    "timeframes": values.Timeframes,
 }
 """The models of sections that are no family of the schema document."""
 
@@ -241,9 +242,15 @@ PORTFOLIO = "portfolio:current"
 """The account as a whole: an extension of the schema document, which is read if a setting says so."""
 
 
-def optional_sections(partition: int) -> dict[str, str]:
+TIMEFRAMES = Family(
+    "timeframes", "stocks:timeframes:{symbol}", values.Timeframes, DAY_S, "feed", "indicators of longer bars",
+)  # fmt: skip
+"""Indicators of longer bars: an extension of the schema document, which is written and read if a setting says so."""
+
+
+def optional_sections(symbol: str, partition: int) -> dict[str, str]:
     """The sections that a package has only if a setting says so, each with the key that it comes from."""
-    return {"portfolio": PORTFOLIO, "memory": f"audit:{{{partition}}}:log"}
+    return {"portfolio": PORTFOLIO, "timeframes": TIMEFRAMES.key(symbol), "memory": f"audit:{{{partition}}}:log"}
 
 
 def latest(partition: int | str, symbol: str) -> str:

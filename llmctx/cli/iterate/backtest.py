@@ -84,6 +84,7 @@ def backtest(
     """
     from llmctx.flow.bar_file import BarFile
     from llmctx.flow.rules import FeedRules, read_sectors
+    from llmctx.flow.timeframes import FrameRules
     from llmctx.prompt.template import load_template
 
     file = BarFile(bars, bar_file_options(bars_format, symbol, zone))
@@ -94,6 +95,7 @@ def backtest(
         **broker_terms((cost_bps, maker_bps, maintenance_pct), lot, min_notional, leverage),
     )
     settings = settings_for(None, None, prompts=prompts, endpoint=endpoint, model=model)
+    rules = rules._replace(frames=FrameRules(settings.timeframes, settings.timeframe_series))
     names = [load_template(settings.prompts, name, settings.state_dir).ref for name in prompt or [settings.prompt]]
     results = asyncio.run(_backtest(settings, names, (file, news, funding), rules, keep, quiet=as_json))
     if as_json:
@@ -169,6 +171,7 @@ _ROWS = (
     ("lost", "losses", "{}"),
     ("fills", "fills", "{}"),
     ("trading costs", "trading_costs", "{:,.2f}"),
+    ("funding paid", "funding", "{:,.2f}"),
     ("calls", "calls", "{}"),
     ("no usable answer", "failed", "{}"),
     ("input tokens", "tokens_in", "{:,}"),

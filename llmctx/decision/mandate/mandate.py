@@ -29,7 +29,7 @@ def _on_sections(needed: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...
         if action not in (Action.ADD, Action.REDUCE, Action.ADJUST_STOPS):
             raise ValueError(f"{action} cannot be limited; add, reduce and adjust_stops can")
         for name in sections:
-            if name.partition(".")[0] not in (*BY_SECTION, "portfolio"):
+            if name.partition(".")[0] not in (*BY_SECTION, "portfolio", "timeframes"):
                 raise ValueError(f"there is no section {name!r}")
     return needed
 
