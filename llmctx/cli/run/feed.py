@@ -188,7 +188,7 @@ async def _feed(
         print_json(summary.as_dict())
     else:
         _print_summary(summary, url)
-    if not (summary.bars or summary.headlines or summary.already_fed):
+    if not (summary.bars or summary.headlines or summary.already_fed or summary.corrected):
         raise FeedError(f"{name} has no usable bar.", "Correct the rows that the warnings above name.")
 
 
@@ -203,5 +203,7 @@ def _print_summary(summary: "FeedReport", url: str) -> None:
         out.print(f"Rewrote positions for a split: {', '.join(summary.adjusted)}.")
     if summary.already_fed:
         out.print(f"Left out {summary.already_fed} bars or headlines that were fed before or are too old.")
+    if summary.corrected:
+        out.print(f"Corrected {summary.corrected} bars that came again with other values.")
     if summary.bad_rows:
         out.print(f"Left out {summary.bad_rows} unusable rows.")

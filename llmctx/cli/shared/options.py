@@ -107,7 +107,9 @@ BarsZone = Annotated[
 Exchange = Annotated[
     str,
     typer.Option(
-        "--exchange", help="Trading hours for market_status: XNYS, XNAS, XLON, XETR or XPAR; always is never closed."
+        "--exchange",
+        help="Trading hours for market_status: XNYS, XNAS, XLON, XETR, XPAR, FX, with the extra `calendars` sixty "
+        "others (XTKS, XNSE, CMES, ...); always is never closed.",
     ),
 ]
 CostBps = Annotated[str, typer.Option("--cost-bps", help="Cost of each fill, in basis points of the traded amount.")]

@@ -1,13 +1,12 @@
 """The rule about liquidation: nothing is added near it, and no stop lies beyond it."""
 
 from decimal import Decimal
-from typing import Literal
 
 from llmctx.decision.decision import Action
-from llmctx.decision.mandate.case import EXACT, Case, percent_of
+from llmctx.decision.mandate.case import EXACT, Case, Found, percent_of
 
 
-def near_liquidation(case: Case, limit: Decimal) -> tuple[Literal["block", "clamp"], str] | None:
+def near_liquidation(case: Case, limit: Decimal) -> Found:
     """Block an add too near the liquidation price, or with a stop beyond it; drop a new stop that lies beyond it."""
     level = case.position.liquidation_price
     if level is None:
@@ -27,7 +26,7 @@ def near_liquidation(case: Case, limit: Decimal) -> tuple[Literal["block", "clam
     return None
 
 
-def _stop_beyond(case: Case, level: Decimal) -> tuple[Literal["block", "clamp"], str] | None:
+def _stop_beyond(case: Case, level: Decimal) -> Found:
     asked = case.stop_loss
     if asked is None or not _is_beyond(case, asked, level):
         return None

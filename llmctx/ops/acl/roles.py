@@ -186,7 +186,7 @@ def _feed() -> tuple[Grant, ...]:
     awaited = tuple(partition_key("*", name) for name in ("log", "ticks", "blob:*", "dictionaries"))  # by --lockstep
     return (
         Grant(
-            (*_READ, *_WRITE, *_LISTED, "scan"),
+            (*_READ, *_WRITE, *_LISTED, "scan", "xdel"),
             both=written,
             reads=(INSTANCE_KEY, _DECISIONS, *awaited),
             channels=_updates(_LIVE),

@@ -159,6 +159,17 @@ class Awaited(LiveValue):
     """Until when it may be approved."""
 
 
+class Rest(LiveValue):
+    """What stays of a position after a partial close: no level moves by it."""
+
+    quantity: Number = unit("shares")
+    """Shares that stay."""
+    stop_loss: Number | None = unit("price", None)
+    """The stop that they keep; null if the position has none."""
+    take_profit: Number | None = unit("price", None)
+    """The target that they keep; null if the position has none."""
+
+
 class Thesis(LiveValue):
     """`decisions:{p}:latest:{symbol}`: the last published decision, as the execution side reads it."""
 
@@ -190,6 +201,8 @@ class Thesis(LiveValue):
     """The target to set; null leaves it unchanged."""
     reason: str
     """The reason for the verdict."""
+    rest: Rest | None = unshown(None)
+    """What stays after a reduction, with the stop and the target that it keeps; null for other actions."""
     repeat_of: str | None = unshown(None)
     """The address of the first decision of this exit, if it is decided again because the position still stands."""
     awaits: Awaited | None = unshown(None)
