@@ -14,7 +14,6 @@ MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 COINS = {"BTCUSDT": ("92500", "0.1"), "ETHUSDT": ("3150", "0.01"), "SOLUSDT": ("141.2", "0.001")}
 """Symbol -> first price and price step."""
-_FUNDING_HOURS = 8
 _CALM, _WILD = 0.0006, 0.0022
 _WILD_SHARE = 0.08
 
@@ -45,22 +44,22 @@ def _bar(symbol: str, minute: int, before: float, after: float, wick: float, vol
     return Bar(MONDAY + minute * MINUTE, symbol, first, high, low, last, Decimal(str(volume)))
 
 
-def funding_rates(seed: int, bars: list[Bar]) -> Iterator[FundingRate]:
-    """A rate of each symbol every eight hours, every other one with a mark price beside the last one."""
+def funding_rates(seed: int, bars: list[Bar], hours: int = 8) -> Iterator[FundingRate]:
+    """A rate of each symbol every few hours, every other one with a mark price beside the last one."""
     source = random.Random(seed)
     symbols = sorted({bar.symbol for bar in bars})
     closes = {(bar.symbol, bar.start + MINUTE): bar.close for bar in bars}
-    at, end = MONDAY + timedelta(hours=_FUNDING_HOURS), max(bar.start for bar in bars)
+    at, end = MONDAY + timedelta(hours=hours), max(bar.start for bar in bars)
     while at <= end:
         for symbol in symbols:
             rate = Decimal(round(source.gauss(0.8, 1.5), 2)).scaleb(-4).quantize(Decimal("1e-6"))
             close = closes.get((symbol, at))
             marked = None if close is None or source.random() < 0.5 else close * Decimal("1.0002")
             yield FundingRate(at, symbol, rate, marked)
-        at += timedelta(hours=_FUNDING_HOURS)
+        at += timedelta(hours=hours)
 
 
-def crypto_items(seed: int, minutes: int, symbols: tuple[str, ...] = tuple(COINS)) -> list[Item]:
-    """Bars and funding rates in the order in which they become known."""
+def crypto_items(seed: int, minutes: int, symbols: tuple[str, ...] = tuple(COINS), hours: int = 8) -> list[Item]:
+    """Bars and funding rates of every few hours, in the order in which they become known."""
     bars = crypto_minutes(seed, minutes, symbols)
-    return list(in_order(by_stamp(bars, funding_rates(seed, bars)), MINUTE))
+    return list(in_order(by_stamp(bars, funding_rates(seed, bars, hours)), MINUTE))
