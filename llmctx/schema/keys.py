@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from llmctx.errors import SchemaError
 from llmctx.schema import values
-from llmctx.schema.symbol import is_symbol
+from llmctx.schema.symbol import is_symbol, market_of
 
 DAY_S = 86_400
 SIGNAL_TYPES = ("entry", "exit")
@@ -40,9 +40,12 @@ class Family:
     """Who writes it."""
     says: str
     """Its content, in one line."""
+    of_market: bool = False
+    """Whether it is about the market, so that both legs of a hedged symbol have the same one."""
 
     def key(self, symbol: str = "", signal_type: str = "") -> str:
         """The key for one symbol (and signal type)."""
+        symbol = market_of(symbol) if self.of_market else symbol
         pattern = self.pattern.replace("{symbol_lower}", symbol.lower())  # only mapped families have it
         return pattern.replace("{symbol}", symbol).replace("{signal_type}", signal_type)
 
@@ -63,15 +66,15 @@ class Family:
 FAMILIES = (
     Family(
         "price", "stocks:price:{symbol}", values.Price, DAY_S,
-        "feed or your collector", "last price and the session so far",
+        "feed or your collector", "last price and the session so far", of_market=True,
     ),
     Family(
         "indicators", "stocks:indicators:{symbol}", values.Indicators, DAY_S,
-        "feed or your collector", "RSI, MACD, Bollinger bands",
+        "feed or your collector", "RSI, MACD, Bollinger bands", of_market=True,
     ),
     Family(
         "sentiment", "stocks:sentiment:{symbol}", values.Sentiment, DAY_S,
-        "feed or your collector", "headlines and how they read",
+        "feed or your collector", "headlines and how they read", of_market=True,
     ),
     Family(
         "watchlist", "watchlist:current", values.Watchlist, 7 * DAY_S,
@@ -91,7 +94,7 @@ FAMILIES = (
     ),
     Family(
         "signals", "signals:{signal_type}:{symbol}", values.Signal, DAY_S,
-        "feed or your screener", "an entry or exit signal",
+        "feed or your screener", "an entry or exit signal", of_market=True,
     ),
     Family(
         "system", "system:state", values.System, 7 * DAY_S,
@@ -244,6 +247,7 @@ PORTFOLIO = "portfolio:current"
 
 TIMEFRAMES = Family(
     "timeframes", "stocks:timeframes:{symbol}", values.Timeframes, DAY_S, "feed", "indicators of longer bars",
+    of_market=True,
 )  # fmt: skip
 """Indicators of longer bars: an extension of the schema document, which is written and read if a setting says so."""
 

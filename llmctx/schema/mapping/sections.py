@@ -175,4 +175,4 @@ def _own(name: str, rule: SectionRule) -> Family:
         model = own_model(name, rule.json_schema, rule.time, rule.event)
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"{name}: {error}") from error
-    return Family(name, rule.key, model, None, "your system", rule.says)
+    return Family(name, rule.key, model, None, "your system", rule.says, of_market=True)
