@@ -49,7 +49,10 @@ def _updates(patterns: tuple[str, ...]) -> tuple[str, ...]:
 
 
 _EXECUTED = (*_live("position", "monitoring", "performance"), keys.PORTFOLIO)
-_COLLECTED = tuple(family.key("*", "*") for family in FAMILIES if family.key("*", "*") not in _EXECUTED)
+_COLLECTED = (
+    *(family.key("*", "*") for family in FAMILIES if family.key("*", "*") not in _EXECUTED),
+    keys.TIMEFRAMES.key("*"),
+)
 _LIVE = (*_COLLECTED, *_EXECUTED)
 _BARS, _NEWS = keys.bars("*"), keys.news("*")
 _LISTS = (keys.SCORES, keys.SCREENED, _NEWS)
