@@ -36,9 +36,11 @@ def read_contents(snapshot: Snapshot, first_seen: Mapping[str, FirstSeen]) -> di
 def _mapped(name: str, snapshot: Snapshot, first_seen: Mapping[str, FirstSeen]) -> Mapped | None:
     """By whose rules a section is read; None for one with the schema's names."""
     rules = snapshot.rules.sections
-    rule = None if rules is None else rules.rule_of(name)
+    rule = None if rules is None else rules.rule_of("position" if name == "portfolio" else name)
     if rules is None or rule is None:
         return None
+    if name == "portfolio":  # it is joined from positions
+        return Mapped(rules, snapshot.symbol)
     return Mapped(rules, snapshot.symbol, first_seen[name].at_ms if rule.first_seen else 0)
 
 

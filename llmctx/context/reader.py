@@ -1,5 +1,6 @@
 """Read snapshots from Redis: one round trip, one instant."""
 
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,14 +9,14 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from llmctx.context.marks import read_bar
-from llmctx.context.portfolio import portfolio_keys, portfolio_section
+from llmctx.context.portfolio import portfolio_places, portfolio_section
 from llmctx.context.snapshot import Known, RawSection, ReadRules, Snapshot, as_of
 from llmctx.errors import SnapshotError
 from llmctx.functions import ServerFunction
 from llmctx.limits import MAX_REASON_CHARS, cut
 from llmctx.schema.keys import bars, halt, optional_sections
 from llmctx.schema.mapping.document import hash_as_json
-from llmctx.schema.mapping.sections import FIELD, STRING, Sections
+from llmctx.schema.mapping.sections import FIELD, STRING, Place, Sections
 
 NOTHING_KNOWN = Known()
 
@@ -37,13 +38,15 @@ async def read_snapshot(
     thesis_key = keys.pop("thesis")
     in_doubt = known.marks is not None and known.marks.doubted is not None
     extra_key = [bars(symbol)] if in_doubt else []  # a later bar may confirm the price
-    portfolio = portfolio_keys(symbol, rules.portfolio)
-    kinds = [f"{how.args[0]}{STRING * (len(portfolio) + 2)}", *how.args[1:]] if how.args else []
+    portfolio = portfolio_places(symbol, rules)
+    kinds = _with_portfolio(how, portfolio.values())
     args = [rules.max_value_bytes, *([1] if in_doubt else [""] if kinds else []), *kinds]
     halting = (halt(), halt(symbol))
     try:
         seconds, micros, *values = await _JOIN(
-            redis, [*(how.keys or keys.values()), *portfolio, *halting, *extra_key], args
+            redis,
+            [*(how.keys or keys.values()), *(place.key for place in portfolio.values()), *halting, *extra_key],
+            args,
         )
     except RedisError as error:
         raise SnapshotError(
@@ -61,8 +64,12 @@ async def read_snapshot(
         thesis = None  # data of an earlier day is fed again: what was decided later must not show in it
     sections["thesis"] = RawSection(thesis_key, None if thesis is None else thesis.text)
     if rules.portfolio is not None:
-        further = [_raw_section(key, value) for key, value in zip(portfolio, values[len(keys) :], strict=True)]
-        sections["portfolio"] = portfolio_section(sections["position"], further, joined=bool(rules.portfolio))
+        further = {
+            other: _raw_section(str(place), value)
+            for (other, place), value in zip(portfolio.items(), values[len(keys) :], strict=True)
+        }
+        own = {symbol: sections["position"]} if rules.portfolio else {}
+        sections["portfolio"] = portfolio_section(own | further, joined=bool(rules.portfolio))
     if rules.memory != "off":
         sections["memory"] = RawSection(optional_sections(partition)["memory"], known.memory)
     return Snapshot.model_construct(
@@ -107,6 +114,15 @@ def _kinds(sections: Sections, symbol: str, signal_types: tuple[str, ...], parti
     kinds = "".join(place.kind for place in places)
     fields = tuple(place.field for place in places if place.kind == FIELD)
     return _Kinds(tuple(place.key for place in places), (kinds, *fields) if set(kinds) != {STRING} else ())
+
+
+def _with_portfolio(how: _Kinds, portfolio: Iterable[Place]) -> list[str]:
+    """How the keys are read with those of a portfolio and of halts behind them; empty if all of them are strings."""
+    if not how.args and all(place.kind == STRING for place in portfolio):
+        return []
+    kinds, *fields = how.args or (STRING * len(how.keys),)
+    further = "".join(place.kind for place in portfolio)
+    return [f"{kinds}{further}{STRING * 2}", *fields, *(place.field for place in portfolio if place.kind == FIELD)]
 
 
 def _raw_section(key: str, value: Any) -> RawSection:

@@ -7,15 +7,20 @@ workers never exceed a limit together.
 import re
 from pathlib import Path
 
+from pydantic import BaseModel
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from llmctx import canonical
 from llmctx.context.package import Package
+from llmctx.context.section_values import values_of
+from llmctx.context.staleness import Status
 from llmctx.decision.mandate.mandate import Mandate, Total
 from llmctx.decision.verdict import Verdict
 from llmctx.errors import ServerError
 from llmctx.functions import Argument, ServerFunction
-from llmctx.schema import keys
+from llmctx.schema import keys, values
+from llmctx.schema.mapping.sections import Sections
 
 _EXPIRY_S = 900
 _RESERVE = ServerFunction(Path(__file__).with_name("exposure.lua"))
@@ -26,9 +31,10 @@ _SPECIAL = re.compile(r"[^A-Za-z0-9*?]")
 class Reservations:
     """Reserves room in the totals of a mandate."""
 
-    def __init__(self, redis: Redis, mandate: Mandate | None) -> None:
+    def __init__(self, redis: Redis, mandate: Mandate | None, sections: Sections | None = None) -> None:
         self._redis = redis
         self._mandate = mandate
+        self._sections = sections if sections is not None and sections.is_mapped("position") else None
 
     async def reserve(self, tick_id: str, package: Package, verdict: Verdict) -> str | None:
         """Reserve room for the add of a tick; returns why there is none. Without a total nothing is asked."""
@@ -38,9 +44,10 @@ class Reservations:
         side, symbol = package.position.side, package.symbol
         value = verdict.quantity * package.price.price.last * (1 if side == "long" else -1)
         expiry_s = self._mandate.limits_of(symbol, side).order_expiry_s or _EXPIRY_S
-        args: list[Argument] = [tick_id, symbol, str(value), expiry_s, _POSITIONS]
-        args += [argument for total in totals for argument in _arguments(total)]
         try:
+            positions = await self._mapped_positions()
+            args: list[Argument] = [tick_id, symbol, str(value), expiry_s, _POSITIONS, positions]
+            args += [argument for total in totals for argument in _arguments(total)]
             said, *about = await _RESERVE(self._redis, [keys.RESERVED, keys.halt(), keys.halt(symbol)], args)
         except (RedisError, ServerError) as error:
             return f"no room could be reserved: {error}"
@@ -51,6 +58,24 @@ class Reservations:
             return f"{total.name} is {total.limit}, and the positions would come to {about[1].decode()}"
         key = about[0].decode(errors="replace")
         return f"{key} is set" if said == b"halted" else f"{key} cannot be read, so the total is unknown"
+
+    async def _mapped_positions(self) -> bytes:
+        """The positions of another system, read just before: only its mapping can tell what they are."""
+        if self._sections is None:
+            return b""
+        found: dict[str, dict[str, str]] = {}
+        async for each in values_of(self._redis, "position", self._sections):
+            content = each.content(self._sections)
+            if content.status is not Status.EMPTY:
+                found[each.symbol] = _as_arguments(content.value) or {"key": each.raw.key}
+        return canonical.wire(found)
+
+
+def _as_arguments(position: BaseModel | None) -> dict[str, str] | None:
+    if not isinstance(position, values.Position) or position.current_price is None:
+        return None
+    numbers = {"quantity": str(position.quantity), "current_price": str(position.current_price)}
+    return numbers | {"side": position.side}
 
 
 def _arguments(total: Total) -> list[Argument]:

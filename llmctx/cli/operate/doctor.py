@@ -59,7 +59,7 @@ async def _examine(settings: Settings, redis_conf: Path | None, backups: Path) -
     places = Places(settings.state_dir, redis_conf or asset("redis.conf"), backups, settings.prompts)
     try:
         async with redis_of(settings) as (_, url):
-            return [finding async for finding in examine(url, places)], 0
+            return [finding async for finding in examine(url, places, settings.mapping)], 0
     except ServerError as error:
         return [unreachable(error)], error.exit_code
 

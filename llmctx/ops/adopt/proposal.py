@@ -20,6 +20,8 @@ from llmctx.schema.mapping.written import as_schema
 
 _RULES = TypeAdapter(dict[str, SectionRule])
 _TIMES = {"timestamp", "entry_time", "last_update", "last_scan_time"}
+_WRITTEN = ("timestamp", "last_update")
+"""The times when a value was written: where there is none, it is as old as the first package with its bytes."""
 _EPOCHS = ((Decimal("1e17"), "ns"), (Decimal("1e14"), "us"), (Decimal("1e11"), "ms"), (Decimal("1e8"), "s"))
 _PLAIN = re.compile(r"[A-Za-z_]\w*\Z", re.ASCII)
 _MAX_LEAVES = 300
@@ -92,6 +94,7 @@ def _match(family: Family, group: Group) -> _Match | None:
     sources = {target: source for target, source in found.items() if source is not None}
     if not set(names.needed.split()) <= sources.keys():
         return None
+    sources |= {name: "{ first_seen = true }" for name in _WRITTEN if name in names.fields and name not in sources}
     missing = tuple(target for target in names.fields if target not in sources and _is_needed(family, target))
     return _Match(family, group, sources, missing, (10 * _hints(family.section, group.pattern) + len(sources), 0))
 

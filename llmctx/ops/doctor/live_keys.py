@@ -1,8 +1,9 @@
 """Checks of the live keys: whether they live as long as they should, and can be read."""
 
+from llmctx.context.section_values import pages_of
 from llmctx.ops.doctor.finding import Finding, amber, green, red
 from llmctx.ops.doctor.subject import Subject
-from llmctx.ops.keyspace import count_families, pages_of
+from llmctx.ops.keyspace import count_families
 from llmctx.schema.keys import FAMILIES
 
 
@@ -11,6 +12,8 @@ async def lifetimes(subject: Subject) -> Finding:
     expiring: list[str] = []
     lasting: list[str] = []
     for family in FAMILIES:
+        if subject.sections is not None and subject.sections.is_mapped(family.section):
+            continue  # how long another system's keys live is its own affair
         async for page in pages_of(subject.redis, family.key("*", "*")):
             async with subject.redis.pipeline(transaction=False) as reading:
                 for key in page:
@@ -39,7 +42,7 @@ async def lifetimes(subject: Subject) -> Finding:
 
 async def live_values(subject: Subject) -> Finding:
     """Whether the live values have the form of the schema."""
-    counts = await count_families(subject.redis)
+    counts = await count_families(subject.redis, subject.sections)
     invalid = sum(count.invalid for count in counts)
     if invalid:
         reason = next(reason for count in counts for reason in count.reasons)

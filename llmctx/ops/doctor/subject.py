@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 from redis.asyncio import Redis
 
+from llmctx.schema.mapping.sections import Sections
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import Instance, read_instance
 from llmctx.trail.log.log import Log
@@ -34,13 +35,15 @@ class Subject:
     Its methods raise redis.exceptions.RedisError or LlmctxError if the server does not say: the check is unknown then.
     """
 
-    def __init__(self, redis: Redis, url: str, places: Places) -> None:
+    def __init__(self, redis: Redis, url: str, places: Places, sections: Sections | None = None) -> None:
         self.redis = redis
         """A client of the server."""
         self.url = url
         """The server's address."""
         self.places = places
         """The files and folders of this host."""
+        self.sections = sections
+        """Where sections are read from, if not from the schema's keys."""
         self._read: dict[str, Any] = {}
 
     async def info(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Their text is a blob that each record names which was made by them, so that the 
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from decimal import Decimal
 from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -119,6 +120,8 @@ class Sections:
         document = as_schema(model, read_document(rule, raw, seen_ms))
         if section == "position" and isinstance(document, dict) and document:
             document.setdefault("symbol", symbol)
+            if type(quantity := document.get("quantity")) in (int, Decimal) and quantity == 0:
+                return {}  # many systems keep a closed position with a quantity of 0
         return document
 
     def _places(self, symbol: str, signal_types: tuple[str, ...], partition: int) -> Mapping[str, Place]:
