@@ -32,13 +32,14 @@ SOCKET_TIMEOUT_S = 5.0
 
 _MAX_CONNECTIONS = 64
 _BACKOFF_S, _MAX_BACKOFF_S = 0.05, 0.5
-_SHARED_COMMANDS = frozenset({"FCALL", "FCALL_RO"})
+_SHARED_COMMANDS = frozenset({"FCALL", "FCALL_RO", "HMGET"})
+"""The commands of a tick whose replies redis-py passes on as they are."""
 
 
 class RedisClient(Redis):
-    """A client whose function calls share one connection; everything else goes through the pool.
+    """A client whose function calls and HMGET share one connection; everything else goes through the pool.
 
-    A tick calls three functions. Redis runs one command at a time, so they lose nothing by sharing a connection, and
+    A tick needs no other command. Redis runs one command at a time, so they lose nothing by sharing a connection, and
     a call costs a sixth of what it costs through the pool (docs/adr/0036-one-connection-for-functions.md).
     """
 

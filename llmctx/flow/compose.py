@@ -6,7 +6,7 @@ are as recent as the bar. Those that seldom change are written only with the fir
 
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llmctx import canonical, clock
 from llmctx.context.tick import Tick
@@ -15,6 +15,7 @@ from llmctx.flow.book import Day
 from llmctx.flow.mark_to_market import monitoring
 from llmctx.flow.market_context import MarketContext
 from llmctx.flow.news import WINDOW, Headline
+from llmctx.flow.portfolio import portfolio
 from llmctx.flow.rules import FeedRules
 from llmctx.flow.signals import TradeSignal, signal_value
 from llmctx.flow.step import Step
@@ -23,6 +24,9 @@ from llmctx.flow.trades import history_fields, history_text
 from llmctx.flow.write import Write, bar_id
 from llmctx.schema import keys
 from llmctx.schema.keys import BY_SECTION
+
+if TYPE_CHECKING:
+    from llmctx.schema.values import Position
 
 _MINUTE = timedelta(minutes=1)
 _ENTRY, _EXIT = keys.SIGNAL_TYPES
@@ -61,8 +65,10 @@ class Composer:
     def __init__(self, run: str, rules: FeedRules) -> None:
         self.market = MarketContext(rules.sectors, rules.vix)
         """The market as far as it is covered."""
-        self.held_symbols: set[str] = set()
-        """Symbols with a position."""
+        self.positions: dict[str, Position | None] = {}
+        """The position of each symbol that has one; None if it cannot be read."""
+        self.peak: Decimal | None = None
+        """The highest equity so far; None if none is known yet."""
         self.watched_symbols: set[str] = set()
         """Symbols that have had a bar."""
         self.ranked_at: datetime | None = None
@@ -131,8 +137,8 @@ class Composer:
         write.set(BY_SECTION["sentiment"], _stamped(symbol.news.wire(tracked.end), now))
 
     def _add_shared_values(self, write: Write, fed: FedBar, now: str) -> None:
-        listed = sorted(self.watched_symbols | self.held_symbols)
-        state = (fed.tracked.symbol.track.day, len(self.watched_symbols), len(self.held_symbols), *listed)
+        listed = sorted(self.watched_symbols | self.positions.keys())
+        state = (fed.tracked.symbol.track.day, len(self.watched_symbols), len(self.positions.keys()), *listed)
         if state != self._watchlist_state:
             self._watchlist_state = state
             write.set(BY_SECTION["watchlist"], canonical.wire(listed))
@@ -143,6 +149,10 @@ class Composer:
         if self._has_broker and self._performance_state != (day, fed.end):
             self._performance_state = day, fed.end
             write.set(BY_SECTION["performance"], _stamped(day.performance(), now))
+        if self._has_broker:
+            account = portfolio(day, self.positions, self.peak)
+            self.peak = account["peak_equity"]
+            write.keep_value(keys.PORTFOLIO, _stamped(canonical.wire(account), now))
 
     def _add_ranking(self, write: Write, tracked: TrackedBar, now: str) -> None:
         track = tracked.symbol.track
@@ -160,8 +170,8 @@ class Composer:
         state = {
             "state": "running",
             "market_status": market_status,
-            "active_positions_count": len(self.held_symbols),
-            "watchlist_count": len(self.watched_symbols | self.held_symbols),
+            "active_positions_count": len(self.positions.keys()),
+            "watchlist_count": len(self.watched_symbols | self.positions.keys()),
             "last_scan_time": None if self.ranked_at is None else clock.iso_of(self.ranked_at),
             "timestamp": clock.iso_of(at),
         }
@@ -172,6 +182,8 @@ class Composer:
             return
         for fill in step.fills:
             write.append(keys.FILLS, history_fields(fill), max_entries=keys.MAX_HISTORY)
+        for payment in step.funding:
+            write.append(keys.FUNDING, history_fields(payment), max_entries=keys.MAX_HISTORY)
         if step.closed is not None:
             write.append(keys.CLOSED, history_fields(step.closed), max_entries=keys.MAX_HISTORY)
         if step.day_before is not None:

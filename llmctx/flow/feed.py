@@ -20,6 +20,7 @@ from llmctx.errors import ServerError, TrailError
 from llmctx.flow.bars import BadRow, Bar
 from llmctx.flow.compose import FedBar
 from llmctx.flow.feed_report import FeedReport, FeedReporter, RecentWrites
+from llmctx.flow.funding import FundingRate
 from llmctx.flow.live_keys import LiveKeys, LostWritesError
 from llmctx.flow.news import WINDOW, Headline
 from llmctx.flow.rules import FeedRules
@@ -142,6 +143,8 @@ class Feed:
                     self._reporter.skip_row(f"line {item.line}: {item.why}; skipped")
                 case Headline():
                     await self._feed_headline(item)
+                case FundingRate():
+                    self._live_keys.funding_rates.add(item)
                 case Vix():
                     self._live_keys.composer.market.vix = item.value
         if bars:

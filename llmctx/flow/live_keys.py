@@ -15,8 +15,10 @@ from llmctx.flow.bars import Bar
 from llmctx.flow.book import Book
 from llmctx.flow.compose import Composer, FedBar
 from llmctx.flow.exchange import Exchange
+from llmctx.flow.funding import FundingRates
 from llmctx.flow.mark_to_market import adjusted_for_jump, mark, position_to_wire
 from llmctx.flow.news import Headline
+from llmctx.flow.portfolio import peak_in
 from llmctx.flow.rules import FeedRules
 from llmctx.flow.step import take_step
 from llmctx.flow.store import Store, WriteResult
@@ -43,6 +45,8 @@ class LiveKeys:
         """The exchange whose hours market_status follows."""
         self.composer = Composer(run, rules)
         """Composes the writes."""
+        self.funding_rates = FundingRates()
+        """The newest funding rates."""
         self._date_of_bar = partial(self.exchange.date_of_bar, interval=rules.interval)
         self._symbols: dict[str, Symbol] = {}
         self._book = Book()
@@ -59,7 +63,7 @@ class LiveKeys:
         Raises ServerError if the server does not answer, FeedError if the stored book is malformed.
         """
         self._symbols.clear()
-        self.composer.held_symbols = set(await self._store.held_symbols())
+        self.composer.positions = await self._store.positions()
         await self._resume_market()
         await self._resume_book()
 
@@ -93,6 +97,7 @@ class LiveKeys:
             else:  # decisions from before there was a broker are not for it
                 book = book.with_seen(partition, newest)
         self._book, self._stored_book = book, stored
+        self.composer.peak = peak_in(await self._store.value(keys.PORTFOLIO), book.day)
 
     async def symbol(self, name: str) -> Symbol:
         """What is known of a symbol; read from the server on first use."""
@@ -135,7 +140,7 @@ class LiveKeys:
         pending = []
         for bar in bars:
             symbol = await self.symbol(bar.symbol)
-            tracked = symbol.add(bar, self._rules.ratios.get(bar.symbol))
+            tracked = self._with_funding(symbol.add(bar, self._rules.ratios.get(bar.symbol)))
             self.composer.market.update(symbol.track.day, bar.symbol, symbol.track.change_pct)
             self.composer.watched_symbols.add(bar.symbol)
             pending.append(self._work_through(tracked, at))
@@ -173,6 +178,12 @@ class LiveKeys:
         self._symbols[bar.symbol] = symbol
         return fed
 
+    def _with_funding(self, tracked: TrackedBar) -> TrackedBar:
+        bar, before, rates = tracked.bar, tracked.bar_before, self.funding_rates
+        since = bar.start if before is None else before.end(self._rules.interval)
+        due, newest = rates.due(bar.symbol, since, tracked.end), rates.newest(bar.symbol, tracked.end)
+        return tracked._replace(funding=due, funding_rate=newest)
+
     def _work_through(self, tracked: TrackedBar, at: datetime) -> tuple[FedBar, Write]:
         """Apply a bar to what the server is believed to hold, and believe the result to be written from then on."""
         symbol, bar, before = tracked.symbol, tracked.bar, tracked.symbol.raw_position
@@ -180,9 +191,9 @@ class LiveKeys:
         step = take_step(tracked, self._book, self._rules, market_open=status == "open")
         symbol.set_position(step.raw_position, step.position)
         if step.raw_position:
-            self.composer.held_symbols.add(symbol.name)
+            self.composer.positions[symbol.name] = step.position
         else:
-            self.composer.held_symbols.discard(symbol.name)
+            self.composer.positions.pop(symbol.name, None)
         tick = None if step.cause is None else self._tick(bar, step.cause)
         fed = FedBar(tracked=tracked, market_status=status, raw_position_before=before, step=step, tick=tick)
         write = self.composer.bar(fed, self._store.partition_of(symbol.name), self._stored_book, at)

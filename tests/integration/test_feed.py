@@ -372,7 +372,7 @@ async def test_without_a_broker_positions_are_only_marked(redis: Redis) -> None:
     summary = await Feed(Store(redis, 1), FeedRules(cost_bps=None)).run([*theirs])
     assert (summary.opened, summary.closed, summary.fills) == (0, 0, 0)
     assert (await held(redis)).current_price == theirs[-1].close
-    assert not await redis.exists(keys.BOOK, keys.FILLS, "metrics:performance")
+    assert not await redis.exists(keys.BOOK, keys.FILLS, keys.PORTFOLIO, "metrics:performance")
 
 
 NEXT_DAY = OPEN + timedelta(days=1)

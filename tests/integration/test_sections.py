@@ -310,7 +310,7 @@ async def test_mapped_positions_are_joined_to_a_portfolio_at_one_instant(redis: 
     again = Snapshot.from_evidence(snapshot.evidence(), {SECTIONS.sha256: SECTIONS.blob})
     portfolio = build_package(again).sections["portfolio"].value
     assert isinstance(portfolio, values.Portfolio)
-    assert (portfolio.gross_exposure, portfolio.net_exposure) == (453, 151)
+    assert (portfolio.gross_exposure, portfolio.net_exposure) == (Decimal(453), Decimal(151))
     assert portfolio.unknown == []
     await run_second_position(redis, quantity="0")
     flat = build_package(await read_snapshot(redis, "ETH-USD", 0, rules)).sections

@@ -10,7 +10,6 @@ from llmctx.ops.doctor import host, live_keys, memory, model, server, trail
 from llmctx.ops.doctor.finding import Finding, red, unknown
 from llmctx.ops.doctor.settings_file import drifts
 from llmctx.ops.doctor.subject import Places, Subject
-from llmctx.schema.mapping.sections import Sections
 
 Check = Callable[[Subject], Awaitable[Finding]]
 
@@ -42,6 +41,7 @@ TRAIL: tuple[Check, ...] = (
     trail.backlog,
     trail.dead_letters,
     trail.incidents,
+    trail.halts,
     trail.checkpoints,
     trail.archive,
     model.calls,
@@ -54,14 +54,14 @@ HOST: tuple[Check, ...] = (host.utc, host.disk, host.key, host.backup)
 _GRANT = "Let a user run the doctor who may ask the server for it, or see that it answers."
 
 
-async def examine(url: str, places: Places, sections: Sections | None = None) -> AsyncIterator[Finding]:
-    """Every finding, in the order of the screen; live keys are those that `sections` names.
+async def examine(url: str, places: Places) -> AsyncIterator[Finding]:
+    """Every finding, in the order of the screen.
 
     Raises ServerError if no usable server answers, OSError if the redis.conf cannot be read.
     """
     configuration = drifts(places.redis_conf)
     async with open_redis(url) as redis:
-        subject = Subject(redis, url, places, sections)
+        subject = Subject(redis, url, places)
         for check in (*SERVER, *configuration):
             yield await _found(check, subject)
         if await _has_trail(subject):

@@ -27,6 +27,8 @@ class Places(NamedTuple):
     """The folder that collects backups."""
     prompts: Path
     """The folder of prompts."""
+    sections: Sections | None = None
+    """The sections that are read from another system's keys."""
 
 
 class Subject:
@@ -35,15 +37,13 @@ class Subject:
     Its methods raise redis.exceptions.RedisError or LlmctxError if the server does not say: the check is unknown then.
     """
 
-    def __init__(self, redis: Redis, url: str, places: Places, sections: Sections | None = None) -> None:
+    def __init__(self, redis: Redis, url: str, places: Places) -> None:
         self.redis = redis
         """A client of the server."""
         self.url = url
         """The server's address."""
         self.places = places
         """The files and folders of this host."""
-        self.sections = sections
-        """Where sections are read from, if not from the schema's keys."""
         self._read: dict[str, Any] = {}
 
     async def info(self) -> dict[str, Any]:
