@@ -96,6 +96,8 @@ class Mapped(NamedTuple):
     """The symbol, for values that do not name it."""
     seen_ms: int = 0
     """When the section's bytes were first seen, if its rule asks for that."""
+    opened_ms: int = 0
+    """When the position was first seen, if its rule asks for that."""
 
 
 def read_content(name: str, raw: bytes, mapped: Mapped | None = None) -> SectionContent:

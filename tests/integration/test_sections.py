@@ -178,6 +178,21 @@ async def test_what_carries_no_time_is_as_old_as_the_first_package_with_its_byte
     assert "settled" in str(ahead.reason)
 
 
+async def test_a_position_without_an_entry_time_began_with_the_first_package_with_it(redis: Redis) -> None:
+    rules = tomllib.loads('[position]\nkey = "p:{symbol}"\n[position.fields]\nentry_price = "e"\nquantity = "q"\n'
+                          'current_price = "e"\nentry_time = { first_seen = true }\nlast_update = { first_seen = true }')  # fmt: skip
+    sections = Sections(TypeAdapter(dict[str, SectionRule]).validate_python(rules))
+    marks, now_ms, began = Marks(), (await redis.time())[0] * 1000, []
+    for later, (entry, quantity) in enumerate([(10, 1), (11, 2), (11, -2), (11, 0), (11, -2)]):
+        await redis.set("p:BTC-USD", json.dumps({"e": entry, "q": quantity}))
+        snapshot = await read_snapshot(redis, "BTC-USD", 0, ReadRules(sections=sections), Known(marks))
+        package = build_package(snapshot.model_copy(update={"as_of_ms": now_ms + later}))
+        assert package.marks_after is not None
+        marks, held = package.marks_after, package.sections["position"].value
+        began.append(clock.to_ms(held.entry_time) - now_ms if isinstance(held, values.Position) else None)
+    assert began == [0, 0, 2, None, 4]
+
+
 async def test_the_evidence_is_the_raw_bytes_and_rebuilds_with_the_mapping_alone(redis: Redis) -> None:
     await run_bot(redis)
     snapshot = await read_snapshot(redis, "BTC-USD", 0, RULES)
