@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from pathlib import Path
 from types import MappingProxyType
 
 from pydantic import BaseModel
@@ -17,6 +18,8 @@ from llmctx.errors import SchemaError
 from llmctx.schema import values
 from llmctx.schema.symbol import is_symbol
 
+EXAMPLES = Path(__file__).with_name("examples.json")
+"""The examples of the schema document as they stand there: key (for AAPL) to JSON text."""
 DAY_S = 86_400
 SIGNAL_TYPES = ("entry", "exit")
 """The signal types read by default."""

@@ -56,6 +56,8 @@ StateDir = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs; messages on standard error too.")]
+MessagesAsJson = Annotated[bool, typer.Option("--json", help="Print messages on standard error as JSON.")]
+"""The same for a command that has no result to print, or whose result is JSON anyway."""
 NewInstance = Annotated[
     bool, typer.Option("--new-instance", help="Start a new trail if the state directory belongs to another server.")
 ]

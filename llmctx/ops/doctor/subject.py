@@ -64,7 +64,11 @@ class Subject:
 
     async def partitions(self) -> list[dict[str, Any]]:
         """The state of each partition, as `llmctx status` tells it."""
-        return cast("list[dict[str, Any]]", (await self._once("status", self._status))["partitions"])
+        return cast("list[dict[str, Any]]", (await self.status())["partitions"])
+
+    async def status(self) -> dict[str, Any]:
+        """What `llmctx status` tells."""
+        return await self._once("status", self._status)
 
     async def recent(self) -> list[Entry]:
         """The newest records of each partition, newest first."""
