@@ -22,6 +22,7 @@ from llmctx.connection import connect
 from llmctx.flow.simulated_market import simulate
 from llmctx.llm.standin import Standin
 from llmctx.ops.server import EmbeddedServer
+from llmctx.schema.keys import EXAMPLES
 
 from .days import Day, write
 
@@ -213,7 +214,7 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Day:
 @pytest.fixture(scope="session")
 def schema_examples() -> dict[str, str]:
     """The examples of the schema document as they stand there: key (for AAPL) to JSON text."""
-    examples: dict[str, str] = json.loads((ASSETS / "schema_examples.json").read_text(encoding="utf-8"))
+    examples: dict[str, str] = json.loads(EXAMPLES.read_text(encoding="utf-8"))
     return examples
 
 

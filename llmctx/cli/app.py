@@ -1,5 +1,6 @@
 """The program `llmctx`: a group that imports a command's module only when the command runs."""
 
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
@@ -13,25 +14,42 @@ from llmctx.version import VERSION
 UsageError: Any = typer.BadParameter.__base__
 """What a misused command line raises. Typer carries its own copy of click and does not export this class."""
 
+_COMPLETION: Any = import_module("typer.core").CompletionItem
 _PLACEHOLDERS = {Path: "PATH", float: "N", str: "TEXT", int: "N"}
+_PLACEHOLDER_OF = {
+    "redis_url": "URL", "endpoint": "URL", "since": "TIME", "until": "TIME", "at": "TIME", "day": "DATE", "by": "NAME",
+    "prompt": "NAME", "model": "NAME", "origin": "NAME", "names": "NAME", "host": "HOST", "metrics_host": "HOST",
+    "symbol": "SYMBOL", "action": "ACTION", "guard": "GUARD", "kind": "KIND", "zone": "ZONE", "bars_format": "LAYOUT",
+    "exchange": "CODE", "horizon": "MINUTES", "mode": "MODE", "cost_bps": "N", "vix": "N", "speed": "N", "lot": "N",
+    "min_notional": "N", "move_pct": "N", "near_level_pct": "N", "budget_cost": "N", "key": "VKEY",
+}  # fmt: skip
+"""What stands for an option's value in --help, by the name of the parameter; for others its type decides."""
 _MODULES = {command.name: command.module for command in COMMANDS}
 
 
 def _name_values(parameters: list[Any], function: Any) -> None:
-    """Show plain names for values in --help (N, TEXT, PATH) instead of typer's types."""
+    """Show plain names for values in --help (N, TIME, PATH) instead of typer's types, and ranges in words."""
     hints = get_type_hints(function)
     for parameter in parameters:
         if parameter.param_type_name == "argument":
             parameter.metavar = parameter.metavar or parameter.name.upper()
             parameter.display_type_rich = lambda **_: None
         elif parameter.metavar is None and parameter.name in hints:
-            parameter.metavar = _placeholder(hints[parameter.name])
+            parameter.metavar = _placeholder(parameter.name, hints[parameter.name])
+        parameter._get_number_range_help_str = partial(_range_in_words, parameter)  # noqa: SLF001  typer writes "x>=1"
 
 
-def _placeholder(annotation: Any) -> str | None:
+def _placeholder(name: str, annotation: Any) -> str | None:
     """The name of an option's value; None for a flag."""
     inner = {annotation, *get_args(annotation), *(each for part in get_args(annotation) for each in get_args(part))}
-    return next((word for kind, word in _PLACEHOLDERS.items() if kind in inner), None)
+    kind = next((word for kind, word in _PLACEHOLDERS.items() if kind in inner), None)
+    return kind and _PLACEHOLDER_OF.get(name, kind)
+
+
+def _range_in_words(parameter: Any) -> str | None:
+    if parameter.min is None:
+        return None
+    return f"at least {parameter.min}" if parameter.max is None else f"{parameter.min} to {parameter.max}"
 
 
 class _Group(TyperGroup):
@@ -50,6 +68,12 @@ class _Group(TyperGroup):
         _name_values(command.params, function)
         return command
 
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """Complete a command's name from the table alone, or an option of the program."""
+        found = [command for command in COMMANDS if command.name.startswith(incomplete)]
+        options = super(TyperGroup, self).shell_complete(ctx, incomplete)
+        return [*(_COMPLETION(command.name, help=command.summary) for command in found), *options]
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002  the signature is typer's
         """Write the summaries, grouped by task, from the table alone."""
         width = max(map(len, _MODULES))  # the same in every section
@@ -65,7 +89,6 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Shows a trading system's live Redis state to an LLM, and keeps a provable record of every decision.\n\n"
     "Start with `llmctx demo`. `llmctx COMMAND --help` explains a command, with examples.",

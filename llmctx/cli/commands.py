@@ -41,7 +41,7 @@ COMMANDS = (
     Command("show", "look", "Show one record: why it was made, what was decided, its proof."),
     Command("watch", "look", "Follow one symbol's live data as it changes."),
     Command("keys", "look", "Count the live keys and name the invalid ones."),
-    Command("schema", "look", "List the live keys, or print the JSON Schema of one."),
+    Command("schema", "look", "List the live keys, or print one's JSON Schema and an example."),
     Command("mandate", "look", "Show the limits in force, or judge recorded decisions by them."),
     Command("query", "look", "Query an export or an archive with SQL."),
     Command("console", "look", "Open the console: pages and an API for desk and auditor."),

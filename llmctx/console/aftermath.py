@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 
 from llmctx.connection import read_stream
+from llmctx.console.measured import decided_of
 from llmctx.console.subject import Subject
 from llmctx.context.marks import read_bar
-from llmctx.replay.corpus import Recorded
-from llmctx.replay.outcome import MINUTES, PastDecision, past_decision
+from llmctx.replay.outcome import MINUTES
 from llmctx.schema import keys
 from llmctx.trail.log.entry import Entry
 
@@ -14,19 +14,12 @@ _MINUTE_MS = 60_000
 _MAX_BARS = 200
 
 
-def _decided(entry: Entry, blobs: Mapping[str, bytes]) -> PastDecision | None:
-    try:
-        return past_decision(Recorded.of(entry, ""), blobs)
-    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError):
-        return None  # other rules made it, or it was altered
-
-
 async def moves_after(subject: Subject, entry: Entry, blobs: Mapping[str, bytes]) -> list[tuple[str, float]]:
     """The move of the price in percent, at each horizon that the bars reach.
 
     Raises RedisError if the server does not answer.
     """
-    decided = _decided(entry, blobs)
+    decided = decided_of(entry, blobs)
     if subject.live is None or decided is None:
         return []
     symbol, as_of_ms, price = decided.symbol, decided.as_of_ms, decided.price

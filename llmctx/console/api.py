@@ -13,12 +13,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from llmctx.console.api_answers import detail_of, health_of, position_of, quality_of, record_of, status_of
+from llmctx.console.api_answers import detail_of, position_of, record_of, status_of
 from llmctx.console.api_models import (
-    HealthAnswer,
     PositionList,
     Problem,
-    QualityAnswer,
     ReceiptAnswer,
     RecordDetail,
     RecordList,
@@ -39,9 +37,11 @@ from llmctx.console.api_requests import (
 from llmctx.console.api_writes import ACCEPTED, Writes
 from llmctx.console.approvals import read_waiting
 from llmctx.console.desk import read_desk
-from llmctx.console.health import read_health
+from llmctx.console.health import Health
 from llmctx.console.listing import TERMS, find_entries, read_query
-from llmctx.console.quality import measure
+from llmctx.console.quality import TERMS as QUALITY_TERMS
+from llmctx.console.quality_figures import Quality
+from llmctx.console.readers import Readers
 from llmctx.console.stream import Broadcast
 from llmctx.console.subject import Subject
 from llmctx.schema.values import Effect
@@ -80,8 +80,9 @@ class Operation(NamedTuple):
 class Api:
     """The API of one subject."""
 
-    def __init__(self, subject: Subject, decisions: Broadcast) -> None:
+    def __init__(self, subject: Subject, decisions: Broadcast, readers: Readers) -> None:
         self._subject = subject
+        self._readers = readers
         self._decisions = decisions
         writes = Writes(subject)
         self.operations = (
@@ -91,8 +92,8 @@ class Api:
             Operation("GET", "/decisions/stream", "Each record as it is recorded.", self._stream, None),
             Operation("GET", "/decisions/{address}", "One record with its evidence.", self._show, RecordDetail),
             Operation("GET", "/decisions/{address}/receipt", "The proof of a record.", self._receipt, ReceiptAnswer),
-            Operation("GET", "/quality", "Answers in groups.", self._quality, QualityAnswer, TERMS),
-            Operation("GET", "/health", "What doctor and status say.", self._health, HealthAnswer),
+            Operation("GET", "/quality", "Answers in groups.", self._quality, Quality, QUALITY_TERMS),
+            Operation("GET", "/health", "What doctor and status say.", self._health, Health),
             Operation("POST", "/ticks", "Ask for a decision.", writes.tick, TickAnswer, body=TickRequest),
             Operation("POST", "/effects", "Say what became of one.", writes.effect, EffectAnswer, body=Effect),
             Operation("POST", "/halt", "Halt or resume.", writes.halt, HaltAnswer, body=HaltRequest),
@@ -153,11 +154,13 @@ class Api:
         return _json(ReceiptAnswer(**await self._subject.receipt(entry)))
 
     async def _quality(self, request: Request) -> Response:
-        query = read_query({"limit": "2000", **request.query_params})
-        return _json(quality_of(await measure(await self._subject.source(), query, self._subject.prices)))
+        return _json(await self._readers.quality.read(request.query_params))
 
     async def _health(self, _: Request) -> Response:
-        return _json(health_of(await read_health(self._subject.require_live())))
+        self._subject.require_live()
+        found = await self._readers.health.read()
+        assert found is not None  # a live system has one
+        return _json(found)
 
     async def _stream(self, _: Request) -> Response:
         self._subject.require_live()

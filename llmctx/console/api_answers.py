@@ -4,17 +4,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from llmctx.console.api_models import (
-    FindingAnswer,
-    GroupAnswer,
-    HealthAnswer,
     PositionAnswer,
-    QualityAnswer,
     RecordDetail,
     StatusAnswer,
 )
 from llmctx.console.desk import Desk, PositionRow
-from llmctx.console.health import Health
-from llmctx.console.quality import Group, Quality
 from llmctx.trail.log.entry import Entry, address
 from llmctx.trail.log.packing import textual_pieces
 
@@ -73,19 +67,3 @@ def status_of(desk: Desk) -> StatusAnswer:
         calls_refused=head.refused,
         halted=list(head.halted),
     )
-
-
-def health_of(health: Health) -> HealthAnswer:
-    """What the health page says."""
-    findings = [FindingAnswer(**finding._asdict()) for finding in health.findings]
-    return HealthAnswer(level=str(health.level), findings=findings, status=health.status)
-
-
-def quality_of(quality: Quality) -> QualityAnswer:
-    """What the quality page says."""
-    versions, days = _groups(quality.by_version), _groups(quality.by_day)
-    return QualityAnswer(answers=quality.answers, by_version=versions, by_day=days)
-
-
-def _groups(found: Iterable[Group]) -> list[GroupAnswer]:
-    return [GroupAnswer(**group._asdict()) for group in found]

@@ -15,6 +15,7 @@ from llmctx.console.api import Api
 from llmctx.console.forms import Forms
 from llmctx.console.guard import Guard
 from llmctx.console.pages import Pages
+from llmctx.console.readers import Readers
 from llmctx.console.rendering import STATIC
 from llmctx.console.stream import SymbolStreams, decision_stream, desk_stream
 from llmctx.console.subject import Subject
@@ -34,11 +35,12 @@ class Console:
 
     def __init__(self, subject: Subject, door: Door) -> None:
         self._subject = subject
-        self._pages = Pages(subject, writes=door.writes)
+        readers = Readers.of(subject)
+        self._pages = Pages(subject, readers, writes=door.writes)
         self._forms = Forms(subject)
         self._desk, self._symbols = desk_stream(subject), SymbolStreams(subject)
         self._decisions = decision_stream(subject)
-        self.api = Api(subject, self._decisions)
+        self.api = Api(subject, self._decisions, readers)
         """Its API."""
         inner = Starlette(
             routes=self._routes(),

@@ -1,37 +1,84 @@
 """Health: what the doctor and `llmctx status` say, read at most every few seconds."""
 
-from typing import Any, NamedTuple
+import asyncio
+from typing import Any
+
+from redis.exceptions import RedisError
 
 from llmctx import clock
+from llmctx.console.api_models import Answer
 from llmctx.console.subject import Live
 from llmctx.errors import ServerError
-from llmctx.ops.doctor.examine import examine, unreachable
+from llmctx.ops.doctor.examine import examine_subject, unreachable
 from llmctx.ops.doctor.finding import Finding, Level, worst
-from llmctx.worker.status import read_status
+from llmctx.ops.doctor.subject import Subject
+
+COPIES = ("memory", "days_until_full", "archive", "backup", "disk")
+"""The checks of the trail's room and of its copies."""
+_FRESH_MS = 5000
 
 
-class Health(NamedTuple):
-    """How things stand."""
+class Health(Answer):
+    """How things stand; the API answers with it as it is."""
 
     status: dict[str, Any] | None
-    """What `llmctx status` says; None if the server does not answer."""
-    findings: list[Finding]
+    """What `llmctx status --json` prints; null if the server does not answer."""
+    findings: tuple[Finding, ...]
     """What the doctor says, the worst first."""
     level: Level
     """The worst of it."""
     read_ms: int
-    """When it was read."""
+    """When it was read, in milliseconds since 1970."""
+
+    @property
+    def to_do(self) -> list[Finding]:
+        """The findings that ask for something."""
+        return [finding for finding in self.findings if finding.level is not Level.GREEN]
+
+    @property
+    def copies(self) -> list[Finding]:
+        """The findings about the trail's room and its copies, in this order."""
+        by_name = {finding.name: finding for finding in self.findings}
+        return [by_name[name] for name in COPIES if name in by_name]
+
+    @property
+    def in_order(self) -> list[Finding]:
+        """Every other finding that all is in order."""
+        return [finding for finding in self.findings if finding.level is Level.GREEN and finding.name not in COPIES]
 
 
-async def read_health(live: Live) -> Health:
-    """Examine the server, the trail and this host.
+class HealthReader:
+    """Examines one live system; whoever asks again within five seconds is shown the same."""
 
-    Raises TrailError if the trail cannot be read.
-    """
+    def __init__(self, live: Live | None) -> None:
+        self._live = live
+        self._read: Health | None = None
+        self._reading = asyncio.Lock()
+
+    async def read(self) -> Health | None:
+        """How things stand; None if the trail is a copy."""
+        if self._live is None:
+            return None
+        async with self._reading:
+            if self._read is None or clock.now_ms() - self._read.read_ms >= _FRESH_MS:
+                self._read = await _examine(self._live)
+            return self._read
+
+
+async def _examine(live: Live) -> Health:
+    """Examine the server, the trail and this host."""
+    subject = Subject(live.redis, live.url, live.places)
     try:
-        findings = [finding async for finding in examine(live.url, live.places)]
-        status = await read_status(live.redis, live.url)
-    except ServerError as error:
-        findings, status = [unreachable(error)], None
+        await live.redis.ping()
+        findings = [finding async for finding in examine_subject(subject)]
+        status = await subject.status()
+    except (ServerError, RedisError) as error:
+        findings, status = [unreachable(_as_server_error(error))], None
     findings.sort(key=lambda finding: -list(Level).index(finding.level))
-    return Health(status, findings, worst(findings), clock.now_ms())
+    return Health(status=status, findings=tuple(findings), level=worst(findings), read_ms=clock.now_ms())
+
+
+def _as_server_error(error: ServerError | RedisError) -> ServerError:
+    if isinstance(error, ServerError):
+        return error
+    return ServerError(f"The server does not answer: {error}.", "Start it, or wait until it is back.")

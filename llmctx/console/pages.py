@@ -15,15 +15,15 @@ from llmctx.console.comparison import answers_of, comparison_of, comparisons_in
 from llmctx.console.desk import read_closes, read_desk, read_position
 from llmctx.console.fills import paper_fills, recorded_fills
 from llmctx.console.headlines import headlines_of
-from llmctx.console.health import read_health
 from llmctx.console.listing import ALL_KINDS, TERMS, as_csv, find, problem_of, read_query
-from llmctx.console.quality import measure
+from llmctx.console.readers import Readers
 from llmctx.console.rendering import render
 from llmctx.console.report import report_of, signed_text
 from llmctx.console.search_words import terms_in
 from llmctx.console.story import Story, brief_of, known_of
 from llmctx.console.subject import Subject
 from llmctx.console.thesis import turns_of
+from llmctx.console.trend import trends_of
 from llmctx.decision.decision import Action
 from llmctx.errors import ConsoleError, LlmctxError
 from llmctx.publication import expires_ms
@@ -42,9 +42,10 @@ _ACTIONS = (*(action.value for action in Action), "none")
 class Pages:
     """The pages of one subject."""
 
-    def __init__(self, subject: Subject, *, writes: bool) -> None:
+    def __init__(self, subject: Subject, readers: Readers, *, writes: bool) -> None:
         """`writes` says whether requests may change anything."""
         self._subject = subject
+        self._readers = readers
         self._writes = writes and subject.live is not None
 
     def page(self, name: str, page: str, status: int = 200, **values: Any) -> HTMLResponse:
@@ -169,15 +170,14 @@ class Pages:
         }
 
     async def quality(self, request: Request) -> Response:
-        """Grounding, guards, cost and latency by prompt and model, over time."""
-        terms = {"limit": "2000", **request.query_params}
-        found = await measure(await self._subject.source(), read_query(terms), self._subject.prices)
-        return self.page("quality", "Quality", found=found, terms=terms)
+        """Grounding, calibration, outcomes, cost and latency over time, and which versions were in use when."""
+        terms = dict(request.query_params)
+        found = await self._readers.quality.read(terms)
+        return self.page("quality", "Quality", found=found, trends=trends_of(found), terms=terms)
 
     async def health(self, _: Request) -> Response:
         """What doctor and status say."""
-        live = self._subject.live
-        return self.page("health", "Health", health=None if live is None else await read_health(live))
+        return self.page("health", "Health", health=await self._readers.health.read())
 
     async def comparisons(self, _: Request) -> Response:
         """The results of replays that can be compared."""

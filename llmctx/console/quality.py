@@ -1,117 +1,165 @@
-"""Quality: how well answers were grounded, how often a guardrail fired, what they cost and how long they took."""
+"""Quality: how well answers were grounded, whether confidence held up, what they cost and earned, and which versions
+were in use when.
+"""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from statistics import median, quantiles
-from typing import Any, NamedTuple
 
 from llmctx import clock
-from llmctx.console.listing import Query, find_entries
-from llmctx.llm.price import Price, price_of
-from llmctx.llm.usage import Usage
-from llmctx.trail.source.filter import time_of
-from llmctx.trail.source.source import Source
+from llmctx.console.judged import Judgement, Judgements
+from llmctx.console.listing import read_query
+from llmctx.console.measured import Answers, Measured
+from llmctx.console.quality_figures import Bin, Group, Quality, Use
+from llmctx.console.subject import Subject
+from llmctx.errors import ConsoleError
+from llmctx.replay.corpus import Place
+from llmctx.replay.stats import Calibration, calibrate
 
+TERMS = ("symbol", "prompt", "model", "since", "until", "limit")
+"""What one may ask for."""
+DEFAULT_LIMIT = 2000
+"""Answers that are measured, the newest."""
+_MAX_PERIODS = 48
+_STEPS_MS = tuple(minutes * 60_000 for minutes in (1, 5, 15, 60, 240, 1440, 10_080, 43_200))
 _FEW = 2
 
 
-class Group(NamedTuple):
-    """The answers of one prompt and model, or of one day."""
+class QualityReader:
+    """Measures the answers of one subject."""
 
-    name: str
-    """What they have in common."""
-    first_ms: int
-    """The time of the first."""
-    last_ms: int
-    """The time of the last."""
-    asked: int
-    """How many were asked for."""
-    failed: int
-    """How many had no usable answer."""
-    guarded: int
-    """How many a guardrail changed."""
-    numbers: int
-    """Numbers in the answers."""
-    cited: int
-    """Numbers that equal what they cite."""
-    wrong: int
-    """Numbers that the facts do not bear out."""
-    confidence: float | None
-    """Mean confidence."""
-    tokens: int
-    """Tokens, in and out."""
-    cost: Decimal | None
-    """What they cost; None if a model has no price."""
-    p50_ms: float | None
-    """Median time of the model."""
-    p95_ms: float | None
-    """The time that 95% of the calls stayed under."""
+    def __init__(self, subject: Subject) -> None:
+        self._answers, self._judgements = Answers(subject), Judgements(subject)
+
+    async def read(self, terms: Mapping[str, str]) -> Quality:
+        """Measure the answers that are asked for.
+
+        Raises ConsoleError if a term is malformed, LlmctxError if the source cannot be read, RedisError if the server
+        does not answer.
+        """
+        if unknown := [name for name, value in terms.items() if value.strip() and name not in TERMS]:
+            raise ConsoleError(f"There is no term {unknown[0]!r}.", f"Use {', '.join(TERMS)}.")
+        query = read_query(
+            {"limit": str(DEFAULT_LIMIT), **{name: text for name, text in terms.items() if text.strip()}}
+        )
+        answers = await self._answers.newest(query.filter, query.limit)
+        decisions = (answer.decided for answer in answers if answer.decided is not None)
+        return quality_of(answers, await self._judgements.of(decisions))
 
 
-class Quality(NamedTuple):
-    """Answers in groups."""
-
-    answers: int
-    """How many were read."""
-    by_version: Sequence[Group]
-    """By prompt and model, in the order in which they were first used."""
-    by_day: Sequence[Group]
-    """By day, the newest first."""
-
-
-async def measure(source: Source, query: Query, prices: Mapping[str, Price]) -> Quality:
-    """Measure the answers among the records asked for.
-
-    Raises LlmctxError if the source cannot be read.
-    """
-    records = [entry.record for entry in await find_entries(source, query)]
-    asked = [record for record in records if "completion" in record and time_of(record) is not None]
-    versions = _groups(asked, _version_of, prices)
-    days = _groups(asked, lambda record: clock.iso(record["as_of_ms"])[:10], prices)
-    versions.sort(key=lambda group: group.first_ms)
-    days.sort(key=lambda group: -group.first_ms)
-    return Quality(len(asked), versions, days)
+def quality_of(answers: Sequence[Measured], judgements: Mapping[Place, Judgement]) -> Quality:
+    """The quality of answers, oldest first, with what became of them."""
+    step_ms = _period_ms(answers)
+    periods = _groups(answers, lambda answer: clock.iso(answer.at_ms // step_ms * step_ms), judgements)
+    places = {group.name: place for place, group in enumerate(periods)}
+    uses = [
+        *_uses("prompt and model", answers, lambda answer: answer.version, step_ms, places),
+        *_uses("llmctx", answers, lambda answer: answer.code, step_ms, places),
+        *_uses("limits", answers, lambda answer: answer.mandate, step_ms, places),
+    ]
+    return Quality(
+        answers=len(answers),
+        period_ms=step_ms,
+        by_version=tuple(_groups(answers, lambda answer: answer.version, judgements)),
+        by_period=tuple(periods),
+        calibration=tuple(_bins(_calibration(answers, judgements))),
+        in_use=tuple(uses),
+    )
 
 
-def _version_of(record: Mapping[str, Any]) -> str:
-    prompt, request = record["prompt"], record["request"]
-    return f"{prompt['template']}/v{prompt['version']} · {request.get('model', 'no model')}"
+def _period_ms(answers: Sequence[Measured]) -> int:
+    """The shortest step that leaves few enough periods with answers."""
+    times = [answer.at_ms for answer in answers]
+    counts = ((step, len({at_ms // step for at_ms in times})) for step in _STEPS_MS)
+    return next((step for step, count in counts if count <= _MAX_PERIODS), _STEPS_MS[-1])
 
 
-def _groups(records: Iterable[dict[str, Any]], name_of: Any, prices: Mapping[str, Price]) -> list[Group]:
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for record in records:
-        groups.setdefault(name_of(record), []).append(record)
-    return [_group(name, found, prices) for name, found in groups.items()]
+def _calibration(answers: Iterable[Measured], judgements: Mapping[Place, Judgement]) -> Calibration:
+    """How confidence held up. What a guardrail changed is left out: the confidence was in another action."""
+    found = []
+    for answer in answers:
+        decided, confidence = answer.decided, answer.confidence
+        if decided is None or confidence is None or decided.decided != decided.action:
+            continue
+        judgement = judgements.get(decided.place)
+        if judgement is not None and judgement.right is not None:
+            found.append((confidence, judgement.right))
+    return calibrate(found)
 
 
-def _group(name: str, records: Sequence[dict[str, Any]], prices: Mapping[str, Price]) -> Group:
-    times = [record["as_of_ms"] for record in records]
-    groundings = [record["grounding"] for record in records if "grounding" in record]
-    confidences = [float(record["decision"]["confidence"]) for record in records if "decision" in record]
-    usages = [record["completion"]["usage"] for record in records if "usage" in record["completion"]]
-    took = [float(record["timings_ms"]["complete"]) for record in records if "complete" in record.get("timings_ms", {})]
-    costs = [_cost_of(record, prices) for record in records if "usage" in record["completion"]]
-    counts = {part: sum(int(each.get(part, 0)) for each in groundings) for part in ("cited", "uncited", "unread")}
-    wrong = sum(len(each.get(part, ())) for each in groundings for part in ("miscited", "false_prices", "unsupported"))
+def _bins(calibration: Calibration) -> list[Bin]:
+    return [
+        Bin(
+            low=found.low,
+            high=found.high,
+            confidence=found.confidence,
+            judged=found.right.of,
+            right=found.right.count,
+            interval=found.right.interval or (0, 1),
+        )
+        for found in calibration.bins
+    ]
+
+
+def _by_name(answers: Iterable[Measured], name_of: Callable[[Measured], str | None]) -> dict[str, list[Measured]]:
+    groups: dict[str, list[Measured]] = {}
+    for answer in answers:
+        if (name := name_of(answer)) is not None:
+            groups.setdefault(name, []).append(answer)
+    return groups
+
+
+def _uses(
+    kind: str,
+    answers: Sequence[Measured],
+    name_of: Callable[[Measured], str | None],
+    step_ms: int,
+    places: Mapping[str, int],
+) -> list[Use]:
+    return [
+        Use(
+            kind=kind,
+            name=name,
+            first_ms=found[0].at_ms,
+            last_ms=found[-1].at_ms,
+            answers=len(found),
+            periods=tuple(sorted({places[clock.iso(answer.at_ms // step_ms * step_ms)] for answer in found})),
+            newest=name == name_of(answers[-1]),
+        )
+        for name, found in _by_name(answers, name_of).items()
+    ]
+
+
+def _groups(
+    answers: Iterable[Measured], name_of: Callable[[Measured], str], judgements: Mapping[Place, Judgement]
+) -> list[Group]:
+    return [_group(name, found, judgements) for name, found in _by_name(answers, name_of).items()]
+
+
+def _group(name: str, answers: Sequence[Measured], judgements: Mapping[Place, Judgement]) -> Group:
+    confidences = [answer.confidence for answer in answers if answer.confidence is not None]
+    took = [answer.took_ms for answer in answers if answer.took_ms is not None]
+    costs = [answer.cost for answer in answers if answer.tokens]
+    places = [answer.decided.place for answer in answers if answer.decided is not None]
+    gains = [judgements[place].gain for place in places if place in judgements]
+    calibration = _calibration(answers, judgements)
     return Group(
         name=name,
-        first_ms=min(times),
-        last_ms=max(times),
-        asked=len(records),
-        failed=sum("decision" not in record for record in records),
-        guarded=sum("guards" in record["verdict"] for record in records),
-        numbers=sum(counts.values()) + sum(len(each.get("miscited", ())) for each in groundings),
-        cited=counts["cited"],
-        wrong=wrong,
+        first_ms=answers[0].at_ms,
+        last_ms=answers[-1].at_ms,
+        asked=len(answers),
+        failed=sum(answer.failed for answer in answers),
+        guarded=sum(answer.guarded for answer in answers),
+        numbers=sum(answer.numbers for answer in answers),
+        cited=sum(answer.cited for answer in answers),
+        wrong=sum(answer.wrong for answer in answers),
         confidence=sum(confidences) / len(confidences) if confidences else None,
-        tokens=sum(usage["prompt"] + usage["completion"] for usage in usages),
+        judged=calibration.decisions,
+        right=calibration.base.count,
+        gain=sum(gains, Decimal(0)) if gains else None,
+        brier=calibration.brier,
+        tokens=sum(answer.tokens for answer in answers),
         cost=None if not costs or None in costs else sum((cost for cost in costs if cost is not None), Decimal(0)),
         p50_ms=median(took) if took else None,
         p95_ms=quantiles(took, n=20)[-1] if len(took) >= _FEW else None,
     )
-
-
-def _cost_of(record: Mapping[str, Any], prices: Mapping[str, Price]) -> Decimal | None:
-    price = price_of(prices, record["completion"].get("model"), record["request"].get("model"))
-    return None if price is None else price.of(Usage(**record["completion"]["usage"]))

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from llmctx import canonical, clock
 from llmctx.prompt.lines import text_of
@@ -57,6 +58,7 @@ def _environment() -> Environment:
         "amount": _amount,
         "fact": text_of,
         "path": lambda text: quote(text, safe=""),
+        "code": _code,
         "pct": lambda share: _NONE if share is None else f"{share:.0%}",
         "thousands": lambda count: f"{count:,}",
     }
@@ -70,6 +72,12 @@ def _shown(value: Any) -> Any:
     if isinstance(value, datetime):
         return clock.iso_of(value)
     return visible(value) if type(value) is str else value
+
+
+def _code(text: str) -> Markup:
+    """A text whose parts between backticks are commands."""
+    parts = [escape(visible(part)) for part in text.split("`")]
+    return Markup("").join(Markup("<code>{}</code>").format(part) if at % 2 else part for at, part in enumerate(parts))
 
 
 def _signed(value: Decimal | float | None) -> str:

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from pathlib import Path
 from types import MappingProxyType
 
 from pydantic import BaseModel
@@ -17,6 +18,8 @@ from llmctx.errors import SchemaError
 from llmctx.schema import values
 from llmctx.schema.symbol import is_symbol
 
+EXAMPLES = Path(__file__).with_name("examples.json")
+"""The examples of the schema document as they stand there: key (for AAPL) to JSON text."""
 DAY_S = 86_400
 SIGNAL_TYPES = ("entry", "exit")
 """The signal types read by default."""
@@ -175,6 +178,8 @@ SCREENED = "candidates:screened"
 """The hash with each symbol's newest entry: `<its bar's end in ms> <change of the day in %> <candidate as JSON>`."""
 FILLS = "positions:fills"
 """The stream of the paper broker's fills."""
+FUNDING = "positions:funding"
+"""The stream of the funding that the paper broker's positions paid."""
 CLOSED = "positions:closed"
 """The stream of closed positions."""
 DAYS = "positions:days"
@@ -182,7 +187,7 @@ DAYS = "positions:days"
 BOOK = "positions:book"
 """The paper broker's book: everything it must remember from one bar to the next."""
 MAX_HISTORY = 100_000
-"""Approximate maximum length of the fills, closed positions and closed days streams."""
+"""Approximate maximum length of the fills, funding, closed positions and closed days streams."""
 UPDATES = "updates:"
 """The prefix of a live key's pub/sub channel; a write publishes the new value, a deletion an empty text."""
 WORKERS = "workers"

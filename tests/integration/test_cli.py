@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shlex
 import socket
 import sys
 from collections.abc import Awaitable, Callable
@@ -85,9 +86,19 @@ async def test_schema_json_has_one_line_a_family(dumb: Program) -> None:
 
 
 async def test_schema_of_a_key_or_section_is_its_json_schema(dumb: Program) -> None:
-    for ended in await dumb.all("schema positions:active:AAPL", "schema position"):
+    for ended in await dumb.all("schema positions:active:AAPL --json", "schema position --json"):
         assert ended.code == 0
         assert "entry_price" in ended.document["properties"]
+
+
+@pytest.mark.parametrize("family", keys.FAMILIES, ids=lambda family: family.section)
+async def test_schema_of_a_section_shows_an_example_to_set(dumb: Program, family: keys.Family) -> None:
+    written = family.key("MSFT", "exit")
+    ended = await dumb("schema", written)
+    command, key, value = shlex.split(ended.out.split("\n\n")[1])
+    assert (command, key) == ("SET", written)
+    assert "AAPL" not in value or "MSFT" in value
+    family.model.model_validate_json(value)
 
 
 async def test_schema_of_an_unknown_key_exits_with_2_and_names_it(dumb: Program) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from llmctx.cli.shared.long_running import stop_signal
-from llmctx.cli.shared.options import From, PromptsDir, RedisUrl, StateDir
+from llmctx.cli.shared.options import From, MessagesAsJson, PromptsDir, RedisUrl, StateDir
 from llmctx.cli.shared.output import escape, out
 from llmctx.cli.shared.setup import settings_for
 from llmctx.settings import Settings
@@ -21,7 +21,7 @@ DEFAULT_PORT = 8780
 def console(
     act: Annotated[
         Literal["token"] | None,
-        typer.Argument(metavar="[token]", help="token: make a token, which replaces an older one, and print it once."),
+        typer.Argument(metavar="token", help="token: make a token, which replaces an older one, and print it once."),
     ] = None,
     port: Annotated[
         int, typer.Option("--port", help="The port to listen on; 0 takes a free one.", min=0, max=65_535)
@@ -44,6 +44,7 @@ def console(
     redis_url: RedisUrl = None,
     state_dir: StateDir = None,
     prompts: PromptsDir = None,
+    _as_json: MessagesAsJson = False,
 ) -> None:
     """Open the console: pages and an API for desk and auditor.
 

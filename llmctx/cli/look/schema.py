@@ -1,11 +1,21 @@
 """`llmctx schema`: the live keys."""
 
-from typing import Annotated
+import json
+import re
+import shlex
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from llmctx import clock
 from llmctx.cli.shared.options import AsJson
 from llmctx.cli.shared.output import escape, out, plain_table, print_json
+
+if TYPE_CHECKING:
+    from llmctx.schema.keys import Family
+
+_EXAMPLE_SYMBOL = "AAPL"
+_TIMESTAMP = re.compile(r'("timestamp": )"[^"]+"')
 
 
 def schema(
@@ -14,14 +24,16 @@ def schema(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the live keys, or print the JSON Schema of one.
+    """List the live keys, or print one's JSON Schema and an example.
 
     `decisions` stands for what is published on decisions:{p}, in the field `decision` of each entry: one for each
     record that settles a tick. For a skipped tick its action is none, and its reason says why. `effects` stands for
-    what the execution side writes to effects:{p}, in the field `effect`.
+    what the execution side writes to effects:{p}, in the field `effect`. With --json only the JSON Schema is printed;
+    it holds the example.
 
     \b
     llmctx schema
+    llmctx schema price
     llmctx schema positions:active:AAPL
     llmctx schema decisions
     llmctx schema effects
@@ -29,18 +41,39 @@ def schema(
     from llmctx.schema.keys import FAMILIES, find_family
     from llmctx.schema.values import Effect, Thesis
 
-    if key == "decisions":
-        print_json(Thesis.model_json_schema())
-    elif key == "effects":
-        print_json(Effect.model_json_schema())
+    if key is not None and key not in ("decisions", "effects"):
+        _print_family(find_family(key), key, as_json)
     elif key is not None:
-        print_json(find_family(key).model.model_json_schema())
+        print_json((Thesis if key == "decisions" else Effect).model_json_schema())
     elif as_json:
         for family in FAMILIES:
             fields = {name: getattr(family, name) for name in ("section", "pattern", "lifetime_s", "writer", "says")}
             print_json(fields | {"model": family.model.__name__})
     else:
         _print_families()
+
+
+def _print_family(family: "Family", key: str, as_json: bool) -> None:
+    written, value = _example(family, key)
+    document = family.model.model_json_schema() | {"examples": [value]}
+    if as_json:
+        print_json(document)
+        return
+    out.print("An example to write, and the JSON Schema of its fields.\n", style="dim")
+    out.print(f"SET {written} {shlex.quote(json.dumps(value))}\n", markup=False)
+    out.print(json.dumps(document, indent=2), markup=False)
+
+
+def _example(family: "Family", key: str) -> tuple[str, Any]:
+    """A key of the family and a value for it, of the present time, so that it is fresh once it is set."""
+    from llmctx.schema.keys import EXAMPLES
+
+    parts = family.parts_of(key) or {}
+    texts: dict[str, str] = json.loads(EXAMPLES.read_text(encoding="utf-8"))
+    shown = next(name for name in texts if family.parts_of(name) is not None)
+    symbol = parts.get("symbol", _EXAMPLE_SYMBOL)
+    text = _TIMESTAMP.sub(rf'\1"{clock.iso(clock.now_ms())}"', texts[shown].replace(_EXAMPLE_SYMBOL, symbol))
+    return family.key(symbol, parts.get("signal_type", "entry")), json.loads(text)
 
 
 def _print_families() -> None:

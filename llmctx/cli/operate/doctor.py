@@ -46,7 +46,7 @@ def doctor(
     findings, code = asyncio.run(_examine(settings_for(redis_url, state_dir, prompts=prompts), redis_conf, backups))
     levels = {finding.level for finding in findings}
     if as_json:
-        print_json({"findings": [finding._asdict() for finding in findings]})
+        print_json({"findings": [vars(finding) for finding in findings]})
     else:
         _print(findings)
     raise typer.Exit(code or int("red" in levels or (strict and "amber" in levels)))
@@ -56,7 +56,7 @@ async def _examine(settings: Settings, redis_conf: Path | None, backups: Path) -
     from llmctx.ops.doctor.examine import examine, unreachable
     from llmctx.ops.doctor.subject import Places
 
-    places = Places(settings.state_dir, redis_conf or asset("redis.conf"), backups, settings.prompts)
+    places = Places(settings.state_dir, redis_conf or asset("redis.conf"), backups, settings.prompts, settings.mapping)
     try:
         async with redis_of(settings) as (_, url):
             return [finding async for finding in examine(url, places)], 0
@@ -66,10 +66,10 @@ async def _examine(settings: Settings, redis_conf: Path | None, backups: Path) -
 
 def _print(findings: "list[Finding]") -> None:
     width = max(len(finding.name) for finding in findings)
-    for name, level, what, consequence, do in findings:
-        colour = _COLOURS[level]
-        out.print(f"[{colour}]{level:<5}[/]  {name:<{width}}  {escape(what)}")
-        for line in filter(None, (consequence, do)):
+    for finding in findings:
+        colour = _COLOURS[finding.level]
+        out.print(f"[{colour}]{finding.level:<5}[/]  {finding.name:<{width}}  {escape(finding.what)}")
+        for line in filter(None, (finding.consequence, finding.do)):
             out.print(f"{'':<{width + 9}}[dim]{escape(line)}[/]")
     counts = ", ".join(f"{sum(finding.level == level for finding in findings)} {level}" for level in _COLOURS)
     out.print(f"\n{counts}")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from llmctx.cli.shared.options import RedisUrl, StateDir
+from llmctx.cli.shared.options import MessagesAsJson, RedisUrl, StateDir
 from llmctx.cli.shared.output import escape, messages, out, print_json
 from llmctx.cli.shared.setup import open_trail, settings_for
 from llmctx.errors import JoinError
@@ -26,6 +26,7 @@ def join(
     grant: Annotated[str | None, typer.Option(metavar="FILE", help="Accept a grant; - reads standard input.")] = None,
     redis_url: RedisUrl = None,
     state_dir: StateDir = None,
+    _as_json: MessagesAsJson = False,
 ) -> None:
     """Let a second state directory write to a trail.
 

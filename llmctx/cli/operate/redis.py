@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from llmctx.cli.shared.options import MessagesAsJson
 from llmctx.cli.shared.output import out
 from llmctx.errors import ServerError
 
@@ -15,6 +16,7 @@ from llmctx.errors import ServerError
 def redis(
     port: Annotated[int, typer.Option(help="Port to listen on; 0 picks a free one.", min=0, max=65535)] = 6379,
     directory: Annotated[Path, typer.Option("--dir", help="The folder for its data.")] = Path("var/redis"),
+    _as_json: MessagesAsJson = False,
 ) -> None:
     """Run the embedded Valkey server.
 

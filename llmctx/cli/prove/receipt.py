@@ -3,14 +3,20 @@
 import asyncio
 from typing import Any
 
-from llmctx.cli.shared.options import Address, From, RedisUrl, StateDir
+from llmctx.cli.shared.options import Address, From, MessagesAsJson, RedisUrl, StateDir
 from llmctx.cli.shared.output import print_json
 from llmctx.cli.shared.setup import open_trail, settings_for
 from llmctx.cli.shared.sources import copy_in
 from llmctx.settings import Settings
 
 
-def receipt(address: Address, where: From = None, redis_url: RedisUrl = None, state_dir: StateDir = None) -> None:
+def receipt(
+    address: Address,
+    where: From = None,
+    redis_url: RedisUrl = None,
+    state_dir: StateDir = None,
+    _as_json: MessagesAsJson = False,
+) -> None:
     """Print a proof of one record that can be checked alone.
 
     One JSON document with the record's leaf, its inclusion proof and the signed checkpoint. `llmctx verify --receipt

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from llmctx import clock
-from llmctx.cli.shared.options import From, RedisUrl, StateDir
+from llmctx.cli.shared.options import From, MessagesAsJson, RedisUrl, StateDir
 from llmctx.cli.shared.output import escape, out
 from llmctx.cli.shared.setup import settings_for
 from llmctx.errors import ConsoleError
@@ -34,6 +34,7 @@ def report(
     where: From = None,
     redis_url: RedisUrl = None,
     state_dir: StateDir = None,
+    _as_json: MessagesAsJson = False,
 ) -> None:
     """Write one decision or a day as one HTML file with its proof.
 

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from llmctx.cli.run.demo_screen import DemoScreen
-from llmctx.cli.shared.options import Endpoint, Model
+from llmctx.cli.shared.options import Endpoint, MessagesAsJson, Model
 from llmctx.cli.shared.output import escape, out
 from llmctx.cli.shared.setup import config_of, settings_for
 from llmctx.connection import open_redis
@@ -57,6 +57,7 @@ def demo(
     local_model: Annotated[
         bool, typer.Option("--local-model", help="Ask a small language model on this machine, a few times.")
     ] = False,
+    _as_json: MessagesAsJson = False,
 ) -> None:
     """Run the whole loop once, with nothing to set up.
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from llmctx.cli.shared.options import MessagesAsJson
 from llmctx.cli.shared.output import escape, out
 
 
@@ -17,6 +18,7 @@ def simulate(
     seed: Annotated[int, typer.Option(help="The same seed gives the same market.")] = 7,
     days: Annotated[int, typer.Option(help="How many trading days.", min=1, max=250)] = 2,
     minutes: Annotated[int, typer.Option(help="How many minutes of each day.", min=1, max=390)] = 390,
+    _as_json: MessagesAsJson = False,
 ) -> None:
     """Write a simulated market to files: bars, headlines, sectors.
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from llmctx.cli.shared.long_running import stop_signal
+from llmctx.cli.shared.options import MessagesAsJson
 from llmctx.cli.shared.output import out
 
 
@@ -21,6 +22,7 @@ def standin(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same faults.")] = 0,
+    _as_json: MessagesAsJson = False,
 ) -> None:
     """Run the stand-in model, an endpoint that answers by rules.
 

@@ -41,6 +41,7 @@ TRAIL: tuple[Check, ...] = (
     trail.backlog,
     trail.dead_letters,
     trail.incidents,
+    trail.halts,
     trail.checkpoints,
     trail.archive,
     model.calls,
@@ -58,16 +59,23 @@ async def examine(url: str, places: Places) -> AsyncIterator[Finding]:
 
     Raises ServerError if no usable server answers, OSError if the redis.conf cannot be read.
     """
-    configuration = drifts(places.redis_conf)
     async with open_redis(url) as redis:
-        subject = Subject(redis, url, places)
-        for check in (*SERVER, *configuration):
+        async for finding in examine_subject(Subject(redis, url, places)):
+            yield finding
+
+
+async def examine_subject(subject: Subject) -> AsyncIterator[Finding]:
+    """The same of what is open already.
+
+    Raises OSError if the redis.conf cannot be read.
+    """
+    for check in (*SERVER, *drifts(subject.places.redis_conf)):
+        yield await _found(check, subject)
+    if await _has_trail(subject):
+        for check in TRAIL:
             yield await _found(check, subject)
-        if await _has_trail(subject):
-            for check in TRAIL:
-                yield await _found(check, subject)
-        for check in HOST:
-            yield await _found(check, subject)
+    for check in HOST:
+        yield await _found(check, subject)
 
 
 async def _found(check: Check, subject: Subject) -> Finding:

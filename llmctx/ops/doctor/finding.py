@@ -1,7 +1,7 @@
 """A finding: what one check of the doctor found out."""
 
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
 
 
 class Level(StrEnum):
@@ -15,7 +15,8 @@ class Level(StrEnum):
     """It hurts now, or evidence may be lost."""
 
 
-class Finding(NamedTuple):
+@dataclass(frozen=True)
+class Finding:
     """What one check found out."""
 
     name: str

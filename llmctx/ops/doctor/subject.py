@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 from redis.asyncio import Redis
 
+from llmctx.schema.mapping.sections import Sections
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import Instance, read_instance
 from llmctx.trail.log.log import Log
@@ -26,6 +27,8 @@ class Places(NamedTuple):
     """The folder that collects backups."""
     prompts: Path
     """The folder of prompts."""
+    sections: Sections | None = None
+    """The sections that are read from another system's keys."""
 
 
 class Subject:
@@ -61,7 +64,11 @@ class Subject:
 
     async def partitions(self) -> list[dict[str, Any]]:
         """The state of each partition, as `llmctx status` tells it."""
-        return cast("list[dict[str, Any]]", (await self._once("status", self._status))["partitions"])
+        return cast("list[dict[str, Any]]", (await self.status())["partitions"])
+
+    async def status(self) -> dict[str, Any]:
+        """What `llmctx status` tells."""
+        return await self._once("status", self._status)
 
     async def recent(self) -> list[Entry]:
         """The newest records of each partition, newest first."""

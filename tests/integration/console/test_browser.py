@@ -23,29 +23,6 @@ pytestmark = pytest.mark.more
 
 CHROMIUM = "/usr/bin/chromium"
 OTHER_KEY = "llmctx/other+74ee65f5+AVAtMb1Wl1fKaKfMFZ6wz6y1aYVqNWMMSEmzCwqMvQlq"
-CONTRAST = """() => {
-  const parse = (text) => (text.match(/[\\d.]+/g) || []).map(Number);
-  const light = ([r, g, b]) => [r, g, b].map((c) => c / 255)
-    .map((c) => c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
-    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
-  const behind = (element) => {
-    for (let at = element; at; at = at.parentElement) {
-      const colour = parse(getComputedStyle(at).backgroundColor);
-      if (colour.length === 3 || colour[3] > 0) return colour;
-    }
-    return [255, 255, 255];
-  };
-  const poor = [];
-  for (const element of document.querySelectorAll("body *")) {
-    if (![...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim())) continue;
-    if (!element.getClientRects().length) continue;
-    const svg = element instanceof SVGElement;
-    const a = light(parse(getComputedStyle(element)[svg ? "fill" : "color"])), b = light(behind(element));
-    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    if (ratio < 4.5) poor.push(element.tagName + "." + element.getAttribute("class") + " " + ratio.toFixed(2));
-  }
-  return poor;
-}"""
 
 
 @asynccontextmanager
@@ -160,17 +137,6 @@ async def test_everything_can_be_read_without_scripts(browser: Browser) -> None:
         await page.click("summary:has-text('price')")
         assert await page.is_visible("text=price.price.last")
         assert not await page.is_visible("input[name=key]")
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1280])
-async def test_contrast_is_that_of_wcag_aa_and_nothing_is_too_wide(browser: Browser, theme: str, width: int) -> None:
-    async with chromium(color_scheme=theme, viewport={"width": width, "height": 900}) as context:
-        page = await context.new_page()
-        for path in ("/", "/find", f"/decisions/{WRONG}", "/symbols/AAPL", "/quality", "/health", "/compare", "/api"):
-            await page.goto(browser.url + path)
-            assert await page.evaluate(CONTRAST) == [], path
-            assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, path
 
 
 async def test_the_chart_is_read_by_keyboard(browser: Browser) -> None:

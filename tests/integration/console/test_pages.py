@@ -167,13 +167,6 @@ async def test_health_says_what_the_doctor_says(browser: Browser) -> None:
     assert "llmctx run" in page
 
 
-async def test_quality_counts_wrong_numbers_by_prompt_and_model(browser: Browser) -> None:
-    found = (await browser.get("/api/v1/quality")).document
-    assert found["answers"] == 3
-    assert found["by_version"][0]["wrong"] >= 1
-    assert "2026-03-02" in (await browser.get("/quality")).text
-
-
 async def test_what_people_say_and_what_is_halted_is_shown(dumb: Program, browser: Browser) -> None:
     said = await dumb("annotate", HONEST, "--by", "R. Ohm", "--why", HOSTILE)
     assert said.code == 0, said.err

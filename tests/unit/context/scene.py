@@ -8,15 +8,14 @@ from llmctx import clock
 from llmctx.context.package import Package, build_package
 from llmctx.context.section import Section
 from llmctx.context.snapshot import RawSection, ReadRules, Snapshot
-from llmctx.schema.keys import section_keys
-from tests.conftest import ASSETS
+from llmctx.schema.keys import EXAMPLES, section_keys
 
 RULES = ReadRules()
 KEYS = section_keys("AAPL", RULES.signal_types, 0)
 END_OF_DAY = "2025-05-09T16:00:00.000Z"
 END_OF_DAY_MS = clock.to_ms(clock.parse_iso(END_OF_DAY))
 
-_EXAMPLES: dict[str, str] = json.loads((ASSETS / "schema_examples.json").read_text(encoding="utf-8"))
+_EXAMPLES: dict[str, str] = json.loads(EXAMPLES.read_text(encoding="utf-8"))
 THESIS = json.dumps(
     {
         "address": "7",
