@@ -171,9 +171,7 @@ class Pages:
     async def compare(self, request: Request) -> Response:
         """Two results side by side, as `llmctx compare --html` shows them."""
         first, second = request.query_params.get("a", ""), request.query_params.get("b", "")
-        if self._subject.replays is None:
-            raise ConsoleError("No results are at hand.", "Start the console with --replays DIR.")
-        return HTMLResponse(comparison_of(self._subject.replays, first, second))
+        return HTMLResponse(await comparison_of(self._subject, first, second))
 
     async def sign_in(self, request: Request) -> Response:
         """The page that asks for the token."""
