@@ -48,6 +48,7 @@ SOMETIMES = {
     "grounding": dict, "reasked": dict, "standing": dict, "clock": str, "enrolment": dict, "rotation": dict,
     "archived": dict, "maintenance": dict, "requested": str, "erased": dict, "hold": dict,
     "id": str, "about": dict, "effect": dict, "person": dict, "position": dict, "service": dict,
+    "approved": dict,
     "mandate": dict, "control": dict,
 }  # fmt: skip
 TYPES = ALWAYS | SOMETIMES
@@ -74,6 +75,7 @@ WITHIN: dict[str, dict[str, type]] = {
     "about": {"index": int},
     "effect": {"status": str},
     "person": {"by": str, "why": str},
+    "approved": {"action": str},
     "service": {"event": str},
 }  # fmt: skip
 FURTHER = {
@@ -84,7 +86,7 @@ FURTHER = {
 HASHES = (*((name, "sha256") for name in DIGESTS), *BLOBS.items(), ("standing", "leaf_hash"), ("about", "leaf_hash"))
 ONLY_IN = {
     "standing": ("unasked",), "enrolment": ("notice", "incident"), "rotation": ("notice",), "id": SAID,
-    "incident": ("incident",),
+    "incident": ("incident",), "approved": ("approval",),
 }  # fmt: skip
 INSIDE = [(name, tuple(fields.items())) for name, fields in WITHIN.items()]
 ZEROS = "0" * 64
@@ -524,6 +526,7 @@ class Partition:
         self.hashes = bytearray()  # the leaf hash of each record from `first` on
         self.unreadable: list[Fault] = []
         self.decisions: dict[int, bytes] = {}
+        self.packages: dict[int, bytes] = {}
         self.prefix = "" if partitions == 1 else f"{part['partition']}:"
         self.losses: list[tuple[int, int]] = []
         self.incidents: list[int] = []
@@ -627,6 +630,8 @@ class Partition:
         self.grow(hashed)
         self.keep_blobs(index, record)
         self.thesis(index, record, pieces.get("snapshot", b"null"))
+        self.memory(index, record, pieces.get("snapshot", b"null"))
+        self.packages[index] = _digest(hashed.hex(), str(record.get("symbol")))
         if record["kind"] == "decision":
             said = [record.get("symbol"), record["tick"], record["verdict"], record["decision"]]
             self.decisions[index] = _digest(hashed.hex(), *_words(*said))
@@ -843,6 +848,30 @@ class Partition:
                 check_blob(self.export, index, digest)
                 self.blobs.add(digest)
 
+    def memory(self, index: int, record: dict[str, Any], snapshot: bytes) -> None:
+        """What a package remembers must name an earlier record on the same symbol by its leaf hash."""
+        try:
+            document = json.loads(snapshot) if b'"memory":' in snapshot else None
+        except (ValueError, RecursionError):
+            return
+        if not isinstance(document, dict) or document.get("memory") is None:
+            return
+        try:
+            address, leaf_hash = document["memory"]["address"], document["memory"]["leaf_hash"]
+            at = address.removeprefix(self.prefix)
+            found = _digest(leaf_hash, str(record.get("symbol")))
+            if not at.isdecimal() or self.prefix + at != address or len(at) > len(str(index)) or int(at) >= index:
+                raise ValueError(f"address {address}")  # noqa: TRY301  caught right here
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise Fault(index, "memory", "an earlier record of this partition", error) from error
+        if not self.is_lost(int(at)) and self.packages.get(int(at)) != found:
+            raise Fault(index, "memory", f"record {address} on {record.get('symbol')}", "another one")
+
+    def is_lost(self, index: int) -> bool:
+        """Whether nobody can tell what an earlier record said."""
+        lost = index < self.first or any(first <= index <= last for first, last in self.losses)
+        return lost or any(fault.fields["at"] == index for fault in self.unreadable)
+
     def thesis(self, index: int, record: dict[str, Any], snapshot: bytes) -> None:
         """The thesis must be an earlier decision on the same symbol, as its record has it."""
         try:
@@ -861,8 +890,7 @@ class Partition:
                 raise ValueError(f"address {address}")  # noqa: TRY301  caught right here
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Fault(index, "thesis", "an earlier decision and its record", error) from error
-        lost = int(at[:17]) < self.first or any(first <= int(at[:17]) <= last for first, last in self.losses)
-        lost = lost or any(fault.fields["at"] == int(at[:17]) for fault in self.unreadable)
+        lost = self.is_lost(int(at[:17]))
         if len(at) > len(str(index)) or int(at) >= index or (not lost and self.decisions.get(int(at)) != found):
             raise Fault(index, "thesis", f"the decision of record {address}", "another one")
 

@@ -26,6 +26,7 @@ from llmctx.llm.price import Price, price_of
 from llmctx.llm.usage import Usage
 from llmctx.ops.server import EmbeddedServer
 from llmctx.pipeline import DecisionConfig
+from llmctx.replay.limit_changes import LIMITS
 from llmctx.replay.results import UNANSWERED
 from llmctx.replay.stats import EquityCurve
 from llmctx.trail.log.entry import Entry
@@ -47,9 +48,11 @@ class Session(NamedTuple):
 class BacktestResult:
     """What a backtest earned, did and cost; complete once `run_backtest` returns it."""
 
-    def __init__(self, prompt: str, prices: Mapping[str, Price]) -> None:
+    def __init__(self, prompt: str, mandate: str, prices: Mapping[str, Price]) -> None:
         self.prompt = prompt
         """The prompt that decided, NAME/vN."""
+        self.mandate = mandate
+        """The digest of the mandate that it was held to; empty without one."""
         self.curve = EquityCurve()
         """Equity and exposure over time."""
         self.calls = 0
@@ -137,6 +140,7 @@ class BacktestResult:
         pnl = self.curve.points[-1].equity - first if self.curve.points else _ZERO
         return {
             "prompt": self.prompt,
+            "mandate": self.mandate,
             "pnl": pnl,
             "pnl_pct": pnl / first * 100 if first else _ZERO,
             "realized": pnl - self._open_pnl,
@@ -159,6 +163,7 @@ class BacktestResult:
             "cost": self.cost,
             "actions": dict(self.actions.most_common()),
             "guards": dict(self.guards.most_common()),
+            "limits": {name: self.guards[name] for name in LIMITS if self.guards[name]},
         }
 
 
@@ -177,7 +182,9 @@ async def run_backtest(
 
     Raises EndpointError if the endpoint stops answering, ServerError if the server cannot start.
     """
-    result = BacktestResult(", ".join(template.ref for template in config.prompts.templates), prices or {})
+    mandate = config.policy.mandate
+    names = ", ".join(template.ref for template in config.prompts.templates)
+    result = BacktestResult(names, "" if mandate is None else mandate.sha256, prices or {})
     # Recorded data have the clock of their bars, whatever is set for live trails.
     config = config._replace(rules=config.rules.model_copy(update={"clock": "bars"}))
 

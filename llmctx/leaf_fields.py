@@ -6,7 +6,8 @@ from typing import Any
 
 from llmctx import canonical, clock
 from llmctx.context.package import Package
-from llmctx.decision.approval import ApprovalRule, Proposal
+from llmctx.decision.approval import ApprovalRule
+from llmctx.decision.approved import Approved
 from llmctx.decision.decision import Decision
 from llmctx.decision.grounding import Finding, Grounding
 from llmctx.decision.mandate.mandate import Mandate
@@ -146,7 +147,7 @@ def policy_fields(policy: GuardPolicy) -> dict[str, Any]:
             "confidence_floor": text_of(policy.confidence_floor),
             "grounding": None if policy.grounding == "off" else policy.grounding,
             "unconfirmed_stop": None if policy.unconfirmed_stop == "exit" else policy.unconfirmed_stop,
-            "approval": None if policy.approval is None else _texts_of(policy.approval),
+            "approval": None if policy.approval is None else _as_texts(policy.approval.__dict__),
         }
     )
 
@@ -179,18 +180,32 @@ def verdict_fields(verdict: Verdict) -> dict[str, Any]:
             "take_profit": text_of(verdict.take_profit),
             "guards": [guard._asdict() for guard in verdict.guards] or None,
             "limited": verdict.limited,
+            "rest": None if verdict.rest is None else _as_texts(verdict.rest._asdict()),
             "repeat_of": verdict.repeat_of,
-            "awaits": None if verdict.awaits is None else _texts_of(verdict.awaits),
+            "awaits": None if verdict.awaits is None else _as_texts(verdict.awaits.__dict__),
             "policy": None if verdict.policy is None else policy_fields(verdict.policy),
             "reason": verdict.reason,
         }
     )
 
 
-def _texts_of(value: ApprovalRule | Proposal) -> dict[str, Any]:
-    return _present(
-        {name: text_of(each) if isinstance(each, Decimal) else each for name, each in value.__dict__.items()}
-    )
+def approved_fields(approved: Approved) -> dict[str, Any]:
+    """What a person approves, as a leaf has it."""
+    return _as_texts(approved._asdict())
+
+
+def approved_of(record: Mapping[str, Any]) -> Approved:
+    """What a recorded approval approves."""
+    fields: dict[str, Any] = {
+        name: Decimal(each) if name in ("quantity", "stop_loss", "take_profit") else each
+        for name, each in record["approved"].items()
+    }
+    return Approved(**fields)
+
+
+def _as_texts(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that have a value, decimals as texts."""
+    return _present({name: text_of(each) if isinstance(each, Decimal) else each for name, each in fields.items()})
 
 
 def _present(fields: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from llmctx.context.reader import read_snapshot
 from llmctx.context.snapshot import Clock, ReadRules, Snapshot
 from llmctx.context.staleness import Status
 from llmctx.context.tick import Tick
+from llmctx.decision.approved import Approved
 from llmctx.decision.conclude import Conclusion, FirstAnswer, conclude, conclude_unasked, refuse
 from llmctx.decision.decision import OUTPUT, Action
 from llmctx.decision.halt import HALTED, halt_in
@@ -126,7 +127,7 @@ class Pipeline:
             conclusion = await self._conclude(template, snapshot, package, steps)
         else:
             conclusion = conclude_unasked(snapshot, package, not_due.why, self._config.policy, not_due.decision)
-        conclusion = await self._reserved(tick, conclusion)
+        conclusion = await self._reserved(tick.id, conclusion)
         metadata = RecordMetadata(
             recorded_at_ms=snapshot.server_ms + round(steps.since("read")),
             worker=self._worker,
@@ -144,11 +145,17 @@ class Pipeline:
         await self._fix_clock_by(package, snapshot.clock)
         return entry
 
-    async def _reserved(self, tick: Tick, conclusion: Conclusion) -> Conclusion:
-        """The conclusion, once room is reserved for its add; a hold if there is none."""
+    async def judge(self, act_id: str, symbol: str, approved: Approved) -> Conclusion:
+        """Judge what a person approves by the limits and the data of now; raises as `decide` does."""
+        package = build_package(snapshot := await self._read(symbol))
+        conclusion = Conclusion(snapshot, package, approved.judge(package, self._config.policy))
+        return await self._reserved(act_id, conclusion)
+
+    async def _reserved(self, reserved_by: str, conclusion: Conclusion) -> Conclusion:
+        """The conclusion, once room is reserved for its add by a tick or an act; a hold if there is none."""
         if self._reserve is None or conclusion.verdict.action != Action.ADD:
             return conclusion
-        why = await self._reserve(tick.id, conclusion.package, conclusion.verdict)
+        why = await self._reserve(reserved_by, conclusion.package, conclusion.verdict)
         return conclusion if why is None else conclusion._replace(verdict=refuse_add(conclusion.verdict, why))
 
     async def _fix_clock_by(self, package: Package, clock: Clock) -> None:

@@ -43,6 +43,7 @@ def publication(entry: Entry, partitions: int) -> values.Thesis | None:
         "stop_loss": _decimal(verdict.get("stop_loss")),
         "take_profit": _decimal(verdict.get("take_profit")),
         "reason": verdict["reason"],
+        "rest": {name: _decimal(each) for name, each in verdict["rest"].items()} if "rest" in verdict else None,
         "repeat_of": verdict.get("repeat_of"),
         "awaits": _awaits(record),
         "stands_for": address(about["index"], entry.partition, partitions) if about else None,

@@ -77,7 +77,10 @@ def compose(tick: Tick, conclusion: Conclusion, metadata: RecordMetadata, blobs:
     draft = _draft(leaf, pieces, tick, metadata)
     is_known = is_on_position(leaf) and conclusion.package.sections["position"].value is not None
     return draft._replace(
-        blobs=(*(blobs if conclusion.completion is not None else ()), *_blobs(conclusion.verdict, conclusion.snapshot)),
+        blobs=(
+            *(blobs if conclusion.completion is not None else ()),
+            *named_blobs(conclusion.verdict, conclusion.snapshot),
+        ),
         record=leaf,
         carried=position_fields(conclusion.package.position) if is_known else None,
     )
@@ -94,10 +97,10 @@ def compose_dead_letter(
     usable: snapshot and package, or the snapshot alone, or nothing.
     """
     draft = _draft(*_guarded("dead_letter", tick, verdict, metadata, snapshot, package), tick, metadata)
-    return draft._replace(blobs=_blobs(verdict, snapshot))
+    return draft._replace(blobs=named_blobs(verdict, snapshot))
 
 
-def _blobs(verdict: Verdict, snapshot: Snapshot | None) -> tuple[bytes, ...]:
+def named_blobs(verdict: Verdict, snapshot: Snapshot | None) -> tuple[bytes, ...]:
     """The mandate and the mapping that a leaf names, as far as it names any."""
     mandate = None if verdict.policy is None else verdict.policy.mandate
     return (*(() if mandate is None else (mandate.blob,)), *(() if snapshot is None else _mapping(snapshot)))
@@ -158,13 +161,18 @@ def _guarded(
     if snapshot is None:
         return leaf, {}
     piece = snapshot.evidence()
-    sections = {} if package is None else sections_fields(package)
-    leaf["as_of_ms"] = snapshot.as_of_ms
-    leaf["snapshot"] = {"sha256": canonical.sha256(piece), "sections": sections}
+    return leaf | evidence_fields(snapshot, package, piece), {"snapshot": piece}
+
+
+def evidence_fields(snapshot: Snapshot, package: Package | None, piece: bytes) -> dict[str, Any]:
+    """What a leaf says of the data of its verdict; `piece` is the snapshot's evidence."""
+    found: dict[str, Any] = {
+        "sha256": canonical.sha256(piece), "sections": {} if package is None else sections_fields(package)
+    }  # fmt: skip
     if snapshot.rules.sections is not None:
-        leaf["snapshot"]["mapping_sha256"] = snapshot.rules.sections.sha256
-        leaf["snapshot"] |= {} if package is None else mapped_position_fields(package)
-    return leaf, {"snapshot": piece}
+        found["mapping_sha256"] = snapshot.rules.sections.sha256
+        found |= {} if package is None else mapped_position_fields(package)
+    return {"as_of_ms": snapshot.as_of_ms, "snapshot": found}
 
 
 def _mapping(snapshot: Snapshot) -> tuple[bytes, ...]:

@@ -17,6 +17,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    IPvAnyNetwork,
     SecretStr,
     ValidationError,
     model_validator,
@@ -96,6 +97,25 @@ class OtelSettings(BaseModel):
     """Whether spans carry prompts and answers."""
 
 
+class ConsoleSettings(BaseModel):
+    """The proxy in front of the console that signs people in."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    proxies: tuple[IPvAnyNetwork, ...] = ()
+    """The addresses or networks from which the proxy connects; from anywhere else its header is ignored."""
+    user_header: str = Field("X-Forwarded-User", pattern="[A-Za-z0-9-]+$")
+    """The header in which the proxy names the person who asks."""
+    address: str | None = Field(None, pattern="https?://[a-z0-9.:-]+$")
+    """The address under which people reach the proxy, for example https://desk.example."""
+
+    @model_validator(mode="after")
+    def _both(self) -> Self:
+        if bool(self.proxies) != (self.address is not None):
+            raise ValueError("proxies and address belong together: from where it connects, and how people reach it")
+        return self
+
+
 class Settings(BaseSettings):
     """Every setting."""
 
@@ -117,6 +137,8 @@ class Settings(BaseSettings):
     """Alerts."""
     otel: OtelSettings = OtelSettings()
     """Traces."""
+    console: ConsoleSettings = ConsoleSettings()
+    """The proxy in front of the console."""
     maintenance: Schedule = Schedule()
     """What `llmctx maintenance` does, and how often."""
     retention: Retention = Retention()

@@ -10,9 +10,13 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from llmctx import canonical, clock
+from llmctx.decision.approved import Approved
+from llmctx.decision.conclude import Conclusion
+from llmctx.decision.guards import AS_DECIDED
+from llmctx.leaf_fields import approved_fields, mandate_fields, verdict_fields
 from llmctx.limits import MAX_BY_CHARS, MAX_NAME_CHARS, MAX_REASON_CHARS, MAX_WHY_CHARS, cut
-from llmctx.publication import position_of
-from llmctx.record import RecordMetadata, compose_unread
+from llmctx.publication import position_fields, position_of
+from llmctx.record import RecordMetadata, compose_unread, evidence_fields, named_blobs
 from llmctx.schema.values import Effect
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.log import Draft
@@ -112,18 +116,50 @@ def compose_act(
 
     `verdict` is what stands in place of that record's own from here on, and is published; None if nothing does.
     """
-    record = entry.record
-    symbol = record.get("symbol", "")
-    leaf: dict[str, Any] = {"id": said_id, "about": about(entry, entry.index)} | ({"symbol": symbol} if symbol else {})
-    leaf["person"] = {"by": act.by, "why": act.why}
+    record, leaf = entry.record, _leaf(act, said_id, entry, stands=verdict is not None)
     if verdict is not None:
-        leaf |= {"verdict": verdict | {"reason": cut(act.reason, MAX_REASON_CHARS)}, "position": _position(entry)}
+        leaf |= {"verdict": verdict | {"reason": cut(act.reason, MAX_REASON_CHARS)}}
+        leaf |= {"position": _texts(position_of(entry))}
         leaf |= {"as_of_ms": record["as_of_ms"]} if "as_of_ms" in record else {}
-        leaf["about"] |= {"tick": record["tick"]}
-    return compose_unread(act.kind, None, act.reason, metadata, **leaf)._replace(said=said_id, symbol=symbol)
+    return compose_unread(act.kind, None, act.reason, metadata, **leaf)._replace(
+        said=said_id, symbol=leaf.get("symbol", "")
+    )
 
 
-def _position(entry: Entry) -> dict[str, Any]:
-    """The position that a record is about, as a leaf has it."""
-    found = position_of(entry)
-    return {name: _plain(value) if isinstance(value, Decimal) else value for name, value in found.items()}
+def approved_in(entry: Entry) -> Approved:
+    """What somebody approves who approves a record that waits."""
+    position, waits = position_of(entry), entry.record["verdict"]["awaits"]
+    levels = {name: Decimal(waits[name]) for name in ("quantity", "stop_loss", "take_profit") if name in waits}
+    return Approved(waits["action"], **levels, entry_time=position.get("entry_time"), side=position.get("side"))
+
+
+def compose_approval(
+    act: Act, said_id: str, entry: Entry, metadata: RecordMetadata, approved: Approved, conclusion: Conclusion
+) -> Draft:
+    """Compose the record of an approval, with what was approved, the data by which it was judged again, and the verdict
+    that stands from here on.
+    """
+    verdict, snapshot, package = conclusion.verdict, conclusion.snapshot, conclusion.package
+    changed = "" if verdict.reason == AS_DECIDED else f"; but {verdict.reason}"
+    reason = cut(f"{act.reason}{changed}", MAX_REASON_CHARS)
+    piece = snapshot.evidence()
+    leaf = _leaf(act, said_id, entry, stands=True) | evidence_fields(snapshot, package, piece) | mandate_fields(verdict)
+    leaf |= {"approved": approved_fields(approved), "verdict": verdict_fields(verdict) | {"reason": reason}}
+    if package.sections["position"].value is not None:
+        leaf["position"] = _texts(position_fields(package.position))
+    draft = compose_unread(act.kind, None, reason, metadata, **leaf)
+    blobs = named_blobs(verdict, snapshot)
+    return draft._replace(said=said_id, symbol=entry.record["symbol"], pieces={"snapshot": piece}, blobs=blobs)
+
+
+def _leaf(act: Act, said_id: str, entry: Entry, *, stands: bool) -> dict[str, Any]:
+    """What every act's leaf has; the tick of the record that it is about if a verdict stands for that one's."""
+    symbol = entry.record.get("symbol", "")
+    named = about(entry, entry.index) | ({"tick": entry.record["tick"]} if stands else {})
+    leaf: dict[str, Any] = {"id": said_id, "about": named} | ({"symbol": symbol} if symbol else {})
+    return leaf | {"person": {"by": act.by, "why": act.why}}
+
+
+def _texts(position: dict[str, Any]) -> dict[str, Any]:
+    """A position as a leaf has it."""
+    return {name: _plain(value) if isinstance(value, Decimal) else value for name, value in position.items()}

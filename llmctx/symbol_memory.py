@@ -4,11 +4,12 @@ It is kept in the owner's process and read from its own trail, never from a key 
 write it could have a wrong price believed, or put words into the next prompt.
 """
 
+import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
 
-from llmctx import canonical
 from llmctx.bounded_cache import BoundedCache
 from llmctx.context.ledger import Ledger
 from llmctx.context.marks import Mark, Marks
@@ -22,6 +23,7 @@ from llmctx.decision.verdict import Verdict
 from llmctx.errors import AnchorError, in_short
 from llmctx.publication import thesis_of
 from llmctx.standing import StandingDecisions
+from llmctx.symbol_state import State, after_act, merged, reference_in, state_after, waiting_in
 from llmctx.trail.log.entry import Entry, address
 from llmctx.trail.log.reader import LogReader
 
@@ -32,6 +34,19 @@ MAX_RECORDS_READ = 200
 
 _MAX_READ_FOR_MARKS = 20
 _MAX_SYMBOLS, _MAX_BYTES, _EMPTY_BYTES = 20_000, 16 * 2**20, 400
+
+
+@dataclass
+class _Found:
+    """What the records of a symbol have said so far, read from the newest back."""
+
+    memory: Known | None
+    state: State | None = None
+    thesis: LastDecision | None = None
+    waits: str | None = None
+    overrides: list[Entry] = field(default_factory=list)
+    is_newest: bool = True
+    is_searching: bool = True
 
 
 class SymbolMemory:
@@ -48,12 +63,17 @@ class SymbolMemory:
         self._partitions = partitions
         self._vouches = vouches
         self._known: BoundedCache[str, Known] = BoundedCache(_MAX_SYMBOLS, _MAX_BYTES)
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.length: MemoryLength = "off"
         """How much of each symbol's packages is remembered."""
         self.standing = StandingDecisions(log, partitions, vouches, self._mapping_of)
         """The decision that stands for each symbol; only a trigger asks for it."""
         self.unconfirmed: dict[str, str] = {}
         """The symbols whose stop was reached by a price that is not believed, each with the reason."""
+
+    def turn(self, symbol: str) -> asyncio.Lock:
+        """What whoever decides on a symbol holds, so that nobody decides on it meanwhile."""
+        return self._turns.setdefault(symbol, asyncio.Lock())
 
     async def of(self, symbol: str) -> Known:
         """What is known of a symbol.
@@ -70,7 +90,8 @@ class SymbolMemory:
 
     def confirm(self, symbol: str, confirmed: Mark) -> None:
         """Believe a price of a symbol that a person confirmed."""
-        self._keep(symbol, (self._known.get(symbol) or Known())._replace(marks=Marks(confirmed)))
+        known = self._known.get(symbol) or Known()
+        self._keep(symbol, known._replace(marks=Marks(confirmed, first_seen=known.marks.first_seen)))
 
     def add(self, package: Package, verdict: Verdict, entry: Entry | None = None) -> None:
         """Remember a package and its verdict, and the record of them if it is the next thesis."""
@@ -79,13 +100,12 @@ class SymbolMemory:
         # a person may have confirmed a price meanwhile; what they said stands
         if package.marks_after is not None and known.marks is package.marks:
             known = known._replace(marks=package.marks_after)
-        if (ledger := self._ledger_after(package, verdict, entry)) is not None:
-            known = known._replace(ledger=_still_waiting(ledger, package.ledger, known.ledger))
+        if (ledger := ledger_after(package, verdict.action, self._address(entry))) is not None:
+            known = known._replace(ledger=merged(ledger, package.ledger, known.ledger))
         thesis = None if entry is None else self._thesis_in(entry)
         known = known._replace(thesis=thesis or known.thesis)
-        if self.length != "off" and package.refusal is None:
-            record = {"verdict": {"action": verdict.action}} if entry is None else entry.record
-            known = known._replace(memory=self._remember(package, record, usable=thesis is not None))
+        if self.length != "off" and package.refusal is None and entry is not None:  # what no record says is no memory
+            known = self._remember(known, package, entry, usable=thesis is not None)
         self._keep(symbol, known)
         found = [guard.detail for guard in verdict.guards if guard.name == STOP_UNCONFIRMED]
         if found:
@@ -105,20 +125,24 @@ class SymbolMemory:
         if known is not None and known.ledger is not None:
             self._keep(symbol, known._replace(ledger=known.ledger.without(record)))
 
-    async def stand_for(self, entry: Entry, action: str, made: Entry) -> None:
-        """Count what a person approved or decided in the place of a record; `made` is the record that says so."""
+    def count(self, package: Package, action: str, made: Entry) -> None:
+        """Count what a person approved and the guardrails allowed; `made` is the record that says so."""
+        if (ledger := ledger_after(package, action, self._address(made))) is not None:
+            known = self._known.get(package.symbol) or Known()
+            self._keep(package.symbol, known._replace(ledger=ledger))
+
+    async def stand_for(self, entry: Entry, made: Entry) -> None:
+        """Count what a person decided in the place of a record; `made` is the record that says so."""
+        symbol = entry.record["symbol"]
+        known = await self.of(symbol)
+        self._keep(symbol, known._replace(ledger=await self._after_act(known.ledger, entry, made)))
+
+    async def _after_act(self, ledger: Ledger | None, about: Entry | None, made: Entry) -> Ledger | None:
         try:
-            snapshot = Snapshot.from_evidence(entry.pieces["snapshot"], await self._mapping_of(entry))
-            position = build_package(snapshot).position
+            return after_act(ledger, about, made, await self._mapping_of(about), self._address(made))
         except Exception as error:  # noqa: BLE001  what is recorded stands, whatever its evidence says
             _log.warning(f"record {made.index} is not counted in the ledger: {in_short(error)}")
-            return
-        known = await self.of(snapshot.symbol)
-        if known.ledger is not None:
-            where = address(made.index, made.partition, self._partitions)
-            self._keep(
-                snapshot.symbol, known._replace(ledger=known.ledger.after(position, action, snapshot.as_of_ms, where))
-            )
+            return ledger
 
     def forget(self) -> None:
         """Forget everything, because the log has lost records."""
@@ -132,58 +156,69 @@ class SymbolMemory:
 
     async def _read(self, symbol: str) -> tuple[Known, str | None]:
         """What the log says of a symbol, and why its stop waits, if it does."""
-        state: tuple[Marks, Ledger | None] | None = None
-        thesis: LastDecision | None = None
-        memory: bytes | None = NOTHING if self.length == "off" else None
-        waits: str | None = None
-        read, is_newest, is_searching = 0, True, True
         if self._log is None:
             return Known(), None
+        found, read = _Found(memory=Known() if self.length == "off" else None), 0
         try:
             async for entry in self._log.read_back_of(symbol):
-                if "tick" in entry.record and entry.record.get("symbol") == symbol and self._vouches(entry):
-                    if is_newest:
-                        waits, is_newest = _waiting_in(entry), False
-                    if memory is None and "snapshot" in entry.pieces:
-                        memory = await self._memory_after(entry)
-                    if state is None and read < _MAX_READ_FOR_MARKS:
-                        state = await self._state_after(entry)
-                    if is_searching:
-                        thesis = self._thesis_in(entry)
-                        reference = None if thesis is not None else _reference(entry)
-                        thesis = thesis if reference is None else await self._named(reference)
-                        is_searching = thesis is None and reference is None
+                decides = "tick" in entry.record or entry.record["kind"] in ("approval", "override")
+                if decides and entry.record.get("symbol") == symbol and self._vouches(entry):
+                    if found.state is None and read < _MAX_READ_FOR_MARKS:
+                        found.overrides += [entry] if entry.record["kind"] == "override" else []
+                        found.state = await self._state_after(entry)
+                    if "tick" in entry.record:
+                        await self._learn(entry, found)
                 read += 1
-                if read == MAX_RECORDS_READ or (not is_searching and (state or read >= _MAX_READ_FOR_MARKS)):
+                is_known = found.state is not None or read >= _MAX_READ_FOR_MARKS
+                if read == MAX_RECORDS_READ or (not found.is_searching and is_known):
                     break
+            marks, ledger = found.state or (Marks(), None)
+            for made in reversed(found.overrides):
+                ledger = await self._after_act(ledger, await self._log.entry(made.record["about"]["index"]), made)
         except AnchorError as error:
             _log.warning(f"{symbol}: its records cannot be vouched for ({in_short(error)}); nothing is known of before")
             return Known(), None
-        marks, ledger = state or (Marks(), None)
-        return Known(marks, thesis, ledger, memory or NOTHING), waits
+        remembers = found.memory or Known()
+        return remembers._replace(marks=marks, thesis=found.thesis, ledger=ledger), found.waits
 
-    async def _memory_after(self, entry: Entry) -> bytes:
-        """What is remembered after a record; nothing if it does not say."""
+    async def _learn(self, entry: Entry, found: _Found) -> None:
+        """Learn from the record of a tick what no newer one says."""
+        if found.is_newest:
+            found.waits, found.is_newest = waiting_in(entry), False
+        if found.memory is None and "snapshot" in entry.pieces:
+            found.memory = await self._memory_after(entry)
+        if found.is_searching:
+            found.thesis = self._thesis_in(entry)
+            reference = None if found.thesis is not None else reference_in(entry)
+            found.thesis = found.thesis if reference is None else await self._named(reference)
+            found.is_searching = found.thesis is None and reference is None
+
+    async def _memory_after(self, entry: Entry) -> Known:
+        """What is remembered after a record, and the record that it follows from; nothing if it does not say."""
         try:
             snapshot = Snapshot.from_evidence(entry.pieces["snapshot"], await self._mapping_of(entry))
             package = build_package(snapshot)
         except Exception as error:  # noqa: BLE001  an unreadable record must not keep its symbol from being decided
             _log.warning(f"record {entry.index}: its package cannot be remembered: {in_short(error)}")
-            return NOTHING
+            return Known()
         if package.refusal is not None:  # what was remembered before still holds
-            return snapshot.sections["memory"].raw or NOTHING if "memory" in snapshot.sections else NOTHING
-        return self._remember(package, entry.record, usable=self._thesis_in(entry) is not None)
+            section = snapshot.sections.get("memory")
+            raw = None if section is None else section.raw
+            return Known() if raw is None else Known(memory=raw, remembered=snapshot.remembered)
+        return self._remember(Known(), package, entry, usable=self._thesis_in(entry) is not None)
 
-    def _remember(self, package: Package, record: Mapping[str, Any], *, usable: bool) -> bytes:
+    def _remember(self, known: Known, package: Package, entry: Entry, *, usable: bool) -> Known:
         try:
-            return memory_after(package, said_in(record, usable=usable), self.length)
+            memory = memory_after(package, said_in(entry.record, usable=usable), self.length)
         except Exception as error:  # noqa: BLE001  what cannot be remembered must not keep a tick from being settled
             _log.warning(f"{package.symbol}: what was decided cannot be remembered: {in_short(error)}")
-            return NOTHING
+            return known._replace(memory=NOTHING, remembered=None)
+        where = address(entry.index, entry.partition, self._partitions)
+        return known._replace(memory=memory, remembered=TrailReference(where, entry.leaf_hash))
 
-    def _ledger_after(self, package: Package, verdict: Verdict, entry: Entry | None) -> Ledger | None:
-        where = "" if entry is None else address(entry.index, entry.partition, self._partitions)
-        return ledger_after(package, verdict.action, where)
+    def _address(self, entry: Entry | None) -> str:
+        """The address of a record; empty for none."""
+        return "" if entry is None else address(entry.index, entry.partition, self._partitions)
 
     def _thesis_in(self, entry: Entry) -> LastDecision | None:
         try:
@@ -199,53 +234,19 @@ class SymbolMemory:
             return None
         return self._thesis_in(entry)
 
-    async def _state_after(self, entry: Entry) -> tuple[Marks, Ledger | None] | None:
+    async def _state_after(self, entry: Entry) -> State | None:
         """What was believed and counted after a record; None if it does not say."""
         try:
-            if "snapshot" not in entry.pieces:
-                return None
-            snapshot = Snapshot.from_evidence(entry.pieces["snapshot"], await self._mapping_of(entry))
-            if snapshot.marks is None:  # made by an older version: its price is the first that is judged
-                snapshot = snapshot.model_copy(update={"marks": Marks()})
-            package = build_package(snapshot)
-            where = address(entry.index, entry.partition, self._partitions)
-            ledger = ledger_after(package, entry.record["verdict"]["action"], where)
+            return state_after(entry, await self._mapping_of(entry), self._address(entry))
         except Exception as error:  # noqa: BLE001  an unreadable record must not keep its symbol from being decided
             _log.warning(f"record {entry.index}: what was known after it cannot be read: {in_short(error)}")
             return None
-        return None if package.marks_after is None else (package.marks_after, ledger)
 
-    async def _mapping_of(self, entry: Entry) -> dict[str, bytes]:
+    async def _mapping_of(self, entry: Entry | None) -> dict[str, bytes]:
         """The mapping that a record names, by digest; empty if it names none."""
-        digest = entry.record["snapshot"].get("mapping_sha256")
+        digest = None if entry is None else entry.record.get("snapshot", {}).get("mapping_sha256")
         if digest is None or self._log is None:
             return {}
         if digest not in self._mappings and (blob := await self._log.blob(digest)) is not None:
             self._mappings = {digest: blob}
         return self._mappings
-
-
-def _reference(entry: Entry) -> TrailReference | None:
-    """The record that an entry's own thesis came from."""
-    try:
-        thesis = canonical.loads(entry.pieces["snapshot"]).get("thesis")
-        return None if thesis is None else TrailReference(**thesis)
-    except (KeyError, ValueError, TypeError, AttributeError):
-        return None
-
-
-def _waiting_in(entry: Entry) -> str | None:
-    """Why a record holds a stop for want of a confirmation; None if it holds none."""
-    guards = entry.record["verdict"].get("guards", ())
-    return next((guard.get("detail", "") for guard in guards if guard["name"] == STOP_UNCONFIRMED), None)
-
-
-def _still_waiting(ledger: Ledger, read: Ledger | None, known: Ledger | None) -> Ledger:
-    """The ledger without what was acknowledged between the snapshot that `read` it and now."""
-    if read is None or known is None:
-        return ledger
-    waiting = {one.address for one in known.pending}
-    for one in read.pending:
-        if one.address not in waiting:
-            ledger = ledger.without(one.address)
-    return ledger

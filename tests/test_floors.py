@@ -37,7 +37,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("decision",),
     ("publication", "leaf_fields"),
     ("record",),
-    ("statement",),
+    ("statement", "symbol_state"),
     ("pipeline", "symbol_memory", "held_symbols", "standing", "replay"),
     ("worker", "flow"),
     ("ops",),

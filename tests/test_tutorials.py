@@ -14,7 +14,15 @@ from .conftest import ROOT
 TUTORIALS = {
     "join-your-system": ["AAPL", "hold", "verified"],
     "change-a-prompt": ["flips", "v9"],
-    "answer-an-auditor": ["reduce", "verified", "breaks leaf-hash", "exit code 1: altered"],
+    "answer-an-auditor": [
+        "reduce",
+        "verified",
+        "breaks leaf-hash",
+        "exit code 1: altered",
+        "sold",
+        "within limits",
+        "saw stop",
+    ],
 }
 """Each tutorial, and words that its commands print."""
 

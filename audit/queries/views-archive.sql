@@ -17,6 +17,8 @@ SELECT
             coalesce(cached_tokens, 0) AS cached_tokens,
             coalesce(cache_write_tokens, 0) AS cache_write_tokens
         ),
+    json_extract_string(decode(leaf), '$.verdict.quantity')::DOUBLE AS wanted,
+    json_extract_string(decode(leaf), '$.verdict.repeat_of') AS repeat_of,
     json_extract(decode(leaf), '$.about.index')::BIGINT AS about,
     json_extract_string(decode(leaf), '$.effect.status') AS status,
     json_extract_string(decode(leaf), '$.effect.side') AS side,

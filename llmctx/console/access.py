@@ -1,4 +1,4 @@
-"""Who may use the console: its token, and the addresses under which it may be asked."""
+"""Who may use the console: its token, the proxy that names people, and the addresses under which it may be asked."""
 
 import hmac
 import ipaddress
@@ -13,6 +13,25 @@ from llmctx.private_files import make_private_directory, write_private
 _TOKEN_BYTES = 32
 _PREFIX = "llmctx-"
 _LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
+
+
+class Proxy(NamedTuple):
+    """A proxy that signs people in, and names in a header who asks."""
+
+    networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
+    """The addresses from which it connects; the header of anybody else is ignored."""
+    header: str
+    """The header with the name."""
+    origin: str
+    """The origin under which browsers reach the proxy, such as https://desk.example."""
+
+    def sends(self, client: str, host: str) -> bool:
+        """Whether a request from a client's address, for a host, comes through it."""
+        try:
+            address = ipaddress.ip_address(client)
+        except ValueError:
+            return False
+        return host == self.origin.partition("://")[2] and any(address in network for network in self.networks)
 
 
 class Bind(NamedTuple):
@@ -30,6 +49,8 @@ class Bind(NamedTuple):
     """Its private key, as PEM."""
     names: tuple[str, ...] = ()
     """Further host names under which it may be asked."""
+    proxy: Proxy | None = None
+    """The proxy in front of it; None without one."""
 
     @property
     def is_loopback(self) -> bool:
@@ -51,13 +72,15 @@ class Door(NamedTuple):
     """What a request must be to come in."""
 
     origins: frozenset[str]
-    """The origins of the console itself; Host and Origin must name one."""
+    """The origins of the console itself; Host and Origin must name one. Empty if only the proxy may ask."""
     token_sha256: str | None
     """The SHA-256 of the token, in hex; None before a token was made."""
     reads_need_token: bool
     """Whether even reading needs the token, because others can reach the console."""
     writes: bool
     """Whether requests may change anything."""
+    proxy: Proxy | None = None
+    """The proxy that names who asks; None without one."""
 
     def accepts(self, token: str) -> bool:
         """Whether this is the token."""
@@ -68,24 +91,30 @@ class Door(NamedTuple):
 def door_of(bind: Bind, port: int, state_dir: Path) -> Door:
     """The door of a console that listens on a port.
 
-    Raises ConsoleError if it may not be opened: beyond this machine it needs TLS and a token, for writing a token.
+    Raises ConsoleError if it may not be opened: beyond this machine, and for writing, it needs a token or a proxy, and
+    beyond this machine TLS as well unless only the proxy may connect.
     """
     token = read_token_hash(state_dir)
-    if not bind.is_loopback and (bind.certificate is None or bind.key is None):
+    has_tls = bind.certificate is not None and bind.key is not None
+    if not bind.is_loopback and not has_tls and bind.proxy is None:
         raise ConsoleError(
             f"The console would listen on {bind.host}, where others can read along.",
             "Give --tls-cert and --tls-key, or listen on 127.0.0.1 and put a tunnel (ssh -L) in front.",
         )
-    if token is None and (bind.write or not bind.is_loopback):
+    if token is None and bind.proxy is None and (bind.write or not bind.is_loopback):
         why = "--write lets requests change something" if bind.is_loopback else f"others can reach {bind.host}"
         raise ConsoleError(f"The console needs a token, because {why}.", "Make one: `llmctx console token`.")
-    hosts = {f"{name}:{port}" for name in (*_LOOPBACK_NAMES, *bind.names)} if bind.is_loopback else set()
-    if not bind.is_loopback:
-        literal = f"[{bind.host}]" if ":" in bind.host else bind.host
-        hosts |= {f"{name}:{port}" for name in (literal, *bind.names)}
+    own = _own_hosts(bind, port) if bind.is_loopback or has_tls else frozenset()
+    origins = frozenset(f"{bind.scheme}://{host}" for host in own)
+    return Door(origins, token, not bind.is_loopback, bind.write, bind.proxy)
+
+
+def _own_hosts(bind: Bind, port: int) -> frozenset[str]:
+    """The hosts, with their ports, under which the console itself may be asked."""
+    literal = f"[{bind.host}]" if ":" in bind.host else bind.host
+    names = (*(_LOOPBACK_NAMES if bind.is_loopback else (literal,)), *bind.names)
     default = {"http": 80, "https": 443}[bind.scheme]
-    hosts |= {host.rpartition(":")[0] for host in hosts if port == default}
-    return Door(frozenset(f"{bind.scheme}://{host}" for host in hosts), token, not bind.is_loopback, bind.write)
+    return frozenset(f"{name}:{port}" for name in names) | (frozenset(names) if port == default else frozenset())
 
 
 def make_token(state_dir: Path) -> str:

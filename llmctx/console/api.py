@@ -21,17 +21,21 @@ from llmctx.console.api_models import (
     RecordDetail,
     RecordList,
     StatusAnswer,
+    WaitingAnswer,
+    WaitingList,
 )
 from llmctx.console.api_requests import (
+    AnnotationRequest,
+    ApprovalRequest,
     EffectAnswer,
     HaltAnswer,
     HaltRequest,
     RecordedAnswer,
-    StatementRequest,
     TickAnswer,
     TickRequest,
 )
 from llmctx.console.api_writes import ACCEPTED, Writes
+from llmctx.console.approvals import read_waiting
 from llmctx.console.desk import read_desk
 from llmctx.console.health import Health
 from llmctx.console.listing import TERMS, find_entries, read_query
@@ -39,8 +43,7 @@ from llmctx.console.quality import TERMS as QUALITY_TERMS
 from llmctx.console.quality_figures import Quality
 from llmctx.console.readers import Readers
 from llmctx.console.stream import Broadcast
-from llmctx.console.subject import Live, Subject
-from llmctx.errors import ConsoleError
+from llmctx.console.subject import Subject
 from llmctx.schema.values import Effect
 from llmctx.trail.source.lookup import read_record, said_of
 from llmctx.version import VERSION
@@ -94,13 +97,12 @@ class Api:
             Operation("POST", "/ticks", "Ask for a decision.", writes.tick, TickAnswer, body=TickRequest),
             Operation("POST", "/effects", "Say what became of one.", writes.effect, EffectAnswer, body=Effect),
             Operation("POST", "/halt", "Halt or resume.", writes.halt, HaltAnswer, body=HaltRequest),
+            Operation("GET", "/approvals", "What waits for a person.", self._approvals, WaitingList),
             Operation(
-                "POST",
-                "/statements",
-                "Approve, override or annotate.",
-                writes.statement,
-                RecordedAnswer,
-                body=StatementRequest,
+                "POST", "/approvals", "Approve or override.", writes.approval, RecordedAnswer, body=ApprovalRequest
+            ),
+            Operation(
+                "POST", "/annotations", "Note something.", writes.annotation, RecordedAnswer, body=AnnotationRequest
             ),
         )
         """Every operation."""
@@ -126,17 +128,16 @@ class Api:
     async def _openapi(self, _: Request) -> Response:
         return JSONResponse(self.document())
 
-    def _live(self) -> Live:
-        if self._subject.live is None:
-            raise ConsoleError(f"{self._subject.name} is a copy, without a live system.", "Ask the live console.")
-        return self._subject.live
-
     async def _status(self, _: Request) -> Response:
-        return _json(status_of(await read_desk(self._live(), await self._subject.source())))
+        return _json(status_of(await read_desk(self._subject.require_live(), await self._subject.source())))
 
     async def _positions(self, _: Request) -> Response:
-        desk = await read_desk(self._live(), await self._subject.source())
+        desk = await read_desk(self._subject.require_live(), await self._subject.source())
         return _json(PositionList(positions=[position_of(row) for row in desk.rows]))
+
+    async def _approvals(self, _: Request) -> Response:
+        waiting = await read_waiting(self._subject.require_live())
+        return _json(WaitingList(waiting=[WaitingAnswer(**one.fields) for one in waiting]))
 
     async def _find(self, request: Request) -> Response:
         source = await self._subject.source()
@@ -156,13 +157,13 @@ class Api:
         return _json(await self._readers.quality.read(request.query_params))
 
     async def _health(self, _: Request) -> Response:
-        self._live()
+        self._subject.require_live()
         found = await self._readers.health.read()
         assert found is not None  # a live system has one
         return _json(found)
 
     async def _stream(self, _: Request) -> Response:
-        self._live()
+        self._subject.require_live()
         return EventSourceResponse(self._decisions.open(), ping=_PING_S)
 
 

@@ -106,6 +106,34 @@ class PositionList(Answer):
     """The positions."""
 
 
+class WaitingAnswer(Answer):
+    """A decision that waits for a person."""
+
+    address: str
+    """The address of its record."""
+    symbol: str
+    """Its symbol."""
+    action: str
+    """What would be done."""
+    quantity: str | None
+    """Shares, if the action needs a quantity."""
+    stop_loss: str | None
+    """The stop that would be set."""
+    take_profit: str | None
+    """The target that would be set."""
+    expires_at_ms: int
+    """Until when it may be approved, in milliseconds since 1970."""
+    reason: str
+    """Why it waits."""
+
+
+class WaitingList(Answer):
+    """What waits for a person, the first to expire first."""
+
+    waiting: list[WaitingAnswer]
+    """The decisions."""
+
+
 class StatusAnswer(Answer):
     """How the trail stands."""
 

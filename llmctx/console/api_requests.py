@@ -1,8 +1,8 @@
 """What the API is asked to change, and what it answers to that."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from llmctx.console.api_models import Answer
 from llmctx.limits import MAX_BY_CHARS, MAX_WHY_CHARS
@@ -57,11 +57,11 @@ class HaltAnswer(Answer):
     """What is halted now: symbols, and before them "all" if everything is."""
 
 
-class StatementRequest(Answer):
-    """What a person says of a record."""
+class ApprovalRequest(Answer):
+    """What a person decides about a record that waits for it."""
 
-    kind: Literal["approval", "override", "annotation"]
-    """What they do with it."""
+    kind: Literal["approval", "override"]
+    """Whether it is approved, or something else takes its place."""
     address: str
     """The address of the record."""
     by: str = Field(min_length=1, max_length=MAX_BY_CHARS)
@@ -69,7 +69,24 @@ class StatementRequest(Answer):
     why: str = Field(min_length=1, max_length=MAX_WHY_CHARS)
     """Why; recorded."""
     action: Literal["hold", "exit"] | None = None
-    """What an override puts in the decision's place; null for the other kinds."""
+    """What an override puts in the decision's place; null for an approval."""
+
+    @model_validator(mode="after")
+    def _one_action(self) -> Self:
+        if (self.kind == "override") != (self.action is not None):
+            raise ValueError("an override has an action, hold or exit, and an approval has none")
+        return self
+
+
+class AnnotationRequest(Answer):
+    """What a person notes of a record."""
+
+    address: str
+    """The address of the record."""
+    by: str = Field(min_length=1, max_length=MAX_BY_CHARS)
+    """Who; recorded."""
+    why: str = Field(min_length=1, max_length=MAX_WHY_CHARS)
+    """The note; recorded."""
 
 
 class RecordedAnswer(Answer):

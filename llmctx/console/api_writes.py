@@ -1,33 +1,18 @@
-"""What the API changes, through the same functions as the command line; the guard has checked who asks."""
+"""The operations of the API that change something; the guard has checked who asks."""
 
-import uuid
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
 from llmctx.client import Client
-from llmctx.connection import server_ms
-from llmctx.console.api_requests import (
-    EffectAnswer,
-    HaltAnswer,
-    HaltRequest,
-    RecordedAnswer,
-    StatementRequest,
-    TickAnswer,
-    TickRequest,
-)
+from llmctx.console.acts import ask_for, check_person, control, state
+from llmctx.console.api_requests import AnnotationRequest, ApprovalRequest, EffectAnswer, HaltRequest, TickRequest
 from llmctx.console.subject import Live, Subject
-from llmctx.context.tick import Tick
 from llmctx.errors import ConsoleError
-from llmctx.schema.symbol import check_symbol
 from llmctx.schema.values import Effect
-from llmctx.statement import Act
-from llmctx.trail.log.entry import parse_address
-from llmctx.worker.controls import Control, apply, halted, note
-from llmctx.worker.saying import say
-from llmctx.worker.ticks import raise_tick
 
 ACCEPTED = 202
 """The status of an answer to what was taken, and is done by others."""
@@ -40,49 +25,51 @@ class Writes:
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
 
-    def _live(self) -> Live:
-        if self._subject.live is None:
-            raise ConsoleError(f"{self._subject.name} is a copy, without a live system.", "Ask the live console.")
-        return self._subject.live
+    async def _read(self, model: type[Read], request: Request) -> tuple[Live, Read]:
+        """The live system and what is wanted of it, from somebody who may."""
+        live = self._subject.require_live()
+        wanted = read_request(model, await request.body())
+        check_person(request.scope["user"], getattr(wanted, "by", None), live.people)
+        return live, wanted
 
     async def tick(self, request: Request) -> Response:
         """Ask for a decision."""
-        live, wanted = self._live(), _read(TickRequest, await request.body())
-        symbol = check_symbol(wanted.symbol)
-        tick = Tick(id=wanted.id or f"api-{uuid.uuid4().hex}", symbol=symbol, cause=wanted.cause)
-        await raise_tick(live.redis, live.partition_of(symbol), tick)
-        return _json(TickAnswer(tick=tick.id, symbol=symbol))
+        live, wanted = await self._read(TickRequest, request)
+        return _json(await ask_for(live, wanted, "api"))
 
     async def effect(self, request: Request) -> Response:
         """Report what became of a decision."""
-        live, effect = self._live(), _read(Effect, await request.body())
+        live, effect = await self._read(Effect, request)
         await Client(live.redis, live.instance).report_effect(effect)
         return _json(EffectAnswer(id=effect.id))
 
     async def halt(self, request: Request) -> Response:
         """Halt or resume, at once; the answer comes once that is recorded."""
-        live, wanted = self._live(), _read(HaltRequest, await request.body())
-        if wanted.symbol is not None:
-            check_symbol(wanted.symbol)
-        said = Control(**wanted.model_dump(), at_ms=await server_ms(live.redis))
-        await apply(live.redis, said)
-        return _json(HaltAnswer(address=await note(live.home, said), halted=await halted(live.redis)))
+        live, wanted = await self._read(HaltRequest, request)
+        return _json(await control(live, wanted))
 
-    async def statement(self, request: Request) -> Response:
-        """Have what a person says of a record recorded: an approval, an override or an annotation."""
-        live, wanted = self._live(), _read(StatementRequest, await request.body())
-        partition, index = parse_address(wanted.address, live.instance.partitions)
-        act = Act(kind=wanted.kind, index=index, by=wanted.by, why=wanted.why, action=wanted.action)
-        return _json(RecordedAnswer(address=await say(live.home, partition, act)))
+    async def approval(self, request: Request) -> Response:
+        """Have an approval or an override recorded."""
+        live, wanted = await self._read(ApprovalRequest, request)
+        return _json(await state(live, wanted))
+
+    async def annotation(self, request: Request) -> Response:
+        """Have a note of a record recorded."""
+        live, wanted = await self._read(AnnotationRequest, request)
+        return _json(await state(live, wanted))
 
 
-def _read(model: type[Read], body: bytes) -> Read:
+def read_request(model: type[Read], given: bytes | Mapping[str, Any]) -> Read:
+    """Read a request from JSON, or from the fields of a form.
+
+    Raises ConsoleError that names the field that is malformed.
+    """
     try:
-        return model.model_validate_json(body)
+        return model.model_validate_json(given) if isinstance(given, bytes) else model.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the body"
-        raise ConsoleError(f"{place}: {first['msg']}.", "Send JSON as openapi.json describes it.") from error
+        place = ".".join(str(part) for part in first["loc"]) or "the request"
+        raise ConsoleError(f"{place}: {first['msg']}.", "/api/v1/openapi.json describes every field.") from error
 
 
 def _json(answer: BaseModel) -> Response:

@@ -12,14 +12,16 @@ from starlette.routing import Route
 
 from llmctx.console.access import Door
 from llmctx.console.api import Api
+from llmctx.console.forms import Forms
 from llmctx.console.guard import Guard
 from llmctx.console.pages import Pages
 from llmctx.console.readers import Readers
 from llmctx.console.rendering import STATIC
-from llmctx.console.stream import Broadcast, decision_stream, desk_stream
+from llmctx.console.stream import SymbolStreams, decision_stream, desk_stream
 from llmctx.console.subject import Subject
-from llmctx.errors import AddressError, ConsoleError, LlmctxError, ServerError
+from llmctx.errors import AddressError, LlmctxError, RequestError, ServerError
 from llmctx.replay.page import STYLE
+from llmctx.schema.symbol import check_symbol
 
 _SERVED = {path.name: path for path in STATIC.iterdir()} | {"comparison.css": STYLE}
 """What stands under /static, by name: these files alone."""
@@ -35,7 +37,8 @@ class Console:
         self._subject = subject
         readers = Readers.of(subject)
         self._pages = Pages(subject, readers, writes=door.writes)
-        self._desk: Broadcast | None = None if subject.live is None else desk_stream(subject)
+        self._forms = Forms(subject)
+        self._desk, self._symbols = desk_stream(subject), SymbolStreams(subject)
         self._decisions = decision_stream(subject)
         self.api = Api(subject, self._decisions, readers)
         """Its API."""
@@ -49,9 +52,8 @@ class Console:
 
     async def close(self) -> None:
         """End every stream."""
-        for stream in (self._desk, self._decisions):
-            if stream is not None:
-                await stream.close()
+        for stream in (self._desk, self._symbols, self._decisions):
+            await stream.close()
 
     def _routes(self) -> list[Route]:
         pages = self._pages
@@ -64,25 +66,35 @@ class Console:
             "/decisions/{address}/receipt": pages.receipt,
             "/decisions/{address}/report": pages.report,
             "/symbols/{symbol:path}": pages.symbol,
+            "/approvals": pages.approvals,
             "/quality": pages.quality,
             "/health": pages.health,
             "/compare": pages.comparisons,
             "/compare/page": pages.compare,
             "/sign-in": pages.sign_in,
             "/api": self._api_page,
-            "/desk/stream": self._desk_stream,
+            "/stream/desk": self._desk_stream,
+            "/stream/symbols/{symbol:path}": self._symbol_stream,
             "/static/{name}": self._static,
         }
-        asking = Route("/symbols/{symbol:path}", pages.ask, methods=["POST"])
-        return [asking, *(Route(path, handler) for path, handler in found.items()), *self.api.routes()]
+        forms = {
+            "/halt": self._forms.halt,
+            "/symbols/{symbol:path}": self._forms.ask,
+            "/decisions/{address}": self._forms.state,
+        }
+        posts = [Route(path, handler, methods=["POST"]) for path, handler in forms.items()]
+        return [*posts, *(Route(path, handler) for path, handler in found.items()), *self.api.routes()]
 
     async def _api_page(self, _: Request) -> Response:
         return self._pages.page("api", "API", operations=self.api.operations)
 
     async def _desk_stream(self, _: Request) -> Response:
-        if self._desk is None:
-            raise ConsoleError("A copy has no desk.", "Open the live console.")
+        self._subject.require_live()
         return EventSourceResponse(self._desk.open(), ping=_PING_S)
+
+    async def _symbol_stream(self, request: Request) -> Response:
+        symbol = check_symbol(request.path_params["symbol"])
+        return EventSourceResponse(self._symbols.open(symbol), ping=_PING_S)
 
     async def _static(self, request: Request) -> Response:
         path = _SERVED.get(request.path_params["name"])
@@ -103,6 +115,8 @@ def _told(error: Exception) -> tuple[int, str, str]:
         return error.status_code, error.detail, "The pages are named at the top; /api describes the API."
     if isinstance(error, AddressError):
         return 404, error.what, error.do
+    if isinstance(error, RequestError):
+        return 409, error.what, error.do
     if not isinstance(error, LlmctxError):
         error = ServerError(f"The server went away while it was asked: {error}.", "Load the page again.")
     return (503 if error.exit_code == ServerError.exit_code else 400), error.what, error.do

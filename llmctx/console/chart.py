@@ -10,16 +10,13 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from llmctx import canonical, clock
-from llmctx.console.desk import Fill
+from llmctx.console.fills import Fill
+from llmctx.console.headlines import Headline
 from llmctx.console.story import Brief, brief_of
 from llmctx.trail.log.entry import Entry
 
-WIDTH, HEIGHT = 1000, 320
-"""The size of the drawing, in its own units."""
 PLOT = (8, 12, 910, 236)
 """Left, top, right and bottom of the plot of prices."""
-STRIPS = (("confidence", 252), ("age", 272), ("grounding", 292))
-"""The strips below it, with the top of each."""
 _MAX_TICKS = 5
 _DAY_MS = 86_400_000
 
@@ -63,6 +60,15 @@ class Level(NamedTuple):
     """Its place from the top."""
 
 
+class NewsMark(NamedTuple):
+    """Headlines at one place on the chart."""
+
+    x: float
+    """Its place from the left."""
+    numbers: str
+    """Their numbers in the list below the chart."""
+
+
 class Chart(NamedTuple):
     """Everything that is drawn."""
 
@@ -76,8 +82,12 @@ class Chart(NamedTuple):
     """The records."""
     levels: Sequence[Level]
     """Stops and targets."""
+    outside: Sequence[tuple[float, str]]
+    """Place from the top and text of each level that stands now, but is too far away to be drawn."""
     fills: Sequence[Traded]
     """What was traded."""
+    news: Sequence[NewsMark]
+    """The headlines."""
     days: Sequence[float]
     """Place from the left of each beginning of a day, the first one left out."""
     first: str
@@ -87,9 +97,13 @@ class Chart(NamedTuple):
 
 
 def draw(
-    closes: Sequence[tuple[int, Decimal]], fills: Sequence[Fill], entries: Sequence[Entry], partitions: int
+    closes: Sequence[tuple[int, Decimal]],
+    fills: Sequence[Fill],
+    entries: Sequence[Entry],
+    news: Sequence[Headline],
+    partitions: int,
 ) -> Chart | None:
-    """Draw closing prices with the records and fills that fall among them; None if there are not two prices."""
+    """Draw closing prices with the records, fills and headlines among them; None if there are not two prices."""
     if len(closes) < 2:  # noqa: PLR2004  a line has two ends
         return None
     starts = [start_ms for start_ms, _ in closes]
@@ -108,9 +122,11 @@ def draw(
         times=scale.times(),
         marks=[_mark(entry, scale, closes, partitions) for entry in shown],
         levels=_steps(shown, held, scale),
+        outside=_outside(held[-1], scale) if held else [],
         fills=[
             _traded(fill, scale) for fill in fills if starts[0] <= fill.at_ms and scale.low <= fill.price <= scale.high
         ],
+        news=_news(news, starts[0], scale),
         days=[scale.x(at) for before, at in pairwise(starts) if at // _DAY_MS != before // _DAY_MS],
         first=clock.iso(starts[0]),
         last=clock.iso(starts[-1]),
@@ -120,6 +136,17 @@ def draw(
 def _traded(fill: Fill, scale: "_Scale") -> Traded:
     text = f"{fill.side} {canonical.plain(fill.quantity)} at {canonical.plain(fill.price)}, {clock.iso(fill.at_ms)}"
     return Traded(scale.x(fill.at_ms), scale.y(fill.price), text)
+
+
+def _news(news: Sequence[Headline], first_ms: int, scale: "_Scale") -> list[NewsMark]:
+    """The numbers of the headlines at each place."""
+    found: dict[float, list[str]] = {}
+    for number, one in enumerate(news, start=1):
+        if one.at_ms >= first_ms:
+            found.setdefault(scale.x(one.at_ms), []).append(str(number))
+    return [
+        NewsMark(x, numbers[0] if len(numbers) == 1 else f"{numbers[0]}-{numbers[-1]}") for x, numbers in found.items()
+    ]
 
 
 class _Scale:
@@ -186,6 +213,16 @@ def _levels(entry: Entry) -> tuple[Decimal | None, Decimal | None]:
         return (None if stop is None else Decimal(str(stop)), None if target is None else Decimal(str(target)))
     except (KeyError, ValueError, TypeError, AttributeError, ArithmeticError):
         return None, None
+
+
+def _outside(levels: tuple[Decimal | None, Decimal | None], scale: _Scale) -> list[tuple[float, str]]:
+    found = []
+    for name, level in zip(("stop", "target"), levels, strict=True):
+        if level is not None and not scale.low <= level <= scale.high:
+            is_below = level < scale.low
+            where = (PLOT[3] - 4.0, "below") if is_below else (PLOT[1] + 12.0, "above")
+            found.append((where[0], f"{name} {canonical.plain(level)}, {where[1]} what is drawn"))
+    return found
 
 
 def _steps(

@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 from redis.exceptions import RedisError
 
-from llmctx import clock
 from llmctx.connection import read_stream_back, server_ms
 from llmctx.console.story import Brief, brief_of
 from llmctx.console.subject import Live
 from llmctx.context.marks import read_bar
 from llmctx.context.package import Package, build_package
 from llmctx.context.reader import read_snapshot
+from llmctx.decision.approval import AWAITS_APPROVAL
 from llmctx.decision.stop import STOP_UNCONFIRMED
 from llmctx.errors import CheckpointError, ServerError
 from llmctx.schema import keys, values
@@ -31,7 +31,6 @@ MAX_ROWS = 200
 FEED_ROWS = 12
 """Newest records shown under the positions."""
 _SPARK_BARS = 40
-_MAX_FILLS = 2000
 _POSITION = keys.BY_SECTION["position"]
 _GOOD = ("fresh", "empty")
 _QUIET = ("signals.entry", "signals.exit", "sentiment", "watchlist", "thesis")
@@ -78,6 +77,11 @@ class PositionRow(NamedTuple):
         return self.last is not None and STOP_UNCONFIRMED in self.last.guards
 
     @property
+    def waits(self) -> bool:
+        """Whether its last decision waits for a person, or has expired."""
+        return self.last is not None and AWAITS_APPROVAL in self.last.guards
+
+    @property
     def between(self) -> float | None:
         """Where the price stands between stop (0) and target (1); None if one of them is not set."""
         held, price = self.position, self.price
@@ -85,19 +89,6 @@ class PositionRow(NamedTuple):
             return None
         width = held.take_profit - held.stop_loss
         return None if width == 0 else float(min(max((price - held.stop_loss) / width, Decimal(0)), Decimal(1)))
-
-
-class Fill(NamedTuple):
-    """What was traded at one time."""
-
-    at_ms: int
-    """When."""
-    side: str
-    """buy or sell."""
-    quantity: Decimal
-    """Shares."""
-    price: Decimal
-    """Price of a share."""
 
 
 class Head(NamedTuple):
@@ -176,20 +167,6 @@ async def read_closes(live: Live, symbol: str, count: int) -> list[tuple[int, De
     found = await read_stream_back(live.redis, keys.bars(symbol), count=count)
     bars = [read_bar(f"{entry.number}-0".encode(), entry.fields.get(b"close", b"")) for entry in reversed(found)]
     return [(bar.start_ms, bar.close) for bar in bars if bar is not None]
-
-
-async def read_fills(live: Live, symbol: str) -> list[Fill]:
-    """The paper broker's newest fills of a symbol, oldest first; malformed ones are left out."""
-    fills = []
-    for entry in reversed(await read_stream_back(live.redis, keys.FILLS, count=_MAX_FILLS)):
-        fields = {name.decode(errors="replace"): value.decode(errors="replace") for name, value in entry.fields.items()}
-        try:
-            if fields["symbol"] == symbol:
-                at_ms = clock.to_ms(clock.parse_iso(fields["at"]))
-                fills.append(Fill(at_ms, fields["side"], Decimal(fields["quantity"]), Decimal(fields["price"])))
-        except (KeyError, ValueError, ArithmeticError):
-            continue  # others may write to the stream
-    return fills
 
 
 async def _row(live: Live, source: Source, symbol: str) -> PositionRow:

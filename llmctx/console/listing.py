@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from llmctx import clock
+from llmctx.console.search_words import terms_in
 from llmctx.console.story import Brief, brief_of
 from llmctx.errors import ConsoleError, LlmctxError
 from llmctx.replay.selection import check_known, moment_ms
@@ -16,8 +17,8 @@ from llmctx.trail.source.filter import Filter
 from llmctx.trail.source.lookup import in_force, newest
 from llmctx.trail.source.source import Source
 
-TERMS = ("symbol", "kind", "action", "guard", "model", "prompt", "text", "since", "until", "at", "limit")
-"""What one may ask for."""
+TERMS = ("q", "symbol", "kind", "action", "guard", "model", "prompt", "text", "since", "until", "at", "limit")
+"""What one may ask for; `q` is a search as people write it."""
 ALL_KINDS = (*KINDS, unreadable.KIND)
 """Every kind of record that can be listed."""
 DEFAULT_LIMIT, MAX_LIMIT = 50, 5000
@@ -46,6 +47,7 @@ def read_query(terms: Mapping[str, str]) -> Query:
     Raises ConsoleError or CorpusError if one is malformed or unknown.
     """
     given = {name: value.strip() for name, value in terms.items() if value.strip()}
+    given = terms_in(given.pop("q", "")) | given
     unknown = [name for name in given if name not in TERMS]
     if unknown:
         raise ConsoleError(f"There is no term {unknown[0]!r}.", f"Use {', '.join(TERMS)}.")

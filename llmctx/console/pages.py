@@ -1,35 +1,39 @@
 """The pages: each reads what it shows, renders one template, and needs no script to be read."""
 
-import uuid
+import re
 from typing import Any
-from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from llmctx import clock
 from llmctx.console.aftermath import moves_after
+from llmctx.console.approvals import read_waiting
 from llmctx.console.before import prompt_before
 from llmctx.console.chart import draw
 from llmctx.console.comparison import answers_of, comparison_of, comparisons_in
-from llmctx.console.desk import read_closes, read_desk, read_fills, read_position
+from llmctx.console.desk import read_closes, read_desk, read_position
+from llmctx.console.fills import paper_fills, recorded_fills
+from llmctx.console.headlines import headlines_of
 from llmctx.console.listing import ALL_KINDS, TERMS, as_csv, find, problem_of, read_query
 from llmctx.console.readers import Readers
 from llmctx.console.rendering import render
 from llmctx.console.report import report_of, signed_text
+from llmctx.console.search_words import terms_in
 from llmctx.console.story import Story, brief_of, known_of
 from llmctx.console.subject import Subject
+from llmctx.console.thesis import turns_of
 from llmctx.console.trend import trends_of
-from llmctx.context.tick import Tick
 from llmctx.decision.decision import Action
 from llmctx.errors import ConsoleError, LlmctxError
+from llmctx.publication import expires_ms
 from llmctx.replay.selection import GUARDS
 from llmctx.schema.symbol import check_symbol
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.source.filter import Filter
 from llmctx.trail.source.lookup import blobs_of, newest, read_record, said_of
-from llmctx.worker.ticks import raise_tick
 
+_ADDRESS = re.compile(r"(?:\d{1,4}:)?\d{1,16}")
 _CHART_BARS = 390
 _SYMBOL_RECORDS = 200
 _ACTIONS = (*(action.value for action in Action), "none")
@@ -49,11 +53,11 @@ class Pages:
         text = render(name, page=page, subject_name=self._subject.name, now=clock.now_ms(), **values)
         return HTMLResponse(text, status)
 
-    async def desk(self, _: Request) -> Response:
+    async def desk(self, request: Request) -> Response:
         """Every open position, and the newest records."""
         live = self._subject.live
         desk = None if live is None else await read_desk(live, await self._subject.source())
-        return self.page("desk", "Desk", desk=desk)
+        return self.page("desk", "Desk", desk=desk, **self._acting(request))
 
     async def find(self, request: Request) -> Response:
         """Records by what they say."""
@@ -67,9 +71,8 @@ class Pages:
         query_text = f"?{request.url.query}" if request.url.query else ""
         choices = {"actions": _ACTIONS, "guards": GUARDS, "kinds": ALL_KINDS}
         status = 400 if problem else 200
-        return self.page(
-            "find", "Find", status, terms=terms, rows=rows, problem=problem, limit=limit, query=query_text, **choices
-        )
+        shown = {"terms": terms, "understood": terms_in(terms.get("q", "")), "rows": rows, "problem": problem}
+        return self.page("find", "Find", status, limit=limit, query=query_text, **shown, **choices)
 
     async def find_csv(self, request: Request) -> Response:
         """The same as CSV."""
@@ -94,6 +97,8 @@ class Pages:
             others=others,
             before=before,
             standalone=False,
+            awaits=expires_ms(entry.record) is not None,
+            **self._acting(request),
             said=[brief_of(other, source.partitions) for other in await said_of(source, entry)]
             if story.brief.symbol
             else [],
@@ -130,28 +135,39 @@ class Pages:
         entries = (await newest(source.parts, Filter(symbol), _SYMBOL_RECORDS)).entries
         package = None if live is None else await read_position(live, symbol)
         closes = [] if live is None else await read_closes(live, symbol, _CHART_BARS)
-        fills = [] if live is None else await read_fills(live, symbol)
-        rows = [brief_of(entry, source.partitions) for entry in reversed(entries)]
-        sections = [] if package is None else known_of(package)
-        asks = {
-            "writes": self._writes,
-            "form_key": request.scope["form_key"],
+        fills = recorded_fills(entries) or ([] if live is None else await paper_fills(live, symbol))
+        news = headlines_of(entries, package)
+        shown: dict[str, Any] = {
+            "package": package,
+            "sections": [] if package is None else known_of(package),
+            "rows": [brief_of(entry, source.partitions) for entry in reversed(entries)],
+            "turns": turns_of(entries, source.partitions),
+            "news": news,
+            "chart": draw(closes, fills, entries, news, source.partitions),
             "asked": request.query_params.get("asked"),
         }
-        return self.page(
-            "symbol", "Desk", **asks, symbol=symbol, rows=rows, sections=sections, package=package,
-            chart=draw(closes, fills, entries, source.partitions),
-        )  # fmt: skip
+        return self.page("symbol", "Desk", symbol=symbol, **shown, **self._acting(request))
 
-    async def ask(self, request: Request) -> Response:
-        """Raise a tick for a symbol, from the form on its page; the guard has checked who asks."""
+    async def approvals(self, request: Request) -> Response:
+        """What waits for a person."""
         live = self._subject.live
-        if live is None:
-            raise ConsoleError(f"{self._subject.name} is a copy.", "Ask the live console.")
-        symbol = check_symbol(request.path_params["symbol"])
-        tick = Tick(id=f"console-{uuid.uuid4().hex}", symbol=symbol, cause="console")
-        await raise_tick(live.redis, live.partition_of(symbol), tick)
-        return RedirectResponse(f"/symbols/{quote(symbol, safe='')}?asked={tick.id}", 303)
+        waiting = [] if live is None else await read_waiting(live)
+        people = {} if live is None else live.people
+        approvers = sorted(name for name, roles in people.items() if "approver" in roles)
+        return self.page("approvals", "Approvals", waiting=waiting, **self._acting(request) | {"people": approvers})
+
+    def _acting(self, request: Request) -> dict[str, Any]:
+        """Who may act on a page, for its forms, and what has just been recorded."""
+        done = request.query_params.get("done")
+        people = {} if self._subject.live is None else self._subject.live.people
+        return {
+            "writes": self._writes,
+            "form_key": request.scope["form_key"],
+            "user": request.scope["user"],
+            "people": sorted(people),
+            "here": request.url.path,
+            "done": done if done is not None and _ADDRESS.fullmatch(done) else None,
+        }
 
     async def quality(self, request: Request) -> Response:
         """Grounding, calibration, outcomes, cost and latency over time, and which versions were in use when."""

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from llmctx import canonical, clock
+from llmctx.console.limits_table import LimitRow, limit_rows
 from llmctx.console.words import Span, spans_of
 from llmctx.context.facts import Fact
 from llmctx.context.package import Package, build_package
@@ -152,7 +153,7 @@ class Story:
             address(self.record["about"]["index"], entry.partition, partitions) if "about" in self.record else ""
         )
         """The record that this one is about; empty if it is about none."""
-        self._prices = prices or {}
+        self._prices, self._blobs = prices or {}, blobs
         self.unread: str | None = None
         """Why its sections cannot be shown; None if they can."""
         self.known: list[KnownSection] = []
@@ -206,6 +207,15 @@ class Story:
         price = price_of(self._prices, completion.get("model"), request.get("model"))
         usage = completion.get("usage")
         return None if price is None or usage is None else price.of(Usage(**usage))
+
+    @property
+    def limits(self) -> list[LimitRow]:
+        """The limits of its mandate; empty if it is not at hand."""
+        side = next((str(fact.value) for each in self.known for fact in each.facts if fact.path == "position.side"), "")
+        try:
+            return limit_rows(self.record, self._blobs, side)
+        except ValueError:
+            return []
 
     @property
     def value_of(self) -> dict[str, str]:

@@ -11,8 +11,9 @@ from typing import Any
 
 from llmctx import clock
 from llmctx.console.api_answers import record_of
-from llmctx.console.desk import read_desk
+from llmctx.console.desk import read_desk, read_position
 from llmctx.console.rendering import render
+from llmctx.console.story import known_of
 from llmctx.console.subject import Subject
 from llmctx.errors import ConsoleError, LlmctxError
 from llmctx.trail.source.filter import Filter
@@ -38,6 +39,11 @@ class Broadcast:
         self._task: asyncio.Task[None] | None = None
         self._newest: dict[str, Event] = {}
         self._closed = False
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody reads."""
+        return not self._readers
 
     def open(self) -> AsyncIterator[Event]:
         """Begin to read.
@@ -72,7 +78,7 @@ class Broadcast:
             await asyncio.sleep(_INTERVAL_S)
 
     def _send(self, event: Event) -> None:
-        if event["event"] in ("desk", "time"):
+        if event["event"] in ("page", "time"):
             self._newest[event["event"]] = event
         for queue in list(self._readers):
             try:
@@ -103,16 +109,54 @@ class Broadcast:
 def desk_stream(subject: Subject) -> Broadcast:
     """The desk as it stands, once a second if it changed."""
 
+    async def shown() -> str:
+        return render("desk_body", desk=await read_desk(subject.require_live(), await subject.source()), now=None)
+
+    return _page_stream(shown)
+
+
+class SymbolStreams:
+    """The sections of symbols as they stand, one stream for each symbol that somebody looks at."""
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        self._streams: dict[str, Broadcast] = {}
+
+    def open(self, symbol: str) -> AsyncIterator[Event]:
+        """Begin to read those of a symbol.
+
+        Raises ConsoleError if too many read already, or the trail is a copy.
+        """
+        live = self._subject.require_live()
+        self._streams = {name: one for name, one in self._streams.items() if not one.is_idle}
+        if len(self._streams) >= MAX_READERS:
+            raise ConsoleError(f"{MAX_READERS} symbols are looked at already.", "Close some of the open pages.")
+
+        async def shown() -> str:
+            package = await read_position(live, symbol)
+            return render("symbol_live", symbol=symbol, package=package, sections=known_of(package))
+
+        if symbol not in self._streams:
+            self._streams[symbol] = _page_stream(shown)
+        return self._streams[symbol].open()
+
+    async def close(self) -> None:
+        """End every reader."""
+        for stream in list(self._streams.values()):
+            await stream.close()
+
+
+def _page_stream(render_page: Callable[[], Awaitable[str]]) -> Broadcast:
+    """A part of a page as it stands, once a second if it changed, and the time."""
+
     async def produce(send: Callable[[Event], None]) -> None:
         shown = ""
-        live = subject.live
-        assert live is not None  # the route is not there without one
         while True:
-            text = render("desk_body", desk=await read_desk(live, await subject.source()))
+            text = await render_page()
             if text != shown:
                 shown = text
-                send({"event": "desk", "data": text})
-            send({"event": "time", "data": clock.iso(clock.now_ms())[11:19]})
+                send({"event": "page", "data": text})
+            send({"event": "time", "data": clock.iso(clock.now_ms())})
             await asyncio.sleep(_INTERVAL_S)
 
     return Broadcast(produce)

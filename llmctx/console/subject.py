@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from redis.asyncio import Redis
 
 from llmctx.context.snapshot import ReadRules
+from llmctx.errors import ConsoleError
 from llmctx.llm.price import Price
 from llmctx.ops.doctor.subject import Places
 from llmctx.schema import keys
@@ -61,6 +62,15 @@ class Subject(NamedTuple):
     """Price per million tokens by model."""
     replays: Path | None = None
     """The folder of results of replays; None without one."""
+
+    def require_live(self) -> Live:
+        """The live system.
+
+        Raises ConsoleError if the trail is a copy.
+        """
+        if self.live is None:
+            raise ConsoleError(f"{self.name} is a copy, without a live system.", "Ask the live console.")
+        return self.live
 
 
 def live_subject(

@@ -94,6 +94,8 @@ class Mapped(NamedTuple):
     """The rules of all mapped sections."""
     symbol: str
     """The symbol, for values that do not name it."""
+    seen_ms: int = 0
+    """When the section's bytes were first seen, if its rule asks for that."""
 
 
 def read_content(name: str, raw: bytes, mapped: Mapped | None = None) -> SectionContent:
@@ -132,7 +134,7 @@ def _read_value(name: str, raw: bytes, mapped: Mapped | None) -> SectionContent:
         if mapped is None:
             model, document = model_of(name), canonical.loads_lenient(raw)
         else:
-            model, document = mapped.sections.model_of(name), mapped.sections.document(name, raw, mapped.symbol)
+            model, document = mapped.sections.model_of(name), mapped.sections.document(name, raw, *mapped[1:])
     except ValueError as error:
         return SectionContent(name, None, Status.INVALID, f"not usable JSON: {error}")
     if not document and name not in REQUIRED and document in (None, {}, []):

@@ -9,13 +9,16 @@ from pydantic import BaseModel
 
 from llmctx.context import paths
 from llmctx.context.section import Section
-from llmctx.schema.values import Candidates
+from llmctx.schema.values import Candidates, Position
+from llmctx.schema.values.live_value import optional_fields
 
 MAX_ITEMS_SHOWN = 5
 """How many items of a list are shown."""
 _MAX_SCALARS_SHOWN = 30
 _MAX_FACTS_SHOWN = 80
 _LISTED = frozenset({str, int, bool, Decimal})
+PERCENT_OF_MARGIN = "% of margin"
+"""The unit of a percentage that says that it is one of the margin."""
 _SCALARS = frozenset({str, int, bool, Decimal, datetime, type(None)})
 
 
@@ -50,6 +53,9 @@ def collect_facts(name: str, value: BaseModel, held: str = "") -> list[Fact]:
     collected = _Facts()
     collected.model(value, paths.root(name), listed=True)
     found, counts = collected.found, []
+    if isinstance(value, Position) and value.unrealized_pnl_pct_basis == "margin":
+        on_margin = f"{name}.unrealized_pnl_pct"
+        found[:] = [fact._replace(unit=PERCENT_OF_MARGIN) if fact.path == on_margin else fact for fact in found]
     if held and isinstance(value, Candidates):
         rank = next((i for i, one in enumerate(value.root, start=1) if one.symbol == held), None)
         if rank is not None and rank > MAX_ITEMS_SHOWN:
@@ -83,9 +89,13 @@ def _shown(model: type[BaseModel]) -> dict[str, str | None]:
 
 
 @lru_cache(maxsize=1024)
-def _places(model: type[BaseModel], path: str) -> tuple[tuple[str, str, str | None], ...]:
-    """Return name, path and unit of each field of a model that has this path."""
-    return tuple((name, path if name == "root" else f"{path}.{name}", unit) for name, unit in _shown(model).items())
+def _places(model: type[BaseModel], path: str) -> tuple[tuple[str, str, str | None, bool], ...]:
+    """Return name, path and unit of each field of a model that has this path, and whether a value need not have it."""
+    optional = optional_fields(model)
+    return tuple(
+        (name, path if name == "root" else f"{path}.{name}", unit, name in optional)
+        for name, unit in _shown(model).items()
+    )
 
 
 class _Facts:
@@ -113,8 +123,10 @@ class _Facts:
     def model(self, value: BaseModel, path: str, *, listed: bool) -> None:
         """Collect the fields of a model in the schema's order, then its unknown ones."""
         own = value.__dict__
-        for name, item_path, own_unit in _places(type(value), path):
+        for name, item_path, own_unit, optional in _places(type(value), path):
             item = own[name]
+            if item is None and optional:
+                continue
             if type(item) in _SCALARS:  # most are; a call less each
                 self.found.append(_fact((item_path, item, own_unit, listed)))
             else:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from llmctx.context import paths
 from llmctx.context.facts import Fact
 from llmctx.numerals import CONTEXT
+from llmctx.schema.values import OF_NOTIONAL
 
 MAX_CHARS = 200
 MAX_OPERATORS = 8
@@ -23,7 +24,7 @@ LAUNDERS = "supports any number"
 _DIFFERENCE, _LITERAL_UNIT = "price difference", "literal"
 _OPERATORS = {"+": CONTEXT.add, "-": CONTEXT.subtract, "*": CONTEXT.multiply, "/": CONTEXT.divide}
 _LITERALS = (Decimal(1), Decimal(2), Decimal(100))
-_SHARES = ("0 to 1", "-1 to 1")
+_SHARES = ("0 to 1", "-1 to 1", OF_NOTIONAL)
 _LITERAL = re.compile(r"[0-9]+(?:\.[0-9]+)?|\.[0-9]+")
 _SPACE = re.compile(r"\s*+")
 _ODD = Decimal("7.389056")

@@ -4,6 +4,7 @@ They come from the owner's own trail, never from Redis, and are part of the snap
 live run did.
 """
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -71,8 +72,17 @@ class LaterBar(NamedTuple):
     """Its last price."""
 
 
+class FirstSeen(NamedTuple):
+    """When the present bytes of a section were first seen."""
+
+    digest: str
+    """The SHA-256 of the bytes, in hex."""
+    at_ms: int
+    """The time of the first package that they stood in, in milliseconds."""
+
+
 class Marks(NamedTuple):
-    """What is known of a symbol's price before a snapshot."""
+    """What is known of a symbol's price, and of sections without a time of their own, before a snapshot."""
 
     believed: Mark | None = None
     """The last price that was believed; None before the first."""
@@ -80,6 +90,8 @@ class Marks(NamedTuple):
     """The first price that is in doubt since then; None if none is."""
     rules: tuple[str, ...] = ()
     """The rules by which it is in doubt."""
+    first_seen: Mapping[str, FirstSeen] = {}
+    """Section to when its bytes were first seen, for mapped sections that carry no time when they were written."""
 
     def document(self) -> dict[str, Any]:
         """The marks as JSON; what is None or empty is left out."""
@@ -88,6 +100,8 @@ class Marks(NamedTuple):
             document["believed"] = self.believed.document()
         if self.doubted is not None:
             document |= {"doubted": self.doubted.document(), "rules": list(self.rules)}
+        if self.first_seen:
+            document["first_seen"] = {name: list(seen) for name, seen in self.first_seen.items()}
         return document
 
     @classmethod
@@ -101,6 +115,7 @@ class Marks(NamedTuple):
             None if believed is None else Mark.parse(believed),
             None if doubted is None else Mark.parse(doubted),
             tuple(document.get("rules", ())),
+            {name: FirstSeen(*seen) for name, seen in document.get("first_seen", {}).items()},
         )
 
 

@@ -11,9 +11,10 @@ from functools import cached_property
 from pydantic import BaseModel, ConfigDict
 
 from llmctx import clock
-from llmctx.context.content import REQUIRED, Mapped, SectionContent, read_content, with_rank
+from llmctx.context.content import REQUIRED, SectionContent, with_rank
 from llmctx.context.facts import Fact
 from llmctx.context.finding import Finding
+from llmctx.context.first_seen import age_by_first_seen, first_seen_in, read_contents
 from llmctx.context.fitting import fit_memory, fit_portfolio
 from llmctx.context.ledger import Ledger
 from llmctx.context.marks import Marks
@@ -119,12 +120,8 @@ def build_package(snapshot: Snapshot) -> Package:
     skew_ms = snapshot.rules.skew_ms if snapshot.clock == "server" else 0
     # as_of is cut to milliseconds: what was written within its last one is not later
     latest = clock.from_ms(snapshot.as_of_ms + skew_ms) + timedelta(microseconds=999)
-    mapped = None if snapshot.rules.sections is None else Mapped(snapshot.rules.sections, snapshot.symbol)
-    contents = {
-        name: read_content(name, raw.raw, mapped if mapped and mapped.sections.rule_of(name) else None)
-        for name, raw in snapshot.sections.items()
-        if raw.raw is not None and raw.unread is None
-    }
+    first_seen = first_seen_in(snapshot)
+    contents = read_contents(snapshot, first_seen)
     fit_memory(contents, latest)
     fit_portfolio(contents)
     _leave_out_later_news(contents, latest)
@@ -133,6 +130,7 @@ def build_package(snapshot: Snapshot) -> Package:
     sections = {
         name: _section(raw, contents.get(name), snapshot, latest, name) for name, raw in snapshot.sections.items()
     }
+    age_by_first_seen(sections, first_seen, snapshot)
     _check_identity(sections, snapshot.symbol)
     _check_clock(sections, snapshot.rules.clock)
     _check_thesis(sections)
@@ -146,7 +144,7 @@ def build_package(snapshot: Snapshot) -> Package:
         halts=snapshot.halts,
         marks_after=None
         if snapshot.marks is None
-        else _judge_plausibility(sections, contents, snapshot, snapshot.marks),
+        else _judge_plausibility(sections, contents, snapshot, snapshot.marks)._replace(first_seen=first_seen),
     )
     # The property would read these contents again.
     package.__dict__["contents"] = {

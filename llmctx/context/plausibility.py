@@ -63,11 +63,18 @@ VALUE_RULES = (
         "unrealized_pnl_pct contradicts the prices",
         value_rules.pnl_pct_against_prices,
     ),
+    Rule(
+        "funding_rate_far",
+        "position",
+        "funding_rate is beyond 5% of the position's value",
+        value_rules.funding_rate_far,
+    ),
 )
 """The rules over one value."""
 
 CASE_RULES = (
     Rule("current_price_far", "position", "current_price is far from last", _of_case(price_doubt.current_price_far)),
+    Rule("mark_price_far", "position", "mark_price is over 10% from last", _of_case(price_doubt.mark_price_far)),
     Rule(
         "beyond_liquidation",
         "price",

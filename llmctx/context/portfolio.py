@@ -54,13 +54,14 @@ def read_portfolio(document: Any) -> Any:
             unknown.append(symbol)  # what it is worth nobody has written
             continue
         worth = position.quantity * position.current_price
+        on_margin = position.unrealized_pnl_pct_basis == "margin"  # another percentage than the other holdings have
         holdings.append(
             values.Holding(
                 symbol=symbol,
                 side=position.side,
                 quantity=position.quantity,
                 value=worth,
-                unrealized_pnl_pct=position.unrealized_pnl_pct,
+                unrealized_pnl_pct=None if on_margin else position.unrealized_pnl_pct,
             )
         )
         signed.append((worth if position.side == "long" else -worth, position.unrealized_pnl))

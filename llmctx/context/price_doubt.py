@@ -7,10 +7,10 @@ from llmctx import clock
 from llmctx.context.finding import Finding
 from llmctx.context.marks import LaterBar, Mark, Marks, mark_of
 from llmctx.context.price_step import JUMP, PERSONAL, USUAL, broken_rule, explain, factor_of
-from llmctx.context.value_rules import extra
 from llmctx.schema import values
 
 TOO_OLD = "too_old"
+_MARK_PRICE_FACTOR = 1.1
 FROZEN_AFTER = 5
 """The same price and volume under so many timestamps in a row, while the market is open, are a frozen feed."""
 
@@ -169,13 +169,21 @@ def current_price_far(case: PriceCase) -> str | None:
 def beyond_liquidation(case: PriceCase) -> str | None:
     """Say that the position should have been liquidated."""
     position, last = case.position, case.last
-    level = extra(position, ("liquidation_price",))
+    level = position.liquidation_price
     if level is None or (last > level if position.side == "long" else last < level):
         return None
     return (
         f"price.price.last {last} is at or beyond position.liquidation_price {level} of the {position.side} position, "
         "which should not be open any more"
     )
+
+
+def mark_price_far(case: PriceCase) -> str | None:
+    """Say that mark price and last price are no prices of the same thing."""
+    mark, last = case.position.mark_price, case.last
+    if mark is None or factor_of(mark, last) <= _MARK_PRICE_FACTOR:
+        return None
+    return f"position.mark_price {mark} is far from price.price.last {last}"
 
 
 def marks_after(case: PriceCase, findings: Sequence[Finding]) -> Marks:

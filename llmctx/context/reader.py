@@ -78,6 +78,7 @@ async def read_snapshot(
         ledger=known.ledger,
         halts={key: _said(value) for key, value in halts.items() if value is not None},
         thesis=None if thesis is None else thesis.record,
+        remembered=None if rules.memory == "off" else known.remembered,
     )
 
 

@@ -118,6 +118,8 @@ class Known(NamedTuple):
     """What was decided about it before; None if the trail does not say."""
     memory: bytes = NOTHING
     """What is remembered of its packages and decisions (context/remember)."""
+    remembered: TrailReference | None = None
+    """The record that the memory follows from; None if nothing is remembered."""
 
 
 class Snapshot(BaseModel):
@@ -149,6 +151,8 @@ class Snapshot(BaseModel):
     """The keys that halt, as far as they are set, and what they say."""
     thesis: TrailReference | None = None
     """The record that the thesis section comes from; None if there is no thesis, or if its writer named no record."""
+    remembered: TrailReference | None = None
+    """The record that the memory section follows from; None if nothing is remembered."""
 
     def evidence(self) -> bytes:
         """The bytes that are hashed and kept; audit/README.md documents their form."""
@@ -191,6 +195,8 @@ class Snapshot(BaseModel):
             found["bar"] = {"start_ms": self.bar.start_ms, "close": str(self.bar.close)}
         if self.thesis is not None:
             found["thesis"] = self.thesis._asdict()
+        if self.remembered is not None:
+            found["memory"] = self.remembered._asdict()
         if self.rules.clock is not None:
             found["trail_clock"] = self.rules.clock
         if self.rules.sections is not None:
@@ -222,7 +228,7 @@ class Snapshot(BaseModel):
             texts = document["sections"]
             optional = optional_sections(document["partition"])
             keys = {**keys, **{name: key for name, key in optional.items() if name in texts}}
-            thesis = document.get("thesis")
+            thesis, remembered = document.get("thesis"), document.get("memory")
             sections = {
                 name: _raw_section(key, texts[name], unread[name])
                 if name in unread
@@ -242,6 +248,7 @@ class Snapshot(BaseModel):
                 ledger=Ledger.parse(document["ledger"]) if "ledger" in document else None,
                 halts=document.get("halts", {}),
                 thesis=None if thesis is None else TrailReference(**thesis),
+                remembered=None if remembered is None else TrailReference(**remembered),
             )
         except (KeyError, TypeError, AttributeError, ArithmeticError) as error:
             raise ValueError(f"the snapshot piece lacks {error}") from error

@@ -32,6 +32,8 @@ class Status(StrEnum):
 @cache
 def _timed_fields(model: type[BaseModel]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The time fields of a model, and its fields whose inner models contain times."""
+    if issubclass(model, OwnValue):  # of other times in it, such as an expiry, only its owner knows what they mean
+        return tuple(name for name in (model.written_field, model.event_field) if name is not None), ()
     own, inner = [], []
     for name, field in model.model_fields.items():
         types = set(_types_within(field.annotation))

@@ -13,6 +13,7 @@ from llmctx.schema import values
 _ROUNDING = Decimal("1e-9")
 _NOTIONAL_SHARE, _PNL_SHARE, _PERCENT_POINTS = Decimal("0.01"), Decimal("0.1"), Decimal("0.5")
 _RANGES = {"0 to 1": (0, 1), "-1 to 1": (-1, 1), "0 to 100": (0, 100)}
+_MAX_FUNDING_RATE = Decimal("0.05")
 _MULTIPLIERS = ("multiplier", "contract_size", "contract_multiplier")
 
 
@@ -92,20 +93,40 @@ def pnl_against_prices(_: str, position: values.Position) -> str | None:
 
 
 def pnl_pct_against_prices(_: str, position: values.Position) -> str | None:
-    """Say that the percentage is not what the prices make, and whether it is one of the margin."""
+    """Say that the percentage is not what the prices make, or not one of what the position says it is of."""
     move, told = _move(position), position.unrealized_pnl_pct
     if move is None or told is None:
         return None
-    expected = move / position.entry_price * 100
-    if _is_about(told, expected):
+    of_price = move / position.entry_price * 100
+    leverage = _leverage(position)
+    of_margin = None if leverage is None else of_price * leverage
+    on_margin = position.unrealized_pnl_pct_basis == "margin"
+    expected, other = (of_margin, of_price) if on_margin else (of_price, of_margin)
+    if expected is None or _is_about(told, expected):
         return None
-    leverage = extra(position, ("leverage",))
-    if leverage is not None and _is_about(told, expected * leverage):
+    moved = f"the move from position.entry_price to position.current_price is {of_price:.2f}%"
+    if other is not None and _is_about(told, other):
+        of, not_of = ("what was paid", "the margin") if on_margin else ("the margin", "what was paid")
         return (
-            f"position.unrealized_pnl_pct {told} is in percent of the margin (leverage {leverage}), not of what was "
-            f"paid: the move from position.entry_price to position.current_price is {expected:.2f}%"
+            f"position.unrealized_pnl_pct {told} is in percent of {of} (leverage {leverage}), not of {not_of}: {moved}"
         )
-    return f"position.unrealized_pnl_pct {told} contradicts {_prices(position)}, which make {expected:.2f}%"
+    makes = f"{expected:.2f}% of the margin" if on_margin else f"{expected:.2f}%"
+    return f"position.unrealized_pnl_pct {told} contradicts {_prices(position)}, which make {makes}"
+
+
+def funding_rate_far(_: str, position: values.Position) -> str | None:
+    """Say that the funding rate is larger than any exchange allows: it may be a percentage, or that of a year."""
+    rate = position.funding_rate
+    if rate is None or abs(rate) <= _MAX_FUNDING_RATE:
+        return None
+    return f"position.funding_rate {rate} is {abs(rate) * 100:f}% of the position's value, more than one payment takes"
+
+
+def _leverage(position: values.Position) -> Decimal | None:
+    """The leverage that a position states, or that its margin makes."""
+    if position.leverage is not None or position.margin is None:
+        return position.leverage
+    return position.entry_price * position.quantity / position.margin
 
 
 def _prices(position: values.Position) -> str:

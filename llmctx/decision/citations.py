@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 from decimal import Decimal
 from typing import NamedTuple
 
+from llmctx.context.facts import PERCENT_OF_MARGIN
 from llmctx.context.formula import MAX_CHARS, OPEN, PERCENT, RATIO, Amount, Node, NotAFormulaError, Reader
 from llmctx.numerals import CONTEXT, Numeral, numerals
 
@@ -20,6 +21,7 @@ _SENTENCE_END = re.compile(
 )
 _FACTORS: dict[str | None, dict[str, tuple[int, ...]]] = {
     PERCENT: {"%": (1,), "bps": (100,), "": (1,)},
+    PERCENT_OF_MARGIN: {"%": (1,), "bps": (), "": (1,)},
     "0 to 100": {"%": (1,), "bps": (), "": (1,)},
     RATIO: {"%": (100,), "bps": (10_000,), "": (1, 100)},
     None: {"%": (1, 100), "bps": (100, 10_000), "": (1,)},

@@ -38,9 +38,10 @@ from llmctx.decision.decision import Action, Decision
 from llmctx.decision.grounding import Grounding, ground
 from llmctx.decision.halt import HALTED, halt_in
 from llmctx.decision.mandate.case import Case, repeated_exit
+from llmctx.decision.mandate.contradiction import contradiction_in
 from llmctx.decision.mandate.rules import judge
 from llmctx.decision.stop import STOP_BREACHED, judge_stop
-from llmctx.decision.verdict import Guard, GuardPolicy, Verdict
+from llmctx.decision.verdict import Guard, GuardPolicy, Verdict, rest_after
 from llmctx.errors import in_short
 from llmctx.limits import MAX_REASON_CHARS, cut
 from llmctx.schema import values
@@ -51,6 +52,8 @@ UNGROUNDED = "ungrounded"
 """The guardrail that fires on miscited or false prices."""
 UNCHECKED = "mandate_unchecked"
 """The guardrail that says that a rule of the mandate lacks what it needs; it changes nothing."""
+AS_DECIDED = "as the model decided"
+"""The reason of a verdict that no guardrail changed."""
 _NEW_RISK = (Action.ADD,)
 """The actions that enlarge what can be lost."""
 _MAX_ALARMS_SHOWN = 3
@@ -77,6 +80,10 @@ class _Draft:
     def levels(self) -> dict[str, Decimal | None]:
         """What the action asks for."""
         return {"quantity": self.quantity, "stop_loss": self.stop_loss, "take_profit": self.take_profit}
+
+    def contradiction(self) -> str | None:
+        """What in the answer speaks against it; None if nothing does."""
+        return None if self.decision is None else contradiction_in(self.package, self.decision, self.grounding)
 
     def fire(self, name: str, detail: str, action: Action | None = None) -> None:
         """Note a guardrail; with an action it replaces what stood."""
@@ -115,6 +122,7 @@ def guard(
         guards=tuple(draft.guards),
         limited=draft.limited,
         awaits=draft.awaits if draft.action is Action.HOLD else None,
+        rest=None if policy.mandate is None else rest_after(package.position, draft.action, draft.quantity),
         repeat_of=None if policy.mandate is None else repeated_exit(package, draft.action),
         policy=policy,
         grounding=draft.grounding,
@@ -125,7 +133,7 @@ def guard(
 def _reason(guards: list[Guard]) -> str:
     """What the last guardrail saw that changed something."""
     told = [guard.detail for guard in guards if guard.name != UNCHECKED]
-    return told[-1] if told else "as the model decided"
+    return told[-1] if told else AS_DECIDED
 
 
 def _confidence_floor(draft: _Draft) -> None:
@@ -208,7 +216,7 @@ def _mandate(draft: _Draft) -> None:
     mandate = draft.policy.mandate
     if mandate is None or draft.action in (Action.HOLD, Action.EXIT):
         return
-    case = Case(draft.package, mandate, draft.action, draft.levels)
+    case = Case(draft.package, mandate, draft.action, draft.levels, draft.contradiction)
     for rule, effect, detail in judge(case):
         if effect == "unchecked":
             draft.guards.append(Guard(UNCHECKED, f"{rule}: {detail}"))

@@ -8,13 +8,21 @@ from collections.abc import Awaitable, Callable
 
 from llmctx.context.package import Package
 from llmctx.decision.decision import Action
+from llmctx.decision.mandate.mandate import Total
 from llmctx.decision.verdict import Guard, Verdict
 from llmctx.limits import MAX_REASON_CHARS, cut
 
 EXPOSURE = "exposure"
 """The guardrail that refuses an add for want of room in the limits of several positions."""
+EXPIRY_S = 900
+"""Seconds after which room that was reserved is free again, unless `order_expiry_s` is set."""
 Reserve = Callable[[str, Package, Verdict], Awaitable[str | None]]
 """Reserves room for the add of a tick; returns why there is none."""
+
+
+def exceeded(total: Total, found: str) -> str:
+    """Why there is no room: what the positions would come to."""
+    return f"{total.name} is {total.limit}, and the positions would come to {found}"
 
 
 def refuse_add(verdict: Verdict, why: str) -> Verdict:

@@ -12,6 +12,7 @@ from llmctx.decision.grounding import Grounding
 from llmctx.decision.mandate.mandate import Mandate
 from llmctx.decision.stop import STOP_UNCONFIRMED, UnconfirmedStop, unjudged_stop
 from llmctx.limits import MAX_REASON_CHARS, cut
+from llmctx.schema.values import Position
 
 OnUngrounded = Literal["off", "flag", "reask", "hold"]
 """What miscited or false prices do: nothing is checked; a flag; one more question, then a hold; a hold at once."""
@@ -43,6 +44,17 @@ class Guard(NamedTuple):
     """What it saw, and what it changed."""
 
 
+class Rest(NamedTuple):
+    """What stays of a position after a partial close: the levels are those of the whole."""
+
+    quantity: Decimal
+    """Shares that stay."""
+    stop_loss: Decimal | None
+    """The stop that they keep; None if the position has none."""
+    take_profit: Decimal | None
+    """The target that they keep; None if the position has none."""
+
+
 class Verdict(BaseModel):
     """What may be acted on."""
 
@@ -60,6 +72,8 @@ class Verdict(BaseModel):
     """Every guardrail that fired, in order."""
     limited: Literal["clamp", "block"] | None = None
     """Whether the mandate changed what was asked for, or refused it; None if it did neither."""
+    rest: Rest | None = None
+    """What stays after a partial close; None for other actions."""
     repeat_of: str | None = None
     """The address of the first record of this exit, while the position still stands."""
     awaits: Proposal | None = None
@@ -76,6 +90,13 @@ class Verdict(BaseModel):
         """Whether the model is to be told of miscited or false prices and asked once more."""
         told = self.policy is not None and self.policy.grounding == "reask"
         return told and self.grounding is not None and bool(self.grounding.alarms)
+
+
+def rest_after(position: Position, action: str, quantity: Decimal | None) -> Rest | None:
+    """What stays after an action; None if it closes no part."""
+    if action != Action.REDUCE or quantity is None:
+        return None
+    return Rest(position.quantity - quantity, position.stop_loss, position.take_profit)
 
 
 def refused(reason: str, package: Package | None = None) -> Verdict:

@@ -87,8 +87,8 @@ class Book:
 
     @property
     def exposure(self) -> Decimal:
-        """The basis of all open trades."""
-        return sum((trade.basis for trade in self.trades.values()), Decimal(0))
+        """The equity that open trades tie up."""
+        return sum((trade.tied_up for trade in self.trades.values()), Decimal(0))
 
     def on(self, date: str) -> "Book":
         """The book on a date; a new day starts with the equity that the previous one ended with."""

@@ -6,7 +6,7 @@ are as recent as the bar. Those that seldom change are written only with the fir
 
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llmctx import canonical, clock
 from llmctx.context.tick import Tick
@@ -15,6 +15,7 @@ from llmctx.flow.book import Day
 from llmctx.flow.mark_to_market import monitoring
 from llmctx.flow.market_context import MarketContext
 from llmctx.flow.news import WINDOW, Headline
+from llmctx.flow.portfolio import portfolio
 from llmctx.flow.rules import FeedRules
 from llmctx.flow.signals import TradeSignal, signal_value
 from llmctx.flow.step import Step
@@ -23,6 +24,9 @@ from llmctx.flow.trades import history_fields, history_text
 from llmctx.flow.write import Write, bar_id
 from llmctx.schema import keys
 from llmctx.schema.keys import BY_SECTION
+
+if TYPE_CHECKING:
+    from llmctx.schema.values import Position
 
 _MINUTE = timedelta(minutes=1)
 _ENTRY, _EXIT = keys.SIGNAL_TYPES
@@ -41,6 +45,8 @@ class FedBar(NamedTuple):
     """The position and the book after the bar."""
     tick: Tick | None
     """The tick it raises."""
+    corrects: bool = False
+    """Whether it takes the place of the bar with the same start."""
 
     @property
     def bar(self) -> Bar:
@@ -59,8 +65,10 @@ class Composer:
     def __init__(self, run: str, rules: FeedRules) -> None:
         self.market = MarketContext(rules.sectors, rules.vix)
         """The market as far as it is covered."""
-        self.held_symbols: set[str] = set()
-        """Symbols with a position."""
+        self.positions: dict[str, Position | None] = {}
+        """The position of each symbol that has one; None if it cannot be read."""
+        self.peak: Decimal | None = None
+        """The highest equity so far; None if none is known yet."""
         self.watched_symbols: set[str] = set()
         """Symbols that have had a bar."""
         self.ranked_at: datetime | None = None
@@ -75,7 +83,8 @@ class Composer:
         """The write of a bar; `stored_book` is the book as the server has it, `at` the time of the clock."""
         tracked, step, name = fed.tracked, fed.step, fed.bar.symbol
         seen = step.book.seen.get(str(partition), "") if self._has_broker else ""
-        write = Write(name, partition, self._run, bar=fed.bar, bar_before=tracked.bar_before, seen=seen)
+        before, corrects = tracked.bar_before, fed.corrects
+        write = Write(name, partition, self._run, bar=fed.bar, bar_before=before, seen=seen, corrects=corrects)
         write.guard(BY_SECTION["position"].key(name), fed.raw_position_before)
         if self._has_broker:
             write.guard(keys.BOOK, stored_book)
@@ -89,7 +98,7 @@ class Composer:
             named = effect.model_copy(update={"id": f"paper-{self._run}-{effect.id}"})
             write.append(keys.effects(partition), {"effect": named.model_dump_json()})
         fields = _bar_fields(tracked, self._run)
-        write.append(keys.bars(name), fields, max_entries=keys.MAX_BARS, entry_id=bar_id(fed.bar))
+        write.append(keys.bars(name), fields, max_entries=keys.MAX_BARS, entry_id=_entry_id(fed))
         if fed.tick is not None:
             write.append(keys.ticks(partition), fed.tick.fields())
         return write
@@ -128,8 +137,8 @@ class Composer:
         write.set(BY_SECTION["sentiment"], _stamped(symbol.news.wire(tracked.end), now))
 
     def _add_shared_values(self, write: Write, fed: FedBar, now: str) -> None:
-        listed = sorted(self.watched_symbols | self.held_symbols)
-        state = (fed.tracked.symbol.track.day, len(self.watched_symbols), len(self.held_symbols), *listed)
+        listed = sorted(self.watched_symbols | self.positions.keys())
+        state = (fed.tracked.symbol.track.day, len(self.watched_symbols), len(self.positions.keys()), *listed)
         if state != self._watchlist_state:
             self._watchlist_state = state
             write.set(BY_SECTION["watchlist"], canonical.wire(listed))
@@ -140,6 +149,10 @@ class Composer:
         if self._has_broker and self._performance_state != (day, fed.end):
             self._performance_state = day, fed.end
             write.set(BY_SECTION["performance"], _stamped(day.performance(), now))
+        if self._has_broker:
+            account = portfolio(day, self.positions, self.peak)
+            self.peak = account["peak_equity"]
+            write.keep_value(keys.PORTFOLIO, _stamped(canonical.wire(account), now))
 
     def _add_ranking(self, write: Write, tracked: TrackedBar, now: str) -> None:
         track = tracked.symbol.track
@@ -157,8 +170,8 @@ class Composer:
         state = {
             "state": "running",
             "market_status": market_status,
-            "active_positions_count": len(self.held_symbols),
-            "watchlist_count": len(self.watched_symbols | self.held_symbols),
+            "active_positions_count": len(self.positions.keys()),
+            "watchlist_count": len(self.watched_symbols | self.positions.keys()),
             "last_scan_time": None if self.ranked_at is None else clock.iso_of(self.ranked_at),
             "timestamp": clock.iso_of(at),
         }
@@ -169,6 +182,8 @@ class Composer:
             return
         for fill in step.fills:
             write.append(keys.FILLS, history_fields(fill), max_entries=keys.MAX_HISTORY)
+        for payment in step.funding:
+            write.append(keys.FUNDING, history_fields(payment), max_entries=keys.MAX_HISTORY)
         if step.closed is not None:
             write.append(keys.CLOSED, history_fields(step.closed), max_entries=keys.MAX_HISTORY)
         if step.day_before is not None:
@@ -190,6 +205,11 @@ def _signals(fed: FedBar) -> list[tuple[str, TradeSignal, Decimal]]:
     if exit_signal is not None:
         found.append((_EXIT, *exit_signal))
     return found
+
+
+def _entry_id(fed: FedBar) -> str:
+    """The bar's id in the stream; a corrected bar has the next one of its start, since an id is never used again."""
+    return f"{clock.to_ms(fed.bar.start)}-*" if fed.corrects else bar_id(fed.bar)
 
 
 def _bar_fields(tracked: TrackedBar, run: str) -> dict[str, str]:

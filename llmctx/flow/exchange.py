@@ -1,83 +1,76 @@
-"""When an exchange is open: holidays and half days from the `holidays` library, hours from the table below."""
+"""An exchange: its own dates, its sessions, and whether it is open."""
 
-from collections.abc import Mapping
-from datetime import UTC, date, datetime, time, timedelta
+import logging
+from datetime import date, datetime, time, timedelta
 from functools import lru_cache
-from typing import NamedTuple
-from zoneinfo import ZoneInfo
-
-import holidays
 
 from llmctx.errors import FeedError
+from llmctx.flow.calendar.library import INSTALL, LibraryCalendar
+from llmctx.flow.calendar.own import HOURS, AlwaysOpen, CurrencyDays, TableCalendar
+from llmctx.flow.calendar.session import Calendar, Session
+
+_log = logging.getLogger(__name__)
 
 ALWAYS = "always"
 """The name of a market that never closes."""
-
-
-class _Hours(NamedTuple):
-    zone: ZoneInfo
-    opens: time
-    closes: time
-    half_day_closes: time
-    closes_early: Mapping[tuple[int, int], time] = {}
-    """Month and day -> when it closes on days that the library does not know as half days."""
-
-
-_HOURS = {
-    "XNYS": _Hours(ZoneInfo("America/New_York"), time(9, 30), time(16), time(13)),
-    "XNAS": _Hours(ZoneInfo("America/New_York"), time(9, 30), time(16), time(13)),
-    "XLON": _Hours(ZoneInfo("Europe/London"), time(8), time(16, 30), time(12, 30)),
-    "XETR": _Hours(ZoneInfo("Europe/Berlin"), time(9), time(17, 30), time(14), {(12, 30): time(14)}),
-    "XPAR": _Hours(ZoneInfo("Europe/Paris"), time(9), time(17, 30), time(14, 5)),
-}
-"""Regular hours by ISO 10383 code, in the exchange's own time."""
-NAMES = (*_HOURS, ALWAYS)
-"""The supported exchanges."""
-_SATURDAY = 5
+CURRENCIES = "FX"
+"""The name of the currency market, whose days end at five in New York."""
+NAMES = (*HOURS, CURRENCIES, ALWAYS)
+"""The exchanges that the core knows; the extra `calendars` knows sixty others."""
+_DAY = timedelta(days=1)
 
 
 class Exchange:
     """One exchange's calendar."""
 
     def __init__(self, name: str = "XNYS") -> None:
-        """Raises FeedError if the name is not in NAMES."""
-        if name not in NAMES:
-            raise FeedError(f"Unknown exchange {name!r}.", f"Name one of {', '.join(NAMES)}.")
+        """Raises FeedError if the exchange is unknown."""
         self.name = name
-        self._times = _HOURS.get(name)
-        self.hours = lru_cache(maxsize=16)(self._hours_of)
-        """When it opens and closes on a date, UTC; None if it stays closed."""
+        self._calendar = _calendar_of(name)
+        self.session = lru_cache(maxsize=64)(self._session_of)
+        """The trading hours of a date, UTC; None if it stays closed."""
 
     def date_at(self, at: datetime) -> date:
         """The exchange's own date at a time."""
-        return at.astimezone(UTC if self._times is None else self._times.zone).date()
+        return self._calendar.date_at(at)
+
+    def date_of_bar(self, start: datetime, interval: timedelta) -> date:
+        """The exchange's own date of a bar. Bars of a day begin at midnight, in UTC or where the exchange is."""
+        if interval < _DAY or start.time() != time():
+            return self.date_at(start)
+        return start.date()
 
     def status(self, at: datetime) -> str:
-        """open, pre_market, after_hours, or closed (for the whole day)."""
-        if self._times is None:
-            return "open"
-        hours = self.hours(self.date_at(at))
-        if hours is None:
-            return "closed"
-        opens, closes = hours
-        if at < opens:
-            return "pre_market"
-        return "open" if at < closes else "after_hours"
+        """pre_market, open, lunch_break, after_hours, or closed (for the whole day)."""
+        session = self.session(self.date_at(at))
+        return "closed" if session is None else session.status(at)
 
-    def _hours_of(self, day: date) -> tuple[datetime, datetime] | None:
-        if self._times is None:
-            begins = datetime.combine(day, time(), UTC)
-            return begins, begins + timedelta(days=1)
-        if day.weekday() >= _SATURDAY or _is_on_calendar(self.name, day, "public"):
-            return None
-        zone, opens, closes, half_day_closes, early = self._times
-        end = half_day_closes if _is_on_calendar(self.name, day, "half_day") else closes
-        end = early.get((day.month, day.day), end)
-        return datetime.combine(day, opens, zone).astimezone(UTC), datetime.combine(day, end, zone).astimezone(UTC)
+    def _session_of(self, day: date) -> Session | None:
+        calendar = self._calendar
+        if isinstance(calendar, TableCalendar) and day.year < calendar.first_year:
+            calendar = _for_earlier_years(self.name, calendar)
+        return calendar.session(day)
 
 
-def _is_on_calendar(name: str, day: date, category: str) -> bool:
-    calendar = holidays.financial_holidays(name, years=[day.year])
-    if category not in calendar.supported_categories:
-        return False
-    return day in holidays.financial_holidays(name, years=[day.year], categories=(category,))
+def _calendar_of(name: str) -> Calendar:
+    if name in HOURS:
+        return TableCalendar(name)
+    if name in (ALWAYS, CURRENCIES):
+        return AlwaysOpen() if name == ALWAYS else CurrencyDays()
+    try:
+        return LibraryCalendar(name)
+    except FeedError as error:
+        raise FeedError(error.what, f"{error.do} Without it: {', '.join(NAMES)}.") from error
+
+
+@lru_cache(maxsize=8)
+def _for_earlier_years(name: str, calendar: TableCalendar) -> Calendar:
+    """The calendar for years whose holidays the core does not know: the library's if it is installed."""
+    try:
+        return LibraryCalendar(name)
+    except FeedError:
+        _log.warning(
+            f"The core knows no holidays of {name} before {calendar.first_year}, so every weekday is taken for a "
+            f"trading day there; {INSTALL} knows more"
+        )
+        return calendar

@@ -9,7 +9,7 @@ the same bars raise the same ticks, so nothing is lost or doubled.
 import asyncio
 import uuid
 from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -20,6 +20,7 @@ from llmctx.errors import ServerError, TrailError
 from llmctx.flow.bars import BadRow, Bar
 from llmctx.flow.compose import FedBar
 from llmctx.flow.feed_report import FeedReport, FeedReporter, RecentWrites
+from llmctx.flow.funding import FundingRate
 from llmctx.flow.live_keys import LiveKeys, LostWritesError
 from llmctx.flow.news import WINDOW, Headline
 from llmctx.flow.rules import FeedRules
@@ -31,7 +32,6 @@ MAX_AWAY_S = 60.0
 _RETRY_PAUSE_S = 0.2
 _CHECK_BAR_EVERY_S = 2.0
 _MAX_PACED_GAP_S = 3600
-_DAY = timedelta(days=1)
 
 
 class Feed:
@@ -143,6 +143,8 @@ class Feed:
                     self._reporter.skip_row(f"line {item.line}: {item.why}; skipped")
                 case Headline():
                     await self._feed_headline(item)
+                case FundingRate():
+                    self._live_keys.funding_rates.add(item)
                 case Vix():
                     self._live_keys.composer.market.vix = item.value
         if bars:
@@ -194,11 +196,11 @@ class Feed:
         new = []
         for bar in bars:
             last = (await self._live_keys.symbol(bar.symbol)).track.last
-            if self._bar_start is not None and bar.start < self._bar_start:
+            if last is not None and bar.start == last.start and bar != last and bar not in self._in_doubt:
+                await self._correct_bar(last, bar)
+            elif self._bar_start is not None and bar.start < self._bar_start:
                 self._reporter.out_of_order(bar)
             elif last is not None and bar.start <= last.start:
-                if bar.start == last.start and bar != last and bar not in self._in_doubt:
-                    self._reporter.came_again(bar)
                 await self._skip_known(bar)
             else:
                 new.append(bar)
@@ -206,12 +208,21 @@ class Feed:
             at = await self._pace(new[0].end(self._rules.interval))
             self._bar_start = new[0].start
             exchange, interval = self._live_keys.exchange, self._rules.interval
-            # A day's bar begins at midnight somewhere; by its middle it is that day at the exchange too.
-            within = self._bar_start + interval / 2 if interval >= _DAY else self._bar_start
-            if exchange.status(within) == "closed":
-                self._reporter.exchange_closed(exchange.name, exchange.date_at(within))
+            day = exchange.date_of_bar(self._bar_start, interval)
+            if exchange.session(day) is None:
+                self._reporter.exchange_closed(exchange.name, day)
             self.report.already_fed += await self._live_keys.write_bars(new, at, self._on_send, self._on_written)
             self._in_doubt.clear()
+
+    async def _correct_bar(self, last: Bar, bar: Bar) -> None:
+        """Put a bar that came again with other values into the place of the newest one."""
+        fed = await self._live_keys.correct_bar(bar, await self._pace(bar.end(self._rules.interval)))
+        if fed is None:
+            self._reporter.already_fed(bar, self._recent)
+            return
+        self._recent.replace(last, bar)
+        self._reporter.corrected(fed)
+        await self._wait_for_decision(fed)
 
     async def _skip_known(self, bar: Bar) -> None:
         """Skip a bar the server has already: an earlier feed wrote it, or this one did and the reply was lost."""
@@ -229,18 +240,19 @@ class Feed:
         if self._recent.add(fed.bar):
             self._reporter.written(fed)
             self._on_bar(fed)
-        if fed.tick is not None and self._lockstep is not None:
-            await self._wait_for(self._lockstep(fed.tick), fed.bar)
-            await self._live_keys.read_decisions(fed.bar.symbol)
+        await self._wait_for_decision(fed)
         del self._in_doubt[fed.bar]
 
-    async def _wait_for(self, settled: Coroutine[Any, Any, None], bar: Bar) -> None:
-        """Wait until a bar's tick is settled; a server that has lost the bar will never settle it."""
-        waiting = asyncio.create_task(settled)
+    async def _wait_for_decision(self, fed: FedBar) -> None:
+        """In lockstep, wait until a bar's tick is settled; a server that has lost the bar will never settle it."""
+        if fed.tick is None or self._lockstep is None:
+            return
+        waiting = asyncio.create_task(self._lockstep(fed.tick))
         try:
             while not (await asyncio.wait([waiting], timeout=_CHECK_BAR_EVERY_S))[0]:
-                if not await self._live_keys.has(bar):
+                if not await self._live_keys.has(fed.bar):
                     raise LostWritesError
             await waiting
         finally:
             waiting.cancel()
+        await self._live_keys.read_decisions(fed.bar.symbol)

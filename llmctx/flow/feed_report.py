@@ -44,8 +44,8 @@ class FeedReport:
     """Symbols whose position was rewritten for a split."""
     already_fed: int = 0
     """Skipped: bars no newer than those in the bars stream, and headlines already known or too old to count."""
-    came_again: int = 0
-    """Of these, bars that came again with other values after they were fed."""
+    corrected: int = 0
+    """Bars that came again with other values and took the place of the newest one."""
     bad_rows: int = 0
     """Skipped: malformed rows, and bars out of order."""
     suspected: int = 0
@@ -77,6 +77,11 @@ class RecentWrites:
             return False
         self._written_s[item] = now_s
         return True
+
+    def replace(self, old: Bar, new: Bar) -> None:
+        """Remember a corrected bar instead of the one before."""
+        self._written_s.pop(old, None)
+        self.add(new)
 
     def __contains__(self, item: Bar | Headline) -> bool:
         return item in self._written_s
@@ -119,14 +124,16 @@ class FeedReporter:
         if item not in recent:
             self.report.already_fed += 1
 
-    def came_again(self, bar: Bar) -> None:
-        """Log that a bar which was fed comes again with other values."""
-        self.report.came_again += 1
-        at = clock.iso_of(bar.start)
+    def corrected(self, fed: FedBar) -> None:
+        """Count a bar that came again with other values, and log the first one."""
+        self.report.corrected += 1
+        if fed.tick is not None:
+            self.report.ticks += 1
+        at = clock.iso_of(fed.bar.start)
         self.warn_once(
-            f"{bar.symbol} at {at}: came again with other values after it was fed, and is left out; the summary counts "
-            "such bars. If your source sends bars that are still forming, feed with --live",
-            about="came again",
+            f"{fed.bar.symbol} at {at}: came again with other values and took the place of the bar fed before; "
+            "the summary counts such bars. If your source sends bars that are still forming, feed with --live",
+            about="corrected",
         )
 
     def server_away(self, error: LlmctxError) -> None:

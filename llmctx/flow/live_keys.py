@@ -6,6 +6,7 @@ something that somebody else has changed is refused, and its bar is worked throu
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 
 from llmctx import clock
 from llmctx.context.tick import Tick
@@ -14,8 +15,10 @@ from llmctx.flow.bars import Bar
 from llmctx.flow.book import Book
 from llmctx.flow.compose import Composer, FedBar
 from llmctx.flow.exchange import Exchange
+from llmctx.flow.funding import FundingRates
 from llmctx.flow.mark_to_market import adjusted_for_jump, mark, position_to_wire
 from llmctx.flow.news import Headline
+from llmctx.flow.portfolio import peak_in
 from llmctx.flow.rules import FeedRules
 from llmctx.flow.step import take_step
 from llmctx.flow.store import Store, WriteResult
@@ -42,6 +45,9 @@ class LiveKeys:
         """The exchange whose hours market_status follows."""
         self.composer = Composer(run, rules)
         """Composes the writes."""
+        self.funding_rates = FundingRates()
+        """The newest funding rates."""
+        self._date_of_bar = partial(self.exchange.date_of_bar, interval=rules.interval)
         self._symbols: dict[str, Symbol] = {}
         self._book = Book()
         self._stored_book = b""
@@ -57,7 +63,7 @@ class LiveKeys:
         Raises ServerError if the server does not answer, FeedError if the stored book is malformed.
         """
         self._symbols.clear()
-        self.composer.held_symbols = set(await self._store.held_symbols())
+        self.composer.positions = await self._store.positions()
         await self._resume_market()
         await self._resume_book()
 
@@ -65,7 +71,7 @@ class LiveKeys:
         """Continue from the newest day's changes."""
         composer, screened = self.composer, await self._store.screened()
         ends = {symbol: clock.from_ms(end_ms) for symbol, (end_ms, _) in screened.items()}
-        dates = {symbol: self.exchange.date_at(end - self._rules.interval) for symbol, end in ends.items()}
+        dates = {symbol: self._date_of_bar(end - self._rules.interval) for symbol, end in ends.items()}
         newest = max(dates.values(), default=None)
         for symbol, (_, change_pct) in screened.items():
             if dates[symbol] == newest:
@@ -91,11 +97,12 @@ class LiveKeys:
             else:  # decisions from before there was a broker are not for it
                 book = book.with_seen(partition, newest)
         self._book, self._stored_book = book, stored
+        self.composer.peak = peak_in(await self._store.value(keys.PORTFOLIO), book.day)
 
     async def symbol(self, name: str) -> Symbol:
         """What is known of a symbol; read from the server on first use."""
         if name not in self._symbols:
-            symbol = Symbol(name, self._rules.interval, self.exchange.date_at)
+            symbol = Symbol(name, self._rules.interval, self._date_of_bar)
             symbol.replay([found async for found in self._store.bars(name)])
             for member in await self._store.news(name):
                 symbol.news.add(Headline.from_member(name, member))
@@ -133,12 +140,49 @@ class LiveKeys:
         pending = []
         for bar in bars:
             symbol = await self.symbol(bar.symbol)
-            tracked = symbol.add(bar, self._rules.ratios.get(bar.symbol))
+            tracked = self._with_funding(symbol.add(bar, self._rules.ratios.get(bar.symbol)))
             self.composer.market.update(symbol.track.day, bar.symbol, symbol.track.change_pct)
             self.composer.watched_symbols.add(bar.symbol)
             pending.append(self._work_through(tracked, at))
             on_send(pending[-1][0])
         return await self._send(pending, at, on_written)
+
+    async def correct_bar(self, bar: Bar, at: datetime) -> FedBar | None:
+        """Put a bar into the place of its symbol's newest one, which has the same start; None if another feed is ahead.
+
+        Prices, indicators and the mark of the position follow it. The paper broker does nothing: what it filled on the
+        bar as it was before is done.
+        """
+        old = await self.symbol(bar.symbol)
+        symbol = Symbol(bar.symbol, self._rules.interval, self._date_of_bar)
+        symbol.replay([found async for found in self._store.bars(bar.symbol) if found[0].start < bar.start])
+        symbol.news = old.news
+        symbol.set_position(old.raw_position, old.position)
+        tracked = symbol.add(bar, self._rules.ratios.get(bar.symbol))
+        self.composer.market.update(symbol.track.day, bar.symbol, symbol.track.change_pct)
+        status = self.exchange.status(tracked.end)
+        step = take_step(tracked, self._book, self._rules._replace(cost_bps=None), market_open=status == "open")
+        tick = None if step.cause is None else self._tick(bar, step.cause, version=f":{bar.close}")
+        fed = FedBar(tracked, status, old.raw_position, step, tick, corrects=True)
+        partition = self._store.partition_of(bar.symbol)
+        (result,) = await self._store.write([self.composer.bar(fed, partition, self._stored_book, at)])
+        if result.changed:
+            old.set_position(result.changed[0])
+            await self._resume_book()
+            return await self.correct_bar(bar, at)
+        if not result.done:
+            del self._symbols[bar.symbol]
+            return None
+        symbol.set_position(step.raw_position, step.position)
+        self._accept(fed, result)
+        self._symbols[bar.symbol] = symbol
+        return fed
+
+    def _with_funding(self, tracked: TrackedBar) -> TrackedBar:
+        bar, before, rates = tracked.bar, tracked.bar_before, self.funding_rates
+        since = bar.start if before is None else before.end(self._rules.interval)
+        due, newest = rates.due(bar.symbol, since, tracked.end), rates.newest(bar.symbol, tracked.end)
+        return tracked._replace(funding=due, funding_rate=newest)
 
     def _work_through(self, tracked: TrackedBar, at: datetime) -> tuple[FedBar, Write]:
         """Apply a bar to what the server is believed to hold, and believe the result to be written from then on."""
@@ -147,9 +191,9 @@ class LiveKeys:
         step = take_step(tracked, self._book, self._rules, market_open=status == "open")
         symbol.set_position(step.raw_position, step.position)
         if step.raw_position:
-            self.composer.held_symbols.add(symbol.name)
+            self.composer.positions[symbol.name] = step.position
         else:
-            self.composer.held_symbols.discard(symbol.name)
+            self.composer.positions.pop(symbol.name, None)
         tick = None if step.cause is None else self._tick(bar, step.cause)
         fed = FedBar(tracked=tracked, market_status=status, raw_position_before=before, step=step, tick=tick)
         write = self.composer.bar(fed, self._store.partition_of(symbol.name), self._stored_book, at)
@@ -191,9 +235,9 @@ class LiveKeys:
         """Whether the server has a bar that this feed wrote."""
         return await self._store.writer_of(bar) == self._run
 
-    def _tick(self, bar: Bar, cause: str) -> Tick:
+    def _tick(self, bar: Bar, cause: str, *, version: str = "") -> Tick:
         at_ms = clock.to_ms(bar.start)
-        return Tick(id=f"{self._run}:{bar.symbol}:{at_ms}", symbol=bar.symbol, cause=cause)
+        return Tick(id=f"{self._run}:{bar.symbol}:{at_ms}{version}", symbol=bar.symbol, cause=cause)
 
     async def adjust_position(self, name: str) -> Tick | None:
         """Adjust a position for a split that an earlier feed passed without a ratio; the tick it raises, or None."""

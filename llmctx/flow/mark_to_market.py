@@ -15,22 +15,27 @@ from llmctx.schema.values import Position
 _OVERBOUGHT, _OVERSOLD = 70, 30
 
 
-def mark(position: Position, price: Decimal, at: datetime) -> Position:
-    """The position at a new price."""
+def mark(position: Position, price: Decimal, at: datetime, funding_rate: Decimal | None = None) -> Position:
+    """The position at a new price, and, if it has leverage, with the newest funding rate."""
     move = (price - position.entry_price) * (1 if position.side == "long" else -1)
-    return position.model_copy(
-        update={
-            "current_price": price,
-            "unrealized_pnl": rounded(move * position.quantity, CENT),
-            "unrealized_pnl_pct": rounded(move / position.entry_price * 100, PERCENT_STEP),
-            "last_update": at,
-        }
-    )
+    share = move / position.entry_price
+    if position.unrealized_pnl_pct_basis == "margin" and position.leverage is not None:
+        share *= position.leverage
+    marked = {
+        "current_price": price,
+        "unrealized_pnl": rounded(move * position.quantity, CENT),
+        "unrealized_pnl_pct": rounded(share * 100, PERCENT_STEP),
+        "last_update": at,
+    }
+    if position.leverage is not None and funding_rate is not None:
+        marked["funding_rate"] = funding_rate
+    return position.model_copy(update=marked)
 
 
 def adjust(position: Position, ratio: Decimal) -> Position:
     """The position after a split of `ratio` new shares for each old one."""
-    prices = {name: getattr(position, name) for name in ("entry_price", "current_price", "stop_loss", "take_profit")}
+    names = ("entry_price", "current_price", "stop_loss", "take_profit", "liquidation_price", "mark_price")
+    prices = {name: getattr(position, name) for name in names}
     adjusted = {name: rounded_price(price / ratio) for name, price in prices.items() if price is not None}
     return position.model_copy(update=adjusted | {"quantity": position.quantity * ratio})
 
@@ -50,7 +55,7 @@ def adjusted_for_jump(
 def position_to_wire(position: Position) -> bytes:
     """positions:active:{symbol} as stored."""
     times = {name: clock.iso_of(getattr(position, name)) for name in ("entry_time", "last_update")}
-    return canonical.wire(position.model_dump() | times)
+    return canonical.wire(position.model_dump(exclude_unset=True) | times)
 
 
 def position_from_wire(raw: bytes) -> Position | None:

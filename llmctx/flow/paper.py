@@ -4,9 +4,11 @@ Within one bar of a symbol, in this order:
 
 1. Waiting orders are filled at the bar's open: decisions (exit, reduce, add; adjust_stops only moves stop and target),
    or the opening of a position on an entry signal.
-2. Stop and target are enforced: at the bar's open if it is beyond one of them already, otherwise at their own price if
-   the bar's low and high enclose it. If they enclose both, the stop comes first.
+2. Stop, target and liquidation price are enforced (triggers.py): at the bar's open if it is beyond one of them already,
+   otherwise at their own price if the bar's low and high enclose it. If they enclose several, the losing side is first.
 3. At the end, a flat symbol with an entry signal is scheduled to be opened at the next bar's open, within the limits.
+
+Funding that fell due before the bar is paid before 1, funding that falls due up to its end after 2.
 
 Each fill costs a share of its worth (two basis points by default). Positions stay open overnight; the books are closed
 at the first bar of a new UTC date.
@@ -16,26 +18,29 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
-from typing import NamedTuple
 
 from llmctx import clock
 from llmctx.flow import rules
 from llmctx.flow.bars import CENT, Bar, rounded, rounded_price
 from llmctx.flow.book import Book
+from llmctx.flow.funding import FundingRate
+from llmctx.flow.margin import with_margin
 from llmctx.flow.signals import TradeSignal
 from llmctx.flow.sizing import MAX_POSITION_WORTH, STAKE, Terms
-from llmctx.flow.trades import ClosedPosition, Fill, Order, Trade
+from llmctx.flow.trades import (
+    LIQUIDATED,
+    TARGET_REACHED,
+    ClosedPosition,
+    Execution,
+    Fill,
+    FundingPayment,
+    Order,
+    Trade,
+)
+from llmctx.flow.triggers import reached
 from llmctx.schema.values import Position
 
 _BASIS_STEP = Decimal("0.0001")
-
-
-class _Execution(NamedTuple):
-    """When, at what price and why shares change hands."""
-
-    at: datetime
-    price: Decimal
-    reason: str
 
 
 class Account:
@@ -57,12 +62,12 @@ class Account:
         self.fills: list[Fill] = []
         self.filled: list[Order] = []
         self.closed: ClosedPosition | None = None
+        self.funding: list[FundingPayment] = []
         self.refused: list[str] = []
         """What was not bought, and why."""
         self._bar = bar
         self._end = end
         self._terms = terms
-        self._cost_rate = terms.cost_bps.scaleb(-4)
         if split is not None:
             self._split_trade(split)
         self._adopt_position()
@@ -85,6 +90,9 @@ class Account:
             self._set_trade(Trade(entry_time=entry_time, entry_price=entry_price, quantity=quantity, basis=paid))
         elif float(trade.entry_price) != float(entry_price) or float(trade.quantity) != float(quantity):
             self._set_trade(trade._replace(entry_price=entry_price, quantity=quantity, basis=paid))
+        trade = self.book.trades[self._bar.symbol]
+        if trade.leverage != position.leverage:
+            self._set_trade(trade._replace(leverage=position.leverage))
 
     def _set_trade(self, trade: Trade | None) -> None:
         self.book = self.book.with_trade(self._bar.symbol, trade)
@@ -96,14 +104,14 @@ class Account:
             return
         self.book = self.book.with_orders(self._bar.symbol, ())
         for order in orders:
-            execution = _Execution(self._bar.start, self._bar.open, order.reason)
+            execution = Execution(self._bar.start, self._bar.open, order.reason)
             if order.action == "open":
                 self._open(order.side, execution)
             elif self.position is not None and order.entry_time == clock.iso_of(self.position.entry_time):
                 self._apply(order, self.position, execution)
                 self.filled.append(order)
 
-    def _apply(self, order: Order, position: Position, execution: _Execution) -> None:
+    def _apply(self, order: Order, position: Position, execution: Execution) -> None:
         if order.action == "exit":
             self._close(position.quantity, execution)
         elif order.action == "reduce" and order.quantity is not None:
@@ -117,20 +125,32 @@ class Account:
 
     def enforce_levels(self) -> str | None:
         """Close the position if the bar reached its stop or target, and return the reason; otherwise None."""
-        position, bar = self.position, self._bar
-        if position is None:
+        execution = None if self.position is None else reached(self.position, self._bar, self._end)
+        if self.position is None or execution is None:
             return None
-        sign = 1 if position.side == "long" else -1
-        worst, best = (bar.low, bar.high) if sign > 0 else (bar.high, bar.low)
-        levels = (("stop_hit", position.stop_loss, -sign, worst), ("target_reached", position.take_profit, sign, best))
-        for inside in (False, True):
-            for reason, level, beyond, extreme in levels:
-                price = extreme if inside else bar.open
-                if level is not None and (price - level) * beyond >= 0:
-                    at, paid = (self._end, level) if inside else (bar.start, bar.open)
-                    self._close(position.quantity, _Execution(at, paid, reason))
-                    return reason
-        return None
+        self._close(self.position.quantity, execution)
+        return execution.reason
+
+    def pay_funding(self, rates: Sequence[FundingRate], price: Decimal) -> None:
+        """Pay or receive funding on a leveraged position, valued at the mark price of each rate, or else at `price`."""
+        for due in rates:
+            position, trade = self.position, self.book.trades.get(self._bar.symbol)
+            if position is None or trade is None or trade.leverage is None:
+                return
+            valued, sign = due.price or price, 1 if position.side == "long" else -1
+            paid = rounded(due.rate * position.quantity * valued * sign, CENT)
+            payment = FundingPayment(
+                at=due.at,
+                symbol=due.symbol,
+                rate=due.rate,
+                quantity=position.quantity,
+                price=valued,
+                paid=paid,
+                entry_time=position.entry_time,
+            )
+            self.funding.append(payment)
+            self._set_trade(trade._replace(cost=trade.cost + paid))
+            self._earn(-paid)
 
     def plan_entry(self, signals: Sequence[TradeSignal], *, market_open: bool) -> None:
         """Schedule the opening of a flat symbol on its strongest entry signal, within the limits."""
@@ -145,14 +165,14 @@ class Account:
             self.book = self.book.with_orders(symbol, (Order("open", signal.reason, side=signal.side),))
 
     def _has_room(self) -> bool:
-        return len(self.book.trades) < rules.MAX_POSITIONS and self._unused >= STAKE
+        return len(self.book.trades) < rules.MAX_POSITIONS and self._unused * (self._terms.leverage or 1) >= STAKE
 
     @property
     def _unused(self) -> Decimal:
-        """The equity that no position is bought with."""
+        """The equity that no position ties up."""
         return self.book.day.equity + self.book.day.earned - self.book.exposure
 
-    def _open(self, side: str | None, execution: _Execution) -> None:
+    def _open(self, side: str | None, execution: Execution) -> None:
         if self.position is not None or not self._has_room() or side not in ("long", "short"):
             return
         sign, price, start = 1 if side == "long" else -1, execution.price, execution.at
@@ -173,14 +193,21 @@ class Account:
             take_profit=rounded_price(price * (1 + sign * rules.TARGET_DISTANCE)),
             last_update=start,
         )
-        trade = Trade(entry_time=clock.iso_of(start), entry_price=price, quantity=Decimal(0), basis=Decimal(0))
-        self._buy_into(trade, self.position, self.position.quantity, execution)
+        trade = Trade(
+            entry_time=clock.iso_of(start),
+            entry_price=price,
+            quantity=Decimal(0),
+            basis=Decimal(0),
+            leverage=self._terms.leverage,
+        )
+        trade = self._buy_into(trade, self.position, self.position.quantity, execution)
+        self.position = with_margin(self.position, trade, self._terms.maintenance)
         self.book = self.book.with_rest(self._bar.symbol, None)
 
-    def _enlarge(self, quantity: Decimal, execution: _Execution) -> None:
+    def _enlarge(self, quantity: Decimal, execution: Execution) -> None:
         position, trade = self.position, self.book.trades[self._bar.symbol]
         assert position is not None
-        room = min(MAX_POSITION_WORTH - trade.basis, self._unused)
+        room = min(MAX_POSITION_WORTH - trade.basis, self._unused * (trade.leverage or 1))
         wanted, quantity = quantity, self._terms.affordable(room, execution.price, quantity)
         if not quantity:
             room = min(room, wanted * execution.price)
@@ -189,11 +216,12 @@ class Account:
         trade = self._buy_into(trade, position, quantity, execution)
         average = rounded_price(trade.basis / trade.quantity)
         self._set_trade(trade._replace(entry_price=average))
-        self.position = position.model_copy(update={"quantity": trade.quantity, "entry_price": average})
+        position = position.model_copy(update={"quantity": trade.quantity, "entry_price": average})
+        self.position = with_margin(position, trade, self._terms.maintenance)
 
-    def _buy_into(self, trade: Trade, position: Position, quantity: Decimal, execution: _Execution) -> Trade:
+    def _buy_into(self, trade: Trade, position: Position, quantity: Decimal, execution: Execution) -> Trade:
         """Add shares to a trade."""
-        cost = self._cost(quantity, execution.price)
+        cost = self._terms.cost_of(quantity, execution.price, maker=False)
         basis = trade.basis + quantity * execution.price
         trade = trade._replace(quantity=trade.quantity + quantity, basis=basis, cost=trade.cost + cost)
         side = "buy" if position.side == "long" else "sell"
@@ -201,13 +229,15 @@ class Account:
         self._set_trade(trade)
         return trade
 
-    def _close(self, quantity: Decimal, execution: _Execution) -> None:
+    def _close(self, quantity: Decimal, execution: Execution) -> None:
         position, trade = self.position, self.book.trades[self._bar.symbol]
         assert position is not None
         left = trade.quantity - quantity
         paid = trade.basis if left == 0 else rounded(trade.basis * quantity / trade.quantity, _BASIS_STEP)
         realized = (quantity * execution.price - paid) * (1 if position.side == "long" else -1)
-        cost = self._cost(quantity, execution.price)
+        cost = self._terms.cost_of(quantity, execution.price, maker=execution.reason == TARGET_REACHED)
+        if execution.reason == LIQUIDATED and trade.margin is not None:
+            cost = max(trade.margin + realized, Decimal(0))  # the exchange keeps what is left of the margin
         trade = trade._replace(
             quantity=left,
             basis=trade.basis - paid,
@@ -221,10 +251,11 @@ class Account:
         if left == 0:
             self._end_trade(position, trade, execution)
         else:
-            self.position = position.model_copy(update={"quantity": left})
+            position = position.model_copy(update={"quantity": left})
+            self.position = with_margin(position, trade, self._terms.maintenance)
             self._set_trade(trade)
 
-    def _end_trade(self, position: Position, trade: Trade, execution: _Execution) -> None:
+    def _end_trade(self, position: Position, trade: Trade, execution: Execution) -> None:
         symbol, sign = self._bar.symbol, 1 if position.side == "long" else -1
         net = trade.gross - trade.cost
         self.closed = ClosedPosition(
@@ -244,10 +275,7 @@ class Account:
         book = self.book.with_trade(symbol, None).with_rest(symbol, clock.iso_of(self._end + rules.COOL_DOWN))
         self.book = replace(book, day=book.day.with_trade(net))
 
-    def _cost(self, quantity: Decimal, price: Decimal) -> Decimal:
-        return rounded(quantity * price * self._cost_rate, CENT)
-
-    def _add_fill(self, side: str, quantity: Decimal, cost: Decimal, realized: Decimal, execution: _Execution) -> None:
+    def _add_fill(self, side: str, quantity: Decimal, cost: Decimal, realized: Decimal, execution: Execution) -> None:
         assert self.position is not None
         fill = Fill(
             at=execution.at,
@@ -261,5 +289,8 @@ class Account:
             entry_time=self.position.entry_time,
         )
         self.fills.append(fill)
+        self._earn(realized - cost)
+
+    def _earn(self, amount: Decimal) -> None:
         day = self.book.day
-        self.book = replace(self.book, day=day._replace(earned=day.earned + realized - cost))
+        self.book = replace(self.book, day=day._replace(earned=day.earned + amount))

@@ -1,8 +1,9 @@
 """Piped data: JSON Lines on standard input become items on the timeline.
 
 A line is a bar (timestamp, symbol, open, high, low, close, volume), a headline (timestamp, symbol, headline, source,
-url, and optionally sentiment_score and sentiment_label), or a reading of the volatility index (timestamp, vix). When
-the input pauses, items held back are released: a live source may not send another one for a while.
+url, and optionally sentiment_score and sentiment_label), a funding rate (timestamp, symbol, funding_rate, and
+optionally mark_price), or a reading of the volatility index (timestamp, vix). When the input pauses, items held back
+are released: a live source may not send another one for a while.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from typing import Any, BinaryIO
 from llmctx import canonical, clock
 from llmctx.flow.bars import FIELDS, BadRow, Bar, parse_moment, parse_row
 from llmctx.flow.forming import FormingBars
+from llmctx.flow.funding import funding_of, is_funding
 from llmctx.flow.news import headline_of
 from llmctx.flow.timeline import Item, Moment, Timeline, Vix, moments
 
@@ -42,9 +44,11 @@ def parse_line(line: bytes, number: int) -> Item:
         return headline_of(document, number)
     if "vix" in document:
         return parse_vix(document, number)
+    if is_funding(document):
+        return funding_of(document, number)
     missing = [name for name in FIELDS if name not in document]
     if missing:
-        return BadRow(number, f"not a bar ({', '.join(missing)} missing), a headline or a vix reading")
+        return BadRow(number, f"not a bar ({', '.join(missing)} missing), a headline, a funding rate or a vix reading")
     if not isinstance(document["symbol"], str):
         return BadRow(number, "symbol must be a string")
     return parse_row([str(document[name]) for name in FIELDS], number)

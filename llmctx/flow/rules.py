@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from llmctx import canonical
 from llmctx.errors import FeedError
-from llmctx.flow.sizing import COST_BPS, Terms
+from llmctx.flow.sizing import COST_BPS, MAINTENANCE, Terms
 
 MAX_POSITIONS = 8
 """How many positions may be open at once."""
@@ -46,6 +46,12 @@ class FeedRules(NamedTuple):
     """The smallest quantity of a symbol; under "" that of all others."""
     min_notionals: Mapping[str, Decimal] = {}
     """The least that a purchase must be worth, in the same form."""
+    maker_bps: Decimal | None = None
+    """Cost of a fill at the target; None: that of the others."""
+    leverages: Mapping[str, Decimal] = {}
+    """The leverage of perpetuals, in the same form; what is not named is paid in full."""
+    maintenance: Decimal = MAINTENANCE
+    """The maintenance margin of leveraged positions, as a share of their value."""
 
     def terms(self, symbol: str) -> Terms:
         """On what terms the paper broker fills orders on a symbol."""
@@ -54,6 +60,9 @@ class FeedRules(NamedTuple):
             COST_BPS if self.cost_bps is None else self.cost_bps,
             lot=self.lots.get(symbol, self.lots.get("", usual)),
             min_notional=self.min_notionals.get(symbol, self.min_notionals.get("", Decimal(0))),
+            maker_bps=self.maker_bps,
+            leverage=self.leverages.get(symbol, self.leverages.get("")),
+            maintenance=self.maintenance,
         )
 
 

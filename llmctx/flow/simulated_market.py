@@ -83,9 +83,9 @@ def simulate(*, seed: int, days: int = 2, minutes: int = _MINUTES_PER_DAY) -> Si
 def _openings(days: int) -> Iterator[datetime]:
     exchange, day = Exchange("XNYS"), FIRST_DAY
     while days > 0:
-        hours = exchange.hours(day)
-        if hours is not None:
-            yield hours[0]
+        session = exchange.session(day)
+        if session is not None:
+            yield session.opens
             days -= 1
         day += timedelta(days=1)
 

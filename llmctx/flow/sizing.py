@@ -4,6 +4,7 @@ from decimal import ROUND_FLOOR, Decimal
 from typing import NamedTuple
 
 from llmctx import canonical
+from llmctx.flow.bars import CENT, rounded
 
 STAKE = Decimal(10_000)
 """About what a position is worth when it is opened, in account currency."""
@@ -11,6 +12,9 @@ MAX_POSITION_WORTH = 2 * STAKE
 """A position is never enlarged beyond this: an addition is reduced to the lots that fit."""
 COST_BPS = Decimal(2)
 """Usual cost of a fill, in basis points of its worth."""
+
+MAINTENANCE = Decimal("0.005")
+"""Usual maintenance margin, as a share of a position's value."""
 
 
 class Terms(NamedTuple):
@@ -22,6 +26,17 @@ class Terms(NamedTuple):
     """The smallest quantity; what is bought is a multiple of it."""
     min_notional: Decimal = Decimal(0)
     """The least that a purchase must be worth."""
+    maker_bps: Decimal | None = None
+    """Cost of a fill at the target, which rests in the order book; None: that of any other fill."""
+    leverage: Decimal | None = None
+    """The leverage of new positions; None: they are paid in full."""
+    maintenance: Decimal = MAINTENANCE
+    """The maintenance margin, as a share of a leveraged position's value."""
+
+    def cost_of(self, quantity: Decimal, price: Decimal, *, maker: bool) -> Decimal:
+        """Cost of a fill."""
+        bps = self.maker_bps if maker and self.maker_bps is not None else self.cost_bps
+        return rounded(quantity * price * bps.scaleb(-4), CENT)
 
     def lots_of(self, quantity: Decimal) -> Decimal:
         """The quantity, cut to whole lots."""

@@ -14,7 +14,7 @@ from llmctx.flow.paper_effects import effects_of
 from llmctx.flow.rules import FeedRules
 from llmctx.flow.signals import TradeSignal, exits
 from llmctx.flow.symbol import Symbol, TrackedBar
-from llmctx.flow.trades import ClosedPosition, Fill
+from llmctx.flow.trades import LIQUIDATED, STOP_HIT, TARGET_REACHED, ClosedPosition, Fill, FundingPayment
 from llmctx.schema.values import Effect, Position
 
 
@@ -31,6 +31,8 @@ class Step(NamedTuple):
     """The book afterwards."""
     fills: tuple[Fill, ...] = ()
     """The fills of the bar."""
+    funding: tuple[FundingPayment, ...] = ()
+    """The funding paid."""
     effects: tuple[Effect, ...] = ()
     """What became of orders, and the fills that no decision asked for."""
     closed: ClosedPosition | None = None
@@ -55,23 +57,27 @@ def take_step(tracked: TrackedBar, book: Book, rules: FeedRules, *, market_open:
     if position is not None and adjusted is None:
         return Step(raw_position=raw, position=position, cause="corporate_action_suspected", book=book)
     if rules.cost_bps is None:
-        marked = None if adjusted is None else mark(adjusted, close, end)
+        marked = None if adjusted is None else mark(adjusted, close, end, tracked.funding_rate)
         cause = None if marked is None else _cause(position, adjusted, marked, filled=False)
         return Step(raw_position=_wire(marked), position=marked, cause=cause, book=book)
     split = None if adjusted is position else rules.ratios[symbol.name]
     account = Account(
         book.on(symbol.track.day.isoformat()), adjusted, tracked.bar, end, rules.terms(symbol.name), split=split
     )
+    before = [rate for rate in tracked.funding if rate.at <= tracked.bar.start]
+    account.pay_funding(before, tracked.bar.open if tracked.bar_before is None else tracked.bar_before.close)
     account.fill_orders()
     account.enforce_levels()
+    account.pay_funding(tracked.funding[len(before) :], close)
     account.plan_entry(tracked.signals, market_open=market_open)
-    marked = None if account.position is None else mark(account.position, close, end)
+    marked = None if account.position is None else mark(account.position, close, end, tracked.funding_rate)
     return Step(
         raw_position=_wire(marked),
         position=marked,
         cause=None if marked is None else _cause(position, adjusted, marked, filled=bool(account.fills)),
         book=account.book,
         fills=tuple(account.fills),
+        funding=tuple(account.funding),
         effects=effects_of(tracked, book.orders.get(symbol.name, ()), account),
         closed=account.closed,
         exit_signal=_exit_signal(symbol, marked, account),
@@ -98,6 +104,6 @@ def _exit_signal(symbol: Symbol, position: Position | None, account: Account) ->
         found = exits(symbol.track, position.side)
         return (found[0], symbol.track.session["last"]) if found else None
     closed = account.closed
-    if closed is None or closed.reason not in ("stop_hit", "target_reached"):
+    if closed is None or closed.reason not in (STOP_HIT, TARGET_REACHED, LIQUIDATED):
         return None
     return TradeSignal(closed.reason, closed.side, Decimal(1)), account.fills[-1].price

@@ -18,9 +18,11 @@ from llmctx.connection import StreamEntry, read_stream, read_stream_back
 from llmctx.context.snapshot import as_of
 from llmctx.errors import ServerError
 from llmctx.flow.bars import Bar
-from llmctx.flow.write import Write, bar_id
+from llmctx.flow.mark_to_market import position_from_wire
+from llmctx.flow.write import Write
 from llmctx.functions import ServerFunction
 from llmctx.schema import keys
+from llmctx.schema.values import Position
 
 NOT_A_STRING = b"not a string"
 """write.lua reports this for a guarded key of another type; the feed leaves such a key alone."""
@@ -66,12 +68,14 @@ class Store:
                 answers = await _WRITE.many(self._redis, [write.call() for write in writes])
         return [_result_of(answer) for answer in answers]
 
-    async def held_symbols(self) -> frozenset[str]:
-        """All symbols with a position."""
+    async def positions(self) -> dict[str, Position | None]:
+        """The position of each symbol that has one; None if it cannot be read."""
         family = keys.BY_SECTION["position"]
         with _redis_errors("all symbols"):
-            found = [key async for key in self._redis.scan_iter(family.key("*"), count=1000)]
-        return frozenset(cast("bytes", key).decode(errors="replace").removeprefix(family.key("")) for key in found)
+            found = [cast("bytes", key) async for key in self._redis.scan_iter(family.key("*"), count=1000)]
+            raw = cast("list[bytes | None]", await self._redis.mget(found) if found else [])
+        symbols = [key.decode(errors="replace").removeprefix(family.key("")) for key in found]
+        return {symbol: position_from_wire(text or b"") for symbol, text in zip(symbols, raw, strict=True)}
 
     async def clock(self) -> tuple[int | None, bool]:
         """The time of the bars clock in ms, None if no feed has set it; and whether there is a live clock instead."""
@@ -118,7 +122,8 @@ class Store:
     async def writer_of(self, bar: Bar) -> str | None:
         """The run that wrote a bar; None if the bar is missing."""
         with _redis_errors(bar.symbol):
-            found = await read_stream(self._redis, keys.bars(bar.symbol), bar_id(bar), bar_id(bar))
+            at_ms = str(clock.to_ms(bar.start))
+            found = await read_stream(self._redis, keys.bars(bar.symbol), at_ms, at_ms)
         return found[0].fields[b"run"].decode() if found else None
 
     async def bars(self, symbol: str) -> AsyncIterator[tuple[Bar, Decimal | None]]:

@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from llmctx.flow.bars import Bar
+from llmctx.flow.funding import FundingRate
 from llmctx.flow.mark_to_market import position_from_wire
 from llmctx.flow.news import NewsWindow
 from llmctx.flow.signals import TradeSignal, entries
@@ -44,6 +45,10 @@ class TrackedBar(NamedTuple):
     """New shares for each old one, if earlier prices were adjusted at this bar."""
     signals: list[TradeSignal]
     """Its entry signals, highest confidence first."""
+    funding: tuple[FundingRate, ...] = ()
+    """The funding rates paid since the bar before it, up to its end."""
+    funding_rate: Decimal | None = None
+    """The newest funding rate; None if none is known."""
 
 
 class Symbol:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from llmctx.flow.bar_file import BarFile
 from llmctx.flow.bars import BadRow, Bar
+from llmctx.flow.funding import FundingRate, read_funding
 from llmctx.flow.news import Headline
 from llmctx.flow.news_file import read_news
 
@@ -26,7 +27,7 @@ class Vix(NamedTuple):
     """Index points."""
 
 
-Item = Bar | Headline | Vix | BadRow
+Item = Bar | Headline | FundingRate | Vix | BadRow
 """One item of a source."""
 Moment = list[Item]
 """Items known at the same time: bars of different symbols, or one item of another kind."""
@@ -37,7 +38,7 @@ class Timeline:
 
     def __init__(self, interval: timedelta) -> None:
         self._interval = interval
-        self._waiting: list[tuple[datetime, int, int, Bar | Headline | Vix]] = []
+        self._waiting: list[tuple[datetime, int, int, Bar | Headline | FundingRate | Vix]] = []
         self._count = 0
 
     def push(self, item: Item) -> list[Item]:
@@ -58,20 +59,21 @@ class Timeline:
         return [heapq.heappop(self._waiting)[-1] for _ in range(len(self._waiting))]
 
 
-def read_items(bars: BarFile, news: Path | None, interval: timedelta) -> Iterator[Item]:
-    """The bars and headlines of two files, in the order in which they become known.
+def read_items(bars: BarFile, news: Path | None, interval: timedelta, funding: Path | None = None) -> Iterator[Item]:
+    """The bars, headlines and funding rates of some files, in the order in which they become known.
 
-    Raises FeedError at once if the headlines cannot be read, before the first item is taken.
+    Raises FeedError at once if one of the last two cannot be read, before the first item is taken.
     """
-    headlines = [] if news is None else list(read_news(news))
-    return in_order(by_stamp(bars, headlines), interval)
+    beside: list[Headline | FundingRate | BadRow] = [] if news is None else list(read_news(news))
+    beside += [] if funding is None else read_funding(funding)
+    return in_order(by_stamp(bars, beside), interval)
 
 
-def by_stamp(bars: Iterable[Bar | BadRow], news: Iterable[Headline | BadRow]) -> Iterator[Item]:
-    """Merge headlines into bars, as a source sorted by stamp would send them."""
-    headlines = list(news)
-    yield from (item for item in headlines if isinstance(item, BadRow))
-    waiting = sorted((item for item in headlines if isinstance(item, Headline)), key=lambda item: item.at)
+def by_stamp(bars: Iterable[Bar | BadRow], beside: Iterable[Headline | FundingRate | BadRow]) -> Iterator[Item]:
+    """Merge headlines and funding rates into bars, as a source sorted by stamp would send them."""
+    others = list(beside)
+    yield from (item for item in others if isinstance(item, BadRow))
+    waiting = sorted((item for item in others if not isinstance(item, BadRow)), key=lambda item: item.at)
     position = 0
     for bar in bars:
         while isinstance(bar, Bar) and position < len(waiting) and waiting[position].at < bar.start:

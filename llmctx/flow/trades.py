@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from llmctx import canonical, clock
+from llmctx.flow.bars import CENT, rounded
 from llmctx.schema.values import Thesis
 
 _DECISION = "decision "
@@ -37,6 +38,18 @@ class Order(NamedTuple):
         return None if self.action == "open" else self.reason.removeprefix(_DECISION)
 
 
+STOP_HIT, TARGET_REACHED, LIQUIDATED = "stop_hit", "target_reached", "liquidated"
+"""Why a position is closed without an order."""
+
+
+class Execution(NamedTuple):
+    """When, at what price and why shares change hands."""
+
+    at: datetime
+    price: Decimal
+    reason: str
+
+
 class Trade(NamedTuple):
     """One open position, from its first share to its last."""
 
@@ -51,11 +64,23 @@ class Trade(NamedTuple):
     gross: Decimal = Decimal(0)
     """What the closed part has earned so far, before costs."""
     cost: Decimal = Decimal(0)
-    """Cost of its fills so far."""
+    """Cost of its fills so far, and funding paid."""
     closed: Decimal = Decimal(0)
     """Shares closed so far."""
     bought: Decimal = Decimal(0)
     """The basis of the closed shares."""
+    leverage: Decimal | None = None
+    """Its leverage; None if it is paid in full."""
+
+    @property
+    def margin(self) -> Decimal | None:
+        """Its isolated margin; None if it is paid in full."""
+        return None if self.leverage is None else rounded(self.basis / self.leverage, CENT)
+
+    @property
+    def tied_up(self) -> Decimal:
+        """The equity that nothing else can be bought with: the margin, or what was paid."""
+        return self.basis if self.margin is None else self.margin
 
 
 class Fill(NamedTuple):
@@ -76,9 +101,28 @@ class Fill(NamedTuple):
     realized: Decimal
     """What the closed part earned, before costs; 0 if nothing was closed."""
     reason: str
-    """A signal's reason, a decision's address, stop_hit or target_reached."""
+    """A signal's reason, a decision's address, stop_hit, target_reached or liquidated."""
     entry_time: datetime
     """The position it belongs to."""
+
+
+class FundingPayment(NamedTuple):
+    """Funding that a position paid."""
+
+    at: datetime
+    """When it was paid."""
+    symbol: str
+    """The symbol."""
+    rate: Decimal
+    """The rate, as a fraction of the position's value."""
+    quantity: Decimal
+    """What was held then."""
+    price: Decimal
+    """The price at which it was valued."""
+    paid: Decimal
+    """What was paid; negative if it was received."""
+    entry_time: datetime
+    """The position that paid it."""
 
 
 class ClosedPosition(NamedTuple):
@@ -97,14 +141,14 @@ class ClosedPosition(NamedTuple):
     gross: Decimal
     """Profit before costs."""
     cost: Decimal
-    """Cost of its fills."""
+    """Cost of its fills, and funding paid."""
     net: Decimal
     """gross - cost."""
     reason: str
     """Why it was closed."""
 
 
-def history_fields(row: Fill | ClosedPosition) -> dict[str, str]:
+def history_fields(row: Fill | FundingPayment | ClosedPosition) -> dict[str, str]:
     """A row as an entry of its history stream: times as ISO 8601, decimals in full."""
     return {name: history_text(value) for name, value in row._asdict().items()}
 

@@ -3,8 +3,8 @@
 -- KEYS: 1 the symbol's bars stream, 2 its partition's decisions stream, 3.. the guarded keys, then the keys of the
 --       operations, which name them by position.
 -- ARGV: 1 in MessagePack: {bar id ('' without a bar), id of the bar that must exist before it ('' for none), the writer's
---       run, id of the last decision that the writer has read ('' if it reads none), {expected value of each guarded key,
---       '' for no key}, {operation, ...}}. An operation is its name, the position of its key in KEYS, and then:
+--       run, id of the last decision that the writer has read ('' if it reads none), whether the bar takes the place of
+--       the newest one with the same start, {expected value of each guarded key, '' for no key}, {operation, ...}}. An operation is its name, the position of its key in KEYS, and then:
 --         set   lifetime in seconds (0: none), value      and publish it on the key's channel
 --         put   value                                     never expires, not published
 --         del                                             and publish an empty text
@@ -85,9 +85,13 @@ local function decisions(stream, seen)
 end
 
 local function run(keys, args)
-  local bar, before, writer, seen, known, todo = unpack(cmsgpack.unpack(args[1]))
-  if bar ~= '' then
-    local last = redis.call('XREVRANGE', keys[1], '+', '-', 'COUNT', 1)[1]
+  local bar, before, writer, seen, corrects, known, todo = unpack(cmsgpack.unpack(args[1]))
+  local last = bar ~= '' and redis.call('XREVRANGE', keys[1], '+', '-', 'COUNT', 1)[1]
+  if corrects then
+    if not last or start_of(last[1]) ~= start_of(bar) then
+      return {2}
+    end
+  elseif bar ~= '' then
     if before ~= '' and (not last or start_of(last[1]) < start_of(before)) then
       return {3}
     end
@@ -109,6 +113,9 @@ local function run(keys, args)
   end
   if not same then
     return found
+  end
+  if corrects then
+    redis.call('XDEL', keys[1], last[1])
   end
   for _, operation in ipairs(todo) do
     operations[operation[1]](keys, keys[operation[2]], unpack(operation, 3))

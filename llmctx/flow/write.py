@@ -26,12 +26,14 @@ class Write:
         bar: Bar | None = None,
         bar_before: Bar | None = None,
         seen: str = "",
+        corrects: bool = False,
     ) -> None:
         """`bar_before` is the bar the server must have before this one; `seen` is the last decision of the partition
-        that the writer has read (empty: return no decisions).
+        that the writer has read (empty: return no decisions); a bar that `corrects` takes the place of the newest one.
         """
         self.symbol = symbol
-        self._head = [*("" if one is None else bar_id(one) for one in (bar, bar_before)), run, seen]
+        ids = ["" if one is None else bar_id(one) for one in (bar, bar_before)]
+        self._head = [*ids, run, seen, corrects]
         self._places: dict[str, int] = {}
         self._known: list[bytes] = []
         self._operations: list[list[Any]] = []

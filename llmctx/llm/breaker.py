@@ -24,13 +24,18 @@ class Breaker:
         self._trial = False
 
     @property
+    def is_closed(self) -> bool:
+        """Whether every call passes; once open, it is closed by the next call that succeeds."""
+        return self._failures < self._max_failures
+
+    @property
     def is_open(self) -> bool:
         """Whether no call may pass now."""
-        return self._failures >= self._max_failures and (self._trial or clock.monotonic_s() < self._until_s)
+        return not self.is_closed and (self._trial or clock.monotonic_s() < self._until_s)
 
     def refuse(self) -> str | None:
         """Why no call may pass now; None lets one pass, which ends in `succeed`, `fail` or `release`."""
-        if self._failures < self._max_failures:
+        if self.is_closed:
             return None
         failed = f"circuit breaker open after {self._failures} failures in a row"
         if (left_s := self._until_s - clock.monotonic_s()) > 0:
@@ -42,7 +47,7 @@ class Breaker:
 
     def succeed(self) -> bool:
         """Count a call that the endpoint answered; return whether that closed it."""
-        was_open = self._failures >= self._max_failures
+        was_open = not self.is_closed
         self._failures, self._trial = 0, False
         return was_open
 

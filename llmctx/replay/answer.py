@@ -65,6 +65,8 @@ class Answer(NamedTuple):
     """Duration of the call, all attempts together."""
     cost: str | None = None
     """Cost of the call; None if no price is known."""
+    mandate: str = ""
+    """The digest of the mandate; empty if there was none."""
 
     @property
     def action(self) -> str:
@@ -161,6 +163,7 @@ def recorded_answer(entry: Entry) -> Answer:
         grounding=record.get("grounding"),
         usage=completion.get("usage"),
         latency_ms=sum(attempt["duration_ms"] for attempt in completion.get("attempts", [])) or None,
+        mandate=record.get("mandate", {}).get("sha256", ""),
     )
 
 

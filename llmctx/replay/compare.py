@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from llmctx.errors import ReplayError
 from llmctx.replay.answer import ACTIONS
 from llmctx.replay.corpus import Place
+from llmctx.replay.limit_changes import LimitChange, limit_changes
 from llmctx.replay.results import read_results
 from llmctx.replay.sides import AnsweredDecision, Pair, Tally, recorded_decisions, replayed_decisions, tally
 from llmctx.replay.stats import Mean, Share, mean, quantile
@@ -78,9 +79,11 @@ class Comparison(NamedTuple):
     moved: list[AmountChange]
     """Changes of quantities, stops and targets."""
     blame: dict[str, int]
-    """Decisions in which prompt, answer or verdict differs, by cause: data, template, model, code."""
+    """Decisions in which prompt, answer or verdict differs, by cause: data, template, model, mandate, code."""
     flip_blame: dict[str, int]
     """The same for flips only."""
+    limits: list[LimitChange]
+    """What the limits of the mandates changed, rule by rule."""
 
     @property
     def flips(self) -> list[Pair]:
@@ -125,6 +128,7 @@ class Comparison(NamedTuple):
             "causes": self.blame,
             "flip_causes": self.flip_blame,
             "reasons": dict(self.reasons),
+            "limits": [limit._asdict() for limit in self.limits],
             "flips": [_flip_fields(pair) for pair in self.flips],
         }
 
@@ -190,6 +194,7 @@ def compare(names: tuple[str, str], a: dict[Place, AnsweredDecision], b: dict[Pl
         moved=[_amount_change(name, pairs) for name in ("quantity", "stop_loss", "take_profit")],
         blame=_blame(pair for pair in pairs if pair.changes),
         flip_blame=_blame(pair for pair in pairs if pair.flipped),
+        limits=limit_changes((pair.a.verdict, pair.b.verdict) for pair in pairs),
     )
 
 

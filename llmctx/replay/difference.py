@@ -13,7 +13,7 @@ from llmctx.replay.answer import Answer
 from llmctx.rules import Rules
 from llmctx.trail.log.entry import Entry
 
-DATA, TEMPLATE, MODEL, CODE = "data", "template", "model", "code"
+DATA, TEMPLATE, MODEL, MANDATE, CODE = "data", "template", "model", "mandate", "code"
 """What a difference can come from."""
 
 _FACT = re.compile(r"- \S+( \(not shown\))?: |## |Nobody has written |\"")
@@ -26,12 +26,15 @@ class Cause(NamedTuple):
     """One thing that differs between what led to two answers."""
 
     by: str
-    """data, template, model or code."""
+    """data, template, model, mandate or code."""
     what: str
     """What changed, from what to what."""
 
     def __str__(self) -> str:
         return f"{self.by}: {self.what}"
+
+
+_SAMPLED = Cause(MODEL, "sampling: the same request to the same model got another answer")
 
 
 def changes(a: Answer, b: Answer) -> list[str]:
@@ -56,13 +59,17 @@ def causes(a: Answer, b: Answer) -> list[Cause]:
     elif a.messages != b.messages and a.snapshot == b.snapshot and a.schema_sha256 == b.schema_sha256:
         found.append(Cause(CODE, f"{a.code} and {b.code} render the same data and template differently"))
     found += _model_changes(a, b)
+    if a.mandate != b.mandate:
+        is_sampled = not found and (a.text, a.outcome) != (b.text, b.outcome)
+        found = [_SAMPLED] if is_sampled else found
+        found.append(Cause(MANDATE, f"{a.mandate[:12] or 'none'} became {b.mandate[:12] or 'none'}"))
     if found or not changes(a, b):
         return found
     if a.code != b.code and a.text == b.text:
         return [Cause(CODE, f"{a.code} and {b.code} reach different conclusions from the same answer")]
     if a.text == b.text and a.outcome == b.outcome:
         return [Cause(CODE, "the same answer led to another conclusion")]
-    return [Cause(MODEL, "sampling: the same request to the same model got another answer")]
+    return [_SAMPLED]
 
 
 def _template_change(a: Answer, b: Answer) -> str:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from llmctx import canonical
 from llmctx.replay.corpus import BlobCache
+from llmctx.replay.memory_check import MemoryCheck
 from llmctx.replay.reproduction import Reproduction
 from llmctx.replay.rerun import rebuild
 from llmctx.replay.thesis_check import ThesisCheck
@@ -84,6 +85,7 @@ class PartitionCheck:
         self._read_blob = read_blob
         self._theses = ThesisCheck(partition, partitions)
         self._blobs = BlobCache()
+        self._memories = MemoryCheck(partition, partitions, self._blobs)
         self._rebuilding = rebuilding
         self._rebuilt = 0
         self._reproduction = Reproduction()
@@ -95,7 +97,7 @@ class PartitionCheck:
                 fault = self.verifier.check(entry) or await self._check_blobs(entry)
                 fault = fault or self._theses.check(entry, self.verifier.is_unknown)
                 if fault is None and self._rebuilding:
-                    fault = self._check_rebuild(entry)
+                    fault = self._check_rebuild(entry) or self._memories.check(entry, self.verifier.is_unknown)
                 if fault is not None and [fault] != self.verifier.unreadable[-1:]:
                     return fault
                 on_record()

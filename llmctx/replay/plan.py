@@ -9,6 +9,7 @@ from llmctx.decision.conclude import Conclusion, conclude, conclude_unasked, ref
 from llmctx.decision.decision import OUTPUT
 from llmctx.decision.guards import NO_ANSWER
 from llmctx.decision.halt import HALTED, halt_in
+from llmctx.decision.mandate.mandate import Mandate
 from llmctx.decision.verdict import GuardPolicy
 from llmctx.errors import ReplayError, TemplateError
 from llmctx.leaf_fields import grounding_fields, policy_of
@@ -32,12 +33,14 @@ class Plan(NamedTuple):
     """How often each question is asked, to separate noise from effect."""
     fallback_model: str | None = None
     """The model for records that asked none because the call was refused."""
+    mandate: Mandate | None = None
+    """Another mandate; None judges by the one of the record."""
 
     @property
     def mode(self) -> str:
-        """again, prompt, model, or prompt and model."""
-        changed = [name for name, other in (("prompt", self.template), ("model", self.model)) if other is not None]
-        return " and ".join(changed) or "again"
+        """again, or what is changed: prompt, model, mandate, joined by `and`."""
+        others = {"prompt": self.template, "model": self.model, "mandate": self.mandate}
+        return " and ".join(name for name, other in others.items() if other is not None) or "again"
 
 
 class ReplayRequest(NamedTuple):
@@ -59,13 +62,6 @@ class ReplayRequest(NamedTuple):
     """Why nothing is asked; empty otherwise."""
     policy: GuardPolicy = GuardPolicy()
     """What the guardrails of the record were set to; the defaults if it names none."""
-
-    @property
-    def position(self) -> tuple[str, str]:
-        """The quantity held and the price of a share, as text; zeros if they are unknown."""
-        if self.package.refusal is not None:
-            return "0", "0"
-        return canonical.plain(self.package.position.quantity), canonical.plain(self.package.price.price.last)
 
     def conclude(self, completion: Completion | None, policy: GuardPolicy | None = None) -> Conclusion:
         """Conclude as the live run does, from the completion or, without one, from the reason why nothing was asked.
@@ -112,6 +108,8 @@ def build_request(entry: Recorded, plan: Plan, blobs: BlobCache) -> ReplayReques
         package = build_package(snapshot)
         prompt = None if plan.template is not None else recorded_prompt(entry, blobs)
         policy = policy_for(entry, blobs)
+        if plan.mandate is not None:
+            policy = policy.model_copy(update={"mandate": plan.mandate})
         output = OUTPUT if plan.template is not None else _recorded_output(record, blobs)
     except (KeyError, ValueError, TypeError, TemplateError) as error:
         why = error.what if isinstance(error, TemplateError) else f"{type(error).__name__}: {error}"
@@ -143,6 +141,13 @@ def build_request(entry: Recorded, plan: Plan, blobs: BlobCache) -> ReplayReques
         reason=reason,
         policy=policy,
     )
+
+
+def position_of(package: Package) -> tuple[str, str]:
+    """The quantity held and the price of a share, as text; zeros if they are unknown."""
+    if package.refusal is not None:
+        return "0", "0"
+    return canonical.plain(package.position.quantity), canonical.plain(package.price.price.last)
 
 
 def policy_for(entry: Recorded, blobs: BlobCache) -> GuardPolicy:

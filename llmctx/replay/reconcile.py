@@ -20,6 +20,8 @@ WAIT_MS = 300_000
 MAX_SLIPPAGE_BPS = Decimal(100)
 """A fill that is worse by more than this than the price that was known is a finding."""
 
+NO_REASON = "no decision and no reason"
+"""What is wrong with an effect that nobody explains."""
 _BUYS = {("add", "long"), ("exit", "short"), ("reduce", "short")}
 _SHARES = Decimal("0.000001")
 
@@ -51,6 +53,10 @@ class Trade:
     """Their worth."""
     fee: Decimal = Decimal(0)
     """What that cost."""
+    stood: str | None = None
+    """Of a fill that no decision asked for: the stop and target that stood before it, and who set them."""
+    done_ms: list[int] = field(default_factory=list)
+    """When each effect happened."""
     statuses: list[str] = field(default_factory=list)
     """The status of each effect, in the order of their records."""
     effects: list[str] = field(default_factory=list)
@@ -59,6 +65,11 @@ class Trade:
     """What people said of the decision."""
     findings: list[str] = field(default_factory=list)
     """What does not agree."""
+
+    @property
+    def times_ms(self) -> list[int]:
+        """When it was decided, and when each effect happened."""
+        return [self.time_ms, *self.done_ms]
 
     @property
     def fill_price(self) -> Decimal | None:
@@ -71,7 +82,7 @@ class Trade:
         if self.price is None or not self.price or self.fill_price is None or self.side is None:
             return None
         sign = 1 if self.side == "buy" else -1
-        return ((self.fill_price / self.price - 1) * 10_000 * sign).quantize(Decimal("0.1"))
+        return ((self.fill_price / self.price - 1) * 10_000 * sign).quantize(Decimal("0.1")) + 0
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON; decimals as text."""
@@ -88,11 +99,15 @@ class Reconciliation:
         self._trades: dict[str, Trade] = {}
         self._first: dict[str, str] = {}  # the first decision of an exit that was decided again
         self._newest_ms = 0
+        self._seen: dict[str, Entry] = {}  # the newest record with a position, by symbol
+        self._moved: dict[str, tuple[str, Any]] = {}  # the newest decision that moved a level, and of which position
 
     def add(self, entry: Entry) -> None:
         """Take the next record of a partition."""
         record = entry.record
         self._newest_ms = max(self._newest_ms, record.get("recorded_at_ms", 0))
+        if "snapshot" in record and "symbol" in record:
+            self._seen[record["symbol"]] = entry
         if record["verdict"]["action"] in ACTS:
             where, repeated = (
                 address(entry.index, entry.partition, self._partitions),
@@ -103,6 +118,8 @@ class Reconciliation:
                 return
             trade = _decided(record, entry.pieces, where)
             self._trades[trade.address] = trade
+            if trade.action == "adjust_stops":
+                self._moved[trade.symbol] = where, _sections(entry.pieces)("position").get("entry_time")
             if entry.said:  # it stands for a decision that asked for something else, or waited
                 trade.people.append(record["verdict"]["reason"])
         elif entry.said:
@@ -119,11 +136,24 @@ class Reconciliation:
             return
         if trade is None:
             trade = self._trades[own] = _undecided(record, own)
+            trade.stood = self._levels_of(trade.symbol)
             if named is not None:
                 trade.findings.append(f"decision {named} asks for nothing, or is not in this source")
             elif not record["effect"].get("reason"):
-                trade.findings.append("no decision and no reason")
-        _apply(trade, record["effect"], own)
+                trade.findings.append(NO_REASON)
+        _apply(trade, record["effect"], own, record.get("as_of_ms", record["recorded_at_ms"]))
+
+    def _levels_of(self, symbol: str) -> str | None:
+        """The levels of a symbol's position by the last record that saw it; None if there is none."""
+        entry = self._seen.get(symbol)
+        position = {} if entry is None else _sections(entry.pieces)("position")
+        if entry is None or not position:
+            return None
+        where = address(entry.index, entry.partition, self._partitions)
+        stop, target = position.get("stop_loss"), position.get("take_profit")
+        moved, opened = self._moved.get(symbol, ("", None))
+        since = f"; last moved by decision {moved}" if moved and opened == position.get("entry_time") else ""
+        return f"record {where} ({entry.record['verdict']['action']}) saw stop {stop} and target {target}{since}"
 
     def trades(self) -> list[Trade]:
         """All trades by time, each with its findings."""
@@ -173,9 +203,10 @@ def _undecided(record: Mapping[str, Any], where: str) -> Trade:
     )
 
 
-def _apply(trade: Trade, effect: Mapping[str, Any], where: str) -> None:
+def _apply(trade: Trade, effect: Mapping[str, Any], where: str, at_ms: int) -> None:
     trade.statuses.append(effect["status"])
     trade.effects.append(where)
+    trade.done_ms.append(at_ms)
     trade.fee += _number(effect.get("fee")) or 0
     if effect["status"] in FILLS:
         quantity = _number(effect["quantity"]) or Decimal(0)

@@ -25,6 +25,7 @@ from llmctx.decision.reservation import refusal_in, refuse_add
 from llmctx.decision.verdict import GuardPolicy, refused
 from llmctx.errors import TemplateError
 from llmctx.leaf_fields import (
+    approved_of,
     decision_fields,
     grounding_fields,
     mapped_position_fields,
@@ -114,7 +115,7 @@ class _Attempt:
             parts.append(("reasked", self._check_reasked))
         if "completion" in self._record:
             parts += [("decision", self._check_decision), ("grounding", self._check_grounding)]
-        return [*parts, ("verdict", self._check_verdict)]
+        return [*parts, ("verdict", self._check_approval if "approved" in self._record else self._check_verdict)]
 
     @cached_property
     def _snapshot(self) -> Snapshot:
@@ -256,6 +257,15 @@ class _Attempt:
             verdict = guard(self._package, None, self._policy, why, fired=fired)
             expect("", {"verdict": verdict_fields(verdict)}, self._record)
         # In records of 0.1.0 a template refused without a policy, and the verdict repeats its reason.
+
+    def _check_approval(self) -> None:
+        recorded = self._record["verdict"]
+        verdict = approved_of(self._record).judge(
+            self._package, self._policy if "policy" in recorded else GuardPolicy()
+        )
+        if verdict.action == Action.ADD and (why := refusal_in(recorded.get("guards", []))) is not None:
+            verdict = refuse_add(verdict, why)
+        expect("", {"verdict": verdict_fields(verdict) | {"reason": recorded["reason"]}}, self._record)
 
     def _check_plain_verdict(self) -> None:
         recorded = self._record["verdict"]

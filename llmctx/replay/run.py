@@ -14,7 +14,7 @@ from llmctx.replay.answer import recorded_answer
 from llmctx.replay.budget import Budget
 from llmctx.replay.corpus import BlobCache, Recorded
 from llmctx.replay.difference import causes
-from llmctx.replay.plan import Plan, ReplayRequest, build_request
+from llmctx.replay.plan import Plan, ReplayRequest, build_request, position_of
 from llmctx.replay.results import UNANSWERED, Result, ResultsFile
 
 CompleterFor = Callable[[ReplayRequest, int], Completer | None]
@@ -148,7 +148,7 @@ class Replay:
         if completion is not None:
             cost = self._budget.count(completion.usage, completion.model, request.model)
             replayed = replayed._replace(cost=None if cost is None else f"{cost:f}")
-        held, price_of_share = request.position
+        held, price_of_share = position_of(request.package)
         result = Result(
             **vars(request.entry.place),
             repeat=repeat,

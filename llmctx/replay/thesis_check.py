@@ -50,7 +50,7 @@ class ThesisCheck:
 
     def _compare(self, entry: Entry, snapshot: dict[str, Any], is_unknown: Callable[[int], bool]) -> Fault | None:
         address, leaf_hash = snapshot["thesis"]["address"], snapshot["thesis"]["leaf_hash"]
-        index = self._index_of(address, entry.index)
+        index = earlier_index(address, self._partition, self._partitions, entry.index)
         if index is None:
             return Fault(entry.index, "thesis", "an earlier record of this partition", f"address {address}"[:160])
         if is_unknown(index):
@@ -67,12 +67,6 @@ class ThesisCheck:
             return Fault(entry.index, "thesis", f"{expected}, as it was published", str(text)[:160])
         return None
 
-    def _index_of(self, address: str, before: int) -> int | None:
-        partition, _, index = address.rpartition(":")
-        if partition != ("" if self._partitions == 1 else str(self._partition)) or not index.isdecimal():
-            return None
-        return int(index) if len(index) <= len(str(before)) and int(index) < before else None
-
     def _remember(self, entry: Entry) -> None:
         self._leaves.put(entry.index, _of_leaf(entry, entry.leaf_hash))
         if entry.erased:
@@ -84,6 +78,14 @@ class ThesisCheck:
             return  # whatever is wrong with this record, it can be no thesis
         if thesis is not None:
             self._texts.put(entry.index, _digest(thesis.text))
+
+
+def earlier_index(address: str, of: int, partitions: int, before: int) -> int | None:
+    """The index in an address, None unless it names an earlier record of the partition `of`."""
+    partition, _, index = address.rpartition(":")
+    if partition != ("" if partitions == 1 else str(of)) or not index.isdecimal():
+        return None
+    return int(index) if len(index) <= len(str(before)) and int(index) < before else None
 
 
 def _digest(raw: bytes) -> bytes:

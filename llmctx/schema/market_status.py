@@ -19,7 +19,8 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     ),
     "extended_hours": ("extended", "extended trading", "eth"),
     "closed": (
-        "close", "market closed", "end of day", "eod", "holiday", "weekend", "overnight", "prepre", "postpost",
+        "close", "market closed", "end of day", "eod", "holiday", "weekend", "overnight", "prepre", "postpost", "lunch",
+        "lunch break",
     ),
     "halted": (
         "halt", "trading halt", "trading halted", "suspended", "suspend", "suspension", "paused", "pause", "break",

@@ -1,6 +1,7 @@
 """Have a request fulfilled: here if the partition is free, otherwise by its owner."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any, cast
 
 from redis.exceptions import RedisError
@@ -61,9 +62,15 @@ async def have_noted(home: TrailHome, partition: int, reason: str, fields: dict[
 
 
 async def ask_owner(
-    home: TrailHome, partition: int, request: Request, writer: Writer, is_done: Callable[[], Awaitable[bool]]
+    home: TrailHome,
+    partition: int,
+    request: Request,
+    writer: Writer,
+    is_done: Callable[[], Awaitable[bool]],
+    *,
+    own: Callable[[TrailHome, int], AbstractAsyncContextManager[Owner]] = Owner,
 ) -> None:
-    """Have a request fulfilled, and wait until `is_done`.
+    """Have a request fulfilled, and wait until `is_done`. `own` holds a partition that is free.
 
     Raises RequestError if the owner refuses, LeaseError if it does not answer, TrailError if the server does not.
     """
@@ -71,7 +78,7 @@ async def ask_owner(
     ends_s = clock.monotonic_s() + _TIMEOUT_S
     while True:
         try:
-            async with Owner(home, partition) as owner:
+            async with own(home, partition) as owner:
                 return await owner.requests.fulfil(request)
         except LeaseError as error:
             if clock.monotonic_s() > ends_s:

@@ -14,6 +14,9 @@ from llmctx.trail.proof.writer import load_or_make_writer
 from llmctx.worker.ask_owner import have_noted
 from llmctx.worker.home import TrailHome
 
+ALL = "all"
+"""How the halt of everything is named among those of symbols."""
+
 
 class Control(BaseModel):
     """A halt or its end."""
@@ -75,5 +78,7 @@ async def halted(redis: Redis) -> list[str]:
     """
     prefix = keys.halt("")
     with redis_errors("The halts could not be read"):
-        symbols = [key.decode(errors="replace").removeprefix(prefix) async for key in redis.scan_iter(f"{prefix}*")]
-        return (["all"] if await redis.exists(keys.halt()) else []) + sorted(symbols)
+        symbols = [
+            key.decode(errors="replace").removeprefix(prefix) async for key in redis.scan_iter(f"{prefix}*", count=1000)
+        ]
+        return ([ALL] if await redis.exists(keys.halt()) else []) + sorted(symbols)

@@ -12,12 +12,12 @@ from redis.exceptions import RedisError
 
 from llmctx.context.package import Package
 from llmctx.decision.mandate.mandate import Mandate, Total
+from llmctx.decision.reservation import EXPIRY_S, exceeded
 from llmctx.decision.verdict import Verdict
 from llmctx.errors import ServerError
 from llmctx.functions import Argument, ServerFunction
 from llmctx.schema import keys
 
-_EXPIRY_S = 900
 _RESERVE = ServerFunction(Path(__file__).with_name("exposure.lua"))
 _POSITIONS = keys.BY_SECTION["position"].key("")
 _SPECIAL = re.compile(r"[^A-Za-z0-9*?]")
@@ -37,7 +37,7 @@ class Reservations:
             return None
         side, symbol = package.position.side, package.symbol
         value = verdict.quantity * package.price.price.last * (1 if side == "long" else -1)
-        expiry_s = self._mandate.limits_of(symbol, side).order_expiry_s or _EXPIRY_S
+        expiry_s = self._mandate.limits_of(symbol, side).order_expiry_s or EXPIRY_S
         args: list[Argument] = [tick_id, symbol, str(value), expiry_s, _POSITIONS]
         args += [argument for total in totals for argument in _arguments(total)]
         try:
@@ -47,8 +47,7 @@ class Reservations:
         if said == b"ok":
             return None
         if said == b"refused":
-            total = totals[about[0] - 1]
-            return f"{total.name} is {total.limit}, and the positions would come to {about[1].decode()}"
+            return exceeded(totals[about[0] - 1], about[1].decode())
         key = about[0].decode(errors="replace")
         return f"{key} is set" if said == b"halted" else f"{key} cannot be read, so the total is unknown"
 

@@ -6,9 +6,6 @@ has lost records. Redis may fail at any step. Appending again finds the first ap
 again changes nothing, so each step is repeated until it is done or another owner has the lease.
 """
 
-import asyncio
-import contextlib
-import logging
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
@@ -16,7 +13,7 @@ from typing import Any, Self
 from redis.exceptions import RedisError
 
 from llmctx import clock, log_context
-from llmctx.connection import end, pause, server_ms
+from llmctx.connection import pause, server_ms
 from llmctx.errors import BehindError, ForkError, InstanceError, LeaseError, SettledError, TickMapError, TrailError
 from llmctx.killpoint import reached
 from llmctx.record import RecordMetadata, compose_unread
@@ -36,10 +33,8 @@ from llmctx.worker.people import People
 from llmctx.worker.publish import Publisher
 from llmctx.worker.requests import Requests
 from llmctx.worker.server_check import ServerCheck
-from llmctx.worker.tick_group import renumber
+from llmctx.worker.tenure import Tenure
 from llmctx.worker.tick_map import IdMap, TickMap
-
-_log = logging.getLogger(__name__)
 
 _GIVE_UP_S = 30.0
 _RETRY_S = 0.2
@@ -67,10 +62,10 @@ class Owner:
         self._check = ServerCheck(redis, self.log, instance)
         self._lease = Lease(redis, partition)
         self._replicas = Replicas(redis, self.log.key("replicated"), home.replicas)
-        self.lost: TrailError | None = None
-        """Why we no longer own the partition; None while we do."""
         self._enrolment = Enrolment(self.log, home.state_dir, instance)
         self._recovery = Recovery(redis, self.log, self._lease, instance, home.state_dir, self._compose_foreign)
+        self.tenure = Tenure(redis, self._lease, self._check, self._recovery, partition)
+        """Whether the partition is still this owner's."""
         self.log.vouches = self._recovery.vouches
         self.archiving = Archiving(
             redis, self.log, self._lease.owner, lambda: self.roster, self.note, home.ticks_kept_ms
@@ -82,8 +77,9 @@ class Owner:
         """Which ids are recorded of what others say."""
         self.memory = SymbolMemory(self.log, instance.partitions, self._recovery.vouches)
         """What is known of each symbol before."""
-        people = People(home.people, self.said, self.memory, self.log, settle=self.settle, metadata=self.metadata)
-        handlers = {"trim": self.archiving.trim, ACT: people.fulfil}
+        self.people = People(home.people, self.said, self.memory, self.log, settle=self.settle, metadata=self.metadata)
+        """What people say of records."""
+        handlers = {"trim": self.archiving.trim, ACT: self.people.fulfil}
         self.requests = Requests(self.log, lambda: self.roster, self.note, self.metadata, handlers)
         """What others ask of this owner."""
         self._publisher = Publisher(redis, self.log, instance.partitions, self._lease.owner, self._recovery)
@@ -105,14 +101,9 @@ class Owner:
         spool and anchor contradict each other, KeyFileError if this state directory has not joined the trail,
         TrailError if the server or the disk does not answer.
         """
-        await self._check.functions()
-        await self._check.types()
+        await self._check.contents()
         roster = await self._enrolment.open()
-        while (holder := await self._lease.take()) is not None:
-            if self._wait is None or not self._wait(holder):
-                raise holder.refusal(self.partition)
-            await pause(1)
-        self._renewal = asyncio.create_task(self._renew())
+        await self.tenure.begin(self._wait)
         try:
             await self._check.instance()
             await self._enrolment.is_due()  # incidents that the comparison makes are signed already
@@ -130,10 +121,9 @@ class Owner:
         await self._release()
 
     async def _release(self) -> None:
-        await end(self._renewal)
+        await self.tenure.cease()
         await self._recovery.close()
-        with contextlib.suppress(TrailError):  # an unreachable server ends the lease by itself
-            await self._lease.give_up()
+        await self.tenure.give_up()
 
     async def settle(self, draft: Draft, entry_ids: tuple[str, ...] = (), *, stream: str = "") -> Entry:
         """Append a record, settle its stream entries with it, write it to the spool, and publish it.
@@ -179,7 +169,7 @@ class Owner:
                 return await self.log.append(draft, self._lease.owner, settlement)
             except LeaseError:
                 # The lease may only have expired while the server was away. If so, the next append holds it again.
-                if await self._retake() is not None:
+                if await self.tenure.retake() is not None:
                     raise
             except SettledError:
                 raise
@@ -207,7 +197,7 @@ class Owner:
             try:
                 await self._publisher.publish(entry)
             except LeaseError:
-                if await self._retake() is not None:
+                if await self.tenure.retake() is not None:
                     raise
             except TrailError as error:
                 await _pause_or_give_up(began_s, error)
@@ -232,8 +222,7 @@ class Owner:
         Raises InstanceError if the server came back as another one or without its data, ForkError if it contradicts
         spool or anchor, TrailError if it does not answer.
         """
-        await self._check.functions()
-        await self._check.types()
+        await self._check.contents()
         await self._check.instance()
         lost = await self._recovery.compare_again()
         await self._publisher.resume()
@@ -257,26 +246,9 @@ class Owner:
         try:
             await self.log.advance(size, self._lease.owner)
         except LeaseError as error:
-            if await self._retake() is not None:
+            if await self.tenure.retake() is not None:
                 raise
             raise TrailError(error.what, error.do) from error  # ours again: the spooler repeats it
-
-    async def _retake(self) -> Holder | None:
-        """Take or renew the lease: None if it is ours, or if the server does not answer and may be asked again.
-
-        Raises InstanceError if the server lost its data: it has lost the lease too, and nothing may be written there
-        as if it were new. Raises LeaseError if another owner has had the partition meanwhile.
-        """
-        try:
-            await self._check.instance()
-            holder = await self._lease.take()
-            if holder is None:
-                await self._recovery.check()  # another owner may have come and gone: check the spool again
-        except (InstanceError, LeaseError):
-            raise
-        except TrailError:
-            return None
-        return holder
 
     async def _note(self, lost: tuple[int, int] | None) -> None:
         """Append what the trail must say before anything else: how it begins, who writes it, what is lost."""
@@ -286,23 +258,6 @@ class Owner:
 
     async def _compose_foreign(self, reason: str, evidence: bytes, count: int) -> Draft:
         return compose_foreign(reason, evidence, count, await self.metadata())
-
-    async def _renew(self) -> None:
-        while True:
-            await pause(2)
-            with contextlib.suppress(TrailError):  # the renewal itself tells whether the server answers
-                await self._check.functions()
-                await self._check.types()
-                await renumber(self._redis, self.partition, self._lease.owner)
-            try:
-                holder = await self._retake()
-                with contextlib.suppress(TrailError):
-                    await self._recovery.look()
-            except (InstanceError, LeaseError) as error:
-                self.lost = error
-            else:
-                if holder is not None:
-                    self.lost = holder.refusal(self.partition)
 
 
 async def _pause_or_give_up(began_s: float, error: TrailError) -> None:

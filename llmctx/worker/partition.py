@@ -59,20 +59,19 @@ async def own_partition(
         config = config._replace(rules=await trail_clock.open(config.rules))
         if config.policy.mandate is not None:
             await note_mandate(owner, config.policy.mandate)
-        yield (
-            owner,
-            Pipeline(
-                home.redis,
-                config,
-                owner.settle,
-                partition=partition,
-                worker=owner.label,
-                memory=owner.memory,
-                fix_clock=trail_clock.fix,
-                budget=None if config.budget is None else SharedBudget(home.redis, config.budget),
-                reserve=Reservations(home.redis, config.policy.mandate).reserve,
-            ),
+        pipeline = Pipeline(
+            home.redis,
+            config,
+            owner.settle,
+            partition=partition,
+            worker=owner.label,
+            memory=owner.memory,
+            fix_clock=trail_clock.fix,
+            budget=None if config.budget is None else SharedBudget(home.redis, config.budget),
+            reserve=Reservations(home.redis, config.policy.mandate).reserve,
         )
+        owner.people.judge_again = pipeline.judge
+        yield owner, pipeline
 
 
 async def serve_partition(

@@ -1,7 +1,8 @@
 """What people say of records: approvals, overrides and annotations, recorded by the owner as a signed request asks.
 
-What waits for an approval is published again once it is approved, under the address of the approval; what a person
-decides in a decision's place is published too. Whether somebody may is judged by the owner's settings, not by those of
+What waits for an approval is judged again once it is approved, by the limits and the data of that moment, and what the
+guardrails leave of it is published under the address of the approval; what a person decides in a decision's place is
+published too. Whether somebody may is judged by the owner's settings, not by those of
 whoever asks.
 """
 
@@ -11,10 +12,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from llmctx import clock
+from llmctx.decision.approved import Approved
+from llmctx.decision.conclude import Conclusion
 from llmctx.errors import RequestError
 from llmctx.publication import expires_ms, position_of
 from llmctx.record import RecordMetadata
-from llmctx.statement import Act, compose_act
+from llmctx.statement import Act, approved_in, compose_act, compose_approval
 from llmctx.symbol_memory import SymbolMemory
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.log import Draft
@@ -24,6 +27,8 @@ from llmctx.worker.tick_map import IdMap
 
 REQUEST = "act"
 """The kind of a request to record what a person says."""
+JudgeAgain = Callable[[str, str, Approved], Awaitable[Conclusion]]
+"""Judges by the limits and the data of now what is approved, under the id of the act, for a symbol."""
 _SEE = "`llmctx show ADDRESS` shows the record and what was said of it."
 
 
@@ -49,12 +54,14 @@ class People:
         self._log = log
         self._settle = settle
         self._metadata = metadata
+        self.judge_again: JudgeAgain | None = None
+        """Without it nothing that acts can be approved."""
 
     async def fulfil(self, request: Request) -> None:
         """Append what a person says, unless it stands there.
 
         Raises RequestError if the request is malformed, or the person may not do it; LeaseError if another owner has
-        the partition now.
+        the partition now; SnapshotError or TrailError if Redis does not answer.
         """
         try:
             act = Act.model_validate(request.body)
@@ -63,11 +70,30 @@ class People:
         if request.id in await self._said.settled({request.id}):
             return
         check_name(self._people, act)
+        if act.kind == "approval":
+            symbol = (await _about(self._log, act)).record.get("symbol", "")
+            async with self._memory.turn(symbol):  # whatever a tick adds meanwhile counts
+                await self._approve(act, request.id)
+            return
         metadata = await self._metadata()
         entry, verdict = await judge(self._log, act, metadata.recorded_at_ms)
         made = await self._settle(compose_act(act, request.id, entry, metadata, verdict))
         if verdict is not None:
-            await self._memory.stand_for(entry, verdict["action"], made)
+            await self._memory.stand_for(entry, made)
+
+    async def _approve(self, act: Act, act_id: str) -> None:
+        """Judge again what waits, by the limits and the data of now, and append the approval with what stands."""
+        metadata = await self._metadata()
+        entry, waits = await judge(self._log, act, metadata.recorded_at_ms)
+        if waits is None:
+            await self._settle(compose_act(act, act_id, entry, metadata))
+            return
+        if self.judge_again is None:
+            raise RequestError("No service runs that could judge it by the limits of now.", "Start `llmctx run` first.")
+        approved = approved_in(entry)
+        conclusion = await self.judge_again(act_id, entry.record["symbol"], approved)
+        made = await self._settle(compose_approval(act, act_id, entry, metadata, approved, conclusion))
+        self._memory.count(conclusion.package, conclusion.verdict.action, made)
 
 
 def check_name(people: Mapping[str, tuple[str, ...]], act: Act) -> None:
@@ -79,13 +105,12 @@ def check_name(people: Mapping[str, tuple[str, ...]], act: Act) -> None:
 
 
 async def judge(log: LogReader, act: Act, now_ms: int) -> tuple[Entry, dict[str, Any] | None]:
-    """The record that an act is about, and the verdict that stands from here on; None if none does.
+    """The record that an act is about, and the verdict that stands from here on, of an approval what waits; None if
+    there is none.
 
     Raises RequestError if there is no such record, or it cannot be approved or overridden (any more).
     """
-    entry = await log.entry(act.index)
-    if entry is None or entry.unreadable is not None:
-        raise RequestError(f"There is no record {act.index} in partition {log.partition}.", "See `llmctx decisions`.")
+    entry = await _about(log, act)
     if act.kind == "annotation":
         return entry, None
     record, verdict = entry.record, entry.record["verdict"]
@@ -100,7 +125,14 @@ async def judge(log: LogReader, act: Act, now_ms: int) -> tuple[Entry, dict[str,
         return entry, None
     if now_ms > until_ms:
         raise RequestError(f"Record {act.index} could be approved until {clock.iso(until_ms)}.", "Decide again.")
-    return entry, {name: value for name, value in verdict["awaits"].items() if name != "expires_s"}
+    return entry, verdict["awaits"]
+
+
+async def _about(log: LogReader, act: Act) -> Entry:
+    entry = await log.entry(act.index)
+    if entry is None or entry.unreadable is not None:
+        raise RequestError(f"There is no record {act.index} in partition {log.partition}.", "See `llmctx decisions`.")
+    return entry
 
 
 async def _check_newest(log: LogReader, entry: Entry) -> None:

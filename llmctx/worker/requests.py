@@ -7,6 +7,7 @@ deliver one twice. So a request is fulfilled only within a day, and the notice t
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
+from weakref import WeakValueDictionary
 
 from llmctx.errors import RequestError
 from llmctx.record import RecordMetadata
@@ -45,7 +46,7 @@ class Requests:
         self._note = note
         self._metadata = metadata
         self._handlers: dict[str, Handler] = {NOTICE: self._append_notice, **further}
-        self._turn = asyncio.Lock()
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def on_entry(self, raw: bytes, proof: bytes) -> None:
         """Fulfil the request in an entry of the tick stream.
@@ -65,7 +66,9 @@ class Requests:
         handler = self._handlers.get(request.what)
         if handler is None:
             raise RequestError(f"Nobody here knows the request {request.what!r}.", "Use one version of llmctx.")
-        async with self._turn:  # the same request may be delivered again meanwhile
+        # The same request may be delivered again meanwhile; one that waits for a decision does not hold up others.
+        turn = f"{request.what} {request.body.get('index', '')}"
+        async with self._turns.setdefault(turn, asyncio.Lock()):
             await handler(request)
 
     async def _append_notice(self, request: Request) -> None:

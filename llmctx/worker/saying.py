@@ -1,6 +1,11 @@
 """Have what a person says recorded."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
 from llmctx.connection import server_ms
+from llmctx.pipeline import DecisionConfig
 from llmctx.statement import Act
 from llmctx.trail.log.entry import address
 from llmctx.trail.log.lease import redis_errors
@@ -9,11 +14,15 @@ from llmctx.trail.proof.request import Request
 from llmctx.trail.proof.writer import load_or_make_writer
 from llmctx.worker.ask_owner import ask_owner
 from llmctx.worker.home import TrailHome
+from llmctx.worker.owner import Owner
+from llmctx.worker.partition import own_partition
 from llmctx.worker.people import REQUEST, check_name, judge
 
 
-async def say(home: TrailHome, partition: int, act: Act) -> str:
+async def say(home: TrailHome, partition: int, act: Act, config: DecisionConfig | None = None) -> str:
     """Have the owner record what a person says; returns the record's address.
+
+    With a `config` what is approved can be judged here if nobody owns the partition.
 
     Raises RequestError if that may not be, LeaseError if the owner does not answer, TrailError if the server does not.
     """
@@ -23,6 +32,7 @@ async def say(home: TrailHome, partition: int, act: Act) -> str:
     check_name(home.people, act)
     await judge(log, act, now_ms)
     request = Request(what=REQUEST, made_ms=now_ms, body=act.model_dump(mode="json"))
+    writer = load_or_make_writer(home.state_dir, home.instance.id)
 
     async def found() -> int | None:
         index = (await log.said([request.id]))[0]
@@ -31,5 +41,12 @@ async def say(home: TrailHome, partition: int, act: Act) -> str:
     async def is_recorded() -> bool:
         return await found() is not None
 
-    await ask_owner(home, partition, request, load_or_make_writer(home.state_dir, home.instance.id), is_recorded)
+    own = Owner if config is None else partial(_deciding, config)
+    await ask_owner(home, partition, request, writer, is_recorded, own=own)
     return address(await found() or 0, partition, home.instance.partitions)
+
+
+@asynccontextmanager
+async def _deciding(config: DecisionConfig, home: TrailHome, partition: int) -> AsyncIterator[Owner]:
+    async with own_partition(home, partition, config) as (owner, _):
+        yield owner

@@ -30,11 +30,16 @@ class ServerCheck:
         self._log = log
         self._instance = instance
 
-    async def functions(self) -> None:
-        """Delete functions that somebody else loaded in place of ours, and load ours that are missing.
+    async def contents(self) -> None:
+        """Put right what somebody else has changed: the functions, and the types of the partition's keys.
 
         Raises TrailError if the server does not answer.
         """
+        await self._functions()
+        await self._types()
+
+    async def _functions(self) -> None:
+        """Delete functions that somebody else loaded in place of ours, and load ours that are missing."""
         with redis_errors("The server's functions could not be checked"):
             found = await restore_libraries(self._redis)
             if found:
@@ -47,11 +52,9 @@ class ServerCheck:
                 extra={"alert": "foreign", "subject": "functions"},
             )
 
-    async def types(self) -> None:
+    async def _types(self) -> None:
         """Remove values of another type: any of them would keep ticks from being decided, or decisions from being
         published. What the log and the spool say is put back from there.
-
-        Raises TrailError if the server does not answer.
         """
         partition = self._log.partition
         expected = {self._log.key(name): kind for name, kind in _TYPES.items()}

@@ -156,8 +156,8 @@ class Settler:
             _log.warning(f"{len(self._tasks)} decisions do not finish; the next run settles their ticks")
 
     def _check_lease(self) -> None:
-        if self._owner.lost is not None:
-            raise self._owner.lost
+        if self._owner.tenure.lost is not None:
+            raise self._owner.tenure.lost
 
     async def _read_pending(self) -> None:
         self._reread = False
@@ -198,7 +198,7 @@ class Settler:
         try:
             await self._owner.requests.on_entry(request, proof)
         except (LeaseError, InstanceError, ForkError) as error:
-            self._owner.lost = error
+            self._owner.tenure.lost = error
             return
         except (LlmctxError, RedisError) as error:
             _log.warning(f"A request was refused: {_first_line(error)}")
@@ -211,7 +211,7 @@ class Settler:
             await self._decide(batch)
             await self._owner.discard(tuple(batch.entry_ids[taken:]))  # the same tick raised again meanwhile
         except (LeaseError, InstanceError, ForkError) as error:
-            self._owner.lost = error
+            self._owner.tenure.lost = error
         except (LlmctxError, RedisError) as error:
             if not isinstance(error, SettledError):  # the next reading of pending ticks finds it settled
                 _log.warning(f"{batch.tick.symbol}: {_first_line(error)}; its ticks stay pending and are read again")
@@ -224,7 +224,7 @@ class Settler:
         finally:
             self._ended += 1
             self._queue.done(batch)
-            if self._owner.lost is None:
+            if self._owner.tenure.lost is None:
                 self._start()
 
     async def _decide(self, batch: Batch) -> None:
@@ -238,7 +238,10 @@ class Settler:
             conflated, entry_ids = tuple(rest.conflated), tuple(rest.entry_ids)
             attempts = 1 + max((counts.get(tick_id, 0) for tick_id in (rest.tick.id, *conflated)), default=0)
             reached("started")
-            entry = await self._pipeline.decide(rest.tick, conflated=conflated, entry_ids=entry_ids, attempts=attempts)
+            async with self._owner.memory.turn(rest.tick.symbol):
+                entry = await self._pipeline.decide(
+                    rest.tick, conflated=conflated, entry_ids=entry_ids, attempts=attempts
+                )
             self._on_entry(entry)
 
     async def _count_attempts(self, batch: Batch) -> dict[str, int]:

@@ -1,5 +1,6 @@
 """The state of a service, read from its server alone, so that it can be asked for from anywhere."""
 
+import statistics
 from typing import Any
 
 from redis.asyncio import Redis
@@ -9,7 +10,7 @@ from llmctx import clock
 from llmctx.connection import check, server_ms
 from llmctx.errors import CheckpointError, ServerError
 from llmctx.redis_address import without_password
-from llmctx.replay.reconcile import reconcile
+from llmctx.replay.reconcile import NO_REASON, reconcile
 from llmctx.schema import keys
 from llmctx.symbol_memory import SymbolMemory
 from llmctx.trail.log import unreadable
@@ -96,17 +97,20 @@ async def _partition(redis: Redis, partition: int, partitions: int) -> dict[str,
 
 
 async def _effects(redis: Redis, partition: int, recent: list[Entry], partitions: int) -> dict[str, Any]:
-    """Effects that wait to be recorded, and what does not agree among the last 200 records.
+    """Effects that wait to be recorded, fills and mean slippage among the last 200 records, and what does not agree.
 
-    Without any effect among them nobody seems to report them, and nothing is said of decisions without one.
+    Without any effect among them nobody seems to report them, and nothing is said of decisions without one. An effect
+    may be about a decision before them, so only one that names none can be a finding by itself.
     """
     trades = (
         reconcile(reversed(recent), partitions) if any(entry.record["kind"] == "effect" for entry in recent) else []
     )
-    known = {trade.address for trade in trades if trade.action != "none"}
-    wrong = [each for each in trades if each.findings and each.address in known]
+    wrong = [each for each in trades if each.findings and (each.action != "none" or NO_REASON in each.findings)]
+    slippages = [trade.slippage_bps for trade in trades if trade.slippage_bps is not None]
     return {
         "waiting": await redis.xlen(keys.effects(partition)),
+        "trades": len([trade for trade in trades if trade.filled]),
+        "slippage_bps": None if not slippages else float(f"{statistics.fmean(slippages):.1f}"),
         "findings": [f"{trade.address} {trade.symbol} {trade.action}: {trade.findings[0]}" for trade in wrong],
     }
 

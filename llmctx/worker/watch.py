@@ -179,7 +179,7 @@ class Watch:
         newest, looked = -1, 0
         async for entry in log.read_back_of(symbol):
             newest, looked = max(newest, entry.index), looked + 1
-            if "snapshot" in entry.pieces:
+            if "tick" in entry.record and "snapshot" in entry.pieces:  # an approval decides about no position of today
                 return newest, _position_in(entry.pieces["snapshot"])
             if looked == _MAX_EXAMINED:
                 break

@@ -33,20 +33,25 @@ MAY = {
     "raiser": ["XADD ticks:{0} * id t symbol AAPL", "XADD ticks:{7} * id t symbol AAPL", "HGETALL audit:instance"],
     "worker": [
         "XRANGE audit:{0}:log - +", "GET positions:active:AAPL", "INFO memory", "FUNCTION LIST",
-        "HSET limits:llm:one:0 9 1", "EXPIRE limits:llm:one:0 60",
+        "HSET limits:llm:one:0 9 1", "EXPIRE limits:llm:one:0 60", "SET controls:halt x NX", "DEL controls:halt",
+        "SET controls:halt:AAPL x", "DEL controls:halt:AAPL", "HSET controls:reserved t 1", "HGETALL budget:day",
+        "XREADGROUP GROUP deciders me COUNT 1 STREAMS effects:{0} >", "SCAN 0 MATCH controls:*", "XLEN effects:{0}",
     ],
     "notary": ["XRANGE audit:{0}:log - +", "SET audit:{0}:checkpoint note", "GET audit:{0}:checkpoint"],
     "execution": [
         "SET positions:active:AAPL {}", "DEL positions:active:AAPL", "XADD positions:closed * symbol AAPL",
         "XRANGE decisions:{0} - +", "XGROUP CREATE decisions:{0} mine 0", "XACK decisions:{0} mine 0-1",
         "XREADGROUP GROUP mine me COUNT 1 STREAMS decisions:{0} >", "GET decisions:{0}:latest:AAPL",
+        "XADD effects:{0} * effect {}", "XADD effects:{7} * effect {}",
     ],
     "auditor": ["XRANGE audit:{0}:log - +", "XRANGE decisions:{0} - +", "SCAN 0", "FUNCTION LIST WITHCODE"],
     "operator": [
         "INFO", "CONFIG GET maxmemory", "SLOWLOG GET", "LATENCY LATEST", "LASTSAVE", "GET positions:active:AAPL",
-        "EXPIRE stocks:price:AAPL 60", "BGREWRITEAOF",
+        "EXPIRE stocks:price:AAPL 60", "BGREWRITEAOF", "GET controls:halt", "HGETALL budget:day", "XLEN effects:{0}",
+        "HGETALL limits:llm:one:0", "GET audit:{0}:effects",
     ],
-    "feed": ["SET positions:active:AAPL {}", "XADD ticks:{0} * id t symbol AAPL", "XRANGE decisions:{0} - +"],
+    "feed": ["SET positions:active:AAPL {}", "XADD ticks:{0} * id t symbol AAPL", "XRANGE decisions:{0} - +",
+             "XADD effects:{0} * effect {}"],
 }  # fmt: skip
 """What each role must be able to do."""
 
@@ -62,6 +67,9 @@ FORGERIES = [
     "SET audit:{0}:blob:ab x", "XADD decisions:{0} 9-1 decision x", "SET decisions:{0}:latest:AAPL x",
     "DEL decisions:{0}", "EXPIRE audit:{0}:log 1", "RENAME audit:{0}:log x", "DEL ticks:{0}",
     "HSET ticks:{0}:attempts t 9", "XTRIM decisions:{0} MAXLEN 0", "HSET budget:day day 1", "DEL budget:day",
+    "HSET limits:llm:one:0 9 1", "DEL limits:llm:one:0", "SET controls:halt x", "DEL controls:halt",
+    "DEL controls:halt:AAPL", "HSET controls:reserved t 1", "HSET audit:{0}:effects id 9", "XTRIM effects:{0} MAXLEN 0",
+    "XACK effects:{0} deciders 0-1", "DEL effects:{0}",
 ]  # fmt: skip
 """Writes of the trail, the decisions and the ticks, which are the worker's alone."""
 
@@ -71,15 +79,34 @@ PRICES = ["SET stocks:price:AAPL x", "SET system:state x", "DEL stocks:indicator
 READING = ["GET positions:active:AAPL", "XRANGE audit:{0}:log - +", "GET audit:{0}:checkpoint"]
 CHECKPOINT = "SET audit:{0}:checkpoint x"
 RAISING = "XADD ticks:{0} * id t symbol AAPL"
+REPORTING = "XADD effects:{0} * effect {}"
 
 MAY_NOT = {
-    "collector": [*FORGERIES, *LOADS, *POSITIONS, *READING, CHECKPOINT, RAISING, "XRANGE decisions:{0} - +"],
-    "raiser": [*FORGERIES, *LOADS, *POSITIONS, *PRICES, *READING, CHECKPOINT, "XRANGE ticks:{0} - +"],
+    "collector": [*FORGERIES, *LOADS, *POSITIONS, *READING, CHECKPOINT, RAISING, REPORTING, "XRANGE decisions:{0} - +"],
+    "raiser": [*FORGERIES, *LOADS, *POSITIONS, *PRICES, *READING, CHECKPOINT, REPORTING, "XRANGE ticks:{0} - +"],
     "worker": [*POSITIONS, *PRICES, "FUNCTION FLUSH", "CONFIG GET requirepass", "GET other", "SET other x"],
-    "notary": [*FORGERIES, *LOADS, *POSITIONS, *PRICES, RAISING, "GET positions:active:AAPL", "INCR audit:{0}:durable"],
+    "notary": [
+        *FORGERIES,
+        *LOADS,
+        *POSITIONS,
+        *PRICES,
+        RAISING,
+        REPORTING,
+        "GET positions:active:AAPL",
+        "INCR audit:{0}:durable",
+    ],
     "execution": [*FORGERIES, *LOADS, *PRICES, CHECKPOINT, RAISING, "XRANGE audit:{0}:log - +"],
-    "auditor": [*FORGERIES, *LOADS, *POSITIONS, *PRICES, CHECKPOINT, RAISING, "GET positions:active:AAPL"],
-    "operator": [*FORGERIES, *LOADS, *POSITIONS, "SET stocks:price:AAPL x", CHECKPOINT, RAISING, "SET other x"],
+    "auditor": [*FORGERIES, *LOADS, *POSITIONS, *PRICES, CHECKPOINT, RAISING, REPORTING, "GET positions:active:AAPL"],
+    "operator": [
+        *FORGERIES,
+        *LOADS,
+        *POSITIONS,
+        "SET stocks:price:AAPL x",
+        CHECKPOINT,
+        RAISING,
+        REPORTING,
+        "SET other x",
+    ],
     "feed": [*FORGERIES, *LOADS, CHECKPOINT, "GET audit:{0}:checkpoint", "GET other", "SET other x"],
 }
 """What each role must be refused, beside what nobody may."""

@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 
 from llmctx.functions import execute
 from llmctx.llm.standin import Standin
+from llmctx.schema import keys
 from llmctx.trail.log.log import Log
 from tests.integration.conftest import hold, live, raise_tick
 from tests.integration.program import Program, until
@@ -50,6 +51,31 @@ async def test_a_service_tells_of_failing_calls_a_doubtful_stop_and_a_foreign_en
     assert found["unconfirmed_stop"]["subject"] == "AAPL"
     assert "5 of" in str(found["model_failures"]["text"])
     assert not [request for request in hook.requests if b"hunterTwo" in request.body]
+
+
+@pytest.mark.more
+async def test_a_halt_is_told_whoever_made_it(valkey: Redis, valkey_url: str, tmp_path: Path, standin: Standin) -> None:
+    await hold(valkey, "AAPL", "MSFT")
+    async with Wire(OK) as hook:
+        program = told_by(Program(valkey_url, tmp_path, standin.base_url), hook)
+
+        def told_of(subject: str) -> str:
+            found = [json.loads(request.body) for request in hook.requests]
+            return next((one["text"] for one in found if (one["alert"], one["subject"]) == ("halt", subject)), "")
+
+        async with program.running(valkey) as process:
+            await program("halt", "--by", "R. Ohm", "--why", "old prices")
+            await until(lambda: told_of("all"))
+            await valkey.hset(keys.halt("MSFT"), "no", "string")
+            await until(lambda: told_of("MSFT"))
+            await valkey.delete(keys.halt(), keys.halt("MSFT"))
+            state = json.loads(live("AAPL")["system:state"]) | {"state": "stopped"}
+            await valkey.set("system:state", json.dumps(state))
+            await raise_tick(valkey, "one", "AAPL")
+            await until(lambda: told_of("system"))
+            assert (await program.stop(process)).code == 0
+        assert "R. Ohm" in told_of("all")
+        assert "says 'stopped'" in told_of("system")
 
 
 async def test_a_failed_backup_is_told(valkey: Redis, valkey_url: str, tmp_path: Path) -> None:

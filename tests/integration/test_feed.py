@@ -41,9 +41,14 @@ PATTERNS = {family.section for family in keys.FAMILIES}
 
 
 async def feed(
-    redis: Redis, items: Iterable[Item], *, ratios: Mapping[str, Decimal] | None = None, **options: Any
+    redis: Redis,
+    items: Iterable[Item],
+    *,
+    ratios: Mapping[str, Decimal] | None = None,
+    paper: bool = True,
+    **options: Any,
 ) -> FeedReport:
-    rules = FeedRules(ratios=ratios or {}, sectors=MARKET.sectors)
+    rules = FeedRules(ratios=ratios or {}, sectors=MARKET.sectors, cost_bps=Decimal(2) if paper else None)
     return await Feed(Store(redis, 1), rules, **options).run(items)
 
 
@@ -329,6 +334,26 @@ async def test_bars_out_of_order_are_skipped_and_logged(redis: Redis, caplog: py
     assert "BBBB at 2026-03-02T14:31:00.000Z: earlier than the bar before it" in caplog.messages[0]
 
 
+async def test_a_corrected_bar_takes_the_place_of_the_newest_one(
+    redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    bars = day("AAPL", wave(100))
+    wrong = bars[-2]._replace(high=Decimal(140), close=Decimal(130), volume=Decimal(90_000))
+    await hold(redis)
+    report = await feed(redis, [*bars[:-2], wrong], paper=False)
+    assert (await held(redis)).current_price == 130
+    again = await feed(redis, [bars[-2], bars[-1]], paper=False)
+    assert (report.corrected, again.corrected, again.bars) == (0, 1, 1)
+    assert ["came again with other values" in text for text in caplog.messages] == [True]
+    assert len(await stream(redis, keys.bars("AAPL"))) == len(bars)
+    assert await redis.xlen(keys.ticks(0)) == report.ticks + again.ticks
+    corrected = await live_keys(redis)
+    await redis.flushall()
+    await hold(redis)
+    await feed(redis, bars, paper=False)
+    assert await live_keys(redis) == corrected
+
+
 async def test_bars_on_a_holiday_are_logged_and_nothing_is_traded(
     redis: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -347,7 +372,7 @@ async def test_without_a_broker_positions_are_only_marked(redis: Redis) -> None:
     summary = await Feed(Store(redis, 1), FeedRules(cost_bps=None)).run([*theirs])
     assert (summary.opened, summary.closed, summary.fills) == (0, 0, 0)
     assert (await held(redis)).current_price == theirs[-1].close
-    assert not await redis.exists(keys.BOOK, keys.FILLS, "metrics:performance")
+    assert not await redis.exists(keys.BOOK, keys.FILLS, keys.PORTFOLIO, "metrics:performance")
 
 
 NEXT_DAY = OPEN + timedelta(days=1)

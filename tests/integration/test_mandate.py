@@ -44,13 +44,15 @@ class Trail:
     def __init__(self, redis: Redis, home: TrailHome) -> None:
         self.redis, self.home, self.log = redis, home, Log(redis)
 
-    async def decide(self, *said: dict[str, Any], mandate: Mandate | None = PRUDENT) -> list[dict[str, Any]]:
+    async def decide(
+        self, *said: dict[str, Any], mandate: Mandate | None = PRUDENT, symbol: str = "AAPL"
+    ) -> list[dict[str, Any]]:
         """The verdicts on some answers, by one owner."""
         completer = Scripted(*[completion(body(answer_text(**one))) for one in said])
         template = load_template(asset("prompts"), "position")
         config = DecisionConfig(template, completer, policy=GuardPolicy(grounding="off", mandate=mandate))
         async with own_partition(self.home, 0, config) as (_, pipeline):
-            return [(await pipeline.decide(Tick.by_hand("AAPL"))).record["verdict"] for _ in said]
+            return [(await pipeline.decide(Tick.by_hand(symbol))).record["verdict"] for _ in said]
 
     async def recorded(self) -> tuple[list[Recorded], BlobCache]:
         blobs, entries = BlobCache(), []
@@ -105,7 +107,9 @@ async def test_what_becomes_of_a_decision_may_be_told(valkey: Redis, valkey_url:
     trail = await trail_on(valkey, valkey_url, tmp_path)
     answers = [completion(body(answer_text(**ADD))) for _ in range(2)]
     config = DecisionConfig(
-        load_template(asset("prompts"), "position"), Scripted(*answers), policy=GuardPolicy(mandate=PRUDENT)
+        load_template(asset("prompts"), "position"),
+        Scripted(*answers),
+        policy=GuardPolicy(grounding="off", mandate=PRUDENT),
     )
     async with own_partition(trail.home, 0, config) as (_, pipeline):
         entry = await pipeline.decide(Tick.by_hand("AAPL"))
@@ -130,7 +134,7 @@ async def test_what_is_told_during_a_call_counts_after_it(valkey: Redis, valkey_
     said = [completion(body(answer_text(**one))) for one in (ADD, {"action": "hold"}, ADD)]
     completer, actions = ToldMeanwhile(*said), []
     template = load_template(asset("prompts"), "position")
-    config = DecisionConfig(template, completer, policy=GuardPolicy(mandate=PRUDENT))
+    config = DecisionConfig(template, completer, policy=GuardPolicy(grounding="off", mandate=PRUDENT))
     async with own_partition(trail.home, 0, config) as (_, pipeline):
         completer.memory = pipeline.memory
         for _ in said:

@@ -1,7 +1,7 @@
 """What the trail remembers of a symbol, and the portfolio, as packages and prompts have them."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -14,7 +14,7 @@ from llmctx.assets import asset
 from llmctx.context.memory import MemoryLength
 from llmctx.context.package import build_package
 from llmctx.context.reader import read_snapshot
-from llmctx.context.snapshot import Known, ReadRules, Snapshot
+from llmctx.context.snapshot import Known, ReadRules, Snapshot, TrailReference
 from llmctx.context.staleness import Status
 from llmctx.context.tick import Tick
 from llmctx.decision.decision import OUTPUT
@@ -23,11 +23,14 @@ from llmctx.prompt.render import render
 from llmctx.prompt.template import load_template
 from llmctx.replay.corpus import BlobCache
 from llmctx.replay.rerun import rebuild
+from llmctx.replay.verify import verify_log
 from llmctx.schema import values
+from llmctx.symbol_memory import SymbolMemory
 from llmctx.trail.log.entry import Entry
+from llmctx.trail.log.log import Draft, Log
 from llmctx.worker.home import open_home
 from llmctx.worker.partition import own_partition
-from tests.integration.conftest import ByRules, live
+from tests.integration.conftest import SETTLEMENT, ByRules, held_lease, live
 
 V3, V4 = (load_template(asset("prompts"), f"position/v{version}") for version in (3, 4))
 
@@ -144,6 +147,65 @@ async def test_the_setting_says_how_much_is_remembered_and_earlier_prompts_show_
     assert len(kept) == {"off": 0, "short": 2, "long": 5}[length]
     assert all((each.reasoning is not None) is (length == "long") for each in kept)
     assert "memory" not in render(V3, package).messages[1].content
+
+
+# verify
+
+
+async def test_a_memory_follows_from_the_records_that_it_names(valkey: Redis, valkey_url: str, tmp_path: Path) -> None:
+    async with opened(valkey_url, tmp_path, "off") as pipeline:
+        await decide(pipeline, valkey, 0, 100.0)
+    async with opened(valkey_url, tmp_path) as pipeline:
+        for minute in (1, 2):
+            await decide(pipeline, valkey, minute, 100.0 + minute)
+        await valkey.set("stocks:price:AAPL", "{}")
+        await pipeline.decide(Tick(id="refused", symbol="AAPL"))
+        await decide(pipeline, valkey, 4, 103.0, entry_price=103.0, entry_time=moment(4))
+    async with opened(valkey_url, tmp_path, "short") as pipeline:
+        last = await decide(pipeline, valkey, 5, 104.0, entry_price=103.0, entry_time=moment(4))
+    remembered = Snapshot.from_evidence(last.pieces["snapshot"]).remembered
+    before = await Log(valkey).entry(last.index - 1)
+    assert before is not None
+    assert remembered == TrailReference(str(before.index), before.leaf_hash)
+    assert (await verify_log(Log(valkey))).fault is None
+
+
+def with_words(known: Known) -> Known:
+    return known._replace(memory=known.memory.replace(b'"hold"', b'"exit"'))
+
+
+def with_hash(known: Known) -> Known:
+    assert known.remembered is not None
+    return known._replace(remembered=known.remembered._replace(leaf_hash="0" * 64))
+
+
+def with_address(known: Known) -> Known:
+    assert known.remembered is not None
+    return known._replace(remembered=known.remembered._replace(address="1"))
+
+
+def without_record(known: Known) -> Known:
+    return known._replace(remembered=None)
+
+
+@pytest.mark.parametrize("forge", [with_words, with_hash, with_address, without_record])
+async def test_a_changed_memory_is_named(valkey: Redis, forge: Callable[[Known], Known]) -> None:
+    owner, log = (await held_lease(valkey)).owner, Log(valkey)
+
+    async def settle(draft: Draft, _: tuple[str, ...]) -> Entry:
+        return await log.append(draft, owner, SETTLEMENT)
+
+    class Forging(SymbolMemory):
+        async def of(self, symbol: str) -> Known:
+            known = await super().of(symbol)
+            return forge(known) if b"104" in known.memory else known
+
+    config = DecisionConfig(V4, ByRules(), ReadRules(memory="long"))
+    pipeline = Pipeline(valkey, config, settle, memory=Forging())
+    entries = [await decide(pipeline, valkey, minute, 102.0 + minute) for minute in range(4)]
+    fault = (await verify_log(log)).fault
+    assert fault is not None
+    assert (fault.at, fault.rule) == (entries[3].index, "memory")
 
 
 # portfolio

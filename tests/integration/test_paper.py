@@ -48,6 +48,7 @@ class Played(NamedTuple):
     closed: list[Row]
     days: list[Row]
     performance: dict[str, Any]
+    portfolio: dict[str, Any]
     book: bytes
 
     def outcome(self) -> dict[str, object]:
@@ -87,6 +88,7 @@ async def play(url: str, state_dir: Path, *parts: Iterable[Item]) -> Played:
             await rows(redis, keys.CLOSED),
             await rows(redis, keys.DAYS),
             json.loads(await redis.get("metrics:performance") or b"{}"),
+            json.loads(await redis.get(keys.PORTFOLIO) or b"{}"),
             cast("bytes", await redis.get(keys.BOOK)),
         )
 
@@ -165,6 +167,18 @@ def test_the_days_profit_is_the_sum_of_its_fills(played: Played) -> None:
     assert performance["daily_pnl_pct"] == pytest.approx(
         float(earned["2026-03-03"] / Decimal(first_day["last_equity"]) * 100), abs=1e-4
     )
+
+
+def test_the_portfolio_agrees_with_fills_and_book(played: Played) -> None:
+    account, cash = played.portfolio, Decimal(100_000)
+    for fill in played.fills:
+        cash -= Decimal(fill["quantity"]) * Decimal(fill["price"]) * (1 if fill["side"] == "buy" else -1)
+        cash -= Decimal(fill["cost"])
+    assert account["cash"] == pytest.approx(float(cash), abs=0.05)
+    assert account["equity"] == pytest.approx(account["cash"] + account["net_exposure"], abs=0.01)
+    assert {held["symbol"] for held in account["holdings"]} == set(json.loads(played.book)["trades"])
+    assert (account["realized_pnl"], account["unknown"]) == (played.performance["daily_pnl"], [])
+    assert account["drawdown_pct"] == pytest.approx((1 - account["equity"] / account["peak_equity"]) * 100, abs=1e-3)
 
 
 def test_fills_are_priced_at_the_bars_open_or_at_a_level_inside_it(played: Played) -> None:

@@ -12,9 +12,10 @@ from redis.asyncio import Redis
 
 from llmctx import clock
 from llmctx.assets import asset
-from llmctx.context.package import build_package
+from llmctx.context.marks import Marks
+from llmctx.context.package import Package, build_package
 from llmctx.context.reader import read_snapshot
-from llmctx.context.snapshot import ReadRules, Snapshot
+from llmctx.context.snapshot import DEFAULT_MAX_AGE_S, Known, ReadRules, Snapshot
 from llmctx.context.staleness import Status
 from llmctx.context.tick import Tick
 from llmctx.held_symbols import held_symbols
@@ -118,6 +119,58 @@ async def test_everything_is_read_by_one_command_at_one_instant(redis: Redis) ->
     assert (package.position.stop_loss, package.position.take_profit) == (Decimal(140), None)
     assert package.price.price.last == 151
     assert snapshot.sections["price"].key == "tickers[BTC-USD]"
+
+
+UNTIMED = """
+[price]
+key = "last:{symbol}"
+[price.fields]
+"price.last" = "p"
+timestamp = { first_seen = true }
+
+[funding]
+key = "funding:{symbol}"
+max_age_s = 600
+says = "What a holder pays every eight hours."
+event = "settled"
+[funding.schema]
+type = "object"
+[funding.schema.properties]
+rate = { type = "number", unit = "%" }
+settled = { type = "string", format = "date-time" }
+next = { type = "string", format = "date-time" }
+"""
+
+
+async def test_what_carries_no_time_is_as_old_as_the_first_package_with_its_bytes(redis: Redis) -> None:
+    sections = Sections(TypeAdapter(dict[str, SectionRule]).validate_python(tomllib.loads(UNTIMED)))
+    rules = ReadRules(sections=sections, max_age_s=DEFAULT_MAX_AGE_S | sections.limits_s)
+    now_ms = (await redis.time())[0] * 1000
+
+    async def package(marks: Marks, later_s: int) -> Package:
+        snapshot = await read_snapshot(redis, "BTC-USD", 0, rules, Known(marks))
+        moved = snapshot.model_copy(update={"as_of_ms": now_ms + later_s * 1000})
+        again = Snapshot.from_evidence(moved.evidence(), {sections.sha256: sections.blob})
+        assert build_package(again) == build_package(moved)
+        return build_package(again)
+
+    await redis.set("last:BTC-USD", json.dumps({"p": "151"}))
+    settled, due = clock.iso(now_ms - 3_600_000), clock.iso(now_ms + 3_600_000)
+    await redis.set("funding:BTC-USD", json.dumps({"rate": 0.01, "settled": settled, "next": due}))
+    first = await package(Marks(), 0)
+    assert first.price.timestamp == clock.from_ms(now_ms)
+    assert first.marks_after is not None
+    later = await package(first.marks_after, 601)
+    ages = {name: (later.sections[name].age_ms, later.sections[name].status) for name in ("price", "funding")}
+    assert ages == {"price": (601_000, Status.STALE), "funding": (601_000, Status.STALE)}
+    await redis.set("funding:BTC-USD", json.dumps({"rate": 0.02, "settled": settled, "next": due}))
+    assert later.marks_after is not None
+    changed = await package(later.marks_after, 700)
+    assert (changed.sections["funding"].age_ms, changed.sections["price"].age_ms) == (0, 700_000)
+    await redis.set("funding:BTC-USD", json.dumps({"rate": 0.02, "settled": due, "next": due}))
+    ahead = (await package(later.marks_after, 700)).sections["funding"]
+    assert ahead.status is Status.INVALID
+    assert "settled" in str(ahead.reason)
 
 
 async def test_the_evidence_is_the_raw_bytes_and_rebuilds_with_the_mapping_alone(redis: Redis) -> None:

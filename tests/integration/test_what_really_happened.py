@@ -7,6 +7,9 @@ import sys
 import pytest
 from redis.asyncio import Redis
 
+from llmctx import clock
+from llmctx.decision.mandate.mandate import Mandate
+from llmctx.decision.verdict import GuardPolicy
 from llmctx.flow.feed import Feed
 from llmctx.flow.lockstep import Lockstep
 from llmctx.flow.rules import FeedRules
@@ -23,7 +26,8 @@ MARKET = simulate(seed=11, days=1, minutes=40)
 
 async def trade(redis: Redis, url: str, made: Program) -> None:
     """A session of the paper broker, and an export of its trail in `out`."""
-    async with serving(redis, url, made.folder / "var", ByRules()):
+    policy = GuardPolicy(mandate=Mandate(by="R. Ohm", why="review"))
+    async with serving(redis, url, made.folder / "var", ByRules(), policy=policy):
         feed = Feed(Store(redis, 1), FeedRules(sectors=MARKET.sectors), lockstep=Lockstep(redis, 1))
         await feed.run(MARKET.items())
     sold = next(leaf for leaf in await leaves(redis) if _is_sale(leaf) and "about" in leaf)
@@ -83,6 +87,39 @@ async def test_one_command_says_why_who_and_what_was_got(exported: Program, valk
     reasons = {line["reason"] for line in everything.lines if line["action"] == "none"}
     assert {leaf["effect"]["reason"] for leaf in by_broker} <= reasons  # type: ignore[index]
     assert len([row for row in queried.lines if row["fill_price"] is not None]) == await valkey.xlen(keys.FILLS)
+
+
+async def test_each_question_of_an_auditor_is_one_command_on_the_export_alone(exported: Program, valkey: Redis) -> None:
+    sales = [leaf for leaf in await leaves(valkey) if _is_sale(leaf)]
+    sale = next(leaf for leaf in sales if "about" in leaf)
+    index, minute = sale["about"]["index"], clock.iso(sale["as_of_ms"])[11:16]  # type: ignore[index]
+    alone = Program("redis://127.0.0.1:1/0", exported.folder, "http://127.0.0.1:1/v1")
+    why, who, within, got = await alone.all(
+        f"reconcile --symbol {sale['symbol']} --at {minute} --from out",
+        f"show {index} --from out",
+        f"mandate of {index} --from out",
+        f"reconcile --symbol {sale['symbol']} --at {minute} --from out --json",
+    )
+    assert f"decision {index}: {sale['verdict']['reason']}".split(":")[0] in why.out  # type: ignore[index]
+    assert "annotated by R. Meier: as agreed" in who.out
+    assert "set by R. Ohm: review" in who.out
+    assert "annotated by R. Meier: as agreed" in within.out
+    assert "the evidence yields this verdict again" in within.out
+    done = next(line for line in got.lines if line["address"] == str(index))
+    assert done["filled"] == sale["effect"]["quantity"]  # type: ignore[index]
+    assert (done["fill_price"], done["slippage_bps"]) != (None, None)
+    assert (await alone("verify", "out", "--effects")).code == 0
+
+
+async def test_a_stop_at_the_broker_has_its_answers_too(exported: Program, valkey: Redis) -> None:
+    found = {leaf["id"]: leaf for leaf in await leaves(valkey) if leaf["kind"] == "effect" and "about" not in leaf}
+    stop = next(leaf for leaf in found.values() if leaf["effect"].get("reason") == "stop_hit")  # type: ignore[attr-defined]
+    everything = await exported("reconcile", "--from", "out", "--symbol", str(stop["symbol"]), "--json")
+    trade = next(line for line in everything.lines if stop["as_of_ms"] in line["done_ms"] and line["action"] == "none")
+    assert (trade["reason"], trade["findings"]) == ("stop_hit", [])
+    assert f"saw stop {float(trade['fill_price']):g}" in trade["stood"]
+    within = await exported("mandate", "of", trade["address"], "--from", "out")
+    assert (within.code, "no decision asked for it" in within.out) == (0, True)
 
 
 @pytest.mark.more

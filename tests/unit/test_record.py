@@ -329,6 +329,7 @@ def test_a_decision_is_published_with_what_may_be_acted_on_and_what_was_said() -
         "stop_loss": None,
         "take_profit": None,
         "reason": "as the model decided",
+        "rest": None,
         "repeat_of": None,
         "awaits": None,
         "stands_for": None,

@@ -7,11 +7,12 @@ from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from llmctx.cli.shared.long_running import progress
+from llmctx.cli.shared.mandates import read_mandate
 from llmctx.cli.shared.options import (
     AsJson,
     BarsFormat,
@@ -20,19 +21,23 @@ from llmctx.cli.shared.options import (
     CostBps,
     Endpoint,
     Exchange,
+    Funding,
     IntervalS,
+    Leverage,
     Lot,
+    MaintenancePct,
+    MakerBps,
     MinNotional,
     Model,
     News,
     PromptsDir,
     Sectors,
     bar_file_options,
-    numbers_by_symbol,
-    parse_number,
+    broker_terms,
 )
 from llmctx.cli.shared.output import escape, out, print_json
 from llmctx.cli.shared.setup import config_of, settings_for
+from llmctx.decision.mandate.mandate import Mandate
 from llmctx.errors import LlmctxError
 from llmctx.settings import Settings
 
@@ -41,11 +46,28 @@ if TYPE_CHECKING:
     from llmctx.flow.rules import FeedRules
 
 
+_SETTINGS = "settings"
+
+
+class _Session(NamedTuple):
+    """One session to be traded."""
+
+    prompt: str
+    limits: str
+    mandate: Mandate
+
+
 def backtest(
     bars: Annotated[Path, typer.Argument(help="CSV file of bars, as `llmctx feed` reads it.")],
     prompt: Annotated[
         list[str] | None,
         typer.Option(help="A prompt that trades: NAME or NAME/vN. May be repeated.", show_default=False),
+    ] = None,
+    mandate: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE", help="A mandate to trade under, or: settings. May be repeated.", show_default=False
+        ),
     ] = None,
     news: News = None,
     sectors: Sectors = None,
@@ -57,6 +79,10 @@ def backtest(
     cost_bps: CostBps = "2",
     lot: Lot = None,
     min_notional: MinNotional = None,
+    leverage: Leverage = None,
+    maker_bps: MakerBps = None,
+    maintenance_pct: MaintenancePct = "0.5",
+    funding: Funding = None,
     keep: Annotated[
         Path | None, typer.Option(help="Keep each session's server data and trail in this folder, for replays.")
     ] = None,
@@ -67,13 +93,14 @@ def backtest(
 ) -> None:
     """Let each prompt trade a whole session and compare the results.
 
-    A decision changes what comes after it, which no replay of single decisions shows. So each prompt gets an embedded
-    server, a paper book and the same bars in lockstep. Compares profit, drawdown, exposure, calls and cost. Exit code
-    3: the endpoint stopped answering.
+    A decision changes what comes after it, which no replay of single decisions shows. So each prompt, under each
+    mandate, gets an embedded server, a paper book and the same bars in lockstep. Compares profit, drawdown, exposure,
+    calls, cost, and how often each limit was reached. Exit code 3: the endpoint stopped answering.
 
     \b
     llmctx simulate bars.csv --news news.jsonl --sectors sectors.json --minutes 60
     llmctx backtest bars.csv --prompt position/v1 --news news.jsonl --sectors sectors.json
+    llmctx backtest bars.csv --mandate settings --mandate strict.toml
     """
     from llmctx.flow.bar_file import BarFile
     from llmctx.flow.rules import FeedRules, read_sectors
@@ -84,33 +111,39 @@ def backtest(
         interval=file.interval(None if interval_s is None else timedelta(seconds=interval_s)),
         sectors=read_sectors(sectors),
         exchange=exchange,
-        cost_bps=parse_number("--cost-bps", cost_bps),
-        lots=numbers_by_symbol("--lot", lot),
-        min_notionals=numbers_by_symbol("--min-notional", min_notional),
+        **broker_terms((cost_bps, maker_bps, maintenance_pct), lot, min_notional, leverage),
     )
     settings = settings_for(None, None, prompts=prompts, endpoint=endpoint, model=model)
     names = [load_template(settings.prompts, name, settings.state_dir).ref for name in prompt or [settings.prompt]]
-    results = asyncio.run(_backtest(settings, names, (file, news), rules, keep, quiet=as_json))
+    sessions = [_Session(name, *found) for name in names for found in _mandates(settings, mandate or [_SETTINGS])]
+    results = asyncio.run(_backtest(settings, sessions, (file, news, funding), rules, keep, quiet=as_json))
     if as_json:
         for result in results:
             print_json(result)
         return
-    _print(results)
+    _print(results, _titles(sessions))
     if keep is not None:
-        for folder in _folders(keep, names):
+        for folder in _folders(keep, sessions):
             out.print(f"kept: llmctx replay --redis-url embedded:{escape(str(folder / 'redis'))}")
 
 
-def _folders(keep: Path, names: list[str]) -> list[Path]:
-    """A folder for each session; a prompt that is given twice gets two."""
-    plain = [name.replace("/", "-") for name in names]
+def _mandates(settings: Settings, given: list[str]) -> list[tuple[str, Mandate]]:
+    """Each mandate that is named, with its name; the one of the settings has none if it is the only one."""
+    if given == [_SETTINGS]:
+        return [("", settings.mandate)]
+    return [(Path(one).stem, settings.mandate if one == _SETTINGS else read_mandate(Path(one))) for one in given]
+
+
+def _folders(keep: Path, sessions: list[_Session]) -> list[Path]:
+    """A folder for each session; two of the same prompt and mandate get two."""
+    plain = ["-".join(filter(None, (each.prompt.replace("/", "-"), each.limits))) for each in sessions]
     return [keep / (name if plain.count(name) == 1 else f"{name}-{i}") for i, name in enumerate(plain, start=1)]
 
 
 async def _backtest(
     settings: Settings,
-    names: list[str],
-    files: "tuple[BarFile, Path | None]",
+    sessions: list[_Session],
+    files: "tuple[BarFile, Path | None, Path | None]",
     rules: "FeedRules",
     keep: Path | None,
     *,
@@ -122,14 +155,14 @@ async def _backtest(
     async with AsyncExitStack() as stack:
         # An unusable prompt, endpoint or file is reported before anything starts.
         configs = [
-            await stack.enter_async_context(config_of(settings.model_copy(update={"prompt": name}), need_endpoint=True))
-            for name in names
+            await stack.enter_async_context(config_of(settings.model_copy(update=update), need_endpoint=True))
+            for update in ({"prompt": each.prompt, "mandate": each.mandate} for each in sessions)
         ]
-        session = Session(list(read_items(*files, rules.interval)), rules)
+        session = Session(list(read_items(files[0], files[1], rules.interval, files[2])), rules)
         home = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="llmctx-backtest-")))
-        folders = _folders(home, names)
+        folders = _folders(home, sessions)
         _create(folders)
-        advance = stack.enter_context(progress("trading", len(session.items) * len(names), quiet=quiet))
+        advance = stack.enter_context(progress("trading", len(session.items) * len(sessions), quiet=quiet))
         run = partial(
             run_backtest, session=session, prices=settings.prices, concurrency=settings.concurrency, on_bar=advance
         )
@@ -172,18 +205,19 @@ _ROWS = (
 )
 
 
-def _print(results: list[dict[str, Any]]) -> None:
+def _print(results: list[dict[str, Any]], titles: list[str]) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
     table.add_column("")
-    titles = _titles([result["prompt"] for result in results])
     for title in titles:
         table.add_column(escape(title), justify="right")
     for title, name, form in _ROWS:
         table.add_row(title, *(_cell(result[name], form) for result in results))
     for action in sorted({action for result in results for action in result["actions"]}):
         table.add_row(f"verdict {action}", *(str(result["actions"].get(action, 0)) for result in results))
+    for limit in dict.fromkeys(name for result in results for name in result["limits"]):
+        table.add_row(f"limit {limit}", *(str(result["limits"].get(limit, 0)) for result in results))
     out.print(table)
     if len(results) > 1:
         best, title = max(zip(results, titles, strict=True), key=lambda column: column[0]["pnl"])
@@ -194,11 +228,11 @@ def _print(results: list[dict[str, Any]]) -> None:
             out.print("\nAll made the same.")
 
 
-def _titles(prompts: list[str]) -> list[str]:
-    """The column headings; a prompt that is given twice is numbered."""
+def _titles(sessions: list[_Session]) -> list[str]:
+    """The column headings; a prompt that trades twice under one mandate is numbered."""
+    names = [", ".join(filter(None, (each.prompt, each.limits))) for each in sessions]
     return [
-        name if prompts.count(name) == 1 else f"{name} ({prompts[: i + 1].count(name)})"
-        for i, name in enumerate(prompts)
+        name if names.count(name) == 1 else f"{name} ({names[: i + 1].count(name)})" for i, name in enumerate(names)
     ]
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from llmctx.cli.shared.mandates import limit_lines
 from llmctx.cli.shared.options import AsJson
 from llmctx.cli.shared.output import coloured, escape, out, plain_table, print_json
 from llmctx.errors import ReplayError
@@ -31,8 +32,8 @@ def compare(
     """Compare two replays, or a replay with the record.
 
     Shows agreement with a 95% Wilson interval, changes by action, confidence, sizes and stops, guardrails, grounding,
-    tokens, cost, latency and self-consistency over repeats; then the decisions whose action flipped, the costliest
-    first, each with its cause.
+    tokens, cost, latency and self-consistency over repeats; what each limit of the mandates changed; then the decisions
+    whose action flipped, the costliest first, each with its cause.
 
     \b
     llmctx compare recorded other-model.jsonl
@@ -76,6 +77,8 @@ def _print(comparison: Comparison, show: int) -> None:
     for moved in comparison.moved:
         if moved.both:
             out.print(f"{moved.name}: {moved.changed} of {moved.both} changed although the action is the same")
+    for line in limit_lines(comparison.limits):
+        out.print(f"[bold]limit[/] {escape(line)}")
     for pair in comparison.flips[:show]:
         _print_flip(pair)
     if len(comparison.flips) > show:

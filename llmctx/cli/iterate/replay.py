@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from llmctx.cli.iterate.replay_options import ReplayOptions
+from llmctx.cli.shared.mandates import MandateFile, read_mandate
 from llmctx.cli.shared.options import AsJson, Endpoint, From, PromptsDir, RedisUrl, Since, StateDir, Until, parse_amount
 from llmctx.cli.shared.setup import settings_for
 from llmctx.cli.shared.sources import Selected, selection_of
@@ -24,6 +25,7 @@ def replay(
     ] = None,
     prompt: Annotated[str | None, typer.Option(help="Ask with this prompt instead: NAME or NAME/vN.")] = None,
     model: Annotated[str | None, typer.Option(help="Ask this model instead.")] = None,
+    mandate: MandateFile = None,
     repeat: Annotated[int, typer.Option(help="Ask N times each, to tell noise from effect.", min=1)] = 1,
     symbol: Annotated[str | None, typer.Option(help="The same as symbol=... in SELECTION.")] = None,
     action: Annotated[str | None, typer.Option(help="The same as action=...: the verdict's action.")] = None,
@@ -58,10 +60,10 @@ def replay(
     """Rebuild recorded decisions, or ask a model again.
 
     rebuild asks no model: it builds package and prompt from the recorded snapshot, byte for byte, and decision and
-    verdict from the recorded answer. again sends the same messages to the same model. --prompt and --model change one
-    of them, or both. Neither the trail nor a live key is touched; answers go to a results file, and the same command
-    resumes after an interrupt. Every mode checks the evidence first. Exit code 1: evidence was altered. 3: calls got no
-    answer.
+    verdict from the recorded answer. again sends the same messages to the same model. --prompt, --model and --mandate
+    change what they name, together too; --mandate alone judges the recorded answers again and asks nobody. Neither the
+    trail nor a live key is touched; answers go to a results file, and the same command resumes after an interrupt.
+    Every mode checks the evidence first. Exit code 1: evidence was altered. 3: calls got no answer.
 
     \b
     llmctx replay                                       # rebuild every record
@@ -69,6 +71,7 @@ def replay(
     llmctx replay symbol=ACME,limit=20 --mode again --repeat 3
     llmctx replay action=reduce --prompt position/v1 --budget-tokens 200000
     llmctx replay 40-80 --model llmctx-standin --out other-model.jsonl
+    llmctx replay --mandate strict.toml --out strict.jsonl
     """
     text, selection = selection_of(
         selected, symbol=symbol, action=action, guard=guard, since=since, until=until, limit=limit
@@ -77,9 +80,10 @@ def replay(
         where=where,
         selection=selection,
         text=text or "all",
-        mode=_mode(mode, prompt, model),
+        mode=_mode(mode, {"prompt": prompt, "model": model, "mandate": mandate}),
         prompt=prompt,
         model=model,
+        mandate=None if mandate is None else read_mandate(mandate),
         repeat=repeat,
         concurrency=concurrency,
         budget_tokens=budget_tokens,
@@ -98,6 +102,12 @@ def replay(
         if repeat > 1 or batch or answers:
             raise ReplayError("A rebuild asks no model.", "Choose a mode that does: --mode again, --prompt or --model.")
         raise typer.Exit(asyncio.run(rebuild(settings, options)))
+    if options.mode == "mandate":
+        from llmctx.cli.iterate.replay_judge import judge
+
+        if repeat > 1 or batch or answers:
+            raise ReplayError("Another mandate alone asks no model.", "Add --prompt or --model to ask one.")
+        raise typer.Exit(asyncio.run(judge(settings, options)))
     from llmctx.cli.iterate.replay_ask import ask_again
 
     if batch is not None and answers:
@@ -105,10 +115,10 @@ def replay(
     raise typer.Exit(asyncio.run(ask_again(settings, options)))
 
 
-def _mode(mode: str | None, prompt: str | None, model: str | None) -> str:
+def _mode(mode: str | None, changes: dict[str, object]) -> str:
     if mode is not None and mode not in _MODES:
         raise typer.BadParameter(f"--mode {mode}: give rebuild or again, or change something with --prompt or --model")
-    changed = [name for name, value in (("prompt", prompt), ("model", model)) if value is not None]
+    changed = [name for name, value in changes.items() if value is not None]
     if changed and mode is not None:
         raise typer.BadParameter(f"--mode {mode} changes nothing, --{changed[0]} does: give one of them")
     return " and ".join(changed) or mode or "rebuild"

@@ -30,13 +30,6 @@ from llmctx.replay.safe_write import BATCH, Destination, replacing
 from llmctx.rules import code
 from llmctx.settings import Settings
 
-_MODE_TEXT = {
-    "again": "again: the same messages to the same model",
-    "prompt": "prompt: {prompt} instead of the recorded prompt, the same model",
-    "model": "model: {model} instead of the recorded model, the same messages",
-    "prompt and model": "prompt and model: {prompt} and {model} instead of those recorded",
-}
-
 
 async def ask_again(settings: Settings, options: ReplayOptions) -> int:
     """Ask, write the results, print a summary, and return the exit code: 1 if evidence was altered.
@@ -45,12 +38,12 @@ async def ask_again(settings: Settings, options: ReplayOptions) -> int:
     """
     settings = settings.model_copy(update={"llm": settings.llm.one()})
     template = None if options.prompt is None else load_template(settings.prompts, options.prompt, settings.state_dir)
-    plan = Plan(template, options.model, options.repeat, settings.llm.model)
+    plan = Plan(template, options.model, options.repeat, settings.llm.model, options.mandate)
     async with recordings_of(settings, options.where) as recordings:
         entries = [entry async for entry in recordings.select(options.selection)]
         if not entries:
             raise no_match(options.text, recordings, options.where)
-        altered = _altered(entries, recordings)
+        altered = altered_among(entries, recordings)
         if options.batch is not None:
             _write_batch(options.batch, entries, plan, recordings, options)
         else:
@@ -58,7 +51,7 @@ async def ask_again(settings: Settings, options: ReplayOptions) -> int:
     return 1 if altered else 0
 
 
-def _altered(entries: list[Recorded], recordings: Recordings) -> list[int]:
+def altered_among(entries: list[Recorded], recordings: Recordings) -> list[int]:
     """The indices of records with altered evidence: an answer about them proves nothing."""
     altered = check_records(entries, recordings.blobs).altered
     for entry, difference in altered:
@@ -77,11 +70,11 @@ async def _ask(
     budget = Budget(options.budget_tokens, options.budget_cost, prices=settings.prices, batch=bool(options.answers))
     # The answerer comes first: if nobody can be asked, no results file is created.
     async with _answerer(settings, options) as answerer:
-        question = _question(settings, options, plan, recordings)
-        path = options.out or _default_path(settings.state_dir, options.mode, question)
+        question = question_of(settings, options, plan, recordings)
+        path = options.out or default_path(settings.state_dir, options.mode, question)
         with ResultsFile(path, question, fresh=options.fresh, inputs=options.inputs) as file:
             if not options.as_json:
-                _print_question(options, plan, recordings, path, len(entries))
+                print_question(options, plan, recordings, path, len(entries))
             results = list(file.before)
             with progress("asking", len(entries) * plan.repeat - len(results), quiet=options.as_json) as advance:
 
@@ -123,14 +116,20 @@ def _no_answers(summary: ReplaySummary) -> ReplayError:
     )
 
 
-def _print_question(options: ReplayOptions, plan: Plan, recordings: Recordings, path: Path, records: int) -> None:
-    text = _MODE_TEXT[options.mode].format(prompt=plan.template.ref if plan.template else "", model=options.model)
-    out.print(f"[bold]mode[/]       {escape(text)}" + (f", {plan.repeat} times each" if plan.repeat > 1 else ""))
+def print_question(options: ReplayOptions, plan: Plan, recordings: Recordings, path: Path, records: int) -> None:
+    """Print what is asked of whom, and where the answers go."""
+    prompt = "the same messages" if plan.template is None else plan.template.ref
+    text = "nobody is asked" if plan.mode == "mandate" else f"{prompt}, {options.model or 'the same model'}"
+    if plan.mandate is not None:
+        text += f", the mandate {plan.mandate.sha256[:12]}"
+    out.print(
+        f"[bold]mode[/]       {plan.mode}: {escape(text)}" + (f", {plan.repeat} times each" if plan.repeat > 1 else "")
+    )
     out.print(f"[bold]source[/]     {escape(recordings.name)}; selection {escape(options.text)}: {records} records")
     out.print(f"[bold]results[/]    {escape(str(path))}")
 
 
-def _question(settings: Settings, options: ReplayOptions, plan: Plan, recordings: Recordings) -> dict[str, Any]:
+def question_of(settings: Settings, options: ReplayOptions, plan: Plan, recordings: Recordings) -> dict[str, Any]:
     """The head of the results file: another question needs another file."""
     return {
         "mode": options.mode,
@@ -139,6 +138,7 @@ def _question(settings: Settings, options: ReplayOptions, plan: Plan, recordings
         "prompt": None if plan.template is None else plan.template.ref,
         "template_sha256": None if plan.template is None else plan.template.sha256,
         "model": options.model,
+        "mandate": None if plan.mandate is None else plan.mandate.sha256,
         "endpoint": None if options.answers else without_secrets(settings.llm.base_url or ""),
         "repeat": plan.repeat,
         "batch": bool(options.answers),
@@ -146,7 +146,8 @@ def _question(settings: Settings, options: ReplayOptions, plan: Plan, recordings
     }
 
 
-def _default_path(state_dir: Path, mode: str, question: dict[str, Any]) -> Path:
+def default_path(state_dir: Path, mode: str, question: dict[str, Any]) -> Path:
+    """Where results go unless a file is named: a file under `replays/`, named after the digest of the question."""
     digest = canonical.sha256(canonical.dumps(question))[:10]
     return state_dir / "replays" / f"{mode.replace(' ', '-')}-{digest}.jsonl"
 

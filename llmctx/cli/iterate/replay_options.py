@@ -4,6 +4,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
+from llmctx.decision.mandate.mandate import Mandate
 from llmctx.replay.selection import Selection
 
 
@@ -17,11 +18,13 @@ class ReplayOptions(NamedTuple):
     text: str
     """The selection as text."""
     mode: str
-    """rebuild, again, prompt, model, or prompt and model."""
+    """rebuild, again, or what is changed: prompt, model, mandate, joined by `and`."""
     prompt: str | None
     """The prompt to ask with instead of the recorded one."""
     model: str | None
     """The model to ask instead of the recorded one."""
+    mandate: Mandate | None
+    """The mandate to judge by instead of the recorded one."""
     repeat: int
     """How often each record is asked."""
     concurrency: int

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from llmctx.cli.iterate.compare import cause_counts, describe_flip, no_decision_reason, top_reasons
 from llmctx.cli.iterate.replay_options import ReplayOptions
+from llmctx.cli.shared.mandates import limit_lines
 from llmctx.cli.shared.output import escape, out, print_json
 from llmctx.replay.budget import Budget
 from llmctx.replay.compare import Comparison, compare
@@ -47,7 +48,8 @@ def print_summary(options: ReplayOptions, path: Path, answers: Answers) -> None:
             }
         )
         return
-    _print_counts(options, answers)
+    if options.mode != "mandate":
+        _print_counts(options, answers)
     if comparison is not None:
         _print_comparison(comparison)
         out.print(f"\nSee more: llmctx compare {escape(str(path))} --html replay.html")
@@ -77,6 +79,8 @@ def _print_comparison(comparison: Comparison) -> None:
     out.print(f"[bold]causes[/]     {cause_counts(comparison)}")
     for line in top_reasons(comparison):
         out.print(f"           {escape(line)}")
+    for line in limit_lines(comparison.limits):
+        out.print(f"[bold]limit[/]      {escape(line)}")
     for pair in comparison.flips[:_MAX_FLIPS_SHOWN]:
         why = "; ".join([*map(str, pair.causes), *filter(None, [no_decision_reason(pair.b)])])
         out.print(f"[bold]flip[/]       record {pair.result.index} {describe_flip(pair)} ({escape(why)})")

@@ -29,7 +29,9 @@ def console(
     host: Annotated[str, typer.Option("--host", help="The address to listen on. Others need TLS and a token.")] = (
         "127.0.0.1"
     ),
-    write: Annotated[bool, typer.Option("--write", help="Let requests with the token change something.")] = False,
+    write: Annotated[
+        bool, typer.Option("--write", help="Let requests with the token, or of the proxy's people, change something.")
+    ] = False,
     names: Annotated[
         list[str] | None, typer.Option("--name", help="A host name under which it is asked too, for a tunnel or DNS.")
     ] = None,
@@ -49,7 +51,8 @@ def console(
     The desk with every open position; each decision with what was known, asked, answered and concluded, and its proof,
     which the browser recomputes; search, symbols, comparisons, quality and health. The same as JSON under /api/v1.
 
-    It listens on this machine alone and changes nothing. --write lets requests with the token raise ticks.
+    It listens on this machine alone and changes nothing. --write lets people who gave the token, or whom the proxy in
+    [console] of the settings names, ask for decisions, halt, resume, approve, override and annotate.
 
     \b
     llmctx console
@@ -57,12 +60,14 @@ def console(
     llmctx console token
     """
     settings = settings_for(redis_url, state_dir, prompts=prompts)
+    from llmctx.cli.shared.consoles import proxy_of
     from llmctx.console.access import Bind, make_token
 
     if act == "token":
         out.print(make_token(settings.state_dir), markup=False)
         return
-    bind = Bind(host, port, write=write, certificate=tls_cert, key=tls_key, names=tuple(names or ()))
+    called, proxy = tuple(names or ()), proxy_of(settings)
+    bind = Bind(host, port, write=write, certificate=tls_cert, key=tls_key, names=called, proxy=proxy)
     asyncio.run(_serve(settings, where, bind, replays or settings.state_dir / "replays"))
 
 

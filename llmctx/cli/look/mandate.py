@@ -1,11 +1,11 @@
 """`llmctx mandate`: the limits in force, and what others would have done."""
 
 import asyncio
-from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from llmctx.cli.shared.mandates import MandateFile, limit_lines, read_mandate
 from llmctx.cli.shared.options import AsJson, From, RedisUrl, StateDir
 from llmctx.cli.shared.output import escape, out, print_json
 from llmctx.cli.shared.setup import settings_for
@@ -23,10 +23,13 @@ _MAX_SHOWN = 20
 
 
 def mandate(
-    words: Annotated[list[str] | None, typer.Argument(metavar="check", help="Nothing, or check.")] = None,
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="[check | of ADDRESS]", help="Nothing, check, or of and a record.")
+    ] = None,
     on: Annotated[
         str | None, typer.Option("--on", help="The records to judge, a selection as in `llmctx replay --help`.")
     ] = None,
+    file: MandateFile = None,
     where: From = None,
     redis_url: RedisUrl = None,
     state_dir: StateDir = None,
@@ -34,25 +37,34 @@ def mandate(
 ) -> None:
     """Show the limits in force, or judge recorded decisions by them.
 
-    Without arguments: each rule, its limit and its reason. check judges the answers of recorded decisions again, under
-    the mandate of each record and under the one in the settings, and shows what would have been done instead. It asks
-    no model; prices and positions stay those that were recorded.
+    Without arguments: each rule, its limit and its reason. of ADDRESS says whether one recorded decision was within the
+    limits in force at its time: who set them, and each rule with its limit then and what it found. check judges the
+    answers of recorded decisions again, under the mandate of each record and under the one in the settings or in FILE,
+    and shows what would have been done instead, rule by rule. Limits that several positions share are checked over all
+    records, in the order of their times. It asks no model; prices and positions stay those that were recorded.
 
     \b
     llmctx mandate
     LLMCTX_MANDATE__ADDS_PER_DAY=1 llmctx mandate check --on symbol=ACME
+    llmctx mandate check --mandate strict.toml --from ./export
+    llmctx mandate of 12 --from ./export
     """
     settings = settings_for(redis_url, state_dir)
+    shown = settings.mandate if file is None else read_mandate(file)
     match words or []:
         case []:
-            _show(settings.mandate, as_json=as_json)
+            _show(shown, as_json=as_json)
         case ["check"]:
-            found = asyncio.run(_check(settings, where, on or "all"))
-            _print_check(found, settings.mandate, as_json=as_json)
+            found = asyncio.run(_check(settings, where, on or "all", shown))
+            _print_check(found, shown, as_json=as_json)
+        case ["of", address]:
+            from llmctx.cli.look.mandate_of import show_limits_at
+
+            asyncio.run(show_limits_at(settings, where, address, as_json=as_json))
         case other:
             raise LlmctxError(
                 f"`llmctx mandate` has no action {' '.join(other)!r}.",
-                "Write `llmctx mandate` or `llmctx mandate check --on SELECTION`.",
+                "Write `llmctx mandate`, `llmctx mandate of ADDRESS` or `llmctx mandate check --on SELECTION`.",
                 exit_code=2,
             )
 
@@ -88,7 +100,7 @@ def _limit(limits: Limits, name: str) -> str:
     return ("no limit" if value is None else str(value)) + usual
 
 
-async def _check(settings: Settings, where: str | None, on: str) -> "list[JudgedAgain]":
+async def _check(settings: Settings, where: str | None, on: str, mandate: Mandate) -> "list[JudgedAgain]":
     from llmctx.replay.mandate_check import judge_again
 
     text, selection = selection_of(on)
@@ -96,27 +108,31 @@ async def _check(settings: Settings, where: str | None, on: str) -> "list[Judged
         entries = [entry async for entry in recordings.select(selection)]
         if not entries:
             raise no_match(text, recordings, where)
-        return list(judge_again(entries, recordings.blobs, settings.mandate))
+        return list(judge_again(entries, recordings.blobs, mandate))
 
 
 def _print_check(found: "list[JudgedAgain]", mandate: Mandate, *, as_json: bool) -> None:
+    from llmctx.leaf_fields import verdict_fields
+    from llmctx.replay.limit_changes import limit_changes
+
     differing = [each for each in found if each.differs]
-    names = {rule.name for rule in RULES}
-    fired = Counter(guard.name for each in differing for guard in each.after.guards if guard.name in names)
+    limits = limit_changes((verdict_fields(each.before), verdict_fields(each.after)) for each in found)
     if as_json:
         for each in differing:
             judged = {"recorded": _fields(each.before), "instead": _fields(each.after)}
-            print_json({**vars(each.place), "symbol": each.symbol} | judged)
-        print_json({"mandate": mandate.sha256, "decisions": len(found), "differing": len(differing), "rules": fired})
+            print_json({**vars(each.place), "symbol": each.package.symbol} | judged)
+        counts = {"mandate": mandate.sha256, "decisions": len(found), "differing": len(differing)}
+        print_json(counts | {"limits": [limit._asdict() for limit in limits]})
         return
     for each in differing[:_MAX_SHOWN]:
         partition = f"{each.place.partition}:" if each.place.partition else ""
         change = f"{_said(each.before)} -> [bold]{_said(each.after)}[/]"
-        out.print(f"{partition}{each.place.index} {escape(each.symbol)}  {change}  {escape(each.after.reason)}")
+        out.print(f"{partition}{each.place.index} {escape(each.package.symbol)}  {change}  {escape(each.after.reason)}")
     if len(differing) > _MAX_SHOWN:
         out.print(f"and {len(differing) - _MAX_SHOWN} more; --json lists them all")
-    rules = ", ".join(f"{name} ({count})" for name, count in fired.most_common())
-    out.print(f"{len(differing)} of {len(found)} decisions would differ" + (f", by {rules}." if rules else "."))
+    out.print(f"{len(differing)} of {len(found)} decisions would differ.")
+    for line in limit_lines(limits):
+        out.print(f"  {escape(line)}")
 
 
 def _said(verdict: "Verdict") -> str:

@@ -12,6 +12,7 @@ from llmctx.cli.shared.record_text import print_brief, print_fields, print_verdi
 from llmctx.cli.shared.setup import open_trail, settings_for
 from llmctx.cli.shared.sources import source_of
 from llmctx.console.story import Story, known_sections
+from llmctx.decision.mandate.mandate import Mandate
 from llmctx.errors import CheckpointError
 from llmctx.settings import Settings
 from llmctx.trail.log.entry import Entry, address
@@ -56,6 +57,7 @@ def show(
             _print_entry(entry, place, blobs)
         else:
             print_brief(Story(entry, 1, blobs), place, covered)
+            print_fields({"allowed by": _allowed(entry, place, blobs)})
         if entry.erased:
             out.print(f"\n[yellow]erased by rule[/]  {', '.join(entry.erased)}; the leaf has the digests")
         _print_said(said)
@@ -143,6 +145,21 @@ def _print_entry(entry: Entry, place: str, blobs: Blobs) -> None:
             _print_block(f"asked ({message['role']})", message["content"])
     if "completion" in entry.pieces:
         _print_block("answered (raw)", entry.pieces["completion"].decode(errors="replace"))
+
+
+def _allowed(entry: Entry, place: str, blobs: Blobs) -> str | None:
+    """Under which limits a verdict was given, and who set them; None if the record is no verdict on a position."""
+    if "policy" not in entry.record["verdict"]:
+        return None
+    digest = entry.record.get("mandate", {}).get("sha256")
+    if digest is None:
+        return "the guardrails alone: there was no mandate"
+    try:
+        mandate = Mandate.from_blob(blobs[digest])
+    except (KeyError, ValueError):
+        return f"the mandate {digest}, which cannot be read"
+    by = f"set by {mandate.by}" + (f": {mandate.why}" if mandate.why else "") if mandate.by else "set by nobody named"
+    return f"the mandate {digest[:16]}, {by}; `llmctx mandate of {place}` lists its rules"
 
 
 def _print_said(said: list[Entry]) -> None:

@@ -56,7 +56,7 @@ async def _examine(settings: Settings, redis_conf: Path | None, backups: Path) -
     from llmctx.ops.doctor.examine import examine, unreachable
     from llmctx.ops.doctor.subject import Places
 
-    places = Places(settings.state_dir, redis_conf or asset("redis.conf"), backups, settings.prompts)
+    places = Places(settings.state_dir, redis_conf or asset("redis.conf"), backups, settings.prompts, settings.mapping)
     try:
         async with redis_of(settings) as (_, url):
             return [finding async for finding in examine(url, places)], 0

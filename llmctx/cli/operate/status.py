@@ -73,6 +73,9 @@ def _print(found: dict[str, Any]) -> None:
 def _print_effects(effects: dict[str, Any]) -> None:
     if effects["waiting"]:
         out.print(f"  effects      {effects['waiting']} wait to be recorded")
+    if effects["trades"]:
+        slippage = "unknown" if effects["slippage_bps"] is None else f"{effects['slippage_bps']} bps"
+        out.print(f"  fills        {effects['trades']} trades in the last 200 records, mean slippage {slippage}")
     for line in effects["findings"]:
         out.print(f"  [red]effects[/]      {escape(line)}; `llmctx reconcile` says more")
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from llmctx import clock
 from llmctx.cli.shared.options import AsJson, From, RedisUrl, Since, StateDir, Until, parse_time
 from llmctx.cli.shared.output import out, print_json
 from llmctx.cli.shared.reconciling import print_trade, trades_of
@@ -18,6 +19,13 @@ def reconcile(
     symbol: Annotated[str | None, typer.Option(help="Only this symbol.")] = None,
     since: Since = None,
     until: Until = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            help="Only what was decided or done in this minute: 14:59 on any day of the trail, or an ISO 8601 time.",
+            show_default=False,
+        ),
+    ] = None,
     findings: Annotated[bool, typer.Option("--findings", help="Only what does not agree.")] = False,
     where: From = None,
     redis_url: RedisUrl = None,
@@ -28,21 +36,23 @@ def reconcile(
 
     One entry for each decision that asks for something to be done, with its fills, their price against the one that
     the decision knew, and what people said of it; and one for each fill that no decision asked for, such as a stop at
-    the broker. Findings are decisions without an effect five minutes later, orders without an end, other quantities or
-    sides than decided, prices more than 100 basis points worse, and fills that nobody explains. Exit code 1 if there
-    are any.
+    the broker, with the stop and target that stood before it. Findings are decisions without an effect five minutes
+    later, orders without an end, other quantities or sides than decided, prices more than 100 basis points worse, and
+    fills that nobody explains. Exit code 1 if there are any.
 
     \b
     llmctx reconcile --since 1d
-    llmctx reconcile --symbol AAPL --since 14:59 --until 15:00 --from ./export
+    llmctx reconcile --symbol AAPL --at 14:59 --from ./export
     """
     since_ms, until_ms = parse_time("--since", since), parse_time("--until", until)
+    minute = None if at is None else _minute(at)
     trades = [
         trade
         for trade in asyncio.run(_read(settings_for(redis_url, state_dir), where))
         if symbol in (None, trade.symbol)
         and (since_ms is None or trade.time_ms >= since_ms)
         and (until_ms is None or trade.time_ms < until_ms)
+        and (minute is None or any(clock.iso(time_ms)[:16].endswith(minute) for time_ms in trade.times_ms))
         and (trade.findings or not findings)
     ]
     for trade in trades:
@@ -58,6 +68,13 @@ def reconcile(
             f"{len(wrong)} with findings."
         )
     raise typer.Exit(1 if wrong else 0)
+
+
+def _minute(at: str) -> str:
+    """How ISO 8601 times of a minute end without their seconds: HH:MM, or with the date before it."""
+    is_time_of_day = len(at) == len("14:59")
+    time_ms = parse_time("--at", at) or 0
+    return at if is_time_of_day else clock.iso(time_ms)[:16]
 
 
 async def _read(settings: Settings, where: str | None) -> list[Trade]:

@@ -17,15 +17,19 @@ from llmctx.cli.shared.options import (
     BarsZone,
     CostBps,
     Exchange,
+    Funding,
     IntervalS,
+    Leverage,
     Lot,
+    MaintenancePct,
+    MakerBps,
     MinNotional,
     News,
     RedisUrl,
     Sectors,
     StateDir,
     bar_file_options,
-    numbers_by_symbol,
+    broker_terms,
     parse_number,
 )
 from llmctx.cli.shared.output import out, print_json
@@ -76,6 +80,10 @@ def feed(
     cost_bps: CostBps = "2",
     lot: Lot = None,
     min_notional: MinNotional = None,
+    leverage: Leverage = None,
+    maker_bps: MakerBps = None,
+    maintenance_pct: MaintenancePct = "0.5",
+    funding: Funding = None,
     live: Annotated[
         bool, typer.Option("--live", help="The data is live: judge its age by the server's clock, not the bars'.")
     ] = False,
@@ -100,8 +108,10 @@ def feed(
     from llmctx.flow.bar_file import BarFile
     from llmctx.flow.rules import FeedRules, read_sectors
 
-    if bars == _STANDARD_INPUT and news is not None:
-        raise typer.BadParameter("--news needs a file of bars; with - send headlines as lines of standard input")
+    if bars == _STANDARD_INPUT and (news is not None or funding is not None):
+        raise typer.BadParameter(
+            "--news and --funding need a file of bars; with - send them as lines of standard input"
+        )
     given = None if interval_s is None else timedelta(seconds=interval_s)
     # An unreadable file is reported before a server is contacted.
     file = None if bars == _STANDARD_INPUT else BarFile(bars, bar_file_options(bars_format, symbol, zone))
@@ -111,14 +121,13 @@ def feed(
         sectors=read_sectors(sectors),
         exchange=exchange,
         vix=None if vix is None else parse_number("--vix", vix),
-        cost_bps=parse_number("--cost-bps", cost_bps) if paper else None,
         live=live,
-        lots=numbers_by_symbol("--lot", lot),
-        min_notionals=numbers_by_symbol("--min-notional", min_notional),
+        **broker_terms((cost_bps, maker_bps, maintenance_pct), lot, min_notional, leverage),
     )
+    rules = rules if paper else rules._replace(cost_bps=None)
     factor = _speed(speed)
     settings = settings_for(redis_url, state_dir)
-    asyncio.run(_feed(settings, file, news, rules, factor, lockstep=lockstep, as_json=as_json))
+    asyncio.run(_feed(settings, file, (news, funding), rules, factor, lockstep=lockstep, as_json=as_json))
 
 
 def _speed(text: str) -> float | None:
@@ -148,7 +157,7 @@ def _ratio(text: str) -> tuple[str, Decimal]:
 async def _feed(
     settings: Settings,
     file: "BarFile | None",
-    news: Path | None,
+    beside: tuple[Path | None, Path | None],
     rules: "FeedRules",
     speed: float | None,
     *,
@@ -162,7 +171,7 @@ async def _feed(
     from llmctx.flow.store import Store
     from llmctx.flow.timeline import read_items
 
-    items = None if file is None else read_items(file, news, rules.interval)
+    items = None if file is None else read_items(file, beside[0], rules.interval, beside[1])
     count, name = (0, "Standard input") if file is None else (count_bars(file.path), str(file.path))
     async with redis_of(settings) as (redis, url):
         partitions = await partitions_of(redis, settings)
@@ -177,7 +186,7 @@ async def _feed(
         print_json(summary.as_dict())
     else:
         _print_summary(summary, url)
-    if not (summary.bars or summary.headlines or summary.already_fed):
+    if not (summary.bars or summary.headlines or summary.already_fed or summary.corrected):
         raise FeedError(f"{name} has no usable bar.", "Correct the rows that the warnings above name.")
 
 
@@ -192,5 +201,7 @@ def _print_summary(summary: "FeedReport", url: str) -> None:
         out.print(f"Rewrote positions for a split: {', '.join(summary.adjusted)}.")
     if summary.already_fed:
         out.print(f"Left out {summary.already_fed} bars or headlines that were fed before or are too old.")
+    if summary.corrected:
+        out.print(f"Corrected {summary.corrected} bars that came again with other values.")
     if summary.bad_rows:
         out.print(f"Left out {summary.bad_rows} unusable rows.")

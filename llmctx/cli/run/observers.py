@@ -6,6 +6,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from llmctx.cli.shared.alerting import service_alerts
 from llmctx.cli.shared.output import messages
+from llmctx.llm.completion import Completer
+from llmctx.llm.fallback import EndpointChain
 from llmctx.settings import Settings
 from llmctx.trail.log.entry import Entry
 from llmctx.worker.home import TrailHome
@@ -18,7 +20,7 @@ Observer = Callable[[Entry], None]
 
 @asynccontextmanager
 async def observers(
-    settings: Settings, home: TrailHome, metrics: tuple[str, int] | None
+    settings: Settings, home: TrailHome, completer: Completer, metrics: tuple[str, int] | None
 ) -> AsyncIterator[list[Observer]]:
     """Open what was asked for: alerts, a log line a record if logs are JSON, metrics at a host and port, traces.
 
@@ -28,11 +30,16 @@ async def observers(
     async with AsyncExitStack() as stack:
         if settings.log_format == "json":
             found.append(_log_record)
-        await stack.enter_async_context(service_alerts(settings, home.redis, home.instance))
+        if await stack.enter_async_context(service_alerts(settings, home.redis, home.instance)):
+            from llmctx.ops.alerts.halts import telling_halts
+
+            found.append(await stack.enter_async_context(telling_halts(home.redis)))
         if metrics is not None:
             from llmctx.ops.metrics.endpoint import Address, serve_metrics
 
-            serving = serve_metrics(Address(*metrics), home.redis, home.instance.partitions, settings.prices)
+            chain = completer.endpoints if isinstance(completer, EndpointChain) else ()
+            breakers = {endpoint.name: endpoint.breaker for endpoint in chain}
+            serving = serve_metrics(Address(*metrics), home.redis, home.instance.partitions, settings.prices, breakers)
             records, port = await stack.enter_async_context(serving)
             found.append(records.add)
             messages.note(f"metrics are served at http://{metrics[0]}:{port}/metrics")
@@ -53,12 +60,12 @@ async def console_beside(settings: Settings, home: TrailHome, port: int | None) 
     if port is None:
         yield
         return
-    from llmctx.cli.shared.consoles import live_subject_of
+    from llmctx.cli.shared.consoles import live_subject_of, proxy_of
     from llmctx.console.access import Bind
     from llmctx.console.server import serve_console
 
     subject = await live_subject_of(settings, home.redis, home.url, home.instance, settings.state_dir / "replays")
-    async with serve_console(subject, Bind(port=port), settings.state_dir) as url:
+    async with serve_console(subject, Bind(port=port, proxy=proxy_of(settings)), settings.state_dir) as url:
         messages.note(f"the console is at {url}")
         yield
 

@@ -109,7 +109,10 @@ async def _run(
             server = without_password(url)
             refs = ", ".join(template.ref for template in config.prompts.templates)
             out.print(f"Deciding with {refs} and {_models(settings)} on {server}. Ctrl-C stops it.")
-        async with observers(settings, home, metrics) as watching, console_beside(settings, home, console):
+        async with (
+            observers(settings, home, config.completer, metrics) as watching,
+            console_beside(settings, home, console),
+        ):
             tasks = [asyncio.create_task(counter.report())]
             if isinstance(config.prompts, PromptBook):
                 tasks.append(asyncio.create_task(config.prompts.watch()))

@@ -8,7 +8,7 @@ import typer
 
 from llmctx.cli.shared.options import said_by
 from llmctx.cli.shared.output import escape, out, print_json
-from llmctx.cli.shared.setup import home_of, redis_of, settings_for
+from llmctx.cli.shared.setup import config_of, home_of, redis_of, settings_for
 from llmctx.settings import Settings
 from llmctx.statement import ActKind
 
@@ -45,4 +45,8 @@ async def _act(settings: Settings, record: str, said: dict[str, Any]) -> str:
     async with redis_of(settings) as (redis, url):
         home = await home_of(settings, redis, url)
         partition, index = parse_address(record, home.instance.partitions)
-        return await say(home, partition, Act.model_validate(said | {"index": index}))
+        made = Act.model_validate(said | {"index": index})
+        if made.kind != "approval":
+            return await say(home, partition, made)
+        async with config_of(settings) as config:  # what is approved is judged again, here if no service runs
+            return await say(home, partition, made, config)

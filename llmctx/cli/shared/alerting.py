@@ -67,13 +67,14 @@ async def alerting(settings: Settings, instance: str) -> AsyncIterator[bool]:
 
 
 @asynccontextmanager
-async def service_alerts(settings: Settings, redis: Redis, instance: Instance) -> AsyncIterator[None]:
+async def service_alerts(settings: Settings, redis: Redis, instance: Instance) -> AsyncIterator[bool]:
     """The same for a service: late checkpoints, and the error with which it ends, are told too."""
     async with AsyncExitStack() as stack:
-        if await stack.enter_async_context(alerting(settings, instance.id)):
+        is_told = await stack.enter_async_context(alerting(settings, instance.id))
+        if is_told:
             from llmctx.ops.alerts.watch import telling_the_end, watch_checkpoints
 
             await stack.enter_async_context(telling_the_end())
             watching = asyncio.create_task(watch_checkpoints(redis, instance.partitions))
             stack.push_async_callback(end, watching)
-        yield
+        yield is_told

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from llmctx.assets import asset
 from llmctx.cli.shared.setup import redis_of, trail_rules
 from llmctx.cli.shared.sources import copy_in
+from llmctx.console.access import Proxy
 from llmctx.console.subject import Live, Subject, copy_subject, live_subject
 from llmctx.ops.doctor.subject import Places
 from llmctx.settings import Settings
@@ -35,3 +36,9 @@ async def live_subject_of(
     places = Places(settings.state_dir, asset("redis.conf"), Path("backups"), settings.prompts)
     live = Live(redis, url, instance, await trail_rules(redis, settings), places, settings.people)
     return live_subject(live, settings.archive, settings.prices, replays)
+
+
+def proxy_of(settings: Settings) -> Proxy | None:
+    """The proxy in front of the console; None without one."""
+    given = settings.console
+    return None if given.address is None else Proxy(given.proxies, given.user_header, given.address)

@@ -2,7 +2,7 @@
 
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
@@ -109,7 +109,9 @@ BarsZone = Annotated[
 Exchange = Annotated[
     str,
     typer.Option(
-        "--exchange", help="Trading hours for market_status: XNYS, XNAS, XLON, XETR or XPAR; always is never closed."
+        "--exchange",
+        help="Trading hours for market_status: XNYS, XNAS, XLON, XETR, XPAR, FX, with the extra `calendars` sixty "
+        "others (XTKS, XNSE, CMES, ...); always is never closed.",
     ),
 ]
 CostBps = Annotated[str, typer.Option("--cost-bps", help="Cost of each fill, in basis points of the traded amount.")]
@@ -140,6 +142,59 @@ MinNotional = Annotated[
         show_default=False,
     ),
 ]
+MakerBps = Annotated[
+    str | None,
+    typer.Option(
+        "--maker-bps",
+        help="Cost of a fill at the target, which rests in the order book, in basis points. Default: --cost-bps.",
+        show_default=False,
+    ),
+]
+Leverage = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--leverage",
+        help="Trade perpetuals on isolated margin: 5, or SYMBOL=5; may be repeated. Default: paid in full.",
+        show_default=False,
+    ),
+]
+MaintenancePct = Annotated[
+    str, typer.Option("--maintenance-pct", help="Maintenance margin of a leveraged position, in percent of its value.")
+]
+Funding = Annotated[
+    Path | None,
+    typer.Option(
+        "--funding", help="CSV or JSON Lines file of funding rates: timestamp, symbol, funding_rate, mark_price."
+    ),
+]
+
+
+def broker_terms(
+    costs: tuple[str, str | None, str],
+    lot: list[str] | None,
+    min_notional: list[str] | None,
+    leverage: list[str] | None,
+) -> dict[str, Any]:
+    """The fields of FeedRules that the paper broker's options set.
+
+    `costs` are --cost-bps, --maker-bps and --maintenance-pct.
+    """
+    cost_bps, maker_bps, maintenance_pct = costs
+    return {
+        "cost_bps": parse_number("--cost-bps", cost_bps),
+        "maker_bps": None if maker_bps is None else parse_number("--maker-bps", maker_bps),
+        "maintenance": _share("--maintenance-pct", maintenance_pct),
+        "lots": numbers_by_symbol("--lot", lot),
+        "min_notionals": numbers_by_symbol("--min-notional", min_notional),
+        "leverages": numbers_by_symbol("--leverage", leverage),
+    }
+
+
+def _share(option: str, text: str) -> Decimal:
+    value = _decimal(text)
+    if value is None or not 0 <= value < 100:  # noqa: PLR2004  percent
+        raise typer.BadParameter(f"{option} {text}: give a number from 0 to below 100")
+    return value / 100
 
 
 def numbers_by_symbol(option: str, texts: list[str] | None) -> dict[str, Decimal]:

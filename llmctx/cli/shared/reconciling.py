@@ -17,8 +17,8 @@ async def trades_of(source: Source) -> list[Trade]:
 
 def print_trade(trade: Trade) -> None:
     """Print a trade: one line for what was done, and one each for why, for people and for findings."""
-    done = ", ".join(dict.fromkeys(trade.statuses)).replace("_", " ") or "nothing reported"
-    head = f"[bold]{clock.iso(trade.time_ms)}[/]  {escape(trade.symbol)}  {trade.action}: {done}"
+    statuses = ", ".join(dict.fromkeys(trade.statuses)).replace("_", " ") or "nothing reported"
+    head = f"[bold]{clock.iso(trade.time_ms)}[/]  {escape(trade.symbol)}  {trade.action}: {statuses}"
     if trade.fill_price is not None:
         of = "" if trade.wanted is None else f" of {canonical.plain(trade.wanted)}"
         verb = {"buy": "bought", "sell": "sold"}.get(trade.side or "", "traded")
@@ -29,8 +29,11 @@ def print_trade(trade: Trade) -> None:
     out.print(head)
     why = "no decision" if trade.action == "none" else f"decision {trade.address}"
     out.print(f"  why      {why}: {escape(trade.reason or 'no reason given')}")
+    if trade.stood is not None:
+        out.print(f"  stood    {escape(trade.stood)}")
     if trade.effects:
-        out.print(f"  effects  {', '.join(trade.effects)}")
+        done = [f"{where} at {clock.iso(at_ms)}" for where, at_ms in zip(trade.effects, trade.done_ms, strict=True)]
+        out.print(f"  effects  {', '.join(done)}")
     for said in trade.people:
         out.print(f"  people   {escape(said)}")
     for finding in trade.findings:

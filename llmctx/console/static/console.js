@@ -1,30 +1,68 @@
 "use strict";
 (() => {
-  /* The desk: the server sends the whole desk once a second if it changed; what changed is marked for a second. */
+  /* A live part of a page: the server sends it once a second if it changed. Only what changed is replaced and marked
+     for a second; what is open stays open, and the keyboard stays where it is. */
   const stream = document.querySelector("[data-stream]");
   const state = document.querySelector("[data-stream-state]");
-  const texts = () => new Map([...stream.querySelectorAll("[data-watch]")].map((cell) => [placeOf(cell), cell.textContent]));
-  const placeOf = (cell) => cell.closest("[data-key]").dataset.key + " " + cell.dataset.h;
-  const scrolled = () => window.getSelection().isCollapsed === false || stream.contains(document.activeElement);
-  const show = (html) => {
-    if (scrolled()) return; /* somebody reads or steps through it with the keyboard */
-    const before = texts();
-    stream.innerHTML = html;
-    if (!before.size) return;
-    for (const cell of stream.querySelectorAll("[data-watch]")) {
-      const was = before.get(placeOf(cell));
+  const keyed = (root) => new Map([...root.querySelectorAll("[data-key]")].map((part) => [part.dataset.key, part]));
+  const texts = (part) => new Map([...part.querySelectorAll("[data-watch]")].map((cell) => [cell.dataset.h, cell.textContent]));
+  const steps = (part) => [...part.querySelectorAll("a, button, input, summary")];
+  const source = new Map();
+  const sources = (parts) => { source.clear(); for (const [key, part] of parts) source.set(key, part.outerHTML); };
+  const isBeingRead = () => {
+    const selection = getSelection();
+    return !selection.isCollapsed && stream.contains(selection.anchorNode);
+  };
+  const mark = (part, before) => {
+    for (const cell of part.querySelectorAll("[data-watch]")) {
+      const was = before.get(cell.dataset.h);
       if (was !== undefined && was !== cell.textContent) {
         cell.classList.add("changed");
         setTimeout(() => cell.classList.remove("changed"), 1000);
       }
     }
   };
+  const show = (html) => {
+    if (isBeingRead()) return;
+    const made = document.createElement("template");
+    made.innerHTML = html;
+    const old = keyed(stream), parts = keyed(made.content);
+    const htmls = new Map([...parts].map(([key, part]) => [key, part.outerHTML]));
+    const holder = stream.contains(document.activeElement) && document.activeElement.closest("[data-key]");
+    const at = holder ? [holder.dataset.key, steps(holder).indexOf(document.activeElement)] : null;
+    const befores = new Map([...old].map(([key, part]) => [key, texts(part)]));
+    for (const [key, part] of parts) if (old.has(key) && old.get(key).open) part.open = true;
+    if ([...old.keys()].join("\n") === [...parts.keys()].join("\n")) {
+      for (const [key, part] of parts) if (source.get(key) !== htmls.get(key)) old.get(key).replaceWith(part);
+    } else {
+      stream.replaceChildren(made.content);
+    }
+    source.clear();
+    for (const [key, text] of htmls) source.set(key, text);
+    for (const [key, part] of keyed(stream)) if (befores.has(key)) mark(part, befores.get(key));
+    const now = at && keyed(stream).get(at[0]);
+    if (now && !now.contains(document.activeElement)) steps(now)[at[1]]?.focus({ preventScroll: true });
+  };
+  const inWords = (ms) => {
+    const seconds = Math.max(0, Math.floor(ms / 1000));
+    if (seconds < 60) return seconds + " s";
+    return seconds < 3600 ? Math.floor(seconds / 60) + " min" : Math.floor(seconds / 3600) + " h";
+  };
+  const tick = (time) => {
+    state.textContent = "live, " + time.slice(11, 19) + " UTC";
+    state.className = "stream quiet";
+    for (const one of stream.querySelectorAll("[data-since]")) {
+      one.textContent = inWords(Date.parse(time) - one.dataset.since) + " ago";
+    }
+  };
+  const trouble = (text) => { state.textContent = "✖ " + text; state.className = "stream broken"; };
   if (stream) {
+    sources(keyed(stream));
     const events = new EventSource(stream.dataset.stream);
-    events.addEventListener("desk", (event) => { show(event.data); });
-    events.addEventListener("time", (event) => { state.textContent = "live, " + event.data + " UTC"; state.className = "stream quiet"; });
-    events.addEventListener("problem", (event) => { state.textContent = "✖ " + event.data; state.className = "stream broken"; });
-    events.onerror = () => { state.textContent = "✖ not connected; what stands here may be old. Trying again."; state.className = "stream broken"; };
+    events.addEventListener("page", (event) => { show(event.data); });
+    events.addEventListener("time", (event) => { tick(event.data); });
+    events.addEventListener("problem", (event) => { trouble(event.data); });
+    events.onerror = () => { trouble("not connected; what stands here may be old. Trying again."); };
     addEventListener("pagehide", () => events.close());
   }
 

@@ -1,6 +1,6 @@
 """What a rule of the mandate looks at: what is to be done, on which position, under which limits."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import (
     ROUND_CEILING,
     ROUND_DOWN,
@@ -12,7 +12,7 @@ from decimal import (
     Overflow,
 )
 from functools import cached_property
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel
 
@@ -24,6 +24,9 @@ from llmctx.decision.mandate.mandate import Limits, Mandate
 
 EXACT = Context(60, traps=[DivisionByZero, InvalidOperation, Overflow])
 """What cannot be computed exactly enough breaks off, and the position is held."""
+Effect = Literal["block", "clamp", "unchecked"]
+Found = tuple[Effect, str] | None
+"""What a rule finds, and in what words; None if nothing."""
 Value = TypeVar("Value", bound=BaseModel)
 _HUNDRED = Decimal(100)
 _CENT = Decimal("0.01")
@@ -34,14 +37,22 @@ class Case:
     """One action on one position; a rule may change what is asked for."""
 
     def __init__(
-        self, package: Package, mandate: Mandate, action: Action, levels: Mapping[str, Decimal | None]
+        self,
+        package: Package,
+        mandate: Mandate,
+        action: Action,
+        levels: Mapping[str, Decimal | None],
+        contradiction: Callable[[], str | None] = lambda: None,
     ) -> None:
-        """`levels` are what the action asks for: quantity, stop_loss and take_profit."""
+        """`levels` are what the action asks for: quantity, stop_loss and take_profit; `contradiction` says what in the
+        answer speaks against it.
+        """
         self.package = package
         self.position = package.position
         self.price = package.price.price.last
         self.limits: Limits = mandate.limits_of(package.symbol, self.position.side)
         self.action = action
+        self.contradiction = contradiction
         self.quantity = levels["quantity"]
         self.stop_loss = levels["stop_loss"]
         self.take_profit = levels["take_profit"]
@@ -77,9 +88,18 @@ class Case:
     def level(self, percent: Decimal, *, above: bool, inward: bool) -> Decimal:
         """The level so many percent above or below the price, rounded towards the price or away from it."""
         exact = EXACT.add(self.price, share_of(percent if above else -percent, self.price))
+        return self.on_tick(exact, up=above is not inward)
+
+    def on_tick(self, level: Decimal, *, up: bool) -> Decimal:
+        """A level rounded to a whole tick: a cent, or less where the price has more places."""
         tick = min(_CENT, Decimal((0, (1,), int(self.price.as_tuple().exponent))))
-        up = above is not inward
-        return exact.quantize(tick, rounding=ROUND_CEILING if up else ROUND_FLOOR, context=EXACT)
+        return level.quantize(tick, rounding=ROUND_CEILING if up else ROUND_FLOOR, context=EXACT)
+
+    @property
+    def nearest_stop(self) -> Decimal | None:
+        """The stop that is as near to the price as it may be; None without a limit."""
+        percent = self.limits.stop_min_pct
+        return None if percent is None else self.level(percent, above=self.sign < 0, inward=False)
 
 
 def percent_of(part: Decimal, whole: Decimal) -> Decimal:

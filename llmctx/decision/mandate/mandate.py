@@ -82,10 +82,22 @@ class Limits(BaseModel):
     """Actions on a symbol within an hour; an exit is never refused."""
     cooldown_min: _AnyNumber = None
     """Minutes after an exit without an add to the symbol."""
+    add_needs_evidence: _Flag = None
+    """Whether nothing is added by an answer that speaks against itself."""
+    profit_lock_pct: Annotated[_AnyNumber, Field(lt=100)] = None
+    """Share of the open profit that a new stop must keep, in percent; nothing is added while the stop keeps less."""
+    profit_lock_from_pct: _AnyNumber = None
+    """The profit from which on that is so, in percent of the entry price."""
+    sector_share_pct: _AnyNumber = None
+    """Value of all positions of the symbol's sector after an add, in percent of the account's equity."""
+    max_leverage: _Positive = None
+    """Value of all positions after an add, as a multiple of the account's equity."""
     daily_loss_pct: _AnyNumber = None
     """Loss of the day after which nothing is added, in percent of the equity at its start."""
     drawdown_pct: _AnyNumber = None
     """Loss from the highest equity after which nothing is added, in percent of it."""
+    liquidation_min_pct: _AnyNumber = None
+    """Least distance of the price from the liquidation price for an add, in percent of the price."""
     order_expiry_s: _Count = None
     """Seconds for which an action is not repeated while nothing is seen of the last one."""
 
@@ -97,6 +109,7 @@ PRUDENT = Limits(
     adds_per_day=3,
     loser_pct=Decimal(0),
     add_needs_stop=True,
+    add_needs_evidence=True,
     needs_fresh={"add": ("price", "position", "system")},
     stop_loosens_pct=Decimal(0),
     stop_min_pct=Decimal("0.2"),
@@ -105,6 +118,7 @@ PRUDENT = Limits(
     reduce_min_pct=Decimal(1),
     actions_per_hour=12,
     daily_loss_pct=Decimal(3),
+    liquidation_min_pct=Decimal(5),
     order_expiry_s=900,
 )
 """The limits that hold unless settings say otherwise."""

@@ -6,17 +6,19 @@ is subject to none of them.
 
 from collections.abc import Callable, Iterator
 from decimal import Decimal
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from llmctx import clock
 from llmctx.context.staleness import Status
 from llmctx.decision.decision import Action
-from llmctx.decision.mandate.case import EXACT, Case, percent_of, share_of
+from llmctx.decision.mandate.case import EXACT, Case, Effect, Found, percent_of, share_of
+from llmctx.decision.mandate.levels import check_lock, check_stop, check_target
+from llmctx.decision.mandate.liquidation import near_liquidation
+from llmctx.decision.mandate.sizes import check_account, check_size
 from llmctx.schema import values
 
-Effect = Literal["block", "clamp", "unchecked"]
 _ADD, _SIZED, _ALL = (Action.ADD,), (Action.ADD, Action.REDUCE), (Action.ADD, Action.REDUCE, Action.ADJUST_STOPS)
-_STOPS = (Action.ADJUST_STOPS,)
+_STOPS, _ADD_OR_STOPS = (Action.ADJUST_STOPS,), (Action.ADD, Action.ADJUST_STOPS)
 _MINUTE_MS = 60_000
 
 
@@ -40,7 +42,7 @@ class Rule(NamedTuple):
     """The limits that it obeys; it is applied if one of them is set."""
     actions: tuple[Action, ...]
     """The actions that it is for."""
-    judge: Callable[[Case, Any], tuple[Effect, str] | None]
+    judge: Callable[[Case, Any], Found]
     """What it finds in a case, given the first of its limits; None if nothing. A clamp has changed the case."""
     reason: str
     """Why there is such a limit."""
@@ -58,7 +60,7 @@ def judge(case: Case) -> Iterator[Finding]:
                 return
 
 
-def _fresh(case: Case, needed: dict[str, tuple[str, ...]]) -> tuple[Effect, str] | None:
+def _fresh(case: Case, needed: dict[str, tuple[str, ...]]) -> Found:
     for name in needed.get(case.action, ()):
         section = case.package.sections.get(name)
         if section is None or section.status is not Status.FRESH:
@@ -69,7 +71,7 @@ def _fresh(case: Case, needed: dict[str, tuple[str, ...]]) -> tuple[Effect, str]
     return None
 
 
-def _daily_loss(case: Case, limit: Decimal) -> tuple[Effect, str] | None:
+def _daily_loss(case: Case, limit: Decimal) -> Found:
     performance = case.known("performance", values.Performance)
     result = None if performance is None else performance.daily_pnl_pct
     if result is None:
@@ -79,7 +81,7 @@ def _daily_loss(case: Case, limit: Decimal) -> tuple[Effect, str] | None:
     return None
 
 
-def _drawdown(case: Case, limit: Decimal) -> tuple[Effect, str] | None:
+def _drawdown(case: Case, limit: Decimal) -> Found:
     portfolio = case.known("portfolio", values.Portfolio)
     lost = None if portfolio is None else portfolio.drawdown_pct
     if lost is None:
@@ -91,7 +93,7 @@ def _drawdown(case: Case, limit: Decimal) -> tuple[Effect, str] | None:
     )
 
 
-def _loser(case: Case, limit: Decimal) -> tuple[Effect, str] | None:
+def _loser(case: Case, limit: Decimal) -> Found:
     entry = case.position.entry_price
     lost = EXACT.multiply(EXACT.subtract(entry, case.price), Decimal(case.sign))
     if lost > share_of(limit, entry):
@@ -99,13 +101,13 @@ def _loser(case: Case, limit: Decimal) -> tuple[Effect, str] | None:
     return None
 
 
-def _add_without_stop(case: Case, needed: bool) -> tuple[Effect, str] | None:
+def _add_without_stop(case: Case, needed: bool) -> Found:
     if needed and case.position.stop_loss is None:
         return "block", "the position has no stop"
     return None
 
 
-def _adds(case: Case, _: object) -> tuple[Effect, str] | None:
+def _adds(case: Case, _: object) -> Found:
     limits, ledger = case.limits, case.ledger
     if limits.adds_per_position is not None and ledger.adds >= limits.adds_per_position:
         return "block", f"the position was added to {ledger.adds} times, of {limits.adds_per_position} allowed"
@@ -114,19 +116,24 @@ def _adds(case: Case, _: object) -> tuple[Effect, str] | None:
     return None
 
 
-def _cooldown(case: Case, minutes: Decimal) -> tuple[Effect, str] | None:
+def _contradiction(case: Case, needed: bool) -> Found:
+    why = case.contradiction() if needed else None
+    return None if why is None else ("block", why)
+
+
+def _cooldown(case: Case, minutes: Decimal) -> Found:
     exited_ms = case.ledger.exited_ms
     if exited_ms is not None and abs(case.package.as_of_ms - exited_ms) < minutes * _MINUTE_MS:
         return "block", f"an exit was decided at {clock.iso(exited_ms)}, less than {minutes} minutes ago"
     return None
 
 
-def _actions(case: Case, limit: int) -> tuple[Effect, str] | None:
+def _actions(case: Case, limit: int) -> Found:
     count = len(case.ledger.actions)
     return ("block", f"{count} actions within the hour, of {limit} allowed") if count >= limit else None
 
 
-def _repeated(case: Case, expiry_s: int) -> tuple[Effect, str] | None:
+def _repeated(case: Case, expiry_s: int) -> Found:
     for pending in case.ledger.pending:
         is_waited_for = case.action in (pending.action, Action.ADD)  # whatever is open may change what an add leads to
         if is_waited_for and abs(case.package.as_of_ms - pending.at_ms) < expiry_s * 1000:
@@ -135,35 +142,7 @@ def _repeated(case: Case, expiry_s: int) -> tuple[Effect, str] | None:
     return None
 
 
-def _size(case: Case, _: object) -> tuple[Effect, str] | None:
-    """Cap what is held after an add by the smallest of the limits."""
-    limits, unchecked, caps = case.limits, None, []
-    if limits.max_quantity is not None:
-        caps.append((limits.max_quantity, "max_quantity"))
-    if limits.max_notional is not None:
-        caps.append((EXACT.divide(limits.max_notional, case.price), "max_notional"))
-    if limits.max_times_opened is not None:
-        opened = case.ledger.opened or case.position.quantity
-        caps.append((EXACT.multiply(limits.max_times_opened, opened), "max_times_opened"))
-    if limits.equity_share_pct is not None:
-        portfolio = case.known("portfolio", values.Portfolio)
-        equity = None if portfolio is None else portfolio.equity
-        if equity is None:
-            unchecked = "equity_share_pct: the account's equity is unknown"
-        else:
-            caps.append((EXACT.divide(share_of(limits.equity_share_pct, equity), case.price), "equity_share_pct"))
-    cap, name = min(caps, default=(None, ""))
-    held, asked = case.position.quantity, case.quantity
-    if cap is not None and asked is not None and EXACT.add(held, asked) > cap:
-        left = case.whole_shares(max(EXACT.subtract(cap, held), Decimal(0)))
-        if left <= 0:
-            return "block", f"{held} are held, and {name} allows {_short(cap)}"
-        case.quantity = left
-        return "clamp", f"add of {asked} is capped at {left}: {name} allows {_short(cap)} in all"
-    return None if unchecked is None else ("unchecked", unchecked)
-
-
-def _least(case: Case, _: object) -> tuple[Effect, str] | None:
+def _least(case: Case, _: object) -> Found:
     """Round to lots, and refuse what is too little to be worth an order."""
     limits, asked, held = case.limits, case.quantity, case.position.quantity
     assert asked is not None
@@ -178,56 +157,6 @@ def _least(case: Case, _: object) -> tuple[Effect, str] | None:
     return None if left == asked else ("clamp", f"{case.action} of {asked} becomes {left} in lots of {limits.lot_size}")
 
 
-def _stop(case: Case, _: object) -> tuple[Effect, str] | None:
-    """Bring a new stop into its band; leave the old one where the new one would be looser."""
-    limits, asked, now = case.limits, case.stop_loss, case.position.stop_loss
-    if asked is None:
-        return None
-    nearest, farthest = (
-        None if percent is None else case.level(percent, above=case.sign < 0, inward=inward)
-        for percent, inward in ((limits.stop_min_pct, False), (limits.stop_max_pct, True))
-    )
-    stop = asked
-    if nearest is not None and (stop - nearest) * case.sign > 0:
-        stop = nearest
-    if farthest is not None and (farthest - stop) * case.sign > 0:
-        stop = farthest
-    loosest = None
-    if limits.stop_loosens_pct is not None and now is not None:
-        loosest = EXACT.subtract(now, share_of(limits.stop_loosens_pct, now) * case.sign)
-    in_band = stop > 0 and (nearest is None or (nearest - stop) * case.sign >= 0)
-    if not in_band or stop == now or (loosest is not None and (loosest - stop) * case.sign > 0):
-        case.stop_loss = None
-        return _dropped(case, f"stop_loss {asked} would not tighten the stop {now}, or is too near; it stays")
-    case.stop_loss = stop
-    return None if stop == asked else ("clamp", f"stop_loss {asked} becomes {stop}")
-
-
-def _target(case: Case, limit: Decimal) -> tuple[Effect, str] | None:
-    asked = case.take_profit
-    if asked is None:
-        return None
-    if asked == case.position.take_profit:
-        case.take_profit = None
-        return _dropped(case, f"take_profit {asked} is set already")
-    farthest = case.level(limit, above=case.sign > 0, inward=True)
-    if (asked - farthest) * case.sign <= 0:
-        return None
-    if farthest <= 0 or (farthest - case.price) * case.sign <= 0:
-        case.take_profit = None
-        return _dropped(case, f"take_profit {asked} is too far away; it is dropped")
-    case.take_profit = farthest
-    return "clamp", f"take_profit {asked} becomes {farthest}, {limit}% from the price"
-
-
-def _dropped(case: Case, detail: str) -> tuple[Effect, str]:
-    return ("block" if case.stop_loss is None and case.take_profit is None else "clamp"), detail
-
-
-def _short(value: Decimal) -> str:
-    return format(value.quantize(Decimal("0.01")).normalize() if value >= 1 else value, "f")[:20]
-
-
 RULES = (
     Rule("fresh", ("needs_fresh",), _ALL, _fresh, "Nobody knows what old or missing data hides."),
     Rule("unacknowledged", ("order_expiry_s",), _ALL, _repeated, "A repeated order is filled twice."),
@@ -236,20 +165,33 @@ RULES = (
     Rule("drawdown", ("drawdown_pct",), _ADD, _drawdown, "The same over days."),
     Rule("no_add_to_loser", ("loser_pct",), _ADD, _loser, "Adding to a loser has no bottom."),
     Rule("add_needs_stop", ("add_needs_stop",), _ADD, _add_without_stop, "Without a stop a loss has no limit."),
+    Rule(
+        "liquidation", ("liquidation_min_pct",), _ADD_OR_STOPS, near_liquidation,
+        "A liquidation takes the whole margin, and comes before any stop beyond it.",
+    ),
     Rule("adds", ("adds_per_position", "adds_per_day"), _ADD, _adds, "Small adds grow into a large position."),
+    Rule("contradiction", ("add_needs_evidence",), _ADD, _contradiction, "An answer that refutes itself is a guess."),
     Rule("cooldown", ("cooldown_min",), _ADD, _cooldown, "Who was just stopped out is not calm."),
     Rule(
-        "position_size", ("max_quantity", "max_notional", "max_times_opened", "equity_share_pct"), _ADD, _size,
+        "profit_lock", ("profit_lock_pct", "profit_lock_from_pct"), _ADD_OR_STOPS, check_lock,
+        "A large profit must not become a loss.",
+    ),
+    Rule(
+        "position_size", ("max_quantity", "max_notional", "max_times_opened", "equity_share_pct"), _ADD, check_size,
         "No single position may ruin the account.",
+    ),
+    Rule(
+        "account_size", ("sector_share_pct", "max_leverage"), _ADD, check_account,
+        "Positions of one sector fall together; so do all of them, with borrowed money.",
     ),
     Rule(
         "order_size", ("lot_size", "min_quantity", "reduce_min_pct"), _SIZED, _least,
         "An order must be one that the exchange takes, and worth its cost.",
     ),
     Rule(
-        "stop", ("stop_loosens_pct", "stop_min_pct", "stop_max_pct"), _STOPS, _stop,
+        "stop", ("stop_loosens_pct", "stop_min_pct", "stop_max_pct"), _STOPS, check_stop,
         "A stop that moves away from the price is none; one at the price is an exit.",
     ),
-    Rule("target", ("target_max_pct",), _STOPS, _target, "A target out of reach is none."),
+    Rule("target", ("target_max_pct",), _STOPS, check_target, "A target out of reach is none."),
 )  # fmt: skip
 """The rules, in order: first what blocks, then what changes quantity, stop and target."""

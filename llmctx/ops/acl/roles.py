@@ -53,7 +53,7 @@ _COLLECTED = tuple(family.key("*", "*") for family in FAMILIES if family.key("*"
 _LIVE = (*_COLLECTED, *_EXECUTED)
 _BARS, _NEWS = keys.bars("*"), keys.news("*")
 _LISTS = (keys.SCORES, keys.SCREENED, _NEWS)
-_HISTORY = (keys.FILLS, keys.CLOSED, keys.DAYS)
+_HISTORY = (keys.FILLS, keys.FUNDING, keys.CLOSED, keys.DAYS)
 _TICKS, _ATTEMPTS = keys.ticks("*"), keys.attempts("*")
 _EFFECTS = keys.effects("*")
 _DECISIONS, _LATEST = keys.decisions("*"), keys.latest("*", "*")
@@ -183,7 +183,7 @@ def _feed() -> tuple[Grant, ...]:
     awaited = tuple(partition_key("*", name) for name in ("log", "ticks", "blob:*", "dictionaries"))  # by --lockstep
     return (
         Grant(
-            (*_READ, *_WRITE, *_LISTED, "scan"),
+            (*_READ, *_WRITE, *_LISTED, "scan", "xdel"),
             both=written,
             reads=(INSTANCE_KEY, _DECISIONS, *awaited),
             channels=_updates(_LIVE),

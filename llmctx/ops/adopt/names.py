@@ -32,6 +32,8 @@ NAMES = {
             "take_profit": "takeprofit tp target targetprice",
             "last_update": f"lastupdate {_WRITTEN}",
             "leverage": "leverage lever",
+            "margin": "isolatedmargin initialmargin marginused usedmargin margin",
+            "funding_rate": "fundingrate",
             "liquidation_price": "liquidationprice liqprice liqpx",
         },
         "entry_price quantity",

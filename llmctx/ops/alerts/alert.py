@@ -19,6 +19,7 @@ ALERTS = {
     "dead_letter": "a tick could not be decided",
     "model_failures": "calls of the model fail one after another; again each time their number has doubled",
     "budget": "the daily budget does not suffice for another call, and the guardrails decide alone",
+    "halt": "somebody or something halted all symbols or one: no new risk is taken, and no model is asked",
     "fork": "Redis contradicts spool or anchor, and the service has ended",
     "stopped": "the service has ended with another error",
     "foreign": "somebody else wrote to the trail, the published decisions, the map of ticks or the functions",

@@ -1,4 +1,4 @@
-"""Archive live history: bars, fills, closed positions and days, and each day's market context and performance.
+"""Archive live history: bars, fills, funding, closed positions and days, and each day's market context and performance.
 
     history/FAMILY/YYYY-MM-DD.parquet   columns key, id, time and fields (a map of names to exact bytes)
 
@@ -21,7 +21,13 @@ from llmctx.trail.archive.writer import LEVEL
 from llmctx.trail.log.lease import redis_errors
 
 _DAY_MS = 86_400_000
-_STREAMS = {"bars": keys.bars("*"), "fills": keys.FILLS, "closed": keys.CLOSED, "days": keys.DAYS}
+_STREAMS = {
+    "bars": keys.bars("*"),
+    "fills": keys.FILLS,
+    "funding": keys.FUNDING,
+    "closed": keys.CLOSED,
+    "days": keys.DAYS,
+}
 _VALUES = tuple(keys.BY_SECTION[section].pattern for section in ("performance", "market"))
 _Row = tuple[str, str, int, dict[str, bytes]]
 

@@ -48,7 +48,7 @@ async def _of_position(log: Log, symbol: str, partitions: int) -> set[int]:
             found.add(entry.index)
             names = ("opening",) if is_thesis else ("opening", "thesis")  # a thesis stands for those before it
             found |= _named(_addresses(entry, names), log.partition, partitions)
-        has_snapshot = has_snapshot or "snapshot" in entry.pieces
+        has_snapshot = has_snapshot or ("tick" in entry.record and "snapshot" in entry.pieces)
         if is_thesis:
             return found | {entry.index}
         if read == MAX_RECORDS_READ:

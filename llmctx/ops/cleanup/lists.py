@@ -58,7 +58,7 @@ async def _remove_headlines(scope: Scope, tally: Tally, key: str) -> None:
 
 async def trim_streams(scope: Scope, tally: Tally) -> None:
     """Trim streams of bars and of the paper broker that are longer than their maximum; ticks and decisions never."""
-    for name in (keys.FILLS, keys.CLOSED, keys.DAYS):
+    for name in (keys.FILLS, keys.FUNDING, keys.CLOSED, keys.DAYS):
         await _trim(scope, tally, name, keys.MAX_HISTORY)
     async for page in pages_of(scope.redis, keys.bars("*")):
         for key in page:

@@ -41,6 +41,7 @@ TRAIL: tuple[Check, ...] = (
     trail.backlog,
     trail.dead_letters,
     trail.incidents,
+    trail.halts,
     trail.checkpoints,
     trail.archive,
     model.calls,

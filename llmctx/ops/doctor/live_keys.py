@@ -3,14 +3,15 @@
 from llmctx.ops.doctor.finding import Finding, amber, green, red
 from llmctx.ops.doctor.subject import Subject
 from llmctx.ops.keyspace import count_families, pages_of
-from llmctx.schema.keys import FAMILIES
+from llmctx.schema.keys import BY_SECTION, FAMILIES, Family
+from llmctx.schema.mapping.sections import Sections
 
 
 async def lifetimes(subject: Subject) -> Finding:
     """Whether keys that must stay have no TTL, and keys that should expire have one."""
     expiring: list[str] = []
     lasting: list[str] = []
-    for family in FAMILIES:
+    for family in _families(subject.places.sections):
         async for page in pages_of(subject.redis, family.key("*", "*")):
             async with subject.redis.pipeline(transaction=False) as reading:
                 for key in page:
@@ -39,7 +40,9 @@ async def lifetimes(subject: Subject) -> Finding:
 
 async def live_values(subject: Subject) -> Finding:
     """Whether the live values have the form of the schema."""
-    counts = await count_families(subject.redis)
+    sections = subject.places.sections
+    mapped = () if sections is None else tuple(sections.rules)
+    counts = [count for count in await count_families(subject.redis) if count.section not in mapped]
     invalid = sum(count.invalid for count in counts)
     if invalid:
         reason = next(reason for count in counts for reason in count.reasons)
@@ -49,4 +52,13 @@ async def live_values(subject: Subject) -> Finding:
             "Decisions are made without them; without price or position none is made.",
             "`llmctx keys` names them, `llmctx schema` their form: correct the collector.",
         )
-    return green("live_values", f"{sum(count.keys for count in counts):,} keys, all well-formed")
+    other = f"; not examined: {', '.join(mapped)}, from your own keys (`llmctx adopt`)" if mapped else ""
+    return green("live_values", f"{sum(count.keys for count in counts):,} keys, all well-formed{other}")
+
+
+def _families(sections: Sections | None) -> list[Family]:
+    """The families whose lifetime is a matter of ours: of another system's keys, those that must stay."""
+    if sections is None:
+        return list(FAMILIES)
+    ours = [family for family in sections.families if family.section in BY_SECTION]
+    return [family for family in ours if family.lifetime_s is None or not sections.is_mapped(family.section)]

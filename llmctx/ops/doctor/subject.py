@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 from redis.asyncio import Redis
 
+from llmctx.schema.mapping.sections import Sections
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import Instance, read_instance
 from llmctx.trail.log.log import Log
@@ -26,6 +27,8 @@ class Places(NamedTuple):
     """The folder that collects backups."""
     prompts: Path
     """The folder of prompts."""
+    sections: Sections | None = None
+    """The sections that are read from another system's keys."""
 
 
 class Subject:

@@ -12,6 +12,7 @@ from llmctx.trail.log.instance import check_state_instance
 from llmctx.trail.log.log import Log
 from llmctx.trail.log.unreadable import TO_DO
 from llmctx.trail.proof.checkpoint import read_note
+from llmctx.worker.controls import halted
 
 AMBER_WAIT_MS, RED_WAIT_MS = 30_000, 300_000
 """How long a tick may wait."""
@@ -131,6 +132,18 @@ async def incidents(subject: Subject) -> Finding:
             "Run `llmctx verify`, and give every program its own ACL user (docs/threat-model.md).",
         )
     return green("incidents", "no stop waits, every record can be read, nobody else wrote")
+
+
+async def halts(subject: Subject) -> Finding:
+    """Whether everything or a symbol is halted."""
+    if found := await halted(subject.redis):
+        return amber(
+            "halts",
+            f"halted: {', '.join(found)}",
+            "No new risk is taken there and no model is asked; exits stay possible.",
+            "`llmctx resume` once the reason is gone; `llmctx decisions --kind notice` says who halted it and why.",
+        )
+    return green("halts", "nothing is halted")
 
 
 async def checkpoints(subject: Subject) -> Finding:

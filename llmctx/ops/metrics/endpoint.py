@@ -3,16 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import NamedTuple
 
 from redis.asyncio import Redis
 
 from llmctx.errors import LlmctxError
+from llmctx.llm.breaker import Breaker
 from llmctx.llm.price import Price
 from llmctx.version import VERSION
 
 try:
-    from prometheus_client import CollectorRegistry, Info, ProcessCollector, start_http_server
+    from prometheus_client import CollectorRegistry, Gauge, Info, ProcessCollector, start_http_server
 
     from llmctx.ops.metrics.records import RecordMetrics
     from llmctx.ops.metrics.server import ServerCollector
@@ -33,9 +35,11 @@ class Address(NamedTuple):
 
 @asynccontextmanager
 async def serve_metrics(
-    address: Address, redis: Redis, partitions: int, prices: Mapping[str, Price]
+    address: Address, redis: Redis, partitions: int, prices: Mapping[str, Price], breakers: Mapping[str, Breaker]
 ) -> AsyncIterator[tuple[RecordMetrics, int]]:
     """Serve metrics at http://HOST:PORT/metrics; yields what counts records, and the port.
+
+    `breakers` are those of several endpoints, by name.
 
     Raises LlmctxError if the port cannot be used.
     """
@@ -43,6 +47,7 @@ async def serve_metrics(
     ProcessCollector(registry=registry)
     Info("build", "The version of llmctx.", namespace="llmctx", registry=registry).info({"version": VERSION})
     records = RecordMetrics(registry, prices)
+    _add_breakers(registry, breakers)
     registry.register(ServerCollector(redis, partitions))
     try:
         server, thread = start_http_server(address.port, address.host, registry)
@@ -56,3 +61,14 @@ async def serve_metrics(
         await asyncio.to_thread(server.shutdown)
         server.server_close()
         thread.join()
+
+
+def _add_breakers(registry: CollectorRegistry, breakers: Mapping[str, Breaker]) -> None:
+    says = "Whether the endpoint's circuit breaker is open: 1 until a call succeeds again."
+    state = Gauge("llmctx_endpoint_open", says, ["endpoint"], registry=registry)
+    for name, breaker in breakers.items():
+        state.labels(name).set_function(partial(_is_open, breaker))
+
+
+def _is_open(breaker: Breaker) -> float:
+    return float(not breaker.is_closed)

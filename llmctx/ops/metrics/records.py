@@ -12,7 +12,7 @@ from llmctx.llm.failures import FailureCount, failure_of
 from llmctx.llm.price import Price, price_of
 from llmctx.llm.usage import Usage
 from llmctx.trail.log.entry import Entry
-from llmctx.trail.log.leaf_schema import KINDS
+from llmctx.trail.log.leaf_schema import KINDS, SETTLING
 
 _STAGE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _AGE_BUCKETS = (1, 5, 15, 60, 300, 900, 3600, 14_400, 86_400)
@@ -37,6 +37,7 @@ class RecordMetrics:
         self._ticks = Counter("llmctx_ticks_settled", "Ticks settled, conflated ones included.", registry=registry)
         self._redelivered = Counter("llmctx_redelivered", "Records whose tick was started before.", registry=registry)
         self._decisions = counter("decisions", "What the model wanted and what came of it.", "action", "verdict")
+        self._effects = counter("effects", "Effects that were recorded.", "status")
         self._guards = counter("guards", "Guardrails that fired.", "guard")
         self._stages = histogram("stage_seconds", "Duration of each step.", "stage", _STAGE_BUCKETS)
         self._calls = counter("calls", "Calls by outcome.", "model", "outcome")
@@ -58,7 +59,10 @@ class RecordMetrics:
         self._ticks.inc(len(entry.ticks))
         if record.get("attempts", 1) > 1:
             self._redelivered.inc()
-        self._decisions(record.get("decision", {}).get("action", "none"), verdict["action"]).inc()
+        if record["kind"] in SETTLING:
+            self._decisions(record.get("decision", {}).get("action", "none"), verdict["action"]).inc()
+        if "effect" in record:
+            self._effects(record["effect"]["status"]).inc()
         for guard in verdict.get("guards", ()):
             self._guards(guard["name"]).inc()
         for stage, ms in entry.timings_ms.items():

@@ -18,6 +18,7 @@ from llmctx.trail.log.lease import read_holder
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.checkpoint import read_note
 from llmctx.worker.budget import read_budget
+from llmctx.worker.controls import ALL, halted
 from llmctx.worker.memory import MemoryWatch
 
 _log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ _PARTITION = {
     "backlog_ticks": "Ticks that are not settled.",
     "pending_ticks": "Ticks that are being decided.",
     "oldest_tick_seconds": "How long the oldest unsettled tick has waited; 0 if there is none.",
+    "effects_waiting": "Reported effects that are not recorded.",
     "log_records": "Records in the log.",
     "durable_records": "Records that are in the spool.",
     "unsigned_records": "Records that no checkpoint covers.",
@@ -83,6 +85,7 @@ class ServerCollector(Collector):
             ),
             _latencies(info),
             *_budget(await read_budget(self._redis)),
+            _halts(await halted(self._redis)),
             *await self._trail(now_ms),
         ]
 
@@ -105,6 +108,7 @@ class ServerCollector(Collector):
             "backlog_ticks": await self._redis.xlen(stream),
             "pending_ticks": sum(int(group["pending"]) for group in groups),
             "oldest_tick_seconds": max(0, now_ms - oldest[0].number) / 1000 if oldest else 0.0,
+            "effects_waiting": await self._redis.xlen(keys.effects(partition)),
             "log_records": size,
             "durable_records": await log.durable(),
             "unsigned_records": size,
@@ -146,6 +150,14 @@ def _budget(found: dict[str, Any] | None) -> tuple[Metric, ...]:
     for scope in ("all", "symbol", "prompt"):
         refused.add_metric([scope], counts[scope])
     return used, limit, refused
+
+
+def _halts(names: list[str]) -> Metric:
+    """How many halts there are: of everything, and of single symbols, which are no labels."""
+    family = GaugeMetricFamily("llmctx_halts", "Halts that are set.", labels=["scope"])
+    family.add_metric(["all"], names.count(ALL))
+    family.add_metric(["symbol"], len(names) - names.count(ALL))
+    return family
 
 
 def _gauge(name: str, says: str, value: float) -> GaugeMetricFamily:

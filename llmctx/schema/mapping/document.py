@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from llmctx import canonical
+from llmctx import canonical, clock
 from llmctx.schema.mapping.path import find
 from llmctx.schema.mapping.rule import WHOLE, FieldRule, SectionRule
 
@@ -33,8 +33,8 @@ def _text_of(value: bytes) -> str | dict[str, str]:
         return {"base64": canonical.to_base64(value)}
 
 
-def read_document(rule: SectionRule, raw: bytes) -> Any:
-    """The schema's document in what was read from a mapped key.
+def read_document(rule: SectionRule, raw: bytes, seen_ms: int = 0) -> Any:
+    """The schema's document in what was read from a mapped key, whose bytes were first seen at `seen_ms`.
 
     Raises ValueError if the bytes are not JSON, or a path cannot be evaluated.
     """
@@ -46,7 +46,10 @@ def read_document(rule: SectionRule, raw: bytes) -> Any:
         return source
     if WHOLE in rule.fields:
         return _mapped(rule.fields[WHOLE], source)
-    return _object_of(rule.fields, source)
+    made = _object_of(rule.fields, source)
+    for target in rule.first_seen:
+        _put(made, target, clock.from_ms(seen_ms))
+    return made
 
 
 def _object_of(fields: dict[str, FieldRule], source: Any) -> dict[str, Any]:
@@ -54,14 +57,17 @@ def _object_of(fields: dict[str, FieldRule], source: Any) -> dict[str, Any]:
     made: dict[str, Any] = {}
     for target, field in fields.items():
         value = _mapped(field, source)
-        if value is None and field.path is not None:
-            continue
-        *parents, name = target.split(".")
-        place = made
-        for parent in parents:
-            place = place.setdefault(parent, {})
-        place[name] = value
+        if value is not None or "constant" in field.model_fields_set:
+            _put(made, target, value)
     return made
+
+
+def _put(document: dict[str, Any], target: str, value: Any) -> None:
+    """Put a value at a plain path."""
+    *parents, name = target.split(".")
+    for parent in parents:
+        document = document.setdefault(parent, {})
+    document[name] = value
 
 
 def _mapped(field: FieldRule, source: Any) -> Any:

@@ -26,21 +26,24 @@ class OwnValue(LiveValue):
 
     written_field: ClassVar[str | None] = None
     """The field with the time when it was written; None if it has none."""
+    event_field: ClassVar[str | None] = None
+    """The field with the time of what it tells; None if it has none."""
 
 
-def own_model(name: str, schema: dict[str, Any], time: str | None) -> type[OwnValue]:
-    """The model of a section with this schema, whose field `time` says when it was written.
+def own_model(name: str, schema: dict[str, Any], time: str | None = None, event: str | None = None) -> type[OwnValue]:
+    """The model of a section with this schema, whose field `time` says when it was written, and `event` what of.
 
     Raises ValueError that names the place of the first keyword or type that is not supported.
     """
     if schema.get("type") != "object":
         raise ValueError('the schema of a section must have "type": "object"')
-    if time is not None and schema.get("properties", {}).get(time, {}).get("format") != "date-time":
-        raise ValueError(
-            f'`time` names {time!r}, which the schema does not give as a property of "format": "date-time"'
-        )
+    for what, field in (("time", time), ("event", event)):
+        if field is not None and schema.get("properties", {}).get(field, {}).get("format") != "date-time":
+            raise ValueError(
+                f'`{what}` names {field!r}, which the schema does not give as a property of "format": "date-time"'
+            )
     model = _object(name, schema, 1)
-    model.written_field = time
+    model.written_field, model.event_field = time, event
     return model
 
 

@@ -33,6 +33,8 @@ class FieldRule(BaseModel):
     """Its place in the source: a plain path such as `ticker.bid[0]`, or any JMESPath expression."""
     constant: Scalar = None
     """Its value, if the source has none."""
+    first_seen: bool = False
+    """Of a time that the source does not have: when the present bytes of the section were first in a package."""
     factor: Decimal | None = None
     """What its number is multiplied by."""
     epoch: Literal["s", "ms", "us", "ns"] | None = None
@@ -44,8 +46,8 @@ class FieldRule(BaseModel):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if ("path" in self.model_fields_set) == ("constant" in self.model_fields_set):
-            raise ValueError("give either a path or a constant")
+        if sum(("path" in self.model_fields_set, "constant" in self.model_fields_set, self.first_seen)) != 1:
+            raise ValueError("give either a path, a constant or first_seen = true")
         if self.path is not None:
             check_path(self.path)
         return self
@@ -74,7 +76,9 @@ class SectionRule(BaseModel):
     says: str = Field("", max_length=500)
     """Of a section of one's own: what it tells the model, in a sentence."""
     time: str | None = None
-    """Of a section of one's own: the field with the time when it was written."""
+    """Of a section of one's own: the field with the time when it was written; unset: when its bytes were first seen."""
+    event: str | None = None
+    """Of a section of one's own: the field with the time of what it tells."""
     json_schema: dict[str, Any] | None = Field(None, alias="schema")
     """Of a section of one's own: its JSON Schema, with a `unit` for each number."""
 
@@ -94,6 +98,11 @@ class SectionRule(BaseModel):
         if WHOLE in self.fields and len(self.fields) > 1:
             raise ValueError(f"{WHOLE!r} maps the whole value, so it stands alone")
         return self
+
+    @property
+    def first_seen(self) -> tuple[str, ...]:
+        """The fields that hold when the bytes of the section were first seen."""
+        return tuple(target for target, source in self.fields.items() if source.first_seen)
 
     @property
     def names_symbol(self) -> bool:

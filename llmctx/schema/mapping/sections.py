@@ -103,15 +103,20 @@ class Sections:
         rule = self.rules.get(section)
         return "" if rule is None else rule.says
 
-    def document(self, section: str, raw: bytes, symbol: str) -> Any:
-        """The schema's document in what was read from a mapped section's place.
+    def is_aged_by_first_seen(self, section: str) -> bool:
+        """Whether a section is as old as the first package with its present bytes: it carries no time of its own."""
+        rule = self.rule_of(section)
+        return rule is not None and (bool(rule.first_seen) or (rule.json_schema is not None and rule.time is None))
+
+    def document(self, section: str, raw: bytes, symbol: str, seen_ms: int = 0) -> Any:
+        """The schema's document in what was read from a mapped section's place, which was first seen at `seen_ms`.
 
         Raises ValueError if the bytes are not JSON, or a path cannot be evaluated.
         """
         rule = self.rule_of(section)
         assert rule is not None
         model = self.model_of(section)
-        document = as_schema(model, read_document(rule, raw))
+        document = as_schema(model, read_document(rule, raw, seen_ms))
         if section == "position" and isinstance(document, dict) and document:
             document.setdefault("symbol", symbol)
         return document
@@ -148,8 +153,8 @@ def _families(rules: Mapping[str, SectionRule]) -> tuple[Family, ...]:
 
 def _mapped(family: Family, rule: SectionRule) -> Family:
     name = family.section
-    if rule.json_schema is not None or rule.says or rule.time is not None:
-        raise ValueError(f"{name}: `schema`, `says` and `time` are for sections of one's own")
+    if rule.json_schema is not None or rule.says or rule.time is not None or rule.event is not None:
+        raise ValueError(f"{name}: `schema`, `says`, `time` and `event` are for sections of one's own")
     mapped = replace(family, pattern=rule.key or family.pattern, writer="your system")
     named = f"{mapped.pattern} {rule.field or ''}"
     if "{symbol}" in family.pattern and "{symbol" not in named:
@@ -167,7 +172,7 @@ def _own(name: str, rule: SectionRule) -> Family:
     if "{signal_type}" in rule.key:
         raise ValueError(f"{name}: only signals have a {{signal_type}}")
     try:
-        model = own_model(name, rule.json_schema, rule.time)
+        model = own_model(name, rule.json_schema, rule.time, rule.event)
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"{name}: {error}") from error
     return Family(name, rule.key, model, None, "your system", rule.says)

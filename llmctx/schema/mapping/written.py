@@ -14,12 +14,13 @@ from pydantic import BaseModel, RootModel
 
 from llmctx.schema.annotations import alternatives, is_model
 from llmctx.schema.mapping.document import number_in
+from llmctx.schema.values.live_value import optional_fields
 
 Reading = Callable[[Any], Any]
 """Turns a value as it was written into the schema's."""
 
 _NOTHING = {"", "-", "none", "null", "nil", "nan", "n/a", "na", "undefined"}
-_ZERO_IS_NONE = {"stop_loss", "take_profit"}
+_ZERO_IS_NONE = {"stop_loss", "take_profit", "leverage", "margin", "liquidation_price", "mark_price"}
 """Fields for which 0 means that there is none."""
 _SIDES = {
     "long": "long", "buy": "long", "bid": "long", "b": "long", "l": "long", "bull": "long",
@@ -34,21 +35,25 @@ def as_schema(model: type[BaseModel], document: Any) -> Any:
     if not isinstance(document, dict):
         return document
     made = dict(document)
-    for name, nullable, reading in _fields(model):
+    for name, null_if_absent, reading in _fields(model):
         if name in document:
             made[name] = reading(document[name])
-        elif nullable:
+        elif null_if_absent:
             made[name] = None
     return made
 
 
 @cache
 def _fields(model: type[BaseModel]) -> tuple[tuple[str, bool, Reading], ...]:
-    """Name, whether null is allowed, and the reading, of each required field."""
+    """Name, whether null takes its place if it is absent, and the reading, of each required or optional field."""
     return tuple(
-        (name, NoneType in set(alternatives(field.annotation)), _reading_of(name, field.annotation, *field.metadata))
+        (
+            name,
+            field.is_required() and NoneType in set(alternatives(field.annotation)),
+            _reading_of(name, field.annotation, *field.metadata),
+        )
         for name, field in model.model_fields.items()
-        if field.is_required()
+        if field.is_required() or name in optional_fields(model)
     )
 
 

@@ -5,6 +5,7 @@ without a value writes null.
 """
 
 from llmctx.schema.values.account import (
+    OF_NOTIONAL,
     Distance,
     Level,
     Monitoring,
@@ -34,6 +35,7 @@ from llmctx.schema.values.memory import ClosedPosition, Memory, Opening, PastDec
 from llmctx.schema.values.portfolio import Holding, Portfolio
 
 __all__ = [
+    "OF_NOTIONAL",
     "OHLCV",
     "Breadth",
     "Candidate",

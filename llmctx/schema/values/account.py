@@ -4,7 +4,10 @@ from typing import Literal
 
 from llmctx.schema.fields import Count, Number, Positive, Timestamp
 from llmctx.schema.market_status import MarketStatus
-from llmctx.schema.values.live_value import LiveValue, unit, unshown
+from llmctx.schema.values.live_value import LiveValue, optional, unit, unshown
+
+OF_NOTIONAL = "of notional"
+"""The unit of a fraction of a position's value: 0.0001 is 0.01% of it."""
 
 
 class Position(LiveValue):
@@ -32,6 +35,18 @@ class Position(LiveValue):
     """The target; null if none is set."""
     last_update: Timestamp
     """When it was last marked to market."""
+    leverage: Positive | None = optional("x")
+    """Of a leveraged position: its value at entry as a multiple of the margin."""
+    margin: Positive | None = optional("account currency")
+    """The isolated margin: what is lost if the position is liquidated."""
+    liquidation_price: Positive | None = optional("price")
+    """The mark price at which the exchange liquidates it."""
+    mark_price: Positive | None = optional("price")
+    """The exchange's mark price, by which it liquidates; it may differ from the last traded price."""
+    funding_rate: Number | None = optional(OF_NOTIONAL)
+    """The next funding payment as a fraction of the position's value; if positive, long positions pay short ones."""
+    unrealized_pnl_pct_basis: Literal["price", "margin"] | None = optional()
+    """What unrealized_pnl_pct is a percentage of: the price paid (also if absent), or the margin."""
 
 
 class Reading(LiveValue):
@@ -144,6 +159,17 @@ class Awaited(LiveValue):
     """Until when it may be approved."""
 
 
+class Rest(LiveValue):
+    """What stays of a position after a partial close: no level moves by it."""
+
+    quantity: Number = unit("shares")
+    """Shares that stay."""
+    stop_loss: Number | None = unit("price", None)
+    """The stop that they keep; null if the position has none."""
+    take_profit: Number | None = unit("price", None)
+    """The target that they keep; null if the position has none."""
+
+
 class Thesis(LiveValue):
     """`decisions:{p}:latest:{symbol}`: the last published decision, as the execution side reads it."""
 
@@ -175,6 +201,8 @@ class Thesis(LiveValue):
     """The target to set; null leaves it unchanged."""
     reason: str
     """The reason for the verdict."""
+    rest: Rest | None = unshown(None)
+    """What stays after a reduction, with the stop and the target that it keeps; null for other actions."""
     repeat_of: str | None = unshown(None)
     """The address of the first decision of this exit, if it is decided again because the position still stands."""
     awaits: Awaited | None = unshown(None)

@@ -19,6 +19,8 @@ class Holding(LiveValue):
     """What they are worth at the last price, positive on either side."""
     unrealized_pnl_pct: Number | None = unit("%", None)
     """Profit if closed at the last price, as a percentage of what was paid."""
+    sector: str | None = unshown(None)
+    """Its sector; only the limit of a sector reads it."""
 
 
 class Portfolio(LiveValue):
@@ -38,6 +40,8 @@ class Portfolio(LiveValue):
     """Profit on what is open."""
     drawdown_pct: Number | None = unit("%", None)
     """How far equity lies below its highest, as a percentage of that."""
+    peak_equity: Number | None = unshown(None)
+    """The highest equity so far."""
     holdings: list[Holding] = Field(default_factory=list)
     """Every open position that is known."""
     unknown: list[str] = Field(default_factory=list)

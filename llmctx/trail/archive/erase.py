@@ -14,7 +14,7 @@ from llmctx.errors import ArchiveError
 from llmctx.trail.archive.columns import EVIDENCE, arrow
 from llmctx.trail.archive.manifest import Manifest, StoredFile, revised
 from llmctx.trail.archive.place import Place
-from llmctx.trail.archive.writer import open_parquet
+from llmctx.trail.archive.writer import GROUP_ROWS, open_parquet
 from llmctx.trail.log.entry import PIECES
 from llmctx.trail.proof.erasure import Erasure
 
@@ -135,5 +135,5 @@ def _without(table: Any, pieces: Sequence[str], is_held: IsHeld) -> tuple[Any, i
 def _parquet(table: Any) -> bytes:
     file = BytesIO()
     with open_parquet(file, table.schema) as writer:
-        writer.write_table(table, row_group_size=2000)
+        writer.write_table(table, row_group_size=GROUP_ROWS)
     return file.getvalue()

@@ -1,14 +1,14 @@
-"""One Parquet file of records, read row by row, forwards and back."""
+"""One Parquet file of records, read in the order of their indices, forwards and back."""
 
 from collections.abc import Iterator
 from functools import cached_property
 from io import BytesIO
+from operator import itemgetter
 from typing import Any
 
 from llmctx.trail.archive.columns import EVIDENCE, arrow
 from llmctx.trail.log.leaf_schema import Fault, FaultError
 
-_BATCH_ROWS = 500
 ROW = {name: at for at, name in enumerate(EVIDENCE)}
 """The place of each column of the evidence in a row."""
 
@@ -38,15 +38,14 @@ class RecordsFile:
             return 0
 
     def rows(self, first: int, end: int) -> Iterator[tuple[Any, ...]]:
-        """The evidence of the records with these indices, in the order of the file."""
+        """The evidence of the records with these indices, in order."""
         arrow()
         from pyarrow import ArrowException  # noqa: PLC0415  an optional extra
 
         try:
             groups = [number for number in range(self._file.num_row_groups) if self._overlaps(number, first, end)]
-            for batch in self._file.iter_batches(_BATCH_ROWS, row_groups=groups, columns=list(EVIDENCE)):
-                both = zip(*(batch.column(name).to_pylist() for name in EVIDENCE), strict=True)
-                yield from (row for row in both if first <= row[0] < end)
+            for group in groups:
+                yield from (row for row in self._group(group) if first <= row[0] < end)
         except (ArrowException, OSError, KeyError) as error:
             raise _malformed(first, error) from error
 
@@ -60,14 +59,18 @@ class RecordsFile:
                 leaves = self._file.read_row_group(group, columns=["leaf"]).column(0).to_pylist() if containing else []
                 if containing and not any(leaf is not None and containing in leaf for leaf in leaves):
                     continue
-                table = self._file.read_row_group(group, columns=list(EVIDENCE))
-                rows = [*zip(*(table.column(name).to_pylist() for name in EVIDENCE), strict=True)]
-                for row in reversed(rows):
+                for row in reversed(self._group(group)):
                     leaf = row[ROW["leaf"]]
                     if row[0] < end and leaf is not None and containing in leaf:
                         yield row
         except (ArrowException, OSError, KeyError) as error:
             raise _malformed(0, error) from error
+
+    def _group(self, group: int) -> list[tuple[Any, ...]]:
+        """The evidence of the records of a row group, in order."""
+        table = self._file.read_row_group(group, columns=list(EVIDENCE))
+        rows = zip(*(table.column(name).to_pylist() for name in EVIDENCE), strict=True)
+        return sorted(rows, key=itemgetter(0))
 
     def _overlaps(self, group: int, first: int, end: int) -> bool:
         found = self._file.metadata.row_group(group).column(0).statistics

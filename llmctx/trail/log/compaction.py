@@ -21,8 +21,8 @@ RESERVED = bytes(range(8))
 """The bytes used as marks: a text that contains one of them cannot be compacted."""
 DIGEST_BYTES = 32
 
-_BARE, _QUOTED, _DIGEST, _NUMBER = b"\x01", b"\x02", b"\x03", b"\x04"
-_YEAR_BYTES = 4
+BARE, QUOTED, _DIGEST, _NUMBER = b"\x01", b"\x02", b"\x03", b"\x04"
+_YEAR_BYTES, _UTC = 4, ord("Z")
 _MAX_CACHED_SECTIONS = 4096
 _MAX_CACHED_BYTES = 16 * 1024 * 1024
 _BYTES_PER_CHARACTER = 8  # measured: the paths and values of a section, for each character of its text
@@ -73,10 +73,12 @@ def _numbers_and_times(snapshot: bytes) -> list[tuple[int, int]]:
 
 def fill_numbers(marked: bytes, column: bytes) -> bytes:
     """Undo `mark_numbers`. Raises ValueError if the number of marks differs from the number of values."""
-    tokens, last = [], b""
-    for token in column.split(b" "):
-        last = token if token.endswith(b"Z") else last
-        tokens.append(token or last)
+    tokens, last = column.split(b" "), b""
+    for place, token in enumerate(tokens):
+        if not token:
+            tokens[place] = last
+        elif token[-1] == _UTC:
+            last = token
     return _interleave(marked.split(_NUMBER), tokens)
 
 
@@ -98,7 +100,7 @@ def values_of(snapshot: bytes) -> Values:
     """What the messages may repeat: every scalar value with a plain path; empty if it is no snapshot."""
     found: Values = {}
     try:
-        for name, text in _parse(snapshot)["sections"].items():
+        for name, text in parse_snapshot(snapshot)["sections"].items():
             if isinstance(text, str):
                 found |= _section_values(name, text)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -106,7 +108,8 @@ def values_of(snapshot: bytes) -> Values:
     return found
 
 
-def _parse(snapshot: bytes) -> Any:
+def parse_snapshot(snapshot: bytes) -> Any:
+    """The snapshot, parsed. Raises ValueError if it is not JSON."""
     try:
         return jiter.from_json(snapshot, cache_mode="none")  # three times as fast as json
     except ValueError:
@@ -153,26 +156,9 @@ def mark_facts(messages: bytes, snapshot: bytes) -> bytes:
         path, _, rest = line.partition(b": ")
         if (value := values.get(path)) is None:
             continue
-        mark = _BARE
+        mark = BARE
         if rest.startswith(b'\\"'):
-            value, mark = b'\\"%b\\"' % value, _QUOTED
+            value, mark = b'\\"%b\\"' % value, QUOTED
         if value and rest.startswith(value):
             lines[place] = b"%b: %b%b" % (path, mark, rest[len(value) :])
     return _LINE.join((first, *lines))
-
-
-def fill_facts(messages: bytes, snapshot: bytes) -> bytes:
-    """Undo `mark_facts`. Raises ValueError for a mark without a value in the snapshot."""
-    values = values_of(snapshot)
-    filled: list[bytes] = []
-    # Split at one byte, since a pattern for whole lines takes twice as long: a quoted mark ends with its own byte.
-    *lines, rest = messages.replace(_QUOTED, _QUOTED + _BARE).split(_BARE)
-    try:
-        for line in lines:
-            is_quoted = line[-1] == _QUOTED[0]
-            before = line[:-1] if is_quoted else line
-            value = values[before[before.rfind(b"- ") + 2 : -2]]  # the line is `- PATH: `
-            filled += (before, b'\\"%b\\"' % value if is_quoted else value)
-    except LookupError as error:
-        raise ValueError(f"a mark has no value in the snapshot: {error}") from error
-    return b"".join((*filled, rest))

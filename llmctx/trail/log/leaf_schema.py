@@ -60,6 +60,7 @@ FORM: dict[str, type] = {
     "about": dict,
     "effect": dict,
     "person": dict,
+    "approved": dict,
     "position": dict,
     "service": dict,
     "mandate": dict,
@@ -96,6 +97,7 @@ INSIDE: dict[str, dict[str, type]] = {
     "about": {"index": int},
     "effect": {"status": str},
     "person": {"by": str, "why": str},
+    "approved": {"action": str},
     "service": {"event": str},
 }
 """The fields that each object must have if it is present."""
@@ -117,6 +119,7 @@ _BELONGS_TO = {
     "enrolment": ("notice", "incident"),
     "rotation": ("notice",),
     "id": SAID,
+    "approved": ("approval",),
 }
 """The kinds that may have a field."""
 _HEX = re.compile("[0-9a-f]{64}")

@@ -20,6 +20,7 @@ from llmctx.errors import RecordSizeError
 from llmctx.limits import MAX_RECORD_BYTES
 from llmctx.trail.log import compaction
 from llmctx.trail.log.dictionary import LEVEL, REFERENCE_BYTES, Dictionary
+from llmctx.trail.log.facts import fill_facts
 
 PLAIN, MARKED = 0, 1
 """The formats: an entry's first byte."""
@@ -112,7 +113,7 @@ def unpack(packed: bytes, dictionary: Dictionary | None = None) -> tuple[bytes, 
 
     def pieces() -> Pieces:
         snapshot = compaction.fill_numbers(skeleton, column)
-        sent = messages if _ABSENT in (snapshot, messages) else compaction.fill_facts(messages, snapshot)
+        sent = messages if _ABSENT in (snapshot, messages) else fill_facts(messages, snapshot)
         parts = (snapshot, sent, completion)
         return {name: part for name, part in zip(_PARTS, parts, strict=True) if part != _ABSENT}
 

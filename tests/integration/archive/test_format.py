@@ -45,9 +45,11 @@ async def test_other_programs_read_the_same_bytes(valkey: Redis, proven: Program
     file = str(proven.folder / "kept" / manifest.records.name)
     entries = [entry async for entry in Log(valkey).read()]
     leaves = [entry.leaf for entry in entries]
-    assert pyarrow.parquet.read_table(file)["leaf"].to_pylist() == leaves
-    assert pl.read_parquet(file)["leaf"].to_list() == leaves
-    rows = duckdb.execute(f"SELECT leaf, snapshot, symbol, action, guards, recorded FROM '{file}'").fetchall()
+    assert pyarrow.parquet.read_table(file).sort_by("index")["leaf"].to_pylist() == leaves
+    assert pl.read_parquet(file).sort("index")["leaf"].to_list() == leaves
+    rows = duckdb.execute(
+        f"SELECT leaf, snapshot, symbol, action, guards, recorded FROM '{file}' ORDER BY index"
+    ).fetchall()
     assert [row[0] for row in rows] == leaves
     assert [row[1] for row in rows] == [entry.pieces.get("snapshot") for entry in entries]
     for row, entry in zip(rows, entries, strict=True):

@@ -32,7 +32,7 @@ async def test_every_answer_keeps_scripts_and_frames_of_others_out(browser: Brow
         assert "unsafe" not in policy
         assert "frame-ancestors 'none'" in policy
         assert headers["x-content-type-options"] == "nosniff"
-        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["referrer-policy"] == "same-origin"
         assert headers["cross-origin-opener-policy"] == "same-origin"
         assert "server" not in headers
     assert (await browser.get("/")).headers["cache-control"] == "no-store"
@@ -158,9 +158,9 @@ async def test_halts_statements_and_effects_are_written_as_the_command_line_does
     subject: Subject, valkey: Redis
 ) -> None:
     token = make_token(state_dir_of(subject))
-    asked = {
+    asked: dict[str, dict[str, object]] = {
         "/halt": {"symbol": "AAPL", "by": "R. Ohm", "why": "a drill"},
-        "/statements": {"kind": "annotation", "address": HONEST, "by": "R. Ohm", "why": "seen"},
+        "/annotations": {"address": HONEST, "by": "R. Ohm", "why": "seen"},
         "/effects": {
             "id": "e1",
             "symbol": "AAPL",

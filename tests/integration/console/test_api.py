@@ -45,7 +45,7 @@ async def test_every_answer_has_the_form_that_the_document_gives_it(browser: Bro
         if problem is not None:
             assert problem.status == 404
             assert problem.document.keys() == {"error", "what_to_do"}
-    assert asked == 14
+    assert asked == 16
 
 
 async def test_the_api_says_what_the_command_line_says(dumb: Program, browser: Browser) -> None:
@@ -99,13 +99,13 @@ async def test_the_stream_sends_each_record_once_it_is_recorded(
 async def test_the_desk_is_sent_at_once_and_again_only_if_it_changed(browser: Browser, valkey: Redis) -> None:
     names: list[str] = []
     async with asyncio.timeout(20):
-        async for name, data in events(browser, "/desk/stream"):
+        async for name, data in events(browser, "/stream/desk"):
             names.append(name)
-            if name == "desk" and names.count("desk") == 1:
+            if name == "page" and names.count("page") == 1:
                 assert "AAPL" in data
             if names.count("time") == 3:
                 break
-    assert names.count("desk") == 1
+    assert names.count("page") == 1
     assert await valkey.ping()
 
 

@@ -12,7 +12,8 @@ PAGES = (
     "/", "/find", f"/decisions/{HONEST}", f"/decisions/{WRONG}", f"/decisions/{EVIL}", "/symbols/AAPL", "/symbols/MSFT",
     "/compare", "/quality", "/health", "/api", "/sign-in", "/find?text=%3Cscript%3E", "/find?symbol=%3Cscript%3E",
     "/decisions/%3Cscript%3E", "/symbols/%3Cscript%3E", "/no/such/page", f"/decisions/{EVIL}/report",
-    "/find?kind=%22%3E%3Cscript%3E", "/sign-in?to=%22%3E%3Cscript%3Ealert(1)%3C/script%3E",
+    "/find?kind=%22%3E%3Cscript%3E", "/approvals", "/find?q=%22%3E%3Cscript%3Ealert(1)%3C/script%3E",
+    "/?done=%3Cscript%3E", "/symbols/AAPL?asked=%22%3E%3Cscript%3E", "/sign-in?to=%22%3E%3Cscript%3Ealert(1)%3C/script%3E",
 )  # fmt: skip
 VOID = {"meta", "link", "input", "br", "img", "hr"}
 
@@ -99,6 +100,14 @@ async def test_a_decision_links_each_citation_to_its_fact_and_marks_a_wrong_numb
     assert '<del class="wrong">' not in (await browser.get(f"/decisions/{HONEST}")).text
 
 
+async def test_a_decision_shows_what_guards_and_limits_left_of_it(browser: Browser) -> None:
+    page = (await browser.get(f"/decisions/{WRONG}")).text
+    before, after = re.findall(r"<tr><td>(?:before|after)</td>(.*?)</tr>", page)
+    assert ("exit" in before, "exit" in after) == (True, True)
+    folded = re.findall(r"<details( open)?><summary>(system|user) ", page)
+    assert folded == [("", "system"), (" open", "user")]
+
+
 async def test_a_record_has_one_address_and_says_where_there_is_none(browser: Browser) -> None:
     missing = await browser.get("/decisions/99")
     assert missing.status == 404
@@ -114,6 +123,9 @@ async def test_a_record_has_one_address_and_says_where_there_is_none(browser: Br
         ("?prompt=position&symbol=MSFT", ["4"]),
         ("?model=nobody", []),
         ("?kind=failed", []),
+        ("?q=AAPL+exit", ["3"]),
+        ("?q=2026-03-02+15:00,+AAPL", ["3"]),
+        ("?q=%22123.45%22", ["3"]),
         ("?limit=1", ["4"]),
         ("?at=2026-03-02T15:00:00Z", ["3", "4"]),
     ],

@@ -10,6 +10,8 @@ from redis.asyncio import Redis
 
 from llmctx.functions import execute
 from llmctx.ops.doctor.subject import Places
+from llmctx.schema.mapping.rule import SectionRule
+from llmctx.schema.mapping.sections import Sections
 from llmctx.trail.log import log
 from tests.integration.conftest import hold
 from tests.integration.doctor.conftest import Configure, examined, record
@@ -123,6 +125,19 @@ async def test_positions_that_expire_and_live_keys_that_do_not_are_found(
     await redis.set("stocks:price:AAPL", "{}", ex=1000)
     found = await examined(redis_url, places)
     assert (found["lifetimes"].level, found["live_values"].level) == ("red", "amber")
+
+
+async def test_of_keys_of_ones_own_only_positions_that_expire_are_found(
+    redis: Redis, redis_url: str, places: Places
+) -> None:
+    mapped = {"position": SectionRule(key="bot:{symbol}"), "price": SectionRule(key="px:{symbol_lower}")}
+    places = places._replace(sections=Sections(mapped))
+    await redis.mset({"bot:AAPL": "x", "px:aapl": "1", "stocks:price:AAPL": "x"})
+    found = await examined(redis_url, places)
+    assert (found["lifetimes"].level, found["live_values"].level) == ("green", "green")
+    await redis.expire("bot:AAPL", 1000)
+    found = await examined(redis_url, places)
+    assert (found["lifetimes"].level, "bot:AAPL" in found["lifetimes"].what) == ("red", True)
 
 
 async def test_full_memory_and_evictions_are_found(

@@ -92,6 +92,14 @@ async def test_dead_letters_are_found(redis: Redis, redis_url: str, places: Plac
     assert (letters.level, letters.what) == ("red", "1 among the newest 1 records: it is broken")
 
 
+async def test_a_halt_is_found(redis: Redis, redis_url: str, places: Places) -> None:
+    await record(redis, places.state_dir)
+    assert (await examined(redis_url, places))["halts"].level == "green"
+    await redis.set(keys.halt("AAPL"), "x")
+    halts = (await examined(redis_url, places))["halts"]
+    assert (halts.level, halts.what) == ("amber", "halted: AAPL")
+
+
 async def test_records_that_nobody_signed_are_found(redis: Redis, redis_url: str, places: Places) -> None:
     await record(redis, places.state_dir)
     assert (await examined(redis_url, places))["checkpoints"].what == "none over 1 records"

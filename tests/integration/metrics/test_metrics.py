@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from redis.asyncio import Redis
 
 from llmctx.llm.standin import MODEL
+from llmctx.schema import keys
 from tests.conftest import ROOT, free_port
 from tests.integration.conftest import hold, live, raise_tick
 from tests.integration.program import Program, until
@@ -50,21 +51,35 @@ async def get(url: str, **parameters: str) -> str:
 async def measured(program: Program, redis: Redis) -> AsyncIterator[str]:
     """The address of the metrics of a service that has decided on a held and on a stopped position."""
     port = free_port()
+    standin = program.environment.pop("LLMCTX_LLM__BASE_URL")
+    named = {"model": program.environment.pop("LLMCTX_LLM__MODEL")}
+    away = named | {"name": "away", "base_url": "http://127.0.0.1:1/v1", "max_attempts": 1, "breaker_failures": 1}
+    program.environment["LLMCTX_LLM__ENDPOINTS"] = json.dumps([away, named | {"name": "near", "base_url": standin}])
+    await redis.set(keys.halt("ELSE"), "x")
+    program.environment["LLMCTX_DAILY_BUDGET"] = json.dumps({"calls": 1000})
     program.environment["LLMCTX_PRICES"] = json.dumps({MODEL: {"input": 1000, "output": 2000}})
     await hold(redis, "AAPL")
     await redis.mset(live("MSFT", stop_loss=101.0))
     async with program.running(redis, "--metrics", str(port)) as process:
         for symbol in ("AAPL", "MSFT"):
             await raise_tick(redis, f"of-{symbol}", symbol)
+        for name in ("one", "two"):
+            done = {"id": name, "symbol": "AAPL", "status": "accepted", "at": "2026-03-02T15:00:05.000Z"}
+            await redis.xadd(keys.effects(0), {"effect": json.dumps(done)})
         url = f"http://127.0.0.1:{port}/metrics"
         await until(lambda: redis.get("audit:{0}:checkpoint"))
         await until(lambda: has_settled(url, 2))
+        await until(lambda: has_recorded(url, 2))
         yield url
         await program.stop(process)
 
 
 async def has_settled(url: str, ticks: int) -> bool:
     return f"llmctx_ticks_settled_total {ticks}.0\n" in await get(url)
+
+
+async def has_recorded(url: str, effects: int) -> bool:
+    return f'llmctx_effects_total{{status="accepted"}} {effects}.0\n' in await get(url)
 
 
 async def test_a_scrape_tells_what_was_settled_and_how_server_and_trail_stand(program: Program, valkey: Redis) -> None:
@@ -84,8 +99,15 @@ async def test_a_scrape_tells_what_was_settled_and_how_server_and_trail_stand(pr
     assert samples["llmctx_guards_total", ("guard", "stop_unconfirmed")] == 0  # there too
     assert samples["llmctx_calls_total", ("model", MODEL), ("outcome", "answered")] == 2
     assert samples["llmctx_cost_total", ("model", MODEL)] > 0
-    for stage in ("read", "render", "complete", "judge", "append", "sync", "publish"):
+    assert samples["llmctx_endpoint_open", ("endpoint", "away")] == 1
+    assert samples["llmctx_endpoint_open", ("endpoint", "near")] == 0
+    assert (samples["llmctx_halts", ("scope", "all")], samples["llmctx_halts", ("scope", "symbol")]) == (0, 1)
+    assert samples["llmctx_effects_waiting", ("partition", "0")] == 0
+    assert not [name for name in samples if name[0] == "llmctx_decisions_total" and ("verdict", "none") in name]
+    for stage in ("read", "render", "complete", "judge"):
         assert samples["llmctx_stage_seconds_count", ("stage", stage)] == 2
+    for stage in ("append", "sync", "publish"):
+        assert samples["llmctx_stage_seconds_count", ("stage", stage)] == 4  # of the effects too
     assert samples["llmctx_redis_up",] == samples["llmctx_held", ("partition", "0")] == 1
     assert samples["llmctx_log_records", ("partition", "0")] >= 3
     assert samples["llmctx_redis_memory_max_bytes",] == 2 * 1024**3

@@ -1,4 +1,4 @@
-"""A thesis is an earlier decision of the trail: both verifiers compare the two."""
+"""A thesis is an earlier decision of the trail, and a memory follows from an earlier record."""
 
 import hashlib
 import json
@@ -22,7 +22,11 @@ def said(**changes: Any) -> str:
 
 def with_thesis(records: list[Record], thesis: object, text: str) -> list[Record]:
     """The records, record 4 with this thesis."""
-    snapshot = canonical({"sections": {"thesis": text}, "thesis": thesis})
+    return with_piece(records, {"sections": {"thesis": text}, "thesis": thesis})
+
+
+def with_piece(records: list[Record], document: dict[str, object]) -> list[Record]:
+    snapshot = canonical(document)
     digest = {"sha256": hashlib.sha256(snapshot.encode()).hexdigest(), "sections": {}}
     leaf = record(AT, symbol="AAPL", snapshot=digest).leaf
     records[AT] = Record(leaf, records[AT].pieces | {"snapshot": snapshot})
@@ -71,3 +75,28 @@ def test_a_thesis_that_says_something_else_is_named(tmp_path: Path, name: str) -
     """By audit/verify.py; llmctx compares the whole text, but only of records made by its own rules."""
     folder = made(with_thesis(records(), source(), said(**{name: "forged"}))).write(tmp_path / "e")
     assert by_audit(folder) == Found(AT, "thesis")
+
+
+def with_memory(source: object) -> list[Record]:
+    """The records, record 4 with a memory that follows from this source."""
+    return with_piece(records(), {"sections": {"memory": '{"count":1}'}, "memory": source})
+
+
+def test_a_memory_that_names_an_earlier_record_on_the_symbol_is_verified(tmp_path: Path) -> None:
+    assert by_audit(made(with_memory(source())).write(tmp_path / "e")) == Found()
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        source(leaf_hash="0" * 64),
+        source(address="1", leaf_hash=leaf_hash(records()[1].leaf).hex()),
+        source(address="4"),
+        source(address="9" * 30),
+        {"address": "2"},
+        "2",
+    ],
+)
+def test_a_memory_of_another_record_is_named(tmp_path: Path, named: object) -> None:
+    """By audit/verify.py; llmctx makes the memory again, out of the record that it names."""
+    assert by_audit(made(with_memory(named)).write(tmp_path / "e")) == Found(AT, "memory")

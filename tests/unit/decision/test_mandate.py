@@ -18,7 +18,7 @@ from llmctx.decision.mandate.case import ledger_after
 from llmctx.decision.mandate.mandate import PRUDENT, Group, Limits, Mandate
 from llmctx.decision.mandate.rules import RULES
 from llmctx.decision.parse import Misfit, parse
-from llmctx.decision.verdict import GuardPolicy, Verdict
+from llmctx.decision.verdict import GuardPolicy, Rest, Verdict
 from llmctx.schema import keys
 from tests.unit.makers import NOW, NOW_MS, answer_text, decision, market, package_of, snapshot_of
 
@@ -94,6 +94,69 @@ BLOCKED: Sequence[tuple[str, dict[str, Any], dict[str, Any]]] = (
 def test_what_a_rule_refuses_becomes_a_hold(rule: str, facts: dict[str, Any], said: dict[str, Any]) -> None:
     found = verdict(package(**facts), **said)
     assert (found.action, fired(found), found.limited) == ("hold", [rule], "block")
+
+
+EVIDENCE = {"path": "price.price.last", "value": "152.5", "reading": ""}
+CONTRADICTING: dict[str, dict[str, Any]] = {
+    "a confidence of 0": {"confidence": 0},
+    "own stop_loss 152.5 is reached at 152.5": {"stop_loss": Decimal("152.5")},
+    "own take_profit 150 lies behind 152.5": {"take_profit": 150},
+    "not fresh: indicators (missing)": {"evidence": [EVIDENCE | {"path": "indicators.rsi_14 / 2", "value": "30"}]},
+    "own evidence does not hold: 160": {"evidence": [EVIDENCE | {"value": "160"}]},
+}
+
+
+@pytest.mark.parametrize("why", CONTRADICTING)
+def test_nothing_is_added_by_an_answer_that_speaks_against_itself(why: str) -> None:
+    policy = GuardPolicy(confidence_floor=Decimal(0), mandate=Mandate())
+    said: dict[str, Any] = {"action": "add", "quantity": 5}
+    assert guard(package(), decision(**said), policy).action == "add"
+    found = guard(package(), decision(**said | CONTRADICTING[why]), policy)
+    assert (found.action, fired(found)[-1]) == ("hold", "contradiction")
+    assert why in found.reason
+
+
+LOCKING = Mandate(account=PRUDENT.model_copy(update={"profit_lock_pct": Decimal(40), "profit_lock_from_pct": 1}))
+
+
+def test_a_new_stop_keeps_its_share_of_a_large_profit_and_nothing_is_added_before() -> None:
+    found = verdict(package(), LOCKING, action="adjust_stops", stop_loss=146)
+    assert (found.action, found.stop_loss, fired(found)) == ("adjust_stops", Decimal(151), ["profit_lock"])
+    assert verdict(package(), LOCKING, action="adjust_stops", stop_loss=152).guards == ()
+    assert fired(verdict(package(), LOCKING, action="add", quantity=1)) == ["profit_lock"]
+    assert verdict(package(stop="151"), LOCKING, action="add", quantity=1).action == "add"
+    assert verdict(package(price="151"), LOCKING, action="add", quantity=1).action == "add"  # no large profit yet
+    short = package(side="short", price="147.5", stop="155", target="140")
+    assert verdict(short, LOCKING, action="adjust_stops", stop_loss=154).stop_loss == 149
+
+
+def holdings(*sectors: str | None) -> dict[str, Any]:
+    """An account that holds AAPL, worth 1,525, and MSFT, worth 8,000, in these sectors."""
+    named = zip(("AAPL", "MSFT"), (1525, 8000), sectors, strict=True)
+    held = [{"symbol": name, "side": "long", "quantity": 1, "value": worth, "sector": of} for name, worth, of in named]
+    return {"holdings": held, "gross_exposure": 9525}
+
+
+def test_a_sector_has_its_share_of_the_account_and_the_account_its_leverage() -> None:
+    of_sector = Mandate(account=Limits(sector_share_pct=Decimal(10)))
+    add: dict[str, Any] = {"action": "add", "quantity": 5}
+    found = verdict(package(portfolio=holdings("tech", "tech")), of_sector, **add)
+    assert (found.quantity, fired(found), found.limited) == (Decimal(3), ["account_size"], "clamp")
+    assert verdict(package(portfolio=holdings("tech", "energy")), of_sector, **add).quantity == 5
+    for known in (holdings("tech", None), holdings(None, "tech"), {}):
+        unknown = verdict(package(portfolio=known), of_sector, **add)
+        assert (unknown.quantity, fired(unknown)) == (Decimal(5), ["mandate_unchecked"])
+    leverage = Mandate(account=Limits(max_leverage=Decimal("0.098")))
+    assert verdict(package(portfolio=holdings("tech", "tech")), leverage, **add).quantity == 1
+    assert fired(verdict(package(), leverage, **add)) == ["mandate_unchecked"]
+
+
+def test_a_partial_close_says_what_stop_and_target_the_rest_keeps() -> None:
+    found = verdict(package(), action="reduce", quantity=4)
+    assert found.rest == Rest(Decimal(6), Decimal(145), Decimal(160))
+    assert verdict(package(stop=None), action="reduce", quantity=4).rest == Rest(Decimal(6), None, Decimal(160))
+    assert verdict(package(), action="reduce", quantity=10).rest is None  # all of it: an exit
+    assert verdict(package(), action="add", quantity=1).rest is None
 
 
 CLAMPED: Sequence[tuple[str, dict[str, Any], dict[str, Any], tuple[str, str]]] = (
@@ -218,8 +281,17 @@ steps = st.fixed_dictionaries(
 )
 
 
+EVERY_RULE = Mandate(
+    account=PRUDENT.model_copy(
+        update={"profit_lock_pct": Decimal(50), "profit_lock_from_pct": Decimal(2), "sector_share_pct": Decimal(25),
+                "max_leverage": Decimal("0.5"), "cooldown_min": Decimal(30), "drawdown_pct": Decimal(20)}
+    )
+)  # fmt: skip
+"""The shipped mandate with the rules that are off."""
+
+
 class Trade:
-    """A position that verdicts are given on, and perhaps followed."""
+    """A position that verdicts are given on, and perhaps followed; another one of 20,000 is of the same sector."""
 
     def __init__(self, side: str, stop: Decimal | None, quantity: int) -> None:
         self.side, self.stop, self.target, self.held = side, stop, Decimal(150), Decimal(quantity)
@@ -227,6 +299,7 @@ class Trade:
         self.now_ms, self.ledger = NOW_MS, Ledger()
         self.adds = 0
         self.actions: list[int] = []
+        self.exits: list[int] = []
 
     def facts(self, price: Decimal) -> Package:
         documents: dict[str, Any] = market(
@@ -237,7 +310,25 @@ class Trade:
         for name, stamp in (("price", "timestamp"), ("position", "last_update"), ("system", "timestamp")):
             documents[name][stamp] = at
         documents["performance"] = PERFORMANCE | {"timestamp": at}
-        return built(documents, account(at), ledger=self.ledger, as_of_ms=self.now_ms)
+        worth = self.held * price
+        others = {"MSFT": (Decimal(20_000), "tech"), "XOM": (Decimal(27_000), "energy")}
+        held = [
+            {"symbol": name, "side": "long", "quantity": 1, "value": value, "sector": sector}
+            for name, (value, sector) in ({"AAPL": (worth, "tech")} | others).items()
+        ]
+        return built(
+            documents,
+            account(at, holdings=held, gross_exposure=worth + 47_000),
+            ledger=self.ledger,
+            as_of_ms=self.now_ms,
+        )
+
+    def lock(self, price: Decimal) -> Decimal | None:
+        """Where a stop keeps half of a profit of 2% and more, at least 0.2% away from the price."""
+        profit = (price - 150) * self.sign
+        at = 150 + profit / 2 * self.sign
+        near = price * (1 - Decimal("0.002") * self.sign)
+        return None if profit < 3 else min(at, near) if self.sign > 0 else max(at, near)
 
     def check(self, found: Verdict, price: Decimal) -> None:
         """No limit of the shipped mandate is broken."""
@@ -248,10 +339,16 @@ class Trade:
             assert self.held + found.quantity <= 2 * self.opened
             assert (self.held + found.quantity) * price <= 10_000
             assert self.adds < 3
+            assert (self.held + found.quantity) * price <= 3_000  # of the sector's 25,000 and the account's 50,000
+            assert self.lock(price) is None or (self.stop - (self.lock(price) or 0)) * self.sign >= 0
+            assert not [at for at in self.exits if self.now_ms - at < 30 * MINUTE_MS]
         if found.action == "reduce":
             assert found.quantity is not None
             assert found.quantity * 100 >= self.held
+            assert found.rest == Rest(self.held - found.quantity, self.stop, self.target)
         if found.stop_loss is not None:
+            lock = self.lock(price)
+            assert lock is None or (found.stop_loss - lock) * self.sign >= Decimal("-0.01")
             assert self.stop is None or (found.stop_loss - self.stop) * self.sign > 0
             assert Decimal("0.2") <= abs(price - found.stop_loss) / price * 100 <= 15
         if found.take_profit is not None:
@@ -262,6 +359,7 @@ class Trade:
     def follow(self, found: Verdict, facts: Package, *, filled: bool) -> None:
         self.actions += [] if found.action == "hold" else [self.now_ms]
         self.adds += 1 if found.action == "add" else 0
+        self.exits += [self.now_ms] if found.action == "exit" else []
         after = ledger_after(facts, found.action, str(len(self.actions)))
         assert after is not None
         self.ledger = after
@@ -297,7 +395,7 @@ def test_over_two_thousand_ticks_no_limit_is_broken_and_no_order_repeated(person
         answered = parse(answer_text(**one_of(seed, *PERSONS[person])))
         assert not isinstance(answered, Misfit)
         facts = trade.facts(price)
-        found = guard(facts, answered, GuardPolicy(grounding="off", mandate=Mandate()))
+        found = guard(facts, answered, GuardPolicy(grounding="off", mandate=EVERY_RULE))
         trade.check(found, price)
         if found.action not in ("hold", "exit"):
             assert filled or trade.now_ms - ordered.get(found.action, 0) >= 900_000
@@ -324,6 +422,6 @@ def test_over_a_sequence_of_ticks_no_verdict_breaks_a_limit(
         answered = parse(answer_text(action=step["action"], **said))
         assert not isinstance(answered, Misfit)
         facts = trade.facts(step["price"])
-        found = guard(facts, answered, GuardPolicy(grounding="off", mandate=Mandate()))
+        found = guard(facts, answered, GuardPolicy(grounding="off", mandate=EVERY_RULE))
         trade.check(found, step["price"])
         trade.follow(found, facts, filled=step["filled"])

@@ -22,7 +22,7 @@ days = st.builds(
     Day, date=texts, equity=numbers, earned=numbers, wins=counts, losses=counts, even=counts, won=numbers, lost=numbers,
     best=st.none() | numbers, worst=st.none() | numbers,
 )  # fmt: skip
-trades = st.builds(Trade, texts, *[numbers] * 7)
+trades = st.builds(Trade, texts, *[numbers] * 7, leverage=st.none() | numbers)
 orders = st.builds(
     Order, action=st.sampled_from(["open", "exit", "reduce", "add", "adjust_stops"]), reason=texts,
     side=st.sampled_from([None, "long", "short"]), quantity=st.none() | numbers, stop_loss=st.none() | numbers,

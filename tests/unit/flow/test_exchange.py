@@ -1,3 +1,4 @@
+import sys
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -5,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmctx.errors import FeedError
-from llmctx.flow.exchange import ALWAYS, NAMES, Exchange
+from llmctx.flow.calendar.library import LibraryCalendar
+from llmctx.flow.calendar.own import HOURS
+from llmctx.flow.exchange import ALWAYS, CURRENCIES, NAMES, Exchange
 
 AMERICAN = pytest.mark.parametrize("name", ["XNYS", "XNAS"])
 
@@ -81,6 +84,7 @@ def test_new_york_closes_at_one_on_half_days(name: str, day: str, opens: str, cl
         ("XETR", "2024-12-03", "08:00", "16:30"),
         ("XETR", "2024-12-23", "08:00", "16:30"),
         ("XETR", "2024-12-30", "08:00", "13:00"),  # its last trading day of the year
+        ("XETR", "2023-12-29", "08:00", "13:00"),  # the 30th is a Saturday
         ("XPAR", "2024-06-03", "07:00", "15:30"),
         ("XPAR", "2024-12-24", "08:00", "13:05"),
     ],
@@ -109,7 +113,7 @@ def test_a_market_that_never_closes_is_open(at: str) -> None:
     assert status(ALWAYS, at) == "open"
 
 
-@pytest.mark.parametrize("name", ["", "NYSE", "xnys", "XTKS", "Always"])
+@pytest.mark.parametrize("name", ["", "nyse", "xnys", "XABC", "Always"])
 def test_an_unknown_exchange_is_refused_and_the_known_ones_are_named(name: str) -> None:
     with pytest.raises(FeedError) as caught:
         Exchange(name)
@@ -125,7 +129,7 @@ def test_without_a_name_it_is_new_york() -> None:
 def test_every_moment_has_a_status_and_weekends_are_closed(name: str, at: datetime) -> None:
     found = Exchange(name).status(at)
     assert found in {"open", "pre_market", "after_hours", "closed"}
-    if name != ALWAYS and at.weekday() == 5 and 6 <= at.hour < 18:
+    if name not in (ALWAYS, CURRENCIES) and at.weekday() == 5 and 6 <= at.hour < 18:
         assert found == "closed"
 
 
@@ -135,6 +139,73 @@ def test_asking_again_or_in_another_order_changes_nothing(name: str, day: date) 
     times = [noon + timedelta(days=days) for days in range(20)]
     one = Exchange(name)
     assert [one.status(at) for at in times] == [one.status(at) for at in reversed(times)][::-1]
+
+
+@pytest.mark.parametrize("name", HOURS)
+def test_the_core_and_the_library_agree_on_every_day(name: str) -> None:
+    core, library = Exchange(name), LibraryCalendar(name)
+    days = [date(2012, 1, 1) + timedelta(days=days) for days in range(16 * 365)]
+    assert [day for day in days if core.session(day) != library.session(day)] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "at", "day", "expected"),
+    [
+        ("XTKS", "2026-01-05T02:29", "2026-01-05", "open"),
+        ("XTKS", "2026-01-05T02:30", "2026-01-05", "lunch_break"),
+        ("XTKS", "2026-01-05T03:30", "2026-01-05", "open"),
+        ("XTKS", "2024-11-01T06:10", "2024-11-01", "after_hours"),  # it closed at three until November 2024
+        ("XTKS", "2026-01-05T06:10", "2026-01-05", "open"),
+        ("XTKS", "2026-01-02T05:00", "2026-01-02", "closed"),
+        ("XNSE", "2026-01-26T05:00", "2026-01-26", "closed"),  # Republic Day
+        ("XNSE", "2026-01-27T03:45", "2026-01-27", "open"),
+        ("XNSE", "2026-01-27T10:00", "2026-01-27", "after_hours"),
+        ("XNSE", "2026-01-26T20:00", "2026-01-27", "pre_market"),
+        ("CMES", "2026-01-04T23:00", "2026-01-05", "open"),  # Sunday evening is Monday's session
+        ("CMES", "2026-01-02T23:30", "2026-01-03", "closed"),
+        ("FX", "2026-07-05T21:00", "2026-07-06", "open"),
+        ("FX", "2026-07-05T20:59", "2026-07-05", "closed"),
+        ("FX", "2026-07-10T20:59", "2026-07-10", "open"),
+        ("FX", "2026-07-10T21:00", "2026-07-11", "closed"),
+    ],
+)
+def test_a_moment_has_the_exchange_s_own_date_and_status(name: str, at: str, day: str, expected: str) -> None:
+    moment = datetime.fromisoformat(f"{at}+00:00")
+    exchange = Exchange(name)
+    assert (str(exchange.date_at(moment)), exchange.status(moment)) == (day, expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "expected"),
+    [
+        ("XNYS", "2026-03-04T00:00", "2026-03-04"),  # as Yahoo and others stamp a day
+        ("XNYS", "2026-03-04T05:00", "2026-03-04"),  # midnight in New York
+        ("XTKS", "2026-03-03T15:00", "2026-03-04"),
+        ("XNZE", "2026-03-04T00:00", "2026-03-04"),
+        ("FX", "2026-03-03T22:00", "2026-03-04"),
+    ],
+)
+def test_a_bar_of_a_day_has_the_date_of_its_midnight(name: str, start: str, expected: str) -> None:
+    at = datetime.fromisoformat(f"{start}+00:00")
+    assert str(Exchange(name).date_of_bar(at, timedelta(days=1))) == expected
+
+
+def test_beyond_the_holidays_that_are_known_every_weekday_is_open(caplog: pytest.LogCaptureFixture) -> None:
+    assert status("XNSE", "2040-01-26T05:00") == "open"
+    assert status("XNSE", "2040-01-28T05:00") == "closed"
+    assert ["knows no holidays of XNSE" in text for text in caplog.messages] == [True]
+
+
+def test_without_the_library_the_core_says_what_it_does_not_know(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "exchange_calendars", None)
+    with pytest.raises(FeedError) as caught:
+        Exchange("XTKS")
+    assert "pip install 'llmctx[calendars]'" in caught.value.do
+    assert status("XPAR", "2026-12-24T13:05") == "after_hours"
+    assert status("XPAR", "2013-12-25T11:00") == "open"
+    assert ["no holidays of XPAR before 2019" in text for text in caplog.messages] == [True]
 
 
 def _assert_open_from_to(name: str, day: str, opens: str, closes: str) -> None:

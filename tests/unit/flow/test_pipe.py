@@ -65,11 +65,11 @@ def test_exponents_are_accepted(text: str) -> None:
 @pytest.mark.parametrize("name", FIELDS)
 def test_a_bar_with_a_missing_column_names_it(name: str) -> None:
     document = {column: value for column, value in BAR.items() if column != name}
-    assert why(line(document)) == f"not a bar ({name} missing), a headline or a vix reading"
+    assert why(line(document)) == f"not a bar ({name} missing), a headline, a funding rate or a vix reading"
 
 
 def test_an_empty_object_names_every_column() -> None:
-    assert why(b"{}") == f"not a bar ({', '.join(FIELDS)} missing), a headline or a vix reading"
+    assert why(b"{}") == f"not a bar ({', '.join(FIELDS)} missing), a headline, a funding rate or a vix reading"
 
 
 @pytest.mark.parametrize("name", FIELDS[2:])

@@ -38,11 +38,11 @@ def write(**more: Any) -> Write:
 
 
 def test_a_write_of_nothing_names_its_streams_and_its_run() -> None:
-    assert unpacked(write()) == ([BARS, DECISIONS], [b"", b"", b"run-1", b"", [], []])
+    assert unpacked(write()) == ([BARS, DECISIONS], [b"", b"", b"run-1", b"", False, [], []])
 
 
 def test_a_write_of_a_bar_carries_its_id_and_what_was_read() -> None:
-    _, (named, before, run, seen, _, _) = unpacked(write(bar=bar(1), bar_before=bar(), seen="7-1"))
+    _, (named, before, run, seen, _, _, _) = unpacked(write(bar=bar(1), bar_before=bar(), seen="7-1"))
     assert (named, before) == (bar_id(bar(1)).encode(), bar_id(bar()).encode())
     assert (run, seen) == (b"run-1", b"7-1")
 

@@ -48,7 +48,9 @@ def test_a_trial_that_succeeds_closes_it(now: list[float]) -> None:
     breaker = opened()
     now[0] += 10
     breaker.refuse()
+    assert not breaker.is_closed
     breaker.succeed()
+    assert breaker.is_closed
     assert [breaker.refuse(), breaker.refuse()] == [None, None]
 
 

@@ -11,7 +11,7 @@ from llmctx.llm.request import plan_request
 from llmctx.prompt.template import Parameters
 from llmctx.replay.answer import Answer
 from llmctx.replay.corpus import BlobCache, Recorded
-from llmctx.replay.plan import Plan, ReplayRequest, build_request
+from llmctx.replay.plan import Plan, ReplayRequest, build_request, position_of
 from tests.unit.makers import completion, prompt_of, template_of
 
 from .cases import blobs, case
@@ -75,7 +75,7 @@ def test_an_unusable_position_is_not_asked_about_and_gives_a_reason() -> None:
     found = asked.answer(asked.conclude(None))
     assert (found.kind, found.action) == ("skipped", "hold")
     assert "no such key" in found.verdict["reason"]
-    assert asked.position == ("0", "0")
+    assert position_of(asked.package) == ("0", "0")
 
 
 def test_a_template_that_uses_missing_data_is_not_asked_and_gives_a_reason() -> None:

@@ -8,7 +8,7 @@ from .examples import EVERY, NUMBERS, TIMES, Path, at, without
 
 # A small JSON Schema validator for exactly the keywords that pydantic writes for these models.
 
-_SAYS_NOTHING = {"title", "description", "unit", "shown", "$defs", "format"}
+_SAYS_NOTHING = {"title", "description", "unit", "shown", "optional", "$defs", "format"}
 
 
 def fits(value: Any, schema: Any, root: Any) -> bool:

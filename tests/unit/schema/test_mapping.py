@@ -140,7 +140,7 @@ def test_a_hash_has_one_form_whatever_the_order_of_its_fields() -> None:
         ('[sections.position]\nkey = "pos:*:{symbol}"', "may hold the placeholders"),
         ('[sections.price]\nfield = "x"', 'need kind = "hash"'),
         ('[sections.price.fields]\ntimestamp = "a.[b"', "is not a JMESPath expression"),
-        ('[sections.price.fields]\ntimestamp = { epoch = "s" }', "give either a path or a constant"),
+        ('[sections.price.fields]\ntimestamp = { epoch = "s" }', "give either a path, a constant or first_seen = true"),
         ('[sections.funding]\nkey = "f:{symbol}"', "funding: a section of one's own needs `key`, `schema` and `says`"),
         ('[sections.Funding]\nkey = "f:{symbol}"', "Funding: a section's name"),
     ],

@@ -121,7 +121,15 @@ def test_an_example_is_accepted_by_pydantics_own_parser_too() -> None:
 
 
 def test_no_field_is_added_lost_or_altered_when_a_value_is_written_again() -> None:
-    optional = ("side", "entry_price", "held", "awaits", "repeat_of", "stands_for")  # those of 0.1.0 have none of them
+    optional = (
+        "side",
+        "entry_price",
+        "held",
+        "awaits",
+        "rest",
+        "repeat_of",
+        "stands_for",
+    )  # those of 0.1.0 have none of them
     for section in TEXTS:
         value = model_of(section).model_validate(document(section))
         written = canonical.loads(value.model_dump_json().encode())

@@ -12,6 +12,7 @@ from llmctx import canonical
 from llmctx.limits import MAX_RECORD_BYTES
 from llmctx.trail.log import compaction
 from llmctx.trail.log.dictionary import Dictionary
+from llmctx.trail.log.facts import fill_facts
 from llmctx.trail.log.packing import MARKED, PLAIN, Pieces, lay_out, pack, reference_of, unpack
 from tests.unit.makers import body, market, prompt_of, snapshot_of
 
@@ -169,3 +170,24 @@ def test_a_time_that_stands_without_quotes_comes_back() -> None:
     snapshot = rb'{"sections":{"price":"{\"at\":2026-03-02T15:00:00.000Z,\"last\":1.5}"}}'
     marked, column = compaction.mark_numbers(snapshot)
     assert compaction.fill_numbers(marked, column) == snapshot
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"price": '{"a.b": "1", "a": {"b": "2"}}'},  # the last one counts, as `mark_facts` has it
+        {"price": '{"a": {"b": "2"}, "a.b": "1"}'},
+        {"price": '{"a[0]": "1", "a": ["2"]}'},
+        {"price": '{"a": {"b": "1"}}', "price.a": '{"b": "2"}'},
+        {"price": '{"a": 1e5, "b": 0.0000001, "c": -0.0, "d": 1.50, "e": -0}'},
+        {"price": "[[7, 0.10], 8]"},
+        {"price": "7"},
+    ],
+)
+def test_each_path_leads_to_the_value_that_was_marked(sections: dict[str, str]) -> None:
+    snapshot = json.dumps({"sections": sections}).encode()
+    lines = [f"- {path.decode()}: {value.decode()}" for path, value in compaction.values_of(snapshot).items()]
+    messages = json.dumps([{"content": "\n".join(["Facts", *lines])}]).encode()
+    marked = compaction.mark_facts(messages, snapshot)
+    assert marked.count(compaction.BARE) == len(lines)
+    assert fill_facts(marked, snapshot) == messages

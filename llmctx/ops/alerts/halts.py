@@ -1,0 +1,71 @@
+"""Halts are told: the keys that `llmctx halt` sets, and a state of the system that says so."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import cast
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from llmctx import clock
+from llmctx.connection import end, pause
+from llmctx.decision.halt import HALTED
+from llmctx.errors import LlmctxError
+from llmctx.limits import MAX_DETAIL_CHARS, cut
+from llmctx.schema import keys
+from llmctx.trail.log.entry import Entry
+from llmctx.worker.controls import ALL, halted
+
+_log = logging.getLogger(__name__)
+
+_INTERVAL_S = 5.0
+_AGAIN_S = 60.0
+_FOLLOWS = "No new risk is taken and no model is asked; exits stay possible"
+
+
+@asynccontextmanager
+async def telling_halts(redis: Redis, *, interval_s: float = _INTERVAL_S) -> AsyncIterator[Callable[[Entry], None]]:
+    """Log each halt while it lasts, once a minute; yields what must be called with each record."""
+    watch = _HaltWatch(redis)
+    task = asyncio.create_task(watch.run(interval_s))
+    try:
+        yield watch.add
+    finally:
+        await end(task)
+
+
+class _HaltWatch:
+    """Looks for the keys that halt, whoever set them; a halt by the system's state shows in the records alone."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._told: dict[str, float] = {}
+
+    def add(self, entry: Entry) -> None:
+        for guard in entry.record["verdict"].get("guards", ()):
+            if guard["name"] == HALTED and not guard["detail"].startswith(keys.halt()):
+                self._tell("system", guard["detail"])
+
+    async def run(self, interval_s: float) -> None:
+        while True:
+            with contextlib.suppress(RedisError, LlmctxError):  # the service says so if the server is away
+                for name in await halted(self._redis):
+                    key = keys.halt(None if name == ALL else name)
+                    self._tell(name, f"{key} is set{await self._said(key)}")
+            await pause(interval_s)
+
+    async def _said(self, key: str) -> str:
+        """What a key holds: by `llmctx halt`, who set it and why. Whatever else it is, it halts."""
+        with contextlib.suppress(RedisError):
+            said = cast("bytes | None", await self._redis.get(key))
+            return "" if said is None else f": {cut(said.decode(errors='replace'), MAX_DETAIL_CHARS)}"
+        return ""
+
+    def _tell(self, subject: str, what: str) -> None:
+        now_s = clock.monotonic_s()
+        if now_s - self._told.get(subject, -_AGAIN_S) >= _AGAIN_S:
+            self._told[subject] = now_s
+            _log.warning(f"{what}. {_FOLLOWS}", extra={"alert": "halt", "subject": subject})

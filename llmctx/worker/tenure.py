@@ -1,0 +1,87 @@
+"""How long an owner has its partition: it takes the lease, renews it, and takes it back after an outage."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+from redis.asyncio import Redis
+
+from llmctx.connection import end, pause
+from llmctx.errors import InstanceError, LeaseError, TrailError
+from llmctx.trail.log.lease import Holder, Lease
+from llmctx.trail.spool.recovery import Recovery
+from llmctx.worker.server_check import ServerCheck
+from llmctx.worker.tick_group import renumber
+
+_WAIT_S = 1.0
+_RENEW_S = 2.0
+
+
+class Tenure:
+    """The lease of one partition, as its owner holds it."""
+
+    def __init__(self, redis: Redis, lease: Lease, check: ServerCheck, recovery: Recovery, partition: int) -> None:
+        self._redis = redis
+        self._lease = lease
+        self._check = check
+        self._recovery = recovery
+        self._partition = partition
+        self._renewal: asyncio.Task[None] | None = None
+        self.lost: TrailError | None = None
+        """Why it has ended; None while it lasts."""
+
+    async def begin(self, wait: Callable[[Holder], bool] | None) -> None:
+        """Take the lease and keep renewing it.
+
+        If another owner has it, `wait` is called with that owner once a second; while it returns True, this waits.
+
+        Raises LeaseError if another owner has it, TrailError if the server does not answer.
+        """
+        while (holder := await self._lease.take()) is not None:
+            if wait is None or not wait(holder):
+                raise holder.refusal(self._partition)
+            await pause(_WAIT_S)
+        self._renewal = asyncio.create_task(self._renew())
+
+    async def cease(self) -> None:
+        """Stop renewing the lease; it is still held."""
+        if self._renewal is not None:
+            await end(self._renewal)
+
+    async def give_up(self) -> None:
+        """Leave the partition to the next owner."""
+        with contextlib.suppress(TrailError):  # an unreachable server ends the lease by itself
+            await self._lease.give_up()
+
+    async def retake(self) -> Holder | None:
+        """Take or renew the lease: None if it is ours, or if the server does not answer and may be asked again.
+
+        Raises InstanceError if the server lost its data: it has lost the lease too, and nothing may be written there
+        as if it were new. Raises LeaseError if another owner has had the partition meanwhile.
+        """
+        try:
+            await self._check.instance()
+            holder = await self._lease.take()
+            if holder is None:
+                await self._recovery.check()  # another owner may have come and gone: check the spool again
+        except (InstanceError, LeaseError):
+            raise
+        except TrailError:
+            return None
+        return holder
+
+    async def _renew(self) -> None:
+        while True:
+            await pause(_RENEW_S)
+            with contextlib.suppress(TrailError):  # the renewal itself tells whether the server answers
+                await self._check.contents()
+                await renumber(self._redis, self._partition, self._lease.owner)
+            try:
+                holder = await self.retake()
+                with contextlib.suppress(TrailError):
+                    await self._recovery.look()
+            except (InstanceError, LeaseError) as error:
+                self.lost = error
+            else:
+                if holder is not None:
+                    self.lost = holder.refusal(self._partition)
