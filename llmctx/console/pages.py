@@ -25,7 +25,7 @@ from llmctx.console.subject import Subject
 from llmctx.console.thesis import turns_of
 from llmctx.console.trend import trends_of
 from llmctx.decision.decision import Action
-from llmctx.errors import ConsoleError, LlmctxError
+from llmctx.errors import LlmctxError
 from llmctx.publication import expires_ms
 from llmctx.replay.selection import GUARDS
 from llmctx.schema.symbol import check_symbol
