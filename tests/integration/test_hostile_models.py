@@ -74,7 +74,7 @@ async def test_a_model_that_obeys_hostile_headlines_breaks_no_limit(tmp_path: Pa
 
 
 @pytest.mark.more
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(2400)
 @pytest.mark.parametrize("name", MODELS)
 async def test_over_days_no_limit_is_broken_and_no_order_repeated(name: str, tmp_path: Path) -> None:
     result, model, auditor = await traded(name, real_or_simulated(name), tmp_path)
