@@ -87,7 +87,9 @@ class Model:
         assert output.name == prompt.output
         self.calls += 1
         said = self._rule(prompt.messages[1].content, self._random)
-        text = answer_text(**{"confidence": 1, "reasoning": "as I please"} | said)
+        shown = prompt.messages[1].content
+        evidence = [{"path": "price.price.last", "value": value(shown, "price.price.last"), "reading": "as it is"}]
+        text = answer_text(**{"confidence": 1, "reasoning": "as I please", "evidence": evidence} | said)
         return read_completion(body(text), {"model": "hostile", "schema_sha256": output.sha256}, ())
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from redis.asyncio import Redis
 
 from llmctx.decision.mandate.mandate import Group, Limits, Mandate
@@ -17,11 +18,12 @@ OPEN = (
 )
 
 
+@pytest.mark.more
 async def test_mandates_trade_beside_each_other_and_are_compared_rule_by_rule(tmp_path: Path, standin: Standin) -> None:
     made = Program("redis://127.0.0.1:1/0", tmp_path, standin.base_url)
     (tmp_path / "strict.toml").write_text(STRICT)
     (tmp_path / "open.toml").write_text(OPEN)
-    simulated = ("--news", "n.jsonl", "--sectors", "s.json", "--days", "1", "--minutes", "60", "--seed", "6")
+    simulated = ("--news", "n.jsonl", "--sectors", "s.json", "--days", "1", "--minutes", "45", "--seed", "6")
     assert (await made("simulate", "b.csv", *simulated)).code == 0
     both = ("--mandate", "open.toml", "--mandate", "strict.toml", "--keep", "kept")
     ended = await made("backtest", "b.csv", "--news", "n.jsonl", "--sectors", "s.json", *both, "--json")
