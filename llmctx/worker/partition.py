@@ -68,7 +68,7 @@ async def own_partition(
             memory=owner.memory,
             fix_clock=trail_clock.fix,
             budget=None if config.budget is None else SharedBudget(home.redis, config.budget),
-            reserve=Reservations(home.redis, config.policy.mandate).reserve,
+            reserve=Reservations(home.redis, config.policy.mandate, config.rules.sections).reserve,
             people_sha256=owner.people.sha256,
         )
         owner.people.judge_again = pipeline.judge

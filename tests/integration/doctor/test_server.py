@@ -134,7 +134,8 @@ async def test_of_keys_of_ones_own_only_positions_that_expire_are_found(
     places = places._replace(sections=Sections(mapped))
     await redis.mset({"bot:AAPL": "x", "px:aapl": "1", "stocks:price:AAPL": "x"})
     found = await examined(redis_url, places)
-    assert (found["lifetimes"].level, found["live_values"].level) == ("green", "green")
+    assert (found["lifetimes"].level, found["live_values"].level) == ("green", "amber")
+    assert "2 are malformed" in found["live_values"].what
     await redis.expire("bot:AAPL", 1000)
     found = await examined(redis_url, places)
     assert (found["lifetimes"].level, "bot:AAPL" in found["lifetimes"].what) == ("red", True)
