@@ -14,7 +14,7 @@ pytestmark = pytest.mark.more
 
 PAGES = (
     "/", "/find", f"/decisions/{WRONG}", f"/decisions/{EVIL}", "/symbols/AAPL", "/symbols/MSFT", "/compare", "/quality",
-    "/health", "/api", "/sign-in", "/no/such/page",
+    "/health", "/api", "/approvals", "/sign-in", "/no/such/page",
 )  # fmt: skip
 OPEN_ALL = "() => document.querySelectorAll('details').forEach((each) => { each.open = true; })"
 
