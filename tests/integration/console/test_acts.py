@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 from playwright.async_api import Page
 from redis.asyncio import Redis
 
@@ -19,7 +20,7 @@ from llmctx.decision.verdict import GuardPolicy
 from llmctx.ops.doctor.subject import Places
 from llmctx.trail.log.instance import require_instance
 from llmctx.trail.log.log import Log
-from tests.integration.conftest import hold, raise_tick, serving
+from tests.integration.conftest import NOW, hold, raise_tick, serving
 from tests.integration.console.conftest import HOSTILE, Browser, opened
 from tests.integration.console.test_browser import chromium
 from tests.integration.test_people import PEOPLE, Adding, published
@@ -108,7 +109,7 @@ async def test_the_api_takes_approvals_and_halts_as_its_document_says(waiting: S
     bearer = f"Bearer {make_token(tmp_path)}"
     one, two = WAITING
     said = {"address": one, "by": "R. Meier", "why": "within plan"}
-    asked = [
+    asked: list[tuple[str, dict[str, str], int]] = [
         ("/approvals", said | {"kind": "approval"}, 202),
         ("/approvals", said | {"kind": "override"}, 400),
         ("/approvals", said | {"address": two, "kind": "override", "action": "hold"}, 202),
@@ -116,9 +117,21 @@ async def test_the_api_takes_approvals_and_halts_as_its_document_says(waiting: S
         ("/annotations", said, 202),
         ("/annotations", said | {"kind": "annotation"}, 400),
         ("/halt", {"by": "T. Lang", "why": "a drill"}, 202),
+        ("/ticks", {"symbol": "AAPL"}, 202),
+        ("/ticks", {"symbol": "\n"}, 400),
+        ("/effects", {"id": "e1", "symbol": "AAPL", "status": "cancelled", "at": NOW}, 202),
+        ("/effects", {"id": "e2"}, 400),
     ]
     async with opened(waiting, Bind(write=True)) as browser:
+        document = (await browser.get("/api/v1/openapi.json")).document
         for path, body, status in asked:
             answer = await browser.ask("POST", f"/api/v1{path}", json.dumps(body).encode(), Authorization=bearer)
             assert answer.status == status, (path, body, answer.text)
-            assert answer.document.keys() == ({"error", "what_to_do"} if status >= 400 else answer.document.keys())
+            described = document["paths"][f"/api/v1{path}"]["post"]
+            parts = {"components": document["components"]}
+            responses = described["responses"]
+            content = responses.get(str(status), responses["default"])["content"]["application/json"]["schema"]
+            Draft202012Validator(content | parts).validate(answer.document)
+            request = described["requestBody"]["content"]["application/json"]["schema"]
+            if status == 202:
+                Draft202012Validator(request | parts).validate(body)

@@ -11,11 +11,12 @@ import pytest
 from playwright.async_api import BrowserContext, Page, Route, async_playwright
 from redis.asyncio import Redis
 
+from llmctx.console.access import Bind
 from llmctx.console.report import day_report, report_of
 from llmctx.console.subject import Subject
 from llmctx.trail.source.filter import Filter
 from llmctx.trail.source.lookup import newest, read_record
-from tests.integration.console.conftest import EVIL, HONEST, WRONG, Browser, public_key
+from tests.integration.console.conftest import EVIL, HONEST, WRONG, Browser, opened, public_key
 from tests.integration.console.test_pages import PAGES
 from tests.integration.program import until
 
@@ -180,3 +181,14 @@ async def test_a_citation_opens_its_fact(browser: Browser) -> None:
         assert not await page.is_visible("td:has-text('position.stop_loss')")
         await page.click("text=[position.stop_loss]")
         await until(lambda: page.is_visible("td:has-text('position.stop_loss')"))
+
+
+async def test_where_the_browser_has_no_cryptography_the_page_says_that_it_cannot_prove(subject: Subject) -> None:
+    async with opened(subject, Bind(names=("desk.example",))) as browser, async_playwright() as playwright:
+        args = ["--no-sandbox", "--host-resolver-rules=MAP desk.example 127.0.0.1"]
+        chrome = await playwright.chromium.launch(executable_path=CHROMIUM, args=args)
+        page = await chrome.new_page()
+        await page.goto(f"{browser.url.replace('127.0.0.1', 'desk.example')}/decisions/{HONEST}")
+        await page.wait_for_selector("text=the browser offers no cryptography here")
+        assert not await page.is_visible("input[name=key]")
+        await chrome.close()

@@ -30,8 +30,9 @@ from tests.unit.context.scene import package_of
 pytestmark = [pytest.mark.more, pytest.mark.timeout(900)]
 
 TOO_WIDE = """() => document.documentElement.scrollWidth <= innerWidth ? [] : [...document.querySelectorAll("main *")]
-  .filter((one) => one.getBoundingClientRect().right > innerWidth + 1 && !one.closest(".scroll, pre, svg"))
-  .slice(0, 9).map((one) => one.parentElement.tagName + " " + one.tagName + "." + one.className + " " + one.textContent.slice(0, 50))"""
+  .filter((one) => !one.children.length && one.getBoundingClientRect().right > innerWidth && !one.closest(".scroll, pre, svg"))
+  .map((one) => one.parentElement.outerHTML.slice(0, 90) + " | " + [...(one.closest("tr")?.cells || [])].map((cell) => cell.offsetWidth))
+  .slice(0, 1)"""
 """What sticks out of the page."""
 AT_MS = 1772463600000
 KEPT = ("side", "symbol")
