@@ -114,6 +114,7 @@ LIVE: dict[str, tuple[Act, str]] = {
     "count attempts for a tick": (command("HSET", "ticks:{0}:attempts", "x", 5), NOT_NOTICED),
     "change the durable size": (command("SET", "audit:{0}:durable", 0), NOT_NOTICED),
     "take the lease": (command("HSET", "audit:{0}:lease", "owner", "x"), NOT_NOTICED),
+    "write a newer record format into the lease": (command("HSET", "audit:{0}:lease", "format", "99"), NOT_NOTICED),
     "set a lifetime on a key of the trail": (command("EXPIRE", LOG, 3600), NOT_NOTICED),
     "reset the count of repairs": (command("DEL", "audit:{0}:repairs"), NOT_NOTICED),
     # the state directory

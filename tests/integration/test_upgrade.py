@@ -165,6 +165,14 @@ async def test_this_version_is_refused_after_a_newer_one_and_told_why(newer: Red
     assert decided.code == 3
     assert told in decided.err
     assert "Run llmctx 9.0.0 or newer." in decided.err
+    assert f"HSET audit:{{0}}:lease format {RECORD_FORMAT}" in decided.err
+
+
+async def test_a_format_that_no_version_wrote_is_put_back_by_the_command_that_the_refusal_names(
+    newer: Redis, on_each: Program
+) -> None:
+    await newer.hset(lease_key(0), "format", str(RECORD_FORMAT))
+    assert (await on_each("decide", "AAPL", "--prompt", "position")).code != 3
 
 
 async def test_a_newer_format_is_a_holder_that_has_ended(newer: Redis) -> None:
