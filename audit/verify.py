@@ -1159,7 +1159,11 @@ def read_manifest(export: Path) -> list[dict[str, Any]]:
 def verify_export(export: Path, key: Key, origin: str, held: list[Receipt]) -> list[dict[str, Any]]:
     """Check every partition and return a report for each."""
     if not (export / "manifest.json").is_file():
-        raise FileNotFoundError(f"{export} has no manifest.json, so it is not an export")
+        is_archive = next(export.glob("[0-9]*/*.parquet"), None) is not None
+        what = (
+            "no export but an archive; `llmctx export DIR --from` makes an export of it" if is_archive else "no export"
+        )
+        raise FileNotFoundError(f"{export} has no manifest.json, so it is {what}")
     parts = read_manifest(export)
     try:
         inside = (export / "trail.pub").read_text(encoding="utf-8").strip()
