@@ -62,6 +62,8 @@ class BacktestResult:
         self.wins = 0
         self.losses = 0
         self.trading_costs = _ZERO
+        self.funding = _ZERO
+        """Funding paid; negative if more was received."""
         self.cost: Decimal | None = None
         """What the model cost; None if no price is set for it."""
         self.actions: Counter[str] = Counter()
@@ -83,6 +85,7 @@ class BacktestResult:
         if held is not None:
             self._open[symbol] = held.unrealized_pnl or _ZERO, (held.current_price or _ZERO) * held.quantity
         self.trading_costs += sum((fill.cost for fill in fed.step.fills), _ZERO)
+        self.funding += sum((payment.paid for payment in fed.step.funding), _ZERO)
         closed = fed.step.closed
         if closed is not None and closed.net > 0:
             self.wins += 1
@@ -155,6 +158,7 @@ class BacktestResult:
             "losses": self.losses,
             "fills": self.summary["fills"],
             "trading_costs": self.trading_costs,
+            "funding": self.funding,
             "ticks": self.summary["ticks"],
             "calls": self.calls,
             "failed": self.failed,

@@ -58,7 +58,7 @@ Role = Literal["owner", "operator", "approver"]
 
 def _known_sections(limits: dict[str, int]) -> dict[str, int]:
     for section in limits:
-        if section not in (*BY_SECTION, "portfolio") and not section.startswith("signals."):
+        if section not in (*BY_SECTION, "portfolio", "timeframes") and not section.startswith("signals."):
             raise ValueError(f"there is no section {section!r}; the sections are {', '.join(BY_SECTION)}")
     return limits
 
@@ -177,6 +177,10 @@ class Settings(BaseSettings):
     """What all workers of the server may use a day of calls, tokens and money: in all, per symbol and per prompt."""
     memory: MemoryLength = "off"
     """How much packages tell of how the position began, earlier decisions and closed positions: off, short or long."""
+    timeframes: tuple[Literal["1m", "5m", "15m", "1h", "4h", "1d"], ...] = ()
+    """The lengths of bars whose indicators `feed` writes, and packages show as one more section."""
+    timeframe_series: int = Field(0, ge=0, le=30)
+    """How many of the last closes, RSI and MACD values each of them has."""
     portfolio: Literal["off", "key", "positions"] = "off"
     """Where the portfolio section comes from: portfolio:current, or the positions of `portfolio_symbols`."""
     portfolio_symbols: tuple[str, ...] = ()
@@ -205,8 +209,9 @@ class Settings(BaseSettings):
     def limits_s(self) -> dict[str, int]:
         """Seconds after which each section is stale."""
         portfolio = {} if self.portfolio == "off" else {"portfolio": DEFAULT_MAX_AGE_S["position"]}
+        timeframes = {"timeframes": DEFAULT_MAX_AGE_S["indicators"]} if self.timeframes else {}
         mapped = {} if self.mapping is None else self.mapping.limits_s
-        return DEFAULT_MAX_AGE_S | portfolio | mapped | self.max_age_s
+        return DEFAULT_MAX_AGE_S | portfolio | timeframes | mapped | self.max_age_s
 
     @cached_property
     def mapping(self) -> Sections | None:

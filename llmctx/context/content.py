@@ -22,6 +22,7 @@ from llmctx.errors import in_short
 from llmctx.schema import values
 from llmctx.schema.keys import model_of
 from llmctx.schema.mapping.sections import Sections
+from llmctx.schema.values.timeframes import ABOUT
 
 REQUIRED = ("position", "price")
 """Sections that a decision needs; without content they are invalid, not empty."""
@@ -60,7 +61,7 @@ class SectionContent:
         self.held = ""
         """Of candidates that are not all shown: the symbol whose entry and rank are shown as well."""
         self.about = ""
-        """Of a section of one's own: what it tells the model."""
+        """Of time frames and a section of one's own: what it tells the model."""
         written = None if value is None else written_at(value)
         self.written_ms = None if written is None else clock.to_ms(written)
         """When the value was written, by its own timestamp; None if it has none."""
@@ -154,4 +155,6 @@ def _read_value(name: str, raw: bytes, mapped: Mapped | None) -> SectionContent:
     content = SectionContent(name, value, unread=unread)
     if mapped is not None:
         content.about = mapped.sections.about(name)
+    elif isinstance(value, values.Timeframes):
+        content.about = ABOUT
     return content

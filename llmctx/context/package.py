@@ -25,6 +25,7 @@ from llmctx.context.snapshot import RawSection, ReadRules, Snapshot
 from llmctx.context.staleness import Status, age_of
 from llmctx.context.value import UNREADABLE
 from llmctx.schema import values
+from llmctx.schema.symbol import market_of
 
 _ROUNDING = Decimal("1e-9")
 """The relative difference that an entry price may have from computing it again."""
@@ -126,7 +127,7 @@ def build_package(snapshot: Snapshot) -> Package:
     fit_portfolio(contents)
     _leave_out_later_news(contents, latest)
     if (candidates := contents.get("candidates")) is not None and snapshot.marks is not None:  # 0.1.0 showed no rank
-        contents["candidates"] = with_rank(candidates, snapshot.symbol)
+        contents["candidates"] = with_rank(candidates, market_of(snapshot.symbol))
     sections = {
         name: _section(raw, contents.get(name), snapshot, latest, name) for name, raw in snapshot.sections.items()
     }
@@ -191,11 +192,15 @@ def _empty(name: str, key: str, why: str) -> Section:
 
 
 def _check_identity(sections: dict[str, Section], symbol: str) -> None:
-    position = sections["position"]
-    if isinstance(position.value, values.Position) and position.value.symbol != symbol:
+    position, market = sections["position"], market_of(symbol)
+    if not isinstance(position.value, values.Position):
+        return
+    if position.value.symbol not in (symbol, market):
         sections["position"] = _invalid(
             "position", position.key, f"symbol is {position.value.symbol!r}, expected {symbol!r}"
         )
+    elif symbol not in (market, f"{market}:{position.value.side}"):
+        sections["position"] = _invalid("position", position.key, f"side is {position.value.side!r} under {symbol!r}")
 
 
 def _check_clock(sections: dict[str, Section], trail_clock: str | None) -> None:

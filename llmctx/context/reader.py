@@ -1,6 +1,6 @@
 """Read snapshots from Redis: one round trip, one instant."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,9 +14,10 @@ from llmctx.context.snapshot import Known, RawSection, ReadRules, Snapshot, as_o
 from llmctx.errors import SnapshotError
 from llmctx.functions import ServerFunction
 from llmctx.limits import MAX_REASON_CHARS, cut
-from llmctx.schema.keys import bars, halt, optional_sections
+from llmctx.schema.keys import TIMEFRAMES, bars, halt, optional_sections
 from llmctx.schema.mapping.document import hash_as_json
 from llmctx.schema.mapping.sections import FIELD, STRING, Place, Sections
+from llmctx.schema.symbol import market_of
 
 NOTHING_KNOWN = Known()
 
@@ -37,16 +38,15 @@ async def read_snapshot(
     keys, how = dict(rules.keys(symbol, partition)), _kinds_of(rules, symbol, partition)
     thesis_key = keys.pop("thesis")
     in_doubt = known.marks is not None and known.marks.doubted is not None
-    extra_key = [bars(symbol)] if in_doubt else []  # a later bar may confirm the price
+    extra_key = [bars(market_of(symbol))] if in_doubt else []  # a later bar may confirm the price
     portfolio = portfolio_places(symbol, rules)
-    kinds = _with_portfolio(how, portfolio.values())
+    further = [*portfolio.values(), *([Place(TIMEFRAMES.key(symbol))] if rules.timeframes else [])]
+    halting = tuple(dict.fromkeys((halt(), halt(market_of(symbol)), halt(symbol))))
+    kinds = _with_further(how, further, len(halting))
     args = [rules.max_value_bytes, *([1] if in_doubt else [""] if kinds else []), *kinds]
-    halting = (halt(), halt(symbol))
     try:
         seconds, micros, *values = await _JOIN(
-            redis,
-            [*(how.keys or keys.values()), *(place.key for place in portfolio.values()), *halting, *extra_key],
-            args,
+            redis, [*(how.keys or keys.values()), *(place.key for place in further), *halting, *extra_key], args
         )
     except RedisError as error:
         raise SnapshotError(
@@ -55,7 +55,7 @@ async def read_snapshot(
         ) from error
     found = values.pop() if in_doubt else None
     newest = None if found is None else read_bar(*found)
-    values, halts = values[:-2], dict(zip(halting, values[-2:], strict=True))
+    values, halts = values[: -len(halting)], dict(zip(halting, values[-len(halting) :], strict=True))
     server_ms = int(seconds) * 1000 + int(micros) // 1000
     sections = {name: _raw_section(key, value) for (name, key), value in zip(keys.items(), values, strict=False)}
     as_of_ms, clock = as_of(sections["system"].raw, server_ms, rules.clock)
@@ -64,14 +64,16 @@ async def read_snapshot(
         thesis = None  # data of an earlier day is fed again: what was decided later must not show in it
     sections["thesis"] = RawSection(thesis_key, None if thesis is None else thesis.text)
     if rules.portfolio is not None:
-        further = {
+        others = {
             other: _raw_section(str(place), value)
-            for (other, place), value in zip(portfolio.items(), values[len(keys) :], strict=True)
+            for (other, place), value in zip(portfolio.items(), values[len(keys) :], strict=False)
         }
         own = {symbol: sections["position"]} if rules.portfolio else {}
-        sections["portfolio"] = portfolio_section(own | further, joined=bool(rules.portfolio))
+        sections["portfolio"] = portfolio_section(own | others, joined=bool(rules.portfolio))
+    if rules.timeframes:
+        sections["timeframes"] = _raw_section(TIMEFRAMES.key(symbol), values[-1])
     if rules.memory != "off":
-        sections["memory"] = RawSection(optional_sections(partition)["memory"], known.memory)
+        sections["memory"] = RawSection(optional_sections(symbol, partition)["memory"], known.memory)
     return Snapshot.model_construct(
         symbol=symbol,
         partition=partition,
@@ -117,13 +119,13 @@ def _kinds(sections: Sections, symbol: str, signal_types: tuple[str, ...], parti
     return _Kinds(tuple(place.key for place in places), (kinds, *fields) if set(kinds) != {STRING} else ())
 
 
-def _with_portfolio(how: _Kinds, portfolio: Iterable[Place]) -> list[str]:
-    """How the keys are read with those of a portfolio and of halts behind them; empty if all of them are strings."""
-    if not how.args and all(place.kind == STRING for place in portfolio):
+def _with_further(how: _Kinds, further: Sequence[Place], strings: int) -> list[str]:
+    """How the keys are read with further ones and so many strings behind them; empty if all of them are strings."""
+    if not how.args and all(place.kind == STRING for place in further):
         return []
     kinds, *fields = how.args or (STRING * len(how.keys),)
-    further = "".join(place.kind for place in portfolio)
-    return [f"{kinds}{further}{STRING * 2}", *fields, *(place.field for place in portfolio if place.kind == FIELD)]
+    kinds += "".join(place.kind for place in further) + STRING * strings
+    return [kinds, *fields, *(place.field for place in further if place.kind == FIELD)]
 
 
 def _raw_section(key: str, value: Any) -> RawSection:

@@ -64,6 +64,8 @@ class ReadRules(BaseModel):
     """A stop is obeyed on a stale price up to so many times the price's limit."""
     portfolio: tuple[str, ...] | None = None
     """The symbols whose positions make the portfolio section, none for `portfolio:current`; None: no such section."""
+    timeframes: bool = False
+    """Whether there is a section with the indicators of longer bars."""
     memory: MemoryLength = "off"
     """How much of the trail's memory of a symbol the memory section has."""
     sections: Sections | None = None
@@ -226,7 +228,7 @@ class Snapshot(BaseModel):
             keys = rules.keys(document["symbol"], document["partition"])
             unread = document.get("unread", {})
             texts = document["sections"]
-            optional = optional_sections(document["partition"])
+            optional = optional_sections(document["symbol"], document["partition"])
             keys = {**keys, **{name: key for name, key in optional.items() if name in texts}}
             thesis, remembered = document.get("thesis"), document.get("memory")
             sections = {

@@ -24,6 +24,7 @@ from llmctx.flow.trades import history_fields, history_text
 from llmctx.flow.write import Write, bar_id
 from llmctx.schema import keys
 from llmctx.schema.keys import BY_SECTION
+from llmctx.schema.symbol import market_of
 
 if TYPE_CHECKING:
     from llmctx.schema.values import Position
@@ -135,9 +136,11 @@ class Composer:
         write.set(BY_SECTION["price"], _stamped({"price": symbol.track.session}, now))
         write.set(BY_SECTION["indicators"], _stamped(symbol.track.now, now))
         write.set(BY_SECTION["sentiment"], _stamped(symbol.news.wire(tracked.end), now))
+        if timeframes := symbol.track.timeframes.value():
+            write.set(keys.TIMEFRAMES, _stamped(timeframes, now))
 
     def _add_shared_values(self, write: Write, fed: FedBar, now: str) -> None:
-        listed = sorted(self.watched_symbols | self.positions.keys())
+        listed = sorted(self.watched_symbols | set(map(market_of, self.positions)))
         state = (fed.tracked.symbol.track.day, len(self.watched_symbols), len(self.positions.keys()), *listed)
         if state != self._watchlist_state:
             self._watchlist_state = state
@@ -171,7 +174,7 @@ class Composer:
             "state": "running",
             "market_status": market_status,
             "active_positions_count": len(self.positions.keys()),
-            "watchlist_count": len(self.watched_symbols | self.positions.keys()),
+            "watchlist_count": len(self.watched_symbols | set(map(market_of, self.positions))),
             "last_scan_time": None if self.ranked_at is None else clock.iso_of(self.ranked_at),
             "timestamp": clock.iso_of(at),
         }

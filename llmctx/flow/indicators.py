@@ -6,6 +6,8 @@ from typing import Any
 
 from talipp.indicators import BB, MACD, RSI
 
+from llmctx.flow.longer_bars import LongerBars
+
 MEMORY = 1000
 """How many closes are kept: older ones do not change the first twelve digits of any indicator."""
 _VALUE_STEP = Decimal("0.000001")
@@ -44,27 +46,13 @@ class SlowMacd:
 
     def __init__(self, length: timedelta, interval: timedelta) -> None:
         """`length` of the longer bars, `interval` of the incoming ones; without a whole ratio there is no reading."""
-        self._length = length
-        self._fits = length % interval == timedelta(0)
-        self._interval = interval
+        self._bars = LongerBars(length, interval) if length % interval == timedelta(0) else None
         self._macd = MACD(12, 26, 9)
-        self._open: tuple[datetime, Decimal] | None = None
 
     def add(self, start: datetime, close: Decimal) -> None:
         """Add the next short bar."""
-        if not self._fits:
-            return
-        bucket = start - (start - datetime.min.replace(tzinfo=start.tzinfo)) % self._length
-        if self._open is not None and self._open[0] != bucket:
-            self._close()
-        self._open = bucket, close
-        if start + self._interval == bucket + self._length:
-            self._close()
-
-    def _close(self) -> None:
-        if self._open is not None:
-            _add(self._macd, float(self._open[1]))
-            self._open = None
+        for _, last in () if self._bars is None else self._bars.add(start, close):
+            _add(self._macd, float(last))
 
     def reading(self) -> dict[str, Any] | None:
         """The value and its signal, in the form of positions:monitoring; None until warm.

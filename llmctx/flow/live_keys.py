@@ -102,7 +102,7 @@ class LiveKeys:
     async def symbol(self, name: str) -> Symbol:
         """What is known of a symbol; read from the server on first use."""
         if name not in self._symbols:
-            symbol = Symbol(name, self._rules.interval, self._date_of_bar)
+            symbol = Symbol(name, self._rules.interval, self._date_of_bar, self._rules.frames)
             symbol.replay([found async for found in self._store.bars(name)])
             for member in await self._store.news(name):
                 symbol.news.add(Headline.from_member(name, member))

@@ -17,8 +17,8 @@ def portfolio(day: Day, positions: Mapping[str, Position | None], peak: Decimal 
     """portfolio:current without its timestamp. `positions` has every symbol held, None if its position cannot be read;
     `peak` is the highest equity so far, None if there is none yet.
     """
-    known = [each for _, each in sorted(positions.items()) if each is not None and _is_marked(each)]
-    unknown = sorted(positions.keys() - {position.symbol for position in known})
+    marked = {name: each for name, each in sorted(positions.items()) if each is not None and _is_marked(each)}
+    known, unknown = list(marked.values()), sorted(positions.keys() - marked.keys())
     found: dict[str, Any] = dict.fromkeys(
         ("cash", "equity", "gross_exposure", "net_exposure", "unrealized_pnl", "drawdown_pct", "peak_equity")
     )
@@ -28,8 +28,9 @@ def portfolio(day: Day, positions: Mapping[str, Position | None], peak: Decimal 
         equity = day.equity + day.earned + unrealized
         peak = equity if peak is None else max(peak, equity)
         net = sum(worths, Decimal(0))
+        invested = sum((_invested(position) for position in known), Decimal(0))
         found |= {
-            "cash": rounded(equity - net, CENT),
+            "cash": rounded(equity - invested, CENT),
             "equity": rounded(equity, CENT),
             "gross_exposure": rounded(sum(map(abs, worths), Decimal(0)), CENT),
             "net_exposure": rounded(net, CENT),
@@ -56,6 +57,11 @@ def _worth(position: Position) -> Decimal:
     """What a position is worth at its last price, below zero if it is short."""
     worth = position.quantity * (position.current_price or position.entry_price)
     return worth if position.side == "long" else -worth
+
+
+def _invested(position: Position) -> Decimal:
+    """What equity has in a position instead of cash: its worth, or of a perpetual only its profit."""
+    return _worth(position) if position.leverage is None else position.unrealized_pnl or Decimal(0)
 
 
 def _holding(position: Position) -> dict[str, Any]:

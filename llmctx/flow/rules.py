@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from llmctx import canonical
 from llmctx.errors import FeedError
 from llmctx.flow.sizing import COST_BPS, MAINTENANCE, Terms
+from llmctx.flow.timeframes import NO_FRAMES, FrameRules
 
 MAX_POSITIONS = 8
 """How many positions may be open at once."""
@@ -52,6 +53,9 @@ class FeedRules(NamedTuple):
     """The leverage of perpetuals, in the same form; what is not named is paid in full."""
     maintenance: Decimal = MAINTENANCE
     """The maintenance margin of leveraged positions, as a share of their value."""
+
+    frames: FrameRules = NO_FRAMES
+    """The time frames whose indicators are written."""
 
     def terms(self, symbol: str) -> Terms:
         """On what terms the paper broker fills orders on a symbol."""

@@ -18,6 +18,7 @@ from llmctx.flow.funding import FundingRate
 from llmctx.flow.mark_to_market import position_from_wire
 from llmctx.flow.news import NewsWindow
 from llmctx.flow.signals import TradeSignal, entries
+from llmctx.flow.timeframes import NO_FRAMES, FrameRules
 from llmctx.flow.track import Track
 from llmctx.schema.values import Position
 
@@ -54,10 +55,16 @@ class TrackedBar(NamedTuple):
 class Symbol:
     """One symbol: its track, recent signals, news, and its position as stored in the server."""
 
-    def __init__(self, name: str, interval: timedelta, day_of: Callable[[datetime], date] = datetime.date) -> None:
+    def __init__(
+        self,
+        name: str,
+        interval: timedelta,
+        day_of: Callable[[datetime], date] = datetime.date,
+        frames: FrameRules = NO_FRAMES,
+    ) -> None:
         """`day_of` gives the session that a time belongs to."""
         self.name = name
-        self.track = Track(interval, day_of)
+        self.track = Track(interval, day_of, frames)
         self.screen = Screen()
         self.news = NewsWindow()
         self.monitored = True

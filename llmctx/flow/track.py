@@ -10,6 +10,7 @@ from llmctx.context.price_step import PERSONAL, SESSION_MS, USUAL, broken_rule, 
 from llmctx.flow.bars import PERCENT_STEP, Bar, rounded
 from llmctx.flow.indicators import MEMORY, IndicatorSet, SlowMacd
 from llmctx.flow.levels import Levels
+from llmctx.flow.timeframes import NO_FRAMES, FrameRules, Timeframes
 
 WINDOW = 20
 """How many bars before the newest one define a breakout and the usual volume."""
@@ -22,10 +23,16 @@ _LARGEST_MOVE = 1.4
 class Track:
     """One symbol's session and indicators."""
 
-    def __init__(self, interval: timedelta, day_of: Callable[[datetime], date] = datetime.date) -> None:
+    def __init__(
+        self,
+        interval: timedelta,
+        day_of: Callable[[datetime], date] = datetime.date,
+        frames: FrameRules = NO_FRAMES,
+    ) -> None:
         """`day_of` gives the session that a time belongs to: the exchange's own date."""
         self._interval = interval
         self._day_of = day_of
+        self._frame_rules = frames
         self._closes: deque[tuple[datetime, Decimal]] = deque(maxlen=5 * MEMORY)
         self.window: deque[Bar] = deque(maxlen=WINDOW)
         """The bars before the newest one."""
@@ -40,6 +47,7 @@ class Track:
     def _reset(self) -> None:
         self.indicators = IndicatorSet()
         self.macd_5m = SlowMacd(_FIVE_MINUTES, self._interval)
+        self.timeframes = Timeframes(self._frame_rules, self._interval, self._day_of)
         self.levels = Levels()
         self.before: dict[str, Decimal | None] = {}
         self.now: dict[str, Decimal | None] = {}
@@ -89,6 +97,7 @@ class Track:
     def _update_indicators(self, start: datetime, close: Decimal) -> None:
         self.indicators.add(close)
         self.macd_5m.add(start, close)
+        self.timeframes.add(start, close)
         self.before, self.now = self.now, self.indicators.values()
 
     def _add_to_session(self, bar: Bar, *, new: bool) -> None:

@@ -29,6 +29,7 @@ SHIPPED = frozenset(
         "6bb87f5a2f5c55bba3fa9cc46dec61e9f14fceaf8ae6f369e4ff1e81e15d5c01",  # position/v2
         "32955ffdeef1d1e56f77df996fac3035052fb0f0dd81a8ebf76acc538e023782",  # position/v3
         "cbc17414488c027f68d6d47379985aca6a8f471e4ad9f71e261eb3d675c0850f",  # position/v4
+        "2c16fb76a92550f00a3df92e625b5f0bd78c2c92e131090566e04a7e7c316ce6",  # perp/v1
         "03f74e60bdec910c580d404ffee7ad6b3661bc1c36d09757e4785e39e4de1121",  # small/v1
     }
 )

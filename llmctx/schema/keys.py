@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from llmctx.errors import SchemaError
 from llmctx.schema import values
-from llmctx.schema.symbol import is_symbol
+from llmctx.schema.symbol import is_symbol, market_of
 
 EXAMPLES = Path(__file__).with_name("examples.json")
 """The examples of the schema document as they stand there: key (for AAPL) to JSON text."""
@@ -43,9 +43,12 @@ class Family:
     """Who writes it."""
     says: str
     """Its content, in one line."""
+    of_market: bool = False
+    """Whether it is about the market, so that both legs of a hedged symbol have the same one."""
 
     def key(self, symbol: str = "", signal_type: str = "") -> str:
         """The key for one symbol (and signal type)."""
+        symbol = market_of(symbol) if self.of_market else symbol
         pattern = self.pattern.replace("{symbol_lower}", symbol.lower())  # only mapped families have it
         return pattern.replace("{symbol}", symbol).replace("{signal_type}", signal_type)
 
@@ -66,15 +69,15 @@ class Family:
 FAMILIES = (
     Family(
         "price", "stocks:price:{symbol}", values.Price, DAY_S,
-        "feed or your collector", "last price and the session so far",
+        "feed or your collector", "last price and the session so far", of_market=True,
     ),
     Family(
         "indicators", "stocks:indicators:{symbol}", values.Indicators, DAY_S,
-        "feed or your collector", "RSI, MACD, Bollinger bands",
+        "feed or your collector", "RSI, MACD, Bollinger bands", of_market=True,
     ),
     Family(
         "sentiment", "stocks:sentiment:{symbol}", values.Sentiment, DAY_S,
-        "feed or your collector", "headlines and how they read",
+        "feed or your collector", "headlines and how they read", of_market=True,
     ),
     Family(
         "watchlist", "watchlist:current", values.Watchlist, 7 * DAY_S,
@@ -94,7 +97,7 @@ FAMILIES = (
     ),
     Family(
         "signals", "signals:{signal_type}:{symbol}", values.Signal, DAY_S,
-        "feed or your screener", "an entry or exit signal",
+        "feed or your screener", "an entry or exit signal", of_market=True,
     ),
     Family(
         "system", "system:state", values.System, 7 * DAY_S,
@@ -146,6 +149,7 @@ _BESIDE: dict[str, type[BaseModel]] = {
     "thesis": values.Thesis,
     "portfolio": values.Portfolio,
     "memory": values.Memory,
+    "timeframes": values.Timeframes,
 }
 """The models of sections that are no family of the schema document."""
 
@@ -244,9 +248,16 @@ PORTFOLIO = "portfolio:current"
 """The account as a whole: an extension of the schema document, which is read if a setting says so."""
 
 
-def optional_sections(partition: int) -> dict[str, str]:
+TIMEFRAMES = Family(
+    "timeframes", "stocks:timeframes:{symbol}", values.Timeframes, DAY_S, "feed", "indicators of longer bars",
+    of_market=True,
+)  # fmt: skip
+"""Indicators of longer bars: an extension of the schema document, which is written and read if a setting says so."""
+
+
+def optional_sections(symbol: str, partition: int) -> dict[str, str]:
     """The sections that a package has only if a setting says so, each with the key that it comes from."""
-    return {"portfolio": PORTFOLIO, "memory": f"audit:{{{partition}}}:log"}
+    return {"portfolio": PORTFOLIO, "timeframes": TIMEFRAMES.key(symbol), "memory": f"audit:{{{partition}}}:log"}
 
 
 def latest(partition: int | str, symbol: str) -> str:

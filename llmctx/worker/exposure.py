@@ -1,11 +1,13 @@
 """Reserve room for an add in the limits that several positions share, in one call inside the server.
 
-A reservation counts until the position shows its effect or it expires, so decisions on several symbols, partitions and
-workers never exceed a limit together.
+A reservation counts until the position shows its effect, an effect says that nothing comes of it, or it expires. So
+decisions on several symbols, partitions and workers never exceed a limit together.
 """
 
+import contextlib
 import re
 from pathlib import Path
+from typing import Any, cast
 
 from pydantic import BaseModel
 from redis.asyncio import Redis
@@ -57,6 +59,12 @@ class Reservations:
             return exceeded(totals[about[0] - 1], about[1].decode())
         key = about[0].decode(errors="replace")
         return f"{key} is set" if said == b"halted" else f"{key} cannot be read, so the total is unknown"
+
+    async def release(self, reserved_by: str) -> None:
+        """Give back the room of a tick or an act, if it has any; if the server does not answer, it expires."""
+        if self._mandate is not None and self._mandate.shares_limits:
+            with contextlib.suppress(RedisError):
+                await cast("Any", self._redis).hdel(keys.RESERVED, reserved_by)
 
     async def _mapped_positions(self) -> bytes:
         """The positions of another system, read just before: only its mapping can tell what they are."""

@@ -37,6 +37,7 @@ async def test_versions_are_listed_without_a_server(program: Program) -> None:
 async def test_versions_tell_where_they_were_used(program: Program) -> None:
     listed = (await program("prompts", "--json", *CORPUS)).lines
     assert [(one["prompt"], one["used"]) for one in listed] == [
+        ("perp/v1", 0),
         ("position/v1", 18),
         ("position/v2", 0),
         ("position/v3", 0),

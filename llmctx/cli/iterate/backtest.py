@@ -104,6 +104,7 @@ def backtest(
     """
     from llmctx.flow.bar_file import BarFile
     from llmctx.flow.rules import FeedRules, read_sectors
+    from llmctx.flow.timeframes import FrameRules
     from llmctx.prompt.template import load_template
 
     file = BarFile(bars, bar_file_options(bars_format, symbol, zone))
@@ -114,6 +115,7 @@ def backtest(
         **broker_terms((cost_bps, maker_bps, maintenance_pct), lot, min_notional, leverage),
     )
     settings = settings_for(None, None, prompts=prompts, endpoint=endpoint, model=model)
+    rules = rules._replace(frames=FrameRules(settings.timeframes, settings.timeframe_series))
     names = [load_template(settings.prompts, name, settings.state_dir).ref for name in prompt or [settings.prompt]]
     sessions = [_Session(name, *found) for name in names for found in _mandates(settings, mandate or [_SETTINGS])]
     results = asyncio.run(_backtest(settings, sessions, (file, news, funding), rules, keep, quiet=as_json))
@@ -197,6 +199,7 @@ _ROWS = (
     ("lost", "losses", "{}"),
     ("fills", "fills", "{}"),
     ("trading costs", "trading_costs", "{:,.2f}"),
+    ("funding paid", "funding", "{:,.2f}"),
     ("calls", "calls", "{}"),
     ("no usable answer", "failed", "{}"),
     ("input tokens", "tokens_in", "{:,}"),

@@ -107,6 +107,7 @@ def feed(
     """
     from llmctx.flow.bar_file import BarFile
     from llmctx.flow.rules import FeedRules, read_sectors
+    from llmctx.flow.timeframes import FrameRules
 
     if bars == _STANDARD_INPUT and (news is not None or funding is not None):
         raise typer.BadParameter(
@@ -127,6 +128,7 @@ def feed(
     rules = rules if paper else rules._replace(cost_bps=None)
     factor = _speed(speed)
     settings = settings_for(redis_url, state_dir)
+    rules = rules._replace(frames=FrameRules(settings.timeframes, settings.timeframe_series))
     asyncio.run(_feed(settings, file, (news, funding), rules, factor, lockstep=lockstep, as_json=as_json))
 
 

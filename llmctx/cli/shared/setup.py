@@ -107,6 +107,7 @@ def rules_of(settings: Settings) -> ReadRules:
         max_age_s=settings.limits_s,
         stale_stop_factor=settings.stale_stop_factor,
         clock=clock,
+        timeframes=bool(settings.timeframes),
         memory=settings.memory,
         portfolio=_portfolio_of(settings),
         sections=settings.mapping,

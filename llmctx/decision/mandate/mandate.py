@@ -6,6 +6,7 @@ It is a blob of the trail, and every verdict on a position names it by digest.
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from functools import cached_property
+from itertools import chain
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -14,6 +15,7 @@ from llmctx import canonical
 from llmctx.decision.decision import Action
 from llmctx.limits import MAX_BY_CHARS, MAX_WHY_CHARS
 from llmctx.schema.keys import BY_SECTION
+from llmctx.schema.symbol import legs_of, market_of
 
 FORMAT = "llmctx-mandate/1"
 OFF = "off"
@@ -29,7 +31,7 @@ def _on_sections(needed: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...
         if action not in (Action.ADD, Action.REDUCE, Action.ADJUST_STOPS):
             raise ValueError(f"{action} cannot be limited; add, reduce and adjust_stops can")
         for name in sections:
-            if name.partition(".")[0] not in (*BY_SECTION, "portfolio"):
+            if name.partition(".")[0] not in (*BY_SECTION, "portfolio", "timeframes"):
                 raise ValueError(f"there is no section {name!r}")
     return needed
 
@@ -181,21 +183,28 @@ class Mandate(BaseModel):
         """The limits of a position."""
         found = self.account
         for group in self.groups.values():
-            if any(fnmatchcase(symbol, pattern) for pattern in group.symbols):
+            if any(_matches(symbol, pattern) for pattern in group.symbols):
                 found = _overlaid(found, group.limits)
-        if symbol in self.symbols:
-            found = _overlaid(found, self.symbols[symbol])
+        for name in dict.fromkeys((market_of(symbol), symbol)):
+            if name in self.symbols:
+                found = _overlaid(found, self.symbols[name])
         return _overlaid(found, self.shorts) if side == "short" else found
 
     def totals_of(self, symbol: str) -> list[Total]:
         """The limits that a symbol's position shares with others."""
         found = [Total("gross_max", "gross", ("*",), self.gross_max), Total("net_max", "net", ("*",), self.net_max)]
         found += [
-            Total(f"gross_max of {name}", "gross", group.symbols, group.gross_max)
+            Total(f"gross_max of {name}", "gross", tuple(chain(*map(legs_of, group.symbols))), group.gross_max)
             for name, group in self.groups.items()
-            if any(fnmatchcase(symbol, pattern) for pattern in group.symbols)
+            if any(_matches(symbol, pattern) for pattern in group.symbols)
         ]
         return [total for total in found if total.limit is not None]
+
+    @property
+    def shares_limits(self) -> bool:
+        """Whether it has a limit that several positions share."""
+        groups = (group.gross_max for group in self.groups.values())
+        return any(limit is not None for limit in (self.gross_max, self.net_max, *groups))
 
     @cached_property
     def blob(self) -> bytes:
@@ -217,6 +226,11 @@ class Mandate(BaseModel):
         if not isinstance(document, dict) or document.pop("format", None) != FORMAT:
             raise ValueError(f"it is no mandate of the format {FORMAT}")
         return cls.model_validate({"account": {}} | document)
+
+
+def _matches(symbol: str, pattern: str) -> bool:
+    """Whether a pattern names a symbol, or the market that a leg is in."""
+    return fnmatchcase(symbol, pattern) or fnmatchcase(market_of(symbol), pattern)
 
 
 def _overlaid(limits: Limits, over: Limits) -> Limits:

@@ -49,7 +49,10 @@ def _updates(patterns: tuple[str, ...]) -> tuple[str, ...]:
 
 
 _EXECUTED = (*_live("position", "monitoring", "performance"), keys.PORTFOLIO)
-_COLLECTED = tuple(family.key("*", "*") for family in FAMILIES if family.key("*", "*") not in _EXECUTED)
+_COLLECTED = (
+    *(family.key("*", "*") for family in FAMILIES if family.key("*", "*") not in _EXECUTED),
+    keys.TIMEFRAMES.key("*"),
+)
 _LIVE = (*_COLLECTED, *_EXECUTED)
 _BARS, _NEWS = keys.bars("*"), keys.news("*")
 _LISTS = (keys.SCORES, keys.SCREENED, _NEWS)
@@ -179,7 +182,8 @@ def _operator() -> tuple[Grant, ...]:
 
 
 def _feed() -> tuple[Grant, ...]:
-    written = (*_LIVE, _BARS, *_LISTS, *_HISTORY, keys.BOOK)
+    fed = tuple(key for key in _LIVE if key != keys.PORTFOLIO)
+    written = (*fed, _BARS, *_LISTS, *_HISTORY, keys.BOOK)
     awaited = tuple(partition_key("*", name) for name in ("log", "ticks", "blob:*", "dictionaries"))  # by --lockstep
     return (
         Grant(

@@ -24,7 +24,7 @@ STRING, HASH, FIELD = "s", "h", "f"
 """How a section is read: a string, a whole hash, or one field of a hash."""
 
 _OWN_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
-_RESERVED = {"thesis", "portfolio", "memory", "answer", "symbol", "as_of"}
+_RESERVED = {"thesis", "portfolio", "memory", "timeframes", "answer", "symbol", "as_of"}
 
 
 class Place(NamedTuple):
@@ -181,4 +181,4 @@ def _own(name: str, rule: SectionRule) -> Family:
         model = own_model(name, rule.json_schema, rule.time, rule.event)
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"{name}: {error}") from error
-    return Family(name, rule.key, model, None, "your system", rule.says)
+    return Family(name, rule.key, model, None, "your system", rule.says, of_market=True)

@@ -33,6 +33,7 @@ from llmctx.schema.values.market import (
 )
 from llmctx.schema.values.memory import ClosedPosition, Memory, Opening, PastDecision
 from llmctx.schema.values.portfolio import Holding, Portfolio
+from llmctx.schema.values.timeframes import Timeframe, Timeframes
 
 __all__ = [
     "OF_NOTIONAL",
@@ -63,5 +64,7 @@ __all__ = [
     "System",
     "TechnicalSignals",
     "Thesis",
+    "Timeframe",
+    "Timeframes",
     "Watchlist",
 ]

@@ -11,7 +11,9 @@ ENTRIES = [case(0), case(1, price="151"), case(2, side="short", stop="160", targ
 
 
 def test_the_versions_of_a_folder_are_in_order() -> None:
-    assert versions_of(asset("prompts")) == ["position/v1", "position/v2", "position/v3", "position/v4", "small/v1"]
+    assert versions_of(asset("prompts")) == [
+        "perp/v1", "position/v1", "position/v2", "position/v3", "position/v4", "small/v1",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("version", "cached"), [(1, False), (2, True)])

@@ -78,7 +78,7 @@ def test_an_unknown_prompt_fails_and_names_the_options(project: pytest.Pytester)
     result.stdout.fnmatch_lines(
         [
             "E *There is no prompt 'mine/v7' in prompts or */prompts.",
-            "E *Name one of: mine/v1, position/v1, position/v2, position/v3, position/v4, small/v1; or *--llmctx-prompts DIR, or llmctx_prompts in the ini.",
+            "E *Name one of: mine/v1, perp/v1, position/v1, position/v2, position/v3, position/v4, small/v1; or *--llmctx-prompts DIR, or llmctx_prompts in the ini.",
         ]
     )
     result.stdout.no_fnmatch_line("* --prompt *")
