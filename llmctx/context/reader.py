@@ -42,7 +42,7 @@ async def read_snapshot(
     portfolio = portfolio_places(symbol, rules)
     further = [*portfolio.values(), *([Place(TIMEFRAMES.key(symbol))] if rules.timeframes else [])]
     halting = tuple(dict.fromkeys((halt(), halt(market_of(symbol)), halt(symbol))))
-    kinds = _with_further(how, further, len(halting))
+    kinds = _with_further(how, [*further, *map(Place, halting)])
     args = [rules.max_value_bytes, *([1] if in_doubt else [""] if kinds else []), *kinds]
     try:
         seconds, micros, *values = await _JOIN(
@@ -64,12 +64,12 @@ async def read_snapshot(
         thesis = None  # data of an earlier day is fed again: what was decided later must not show in it
     sections["thesis"] = RawSection(thesis_key, None if thesis is None else thesis.text)
     if rules.portfolio is not None:
-        others = {
+        found_positions = {
             other: _raw_section(str(place), value)
             for (other, place), value in zip(portfolio.items(), values[len(keys) :], strict=False)
         }
         own = {symbol: sections["position"]} if rules.portfolio else {}
-        sections["portfolio"] = portfolio_section(own | others, joined=bool(rules.portfolio))
+        sections["portfolio"] = portfolio_section(own | found_positions, joined=bool(rules.portfolio))
     if rules.timeframes:
         sections["timeframes"] = _raw_section(TIMEFRAMES.key(symbol), values[-1])
     if rules.memory != "off":
@@ -119,13 +119,16 @@ def _kinds(sections: Sections, symbol: str, signal_types: tuple[str, ...], parti
     return _Kinds(tuple(place.key for place in places), (kinds, *fields) if set(kinds) != {STRING} else ())
 
 
-def _with_further(how: _Kinds, further: Sequence[Place], strings: int) -> list[str]:
-    """How the keys are read with further ones and so many strings behind them; empty if all of them are strings."""
+def _with_further(how: _Kinds, further: Sequence[Place]) -> list[str]:
+    """How the keys are read with further ones behind them; empty if all of them are strings."""
     if not how.args and all(place.kind == STRING for place in further):
         return []
     kinds, *fields = how.args or (STRING * len(how.keys),)
-    kinds += "".join(place.kind for place in further) + STRING * strings
-    return [kinds, *fields, *(place.field for place in further if place.kind == FIELD)]
+    return [
+        "".join([kinds, *(place.kind for place in further)]),
+        *fields,
+        *(place.field for place in further if place.kind == FIELD),
+    ]
 
 
 def _raw_section(key: str, value: Any) -> RawSection:

@@ -48,5 +48,5 @@ def with_memory(snapshot: Snapshot, memory: bytes | None) -> Snapshot:
     """The snapshot with this memory section, or without one."""
     sections = {name: section for name, section in snapshot.sections.items() if name != "memory"}
     if memory is not None:
-        sections["memory"] = RawSection(optional_sections(snapshot.partition)["memory"], memory)
+        sections["memory"] = RawSection(optional_sections(snapshot.symbol, snapshot.partition)["memory"], memory)
     return snapshot.model_copy(update={"sections": sections, "remembered": None})
