@@ -4,9 +4,6 @@ What cannot be known from the file is asked for, never guessed: a time without a
 symbol whose columns do not name it is taken to be about the symbol that its own name begins with, and says so.
 """
 
-import csv
-import gzip
-import io
 import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,6 +14,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from llmctx.errors import FeedError, SchemaError
+from llmctx.flow.bar_rows import rows_of
 from llmctx.flow.bars import FIELDS, BadRow, Bar, CellRules, parse_row
 from llmctx.flow.intervals import check_interval, infer_interval
 from llmctx.flow.layouts import LAYOUTS, Columns, find_columns, without_header
@@ -26,7 +24,6 @@ _log = logging.getLogger(__name__)
 
 _SAMPLE_ROWS = 5000
 _MINUTE = timedelta(minutes=1)
-_DO = "Name a CSV file of bars, compressed with gzip or not, or a Parquet file."
 _OUR_COLUMNS = ",".join(FIELDS)
 
 
@@ -65,7 +62,7 @@ class BarFile:
         if options.layout is not None and options.layout not in {layout.name for layout in LAYOUTS}:
             names = ", ".join(dict.fromkeys(layout.name for layout in LAYOUTS))
             raise FeedError(f"There is no layout {options.layout!r}.", f"Name one of {names} with --format.")
-        self._rows = self._read(_rows_of(path))
+        self._rows = self._read(rows_of(path))
         self._first = list(islice(self._rows, _SAMPLE_ROWS))
         self._sample = [item for item in self._first if isinstance(item, Bar)]
         self._newest_first = _is_newest_first(self._sample)
@@ -109,7 +106,7 @@ class BarFile:
         """The bar of one symbol in a row; None if a wide row has none of it."""
         columns = view.columns
         cells = [row[columns.places[name]] if name in columns.places else view.symbol or "" for name in FIELDS]
-        if columns.time is not None:
+        if columns.time is not None and row[columns.time].strip("0 "):  # a bar of a day has the time 000000
             cells[0] += f" {row[columns.time]}"
         if view.is_part and not any(cell.strip() for cell in cells[2:]):
             return None
@@ -128,7 +125,8 @@ class BarFile:
         if bare is not None:
             columns = find_columns(bare.header, bare.name)
             return [_View(columns, self._symbol())], len(row), row
-        if row and row[0].strip().lower() == "price" and "close" in [cell.strip().lower() for cell in row]:
+        fields = [cell.strip().lower() for cell in row]
+        if fields[0] in ("price", "") and fields.count("close") >= 1 and "timestamp" not in fields:
             return self._wide(row, rows), len(row), None
         columns = find_columns(row, self._options.layout)
         if columns.absent:
@@ -182,50 +180,12 @@ class BarFile:
 
 def _is_newest_first(bars: Sequence[Bar]) -> bool:
     starts = [bar.start for bar in bars if bar.symbol == bars[0].symbol]
-    return sum(after < before for before, after in pairwise(starts)) * 2 > len(starts) - 1  # one late row is an error
-
-
-def _rows_of(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """The rows of a file that are not blank, with their lines from 1 on.
-
-    Raises FeedError if it cannot be read.
-    """
-    try:
-        if path.suffix.lower() in (".parquet", ".pq"):
-            yield from enumerate(_parquet_rows(path), start=1)
-            return
-        with path.open("rb") as raw:
-            packed = raw.read(2) == b"\x1f\x8b"
-            raw.seek(0)
-            with io.TextIOWrapper(gzip.open(raw) if packed else raw, encoding="utf-8-sig", newline="") as text:
-                rows = csv.reader(text)
-                yield from ((rows.line_num, row) for row in rows if row)
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
-        raise FeedError(f"{path} cannot be read: {error}.", _DO) from error
-
-
-def _parquet_rows(path: Path) -> Iterator[list[str]]:
-    try:
-        from pyarrow import ArrowException, parquet  # noqa: PLC0415  an optional extra
-    except ImportError as error:
-        raise FeedError(
-            f"{path} is a Parquet file.", "Install what reads it: pip install 'llmctx[archive]'."
-        ) from error
-    try:
-        with parquet.ParquetFile(path) as file:
-            yield list(file.schema_arrow.names)
-            for batch in file.iter_batches():
-                for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                    yield ["" if value is None else _text(value) for value in values]
-    except ArrowException as error:
-        raise FeedError(f"{path} cannot be read: {error}.", _DO) from error
-
-
-def _text(value: object) -> str:
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+    return sum(after < before for before, after in pairwise(starts)) * 2 > max(
+        0, len(starts) - 1
+    )  # one late row is an error
 
 
 def count_bars(path: Path) -> int:
     """About how many bars a file has: its lines without a header; 0 if they cannot be counted cheaply."""
     with path.open("rb") as file:
-        return 0 if file.read(2) in (b"\x1f\x8b", b"PA") else sum(1 for _ in file)
+        return 0 if file.read(2) in (b"\x1f\x8b", b"PA", b"PK") else sum(1 for _ in file)

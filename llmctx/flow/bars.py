@@ -130,7 +130,11 @@ def parse_time(text: str, rules: CellRules = CellRules()) -> datetime:  # noqa: 
     try:
         return parse_moment(text)
     except ValueError:
-        local = datetime.fromisoformat(text)
+        try:
+            local = datetime.fromisoformat(text)
+        except ValueError:
+            what = "is not a time: write" if text else "is absent: write"
+            raise ValueError(f"{what} ISO 8601 such as 2026-03-02T14:30:00Z, or an epoch") from None
         if local.tzinfo is not None:
             raise
         if zone is None:

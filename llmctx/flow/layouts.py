@@ -32,6 +32,7 @@ _BINANCE = (
     *("open time", "open", "high", "low", "close", "volume", "close time", "quote volume", "trades"),
     *("taker base volume", "taker quote volume", "ignore"),
 )
+_KRAKEN = ("time", "open", "high", "low", "close", "volume", "trades")
 _STOOQ = {name: f"<{name}>" for name in ("open", "high", "low", "close")}
 
 LAYOUTS = (
@@ -48,6 +49,7 @@ LAYOUTS = (
     Layout("yfinance", _PRICES | {"timestamp": "date", "volume": "volume"}, frozenset({"stock splits"})),
     Layout("yfinance", _PRICES | {"timestamp": "datetime", "volume": "volume"}, frozenset({"stock splits"})),
     Layout("binance", _PRICES | {"timestamp": "open time", "volume": "volume"}, header=_BINANCE),
+    Layout("kraken", _PRICES | {"timestamp": "time", "volume": "volume"}, header=_KRAKEN),
 )  # fmt: skip
 """The layouts that are recognised. docs/data-flow.md names them."""
 

@@ -27,6 +27,12 @@ def _from_text(value: Any) -> Any:
     return {"path": value} if isinstance(value, str) else value
 
 
+def _readable(kind: Any) -> Any:
+    if isinstance(kind, str) and "json" in kind.casefold():
+        raise ValueError("RedisJSON keys are not read; keep the JSON in a string, or its fields in a hash")
+    return kind
+
+
 class FieldRule(BaseModel):
     """Where one field of the schema comes from; a text alone is its path."""
 
@@ -66,7 +72,7 @@ class SectionRule(BaseModel):
 
     key: str | None = Field(None, min_length=1, max_length=_MAX_KEY_CHARS)
     """The key, with {symbol} (or {symbol_lower}) and {signal_type} as placeholders; unset: the schema's own."""
-    kind: Literal["string", "hash"] = "string"
+    kind: Annotated[Literal["string", "hash"], BeforeValidator(_readable)] = "string"
     """What is stored there: one JSON text, or a hash."""
     field: str | None = Field(None, min_length=1, max_length=_MAX_KEY_CHARS)
     """The field of the hash that holds the value as JSON, with the same placeholders; unset: the whole hash."""

@@ -2,6 +2,7 @@
 
 import gzip
 import logging
+import zipfile
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -51,6 +52,37 @@ PUBLISHED = {
             "2024-01-02,185.5,185.9,184.8,185.1,1200\n2024-01-03,185.75,186,185.2,185.5,900\n"
         ),
         ("AAPL", DAYS),
+    ),
+    "yfinance download, older": (
+        "out.csv",
+        (
+            ",Close,High,Low,Open,Volume\nTicker,AAPL,AAPL,AAPL,AAPL,AAPL\nDate,,,,,\n"
+            "2024-01-02,185.5,185.9,184.8,185.1,1200\n2024-01-03,185.75,186,185.2,185.5,900\n"
+        ),
+        ("AAPL", DAYS),
+    ),
+    "stooq bulk days": (
+        "aapl.us.txt",
+        (
+            "<TICKER>,<PER>,<DATE>,<TIME>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<VOL>,<OPENINT>\n"
+            "AAPL.US,D,20240102,000000,185.1,185.9,184.8,185.5,1200,0\n"
+            "AAPL.US,D,20240103,000000,185.5,186,185.2,185.75,900,0\n"
+        ),
+        ("AAPL.US", DAYS),
+    ),
+    "kraken": (
+        "XBTUSD_1.csv",
+        "1704205800,185.1,185.9,184.8,185.5,1200,13\n1704205860,185.5,186,185.2,185.75,900,13\n",
+        ("XBTUSD", AT),
+    ),
+    "semicolons": (
+        "x.csv",
+        (
+            "timestamp;symbol;open;high;low;close;volume\n"
+            "2024-01-02T14:30:00Z;AAPL;185.1;185.9;184.8;185.5;1200\n"
+            "2024-01-02T14:31:00Z;AAPL;185.5;186;185.2;185.75;900\n"
+        ),
+        ("AAPL", AT),
     ),
     "binance": (
         "BTCUSDT-1m-2024-01.csv",
@@ -151,6 +183,26 @@ def test_a_wide_file_gives_the_bars_of_each_ticker_and_passes_over_its_gaps(tmp_
     found = list(BarFile(write(tmp_path, "wide.csv", text)))
     apple, sap = bars("AAPL", DAYS), bars("SAP.DE", DAYS)
     assert found == [apple[0], sap[0], apple[1]]
+
+
+def test_a_zip_archive_of_one_file_gives_its_bars_and_one_of_several_is_refused(tmp_path: Path) -> None:
+    name, text, (symbol, starts) = PUBLISHED["binance"]
+    path = tmp_path / f"{name}.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(name, text)
+    assert list(BarFile(path)) == bars(symbol, starts)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("more.csv", text)
+    with pytest.raises(FeedError, match="holds 2 files; unpack it and name one"):
+        BarFile(path)
+
+
+def test_a_time_that_is_absent_or_none_is_said_in_plain_words(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("timestamp,symbol,open,high,low,close,volume\n,A,1,1,1,1,1\nJan 2,A,1,1,1,1,1\n", encoding="utf-8")
+    why = [item.why for item in BarFile(path) if isinstance(item, BadRow)]
+    form = "write ISO 8601 such as 2026-03-02T14:30:00Z, or an epoch"
+    assert why == [f"timestamp '': is absent: {form}", f"timestamp 'Jan 2': is not a time: {form}"]
 
 
 def test_a_parquet_file_gives_its_bars(tmp_path: Path) -> None:

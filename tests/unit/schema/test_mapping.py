@@ -141,6 +141,10 @@ def test_a_hash_has_one_form_whatever_the_order_of_its_fields() -> None:
         ('[sections.price]\nfield = "x"', 'need kind = "hash"'),
         ('[sections.price.fields]\ntimestamp = "a.[b"', "is not a JMESPath expression"),
         ('[sections.price.fields]\ntimestamp = { epoch = "s" }', "give either a path, a constant or first_seen = true"),
+        (
+            '[sections.price]\nkey = "p:{symbol}"\nkind = "json"',
+            "RedisJSON keys are not read; keep the JSON in a string",
+        ),
         ('[sections.funding]\nkey = "f:{symbol}"', "funding: a section of one's own needs `key`, `schema` and `says`"),
         ('[sections.Funding]\nkey = "f:{symbol}"', "Funding: a section's name"),
     ],
