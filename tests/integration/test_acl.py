@@ -111,7 +111,6 @@ MAY_NOT = {
         *FORGERIES,
         *LOADS,
         CHECKPOINT,
-        "SET portfolio:current {}",
         "GET audit:{0}:checkpoint",
         "GET other",
         "SET other x",
