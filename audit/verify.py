@@ -48,7 +48,7 @@ SOMETIMES = {
     "grounding": dict, "reasked": dict, "standing": dict, "clock": str, "enrolment": dict, "rotation": dict,
     "archived": dict, "maintenance": dict, "requested": str, "erased": dict, "hold": dict,
     "id": str, "about": dict, "effect": dict, "person": dict, "position": dict, "service": dict,
-    "approved": dict,
+    "approved": dict, "people_sha256": str,
     "mandate": dict, "control": dict,
 }  # fmt: skip
 TYPES = ALWAYS | SOMETIMES

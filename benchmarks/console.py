@@ -25,12 +25,12 @@ from urllib.request import urlopen
 from playwright.sync_api import Browser, sync_playwright
 
 LOADS = 5
-WIDTHS = (360, 1280, 2560)
+WIDTHS = {360: 800, 1280: 640, 2560: 1280}
+"""The height of the window by its width."""
 THEMES = ("light", "dark")
 CHROMIUM = Path("/usr/bin/chromium")
 PAINT_MS, SHIFT, TASK_MS, SIZE_KB = 200, 0.02, 50, 150
 """What a page may take: to its first paint, in shifted layout, in its longest task, and over the wire."""
-_HEIGHT = 900
 _SETTLES_MS = 1500
 _READ = """() => new Promise((done) => {
   let shift = 0, task = 0;
@@ -70,7 +70,7 @@ def measure(browser: Browser, url: str, loads: int = LOADS, settles_ms: int = _S
     """Load a page several times, each in a fresh profile: the least paint and task, the most shift and size."""
     found = []
     for _ in range(loads):
-        context = browser.new_context(viewport={"width": 1280, "height": _HEIGHT})
+        context = browser.new_context(viewport={"width": 1280, "height": WIDTHS[1280]})
         page = context.new_page()
         page.goto(url)
         found.append(Figures(*page.evaluate(_READ % settles_ms)))
@@ -82,9 +82,9 @@ def measure(browser: Browser, url: str, loads: int = LOADS, settles_ms: int = _S
 def shoot(browser: Browser, base: str, pages: dict[str, str], folder: Path) -> None:
     """Write a picture of each page at each width and in each theme."""
     folder.mkdir(parents=True, exist_ok=True)
-    for width in WIDTHS:
+    for width, height in WIDTHS.items():
         for theme in THEMES:
-            context = browser.new_context(viewport={"width": width, "height": _HEIGHT}, color_scheme=theme)  # type: ignore[arg-type]
+            context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme)  # type: ignore[arg-type]
             for name, path in pages.items():
                 page = context.new_page()
                 page.goto(base + path)
@@ -95,8 +95,12 @@ def shoot(browser: Browser, base: str, pages: dict[str, str], folder: Path) -> N
 
 
 def pages_of(base: str) -> dict[str, str]:
-    """Path of each page by its name; of the records the newest exit, or else the newest, is taken."""
-    record = next(record for search in ("action=exit", "") for record in _asked(base, f"decisions?limit=1&{search}"))
+    """Path of each page by its name; of the records the newest exit, reduction or any is taken."""
+    record = next(
+        record
+        for search in ("action=exit", "action=reduce", "")
+        for record in _asked(base, f"decisions?limit=1&{search}")
+    )
     return {
         "desk": "", "find": "find?limit=50", "decision": f"decisions/{record['address']}",
         "symbol": f"symbols/{record['symbol']}", "compare": "compare", "quality": "quality", "health": "health",

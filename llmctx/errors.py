@@ -115,7 +115,7 @@ class NewerFormatError(TrailError):
         super().__init__(
             f"Partition {partition} was continued by llmctx {version} in record format {there}; this version writes "
             f"format {here} and must not append to it.",
-            f"Run llmctx {version} or newer. docs/operations.md says how to go back to this version. If no newer version "
+            f"Run llmctx {version} or newer. docs/operations.md says how to go back to this version. If no newer one "
             f"ever ran here, somebody else wrote that: HSET audit:{{{partition}}}:lease format {here}, and see who may "
             "write (docs/threat-model.md).",
         )

@@ -18,12 +18,12 @@ from llmctx.context.staleness import Status
 from llmctx.context.tick import Tick
 from llmctx.decision.approved import Approved
 from llmctx.decision.conclude import Conclusion, FirstAnswer, conclude, conclude_unasked, refuse
-from llmctx.decision.decision import OUTPUT, Action
+from llmctx.decision.decision import OUTPUT
 from llmctx.decision.halt import HALTED, halt_in
 from llmctx.decision.last_resort import compare_plainly, stop_unjudged
 from llmctx.decision.parse import misfit_of
 from llmctx.decision.reask import ask_again
-from llmctx.decision.reservation import Reserve, refuse_add
+from llmctx.decision.reservation import Reserve, with_room
 from llmctx.decision.trigger import TriggerPolicy
 from llmctx.decision.verdict import GuardPolicy
 from llmctx.errors import SnapshotError, TemplateError, TrailError, in_short
@@ -81,9 +81,10 @@ class Pipeline:
         fix_clock: FixClock | None = None,
         budget: CallBudget | None = None,
         reserve: Reserve | None = None,
+        people_sha256: str = "",
     ) -> None:
-        """`settle` stores each record; `worker` is the name that records carry. Without `memory` nothing is known of a
-        symbol before its first tick. `fix_clock` is told the clock of the first decision, unless the rules name one.
+        """`settle` stores each record, which carries `worker` and `people_sha256`. Without `memory` nothing is known of
+        a symbol before its first tick. `fix_clock` is told the clock of the first decision, unless the rules name one.
         Each call is reserved in `budget` first; `reserve` finds room for an add in the limits of several positions.
 
         Raises TemplateError if a template asks for another output than a decision.
@@ -94,7 +95,7 @@ class Pipeline:
         self._partition = partition
         self._config = config
         self._settle = settle
-        self._worker = worker
+        self._worker, self._people_sha256 = worker, people_sha256
         self._rules = config.rules
         self._fix_clock = fix_clock
         self._reserve = reserve
@@ -127,13 +128,14 @@ class Pipeline:
             conclusion = await self._conclude(template, snapshot, package, steps)
         else:
             conclusion = conclude_unasked(snapshot, package, not_due.why, self._config.policy, not_due.decision)
-        conclusion = await self._reserved(tick.id, conclusion)
+        conclusion = await with_room(self._reserve, tick.id, conclusion)
         metadata = RecordMetadata(
             recorded_at_ms=snapshot.server_ms + round(steps.since("read")),
             worker=self._worker,
             conflated=conflated,
             attempts=attempts,
             timings_ms=steps.laps,
+            people_sha256=self._people_sha256,
         )
         draft = compose(tick, conclusion, metadata, (template.bundle,))
         steps.lap("judge")
@@ -149,14 +151,7 @@ class Pipeline:
         """Judge what a person approves by the limits and the data of now; raises as `decide` does."""
         package = build_package(snapshot := await self._read(symbol))
         conclusion = Conclusion(snapshot, package, approved.judge(package, self._config.policy))
-        return await self._reserved(act_id, conclusion)
-
-    async def _reserved(self, reserved_by: str, conclusion: Conclusion) -> Conclusion:
-        """The conclusion, once room is reserved for its add by a tick or an act; a hold if there is none."""
-        if self._reserve is None or conclusion.verdict.action != Action.ADD:
-            return conclusion
-        why = await self._reserve(reserved_by, conclusion.package, conclusion.verdict)
-        return conclusion if why is None else conclusion._replace(verdict=refuse_add(conclusion.verdict, why))
+        return await with_room(self._reserve, act_id, conclusion)
 
     async def _fix_clock_by(self, package: Package, clock: Clock) -> None:
         """Fix the trail's clock by a settled tick, unless it is fixed or the tick does not show it."""

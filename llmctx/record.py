@@ -47,6 +47,14 @@ class RecordMetadata(NamedTuple):
     """How many times a decision was started for this tick, including this time."""
     timings_ms: Mapping[str, float] = {}
     """How long each step took, in milliseconds."""
+    people_sha256: str = ""
+    """The digest of who answers for the worker; empty if the settings name nobody."""
+
+
+def people_fields(people: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+    """Who answers for a service, as a notice has them: names and roles, and the digest that other records refer to."""
+    listed = [{"name": name, "roles": list(roles)} for name, roles in sorted(people.items())]
+    return {"people": listed, "people_sha256": canonical.sha256(canonical.dumps(listed))}
 
 
 def compose(tick: Tick, conclusion: Conclusion, metadata: RecordMetadata, blobs: tuple[bytes, ...]) -> Draft:
@@ -200,6 +208,8 @@ def _head(kind: str, metadata: RecordMetadata) -> dict[str, Any]:
         "attempts": metadata.attempts,
         "code": rules.code(),
     }
+    if metadata.people_sha256:
+        head["people_sha256"] = metadata.people_sha256
     if metadata.conflated:
         head["conflated"] = list(metadata.conflated)
     if metadata.timings_ms:

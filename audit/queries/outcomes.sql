@@ -1,46 +1,12 @@
 -- What the market did after decisions, in favour of the position, by action and horizon, from the bars that followed.
--- Variables: bars, a list of CSV files as `llmctx feed` reads them; interval_s, a bar's length in seconds (60 if unset).
--- A bar is known at its end. Left out are horizons that the bars do not reach. `llmctx outcome` reports what following the
--- decisions would have earned.
-WITH bars AS (
-    SELECT symbol, timestamp + to_seconds(coalesce(getvariable('interval_s'), '60')::INTEGER) AS known, close
-    FROM read_csv(
-        getvariable('bars'),
-        header = true,
-        columns = {
-            timestamp: 'TIMESTAMP',
-            symbol: 'VARCHAR',
-            open: 'DOUBLE',
-            high: 'DOUBLE',
-            low: 'DOUBLE',
-            close: 'DOUBLE',
-            volume: 'DOUBLE'
-        }
-    )
-),
-decided AS (
-    SELECT
-        symbol,
-        action,
-        time,
-        ((evidence.snapshot::JSON ->> '$.sections.price')::JSON -> 'price' ->> 'last')::DOUBLE AS price,
-        (evidence.snapshot::JSON ->> '$.sections.position')::JSON ->> 'side' AS side
-    FROM records
-    JOIN evidence USING (partition, index)
-    WHERE records.kind IN ('decision', 'failed') AND records.snapshot_sha256 IS NOT NULL
-),
-wanted AS (
-    SELECT *, time + to_minutes(horizon_min) AS until
-    FROM decided, (SELECT unnest([5, 15, 60]) AS horizon_min)
-    WHERE price IS NOT NULL AND side IS NOT NULL
-),
-followed AS (
-    SELECT
-        wanted.*,
-        100 * CASE side WHEN 'short' THEN -1 ELSE 1 END * (bars.close - price) / price AS move_pct
-    FROM wanted
-    ASOF JOIN bars ON wanted.symbol = bars.symbol AND wanted.until >= bars.known
-    WHERE bars.known > wanted.until - INTERVAL 2 MINUTE
+-- The bars are those in CSV files (views-bars.sql) or in an archive (views-history.sql). A bar is known at its end. Left out
+-- are horizons that the bars do not reach. `llmctx outcome` reports what following the decisions would have earned. Needs
+-- views-moves.sql.
+WITH followed AS (
+    SELECT horizons.*, 100 * sign * (bars.close - price) / price AS move_pct
+    FROM horizons
+    ASOF JOIN bars ON horizons.symbol = bars.symbol AND horizons.until >= bars.known
+    WHERE horizons.kind IN ('decision', 'failed') AND bars.known > horizons.until - INTERVAL 2 MINUTE
 )
 SELECT
     action,

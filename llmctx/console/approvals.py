@@ -10,6 +10,7 @@ from llmctx.console.story import Brief, brief_of
 from llmctx.console.subject import Live
 from llmctx.errors import RequestError, ServerError
 from llmctx.held_symbols import held_symbols
+from llmctx.limits import cut
 from llmctx.publication import expires_ms
 from llmctx.statement import Act
 from llmctx.trail.log.entry import Entry
@@ -19,6 +20,7 @@ from llmctx.worker.people import judge
 _LONGEST_MS = 86_400_000
 """The longest time for which a decision may wait; the settings allow no longer one."""
 _MAX_READ = 200
+_MAX_WORD = 24
 _LEVELS = ("quantity", "stop_loss", "take_profit")
 
 
@@ -86,5 +88,7 @@ async def _may_be_approved(log: Log, entry: Entry, now_ms: int) -> bool:
 def _waiting(entry: Entry, partitions: int, now_ms: int) -> Waiting:
     awaits = entry.record["verdict"]["awaits"]
     until_ms = expires_ms(entry.record) or now_ms
-    levels = {name: str(awaits[name]) for name in _LEVELS if awaits.get(name) is not None}
-    return Waiting(brief_of(entry, partitions), str(awaits["action"]), levels, until_ms, until_ms - now_ms)
+    levels = {name: cut(str(awaits[name]), _MAX_WORD) for name in _LEVELS if awaits.get(name) is not None}
+    return Waiting(
+        brief_of(entry, partitions), cut(str(awaits["action"]), _MAX_WORD), levels, until_ms, until_ms - now_ms
+    )

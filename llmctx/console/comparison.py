@@ -4,14 +4,30 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from llmctx.console.judged import HORIZON, read_series
+from llmctx.console.measured import decided_of
+from llmctx.console.subject import Subject
 from llmctx.errors import ConsoleError, ReplayError
 from llmctx.replay.answer import Answer
-from llmctx.replay.compare import RECORDED, compare_results
-from llmctx.replay.page import render_page
+from llmctx.replay.compare import RECORDED, Comparison, compare_results
+from llmctx.replay.outcome import DecisionOutcome, judged, outcome_of
+from llmctx.replay.page import Served, render_page
+from llmctx.replay.price_series import PriceSeries
 from llmctx.replay.results import RESULTS, read_results
+from llmctx.replay.stats import Calibration, calibrate
 from llmctx.trail.log.entry import Entry
+from llmctx.trail.source.lookup import blobs_of
 
 _HEAD_BYTES = 4096
+_MAX_JUDGED = 2000
+"""Decisions of a comparison whose outcome is looked up."""
+_SERVED = Served(
+    "/static/comparison.css",
+    (
+        ("llmctx", "/"), ("Find", "/find"), ("Compare", "/compare"), ("Quality", "/quality"), ("Health", "/health"),
+        ("API", "/api"),
+    ),
+)  # fmt: skip
 
 
 class ResultsFile(NamedTuple):
@@ -50,11 +66,14 @@ def comparisons_in(folder: Path | None) -> list[ResultsFile]:
     return sorted(found, key=lambda file: -file.changed_ms)
 
 
-def comparison_of(folder: Path, first: str, second: str) -> str:
+async def comparison_of(subject: Subject, first: str, second: str) -> str:
     """The page that compares two files of results, one of which may be `recorded`.
 
     Raises ConsoleError if there is no such file, ReplayError if the two cannot be compared.
     """
+    folder = subject.replays
+    if folder is None:
+        raise ConsoleError("No results are at hand.", "Start the console with --replays DIR.")
     names = {file.name for file in comparisons_in(folder)}  # only these: a path may lead anywhere
     for name in (first, second):
         if name != RECORDED and name not in names:
@@ -63,7 +82,34 @@ def comparison_of(folder: Path, first: str, second: str) -> str:
         raise ConsoleError("There is nothing to compare.", "Choose at least one file of results.")
     files = [name if name == RECORDED else str(folder / name) for name in (first, second)]
     comparison, questions = compare_results(*files)
-    return render_page(comparison, questions, style_at="/static/comparison.css", back_to="/compare")
+    return render_page(comparison, questions, await _calibrations(subject, comparison), _SERVED)
+
+
+async def _calibrations(subject: Subject, comparison: Comparison) -> list[Calibration]:
+    """How the confidence of both sides held up, by the bars in the live server; empty without one.
+
+    Raises LlmctxError if the trail cannot be read, RedisError if the server does not answer.
+    """
+    if subject.live is None:
+        return []
+    source = await subject.source()
+    parts = {part.partition: part for part in source.parts}
+    series = dict[str, PriceSeries]()
+    outcomes: tuple[list[DecisionOutcome], list[DecisionOutcome]] = ([], [])
+    for pair in comparison.pairs[:_MAX_JUDGED]:
+        part = parts.get(pair.result.partition)
+        if part is None or pair.result.origin != source.origin:
+            continue
+        entry = await part.entry(pair.result.index)
+        decided = None if entry is None else decided_of(entry, await blobs_of(source, entry))
+        if decided is None:
+            continue
+        if decided.symbol not in series:
+            series[decided.symbol] = await read_series(subject.live.redis, decided.symbol)
+        for answer, found in zip((pair.a, pair.b), outcomes, strict=True):
+            answered = decided.answered(answer.verdict, answer.decided, answer.confidence)
+            found.append(outcome_of(answered, series, {}))
+    return [calibrate(judged(found, HORIZON)) for found in outcomes]
 
 
 def answers_of(folder: Path | None, origin: str, entry: Entry) -> list[OtherAnswer]:

@@ -31,9 +31,11 @@ def recorded_fills(entries: Sequence[Entry]) -> list[Fill]:
     fills = []
     for entry in entries:
         effect = entry.record.get("effect", {})
-        if entry.record["kind"] == "effect" and {"side", "quantity", "price"} <= effect.keys():
-            at_ms, quantity = entry.record["as_of_ms"], Decimal(effect["quantity"])
-            fills.append(Fill(at_ms, effect["side"], quantity, Decimal(effect["price"])))
+        try:
+            quantity, price = Decimal(effect["quantity"]), Decimal(effect["price"])
+            fills.append(Fill(entry.record["as_of_ms"], effect["side"], quantity, price))
+        except (KeyError, TypeError, ArithmeticError):
+            continue  # no fill, or not written by this program
     return fills
 
 

@@ -25,7 +25,7 @@ from llmctx.console.subject import Subject
 from llmctx.console.thesis import turns_of
 from llmctx.console.trend import trends_of
 from llmctx.decision.decision import Action
-from llmctx.errors import ConsoleError, LlmctxError
+from llmctx.errors import LlmctxError
 from llmctx.publication import expires_ms
 from llmctx.replay.selection import GUARDS
 from llmctx.schema.symbol import check_symbol
@@ -187,9 +187,7 @@ class Pages:
     async def compare(self, request: Request) -> Response:
         """Two results side by side, as `llmctx compare --html` shows them."""
         first, second = request.query_params.get("a", ""), request.query_params.get("b", "")
-        if self._subject.replays is None:
-            raise ConsoleError("No results are at hand.", "Start the console with --replays DIR.")
-        return HTMLResponse(comparison_of(self._subject.replays, first, second))
+        return HTMLResponse(await comparison_of(self._subject, first, second))
 
     async def sign_in(self, request: Request) -> Response:
         """The page that asks for the token."""

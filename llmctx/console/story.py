@@ -14,6 +14,7 @@ from llmctx.console.words import Span, spans_of
 from llmctx.context.facts import Fact
 from llmctx.context.package import Package, build_package
 from llmctx.context.snapshot import NO_BLOBS, Snapshot
+from llmctx.limits import cut
 from llmctx.llm.price import Price, price_of
 from llmctx.llm.usage import Usage
 from llmctx.prompt.lines import text_of
@@ -22,6 +23,7 @@ from llmctx.trail.source.filter import time_of
 
 _WORDS = ("reasoning", "invalidation")
 _AMOUNTS = ("quantity", "stop_loss", "take_profit")
+_MAX_WORD = 24
 _STATUSES_WITHOUT_REASON = ("fresh", "stale", "missing")
 
 
@@ -113,24 +115,30 @@ class Brief(NamedTuple):
 
 
 def brief_of(entry: Entry, partitions: int) -> Brief:
-    """A record as a row of a list."""
+    """A record as a row of a list; what this program writes as a short word is cut, should somebody else write more."""
     record = entry.record
     verdict, decision, prompt = record["verdict"], record.get("decision", {}), record.get("prompt")
     return Brief(
         address=address(entry.index, entry.partition, partitions),
         at_ms=time_of(record),
-        kind=record["kind"],
+        kind=cut(record["kind"], _MAX_WORD),
         symbol=record.get("symbol", ""),
-        action=verdict["action"],
-        amounts=", ".join(f"{name.replace('_', ' ')} {verdict[name]}" for name in _AMOUNTS if name in verdict),
-        decided=decision.get("action"),
-        confidence=decision.get("confidence"),
+        action=cut(verdict["action"], _MAX_WORD),
+        amounts=", ".join(
+            f"{name.replace('_', ' ')} {cut(str(verdict[name]), _MAX_WORD)}" for name in _AMOUNTS if name in verdict
+        ),
+        decided=_word(decision.get("action")),
+        confidence=_word(decision.get("confidence")),
         guards=tuple(guard["name"] for guard in verdict.get("guards", ())),
         reason=verdict["reason"],
         words=decision.get("reasoning"),
         model=record.get("request", {}).get("model"),
         prompt=None if prompt is None else f"{prompt['template']}/v{prompt['version']}",
     )
+
+
+def _word(text: str | None) -> str | None:
+    return None if text is None else cut(text, _MAX_WORD)
 
 
 class Story:

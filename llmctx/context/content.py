@@ -97,6 +97,8 @@ class Mapped(NamedTuple):
     """The symbol, for values that do not name it."""
     seen_ms: int = 0
     """When the section's bytes were first seen, if its rule asks for that."""
+    opened_ms: int = 0
+    """When the position was first seen, if its rule asks for that."""
 
 
 def read_content(name: str, raw: bytes, mapped: Mapped | None = None) -> SectionContent:
@@ -132,16 +134,20 @@ def _read(name: str, raw: bytes, mapped: Mapped | None) -> SectionContent:
 
 def _read_value(name: str, raw: bytes, mapped: Mapped | None) -> SectionContent:
     try:
-        if mapped is None:
+        if mapped is None or name == "portfolio":
             model, document = model_of(name), canonical.loads_lenient(raw)
         else:
             model, document = mapped.sections.model_of(name), mapped.sections.document(name, raw, *mapped[1:])
     except ValueError as error:
         return SectionContent(name, None, Status.INVALID, f"not usable JSON: {error}")
+    if mapped is not None and name == "position" and document == {}:
+        return SectionContent(name, None, Status.EMPTY, "its quantity is 0, so there is no position")
     if not document and name not in REQUIRED and document in (None, {}, []):
         return SectionContent(name, None, Status.EMPTY, "says nothing")
     try:
-        value, unread = read_value(name, model, read_portfolio(document) if name == "portfolio" else document)
+        if name == "portfolio":
+            document = read_portfolio(document, None if mapped is None else mapped.sections)
+        value, unread = read_value(name, model, document)
     except ValidationError as error:
         return SectionContent(name, None, Status.INVALID, explain(error))
     if isinstance(value, values.Sentiment) and value.news_count == 0:

@@ -3,33 +3,42 @@
 What cannot be read is unknown, which is not flat: while one position is unknown, no sum over positions is given.
 """
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
 from llmctx import canonical, clock
-from llmctx.context.snapshot import RawSection
+from llmctx.context.snapshot import RawSection, ReadRules
 from llmctx.schema import values
 from llmctx.schema.keys import BY_SECTION, PORTFOLIO
+from llmctx.schema.mapping.sections import Place, Sections
 
 _POSITION = BY_SECTION["position"]
 _MAX_HOLDINGS = 200
 
 
-def portfolio_keys(symbol: str, named: tuple[str, ...] | None) -> list[str]:
-    """The further keys that the section needs: none if it is off, or if it needs this symbol's position alone."""
+def portfolio_places(symbol: str, rules: ReadRules) -> dict[str, Place]:
+    """Where the further keys are that the section needs, by symbol: none if it needs this symbol's position alone.
+
+    A portfolio that is not joined has the empty symbol.
+    """
+    named, sections = rules.portfolio, rules.sections
     if named is None:
-        return []
+        return {}
+    if not named:
+        return {"": Place(PORTFOLIO)}
     others = [other for other in dict.fromkeys(named) if other != symbol]
-    return [_POSITION.key(other) for other in others] if named else [PORTFOLIO]
+    if sections is None:
+        return {other: Place(_POSITION.key(other)) for other in others}
+    return {other: sections.places(other, rules.signal_types, 0)["position"] for other in others}
 
 
-def portfolio_section(own: RawSection, found: list[RawSection], *, joined: bool) -> RawSection:
-    """The section, from what was read under `portfolio_keys` and the symbol's own position."""
+def portfolio_section(found: Mapping[str, RawSection], *, joined: bool) -> RawSection:
+    """The section, from what was read by symbol under `portfolio_places`, and the symbol's own position."""
     if not joined:
-        return found[0]
+        return found[""]
     positions: dict[str, Any] = {}
-    for raw in (own, *found):
-        symbol = raw.key.removeprefix(_POSITION.key(""))
+    for symbol, raw in found.items():
         try:
             positions[symbol] = {"unread": raw.unread} if raw.unread else raw.raw and raw.raw.decode()
         except UnicodeDecodeError:
@@ -37,8 +46,8 @@ def portfolio_section(own: RawSection, found: list[RawSection], *, joined: bool)
     return RawSection(PORTFOLIO, canonical.dumps({"positions": positions}))
 
 
-def read_portfolio(document: Any) -> Any:
-    """The document of a portfolio; one that was joined is made of its positions."""
+def read_portfolio(document: Any, sections: Sections | None = None) -> Any:
+    """The document of a portfolio; one that was joined is made of its positions, read by the rules of `sections`."""
     if not isinstance(document, dict) or not isinstance(document.get("positions"), dict):
         return document
     holdings, unknown, signed, marked = [], [], [], []
@@ -46,7 +55,10 @@ def read_portfolio(document: Any) -> Any:
         if text is None:
             continue  # no key, no position: it is deleted when the position is closed
         try:
-            position = values.Position.model_validate(canonical.loads(text.encode()))
+            document = _position_in(text, symbol, sections)
+            if document == {} and sections is not None:
+                continue  # flat
+            position = values.Position.model_validate(document)
         except (ValueError, AttributeError):
             unknown.append(symbol)
             continue
@@ -76,6 +88,12 @@ def read_portfolio(document: Any) -> Any:
         "joined": True,
         "timestamp": min(marked, default=clock.from_ms(0)),
     }
+
+
+def _position_in(text: str, symbol: str, sections: Sections | None) -> Any:
+    if sections is None or sections.rule_of("position") is None:
+        return canonical.loads(text.encode())
+    return sections.document("position", text.encode(), symbol)
 
 
 def _sum(numbers: list[Decimal | None]) -> Decimal | None:

@@ -1,5 +1,6 @@
 """Read snapshots from Redis: one round trip, one instant."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,14 +9,14 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from llmctx.context.marks import read_bar
-from llmctx.context.portfolio import portfolio_keys, portfolio_section
+from llmctx.context.portfolio import portfolio_places, portfolio_section
 from llmctx.context.snapshot import Known, RawSection, ReadRules, Snapshot, as_of
 from llmctx.errors import SnapshotError
 from llmctx.functions import ServerFunction
 from llmctx.limits import MAX_REASON_CHARS, cut
 from llmctx.schema.keys import TIMEFRAMES, bars, halt, optional_sections
 from llmctx.schema.mapping.document import hash_as_json
-from llmctx.schema.mapping.sections import FIELD, STRING, Sections
+from llmctx.schema.mapping.sections import FIELD, STRING, Place, Sections
 from llmctx.schema.symbol import market_of
 
 NOTHING_KNOWN = Known()
@@ -38,14 +39,14 @@ async def read_snapshot(
     thesis_key = keys.pop("thesis")
     in_doubt = known.marks is not None and known.marks.doubted is not None
     extra_key = [bars(market_of(symbol))] if in_doubt else []  # a later bar may confirm the price
-    portfolio = portfolio_keys(symbol, rules.portfolio)
-    further = [*portfolio, TIMEFRAMES.key(symbol)] if rules.timeframes else portfolio
+    portfolio = portfolio_places(symbol, rules)
+    further = [*portfolio.values(), *([Place(TIMEFRAMES.key(symbol))] if rules.timeframes else [])]
     halting = tuple(dict.fromkeys((halt(), halt(market_of(symbol)), halt(symbol))))
-    kinds = [f"{how.args[0]}{STRING * (len(further) + len(halting))}", *how.args[1:]] if how.args else []
+    kinds = _with_further(how, [*further, *map(Place, halting)])
     args = [rules.max_value_bytes, *([1] if in_doubt else [""] if kinds else []), *kinds]
     try:
         seconds, micros, *values = await _JOIN(
-            redis, [*(how.keys or keys.values()), *further, *halting, *extra_key], args
+            redis, [*(how.keys or keys.values()), *(place.key for place in further), *halting, *extra_key], args
         )
     except RedisError as error:
         raise SnapshotError(
@@ -63,8 +64,12 @@ async def read_snapshot(
         thesis = None  # data of an earlier day is fed again: what was decided later must not show in it
     sections["thesis"] = RawSection(thesis_key, None if thesis is None else thesis.text)
     if rules.portfolio is not None:
-        found_positions = [_raw_section(key, value) for key, value in zip(portfolio, values[len(keys) :], strict=False)]
-        sections["portfolio"] = portfolio_section(sections["position"], found_positions, joined=bool(rules.portfolio))
+        found_positions = {
+            other: _raw_section(str(place), value)
+            for (other, place), value in zip(portfolio.items(), values[len(keys) :], strict=False)
+        }
+        own = {symbol: sections["position"]} if rules.portfolio else {}
+        sections["portfolio"] = portfolio_section(own | found_positions, joined=bool(rules.portfolio))
     if rules.timeframes:
         sections["timeframes"] = _raw_section(TIMEFRAMES.key(symbol), values[-1])
     if rules.memory != "off":
@@ -112,6 +117,18 @@ def _kinds(sections: Sections, symbol: str, signal_types: tuple[str, ...], parti
     kinds = "".join(place.kind for place in places)
     fields = tuple(place.field for place in places if place.kind == FIELD)
     return _Kinds(tuple(place.key for place in places), (kinds, *fields) if set(kinds) != {STRING} else ())
+
+
+def _with_further(how: _Kinds, further: Sequence[Place]) -> list[str]:
+    """How the keys are read with further ones behind them; empty if all of them are strings."""
+    if not how.args and all(place.kind == STRING for place in further):
+        return []
+    kinds, *fields = how.args or (STRING * len(how.keys),)
+    return [
+        "".join([kinds, *(place.kind for place in further)]),
+        *fields,
+        *(place.field for place in further if place.kind == FIELD),
+    ]
 
 
 def _raw_section(key: str, value: Any) -> RawSection:

@@ -7,6 +7,7 @@ rebuild takes it from there.
 from collections.abc import Awaitable, Callable
 
 from llmctx.context.package import Package
+from llmctx.decision.conclude import Conclusion
 from llmctx.decision.decision import Action
 from llmctx.decision.mandate.mandate import Total
 from llmctx.decision.verdict import Guard, Verdict
@@ -18,6 +19,14 @@ EXPIRY_S = 900
 """Seconds after which room that was reserved is free again, unless `order_expiry_s` is set."""
 Reserve = Callable[[str, Package, Verdict], Awaitable[str | None]]
 """Reserves room for the add of a tick; returns why there is none."""
+
+
+async def with_room(reserve: Reserve | None, reserved_by: str, conclusion: Conclusion) -> Conclusion:
+    """The conclusion, once room is reserved for its add by a tick or an act; a hold if there is none."""
+    if reserve is None or conclusion.verdict.action != Action.ADD:
+        return conclusion
+    why = await reserve(reserved_by, conclusion.package, conclusion.verdict)
+    return conclusion if why is None else conclusion._replace(verdict=refuse_add(conclusion.verdict, why))
 
 
 def exceeded(total: Total, found: str) -> str:

@@ -1,22 +1,19 @@
 """The live keys in the server: count, age, size and malformed values of each family."""
 
-from collections.abc import AsyncIterator, Iterable
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
-from pydantic import ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from llmctx import canonical, clock
 from llmctx.connection import server_ms
+from llmctx.context.section_values import values_of
 from llmctx.context.snapshot import as_of
-from llmctx.context.staleness import written_at
-from llmctx.context.value import explain
+from llmctx.context.staleness import Status
 from llmctx.errors import ServerError
-from llmctx.schema.keys import BY_SECTION, FAMILIES, Family
+from llmctx.schema.keys import FAMILIES, Family
+from llmctx.schema.mapping.sections import Sections
 from llmctx.trail.log.instance import agreed
 
-_PAGE_KEYS = 200
 _MAX_REASONS = 10
 
 
@@ -39,82 +36,48 @@ class FamilyCount(NamedTuple):
     """Memory they use in the server, in bytes."""
 
 
-async def count_families(redis: Redis) -> list[FamilyCount]:
-    """Count every family of the schema, in its order.
+async def count_families(redis: Redis, sections: Sections | None = None) -> list[FamilyCount]:
+    """Count every family of the schema, in its order, and sections of one's own, each where `sections` places it.
 
     Ages are measured against the clock that a package would use (server or bars).
 
     Raises ServerError if the server does not answer.
     """
+    families = FAMILIES if sections is None else sections.families
     try:
-        state = cast("bytes | None", await redis.get(BY_SECTION["system"].key()))
+        state = await _stored(redis, sections)
         now_ms, _ = as_of(state, await server_ms(redis), await agreed(redis, "clock"))
-        return [await _count(redis, family, now_ms) for family in FAMILIES]
+        return [await _count(redis, family, sections, now_ms) for family in families]
     except RedisError as error:
         raise ServerError(f"The keys could not be read: {error}", "See that Redis answers: `llmctx status`.") from error
 
 
-async def _count(redis: Redis, family: Family, now_ms: int) -> FamilyCount:
+async def _stored(redis: Redis, sections: Sections | None) -> bytes | None:
+    """The bytes of system:state, or of what a mapping names in its place."""
+    async for value in values_of(redis, "system", sections):
+        return value.raw.raw
+    return None
+
+
+async def _count(redis: Redis, family: Family, sections: Sections | None, now_ms: int) -> FamilyCount:
     count, memory, invalid, newest = 0, 0, 0, None
     reasons: list[str] = []
-    async for page in pages_of(redis, family.key("*", "*")):
-        for key, size, found in await _read(redis, page):
-            count, memory = count + 1, memory + size
-            written_ms, why = _judge(family, found)
-            if why is not None:
-                invalid += 1
-                if len(reasons) < _MAX_REASONS:
-                    reasons.append(f"{key}: {why}")
-            elif written_ms is not None:
-                newest = written_ms if newest is None else max(newest, written_ms)
-    age = None if newest is None else max(0, now_ms - newest)
+    async for value in values_of(redis, family.section, sections):
+        count, memory = count + 1, memory + value.memory_bytes
+        content = value.content(sections)
+        why = [content.reason] if content.status is Status.INVALID else [finding.reason for finding in content.unread]
+        if why:
+            invalid += 1
+            if len(reasons) < _MAX_REASONS:
+                reasons.append(f"{value.raw.key}: {why[0]}")
+        if content.written_ms is not None:
+            newest = content.written_ms if newest is None else max(newest, content.written_ms)
     return FamilyCount(
         section=family.section,
         pattern=family.pattern,
         keys=count,
-        newest_age_ms=age,
+        newest_age_ms=None if newest is None else max(0, now_ms - newest),
         invalid=invalid,
         reasons=reasons,
         memory_bytes=memory,
     )
-
-
-async def pages_of(redis: Redis, pattern: str) -> AsyncIterator[list[bytes]]:
-    """The keys that match a pattern, each once, some at a time."""
-    page: list[bytes] = []
-    seen: set[bytes] = set()  # a scan may return a key twice
-    async for key in redis.scan_iter(pattern, count=1000):
-        if key not in seen:
-            seen.add(key)
-            page.append(key)
-        if len(page) == _PAGE_KEYS:
-            yield page
-            page = []
-    if page:
-        yield page
-
-
-async def _read(redis: Redis, page: list[bytes]) -> Iterable[tuple[str, int, Any]]:
-    """Read the memory and value of each key; the value is the error if it cannot be read."""
-    async with redis.pipeline(transaction=False) as reading:
-        for key in page:
-            reading.memory_usage(key)
-            reading.get(key)
-        answers = await reading.execute(raise_on_error=False)
-    sizes, values = answers[::2], answers[1::2]
-    rows = zip(page, sizes, values, strict=True)
-    return [(key.decode(errors="replace"), int(size or 0), value) for key, size, value in rows if value is not None]
-
-
-def _judge(family: Family, found: Any) -> tuple[int | None, str | None]:
-    """When a value was written, in ms, or what is wrong with it."""
-    if isinstance(found, Exception):
-        return None, "is not a string"
-    try:
-        value = family.model.model_validate(canonical.loads(found))
-    except ValidationError as error:
-        return None, explain(error)
-    except ValueError as error:
-        return None, f"not usable JSON: {error}"
-    written = written_at(value)
-    return None if written is None else clock.to_ms(written), None

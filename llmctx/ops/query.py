@@ -25,6 +25,10 @@ QUERIES = asset("audit/queries")
 """The folder of the shipped queries."""
 VIEWS, ARCHIVE_VIEWS = QUERIES / "views.sql", QUERIES / "views-archive.sql"
 """The views that they read, over an export and over an archive."""
+MOVES_VIEWS, BARS_VIEWS = QUERIES / "views-moves.sql", QUERIES / "views-bars.sql"
+"""The view over either that moves and outcomes share, and that over CSV files of bars."""
+HISTORY_VIEWS = QUERIES / "views-history.sql"
+"""The views over the live history in an archive."""
 _NAME = re.compile("[a-z][a-z0-9_]*")
 _GLOB = re.compile(r"([*?\[])")
 _ALLOWED = ("SELECT", "SET", "CREATE")
@@ -45,7 +49,7 @@ class Query(NamedTuple):
 
 def shipped_queries() -> list[Query]:
     """Every shipped query, by name."""
-    return [_read(path.stem, path) for path in sorted(QUERIES.glob("*.sql")) if path not in (VIEWS, ARCHIVE_VIEWS)]
+    return [_read(path.stem, path) for path in sorted(QUERIES.glob("*.sql")) if not path.stem.startswith("views")]
 
 
 def find_query(text: str) -> Query:
@@ -145,7 +149,7 @@ def run_query(query: Query, directory: Path, given: Given = _NOTHING) -> Rows:
 
 
 def _prepare(connection: "duckdb.DuckDBPyConnection", directory: Path, given: Given) -> None:
-    views = _views(directory)
+    views = [*_views(directory), *([BARS_VIEWS] if "bars" in given.files else [])]
     connection.execute("SET TimeZone = 'UTC'")
     trail = _GLOB.sub(r"[\1]", str(directory))  # a folder's name is no pattern
     for name, value in {**given.variables, "trail": trail}.items():
@@ -156,18 +160,20 @@ def _prepare(connection: "duckdb.DuckDBPyConnection", directory: Path, given: Gi
     connection.execute(f"SET allowed_paths = {_listed([path for paths in given.files.values() for path in paths])}")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
-    connection.execute(views.read_text(encoding="utf-8"))
+    for path in views:
+        connection.execute(path.read_text(encoding="utf-8"))
 
 
-def _views(directory: Path) -> Path:
-    """The views over what a folder holds."""
+def _views(directory: Path) -> list[Path]:
+    """The files of views over what a folder holds."""
     if (directory / "manifest.json").is_file():
-        return VIEWS
-    if next(directory.glob("[0-9]*/*.parquet"), None) is not None:
-        return ARCHIVE_VIEWS
-    raise ExportError(
-        f"{directory} is not an export or an archive.", "Name what `llmctx export` or `llmctx archive` made."
-    )
+        return [VIEWS, MOVES_VIEWS]
+    if next(directory.glob("[0-9]*/*.parquet"), None) is None:
+        raise ExportError(
+            f"{directory} is not an export or an archive.", "Name what `llmctx export` or `llmctx archive` made."
+        )
+    has_history = next(directory.glob("history/*/*.parquet"), None) is not None
+    return [ARCHIVE_VIEWS, MOVES_VIEWS, *([HISTORY_VIEWS] if has_history else [])]
 
 
 def _listed(paths: Iterable[Path]) -> str:
@@ -190,7 +196,8 @@ def _rows(done: "duckdb.DuckDBPyConnection", name: str) -> Iterator[list[Any]]:
 
 def _failed(name: str, error: Exception) -> QueryError:
     return QueryError(
-        f"The query {name} failed: {str(error).strip()}", f"{VIEWS} describes the views that a query may read."
+        f"The query {name} failed: {str(error).strip()}",
+        f"{QUERIES}/views*.sql have the views that it may read; bars come from --bars or an archive's live history.",
     )
 
 

@@ -46,6 +46,15 @@ class PastDecision(NamedTuple):
     after: Holding
     """The position after the verdict."""
 
+    def answered(self, verdict: dict[str, Any], decided: str | None, confidence: float | None) -> "PastDecision":
+        """The same moment with another answer: its verdict as in a leaf, what the model decided, its confidence."""
+        return self._replace(
+            action="hold" if verdict["action"] == "none" else verdict["action"],
+            decided=decided,
+            confidence=None if confidence is None else Decimal(str(confidence)),
+            after=_after(self.holding, verdict),
+        )
+
 
 class HorizonResult(NamedTuple):
     """The outcome at one horizon, in account currency unless stated otherwise."""

@@ -16,6 +16,7 @@ from llmctx.replay.compare import Comparison, in_order
 from llmctx.replay.diff import Row, diff
 from llmctx.replay.safe_write import PAGE_MARK
 from llmctx.replay.sides import Pair
+from llmctx.replay.stats import Calibration
 from llmctx.version import VERSION
 
 MAX_FLIPS_SHOWN = 100
@@ -52,12 +53,25 @@ class Bar(NamedTuple):
     """On the second side."""
 
 
+class Served(NamedTuple):
+    """What a page has beyond its file if a console serves it."""
+
+    style_at: str
+    """Where its style sheet is served."""
+    links: Sequence[tuple[str, str]]
+    """Text and address of each link at its head."""
+
+
 def render_page(
-    comparison: Comparison, questions: dict[str, Any], *, style_at: str | None = None, back_to: str | None = None
+    comparison: Comparison,
+    questions: dict[str, Any],
+    calibrations: Sequence[Calibration] = (),
+    served: Served | None = None,
 ) -> str:
     """Render the page; `questions` says what each side asked, by its label.
 
-    The page is self-contained, unless it is served together with its style sheet at `style_at`.
+    `calibrations` says how the confidence of both sides held up, if that is known. Without `served` it is one
+    self-contained file.
     """
     return _template().render(
         comparison=comparison,
@@ -74,8 +88,8 @@ def render_page(
         version=VERSION,
         mark=PAGE_MARK,
         style=STYLE.read_text(encoding="utf-8"),
-        style_at=style_at,
-        back_to=back_to,
+        calibrations=calibrations,
+        served=served,
     )
 
 

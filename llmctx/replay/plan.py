@@ -20,6 +20,7 @@ from llmctx.prompt.render import Message, Prompt, render
 from llmctx.prompt.template import Template
 from llmctx.replay.answer import Answer, answer_of
 from llmctx.replay.corpus import BlobCache, Recorded
+from llmctx.replay.memories import Memories, with_memory
 
 
 class Plan(NamedTuple):
@@ -35,11 +36,13 @@ class Plan(NamedTuple):
     """The model for records that asked none because the call was refused."""
     mandate: Mandate | None = None
     """Another mandate; None judges by the one of the record."""
+    memories: Memories | None = None
+    """Another memory section for each record; None leaves what was recorded."""
 
     @property
     def mode(self) -> str:
-        """again, or what is changed: prompt, model, mandate, joined by `and`."""
-        others = {"prompt": self.template, "model": self.model, "mandate": self.mandate}
+        """again, or what is changed: prompt, model, mandate, memory, joined by `and`."""
+        others = {"prompt": self.template, "model": self.model, "mandate": self.mandate, "memory": self.memories}
         return " and ".join(name for name, other in others.items() if other is not None) or "again"
 
 
@@ -62,6 +65,8 @@ class ReplayRequest(NamedTuple):
     """Why nothing is asked; empty otherwise."""
     policy: GuardPolicy = GuardPolicy()
     """What the guardrails of the record were set to; the defaults if it names none."""
+    snapshot_sha256: str = ""
+    """The digest of the evidence of what is known: the record's, unless something in it is changed."""
 
     def conclude(self, completion: Completion | None, policy: GuardPolicy | None = None) -> Conclusion:
         """Conclude as the live run does, from the completion or, without one, from the reason why nothing was asked.
@@ -82,7 +87,7 @@ class ReplayRequest(NamedTuple):
 
     def answer(self, conclusion: Conclusion) -> Answer:
         """Return the answer that a conclusion of this request stands for."""
-        return answer_of(conclusion, model=self.model, snapshot=canonical.sha256(self.entry.pieces["snapshot"]))
+        return answer_of(conclusion, model=self.model, snapshot=self.snapshot_sha256)
 
     def grounded(self, answer: Answer) -> Answer:
         """Return an answer to this record with its numbers checked, unless its grounding already counts citations.
@@ -104,9 +109,14 @@ def build_request(entry: Recorded, plan: Plan, blobs: BlobCache) -> ReplayReques
     """
     record = entry.record
     try:
-        snapshot = Snapshot.from_evidence(entry.pieces["snapshot"], blobs)
+        snapshot, sha256 = Snapshot.from_evidence(entry.pieces["snapshot"], blobs), record["snapshot"]["sha256"]
+        template = plan.template
+        if plan.memories is not None:
+            snapshot = with_memory(snapshot, plan.memories.get(entry.place))
+            sha256 = canonical.sha256(snapshot.evidence())
+            template = template or (blobs.template(record["prompt"]["template_sha256"]) if "prompt" in record else None)
         package = build_package(snapshot)
-        prompt = None if plan.template is not None else recorded_prompt(entry, blobs)
+        prompt = None if template is not None else recorded_prompt(entry, blobs)
         policy = policy_for(entry, blobs)
         if plan.mandate is not None:
             policy = policy.model_copy(update={"mandate": plan.mandate})
@@ -118,9 +128,9 @@ def build_request(entry: Recorded, plan: Plan, blobs: BlobCache) -> ReplayReques
         ) from error
     model = plan.model or record.get("request", {}).get("model") or plan.fallback_model or ""
     reason = package.refusal or halt_in(package, policy.mandate) or ""
-    if plan.template is not None and not reason:
+    if template is not None and not reason:
         try:
-            prompt = render(plan.template, package)
+            prompt = render(template, package)
         except TemplateError as error:
             reason = error.what
     if prompt is None:
@@ -140,6 +150,7 @@ def build_request(entry: Recorded, plan: Plan, blobs: BlobCache) -> ReplayReques
         output=output,
         reason=reason,
         policy=policy,
+        snapshot_sha256=sha256,
     )
 
 

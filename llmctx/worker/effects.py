@@ -6,7 +6,7 @@ recorded in the order in which they were reported.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
 from pydantic import ValidationError
@@ -73,8 +73,17 @@ def _text_of(effect: Effect) -> str:
 class EffectRecorder:
     """Records one partition's effects, as its owner."""
 
-    def __init__(self, owner: Owner, partitions: int, on_entry: Callable[[Entry], None] = lambda _: None) -> None:
-        """`on_entry` is called with each record."""
+    def __init__(
+        self,
+        owner: Owner,
+        partitions: int,
+        on_entry: Callable[[Entry], None] = lambda _: None,
+        release: Callable[[str], Awaitable[None]] | None = None,
+    ) -> None:
+        """`on_entry` is called with each record; `release` gives back the room of a tick or an act whose order came to
+        nothing.
+        """
+        self._release = release
         self._owner = owner
         self._partitions = partitions
         self._on_entry = on_entry
@@ -121,9 +130,18 @@ class EffectRecorder:
             self._on_entry(await self._owner.settle(draft, (entry_id,), stream=self._key))
             if effect.address is not None and effect.status in ENDS:
                 self._owner.memory.acknowledge(effect.symbol, effect.address)
+                await self._give_back(effect)
         except SettledError:
             await self._owner.discard((entry_id,), stream=self._key)
         reached("effect_recorded")
+
+    async def _give_back(self, effect: Effect) -> None:
+        """Give back the room of a decision that is not carried out any more; what was filled the position shows."""
+        if self._release is None or effect.status == "filled" or effect.address is None:
+            return
+        entry = await self._owner.log.entry(parse_address(effect.address, self._partitions)[1])
+        if entry is not None and (reserved_by := entry.record.get("tick", entry.record.get("id"))):
+            await self._release(reserved_by)
 
     async def _settle_known(self, entry_id: str, effect: Effect) -> None:
         """An id that is recorded already: nothing, unless something else is said under it."""

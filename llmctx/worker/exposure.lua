@@ -1,7 +1,8 @@
 -- Reserve room for an add in the limits that several positions share; again for the same tick, it replaces the first.
 -- KEYS: 1 reservations by tick, then the keys that halt.
 -- ARGV: 1 tick, 2 symbol, 3 the value of the add, below 0 for a short position, 4 seconds until it expires, 5 what the
--- keys of positions begin with, then for each limit: kind, value, how many patterns, the patterns.
+-- keys of positions begin with, 6 the positions of another system as JSON by symbol ('' without: they are read from
+-- their keys), then for each limit: kind, value, how many patterns, the patterns.
 -- Answers {'ok'}; {'halted', key}; {'unknown', key} for a position that cannot be read: unknown is not flat; or
 -- {'refused', number of the limit, what the total would be}.
 local function positions(prefix)
@@ -24,6 +25,19 @@ local function positions(prefix)
       end
     end
   until cursor == '0'
+  return values, quantities
+end
+
+-- Positions that a mapping placed; {key} alone is one that cannot be read.
+local function mapped(json)
+  local values, quantities = {}, {}
+  for symbol, found in pairs(cjson.decode(json)) do
+    if found['key'] then
+      return nil, found['key']
+    end
+    quantities[symbol] = string.format('%.17g', tonumber(found['quantity']))
+    values[symbol] = found['quantity'] * found['current_price'] * (found['side'] == 'short' and -1 or 1)
+  end
   return values, quantities
 end
 
@@ -51,7 +65,12 @@ local function run(keys, args)
     end
   end
   local now, tick, symbol = tonumber(redis.call('TIME')[1]), args[1], args[2]
-  local values, quantities = positions(args[5])
+  local values, quantities
+  if args[6] == '' then
+    values, quantities = positions(args[5])
+  else
+    values, quantities = mapped(args[6])
+  end
   if not values then
     return {'unknown', quantities}
   end
@@ -65,7 +84,7 @@ local function run(keys, args)
     end
   end
   add(values, symbol, tonumber(args[3]))
-  local at, number = 6, 1
+  local at, number = 7, 1
   while at <= #args do
     local patterns = {unpack(args, at + 3, at + 2 + tonumber(args[at + 2]))}
     local found = total(values, args[at], patterns)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 
 from llmctx.connection import pause
 from llmctx.errors import ServerError
@@ -86,7 +86,8 @@ class MemoryWatch:
         used, limit = int(memory["used_memory"]), int(memory["maxmemory"])
         try:
             cursor, count, size = await _SAMPLE(self._redis, [], [self._cursor, _SAMPLE_KEYS])
-        except ServerError:  # no worker has loaded the function yet: nothing is known to expire
+        except (ServerError, OutOfMemoryError):
+            # Nobody has loaded the function yet, and a full server takes none: nothing is known to expire.
             cursor = count = size = 0
         counted, summed = self._passes[-1]
         self._passes[-1] = (counted + count, summed + size)

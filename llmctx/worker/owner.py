@@ -237,7 +237,7 @@ class Owner:
         Raises TrailError if the server does not answer.
         """
         try:
-            return RecordMetadata(await server_ms(self._redis), self.label)
+            return RecordMetadata(await server_ms(self._redis), self.label, people_sha256=self.people.sha256)
         except RedisError as error:
             raise TrailError(f"The server did not answer with its time: {error}", SEE_REDIS) from error
 

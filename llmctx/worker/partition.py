@@ -25,7 +25,7 @@ from llmctx.worker.home import TrailHome, open_home
 from llmctx.worker.mandate_notice import note_mandate
 from llmctx.worker.memory import MemoryWatch
 from llmctx.worker.owner import Owner
-from llmctx.worker.service_notice import Service, note_start, note_stop
+from llmctx.worker.service_notice import Service, note_prompts, note_start, note_stop
 from llmctx.worker.settler import Settler
 from llmctx.worker.ticks import TickStream
 from llmctx.worker.trail_clock import TrailClock
@@ -68,7 +68,8 @@ async def own_partition(
             memory=owner.memory,
             fix_clock=trail_clock.fix,
             budget=None if config.budget is None else SharedBudget(home.redis, config.budget),
-            reserve=Reservations(home.redis, config.policy.mandate).reserve,
+            reserve=Reservations(home.redis, config.policy.mandate, config.rules.sections).reserve,
+            people_sha256=owner.people.sha256,
         )
         owner.people.judge_again = pipeline.judge
         yield owner, pipeline
@@ -105,7 +106,8 @@ async def serve_partition(
                     open_redis(home.url, retries=0) as reader,
                 ):
                     waiting.seen.clear()
-                    effects = EffectRecorder(owner, home.instance.partitions, on_entry)
+                    release = Reservations(home.redis, config.policy.mandate).release
+                    effects = EffectRecorder(owner, home.instance.partitions, on_entry, release)
                     settler = Settler(
                         home.redis,
                         TickStream(reader, partition, home.ticks_kept_ms, effects.record),
@@ -115,17 +117,19 @@ async def serve_partition(
                         concurrency=concurrency,
                         on_entry=on_entry,
                     )
-                    reminding = asyncio.create_task(
-                        remind(home.redis, partition, home.instance.partitions, owner.memory)
-                    )
+                    beside = [
+                        asyncio.create_task(remind(home.redis, partition, home.instance.partitions, owner.memory))
+                    ]
                     if service is not None:
-                        await note_start(owner, service)
+                        refs = tuple(template.ref for template in config.prompts.templates)
+                        await note_start(owner, service._replace(prompts=refs))
+                        beside.append(asyncio.create_task(note_prompts(owner, config.prompts, refs)))
                     try:
                         await settler.run(stop, hand_over)
                         if service is not None:
                             await note_stop(owner)
                     finally:
-                        await end(reminding)
+                        await end(*beside)
             except (ClockError, InstanceError, ForkError, KeyFileError):
                 raise
             except (TrailError, ServerError) as error:

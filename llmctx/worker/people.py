@@ -16,7 +16,7 @@ from llmctx.decision.approved import Approved
 from llmctx.decision.conclude import Conclusion
 from llmctx.errors import RequestError
 from llmctx.publication import expires_ms, position_of
-from llmctx.record import RecordMetadata
+from llmctx.record import RecordMetadata, people_fields
 from llmctx.statement import Act, approved_in, compose_act, compose_approval
 from llmctx.symbol_memory import SymbolMemory
 from llmctx.trail.log.entry import Entry
@@ -49,6 +49,8 @@ class People:
         time.
         """
         self._people = people
+        self.sha256 = people_fields(people)["people_sha256"] if people else ""
+        """The digest by which records refer to them; empty if there are none."""
         self._said = said
         self._memory = memory
         self._log = log

@@ -1,13 +1,20 @@
-"""Say in a trail when a service started and stopped, under which settings, and who answers for it."""
+"""Say in a trail when a service started and stopped, under which settings, prompts and keys, and who answers for it."""
 
+import contextlib
+import hashlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from llmctx import canonical
+from llmctx.connection import pause
+from llmctx.errors import LeaseError, TrailError
+from llmctx.prompt.book import REFRESH_S, PromptChoice
+from llmctx.record import people_fields
 from llmctx.trail.log.log import Log
 from llmctx.worker.owner import Owner
 
-_MAX_EXAMINED = 1000
+_MAX_EXAMINED = 5000
+_NAMED = {"settings_sha256": "settings", "prompts": "prompts", "people_sha256": "people", "keys": "keys"}
+"""What may be new at a start."""
 
 
 class Service(NamedTuple):
@@ -16,16 +23,25 @@ class Service(NamedTuple):
     settings_sha256: str
     """The digest of its settings, secrets left out."""
     prompts: tuple[str, ...]
-    """The prompts that it begins with: NAME/vN."""
+    """The prompts that it asks with then: NAME/vN."""
     people: Mapping[str, tuple[str, ...]]
     """Who answers for it: names and roles."""
+    keys: Mapping[str, str] = {}
+    """The fingerprint of each endpoint's API key, by the endpoint's name."""
 
     @property
     def fields(self) -> dict[str, Any]:
         """What a notice says of it; the names only where they are new."""
-        people = [{"name": name, "roles": list(roles)} for name, roles in sorted(self.people.items())]
         found: dict[str, Any] = {"settings_sha256": self.settings_sha256, "prompts": list(self.prompts)}
-        return found | {"people": people, "people_sha256": canonical.sha256(canonical.dumps(people))}
+        return found | people_fields(self.people) | ({"keys": dict(self.keys)} if self.keys else {})
+
+
+def fingerprint(api_key: str, trail: str) -> str:
+    """The fingerprint of an API key within a trail: 16 hex digits that tell keys apart.
+
+    It is slow to compute and salted with the trail's id, so nobody can try keys by the million.
+    """
+    return hashlib.scrypt(api_key.encode(), salt=trail.encode(), n=2**14, r=8, p=1, dklen=8).hex()
 
 
 async def note_start(owner: Owner, service: Service) -> None:
@@ -34,11 +50,11 @@ async def note_start(owner: Owner, service: Service) -> None:
     Raises as `Owner.note` does.
     """
     fields, before = service.fields, await _last(owner.log)
-    named = {"settings_sha256": "settings", "prompts": "prompts", "people_sha256": "people"}
-    new = [word for name, word in named.items() if before is not None and before.get(name) != fields[name]]
-    if before is not None and "people" not in new:
+    new = [word for name, word in _NAMED.items() if before and before.get(name) != fields.get(name)]
+    if before and "people" not in new:
         del fields["people"]  # they stand in an earlier notice
     told = f"; new are {', '.join(new)}" if new else ""
+    told = f"; no start is found among the last {_MAX_EXAMINED} records" if before is None else told
     reason = f"a service started with {', '.join(service.prompts)} and settings {service.settings_sha256[:12]}{told}"
     await owner.note(reason, service={"event": "start", **fields})
 
@@ -48,15 +64,35 @@ async def note_stop(owner: Owner) -> None:
     await owner.note("the service stopped", service={"event": "stop"})
 
 
+async def note_prompts(owner: Owner, prompts: PromptChoice, known: tuple[str, ...]) -> None:
+    """Append a notice whenever other prompts than the `known` ones are asked with, until cancelled."""
+    while True:
+        await pause(REFRESH_S)
+        now = tuple(template.ref for template in prompts.templates)
+        if now == known:
+            continue
+        with contextlib.suppress(TrailError):  # it is said once the server answers
+            try:
+                reason = f"asked with from now on: {', '.join(now)}; before: {', '.join(known)}"
+                await owner.note(reason, service={"event": "prompts", "prompts": list(now)})
+            except LeaseError:
+                return  # whoever has the partition now says with what it starts
+            known = now
+
+
 async def _last(log: Log) -> dict[str, Any] | None:
-    """What the newest start notice says; None if there is none among the newest records."""
+    """What the newest start notice says, with the prompts of a newer notice; empty if no service has started yet, None
+    if the newest records do not tell.
+    """
     examined = 0
+    newer: dict[str, Any] = {}
     async for entry in log.read_back():
         service = entry.record.get("service", {})
-        if service.get("event") == "start" and log.vouches(entry):
-            found: dict[str, Any] = service
-            return found
+        if service.get("event") in ("start", "prompts") and log.vouches(entry):
+            newer = service | {name: newer[name] for name in ("prompts",) if name in newer}
+            if service["event"] == "start":
+                return newer
         examined += 1
         if examined == _MAX_EXAMINED:
-            break
-    return None
+            return None
+    return {}

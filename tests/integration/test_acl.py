@@ -107,7 +107,15 @@ MAY_NOT = {
         REPORTING,
         "SET other x",
     ],
-    "feed": [*FORGERIES, *LOADS, CHECKPOINT, "GET audit:{0}:checkpoint", "GET other", "SET other x"],
+    "feed": [
+        *FORGERIES,
+        *LOADS,
+        CHECKPOINT,
+        "SET portfolio:current {}",
+        "GET audit:{0}:checkpoint",
+        "GET other",
+        "SET other x",
+    ],
 }
 """What each role must be refused, beside what nobody may."""
 

@@ -3,6 +3,7 @@
 import json
 import time
 import tomllib
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -61,12 +62,47 @@ async def test_the_keys_of_a_bot_are_recognised_and_give_packages_that_can_be_de
 async def test_what_is_missing_is_named_in_the_file(redis: Redis) -> None:
     await write_bot(redis)
     for symbol in SYMBOLS:
-        await redis.hdel(f"bot:position:{symbol}", "posSide", "openTime")
+        await redis.hdel(f"bot:position:{symbol}", "posSide", "openTime", "ts")
+    await redis.set("bot:status", json.dumps({"market": "24/7", "heartbeat": time.time()}))
     found = await proposed(redis)
-    assert found.missing == {"position": ("side", "entry_time")}
-    assert "# side was not found, and may not be null" in found.text
+    assert found.missing == {"system": ("state",)}
+    assert "# state was not found, and may not be null" in found.text
+    assert "# no side was found: a quantity below 0 is short, any other long" in found.text
+    rule = found.sections.rules["position"]
+    assert rule.first_seen == ("last_update", "entry_time")
+    await redis.hset("bot:position:BTC-USDT", "size", "-0.5")
     package = await preview(redis, found.sections, "BTC-USDT")
-    assert "entry_time is missing" in (package.refusal or "")
+    assert (package.position.side, package.position.quantity) == ("short", Decimal("0.5"))
+
+
+POSITIONS: dict[str, Any] = {
+    "binance": {
+        "symbol": "BTCUSDT", "positionAmt": "-0.010", "entryPrice": "60000.0", "markPrice": "59500.1",
+        "unRealizedProfit": "5.0", "liquidationPrice": "71000", "leverage": "5", "positionSide": "BOTH",
+    },
+    "freqtrade": {
+        "pair": "BTC/USDT", "is_open": True, "open_rate": 60000.0, "amount": 0.01, "current_rate": 59500.1,
+        "open_timestamp": 1_772_800_000_000, "stop_loss_abs": 62000.0, "profit_abs": 5.0, "is_short": True,
+    },
+    "alpaca": {
+        "asset_id": "x", "symbol": "BTCUSD", "avg_entry_price": "60000", "qty": "-0.01", "side": "short",
+        "unrealized_pl": "5", "unrealized_plpc": "0.01", "current_price": "59500.1",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("bot", "key"), [("binance", "BTCUSDT"), ("freqtrade", "BTC/USDT:USDT"), ("alpaca", "BTCUSD")])
+async def test_the_positions_of_well_known_interfaces_are_adopted_as_they_are(redis: Redis, bot: str, key: str) -> None:
+    await redis.set(f"{bot}:position:{key}", json.dumps(POSITIONS[bot]))
+    ticker = {"e": "24hrTicker", "E": int(time.time() * 1000), "c": "59500.1", "o": "60000", "h": "61000", "l": "59000"}
+    await redis.set(f"{bot}:ticker:{key}", json.dumps(ticker))
+    found = await proposed(redis)
+    assert (found.symbols, found.missing) == ((key,), {})
+    package = await preview(redis, found.sections, key)
+    assert package.refusal is None
+    held = package.position
+    assert (held.side, held.quantity, held.entry_price) == ("short", Decimal("0.01"), Decimal(60000))
+    assert package.sections["price"].status is Status.FRESH
 
 
 async def test_keys_with_the_schemas_own_names_need_no_fields(redis: Redis, schema_examples: dict[str, str]) -> None:

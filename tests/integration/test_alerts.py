@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from llmctx.functions import execute
 from llmctx.llm.standin import Standin
 from llmctx.schema import keys
+from llmctx.trail.log.instance import bind_instance
 from llmctx.trail.log.log import Log
 from tests.integration.conftest import hold, live, raise_tick
 from tests.integration.program import Program, until
@@ -81,9 +82,14 @@ async def test_a_halt_is_told_whoever_made_it(valkey: Redis, valkey_url: str, tm
 async def test_a_failed_backup_is_told(valkey: Redis, valkey_url: str, tmp_path: Path) -> None:
     assert await valkey.dbsize() == 0
     async with Wire(OK) as hook:
-        ended = await told_by(Program(valkey_url, tmp_path), hook)("backup")
-    assert ended.code == 3
-    assert "no trail yet" in str(alerted(hook)["backup"]["text"])
+        program = told_by(Program(valkey_url, tmp_path), hook)
+        assert (await program("backup")).code == 3
+        await bind_instance(valkey, tmp_path / "var")
+        (tmp_path / "file").touch()
+        assert (await program("backup", "--to", "file")).code == 2
+    first, second = (str(json.loads(request.body)["text"]) for request in hook.requests)
+    assert "no trail yet" in first
+    assert second.startswith("The backup failed: ")
 
 
 async def test_the_test_alert_arrives_or_says_why_not(valkey_url: str, tmp_path: Path) -> None:

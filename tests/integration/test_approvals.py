@@ -1,5 +1,6 @@
 """What is approved is judged again by the limits and the data of that moment, reserves its room, and is counted."""
 
+import asyncio
 import json
 from contextlib import AbstractAsyncContextManager
 from decimal import Decimal
@@ -13,13 +14,17 @@ from llmctx.connection import read_stream
 from llmctx.decision.approval import ApprovalRule
 from llmctx.decision.mandate.mandate import Limits, Mandate
 from llmctx.decision.verdict import GuardPolicy
+from llmctx.llm.completion import Completion
+from llmctx.llm.output import OutputSchema
+from llmctx.prompt.render import Prompt
 from llmctx.replay.verify import verify_log
 from llmctx.schema import keys
 from llmctx.trail.log.instance import bind_instance
 from llmctx.trail.log.log import Log
 from llmctx.worker.home import TrailHome
 from llmctx.worker.saying import say
-from tests.integration.conftest import Running, hold, live, raise_tick, serving
+from tests.integration.conftest import NOW, Running, hold, leaves, live, raise_tick, serving
+from tests.integration.program import until
 from tests.integration.test_people import PEOPLE, Adding, act
 
 MANDATE = Mandate(account=Limits(adds_per_day=1, loser_pct=Decimal(0), order_expiry_s=900), gross_max=Decimal(1600))
@@ -33,8 +38,10 @@ class Desk:
     def __init__(self, redis: Redis, url: str, folder: Path) -> None:
         self.redis, self.url, self.folder = redis, url, folder
 
-    def serving(self, policy: GuardPolicy = WAITS) -> AbstractAsyncContextManager[Running]:
-        return serving(self.redis, self.url, self.folder, Adding(), policy=policy, people=PEOPLE)
+    def serving(
+        self, policy: GuardPolicy = WAITS, completer: Adding | None = None
+    ) -> AbstractAsyncContextManager[Running]:
+        return serving(self.redis, self.url, self.folder, completer or Adding(), policy=policy, people=PEOPLE)
 
     async def decide(self, service: Running, tick: str) -> dict[str, Any]:
         """The record of a tick."""
@@ -100,6 +107,51 @@ async def test_what_a_limit_refuses_meanwhile_is_blocked_and_says_why(
     assert verdict["reason"].startswith("approved by R. Meier: within plan; but ")
     assert why in verdict["reason"]
     assert (published["action"], published["stands_for"], published["reason"]) == ("hold", "1", verdict["reason"])
+
+
+async def test_room_is_given_back_once_nothing_comes_of_what_was_approved(desk: Desk) -> None:
+    async with desk.serving() as service:
+        await desk.decide(service, "first")
+        await desk.approve()
+        said = {"id": "e-1", "symbol": "AAPL", "status": "rejected", "at": NOW}
+        said["address"] = (await desk.published())["address"]
+        await desk.redis.xadd(keys.effects(0), {"effect": json.dumps(said)})
+
+        async def is_free() -> bool:
+            return await desk.redis.hlen(keys.RESERVED) == 0
+
+        await until(is_free)
+
+
+class Slowly(Adding):
+    """Answers once it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_asked = asyncio.Event()
+
+    async def complete(self, prompt: Prompt, output: OutputSchema) -> Completion:
+        self.is_asked.set()
+        await self.gate.wait()
+        return await super().complete(prompt, output)
+
+
+async def test_an_approval_waits_for_a_tick_of_its_symbol_that_is_being_decided(desk: Desk) -> None:
+    completer = Slowly()
+    async with desk.serving(completer=completer) as service:
+        await desk.decide(service, "first")
+        completer.gate.clear()
+        completer.is_asked.clear()
+        await raise_tick(desk.redis, "second", "AAPL")
+        await completer.is_asked.wait()
+        approving = asyncio.create_task(desk.approve())
+        await asyncio.sleep(0.5)
+        assert not approving.done()
+        completer.gate.set()
+        made = await approving
+        assert made["verdict"]["action"] == "add"
+    kinds = [(leaf["kind"], leaf.get("tick")) for leaf in await leaves(desk.redis)]
+    assert kinds.index(("decision", "second")) < kinds.index(("approval", None))
 
 
 async def test_a_position_that_is_gone_leaves_nothing_to_approve(desk: Desk) -> None:

@@ -137,6 +137,27 @@ async def test_the_only_worker_holds_all_and_hands_over_when_another_comes(
     assert await settled(redis) == Counter(raised)
 
 
+async def test_a_halt_holds_from_the_next_tick_on_at_two_workers(redis: Redis, redis_url: str, tmp_path: Path) -> None:
+    """Ticks that are under way when it is set may be asked; none that is raised after it."""
+    await hold(redis, *SYMBOLS)
+    async with working(redis, redis_url, tmp_path, 2) as workers:
+        await until(lambda: [worker.held for worker in workers] == [2, 2])
+        before = await raise_all(redis, "before")
+        await redis.set(keys.halt(), "old prices")
+        after = await raise_all(redis, "after")
+        await until(lambda: _all_settled(redis, [*before, *after]))
+    records = [entry.record for number in range(PARTITIONS) async for entry in Log(redis, number).read()]
+    halted = [record for record in records if record.get("tick", "").startswith("after:")]
+    assert len(halted) + sum(len(record.get("conflated", ())) for record in records) >= len(SYMBOLS)
+    assert {record["kind"] for record in halted} == {"skipped"}
+    assert {record["verdict"]["guards"][0]["name"] for record in halted} == {"halted"}
+    assert {partition_of(record["symbol"], PARTITIONS) for record in halted} == set(range(PARTITIONS))
+
+
+async def _all_settled(redis: Redis, raised: list[str]) -> bool:
+    return (await settled(redis)).keys() >= set(raised)
+
+
 async def test_a_worker_that_is_not_heard_of_any_more_is_not_counted(redis: Redis) -> None:
     gone, left = Balancer(redis, 4), Balancer(redis, 4)
     await gone.beat()

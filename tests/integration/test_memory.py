@@ -21,7 +21,11 @@ from llmctx.decision.decision import OUTPUT
 from llmctx.pipeline import DecisionConfig, Pipeline
 from llmctx.prompt.render import render
 from llmctx.prompt.template import load_template
-from llmctx.replay.corpus import BlobCache
+from llmctx.replay.answer import recorded_answer
+from llmctx.replay.corpus import BlobCache, Recorded
+from llmctx.replay.difference import causes
+from llmctx.replay.memories import memories
+from llmctx.replay.plan import Plan, build_request
 from llmctx.replay.rerun import rebuild
 from llmctx.replay.verify import verify_log
 from llmctx.schema import values
@@ -168,6 +172,31 @@ async def test_a_memory_follows_from_the_records_that_it_names(valkey: Redis, va
     assert before is not None
     assert remembered == TrailReference(str(before.index), before.leaf_hash)
     assert (await verify_log(Log(valkey))).fault is None
+
+
+@pytest.mark.parametrize("length", ["short", "long"])
+async def test_a_replay_gives_packages_the_memory_that_a_setting_would_have_given_them(
+    valkey: Redis, valkey_url: str, tmp_path: Path, length: MemoryLength
+) -> None:
+    found: dict[str, list[Recorded]] = {}
+    setting: MemoryLength
+    for setting in ("off", length):
+        await valkey.flushall()
+        async with opened(valkey_url, tmp_path / setting, setting) as pipeline:
+            made = [await decide(pipeline, valkey, minute, 100.0 + minute) for minute in range(5)]
+        found[setting] = [Recorded.of(entry, "") for entry in made]
+    blobs = BlobCache({V4.sha256: V4.bundle, OUTPUT.sha256: OUTPUT.bundle})
+    for entries in found.values():
+        again = Plan(model="m", memories=memories(entries, blobs, length))
+        prompts = [build_request(entry, again, blobs).prompt for entry in entries]
+        assert [prompt.messages[1].content for prompt in prompts if prompt] == [shown(one) for one in found[length]]
+    off = Plan(model="m", memories=memories(found[length], blobs, "off"))
+    without = build_request(found[length][4], off, blobs).prompt
+    assert without is not None
+    assert "- memory." not in without.messages[1].content
+    request = build_request(found["off"][4], Plan(model="m", memories=memories(found["off"], blobs, length)), blobs)
+    answer = request.grounded(request.answer(request.conclude(None)))
+    assert next(cause.by for cause in causes(recorded_answer(found["off"][4]), answer)) == "data"
 
 
 def with_words(known: Known) -> Known:

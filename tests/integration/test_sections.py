@@ -18,19 +18,24 @@ from llmctx.context.reader import read_snapshot
 from llmctx.context.snapshot import DEFAULT_MAX_AGE_S, Known, ReadRules, Snapshot
 from llmctx.context.staleness import Status
 from llmctx.context.tick import Tick
+from llmctx.decision.mandate.mandate import Mandate
+from llmctx.decision.verdict import Verdict
 from llmctx.held_symbols import held_symbols
 from llmctx.llm.completion import Completion
 from llmctx.ops.cleanup.run import clean_up
+from llmctx.ops.keyspace import count_families
 from llmctx.pipeline import DecisionConfig
 from llmctx.prompt.template import load_template
 from llmctx.publication import published_text
 from llmctx.replay.verify import verify_log
+from llmctx.schema import values
 from llmctx.schema.mapping.document import hash_as_json
 from llmctx.schema.mapping.rule import SectionRule
 from llmctx.schema.mapping.sections import Sections
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import bind_instance
 from llmctx.trail.log.log import Log
+from llmctx.worker.exposure import Reservations
 from llmctx.worker.home import TrailHome
 from llmctx.worker.partition import own_partition
 from tests.integration.conftest import hold
@@ -173,6 +178,21 @@ async def test_what_carries_no_time_is_as_old_as_the_first_package_with_its_byte
     assert "settled" in str(ahead.reason)
 
 
+async def test_a_position_without_an_entry_time_began_with_the_first_package_with_it(redis: Redis) -> None:
+    rules = tomllib.loads('[position]\nkey = "p:{symbol}"\n[position.fields]\nentry_price = "e"\nquantity = "q"\n'
+                          'current_price = "e"\nentry_time = { first_seen = true }\nlast_update = { first_seen = true }')  # fmt: skip
+    sections = Sections(TypeAdapter(dict[str, SectionRule]).validate_python(rules))
+    marks, now_ms, began = Marks(), (await redis.time())[0] * 1000, []
+    for later, (entry, quantity) in enumerate([(10, 1), (11, 2), (11, -2), (11, 0), (11, -2)]):
+        await redis.set("p:BTC-USD", json.dumps({"e": entry, "q": quantity}))
+        snapshot = await read_snapshot(redis, "BTC-USD", 0, ReadRules(sections=sections), Known(marks))
+        package = build_package(snapshot.model_copy(update={"as_of_ms": now_ms + later}))
+        assert package.marks_after is not None
+        marks, held = package.marks_after, package.sections["position"].value
+        began.append(clock.to_ms(held.entry_time) - now_ms if isinstance(held, values.Position) else None)
+    assert began == [0, 0, 2, None, 4]
+
+
 async def test_the_evidence_is_the_raw_bytes_and_rebuilds_with_the_mapping_alone(redis: Redis) -> None:
     await run_bot(redis)
     snapshot = await read_snapshot(redis, "BTC-USD", 0, RULES)
@@ -276,3 +296,56 @@ async def test_a_mapped_symbol_counts_as_held_wherever_its_position_is(
     await decided(redis, redis_url, tmp_path, HOLD)
     await hold(redis, "AAPL")
     assert [symbol async for symbol in held_symbols(redis, Log(redis, 0), 1)] == ["AAPL", "BTC-USD"]
+
+
+async def run_second_position(redis: Redis, *, quantity: str) -> None:
+    """Write one more position of the bot, in ETH-USD: short, marked at 151."""
+    held: Any = {**(await cast("Any", redis.hgetall("bot:btc-usd"))), "dir": "SELL", "qty": quantity}
+    await redis.hset("bot:eth-usd", mapping=held)
+
+
+async def test_keys_and_values_are_counted_where_the_mapping_says(redis: Redis) -> None:
+    await run_bot(redis)
+    await redis.hset("bot:eth-usd", mapping={"qty": "x"})
+    counts = {each.section: each for each in await count_families(redis, SECTIONS)}
+    found = {name: (counts[name].keys, counts[name].invalid) for name in SECTIONS.rules}
+    assert found == {"position": (2, 1), "price": (2, 1), "system": (1, 0), "funding": (1, 0)}
+    assert counts["position"].reasons[0].startswith("bot:eth-usd: entry_price is missing")
+    assert counts["price"].reasons[0].startswith("tickers[ETH-USD]: ")
+    assert counts["position"].newest_age_ms is not None
+    assert counts["price"].memory_bytes > 0
+    assert counts["watchlist"].keys == 0
+
+
+async def test_mapped_positions_are_joined_to_a_portfolio_at_one_instant(redis: Redis) -> None:
+    await run_bot(redis)
+    await run_second_position(redis, quantity="1")
+    rules = ReadRules(sections=SECTIONS, portfolio=("BTC-USD", "ETH-USD", "SOL-USD"))
+    snapshot = await read_snapshot(redis, "BTC-USD", 0, rules)
+    again = Snapshot.from_evidence(snapshot.evidence(), {SECTIONS.sha256: SECTIONS.blob})
+    portfolio = build_package(again).sections["portfolio"].value
+    assert isinstance(portfolio, values.Portfolio)
+    assert (portfolio.gross_exposure, portfolio.net_exposure) == (Decimal(453), Decimal(151))
+    assert portfolio.unknown == []
+    await run_second_position(redis, quantity="0")
+    flat = build_package(await read_snapshot(redis, "ETH-USD", 0, rules)).sections
+    assert (flat["position"].status, flat["position"].reason) == (
+        Status.EMPTY, "bot:eth-usd: its quantity is 0, so there is no position",
+    )  # fmt: skip
+    assert isinstance(flat["portfolio"].value, values.Portfolio)
+    assert [each.symbol for each in flat["portfolio"].value.holdings] == ["BTC-USD"]
+
+
+async def test_mapped_positions_count_in_the_totals_of_a_mandate(redis: Redis) -> None:
+    await run_bot(redis)
+    package = build_package(await read_snapshot(redis, "BTC-USD", 0, RULES))
+    add = Verdict(action="add", quantity=Decimal(1), reason="as the model decided")
+    mandate = Mandate(gross_max=Decimal(500))
+    reservations = Reservations(redis, mandate, SECTIONS)
+    assert await reservations.reserve("a", package, add) is None  # 302 and 151
+    await run_second_position(redis, quantity="1")
+    assert await reservations.reserve("a", package, add) == ("gross_max is 500, and the positions would come to 604.00")
+    await run_second_position(redis, quantity="0")
+    assert await reservations.reserve("a", package, add) is None
+    await redis.hset("bot:eth-usd", mapping={"qty": "x"})
+    assert await reservations.reserve("a", package, add) == "bot:eth-usd cannot be read, so the total is unknown"

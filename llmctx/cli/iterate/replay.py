@@ -2,7 +2,7 @@
 
 import asyncio
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast, get_args
 
 import typer
 
@@ -11,6 +11,7 @@ from llmctx.cli.shared.mandates import MandateFile, read_mandate
 from llmctx.cli.shared.options import AsJson, Endpoint, From, PromptsDir, RedisUrl, Since, StateDir, Until, parse_amount
 from llmctx.cli.shared.setup import settings_for
 from llmctx.cli.shared.sources import Selected, selection_of
+from llmctx.context.memory import MemoryLength
 from llmctx.errors import ReplayError
 
 _MODES = ("rebuild", "again")
@@ -26,6 +27,10 @@ def replay(
     prompt: Annotated[str | None, typer.Option(help="Ask with this prompt instead: NAME or NAME/vN.")] = None,
     model: Annotated[str | None, typer.Option(help="Ask this model instead.")] = None,
     mandate: MandateFile = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(help="Let packages remember off, short or long, made of the records before.", show_default=False),
+    ] = None,
     repeat: Annotated[int, typer.Option(help="Ask N times each, to tell noise from effect.", min=1)] = 1,
     symbol: Annotated[str | None, typer.Option(help="The same as symbol=... in SELECTION.")] = None,
     action: Annotated[str | None, typer.Option(help="The same as action=...: the verdict's action.")] = None,
@@ -60,8 +65,9 @@ def replay(
     """Rebuild recorded decisions, or ask a model again.
 
     rebuild asks no model: it builds package and prompt from the recorded snapshot, byte for byte, and decision and
-    verdict from the recorded answer. again sends the same messages to the same model. --prompt, --model and --mandate
-    change what they name, together too; --mandate alone judges the recorded answers again and asks nobody. Neither the
+    verdict from the recorded answer. again sends the same messages to the same model. --prompt, --model,
+    --memory and --mandate change what they name, together too; --mandate alone judges the recorded answers again and
+    asks nobody. Neither the
     trail nor a live key is touched; answers go to a results file, and the same command resumes after an interrupt.
     Every mode checks the evidence first. Exit code 1: evidence was altered. 3: calls got no answer.
 
@@ -72,6 +78,7 @@ def replay(
     llmctx replay action=reduce --prompt position/v1 --budget-tokens 200000
     llmctx replay 40-80 --model llmctx-standin --out other-model.jsonl
     llmctx replay --mandate strict.toml --out strict.jsonl
+    llmctx replay limit=50 --prompt position/v4 --memory long --out long.jsonl
     """
     text, selection = selection_of(
         selected, symbol=symbol, action=action, guard=guard, since=since, until=until, limit=limit
@@ -80,10 +87,11 @@ def replay(
         where=where,
         selection=selection,
         text=text or "all",
-        mode=_mode(mode, {"prompt": prompt, "model": model, "mandate": mandate}),
+        mode=_mode(mode, {"prompt": prompt, "model": model, "mandate": mandate, "memory": memory}),
         prompt=prompt,
         model=model,
         mandate=None if mandate is None else read_mandate(mandate),
+        memory=_length(memory),
         repeat=repeat,
         concurrency=concurrency,
         budget_tokens=budget_tokens,
@@ -113,6 +121,12 @@ def replay(
     if batch is not None and answers:
         raise ReplayError("--batch writes questions, --answers reads what came back.", "Give one of them.")
     raise typer.Exit(asyncio.run(ask_again(settings, options)))
+
+
+def _length(memory: str | None) -> MemoryLength | None:
+    if memory is None or memory in get_args(MemoryLength):
+        return cast("MemoryLength | None", memory)
+    raise typer.BadParameter(f"--memory {memory}: give one of {', '.join(get_args(MemoryLength))}")
 
 
 def _mode(mode: str | None, changes: dict[str, object]) -> str:

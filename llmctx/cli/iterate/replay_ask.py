@@ -21,12 +21,14 @@ from llmctx.prompt.template import load_template
 from llmctx.replay.batch import BatchAnswers, batch_line
 from llmctx.replay.budget import Budget
 from llmctx.replay.corpus import Recorded
+from llmctx.replay.memories import memories
 from llmctx.replay.plan import Plan, ReplayRequest, build_request
 from llmctx.replay.recordings import Recordings
 from llmctx.replay.reproduction import check_records
 from llmctx.replay.results import Result, ResultsFile
 from llmctx.replay.run import CompleterFor, Replay, ReplaySummary
 from llmctx.replay.safe_write import BATCH, Destination, replacing
+from llmctx.replay.selection import Selection
 from llmctx.rules import code
 from llmctx.settings import Settings
 
@@ -41,6 +43,9 @@ async def ask_again(settings: Settings, options: ReplayOptions) -> int:
     plan = Plan(template, options.model, options.repeat, settings.llm.model, options.mandate)
     async with recordings_of(settings, options.where) as recordings:
         entries = [entry async for entry in recordings.select(options.selection)]
+        if options.memory is not None:
+            every = [entry async for entry in recordings.select(Selection(partition=options.selection.partition))]
+            plan = plan._replace(memories=memories(every, recordings.blobs, options.memory))
         if not entries:
             raise no_match(options.text, recordings, options.where)
         altered = altered_among(entries, recordings)
@@ -120,6 +125,8 @@ def print_question(options: ReplayOptions, plan: Plan, recordings: Recordings, p
     """Print what is asked of whom, and where the answers go."""
     prompt = "the same messages" if plan.template is None else plan.template.ref
     text = "nobody is asked" if plan.mode == "mandate" else f"{prompt}, {options.model or 'the same model'}"
+    if options.memory is not None:
+        text += f", memory {options.memory}"
     if plan.mandate is not None:
         text += f", the mandate {plan.mandate.sha256[:12]}"
     out.print(
@@ -138,6 +145,7 @@ def question_of(settings: Settings, options: ReplayOptions, plan: Plan, recordin
         "prompt": None if plan.template is None else plan.template.ref,
         "template_sha256": None if plan.template is None else plan.template.sha256,
         "model": options.model,
+        "memory": options.memory,
         "mandate": None if plan.mandate is None else plan.mandate.sha256,
         "endpoint": None if options.answers else without_secrets(settings.llm.base_url or ""),
         "repeat": plan.repeat,

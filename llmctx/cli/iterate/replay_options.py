@@ -4,6 +4,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
+from llmctx.context.memory import MemoryLength
 from llmctx.decision.mandate.mandate import Mandate
 from llmctx.replay.selection import Selection
 
@@ -18,13 +19,15 @@ class ReplayOptions(NamedTuple):
     text: str
     """The selection as text."""
     mode: str
-    """rebuild, again, or what is changed: prompt, model, mandate, joined by `and`."""
+    """rebuild, again, or what is changed: prompt, model, mandate, memory, joined by `and`."""
     prompt: str | None
     """The prompt to ask with instead of the recorded one."""
     model: str | None
     """The model to ask instead of the recorded one."""
     mandate: Mandate | None
     """The mandate to judge by instead of the recorded one."""
+    memory: MemoryLength | None
+    """How much packages remember instead of what they did."""
     repeat: int
     """How often each record is asked."""
     concurrency: int

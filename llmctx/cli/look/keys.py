@@ -32,7 +32,7 @@ async def _count(settings: Settings) -> "list[FamilyCount]":
     from llmctx.ops.keyspace import count_families
 
     async with redis_of(settings) as (redis, _):
-        return await count_families(redis)
+        return await count_families(redis, settings.mapping)
 
 
 def _print(found: "list[FamilyCount]") -> None:

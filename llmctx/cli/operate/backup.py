@@ -13,7 +13,7 @@ from llmctx.cli.shared.long_running import beginning, end_on_sigterm
 from llmctx.cli.shared.options import AsJson, RedisUrl, StateDir
 from llmctx.cli.shared.output import escape, messages, out, print_json
 from llmctx.cli.shared.setup import EMBEDDED, redis_of, settings_for
-from llmctx.errors import LlmctxError
+from llmctx.errors import LlmctxError, in_short
 from llmctx.settings import Settings
 
 if TYPE_CHECKING:
@@ -62,9 +62,10 @@ async def watched(settings: Settings, backing_up: Awaitable[dict[str, Any]]) -> 
     async with alerting(settings, "") as is_told:
         try:
             found = await backing_up
-        except LlmctxError as error:
+        except Exception as error:
             if is_told:
-                _log.error(f"The backup failed: {error.what}", extra={"alert": "backup"})
+                why = error.what if isinstance(error, LlmctxError) else in_short(error)
+                _log.error(f"The backup failed: {why}", extra={"alert": "backup"})
             raise
         if found["fault"] is not None and is_told:
             _log.error(f"The backup {found['backup']} is bad: {found['fault']}", extra={"alert": "backup"})

@@ -9,6 +9,7 @@ from redis.exceptions import RedisError
 
 from llmctx.cli.run.observers import Observer, console_beside, observers
 from llmctx.cli.shared.deciding import decides
+from llmctx.cli.shared.endpoints import keys_of
 from llmctx.cli.shared.logs import LogFormat, show_logs
 from llmctx.cli.shared.long_running import stop_signal
 from llmctx.cli.shared.options import AsJson, NewInstance
@@ -21,7 +22,7 @@ from llmctx.schema import keys
 from llmctx.settings import Settings
 from llmctx.trail.log.entry import Entry, address
 from llmctx.worker.serve import ServeOptions, serve
-from llmctx.worker.service_notice import Service
+from llmctx.worker.service_notice import Service, fingerprint
 
 _REPORT_INTERVAL_S = 10
 
@@ -124,7 +125,8 @@ async def _run(
             watching.insert(0, counter.add)
             try:
                 prompts = tuple(template.ref for template in config.prompts.templates)
-                service = Service(settings.sha256, prompts, settings.people)
+                keys = {name: fingerprint(key, home.instance.id) for name, key in keys_of(settings).items()}
+                service = Service(settings.sha256, prompts, settings.people, keys)
                 await serve(home, config, stop, options._replace(service=service), on_entry=_each(watching))
             finally:
                 for task in tasks:

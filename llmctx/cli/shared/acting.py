@@ -30,23 +30,30 @@ def act(
     """Have what a person says of a record recorded, and print where."""
     said = {"kind": kind, "action": action}
     said["by"], said["why"] = said_by(by, why)
-    where = asyncio.run(_act(settings_for(redis_url, state_dir), record, said))
+    where, verdict = asyncio.run(_act(settings_for(redis_url, state_dir), record, said))
     if as_json:
-        print_json({"kind": kind, "about": record, "address": where})
-    else:
-        out.print(f"[bold]{kind}[/] of record {escape(record)} by {escape(by)}\n[bold]record[/]   {where}")
+        print_json({"kind": kind, "about": record, "address": where, "verdict": verdict})
+        return
+    out.print(f"[bold]{kind}[/] of record {escape(record)} by {escape(by)}\n[bold]record[/]   {where}")
+    if kind != "annotation":
+        out.print(f"[bold]verdict[/]  {verdict['action']}: {escape(verdict['reason'])}")
 
 
-async def _act(settings: Settings, record: str, said: dict[str, Any]) -> str:
+async def _act(settings: Settings, record: str, said: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Where it is recorded, and the verdict that stands from there on."""
     from llmctx.statement import Act
     from llmctx.trail.log.entry import parse_address
+    from llmctx.trail.log.reader import LogReader
     from llmctx.worker.saying import say
 
     async with redis_of(settings) as (redis, url):
         home = await home_of(settings, redis, url)
         partition, index = parse_address(record, home.instance.partitions)
         made = Act.model_validate(said | {"index": index})
-        if made.kind != "approval":
-            return await say(home, partition, made)
-        async with config_of(settings) as config:  # what is approved is judged again, here if no service runs
-            return await say(home, partition, made, config)
+        if made.kind == "approval":
+            async with config_of(settings) as config:  # what is approved is judged again, here if no service runs
+                where = await say(home, partition, made, config)
+        else:
+            where = await say(home, partition, made)
+        entry = await LogReader(redis, partition).entry(parse_address(where, home.instance.partitions)[1])
+        return where, {} if entry is None else entry.record["verdict"]

@@ -96,6 +96,12 @@ def client_of(
     )
 
 
+def keys_of(settings: Settings) -> dict[str, str]:
+    """The API key of each endpoint that has one, by its name; one alone is called endpoint."""
+    named = settings.each_endpoint or {"endpoint": settings}
+    return {name: key for name, each in named.items() if (key := each.api_key) is not None}
+
+
 def share_limits(completer: Completer, redis: Redis) -> None:
     """Keep the limits of a minute, if there are any, together with all others on this server."""
     clients = [each.completer for each in completer.endpoints] if isinstance(completer, EndpointChain) else [completer]

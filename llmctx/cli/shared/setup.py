@@ -116,11 +116,6 @@ def rules_of(settings: Settings) -> ReadRules:
 
 def _portfolio_of(settings: Settings) -> tuple[str, ...] | None:
     """The symbols whose positions make the portfolio, none of them for portfolio:current; None without a portfolio."""
-    if settings.portfolio == "positions" and "position" in settings.sections:
-        raise LlmctxError(
-            "The portfolio is joined from positions:active:SYMBOL, but [sections.position] names another key.",
-            'Write portfolio:current and set portfolio = "key".',
-        )
     if settings.portfolio == "positions" and not settings.portfolio_symbols:
         raise LlmctxError(
             "The portfolio is to be joined from positions, but portfolio_symbols names none.",

@@ -200,6 +200,12 @@ class Mandate(BaseModel):
         ]
         return [total for total in found if total.limit is not None]
 
+    @property
+    def shares_limits(self) -> bool:
+        """Whether it has a limit that several positions share."""
+        groups = (group.gross_max for group in self.groups.values())
+        return any(limit is not None for limit in (self.gross_max, self.net_max, *groups))
+
     @cached_property
     def blob(self) -> bytes:
         """Its bytes in the trail: all that is set, decimals as texts."""

@@ -182,7 +182,8 @@ def _operator() -> tuple[Grant, ...]:
 
 
 def _feed() -> tuple[Grant, ...]:
-    written = (*_LIVE, _BARS, *_LISTS, *_HISTORY, keys.BOOK)
+    fed = tuple(key for key in _LIVE if key != keys.PORTFOLIO)
+    written = (*fed, _BARS, *_LISTS, *_HISTORY, keys.BOOK)
     awaited = tuple(partition_key("*", name) for name in ("log", "ticks", "blob:*", "dictionaries"))  # by --lockstep
     return (
         Grant(

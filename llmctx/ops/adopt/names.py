@@ -20,15 +20,19 @@ NAMES = {
         "position pos holding trade",
         {
             "entry_price": (
-                "entryprice avgentryprice averageprice avgprice avgpx entrypx avg entry openprice openrate"
+                "entryprice avgentryprice averageprice avgprice avgpx entrypx avg entry openprice openrate averagecost"
             ),
             "current_price": "currentprice markprice mark markpx lastprice last price currentrate",
             "quantity": "quantity qty size amount contracts shares lots units positionamt sz",
-            "side": "side direction dir positionside posside type",
-            "entry_time": "entrytime openedat opentime opened opendate createdat created ctime entryts",
-            "unrealized_pnl": "unrealizedpnl unrealisedpnl upnl upl unrealizedprofit pnl profit",
-            "unrealized_pnl_pct": "unrealizedpnlpct pnlpct uplpct profitpct percentage",
-            "stop_loss": "stoploss stopprice sl stop",
+            "side": "side direction dir positionside posside type isshort",
+            "entry_time": "entrytime openedat opentime opentimestamp opened opendate createdat created ctime entryts",
+            "unrealized_pnl": (
+                "unrealizedpnl unrealisedpnl upnl upl unrealizedprofit unrealizedpl profitabs pnl profit"
+            ),
+            "unrealized_pnl_pct": (
+                "unrealizedpnlpct pnlpct uplpct profitpct percentage unrealizedplpc*100 profitratio*100"
+            ),
+            "stop_loss": "stoplossprice stoploss stoplossabs stopprice sl stop",
             "take_profit": "takeprofit tp target targetprice",
             "last_update": f"lastupdate {_WRITTEN}",
             "leverage": "leverage lever",
@@ -39,14 +43,14 @@ NAMES = {
         "entry_price quantity",
     ),
     "price": Names(
-        "price tick quote last candle bar ohlc kline",
+        "price tick quote last",
         {
             "price.last": "last lastprice close c price ltp px p markprice",
             "price.open": "open o openprice",
             "price.high": "high h highprice",
             "price.low": "low l lowprice",
             "price.volume": "volume vol v basevolume quotevolume",
-            "timestamp": _WRITTEN,
+            "timestamp": f"{_WRITTEN} e",
         },
         "price.last",
     ),
@@ -74,10 +78,10 @@ NAMES = {
         "sentiment_score news_count",
     ),
     "system": Names(
-        "system state status bot",
+        "system state status bot clock",
         {
             "state": "state status mode",
-            "market_status": "marketstatus market session marketstate",
+            "market_status": "marketstatus market session marketstate isopen",
             "active_positions_count": "activepositionscount openpositions positions opentrades",
             "watchlist_count": "watchlistcount watchlist pairs",
             "last_scan_time": "lastscantime lastscan",

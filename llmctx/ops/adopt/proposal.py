@@ -20,6 +20,11 @@ from llmctx.schema.mapping.written import as_schema
 
 _RULES = TypeAdapter(dict[str, SectionRule])
 _TIMES = {"timestamp", "entry_time", "last_update", "last_scan_time"}
+_FIRST_SEEN = ("timestamp", "last_update", "entry_time")
+"""Times that the first package with a value, or with a position, gives where the system keeps none."""
+_ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d")
+_SIGNED_SIDE = "side"
+"""Without a side the sign of the quantity is the side."""
 _EPOCHS = ((Decimal("1e17"), "ns"), (Decimal("1e14"), "us"), (Decimal("1e11"), "ms"), (Decimal("1e8"), "s"))
 _PLAIN = re.compile(r"[A-Za-z_]\w*\Z", re.ASCII)
 _MAX_LEAVES = 300
@@ -92,7 +97,12 @@ def _match(family: Family, group: Group) -> _Match | None:
     sources = {target: source for target, source in found.items() if source is not None}
     if not set(names.needed.split()) <= sources.keys():
         return None
-    missing = tuple(target for target in names.fields if target not in sources and _is_needed(family, target))
+    sources |= {name: "{ first_seen = true }" for name in _FIRST_SEEN if name in names.fields and name not in sources}
+    missing = tuple(
+        target
+        for target in names.fields
+        if target not in sources and target != _SIGNED_SIDE and _is_needed(family, target)
+    )
     return _Match(family, group, sources, missing, (10 * _hints(family.section, group.pattern) + len(sources), 0))
 
 
@@ -140,9 +150,10 @@ def _leaves(document: Any, path: str, depth: int) -> Iterator[tuple[str, str, An
 def _source(target: str, others: list[str], leaves: list[tuple[str, str, Any]]) -> str | None:
     """The source of a field as TOML; None if no value looks like it."""
     for other in others:
+        known, _, factor = other.partition("*")
         for name, path, value in leaves:
-            if name == other and (source := _as_source(target, path, value)) is not None:
-                return source
+            if name == known and (source := _as_source(target, path, value)) is not None:
+                return f"{{ path = {source}, factor = {factor} }}" if factor else source
     return None
 
 
@@ -153,7 +164,10 @@ def _as_source(target: str, path: str, value: Any) -> str | None:
         unit = None if number is None else next((unit for least, unit in _EPOCHS if number >= least), None)
         if unit is not None:
             return f'{{ path = {plain}, epoch = "{unit}" }}'
-        return plain if number is None and isinstance(value, str) and "T" in value else None
+        return plain if number is None and isinstance(value, str) and _ISO.match(value) else None
+    if isinstance(value, bool):
+        words = {"side": ("short", "long"), "market_status": ("open", "closed")}.get(target)
+        return words and f'{{ path = {plain}, words = {{ "true" = "{words[0]}", "false" = "{words[1]}" }} }}'
     if target == "side":
         if number is not None:
             return f'{{ path = {plain}, words = {{ "1" = "long", "-1" = "short" }} }}' if abs(number) == 1 else None
@@ -173,5 +187,7 @@ def _toml(match: _Match) -> str:
     if match.sources:
         lines += ["", f"[sections.{section}.fields]"]
         lines += [f"{json.dumps(target)} = {source}" for target, source in match.sources.items()]
+    if section == "position" and match.sources and _SIGNED_SIDE not in match.sources:
+        lines.append("# no side was found: a quantity below 0 is short, any other long")
     lines += [f"# {target} was not found, and may not be null" for target in match.missing]
     return "\n".join(lines) + "\n"

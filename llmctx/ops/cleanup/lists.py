@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import cast
 
+from llmctx.context.section_values import pages_of
 from llmctx.functions import ServerFunction
 from llmctx.ops.cleanup.scope import Scope, Tally
-from llmctx.ops.keyspace import pages_of
 from llmctx.schema import keys
 from llmctx.schema.keys import BY_SECTION, DAY_S
 

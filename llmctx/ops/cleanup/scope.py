@@ -10,10 +10,10 @@ from redis.exceptions import ResponseError
 
 from llmctx import canonical, clock
 from llmctx.connection import server_ms
+from llmctx.context.section_values import pages_of
 from llmctx.context.snapshot import as_of
 from llmctx.context.staleness import written_at
 from llmctx.functions import ServerFunction
-from llmctx.ops.keyspace import pages_of
 from llmctx.schema.keys import BY_SECTION, Family
 
 MAX_NAMED = 5

@@ -1,8 +1,9 @@
 """Checks of the live keys: whether they live as long as they should, and can be read."""
 
+from llmctx.context.section_values import pages_of
 from llmctx.ops.doctor.finding import Finding, amber, green, red
 from llmctx.ops.doctor.subject import Subject
-from llmctx.ops.keyspace import count_families, pages_of
+from llmctx.ops.keyspace import count_families
 from llmctx.schema.keys import BY_SECTION, FAMILIES, Family
 from llmctx.schema.mapping.sections import Sections
 
@@ -40,9 +41,7 @@ async def lifetimes(subject: Subject) -> Finding:
 
 async def live_values(subject: Subject) -> Finding:
     """Whether the live values have the form of the schema."""
-    sections = subject.places.sections
-    mapped = () if sections is None else tuple(sections.rules)
-    counts = [count for count in await count_families(subject.redis) if count.section not in mapped]
+    counts = await count_families(subject.redis, subject.places.sections)
     invalid = sum(count.invalid for count in counts)
     if invalid:
         reason = next(reason for count in counts for reason in count.reasons)
@@ -50,10 +49,9 @@ async def live_values(subject: Subject) -> Finding:
             "live_values",
             f"{invalid} are malformed: {reason}",
             "Decisions are made without them; without price or position none is made.",
-            "`llmctx keys` names them, `llmctx schema` their form: correct the collector.",
+            "`llmctx keys` names them, `llmctx schema` their form: correct the collector, or the mapping.",
         )
-    other = f"; not examined: {', '.join(mapped)}, from your own keys (`llmctx adopt`)" if mapped else ""
-    return green("live_values", f"{sum(count.keys for count in counts):,} keys, all well-formed{other}")
+    return green("live_values", f"{sum(count.keys for count in counts):,} keys, all well-formed")
 
 
 def _families(sections: Sections | None) -> list[Family]:

@@ -124,7 +124,8 @@ async def last_save(subject: Subject) -> Finding:
             "They are lost if the server dies now.",
             "Run `redis-cli CONFIG SET appendonly yes`.",
         )
-    return green("last_save", f"{clock.in_words(age_ms)} ago; the append-only file has what came later")
+    since = "the append-only file has what came later" if info["aof_enabled"] else "nothing changed since"
+    return green("last_save", f"{clock.in_words(age_ms)} ago; {since}")
 
 
 async def fsync(subject: Subject) -> Finding:

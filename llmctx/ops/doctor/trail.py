@@ -161,8 +161,9 @@ async def checkpoint_of(log: Log, now_ms: int) -> Finding:
     do = "See that `llmctx run` (without --no-notary) or `llmctx notary` runs, and what it logs."
     unsigned = "Records that nothing signs yet could be changed unnoticed."
     if note is None:
-        finding = red if size else green
-        return finding("checkpoints", f"none over {size} records", *((unsigned, do) if size else ()))
+        what = f"none over {size} records"
+        is_new = not size or now_ms - await _oldest_ms(log) < AMBER_UNSIGNED_MS
+        return green("checkpoints", what) if is_new else red("checkpoints", what, unsigned, do)
     try:
         checkpoint = read_note(note)
     except CheckpointError as error:
@@ -172,6 +173,12 @@ async def checkpoint_of(log: Log, now_ms: int) -> Finding:
     if checkpoint.size >= size or age_ms < AMBER_UNSIGNED_MS:
         return green("checkpoints", what)
     return (red if age_ms >= RED_UNSIGNED_MS else amber)("checkpoints", what, unsigned, do)
+
+
+async def _oldest_ms(log: Log) -> int:
+    """When the oldest record here was made; 0 if it cannot be read."""
+    entry = await log.entry(await log.first())
+    return 0 if entry is None else int(entry.record.get("recorded_at_ms", 0))
 
 
 async def archive(subject: Subject) -> Finding:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -33,8 +33,8 @@ def _text_of(value: bytes) -> str | dict[str, str]:
         return {"base64": canonical.to_base64(value)}
 
 
-def read_document(rule: SectionRule, raw: bytes, seen_ms: int = 0) -> Any:
-    """The schema's document in what was read from a mapped key, whose bytes were first seen at `seen_ms`.
+def read_document(rule: SectionRule, raw: bytes, seen_ms: Mapping[str, int]) -> Any:
+    """The schema's document in what was read from a mapped key; `seen_ms` holds the fields that are first_seen.
 
     Raises ValueError if the bytes are not JSON, or a path cannot be evaluated.
     """
@@ -47,8 +47,8 @@ def read_document(rule: SectionRule, raw: bytes, seen_ms: int = 0) -> Any:
     if WHOLE in rule.fields:
         return _mapped(rule.fields[WHOLE], source)
     made = _object_of(rule.fields, source)
-    for target in rule.first_seen:
-        _put(made, target, clock.from_ms(seen_ms))
+    for target, at_ms in seen_ms.items():
+        _put(made, target, clock.from_ms(at_ms))
     return made
 
 

@@ -11,6 +11,9 @@ from llmctx.schema.mapping.path import check_path
 WHOLE = "."
 """The name under which `fields` maps a whole value, such as a list of symbols."""
 
+ENTRY_TIME = "entry_time"
+"""The time that a position is told by: where it is first_seen, it is that of the first package with the position."""
+
 _PLACEHOLDER = re.compile(r"\{(\w*)\}")
 _PLACEHOLDERS = {"symbol", "symbol_lower", "signal_type"}
 _PATTERN_CHARACTERS = set("*?[]\\")

@@ -16,8 +16,8 @@ from llmctx import canonical
 from llmctx.schema.keys import BY_SECTION, FAMILIES, Family, latest
 from llmctx.schema.mapping.document import read_document
 from llmctx.schema.mapping.own import own_model
-from llmctx.schema.mapping.rule import SectionRule
-from llmctx.schema.mapping.written import as_schema
+from llmctx.schema.mapping.rule import ENTRY_TIME, SectionRule
+from llmctx.schema.mapping.written import as_position, as_schema
 
 FORMAT = "llmctx-sections/1"
 STRING, HASH, FIELD = "s", "h", "f"
@@ -106,20 +106,26 @@ class Sections:
     def is_aged_by_first_seen(self, section: str) -> bool:
         """Whether a section is as old as the first package with its present bytes: it carries no time of its own."""
         rule = self.rule_of(section)
-        return rule is not None and (bool(rule.first_seen) or (rule.json_schema is not None and rule.time is None))
+        if rule is None:
+            return False
+        by_bytes = any(target != ENTRY_TIME for target in rule.first_seen)
+        return by_bytes or (rule.json_schema is not None and rule.time is None)
 
-    def document(self, section: str, raw: bytes, symbol: str, seen_ms: int = 0) -> Any:
+    def document(self, section: str, raw: bytes, symbol: str, seen_ms: int = 0, opened_ms: int = 0) -> Any:
         """The schema's document in what was read from a mapped section's place, which was first seen at `seen_ms`.
+
+        A position without an entry time of its own was first seen at `opened_ms`.
 
         Raises ValueError if the bytes are not JSON, or a path cannot be evaluated.
         """
         rule = self.rule_of(section)
         assert rule is not None
         model = self.model_of(section)
-        document = as_schema(model, read_document(rule, raw, seen_ms))
-        if section == "position" and isinstance(document, dict) and document:
-            document.setdefault("symbol", symbol)
-        return document
+        seen = {target: opened_ms if target == ENTRY_TIME else seen_ms for target in rule.first_seen}
+        document = as_schema(model, read_document(rule, raw, seen))
+        if section != "position" or not isinstance(document, dict):
+            return document
+        return as_position(document, symbol, has_side=not rule.fields or "side" in rule.fields)
 
     def _places(self, symbol: str, signal_types: tuple[str, ...], partition: int) -> Mapping[str, Place]:
         places: dict[str, Place] = {}

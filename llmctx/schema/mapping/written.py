@@ -26,6 +26,8 @@ _SIDES = {
     "long": "long", "buy": "long", "bid": "long", "b": "long", "l": "long", "bull": "long",
     "short": "short", "sell": "short", "ask": "short", "s": "short", "bear": "short",
 }  # fmt: skip
+_SIGNED = {"both", "net", "oneway", "one_way", ""}
+"""What an exchange says for a side if the sign of the quantity tells it."""
 
 
 def as_schema(model: type[BaseModel], document: Any) -> Any:
@@ -41,6 +43,22 @@ def as_schema(model: type[BaseModel], document: Any) -> Any:
         elif null_if_absent:
             made[name] = None
     return made
+
+
+def as_position(document: dict[str, Any], symbol: str, *, has_side: bool) -> dict[str, Any]:
+    """The document of a position with its symbol, and with the side that the sign of the quantity says.
+
+    The sign counts where no source is named for the side (`has_side`), or where that says that it counts. Empty if
+    the quantity is 0: many systems keep what was closed.
+    """
+    made, quantity, side = {"symbol": symbol, **document}, document.get("quantity"), document.get("side")
+    if isinstance(quantity, bool) or not isinstance(quantity, int | Decimal):
+        return made
+    if quantity == 0:
+        return {}
+    if not has_side or (isinstance(side, str) and side.strip().casefold() in _SIGNED):
+        return made | {"side": "short" if quantity < 0 else "long", "quantity": abs(quantity)}
+    return made | {"quantity": abs(quantity)} if side == "short" else made
 
 
 @cache

@@ -63,6 +63,7 @@ FORM: dict[str, type] = {
     "approved": dict,
     "position": dict,
     "service": dict,
+    "people_sha256": str,
     "mandate": dict,
     "control": dict,
     "maintenance": dict,

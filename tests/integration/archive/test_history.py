@@ -35,6 +35,20 @@ async def test_complete_days_are_archived_once_and_the_newest_is_left(valkey: Re
     ]
     assert duckdb.execute(f"SELECT fields['odd'] FROM '{bars}'").fetchall() == [(b"\xff",)] * 2
     assert pl.read_parquet(bars).height == 2
+    assert (await proven("archive", "--to", "kept", "--older-than", "0d", "--keep", "0")).code == 0
+    queried = await proven("query", "history", "--from", "kept", "--json")
+    assert [(row["family"], row["keys"], row["entries"]) for row in queried.lines] == [
+        ("bars", 2, 2), ("bars", 2, 2), ("fills", 1, 1), ("values", 1, 1),
+    ]  # fmt: skip
+    (proven.folder / "own.sql").write_text(
+        "SELECT bars.symbol, known, close, fills.quantity, value->'daily_pnl' AS pnl FROM bars, fills, live_values ORDER BY ALL"
+    )
+    queried = await proven("query", "own.sql", "--from", "kept", "--json", "--until", "1970-01-02T00:00:00Z")
+    assert queried.lines == [], queried.err  # the live values are of today
+    queried = await proven("query", "own.sql", "--from", "kept", "--json")
+    assert queried.lines[0] == {
+        "symbol": "AAPL", "known": "1970-01-01T00:02:00.000Z", "close": 0.5, "quantity": 1.0, "pnl": "1",
+    }  # fmt: skip
 
 
 async def archive(made: Program) -> list[dict[str, object]]:

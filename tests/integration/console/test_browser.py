@@ -137,6 +137,28 @@ async def test_everything_can_be_read_without_scripts(browser: Browser) -> None:
         await page.click("summary:has-text('price')")
         assert await page.is_visible("text=price.price.last")
         assert not await page.is_visible("input[name=key]")
+        for path, wanted in (("quality", "In use"), ("health", "Partitions and leases"), ("compare", "replay")):
+            await page.goto(f"{browser.url}/{path}")
+            assert wanted in await page.inner_text("main")
+
+
+async def test_a_report_is_read_without_scripts_and_offers_no_proof_that_it_cannot_make(
+    subject: Subject, tmp_path: Path
+) -> None:
+    source = await subject.source()
+    entries = (await newest(source.parts, Filter())).entries
+    files = {"one": await report_of(subject, source, await read_record(source, EVIL))}
+    files["day"] = await day_report(subject, source, entries, "2026-03-02")
+    async with chromium(java_script_enabled=False, offline=True) as context:
+        page = await context.new_page()
+        for name, text in files.items():
+            file = tmp_path / f"{name}.html"
+            file.write_text(text, encoding="utf-8")
+            await page.goto(file.as_uri())
+            assert "MSFT" in await page.inner_text("main")
+            assert "in the checkpoint over" in await page.inner_text("main")
+            assert not await page.is_visible("input[name=key]")
+            assert "owned" not in await page.title()
 
 
 async def test_the_chart_is_read_by_keyboard(browser: Browser) -> None:

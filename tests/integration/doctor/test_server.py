@@ -134,10 +134,19 @@ async def test_of_keys_of_ones_own_only_positions_that_expire_are_found(
     places = places._replace(sections=Sections(mapped))
     await redis.mset({"bot:AAPL": "x", "px:aapl": "1", "stocks:price:AAPL": "x"})
     found = await examined(redis_url, places)
-    assert (found["lifetimes"].level, found["live_values"].level) == ("green", "green")
+    assert (found["lifetimes"].level, found["live_values"].level) == ("green", "amber")
+    assert "2 are malformed" in found["live_values"].what
     await redis.expire("bot:AAPL", 1000)
     found = await examined(redis_url, places)
     assert (found["lifetimes"].level, "bot:AAPL" in found["lifetimes"].what) == ("red", True)
+
+
+async def test_a_server_that_was_full_before_a_worker_came_is_full(
+    redis: Redis, redis_url: str, configure: Configure, places: Places
+) -> None:
+    await execute(redis, "FUNCTION", "FLUSH")
+    await configure("maxmemory", "100kb")
+    assert (await examined(redis_url, places))["memory"].level == "red"
 
 
 async def test_full_memory_and_evictions_are_found(

@@ -102,7 +102,11 @@ async def test_a_halt_is_found(redis: Redis, redis_url: str, places: Places) -> 
 
 async def test_records_that_nobody_signed_are_found(redis: Redis, redis_url: str, places: Places) -> None:
     await record(redis, places.state_dir)
-    assert (await examined(redis_url, places))["checkpoints"].what == "none over 1 records"
+    assert (await examined(redis_url, places))["checkpoints"].level == "green"  # the notary had no time yet
+    await redis.flushall()
+    await record(redis, places.state_dir / "old", age_ms=121_000)
+    unsigned = (await examined(redis_url, places))["checkpoints"]
+    assert (unsigned.level, unsigned.what) == ("red", "none over 1 records")
     await redis.set(Log(redis).key("checkpoint"), "no note")
     assert (await examined(redis_url, places))["checkpoints"].level == "red"
 

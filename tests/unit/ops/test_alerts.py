@@ -160,3 +160,8 @@ async def test_a_command_that_fails_is_an_error_that_says_how(tmp_path: Path, co
 def test_every_alert_is_raised_somewhere_and_every_one_raised_is_known() -> None:
     sources = "".join(path.read_text("utf-8") for path in (ROOT / "llmctx").rglob("*.py"))
     assert set(re.findall(r'extra=\{"alert": "(\w+)"', sources)) == ALERTS.keys() - {"test"}
+
+
+def test_the_documents_name_every_alert() -> None:
+    text = (ROOT / "docs" / "operations" / "alerts.md").read_text("utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == ALERTS.keys() - {"test"}

@@ -100,7 +100,7 @@ def test_each_item_of_a_list_is_mapped() -> None:
         ("side", "LONG", "long"), ("side", "Buy", "long"), ("side", " Short ", "short"), ("side", "flat", "flat"),
         ("stop_loss", 0, None), ("stop_loss", "", None), ("stop_loss", "0.00", None), ("stop_loss", "None", None),
         ("stop_loss", "145.5", Decimal("145.5")), ("quantity", "1e2", 100), ("quantity", "ten", "ten"),
-        ("quantity", "1,000", "1,000"), ("quantity", 0, 0),
+        ("quantity", "1,000", "1,000"),
     ],
 )  # fmt: skip
 def test_values_are_read_as_people_write_them(name: str, written: Any, read: Any) -> None:
@@ -150,6 +150,30 @@ def test_a_rule_that_does_not_suit_is_refused_with_its_reason(toml: str, told: s
         (ValueError, ValidationError), match=told.replace("{", r"\{").replace("(", r"\(").replace("*", r"\*")
     ):
         sections(toml)
+
+
+@pytest.mark.parametrize(
+    ("fields", "written", "side", "quantity"),
+    [
+        ('quantity = "q"', {"q": "-2"}, "short", 2),
+        ('quantity = "q"', {"q": "2"}, "long", 2),
+        ('quantity = "q"\nside = "s"', {"q": "-2", "s": "BOTH"}, "short", 2),
+        ('quantity = "q"\nside = "s"', {"q": -2, "s": "SELL"}, "short", 2),
+        ('quantity = "q"\nside = "s"', {"q": -2, "s": "long"}, "long", -2),  # a contradiction stays one
+        ('quantity = "q"\nside = "s"', {"q": 2}, None, 2),  # it should say so, and does not
+    ],
+)
+def test_the_sign_of_a_quantity_is_its_side_where_nothing_else_says_it(
+    fields: str, written: Any, side: str | None, quantity: int
+) -> None:
+    found = document("position", written, sections(f"[sections.position.fields]\n{fields}"))
+    assert (found.get("side"), found["quantity"]) == (side, quantity)
+
+
+def test_a_position_of_nothing_is_no_position() -> None:
+    assert (
+        document("position", {"quantity": "0.0", "side": "long"}, sections("[sections.position]\nmax_age_s = 5")) == {}
+    )
 
 
 OWN = """

