@@ -154,7 +154,7 @@ class LiveKeys:
         bar as it was before is done.
         """
         old = await self.symbol(bar.symbol)
-        symbol = Symbol(bar.symbol, self._rules.interval, self._date_of_bar)
+        symbol = Symbol(bar.symbol, self._rules.interval, self._date_of_bar, self._rules.frames)
         symbol.replay([found async for found in self._store.bars(bar.symbol) if found[0].start < bar.start])
         symbol.news = old.news
         symbol.set_position(old.raw_position, old.position)

@@ -21,6 +21,7 @@ from decimal import Decimal
 
 from llmctx import clock
 from llmctx.flow import rules
+from llmctx.flow.adoption import adopted
 from llmctx.flow.bars import CENT, Bar, rounded, rounded_price
 from llmctx.flow.book import Book
 from llmctx.flow.funding import FundingRate
@@ -57,7 +58,6 @@ class Account:
         split: Decimal | None = None,
     ) -> None:
         """`book` is that of the bar's session; `split` is the ratio by which the position was just adjusted."""
-        self.book = book
         self.position = position
         self.fills: list[Fill] = []
         self.filled: list[Order] = []
@@ -68,31 +68,7 @@ class Account:
         self._bar = bar
         self._end = end
         self._terms = terms
-        if split is not None:
-            self._split_trade(split)
-        self._adopt_position()
-
-    def _split_trade(self, ratio: Decimal) -> None:
-        trade = self.book.trades.get(self._bar.symbol)
-        if trade is not None and self.position is not None:
-            quantity, closed = trade.quantity * ratio, trade.closed * ratio
-            self._set_trade(trade._replace(entry_price=self.position.entry_price, quantity=quantity, closed=closed))
-
-    def _adopt_position(self) -> None:
-        """Update the book with what somebody else did to the position: the position is the truth."""
-        position, trade = self.position, self.book.trades.get(self._bar.symbol)
-        if position is None:
-            self._set_trade(None)
-            return
-        entry_time, entry_price, quantity = clock.iso_of(position.entry_time), position.entry_price, position.quantity
-        paid = entry_price * quantity
-        if trade is None or trade.entry_time != entry_time:
-            self._set_trade(Trade(entry_time=entry_time, entry_price=entry_price, quantity=quantity, basis=paid))
-        elif float(trade.entry_price) != float(entry_price) or float(trade.quantity) != float(quantity):
-            self._set_trade(trade._replace(entry_price=entry_price, quantity=quantity, basis=paid))
-        trade = self.book.trades[self._bar.symbol]
-        if trade.leverage != position.leverage:
-            self._set_trade(trade._replace(leverage=position.leverage))
+        self.book = adopted(book, bar.symbol, position, split)
 
     def _set_trade(self, trade: Trade | None) -> None:
         self.book = self.book.with_trade(self._bar.symbol, trade)

@@ -1,7 +1,10 @@
 """Time frames from the feed to the prompt: written, read in the same call, shown, cited, aged, and free while off."""
 
+from typing import cast
+
 from redis.asyncio import Redis
 
+from llmctx import canonical
 from llmctx.assets import asset
 from llmctx.context.package import Package, build_package
 from llmctx.context.reader import read_snapshot
@@ -83,3 +86,11 @@ async def test_a_feed_that_resumes_continues_with_the_bars_of_the_stream(valkey:
     for part in (items[: len(items) // 2], items):
         await Feed(Store(valkey, 1), rules).run(part)
     assert await valkey.get(keys.TIMEFRAMES.key(whole.symbol)) == expected
+
+
+async def test_a_corrected_bar_corrects_its_frames(valkey: Redis) -> None:
+    rules, bars = FeedRules(frames=FrameRules(("1m",), 2)), MARKET.bars
+    last = next(bar for bar in reversed(bars) if bar.symbol == "ACME")
+    await Feed(Store(valkey, 1), rules).run([*bars, last._replace(close=last.low)])
+    raw = cast("bytes", await valkey.get(keys.TIMEFRAMES.key("ACME")))
+    assert canonical.loads(raw)["m1"]["close"] == last.low != last.close
