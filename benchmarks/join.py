@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 
 from benchmarks.stage import SYMBOLS, Stage
 from llmctx.context.package import build_package
+from llmctx.context.read_rules import ReadRules
 from llmctx.context.reader import read_snapshot
-from llmctx.context.snapshot import ReadRules
 from llmctx.schema.keys import model_of, section_keys
 
 ROUNDS = 20

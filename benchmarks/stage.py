@@ -15,8 +15,8 @@ from llmctx.assets import asset
 from llmctx.clock import iso, now_ms
 from llmctx.connection import open_redis
 from llmctx.context.package import build_package
+from llmctx.context.read_rules import ReadRules
 from llmctx.context.reader import read_snapshot
-from llmctx.context.snapshot import ReadRules
 from llmctx.decision.decision import OUTPUT
 from llmctx.llm.client import EndpointClient
 from llmctx.llm.standin import MODEL

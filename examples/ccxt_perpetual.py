@@ -19,7 +19,7 @@ import redis
 
 from llmctx import DecisionConfig, EndpointClient, Tick, load_template, open_home
 from llmctx.assets import asset
-from llmctx.context.snapshot import ReadRules
+from llmctx.context.read_rules import ReadRules
 from llmctx.llm.standin import MODEL, Standin
 from llmctx.ops.server import EmbeddedServer
 from llmctx.schema.mapping.rule import SectionRule

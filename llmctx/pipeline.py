@@ -12,8 +12,9 @@ from redis.asyncio import Redis
 from llmctx import clock
 from llmctx.context.ledger import Ledger
 from llmctx.context.package import Package, build_package
+from llmctx.context.read_rules import Clock, ReadRules
 from llmctx.context.reader import read_snapshot
-from llmctx.context.snapshot import Clock, ReadRules, Snapshot
+from llmctx.context.snapshot import Snapshot
 from llmctx.context.staleness import Status
 from llmctx.context.tick import Tick
 from llmctx.decision.approved import Approved

@@ -17,8 +17,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    IPvAnyNetwork,
-    SecretStr,
     ValidationError,
     model_validator,
 )
@@ -32,8 +30,9 @@ from pydantic_settings import (
 
 from llmctx import canonical
 from llmctx.assets import asset
+from llmctx.console.proxy_settings import ConsoleSettings
 from llmctx.context.memory import MemoryLength
-from llmctx.context.snapshot import DEFAULT_MAX_AGE_S
+from llmctx.context.read_rules import DEFAULT_MAX_AGE_S
 from llmctx.decision.approval import ApprovalRule
 from llmctx.decision.mandate.given import over_prudent
 from llmctx.decision.mandate.mandate import Limits, Mandate
@@ -46,6 +45,7 @@ from llmctx.llm.budget import DailyBudget
 from llmctx.llm.endpoint_settings import LLMSettings
 from llmctx.llm.price import Price
 from llmctx.llm.profile import ProfileSettings
+from llmctx.ops.alerts.alert_settings import AlertSettings
 from llmctx.ops.maintenance.schedule import Schedule
 from llmctx.schema.keys import BY_SECTION, SIGNAL_TYPES
 from llmctx.schema.mapping.rule import SectionRule
@@ -63,29 +63,6 @@ def _known_sections(limits: dict[str, int]) -> dict[str, int]:
     return limits
 
 
-class AlertSettings(BaseModel):
-    """Who is told of what must be known at once."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    webhook: SecretStr | None = None
-    """The address to which each alert is posted as JSON."""
-    token: SecretStr | None = None
-    """A bearer token for the webhook."""
-    command: str | None = Field(None, repr=False)  # it may hold a password
-    """A command to run in place of a webhook; it reads the JSON object from its standard input."""
-    repeat_s: int = Field(3600, ge=1)
-    """Seconds after which the same alert is sent again, if it is still noticed."""
-
-    @model_validator(mode="after")
-    def _one_receiver(self) -> Self:
-        if self.webhook is not None and self.command is not None:
-            raise ValueError("give either a webhook or a command")
-        if self.webhook is not None and not re.match("https?://[^/]", self.webhook.get_secret_value()):
-            raise ValueError("the webhook does not begin with http:// or https://")
-        return self
-
-
 class OtelSettings(BaseModel):
     """Traces by OpenTelemetry."""
 
@@ -95,25 +72,6 @@ class OtelSettings(BaseModel):
     """The collector's base URL, OTLP over HTTP, for example http://127.0.0.1:4318; unset: no traces."""
     content: bool = False
     """Whether spans carry prompts and answers."""
-
-
-class ConsoleSettings(BaseModel):
-    """The proxy in front of the console that signs people in."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    proxies: tuple[IPvAnyNetwork, ...] = ()
-    """The addresses or networks from which the proxy connects; from anywhere else its header is ignored."""
-    user_header: str = Field("X-Forwarded-User", pattern="[A-Za-z0-9-]+$")
-    """The header in which the proxy names the person who asks."""
-    address: str | None = Field(None, pattern="https?://[a-z0-9.:-]+$")
-    """The address under which people reach the proxy, for example https://desk.example."""
-
-    @model_validator(mode="after")
-    def _both(self) -> Self:
-        if bool(self.proxies) != (self.address is not None):
-            raise ValueError("proxies and address belong together: from where it connects, and how people reach it")
-        return self
 
 
 class Settings(BaseSettings):

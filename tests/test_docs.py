@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from llmctx import limits
 from llmctx.context import plausibility, price_step
-from llmctx.context.snapshot import DEFAULT_MAX_AGE_S
+from llmctx.context.read_rules import DEFAULT_MAX_AGE_S
 from llmctx.decision import guards, stop
 from llmctx.llm import profile
 from llmctx.llm.mode import Mode

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
-from llmctx.context.snapshot import ReadRules
+from llmctx.context.read_rules import ReadRules
 from llmctx.errors import ConsoleError
 from llmctx.llm.price import Price
 from llmctx.ops.doctor.subject import Places

@@ -20,8 +20,9 @@ from llmctx.context.ledger import Ledger
 from llmctx.context.marks import Marks
 from llmctx.context.plausibility import findings_of_case
 from llmctx.context.price_doubt import PriceCase, marks_after, stop_reached
+from llmctx.context.read_rules import ReadRules
 from llmctx.context.section import Section
-from llmctx.context.snapshot import RawSection, ReadRules, Snapshot
+from llmctx.context.snapshot import RawSection, Snapshot
 from llmctx.context.staleness import Status, age_of
 from llmctx.context.value import UNREADABLE
 from llmctx.schema import values

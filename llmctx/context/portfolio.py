@@ -8,7 +8,8 @@ from decimal import Decimal
 from typing import Any
 
 from llmctx import canonical, clock
-from llmctx.context.snapshot import RawSection, ReadRules
+from llmctx.context.read_rules import ReadRules
+from llmctx.context.snapshot import RawSection
 from llmctx.schema import values
 from llmctx.schema.keys import BY_SECTION, PORTFOLIO
 from llmctx.schema.mapping.sections import Place, Sections

@@ -10,7 +10,8 @@ from redis.exceptions import RedisError
 
 from llmctx.context.marks import read_bar
 from llmctx.context.portfolio import portfolio_places, portfolio_section
-from llmctx.context.snapshot import Known, RawSection, ReadRules, Snapshot, as_of
+from llmctx.context.read_rules import ReadRules
+from llmctx.context.snapshot import Known, RawSection, Snapshot, as_of
 from llmctx.errors import SnapshotError
 from llmctx.functions import ServerFunction
 from llmctx.limits import MAX_REASON_CHARS, cut

@@ -8,74 +8,20 @@ import base64
 from collections.abc import Mapping
 from decimal import Decimal
 from functools import lru_cache
-from typing import Annotated, Any, Literal, NamedTuple, cast, get_args
+from typing import Any, NamedTuple, cast, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict
 
 from llmctx import canonical
 from llmctx.clock import parse_iso, to_ms
 from llmctx.context.ledger import Ledger
 from llmctx.context.marks import LaterBar, Marks
-from llmctx.context.memory import NOTHING, MemoryLength
-from llmctx.limits import MAX_VALUE_BYTES
-from llmctx.schema.keys import SIGNAL_TYPES, optional_sections, section_keys
+from llmctx.context.memory import NOTHING
+from llmctx.context.read_rules import Clock, ReadRules
+from llmctx.schema.keys import optional_sections
 from llmctx.schema.mapping.sections import Sections
 
-DEFAULT_MAX_AGE_S: dict[str, int] = {
-    "price": 90,
-    "indicators": 180,
-    "sentiment": 4 * 3600,
-    "position": 300,
-    "monitoring": 300,
-    "signals": 3600,
-    "candidates": 900,
-    "system": 300,
-    "performance": 86_400,
-    "market": 3600,
-}
-"""Seconds after which a section is stale; the watchlist and the thesis have no limit."""
-
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
-"""A signal type, as used in keys and records."""
-SectionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,60}$")]
-"""A section, or the section of one signal type: signals.entry."""
-Limit = Annotated[int, Field(ge=0, le=10**12)]
 NO_BLOBS: Mapping[str, bytes] = {}
-Clock = Literal["server", "bars"]
-"""Whose time ages are measured against: the server's, or that of system:state, which a feed of recorded data writes."""
-
-
-class ReadRules(BaseModel):
-    """What shapes a package apart from its data."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
-
-    signal_types: tuple[Name, ...] = SIGNAL_TYPES
-    """The signal types to read, one section each."""
-    max_age_s: dict[SectionName, Limit] = DEFAULT_MAX_AGE_S
-    """Maximum age by section, in seconds."""
-    max_value_bytes: Limit = MAX_VALUE_BYTES
-    """A larger value is not transferred, and its section is invalid."""
-    skew_ms: Limit = 2000
-    """How far a collector's clock may run ahead of the server's; on the bars clock the tolerance is 0."""
-    clock: Clock | None = None
-    """The trail's clock; None if it is not fixed yet, and system:state says which one holds."""
-    stale_stop_factor: Annotated[int, Field(ge=1, le=10**6)] = 10
-    """A stop is obeyed on a stale price up to so many times the price's limit."""
-    portfolio: tuple[str, ...] | None = None
-    """The symbols whose positions make the portfolio section, none for `portfolio:current`; None: no such section."""
-    timeframes: bool = False
-    """Whether there is a section with the indicators of longer bars."""
-    memory: MemoryLength = "off"
-    """How much of the trail's memory of a symbol the memory section has."""
-    sections: Sections | None = None
-    """The rules of mapped sections and sections of one's own; None if all keys are the schema's."""
-
-    def keys(self, symbol: str, partition: int) -> Mapping[str, str]:
-        """Map every section of a symbol's package to its key, in prompt order."""
-        if self.sections is None:
-            return section_keys(symbol, self.signal_types, partition)
-        return self.sections.keys(symbol, self.signal_types, partition)
 
 
 class RawSection(NamedTuple):

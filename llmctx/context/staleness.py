@@ -9,7 +9,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from llmctx import clock
-from llmctx.context.snapshot import ReadRules
+from llmctx.context.read_rules import ReadRules
 from llmctx.schema import values
 from llmctx.schema.mapping.own import OwnValue
 

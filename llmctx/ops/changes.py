@@ -9,8 +9,8 @@ from redis.exceptions import RedisError
 from llmctx import clock
 from llmctx.context.facts import facts_of
 from llmctx.context.package import Package, build_package
+from llmctx.context.read_rules import ReadRules
 from llmctx.context.reader import read_snapshot
-from llmctx.context.snapshot import ReadRules
 from llmctx.errors import ServerError
 from llmctx.schema.keys import UPDATES
 

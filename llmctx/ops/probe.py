@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from llmctx import canonical, clock
 from llmctx.context.package import build_package
-from llmctx.context.snapshot import RawSection, ReadRules, Snapshot
+from llmctx.context.read_rules import ReadRules
+from llmctx.context.snapshot import RawSection, Snapshot
 from llmctx.decision.decision import OUTPUT
 from llmctx.decision.parse import judge
 from llmctx.llm.advice import advice

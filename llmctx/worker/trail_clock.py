@@ -8,7 +8,8 @@ import asyncio
 from redis.asyncio import Redis
 
 from llmctx import canonical
-from llmctx.context.snapshot import Clock, ReadRules, clock_of
+from llmctx.context.read_rules import Clock, ReadRules
+from llmctx.context.snapshot import clock_of
 from llmctx.errors import ClockError
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import agree, agreed

@@ -16,8 +16,9 @@ from redis.asyncio import Redis
 from llmctx.assets import asset
 from llmctx.connection import connect, read_stream
 from llmctx.context.package import build_package
+from llmctx.context.read_rules import ReadRules
 from llmctx.context.reader import read_snapshot
-from llmctx.context.snapshot import ReadRules, Snapshot
+from llmctx.context.snapshot import Snapshot
 from llmctx.prompt.render import render
 from llmctx.prompt.template import load_template
 from llmctx.schema import keys

@@ -16,8 +16,8 @@ from redis.asyncio import Redis
 from llmctx import canonical
 from llmctx.connection import read_stream
 from llmctx.context.package import build_package
+from llmctx.context.read_rules import ReadRules
 from llmctx.context.reader import read_snapshot
-from llmctx.context.snapshot import ReadRules
 from llmctx.errors import FeedError, SchemaError
 from llmctx.flow.bars import Bar
 from llmctx.flow.feed import Feed

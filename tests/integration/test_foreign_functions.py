@@ -7,7 +7,7 @@ import pytest
 from redis.asyncio import Redis
 
 from llmctx.context import reader
-from llmctx.context.snapshot import ReadRules
+from llmctx.context.read_rules import ReadRules
 from llmctx.functions import execute, foreign_libraries, restore_libraries
 from llmctx.trail.log.instance import bind_instance
 from llmctx.trail.log.log import Log

@@ -13,7 +13,7 @@ import pytest
 from llmctx.assets import asset
 from llmctx.backtest import BacktestResult, Session, run_backtest
 from llmctx.connection import open_redis
-from llmctx.context.snapshot import ReadRules
+from llmctx.context.read_rules import ReadRules
 from llmctx.decision.mandate.mandate import PRUDENT, Mandate
 from llmctx.decision.verdict import GuardPolicy
 from llmctx.flow.bar_file import BarFile

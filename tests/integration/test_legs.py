@@ -10,8 +10,9 @@ from redis.asyncio import Redis
 from llmctx import canonical
 from llmctx.context.marks import Marks
 from llmctx.context.package import Package, build_package
+from llmctx.context.read_rules import ReadRules
 from llmctx.context.reader import read_snapshot
-from llmctx.context.snapshot import ReadRules, Snapshot
+from llmctx.context.snapshot import Snapshot
 from llmctx.decision.mandate.mandate import Group, Limits, Mandate
 from llmctx.schema import keys
 from llmctx.schema.symbol import market_of

@@ -13,8 +13,9 @@ from redis.asyncio import Redis
 from llmctx.assets import asset
 from llmctx.context.memory import MemoryLength
 from llmctx.context.package import build_package
+from llmctx.context.read_rules import ReadRules
 from llmctx.context.reader import read_snapshot
-from llmctx.context.snapshot import Known, ReadRules, Snapshot, TrailReference
+from llmctx.context.snapshot import Known, Snapshot, TrailReference
 from llmctx.context.staleness import Status
 from llmctx.context.tick import Tick
 from llmctx.decision.decision import OUTPUT

@@ -8,8 +8,9 @@ from redis.asyncio import Redis
 from llmctx import clock
 from llmctx.connection import connect
 from llmctx.context.package import build_package
+from llmctx.context.read_rules import ReadRules
 from llmctx.context.reader import read_snapshot
-from llmctx.context.snapshot import ReadRules, Snapshot
+from llmctx.context.snapshot import Snapshot
 from llmctx.context.staleness import Status
 from llmctx.errors import SnapshotError
 from llmctx.schema.keys import section_keys

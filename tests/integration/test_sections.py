@@ -14,8 +14,9 @@ from llmctx import clock
 from llmctx.assets import asset
 from llmctx.context.marks import Marks
 from llmctx.context.package import Package, build_package
+from llmctx.context.read_rules import DEFAULT_MAX_AGE_S, ReadRules
 from llmctx.context.reader import read_snapshot
-from llmctx.context.snapshot import DEFAULT_MAX_AGE_S, Known, ReadRules, Snapshot
+from llmctx.context.snapshot import Known, Snapshot
 from llmctx.context.staleness import Status
 from llmctx.context.tick import Tick
 from llmctx.decision.mandate.mandate import Mandate

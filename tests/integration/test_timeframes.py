@@ -7,8 +7,9 @@ from redis.asyncio import Redis
 from llmctx import canonical
 from llmctx.assets import asset
 from llmctx.context.package import Package, build_package
+from llmctx.context.read_rules import DEFAULT_MAX_AGE_S, ReadRules
 from llmctx.context.reader import read_snapshot
-from llmctx.context.snapshot import DEFAULT_MAX_AGE_S, ReadRules, Snapshot
+from llmctx.context.snapshot import Snapshot
 from llmctx.context.staleness import Status
 from llmctx.decision.grounding import ground
 from llmctx.flow.feed import Feed

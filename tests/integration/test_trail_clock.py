@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from llmctx.assets import asset
-from llmctx.context.snapshot import Clock, ReadRules
+from llmctx.context.read_rules import Clock, ReadRules
 from llmctx.context.tick import Tick
 from llmctx.errors import ClockError
 from llmctx.ops.keyspace import count_families

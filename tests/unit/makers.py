@@ -8,7 +8,8 @@ from typing import Any
 from llmctx import canonical, clock
 from llmctx.assets import asset
 from llmctx.context.package import Package, build_package
-from llmctx.context.snapshot import RawSection, ReadRules, Snapshot
+from llmctx.context.read_rules import ReadRules
+from llmctx.context.snapshot import RawSection, Snapshot
 from llmctx.decision.decision import OUTPUT, Decision
 from llmctx.llm.completion import Completion, read_completion
 from llmctx.llm.output import OutputSchema

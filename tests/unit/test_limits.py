@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from llmctx import canonical, limits
 from llmctx.context.package import build_package
-from llmctx.context.snapshot import RawSection, ReadRules, Snapshot
+from llmctx.context.read_rules import ReadRules
+from llmctx.context.snapshot import RawSection, Snapshot
 from llmctx.context.tick import Tick
 from llmctx.decision.conclude import conclude
 from llmctx.decision.decision import Decision

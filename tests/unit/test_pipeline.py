@@ -7,7 +7,7 @@ import pytest
 from redis.asyncio import Redis
 
 from llmctx import canonical
-from llmctx.context.snapshot import ReadRules
+from llmctx.context.read_rules import ReadRules
 from llmctx.context.tick import Tick
 from llmctx.decision.decision import OUTPUT
 from llmctx.decision.parse import judge

@@ -10,7 +10,8 @@ from llmctx.cli.shared.budget import budget_of, check_answer_limit
 from llmctx.cli.shared.endpoints import chosen, completer_of, share_limits
 from llmctx.cli.shared.logs import LogFormat, show_logs
 from llmctx.connection import open_redis
-from llmctx.context.snapshot import ReadRules, clock_of
+from llmctx.context.read_rules import ReadRules
+from llmctx.context.snapshot import clock_of
 from llmctx.decision.verdict import GuardPolicy
 from llmctx.errors import EndpointError, LlmctxError, ServerError, TemplateError
 from llmctx.llm.client import NoEndpoint

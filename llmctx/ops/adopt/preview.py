@@ -7,7 +7,8 @@ from redis.exceptions import RedisError, ResponseError
 
 from llmctx.connection import server_ms
 from llmctx.context.package import Package, build_package
-from llmctx.context.snapshot import DEFAULT_MAX_AGE_S, RawSection, ReadRules, Snapshot, as_of
+from llmctx.context.read_rules import DEFAULT_MAX_AGE_S, ReadRules
+from llmctx.context.snapshot import RawSection, Snapshot, as_of
 from llmctx.errors import ServerError
 from llmctx.schema.mapping.document import hash_as_json
 from llmctx.schema.mapping.sections import FIELD, HASH, Place, Sections

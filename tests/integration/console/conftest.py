@@ -15,7 +15,7 @@ from llmctx.assets import asset
 from llmctx.console.access import Bind
 from llmctx.console.server import serve_console
 from llmctx.console.subject import Live, Subject, live_subject
-from llmctx.context.snapshot import ReadRules
+from llmctx.context.read_rules import ReadRules
 from llmctx.llm.price import Price
 from llmctx.ops.doctor.subject import Places
 from llmctx.testing.completers import Scripted

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from llmctx.assets import asset
 from llmctx.console.access import Bind, make_token
 from llmctx.console.subject import Live, Subject, live_subject
-from llmctx.context.snapshot import ReadRules
+from llmctx.context.read_rules import ReadRules
 from llmctx.decision.approval import ApprovalRule
 from llmctx.decision.verdict import GuardPolicy
 from llmctx.ops.doctor.subject import Places

@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 from llmctx import clock
 from llmctx.context.package import Package, build_package
+from llmctx.context.read_rules import ReadRules
 from llmctx.context.section import Section
-from llmctx.context.snapshot import RawSection, ReadRules, Snapshot
+from llmctx.context.snapshot import RawSection, Snapshot
 from llmctx.schema.keys import EXAMPLES, section_keys
 
 RULES = ReadRules()

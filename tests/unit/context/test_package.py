@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from llmctx import clock
 from llmctx.context.package import Package, build_package
-from llmctx.context.snapshot import RawSection, ReadRules, Snapshot
+from llmctx.context.read_rules import ReadRules
+from llmctx.context.snapshot import RawSection, Snapshot
 from llmctx.context.staleness import Status
 from tests.unit.context.scene import (
     END_OF_DAY,

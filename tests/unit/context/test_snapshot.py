@@ -8,7 +8,8 @@ from pydantic import ValidationError
 
 from llmctx import canonical
 from llmctx.context.package import build_package
-from llmctx.context.snapshot import DEFAULT_MAX_AGE_S, RawSection, ReadRules, Snapshot, as_of
+from llmctx.context.read_rules import DEFAULT_MAX_AGE_S, ReadRules
+from llmctx.context.snapshot import RawSection, Snapshot, as_of
 from llmctx.schema.keys import FAMILIES, section_keys
 from tests.unit.context.scene import END_OF_DAY_MS, KEYS, snapshot_of, with_raw
 from tests.unit.makers import is_canonical

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from llmctx import canonical, clock
-from llmctx.context.snapshot import ReadRules
+from llmctx.context.read_rules import ReadRules
 from llmctx.context.staleness import Status, age, future_moment, written_at
 from llmctx.schema.keys import model_of
 from tests.unit.context.scene import TEXTS, edited

@@ -10,7 +10,7 @@ from llmctx import canonical, clock
 from llmctx.assets import asset
 from llmctx.clock import in_words
 from llmctx.context.package import Package
-from llmctx.context.snapshot import ReadRules
+from llmctx.context.read_rules import ReadRules
 from llmctx.errors import TemplateError
 from llmctx.prompt.lines import text_of
 from llmctx.prompt.render import MAX_CHARACTERS, Prompt, render

@@ -1,0 +1,29 @@
+"""The settings of alerts."""
+
+import re
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+
+class AlertSettings(BaseModel):
+    """Who is told of what must be known at once."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    webhook: SecretStr | None = None
+    """The address to which each alert is posted as JSON."""
+    token: SecretStr | None = None
+    """A bearer token for the webhook."""
+    command: str | None = Field(None, repr=False)  # it may hold a password
+    """A command to run in place of a webhook; it reads the JSON object from its standard input."""
+    repeat_s: int = Field(3600, ge=1)
+    """Seconds after which the same alert is sent again, if it is still noticed."""
+
+    @model_validator(mode="after")
+    def _one_receiver(self) -> Self:
+        if self.webhook is not None and self.command is not None:
+            raise ValueError("give either a webhook or a command")
+        if self.webhook is not None and not re.match("https?://[^/]", self.webhook.get_secret_value()):
+            raise ValueError("the webhook does not begin with http:// or https://")
+        return self
