@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
 from redis.asyncio import Redis
 from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as ws_serve
@@ -42,12 +43,14 @@ def test_replay_prompt_compares_every_decision_of_the_corpus_under_another_promp
     assert sum(int(line.rpartition(" ")[2]) for line in matrix) == 18
 
 
+@pytest.mark.more
 def test_act_on_decisions_asks_and_receives_what_is_published() -> None:
     settled, published = run("act_on_decisions.py").splitlines()
     assert settled.startswith("record 1: decision, ")
     assert published.startswith("AAPL: adjust_stops, stop 1")
 
 
+@pytest.mark.more
 def test_ccxt_perpetual_decides_on_the_keys_of_a_bot_as_they_are() -> None:
     *sections, verdict = run("ccxt_perpetual.py").splitlines()
     assert sections == [

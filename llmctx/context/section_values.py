@@ -86,7 +86,7 @@ def _named(value: SectionValue, family: Family, fields: Family | None) -> Sectio
 
 def _raw(key: str, found: Any) -> RawSection:
     if isinstance(found, Exception):
-        return RawSection(key, unread="is of another type")
+        return RawSection(key, unread="is not a string, or not the hash that its mapping names")
     if isinstance(found, dict):
         try:
             return RawSection(key, hash_as_json(found.items()))

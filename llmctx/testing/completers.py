@@ -20,6 +20,7 @@ from llmctx.replay.plan import recorded_prompt
 from llmctx.replay.results import UNANSWERED
 
 _BYTES_PER_TOKEN = 4
+_MAX_ATTEMPTS = 3  # a test must not wait for an endpoint until the deadline
 
 
 class Scripted:
@@ -181,7 +182,7 @@ class Endpoint:
     def __init__(self, live: LiveEndpoint) -> None:
         """Raises EndpointError for a malformed address or key."""
         self._live = live
-        self._client = EndpointClient(live.url, live.key, live.model)
+        self._client = EndpointClient(live.url, live.key, live.model, max_attempts=_MAX_ATTEMPTS)
         self._budget = Budget(live.budget_tokens)
 
     @property

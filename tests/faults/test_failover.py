@@ -63,6 +63,7 @@ async def has_published(redis: Redis, count: int) -> bool:
     return len(await published_by(redis)) == count
 
 
+@pytest.mark.more
 async def test_what_the_promoted_replica_had_not_received_comes_back_from_the_spool(
     group: Group, client: Redis, worker: Worker
 ) -> None:
@@ -111,6 +112,7 @@ async def test_ten_failovers_under_load_lose_no_tick(
     assert (await program("verify")).code == 0
 
 
+@pytest.mark.more
 async def test_without_a_primary_the_error_names_the_sentinels_and_no_password(tmp_path: Path) -> None:
     url = "redis+sentinel://svc:hunterTwo@127.0.0.1:9,127.0.0.1:10/trading/0?sentinel_password=hunterTwo"
     ended = await Program(url, tmp_path)("status")

@@ -83,6 +83,7 @@ async def test_bars_lost_at_the_very_end_are_sent_again(server: Server, client: 
     assert summary.bars == last
 
 
+@pytest.mark.more
 @pytest.mark.usefixtures("short_pauses")
 async def test_in_lockstep_a_lost_tick_is_raised_again_and_settled_once(
     server: Server, client: Redis, tmp_path: Path

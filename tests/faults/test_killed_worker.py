@@ -64,6 +64,7 @@ async def test_a_tick_that_kills_its_worker_five_times_is_a_dead_letter(
     await check_oracle(client, ["poison"])
 
 
+@pytest.mark.more
 @pytest.mark.parametrize("server", ["valkey"], indirect=True)
 async def test_a_worker_that_was_stopped_and_wakes_up_after_another_took_over_harms_nothing(
     server: Server, client: Redis, tmp_path: Path, standin: Standin

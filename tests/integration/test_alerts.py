@@ -106,6 +106,7 @@ async def test_the_test_alert_arrives_or_says_why_not(valkey_url: str, tmp_path:
     assert alerted(hook)["test"]["alert"] == "test"
 
 
+@pytest.mark.more
 async def test_a_dead_receiver_neither_slows_nor_stops_the_service(
     valkey: Redis, valkey_url: str, tmp_path: Path, standin: Standin
 ) -> None:

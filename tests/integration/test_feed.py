@@ -232,6 +232,7 @@ async def test_a_bar_is_known_at_its_end(redis: Redis) -> None:
             assert {row["timestamp"] for row in rows} == {"2026-03-02T14:31:00.000Z"}, key
 
 
+@pytest.mark.more
 async def test_headlines_appear_at_their_own_time_and_never_earlier(redis: Redis) -> None:
     feeder, seen = Feed(Store(redis, 1)), 0
     for item in SESSION:

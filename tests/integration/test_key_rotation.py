@@ -53,6 +53,7 @@ async def scene(redis: Redis, redis_url: str, tmp_path: Path, standin: Standin, 
     return Scene(redis, program, instance.id)
 
 
+@pytest.mark.more
 async def test_either_key_verifies_the_trail_its_export_and_receipts_from_before_and_after(scene: Scene) -> None:
     old = await scene.run("key")
     (scene.program.folder / "before.json").write_text(await scene.run("receipt", "1"))

@@ -35,6 +35,7 @@ def program_at(url: str, folder: Path, redis_url: str = "redis://127.0.0.1:1/0")
     return program
 
 
+@pytest.mark.more
 async def test_what_the_probe_says_makes_a_decision(
     picky: Standin, valkey: Redis, valkey_url: str, tmp_path: Path
 ) -> None:

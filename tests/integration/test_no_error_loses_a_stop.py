@@ -42,7 +42,7 @@ STEPS = {
     "llmctx.record.decision_fields": (ALWAYS, "dead_letter"),
     "llmctx.record.grounding_fields": (ALWAYS, "dead_letter"),
     "llmctx.pipeline.build_package": (ALWAYS, "dead_letter"),
-    "llmctx.context.package.read_content": (ALWAYS, "dead_letter"),
+    "llmctx.context.first_seen.read_content": (ALWAYS, "dead_letter"),
     "llmctx.context.package.age_of": (ALWAYS, "dead_letter"),
     "llmctx.context.package.values.Position": (ALWAYS, "dead_letter"),
     "llmctx.pipeline.conclude_unasked": (ALWAYS, "decision"),

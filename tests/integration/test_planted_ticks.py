@@ -102,6 +102,7 @@ async def raise_again(redis: Redis, tick: str) -> None:
     await raise_tick(redis, tick, "AAPL")
 
 
+@pytest.mark.more
 @pytest.mark.parametrize("planted", ["asked", "older"], ids=["main", "conflated"])
 async def test_a_tick_planted_while_the_model_is_asked_is_recorded(
     redis: Redis, redis_url: str, tmp_path: Path, planted: str

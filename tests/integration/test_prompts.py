@@ -115,6 +115,7 @@ async def pytest_in_the_checkout(words: list[str]) -> str:
     return told
 
 
+@pytest.mark.more
 async def test_the_five_commands_of_the_document_run_as_printed(program: Program) -> None:
     text = (ROOT / "docs" / "prompts.md").read_text(encoding="utf-8")
     block = re.search(r"## In five commands(?:.|\n)*?```sh\n((?:.|\n)*?)```", text)

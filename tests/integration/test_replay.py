@@ -371,6 +371,7 @@ async def session(tmp_path: Path, standin: Standin) -> Program:
     return made
 
 
+@pytest.mark.more
 async def test_a_backtest_lets_each_prompt_trade_and_is_repeatable(session: Program) -> None:
     prompts = str(other_prompts(session.folder))
     files = ("b.csv", "--news", "n.jsonl", "--sectors", "s.json", "--prompts", prompts)

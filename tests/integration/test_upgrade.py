@@ -90,6 +90,7 @@ async def test_the_release_is_the_release(old: Program) -> None:
     assert (await old("--version")).out == "llmctx 0.1.0\n"
 
 
+@pytest.mark.more
 async def test_this_version_takes_over_and_its_log_verifies(old: Program, on_each: Program, redis: Redis) -> None:
     assert await decided_by(redis, old, "t1") == "0.1.0"
     assert await decided_by(redis, on_each, "t2") == VERSION
@@ -97,6 +98,7 @@ async def test_this_version_takes_over_and_its_log_verifies(old: Program, on_eac
     assert (verified.code, verified.document["ticks"]) == (0, 2), verified.out
 
 
+@pytest.mark.more
 async def test_a_rolling_upgrade_waits_for_the_older_worker_and_goes_on(
     old: Program, on_each: Program, redis: Redis
 ) -> None:
@@ -116,6 +118,7 @@ async def test_a_rolling_upgrade_waits_for_the_older_worker_and_goes_on(
     assert (codes["t1"], codes["t2"]) == ("0.1.0", VERSION)
 
 
+@pytest.mark.more
 @pytest.mark.parametrize("killed", [False, True])
 async def test_the_older_version_may_not_take_its_turn_after_this_one(
     old: Program, on_each: Program, redis: Redis, killed: bool
@@ -132,6 +135,7 @@ async def test_the_older_version_may_not_take_its_turn_after_this_one(
     assert await decided_by(redis, on_each, "t2") == VERSION
 
 
+@pytest.mark.more
 async def test_the_older_version_cannot_read_signed_records_so_there_is_no_way_back(
     old: Program, on_each: Program, redis: Redis
 ) -> None:

@@ -45,6 +45,7 @@ def with_pieces(made: Program) -> dict[int, set[str]]:
     return {entry.index: set(entry.pieces) for entry in archive.entries(archive.parts[0])}
 
 
+@pytest.mark.more
 async def test_what_is_past_its_time_is_erased_and_both_verifiers_say_so(valkey: Redis, proven: Program) -> None:
     key = await archived(valkey, proven)
     before, whole = with_pieces(proven), (await proven("show", "1", "--json")).document
@@ -122,6 +123,7 @@ async def test_a_forged_release_releases_nothing(valkey: Redis, proven: Program)
     assert [each["id"] for each in (await proven("hold", "--json")).lines] == [held["id"]]
 
 
+@pytest.mark.more
 @pytest.mark.parametrize("point", ["drafted", "erased_written", "erased_noted"])
 async def test_an_eraser_that_is_killed_is_completed_by_the_next_one(
     valkey: Redis, proven: Program, point: str

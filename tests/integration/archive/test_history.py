@@ -3,6 +3,7 @@
 import duckdb
 import polars as pl
 import pyarrow.parquet
+import pytest
 from redis.asyncio import Redis
 
 from llmctx.schema import keys
@@ -11,6 +12,7 @@ from tests.integration.program import Program
 DAY_MS = 86_400_000
 
 
+@pytest.mark.more
 async def test_complete_days_are_archived_once_and_the_newest_is_left(valkey: Redis, proven: Program) -> None:
     for day in range(3):
         for symbol in ("AAPL", "MSFT"):

@@ -38,6 +38,7 @@ async def check(redis: Redis, made: Program) -> None:
     assert (await made("verify", "--json")).code == 0
 
 
+@pytest.mark.more
 @pytest.mark.parametrize("point", POINTS)
 async def test_an_archiver_that_is_killed_is_completed_by_the_next_one(
     valkey: Redis, proven: Program, point: str

@@ -26,6 +26,7 @@ async def noted(redis: Redis) -> list[dict[str, dict[str, object]]]:
     return [entry.record["maintenance"] async for entry in Log(redis).read() if "maintenance" in entry.record]
 
 
+@pytest.mark.more
 async def test_every_step_is_done_once_and_stands_in_the_trail(valkey: Redis, proven: Program) -> None:
     proven.environment |= SCHEDULE
     async with serving(valkey, proven.environment["LLMCTX_REDIS_URL"], proven.folder / "var", ByRules()):

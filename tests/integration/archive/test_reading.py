@@ -44,7 +44,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
 async def test_ranges_and_symbols_are_those_of_the_log(
     valkey: Redis, proven: Program, group_rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "_GROUP_ROWS", group_rows)
+    monkeypatch.setattr(writer, "GROUP_ROWS", group_rows)
     monkeypatch.setattr(writer, "_BATCH_ROWS", min(group_rows, 500))
     await write_segment(valkey, proven, str(proven.folder / "kept"))
     (archived,), log = copy_source(str(proven.folder / "kept")).parts, LogReader(valkey)
@@ -90,6 +90,8 @@ async def test_queries_say_of_an_archive_what_they_say_of_an_export(valkey: Redi
     (proven.folder / "bars.csv").write_text(BARS)
     files = {"bars": [proven.folder / "bars.csv"], "results": [write_results(proven.folder / "r.jsonl", {1: "exit"})]}
     for query in shipped_queries():
+        if query.name == "history":  # of live values, which no export has
+            continue
         given = Given({"symbol": "AAPL", "until": "2026-03-03T00:00:00Z"}, files)
         (columns, rows), exported = (run_query(query, proven.folder / name, given) for name in ("kept", "export"))
         assert (columns, [*rows]) == (exported.columns, [*exported.rows]), query.name
@@ -153,6 +155,7 @@ async def test_archive_and_redis_are_verified_as_one_trail(valkey: Redis, proven
     assert (forged.code, forged.document["fault"]["rule"]) == (1, "tick-map")
 
 
+@pytest.mark.more
 async def test_an_archive_is_exported_alone_and_both_verifiers_accept_it(proven: Program) -> None:
     key = await vkey(proven)
     for place, keep in (("kept", "2"), ("later", "0")):  # the second one begins above 0

@@ -58,6 +58,7 @@ async def test_an_interrupted_backup_tidies_up_at_once(proven: Program) -> None:
     assert [path.name for path in (proven.folder / "kept").iterdir()] == [".lock"]
 
 
+@pytest.mark.more
 async def test_a_backup_of_a_service_at_work_is_good_and_restores_to_its_newest_record(
     redis: Redis, trail: Program, empty: tuple[Redis, str]
 ) -> None:
@@ -111,6 +112,7 @@ async def test_two_backups_at_once_do_not_disturb_each_other(proven: Program) ->
     assert len([*(proven.folder / "kept").glob("2*")]) == [each.code for each in ended].count(0)
 
 
+@pytest.mark.more
 async def test_a_server_whose_files_cannot_be_read_is_fetched_with_its_own_tool(
     redis: Redis,
     trail: Program,

@@ -264,6 +264,7 @@ async def test_errors_are_tried_again_or_told(what: str) -> None:
     assert KEY not in (completion.detail or "")
 
 
+@pytest.mark.more
 @each
 async def test_a_decision_from_the_command_line_is_recorded_verified_and_replayed(
     name: str, valkey: Redis, valkey_url: str, tmp_path: Path

@@ -18,6 +18,7 @@ from llmctx.testing.completers import AnswersFile
 from .project import ALL, APART, DECISIONS, run, run_live, write_module
 
 
+@pytest.mark.more
 def test_workers_add_up_their_counts(project: pytest.Pytester) -> None:
     body = """assert not decide().flipped
     decide("position/v1")
@@ -36,6 +37,7 @@ def counted(result: pytest.RunResult) -> list[str]:
     return [line for line in result.outlines[begin:] if line and not re.search(r"passed in|=====", line)]
 
 
+@pytest.mark.more
 def test_one_worker_may_ask_an_endpoint_and_reports_its_tokens(project: pytest.Pytester, standin: Standin) -> None:
     result = run_live(project, standin, "decide()", "-n1", "--llmctx-record")
     result.assert_outcomes(passed=len(DECISIONS))
@@ -43,6 +45,7 @@ def test_one_worker_may_ask_an_endpoint_and_reports_its_tokens(project: pytest.P
     assert len((project.path / "demo.answers.jsonl").read_bytes().splitlines()) == len(DECISIONS)
 
 
+@pytest.mark.more
 def test_concurrent_runs_that_record_lose_no_answer(project: pytest.Pytester, standin: Standin) -> None:
     write_module(project, "decide('position/v1'); decide('position/v2')")
     live = ["--llmctx-live", standin.base_url, "--llmctx-model", "llmctx-standin", "--llmctx-record"]
