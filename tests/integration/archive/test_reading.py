@@ -45,7 +45,6 @@ async def test_ranges_and_symbols_are_those_of_the_log(
     valkey: Redis, proven: Program, group_rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "GROUP_ROWS", group_rows)
-    monkeypatch.setattr(writer, "_BATCH_ROWS", min(group_rows, 500))
     await write_segment(valkey, proven, str(proven.folder / "kept"))
     (archived,), log = copy_source(str(proven.folder / "kept")).parts, LogReader(valkey)
     for start, stop in ((0, None), (2, 5), (5, 5), (6, 99), (SIZE, None)):
