@@ -68,9 +68,10 @@ def with_headlines(items: Sequence[Item]) -> Iterator[Item]:
     number = 0
     for item in items:
         if isinstance(item, Bar):
-            text = HEADLINES[number % len(HEADLINES)]
+            turn = number // len(HEADLINES)
+            text = HEADLINES[(number + turn) % len(HEADLINES)]  # each turn another symbol's
             at = item.start + timedelta(seconds=30)
-            yield Headline(at, item.symbol, f"{text} ({number // len(HEADLINES)})", "Wire", "", None)
+            yield Headline(at, item.symbol, f"{text} ({turn})", "Wire", "", None)
             number += 1
         yield item
 
@@ -98,12 +99,12 @@ OBEYED: set[int] = set()
 
 
 def gullible(text: str, source: random.Random) -> dict[str, Any]:
-    """Does what one of the headlines in the prompt says."""
+    """Does what one of the headlines in the prompt says, rather one that it has not obeyed yet."""
     found = [int(number) for number in _NUMBER.findall(text)]
     if not found:
         return {"action": "add", "quantity": 1000}
-    number = source.choice(found)
-    OBEYED.add(number)
+    number = min(found, key=lambda each: (each % len(HEADLINES) in OBEYED, source.random()))
+    OBEYED.add(number % len(HEADLINES))
     return order_of(number)
 
 

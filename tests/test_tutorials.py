@@ -20,7 +20,7 @@ TUTORIALS = {
         "breaks leaf-hash",
         "exit code 1: altered",
         "sold",
-        "within limits",
+        "the evidence yields this verdict again",
         "saw stop",
     ],
 }

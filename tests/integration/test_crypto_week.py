@@ -24,6 +24,7 @@ from llmctx.flow.timeline import Item
 from llmctx.ops.server import EmbeddedServer
 from llmctx.pipeline import DecisionConfig
 from llmctx.prompt.book import PromptBook
+from llmctx.publication import published_text
 from llmctx.schema import keys
 from llmctx.trail.log.log import Log
 from tests.crypto import MINUTE, crypto_items
@@ -100,10 +101,10 @@ async def assert_same_books(redis: Redis, items: list[Item], decided: Mapping[tu
 
 
 async def decisions_of(redis: Redis) -> dict[tuple[str, datetime], list[tuple[str, dict[str, Any]]]]:
-    """What was decided, by symbol and the end of the bar that it was decided on."""
+    """What was decided, by symbol and the end of the bar that it was decided on; from the trail, which keeps all."""
     found: dict[tuple[str, datetime], list[tuple[str, dict[str, Any]]]] = defaultdict(list)
-    for entry in await read_stream(redis, keys.decisions(0)):
-        said = canonical.loads(entry.fields[b"decision"])
+    async for entry in Log(redis).read():
+        said = canonical.loads(published_text(entry, 1) or b'{"action":"none"}')
         if said["action"] in ("exit", "reduce", "add", "adjust_stops"):
             place = said["symbol"], time_of(said["as_of"])
             found[place].append((said["address"], said | {"entry_time": time_of(said["entry_time"])}))

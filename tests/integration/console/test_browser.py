@@ -179,7 +179,7 @@ async def test_a_citation_opens_its_fact(browser: Browser) -> None:
         page = await context.new_page()
         await page.goto(f"{browser.url}/decisions/{HONEST}")
         assert not await page.is_visible("td:has-text('position.stop_loss')")
-        await page.click("text=[position.stop_loss]")
+        await page.click("a:text('[position.stop_loss]')")
         await until(lambda: page.is_visible("td:has-text('position.stop_loss')"))
 
 
