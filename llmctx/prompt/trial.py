@@ -5,6 +5,8 @@ import resource
 import sys
 from typing import Any
 
+from jinja2.sandbox import SecurityError
+
 from llmctx.errors import OutputSizeError, TemplateError
 from llmctx.prompt.check import MAX_CPU_S, MAX_MEMORY_MB, MEMORY, OUTPUT
 from llmctx.prompt.render import MAX_CHARACTERS, SectionView, render_part
@@ -35,6 +37,9 @@ def run(job: dict[str, Any]) -> None:
     except TemplateError as error:
         if isinstance(error.__cause__, StepsError):
             sys.stdout.write(str(error.__cause__))
+            sys.exit(OUTPUT)
+        if isinstance(error.__cause__, SecurityError):
+            sys.stdout.write(f"does what no template may: {error.__cause__}".rstrip("."))
             sys.exit(OUTPUT)
     except Exception:  # noqa: BLE001, S110  whoever uses the template meets the same error, with real data
         pass

@@ -47,6 +47,7 @@ def refused(folder: Path, state_dir: Path | None = None) -> str:
         pytest.param("{{ '{:1000000000}'.format(1) }}", f"formats to {WIDTH}", marks=pytest.mark.more),
         pytest.param("{{ '%1000000000d' | format(1) }}", f"formats to {WIDTH}", marks=pytest.mark.more),
         ("{% for a in sections %}{% for b in sections %}{{ a.text }}{% endfor %}{% endfor %}", LONG),
+        ("{{ ''.__class__.__mro__ }}", "does what no template may: access to attribute '__class__'"),
     ],
 )
 def test_a_template_that_takes_too_much_is_named_with_what_it_exceeds(user: str, exceeded: str, tmp_path: Path) -> None:
