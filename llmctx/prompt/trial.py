@@ -5,7 +5,7 @@ import resource
 import sys
 from typing import Any
 
-from jinja2.sandbox import SecurityError
+from jinja2.exceptions import SecurityError
 
 from llmctx.errors import OutputSizeError, TemplateError
 from llmctx.prompt.check import MAX_CPU_S, MAX_MEMORY_MB, MEMORY, OUTPUT
