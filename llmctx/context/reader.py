@@ -15,7 +15,7 @@ from llmctx.context.snapshot import Known, RawSection, Snapshot, as_of
 from llmctx.errors import SnapshotError
 from llmctx.functions import ServerFunction
 from llmctx.limits import MAX_REASON_CHARS, cut
-from llmctx.schema.keys import TIMEFRAMES, bars, halt, optional_sections
+from llmctx.schema.keys import TIMEFRAMES, bars, halts_of, optional_sections
 from llmctx.schema.mapping.document import hash_as_json
 from llmctx.schema.mapping.sections import FIELD, STRING, Place, Sections
 from llmctx.schema.symbol import market_of
@@ -42,7 +42,7 @@ async def read_snapshot(
     extra_key = [bars(market_of(symbol))] if in_doubt else []  # a later bar may confirm the price
     portfolio = portfolio_places(symbol, rules)
     further = [*portfolio.values(), *([Place(TIMEFRAMES.key(symbol))] if rules.timeframes else [])]
-    halting = tuple(dict.fromkeys((halt(), halt(market_of(symbol)), halt(symbol))))
+    halting = halts_of(symbol)
     kinds = _with_further(how, [*further, *map(Place, halting)])
     args = [rules.max_value_bytes, *([1] if in_doubt else [""] if kinds else []), *kinds]
     try:

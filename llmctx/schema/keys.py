@@ -240,6 +240,12 @@ def halt(symbol: str | None = None) -> str:
     return "controls:halt" if symbol is None else f"controls:halt:{symbol}"
 
 
+@lru_cache(maxsize=4096)
+def halts_of(symbol: str) -> tuple[str, ...]:
+    """Every key that halts a symbol: the one of everything, its market's, and its own."""
+    return tuple(dict.fromkeys((halt(), halt(market_of(symbol)), halt(symbol))))
+
+
 RESERVED = "controls:reserved"
 """The hash of adds for which room is reserved, by tick, until their position shows their effect."""
 

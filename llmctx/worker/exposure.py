@@ -24,7 +24,6 @@ from llmctx.errors import ServerError
 from llmctx.functions import Argument, ServerFunction
 from llmctx.schema import keys, values
 from llmctx.schema.mapping.sections import Sections
-from llmctx.schema.symbol import market_of
 
 _RESERVE = ServerFunction(Path(__file__).with_name("exposure.lua"))
 _POSITIONS = keys.BY_SECTION["position"].key("")
@@ -51,8 +50,7 @@ class Reservations:
             positions = await self._mapped_positions()
             args: list[Argument] = [tick_id, symbol, str(value), expiry_s, _POSITIONS, positions]
             args += [argument for total in totals for argument in _arguments(total)]
-            halting = dict.fromkeys((keys.halt(), keys.halt(market_of(symbol)), keys.halt(symbol)))
-            said, *about = await _RESERVE(self._redis, [keys.RESERVED, *halting], args)
+            said, *about = await _RESERVE(self._redis, [keys.RESERVED, *keys.halts_of(symbol)], args)
         except (RedisError, ServerError) as error:
             return f"no room could be reserved: {error}"
         if said == b"ok":
