@@ -14,7 +14,7 @@ from pathlib import Path
 from redis.asyncio import Redis
 
 from llmctx.connection import open_redis
-from llmctx.context.section_values import values_of
+from llmctx.context.section_values import read_values
 from llmctx.schema.keys import BY_SECTION
 from llmctx.schema.mapping.rule import SectionRule
 from llmctx.schema.mapping.sections import Sections
@@ -24,7 +24,7 @@ async def migrate(redis: Redis, sections: Sections) -> None:
     """Write every value of a mapped section under the schema's key, with the schema's lifetime."""
     for name in sections.rules.keys() & BY_SECTION.keys():
         family = BY_SECTION[name]
-        async for found in values_of(redis, name, sections):
+        async for found in read_values(redis, name, sections):
             content = found.content(sections)
             if content.value is None:
                 print(f"left out: {found.raw.key}: {content.reason}")

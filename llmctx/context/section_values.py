@@ -37,7 +37,7 @@ class SectionValue(NamedTuple):
         return read_content(self.section, self.raw.raw, Mapped(sections, self.symbol))
 
 
-async def values_of(redis: Redis, section: str, sections: Sections | None = None) -> AsyncIterator[SectionValue]:
+async def read_values(redis: Redis, section: str, sections: Sections | None = None) -> AsyncIterator[SectionValue]:
     """Every value of a family of sections, where the rules of `sections` place it; they are not of one instant.
 
     Raises RedisError if the server does not answer.

@@ -6,7 +6,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from llmctx.connection import server_ms
-from llmctx.context.section_values import values_of
+from llmctx.context.section_values import read_values
 from llmctx.context.snapshot import as_of
 from llmctx.context.staleness import Status
 from llmctx.errors import ServerError
@@ -54,7 +54,7 @@ async def count_families(redis: Redis, sections: Sections | None = None) -> list
 
 async def _stored(redis: Redis, sections: Sections | None) -> bytes | None:
     """The bytes of system:state, or of what a mapping names in its place."""
-    async for value in values_of(redis, "system", sections):
+    async for value in read_values(redis, "system", sections):
         return value.raw.raw
     return None
 
@@ -62,7 +62,7 @@ async def _stored(redis: Redis, sections: Sections | None) -> bytes | None:
 async def _count(redis: Redis, family: Family, sections: Sections | None, now_ms: int) -> FamilyCount:
     count, memory, invalid, newest = 0, 0, 0, None
     reasons: list[str] = []
-    async for value in values_of(redis, family.section, sections):
+    async for value in read_values(redis, family.section, sections):
         count, memory = count + 1, memory + value.memory_bytes
         content = value.content(sections)
         why = [content.reason] if content.status is Status.INVALID else [finding.reason for finding in content.unread]

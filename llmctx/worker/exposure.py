@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from llmctx import canonical
 from llmctx.context.package import Package
-from llmctx.context.section_values import values_of
+from llmctx.context.section_values import read_values
 from llmctx.context.staleness import Status
 from llmctx.decision.mandate.mandate import Mandate, Total
 from llmctx.decision.reservation import EXPIRY_S, exceeded
@@ -71,7 +71,7 @@ class Reservations:
         if self._sections is None:
             return b""
         found: dict[str, dict[str, str]] = {}
-        async for each in values_of(self._redis, "position", self._sections):
+        async for each in read_values(self._redis, "position", self._sections):
             content = each.content(self._sections)
             if content.status is not Status.EMPTY:
                 found[each.symbol] = _as_arguments(content.value) or {"key": each.raw.key}
