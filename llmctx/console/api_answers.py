@@ -3,12 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from llmctx.console.api_models import (
-    PositionAnswer,
-    RecordDetail,
-    StatusAnswer,
-)
-from llmctx.console.desk import Desk, PositionRow
+from llmctx.console.api_models import PositionAnswer, RecordDetail
+from llmctx.console.desk import PositionRow
 from llmctx.trail.log.entry import Entry, address
 from llmctx.trail.log.packing import textual_pieces
 
@@ -50,20 +46,4 @@ def position_of(row: PositionRow) -> PositionAnswer:
         stop_unconfirmed=row.unconfirmed,
         last_record=None if row.last is None else row.last.address,
         last_action=None if row.last is None else row.last.action,
-    )
-
-
-def status_of(desk: Desk) -> StatusAnswer:
-    """The head of the desk."""
-    head = desk.head
-    return StatusAnswer(
-        positions=head.positions,
-        backlog=head.backlog,
-        records=head.records,
-        records_last_minute=head.per_minute,
-        signed_at_ms=head.signed_at_ms,
-        unsigned_records=head.unsigned,
-        budget=head.budget,
-        calls_refused=head.refused,
-        halted=list(head.halted),
     )

@@ -26,6 +26,12 @@ def render(name: str, **values: Any) -> str:
     return _environment().get_template(f"{name}.html.j2").render(**values)
 
 
+def compile_templates() -> None:
+    """Compile every template, so that the first reader of a page need not wait for it."""
+    for name in _environment().list_templates():
+        _environment().get_template(name)
+
+
 @cache
 def static_text(name: str) -> str:
     """A style sheet or script."""
@@ -53,7 +59,7 @@ def _environment() -> Environment:
         "iso": lambda ms: _NONE if ms is None else clock.iso(ms),
         "clock_time": lambda ms: _NONE if ms is None else clock.iso(ms)[11:19],
         "day_time": lambda ms: _NONE if ms is None else clock.iso(ms)[5:19].replace("T", " "),
-        "words": lambda ms: _NONE if ms is None else clock.in_words(int(ms)),
+        "words": _words,
         "signed": _signed,
         "amount": _amount,
         "fact": text_of,
@@ -78,6 +84,11 @@ def _code(text: str) -> Markup:
     """A text whose parts between backticks are commands."""
     parts = [escape(visible(part)) for part in text.split("`")]
     return Markup("").join(Markup("<code>{}</code>").format(part) if at % 2 else part for at, part in enumerate(parts))
+
+
+def _words(ms: float | None) -> str:
+    """A time span in words, whole minutes and hours without the zeros after them."""
+    return _NONE if ms is None else clock.in_words(int(ms)).removesuffix(" 0 s").removesuffix(" 0 min")
 
 
 def _signed(value: Decimal | float | None) -> str:
