@@ -187,7 +187,7 @@ def _print_next_steps(directory: Path, record: int) -> None:
         "# `source` this file: the commands after it are about this demo.\n"
         f"export LLMCTX_REDIS_URL={shlex.quote(f'embedded:{here}/redis')}\n"
         f"export LLMCTX_STATE_DIR={shlex.quote(str(here))}\n"
-        f'export PATH={shlex.quote(str(Path(sys.argv[0]).absolute().parent))}:"$PATH"\n',
+        f'export PATH={shlex.quote(str(Path(sys.executable).absolute().parent))}:"$PATH"\n',
         encoding="utf-8",
     )
     out.print("\nThe data is kept. Try next:")
