@@ -1,6 +1,6 @@
 """Whether the console and an open page grow while many decisions a second are recorded.
 
-    python -m benchmarks.console_stream                                 # of a demo made for this: 500 a second for a minute
+    python -m benchmarks.console_stream                  # of a demo made for this: 500 a second for a minute
     python -m benchmarks.console_stream --rate 200 --seconds 20
 
 Copies of the demo's own records are appended to its log at this rate. Meanwhile a Chromium has the desk open, and a
@@ -24,7 +24,7 @@ from benchmarks.console import CHROMIUM, demo_console
 
 LOG = "audit:{0}:log"
 _STEP_S = 0.1
-_SETTLES_S = 3.0
+_SETTLES_S, _WAITS_S = 3.0, 60.0
 _KB = 1024
 
 
@@ -65,27 +65,44 @@ class Feed:
 
 async def count_events(base: str, counts: list[int]) -> None:
     """Count the decisions of the stream until cancelled."""
-    timeout = aiohttp.ClientTimeout(total=None)
-    async with aiohttp.ClientSession(timeout=timeout) as session, session.get(f"{base}api/v1/decisions/stream") as stream:
+    url = f"{base}api/v1/decisions/stream"
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout()) as session, session.get(url) as stream:
         async for line in stream.content:
             if line.startswith(b"event: decision"):
                 counts[0] += 1
+
+
+async def until_all(counts: list[int], appended: int) -> float:
+    """Wait until the reader has every record, at most a minute; return how long that took, in seconds."""
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    for _ in range(int(_WAITS_S / _STEP_S)):
+        if counts[0] >= appended:
+            break
+        await asyncio.sleep(_STEP_S)
+    return loop.time() - begun
 
 
 async def sizes_of(pid: int, page: CDPSession) -> Sizes:
     """What the console and the page take now."""
     await page.send("HeapProfiler.collectGarbage")
     found = {each["name"]: each["value"] for each in (await page.send("Performance.getMetrics"))["metrics"]}
+    return Sizes(_resident_kb(pid), int(found["JSHeapUsedSize"]) // _KB, int(found["Nodes"]))
+
+
+def _server_of(base: str) -> str:
+    with urlopen(f"{base}api/v1/health") as answer:
+        return str(json.load(answer)["status"]["url"])
+
+
+def _resident_kb(pid: int) -> int:
     status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    console_kb = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
-    return Sizes(console_kb, int(found["JSHeapUsedSize"]) // _KB, int(found["Nodes"]))
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
 
 
 async def measure(base: str, pid: int, rate: int, seconds: int) -> None:
     """Append records and print what happened."""
-    with urlopen(f"{base}api/v1/health") as answer:
-        url = json.load(answer)["status"]["url"]
-    redis, counts = Redis.from_url(url), [0]
+    redis, counts = Redis.from_url(_server_of(base)), [0]
     reader = asyncio.create_task(count_events(base, counts))
     async with async_playwright() as playwright:
         chromium = str(CHROMIUM) if CHROMIUM.exists() else None
@@ -98,6 +115,7 @@ async def measure(base: str, pid: int, rate: int, seconds: int) -> None:
         await feed.run(seconds / 4)
         before = await sizes_of(pid, session)
         reached = await feed.run(seconds)
+        behind_s = await until_all(counts, feed.appended)
         await asyncio.sleep(_SETTLES_S)
         after = await sizes_of(pid, session)
         shown = await page.inner_text("[data-key=head]")
@@ -107,7 +125,7 @@ async def measure(base: str, pid: int, rate: int, seconds: int) -> None:
         await reader
     await redis.aclose()
     print(f"rate     {reached:,.0f} records a second for {seconds} s; {rate:,} were wanted")
-    print(f"stream   {counts[0]:,} received of {feed.appended:,} appended")
+    print(f"stream   {counts[0]:,} received of {feed.appended:,} appended, the last one {behind_s:.1f} s late")
     print("desk    ", " ".join(shown.split()))
     for name, was, now in zip(Sizes._fields, before, after, strict=True):
         print(f"{name:<10} {was:>9,} -> {now:>9,}")
