@@ -13,7 +13,7 @@ import asyncio
 import json
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.request import urlopen
 
 import aiohttp
@@ -50,7 +50,7 @@ class Feed:
     async def run(self, seconds: float) -> float:
         """Append for so many seconds; return the rate that was reached."""
         loop = asyncio.get_running_loop()
-        newest = await self._redis.xrevrange(LOG, count=100)
+        newest: list[Any] = await self._redis.xrevrange(LOG, count=100) or []
         index = int(newest[0][0].partition(b"-")[0]) + 1
         begun, before = loop.time(), self.appended
         while (passed := loop.time() - begun) < seconds:

@@ -59,7 +59,7 @@ def _environment() -> Environment:
         "iso": lambda ms: _NONE if ms is None else clock.iso(ms),
         "clock_time": lambda ms: _NONE if ms is None else clock.iso(ms)[11:19],
         "day_time": lambda ms: _NONE if ms is None else clock.iso(ms)[5:19].replace("T", " "),
-        "words": _words,
+        "words": lambda ms: _NONE if ms is None else clock.in_short(int(ms)),
         "signed": _signed,
         "amount": _amount,
         "fact": text_of,
@@ -84,11 +84,6 @@ def _code(text: str) -> Markup:
     """A text whose parts between backticks are commands."""
     parts = [escape(visible(part)) for part in text.split("`")]
     return Markup("").join(Markup("<code>{}</code>").format(part) if at % 2 else part for at, part in enumerate(parts))
-
-
-def _words(ms: float | None) -> str:
-    """A time span in words, whole minutes and hours without the zeros after them."""
-    return _NONE if ms is None else clock.in_words(int(ms)).removesuffix(" 0 s").removesuffix(" 0 min")
 
 
 def _signed(value: Decimal | float | None) -> str:

@@ -51,7 +51,7 @@ class KnownSection(NamedTuple):
     @property
     def age(self) -> str:
         """Its age in words; empty if it has none."""
-        return "" if self.age_ms is None else clock.in_words(self.age_ms)
+        return "" if self.age_ms is None else clock.in_short(self.age_ms)
 
 
 def read_known(snapshot: bytes, blobs: Mapping[str, bytes] = NO_BLOBS) -> tuple[Package, list[KnownSection]]:
@@ -231,7 +231,7 @@ class Story:
         except ValueError:
             return []
 
-    @property
+    @cached_property
     def value_of(self) -> dict[str, str]:
         """Each fact's value by its path, as prompts show it."""
         return {fact.path: text_of(fact.value) for section in self.known for fact in section.facts}
