@@ -178,10 +178,11 @@ class Pipeline:
         await self._settle(compose_confirmation(tick, confirmed, metadata), ())
         self.memory.confirm(tick.symbol, confirmed)
 
-    async def _read(self, symbol: str, known: Known | None = None) -> Snapshot:
-        known = known or await self.memory.of(symbol)
+    async def _read(self, symbol: str, *, plainly: bool = False) -> Snapshot:
+        known = Known() if plainly else await self.memory.of(symbol)
+        rules = self._rules.plain() if plainly else self._rules
         ledger = None if self._config.policy.mandate is None else known.ledger or Ledger()
-        return await read_snapshot(self._redis, symbol, self._partition, self._rules, known._replace(ledger=ledger))
+        return await read_snapshot(self._redis, symbol, self._partition, rules, known._replace(ledger=ledger))
 
     async def give_up(self, tick: Tick, reason: str, metadata: RecordMetadata) -> Draft:
         """The dead letter of a tick that cannot be decided, with the guardrails' verdict on its position.
@@ -190,9 +191,9 @@ class Pipeline:
         could not be judged. Raises SnapshotError or TrailError if Redis does not answer.
         """
         policy = self._config.policy
-        for known in (None, Known()):  # what is known of the symbol must not cost the stop either
+        for plainly in (False, True):  # what a stop does not need must not cost it
             try:
-                snapshot = await self._read(tick.symbol, known)
+                snapshot = await self._read(tick.symbol, plainly=plainly)
                 break
             except (SnapshotError, TrailError):
                 raise
