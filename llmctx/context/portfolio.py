@@ -21,7 +21,7 @@ _MAX_HOLDINGS = 200
 def portfolio_places(symbol: str, named: Sequence[str], rules: ReadRules) -> dict[str, Place]:
     """Where the further keys are that the section needs, by symbol: none if it needs this symbol's position alone.
 
-    `named` are the symbols whose positions make it, none for `portfolio:current`: what is not joined has the empty symbol.
+    `named` are the symbols whose positions make it, none for `portfolio:current`, which has the empty symbol.
     """
     sections = rules.sections
     if not named:
