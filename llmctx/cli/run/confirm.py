@@ -7,10 +7,11 @@ import typer
 
 from llmctx import clock
 from llmctx.cli.shared.deciding import decides
+from llmctx.cli.shared.decision_config import deciding, trail_rules
 from llmctx.cli.shared.options import AsJson, Symbol, said_by
 from llmctx.cli.shared.output import escape, out, print_json
 from llmctx.cli.shared.record_text import print_verdict
-from llmctx.cli.shared.setup import deciding, home_of, trail_rules
+from llmctx.cli.shared.setup import home_of
 from llmctx.context.marks import Mark
 from llmctx.errors import LlmctxError
 from llmctx.schema.symbol import check_symbol

@@ -13,9 +13,10 @@ from typing import Annotated
 import typer
 
 from llmctx.cli.run.demo_screen import DemoScreen
+from llmctx.cli.shared.decision_config import config_of
 from llmctx.cli.shared.options import Endpoint, MessagesAsJson, Model
 from llmctx.cli.shared.output import escape, out
-from llmctx.cli.shared.setup import config_of, settings_for
+from llmctx.cli.shared.setup import settings_for
 from llmctx.connection import open_redis
 from llmctx.errors import EndpointError, LlmctxError
 from llmctx.flow.feed import Feed

@@ -7,7 +7,8 @@ from pathlib import Path
 from redis.asyncio import Redis
 
 from llmctx.assets import asset
-from llmctx.cli.shared.setup import redis_of, trail_rules
+from llmctx.cli.shared.decision_config import trail_rules
+from llmctx.cli.shared.setup import redis_of
 from llmctx.cli.shared.sources import copy_in
 from llmctx.console.access import Proxy
 from llmctx.console.subject import Live, Subject, copy_subject, live_subject
