@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from redis.asyncio import Redis
 
@@ -39,8 +39,7 @@ async def recorded(redis: Redis) -> bytes:
     """Everything that the trail holds of its records: leaves, evidence, and the blobs that they name."""
     log = Log(redis)
     texts = [text for entry in [each async for each in log.read()] for text in (entry.leaf, *entry.pieces.values())]
-    async for key in redis.scan_iter("audit:{0}:blob:*"):
-        texts.append(bytes(await redis.get(key) or b""))
+    texts += [cast("bytes", await redis.get(key)) async for key in redis.scan_iter("audit:{0}:blob:*")]
     return b"\n".join(texts)
 
 
