@@ -26,7 +26,7 @@ from .conftest import ROOT
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "audit" / "README.md"]
 DOCUMENTS += sorted((ROOT / "docs").rglob("*.md"))
-COMMANDS = ("demo", "standin", "simulate", "feed", "run", "decide", "confirm", "context", "decisions", "show", "watch", "keys", "schema", "mandate", "query", "console", "verify", "reconcile", "export", "receipt", "report", "key", "replay", "compare", "prompts", "outcome", "trigger", "corpus", "backtest", "redis", "status", "halt", "resume", "approve", "override", "annotate", "models", "doctor", "notary", "join", "archive", "erase", "hold", "backup", "restore", "alerts", "cleanup", "maintenance", "adopt", "acl")  # fmt: skip
+COMMANDS = ("demo", "standin", "simulate", "feed", "run", "decide", "confirm", "context", "decisions", "show", "watch", "keys", "schema", "mandate", "query", "console", "verify", "reconcile", "export", "receipt", "report", "key", "replay", "compare", "prompts", "outcome", "trigger", "corpus", "backtest", "redis", "status", "halt", "resume", "approve", "override", "annotate", "people", "models", "doctor", "notary", "join", "archive", "erase", "hold", "backup", "restore", "alerts", "cleanup", "maintenance", "adopt", "acl")  # fmt: skip
 
 
 @cache
