@@ -66,7 +66,7 @@ chaos: $(VENV)/installed
 	@$(PYTEST) -s -m chaos tests/faults
 
 bench: $(VENV)/installed
-	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks $(ONLY)
 
 soak: $(VENV)/installed
 	@$(BIN)/python -m benchmarks.soak $(or $(MINUTES),12) $(or $(RATE),100)
