@@ -7,13 +7,16 @@ from pathlib import Path
 from redis.asyncio import Redis
 
 from llmctx.assets import asset
-from llmctx.cli.shared.setup import redis_of, trail_rules
+from llmctx.cli.shared.decision_config import trail_rules
+from llmctx.cli.shared.setup import redis_of
 from llmctx.cli.shared.sources import copy_in
 from llmctx.console.access import Proxy
 from llmctx.console.subject import Live, Subject, copy_subject, live_subject
 from llmctx.ops.doctor.subject import Places
 from llmctx.settings import Settings
 from llmctx.trail.log.instance import Instance, require_instance
+from llmctx.trail.log.people import names_in, rows_beside
+from llmctx.visible import show_names
 
 
 @asynccontextmanager
@@ -25,6 +28,7 @@ async def subject_of(
     Raises TrailError if it has no trail, or cannot be read; ServerError if no usable server answers.
     """
     if where is not None:
+        show_names(names_in(rows_beside(where, settings.state_dir)))
         yield copy_subject(copy_in(where, command), settings.prices, replays)
         return
     async with redis_of(settings) as (redis, url):

@@ -14,7 +14,7 @@ from llmctx.console.access import Bind, door_of, make_token
 from llmctx.console.subject import Subject
 from llmctx.errors import ConsoleError
 from tests.certificates import make_certificate
-from tests.integration.conftest import NOW
+from tests.integration.conftest import NOW, person
 from tests.integration.console.conftest import HONEST, Browser, opened
 
 TICK = b'{"symbol": "AAPL", "cause": "asked by hand", "id": "mine"}'
@@ -214,6 +214,7 @@ async def test_halts_statements_and_effects_are_written_as_the_command_line_does
         assert status["halted"] == ["AAPL"]
         assert await valkey.xlen("effects:{0}") == 1
         (said,) = (await browser.get(f"/api/v1/decisions/{HONEST}")).document["said"]
-        assert (said["kind"], said["person"]["by"]) == ("annotation", "R. Ohm")
+        ohm = await person(valkey, "R. Ohm")
+        assert (said["kind"], said["person"]["by"]) == ("annotation", ohm)
         found = (await browser.get("/api/v1/decisions?kind=notice&limit=1")).document["records"]
-        assert found[0]["control"] == {"act": "halt", "by": "R. Ohm", "why": "a drill"}
+        assert found[0]["control"] == {"act": "halt", "by": ohm, "why": "a drill"}
