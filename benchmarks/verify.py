@@ -21,7 +21,7 @@ from llmctx.trail.proof.key import load_or_make_key
 from llmctx.trail.proof.notary_service import cover_now
 from llmctx.trail.proof.writer import load_or_make_writer
 
-COPIES = 4
+COPIES = 2
 ROUNDS = 3
 DURABLE = "audit:{0}:durable"
 

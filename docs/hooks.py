@@ -1,4 +1,4 @@
-"""What the site adds to the documents when it is built: the help of each command."""  # noqa: INP001  a file that mkdocs loads
+"""What the site adds to the documents when it is built: the help of each command, and every setting."""  # noqa: INP001  a file that mkdocs loads
 
 from typing import Any
 
@@ -6,13 +6,21 @@ import typer
 from typer.main import get_command
 
 from llmctx.cli.app import app
+from llmctx.settings import described
 
-_MARK = "<!-- commands -->"
+_COMMANDS, _SETTINGS = "<!-- commands -->", "<!-- settings -->"
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Put the help of each command in place of the mark."""
-    return markdown.replace(_MARK, _help()) if _MARK in markdown else markdown
+    """Put the help of each command, or every setting, in place of their marks."""
+    if _COMMANDS in markdown:
+        return markdown.replace(_COMMANDS, _help())
+    return markdown.replace(_SETTINGS, _settings()) if _SETTINGS in markdown else markdown
+
+
+def _settings() -> str:
+    rows = (f"| `{each.variable}` | {each.says} | {each.default and f'`{each.default}`'} |" for each in described())
+    return "\n".join(["| setting | what it is | default |", "|---|---|---|", *rows])
 
 
 def _help() -> str:

@@ -1,10 +1,18 @@
-"""The environment variables that settings have, and what is wrong with those that are given."""
+"""The environment variables that settings have, what each sets, and what is wrong with those that are given."""
 
+import ast
+import inspect
+import json
 import os
+import textwrap
+from collections.abc import Iterator
+from itertools import pairwise
 from types import UnionType
-from typing import Union, get_args, get_origin
+from typing import Any, NamedTuple, Union, get_args, get_origin
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined, to_jsonable_python
 
 from llmctx.errors import LlmctxError
 from llmctx.llm.profile import ProfileSettings
@@ -12,15 +20,67 @@ from llmctx.llm.profile import ProfileSettings
 _PREFIX, _PROFILE = "LLMCTX_", "LLMCTX_LLM__PROFILE"
 
 
-def variables(model: type[BaseModel], prefix: str) -> set[str]:
-    """The environment variables of a model's fields, and of the fields of models that these hold."""
-    found: set[str] = set()
+class Variable(NamedTuple):
+    """An environment variable and the field it sets."""
+
+    name: str
+    """The variable."""
+    model: type[BaseModel]
+    """The model with the field."""
+    field: str
+    """The field."""
+    without: Any
+    """The field's value if nothing sets it; None for a table, whose fields are variables as well."""
+
+    @property
+    def default(self) -> str:
+        """The same as one would write it; "" for none."""
+        if self.without is PydanticUndefined or self.without in (None, (), [], {}):
+            return ""
+        return json.dumps(to_jsonable_python(self.without)).strip('"')
+
+    @property
+    def tables(self) -> tuple[type[BaseModel], ...]:
+        """The models whose fields are the field's own; () if it is a plain value."""
+        return tuple(_models_in(self.model.model_fields[self.field]))
+
+    @property
+    def says(self) -> str:
+        """What the field's docstring says."""
+        return next(texts[self.field] for each in self.model.__mro__ if self.field in (texts := _docstrings(each)))
+
+
+def variables(model: type[BaseModel], prefix: str, defaults: BaseModel | None = None) -> Iterator[Variable]:
+    """The environment variables of a model's fields, and of the fields of models that these hold.
+
+    `defaults` has the values that hold without them, if they are not the model's own.
+    """
     for name, field in model.model_fields.items():
-        found.add(f"{prefix}{name}".upper())
-        members = get_args(field.annotation) if get_origin(field.annotation) in (Union, UnionType) else ()
-        for inner in (field.annotation, *members):
-            if isinstance(inner, type) and issubclass(inner, BaseModel):
-                found |= variables(inner, f"{prefix}{name}__")
+        default = field.default if defaults is None else getattr(defaults, name)
+        inner_defaults = default if isinstance(default, BaseModel) else None
+        yield Variable(f"{prefix}{name}".upper(), model, name, None if inner_defaults else default)
+        for inner in _models_in(field):
+            yield from variables(inner, f"{prefix}{name}__", inner_defaults)
+
+
+def _models_in(field: FieldInfo) -> Iterator[type[BaseModel]]:
+    members = get_args(field.annotation) if get_origin(field.annotation) in (Union, UnionType) else ()
+    for inner in (field.annotation, *members):
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield inner
+
+
+def _docstrings(model: type) -> dict[str, str]:
+    """The text under each field of a class; {} for a class that is not ours."""
+    if not model.__module__.startswith("llmctx."):
+        return {}
+    found = {}
+    tree = ast.parse(textwrap.dedent(inspect.getsource(model)))
+    body = next(node.body for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    for one, two in pairwise(body):
+        match one, two:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                found[name] = " ".join(text.split())
     return found
 
 
@@ -30,7 +90,7 @@ def check_environment(known: set[str]) -> None:
     Raises LlmctxError that names it.
     """
     given = {name.upper() for name in os.environ if name.upper().startswith(_PREFIX)}
-    parts = given & variables(ProfileSettings, f"{_PROFILE}__")
+    parts = given & {each.name for each in variables(ProfileSettings, f"{_PROFILE}__")}
     if _PROFILE in given and parts:
         raise LlmctxError(
             f"{_PROFILE} and {min(parts)} are both set.",

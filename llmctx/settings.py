@@ -5,17 +5,17 @@ Only the command line reads them and passes plain values to the library.
 
 import os
 import re
+from collections.abc import Iterator
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
     model_validator,
@@ -35,18 +35,19 @@ from llmctx.context.memory import MemoryLength
 from llmctx.context.read_rules import DEFAULT_MAX_AGE_S
 from llmctx.decision.approval import ApprovalRule
 from llmctx.decision.mandate.given import over_prudent
-from llmctx.decision.mandate.mandate import Limits, Mandate
+from llmctx.decision.mandate.mandate import PRUDENT, Limits, Mandate
 from llmctx.decision.stop import UnconfirmedStop
 from llmctx.decision.trigger import TriggerPolicy
 from llmctx.decision.verdict import OnUngrounded
-from llmctx.environment import check_environment, variables
+from llmctx.environment import Variable, check_environment, variables
 from llmctx.errors import LlmctxError
-from llmctx.llm.budget import DailyBudget
+from llmctx.llm.budget_limits import DailyBudget
 from llmctx.llm.endpoint_settings import LLMSettings
 from llmctx.llm.price import Price
 from llmctx.llm.profile import ProfileSettings
 from llmctx.ops.alerts.alert_settings import AlertSettings
 from llmctx.ops.maintenance.schedule import Schedule
+from llmctx.ops.tracing.tracing_settings import OtelSettings
 from llmctx.schema.keys import BY_SECTION, SIGNAL_TYPES
 from llmctx.schema.mapping.rule import SectionRule
 from llmctx.schema.mapping.sections import Sections
@@ -61,17 +62,6 @@ def _known_sections(limits: dict[str, int]) -> dict[str, int]:
         if section not in (*BY_SECTION, "portfolio", "timeframes") and not section.startswith("signals."):
             raise ValueError(f"there is no section {section!r}; the sections are {', '.join(BY_SECTION)}")
     return limits
-
-
-class OtelSettings(BaseModel):
-    """Traces by OpenTelemetry."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    endpoint: str | None = Field(None, repr=False)  # it may hold a password
-    """The collector's base URL, OTLP over HTTP, for example http://127.0.0.1:4318; unset: no traces."""
-    content: bool = False
-    """Whether spans carry prompts and answers."""
 
 
 class Settings(BaseSettings):
@@ -146,7 +136,7 @@ class Settings(BaseSettings):
     trigger: TriggerPolicy | None = None
     """What makes a tick worth a call; unset, the model is asked on every tick."""
     prices: dict[str, Price] = {}
-    """Price per million tokens by model: input, output, and cached if it differs from input."""
+    """Price per million tokens by model, as {"MODEL": {"input": 0.4, "cached": 0.1, "output": 1.6}}."""
     concurrency: int = Field(32, ge=1)
     """How many symbols of a partition are decided in parallel."""
     partitions: int = Field(1, ge=1, le=1024)
@@ -226,6 +216,9 @@ class Settings(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
 
+_MANDATE = "LLMCTX_MANDATE__"
+
+
 def _variable(name: str) -> str:
     if not (value := os.environ.get(name)):
         raise LlmctxError(f"{name}, which holds an endpoint's API key, is not set.", f"Set {name} in the environment.")
@@ -244,13 +237,43 @@ def _is_default(base_url: str | None) -> bool:
     return place in (("https", "api.openai.com", None), ("https", "api.openai.com", 443))
 
 
+def all_variables() -> list[Variable]:
+    """The environment variables of all settings; the limits of a mandate are set without its part `account`."""
+    account = f"{_MANDATE}ACCOUNT"
+    found = [each for each in variables(Settings, "LLMCTX_") if not each.name.startswith(account)]
+    place = next(number for number, each in enumerate(found) if each.name.startswith(_MANDATE))
+    return [*found[:place], *variables(Limits, _MANDATE, PRUDENT), *found[place:]]
+
+
+class Described(NamedTuple):
+    """A setting as its users see it."""
+
+    variable: str
+    """Its environment variable; a table ends in __..."""
+    default: str
+    """What holds without it; "" for nothing."""
+    says: str
+    """What it is."""
+
+
+def described() -> Iterator[Described]:
+    """Every setting; of a table that stands in several places the fields are described at the first."""
+    places: dict[type[BaseModel], str] = {}
+    for each in all_variables():
+        prefix = each.name.removesuffix(each.field.upper())
+        if places.setdefault(each.model, prefix) != prefix:
+            continue
+        again = next((places[model] for model in each.tables if model in places), None)
+        says = each.says if again is None else f"{each.says} Its fields are those of {again}..."
+        yield Described(each.name + "__..." * bool(each.tables), each.default, says)
+
+
 def load_settings(**given: Any) -> Settings:
     """The settings, with the command line's values first; None means that an option was not given.
 
     Raises LlmctxError that names the setting if one is malformed or unknown.
     """
-    mandate = {*Limits.model_fields, "gross_max", "net_max", "by", "why"}
-    check_environment(variables(Settings, "LLMCTX_") | {f"LLMCTX_MANDATE__{name}".upper() for name in mandate})
+    check_environment({each.name for each in all_variables()})
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:

@@ -1,5 +1,6 @@
 """Settings: where the API key goes and what is never shown; what the environment may set."""
 
+import re
 from decimal import Decimal
 
 import pytest
@@ -8,7 +9,8 @@ from pydantic import SecretStr, ValidationError
 from llmctx.cli.shared.alerting import secrets_of
 from llmctx.errors import LlmctxError
 from llmctx.llm.endpoint_settings import LLMSettings
-from llmctx.settings import Settings, load_settings
+from llmctx.settings import Settings, all_variables, described, load_settings
+from tests.conftest import ROOT
 
 
 def of(base_url: str | None, api_key: str | None = None) -> Settings:
@@ -130,3 +132,25 @@ def test_alerts_know_the_secrets_of_every_endpoint(monkeypatch: pytest.MonkeyPat
     secrets = secrets_of(Settings(llm=LLMSettings.model_validate({"endpoints": TWO})))
     assert {"one-secret", "two-secret", "base-secret"} <= set(secrets)
     assert "secret" not in repr(Settings(llm=LLMSettings.model_validate({"endpoints": TWO})))
+
+
+def test_every_setting_is_described() -> None:
+    assert [each.variable for each in described() if not each.says.endswith(".")] == []
+
+
+def test_a_table_that_stands_twice_is_described_once() -> None:
+    listed = {each.variable: each.says for each in described()}
+    assert "LLMCTX_MANDATE__ADDS_PER_DAY" in listed
+    assert "LLMCTX_MANDATE__SHORTS__ADDS_PER_DAY" not in listed
+    assert "LLMCTX_MANDATE__..." in listed["LLMCTX_MANDATE__SHORTS__..."]
+
+
+def test_the_default_of_a_limit_is_the_one_that_holds() -> None:
+    listed = {each.variable: each.default for each in described()}
+    assert listed["LLMCTX_MANDATE__ADDS_PER_DAY"] == str(load_settings().mandate.account.adds_per_day)
+
+
+def test_every_setting_that_the_readme_names_exists() -> None:
+    names = set(re.findall(r"LLMCTX_[A-Z_]*[A-Z]", (ROOT / "README.md").read_text("utf-8")))
+    assert names
+    assert {name for name in names if not any(each.name.startswith(name) for each in all_variables())} == set()

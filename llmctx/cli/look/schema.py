@@ -29,7 +29,7 @@ def schema(
     `decisions` stands for what is published on decisions:{p}, in the field `decision` of each entry: one for each
     record that settles a tick. For a skipped tick its action is none, and its reason says why. `effects` stands for
     what the execution side writes to effects:{p}, in the field `effect`. With --json only the JSON Schema is printed;
-    it holds the example.
+    it holds the example. `settings` lists every setting with its default.
 
     \b
     llmctx schema
@@ -37,11 +37,14 @@ def schema(
     llmctx schema positions:active:AAPL
     llmctx schema decisions
     llmctx schema effects
+    llmctx schema settings
     """
     from llmctx.schema.keys import FAMILIES, find_family
     from llmctx.schema.values import Effect, Thesis
 
-    if key is not None and key not in ("decisions", "effects"):
+    if key == "settings":
+        _print_settings(as_json)
+    elif key is not None and key not in ("decisions", "effects"):
         _print_family(find_family(key), key, as_json)
     elif key is not None:
         print_json((Thesis if key == "decisions" else Effect).model_json_schema())
@@ -86,3 +89,16 @@ def _print_families() -> None:
         lifetime = "no limit" if family.lifetime_s is None else f"{family.lifetime_s // 3600} h"
         table.add_row(escape(family.pattern), family.section, lifetime, family.says)
     out.print(table)
+
+
+def _print_settings(as_json: bool) -> None:
+    from llmctx.settings import described
+
+    if not as_json:
+        out.print("Each as an environment variable; in llmctx.toml LLMCTX_LLM__MODEL is model in the table llm.\n")
+    for each in described():
+        if as_json:
+            print_json(each._asdict())
+        else:
+            default = f"  ({each.default})" if each.default else ""
+            out.print(f"[bold]{each.variable}[/]{escape(default)}\n    {escape(each.says)}", highlight=False)
