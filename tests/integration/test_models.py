@@ -108,6 +108,19 @@ async def test_a_setting_that_cannot_be_used_is_named(environment: dict[str, str
     assert said in ended.err
 
 
+async def test_a_table_in_the_settings_gives_symbols_a_prompt_of_their_own(
+    valkey: Redis, valkey_url: str, tmp_path: Path, standin: Standin
+) -> None:
+    await hold(valkey, "BTC-PERP", "AAPL")
+    (tmp_path / "llmctx.toml").write_text('prompt = "position/v3"\n[prompts]\n"BTC*" = "perp/v1"\n')
+    program = Program(valkey_url, tmp_path, standin.base_url)
+    asked = {}
+    for symbol in ("BTC-PERP", "AAPL"):
+        record = (await program("decide", symbol, "--json")).document
+        asked[symbol] = (record["prompt"]["template"], record["prompt"]["version"])
+    assert asked == {"BTC-PERP": ("perp", 1), "AAPL": ("position", 3)}
+
+
 def refusing(status: str, error: dict[str, Any]) -> Answer:
     body = json.dumps({"error": error}).encode()
     return Answer(b"HTTP/1.1 %s\r\ncontent-length: %d\r\n\r\n%s" % (status.encode(), len(body), body))
