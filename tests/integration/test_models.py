@@ -17,6 +17,7 @@ from llmctx.trail.log.log import Log
 from tests.conftest import free_port
 from tests.integration.conftest import hold, raise_tick
 from tests.integration.program import Program, until
+from tests.llm.shapes.server import ShapeServer
 from tests.unit.llm.wire import Answer, Wire
 
 MODEL = "some-model"
@@ -141,6 +142,13 @@ async def test_the_probe_names_what_failed_and_stops_where_nothing_can_work(
         ended = await program_at(wire.base_url, tmp_path)("models", "--probe", "--json")
     assert ended.code == 1
     assert [tried["about"] for tried in ended.document["probe"]["tries"]] == [about] * tries
+
+
+async def test_the_probe_says_what_to_set_also_where_no_mode_worked(tmp_path: Path) -> None:
+    async with ShapeServer() as server:
+        ended = await program_at(server.url_of("length"), tmp_path)("models", "--probe")
+    assert ended.code == 1
+    assert "Set, and probe again:\n  LLMCTX_LLM__PROFILE__REASONING_TOKENS=8192" in ended.out
 
 
 async def test_the_probe_of_a_dead_endpoint_ends_soon(tmp_path: Path) -> None:
