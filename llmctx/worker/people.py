@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from llmctx import clock
+from llmctx.context.tick import Tick
 from llmctx.decision.approved import Approved
 from llmctx.decision.conclude import Conclusion
 from llmctx.errors import RequestError
@@ -62,6 +63,17 @@ class People:
     def sha256(self) -> str:
         """The digest by which records refer to those who may; empty if there are none."""
         return people_fields(self.roles)["people_sha256"] if self.roles else ""
+
+    async def named_by_id(self, tick: Tick) -> Tick:
+        """The tick, with whoever confirms a price by it named by id.
+
+        Raises TrailError if the server does not answer.
+        """
+        confirmed = tick.confirmation
+        if confirmed is None:
+            return tick
+        confirmed = confirmed._replace(by=await self._names.id_of(confirmed.by))
+        return tick.model_copy(update={"confirmation": confirmed})
 
     async def fulfil(self, request: Request) -> None:
         """Append what a person says, unless it stands there.

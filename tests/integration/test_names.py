@@ -1,19 +1,25 @@
 """People stand in records by id, and their names in a table beside the trail, from which one can be erased."""
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
 
 from redis.asyncio import Redis
 
+from llmctx import clock
 from llmctx.canonical import sha256
+from llmctx.context.marks import Mark
+from llmctx.context.tick import Tick
+from llmctx.schema import keys
 from llmctx.trail.log.log import Log
 from llmctx.trail.log.people import PEOPLE_KEY, NameTable, names_in
-from tests.integration.conftest import hold, person
+from tests.integration.conftest import ByRules, hold, leaves, person, serving
 from tests.integration.program import Program
 from tests.integration.test_prove import sign
 
 MEIER, ROSSI = "R. Meier", "M. Rossi"
+OPENED = "2026-03-02T14:30:00.000Z"
 WHY = ("--why", "within plan")
 
 
@@ -75,6 +81,20 @@ async def test_an_erased_name_is_gone_and_every_record_stays_proven(program: Pro
     kept = [path.read_bytes() for path in (program.folder / "var").rglob("*") if path.is_file()]
     assert not any(MEIER.encode() in raw for raw in kept)
     assert (await program("people", "erase", meier, "--by", ROSSI, "--why", "again")).code == 2
+
+
+async def test_a_confirmation_by_whoever_raises_ticks_has_an_id_too(
+    valkey: Redis, valkey_url: str, tmp_path: Path
+) -> None:
+    await hold(valkey, "AAPL")
+    mark = Mark(Decimal(100), 0, clock.to_ms(clock.parse_iso(OPENED)), Decimal(100), by=MEIER, why="seen")
+    tick = Tick(id="t1", symbol="AAPL", confirmation=mark)
+    async with serving(valkey, valkey_url, tmp_path, ByRules()) as running:
+        await valkey.xadd(keys.ticks(0), tick.fields())
+        await running.until_settled("t1")
+    (said,) = [leaf["confirmation"] for leaf in await leaves(valkey) if "confirmation" in leaf]
+    assert said["by"] == await person(valkey, MEIER)  # type: ignore[index]
+    assert MEIER.encode() not in await recorded(valkey)
 
 
 async def test_a_server_that_lost_the_table_has_it_back_but_no_erased_name(valkey: Redis, tmp_path: Path) -> None:
