@@ -1,5 +1,6 @@
 """People stand in records by id, and their names in a table beside the trail, from which one can be erased."""
 
+import asyncio
 import json
 from decimal import Decimal
 from pathlib import Path
@@ -110,6 +111,13 @@ async def test_a_server_that_lost_the_table_has_it_back_but_no_erased_name(valke
     for table in (here, there):
         assert names_in(await table.rows()) == {ids[ROSSI]: ROSSI}
     assert (await there.ids_of((MEIER,)))[MEIER] != ids[MEIER]
+
+
+async def test_two_hosts_that_name_somebody_at_once_agree_on_one_id(valkey: Redis, tmp_path: Path) -> None:
+    tables = [NameTable(valkey, tmp_path / str(number)) for number in range(8)]
+    found = await asyncio.gather(*[table.ids_of((MEIER, ROSSI)) for table in tables])
+    assert found == [found[0]] * 8
+    assert len(await valkey.hgetall(PEOPLE_KEY)) == 2
 
 
 async def test_a_row_cannot_give_an_id_another_name(valkey: Redis, tmp_path: Path) -> None:
