@@ -11,7 +11,7 @@ from llmctx.cli.shared.output import coloured, escape, out, print_json
 from llmctx.cli.shared.record_text import print_brief, print_fields, print_verdict
 from llmctx.cli.shared.setup import open_trail, settings_for
 from llmctx.cli.shared.sources import source_of
-from llmctx.console.story import Story, known_sections
+from llmctx.console.story import Story, read_known
 from llmctx.decision.mandate.mandate import Mandate
 from llmctx.errors import CheckpointError
 from llmctx.settings import Settings
@@ -213,7 +213,7 @@ def _attempts(call: dict[str, Any]) -> str:
 def _print_sections(snapshot: bytes, blobs: Blobs) -> None:
     out.print("\n[bold]known[/]")
     try:
-        sections = known_sections(snapshot, blobs)
+        _, sections = read_known(snapshot, blobs)
     except ValueError as error:  # other rules made it, or it was altered
         out.print(f"  this version cannot read it ({escape(str(error))}); --json prints it unchanged")
         return

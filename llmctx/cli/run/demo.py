@@ -190,7 +190,7 @@ def _print_next_steps(directory: Path, record: int) -> None:
         f"export LLMCTX_REDIS_URL={shlex.quote(f'embedded:{here}/redis')}\n"
         f"export LLMCTX_STATE_DIR={shlex.quote(str(here))}\n"
         "export LLMCTX_PORTFOLIO=key\n"
-        f'export PATH={shlex.quote(str(Path(sys.argv[0]).absolute().parent))}:"$PATH"\n',
+        f'export PATH={shlex.quote(str(Path(sys.executable).absolute().parent))}:"$PATH"\n',
         encoding="utf-8",
     )
     out.print("\nThe data is kept. Try next:")
