@@ -280,6 +280,8 @@ def load_settings(**given: Any) -> Settings:
         problem = max(error.errors(), key=lambda one: len(one["loc"]))  # of a union the branch that fits best
         place = [str(part) for part in problem["loc"] if part != ProfileSettings.__name__]
         name, variable = ".".join(place), f"LLMCTX_{'__'.join(place).upper()}"
+        if problem["type"] == "extra_forbidden":
+            raise LlmctxError(f"There is no setting {name}.", "`llmctx schema settings` lists them all.") from error
         raise LlmctxError(
             f"The setting {name} is malformed: {problem['msg']}.",
             f"Correct it on the command line, in {variable}, or in llmctx.toml.",
