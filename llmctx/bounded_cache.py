@@ -29,6 +29,12 @@ class BoundedCache(Generic[K, V]):
         found = self._entries.get(key)
         return None if found is None else found[0]
 
+    def drop(self, key: K) -> None:
+        """Drop the entry of a key, if it is here."""
+        with self._lock:
+            if key in self._entries:
+                self.size_bytes -= self._entries.pop(key)[1]
+
     def put(self, key: K, value: V, size_bytes: int) -> None:
         """Keep a value of about this size, and drop the oldest entries if there are too many."""
         with self._lock:

@@ -2,14 +2,14 @@
 
 Headlines, reasons and names of unknown fields are written by anyone. One table, in the order in which it is applied:
 
-1. control, format (bidirectional, zero-width, tag), private and unassigned characters, fillers and variation selectors
-   are removed; every run of white space becomes one space
+1. control, format (bidirectional, zero-width, tag), private and unassigned characters, fillers, blanks that are no
+   spaces and variation selectors are removed; every run of white space becomes one space
 2. look-alikes of the double quote become ', full-width brackets and bars become ‹ › ( ) |
 3. styled letters (full-width, mathematical, circled) become plain ones
 4. Cyrillic and Greek letters that look Latin become Latin: in a word with Latin letters, or everywhere if the text has
    no other Cyrillic or Greek letter
-5. < that could open a tag or a control token (<|im_start|>, <think>, <<SYS>>, </s>) becomes ‹, and a word in square
-   brackets ([INST]) stands in parentheses
+5. < that could open a tag or a control token (<|im_start|>, <think>, <<SYS>>, </s>) becomes ‹, a word in square
+   brackets ([INST]) stands in parentheses, and so does what stands in brackets that face the wrong way (]~b], [e~[)
 
 The original stays in the record's evidence.
 """
@@ -18,8 +18,11 @@ import re
 import unicodedata
 
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-# Invisible characters that Unicode classifies as letters or marks: fillers, joiners, variation selectors.
-_UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
+# What Unicode classifies as letters, marks or symbols and nobody sees: fillers, joiners, variation selectors, blanks.
+_UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U00013441\U00013442\U00016fe4"
+    "\U0001d159\U000e0100-\U000e01ef]"
+)
 _SIGNS = str.maketrans(
     dict.fromkeys("“”„‟«»″‴‶‷〝〞〟❝❞ʺ˝ˮ˵˶״＂", "'")
     | dict.fromkeys("＜﹤", "‹")
@@ -35,6 +38,7 @@ _WORD = re.compile(r"[^\W\d_]+")
 _HAS_LATIN = re.compile("[A-Za-z]")
 _TAG = re.compile(r"<(?=[^\s\d=.,$€£+\-]|0x)")
 _TOKEN = re.compile(r"\[( ?/?[A-Za-z_][A-Za-z0-9_ ]{0,40})\]")
+_TURNED = re.compile(r"\](?=(?:~!?[a-z]?|![a-z]~)[\[\]])|\[(?=(?:[a-z]~|>)\[)")
 _STYLED = re.compile(r"[^\W\d_\x00-\xff]|[\u2460-\u24ff\U0001f130-\U0001f149]")  # ª and º are ordinary
 
 
@@ -44,8 +48,9 @@ def harmless(text: str) -> str:
         text = _latin(_seen(text).translate(_SIGNS))
     if "<" in text:
         text = _TAG.sub("‹", text)
-    if "[" in text:
+    if "[" in text or "]" in text:
         text = _TOKEN.sub(r"(\1)", text)
+        text = _TURNED.sub(lambda bracket: "(" if bracket[0] == "[" else ")", text)
     return " ".join(text.split())
 
 

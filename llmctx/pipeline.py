@@ -14,7 +14,7 @@ from llmctx.context.ledger import Ledger
 from llmctx.context.package import Package, build_package
 from llmctx.context.read_rules import Clock, ReadRules
 from llmctx.context.reader import read_snapshot
-from llmctx.context.snapshot import Snapshot
+from llmctx.context.snapshot import Known, Snapshot
 from llmctx.context.staleness import Status
 from llmctx.context.tick import Tick
 from llmctx.decision.approved import Approved
@@ -178,13 +178,11 @@ class Pipeline:
         await self._settle(compose_confirmation(tick, confirmed, metadata), ())
         self.memory.confirm(tick.symbol, confirmed)
 
-    async def _read(self, symbol: str) -> Snapshot:
-        known = await self.memory.of(symbol)
-        if self._config.policy.mandate is None:
-            known = known._replace(ledger=None)
-        elif known.ledger is None:
-            known = known._replace(ledger=Ledger())
-        return await read_snapshot(self._redis, symbol, self._partition, self._rules, known)
+    async def _read(self, symbol: str, *, plainly: bool = False) -> Snapshot:
+        known = Known() if plainly else await self.memory.of(symbol)
+        rules = self._rules.plain() if plainly else self._rules
+        ledger = None if self._config.policy.mandate is None else known.ledger or Ledger()
+        return await read_snapshot(self._redis, symbol, self._partition, rules, known._replace(ledger=ledger))
 
     async def give_up(self, tick: Tick, reason: str, metadata: RecordMetadata) -> Draft:
         """The dead letter of a tick that cannot be decided, with the guardrails' verdict on its position.
@@ -193,12 +191,16 @@ class Pipeline:
         could not be judged. Raises SnapshotError or TrailError if Redis does not answer.
         """
         policy = self._config.policy
-        try:
-            snapshot = await self._read(tick.symbol)
-        except (SnapshotError, TrailError):
-            raise
-        except Exception as error:  # noqa: BLE001  a tick that breaks everything is settled all the same
-            return self._unjudged(tick, f"{reason}; nothing could be read: {in_short(error)}", metadata)
+        for plainly in (False, True):  # what a stop does not need must not cost it
+            try:
+                snapshot = await self._read(tick.symbol, plainly=plainly)
+                break
+            except (SnapshotError, TrailError):
+                raise
+            except Exception as error:  # noqa: BLE001  a tick that breaks everything is settled all the same
+                broken = in_short(error)
+        else:
+            return self._unjudged(tick, f"{reason}; nothing could be read: {broken}", metadata)
         try:
             conclusion = conclude_unasked(snapshot, build_package(snapshot), reason, policy)
             draft = compose_dead_letter(tick, conclusion.verdict, metadata, snapshot, conclusion.package)

@@ -41,7 +41,7 @@ from llmctx.decision.trigger import TriggerPolicy
 from llmctx.decision.verdict import OnUngrounded
 from llmctx.environment import Variable, check_environment, variables
 from llmctx.errors import LlmctxError
-from llmctx.llm.budget import DailyBudget
+from llmctx.llm.budget_limits import DailyBudget
 from llmctx.llm.endpoint_settings import LLMSettings
 from llmctx.llm.price import Price
 from llmctx.llm.profile import ProfileSettings

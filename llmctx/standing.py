@@ -93,8 +93,13 @@ class StandingDecisions:
 
     def add(self, entry: Entry, package: Package) -> None:
         """Keep a record that is a decision."""
-        if entry.record["kind"] == "decision":
+        if entry.record["kind"] != "decision":
+            return
+        try:
             self._known.put(package.symbol, self._standing(entry, package), _BYTES_EACH)
+        except Exception as error:  # noqa: BLE001  the record stands; without it the model is asked
+            _log.warning(f"Record {entry.index} cannot be the standing decision ({in_short(error)})")
+            self._known.drop(package.symbol)
 
     async def _read(self, symbol: str) -> Standing | None:
         assert self._log is not None

@@ -96,17 +96,11 @@ class SymbolMemory:
     def add(self, package: Package, verdict: Verdict, entry: Entry | None = None) -> None:
         """Remember a package and its verdict, and the record of them if it is the next thesis."""
         symbol = package.symbol
-        known = self._known.get(symbol) or Known()
-        # a person may have confirmed a price meanwhile; what they said stands
-        if package.marks_after is not None and known.marks is package.marks:
-            known = known._replace(marks=package.marks_after)
-        if (ledger := ledger_after(package, verdict.action, self._address(entry))) is not None:
-            known = known._replace(ledger=merged(ledger, package.ledger, known.ledger))
-        thesis = None if entry is None else self._thesis_in(entry)
-        known = known._replace(thesis=thesis or known.thesis)
-        if self.length != "off" and package.refusal is None and entry is not None:  # what no record says is no memory
-            known = self._remember(known, package, entry, usable=thesis is not None)
-        self._keep(symbol, known)
+        try:
+            self._keep(symbol, self._known_after(package, verdict, entry))
+        except Exception as error:  # noqa: BLE001  the record stands, and says what is to be known
+            _log.warning(f"{symbol}: what is known of it is read again ({in_short(error)})")
+            self._known.drop(symbol)
         found = [guard.detail for guard in verdict.guards if guard.name == STOP_UNCONFIRMED]
         if found:
             if symbol not in self.unconfirmed:
@@ -118,6 +112,19 @@ class SymbolMemory:
             self.unconfirmed[symbol] = found[0]
         else:
             self.unconfirmed.pop(symbol, None)
+
+    def _known_after(self, package: Package, verdict: Verdict, entry: Entry | None) -> Known:
+        known = self._known.get(package.symbol) or Known()
+        # a person may have confirmed a price meanwhile; what they said stands
+        if package.marks_after is not None and known.marks is package.marks:
+            known = known._replace(marks=package.marks_after)
+        if (ledger := ledger_after(package, verdict.action, self._address(entry))) is not None:
+            known = known._replace(ledger=merged(ledger, package.ledger, known.ledger))
+        thesis = None if entry is None else self._thesis_in(entry)
+        known = known._replace(thesis=thesis or known.thesis)
+        if self.length != "off" and package.refusal is None and entry is not None:  # what no record says is no memory
+            known = self._remember(known, package, entry, usable=thesis is not None)
+        return known
 
     def acknowledge(self, symbol: str, record: str) -> None:
         """Note that something is known of what the record at an address asked for: it may be asked for again."""

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from llmctx.context import paths
+from llmctx.context.amount import LITERAL, RATIO, Amount, plain_unit, unit_of
 from llmctx.context.facts import Fact
 from llmctx.numerals import CONTEXT
 from llmctx.schema.values import OF_NOTIONAL
@@ -18,10 +19,8 @@ from llmctx.schema.values import OF_NOTIONAL
 MAX_CHARS = 200
 MAX_OPERATORS = 8
 MAX_DEPTH = 10
-RATIO, PERCENT, PRICE, OPEN = "ratio", "%", "price", "open"
 LAUNDERS = "supports any number"
 
-_DIFFERENCE, _LITERAL_UNIT = "price difference", "literal"
 _OPERATORS = {"+": CONTEXT.add, "-": CONTEXT.subtract, "*": CONTEXT.multiply, "/": CONTEXT.divide}
 _LITERALS = (Decimal(1), Decimal(2), Decimal(100))
 _SHARES = ("0 to 1", "-1 to 1", OF_NOTIONAL)
@@ -55,15 +54,6 @@ class Node(NamedTuple):
     def has_path(self) -> bool:
         """Whether it contains a path."""
         return bool(self.paths())
-
-
-class Amount(NamedTuple):
-    """The value of a formula."""
-
-    value: Decimal
-    """Its value, finite."""
-    unit: str | None
-    """The fact's unit, None if it has none; for a formula ratio, price, %, or open if its unit is not tracked."""
 
 
 class Fault(NamedTuple):
@@ -192,13 +182,24 @@ def evaluate(node: Node, facts: Mapping[str, Fact]) -> Amount | Fault:
         return Fault("division by zero")
     if _has_own_literals(node) or any(_cancels(node, values, path) for path in values if places.count(path) > 1):
         return Fault(LAUNDERS)
-    return found
+    return plain_unit(found)
 
 
 def _has_own_literals(node: Node) -> bool:
-    """Whether some part of a formula consists of literals alone (100 * 100 / 2), which could form any number."""
+    """Whether literals of a formula form another number, alone (100 * 100 / 2) or together in a sum (x + 2 + 1)."""
     parts = [part for part in (node.left, node.right) if part is not None]
-    return (node.right is not None and not node.has_path) or any(map(_has_own_literals, parts))
+    alone = node.right is not None and not node.has_path
+    return alone or _literals_of_sum(node).copy_abs() not in (0, *_LITERALS) or any(map(_has_own_literals, parts))
+
+
+def _literals_of_sum(node: Node) -> Decimal:
+    """What the literals of a sum come to; 0 if the node is no sum."""
+    if node.op == "literal":
+        return node.value
+    if node.left is None or node.op not in ("+", "-", "neg"):
+        return Decimal(0)
+    left = _literals_of_sum(node.left)
+    return -left if node.right is None else _OPERATORS[node.op](left, _literals_of_sum(node.right))
 
 
 def _cancels(node: Node, values: Mapping[str, Amount], path: str) -> bool:
@@ -217,27 +218,10 @@ def _value(node: Node, values: Mapping[str, Amount]) -> Amount:
     if node.op == "path":
         return values[node.path]
     if node.op == "literal":
-        return Amount(node.value, _LITERAL_UNIT)
+        return Amount(node.value, LITERAL)
     assert node.left is not None
     left = _value(node.left, values)
     if node.right is None:
         return Amount(left.value.copy_abs() if node.op == "abs" else CONTEXT.minus(left.value), left.unit)
     right = _value(node.right, values)
-    return Amount(_OPERATORS[node.op](left.value, right.value), _unit(node.op, left, right))
-
-
-def _unit(op: str, left: Amount, right: Amount) -> str | None:
-    """The unit of a result: open if the rules for percentages and prices do not need it."""
-    one, two = left.unit, right.unit
-    if _LITERAL_UNIT in (one, two):
-        other, hundred = (one, right.value == 100) if two == _LITERAL_UNIT else (two, left.value == 100)  # noqa: PLR2004
-        if hundred and (op, other) in (("*", RATIO), ("/", PERCENT)):
-            return PERCENT if op == "*" else RATIO
-        return other if op != "/" or two == _LITERAL_UNIT or other == RATIO else OPEN
-    if op in "+-":
-        return one if one == two else PRICE if {one, two} == {PRICE, _DIFFERENCE} else OPEN
-    if RATIO in (one, two):
-        return two if one == RATIO and op == "*" else one if two == RATIO else OPEN
-    if op == "/" and one is not None and (one == two or {one, two} == {PRICE, _DIFFERENCE}):
-        return RATIO
-    return OPEN
+    return Amount(_OPERATORS[node.op](left.value, right.value), unit_of(node.op, left, right))

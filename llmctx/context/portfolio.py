@@ -3,7 +3,7 @@
 What cannot be read is unknown, which is not flat: while one position is unknown, no sum over positions is given.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -18,14 +18,12 @@ _POSITION = BY_SECTION["position"]
 _MAX_HOLDINGS = 200
 
 
-def portfolio_places(symbol: str, rules: ReadRules) -> dict[str, Place]:
+def portfolio_places(symbol: str, named: Sequence[str], rules: ReadRules) -> dict[str, Place]:
     """Where the further keys are that the section needs, by symbol: none if it needs this symbol's position alone.
 
-    A portfolio that is not joined has the empty symbol.
+    `named` are the symbols whose positions make it, none for `portfolio:current`, which has the empty symbol.
     """
-    named, sections = rules.portfolio, rules.sections
-    if named is None:
-        return {}
+    sections = rules.sections
     if not named:
         return {"": Place(PORTFOLIO)}
     others = [other for other in dict.fromkeys(named) if other != symbol]

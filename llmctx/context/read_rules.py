@@ -64,3 +64,7 @@ class ReadRules(BaseModel):
         if self.sections is None:
             return section_keys(symbol, self.signal_types, partition)
         return self.sections.keys(symbol, self.signal_types, partition)
+
+    def plain(self) -> "ReadRules":
+        """The same without the sections that a setting adds."""
+        return self.model_copy(update={"portfolio": None, "timeframes": False, "memory": "off"})

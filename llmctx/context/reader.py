@@ -40,7 +40,7 @@ async def read_snapshot(
     thesis_key = keys.pop("thesis")
     in_doubt = known.marks is not None and known.marks.doubted is not None
     extra_key = [bars(market_of(symbol))] if in_doubt else []  # a later bar may confirm the price
-    portfolio = portfolio_places(symbol, rules)
+    portfolio = {} if rules.portfolio is None else portfolio_places(symbol, rules.portfolio, rules)
     further = [*portfolio.values(), *([Place(TIMEFRAMES.key(symbol))] if rules.timeframes else [])]
     halting = halts_of(symbol)
     kinds = _with_further(how, [*further, *map(Place, halting)])

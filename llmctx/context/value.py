@@ -8,9 +8,12 @@ from pydantic import BaseModel, RootModel, ValidationError
 from llmctx.context import paths
 from llmctx.context.finding import Finding
 from llmctx.schema.annotations import alternatives, is_model
+from llmctx.schema.values import Position
 
 UNREADABLE = "unreadable"
 """The rule that is broken by a part that was left out."""
+UNREADABLE_STOP = "unreadable_stop"
+"""The rule that is broken by a position whose stop was left out."""
 
 _MAX_ERRORS_SHOWN = 3
 _MAX_ROUNDS = 3
@@ -42,7 +45,10 @@ def read_value(name: str, model: type[BaseModel], document: Any) -> tuple[BaseMo
     except ValidationError as error:
         if name == "thesis":
             raise  # llmctx writes it: one that is broken is not to be trusted in part
-        return _without_broken(name, model, document, error)
+        value, findings = _without_broken(name, model, document, error)
+    if isinstance(value, Position) and value.stop_loss is None and document.get("stop_loss"):  # 0 and "" are none
+        findings += (Finding(UNREADABLE_STOP, "position.stop_loss cannot be read, so it is unknown where the stop is"),)
+    return value, findings
 
 
 def _without_broken(

@@ -9,8 +9,9 @@ from collections.abc import Collection, Iterator
 from decimal import Decimal
 from typing import NamedTuple
 
+from llmctx.context.amount import OPEN, PERCENT, RATIO, Amount
 from llmctx.context.facts import PERCENT_OF_MARGIN
-from llmctx.context.formula import MAX_CHARS, OPEN, PERCENT, RATIO, Amount, Node, NotAFormulaError, Reader
+from llmctx.context.formula import MAX_CHARS, Node, NotAFormulaError, Reader
 from llmctx.numerals import CONTEXT, Numeral, numerals
 
 _START = re.compile(r"\[(?:[\s()+\-*/.,0-9]|abs\b)*+([A-Za-z_][A-Za-z0-9_]*)")

@@ -11,8 +11,9 @@ from functools import cached_property
 from typing import NamedTuple
 
 from llmctx import clock
+from llmctx.context.amount import PRICE, Amount
 from llmctx.context.facts import Fact
-from llmctx.context.formula import LAUNDERS, MAX_CHARS, PRICE, Amount, Node, evaluate, parse
+from llmctx.context.formula import LAUNDERS, MAX_CHARS, Node, evaluate, parse
 from llmctx.context.package import Package
 from llmctx.decision.citations import cited_numbers, is_right, occurs_in
 from llmctx.decision.decision import Decision, Evidence

@@ -20,7 +20,8 @@ They run in the order in which they stand below, each on what the one before it 
 10. awaits_approval: what a person must approve becomes a hold, and the verdict says what would be done (approval.py)
 11. stop_loss_breached: a price at or beyond the position's stop is an exit, whatever the LLM says or the hour is
    stop_unconfirmed: unless that price is implausible or far too old; then the position is held until the price is
-   confirmed (docs/plausibility.md), or left at once, as `GuardPolicy.unconfirmed_stop` says
+   confirmed (docs/plausibility.md), or left at once, as `GuardPolicy.unconfirmed_stop` says; with a stop that cannot
+   be read nothing is added and no stop is moved
    stale: the stop was obeyed on a price older than its limit
    If this guardrail itself breaks off, price and stop are compared plainly
 """
@@ -236,7 +237,7 @@ def _approval(draft: _Draft) -> None:
 
 
 def _stop_loss_breached(draft: _Draft) -> None:
-    for name, detail, action in judge_stop(draft.package, draft.policy.unconfirmed_stop):
+    for name, detail, action in judge_stop(draft.package, draft.policy.unconfirmed_stop, draft.action):
         draft.fire(name, detail, None if action is draft.action else action)
 
 

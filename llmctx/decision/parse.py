@@ -1,10 +1,12 @@
 """Parse the answer's text into a decision, or state exactly why it does not fit. Nothing is repaired or guessed."""
 
+import json
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
 from llmctx import canonical
+from llmctx.context.paths import is_plain
 from llmctx.decision.decision import Decision
 from llmctx.limits import (
     MAX_DETAIL_CHARS,
@@ -86,4 +88,6 @@ def misfit_of(completion: Completion) -> str | None:
 
 
 def _path(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(part)[:_MAX_NAME_CHARS] for part in location) + ": " if location else ""
+    """Where it does not fit, for a reader and for the model; names that are not plain stand in quotes, on one line."""
+    names = [str(part)[:_MAX_NAME_CHARS] for part in location]
+    return ".".join(name if is_plain(name) else json.dumps(name) for name in names) + ": " if names else ""

@@ -11,8 +11,8 @@ from decimal import Decimal
 from itertools import chain, combinations
 from typing import NamedTuple
 
+from llmctx.context.amount import PRICE
 from llmctx.context.facts import Fact
-from llmctx.context.formula import PRICE
 from llmctx.context.package import Package
 from llmctx.decision.steps import Steps
 from llmctx.numerals import CONTEXT, Numeral, Value

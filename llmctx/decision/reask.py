@@ -7,6 +7,7 @@ contain the first answer word for word, and a replay can build the second reques
 
 from llmctx import canonical
 from llmctx.decision.grounding import Grounding
+from llmctx.harmless import harmless
 from llmctx.prompt import untrusted
 from llmctx.prompt.render import Message, Prompt
 
@@ -44,7 +45,7 @@ def correction(grounding: Grounding) -> str:
 def form_correction(misfit: str) -> str:
     """Quote why an answer does not fit, and ask for the same decision in the right form."""
     return (
-        f"Your answer does not have the form that was asked for:\n\n{misfit}\n\n"
+        f"Your answer does not have the form that was asked for:\n\n{harmless(misfit)}\n\n"
         "Answer once more, in full: one JSON object of that form and nothing else. Keep your decision and correct its "
         "form."
     )

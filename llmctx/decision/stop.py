@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple
 from llmctx import clock
 from llmctx.context.package import Package
 from llmctx.context.staleness import Status
+from llmctx.context.value import UNREADABLE_STOP
 from llmctx.decision.decision import Action
 
 STOP_BREACHED = "stop_loss_breached"
@@ -28,13 +29,17 @@ class StopJudgement(NamedTuple):
     """What is to be done; None for a mark alone."""
 
 
-def judge_stop(package: Package, unconfirmed: UnconfirmedStop) -> list[StopJudgement]:
+def judge_stop(package: Package, unconfirmed: UnconfirmedStop, decided: Action) -> list[StopJudgement]:
     """What the package's price does to the stop, in order; empty if it has not reached it.
 
-    A price in doubt (docs/plausibility.md) holds, or exits if `unconfirmed` says so.
+    A price in doubt (docs/plausibility.md) holds, or exits if `unconfirmed` says so. With a stop that cannot be read,
+    what was `decided` stands if it takes no new risk.
     """
     if not package.stop_reached:
-        return []
+        stands = decided in (Action.HOLD, Action.EXIT, Action.REDUCE)
+        found = package.sections["position"].implausible
+        unreadable = [finding.reason for finding in found if finding.rule == UNREADABLE_STOP]
+        return [StopJudgement(STOP_UNCONFIRMED, reason, None if stands else Action.HOLD) for reason in unreadable]
     position, section, doubts = package.position, package.sections["price"], package.price_doubts
     last, stop = package.price.price.last, position.stop_loss
     detail = f"the price {last} has reached the stop_loss {stop} of the {position.side} position"
@@ -43,12 +48,12 @@ def judge_stop(package: Package, unconfirmed: UnconfirmedStop) -> list[StopJudge
         detail = f"{detail}, but {why}"
         if unconfirmed == "hold":
             return [StopJudgement(STOP_UNCONFIRMED, detail, Action.HOLD)]
-    found = []
+    judged = []
     if section.status is Status.STALE:
-        found.append(StopJudgement(STALE, f"the price is {clock.in_words(section.age_ms or 0)} old", None))
+        judged.append(StopJudgement(STALE, f"the price is {clock.in_words(section.age_ms or 0)} old", None))
     if (confirmed_by := package.confirmed_by) is not None:
         detail = f"{detail}; {confirmed_by} confirmed the price"
-    return [*found, StopJudgement(STOP_BREACHED, detail, Action.EXIT)]
+    return [*judged, StopJudgement(STOP_BREACHED, detail, Action.EXIT)]
 
 
 def unjudged_stop(package: Package) -> str | None:

@@ -1,6 +1,6 @@
 """The settings of the endpoint, or of several."""
 
-from typing import Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
@@ -90,3 +90,18 @@ class LLMSettings(EndpointSettings):
         endpoint = by_name[self.endpoints[0].name if name is None else name]
         shared = {field: getattr(endpoint, field) for field in EndpointSettings.model_fields}
         return LLMSettings(timeout_s=self.timeout_s, max_body_bytes=self.max_body_bytes, **shared)
+
+    def chosen(self, endpoint: str | None, model: str | None) -> "LLMSettings":
+        """The settings of the endpoint that a command line names, by address or as one of `endpoints`, and its model.
+
+        A model alone is asked at the first of `endpoints`.
+        """
+        if endpoint is None and model is None:
+            return self
+        if endpoint is None or any(one.name == endpoint for one in self.endpoints):
+            kept, changes = self.one(endpoint), dict[str, Any]()
+        else:
+            kept, changes = self, {"base_url": endpoint, "endpoints": (), "hedge_percentile": None}
+        if model is not None:
+            changes["model"] = model
+        return LLMSettings.model_validate(kept.model_dump() | changes)

@@ -19,7 +19,8 @@ from llmctx.connection import server_ms
 from llmctx.errors import LlmctxError, in_short
 from llmctx.functions import Argument, ServerFunction
 from llmctx.killpoint import reached
-from llmctx.llm.budget import BudgetTerms, CallLimits, Reserved, Spending
+from llmctx.llm.budget import BudgetTerms, Reserved, Spending
+from llmctx.llm.budget_limits import CallLimits
 from llmctx.llm.completion import Completion
 from llmctx.prompt.render import Prompt
 from llmctx.schema import keys

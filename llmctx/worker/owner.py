@@ -69,6 +69,7 @@ class Owner:
         self.partition = partition
         self.log = Log(redis, partition)
         """The partition's log."""
+        self._home = home
         self._check = ServerCheck(redis, self.log, instance)
         self._lease = Lease(redis, partition)
         self._replicas = Replicas(redis, self.log.key("replicated"), home.replicas)
@@ -87,7 +88,7 @@ class Owner:
         """Which ids are recorded of what others say."""
         self.memory = SymbolMemory(self.log, instance.partitions, self._recovery.vouches)
         """What is known of each symbol before."""
-        self.people = People(home.people, self.said, self.memory, self.log, settle=self.settle, metadata=self.metadata)
+        self.people = People(home.names, self.said, self.memory, self.log, settle=self.settle, metadata=self.metadata)
         """What people say of records."""
         handlers = {"trim": self.archiving.trim, FORGET: self._forget, ACT: self.people.fulfil}
         self.requests = Requests(self.log, lambda: self.roster, self.note, self.metadata, handlers)
@@ -112,6 +113,9 @@ class Owner:
         TrailError if the server or the disk does not answer.
         """
         await self._check.contents()
+        people = self._home.people
+        ids = await self._home.names.ids_of(people)
+        self.people.roles = {ids[name]: roles for name, roles in people.items()}
         roster = await self._enrolment.open()
         await self.tenure.begin(self._wait)
         try:

@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 import pytest
 from redis.asyncio import Redis
 
-from llmctx.cli.shared.budget import budget_of, check_answer_limit
+from llmctx.cli.shared.decision_config import budget_of, check_answer_limit
 from llmctx.connection import connect
 from llmctx.context.tick import Tick
 from llmctx.decision.decision import OUTPUT
 from llmctx.errors import BudgetError, TemplateError
-from llmctx.llm.budget import BudgetTerms, CallCost, CallLimits, DailyBudget, Reserved, Spending
+from llmctx.llm.budget import BudgetTerms, CallCost, Reserved, Spending
+from llmctx.llm.budget_limits import CallLimits, DailyBudget
 from llmctx.llm.client import NoEndpoint
 from llmctx.llm.completion import Completion
 from llmctx.llm.output import OutputSchema

@@ -36,3 +36,10 @@ def test_a_key_put_in_again_counts_once() -> None:
     cache = filled(3)
     cache.put(1, "again", 5)
     assert (len(cache), cache.size_bytes, cache.get(1)) == (3, 7, "again")
+
+
+def test_a_dropped_entry_is_gone_and_takes_no_bytes() -> None:
+    cache = filled(3)
+    cache.drop(1)
+    cache.drop(7)
+    assert (len(cache), cache.size_bytes, cache.get(1), cache.get(2)) == (2, 2, None, "2")

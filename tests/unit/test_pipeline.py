@@ -17,6 +17,7 @@ from llmctx.llm.completion import Completion, Outcome
 from llmctx.pipeline import DecisionConfig, Pipeline
 from llmctx.prompt.template import Template
 from llmctx.publication import published_text
+from llmctx.record import RecordMetadata
 from llmctx.replay.corpus import BlobCache
 from llmctx.replay.rerun import rebuild
 from llmctx.trail.log.entry import Entry
@@ -37,6 +38,7 @@ from tests.unit.makers import (
     template_of,
 )
 
+MEMORY = "llmctx.symbol_memory.SymbolMemory.of"
 TICK = Tick(id="run:AAPL:1", symbol=SYMBOL, cause="position_marked")
 
 
@@ -345,6 +347,23 @@ async def test_the_rules_that_were_set_are_the_ones_that_are_read_by(decide: Dec
     assert sections["price"]["status"] == "stale"
     assert "signals.breakout" in sections
     assert json.loads(entry.pieces["snapshot"])["signal_types"] == ["breakout"]
+
+
+@pytest.mark.parametrize(
+    "step", ["llmctx.context.reader.portfolio_places", "llmctx.context.reader.portfolio_section", MEMORY]
+)
+async def test_what_a_stop_does_not_need_costs_it_nothing(
+    step: str, valkey: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_off(*_: object, **__: object) -> None:
+        raise OverflowError("cannot convert Infinity to integer")
+
+    monkeypatch.setattr(step, break_off)
+    await valkey.mset(live_keys(market(price="140", stop="145")))
+    config = DecisionConfig(template(), Scripted(), rules=ReadRules(portfolio=(), memory="long"))
+    pipeline = Pipeline(valkey, config, Collected().settle)
+    draft = await pipeline.give_up(TICK, "tried too often", RecordMetadata(recorded_at_ms=NOW_MS, worker="test"))
+    assert json.loads(draft.leaf)["verdict"]["action"] == "exit"
 
 
 def test_a_template_for_another_output_is_refused(valkey_url: str) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from llmctx.cli.shared.decision_config import config_of
 from llmctx.cli.shared.long_running import progress
 from llmctx.cli.shared.mandates import read_mandate
 from llmctx.cli.shared.options import (
@@ -36,7 +37,7 @@ from llmctx.cli.shared.options import (
     broker_terms,
 )
 from llmctx.cli.shared.output import escape, out, print_json
-from llmctx.cli.shared.setup import config_of, settings_for
+from llmctx.cli.shared.setup import settings_for
 from llmctx.decision.mandate.mandate import Mandate
 from llmctx.errors import LlmctxError
 from llmctx.settings import Settings

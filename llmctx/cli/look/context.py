@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from llmctx.cli.shared.decision_config import trail_rules
 from llmctx.cli.shared.endpoints import profile_for
 from llmctx.cli.shared.options import AsJson, PromptsDir, RedisUrl, StateDir, Symbol
 from llmctx.cli.shared.output import coloured, escape, out, print_json
-from llmctx.cli.shared.setup import partitions_of, redis_of, settings_for, trail_rules
+from llmctx.cli.shared.setup import partitions_of, redis_of, settings_for
 from llmctx.schema.symbol import check_symbol
 from llmctx.settings import Settings
 from llmctx.visible import visible

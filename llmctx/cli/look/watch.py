@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from llmctx.cli.shared.decision_config import trail_rules
 from llmctx.cli.shared.options import AsJson, RedisUrl, StateDir, Symbol
 from llmctx.cli.shared.output import coloured, escape, out, print_json
-from llmctx.cli.shared.setup import partitions_of, redis_of, settings_for, trail_rules
+from llmctx.cli.shared.setup import partitions_of, redis_of, settings_for
 from llmctx.clock import in_words, iso
 from llmctx.context.facts import facts_of
 from llmctx.context.package import Package

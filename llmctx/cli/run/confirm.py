@@ -7,10 +7,11 @@ import typer
 
 from llmctx import clock
 from llmctx.cli.shared.deciding import decides
+from llmctx.cli.shared.decision_config import deciding, trail_rules
 from llmctx.cli.shared.options import AsJson, Symbol, said_by
 from llmctx.cli.shared.output import escape, out, print_json
 from llmctx.cli.shared.record_text import print_verdict
-from llmctx.cli.shared.setup import deciding, home_of, trail_rules
+from llmctx.cli.shared.setup import home_of
 from llmctx.context.marks import Mark
 from llmctx.errors import LlmctxError
 from llmctx.schema.symbol import check_symbol
@@ -59,7 +60,8 @@ async def _confirm(settings: Settings, symbol: str, by: str, why: str) -> tuple[
         package = build_package(await read_snapshot(redis, symbol, partition, await trail_rules(redis, settings)))
         if package.refusal is not None:
             raise LlmctxError(f"There is no price to confirm: {package.refusal}.", "Write position and price first.")
-        confirmed = mark_of(package.position, package.price)._replace(volume=None, by=by, why=why)
+        confirmed = mark_of(package.position, package.price)._replace(volume=None, why=why)
+        confirmed = confirmed._replace(by=await home.names.id_of(by))
         timeout_s = settings.llm.timeout_s + _GRACE_S
         entry = await decide_once(home, symbol, config, confirmation=confirmed, timeout_s=timeout_s)
         return confirmed, entry, home.instance.partitions

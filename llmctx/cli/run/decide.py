@@ -6,10 +6,11 @@ from typing import Any
 import typer
 
 from llmctx.cli.shared.deciding import decides
+from llmctx.cli.shared.decision_config import deciding
 from llmctx.cli.shared.options import AsJson, NewInstance, Symbol
 from llmctx.cli.shared.output import messages, out, print_json
 from llmctx.cli.shared.record_text import print_verdict
-from llmctx.cli.shared.setup import deciding, home_of
+from llmctx.cli.shared.setup import home_of
 from llmctx.errors import LlmctxError
 from llmctx.schema.symbol import check_symbol
 from llmctx.settings import Settings

@@ -13,9 +13,10 @@ from typing import Annotated
 import typer
 
 from llmctx.cli.run.demo_screen import DemoScreen
+from llmctx.cli.shared.decision_config import config_of
 from llmctx.cli.shared.options import Endpoint, MessagesAsJson, Model
 from llmctx.cli.shared.output import escape, out
-from llmctx.cli.shared.setup import config_of, settings_for
+from llmctx.cli.shared.setup import settings_for
 from llmctx.connection import open_redis
 from llmctx.errors import EndpointError, LlmctxError
 from llmctx.flow.feed import Feed
@@ -95,6 +96,7 @@ async def _demo(directory: Path, endpoint: str | None, model: str | None, *, loc
         )
         settings = settings_for(server.url, directory, endpoint=endpoint, model=model)
         settings.clock = "bars"  # whatever is set for live trails
+        settings.portfolio = "key"  # the feed writes its book's
         if local is not None:
             _suit_local_model(settings)
         limit = (_MAX_REAL_CALLS if local is None else _MAX_LOCAL_CALLS) if real else None
@@ -187,7 +189,8 @@ def _print_next_steps(directory: Path, record: int) -> None:
         "# `source` this file: the commands after it are about this demo.\n"
         f"export LLMCTX_REDIS_URL={shlex.quote(f'embedded:{here}/redis')}\n"
         f"export LLMCTX_STATE_DIR={shlex.quote(str(here))}\n"
-        f'export PATH={shlex.quote(str(Path(sys.argv[0]).absolute().parent))}:"$PATH"\n',
+        "export LLMCTX_PORTFOLIO=key\n"
+        f'export PATH={shlex.quote(str(Path(sys.executable).absolute().parent))}:"$PATH"\n',
         encoding="utf-8",
     )
     out.print("\nThe data is kept. Try next:")

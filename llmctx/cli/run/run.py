@@ -9,13 +9,14 @@ from redis.exceptions import RedisError
 
 from llmctx.cli.run.observers import Observer, console_beside, observers
 from llmctx.cli.shared.deciding import decides
+from llmctx.cli.shared.decision_config import deciding
 from llmctx.cli.shared.endpoints import keys_of
 from llmctx.cli.shared.logs import LogFormat, show_logs
 from llmctx.cli.shared.long_running import stop_signal
 from llmctx.cli.shared.options import AsJson, NewInstance
 from llmctx.cli.shared.output import messages, out, print_json
 from llmctx.cli.shared.record_text import record_line
-from llmctx.cli.shared.setup import deciding, home_of
+from llmctx.cli.shared.setup import home_of
 from llmctx.prompt.book import PromptBook
 from llmctx.redis_address import without_password
 from llmctx.schema import keys
@@ -126,7 +127,7 @@ async def _run(
             try:
                 prompts = tuple(template.ref for template in config.prompts.templates)
                 keys = {name: fingerprint(key, home.instance.id) for name, key in keys_of(settings).items()}
-                service = Service(settings.sha256, prompts, settings.people, keys)
+                service = Service(settings.sha256, prompts, keys)
                 await serve(home, config, stop, options._replace(service=service), on_entry=_each(watching))
             finally:
                 for task in tasks:

@@ -6,9 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
+from llmctx.cli.shared.decision_config import config_of
 from llmctx.cli.shared.options import said_by
 from llmctx.cli.shared.output import escape, out, print_json
-from llmctx.cli.shared.setup import config_of, home_of, redis_of, settings_for
+from llmctx.cli.shared.setup import home_of, redis_of, settings_for
 from llmctx.settings import Settings
 from llmctx.statement import ActKind
 

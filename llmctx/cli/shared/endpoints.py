@@ -24,23 +24,6 @@ _ATTEMPTS_BEFORE_NEXT = 2
 """How often an endpoint is asked that has another one behind it, unless it is set."""
 
 
-def chosen(llm: LLMSettings, endpoint: str | None, model: str | None) -> LLMSettings:
-    """The settings of the endpoint that a command line names, by address or as one of llm.endpoints, and its model.
-
-    A model alone is asked at the first of llm.endpoints.
-    """
-    if endpoint is None and model is None:
-        return llm
-    named = next((one.name for one in llm.endpoints if one.name == endpoint), None)
-    if endpoint is not None and named is None:
-        changes = {"base_url": endpoint, "endpoints": (), "hedge_percentile": None}
-    else:
-        llm, changes = llm.one(named), {}
-    if model is not None:
-        changes["model"] = model
-    return LLMSettings.model_validate(llm.model_dump() | changes)
-
-
 def completer_of(settings: Settings) -> ClosingCompleter:
     """Whoever answers the prompts of a service: the endpoint's client, or several endpoints in order; a NoEndpoint if
     none is configured.

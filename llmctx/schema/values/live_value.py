@@ -25,7 +25,7 @@ def unshown(default: Any = ...) -> Any:
 class LiveValue(BaseModel):
     """A value that other programs may write; unknown fields are kept."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, defer_build=True)
 
     @model_serializer(mode="wrap", when_used="json")
     def _numbers_as_numbers(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmctx.context.amount import Amount
 from llmctx.context.facts import Fact
-from llmctx.context.formula import LAUNDERS, Amount, Fault, evaluate, parse
+from llmctx.context.formula import LAUNDERS, Fault, evaluate, parse
 
 FACTS = {
     fact.path: fact
@@ -42,6 +43,11 @@ def value(text: str) -> Amount | Fault | None:
         ("-position.pct", "%"),
         ("market.share * 100", "%"),
         ("1 - market.share", "ratio"),
+        ("100 * (price.last - position.stop) / price.last", "%"),
+        ("100 * price.last / position.stop - 100", "%"),
+        ("100 * price.last", "price"),
+        ("100 * price.last / position.size", "open"),
+        ("(price.last / position.stop - 1) - (position.stop / price.last - 1)", "ratio"),
     ],
 )
 def test_a_formula_has_the_unit_of_what_it_comes_to(text: str, unit: str | None) -> None:
@@ -76,6 +82,8 @@ def test_what_is_outside_the_rules_is_no_formula(text: str) -> None:
         ("market.zero * price.last / price.last", Fault(LAUNDERS)),
         ("position.stop + 100 * 100 / 2", Fault(LAUNDERS)),
         ("position.stop * (1 - 1) + 100", Fault(LAUNDERS)),
+        ("price.last + 2 + 2 + 1", Fault(LAUNDERS)),
+        ("price.last - (2 - (position.stop - 1))", Fault(LAUNDERS)),
     ],
 )
 def test_a_formula_without_a_value_says_why(text: str, fault: Fault) -> None:

@@ -21,7 +21,7 @@ def findings(section: Section) -> list[str]:
 @pytest.mark.parametrize(
     ("section", "path", "value", "told"),
     [
-        ("position", ("stop_loss",), "soon", "position.stop_loss must be a JSON number, not a string"),
+        ("position", ("take_profit",), "soon", "position.take_profit must be a JSON number, not a string"),
         ("position", ("stop_loss",), 0, "position.stop_loss must be greater than 0"),
         ("indicators", ("rsi_14",), "n/a", "indicators.rsi_14 must be a JSON number, not a string"),
         ("market", ("vix",), 1e31, "market.vix is beyond 1e30 or below 1e-30"),
@@ -38,6 +38,11 @@ def test_a_broken_field_is_null_and_named(section: str, path: tuple[str, ...], v
     for name in path:
         read = getattr(read, name)
     assert read is None
+
+
+def test_a_stop_that_cannot_be_read_is_told_apart_from_none() -> None:
+    rules = {finding.rule for finding in section_of("position", edited("position", "stop_loss", to="145")).implausible}
+    assert rules == {"unreadable", "unreadable_stop"}
 
 
 def test_a_field_that_may_be_null_and_is_absent_is_null_and_named() -> None:

@@ -319,6 +319,35 @@ def test_a_new_stop_does_not_heal_a_breached_one() -> None:
     assert seen(found.action, found.stop_loss) == ("exit", None)
 
 
+@pytest.mark.parametrize("stop", ["145", -145, True, [145], float("1e40")])
+@pytest.mark.parametrize(
+    ("changes", "action"),
+    [
+        (None, "hold"),
+        ({"action": "hold"}, "hold"),
+        ({"action": "exit"}, "exit"),
+        ({"action": "reduce", "quantity": 1}, "reduce"),
+        ({"action": "add", "quantity": 1}, "hold"),
+        ({"action": "adjust_stops", "stop_loss": 60}, "hold"),
+    ],
+)
+def test_with_a_stop_that_cannot_be_read_no_new_risk_is_taken(
+    stop: object, changes: dict[str, Any] | None, action: str
+) -> None:
+    documents = market(**levels("long", "65"))
+    documents["position"]["stop_loss"] = stop
+    package = package_of(documents)
+    found = guard(package, None if changes is None else decision(**changes), GuardPolicy(grounding="off"))
+    assert (found.action, names(found)[-1]) == (action, "stop_unconfirmed")
+
+
+@pytest.mark.parametrize("stop", [None, 0, ""])
+def test_a_stop_of_nothing_is_none(stop: object) -> None:
+    documents = market(**levels("long", "65"))
+    documents["position"]["stop_loss"] = stop
+    assert names(guard(package_of(documents), decision(action="hold"), GuardPolicy(grounding="off"))) == []
+
+
 def test_a_position_without_a_stop_has_none_to_breach() -> None:
     assert verdict({"action": "hold"}, stop=None, price="65").action == "hold"
 
