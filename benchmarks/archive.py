@@ -110,8 +110,8 @@ async def _archive(home: TrailHome, where: str) -> tuple[int, int, float]:
     """The number of records, the bytes of their Parquet, and the seconds of CPU that it took."""
     instance, state_dir = home.instance, home.state_dir
     anchor = Anchor(anchor_directory(state_dir, instance.id, 0))
-    key, writer = load_key(state_dir, instance.id).key, load_or_make_writer(state_dir, instance.id)
-    trail = Trail(home.redis, Log(home.redis), anchor, instance.id, 1, [key])
+    signing, writer = load_key(state_dir, instance.id), load_or_make_writer(state_dir, instance.id)
+    trail = Trail(home.redis, Log(home.redis), anchor, instance.id, 1, [signing.key], signing)
 
     async def trim(partition: int, found: ArchivedRange) -> int:
         return await note_and_trim(home, partition, found, writer)

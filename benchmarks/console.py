@@ -114,9 +114,18 @@ def _asked(base: str, path: str) -> list[dict[str, Any]]:
         return records
 
 
+class DemoConsole(NamedTuple):
+    """A console on a demo."""
+
+    base: str
+    """Its address."""
+    pid: int
+    """The id of its process."""
+
+
 @contextmanager
-def demo_console() -> Iterator[str]:
-    """The address of a console on a demo made for this; its data goes with it."""
+def demo_console() -> Iterator[DemoConsole]:
+    """A console on a demo made for this; its data goes with it."""
     with tempfile.TemporaryDirectory() as folder:
         llmctx = [sys.executable, "-m", "llmctx"]
         subprocess.run([*llmctx, "demo", "--dir", "demo"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
@@ -126,7 +135,8 @@ def demo_console() -> Iterator[str]:
             command, cwd=folder, env=os.environ | places, stdout=subprocess.PIPE, text=True
         ) as console:
             assert console.stdout is not None
-            yield next(word for word in console.stdout.readline().split() if word.startswith("http://"))
+            base = next(word for word in console.stdout.readline().split() if word.startswith("http://"))
+            yield DemoConsole(base, console.pid)
             console.send_signal(signal.SIGTERM)
 
 
@@ -137,7 +147,8 @@ def main() -> None:
     parser.add_argument("--loads", metavar="N", type=int, default=LOADS, help="how often each page is loaded")
     parser.add_argument("--shots", metavar="DIR", type=Path, help="the folder for pictures")
     given = parser.parse_args()
-    with demo_console() if given.at is None else _same(given.at) as base, sync_playwright() as playwright:
+    with demo_console() if given.at is None else _same(given.at) as console, sync_playwright() as playwright:
+        base = console.base
         chromium = str(CHROMIUM) if CHROMIUM.exists() else None
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         pages = pages_of(base)
@@ -149,8 +160,8 @@ def main() -> None:
 
 
 @contextmanager
-def _same(url: str) -> Iterator[str]:
-    yield url.rstrip("/") + "/"
+def _same(url: str) -> Iterator[DemoConsole]:
+    yield DemoConsole(url.rstrip("/") + "/", 0)
 
 
 def _print(name: str, figures: Figures) -> bool:

@@ -81,6 +81,11 @@ def in_words(ms: int) -> str:
     return f"{seconds // _DAY_S} d"
 
 
+def in_short(ms: int) -> str:
+    """The same without zeros at its end: 5 min, 2 h."""
+    return in_words(ms).removesuffix(" 0 s").removesuffix(" 0 min")
+
+
 class Stopwatch:
     """Measures how long each step takes, in milliseconds."""
 

@@ -289,15 +289,15 @@ async def read_stream(
     redis: Redis, key: str, first: str = "-", last: str = "+", *, count: int | None = None
 ) -> list[StreamEntry]:
     """The entries from `first` to `last`, oldest first."""
-    return _entries(await redis.xrange(key, first, last, count=count))
+    return stream_entries(await redis.xrange(key, first, last, count=count))
 
 
 async def read_stream_back(redis: Redis, key: str, last: str = "+", *, count: int | None = None) -> list[StreamEntry]:
     """The entries up to `last`, newest first."""
-    return _entries(await redis.xrevrange(key, last, "-", count=count))
+    return stream_entries(await redis.xrevrange(key, last, "-", count=count))
 
 
-def _entries(reply: Any) -> list[StreamEntry]:
-    # The client's types allow decoded text and None; these connections never decode.
+def stream_entries(reply: Any) -> list[StreamEntry]:
+    """The entries in a reply; the client's types allow decoded text and None, but these connections never decode."""
     found = cast("list[tuple[bytes, dict[bytes, bytes]]]", reply or [])
     return [StreamEntry(entry_id.decode(), fields) for entry_id, fields in found]

@@ -51,9 +51,9 @@ class RecordMetadata(NamedTuple):
     """The digest of who answers for the worker; empty if the settings name nobody."""
 
 
-def people_fields(people: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
-    """Who answers for a service, as a notice has them: names and roles, and the digest that other records refer to."""
-    listed = [{"name": name, "roles": list(roles)} for name, roles in sorted(people.items())]
+def people_fields(roles: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+    """Who answers for a service, as a notice has them: ids and roles, and the digest that other records refer to."""
+    listed = [{"id": person, "roles": list(each)} for person, each in sorted(roles.items())]
     return {"people": listed, "people_sha256": canonical.sha256(canonical.dumps(listed))}
 
 

@@ -1,12 +1,24 @@
-"""Text from anywhere, made fit to be looked at: no character of it can act on a terminal or a page."""
+"""Text from anywhere, made fit to be looked at: people have names, and no character acts on a terminal or a page."""
 
+import re
 import unicodedata
+from collections.abc import Mapping
 
 _CONTROL_CATEGORIES = {"Cc", "Cf", "Cs"}
+_PERSON_ID = re.compile(r"\bperson-[0-9a-f]{32}\b")
+_names: dict[str, str] = {}
+
+
+def show_names(names: Mapping[str, str]) -> None:
+    """From here on, show these names instead of the ids that records have; name by id."""
+    _names.clear()
+    _names.update(names)
 
 
 def visible(text: str) -> str:
-    """The text with control characters written out; line ends are kept."""
+    """The text with names for the ids that have one, and with control characters written out; line ends are kept."""
+    if _names and "person-" in text:
+        text = _PERSON_ID.sub(lambda found: _names.get(found[0], found[0]), text)
     if text.isascii() and text.isprintable():
         return text
     return "".join(

@@ -12,6 +12,8 @@ from llmctx.trail.log.entry import Entry
 ACTS = ("exit", "reduce", "add", "adjust_stops")
 _HOUR_MS, _EXPIRY_MS = 3_600_000, 900_000
 _HALF_CENT = Decimal("0.005")
+FLOOR_PCT = 1
+"""So far below its peak the account is at its floor."""
 
 
 class Position(NamedTuple):
@@ -114,6 +116,8 @@ class Auditor:
             yield "an add on stale data"
         if Decimal(str(sections["performance"]["daily_pnl_pct"])) <= -3:
             yield "an add below the floor of the day"
+        if Decimal(str(portfolio["drawdown_pct"])) >= FLOOR_PCT:
+            yield "an add below the floor of the account"
 
     def _repeats(
         self, entry: Entry, verdict: dict[str, Any], key: tuple[str, str], position: Position, at_ms: int

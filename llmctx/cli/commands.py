@@ -65,6 +65,7 @@ COMMANDS = (
     Command("approve", "operate", "Approve a decision that waits for it."),
     Command("override", "operate", "Decide in a decision's place: hold or exit."),
     Command("annotate", "operate", "Write a remark on a record into the trail."),
+    Command("people", "operate", "List the people whom records name by id, or erase a name."),
     Command("models", "operate", "Show what the endpoint and its model can do, and why."),
     Command("doctor", "operate", "Examine server, trail and this host, and say what to do."),
     Command("notary", "operate", "Run the notary alone, which signs what is recorded."),

@@ -53,7 +53,8 @@ async def control(live: Live, wanted: HaltRequest) -> HaltAnswer:
     """
     if wanted.symbol is not None:
         check_symbol(wanted.symbol)
-    said = Control(**wanted.model_dump(), at_ms=await server_ms(live.redis))
+    person = await live.home.names.id_of(wanted.by)
+    said = Control(**wanted.model_dump() | {"by": person}, at_ms=await server_ms(live.redis))
     await apply(live.redis, said)
     return HaltAnswer(address=await note(live.home, said), halted=await halted(live.redis))
 

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from llmctx.console.api_answers import detail_of, position_of, record_of, status_of
+from llmctx.console.api_answers import detail_of, position_of, record_of
 from llmctx.console.api_models import (
     PositionList,
     Problem,
@@ -35,8 +35,7 @@ from llmctx.console.api_requests import (
     TickRequest,
 )
 from llmctx.console.api_writes import ACCEPTED, Writes
-from llmctx.console.approvals import read_waiting
-from llmctx.console.desk import read_desk
+from llmctx.console.desk import read_desk, read_status
 from llmctx.console.health import Health
 from llmctx.console.listing import TERMS, find_entries, read_query
 from llmctx.console.quality import TERMS as QUALITY_TERMS
@@ -129,14 +128,16 @@ class Api:
         return JSONResponse(self.document())
 
     async def _status(self, _: Request) -> Response:
-        return _json(status_of(await read_desk(self._subject.require_live(), await self._subject.source())))
+        return _json(await read_status(self._subject.require_live()))
 
     async def _positions(self, _: Request) -> Response:
         desk = await read_desk(self._subject.require_live(), await self._subject.source())
         return _json(PositionList(positions=[position_of(row) for row in desk.rows]))
 
     async def _approvals(self, _: Request) -> Response:
-        waiting = await read_waiting(self._subject.require_live())
+        self._subject.require_live()
+        reader = self._readers.waiting
+        waiting = [] if reader is None else await reader.read()
         return _json(WaitingList(waiting=[WaitingAnswer(**one.fields) for one in waiting]))
 
     async def _find(self, request: Request) -> Response:

@@ -1,14 +1,12 @@
 """What the API answers: from what was read to the models of its document."""
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
-from llmctx.console.api_models import (
-    PositionAnswer,
-    RecordDetail,
-    StatusAnswer,
-)
-from llmctx.console.desk import Desk, PositionRow
+from llmctx.console.api_models import PositionAnswer, RecordDetail
+from llmctx.console.desk import PositionRow
+from llmctx.trail.log import unreadable
 from llmctx.trail.log.entry import Entry, address
 from llmctx.trail.log.packing import textual_pieces
 
@@ -16,6 +14,13 @@ from llmctx.trail.log.packing import textual_pieces
 def record_of(entry: Entry, partitions: int) -> dict[str, Any]:
     """A leaf with its address and index."""
     return {"address": address(entry.index, entry.partition, partitions), "index": entry.index, **entry.record}
+
+
+def record_text(entry: Entry, where: str) -> str:
+    """The same as JSON text, for a record at an address."""
+    if entry.record["kind"] != unreadable.KIND:  # its leaf is that text but for the beginning
+        return f'{{"address":"{where}","index":{entry.index},{entry.leaf.decode()[1:]}'
+    return json.dumps({"address": where, "index": entry.index, **entry.record}, ensure_ascii=False)
 
 
 def detail_of(entry: Entry, partitions: int, said: Iterable[Entry]) -> RecordDetail:
@@ -50,20 +55,4 @@ def position_of(row: PositionRow) -> PositionAnswer:
         stop_unconfirmed=row.unconfirmed,
         last_record=None if row.last is None else row.last.address,
         last_action=None if row.last is None else row.last.action,
-    )
-
-
-def status_of(desk: Desk) -> StatusAnswer:
-    """The head of the desk."""
-    head = desk.head
-    return StatusAnswer(
-        positions=head.positions,
-        backlog=head.backlog,
-        records=head.records,
-        records_last_minute=head.per_minute,
-        signed_at_ms=head.signed_at_ms,
-        unsigned_records=head.unsigned,
-        budget=head.budget,
-        calls_refused=head.refused,
-        halted=list(head.halted),
     )

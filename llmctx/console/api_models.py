@@ -144,7 +144,7 @@ class StatusAnswer(Answer):
     records: int
     """Records in the trail."""
     records_last_minute: int
-    """Records of the last minute, at most 200."""
+    """Records of the last minute."""
     signed_at_ms: int | None
     """When the newest checkpoint was signed, in milliseconds since 1970; null if there is none."""
     unsigned_records: int

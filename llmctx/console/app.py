@@ -1,5 +1,7 @@
 """The application: routes to pages and API, and every error as a page or as JSON with what to do."""
 
+import contextlib
+
 from redis.exceptions import RedisError
 from sse_starlette import EventSourceResponse
 from starlette.applications import Starlette
@@ -16,7 +18,7 @@ from llmctx.console.forms import Forms
 from llmctx.console.guard import Guard
 from llmctx.console.pages import Pages
 from llmctx.console.readers import Readers
-from llmctx.console.rendering import STATIC
+from llmctx.console.rendering import STATIC, compile_templates
 from llmctx.console.stream import SymbolStreams, decision_stream, desk_stream
 from llmctx.console.subject import Subject
 from llmctx.errors import AddressError, LlmctxError, RequestError, ServerError
@@ -36,6 +38,7 @@ class Console:
     def __init__(self, subject: Subject, door: Door) -> None:
         self._subject = subject
         readers = Readers.of(subject)
+        self._readers = readers
         self._pages = Pages(subject, readers, writes=door.writes)
         self._forms = Forms(subject)
         self._desk, self._symbols = desk_stream(subject), SymbolStreams(subject)
@@ -49,6 +52,12 @@ class Console:
         )
         self.app = Guard(inner, door)
         """The application."""
+
+    async def warm_up(self) -> None:
+        """Compile the templates and measure the newest answers, so that no first reader has to wait for that."""
+        compile_templates()
+        with contextlib.suppress(LlmctxError, RedisError):  # whoever opens the page is told
+            await self._readers.quality.read({})
 
     async def close(self) -> None:
         """End every stream."""

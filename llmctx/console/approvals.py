@@ -1,6 +1,5 @@
 """What waits for a person: decisions that are done only once somebody approves them, until they expire."""
 
-from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
 from redis.exceptions import RedisError
@@ -9,17 +8,19 @@ from llmctx.connection import server_ms
 from llmctx.console.story import Brief, brief_of
 from llmctx.console.subject import Live
 from llmctx.errors import RequestError, ServerError
-from llmctx.held_symbols import held_symbols
 from llmctx.limits import cut
 from llmctx.publication import expires_ms
 from llmctx.statement import Act
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.log import Log
 from llmctx.worker.people import judge
+from llmctx.worker.status import first_since
 
 _LONGEST_MS = 86_400_000
 """The longest time for which a decision may wait; the settings allow no longer one."""
-_MAX_READ = 200
+_MAX_READ = 10_000
+"""Records of a partition that the first reading looks at, the newest."""
+_AWAITS = b'"awaits"'
 _MAX_WORD = 24
 _LEVELS = ("quantity", "stop_loss", "take_profit")
 
@@ -46,32 +47,48 @@ class Waiting(NamedTuple):
         return about | levels | {"expires_at_ms": self.expires_ms, "reason": self.brief.reason}
 
 
-async def read_waiting(live: Live) -> list[Waiting]:
-    """What waits now, the first to expire first.
+class WaitingReader:
+    """Reads what waits in one live system. Each record is read once; what may wait is remembered until it expires."""
 
-    Raises ServerError or TrailError if the server does not answer.
-    """
-    try:
-        now_ms = await server_ms(live.redis)
-        found = [one async for one in _read(live, now_ms)]
-    except RedisError as error:
-        raise ServerError(f"The server went away while it was asked: {error}.", "Load the page again.") from error
-    return sorted(found, key=lambda one: one.expires_ms)
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self._read: dict[int, int] = {}
+        self._candidates: dict[int, dict[int, Entry]] = {}
 
+    async def read(self) -> list[Waiting]:
+        """What waits now, the first to expire first.
 
-async def _read(live: Live, now_ms: int) -> AsyncIterator[Waiting]:
-    partitions = live.instance.partitions
-    for partition in range(partitions):
-        log = Log(live.redis, partition)
-        async for symbol in held_symbols(live.redis, log, partitions):
-            read = 0
-            async for entry in log.read_back_of(symbol):
-                recorded_ms = entry.record.get("recorded_at_ms", now_ms)
-                read += 1
-                if read > _MAX_READ or recorded_ms < now_ms - _LONGEST_MS:
-                    break
-                if entry.record.get("symbol") == symbol and await _may_be_approved(log, entry, now_ms):
-                    yield _waiting(entry, partitions, now_ms)
+        Raises ServerError or TrailError if the server does not answer.
+        """
+        live = self._live
+        partitions = live.instance.partitions
+        try:
+            now_ms = await server_ms(live.redis)
+            found: list[Waiting] = []
+            for log in (Log(live.redis, partition) for partition in range(partitions)):
+                found += [
+                    _waiting(entry, partitions, now_ms)
+                    for entry in await self._unexpired(log, now_ms)
+                    if await _may_be_approved(log, entry, now_ms)
+                ]
+        except RedisError as error:
+            raise ServerError(f"The server went away while it was asked: {error}.", "Load the page again.") from error
+        return sorted(found, key=lambda one: one.expires_ms)
+
+    async def _unexpired(self, log: Log, now_ms: int) -> list[Entry]:
+        """The records of a partition that wait for an approval and have not expired, oldest first."""
+        known, size = self._candidates.setdefault(log.partition, {}), await log.size()
+        start = self._read.get(log.partition)
+        if start is None or start > size:  # first reading, or another trail
+            known.clear()
+            start = max(await first_since(log, size, now_ms - _LONGEST_MS), size - _MAX_READ)
+        async for entry in log.read(start, size):
+            if _AWAITS in entry.leaf and expires_ms(entry.record) is not None:
+                known[entry.index] = entry
+        self._read[log.partition] = max(size, self._read.get(log.partition, 0))
+        for index in [index for index, entry in known.items() if (expires_ms(entry.record) or 0) < now_ms]:
+            known.pop(index, None)
+        return list(known.values())
 
 
 async def _may_be_approved(log: Log, entry: Entry, now_ms: int) -> bool:

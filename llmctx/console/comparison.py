@@ -1,5 +1,6 @@
 """Results of replays: which there are, two of them side by side, and what others said of one decision."""
 
+import asyncio
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from llmctx.trail.log.entry import Entry
 from llmctx.trail.source.lookup import blobs_of
 
 _HEAD_BYTES = 4096
+_MAX_KEPT = 8
 _MAX_JUDGED = 2000
 """Decisions of a comparison whose outcome is looked up."""
 _SERVED = Served(
@@ -66,23 +68,35 @@ def comparisons_in(folder: Path | None) -> list[ResultsFile]:
     return sorted(found, key=lambda file: -file.changed_ms)
 
 
-async def comparison_of(subject: Subject, first: str, second: str) -> str:
-    """The page that compares two files of results, one of which may be `recorded`.
+class ComparisonReader:
+    """Compares results; a comparison is made once, until its files or the trail change."""
 
-    Raises ConsoleError if there is no such file, ReplayError if the two cannot be compared.
-    """
-    folder = subject.replays
-    if folder is None:
-        raise ConsoleError("No results are at hand.", "Start the console with --replays DIR.")
-    names = {file.name for file in comparisons_in(folder)}  # only these: a path may lead anywhere
-    for name in (first, second):
-        if name != RECORDED and name not in names:
-            raise ConsoleError(f"There are no results {name!r} in {folder}.", "Choose two of the list.")
-    if first == second == RECORDED:
-        raise ConsoleError("There is nothing to compare.", "Choose at least one file of results.")
-    files = [name if name == RECORDED else str(folder / name) for name in (first, second)]
-    comparison, questions = compare_results(*files)
-    return render_page(comparison, questions, await _calibrations(subject, comparison), _SERVED)
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        self._made: dict[tuple[object, ...], str] = {}
+
+    async def page(self, first: str, second: str) -> str:
+        """The page that compares two files of results, one of which may be `recorded`.
+
+        Raises ConsoleError if there is no such file, ReplayError if the two cannot be compared.
+        """
+        folder = self._subject.replays
+        if folder is None:
+            raise ConsoleError("No results are at hand.", "Start the console with --replays DIR.")
+        found = {file.name: file for file in comparisons_in(folder)}  # only these: a path may lead anywhere
+        for name in (first, second):
+            if name != RECORDED and name not in found:
+                raise ConsoleError(f"There are no results {name!r} in {folder}.", "Choose two of the list.")
+        if first == second == RECORDED:
+            raise ConsoleError("There is nothing to compare.", "Choose at least one file of results.")
+        sizes = [await part.size() for part in (await self._subject.source()).parts]
+        key = (first, second, found.get(first), found.get(second), *sizes)
+        if key not in self._made:
+            paths = [name if name == RECORDED else str(folder / name) for name in (first, second)]
+            comparison, questions = await asyncio.to_thread(compare_results, *paths)
+            page = render_page(comparison, questions, await _calibrations(self._subject, comparison), _SERVED)
+            self._made = dict([*self._made.items(), (key, page)][-_MAX_KEPT:])
+        return self._made[key]
 
 
 async def _calibrations(subject: Subject, comparison: Comparison) -> list[Calibration]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from redis.exceptions import RedisError
 
 from llmctx.connection import read_stream_back, server_ms
+from llmctx.console.api_models import StatusAnswer
 from llmctx.console.story import Brief, brief_of
 from llmctx.console.subject import Live
 from llmctx.context.marks import read_bar
@@ -17,7 +18,6 @@ from llmctx.decision.stop import STOP_UNCONFIRMED
 from llmctx.errors import CheckpointError, ServerError
 from llmctx.schema import keys, values
 from llmctx.schema.symbol import is_symbol
-from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.checkpoint import read_note
 from llmctx.trail.source.filter import Filter
@@ -25,12 +25,14 @@ from llmctx.trail.source.lookup import newest
 from llmctx.trail.source.source import Source
 from llmctx.worker.budget import in_words, read_budget
 from llmctx.worker.controls import halted
+from llmctx.worker.status import first_since
 
 MAX_ROWS = 200
 """Positions shown; the rest are counted."""
 FEED_ROWS = 12
 """Newest records shown under the positions."""
 _SPARK_BARS = 40
+_MINUTE_MS = 60_000
 _POSITION = keys.BY_SECTION["position"]
 _GOOD = ("fresh", "empty")
 _QUIET = ("signals.entry", "signals.exit", "sentiment", "watchlist", "thesis")
@@ -91,33 +93,10 @@ class PositionRow(NamedTuple):
         return None if width == 0 else float(min(max((price - held.stop_loss) / width, Decimal(0)), Decimal(1)))
 
 
-class Head(NamedTuple):
-    """What stands at the head of the desk."""
-
-    positions: int
-    """Open positions."""
-    per_minute: int
-    """Records of the last minute, at most those of the last 200."""
-    backlog: int
-    """Ticks that are not settled."""
-    records: int
-    """Records in the trail."""
-    signed_at_ms: int | None
-    """When the newest checkpoint was signed, in the partition where it is oldest; None before any was."""
-    unsigned: int
-    """Records that no checkpoint covers."""
-    budget: str | None
-    """What was used of the daily budget, in words; None if no call was asked for today."""
-    refused: int
-    """Calls that the budget did not allow today."""
-    halted: tuple[str, ...]
-    """What is halted: symbols, and before them "all" if everything is."""
-
-
 class Desk(NamedTuple):
     """Everything on the desk at one time."""
 
-    head: Head
+    head: StatusAnswer
     """Its head."""
     rows: Sequence[PositionRow]
     """The positions, those that need a look first."""
@@ -138,11 +117,11 @@ async def read_desk(live: Live, source: Source) -> Desk:
 
 async def _read(live: Live, source: Source) -> Desk:
     symbols = [symbol async for symbol in _held(live)]
-    recent = (await newest(source.parts, Filter(), 200)).entries[::-1]
     rows = [await _row(live, source, symbol) for symbol in sorted(symbols)[:MAX_ROWS]]
     rows.sort(key=lambda row: (not row.unconfirmed, not row.gaps, row.symbol))
-    feed = [brief_of(entry, source.partitions) for entry in recent[:FEED_ROWS]]
-    return Desk(await _head(live, len(symbols), recent), rows, feed)
+    recent = (await newest(source.parts, Filter(), FEED_ROWS)).entries[::-1]
+    feed = [brief_of(entry, source.partitions) for entry in recent]
+    return Desk(await _head(live, len(symbols)), rows, feed)
 
 
 async def _held(live: Live) -> AsyncIterator[str]:
@@ -189,15 +168,27 @@ async def _last_record(source: Source, partition: int, symbol: str) -> Brief | N
     return None
 
 
-async def _head(live: Live, positions: int, recent: Sequence[Entry]) -> Head:
+async def read_status(live: Live) -> StatusAnswer:
+    """How the trail stands.
+
+    Raises ServerError or TrailError if the server does not answer.
+    """
+    try:
+        return await _head(live, len([symbol async for symbol in _held(live)]))
+    except RedisError as error:
+        raise ServerError(f"The server went away while it was asked: {error}.", "Ask again.") from error
+
+
+async def _head(live: Live, positions: int) -> StatusAnswer:
     now_ms = await server_ms(live.redis)
-    backlog = records = unsigned = 0
+    backlog = records = unsigned = per_minute = 0
     signed: list[int] = []
     for partition in range(live.instance.partitions):
         log = Log(live.redis, partition)
         size, note = await log.size(), await log.checkpoint()
         backlog += await live.redis.xlen(keys.ticks(partition))
         records += size
+        per_minute += size - await first_since(log, size, now_ms - _MINUTE_MS)
         try:
             checkpoint = None if note is None else read_note(note)
         except CheckpointError:
@@ -205,16 +196,15 @@ async def _head(live: Live, positions: int, recent: Sequence[Entry]) -> Head:
         unsigned += size if checkpoint is None else max(0, size - checkpoint.size)
         if checkpoint is not None:
             signed.append(checkpoint.time_ms)
-    minute = [entry for entry in recent if entry.record.get("recorded_at_ms", 0) > now_ms - 60_000]
     budget = await read_budget(live.redis)
-    return Head(
+    return StatusAnswer(
         positions=positions,
-        per_minute=len(minute),
+        records_last_minute=per_minute,
         backlog=backlog,
         records=records,
         signed_at_ms=min(signed, default=None),
-        unsigned=unsigned,
+        unsigned_records=unsigned,
         budget=None if budget is None else in_words(budget),
-        refused=0 if budget is None else sum(budget["refused"].values()),
-        halted=tuple(await halted(live.redis)),
+        calls_refused=0 if budget is None else sum(budget["refused"].values()),
+        halted=await halted(live.redis),
     )

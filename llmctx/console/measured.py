@@ -1,5 +1,6 @@
 """What is measured of each answer, and the newest answers of a trail, each of which is read once."""
 
+import asyncio
 from collections import deque
 from collections.abc import Mapping
 from decimal import Decimal
@@ -93,6 +94,7 @@ class Answers:
                     if digest not in blobs:
                         blobs[digest] = await part.blob(digest)
                 found.append(self._measure(entry, {name: blob for name, blob in blobs.items() if blob is not None}))
+                await asyncio.sleep(0)  # an answer takes about a millisecond: other pages come first
         if self._read.get(part.partition, -1) == read:  # else another page has read them meanwhile
             self._read[part.partition] = newest
             kept.extend(reversed(found))

@@ -8,10 +8,9 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 
 from llmctx import clock
 from llmctx.console.aftermath import moves_after
-from llmctx.console.approvals import read_waiting
 from llmctx.console.before import prompt_before
 from llmctx.console.chart import draw
-from llmctx.console.comparison import answers_of, comparison_of, comparisons_in
+from llmctx.console.comparison import answers_of, comparisons_in
 from llmctx.console.desk import read_closes, read_desk, read_position
 from llmctx.console.fills import paper_fills, recorded_fills
 from llmctx.console.headlines import headlines_of
@@ -150,8 +149,8 @@ class Pages:
 
     async def approvals(self, request: Request) -> Response:
         """What waits for a person."""
-        live = self._subject.live
-        waiting = [] if live is None else await read_waiting(live)
+        live, reader = self._subject.live, self._readers.waiting
+        waiting = [] if reader is None else await reader.read()
         people = {} if live is None else live.people
         approvers = sorted(name for name, roles in people.items() if "approver" in roles)
         return self.page("approvals", "Approvals", waiting=waiting, **self._acting(request) | {"people": approvers})
@@ -187,7 +186,7 @@ class Pages:
     async def compare(self, request: Request) -> Response:
         """Two results side by side, as `llmctx compare --html` shows them."""
         first, second = request.query_params.get("a", ""), request.query_params.get("b", "")
-        return HTMLResponse(await comparison_of(self._subject, first, second))
+        return HTMLResponse(await self._readers.comparisons.page(first, second))
 
     async def sign_in(self, request: Request) -> Response:
         """The page that asks for the token."""

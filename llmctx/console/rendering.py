@@ -26,6 +26,12 @@ def render(name: str, **values: Any) -> str:
     return _environment().get_template(f"{name}.html.j2").render(**values)
 
 
+def compile_templates() -> None:
+    """Compile every template, so that the first reader of a page need not wait for it."""
+    for name in _environment().list_templates():
+        _environment().get_template(name)
+
+
 @cache
 def static_text(name: str) -> str:
     """A style sheet or script."""
@@ -53,7 +59,7 @@ def _environment() -> Environment:
         "iso": lambda ms: _NONE if ms is None else clock.iso(ms),
         "clock_time": lambda ms: _NONE if ms is None else clock.iso(ms)[11:19],
         "day_time": lambda ms: _NONE if ms is None else clock.iso(ms)[5:19].replace("T", " "),
-        "words": lambda ms: _NONE if ms is None else clock.in_words(int(ms)),
+        "words": lambda ms: _NONE if ms is None else clock.in_short(int(ms)),
         "signed": _signed,
         "amount": _amount,
         "fact": text_of,

@@ -37,7 +37,7 @@ async def report_of(subject: Subject, source: Source, entry: Entry) -> str:
     """
     story = Story(entry, source.partitions, await blobs_of(source, entry), subject.prices)
     receipts, unsigned = await _receipts(subject, [entry])
-    receipt = receipts[0] if receipts else None
+    receipt = receipts.get(entry.leaf_hash)
     return _page(
         "report",
         story=story,
@@ -59,7 +59,7 @@ async def day_report(subject: Subject, source: Source, entries: Sequence[Entry],
     Raises LlmctxError if the source cannot be read.
     """
     rows = [brief_of(entry, source.partitions) for entry in entries]
-    receipts, unsigned = await _receipts(subject, entries) if len(entries) <= MAX_PROOFS else ([], _TOO_MANY)
+    receipts, unsigned = await _receipts(subject, entries) if len(entries) <= MAX_PROOFS else ({}, _TOO_MANY)
     return _page(
         "day_report",
         day=day,
@@ -68,9 +68,9 @@ async def day_report(subject: Subject, source: Source, entries: Sequence[Entry],
         actions=Counter(row.action for row in rows).most_common(),
         kinds=Counter(row.kind for row in rows).most_common(),
         guards=Counter(guard for row in rows for guard in row.guards).most_common(),
-        receipts=receipts,
-        hashes=[entry.leaf_hash for entry in entries],
-        signed=signed_text(receipts[-1]) if receipts else "",
+        receipts=list(receipts.values()),
+        hashes=list(receipts),
+        signed=signed_text(list(receipts.values())[-1]) if receipts else "",
         unsigned=unsigned,
     )
 
@@ -78,12 +78,15 @@ async def day_report(subject: Subject, source: Source, entries: Sequence[Entry],
 _TOO_MANY = f"More than {MAX_PROOFS} records: export the trail (`llmctx export`) to prove them all."
 
 
-async def _receipts(subject: Subject, entries: Sequence[Entry]) -> tuple[list[dict[str, Any]], str]:
-    """The receipt of each record; none, and why, if one has none."""
-    try:
-        return [await subject.receipt(entry) for entry in entries], ""
-    except LlmctxError as error:
-        return [], f"{error.what} {error.do}"
+async def _receipts(subject: Subject, entries: Sequence[Entry]) -> tuple[dict[str, dict[str, Any]], str]:
+    """The receipt of each record that has one, by leaf hash, and why the first of the others has none."""
+    found, why = dict[str, dict[str, Any]](), ""
+    for entry in entries:
+        try:
+            found[entry.leaf_hash] = await subject.receipt(entry)
+        except LlmctxError as error:
+            why = why or f"{error.what} {error.do}"
+    return found, why
 
 
 def _page(name: str, **values: Any) -> str:

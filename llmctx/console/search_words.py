@@ -13,7 +13,8 @@ _DAY_MS, _MINUTE_MS, _SECOND_MS = 86_400_000, 60_000, 1000
 _PARTS = re.compile(r'"([^"]*)"|([^,;"]+)')
 _TIME = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?")
 _CLASS_OF_SHARES = re.compile(r"\S+ [A-Z0-9]")
-_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_DATE = re.compile(r"(?:\d{4}-)?\d\d-\d\d")
+_SHORT_DATE = len("03-02")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\S+")
 _AGO = re.compile(r"\d+[smhd]")
 _PROMPT = re.compile(r"[\w-]+/v\d+")
@@ -80,10 +81,15 @@ def _day_ms(word: str) -> int | None:
     """When a day began, in UTC; None if there is no such day."""
     if word in _DAYS:
         return clock.now_ms() // _DAY_MS * _DAY_MS - _DAYS[word] * _DAY_MS
-    try:
-        return clock.to_ms(clock.parse_iso(f"{word}T00:00:00Z"))
-    except ValueError:
-        return None
+    year = int(clock.iso(clock.now_ms())[:4])
+    for date in (word,) if len(word) > _SHORT_DATE else (f"{year}-{word}", f"{year - 1}-{word}"):  # as lists show it
+        try:
+            begins_ms = clock.to_ms(clock.parse_iso(f"{date}T00:00:00Z"))
+        except ValueError:
+            continue
+        if len(word) > _SHORT_DATE or begins_ms <= clock.now_ms():
+            return begins_ms
+    return None
 
 
 def _times(day_ms: int | None, time: "re.Match[str] | None") -> dict[str, str]:

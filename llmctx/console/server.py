@@ -37,8 +37,9 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serve_console(subject: Subject, bind: Bind, state_dir: Path) -> AsyncIterator[str]:
-    """Serve a console and yield its address; it ends with the block.
+async def serve_console(subject: Subject, bind: Bind, state_dir: Path, *, warms_up: bool = False) -> AsyncIterator[str]:
+    """Serve a console and yield its address; it ends with the block. `warms_up` reads ahead what the first reader of
+    a page would wait for.
 
     Raises ConsoleError if it may not be opened there, or the port cannot be used.
     """
@@ -52,17 +53,20 @@ async def serve_console(subject: Subject, bind: Bind, state_dir: Path) -> AsyncI
         port = listening.getsockname()[1]
         console = Console(subject, door_of(bind, port, state_dir))
         server = _Server(_config(console, bind))
-        serving = asyncio.create_task(server.serve([listening]))
+        serving, warming = asyncio.create_task(server.serve([listening])), list[asyncio.Task[None]]()
         try:
             while not server.started:
                 if serving.done():
                     why = serving.exception()
                     raise ConsoleError(f"The console did not start: {why}.", "Check --tls-cert and --tls-key.") from why
                 await asyncio.sleep(0.01)
+            if warms_up:
+                warming.append(asyncio.create_task(console.warm_up()))
             host = f"[{bind.host}]" if ":" in bind.host else bind.host
             yield f"{bind.scheme}://{host}:{port}/"
         finally:
             server.should_exit = True
+            await end(*warming)
             await console.close()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(serving), _GRACE_S + 2)

@@ -14,6 +14,7 @@ from llmctx.console.words import Span, spans_of
 from llmctx.context.facts import Fact
 from llmctx.context.package import Package, build_package
 from llmctx.context.snapshot import NO_BLOBS, Snapshot
+from llmctx.decision.guards import AS_DECIDED
 from llmctx.limits import cut
 from llmctx.llm.price import Price, price_of
 from llmctx.llm.usage import Usage
@@ -50,18 +51,18 @@ class KnownSection(NamedTuple):
     @property
     def age(self) -> str:
         """Its age in words; empty if it has none."""
-        return "" if self.age_ms is None else clock.in_words(self.age_ms)
+        return "" if self.age_ms is None else clock.in_short(self.age_ms)
 
 
-def known_sections(snapshot: bytes, blobs: Mapping[str, bytes] = NO_BLOBS) -> list[KnownSection]:
-    """The sections in a record's evidence, in prompt order; `blobs` are those that the record names.
+def read_known(snapshot: bytes, blobs: Mapping[str, bytes] = NO_BLOBS) -> tuple[Package, list[KnownSection]]:
+    """The package in a record's evidence and its sections, in prompt order; `blobs` are those that the record names.
 
     Raises ValueError if this version cannot read them: other rules made them, or they were altered.
     """
     try:
         read = Snapshot.from_evidence(snapshot, blobs)
-        raw = {name: section.raw for name, section in read.sections.items()}
-        return known_of(build_package(read), raw)
+        package = build_package(read)
+        return package, known_of(package, {name: section.raw for name, section in read.sections.items()})
     except (KeyError, TypeError, AttributeError, ArithmeticError) as error:
         raise ValueError(str(error)) from error
 
@@ -112,6 +113,11 @@ class Brief(NamedTuple):
     """The model asked."""
     prompt: str | None
     """The prompt, as NAME/vN."""
+
+    @property
+    def said(self) -> str | None:
+        """The model's reasoning if it says why the verdict is what it is; None if a guardrail or no model does."""
+        return self.words if self.reason == AS_DECIDED else None
 
 
 def brief_of(entry: Entry, partitions: int) -> Brief:
@@ -166,9 +172,10 @@ class Story:
         """Why its sections cannot be shown; None if they can."""
         self.known: list[KnownSection] = []
         """What was known."""
+        self._package: Package | None = None
         if "snapshot" in entry.pieces:
             try:
-                self.known = known_sections(entry.pieces["snapshot"], blobs)
+                self._package, self.known = read_known(entry.pieces["snapshot"], blobs)
             except ValueError as error:
                 self.unread = str(error)
 
@@ -218,14 +225,13 @@ class Story:
 
     @property
     def limits(self) -> list[LimitRow]:
-        """The limits of its mandate; empty if it is not at hand."""
-        side = next((str(fact.value) for each in self.known for fact in each.facts if fact.path == "position.side"), "")
+        """The limits of its mandate, with what was used of them; empty if it is not at hand."""
         try:
-            return limit_rows(self.record, self._blobs, side)
+            return limit_rows(self.record, self._blobs, self._package)
         except ValueError:
             return []
 
-    @property
+    @cached_property
     def value_of(self) -> dict[str, str]:
         """Each fact's value by its path, as prompts show it."""
         return {fact.path: text_of(fact.value) for section in self.known for fact in section.facts}

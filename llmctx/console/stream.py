@@ -5,17 +5,17 @@ All readers share one reading of the server: a hundred open pages cost what one 
 
 import asyncio
 import contextlib
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from llmctx import clock
-from llmctx.console.api_answers import record_of
+from llmctx.console.api_answers import record_text
 from llmctx.console.desk import read_desk, read_position
 from llmctx.console.rendering import render
 from llmctx.console.story import known_of
 from llmctx.console.subject import Subject
 from llmctx.errors import ConsoleError, LlmctxError
+from llmctx.trail.log.entry import address
 from llmctx.trail.source.filter import Filter
 from llmctx.trail.source.lookup import follow
 
@@ -169,8 +169,7 @@ def decision_stream(subject: Subject) -> Broadcast:
         source = await subject.source()
         sizes = [await part.size() for part in source.parts]
         async for entry in follow(source.parts, sizes, Filter()):
-            record = record_of(entry, source.partitions)
-            text = json.dumps(record, ensure_ascii=False)
-            send({"event": "decision", "id": record["address"], "data": text})
+            where = address(entry.index, entry.partition, source.partitions)
+            send({"event": "decision", "id": where, "data": record_text(entry, where)})
 
     return Broadcast(produce)

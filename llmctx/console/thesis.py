@@ -13,7 +13,7 @@ class Turn(NamedTuple):
     brief: Brief
     """Its record."""
     invalidation: str
-    """What would change it."""
+    """What would change it; empty if the next turn named the same."""
     changes: tuple[str, ...]
     """What is other than before, in words; empty for the first."""
     repeats: int
@@ -33,15 +33,21 @@ def turns_of(entries: Iterable[Entry], partitions: int) -> list[Turn]:
             turns[-1] = turns[-1]._replace(repeats=turns[-1].repeats + 1)
         else:
             turns.append(Turn(brief, invalidation, changes, 0))
-    return turns[::-1]
+    later = [*(turn.invalidation for turn in turns[1:]), ""]
+    said_once = [
+        turn._replace(invalidation="" if turn.invalidation == named else turn.invalidation)
+        for turn, named in zip(turns, later, strict=True)
+    ]
+    return said_once[::-1]
 
 
 def _changes(old: Brief, new: Brief) -> tuple[str, ...]:
     """What differs, in words. Reasons are worded anew by every answer, so they are no change."""
+    acted = old.decided == old.action and new.decided == new.action
     pairs = (
-        ("model", old.decided, new.decided),
+        ("model", None if acted else old.decided, None if acted else new.decided),
         ("verdict", old.action, new.action),
-        ("levels", old.amounts, new.amounts),
+        ("levels", old.amounts if old.action == new.action else new.amounts, new.amounts),
         ("prompt", old.prompt, new.prompt),
         ("asked", old.model, new.model),
     )

@@ -5,7 +5,6 @@ symbol whose columns do not name it is taken to be about the symbol that its own
 """
 
 import logging
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from itertools import chain, islice, pairwise
@@ -13,11 +12,13 @@ from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from llmctx.errors import FeedError, SchemaError
+from llmctx.errors import FeedError
 from llmctx.flow.bar_rows import rows_of
 from llmctx.flow.bars import FIELDS, BadRow, Bar, CellRules, parse_row
+from llmctx.flow.file_symbol import symbol_in_name
 from llmctx.flow.intervals import check_interval, infer_interval
-from llmctx.flow.layouts import LAYOUTS, Columns, find_columns, without_header
+from llmctx.flow.layouts import LAYOUTS, Columns, columns_without_header, find_columns, is_wide, without_header
+from llmctx.flow.times import TimeRules
 from llmctx.schema.symbol import check_symbol
 
 _log = logging.getLogger(__name__)
@@ -25,6 +26,7 @@ _log = logging.getLogger(__name__)
 _SAMPLE_ROWS = 5000
 _MINUTE = timedelta(minutes=1)
 _OUR_COLUMNS = ",".join(FIELDS)
+_Row = tuple[int, list[str]]
 
 
 class BarFileOptions(NamedTuple):
@@ -44,6 +46,8 @@ class _View(NamedTuple):
     columns: Columns
     symbol: str | None
     """The symbol; None if a column names it."""
+    rules: CellRules
+    """How its cells are read."""
     is_part: bool = False
     """Whether a row has other symbols too, and so perhaps nothing of this one."""
 
@@ -59,6 +63,7 @@ class BarFile:
         self.path = path
         self._options = options
         self._widened = 0
+        self._views: list[_View] = []
         if options.layout is not None and options.layout not in {layout.name for layout in LAYOUTS}:
             names = ", ".join(dict.fromkeys(layout.name for layout in LAYOUTS))
             raise FeedError(f"There is no layout {options.layout!r}.", f"Name one of {names} with --format.")
@@ -80,23 +85,21 @@ class BarFile:
         check_interval(self._sample, interval, str(self.path))
         return interval
 
-    def _read(self, rows: Iterator[tuple[int, list[str]]]) -> Iterator[Bar | BadRow]:
-        views: list[_View] = []
-        width = 0
+    @property
+    def layout(self) -> str:
+        """The name of its layout; "columns by name" if none was recognised."""
+        return self._views[0].columns.layout
+
+    def _read(self, rows: Iterator[_Row]) -> Iterator[Bar | BadRow]:
+        width, rows = self._open(rows)
         for line, row in rows:
-            if not views:
-                views, width, first = self._views(line, row, rows)
-                if first is None:
-                    continue
-                row = first  # noqa: PLW2901  a file without a header
-            if len(row) != width:
-                yield BadRow(line, f"{len(row)} columns, expected {width}")
+            cells = row[:width] if len(row) > width and not any(row[width:]) else row
+            if len(cells) != width:
+                yield BadRow(line, f"{len(cells)} columns, expected {width}")
                 continue
-            for view in views:
-                if (item := self._bar(row, line, view)) is not None:
+            for view in self._views:
+                if (item := self._bar(cells, line, view)) is not None:
                     yield item
-        if not views:
-            raise self._without(FIELDS, ())
         if self._widened:
             _log.warning(
                 f"{self.path}: in {self._widened} bars high or low missed open or close by a rounding; widened"
@@ -110,34 +113,43 @@ class BarFile:
             cells[0] += f" {row[columns.time]}"
         if view.is_part and not any(cell.strip() for cell in cells[2:]):
             return None
-        return parse_row(cells, line, CellRules(self._options.zone, True, columns.whole_price, self._count_widened))
+        return parse_row(cells, line, view.rules)
 
     def _count_widened(self) -> None:
         self._widened += 1
 
-    def _views(
-        self, line: int, row: list[str], rows: Iterator[tuple[int, list[str]]]
-    ) -> tuple[list[_View], int, list[str] | None]:
-        """The views that the first row tells of, the width of a row, and that row if it is no header."""
+    def _open(self, rows: Iterator[_Row]) -> tuple[int, Iterator[_Row]]:
+        """Find the views in the first rows; return the width of a row, and the rows with bars."""
+        line, row = next(rows, (1, []))
         if len(row) == 1 and row[0].startswith("http"):  # a publisher's own address above the header
             line, row = next(rows, (line, []))
-        bare = without_header(row)
-        if bare is not None:
-            columns = find_columns(bare.header, bare.name)
-            return [_View(columns, self._symbol())], len(row), row
-        fields = [cell.strip().lower() for cell in row]
-        if fields[0] in ("price", "") and fields.count("close") >= 1 and "timestamp" not in fields:
-            return self._wide(row, rows), len(row), None
+        if not row:
+            raise self._without(FIELDS, ())
+        bare = without_header(row, self._options.layout)
+        if len(bare) > 1:
+            names = " or ".join(layout.name for layout in bare)
+            raise FeedError(f"{self.path} has no header, and may be {names}.", "Name which with --format.")
+        if bare:
+            self._views = [self._view(columns_without_header(bare[0]), self._symbol())]
+            return len(row), chain([(line, row)], rows)
+        second = next(rows, (line + 1, []))
+        if is_wide(row, second[1]):
+            next(rows, None)  # a row that says Date
+            self._views = self._wide(*sorted((row, second[1]), key=lambda cells: cells[0].strip().lower() == "ticker"))
+            return len(row), rows
         columns = find_columns(row, self._options.layout)
-        if columns.absent:
-            raise self._without(columns.absent, row)
-        symbol = None if "symbol" in columns.places else self._symbol()
-        return [_View(columns, symbol)], len(row), None
+        absent = [field for field in columns.absent if field != "symbol" or self._options.symbol is None]
+        if absent:
+            raise self._without(absent, row)
+        self._views = [self._view(columns, None if "symbol" in columns.places else self._symbol())]
+        return len(row), chain([second] if second[1] else [], rows)
 
-    def _wide(self, row: list[str], rows: Iterator[tuple[int, list[str]]]) -> list[_View]:
+    def _view(self, columns: Columns, symbol: str | None, *, is_part: bool = False) -> _View:
+        times = TimeRules(self._options.zone, dates=True, month_first=columns.month_first)
+        return _View(columns, symbol, CellRules(times, columns.whole_price, self._count_widened), is_part)
+
+    def _wide(self, row: Sequence[str], tickers: Sequence[str]) -> list[_View]:
         """The views of a file that yfinance's download wrote: a row of fields, one of tickers, one that says Date."""
-        tickers = next(rows, (0, []))[1]
-        next(rows, None)
         found = []
         for ticker in dict.fromkeys(tickers[1:]):
             places = {
@@ -148,9 +160,8 @@ class BarFile:
             absent = tuple(name for name in FIELDS[2:] if name not in places)
             if absent:
                 raise self._without(absent, row)
-            found.append(
-                _View(Columns("yfinance", places | {"timestamp": 0}, ()), check_symbol(ticker.strip()), is_part=True)
-            )
+            columns = Columns("yfinance", places | {"timestamp": 0}, ())
+            found.append(self._view(columns, check_symbol(ticker.strip()), is_part=True))
         return found
 
     def _without(self, absent: Sequence[str], row: Sequence[str]) -> FeedError:
@@ -165,13 +176,11 @@ class BarFile:
         """
         if self._options.symbol is not None:
             return check_symbol(self._options.symbol)
-        name = re.split(r"[-_ ]", self.path.name.removesuffix(".gz").rpartition(".")[0], maxsplit=1)[0]
-        try:
-            symbol = check_symbol(name)
-        except SchemaError as error:
+        symbol = symbol_in_name(self.path)
+        if symbol is None:
             raise FeedError(
                 f"{self.path} has no column for the symbol, and its own name tells none.", "Name it with --symbol."
-            ) from error
+            )
         _log.warning(
             f"{self.path} has no column for the symbol: {symbol} is taken from its name; --symbol says another"
         )

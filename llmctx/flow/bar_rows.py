@@ -1,8 +1,13 @@
-"""The rows of a file of bars: CSV, packed by gzip or zip or not at all, or Parquet."""
+"""The rows of a file of bars: CSV, packed by gzip or zip or not at all, or Parquet.
+
+Numbers leave here with a decimal point and no separators. Where cells are separated by a comma, a comma inside a number
+separates thousands; elsewhere it is the decimal comma.
+"""
 
 import csv
 import gzip
 import io
+import re
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +18,10 @@ from typing import IO, BinaryIO, cast
 from llmctx.errors import FeedError
 
 _DELIMITERS = (",", ";", "\t")
+_THOUSANDS = re.compile(r"-?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]*)?", re.ASCII)
+_DECIMAL_COMMA = re.compile(r"-?([0-9]+|[0-9]{1,3}(\.[0-9]{3})+),[0-9]+", re.ASCII)
+_DOTTED_THOUSANDS = re.compile(r"-?[0-9]{1,3}(\.[0-9]{3})+", re.ASCII)
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _DO = "Name a CSV file of bars, packed by gzip or zip or not at all, or a Parquet file."
 
 
@@ -28,13 +37,46 @@ def rows_of(path: Path) -> Iterator[tuple[int, list[str]]]:
         with (
             path.open("rb") as raw,
             _unpacked(raw) as plain,
-            io.TextIOWrapper(plain, encoding="utf-8-sig", newline="") as text,
+            io.BufferedReader(cast("io.RawIOBase", plain)) as buffered,
+            io.TextIOWrapper(buffered, encoding=_encoding(buffered.peek(2)), newline="") as text,
         ):
             first = text.readline()
-            rows = csv.reader(chain([first], text), delimiter=max(_DELIMITERS, key=first.count))
-            yield from ((rows.line_num, row) for row in rows if row)
+            if first.lstrip()[:1] in ("{", "["):
+                raise FeedError(f"{path} is JSON, not CSV.", "Pipe it as JSON Lines: llmctx feed - < FILE.")
+            delimiter = max(_DELIMITERS, key=first.count)
+            rows = csv.reader(chain([first], text), delimiter=delimiter)
+            plainly = _with_points if delimiter == "," else _without_decimal_commas
+            yield from ((rows.line_num, plainly(row)) for row in rows if any(map(str.strip, row)))
     except (OSError, EOFError, UnicodeDecodeError, csv.Error, zipfile.BadZipFile) as error:
         raise FeedError(f"{path} cannot be read: {error}.", _DO) from error
+
+
+def _encoding(begins: bytes) -> str:
+    return "utf-16" if begins[:2] in _UTF_16 else "utf-8-sig"
+
+
+def _with_points(row: list[str]) -> list[str]:
+    """The row without thousands separators and dollar signs: $1,234.50 is 1234.50."""
+    return [_plain(cell) if "," in cell or "$" in cell else cell for cell in row]
+
+
+def _plain(cell: str) -> str:
+    bare = cell.strip().removeprefix("$")
+    if _THOUSANDS.fullmatch(bare):
+        return bare.replace(",", "")
+    return bare if bare.replace(".", "", 1).isdecimal() else cell
+
+
+def _without_decimal_commas(row: list[str]) -> list[str]:
+    """The row with decimal points for decimal commas, by which its dots are known to separate thousands."""
+    if not any("," in cell and _DECIMAL_COMMA.fullmatch(cell.strip()) for cell in row):
+        return row
+    return [
+        cell.replace(".", "").replace(",", ".")
+        if _DECIMAL_COMMA.fullmatch(cell.strip()) or _DOTTED_THOUSANDS.fullmatch(cell.strip())
+        else cell
+        for cell in row
+    ]
 
 
 @contextmanager

@@ -2,13 +2,12 @@
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
-from llmctx.clock import parse_iso
 from llmctx.errors import SchemaError
+from llmctx.flow.times import TimeRules, parse_time
 from llmctx.schema.symbol import check_symbol
 
 FIELDS = ("timestamp", "symbol", "open", "high", "low", "close", "volume")
@@ -24,15 +23,8 @@ _NUMBER = re.compile(
 )
 _MAX_EXPONENT = 15
 _MAX_NUMBER_CHARS = 40
-_MIN_YEAR, _MAX_YEAR = 1970, 9998
-_EPOCH = re.compile(r"([0-9]{9,20})(?:\.[0-9]*)?", re.ASCII)
-_DATE = re.compile(r"([0-9]{4})-?([0-9]{2})-?([0-9]{2})", re.ASCII)
-_DATE_TIME = re.compile(r"([0-9]{8}) ([0-9]{6})", re.ASCII)
-_EPOCH_DIGITS = ((11, 1), (14, 10**3), (17, 10**6), (20, 10**9))
-"""Up to so many digits an epoch counts seconds, milliseconds, microseconds, nanoseconds: from 1973 to 5138."""
 _MAX_ROUNDING = Decimal("1e-5")
 """By how much of its value a publisher's rounding may put a high below the open."""
-_START = datetime(1970, 1, 1, tzinfo=UTC)
 _ROUNDING = Context(prec=80, rounding=ROUND_HALF_EVEN)
 """Decimal's usual 28 digits are too few for the whole range of prices that a bar may have."""
 _PRICE_PLACES = 4
@@ -74,10 +66,8 @@ class BadRow(NamedTuple):
 class CellRules(NamedTuple):
     """How the cells of a bar are read."""
 
-    zone: ZoneInfo | None = None
-    """The zone of times that name none; None refuses them."""
-    dates: bool = False
-    """Whether a date alone is a time: its midnight. Only for bars that are known to last a day."""
+    times: TimeRules = TimeRules()
+    """How the start is read."""
     whole_price: Decimal = Decimal(1)
     """What a price without a decimal point counts."""
     on_widened: Callable[[], None] = lambda: None
@@ -89,7 +79,7 @@ def parse_row(row: Sequence[str], line: int, rules: CellRules = CellRules()) -> 
     if len(row) != len(FIELDS):
         return BadRow(line, f"{len(row)} columns, expected {len(FIELDS)}")
     try:
-        start = parse_time(row[0].strip(), rules)
+        start = parse_time(row[0].strip(), rules.times)
     except ValueError as error:
         return BadRow(line, f"timestamp {row[0]!r}: {error}")
     try:
@@ -110,49 +100,6 @@ def parse_row(row: Sequence[str], line: int, rules: CellRules = CellRules()) -> 
         return BadRow(line, f"low {bar.low} and high {bar.high} do not enclose open {bar.open} and close {bar.close}")
     rules.on_widened()
     return bar._replace(low=low, high=high)
-
-
-def parse_time(text: str, rules: CellRules = CellRules()) -> datetime:  # noqa: B008  frozen
-    """Parse when a bar begins into UTC: ISO 8601, or an epoch in s, ms, us or ns; a date begins at midnight UTC.
-
-    Raises ValueError if the text is malformed, names no zone and none is given, or lies outside the supported years.
-    """
-    zone = rules.zone
-    if (epoch := _EPOCH.fullmatch(text)) is not None:
-        digits = epoch[1]
-        unit = next(unit for length, unit in _EPOCH_DIGITS if len(digits) <= length)
-        return parse_moment((_START + timedelta(microseconds=int(digits) * 10**6 // unit)).isoformat())
-    if rules.dates and (date := _DATE.fullmatch(text)) is not None:
-        year, month, day = map(int, date.groups())
-        return parse_moment(datetime(year, month, day, tzinfo=zone or UTC).isoformat())
-    if (parts := _DATE_TIME.fullmatch(text)) is not None:
-        text = f"{parts[1]}T{parts[2]}"
-    try:
-        return parse_moment(text)
-    except ValueError:
-        try:
-            local = datetime.fromisoformat(text)
-        except ValueError:
-            what = "is not a time: write" if text else "is absent: write"
-            raise ValueError(f"{what} ISO 8601 such as 2026-03-02T14:30:00Z, or an epoch") from None
-        if local.tzinfo is not None:
-            raise
-        if zone is None:
-            raise ValueError(
-                "the time has no zone; write UTC with a trailing Z, or name a file's zone with --zone"
-            ) from None
-        return parse_moment(local.replace(tzinfo=zone).isoformat())
-
-
-def parse_moment(text: str) -> datetime:
-    """Parse an ISO 8601 time with a zone into UTC.
-
-    Raises ValueError if the text is malformed, has no zone, or lies outside the supported years.
-    """
-    moment = parse_iso(text)
-    if not _MIN_YEAR <= moment.year <= _MAX_YEAR:
-        raise ValueError(f"the year must lie between {_MIN_YEAR} and {_MAX_YEAR}")
-    return moment
 
 
 def rounded_price(value: Decimal) -> Decimal:

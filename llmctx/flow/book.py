@@ -98,6 +98,8 @@ class Book:
 
     def with_trade(self, symbol: str, trade: Trade | None) -> "Book":
         """The book with a symbol's trade set, or removed."""
+        if self.trades.get(symbol) is trade:  # most bars change nothing, and a book is written out once
+            return self
         return replace(self, trades=_with(self.trades, symbol, trade))
 
     def with_orders(self, symbol: str, orders: tuple[Order, ...]) -> "Book":

@@ -15,7 +15,7 @@ from llmctx.flow.book import Day
 from llmctx.flow.mark_to_market import monitoring
 from llmctx.flow.market_context import MarketContext
 from llmctx.flow.news import WINDOW, Headline
-from llmctx.flow.portfolio import portfolio
+from llmctx.flow.portfolio import Account
 from llmctx.flow.rules import FeedRules
 from llmctx.flow.signals import TradeSignal, signal_value
 from llmctx.flow.step import Step
@@ -68,8 +68,8 @@ class Composer:
         """The market as far as it is covered."""
         self.positions: dict[str, Position | None] = {}
         """The position of each symbol that has one; None if it cannot be read."""
-        self.peak: Decimal | None = None
-        """The highest equity so far; None if none is known yet."""
+        self.account = Account()
+        """The paper broker's account."""
         self.watched_symbols: set[str] = set()
         """Symbols that have had a bar."""
         self.ranked_at: datetime | None = None
@@ -77,6 +77,7 @@ class Composer:
         self._run = run
         self._rules = rules
         self._has_broker = rules.cost_bps is not None
+        self._listed: tuple[set[str], list[str], list[str]] = (set(), [], [])
         self._watchlist_state: tuple[object, ...] = ()
         self._performance_state: tuple[Day, datetime] | None = None
 
@@ -140,7 +141,7 @@ class Composer:
             write.set(keys.TIMEFRAMES, _stamped(timeframes, now))
 
     def _add_shared_values(self, write: Write, fed: FedBar, now: str) -> None:
-        listed = sorted(self.watched_symbols | set(map(market_of, self.positions)))
+        listed = self._listed_symbols()
         state = (fed.tracked.symbol.track.day, len(self.watched_symbols), len(self.positions.keys()), *listed)
         if state != self._watchlist_state:
             self._watchlist_state = state
@@ -153,9 +154,15 @@ class Composer:
             self._performance_state = day, fed.end
             write.set(BY_SECTION["performance"], _stamped(day.performance(), now))
         if self._has_broker:
-            account = portfolio(day, self.positions, self.peak)
-            self.peak = account["peak_equity"]
-            write.keep_value(keys.PORTFOLIO, _stamped(canonical.wire(account), now))
+            write.keep_value(keys.PORTFOLIO, _stamped(self.account.wire(day, self.positions), now))
+
+    def _listed_symbols(self) -> list[str]:
+        """The symbols of the watchlist, sorted: those that had a bar and those held. They seldom change."""
+        watched, held, listed = self._listed
+        if watched != self.watched_symbols or held != list(self.positions):
+            listed = sorted(self.watched_symbols | set(map(market_of, self.positions)))
+            self._listed = set(self.watched_symbols), list(self.positions), listed
+        return listed
 
     def _add_ranking(self, write: Write, tracked: TrackedBar, now: str) -> None:
         track = tracked.symbol.track
@@ -174,7 +181,7 @@ class Composer:
             "state": "running",
             "market_status": market_status,
             "active_positions_count": len(self.positions.keys()),
-            "watchlist_count": len(self.watched_symbols | set(map(market_of, self.positions))),
+            "watchlist_count": len(self._listed_symbols()),
             "last_scan_time": None if self.ranked_at is None else clock.iso_of(self.ranked_at),
             "timestamp": clock.iso_of(at),
         }

@@ -29,10 +29,8 @@ class Exchange:
         self._calendar = _calendar_of(name)
         self.session = lru_cache(maxsize=64)(self._session_of)
         """The trading hours of a date, UTC; None if it stays closed."""
-
-    def date_at(self, at: datetime) -> date:
+        self.date_at = lru_cache(maxsize=64)(self._calendar.date_at)  # all symbols share a moment
         """The exchange's own date at a time."""
-        return self._calendar.date_at(at)
 
     def date_of_bar(self, start: datetime, interval: timedelta) -> date:
         """The exchange's own date of a bar. Bars of a day begin at midnight, in UTC or where the exchange is."""

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from llmctx import canonical
 from llmctx.errors import FeedError, SchemaError
-from llmctx.flow.bars import BadRow, parse_time
+from llmctx.flow.bars import BadRow
+from llmctx.flow.times import parse_time
 from llmctx.schema.symbol import check_symbol
 
 _NAMES = {

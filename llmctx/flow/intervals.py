@@ -42,7 +42,8 @@ def check_interval(bars: Iterable[Bar], interval: timedelta, where: str) -> None
         is_longer = seen > interval and (seen >= _DAY or (len(steps) >= _MIN_STEPS and _divides(seen, steps)))
         if (min(steps) < interval and seen < interval) or is_longer:
             raise FeedError(
-                f"{where}: the bars of {symbol} begin {_text(min(steps))} apart, so they are not of {_text(interval)}.",
+                f"{where}: the bars of {symbol} begin {length_text(min(steps))} apart, so they are not of "
+                f"{length_text(interval)}.",
                 "Leave --interval-s out to take what each file shows; feed symbols with other bars from a file of "
                 "their own.",
             )
@@ -77,7 +78,7 @@ def _starts_by_symbol(bars: Iterable[Bar]) -> Mapping[str, list[datetime]]:
     return found
 
 
-def _text(length: timedelta) -> str:
+def length_text(length: timedelta) -> str:
     """A length in the largest unit that fits: 90 s, 5 min, 1 d."""
     seconds = int(length.total_seconds())
     size, unit = next((pair for pair in ((86_400, "d"), (3_600, "h"), (60, "min")) if not seconds % pair[0]), (1, "s"))

@@ -4,12 +4,17 @@ A header is read by name, in any order and in any case; columns that nothing ask
 recognised by the columns that only its publisher has; without one, the usual names are tried.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
 from llmctx.flow.bars import FIELDS
 
+_TIME_FORMS = {
+    "<time>": re.compile(r"[0-9]{2}:[0-9]{2}(:[0-9]{2})?", re.ASCII),
+    "time": re.compile(r"[0-9]{4}[-./]?[0-9]{2}[-./]?[0-9]{2}[0-9 T:.Z+-]*", re.ASCII),
+}
 _PRICES = {name: name for name in ("open", "high", "low", "close")}
 
 
@@ -26,40 +31,58 @@ class Layout(NamedTuple):
     """What a price without a decimal point counts."""
     header: tuple[str, ...] = ()
     """The columns of a file that is published without a header."""
+    month_first: bool = False
+    """Whether its dates are written 03/02/2026 for 2 March."""
+    is_of_many: bool = False
+    """Whether a file without the symbol's column may still be about several."""
 
 
 _BINANCE = (
     *("open time", "open", "high", "low", "close", "volume", "close time", "quote volume", "trades"),
     *("taker base volume", "taker quote volume", "ignore"),
 )
-_KRAKEN = ("time", "open", "high", "low", "close", "volume", "trades")
-_STOOQ = {name: f"<{name}>" for name in ("open", "high", "low", "close")}
+_OHLCV = ("time", "open", "high", "low", "close", "volume")
+_COINBASE = ("time", "low", "high", "open", "close", "volume")
+_TAGGED = {name: f"<{name}>" for name in ("open", "high", "low", "close")}
+_METATRADER = _TAGGED | {"timestamp": "<date>", "volume": "<tickvol>"}
+_POLISH = {"timestamp": "data", "open": "otwarcie", "high": "najwyzszy", "low": "najnizszy", "close": "zamkniecie"}
 
 LAYOUTS = (
     Layout("llmctx", {name: name for name in FIELDS}),
     Layout("alpaca", {name: name for name in FIELDS}, frozenset({"trade_count", "vwap"})),
     Layout(
         "databento", _PRICES | {"timestamp": "ts_event", "symbol": "symbol", "volume": "volume"},
-        frozenset({"instrument_id"}), whole_price=Decimal("1e-9"),
+        frozenset({"instrument_id"}), whole_price=Decimal("1e-9"), is_of_many=True,
     ),
     Layout("polygon", _PRICES | {"timestamp": "window_start", "symbol": "ticker", "volume": "volume"}),
     Layout("cryptodatadownload", _PRICES | {"timestamp": "unix", "symbol": "symbol"}, frozenset({"date"})),
-    Layout("stooq", _STOOQ | {"timestamp": "<date>", "symbol": "<ticker>", "volume": "<vol>"}, frozenset({"<time>"})),
+    Layout("stooq", _TAGGED | {"timestamp": "<date>", "symbol": "<ticker>", "volume": "<vol>"}, frozenset({"<time>"})),
+    Layout("stooq", _POLISH | {"volume": "wolumen"}),
+    Layout("metatrader", _METATRADER),
+    Layout("metatrader", _METATRADER, header=("<date>", "<time>", *_TAGGED.values(), "<tickvol>")),
+    Layout("nasdaq", _PRICES | {"timestamp": "date", "close": "close/last", "volume": "volume"}, month_first=True),
+    Layout(
+        "nasdaq-data-link", _PRICES | {"timestamp": "date", "volume": "volume"}, frozenset({"ex-dividend"})
+    ),
+    Layout("interactive-brokers", _PRICES | {"timestamp": "date", "volume": "volume"}, frozenset({"barcount"})),
     Layout("yahoo", _PRICES | {"timestamp": "date", "volume": "volume"}, frozenset({"adj close"})),
     Layout("yfinance", _PRICES | {"timestamp": "date", "volume": "volume"}, frozenset({"stock splits"})),
     Layout("yfinance", _PRICES | {"timestamp": "datetime", "volume": "volume"}, frozenset({"stock splits"})),
+    Layout("binance", _PRICES | {"timestamp": "open_time", "volume": "volume"}, frozenset({"taker_buy_volume"})),
     Layout("binance", _PRICES | {"timestamp": "open time", "volume": "volume"}, header=_BINANCE),
-    Layout("kraken", _PRICES | {"timestamp": "time", "volume": "volume"}, header=_KRAKEN),
+    Layout("kraken", _PRICES | {"timestamp": "time", "volume": "volume"}, header=(*_OHLCV, "trades")),
+    Layout("coinbase", _PRICES | {"timestamp": "time", "volume": "volume"}, header=_COINBASE),
+    Layout("ohlcv", _PRICES | {"timestamp": "time", "volume": "volume"}, header=_OHLCV),
 )  # fmt: skip
 """The layouts that are recognised. docs/data-flow.md names them."""
 
 _USUAL = {
-    "timestamp": ("timestamp", "unix", "open_time", "open time", "datetime", "date", "time", "t"),
+    "timestamp": ("timestamp", "unix", "open_time", "open time", "datetime", "date", "time", "t", ""),
     "symbol": ("symbol", "ticker"),
     "open": ("open", "o"),
     "high": ("high", "h"),
     "low": ("low", "l"),
-    "close": ("close", "c"),
+    "close": ("close", "c", "last", "latest"),
     "volume": ("volume", "vol", "v"),
 }
 
@@ -72,17 +95,20 @@ class Columns(NamedTuple):
     places: Mapping[str, int]
     """Our field -> the column's place. Without `symbol` the file is about one symbol."""
     absent: tuple[str, ...]
-    """The fields without a column, the symbol left out."""
+    """The fields without a column; the symbol only where nothing else tells it."""
     time: int | None = None
     """The place of the time of day where the timestamp is a date."""
     whole_price: Decimal = Decimal(1)
     """What a price without a decimal point counts."""
+    month_first: bool = False
+    """Whether its dates are written 03/02/2026 for 2 March."""
 
 
 def find_columns(header: Sequence[str], name: str | None = None) -> Columns:
     """Which column is which, by the layout of this name, or by the one that the header shows."""
     names = [column.strip().lower() for column in header]
-    known = [layout for layout in LAYOUTS if (name is None and _fits(layout, names)) or layout.name == name]
+    known = [layout for layout in LAYOUTS if _fits(layout, names) and name in (None, layout.name)]
+    known = known or [layout for layout in LAYOUTS if layout.name == name]
     # Our own columns are a part of others': the layout with the most columns of its own is meant.
     found = max(known, key=lambda layout: len(layout.marks | set(layout.columns.values())), default=None)
     wanted = {} if found is None else {field: (column,) for field, column in found.columns.items()}
@@ -94,21 +120,57 @@ def find_columns(header: Sequence[str], name: str | None = None) -> Columns:
     return Columns(
         layout="columns by name" if found is None else found.name,
         places=places,
-        absent=tuple(field for field in FIELDS if field not in places and field != "symbol"),
+        absent=tuple(
+            field
+            for field in FIELDS
+            if field not in places and (field != "symbol" or (found is not None and found.is_of_many))
+        ),
         time=names.index("<time>") if "<time>" in names else None,
         whole_price=Decimal(1) if found is None else found.whole_price,
+        month_first=found is not None and found.month_first,
     )
 
 
-def without_header(row: Sequence[str]) -> Layout | None:
-    """The layout of a file that begins with a row of numbers, by its width; None if no publisher writes that many."""
-    if not all(_is_number(cell) for cell in row):
-        return None
-    return next((layout for layout in LAYOUTS if layout.header and len(layout.header) == len(row)), None)
+def without_header(row: Sequence[str], name: str | None = None) -> list[Layout]:
+    """The layouts whose files begin with such a row of numbers; none if it is a header."""
+    return [layout for layout in LAYOUTS if name in (None, layout.name) and _could_write(layout, row)]
+
+
+def columns_without_header(layout: Layout) -> Columns:
+    """Which column is which in a file of a layout that has no header."""
+    places = {field: layout.header.index(column) for field, column in layout.columns.items()}
+    return Columns(layout.name, places, (), layout.header.index("<time>") if "<time>" in layout.header else None)
+
+
+def is_wide(first: Sequence[str], second: Sequence[str]) -> bool:
+    """Whether two rows are the fields and the tickers, in either order, of a file that yfinance's download wrote."""
+    if not second or len(first) != len(second):
+        return False
+    corners = first[0].strip().lower(), second[0].strip().lower()
+    tickers = first if corners[0] == "ticker" else second
+    is_corner = corners[0] in ("price", "ticker", "") and corners[1] in ("price", "ticker", "")
+    return is_corner and not any(_is_number(cell.strip()) for cell in tickers[1:])
+
+
+def _could_write(layout: Layout, row: Sequence[str]) -> bool:
+    """Whether a row has the width and the numbers of a layout without a header."""
+    if not layout.header or len(layout.header) != len(row):
+        return False
+    cells = dict(zip(layout.header, (cell.strip() for cell in row), strict=True))
+    first, *others = cells
+    if not (_TIME_FORMS["time"].fullmatch(cells[first]) or _is_number(cells[first])):
+        return False
+    if not all(
+        _TIME_FORMS[each].fullmatch(cells[each]) if each in _TIME_FORMS else _is_number(cells[each]) for each in others
+    ):
+        return False
+    low, high, *inside = (Decimal(cells[layout.columns[field]]) for field in ("low", "high", "open", "close"))
+    return all(low <= price <= high for price in inside)
 
 
 def _fits(layout: Layout, names: Sequence[str]) -> bool:
-    return (layout.marks | set(layout.columns.values())) <= set(names)
+    columns = {column for field, column in layout.columns.items() if field != "symbol" or not layout.is_of_many}
+    return layout.header == () and (layout.marks | columns) <= set(names)
 
 
 def _place(field: str, wanted: Sequence[str], names: Sequence[str]) -> int | None:
@@ -121,4 +183,4 @@ def _place(field: str, wanted: Sequence[str], names: Sequence[str]) -> int | Non
 
 
 def _is_number(cell: str) -> bool:
-    return cell.strip().replace(".", "", 1).isdecimal()
+    return cell.replace(".", "", 1).isdecimal()

@@ -97,7 +97,7 @@ class LiveKeys:
             else:  # decisions from before there was a broker are not for it
                 book = book.with_seen(partition, newest)
         self._book, self._stored_book = book, stored
-        self.composer.peak = peak_in(await self._store.value(keys.PORTFOLIO), book.day)
+        self.composer.account.peak = peak_in(await self._store.value(keys.PORTFOLIO), book.day)
 
     async def symbol(self, name: str) -> Symbol:
         """What is known of a symbol; read from the server on first use."""

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 from llmctx import canonical, clock
 from llmctx.errors import SchemaError
-from llmctx.flow.bars import BadRow, parse_time
+from llmctx.flow.bars import BadRow
 from llmctx.flow.sentiment import score_of
+from llmctx.flow.times import parse_time
 from llmctx.schema.symbol import check_symbol
 
 WINDOW = timedelta(hours=24)

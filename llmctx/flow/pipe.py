@@ -15,11 +15,12 @@ from decimal import Decimal
 from typing import Any, BinaryIO
 
 from llmctx import canonical, clock
-from llmctx.flow.bars import FIELDS, BadRow, Bar, parse_moment, parse_row
+from llmctx.flow.bars import FIELDS, BadRow, Bar, parse_row
 from llmctx.flow.forming import FormingBars
 from llmctx.flow.funding import funding_of, is_funding
 from llmctx.flow.news import headline_of
 from llmctx.flow.timeline import Item, Moment, Timeline, Vix, moments
+from llmctx.flow.times import parse_moment
 
 _log = logging.getLogger(__name__)
 

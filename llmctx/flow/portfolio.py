@@ -5,7 +5,7 @@ A position that cannot be read, or that has no price, is unknown, and unknown is
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from llmctx import canonical
 from llmctx.flow.bars import CENT, PERCENT_STEP, rounded
@@ -13,32 +13,63 @@ from llmctx.flow.book import Day
 from llmctx.schema.values import Position
 
 
-def portfolio(day: Day, positions: Mapping[str, Position | None], peak: Decimal | None) -> dict[str, Any]:
-    """portfolio:current without its timestamp. `positions` has every symbol held, None if its position cannot be read;
-    `peak` is the highest equity so far, None if there is none yet.
-    """
-    marked = {name: each for name, each in sorted(positions.items()) if each is not None and _is_marked(each)}
-    known, unknown = list(marked.values()), sorted(positions.keys() - marked.keys())
-    found: dict[str, Any] = dict.fromkeys(
-        ("cash", "equity", "gross_exposure", "net_exposure", "unrealized_pnl", "drawdown_pct", "peak_equity")
-    )
-    if not unknown:
-        worths = [_worth(position) for position in known]
-        unrealized = sum((position.unrealized_pnl or Decimal(0) for position in known), Decimal(0))
+class _Holding(NamedTuple):
+    """What the account has in one position."""
+
+    position: Position
+    worth: Decimal
+    """What it is worth at its last price, below zero if it is short."""
+    invested: Decimal
+    """What equity has in it instead of cash: its worth, or of a perpetual only its profit."""
+    unrealized: Decimal
+    text: bytes
+    """Its entry in `holdings`."""
+
+
+class Account:
+    """The account over time. A holding is worked out once for as long as its position stays the same."""
+
+    def __init__(self) -> None:
+        self.peak: Decimal | None = None
+        """The highest equity so far; None if none is known yet."""
+        self._holdings: dict[str, _Holding] = {}
+
+    def wire(self, day: Day, positions: Mapping[str, Position | None]) -> bytes:
+        """portfolio:current without its timestamp. `positions` has every symbol held, None if its position cannot be
+        read.
+        """
+        self._holdings = {
+            name: self._holding(name, position)
+            for name, position in sorted(positions.items())
+            if position is not None and position.current_price is not None and position.unrealized_pnl is not None
+        }
+        unknown = sorted(positions.keys() - self._holdings.keys())
+        sums: dict[str, Any] = dict.fromkeys(
+            ("cash", "equity", "gross_exposure", "net_exposure", "unrealized_pnl", "drawdown_pct", "peak_equity")
+        )
+        if not unknown:
+            sums |= self._sums(day)
+        text = canonical.wire(sums | {"realized_pnl": day.earned, "peak_equity": self.peak})
+        holdings = b",".join(held.text for held in self._holdings.values())
+        return b'%s,"holdings":[%s],"unknown":%s}' % (text[:-1], holdings, canonical.wire(unknown))
+
+    def _holding(self, name: str, position: Position) -> _Holding:
+        held = self._holdings.get(name)
+        return held if held is not None and held.position is position else _holding_of(position)
+
+    def _sums(self, day: Day) -> dict[str, Decimal | None]:
+        held = self._holdings.values()
+        unrealized = sum((each.unrealized for each in held), Decimal(0))
         equity = day.equity + day.earned + unrealized
-        peak = equity if peak is None else max(peak, equity)
-        net = sum(worths, Decimal(0))
-        invested = sum((_invested(position) for position in known), Decimal(0))
-        found |= {
-            "cash": rounded(equity - invested, CENT),
+        self.peak = peak = equity if self.peak is None else max(self.peak, equity)
+        return {
+            "cash": rounded(equity - sum((each.invested for each in held), Decimal(0)), CENT),
             "equity": rounded(equity, CENT),
-            "gross_exposure": rounded(sum(map(abs, worths), Decimal(0)), CENT),
-            "net_exposure": rounded(net, CENT),
+            "gross_exposure": rounded(sum((abs(each.worth) for each in held), Decimal(0)), CENT),
+            "net_exposure": rounded(sum((each.worth for each in held), Decimal(0)), CENT),
             "unrealized_pnl": rounded(unrealized, CENT),
             "drawdown_pct": rounded((peak - equity) / peak * 100, PERCENT_STEP) if peak > 0 else None,
         }
-    holdings = [_holding(position) for position in known]
-    return found | {"realized_pnl": day.earned, "peak_equity": peak, "holdings": holdings, "unknown": unknown}
 
 
 def peak_in(stored: bytes, day: Day) -> Decimal:
@@ -49,27 +80,17 @@ def peak_in(stored: bytes, day: Day) -> Decimal:
         return day.equity
 
 
-def _is_marked(position: Position) -> bool:
-    return position.current_price is not None and position.unrealized_pnl is not None
-
-
-def _worth(position: Position) -> Decimal:
-    """What a position is worth at its last price, below zero if it is short."""
-    worth = position.quantity * (position.current_price or position.entry_price)
-    return worth if position.side == "long" else -worth
-
-
-def _invested(position: Position) -> Decimal:
-    """What equity has in a position instead of cash: its worth, or of a perpetual only its profit."""
-    return _worth(position) if position.leverage is None else position.unrealized_pnl or Decimal(0)
-
-
-def _holding(position: Position) -> dict[str, Any]:
+def _holding_of(position: Position) -> _Holding:
+    value = position.quantity * (position.current_price or position.entry_price)
+    worth = value if position.side == "long" else -value
+    unrealized = position.unrealized_pnl or Decimal(0)
     paid = position.quantity * position.entry_price
-    return {
+    entry = {
         "symbol": position.symbol,
         "side": position.side,
         "quantity": position.quantity,
-        "value": rounded(abs(_worth(position)), CENT),
-        "unrealized_pnl_pct": rounded((position.unrealized_pnl or Decimal(0)) / paid * 100, PERCENT_STEP),
+        "value": rounded(value, CENT),
+        "unrealized_pnl_pct": rounded(unrealized / paid * 100, PERCENT_STEP),
     }
+    invested = worth if position.leverage is None else unrealized
+    return _Holding(position, worth, invested, unrealized, canonical.wire(entry))

@@ -1,5 +1,6 @@
 """What shapes a feed apart from its data: its settings, and the limits of the paper broker."""
 
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
@@ -23,7 +24,9 @@ TARGET_DISTANCE = Decimal("0.02")
 """Distance of a new position's target, as a share of its entry price."""
 
 _FRACTION = Decimal("0.0001")
-"""The usual lot where the market never closes: coins are traded in fractions."""
+"""The usual lot of what is traded in fractions where the market never closes."""
+_PAIR = re.compile(r".+(USD[TC]?|DAI|EUR|GBP|JPY|KRW|TRY|BTC|ETH|PERP|SWAP)(:.*)?", re.IGNORECASE)
+"""A coin and what it is paid in; coins are traded in fractions."""
 
 
 class FeedRules(NamedTuple):
@@ -57,9 +60,10 @@ class FeedRules(NamedTuple):
     frames: FrameRules = NO_FRAMES
     """The time frames whose indicators are written."""
 
-    def terms(self, symbol: str) -> Terms:
-        """On what terms the paper broker fills orders on a symbol."""
-        usual = _FRACTION if self.exchange == "always" else Decimal(1)
+    def terms(self, symbol: str, *, in_fractions: bool = False) -> Terms:
+        """On what terms the paper broker fills orders on a symbol; `in_fractions` says that it was seen traded so."""
+        is_divisible = self.exchange == "always" and (in_fractions or _PAIR.fullmatch(symbol) is not None)
+        usual = _FRACTION if is_divisible else Decimal(1)
         return Terms(
             COST_BPS if self.cost_bps is None else self.cost_bps,
             lot=self.lots.get(symbol, self.lots.get("", usual)),

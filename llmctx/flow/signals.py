@@ -52,7 +52,8 @@ def entries(track: Track) -> list[TradeSignal]:
     bar, window = track.last, track.window
     if bar is None or len(window) < WINDOW:
         return []
-    volume = Decimal(1) if track.relative_volume is None else track.relative_volume
+    relative = track.relative_volume
+    volume = Decimal(1) if relative is None else relative
     found = [*_breakout(window, bar, volume), *_surge(bar, volume), *_bounce(track.levels, bar), *_cross(track)]
     return sorted(found, key=lambda signal: -signal.confidence)
 

@@ -61,9 +61,8 @@ def take_step(tracked: TrackedBar, book: Book, rules: FeedRules, *, market_open:
         cause = None if marked is None else _cause(position, adjusted, marked, filled=False)
         return Step(raw_position=_wire(marked), position=marked, cause=cause, book=book)
     split = None if adjusted is position else rules.ratios[symbol.name]
-    account = Account(
-        book.on(symbol.track.day.isoformat()), adjusted, tracked.bar, end, rules.terms(symbol.name), split=split
-    )
+    terms = rules.terms(symbol.name, in_fractions=symbol.track.in_fractions)
+    account = Account(book.on(symbol.track.day.isoformat()), adjusted, tracked.bar, end, terms, split=split)
     before = [rate for rate in tracked.funding if rate.at <= tracked.bar.start]
     account.pay_funding(before, tracked.bar.open if tracked.bar_before is None else tracked.bar_before.close)
     account.fill_orders()

@@ -40,6 +40,8 @@ class Track:
         """The newest bar."""
         self.session: dict[str, Decimal] = {}
         """The `price` object of stocks:price: the session so far, with what is traded before and after hours."""
+        self.in_fractions = False
+        """Whether a bar's volume was no whole number, as where coins are traded."""
         self.previous_close: Decimal | None = None
         """The last close of the previous session; None on a symbol's first day, and after a jump without a ratio."""
         self._reset()
@@ -74,6 +76,7 @@ class Track:
         self._update_indicators(bar.start, bar.close)
         self.levels.add(bar.high, bar.low)
         self._add_to_session(bar, new=new_session)
+        self.in_fractions = self.in_fractions or bar.volume % 1 != 0
         self.last = bar
         return applied
 

@@ -182,7 +182,7 @@ class EndpointClient:
     def _refused(self, reply: Reply, call: "_Call") -> Completion:
         """What became of a call that ended with an error."""
         error = read_error(reply.body)
-        if error is not None and error.is_filter and reply.body is not None:
+        if error is not None and (error.is_filter or error.is_answer) and reply.body is not None:
             return read_completion(reply.body, call.request, tuple(call.attempts))
         outcome = Outcome.UNREACHABLE if is_transient(reply) else Outcome.REJECTED
         detail = f"http {reply.status}: {self._short(str(error) if error else self._said(reply))}"

@@ -13,12 +13,12 @@ from llmctx.llm.envelope import field
 from llmctx.llm.extract import UNREADABLE, extract, is_object
 from llmctx.llm.native.response import read_document
 from llmctx.llm.output import OutputSchema
-from llmctx.llm.reported import is_filtered
+from llmctx.llm.reported import is_filter_reason, is_filtered
 from llmctx.llm.usage import Usage, read_usage
 from llmctx.prompt.render import Prompt
 
 _FILTERED = "the provider's content filter stopped the answer"
-_FILTER_REASONS = {"content_filter", "safety", "recitation", "prohibited_content", "blocklist", "spii"}
+_LENGTH_REASONS = ("length", "max_tokens", "model_length")
 _REASONING = ("reasoning_content", "reasoning")
 """Where endpoints put what a model thinks before it answers."""
 
@@ -194,10 +194,10 @@ def _judge(
 ) -> tuple[Outcome, str | None]:
     if refusal:
         return Outcome.REFUSED, cut(f"the model refused: {refusal}", MAX_DETAIL_CHARS)
-    if finish_reason is not None and finish_reason.partition(":")[0].lower() in _FILTER_REASONS:
+    if is_filter_reason(finish_reason):
         return Outcome.FILTERED, _FILTERED
-    if finish_reason == "length" and not (text and is_object(text)):
-        return Outcome.TRUNCATED, "the answer was cut at the length limit (finish_reason length)"
+    if finish_reason is not None and finish_reason.lower() in _LENGTH_REASONS and not (text and is_object(text)):
+        return Outcome.TRUNCATED, f"the answer was cut at the length limit (finish_reason {finish_reason})"
     if text is None:
         thought = next((name for name in _REASONING if message.get(name)), None)
         beside = f"; only {thought} has text, and reasoning is not the answer" if thought else ""

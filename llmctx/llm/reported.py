@@ -17,16 +17,35 @@ _NAMED = (
     (r"insufficient_quota|rate.?limit|too.many.requests|resource_exhausted|throttl", 429),
     (r"overloaded|unavailable|loading|capacity|engine_overload", 503),
     (r"timeout|timed.out|deadline", 504),
+    (r"network_error", 502),
     (r"authentication|invalid_api_key|unauthori[sz]ed|unauthenticated", 401),
-    (r"insufficient.*(credit|balance|funds)|payment|billing", 402),
+    (r"insufficient.{0,20}(credit|balance|funds)|payment|billing", 402),
     (r"permission|forbidden|moderation", 403),
-    (r"not_?found", 404),
-    (r"invalid_request|invalid_argument|bad_request|context_length|unsupported|content_filter", 400),
+    (r"not_?found|unexpected endpoint", 404),
+    (r"invalid_request|invalid_argument|bad_request|context_length|unsupported|content_filter|new_sensitive", 400),
 )
 """The status of an error by its type or code, or, where it has neither, by its message."""
 _FILTERS = re.compile(
-    r"content_filter|content_policy|responsibleaipolicy|data_inspection|prohibited_content", re.IGNORECASE
+    r"content_filter|content_policy|responsibleaipolicy|data_inspection|prohibited_content"
+    # What follows stands in messages whose code says no more than that the request was bad.
+    r"|by content filter|content exists risk|contentpolicyviolation|flagged as potentially|violates (our )?usage"
+    r"|blocked due to security|new_sensitive",
+    re.IGNORECASE,
 )
+_FILTER_REASONS = frozenset(
+    {"content_filter", "safety", "recitation", "prohibited_content", "blocklist", "spii", "sensitive", "error_toxic"}
+)
+"""The finish reasons of an answer that a content filter stopped, without what some providers add behind a colon."""
+_FAILED_REASONS = {
+    "error": BAD_GATEWAY,  # OpenRouter, Mistral
+    "network_error": BAD_GATEWAY,  # Zhipu
+    "insufficient_system_resource": 503,  # DeepSeek
+    "abort": 503,  # vLLM, SGLang
+}
+"""The finish reasons of an answer that the provider could not end, and the status that each stands for."""
+_SIGNS = (b'"error"', b'"base_resp"', *(b'"%b"' % reason.encode() for reason in _FAILED_REASONS if reason != "error"))
+"""One of them stands in a 200 response that reports an error; in an answer's text the quotes are escaped."""
+_MESSAGES = ("message", "Message", "status_msg", "detail", "error_description", "error")
 _RETRY_DELAY = re.compile(rb'"retryDelay"\s*:\s*"(\d+(?:\.\d+)?)s"')
 _UNREADABLE = (ValueError, KeyError, IndexError, TypeError, AttributeError)
 
@@ -44,6 +63,8 @@ class ReportedError(NamedTuple):
     """The parameter that is at fault, if it is named."""
     is_filter: bool = False
     """Whether a content filter stopped the request."""
+    is_answer: bool = False
+    """Whether it shows the model's answer, which the endpoint refused because it does not fit the form."""
 
     def __str__(self) -> str:
         return f"{self.message} ({self.code})" if self.code and self.code not in self.message else self.message
@@ -62,32 +83,44 @@ def read_error(body: bytes | None) -> ReportedError | None:
 
 def error_in_success(body: bytes | None) -> ReportedError | None:
     """The error that the body of a 200 response holds instead of a completion; None if there is none."""
-    if body is None or b'"error"' not in body:  # in an answer's text the quotes are escaped
+    if body is None or not any(sign in body for sign in _SIGNS):
         return None
     try:
         document: Any = read_envelope(body)[0]
-        choices = document.get("choices") or [{}]
-        if document.get("error") or choices[0].get("error"):
-            return _read(document if document.get("error") else choices[0])
+        choice = (document.get("choices") or [{}])[0]
+        for said in (document, choice):
+            if said.get("error") or _base_status(said):
+                return _read(said)
+        if (status := _FAILED_REASONS.get(reason := choice.get("finish_reason"))) is not None:
+            return ReportedError(status, f"the provider ended the answer with finish_reason {reason}")
     except _UNREADABLE:
         pass
     return None
 
 
-def is_filtered(document: Any) -> bool:
-    """Whether a response without choices is one that a content filter stopped.
+def is_filter_reason(finish_reason: Any) -> bool:
+    """Whether a finish reason says that a content filter stopped the answer."""
+    return isinstance(finish_reason, str) and finish_reason.partition(":")[0].lower() in _FILTER_REASONS
 
-    Gemini answers a stopped prompt with a completion that has no choices, or with the reason in promptFeedback.
+
+def is_filtered(document: Any) -> bool:
+    """Whether a response without an answer is one that a content filter stopped.
+
+    Gemini answers a stopped prompt with a completion that has no choices, or with the reason in promptFeedback; Azure
+    may leave out the message of a stopped answer.
     """
     if not isinstance(document, dict):
         return False
     if isinstance(feedback := document.get("promptFeedback"), dict) and feedback.get("blockReason"):
         return True
-    if document.get("error"):
-        error = _read(document)
-        return error is not None and error.is_filter
-    empty = "choices" in document and document["choices"] in (None, [])
-    return empty and any(document.get(name) for name in ("id", "model", "usage"))
+    error = _read(document) if document.get("error") or _base_status(document) else None
+    if error is not None and error.is_filter:
+        return True
+    choices = document.get("choices", ())
+    if isinstance(choices, list) and choices and isinstance(choices[0], dict):
+        return is_filter_reason(choices[0].get("finish_reason"))
+    named = any(document.get(name) for name in ("id", "model", "usage"))
+    return error is None and choices in (None, []) and named
 
 
 def retry_delay_s(body: bytes | None) -> float | None:
@@ -97,9 +130,9 @@ def retry_delay_s(body: bytes | None) -> float | None:
 
 
 def _read(document: dict[str, Any]) -> ReportedError | None:
-    error = document.get("error", document)
+    error = _error_of(document)
     if isinstance(error, str):
-        return ReportedError(_status({}, error), error)
+        return ReportedError(_status({}, error), error, is_filter=bool(_FILTERS.search(error)))
     if not isinstance(error, dict):
         return None
     message = _message(error)
@@ -116,13 +149,31 @@ def _read(document: dict[str, Any]) -> ReportedError | None:
         message=message,
         code=code,
         param=param if isinstance(param, str) else "",
-        is_filter=flagged or bool(_FILTERS.search(code)),
+        is_filter=flagged or bool(_FILTERS.search(f"{code} {message}")),
+        is_answer=isinstance(error.get("failed_generation"), str),
     )
+
+
+def _error_of(document: dict[str, Any]) -> Any:
+    """Where the error stands: under a name of its own, first in a list of errors, or as the document itself."""
+    error = document.get("error") or document.get("errors")
+    if isinstance(error, list) and error and isinstance(error[0], dict):
+        return error[0]
+    return error or document.get("base_resp") or document
+
+
+def _base_status(document: dict[str, Any]) -> int:
+    """MiniMax's own status; 0 is success."""
+    base = document.get("base_resp")
+    status = base.get("status_code") if isinstance(base, dict) else 0
+    return status if isinstance(status, int) else 0
 
 
 def _message(error: dict[str, Any]) -> str:
     """What an error says: its message, with that of the provider behind it, or FastAPI's detail."""
-    said = error.get("message") or error.get("detail") or error.get("error_description") or error.get("error")
+    said = next((error[name] for name in _MESSAGES if error.get(name)), "")
+    if isinstance(said, dict):
+        said = said.get("detail")
     if isinstance(said, list):
         said = "; ".join(_detail(item) for item in said)
     text = said if isinstance(said, str) else ""

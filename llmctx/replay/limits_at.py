@@ -8,6 +8,7 @@ from llmctx.decision.approval import AWAITS_APPROVAL
 from llmctx.decision.guards import UNCHECKED
 from llmctx.decision.mandate.mandate import Limits, Mandate
 from llmctx.decision.mandate.rules import RULES, Rule
+from llmctx.decision.mandate.totals import totals_at
 from llmctx.decision.reservation import EXPOSURE
 from llmctx.replay.corpus import BlobCache
 from llmctx.replay.limit_changes import LIMITS
@@ -74,7 +75,7 @@ def limits_at(entry: Entry, blobs: BlobCache) -> LimitsAt:
                 outcome, detail = "unchecked", told[0]
             blocking = rule if outcome == "block" else blocking
             found.append(RuleAt(rule.name, said, outcome, detail))
-        for total in mandate.totals_of(package.symbol) if asked == "add" and blocking is None else ():
+        for total in totals_at(package, mandate) if asked == "add" and blocking is None else ():
             refused = guards.get(EXPOSURE, "")
             found.append(RuleAt(EXPOSURE, f"{total.name} {total.limit}", "block" if refused else "within", refused))
     return LimitsAt(mandate, asked, verdict, limited, found, reproduced=rebuild(entry, blobs).same)

@@ -8,8 +8,9 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from llmctx import clock
+from llmctx.context.content import REQUIRED
 from llmctx.context.package import build_package
-from llmctx.context.snapshot import NO_BLOBS, Snapshot
+from llmctx.context.snapshot import NO_BLOBS, RawSection, Snapshot
 from llmctx.replay.corpus import Place, Recorded
 from llmctx.replay.price_series import Holding, PriceSeries, profit
 from llmctx.replay.selection import Selection
@@ -114,7 +115,10 @@ def past_decision(entry: Recorded, blobs: Mapping[str, bytes] = NO_BLOBS) -> Pas
     record = entry.record
     if record["kind"] not in ("decision", "failed"):
         return None
-    package = build_package(Snapshot.from_evidence(entry.pieces["snapshot"], blobs))
+    snapshot = Snapshot.from_evidence(entry.pieces["snapshot"], blobs)
+    # Nothing but these is needed, and to read the other sections would take most of the time.
+    needed = {name: raw if name in REQUIRED else RawSection(raw.key, None) for name, raw in snapshot.sections.items()}
+    package = build_package(snapshot.model_copy(update={"sections": needed, "marks": None}))
     if package.refusal is not None:
         return None
     position, verdict, decision = package.position, record["verdict"], record.get("decision", {})

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from llmctx.context.package import Package
 from llmctx.context.staleness import Status
 from llmctx.decision.mandate.mandate import Mandate, Total
+from llmctx.decision.mandate.totals import totals_at
 from llmctx.decision.reservation import EXPIRY_S, exceeded
 from llmctx.decision.verdict import Verdict
 from llmctx.schema import keys, values
@@ -51,7 +52,7 @@ class TotalsCheck:
     def reserve(self, package: Package, verdict: Verdict) -> str | None:
         """Reserve room for an add; returns why there is none, in the words of a live refusal."""
         mandate, symbol = self._mandate, package.symbol
-        totals = [] if mandate is None else mandate.totals_of(symbol)
+        totals = [] if mandate is None else totals_at(package, mandate)
         if mandate is None or not totals or verdict.quantity is None:
             return None
         side, price = package.position.side, package.price.price.last

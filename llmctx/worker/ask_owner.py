@@ -16,9 +16,10 @@ from llmctx.trail.log.log import Log
 from llmctx.trail.proof.checkpoint import origin_of
 from llmctx.trail.proof.request import Request
 from llmctx.trail.proof.writer import Writer
+from llmctx.trail.spool.spool import segment_files, spool_directory
 from llmctx.worker.home import TrailHome
 from llmctx.worker.owner import Owner
-from llmctx.worker.requests import NOTICE, fulfilled_at
+from llmctx.worker.requests import FORGET, NOTICE, fulfilled_at
 
 _TIMEOUT_S = 120.0
 _POLL_S = 0.1
@@ -59,6 +60,23 @@ async def have_noted(home: TrailHome, partition: int, reason: str, fields: dict[
     await ask_owner(home, partition, request, writer, is_noted)
     await is_noted()
     return index
+
+
+async def have_forgotten(home: TrailHome, partition: int, below: int, writer: Writer) -> None:
+    """Have archived records below an index taken out of the spool in this state directory, if they are in it.
+
+    Raises RequestError if the owner of the partition has another state directory, and else as `ask_owner` does.
+    """
+    with redis_errors():
+        made_ms = await server_ms(home.redis)
+    request = Request(what=FORGET, made_ms=made_ms, body={"below": below})
+    directory = spool_directory(home.state_dir, home.instance.id, partition)
+
+    async def is_forgotten() -> bool:
+        return all(segment.start >= below for segment in segment_files(directory))
+
+    if not await is_forgotten():
+        await ask_owner(home, partition, request, writer, is_forgotten)
 
 
 async def ask_owner(

@@ -18,6 +18,7 @@ from llmctx.context.package import Package
 from llmctx.context.section_values import read_values
 from llmctx.context.staleness import Status
 from llmctx.decision.mandate.mandate import Mandate, Total
+from llmctx.decision.mandate.totals import totals_at
 from llmctx.decision.reservation import EXPIRY_S, exceeded
 from llmctx.decision.verdict import Verdict
 from llmctx.errors import ServerError
@@ -40,7 +41,7 @@ class Reservations:
 
     async def reserve(self, tick_id: str, package: Package, verdict: Verdict) -> str | None:
         """Reserve room for the add of a tick; returns why there is none. Without a total nothing is asked."""
-        totals = [] if self._mandate is None else self._mandate.totals_of(package.symbol)
+        totals = [] if self._mandate is None else totals_at(package, self._mandate)
         if self._mandate is None or not totals or verdict.quantity is None:
             return None
         side, symbol = package.position.side, package.symbol

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from llmctx.connection import open_redis
 from llmctx.trail.log.instance import Instance, bind_instance
+from llmctx.trail.log.people import NameTable
 from llmctx.worker.eviction import check_eviction
 
 TICKS_KEPT_MS = 30 * 86_400_000
@@ -32,6 +33,11 @@ class TrailHome(NamedTuple):
     """Who may approve and override, each name with its roles; empty: everybody."""
     ticks_kept_ms: int = TICKS_KEPT_MS
     """How long the ticks of archived records stay known; ticks that have waited longer are skipped."""
+
+    @property
+    def names(self) -> NameTable:
+        """The table of the people whom records name by id."""
+        return NameTable(self.redis, self.state_dir)
 
 
 @asynccontextmanager

@@ -14,7 +14,16 @@ from redis.exceptions import RedisError
 
 from llmctx import clock, log_context
 from llmctx.connection import pause, server_ms
-from llmctx.errors import BehindError, ForkError, InstanceError, LeaseError, SettledError, TickMapError, TrailError
+from llmctx.errors import (
+    BehindError,
+    ForkError,
+    InstanceError,
+    LeaseError,
+    RequestError,
+    SettledError,
+    TickMapError,
+    TrailError,
+)
 from llmctx.killpoint import reached
 from llmctx.record import RecordMetadata, compose_unread
 from llmctx.schema import keys
@@ -23,6 +32,7 @@ from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.lease import SEE_REDIS, Holder, Lease
 from llmctx.trail.log.log import Draft, Log, Settlement
 from llmctx.trail.log.replicas import Replicas
+from llmctx.trail.proof.request import Request
 from llmctx.trail.proof.roster import Roster
 from llmctx.trail.spool.recovery import Recovery
 from llmctx.worker.archiving import Archiving
@@ -31,7 +41,7 @@ from llmctx.worker.home import TrailHome
 from llmctx.worker.people import REQUEST as ACT
 from llmctx.worker.people import People
 from llmctx.worker.publish import Publisher
-from llmctx.worker.requests import Requests
+from llmctx.worker.requests import FORGET, Requests
 from llmctx.worker.server_check import ServerCheck
 from llmctx.worker.tenure import Tenure
 from llmctx.worker.tick_map import IdMap, TickMap
@@ -59,6 +69,7 @@ class Owner:
         self.partition = partition
         self.log = Log(redis, partition)
         """The partition's log."""
+        self._home = home
         self._check = ServerCheck(redis, self.log, instance)
         self._lease = Lease(redis, partition)
         self._replicas = Replicas(redis, self.log.key("replicated"), home.replicas)
@@ -77,9 +88,9 @@ class Owner:
         """Which ids are recorded of what others say."""
         self.memory = SymbolMemory(self.log, instance.partitions, self._recovery.vouches)
         """What is known of each symbol before."""
-        self.people = People(home.people, self.said, self.memory, self.log, settle=self.settle, metadata=self.metadata)
+        self.people = People(home.names, self.said, self.memory, self.log, settle=self.settle, metadata=self.metadata)
         """What people say of records."""
-        handlers = {"trim": self.archiving.trim, ACT: self.people.fulfil}
+        handlers = {"trim": self.archiving.trim, FORGET: self._forget, ACT: self.people.fulfil}
         self.requests = Requests(self.log, lambda: self.roster, self.note, self.metadata, handlers)
         """What others ask of this owner."""
         self._publisher = Publisher(redis, self.log, instance.partitions, self._lease.owner, self._recovery)
@@ -102,6 +113,9 @@ class Owner:
         TrailError if the server or the disk does not answer.
         """
         await self._check.contents()
+        people = self._home.people
+        ids = await self._home.names.ids_of(people)
+        self.people.roles = {ids[name]: roles for name, roles in people.items()}
         roster = await self._enrolment.open()
         await self.tenure.begin(self._wait)
         try:
@@ -230,6 +244,13 @@ class Owner:
             for remembered in (self.memory, self.ticks, self.said):
                 remembered.forget()
             await self._note(lost)
+
+    async def _forget(self, request: Request) -> None:
+        """Take archived records off the disk, whose evidence was erased from the archive."""
+        below = request.body.get("below")
+        if type(below) is not int:
+            raise RequestError("The request names no index.", "Use one version of llmctx.")
+        await self._recovery.forget(min(below, await self.log.first()))
 
     async def metadata(self) -> RecordMetadata:
         """Metadata, by the server's time, for a record made outside the pipeline.

@@ -58,7 +58,10 @@ async def own_partition(
         trail_clock = TrailClock(home.redis, owner)
         config = config._replace(rules=await trail_clock.open(config.rules))
         if config.policy.mandate is not None:
-            await note_mandate(owner, config.policy.mandate)
+            mandate = config.policy.mandate
+            mandate = mandate.set_by(await home.names.id_of(mandate.by)) if mandate.by else mandate
+            config = config._replace(policy=config.policy.model_copy(update={"mandate": mandate}))
+            await note_mandate(owner, mandate)
         pipeline = Pipeline(
             home.redis,
             config,
@@ -122,7 +125,7 @@ async def serve_partition(
                     ]
                     if service is not None:
                         refs = tuple(template.ref for template in config.prompts.templates)
-                        await note_start(owner, service._replace(prompts=refs))
+                        await note_start(owner, service._replace(prompts=refs, people=owner.people.roles))
                         beside.append(asyncio.create_task(note_prompts(owner, config.prompts, refs)))
                     try:
                         await settler.run(stop, hand_over)

@@ -21,6 +21,7 @@ from llmctx.statement import Act, approved_in, compose_act, compose_approval
 from llmctx.symbol_memory import SymbolMemory
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.log import Draft
+from llmctx.trail.log.people import NameTable
 from llmctx.trail.log.reader import LogReader
 from llmctx.trail.proof.request import Request
 from llmctx.worker.tick_map import IdMap
@@ -37,7 +38,7 @@ class People:
 
     def __init__(
         self,
-        people: Mapping[str, tuple[str, ...]],
+        names: NameTable,
         said: IdMap,
         memory: SymbolMemory,
         log: LogReader,
@@ -45,12 +46,10 @@ class People:
         settle: Callable[[Draft], Awaitable[Entry]],
         metadata: Callable[[], Awaitable[RecordMetadata]],
     ) -> None:
-        """`people` are those who may, each with their roles; `settle` appends a record, `metadata` has the server's
-        time.
-        """
-        self._people = people
-        self.sha256 = people_fields(people)["people_sha256"] if people else ""
-        """The digest by which records refer to them; empty if there are none."""
+        """`names` gives people their ids, `settle` appends a record, `metadata` has the server's time."""
+        self.roles: Mapping[str, tuple[str, ...]] = {}
+        """Who may, by id, each with their roles; empty: everybody."""
+        self._names = names
         self._said = said
         self._memory = memory
         self._log = log
@@ -58,6 +57,11 @@ class People:
         self._metadata = metadata
         self.judge_again: JudgeAgain | None = None
         """Without it nothing that acts can be approved."""
+
+    @property
+    def sha256(self) -> str:
+        """The digest by which records refer to those who may; empty if there are none."""
+        return people_fields(self.roles)["people_sha256"] if self.roles else ""
 
     async def fulfil(self, request: Request) -> None:
         """Append what a person says, unless it stands there.
@@ -71,7 +75,8 @@ class People:
             raise RequestError(f"A request to record an act is malformed: {error}", "Use one version.") from error
         if request.id in await self._said.settled({request.id}):
             return
-        check_name(self._people, act)
+        act = act.model_copy(update={"by": await self._names.id_of(act.by)})
+        check_name(self.roles, act)
         if act.kind == "approval":
             symbol = (await _about(self._log, act)).record.get("symbol", "")
             async with self._memory.turn(symbol):  # whatever a tick adds meanwhile counts

@@ -19,6 +19,8 @@ MAX_AGE_MS = 86_400_000
 """How long after it was made a request is fulfilled."""
 NOTICE = "notice"
 """Asks for a notice; the body has its `reason`, and `fields` for its leaf."""
+FORGET = "forget"
+"""Asks that archived records `below` an index are taken off the owner's disk."""
 _MARGIN_MS = 60_000
 
 Note = Callable[..., Awaitable[int]]

@@ -24,14 +24,14 @@ class Service(NamedTuple):
     """The digest of its settings, secrets left out."""
     prompts: tuple[str, ...]
     """The prompts that it asks with then: NAME/vN."""
-    people: Mapping[str, tuple[str, ...]]
-    """Who answers for it: names and roles."""
     keys: Mapping[str, str] = {}
     """The fingerprint of each endpoint's API key, by the endpoint's name."""
+    people: Mapping[str, tuple[str, ...]] = {}
+    """Who answers for it: ids and roles."""
 
     @property
     def fields(self) -> dict[str, Any]:
-        """What a notice says of it; the names only where they are new."""
+        """What a notice says of it; the people only where they are new."""
         found: dict[str, Any] = {"settings_sha256": self.settings_sha256, "prompts": list(self.prompts)}
         return found | people_fields(self.people) | ({"keys": dict(self.keys)} if self.keys else {})
 

@@ -31,6 +31,7 @@ from llmctx.trail.log.entry import PROOF, Entry
 from llmctx.trail.log.instance import bind_instance, read_state_instance
 from llmctx.trail.log.lease import Lease
 from llmctx.trail.log.log import Draft, Log, Settlement
+from llmctx.trail.log.people import PEOPLE_KEY
 from llmctx.trail.proof.writer import load_or_make_writer
 from llmctx.worker import partition, settler
 from llmctx.worker.home import TrailHome
@@ -220,6 +221,13 @@ async def serving(
         running.stop.set()
         await asyncio.wait_for(task, 120)
         logging.getLogger("llmctx").removeHandler(handler)
+
+
+async def person(redis: Redis, name: str) -> str:
+    """The id by which records name a person."""
+    rows = await cast("Awaitable[dict[bytes, bytes]]", redis.hgetall(PEOPLE_KEY))
+    (found,) = [key for key, row in rows.items() if row and json.loads(row)["name"] == name]
+    return found.decode()
 
 
 async def leaves(redis: Redis) -> list[dict[str, object]]:

@@ -23,7 +23,7 @@ from llmctx.trail.log.instance import bind_instance
 from llmctx.trail.log.log import Log
 from llmctx.worker.home import TrailHome
 from llmctx.worker.saying import say
-from tests.integration.conftest import NOW, Running, hold, leaves, live, raise_tick, serving
+from tests.integration.conftest import NOW, Running, hold, leaves, live, person, raise_tick, serving
 from tests.integration.program import until
 from tests.integration.test_people import PEOPLE, Adding, act
 
@@ -103,8 +103,9 @@ async def test_what_a_limit_refuses_meanwhile_is_blocked_and_says_why(
         await desk.redis.mset(changes)
         made = await desk.approve()
         verdict, published = made["verdict"], await desk.published()
+    meier = await person(desk.redis, "R. Meier")
     assert (verdict["action"], verdict["guards"][-1]["name"]) == ("hold", guard)
-    assert verdict["reason"].startswith("approved by R. Meier: within plan; but ")
+    assert verdict["reason"].startswith(f"approved by {meier}: within plan; but ")
     assert why in verdict["reason"]
     assert (published["action"], published["stands_for"], published["reason"]) == ("hold", "1", verdict["reason"])
 

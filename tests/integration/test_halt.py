@@ -5,7 +5,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from llmctx.schema import keys
-from tests.integration.conftest import hold, leaves, live
+from tests.integration.conftest import hold, leaves, live, person
 from tests.integration.program import Program
 
 BY = ("--by", "R. Ohm", "--why", "old prices")
@@ -21,7 +21,8 @@ async def test_a_halt_is_obeyed_from_the_next_tick_on_and_recorded_with_its_end(
     record = (await program("decide", "AAPL", "--json")).document
     assert (record["kind"], record["verdict"]["action"], "completion" in record) == ("skipped", "hold", False)
     assert [guard["name"] for guard in record["verdict"]["guards"]] == ["halted"]
-    assert "R. Ohm" in record["verdict"]["reason"]
+    ohm = await person(valkey, "R. Ohm")
+    assert ohm in record["verdict"]["reason"]
     await valkey.mset(live("AAPL", price=89.0))
     breached = (await program("decide", "AAPL", "--json")).document
     assert (breached["verdict"]["action"], "completion" in breached) == ("exit", False)
@@ -33,8 +34,8 @@ async def test_a_halt_is_obeyed_from_the_next_tick_on_and_recorded_with_its_end(
     assert "completion" in (await program("decide", "AAPL", "--json")).document
     said: list[Any] = [leaf["control"] for leaf in await leaves(valkey) if "control" in leaf]
     assert [(one["act"], one["by"], one["why"]) for one in said] == [
-        ("halt", "R. Ohm", "old prices"),
-        ("resume", "R. Ohm", "old prices"),
+        ("halt", ohm, "old prices"),
+        ("resume", ohm, "old prices"),
     ]
     assert (await program("verify", "--strict")).code == 0
 

@@ -26,10 +26,10 @@ from llmctx.prompt.template import load_template
 from llmctx.replay.verify import verify_log
 from llmctx.trail.log.log import Log
 from tests.hostile import HEADLINES, MODELS, OBEYED, Model, with_headlines
-from tests.limits_auditor import Auditor
+from tests.limits_auditor import FLOOR_PCT, Auditor
 
 EQUITY_SHARE_PCT, GROSS_MAX = 12, 60_000
-LIMITS = PRUDENT.model_copy(update={"equity_share_pct": Decimal(EQUITY_SHARE_PCT)})
+LIMITS = PRUDENT.model_copy(update={"equity_share_pct": Decimal(EQUITY_SHARE_PCT), "drawdown_pct": Decimal(FLOOR_PCT)})
 POLICY = GuardPolicy(mandate=Mandate(account=LIMITS, gross_max=Decimal(GROSS_MAX)))
 
 

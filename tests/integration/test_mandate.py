@@ -31,7 +31,7 @@ from llmctx.trail.log.log import Log
 from llmctx.worker.exposure import Reservations
 from llmctx.worker.home import TrailHome
 from llmctx.worker.partition import own_partition
-from tests.integration.conftest import hold, live
+from tests.integration.conftest import hold, live, person
 from tests.unit.makers import Scripted, answer_text, body, completion, market, package_of
 
 ADD = {"action": "add", "quantity": 2}
@@ -154,8 +154,10 @@ async def test_another_mandate_is_noted_once_with_who_set_it(valkey: Redis, valk
         assert refused["action"] == "hold"
     entries, blobs = await trail.recorded()
     (notice,) = [entry.record for entry in entries if entry.record["kind"] == "notice" and "mandate" in entry.record]
+    ohm = await person(valkey, "R. Ohm")
+    strict = strict.set_by(ohm)
     assert notice["mandate"] == {
-        "sha256": strict.sha256, "before": PRUDENT.sha256, "by": "R. Ohm", "why": "review",
+        "sha256": strict.sha256, "before": PRUDENT.sha256, "by": ohm, "why": "review",
     }  # fmt: skip
     assert Mandate.from_blob(blobs[strict.sha256]) == strict
     await trail.check()

@@ -30,7 +30,7 @@ from llmctx.trail.proof.writer import load_or_make_writer
 from llmctx.worker.home import TrailHome
 from llmctx.worker.people import REQUEST
 from llmctx.worker.saying import say
-from tests.integration.conftest import ByRules, Running, hold, raise_tick, serving
+from tests.integration.conftest import ByRules, Running, hold, person, raise_tick, serving
 from tests.integration.program import until
 from tests.unit.makers import answer_text
 
@@ -93,7 +93,8 @@ async def test_what_waits_is_published_as_waiting_and_once_more_when_it_is_appro
     assert len([entry for entry in service.entries if entry.said]) == 0  # requests are told by their record alone
     entries = [entry async for entry in Log(valkey).read()]
     (trade,) = reconcile(entries, 1)
-    assert (trade.address, trade.action, trade.people) == (where, "add", ["approved by R. Meier: within plan"])
+    by = await person(valkey, "R. Meier")
+    assert (trade.address, trade.action, trade.people) == (where, "add", [f"approved by {by}: within plan"])
     assert (await verify_log(Log(valkey))).fault is None
 
 
@@ -108,7 +109,7 @@ async def test_an_annotation_changes_nothing(service: Running, home: TrailHome, 
     assert len(await published(valkey)) == 1
     entry = await Log(valkey).entry(int(where))
     assert entry is not None
-    assert entry.record["person"] == {"by": "T. Lang", "why": "within plan"}
+    assert entry.record["person"] == {"by": await person(valkey, "T. Lang"), "why": "within plan"}
     assert service.troubles == []
 
 

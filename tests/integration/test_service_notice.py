@@ -15,9 +15,9 @@ from llmctx.worker import service_notice
 from llmctx.worker.home import TrailHome
 from llmctx.worker.owner import Owner
 from llmctx.worker.service_notice import Service, fingerprint, note_prompts, note_start, note_stop
-from tests.integration.conftest import ByRules, hold, leaves, raise_tick, serving
+from tests.integration.conftest import ByRules, hold, leaves, person, raise_tick, serving
 
-FIRST = Service("ab" * 32, ("position/v3",), {"R. Meier": ("approver", "owner")})
+FIRST = Service("ab" * 32, ("position/v3",), people={"person-1": ("approver", "owner")})
 
 
 async def test_a_start_names_people_once_and_says_what_is_new(valkey: Redis, valkey_url: str, tmp_path: Path) -> None:
@@ -26,13 +26,13 @@ async def test_a_start_names_people_once_and_says_what_is_new(valkey: Redis, val
         await note_start(owner, FIRST)
         await note_stop(owner)
         await note_start(owner, FIRST._replace(prompts=("position/v4",)))
-        await note_start(owner, FIRST._replace(people={"T. Lang": ("operator",)}))
+        await note_start(owner, FIRST._replace(people={"person-2": ("operator",)}))
     found = [leaf for leaf in await leaves(valkey) if "service" in leaf]
     services = [leaf["service"] for leaf in found]
     assert [str(each["event"]) for each in services if isinstance(each, dict)] == ["start", "stop", "start", "start"]
     named = [each.get("people") for each in services if isinstance(each, dict)]
     assert named == [
-        [{"name": "R. Meier", "roles": ["approver", "owner"]}], None, None, [{"name": "T. Lang", "roles": ["operator"]}],
+        [{"id": "person-1", "roles": ["approver", "owner"]}], None, None, [{"id": "person-2", "roles": ["operator"]}],
     ]  # fmt: skip
     reasons = [str(leaf["verdict"]) for leaf in found]
     assert "new are" not in reasons[0]
@@ -88,11 +88,12 @@ async def test_another_prompt_is_noted_once_and_counts_at_the_next_start(
 
 async def test_each_record_refers_to_who_answers_for_it(valkey: Redis, valkey_url: str, tmp_path: Path) -> None:
     await hold(valkey, "AAPL")
-    async with serving(valkey, valkey_url, tmp_path, ByRules(), people=FIRST.people) as running:
+    async with serving(valkey, valkey_url, tmp_path, ByRules(), people={"R. Meier": ("approver", "owner")}) as running:
         await raise_tick(valkey, "first", "AAPL")
         await running.until_settled("first")
     decided = next(leaf for leaf in await leaves(valkey) if leaf.get("tick") == "first")
-    assert decided["people_sha256"] == FIRST.fields["people_sha256"]
+    known = FIRST._replace(people={await person(valkey, "R. Meier"): ("approver", "owner")})
+    assert decided["people_sha256"] == known.fields["people_sha256"]
 
 
 def test_the_digest_of_settings_hides_secrets_and_tells_settings_apart() -> None:

@@ -18,7 +18,7 @@ from llmctx.schema import keys
 from llmctx.trail.log.log import Log
 from llmctx.worker import unconfirmed
 from tests.conftest import ROOT
-from tests.integration.conftest import ByRules, Running, leaves, raise_tick, serving
+from tests.integration.conftest import ByRules, Running, leaves, person, raise_tick, serving
 from tests.integration.program import Program, until
 
 pytestmark = pytest.mark.usefixtures("short_pauses")
@@ -103,11 +103,12 @@ async def test_a_price_in_other_units_holds_the_stop_until_a_person_confirms_it(
 
     ended = await dumb("confirm", SYMBOL, "--by", "R. Ohm", "--why", "two sources show it", "--json")
     assert (ended.code, told(ended.document)) == (0, LEFT)
-    assert "R. Ohm confirmed the price" in ended.document["verdict"]["reason"]
+    ohm = await person(valkey, "R. Ohm")
+    assert f"{ohm} confirmed the price" in ended.document["verdict"]["reason"]
     notice = [leaf for leaf in await leaves(valkey) if leaf["kind"] == "notice"][-1]
     assert notice["symbol"] == SYMBOL
     said: Any = notice["confirmation"]
-    assert (said["by"], said["why"], said["last"]) == ("R. Ohm", "two sources show it", "0.503")
+    assert (said["by"], said["why"], said["last"]) == (ohm, "two sources show it", "0.503")
     assert (await dumb("status", "--json")).document["partitions"][0]["unconfirmed_stops"] == []
 
     await write(valkey, "0.51")  # the same level: still confirmed

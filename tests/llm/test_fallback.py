@@ -55,7 +55,8 @@ async def test_the_fallback_decides_where_the_primary_does_not_and_the_record_pr
         assert record["request"]["endpoint"] == f"{standin.base_url}/"
         shown = (await program("show", "1", "--full")).out
         assert "fallback" in shown
-        assert f"primary {outcome}" in shown
+        assert f"primary ({MODEL} at {server.url_of(shape)}/) {outcome}: " in shown
+        assert f"; attempts: {tried['attempts'][0]['result']} ({tried['attempts'][0]['duration_ms']} ms" in shown
         assert f"in vain      primary {outcome}" in (await program("show", "1")).out
         verified = await program("verify", "--strict")
         assert verified.code == 0, verified.out + verified.err

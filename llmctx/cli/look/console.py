@@ -76,6 +76,9 @@ async def _serve(settings: Settings, where: str | None, bind: "Bind", replays: P
     from llmctx.console.server import serve_console
 
     stop = stop_signal()
-    async with subject_of(settings, where, replays) as subject, serve_console(subject, bind, settings.state_dir) as url:
+    async with (
+        subject_of(settings, where, replays) as subject,
+        serve_console(subject, bind, settings.state_dir, warms_up=True) as url,
+    ):
         out.print(f"The console of {escape(subject.name)} is at {url} Ctrl-C stops it.")
         await stop.wait()

@@ -10,6 +10,7 @@ from llmctx.settings import Settings
 from llmctx.trail.log.entry import Entry, address
 from llmctx.trail.source.lookup import blobs_of, read_record, said_of
 from llmctx.trail.source.source import Source
+from llmctx.visible import visible
 
 _COLOURS = {"within": "green", "clamp": "yellow", "block": "red"}
 
@@ -32,7 +33,7 @@ async def show_limits_at(settings: Settings, where: str | None, text: str, *, as
             f"Record {text} cannot be judged: {error}.", "Run `llmctx verify` to find out more."
         ) from error
     place = address(entry.index, entry.partition, source.partitions)
-    people = [other.record["verdict"]["reason"] for other in said if other.record["kind"] != "effect"]
+    people = [visible(other.record["verdict"]["reason"]) for other in said if other.record["kind"] != "effect"]
     if as_json:
         mandate = None if found.mandate is None else {"sha256": found.mandate.sha256, **_named(found.mandate)}
         rules = [rule._asdict() for rule in found.rules]
@@ -61,7 +62,7 @@ def _print_undecided(entry: Entry, place: str, *, as_json: bool) -> None:
 
 
 def _named(mandate: Mandate) -> dict[str, str]:
-    return {"by": mandate.by, "why": mandate.why}
+    return {"by": visible(mandate.by), "why": mandate.why}
 
 
 def _print(entry: Entry, place: str, found: LimitsAt, people: list[str]) -> None:

@@ -11,7 +11,7 @@ from llmctx.cli.shared.output import coloured, escape, out, print_json
 from llmctx.cli.shared.record_text import print_brief, print_fields, print_verdict
 from llmctx.cli.shared.setup import open_trail, settings_for
 from llmctx.cli.shared.sources import source_of
-from llmctx.console.story import Story, known_sections
+from llmctx.console.story import Story, read_known
 from llmctx.decision.mandate.mandate import Mandate
 from llmctx.errors import CheckpointError
 from llmctx.settings import Settings
@@ -178,7 +178,6 @@ def _print_block(title: str, text: str) -> None:
 
 def _print_call(record: dict[str, Any]) -> None:
     request, completion = record["request"], record["completion"]
-    attempts = [f"{attempt['result']} ({attempt['duration_ms']} ms)" for attempt in completion.get("attempts", [])]
     out.print("\n[bold]call[/]")
     print_fields(
         {
@@ -187,7 +186,7 @@ def _print_call(record: dict[str, Any]) -> None:
             "served by": completion.get("model"),
             "outcome": completion["outcome"] + (f": {completion['detail']}" if "detail" in completion else ""),
             "answer from": ", ".join(completion.get("answer_from", [])) or None,
-            "attempts": ", ".join(attempts) or None,
+            "attempts": _attempts(completion) or None,
             "tried": "\n".join(map(_tried, completion.get("tried", []))) or None,
             "tokens": ", ".join(f"{name} {count}" for name, count in completion.get("usage", {}).items()) or None,
         }
@@ -195,14 +194,26 @@ def _print_call(record: dict[str, Any]) -> None:
 
 
 def _tried(tried: dict[str, Any]) -> str:
+    """What became of an endpoint that did not answer: whom it asked, why it failed, and each attempt."""
+    asked = f" ({tried['model']} at {tried['url']})" if "url" in tried else ""
     said = f": {tried['detail']}" if "detail" in tried else ""
-    return f"{tried['endpoint']} {tried['outcome']}{said}"
+    attempts = _attempts(tried)
+    return f"{tried['endpoint']}{asked} {tried['outcome']}{said}{f'; attempts: {attempts}' if attempts else ''}"
+
+
+def _attempts(call: dict[str, Any]) -> str:
+    """Each request of a call: its result, how long it took, and the provider's id of it."""
+    described = []
+    for attempt in call.get("attempts", []):
+        request_id = f", request {attempt['request_id']}" if "request_id" in attempt else ""
+        described.append(f"{attempt['result']} ({attempt['duration_ms']} ms{request_id})")
+    return ", ".join(described)
 
 
 def _print_sections(snapshot: bytes, blobs: Blobs) -> None:
     out.print("\n[bold]known[/]")
     try:
-        sections = known_sections(snapshot, blobs)
+        _, sections = read_known(snapshot, blobs)
     except ValueError as error:  # other rules made it, or it was altered
         out.print(f"  this version cannot read it ({escape(str(error))}); --json prints it unchanged")
         return

@@ -81,7 +81,7 @@ async def _hold(
         home = await home_of(settings, redis, url)
         holds = holds_of(home, open_place(settings.archive))
         if asked is not None:
-            by, why = asked
+            by, why = await home.names.id_of(asked[0]), asked[1]
             writer = load_or_make_writer(home.state_dir, home.instance.id)
             made = Hold.model_validate(
                 {"id": release or new_id(), "by": by, "why": why, "made_ms": await server_ms(redis), **where}

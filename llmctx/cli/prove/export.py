@@ -12,6 +12,7 @@ from llmctx.cli.shared.output import messages, out, print_json
 from llmctx.cli.shared.setup import open_trail, settings_for
 from llmctx.cli.shared.sources import copy_in
 from llmctx.settings import Settings
+from llmctx.trail.log.people import Rows, rows_beside
 
 if TYPE_CHECKING:
     from llmctx.trail.export.writer import Exported
@@ -25,6 +26,10 @@ def export(
         str | None,
         typer.Option("--from", metavar="PATH", help="Export what this archive or export holds, without Redis."),
     ] = None,
+    people: Annotated[
+        bool,
+        typer.Option("--people/--without-people", help="Export the names of the people whom the records name by id."),
+    ] = True,
     redis_url: RedisUrl = None,
     state_dir: StateDir = None,
     as_json: AsJson = False,
@@ -33,16 +38,19 @@ def export(
 
     It holds leaves, evidence, checkpoints, prompt templates and the public key, in files that audit/README.md specifies
     byte by byte. Records that no checkpoint covers yet are left out, with a warning; if the notary's private key is in
-    the state directory, they are covered first. Archived records are read from the archive (LLMCTX_ARCHIVE).
+    the state directory, they are covered first. The names of the people whom its records name by id are in it, unless
+    --without-people is given. Archived records are read from the archive (LLMCTX_ARCHIVE).
 
     \b
     llmctx export ./export
     llmctx export ./export --from s3://trails/prod
     """
+    settings = settings_for(redis_url, state_dir)
     if where is None:
-        parts = asyncio.run(_export(settings_for(redis_url, state_dir), directory, quiet=as_json))
+        parts = asyncio.run(_export(settings, directory, people=people, quiet=as_json))
     else:
-        parts = asyncio.run(_export_copy(where, directory, quiet=as_json))
+        rows = rows_beside(where, settings.state_dir) if people else {}
+        parts = asyncio.run(_export_copy(where, directory, rows, quiet=as_json))
     for part in parts:
         if as_json:
             print_json(part._asdict())
@@ -60,8 +68,9 @@ def export(
             messages.warning(text)
 
 
-async def _export(settings: Settings, directory: Path, *, quiet: bool) -> "list[Exported]":
+async def _export(settings: Settings, directory: Path, *, people: bool, quiet: bool) -> "list[Exported]":
     from llmctx.trail.export.writer import Exporter, Proven
+    from llmctx.trail.log.people import NameTable
     from llmctx.trail.proof.anchor import Anchor, anchor_directory
     from llmctx.trail.proof.checkpoint import key_name_of
     from llmctx.trail.proof.notary_service import cover_and_read_key
@@ -74,7 +83,8 @@ async def _export(settings: Settings, directory: Path, *, quiet: bool) -> "list[
         source = await trail_source(redis, instance, settings.archive, whole=True)
         is_joined = any(isinstance(part, JoinedRecords) for part in source.parts)
         erasures = erasures_in(settings.archive) if is_joined and settings.archive is not None else {}
-        exporter = Exporter(directory, key_name_of(instance.id), key)
+        rows = await NameTable(redis, settings.state_dir).rows() if people else {}
+        exporter = Exporter(directory, key_name_of(instance.id), key, rows)
         exporter.open()
         for part in source.parts:
             proven = Proven.by(Anchor(anchor_directory(settings.state_dir, instance.id, part.partition)))
@@ -85,7 +95,7 @@ async def _export(settings: Settings, directory: Path, *, quiet: bool) -> "list[
     return parts
 
 
-async def _export_copy(where: str, directory: Path, *, quiet: bool) -> "list[Exported]":
+async def _export_copy(where: str, directory: Path, people: Rows, *, quiet: bool) -> "list[Exported]":
     """Write what a copy holds as an export."""
     from llmctx.trail.export.writer import Exporter
     from llmctx.trail.source.copies import copied_parts, open_copy
@@ -94,7 +104,7 @@ async def _export_copy(where: str, directory: Path, *, quiet: bool) -> "list[Exp
     parts = []
     with source_errors(where):
         copy = open_copy(copy_in(where, "export"))
-        exporter = Exporter(directory, copy.origin, copy.key)
+        exporter = Exporter(directory, copy.origin, copy.key, people)
         exporter.open()
         for part in copied_parts(copy):
             with progress(f"partition {part.partition}", await part.size(), quiet=quiet) as advance:

@@ -13,6 +13,7 @@ from llmctx.cli.shared.setup import settings_for
 from llmctx.cli.shared.sources import source_of
 from llmctx.replay.reconcile import Trade
 from llmctx.settings import Settings
+from llmctx.visible import visible
 
 
 def reconcile(
@@ -57,7 +58,7 @@ def reconcile(
     ]
     for trade in trades:
         if as_json:
-            print_json(trade.as_dict())
+            print_json(trade.as_dict() | {"people": [visible(said) for said in trade.people]})
         else:
             print_trade(trade)
     wrong = [trade for trade in trades if trade.findings]

@@ -1,7 +1,7 @@
 """`llmctx report`: one decision, or a day, as one file."""
 
 import asyncio
-import re
+from datetime import date
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +18,6 @@ from llmctx.settings import Settings
 REPORT = FileKind(
     "a report of `llmctx report`", lambda head: b'<meta name="generator" content="llmctx report">' in head
 )
-_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _DAY_MS = 86_400_000
 
 
@@ -47,26 +46,34 @@ def report(
     """
     if (address is None) == (day is None):
         raise typer.BadParameter("give an ADDRESS, or a day with --day")
-    if day is not None and not _DAY.fullmatch(day):
-        raise typer.BadParameter(f"--day {day}: write a day as 2026-03-02")
-    text = asyncio.run(_text(settings_for(redis_url, state_dir), where, address, day))
+    text = asyncio.run(
+        _text(settings_for(redis_url, state_dir), where, address, None if day is None else _begin_ms(day))
+    )
     with replacing(Destination(html, "--html", REPORT)) as file:
         file.write(text)
     out.print(f"Wrote {escape(str(html))}; open it in a browser.")
 
 
-async def _text(settings: Settings, where: str | None, address: str | None, day: str | None) -> str:
+def _begin_ms(day: str) -> int:
+    try:
+        return clock.to_ms(clock.parse_iso(f"{date.fromisoformat(day)}T00:00:00Z"))
+    except ValueError as error:
+        raise typer.BadParameter(f"--day {day}: write a day as 2026-03-02") from error
+
+
+async def _text(settings: Settings, where: str | None, address: str | None, begin_ms: int | None) -> str:
     from llmctx.cli.shared.consoles import subject_of
+    from llmctx.cli.shared.sources import listing_hint
     from llmctx.console.report import day_report, report_of
     from llmctx.trail.source.filter import Filter
     from llmctx.trail.source.lookup import newest, read_record
 
-    async with subject_of(settings, where) as subject:
+    async with subject_of(settings, where, command="report") as subject:
         source = await subject.source()
-        if address is not None:
-            return await report_of(subject, source, await read_record(source, address))
-        begin_ms = clock.to_ms(clock.parse_iso(f"{day}T00:00:00Z"))
+        if begin_ms is None:
+            return await report_of(subject, source, await read_record(source, str(address)))
+        day = clock.iso(begin_ms)[:10]
         entries = (await newest(source.parts, Filter(since_ms=begin_ms, until_ms=begin_ms + _DAY_MS))).entries
         if not entries:
-            raise ConsoleError(f"No record is of {day}.", "`llmctx decisions` shows which days there are.")
-        return await day_report(subject, source, entries, str(day))
+            raise ConsoleError(f"No record is of {day}.", listing_hint(where))
+        return await day_report(subject, source, entries, day)

@@ -60,7 +60,8 @@ async def _confirm(settings: Settings, symbol: str, by: str, why: str) -> tuple[
         package = build_package(await read_snapshot(redis, symbol, partition, await trail_rules(redis, settings)))
         if package.refusal is not None:
             raise LlmctxError(f"There is no price to confirm: {package.refusal}.", "Write position and price first.")
-        confirmed = mark_of(package.position, package.price)._replace(volume=None, by=by, why=why)
+        confirmed = mark_of(package.position, package.price)._replace(volume=None, why=why)
+        confirmed = confirmed._replace(by=await home.names.id_of(by))
         timeout_s = settings.llm.timeout_s + _GRACE_S
         entry = await decide_once(home, symbol, config, confirmation=confirmed, timeout_s=timeout_s)
         return confirmed, entry, home.instance.partitions

@@ -96,6 +96,7 @@ async def _demo(directory: Path, endpoint: str | None, model: str | None, *, loc
         )
         settings = settings_for(server.url, directory, endpoint=endpoint, model=model)
         settings.clock = "bars"  # whatever is set for live trails
+        settings.portfolio = "key"  # the feed writes its book's
         if local is not None:
             _suit_local_model(settings)
         limit = (_MAX_REAL_CALLS if local is None else _MAX_LOCAL_CALLS) if real else None
@@ -188,7 +189,8 @@ def _print_next_steps(directory: Path, record: int) -> None:
         "# `source` this file: the commands after it are about this demo.\n"
         f"export LLMCTX_REDIS_URL={shlex.quote(f'embedded:{here}/redis')}\n"
         f"export LLMCTX_STATE_DIR={shlex.quote(str(here))}\n"
-        f'export PATH={shlex.quote(str(Path(sys.argv[0]).absolute().parent))}:"$PATH"\n',
+        "export LLMCTX_PORTFOLIO=key\n"
+        f'export PATH={shlex.quote(str(Path(sys.executable).absolute().parent))}:"$PATH"\n',
         encoding="utf-8",
     )
     out.print("\nThe data is kept. Try next:")

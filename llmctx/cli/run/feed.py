@@ -168,6 +168,7 @@ async def _feed(
 ) -> None:
     from llmctx.flow.bar_file import count_bars
     from llmctx.flow.feed import Feed
+    from llmctx.flow.intervals import length_text
     from llmctx.flow.lockstep import Lockstep
     from llmctx.flow.pipe import read_pipe
     from llmctx.flow.store import Store
@@ -185,8 +186,11 @@ async def _feed(
             else:
                 summary = await feed.run(items)
     if as_json:
-        print_json(summary.as_dict())
+        layout = {} if file is None else {"layout": file.layout}
+        print_json(summary.as_dict() | layout)
     else:
+        if file is not None:
+            out.print(f"Read {name}: {file.layout}, bars of {length_text(rules.interval)}.")
         _print_summary(summary, url)
     if not (summary.bars or summary.headlines or summary.already_fed or summary.corrected):
         raise FeedError(f"{name} has no usable bar.", "Correct the rows that the warnings above name.")

@@ -127,7 +127,7 @@ async def _run(
             try:
                 prompts = tuple(template.ref for template in config.prompts.templates)
                 keys = {name: fingerprint(key, home.instance.id) for name, key in keys_of(settings).items()}
-                service = Service(settings.sha256, prompts, settings.people, keys)
+                service = Service(settings.sha256, prompts, keys)
                 await serve(home, config, stop, options._replace(service=service), on_entry=_each(watching))
             finally:
                 for task in tasks:

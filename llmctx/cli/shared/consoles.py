@@ -15,16 +15,21 @@ from llmctx.console.subject import Live, Subject, copy_subject, live_subject
 from llmctx.ops.doctor.subject import Places
 from llmctx.settings import Settings
 from llmctx.trail.log.instance import Instance, require_instance
+from llmctx.trail.log.people import names_in, rows_beside
+from llmctx.visible import show_names
 
 
 @asynccontextmanager
-async def subject_of(settings: Settings, where: str | None, replays: Path | None = None) -> AsyncIterator[Subject]:
-    """The subject named by --from, or the live system.
+async def subject_of(
+    settings: Settings, where: str | None, replays: Path | None = None, *, command: str = "console"
+) -> AsyncIterator[Subject]:
+    """The subject named by --from, or the live system; `command` is named in errors.
 
     Raises TrailError if it has no trail, or cannot be read; ServerError if no usable server answers.
     """
     if where is not None:
-        yield copy_subject(copy_in(where, "console"), settings.prices, replays)
+        show_names(names_in(rows_beside(where, settings.state_dir)))
+        yield copy_subject(copy_in(where, command), settings.prices, replays)
         return
     async with redis_of(settings) as (redis, url):
         yield await live_subject_of(settings, redis, url, await require_instance(redis), replays)

@@ -43,10 +43,12 @@ def control(
 async def _control(
     settings: Settings, act: Literal["halt", "resume"], symbol: str | None, by: str, why: str
 ) -> tuple[str, list[str]]:
+    from llmctx.trail.log.people import NameTable
     from llmctx.worker.controls import Control, apply, halted, note
 
     async with redis_of(settings) as (redis, url):
-        said = Control(act=act, symbol=symbol, by=by, why=why, at_ms=await server_ms(redis))
+        person = await NameTable(redis, settings.state_dir).id_of(by)
+        said = Control(act=act, symbol=symbol, by=person, why=why, at_ms=await server_ms(redis))
         if not await apply(redis, said):  # at once; the record may have to wait for its owner
             state = "is halted already" if act == "halt" else "was not halted"
             messages.note(f"{symbol or 'everything'} {state}; this is recorded all the same")

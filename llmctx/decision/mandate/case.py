@@ -64,10 +64,7 @@ class Case:
 
     def known(self, section: str, kind: type[Value]) -> Value | None:
         """The value of a section; None unless it is fresh and plausible."""
-        found = self.package.sections.get(section)
-        if found is None or found.status is not Status.FRESH or found.implausible:
-            return None
-        return found.value if isinstance(found.value, kind) else None
+        return known(self.package, section, kind)
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -100,6 +97,14 @@ class Case:
         """The stop that is as near to the price as it may be; None without a limit."""
         percent = self.limits.stop_min_pct
         return None if percent is None else self.level(percent, above=self.sign < 0, inward=False)
+
+
+def known(package: Package, section: str, kind: type[Value]) -> Value | None:
+    """The value of a package's section; None unless it is fresh and plausible."""
+    found = package.sections.get(section)
+    if found is None or found.status is not Status.FRESH or found.implausible:
+        return None
+    return found.value if isinstance(found.value, kind) else None
 
 
 def percent_of(part: Decimal, whole: Decimal) -> Decimal:

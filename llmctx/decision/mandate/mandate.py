@@ -203,8 +203,15 @@ class Mandate(BaseModel):
     @property
     def shares_limits(self) -> bool:
         """Whether it has a limit that several positions share."""
-        groups = (group.gross_max for group in self.groups.values())
-        return any(limit is not None for limit in (self.gross_max, self.net_max, *groups))
+        groups = self.groups.values()
+        totals = [self.gross_max, self.net_max, *(group.gross_max for group in groups)]
+        each = [self.account, self.shorts, *(group.limits for group in groups), *self.symbols.values()]
+        totals += [limit for limits in each for limit in (limits.max_leverage, limits.sector_share_pct)]
+        return any(limit is not None for limit in totals)
+
+    def set_by(self, person: str) -> Self:
+        """The same limits, set by somebody: a name, or the id by which the trail names them."""
+        return self.model_validate(self.model_dump(exclude_unset=True) | {"by": person})
 
     @cached_property
     def blob(self) -> bytes:

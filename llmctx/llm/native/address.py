@@ -8,7 +8,11 @@ from llmctx.errors import EndpointError
 from llmctx.llm.address import NO_KEY, Address, resolve
 from llmctx.llm.native.api import Api
 
-_REGION = re.compile(r"^bedrock-runtime(?:-fips)?\.([a-z0-9-]+)\.")
+_REGION = re.compile(r"(?:^|\.)bedrock-runtime(?:-fips)?\.([a-z0-9-]+)\.")
+"""The region in a host's name, also in that of a private endpoint."""
+_REGION_VARIABLES = ("region", ["AWS_REGION", "AWS_DEFAULT_REGION"], None, None)
+"""Where Amazon's tools look for the region; botocore alone knows the second name only."""
+_CREDENTIALS = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE, or give a Bedrock API key."
 
 
 def resolve_for(api: Api, base_url: str | None, api_key: str, model: str) -> Address:
@@ -72,20 +76,24 @@ def _signer(url: str, headers: dict[str, str]) -> Callable[[bytes], dict[str, st
         import boto3  # noqa: PLC0415  an extra
         from botocore.auth import SigV4Auth  # noqa: PLC0415  the same
         from botocore.awsrequest import AWSRequest  # noqa: PLC0415  the same
+        from botocore.exceptions import BotoCoreError  # noqa: PLC0415  the same
+        from botocore.session import Session  # noqa: PLC0415  the same
     except ImportError as error:
         raise _missing("bedrock") from error
 
-    session = boto3.Session()
-    found = _REGION.match(urlsplit(url).hostname or "")
-    region = found[1] if found else session.region_name
-    if region is None:
-        raise EndpointError("No region of Amazon Bedrock is known.", "Set AWS_DEFAULT_REGION.")
-    credentials = session.get_credentials()
-    if credentials is None:
+    try:
+        session = boto3.Session(botocore_session=Session({"region": _REGION_VARIABLES}))
+        found = _REGION.search(urlsplit(url).hostname or "")
+        region = found[1] if found else session.region_name
+        credentials = session.get_credentials()
+    except BotoCoreError as error:  # a profile that is not there, half a pair of keys
+        raise EndpointError(f"boto3 cannot use its configuration: {error}", _CREDENTIALS) from error
+    if not region:
         raise EndpointError(
-            "boto3 finds no credentials for Amazon Bedrock.",
-            "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE, or give a Bedrock API key.",
+            "No region of Amazon Bedrock is known.", "Set AWS_REGION, or name the region in LLMCTX_LLM__BASE_URL."
         )
+    if credentials is None:
+        raise EndpointError("boto3 finds no credentials for Amazon Bedrock.", _CREDENTIALS)
 
     def sign(body: bytes) -> dict[str, str]:
         request = AWSRequest("POST", url, data=body, headers=headers)

@@ -10,6 +10,7 @@ from llmctx.llm.envelope import field, read_envelope
 ANTHROPIC = "Anthropic message"
 RESPONSES = "Responses API"
 CONVERSE = "Bedrock Converse"
+FAILED_GENERATION = "failed generation"
 
 _FINISH = {
     "end_turn": "stop",
@@ -47,6 +48,9 @@ def read_document(body: bytes) -> tuple[Any, tuple[str, ...]]:
         return _of_anthropic(document), (*steps, ANTHROPIC)
     if isinstance(output := document.get("output"), dict) and "message" in output:
         return _of_converse(document, field(output, "message")), (*steps, CONVERSE)
+    if isinstance(error := document.get("error"), dict) and isinstance(error.get("failed_generation"), str):
+        # Groq refuses an answer that does not fit and shows it: it is still the model's answer.
+        return _completion(document, {"content": error["failed_generation"]}, "stop"), (*steps, FAILED_GENERATION)
     return document, steps
 
 

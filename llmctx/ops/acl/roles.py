@@ -12,6 +12,7 @@ from llmctx.schema.keys import BY_SECTION, FAMILIES
 from llmctx.schema.mapping.sections import Sections
 from llmctx.trail.log.instance import INSTANCE_KEY
 from llmctx.trail.log.lease import partition_key
+from llmctx.trail.log.people import PEOPLE_KEY
 
 
 class Grant(NamedTuple):
@@ -61,7 +62,7 @@ _TICKS, _ATTEMPTS = keys.ticks("*"), keys.attempts("*")
 _EFFECTS = keys.effects("*")
 _DECISIONS, _LATEST = keys.decisions("*"), keys.latest("*", "*")
 _CONTROLS = (keys.halt(), keys.halt("*"), keys.RESERVED)
-_TRAIL = (INSTANCE_KEY, partition_key("*", "*"))
+_TRAIL = (INSTANCE_KEY, PEOPLE_KEY, partition_key("*", "*"))
 
 CONNECT = Grant(("ping", "info", "time", "select", "multi", "exec", "discard", "unwatch"))
 """What every user may do: connect, ask for the time, and send several commands as one."""

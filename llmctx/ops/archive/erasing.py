@@ -1,9 +1,14 @@
-"""Erase what is past its time in an archive, segment by segment, and have each noted in the trail."""
+"""Erase what is past its time in an archive, segment by segment, and have each noted in the trail.
 
+The spool lets go of the records of erased segments altogether: they are archived, and Redis does not need them again.
+"""
+
+import logging
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
 from llmctx import canonical
+from llmctx.errors import RequestError
 from llmctx.killpoint import reached
 from llmctx.ops.archive.run import archive_lock
 from llmctx.trail.archive.erase import SegmentEraser
@@ -16,8 +21,10 @@ from llmctx.trail.proof.checkpoint import key_name_of, origin_of
 from llmctx.trail.proof.erasure import Erasure
 from llmctx.trail.proof.roster import Roster
 from llmctx.trail.proof.writer import Writer
-from llmctx.worker.ask_owner import have_noted
+from llmctx.worker.ask_owner import have_forgotten, have_noted
 from llmctx.worker.home import TrailHome
+
+_log = logging.getLogger(__name__)
 
 
 class ErasedSegment(NamedTuple):
@@ -60,6 +67,7 @@ class Eraser:
         """
         released_ms, held = self._holds.released_ms(), self._holds.active()
         for partition, segments in read_manifests(self._place).items():
+            below = 0
             with archive_lock(self._home.state_dir, self._home.instance.id, partition):
                 for segment in segments:
                     pieces = self._due(segment, now_ms, released_ms)
@@ -67,6 +75,20 @@ class Eraser:
                         yield ErasedSegment(partition, segment.first, segment.end, pieces, None)
                     elif apply and (count := await self._erase(segment, pieces, held, now_ms)):
                         yield ErasedSegment(partition, segment.first, segment.end, pieces, count)
+                    if apply and (pieces or segment.erased):
+                        below = segment.end
+                if below:
+                    await self._forget_spooled(partition, below)
+
+    async def _forget_spooled(self, partition: int, below: int) -> None:
+        """Take the records of erased segments out of the spool as well, which still has their evidence."""
+        try:
+            await have_forgotten(self._home, partition, below, self._writer)
+        except RequestError as error:
+            _log.warning(
+                f"The spool of partition {partition} in {self._home.state_dir} still has records below {below}: "
+                f"{error.what} Run this command where the owner's state directory is, too."
+            )
 
     def _due(self, segment: Manifest, now_ms: int, released_ms: int) -> tuple[str, ...]:
         """The pieces to erase; none if that was done, and no hold has been released since."""

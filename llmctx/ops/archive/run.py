@@ -23,10 +23,11 @@ from llmctx.trail.archive.plan import DAY_MS, Limits, Plan
 from llmctx.trail.archive.segment import SegmentWriter, Trail, Written
 from llmctx.trail.archive.ticks import ArchivedTicks, Segment
 from llmctx.trail.log.base import Base
-from llmctx.trail.proof.base import check_base, tree_of
-from llmctx.trail.proof.checkpoint import origin_of
+from llmctx.trail.proof.base import check_base, open_by_any, tree_of
+from llmctx.trail.proof.checkpoint import is_signed_by, origin_of
 from llmctx.trail.proof.merkle import CompactRange
 from llmctx.trail.proof.roster import Roster
+from llmctx.trail.proof.rotation import handover
 from llmctx.trail.proof.writer import Writer
 
 Begin = Callable[[str, int], Callable[[], None]]
@@ -64,6 +65,7 @@ class Archiver:
         self._writer = writer
         self._note_and_trim = note_and_trim
         self._origin = origin_of(trail.instance, trail.log.partition)
+        self._begin = Base()
 
     async def run(self, older_than_ms: int, keep: int, begin: Begin) -> AsyncIterator[ArchivedSegment]:
         """Archive every record that was signed longer ago than this, except the newest `keep`, and yield each segment.
@@ -75,14 +77,15 @@ class Archiver:
         """
         log, anchor = self._trail.log, self._trail.anchor
         with archive_lock(self._state_dir, self._trail.instance, log.partition):
-            plan = Plan(anchor.checkpoints())
+            base = await self._base()
+            plan = Plan(anchor.checkpoints(), self._sign_prefix, base_note=base.note)
             before_ms = await server_ms(self._trail.redis) - older_than_ms
             if older_than_ms >= DAY_MS:
                 before_ms -= before_ms % DAY_MS
             # Notices that this run appends are newer, and do not push others out.
             limits = Limits(min(await log.size() - keep, await log.durable(), anchor.size), before_ms)
             while True:
-                base = await self._base()
+                base = self._begin = await self._base()
                 cut = plan.next(base.size, limits)
                 if cut is None:
                     return
@@ -113,6 +116,17 @@ class Archiver:
             "Run `llmctx verify`; nothing was archived.",
             exit_code=1,
         )
+
+    def _sign_prefix(self, end: int, note: str) -> str | None:
+        """A checkpoint over the records below `end`, which a note covers with others; None if we lack its key."""
+        signing, keys = self._trail.signing, self._trail.keys
+        if signing is None or handover(note) is not None or not is_signed_by(note, signing.key):
+            return None
+        covering = open_by_any(note, keys, self._origin)
+        tree = tree_of(self._begin) if self._begin.size else CompactRange()
+        for hashed in self._trail.anchor.hashes(tree.size, end):
+            tree.append(hashed)
+        return signing.sign(covering._replace(size=tree.size, root=tree.root())) if tree.size == end else None
 
     async def _finish(self, written: Written) -> ArchivedSegment:
         """Keep what the segment settled, and have it noted and trimmed."""

@@ -6,7 +6,7 @@ from redis.exceptions import NoPermissionError
 
 from llmctx.connection import open_redis
 from llmctx.errors import LlmctxError, ServerError, in_short
-from llmctx.ops.doctor import host, live_keys, memory, model, server, trail
+from llmctx.ops.doctor import host, live_keys, memory, model, server, trail, utc
 from llmctx.ops.doctor.finding import Finding, red, unknown
 from llmctx.ops.doctor.settings_file import drifts
 from llmctx.ops.doctor.subject import Places, Subject
@@ -48,7 +48,7 @@ TRAIL: tuple[Check, ...] = (
     model.templates,
 )
 """The checks of a trail; `instance` says so if there is none."""
-HOST: tuple[Check, ...] = (host.utc, host.disk, host.key, host.backup)
+HOST: tuple[Check, ...] = (utc.utc, host.disk, host.key, host.backup)
 """The checks of this host."""
 
 _GRANT = "Let a user run the doctor who may ask the server for it, or see that it answers."

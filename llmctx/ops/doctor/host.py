@@ -1,8 +1,6 @@
 """Checks of this host: its clock, the disk of the state directory, and the newest backup."""
 
-import asyncio
 import os
-import re
 import shutil
 from pathlib import Path
 
@@ -22,10 +20,7 @@ AMBER_BACKUP_MS, RED_BACKUP_MS = 26 * 3_600_000, 8 * 86_400_000
 AMBER_FREE, RED_FREE = 2**30, 2**28
 """So few bytes free are little, or too little."""
 
-_ASK_S = 5
 _UNPUBLISHED = "Without it decisions are recorded, but none is published."
-_SYNCHRONISE = "Run chrony or another NTP client on this host."
-_UNSYNCED = "The times in records and checkpoints may be wrong, and nobody can say by how much."
 
 
 async def clock_skew(subject: Subject) -> Finding:
@@ -41,43 +36,6 @@ async def clock_skew(subject: Subject) -> Finding:
         "Ages follow the server's clock: what collectors of this host write is judged too old or too new.",
         "Synchronise both machines with UTC.",
     )
-
-
-async def utc(_: Subject) -> Finding:
-    """Whether this host's clock is synchronised with UTC, as chrony or timedatectl tell it."""
-    if (told := await _ask("chronyc", "-n", "tracking")) is not None:
-        offset = re.search(r"^System time\s*:\s*([\d.]+) seconds", told, re.MULTILINE)
-        status = re.search(r"^Leap status\s*:\s*(.+)$", told, re.MULTILINE)
-        if offset is None or status is None or status[1].strip() == "Not synchronised":
-            return red("utc", "chrony is not synchronised", _UNSYNCED, "See `chronyc sources`.")
-        offset_ms = 1000 * float(offset[1])
-        what = f"{offset_ms:.3f} ms from UTC, says chrony"
-        if offset_ms < AMBER_SKEW_MS:
-            return green("utc", what)
-        return (red if offset_ms >= RED_SKEW_MS else amber)("utc", what, _UNSYNCED, "See `chronyc sources`.")
-    told = await _ask("timedatectl", "show", "--property=NTPSynchronized", "--value")
-    if told is None or told.strip() not in ("yes", "no"):
-        return unknown("utc", "neither chrony nor timedatectl says whether the clock is synchronised", _SYNCHRONISE)
-    if told.strip() == "no":
-        return red("utc", "not synchronised, says timedatectl", _UNSYNCED, _SYNCHRONISE)
-    return green("utc", "synchronised, says timedatectl")
-
-
-async def _ask(*command: str) -> str | None:
-    """What a program prints; None if it is missing, fails or does not end."""
-    if shutil.which(command[0]) is None:
-        return None
-    process = await asyncio.create_subprocess_exec(
-        *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
-    )
-    try:
-        async with asyncio.timeout(_ASK_S):
-            out, _ = await process.communicate()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-        return None
-    return out.decode(errors="replace") if process.returncode == 0 else None
 
 
 async def disk(subject: Subject) -> Finding:

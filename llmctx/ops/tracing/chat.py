@@ -1,14 +1,13 @@
 """The attributes of a call to the model, from what the record of its tick says."""
 
-import json
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from llmctx import canonical
 from llmctx.llm.completion import read_completion
-from llmctx.ops.tracing.names import PROVIDERS, REQUEST_PARAMETERS, USAGE, GenAI, Ours
-from llmctx.trail.log.entry import Entry
+from llmctx.ops.tracing.names import NO_REASON, PROVIDERS, REQUEST_PARAMETERS, SYSTEM_APART, USAGE, GenAI, Ours
 
 Attributes = dict[str, Any]
 ANSWERED = "answered"
@@ -26,7 +25,7 @@ def call_attributes(record: Mapping[str, Any], completion: Mapping[str, Any]) ->
         GenAI.REQUEST_MODEL: request.get("model"),
         GenAI.RESPONSE_MODEL: completion.get("model"),
         GenAI.RESPONSE_ID: completion.get("response_id"),
-        GenAI.FINISH_REASONS: None if "finish_reason" not in completion else [completion["finish_reason"]],
+        GenAI.FINISH_REASONS: [completion.get("finish_reason", NO_REASON)],
         GenAI.ERROR: None if completion["outcome"] == ANSWERED else completion["outcome"],
         Ours.ATTEMPTS: len(completion.get("attempts", ())),
     }
@@ -45,30 +44,30 @@ def _server(endpoint: str | None) -> Attributes:
     """Provider, address and port of an endpoint."""
     parts = urlsplit(endpoint or "")
     host = parts.hostname or "unknown"
-    provider = next((name for end, name in PROVIDERS.items() if f".{host}".endswith(f".{end}")), host)
+    provider = next((name for end, name in PROVIDERS.items() if re.search(rf"(^|[.-]){re.escape(end)}$", host)), host)
     found: Attributes = {GenAI.PROVIDER: provider}
     if parts.hostname is not None:
         found |= {GenAI.SERVER_ADDRESS: host, GenAI.SERVER_PORT: parts.port or (443 if parts.scheme == "https" else 80)}
     return found
 
 
-def content_attributes(entry: Entry) -> Attributes:
-    """What was said in the last call, as the conventions write it: JSON texts."""
+def content_attributes(record: Mapping[str, Any], pieces: Mapping[str, bytes]) -> Attributes:
+    """What was said in the last call by a record and its evidence, in the structured form of the conventions.
+
+    System instructions stand apart only where the endpoint's protocol sends them apart from the messages.
+    """
     found: Attributes = {}
-    if (evidence := entry.pieces.get("messages")) is not None:
-        messages = canonical.loads(evidence)
-        system = [_text(message["content"]) for message in messages if message["role"] == "system"]
-        others = [
-            {"role": message["role"], "parts": [_text(message["content"])]}
-            for message in messages
-            if message["role"] != "system"
-        ]
-        found |= {GenAI.SYSTEM_INSTRUCTIONS: json.dumps(system), GenAI.INPUT_MESSAGES: json.dumps(others)}
-    if (body := entry.pieces.get("completion")) is not None:
+    if (evidence := pieces.get("messages")) is not None:
+        messages = [{"role": said["role"], "parts": [_text(said["content"])]} for said in canonical.loads(evidence)]
+        if record.get("request", {}).get("api") in SYSTEM_APART:
+            system = [message for message in messages if message["role"] == "system"]
+            found[GenAI.SYSTEM_INSTRUCTIONS] = [part for message in system for part in message["parts"]]
+            messages = [message for message in messages if message not in system]
+        found[GenAI.INPUT_MESSAGES] = messages
+    if (body := pieces.get("completion")) is not None:
         answer = read_completion(body, {}, ())
         if answer.content is not None:
-            said = {"role": "assistant", "parts": [_text(answer.content)], "finish_reason": answer.finish_reason}
-            found[GenAI.OUTPUT_MESSAGES] = json.dumps([said])
+            found[GenAI.OUTPUT_MESSAGES] = [{"role": "assistant", "parts": [_text(answer.content)]}]
     return {str(name): value for name, value in found.items()}
 
 

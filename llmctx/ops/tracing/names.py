@@ -5,6 +5,8 @@ The conventions are in development, so names may change with their next version:
 
 from enum import StrEnum
 
+from llmctx.llm.native.api import Api
+
 CONVENTIONS = "semantic-conventions-genai v0.1.0"
 """The version of the conventions that `GenAI` follows."""
 
@@ -77,6 +79,10 @@ USAGE = {
     "reasoning": GenAI.REASONING_TOKENS,
 }
 """Count in a record's usage -> its attribute."""
+NO_REASON = "error"
+"""The finish reason of a generation that ended without one."""
+SYSTEM_APART = (Api.ANTHROPIC, Api.BEDROCK)
+"""The protocols in which system instructions are no message of the chat history."""
 PROVIDERS = {
     "api.openai.com": "openai",
     "openai.azure.com": "azure.ai.openai",
@@ -86,7 +92,10 @@ PROVIDERS = {
     "api.groq.com": "groq",
     "api.perplexity.ai": "perplexity",
     "api.x.ai": "x_ai",
+    "api.cohere.com": "cohere",
+    "api.moonshot.ai": "moonshot_ai",
     "generativelanguage.googleapis.com": "gcp.gemini",
+    "aiplatform.googleapis.com": "gcp.vertex_ai",
     "amazonaws.com": "aws.bedrock",
 }
 """End of an endpoint's host -> provider; any other endpoint is named by its host."""

@@ -69,7 +69,7 @@ class TickSpans:
         attributes = call_attributes(record, completion)
         is_last = completion is record["completion"]
         if self._content and is_last:
-            attributes |= content_attributes(entry)
+            attributes |= content_attributes(record, entry.pieces)
         name = f"chat {attributes.get(GenAI.REQUEST_MODEL, '')}".rstrip()
         span = self._tracer.start_span(name, parent, SpanKind.CLIENT, start_time=step.began, attributes=attributes)
         if completion["outcome"] != ANSWERED:

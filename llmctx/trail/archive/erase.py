@@ -5,8 +5,9 @@ the trail; then comes the manifest, which names the digest of the one before; an
 Killed at any step, the next run deletes what is left over and begins again.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 from llmctx import canonical, clock
@@ -14,7 +15,7 @@ from llmctx.errors import ArchiveError
 from llmctx.trail.archive.columns import EVIDENCE, arrow
 from llmctx.trail.archive.manifest import Manifest, StoredFile, revised
 from llmctx.trail.archive.place import Place
-from llmctx.trail.archive.writer import GROUP_ROWS, open_parquet
+from llmctx.trail.archive.writer import open_parquet
 from llmctx.trail.log.entry import PIECES
 from llmctx.trail.proof.erasure import Erasure
 
@@ -65,14 +66,14 @@ class SegmentEraser:
                 f"Nothing was erased: `llmctx verify --from {self._place.name}`.",
                 exit_code=1,
             )
-        table, count = _without(_table(raw), pieces, is_held)
+        new, count = _rewritten(raw, pieces, is_held)
         if not count:
             return None
         revision = 1 + (segment.revision or 0)
         stem = segment.records.name.removesuffix(".parquet").removesuffix(revised(segment.revision or 0))
-        name, new = f"{stem}{revised(revision)}.parquet", _parquet(table)
+        name = f"{stem}{revised(revision)}.parquet"
         self._place.put(name, new)
-        if self._place.read(name) != new or _rows(_table(new)) != _rows(table):
+        if self._place.read(name) != new or not _is_rewritten(raw, new, pieces, is_held):
             raise ArchiveError(f"{name} in {self._place.name} is not what was written.", "Run it again.", exit_code=1)
         erasure = Erasure(first=segment.first, end=segment.end, pieces=tuple(sorted(pieces)), made_ms=at_ms)
         manifest = segment.model_copy(
@@ -101,39 +102,53 @@ class SegmentEraser:
         return [name for name in self._place.names(str(self._segment.partition)) if mark in name.rpartition("/")[2]]
 
 
-def _table(raw: bytes) -> Any:
+def _groups(raw: bytes) -> Iterator[Any]:
+    """A file's row groups, each as a table: a whole file takes gigabytes once it is unpacked."""
     arrow()
     from pyarrow import parquet  # noqa: PLC0415  an optional extra
 
-    return parquet.read_table(BytesIO(raw))
+    file = parquet.ParquetFile(BytesIO(raw))
+    return (file.read_row_group(number) for number in range(file.num_row_groups))
 
 
-def _rows(table: Any) -> Any:
-    """The evidence in a table, to compare it."""
-    return table.select(list(EVIDENCE)).to_pydict()
+def _rewritten(raw: bytes, pieces: Sequence[str], is_held: IsHeld) -> tuple[bytes, int]:
+    """The file without these pieces of records that are not held, and how many records had one."""
+    file, count, writer = BytesIO(), 0, None
+    for group in _groups(raw):
+        writer = writer or open_parquet(file, group.schema)
+        table, lacking = _without(group, pieces, is_held)
+        writer.write_table(table)
+        count += lacking
+    if writer is not None:
+        writer.close()
+    return file.getvalue(), count
+
+
+def _is_rewritten(raw: bytes, new: bytes, pieces: Sequence[str], is_held: IsHeld) -> bool:
+    """Whether a file gives back the evidence of another one without these pieces."""
+    evidence = list(EVIDENCE)
+    return all(
+        old is not None
+        and group is not None
+        and _without(old, pieces, is_held)[0].select(evidence).equals(group.select(evidence))
+        for old, group in zip_longest(_groups(raw), _groups(new))
+    )
 
 
 def _without(table: Any, pieces: Sequence[str], is_held: IsHeld) -> tuple[Any, int]:
     """The same table without these pieces of records that are not held, and how many records had one."""
     pa = arrow()
+    from pyarrow import compute  # noqa: PLC0415  an optional extra
+
     times = (table.column(name).to_pylist() for name in ("time", "recorded"))
     of_package = [time or recorded for time, recorded in zip(*times, strict=True)]
     times_ms = [None if time is None else clock.to_ms(time) for time in of_package]
-    held = [is_held(*each) for each in zip(table.column("symbol").to_pylist(), times_ms, strict=True)]
-    lacking: set[int] = set()
+    held = pa.array([is_held(*each) for each in zip(table.column("symbol").to_pylist(), times_ms, strict=True)])
+    lacking = pa.array([False] * len(held))
     for piece in pieces:
         assert piece in PIECES
-        values = table.column(piece).to_pylist()
-        erased = {at for at, value in enumerate(values) if value is not None and not held[at]}
-        lacking |= erased
-        kept = [None if at in erased else value for at, value in enumerate(values)]
-        place = table.schema.get_field_index(piece)
-        table = table.set_column(place, table.schema.field(place), pa.chunked_array([pa.array(kept, pa.binary())]))
-    return table, len(lacking)
-
-
-def _parquet(table: Any) -> bytes:
-    file = BytesIO()
-    with open_parquet(file, table.schema) as writer:
-        writer.write_table(table, row_group_size=GROUP_ROWS)
-    return file.getvalue()
+        place, column = table.schema.get_field_index(piece), table.column(piece).combine_chunks()
+        lacking = compute.or_(lacking, compute.and_not(compute.is_valid(column), held))
+        kept = compute.if_else(held, column, pa.scalar(None, pa.binary()))
+        table = table.set_column(place, table.schema.field(place), kept)
+    return table, compute.sum(lacking).as_py() or 0

@@ -2,16 +2,24 @@
 
 Rules: only what a signed checkpoint covers; one UTC day at a time, by the time of the checkpoint that first covers a
 record, which is seconds after the record's own; never more records at once than fit into memory.
+
+Whoever has the instance key can end a range between two checkpoints: the records below its end are a prefix of what
+the next checkpoint signed, so a checkpoint over the prefix is signed with that one's extension lines (its time among
+them). It is the same however often it is signed, and stands in the archive and in the base, never in the anchor.
 """
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from llmctx.trail.proof.checkpoint import read_note
 
 MAX_RECORDS = 100_000
-"""The most records of a segment, unless a single checkpoint covers more."""
+"""The most records of a segment, unless a single checkpoint covers more and nobody can sign a part of them."""
 DAY_MS = 86_400_000
+
+SignPrefix = Callable[[int, str], str | None]
+"""Signs a checkpoint over fewer records than a signed note covers; None if that note's key is not at hand."""
 
 
 class Limits(NamedTuple):
@@ -44,25 +52,50 @@ class Cut(NamedTuple):
 class Plan:
     """The checkpoints of a partition's anchor, by which it is cut."""
 
-    def __init__(self, notes: Sequence[str]) -> None:
-        self._notes = notes
+    def __init__(self, notes: Sequence[str], sign_prefix: SignPrefix = lambda *_: None, *, base_note: str = "") -> None:
+        """`base_note` is the signed checkpoint over what was trimmed, which the anchor need not have."""
+        self._sign_prefix = sign_prefix
+        self._notes = list(notes)
         self._places = [(read.size, read.time_ms) for read in map(read_note, notes)]
+        if base_note:
+            self._add(base_note)
 
     def next(self, first: int, limits: Limits) -> Cut | None:
         """The next range from an index on; None if nothing may be archived."""
-        places = [(size, time_ms) for size, time_ms in self._places if size > first]
+        places = self._places[self._after(first) :]
         if not places:
             return None
         day = places[0][1] // DAY_MS
         ends = [size for size, time_ms in places if time_ms // DAY_MS == day and time_ms < limits.before_ms]
         allowed = [size for size in ends if size <= limits.size]
-        fitting = [size for size in allowed if size - first <= MAX_RECORDS] or allowed[:1]
-        return self.cut(first, fitting[-1]) if fitting else None
+        fitting = [size for size in allowed if size - first <= MAX_RECORDS]
+        if ends and (limits.size < ends[-1] or not fitting):
+            end = min(limits.size, ends[-1], first + MAX_RECORDS)
+            if (end < first + MAX_RECORDS or not fitting) and (found := self.cut(first, end)) is not None:
+                return found
+        whole = fitting or allowed[:1]
+        return self.cut(first, whole[-1]) if whole else None
 
     def cut(self, first: int, end: int) -> Cut | None:
-        """The range between two indices; None if no checkpoint ends there."""
-        later = [time_ms for size, time_ms in self._places if size > first]
-        if not any(size == end for size, _ in self._places) or end <= first:
+        """The range between two indices; None if no checkpoint ends there and none can be signed."""
+        at = self._after(end - 1)
+        if end <= first or at == len(self._places):
             return None
-        notes = [note for note, (size, _) in zip(self._notes, self._places, strict=True) if first <= size <= end]
-        return Cut(first, end, later[0], tuple(notes))
+        if self._places[at][0] != end:
+            note = self._sign_prefix(end, self._notes[at])
+            if note is None:
+                return None
+            self._add(note)
+        begin = bisect_left(self._places, (first,))
+        return Cut(first, end, self._places[self._after(first)][1], tuple(self._notes[begin : self._after(end)]))
+
+    def _after(self, size: int) -> int:
+        """The place of the first checkpoint over more records than this."""
+        return bisect_left(self._places, (size + 1,))
+
+    def _add(self, note: str) -> None:
+        read = read_note(note)
+        at = bisect_left(self._places, (read.size,))
+        if at == len(self._places) or self._places[at][0] != read.size:
+            self._notes.insert(at, note)
+            self._places.insert(at, (read.size, read.time_ms))

@@ -37,6 +37,7 @@ from llmctx.trail.log.log import Log
 from llmctx.trail.proof.anchor import Anchor
 from llmctx.trail.proof.base import open_by_any
 from llmctx.trail.proof.checkpoint import Key, join_notes, key_name_of, origin_of
+from llmctx.trail.proof.key import SigningKey
 from llmctx.trail.proof.merkle import CompactRange, leaf_hash
 from llmctx.version import VERSION
 
@@ -58,6 +59,8 @@ class Trail(NamedTuple):
     """How many partitions the trail has."""
     keys: Sequence[Key]
     """The instance's public key, and before it those that it replaced."""
+    signing: SigningKey | None = None
+    """The instance's private key, if it is at hand: with it a segment may end between two checkpoints."""
 
 
 class _Content(NamedTuple):

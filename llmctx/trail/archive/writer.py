@@ -16,8 +16,8 @@ from llmctx.trail.log.entry import Entry
 if TYPE_CHECKING:
     import pyarrow as pa
 
-LEVEL = 3
-"""The zstd level: 9 is a fifth smaller and takes four times as long."""
+LEVEL = 8
+"""The zstd level: 3 takes a third of the time and a quarter more space, 19 saves a tenth and takes 80 times as long."""
 GROUP_ROWS = 2000
 """How many records a row group has."""
 _PAGE_BYTES = 16 * 1024 * 1024

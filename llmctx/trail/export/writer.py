@@ -13,6 +13,7 @@ from llmctx import canonical
 from llmctx.errors import ExportError
 from llmctx.trail.log.entry import Entry, named_blobs
 from llmctx.trail.log.packing import textual_pieces
+from llmctx.trail.log.people import EXPORTED, PERSON_ID, Rows
 from llmctx.trail.proof.anchor import Anchor
 from llmctx.trail.proof.checkpoint import Key, join_notes, read_note
 from llmctx.trail.proof.erasure import Erasure
@@ -88,13 +89,15 @@ class Proven(NamedTuple):
 class Exporter:
     """Writes one export."""
 
-    def __init__(self, directory: Path, origin: str, key: Key) -> None:
-        """`origin` is the instance: llmctx/INSTANCE."""
+    def __init__(self, directory: Path, origin: str, key: Key, people: Rows | None = None) -> None:
+        """`origin` is the instance: llmctx/INSTANCE. Of `people` those are exported whom the records name."""
         self._directory = directory
         self._origin = origin
         self._key = key
         self._parts: list[dict[str, Any]] = []
         self._blobs: set[str] = set()
+        self._people = people or {}
+        self._named: set[bytes] = set()
 
     def open(self) -> None:
         """Make the folder.
@@ -127,6 +130,7 @@ class Exporter:
         with _Files(folder, proven.first, proven.hashes) as files:
             async for entry in records.read(proven.first, size):
                 files.add(entry)
+                self._find_people(*entry.kept[1].values(), entry.leaf)
                 await self._keep_blobs(entry, records)
                 on_record()
             files.add_lost(size)
@@ -148,11 +152,19 @@ class Exporter:
                 continue
             self._blobs.add(digest)
             blob = await records.blob(digest)
+            self._find_people(blob or b"")
             if blob is not None and digest.isalnum():  # it becomes a file's name
                 (self._directory / "blobs" / digest).write_bytes(blob)
 
+    def _find_people(self, *texts: bytes) -> None:
+        if self._people:
+            self._named.update(*map(PERSON_ID.findall, texts))
+
     def close(self) -> None:
-        """Write the key and the manifest, which completes the export."""
+        """Write who is named, the key, and the manifest, which completes the export."""
+        lines = [self._people.get(person.decode(), "") for person in sorted(self._named)]
+        if any(lines):
+            (self._directory / EXPORTED).write_text("".join(f"{line}\n" for line in lines if line), encoding="utf-8")
         manifest = {"format": FORMAT, "origin": self._origin, "partitions": self._parts}
         (self._directory / "trail.pub").write_text(f"{self._key.text}\n", encoding="utf-8")
         draft = self._directory / "manifest.json.new"

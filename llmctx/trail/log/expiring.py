@@ -6,6 +6,7 @@ from llmctx.trail.log.entry import BLOBS
 from llmctx.trail.log.instance import INSTANCE_KEY, read_instance
 from llmctx.trail.log.lease import redis_errors
 from llmctx.trail.log.log import Log
+from llmctx.trail.log.people import PEOPLE_KEY
 
 _FIXED = ("log", "ticks", "durable", "checkpoint", "dictionaries")
 _NEWEST = 10
@@ -22,7 +23,7 @@ async def expiring_keys(redis: Redis) -> list[str]:
     instance = await read_instance(redis)
     if instance is None:
         return []
-    keys = [INSTANCE_KEY]
+    keys = [INSTANCE_KEY, PEOPLE_KEY]
     for partition in range(instance.partitions):
         keys += await _keys_of(Log(redis, partition))
     with redis_errors("The lifetimes of keys could not be read"):

@@ -69,6 +69,7 @@ FORM: dict[str, type] = {
     "maintenance": dict,
     "erased": dict,
     "hold": dict,
+    "name_erased": dict,
     "requested": str,
 }
 """The JSON type of each field."""
@@ -94,6 +95,7 @@ INSIDE: dict[str, dict[str, type]] = {
     "control": {"act": str, "by": str, "why": str},
     "erased": {"first": int, "end": int, "pieces": list, "manifest": str},
     "hold": {"id": str, "act": str, "by": str, "why": str},
+    "name_erased": {"id": str, "by": str, "why": str},
     "rotation": {"old": str, "new": str, "old_signature": str, "new_signature": str},
     "about": {"index": int},
     "effect": {"status": str},

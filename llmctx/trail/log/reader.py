@@ -8,7 +8,7 @@ from typing import cast
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from llmctx.connection import StreamEntry, read_stream, read_stream_back
+from llmctx.connection import StreamEntry, read_stream, read_stream_back, stream_entries
 from llmctx.errors import AddressError
 from llmctx.trail.log.base import Base
 from llmctx.trail.log.blobs import Blobs
@@ -185,13 +185,32 @@ class LogReader:
             async for found in self.read_back():
                 if found.record.get("symbol") == symbol and found.ticks:
                     yield found
+        batch = 1  # most callers want the newest one or few
         while end > 0:
             with redis_errors():
                 page = cast("list[bytes]", await self._redis.lrange(key, max(0, end - _PAGE), end - 1))
-            for index in map(index_of, reversed(page)):
-                if index >= 0 and (entry := await self.entry(index)) is not None:
+            indices = [index for index in map(index_of, reversed(page)) if index >= 0]
+            while indices:
+                for entry in await self._entries(indices[:batch]):
                     yield entry
+                indices, batch = indices[batch:], min(batch * 4, _PAGE)
             end -= _PAGE
+
+    async def _entries(self, indices: Sequence[int]) -> list[Entry]:
+        """The records at some indices that are there, in one round trip unless some are archived."""
+        if len(indices) == 1:
+            found = await self.entry(indices[0])
+            return [] if found is None else [found]
+        with redis_errors():
+            async with self._redis.pipeline(transaction=False) as reading:
+                for index in indices:
+                    reading.xrange(self._log, f"{index}-1", f"{index}-1")
+                replies = await reading.execute()
+        read = [
+            await self.restore(stream_entries(reply)[0]) if reply else await self.entry(index)
+            for index, reply in zip(indices, replies, strict=True)
+        ]
+        return [entry for entry in read if entry is not None]
 
     async def blob(self, digest: str) -> bytes | None:
         """The blob with this digest, None if it is missing."""

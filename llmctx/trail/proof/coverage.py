@@ -66,7 +66,9 @@ class Coverage:
         if abs(waited_ms) <= BOUND_MS:
             return None
         late_since_ms = covering.late_since_ms
-        before = self._checkpoints[self._next - 1] if self._next else None
+        # A checkpoint over a part of what this one signed has its time, and says nothing about when the rest was there.
+        earlier = (self._checkpoints[at] for at in reversed(range(self._next)))
+        before = next((each for each in earlier if each.time_ms != covering.time_ms), None)
         is_declared = waited_ms > 0 and late_since_ms is not None and late_since_ms <= recorded_ms
         if is_declared and (before is None or before.time_ms - recorded_ms <= BOUND_MS):
             self.late += 1

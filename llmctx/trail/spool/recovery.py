@@ -191,6 +191,16 @@ class Recovery:
         assert self._spooler is not None
         await self._spooler.add(entry)
 
+    async def forget(self, below: int) -> int:
+        """Take archived records below an index out of the spool; returns how many of its segments changed.
+
+        Raises LeaseError, SpoolError or TrailError.
+        """
+        assert self._spooler is not None
+        async with self._turn:
+            self._vouching = None
+            return await self._spooler.forget(below)
+
     async def check(self) -> None:
         """Check that no other owner has begun to write since.
 

@@ -27,6 +27,7 @@ from typing import NamedTuple
 
 from llmctx import canonical
 from llmctx.errors import SpoolError
+from llmctx.killpoint import reached
 from llmctx.trail.disk import make_directory, sync_directory
 
 FORMAT = "llmctx-spool/1"
@@ -83,6 +84,10 @@ def record_frame(index: int, packed: bytes, proof: bytes) -> Frame:
     return numbered(SIGNED, index, proof + packed) if len(proof) == PROOF_BYTES else numbered(RECORD, index, packed)
 
 
+def _header(number: int, start: int) -> Frame:
+    return Frame(HEADER, json.dumps({"format": FORMAT, "number": number, "start": start}).encode())
+
+
 class Segment:
     """A segment that its owner writes to."""
 
@@ -107,8 +112,7 @@ class Segment:
             make_directory(directory)
             self._file = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
             try:
-                header = json.dumps({"format": FORMAT, "number": number, "start": start}).encode()
-                self.write([Frame(HEADER, header)])
+                self.write([_header(number, start)])
                 sync_directory(directory)
             except OSError:
                 self.close()
@@ -166,6 +170,25 @@ def read_frames(path: Path) -> Iterator[Frame]:
     raw = _read(path)
     for begin, kind, stop in _scan(raw):
         yield Frame(kind, raw[begin + _HEAD.size + 1 : stop])
+
+
+def leave_out(path: Path, number: int, below: int) -> None:
+    """Write a closed segment anew without its records below an index, from which on it speaks then.
+
+    Raises OSError if that fails; the segment is as before then.
+    """
+    draft = path.with_suffix(".part")
+    file = os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    with os.fdopen(file, "wb") as writing:
+        writing.write(_header(number, below).encode())
+        for frame in read_frames(path):
+            if frame.kind != HEADER and not (frame.kind in RECORDS and frame.number < below):
+                writing.write(frame.encode())
+        writing.flush()
+        os.fsync(writing.fileno())
+    reached("segment_drafted")
+    draft.replace(path)
+    sync_directory(path.parent)
 
 
 def read_frame(path: Path, offset: int = 0) -> Frame | None:

@@ -23,6 +23,7 @@ from llmctx.trail.spool.segment import (
     Contents,
     Frame,
     disk_errors,
+    leave_out,
     read_contents,
     read_frame,
     read_frames,
@@ -173,3 +174,18 @@ def prune(directory: Path, size: int, before_s: float) -> int:
         if removed:
             sync_directory(directory)
     return removed
+
+
+def forget(directory: Path, below: int) -> int:
+    """Take every record below an index out of the spool; returns how many segments were removed or written anew.
+
+    All of them must be archived. Blobs and dictionaries stay with the records that are left, and the newest segment,
+    which its owner writes, stays as it is. Killed at any step, the spool is whole, and the next call completes it.
+    """
+    changed = prune(directory, below, float("inf"))
+    with disk_errors(directory, "written anew"):
+        segments = segment_files(directory)
+        if len(segments) > 1 and segments[0].start < below:
+            leave_out(segments[0].path, segments[0].number, below)
+            changed += 1
+    return changed

@@ -20,7 +20,7 @@ from llmctx.trail.log.entry import Entry, named_blobs
 from llmctx.trail.log.log import Log
 from llmctx.trail.log.packing import reference_of
 from llmctx.trail.spool.segment import BLOB, DICTIONARY, Frame, Segment, numbered, record_frame
-from llmctx.trail.spool.spool import next_number, prune
+from llmctx.trail.spool.spool import forget, next_number, prune, segment_files
 
 _log = logging.getLogger(__name__)
 
@@ -256,6 +256,22 @@ class Spooler:
             before_s = clock.now_ms() / 1000 - KEPT_S
             size = min(self.durable, await asyncio.to_thread(self._anchored) or self.durable)
             await asyncio.to_thread(prune, self._directory, size, before_s)
+
+    async def forget(self, below: int) -> int:
+        """Take the records below an index, which are archived, off the disk; returns how many segments changed.
+
+        Raises LeaseError if another owner has taken the partition, SpoolError if the disk fails.
+        """
+        async with self._disk:
+            oldest = (await asyncio.to_thread(segment_files, self._directory))[0]
+            if oldest.start >= below:
+                return 0
+            self._drop_segment()
+            try:
+                await self._begin()  # the newest segment is not written anew
+            except FileExistsError:
+                raise self._superseded() from None
+            return await asyncio.to_thread(forget, self._directory, min(below, self.durable))
 
     async def _frames(self, entries: list[Entry], segment: Segment) -> list[Frame]:
         frames: list[Frame] = []

@@ -12,7 +12,7 @@ from llmctx.trail.log.log import Log
 from tests.integration.archive.conftest import SIGNED_FIRST, settle
 from tests.integration.conftest import ByRules, hold, raise_tick, serving
 from tests.integration.program import Ended, Program, until
-from tests.integration.test_prove import SIZE, sign
+from tests.integration.test_prove import SIZE, audit, sign, vkey
 
 LOG, TICKS, BASE = "audit:{0}:log", "audit:{0}:ticks", "audit:{0}:base"
 ARCHIVED = "audit:{0}:archived"
@@ -61,6 +61,21 @@ async def test_records_move_and_the_trail_goes_on(redis: Redis, trail: Program) 
     assert (await archive(trail, "--keep", "0")).lines[0]["first"] == SIGNED_FIRST
     assert [each[0] for each in await everything(redis, trail)] == list(range(await log.size()))
     assert (await trail("verify", "--json")).code == 0
+
+
+async def test_a_segment_may_end_between_two_checkpoints(valkey: Redis, proven: Program) -> None:
+    done = await archive(proven, "--keep", "4")
+    assert [(each["first"], each["end"]) for each in done.lines] == [(0, SIZE - 4)]
+    assert (await proven("verify", "--json")).code == 0
+    key = await vkey(proven)
+    for keep in (None, "3", "0"):  # the first one goes on behind a checkpoint that the anchor does not have
+        if keep is not None:
+            assert (await archive(proven, "--keep", keep)).code == 0
+        assert (await proven("verify", "--from", "kept", "--key", key, "--json")).code == 0
+        assert (await proven("export", f"export{keep}", "--from", "kept")).code == 0
+        assert (await audit(proven, f"export{keep}", "--key", key)).code == 0
+    assert (await proven("verify", "--json")).code == 0
+    assert [each[0] for each in await everything(valkey, proven)] == list(range(await Log(valkey).size()))
 
 
 async def test_nothing_is_archived_before_it_is_old_enough_or_while_it_is_among_the_newest(
@@ -127,7 +142,7 @@ async def test_a_running_worker_is_asked_to_trim(valkey: Redis, proven: Program)
         await raise_tick(valkey, "t6", "AAPL")
         await running.until_settled("t6")
         done = await archive(proven, "--keep", "2")
-        assert [segment["trimmed"] for segment in done.lines] == [SIGNED_FIRST]
+        assert [segment["trimmed"] for segment in done.lines] == [SIZE + 1 - 2]
         await raise_tick(valkey, "t7", "MSFT")
         await running.until_settled("t7")
     assert await valkey.xlen("ticks:{0}") == 0

@@ -9,6 +9,8 @@ from redis.asyncio import Redis
 
 from llmctx.trail.archive.reader import open_archive
 from llmctx.trail.log.log import Log
+from tests.integration.archive.conftest import settle
+from tests.integration.conftest import ByRules, raise_tick, serving
 from tests.integration.program import Program
 from tests.integration.test_prove import SIZE, audit, vkey
 
@@ -23,13 +25,12 @@ connection.server_ms = later
 """What a command runs first so that every age is measured two days later."""
 
 
-async def archived(valkey: Redis, made: Program, *, aged: bool = True) -> str:
-    """Archive everything; with `aged` a piece is past its time at once. Returns the key."""
+async def archived(valkey: Redis, made: Program, *, keep: int = 0) -> str:
+    """Archive everything but some records, and let pieces be past their time soon. Returns the key."""
     made.environment |= {"LLMCTX_ARCHIVE": "kept"}
-    assert (await made("archive", "--to", "kept", "--older-than", "0d", "--keep", "0")).code == 0
-    if aged:
-        made.environment |= {"LLMCTX_RETENTION__SNAPSHOT_D": "1", "LLMCTX_RETENTION__MESSAGES_D": "1"}
-    assert await Log(valkey).first() == SIZE
+    assert (await made("archive", "--to", "kept", "--older-than", "0d", "--keep", str(keep))).code == 0
+    made.environment |= {"LLMCTX_RETENTION__SNAPSHOT_D": "1", "LLMCTX_RETENTION__MESSAGES_D": "1"}
+    assert await Log(valkey).first() == SIZE - keep
     return await vkey(made)
 
 
@@ -75,6 +76,45 @@ async def test_what_is_past_its_time_is_erased_and_both_verifiers_say_so(valkey:
         assert (each.code, each.document["erased"]) == (0, erased), each.out
     replayed = await proven("replay", "--json")
     assert "was erased by rule" in replayed.err
+
+
+def spooled(made: Program) -> bytes:
+    """Everything in the spool, as bytes."""
+    return b"".join(path.read_bytes() for path in sorted((made.folder / "var" / "spool").rglob("*.seg")))
+
+
+@pytest.mark.parametrize("point", [None, "segment_drafted"])
+async def test_the_spool_lets_go_of_what_was_erased(valkey: Redis, proven: Program, point: str | None) -> None:
+    before = [entry.packed async for entry in Log(valkey).read()]
+    await archived(valkey, proven, keep=1)  # a segment has records of both kinds
+    newest = [entry.packed async for entry in Log(valkey).read()]
+    old = before[: SIZE - 1]
+    assert all(packed in spooled(proven) for packed in (*old, *newest))
+    if point is not None:
+        armed = f"{TWO_DAYS_LATER}\nfrom llmctx import killpoint; killpoint.arm({point!r})"
+        process = await proven.start("erase", before=armed)
+        await process.communicate()
+        assert process.returncode == -signal.SIGKILL
+    await erase(proven, TWO_DAYS_LATER)
+    kept = spooled(proven)
+    assert not any(packed in kept for packed in old)
+    assert all(packed in kept for packed in newest)
+    await settle(valkey, proven, t6="AAPL")
+    assert (await proven("verify", "--json")).code == 0
+
+
+@pytest.mark.more
+async def test_a_running_owner_lets_go_of_what_was_erased(valkey: Redis, proven: Program) -> None:
+    old = [entry.packed async for entry in Log(valkey).read()]
+    async with serving(valkey, proven.environment["LLMCTX_REDIS_URL"], proven.folder / "var", ByRules()) as running:
+        await archived(valkey, proven)
+        await erase(proven, TWO_DAYS_LATER)
+        assert not any(packed in spooled(proven) for packed in old)
+        await raise_tick(valkey, "t6", "AAPL")
+        await running.until_settled("t6")
+    newest = [entry.packed async for entry in Log(valkey).read()]
+    assert all(packed in spooled(proven) for packed in newest)
+    assert (await proven("verify", "--json")).code == 0
 
 
 async def test_a_statement_that_no_writer_signed_excuses_nothing(valkey: Redis, proven: Program) -> None:

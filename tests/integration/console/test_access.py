@@ -3,6 +3,7 @@
 import json
 import re
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from llmctx.console.access import Bind, door_of, make_token
 from llmctx.console.subject import Subject
 from llmctx.errors import ConsoleError
 from tests.certificates import make_certificate
-from tests.integration.conftest import NOW
+from tests.integration.conftest import NOW, person
 from tests.integration.console.conftest import HONEST, Browser, opened
 
 TICK = b'{"symbol": "AAPL", "cause": "asked by hand", "id": "mine"}'
@@ -24,18 +25,50 @@ def state_dir_of(subject: Subject) -> Path:
     return subject.live.places.state_dir
 
 
-async def test_every_answer_keeps_scripts_and_frames_of_others_out(browser: Browser) -> None:
-    for path in ("/", "/static/console.css", "/api/v1/status", "/nowhere"):
-        headers = (await browser.get(path)).headers
-        policy = headers["content-security-policy"]
-        assert "default-src 'self'" in policy
-        assert "unsafe" not in policy
-        assert "frame-ancestors 'none'" in policy
-        assert headers["x-content-type-options"] == "nosniff"
-        assert headers["referrer-policy"] == "same-origin"
-        assert headers["cross-origin-opener-policy"] == "same-origin"
-        assert "server" not in headers
-    assert (await browser.get("/")).headers["cache-control"] == "no-store"
+ANSWERS = {
+    ("GET", "/"): 200, ("GET", "/static/console.css"): 200, ("GET", "/api/v1/status"): 200, ("GET", "/nowhere"): 404,
+    ("GET", "/api/v1/nowhere"): 404, ("GET", "/decisions/0/receipt"): 200, ("GET", "/find.csv"): 200, ("POST", "/"): 405,
+    ("POST", "/api/v1/health"): 405, ("GET", "/quality?limit=x"): 400,
+}  # fmt: skip
+"""Requests that carry the token, and the status of their answers."""
+
+
+async def test_every_answer_keeps_scripts_and_frames_of_others_out(subject: Subject) -> None:
+    token = make_token(state_dir_of(subject))
+    async with opened(subject, Bind(write=True)) as browser:
+        for (method, path), status in ANSWERS.items():
+            answer = await browser.ask(method, path, None, Authorization=f"Bearer {token}")
+            assert answer.status == status, path
+            check_headers(answer.headers, path)
+        check_headers((await browser.ask("POST", "/api/v1/ticks", b"{}")).headers, "401")
+        check_headers((await browser.get("/", Host="evil.example")).headers, "403")
+        async with browser.session.get(f"{browser.url}/stream/desk") as stream:
+            check_headers({name.lower(): value for name, value in stream.headers.items()}, "/stream/desk")
+
+
+async def test_an_error_of_our_own_has_the_same_headers_and_tells_nothing(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(subject) as browser:
+        monkeypatch.setattr("llmctx.console.pages.comparisons_in", None)  # a defect: it is not callable
+        answer = await browser.get("/compare")
+        assert answer.status == 500
+        assert "NoneType" not in answer.text
+        check_headers(answer.headers, "/compare")
+
+
+def check_headers(headers: Mapping[str, str], path: str) -> None:
+    """Fail if one of the headers that every answer carries is not there."""
+    policy = headers["content-security-policy"]
+    assert "default-src 'self'" in policy
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["x-frame-options"] == "DENY"
+    assert headers["referrer-policy"] == "same-origin"
+    assert headers["cross-origin-opener-policy"] == headers["cross-origin-resource-policy"] == "same-origin"
+    assert "no-store" in headers["cache-control"] or path.startswith("/static/")
+    assert not {"server", "x-powered-by", "access-control-allow-origin"} & headers.keys()
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1", "127.0.0.1:1", "localhost.evil.example"])
@@ -181,6 +214,7 @@ async def test_halts_statements_and_effects_are_written_as_the_command_line_does
         assert status["halted"] == ["AAPL"]
         assert await valkey.xlen("effects:{0}") == 1
         (said,) = (await browser.get(f"/api/v1/decisions/{HONEST}")).document["said"]
-        assert (said["kind"], said["person"]["by"]) == ("annotation", "R. Ohm")
+        ohm = await person(valkey, "R. Ohm")
+        assert (said["kind"], said["person"]["by"]) == ("annotation", ohm)
         found = (await browser.get("/api/v1/decisions?kind=notice&limit=1")).document["records"]
-        assert found[0]["control"] == {"act": "halt", "by": "R. Ohm", "why": "a drill"}
+        assert found[0]["control"] == {"act": "halt", "by": ohm, "why": "a drill"}

@@ -20,7 +20,7 @@ from llmctx.decision.verdict import GuardPolicy
 from llmctx.ops.doctor.subject import Places
 from llmctx.trail.log.instance import require_instance
 from llmctx.trail.log.log import Log
-from tests.integration.conftest import NOW, hold, raise_tick, serving
+from tests.integration.conftest import NOW, hold, person, raise_tick, serving
 from tests.integration.console.conftest import HOSTILE, Browser, opened
 from tests.integration.console.test_browser import chromium
 from tests.integration.test_people import PEOPLE, Adding, published
@@ -99,9 +99,10 @@ async def test_the_desk_halts_and_resumes_and_a_decision_takes_notes(
         await page.get_by_role("button", name="approve").click()
         await page.wait_for_selector("text=needs the role approver")
     records = [entry.record async for entry in Log(valkey).read()]
+    lang = await person(valkey, "T. Lang")
     assert [(one["control"]["act"], one["control"]["by"]) for one in records if "control" in one] == [
-        ("halt", "T. Lang"),
-        ("resume", "T. Lang"),
+        ("halt", lang),
+        ("resume", lang),
     ]
 
 

@@ -1,31 +1,42 @@
 """Each of 966 hostile texts in every place of every page: no script runs, no structure breaks, nothing is too wide."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
+from llmctx.console.api_models import StatusAnswer
 from llmctx.console.approvals import Waiting
 from llmctx.console.chart import draw
-from llmctx.console.desk import Desk, Head, PositionRow
+from llmctx.console.desk import Desk, PositionRow
 from llmctx.console.fills import Fill
 from llmctx.console.headlines import Headline
 from llmctx.console.rendering import render, static_text
 from llmctx.console.story import Story, brief_of, known_of
 from llmctx.console.subject import Subject
 from llmctx.console.thesis import turns_of
+from llmctx.replay.answer import Answer
+from llmctx.replay.compare import Comparison, compare_results
+from llmctx.replay.page import Served, render_page
+from llmctx.replay.plan import Plan
+from llmctx.replay.results import ResultsFile
+from llmctx.replay.run import Replay
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.source.filter import Filter
 from llmctx.trail.source.lookup import newest
-from tests.integration.console.conftest import Browser
+from tests.integration.console.conftest import HOSTILE, Browser
 from tests.integration.console.hostile import TEXTS
 from tests.integration.console.test_browser import chromium
 from tests.integration.console.test_pages import tags_of
 from tests.unit.context.scene import TEXTS as SECTIONS
 from tests.unit.context.scene import package_of
+from tests.unit.replay.asking import Model
+from tests.unit.replay.cases import blobs, case
 
 pytestmark = [pytest.mark.more, pytest.mark.timeout(900)]
 
@@ -35,13 +46,16 @@ TOO_WIDE = """() => document.documentElement.scrollWidth <= innerWidth ? [] : [.
   .slice(0, 1)"""
 """What sticks out of the page."""
 AT_MS = 1772463600000
+_SERVED = Served("/static/comparison.css", (("llmctx", "/"),))
 KEPT = ("side", "symbol")
+FILE = {"policy": "default-src 'none'", "style": "", "scripts": [], "created": AT_MS}
+"""What a report has beyond what it shows."""
 OUR_TAGS = {
     "a", "article", "blockquote", "br", "button", "circle", "code", "dd", "del", "details", "div", "dl", "dt", "figure",
     "figcaption", "form", "h1", "h2", "header", "input", "ins", "label", "li", "line", "ol", "option", "p", "path", "polyline",
     "pre", "q", "rect", "section", "select", "span", "strong", "summary", "svg", "table", "tbody", "td", "text", "th", "thead",
     "time", "title", "tr", "ul",
-    "html", "head", "meta", "link", "script", "body", "main", "nav", "noscript",
+    "html", "head", "meta", "link", "script", "style", "body", "main", "nav", "noscript", "footer",
 }  # fmt: skip
 
 
@@ -51,6 +65,9 @@ def attacked(value: Any, text: str) -> Any:
         return {name: item if name in KEPT else attacked(item, text) for name, item in value.items()}
     if isinstance(value, list):
         return [attacked(item, text) for item in value]
+    if isinstance(value, tuple):
+        made = [attacked(item, text) for item in value]
+        return type(value)(*made) if hasattr(value, "_fields") else tuple(made)
     return text if isinstance(value, str) else value
 
 
@@ -76,7 +93,10 @@ def pages_with(text: str, entries: list[Entry]) -> Iterator[str]:
     package = package_of({name: json.dumps(document) for name, document in documents.items()})
     acting = {"writes": True, "form_key": "0", "user": text, "people": [text], "here": text, "done": "1"}
     layout = {"page": "", "subject_name": text, "now": AT_MS}
-    head = Head(1, 1, 1, 1, AT_MS, 1, text, 1, (text, text))
+    head = StatusAnswer(
+        positions=1, backlog=1, records=1, records_last_minute=1, signed_at_ms=AT_MS, unsigned_records=1, budget=text,
+        calls_refused=1, halted=[text, text],
+    )  # fmt: skip
     row = PositionRow("AAPL", package, (text,), (Decimal(1), Decimal(2)), briefs[-1])
     yield render("desk", desk=Desk(head, [row], briefs), **acting, **layout)
     waiting = Waiting(briefs[-1], text[:24], {"quantity": text[:24]}, AT_MS, 1000)
@@ -96,6 +116,12 @@ def pages_with(text: str, entries: list[Entry]) -> Iterator[str]:
         story = {"story": Story(entry, 1), "said": briefs, "others": [(text, text, 0.5, text)], "after": [(text, 1.0)]}
         proof = {"receipt": None, "signed": text, "unsigned": text, "before": None, "awaits": True}
         yield render("decision", standalone=False, **story, **proof, **acting, **layout)
+        receipt = {"index": 1, "size": 2, "proof": [text], "checkpoint": text, "leaf": text, "origin": text}
+        kept = {"receipt": receipt, "pieces": {"snapshot": text, text: {"base64": text}}}
+        yield render("report", standalone=True, **story | {"others": [], "after": []}, **proof | kept, **FILE)
+    counts = {"actions": [(text, 1)], "kinds": [(text, 1), ("failed", 2)], "guards": [(text, 1)], "symbols": [text]}
+    proofs = {"receipts": [receipt], "hashes": ["00"], "signed": text, "unsigned": text}
+    yield render("day_report", day=text, rows=briefs, **counts, **proofs, **FILE)
     yield render("error", what=text, do=text, **layout)
     yield render("sign_in", to=text, wrong=True, **layout)
 
@@ -105,17 +131,65 @@ async def test_no_text_of_966_gets_out_of_its_place(subject: Subject) -> None:
     entries = (await newest((await subject.source()).parts, Filter())).entries
     for text in TEXTS:
         for page in pages_with(text, entries[-1:]):
-            for tag, attributes in tags_of(page):
-                assert tag in OUR_TAGS, (text, tag)
-                assert not [name for name in attributes if name.startswith("on") or name == "style"], (text, tag)
-                for name in ("href", "src", "action", "formaction", "data"):
-                    to = attributes.get(name) or "/"
-                    assert to[:1] in "/#", (text, tag, to)
-                    assert to[1:2] not in ("/", "\\"), (text, tag, to)
-                assert tag != "script" or (attributes.get("src") or "").startswith("/static/"), text
+            check_structure(page, text)
 
 
-async def test_in_chromium_no_hostile_text_runs_or_is_too_wide(subject: Subject) -> None:
+def check_structure(page: str, text: str, ours: Collection[str] = OUR_TAGS) -> None:
+    """Fail if a page with this text has a tag or an attribute that is not the console's."""
+    for tag, attributes in tags_of(page):
+        assert tag in ours, (text, tag)
+        assert not [name for name in attributes if name.startswith("on")], (text, tag)
+        for name in ("href", "src", "action", "formaction", "data"):
+            to = attributes.get(name) or "/"
+            assert to[:1] in "/#", (text, tag, to)
+            assert to[1:2] not in ("/", "\\"), (text, tag, to)
+        is_kept = attributes.get("type") == "application/json"
+        assert tag != "script" or is_kept or (attributes.get("src") or "").startswith("/static/"), text
+
+
+@pytest.fixture
+async def compared(tmp_path: Path) -> Comparison:
+    """A comparison with a flip and with an answer that differs otherwise."""
+    with ResultsFile(tmp_path / "b.jsonl", {"mode": "prompt"}) as file:
+        model = Model(lambda _: {"action": "exit", "reasoning": HOSTILE})
+        await Replay(Plan(), blobs(), model, file).run([case(0), case(1)])
+    return compare_results("recorded", str(tmp_path / "b.jsonl"))[0]
+
+
+def comparison_with(text: str, compared: Comparison, served: Served | None = None) -> str:
+    """The page of a comparison with this text in every place that an answer, a prompt or a name can fill."""
+
+    def answer(found: Answer) -> Answer:
+        words = {"reasoning": text, "invalidation": text, "evidence": [{"path": text, "value": text, "reading": text}]}
+        return found._replace(
+            template=text, requested=text, served=text, fingerprint=text, detail=text, text=text,
+            code=text, messages=((text, text),), parameters={text: text},
+            decision=(found.decision or {}) | words, verdict=found.verdict | {"reason": text},
+            grounding=None if found.grounding is None else attacked(found.grounding, text),
+        )  # fmt: skip
+
+    pairs = [
+        pair._replace(result=replace(pair.result, symbol=text, origin=text), a=answer(pair.a), b=answer(pair.b))
+        for pair in compared.pairs
+    ]
+    other = compared._replace(
+        a=compared.a._replace(name=text),
+        b=compared.b._replace(name=text),
+        pairs=pairs,
+        blame={text: 2},
+        flip_blame={text: 1},
+        limits=attacked(compared.limits, text),
+    )
+    return render_page(other, {text: {text: text, "mode": text}}, served=served)
+
+
+async def test_no_text_of_966_gets_out_of_its_place_in_a_comparison(compared: Comparison) -> None:
+    ours = {tag for tag, _ in tags_of(comparison_with("harmless", compared, _SERVED))}
+    for text in TEXTS:
+        check_structure(comparison_with(text, compared, _SERVED), text, ours)
+
+
+async def test_in_chromium_no_hostile_text_runs_or_is_too_wide(subject: Subject, compared: Comparison) -> None:
     """Every payload, each in another frame than the one before; without the policy that would stop scripts anyway."""
     shown = TEXTS[::20]
     entries = (await newest((await subject.source()).parts, Filter())).entries
@@ -132,6 +206,12 @@ async def test_in_chromium_no_hostile_text_runs_or_is_too_wide(subject: Subject)
                 await page.set_viewport_size({"width": width, "height": 800})
                 assert await page.evaluate(TOO_WIDE) == [], (width, texts[0])
             assert await page.evaluate("[document.title, window.owned ?? null]") == ["safe", None], texts[0]
+        for text in shown:
+            await page.set_content(comparison_with(text, compared))
+            for width in (360, 1280):
+                await page.set_viewport_size({"width": width, "height": 800})
+                assert await page.evaluate(TOO_WIDE) == [], (width, text)
+            assert await page.evaluate("window.owned ?? null") is None, text
         assert [url for url in asked if "evil" in url] == []
 
 

@@ -11,6 +11,7 @@ import pytest
 from llmctx.console.access import Bind, Proxy, door_of, make_token
 from llmctx.console.subject import Subject
 from llmctx.errors import ConsoleError
+from tests.integration.conftest import person
 from tests.integration.console.conftest import HONEST, opened
 
 DESK = "https://desk.example"
@@ -54,7 +55,9 @@ async def test_a_person_of_the_proxy_acts_under_their_own_name_alone(subject: Su
         assert (await browser.ask("POST", f"/decisions/{HONEST}", form, **lang)).status == 401
         assert (await browser.ask("POST", f"/decisions/{HONEST}", form, **sent)).status == 303
         said = (await browser.get(f"/api/v1/decisions/{HONEST}")).document["said"]
-        assert [one["person"] for one in said] == [{"by": "R. Ohm", "why": why} for why in ("seen", "again")]
+        assert subject.live is not None
+        ohm = await person(subject.live.redis, "R. Ohm")
+        assert [one["person"] for one in said] == [{"by": ohm, "why": why} for why in ("seen", "again")]
 
 
 async def test_with_people_in_the_settings_others_may_only_read(subject: Subject) -> None:

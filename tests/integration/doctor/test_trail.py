@@ -177,33 +177,6 @@ async def test_a_missing_old_or_bad_backup_is_found(valkey: Redis, valkey_url: s
     assert await level() == "red"
 
 
-@pytest.mark.parametrize(
-    ("program_name", "says", "level"),
-    [
-        ("chronyc", "Leap status     : Normal\nSystem time     : 0.000012 seconds slow of NTP time", "green"),
-        ("chronyc", "Leap status     : Normal\nSystem time     : 2.5 seconds fast of NTP time", "red"),
-        ("chronyc", "Leap status     : Not synchronised\nSystem time     : 0.000000 seconds fast of NTP time", "red"),
-        ("timedatectl", "yes", "green"),
-        ("timedatectl", "no", "red"),
-        ("timedatectl", "", "amber"),
-    ],
-)
-async def test_a_clock_that_does_not_follow_utc_is_found(
-    valkey_url: str,
-    places: Places,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    program_name: str,
-    says: str,
-    level: str,
-) -> None:
-    program = tmp_path / program_name
-    program.write_text(f"#!/bin/sh\ncat <<END\n{says}\nEND\n")
-    program.chmod(0o700)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
-    assert (await examined(valkey_url, places))["utc"].level == level
-
-
 async def test_a_disk_that_is_full_is_found(valkey_url: str, places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
     places.state_dir.mkdir()
     full = shutil.disk_usage("/")._replace(free=1000)

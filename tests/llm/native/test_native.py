@@ -23,6 +23,8 @@ from llmctx.decision.parse import judge
 from llmctx.errors import EndpointError
 from llmctx.llm.client import EndpointClient
 from llmctx.llm.completion import Completion, Outcome
+from llmctx.llm.native.address import resolve_for
+from llmctx.llm.native.api import Api
 from llmctx.llm.profile import ProfileSettings
 from tests.integration.conftest import hold
 from tests.integration.program import Program
@@ -185,8 +187,51 @@ def test_bedrock_without_credentials_says_what_to_set(monkeypatch: pytest.Monkey
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(EndpointError, match="boto3 finds no credentials"):
         EndpointClient("https://bedrock-runtime.eu-central-1.amazonaws.com", "none", "m")
-    with pytest.raises(EndpointError, match="Set AWS_DEFAULT_REGION"):
+    with pytest.raises(EndpointError, match="Set AWS_REGION"):
         EndpointClient("http://127.0.0.1:1", "none", "m", profile="bedrock")
+
+
+@pytest.mark.parametrize(
+    ("variables", "says"),
+    [
+        ({"AWS_PROFILE": "desk"}, re.escape("The config profile (desk) could not be found")),
+        ({"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE"}, "missing: AWS_SECRET_ACCESS_KEY"),
+    ],
+)
+def test_an_amazon_configuration_that_is_broken_is_named(
+    variables: dict[str, str], says: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for variable in AWS:
+        monkeypatch.delenv(variable)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for variable, value in variables.items():
+        monkeypatch.setenv(variable, value)
+    with pytest.raises(EndpointError, match=says) as caught:
+        EndpointClient("https://bedrock-runtime.eu-central-1.amazonaws.com", "none", "m")
+    assert "AWS_SECRET_ACCESS_KEY or AWS_PROFILE" in caught.value.do
+
+
+@pytest.mark.parametrize(
+    ("host", "variables", "region"),
+    [
+        ("127.0.0.1", {"AWS_REGION": "eu-west-1"}, "eu-west-1"),  # before AWS_DEFAULT_REGION, which the fixture sets
+        ("127.0.0.1", {"AWS_PROFILE": "desk"}, "ap-south-1"),
+        ("bedrock-runtime-fips.us-west-2.amazonaws.com", {"AWS_REGION": "eu-west-1"}, "us-west-2"),
+        ("vpce-0a1-b2.bedrock-runtime.us-east-1.vpce.amazonaws.com", {}, "us-east-1"),
+    ],
+)
+def test_the_region_comes_from_the_host_then_the_environment_then_the_profile(
+    host: str, variables: dict[str, str], region: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = tmp_path / "config"
+    config.write_text("[profile desk]\nregion = ap-south-1\naws_access_key_id = A\naws_secret_access_key = s\n")
+    if "AWS_PROFILE" in variables:
+        monkeypatch.delenv("AWS_DEFAULT_REGION")
+    for variable, value in (variables | {"AWS_CONFIG_FILE": str(config)}).items():
+        monkeypatch.setenv(variable, value)
+    sign = resolve_for(Api.BEDROCK, f"https://{host}", "none", "m").sign
+    assert sign is not None
+    assert f"/{region}/bedrock/aws4_request" in sign(b"{}")["Authorization"]
 
 
 TEXT = json.dumps({"a": 1})

@@ -4,9 +4,10 @@ The shapes are written after the providers' own documents, in words of our own. 
 """
 
 from tests.llm.shapes.answers import ANSWERS
+from tests.llm.shapes.documented import DOCUMENTED
 from tests.llm.shapes.failures import FAILURES
 from tests.llm.shapes.misfits import MISFITS
 from tests.llm.shapes.shape import Shape
 
-SHAPES: dict[str, Shape] = {shape.name: shape for shape in (*ANSWERS, *MISFITS, *FAILURES)}
+SHAPES: dict[str, Shape] = {shape.name: shape for shape in (*ANSWERS, *MISFITS, *FAILURES, *DOCUMENTED)}
 """Every shape by its name."""

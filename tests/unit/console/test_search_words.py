@@ -23,6 +23,8 @@ def noon(monkeypatch: pytest.MonkeyPatch) -> None:
         ("yesterday 9:05 MSFT exit", {"at": "2026-03-01T09:05:59.999Z", "symbol": "MSFT", "action": "exit"}),
         ("2026-02-27 14:31, BRK B", {"at": "2026-02-27T14:31:59.999Z", "symbol": "BRK B"}),
         ("2026-02-27T14:31:00Z BTC/USDT:USDT", {"at": "2026-02-27T14:31:00Z", "symbol": "BTC/USDT:USDT"}),
+        ("02-27 14:31 ACME", {"at": "2026-02-27T14:31:59.999Z", "symbol": "ACME"}),
+        ("12-31 14:31 ACME", {"at": "2025-12-31T14:31:59.999Z", "symbol": "ACME"}),
         ("yesterday", {"since": "2026-03-01T00:00:00.000Z", "until": "2026-03-02T00:00:00.000Z"}),
         ("2h confidence_floor", {"since": "2h", "guard": "confidence_floor"}),
         ("position/v4 failed", {"prompt": "position/v4", "kind": "failed"}),

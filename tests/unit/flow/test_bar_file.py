@@ -136,6 +136,105 @@ PUBLISHED = {
         ),
         ("AAPL", AT),
     ),
+    "binance futures, with a header": (
+        "BTCUSDT-1m-2024-01.csv",
+        (
+            "open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,"
+            "taker_buy_quote_volume,ignore\n"
+            "1704205800000,185.1,185.9,184.8,185.5,1200,1704205859999,1,2,3,4,0\n"
+            "1704205860000,185.5,186,185.2,185.75,900,1704205919999,1,2,3,4,0\n"
+        ),
+        ("BTCUSDT", AT),
+    ),
+    "yfinance download, grouped by ticker": (
+        "out.csv",
+        (
+            "Ticker,AAPL,AAPL,AAPL,AAPL,AAPL\nPrice,Open,High,Low,Close,Volume\nDate,,,,,\n"
+            "2024-01-02,185.1,185.9,184.8,185.5,1200\n2024-01-03,185.5,186,185.2,185.75,900\n"
+        ),
+        ("AAPL", DAYS),
+    ),
+    "coinbase, without a header": (
+        "BTC-USD.csv",
+        "1704205860,185.2,186,185.5,185.75,900\n1704205800,184.8,185.9,185.1,185.5,1200\n",
+        ("BTC-USD", AT),
+    ),
+    "nasdaq": (
+        "AAPL_HistoricalData.csv",
+        (
+            "Date,Close/Last,Volume,Open,High,Low\n"
+            "01/03/2024,$185.75,900,$185.50,$186.00,$185.20\n01/02/2024,$185.50,1200,$185.10,$185.90,$184.80\n"
+        ),
+        ("AAPL", DAYS),
+    ),
+    "nasdaq data link": (
+        "WIKI-AAPL.csv",
+        (
+            "Date,Open,High,Low,Close,Volume,Ex-Dividend,Split Ratio,Adj. Open,Adj. Close\n"
+            "2024-01-03,185.5,186,185.2,185.75,900,0.0,1.0,18,18\n"
+            "2024-01-02,185.1,185.9,184.8,185.5,1200,0.0,1.0,18,18\n"
+        ),
+        ("AAPL", DAYS),
+    ),
+    "interactive brokers, with an index": (
+        "AAPL.csv",
+        (
+            ",date,open,high,low,close,volume,average,barCount\n"
+            "0,2024-01-02 09:30:00-05:00,185.1,185.9,184.8,185.5,1200.0,185.3,12\n"
+            "1,20240102 09:31:00 US/Eastern,185.5,186,185.2,185.75,900.0,185.6,7\n"
+        ),
+        ("AAPL", AT),
+    ),
+    "tradingview": (
+        "NASDAQ_AAPL, 1.csv",
+        (
+            "time,open,high,low,close,Volume,Volume MA\n"
+            "1704205800,185.1,185.9,184.8,185.5,1200,1\n1704205860,185.5,186,185.2,185.75,900,1\n"
+        ),
+        ("AAPL", AT),
+    ),
+    "metatrader 5": (
+        "EURUSD_Daily.csv",
+        (
+            "<DATE>\t<OPEN>\t<HIGH>\t<LOW>\t<CLOSE>\t<TICKVOL>\t<VOL>\t<SPREAD>\r\n"
+            "2024.01.02\t185.1\t185.9\t184.8\t185.5\t1200\t0\t8\r\n"
+            "2024.01.03\t185.5\t186\t185.2\t185.75\t900\t0\t8\r\n"
+        ),
+        ("EURUSD", DAYS),
+    ),
+    "stooq, in Polish": (
+        "aapl_us_d.csv",
+        (
+            "Data,Otwarcie,Najwyzszy,Najnizszy,Zamkniecie,Wolumen\n"
+            "2024-01-02,185.1,185.9,184.8,185.5,1200\n2024-01-03,185.5,186,185.2,185.75,900\n"
+        ),
+        ("aapl", DAYS),
+    ),
+    "an index of times without a name": (
+        "AAPL.csv",
+        (
+            ",open,high,low,close,volume\n"
+            "2024-01-02 14:30:00+00:00,185.1,185.9,184.8,185.5,1200\n"
+            "2024-01-02 14:31:00+00:00,185.5,186,185.2,185.75,900\n"
+        ),
+        ("AAPL", AT),
+    ),
+    "decimal commas": (
+        "SAP.csv",
+        (
+            "Date;Open;High;Low;Close;Volume\n"
+            "02.01.2024;185,1;185,9;184,8;185,5;1.200\n03.01.2024;185,50;186,00;185,20;185,75;900\n"
+        ),
+        ("SAP", DAYS),
+    ),
+    "thousands, blank cells and blank lines": (
+        "SAP.csv",
+        (
+            "Date,Open,High,Low,Close,Volume\n"
+            '2024-01-02,185.1,185.9,184.8,185.5,"1,200",\n2024-01-03,185.5,$186.00,185.2,185.75,900,\n,,,,,\n  \n\n'
+        ),
+        ("SAP", DAYS),
+    ),
     "names of its own": (
         "mine.csv",
         (
@@ -183,6 +282,88 @@ def test_a_wide_file_gives_the_bars_of_each_ticker_and_passes_over_its_gaps(tmp_
     found = list(BarFile(write(tmp_path, "wide.csv", text)))
     apple, sap = bars("AAPL", DAYS), bars("SAP.DE", DAYS)
     assert found == [apple[0], sap[0], apple[1]]
+
+
+IN_NEW_YORK = {
+    "metatrader 4": (
+        "EURUSD.csv",
+        "2024.01.02,09:30,185.1,185.9,184.8,185.5,1200\n2024.01.02,09:31,185.5,186,185.2,185.75,900\n",
+        "EURUSD",
+    ),
+    "histdata": (
+        "DAT_ASCII_EURUSD_M1_2024.csv",
+        "20240102 093000;185.1;185.9;184.8;185.5;1200\n20240102 093100;185.5;186;185.2;185.75;900\n",
+        "EURUSD",
+    ),
+    "interactive brokers": (
+        "AAPL.csv",
+        (
+            "Date,Open,High,Low,Close,Volume\n"
+            "20240102  09:30:00,185.1,185.9,184.8,185.5,1200\n20240102  09:31:00,185.5,186,185.2,185.75,900\n"
+        ),
+        "AAPL",
+    ),
+    "barchart, with a footer": (
+        "AAPL_intraday.csv",
+        (
+            "Time,Open,High,Low,Latest,Change,Volume\n"
+            "2024-01-02 09:30,185.1,185.9,184.8,185.5,1,1200\n2024-01-02 09:31,185.5,186,185.2,185.75,1,900\n"
+            '"Downloaded from Barchart.com as of 01-02-2024 04:12pm CST"\n'
+        ),
+        "AAPL",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", IN_NEW_YORK)
+def test_times_without_a_zone_are_read_only_in_the_zone_that_is_given(name: str, tmp_path: Path) -> None:
+    file, text, symbol = IN_NEW_YORK[name]
+    path = write(tmp_path, file, text)
+    found = BarFile(path, BarFileOptions(zone=ZoneInfo("America/New_York")))
+    assert [item for item in found if isinstance(item, Bar)] == bars(symbol, AT)
+    unread = [item for item in BarFile(path) if isinstance(item, BadRow)]
+    assert ["no zone" in row.why for row in unread[:2]] == [True, True]
+
+
+LAYOUT_NAMES = {"yahoo": "yahoo", "polygon": "polygon", "nasdaq": "nasdaq", "tradingview": "columns by name"}
+
+
+@pytest.mark.parametrize("name", LAYOUT_NAMES)
+def test_the_layout_that_was_recognised_is_named(name: str, tmp_path: Path) -> None:
+    file, text, _ = PUBLISHED[name]
+    assert BarFile(write(tmp_path, file, text)).layout == LAYOUT_NAMES[name]
+
+
+REFUSED = {
+    "two layouts without a header": ("A.csv", "1704205800,185,185,185,185,9\n", "may be coinbase or ohlcv"),
+    "several instruments": (
+        "xnas.csv",
+        "ts_event,rtype,publisher_id,instrument_id,open,high,low,close,volume\n",
+        "there is none for symbol",
+    ),
+    "a name that tells nothing": ("data.csv", "date,open,high,low,close,volume\n", "its own name tells none"),
+    "json": ("A.json", '[{"t": 1}]\n', "is JSON, not CSV"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_a_file_does_not_say_is_asked_for(name: str, tmp_path: Path) -> None:
+    file, text, why = REFUSED[name]
+    with pytest.raises(FeedError, match=why):
+        BarFile(write(tmp_path, file, text))
+
+
+def test_a_date_that_may_be_of_two_days_is_refused(tmp_path: Path) -> None:
+    text = "date,open,high,low,close,volume\n03/02/2024,1,1,1,1,1\n"
+    [row] = BarFile(write(tmp_path, "AAPL.csv", text))
+    assert isinstance(row, BadRow)
+    assert "whether the day or the month is first" in row.why
+
+
+def test_utf_16_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "AAPL.csv"
+    path.write_bytes(PUBLISHED["yahoo"][1].encode("utf-16"))
+    assert list(BarFile(path)) == bars("AAPL", DAYS)
 
 
 def test_a_zip_archive_of_one_file_gives_its_bars_and_one_of_several_is_refused(tmp_path: Path) -> None:

@@ -1,18 +1,27 @@
 """The paper broker's account: sums over what it holds, and none while something is unknown."""
 
+from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 
 from llmctx import canonical
 from llmctx.flow.book import Day
 from llmctx.flow.mark_to_market import mark
-from llmctx.flow.portfolio import peak_in, portfolio
-from llmctx.schema.values import Portfolio
+from llmctx.flow.portfolio import Account, peak_in
+from llmctx.schema.values import Portfolio, Position
 
 from .makers import OPENING, position
 
 DAY = Day(date="2014-06-06", equity=Decimal(100_000), earned=Decimal(-50))
 LONG = mark(position(), Decimal(104), OPENING)
 SHORT = mark(position("short", symbol="MSFT"), Decimal(105), OPENING)
+
+
+def portfolio(day: Day, positions: Mapping[str, Position | None], peak: Decimal | None) -> dict[str, Any]:
+    account = Account()
+    account.peak = peak
+    found: dict[str, Any] = canonical.loads(account.wire(day, positions))
+    return found
 
 
 def test_equity_is_cash_and_positions_with_shorts_against_longs() -> None:
@@ -47,9 +56,17 @@ def test_a_position_that_cannot_be_read_or_has_no_price_is_unknown_and_not_flat(
 
 
 def test_it_is_read_as_the_portfolio_section() -> None:
-    text = canonical.wire(portfolio(DAY, {"AAPL": LONG, "MSFT": None}, None) | {"timestamp": "2014-06-06T13:30:00Z"})
-    read = Portfolio.model_validate(canonical.loads(text))
+    found = portfolio(DAY, {"AAPL": LONG, "MSFT": None}, None) | {"timestamp": "2014-06-06T13:30:00Z"}
+    read = Portfolio.model_validate(found)
     assert read.equity is None
     assert read.unknown == ["MSFT"]
     assert read.holdings[0].quantity == 10
     assert read.model_extra == {}
+
+
+def test_a_holding_follows_its_position_and_goes_with_it() -> None:
+    account = Account()
+    for price, value in ((Decimal(104), 1040), (Decimal(104), 1040), (Decimal(110), 1100)):
+        found = canonical.loads(account.wire(DAY, {"AAPL": mark(position(), price, OPENING)}))
+        assert [held["value"] for held in found["holdings"]] == [value]
+    assert canonical.loads(account.wire(DAY, {}))["holdings"] == []

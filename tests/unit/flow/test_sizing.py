@@ -86,6 +86,8 @@ def test_less_than_a_lot_is_not_added_and_that_is_said() -> None:
 
 def test_lots_are_whole_shares_unless_the_market_never_closes_or_the_setting_says_otherwise() -> None:
     assert FeedRules().terms("AAPL").lot == 1
-    assert FeedRules(exchange="always").terms("BTCUSDT").lot == Decimal("0.0001")
+    always = FeedRules(exchange="always")
+    assert {always.terms(pair).lot for pair in ("BTCUSDT", "BTC/USDT:USDT", "ETH-PERP")} == {Decimal("0.0001")}
+    assert [always.terms("HYPE", in_fractions=seen).lot for seen in (False, True)] == [1, Decimal("0.0001")]
     rules = FeedRules(lots={"BTCUSDT": Decimal("0.001"), "": Decimal(5)})
     assert [rules.terms(symbol).lot for symbol in ("BTCUSDT", "AAPL")] == [Decimal("0.001"), 5]

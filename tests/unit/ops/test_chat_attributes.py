@@ -2,7 +2,8 @@
 
 import pytest
 
-from llmctx.ops.tracing.chat import call_attributes, evaluation_attributes
+from llmctx import canonical
+from llmctx.ops.tracing.chat import call_attributes, content_attributes, evaluation_attributes
 
 
 def test_every_count_and_parameter_of_a_record_has_its_attribute() -> None:
@@ -37,6 +38,7 @@ def test_what_a_record_does_not_say_has_no_attribute() -> None:
         "gen_ai.operation.name": "chat",
         "gen_ai.output.type": "json",
         "gen_ai.provider.name": "unknown",
+        "gen_ai.response.finish_reasons": ["error"],
         "error.type": "timeout",
         "llmctx.call.attempts": 0,
     }
@@ -48,6 +50,7 @@ def test_what_a_record_does_not_say_has_no_attribute() -> None:
         ("https://api.openai.com/v1", "openai", 443),
         ("https://desk.openai.azure.com/openai/v1", "azure.ai.openai", 443),
         ("https://api.mistral.ai/v1", "mistral_ai", 443),
+        ("https://us-central1-aiplatform.googleapis.com/v1", "gcp.vertex_ai", 443),
         ("https://notapi.openai.com.evil.example/v1", "notapi.openai.com.evil.example", 443),
         ("http://127.0.0.1:8700/v1", "127.0.0.1", 8700),
     ],
@@ -63,3 +66,18 @@ def test_the_evaluation_is_the_share_of_numbers_that_equal_what_they_cite() -> N
     assert (found["gen_ai.evaluation.score.value"], found["gen_ai.evaluation.score.label"]) == (0.75, "not_grounded")
     nothing = evaluation_attributes({"evidence": 0, "cited": 0, "uncited": 0, "unread": 0}, None)
     assert (nothing["gen_ai.evaluation.score.value"], nothing["gen_ai.evaluation.score.label"]) == (1.0, "grounded")
+
+
+@pytest.mark.parametrize(
+    ("api", "apart"), [(None, False), ("responses", False), ("anthropic", True), ("bedrock", True)]
+)
+def test_instructions_stand_apart_only_where_the_protocol_sends_them_apart(api: str | None, *, apart: bool) -> None:
+    messages = [{"role": "system", "content": "Be careful."}, {"role": "user", "content": "AAPL?"}]
+    request = {} if api is None else {"api": api}
+    found = content_attributes({"request": request}, {"messages": canonical.dumps(messages)})
+    asked = [{"role": "user", "parts": [{"type": "text", "content": "AAPL?"}]}]
+    said = [{"type": "text", "content": "Be careful."}]
+    if apart:
+        assert found == {"gen_ai.system_instructions": said, "gen_ai.input.messages": asked}
+    else:
+        assert found == {"gen_ai.input.messages": [{"role": "system", "parts": said}, *asked]}

@@ -1,0 +1,179 @@
+"""People: records name them by id, and a table beside the trail has their names.
+
+An id is a digest of the name and a salt that stands in the table alone. So nobody can guess the name from an id, or
+give an id another name; and once the row is erased, nothing leads back to the name. The table is a hash in Redis, which
+all hosts share, and a copy in each state directory, from which a server that lost rows gets them back. Where a name was
+erased a mark stays, so that no copy brings it back.
+"""
+
+import logging
+import re
+import secrets
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import cast
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from llmctx import canonical
+from llmctx.private_files import make_private_directory, write_private
+from llmctx.trail.log.lease import redis_errors
+
+_log = logging.getLogger(__name__)
+
+PEOPLE_KEY = "audit:people"
+PERSON_ID = re.compile(rb"person-[0-9a-f]{32}")
+EXPORTED = "people.jsonl"
+"""The file of an export with the rows of the people whom its records name."""
+_COPY = "people.json"
+_ERASED = ""
+Rows = Mapping[str, str]
+"""Row by id: JSON with name and salt; empty where a name was erased."""
+
+
+class NameTable:
+    """The table of a trail."""
+
+    def __init__(self, redis: Redis, state_dir: Path) -> None:
+        """`state_dir` has the copy."""
+        self._redis = redis
+        self._state_dir = state_dir
+
+    async def rows(self) -> Rows:
+        """The rows of server and copy; those of the copy alone if the server does not give its own."""
+        try:
+            shared = await self._rows()
+        except (RedisError, OSError):
+            shared = {}
+        return _joined(shared, copied_rows(self._state_dir))
+
+    async def ids_of(self, names: Iterable[str]) -> dict[str, str]:
+        """Id by name; who has none is given one. An id stands for itself.
+
+        Raises TrailError if the server does not answer.
+        """
+        rows = await self.mend()
+        known = {name: person for person, name in sorted(names_in(rows).items(), reverse=True)}
+        found = {name: name if PERSON_ID.fullmatch(name.encode()) else known.get(name) for name in names}
+        new = {name: _new_row(name) for name, person in found.items() if person is None}
+        if new:
+            await self._add(dict(new.values()))
+            self._copy({**rows, **dict(new.values())})
+        return {name: person or new[name][0] for name, person in found.items()}
+
+    async def id_of(self, name: str) -> str:
+        """The id of one person; raises as `ids_of` does."""
+        return (await self.ids_of((name,)))[name]
+
+    async def mend(self) -> Rows:
+        """Give the server the rows that only the copy has, and the copy those that only the server has.
+
+        Raises TrailError if the server does not answer.
+        """
+        with redis_errors("The table of people could not be read"):
+            shared = await self._usable_rows()
+        copied = copied_rows(self._state_dir)
+        rows = _joined(shared, copied)
+        await self._add({person: row for person, row in rows.items() if person not in shared})
+        await self._mark([person for person, row in rows.items() if row == _ERASED and shared.get(person)])
+        if rows != copied:
+            self._copy(rows)
+        return rows
+
+    async def erase(self, person: str) -> None:
+        """Erase a name on the server and in the copy. Other hosts' copies follow when they are next mended.
+
+        Raises TrailError if the server does not answer.
+        """
+        rows = await self.mend()
+        await self._mark([person])
+        self._copy({**rows, person: _ERASED})
+
+    async def _usable_rows(self) -> Rows:
+        """The rows on the server; none if the key holds something else, which is removed."""
+        try:
+            return await self._rows()
+        except ResponseError as error:
+            if not str(error).startswith("WRONGTYPE"):
+                raise
+            _log.warning(f"{PEOPLE_KEY} was no hash and is removed; the copy in {self._state_dir} has its rows")
+            await self._redis.delete(PEOPLE_KEY)
+            return {}
+
+    async def _rows(self) -> Rows:
+        found = cast("dict[bytes, bytes]", await self._redis.hgetall(PEOPLE_KEY))
+        return {person.decode(errors="replace"): row.decode(errors="replace") for person, row in found.items()}
+
+    async def _add(self, rows: Rows) -> None:
+        with redis_errors("The table of people could not be written"):
+            for person, row in rows.items():  # never over a mark that another host has set meanwhile
+                await self._redis.hsetnx(PEOPLE_KEY, person, row)
+
+    async def _mark(self, people: Iterable[str]) -> None:
+        with redis_errors("The table of people could not be written"):
+            for person in people:
+                await self._redis.hset(PEOPLE_KEY, person, _ERASED)
+
+    def _copy(self, rows: Rows) -> None:
+        new = self._state_dir / f"{_COPY}.new"
+        try:
+            make_private_directory(self._state_dir)
+            write_private(new, canonical.dumps(dict(rows)).decode())
+            new.replace(self._state_dir / _COPY)
+        except OSError as error:  # a halt must not wait for a disk; the server has the row
+            _log.warning(f"The copy of the table of people could not be written: {error}")
+
+
+def copied_rows(state_dir: Path) -> Rows:
+    """The rows of the copy in a state directory; none if there is no usable copy."""
+    try:
+        found = canonical.loads((state_dir / _COPY).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return {str(person): str(row) for person, row in found.items()} if isinstance(found, dict) else {}
+
+
+def rows_beside(copy: str, state_dir: Path) -> Rows:
+    """The rows of an export, if `copy` is one, and those of the copy in a state directory."""
+    return _joined(copied_rows(state_dir), _exported_rows(Path(copy)))
+
+
+def _exported_rows(folder: Path) -> Rows:
+    """The rows in an export; none if it has none. A malformed line is passed over."""
+    try:
+        lines = (folder / EXPORTED).read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError:
+        return {}
+    return {person: line for line in lines if (person := _id_of_row(line)) is not None}
+
+
+def names_in(rows: Rows) -> dict[str, str]:
+    """Name by id, for each row whose name and salt yield its id."""
+    return {person: canonical.loads(row.encode())["name"] for person, row in rows.items() if _id_of_row(row) == person}
+
+
+def _joined(rows: Rows, others: Rows) -> Rows:
+    """The rows of both; a mark of erasure in one of them holds."""
+    erased = {person: _ERASED for each in (rows, others) for person, row in each.items() if row == _ERASED}
+    return {**others, **rows, **erased}
+
+
+def _new_row(name: str) -> tuple[str, str]:
+    salt = secrets.token_hex(16)
+    return _id(name, salt), canonical.dumps({"name": name, "salt": salt}).decode()
+
+
+def _id_of_row(row: str) -> str | None:
+    """The id that a row's name and salt yield; None if it is malformed or a mark."""
+    try:
+        found = canonical.loads(row.encode())
+        name, salt = found["name"], found["salt"]
+        return _id(name, salt) if type(name) is type(salt) is str else None
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def _id(name: str, salt: str) -> str:
+    said = f"llmctx-person/1\n{salt}\n{name}\n"
+    return f"person-{canonical.sha256(said.encode())[:32]}"
