@@ -4,7 +4,7 @@ Others may rewrite a position at any time (an execution side, a person after a s
 same book, so a write names the values it is based on and is refused if one of them has changed.
 """
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -130,10 +130,13 @@ class Store:
         """Yield the bars of the stream in order, each with its adjustment ratio."""
         with _redis_errors(symbol):
             for found in await read_stream(self._redis, keys.bars(symbol)):
-                fields, ratio = found.fields, found.fields.get(b"adjust")
-                numbers = (Decimal(fields[name].decode()) for name in _PRICE_FIELDS)
-                bar = Bar(clock.from_ms(found.number), symbol, *numbers)
-                yield bar, None if ratio is None else Decimal(ratio.decode())
+                ratio = found.fields.get(b"adjust")
+                yield stored_bar(symbol, found.number, found.fields), None if ratio is None else Decimal(ratio.decode())
+
+
+def stored_bar(symbol: str, start_ms: int, fields: Mapping[bytes, bytes]) -> Bar:
+    """The bar in the fields of a stream entry, which are archived as they are."""
+    return Bar(clock.from_ms(start_ms), symbol, *(Decimal(fields[name].decode()) for name in _PRICE_FIELDS))
 
 
 def _result_of(answer: Any) -> WriteResult:
