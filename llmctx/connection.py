@@ -21,6 +21,7 @@ from redis.exceptions import (
 
 from llmctx.errors import ServerError
 from llmctx.redis_address import Watched, check_address, malformed_address, read_watched, without_password
+from llmctx.remedy import remedy
 from llmctx.sentinel import PrimaryFinder, connecting_to_primary
 from llmctx.shared_connection import SharedConnection
 
@@ -56,12 +57,15 @@ class RedisClient(Redis):
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """Send a command and return its reply; raises what redis-py raises."""
         try:
-            if args[0] in _SHARED_COMMANDS:
-                return await self._send_shared(args)
-            return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
-        except ReadOnlyError:  # connections to a demoted primary would stay read-only for good
+            return await self._send(args, options)
+        except ReadOnlyError:  # connections to a demoted primary would stay read-only for good; nothing was written
             await self.connection_pool.disconnect(inuse_connections=False)
-            raise
+            return await self._send(args, options)
+
+    async def _send(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        if args[0] in _SHARED_COMMANDS:
+            return await self._send_shared(args)
+        return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
         """Several commands in one round trip; a read-only server is connected anew here too."""
@@ -176,7 +180,7 @@ def _finder(watched: Watched) -> PrimaryFinder:
 def _no_answer(url: str, error: Exception) -> ServerError:
     return ServerError(
         f"No Redis answers at {without_password(url)}: {str(error).rstrip('.')}.",
-        "Start one (`llmctx redis`, or `redis-server redis.conf`), or name another with --redis-url.",
+        remedy(error, "Start one (`llmctx redis`, or `redis-server redis.conf`), or name another with --redis-url."),
     )
 
 
@@ -190,8 +194,8 @@ async def check(redis: Redis, url: str) -> str:
         info = await redis.info("server")
     except (AuthenticationError, ResponseError) as error:
         raise ServerError(
-            f"The server at {shown} refuses: {str(error).rstrip('.')}.",
-            "Check user, password and database in --redis-url.",
+            f"The server at {shown} refuses: {str(error).rstrip('. ')}.",
+            remedy(error, "Check user, password and database in --redis-url."),
         ) from error
     except (RedisError, OSError) as error:
         raise _no_answer(url, error) from error
@@ -199,9 +203,7 @@ async def check(redis: Redis, url: str) -> str:
     if tuple(int(part) for part in version.split(".")[:2]) < MIN_VERSION:
         raise ServerError(f"The server at {shown} is Redis {version}.", "llmctx needs Redis >= 7.0 or Valkey >= 7.2.")
     _check_mode(str(info.get("redis_mode") or info.get("server_mode")), shown)
-    if "valkey_version" in info:
-        return f"Valkey {info['valkey_version']}"
-    return f"Redis {version}"
+    return f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {version}"
 
 
 def _check_mode(mode: str, shown: str) -> None:

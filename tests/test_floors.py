@@ -22,6 +22,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "limits",
         "sentinel",
         "redis_address",
+        "remedy",
         "private_files",
         "connection",
         "shared_connection",
@@ -42,7 +43,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("worker", "flow"),
     ("ops",),
     ("backtest", "console", "testing", "client"),
-    ("settings", "environment", "cli", "__main__"),
+    ("settings", "environment", "toml_file", "cli", "__main__"),
 )
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS, start=1) for room in rooms}
 # Rooms of one file that others on their own floor may import.
@@ -51,12 +52,14 @@ SHARED_ON_THEIR_FLOOR = {
     "clock",
     "canonical",
     "redis_address",
+    "remedy",
     "sentinel",
     "version",
     "functions",
     "killpoint",
     "settings",
     "environment",
+    "toml_file",
     "cli",
     "shared_connection",
     "bounded_cache",

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,15 @@ def test_the_compose_file_publishes_no_port_and_names_only_volumes_it_has(compos
         for volume in service["volumes"]:
             source = volume.partition(":")[0]
             assert source in compose["volumes"] or source in ("../../redis.conf", "./users.acl")
+
+
+def test_the_image_has_what_a_backup_needs_and_no_secret(compose: dict[str, Any]) -> None:
+    build = compose["x-llmctx"]["build"]["dockerfile_inline"]
+    assert "redis-tools" in build  # the server's files belong to another user of another container
+    ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
+    files = {compose["services"][name]["env_file"] for name in ("worker", "backup")} | {"users.acl", "users.toml"}
+    for file in files:
+        assert any(fnmatch(f"docs/operations/{file}", pattern) for pattern in ignored), file
 
 
 def test_the_server_of_the_compose_file_starts_with_its_users(compose: dict[str, Any], tmp_path: Path) -> None:

@@ -116,14 +116,14 @@ async def _known_bars(settings: Settings, where: str | None, symbols: list[str])
 
 
 def _archived_bars(where: str, symbols: list[str]) -> list[Bar]:
-    from llmctx.flow.store import stored_bar
+    from llmctx.flow.store import bar_of
     from llmctx.ops.archive.history import archived_entries
     from llmctx.trail.archive.place import open_place
 
     wanted, found = {keys.bars(symbol): symbol for symbol in symbols}, list[Bar]()
     for key, entry in archived_entries(open_place(where), "bars"):
         with contextlib.suppress(ValueError, KeyError, ArithmeticError):  # whoever writes bars may write others
-            found += [stored_bar(wanted[key], entry.number, entry.fields)] if key in wanted else []
+            found += [bar_of(wanted[key], entry)[0]] if key in wanted else []
     return found
 
 

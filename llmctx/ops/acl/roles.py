@@ -171,7 +171,7 @@ def _operator() -> tuple[Grant, ...]:
     return (
         Grant((*_READ, *diagnoses, "scan", "memory|usage", "fcall_ro"), reads=("*",)),
         Grant(("subscribe", "psubscribe", "unsubscribe", "punsubscribe"), channels=_updates(_LIVE)),
-        Grant(("bgsave", "bgrewriteaof", "psync", "replconf")),
+        Grant(("bgsave", "bgrewriteaof", "psync", "sync", "replconf")),
         Grant(("fcall",), both=(*tidied, _TICKS, _DECISIONS, *_live("position"))),
         Grant(
             ("expire", "unlink", "xtrim", "hdel", "zrem", "zremrangebyscore", "publish"),

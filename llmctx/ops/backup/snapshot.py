@@ -149,7 +149,7 @@ async def _fetch(redis: Redis, scratch: Path) -> tuple[BinaryIO, str]:
         lines = [line.strip() for line in trouble.decode(errors="replace").splitlines() if line.strip()]
         why = cut(lines[-1], MAX_ERROR_CHARS) if lines else f"exit code {process.returncode}"
         raise ServerError(
-            f"{tool} could not fetch a snapshot: {why}.", "Its user needs the right to PSYNC and REPLCONF."
+            f"{tool} could not fetch a snapshot: {why}.", "Its user needs the right to SYNC, PSYNC and REPLCONF."
         )
     return file, tool
 

@@ -2,7 +2,9 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from redis.exceptions import NoPermissionError
+from redis.exceptions import ConnectionError as NoConnectionError
+from redis.exceptions import MasterDownError, NoPermissionError, ReadOnlyError
+from redis.exceptions import TimeoutError as NoReplyError
 
 from llmctx.connection import open_redis
 from llmctx.errors import LlmctxError, ServerError, in_short
@@ -10,6 +12,7 @@ from llmctx.ops.doctor import host, live_keys, memory, model, server, trail, utc
 from llmctx.ops.doctor.finding import Finding, red, unknown
 from llmctx.ops.doctor.settings_file import drifts
 from llmctx.ops.doctor.subject import Places, Subject
+from llmctx.remedy import remedy
 
 Check = Callable[[Subject], Awaitable[Finding]]
 
@@ -51,7 +54,10 @@ TRAIL: tuple[Check, ...] = (
 HOST: tuple[Check, ...] = (utc.utc, host.disk, host.key, host.backup)
 """The checks of this host."""
 
-_GRANT = "Let a user run the doctor who may ask the server for it, or see that it answers."
+_GRANT = "Run the doctor as a user with the role operator (`llmctx acl`), or as the server's administrator."
+_OTHERWISE = "See the server's log for why it answers so."
+_PRIMARY = "Ask the primary: name it with --redis-url."
+_SILENT = "See the server's log: it closed the connection (client-output-buffer-limit, maxclients), or was busy."
 
 
 async def examine(url: str, places: Places) -> AsyncIterator[Finding]:
@@ -81,10 +87,22 @@ async def examine_subject(subject: Subject) -> AsyncIterator[Finding]:
 async def _found(check: Check, subject: Subject) -> Finding:
     try:
         return await check(subject)
-    except NoPermissionError as error:
-        return unknown(check.__name__, f"this user may not ask ({error})", _GRANT)
     except Exception as error:  # noqa: BLE001  a server of others may reply anything, and the other checks must go on
-        return unknown(check.__name__, in_short(error), _GRANT)
+        return unknown(check.__name__, *_why(error))
+
+
+def _why(error: Exception) -> tuple[str, str]:
+    """Why something could not be asked, and what to do about it."""
+    match error:
+        case LlmctxError():
+            return error.what.rstrip("."), error.do
+        case NoPermissionError():
+            return f"this user may not ask ({error})", _GRANT
+        case ReadOnlyError() | MasterDownError():
+            return f"a replica does not tell ({error})", _PRIMARY
+        case NoConnectionError() | NoReplyError():
+            return in_short(error), remedy(error, _SILENT)
+    return in_short(error), remedy(error, _OTHERWISE)
 
 
 async def _has_trail(subject: Subject) -> bool:

@@ -1,7 +1,9 @@
 """Checks of the server itself: what it is, who can reach it, how it persists, how fast it answers."""
 
+from redis.exceptions import AuthenticationError, NoPermissionError
+
 from llmctx import clock
-from llmctx.connection import check
+from llmctx.connection import check, connect
 from llmctx.functions import execute
 from llmctx.ops.doctor.finding import Finding, amber, green, red, unknown
 from llmctx.ops.doctor.subject import Subject
@@ -14,6 +16,12 @@ MAX_STALL_MS = 100
 MAX_CONNECTED_SHARE = 0.8
 """A larger share of maxclients in use is told."""
 
+_CLOSED = {
+    "client_output_buffer_limit_disconnections": "client-output-buffer-limit",
+    "client_query_buffer_limit_disconnections": "client-query-buffer-limit",
+    "evicted_clients": "maxmemory-clients",
+}
+"""A count of closed connections in INFO, and the setting that closes them."""
 _HOUR_S = 3600
 _LOOPBACK = ("127.", "::1", "-::1", "localhost")
 
@@ -29,7 +37,7 @@ async def role(subject: Subject) -> Finding:
     if info["role"] in ("slave", "replica"):
         return red(
             "role",
-            f"a replica of {info.get('master_host')}:{info.get('master_port')}",
+            f"a replica of {info.get('master_host')}:{info.get('master_port')}, link {info.get('master_link_status')}",
             "It refuses every write, so nothing is recorded.",
             "Name the primary with --redis-url; after a failover that stopped half-way, `redis-cli REPLICAOF NO ONE`.",
         )
@@ -46,7 +54,7 @@ async def role(subject: Subject) -> Finding:
 
 
 async def connections(subject: Subject) -> Finding:
-    """Whether the server has connections left."""
+    """Whether the server has connections left, and closes none because of what they ask for."""
     info = await subject.info()
     used, most, rejected = int(info["connected_clients"]), int(info["maxclients"]), int(info["rejected_connections"])
     what = f"{used:,} of {most:,}, {rejected:,} were refused since the server started"
@@ -57,6 +65,14 @@ async def connections(subject: Subject) -> Finding:
             "A worker that cannot connect decides nothing, and another one cannot take over.",
             "See `redis-cli CLIENT LIST` for who holds them; raise maxclients.",
         )
+    for field, setting in _CLOSED.items():
+        if closed := int(info.get(field, 0)):
+            return amber(
+                "connections",
+                f"{closed:,} were closed by {setting} since the server started",
+                "Whoever asks for that much is cut off each time: a worker, a backup, this doctor.",
+                f"See the server's log for whom it closed; raise {setting}.",
+            )
     return green("connections", what)
 
 
@@ -66,22 +82,30 @@ async def exposure(subject: Subject) -> Finding:
     bind = config.get("bind", "").split()
     if bind and all(address.startswith(_LOOPBACK) for address in bind):
         return green("exposure", "it listens on this machine alone")
-    if config.get("requirepass"):
-        return green("exposure", f"it listens on {' '.join(bind) or 'every address'} and asks for a password")
-    shown = f"it listens on {' '.join(bind) or 'every address'} and asks for no password"
-    if config.get("protected-mode") == "yes":
-        return amber(
-            "exposure",
-            f"{shown}; protected-mode refuses other machines",
-            "One setting alone keeps others out.",
-            "Bind it to 127.0.0.1, or give its users passwords.",
-        )
-    return red(
-        "exposure",
-        shown,
-        "Whoever reaches the port can read, change and delete everything.",
-        "Bind it to 127.0.0.1, or give its users passwords (docs/threat-model.md).",
+    where = f"it listens on {' '.join(bind) or 'every address'}"
+    if not await _lets_strangers_in(subject):
+        return green("exposure", f"{where} and refuses whoever names no user")
+    do = (
+        "Bind it to 127.0.0.1; or give every program its user and turn the default one off (docs/operations/access.md)."
     )
+    if config.get("protected-mode") == "yes" and not config.get("requirepass"):
+        shown = f"{where} and asks for no password; protected-mode refuses other machines"
+        return amber("exposure", shown, "One setting alone keeps others out.", do)
+    shown = f"{where} and asks for no password"
+    return red("exposure", shown, "Whoever reaches the port can read, change and delete everything.", do)
+
+
+async def _lets_strangers_in(subject: Subject) -> bool:
+    """Whether it answers a connection that names neither user nor password."""
+    stranger = connect(subject.url, retries=0)
+    stranger.connection_pool.connection_kwargs |= {"username": None, "password": None}
+    try:
+        await stranger.info("server")
+    except (AuthenticationError, NoPermissionError):
+        return False
+    finally:
+        await stranger.aclose()
+    return True
 
 
 async def persistence(subject: Subject) -> Finding:
