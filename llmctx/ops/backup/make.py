@@ -63,18 +63,19 @@ async def make_backup(
     Raises BackupError if another backup is being made there or the disk fails, ServerError if the server or the
     embedded server cannot be used.
     """
-    with locked(directory):
-        try:
-            await _end_orphan(directory / _PROOF)
-            remove_partial(directory)
-            return await _make(redis, server, instance, state_dir, directory, begin)
-        except OSError as error:
-            raise BackupError(
-                f"The backup could not be written to {directory}: {error}.",
-                "Free disk space there (a snapshot is needed twice), or see its permissions; older ones are as before.",
-            ) from error
-        finally:
-            remove_partial(directory)
+    try:
+        with locked(directory):
+            try:
+                await _end_orphan(directory / _PROOF)
+                remove_partial(directory)
+                return await _make(redis, server, instance, state_dir, directory, begin)
+            finally:
+                remove_partial(directory)
+    except OSError as error:
+        raise BackupError(
+            f"The backup could not be written to {directory}: {error}.",
+            "Free disk space there (a snapshot is needed twice), or see its permissions; older ones are as before.",
+        ) from error
 
 
 async def _make(redis: Redis, server: str, instance: Instance, state_dir: Path, directory: Path, begin: Begin) -> Made:
