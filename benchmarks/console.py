@@ -121,6 +121,8 @@ class DemoConsole(NamedTuple):
     """Its address."""
     pid: int
     """The id of its process."""
+    state_dir: Path
+    """The state directory of the demo."""
 
 
 @contextmanager
@@ -136,7 +138,7 @@ def demo_console() -> Iterator[DemoConsole]:
         ) as console:
             assert console.stdout is not None
             base = next(word for word in console.stdout.readline().split() if word.startswith("http://"))
-            yield DemoConsole(base, console.pid)
+            yield DemoConsole(base, console.pid, Path(folder) / "demo")
             console.send_signal(signal.SIGTERM)
 
 
@@ -161,7 +163,7 @@ def main() -> None:
 
 @contextmanager
 def _same(url: str) -> Iterator[DemoConsole]:
-    yield DemoConsole(url.rstrip("/") + "/", 0)
+    yield DemoConsole(url.rstrip("/") + "/", 0, Path())
 
 
 def _print(name: str, figures: Figures) -> bool:

@@ -57,12 +57,15 @@ class RedisClient(Redis):
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """Send a command and return its reply; raises what redis-py raises."""
         try:
-            if args[0] in _SHARED_COMMANDS:
-                return await self._send_shared(args)
-            return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
-        except ReadOnlyError:  # connections to a demoted primary would stay read-only for good
+            return await self._send(args, options)
+        except ReadOnlyError:  # connections to a demoted primary would stay read-only for good; nothing was written
             await self.connection_pool.disconnect(inuse_connections=False)
-            raise
+            return await self._send(args, options)
+
+    async def _send(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        if args[0] in _SHARED_COMMANDS:
+            return await self._send_shared(args)
+        return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
         """Several commands in one round trip; a read-only server is connected anew here too."""

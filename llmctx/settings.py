@@ -25,7 +25,6 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
-    TomlConfigSettingsSource,
 )
 
 from llmctx import canonical
@@ -51,6 +50,7 @@ from llmctx.ops.tracing.tracing_settings import OtelSettings
 from llmctx.schema.keys import BY_SECTION, SIGNAL_TYPES
 from llmctx.schema.mapping.rule import SectionRule
 from llmctx.schema.mapping.sections import Sections
+from llmctx.toml_file import TomlFile
 from llmctx.trail.archive.retention import Retention
 
 Role = Literal["owner", "operator", "approver"]
@@ -213,7 +213,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  the same
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Command line, then environment, then llmctx.toml."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+        return init_settings, env_settings, TomlFile(settings_cls)
 
 
 _MANDATE = "LLMCTX_MANDATE__"
@@ -280,6 +280,8 @@ def load_settings(**given: Any) -> Settings:
         problem = max(error.errors(), key=lambda one: len(one["loc"]))  # of a union the branch that fits best
         place = [str(part) for part in problem["loc"] if part != ProfileSettings.__name__]
         name, variable = ".".join(place), f"LLMCTX_{'__'.join(place).upper()}"
+        if problem["type"] == "extra_forbidden":
+            raise LlmctxError(f"There is no setting {name}.", "`llmctx schema settings` lists them all.") from error
         raise LlmctxError(
             f"The setting {name} is malformed: {problem['msg']}.",
             f"Correct it on the command line, in {variable}, or in llmctx.toml.",

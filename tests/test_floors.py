@@ -43,7 +43,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("worker", "flow"),
     ("ops",),
     ("backtest", "console", "testing", "client"),
-    ("settings", "environment", "cli", "__main__"),
+    ("settings", "environment", "toml_file", "cli", "__main__"),
 )
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS, start=1) for room in rooms}
 # Rooms of one file that others on their own floor may import.
@@ -59,6 +59,7 @@ SHARED_ON_THEIR_FLOOR = {
     "killpoint",
     "settings",
     "environment",
+    "toml_file",
     "cli",
     "shared_connection",
     "bounded_cache",

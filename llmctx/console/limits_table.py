@@ -67,7 +67,8 @@ def limit_rows(record: Mapping[str, Any], blobs: Mapping[str, bytes], package: P
 
 def _line(name: str, allowed: Any, used: Decimal | None) -> LimitLine:
     left = None if used is None else max(Decimal(allowed) - used, _ZERO)
-    return LimitLine(name.replace("_", " "), _text(allowed), _amount(used), _amount(left))
+    words = f"{name.removesuffix('_pct')} %" if name.endswith("_pct") else name
+    return LimitLine(words.replace("_", " "), _text(allowed), _amount(used), _amount(left))
 
 
 def _used(name: str, case: Case | None) -> Decimal | None:

@@ -46,8 +46,8 @@ class FedBar(NamedTuple):
     """The position and the book after the bar."""
     tick: Tick | None
     """The tick it raises."""
-    corrects: bool = False
-    """Whether it takes the place of the bar with the same start."""
+    corrects: tuple[Bar, Decimal | None] | None = None
+    """The bar, with its adjustment ratio, that takes the place of one with the same start; None without one."""
 
     @property
     def bar(self) -> Bar:
@@ -85,8 +85,8 @@ class Composer:
         """The write of a bar; `stored_book` is the book as the server has it, `at` the time of the clock."""
         tracked, step, name = fed.tracked, fed.step, fed.bar.symbol
         seen = step.book.seen.get(str(partition), "") if self._has_broker else ""
-        before, corrects = tracked.bar_before, fed.corrects
-        write = Write(name, partition, self._run, bar=fed.bar, bar_before=before, seen=seen, corrects=corrects)
+        before, corrected = tracked.bar_before, None if fed.corrects is None else fed.corrects[0]
+        write = Write(name, partition, self._run, bar=fed.bar, bar_before=before, seen=seen, corrects=corrected)
         write.guard(BY_SECTION["position"].key(name), fed.raw_position_before)
         if self._has_broker:
             write.guard(keys.BOOK, stored_book)
@@ -99,8 +99,11 @@ class Composer:
         for effect in step.effects:
             named = effect.model_copy(update={"id": f"paper-{self._run}-{effect.id}"})
             write.append(keys.effects(partition), {"effect": named.model_dump_json()})
-        fields = _bar_fields(tracked, self._run)
-        write.append(keys.bars(name), fields, max_entries=keys.MAX_BARS, entry_id=_entry_id(fed))
+        if fed.corrects is None or fed.corrects[0].start == fed.bar.start:
+            fields = _bar_fields(fed.bar, tracked.ratio, self._run)
+            write.append(keys.bars(name), fields, max_entries=keys.MAX_BARS, entry_id=_entry_id(fed))
+        else:
+            write.replace(keys.bars(name), fed.corrects[0], _bar_fields(*fed.corrects, self._run))
         if fed.tick is not None:
             write.append(keys.ticks(partition), fed.tick.fields())
         return write
@@ -219,13 +222,13 @@ def _signals(fed: FedBar) -> list[tuple[str, TradeSignal, Decimal]]:
 
 def _entry_id(fed: FedBar) -> str:
     """The bar's id in the stream; a corrected bar has the next one of its start, since an id is never used again."""
-    return f"{clock.to_ms(fed.bar.start)}-*" if fed.corrects else bar_id(fed.bar)
+    return bar_id(fed.bar) if fed.corrects is None else f"{clock.to_ms(fed.bar.start)}-*"
 
 
-def _bar_fields(tracked: TrackedBar, run: str) -> dict[str, str]:
+def _bar_fields(bar: Bar, ratio: Decimal | None, run: str) -> dict[str, str]:
     names = ("open", "high", "low", "close", "volume")
-    fields = {"run": run} | {name: canonical.plain(getattr(tracked.bar, name)) for name in names}
-    return fields if tracked.ratio is None else fields | {"adjust": str(tracked.ratio)}
+    fields = {"run": run} | {name: canonical.plain(getattr(bar, name)) for name in names}
+    return fields if ratio is None else fields | {"adjust": str(ratio)}
 
 
 def _stamped(value: dict[str, Any] | bytes, now: str) -> bytes:

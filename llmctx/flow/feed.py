@@ -196,8 +196,10 @@ class Feed:
         new = []
         for bar in bars:
             last = (await self._live_keys.symbol(bar.symbol)).track.last
-            if last is not None and bar.start == last.start and bar != last and bar not in self._in_doubt:
-                await self._correct_bar(last, bar)
+            known = None if bar in self._in_doubt else await self._live_keys.known(bar)
+            if last is not None and known is not None and known != bar:
+                at = await self._pace(last.end(self._rules.interval))
+                await self._correct_bar(known, bar, at)
             elif self._bar_start is not None and bar.start < self._bar_start:
                 self._reporter.out_of_order(bar)
             elif last is not None and bar.start <= last.start:
@@ -214,14 +216,14 @@ class Feed:
             self.report.already_fed += await self._live_keys.write_bars(new, at, self._on_send, self._on_written)
             self._in_doubt.clear()
 
-    async def _correct_bar(self, last: Bar, bar: Bar) -> None:
-        """Put a bar that came again with other values into the place of the newest one."""
-        fed = await self._live_keys.correct_bar(bar, await self._pace(bar.end(self._rules.interval)))
+    async def _correct_bar(self, known: Bar, bar: Bar, at: datetime) -> None:
+        """Put a bar that came again with other values into the place of the stored one."""
+        fed = await self._live_keys.correct_bar(bar, at)
         if fed is None:
             self._reporter.already_fed(bar, self._recent)
             return
-        self._recent.replace(last, bar)
-        self._reporter.corrected(fed)
+        self._recent.replace(known, bar)
+        self._reporter.corrected(bar, fed)
         await self._wait_for_decision(fed)
 
     async def _skip_known(self, bar: Bar) -> None:

@@ -79,9 +79,12 @@ class RecentWrites:
         return True
 
     def replace(self, old: Bar, new: Bar) -> None:
-        """Remember a corrected bar instead of the one before."""
-        self._written_s.pop(old, None)
-        self.add(new)
+        """Remember a corrected bar in the place of the one before."""
+        if old in self._written_s:
+            items = ((new if item == old else item, at_s) for item, at_s in self._written_s.items())
+            self._written_s = OrderedDict(items)
+        else:
+            self.add(new)
 
     def __contains__(self, item: Bar | Headline) -> bool:
         return item in self._written_s
@@ -92,7 +95,10 @@ class RecentWrites:
 
     def newest_bars(self) -> list[Bar]:
         """The newest bar of each symbol."""
-        newest = {item.symbol: item for item in self.items() if isinstance(item, Bar)}
+        newest: dict[str, Bar] = {}
+        for item in self.items():
+            if isinstance(item, Bar) and (item.symbol not in newest or item.start > newest[item.symbol].start):
+                newest[item.symbol] = item
         return list(newest.values())
 
 
@@ -124,14 +130,14 @@ class FeedReporter:
         if item not in recent:
             self.report.already_fed += 1
 
-    def corrected(self, fed: FedBar) -> None:
+    def corrected(self, bar: Bar, fed: FedBar) -> None:
         """Count a bar that came again with other values, and log the first one."""
         self.report.corrected += 1
         if fed.tick is not None:
             self.report.ticks += 1
-        at = clock.iso_of(fed.bar.start)
+        at = clock.iso_of(bar.start)
         self.warn_once(
-            f"{fed.bar.symbol} at {at}: came again with other values and took the place of the bar fed before; "
+            f"{bar.symbol} at {at}: came again with other values and took the place of the bar fed before; "
             "the summary counts such bars. If your source sends bars that are still forming, feed with --live",
             about="corrected",
         )

@@ -147,23 +147,37 @@ class LiveKeys:
             on_send(pending[-1][0])
         return await self._send(pending, at, on_written)
 
+    async def known(self, bar: Bar) -> Bar | None:
+        """The bar that the server has with the same symbol and start; None if it has none."""
+        symbol = await self.symbol(bar.symbol)
+        last = symbol.track.last
+        if last is None or symbol.first is None or not symbol.first <= bar.start <= last.start:
+            return None
+        return last if bar.start == last.start else await self._store.bar_at(bar.symbol, bar.start)
+
     async def correct_bar(self, bar: Bar, at: datetime) -> FedBar | None:
-        """Put a bar into the place of its symbol's newest one, which has the same start; None if another feed is ahead.
+        """Put a bar into the place of the stored one with the same start; None if another feed is ahead.
 
         Prices, indicators and the mark of the position follow it. The paper broker does nothing: what it filled on the
         bar as it was before is done.
         """
         old = await self.symbol(bar.symbol)
         symbol = Symbol(bar.symbol, self._rules.interval, self._date_of_bar, self._rules.frames)
-        symbol.replay([found async for found in self._store.bars(bar.symbol) if found[0].start < bar.start])
+        stored = [
+            (bar if found.start == bar.start else found, ratio) async for found, ratio in self._store.bars(bar.symbol)
+        ]
+        *before, (newest, applied) = stored
+        symbol.replay(before)
         symbol.news = old.news
         symbol.set_position(old.raw_position, old.position)
-        tracked = symbol.add(bar, self._rules.ratios.get(bar.symbol))
+        tracked = symbol.add(newest, self._rules.ratios.get(bar.symbol, applied))
         self.composer.market.update(symbol.track.day, bar.symbol, symbol.track.change_pct)
         status = self.exchange.status(tracked.end)
         step = take_step(tracked, self._book, self._rules._replace(cost_bps=None), market_open=status == "open")
-        tick = None if step.cause is None else self._tick(bar, step.cause, version=f":{bar.close}")
-        fed = FedBar(tracked, status, old.raw_position, step, tick, corrects=True)
+        version = f":{clock.to_ms(bar.start)}:{bar.close}"
+        tick = None if step.cause is None else self._tick(newest, step.cause, version=version)
+        ratio = next(ratio for found, ratio in stored if found is bar)
+        fed = FedBar(tracked, status, old.raw_position, step, tick, corrects=(bar, ratio))
         partition = self._store.partition_of(bar.symbol)
         (result,) = await self._store.write([self.composer.bar(fed, partition, self._stored_book, at)])
         if result.changed:

@@ -79,7 +79,7 @@ def headline_of(document: Mapping[str, Any], number: int) -> Headline | BadRow:
     try:
         return Headline(
             at=_moment(document.get("timestamp")),
-            symbol=check_symbol(_text(document, "symbol")),
+            symbol=check_symbol(_symbol(document)),
             headline=_text(document, "headline"),
             source=_text(document, "source", needed=False),
             url=_text(document, "url", needed=False),
@@ -108,6 +108,13 @@ def _text(document: Mapping[str, Any], name: str, *, needed: bool = True) -> str
     return value
 
 
+def _symbol(document: Mapping[str, Any]) -> str:
+    try:
+        return _text(document, "symbol")
+    except ValueError as error:
+        raise ValueError(f"{error}; if its provider names none, add `symbol`") from error
+
+
 def _label(value: Any) -> str | None:
     if value is not None and value not in _LABELS:
         raise ValueError(f"sentiment_label must be one of {', '.join(_LABELS)}")
@@ -116,8 +123,8 @@ def _label(value: Any) -> str | None:
 
 def _score(document: Mapping[str, Any]) -> Decimal | None:
     given = document.get("sentiment_score")
-    if given is None:
-        return score_of(_text(document, "headline"))
+    if given is None:  # what the provider says of it is not contradicted
+        return None if document.get("sentiment_label") else score_of(_text(document, "headline"))
     if type(given) not in (int, Decimal) or not -1 <= given <= 1:
         raise ValueError("sentiment_score must be a number from -1 to 1")
     return Decimal(given).quantize(_SCORE_STEP)

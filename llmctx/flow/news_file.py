@@ -1,6 +1,6 @@
 """A file of headlines as it comes: JSON Lines or one JSON document, in our form or in that of a provider."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +8,10 @@ from llmctx import canonical
 from llmctx.errors import FeedError
 from llmctx.flow.bars import BadRow
 from llmctx.flow.news import Headline, headline_of
+from llmctx.flow.news_layouts import in_our_form
 
-_POLYGON_LABELS = {"positive": "bullish", "negative": "bearish", "neutral": "neutral"}
+_LISTS = ("news", "results", "articles", "items", "data", "feed")
+"""Where a provider's answer has its headlines."""
 
 
 def read_news(path: Path) -> Iterator[Headline | BadRow]:
@@ -38,7 +40,7 @@ def _list_in(text: str) -> list[Any] | None:
     except ValueError:
         return None
     if isinstance(document, dict):
-        document = next((document[name] for name in ("news", "results") if name in document), None)
+        document = next((document[name] for name in _LISTS if isinstance(document.get(name), list)), [document])
     return document if isinstance(document, list) else None
 
 
@@ -53,44 +55,9 @@ def parse_headlines(line: str, number: int) -> Iterator[Headline | BadRow]:
 
 
 def headlines_of(document: Any, number: int) -> Iterator[Headline | BadRow]:
-    """The headlines in one JSON object as we, Alpaca, Finnhub or Polygon write it, one for each symbol."""
+    """The headlines in one JSON object as we or a provider write it, one for each symbol."""
     if not isinstance(document, dict):
         yield BadRow(number, "malformed headline: not a JSON object")
         return
-    for each in _in_our_form(document):
+    for each in in_our_form(document):
         yield headline_of(each, number)
-
-
-def _in_our_form(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    if "published_utc" in document:  # Polygon
-        insights = document.get("insights")
-        labels = {
-            insight.get("ticker"): _POLYGON_LABELS.get(str(insight.get("sentiment")))
-            for insight in (insights if isinstance(insights, list) else [])
-            if isinstance(insight, dict)
-        }
-        publisher = document.get("publisher")
-        common = {
-            "timestamp": document["published_utc"],
-            "headline": document.get("title"),
-            "source": publisher.get("name", "") if isinstance(publisher, dict) else "",
-            "url": document.get("article_url", ""),
-        }
-        return [
-            common | {"symbol": symbol, "sentiment_label": labels.get(symbol)}
-            for symbol in _listed(document, "tickers")
-        ]
-    names = ("headline", "source", "url")
-    common = {name: document.get(name) or "" for name in names}
-    if "created_at" in document and "symbols" in document:  # Alpaca
-        return [common | {"timestamp": document["created_at"], "symbol": each} for each in _listed(document, "symbols")]
-    if "datetime" in document and "related" in document:  # Finnhub
-        symbols = str(document["related"]).split(",")
-        return [common | {"timestamp": str(document["datetime"]), "symbol": each.strip()} for each in symbols]
-    return [document]
-
-
-def _listed(document: Mapping[str, Any], name: str) -> list[Any]:
-    """The symbols that a document lists; an empty one if it lists nothing, so that the row is reported."""
-    found = document.get(name)
-    return found if isinstance(found, list) and found else [""]

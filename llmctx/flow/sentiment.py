@@ -40,7 +40,7 @@ _WORDS = {
     ),
     -_STRONG: (
         "plunge plunges plunged plunging plummet plummets plummeted crash crashes crashed collapse collapses collapsed "
-        "bankruptcy bankrupt insolvency insolvent delisted delisting delist fraud rout"
+        "bankruptcy bankrupt insolvency insolvent delisted delisting delist delists fraud rout"
     ),
     0.0: (  # what VADER feels about these says nothing about a market
         "share shares shared sharing gross crude vice trust killer cancer interest interests interested security "
@@ -60,6 +60,21 @@ _OTHER_LANGUAGES = (
     "bir için ile"
 )
 """Words without which few sentences of a language do: no English words, nor what stands in names, as de or van."""
+_LEVEL = r"(all-time|record|multi-year|[0-9]+-(week|month|year)|year|session)[ -]"
+_PHRASES = tuple(
+    (re.compile(phrase, re.IGNORECASE), word)
+    for phrase, word in (
+        (r"\b(fail(s|ed|ing)? to|unable to)\b", "does not"),
+        (r"\b(avoid|avert|dodge|escape)(s|ed|ing)?\b", "no"),
+        (r"\b(loss|losses|deficit) (narrow|shrink|shrank|ease)\w*", "improves"),
+        (r"\b(pare|trim|narrow|erase|recoup)\w* (\w+ )?(loss|losses|deficit)\b", "improves"),
+        (r"\bcut(s|ting)? (costs|debt)\b", "improves"),
+        (rf"\b{_LEVEL}highs?\b", "record"),
+        (rf"\b{_LEVEL}lows?\b", "slump"),
+        (r"\bhalve[sd]?\b", "cuts"),
+    )
+)
+"""What turns the words in it round -> words that say the same and are in the table or known to VADER."""
 _WORD = re.compile(r"[^\W\d_]+")
 _MOVE = re.compile(r"(?<![\w.])([+-])\d[\d.,]*\s?%")
 
@@ -72,6 +87,8 @@ def score_of(headline: str) -> Decimal | None:
     if sum(_IS_ENGLISH.get(word.casefold(), 0) for word in _WORD.findall(headline)) < 0:
         return None
     text = _MOVE.sub(lambda move: f" {_RISES if move[1] == '+' else _FALLS} ", headline)  # VADER passes over +3.5%
+    for phrase, word in _PHRASES:
+        text = phrase.sub(word, text)
     found: dict[str, float] = _analyzer().polarity_scores(text)
     if not (found["pos"] or found["neg"]):
         return None

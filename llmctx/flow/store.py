@@ -6,6 +6,7 @@ same book, so a write names the values it is based on and is refused if one of t
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -126,14 +127,24 @@ class Store:
             found = await read_stream(self._redis, keys.bars(bar.symbol), at_ms, at_ms)
         return found[0].fields[b"run"].decode() if found else None
 
+    async def bar_at(self, symbol: str, start: datetime) -> Bar | None:
+        """The bar of the stream that begins at a time; None if there is none."""
+        at_ms = str(clock.to_ms(start))
+        with _redis_errors(symbol):
+            found = await read_stream(self._redis, keys.bars(symbol), at_ms, at_ms)
+        return _bar_of(symbol, found[0])[0] if found else None
+
     async def bars(self, symbol: str) -> AsyncIterator[tuple[Bar, Decimal | None]]:
         """Yield the bars of the stream in order, each with its adjustment ratio."""
         with _redis_errors(symbol):
             for found in await read_stream(self._redis, keys.bars(symbol)):
-                fields, ratio = found.fields, found.fields.get(b"adjust")
-                numbers = (Decimal(fields[name].decode()) for name in _PRICE_FIELDS)
-                bar = Bar(clock.from_ms(found.number), symbol, *numbers)
-                yield bar, None if ratio is None else Decimal(ratio.decode())
+                yield _bar_of(symbol, found)
+
+
+def _bar_of(symbol: str, entry: StreamEntry) -> tuple[Bar, Decimal | None]:
+    fields, ratio = entry.fields, entry.fields.get(b"adjust")
+    numbers = (Decimal(fields[name].decode()) for name in _PRICE_FIELDS)
+    return Bar(clock.from_ms(entry.number), symbol, *numbers), None if ratio is None else Decimal(ratio.decode())
 
 
 def _result_of(answer: Any) -> WriteResult:

@@ -66,6 +66,8 @@ class Symbol:
         self.name = name
         self.track = Track(interval, day_of, frames)
         self.screen = Screen()
+        self.first: datetime | None = None
+        """The start of its first bar that the server may have; None before the first."""
         self.news = NewsWindow()
         self.monitored = True
         """Whether positions:monitoring may exist, even if somebody else has closed the position."""
@@ -77,6 +79,7 @@ class Symbol:
 
     def replay(self, bars: list[tuple[Bar, Decimal | None]]) -> None:
         """Add the bars of an earlier feed, each with its adjustment ratio."""
+        self.first = bars[0][0].start if bars else None
         for bar, ratio in bars:
             self.track.add(bar, ratio)
             if bar.start > bars[-1][0].start - SIGNAL_LIFETIME:
@@ -85,6 +88,7 @@ class Symbol:
     def add(self, bar: Bar, ratio: Decimal | None) -> TrackedBar:
         """Add a new bar; `ratio` is applied only if the price jumped overnight."""
         before, end = self.track.last, bar.end(self._interval)
+        self.first = self.first or bar.start
         applied = self.track.add(bar, ratio)
         signals = entries(self.track)
         self.screen.add(end, signals)

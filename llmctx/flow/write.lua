@@ -3,12 +3,13 @@
 -- KEYS: 1 the symbol's bars stream, 2 its partition's decisions stream, 3.. the guarded keys, then the keys of the
 --       operations, which name them by position.
 -- ARGV: 1 in MessagePack: {bar id ('' without a bar), id of the bar that must exist before it ('' for none), the writer's
---       run, id of the last decision that the writer has read ('' if it reads none), whether the bar takes the place of
---       the newest one with the same start, {expected value of each guarded key, '' for no key}, {operation, ...}}. An operation is its name, the position of its key in KEYS, and then:
+--       run, id of the last decision that the writer has read ('' if it reads none), id of the bar that is corrected, the
+--       bar itself or one before it ('' for none), {expected value of each guarded key, '' for no key}, {operation, ...}}. An operation is its name, the position of its key in KEYS, and then:
 --         set   lifetime in seconds (0: none), value      and publish it on the key's channel
 --         put   value                                     never expires, not published
 --         del                                             and publish an empty text
 --         add   maximum entries (0: no cap), id, field, value, ...
+--         replace  start in ms, field, value, ...         other fields for a bar that is not the newest
 --         keep  score, member, lowest score to keep       a sorted set
 --         rank  position of the hash, position of the list, symbol, score, ms, change, JSON, oldest ms, maximum, lifetime
 -- Returns {1, decisions} if the changes are written, now or by an earlier call of the same run, with every decision after
@@ -16,6 +17,10 @@
 -- guarded key, with the values of all of them; {2} if another run has written this bar or a later one; {3} if the bar
 -- before it is missing, because the server has lost its last seconds.
 local CHANNEL = 'updates:'
+
+local function start_of(id)
+  return tonumber(string.match(id, '^%d+'))
+end
 
 local function set(key, lifetime, value)
   if lifetime == 0 then
@@ -61,16 +66,21 @@ local operations = {
       redis.call('XADD', key, 'MAXLEN', '~', most, ...)
     end
   end,
+  -- No entry of a stream can be changed, and none be put before the last: all are written anew, under their ids.
+  replace = function(_, key, start, ...)
+    local entries = redis.call('XRANGE', key, '-', '+')
+    redis.call('DEL', key)
+    for _, entry in ipairs(entries) do
+      local fields = start_of(entry[1]) == start and {...} or entry[2]
+      redis.call('XADD', key, entry[1], unpack(fields))
+    end
+  end,
   keep = function(_, key, score, member, lowest)
     redis.call('ZADD', key, score, member)
     redis.call('ZREMRANGEBYSCORE', key, '-inf', '(' .. string.format('%.0f', lowest))
   end,
   rank = rank,
 }
-
-local function start_of(id)
-  return tonumber(string.match(id, '^%d+'))
-end
 
 local function written_by(entry)
   for i = 1, #entry[2], 2 do
@@ -87,7 +97,7 @@ end
 local function run(keys, args)
   local bar, before, writer, seen, corrects, known, todo = unpack(cmsgpack.unpack(args[1]))
   local last = bar ~= '' and redis.call('XREVRANGE', keys[1], '+', '-', 'COUNT', 1)[1]
-  if corrects then
+  if corrects ~= '' then
     if not last or start_of(last[1]) ~= start_of(bar) then
       return {2}
     end
@@ -114,7 +124,7 @@ local function run(keys, args)
   if not same then
     return found
   end
-  if corrects then
+  if corrects ~= '' and start_of(corrects) == start_of(bar) then
     redis.call('XDEL', keys[1], last[1])
   end
   for _, operation in ipairs(todo) do

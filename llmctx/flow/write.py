@@ -26,14 +26,15 @@ class Write:
         bar: Bar | None = None,
         bar_before: Bar | None = None,
         seen: str = "",
-        corrects: bool = False,
+        corrects: Bar | None = None,
     ) -> None:
         """`bar_before` is the bar the server must have before this one; `seen` is the last decision of the partition
-        that the writer has read (empty: return no decisions); a bar that `corrects` takes the place of the newest one.
+        that the writer has read (empty: return no decisions); `corrects` takes the place of a stored bar, while `bar`
+        is the newest one.
         """
         self.symbol = symbol
         ids = ["" if one is None else bar_id(one) for one in (bar, bar_before)]
-        self._head = [*ids, run, seen, corrects]
+        self._head = [*ids, run, seen, "" if corrects is None else bar_id(corrects)]
         self._places: dict[str, int] = {}
         self._known: list[bytes] = []
         self._operations: list[list[Any]] = []
@@ -61,6 +62,10 @@ class Write:
     def append(self, stream: str, fields: Mapping[str, str], *, max_entries: int = 0, entry_id: str = "*") -> None:
         """Add an entry to a stream, which is capped at about `max_entries`; 0 means no cap."""
         self._add("add", stream, max_entries, entry_id, *itertools.chain.from_iterable(fields.items()))
+
+    def replace(self, stream: str, bar: Bar, fields: Mapping[str, str]) -> None:
+        """Put other fields into the entry of a bar that is not the newest one."""
+        self._add("replace", stream, clock.to_ms(bar.start), *itertools.chain.from_iterable(fields.items()))
 
     def keep_member(self, key: str, score: int, member: bytes, *, lowest: int) -> None:
         """Add a member to a sorted set, and remove members below the lowest score."""

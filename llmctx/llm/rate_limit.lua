@@ -4,6 +4,7 @@
 -- corrections of earlier reservations: second, tokens to add.
 -- Answers {wait in ms, second}; where the wait is longer than allowed nothing is reserved, and second is 0.
 local WINDOW = 60
+local MAX_AHEAD = 3600 -- no request waits so long for its turn
 
 local function run(keys, args)
   local time = redis.call('TIME')
@@ -15,10 +16,10 @@ local function run(keys, args)
   local found = redis.call('HGETALL', keys[1])
   for i = 1, #found, 2 do
     local second = tonumber(found[i])
-    if second < now - WINDOW then
-      redis.call('HDEL', keys[1], found[i])
+    local requests, spent = string.match(found[i + 1], '^(%d+) (%d+)$')
+    if not second or not requests or second < now - WINDOW or second > now + MAX_AHEAD then
+      redis.call('HDEL', keys[1], found[i]) -- it is over, or nobody here wrote it
     else
-      local requests, spent = string.match(found[i + 1], '^(%d+) (%d+)$')
       requests_in[second], tokens_in[second] = tonumber(requests), tonumber(spent)
       newest = math.max(newest, second)
     end

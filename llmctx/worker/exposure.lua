@@ -45,6 +45,16 @@ local function add(values, symbol, value)
   values[symbol] = (values[symbol] or 0) + value
 end
 
+-- What a value says if it is a reservation.
+local function reservation(json)
+  local readable, one = pcall(cjson.decode, json)
+  if readable and type(one) == 'table' and type(one['symbol']) == 'string' and tonumber(one['value'])
+    and tonumber(one['ends']) then
+    return {symbol = one['symbol'], value = tonumber(one['value']), quantity = one['quantity'], ends = tonumber(one['ends'])}
+  end
+  return nil
+end
+
 local function total(values, kind, patterns)
   local gross, net = 0, 0
   for symbol, value in pairs(values) do
@@ -76,9 +86,9 @@ local function run(keys, args)
   end
   local reserved = redis.call('HGETALL', keys[1])
   for i = 1, #reserved, 2 do
-    local one = cjson.decode(reserved[i + 1])
-    if one['ends'] <= now or one['quantity'] ~= (quantities[one['symbol']] or '') then
-      redis.call('HDEL', keys[1], reserved[i]) -- it has expired, or the position shows its effect
+    local one = reservation(reserved[i + 1])
+    if not one or one['ends'] <= now or one['quantity'] ~= (quantities[one['symbol']] or '') then
+      redis.call('HDEL', keys[1], reserved[i]) -- it is none, has expired, or the position shows its effect
     elseif reserved[i] ~= tick then
       add(values, one['symbol'], one['value'])
     end

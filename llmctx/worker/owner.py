@@ -113,9 +113,7 @@ class Owner:
         TrailError if the server or the disk does not answer.
         """
         await self._check.contents()
-        people = self._home.people
-        ids = await self._home.names.ids_of(people)
-        self.people.roles = {ids[name]: roles for name, roles in people.items()}
+        await self.people.open(self._home.people)
         roster = await self._enrolment.open()
         await self.tenure.begin(self._wait)
         try:

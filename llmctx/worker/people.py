@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from llmctx import clock
+from llmctx.context.tick import Tick
 from llmctx.decision.approved import Approved
 from llmctx.decision.conclude import Conclusion
 from llmctx.errors import RequestError
@@ -49,6 +50,8 @@ class People:
         """`names` gives people their ids, `settle` appends a record, `metadata` has the server's time."""
         self.roles: Mapping[str, tuple[str, ...]] = {}
         """Who may, by id, each with their roles; empty: everybody."""
+        self.sha256 = ""
+        """The digest by which records refer to them; empty if there are none."""
         self._names = names
         self._said = said
         self._memory = memory
@@ -58,10 +61,22 @@ class People:
         self.judge_again: JudgeAgain | None = None
         """Without it nothing that acts can be approved."""
 
-    @property
-    def sha256(self) -> str:
-        """The digest by which records refer to those who may; empty if there are none."""
-        return people_fields(self.roles)["people_sha256"] if self.roles else ""
+    async def open(self, people: Mapping[str, tuple[str, ...]]) -> None:
+        """Find the ids of those who may; raises TrailError if the server does not answer."""
+        ids = await self._names.ids_of(people)
+        self.roles = {ids[name]: roles for name, roles in people.items()}
+        self.sha256 = people_fields(self.roles)["people_sha256"] if people else ""
+
+    async def named_by_id(self, tick: Tick) -> Tick:
+        """The tick, with whoever confirms a price by it named by id.
+
+        Raises TrailError if the server does not answer.
+        """
+        confirmed = tick.confirmation
+        if confirmed is None:
+            return tick
+        confirmed = confirmed._replace(by=await self._names.id_of(confirmed.by))
+        return tick.model_copy(update={"confirmation": confirmed})
 
     async def fulfil(self, request: Request) -> None:
         """Append what a person says, unless it stands there.

@@ -60,6 +60,7 @@ class ServerCheck:
         expected = {self._log.key(name): kind for name, kind in _TYPES.items()}
         expected |= {keys.ticks(partition): "stream", keys.attempts(partition): "hash", keys.WORKERS: "zset"}
         expected |= {keys.decisions_made(partition): "stream", keys.effects(partition): "stream"}
+        expected |= {keys.RESERVED: "hash", keys.BUDGET: "hash"}
         with redis_errors("The types of the trail's keys could not be checked"):
             async with self._redis.pipeline(transaction=False) as reads:
                 for name in expected:

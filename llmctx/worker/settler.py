@@ -178,7 +178,8 @@ class Settler:
                 await self._settle_unusable(delivery)
             else:
                 if delivery.tick.confirmation is not None:
-                    await self._pipeline.confirm(delivery.tick, await self._owner.metadata())
+                    confirming = await self._owner.people.named_by_id(delivery.tick)
+                    await self._pipeline.confirm(confirming, await self._owner.metadata())
                 self._queue.add(delivery.entry_id, delivery.tick, redelivered=redelivered)
         self._start()
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from llmctx.clock import iso, now_ms
 from llmctx.context.staleness import Status
 from llmctx.ops.adopt.preview import preview
 from llmctx.ops.adopt.proposal import Proposal, propose
@@ -103,6 +104,29 @@ async def test_the_positions_of_well_known_interfaces_are_adopted_as_they_are(re
     held = package.position
     assert (held.side, held.quantity, held.entry_price) == ("short", Decimal("0.01"), Decimal(60000))
     assert package.sections["price"].status is Status.FRESH
+
+
+async def test_nested_objects_behind_a_symbol_with_its_exchange_are_adopted(redis: Redis) -> None:
+    now = iso(now_ms())
+    quote = {"ltp": "1500.5", "ohlc": {"open": "1490", "high": "1510", "low": "1485", "close": "1480"}, "volume": "9"}
+    held = {
+        "netQty": "-25", "entry": {"price": "1520", "time": "2026-03-02T04:00:00Z"}, "ltp": "1500.5",
+        "risk": {"stopLoss": "1550", "target": ""}, "pnl": {"unrealised": "487.5"}, "updatedAt": now,
+    }  # fmt: skip
+    for symbol in ("NSE:INFY", "NSE:TCS"):
+        await redis.set(f"algo/{symbol}/state", json.dumps({"quote": quote, "updatedAt": now}))
+        await redis.set(f"algo/{symbol}/position", json.dumps(held))
+    found = await proposed(redis)
+    assert found.symbols == ("NSE:INFY", "NSE:TCS")
+    package = await preview(redis, found.sections, "NSE:INFY")
+    assert {package.sections[name].status for name in ("price", "position")} == {Status.FRESH}
+    price: Any = package.sections["price"].value
+    assert price.price.last == Decimal("1500.5")
+    position = package.position
+    assert (position.side, position.quantity, position.entry_price) == ("short", Decimal(25), Decimal(1520))
+    assert (position.current_price, position.stop_loss, position.unrealized_pnl) == (
+        Decimal("1500.5"), Decimal(1550), Decimal("487.5"),
+    )  # fmt: skip
 
 
 async def test_keys_with_the_schemas_own_names_need_no_fields(redis: Redis, schema_examples: dict[str, str]) -> None:

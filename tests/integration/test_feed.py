@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 from redis.asyncio import Redis
 
 from llmctx import canonical
+from llmctx.clock import to_ms
 from llmctx.connection import read_stream
 from llmctx.context.package import build_package
 from llmctx.context.read_rules import ReadRules
@@ -353,6 +354,29 @@ async def test_a_corrected_bar_takes_the_place_of_the_newest_one(
     await hold(redis)
     await feed(redis, bars, paper=False)
     assert await live_keys(redis) == corrected
+
+
+async def test_a_corrected_bar_takes_the_place_of_an_older_one(redis: Redis) -> None:
+    bars = day("AAPL", wave(100, 60))
+    wrong = bars[40]._replace(high=Decimal(140), close=Decimal(130), volume=Decimal(90_000))
+    await hold(redis)
+    await feed(redis, [*bars[:40], wrong, *bars[41:]], paper=False)
+    before = await live_keys(redis)
+    again = await feed(redis, [bars[40], bars[41]], paper=False)
+    assert (again.corrected, again.bars, again.bad_rows) == (1, 0, 0)
+    corrected = await live_keys(redis)
+    assert all(corrected[f"stocks:{name}:AAPL"] != before[f"stocks:{name}:AAPL"] for name in ("price", "indicators"))
+    found = await read_stream(redis, keys.bars("AAPL"))
+    assert [entry.id for entry in found] == [f"{to_ms(bar.start)}-0" for bar in bars]
+    assert Decimal(found[40].fields[b"close"].decode()) == bars[40].close
+    await redis.flushall()
+    await hold(redis)
+    await feed(redis, bars, paper=False)
+    fresh = await live_keys(redis)
+    signals = {key for key in fresh if key.startswith("signals:")}  # what was seen at earlier bars stays as it was said
+    assert {key: fresh[key] for key in fresh.keys() - signals} == {
+        key: corrected[key] for key in fresh.keys() - signals
+    }
 
 
 async def test_bars_on_a_holiday_are_logged_and_nothing_is_traded(

@@ -82,7 +82,7 @@ async def test_over_days_no_limit_is_broken_and_no_order_repeated(name: str, tmp
     assert result.summary["ticks"] >= 2000 or "TEST_BARS" in os.environ
     assert model.calls > result.summary["ticks"] * 0.9
     assert result.failed < model.calls / 4
-    assert len(auditor.actions) > 1
+    assert len(auditor.actions) > 1 or "TEST_BARS" in os.environ  # one symbol may be added to alone
     if name == "gullible":
         assert len(OBEYED) > 600 or "TEST_BARS" in os.environ  # all are fed; some arrive while nothing is held
     print(name, result.summary["ticks"], dict(auditor.actions), dict(result.guards), auditor.repeats)  # noqa: T201

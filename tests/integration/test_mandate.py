@@ -6,6 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
 from redis.asyncio import Redis
 
 from llmctx.assets import asset
@@ -211,6 +212,14 @@ async def test_a_position_that_cannot_be_read_is_not_taken_for_none(valkey: Redi
     await valkey.set("positions:active:MSFT", "{}")
     told = await Reservations(valkey, Mandate(gross_max=Decimal(9999))).reserve("a", *add_to("AAPL"))
     assert told == "positions:active:MSFT cannot be read, so the total is unknown"
+
+
+@pytest.mark.parametrize("foreign", ["", "no json", "7", "[]", '{"symbol":[],"value":1,"ends":9e15}', '{"ends":"x"}'])
+async def test_what_is_no_reservation_is_removed(valkey: Redis, foreign: str) -> None:
+    await hold(valkey, "AAPL")
+    await valkey.hset("controls:reserved", "x", foreign)
+    assert await Reservations(valkey, Mandate(gross_max=Decimal(9999))).reserve("a", *add_to("AAPL")) is None
+    assert await valkey.hkeys("controls:reserved") == [b"a"]
 
 
 async def test_an_add_without_room_is_a_hold_that_can_be_rebuilt(

@@ -12,11 +12,11 @@ from redis.asyncio import Redis
 
 from llmctx.assets import asset
 from llmctx.llm.standin import Standin
-from llmctx.prompt.book import REFRESH_S
 from llmctx.trail.log.log import Log
 from tests.conftest import free_port
 from tests.integration.conftest import hold, raise_tick
 from tests.integration.program import Program, until
+from tests.llm.shapes.server import ShapeServer
 from tests.unit.llm.wire import Answer, Wire
 
 MODEL = "some-model"
@@ -108,6 +108,19 @@ async def test_a_setting_that_cannot_be_used_is_named(environment: dict[str, str
     assert said in ended.err
 
 
+async def test_a_table_in_the_settings_gives_symbols_a_prompt_of_their_own(
+    valkey: Redis, valkey_url: str, tmp_path: Path, standin: Standin
+) -> None:
+    await hold(valkey, "BTC-PERP", "AAPL")
+    (tmp_path / "llmctx.toml").write_text('prompt = "position/v3"\n[prompts]\n"BTC*" = "perp/v1"\n')
+    program = Program(valkey_url, tmp_path, standin.base_url)
+    asked = {}
+    for symbol in ("BTC-PERP", "AAPL"):
+        record = (await program("decide", symbol, "--json")).document
+        asked[symbol] = (record["prompt"]["template"], record["prompt"]["version"])
+    assert asked == {"BTC-PERP": ("perp", 1), "AAPL": ("position", 3)}
+
+
 def refusing(status: str, error: dict[str, Any]) -> Answer:
     body = json.dumps({"error": error}).encode()
     return Answer(b"HTTP/1.1 %s\r\ncontent-length: %d\r\n\r\n%s" % (status.encode(), len(body), body))
@@ -128,6 +141,13 @@ async def test_the_probe_names_what_failed_and_stops_where_nothing_can_work(
         ended = await program_at(wire.base_url, tmp_path)("models", "--probe", "--json")
     assert ended.code == 1
     assert [tried["about"] for tried in ended.document["probe"]["tries"]] == [about] * tries
+
+
+async def test_the_probe_says_what_to_set_also_where_no_mode_worked(tmp_path: Path) -> None:
+    async with ShapeServer() as server:
+        ended = await program_at(server.url_of("length"), tmp_path)("models", "--probe")
+    assert ended.code == 1
+    assert "Set, and probe again:\n  LLMCTX_LLM__PROFILE__REASONING_TOKENS=8192" in ended.out
 
 
 async def test_the_probe_of_a_dead_endpoint_ends_soon(tmp_path: Path) -> None:
@@ -159,18 +179,24 @@ async def test_a_new_version_of_the_prompt_is_taken_without_a_restart_and_each_r
         await raise_tick(valkey, "b", "BTC")
         await until(lambda: _holds(versions, [("AAPL", 4), ("BTC", 1)]))
         (prompts / "position" / "v5.md.j2").write_text("not yet a template")
-        await asyncio.sleep(2 * REFRESH_S)
+        await says(process, "position/v4 is still asked with")
         await raise_tick(valkey, "c", "AAPL")
         await until(lambda: _holds(versions, [("AAPL", 4), ("AAPL", 4), ("BTC", 1)]))
         (prompts / "position" / "v5.md.j2").write_text(newest.replace("version: 4", "version: 5"))
-        await asyncio.sleep(2 * REFRESH_S)
+        await says(process, "position/v5 is asked with from now on")
         await raise_tick(valkey, "d", "AAPL")
         await until(lambda: _holds(versions, [("AAPL", 4), ("AAPL", 4), ("AAPL", 5), ("BTC", 1)]))
-        ended = await program.stop(process)
-    assert "position/v4 is still asked with" in ended.err
-    assert "position/v5 is asked with from now on" in ended.err
+        assert (await program.stop(process)).code == 0
     verified = await program("verify", "--strict")
     assert verified.code == 0, verified.out + verified.err
+
+
+async def says(process: asyncio.subprocess.Process, words: str) -> None:
+    """Read what a running program says on standard error until these words come."""
+    assert process.stderr is not None
+    async with asyncio.timeout(60):
+        while words not in (line := (await process.stderr.readline()).decode()):
+            assert line, f"the program ended without {words!r}"
 
 
 async def _holds(versions: Callable[[], Awaitable[list[tuple[str, int]]]], wanted: list[tuple[str, int]]) -> bool:

@@ -1,19 +1,26 @@
 """People stand in records by id, and their names in a table beside the trail, from which one can be erased."""
 
+import asyncio
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
 
 from redis.asyncio import Redis
 
+from llmctx import clock
 from llmctx.canonical import sha256
+from llmctx.context.marks import Mark
+from llmctx.context.tick import Tick
+from llmctx.schema import keys
 from llmctx.trail.log.log import Log
 from llmctx.trail.log.people import PEOPLE_KEY, NameTable, names_in
-from tests.integration.conftest import hold, person
+from tests.integration.conftest import ByRules, hold, leaves, person, serving
 from tests.integration.program import Program
 from tests.integration.test_prove import sign
 
 MEIER, ROSSI = "R. Meier", "M. Rossi"
+OPENED = "2026-03-02T14:30:00.000Z"
 WHY = ("--why", "within plan")
 
 
@@ -77,6 +84,20 @@ async def test_an_erased_name_is_gone_and_every_record_stays_proven(program: Pro
     assert (await program("people", "erase", meier, "--by", ROSSI, "--why", "again")).code == 2
 
 
+async def test_a_confirmation_by_whoever_raises_ticks_has_an_id_too(
+    valkey: Redis, valkey_url: str, tmp_path: Path
+) -> None:
+    await hold(valkey, "AAPL")
+    mark = Mark(Decimal(100), 0, clock.to_ms(clock.parse_iso(OPENED)), Decimal(100), by=MEIER, why="seen")
+    tick = Tick(id="t1", symbol="AAPL", confirmation=mark)
+    async with serving(valkey, valkey_url, tmp_path, ByRules()) as running:
+        await valkey.xadd(keys.ticks(0), tick.fields())
+        await running.until_settled("t1")
+    (said,) = [leaf["confirmation"] for leaf in await leaves(valkey) if "confirmation" in leaf]
+    assert said["by"] == await person(valkey, MEIER)  # type: ignore[index]
+    assert MEIER.encode() not in await recorded(valkey)
+
+
 async def test_a_server_that_lost_the_table_has_it_back_but_no_erased_name(valkey: Redis, tmp_path: Path) -> None:
     here, there = NameTable(valkey, tmp_path / "here"), NameTable(valkey, tmp_path / "there")
     ids = await here.ids_of((MEIER, ROSSI))
@@ -90,6 +111,13 @@ async def test_a_server_that_lost_the_table_has_it_back_but_no_erased_name(valke
     for table in (here, there):
         assert names_in(await table.rows()) == {ids[ROSSI]: ROSSI}
     assert (await there.ids_of((MEIER,)))[MEIER] != ids[MEIER]
+
+
+async def test_two_hosts_that_name_somebody_at_once_agree_on_one_id(valkey: Redis, tmp_path: Path) -> None:
+    tables = [NameTable(valkey, tmp_path / str(number)) for number in range(8)]
+    found = await asyncio.gather(*[table.ids_of((MEIER, ROSSI)) for table in tables])
+    assert found == [found[0]] * 8
+    assert len(await valkey.hgetall(PEOPLE_KEY)) == 2
 
 
 async def test_a_row_cannot_give_an_id_another_name(valkey: Redis, tmp_path: Path) -> None:

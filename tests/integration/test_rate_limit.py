@@ -52,6 +52,12 @@ async def test_a_wait_that_does_not_fit_is_refused_and_reserves_nothing(valkey: 
     assert await valkey.hgetall(KEY) == before
 
 
+async def test_what_nobody_here_can_have_written_makes_no_request_wait(valkey: Redis) -> None:
+    await valkey.hset(KEY, mapping={"9999999999": "1 1", "x": "1 1", "1": "y", "": ""})
+    assert (await reserved(limit(valkey, requests=1))).wait_s == 0
+    assert await valkey.hlen(KEY) == 1
+
+
 async def test_two_workers_share_one_limit(valkey: Redis, valkey_url: str) -> None:
     async with connect(valkey_url) as other:
         both = limit(valkey, requests=10), limit(other, requests=10)

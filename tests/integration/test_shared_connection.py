@@ -155,6 +155,28 @@ async def test_a_read_only_server_is_connected_anew_after_a_transaction(client: 
     assert await client.client_id() != before
 
 
+@pytest.mark.parametrize("command", [("SET", "key", "x"), ("FCALL", "f", 0)])
+async def test_a_write_that_a_demoted_server_refused_goes_to_the_new_one(command: tuple[str | int, ...]) -> None:
+    refused: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while asked := await reader.read(65536):
+            is_write = any(asked.endswith(f"{word}\r\n".encode()) for word in ("x", "0"))
+            if is_write and not refused:  # as a proxy does that keeps connections to the old primary
+                refused.append(asked)
+                writer.write(b"-READONLY You can't write against a read only replica.\r\n")
+            else:
+                writer.write(b"+OK\r\n" * (asked.count(b"\r\n*") + 1))
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    client = connect(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0", retries=0)
+    assert await client.execute_command(*command) in (True, b"OK")
+    assert len(refused) == 1
+    await client.aclose()
+    server.close()
+
+
 async def test_a_silent_server_is_a_timeout_for_every_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("llmctx.connection.SOCKET_TIMEOUT_S", 0.3)
 

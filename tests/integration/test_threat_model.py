@@ -68,12 +68,19 @@ LIVE: dict[str, tuple[Act, str]] = {
     "change a template": (made.blob_named("prompt", "template_sha256", "x"), "blob-digest of template_sha256"),
     "delete a template": (made.blob_named("prompt", "template_sha256", None), "blob-digest of template_sha256"),
     "change a schema": (made.blob_named("request", "schema_sha256", "x"), "blob-digest of schema_sha256"),
+    "put another type in place of the kept records": (command("SET", "audit:{0}:kept", "x"), "kept"),
+    # what others said
+    "plant an id among those of effects and people": (command("HSET", "audit:{0}:effects", "planted", 2), "id-map"),
     "list a dictionary that is not there": (
         command("HSET", "audit:{0}:dictionaries", "0" * 16, f"5 {'0' * 64}"),
         NOT_NOTICED,
     ),
     # checkpoints
     "replace the checkpoint by something else": (command("SET", made.CHECKPOINT, "x"), "note-grammar"),
+    "put another type in place of the checkpoint": (
+        made.both(command("DEL", made.CHECKPOINT), command("RPUSH", made.CHECKPOINT, "x")),
+        "note-grammar",
+    ),
     "sign a checkpoint with another key": (made.sign_with_another_key, "signature"),
     "delete the checkpoint": (command("DEL", made.CHECKPOINT), NOT_NOTICED),
     "put back an older checkpoint": (made.put_back_older_checkpoint, NOT_NOTICED),
@@ -113,6 +120,16 @@ LIVE: dict[str, tuple[Act, str]] = {
     ),
     "count attempts for a tick": (command("HSET", "ticks:{0}:attempts", "x", 5), NOT_NOTICED),
     "change the durable size": (command("SET", "audit:{0}:durable", 0), NOT_NOTICED),
+    "reserve room in the limits of several positions, or give it back": (
+        command("HSET", "controls:reserved", "x", "{}"),
+        NOT_NOTICED,
+    ),
+    "change what was used of the daily budget": (command("HSET", "budget:day", "all calls", 0), NOT_NOTICED),
+    "change what was used of an endpoint's limits of a minute": (
+        command("HSET", "limits:llm:main", "1", "1 1"),
+        NOT_NOTICED,
+    ),
+    "set or remove a key that halts": (command("SET", "controls:halt", "x"), NOT_NOTICED),
     "take the lease": (command("HSET", "audit:{0}:lease", "owner", "x"), NOT_NOTICED),
     "write a newer record format into the lease": (command("HSET", "audit:{0}:lease", "format", "99"), NOT_NOTICED),
     "set a lifetime on a key of the trail": (command("EXPIRE", LOG, 3600), NOT_NOTICED),

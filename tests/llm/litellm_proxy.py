@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.conftest import ROOT, free_port
 
-PROGRAM = Path(os.environ.get("LITELLM", ROOT / "var" / "litellm" / "bin" / "litellm"))
+PROGRAM = ROOT / os.environ.get("LITELLM", "var/litellm/bin/litellm")
 """Its dependencies contradict those of llmctx, so `make model` installs it apart."""
 MODEL = "trade"
 """The name under which the proxy offers the model."""

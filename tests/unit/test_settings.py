@@ -2,6 +2,7 @@
 
 import re
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr, ValidationError
@@ -86,6 +87,16 @@ def test_budget_and_trigger_are_set_by_the_environment(monkeypatch: pytest.Monke
 def test_a_trigger_without_any_reason_is_refused_with_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLMCTX_TRIGGER__NEW_SIGNAL", "false")
     with pytest.raises(LlmctxError, match=r"trigger is malformed: .*no reason for a call is set"):
+        load_settings()
+
+
+@pytest.mark.parametrize(("table", "name"), [("budget", "budget"), ("daily_budget", "daily_budget.per_model")])
+def test_a_setting_that_there_is_not_is_named(
+    table: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "llmctx.toml").write_text(f"[{table}]\nper_model = 1\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(LlmctxError, match=rf"There is no setting {name}\."):
         load_settings()
 
 

@@ -141,8 +141,8 @@ def _print_advice(profile: Profile, result: "ProbeResult") -> None:
             out.print("Allow more time with LLMCTX_LLM__TIMEOUT_S.")
     elif not advice:
         out.print("Nothing to set: the present profile works.")
-    else:
-        out.print("Set:")
+    if advice:
+        out.print("Set:" if result.mode is not None else "Set, and probe again:")
         for line in advice:
             out.print(f"  {line}", markup=False)
 

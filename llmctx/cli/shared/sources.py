@@ -73,8 +73,10 @@ async def recordings_of(settings: Settings, where: str | None) -> AsyncIterator[
 def copy_in(where: str, command: str) -> str:
     """What --from names, for a command that needs checkpoints.
 
-    Raises ExportError if it has none.
+    Raises ExportError if it is not there, or has none.
     """
+    if "://" not in where and not Path(where).exists():
+        raise ExportError(f"There is no {where}.", "Check the path given to --from.")
     if not is_copy(where):
         raise ExportError(
             f"{where} is neither an export nor an archive, so `llmctx {command}` finds no checkpoints there.",

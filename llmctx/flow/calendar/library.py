@@ -18,6 +18,8 @@ INSTALL = "pip install 'llmctx[calendars]'"
 """What to do without the library."""
 _SAME_DAYS = {"XNSE": "XBOM"}
 """An exchange that the library does not have -> one with the same hours and holidays."""
+_DAILY_PAUSES = dict.fromkeys(("CMES", "us_futures"), timedelta(hours=1))
+"""How long before the next session the trade pauses every day, which the library does not know."""
 _YEARS_AT_ONCE = 4
 _ANY_DAYS = date(2024, 1, 1), date(2024, 1, 31)
 """Some days that every calendar knows."""
@@ -60,7 +62,7 @@ class LibraryCalendar:
         """See Calendar."""
         years = _read(self._known_as, day.year - day.year % _YEARS_AT_ONCE)
         if years.known_from <= day <= years.known_until:
-            return years.sessions.get(day)
+            return self._until_pause(years.sessions.get(day))
         _warn_unknown(self._name, years.known_from, years.known_until)
         return self._as_any_weekday(day)
 
@@ -73,7 +75,15 @@ class LibraryCalendar:
             datetime.combine(day + timedelta(days=offset), times[-1][1], self._zone).astimezone(UTC)
             for offset, times in ((rules.open_offset, rules.open_times), (rules.close_offset, rules.close_times))
         )
-        return Session(opens, closes)
+        return self._until_pause(Session(opens, closes))
+
+    def _until_pause(self, session: Session | None) -> Session | None:
+        """The session without the daily pause at its end; an early close comes before it."""
+        pause = _DAILY_PAUSES.get(self._known_as)
+        if session is None or pause is None:
+            return session
+        ends_as_usual = session.closes.astimezone(self._zone).time() == self._rules.close_times[-1][1]
+        return session._replace(closes=session.closes - pause) if ends_as_usual else session
 
 
 @lru_cache(maxsize=64)

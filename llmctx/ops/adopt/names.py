@@ -1,4 +1,7 @@
-"""The names under which other systems write the fields of the schema, without case and punctuation."""
+"""The names under which other systems write the fields of the schema, without case and punctuation.
+
+A name may be that of a value, or of its object and the value: entry.price is an entryprice.
+"""
 
 from typing import NamedTuple
 
@@ -14,7 +17,7 @@ class Names(NamedTuple):
     """The fields without which the section is not proposed."""
 
 
-_WRITTEN = "timestamp ts t time lastupdate updatedat updated updatetime eventtime datetime at"
+_WRITTEN = "lastupdate updatedat updated updatetime timestamp ts eventtime t time datetime at date asof"
 NAMES = {
     "position": Names(
         "position pos holding trade",
@@ -22,12 +25,13 @@ NAMES = {
             "entry_price": (
                 "entryprice avgentryprice averageprice avgprice avgpx entrypx avg entry openprice openrate averagecost"
             ),
-            "current_price": "currentprice markprice mark markpx lastprice last price currentrate",
-            "quantity": "quantity qty size amount contracts shares lots units positionamt sz",
+            "current_price": "currentprice markprice mark markpx lastprice lastpx curpx ltp last price currentrate",
+            "quantity": "quantity qty size amount contracts shares lots units positionamt netqty netquantity sz",
             "side": "side direction dir positionside posside type isshort",
             "entry_time": "entrytime openedat opentime opentimestamp opened opendate createdat created ctime entryts",
             "unrealized_pnl": (
-                "unrealizedpnl unrealisedpnl upnl upl unrealizedprofit unrealizedpl profitabs pnl profit"
+                "unrealizedpnl unrealisedpnl pnlunrealized pnlunrealised upnl upl unrealizedprofit unrealizedpl "
+                "profitabs pnl profit"
             ),
             "unrealized_pnl_pct": (
                 "unrealizedpnlpct pnlpct uplpct profitpct percentage unrealizedplpc*100 profitratio*100"
@@ -45,7 +49,7 @@ NAMES = {
     "price": Names(
         "price tick quote last",
         {
-            "price.last": "last lastprice close c price ltp px p markprice",
+            "price.last": "last lastprice ltp lastpx close c price px p markprice",
             "price.open": "open o openprice",
             "price.high": "high h highprice",
             "price.low": "low l lowprice",
@@ -60,8 +64,8 @@ NAMES = {
             "rsi_14": "rsi14 rsi",
             "macd": "macd macdline",
             "macd_signal": "macdsignal macdsig signalline",
-            "bollinger_upper": "bollingerupper bbupper bbu upperband",
-            "bollinger_lower": "bollingerlower bblower bbl lowerband",
+            "bollinger_upper": "bollingerupper bbupper bbupperband bbu upperband",
+            "bollinger_lower": "bollingerlower bblower bblowerband bbl lowerband",
             "bollinger_width": "bollingerwidth bbwidth bbw",
             "timestamp": _WRITTEN,
         },

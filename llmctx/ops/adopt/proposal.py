@@ -134,8 +134,8 @@ def _hints(section: str, pattern: str) -> int:
     return sum(hint in pattern.lower() for hint in hints.split())
 
 
-def _leaves(document: Any, path: str, depth: int) -> Iterator[tuple[str, str, Any]]:
-    """Each value in a document: its plain name, its path and itself."""
+def _leaves(document: Any, path: str, depth: int) -> Iterator[tuple[tuple[str, str], str, Any]]:
+    """Each value in a document: its plain names, alone and behind that of its object, its path and itself."""
     for name, value in document.items() if isinstance(document, dict) else ():
         step = name if _PLAIN.match(name) else json.dumps(name)
         where = f"{path}.{step}" if path else step
@@ -144,15 +144,19 @@ def _leaves(document: Any, path: str, depth: int) -> Iterator[tuple[str, str, An
         elif isinstance(value, list) and value and isinstance(value[0], dict) and depth < 3:  # noqa: PLR2004  the same
             yield from _leaves(value[0], f"{where}[0]", depth + 1)
         elif not isinstance(value, dict | list):
-            yield re.sub(r"[^a-z0-9]", "", name.lower()), where, value
+            yield (_plain_name(name), _plain_name(path.rpartition(".")[2] + name)), where, value
 
 
-def _source(target: str, others: list[str], leaves: list[tuple[str, str, Any]]) -> str | None:
+def _plain_name(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def _source(target: str, others: list[str], leaves: list[tuple[tuple[str, str], str, Any]]) -> str | None:
     """The source of a field as TOML; None if no value looks like it."""
     for other in others:
         known, _, factor = other.partition("*")
-        for name, path, value in leaves:
-            if name == known and (source := _as_source(target, path, value)) is not None:
+        for names, path, value in leaves:
+            if known in names and (source := _as_source(target, path, value)) is not None:
                 return f"{{ path = {source}, factor = {factor} }}" if factor else source
     return None
 

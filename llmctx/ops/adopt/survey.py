@@ -22,6 +22,8 @@ _UPPER = re.compile(r"(?=.*[A-Z])[A-Z0-9][A-Z0-9.\-/=^&]{0,19}\Z", re.ASCII)
 _LOWER = re.compile(r"(?=.*[a-z])[a-z0-9][a-z0-9.\-]{1,14}\Z", re.ASCII)
 _PAIR = re.compile(r"(?<![A-Za-z0-9])[A-Z0-9]{1,15}/[A-Z0-9]{2,10}(?::[A-Z0-9]{2,10})?(?![A-Za-z0-9])", re.ASCII)
 """A pair as ccxt writes it, BTC/USDT or BTC/USDT:USDT: its slash and colon do not part the key."""
+_WITH_EXCHANGE = re.compile(r"(?:(?<=[/|])|^)[A-Z]{2,8}:[A-Z0-9.&-]{1,20}(?=[/|]|$)", re.ASCII)
+"""A symbol behind its exchange, NSE:INFY, in a key whose other parts are parted by something else."""
 _SPLIT = re.compile(r"([:|/]+)")
 _MIN_LOWER = 3
 """So many keys must differ in one lower-case part alone before that is taken for a symbol."""
@@ -111,8 +113,9 @@ def _patterns(names: list[str]) -> dict[str, list[str]]:
 
 def _readings(name: str) -> list[tuple[str, str, str]]:
     """Each way to see a symbol in a key: placeholder, symbol, and the pattern that follows."""
-    if (pair := _PAIR.search(name)) is not None and is_symbol(pair[0]):
-        return [("{symbol}", pair[0], f"{name[: pair.start()]}{{symbol}}{name[pair.end() :]}")]
+    whole = _PAIR.search(name) or (_WITH_EXCHANGE.search(name) if re.search("[/|]", name) else None)
+    if whole is not None and is_symbol(whole[0]):
+        return [("{symbol}", whole[0], f"{name[: whole.start()]}{{symbol}}{name[whole.end() :]}")]
     parts = _SPLIT.split(name)
     found = []
     for i in range(0, len(parts), 2):

@@ -59,7 +59,7 @@ class Archiver:
     """Archives one partition from a state directory that has its anchor."""
 
     def __init__(self, trail: Trail, state_dir: Path, place: Place, writer: Writer, note_and_trim: NoteAndTrim) -> None:
-        self._trail = trail
+        self._trail = trail._replace(writers=self._roster)
         self._state_dir = state_dir
         self._place = place
         self._writer = writer

@@ -6,6 +6,7 @@ doubled. Nothing is believed because it was written: what counts is what the pla
 """
 
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import NamedTuple
 
 from redis.asyncio import Redis
@@ -39,6 +40,7 @@ from llmctx.trail.proof.base import open_by_any
 from llmctx.trail.proof.checkpoint import Key, join_notes, key_name_of, origin_of
 from llmctx.trail.proof.key import SigningKey
 from llmctx.trail.proof.merkle import CompactRange, leaf_hash
+from llmctx.trail.proof.writer import WriterKeys
 from llmctx.version import VERSION
 
 OnRecord = Callable[[], None]
@@ -61,6 +63,8 @@ class Trail(NamedTuple):
     """The instance's public key, and before it those that it replaced."""
     signing: SigningKey | None = None
     """The instance's private key, if it is at hand: with it a segment may end between two checkpoints."""
+    writers: Callable[[], WriterKeys] | None = None
+    """Gives the keys of its writers, who may have erased pieces of what is archived already."""
 
 
 class _Content(NamedTuple):
@@ -70,6 +74,8 @@ class _Content(NamedTuple):
     """It as a Parquet file."""
     digest: str
     """The digest of everything in it."""
+    leaves: str
+    """The digest of everything in it but evidence."""
     lost: int
     unreadable: int
     blobs: tuple[str, ...]
@@ -107,10 +113,12 @@ class SegmentWriter:
         Raises ArchiveError if a file in the place holds something else, or if what is read back is not what the
         checkpoint signed; TrailError if Redis or the anchor cannot be read.
         """
-        there = self._place.read(manifest_name(self._trail.log.partition, cut.first))
+        there = self._newest(cut.first)
         if there is not None:
             cut = self._cut_like(cut, Manifest.read(there, self._where(cut)).end)
         content = await self._content(cut)
+        if there is not None and Manifest.read(there, self._where(cut)).revision:
+            return self._written(cut, there, None, content, frontier)  # what was erased is not written again
         records = records_name(self._trail.log.partition, cut.first, cut.signed_ms)
         while not self._place.put(records, content.raw):
             end = RecordsFile(self._place.read(records) or b"").end
@@ -124,10 +132,14 @@ class SegmentWriter:
         manifest = await self._manifest(cut, content, records, frontier, writers)
         self._place.put(manifest.name, manifest.raw)
         reached("manifest_written")
-        raw = self._place.read(manifest.name) or b""
-        found = Manifest.read(raw, self._where(cut))
-        tree = CompactRange.resume(frontier.size, frontier.subtrees)
-        self._prove(found, manifest, content, tree)
+        return self._written(cut, self._place.read(manifest.name) or b"", manifest, content, frontier)
+
+    def _written(
+        self, cut: Cut, raw: bytes, ours: Manifest | None, content: _Content, frontier: CompactRange
+    ) -> Written:
+        """Prove the segment of a stored manifest, which says the same as `ours`, or of which pieces were erased."""
+        found, tree = Manifest.read(raw, self._where(cut)), CompactRange.resume(frontier.size, frontier.subtrees)
+        self._prove(found, ours, content, tree)
         base = Base(
             size=found.end,
             note=found.checkpoint,
@@ -137,6 +149,16 @@ class SegmentWriter:
             manifest=canonical.sha256(raw),
         )
         return Written(found, base, content.settled)
+
+    def _newest(self, first: int) -> bytes | None:
+        """The manifest in force of the segment that begins at an index; None if there is none."""
+        newest, partition = None, self._trail.log.partition
+        for revision in count():
+            raw = self._place.read(manifest_name(partition, first, revision))
+            if raw is None:
+                return newest
+            newest = raw
+        return None
 
     def _where(self, cut: Cut) -> str:
         return f"{manifest_name(self._trail.log.partition, cut.first)} in {self._place.name}"
@@ -155,7 +177,8 @@ class SegmentWriter:
     async def _content(self, cut: Cut) -> _Content:
         log, hashes = self._trail.log, self._trail.anchor.hashes(cut.first, cut.end)
         writer = RecordsWriter(cut.first, dict(enumerate(hashes, cut.first)))
-        digest, blobs, enrolled = ContentDigest(), dict[str, None](), list[Enrolled]()
+        digest, leaves = ContentDigest(), ContentDigest()
+        blobs, enrolled = dict[str, None](), list[Enrolled]()
         ticks: list[str] = []
         async for entry in log.read(cut.first, cut.end):
             if (problem := entry.unreadable) is not None and problem.may_return:
@@ -167,6 +190,7 @@ class SegmentWriter:
             writer.add(entry)
             leaf, pieces = entry.kept
             digest.add(entry.index, leaf, entry.proof, pieces)
+            leaves.add(entry.index, leaf, entry.proof, {})
             ticks += [*entry.ticks, *map(said_tick, entry.said)]
             blobs |= dict.fromkeys(named_blobs(entry.record))
             about_keys = {name: entry.record[name] for name in ("enrolment", "rotation") if name in entry.record}
@@ -177,6 +201,7 @@ class SegmentWriter:
         return _Content(
             raw=raw,
             digest=digest.value,
+            leaves=leaves.value,
             lost=writer.lost,
             unreadable=writer.unreadable,
             blobs=tuple(sorted(blobs)),
@@ -216,7 +241,7 @@ class SegmentWriter:
             blobs=content.blobs,
         )
 
-    def _prove(self, found: Manifest, ours: Manifest, content: _Content, tree: CompactRange) -> None:
+    def _prove(self, found: Manifest, ours: Manifest | None, content: _Content, tree: CompactRange) -> None:
         """Check that the segment gives back what Redis holds, and what the checkpoint signed; `tree` grows by it.
 
         Raises ArchiveError if it does not.
@@ -233,22 +258,24 @@ class SegmentWriter:
             )
         reached("proven")
 
-    def _fault(self, found: Manifest, ours: Manifest, content: _Content, tree: CompactRange) -> str | None:
+    def _fault(self, found: Manifest, ours: Manifest | None, content: _Content, tree: CompactRange) -> str | None:
         # Two archivers may differ in these, and in nothing else.
         either: dict[str, object] = {"made_ms": 0, "version": "", "checkpoint": "", "key": ""}
-        if found.model_copy(update=either) != ours.model_copy(update=either):
+        if ours is not None and found.model_copy(update=either) != ours.model_copy(update=either):
             return "its manifest describes other files"
         signed = open_by_any(found.checkpoint, self._trail.keys, origin_of(self._trail.instance, found.partition))
         archive, digest = Archive(self._place, {found.partition: [found]}), ContentDigest()
         part = Part(found.partition, signed.origin, found.end, found.first)
         hashes = self._trail.anchor.hashes(found.first, found.end)
         for row in archive.kept(part):  # nothing is parsed again: the bytes are what Redis holds, or they are not
-            digest.add(row.at, row.leaf, row.proof, row.pieces)
+            digest.add(row.at, row.leaf, row.proof, {} if ours is None else row.pieces)
             if row.leaf_hash is None and leaf_hash(row.leaf) != hashes[row.at - found.first]:
                 return f"record {row.at} has another leaf hash than the anchor"
         archive.check_blobs()
-        if digest.value != content.digest:
+        if digest.value != (content.leaves if ours is None else content.digest):
             return "what is read back is not what Redis holds"
+        if ours is None and (fault := self._fault_of_erased(found, archive, part)) is not None:
+            return fault
         if archive.known(part) not in (None, hashes):
             return "lost or unreadable records have other leaf hashes than the anchor"
         for hashed in hashes:
@@ -256,3 +283,11 @@ class SegmentWriter:
         if (tree.size, tree.root()) != (signed.size, signed.root):
             return "the leaf hashes of the anchor have another root than the checkpoint"
         return None
+
+    def _fault_of_erased(self, found: Manifest, archive: Archive, part: Part) -> str | None:
+        """Why the evidence that a segment lacks was not erased by rule; None if it was."""
+        writers = None if self._trail.writers is None else self._trail.writers()
+        if writers is None or any(each.fault(writers) is not None for each in found.erased or ()):
+            return "no writer of this trail signed what was erased"
+        lacking = sum(entry.unreadable is not None for entry in archive.entries(part))
+        return "it lacks evidence that was not erased by rule" if lacking != found.unreadable else None

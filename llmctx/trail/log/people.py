@@ -6,6 +6,7 @@ all hosts share, and a copy in each state directory, from which a server that lo
 erased a mark stays, so that no copy brings it back.
 """
 
+import contextlib
 import logging
 import re
 import secrets
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import cast
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError, ResponseError, WatchError
 
 from llmctx import canonical
 from llmctx.private_files import make_private_directory, write_private
@@ -43,7 +44,7 @@ class NameTable:
     async def rows(self) -> Rows:
         """The rows of server and copy; those of the copy alone if the server does not give its own."""
         try:
-            shared = await self._rows()
+            shared = await _rows_of(self._redis)
         except (RedisError, OSError):
             shared = {}
         return _joined(shared, copied_rows(self._state_dir))
@@ -53,14 +54,12 @@ class NameTable:
 
         Raises TrailError if the server does not answer.
         """
-        rows = await self.mend()
-        known = {name: person for person, name in sorted(names_in(rows).items(), reverse=True)}
-        found = {name: name if PERSON_ID.fullmatch(name.encode()) else known.get(name) for name in names}
-        new = {name: _new_row(name) for name, person in found.items() if person is None}
-        if new:
-            await self._add(dict(new.values()))
-            self._copy({**rows, **dict(new.values())})
-        return {name: person or new[name][0] for name, person in found.items()}
+        wanted = tuple(names)
+        found = _ids_in(await self.mend(), wanted)
+        while len(found) < len(set(wanted)):
+            await self._enrol([name for name in wanted if name not in found])
+            found = _ids_in(await self.mend(), wanted)
+        return found
 
     async def id_of(self, name: str) -> str:
         """The id of one person; raises as `ids_of` does."""
@@ -90,20 +89,27 @@ class NameTable:
         await self._mark([person])
         self._copy({**rows, person: _ERASED})
 
+    async def _enrol(self, names: Iterable[str]) -> None:
+        """Give each name an id, unless somebody else writes rows meanwhile: two ids of one name help nobody."""
+        with redis_errors("The table of people could not be written"), contextlib.suppress(WatchError):
+            async with self._redis.pipeline(transaction=True) as both:
+                await both.watch(PEOPLE_KEY)
+                known = _ids_in(await _rows_of(both), names)
+                both.multi()  # type: ignore[no-untyped-call]  # untyped in redis-py
+                for person, row in (_new_row(name) for name in names if name not in known):
+                    both.hset(PEOPLE_KEY, person, row)
+                await both.execute()
+
     async def _usable_rows(self) -> Rows:
         """The rows on the server; none if the key holds something else, which is removed."""
         try:
-            return await self._rows()
+            return await _rows_of(self._redis)
         except ResponseError as error:
             if not str(error).startswith("WRONGTYPE"):
                 raise
             _log.warning(f"{PEOPLE_KEY} was no hash and is removed; the copy in {self._state_dir} has its rows")
             await self._redis.delete(PEOPLE_KEY)
             return {}
-
-    async def _rows(self) -> Rows:
-        found = cast("dict[bytes, bytes]", await self._redis.hgetall(PEOPLE_KEY))
-        return {person.decode(errors="replace"): row.decode(errors="replace") for person, row in found.items()}
 
     async def _add(self, rows: Rows) -> None:
         with redis_errors("The table of people could not be written"):
@@ -123,6 +129,18 @@ class NameTable:
             new.replace(self._state_dir / _COPY)
         except OSError as error:  # a halt must not wait for a disk; the server has the row
             _log.warning(f"The copy of the table of people could not be written: {error}")
+
+
+async def _rows_of(redis: Redis) -> Rows:
+    found = cast("dict[bytes, bytes]", await redis.hgetall(PEOPLE_KEY))
+    return {person.decode(errors="replace"): row.decode(errors="replace") for person, row in found.items()}
+
+
+def _ids_in(rows: Rows, names: Iterable[str]) -> dict[str, str]:
+    """The id of each name that has one; an id is its own."""
+    known = {name: person for person, name in sorted(names_in(rows).items(), reverse=True)}
+    own = {name: name for name in names if PERSON_ID.fullmatch(name.encode())}
+    return {name: known[name] for name in names if name in known} | own
 
 
 def copied_rows(state_dir: Path) -> Rows:

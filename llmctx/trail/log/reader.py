@@ -80,7 +80,10 @@ class LogReader:
     async def kept(self) -> list[int]:
         """The indices of all archived records that are kept; -1 for an invalid one."""
         with redis_errors():
-            names = cast("list[bytes]", await self._redis.hkeys(self.key("kept")))
+            try:
+                names = cast("list[bytes]", await self._redis.hkeys(self.key("kept")))
+            except ResponseError:  # no hash, so nothing in it is an index
+                return [-1]
         return sorted({index_of(name.partition(b" ")[0]) for name in names})
 
     async def read(self, start: int = 0, stop: int | None = None) -> AsyncIterator[Entry]:
@@ -117,9 +120,12 @@ class LogReader:
         return entry if entry is not None and entry.leaf_hash == leaf_hash else None
 
     async def checkpoint(self) -> str | None:
-        """The newest signed checkpoint in Redis, None if there is none."""
+        """The newest signed checkpoint in Redis, None if there is none; empty if somebody put another type there."""
         with redis_errors():
-            note = cast("bytes | None", await self._redis.get(self.key("checkpoint")))
+            try:
+                note = cast("bytes | None", await self._redis.get(self.key("checkpoint")))
+            except ResponseError:
+                return ""
         return None if note is None else note.decode(errors="replace")
 
     async def settled(self, tick_ids: Sequence[str]) -> list[int | None]:

@@ -13,12 +13,13 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import overload
 
 from llmctx.errors import AnchorBusyError, AnchorError, CheckpointError, ForkError
 from llmctx.killpoint import reached
 from llmctx.trail.disk import make_directory, sync_directory
 from llmctx.trail.proof.checkpoint import split_notes
-from llmctx.trail.proof.merkle import HASH_BYTES
+from llmctx.trail.proof.merkle import HASH_BYTES, CompactRange
 
 _ZERO = bytes(HASH_BYTES)
 
@@ -26,6 +27,28 @@ _ZERO = bytes(HASH_BYTES)
 def anchor_directory(state_dir: Path, instance: str, partition: int) -> Path:
     """The folder of a partition's anchor."""
     return state_dir / "anchor" / instance / str(partition)
+
+
+class PackedHashes(Sequence[bytes]):
+    """Leaf hashes in index order."""
+
+    def __init__(self, raw: bytes = b"") -> None:
+        """`raw` has 32 bytes for each."""
+        self._raw = raw
+
+    def __len__(self) -> int:
+        return len(self._raw) // HASH_BYTES
+
+    @overload
+    def __getitem__(self, index: int) -> bytes: ...
+    @overload
+    def __getitem__(self, index: slice) -> "PackedHashes": ...
+    def __getitem__(self, index: int | slice) -> "bytes | PackedHashes":
+        if isinstance(index, slice):
+            start, stop, _ = index.indices(len(self))
+            return PackedHashes(self._raw[start * HASH_BYTES : stop * HASH_BYTES])
+        start = range(len(self))[index] * HASH_BYTES
+        return self._raw[start : start + HASH_BYTES]
 
 
 class Anchor:
@@ -60,11 +83,32 @@ class Anchor:
         """The leaf hashes from `start` up to but not including `stop` (None: the end), as far as there are any."""
         size = self.size
         end = size if stop is None else min(stop, size)
-        if start >= end:
-            return []
-        with self._disk_errors("read"), self._leaves.open("rb") as file:
-            raw = os.pread(file.fileno(), (end - start) * HASH_BYTES, start * HASH_BYTES)
+        raw = self._raw(start, end)
         return [raw[at : at + HASH_BYTES] for at in range(0, len(raw), HASH_BYTES)]
+
+    def has(self, hashed: bytes) -> bool:
+        """Whether it has a leaf hash at any index."""
+        raw, at = self._raw(0, self.size), -1
+        while (at := raw.find(hashed, at + 1)) % HASH_BYTES:
+            if at < 0:
+                return False
+        return True
+
+    def packed(self) -> "PackedHashes":
+        """All its leaf hashes, which take no more memory than on the disk."""
+        return PackedHashes(self._raw(0, self.size))
+
+    def grow(self, tree: CompactRange) -> CompactRange:
+        """A tree over its first leaf hashes, grown by all that follow."""
+        for each in self.hashes(tree.size):
+            tree.append(each)
+        return tree
+
+    def _raw(self, start: int, end: int) -> bytes:
+        if start >= end:
+            return b""
+        with self._disk_errors("read"), self._leaves.open("rb") as file:
+            return os.pread(file.fileno(), (end - start) * HASH_BYTES, start * HASH_BYTES)
 
     def checkpoints(self) -> list[str]:
         """Every checkpoint, oldest first, without a torn one at the end."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from llmctx.errors import CheckpointError
 from llmctx.trail.log.base import Base
 from llmctx.trail.log.leaf_schema import Fault
+from llmctx.trail.log.log import Log
 from llmctx.trail.proof.checkpoint import Checkpoint, Key, open_note, read_note
 from llmctx.trail.proof.merkle import CompactRange
 
@@ -50,3 +51,15 @@ def check_base(base: Base, keys: Sequence[Key], origin: str) -> Fault | None:
         found = f"size {signed.size} and root {signed.root.hex()}"
         return Fault(base.size, RULE, f"a checkpoint over {base.size} records with root {tree.root().hex()}", found)
     return None
+
+
+async def genuine_base(log: Log, key: Key, origin: str) -> Base:
+    """The base of a log if this key signed it, and otherwise an empty one.
+
+    Raises TrailError if the server does not answer.
+    """
+    try:
+        base = await log.base()
+    except ValueError:
+        return Base()
+    return base if check_base(base, [key], origin) is None else Base()

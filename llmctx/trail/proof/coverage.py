@@ -138,6 +138,24 @@ def read_coverage(notes: Sequence[str], trusted: Trusted, *, complete: bool = Tr
     return Coverage(checkpoints, complete=complete)
 
 
+def notes_since(notes: Sequence[str], trusted: Trusted, size: int) -> tuple[Sequence[str], Trusted]:
+    """The notes over at least so many records and the one before them, and the keys that sign from there on."""
+    at = next((at for at, note in enumerate(notes) if _size_of(note) >= size), len(notes))
+    keys, at = trusted.keys, max(0, at - 1)
+    for note in notes[:at]:
+        if keys[1:] and "\nrotation " in note and handover(note) == Rotation(*keys[:2]):
+            keys = keys[1:]
+    return notes[at:], trusted._replace(chain=keys)
+
+
+def _size_of(note: str) -> float:
+    """What a note says of its size, which is checked later; infinite if it says nothing."""
+    try:
+        return int(note.split("\n", 2)[1])
+    except (ValueError, IndexError):
+        return float("inf")
+
+
 def open_checkpoint(note: str, trusted: Trusted, at: int) -> Checkpoint:
     """The checkpoint in a signed note, checked by every rule that needs this note alone.
 

@@ -20,16 +20,19 @@ from llmctx.killpoint import reached
 from llmctx.trail.disk import write_in_thread
 from llmctx.trail.log import unreadable
 from llmctx.trail.log.appended import is_ours
+from llmctx.trail.log.base import Base
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import Instance
 from llmctx.trail.log.lease import RECORD_FORMAT, SEE_REDIS, newest_format, redis_errors
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.anchor import Anchor, anchor_directory
+from llmctx.trail.proof.base import genuine_base, tree_of
 from llmctx.trail.proof.checkpoint import LATE_SINCE, Checkpoint, open_note, origin_of
 from llmctx.trail.proof.key import SigningKey
 from llmctx.trail.proof.merkle import CompactRange, root
 from llmctx.trail.proof.roster import Roster
 from llmctx.trail.proof.rotation import Rotation, rotation_of
+from llmctx.trail.proof.signed import SignedHashes
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +43,6 @@ MAX_SILENCE_MS = 50_000
 LATE_MS = 60_000
 """A checkpoint that covers records older than this declares them late."""
 _COMPARED = 10_000
-_PREFIX_BYTES = 8
 _UNREACHABLE = "The notary could not reach Redis"
 
 
@@ -69,10 +71,11 @@ class Notary:
         """The newest checkpoint in the anchor."""
         self._last_note: str | None = None
         self._tree = CompactRange()
+        self._base = Base()
         self._roster = Roster(state_dir, instance.id, partition)
         self._next: SigningKey | None = None
         self._refused = -1
-        self._signed: set[bytes] | None = None
+        self._signed = SignedHashes(self.anchor)
 
     async def open(self) -> None:
         """Continue from the anchor, after comparing its newest records with the log.
@@ -80,6 +83,7 @@ class Notary:
         Raises ForkError if they differ, InstanceError if Redis has another instance, TrailError if log or anchor
         cannot be read.
         """
+        self._base = await genuine_base(self._log, self._signing.key, self.origin)
         self._tree = await self._anchored_tree()
         self._last_note = self.anchor.newest()
         self.last = None if self._last_note is None else open_note(self._last_note, self._signing.key, self.origin)
@@ -164,8 +168,7 @@ class Notary:
             self._tree = await self._anchored_tree()
             raise
         self.last, self._last_note = checkpoint, note
-        if self._signed is not None:
-            self._signed.update(each[:_PREFIX_BYTES] for each in fresh.hashes)
+        self._signed.add(fresh.hashes)
         await self._publish(note)
         reached("told")
         return checkpoint
@@ -199,10 +202,7 @@ class Notary:
             return f"{fault.rule}: {fault.found}"
         if not self._roster.needs_proof(entry.index) or is_ours(entry.partition, entry.index, hashed):
             return None
-        if self._signed is None:  # only where other processes append: about 75 bytes for each record
-            self._signed = {each[:_PREFIX_BYTES] for each in self.anchor.hashes()}
-        may_stand = hashed[:_PREFIX_BYTES] in self._signed and hashed in self.anchor.hashes()
-        return "it stands at another index too" if may_stand or hashed in fresh else None
+        return "it stands at another index too" if hashed in fresh or self._signed.has(hashed) else None
 
     def _refuse(self, index: int, why: str) -> None:
         if index != self._refused:
@@ -236,7 +236,8 @@ class Notary:
                 raise ForkError(entry.index, f"anchor {self.anchor.directory}", expected.hex(), found.hex())
 
     async def _anchored_tree(self) -> CompactRange:
-        return await asyncio.to_thread(lambda: CompactRange(self.anchor.hashes()))
+        is_known = 0 < self._base.size <= self.anchor.size  # then the tree is not built from the first record on
+        return await asyncio.to_thread(self.anchor.grow, tree_of(self._base) if is_known else CompactRange())
 
     def _compare_checkpoint(self, published: Checkpoint | None, fresh: list[bytes]) -> None:
         """Check that the tree to be signed next has grown out of the checkpoint in Redis.

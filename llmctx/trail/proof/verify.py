@@ -63,15 +63,15 @@ class Verifier:
         self._writers = writers
         self._without_tick: dict[bytes, int] = {}
 
-    def begin_at(self, size: int, subtrees: Sequence[bytes]) -> Fault | None:
-        """Begin after what was archived: with the leaf hashes known of it, or else with these subtrees of its tree.
+    def begin_at(self, size: int, subtrees: Sequence[bytes], *, grow: bool = True) -> Fault | None:
+        """Begin after what was archived: with its known leaf hashes, or else (without `grow` always) these subtrees.
 
         Returns the fault if a checkpoint, or what is known, contradicts them. Raises ValueError if a tree of this size
         has other subtrees.
         """
         tree = CompactRange.resume(size, subtrees)
         self.trimmed = size
-        if self._known_from or len(self._known) < size:
+        if not grow or self._known_from or len(self._known) < size:
             self.tree, self.archived = tree, size
             self.coverage.begin_at(size)
             self.said.begin_at(size)

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 from llmctx.trail.log import unreadable
+from llmctx.visible import visible
 
 
 class Filter(NamedTuple):
@@ -25,7 +26,7 @@ class Filter(NamedTuple):
     prompt: str | None = None
     """That asked with this prompt: NAME, or NAME/vN."""
     text: str | None = None
-    """Whose reasoning or reason contains this text, in any case."""
+    """Whose reasoning or reason contains this text as it is shown, in any case."""
 
     def matches(self, record: dict[str, Any], time_ms: int | None) -> bool:
         """Whether a record of this time is wanted; one whose time is not known is of any time."""
@@ -39,7 +40,7 @@ class Filter(NamedTuple):
             and (self.until_ms is None or time_ms is None or time_ms < self.until_ms)
             and (self.model is None or self.model in _models(record))
             and (self.prompt is None or self.prompt in _prompts(record))
-            and (self.text is None or any(self.text.casefold() in said.casefold() for said in _words(record)))
+            and (self.text is None or any(self.text.casefold() in said for said in _words(record)))
         )
 
 
@@ -52,8 +53,10 @@ def _prompts(record: dict[str, Any]) -> tuple[str, ...]:
     return () if prompt is None else (prompt["template"], f"{prompt['template']}/v{prompt['version']}")
 
 
-def _words(record: dict[str, Any]) -> tuple[str, str]:
-    return record["verdict"]["reason"], record.get("decision", {}).get("reasoning", "")
+def _words(record: dict[str, Any]) -> tuple[str, ...]:
+    """What a record says, as it is shown: people have their names."""
+    said = record["verdict"]["reason"], record.get("decision", {}).get("reasoning", "")
+    return tuple(visible(each).casefold() for each in said)
 
 
 def time_of(record: dict[str, Any]) -> int | None:

@@ -117,6 +117,21 @@ async def test_a_running_owner_lets_go_of_what_was_erased(valkey: Redis, proven:
     assert (await proven("verify", "--json")).code == 0
 
 
+@pytest.mark.more
+async def test_after_a_restore_nothing_that_was_erased_is_archived_again(valkey: Redis, proven: Program) -> None:
+    assert (await proven("backup", "--to", "backups")).code == 0
+    key = await archived(valkey, proven)
+    await erase(proven, TWO_DAYS_LATER)
+    assert (await proven("restore", "backups", "--over", "--json")).code == 0
+    assert await Log(valkey).first() == 0
+    again = await proven("archive", "--to", "kept", "--older-than", "0d", "--keep", "0", "--json")
+    assert (again.code, again.lines[0]["end"]) == (0, SIZE), again.err
+    assert not any(pieces & set(HEADLINES) for pieces in with_pieces(proven).values())
+    assert all("-e1" in file.name for file in (proven.folder / "kept" / "0").glob(f"*-{0:012}*.parquet"))
+    assert (await proven("verify", "--json")).code == 0
+    assert (await proven("verify", "--from", "kept", "--key", key, "--json")).code == 0
+
+
 async def test_a_statement_that_no_writer_signed_excuses_nothing(valkey: Redis, proven: Program) -> None:
     key = await archived(valkey, proven)
     await erase(proven, TWO_DAYS_LATER)

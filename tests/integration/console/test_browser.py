@@ -138,7 +138,11 @@ async def test_everything_can_be_read_without_scripts(browser: Browser) -> None:
         await page.click("summary:has-text('price')")
         assert await page.is_visible("text=price.price.last")
         assert not await page.is_visible("input[name=key]")
-        for path, wanted in (("quality", "In use"), ("health", "Partitions and leases"), ("compare", "replay")):
+        wanted_in = {
+            "quality": "In use", "health": "Partitions and leases", "compare": "replay", "symbols/AAPL": "Thesis",
+            "find?q=AAPL": "newest first", "approvals": "Nothing waits",
+        }  # fmt: skip
+        for path, wanted in wanted_in.items():
             await page.goto(f"{browser.url}/{path}")
             assert wanted in await page.inner_text("main")
 

@@ -35,7 +35,7 @@ def test_what_is_used_up_is_shown_with_what_is_left() -> None:
     assert lines["adds per day"] == ("3", "5", "0")
     assert lines["max times opened"] == ("2", "4", "0")
     assert lines["actions per hour"] == ("12", "0", "12")
-    assert lines["stop max pct"] == ("15", "", "")
+    assert lines["stop max %"] == ("15", "", "")
 
 
 def test_without_the_mandate_there_is_no_table() -> None:

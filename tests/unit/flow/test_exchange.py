@@ -163,6 +163,10 @@ def test_the_core_and_the_library_agree_on_every_day(name: str) -> None:
         ("XNSE", "2026-01-26T20:00", "2026-01-27", "pre_market"),
         ("CMES", "2026-01-04T23:00", "2026-01-05", "open"),  # Sunday evening is Monday's session
         ("CMES", "2026-01-02T23:30", "2026-01-03", "closed"),
+        ("CMES", "2026-01-05T22:30", "2026-01-05", "after_hours"),  # the daily pause
+        ("CMES", "2026-01-05T23:00", "2026-01-06", "open"),
+        ("CMES", "2026-07-06T21:30", "2026-07-06", "after_hours"),  # an hour earlier in summer
+        ("CMES", "2026-01-02T22:00", "2026-01-02", "after_hours"),
         ("FX", "2026-07-05T21:00", "2026-07-06", "open"),
         ("FX", "2026-07-05T20:59", "2026-07-05", "closed"),
         ("FX", "2026-07-10T20:59", "2026-07-10", "open"),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from llmctx.errors import FeedError
 from llmctx.flow.bars import BadRow
 from llmctx.flow.news import Headline, NewsWindow, headline_of
-from llmctx.flow.news_file import parse_headlines, read_news
+from llmctx.flow.news_file import headlines_of, parse_headlines, read_news
 from tests.days import Day
 
 AT = datetime(2014, 6, 6, 13, 30, tzinfo=UTC)
@@ -140,6 +140,13 @@ def test_a_providers_score_is_rounded_to_four_decimals(given_: float, score: str
         ("A killer app beats every forecast", 1),
         ("ABC +3.5% after hours", 1),
         ("ABC -2% on valuation", -1),
+        ("Losses narrow at ABC", 1),
+        ("ABC pares early losses", 1),
+        ("ABC fails to beat forecasts", -1),
+        ("ABC averts bankruptcy", 1),
+        ("ABC sinks to a 52-week low", -1),
+        ("ABC at an all-time high", 1),
+        ("ABC halves its dividend", -1),
         ("Profit at Banco de Chile falls", -1),
         ("Shares of the group", None),
         ("Das war der Gewinn im Quartal", None),
@@ -151,7 +158,7 @@ def test_a_providers_score_is_rounded_to_four_decimals(given_: float, score: str
     ],
 )
 def test_without_a_providers_score_the_words_are_scored_and_unread_ones_have_none(text: str, sign: int | None) -> None:
-    score = good(headline=text, sentiment_score=None).score
+    score = good(headline=text, sentiment_score=None, sentiment_label=None).score
     assert (None if score is None else (score > 0) - (score < 0)) == sign
 
 
@@ -230,7 +237,15 @@ FINNHUB = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("document", [POLYGON, ALPACA, FINNHUB], ids=["polygon", "alpaca", "finnhub"])
+YFINANCE = {
+    "title": "Two makers sign", "publisher": "Wire", "link": "https://example.com/1", "providerPublishTime": 1772463540,
+    "relatedTickers": ["AAPL", "MSFT"], "thumbnail": {},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "document", [POLYGON, ALPACA, FINNHUB, YFINANCE], ids=["polygon", "alpaca", "finnhub", "yfinance"]
+)
 @pytest.mark.parametrize("form", ["lines", "list", "answer"])
 def test_a_providers_file_gives_a_headline_for_each_symbol(document: dict[str, Any], form: str, tmp_path: Path) -> None:
     forms = {"lines": document, "list": [document], "answer": {"results": [document], "next_url": "x"}}
@@ -242,6 +257,43 @@ def test_a_providers_file_gives_a_headline_for_each_symbol(document: dict[str, A
         ("2026-03-02T14:59:00+00:00", "Two makers sign", "Wire", "https://example.com/1")
     }
     assert found[1].label == ("bearish" if document is POLYGON else None)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {
+            "id": "1",
+            "content": {
+                "title": "Two makers sign", "pubDate": "2026-03-02T14:59:00Z", "provider": {"displayName": "Wire"},
+                "canonicalUrl": {"url": "https://example.com/1"},
+            },
+        },
+        {
+            "title": "Two makers sign", "published": "Mon, 02 Mar 2026 09:59:00 -0500",
+            "link": "https://example.com/1", "source": {"title": "Wire"},
+        },
+    ],
+    ids=["yfinance", "rss"],
+)  # fmt: skip
+def test_news_that_was_asked_for_by_symbol_has_the_symbol_beside_it(document: dict[str, Any]) -> None:
+    (found,) = headlines_of(document | {"symbol": "AAPL"}, 1)
+    (unnamed,) = headlines_of(document, 1)
+    assert isinstance(found, Headline)
+    assert found[:5] == (
+        datetime(2026, 3, 2, 14, 59, tzinfo=UTC), "AAPL", "Two makers sign", "Wire", "https://example.com/1",
+    )  # fmt: skip
+    assert isinstance(unnamed, BadRow)
+    assert "add `symbol`" in unnamed.why
+
+
+def test_a_providers_label_is_not_contradicted_by_a_score_of_ours() -> None:
+    plunge = POLYGON | {"title": "Shares plunge", "insights": [{"ticker": "MSFT", "sentiment": "positive"}]}
+    found = [one for one in headlines_of(plunge, 1) if isinstance(one, Headline)]
+    assert [(one.symbol, one.label, one.score is None) for one in found] == [
+        ("AAPL", None, False),
+        ("MSFT", "bullish", True),
+    ]
 
 
 def test_a_providers_headline_without_a_symbol_is_named(tmp_path: Path) -> None:

@@ -96,6 +96,16 @@ def test_parameters_are_dropped_renamed_and_replaced() -> None:
     assert kept["profile"] == "compatible+settings"
 
 
+@pytest.mark.parametrize(
+    ("tokens", "mode", "sent"), [(50, "schema_bounded", 2048), (4000, "schema_bounded", 4000), (50, "tool", 50)]
+)
+def test_where_a_grammar_holds_the_bounds_the_limit_has_room_for_an_answer_at_all_of_them(
+    tokens: int, mode: str, sent: int
+) -> None:
+    prompt = prompt_with(parameters=f"{{max_completion_tokens: {tokens}}}")
+    assert body_for(prompt, mode=mode)["max_completion_tokens"] == sent
+
+
 def test_the_request_that_is_kept_has_a_canonical_form_and_no_value_of_a_header() -> None:
     kept = plan_for(prompt_of(), headers={"api-version": "2026-01", "x-secret": "hush"}).kept
     assert b"hush" not in canonical.dumps(kept)
