@@ -84,6 +84,11 @@ class PositionRow(NamedTuple):
         return self.last is not None and AWAITS_APPROVAL in self.last.guards
 
     @property
+    def needs_a_look(self) -> bool:
+        """Whether something about it asks for a person."""
+        return bool(self.unconfirmed or self.waits or self.gaps or self.position is None)
+
+    @property
     def between(self) -> float | None:
         """Where the price stands between stop (0) and target (1); None if one of them is not set."""
         held, price = self.position, self.price

@@ -109,6 +109,7 @@ class DemoScreen:
             self._call_ms.append(float(call_ms))
 
     def _draw(self) -> "RenderableType":
+        """The screen now. Another thread asks for it, so what grows meanwhile is copied before it is walked through."""
         from rich.console import Group
         from rich.table import Table
         from rich.text import Text
@@ -121,7 +122,7 @@ class DemoScreen:
         for symbol, prices in sorted(self._prices.items()):
             cells = (symbol, f"{prices[-1]:.2f}", _sparkline(prices, width), *_cells(self._positions.get(symbol)))
             table.add_row(*(cell for heading, cell in zip(_HEADINGS, cells, strict=True) if heading in shown))
-        lines = [Text.from_markup(line, overflow="ellipsis") for line in self._lines]
+        lines = [Text.from_markup(line, overflow="ellipsis") for line in list(self._lines)]
         for line in lines:
             line.no_wrap = True
         return Group(Text.from_markup(self._headline()), "", table, "", *lines)
@@ -130,7 +131,7 @@ class DemoScreen:
         if self._newest is None:
             return "waiting for the first bar"
         day = self._newest.step.book.day
-        open_pnl = sum(float(held.unrealized_pnl or 0) for held in self._positions.values() if held is not None)
+        open_pnl = sum(float(held.unrealized_pnl or 0) for held in list(self._positions.values()) if held is not None)
         at = clock.iso_of(self._newest.end)
         return (
             f"[bold]{at[:10]} {at[11:16]}[/]   today {_money(float(day.earned))}   open {_money(open_pnl)}   "
