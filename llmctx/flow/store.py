@@ -132,16 +132,20 @@ class Store:
         at_ms = str(clock.to_ms(start))
         with _redis_errors(symbol):
             found = await read_stream(self._redis, keys.bars(symbol), at_ms, at_ms)
-        return _bar_of(symbol, found[0])[0] if found else None
+        return bar_of(symbol, found[0])[0] if found else None
 
     async def bars(self, symbol: str) -> AsyncIterator[tuple[Bar, Decimal | None]]:
         """Yield the bars of the stream in order, each with its adjustment ratio."""
         with _redis_errors(symbol):
             for found in await read_stream(self._redis, keys.bars(symbol)):
-                yield _bar_of(symbol, found)
+                yield bar_of(symbol, found)
 
 
-def _bar_of(symbol: str, entry: StreamEntry) -> tuple[Bar, Decimal | None]:
+def bar_of(symbol: str, entry: StreamEntry) -> tuple[Bar, Decimal | None]:
+    """The bar in an entry of a stream, also of an archived one, and its adjustment ratio.
+
+    Raises KeyError, ValueError or ArithmeticError if it holds none.
+    """
     fields, ratio = entry.fields, entry.fields.get(b"adjust")
     numbers = (Decimal(fields[name].decode()) for name in _PRICE_FIELDS)
     return Bar(clock.from_ms(entry.number), symbol, *numbers), None if ratio is None else Decimal(ratio.decode())

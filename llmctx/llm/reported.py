@@ -17,7 +17,6 @@ _NAMED = (
     (r"insufficient_quota|rate.?limit|too.many.requests|resource_exhausted|throttl", 429),
     (r"overloaded|unavailable|loading|capacity|engine_overload", 503),
     (r"timeout|timed.out|deadline", 504),
-    (r"network_error", 502),
     (r"authentication|invalid_api_key|unauthori[sz]ed|unauthenticated", 401),
     (r"insufficient.{0,20}(credit|balance|funds)|payment|billing", 402),
     (r"permission|forbidden|moderation", 403),
@@ -25,13 +24,15 @@ _NAMED = (
     (r"invalid_request|invalid_argument|bad_request|context_length|unsupported|content_filter|new_sensitive", 400),
 )
 """The status of an error by its type or code, or, where it has neither, by its message."""
-_FILTERS = re.compile(
-    r"content_filter|content_policy|responsibleaipolicy|data_inspection|prohibited_content"
-    # What follows stands in messages whose code says no more than that the request was bad.
-    r"|by content filter|content exists risk|contentpolicyviolation|flagged as potentially|violates (our )?usage"
-    r"|blocked due to security|new_sensitive",
+_FILTER_CODES = re.compile(
+    r"content_filter|content_policy|responsibleaipolicy|data_inspection|prohibited_content", re.IGNORECASE
+)
+_FILTER_WORDS = re.compile(
+    r"by content filter|response was filtered|content exists risk|contentpolicyviolation|flagged as potentially"
+    r"|content violates usage|blocked due to security|new_sensitive",
     re.IGNORECASE,
 )
+"""What messages say of a content filter where the code says no more than that the request was bad."""
 _FILTER_REASONS = frozenset(
     {"content_filter", "safety", "recitation", "prohibited_content", "blocklist", "spii", "sensitive", "error_toxic"}
 )
@@ -113,14 +114,13 @@ def is_filtered(document: Any) -> bool:
         return False
     if isinstance(feedback := document.get("promptFeedback"), dict) and feedback.get("blockReason"):
         return True
-    error = _read(document) if document.get("error") or _base_status(document) else None
-    if error is not None and error.is_filter:
-        return True
+    if document.get("error") or _base_status(document):
+        error = _read(document)
+        return error is not None and error.is_filter
     choices = document.get("choices", ())
     if isinstance(choices, list) and choices and isinstance(choices[0], dict):
         return is_filter_reason(choices[0].get("finish_reason"))
-    named = any(document.get(name) for name in ("id", "model", "usage"))
-    return error is None and choices in (None, []) and named
+    return choices in (None, []) and any(document.get(name) for name in ("id", "model", "usage"))
 
 
 def retry_delay_s(body: bytes | None) -> float | None:
@@ -132,7 +132,7 @@ def retry_delay_s(body: bytes | None) -> float | None:
 def _read(document: dict[str, Any]) -> ReportedError | None:
     error = _error_of(document)
     if isinstance(error, str):
-        return ReportedError(_status({}, error), error, is_filter=bool(_FILTERS.search(error)))
+        return ReportedError(_status({}, error), error, is_filter=bool(_FILTER_WORDS.search(error)))
     if not isinstance(error, dict):
         return None
     message = _message(error)
@@ -149,7 +149,7 @@ def _read(document: dict[str, Any]) -> ReportedError | None:
         message=message,
         code=code,
         param=param if isinstance(param, str) else "",
-        is_filter=flagged or bool(_FILTERS.search(f"{code} {message}")),
+        is_filter=flagged or bool(_FILTER_CODES.search(code) or _FILTER_WORDS.search(message)),
         is_answer=isinstance(error.get("failed_generation"), str),
     )
 

@@ -197,7 +197,8 @@ def _rows(done: "duckdb.DuckDBPyConnection", name: str) -> Iterator[list[Any]]:
 def _failed(name: str, error: Exception) -> QueryError:
     return QueryError(
         f"The query {name} failed: {str(error).strip()}",
-        f"{QUERIES}/views*.sql have the views that it may read; bars come from --bars or an archive's live history.",
+        f"{QUERIES}/views*.sql have the views that it may read. Bars come from --bars or an archive's live history "
+        "(`llmctx archive --history`), which is the view history too, and flips from the files of --results.",
     )
 
 

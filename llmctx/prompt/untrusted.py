@@ -7,8 +7,9 @@ from llmctx.harmless import harmless
 MAX_TEXT_CHARS = 300
 """Prompts show this much of a text; only numbers within it can be cited."""
 
-_MAX_PATH_CHARS = 120
-_NOT_A_PATH = re.compile(r"[^\w.\-/ ()\[\]=+^]")
+_MAX_PATH_CHARS = 200
+_PATHS = re.compile(r"(?:[\w.()\[\]+*/-]|(?<!\w) | (?!\w))++")
+"""Plain paths and formulas of them: no space between two words, so no sentence."""
 
 
 def quoted(text: str) -> str:
@@ -20,5 +21,5 @@ def quoted(text: str) -> str:
 
 
 def path(text: str) -> str:
-    """Return what an answer cites as a path, with all characters replaced that no path has."""
-    return _NOT_A_PATH.sub("?", harmless(text))[:_MAX_PATH_CHARS]
+    """Return what an answer cites as a path: as it is if it consists of plain paths, otherwise in quotes."""
+    return text if len(text) <= _MAX_PATH_CHARS and _PATHS.fullmatch(text) and harmless(text) == text else quoted(text)

@@ -1,5 +1,6 @@
 """The unit files and the compose file of docs/operations: they are well-formed, and what they start does start."""
 
+import asyncio
 import configparser
 import re
 import shlex
@@ -14,10 +15,14 @@ from typing import Any
 import pytest
 import yaml
 from redis.asyncio import Redis
+from redis.exceptions import AuthenticationError
 
+from llmctx.connection import connect
+from llmctx.functions import execute
 from llmctx.llm.standin import Standin
 from llmctx.ops.acl.users import users_for
 from llmctx.trail.log.lease import read_holder
+from tests import prefork
 from tests.conftest import ROOT, binary_of, start_server
 from tests.integration.program import Program, until
 from tests.test_docs import COMMANDS, help_of
@@ -130,3 +135,28 @@ def test_the_server_of_the_compose_file_starts_with_its_users(compose: dict[str,
     process, _ = start_server(binary_of("valkey"), tmp_path, *(inside.get(option, option) for option in options))
     process.terminate()
     assert process.wait(60) == 0
+
+
+async def test_the_acl_file_that_the_page_makes_lets_no_stranger_in(tmp_path: Path) -> None:
+    page = (FOLDER / "access.md").read_text(encoding="utf-8")
+    block = next(found for found in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) if "users.acl" in found)
+    (tmp_path / "users.toml").write_text('[desk]\nroles = ["raiser"]\npassword = "pw"\n', encoding="utf-8")
+    (tmp_path / "users.toml").chmod(0o600)
+    path = f"{prefork.INSTALLED.parent}:/usr/bin:/bin"
+    environment = {"PATH": path, "PYTHONPATH": str(ROOT), "ADMIN_PASSWORD": "secret"}
+    acl = tmp_path / "users.acl"
+    acl.touch()
+    process, port = start_server(binary_of("valkey"), tmp_path, "--aclfile", str(acl))
+    await asyncio.to_thread(subprocess.run, ["bash", "-euc", block], cwd=tmp_path, env=environment, check=True)
+    stranger, admin = (connect(f"redis://{user}127.0.0.1:{port}/0") for user in ("", "admin:secret@"))
+    await execute(stranger, "ACL", "LOAD")
+    await stranger.connection_pool.disconnect()
+    for _ in range(2):
+        with pytest.raises(AuthenticationError):
+            await stranger.info()
+        await execute(admin, "CONFIG", "SET", "maxmemory", "1gb")
+        await execute(admin, "ACL", "LOAD")
+    await stranger.aclose()
+    await admin.aclose()
+    process.kill()
+    process.wait(60)

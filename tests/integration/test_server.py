@@ -13,6 +13,7 @@ from llmctx.connection import check, connect
 from llmctx.errors import ServerError
 from llmctx.ops.server import EmbeddedServer
 from tests.conftest import ROOT, SERVERS, debian_redis, free_port
+from tests.integration.program import until
 
 _UNITS = {"2gb": str(2 * 1024**3)}
 
@@ -112,7 +113,7 @@ async def test_a_server_that_stopped_is_no_longer_running(tmp_path: Path) -> Non
         client = connect(server.url, retries=0)
         await client.shutdown(nosave=True)
         await client.aclose()
-        assert not server.running
+        await until(lambda: not server.running)  # its last act is to close the connection
 
 
 @pytest.mark.parametrize("name", SERVERS)

@@ -1,6 +1,7 @@
 """`llmctx outcome`: what followed the decisions."""
 
 import asyncio
+import contextlib
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -24,14 +25,16 @@ from llmctx.cli.shared.options import (
 from llmctx.cli.shared.output import coloured, escape, messages, out, plain_table, print_json
 from llmctx.cli.shared.setup import partitions_of, redis_of, settings_for
 from llmctx.cli.shared.sources import Selected, listing_hint, recordings_of, selection_of
-from llmctx.errors import ReplayError
+from llmctx.errors import ReplayError, ServerError
 from llmctx.flow.bar_file import BarFile
 from llmctx.flow.bars import Bar
 from llmctx.replay.outcome import HORIZONS, DecisionOutcome, Decisions, judged, totals
 from llmctx.replay.price_series import Candle, series_of
 from llmctx.replay.selection import Selection
 from llmctx.replay.stats import Calibration, calibrate
+from llmctx.schema import keys
 from llmctx.settings import Settings
+from llmctx.trail.source.copies import is_copy
 
 
 def outcome(
@@ -39,7 +42,9 @@ def outcome(
     where: From = None,
     bars: Annotated[
         Path | None,
-        typer.Option(help="The bars that followed, as `llmctx feed` reads them. Default: the bars stream in Redis."),
+        typer.Option(
+            help="The bars that followed, as `llmctx feed` reads them. Default: the archive's, or those in Redis."
+        ),
     ] = None,
     interval_s: IntervalS = None,
     bars_format: BarsFormat = None,
@@ -73,7 +78,7 @@ def outcome(
         raise ReplayError(f"The selection {text or 'all'} matches no decision.", listing_hint(where))
     interval = None if interval_s is None else timedelta(seconds=interval_s)
     if bars is None:
-        read = asyncio.run(_stored_bars(settings, decisions.symbols))
+        read = asyncio.run(_known_bars(settings, where, decisions.symbols))
         interval = interval or timedelta(minutes=1)
     else:
         file = BarFile(bars, bar_file_options(bars_format, symbol, zone))
@@ -93,6 +98,33 @@ async def _decisions(settings: Settings, where: str | None, selection: Selection
     async with recordings_of(settings, where) as recordings:
         entries = [entry async for entry in recordings.select(Selection(partition=selection.partition))]
     return Decisions(entries, selection, recordings.blobs)
+
+
+async def _known_bars(settings: Settings, where: str | None, symbols: list[str]) -> list[Bar]:
+    """The bars that an archive has beside its records, or else those in Redis."""
+    archived = [] if where is None or not is_copy(where) else _archived_bars(where, symbols)
+    try:
+        return archived or await _stored_bars(settings, symbols)
+    except ServerError as error:
+        if where is None:
+            raise
+        raise ReplayError(
+            f"{where} holds no bars. {error.what}",
+            "Name the bars that followed with --bars, or archive them too: `llmctx archive --history`.",
+            exit_code=3,
+        ) from error
+
+
+def _archived_bars(where: str, symbols: list[str]) -> list[Bar]:
+    from llmctx.flow.store import bar_of
+    from llmctx.ops.archive.history import archived_entries
+    from llmctx.trail.archive.place import open_place
+
+    wanted, found = {keys.bars(symbol): symbol for symbol in symbols}, list[Bar]()
+    for key, entry in archived_entries(open_place(where), "bars"):
+        with contextlib.suppress(ValueError, KeyError, ArithmeticError):  # whoever writes bars may write others
+            found += [bar_of(wanted[key], entry)[0]] if key in wanted else []
+    return found
 
 
 async def _stored_bars(settings: Settings, symbols: list[str]) -> list[Bar]:

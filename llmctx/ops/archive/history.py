@@ -6,7 +6,7 @@ These keys are capped and expire; they are no part of the trail, and nothing is 
 when a later day has begun in that family, so that recorded sessions are archived as live ones are.
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from io import BytesIO
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 
 from llmctx import clock
 from llmctx.connection import StreamEntry, read_stream, read_stream_back, server_ms
+from llmctx.errors import ArchiveError
 from llmctx.schema import keys
 from llmctx.trail.archive.columns import arrow
 from llmctx.trail.archive.place import Place
@@ -63,6 +64,23 @@ async def archive_history(redis: Redis, place: Place) -> AsyncIterator[ArchivedH
     found = _store(place, _name("values", now_ms // _DAY_MS), values)
     if found is not None:
         yield found
+
+
+def archived_entries(place: Place, family: str) -> Iterator[tuple[str, StreamEntry]]:
+    """The key and the content of each entry of a family that is archived, day by day.
+
+    Raises ArchiveError if the place does not answer or a file there is no history.
+    """
+    arrow()
+    from pyarrow import ArrowException, parquet  # noqa: PLC0415  an optional extra
+
+    for name in place.names(f"history/{family}"):
+        try:
+            table = parquet.read_table(BytesIO(place.read(name) or b""), columns=["key", "id", "fields"])
+        except (ArrowException, OSError, KeyError) as error:
+            raise ArchiveError(f"{name} in {place.name} cannot be read: {error}", "Restore it from a copy.") from error
+        for key, entry_id, fields in zip(*(column.to_pylist() for column in table.columns), strict=True):
+            yield key, StreamEntry(entry_id, {field.encode(): value for field, value in fields})
 
 
 async def _complete_days(redis: Redis, names: Iterable[str]) -> list[int]:

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from llmctx.connection import open_redis, server_ms
-from llmctx.errors import LlmctxError
+from llmctx.errors import BackupError, LlmctxError
 from llmctx.killpoint import reached
 from llmctx.ops.backup.files import pack
 from llmctx.ops.backup.load import load_snapshot
@@ -60,16 +60,22 @@ async def make_backup(
 
     `server` is the server's name and version. A backup whose proof fails is kept under a name that ends with `.bad`.
 
-    Raises BackupError if another backup is being made there, ServerError if the server or the embedded server cannot
-    be used, OSError if the disk fails.
+    Raises BackupError if another backup is being made there or the disk fails, ServerError if the server or the
+    embedded server cannot be used.
     """
-    with locked(directory):
-        try:
-            await _end_orphan(directory / _PROOF)
-            remove_partial(directory)
-            return await _make(redis, server, instance, state_dir, directory, begin)
-        finally:
-            remove_partial(directory)
+    try:
+        with locked(directory):
+            try:
+                await _end_orphan(directory / _PROOF)
+                remove_partial(directory)
+                return await _make(redis, server, instance, state_dir, directory, begin)
+            finally:
+                remove_partial(directory)
+    except OSError as error:
+        raise BackupError(
+            f"The backup could not be written to {directory}: {error}.",
+            "Free disk space there (a snapshot is needed twice), or see its permissions; older ones are as before.",
+        ) from error
 
 
 async def _make(redis: Redis, server: str, instance: Instance, state_dir: Path, directory: Path, begin: Begin) -> Made:

@@ -82,7 +82,10 @@ class FolderPlace:
             for folder in (target.parent, *list(target.parent.parents)[:2]):
                 sync_directory(folder)
         except OSError as error:
-            raise ArchiveError(f"{target} could not be written: {error}.", "See that the folder is usable.") from error
+            raise ArchiveError(
+                f"{target} could not be written: {error}.",
+                "Free disk space there, or see the folder's permissions. Nothing was trimmed.",
+            ) from error
         return True
 
     def read(self, name: str) -> bytes | None:

@@ -7,6 +7,7 @@ import pytest
 from redis.asyncio import Redis
 
 from llmctx.schema import keys
+from llmctx.trail.archive.reader import open_archive
 from tests.integration.program import Program
 
 DAY_MS = 86_400_000
@@ -51,6 +52,29 @@ async def test_complete_days_are_archived_once_and_the_newest_is_left(valkey: Re
     assert queried.lines[0] == {
         "symbol": "AAPL", "known": "1970-01-01T00:02:00.000Z", "close": 0.5, "quantity": 1.0, "pnl": "1",
     }  # fmt: skip
+
+
+async def test_outcomes_are_judged_by_archived_bars_alone(valkey: Redis, proven: Program) -> None:
+    whole = ("archive", "--to", "kept", "--older-than", "0d", "--keep", "0")
+    assert (await proven(*whole)).code == 0
+    alive = proven.environment["LLMCTX_REDIS_URL"]
+    judged = ("outcome", "--from", "kept", "--json")
+    proven.environment["LLMCTX_REDIS_URL"] = "redis://127.0.0.1:1/0"
+    without = await proven(*judged)
+    assert (without.code, "--bars" in without.err) == (3, True)
+    proven.environment["LLMCTX_REDIS_URL"] = alive
+    archived = open_archive(str(proven.folder / "kept"))
+    decided = [entry.record for entry in archived.entries(archived.parts[0])]
+    for as_of_ms in (
+        min(each["as_of_ms"] for each in decided if "as_of_ms" in each),
+        max(each["as_of_ms"] for each in decided if "as_of_ms" in each) + 2 * DAY_MS,
+    ):
+        bar = dict.fromkeys(("open", "high", "low", "close", "volume"), "1.5")
+        await valkey.xadd(keys.bars("AAPL"), bar, id=f"{as_of_ms}-0")  # type: ignore[arg-type]
+    assert (await proven(*whole, "--history")).code == 0
+    proven.environment["LLMCTX_REDIS_URL"] = "redis://127.0.0.1:1/0"
+    found = await proven(*judged)
+    assert (found.code, len(found.lines)) == (0, len([each for each in decided if "decision" in each]) + 1), found.err
 
 
 async def archive(made: Program) -> list[dict[str, object]]:

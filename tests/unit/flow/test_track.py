@@ -188,3 +188,8 @@ def test_a_winter_evening_belongs_to_the_session_of_the_exchanges_own_date() -> 
     assert made.session == {"last": 53, "open": 50, "high": 54, "low": 50, "volume": 1307}
     made.add(Bar(datetime(2026, 2, 11, 14, 30, tzinfo=UTC), "XYZ", *(Decimal(52),) * 4, Decimal(5)))
     assert (made.session["open"], made.session["volume"], made.previous_close) == (Decimal(52), Decimal(5), Decimal(53))
+
+
+def test_a_fraction_of_a_volume_says_once_for_all_that_fractions_are_traded() -> None:
+    assert not track(bar(0, volume="3"), bar(1, volume="4.0")).in_fractions
+    assert track(bar(0, volume="1.5"), bar(1, volume="4")).in_fractions

@@ -38,7 +38,7 @@ def write(**more: Any) -> Write:
 
 
 def test_a_write_of_nothing_names_its_streams_and_its_run() -> None:
-    assert unpacked(write()) == ([BARS, DECISIONS], [b"", b"", b"run-1", b"", False, [], []])
+    assert unpacked(write()) == ([BARS, DECISIONS], [b"", b"", b"run-1", b"", b"", [], []])
 
 
 def test_a_write_of_a_bar_carries_its_id_and_what_was_read() -> None:

@@ -138,3 +138,17 @@ async def test_a_refusal_says_first_what_the_provider_says_and_then_what_to_set(
     detail = (await complete(make(max_attempts=1))).detail or ""
     assert detail.startswith(f"http {status}: {message}")
     assert setting in detail
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Your account was disabled because it violates our usage policies.",
+        "Unknown parameter: content_filter.",
+        "Model names are case sensitive.",
+    ],
+)
+def test_an_error_that_merely_speaks_of_policies_is_not_taken_for_a_filter(message: str) -> None:
+    error = read_error(json.dumps({"error": {"message": message, "code": "bad_request"}}).encode())
+    assert error is not None
+    assert not error.is_filter
