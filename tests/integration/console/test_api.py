@@ -176,6 +176,6 @@ async def test_a_replay_is_compared_and_stands_beside_its_decision(program: Prog
         assert " style=" not in page.text
         assert (await browser.get("/static/comparison.css")).status == 200
         assert "position/v2" in (await browser.get(f"/decisions/{HONEST}")).text
-        assert "Others said" not in (await browser.get(f"/decisions/{EVIL}")).text
+        assert "Nobody else was asked" in (await browser.get(f"/decisions/{EVIL}")).text
         for outside in ("../var/instance.json", "%2Fetc%2Fpasswd", "recorded"):
             assert (await browser.get(f"/compare/page?a=recorded&b={outside}")).status == 400
