@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from llmctx.assets import asset
-from llmctx.connection import read_stream
+from llmctx.connection.streams import read_stream
 from llmctx.context.package import Package
 from llmctx.context.tick import Tick
 from llmctx.decision.mandate.mandate import Group, Limits, Mandate

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 from redis.asyncio import Redis
 
-from llmctx.connection import read_stream
+from llmctx.connection.streams import read_stream
 from llmctx.decision import guards
 from llmctx.llm.completion import Completion
 from llmctx.llm.output import OutputSchema

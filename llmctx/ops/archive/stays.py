@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from redis.asyncio import Redis
 
 from llmctx import canonical
-from llmctx.connection import read_stream_back
+from llmctx.connection.streams import read_stream_back
 from llmctx.errors import AddressError
 from llmctx.held_symbols import held_symbols
 from llmctx.publication import thesis_of
