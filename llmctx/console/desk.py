@@ -53,6 +53,8 @@ class PositionRow(NamedTuple):
     """The last closing prices, oldest first."""
     last: Brief | None
     """The newest record of it."""
+    answered: bool = False
+    """Whether a person has approved or overridden that record."""
 
     @property
     def position(self) -> values.Position | None:
@@ -82,7 +84,7 @@ class PositionRow(NamedTuple):
     @property
     def waits(self) -> bool:
         """Whether its last decision waits for a person, or has expired."""
-        return self.last is not None and AWAITS_APPROVAL in self.last.guards
+        return not self.answered and self.last is not None and AWAITS_APPROVAL in self.last.guards
 
     @property
     def needs_a_look(self) -> bool:
@@ -162,16 +164,21 @@ async def _row(live: Live, source: Source, symbol: str) -> PositionRow:
         if str(section.status) not in _GOOD and not (name in _QUIET and str(section.status) == "missing")
     )
     closes = tuple(close for _, close in await read_closes(live, symbol, _SPARK_BARS))
-    return PositionRow(symbol, package, gaps, closes, await _last_record(source, live.partition_of(symbol), symbol))
+    return PositionRow(symbol, package, gaps, closes, *await _last_record(source, live.partition_of(symbol), symbol))
 
 
-async def _last_record(source: Source, partition: int, symbol: str) -> Brief | None:
+async def _last_record(source: Source, partition: int, symbol: str) -> tuple[Brief | None, bool]:
+    """The newest record that settles a tick of a symbol, and whether a person has approved or overridden it."""
+    answered = set[int]()
     for part in source.parts:
         if part.partition == partition:
             async for entry in part.read_back_of(symbol):
-                if entry.record.get("symbol") == symbol and "tick" in entry.record:
-                    return brief_of(entry, source.partitions)
-    return None
+                record = entry.record
+                if record.get("symbol") == symbol and "tick" in record:
+                    return brief_of(entry, source.partitions), entry.index in answered
+                if record["kind"] in ("approval", "override"):
+                    answered.add(record.get("about", {}).get("index", -1))
+    return None, False
 
 
 async def read_status(live: Live) -> StatusAnswer:

@@ -74,6 +74,8 @@ async def test_what_waits_is_approved_and_overridden_on_its_page(
             await page.goto(f"{browser.url}/approvals")
         assert await page.locator("article.waiting").count() == 0
         assert "Nothing waits" in await page.inner_text("main")
+        await page.goto(browser.url)
+        assert "waits for a person" not in await page.inner_text("table.positions")
     assert [each["action"] for each in await published(valkey)] == ["hold", "hold", "add", "exit"]
 
 
