@@ -35,8 +35,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("decision",),
     ("publication", "leaf_fields"),
     ("record",),
-    ("statement", "symbol_state"),
-    ("pipeline", "symbol_memory", "held_symbols", "standing", "replay"),
+    ("statement",),
+    ("pipeline", "symbols", "replay"),
     ("worker", "flow"),
     ("ops",),
     ("backtest", "console", "testing", "client"),
@@ -58,9 +58,8 @@ SHARED_ON_THEIR_FLOOR = {
     "cli",
     "bounded_cache",
     "limits",
-    "symbol_memory",
+    "symbols",
     "client",
-    "standing",
 }
 PACKAGE = ROOT / "llmctx"
 SOURCES = sorted(PACKAGE.rglob("*.py"))

@@ -27,7 +27,7 @@ from llmctx.errors import (
 from llmctx.killpoint import reached
 from llmctx.record import RecordMetadata, compose_unread
 from llmctx.schema import keys
-from llmctx.symbol_memory import SymbolMemory
+from llmctx.symbols.memory import SymbolMemory
 from llmctx.tasks import pause
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.lease import SEE_REDIS, Holder, Lease

@@ -12,7 +12,7 @@ from llmctx.connection.address import without_password
 from llmctx.errors import CheckpointError, ServerError
 from llmctx.replay.reconcile import NO_REASON, reconcile
 from llmctx.schema import keys
-from llmctx.symbol_memory import SymbolMemory
+from llmctx.symbols.memory import SymbolMemory
 from llmctx.trail.log import unreadable
 from llmctx.trail.log.entry import Entry, address
 from llmctx.trail.log.instance import read_instance
